@@ -1,13 +1,15 @@
 //! A drop-in `OpenAI` and Anthropic API in front of the Claude CLI.
 //!
-//! Imports between the parts point one way, in this order; `tests/it/architecture.rs` holds the table:
+//! Modules import each other in one direction only, in this order; `tests/it/architecture.rs` holds
+//! the table:
 //!
 //! - [`domain`]: turns, events, usage and money; no wire format.
 //! - [`telemetry`]: logs and metrics. [`runtime`]: CPU-heavy work, fair queues, `/proc`.
-//! - [`api`]: the JSON that clients of `OpenAI` and Anthropic write and read.
+//! - [`api`]: the JSON formats of `OpenAI` and Anthropic.
 //! - [`storage`]: the embedded store and uploaded files.
 //! - [`accounts`]: keys, rate limits, prices, the budget ledger and webhooks.
-//! - [`engine`]: the pipeline of a turn, the worker pool, the CLI, the response cache and model routing.
+//! - [`engine`]: the pipeline of a turn, the worker pool, the CLI, the response cache and model
+//!   routing.
 //! - [`services`]: batches, tasks, sessions, responses and uploads, which run turns of their own.
 //! - [`http`], [`server`]: endpoints, and the connections below them.
 //! - [`config`], [`app`], [`cli`]: settings, assembly and the command line.

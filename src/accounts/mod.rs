@@ -1,6 +1,6 @@
-//! Callers: who they are, what they may do and what they spend.
+//! Accounts: authentication of callers, their permissions, limits and spending.
 //!
-//! - [`auth`]: keys and projects.
+//! - [`auth`]: API keys and projects.
 //! - [`rate_limit`]: limits of requests, tokens and concurrency.
 //! - [`pricing`]: the price of a turn. [`ledger`]: budgets, holds and charges.
 //! - [`webhooks`]: signed events to the receivers of a project.

@@ -1,7 +1,7 @@
-//! The JSON that clients write and read.
+//! JSON formats of the APIs that clients use.
 //!
-//! - [`request_schema`]: tables of the fields of a request, and the reader that follows them.
-//! - [`history`]: the rules that a conversation has to follow, and the repair of one that breaks them.
+//! - [`request_schema`]: schemas of request objects, and the reader that applies them.
+//! - [`history`]: validation and repair of conversations.
 //! - [`openai`], [`anthropic`]: decoders and encoders of each API. Neither knows the other.
 
 pub mod anthropic;

@@ -1,4 +1,4 @@
-//! Keys, and the admin API that makes them.
+//! Caller keys, the admin key, and the listeners of the admin API.
 
 use std::io::IsTerminal as _;
 use std::io::Write as _;
@@ -23,13 +23,12 @@ use crate::server;
 use crate::server::LocalSocket;
 use crate::server::Shutdown;
 
-/// The socket of the admin API in the data directory.
 pub(super) const SOCKET: &str = "admin.sock";
 
-/// The keys of the configuration and those of `registry`.
+/// Returns the key index made of the configured keys and the stored keys of `registry`.
 ///
 /// # Errors
-/// When there are none, and others than this machine could reach the server.
+/// When there are no keys and the listen address is reachable from other machines.
 pub(super) fn keys(settings: &Settings, registry: &Registry) -> anyhow::Result<Keys> {
     let keys = Keys::new(settings.auth.keys.iter().map(Key::reveal))?.with_stored(registry);
     settings.check_reach(keys.exist())?;
@@ -40,8 +39,9 @@ pub(super) fn keys(settings: &Settings, registry: &Registry) -> anyhow::Result<K
     })
 }
 
-/// The key of the admin API: the configured one, else the one that was made here. The first start on a terminal makes it;
-/// elsewhere its text could only be shown in a log, where it would stay.
+/// Returns the admin key: the configured one, else the stored one. A first start on a terminal
+/// creates a key and prints it once. Without a terminal no key is created, because its text could
+/// only go to a log.
 pub(super) async fn key(
     settings: &Settings,
     registry: &Registry,
@@ -55,7 +55,7 @@ pub(super) async fn key(
     }
     if !std::io::stdout().is_terminal() {
         tracing::info!(
-            "the admin API has no key and can be used through `claude-switchboard keys` alone; set \
+            "admin key missing; only the CLI can use the admin API; set \
              SWITCHBOARD_ADMIN_KEY, or start once on a terminal, to use it over HTTP"
         );
         return Ok(None);
@@ -73,10 +73,11 @@ fn show(text: &KeyText) -> std::io::Result<()> {
     )
 }
 
-/// Serves the admin API at the socket, and on its own address if it has one, which is given.
+/// Serves the admin API on the local socket and, if configured, on its own TCP address, which is
+/// returned.
 ///
 /// # Errors
-/// When that cannot be bound.
+/// When the TCP address cannot be bound. A failure of the local socket is only logged.
 pub(super) async fn serve(
     ground: &Ground<'_>,
     admin: &Admin,
@@ -90,7 +91,7 @@ pub(super) async fn serve(
     } = ground;
     let path = settings.server.data_dir.join(SOCKET);
     if let Err(error) = serve_locally(&path, settings, admin, shutdown, tracker) {
-        tracing::warn!(%error, path = %path.display(), "the commands `keys`, `projects`, `usage` and `ledger` cannot reach this server");
+        tracing::warn!(%error, path = %path.display(), "admin socket unavailable; `keys`, `projects`, `usage` and `ledger` cannot reach this server");
     }
     let Some(address) = settings.admin.listen else {
         return Ok(None);
@@ -110,14 +111,14 @@ pub(super) async fn serve(
         shutdown,
         tracker.clone(),
     ));
-    tracing::info!("the admin API listens on http://{address}");
+    tracing::info!(%address, "admin API listening");
     Ok(Some(address))
 }
 
-/// Serves the admin API at the socket `path`, to this user's processes.
+/// Serves the admin API on a Unix socket at `path`, for processes of this user.
 ///
 /// # Errors
-/// When the socket cannot be made.
+/// When the socket cannot be created.
 pub(super) fn serve_locally(
     path: &Path,
     settings: &Settings,

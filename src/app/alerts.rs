@@ -1,4 +1,4 @@
-//! Who hears that a budget is used up: the log, the metrics, and the webhook of the project.
+//! Budget alerts: written to the log and the metrics, and sent to the webhook of the project.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,10 +12,12 @@ use crate::accounts::webhooks::Event;
 use crate::accounts::webhooks::Webhooks;
 use crate::telemetry::metrics::Metrics;
 
-/// How long requests that are cut off have to be charged, and to tell of it.
+/// Grace period after the drain timeout, in which requests that are cut off are charged and their
+/// alerts sent.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
-/// Tells each alert, until the ledger is gone or a moment after `last_words`.
+/// Logs, counts and sends each alert, until the ledger is closed or [`LAST_MOMENT`] after
+/// `last_words` is cancelled.
 pub(super) async fn tell(
     mut alerts: UnboundedReceiver<Alert>,
     webhooks: Webhooks,
@@ -38,9 +40,9 @@ pub(super) async fn tell(
         if let Err(error) = webhooks.send(&alert.project, event).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(
-                project = alert.project,
+                project.id = alert.project,
                 error,
-                "a webhook was not told of a budget"
+                "budget alert not queued for webhook"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! From a charge to the webhook of its project.
+//! Path of a budget alert, from the charge to the webhook of its project.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ use crate::server::Shutdown;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::Metrics;
 
-/// A receiver that takes everything.
+/// Transport that accepts every delivery.
 #[derive(Debug)]
 struct Mailbox(UnboundedSender<Letter>);
 
@@ -52,7 +52,7 @@ impl Sender for Mailbox {
     }
 }
 
-/// A server's books, and what its webhooks are told.
+/// Accounting of a server, with the webhook requests it sends.
 struct Office {
     registry: Registry,
     ledger: Ledger,
@@ -190,7 +190,7 @@ impl Office {
 }
 
 #[tokio::test]
-async fn a_project_hears_of_its_budgets_and_of_those_of_its_keys() {
+async fn budget_alerts_of_project_and_its_keys_reach_the_project_webhook() {
     let store = Store::in_memory(TaskTracker::new());
     let mut office = Office::on(&store).await;
     let (told, silent) = (
@@ -218,12 +218,12 @@ async fn a_project_hears_of_its_budgets_and_of_those_of_its_keys() {
     office.spend(&silent, "2", 1, 2_000_000_000).await;
     assert!(
         office.end().await.recv().await.is_none(),
-        "whoever has no webhook is told nothing"
+        "a project without a webhook gets no events"
     );
 }
 
 #[tokio::test]
-async fn what_is_charged_while_the_server_stops_is_told_by_the_next_start() {
+async fn alert_raised_during_shutdown_is_sent_after_restart() {
     let store = Store::in_memory(TaskTracker::new());
     let office = Office::on(&store).await;
     let project = office.project(Some("https://example.com/hook")).await;

@@ -1,4 +1,4 @@
-//! What is spent, by whom it is heard, and what is given again.
+//! Accounting: the ledger, budget alerts, rate limits, prices, the response cache and webhooks.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::http::Admin;
 use crate::storage::store;
 use crate::telemetry::metrics::Metrics;
 
-/// The ledger, and what goes with it.
+/// Services that meter and bound what callers spend.
 pub(super) struct Books {
     pub(super) ledger: Ledger,
     pub(super) cache: AnswerCache,
@@ -40,10 +40,11 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// Opens the ledger, keeps it tidy, and tells of budgets as they are used up.
+    /// Opens the ledger, starts the cleanup of ledger and rate limits, and starts sending budget
+    /// alerts.
     ///
     /// # Errors
-    /// When it cannot be read, with what to do about it.
+    /// When the records cannot be read; the error has a hint for the operator.
     pub(super) async fn open(ground: &Ground<'_>) -> Result<Self, BadRecords> {
         let Ground {
             settings,
@@ -69,7 +70,7 @@ impl Books {
         if unknown > 0 {
             tracing::warn!(
                 unknown,
-                "requests that an earlier server was running were charged as estimated"
+                "requests interrupted by last shutdown charged as estimated"
             );
         }
         ledger.keep_tidy(tracker, shutdown.begun());
@@ -99,7 +100,8 @@ impl Books {
         })
     }
 
-    /// Lets turns in to `turns`, and says who chooses their models.
+    /// Wraps `turns` in admission (routing, rate limits, budgets, response cache). Also returns the
+    /// model router, which the route endpoint uses.
     pub(super) fn admission(
         &self,
         ground: &Ground<'_>,
@@ -128,7 +130,7 @@ impl Books {
         (Arc::new(Admission::new(turns, rules)), router)
     }
 
-    /// What the admin API is for.
+    /// Collects what the admin API reads and changes.
     pub(super) fn admin(&self, ground: &Ground<'_>) -> Admin {
         Admin {
             registry: ground.registry.clone(),
@@ -140,10 +142,10 @@ impl Books {
     }
 }
 
-/// Delivers by `sender` what the webhooks of projects are to be told.
+/// Starts the delivery of webhook events through `sender`.
 ///
 /// # Errors
-/// When what an earlier start has left undelivered cannot be read.
+/// When undelivered events of an earlier start cannot be read.
 pub(super) async fn start_webhooks(
     ground: &Ground<'_>,
     sender: &Arc<dyn Sender>,

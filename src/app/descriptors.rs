@@ -1,4 +1,4 @@
-//! How many files and connections the process may have open.
+//! Limits on open file descriptors and connections.
 
 use rustix::process::Resource;
 use rustix::process::Rlimit;
@@ -7,35 +7,35 @@ use rustix::process::setrlimit;
 
 use crate::server::SPARE_CONNECTIONS;
 
-/// The most connections to the admin API, where that listens elsewhere.
+/// Maximum number of connections to the admin API when it has its own address.
 pub(super) const OF_ADMIN: usize = 32;
-/// Descriptors that the server needs whatever happens: its records and files, its listeners, calls of webhooks, the admin API.
+/// Descriptors reserved for the server itself: store, files, listeners, webhook calls, admin API.
 const OWN: usize = 128;
-/// Descriptors for a worker or a task: its pipes, and as much again while it is started.
+/// Descriptors for a worker or a task: its pipes, and as many again while it starts.
 const OF_WORKER: usize = 8;
 
-/// Descriptors for a connection: its own, and the file that is uploaded or downloaded by it.
+/// Descriptors for a connection: its socket, and the file that is uploaded or downloaded over it.
 const OF_CONNECTION: usize = 2;
 
-/// Lets the process open as many files as it may, and says how many connections there may be where so many workers and tasks
-/// run.
+/// Raises the limit of open files and returns the maximum number of connections that it leaves
+/// beside `workers` and `tasks`.
 pub(super) fn connections(workers: usize, tasks: usize) -> usize {
     let limit = raise();
     let connections = within(limit, workers, tasks);
-    tracing::info!(limit, connections, "open files are limited");
+    tracing::info!(limit, connections, "open file limit applied");
     connections
 }
 
 fn within(limit: usize, workers: usize, tasks: usize) -> usize {
     let kept_back = OWN + OF_WORKER * (workers + tasks) + OF_CONNECTION * SPARE_CONNECTIONS;
-    // Where there are few in all, half of them are for connections.
+    // With a low limit, half of the descriptors are for connections.
     let left = limit
         .saturating_sub(kept_back)
         .max((limit / 2).saturating_sub(SPARE_CONNECTIONS));
     (left / OF_CONNECTION).max(1)
 }
 
-/// Raises the soft limit to the hard one, and gives what is in force.
+/// Raises the soft limit to the hard limit and returns the limit in force.
 fn raise() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(
@@ -46,7 +46,7 @@ fn raise() -> usize {
         },
     );
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+        tracing::warn!(%error, "open file limit not raised");
     }
     let in_force = if raised.is_ok() { maximum } else { current };
     in_force
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_may_be_open_at_a_time_is_within_the_limit() {
+    fn connections_workers_and_tasks_fit_the_descriptor_limit() {
         let (limit, workers, tasks) = (4096, 8, 100);
         let connections = within(limit, workers, tasks) + SPARE_CONNECTIONS;
         let open = OWN + OF_WORKER * (workers + tasks) + OF_CONNECTION * connections;

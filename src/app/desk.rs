@@ -1,8 +1,9 @@
-//! The admin API for commands.
+//! Client of the admin API for CLI commands.
 //!
-//! Where a server holds the data directory, it is asked at its socket. Where none does, the command takes the directory and
-//! serves that socket itself, for as long as it takes: there is one way to change a key, and one to read what was used. Its
-//! ledger is only read: to open it is to begin a server's work.
+//! If a server holds the data directory, commands call it through its admin socket. Otherwise the
+//! command locks the directory and serves that socket itself while it runs, so there is one code
+//! path for changing keys and reading usage. In that case the ledger is opened read-only, because
+//! opening it for writing starts a server's recovery work.
 
 use std::io;
 use std::path::PathBuf;
@@ -26,15 +27,15 @@ use crate::http::Admin;
 use crate::server;
 use crate::server::Shutdown;
 
-/// The admin API of a data directory.
+/// Client of the admin API of a data directory.
 #[derive(Debug)]
 pub struct Desk {
     socket: PathBuf,
-    /// Where no server runs.
+    /// Set when no server runs and this process serves the socket itself.
     own: Option<Own>,
 }
 
-/// What a command holds that serves itself.
+/// Resources of a command that serves the admin socket itself.
 #[derive(Debug)]
 struct Own {
     shutdown: Shutdown,
@@ -42,46 +43,46 @@ struct Own {
     _data_dir: DataDir,
 }
 
-/// Why a command could not do what it was to.
+/// Reasons why a command cannot use the admin API.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
-    /// The data directory cannot be used.
+    /// Data directory that cannot be locked or created.
     #[error("the data directory {} cannot be used", path.display())]
     Folder {
-        /// The directory.
+        /// Path of the data directory.
         path: PathBuf,
-        /// Why.
+        /// Underlying I/O error.
         #[source]
         source: io::Error,
     },
-    /// Somebody holds the data directory and does not answer.
+    /// Data directory held by a process that does not answer on the admin socket.
     #[error("a server holds the data directory, but does not answer at {}", path.display())]
     Silent {
-        /// Its socket.
+        /// Path of the admin socket.
         path: PathBuf,
-        /// Why.
+        /// Underlying I/O error.
         #[source]
         source: io::Error,
     },
-    /// There are no records, and none are to be made.
+    /// Data directory without records, for a command that must not create any.
     #[error("there are no records in {}", path.display())]
     Empty {
-        /// The data directory.
+        /// Path of the data directory.
         path: PathBuf,
     },
-    /// Somebody holds the data directory, which is to be left alone for this.
+    /// Data directory held by a running server, for a command that needs it exclusively.
     #[error("a server holds the data directory {}", path.display())]
     Taken {
-        /// The directory.
+        /// Path of the data directory.
         path: PathBuf,
     },
-    /// It was asked for something that cannot be done.
+    /// Request refused by the admin API, with its message.
     #[error("{0}")]
     Refused(String),
 }
 
 impl DeskError {
-    /// What to do next.
+    /// Returns advice on what the user can do next.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Folder { .. } => {
@@ -104,10 +105,11 @@ impl DeskError {
 }
 
 impl Desk {
-    /// The admin API of the server that has `settings`, whether or not it runs.
+    /// Connects to the admin API of the data directory in `settings`, serving it from this process
+    /// if no server runs.
     ///
     /// # Errors
-    /// When its data directory cannot be used.
+    /// When the data directory cannot be used.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let path = settings.server.data_dir.clone();
         let socket = path.join(admin::SOCKET);
@@ -140,10 +142,10 @@ impl Desk {
         })
     }
 
-    /// The same, but only where there are records.
+    /// Connects like [`Self::open`], but creates no records.
     ///
     /// # Errors
-    /// When there are none.
+    /// When the data directory has no records or cannot be used.
     pub async fn find(settings: &Settings) -> anyhow::Result<Self> {
         let path = settings.server.data_dir.clone();
         if records::folder(&path).exists() {
@@ -153,10 +155,10 @@ impl Desk {
         }
     }
 
-    /// Sends a request, and gives the JSON that it is answered with.
+    /// Sends a request and returns the JSON of the response.
     ///
     /// # Errors
-    /// When it is refused.
+    /// When the request is refused, the server does not answer, or the response is not JSON.
     pub async fn ask(
         &self,
         method: &str,
@@ -168,10 +170,10 @@ impl Desk {
         )?)
     }
 
-    /// Sends a request, and gives what it is answered with as it comes.
+    /// Sends a request and returns the response body as text.
     ///
     /// # Errors
-    /// When it is refused.
+    /// When the request is refused or the server does not answer.
     pub async fn read(
         &self,
         method: &str,
@@ -192,9 +194,10 @@ impl Desk {
         Err(DeskError::Refused(message.to_owned()).into())
     }
 
-    /// Waits until all is on disk and the data directory is free again.
+    /// Waits until all writes are on disk and releases the data directory.
     pub async fn close(self) {
         let Some(own) = self.own else { return };
+        // The tracker must be empty before the lock in `own` is dropped: its tasks still write.
         own.shutdown.at_once();
         own.tracker.close();
         own.tracker.wait().await;

@@ -1,4 +1,4 @@
-//! What every part of a server stands on.
+//! State that every service needs at start-up.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::storage::store;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
 
-/// The settings, the records, and how the server is stopped.
+/// Settings, store, key registry and shutdown handle, shared by the start-up of all services.
 pub(super) struct Ground<'a> {
     pub(super) settings: &'a Settings,
     pub(super) store: Store,
@@ -30,10 +30,10 @@ pub(super) struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    /// Opens the records. The data directory must be held.
+    /// Opens the store and the key registry. The caller must hold the data directory.
     ///
     /// # Errors
-    /// When they cannot be used.
+    /// When the records cannot be used.
     pub(super) async fn open(
         settings: &'a Settings,
         tracker: &TaskTracker,
@@ -53,10 +53,11 @@ impl<'a> Ground<'a> {
         })
     }
 
-    /// Responses that outlive their request, made by `turns`, some of them in `conversations`.
+    /// Starts the service of stored and background responses, and marks unfinished ones of an
+    /// earlier start as failed.
     ///
     /// # Errors
-    /// When those of an earlier start cannot be read.
+    /// When responses of an earlier start cannot be read.
     pub(super) async fn responses(
         &self,
         turns: &Arc<dyn Turns>,
@@ -91,7 +92,7 @@ impl<'a> Ground<'a> {
             failed => {
                 tracing::warn!(
                     failed,
-                    "responses that an earlier server was making were marked as failed"
+                    "responses interrupted by last shutdown marked as failed"
                 );
             }
         }

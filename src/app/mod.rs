@@ -1,4 +1,4 @@
-//! Puts the parts together: settings in, a serving process out.
+//! Assembles the server: settings in, a running process out.
 
 mod admin;
 mod alerts;
@@ -68,33 +68,34 @@ pub use restore::repair_store;
 pub use restore::restore_ledger;
 pub use restore::restore_store;
 
-/// How long ended workers have to be reaped. They are killed, so only a wedged kernel takes longer.
+/// Maximum wait for ended workers to be reaped. They are killed, so only a stuck kernel takes
+/// longer.
 const REAP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server that runs.
+/// A running server, with the handle that stops it.
 #[derive(Debug)]
 pub struct App {
-    /// Where it listens.
+    /// Address of the main listener.
     pub address: SocketAddr,
-    /// Where the admin API listens, if that is elsewhere.
+    /// Address of the admin API, if it has its own listener.
     pub admin_address: Option<SocketAddr>,
-    /// Stops it.
+    /// Handle that stops the server.
     pub shutdown: Shutdown,
-    /// Its workers; none without a sign-in.
+    /// Worker pool; `None` without a sign-in.
     pub workers: Option<Pool<ClaudeLauncher>>,
     keys: Arc<Keys>,
     tasks: Option<Tasks>,
     drain_timeout: Duration,
     tracker: TaskTracker,
     serving: JoinHandle<Summary>,
-    /// Held until the last worker is gone.
+    /// Lock of the data directory, held until the last worker is gone.
     data_dir: DataDir,
 }
 
-/// Serves until a signal stops it; SIGHUP has `reload` read the settings again.
+/// Serves until a signal stops it. SIGHUP makes `reload` read the settings again.
 ///
 /// # Errors
-/// When the server cannot start, with what to do about it.
+/// When the server cannot start; the error says what to do.
 pub async fn run(
     settings: Settings,
     environment: Environment,
@@ -108,7 +109,8 @@ pub async fn run(
     reload
         .listen_for_signals(settings, Arc::clone(&app.keys), ended, &app.tracker)
         .context("cannot listen for signals")?;
-    // Only now, so that whoever waits for this line can stop the server in order.
+    // Logged after the signal handlers are installed: supervisors wait for this line and may then
+    // stop the server.
     tracing::info!("listening on http://{}", app.address);
     app.wait().await;
     Ok(())
@@ -118,7 +120,8 @@ impl App {
     /// Starts a server and returns once it listens.
     ///
     /// # Errors
-    /// When its data directory is taken, its address cannot be bound, or the CLI cannot be used.
+    /// When its data directory is held by another process, its address cannot be bound, the records
+    /// cannot be used, or the CLI cannot be used.
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
         let connections =
@@ -126,10 +129,7 @@ impl App {
         let data_dir = claude::take_data_dir(&settings.server.data_dir)?;
         match claude::sweep(&data_dir.instance) {
             0 => {}
-            killed => tracing::warn!(
-                killed,
-                "processes that an earlier server left behind were ended"
-            ),
+            killed => tracing::warn!(killed, "orphan processes of an earlier server killed"),
         }
         let ground = Ground::open(settings, &tracker).await?;
         let keys = admin::keys(settings, &ground.registry)?;
@@ -193,26 +193,28 @@ impl App {
 
     /// Waits until the server has stopped and every worker is gone.
     pub async fn wait(self) {
-        // They hold the store, whose last writes are waited for until nobody holds it any more.
+        // The keys hold a handle of the store, whose writer ends only when the last handle is
+        // dropped.
         drop(self.keys);
         match self.serving.await {
             Ok(summary) => {
-                tracing::info!(summary.drained, summary.aborted, "connections are closed");
+                tracing::info!(summary.drained, summary.aborted, "connections closed");
             }
-            Err(error) => tracing::error!(%error, "the accept loop ended"),
+            Err(error) => tracing::error!(%error, "accept loop failed"),
         }
-        // Agents were asked to stop when stopping began. They have their grace, but no longer than requests have.
+        // Agents were asked to stop when the shutdown began. They get their grace period, but at
+        // most the drain timeout.
         self.shutdown.begin();
         let ending = timeout(self.drain_timeout, agents_gone(self.tasks.clone()));
         let _ = self.shutdown.last_words().run_until_cancelled(ending).await;
-        // What is made in the background has no connection that would end it.
+        // Background work has no connection that would end it.
         self.shutdown.at_once();
         if let Some(pool) = &self.workers {
             pool.close();
         }
         self.tracker.close();
         let gone = async {
-            // With the last of them goes whoever starts processes.
+            // The runner of agents is dropped with the last agent.
             agents_gone(self.tasks).await;
             self.tracker.wait().await;
         };
@@ -227,7 +229,7 @@ impl App {
     }
 }
 
-/// The workers, where there can be any.
+/// Returns the worker pool, if there is a sign-in.
 fn pool_of(workers: &SignInState<ClaudeLauncher>) -> Option<Pool<ClaudeLauncher>> {
     match workers {
         SignInState::SignedIn(pool) => Some(pool.clone()),

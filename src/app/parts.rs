@@ -1,4 +1,4 @@
-//! What the settings say, in the words of each part.
+//! Maps the settings file to the configuration of each part.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::http;
 use crate::server;
 use crate::telemetry::metrics::Metrics;
 
-/// The prices that `settings` name.
+/// Builds the price list of `settings`.
 pub fn prices(settings: &Settings) -> Prices {
     let pricing = &settings.pricing;
     Prices::new(pricing::Config {
@@ -36,7 +36,7 @@ pub fn prices(settings: &Settings) -> Prices {
     })
 }
 
-/// The names of models that `settings` add to the catalogue.
+/// Builds the model aliases and the fallback model of `settings`.
 pub(super) fn model_names(settings: &Settings) -> ModelNames {
     let fallback = settings.models.fallback.trim();
     ModelNames::new(
@@ -45,17 +45,17 @@ pub(super) fn model_names(settings: &Settings) -> ModelNames {
     )
 }
 
-/// What models do not take, as `settings` say.
+/// Builds the rules of which model refuses which parameter.
 pub(super) fn model_rules(settings: &Settings) -> ModelRules {
     ModelRules::new(settings.models.restrictions(), settings.server.strict)
 }
 
-/// The same, with what is learnt beyond them counted by `metrics`.
+/// Builds [`model_rules`] that count each newly learnt refusal in `metrics`.
 pub(super) fn counted_rules(settings: &Settings, metrics: Metrics) -> ModelRules {
     model_rules(settings).telling(move |model, parameter| metrics.refusal_learnt(model, parameter))
 }
 
-/// The rules that `settings` draw up, counting tokens as `prices` does.
+/// Builds the model router of `settings`, which counts tokens as `prices` does.
 pub fn router(settings: &Settings, prices: &Arc<Prices>) -> Router {
     let routing = &settings.routing;
     let config = routing::Config {
@@ -72,7 +72,7 @@ pub fn router(settings: &Settings, prices: &Arc<Prices>) -> Router {
     Router::new(config, Arc::clone(prices))
 }
 
-/// How many workers there are.
+/// Builds the configuration of the worker pool.
 pub(super) fn pool_config(settings: &Settings) -> pool::Config {
     let pool = &settings.pool;
     pool::Config {
@@ -88,7 +88,7 @@ pub(super) fn pool_config(settings: &Settings) -> pool::Config {
     }
 }
 
-/// What becomes of fields without effect.
+/// Returns the policy for request fields without effect.
 pub(super) fn policy(settings: &Settings) -> Policy {
     if settings.server.strict {
         Policy::Strict
@@ -97,7 +97,7 @@ pub(super) fn policy(settings: &Settings) -> Policy {
     }
 }
 
-/// What HTTP is held to.
+/// Builds the configuration of the HTTP layer.
 pub(super) fn http_config(settings: &Settings) -> http::Config {
     let server = &settings.server;
     http::Config {
@@ -114,7 +114,7 @@ pub(super) fn http_config(settings: &Settings) -> http::Config {
     }
 }
 
-/// What sockets are held to.
+/// Builds the configuration of a listener with at most `connections` connections.
 pub(super) fn server_config(settings: &Settings, connections: usize) -> server::Config {
     let server = &settings.server;
     server::Config {
@@ -127,7 +127,7 @@ pub(super) fn server_config(settings: &Settings, connections: usize) -> server::
     }
 }
 
-/// What is given again.
+/// Builds the configuration of the response cache.
 pub(super) fn cache_config(settings: &Settings) -> cache::Config {
     let cache = &settings.cache;
     cache::Config {

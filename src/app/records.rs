@@ -1,4 +1,4 @@
-//! The records in the data directory.
+//! Location and opening of the records in the data directory.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -17,12 +17,12 @@ const DAMAGED: &str = "if the disk is full, free some space and start again. If 
                        `claude-switchboard store backups` lists the backups of each day, and `store restore BACKUP` puts one in \
                        place. Both keep what is there now in a folder beside it";
 
-/// The folder of records, in the data directory.
+/// Folder of the store within the data directory.
 pub(super) const STORE: &str = "store";
-/// The folder of clients' files, in the data directory and in a backup.
+/// Folder of uploaded files within the data directory and within a backup.
 pub(super) const FILES: &str = "files";
 
-/// Records that cannot be used.
+/// Error: the records of the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the records in {} cannot be used", folder.display())]
 pub struct BadRecords {
@@ -32,7 +32,7 @@ pub struct BadRecords {
 }
 
 impl BadRecords {
-    /// Those of `settings`, which fail with `error`.
+    /// Wraps `error` with the location of the records of `settings`.
     pub(super) fn new(settings: &Settings, error: impl Into<anyhow::Error>) -> Self {
         Self {
             folder: folder(&settings.server.data_dir),
@@ -40,24 +40,24 @@ impl BadRecords {
         }
     }
 
-    /// What to do next.
+    /// Returns advice on what the operator can do next.
     pub fn hint(&self) -> &'static str {
         let ledger = self.source.downcast_ref::<ledger::Error>();
         ledger.and_then(ledger::Error::hint).unwrap_or(DAMAGED)
     }
 }
 
-/// Where the records of a data directory lie.
+/// Path of the store in `data_dir`.
 pub(super) fn folder(data_dir: &Path) -> PathBuf {
     data_dir.join(STORE)
 }
 
-/// Where the backups of a data directory lie.
+/// Path of the backups in `data_dir`.
 pub fn backups_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("backups")
 }
 
-/// The backups of `store`, with the files of clients.
+/// Returns the backups of `store`, which include uploaded files.
 pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
     let data_dir = &settings.server.data_dir;
     let folder = backups_folder(data_dir);
@@ -69,10 +69,10 @@ pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
     )
 }
 
-/// Opens them; the data directory must be held.
+/// Opens the store. The caller must hold the data directory.
 ///
 /// # Errors
-/// When they cannot be used.
+/// When the store cannot be opened.
 pub(super) fn open_store(settings: &Settings, tracker: &TaskTracker) -> Result<Store, BadRecords> {
     let folder = folder(&settings.server.data_dir);
     let config = store::Config {
@@ -81,10 +81,10 @@ pub(super) fn open_store(settings: &Settings, tracker: &TaskTracker) -> Result<S
     Store::open(&folder, config, tracker.clone()).map_err(|error| BadRecords::new(settings, error))
 }
 
-/// The keys and projects among them.
+/// Opens the registry of keys and projects in `store`.
 ///
 /// # Errors
-/// When they cannot be used.
+/// When its records cannot be read.
 pub(super) async fn open_registry(
     settings: &Settings,
     store: &Store,

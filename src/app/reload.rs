@@ -1,4 +1,4 @@
-//! Settings that change while the server runs: the configured keys and what is logged.
+//! Settings that can change while the server runs: the configured keys and the log filter.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::config::Key;
 use crate::config::Settings;
 use crate::telemetry::logs::Levels;
 
-/// Reads the settings again, from where they were read at the start.
+/// Reads the settings again from the sources they came from at start-up.
 pub struct Reload {
     load: Box<dyn Fn() -> Result<Settings, Error> + Send>,
     levels: Levels,
@@ -27,7 +27,8 @@ impl std::fmt::Debug for Reload {
 }
 
 impl Reload {
-    /// Reads the settings by `load`, and changes what is logged by `levels`.
+    /// Creates a reload that reads the settings with `load` and changes the log filter through
+    /// `levels`.
     pub fn new(
         load: impl Fn() -> Result<Settings, Error> + Send + 'static,
         levels: Levels,
@@ -38,7 +39,8 @@ impl Reload {
         }
     }
 
-    /// Reads the settings with each SIGHUP, and lets SIGUSR1 and SIGUSR2, which end a process that does not know them, do nothing.
+    /// Reloads the settings on each SIGHUP. Also ignores SIGUSR1 and SIGUSR2, whose default action
+    /// is to end the process.
     ///
     /// # Errors
     /// When the process may not install signal handlers.
@@ -61,41 +63,42 @@ impl Reload {
                 tokio::select! {
                     () = ended.cancelled() => return,
                     _ = hang_up.recv() => self.reload(&mut in_force, &keys),
-                    _ = first.recv() => tracing::info!(signal = "SIGUSR1", "a signal that means nothing here"),
-                    _ = second.recv() => tracing::info!(signal = "SIGUSR2", "a signal that means nothing here"),
+                    _ = first.recv() => tracing::info!(signal = "SIGUSR1", "signal ignored"),
+                    _ = second.recv() => tracing::info!(signal = "SIGUSR2", "signal ignored"),
                 }
             }
         });
         Ok(())
     }
 
-    /// Takes over what may change; all of it or nothing.
+    /// Applies the reloadable settings: all of them, or none on an error.
     fn reload(&self, in_force: &mut Settings, keys: &Keys) {
         match (self.load)() {
             Ok(read) => self.take_over(&read, in_force, keys),
             Err(error) => {
                 let hint = error.hint();
-                tracing::error!(signal = "SIGHUP", hint, "{error}; nothing is changed");
+                tracing::error!(signal = "SIGHUP", %error, hint, "settings not reloaded; nothing is changed");
             }
         }
     }
 
     fn take_over(&self, read: &Settings, in_force: &mut Settings, keys: &Keys) {
-        // The filter was checked when the settings were read, so what can be refused is refused before anything has changed.
+        // `keys.reconfigure` validates before it changes anything, and the filter was validated
+        // when the settings were read.
         let changed = keys.reconfigure(read.auth.keys.iter().map(Key::reveal));
         let count = match changed {
             Ok(count) => count,
             Err(error) => {
-                tracing::error!(signal = "SIGHUP", "auth.keys: {error}; nothing is changed");
+                tracing::error!(signal = "SIGHUP", key = "auth.keys", %error, "settings not reloaded; nothing is changed");
                 return;
             }
         };
         if let Err(error) = self.levels.set(&read.log.filter) {
-            tracing::error!(signal = "SIGHUP", %error, "log.filter is not changed");
+            tracing::error!(signal = "SIGHUP", key = "log.filter", %error, "log filter not changed");
         }
         in_force.auth = read.auth.clone();
         in_force.log.filter.clone_from(&read.log.filter);
-        // What was said of these settings is no setting.
+        // Notices are messages about the settings, not settings: they must not count as a change.
         in_force.notices.clone_from(&read.notices);
         let has_more = *read != *in_force;
         let filter = &in_force.log.filter;
@@ -103,12 +106,12 @@ impl Reload {
             signal = "SIGHUP",
             keys = count,
             filter,
-            "the configured keys and the log filter were read again"
+            "configured keys and log filter were read again"
         );
         if has_more {
             tracing::warn!(
                 signal = "SIGHUP",
-                "other settings have changed too; they count from the next start on"
+                "other settings have changed too; a restart applies them"
             );
         }
     }

@@ -1,4 +1,5 @@
-//! Restores a ledger or a whole store, and repairs a damaged store. No server may run, since it would write over the result.
+//! Restores a ledger or a whole store, and repairs a damaged store. No server may run meanwhile,
+//! since it would overwrite the result.
 
 use std::fs;
 use std::io;
@@ -25,11 +26,11 @@ use crate::engine::claude::DataDir;
 use crate::storage::store;
 use crate::storage::store::BackupContents;
 
-/// Puts the ledger of `text` into the data directory of `settings`, in the place of the one that is there if it
-/// `may_replace` that.
+/// Imports the exported ledger `text` into the data directory of `settings`. An existing ledger is
+/// replaced only if `may_replace` is set.
 ///
 /// # Errors
-/// When a server runs, the records cannot be used, or the ledger does not let itself be restored.
+/// When a server runs, the records cannot be used, or the export is not valid.
 pub async fn restore_ledger(
     settings: &Settings,
     text: &str,
@@ -45,20 +46,21 @@ pub async fn restore_ledger(
     Ok(restored?)
 }
 
-/// A store that was put in place.
+/// Result of restoring a store.
 #[derive(Debug)]
 pub struct RestoredStore {
-    /// What is in it.
+    /// Contents of the restored store.
     pub contents: BackupContents,
-    /// Where the store lies that was there before; none where there was none.
+    /// Folder that holds the previous store; `None` if there was none.
     pub kept: Option<PathBuf>,
 }
 
-/// Puts the store of `backup`, with the files of clients, into the data directory of `settings`. The store that is there is kept in
-/// a folder beside it.
+/// Restores the store and uploaded files of `backup` into the data directory of `settings`. The
+/// previous store is kept in a folder beside it.
 ///
 /// # Errors
-/// When a server runs, the backup is damaged, or something cannot be written; then the store that is there stays in place.
+/// When a server runs, the backup is damaged, or a write fails; the previous store then stays in
+/// place.
 pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<RestoredStore> {
     let data_dir = &settings.server.data_dir;
     let _held = hold(settings)?;
@@ -69,7 +71,8 @@ pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<Resto
         let _ = fs::remove_dir_all(&aside);
     }
     let contents = built?;
-    // The one step: before it all is as it was, but for files that no record names, which go at the next start.
+    // Commit point: until here only files without a record were added, which the next start
+    // removes.
     let (new, old) = (aside.join(records::STORE), records::folder(data_dir));
     exchange(&new, &old).with_context(|| {
         format!(
@@ -85,18 +88,19 @@ pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<Resto
     })
 }
 
-/// A store that was opened without its snapshots.
+/// Result of opening a store without its snapshots.
 #[derive(Debug)]
 pub struct RepairedStore {
-    /// What is in it.
+    /// Contents of the repaired store.
     pub contents: BackupContents,
-    /// Figures of the ledger that do not agree: the sign of records that are missing.
+    /// Ledger figures that disagree, which means that records are missing.
     pub problems: Vec<String>,
-    /// Where a copy of the store lies as it was before.
+    /// Folder that holds a copy of the store from before the repair.
     pub kept: PathBuf,
 }
 
-/// Opens the store of `settings` without its snapshots, for one whose snapshot is damaged. A copy of it is kept.
+/// Opens the store of `settings` without its snapshots, for a store whose snapshot is damaged. A
+/// copy of it is kept.
 ///
 /// # Errors
 /// When a server runs, there is no store, or it cannot be read without its snapshots either.
@@ -127,7 +131,7 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
     })
 }
 
-/// Makes the folder in `data_dir` for what is replaced.
+/// Creates the folder in `data_dir` for the replaced store.
 fn make_aside(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let aside = data_dir.join(format!("replaced-{}", store::time_name()));
     fs::DirBuilder::new()
@@ -137,7 +141,7 @@ fn make_aside(data_dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(aside)
 }
 
-/// Copies the files of the database, which change, and gives its other files, which do not, a second name.
+/// Copies the database files, which change, and hard-links the files in subfolders, which do not.
 fn copy_store(source: &Path, target: &Path) -> Result<(), store::Error> {
     fs::DirBuilder::new().mode(0o700).create(target)?;
     for entry in fs::read_dir(source)? {
@@ -152,12 +156,13 @@ fn copy_store(source: &Path, target: &Path) -> Result<(), store::Error> {
     Ok(())
 }
 
-/// Makes a store of `backup` in `aside`, where the files that are in `data_dir` get a second name, and adds its files to them.
+/// Builds a store from `backup` in `aside`, hard-links the present uploaded files of `data_dir`
+/// there, and adds the files of the backup to `data_dir`.
 fn build(backup: &Path, aside: &Path, data_dir: &Path) -> Result<BackupContents, store::Error> {
     let contents = store::restore_backup(backup, &aside.join(records::STORE))?;
     let (present, kept) = (data_dir.join(records::FILES), backup.join(records::FILES));
     if present.is_dir() {
-        // The restored store does not know them all, so the next start removes some.
+        // The restored store has no record of some of these files; the next start removes them.
         store::copy_files(&present, &aside.join(records::FILES))?;
     }
     if kept.is_dir() {
@@ -166,8 +171,8 @@ fn build(backup: &Path, aside: &Path, data_dir: &Path) -> Result<BackupContents,
     Ok(contents)
 }
 
-/// Puts the folder `new` in the place of `old`, and `old`, if it is there, in the place of `new`: in one step where the disk can, so
-/// that a kill never leaves a data directory without its store.
+/// Swaps the folders `new` and `old`, or renames `new` if `old` does not exist. Atomic where the
+/// file system supports exchange, so that a kill never leaves a data directory without its store.
 fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     if !old.exists() {
         return fs::rename(new, old);
@@ -175,13 +180,14 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     if renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).is_ok() {
         return Ok(());
     }
+    // Fallback without atomicity: a kill between the renames leaves the old store at `third`.
     let third = new.with_extension("before");
     fs::rename(old, &third)?;
     fs::rename(new, old)?;
     fs::rename(third, new)
 }
 
-/// Holds the data directory, which no server may hold meanwhile.
+/// Locks the data directory, so that no server can start meanwhile.
 fn hold(settings: &Settings) -> Result<DataDir, DeskError> {
     let path = settings.server.data_dir.clone();
     claude::take_data_dir(&path).map_err(|source| match source.kind() {

@@ -1,4 +1,4 @@
-//! What is kept for clients: conversations, responses, files, batches, sessions.
+//! Services that store data for clients: conversations, responses, files, batches, sessions.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use crate::storage::files;
 use crate::storage::files::Files;
 use crate::storage::store;
 
-/// What is kept for clients.
+/// Services that store data for clients.
 pub(super) struct Shelves {
-    /// Turns that may name files.
+    /// Turns whose uploaded file ids are replaced by file contents.
     pub(super) turns: Arc<dyn Turns>,
     pub(super) conversations: Conversations,
     pub(super) responses: Responses,
@@ -35,7 +35,7 @@ pub(super) struct Shelves {
 }
 
 impl Ground<'_> {
-    /// All of it, made by `turns`, and going on with what an earlier server has left.
+    /// Starts the services on top of `turns`, and resumes unfinished batches of an earlier server.
     ///
     /// # Errors
     /// When the store or the folder of files cannot be used.
@@ -76,7 +76,7 @@ impl Ground<'_> {
         batches.keep_tidy();
         match batches.recover().await? {
             0 => {}
-            unfinished => tracing::info!(unfinished, "batches of an earlier server go on"),
+            unfinished => tracing::info!(unfinished, "batches resumed after restart"),
         }
         let sessions = self.sessions(keys);
         Ok(Shelves {
@@ -90,7 +90,7 @@ impl Ground<'_> {
         })
     }
 
-    /// Conversations that responses are added to, kept tidy.
+    /// Starts the conversation service and its cleanup.
     fn conversations(&self, keys: &Arc<Keys>) -> Conversations {
         let settings = &self.settings.conversations;
         let limits = store::Limits {
@@ -103,7 +103,7 @@ impl Ground<'_> {
         conversations
     }
 
-    /// Sessions, kept tidy.
+    /// Starts the session service and its cleanup.
     fn sessions(&self, keys: &Arc<Keys>) -> Sessions {
         let settings = &self.settings.sessions;
         let config = sessions::Config {
@@ -116,7 +116,7 @@ impl Ground<'_> {
         sessions
     }
 
-    /// The folder of files, kept tidy.
+    /// Opens the uploaded files and starts their cleanup.
     async fn files(&self) -> anyhow::Result<Files> {
         let folder = self.settings.server.data_dir.join(records::FILES);
         let config = files::Config {

@@ -1,4 +1,4 @@
-//! Agents that work on this machine.
+//! Start-up of tasks: agents that work in folders of this machine.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use crate::services::tasks::Tasks;
 use crate::storage::store::Limits;
 
 impl Ground<'_> {
-    /// Tasks, done by `agents`, with those that an earlier server has left; none where there is no folder to work in.
+    /// Starts the task service with the runner `agents`, and marks running tasks of an earlier
+    /// server as interrupted. Returns `None` if no folder is configured for agents.
     ///
     /// # Errors
     /// When the store cannot be used.
@@ -32,7 +33,7 @@ impl Ground<'_> {
             return Ok(None);
         }
         for root in settings.roots.iter().filter(|root| !root.is_dir()) {
-            tracing::warn!(root = %root.display(), "a folder of `tasks.roots` is not there, so no agent can work in it");
+            tracing::warn!(path = %root.display(), "folder of `tasks.roots` missing");
         }
         let limits = Limits {
             time_to_live: settings.time_to_live,
@@ -57,15 +58,12 @@ impl Ground<'_> {
         tasks.keep_tidy();
         match tasks.recover().await? {
             0 => {}
-            cut_off => tracing::warn!(
-                cut_off,
-                "tasks that an earlier server was running are interrupted"
-            ),
+            cut_off => tracing::warn!(cut_off, "tasks interrupted by last shutdown"),
         }
         Ok(Some(tasks))
     }
 
-    /// Within which bounds tasks are run.
+    /// Builds the configuration of tasks.
     fn bounds(&self) -> tasks::Config {
         let settings = &self.settings.tasks;
         tasks::Config {

@@ -1,4 +1,4 @@
-//! The workers of a server.
+//! Start-up of the worker pool and the agent runner.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use crate::engine::claude::SignIn;
 use crate::engine::gateway::SignInState;
 use crate::engine::pool::Pool;
 
-/// Whoever runs the CLI.
+/// Worker pool and agent runner.
 pub(super) struct Workers {
-    /// Those that answer turns.
+    /// Worker pool that answers turns, or the missing sign-in.
     pub(super) turns: SignInState<ClaudeLauncher>,
-    /// Whoever starts agents; nobody without a sign-in.
+    /// Runner of agents; `None` without a sign-in.
     pub(super) agents: Option<Arc<dyn Runner>>,
 }
 
-/// Starts workers, if there is a sign-in.
+/// Starts the worker pool and the agent runner, if there is a sign-in.
 ///
 /// # Errors
 /// When the CLI cannot be used.
@@ -40,7 +40,7 @@ pub(super) async fn start(
     let sign_in = match SignIn::choose(settings.claude.sign_in.as_str(), &variables) {
         Ok(sign_in) => sign_in,
         Err(missing) => {
-            tracing::warn!("{missing} Until then every request is answered with 401.");
+            tracing::warn!(hint = %missing, "sign-in missing; requests get 401");
             return Ok(Workers {
                 turns: SignInState::Missing(missing.0),
                 agents: None,
@@ -62,7 +62,7 @@ pub(super) async fn start(
     })
 }
 
-/// The runner of agents, as the user that the settings name.
+/// Returns the agent runner, which runs as the user of `tasks.user` if that is set.
 async fn runner(launcher: &ClaudeLauncher, settings: &Settings) -> anyhow::Result<Arc<dyn Runner>> {
     let (runner, tasks) = (launcher.runner(), &settings.tasks);
     if tasks.user.is_empty() || tasks.roots.is_empty() {
@@ -71,14 +71,14 @@ async fn runner(launcher: &ClaudeLauncher, settings: &Settings) -> anyhow::Resul
     let runner = runner.run_as(&tasks.user).await?;
     for root in tasks.roots.iter().filter(|root| root.is_dir()) {
         if let Err(words) = runner.check_workspace(root) {
-            tracing::warn!("{words}; folders below it may be open to it");
+            tracing::warn!(error = %words, path = %root.display(), "folder may be open to the user of agents");
         }
     }
-    tracing::info!(user = tasks.user, "agents run as a user of their own");
+    tracing::info!(user = tasks.user, "agents run as separate user");
     Ok(Arc::new(runner))
 }
 
-/// How processes of the CLI are started and driven, which have their home in `data_dir`.
+/// Builds the configuration for CLI processes whose home is in `data_dir`.
 pub(super) fn cli_config(
     settings: &Settings,
     sign_in: SignIn,

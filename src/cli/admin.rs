@@ -1,4 +1,5 @@
-//! What the commands that ask a server share: where they find the server, and how they show what it answers.
+//! Shared parts of the commands that call the admin API: which server they call, and how they show
+//! its answers.
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use crate::config::Environment;
 use crate::config::Flags;
 use crate::config::Settings;
 
-/// Which server is meant.
+/// Selection of the server.
 #[derive(Debug, Args)]
 pub(super) struct Target {
     /// The server's configuration file, if it has one.
@@ -23,7 +24,7 @@ pub(super) struct Target {
     data_dir: Option<String>,
 }
 
-/// How the answer is shown.
+/// Output format of an answer.
 #[derive(Debug, Args)]
 pub(super) struct Output {
     /// Print JSON, as the admin API gives it.
@@ -43,7 +44,8 @@ pub(super) struct Limits {
     /// Requests at the same time [default: any].
     #[arg(long, value_name = "N")]
     concurrent_requests: Option<u32>,
-    /// Turns in each round when requests wait for a worker, 1 to 100 [default: of a key that of its project, of a project 1].
+    /// Turns in each round when requests wait for a worker, 1 to 100 [default: for a key that of
+    /// its project, for a project 1].
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
     #[command(flatten)]
@@ -68,7 +70,7 @@ pub(super) struct Caps {
 }
 
 impl Limits {
-    /// The fields of a request.
+    /// Returns the limits as fields of a request body.
     pub(super) fn body(&self) -> Value {
         json!({
             "requests_per_minute": self.requests_per_minute,
@@ -81,7 +83,7 @@ impl Limits {
 }
 
 impl Caps {
-    /// The same as the admin API has it.
+    /// Returns the budget as the admin API expects it.
     pub(super) fn body(&self) -> Value {
         json!({
             "daily": {"tokens": self.daily_tokens, "money": self.daily_money},
@@ -91,10 +93,10 @@ impl Caps {
 }
 
 impl Output {
-    /// `answer` as JSON, or as `words` has it.
+    /// Returns `answer` as JSON, or as the text made by `words`.
     ///
     /// # Errors
-    /// Never, since it is JSON already.
+    /// When the JSON cannot be serialized, which does not happen for a JSON value.
     pub(super) fn show(
         &self,
         answer: &Value,
@@ -109,10 +111,10 @@ impl Output {
 }
 
 impl Target {
-    /// Its settings.
+    /// Loads the settings of the selected server.
     ///
     /// # Errors
-    /// When they are refused.
+    /// When the settings are refused.
     pub(super) fn settings(&self, environment: &Environment) -> anyhow::Result<Settings> {
         let flags = Flags {
             data_dir: self.data_dir.clone(),
@@ -122,10 +124,10 @@ impl Target {
     }
 }
 
-/// Sends one request to the server that is meant.
+/// Sends one request to the selected server and returns its answer.
 ///
 /// # Errors
-/// When it is refused.
+/// When the server cannot be reached or refuses the request.
 pub(super) fn ask(
     target: &Target,
     environment: &Environment,
@@ -138,10 +140,10 @@ pub(super) fn ask(
     })
 }
 
-/// All items of the list at `path`, as an array.
+/// Reads all pages of the list at `path` and returns the items as an array.
 ///
 /// # Errors
-/// When it is refused.
+/// When the server cannot be reached or refuses a request.
 pub(super) fn list(
     target: &Target,
     environment: &Environment,
@@ -161,10 +163,10 @@ pub(super) fn list(
     })
 }
 
-/// What there is at `path`, as it comes; where there are no records none are made.
+/// Reads `path` and returns the response body as text; creates no records if there are none.
 ///
 /// # Errors
-/// When it is refused, or there are no records.
+/// When there are no records, or the request is refused.
 pub(super) fn read(
     target: &Target,
     environment: &Environment,
@@ -193,10 +195,10 @@ fn at(
     })
 }
 
-/// Runs a command.
+/// Runs a command to its end on a single-threaded runtime.
 ///
 /// # Errors
-/// Its own, or when threads cannot be had.
+/// The errors of the command, or a failure to start the runtime.
 pub(super) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! `doctor --live-rules`: whether the rules by model are those of Anthropic's API.
+//! `doctor --live-rules`: checks the rules by model against Anthropic's API.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ pub(super) struct Doctor {
     /// Ask Anthropic, by small calls that cost money, what its models take, and compare it with the rules.
     #[arg(long, required = true)]
     live_rules: bool,
-    /// Do not ask before the calls are made.
+    /// Make the calls without asking first.
     #[arg(long)]
     yes: bool,
     /// Only this model, by its id; may be given several times [default: the models that the CLI lists].
@@ -42,10 +42,10 @@ pub(super) struct Doctor {
     config: Option<PathBuf>,
 }
 
-/// Makes the calls and prints what they show.
+/// Makes the calls and prints their outcomes.
 ///
 /// # Errors
-/// When a rule does not hold, or could not be checked, or the calls cannot be made.
+/// When a rule does not hold or could not be checked, or the calls cannot be made.
 pub(super) fn run(arguments: &Doctor, environment: &Environment) -> anyhow::Result<()> {
     let settings = Settings::load(arguments.config.as_deref(), environment, &Flags::default())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Doctor, environment: &Environment) -> anyhow::Resu
     verdict(&checked)
 }
 
-/// Tells the price, and asks whether to go on.
+/// Prints the maximum cost, and asks for confirmation.
 fn ask(arguments: &Doctor, rules: &LiveRules, settings: &Settings) -> anyhow::Result<()> {
     let (calls, dollars) = (rules.calls(), rules.most_cost(settings).dollars());
     print(format!("{calls} calls to Anthropic, which cost at most ${dollars:.4}.\n").as_bytes())?;
@@ -84,7 +84,7 @@ fn ask(arguments: &Doctor, rules: &LiveRules, settings: &Settings) -> anyhow::Re
     .into())
 }
 
-/// The table, and the lines of configuration that would mend it.
+/// Renders the table of outcomes, and the configuration lines that correct the rules.
 fn told(checked: &[Checked]) -> String {
     let mut table = Table::new(["rule", "model", "expected", "found", ""]);
     let word = |is_refused: bool| if is_refused { "refused" } else { "taken" };
@@ -118,7 +118,8 @@ fn told(checked: &[Checked]) -> String {
     text
 }
 
-/// For each model of which a rule of the configuration differs, a line with what it refuses.
+/// Returns a configuration line for each model with a rule that differs, with all that the model
+/// refuses.
 fn mending(checked: &[Checked]) -> String {
     let mut models: BTreeMap<&str, (bool, Vec<&str>)> = BTreeMap::new();
     for one in checked {
@@ -159,7 +160,7 @@ fn verdict(checked: &[Checked]) -> anyhow::Result<()> {
         )
         .into());
     }
-    // Both parameters at once say nothing of a model that takes neither.
+    // A skipped pair of parameters is no open question: the model refuses each of them alone.
     let is_open = |one: &&Checked| {
         one.holds().is_none() && one.found != Finding::Unknown(LiveRules::NEITHER.to_owned())
     };

@@ -16,7 +16,7 @@ fn refused() -> Finding {
 }
 
 #[test]
-fn differences_are_shown_with_the_lines_that_mend_them() {
+fn differing_rules_are_shown_with_corrected_configuration() {
     let rules = [
         checked(Rule::Model(Restriction::Sampling), false, refused()),
         checked(

@@ -1,8 +1,8 @@
-//! Lengths of time on the command line.
+//! Durations on the command line.
 
 use std::str::FromStr;
 
-/// A length of time in seconds, written `90s`, `30m`, `12h` or `7d`.
+/// Duration in seconds, written as `90s`, `30m`, `12h` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seconds(pub(super) u64);
 
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_unit() {
+    fn duration_requires_a_unit() {
         for (text, seconds) in [
             ("90s", 90),
             ("30m", 1800),

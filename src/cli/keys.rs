@@ -1,4 +1,4 @@
-//! `claude-switchboard keys`: callers' keys.
+//! `claude-switchboard keys`: keys of callers.
 
 use clap::Args;
 use clap::Subcommand;
@@ -27,7 +27,7 @@ Examples:
 
 They work while the server runs and while it does not, on its machine and as its user.";
 
-/// What is to be done with keys.
+/// Operations on keys.
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Keys {
@@ -44,7 +44,7 @@ pub(super) enum Keys {
     Rotate {
         /// The key's id or prefix.
         key: String,
-        /// How long the secret it had stays good, such as 30m, 12h or 7d [default: not at all].
+        /// Grace period of the old secret, such as 30m, 12h or 7d [default: none].
         #[arg(long, value_name = "TIME")]
         grace: Option<Seconds>,
         #[command(flatten)]
@@ -65,18 +65,18 @@ pub(super) enum Keys {
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// What people call it.
+    /// Display name of the key.
     name: String,
     /// The id of its project [default: default].
     #[arg(long, value_name = "ID")]
     project: Option<String>,
-    /// The models it may name, with commas between them [default: all].
+    /// The models it may name, separated by commas [default: all].
     #[arg(long, value_name = "MODELS", value_delimiter = ',')]
     models: Option<Vec<String>>,
-    /// What it is good for, of inference, responses and usage, with commas between them [default: all].
+    /// Permissions, of inference, responses and usage, separated by commas [default: all].
     #[arg(long, value_name = "PERMISSIONS", value_delimiter = ',')]
     permissions: Option<Vec<String>>,
-    /// How long it lasts, such as 30m, 12h or 7d [default: for ever].
+    /// Lifetime, such as 30m, 12h or 7d [default: unlimited].
     #[arg(long, value_name = "TIME")]
     expires_in: Option<Seconds>,
     #[command(flatten)]
@@ -88,10 +88,10 @@ pub(super) struct Create {
 }
 
 impl Keys {
-    /// Does it, and gives what is to be shown.
+    /// Runs the command and returns its output.
     ///
     /// # Errors
-    /// When it cannot be done, with what to do next.
+    /// When the request fails, with advice on what to do next.
     pub(super) fn run(self, environment: &Environment) -> anyhow::Result<String> {
         match self {
             Self::Create(create) => create.run(environment),
@@ -159,7 +159,7 @@ impl Create {
     }
 }
 
-/// The id of the key that is given by its id, its prefix, or its whole text.
+/// Returns the id of the key given by its id, its prefix, or its full text.
 fn id(given: &str) -> String {
     let Some(rest) = given.strip_prefix("sk-sb-") else {
         return table::segment(given);
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_named_by_its_id_its_prefix_or_its_text() {
+    fn key_is_accepted_by_id_prefix_or_full_text() {
         for given in [
             "key_0123456789ab",
             "sk-sb-0123456789ab",
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_a_table() {
+    fn keys_are_listed_as_a_table() {
         let now = unix_now();
         let keys = json!([
             {"id": "key_1", "name": "ci", "project_id": "default", "created_at": now - 90_000, "models": ["haiku"],

@@ -1,4 +1,4 @@
-//! `ledger`: backups of what was spent, and whether its figures agree.
+//! `ledger`: backup, restore and verification of charges.
 
 use std::fs;
 use std::io::Write as _;
@@ -49,10 +49,10 @@ pub(super) enum LedgerCommand {
     },
 }
 
-/// What to say when it is done.
+/// Runs the command and returns its output.
 ///
 /// # Errors
-/// When it cannot be done, with what to do next.
+/// When the command fails, with advice on what to do next.
 pub(super) fn run(command: &LedgerCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
         LedgerCommand::Backup { file, target } => backup(target, environment, file),
@@ -67,7 +67,7 @@ pub(super) fn run(command: &LedgerCommand, environment: &Environment) -> anyhow:
 
 fn backup(target: &Target, environment: &Environment, file: &Path) -> anyhow::Result<String> {
     let text = read(target, environment, "/admin/ledger/backup")?;
-    // What could not be restored must not replace what can be.
+    // Validated before it replaces an older backup.
     let records = ledger::records_in(&text).context("nothing was written")?;
     write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(format!("{records} records written to {}\n", file.display()))
@@ -116,7 +116,8 @@ fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> 
     Err(Advice::new(message, hint).into())
 }
 
-/// Writes all of `text` or leaves the file as it was. It tells who asked how much, so it is for nobody else to read.
+/// Writes `text` atomically: all of it, or the file stays unchanged. Readable by this user only,
+/// since it tells who used how much.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
     let mut partial = file.as_os_str().to_owned();
     partial.push(".partial");

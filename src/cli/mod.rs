@@ -1,4 +1,4 @@
-//! The command line: one file for each command that is more than a line.
+//! Command line, with a module for each command that is more than a line.
 
 mod admin;
 mod doctor;
@@ -40,7 +40,7 @@ use serve::Serve;
 use store::StoreCommand;
 use usage::Usage;
 
-/// The exit code of a configuration that is refused: `EX_USAGE` of sysexits.h.
+/// Exit code for a refused configuration: `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
 
 const EXAMPLES: &str = "\
@@ -107,7 +107,7 @@ enum Command {
     },
 }
 
-/// What stands in a command's way, and what to do about it.
+/// Error of a command, with advice on what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 struct Advice {
@@ -121,13 +121,13 @@ impl Advice {
     }
 }
 
-/// Does what the command line asks for, in the given environment.
+/// Runs the command of `cli` in the given environment.
 ///
 /// # Errors
-/// With what to show on the terminal, see [`report`].
+/// Returns the error to show on the terminal, see [`report`].
 pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
-    // Processes of the same user, such as agents, may then neither read the memory and the environment of this one nor trace it. Where
-    // it cannot be done, the command does its work all the same.
+    // Processes of the same user, such as agents, can then neither read the memory and environment
+    // of this process nor trace it. A failure is no reason to refuse the command.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     match cli.command {
         Command::Serve(arguments) => serve::serve(arguments, environment),
@@ -160,7 +160,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
     }
 }
 
-/// Writes to stdout. A reader that has gone away, such as `head`, is no failure.
+/// Writes to stdout. A closed pipe, such as of `head`, is not an error.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -169,7 +169,8 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// Shows an error on the terminal, one line for what happened and one for what to do, and says how to exit.
+/// Prints an error to stderr, one line for what happened and one for what to do, and returns the
+/// exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let refused = error.downcast_ref::<config::Error>();
     let advice = error
@@ -192,7 +193,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
                  what happens"
             .to_owned(),
     };
-    // Nobody is left to tell when stderr is closed.
+    // A failed write is ignored: stderr may be closed.
     let _ = writeln!(std::io::stderr(), "error: {error:#}\nhint: {hint}");
     ExitCode::from(if refused.is_some() {
         BAD_CONFIGURATION

@@ -1,4 +1,4 @@
-//! `claude-switchboard projects`: what keys share.
+//! `claude-switchboard projects`: projects and what their keys share.
 
 use clap::Args;
 use clap::Subcommand;
@@ -17,15 +17,15 @@ use super::table::Table;
 use crate::config::Environment;
 use crate::domain::is_chosen_id;
 
-/// What is to be done with projects.
+/// Operations on projects.
 #[derive(Debug, Subcommand)]
 pub(super) enum Projects {
     /// Make a project. Requests name it by its id, or by its name, as `project_id`.
     Create {
-        /// What people call it.
+        /// Display name of the project.
         name: String,
-        /// Its id, which never changes: up to 64 letters, digits, `-`, `_` and `.` [default: the name where it can be one,
-        /// otherwise one is made].
+        /// Permanent id: up to 64 letters, digits, `-`, `_` and `.` [default: the name if it is a
+        /// valid id, else a generated one].
         #[arg(long, value_name = "ID")]
         id: Option<String>,
         #[command(flatten)]
@@ -42,7 +42,7 @@ pub(super) enum Projects {
         #[command(flatten)]
         target: Target,
     },
-    /// Put another budget in the place of a project's; without any cap, take it away.
+    /// Replace the budget of a project; without any cap, remove it.
     Budget {
         /// The project's id, such as default.
         project: String,
@@ -53,7 +53,7 @@ pub(super) enum Projects {
         #[command(flatten)]
         target: Target,
     },
-    /// Have the events of a project sent to a URL, try that out, or take it away.
+    /// Set, test or remove the webhook of a project.
     Webhook {
         /// The project's id, such as default.
         project: String,
@@ -66,26 +66,26 @@ pub(super) enum Projects {
     },
 }
 
-/// What is to become of a webhook.
+/// Change to a webhook.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Wanted {
-    /// Where events go from now on; the secret they are signed with is made, and shown this once.
+    /// URL for events from now on; the secret that signs them is generated, and shown this once.
     #[arg(value_hint = ValueHint::Url)]
     url: Option<String>,
     /// Take the webhook away.
     #[arg(long)]
     remove: bool,
-    /// Send an event, this once, and say what came of it.
+    /// Send one test event, and show the result.
     #[arg(long)]
     test: bool,
 }
 
 impl Projects {
-    /// Does it, and gives what is to be shown.
+    /// Runs the command and returns its output.
     ///
     /// # Errors
-    /// When it cannot be done, with what to do next.
+    /// When the request fails, with advice on what to do next.
     pub(super) fn run(self, environment: &Environment) -> anyhow::Result<String> {
         match self {
             Self::Create {

@@ -1,4 +1,4 @@
-//! `route --explain`: what the rules of routing make of a file of requests.
+//! `route --explain`: shows which models the routing rules choose for a file of requests.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ use crate::domain::Money;
 use crate::engine::routing::Features;
 use crate::engine::routing::Router;
 
-/// Characters of a prompt that the table shows.
+/// Maximum characters of a prompt in the table.
 const PREVIEW: usize = 32;
 
 const EXAMPLE: &str = "Example:\n  claude-switchboard route --explain examples/prompts.jsonl";
@@ -40,31 +40,31 @@ pub(super) struct Route {
     /// A configuration file in TOML, for the rules and the prices.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// As if so many tokens of the budget were left.
+    /// Assume that this many tokens of the budget are left.
     #[arg(long, value_name = "N")]
     tokens_left: Option<u64>,
-    /// As if so much of the budget were used.
+    /// Assume that this share of the budget is used.
     #[arg(long, value_name = "PERCENT")]
     percent_used: Option<u64>,
 }
 
-/// What would be chosen for all requests.
+/// Choices for all requests, with their cost.
 #[derive(Debug, Serialize)]
 struct Explanation {
     requests: Vec<Row>,
-    /// How often each model is chosen.
+    /// Number of requests per chosen model.
     models: BTreeMap<String, usize>,
     #[serde(rename = "cost_usd", serialize_with = "dollars")]
     cost: Money,
-    /// The model that all requests would have without the rules, and what they would cost.
+    /// Model of all requests without the rules, which the savings are compared with.
     always: String,
     #[serde(rename = "always_cost_usd", serialize_with = "dollars")]
     always_cost: Money,
-    /// In whole percent, rounded down.
+    /// Savings in percent, rounded towards zero.
     saved_percent: i64,
 }
 
-/// What would be chosen for one request.
+/// Choice for one request.
 #[derive(Debug, Serialize)]
 struct Row {
     line: usize,
@@ -73,7 +73,7 @@ struct Row {
     model: String,
     rule: &'static str,
     reason: String,
-    /// As estimated, with the answer.
+    /// Estimated tokens of the prompt and the answer.
     tokens: u64,
     #[serde(rename = "cost_usd", serialize_with = "dollars")]
     cost: Money,
@@ -81,7 +81,7 @@ struct Row {
     always_cost: Money,
 }
 
-/// The table, or the JSON, to be printed.
+/// Returns the table or JSON to print.
 pub(super) fn explain(arguments: &Route, environment: &Environment) -> anyhow::Result<String> {
     let settings = Settings::load(arguments.config.as_deref(), environment, &Flags::default())?;
     let prices = Arc::new(app::prices(&settings));
@@ -163,7 +163,7 @@ fn sum_up(requests: Vec<Row>, always: &str) -> Explanation {
     }
 }
 
-/// The beginning of a prompt on one line, without what a terminal would obey.
+/// Returns the beginning of a prompt on one line, with control characters replaced.
 fn preview(prompt: &[&str]) -> String {
     let words: Vec<&str> = prompt
         .iter()

@@ -28,7 +28,7 @@ fn run(requests: &str, change: impl FnOnce(&mut Route)) -> anyhow::Result<String
 }
 
 #[test]
-fn the_table_says_what_and_why_and_what_it_saves() {
+fn table_shows_choices_reasons_and_savings() {
     assert_snapshot!(run(REQUESTS, |_| {}).unwrap(), @r"
     line  prompt                             tokens  model       cost  with opus  why
        1  What is a mutex?                      156  haiku    $0.0001    $0.0023  the prompt has fewer than 100 characters and simple words
@@ -41,7 +41,7 @@ fn the_table_says_what_and_why_and_what_it_saves() {
 }
 
 #[test]
-fn the_budget_can_be_supposed() {
+fn budget_flags_change_the_choices() {
     let table = run(REQUESTS, |arguments| arguments.percent_used = Some(95)).unwrap();
     assert!(table.contains("3 requests: 2 haiku, 1 sonnet"), "{table}");
     let table = run(REQUESTS, |arguments| arguments.tokens_left = Some(999)).unwrap();
@@ -49,7 +49,7 @@ fn the_budget_can_be_supposed() {
 }
 
 #[test]
-fn json_says_the_same() {
+fn json_output_matches_the_table() {
     let json = run(REQUESTS, |arguments| arguments.json = true).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["requests"][1]["line"], 3);
@@ -59,7 +59,7 @@ fn json_says_the_same() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn unreadable_requests_are_reported_with_file_and_line() {
     let error = |requests: &str| {
         let error = run(requests, |_| {}).unwrap_err();
         let text = format!("{error:#}");

@@ -1,4 +1,4 @@
-//! `serve`: the server itself.
+//! `serve`: runs the server.
 
 use std::path::PathBuf;
 
@@ -15,27 +15,28 @@ use crate::config::Settings;
 use crate::engine::claude;
 use crate::telemetry::logs;
 
-/// Each flag goes before its variable and its key in the file.
+/// Each flag overrides its variable and its key in the file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// A configuration file in TOML; it needs only the keys that it changes.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Where to listen [default: 127.0.0.1:8080]; beyond loopback only with keys (see auth.keys).
+    /// Address to listen on [default: 127.0.0.1:8080]; beyond loopback only with keys (see
+    /// auth.keys).
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
-    /// Directory for what the server keeps [default: ~/.local/share/claude-switchboard].
+    /// Data directory [default: ~/.local/share/claude-switchboard].
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data_dir: Option<String>,
     /// The Claude CLI, a path or a name in PATH [default: claude].
     #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
     claude_bin: Option<String>,
-    /// The most worker processes at a time [default: 5].
+    /// Maximum number of worker processes [default: 5].
     #[arg(long, value_name = "N")]
     max_workers: Option<u32>,
 }
 
-/// Serves until a signal to stop.
+/// Serves until a signal stops the server.
 pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Result<()> {
     let (environment, in_sight) = config::conceal(environment)
         .context("the variables that were handed over on the standard input cannot be read")?;
@@ -56,13 +57,13 @@ pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Resul
         },
     })?;
     if let Some(error) = in_sight {
-        tracing::warn!(%error, "the variables of this process stay in /proc, where this user's processes may read them");
+        tracing::warn!(%error, "environment variables still readable in /proc by processes of this user");
     }
     if let Err(error) = claude::adopt_orphans() {
-        tracing::warn!(%error, "what agents leave behind is found by its environment alone");
+        tracing::warn!(%error, "subreaper not available; orphan processes of agents are found by their environment only");
     }
     for notice in &settings.notices {
-        tracing::info!("{notice}");
+        tracing::info!(notice, "configuration notice");
     }
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! `store`: backups of all records, and whether they can be read.
+//! `store`: backup, restore, repair and verification of all records.
 
 use std::fs;
 use std::io;
@@ -61,7 +61,7 @@ pub(super) enum StoreCommand {
 /// Runs the command and returns its output.
 ///
 /// # Errors
-/// When it cannot be done, with what to do next.
+/// When the command fails, with advice on what to do next.
 pub(super) fn run(command: &StoreCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
         StoreCommand::Backup { folder, target } => backup(target, environment, folder.as_deref()),
@@ -101,7 +101,7 @@ fn backup(
                     format!("cannot copy {} to {}", path.display(), folder.display())
                 })?;
             check(folder)?;
-            // Only the copy was asked for.
+            // The backup in the data directory was only an intermediate step.
             fs::remove_dir_all(path)?;
             folder.to_owned()
         }
@@ -125,7 +125,7 @@ fn copy(source: &Path, target: &Path) -> Result<(), store::Error> {
             store::copy_files(&entry.path(), &target.join(entry.file_name()))?;
         }
     }
-    // Last, with the list by which a whole backup is known.
+    // Copied last: the manifest among these files marks the backup as complete.
     store::copy_files(source, target)
 }
 
@@ -191,7 +191,7 @@ fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> 
     ))
 }
 
-/// Reads a backup through.
+/// Verifies that a backup can be read completely.
 fn check(folder: &Path) -> anyhow::Result<BackupContents> {
     store::verify_backup(folder).map_err(|error| {
         let hint = "`claude-switchboard store backups` lists the backups in the data directory and says which are whole";

@@ -1,4 +1,4 @@
-//! Answers of the admin API in columns and words.
+//! Rendering of admin API answers as tables and text.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use crate::domain::unix_now;
 use serde_json::Value;
 
-/// Rows under headings, each column as wide as its widest text.
+/// Table with headings, each column as wide as its widest cell.
 #[derive(Debug)]
 pub(super) struct Table<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
 }
 
 impl<const COLUMNS: usize> Table<COLUMNS> {
-    /// A table with these headings.
+    /// Creates a table with these headings.
     pub(super) fn new(headings: [&str; COLUMNS]) -> Self {
         Self {
             rows: vec![headings.map(str::to_owned)],
@@ -46,12 +46,12 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
     }
 }
 
-/// A text; what is none is `-`.
+/// Returns a string value, or `-` for any other.
 pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or("-").to_owned()
 }
 
-/// How long ago a time was.
+/// Returns how long ago a Unix time was, in words.
 pub(super) fn ago(time: &Value) -> String {
     match time.as_u64() {
         Some(time) => format!("{} ago", length(unix_now().saturating_sub(time))),
@@ -59,7 +59,7 @@ pub(super) fn ago(time: &Value) -> String {
     }
 }
 
-/// How long it is until a time.
+/// Returns how long it is until a Unix time, in words.
 pub(super) fn until(time: &Value) -> String {
     length(time.as_u64().unwrap_or(0).saturating_sub(unix_now()))
 }
@@ -73,7 +73,7 @@ fn length(seconds: u64) -> String {
     }
 }
 
-/// What a key or a project is held to, in few words.
+/// Summarizes the limits of a key or a project.
 pub(super) fn limits(of: &Value) -> String {
     let mut words = Vec::new();
     for field in ["models", "permissions"] {
@@ -109,7 +109,7 @@ pub(super) fn limits(of: &Value) -> String {
     }
 }
 
-/// A text as one segment of a path, whatever it holds.
+/// Percent-encodes a text as one path segment.
 pub(super) fn segment(text: &str) -> String {
     text.bytes().fold(String::new(), |mut segment, byte| {
         if byte.is_ascii_alphanumeric() || b"_-".contains(&byte) {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_rounded_down() {
+    fn durations_are_rounded_down() {
         for (seconds, words) in [
             (0, "0 s"),
             (119, "119 s"),

@@ -1,4 +1,4 @@
-//! `usage`: what was used, whether or not the server runs.
+//! `usage`: prints usage, whether or not the server runs.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
@@ -21,21 +21,22 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Usage {
-    /// Only this project.
+    /// Usage of this project only.
     #[arg(long, value_name = "ID")]
     project: Option<String>,
-    /// Only this key.
+    /// Usage of this key only.
     #[arg(long, value_name = "ID")]
     key: Option<String>,
-    /// Up to now, since the beginning of the day, of the week or of the month in UTC, or ever.
+    /// Period up to now: since the beginning of the day, of the week or of the month in UTC, or all
+    /// time.
     #[arg(long, default_value = "month", value_parser = PossibleValuesParser::new(Period::ALL.map(Period::as_str))
         .try_map(|name| Period::named(&name).ok_or("is no period")))]
     period: Period,
-    /// A line for each.
+    /// Group the lines by model, key or day.
     #[arg(long, value_parser = PossibleValuesParser::new(GroupBy::ALL.map(GroupBy::as_str))
         .try_map(|name| GroupBy::named(&name).ok_or("is no group")))]
     group_by: Option<GroupBy>,
-    /// For people, programs or spreadsheets.
+    /// Output format: for people, programs or spreadsheets.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
@@ -49,10 +50,10 @@ enum Format {
     Csv,
 }
 
-/// The report, to be printed.
+/// Returns the report to print.
 ///
 /// # Errors
-/// When it cannot be had, with what to do next.
+/// When the usage cannot be read, with advice on what to do next.
 pub(super) fn report(arguments: &Usage, environment: &Environment) -> anyhow::Result<String> {
     let format = match arguments.format {
         Format::Table => "table",

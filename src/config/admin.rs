@@ -8,16 +8,16 @@ use super::auth::{Auth, Key};
 use super::origin::{Check, Refusal};
 use super::server::{Server, parse_address};
 
-/// Characters that a key must have: with fewer it could be guessed.
+/// Minimum length of the admin key; a shorter one could be guessed.
 const SHORTEST_KEY: usize = 16;
 
-/// The admin API. `default.toml` says what each key means.
+/// Settings of the admin API. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// Its key; empty for the one that the server has made.
+    /// Admin key; empty to use the one that the server generated.
     pub key: Key,
-    /// Where it listens; none for beside the rest.
+    /// Own address of the admin API; `None` to serve it on the main listener.
     #[serde(serialize_with = "write_address", deserialize_with = "read_address")]
     pub listen: Option<SocketAddr>,
 }

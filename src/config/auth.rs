@@ -1,4 +1,4 @@
-//! `[auth]`: who may ask.
+//! `[auth]`: keys of callers.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::origin::Refusal;
 
-/// Who may ask. `default.toml` says what each key means.
+/// Settings of authentication. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
@@ -14,12 +14,12 @@ pub struct Auth {
     pub keys: Vec<Key>,
 }
 
-/// A bearer key. Shows as `***` wherever it is printed.
+/// Bearer key. Its `Debug` and serialized forms are `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Key(String);
 
 impl Key {
-    /// The key itself, to compare with what a caller sends.
+    /// Returns the text of the key, to compare with what a caller sends.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -38,7 +38,7 @@ impl Serialize for Key {
 }
 
 impl Key {
-    /// Whether it can stand in a header.
+    /// Returns true if the key can be sent in a header.
     pub(super) fn is_sendable(&self) -> bool {
         self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }

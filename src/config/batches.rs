@@ -1,4 +1,4 @@
-//! `[batches]`: how much of the pool batches take.
+//! `[batches]`: share of the pool for batches, and retention.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use super::origin::{Check, Refusal};
 use super::seconds;
 
-/// The share of batches. `default.toml` says what each key means.
+/// Settings of batches. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batches {
-    /// Lines of all batches together that run at a time; 0 for a third of the pool.
+    /// Maximum number of batch lines that run at a time; 0 for a third of the pool.
     pub parallel: usize,
-    /// How long a batch is kept that is over.
+    /// Retention of a finished batch.
     #[serde(rename = "ttl_seconds", with = "seconds")]
     pub time_to_live: Duration,
 }
 
 impl Batches {
-    /// Lines that run at a time, of a pool of `workers`.
+    /// Returns how many lines run at a time with a pool of `workers`.
     pub fn share_of(&self, workers: usize) -> usize {
         if self.parallel == 0 {
             (workers / 3).max(1)
@@ -40,7 +40,7 @@ mod tests {
     use super::{Batches, Duration};
 
     #[test]
-    fn the_usual_share_is_a_third_and_one_at_least() {
+    fn default_batch_share_is_a_third_of_the_pool_and_at_least_one() {
         let share = |parallel, workers| {
             Batches {
                 parallel,

@@ -1,4 +1,4 @@
-//! `[cache]`: answers that are given again.
+//! `[cache]`: the response cache.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 use super::origin::{Check, Refusal};
 use super::seconds;
 
-/// How much is kept, of what, and how long. `default.toml` says what each key means.
+/// Settings of the response cache. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cache {
-    /// Whose answers are kept.
+    /// Selects which answers are cached.
     pub mode: CacheMode,
-    /// Bytes of memory they may take together.
+    /// Maximum memory of the cache, in bytes.
     pub max_bytes: usize,
-    /// How long an answer is kept.
+    /// Time to live of a cached answer.
     #[serde(rename = "ttl_seconds", with = "seconds")]
     pub time_to_live: Duration,
 }
 
-/// Whose answers are kept.
+/// Selection of the answers that are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CacheMode {
-    /// Nobody's.
+    /// Caches no answers.
     Off,
-    /// Those of requests with the temperature 0 or a seed.
+    /// Caches answers to requests with temperature 0 or a seed.
     Deterministic,
-    /// Everybody's.
+    /// Caches answers to all requests.
     All,
 }
 

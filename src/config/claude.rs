@@ -9,55 +9,55 @@ use super::environment::Environment;
 use super::origin::{Check, Refusal};
 use super::seconds;
 
-/// How the CLI is run. `default.toml` says what each key means.
+/// Settings of the Claude CLI. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claude {
-    /// The CLI: an absolute path, or a bare name to look up in `PATH`.
+    /// Path of the CLI: absolute, or a bare name to look up in `PATH`.
     pub binary: PathBuf,
-    /// How the CLI signs in.
+    /// Method by which the CLI signs in.
     pub sign_in: SignIn,
-    /// Names of further variables for the workers; a trailing `*` stands for any rest.
+    /// Names of further environment variables for the workers; a trailing `*` matches any rest.
     pub pass_environment: Vec<String>,
-    /// How often the CLI tries a failed call again.
+    /// Maximum retries of a failed upstream call by the CLI.
     pub max_retries: u32,
-    /// How many turns in a row must fail upstream until calls are held back; 0 for never.
+    /// Consecutive upstream failures that open the circuit breaker; 0 disables it.
     pub breaker_failures: u32,
-    /// Betas of Anthropic's API that every call asks for.
+    /// Beta features of Anthropic's API that every call asks for.
     pub betas: Vec<String>,
-    /// How long a running turn may be silent.
+    /// Timeout between two events of a running turn.
     #[serde(rename = "event_timeout_seconds", with = "seconds")]
     pub event_timeout: Duration,
-    /// How long the answer to a control request may take.
+    /// Timeout for the answer to a control request.
     #[serde(rename = "control_timeout_seconds", with = "seconds")]
     pub control_timeout: Duration,
-    /// How long a new process may take until it can be used.
+    /// Timeout for the start of a new process.
     #[serde(rename = "start_timeout_seconds", with = "seconds")]
     pub start_timeout: Duration,
-    /// The longest line read from the CLI, in bytes.
+    /// Maximum length of a line read from the CLI, in bytes.
     pub max_line_bytes: usize,
 }
 
-/// The ways to sign in that can be configured.
+/// Methods of signing in that can be configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignIn {
-    /// The first of the others whose variable is set, `Stored` aside.
+    /// First of the other methods whose variable is set; never `Stored`.
     Auto,
-    /// `ANTHROPIC_API_KEY`.
+    /// API key in `ANTHROPIC_API_KEY`.
     ApiKey,
-    /// `CLAUDE_CODE_OAUTH_TOKEN`.
+    /// Token in `CLAUDE_CODE_OAUTH_TOKEN`.
     OauthToken,
-    /// The login kept by the CLI.
+    /// Login stored by the CLI.
     Stored,
-    /// Amazon Bedrock.
+    /// Amazon Bedrock credentials.
     Bedrock,
-    /// Google Vertex AI.
+    /// Google Vertex AI credentials.
     Vertex,
 }
 
 impl SignIn {
-    /// The value as it stands in a file.
+    /// Returns the value as it is written in a configuration file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -72,7 +72,7 @@ impl SignIn {
 
 impl Claude {
     pub(super) fn resolve(&mut self, environment: &Environment) {
-        // Workers run in a directory of their own, where a relative path would name something else.
+        // Workers run in a directory of their own, where a relative path would resolve differently.
         let is_bare_name =
             self.binary.parent() == Some(Path::new("")) && !self.binary.starts_with("~");
         if !is_bare_name && let Some(path) = environment.absolute(&self.binary) {

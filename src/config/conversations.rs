@@ -1,4 +1,4 @@
-//! `[conversations]`: what is kept of conversations.
+//! `[conversations]`: retention of conversations.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::origin::{Check, Refusal};
 use super::seconds;
 
-/// How long and how many conversations are kept. `default.toml` says what each key means.
+/// Retention of conversations. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conversations {
-    /// How long one is kept that is not changed.
+    /// Time to live of a conversation since its last change.
     #[serde(rename = "ttl_seconds", with = "seconds")]
     pub time_to_live: Duration,
-    /// Conversations that are kept.
+    /// Maximum number of stored conversations.
     pub max_stored: usize,
-    /// Bytes they may have together.
+    /// Maximum total size of stored conversations, in bytes.
     pub max_stored_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Makes `docs/CONFIGURATION.md` of the embedded `default.toml`.
+//! Renders `docs/CONFIGURATION.md` from the embedded `default.toml`.
 
 use std::fmt::Write as _;
 
@@ -60,7 +60,7 @@ fn configuration_document_is_up_to_date() {
 }
 
 #[test]
-fn every_key_is_explained() {
+fn every_configuration_key_has_a_comment() {
     let rows = render(DEFAULTS);
     let unexplained: Vec<&str> = rows.lines().filter(|line| line.ends_with("|  |")).collect();
     assert!(
@@ -69,7 +69,7 @@ fn every_key_is_explained() {
     );
 }
 
-/// A heading for each section, a table row for each key, the comment above it as its meaning.
+/// Renders a heading per section and a table row per key; the comment above a key is its meaning.
 fn render(defaults: &str) -> String {
     let mut text = HEAD.to_owned();
     text.push_str(OTHER_NAMES);
@@ -84,7 +84,7 @@ fn render(defaults: &str) -> String {
     let _ = writeln!(text, "| `{REDIS_HOST}` | | Has no effect, and is told. |");
     let mut section = String::new();
     let mut comment: Vec<&str> = Vec::new();
-    // The first paragraph explains the file itself.
+    // The first paragraph describes the file itself.
     for line in defaults.lines().skip_while(|line| !line.is_empty()) {
         if let Some(words) = line.strip_prefix('#') {
             comment.push(words.trim());

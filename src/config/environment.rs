@@ -1,4 +1,4 @@
-//! The variables the server was started with.
+//! Environment variables of the server process.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use super::claude::SignIn;
 use super::other_names::API_KEY;
 
-/// With this begins every variable that is ours.
+/// Prefix of the server's own variables.
 pub(super) const PREFIX: &str = "SWITCHBOARD_";
 
-/// The variables the server was started with.
+/// Environment variables that the server was started with.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
 }
 
-/// The environment of this process. Nothing else reads it.
+/// Reads the environment of this process; nothing else in the program does.
 ///
-/// A variable that is not UTF-8 is left out: none that matters here can be.
+/// Variables that are not UTF-8 are left out: no variable that matters here can be one.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the environment"
@@ -31,7 +31,7 @@ pub fn environment() -> Environment {
 }
 
 impl Environment {
-    /// The value of a variable; `None` when it is not set or empty.
+    /// Returns the value of a variable; `None` if it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables
             .get(name)
@@ -39,8 +39,9 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// All variables but our own `SWITCHBOARD_` ones: what an allow-list for the workers that sign in by `sign_in` may pick
-    /// from. A key under another name is there under its own.
+    /// Returns all variables except the `SWITCHBOARD_` ones: the set from which an allow-list for
+    /// workers with this `sign_in` may pick. An API key given under its alias appears under its
+    /// usual name.
     pub fn for_workers(&self, sign_in: SignIn) -> BTreeMap<String, String> {
         let theirs = self
             .variables
@@ -55,7 +56,7 @@ impl Environment {
             .collect()
     }
 
-    /// All variables.
+    /// Iterates over all variables.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables
             .iter()
@@ -86,7 +87,8 @@ impl Environment {
         self.get(name).map(PathBuf::from)
     }
 
-    /// `path` from the root on: `~` is the home directory, anything else relative starts where the server did.
+    /// Makes `path` absolute: `~` is the home directory, other relative paths start in the working
+    /// directory.
     pub(super) fn absolute(&self, path: &Path) -> Option<PathBuf> {
         match path.strip_prefix("~") {
             Ok(rest) => self.path("HOME").map(|home| home.join(rest)),
@@ -107,7 +109,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
 }
 
 impl fmt::Debug for Environment {
-    /// Names only: the values hold keys and sign-ins.
+    /// Shows names only: the values hold keys and sign-ins.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_set()

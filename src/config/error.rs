@@ -1,59 +1,60 @@
-//! Why a configuration is refused.
+//! Errors of a configuration.
 
 use std::path::PathBuf;
 
-/// Why a configuration is refused. Names the offender; [`Error::hint`] says what to do.
+/// Reasons why a configuration is refused. The message names the offending key; [`Error::hint`]
+/// says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read.
+    /// Configuration file that cannot be read.
     #[error("the configuration file {} cannot be read", path.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Underlying I/O error.
         #[source]
         source: std::io::Error,
     },
-    /// The file is not TOML.
+    /// Configuration file that is not valid TOML.
     #[error("{place}: {message}")]
     Syntax {
-        /// `file:line`.
+        /// Position in the file, as `file:line`.
         place: String,
-        /// What the parser met.
+        /// Message of the parser.
         message: String,
     },
-    /// A key or a variable that means nothing.
+    /// Unknown key or variable.
     #[error("{name} is not known")]
     Unknown {
         /// The key with its file, or the variable.
         name: String,
-        /// The known one that looks most like it, written as it is to be written there.
+        /// Most similar known name, in the spelling to use there.
         nearest: Option<String>,
     },
-    /// A value of another type than the key's.
+    /// Value of the wrong type.
     #[error("{name}: expected {expected}, found {found}")]
     WrongType {
         /// The key with its file, or the variable.
         name: String,
-        /// What the key holds.
+        /// Expected type, in words.
         expected: String,
-        /// What stands there; never the value itself, which may be a secret.
+        /// Found type, in words; never the value itself, which may be a secret.
         found: String,
     },
-    /// A value of the right type that makes no sense.
+    /// Value of the right type that is not allowed.
     #[error("{name}: {message}")]
     Refused {
         /// The key with its file, the variable, or the flag.
         name: String,
-        /// What is wrong with it.
+        /// Reason of the refusal.
         message: String,
-        /// What to do.
+        /// Advice on a valid value.
         hint: String,
     },
 }
 
 impl Error {
-    /// What to do next.
+    /// Returns advice on what the operator can do next.
     pub fn hint(&self) -> String {
         match self {
             Self::Unreadable { .. } => {

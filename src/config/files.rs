@@ -1,38 +1,37 @@
-//! `[files]`: what is kept of files.
+//! `[files]`: limits of uploaded files.
 
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Check, Refusal};
 
-/// A MiB, in bytes.
 const MIB: u64 = 1 << 20;
-/// An exbibyte.
+/// Maximum of the sizes below, in MiB: about four pebibytes.
 const MOST: usize = u32::MAX as usize;
 
-/// How large files may be. `default.toml` says what each key means.
+/// Limits of uploaded files. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
-    /// MiB a file may have.
+    /// Maximum size of a file, in MiB.
     pub max_file_mib: usize,
-    /// MiB all files of a project may have together.
+    /// Maximum total size of a project's files, in MiB.
     pub max_project_mib: usize,
-    /// MiB that stay free on the disk.
+    /// Disk space that uploads leave free, in MiB.
     pub min_free_mib: usize,
 }
 
 impl Files {
-    /// The most a file may have, in bytes.
+    /// Returns the maximum size of a file, in bytes.
     pub fn max_file_bytes(&self) -> u64 {
         self.max_file_mib as u64 * MIB
     }
 
-    /// The most all files of a project may have together, in bytes.
+    /// Returns the maximum total size of a project's files, in bytes.
     pub fn max_project_bytes(&self) -> u64 {
         self.max_project_mib as u64 * MIB
     }
 
-    /// Space that uploads leave free on the disk, in bytes.
+    /// Returns the disk space that uploads leave free, in bytes.
     pub fn min_free_bytes(&self) -> u64 {
         self.min_free_mib as u64 * MIB
     }

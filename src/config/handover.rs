@@ -1,7 +1,8 @@
-//! Takes secrets out of the environment that the kernel shows of the server.
+//! Hides secrets from the environment that `/proc/PID/environ` shows.
 //!
-//! `/proc/PID/environ` shows the variables that a program was started with, whatever it does later. So the server starts its own
-//! program once more, in the same process, with harmless variables only. The others come on the standard input.
+//! The kernel shows the variables that a program was started with, whatever the program does later.
+//! So the server re-executes itself in the same process with harmless variables only, and passes
+//! the others on standard input.
 
 use std::fs::File;
 use std::io;
@@ -16,10 +17,11 @@ use rustix::fs::memfd_create;
 
 use super::environment::Environment;
 
-/// The variable that says that the others are on the standard input.
+/// Variable that marks a re-executed server, whose other variables are on standard input.
 const MARK: &str = "SWITCHBOARD_ENVIRONMENT_ON_STDIN";
 
-/// Variables that are no secrets and that libraries look for in the environment of the process: a trailing `*` stands for any rest. All others are handed over.
+/// Variables that are no secrets and that libraries read from the process environment; a trailing
+/// `*` matches any rest. All others are handed over.
 const HARMLESS: &[&str] = &[
     "PATH",
     "HOME",
@@ -34,11 +36,11 @@ const HARMLESS: &[&str] = &[
     "TZ",
     "TZDIR",
     "HOSTNAME",
-    // Of the C library, when it looks up hosts.
+    // Read by the C library for host lookups.
     "HOSTALIASES",
     "LOCALDOMAIN",
     "RES_OPTIONS",
-    // Whose certificates a webhook is trusted by.
+    // Certificate authorities that webhook connections trust.
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "TMPDIR",
@@ -65,19 +67,22 @@ const HARMLESS: &[&str] = &[
     "JOURNAL_STREAM",
 ];
 
-/// Variables read from the standard input, and the error if they could not be removed there.
+/// Variables read from standard input, and the error if they could not be erased there.
 #[derive(Debug)]
 struct Received {
     variables: Vec<(String, String)>,
     in_sight: Option<io::Error>,
 }
 
-/// Removes secrets from the environment that `/proc` shows, by starting this program anew without them, and returns all variables.
+/// Removes secrets from the environment that `/proc` shows by re-executing this program without
+/// them, and returns all variables.
 ///
-/// Comes back with an error beside them where that cannot be done; the server can do its work all the same.
+/// If the re-execution fails, returns with the error beside the variables; the server works all the
+/// same.
 ///
 /// # Errors
-/// When variables were handed over and cannot be read. The server would do its work without its keys.
+/// When variables were handed over and cannot be read, because the server would run without its
+/// keys.
 pub fn conceal(environment: Environment) -> io::Result<(Environment, Option<io::Error>)> {
     if environment.get(MARK).is_some() {
         let Received {
@@ -108,10 +113,11 @@ fn is_harmless(name: &str) -> bool {
         })
 }
 
-/// Replaces this program by itself, without `secret` in its environment. Comes back only when that fails.
+/// Replaces this process image by the same program without `secret` in its environment. Returns
+/// only on failure.
 fn start_anew(secret: &[(String, String)]) -> io::Error {
     match anew(secret) {
-        // The id of the process, its descriptors and its place under a supervisor stay as they are.
+        // `exec` keeps the process id, the open descriptors and the parent process (supervisor).
         Ok(mut command) => command.exec(),
         Err(error) => error,
     }
@@ -135,18 +141,19 @@ fn anew(secret: &[(String, String)]) -> io::Result<Command> {
     Ok(command)
 }
 
-/// A file in memory alone that holds `secret`.
+/// Creates an in-memory file that holds `secret`.
 fn sealed(secret: &[(String, String)]) -> io::Result<File> {
     let mut file = File::from(memfd_create("environment", MemfdFlags::CLOEXEC)?);
     for (name, value) in secret {
-        // Neither can hold a zero byte: the kernel ends them by it as well.
+        // NUL is a safe separator: neither names nor values can contain it.
         write!(file, "{name}={value}\0")?;
     }
     file.rewind()?;
     Ok(file)
 }
 
-/// Reads the variables from `handed`, then removes them by `tidy`, whose failure does not discard them.
+/// Reads the variables from `handed` and erases them with `tidy`; a failure to erase keeps the
+/// variables.
 fn receive(
     mut handed: impl io::Read,
     tidy: impl FnOnce() -> io::Result<()>,
@@ -159,7 +166,8 @@ fn receive(
     })
 }
 
-/// Empties the standard input and replaces it by `/dev/null`, so that nobody reads the variables through `/proc/PID/fd`.
+/// Truncates standard input and replaces it by `/dev/null`, so that no process can read the
+/// variables through `/proc/PID/fd`.
 fn empty_stdin() -> io::Result<()> {
     rustix::fs::ftruncate(io::stdin(), 0)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
@@ -180,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_handed_over_and_harmless_variables_stay() {
+    fn only_secret_variables_are_handed_over() {
         for name in [
             "PATH",
             "HOME",
@@ -207,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_read_as_it_was() {
+    fn sealed_variables_round_trip() {
         let secret = [("A", "1"), ("EMPTY", ""), ("LINES", "a=b\nc\n")];
         let secret = secret.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut text = String::new();
@@ -216,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_counts_though_it_stays_in_sight() {
+    fn failed_erasure_keeps_the_received_variables() {
         let received = receive(&b"KEY=1\0"[..], || Err(io::Error::other("full"))).unwrap();
         assert_eq!(received.variables, [("KEY".to_owned(), "1".to_owned())]);
         assert!(received.in_sight.is_some());
@@ -229,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn handed_over_variables_that_are_not_utf8_are_an_error() {
         assert!(receive(&b"KEY=\xff\0"[..], || Ok(())).is_err());
     }
 
     #[test]
-    fn nothing_is_started_anew_where_nothing_is_secret() {
+    fn environment_without_secrets_needs_no_reexec() {
         let environment: Environment = [("PATH", "/bin")].into_iter().collect();
         let (same, error) = conceal(environment.clone()).unwrap();
         assert!(same == environment && error.is_none());

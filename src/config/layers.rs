@@ -1,4 +1,4 @@
-//! Lays files, variables and flags over the defaults, and remembers what came from where.
+//! Merges files, variables and flags over the defaults, and records the origin of each value.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,17 +11,17 @@ use super::error::Error;
 use super::origin::{Flags, Origin, variable_of};
 use super::value;
 
-/// Tables whose keys are free; a table that is laid over one of them adds to it.
+/// Tables with free keys; a later layer adds entries to them instead of replacing them.
 const OPEN: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
-/// Variables with a name of their own beside the one that their key gives them.
+/// Short aliases of the variables that their keys imply.
 const ALSO: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 
-/// The layers so far.
+/// Layers merged so far.
 pub(super) struct Layers {
-    /// Every known key with its default.
+    /// Known keys with their defaults.
     known: BTreeMap<String, Value>,
     merged: Table,
-    /// Who has set each key; the last one counts.
+    /// Origins that set each key; the last one wins.
     origins: BTreeMap<String, Vec<Origin>>,
 }
 
@@ -122,7 +122,8 @@ impl Layers {
         }
     }
 
-    /// Sets `key` by a variable of another name, where nothing else has set it; `read` makes a value of the one it has.
+    /// Sets `key` from an alias variable unless another origin has set it. `read` converts the
+    /// text, given the default.
     pub(super) fn add_other_name(
         &mut self,
         variable: &str,
@@ -141,7 +142,7 @@ impl Layers {
         Ok(())
     }
 
-    /// What counts for each key that was set more than once, or by a variable of another name.
+    /// Returns a notice for each key that was set more than once or by an alias variable.
     pub(super) fn notices(&self) -> Vec<String> {
         let told = self
             .origins
@@ -159,12 +160,12 @@ impl Layers {
         told.filter_map(notice).collect()
     }
 
-    /// Everything laid over each other.
+    /// Returns the merged value of all layers.
     pub(super) fn merged(&self) -> Value {
         Value::Table(self.merged.clone())
     }
 
-    /// How to call the value at `path`, a key or a place inside its value.
+    /// Returns the display name of the value at `path`, a key or a position inside its value.
     pub(super) fn name_of(&self, path: &str) -> String {
         let is_inside = |key: &str| {
             path.strip_prefix(key)
@@ -186,7 +187,7 @@ impl Layers {
 
 fn parse(name: &str, text: &str) -> Result<Table, Error> {
     text.parse::<Table>().map_err(|error: toml::de::Error| {
-        // The parser's own text shows the offending line, which may hold a key.
+        // The parser's full message quotes the offending line, which may hold a secret.
         let before = error
             .span()
             .and_then(|span| text.get(..span.start))
@@ -199,7 +200,7 @@ fn parse(name: &str, text: &str) -> Result<Table, Error> {
     })
 }
 
-/// Puts `value` at `key`, or `adds` it to the table there.
+/// Sets `key` to `value`, or with `adds` extends the table at `key`.
 fn lay(table: &mut Table, key: &str, value: Value, adds: bool) {
     if let Some((section, rest)) = key.split_once('.') {
         if let Some(Value::Table(inner)) = table.get_mut(section) {

@@ -1,17 +1,17 @@
-//! `[ledger]`: what is kept of what is spent.
+//! `[ledger]`: retention of charges.
 
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Check, Refusal};
 
-/// Ten years.
+/// Maximum retention, ten years.
 const MOST_DAYS: usize = 3_660;
 
-/// How long charges are kept. `default.toml` says what each key means.
+/// Settings of the ledger. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
-    /// Days for which single charges are kept.
+    /// Days for which individual charges are kept.
     pub keep_charges_days: u32,
 }
 

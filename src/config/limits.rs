@@ -1,23 +1,23 @@
-//! `[limits]`: how often and how much a key may ask.
+//! `[limits]`: default rate limits of a key.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Rates;
 
-/// The limits of a key that has none of its own; 0 for no limit. `default.toml` says what each key means.
+/// Rate limits of a key that has none of its own; 0 for no limit. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Requests a minute.
+    /// Maximum requests per minute.
     pub requests_per_minute: u32,
-    /// Tokens a minute, of prompts and answers.
+    /// Maximum tokens per minute, of prompts and answers together.
     pub tokens_per_minute: u32,
-    /// Requests at the same time.
+    /// Maximum number of concurrent requests.
     pub concurrent_requests: u32,
 }
 
 impl Limits {
-    /// As the parts know them.
+    /// Returns the limits as domain rates, where `None` means no limit.
     pub fn key_rates(&self) -> Rates {
         let limit = |limit| Some(limit).filter(|limit| *limit > 0);
         Rates {

@@ -1,27 +1,27 @@
-//! `[log]`: what the server writes to stderr.
+//! `[log]`: what the server logs to stderr.
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use super::origin::{Check, Refusal};
 
-/// What is logged, and how. `default.toml` says what each key means.
+/// Settings of the log. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// Levels, by part where they differ.
+    /// Log levels, by module where they differ.
     pub filter: String,
-    /// For whom the lines are written.
+    /// Format of the log lines.
     pub format: LogFormat,
 }
 
-/// For whom lines are written.
+/// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text lines.
     Text,
-    /// For machines: one object on each line.
+    /// JSON, one object per line.
     Json,
 }
 

@@ -1,7 +1,8 @@
-//! Gathers the settings of every part: embedded defaults, a file, the environment, the command line.
+//! Settings: embedded defaults, overridden by a file, the environment and the command line.
 //!
-//! Knows no part: [`Settings`] has one struct for each section of `default.toml`, and `app` maps them to what the
-//! parts ask for. Nothing else reads the environment of the process, and it does so in [`environment()`] alone.
+//! Independent of the other modules' configuration: [`Settings`] has one struct per section of
+//! `default.toml`, and `app` maps them to the configuration of each part. Only [`environment()`]
+//! reads the environment of the process.
 
 mod admin;
 mod auth;
@@ -65,5 +66,5 @@ pub use store::Store;
 pub use tasks::Tasks;
 pub use web_search::WebSearch;
 
-/// The defaults, with what each key means.
+/// Embedded `default.toml`: all defaults, with an explanation of each key.
 pub const DEFAULTS: &str = include_str!("default.toml");

@@ -1,4 +1,4 @@
-//! `[models]`: names that clients may use for models.
+//! `[models]`: model aliases, and restrictions by model.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,21 @@ use serde::{Deserialize, Serialize};
 use super::origin::{Check, Refusal};
 use crate::domain::Restriction;
 
-/// Names of models. `default.toml` says what each key means.
+/// Names of models, and what they refuse. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Models {
-    /// What a client writes, and the name or id in the CLI's catalogue that it stands for.
+    /// Model names that clients use, with the name or id in the CLI's catalogue that each stands
+    /// for.
     pub aliases: BTreeMap<String, String>,
-    /// What every other name stands for; empty if there is no such name.
+    /// Model that every other name stands for; empty to refuse unknown names.
     pub fallback: String,
-    /// Patterns of ids, and what those models do not take.
+    /// Patterns of model ids, with the comma-separated restrictions of those models.
     pub restrictions: BTreeMap<String, String>,
 }
 
 impl Models {
-    /// Patterns of ids, and what those models do not take.
+    /// Returns the parsed restrictions by pattern; unknown names are skipped.
     pub fn restrictions(&self) -> BTreeMap<String, Vec<Restriction>> {
         let listed = |text: &str| names(text).filter_map(Restriction::named).collect();
         self.restrictions
@@ -56,7 +57,7 @@ impl Models {
     }
 }
 
-/// The names in a list that is separated by commas.
+/// Splits a comma-separated list.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .map(str::trim)

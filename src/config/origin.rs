@@ -1,44 +1,44 @@
-//! Where a value came from, and how it is refused.
+//! Origins of values, and the refusal of values.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::environment::PREFIX;
 
-/// No setting of a time makes sense above a year; longer ones overflow clocks.
+/// Maximum duration of a setting, one year; longer ones would overflow clocks.
 const MOST_SECONDS: u64 = 31_536_000;
 
-/// What to do about a value out of its range.
+/// Advice for a value out of its range.
 pub(super) const SEE_DOCUMENT: &str = "docs/CONFIGURATION.md says what the key means";
 
-/// The settings given on the command line, which go before all others.
+/// Settings given on the command line, which override all others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// `--listen`
+    /// Value of `--listen`: where to listen.
     pub listen: Option<String>,
-    /// `--data-dir`
+    /// Value of `--data-dir`: the data directory.
     pub data_dir: Option<String>,
-    /// `--claude-bin`
+    /// Value of `--claude-bin`: the Claude CLI.
     pub claude_binary: Option<String>,
-    /// `--max-workers`
+    /// Value of `--max-workers`: the pool size.
     pub max_workers: Option<u32>,
 }
 
-/// Where a value came from.
+/// Origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// `default.toml`.
+    /// Embedded `default.toml`.
     Default,
-    /// The configuration file.
+    /// Configuration file at this path.
     File(PathBuf),
-    /// A variable of the environment: `SWITCHBOARD_SECTION__KEY`.
+    /// Environment variable, such as `SWITCHBOARD_SECTION__KEY`.
     Variable(String),
-    /// A flag of the command line.
+    /// Command-line flag.
     Flag(&'static str),
 }
 
 impl Origin {
-    /// How to call the value of `key` that came from here.
+    /// Returns how error messages name the value of `key` from this origin.
     pub(super) fn name(&self, key: &str) -> String {
         match self {
             Self::Default => key.to_owned(),
@@ -48,7 +48,7 @@ impl Origin {
         }
     }
 
-    /// How to call where it came from.
+    /// Returns how notices name this origin.
     pub(super) fn source(&self) -> String {
         match self {
             Self::Default => "the default".to_owned(),
@@ -58,18 +58,18 @@ impl Origin {
         }
     }
 
-    /// Whether it is a variable without a name of our own.
+    /// Returns true for a variable without the `SWITCHBOARD_` prefix.
     pub(super) fn is_other_name(&self) -> bool {
         matches!(self, Self::Variable(name) if !name.starts_with(PREFIX))
     }
 }
 
-/// The variable that sets `key`.
+/// Returns the name of the variable that sets `key`.
 pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }
 
-/// A value of the right type that makes no sense.
+/// Refusal of a value that has the right type but is not allowed.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) key: String,
@@ -91,7 +91,7 @@ impl Refusal {
     }
 }
 
-/// Checks the values of one section.
+/// Validator of the values of one section.
 pub(super) struct Check {
     section: &'static str,
 }

@@ -1,7 +1,7 @@
-//! Variables by which other servers of this kind are set up, and what each means here.
+//! Aliases: environment variables of similar servers, mapped to the keys of this one.
 //!
-//! A name of our own goes before all of them, wherever it stands. So a variable that was meant for another program cannot change
-//! what was set on purpose.
+//! A key set under its own name, in any layer, overrides all aliases. So a variable that was meant
+//! for another program cannot override an explicit setting.
 
 use toml::Value;
 
@@ -11,13 +11,13 @@ use super::error::Error;
 use super::layers::Layers;
 use super::value;
 
-/// The other name of the key by which the CLI signs in.
+/// Alias of the API key by which the CLI signs in.
 pub(super) const API_KEY: OtherName = OtherName {
     variable: "CLAUDE_API_KEY",
     of: ANTHROPIC_API_KEY,
     note: "Not before `CLAUDE_CODE_OAUTH_TOKEN`, and not before a cloud.",
 };
-/// Other names of keys of the configuration; of two for one key the first goes before.
+/// Aliases of configuration keys; of two for one key the first wins.
 pub(super) const OF_KEYS: &[OtherName] = &[
     OtherName {
         variable: "SERVER_PORT",
@@ -50,17 +50,18 @@ pub(super) const OF_KEYS: &[OtherName] = &[
         note: "The most that a task may ask for, too.",
     },
 ];
-/// Which store holds the records.
+/// Variable that selects the storage engine.
 pub(super) const STORAGE_TYPE: &str = "STORAGE_TYPE";
-/// What `STORAGE_TYPE` may say: it is what there is.
+/// Accepted values of `STORAGE_TYPE`, which all mean the embedded store.
 pub(super) const EMBEDDED: &[&str] = &["sled", "embedded"];
-/// Where Redis would be.
+/// Variable of a Redis host, which has no effect.
 pub(super) const REDIS_HOST: &str = "STORAGE_REDIS_HOST";
 
 const ANTHROPIC_API_KEY: &str = "ANTHROPIC_API_KEY";
 const LISTEN: &str = "server.listen";
 const REDIS: &str = "redis";
-/// The prefix of the addresses that Kubernetes sets in variables named `{SERVICE}_PORT`; no port number.
+/// Prefix of the addresses that Kubernetes puts into variables named `{SERVICE}_PORT`, which are no
+/// port numbers.
 const OF_A_SERVICE: &str = "tcp://";
 /// Variables of other sign-ins, which take precedence over `CLAUDE_API_KEY`.
 const SIGN_INS: &[&str] = &[
@@ -70,12 +71,12 @@ const SIGN_INS: &[&str] = &[
     "CLAUDE_CODE_OAUTH_TOKEN",
 ];
 
-/// A variable with the meaning of something that has another name here.
+/// Alias variable of a key or variable.
 pub(super) struct OtherName {
     pub(super) variable: &'static str,
-    /// The key, or the variable, that it means.
+    /// Key or variable that the alias stands for.
     pub(super) of: &'static str,
-    /// What docs/CONFIGURATION.md says beside it.
+    /// Remark for the table in docs/CONFIGURATION.md.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "for the document, which a test makes")
@@ -83,10 +84,11 @@ pub(super) struct OtherName {
     pub(super) note: &'static str,
 }
 
-/// Lays the variables of other names under all that was laid into `layers`, and gives what there is to say of the others.
+/// Adds the alias variables below all other `layers`, and returns notices about those without
+/// effect.
 ///
 /// # Errors
-/// When one that counts has a value that its key cannot have, or asks for a store that there is not.
+/// When an effective alias has an invalid value, or `STORAGE_TYPE` asks for Redis.
 pub(super) fn add(layers: &mut Layers, environment: &Environment) -> Result<Vec<String>, Error> {
     let mut notices = Vec::new();
     for OtherName { variable, of, .. } in OF_KEYS {
@@ -105,7 +107,7 @@ pub(super) fn add(layers: &mut Layers, environment: &Environment) -> Result<Vec<
     Ok(notices)
 }
 
-/// The value that `text` gives the key `of`, which has `value` so far.
+/// Converts `text` to a value for the key `of`, whose present value is `value`.
 fn read(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Error> {
     let wrong = |expected: String, found: &str| {
         let (name, found) = (variable.to_owned(), found.to_owned());
@@ -129,7 +131,7 @@ fn read(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Er
     Ok(Value::String(format!("{address}:{port}")))
 }
 
-/// Notices about the `STORAGE_` variables.
+/// Returns notices about the `STORAGE_` variables.
 fn storage(environment: &Environment) -> Result<Vec<String>, Error> {
     let mut notices = Vec::new();
     let wanted = environment.get(STORAGE_TYPE).map(str::to_ascii_lowercase);
@@ -160,13 +162,13 @@ fn storage(environment: &Environment) -> Result<Vec<String>, Error> {
 }
 
 impl Environment {
-    /// The key to sign in with that stands in the variable of another name, where it counts.
+    /// Returns the API key from its alias variable, if no other sign-in takes precedence.
     pub(super) fn other_api_key(&self, sign_in: SignIn) -> Option<&str> {
         self.get(API_KEY.variable)
             .filter(|_| self.before_other_api_key(sign_in).is_none())
     }
 
-    /// What there is to say of the variable of another name for the key to sign in with.
+    /// Returns a notice that says which sign-in variable is used, if the alias is set.
     pub(super) fn api_key_notice(&self, sign_in: SignIn) -> Option<String> {
         self.get(API_KEY.variable)?;
         let other = API_KEY.variable;
@@ -176,7 +178,7 @@ impl Environment {
         })
     }
 
-    /// What counts for the sign-in in the place of the variable of another name.
+    /// Returns the setting or variable that takes precedence over the alias of the API key.
     fn before_other_api_key(&self, sign_in: SignIn) -> Option<&'static str> {
         let before = match sign_in {
             SignIn::Auto => SIGN_INS,

@@ -22,7 +22,7 @@ fn refusal(variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn each_other_name_sets_what_it_means() {
+fn each_alias_variable_sets_its_key() {
     let settings = load(&[
         ("SERVER_PORT", "9000"),
         ("API_API_KEY", "hush-hush"),
@@ -60,7 +60,7 @@ fn each_other_name_sets_what_it_means() {
 }
 
 #[test]
-fn names_of_our_own_count_first_and_the_others_are_told() {
+fn own_names_override_aliases_and_notices_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("switchboard.toml");
     std::fs::write(
@@ -109,7 +109,7 @@ fn names_of_our_own_count_first_and_the_others_are_told() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_by_its_name() {
+fn invalid_alias_values_are_refused_by_variable_name() {
     assert_snapshot!(refusal(&[("STORAGE_TYPE", "redis")]), @r"
     STORAGE_TYPE: this version keeps its records in an embedded store of its own and cannot keep them in Redis
     leave STORAGE_TYPE out, or set it to embedded; server.data_dir (SWITCHBOARD_SERVER__DATA_DIR) says where the records lie
@@ -122,7 +122,7 @@ fn what_cannot_be_meant_is_refused_by_its_name() {
     SESSION_MAX_CONCURRENT: 0 is not between 1 and 1024
     docs/CONFIGURATION.md says what the key means
     ");
-    // Kubernetes sets such variables for services that are called so.
+    // Kubernetes sets such variables for a service of that name.
     let settings = load(&[("SERVER_PORT", "tcp://10.0.0.1:80"), ("PORT", "9000")]);
     assert_eq!(settings.server.listen.port(), 9000);
     assert_snapshot!(settings.notices.join("\n"), @r"
@@ -132,7 +132,7 @@ fn what_cannot_be_meant_is_refused_by_its_name() {
 }
 
 #[test]
-fn the_key_to_sign_in_with_is_found_under_its_other_name() {
+fn claude_api_key_alias_signs_in_unless_another_sign_in_wins() {
     let other = ("CLAUDE_API_KEY", "sk-hush");
     for (variables, sign_in, key, notice) in [
         (

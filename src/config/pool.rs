@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::origin::{Check, Refusal};
 use super::seconds;
 
-/// Bounds of the pool. `default.toml` says what each key means.
+/// Bounds of the worker pool. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
-    /// Processes there may be at a time.
+    /// Maximum number of processes.
     pub max_workers: usize,
     /// Processes kept ready beyond those in use.
     pub prewarm: usize,
-    /// Requests that may wait for a worker.
+    /// Maximum number of requests that wait for a worker.
     pub queue_length: usize,
-    /// How long a request may wait for a worker.
+    /// Maximum wait for a worker.
     #[serde(rename = "queue_timeout_seconds", with = "seconds")]
     pub queue_timeout: Duration,
     /// Turns after which a process is replaced.
@@ -25,10 +25,10 @@ pub struct Pool {
     /// Age after which a process is replaced.
     #[serde(rename = "max_age_seconds", with = "seconds")]
     pub max_age: Duration,
-    /// Idleness after which a process beyond `prewarm` is ended.
+    /// Idle time after which a process beyond `prewarm` is ended.
     #[serde(rename = "idle_timeout_seconds", with = "seconds")]
     pub idle_timeout: Duration,
-    /// Idleness after which a process has to give a sign of life before it is lent.
+    /// Idle time after which a process must pass a health check before it is leased.
     #[serde(rename = "idle_check_seconds", with = "seconds")]
     pub idle_check: Duration,
 }

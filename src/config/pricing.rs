@@ -1,4 +1,4 @@
-//! `[pricing]`: what turns cost.
+//! `[pricing]`: prices of models, and token estimates.
 
 use std::collections::BTreeMap;
 
@@ -7,33 +7,33 @@ use serde::{Deserialize, Serialize};
 use super::origin::{Check, Refusal};
 use crate::domain::Price;
 
-/// Prices and estimates. `default.toml` says what each key means.
+/// Prices and estimates. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pricing {
-    /// Tokens of an answer without a limit.
+    /// Estimated output tokens of a request without a limit.
     pub assumed_output_tokens: u32,
-    /// Tokens of an image.
+    /// Estimated tokens of an image.
     pub image_tokens: u32,
-    /// Tokens of a document.
+    /// Estimated tokens of a document.
     pub document_tokens: u32,
-    /// Prices by names, or parts of names, of models.
+    /// Prices by model name, or by part of one.
     pub models: BTreeMap<String, ListedPrice>,
 }
 
-/// A price, and the text that says it.
+/// Price with the text it was parsed from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ListedPrice {
     text: String,
-    /// What it says.
+    /// Price parsed from the text.
     pub price: Price,
 }
 
 impl TryFrom<String> for ListedPrice {
     type Error = String;
 
-    /// Names the text where it is no price, since the table may hold many.
+    /// Includes the text in the error, since the table may hold many prices.
     fn try_from(text: String) -> Result<Self, String> {
         match text.parse() {
             Ok(price) => Ok(Self { text, price }),

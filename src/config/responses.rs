@@ -1,4 +1,4 @@
-//! `[responses]`: what is kept of responses.
+//! `[responses]`: retention of stored responses.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::origin::{Check, Refusal};
 use super::seconds;
 
-/// How long and how many responses are kept. `default.toml` says what each key means.
+/// Retention of stored responses. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Responses {
-    /// How long a response is kept.
+    /// Time to live of a response.
     #[serde(rename = "ttl_seconds", with = "seconds")]
     pub time_to_live: Duration,
-    /// Responses that are kept.
+    /// Maximum number of stored responses.
     pub max_stored: usize,
-    /// Bytes they may have together.
+    /// Maximum total size of stored responses, in bytes.
     pub max_stored_bytes: usize,
 }
 

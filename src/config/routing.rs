@@ -1,30 +1,30 @@
-//! `[routing]`: which model answers who leaves it open.
+//! `[routing]`: model choice for requests with `model: auto`.
 
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Check, Refusal};
 
-/// The rules of routing. `default.toml` says what each key means.
+/// Rules of model routing. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Routing {
-    /// The cheapest model.
+    /// Cheapest model, for simple requests.
     pub light_model: String,
-    /// The model for everything that no rule speaks of.
+    /// Default model, used where no rule applies.
     pub usual_model: String,
-    /// The dearest model.
+    /// Most capable model, for hard requests.
     pub heavy_model: String,
-    /// Tokens of a budget below which the light model is chosen.
+    /// Remaining budget below which the light model is chosen, in tokens.
     pub scarce_tokens: u32,
-    /// Tokens above which a context is long.
+    /// Context size above which a context counts as long, in tokens.
     pub long_context_tokens: u32,
-    /// Characters below which a prompt is short.
+    /// Prompt size below which a prompt counts as short, in characters.
     pub short_prompt_characters: usize,
-    /// Characters that a simple word may have.
+    /// Maximum length of a word of a simple prompt, in characters.
     pub longest_simple_word: usize,
-    /// What the words of hard tasks begin with.
+    /// Beginnings of words that mark a hard task.
     pub hard_words: Vec<String>,
-    /// Percent of a budget from which on the next cheaper model is chosen.
+    /// Used share of a budget from which the next cheaper model is chosen, in percent.
     pub saving_percent: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Durations as whole seconds, which is what keys that end in `_seconds` hold.
+//! Serialization of durations as whole seconds, for keys that end in `_seconds`.
 
 use std::time::Duration;
 

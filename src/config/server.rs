@@ -1,4 +1,4 @@
-//! `[server]`: how the server meets its clients.
+//! `[server]`: listening, timeouts and limits of requests.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,50 +10,50 @@ use super::environment::Environment;
 use super::origin::{Check, Refusal};
 use super::seconds;
 
-/// How the server meets its clients. `default.toml` says what each key means.
+/// Settings of the HTTP server. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Where to listen.
+    /// Address to listen on.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
-    /// Where everything lies that the server keeps. Absolute.
+    /// Data directory, as an absolute path.
     pub data_dir: PathBuf,
-    /// How long running requests may go on after the signal to stop.
+    /// Drain timeout: how long running requests may go on after the signal to stop.
     #[serde(rename = "drain_timeout_seconds", with = "seconds")]
     pub drain_timeout: Duration,
-    /// How long the head of a request may take.
+    /// Timeout for the head of a request.
     #[serde(rename = "header_read_timeout_seconds", with = "seconds")]
     pub header_read_timeout: Duration,
-    /// How long a whole body may take.
+    /// Timeout for a whole request body.
     #[serde(rename = "body_read_timeout_seconds", with = "seconds")]
     pub body_read_timeout: Duration,
-    /// How long the next piece of a body may take.
+    /// Timeout for the next chunk of a request body.
     #[serde(rename = "body_pause_timeout_seconds", with = "seconds")]
     pub body_pause_timeout: Duration,
-    /// How long a client may take nothing of what it is sent.
+    /// Timeout for a client that reads nothing of what it is sent.
     #[serde(rename = "send_timeout_seconds", with = "seconds")]
     pub send_timeout: Duration,
-    /// The kernel's send buffer of a connection.
+    /// Send buffer of a connection in the kernel, in bytes.
     #[serde(rename = "send_buffer_bytes")]
     pub send_buffer: usize,
-    /// The most connections of one address by which nobody has asked yet.
+    /// Maximum number of connections per address that have not sent an authenticated request.
     pub unknown_connections_per_address: usize,
-    /// The largest request body, in bytes.
+    /// Maximum size of a request body, in bytes.
     #[serde(rename = "body_limit_bytes")]
     pub body_limit: usize,
     /// Memory for large bodies that are being read, in MiB.
     #[serde(rename = "body_budget_mib")]
     pub body_budget: usize,
-    /// After how much silence a stream gets a comment.
+    /// Silence after which a stream sends a heartbeat.
     #[serde(rename = "heartbeat_seconds", with = "seconds")]
     pub heartbeat: Duration,
-    /// How long a stream's status waits for the first event.
+    /// Maximum wait for the first event before a stream's status is sent.
     #[serde(rename = "first_event_wait_seconds", with = "seconds")]
     pub first_event_wait: Duration,
-    /// Pages of which origins may call, beside those of this machine.
+    /// Origins of pages that may call, beside those of this machine (CORS).
     pub allowed_origins: Vec<String>,
-    /// Whether request fields without effect are refused.
+    /// Set to refuse request fields without effect.
     pub strict: bool,
 }
 
@@ -103,7 +103,7 @@ impl Server {
             .try_for_each(|origin| check_origin(origin))
     }
 
-    /// A key has half of the room, and the largest body has to find room in that.
+    /// Checks that the largest body fits in half of the body memory, the most that one key may use.
     fn check_body_budget(&self) -> Result<(), Refusal> {
         let needed = self.body_limit.saturating_mul(2).div_ceil(1 << 20);
         if self.body_budget >= needed {
@@ -140,7 +140,7 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
     parse_address(&String::deserialize(deserializer)?)
 }
 
-/// Refuses what no browser ever calls a page's origin.
+/// Refuses text that no browser sends as an origin.
 fn check_origin(origin: &str) -> Result<(), Refusal> {
     let is_origin = origin.split_once("://").is_some_and(|(scheme, host)| {
         let fits = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte);
@@ -157,7 +157,7 @@ fn check_origin(origin: &str) -> Result<(), Refusal> {
     ))
 }
 
-/// Reads `ADDRESS:PORT`.
+/// Parses `ADDRESS:PORT`.
 pub(super) fn parse_address<E: serde::de::Error>(text: &str) -> Result<SocketAddr, E> {
     text.parse().map_err(|_| {
         E::custom(format!(

@@ -1,11 +1,11 @@
-//! `[server_tools]`: other tools that Anthropic runs.
+//! `[server_tools]`: tools other than web search that Anthropic runs.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether Anthropic may run code and call MCP servers. `default.toml` says what each key means.
+/// Settings of code execution and MCP servers at Anthropic. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerTools {
-    /// Whether requests may have it.
+    /// Set to allow these tools in requests.
     pub enabled: bool,
 }

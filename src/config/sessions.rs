@@ -1,4 +1,4 @@
-//! `[sessions]`: what is kept of sessions.
+//! `[sessions]`: retention of sessions.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::origin::{Check, Refusal};
 use super::seconds;
 
-/// How long and how many sessions are kept. `default.toml` says what each key means.
+/// Retention of sessions. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sessions {
-    /// How long a session is kept in which nothing is said.
+    /// Idle time after which a session is deleted.
     #[serde(rename = "idle_seconds", with = "seconds")]
     pub idle: Duration,
-    /// Sessions of one key.
+    /// Maximum number of sessions per key.
     pub max_sessions: usize,
-    /// Bytes of all sessions together.
+    /// Maximum total size of all sessions, in bytes.
     pub max_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! All settings together, from raw text to checked values.
+//! All settings together, from raw text to validated values.
 
 use std::path::Path;
 
@@ -31,63 +31,65 @@ use super::store::Store;
 use super::tasks::Tasks;
 use super::web_search::WebSearch;
 
-/// The settings in force, checked. One field for each section of `default.toml`.
+/// Validated settings in force, with one field per section of `default.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// How the server meets its clients.
+    /// HTTP server: listening, timeouts and limits of requests.
     pub server: Server,
-    /// Who may ask.
+    /// Authentication: keys of callers.
     pub auth: Auth,
-    /// How often and how much a key may ask.
+    /// Default rate limits of a key.
     pub limits: Limits,
-    /// The admin API.
+    /// Admin API: key and address.
     pub admin: Admin,
-    /// The Claude CLI and how it is run.
+    /// Claude CLI and how it is run.
     pub claude: Claude,
-    /// The warm worker processes.
+    /// Pool of warm worker processes.
     pub pool: Pool,
-    /// Names that clients may use for models.
+    /// Model aliases, and restrictions by model.
     pub models: Models,
-    /// What turns cost.
+    /// Prices of models, and token estimates.
     pub pricing: Pricing,
-    /// Which model answers who leaves it open.
+    /// Model choice for requests with `model: auto`.
     pub routing: Routing,
-    /// What is kept of responses.
+    /// Retention of stored responses.
     pub responses: Responses,
-    /// What is kept of conversations.
+    /// Retention of stored conversations.
     pub conversations: Conversations,
-    /// What is kept of sessions.
+    /// Retention and number of sessions.
     pub sessions: Sessions,
-    /// How much of the pool batches take.
+    /// Share of the pool for batches, and retention.
     pub batches: Batches,
-    /// What is kept of files.
+    /// Limits of uploaded files.
     pub files: Files,
     /// Agents that work in folders of this machine.
     pub tasks: Tasks,
-    /// How records are kept on disk.
+    /// Disk space and backups of the store.
     pub store: Store,
-    /// What is kept of what is spent.
+    /// Retention of individual charges.
     pub ledger: Ledger,
-    /// Answers that are given again.
+    /// Response cache: selection, size and time to live.
     pub cache: Cache,
-    /// Searches of the web.
+    /// Web searches by Anthropic.
     pub web_search: WebSearch,
     /// Other tools that Anthropic runs.
     pub server_tools: ServerTools,
-    /// What the server writes to stderr.
+    /// Log filter and format.
     pub log: Log,
-    /// No section: what whoever set the variables should know, such as which of two counts. Without any value.
+    /// Notices for the operator, such as which of two settings wins; no section of the file. They
+    /// contain no values.
     #[serde(skip)]
     pub notices: Vec<String>,
 }
 
 impl Settings {
-    /// Lays `file`, the `SWITCHBOARD_` variables and `flags` over the defaults, in this order, and checks the result. Variables
-    /// of other names count for what nothing of these sets.
+    /// Merges `file`, the `SWITCHBOARD_` variables and `flags` over the defaults, in this order,
+    /// and validates the result. Alias variables apply to keys that none of these set.
     ///
     /// # Errors
-    /// With the first offender: an unknown key or variable, a value of the wrong type, one that makes no sense.
+    /// When a key or variable is unknown, or a value has the wrong type or is not allowed; the
+    /// first such one is named.
     pub fn load(
         file: Option<&Path>,
         environment: &Environment,
@@ -126,7 +128,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The settings as TOML, as a configuration file would hold them, with `***` for secrets.
+    /// Renders the settings as a TOML configuration file, with `***` for secrets.
     ///
     /// # Errors
     /// When a path is not UTF-8.
@@ -134,11 +136,11 @@ impl Settings {
         toml::to_string(self)
     }
 
-    /// Whether a server that has keys or not may listen where it is to. Keys may be stored as well as configured, so only
-    /// who has opened the store can ask.
+    /// Checks that a server without keys listens on loopback only. Keys may be stored as well as
+    /// configured, so `has_keys` is known only once the store is open.
     ///
     /// # Errors
-    /// When others could reach a server without keys.
+    /// When other machines could reach a server without keys.
     pub fn check_reach(&self, has_keys: bool) -> Result<(), Error> {
         self.server
             .check_reach(has_keys)

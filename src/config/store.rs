@@ -1,28 +1,27 @@
-//! `[store]`: how records are kept on disk.
+//! `[store]`: disk space and backups of the store.
 
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Check, Refusal};
 
-/// A MiB, in bytes.
 const MIB: u64 = 1 << 20;
-/// The most daily backups: a year of them.
+/// Maximum number of daily backups, a year of them.
 const MOST_BACKUPS: usize = 366;
-/// A tebibyte, in MiB.
+/// Maximum of `min_free_mib`, a tebibyte.
 const MOST_MIB: usize = 1 << 20;
 
-/// How records are kept on disk. `default.toml` says what each key means.
+/// Disk space and backups of the store. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// MiB that stay free on the disk.
+    /// Disk space that records leave free, in MiB.
     pub min_free_mib: usize,
-    /// Daily backups that are kept.
+    /// Number of daily backups that are kept.
     pub backups: usize,
 }
 
 impl Store {
-    /// Space that records leave free on the disk, in bytes.
+    /// Returns the disk space that records leave free, in bytes.
     pub fn min_free_bytes(&self) -> u64 {
         self.min_free_mib as u64 * MIB
     }

@@ -9,48 +9,48 @@ use super::origin::{Check, Refusal};
 use super::seconds;
 use crate::domain::Money;
 
-/// Where agents may work, and how many and how long. `default.toml` says what each key means.
+/// Folders and limits of agents. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tasks {
     /// Folders under which agents may work.
     pub roots: Vec<PathBuf>,
-    /// The user as whom agents run; empty is the server's own.
+    /// System user that agents run as; empty for the server's own.
     pub user: String,
-    /// The model of tasks that name none.
+    /// Default model of a task.
     pub model: String,
-    /// Tasks that run at the same time.
+    /// Maximum number of running tasks.
     pub max_running: usize,
-    /// Tasks that may wait.
+    /// Maximum number of queued tasks.
     pub queue_length: usize,
-    /// Tasks of one key that may run and wait.
+    /// Maximum number of running and queued tasks per key.
     pub max_per_key: usize,
-    /// How long a task may run.
+    /// Maximum run time of a task.
     #[serde(rename = "timeout_seconds", with = "seconds")]
     pub timeout: Duration,
-    /// What a task may cost that names no amount, as a decimal number of dollars.
+    /// Default budget of a task, as a decimal number of dollars.
     pub max_budget_usd: String,
-    /// Tokens of the longest answer.
+    /// Maximum output tokens of an answer.
     pub max_output_tokens: u32,
-    /// Hosts of webhooks that tasks may name.
+    /// Hosts that webhooks of tasks may name.
     pub webhook_hosts: Vec<String>,
-    /// How long a question waits.
+    /// Timeout of a permission request.
     #[serde(rename = "permission_timeout_seconds", with = "seconds")]
     pub permission_timeout: Duration,
-    /// How long an agent has to stop by itself.
+    /// Grace period for an agent to stop by itself.
     #[serde(rename = "interrupt_grace_seconds", with = "seconds")]
     pub grace: Duration,
-    /// How long a task is kept.
+    /// Time to live of a stored task.
     #[serde(rename = "ttl_seconds", with = "seconds")]
     pub time_to_live: Duration,
-    /// Tasks that are kept.
+    /// Maximum number of stored tasks.
     pub max_stored: usize,
-    /// Bytes that what they have told may have together.
+    /// Maximum total size of all stored task events, in bytes.
     pub max_stored_bytes: usize,
 }
 
 impl Tasks {
-    /// What a task may cost that names no amount.
+    /// Returns the default budget of a task.
     pub fn budget(&self) -> Money {
         Money::from_decimal(&self.max_budget_usd).unwrap_or(Money::ZERO)
     }

@@ -1,4 +1,4 @@
-//! Settings as an operator gives them, and what is said when they are wrong.
+//! Settings as an operator writes them, and the messages for wrong ones.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ fn refusal(file: &str, variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn defaults_hold_without_anything() {
+fn defaults_apply_without_configuration() {
     let settings = Settings::load(None, &environment(&[]), &Flags::default()).unwrap();
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(
@@ -44,7 +44,7 @@ fn defaults_hold_without_anything() {
 }
 
 #[test]
-fn the_later_layer_goes_before_the_earlier() {
+fn later_layers_override_earlier_ones() {
     let file = "[pool]\nmax_workers = 6\nprewarm = 2\nqueue_length = 7\n[models.aliases]\nmine = \"opus\"\n";
     let variables = [
         ("SWITCHBOARD_POOL__PREWARM", "3"),
@@ -81,7 +81,7 @@ fn the_later_layer_goes_before_the_earlier() {
 }
 
 #[test]
-fn paths_are_absolute() {
+fn paths_are_made_absolute() {
     let directory = |variables: &[(&str, &str)], flag: Option<&str>| {
         let flags = Flags {
             data_dir: flag.map(ToOwned::to_owned),
@@ -124,7 +124,7 @@ fn paths_are_absolute() {
 }
 
 #[test]
-fn what_is_unknown_is_named_with_the_nearest() {
+fn unknown_key_error_suggests_the_nearest_key() {
     assert_snapshot!(refusal("[pool]\nmax_worker = 3", &[]), @r"
     switchboard.toml: pool.max_worker is not known
     did you mean pool.max_workers?
@@ -144,7 +144,7 @@ fn what_is_unknown_is_named_with_the_nearest() {
 }
 
 #[test]
-fn a_wrong_type_says_what_is_expected_and_shows_no_value() {
+fn wrong_type_error_names_the_expected_type_and_hides_the_value() {
     assert_snapshot!(refusal("", &[("SWITCHBOARD_POOL__MAX_WORKERS", "many")]), @r"
     SWITCHBOARD_POOL__MAX_WORKERS: expected a whole number, such as 5, found another text
     docs/CONFIGURATION.md shows each key with its default
@@ -172,7 +172,7 @@ fn a_wrong_type_says_what_is_expected_and_shows_no_value() {
 }
 
 #[test]
-fn a_value_without_sense_is_refused() {
+fn invalid_values_are_refused() {
     let one = |name: &str, value: &str| refusal("", &[(name, value)]);
     assert_snapshot!(one("SWITCHBOARD_POOL__MAX_WORKERS", "0"), @r"
     SWITCHBOARD_POOL__MAX_WORKERS: 0 is not between 1 and 1024
@@ -253,7 +253,7 @@ fn a_value_without_sense_is_refused() {
 }
 
 #[test]
-fn a_key_has_room_for_the_largest_body() {
+fn body_budget_below_two_largest_bodies_is_refused() {
     let one = |name: &str, value: &str| refusal("", &[(name, value)]);
     assert_snapshot!(one("SWITCHBOARD_SERVER__BODY_BUDGET_MIB", "63"), @r"
     SWITCHBOARD_SERVER__BODY_BUDGET_MIB: 63 MiB is less than two of the largest bodies, which have 33554432 bytes (server.body_limit_bytes)
@@ -262,7 +262,7 @@ fn a_key_has_room_for_the_largest_body() {
 }
 
 #[test]
-fn prices_and_rules_without_sense_are_refused() {
+fn invalid_prices_and_routing_rules_are_refused() {
     let one = |name: &str, value: &str| refusal("", &[(name, value)]);
     assert_snapshot!(one("SWITCHBOARD_PRICING__MODELS", r#"{ "haiku" = "input 1, output 5" }"#), @r"
     SWITCHBOARD_PRICING__MODELS: in `input 1, output 5` the price of `cache write` is missing
@@ -284,7 +284,7 @@ fn prices_and_rules_without_sense_are_refused() {
 }
 
 #[test]
-fn a_server_without_keys_binds_loopback_only() {
+fn server_without_keys_may_only_listen_on_loopback() {
     let reach = |listen: &str, has_keys: bool| {
         let flags = Flags {
             listen: Some(listen.to_owned()),
@@ -305,7 +305,7 @@ fn a_server_without_keys_binds_loopback_only() {
 }
 
 #[test]
-fn the_admin_key_has_a_variable_of_its_own_and_is_nobody_elses() {
+fn admin_key_has_an_alias_variable_and_must_differ_from_caller_keys() {
     let key = "0123456789abcdef";
     for name in ["SWITCHBOARD_ADMIN_KEY", "SWITCHBOARD_ADMIN__KEY"] {
         let settings = load("", &[(name, key)], &Flags::default()).unwrap();
@@ -344,7 +344,7 @@ fn the_admin_key_has_a_variable_of_its_own_and_is_nobody_elses() {
 }
 
 #[test]
-fn secrets_are_printed_nowhere() {
+fn secrets_are_never_printed() {
     let variables = [
         ("SWITCHBOARD_AUTH__KEYS", "hush-hush"),
         ("SWITCHBOARD_ADMIN_KEY", "hush-hush-hush-hush"),
@@ -361,7 +361,7 @@ fn secrets_are_printed_nowhere() {
 }
 
 #[test]
-fn what_is_printed_can_be_read_again() {
+fn printed_settings_can_be_loaded_again() {
     let settings = Settings::load(None, &environment(&[]), &Flags::default()).unwrap();
     assert_eq!(
         load(&settings.to_toml().unwrap(), &[], &Flags::default()),
@@ -371,7 +371,7 @@ fn what_is_printed_can_be_read_again() {
 }
 
 #[test]
-fn workers_see_nothing_of_our_own_variables() {
+fn workers_do_not_get_switchboard_variables() {
     let environment = environment(&[
         ("SWITCHBOARD_AUTH__KEYS", "key"),
         ("PATH", "/bin"),

@@ -1,11 +1,11 @@
-//! Types of values: what a key holds follows from its default.
+//! Types of values: the type of a key follows from its default.
 
 use toml::{Table, Value};
 
-/// No number of ours is negative or larger than this.
+/// Maximum of a number; negative ones are not allowed either.
 const MOST: i64 = u32::MAX as i64;
 
-/// What a key with this default holds, in words.
+/// Describes the type of a key with this default, in words.
 pub(super) fn expected(default: &Value) -> String {
     match default {
         Value::String(_) => "a text".to_owned(),
@@ -18,7 +18,7 @@ pub(super) fn expected(default: &Value) -> String {
     }
 }
 
-/// What stands there instead, in words; never the value itself, which may be a secret.
+/// Describes the type of `value`, in words; never the value itself, which may be a secret.
 pub(super) fn found(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a text",
@@ -33,7 +33,7 @@ pub(super) fn found(value: &Value) -> &'static str {
     }
 }
 
-/// Whether `value` may stand where `default` does. Lists and tables of ours hold texts.
+/// Returns true if `value` has the type of `default`. Lists and tables hold strings.
 pub(super) fn fits(default: &Value, value: &Value) -> bool {
     match (default, value) {
         (Value::Integer(_), Value::Integer(number)) => (0..=MOST).contains(number),
@@ -43,10 +43,10 @@ pub(super) fn fits(default: &Value, value: &Value) -> bool {
     }
 }
 
-/// Reads the text of a variable as what `default` is.
+/// Parses the text of a variable as the type of `default`.
 ///
 /// # Errors
-/// With what it is instead, in words.
+/// Returns the type that was found instead, in words.
 pub(super) fn parse(default: &Value, text: &str) -> Result<Value, &'static str> {
     let trimmed = text.trim();
     let value = match default {
@@ -75,17 +75,17 @@ pub(super) fn parse(default: &Value, text: &str) -> Result<Value, &'static str> 
     }
 }
 
-/// The known name that looks most like `name`, if one looks like it at all. Both are dotted keys.
+/// Returns the known key most similar to `name`, if one is similar enough. Both are dotted keys.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let score = |key: &&str| distance(name, key).min(distance(&last(name), &last(key)) + 1);
-    // Of two whose last part is as like, the one of the same section.
+    // Among keys whose last part is equally similar, the one whose section matches better wins.
     known
         .min_by_key(|key| (score(key), distance(name, key)))
         .filter(|key| score(key) <= 1 + name.len() / 4)
 }
 
-/// How many characters must be put in, taken out or replaced to make `left` of `right` (Levenshtein).
+/// Levenshtein distance of `left` and `right`.
 fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
@@ -107,7 +107,7 @@ mod tests {
     use toml::Value;
 
     #[test]
-    fn the_default_says_how_a_variable_is_read() {
+    fn variable_is_parsed_by_the_type_of_the_default() {
         let list = Value::Array(Vec::new());
         let number = Value::Integer(5);
         let table = Value::Table(toml::Table::new());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_is_found_across_sections_and_separators() {
+    fn nearest_key_is_found_across_sections_and_separators() {
         let known = || ["pool.max_workers", "pool.max_turns", "server.listen"].into_iter();
         assert_eq!(
             nearest("pool.max_worker", known()),

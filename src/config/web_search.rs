@@ -1,24 +1,24 @@
-//! `[web_search]`: searches of the web that Anthropic does.
+//! `[web_search]`: web searches by Anthropic.
 
 use serde::{Deserialize, Serialize};
 
 use super::origin::{Check, Refusal};
 use crate::domain::Money;
 
-/// Whether and how much the web may be searched. `default.toml` says what each key means.
+/// Settings of web search. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebSearch {
-    /// Whether requests may have the web searched.
+    /// Set to allow web searches in requests.
     pub enabled: bool,
-    /// Most searches in an answer whose request sets no limit.
+    /// Maximum number of searches of a request that sets no limit.
     pub max_uses: u32,
-    /// The price of one, in dollars.
+    /// Price of a search, in dollars.
     pub price_usd: String,
 }
 
 impl WebSearch {
-    /// The price of a search.
+    /// Returns the price of a search.
     pub fn price(&self) -> Money {
         Money::from_decimal(&self.price_usd).unwrap_or(Money::ZERO)
     }

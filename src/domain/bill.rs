@@ -1,4 +1,4 @@
-//! What a turn took and cost, told when it is known.
+//! Usage and cost of a turn, published when they are known.
 
 use std::sync::Arc;
 
@@ -7,28 +7,29 @@ use tokio::sync::watch;
 use super::Money;
 use super::Usage;
 
-/// A sheet on which whoever runs a turn notes what it took and cost. It has a line for each run; clones write on the same line.
+/// Recorder of what the runs of a turn used and cost, with one entry for each run; clones write to
+/// the same entry.
 ///
-/// It may be noted after the last event of the turn was read, or when nobody reads them any more: a run that is cut short
-/// costs something too.
+/// An entry may be written after the last event of the turn was read, or after its reader was
+/// dropped: a run that is cut short costs something too.
 #[derive(Debug, Clone)]
 pub struct Bill {
     sheet: Arc<watch::Sender<Vec<Spent>>>,
     line: usize,
 }
 
-/// What a run took and cost, as far as it is noted.
+/// Usage and cost of one run, as far as they are recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// The tokens, some of them estimated where the run was cut short.
+    /// Tokens of the run, some of them estimated if the run was cut short.
     pub usage: Usage,
-    /// The cost; none while it is not known.
+    /// Cost of the run; `None` while it is not known.
     pub cost: Option<Money>,
-    /// Whether its call is upstream and was not refused there.
+    /// Set while the call is upstream and was not refused there.
     pub is_under_way: bool,
 }
 
-/// The other end of a [`Bill`]. Clones read the same sheet.
+/// Reading end of a [`Bill`]. Clones read the same entries.
 #[derive(Debug, Clone)]
 pub struct BillReader(watch::Receiver<Vec<Spent>>);
 
@@ -42,7 +43,7 @@ impl Default for Bill {
 }
 
 impl Bill {
-    /// Notes what the run cost. Only the first word counts.
+    /// Records what the run cost. Write-once: later calls are ignored.
     pub fn note(&self, cost: Money) {
         self.sheet.send_if_modified(|lines| {
             let line = &mut lines[self.line].cost;
@@ -52,16 +53,17 @@ impl Bill {
         });
     }
 
-    /// Notes the tokens of the run by now.
+    /// Records the tokens that the run has used so far.
     pub fn count(&self, usage: Usage) {
-        // Counted with every step of an answer, and only costs are waited for: nobody is woken.
+        // Called with every event of an answer, while readers wait for costs only: they are not
+        // woken.
         self.sheet.send_if_modified(|lines| {
             lines[self.line].usage = usage;
             false
         });
     }
 
-    /// Notes whether the call of the run is upstream and was not refused there.
+    /// Records whether the call of the run is upstream and was not refused there.
     pub fn mark_under_way(&self, is_under_way: bool) {
         self.sheet.send_if_modified(|lines| {
             lines[self.line].is_under_way = is_under_way;
@@ -69,12 +71,12 @@ impl Bill {
         });
     }
 
-    /// Whether the call of the run is noted to be upstream.
+    /// True if the call of the run is recorded as upstream.
     pub fn is_under_way(&self) -> bool {
         self.sheet.borrow()[self.line].is_under_way
     }
 
-    /// Notes the tokens of the prompt, as upstream has counted them, where nothing is noted yet.
+    /// Records the prompt tokens that upstream has counted, unless usage is already recorded.
     pub fn count_prompt(&self, usage: Usage) {
         self.sheet.send_if_modified(|lines| {
             let noted = &mut lines[self.line].usage;
@@ -85,7 +87,7 @@ impl Bill {
         });
     }
 
-    /// The line of one more run of the turn. The turn costs what all its runs cost.
+    /// Adds an entry for one more run of the turn. The turn costs what all its runs cost.
     #[must_use]
     pub fn next_run(&self) -> Self {
         let mut line = 0;
@@ -99,19 +101,19 @@ impl Bill {
         }
     }
 
-    /// Reads what is noted.
+    /// Returns a reader of all entries.
     pub fn reader(&self) -> BillReader {
         BillReader(self.sheet.subscribe())
     }
 }
 
 impl BillReader {
-    /// What is noted by now, run by run; never empty.
+    /// Returns the current entry of each run; never empty.
     pub fn runs(&self) -> Vec<Spent> {
         self.0.borrow().clone()
     }
 
-    /// The tokens of all runs, as far as they are noted.
+    /// Returns the recorded tokens of all runs together.
     pub fn usage(&self) -> Usage {
         self.0
             .borrow()
@@ -119,9 +121,9 @@ impl BillReader {
             .fold(Usage::default(), |sum, run| sum + run.usage)
     }
 
-    /// Waits until the costs of all runs are noted, or nobody is left to do so.
+    /// Waits until the costs of all runs are recorded, or all recorders are dropped.
     pub async fn wait(&mut self) {
-        // An error says that nobody is left.
+        // An error means that all recorders are dropped.
         drop(
             self.0
                 .wait_for(|lines| lines.iter().all(|line| line.cost.is_some()))
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_word_counts_and_silence_ends_with_the_last_sheet() {
+    async fn bill_keeps_first_cost_and_wait_ends_when_writers_are_dropped() {
         let (bill, mut reader) = (Bill::default(), Bill::default().reader());
         reader.wait().await;
         assert_eq!(costs(&reader), [None], "nobody can note anything");
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_run_has_a_line() {
+    async fn bill_has_an_entry_for_each_run() {
         let first = Bill::default();
         let mut reader = first.reader();
         let second = first.next_run();

@@ -1,19 +1,20 @@
-//! How a caller stands to its budgets.
+//! State of a caller's budgets.
 
 use super::Amount;
 use super::Cap;
 
-/// What is left of the budgets that a turn is charged to; of several the one that is nearest to its end.
+/// Remainder of the budgets that a turn is charged to; of several budgets, the one nearest to its
+/// cap counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BudgetState {
-    /// Tokens that are left; none without a cap on tokens.
+    /// Smallest number of tokens left; `None` without a token cap.
     pub tokens_left: Option<u64>,
-    /// How much is used of tokens or of money, whichever is more, in whole percent; none without a cap.
+    /// Greatest used share of any token or money cap, in whole percent; `None` without a cap.
     pub percent_used: Option<u64>,
 }
 
 impl BudgetState {
-    /// The state of `budgets`: of each what is spent and held, and its cap.
+    /// Returns the state of `budgets`, given as the amount spent and held and the cap of each.
     pub fn of(budgets: impl IntoIterator<Item = (Amount, Cap)>) -> Self {
         let mut state = Self::default();
         for (spent, cap) in budgets {
@@ -29,7 +30,7 @@ impl BudgetState {
         state
     }
 
-    /// A cap of nothing is used up.
+    /// Raises `percent_used` to the used share of this cap; a cap of zero counts as used up.
     fn note(&mut self, spent: i128, cap: i128) {
         let percent = if cap > 0 {
             spent.max(0) * 100 / cap
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_nearest_to_its_end_counts() {
+    fn budget_state_reports_the_budget_nearest_to_its_cap() {
         let both = [
             budget((900, 5), (Some(1000), Some(10))),
             budget((900, 5), (Some(5000), Some(5))),

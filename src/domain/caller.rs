@@ -1,106 +1,106 @@
-//! Who asks, and what they may.
+//! Caller of a request and its permissions.
 
 use std::sync::Arc;
 
 use super::Entry;
 use super::Money;
 
-/// The project of whoever belongs to no other.
+/// Project of keys that belong to no other project.
 pub const DEFAULT_PROJECT: &str = "default";
 
-/// Who asks: the name under which a request is admitted, logged and charged.
+/// Caller of a request: the identity under which it is admitted, logged and charged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The id of a key: `key_…` for one that was made here, `key-1` for the first configured one, `local` when the
-    /// server runs without keys.
+    /// Id of the key: `key_…` for one created by this server, `key-1` for the first configured one,
+    /// `local` when the server runs without keys.
     pub name: String,
-    /// Whose budget is charged and whose answers may be shared.
+    /// Project whose budget is charged and whose cached answers may be shared.
     pub project: String,
-    /// What people call the project, where no other project has that as its id.
+    /// Display name of the project; `None` if another project has that name as its id.
     pub project_name: Option<Arc<str>>,
-    /// What the key may do.
+    /// Permissions and limits of the key.
     pub grant: Arc<Grant>,
-    /// What this request wants of answers that were given before.
+    /// Cache directives of this request.
     pub cache_control: CacheControl,
-    /// What this request does its part of, where that is gone on with after a restart: the name of the part, which is charged
-    /// once however often it is run.
+    /// Idempotency key of work that is resumed after a restart; runs with the same key are charged
+    /// once.
     pub errand: Option<Arc<str>>,
-    /// Whether nobody waits for the answer, so that those who wait go first.
+    /// Set if no client waits for the answer; interactive requests go first.
     pub in_background: bool,
-    /// What this request has taken of the limits already.
+    /// Rate limit permit that this request has already taken.
     pub entry: Entry,
 }
 
-/// What a request's `Cache-Control` asks for (RFC 9111).
+/// Directives of a request's `Cache-Control` header (RFC 9111).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheControl {
-    /// `no-cache`: the answer is to be made anew, and may be kept.
+    /// `no-cache`: the answer must be computed anew, and may be cached.
     pub no_cache: bool,
-    /// `no-store`: the answer is not to be kept. It may be one that is kept already.
+    /// `no-store`: the answer must not be cached. A cached answer may be returned.
     pub no_store: bool,
 }
 
-/// What a key may do, and how much of it.
+/// Permissions of a key, with its rate limits and budgets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
-    /// The models it may name, as callers write them; none for all.
+    /// Models that the key may use, as callers write them; `None` for all.
     pub models: Option<Vec<String>>,
-    /// Whether it may not have the web searched.
+    /// Set if web search is forbidden.
     pub no_web_search: bool,
-    /// Whether it may not have Anthropic run code or call MCP servers.
+    /// Set if server-side code execution and MCP servers are forbidden.
     pub no_server_tools: bool,
-    /// How often and how much it may ask.
+    /// Rate limits of the key.
     pub rates: Rates,
-    /// How much it may spend.
+    /// Budget of the key.
     pub budget: Budget,
-    /// How often and how much all keys of its project together may ask.
+    /// Rate limits shared by all keys of the project.
     pub project_rates: Rates,
-    /// How much all keys of its project together may spend.
+    /// Budget shared by all keys of the project.
     pub project_budget: Budget,
 }
 
-/// Rate limits (none for no limit), and the weight in fair queues.
+/// Rate limits (`None` for no limit), and the weight in fair queueing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
-    /// Requests a minute.
+    /// Maximum number of requests in a minute.
     pub requests_per_minute: Option<u32>,
-    /// Tokens a minute, of prompts and answers.
+    /// Maximum number of prompt and answer tokens in a minute.
     pub tokens_per_minute: Option<u32>,
-    /// Requests at the same time.
+    /// Maximum number of concurrent requests.
     pub concurrent_requests: Option<u32>,
-    /// Turns in each round of those who wait; none for what is usual.
+    /// Turns served in each round of the fair queue; `None` for the default.
     pub weight: Option<u32>,
 }
 
-/// Caps on what is spent, by calendar day and month in UTC.
+/// Spending caps by calendar day and month in UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Budget {
-    /// Within a day.
+    /// Cap for a calendar day.
     pub daily: Cap,
-    /// Within a month.
+    /// Cap for a calendar month.
     pub monthly: Cap,
 }
 
-/// The most that may be spent; none where there is no cap.
+/// Upper bound of what may be spent; `None` for no cap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cap {
-    /// Tokens, of prompts and answers, cached ones included.
+    /// Maximum prompt and answer tokens, cached ones included.
     pub tokens: Option<u64>,
-    /// Money.
+    /// Maximum cost in US dollars.
     pub money: Option<Money>,
 }
 
-/// What is spent, or held to be spent.
+/// Amount that is spent or held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// Tokens, of prompts and answers, cached ones included.
+    /// Prompt and answer tokens, cached ones included.
     pub tokens: u64,
-    /// Money.
+    /// Cost in US dollars.
     pub money: Money,
 }
 
 impl Amount {
-    /// So much for each of `runs`.
+    /// Returns this amount multiplied by `runs`, saturating.
     #[must_use]
     pub fn times(self, runs: u32) -> Self {
         let nanos = self.money.nanos().saturating_mul(runs.into());
@@ -112,7 +112,7 @@ impl Amount {
 }
 
 impl Grant {
-    /// Whether any budget caps what is spent.
+    /// True if any daily or monthly budget of the key or its project has a cap.
     pub fn is_capped(&self) -> bool {
         let caps =
             [&self.budget, &self.project_budget].map(|budget| [budget.daily, budget.monthly]);
@@ -121,7 +121,7 @@ impl Grant {
             .any(|cap| cap.tokens.is_some() || cap.money.is_some())
     }
 
-    /// Whether a caller may name `model`, written as it writes it.
+    /// True if the key may use `model`, compared as the caller writes it.
     pub fn allows_model(&self, model: &str) -> bool {
         self.models
             .as_ref()
@@ -130,7 +130,7 @@ impl Grant {
 }
 
 impl Caller {
-    /// A caller of the default project who may do everything.
+    /// Creates a caller of the default project without restrictions.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -144,7 +144,7 @@ impl Caller {
         }
     }
 
-    /// The caller's turns in each round of a fair queue: the weight of its key, or else of its project, or 1.
+    /// Returns the weight in fair queueing: that of the key, else of its project, else 1.
     pub fn weight(&self) -> u32 {
         self.grant
             .rates
@@ -153,7 +153,7 @@ impl Caller {
             .unwrap_or(1)
     }
 
-    /// Whether a request that names `project` means the caller's own, by its id or by its name.
+    /// True if `project` is the id or the display name of the caller's own project.
     pub fn is_of(&self, project: &str) -> bool {
         self.project == project || self.project_name.as_deref() == Some(project)
     }
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_models_lets_no_other_in() {
+    fn grant_with_model_list_allows_only_listed_models() {
         assert!(Grant::default().allows_model("opus"));
         let grant = Grant {
             models: Some(vec!["haiku".to_owned()]),

@@ -1,10 +1,10 @@
 //! Ids that callers choose.
 
-/// The longest id that a caller may choose, in characters.
 const LONGEST: usize = 64;
 
-/// Whether a caller may choose `id`: 1 to 64 letters, digits, `-`, `_` and `.` of ASCII, the first a letter or a digit. So it
-/// stands in paths and in records as it is, and is no relative path.
+/// True if `id` is allowed as an id chosen by a caller: 1 to 64 ASCII letters, digits, `-`, `_` and
+/// `.`, beginning with a letter or digit. Such an id is safe in paths and storage keys, and is
+/// never a relative path.
 pub fn is_chosen_id(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let begins = id.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
@@ -16,7 +16,7 @@ mod tests {
     use super::is_chosen_id;
 
     #[test]
-    fn what_a_path_would_read_otherwise_is_no_id() {
+    fn chosen_id_rejects_path_syntax_and_overlong_ids() {
         for id in ["my-app", "test-123", "7", "a.b_C", &"x".repeat(64)] {
             assert!(is_chosen_id(id), "{id}");
         }

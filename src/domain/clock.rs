@@ -1,20 +1,20 @@
-//! The time now, and the calendar in UTC. A clock that is set before 1970 shows nothing.
+//! Current time, and the calendar in UTC. A system clock before 1970 reads as 0.
 
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
-/// Seconds of a day.
+/// Number of seconds in a day.
 pub const SECONDS_A_DAY: u64 = 24 * 60 * 60;
-/// The last day of the year 9999. A clock that says more is wrong in any case.
+/// 31 December 9999: the upper bound for clocks that are set wrong.
 const LAST_DAY: u32 = 2_932_896;
 
-/// Now, in seconds of Unix time.
+/// Returns the current Unix time in seconds.
 pub fn unix_now() -> u64 {
     since_epoch().as_secs()
 }
 
-/// Now, in milliseconds of Unix time.
+/// Returns the current Unix time in milliseconds.
 pub fn unix_now_ms() -> u64 {
     u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
 }
@@ -25,15 +25,16 @@ fn since_epoch() -> Duration {
         .unwrap_or_default()
 }
 
-/// The day of a time in seconds of Unix time, as days since 1 January 1970; no later than the end of the year 9999.
+/// Returns the day of a Unix time in seconds, as days since 1 January 1970; clamped to the end of
+/// the year 9999.
 pub fn day_of(seconds: u64) -> u32 {
     u32::try_from(seconds / SECONDS_A_DAY)
         .unwrap_or(LAST_DAY)
         .min(LAST_DAY)
 }
 
-/// Year, month from 1, and day from 1 of a `day` since 1 January 1970, in UTC; the algorithm is Howard Hinnant's
-/// `civil_from_days`.
+/// Returns year, month (from 1) and day (from 1) of a `day` since 1 January 1970, in UTC, by Howard
+/// Hinnant's `civil_from_days`.
 pub const fn date_of(day: u32) -> (u32, u32, u32) {
     // Years begin in March, so that the leap day is the last.
     let days = day + 719_468;

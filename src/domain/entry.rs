@@ -1,4 +1,4 @@
-//! What a request has taken of its caller's limits before its turn is known.
+//! Rate limit permit of a request that was admitted before its turn is known.
 
 use std::any::Any;
 use std::fmt;
@@ -6,23 +6,24 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// The permit; none once it is taken.
+/// Permit of the request; `None` once it is taken.
 type Held = Option<Box<dyn Any + Send>>;
 
-/// The permit that a request took before its body was read.
+/// Permit that a request took before its body was read.
 ///
-/// Clones share it: the first turn that [takes](Self::take) it has it, and further turns of the request have to ask for themselves.
-/// What nobody takes goes with the last clone.
+/// Clones share the permit: the first turn that [takes](Self::take) it gets it, and further turns
+/// of the request have to be admitted by themselves. A permit that is not taken is released with
+/// the last clone.
 #[derive(Clone, Default)]
 pub struct Entry(Option<Arc<Mutex<Held>>>);
 
 impl Entry {
-    /// One that holds `permit`.
+    /// Creates an entry that holds `permit`.
     pub fn new(permit: impl Any + Send) -> Self {
         Self(Some(Arc::new(Mutex::new(Some(Box::new(permit))))))
     }
 
-    /// The permit, where it is a `T` and nobody has taken it.
+    /// Takes the permit, if it is a `T` and was not taken before.
     pub fn take<T: Any>(&self) -> Option<T> {
         let mut held = self
             .0
@@ -39,7 +40,7 @@ impl Entry {
     }
 }
 
-/// Always equal: the permit is no part of a caller's identity.
+/// Always equal: the permit is not part of a caller's identity.
 impl PartialEq for Entry {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_who_takes_it_has_it() {
+    fn entry_gives_its_permit_only_once() {
         let entry = Entry::new(7_u32);
         let other = entry.clone();
         assert_eq!(other.take::<String>(), None);

@@ -1,55 +1,57 @@
-//! What comes back from a turn.
+//! Events of a turn, and the end of an answer.
 
 use super::Money;
 use super::NativeFields;
 use super::ServerTool;
 
-/// One step of an answer, in the order in which the model makes it.
+/// Step of an answer, in the order in which the model produces it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TurnEvent {
-    /// The model has begun to answer: the upstream call was accepted.
+    /// Start of the answer: the upstream call was accepted.
     Started {
-        /// The resolved id of the model that answers.
+        /// Resolved id of the model that answers.
         model: String,
-        /// Tokens as they are known at the beginning: those of the prompt.
+        /// Tokens known at the start: those of the prompt.
         usage: Usage,
         /// Fields of the answer that only Anthropic's API has.
         native: NativeFields,
     },
-    /// The next piece of what the model thinks before it answers; never empty.
+    /// Next piece of the model's thinking; never empty.
     Thinking(String),
-    /// The seal of the thinking so far, with which a caller can send it back.
+    /// Signature of the thinking so far, with which a caller can send it back.
     ThinkingSealed(String),
-    /// Thoughts that only upstream can read, whole.
+    /// Complete encrypted thinking that only upstream can read.
     ThinkingRedacted(String),
-    /// The next piece of the answer; never empty.
+    /// Next piece of the answer's text; never empty.
     Text(String),
-    /// The model begins to call a tool.
+    /// Start of a tool call.
     ToolCall {
-        /// The id by which the result will name the call.
+        /// Id by which the result refers to the call.
         id: String,
-        /// The tool's name, as it was offered.
+        /// Name of the tool, as it was offered.
         name: String,
-        /// What made the call if it was not the model itself, as JSON: code that Anthropic runs, for instance.
+        /// Originator of the call as JSON, if it was not the model itself: code that Anthropic
+        /// runs, for instance.
         caller: Option<String>,
     },
-    /// The next piece of the input, a JSON object, of the call begun last; never empty. A call without any piece has
-    /// the input `{}`.
+    /// Next piece of the input (a JSON object) of the call begun last; never empty. A call without
+    /// any piece has the input `{}`.
     ToolInput(String),
-    /// A content block begins that only Anthropic's API has, such as a search of the web or its results.
+    /// Start of a content block that only Anthropic's API has, such as a web search or its results.
     ServerBlock(ServerBlock),
-    /// The next piece of the block begun last: of a server block, or one of another block that has no event of its own.
+    /// Next piece of the block begun last: of a server block, or of another block whose delta has
+    /// no event of its own.
     BlockDelta(BlockDelta),
-    /// A source of the text so far.
+    /// Source of the text so far.
     Citation(Citation),
-    /// A further text begins right behind another one, with sources of its own.
+    /// Start of a further text right behind another one, with citations of its own.
     NextText,
-    /// The answer is whole. Nothing follows.
+    /// End of the answer. No event follows.
     Finished(Finish),
 }
 
 impl TurnEvent {
-    /// The beginning of an answer of `model`, of which upstream says no more than the tokens.
+    /// Creates the start of an answer of `model` without native fields.
     pub fn started(model: impl Into<String>, usage: Usage) -> Self {
         Self::Started {
             model: model.into(),
@@ -58,7 +60,7 @@ impl TurnEvent {
         }
     }
 
-    /// A call that the model makes itself.
+    /// Creates the start of a tool call that the model makes itself.
     pub fn tool_call(id: impl Into<String>, name: impl Into<String>) -> Self {
         Self::ToolCall {
             id: id.into(),
@@ -68,50 +70,50 @@ impl TurnEvent {
     }
 }
 
-/// A content block that only Anthropic's API has.
+/// Content block that only Anthropic's API has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerBlock {
-    /// The block, as it begins.
+    /// JSON of the block, as it begins.
     pub json: String,
-    /// What it tells of tools that Anthropic runs.
+    /// Meaning of the block for tools that Anthropic runs.
     pub tool: ServerTool,
 }
 
-/// A piece of a content block.
+/// Increment of a content block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockDelta {
-    /// The delta.
+    /// JSON of the delta.
     pub json: String,
-    /// The piece of the input of a server tool that it brings.
+    /// Piece of a server tool's input that the delta contains.
     pub input: Option<String>,
 }
 
-/// A source of a text.
+/// Source that a text cites.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
-    /// The delta that tells of it, as JSON.
+    /// JSON of the delta that contains the citation.
     pub json: String,
-    /// Where the source is, if it is on the web.
+    /// URL of the source, if it is on the web.
     pub url: Option<String>,
-    /// What it is called.
+    /// Title of the source.
     pub title: Option<String>,
 }
 
-/// How an answer ended and what it took.
+/// End of an answer: its reason, and the tokens used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finish {
-    /// Why it ended.
+    /// Reason why the answer ended.
     pub reason: FinishReason,
-    /// The one of the stop texts that ended it.
+    /// Stop sequence that ended the answer.
     pub stop_text: Option<String>,
-    /// Tokens, from the CLI's own counters.
+    /// Tokens used, from the CLI's own counters.
     pub usage: Usage,
     /// Fields of the answer that only Anthropic's API has.
     pub native: NativeFields,
 }
 
 impl Finish {
-    /// An end that no stop text has made, of which upstream says no more than the tokens.
+    /// Creates an end without a stop sequence and without native fields.
     pub fn new(reason: FinishReason, usage: Usage) -> Self {
         Self {
             reason,
@@ -122,18 +124,19 @@ impl Finish {
     }
 }
 
-/// Why an answer ended.
+/// Reason why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model was done, or met a stop text.
+    /// The model was done, or met a stop sequence.
     Stop,
-    /// The limit of tokens was reached.
+    /// The token limit was reached.
     Length,
     /// The model waits for the results of the tools it called.
     ToolCalls,
     /// The model refused to answer.
     ContentFilter,
-    /// Anthropic has interrupted a long turn with tools of its own; sent back as it is, the answer goes on.
+    /// Anthropic paused a long turn with server tools (`pause_turn`); sending the answer back
+    /// unchanged resumes it.
     Paused,
 }
 
@@ -148,11 +151,11 @@ pub struct Usage {
     pub cache_read_tokens: u64,
     /// Tokens of the answer, thinking included.
     pub output_tokens: u64,
-    /// The part of `output_tokens` that was thinking, where the CLI tells it.
+    /// Part of `output_tokens` that was thinking, if the CLI reports it.
     pub thinking_tokens: u64,
-    /// Searches of the web, which have a price of their own.
+    /// Number of web searches, which have a price of their own.
     pub web_searches: u64,
-    /// What the turn cost, once it was charged.
+    /// Cost of the turn, once it is charged.
     pub cost: Option<Money>,
 }
 
@@ -175,7 +178,8 @@ impl std::ops::Add for Usage {
 }
 
 impl Usage {
-    /// Of two counts of the same calls, each of which may lack some, the greater figures.
+    /// Returns the field-wise maximum of two counts of the same calls, each of which may be
+    /// incomplete.
     #[must_use]
     pub fn greater(self, other: Self) -> Self {
         Self {
@@ -188,12 +192,12 @@ impl Usage {
         }
     }
 
-    /// All tokens, those of the prompt and of the answer.
+    /// Returns all tokens of the prompt and the answer.
     pub fn total_tokens(&self) -> u64 {
         self.prompt_tokens() + self.output_tokens
     }
 
-    /// All tokens of the prompt, cached ones included, as `OpenAI` counts `prompt_tokens`.
+    /// Returns all tokens of the prompt, cached ones included, as `OpenAI` counts `prompt_tokens`.
     pub fn prompt_tokens(&self) -> u64 {
         self.input_tokens + self.cache_write_tokens + self.cache_read_tokens
     }

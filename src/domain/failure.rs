@@ -1,35 +1,36 @@
-//! How a turn fails.
+//! Failures of a turn.
 
 use std::time::Duration;
 
-/// A turn that could not be answered.
+/// Failure of a turn, as it is reported to the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// What a caller must react to.
+    /// Kind that determines how a caller should react.
     pub kind: FailureKind,
-    /// One sentence for the caller; holds nothing of the host, of other callers or of the prompt.
+    /// Single sentence for the caller; contains nothing of the host, of other callers or of the
+    /// prompt.
     pub message: String,
-    /// When it may help to try again.
+    /// Delay after which a retry may succeed.
     pub retry_after: Option<Duration>,
 }
 
-/// The kinds of failure that call for different reactions.
+/// Kinds of failure that call for different reactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
     /// Anthropic did not accept the server's sign-in, or there is none.
     SignIn,
-    /// Anthropic's rate or usage limit was met.
+    /// Anthropic's rate or usage limit was reached.
     RateLimited,
     /// Anthropic is overloaded.
     Overloaded,
-    /// The conversation is longer than the model can read.
+    /// The conversation exceeds the model's context window.
     ContextTooLong,
     /// The model does not exist, or the sign-in may not use it.
     UnknownModel,
-    /// Anthropic refused the request as it is.
+    /// Anthropic rejected the request as invalid.
     InvalidRequest,
-    /// Nothing came for too long.
+    /// Timeout: no output came for too long.
     TimedOut,
     /// The worker process died or broke its protocol.
     Crashed,
@@ -38,10 +39,10 @@ pub enum FailureKind {
 }
 
 impl Failure {
-    /// The begin of the message of a request that Anthropic refused; its own words follow.
+    /// Start of the message for a request that Anthropic refused; Anthropic's own words follow.
     pub const REFUSED: &str = "Anthropic refused the request: ";
 
-    /// A failure without a time of the next try.
+    /// Creates a failure without a retry delay.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -50,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// Whether the worker itself is broken, so that it must not be used again.
+    /// True if the worker itself is broken, so that it must not be used again.
     pub fn is_workers_fault(&self) -> bool {
         matches!(self.kind, FailureKind::Crashed | FailureKind::TimedOut)
     }

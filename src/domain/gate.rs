@@ -1,35 +1,34 @@
-//! The gate between a worker that is ready for a turn and its call upstream.
+//! Gate between a worker that is ready for a turn and its call upstream.
 
 use tokio::sync::watch;
 
-/// Keeps a turn from going upstream until its admission has recorded on disk that it begins. Clones are the same gate; the default
-/// one is open.
+/// Holds a turn back from going upstream until its admission has recorded the start on disk
+/// (write-ahead). Clones share the gate; the default one is open.
 #[derive(Debug, Clone, Default)]
 pub struct Gate(Option<watch::Sender<Stage>>);
 
-/// Opens a [`Gate`].
+/// Handle that opens a [`Gate`].
 #[derive(Debug)]
 pub struct Gatekeeper(watch::Sender<Stage>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// The turn waits for a worker.
     #[default]
     Waiting,
-    /// A worker has it.
+    /// A worker has the turn.
     Arrived,
-    /// It may go upstream.
+    /// The turn may go upstream.
     Open,
 }
 
 impl Gate {
-    /// A closed gate, and who opens it.
+    /// Creates a closed gate, and the handle that opens it.
     pub fn closed() -> (Self, Gatekeeper) {
         let sender = watch::Sender::default();
         (Self(Some(sender.clone())), Gatekeeper(sender))
     }
 
-    /// Tells the gatekeeper that a worker has the turn. It may be told more than once.
+    /// Signals that a worker has the turn. Idempotent.
     pub fn arrive(&self) {
         if let Self(Some(stage)) = self {
             stage.send_if_modified(|stage| {
@@ -44,7 +43,7 @@ impl Gate {
     pub async fn pass(&self) {
         self.arrive();
         if let Self(Some(stage)) = self {
-            // It has a sender of its own, so it is never closed.
+            // The gate holds a sender of its own, so the channel is never closed.
             drop(
                 stage
                     .subscribe()
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_turn_passes_when_its_worker_has_been_noted() {
+    async fn gate_opens_only_after_the_keeper_has_seen_the_worker() {
         Gate::default().pass().await;
         let (gate, keeper) = Gate::closed();
         assert!(futures::poll!(std::pin::pin!(keeper.arrival())).is_pending());

@@ -1,11 +1,10 @@
-//! Texts of clients in the log.
+//! Client texts in log lines.
 
 use std::fmt;
 
-/// The number of characters of a client's text that a line of the log has.
 const MOST_CHARACTERS: usize = 200;
 
-/// A text that a client has chosen, such as a name or a path, as it stands in the log: no longer than a line should be.
+/// Text chosen by a client, such as a name or a path, truncated for a log line.
 #[derive(Debug, Clone, Copy)]
 pub struct InLog<'a>(pub &'a str);
 
@@ -23,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_are_cut_between_characters() {
+    fn log_text_is_truncated_at_a_character_boundary() {
         let [whole, long] = [200, 201].map(|count| "ä".repeat(count));
         assert_eq!(InLog(&whole).to_string(), whole);
         assert_eq!(InLog(&long).to_string(), format!("{whole}…"));

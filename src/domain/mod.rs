@@ -1,7 +1,7 @@
-//! The words every part shares: a turn, what comes back from it, and how it can fail.
+//! Vocabulary shared by all parts of the server: a turn, its events, and its failures.
 //!
-//! Knows no wire format: the types here are not `Serialize`, because the `OpenAI` language (`openai`) and the
-//! language of the CLI (`claude`) meet only in them.
+//! Independent of wire formats: the types here are not `Serialize`. The `OpenAI` API, the Anthropic
+//! API and the protocol of the CLI (`claude`) meet only in them.
 
 mod bill;
 mod budget;

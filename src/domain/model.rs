@@ -1,18 +1,19 @@
-//! Models and their names.
+//! Models, their names and their token limits.
 
 use std::fmt;
 
-/// A name of a model as a caller or the configuration gives it: an id (`claude-sonnet-5-5`) or an alias.
+/// Name of a model as a caller or the configuration gives it: an id (`claude-sonnet-5-5`) or an
+/// alias.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelName(String);
 
 impl ModelName {
-    /// Takes any text; whether such a model exists is the gateway's question.
+    /// Accepts any text; the gateway checks whether such a model exists.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
-    /// The name as given.
+    /// Returns the name as given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -24,19 +25,19 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// A model of the CLI's catalogue.
+/// Model of the CLI's catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// The alias the CLI knows it by: `sonnet`.
+    /// Alias in the CLI: `sonnet`.
     pub alias: String,
-    /// The id it stands for: `claude-sonnet-5-5`.
+    /// Id that the alias stands for: `claude-sonnet-5-5`.
     pub id: String,
-    /// `Sonnet`, for people.
+    /// Name for display, such as `Sonnet`.
     pub display_name: String,
 }
 
-/// The family of the model with this id, which is what people call it: `haiku` of `claude-haiku-4-5-20251001`. An id that is not
-/// Anthropic's is a family of its own.
+/// Returns the family in a model id: `haiku` of `claude-haiku-4-5-20251001`. An id that is not
+/// Anthropic's is returned whole.
 pub fn family_of(id: &str) -> &str {
     let is_word =
         |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -46,19 +47,19 @@ pub fn family_of(id: &str) -> &str {
     family.unwrap_or(id)
 }
 
-/// How many tokens a model takes at most.
+/// Token limits of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLimits {
-    /// Prompt and answer together.
+    /// Maximum tokens of prompt and answer together.
     pub context: u32,
-    /// The answer alone.
+    /// Maximum tokens of the answer.
     pub output: u32,
 }
 
 impl TokenLimits {
-    /// A million, which a model may have been asked for by the end of its name.
+    /// A million tokens, also requested by the suffix `[1m]` of a model name.
     const LONG: u32 = 1_000_000;
-    /// By parts of ids, of which the first that fits counts.
+    /// Limits by a part of the model id; the first match counts.
     const KNOWN: [(&str, u32, u32); 7] = [
         ("claude-3-haiku", 200_000, 4_096),
         ("claude-3", 200_000, 8_192),
@@ -69,7 +70,7 @@ impl TokenLimits {
         ("claude-", Self::LONG, 128_000),
     ];
 
-    /// Those of the model with this id; none where they are not known.
+    /// Returns the limits of the model with this id; `None` if they are not known.
     pub fn of(id: &str) -> Option<Self> {
         let (_, context, output) = *Self::KNOWN.iter().find(|(part, ..)| id.contains(part))?;
         Some(Self {
@@ -89,7 +90,7 @@ mod tests {
     use super::family_of;
 
     #[test]
-    fn families_go_by_the_word_in_the_id() {
+    fn family_is_the_word_in_the_model_id() {
         for (id, family) in [
             ("claude-haiku-4-5-20251001", "haiku"),
             ("claude-3-5-sonnet-20241022", "sonnet"),
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_go_by_parts_of_ids() {
+    fn token_limits_are_matched_by_part_of_the_model_id() {
         for (id, expected) in [
             ("claude-sonnet-5-5", Some((1_000_000, 128_000))),
             ("claude-haiku-4-5-20251001", Some((200_000, 64_000))),

@@ -1,34 +1,32 @@
-//! Money, exact.
+//! Exact amounts of money.
 
 use std::fmt;
 use std::ops::Add;
 use std::ops::Sub;
 
-/// Nano-dollars in a dollar.
 const NANOS: i64 = 1_000_000_000;
-/// Digits behind the point.
 const DIGITS: usize = 9;
 
-/// An amount of US dollars in whole nano-dollars; sums are never rounded. Reaches nine thousand million dollars, beyond
-/// which it stays where it is.
+/// Amount of US dollars in whole nano-dollars; sums are exact and saturate at about nine thousand
+/// million dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(i64);
 
 impl Money {
-    /// Nothing.
+    /// Zero dollars, the default amount.
     pub const ZERO: Self = Self(0);
-    /// More than anybody has.
+    /// Largest amount that can be represented.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// So many nano-dollars.
+    /// Creates an amount from nano-dollars.
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
     }
 
-    /// An amount as others write it, rounded up to the next nano-dollar. None for what is no amount: what is negative,
-    /// infinite, no number, or more than there is.
+    /// Converts dollars, rounded up to the next nano-dollar. `None` for a negative, infinite or
+    /// out-of-range number, and for NaN.
     pub fn from_dollars(dollars: f64) -> Option<Self> {
-        // A hair under the next whole one: such a difference is the error of the fraction, and no amount.
+        // Subtracts a millionth of a nano-dollar, the error of the float, before rounding up.
         let nanos = (dollars * NANOS as f64 - 1e-6).ceil();
         let is_amount = dollars.is_finite() && dollars >= 0.0 && nanos < i64::MAX as f64;
         #[expect(
@@ -38,7 +36,8 @@ impl Money {
         is_amount.then_some(Self(nanos.max(0.0) as i64))
     }
 
-    /// The amount that is written `12` or `12.50`, with up to nine digits behind the point. None for anything else.
+    /// Parses a decimal such as `12` or `12.50`, with up to nine digits behind the point. `None`
+    /// for anything else.
     pub fn from_decimal(text: &str) -> Option<Self> {
         let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
         let is_number =
@@ -55,7 +54,8 @@ impl Money {
             .map(Self)
     }
 
-    /// In dollars, as [`from_decimal`](Self::from_decimal) reads it: as many digits as it takes, at least two.
+    /// Formats the amount in dollars, as [`from_decimal`](Self::from_decimal) reads it: exact, with
+    /// at least two digits behind the point.
     pub fn to_decimal(self) -> String {
         let (whole, rest) = (
             self.0.unsigned_abs() / NANOS as u64,
@@ -66,12 +66,12 @@ impl Money {
         format!("{sign}{whole}.{:0<2}", digits.trim_end_matches('0'))
     }
 
-    /// In nano-dollars.
+    /// Returns the amount in nano-dollars.
     pub const fn nanos(self) -> i64 {
         self.0
     }
 
-    /// In dollars, as near as a fraction comes.
+    /// Returns the amount in dollars, as the nearest float.
     pub fn dollars(self) -> f64 {
         self.0 as f64 / NANOS as f64
     }
@@ -94,7 +94,7 @@ impl Sub for Money {
 }
 
 impl fmt::Display for Money {
-    /// `$1.25`, with as many digits as it takes, at least two.
+    /// Formats as `$1.25`: exact, with at least two digits behind the point.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimal = self.to_decimal();
         match decimal.strip_prefix('-') {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dollars_are_rounded_up_and_never_made_of_nonsense() {
+    fn money_rounds_dollars_up_and_rejects_invalid_numbers() {
         for (dollars, nanos) in [
             (0.0, 0),
             (1.25, 1_250_000_000),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_read_and_written_to_the_last_digit() {
+    fn money_decimals_round_trip_to_the_last_digit() {
         for (text, nanos, written) in [
             ("0", 0, "0.00"),
             ("12", 12_000_000_000, "12.00"),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stay_within_bounds_and_show_every_digit() {
+    fn money_sums_saturate_and_display_is_exact() {
         assert_eq!(Money::MAX + Money(1), Money::MAX);
         assert_eq!(Money(3) - Money(5), Money(-2));
         for (nanos, shown) in [

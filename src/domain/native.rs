@@ -1,4 +1,5 @@
-//! What a request or an answer holds in the form of Anthropic's API alone. It passes through as it is, as JSON.
+//! Parts of requests and answers that exist only in Anthropic's API. They pass through unchanged,
+//! as JSON.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,28 +7,29 @@ use serde_json::value::RawValue;
 
 use super::part::UPLOAD;
 
-/// A content block that goes to Claude exactly as the caller wrote it.
+/// Content block that is sent to Claude exactly as the caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeBlock {
-    /// The block.
+    /// JSON of the block.
     pub json: String,
-    /// Whether it is a call of a tool, the result of one, or neither.
+    /// Role of the block in tool use: a call, a result, or neither.
     pub role: NativeRole,
 }
 
-/// What a native block is for those who count it.
+/// Medium of a native block, for counting tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NativeMedium {
-    /// A picture.
+    /// Image of any source.
     Image,
-    /// A document that is not plain text.
+    /// Document that is not plain text.
     Document,
-    /// Words, or JSON.
+    /// Text, or JSON.
     Text,
 }
 
 impl NativeBlock {
-    /// What the block consists of, each piece with its JSON: the blocks inside the result of a tool, or else the block itself.
+    /// Splits the block into pieces, each with its JSON: the blocks inside a tool result, or else
+    /// the block itself.
     pub fn pieces(&self) -> Vec<(NativeMedium, &str)> {
         let outline = Outline::of(&self.json);
         let inner = outline
@@ -43,17 +45,18 @@ impl NativeBlock {
     }
 }
 
-/// A picture or document of a native block whose source is a file that was uploaded here.
+/// Image or document of a native block whose source is a file uploaded to this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeUpload {
-    /// The file's id.
+    /// Id of the uploaded file.
     pub id: String,
-    /// Whether it stands for a picture, and not for a document.
+    /// True for an image, false for a document.
     pub is_image: bool,
 }
 
 impl NativeBlock {
-    /// The files that were uploaded here and that the block, or a block inside it, names as its source.
+    /// Returns the files uploaded to this server that the block, or a block inside it, has as its
+    /// source.
     pub fn uploads(&self) -> Vec<NativeUpload> {
         let mut uploads = Vec::new();
         if self.json.contains(UPLOAD)
@@ -64,7 +67,7 @@ impl NativeBlock {
         uploads
     }
 
-    /// Puts the sources that `source` gives, as JSON, in the places of those files.
+    /// Replaces the source of each such file by the JSON that `source` returns for it, if any.
     pub fn fill(&mut self, mut source: impl FnMut(&NativeUpload) -> Option<Value>) {
         let Ok(mut block) = serde_json::from_str::<Value>(&self.json) else {
             return;
@@ -78,7 +81,8 @@ impl NativeBlock {
     }
 }
 
-/// Shows `see` each source of `block`, and of the blocks inside it, that is a file which was uploaded here.
+/// Calls `see` with each source of `block`, and of the blocks inside it, that is a file uploaded to
+/// this server.
 fn each_upload(block: &mut Value, see: &mut impl FnMut(NativeUpload, &mut Value)) {
     let is_image = block["type"] == "image";
     if let Some(source) = block.get_mut("source")
@@ -98,7 +102,7 @@ fn each_upload(block: &mut Value, see: &mut impl FnMut(NativeUpload, &mut Value)
     }
 }
 
-/// What tells the medium of a block, without the block's data.
+/// Fields that determine the medium of a block, without its data.
 #[derive(Default, Deserialize)]
 struct Outline<'a> {
     #[serde(default)]
@@ -110,7 +114,7 @@ struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// The outline of `json`; an empty one of what is no block.
+    /// Reads the outline of `json`; empty if that is not a block.
     fn of(json: &'a str) -> Self {
         serde_json::from_str(json).unwrap_or_default()
     }
@@ -127,38 +131,40 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// The part of a native block in the calls of tools.
+/// Role of a native block in tool use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NativeRole {
-    /// The call with this id.
+    /// Tool call with this id.
     Call(String),
-    /// The result of the call with this id.
+    /// Result of the call with this id.
     Result(String),
-    /// None.
+    /// Neither a call nor a result.
     Other,
 }
 
-/// Fields of an answer that only Anthropic's API has, each with its name and its value as JSON.
+/// Fields of an answer that only Anthropic's API has, each as its name and its value in JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NativeFields {
-    /// The reason of the end in upstream's word, where a [`FinishReason`](super::FinishReason) does not say it all.
+    /// Upstream's stop reason, if a [`FinishReason`](super::FinishReason) does not express it
+    /// exactly.
     pub stop_reason: Option<String>,
     /// Fields of the message, such as `container`.
     pub message: Vec<(String, String)>,
-    /// Fields of the message that a stream tells beside its end and not in it, such as `context_management`.
+    /// Fields that a stream sends beside the message's `delta` and not in it, such as
+    /// `context_management`.
     pub beside: Vec<(String, String)>,
-    /// Fields of its usage, such as `cache_creation` and `service_tier`.
+    /// Fields of the message's usage, such as `cache_creation` and `service_tier`.
     pub usage: Vec<(String, String)>,
 }
 
 impl NativeFields {
-    /// How many bytes the values take.
+    /// Returns the size of all names and values, in bytes.
     pub fn bytes(&self) -> usize {
         let fields = self.message.iter().chain(&self.beside).chain(&self.usage);
         fields.map(|(name, value)| name.len() + value.len()).sum()
     }
 
-    /// Adds `later` fields. They replace those of the same name.
+    /// Merges `later` fields, which replace those of the same name.
     pub fn update(&mut self, later: Self) {
         self.stop_reason = later.stop_reason.or_else(|| self.stop_reason.take());
         let pairs = [
@@ -173,23 +179,27 @@ impl NativeFields {
     }
 }
 
-/// What of a turn goes to Claude exactly as the caller wrote it, beside its content blocks.
+/// Parts of a turn, other than its content blocks, that are sent to Claude exactly as the caller
+/// wrote them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Native {
-    /// The instructions, block by block, in the place of [`Turn::system`](super::Turn::system). None where those say it all.
+    /// System blocks that replace [`Turn::system`](super::Turn::system). `None` if that is
+    /// equivalent.
     pub system: Option<Vec<String>>,
-    /// The tools, one by one, in the place of [`Tools::list`](super::Tools::list). None where those say it all.
+    /// Tool definitions that replace [`Tools::list`](super::Tools::list). `None` if those are
+    /// equivalent.
     pub tools: Option<Vec<String>>,
-    /// Further fields of the request, by their names.
+    /// Further fields of the request, as names and JSON values.
     pub fields: Vec<(String, String)>,
-    /// Whether the caller has marked the prompt for the prompt cache, so that no other marks are set.
+    /// Set if the caller has set cache breakpoints in the prompt itself, so that the server adds
+    /// none.
     pub is_marked: bool,
-    /// Whether the prompt is to stay in the prompt cache for long: an hour.
+    /// Set if the prompt is cached with the long TTL of one hour.
     pub is_cached_long: bool,
 }
 
 impl Native {
-    /// Whether a field of this name is among [`fields`](Self::fields).
+    /// True if a field of this name is among [`fields`](Self::fields).
     pub fn has_field(&self, name: &str) -> bool {
         self.fields.iter().any(|(known, _)| known == name)
     }

@@ -1,106 +1,108 @@
-//! What a message is made of.
+//! Parts of a message.
 
 use super::NativeBlock;
 
-/// One part of a message.
+/// Part of the content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// Words; never blank.
+    /// Text; never blank.
     Text(String),
-    /// Words of whoever has written the instructions, which hold from here on; never blank. Only in the caller's messages.
+    /// System instruction that applies from here on; never blank. Only in the caller's messages.
     Instruction(String),
-    /// A picture.
+    /// Image from one of the sources.
     Image(Source),
-    /// A document to read, such as a PDF.
+    /// Document to read, such as a PDF.
     Document {
-        /// Its bytes, or where they are.
+        /// Bytes of the document, or a reference to them.
         source: Source,
-        /// Its name, as the caller gave it.
+        /// Title, as the caller gave it.
         title: Option<String>,
     },
-    /// What the model thought before it answered; only in its own messages.
+    /// Thinking of the model; only in its own messages.
     Thinking(Thinking),
-    /// The model's call of a tool; only in its own messages.
+    /// Tool call of the model; only in its own messages.
     ToolUse(ToolUse),
-    /// What a tool gave; only in the caller's messages, before any other part.
+    /// Result of a tool call; only in the caller's messages, before any other part.
     ToolResult(ToolResult),
-    /// A content block as the caller wrote it.
+    /// Content block as the caller wrote it.
     Native(NativeBlock),
-    /// Nothing: the model is to go on with the answer before it, whose beginning the caller has. Alone in the last message.
+    /// Request to continue the answer before it, whose beginning the caller has (prefill). Always
+    /// the only part of the last message.
     GoOn,
-    /// The caller's mark for the prompt cache at the end of the part before it, as JSON.
+    /// Cache breakpoint of the caller at the end of the part before it (`cache_control`), as JSON.
     CacheMark(String),
 }
 
-/// Thoughts of the model that a caller sends back.
+/// Thinking of the model that a caller sends back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thinking {
-    /// Readable ones.
+    /// Thinking in plain text.
     Open {
-        /// The words.
+        /// Text of the thinking.
         text: String,
-        /// The seal upstream put on them, without which it does not take them back.
+        /// Upstream's signature, without which upstream rejects the thinking.
         signature: String,
     },
-    /// Ones that only upstream can read.
+    /// Encrypted thinking that only upstream can read.
     Redacted(String),
 }
 
-/// A call of a tool.
+/// Tool call that the model makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolUse {
-    /// The id by which the result names the call.
+    /// Id by which the result refers to the call.
     pub id: String,
-    /// The tool's name.
+    /// Name of the tool.
     pub name: String,
-    /// The input: a JSON object, as JSON.
+    /// Input of the call: a JSON object, as JSON.
     pub input: String,
 }
 
 impl ToolUse {
-    /// Whether the input is what it should be: a JSON object, or nothing at all, which stands for an empty one.
+    /// True if the input is a JSON object, or empty, which stands for an empty object.
     pub fn is_sound(&self) -> bool {
         self.input.is_empty() || serde_json::from_str::<serde_json::Map<_, _>>(&self.input).is_ok()
     }
 }
 
-/// The result of a call.
+/// Result of a tool call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolResult {
-    /// The id of the call.
+    /// Id of the call.
     pub id: String,
-    /// What came of it: texts, images, documents; may be empty.
+    /// Content of the result: texts, images, documents; may be empty.
     pub parts: Vec<Part>,
-    /// Whether the tool failed.
+    /// Set if the tool failed.
     pub is_error: bool,
 }
 
-/// How the ids of files begin that are uploaded here. Those of Anthropic's own begin otherwise.
+/// Prefix of the ids of files uploaded to this server; the ids of Anthropic's own files begin
+/// otherwise.
 pub const UPLOAD: &str = "file-";
 
-/// Where the bytes of a part are.
+/// Source of the bytes of an image or document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Here.
+    /// Bytes contained in the request.
     Base64 {
-        /// `image/png`, `application/pdf`, ...
+        /// Media type: `image/png`, `application/pdf`, ...
         media_type: String,
-        /// The bytes in base64, with padding.
+        /// Bytes in base64, with padding.
         data: String,
     },
-    /// There: upstream fetches it, this server never does.
+    /// URL that upstream fetches; this server never does.
     Url(String),
-    /// In a file that was uploaded here before, which takes its place before a turn runs.
+    /// File uploaded to this server before; its contents replace this source before a turn runs.
     Upload {
-        /// The file's id, as the caller wrote it.
+        /// Id of the file, as the caller wrote it.
         id: String,
-        /// The field that names it, for whoever must be told that it cannot be used.
+        /// Path of the request field that names the file, for error messages.
         place: String,
     },
 }
 
 impl Part {
-    /// About how many bytes it has, see [`Turn::bytes`](super::Turn::bytes).
+    /// Returns the approximate size in bytes, see [`Turn::bytes`](super::Turn::bytes).
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Text(text)
@@ -118,19 +120,20 @@ impl Part {
         }
     }
 
-    /// A file of words, told as its title and its words.
+    /// Creates a text part of a text file: its title, and its contents.
     pub fn file_of_words(title: Option<&str>, words: &str) -> Self {
         Self::Text(title.map_or_else(|| words.to_owned(), |title| format!("{title}\n\n{words}")))
     }
 
-    /// An instruction as words of a message of the user, for a model that takes it in no other way.
+    /// Wraps a system instruction as text of a user message, for models that reject system
+    /// messages.
     pub fn instruction_in_words(instruction: &str) -> Self {
         Self::Text(format!(
             "<system>\nFrom the application, not from the user:\n{instruction}\n</system>"
         ))
     }
 
-    /// A part of words.
+    /// Creates a text part.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
     }

@@ -1,30 +1,30 @@
-//! What the tokens of a model cost.
+//! Prices of tokens.
 
 use std::str::FromStr;
 
 use super::Money;
 use super::Usage;
 
-/// Prices are counted in nano-dollars for a million tokens, of which a dollar has so many.
+/// Nano-dollars in a dollar.
 const NANOS: u64 = 1_000_000_000;
 const MILLION: u128 = 1_000_000;
 
-/// A thousand dollars for a token: the bound keeps every sum of `cost` within its type.
+/// Maximum price, a thousand dollars for each token, so that no sum in `cost` overflows.
 const MOST: u64 = 1_000_000_000 * NANOS;
 
-/// The prices of a model's tokens.
+/// Prices of a model's tokens.
 ///
-/// As text: `input 0.1, output 0.5, cache write 0.125, cache read 0.01`, each in dollars for a million tokens. For a model
-/// whose long prompts have prices of their own, these follow behind `; above 100000:`, which is how many tokens a prompt
-/// must exceed for all tokens of its turn to cost so much.
+/// As text: `input 0.1, output 0.5, cache write 0.125, cache read 0.01`, each in dollars for a
+/// million tokens. Prices of long prompts follow behind `; above 100000:`; they apply to all tokens
+/// of a turn whose prompt exceeds that number of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
     usual: Tariff,
-    /// The prices of prompts with more tokens than this.
+    /// Threshold in prompt tokens, and the prices above it.
     long: Option<(u64, Tariff)>,
 }
 
-/// In nano-dollars for a million tokens.
+/// Prices in nano-dollars for a million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Tariff {
     input: u64,
@@ -33,13 +33,13 @@ struct Tariff {
     cache_read: u64,
 }
 
-/// A text that is no price; says what is wrong with it.
+/// Error for a text that is not a price; says what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidPrice(String);
 
 impl Price {
-    /// What one call that took `usage` costs: exact, and rounded up once, to the next nano-dollar.
+    /// Returns the cost of one call with `usage`, rounded up once, to the next nano-dollar.
     pub fn cost(&self, usage: &Usage) -> Money {
         let prompt = [
             usage.input_tokens,
@@ -136,7 +136,7 @@ fn tariff(text: &str) -> Result<Tariff, InvalidPrice> {
     })
 }
 
-/// Dollars as nano-dollars, digit by digit: a fraction of two would not be exact.
+/// Parses dollars to nano-dollars digit by digit: a binary float is not exact.
 fn nanos(dollars: &str) -> Option<u64> {
     let (whole, rest) = dollars.split_once('.').unwrap_or((dollars, "0"));
     let is_number =
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_token_has_its_price() {
+    fn price_differs_by_kind_of_token() {
         for (usage, nanos) in [
             ([0, 0, 0, 0], 0),
             ([1_000_000, 0, 0, 0], 500_000_000),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_changes_every_price_of_its_turn() {
+    fn price_of_a_long_prompt_applies_to_the_whole_turn() {
         assert_eq!(cost(HAIKU, [40_000, 0, 30_000, 30_000]), 8_050_000);
         assert_eq!(cost(HAIKU, [40_001, 0, 30_000, 30_000]), 40_250_500);
         assert_eq!(
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_is_rounded_up_once() {
+    fn price_rounds_the_sum_up_once() {
         let tiny = "input 0.0001, output 0.0001, cache write 0, cache read 0.000000001";
         assert_eq!(
             cost(tiny, [1, 1, 1, 0]),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_tokens_is_too_large() {
+    fn price_of_the_largest_usage_saturates() {
         let dear = "input 1000000000, output 1000000000, cache write 1000000000, cache read 1000000000; \
                     above 1: input 1000000000, output 1000000000, cache write 1000000000, cache read 1000000000";
         assert_eq!(cost(dear, [u64::MAX; 4]), i64::MAX);
@@ -218,7 +218,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_a_price_or_refused(text: String, like in "(input|output|cache read|above|;|,|:|\\.| |[0-9]){0,30}") {
+        fn price_parser_accepts_or_rejects_any_text_without_panic(text: String, like in "(input|output|cache read|above|;|,|:|\\.| |[0-9]){0,30}") {
             for text in [&text, &like, &format!("{HAIKU}{like}")] {
                 if let Ok(price) = text.parse::<Price>() {
                     price.cost(&Usage { input_tokens: u64::MAX, ..Usage::default() });
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_price_is_refused_with_what_is_wrong() {
+    fn price_parser_names_what_is_wrong() {
         let whole = "input 1, output 5, cache write 1.25, cache read 0.1";
         for (text, error) in [
             (

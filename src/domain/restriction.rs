@@ -1,30 +1,30 @@
-//! What models do not take.
+//! Restrictions of models.
 
 use std::fmt;
 
-/// A part of requests that a model refuses.
+/// Feature of requests that a model rejects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Restriction {
     /// `temperature`, `top_p` and `top_k`.
     Sampling,
-    /// `top_p` beside `temperature`, which the CLI always sends.
+    /// `top_p` next to `temperature`, which the CLI always sends.
     TemperatureWithTopP,
-    /// A tool choice that makes the model call a tool.
+    /// Tool choice that forces the model to call a tool.
     ForcedTools,
-    /// A number of tokens for thinking.
+    /// Fixed token budget for thinking.
     ThinkingBudget,
     /// Messages with the role `system` among the others.
     SystemMessages,
-    /// An answer whose beginning the caller has written.
+    /// Prefill: an answer whose beginning the caller has written.
     Prefill,
-    /// Not to think at all: the model always thinks.
+    /// Thinking turned off: the model always thinks.
     NoThinking,
-    /// Thinking of the type `disabled`; the model takes `between_tools` for it.
+    /// Thinking of the type `disabled`; the model accepts `between_tools` instead.
     ThinkingDisabled,
 }
 
 impl Restriction {
-    /// All of them.
+    /// Every restriction, in the order of declaration.
     pub const ALL: [Self; 8] = [
         Self::Sampling,
         Self::TemperatureWithTopP,
@@ -36,7 +36,7 @@ impl Restriction {
         Self::ThinkingDisabled,
     ];
 
-    /// The name in the configuration.
+    /// Returns the name used in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sampling => "sampling",
@@ -50,7 +50,7 @@ impl Restriction {
         }
     }
 
-    /// The restriction of this name, if there is one.
+    /// Looks up the restriction of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()

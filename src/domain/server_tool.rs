@@ -1,37 +1,37 @@
-//! Tools that Anthropic runs while the model answers.
+//! Server tools: tools that Anthropic runs while the model answers.
 
 use std::fmt;
 
-/// What the model calls the tool by which Anthropic runs its code, and how the types of that tool begin.
+/// Name of the code execution tool, and prefix of its type.
 pub const CODE_EXECUTION: &str = "code_execution";
 
-/// The beta of Anthropic's API without which no code is run.
+/// Beta header value of Anthropic's API that enables code execution.
 pub const CODE_EXECUTION_BETA: &str = "code-execution-2025-08-25";
 
-/// The beta of Anthropic's API without which no MCP server is called.
+/// Beta header value of Anthropic's API that enables MCP servers.
 pub const MCP_BETA: &str = "mcp-client-2025-11-20";
 
-/// What a tool that Anthropic runs does.
+/// Kind of a server tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerToolKind {
-    /// Searches the web.
+    /// Web search.
     Search,
-    /// Runs code.
+    /// Code execution.
     Code,
-    /// Calls the tools of an MCP server.
+    /// Calls of the tools of an MCP server.
     Mcp,
 }
 
-/// A server of the Model Context Protocol, whose tools Anthropic calls for the model.
+/// MCP (Model Context Protocol) server whose tools Anthropic calls for the model.
 #[derive(Clone, PartialEq, Eq)]
 pub struct McpServer {
-    /// The name under which the caller knows it.
+    /// Name chosen by the caller.
     pub name: String,
-    /// Where it is.
+    /// URL of the server.
     pub url: String,
-    /// The token that Anthropic shows it.
+    /// Authorization token that Anthropic presents to the server.
     pub token: Option<String>,
-    /// The only tools of it that the model may call; none for all.
+    /// Tools of the server that the model may call; `None` for all.
     pub allowed_tools: Option<Vec<String>>,
 }
 
@@ -45,48 +45,49 @@ impl fmt::Debug for McpServer {
     }
 }
 
-/// What a server block tells of tools that Anthropic runs.
+/// Meaning of a server block for the tools that Anthropic runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerTool {
-    /// A call begins. Its input, a JSON object, comes in pieces.
+    /// Start of a call. The input, a JSON object, follows in pieces.
     Call {
-        /// By which its result names it.
+        /// Id by which the result refers to the call.
         id: String,
-        /// What is called.
+        /// Tool that is called.
         tool: CalledTool,
     },
-    /// A call is over.
+    /// Result of a call.
     Result {
-        /// That of the call.
+        /// Id of the call.
         id: String,
-        /// What came of it.
+        /// Outcome of the call.
         outcome: Outcome,
     },
-    /// Something else.
+    /// Block that is neither a call nor a result.
     Other,
 }
 
-/// A tool that Anthropic runs, as it is called.
+/// Server tool, as it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CalledTool {
-    /// A search of the web, for `{"query": ..}`.
+    /// Web search with the input `{"query": ..}`.
     Search,
-    /// Code that is run: `{"code": ..}`, `{"command": ..}`, or `{"command": .., "path": ..}` for an edit of a file.
+    /// Code execution: `{"code": ..}`, `{"command": ..}`, or `{"command": .., "path": ..}` for an
+    /// edit of a file.
     Code,
-    /// A tool of an MCP server.
+    /// Tool of an MCP server.
     Mcp {
-        /// The server's name.
+        /// Name of the server.
         server: String,
-        /// The tool's name.
+        /// Name of the tool.
         tool: String,
     },
 }
 
-/// What came of a call of a tool that Anthropic runs.
+/// Outcome of a server tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether it failed.
+    /// Set if the call failed.
     pub is_failed: bool,
-    /// What it gave, or why it failed, as texts. A search gives URLs.
+    /// Results, or the reason of the failure, as texts; URLs for a search.
     pub texts: Vec<String>,
 }

@@ -1,72 +1,73 @@
-//! The tools of the caller: the model calls them, the caller runs them.
+//! Tools of a turn: those that the caller runs, and server tools that Anthropic runs.
 
 use super::CODE_EXECUTION;
 use super::McpServer;
 use super::ServerToolKind;
 
-/// What a turn offers.
+/// Tools that a turn offers to the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tools {
-    /// The tools, in the caller's order; names are unique.
+    /// Tools run by the caller, in the caller's order; names are unique.
     pub list: Vec<Tool>,
-    /// Whether the model must call one.
+    /// Tool choice: which calls are required or forbidden.
     pub choice: ToolChoice,
-    /// Whether one answer may hold several calls.
+    /// Set if one answer may contain several calls.
     pub parallel: bool,
-    /// Searches of the web that Anthropic does for the model; none where it may not search.
+    /// Options of web search by Anthropic; `None` if the model may not search.
     pub web_search: Option<WebSearch>,
-    /// Whether Anthropic runs code for the model.
+    /// Set if Anthropic runs code for the model.
     pub runs_code: bool,
-    /// Servers whose tools Anthropic calls for the model; names are unique.
+    /// MCP servers whose tools Anthropic calls for the model; names are unique.
     pub mcp_servers: Vec<McpServer>,
-    /// Tools that Anthropic runs and the caller can do without, where it may not have them.
+    /// Server tools that are dropped if the caller may not use them.
     pub optional: Vec<OptionalTool>,
 }
 
-/// A tool that Anthropic runs and the caller can do without.
+/// Server tool that is dropped, with a notice, if the caller may not use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionalTool {
-    /// What it does.
+    /// Kind of the server tool.
     pub kind: ServerToolKind,
-    /// In which words the caller is told that it is left out.
+    /// Notice to the caller that the tool was left out.
     pub told_as: String,
 }
 
-/// Searches of the web, which Anthropic does while the model answers.
+/// Options of web search, which Anthropic runs while the model answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WebSearch {
-    /// Most searches in one answer; none for no limit.
+    /// Maximum number of searches in one answer; `None` for no limit.
     pub max_uses: Option<u32>,
-    /// Only results of these domains; empty for all.
+    /// Domains that results are limited to; empty for all.
     pub allowed_domains: Vec<String>,
-    /// No results of these domains.
+    /// Domains that are excluded from results.
     pub blocked_domains: Vec<String>,
-    /// Where the user is, as the JSON object of Anthropic's API; none where that is not told.
+    /// Location of the user, as the JSON object of Anthropic's API; `None` if not given.
     pub user_location: Option<String>,
 }
 
 impl WebSearch {
-    /// The name under which the model knows the tool.
+    /// Name of the tool, as the model knows it.
     pub const NAME: &str = "web_search";
 
-    /// Whether a tool of the type `kind` is a search of the web, in Anthropic's API or `OpenAI`'s. Both add dates and words to it.
+    /// True if the tool type `kind` is a web search, in Anthropic's API or `OpenAI`'s. Both append
+    /// dates and words to it.
     pub fn is_named_by(kind: &str) -> bool {
         kind.starts_with("web_search")
     }
 }
 
 impl Tools {
-    /// Whether there is nothing to call.
+    /// True if there is no tool to call.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty() && !self.has_server_tools()
     }
 
-    /// Whether there are tools that Anthropic runs.
+    /// True if there are tools that Anthropic runs.
     pub fn has_server_tools(&self) -> bool {
         self.web_search.is_some() || self.runs_code || !self.mcp_servers.is_empty()
     }
 
-    /// Takes away the optional tools of `kinds`, and gives the words in which that is told.
+    /// Removes the optional tools of `kinds`, and returns their notices.
     pub fn leave_out(&mut self, kinds: &[ServerToolKind]) -> Vec<String> {
         let is_meant = |tool: &mut OptionalTool| kinds.contains(&tool.kind);
         let gone: Vec<_> = self.optional.extract_if(.., is_meant).collect();
@@ -80,7 +81,7 @@ impl Tools {
         gone.into_iter().map(|tool| tool.told_as).collect()
     }
 
-    /// Whether `name` is what the model calls one of the tools that Anthropic runs.
+    /// True if `name` is the name of an enabled server tool.
     pub fn runs(&self, name: &str) -> bool {
         (self.web_search.is_some() && name == WebSearch::NAME)
             || (self.runs_code && name == CODE_EXECUTION)
@@ -88,7 +89,7 @@ impl Tools {
 }
 
 impl Default for Tools {
-    /// None.
+    /// Offers no tools.
     fn default() -> Self {
         Self {
             list: Vec::new(),
@@ -102,28 +103,28 @@ impl Default for Tools {
     }
 }
 
-/// A tool.
+/// Tool that the caller runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
-    /// Its name, as the model sees it: 1 to 128 letters, digits, `_` and `-`.
+    /// Name of the tool, as the model sees it: 1 to 128 letters, digits, `_` and `-`.
     pub name: String,
-    /// What it does, for the model.
+    /// Description of the tool for the model.
     pub description: Option<String>,
-    /// The JSON Schema of its input, a JSON object, as JSON.
+    /// JSON Schema of the input, as a JSON object in text.
     pub schema: String,
-    /// Whether inputs are bound to the schema.
+    /// Set if the input must match the schema.
     pub strict: bool,
 }
 
-/// Whether the model must call a tool.
+/// Tool choice: which calls are required or forbidden.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// As it sees fit.
+    /// The model decides.
     Auto,
-    /// It must not.
+    /// The model must not call a tool.
     None,
-    /// It must call at least one.
+    /// The model must call at least one tool.
     Required,
-    /// It must call this one.
+    /// The model must call the tool of this name.
     Named(String),
 }

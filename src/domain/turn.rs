@@ -1,35 +1,36 @@
-//! What a caller asks for.
+//! Turn: one request to the model.
 
 use super::ModelName;
 use super::Native;
 use super::Part;
 use super::Tools;
 
-/// One request, independent of the API it came in by.
+/// Request to the model, independent of the API that received it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Turn {
-    /// The model as the caller named it; an alias until the gateway resolves it.
+    /// Model as the caller named it; an alias until the gateway resolves it.
     pub model: ModelName,
-    /// Instructions of the `system` and `developer` messages, in their order.
+    /// Instructions of the `system` and `developer` messages, in order.
     pub system: Vec<String>,
-    /// The tools the model may call.
+    /// Tools that the model may call.
     pub tools: Tools,
-    /// The conversation before the prompt, oldest first.
+    /// Conversation before the prompt, oldest first.
     pub history: Vec<Message>,
-    /// The last user message, or the results of the tools the model called last. Empty if, and only if, the model is to go on
-    /// with the answer at the end of `history`, in which Anthropic interrupted it; [`Part::GoOn`] if it is to go on with one that
-    /// the caller has begun.
+    /// Last user message, or the results of the tools that the model called last. Empty if, and
+    /// only if, the model continues the answer at the end of `history`, which Anthropic paused;
+    /// [`Part::GoOn`] if it continues an answer that the caller has begun.
     pub prompt: Vec<Part>,
-    /// How the answer is to be sampled and where it ends.
+    /// Sampling parameters, and the bounds of the answer.
     pub sampling: Sampling,
-    /// The project that is to pay, as the caller names it; none for its own.
+    /// Project to charge, as the caller names it; `None` for the caller's own.
     pub project: Option<String>,
-    /// What goes to Claude as the caller wrote it.
+    /// Parts of the request that are sent to Claude as the caller wrote them.
     pub native: Native,
 }
 
 impl Turn {
-    /// About how many bytes it has: those of its texts, for whoever must know what it takes to go through it.
+    /// Returns the approximate size of the turn's texts in bytes, as a measure of the work to
+    /// process it.
     pub fn bytes(&self) -> usize {
         let native = [&self.native.system, &self.native.tools]
             .into_iter()
@@ -53,12 +54,12 @@ impl Turn {
         texts.chain(parts).sum()
     }
 
-    /// Whether the model is to go on with an answer whose beginning the caller has.
+    /// True if the model continues an answer whose beginning the caller has.
     pub fn goes_on(&self) -> bool {
         self.prompt == [Part::GoOn]
     }
 
-    /// Adds an instruction of the server's own.
+    /// Adds an instruction of the server.
     pub fn instruct(&mut self, instruction: String) {
         if let Some(written) = &mut self.native.system {
             written.push(serde_json::json!({"type": "text", "text": instruction}).to_string());
@@ -66,7 +67,7 @@ impl Turn {
         self.system.push(instruction);
     }
 
-    /// The same question `n` times, each for an answer of its own.
+    /// Returns `n` copies of the turn, numbered by [`Sampling::choice`].
     pub fn times(self, n: usize) -> Vec<Self> {
         let mut turns = vec![self; n];
         for (choice, turn) in turns.iter_mut().enumerate() {
@@ -76,16 +77,16 @@ impl Turn {
     }
 }
 
-/// An earlier message of the conversation.
+/// Earlier message of the conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Whose words they are.
+    /// Author of the message.
     pub role: Role,
-    /// What it is made of, in order; never empty.
+    /// Parts of the message, in order; never empty.
     pub parts: Vec<Part>,
 }
 
-/// The two sides of a conversation. Instructions are no messages, see [`Turn::system`].
+/// Author of a message. Instructions are not messages, see [`Turn::system`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The caller's side.
@@ -94,33 +95,33 @@ pub enum Role {
     Assistant,
 }
 
-/// Parameters of the answer; `None` leaves the model's default in force.
+/// Sampling parameters; `None` uses the model's default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sampling {
-    /// Most tokens the answer may have.
+    /// Maximum tokens of the answer.
     pub max_output_tokens: Option<u32>,
-    /// 0.0 to 1.0, the range of the Messages API.
+    /// Temperature from 0.0 to 1.0, the range of the Messages API.
     pub temperature: Option<f64>,
-    /// 0.0 to 1.0.
+    /// Nucleus sampling threshold from 0.0 to 1.0.
     pub top_p: Option<f64>,
-    /// From how many of the likeliest tokens the next one is taken.
+    /// Number of likeliest tokens that the next one is sampled from.
     pub top_k: Option<u32>,
-    /// Texts that end the answer; not part of it.
+    /// Stop sequences, which end the answer and are not part of it.
     pub stop: Vec<String>,
-    /// How hard to think.
+    /// Effort of the model's thinking.
     pub effort: Option<Effort>,
-    /// Most tokens of thinking; with it the model thinks whatever `effort` says.
+    /// Maximum thinking tokens; if set, the model thinks whatever `effort` says.
     pub thinking_budget: Option<u32>,
-    /// The form of the answer.
+    /// Format of the answer.
     pub format: Format,
-    /// By what a caller asks for the same answer as before. The model knows no such thing: it only tells whether turns are
-    /// equal, as far as answers are kept.
+    /// Seed of the caller. Not sent to the model; it only distinguishes turns in the cache.
     pub seed: Option<i64>,
-    /// Which of several answers to one question this is, from 0. As `seed`, it only tells turns apart.
+    /// Index of this answer among several to the same request, from 0. Only distinguishes turns, as
+    /// `seed` does.
     pub choice: usize,
 }
 
-/// The form of an answer.
+/// Format of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Format {
     /// Any text.
@@ -128,34 +129,35 @@ pub enum Format {
     Text,
     /// A JSON object.
     JsonObject,
-    /// JSON that keeps to a JSON Schema.
+    /// JSON that conforms to a JSON Schema.
     Schema(Schema),
 }
 
-/// A JSON Schema that an answer keeps to.
+/// JSON Schema of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schema {
-    /// The schema, as JSON.
+    /// JSON text of the schema.
     pub json: String,
-    /// Whether the answer is checked against it.
+    /// Set if the answer is validated against the schema.
     pub is_strict: bool,
-    /// Whether it goes to Claude as it is.
+    /// Set if the schema is sent to Claude as it is.
     pub is_native: bool,
 }
 
-/// How hard the model is to think before it answers.
+/// Effort of the model's thinking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// Not at all.
+    /// Thinking explicitly turned off.
     None,
-    /// As the model sees fit that is not asked to think.
+    /// Thinking turned off because it was not requested. Unlike [`None`](Self::None) not an
+    /// explicit wish: a model that always thinks accepts it.
     Unasked,
-    /// Briefly.
+    /// Brief thinking.
     Low,
-    /// As it does when it is not told.
+    /// Default effort of the model.
     Medium,
-    /// Thoroughly.
+    /// Thorough thinking.
     High,
-    /// More thoroughly still.
+    /// Most thorough thinking.
     XHigh,
 }

@@ -1,4 +1,4 @@
-//! The interface of an agent: a model that works with real tools in a folder.
+//! Interface of an agent: a model that works in a folder with real tools.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,197 +13,201 @@ use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Usage;
 
-/// Starts agents.
+/// Starts agents and deletes their stored sessions.
 pub trait Runner: fmt::Debug + Send + Sync + 'static {
-    /// Starts an agent for `job`, and returns once it is ready to be given its prompt.
+    /// Starts an agent for `job`. Returns once the agent is ready for its prompt.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When the agent cannot be started.
     fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>>;
 
-    /// Forgets what was said and done in a session. It is done though nobody waits.
+    /// Deletes the stored conversation of a session, in the background.
     fn forget(&self, session: Uuid);
 
-    /// Forgets all sessions but these, and those that were touched of late.
+    /// Deletes, in the background, the stored sessions that are not in `sessions`. Sessions used
+    /// recently are kept, as their task may not be stored yet.
     fn forget_others(&self, sessions: HashSet<Uuid>);
 }
 
-/// An agent. Dropped, it is ended with all it has started.
+/// Running agent. Dropping it ends its process and all processes that it started.
 pub trait Agent: Send {
-    /// Gives it the prompt of its job, once. It is told while the next event is awaited.
+    /// Sends the prompt of the job, once. The line is only queued here; it is written while
+    /// [`next_event`](Self::next_event) is awaited.
     fn begin(&mut self);
 
-    /// The next it tells; nothing follows [`AgentEvent::Finished`]. May be dropped while it waits without losing anything.
+    /// Waits for the next event; nothing follows [`AgentEvent::Finished`]. Cancellation-safe:
+    /// dropping the future loses no event.
     ///
     /// # Errors
-    /// When it died, or broke its protocol.
+    /// When the agent died or broke its protocol.
     fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>>;
 
-    /// Answers its question called `question`. One that it no longer asks is passed over. It is told while the next event is
-    /// awaited.
+    /// Answers the permission request with the id `question`; ignored if the agent has withdrawn
+    /// it. Queued here, written while [`next_event`](Self::next_event) is awaited.
     fn answer(&mut self, question: &str, answer: Answer);
 
-    /// Asks it to stop, and to tell how far it has come. It is told while the next event is awaited.
+    /// Asks the agent to stop and to report its result so far. Queued here, written while
+    /// [`next_event`](Self::next_event) is awaited.
     fn interrupt(&mut self);
 }
 
-/// What an agent is to do, and within which bounds.
+/// Prompt, limits and permissions of one agent run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// The id of its task, which marks whatever runs for it.
+    /// Id of the task. Every process that runs for the task carries it as a mark.
     pub task: String,
-    /// What it is told to do.
+    /// Prompt of the user.
     pub prompt: String,
-    /// The folder it works in.
+    /// Working directory of the agent.
     pub workspace: PathBuf,
-    /// The resolved id of the model.
+    /// Resolved id of the model.
     pub model: ModelName,
-    /// Instructions that are added to those of the CLI.
+    /// Instructions appended to the CLI's own system prompt.
     pub system_prompt: Option<String>,
-    /// The tools it has, by the CLI's names.
+    /// Tools available to the agent, by the CLI's names.
     pub tools: Vec<&'static str>,
-    /// What it may do unasked.
+    /// Permission mode: which actions need no permission request.
     pub mode: Mode,
-    /// The most calls of the model.
+    /// Maximum number of model calls.
     pub max_turns: Option<u32>,
-    /// What this run may cost.
+    /// Maximum cost of this run.
     pub max_budget: Money,
-    /// Tokens of the longest answer.
+    /// Maximum number of output tokens of one model call.
     pub max_output_tokens: u32,
-    /// The conversation it works in.
+    /// Session of the CLI in which the agent works.
     pub session: Session,
 }
 
-/// A conversation of the CLI.
+/// Session of the CLI: one stored conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Session {
-    /// One that begins, and is to have this id.
+    /// New session, to be stored under this id.
     New(Uuid),
-    /// One that the CLI has stored.
+    /// Session that the CLI has stored before.
     Stored(Uuid),
 }
 
 impl Session {
-    /// Its id.
+    /// Returns the id of the session.
     pub fn id(self) -> Uuid {
         let (Self::New(id) | Self::Stored(id)) = self;
         id
     }
 }
 
-/// What an agent may do unasked, of what stays within its workspace.
+/// Actions within the workspace for which an agent needs no permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Reading.
+    /// Read files only.
     Default,
-    /// Reading and changing files.
+    /// Read and change files.
     AcceptEdits,
-    /// Reading, to plan what would be done.
+    /// Read files only, and make a plan instead of changes.
     Plan,
 }
 
-/// The answer to a question.
+/// Decision on a permission request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It may, as it stands.
+    /// Allow the tool call as requested.
     Allow,
-    /// It may not, and is told why.
+    /// Deny the tool call, with the reason that the model is given.
     Deny(String),
 }
 
-/// What an agent tells.
+/// Event in the output of an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEvent {
-    /// The model is called, and has not begun to answer.
+    /// A model call was sent; its answer has not started.
     Calling,
-    /// The model begins to answer.
+    /// The answer of a model call has started.
     Turn {
-        /// Its resolved id.
+        /// Resolved id of the answering model.
         model: String,
     },
-    /// What the run took of tokens so far.
+    /// Tokens used by all model calls of the run so far.
     Spent(Usage),
-    /// A text of the model, whole.
+    /// Complete text block of the model.
     Message(String),
-    /// The model calls a tool.
+    /// Tool call by the model.
     ToolUse {
-        /// The id of the call.
+        /// Id of the tool call.
         id: String,
-        /// The tool.
+        /// Name of the tool.
         name: String,
-        /// Its input: a JSON object.
+        /// Input of the tool: a JSON object.
         input: String,
     },
-    /// A tool was run, or refused.
+    /// Result of a tool call that was run or denied.
     ToolResult {
-        /// The id of the call.
+        /// Id of the tool call.
         id: String,
-        /// What the model is told.
+        /// Result text given to the model.
         content: String,
-        /// Whether it failed.
+        /// True if the tool call failed.
         is_error: bool,
-        /// The file that it made or changed.
+        /// File that the tool created or changed.
         change: Option<Change>,
     },
-    /// It asks whether it may use a tool, and waits.
+    /// The agent asks for permission to use a tool, and waits for the answer.
     Question(Question),
-    /// It asks this no longer.
+    /// The agent has withdrawn the permission request with this id.
     Withdrawn(String),
-    /// It has ended.
+    /// The agent has ended. Always the last event.
     Finished(Ending),
 }
 
-/// What a tool did to a file.
+/// File change made by a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The file.
+    /// Path of the file as the agent wrote it; a relative path starts at the workspace.
     pub path: PathBuf,
-    /// Whether it was not there before.
+    /// True if the tool created the file.
     pub is_new: bool,
 }
 
-/// Whether a tool may be used.
+/// Request for permission to use a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// By what it is answered.
+    /// Id of the request, which the answer names.
     pub id: String,
-    /// The tool.
+    /// Name of the tool.
     pub tool: String,
-    /// The id of the call.
+    /// Id of the tool call.
     pub tool_use_id: String,
-    /// Its input: a JSON object.
+    /// Input of the tool: a JSON object.
     pub input: String,
-    /// Why it is asked, where the CLI says so.
+    /// Reason for the request, if the CLI gives one.
     pub reason: Option<String>,
 }
 
-/// How an agent ended.
+/// Final report of an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ending {
-    /// Why.
+    /// Reason why the agent stopped.
     pub reason: EndReason,
-    /// Its last words; of a failed run, the report.
+    /// Final text of the model, or the error report of a failed run.
     pub result: String,
-    /// Tokens of this run.
+    /// Tokens used by this run.
     pub usage: Usage,
-    /// What its conversation has cost since it began, earlier runs included.
+    /// Total cost of the session, earlier runs included.
     pub session_cost: Option<Money>,
 }
 
-/// Why an agent ended.
+/// Reason why an agent stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
-    /// It was done.
+    /// The agent completed its prompt.
     Completed,
-    /// It was interrupted.
+    /// The agent was interrupted.
     Interrupted,
-    /// It has had all its calls of the model.
+    /// The maximum number of model calls was reached.
     MaxTurns,
-    /// It has spent what it may.
+    /// The maximum cost was reached.
     MaxBudget,
-    /// There is no such session.
+    /// The CLI has no session with this id.
     NoSession,
-    /// Anything else went wrong.
+    /// Any other failure.
     Failed(FailureKind),
 }
 

@@ -1,8 +1,9 @@
-//! Turns: from a decoded request to a stream of events.
+//! Turn execution, from a decoded request to a stream of events.
 //!
 //! - [`gateway`]: the pipeline of a turn. Start here.
-//! - [`cache`]: the response cache. [`routing`]: the choice of a model.
-//! - [`pool`]: a bounded set of warm workers. [`worker`], [`agent`]: what the pool's users ask of a worker and of an agent.
+//! - [`cache`]: the response cache. [`routing`]: automatic model selection.
+//! - [`pool`]: a bounded set of warm workers. [`worker`], [`agent`]: the interfaces of a worker and
+//!   of an agent.
 //! - [`claude`]: the Claude CLI: its flags, protocol and faults.
 
 pub mod agent;

@@ -1,7 +1,8 @@
-//! Bounds on the memory of large request bodies, and the order in which they are decoded.
+//! Memory limit for large request bodies, and the order in which they are decoded.
 //!
-//! Room is taken before a large body is read, and given back when it is decoded. A key has at most half of all room, and one of its
-//! bodies is decoded at a time: so whoever else sends one waits for little of what one key does.
+//! Memory is reserved before a large body is read, and released when it is decoded. One key may
+//! reserve at most half of it, and decodes one body at a time, so that no key delays the bodies of
+//! others for long.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,18 +22,18 @@ use super::error::Kind;
 use crate::runtime::compute;
 use crate::runtime::compute::LARGE;
 
-/// The unit of room, in bytes. A semaphore counts up to 2^32.
+/// Unit of reserved memory, in bytes; keeps permit counts within `u32`.
 const BLOCK: usize = 1024;
-/// The longest wait of a body for room.
+/// Maximum wait of a body for memory.
 const WAIT: Duration = Duration::from_secs(10);
-/// The time after which a refused client may try again.
+/// `Retry-After` of a refused body.
 const RETRY: Duration = Duration::from_secs(5);
-/// The most sockets of a key. Each may have one message in memory that is not counted here yet.
+/// Maximum number of sockets per key. Each may hold one message in memory that is not counted yet.
 const SOCKETS: usize = 64;
-/// The longest wait of a complete body for its decoding. The bodies before it take a few seconds.
+/// Maximum wait of a complete body for a decoder. The bodies before it take a few seconds.
 const PREPARATION: Duration = Duration::from_secs(30);
 
-/// The room of all large bodies. Clones share it.
+/// Memory of all large bodies. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Bodies(Arc<Inner>);
 
@@ -40,38 +41,40 @@ pub(super) struct Bodies(Arc<Inner>);
 struct Inner {
     budget: usize,
     all: Arc<Semaphore>,
-    /// A permit for each body that is decoded: half as many as processors, so that the others serve connections.
+    /// Permits to decode: half as many as processors, so that the other processors serve
+    /// connections.
     decoders: Arc<Semaphore>,
-    /// The lanes of keys with a large body or a socket, by the key's name.
+    /// Per-key semaphores of keys with a large body or a socket, by the key's name. Weak, so that
+    /// idle keys are dropped.
     lanes: Mutex<HashMap<String, Weak<Lane>>>,
 }
 
-/// The semaphores of one key.
+/// Semaphores of one key.
 #[derive(Debug)]
 struct Lane {
     room: Arc<Semaphore>,
-    /// One permit, for the one body of the key that is decoded or waits for a decoder.
+    /// Single permit: the key decodes one body, or waits with one body for a decoder.
     turn: Arc<Semaphore>,
     sockets: Arc<Semaphore>,
 }
 
-/// One of the sockets that a key may have, until it is dropped.
+/// Slot of a socket among those of its key, released on drop.
 #[derive(Debug)]
 pub(super) struct SocketPlace {
     _lane: Arc<Lane>,
     _place: OwnedSemaphorePermit,
 }
 
-/// The permits that did not come in time.
+/// Pool whose permits did not come in time: that of the key, or that of all keys.
 enum Missing {
     Own,
     All,
 }
 
-/// Permits of the key, and as many of all keys.
+/// Permits of the key, and as many of the shared pool.
 type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
-/// The room of one body.
+/// Reserved memory of one body.
 pub(super) struct Room {
     bodies: Bodies,
     lane: Arc<Lane>,
@@ -89,7 +92,7 @@ impl fmt::Debug for Room {
 }
 
 impl Bodies {
-    /// Room for `budget` bytes.
+    /// Creates a pool of `budget` bytes.
     pub(super) fn new(budget: usize) -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Inner {
@@ -100,10 +103,10 @@ impl Bodies {
         }))
     }
 
-    /// Room for a body of `bytes` of the key `name`, which waits for it in turn.
+    /// Reserves memory for a body of `bytes` of the key `name`, waiting in order of arrival.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When no memory is free in time.
     pub(super) async fn room(&self, name: &str, bytes: usize) -> Result<Room, ApiError> {
         let lane = self.lane(name);
         let taken = both(&lane.room, &self.0.all, blocks(bytes), WAIT).await;
@@ -119,10 +122,11 @@ impl Bodies {
         })
     }
 
-    /// Applies `read` to the message `text` of the key `name`; to a large one in turn, off the threads that serve connections.
+    /// Applies `read` to the message `text` of the key `name`; a large one waits for memory and a
+    /// decoder, and is read off the threads that serve connections.
     ///
     /// # Errors
-    /// As [`room`](Self::room).
+    /// When memory or a decoder is not free in time, see [`room`](Self::room).
     pub(super) async fn read<T: Send + 'static>(
         &self,
         name: &str,
@@ -138,10 +142,10 @@ impl Bodies {
             .await
     }
 
-    /// A place for a socket of the key `name`.
+    /// Takes a socket slot of the key `name`.
     ///
     /// # Errors
-    /// When the key has as many as it may.
+    /// When all slots of the key are taken.
     pub(super) fn socket(&self, name: &str) -> Result<SocketPlace, ApiError> {
         let lane = self.lane(name);
         match Arc::clone(&lane.sockets).try_acquire_owned() {
@@ -158,6 +162,7 @@ impl Bodies {
         if let Some(lane) = lanes.get(name).and_then(Weak::upgrade) {
             return lane;
         }
+        // Bounds the map: entries of keys without bodies or sockets are removed here.
         lanes.retain(|_, lane| lane.strong_count() > 0);
         let room = semaphore(self.0.budget / BLOCK / 2);
         let lane = Arc::new(Lane {
@@ -188,15 +193,16 @@ impl Bodies {
 }
 
 impl Room {
-    /// How many bytes there is room for.
+    /// Size of the reservation, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.all.num_permits() * BLOCK
     }
 
-    /// Takes more, until there is room for `bytes`. It does not wait: two that hold room and wait for more could wait for each other.
+    /// Extends the reservation to `bytes` without waiting: two bodies that each hold memory and
+    /// wait for more would deadlock.
     ///
     /// # Errors
-    /// When there is none now.
+    /// When the memory is not free now.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
         let more = blocks(bytes.saturating_sub(self.bytes()));
         let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_many_owned(more);
@@ -207,7 +213,7 @@ impl Room {
         Ok(())
     }
 
-    /// Gives back what `bytes` do not need.
+    /// Releases what `bytes` do not need.
     pub(super) fn shrink(&mut self, bytes: usize) {
         let needed = blocks(bytes) as usize;
         for permit in [&mut self.own, &mut self.all] {
@@ -215,10 +221,11 @@ impl Room {
         }
     }
 
-    /// Has `work`, which decodes the body and drops it, done when it is its turn. The room is kept for as long.
+    /// Runs `work`, which decodes and drops the body, once a decoder is free. The reservation is
+    /// held until then.
     ///
     /// # Errors
-    /// When its turn does not come in time.
+    /// When no decoder is free in time.
     pub(super) async fn decode<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -229,7 +236,8 @@ impl Room {
             Missing::All => self.bodies.full(),
         })?;
         let decoding = compute::elsewhere(move || {
-            // Moved in, so that they are held to the end of the work though nobody waits for it any more.
+            // Moved into the closure: `work` runs to its end even if this future is dropped, and
+            // must keep its permits.
             let _held = (self, turn);
             work()
         });
@@ -237,10 +245,10 @@ impl Room {
     }
 }
 
-/// Takes so many `permits` of `own`, those of the key, and then as many of `all`.
+/// Acquires `permits` of `own`, the pool of the key, then as many of `all`.
 ///
 /// # Errors
-/// Which of the two had none within `wait`. The semaphores are never closed.
+/// Returns the pool that had no permits within `wait`. The semaphores are never closed.
 async fn both(
     own: &Arc<Semaphore>,
     all: &Arc<Semaphore>,
@@ -249,7 +257,8 @@ async fn both(
 ) -> Result<Permits, Missing> {
     let mut missing = Missing::Own;
     let taking = async {
-        // The key's first: what waits for the rest has its place within the key's half.
+        // Lock order: key, then all. A body that waits for the shared pool thus counts against its
+        // key's half.
         let own = Arc::clone(own).acquire_many_owned(permits).await.ok()?;
         missing = Missing::All;
         Some((own, Arc::clone(all).acquire_many_owned(permits).await.ok()?))
@@ -264,7 +273,7 @@ fn too_many_sockets() -> ApiError {
     ApiError::new(Kind::TooManySockets, message)
 }
 
-/// The error of a body that was not decoded in time because of other bodies of its key.
+/// Error: other bodies of the key kept this one from being decoded in time.
 fn too_many_before() -> ApiError {
     let message = "The large requests of this key are decoded one at a time, and this one has waited for the others for too long. Send \
                    fewer of them at a time, or try again.";

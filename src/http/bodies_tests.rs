@@ -1,4 +1,4 @@
-//! Who waits for whom, on paused time.
+//! Tests of the memory limit and decoding order of large bodies, on paused time.
 
 use futures::FutureExt as _;
 use tokio::time::Instant;
@@ -8,7 +8,7 @@ use super::*;
 const MIB: usize = 1 << 20;
 
 #[tokio::test(start_paused = true)]
-async fn a_key_has_half_of_the_room_and_others_the_rest() {
+async fn key_gets_half_of_the_memory_and_others_the_rest() {
     let bodies = Bodies::new(8 * MIB);
     let first = bodies.room("greedy", 4 * MIB).await.unwrap();
     let begun = Instant::now();
@@ -21,7 +21,7 @@ async fn a_key_has_half_of_the_room_and_others_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_needed_is_given_back_and_nothing_else() {
+async fn shrink_releases_exactly_what_is_not_needed() {
     let bodies = Bodies::new(8 * MIB);
     let mut room = bodies.room("a", 4 * MIB).await.unwrap();
     room.shrink(MIB);
@@ -38,7 +38,7 @@ async fn what_is_not_needed_is_given_back_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_too_long_for_its_turn_is_refused() {
+async fn body_without_a_free_decoder_is_refused_with_503() {
     let bodies = Bodies::new(8 * MIB);
     let _all = bodies
         .0
@@ -58,7 +58,7 @@ async fn what_waits_too_long_for_its_turn_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_too_long_for_its_own_key_is_told_so() {
+async fn body_behind_others_of_its_key_is_refused_with_429() {
     let bodies = Bodies::new(8 * MIB);
     let room = bodies.room("a", MIB).await.unwrap();
     let _turn = Arc::clone(&room.lane.turn).acquire_owned().await;
@@ -68,11 +68,11 @@ async fn what_waits_too_long_for_its_own_key_is_told_so() {
 }
 
 #[tokio::test]
-async fn another_key_waits_for_one_body_and_not_for_all_of_a_keys() {
+async fn other_key_waits_for_one_body_of_a_busy_key_only() {
     let bodies = Bodies::new(8 * MIB);
     let order = Arc::new(Mutex::new(Vec::new()));
     let (release, released) = std::sync::mpsc::channel::<()>();
-    // All decoders are busy but for the last, so that what comes now is in line.
+    // One decoder is left, so that the bodies below queue for it.
     let others = bodies.0.decoders.available_permits() - 1;
     let _others = bodies
         .0

@@ -1,7 +1,8 @@
-//! The canonical form of the paths that clients ask for.
+//! Canonical form of request paths.
 //!
-//! Base URLs are written with `/v1`, without it or with it twice, below `/api`, and with a slash at the end; each client joins its
-//! own path to that. All these forms lead to the same place, before anything else looks at the path.
+//! Clients join their paths to base URLs that have `/v1` once, twice or not at all, are below
+//! `/api`, or end with a slash. All these forms are rewritten to one before anything else looks at
+//! the path.
 
 use std::borrow::Cow;
 
@@ -9,10 +10,10 @@ use axum::extract::Request;
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 
-/// The version that stands in front of the paths of the API.
+/// Version prefix of the API's paths.
 const VERSION: &str = "v1";
 
-/// Gives `request` the canonical form of its path.
+/// Rewrites the path of `request` to its canonical form.
 pub(super) fn rewrite<B>(mut request: Request<B>, resources: &[&'static str]) -> Request<B> {
     let uri = request.uri();
     let Cow::Owned(mut path) = canonical(uri.path(), resources) else {
@@ -30,7 +31,7 @@ pub(super) fn rewrite<B>(mut request: Request<B>, resources: &[&'static str]) ->
     request
 }
 
-/// The first segments of those of `paths` that lie below the version.
+/// Returns the first segment after the version of each path in `paths`.
 pub(super) fn resources(paths: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
     let mut resources: Vec<_> = paths
         .filter_map(|path| path.strip_prefix("/v1/")?.split('/').next())
@@ -40,7 +41,8 @@ pub(super) fn resources(paths: impl Iterator<Item = &'static str>) -> Vec<&'stat
     resources
 }
 
-/// The canonical form of `path`: one slash between segments and none at the end, one version in front of `resources`.
+/// Returns the canonical form of `path`: single slashes, none at the end, one version before
+/// `resources`.
 fn canonical<'path>(path: &'path str, resources: &[&str]) -> Cow<'path, str> {
     if !path.starts_with('/') {
         return Cow::Borrowed(path);
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_have_one_form() {
+    fn equivalent_paths_have_one_canonical_form() {
         let resources =
             resources(["/v1/chat/completions", "/v1/models", "/v1/models/{*id}"].into_iter());
         assert_eq!(resources, ["chat", "models"]);
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_an_address_stays_as_it_is() {
+    fn rewrite_keeps_authority_and_query() {
         let request = Request::builder()
             .uri("http://a:1/models/?limit=2&b=//")
             .body(())

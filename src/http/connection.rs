@@ -1,17 +1,17 @@
-//! The connection of a request, as layers and handlers see it.
+//! Connection of a request, for layers and handlers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::crowd::Guest;
 
-/// The connection of a request. Clones are the same one.
+/// Connection of a request. Clones denote the same connection.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// Who is at the other end.
+    /// Address of the client.
     pub address: IpAddr,
-    /// Whether the connection is one of those reserved for `/health`, so that any other path is refused.
+    /// True for a connection reserved for `/health`, on which any other path is refused.
     pub is_spare: bool,
-    /// Its place among the connections that have not authenticated yet.
+    /// Slot among the unauthenticated connections.
     pub guest: Arc<Guest>,
 }

@@ -1,8 +1,8 @@
-//! Clients that have not authenticated yet: how many there may be, and which one is dismissed for another.
+//! Limit on unauthenticated clients, with eviction.
 //!
-//! Such clients cost memory and descriptors, and anybody can send a thousand. So there is a bound for each address and one for
-//! all, and nobody is refused: who has been there longest goes, of the address that has most of them. Whoever means to ask does
-//! so at once, and is none of the crowd any more.
+//! Such clients cost memory and descriptors, and any host can open thousands. So there is a limit
+//! per address and one in all. At a limit no client is refused; instead the oldest is evicted, from
+//! the address with the most. Legitimate clients authenticate at once and then no longer count.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -16,10 +16,10 @@ use std::sync::PoisonError;
 
 use tokio_util::sync::CancellationToken;
 
-/// The mask of an IPv6 network (/64), all addresses of which belong to one client.
+/// Mask of an IPv6 network (/64), all addresses of which belong to one client.
 const NETWORK: u128 = !(u64::MAX as u128);
 
-/// Clients that are not known yet. Clones are the same crowd.
+/// Set of unauthenticated clients. Clones share it.
 #[derive(Clone)]
 pub struct Crowd(Arc<Inner>);
 
@@ -33,11 +33,11 @@ struct Inner {
 struct Guests {
     last: u64,
     count: usize,
-    /// By address, in the order of their coming.
+    /// Eviction tokens by address, in order of arrival.
     by_address: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
 }
 
-/// One of a crowd, until it is dropped.
+/// Membership of one client, ended on drop.
 #[derive(Debug)]
 pub struct Guest {
     crowd: Crowd,
@@ -56,7 +56,7 @@ impl fmt::Debug for Crowd {
 }
 
 impl Crowd {
-    /// At most `most_of_one` of an address, and `most` of all.
+    /// Creates a set with at most `most_of_one` clients per address and `most` in all.
     pub fn new(most_of_one: usize, most: usize) -> Self {
         Self(Arc::new(Inner {
             most_of_one,
@@ -65,7 +65,7 @@ impl Crowd {
         }))
     }
 
-    /// Adds a client at `address`. Where a bound is reached, the oldest is dismissed for it.
+    /// Adds a client at `address`. At a limit, the oldest client is evicted.
     pub fn join(&self, address: IpAddr) -> Guest {
         let address = group(address);
         let mut guests = self.guests();
@@ -95,7 +95,7 @@ impl Crowd {
         }
     }
 
-    /// Dismisses one client; false if there is none.
+    /// Evicts one client; returns false if there is none.
     pub fn make_room(&self) -> bool {
         self.guests().dismiss_of_most()
     }
@@ -114,7 +114,7 @@ impl Guests {
         self.dismiss(address)
     }
 
-    /// Has the oldest of `address` go.
+    /// Evicts the oldest client of `address`.
     fn dismiss(&mut self, address: IpAddr) -> bool {
         let oldest = self
             .by_address
@@ -139,12 +139,12 @@ impl Guests {
 }
 
 impl Guest {
-    /// Takes the client out of the crowd, since it has authenticated.
+    /// Removes the client from the set, since it has authenticated.
     pub fn let_in(&self) {
         self.crowd.guests().remove(self.address, self.number);
     }
 
-    /// Cancelled when it has to go.
+    /// Returns the token that is cancelled when the client is evicted.
     pub fn left(&self) -> &CancellationToken {
         &self.left
     }
@@ -156,7 +156,8 @@ impl Drop for Guest {
     }
 }
 
-/// The address by which a client is counted: of IPv6 its network, of IPv4 itself.
+/// Returns the address that clients are grouped by: the network for IPv6, the address itself for
+/// IPv4.
 fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_an_address_goes_when_that_has_as_many_as_may_be() {
+    fn oldest_client_of_an_address_is_evicted_at_its_limit() {
         let crowd = Crowd::new(2, 9);
         let other = crowd.join(address("10.0.0.2"));
         let mut all: Vec<_> = (0..4)
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_most_makes_room_for_others() {
+    fn address_with_most_clients_is_evicted_first() {
         let crowd = Crowd::new(9, 4);
         let many: Vec<_> = (1..4)
             .map(|host| crowd.join(address(&format!("2001:db8::{host}"))))

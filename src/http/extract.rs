@@ -1,4 +1,4 @@
-//! What handlers take out of a request.
+//! Extractors: request body, admitted caller, query parameters.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -36,21 +36,22 @@ use crate::domain::Caller;
 use crate::engine::gateway::Turns;
 use crate::runtime::compute::LARGE;
 
-/// The first room for a body of which it is not known how much comes, in bytes; twice as much each time that it is full.
+/// First reservation for a body of unknown size, in bytes; doubled each time that it is full.
 const FIRST_ROOM: usize = 1 << 20;
-/// The bytes of a body after which its reading lets other tasks run.
+/// Bytes after which reading a body yields to other tasks.
 const STRETCH: usize = 256 * 1024;
 
-/// The whole body, whatever its content type says: clients are known to send JSON under any.
+/// Whole request body. Its content type is ignored, because clients send JSON under any.
 #[derive(Debug)]
 pub(super) struct RequestBody {
     bytes: Bytes,
-    /// The room that a large body takes; none for a small one.
+    /// Reserved memory of a large body; `None` for a small one.
     room: Option<Room>,
 }
 
 impl RequestBody {
-    /// Decodes the body by `decode`; a large one in turn, off the threads that serve connections.
+    /// Decodes the body with `decode`; a large body waits for a decoder and is decoded off the
+    /// threads that serve connections.
     pub(super) async fn decode<T, E>(
         self,
         decode: impl FnOnce(&[u8]) -> Result<T, E> + Send + 'static,
@@ -60,7 +61,7 @@ impl RequestBody {
         E: Into<ApiError> + Send + 'static,
     {
         let Self { bytes, room } = self;
-        // The body goes as soon as it is decoded, and where that is done.
+        // The body is dropped on the thread that decodes it, as soon as that is done.
         let work = move || decode(&bytes);
         match room {
             None => work(),
@@ -69,7 +70,8 @@ impl RequestBody {
         .map_err(E::into)
     }
 
-    /// As [`decode`](Self::decode), by a `decode` that treats unknown fields as `policy` says.
+    /// Decodes the body like [`decode`](Self::decode), with a `decode` that takes the policy for
+    /// unknown fields.
     pub(super) async fn decode_by<T, E>(
         self,
         policy: Policy,
@@ -83,7 +85,7 @@ impl RequestBody {
     }
 }
 
-/// The caller of a request that the rate limits have admitted. It must stand before the body among a handler's arguments.
+/// Caller admitted by the rate limits. Must precede the body among a handler's arguments.
 pub(super) struct Admitted(pub(super) Caller);
 
 impl<S> FromRequestParts<S> for Admitted
@@ -121,7 +123,7 @@ where
     }
 }
 
-/// Reads `body`, which is one of the key `name`, with room of `bodies` if it is large.
+/// Reads `body` of the key `name`, reserving memory of `bodies` if it is large.
 async fn read(
     mut body: Body,
     config: &Config,
@@ -135,7 +137,7 @@ async fn read(
     if let Some(size) = size.filter(|size| *size > LARGE) {
         room = Some(bodies.room(name, size).await?);
     }
-    // A client's word for how much will come counts where it has its room.
+    // `Content-Length` is trusted for the allocation only after the memory is reserved.
     let mut whole = BytesMut::with_capacity(size.unwrap_or(0));
     let mut stretch = 0;
     let mut deadline = Instant::now() + config.body_read_timeout;
@@ -163,6 +165,7 @@ async fn read(
                         None => room = Some(bodies.room(name, next).await?),
                         Some(room) => room.grow(next).or_else(|_| room.grow(needed))?,
                     }
+                    // Waiting for memory does not count against the client's time to send.
                     deadline += asked.elapsed();
                 }
                 whole.extend_from_slice(data);
@@ -171,7 +174,8 @@ async fn read(
                     stretch = 0;
                     yield_now().await;
                 }
-                // What is unpacked of a few bytes may never have to wait for more.
+                // A highly compressed body may never be pending, so the task budget is consumed
+                // explicitly.
                 consume_budget().await;
             }
             Some(Err(error)) => return Err(unreadable(error, config.body_limit as u64)),
@@ -188,7 +192,7 @@ async fn read(
     }
 }
 
-/// The error of a handler that runs without the layers of [`routes`](super::routes).
+/// Error: the handler runs without the layers of [`routes`](super::routes).
 fn unguarded() -> ApiError {
     ApiError::new(Kind::Internal, "This server is put together wrongly.")
 }
@@ -197,12 +201,13 @@ fn late(what: &str) -> ApiError {
     ApiError::new(Kind::BodyTimeout, format!("The request body {what}."))
 }
 
-/// No piece of a body has come for `limit`.
+/// Error: no chunk of the body arrived within `limit`.
 pub(super) fn paused(limit: Duration) -> ApiError {
     late(&format!("paused for {limit:?}"))
 }
 
-/// A body cannot be read on for `error`: it has more than `limit` bytes, ends too early, or is not compressed as it says.
+/// Error: the body cannot be read because of `error`: over `limit` bytes, incomplete, or wrongly
+/// compressed.
 pub(super) fn unreadable(error: impl Error + Send + Sync + 'static, limit: u64) -> ApiError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(this) = cause {
@@ -229,10 +234,10 @@ fn wrongly_encoded(encoding: &str) -> ApiError {
     ApiError::new(Kind::BodyUnreadable, message)
 }
 
-/// The number that the query gives for `name`.
+/// Reads the number `name` of the query.
 ///
 /// # Errors
-/// When it is no number of `range`.
+/// When it is not a number within `range`.
 pub(super) fn number(
     query: &HashMap<String, String>,
     name: &str,
@@ -254,10 +259,10 @@ pub(super) fn number(
     }
 }
 
-/// The page that the query asks for: `usual` items, unless it says how many, up to `most`.
+/// Reads the page parameters of the query: `usual` items by default, at most `most`.
 ///
 /// # Errors
-/// When it makes no sense.
+/// When a parameter is not valid.
 pub(super) fn page(
     query: &HashMap<String, String>,
     usual: usize,

@@ -1,4 +1,4 @@
-//! Forms with a file in them, read as they come.
+//! Multipart forms with a file, read as a stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,39 +21,39 @@ use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 
-/// The longest text of a form, in bytes: what is longer is no field of ours.
+/// Maximum size of a text field, in bytes; no known field is longer.
 const LONGEST_TEXT: usize = 4096;
-/// The most texts of a form.
+/// Maximum number of text fields.
 const MOST_TEXTS: usize = 64;
-/// The longest name of a file, in characters.
+/// Maximum length of a filename, in characters; longer ones are cut.
 const LONGEST_NAME: usize = 255;
-/// The field that is a file.
+/// Name of the file field.
 const FILE: &str = "file";
 
-/// What a form brings next.
+/// Next piece of a form.
 pub(super) enum Piece {
-    /// A field that is a text.
+    /// Text field of the form.
     Text {
-        /// The field.
+        /// Name of the field.
         name: String,
-        /// What it says.
+        /// Content of the field.
         text: String,
     },
-    /// The file begins.
+    /// Beginning of the file.
     File {
-        /// What the client calls it.
+        /// Filename given by the client.
         name: Option<String>,
-        /// What the client says it is.
+        /// Content type given by the client.
         kind: Option<String>,
     },
-    /// The next of the file's bytes.
+    /// Chunk of the file.
     Bytes(Bytes),
 }
 
-/// A form, as far as it has come.
+/// Multipart form that is being read.
 pub(super) struct Form {
     parts: Multipart<'static>,
-    /// The file, while its bytes come.
+    /// File field whose chunks are being read.
     file: Option<Field<'static>>,
     texts: usize,
     pause_limit: Duration,
@@ -87,10 +87,10 @@ where
 }
 
 impl Form {
-    /// What comes next; none at the end.
+    /// Returns the next piece; `None` at the end of the form.
     ///
     /// # Errors
-    /// When it does not come, or is no form of ours.
+    /// When the next piece does not arrive in time, or the form is not valid.
     pub(super) async fn next(&mut self) -> Result<Option<Piece>, ApiError> {
         let (pause_limit, limit) = (self.pause_limit, self.limit);
         let next = async { self.read().await.map_err(|error| broken(error, limit))? };
@@ -151,13 +151,13 @@ impl Form {
         })
     }
 
-    /// The form has no file.
+    /// Error: the form has no file.
     pub(super) fn no_file() -> ApiError {
         let message = "`file` is missing: it is the field of the form that holds the file itself.";
         InvalidRequest::at(FILE, code::MISSING, message).into()
     }
 
-    /// The form has more than one file.
+    /// Error: the form has more than one file.
     pub(super) fn second_file() -> ApiError {
         InvalidRequest::at(
             FILE,

@@ -1,7 +1,8 @@
-//! The HTTP side: paths, headers, statuses, streams. The only part that knows axum.
+//! HTTP layer: paths, headers, statuses, streams. The only module that uses axum.
 //!
-//! A request passes the [`middleware`] from the outside in, then a handler of [`v1`] or [`ops`], which decodes,
-//! calls the gateway once, and encodes. A failure is an [`error`] until the table there gives it a status.
+//! A request passes the [`middleware`] from the outside in, then a handler of [`v1`] or [`ops`],
+//! which decodes it, calls the gateway once, and encodes the answer. A failure is an [`error`]
+//! whose table defines the status.
 
 mod admin;
 mod bodies;

@@ -1,4 +1,4 @@
-//! What operators and their machinery ask: `/health` and `/ready`, open to all, and `/metrics`.
+//! Endpoints of operations: `/health` and `/ready`, which are public, and `/metrics`.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::services::tasks::Tasks;
 use crate::telemetry::metrics::Levels;
 use crate::telemetry::metrics::Metrics;
 
-/// The process serves.
+/// Reports that the process is alive.
 pub(super) async fn health() -> impl IntoResponse {
     Json(json!({"status": "ok"}))
 }
 
-/// Whether turns can be served now, and if not, what to do.
+/// Reports if turns can be served now, and otherwise what to do.
 pub(super) async fn ready(State(turns): State<Arc<dyn Turns>>) -> impl IntoResponse {
     let readiness = turns.readiness();
     let (status, word) = if readiness.problems.is_empty() {
@@ -46,7 +46,7 @@ pub(super) async fn ready(State(turns): State<Arc<dyn Turns>>) -> impl IntoRespo
     (status, Json(body))
 }
 
-/// Figures for Prometheus.
+/// Returns the metrics for Prometheus.
 pub(super) async fn metrics(
     State(turns): State<Arc<dyn Turns>>,
     State(cache): State<AnswerCache>,

@@ -1,4 +1,4 @@
-//! Reports of usage: how they are asked for, and in which form they are given.
+//! Usage reports: query parameters and output formats.
 
 use axum::http::HeaderMap;
 use axum::http::header;
@@ -17,17 +17,17 @@ use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 
-/// The parameters of a query, in the order in which they were sent.
+/// Query parameters in the order in which they were sent.
 pub(super) type Parameters = Vec<(String, String)>;
 
-/// What a request wants to know, and how.
+/// Requested report and its format.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) query: Query,
     pub(super) format: Format,
 }
 
-/// How a report is written.
+/// Output format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
@@ -54,7 +54,7 @@ impl Format {
         }
     }
 
-    /// Of JSON and CSV the one that `Accept` names first.
+    /// Returns the first of JSON and CSV in `Accept`.
     fn accepted(headers: &HeaderMap) -> Self {
         let accept = headers
             .get_all(header::ACCEPT)
@@ -79,10 +79,10 @@ impl Format {
 }
 
 impl Wanted {
-    /// What `parameters`, of which there may be those called `known`, ask for.
+    /// Parses `parameters`, of which only those in `known` are allowed.
     ///
     /// # Errors
-    /// When one is unknown, or sent twice, or its value is none of those that are allowed.
+    /// When a parameter is unknown, sent twice, or has a value that is not allowed.
     pub(super) fn read(
         parameters: &Parameters,
         headers: &HeaderMap,
@@ -123,14 +123,14 @@ impl Wanted {
     }
 }
 
-/// A report in the form that is wanted; as JSON with how `budgets` stand, if that is known.
+/// Renders a report in `format`; JSON includes the `budgets` if given.
 pub(super) fn response(format: Format, report: &Report, budgets: Option<&[Standing]>) -> Response {
     let body = match format {
         Format::Json => to_json(report, budgets),
         Format::Csv => to_csv(report),
         Format::Table => to_table(report),
     };
-    // It changes with every request, and is not for everybody.
+    // Changes with every request and is confidential, so it must not be cached.
     let headers = [
         (header::CONTENT_TYPE, format.content_type()),
         (header::CACHE_CONTROL, "no-store"),
@@ -138,7 +138,7 @@ pub(super) fn response(format: Format, report: &Report, budgets: Option<&[Standi
     (headers, body).into_response()
 }
 
-/// The one of `all` that is called `value`.
+/// Returns the element of `all` whose name is `value`.
 fn one_of<T: Copy>(
     name: &str,
     value: &str,

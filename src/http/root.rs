@@ -1,4 +1,4 @@
-//! What this is, for those who open its address.
+//! Description of the server at `/`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 use serde_json::json;
 
-/// The description at `/`: a page for a browser, JSON for all others.
+/// Description at `/`: a page for browsers, JSON for all others.
 #[derive(Debug)]
 pub(super) struct Root {
     paths: Vec<&'static str>,
@@ -20,7 +20,7 @@ const NAME: &str = "claude-switchboard";
 const DESCRIPTION: &str = "Claude behind the OpenAI API and Anthropic's Messages API.";
 
 impl Root {
-    /// Describes a server of `paths`, without those that hold an id.
+    /// Describes a server of `paths`, without those that contain an id.
     pub(super) fn new(paths: Vec<&'static str>) -> Arc<Self> {
         Arc::new(Self { paths })
     }
@@ -47,11 +47,11 @@ impl Root {
         response
     }
 
-    /// The path that looks most like `path`, if any does.
+    /// Returns the most similar known path, if one is similar enough.
     pub(super) fn nearest(&self, path: &str) -> Option<&'static str> {
-        /// How alike two paths must be, from 0 to 1.
+        /// Minimum similarity of two paths, from 0 to 1.
         const ALIKE: f64 = 0.6;
-        /// Bytes of the longest path that is compared: each byte is with each.
+        /// Maximum length of a compared path, in bytes, since the comparison is quadratic.
         const LONGEST: usize = 100;
         if path.len() > LONGEST {
             return None;

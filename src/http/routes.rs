@@ -1,4 +1,4 @@
-//! Which path is answered by what.
+//! Routes: paths, required credentials and handlers.
 
 use std::sync::Arc;
 
@@ -62,14 +62,14 @@ use super::v1::usage;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
 
-/// A path, and what it asks of whoever wants it.
+/// Path with its required credentials and its handlers.
 struct Route {
     path: &'static str,
     need: Need,
     methods: MethodRouter<AppState>,
 }
 
-/// Everything the server answers.
+/// Builds the router of the whole server.
 pub fn router(state: AppState) -> Router {
     let root = Root::new(without_ids(routes().iter().map(|route| route.path)));
     let described = Arc::clone(&root);
@@ -99,7 +99,7 @@ pub fn router(state: AppState) -> Router {
     let router = router
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed);
-    // From the inside out: the last one is the first a request meets.
+    // Layers run in reverse order: the last one added meets a request first.
     let router = router
         .layer(from_fn_with_state(
             Bounds::new(&state.config),
@@ -115,13 +115,13 @@ pub fn router(state: AppState) -> Router {
             pages::layer,
         ));
     let router = noted(router).with_state(state);
-    // Before the router looks at the path.
+    // Outside of the router, because it changes the path that is routed by.
     let canonical =
         MapRequestLayer::new(move |request| canonical_path::rewrite(request, &resources));
     Router::new().fallback_service(canonical.layer(router))
 }
 
-/// What the client of an unknown URL can do.
+/// Returns advice for the client of an unknown URL.
 fn hint(nearest: Option<&str>) -> String {
     let nearest = match nearest {
         Some(path) => format!("The nearest path that this server serves is {path}"),
@@ -132,8 +132,8 @@ fn hint(nearest: Option<&str>) -> String {
     )
 }
 
-/// The admin API alone. Whoever reaches it needs the admin key of `keys`; without `keys` nothing, so that nobody may reach
-/// it who may not use it.
+/// Builds the router of the admin API alone. With `keys`, requests need the admin key; without,
+/// access must be restricted by other means, such as the permissions of the socket.
 pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>) -> Router {
     let listed = without_ids(admin::routes().iter().map(|(path, _)| *path)).join(", ");
     let there_is = format!("Here is the admin API alone: {listed}.");
@@ -149,7 +149,7 @@ pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>
     })
 }
 
-/// With what every request meets first.
+/// Adds the outermost layers, which all requests pass.
 fn noted<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(panic::response))
@@ -160,7 +160,7 @@ fn noted<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
         .layer(from_fn(request_id::layer))
 }
 
-/// The paths of callers and of machinery. What is in no list needs a key.
+/// Routes of callers and of operations. Unlisted paths require a key.
 #[expect(clippy::too_many_lines, reason = "a table, with a row for each route")]
 fn routes() -> Vec<Route> {
     let mut routes = Vec::new();
@@ -328,7 +328,7 @@ fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
     ]
 }
 
-/// Paths of `OpenAI`'s API that there is nothing for, and whose clients are told why.
+/// Paths of `OpenAI`'s API that are not supported, whose clients get an explanation.
 fn unserved() -> impl Iterator<Item = Route> {
     [
         ("/v1/embeddings", any(unsupported)),
@@ -346,7 +346,7 @@ fn unserved() -> impl Iterator<Item = Route> {
     })
 }
 
-/// The `paths` that hold no id, which can be asked for as they are.
+/// Returns the `paths` without parameters, which can be requested as they are.
 fn without_ids(paths: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
     paths.filter(|path| !path.contains('{')).collect()
 }
@@ -377,7 +377,8 @@ fn unknown_url(request: &Request, there_is: &str) -> ApiError {
     ApiError::new(Kind::UnknownUrl, message)
 }
 
-/// Answers `HEAD` and `OPTIONS` with the methods there are, and refuses all others. The router adds the header `Allow`.
+/// Answers `HEAD` and `OPTIONS` with 204 and refuses other methods. The router adds the header
+/// `Allow`.
 async fn method_not_allowed(request: Request) -> Response {
     if matches!(*request.method(), Method::HEAD | Method::OPTIONS) {
         return StatusCode::NO_CONTENT.into_response();
@@ -390,7 +391,7 @@ async fn method_not_allowed(request: Request) -> Response {
     ApiError::new(Kind::MethodNotAllowed, message).into_response()
 }
 
-/// Every path with what it asks for; the wildcards are to be filled in.
+/// Routes with their required credentials; wildcards are to be filled in.
 #[cfg(test)]
 pub(super) fn needs() -> Vec<(&'static str, Need)> {
     routes()

@@ -1,7 +1,8 @@
-//! What all sockets have in common.
+//! Shared WebSocket loop: sending, heartbeat, backpressure.
 //!
-//! What is to be said waits in the socket, and is sent while it is listened to. So a client is heard though it does not read,
-//! and whoever makes what is to be said waits until the socket [is clear](Socket::is_clear), so that nothing is gathered.
+//! Outgoing messages are queued in the socket and sent while it is polled for input. So a client
+//! that does not read can still send, and producers wait until the socket [is
+//! clear](Socket::is_clear), which bounds the queue.
 
 use std::collections::VecDeque;
 use std::error::Error as _;
@@ -32,44 +33,44 @@ use super::error::ApiError;
 use super::error::Kind;
 use super::state::LastWords;
 
-/// How long the last words may take to be sent.
+/// Time limit for sending the last messages.
 const FAREWELL: Duration = Duration::from_millis(400);
-/// Pings in a row that may stay without an answer: a client may be busy for a while, and not read.
+/// Maximum number of unanswered pings in a row: a client may be busy for a while.
 const UNANSWERED: usize = 2;
-/// Messages that may wait to be sent while a client is heard that does not read. It is not heard any more beyond.
+/// Maximum number of unsent messages while input is still read. Beyond it, input waits.
 const MOST_UNSENT: usize = 64;
-/// What is agreed on where a page offers it beside its key: a browser wants one of what it offers, and the key is not told
-/// back.
+/// Subprotocol that is accepted where a page offers it beside its key: a browser requires one of
+/// its offers, and the key must not be echoed.
 const PROTOCOL: &str = "realtime";
 
-/// Why a socket ends: nobody is there any more, or is to be told anything.
+/// End of a socket: the client is gone, or was sent a close frame.
 #[derive(Debug)]
 pub(super) struct Ended;
 
-/// What happens on a socket.
+/// Event on a socket.
 #[derive(Debug)]
 pub(super) enum Happened {
-    /// The client has said something.
+    /// Message of the client.
     Heard(String),
-    /// All that was to be said is sent, as far as the connection takes it.
+    /// End of the queue: every message is handed to the connection.
     Sent,
 }
 
-/// One client's socket. Nothing is read from it but by [`next`](Self::next) and [`hear`](Self::hear).
+/// WebSocket of one client. Input is read only by [`next`](Self::next) and [`hear`](Self::hear).
 pub(super) struct Socket {
     inner: WebSocket,
-    /// The most bytes of a message.
+    /// Maximum size of a message, in bytes.
     limit: usize,
     heartbeat: Duration,
-    /// When the silence has lasted too long.
+    /// Time at which the silence of the client gets a ping.
     deadline: Instant,
-    /// Pings since the client was heard last.
+    /// Pings since the client's last sign of life.
     unanswered: usize,
-    /// What is still to be said.
+    /// Messages still to be sent.
     unsent: VecDeque<Message>,
-    /// Whether what was said may still lie in this process.
+    /// Set while sent messages may still be buffered in this process.
     is_unflushed: bool,
-    /// Whether the client was told that it is heard no more.
+    /// Set when a close frame for a protocol fault is queued; no more input is read.
     is_refused: bool,
 }
 
@@ -87,18 +88,18 @@ impl Socket {
         }
     }
 
-    /// Whether nothing is left to be sent.
+    /// Returns true if nothing is left to send.
     pub(super) fn is_clear(&self) -> bool {
         self.unsent.is_empty() && !self.is_unflushed
     }
 
-    /// Has `text` said by whoever asks what happens next.
+    /// Queues `text`, which is sent while [`next`](Self::next) is awaited.
     pub(super) fn add(&mut self, text: String) {
         self.unsent.push_back(Message::text(text));
     }
 
-    /// What happens next. Asks a silent client for a sign of life, and gives up on one that gives none; one that is sent
-    /// something has the send timeout to take it. May be dropped at any time without losing anything.
+    /// Waits for the next event. Pings a silent client, and gives up on one that does not answer; a
+    /// client that does not read is bounded by the send timeout. Cancellation-safe.
     pub(super) async fn next(&mut self) -> Result<Happened, Ended> {
         loop {
             if !self.is_clear() {
@@ -110,7 +111,7 @@ impl Socket {
             {
                 return happened;
             }
-            // It may have given signs of life and said nothing.
+            // Pings and pongs move the deadline without ending the wait.
             if self.deadline == deadline {
                 if self.unanswered == UNANSWERED {
                     return Err(Ended);
@@ -122,7 +123,7 @@ impl Socket {
         }
     }
 
-    /// The next message. As [`next`](Self::next).
+    /// Waits for the next message, like [`next`](Self::next).
     pub(super) async fn hear(&mut self) -> Result<String, Ended> {
         loop {
             if let Happened::Heard(text) = self.next().await? {
@@ -131,13 +132,13 @@ impl Socket {
         }
     }
 
-    /// Sends a message, as fast as the client takes it, and hears nothing meanwhile; the connection fails when it takes nothing
-    /// for the send timeout.
+    /// Sends a message without reading input meanwhile; fails if the client reads nothing for the
+    /// send timeout.
     pub(super) async fn say(&mut self, text: String) -> Result<(), Ended> {
         self.send(Message::text(text)).await
     }
 
-    /// Ends the connection.
+    /// Sends a close frame, which ends the connection.
     pub(super) async fn close(&mut self, frame: CloseFrame) -> Result<(), Ended> {
         self.send(Message::Close(Some(frame))).await
     }
@@ -147,7 +148,8 @@ impl Socket {
         poll_fn(|context| self.poll_send(context)).await
     }
 
-    /// As [`next`](Self::next); while `is_deaf`, only sends, and stays pending when nothing is left to send.
+    /// Waits like [`next`](Self::next); while `is_deaf`, only sends, and stays pending when nothing
+    /// is left to send.
     pub(super) async fn next_unless(&mut self, is_deaf: bool) -> Result<Happened, Ended> {
         if !is_deaf {
             return self.next().await;
@@ -168,6 +170,7 @@ impl Socket {
                 Ok(Happened::Sent)
             });
         }
+        // Backpressure: a client that does not read is not listened to beyond this bound.
         while self.unsent.len() < MOST_UNSENT && !self.is_refused {
             let message = ready!(self.inner.poll_next_unpin(context)).ok_or(Ended)?;
             self.unanswered = 0;
@@ -191,7 +194,7 @@ impl Socket {
         Poll::Pending
     }
 
-    /// Sends what is to be said.
+    /// Sends and flushes the queued messages.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         while !self.unsent.is_empty() {
             ready!(self.inner.poll_ready_unpin(context)).map_err(|_| Ended)?;
@@ -207,8 +210,9 @@ impl Socket {
     }
 }
 
-/// Opens a socket whose messages have at most `limit` bytes, and has `converse` serve it until that ends, or the server has had
-/// its last words. A client that is silent for the time of `heartbeat` is asked for a sign of life.
+/// Upgrades to a WebSocket whose messages have at most `limit` bytes. `converse` serves it until it
+/// ends, or until [`FAREWELL`] after the drain timeout. A client that is silent for `heartbeat` is
+/// pinged.
 pub(super) fn open<F, C>(
     upgrade: WebSocketUpgrade,
     limit: usize,
@@ -230,7 +234,7 @@ where
             last_words.0.cancelled().await;
             sleep(FAREWELL).await;
         };
-        // However it ends, nobody is left to be told.
+        // The result is ignored: the connection is over either way.
         tokio::select! {
             _ = conversation => {}
             () = too_late => {}
@@ -238,7 +242,7 @@ where
     })
 }
 
-/// How a socket is closed whose client does not keep to the protocol; none where nobody is there any more.
+/// Returns the close frame for a protocol fault; `None` if the client is gone.
 fn refusal(error: &axum::Error, limit: usize) -> Option<CloseFrame> {
     let (code, reason) = match error.source()?.downcast_ref()? {
         tungstenite::Error::Capacity(_) => return Some(too_long(limit)),
@@ -256,7 +260,7 @@ fn refusal(error: &axum::Error, limit: usize) -> Option<CloseFrame> {
     })
 }
 
-/// What a client is told whose message is larger than may be. A reason has at most 123 bytes.
+/// Returns the close frame for a message over the limit. Close reasons are limited to 123 bytes.
 fn too_long(limit: usize) -> CloseFrame {
     let reason = format!("a message may have {limit} bytes at most");
     CloseFrame {
@@ -265,7 +269,7 @@ fn too_long(limit: usize) -> CloseFrame {
     }
 }
 
-/// The answer to a request that does not open a socket where nothing else can be done.
+/// Returns the response to a request without an upgrade on a path that only opens a WebSocket.
 pub(super) fn required(message: &str) -> Response {
     let error = ApiError::new(Kind::NoSocket, message);
     (
@@ -278,7 +282,7 @@ pub(super) fn required(message: &str) -> Response {
         .into_response()
 }
 
-/// What a client is told when the server stops.
+/// Returns the close frame for a shutdown.
 pub(super) fn farewell() -> CloseFrame {
     CloseFrame {
         code: close_code::RESTART,

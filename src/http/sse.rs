@@ -1,4 +1,4 @@
-//! An answer as server-sent events.
+//! Server-sent events: streams of answers with heartbeats.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -25,34 +25,35 @@ use super::middleware::access_log::Notes;
 use super::state::LastWords;
 use crate::services::answers::Events;
 
-/// A comment: of all that could be sent in a silence, only this harms no client.
+/// Heartbeat: a comment, the only thing every client ignores.
 const COMMENT: &[u8] = b": heartbeat\n\n";
 
-/// Writes what happens as server-sent events, in the words of one door.
+/// Encoder of events to server-sent events, in the format of one API.
 pub(super) trait Encoder: Send + Unpin + 'static {
-    /// What happens.
+    /// Type of the events.
     type Event: Send + Unpin;
 
-    /// Sent in a silence.
+    /// Bytes sent in a silence.
     const HEARTBEAT: &'static [u8] = COMMENT;
 
-    /// Writes what `event` gives to `frames`, and says whether it was the last.
+    /// Appends the frames of `event`, and returns true if it was the last.
     fn event(&mut self, event: Self::Event, frames: &mut String) -> bool;
 
-    /// Writes the end of a stream that failed.
+    /// Appends the frames that end a failed stream.
     fn failed(&mut self, error: &ApiError, frames: &mut String);
 }
 
-/// A turn on its way to the client. When it is dropped, however that comes, its turn ends.
+/// Turn that is streamed to the client. Dropping it cancels the turn.
 pub(super) struct EventStream<E: Encoder, F> {
-    /// Gone once the answer is over.
+    /// Source of events; `None` once the answer is over.
     events: Option<Events<E::Event, F>>,
-    /// An event that was taken from `events` before the response began.
+    /// Event that was received before the response began.
     first: Option<E::Event>,
     encoder: E,
     heartbeat: Duration,
     last_sent: Instant,
-    /// Wakes at the earliest time a heartbeat can be due; moved on only then, so that events cost no timer.
+    /// Timer of the next possible heartbeat. Only reset when it fires, so that events need no timer
+    /// operation.
     quiet: Pin<Box<Sleep>>,
     last_words: Pin<Box<WaitForCancellationFutureOwned>>,
     notes: Notes,
@@ -78,10 +79,10 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
         }
     }
 
-    /// Waits for the first event, so that a failure before it gets a status of its own.
+    /// Waits at most `limit` for the first event, so that an early failure gets its own status.
     ///
     /// # Errors
-    /// When the turn failed before its first event.
+    /// When the turn fails before its first event.
     pub(super) async fn wait_for_first(&mut self, limit: Duration) -> Result<(), ApiError> {
         let Some(events) = &mut self.events else {
             return Ok(());
@@ -131,7 +132,7 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
         Poll::Ready(None)
     }
 
-    /// What is sent while nothing comes: the end, when the server stops, or a heartbeat.
+    /// Returns what is sent while no event comes: an error at shutdown, or a heartbeat.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
         if self.last_words.as_mut().poll(context).is_ready() {
             return Poll::Ready(self.fail(&ApiError::shutting_down()));
@@ -167,13 +168,13 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
     }
 }
 
-/// Writes an event without a name. Payloads are JSON or `[DONE]` and have no line breaks.
+/// Appends an event without a name. Payloads are JSON or `[DONE]` and have no line breaks.
 pub(super) fn frame(frames: &mut String, payload: &str) {
     frames.reserve(payload.len() + 8);
     let _ = write!(frames, "data: {payload}\n\n");
 }
 
-/// Writes an event with a name, as [`frame`].
+/// Appends an event with a name, like [`frame`].
 pub(super) fn named_frame(frames: &mut String, name: &str, payload: &str) {
     frames.reserve(name.len() + payload.len() + 16);
     let _ = write!(frames, "event: {name}\ndata: {payload}\n\n");

@@ -1,4 +1,4 @@
-//! What handlers may reach.
+//! State shared by the handlers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,65 +25,65 @@ use crate::storage::files::Files;
 use crate::storage::store::Backups;
 use crate::telemetry::metrics::Metrics;
 
-/// Everything the handlers share; each takes the one part it needs.
+/// Services of all handlers; each handler extracts the ones it needs.
 #[derive(Clone)]
 pub struct AppState {
-    /// The gateway.
+    /// Pipeline that runs turns.
     pub turns: Arc<dyn Turns>,
-    /// Who may ask.
+    /// Keys that requests are authenticated with.
     pub keys: Arc<Keys>,
-    /// The settings of this part.
+    /// Configuration of the HTTP layer.
     pub config: Arc<Config>,
-    /// Cancelled when answers still under way are to end with an error.
+    /// Token that is cancelled when running answers must end with an error.
     pub last_words: LastWords,
-    /// Cancelled when nothing new is to begin.
+    /// Token that is cancelled when no new work may start.
     pub stopping: Stopping,
-    /// What the admin API is for, where that is served beside the rest.
+    /// State of the admin API, if it is served on this listener.
     pub admin: Option<Admin>,
-    /// What was used.
+    /// Read access to usage and budgets.
     pub ledger: Reader,
-    /// What is given again.
+    /// Response cache, for its statistics.
     pub cache: AnswerCache,
-    /// What is counted.
+    /// Metrics of the process.
     pub metrics: Metrics,
-    /// Requests answered whole.
+    /// Answers to requests made on a client's behalf.
     pub answers: Answers,
-    /// Responses that outlive their request.
+    /// Stored and background responses.
     pub responses: Responses,
-    /// Conversations that responses are added to.
+    /// Conversations that responses can continue.
     pub conversations: Conversations,
-    /// Requests that are answered while nobody waits.
+    /// Batches, answered in the background.
     pub batches: Batches,
-    /// Files of clients.
+    /// Uploaded files of projects.
     pub files: Files,
-    /// Conversations that are kept.
+    /// Sessions, whose history the server keeps.
     pub sessions: Sessions,
-    /// Agents that work on this machine; none where they are off.
+    /// Tasks of agents; `None` if they are off.
     pub tasks: Option<Tasks>,
-    /// Chooses models.
+    /// Router that chooses models.
     pub router: Arc<Router>,
 }
 
-/// What the admin API is for.
+/// State of the admin API.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    /// Keys and projects.
+    /// Registry of keys and projects.
     pub registry: Registry,
-    /// What was used.
+    /// Read access to usage.
     pub ledger: Reader,
-    /// What is given again.
+    /// Response cache, for statistics and clearing.
     pub cache: AnswerCache,
-    /// Makes backups of all records.
+    /// Backups of all records.
     pub backups: Backups,
-    /// Sends the events by which webhooks are tried out.
+    /// Transport for webhook tests.
     pub webhooks: Arc<dyn Sender>,
 }
 
-/// The signal that nothing new is to begin, since the server stops.
+/// Token that is cancelled when the shutdown begins: no new work may start.
 #[derive(Debug, Clone, Default)]
 pub struct Stopping(pub CancellationToken);
 
-/// The signal that answers still under way are to end with an error, since the server stops.
+/// Token that is cancelled when the drain timeout expires: running answers end with an error.
 #[derive(Debug, Clone, Default)]
 pub struct LastWords(pub CancellationToken);
 

@@ -1,4 +1,4 @@
-//! Values that bodies of several paths of this server's own have.
+//! Field types shared by request bodies of this server's own APIs.
 
 use serde_json::Value;
 
@@ -14,10 +14,10 @@ use crate::api::request_schema::code;
 use crate::domain::Money;
 use crate::domain::is_chosen_id;
 
-/// An array of strings.
+/// Reads an array of strings.
 ///
 /// # Errors
-/// When it is something else.
+/// When the value has another type.
 pub(super) fn texts(
     object: &mut Object,
     name: &'static str,
@@ -35,10 +35,10 @@ pub(super) fn texts(
     }
 }
 
-/// An id of the client's choice, which can stand in a path as it is.
+/// Reads an id chosen by the client, which must be usable in a path.
 ///
 /// # Errors
-/// When it is something else.
+/// When the value is not a valid id.
 pub(super) fn chosen_id(
     object: &mut Object,
     name: &'static str,
@@ -54,10 +54,10 @@ pub(super) fn chosen_id(
     Err(object.refuse(name, code::VALUE, words))
 }
 
-/// An amount of US dollars: a text, or a number.
+/// Reads an amount of US dollars, given as a string or a number.
 ///
 /// # Errors
-/// When it is something else.
+/// When the value is not an amount.
 pub(super) fn money(
     object: &mut Object,
     name: &'static str,
@@ -67,7 +67,8 @@ pub(super) fn money(
     };
     let amount = match &value {
         Value::String(text) => Money::from_decimal(text),
-        // As it is written, so that 0.1 is 0.1; else to the next nano-dollar.
+        // The decimal text is parsed, so that 0.1 is exact; otherwise rounded to the nearest
+        // nano-dollar.
         number => Money::from_decimal(&number.to_string())
             .or_else(|| Money::from_dollars(number.as_f64()?)),
     };
@@ -81,10 +82,10 @@ pub(super) fn money(
     }
 }
 
-/// Where events are to go, by the fields of `table`.
+/// Reads a webhook with the fields of `table`.
 ///
 /// # Errors
-/// When it is something else.
+/// When the value is not a valid webhook.
 pub(super) fn webhook(
     object: &mut Object,
     table: &'static Table,
@@ -105,10 +106,10 @@ pub(super) fn webhook(
     Ok(Some(NewWebhook { url, secret }))
 }
 
-/// Refuses what is left, whatever the settings say: a bound that is misspelt would be none.
+/// Refuses all remaining fields, whatever the policy: a misspelt limit must not be ignored.
 ///
 /// # Errors
-/// When there is anything.
+/// When a field remains.
 pub(super) fn finish(object: Object) -> Result<(), InvalidRequest> {
     object.finish(&mut Ignored::new(Policy::Strict))
 }

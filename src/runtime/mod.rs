@@ -1,8 +1,8 @@
-//! What everything else runs on; knows nothing of APIs or models.
+//! Building blocks below everything else, without knowledge of APIs or models.
 //!
-//! - [`compute`]: work on large values, off the threads that serve connections.
-//! - [`fair_queue`]: turns of tenants with weights (deficit round robin).
-//! - [`proc_fs`]: what the kernel tells about processes.
+//! - [`compute`]: CPU-heavy work, off the threads that serve connections.
+//! - [`fair_queue`]: fair queueing among tenants with weights (deficit round robin).
+//! - [`proc_fs`]: process information from `/proc`.
 
 pub mod compute;
 pub mod fair_queue;

@@ -1,36 +1,37 @@
-//! Reads what the kernel tells of processes, in `/proc`.
+//! Process information from `/proc`.
 
 use std::fs;
 use std::path::PathBuf;
 
-/// The longest chain of parents that is followed. Chains of real systems are much shorter.
+/// Maximum length of a followed chain of parents, far beyond that of real systems.
 const MOST_PARENTS: usize = 10_000;
 
-/// The state of a process at one moment.
+/// State of a process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// The id of the process.
+    /// Id of the process.
     pub id: i32,
-    /// The id of its parent; 0 where that is not visible from here.
+    /// Id of the parent process; 0 if it is outside this PID namespace.
     pub parent: i32,
-    /// Whether it has ended, and waits to be reaped.
+    /// True if the process has ended and waits to be reaped.
     pub is_zombie: bool,
-    /// When it was started, in ticks since the machine was. `exec` does not change it.
+    /// Start time, in clock ticks since boot. Unchanged by `exec`, so it tells apart processes with
+    /// a reused id.
     pub started: u64,
 }
 
 impl Stat {
-    /// The state of the process `id`; `None` when it is gone.
+    /// Reads the state of the process `id`; `None` if it is gone.
     pub fn of(id: i32) -> Option<Self> {
         Self::parse(id, &fs::read_to_string(folder(id).join("stat")).ok()?)
     }
 
     fn parse(id: i32, line: &str) -> Option<Self> {
-        // The name before the fields is in brackets and may hold anything, brackets too.
+        // The name before the fields is in parentheses and may itself contain parentheses.
         let mut fields = line.rsplit_once(')')?.1.split_whitespace();
         let is_zombie = matches!(fields.next()?, "Z" | "X");
         let parent = fields.next()?.parse().ok()?;
-        // The 22nd field of the line is the 20th after the name, of which two are read.
+        // Field 22 of the line is field 20 after the name, of which two are read.
         let started = fields.nth(17)?.parse().ok()?;
         Some(Self {
             id,
@@ -41,18 +42,19 @@ impl Stat {
     }
 }
 
-/// The states of all processes.
+/// Returns the states of all processes.
 pub fn all() -> Vec<Stat> {
     ids().filter_map(Stat::of).collect()
 }
 
-/// The ids of all processes.
+/// Iterates over the ids of all processes.
 pub fn ids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// Whether the process `id` was started with the variable `name` set to `value`. A process that may not be looked at was not.
+/// Returns true if the process `id` was started with the environment variable `name` set to
+/// `value`. False for a process whose environment may not be read.
 pub fn is_marked(id: i32, name: &str, value: &str) -> bool {
     let environment = fs::read(folder(id).join("environ")).unwrap_or_default();
     let mark = format!("{name}={value}");
@@ -61,7 +63,8 @@ pub fn is_marked(id: i32, name: &str, value: &str) -> bool {
         .any(|variable| variable == mark.as_bytes())
 }
 
-/// Whether `ancestor` is a parent of the process `id`, or of one of its parents; `None` when one of them is gone.
+/// Returns true if `ancestor` is a direct or indirect parent of the process `id`; `None` if a
+/// process of the chain is gone.
 pub fn descends_from(id: i32, ancestor: i32) -> Option<bool> {
     let mut parent = Stat::of(id)?.parent;
     for _ in 0..MOST_PARENTS {
@@ -89,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_brackets_and_blanks_is_no_trouble() {
+    fn stat_of_a_name_with_parentheses_and_spaces_is_parsed() {
         let line =
             "7 (a) b) Z 3 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 5551 0 0 18446744073709551615";
         let stat = Stat {
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_descends_from_its_parents_and_not_from_itself() {
+    fn descends_from_finds_ancestors_but_not_the_process_itself() {
         let own = Stat::of(own_id()).unwrap();
         assert!(!own.is_zombie && own.started > 0);
         let grandparent = Stat::of(own.parent).map_or(1, |stat| stat.parent).max(1);

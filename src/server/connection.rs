@@ -1,4 +1,4 @@
-//! The life of one connection.
+//! Lifecycle of one connection.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -23,15 +23,18 @@ use super::head_watch::HeadWatch;
 use crate::http::Connection;
 use crate::http::TwoLengths;
 
-/// The most that is buffered of a request's head or of an answer the client is slow to take, in bytes.
+/// Maximum buffered size of a request head, and of a response that the client is slow to read, in
+/// bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// How long the head of a request may take by a connection that is kept back for `/health`.
+/// Head timeout of the spare connections that are reserved for `/health`.
 const SPARE_HEAD: Duration = Duration::from_secs(2);
 
-/// Serves `stream` until its client leaves, `shutdown` ends it, or it has to go for others. Dropping what still runs ends its turn.
+/// Serves `stream` until the client leaves, `shutdown` ends it, or it is evicted for a new
+/// connection. Dropping a running request cancels its turn.
 ///
-/// A connection that becomes a WebSocket is handed to whoever serves that; its count goes with it.
+/// A connection that is upgraded to a WebSocket moves, with its count, to the task that serves the
+/// WebSocket.
 pub(super) async fn run<A: Answers>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: A,
@@ -71,6 +74,7 @@ pub(super) async fn run<A: Answers>(
         }
         request
     });
+    // A spare connection serves one request, so that it is soon free for the next health check.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
@@ -89,6 +93,7 @@ pub(super) async fn run<A: Answers>(
     let mut ended = pin!(ended);
     let result = tokio::select! {
         result = connection.as_mut() => result,
+        // Dropping the connection cancels the request futures, which release their workers.
         () = ended.as_mut() => return,
         () = begun.cancelled() => {
             connection.as_mut().graceful_shutdown();
@@ -101,7 +106,7 @@ pub(super) async fn run<A: Answers>(
     if let Err(error) = result {
         tracing::debug!(
             error = &error as &dyn std::error::Error,
-            "a connection ended early"
+            "connection ended early"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that gives up on a reader who takes nothing.
+//! I/O wrapper that closes a connection whose client stops reading.
 
 use std::io;
 use std::pin::Pin;
@@ -18,22 +18,24 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::head_watch::HeadWatch;
 
-/// How long a closed connection waits for the next piece of what the client is still sending.
+/// Maximum pause between two reads while a closed connection lingers.
 const LINGER_PAUSE: Duration = Duration::from_millis(250);
-/// How long it does so in all.
+/// Maximum total time that a closed connection lingers.
 const LINGER_TOTAL: Duration = Duration::from_secs(2);
 
-/// A byte stream whose writes fail once nothing of them was taken for the send timeout (hyper has no such limit),
-/// and whose end reads on for a moment: closing with bytes unread makes the kernel reset the connection, and then
-/// the client loses the answer that told it to stop, such as a 413.
+/// Byte stream with a write timeout and a lingering close. Writes fail after the send timeout
+/// without progress, a limit that hyper does not have. The close reads on for a moment, because
+/// closing with unread bytes makes the kernel reset the connection, and the client would lose the
+/// answer that told it to stop, such as a 413.
 pub(super) struct DeadlineIo<T> {
     inner: T,
     send_timeout: Duration,
-    /// Runs while the peer takes nothing; boxed because most connections never need it.
+    /// Timer that runs while the client reads nothing; boxed because most connections never need
+    /// it.
     stalled: Option<Pin<Box<Sleep>>>,
     linger: Option<Box<Linger>>,
     watch: Option<HeadWatch>,
-    /// Counts the connection for as long as it is open, also once it has become a WebSocket.
+    /// Counts the connection while it is open, also after its upgrade to a WebSocket.
     _count: Option<TaskTrackerToken>,
 }
 
@@ -54,7 +56,7 @@ impl<T> DeadlineIo<T> {
         }
     }
 
-    /// The same, its heads watched by `watch`.
+    /// Reports what is read and written to `watch`.
     pub(super) fn watched(self, watch: HeadWatch) -> Self {
         Self {
             watch: Some(watch),
@@ -62,7 +64,7 @@ impl<T> DeadlineIo<T> {
         }
     }
 
-    /// The same, counted by `count`.
+    /// Holds `count` until the connection is closed.
     pub(super) fn counted(self, count: TaskTrackerToken) -> Self {
         Self {
             _count: Some(count),
@@ -70,7 +72,8 @@ impl<T> DeadlineIo<T> {
         }
     }
 
-    /// Tells the watch that an answer has begun once bytes are written; a flush alone proves nothing.
+    /// Reports a written answer to the head watch. Only written bytes count, because a flush can
+    /// succeed without any.
     fn wrote(
         &mut self,
         result: Poll<io::Result<usize>>,
@@ -102,7 +105,7 @@ impl<T> DeadlineIo<T> {
 }
 
 impl<T: AsyncRead + Unpin> DeadlineIo<T> {
-    /// Discards what still comes until the client closes, pauses, or time is up.
+    /// Reads and discards until the client closes, pauses, or the time limit is reached.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let linger = self.linger.get_or_insert_with(|| {
             let now = Instant::now();
@@ -178,6 +181,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for DeadlineIo<T> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
             let result = Pin::new(&mut self.inner).poll_shutdown(context);
+            // Lingering starts only after the write side is shut down, so the client sees the end.
             ready!(self.watch(result, context))?;
         }
         self.poll_linger(context).map(Ok)
@@ -194,7 +198,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_nobody_takes_fails_after_the_send_timeout() {
+    async fn write_without_reader_fails_after_send_timeout() {
         let (server, _client) = tokio::io::duplex(16);
         let mut io = DeadlineIo::new(server, TIMEOUT);
         let start = Instant::now();
@@ -204,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_reader_is_borne_while_it_takes_something() {
+    async fn slow_reader_is_kept_while_it_makes_progress() {
         let (server, mut client) = tokio::io::duplex(16);
         let mut io = DeadlineIo::new(server, TIMEOUT);
         let read = async {
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_takes_in_what_is_still_being_sent() {
+    async fn close_drains_what_the_client_is_still_sending() {
         let (server, mut client) = tokio::io::duplex(16);
         let mut io = DeadlineIo::new(server, TIMEOUT);
         let (shut, sent) = tokio::join!(io.shutdown(), client.write_all(&[0; 1600]));
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_waits_for_nobody_longer_than_it_must() {
+    async fn close_lingers_no_longer_than_the_limit() {
         let (server, mut client) = tokio::io::duplex(16);
         let mut io = DeadlineIo::new(server, TIMEOUT);
         let trickle = async {

@@ -1,9 +1,10 @@
-//! The head of a request as it comes.
+//! Detects requests with both `Content-Length` and `Transfer-Encoding` (request smuggling).
 //!
-//! hyper leaves `Content-Length` out of a request that has `Transfer-Encoding` as well, as RFC 9112 allows. Such a request is
-//! refused here, because whoever stands before this server may have read it by the other of the two; so the head is looked at
-//! before hyper has it. Of requests that come before the answer to the last one nothing is seen; hyper answers none after such
-//! a one.
+//! hyper drops `Content-Length` from a request that also has `Transfer-Encoding`, as RFC 9112
+//! allows. Such a request is refused here, because a proxy in front of this server may have framed
+//! it by the other header; so the raw head is inspected before hyper parses it. Pipelined requests
+//! that arrive before the previous answer are not inspected; hyper answers none after a refused
+//! one.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -12,12 +13,12 @@ use std::sync::PoisonError;
 
 use memchr::memmem::find;
 
-/// The longest head that is looked at, in bytes. hyper takes no longer one.
+/// Maximum size of an inspected head, in bytes; hyper accepts no longer one.
 const LONGEST: usize = 64 * 1024;
-/// How a head ends; a line may end without a carriage return.
+/// Terminators of a head; a line may end without a carriage return.
 const ENDS: [&[u8]; 2] = [b"\n\r\n", b"\n\n"];
 
-/// Watches the heads of one connection. Clones watch the same.
+/// Watches the request heads of one connection. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HeadWatch(Arc<Mutex<Head>>);
 
@@ -27,7 +28,7 @@ enum Head {
     Came {
         has_two_lengths: bool,
     },
-    /// No more come: the connection has become something else.
+    /// Off for good: the connection was upgraded to another protocol.
     Off,
 }
 
@@ -38,21 +39,23 @@ impl Default for Head {
 }
 
 impl HeadWatch {
-    /// `bytes` have come.
+    /// Adds `bytes` that were read from the connection.
     pub(super) fn read(&self, bytes: &[u8]) {
         let mut head = self.head();
         let Head::Coming(come) = &mut *head else {
             return;
         };
-        // Empty lines may stand before a request.
+        // Empty lines may precede a request.
         let bytes = if come.is_empty() {
             bytes.trim_ascii_start()
         } else {
             bytes
         };
+        // A terminator may be split across reads, so the search starts two bytes back.
         let seen = come.len().saturating_sub(2);
         come.extend_from_slice(bytes);
-        // What becomes of a connection that was upgraded is no request.
+        // Bytes that do not start like a request line are not kept: they belong to an upgraded
+        // protocol.
         let is_text = come.first().is_none_or(u8::is_ascii_graphic);
         let rest = come.get(seen..).unwrap_or_default();
         let end = ENDS.iter().filter_map(|end| find(rest, end)).min();
@@ -66,8 +69,8 @@ impl HeadWatch {
         }
     }
 
-    /// Begins with the next head, since something was answered. Bytes of a body that were taken for a head, as after `100
-    /// Continue`, are dropped.
+    /// Resets the watch for the next head after an answer. Body bytes that were mistaken for a
+    /// head, as after `100 Continue`, are dropped.
     pub(super) fn answered(&self) {
         let mut head = self.head();
         if !matches!(*head, Head::Off) {
@@ -75,12 +78,12 @@ impl HeadWatch {
         }
     }
 
-    /// No more heads come.
+    /// Stops the inspection for good.
     pub(super) fn stop(&self) {
         *self.head() = Head::Off;
     }
 
-    /// Whether the last head has both headers.
+    /// Returns true if the last head has both headers.
     pub(super) fn has_two_lengths(&self) -> bool {
         matches!(
             *self.head(),
@@ -116,7 +119,7 @@ mod tests {
         "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\ncontent-length: 3\r\n\r\n";
 
     #[test]
-    fn both_headers_are_seen_however_they_come() {
+    fn both_length_headers_are_detected_across_split_reads() {
         for pieces in [1, 2, 3, 7, 1000] {
             let watch = HeadWatch::default();
             for (text, expected) in [(BOTH, true), (ONE, false), (BOTH, true)] {
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_looked_at_once_it_is_off() {
+    fn stopped_watch_inspects_nothing() {
         let watch = HeadWatch::default();
         watch.read(ONE.as_bytes());
         watch.stop();
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_an_answer_is_no_part_of_the_next_head() {
+    fn answer_resets_the_watched_head() {
         let watch = HeadWatch::default();
         watch.read(b"content-length: 3\r\ntransfer-encoding: chunked\r\n");
         watch.answered();
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_is_not_kept() {
+    fn binary_and_oversized_heads_are_not_kept() {
         for bytes in [&[0x81_u8, 0x85, b'a'][..], &[b'a'; LONGEST + 1]] {
             let watch = HeadWatch::default();
             watch.read(bytes);

@@ -1,4 +1,5 @@
-//! A socket in the file system, for the server's own user alone, agents excepted: served without keys, and asked by the commands.
+//! Unix socket of the admin API: open to processes of the server's own user (except agents) and of
+//! root, without keys. Also the client that commands use.
 
 use std::fs;
 use std::fs::File;
@@ -24,7 +25,7 @@ use super::Shutdown;
 use super::connection;
 use crate::runtime::proc_fs;
 
-/// The socket; its file goes when it is dropped.
+/// Listening Unix socket; its file is removed on drop.
 #[derive(Debug)]
 pub struct LocalSocket {
     listener: UnixListener,
@@ -32,7 +33,8 @@ pub struct LocalSocket {
 }
 
 impl LocalSocket {
-    /// Listens at `path`, in the place of what a server that is gone has left there. Must be called by who holds the folder.
+    /// Listens at `path` and replaces a stale socket file there. The caller must hold the data
+    /// directory.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -50,7 +52,8 @@ impl LocalSocket {
         })
     }
 
-    /// Serves `router` to this user's processes until `shutdown` begins. Every connection is a task of `tracker`.
+    /// Serves `router` to permitted processes until `shutdown` begins. Each connection is a task of
+    /// `tracker`.
     pub async fn serve<A: Answers>(
         self,
         router: A,
@@ -78,7 +81,7 @@ impl LocalSocket {
                     );
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the admin socket cannot accept");
+                    tracing::debug!(%error, "admin socket accept failed");
                     sleep(ACCEPT_REST).await;
                 }
             }
@@ -88,15 +91,16 @@ impl LocalSocket {
 
 impl Drop for LocalSocket {
     fn drop(&mut self) {
-        // Where it is gone already, somebody else has tidied up.
+        // A missing file is fine: another process has removed it.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Asks the server that listens at `socket`, and gives the status and the body of its answer.
+/// Sends a request to the server that listens at `socket`, and returns the status and the body of
+/// the response.
 ///
 /// # Errors
-/// When nobody listens there, or the answer breaks off.
+/// When no server listens there, or the response breaks off.
 pub async fn ask(
     socket: &Path,
     method: &str,
@@ -121,12 +125,13 @@ pub async fn ask(
         let body = response.into_body().collect().await?.to_bytes();
         Ok::<_, hyper::Error>((status, String::from_utf8_lossy(&body).into_owned()))
     };
-    // The connection does its work while the answer is waited for, and ends after it; what it fails of, that says too.
+    // The connection future drives the request; its errors also appear in `answer`.
     let (answer, _) = tokio::join!(answer, connection);
     answer.map_err(io::Error::other)
 }
 
-/// The same file under a name that is short enough for the address of a socket, as long as the folder is open.
+/// Returns a short alias of `path` by way of `/proc/self/fd`, because socket addresses are limited
+/// to 107 bytes. Valid while the returned folder is open.
 fn shortened(path: &Path) -> io::Result<(File, PathBuf)> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -138,7 +143,7 @@ fn shortened(path: &Path) -> io::Result<(File, PathBuf)> {
     Ok((folder, short))
 }
 
-/// Whether a process of this user, or of the one who may do everything, is at the other end, and no agent.
+/// Returns true if the peer is root, or a process of this user that is not an agent.
 fn is_let_in(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
     let Ok(peer) = stream.peer_cred() else {
@@ -150,12 +155,14 @@ fn is_let_in(stream: &UnixStream) -> bool {
     }
 }
 
-/// Whether this server has started the process, or a process that has. Agents cannot leave: whatever loses its parent becomes a child of
-/// the server. One that is gone already is taken for an agent's, since its connection may have been left to another.
+/// Returns true if the process may be a descendant of this server. Agents cannot escape the check:
+/// the server is a subreaper, so orphan processes become its children. A process that is already
+/// gone counts as an agent's, since it may have passed its connection on.
 fn may_be_started_by_us(peer: Option<i32>) -> bool {
     match peer {
         None => true,
-        // A process of an outer container, which the server cannot have started.
+        // The pid is 0 for a process outside this PID namespace, which the server cannot have
+        // started.
         Some(0) => false,
         Some(peer) => {
             proc_fs::descends_from(peer, std::process::id().cast_signed()).unwrap_or(true)

@@ -1,6 +1,6 @@
-//! The socket side: takes connections, watches their pace, and ends them in order.
+//! Listeners and connections: accepts, applies timeouts, and shuts down gracefully.
 //!
-//! One accept loop of our own instead of axum's: that one stalls streams by Nagle's algorithm, leaves half-sent
+//! The accept loop replaces axum's, which delays streams by Nagle's algorithm, leaves half-sent
 //! heads open for ever and takes twice the memory per idle stream.
 
 mod config;
@@ -36,21 +36,22 @@ pub use visitors::SPARE_CONNECTIONS;
 
 use visitors::Visitors;
 
-/// How long streams have for their last error event after the drain timeout.
+/// Time for streams to send a last error event after the drain timeout.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How long accepting rests when the system is out of descriptors or memory.
+/// Pause of the accept loop when the system is out of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// How the connections that were open at the signal to stop ended.
+/// Numbers of connections that were open at the signal to stop, by how they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// By themselves, their answers whole or properly ended.
+    /// Connections that ended by themselves, with complete answers or a proper error.
     pub drained: usize,
-    /// By being dropped.
+    /// Connections that were cut off.
     pub aborted: usize,
 }
 
-/// What answers requests: the router of `http`, which this part need not know.
+/// Service that answers requests: in practice the router of `http`, which this module does not
+/// know.
 pub trait Answers:
     Service<
         hyper::Request<Incoming>,
@@ -61,7 +62,7 @@ pub trait Answers:
     + Send
     + 'static
 {
-    /// The body of its responses.
+    /// Body type of the responses.
     type ResponseBody: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 }
 
@@ -80,7 +81,8 @@ where
     type ResponseBody = B;
 }
 
-/// Serves `router` on `listener` until `shutdown` has run its course. Every connection is a task of `tracker`.
+/// Serves `router` on `listener` until `shutdown` has completed. Each connection is a task of
+/// `tracker`.
 pub async fn serve<A: Answers>(
     listener: TcpListener,
     router: A,
@@ -102,6 +104,7 @@ pub async fn serve<A: Answers>(
         ));
     })
     .await;
+    // Closing the listener first refuses new connections while the open ones drain.
     drop(listener);
     connections.close();
     drain(&connections, &config, &shutdown).await
@@ -124,10 +127,10 @@ async fn accept_until_stopped(
         match accepted {
             Ok((stream, address)) => {
                 if std::mem::take(&mut in_trouble) {
-                    tracing::info!("connections are accepted again");
+                    tracing::info!("accepting connections again");
                 }
                 if let Err(error) = prepare(&stream, config) {
-                    tracing::debug!(%error, "a connection was gone before it could be served");
+                    tracing::debug!(%error, "connection closed before it was served");
                     continue;
                 }
                 take(stream, address.ip());
@@ -135,7 +138,7 @@ async fn accept_until_stopped(
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut in_trouble, true) {
-                    tracing::error!(%error, "no connection can be accepted; trying again until it works");
+                    tracing::error!(%error, "accepting connections failed; retrying");
                 }
                 sleep(ACCEPT_REST).await;
             }
@@ -143,7 +146,8 @@ async fn accept_until_stopped(
     }
 }
 
-/// Frames leave as they are written, and a reader that stopped pins no more than the send buffer.
+/// Disables Nagle's algorithm, so that frames leave at once, and bounds the send buffer, which is
+/// what a stopped reader pins.
 fn prepare(stream: &TcpStream, config: &Config) -> io::Result<()> {
     stream.set_nodelay(true)?;
     rustix::net::sockopt::set_socket_send_buffer_size(stream, config.send_buffer)?;
@@ -159,8 +163,8 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Waits for `connections` within the drain timeout, gives the rest a moment for their last words, drops what is
-/// left.
+/// Drains `connections` within the drain timeout, then gives streams [`LAST_WORDS`] for an error
+/// event, then drops the rest.
 async fn drain(connections: &TaskTracker, config: &Config, shutdown: &Shutdown) -> Summary {
     let open = connections.len();
     let ended = shutdown.ended();

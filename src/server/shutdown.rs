@@ -1,4 +1,4 @@
-//! The stages of stopping.
+//! Stages of a graceful shutdown.
 
 use std::io;
 
@@ -7,7 +7,8 @@ use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How far the server is on its way down. Clones share their stage.
+/// Stage of a graceful shutdown: running, draining, drain timeout expired, aborted. Clones share
+/// it.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     begun: CancellationToken,
@@ -16,12 +17,13 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A server that is meant to run.
+    /// Creates the handle of a running server.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same for another listener: its stages come with these, and its end is not theirs.
+    /// Creates a child handle for another listener: it follows the stages of this one, and ending
+    /// it does not end this one.
     #[must_use]
     pub fn aside(&self) -> Self {
         Self {
@@ -31,34 +33,37 @@ impl Shutdown {
         }
     }
 
-    /// Asks to stop: no new connection is taken, running requests go on until the drain timeout.
+    /// Begins the graceful shutdown: no new connections, running requests go on until the drain
+    /// timeout.
     pub fn begin(&self) {
         self.begun.cancel();
     }
 
-    /// Asks to stop without waiting for anyone.
+    /// Stops at once, without a drain.
     pub fn at_once(&self) {
         self.begun.cancel();
         self.last_words.cancel();
         self.ended.cancel();
     }
 
-    /// Cancelled when stopping begins: nothing new is to be taken on.
+    /// Returns the token that is cancelled when the shutdown begins and no new work may start.
     pub fn begun(&self) -> CancellationToken {
         self.begun.clone()
     }
 
-    /// Cancelled when the drain timeout is over: whoever still streams has a moment left to say so.
+    /// Returns the token that is cancelled when the drain timeout expires: streams then send an
+    /// error event and end.
     pub fn last_words(&self) -> CancellationToken {
         self.last_words.clone()
     }
 
-    /// Cancelled when every connection is to be dropped, and at the latest when `serve` is done.
+    /// Returns the token that is cancelled when all connections are to be dropped, at the latest
+    /// when `serve` returns.
     pub(super) fn ended(&self) -> CancellationToken {
         self.ended.clone()
     }
 
-    /// Lets SIGTERM or SIGINT begin the stop, and a second one end it at once.
+    /// Begins the shutdown on SIGTERM or SIGINT; a second signal stops at once.
     ///
     /// # Errors
     /// When the process may not install signal handlers.
@@ -73,11 +78,11 @@ impl Shutdown {
                     _ = interrupt.recv() => "SIGINT",
                 }
             };
-            // Not the end of this listener: others may still be on their way down.
+            // Not `ended` of this listener: other listeners may still be draining.
             let ended = shutdown.last_words();
             for stage in [Self::begin, Self::at_once] {
                 tokio::select! {
-                    name = next() => tracing::info!(signal = name, "asked to stop; a second signal stops at once"),
+                    name = next() => tracing::info!(signal = name, "shutdown requested; a second signal stops at once"),
                     () = ended.cancelled() => return,
                 }
                 stage(&shutdown);

@@ -1,4 +1,4 @@
-//! Bounds on open connections, and the choice of those that are closed for new ones.
+//! Connection limit, and eviction of unauthenticated connections.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::Config;
 use crate::http::Connection;
 use crate::http::Crowd;
 
-/// Connections that are kept back for `/health` when there are as many as may be.
+/// Number of connections reserved for `/health` beyond the connection limit.
 pub const SPARE_CONNECTIONS: usize = 32;
 
 /// Counts the connections that have not authenticated yet, and those reserved for `/health`.
@@ -28,8 +28,9 @@ impl Visitors {
         }
     }
 
-    /// Registers a connection from `address`, beside `open` others. At the bound, the oldest unauthenticated one is closed for it;
-    /// if there is none, it becomes a reserved one.
+    /// Registers a connection from `address`, beside `open` others. At the limit, the oldest
+    /// unauthenticated connection is evicted; if there is none, the new one becomes a spare for
+    /// `/health`.
     pub(super) fn arrive(&self, address: IpAddr, open: usize) -> Connection {
         let is_spare = open >= self.most && !self.unknown.make_room();
         let crowd = if is_spare { &self.spare } else { &self.unknown };

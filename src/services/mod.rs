@@ -1,8 +1,9 @@
-//! APIs that run turns beyond the request that asked for them, or keep what turns gave.
+//! Services that run turns outside of a single request, or store what turns produced.
 //!
-//! - [`answers`]: any request, answered whole. [`uploads`]: turns that name uploaded files.
-//! - [`responses`], [`conversations`]: stored responses and conversations of the Responses API. [`sessions`]: stored chats.
-//! - [`batches`]: files of requests. [`tasks`]: agents with tools.
+//! - [`answers`]: in-process requests, answered without HTTP. [`uploads`]: uploaded files in turns.
+//! - [`responses`], [`conversations`]: stored responses and conversations of the Responses API.
+//! - [`sessions`]: stored chats.
+//! - [`batches`]: files of requests, run in the background. [`tasks`]: agents with tools.
 
 pub mod answers;
 pub mod batches;

@@ -1,7 +1,4 @@
-//! What outlives a request.
-//!
-//! - [`store`]: the embedded database, its backups and the files beside it.
-//! - [`files`]: files that clients upload.
+//! Persistent storage.
 
 pub mod files;
 pub mod store;

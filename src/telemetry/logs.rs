@@ -1,6 +1,6 @@
-//! Sets up the log: lines on stderr, as text for people or as JSON for machines.
+//! Log setup: lines on stderr, as text or JSON.
 //!
-//! Knows neither the settings file nor any other part; what is logged is decided where it happens.
+//! Independent of the settings file and of all other modules.
 
 use std::io::IsTerminal;
 
@@ -14,55 +14,56 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged, and how.
+/// Configuration of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Levels, by part where they differ: `info,claude_switchboard::engine::pool=debug`.
+    /// Log levels, by module where they differ: `info,claude_switchboard::engine::pool=debug`.
     pub filter: String,
-    /// For whom the lines are written.
+    /// Format of the log lines.
     pub format: Format,
 }
 
-/// For whom the lines are written.
+/// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people; coloured on a terminal.
+    /// Human-readable; coloured on a terminal.
     Text,
-    /// For machines: one object on each line.
+    /// JSON, one object per line.
     Json,
 }
 
-/// Targets of this program, which logs neither keys nor prompts at any level; libraries may log all that they read and write.
+/// Targets of this program, which logs neither keys nor prompts at any level. Libraries may log all
+/// that they read and write.
 const OWN_TARGETS: [&str; 2] = ["claude_switchboard", "access"];
-/// The most that libraries log, whatever the filter asks for.
+/// Maximum level of libraries, whatever the filter asks for.
 const MOST_OF_LIBRARIES: Level = Level::INFO;
 
-/// Changes what is logged while the process runs.
+/// Handle that changes the log filter at run time.
 #[derive(Debug, Clone)]
 pub struct Levels(reload::Handle<EnvFilter, Registry>);
 
-/// The log cannot be set up.
+/// Reasons why the log cannot be set up or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The filter is not one.
+    /// Invalid filter.
     #[error("the log filter `{filter}` is not valid")]
     Filter {
-        /// The filter.
+        /// The filter as configured.
         filter: String,
-        /// Why.
+        /// Underlying parse error.
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
-    /// The process has a log already.
+    /// A log is already set up in this process.
     #[error("the log is set up already")]
     AlreadySet(#[from] tracing_subscriber::util::TryInitError),
-    /// The log is gone.
+    /// The log no longer exists.
     #[error("the log cannot be changed")]
     Gone(#[from] reload::Error),
 }
 
 impl Levels {
-    /// Logs by `filter` from now on.
+    /// Replaces the filter by `filter`.
     ///
     /// # Errors
     /// When the filter is not valid.
@@ -71,10 +72,10 @@ impl Levels {
     }
 }
 
-/// Sets up the log of the process, on stderr. Once in a process.
+/// Sets up the log of the process on stderr; possible once per process.
 ///
 /// # Errors
-/// When the filter is not valid or a log is set up already.
+/// When the filter is not valid or a log is already set up.
 pub fn init(config: &Config) -> Result<Levels, Error> {
     let is_terminal = std::io::stderr().is_terminal();
     let (subscriber, levels) = subscriber(config, std::io::stderr, is_terminal)?;
@@ -82,7 +83,7 @@ pub fn init(config: &Config) -> Result<Levels, Error> {
     Ok(levels)
 }
 
-/// The log on any writer, such as a test's.
+/// Builds a log on any writer, such as a test's.
 ///
 /// # Errors
 /// When the filter is not valid.
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_say_little_whatever_is_asked_for() {
+    fn library_logs_are_capped_whatever_the_filter() {
         for filter in [
             "trace",
             "tungstenite=trace,hyper=debug,claude_switchboard=trace",
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_change_while_the_process_runs_and_a_bad_filter_changes_nothing() {
+    fn levels_change_at_run_time_and_invalid_filter_is_rejected() {
         let text = logged_of("info", Format::Text, |levels| {
             tracing::debug!("before");
             levels.set("debug").unwrap();
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_for_people() {
+    fn text_format_has_no_colour_off_a_terminal() {
         let text = logged("info", Format::Text);
         assert!(
             text.contains("INFO") && text.contains("turn done turn.id=7"),
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_one_object_a_line() {
+    fn json_format_is_one_object_per_line() {
         let text = logged("debug", Format::Json);
         let lines: Vec<serde_json::Value> = text
             .lines()
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_none_is_refused() {
+    fn invalid_filter_is_rejected() {
         let config = Config {
             filter: "pool=loud".to_owned(),
             format: Format::Text,

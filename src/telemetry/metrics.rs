@@ -1,6 +1,6 @@
-//! Figures for whoever watches the server, in the text format of `OpenMetrics`, which Prometheus reads.
+//! Metrics in the `OpenMetrics` text format, which Prometheus reads.
 //!
-//! What happens is counted where it happens; what is the case is asked for when somebody looks.
+//! Counters are incremented where events happen; gauges are read at each scrape.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,42 +16,42 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What stands before the name of every figure.
+/// Prefix of all metric names.
 const PREFIX: &str = "switchboard";
-/// The most series of refusals.
+/// Maximum number of label sets of the refusal counter.
 const MOST_REFUSALS: usize = 100;
 
-/// What is counted. Clones count together.
+/// Counters of the process. Clones share them.
 #[derive(Clone, Default)]
 pub struct Metrics {
     alerts: Family<AlertLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
-    /// How many series of `refusals` were asked for.
+    /// Number of label sets requested for `refusals`, which bounds their cardinality.
     learnt: Arc<AtomicUsize>,
 }
 
-/// What is the case at a moment.
+/// Gauges and totals as read at one scrape.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Levels {
-    /// Turns that were answered without a run of their own.
+    /// Turns answered from the cache.
     pub cache_hits: u64,
-    /// Turns that were run and could be kept.
+    /// Cacheable turns that were run.
     pub cache_misses: u64,
-    /// Turns that are none of the cache's business.
+    /// Turns that are not cacheable.
     pub cache_bypassed: u64,
-    /// Answers that are kept.
+    /// Number of cached answers.
     pub cache_entries: u64,
-    /// Bytes of memory they take.
+    /// Memory of the cached answers, in bytes.
     pub cache_bytes: u64,
-    /// Workers by what they are doing.
+    /// Number of workers by state.
     pub workers: [(&'static str, usize); 4],
-    /// The most workers there may be.
+    /// Maximum number of workers.
     pub most_workers: usize,
-    /// Requests that wait for a worker.
+    /// Number of requests that wait for a worker.
     pub waiting: usize,
-    /// Tasks that are not over, by their status.
+    /// Number of unfinished tasks by status.
     pub tasks: [(&'static str, usize); 2],
-    /// Whether requests can be served.
+    /// True if requests can be served.
     pub is_ready: bool,
 }
 
@@ -80,7 +80,8 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Counts that `percent` of a budget are spent: of a key or a project (`scope`), of a day or a month (`window`).
+    /// Counts that `percent` of a budget is used: of a key or a project (`scope`), per day or month
+    /// (`window`).
     pub fn budget_alert(&self, scope: impl fmt::Display, window: impl fmt::Display, percent: u8) {
         let labels = AlertLabels {
             scope: scope.to_string(),
@@ -90,8 +91,9 @@ impl Metrics {
         self.alerts.get_or_create(&labels).inc();
     }
 
-    /// Counts that upstream was found to refuse `parameter` of `model`. Clients choose both, so those beyond [`MOST_REFUSALS`] count
-    /// together.
+    /// Counts that upstream was found to refuse `parameter` for `model`. Clients choose both
+    /// values, so label sets beyond [`MOST_REFUSALS`] are counted together to bound the
+    /// cardinality.
     pub fn refusal_learnt(&self, model: &str, parameter: &str) {
         let labels = |model: &str, parameter: &str| RefusalLabels {
             model: model.to_owned(),
@@ -108,10 +110,10 @@ impl Metrics {
         self.refusals.get_or_create(&labels).inc();
     }
 
-    /// Everything as a text.
+    /// Renders all metrics as text.
     ///
     /// # Errors
-    /// When it cannot be written, which a text always can.
+    /// When formatting fails, which does not happen for a string.
     pub fn to_text(&self, levels: &Levels) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix(PREFIX);
         let alerts = self.alerts.clone();
@@ -208,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_has_a_line() {
+    fn every_metric_is_rendered() {
         let metrics = Metrics::default();
         metrics.budget_alert("key", "daily", 80);
         metrics.clone().budget_alert("key", "daily", 80);

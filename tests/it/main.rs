@@ -24,6 +24,7 @@ mod conversations;
 mod crashes;
 mod crosstalk;
 mod disconnects;
+mod docs;
 mod doctor;
 mod edge;
 mod failures;

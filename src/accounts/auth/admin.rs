@@ -1,21 +1,21 @@
-//! The key of the admin API.
+//! Key of the admin API.
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::digest::Digest;
 
-/// The key of the admin API, as far as it is kept.
+/// Key of the admin API, stored as a digest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AdminKey(Digest);
 
 impl AdminKey {
-    /// The key that is `text`.
+    /// Creates the admin key with this text.
     pub fn of(text: &str) -> Self {
         Self(Digest::of(text))
     }
 
-    /// Whether `text` is it.
+    /// True if `text` is the admin key; compares in constant time.
     pub(super) fn is(&self, text: &str) -> bool {
         self.0.is(&Digest::of(text))
     }

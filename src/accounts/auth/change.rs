@@ -1,4 +1,4 @@
-//! What can be changed of keys and projects.
+//! Changes to keys and projects.
 
 use super::key::Key;
 use super::key::Permission;
@@ -9,15 +9,15 @@ use crate::accounts::webhooks::Secret;
 use crate::domain::Budget;
 use crate::domain::Rates;
 
-/// What becomes of something that may be there or not.
+/// Change of an optional field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Change<T> {
-    /// It stays as it is.
+    /// Keeps the present value.
     #[default]
     Keep,
-    /// It goes.
+    /// Removes the present value.
     Clear,
-    /// It becomes this.
+    /// Sets a new value.
     Set(T),
 }
 
@@ -39,55 +39,56 @@ impl<T> Change<T> {
     }
 }
 
-/// What is to be different about a key; by default nothing.
+/// Changes to a key; by default none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyChange {
-    /// What people call it.
+    /// New display name of the key.
     pub name: Option<String>,
-    /// The models it may name; cleared, all.
+    /// Models that the key may use; cleared, every model.
     pub models: Change<Vec<String>>,
-    /// How often and how much it may ask.
+    /// Rate limits of the key, and its weight in fair queueing.
     pub rates: RatesChange,
-    /// How much it may spend; cleared, anything.
+    /// Budget of the key; cleared, no cap.
     pub budget: Change<Budget>,
-    /// What it may be used for; cleared, all.
+    /// Permissions of the key; cleared, the default ones.
     pub permissions: Change<Vec<Permission>>,
-    /// When it ends by itself, in seconds of Unix time; cleared, never.
+    /// Expiry time in seconds of Unix time; cleared, never.
     pub expires_at: Change<u64>,
 }
 
-/// What is to be different about a project; by default nothing.
+/// Changes to a project; by default none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectChange {
-    /// What people call it.
+    /// New display name of the project.
     pub name: Option<String>,
-    /// How often and how much its keys may ask.
+    /// Rate limits for all keys of the project together.
     pub rates: RatesChange,
-    /// How much its keys may spend; cleared, anything.
+    /// Budget of all keys of the project together; cleared, no cap.
     pub budget: Change<Budget>,
-    /// Who hears of what happens in it; cleared, nobody.
+    /// Webhook for events of the project; cleared, no webhook.
     pub webhook: Change<NewWebhook>,
 }
 
-/// Where events are to go from now on.
+/// New webhook of a project or a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWebhook {
-    /// The receiver.
+    /// URL of the receiver.
     pub url: Address,
-    /// What events are signed with; left out, one is made.
+    /// Signing secret; generated if `None`.
     pub secret: Option<Secret>,
 }
 
-/// Changes to rate limits and weight; a cleared limit means no limit, a cleared weight the default.
+/// Changes to rate limits and weight. A cleared limit means no limit; a cleared weight means the
+/// default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RatesChange {
-    /// Requests a minute.
+    /// Limit of requests per minute.
     pub requests_per_minute: Change<u32>,
-    /// Tokens a minute.
+    /// Limit of tokens per minute.
     pub tokens_per_minute: Change<u32>,
-    /// Requests at the same time.
+    /// Limit of concurrent requests.
     pub concurrent_requests: Change<u32>,
-    /// Turns in each round of those who wait.
+    /// Weight in fair queueing: turns per round.
     pub weight: Change<u32>,
 }
 
@@ -121,10 +122,10 @@ impl ProjectChange {
 }
 
 impl NewWebhook {
-    /// The webhook, with a secret.
+    /// Converts into an endpoint; generates a secret if none is given.
     ///
     /// # Errors
-    /// When the system gives no random bytes for one.
+    /// When the system gives no random bytes for it.
     pub fn endpoint(self) -> Result<Endpoint, getrandom::Error> {
         Ok(Endpoint {
             url: self.url,

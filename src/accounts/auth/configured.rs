@@ -1,36 +1,37 @@
-//! The keys of the configuration, kept as digests in their order.
+//! API keys of the configuration, kept as digests in their order.
 
 use super::digest::Digest;
 use crate::domain::Caller;
 
-/// What the name of a configured key begins with; its place in the list follows.
+/// Prefix of the names of configured keys; the position follows.
 const NAME: &str = "key-";
 
-/// A configured key that nobody could ever send, or that everybody sends.
+/// A configured key is invalid: empty, as from an unset variable, or with characters that no header
+/// can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("key {position} is empty or holds a character other than visible ASCII")]
 pub struct InvalidKey {
-    /// Its place in the list, counted from 1.
+    /// Position of the key in the list, counted from 1.
     pub position: usize,
 }
 
-/// The keys of the configuration, and those that were taken out of it while the server runs. Those keep their places, so that no key
-/// gets the name of another.
+/// Keys of the configuration, with those removed while the server runs. Removed keys keep their
+/// positions, so that no key gets the name of another.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Configured(Vec<Place>);
 
 #[derive(Debug, Clone)]
 struct Place {
     digest: Digest,
-    /// Whether the key still stands in the configuration.
+    /// Set while the key is in the configuration.
     is_good: bool,
 }
 
 impl Configured {
-    /// These keys.
+    /// Creates the list from the texts of the keys.
     ///
     /// # Errors
-    /// When a key is empty, as an unset variable makes it, or cannot stand in a header.
+    /// When a key is empty, as from an unset variable, or cannot be sent in a header.
     pub(super) fn new<K: AsRef<str>>(
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Self, InvalidKey> {
@@ -50,7 +51,8 @@ impl Configured {
         Ok(Self(digests))
     }
 
-    /// `keys`, of which those that are here already keep their names. New ones come after all names that were ever given.
+    /// Returns the list for a new configuration. Keys that stay keep their names; new ones get
+    /// names that were never used.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -80,12 +82,13 @@ impl Configured {
         self.0.iter().filter(|place| place.is_good).count()
     }
 
-    /// The name of the key with this digest. Looks at every one, so that time does not tell which it was.
+    /// Name of the key with this digest.
     pub(super) fn name(&self, given: &Digest) -> Option<String> {
         self.name_of(|known| known.is(given))
     }
 
-    /// The name of the first key whose digest is the right one. Looks at every one.
+    /// Name of the first present key whose digest satisfies `is_right`. Always checks every key, so
+    /// that the timing does not reveal which one it is.
     pub(super) fn name_of(&self, is_right: impl Fn(&Digest) -> bool) -> Option<String> {
         let mut position = None;
         for (index, known) in self.0.iter().enumerate() {
@@ -96,12 +99,12 @@ impl Configured {
         position.map(|position| format!("{NAME}{position}"))
     }
 
-    /// The digest of the configured key that `caller` used, even if that key was removed since.
+    /// Digest of the configured key that `caller` used, even if that key has been removed.
     pub(super) fn digest(&self, caller: &Caller) -> Option<&Digest> {
         Some(&self.place(caller)?.digest)
     }
 
-    /// Whether the key that `caller` came with is still one of these.
+    /// True if the key of `caller` is still in the configuration.
     pub(super) fn is_good(&self, caller: &Caller) -> bool {
         self.place(caller).is_some_and(|place| place.is_good)
     }
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_keep_their_names_when_others_come_and_go() {
+    fn configured_keys_keep_names_across_changes() {
         let names = |configured: &Configured| {
             ["a", "b", "c", "d"]
                 .map(|key| configured.name(&Digest::of(key)).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! What is kept of a key's text.
+//! Digests of API keys, which are stored in place of their texts.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -14,22 +14,23 @@ use subtle::ConstantTimeEq as _;
 
 const BYTES: usize = 32;
 
-/// The SHA-256 of a whole key. A key has 256 random bits, so nothing slower is needed: nobody can try them all.
+/// SHA-256 of a whole key. Generated keys have 260 random bits, so brute force is hopeless and no
+/// slow hash is needed.
 #[derive(Clone)]
 pub(super) struct Digest([u8; BYTES]);
 
 impl Digest {
-    /// The digest of `text`.
+    /// Computes the digest of `text`.
     pub(super) fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// Whether both are of the same text; takes as long when they are not.
+    /// True if both digests are equal; compares in constant time.
     pub(super) fn is(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 
-    /// Its first `bytes` bytes in hexadecimal digits.
+    /// Returns the first `bytes` bytes in hexadecimal.
     pub(super) fn hex(&self, bytes: usize) -> String {
         self.0[..bytes.min(BYTES)]
             .iter()
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_written_and_read_and_shown_to_nobody() {
+    fn digest_round_trips_and_is_hidden_in_debug() {
         let digest = Digest::of("key");
         let written = serde_json::to_string(&digest).unwrap();
         assert!(

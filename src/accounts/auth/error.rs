@@ -1,90 +1,90 @@
-//! How a caller is not let in, and how a change is not made.
+//! Errors of authentication and of changes to keys and projects.
 
 use super::configured::InvalidKey;
 use super::key::Permission;
 use crate::storage::store;
 
-/// Why a request was not let in. The greater says more of the key that was brought.
+/// Reason why a request is not authenticated. Ordered: a greater one says more about the given key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum AuthError {
-    /// The request brings no key.
+    /// The request has no key.
     #[error("no key was given")]
     Missing,
-    /// The request brings keys, and this server knows none of them.
+    /// The request has keys, but none that is known.
     #[error("the key is not known")]
     Wrong,
-    /// The time of the key is over, or that of a secret it had before it was rotated.
+    /// The key has expired, or its previous secret after a rotation.
     #[error("the key has expired")]
     Expired,
-    /// The key was revoked.
+    /// The key has been revoked.
     #[error("the key is revoked")]
     Revoked,
-    /// The key is good, and not for this.
+    /// The key is valid but lacks this permission.
     #[error("the key has no permission `{0}`")]
     NotPermitted(Permission),
-    /// The request names a project that is not the key's.
+    /// The request names a project other than that of the key.
     #[error("the key is of another project")]
     ForeignProject,
 }
 
-/// Why a request to the admin API was not let in.
+/// Reason why a request to the admin API is not authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
-    /// The request brings no key.
+    /// The request has no key.
     #[error("no admin key was given")]
     Missing,
-    /// The request brings keys, and none of them is the admin key.
+    /// The request has keys, but not the admin key.
     #[error("the key is not the admin key")]
     Wrong,
-    /// The request brings a key that is good for everything else.
+    /// The request has a valid key that is not the admin key.
     #[error("the key is no admin key")]
     Ordinary,
 }
 
-/// Why a key or a project cannot be found, made or changed.
+/// Error of reading or changing keys and projects.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No key has this id.
+    /// Unknown id of a key.
     #[error("there is no key `{0}`")]
     UnknownKey(String),
-    /// No project has this id.
+    /// Unknown id of a project.
     #[error("there is no project `{0}`")]
     UnknownProject(String),
-    /// A project has the id that was chosen for another.
+    /// Another project already has the chosen id.
     #[error("there is a project `{0}` already")]
     ProjectExists(String),
-    /// The key was revoked, which is for good.
+    /// The key is revoked, which is permanent.
     #[error("the key `{0}` is revoked")]
     Revoked(String),
-    /// The project cannot be taken away: configured keys belong to it.
+    /// The default project cannot be deleted: configured keys belong to it.
     #[error("the project `default` cannot be taken away")]
     DefaultProject,
-    /// The project cannot be taken away: keys that are not revoked belong to it.
+    /// The project cannot be deleted: it has keys that are not revoked.
     #[error("the project `{project}` has keys that are not revoked, such as `{key}`")]
     InUse {
-        /// The project.
+        /// Id of the project.
         project: String,
-        /// One of the keys.
+        /// Id of one of those keys.
         key: String,
     },
-    /// A record is of another version, or broken.
+    /// A record has another version or is damaged.
     #[error("the record of `{0}` in the store cannot be read")]
     Unreadable(String),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),
-    /// The store failed.
+    /// The store failed to read or write.
     #[error(transparent)]
     Store(#[from] store::Error),
 }
 
-/// Why other configured keys are not taken.
+/// Reason why a new list of configured keys is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReconfigureError {
-    /// A configured key has characters that no request can carry.
+    /// A configured key is empty, or has characters that no request can carry.
     #[error(transparent)]
     Invalid(#[from] InvalidKey),
-    /// There would be no key at all.
+    /// The change would leave no key and open the server to every client.
     #[error(
         "no key would be left, and everybody would be let in; a restart does so, if that is meant"
     )]

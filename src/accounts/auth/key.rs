@@ -1,4 +1,4 @@
-//! Stored keys.
+//! Stored API keys and their permissions.
 
 use std::fmt;
 
@@ -14,95 +14,96 @@ use crate::domain::Rates;
 
 const ID: &str = "key_";
 
-/// A stored key as its owner may see it: all but its secret.
+/// Stored API key without its secret, as its owner may see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Key {
-    /// Its public part, the first digits of its text. Stays when the key is rotated.
+    /// Public prefix: the first digits of the text. Rotation keeps it.
     pub prefix: String,
-    /// What people call it.
+    /// Display name of the key.
     pub name: String,
-    /// The id of its project.
+    /// Id of the project that the key belongs to.
     pub project: String,
-    /// What it may do.
+    /// Permissions, rate limits and budget of the key.
     pub terms: Terms,
-    /// When it was made, in seconds of Unix time, as are all times here.
+    /// Time of creation. Times here are in seconds of Unix time.
     pub created_at: u64,
-    /// When it ends by itself.
+    /// Time of expiry; `None` for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// When it was revoked.
+    /// Time of revocation; `None` if the key is not revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<u64>,
-    /// When it got the secret it has.
+    /// Time of the last rotation, when it got its present secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<u64>,
-    /// Until when the secret before that is good.
+    /// Time until which the previous secret stays valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_until: Option<u64>,
-    /// When it was used last, to the minute. No part of the record: see [`places`](super::places).
+    /// Time of the last use, accurate to about a minute. Not part of the record: stored separately,
+    /// because it is written often.
     #[serde(skip)]
     pub last_used_at: Option<u64>,
 }
 
-/// What a key may do, and how much of it.
+/// Permissions, rate limits and budget of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// The models it may name; none for all.
+    /// Models that the key may use; `None` for every model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
-    /// How often and how much it may ask.
+    /// Rate limits of the key, and its weight in fair queueing.
     #[serde(default, with = "records::RatesForm")]
     pub rates: Rates,
-    /// How much it may spend.
+    /// Budget of the key.
     #[serde(default, with = "records::BudgetForm")]
     pub budget: Budget,
-    /// What it may be used for; none for all but [`Permission::Tasks`].
+    /// Permissions of the key; `None` for each one but [`Permission::Tasks`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<Permission>>,
 }
 
-/// What a key can be used for.
+/// Permission of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
-    /// Having models answer.
+    /// Requests to models.
     Inference,
-    /// Reading, cancelling and deleting stored responses, and conversations.
+    /// Reading, cancelling and deleting stored responses and conversations.
     Responses,
-    /// Reading what was spent.
+    /// Reading usage and spending.
     Usage,
-    /// Having agents work in folders of the server. No key has it that does not name it.
+    /// Running agents in folders of the server. Only keys that name it explicitly have it.
     Tasks,
-    /// Having Anthropic search the web for an answer.
+    /// Web searches by Anthropic during an answer.
     WebSearch,
-    /// Having Anthropic run code or call MCP servers for an answer.
+    /// Code execution and MCP calls by Anthropic during an answer.
     ServerTools,
 }
 
-/// A key as it is stored.
+/// Record of a key in the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Stored {
     pub(super) key: Key,
     pub(super) digest: Digest,
-    /// Of the secret before the last rotation.
+    /// Digest of the secret before the last rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Digest>,
 }
 
 impl Key {
-    /// Its name for machines; stays when the key is rotated.
+    /// Id of the key; rotation keeps it.
     pub fn id(&self) -> String {
         format!("{ID}{}", self.prefix)
     }
 
-    /// What its text begins with, for people who wonder which key they hold.
+    /// Beginning of the text of the key, by which people can recognise it.
     pub fn shown_prefix(&self) -> String {
         format!("{BRAND}{}", self.prefix)
     }
 }
 
 impl Terms {
-    /// Whether it may be used for this.
+    /// True if the key has this permission.
     pub(super) fn permit(&self, permission: Permission) -> bool {
         match &self.permissions {
             Some(permissions) => permissions.contains(&permission),
@@ -112,7 +113,7 @@ impl Terms {
 }
 
 impl Permission {
-    /// All there are.
+    /// Every permission that exists.
     pub const ALL: [Self; 6] = [
         Self::Inference,
         Self::Responses,
@@ -122,7 +123,7 @@ impl Permission {
         Self::ServerTools,
     ];
 
-    /// Its name.
+    /// Name in the API, such as `web_search`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Inference => "inference",
@@ -141,12 +142,12 @@ impl fmt::Display for Permission {
     }
 }
 
-/// The id of the key with this prefix.
+/// Id of the key with this prefix.
 pub(super) fn id_of(prefix: Prefix) -> String {
     format!("{ID}{prefix}")
 }
 
-/// The prefix of the key that is called `id`.
+/// Prefix of the key with this id; `None` if `id` is no id of a key.
 pub(super) fn prefix_of(id: &str) -> Option<Prefix> {
     id.strip_prefix(ID)?.parse().ok()
 }

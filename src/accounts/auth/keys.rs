@@ -1,4 +1,4 @@
-//! Whose request it is.
+//! Authentication of requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,35 +27,35 @@ use crate::domain::unix_now;
 use crate::storage::store::Error;
 use crate::storage::store::Store;
 
-/// Who everybody is to a server without keys.
+/// Name of every caller of a server without keys.
 const LOCAL: &str = "local";
-/// How much of a configured key's digest names what it stores, in bytes.
+/// Number of bytes of a configured key's digest that form its owner id.
 const OWNER_BYTES: usize = 8;
 
-/// The keys that open this server. Their texts are not kept.
+/// Keys of this server, for authentication. Clones share them; texts are not kept.
 #[derive(Clone, Default)]
 pub struct Keys {
-    /// Shared, so that all clones hear of a change.
+    /// Shared, so that a change reaches every clone.
     configured: Arc<RwLock<Configured>>,
     ring: Arc<Ring>,
-    /// Where it is written when stored keys are used.
+    /// Store for the last use of stored keys.
     store: Option<Store>,
     admin: Option<AdminKey>,
     is_never_open: bool,
 }
 
-/// What a request says of who sends it.
+/// Credentials of a request.
 #[derive(Clone, Copy, Default)]
 pub struct Credentials<'a> {
-    /// The value of `Authorization: Bearer …`.
+    /// Value of the header `Authorization`, of the form `Bearer …`.
     pub authorization: Option<&'a str>,
-    /// The value of `x-api-key`.
+    /// Value of the header `x-api-key`.
     pub api_key: Option<&'a str>,
-    /// The project it is meant for, by its id or its name.
+    /// Project that the request is meant for, by id or name.
     pub project: Option<&'a str>,
 }
 
-/// Whose key it is.
+/// Key that was identified.
 struct Found {
     name: String,
     project: Arc<str>,
@@ -63,10 +63,10 @@ struct Found {
 }
 
 impl Keys {
-    /// The configured keys of a server; an empty list is [`Keys::none`].
+    /// Creates the configured keys of a server; an empty list is [`Keys::none`].
     ///
     /// # Errors
-    /// When a key is empty, as an unset variable makes it, or cannot stand in a header.
+    /// When a key is empty, as from an unset variable, or cannot be sent in a header.
     pub fn new<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> Result<Self, InvalidKey> {
         Ok(Self {
             configured: Arc::new(RwLock::new(Configured::new(keys)?)),
@@ -74,11 +74,12 @@ impl Keys {
         })
     }
 
-    /// Puts other configured keys in the place of those there are, for all clones. Those that stay keep their names, and what they own;
-    /// those that go are good for nothing from now on, also on connections that are open. Gives the number of keys that there are.
+    /// Replaces the configured keys, for all clones. Keys that stay keep their names and what they
+    /// own; removed ones are invalid from now on, also on open connections. Returns the new number
+    /// of keys.
     ///
     /// # Errors
-    /// When a key could never be sent, or nobody would need a key any more: nothing is changed then.
+    /// When a key is invalid, or no key would be left at all. Nothing is changed then.
     pub fn reconfigure<K: AsRef<str>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -89,7 +90,7 @@ impl Keys {
             .unwrap_or_else(PoisonError::into_inner);
         let changed = configured.changed(keys)?;
         let count = changed.len();
-        // An emptied list must not open a running server to everybody.
+        // An emptied list must not open a running server to every client.
         if count == 0 && configured.len() > 0 && !self.ring.has_unrevoked() {
             return Err(ReconfigureError::WouldOpen);
         }
@@ -103,12 +104,12 @@ impl Keys {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// No keys: everyone who reaches the server is let in as `local`.
+    /// Creates an empty list: every client that reaches the server is admitted as `local`.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The same, with the stored keys of `registry`, as they are at each moment.
+    /// Adds the stored keys of `registry`, which always reflect its current state.
     #[must_use]
     pub fn with_stored(self, registry: &Registry) -> Self {
         Self {
@@ -118,13 +119,13 @@ impl Keys {
         }
     }
 
-    /// The same, with the key of the admin API; without one nobody is let in there.
+    /// Sets the key of the admin API; without one no request is admitted there.
     #[must_use]
     pub fn with_admin(self, admin: Option<AdminKey>) -> Self {
         Self { admin, ..self }
     }
 
-    /// The same, but nobody is let in without a key even when there is none: the server can be reached from elsewhere.
+    /// Requires a key even if none exists, for a server that is reachable from other machines.
     #[must_use]
     pub fn never_open(self) -> Self {
         Self {
@@ -133,20 +134,21 @@ impl Keys {
         }
     }
 
-    /// Whether there is a configured key, or a stored one that is not revoked.
+    /// True if there is a configured key, or a stored one that is not revoked.
     pub fn exist(&self) -> bool {
         self.configured().len() > 0 || self.ring.has_unrevoked()
     }
 
-    /// Whether everybody who reaches the server is let in, because there are no keys.
+    /// True if every client is admitted because there are no keys.
     pub fn is_open(&self) -> bool {
         !self.is_never_open && !self.exist()
     }
 
-    /// Who asks, and what their grant is now; one right key is enough.
+    /// Authenticates a request and returns the caller with its current grant. One valid key
+    /// suffices.
     ///
     /// # Errors
-    /// When the request brings no key that is good for this.
+    /// When no key of the request is valid and has the permission `needed`.
     pub fn authenticate(
         &self,
         credentials: &Credentials<'_>,
@@ -178,10 +180,11 @@ impl Keys {
         Ok(caller)
     }
 
-    /// The same caller once more, for the next request of a connection that stays: with the grant of this moment.
+    /// Authenticates the caller of an open connection again, for its next request: returns it with
+    /// its current grant.
     ///
     /// # Errors
-    /// When its key is no longer good for this.
+    /// When its key is no longer valid, or lacks the permission `needed`.
     pub fn authenticate_again(
         &self,
         caller: &Caller,
@@ -216,10 +219,10 @@ impl Keys {
         }))
     }
 
-    /// Whether whoever asks may use the admin API.
+    /// Authenticates a request to the admin API.
     ///
     /// # Errors
-    /// When the request does not bring its key.
+    /// When the request does not have the admin key.
     pub fn authenticate_admin(&self, credentials: &Credentials<'_>) -> Result<(), AdminError> {
         let is_admin = |text| self.admin.as_ref().is_some_and(|admin| admin.is(text));
         if credentials.texts().any(is_admin) {
@@ -232,8 +235,8 @@ impl Keys {
         })
     }
 
-    /// Whose what `caller` stores is: the same as long as its key is, wherever in the list that stands and whatever its
-    /// secret has become.
+    /// Stable owner id for data that `caller` stores. Survives reordering of the configuration and
+    /// rotation of the key.
     pub fn owner(&self, caller: &Caller) -> String {
         match self.configured().digest(caller) {
             Some(digest) => digest.hex(OWNER_BYTES),
@@ -241,10 +244,11 @@ impl Keys {
         }
     }
 
-    /// Whoever stored what belongs to `owner`, as [`owner`](Self::owner) names it, with the grant of this moment.
+    /// Returns the caller with the owner id `owner` (see [`owner`](Self::owner)), with its current
+    /// grant.
     ///
     /// # Errors
-    /// When its key is no longer good for this.
+    /// When its key is no longer valid, or lacks the permission `needed`.
     pub fn caller_of(&self, owner: &str, needed: Option<Permission>) -> Result<Caller, AuthError> {
         let name = self
             .configured()
@@ -258,7 +262,7 @@ impl Keys {
         self.authenticate_again(&Caller::named(owner), needed)
     }
 
-    /// The first right key of `credentials`, or what is most to be said of the wrong ones.
+    /// Returns the first valid key of `credentials`, or else the greatest of their errors.
     fn identify(&self, credentials: &Credentials<'_>, now: u64) -> Result<Found, AuthError> {
         let mut error = AuthError::Missing;
         for text in credentials.texts() {
@@ -290,13 +294,14 @@ impl Keys {
         })
     }
 
-    /// Has it written that a key is used; nobody waits for it.
+    /// Writes the last use of a key to the store, fire and forget.
     fn note(&self, prefix: Prefix, now: u64) {
         let Some(store) = &self.store else { return };
         let written = store.transaction::<_, Error, _>(move |transaction| {
             transaction.put(places::used(prefix), now.to_be_bytes().to_vec());
             Ok(())
         });
+        // The transaction is queued by the call itself; its result does not matter to the request.
         drop(written);
     }
 
@@ -314,7 +319,7 @@ impl Keys {
 }
 
 impl Found {
-    /// Somebody of the default project who may do everything.
+    /// Key of the default project with all permissions by default and no limits.
     fn plain(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -325,7 +330,7 @@ impl Found {
 }
 
 impl<'a> Credentials<'a> {
-    /// The keys it brings.
+    /// Keys in the request, without empty ones.
     fn texts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let texts = [
             self.authorization.and_then(bearer),
@@ -354,7 +359,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// The key of a `Bearer` header. Another scheme is no key: proxies put theirs there.
+/// Key of a `Bearer` header. Other schemes are ignored: proxies use them for their own credentials.
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, key) = authorization.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())

@@ -1,4 +1,4 @@
-//! Whose request it is, by every kind of key.
+//! Authentication with every kind of key.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::domain::Money;
 use crate::domain::Rates;
 use crate::domain::unix_now;
 
-/// Some time after all keys of these tests were made.
+/// Time after the creation of all keys in these tests, plus `seconds`.
 fn later(seconds: u64) -> u64 {
     unix_now() + seconds
 }
@@ -29,7 +29,7 @@ fn named(name: &str) -> KeyChange {
     }
 }
 
-/// A key of the default project.
+/// Creates a key of the default project.
 async fn made(registry: &Registry, change: KeyChange) -> (Key, KeyText) {
     registry
         .create_key("default".to_owned(), change)
@@ -49,7 +49,7 @@ fn ask(keys: &Keys, text: &str) -> Result<Caller, AuthError> {
 }
 
 #[test]
-fn a_configured_key_names_its_caller() {
+fn configured_key_gives_caller_its_name() {
     let name = |authorization, api_key| {
         let credentials = Credentials {
             authorization,
@@ -76,7 +76,7 @@ fn a_configured_key_names_its_caller() {
 }
 
 #[test]
-fn without_keys_everyone_is_local_where_nobody_else_can_come() {
+fn server_without_keys_admits_local_unless_reachable() {
     assert_eq!(
         ask(&Keys::none(), "anything").unwrap(),
         Caller::named("local")
@@ -92,7 +92,7 @@ fn without_keys_everyone_is_local_where_nobody_else_can_come() {
 }
 
 #[test]
-fn a_key_that_an_unset_variable_makes_is_refused() {
+fn empty_configured_key_is_refused() {
     assert_eq!(
         Keys::new(["first", ""]).unwrap_err(),
         InvalidKey { position: 2 }
@@ -104,7 +104,7 @@ fn a_key_that_an_unset_variable_makes_is_refused() {
 }
 
 #[test]
-fn debug_tells_nothing_of_the_keys() {
+fn debug_output_hides_keys() {
     assert_eq!(format!("{:?}", configured()), "Keys { count: 2, .. }");
     let credentials = Credentials {
         authorization: Some("hush"),
@@ -118,7 +118,7 @@ fn debug_tells_nothing_of_the_keys() {
 }
 
 #[tokio::test]
-async fn a_stored_key_is_let_in_with_its_grant() {
+async fn stored_key_authenticates_with_its_grant() {
     let registry = registry().await;
     let keys = Keys::none().with_stored(&registry);
     let project = ProjectChange {
@@ -148,7 +148,7 @@ async fn a_stored_key_is_let_in_with_its_grant() {
     assert!(caller.grant.allows_model("haiku") && !caller.grant.allows_model("opus"));
     assert_eq!(keys.owner(&caller), key.id());
 
-    // What is changed holds for the next request.
+    // A change applies to the next request.
     let cap = Cap {
         money: Some(Money::from_nanos(5)),
         tokens: None,
@@ -177,9 +177,9 @@ async fn a_stored_key_is_let_in_with_its_grant() {
     assert_eq!(keys.authenticate_again(&caller, None), Ok(caller));
 }
 
-/// Each row: what is done to a key, how much later it is used, and what comes of it.
+/// Rows: change of a key, time until its use, expected result.
 #[tokio::test]
-async fn every_key_that_is_no_longer_good_is_told_why() {
+async fn invalid_key_error_names_the_reason() {
     let registry = registry().await;
     let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
     let until = |seconds| KeyChange {
@@ -230,7 +230,7 @@ async fn every_key_that_is_no_longer_good_is_told_why() {
 }
 
 #[tokio::test]
-async fn the_wrong_secret_hears_nothing_of_what_became_of_the_key() {
+async fn wrong_secret_does_not_reveal_key_state() {
     let registry = registry().await;
     let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
     let (key, text) = made(&registry, named("revoked")).await;
@@ -238,7 +238,7 @@ async fn the_wrong_secret_hears_nothing_of_what_became_of_the_key() {
     let (rest, last) = text.reveal().split_at(text.reveal().len() - 1);
     let guess = format!("{rest}{}", if last == "x" { "y" } else { "x" });
     assert_eq!(ask(&keys, &guess), Err(AuthError::Wrong));
-    // Of two keys one right one is enough, and of two wrong ones the more telling counts.
+    // One valid key of two suffices; of two invalid ones the greater error counts.
     let two = |authorization, api_key| {
         let credentials = Credentials {
             authorization: Some(authorization),
@@ -255,7 +255,7 @@ async fn the_wrong_secret_hears_nothing_of_what_became_of_the_key() {
 }
 
 #[tokio::test]
-async fn a_key_is_good_for_what_it_is_permitted() {
+async fn key_is_limited_to_its_permissions() {
     let registry = registry().await;
     let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
     let (_, all) = made(&registry, named("all")).await;
@@ -270,7 +270,7 @@ async fn a_key_is_good_for_what_it_is_permitted() {
     .await;
     for permission in Permission::ALL {
         let asked = |text: &str| keys.authenticate(&with(text), Some(permission)).map(drop);
-        // What agents do, they do to this machine.
+        // Agents act on this machine.
         let unasked = if permission == Permission::Tasks {
             Err(AuthError::NotPermitted(permission))
         } else {
@@ -296,7 +296,7 @@ async fn a_key_is_good_for_what_it_is_permitted() {
 }
 
 #[tokio::test]
-async fn a_request_may_name_its_own_project_and_no_other() {
+async fn request_for_another_project_is_refused() {
     let registry = registry().await;
     let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
     let project = registry
@@ -335,7 +335,7 @@ async fn a_request_may_name_its_own_project_and_no_other() {
 }
 
 #[tokio::test]
-async fn the_server_is_open_only_while_no_key_is_good_for_anything() {
+async fn server_is_open_only_without_valid_keys() {
     let registry = registry().await;
     let keys = Keys::none().with_stored(&registry);
     assert!(keys.is_open());
@@ -369,7 +369,7 @@ async fn the_server_is_open_only_while_no_key_is_good_for_anything() {
 }
 
 #[tokio::test]
-async fn what_a_key_owns_stays_its_own() {
+async fn owner_id_survives_reordering_and_rotation() {
     let registry = registry().await;
     let keys = configured().with_stored(&registry);
     let moved = Keys::new(["new", "second", "first"]).unwrap();
@@ -384,7 +384,7 @@ async fn what_a_key_owns_stays_its_own() {
 }
 
 #[tokio::test]
-async fn the_admin_key_opens_nothing_else_and_nothing_else_opens_admin() {
+async fn admin_key_and_ordinary_keys_are_separate() {
     let registry = registry().await;
     assert!(registry.admin_key().await.unwrap().is_none());
     let (_, admin) = registry.make_admin_key().await.unwrap();
@@ -411,7 +411,7 @@ async fn the_admin_key_opens_nothing_else_and_nothing_else_opens_admin() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
-    fn no_other_text_is_let_in(
+    fn altered_key_text_is_refused(
         place in 0usize..71, character in any::<char>(), any_text in ".{0,80}", cut in 0usize..71,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -433,7 +433,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn an_owner_is_found_again_as_long_as_its_key_is_good() {
+async fn caller_is_found_by_owner_id_while_key_is_valid() {
     let registry = Registry::temporary().await.unwrap();
     let change = KeyChange {
         name: Some("key".to_owned()),
@@ -470,7 +470,7 @@ async fn an_owner_is_found_again_as_long_as_its_key_is_good() {
 }
 
 #[tokio::test]
-async fn configured_keys_change_while_the_server_runs() {
+async fn configured_keys_are_replaced_at_run_time() {
     let keys = Keys::new(["first", "second"]).unwrap();
     let clone = keys.clone();
     let caller = |key: &str| clone.authenticate(&with(key), None);
@@ -483,7 +483,7 @@ async fn configured_keys_change_while_the_server_runs() {
     );
     assert_eq!(caller("second").unwrap().name, second.name);
     assert_eq!(caller("third").unwrap().name, "key-3");
-    // A connection that is open, and a batch that runs.
+    // As for an open connection and a running batch.
     assert!(clone.authenticate_again(&second, None).is_ok());
     assert!(matches!(
         clone.authenticate_again(&first, None),
@@ -495,7 +495,7 @@ async fn configured_keys_change_while_the_server_runs() {
         owner,
         "what still runs is stored as its own"
     );
-    // Nothing changes by a bad list, or by one that lets everybody in.
+    // A list that is invalid or would open the server changes nothing.
     assert_eq!(
         keys.reconfigure(["x", ""]).unwrap_err(),
         ReconfigureError::Invalid(InvalidKey { position: 2 })

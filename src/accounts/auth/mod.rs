@@ -1,8 +1,10 @@
-//! Who may ask, and what: configured keys, stored keys with their projects, and the key of the admin API.
+//! Authentication and authorisation: configured keys, stored keys with their projects, and the key
+//! of the admin API.
 //!
-//! [`Keys`] says whose request it is and what its grant is at this moment, from memory. [`Registry`] makes, changes and
-//! revokes what is stored; memory follows as soon as a change is on disk. Texts of keys are kept nowhere, only their
-//! SHA-256. Does not know HTTP, nor how limits and budgets are held: it only says what they are.
+//! [`Keys`] authenticates requests and returns the current grant, from memory. [`Registry`]
+//! creates, changes and revokes stored keys and projects; memory follows as soon as a change is on
+//! disk. Only the SHA-256 of keys is stored, never their texts. Knows nothing of HTTP, and does not
+//! enforce limits or budgets: it only says what they are.
 
 mod admin;
 mod change;

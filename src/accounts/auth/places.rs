@@ -1,6 +1,7 @@
-//! Where keys and projects lie in the store.
+//! Tables of keys and projects in the store, and access to their records.
 //!
-//! When a key was used last lies beside it: it is written often, and must not undo a change that is made meanwhile.
+//! The last use of a key has a table of its own: it is written often and must not overwrite a
+//! concurrent change of the key.
 
 use serde::de::DeserializeOwned;
 
@@ -13,25 +14,25 @@ use super::text::Prefix;
 use crate::storage::store::Table;
 use crate::storage::store::Transaction;
 
-/// Prefix to [`Stored`].
+/// Keys: prefix to [`Stored`].
 pub(super) const KEYS: Table = Table::new("keys");
-/// Prefix to the last use, in seconds of Unix time.
+/// Last uses: prefix to seconds of Unix time.
 pub(super) const USES: Table = Table::new("key-uses");
-/// Id to [`Project`].
+/// Projects: id to [`Project`].
 pub(super) const PROJECTS: Table = Table::new("projects");
-/// Ids of projects that were taken away, to nothing. What was kept for them is still there under their ids.
+/// Ids of deleted projects, never reused: files and usage are still stored under them.
 const GONE: Table = Table::new("projects-gone");
-/// Project and prefix of keys that are not revoked, to nothing.
+/// Index of the unrevoked keys of each project; empty values.
 const MEMBERS: Table = Table::new("project-keys");
-/// The digest of the key of the admin API.
+/// Digest of the key of the admin API.
 const ADMIN: Table = Table::new("admin-key");
 
-/// Which part of a list is asked for.
+/// Page of a list.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The most items.
+    /// Maximum number of items.
     pub limit: usize,
-    /// The id of the item before the first.
+    /// Cursor: id of the item before the first.
     pub after: Option<String>,
 }
 
@@ -62,7 +63,7 @@ fn members(project: &str) -> Vec<u8> {
 /// Reads the key with this prefix.
 ///
 /// # Errors
-/// When there is none, or it cannot be read.
+/// When no key has it, or its record is unreadable.
 pub(super) fn get_key(transaction: &Transaction<'_>, prefix: Prefix) -> Result<Stored, Error> {
     let id = id_of(prefix);
     match transaction.get(&key(prefix))? {
@@ -71,7 +72,7 @@ pub(super) fn get_key(transaction: &Transaction<'_>, prefix: Prefix) -> Result<S
     }
 }
 
-/// Writes the key with this prefix.
+/// Writes the key with this prefix, and updates the index of unrevoked keys.
 pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: Prefix, stored: &Stored) {
     let member = [
         members(&stored.key.project),
@@ -86,7 +87,7 @@ pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: Prefix, stored:
     transaction.put(key(prefix), records::encode(stored));
 }
 
-/// A key of `project` that is not revoked.
+/// Id of an unrevoked key of `project`, if there is one.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -99,10 +100,10 @@ pub(super) fn member(
     Ok(found.map(|(key, _)| format!("key_{}", String::from_utf8_lossy(&key[prefix.len()..]))))
 }
 
-/// Reads a project.
+/// Reads the project with this id.
 ///
 /// # Errors
-/// When there is none, or it cannot be read.
+/// When no project has it, or its record is unreadable.
 pub(super) fn get_project(transaction: &Transaction<'_>, id: &str) -> Result<Project, Error> {
     match transaction.get(&project(id))? {
         Some(record) => records::decode(&record, id),
@@ -110,10 +111,10 @@ pub(super) fn get_project(transaction: &Transaction<'_>, id: &str) -> Result<Pro
     }
 }
 
-/// Up to `limit` records of `table` behind the one called `after`, and whether there are more.
+/// Reads up to `limit` records of `table` after the key `after`, and whether there are more.
 ///
 /// # Errors
-/// When one cannot be read.
+/// When a record is unreadable.
 pub(super) fn page<T: DeserializeOwned>(
     transaction: &Transaction<'_>,
     table: Table,

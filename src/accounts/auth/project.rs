@@ -1,4 +1,4 @@
-//! Projects: what keys share.
+//! Projects: groups of keys with shared limits, budget and cache.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -10,28 +10,29 @@ use crate::domain::DEFAULT_PROJECT;
 use crate::domain::Rates;
 use crate::domain::unix_now;
 
-/// What keys share: limits, a budget, and answers.
+/// Group of keys with shared rate limits, budget and cached answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
-    /// Its name for machines, which never changes.
+    /// Id of the project; never changes.
     pub id: String,
-    /// What people call it.
+    /// Display name of the project.
     pub name: String,
-    /// How often and how much all its keys together may ask.
+    /// Rate limits for all its keys together.
     #[serde(default, with = "records::RatesForm")]
     pub rates: Rates,
-    /// How much all its keys together may spend.
+    /// Budget of all its keys together.
     #[serde(default, with = "records::BudgetForm")]
     pub budget: Budget,
-    /// Who hears of what happens in it. Its secret is kept as it is: without it nothing can be signed.
+    /// Webhook for events of the project. Its secret is stored in plain text, because signing needs
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Endpoint>,
-    /// When it was made, in seconds of Unix time.
+    /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
 }
 
 impl Project {
-    /// A project without limits.
+    /// Creates a project without limits.
     pub(super) fn named(id: String, name: impl Into<String>) -> Self {
         let (rates, budget) = (Rates::default(), Budget::default());
         Self {
@@ -44,7 +45,7 @@ impl Project {
         }
     }
 
-    /// The one that is always there.
+    /// Creates the default project.
     pub(super) fn usual() -> Self {
         Self::named(DEFAULT_PROJECT.to_owned(), DEFAULT_PROJECT)
     }

@@ -1,4 +1,4 @@
-//! How records look in the store: a byte that says how the rest is to be read, then JSON.
+//! Encoding of records in the store: a version byte, then JSON.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -10,28 +10,28 @@ use crate::domain::Cap;
 use crate::domain::Money;
 use crate::domain::Rates;
 
-/// The first byte of every record.
+/// Version: the first byte of every record.
 const VERSION: u8 = 1;
 
-/// `value` as a record.
+/// Encodes `value` as a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut record = vec![VERSION];
-    // Plain structs with texts as keys: there is nothing in them that JSON cannot hold.
+    // Cannot fail: plain structs with string keys.
     let _ = serde_json::to_writer(&mut record, value);
     record
 }
 
-/// The value in `record`, which is called `name`.
+/// Decodes the value in `record`; `name` is used in the error.
 ///
 /// # Errors
-/// When it is of another version, or broken.
+/// When it has another version or is damaged.
 pub(super) fn decode<T: DeserializeOwned>(record: &[u8], name: &str) -> Result<T, Error> {
     let content = record.strip_prefix(&[VERSION]);
     let value = content.and_then(|content| serde_json::from_slice(content).ok());
     value.ok_or_else(|| Error::Unreadable(name.to_owned()))
 }
 
-/// [`Rates`] in a record.
+/// Serialised form of [`Rates`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Rates")]
 pub(super) struct RatesForm {
@@ -45,7 +45,7 @@ pub(super) struct RatesForm {
     weight: Option<u32>,
 }
 
-/// [`Budget`] in a record.
+/// Serialised form of [`Budget`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Budget")]
 pub(super) struct BudgetForm {
@@ -55,7 +55,7 @@ pub(super) struct BudgetForm {
     monthly: Cap,
 }
 
-/// [`Cap`] in a record.
+/// Serialised form of [`Cap`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Cap")]
 struct CapForm {
@@ -65,7 +65,7 @@ struct CapForm {
     money: Option<Money>,
 }
 
-/// Money as a number of nano-dollars.
+/// Serialises money as nano-dollars.
 mod nanos {
     use serde::Deserialize;
     use serde::Deserializer;

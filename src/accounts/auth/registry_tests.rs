@@ -1,4 +1,4 @@
-//! What is made, changed and revoked, and that it stays so.
+//! Registry of keys and projects: creation, changes, revocation and persistence.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -46,7 +46,7 @@ fn page(limit: usize, after: Option<String>) -> Page {
 }
 
 #[tokio::test]
-async fn all_of_it_outlives_the_server() {
+async fn keys_and_projects_survive_restart() {
     let folder = tempfile::tempdir().unwrap();
     let open = async || {
         let tracker = TaskTracker::new();
@@ -134,7 +134,7 @@ async fn all_of_it_outlives_the_server() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_stops_the_start() {
+async fn unreadable_record_fails_the_start() {
     for record in [&b"\x02{}"[..], b"\x01{", b""] {
         let store = store();
         let (key, record) = (places::KEYS.key("0123456789ab"), record.to_vec());
@@ -152,12 +152,12 @@ async fn a_record_that_cannot_be_read_stops_the_start() {
 }
 
 #[tokio::test]
-async fn keys_are_listed_as_they_were_made_page_by_page() {
+async fn keys_are_listed_by_creation_in_pages() {
     let registry = Registry::open(store()).await.unwrap();
     let mut made_ids = Vec::new();
     for number in 0..5 {
         made_ids.push(made(&registry, &format!("key {number}")).await.0.id());
-        // Within a millisecond their order is chance.
+        // Within one millisecond the order is random.
         let last = unix_now_ms();
         while unix_now_ms() == last {
             tokio::task::yield_now().await;
@@ -185,7 +185,7 @@ async fn keys_are_listed_as_they_were_made_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_is_refused() {
+async fn invalid_operations_are_refused() {
     let registry = Registry::open(store()).await.unwrap();
     let (key, _) = made(&registry, "key").await;
     registry.revoke_key(&key.id()).await.unwrap();
@@ -242,7 +242,7 @@ async fn what_cannot_be_done_is_refused() {
 }
 
 #[tokio::test]
-async fn a_project_goes_when_its_last_key_is_revoked() {
+async fn project_is_deletable_once_its_keys_are_revoked() {
     let registry = Registry::open(store()).await.unwrap();
     let (one, other) = (ProjectChange::default(), ProjectChange::default());
     let project = registry.create_project(None, one).await.unwrap().id;
@@ -270,7 +270,7 @@ async fn a_project_goes_when_its_last_key_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_was_told_of_a_revocation_is_not_let_in_any_more() {
+async fn confirmed_revocation_takes_effect_at_once() {
     let registry = Registry::open(store()).await.unwrap();
     let keys = Arc::new(Keys::new(["other"]).unwrap().with_stored(&registry));
     for _ in 0..20 {
@@ -308,7 +308,7 @@ async fn whoever_was_told_of_a_revocation_is_not_let_in_any_more() {
 }
 
 #[tokio::test]
-async fn a_change_counts_though_nobody_waits_for_it() {
+async fn change_is_made_although_its_future_is_dropped() {
     let registry = Registry::open(store()).await.unwrap();
     let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
     let (key, text) = made(&registry, "key").await;
@@ -320,7 +320,7 @@ async fn a_change_counts_though_nobody_waits_for_it() {
                 || keys.authenticate(&with(&text), None).is_err()
         );
     }
-    // Whatever comes after it in the store has it behind itself.
+    // Transactions run in order, so this one comes after the change.
     registry.key(&id).await.unwrap();
     assert_eq!(
         keys.authenticate(&with(&text), None),
@@ -329,7 +329,7 @@ async fn a_change_counts_though_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn two_changes_at_once_are_both_made() {
+async fn concurrent_changes_are_both_applied() {
     let registry = Registry::open(store()).await.unwrap();
     let (key, _) = made(&registry, "key").await;
     let id = key.id();
@@ -365,7 +365,7 @@ async fn two_changes_at_once_are_both_made() {
 }
 
 #[tokio::test]
-async fn the_last_use_is_written_once_a_minute() {
+async fn last_use_is_written_at_most_once_a_minute() {
     let backend = Arc::new(Memory::default());
     let store = Store::new(
         Arc::clone(&backend) as Arc<dyn crate::storage::store::Backend>,
@@ -391,7 +391,7 @@ async fn the_last_use_is_written_once_a_minute() {
             "{after} s"
         );
     }
-    // A change of the key leaves it, and a server that starts knows it.
+    // A change of the key keeps its last use, and a restarted server knows it.
     registry
         .change_key(&key.id(), named("renamed"))
         .await
@@ -408,7 +408,7 @@ async fn the_last_use_is_written_once_a_minute() {
 }
 
 #[tokio::test]
-async fn a_webhook_comes_and_goes_with_its_project() {
+async fn webhook_is_set_and_removed_with_its_project() {
     let store = store();
     let registry = Registry::open(store.clone()).await.unwrap();
     let set = |url: &str, secret: Option<Secret>| {
@@ -471,7 +471,7 @@ async fn a_webhook_comes_and_goes_with_its_project() {
 }
 
 #[test]
-fn a_project_that_was_kept_before_there_were_webhooks_has_none() {
+fn project_record_without_webhook_field_is_read() {
     let record = b"\x01{\"id\":\"proj_1\",\"name\":\"team\",\"rates\":{},\"budget\":{\"daily\":{},\"monthly\":{}},\"created_at\":1}";
     let project: Project = records::decode(record, "proj_1").unwrap();
     assert_eq!((project.name.as_str(), &project.webhook), ("team", &None));

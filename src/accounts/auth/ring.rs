@@ -1,6 +1,6 @@
-//! Stored keys in memory: what it takes to know one, and no more.
+//! In-memory index of stored keys and projects, with what authentication needs.
 //!
-//! A lookup takes the lock for reading as long as it takes to clone a pointer.
+//! A lookup holds the read lock only while it clones an `Arc`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,10 +24,10 @@ use crate::domain::Budget;
 use crate::domain::Grant;
 use crate::domain::Rates;
 
-/// How often a key's last use is noted, in seconds.
+/// Minimum interval between two writes of the last use of a key, in seconds.
 const NOTED_EVERY: u64 = 60;
 
-/// All stored keys and projects.
+/// Index of all stored keys and projects.
 #[derive(Default)]
 pub(super) struct Ring(RwLock<Inner>);
 
@@ -35,15 +35,15 @@ pub(super) struct Ring(RwLock<Inner>);
 struct Inner {
     keys: HashMap<Prefix, Arc<Entry>>,
     projects: HashMap<Arc<str>, Known>,
-    /// Of the projects that have one.
+    /// Webhooks by the id of their project.
     webhooks: HashMap<String, Endpoint>,
-    /// How many keys are not revoked.
+    /// Number of keys that are not revoked.
     unrevoked: usize,
-    /// The terms of keys without limits, which most are: they share one.
+    /// Shared default terms: most keys have no limits of their own, which saves memory.
     plain: Arc<Terms>,
 }
 
-/// What every request of a project needs to know of it.
+/// Project data that every request needs.
 #[derive(Debug)]
 struct Known {
     name: Arc<str>,
@@ -51,32 +51,33 @@ struct Known {
     budget: Budget,
 }
 
-/// A key.
+/// Indexed key.
 pub(super) struct Entry {
     digest: Digest,
     previous: Option<Box<Previous>>,
     pub(super) project: Arc<str>,
     pub(super) terms: Arc<Terms>,
-    /// In seconds of Unix time; `u64::MAX` for never.
+    /// Expiry time in seconds of Unix time; `u64::MAX` for never.
     expires_at: u64,
     is_revoked: bool,
-    /// When it was used last, in seconds of Unix time; 0 for never.
+    /// Time of the last use, in seconds of Unix time; 0 for never.
     used_at: AtomicU64,
 }
 
-/// The secret before the last rotation.
+/// Previous secret, from before the last rotation.
 struct Previous {
     digest: Digest,
     until: u64,
 }
 
 impl Ring {
-    /// Puts a key there, or what has become of it. `used_at` counts when the key is new here.
+    /// Inserts or updates a key. `used_at` counts only for a key that is not in the index yet.
     pub(super) fn put(&self, prefix: Prefix, stored: &Stored, used_at: u64) {
         let mut inner = self.write();
         let old = inner.keys.get(&prefix).cloned();
         let used_at = old
             .as_ref()
+            // The index has seen later uses than the store.
             .map_or(used_at, |old| old.used_at.load(Ordering::Relaxed));
         let project = match inner.projects.get_key_value(stored.key.project.as_str()) {
             Some((id, _)) => Arc::clone(id),
@@ -93,12 +94,12 @@ impl Ring {
         inner.keys.insert(prefix, Arc::new(entry));
     }
 
-    /// The key with this prefix.
+    /// Looks up the key with this prefix.
     pub(super) fn find(&self, prefix: Prefix) -> Option<Arc<Entry>> {
         self.read().keys.get(&prefix).cloned()
     }
 
-    /// Whether there is a key that is not revoked.
+    /// True if any key is not revoked.
     pub(super) fn has_unrevoked(&self) -> bool {
         self.read().unrevoked > 0
     }
@@ -133,12 +134,12 @@ impl Ring {
         inner.webhooks.remove(id);
     }
 
-    /// Who hears of what happens in a project.
+    /// Webhook of a project.
     pub(super) fn webhook(&self, project: &str) -> Option<Endpoint> {
         self.read().webhooks.get(project).cloned()
     }
 
-    /// What a key with these terms may do in `project` now.
+    /// Current grant of a key with these terms in `project`.
     pub(super) fn grant(&self, terms: &Terms, project: &str) -> Grant {
         let inner = self.read();
         let known = inner.projects.get(project);
@@ -153,14 +154,15 @@ impl Ring {
         }
     }
 
-    /// What people call `project`, unless another project has that as its id.
+    /// Display name of `project`; `None` if it is empty or is the id of a project.
     pub(super) fn name_of(&self, project: &str) -> Option<Arc<str>> {
         let inner = self.read();
         let name = &inner.projects.get(project)?.name;
         (!name.is_empty() && !inner.projects.contains_key(name)).then(|| Arc::clone(name))
     }
 
-    // A panic under the lock leaves nothing half done that matters: every change is one insertion.
+    // Lock poisoning is ignored: every change ends in one insertion, so a panic leaves none half
+    // done.
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,10 +195,11 @@ impl Entry {
         }
     }
 
-    /// Whether a key with the digest `given` is this one. What has become of it is told only to who has its secret.
+    /// Checks the secret of the key and its validity. A wrong secret always gives
+    /// [`AuthError::Wrong`], so it does not reveal that the key is revoked or expired.
     ///
     /// # Errors
-    /// When it is not, or no longer good.
+    /// When the digest `given` is not that of the key, or the key is no longer valid.
     pub(super) fn check(&self, given: &Digest, now: u64) -> Result<(), AuthError> {
         let is_present = self.digest.is(given);
         let previous = self
@@ -217,10 +220,10 @@ impl Entry {
         }
     }
 
-    /// Whether the key is still good, whatever its secret.
+    /// Checks that the key is neither revoked nor expired, whatever its secret.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it is revoked or expired.
     pub(super) fn check_life(&self, now: u64) -> Result<(), AuthError> {
         match () {
             () if self.is_revoked => Err(AuthError::Revoked),
@@ -229,9 +232,11 @@ impl Entry {
         }
     }
 
-    /// Notes that it is used now, and says whether that is to be written.
+    /// Records a use at `now` if the last one is old enough; returns true if the caller is to write
+    /// it to the store.
     pub(super) fn is_noted(&self, now: u64) -> bool {
         let last = self.used_at.load(Ordering::Relaxed);
+        // One winner: of concurrent uses only one exchange succeeds, so each use is written once.
         let is_due = now >= last.saturating_add(NOTED_EVERY);
         is_due
             && self
@@ -240,7 +245,7 @@ impl Entry {
                 .is_ok()
     }
 
-    /// When it was used last, in seconds of Unix time.
+    /// Time of the last use, in seconds of Unix time.
     pub(super) fn used_at(&self) -> Option<u64> {
         Some(self.used_at.load(Ordering::Relaxed)).filter(|used_at| *used_at > 0)
     }

@@ -1,4 +1,4 @@
-//! What a hundred thousand keys cost. Run alone and with `--nocapture` it shows the figures.
+//! Cost of a hundred thousand keys. Run alone with `--nocapture`, it prints the figures.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -17,12 +17,12 @@ use crate::storage::store::Store;
 
 const KEYS: usize = 100_000;
 
-/// The text of a key; not random, so that none need be kept.
+/// Text of a key; derived from its number, so that none has to be stored.
 fn text(number: usize) -> String {
     format!("sk-sb-{number:012}-{number:052}")
 }
 
-/// A key with limits of its own or without.
+/// Key record with or without limits of its own.
 fn stored(number: usize, has_limits: bool) -> (Prefix, Stored) {
     let mut terms = Terms::default();
     if has_limits {
@@ -55,7 +55,7 @@ fn stored(number: usize, has_limits: bool) -> (Prefix, Stored) {
     )
 }
 
-/// Memory in use, in bytes.
+/// Resident memory, in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -70,14 +70,14 @@ fn resident() -> usize {
 }
 
 #[test]
-fn a_key_takes_little_memory() {
-    // Beside it the two counts of its `Arc`, and its place in a map that is half full.
+fn indexed_key_takes_little_memory() {
+    // Plus the two counts of its `Arc`, and its slot in a map that is half full.
     let bytes = size_of::<Entry>() + 16 + 2 * size_of::<(Prefix, Arc<Entry>)>();
     assert!(bytes <= 160, "{bytes}");
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_keys_are_cheap() {
+async fn keys_authenticate_among_a_hundred_thousand() {
     let mut report = String::new();
     for has_limits in [false, true] {
         let store = Store::in_memory(TaskTracker::new());
@@ -89,7 +89,7 @@ async fn a_hundred_thousand_keys_are_cheap() {
         }
         let bytes = resident().saturating_sub(before) / KEYS;
         let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
-        // Their first use is written, the second is what most are.
+        // The first use is written to the store; the second is the common case.
         let lookups = || (0..KEYS).step_by(5).map(text);
         let look_up = |text: &String| {
             let credentials = Credentials {

@@ -1,32 +1,32 @@
-//! The texts of keys, and their public prefixes.
+//! Texts of API keys, and their public prefixes.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::domain::unix_now_ms;
 
-/// With this begins every key that is made here, so that scanners for leaked secrets can know it.
+/// Brand at the start of every generated key, for scanners of leaked secrets.
 pub(super) const BRAND: &str = "sk-sb-";
-/// The brand of the key of the admin API.
+/// Brand of the key of the admin API.
 const ADMIN: &str = "sk-sb-admin-";
-/// Digits of five bits, in the order of ASCII and without those that are easily taken for others.
+/// Base-32 digits in ASCII order, without letters that are easily confused.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// Digits of a prefix.
+/// Number of digits of a prefix.
 const PREFIX: usize = 12;
-/// Digits of a secret: 260 random bits.
+/// Number of digits of a secret: 260 random bits.
 const SECRET: usize = 52;
-/// Random bits of a prefix; the others are the time it was made.
+/// Number of random bits of a prefix; the other bits are the time of its creation.
 const CHANCE: u32 = 15;
 
-/// The text of a key that was just made: the only time it is seen. Shows as `***` wherever it is printed.
+/// Text of a key that was just created. Never stored; `Debug` shows `***`.
 pub struct KeyText(String);
 
-/// The public part of a key: names it, finds it, and says nothing of its secret. Later ones are greater.
+/// Public prefix of a key, by which it is found. Ordered by the time of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Prefix(u64);
 
 impl KeyText {
-    /// A new key with this prefix.
+    /// Generates a key with this prefix.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -34,7 +34,7 @@ impl KeyText {
         Ok(Self(format!("{BRAND}{prefix}-{}", secret()?)))
     }
 
-    /// A new key of the admin API.
+    /// Generates a key of the admin API.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -42,7 +42,7 @@ impl KeyText {
         Ok(Self(format!("{ADMIN}{}", secret()?)))
     }
 
-    /// The text itself, to be shown once.
+    /// Reveals the text, to be shown once.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -55,7 +55,7 @@ impl fmt::Debug for KeyText {
 }
 
 impl Prefix {
-    /// One that was made now; whoever takes it sees to it that nobody has it yet.
+    /// Generates a prefix from the present time. The caller checks that it is not in use.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -65,7 +65,7 @@ impl Prefix {
         Ok(Self(bits & ((1 << (5 * PREFIX)) - 1)))
     }
 
-    /// The prefix that the key `text` would have.
+    /// Parses the prefix out of the text of a key; `None` if the text has not the form of a key.
     pub(super) fn of_key(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(BRAND)?;
         let (prefix, rest) = rest.split_at_checked(PREFIX)?;
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_tells_its_prefix() {
+    fn prefix_is_parsed_from_key_text() {
         let prefix = Prefix::new().unwrap();
         let text = KeyText::new(prefix).unwrap();
         assert_eq!(text.reveal().len(), 6 + 12 + 1 + 52);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_has_no_prefix() {
+    fn prefix_of_malformed_text_is_none() {
         let admin = KeyText::admin().unwrap();
         for text in [
             "",
@@ -142,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn later_prefixes_are_greater_and_their_texts_too() {
+    fn prefixes_and_their_texts_sort_by_time() {
         let (early, late) = (Prefix(1 << CHANCE), Prefix(2 << CHANCE));
         assert!(early < late && early.to_string() < late.to_string());
     }
 
     #[test]
-    fn no_two_keys_are_the_same() {
+    fn generated_keys_are_unique() {
         let prefix = Prefix::new().unwrap();
         let texts: std::collections::HashSet<String> =
             (0..1000).map(|_| KeyText::new(prefix).unwrap().0).collect();

@@ -1,4 +1,4 @@
-//! What is told as budgets are used up.
+//! Alerts raised when a part of a budget is spent.
 
 use serde_json::Value;
 use serde_json::json;
@@ -10,26 +10,26 @@ use super::budget::Account;
 use super::budget::Reached;
 use crate::domain::InLog;
 
-/// A budget of which a part is spent; told once for each part, and for each day or month.
+/// A budget has reached an alert threshold. Raised once for each threshold and each day or month.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// Whose budget it is.
+    /// Owner of the budget: key or project.
     pub scope: Scope,
-    /// The id of the key or of the project, by `scope`.
+    /// Id of the key or project, depending on `scope`.
     pub name: String,
-    /// The project of the request that has used it up.
+    /// Project of the request that reached the threshold.
     pub project: String,
-    /// For which time.
+    /// Time window of the budget.
     pub window: Window,
-    /// The first day of that time, `2026-11-01`.
+    /// First day of the current window, such as `2026-11-01`.
     pub since: String,
-    /// Of what.
+    /// Unit of `cap` and `spent`.
     pub what: What,
-    /// How much of it at least is spent, in percent: 50, 80 or 100.
+    /// Threshold that was reached, in percent: 50, 80 or 100.
     pub percent: u8,
-    /// The most that may be spent: tokens or nano-dollars.
+    /// Cap of the budget, in tokens or nano-dollars.
     pub cap: u64,
-    /// What is spent, in the same unit.
+    /// Amount spent, in the same unit.
     pub spent: u64,
 }
 
@@ -47,7 +47,7 @@ impl Alert {
             spent: reached.spent,
         }
     }
-    /// Logs it.
+    /// Logs the alert as a warning.
     pub fn log(&self) {
         let [cap, spent] = [self.cap, self.spent].map(|figure| self.what.show(figure));
         tracing::warn!(
@@ -56,12 +56,14 @@ impl Alert {
             budget.window = %self.window,
             budget.since = self.since,
             budget.percent = self.percent,
-            project = self.project,
-            "{spent} of a budget of {cap} are spent"
+            budget.cap = cap,
+            budget.spent = spent,
+            project.id = self.project,
+            "budget threshold reached"
         );
     }
 
-    /// The same for programs: tokens as numbers, money as strings of dollars.
+    /// Converts the alert to JSON: tokens as numbers, money as strings in dollars.
     pub fn to_json(&self) -> Value {
         let [cap, spent] = [self.cap, self.spent].map(|figure| self.what.to_json(figure));
         json!({

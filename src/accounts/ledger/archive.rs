@@ -1,7 +1,8 @@
 //! Backups: a text file with all records and a checksum over them.
 //!
-//! The first line is `claude-switchboard ledger 1`. Each record follows in a line of its own, key and value in base64. The last
-//! line has their number and the SHA-256 of all lines before it, so a file that was cut off or changed is noticed.
+//! The first line is `claude-switchboard ledger 1`. Each record follows on a line of its own, key
+//! and value in base64. The last line has the number of records and the SHA-256 of all lines before
+//! it, so a truncated or changed file is detected.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
@@ -19,16 +20,16 @@ use super::places::TABLE;
 
 const FIRST_LINE: &str = "claude-switchboard ledger 1";
 
-/// What a restore has done.
+/// Result of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
-    /// Records that are there now.
+    /// Number of records restored from the file.
     pub records: usize,
-    /// Records that were there before.
+    /// Number of records that were replaced.
     pub replaced: usize,
 }
 
-/// The ledger of `store` as a file, as it is at one moment.
+/// Exports the ledger in `store` as text, from one snapshot.
 pub(super) async fn backup(store: &Store) -> Result<String, Error> {
     let records = store.snapshot(TABLE.key("")).await?;
     let mut text = format!("{FIRST_LINE}\n");
@@ -42,20 +43,20 @@ pub(super) async fn backup(store: &Store) -> Result<String, Error> {
     Ok(text + &last)
 }
 
-/// How many records a file has.
+/// Number of records in the backup `text`.
 ///
 /// # Errors
-/// When it is none, or not whole.
+/// When `text` is no backup or is damaged.
 pub fn records_in(text: &str) -> Result<usize, Error> {
     Ok(read(text)?.len())
 }
 
-/// Puts the ledger of a file in the place of that of `store`, all of it or nothing. A ledger that has records already is
+/// Replaces the ledger in `store` by the backup `text`, atomically. A ledger that has records is
 /// replaced only if `may_replace`.
 ///
 /// # Errors
-/// When the file is none, not whole, or newer than this program; when there is a ledger that may not be replaced; or
-/// when the store fails.
+/// When `text` is no backup, damaged, or newer than this program; when the existing ledger may not
+/// be replaced; or when the store fails.
 pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Restored, Error> {
     let records = read(text)?;
     store
@@ -71,7 +72,8 @@ pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Res
             for (key, value) in records {
                 transaction.put(key, value);
             }
-            // A newer ledger is refused now, and not when the server starts.
+            // Refuses a newer ledger now instead of at the next start; the transaction is rolled
+            // back.
             migration::migrate(transaction)?;
             Ok(restored)
         })

@@ -1,4 +1,4 @@
-//! The transactions: a hold is taken, a hold is closed, the ledger is opened.
+//! Transactions on holds: open a new epoch, place, raise, rename and close a hold.
 
 use crate::domain::Amount;
 use crate::domain::Caller;
@@ -25,28 +25,30 @@ use super::records::Record as _;
 use super::records::Sum;
 use super::records::load;
 
-/// What the ids of runs begin with that are run again until it is known what came of them.
+/// Prefix of the hold ids of resumable runs, which run again after a restart until their result is
+/// known.
 const REPEATED: &str = "again/";
-/// What the ids of runs begin with that wait for a worker.
+/// Prefix of the hold ids of runs that wait for a worker.
 const WAITING: &str = "waits/";
-/// What an id ends in, once more for each run that was charged and gave no answer.
+/// Suffix added to an id once for each charged attempt of a resumable run that gave no answer.
 const NEXT: char = '+';
 
-/// The id of a run, `name` by its own name, that is run again until it is known what came of it.
+/// Hold id of the resumable run `name`, which runs again after a restart until its result is known.
 ///
-/// A hold that a crash has left is given back, since there will be another; and once an answer is charged, further runs are
-/// not.
+/// After a crash such a hold is released, because the next attempt places another. The id works as
+/// an idempotency key: once an answer is charged, further attempts are free.
 pub fn repeated(name: &str) -> String {
     format!("{REPEATED}{name}")
 }
 
-/// The hold id of the run `name` while it waits for a worker. After a crash such a hold is released, because nothing was sent
-/// upstream.
+/// Hold id of the run `name` while it waits for a worker. After a crash such a hold is released,
+/// because nothing was sent upstream.
 pub fn waiting(name: &str) -> String {
     format!("{WAITING}{name}")
 }
 
-/// Whether a hold that a crash has left is charged: its run may have gone upstream, and is not run again.
+/// True if a hold left by a crash is charged in full: the run may have gone upstream and is not
+/// resumed.
 pub(super) fn is_charged_by_a_crash(id: &str) -> bool {
     !is_repeated(id) && !id.starts_with(WAITING)
 }
@@ -55,7 +57,8 @@ fn is_repeated(id: &str) -> bool {
     id.starts_with(REPEATED)
 }
 
-/// Begins a new epoch and charges what older ones have left open. Returns the epoch, and how many holds that were.
+/// Starts a new epoch and closes the holds that earlier ones left open. Returns the epoch and the
+/// number of holds that were charged in full.
 pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, usize), Error> {
     migration::migrate(transaction)?;
     let mut head: Head = load(transaction, &places::head())?.unwrap_or_default();
@@ -67,14 +70,15 @@ pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, 
         let id = places::id_of(&key).ok_or(Error::Unreadable {
             what: "the id of a hold",
         })?;
-        // What is gone on with is held, and charged, when it is run again; what waited never went upstream.
+        // Resumable runs place another hold when they run again; waiting runs never went upstream.
         let is_unknown = is_charged_by_a_crash(&id);
         let closing = if is_unknown {
             Closing::Unknown
         } else {
             Closing::Released
         };
-        // Their budgets are not known here. Whoever is charged next hears how much is spent.
+        // The budgets are unknown here (they come with the caller), so no alert is raised; the next
+        // charge raises it.
         close(transaction, now, &id, closing, &Grant::default())?;
         unknown += usize::from(is_unknown);
         next = transaction.after(&holds, &key)?;
@@ -82,7 +86,7 @@ pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, 
     Ok((head.epoch, unknown))
 }
 
-/// Holds `estimate`, if all budgets have room. Returns what is held, and by which id.
+/// Holds `estimate` if all budgets have room. Returns the id of the hold and the amount held.
 pub(super) fn take(
     transaction: &mut Transaction<'_>,
     now: u64,
@@ -95,9 +99,10 @@ pub(super) fn take(
     while let Some(charged) = load::<Charged>(transaction, &places::charge(&id))? {
         match charged.outcome {
             _ if !is_repeated(&id) => return Err(Error::Duplicate { id }),
-            // What came of it was lost. Closing the hold finds the charge and leaves it.
+            // The answer was charged but lost. A hold of zero: closing it finds the charge and
+            // keeps it.
             Outcome::Answered => return Ok((id, Amount::default())),
-            // It took something and gave nothing, and so did whoever runs it again.
+            // Charged without an answer: this attempt is charged under an id of its own.
             _ => id.push(NEXT),
         }
     }
@@ -123,7 +128,7 @@ pub(super) fn take(
     Ok((id, amount))
 }
 
-/// Holds at least `wanted` under `id`, if all budgets have room for it. Returns what is held then.
+/// Raises the hold `id` to at least `wanted` if all budgets have room. Returns the amount now held.
 pub(super) fn raise(
     transaction: &mut Transaction<'_>,
     id: &str,
@@ -153,7 +158,7 @@ pub(super) fn raise(
     Ok(raised)
 }
 
-/// Holds `wanted` in place of `before` in all of `accounts`, if each has room for it.
+/// Replaces `before` by `wanted` in the held sums of all `accounts`, if each has room.
 fn hold_in<'a>(
     transaction: &mut Transaction<'_>,
     accounts: impl IntoIterator<Item = Account<'a>>,
@@ -165,7 +170,7 @@ fn hold_in<'a>(
         let place = places::meter(account.span, account.scope, account.name);
         let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
         meter.held = meter.held.minus(before);
-        // Of several, the one that is in the way the longest.
+        // Of several exceeded budgets, the one that resets last is reported.
         over = account
             .check(&meter, wanted)
             .into_iter()
@@ -174,7 +179,7 @@ fn hold_in<'a>(
         meter.held = meter.held.plus(wanted);
         transaction.put(place, meter.encode());
     }
-    // Nothing of a transaction that fails is kept.
+    // A failed transaction is rolled back, so the meters written above do not count.
     over.map_or(Ok(()), |over| Err(Error::Over(over)))
 }
 
@@ -191,7 +196,8 @@ pub(super) fn rename(
     Ok(())
 }
 
-/// Closes the hold called `id`, if it is open. Returns what is debited, now or earlier, and what is to be told.
+/// Closes the hold `id` if it is open. Idempotent: a hold that was charged before stays as it is.
+/// Returns the debited amount, of now or earlier, and the new alerts.
 pub(super) fn close(
     transaction: &mut Transaction<'_>,
     now: u64,
@@ -201,6 +207,7 @@ pub(super) fn close(
 ) -> Result<(Amount, Vec<Alert>), Error> {
     let place = places::hold(id);
     let Some(held) = load::<Held>(transaction, &place)? else {
+        // Idempotent: the hold was released, or charged earlier.
         let earlier: Option<Charged> = load(transaction, &places::charge(id))?;
         return Ok((
             earlier.map(|charged| charged.amount()).unwrap_or_default(),
@@ -252,7 +259,8 @@ fn unknown(held: &Held, now: u64) -> Charged {
     }
 }
 
-/// Makes `debit` of what was held, in the day and the month in which the hold was taken.
+/// Replaces the held amount by `debit` in the meters of the day and month in which the hold was
+/// placed.
 fn turn_meters(
     transaction: &mut Transaction<'_>,
     held: &Held,

@@ -1,4 +1,4 @@
-//! Whether a budget has room, and how much of it is used up. Pure.
+//! Pure checks of budgets: room for an estimate, and reached thresholds.
 
 use std::fmt;
 
@@ -15,69 +15,68 @@ use super::calendar::Span;
 use super::records::Meter;
 use super::records::Sum;
 
-/// Whose budget it is.
+/// Owner of a budget: a key or a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
-    /// The key's own.
+    /// Budget of the key itself.
     Key,
-    /// That of all keys of its project together.
+    /// Budget of all keys of the project together.
     Project,
 }
 
-/// The time for which it is.
+/// Time window of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Window {
-    /// A day in UTC.
+    /// Calendar day in UTC.
     Day,
-    /// A month in UTC.
+    /// Calendar month in UTC.
     Month,
 }
 
-/// What is capped.
+/// Unit of a budget: tokens or money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum What {
-    /// Tokens.
+    /// Tokens of prompts and answers.
     Tokens,
     /// Money, in nano-dollars.
     Money,
 }
 
-/// A budget that has no room.
+/// Error: a budget has no room for a request. `Display` gives a sentence for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Over {
-    /// Whose.
+    /// Owner of the exceeded budget.
     pub scope: Scope,
-    /// For which time.
+    /// Time window of the exceeded budget.
     pub window: Window,
-    /// Of what.
+    /// Unit of the amounts below.
     pub what: What,
-    /// The most that may be spent: tokens or nano-dollars.
+    /// Cap of the budget, in tokens or nano-dollars.
     pub cap: u64,
-    /// What is spent, in the same unit; it can be above the cap.
+    /// Amount spent, in the same unit; can exceed the cap.
     pub spent: u64,
-    /// What is held by requests that still run, in the same unit.
+    /// Amount held by running requests, in the same unit.
     pub held: u64,
-    /// What the request may take, in the same unit.
+    /// Estimated amount of the refused request, in the same unit.
     pub wanted: u64,
-    /// When the next day or month begins, in seconds of Unix time.
+    /// Time of the reset, in seconds of Unix time: start of the next day or month.
     pub resets_at: u64,
 }
 
-/// One of the four meters by which a request is counted, with the cap on it.
+/// Meter that counts a request, with its cap: day or month, of key or project.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account<'a> {
     pub(super) scope: Scope,
     pub(super) window: Window,
-    /// The name of the key or the project.
     pub(super) name: &'a str,
     pub(super) span: Span,
     cap: Cap,
 }
 
-/// How much of a cap must be spent for somebody to be told, in percent.
+/// Percentages of a cap at which an alert is raised.
 const THRESHOLDS: [u8; 3] = [50, 80, 100];
 
-/// A threshold that is reached.
+/// Alert threshold that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reached {
     pub(super) what: What,
@@ -87,7 +86,7 @@ pub(super) struct Reached {
 }
 
 impl<'a> Account<'a> {
-    /// The four of a request that came on `day`, in an order that is always the same.
+    /// The four meters of a request of `day`, always in the same order.
     pub(super) fn all(key: &'a str, project: &'a str, grant: &Grant, day: Day) -> [Self; 4] {
         let account = |scope, window| {
             let (name, budget) = match scope {
@@ -115,14 +114,16 @@ impl<'a> Account<'a> {
         ]
     }
 
-    /// Why there is no room for `estimate` beside what `meter` shows.
+    /// Checks if `estimate` fits beside what `meter` has spent and held; returns the exceeded
+    /// budget if not.
     ///
-    /// Where everything is spent or held there is room for nothing, not even for an estimate of nothing.
+    /// An estimate of zero counts as one unit, so a used-up budget refuses it as well.
     pub(super) fn check(&self, meter: &Meter, estimate: Sum) -> Option<Over> {
         let over = |what: What, cap: u64| {
             let (spent, held) = (what.of(meter.spent), what.of(meter.held));
             let wanted = spent
                 .saturating_add(held)
+                // Zero counts as one: nothing fits into a used-up budget.
                 .saturating_add(what.of(estimate).max(1));
             (wanted > u128::from(cap)).then(|| Over {
                 scope: self.scope,
@@ -138,7 +139,7 @@ impl<'a> Account<'a> {
         self.caps().find_map(|(what, cap)| over(what, cap))
     }
 
-    /// What is spent and held by `meter`, and the cap on it.
+    /// Sum of what `meter` has spent and held, and its cap.
     pub(super) fn used(&self, meter: &Meter) -> (Amount, Cap) {
         let used = meter.spent.plus(meter.held);
         let nanos = i64::try_from(used.money).unwrap_or(i64::MAX);
@@ -151,14 +152,14 @@ impl<'a> Account<'a> {
         )
     }
 
-    /// Whether anything is capped.
+    /// True if tokens or money are capped.
     pub(super) fn is_capped(&self) -> bool {
         self.caps().next().is_some()
     }
 
-    /// The thresholds that `meter` has reached, as bits, and those among them that nobody was told of.
+    /// Thresholds reached by `meter`, as bits, and those of them that have not been alerted yet.
     ///
-    /// A threshold that is not reached any more, since the cap was raised, can be reached once more.
+    /// A threshold that is no longer reached, because the cap was raised, can be alerted again.
     pub(super) fn reached(&self, meter: &Meter) -> (u8, Vec<Reached>) {
         let (mut bits, mut new) = (0, Vec::new());
         for (what, cap) in self.caps() {
@@ -198,7 +199,7 @@ impl What {
         }
     }
 
-    /// The figure with its unit, for people.
+    /// Formats an amount with its unit.
     pub(super) fn show(self, figure: u64) -> String {
         match self {
             Self::Tokens => format!("{figure} tokens"),
@@ -206,7 +207,7 @@ impl What {
         }
     }
 
-    /// The figure for programs.
+    /// Converts an amount to JSON: tokens to a number, money to a decimal string in dollars.
     pub(super) fn to_json(self, figure: u64) -> Value {
         match self {
             Self::Tokens => figure.into(),

@@ -1,4 +1,4 @@
-//! Days and months in UTC.
+//! Calendar days and months in UTC.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use crate::domain::SECONDS_A_DAY;
 use crate::domain::date_of;
 use crate::domain::day_of;
 
-/// A day, as days since 1 January 1970.
+/// Calendar day, as days since 1 January 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(u32);
 
-/// A month, as months since January 1970.
+/// Calendar month, as months since January 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Month(u32);
 
-/// One day or one month, within which a budget is counted.
+/// Day or month in which a budget is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Span {
     Day(Day),
@@ -23,11 +23,11 @@ pub(super) enum Span {
 }
 
 impl Day {
-    /// The first one of all.
+    /// First day: 1 January 1970.
     #[cfg(test)]
     pub(super) const MIN: Self = Self(0);
 
-    /// The day of a time in seconds of Unix time.
+    /// Day of a Unix time in seconds.
     pub(super) fn of(seconds: u64) -> Self {
         Self(day_of(seconds))
     }
@@ -40,7 +40,7 @@ impl Day {
         self.0
     }
 
-    /// When it begins, in seconds of Unix time.
+    /// Start of the day, in seconds of Unix time.
     pub(super) fn begins_at(self) -> u64 {
         u64::from(self.0) * SECONDS_A_DAY
     }
@@ -53,9 +53,9 @@ impl Day {
         Self(self.0 + 1)
     }
 
-    /// The Monday of its week.
+    /// Monday of the week of this day.
     pub(super) fn monday(self) -> Self {
-        // The first day of all was a Thursday.
+        // Day 0 was a Thursday.
         self.minus((self.0 + 3) % 7)
     }
 
@@ -75,7 +75,7 @@ impl fmt::Display for Day {
 
 impl Month {
     pub(super) fn first_day(self) -> Day {
-        // As `date_of`, the other way: `days_from_civil`.
+        // Inverse of `date_of`: the algorithm `days_from_civil`.
         let (year, month) = (1970 + self.0 / 12, self.0 % 12 + 1);
         let year = year - u32::from(month <= 2);
         let (era, year_of_era) = (year / 400, year % 400);
@@ -87,7 +87,7 @@ impl Month {
 }
 
 impl Span {
-    /// The day or the month that `day` is in.
+    /// Day or month that contains `day`.
     pub(super) fn around(window: Window, day: Day) -> Self {
         match window {
             Window::Day => Self::Day(day),
@@ -102,7 +102,7 @@ impl Span {
         }
     }
 
-    /// When the next one begins, in seconds of Unix time.
+    /// End of the span: start of the next one, in seconds of Unix time.
     pub(super) fn ends_at(self) -> u64 {
         match self {
             Self::Day(day) => day.next().begins_at(),
@@ -110,7 +110,7 @@ impl Span {
         }
     }
 
-    /// Its first byte in a key, and its number.
+    /// Encoding in a storage key: the kind of the span and its number.
     pub(super) fn to_key(self) -> (u8, u32) {
         match self {
             Self::Day(day) => (b'd', day.0),
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_have_dates_and_months_first_days() {
+    fn day_formats_as_date_and_knows_month_and_week() {
         for (seconds, date, first, week) in [
             (0, "1970-01-01", "1970-01-01", "1970-01-01"),
             (951_782_399, "2000-02-28", "2000-02-01", "2000-02-28"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_is_in_its_month_and_days_follow_one_another() {
+    fn days_are_consecutive_and_belong_to_their_month() {
         let mut before = Day::MIN;
         for number in 1..=60_000 {
             let day = Day(number);

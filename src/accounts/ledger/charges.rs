@@ -1,4 +1,4 @@
-//! Charges one by one, to go through a bill line by line.
+//! List of single charges, to audit a bill line by line.
 
 use crate::domain::Amount;
 use crate::domain::Usage;
@@ -10,30 +10,30 @@ use super::places;
 use super::records::Charged;
 use super::records::Record as _;
 
-/// What one run was charged.
+/// Charge of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedCharge {
-    /// Its own id.
+    /// Id of the charge.
     pub id: String,
-    /// When it was asked for, in seconds of Unix time.
+    /// Time when the hold was placed, in seconds of Unix time.
     pub taken_at: u64,
-    /// Whose budget was debited.
+    /// Id of the project whose budget was debited.
     pub project: String,
-    /// The id of the key that asked.
+    /// Id of the key that made the request.
     pub key: String,
-    /// The resolved id of the model that answered; empty when nobody knows.
+    /// Resolved id of the model that answered; empty if unknown.
     pub model: String,
-    /// How the run ended.
+    /// End of the run.
     pub outcome: Outcome,
-    /// Tokens, as far as they were counted.
+    /// Token usage, as far as it was counted.
     pub usage: Usage,
-    /// What was debited.
+    /// Debited tokens and money.
     pub amount: Amount,
-    /// Whether some of it is what was held, since nobody knows what was taken.
+    /// Set if tokens or money were charged as held, because the real usage is unknown.
     pub is_estimated: bool,
 }
 
-/// The charges that `store` keeps.
+/// Reads all charges in `store`.
 pub(super) async fn charges(store: &Store) -> Result<Vec<ListedCharge>, Error> {
     let records = store.scan(places::charges()).await?;
     let listed = records.into_iter().map(|(key, value)| {

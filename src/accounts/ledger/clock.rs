@@ -1,21 +1,21 @@
-//! The time, as the ledger is told it.
+//! Source of time of the ledger.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::unix_now;
 
-/// Tells the seconds of Unix time. Clones tell the same.
+/// Source of the Unix time in seconds. Clones share it.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 impl Clock {
-    /// A clock that `now` tells the time, such as that of a test.
+    /// Creates a clock that calls `now`, for example in tests.
     pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The machine's.
+    /// Creates a clock that reads the system time.
     pub fn system() -> Self {
         Self::new(unix_now)
     }

@@ -1,9 +1,10 @@
-//! The bytes of a record: numbers in groups of seven bits, lowest first, and texts after their length.
+//! Binary encoding of records: numbers as variable-length integers (LEB128: seven bits a byte,
+//! lowest first), texts with their length in front.
 
-/// Bytes that a number may take.
+/// Maximum number of bytes of an encoded number.
 const MOST_BYTES: u32 = u128::BITS.div_ceil(7);
 
-/// Writes a record.
+/// Encoder of one record.
 #[derive(Debug)]
 pub(super) struct Writer(Vec<u8>);
 
@@ -31,19 +32,19 @@ impl Writer {
     }
 }
 
-/// Reads a record, whose version is gone already.
+/// Decoder of one record, after its version byte.
 #[derive(Debug)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl Reader<'_> {
-    /// The next number; none when there is none, or a larger one than belongs there.
+    /// Decodes the next number; `None` if the bytes end or the number does not fit into `T`.
     pub(super) fn number<T: TryFrom<u128>>(&mut self) -> Option<T> {
         let mut number = 0_u128;
         for group in 0..MOST_BYTES {
             let (byte, rest) = self.0.split_first()?;
             self.0 = rest;
             let bits = u128::from(byte & 0x7f);
-            // What is shifted out at the top was not written by us.
+            // Overflow: bits shifted out of a `u128` make the number invalid.
             let shifted = bits << (7 * group);
             if shifted >> (7 * group) != bits {
                 return None;
@@ -76,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(numbers in proptest::collection::vec(any::<u128>(), 0..4), text in ".{0,200}") {
+        fn numbers_and_texts_round_trip(numbers in proptest::collection::vec(any::<u128>(), 0..4), text in ".{0,200}") {
             let mut writer = Writer::new(1);
             numbers.iter().for_each(|number| writer.number(*number));
             writer.text(&text);
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_size_are_no_numbers() {
+    fn numbers_that_overflow_or_are_cut_off_are_refused() {
         let mut writer = Writer::new(1);
         writer.number(300_u128);
         let bytes = writer.into_bytes();

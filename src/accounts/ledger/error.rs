@@ -1,51 +1,51 @@
-//! Why the ledger refuses.
+//! Errors of the ledger.
 
 use crate::storage::store;
 
 use super::budget::Over;
 
-/// Why something is not held, charged or found.
+/// Error of the ledger.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// A budget has no room.
+    /// A budget has no room for the request.
     #[error("{0}")]
     Over(Over),
-    /// The id is that of another hold, or of a charge.
+    /// The id belongs to another hold or charge.
     #[error("`{id}` is held or charged already")]
     Duplicate {
-        /// The id.
+        /// Id that is already taken.
         id: String,
     },
-    /// The records are those of a later program.
+    /// The records were written by a newer program.
     #[error("the ledger has version {found}, and this program knows versions up to {known}")]
     Newer {
-        /// The version of the records.
+        /// Version of the stored records.
         found: u8,
-        /// The version that this program writes.
+        /// Newest version that this program knows.
         known: u8,
     },
-    /// A record is damaged.
+    /// A record is damaged or unreadable.
     #[error("a record of the ledger cannot be read ({what})")]
     Unreadable {
-        /// What kind of record it is.
+        /// Kind of the unreadable record.
         what: &'static str,
     },
-    /// The store failed.
+    /// The store failed to read or write.
     #[error("the ledger cannot be read or written")]
     Store(#[from] store::Error),
-    /// A file that is to be restored is no backup, or not whole.
+    /// The file to restore is no backup, or is damaged.
     #[error("the file {0}")]
     Backup(&'static str),
-    /// What is to be restored would replace what is there.
+    /// The store already holds a ledger, which a restore would replace.
     #[error("there is a ledger already, with {records} records")]
     Occupied {
-        /// How many records it has.
+        /// Number of its records.
         records: usize,
     },
 }
 
 impl Error {
-    /// What whoever runs the server is to do, if the ledger is at fault.
+    /// Advice for the operator, for errors of the stored ledger itself.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Newer { .. } => Some(

@@ -1,4 +1,4 @@
-//! What is promised before a run, and what becomes of it.
+//! Budget holds, and the charges they turn into.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use crate::domain::Usage;
 use super::Error;
 use super::Ledger;
 
-/// An amount that is set aside for a request.
+/// Amount reserved in the budgets of a caller for one request.
 ///
-/// It ends in one of three ways: settled, released, or dropped. Dropped before the run [begins](Self::begin) it is released;
-/// later all of it is charged, since nobody has said what the run took.
+/// Ends in one of three ways: settled, released or dropped. If dropped before the run
+/// [begins](Self::begin), the hold is released; later it is charged in full, because the real usage
+/// is unknown.
 #[derive(Debug)]
 #[must_use = "a hold that is dropped after its run has begun is charged in full"]
 pub struct Hold {
@@ -26,41 +27,41 @@ pub struct Hold {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing is run yet.
+    /// The run has not started.
     Unused,
-    /// In the hands of whoever runs the request.
+    /// The run has started; its usage is unknown until it is settled.
     Open,
     Closed,
 }
 
-/// What a run took.
+/// Usage and cost of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// The resolved id of the model that answered; empty when none did.
+    /// Resolved id of the model that answered; empty if none did.
     pub model: String,
-    /// Tokens.
+    /// Token usage of the run.
     pub usage: Usage,
-    /// Money; none when it is not known, and then what was held is charged. So it is with a negative amount, because
-    /// a charge is never a credit.
+    /// Cost of the run. If `None` or negative, the held amount is charged instead: a charge is
+    /// never a credit.
     pub money: Option<Money>,
-    /// How the run ended.
+    /// End of the run.
     pub outcome: Outcome,
 }
 
-/// How a run ended.
+/// End of a run, as recorded with its charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// With an answer.
+    /// The run gave an answer.
     Answered,
-    /// With an error.
+    /// The run ended with an error.
     Failed,
-    /// Its client has gone away.
+    /// The run was cancelled, for example because its client disconnected.
     Cancelled,
-    /// Nobody knows.
+    /// Unknown: the run was cut off, for example by a crash.
     Unknown,
 }
 
-/// What becomes of a hold.
+/// Way in which a hold ends.
 #[derive(Debug, Clone)]
 pub(super) enum Closing {
     Settled(Charge),
@@ -96,41 +97,44 @@ impl Hold {
         }
     }
 
-    /// From now on something is run under it, of which it is not known what it takes.
+    /// Marks the run as started: if the hold is dropped from now on, it is charged in full.
     pub fn begin(mut self) -> Self {
         self.state = State::Open;
         self
     }
 
-    /// Renames the hold as [`hand_over`](Self::hand_over) does, and begins the run.
+    /// Renames the hold as [`hand_over`](Self::hand_over) does, and marks the run as started.
     ///
     /// # Errors
-    /// When the store fails. It is released then.
+    /// When the store fails; the hold is released then.
     pub fn begin_as(self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
         let handed_over = self.hand_over(id);
         async move { handed_over.await.map(Self::begin) }
     }
 
-    /// Renames the hold of a waiting run (see [`waiting`](super::waiting) and [`repeated`](super::repeated)) to `id`, so that a crash
-    /// charges it. The rename is on disk when this returns. A hold that is dropped before [`begin`](Self::begin) is still released.
+    /// Renames the hold of a waiting run (see [`waiting`](super::waiting) and
+    /// [`repeated`](super::repeated)) to `id`, so that a crash from now on charges it. The rename
+    /// is on disk when the future is ready. A hold that is dropped before [`begin`](Self::begin) is
+    /// still released.
     ///
     /// # Errors
-    /// When the store fails. It is released then.
+    /// When the store fails; the hold is released then.
     pub fn hand_over(
         mut self,
         id: &str,
     ) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
         let renamed = self.ledger.rename(&self.id, id);
-        // Transactions keep their order, so whatever is asked of it from now on finds it by its new name.
+        // Transactions run in order, so every later one finds the hold under its new id.
         id.clone_into(&mut self.id);
         async move { renamed.await.map(|()| self) }
     }
 
-    /// Holds at least `amount` from now on, if all budgets of `grant` have room for it in the day and the month in which it was taken.
-    /// It is on disk when this returns.
+    /// Raises the hold to at least `amount` if all budgets of `grant` have room, in the day and
+    /// month in which the hold was placed. The new amount is on disk when this returns.
     ///
     /// # Errors
-    /// [`Error::Over`] when a budget has no room, not even for what is held already, or the store's. It is held as before then.
+    /// [`Error::Over`] when a budget has no room, which can be so even for the amount held already,
+    /// or an error of the store. The held amount is unchanged then.
     pub async fn raise(&mut self, amount: Amount, grant: Arc<Grant>) -> Result<(), Error> {
         self.amount = self
             .ledger
@@ -140,22 +144,23 @@ impl Hold {
         Ok(())
     }
 
-    /// The id it was taken with.
+    /// Id of the hold; resumable runs may have got a suffix.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What is held.
+    /// Amount held for the run.
     pub fn amount(&self) -> Amount {
         self.amount
     }
 
-    /// Charges what the run took, also where that is above what was held or what the budget had left. It is done though
-    /// nobody waits; it is on disk when this returns, with what was debited. An id is debited once: for one that was
-    /// closed before, this changes nothing and returns what was debited then.
+    /// Settles the hold: charges the real usage, even above the held amount or the rest of the
+    /// budget. Returns the debited amount, which is on disk when the future is ready. The charge is
+    /// made even if the future is dropped. Idempotent: an id that was closed before keeps its first
+    /// charge, which is returned.
     ///
     /// # Errors
-    /// When the store fails. It is tried again then, until it is done or the server ends.
+    /// When the store fails. The charge is retried until it succeeds or the server ends.
     pub fn settle(
         self,
         charge: Charge,
@@ -163,7 +168,7 @@ impl Hold {
         self.end(Closing::Settled(charge))
     }
 
-    /// Gives all of it back and charges nothing: the run has not taken place.
+    /// Releases the hold without a charge, for a run that did not take place.
     ///
     /// # Errors
     /// As [`Hold::settle`].
@@ -180,7 +185,7 @@ impl Hold {
             .close(&self.id, closing, Arc::clone(&self.grant))
     }
 
-    /// Forgets it as the death of the process would.
+    /// Drops the hold as a crash would, without closing it.
     #[cfg(test)]
     pub(super) fn lose(mut self) {
         self.state = State::Closed;
@@ -194,7 +199,7 @@ impl Drop for Hold {
             State::Open => Closing::Unknown,
             State::Closed => return,
         };
-        // The store does what it was asked for though nobody waits.
+        // The transaction is queued by the call itself; dropping the future does not cancel it.
         drop(
             self.ledger
                 .close(&self.id, closing, Arc::clone(&self.grant)),

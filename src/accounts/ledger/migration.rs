@@ -1,4 +1,4 @@
-//! Ledgers of earlier versions.
+//! Migration of ledgers written by earlier versions.
 
 use crate::storage::store::Transaction;
 
@@ -8,18 +8,18 @@ use super::records::Head;
 use super::records::Record as _;
 use super::records::VERSION;
 
-/// Makes the records of one version those of the next, all in the transaction that opens the ledger.
+/// Migration step from one version to the next. Runs in the transaction that opens the ledger.
 pub(super) type Step = fn(&mut Transaction<'_>) -> Result<(), Error>;
 
-/// The steps, each with the version it begins at. The first version has none before it.
+/// Migration steps, each with the version it starts from. The first version needs none.
 const STEPS: &[(u8, Step)] = &[];
 
-/// Makes the records those of this version; a ledger that is not there yet needs nothing.
+/// Migrates the records to the current version; does nothing if there is no ledger yet.
 pub(super) fn migrate(transaction: &mut Transaction<'_>) -> Result<(), Error> {
     through(transaction, STEPS, VERSION)
 }
 
-/// Takes the steps from the version on disk to `last`.
+/// Runs the steps from the version on disk to `last`.
 pub(super) fn through(
     transaction: &mut Transaction<'_>,
     steps: &[(u8, Step)],

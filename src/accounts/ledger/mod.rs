@@ -1,23 +1,26 @@
-//! What is spent, and what may be.
+//! Ledger of budget holds and charges.
 //!
-//! Before a run its estimate is held ([`Ledger::hold`]), afterwards the [`Hold`] becomes a charge. Both are transactions of the
-//! store: they follow one another, are all or nothing, and are on disk when they are done. So budgets are exact, however
-//! many ask at once, and a server that is killed knows what it had promised: holds of an earlier start are charged in
-//! full when the ledger is opened again.
+//! Before a run its estimate is held, which is written ahead of the run ([`Ledger::hold`]);
+//! afterwards the [`Hold`] is settled into a charge. Both are transactions of the store:
+//! serialised, atomic, and on disk when they are done. Budgets are therefore exact under
+//! concurrency, and a server that is killed knows its open holds: when the ledger is opened again,
+//! holds of an earlier start are charged in full, except those of runs that are resumed or never
+//! started.
 //!
-//! What was told survives a kill at any moment, and the loss of power as far as the disk keeps what it has confirmed: the
-//! store writes a group of transactions at once and has the disk confirm it before anybody is told. So a wait for the disk
-//! is shared by all who come meanwhile; `cargo bench --bench serving -- ledger` measures it. What is used and not told is
-//! lost with the process, and its hold is charged in its place.
+//! Durability: what was confirmed survives a kill at any moment, and a loss of power as far as the
+//! disk keeps what it has confirmed. The store uses group commit: it writes several transactions at
+//! once and syncs them before any of them is confirmed, so concurrent requests share the wait for
+//! the disk (`cargo bench --bench serving -- ledger` measures it). Usage that was not confirmed is
+//! lost with the process; its hold is charged instead.
 //!
-//! A [`Reader`] tells what was used from the store alone. Only a server opens the ledger; a command must not, for that
-//! charges open holds.
+//! A [`Reader`] reads usage from the store alone. Only a server opens the ledger; a command must
+//! not, because opening charges the open holds.
 //!
-//! Day and month are those of UTC. A hold counts in the day and the month in which it was taken, and its charge is booked
-//! there too, though it may come later.
+//! Days and months are those of UTC. A hold counts in the day and month in which it was placed, and
+//! its charge is booked there too, even if it comes later.
 //!
-//! Knows callers, tokens and money. Knows neither prices nor models, nor how a turn is run; [`Alert`]s are handed to whoever
-//! opened the ledger.
+//! Knows callers, tokens and money, but neither prices nor models, nor how a turn is run.
+//! [`Alert`]s go to the channel returned by [`Ledger::open`].
 
 mod alerts;
 mod archive;
@@ -89,25 +92,26 @@ pub use usage::Query;
 pub use usage::Report;
 pub use verify::Verified;
 
-/// What the ledger is told.
+/// Configuration of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// Days for which single charges are kept; what they add up to is kept for ever.
+    /// Days for which single charges are kept; their sums are kept for ever.
     pub keep_charges_days: u32,
 }
 
-/// The books. Clones share them.
+/// Ledger of all budgets and charges. Clones share it.
 #[derive(Clone)]
 pub struct Ledger(Arc<Inner>);
 
-/// A ledger that has just been opened.
+/// Ledger that has just been opened, with the results of opening it.
 #[derive(Debug)]
 pub struct Opened {
-    /// The ledger.
+    /// The ledger itself, ready for use.
     pub ledger: Ledger,
-    /// Holds of an earlier start that were charged in full, because nobody knows what became of them.
+    /// Number of holds of an earlier start that were charged in full because their result is
+    /// unknown.
     pub unknown: usize,
-    /// What is to be told as budgets are used up.
+    /// Receiver of the budget alerts.
     pub alerts: UnboundedReceiver<Alert>,
 }
 
@@ -115,16 +119,16 @@ struct Inner {
     store: Store,
     clock: Clock,
     config: Config,
-    /// Counts the starts: a hold of an older one is nobody's.
+    /// Number of this start. Holds of an earlier epoch have no owner any more.
     epoch: u64,
     alerts: UnboundedSender<Alert>,
-    /// Holds that the store failed to close. They are tried again, see `sweep`.
+    /// Holds that the store failed to close; retried by the task in `sweep`.
     owed: Mutex<Vec<Owed>>,
-    /// Whether the store failed when it was asked last.
+    /// Set while the last transaction failed because of the store.
     is_failing: AtomicBool,
 }
 
-/// How a hold is to be closed.
+/// Hold that is still to be closed.
 #[derive(Debug, Clone)]
 struct Owed {
     id: String,
@@ -142,10 +146,11 @@ impl fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger of `store`, once for each start of a server: the holds of earlier starts are charged in full.
+    /// Opens the ledger in `store`, once for each start of a server. Holds of earlier starts are
+    /// closed; those whose run may have gone upstream are charged in full.
     ///
     /// # Errors
-    /// When its records are newer than this program or cannot be read, or the store fails.
+    /// When the records are newer than this program or unreadable, or the store fails.
     pub async fn open(store: Store, clock: Clock, config: Config) -> Result<Opened, Error> {
         let now = clock.clone();
         let (epoch, unknown) = store
@@ -168,12 +173,15 @@ impl Ledger {
         })
     }
 
-    /// Holds `estimate` for `caller`, if every one of its budgets has room for it beside what is spent and held already.
-    /// `id` names the request, or one attempt at it: it is charged once at most. It is on disk when this returns. When nobody
-    /// waits for it any more, it is released.
+    /// Holds `estimate` for `caller` if each of its budgets has room beside what is spent and held.
+    ///
+    /// `id` is the idempotency key of the request, or of one attempt at it: it is charged at most
+    /// once. The hold is on disk when the future is ready. The transaction is queued by the call
+    /// itself; if the future is dropped, the hold is released.
     ///
     /// # Errors
-    /// [`Error::Over`] when a budget has no room, [`Error::Duplicate`] when the id is taken, or the store's.
+    /// [`Error::Over`] when a budget has no room, [`Error::Duplicate`] when the id is taken, or an
+    /// error of the store.
     pub fn hold(
         &self,
         caller: &Caller,
@@ -186,6 +194,8 @@ impl Ledger {
             let now = ledger.0.clock.now();
             let (id, amount) =
                 book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
+            // Made inside the transaction: if the future is dropped, this guard is dropped and
+            // releases the hold.
             Ok::<_, Error>(Hold::new(ledger, id, amount, caller.grant))
         });
         async move { this.noted(held.await) }
@@ -218,7 +228,8 @@ impl Ledger {
                 closing: Closing::Released,
                 grant: Arc::default(),
             };
-            // Whoever holds it knows it by its new name alone, so it is given back under the old one.
+            // The holder knows only the new id, so a failed rename releases the hold under the old
+            // one.
             transaction.afterwards(move |is_made| {
                 if !is_made {
                     ledger
@@ -234,8 +245,8 @@ impl Ledger {
         async move { this.noted(renamed.await) }
     }
 
-    /// Whether nothing can be held or charged: the store failed when it was asked last, or its disk is full now. A store that
-    /// failed is tried again each second.
+    /// True if nothing can be held or charged: the last transaction failed because of the store, or
+    /// its disk is full now. A failed store is retried every second.
     pub fn is_failing(&self) -> bool {
         self.0.is_failing.load(Relaxed) || self.0.store.check_writable().is_err()
     }
@@ -249,12 +260,13 @@ impl Ledger {
         result
     }
 
-    /// Reads it.
+    /// Returns a reader of this ledger.
     pub fn reader(&self) -> Reader {
         Reader::new(self.0.store.clone(), self.0.clock.clone())
     }
 
-    /// Closes the hold called `id`, now or later: it is asked for at once, and tried again when the store fails.
+    /// Closes the hold `id`. The transaction is queued by the call itself, and retried later if the
+    /// store fails.
     fn close(
         &self,
         id: &str,
@@ -269,6 +281,7 @@ impl Ledger {
         };
         let closed = self.0.store.transaction(move |transaction| {
             let (now, alerts) = (ledger.0.clock.now(), ledger.0.alerts.clone());
+            // A close that fails is queued again: no charge is lost while the server runs.
             let Owed { id, closing, grant } = owed.clone();
             transaction.afterwards(move |is_made| {
                 if !is_made {
@@ -280,9 +293,10 @@ impl Ledger {
                         .push(owed);
                 }
             });
+            // The retry is registered first, so that an error of the transaction itself is covered.
             let (debit, new) = book::close(transaction, now, &id, closing, &grant)?;
             transaction.afterwards(move |is_made| {
-                // Whoever opened the ledger may not want to hear of it.
+                // A closed channel is fine: alerts are optional for the opener.
                 new.into_iter()
                     .filter(|_| is_made)
                     .for_each(|alert| drop(alerts.send(alert)));

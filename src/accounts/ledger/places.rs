@@ -1,4 +1,4 @@
-//! Where records lie: one table, a letter for each kind.
+//! Storage keys of the ledger: one table, with one letter for each kind of record.
 
 use crate::storage::store::Table;
 
@@ -6,20 +6,20 @@ use super::budget::Scope;
 use super::calendar::Day;
 use super::calendar::Span;
 
-/// Everything the ledger keeps.
+/// Table of all records of the ledger.
 pub(super) const TABLE: Table = Table::new("ledger");
 
-/// The one `Head`.
+/// Key of the single `Head` record.
 const HEAD: u8 = b'a';
-/// Id to charge.
+/// Charges by id.
 const CHARGE: u8 = b'c';
-/// Id to open hold.
+/// Open holds by id.
 const HOLD: u8 = b'h';
-/// Span, scope and name to meter: the oldest spans first.
+/// Meters by span, scope and name; within a window, the oldest span first.
 const METER: u8 = b'm';
-/// Day and id of each charge, to find the oldest.
+/// Index of charges by day and id, to find the oldest.
 const ORDER: u8 = b'o';
-/// Project, day, key and model to counters.
+/// Usage counters by project, day, key and model.
 const USAGE: u8 = b'u';
 
 fn place(kind: u8, rest: &[&[u8]]) -> Vec<u8> {
@@ -46,7 +46,7 @@ pub(super) fn charges() -> Vec<u8> {
     place(CHARGE, &[])
 }
 
-/// The id in the key of a hold or a charge.
+/// Extracts the id from the storage key of a hold or a charge.
 pub(super) fn id_of(key: &[u8]) -> Option<String> {
     String::from_utf8(TABLE.rest(key).get(1..)?.to_vec()).ok()
 }
@@ -59,7 +59,7 @@ pub(super) fn orders() -> Vec<u8> {
     place(ORDER, &[])
 }
 
-/// Day and id in a key of the order.
+/// Extracts day and id from a key of the day index.
 pub(super) fn day_and_id_of(key: &[u8]) -> Option<(Day, String)> {
     let (number, id) = number(TABLE.rest(key).get(1..)?)?;
     Some((
@@ -85,12 +85,12 @@ pub(super) fn meters() -> Vec<u8> {
     place(METER, &[])
 }
 
-/// The meters of days, or of months, the oldest first.
+/// Prefix of the meters with the same window as `span`, the oldest first.
 pub(super) fn meters_like(span: Span) -> Vec<u8> {
     place(METER, &[&[span.to_key().0]])
 }
 
-/// Span, scope and name in the key of a meter.
+/// Extracts span, scope and name from the key of a meter.
 pub(super) fn meter_of(key: &[u8]) -> Option<(Span, Scope, String)> {
     let (kind, rest) = TABLE.rest(key).get(1..)?.split_first()?;
     let (number, rest) = number(rest)?;
@@ -103,17 +103,17 @@ pub(super) fn meter_of(key: &[u8]) -> Option<(Span, Scope, String)> {
     ))
 }
 
-/// The usage of all projects.
+/// Prefix of the usage of all projects.
 pub(super) fn all_usage() -> Vec<u8> {
     place(USAGE, &[])
 }
 
-/// The usage of a project, the oldest first.
+/// Prefix of the usage of one project, the oldest day first.
 pub(super) fn usage_of(project: &str) -> Vec<u8> {
     place(USAGE, &[&with_length(project)])
 }
 
-/// The usage of a project on a day.
+/// Prefix of the usage of one project on one day.
 pub(super) fn usage_on(project: &str, day: Day) -> Vec<u8> {
     place(USAGE, &[&with_length(project), &day.number().to_be_bytes()])
 }
@@ -131,7 +131,7 @@ pub(super) fn usage(project: &str, day: Day, key: &str, model: &str) -> Vec<u8> 
     )
 }
 
-/// Project, day, key and model in a key of the usage.
+/// Extracts project, day, key and model from a usage key.
 pub(super) fn usage_parts(key: &[u8]) -> Option<(String, Day, String, String)> {
     let (project, rest) = text(TABLE.rest(key).get(1..)?)?;
     let (day, rest) = number(rest)?;
@@ -144,7 +144,7 @@ pub(super) fn usage_parts(key: &[u8]) -> Option<(String, Day, String, String)> {
     ))
 }
 
-/// A name after its length, so that no name is the beginning of another, whatever it holds.
+/// Encodes a name with its length in front, so that no encoded name is a prefix of another.
 fn with_length(name: &str) -> Vec<u8> {
     let length = u32::try_from(name.len()).unwrap_or(u32::MAX);
     [length.to_be_bytes().as_slice(), name.as_bytes()].concat()
@@ -170,7 +170,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_are_found_again_whatever_they_hold(
+        fn storage_keys_round_trip_any_name(
             project in any::<String>(), key in any::<String>(), model in any::<String>(), seconds in any::<u32>(),
         ) {
             let day = Day::of(seconds.into());

@@ -1,4 +1,4 @@
-//! What can be read of a ledger, whether or not it is open.
+//! Read-only access to a ledger, open or not.
 
 use crate::domain::Amount;
 use crate::domain::BudgetState;
@@ -24,35 +24,35 @@ use super::records::Record as _;
 use super::usage;
 use super::verify;
 
-/// Reads the ledger in a store and changes nothing. Clones read the same.
+/// Read-only access to the ledger in a store. Clones share the store.
 #[derive(Debug, Clone)]
 pub struct Reader {
     store: Store,
     clock: Clock,
 }
 
-/// How a budget stands.
+/// Current status of one budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// Whose it is.
+    /// Owner of the budget: key or project.
     pub scope: Scope,
-    /// For which time.
+    /// Time window of the budget.
     pub window: Window,
-    /// What is spent and held.
+    /// Sum of what is spent and held.
     pub used: Amount,
-    /// The most that may be spent.
+    /// Cap of the budget.
     pub cap: Cap,
-    /// When the next day or month begins, in seconds of Unix time.
+    /// Time of the reset, in seconds of Unix time: start of the next day or month.
     pub resets_at: u64,
 }
 
 impl Reader {
-    /// Reads what `store` keeps.
+    /// Creates a reader of the ledger in `store`.
     pub fn new(store: Store, clock: Clock) -> Self {
         Self { store, clock }
     }
 
-    /// One that finds nothing, and leaves nothing behind.
+    /// Creates a reader of an empty in-memory store.
     #[cfg(test)]
     pub(crate) fn temporary() -> Self {
         Self::new(
@@ -61,18 +61,19 @@ impl Reader {
         )
     }
 
-    /// What was used.
+    /// Computes a usage report.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the records cannot be read.
     pub async fn usage(&self, query: &Query) -> Result<Report, Error> {
         usage::usage(&self.store, &self.clock, query).await
     }
 
-    /// How each budget of `caller` stands that caps anything; as far as it is on disk, so for choosing, not for deciding.
+    /// Returns the status of each capped budget of `caller`. Reads only what is on disk, without a
+    /// transaction: good enough to choose a model, not to admit a request.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the records cannot be read.
     pub async fn budgets(&self, caller: &Caller) -> Result<Vec<Standing>, Error> {
         let today = Day::of(self.clock.now());
         let accounts = Account::all(&caller.name, &caller.project, &caller.grant, today);
@@ -98,10 +99,10 @@ impl Reader {
         Ok(budgets)
     }
 
-    /// The same in short, for who chooses a model.
+    /// Summarises the budgets of `caller` for model routing.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the records cannot be read.
     pub async fn budget_state(&self, caller: &Caller) -> Result<BudgetState, Error> {
         let budgets = self.budgets(caller).await?;
         Ok(BudgetState::of(
@@ -111,23 +112,23 @@ impl Reader {
         ))
     }
 
-    /// Charges one by one, those that are kept.
+    /// Lists the single charges that are still kept.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When the records cannot be read.
     pub async fn charges(&self) -> Result<Vec<ListedCharge>, Error> {
         charges::charges(&self.store).await
     }
 
-    /// Everything, as a text for [`restore`](super::restore).
+    /// Exports the whole ledger as text for [`restore`](super::restore).
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the records cannot be read.
     pub async fn backup(&self) -> Result<String, Error> {
         archive::backup(&self.store).await
     }
 
-    /// Adds everything up again.
+    /// Verifies the sums of the ledger.
     ///
     /// # Errors
     /// When a record cannot be read.

@@ -1,4 +1,4 @@
-//! What is on disk. The first byte of every record is its version.
+//! Stored records of the ledger. The first byte of every record is its version.
 
 use crate::domain::Amount;
 use crate::domain::Money;
@@ -11,12 +11,12 @@ use super::calendar::Day;
 use super::codec::Reader;
 use super::codec::Writer;
 
-/// The version that is written. What older ones need is in `migration`.
+/// Version of the written records. Older ones are migrated by `migration`.
 pub(super) const VERSION: u8 = 1;
 
-/// A kind of record.
+/// Kind of record with its binary encoding.
 pub(super) trait Record: Sized {
-    /// How it is called in an error.
+    /// Name of the kind in error messages.
     const WHAT: &'static str;
 
     fn write(&self, writer: &mut Writer);
@@ -46,7 +46,7 @@ pub(super) trait Record: Sized {
     }
 }
 
-/// The record at `key`.
+/// Reads the record at `key`, if it exists.
 pub(super) fn load<R: Record>(
     transaction: &Transaction<'_>,
     key: &[u8],
@@ -57,63 +57,63 @@ pub(super) fn load<R: Record>(
         .transpose()
 }
 
-/// Tokens and nano-dollars, without bounds: a sum of amounts is exact, whatever they are.
+/// Sum of tokens and nano-dollars in `u128`, so that adding `u64` amounts cannot overflow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) tokens: u128,
     pub(super) money: u128,
 }
 
-/// What the whole ledger knows of itself.
+/// State of the whole ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Head {
-    /// How often it was opened.
+    /// Number of times the ledger was opened.
     pub(super) epoch: u64,
-    /// The first day whose charges are all there.
+    /// First day whose charges are all kept; older ones are swept.
     pub(super) swept: Day,
 }
 
-/// An open hold.
+/// Record of an open hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) epoch: u64,
-    /// When it was taken, in seconds of Unix time.
+    /// Time when the hold was placed, in seconds of Unix time.
     pub(super) taken_at: u64,
     pub(super) project: String,
     pub(super) key: String,
     pub(super) amount: Amount,
 }
 
-/// A charge.
+/// Record of a charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Charged {
-    /// When its hold was taken, in seconds of Unix time.
+    /// Time when the hold was placed, in seconds of Unix time.
     pub(super) taken_at: u64,
     pub(super) settled_at: u64,
     pub(super) project: String,
     pub(super) key: String,
-    /// Empty when nobody knows.
+    /// Model that answered; empty if unknown.
     pub(super) model: String,
     pub(super) outcome: Outcome,
-    /// Its cost is not kept here, but as `money`.
+    /// Token counts; the cost is in `money`, not here.
     pub(super) usage: Usage,
-    /// Tokens that were held, where nobody knows how many there were.
+    /// Tokens charged as held, because the real number is unknown.
     pub(super) estimated_tokens: u64,
     pub(super) money: Money,
-    /// Whether tokens or money are those of the hold.
+    /// Set if tokens or money are those of the hold.
     pub(super) is_unknown: bool,
 }
 
-/// What a key or a project has spent within a day or a month, and what is held.
+/// Spent and held sums of a key or project within a day or month.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Meter {
     pub(super) spent: Sum,
     pub(super) held: Sum,
-    /// Which thresholds have been told of, a bit for each.
+    /// Thresholds already alerted, one bit each.
     pub(super) told: u8,
 }
 
-/// What a key has used of a model on a day.
+/// Usage of one key and model on one day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     pub(super) requests: u64,
@@ -126,7 +126,7 @@ pub(super) struct Counters {
     pub(super) unknown: u64,
 }
 
-/// Nano-dollars of money that is never negative.
+/// Nano-dollars of an amount that is not negative; a negative one counts as zero.
 fn nanos(money: Money) -> u128 {
     u128::try_from(money.nanos()).unwrap_or(0)
 }
@@ -159,7 +159,7 @@ impl Charged {
         Day::of(self.taken_at)
     }
 
-    /// What is debited.
+    /// Debited tokens and money.
     pub(super) fn amount(&self) -> Amount {
         let usage = &self.usage;
         let parts = [
@@ -206,7 +206,7 @@ impl Counters {
         }
     }
 
-    /// All tokens.
+    /// Total of all token counts.
     pub(super) fn tokens(&self) -> u128 {
         let parts = [
             self.input,
@@ -293,7 +293,7 @@ impl Record for Charged {
             cache_read_tokens: reader.number()?,
             output_tokens: reader.number()?,
             thinking_tokens: reader.number()?,
-            // Their price is in the money; records have no count of them.
+            // The cost of web searches is in `money`; their number is not stored.
             web_searches: 0,
             cost: None,
         };

@@ -1,4 +1,4 @@
-//! Reports of usage as others read them. Pure.
+//! Pure rendering of usage reports as JSON, CSV and table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use super::Report;
 use super::Standing;
 
 const NANOS: u128 = 1_000_000_000;
-/// The columns after the first, which is the group.
+/// Columns after the first, which is the group.
 const COLUMNS: [&str; 9] = [
     "requests",
     "input_tokens",
@@ -25,7 +25,7 @@ const COLUMNS: [&str; 9] = [
     "cost_usd",
     "unknown_requests",
 ];
-/// How the line of everything together is called.
+/// Label of the line with the totals.
 const TOTAL: &str = "total";
 
 #[derive(Serialize)]
@@ -46,7 +46,7 @@ struct Document<'a> {
     budgets: Option<Vec<BudgetRow>>,
 }
 
-/// The short form of figures.
+/// Tokens and cost only.
 #[derive(Serialize)]
 struct Sum {
     tokens: u128,
@@ -96,7 +96,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A budget, as the admin API has it: money as a decimal in dollars.
+/// Budget in the format of the admin API: money as a decimal string in dollars.
 #[derive(Serialize)]
 struct BudgetRow {
     scope: String,
@@ -149,7 +149,8 @@ impl BudgetRow {
     }
 }
 
-/// As JSON, with how `budgets` stand if that is known. `cost_usd` is as near as a fraction comes, `cost_nano_usd` exact.
+/// Renders a report as JSON, with the status of `budgets` if given. `cost_usd` is rounded to a
+/// float, `cost_nano_usd` is exact.
 pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
     let groups = report
         .groups
@@ -175,11 +176,12 @@ pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
         groups: groups.collect(),
         budgets: budgets.map(|budgets| budgets.iter().map(BudgetRow::new).collect()),
     };
-    // Names and numbers can always be written.
+    // Cannot fail: the document holds only strings, numbers and arrays of them.
     serde_json::to_string(&document).unwrap_or_default()
 }
 
-/// As CSV after RFC 4180, with a head: a line for each group, or the totals where nothing is grouped.
+/// Renders a report as CSV (RFC 4180) with a header: one line for each group, or the totals if
+/// nothing is grouped.
 pub fn to_csv(report: &Report) -> String {
     let mut text = String::new();
     for line in lines(report, report.groups.is_empty()) {
@@ -189,7 +191,7 @@ pub fn to_csv(report: &Report) -> String {
     text
 }
 
-/// As a table for a terminal, with the totals below.
+/// Renders a report as a table for a terminal, with the totals below.
 pub fn to_table(report: &Report) -> String {
     let lines = lines(report, true);
     let width = |column: usize| {
@@ -207,7 +209,8 @@ pub fn to_table(report: &Report) -> String {
             .zip(&widths)
             .enumerate()
             .map(|(column, (cell, &width))| {
-                // A name may come from a client, and a terminal obeys what it is sent.
+                // Terminal injection: names may come from clients, so control characters are
+                // replaced.
                 let cell: String = cell
                     .chars()
                     .map(|char| if char.is_control() { '?' } else { char })
@@ -252,12 +255,12 @@ fn line(name: &str, figures: &Figures) -> Vec<String> {
     ]
 }
 
-/// Nano-dollars in dollars, as near as a fraction comes.
+/// Converts nano-dollars to dollars, rounded to a float.
 fn fraction(nanos: u128) -> f64 {
     nanos as f64 / NANOS as f64
 }
 
-/// `1.25`, with as many digits as it takes, at least two.
+/// Formats nano-dollars in dollars, such as `1.25`: all digits, at least two decimals.
 fn dollars(nanos: u128) -> String {
     let rest = format!("{:09}", nanos % NANOS);
     format!("{}.{:0<2}", nanos / NANOS, rest.trim_end_matches('0'))

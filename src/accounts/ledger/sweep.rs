@@ -1,5 +1,4 @@
-//! What leaves the ledger after a time: single charges, and the meters of days and months that are long over. And what the
-//! store failed to do, until it can.
+//! Background upkeep of the ledger: retries failed closes, and deletes old charges and meters.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -20,16 +19,17 @@ use super::records::Head;
 use super::records::Record as _;
 use super::records::load;
 
-/// How often is tried again what failed. A failed store is opened again by the next transaction.
+/// Interval at which failed closes are retried. The next transaction reopens a failed store.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// How many of these pass from one sweep to the next: they look for whole days.
+/// Number of retry intervals between two sweeps. Sweeps delete whole days, so they can be rare.
 const SWEEP_INTERVALS: u32 = 600;
-/// Records that are taken away in one transaction, so that others get their turn in between.
+/// Maximum number of records deleted in one transaction, so that other transactions are not held
+/// up.
 const SWEEP_GROUP: usize = 256;
 
 impl Ledger {
-    /// Keeps the ledger tidy until `stop`: tries again to close the holds that the store failed to close, and takes away
-    /// single charges when their time is over.
+    /// Spawns the background task that retries failed closes and deletes charges after their
+    /// retention time, until `stop` is cancelled.
     pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let ledger = self.clone();
         tracker.spawn(async move {
@@ -46,7 +46,7 @@ impl Ledger {
                 {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the ledger was not swept"
+                        "ledger sweep failed"
                     );
                 }
                 intervals += 1;
@@ -54,7 +54,7 @@ impl Ledger {
         });
     }
 
-    /// Closes the holds that the store failed to close.
+    /// Retries the closes that failed because of the store.
     pub(super) async fn try_again(&self) {
         let owed = std::mem::take(&mut *self.0.owed.lock().unwrap_or_else(PoisonError::into_inner));
         let count = owed.len();
@@ -66,12 +66,12 @@ impl Ledger {
             tracing::warn!(
                 closed = count - failed,
                 failed,
-                "charges that could not be written were tried again"
+                "failed ledger writes retried"
             );
         }
     }
 
-    /// Looks whether the store can be written again that could not.
+    /// Probes with a write if the store works again after a failure.
     pub(super) async fn probe(&self) {
         if !self.is_failing() {
             return;
@@ -82,11 +82,11 @@ impl Ledger {
             Ok::<_, Error>(())
         });
         if self.noted(written.await).is_ok() {
-            tracing::info!("the ledger can be written again");
+            tracing::info!("ledger writable again");
         }
     }
 
-    /// Takes away what has had its time.
+    /// Deletes charges and meters whose retention time is over.
     pub(super) async fn sweep(&self) -> Result<(), Error> {
         let keep = self.0.config.keep_charges_days;
         let first = Day::of(self.0.clock.now()).minus(keep);
@@ -100,10 +100,12 @@ impl Ledger {
     }
 }
 
-/// Takes away some of what is older than `first`, and says whether there may be more.
+/// Deletes one group of records older than `first`; returns true if there may be more.
 fn sweep(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
     let mut head: Head = load(transaction, &places::head())?.unwrap_or_default();
     if head.swept < first {
+        // In the same transaction as the first deletion, so verification never expects deleted
+        // charges.
         head.swept = first;
         transaction.put(places::head(), head.encode());
     }
@@ -128,7 +130,7 @@ fn sweep(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
                 let parts = places::meter_of(key).ok_or(Error::Unreadable {
                     what: "the time of a budget",
                 })?;
-                // Budgets of a day or a month that is over decide nothing any more.
+                // Budgets of past days and months are no longer checked.
                 Ok(parts.0 < limit)
             },
         )?;
@@ -136,7 +138,7 @@ fn sweep(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
     Ok(left == 0)
 }
 
-/// Takes away the first records after `prefix` for as long as `is_old` says so, at most as many as may be.
+/// Deletes records under `prefix` from the first on while `is_old` returns true, at most `left`.
 fn drop_while(
     transaction: &mut Transaction<'_>,
     prefix: &[u8],

@@ -1,4 +1,4 @@
-//! Ledgers for tests of others.
+//! Ledgers for tests of other modules.
 
 use std::sync::Arc;
 
@@ -21,26 +21,26 @@ use crate::storage::store::Store;
 pub(crate) use crate::storage::store::testing::Faulty;
 pub(crate) use crate::storage::store::testing::Gated;
 
-/// One that leaves nothing behind.
+/// Opens a ledger in memory at the fixed time `now`.
 pub(crate) async fn temporary(now: u64) -> Ledger {
     over(Store::in_memory(TaskTracker::new()), now).await
 }
 
-/// One that writes nothing for as long as the gate is closed.
+/// Opens a ledger that writes nothing while the returned gate is closed.
 pub(crate) async fn gated(now: u64) -> (Ledger, Arc<Gated>) {
     let gate = Arc::new(Gated::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
     (over(store, now).await, gate)
 }
 
-/// One whose disk may be full.
+/// Opens a ledger on a disk that can be made to fail.
 pub(crate) async fn faulty(now: u64) -> (Ledger, Arc<Faulty>) {
     let disk = Arc::new(Faulty::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     (over(store, now).await, disk)
 }
 
-/// What is spent and held of each budget of `caller`, and its cap.
+/// Spent and held amount, and cap, of each budget of `caller`.
 pub(crate) async fn budgets(ledger: &Ledger, caller: &Caller) -> Vec<(Amount, Cap)> {
     let budgets = ledger.reader().budgets(caller).await.unwrap();
     budgets
@@ -59,7 +59,7 @@ async fn over(store: Store, now: u64) -> Ledger {
         .ledger
 }
 
-/// How many holds a crash would have charged now.
+/// Number of open holds that a crash would charge now.
 pub(crate) async fn begun_holds(ledger: &Ledger) -> usize {
     let holds = ledger.0.store.scan(places::holds()).await.unwrap();
     let ids = holds.iter().filter_map(|(place, _)| places::id_of(place));

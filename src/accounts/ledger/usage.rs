@@ -1,4 +1,4 @@
-//! What was used: the counters of days, added up.
+//! Usage reports: sums of the daily usage counters.
 
 use std::collections::BTreeMap;
 
@@ -13,87 +13,87 @@ use super::places;
 use super::records::Counters;
 use super::records::Record as _;
 
-/// The model of whoever did not say which it was.
+/// Model name in reports for usage without a known model.
 const NO_MODEL: &str = "unknown";
 
-/// What is asked for.
+/// Query for a usage report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// The project; none for all of them.
+    /// Project to report on; `None` for all projects.
     pub project: Option<String>,
-    /// One key; none for all of them.
+    /// Key to report on; `None` for all keys.
     pub key: Option<String>,
-    /// Which time.
+    /// Period of the report.
     pub period: Period,
-    /// By what; none for totals alone.
+    /// Grouping of the report; `None` for totals only.
     pub group_by: Option<GroupBy>,
 }
 
-/// A time, up to now. All of them begin in UTC.
+/// Period of a report, up to now. Periods start in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Period {
-    /// Today.
+    /// The current day.
     Day,
-    /// Since Monday.
+    /// The current week, from Monday on.
     Week,
-    /// Since the first of the month.
+    /// The current month, from its first day on.
     Month,
-    /// Everything.
+    /// The whole time since the ledger exists.
     All,
 }
 
-/// What usage is listed by.
+/// Criterion by which usage is grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupBy {
-    /// The model that answered.
+    /// Groups by the model that answered.
     Model,
-    /// The key that asked.
+    /// Groups by the key that made the request.
     Key,
-    /// The day, such as `2026-11-21`.
+    /// Groups by day, such as `2026-11-21`.
     Day,
 }
 
-/// What was used.
+/// Usage in a period, in total and by group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// What was asked for.
+    /// Query that this report answers.
     pub query: Query,
-    /// The first day; none where there is no limit.
+    /// First day of the period; `None` for the whole time.
     pub from: Option<Day>,
-    /// The last day, which is today.
+    /// Last day of the period: today.
     pub to: Day,
-    /// Everything together.
+    /// Totals of the period.
     pub totals: Figures,
-    /// By name, in the order of names; empty unless it was asked for.
+    /// Usage by group, ordered by name; empty without a grouping.
     pub groups: Vec<(String, Figures)>,
-    /// By the family of the model, in the order of names.
+    /// Usage by model family, ordered by name.
     pub families: Vec<(String, Figures)>,
 }
 
-/// What was used, in sum.
+/// Sums of requests, tokens and cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// Requests that were charged.
+    /// Number of requests charged.
     pub requests: u64,
-    /// Tokens of prompts that had nothing to do with the prompt cache.
+    /// Prompt tokens neither read from nor written to the prompt cache.
     pub input_tokens: u128,
-    /// Tokens written to the prompt cache.
+    /// Prompt tokens written to the prompt cache.
     pub cache_write_tokens: u128,
-    /// Tokens read from the prompt cache.
+    /// Prompt tokens read from the prompt cache.
     pub cache_read_tokens: u128,
-    /// Tokens of answers.
+    /// Output tokens of the answers.
     pub output_tokens: u128,
-    /// Tokens that were held, of requests of which nobody knows what they took.
+    /// Tokens charged as held, because the real usage is unknown.
     pub estimated_tokens: u128,
-    /// All of these tokens.
+    /// Total of the token counts above.
     pub total_tokens: u128,
-    /// Nano-dollars.
+    /// Total cost in nano-dollars.
     pub cost_nanos: u128,
-    /// Requests of which tokens or money are not known, and were charged as they were held.
+    /// Number of requests charged as held, because their tokens or cost are unknown.
     pub unknown: u64,
 }
 
-/// What was used, of what `store` keeps.
+/// Computes the report for `query` from the counters in `store`.
 pub(super) async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result<Report, Error> {
     let today = Day::of(clock.now());
     let from = match query.period {
@@ -147,7 +147,8 @@ fn add(sums: &mut BTreeMap<String, Counters>, name: &str, counters: Counters) {
     *sum = sum.plus(counters);
 }
 
-/// The records that may be of these days; of one project, no others are read.
+/// Reads the usage records that can belong to the days from `from` to `today`. For a single
+/// project, only records of that project are read.
 async fn records(
     store: &Store,
     project: Option<&str>,
@@ -190,10 +191,10 @@ impl Figures {
 }
 
 impl Period {
-    /// All of them, the shortest first.
+    /// Every period, the shortest first.
     pub const ALL: [Self; 4] = [Self::Day, Self::Week, Self::Month, Self::All];
 
-    /// Its name: `month`.
+    /// Name of the period, such as `month`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Day => "day",
@@ -203,17 +204,17 @@ impl Period {
         }
     }
 
-    /// The one with this name.
+    /// Returns the period with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|period| period.as_str() == name)
     }
 }
 
 impl GroupBy {
-    /// All of them.
+    /// Every grouping that is supported.
     pub const ALL: [Self; 3] = [Self::Model, Self::Key, Self::Day];
 
-    /// Its name: `model`.
+    /// Name of the grouping, such as `model`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Model => "model",
@@ -222,7 +223,7 @@ impl GroupBy {
         }
     }
 
-    /// The one with this name.
+    /// Returns the grouping with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()

@@ -1,4 +1,4 @@
-//! Whether the books are right: what was added up on the way is added up again.
+//! Verification of the ledger: recomputes its running sums from the records.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,27 +23,26 @@ use super::records::Record;
 use super::records::Sum;
 use super::usage;
 
-/// What was looked at, and what is wrong with it.
+/// Result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Single charges.
+    /// Number of single charges.
     pub charges: usize,
-    /// Open holds; the next start charges them in full.
+    /// Number of open holds. The next start charges those that are neither resumable nor waiting.
     pub holds: usize,
-    /// Counters of a key and a model on a day.
+    /// Number of usage counters, each of a key and a model on a day.
     pub counters: usize,
-    /// What does not agree, in words; empty in a sound ledger.
+    /// Inconsistencies in words; empty for a sound ledger.
     pub problems: Vec<String>,
 }
 
 type Meters = BTreeMap<(Span, Scope, String), Meter>;
 type Usage = BTreeMap<(String, Day, String, String), Counters>;
 
-/// Everything, in the order of keys.
+/// Snapshot of all records, ordered by key.
 struct Snapshot(Vec<store::Record>);
 
 impl Snapshot {
-    /// The records whose keys start with `prefix`.
     fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = &store::Record> {
         let first = self.0.partition_point(|(key, _)| key.as_slice() < prefix);
         self.0[first..]
@@ -52,10 +51,11 @@ impl Snapshot {
     }
 }
 
-/// Adds up again what `store` keeps, as it is at one moment.
+/// Verifies one snapshot of the ledger in `store`.
 ///
-/// For the days whose charges are all kept, the counters must be the sums of the charges, and what is spent of budgets
-/// must be the sums of the counters. What is held must be the sum of the holds.
+/// For days whose charges are all kept, the usage counters must equal the sums of the charges. For
+/// days and months whose meters are kept, the spent sums must equal those of the counters, and the
+/// held sums those of the open holds.
 pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
     let snapshot = Snapshot(store.snapshot(places::TABLE.key("")).await?);
     let head = snapshot.scan(&places::head()).next();
@@ -200,7 +200,7 @@ fn expected_meters(usage: &Usage, holds: &[(String, Held)]) -> Meters {
     meters
 }
 
-/// What is spent and held, where it is not nothing.
+/// Spent and held sums of the meters, without those that are zero.
 fn sums(meters: &Meters) -> BTreeMap<(Span, Scope, String), (Sum, Sum)> {
     let sums = meters
         .iter()

@@ -1,21 +1,21 @@
-//! What the prices are made of.
+//! Configuration of prices and estimates.
 
 use std::collections::BTreeMap;
 
 use crate::domain::Money;
 use crate::domain::Price;
 
-/// Prices, and the guesses of an estimate.
+/// Prices, and assumptions for estimates.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Prices by names, or parts of names, of models: `sonnet`, `opus-4`, `claude-opus-5-5`.
+    /// Prices by model names or parts of them: `sonnet`, `opus-4`, `claude-opus-5-5`.
     pub models: BTreeMap<String, Price>,
-    /// Tokens of an answer whose turn has no limit.
+    /// Assumed output tokens of a turn without a limit.
     pub assumed_output_tokens: u64,
-    /// Tokens of an image.
+    /// Assumed tokens of an image.
     pub image_tokens: u64,
-    /// The least number of tokens of a document whose pages cannot be counted.
+    /// Minimum tokens of a document whose pages cannot be counted.
     pub document_tokens: u64,
-    /// The price of a search of the web.
+    /// Price of one web search.
     pub web_search: Money,
 }

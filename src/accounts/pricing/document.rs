@@ -1,4 +1,4 @@
-//! How large a document is.
+//! Size of documents, mainly PDF.
 
 use std::borrow::Cow;
 use std::io::Read as _;
@@ -12,34 +12,37 @@ use serde::Deserialize;
 
 use super::text;
 
-/// Tokens of the text of a page: the most that Anthropic names, who counts 1,500 to 3,000. Each page is a picture beside.
+/// Text tokens of a page: the upper end of the 1,500 to 3,000 that Anthropic documents. Each page
+/// is also counted as an image.
 const TOKENS_OF_PAGE: u64 = 3000;
 
-/// Tokens of a document that is fetched by others: as many as most models read at once.
+/// Tokens of a document that is fetched upstream: the context size of most models.
 const TOKENS_UNSEEN: u64 = 200_000;
 
-/// Bytes of objects that are unpacked of the documents of a turn. A page is some hundred of them.
+/// Maximum number of bytes unpacked from the documents of one turn. A page takes some hundred of
+/// them.
 const MOST_UNPACKED: u64 = 8 << 20;
-/// What each stream takes of that beside its content. Real ones hold some hundred objects, so a document of 8,000 streams has more pages
-/// than can be asked about.
+/// Bytes charged against that maximum for each stream, besides its content, which bounds the number
+/// of streams. Real streams hold some hundred objects, so a document of 8,000 streams has more
+/// pages than a request may have.
 const ROOM_OF_STREAM: u64 = 1024;
 
 static PAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("/Page"));
-/// Marks a stream of packed objects, pages among them.
+/// Marker of an object stream, which can contain pages.
 static PACKED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("/ObjStm"));
 static STREAM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("stream"));
 
-/// A document as far as it can be seen.
+/// Size of a document, as far as it can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DocumentSize {
-    /// Its bytes are elsewhere.
+    /// The content is elsewhere: a URL or an upload.
     Unseen,
-    /// Its bytes are here.
+    /// The content is part of the request.
     Here {
         bytes: u64,
-        /// The pages that can be seen.
+        /// Number of pages found.
         pages: u64,
-        /// Whether there may be no others, since all of it could be read.
+        /// Set if the whole document could be read, so that no page is missed.
         is_whole: bool,
     },
 }
@@ -57,7 +60,7 @@ struct BlockSource<'a> {
 }
 
 impl DocumentSize {
-    /// The size of a document in base64; unpacks at most `room` bytes of it.
+    /// Measures a document in base64; unpacks at most `room` bytes.
     pub(super) fn of_data(data: &str, room: &mut UnpackRoom) -> Self {
         let (pages, is_whole) = pages(data, room);
         Self::Here {
@@ -67,15 +70,15 @@ impl DocumentSize {
         }
     }
 
-    /// The size of a document block of Anthropic's API.
+    /// Measures a document block of the Anthropic API.
     pub(super) fn of_block(json: &str, room: &mut UnpackRoom) -> Self {
         serde_json::from_str::<Block<'_>>(json).map_or(Self::Unseen, |block| {
             Self::of_data(&block.source.data, room)
         })
     }
 
-    /// Tokens at most: by its pages, each a text and a picture, and never less than by its bytes. `packed_tokens` is what one has at least
-    /// whose pages cannot be seen.
+    /// Estimated upper bound of the tokens: by pages, each a text and an image, and never less than
+    /// by bytes. `packed_tokens` is the minimum for a document whose pages cannot be counted.
     pub(super) fn tokens(self, image_tokens: u64, packed_tokens: u64) -> u64 {
         match self {
             Self::Unseen => TOKENS_UNSEEN.max(packed_tokens),
@@ -96,13 +99,15 @@ impl DocumentSize {
     }
 }
 
-/// The streams of packed objects in a PDF, one after the other. Each byte of the PDF is looked at once, however many marks it has.
+/// Iterator over the object streams of a PDF. Linear: each byte is examined once, however many
+/// markers there are.
 struct PackedStreams<'a> {
     rest: &'a [u8],
     room: &'a mut UnpackRoom,
 }
 
-/// The bytes that may still be unpacked of all documents of a turn, with [`ROOM_OF_STREAM`] for each stream.
+/// Number of bytes that may still be unpacked from the documents of a turn; each stream takes
+/// [`ROOM_OF_STREAM`] besides its content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnpackRoom(u64);
 
@@ -112,7 +117,7 @@ impl Default for UnpackRoom {
     }
 }
 
-/// The pages that can be seen of a PDF in base64, and whether all of it could be read.
+/// Counts the pages of a PDF in base64, and tells if the whole document could be read.
 fn pages(data: &str, room: &mut UnpackRoom) -> (u64, bool) {
     let Ok(pdf) = BASE64.decode(data) else {
         return (0, false);
@@ -129,7 +134,7 @@ fn pages(data: &str, room: &mut UnpackRoom) -> (u64, bool) {
 }
 
 impl PackedStreams<'_> {
-    /// Goes on behind the next mark; false where there is none.
+    /// Moves behind the next marker; returns false if there is none.
     fn has_next(&mut self) -> bool {
         let marked = PACKED
             .find(self.rest)
@@ -138,9 +143,10 @@ impl PackedStreams<'_> {
         marked.is_some()
     }
 
-    /// The content of the stream that follows, behind which it goes on; none where it cannot be read, or where there is no room for it.
+    /// Unpacks the stream that follows, and moves behind it. `None` if it is unreadable or exceeds
+    /// the remaining bytes.
     fn unpack(&mut self) -> Option<Vec<u8>> {
-        // Streams of nothing come to an end as well.
+        // Denial of service: empty streams use up the allowance as well.
         self.room.0 = self.room.0.checked_sub(ROOM_OF_STREAM)?;
         let packed = self
             .rest
@@ -150,7 +156,7 @@ impl PackedStreams<'_> {
         let mut decoder = ZlibDecoder::new(packed);
         let mut objects = Vec::new();
         let read = decoder.by_ref().take(self.room.0).read_to_end(&mut objects);
-        // What was unpacked before something broke was work as well.
+        // Bytes unpacked before an error count too.
         self.room.0 = self.room.0.saturating_sub(objects.len() as u64);
         if read.is_err() || self.room.0 == 0 {
             return None;
@@ -166,7 +172,7 @@ fn pages_in(bytes: &[u8]) -> u64 {
         .count() as u64
 }
 
-/// Whether the `/Page` at `at` is the value of a `/Type`.
+/// True if the `/Page` at `at` is the value of a `/Type`.
 fn is_page(bytes: &[u8], at: usize) -> bool {
     let is_whole = bytes
         .get(at + 5)
@@ -187,7 +193,7 @@ mod tests {
         DocumentSize::of_data(&BASE64.encode(pdf), &mut UnpackRoom::default())
     }
 
-    /// A PDF whose pages have so many bytes of content each.
+    /// Builds a PDF with `content` bytes on each page.
     fn pdf(pages: usize, content: usize) -> Vec<u8> {
         let mut pdf =
             b"%PDF-1.4\n1 0 obj <</Type /Pages /Count 3>> endobj /PageMode /PageLabels\n".to_vec();
@@ -201,7 +207,7 @@ mod tests {
         pdf
     }
 
-    /// The same objects in a stream.
+    /// Packs objects into an object stream.
     fn packed(objects: &[u8]) -> Vec<u8> {
         let mut stream = b"9 0 obj <</Type/ObjStm/Filter/FlateDecode>>\nstream\n".to_vec();
         let mut encoder = ZlibEncoder::new(&mut stream, Compression::default());
@@ -212,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_counted_wherever_they_lie() {
+    fn pages_are_counted_anywhere_in_the_document() {
         for (pages, content) in [(1, 0), (3, 100), (100, 5_000), (900, 113), (5000, 0)] {
             let pdf = pdf(pages, content);
             let expected = DocumentSize::Here {
@@ -224,7 +230,7 @@ mod tests {
         }
     }
 
-    /// How many streams are begun, and how many bytes lie behind the last.
+    /// Number of streams started, and number of bytes behind the last one.
     fn work(pdf: &[u8]) -> (usize, usize) {
         let mut room = UnpackRoom::default();
         let mut streams = PackedStreams {
@@ -242,17 +248,17 @@ mod tests {
     }
 
     #[test]
-    fn marks_without_streams_of_their_own_are_no_work() {
+    fn markers_without_streams_take_linear_time() {
         let marks = b"/ObjStm".repeat(500_000);
         assert_eq!(work(&marks).0, 1, "no stream follows");
         let one = packed(b"/Type/Page");
         assert_eq!(work(&[marks, one.clone()].concat()), (1, 0));
-        // Each stream is read once, and what comes behind it is seen.
+        // Each stream is read once, and what follows it is still seen.
         assert_eq!(work(&one.repeat(5)), (5, 0));
     }
 
     #[test]
-    fn streams_of_nothing_come_to_an_end() {
+    fn empty_streams_use_up_the_unpack_limit() {
         let (begun, left) = work(&packed(b"").repeat(50_000));
         assert!(begun <= 8192 && left > 0, "{begun} {left}");
         let data = BASE64.encode(packed(b"").repeat(50_000));
@@ -260,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documents_of_a_turn_share_the_room() {
+    fn documents_of_a_turn_share_the_unpack_limit() {
         let large = BASE64.encode(packed(&vec![
             0;
             usize::try_from(MOST_UNPACKED / 2).unwrap()
@@ -272,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_held_by_its_pages_and_its_bytes() {
+    fn document_tokens_depend_on_pages_and_bytes() {
         let tokens = |size: DocumentSize| size.tokens(1600, 15_000);
         assert_eq!(tokens(size(&pdf(20, 0))), 20 * 4600);
         assert!(tokens(size(&pdf(2, 300_000))) >= 200_000, "by its bytes");

@@ -1,7 +1,8 @@
-//! What a turn costs, and what it may cost before it has run.
+//! Prices of turns, and cost estimates before they run.
 //!
-//! Knows a price for each family of models, and how to guess at the tokens of a turn. Does not know budgets, who pays, or
-//! what the CLI itself reports of a run, which goes before these prices where there is a report.
+//! Has a price for each family of models, and estimates the tokens of a turn. Knows nothing of
+//! budgets and payers, nor of the cost reported by the CLI, which takes precedence over these
+//! prices.
 
 mod config;
 mod document;

@@ -1,4 +1,4 @@
-//! The price table.
+//! Price table and cost estimates.
 
 use crate::domain::Amount;
 use crate::domain::Money;
@@ -10,16 +10,16 @@ use super::Config;
 use super::size;
 use super::text;
 
-/// The prices of all models.
+/// Price table of all models.
 #[derive(Debug, Clone)]
 pub struct Prices {
-    /// Longer names first: what they say is more exact.
+    /// Prices by name, longest names first, because they are more specific.
     models: Vec<(String, Price)>,
     config: Config,
 }
 
 impl Prices {
-    /// The prices of `config`.
+    /// Creates the price table from its configuration.
     pub fn new(mut config: Config) -> Self {
         let models = std::mem::take(&mut config.models);
         let mut models: Vec<_> = models
@@ -30,24 +30,26 @@ impl Prices {
         Self { models, config }
     }
 
-    /// What one call of `model` that took `usage` costs, rounded up once to whole nano-dollars. None for a model without a
-    /// price.
+    /// Cost of one call of `model` with this usage, rounded up once to whole nano-dollars. `None`
+    /// for a model without a price.
     ///
-    /// `model` is an id or an alias of the CLI. The longest name of the table that stands in it decides, where it begins
-    /// and ends at words: `opus-4` is a name of `claude-opus-4-8`, and none of `claude-opus-45`.
+    /// `model` is an id or an alias of the CLI. The longest name in the table that occurs in it at
+    /// word boundaries decides: `opus-4` matches `claude-opus-4-8`, but not `claude-opus-45`.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         let model = model.to_ascii_lowercase();
         let price = self.models.iter().find(|(name, _)| stands_in(name, &model));
         price.map(|(_, price)| price.cost(usage) + self.searches(usage))
     }
 
-    /// What `turn` takes if `model` answers: more than it usually is, so that it can be held against a budget. The answer
-    /// is as long as it may be, the whole prompt is written to the prompt cache, and an unknown model is the dearest.
+    /// Upper estimate of the tokens and cost of `turn` on `model`, for a budget hold. Assumes the
+    /// longest allowed answer (or the configured length without a limit) and a prompt that is all
+    /// written to the prompt cache; an unknown model costs as much as the dearest one.
     pub fn estimate(&self, model: &str, turn: &Turn) -> Amount {
         self.estimate_of(model, turn, self.prompt_tokens(turn))
     }
 
-    /// As [`estimate`](Self::estimate), for a turn whose [`prompt_tokens`](Self::prompt_tokens) are known.
+    /// Estimates like [`estimate`](Self::estimate), for a turn whose
+    /// [`prompt_tokens`](Self::prompt_tokens) are known.
     pub fn estimate_of(&self, model: &str, turn: &Turn, prompt_tokens: u64) -> Amount {
         let usage = Usage {
             cache_write_tokens: prompt_tokens,
@@ -77,7 +79,7 @@ impl Prices {
         }
     }
 
-    /// How many tokens `text` has at most, more or less.
+    /// Estimated upper bound of the tokens of `text`.
     pub fn tokens_of(&self, text: &str) -> u64 {
         text::tokens_of(text)
     }
@@ -87,7 +89,8 @@ impl Prices {
         Money::from_nanos(self.config.web_search.nanos().saturating_mul(count))
     }
 
-    /// How many tokens the prompt of `turn` has at most, more or less: instructions, tools and history included.
+    /// Estimated upper bound of the prompt tokens of `turn`, including instructions, tools and
+    /// history.
     pub fn prompt_tokens(&self, turn: &Turn) -> u64 {
         let size = size::of(turn);
         let Config {
@@ -107,7 +110,7 @@ impl Prices {
     }
 }
 
-/// Whether `name` is a part of `model` that begins and ends at words.
+/// True if `name` occurs in `model` at word boundaries.
 fn stands_in(name: &str, model: &str) -> bool {
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     model.match_indices(name).any(|(start, _)| {

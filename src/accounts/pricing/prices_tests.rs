@@ -52,7 +52,7 @@ fn data(media_type: &str, data: &str) -> Source {
 }
 
 #[test]
-fn the_longest_name_that_stands_in_a_model_decides() {
+fn longest_matching_model_name_sets_the_price() {
     let price = |dollars: u32| format!("input {dollars}, output 0, cache write 0, cache read 0");
     let names = ["opus", "opus-4", "claude-opus-4-8", "Haiku"];
     let table: Vec<(&str, String)> = names.into_iter().zip((1..).map(price)).collect();
@@ -86,7 +86,7 @@ fn the_longest_name_that_stands_in_a_model_decides() {
 }
 
 #[test]
-fn everything_that_goes_upstream_is_counted() {
+fn prompt_tokens_count_everything_sent_upstream() {
     let prices = prices(&[("haiku", CHEAP)]);
     let tokens = |turn: &Turn| prices.prompt_tokens(turn);
     let none = tokens(&turn(Vec::new()));
@@ -167,7 +167,7 @@ fn everything_that_goes_upstream_is_counted() {
 }
 
 #[test]
-fn an_answer_is_as_long_as_it_may_be_and_an_unknown_model_the_dearest() {
+fn estimate_assumes_longest_answer_and_dearest_model() {
     let prices = prices(&[("haiku", CHEAP), ("opus", DEAR)]);
     let mut turn = turn(vec![Part::text("xy ".repeat(950))]);
     let estimate = |turn: &Turn, model| {
@@ -183,7 +183,7 @@ fn an_answer_is_as_long_as_it_may_be_and_an_unknown_model_the_dearest() {
 
 proptest! {
     #[test]
-    fn an_estimate_is_never_below_what_it_allows_for(
+    fn estimate_is_never_below_cost_of_allowed_usage(
         texts in prop::collection::vec(".{0,200}", 0..5),
         limit in prop::option::of(0_u32..),
         cached in 0_u64..=100,

@@ -1,4 +1,4 @@
-//! How large a turn is.
+//! Size of a turn.
 
 use crate::domain::Format;
 use crate::domain::NativeBlock;
@@ -13,13 +13,13 @@ use super::document::DocumentSize;
 use super::document::UnpackRoom;
 use super::text::TextSize;
 
-/// Tokens that come with every call: the CLI's own line of instructions, and what marks the messages off.
+/// Tokens of every call: the instructions of the CLI itself, and the message separators.
 const TOKENS_OF_CALL: u64 = 50;
 
-/// What a turn holds.
+/// Size of the contents of a turn.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Size {
-    /// Everything that is read as text.
+    /// Contents that are read as text.
     text: TextSize,
     pub(super) images: u64,
     pub(super) documents: Vec<DocumentSize>,
@@ -83,7 +83,7 @@ impl Size {
     }
 }
 
-/// The size of all that goes upstream with `turn`.
+/// Measures what goes upstream with `turn`.
 pub(super) fn of(turn: &Turn) -> Size {
     let mut size = Size::default();
     match &turn.native.system {

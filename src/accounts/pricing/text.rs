@@ -1,18 +1,19 @@
-//! How many tokens a text has at most.
+//! Upper estimate of the number of tokens of a text.
 
-/// Bytes of letters that make a token. English has about four, code and JSON three; other scripts have more bytes for each
-/// character, and about a token for each.
+/// Number of bytes of letters for each token. English has about four, code and JSON three; other
+/// scripts have more bytes for each character, and about one token for each.
 const BYTES_OF_TOKEN: u64 = 3;
 
-/// Bytes that are looked at together. So many without a gap are no words but base64, digests or keys.
+/// Number of bytes that are examined together. As many without a gap are not words but base64,
+/// digests or keys.
 const WINDOW: usize = 32;
 
-/// What texts hold, added up.
+/// Sums of byte classes in texts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct TextSize {
-    /// Bytes that may each be a token: digits, punctuation, and all of a window without a gap.
+    /// Bytes that may each be a token: digits, punctuation, and whole windows without a gap.
     dense: u64,
-    /// All other bytes.
+    /// Remaining bytes: letters, white space and bytes of non-ASCII characters.
     loose: u64,
 }
 
@@ -20,7 +21,7 @@ impl TextSize {
     pub(super) fn add(&mut self, text: &str) {
         for window in text.as_bytes().chunks(WINDOW) {
             let (mut dense, mut gaps) = (0_u8, 0_u8);
-            // Without branches, so that the compiler makes vectors of it.
+            // Branch-free, so that the compiler vectorises the loop.
             for byte in window {
                 dense += u8::from(is_dense(*byte));
                 gaps += u8::from(*byte <= b' ' || !byte.is_ascii());
@@ -38,19 +39,19 @@ impl TextSize {
     }
 }
 
-/// Tokens of `text` at most, more or less.
+/// Estimated upper bound of the tokens of `text`.
 pub(super) fn tokens_of(text: &str) -> u64 {
     let mut size = TextSize::default();
     size.add(text);
     size.tokens()
 }
 
-/// The tokens of `bytes` bytes of which nothing else is known.
+/// Estimated tokens of `bytes` bytes of unknown content.
 pub(super) fn tokens_of_bytes(bytes: u64) -> u64 {
     bytes.div_ceil(BYTES_OF_TOKEN)
 }
 
-/// Whether a byte is a digit or a mark of punctuation.
+/// True if a byte is a digit or punctuation.
 fn is_dense(byte: u8) -> bool {
     let is_printable = byte.wrapping_sub(b'!') < 0x5e;
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
@@ -61,10 +62,11 @@ fn is_dense(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Each text with the most tokens that tokenizers make of it: a token for each digit, mark and character of another script, three
-    /// for four characters of base64, one for three of code, one for four of English.
+    /// Rows: text, and the most tokens that tokenizers make of it: one for each digit, mark and
+    /// character of another script, three for four characters of base64, one for three of code, one
+    /// for four of English.
     #[test]
-    fn no_text_has_more_tokens_than_are_estimated() {
+    fn text_estimate_is_an_upper_bound() {
         let prose = "The quick brown fox jumps over the lazy dog, and then it rests. ";
         let code =
             "fn main() {\n    let total: u64 = items.iter().map(|item| item.price * 3).sum();\n}\n";

@@ -1,12 +1,16 @@
-//! A bucket that holds a minute's worth, and in which it can be corrected later what was taken from it.
+//! A token bucket (GCRA) whose past debits can be corrected once the real amount is known.
 //!
-//! A bucket is one number: when it will be full again if nobody takes anything more. It is full as long as that time lies in
-//! the past. To take is the function `full_at -> max(full_at + weight, now + weight)`, where the weight is the time in which
-//! what was taken fills up again. Just to subtract the weight of what was not needed would give too much back, since in the
-//! meantime the bucket may have been full without it. So those takes are kept whose amount may still change, in their order;
-//! a correction changes the one and goes through those after it again. The bucket is then exactly as if the right amount had
-//! been taken in the first place. Takes that are settled and stand side by side become one: such functions, one after the
-//! other, are such a function. So there are never more than twice as many as requests that run.
+//! A bucket holds one minute's worth and is stored as one number: `full_at`, the time when it is
+//! full again if nothing more is taken. The bucket is full while `full_at` lies in the past. A
+//! debit is the function `full_at -> max(full_at + weight, now + weight)`, where the weight is the
+//! time in which the amount refills.
+//!
+//! Subtracting the weight of an unused amount would refund too much, because the bucket may have
+//! been full in the meantime without that debit. Debits whose amount may still change are therefore
+//! kept in order. A correction changes one of them and replays those after it, so the bucket ends
+//! up exactly as if the right amount had been taken in the first place. Neighbouring settled debits
+//! merge into one, because the composition of two such functions is again such a function. Hence at
+//! most twice as many debits are kept as there are requests in flight.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -21,24 +25,26 @@ use governor::state::StateStore;
 
 use super::state::Level;
 
-/// Times are nanoseconds since the limits began; so are weights, which are lengths of time.
+/// Token bucket of one limit. Times are nanoseconds since the limits were created; weights are
+/// durations in nanoseconds.
 #[derive(Debug)]
 pub(super) struct Bucket {
     limit: NonZeroU32,
-    /// When it would be full again without what `takes` holds.
+    /// Value of `full_at` before the debits in `takes`.
     settled: u64,
-    /// What was taken since the first that is not settled, that one included.
+    /// Debits from the first unsettled one on, in the order in which they were taken.
     takes: Vec<Take>,
-    /// When it is full again.
+    /// Time when the bucket is full again: `settled` with all of `takes` applied.
     full_at: u64,
 }
 
-/// Names a take of one scope, whose buckets may come and go. Later ones are greater.
+/// Id of a debit within one scope; later ids are greater. Ids stay valid when the buckets of the
+/// scope are replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TakeId(u64);
 
 impl TakeId {
-    /// Less than any other.
+    /// Lower bound: smaller than the id of any debit.
     pub(super) const FIRST: Self = Self(0);
 
     pub(super) fn next(self) -> Self {
@@ -46,7 +52,7 @@ impl TakeId {
     }
 }
 
-/// The function `full_at -> max(full_at + weight, least)`.
+/// Debit from a bucket: the function `full_at -> max(full_at + weight, least)`.
 #[derive(Debug, Clone, Copy)]
 struct Take {
     id: TakeId,
@@ -55,17 +61,17 @@ struct Take {
     is_settled: bool,
 }
 
-/// Why nothing can be taken.
+/// Reason why an amount cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shortage {
-    /// There will be enough after so long.
+    /// Enough will have refilled after this time.
     For(Duration),
-    /// A full bucket does not hold as much.
+    /// Even a full bucket does not hold the amount.
     Forever,
 }
 
 impl Bucket {
-    /// A full bucket of `limit`.
+    /// Creates a full bucket for `limit` per minute.
     pub(super) fn new(limit: NonZeroU32) -> Self {
         Self {
             limit,
@@ -75,24 +81,26 @@ impl Bucket {
         }
     }
 
-    /// Makes it one of `limit`, from which as much is taken as before. What runs can no longer be corrected.
+    /// Changes the limit and keeps the amount that is taken. Earlier debits can no longer be
+    /// corrected.
     pub(super) fn set(&mut self, limit: NonZeroU32, now: u64) {
         if self.limit == limit {
             return;
         }
         let taken = self.backlog(now).div_ceil(self.weight(1));
         self.limit = limit;
+        // The debt is kept in units, not in time: one unit has another weight under the new limit.
         self.full_at = now.saturating_add(self.weight(taken));
         self.settled = self.full_at;
         self.takes.clear();
     }
 
-    /// Why `amount` cannot be taken now.
+    /// Checks if `amount` can be taken now; returns the shortage if not. Takes nothing.
     pub(super) fn shortage(&self, amount: u64, now: u64) -> Option<Shortage> {
         let Ok(amount) = u32::try_from(amount) else {
             return Some(Shortage::Forever);
         };
-        // Whoever takes nothing must wait as well while others have taken too much.
+        // Zero counts as one: a request without tokens waits too while the bucket is in debt.
         let amount = NonZeroU32::new(amount).unwrap_or(NonZeroU32::MIN);
         let question = Question {
             backlog: self.backlog(now),
@@ -106,7 +114,8 @@ impl Bucket {
         }
     }
 
-    /// Takes `amount`, whether it is there or not.
+    /// Takes `amount` unconditionally; the bucket may go into debt. The caller checks
+    /// [`shortage`](Self::shortage) first.
     pub(super) fn take(&mut self, id: TakeId, amount: u64, now: u64, is_settled: bool) {
         let weight = self.weight(amount);
         let take = Take {
@@ -120,13 +129,14 @@ impl Bucket {
         self.fold();
     }
 
-    /// Makes it `amount` that was taken as `id`, or leaves it at what it was. It cannot be changed after that.
+    /// Settles the debit `id` at `amount`, or at its present amount if `None`. This is final: the
+    /// caller must not change a settled debit again.
     pub(super) fn settle(&mut self, id: TakeId, amount: Option<u64>) {
         self.change(id, amount, true);
     }
 
-    /// Changes the amount of the take `id`; a later `settle` may still change it. If a new limit has cleared the takes, the amount is
-    /// taken anew.
+    /// Changes the amount of the debit `id`, which stays unsettled. If a change of the limit has
+    /// dropped the debit, takes the amount anew.
     pub(super) fn amend(&mut self, id: TakeId, amount: u64, now: u64) {
         if self.takes.iter().any(|take| take.id == id) {
             self.change(id, Some(amount), false);
@@ -136,16 +146,18 @@ impl Bucket {
     }
 
     fn change(&mut self, id: TakeId, amount: Option<u64>, is_settled: bool) {
-        // Not in the order of ids: one may have been taken anew.
+        // Not a binary search: a debit that was taken anew is out of id order.
         let Some(position) = self.takes.iter().position(|take| take.id == id) else {
             return;
         };
         let weight = amount.map_or(self.takes[position].weight, |amount| self.weight(amount));
         let take = &mut self.takes[position];
+        // `least - weight` is the time of the debit, so the corrected debit is dated as before.
         take.least = (take.least - take.weight).saturating_add(weight);
         take.weight = weight;
         take.is_settled |= is_settled;
         self.fold();
+        // Replay: debits after the corrected one see the corrected state.
         self.full_at = self
             .takes
             .iter()
@@ -162,12 +174,12 @@ impl Bucket {
         }
     }
 
-    /// Whether it is as good as a new one.
+    /// True if the bucket equals a new one: full, and without unsettled debits.
     pub(super) fn is_idle(&self, now: u64) -> bool {
         self.takes.is_empty() && self.backlog(now) == 0
     }
 
-    /// How many takes are kept.
+    /// Number of stored debits.
     #[cfg(test)]
     pub(super) fn kept(&self) -> usize {
         self.takes.len()
@@ -177,20 +189,22 @@ impl Bucket {
         Quota::per_minute(self.limit)
     }
 
-    /// How long it takes until it is full.
+    /// Time until the bucket is full, in nanoseconds.
     fn backlog(&self, now: u64) -> u64 {
         self.full_at.saturating_sub(now)
     }
 
-    /// How long it takes until `amount` has filled up again.
+    /// Time in which `amount` refills, in nanoseconds.
     fn weight(&self, amount: u64) -> u64 {
-        // Never nothing: a minute has more nanoseconds than a limit can have tokens.
+        // Never zero: a minute has more nanoseconds than a `u32` limit has units.
         let one = u64::try_from(self.quota().replenish_interval().as_nanos()).unwrap_or(u64::MAX);
         one.saturating_mul(amount)
     }
 
-    /// Makes one of settled takes that stand side by side, and none of those before which all is settled.
+    /// Merges neighbouring settled debits, and folds a settled first debit into `settled`.
     fn fold(&mut self) {
+        // Applying `first`, then `next`, is one debit with the summed weight and
+        // `next(first.least)`.
         self.takes.dedup_by(|next, first| {
             let are_settled = first.is_settled && next.is_settled;
             if are_settled {
@@ -212,8 +226,9 @@ impl Take {
     }
 }
 
-/// The state of a bucket as governor is asked about it: it is now, and so long from now the bucket is full. Nothing that
-/// governor would have changed is kept; [`Bucket::take`] does that.
+/// Snapshot of a bucket for one governor check: a state store that reports the current backlog,
+/// relative to a clock that stands at zero. Changes made by governor are discarded;
+/// [`Bucket::take`] makes them.
 struct Question {
     backlog: u64,
 }
@@ -225,12 +240,12 @@ impl StateStore for Question {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        // Governor adds to it without a look at where numbers end; nobody waits for a century.
+        // Clamped: governor adds to this value without overflow checks.
         decide(Some(self.backlog.min(u64::MAX / 4).into())).map(|(outcome, _)| outcome)
     }
 }
 
-/// Time does not go on while a question is answered.
+/// Clock that stands still at zero during a check.
 #[derive(Debug, Clone, Copy)]
 struct Stopped;
 

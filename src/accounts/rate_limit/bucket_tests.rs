@@ -1,4 +1,4 @@
-//! Buckets against a model that writes everything down and goes through all of it each time.
+//! Buckets against a model that records every debit and replays all of them each time.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -18,11 +18,11 @@ fn bucket(limit: u32) -> Bucket {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Time goes on.
+    /// Time passes.
     Wait(u64),
-    /// Takes so much.
+    /// Takes an amount.
     Take(u64),
-    /// One of those that are not settled took so much, or what it had asked for.
+    /// Settles one of the open debits, at an amount or at what was asked for.
     Settle(prop::sample::Index, Option<u64>),
 }
 
@@ -35,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// When a bucket of 60 a minute is full again from which was taken so much at such times.
+/// Time when a bucket of 60 a minute is full again after these debits.
 fn full_at(takes: &[(u64, u64)]) -> u64 {
     takes.iter().fold(0, |full_at: u64, (at, amount)| {
         full_at.max(*at) + amount * SECOND
@@ -43,9 +43,9 @@ fn full_at(takes: &[(u64, u64)]) -> u64 {
 }
 
 proptest! {
-    /// However late it is known what was taken, the bucket is as if it had been known at once.
+    /// A late correction leaves the bucket as if the amount had been known at once.
     #[test]
-    fn a_settled_bucket_is_as_if_the_right_amount_had_been_taken(steps in prop::collection::vec(step(), 0..60)) {
+    fn settled_bucket_equals_bucket_with_final_amounts(steps in prop::collection::vec(step(), 0..60)) {
         let (mut now, mut bucket) = (0, bucket(60));
         let (mut takes, mut open, mut id) = (Vec::new(), Vec::new(), FIRST);
         for step in steps {
@@ -70,9 +70,9 @@ proptest! {
         }
     }
 
-    /// Within any time no more is let through than a full bucket and what fills up meanwhile.
+    /// Within any interval, no more passes than a full bucket and what refills meanwhile.
     #[test]
-    fn no_more_passes_than_fills_up(asks in prop::collection::vec((0..20 * SECOND, 1_u64..70), 1..80)) {
+    fn bucket_never_admits_more_than_capacity_plus_refill(asks in prop::collection::vec((0..20 * SECOND, 1_u64..70), 1..80)) {
         let (mut now, mut bucket, mut passed) = (0, bucket(60), Vec::new());
         for (wait, amount) in asks {
             now += wait;
@@ -90,9 +90,9 @@ proptest! {
         }
     }
 
-    /// Who waits as long as was said gets through, who asks a nanosecond before does not.
+    /// A request passes after the reported wait, and not one nanosecond earlier.
     #[test]
-    fn the_wait_is_exact(taken in 0_u64..200, amount in 1_u64..=60) {
+    fn bucket_reports_exact_wait(taken in 0_u64..200, amount in 1_u64..=60) {
         let mut bucket = bucket(60);
         bucket.take(FIRST, taken, 0, true);
         match bucket.shortage(amount, 0) {
@@ -109,7 +109,7 @@ proptest! {
 }
 
 #[test]
-fn what_fills_up_by_itself_is_not_given_back_as_well() {
+fn refund_does_not_add_to_elapsed_refill() {
     let mut bucket = bucket(60);
     bucket.take(FIRST, 60, 0, false);
     bucket.take(FIRST.next(), 50, 59 * SECOND, true);
@@ -118,7 +118,7 @@ fn what_fills_up_by_itself_is_not_given_back_as_well() {
 }
 
 #[test]
-fn a_bucket_may_owe() {
+fn bucket_may_go_into_debt() {
     let mut bucket = bucket(60);
     bucket.take(FIRST, 10, 0, false);
     bucket.settle(FIRST, Some(100));
@@ -131,7 +131,7 @@ fn a_bucket_may_owe() {
 }
 
 #[test]
-fn what_is_more_than_a_full_bucket_never_fits() {
+fn amount_above_capacity_never_fits() {
     for amount in [61, u64::from(u32::MAX), u64::MAX] {
         assert_eq!(
             bucket(60).shortage(amount, 0),
@@ -150,7 +150,7 @@ fn what_is_more_than_a_full_bucket_never_fits() {
 }
 
 #[test]
-fn another_limit_fills_no_bucket() {
+fn changed_limit_keeps_taken_amount() {
     let mut bucket = bucket(60);
     bucket.take(FIRST, 45, 0, false);
     bucket.set(NonZeroU32::new(120).unwrap(), 0);

@@ -1,4 +1,4 @@
-//! A request that was not let in.
+//! Error of a request that exceeds a rate limit.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,29 +6,31 @@ use std::time::Duration;
 use super::scope::Whose;
 use super::state::State;
 
-/// Why a request was refused. Shown, it is a sentence for the caller that says what to do.
+/// A request exceeds a rate limit. `Display` gives a sentence for the caller that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Limited {
-    /// Of what there is too little.
+    /// Kind of the limit that was exceeded.
     pub what: What,
-    /// Whose limit it is.
+    /// Scope of the limit: key or project.
     pub whose: Whose,
-    /// The limit.
+    /// Value of the limit that was exceeded.
     pub limit: u32,
-    /// When such a request can pass. None if it never can, because the limit is smaller than the request.
+    /// Time until such a request can pass (`Retry-After`). `None` if it never can, because it needs
+    /// more than the limit.
     pub retry_after: Option<Duration>,
-    /// What is left of the limits.
+    /// Remaining limits of the caller, for the response headers.
     pub state: State,
 }
 
-/// What is limited.
+/// Kind of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// Requests a minute.
+    /// Requests per minute.
     Requests,
-    /// Tokens a minute. So many were asked for; none where it is not known yet how many the request needs.
+    /// Tokens per minute, with the amount that was asked for; 0 if the request's tokens are not
+    /// known yet.
     Tokens(u64),
-    /// Requests at the same time.
+    /// Concurrent requests.
     ConcurrentRequests,
 }
 
@@ -76,7 +78,7 @@ impl fmt::Display for Limited {
     }
 }
 
-/// Whole ones, as many as it takes at least.
+/// Formats a duration in whole seconds, rounded up, at least one.
 struct Seconds(Duration);
 
 impl fmt::Display for Seconds {

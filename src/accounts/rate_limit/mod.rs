@@ -1,12 +1,13 @@
-//! How often and how much may be asked: requests and tokens a minute and requests at the same time, of a key and of all
-//! keys of a project together.
+//! Rate limits: requests per minute, tokens per minute and concurrent requests, for each key and
+//! for all keys of a project together.
 //!
-//! Knows neither HTTP nor what a token costs. Whether something fits is [`governor`]'s rule, GCRA: a limit of so many a
-//! minute is a bucket that holds a minute's worth and fills up evenly. What is in the buckets is kept here, because what a
-//! request takes is only known when it is over, and governor cannot give back. [`bucket`] says how that is made exact.
+//! Knows neither HTTP nor what a token costs. [`governor`] decides if a request fits, by GCRA: a
+//! limit per minute is a token bucket that holds one minute's worth and refills evenly. The
+//! buckets' contents are kept here, because the tokens of a request are only known when it ends and
+//! governor cannot refund. [`bucket`] describes how corrections stay exact.
 //!
-//! [`Limits::admit`] takes from all buckets or from none. All that belong to a request are looked at and taken from under
-//! their locks: those of the key first, then the project's, so that nobody waits for each other.
+//! [`Limits::admit`] takes from all buckets or from none. Lock order: key, then project. Both locks
+//! are held for check and debit; the fixed order prevents deadlock.
 
 mod bucket;
 #[cfg(test)]
@@ -38,31 +39,31 @@ pub use scope::Whose;
 pub use state::Level;
 pub use state::State;
 
-/// How often those are looked for who have not asked for a while. A bucket fills up within a minute.
+/// Interval at which idle scopes are evicted. A bucket refills within a minute.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What holds where nobody says otherwise.
+/// Rate limits that apply by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Config {
-    /// For each key, in the place of those limits that it has not of its own.
+    /// Default limits of a key; limits of its own take precedence one by one.
     pub key_rates: Rates,
 }
 
-/// Who has asked how much. Clones share it.
+/// Rate limiter for all keys and projects. Clones share the state.
 #[derive(Debug, Clone)]
 pub struct Limits(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     config: Config,
-    /// Times are nanoseconds since then.
+    /// Origin of all times, which are nanoseconds since then.
     begin: Instant,
-    /// Only those who have a limit and have asked of late, or still do.
+    /// Keys and projects that have a limit and are active or not yet idle.
     scopes: DashMap<(Whose, String), Shared>,
 }
 
 impl Limits {
-    /// Nobody has asked yet.
+    /// Creates a limiter in which no limit is used yet.
     pub fn new(config: Config) -> Self {
         Self(Arc::new(Inner {
             config,
@@ -71,7 +72,8 @@ impl Limits {
         }))
     }
 
-    /// Admits a request whose tokens are not known yet; [`Permit::ask`] takes them later. Refuses a caller with no tokens left.
+    /// Admits a request whose tokens are not known yet; [`Permit::ask`] takes them later. Refuses a
+    /// caller with no tokens left.
     ///
     /// # Errors
     /// As [`admit`](Self::admit).
@@ -79,11 +81,12 @@ impl Limits {
         self.admit(caller, 0)
     }
 
-    /// Lets `caller` make a request that takes about `estimated_tokens`, of its prompt and its answer. It takes nothing of
-    /// any limit when one of them refuses it.
+    /// Admits a request of `caller` that needs about `estimated_tokens` for prompt and response.
+    /// Atomic: if any limit refuses, nothing is taken from any of them.
     ///
     /// # Errors
-    /// When a limit of the key or of its project is reached, or is too small for such a request at any time.
+    /// When a limit of the key or of its project is reached, or is too small for the request at any
+    /// time.
     pub fn admit(&self, caller: &Caller, estimated_tokens: u64) -> Result<Permit, Limited> {
         let now = self.now();
         let limited = [
@@ -99,9 +102,11 @@ impl Limits {
         ]
         .into_iter()
         .filter(|(.., rates)| *rates != Rates::default());
+        // The clones keep these scopes from being evicted between lookup and lock.
         let (scopes, rates): (Vec<Shared>, Vec<Rates>) = limited
             .map(|(whose, name, rates)| (self.scope(whose, name), rates))
             .unzip();
+        // Lock order: key, then project; both are held for check and debit.
         let mut locked: Vec<_> = scopes.iter().map(Shared::lock).collect();
         for (scope, rates) in locked.iter_mut().zip(rates) {
             scope.set(rates, now);
@@ -125,7 +130,8 @@ impl Limits {
         ))
     }
 
-    /// Forgets those whose buckets are full and of whose requests none is running, from time to time, until `stop`.
+    /// Spawns a background task that evicts idle scopes (full buckets, no running request) until
+    /// `stop` is cancelled.
     pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let limits = self.clone();
         tracker.spawn(async move {
@@ -139,18 +145,19 @@ impl Limits {
         });
     }
 
-    /// How many keys and projects are kept in mind.
+    /// Number of keys and projects with stored state.
     pub fn len(&self) -> usize {
         self.0.scopes.len()
     }
 
-    /// Whether nobody is.
+    /// True if no state is stored.
     pub fn is_empty(&self) -> bool {
         self.0.scopes.is_empty()
     }
 
     fn sweep(&self) {
         let now = self.now();
+        // `retain` holds the lock of the map shard, so no clone can appear during the check.
         self.0.scopes.retain(|_, scope| !scope.is_idle(now));
         if self.0.scopes.len() < self.0.scopes.capacity() / 4 {
             self.0.scopes.shrink_to_fit();
@@ -171,7 +178,7 @@ impl Limits {
             requests_per_minute: own.requests_per_minute.or(general.requests_per_minute),
             tokens_per_minute: own.tokens_per_minute.or(general.tokens_per_minute),
             concurrent_requests: own.concurrent_requests.or(general.concurrent_requests),
-            // No limit: whose turn it is among those who wait is for others to say.
+            // The weight is no rate limit; fair queueing reads it from the grant.
             weight: None,
         }
     }

@@ -1,4 +1,4 @@
-//! A request that was let in.
+//! Permit of an admitted request.
 
 use super::Limited;
 use super::Limits;
@@ -7,9 +7,10 @@ use super::scope;
 use super::scope::Shared;
 use super::state::State;
 
-/// Counts as one of the requests at the same time until it is dropped, so it is to be held until the last byte of the answer.
+/// Permit of an admitted request. Counts against the concurrency limit until it is dropped, so hold
+/// it until the last byte of the response.
 ///
-/// Dropped without being settled, it has taken the tokens that were [asked](Self::ask) for.
+/// If dropped without being settled, the tokens that were [asked](Self::ask) for stay taken.
 #[must_use = "dropping a permit ends its request"]
 #[derive(Debug)]
 pub struct Permit {
@@ -27,12 +28,15 @@ impl Permit {
         }
     }
 
-    /// Takes about `tokens` more for the request, of its prompt and its answer.
+    /// Takes about `tokens` for the prompt and the response of the request, in place of its
+    /// estimate so far.
     ///
     /// # Errors
-    /// When the tokens of the key or of its project do not suffice. The limits are then as if there had been no request.
+    /// When the token limit of the key or of its project does not suffice. All debits of the
+    /// request are refunded then; the permit still counts as concurrent until it is dropped.
     pub fn ask(&mut self, tokens: u64) -> Result<(), Limited> {
         let now = self.limits.now();
+        // Lock order: key, then project, as in `Limits::admit`.
         let mut locked: Vec<_> = self
             .scopes
             .iter()
@@ -56,13 +60,14 @@ impl Permit {
         Ok(())
     }
 
-    /// Says that the request took `tokens`, more or fewer than were estimated: the limits are then as if that had been
-    /// asked for. What is too much is taken as well, and others wait for it. Only the first word counts.
+    /// Corrects the token debit to the `tokens` that the request really used, more or fewer than
+    /// estimated. Above the limit the bucket goes into debt, and later requests wait. Only the
+    /// first call has an effect.
     pub fn settle(&mut self, tokens: u64) {
         self.settle_at(Some(tokens));
     }
 
-    /// What is left of the limits now, for the headers of the answer.
+    /// Remaining limits now, for the response headers.
     pub fn state(&self) -> State {
         let now = self.limits.now();
         State::tightest(self.scopes.iter().map(|(scope, _)| scope.lock().state(now)))
@@ -80,6 +85,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        // Settled at the estimate if nothing was reported.
         self.settle_at(None);
         for (scope, _) in &self.scopes {
             scope.lock().release();

@@ -1,4 +1,4 @@
-//! Whose limits they are, and what is left of them.
+//! Limits of one key or one project, and their current state.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,36 +16,36 @@ use super::limited::Limited;
 use super::limited::What;
 use super::state::State;
 
-/// What is told to wait who has too many requests under way: long enough to let a short answer end.
+/// `Retry-After` for the concurrency limit: long enough for a short response to end.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
-/// Whose limit it is.
+/// Scope of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Whose {
-    /// The key's own.
+    /// Limit of the key itself.
     Key,
-    /// That of all keys of the project together.
+    /// Limit of all keys of the project together.
     Project,
 }
 
-/// A scope that requests hold on to. Clones are the same one.
+/// Shared handle to a scope; clones refer to the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Shared(Arc<Mutex<Scope>>);
 
-/// A key or a project.
+/// Rate limits and buckets of one key or project.
 #[derive(Debug)]
 pub(super) struct Scope {
     whose: Whose,
     rates: Rates,
     running: u32,
     last_take: TakeId,
-    /// None without a limit, and with one of nothing.
+    /// `None` without a limit, and for a limit of zero.
     requests: Option<Bucket>,
-    /// As `requests`.
+    /// `None` as for `requests`.
     tokens: Option<Bucket>,
 }
 
-/// Why a scope does not let a request pass.
+/// Limit of a scope that a request exceeds.
 #[derive(Debug)]
 pub(super) struct Refusal {
     whose: Whose,
@@ -70,21 +70,22 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether to forget it changes nothing: nobody else has it, and it is as good as a new one.
+    /// True if eviction loses nothing: no other handle exists, and the state equals a new one.
     pub(super) fn is_idle(&self, now: u64) -> bool {
         Arc::strong_count(&self.0) == 1 && self.lock().is_idle(now)
     }
 }
 
 impl Scope {
-    /// Puts `rates` in force. What was taken stays taken.
+    /// Applies `rates`; amounts taken so far stay taken.
     pub(super) fn set(&mut self, rates: Rates, now: u64) {
         self.rates = rates;
         set(&mut self.requests, rates.requests_per_minute, now);
         set(&mut self.tokens, rates.tokens_per_minute, now);
     }
 
-    /// Why a request of about `tokens` cannot pass now: of several reasons the one that lasts longest.
+    /// Checks a request of about `tokens`; returns the limit it exceeds, the one with the longest
+    /// wait if several. Takes nothing.
     pub(super) fn refusal(&self, now: u64, tokens: u64) -> Option<Refusal> {
         let shortages = [
             (
@@ -121,7 +122,7 @@ impl Scope {
         }
     }
 
-    /// What is left, as far as there are limits.
+    /// Remaining amounts of the limits that are set.
     pub(super) fn state(&self, now: u64) -> State {
         let level = |bucket: &Bucket| bucket.level(now);
         State {
@@ -130,7 +131,8 @@ impl Scope {
         }
     }
 
-    /// Takes a request of about `tokens`. Gives what its tokens can be settled by.
+    /// Takes one request and about `tokens`, and counts the request as running. Returns the id by
+    /// which its debits can be corrected.
     pub(super) fn take(&mut self, now: u64, tokens: u64) -> TakeId {
         let id = self.last_take.next();
         self.last_take = id;
@@ -144,7 +146,7 @@ impl Scope {
         id
     }
 
-    /// Why a request that is let in cannot have about `tokens`.
+    /// Checks if an admitted request can take about `tokens`; returns the exceeded limit if not.
     pub(super) fn refusal_of_tokens(&self, now: u64, tokens: u64) -> Option<Refusal> {
         let limit = self.rates.tokens_per_minute?;
         let shortage = shortage(self.tokens.as_ref(), tokens, now)?;
@@ -156,14 +158,15 @@ impl Scope {
         })
     }
 
-    /// Sets the estimated tokens of `take`.
+    /// Changes the estimated tokens of `take`.
     pub(super) fn amend(&mut self, now: u64, take: TakeId, tokens: u64) {
         if let Some(bucket) = &mut self.tokens {
             bucket.amend(take, tokens, now);
         }
     }
 
-    /// Makes it `tokens` that were taken as `take`, or leaves it at what it was. The request counts.
+    /// Settles the token debit `take` at `tokens`, or at its estimate if `None`. The request debit
+    /// stays.
     pub(super) fn settle(&mut self, take: TakeId, tokens: Option<u64>) {
         if let Some(bucket) = &mut self.requests {
             bucket.settle(take, None);
@@ -173,14 +176,14 @@ impl Scope {
         }
     }
 
-    /// Undoes `take` in both buckets, requests and tokens.
+    /// Refunds `take` in both buckets, requests and tokens.
     pub(super) fn give_back(&mut self, take: TakeId) {
         for bucket in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
             bucket.settle(take, Some(0));
         }
     }
 
-    /// A request has ended.
+    /// Ends a running request: frees its slot of the concurrency limit.
     pub(super) fn release(&mut self) {
         self.running = self.running.saturating_sub(1);
     }
@@ -204,7 +207,8 @@ fn set(bucket: &mut Option<Bucket>, limit: Option<u32>, now: u64) {
     }
 }
 
-/// There is no bucket for a limit of nothing. Where there is no limit, nobody asks.
+/// Shortage in `bucket`. A missing bucket means a limit of zero here; scopes without a limit ignore
+/// the result.
 fn shortage(bucket: Option<&Bucket>, amount: u64, now: u64) -> Option<Shortage> {
     bucket.map_or(Some(Shortage::Forever), |bucket| {
         bucket.shortage(amount, now)
@@ -212,7 +216,7 @@ fn shortage(bucket: Option<&Bucket>, amount: u64, now: u64) -> Option<Shortage> 
 }
 
 impl Refusal {
-    /// The greater, the longer it lasts.
+    /// Order of severity: the time until the request could pass.
     pub(super) fn severity(&self) -> Duration {
         match self.shortage {
             Shortage::For(wait) => wait,

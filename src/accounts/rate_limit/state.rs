@@ -1,29 +1,29 @@
-//! What is left, and how `OpenAI`'s headers tell it.
+//! Remaining rate limits of a caller, and their `OpenAI` response headers (`x-ratelimit-*`).
 
 use std::time::Duration;
 
-/// What is left of the limits of a caller.
+/// Remaining rate limits of a caller: for each limit the tighter of key and project.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct State {
-    /// Of the requests a minute; none without such a limit.
+    /// Requests per minute; `None` without such a limit.
     pub requests: Option<Level>,
-    /// Of the tokens a minute; none without such a limit.
+    /// Tokens per minute; `None` without such a limit.
     pub tokens: Option<Level>,
 }
 
-/// What is left of one limit.
+/// Remaining amount of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
-    /// The most there is in a minute.
+    /// The limit per minute.
     pub limit: u32,
-    /// How much of it is there.
+    /// Amount that can be taken now.
     pub remaining: u32,
-    /// When all of it is there again, if nobody takes more.
+    /// Time until the full limit is available again, if nothing more is taken.
     pub reset: Duration,
 }
 
 impl State {
-    /// Of each limit the one of which least is left.
+    /// Picks for each limit the level with the least remaining.
     pub(super) fn tightest(states: impl Iterator<Item = Self>) -> Self {
         states.fold(Self::default(), |one, other| Self {
             requests: Level::tighter(one.requests, other.requests),
@@ -31,7 +31,7 @@ impl State {
         })
     }
 
-    /// The headers of an answer, as `OpenAI` names and writes them; none for what has no limit.
+    /// Response headers with the names and format of `OpenAI`; empty for limits that are not set.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let requests = self.requests.into_iter().flat_map(|level| {
             [
@@ -63,8 +63,9 @@ impl Level {
     }
 }
 
-/// A length of time as `OpenAI` writes it, which is Go's way: `0s`, `12ms`, `1.5s`, `6m0s`, `1h0m0s`. Whole milliseconds,
-/// rounded up: who waits so long has waited long enough.
+/// Formats a duration as `OpenAI` does, which is Go's format: `0s`, `12ms`, `1.5s`, `6m0s`,
+/// `1h0m0s`. Rounded up to whole milliseconds, so that a client that waits this long has waited
+/// long enough.
 fn duration(length: Duration) -> String {
     let milliseconds = length.as_nanos().div_ceil(1_000_000);
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_of_time_are_written_as_go_does() {
+    fn durations_are_formatted_like_go() {
         for (nanoseconds, written) in [
             (0, "0s"),
             (1, "1ms"),
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_those_of_openai() {
+    fn headers_match_openai() {
         let level = |limit, remaining, seconds| Level {
             limit,
             remaining,
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_of_several_is_told() {
+    fn tightest_level_of_key_and_project_is_reported() {
         let level = |remaining, seconds| Level {
             limit: 9,
             remaining,

@@ -1,4 +1,4 @@
-//! Limits on paused time.
+//! Rate limits on paused time.
 
 use std::sync::Arc;
 use std::sync::Barrier;
@@ -44,7 +44,7 @@ fn concurrent(limit: u32) -> Rates {
     }
 }
 
-/// A key of the project `p`.
+/// Caller in the project `p`.
 fn caller(name: &str, rates: Rates, project_rates: Rates) -> Caller {
     let grant = Arc::new(Grant {
         rates,
@@ -62,7 +62,7 @@ fn limits() -> Limits {
     Limits::new(Config::default())
 }
 
-/// How many of 100 requests of `tokens` are let in.
+/// Number of admitted requests of 100 with `tokens` each.
 fn passing(limits: &Limits, caller: &Caller, tokens: u64) -> usize {
     (0..100)
         .filter_map(|_| limits.admit(caller, tokens).ok())
@@ -70,7 +70,7 @@ fn passing(limits: &Limits, caller: &Caller, tokens: u64) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_pass_as_long_as_there_are_some_left() {
+async fn request_limit_refuses_when_exhausted_and_refills() {
     let (limits, caller) = (limits(), caller("k", requests(6), NONE));
     assert_eq!(passing(&limits, &caller, 0), 6);
     let refused = limits.admit(&caller, 0).unwrap_err();
@@ -86,19 +86,19 @@ async fn requests_pass_as_long_as_there_are_some_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_apart_and_their_project_is_common() {
+async fn key_limits_are_separate_and_project_limit_is_shared() {
     let limits = limits();
     let [one, two] = ["one", "two"].map(|name| caller(name, requests(4), requests(6)));
     assert_eq!(passing(&limits, &one, 0), 4);
     assert_eq!(passing(&limits, &two, 0), 2);
     assert_eq!(limits.admit(&two, 0).unwrap_err().whose, Whose::Project);
-    // What the project refused is not taken from the key.
+    // A refusal by the project takes nothing from the key.
     advance(Duration::from_secs(20)).await;
     assert_eq!(passing(&limits, &two, 0), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_request_takes_nothing_of_any_limit() {
+async fn refused_request_takes_nothing() {
     let limits = limits();
     let rates = Rates {
         requests_per_minute: Some(5),
@@ -115,7 +115,7 @@ async fn a_refused_request_takes_nothing_of_any_limit() {
             (What::ConcurrentRequests, Whose::Project)
         );
         assert_eq!(refused.state, before);
-        // Tokens, which take longer, are told before the others.
+        // The token limit has the longer wait and is reported first.
         let refused = limits.admit(&caller, 50).unwrap_err();
         assert_eq!(
             (refused.what, refused.whose),
@@ -129,7 +129,7 @@ async fn a_refused_request_takes_nothing_of_any_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_difference_to_the_estimate_is_given_back_or_taken() {
+async fn settle_refunds_or_debits_difference_to_estimate() {
     let (limits, caller) = (limits(), caller("k", tokens(1000), tokens(5000)));
     let remaining = |permit: &super::Permit| permit.state().tokens.unwrap().remaining;
     let mut permit = limits.admit(&caller, 900).unwrap();
@@ -145,13 +145,13 @@ async fn the_difference_to_the_estimate_is_given_back_or_taken() {
     let refused = limits.admit(&caller, 1).unwrap_err();
     assert_eq!(refused.retry_after, Some(Duration::from_millis(301 * 60)));
     advance(Duration::from_millis(301 * 60)).await;
-    // Nobody said what this one took: the estimate.
+    // Not settled: the estimate counts.
     drop(limits.admit(&caller, 1).unwrap());
     assert!(limits.admit(&caller, 1).is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn permits_count_until_they_are_dropped() {
+async fn permit_counts_as_concurrent_until_dropped() {
     let (limits, caller) = (limits(), caller("k", concurrent(2), NONE));
     let mut first = limits.admit(&caller, 0).unwrap();
     let second = limits.admit(&caller, 0).unwrap();
@@ -168,7 +168,7 @@ async fn permits_count_until_they_are_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_never_pass_is_told_so() {
+async fn request_above_limit_has_no_retry_after() {
     let limits = limits();
     let refused =
         |caller: Caller, tokens| -> Limited { limits.admit(&caller, tokens).unwrap_err() };
@@ -192,7 +192,7 @@ async fn what_can_never_pass_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_without_its_own_limits_has_the_general_ones() {
+async fn key_without_own_limits_uses_defaults() {
     let limits = Limits::new(Config {
         key_rates: requests(3),
     });
@@ -202,7 +202,7 @@ async fn a_key_without_its_own_limits_has_the_general_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_limits_leaves_no_trace() {
+async fn caller_without_limits_stores_no_state() {
     let limits = limits();
     let permit = limits.admit(&caller("k", NONE, NONE), u64::MAX).unwrap();
     assert_eq!(permit.state().headers(), []);
@@ -210,7 +210,7 @@ async fn who_has_no_limits_leaves_no_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_limit_holds_at_once_and_forgets_nothing() {
+async fn changed_limit_applies_at_once_and_keeps_usage() {
     let limits = limits();
     assert_eq!(passing(&limits, &caller("k", requests(10), NONE), 0), 10);
     assert_eq!(passing(&limits, &caller("k", requests(12), NONE), 0), 2);
@@ -219,7 +219,7 @@ async fn a_new_limit_holds_at_once_and_forgets_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permit_from_before_a_limit_was_taken_away_settles_no_other() {
+async fn permit_of_removed_limit_settles_no_other_debit() {
     let (limits, limited) = (limits(), caller("k", tokens(100), NONE));
     let mut old = limits.admit(&limited, 10).unwrap();
     drop(limits.admit(&caller("k", requests(10), NONE), 0).unwrap());
@@ -228,13 +228,13 @@ async fn a_permit_from_before_a_limit_was_taken_away_settles_no_other() {
     assert_eq!(new.state().tokens.unwrap().remaining, 30);
 }
 
-/// 8 threads at once: of 1000 requests of two keys in a project just those pass that fit.
+/// Eight threads at once: exactly as many requests pass as the limits allow.
 #[tokio::test(start_paused = true)]
-async fn no_request_too_many_passes_from_many_threads() {
+async fn concurrent_admission_never_exceeds_limits() {
     let limits = limits();
     let (barrier, runtime) = (Barrier::new(8), tokio::runtime::Handle::current());
     let ask = &|thread: usize| {
-        // For its paused time.
+        // Makes the paused clock of the runtime available to this thread.
         let _runtime = runtime.enter();
         let caller = caller(&format!("key-{}", thread % 2), requests(90), tokens(1300));
         barrier.wait();
@@ -260,7 +260,7 @@ async fn no_request_too_many_passes_from_many_threads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_not_asked_for_a_while_is_forgotten() {
+async fn idle_scopes_are_evicted() {
     let (tracker, stop) = (
         tokio_util::task::TaskTracker::new(),
         tokio_util::sync::CancellationToken::new(),
@@ -289,9 +289,9 @@ async fn who_has_not_asked_for_a_while_is_forgotten() {
     tracker.wait().await;
 }
 
-/// The allocator keeps what was freed, so it shows only when it is used again.
+/// Memory is measured by filling it again, because the allocator keeps freed pages.
 #[tokio::test(start_paused = true)]
-async fn a_million_keys_do_not_stay_in_memory() {
+async fn eviction_frees_memory_of_a_million_keys() {
     let limits = limits();
     let mut caller = caller("", tokens(1000), NONE);
     let mut fill = |names: std::ops::Range<u32>| {
@@ -321,7 +321,7 @@ fn resident_pages() -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_entered_asks_for_tokens_later_and_loses_nothing_when_there_are_none() {
+async fn late_token_debit_is_refunded_when_refused() {
     let limits = limits();
     let rates = Rates {
         requests_per_minute: Some(2),
@@ -362,7 +362,7 @@ async fn who_has_entered_asks_for_tokens_later_and_loses_nothing_when_there_are_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_from_before_another_limit_takes_its_tokens_of_that() {
+async fn late_token_debit_applies_to_changed_limit() {
     let limits = limits();
     let mut early = limits.enter(&caller("k", tokens(100), NONE)).unwrap();
     let changed = caller("k", tokens(50), NONE);

@@ -1,4 +1,4 @@
-//! Where events go.
+//! Receivers of webhook events.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,44 +9,45 @@ use serde::Serialize;
 
 use super::secret::Secret;
 
-/// The longest URL, in bytes.
+/// Maximum length of a URL, in bytes.
 const LONGEST: usize = 2000;
 
-/// Where events go, and what they are signed with.
+/// Receiver of webhook events: URL and signing secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Who gets them.
+    /// URL of the receiver.
     pub url: Address,
-    /// How the receiver knows them.
+    /// Secret by which the receiver verifies signatures.
     pub secret: Secret,
 }
 
-/// An `http` or `https` URL. Its path and query may hold what is secret, so only its host is shown in logs.
+/// URL with scheme `http` or `https`. Its path and query may hold secrets, so logs show only the
+/// host.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address(Uri);
 
-/// Why a text is no address; says what to change.
+/// Reason why a text is no valid webhook URL. `Display` says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
-    /// It is no such URL.
+    /// Text that is no URL of this form, or is too long.
     #[error("expected a URL of up to 2000 characters that begins with https:// or http://")]
     Url,
-    /// It holds a name or a password.
+    /// The URL contains a user name or a password.
     #[error("leave out the user and the password: a receiver knows events by their signatures")]
     User,
-    /// It holds a fragment.
+    /// The URL contains a fragment.
     #[error("leave out what follows the #: it is never sent")]
     Fragment,
 }
 
 impl Address {
-    /// The whole text.
+    /// Returns the whole URL, secrets included.
     pub fn reveal(&self) -> String {
         self.0.to_string()
     }
 
-    /// Its host, which may be shown.
+    /// Returns the host, which may be logged.
     pub fn host(&self) -> &str {
         self.0.host().unwrap_or_default()
     }
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_url_of_the_web() {
+    fn webhook_url_must_be_http_or_https() {
         for (text, expected) in [
             (
                 "https://example.com/hook?token=x",
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_host_is_shown() {
+    fn debug_output_shows_only_the_host() {
         let address: Address = "https://example.com:444/token".parse().unwrap();
         assert_eq!(format!("{address:?}"), "example.com");
     }

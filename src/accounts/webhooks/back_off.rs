@@ -1,8 +1,8 @@
-//! How long after a try the next one is made.
+//! Back-off between delivery attempts.
 
 use std::time::Duration;
 
-/// The pauses between tries.
+/// Base delays between attempts, growing about exponentially.
 const PAUSES: [Duration; 6] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -12,8 +12,8 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(6 * 60 * 60),
 ];
 
-/// The pause after `tries` of them have failed, up to a fifth longer by chance, so that what failed together does not come
-/// together again; none after the last.
+/// Delay after `tries` failed attempts, or `None` after the last one. Jitter adds up to a fifth, so
+/// that events that failed together are not retried together.
 pub(super) fn pause_after(tries: u32) -> Option<Duration> {
     let index = usize::try_from(tries).ok()?.checked_sub(1)?;
     let pause = *PAUSES.get(index)?;
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_end() {
+    fn retry_delays_have_jitter_and_end() {
         assert_eq!(pause_after(0), None);
         for (tries, pause) in (1..).zip(PAUSES) {
             for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! From an event to its arrival.
+//! Delivery of events: persistence, retries and give-up.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,48 +22,48 @@ use super::sender::try_once;
 use crate::storage::store;
 use crate::storage::store::Store;
 
-/// The answer by which a receiver says that it wants none of it.
+/// Status by which a receiver refuses an event for good (410 Gone).
 const GONE: u16 = 410;
 
-/// Delivers events. Clones share it.
+/// Delivers webhook events with retries. Clones share the queues.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
     parts: Arc<Parts>,
     lanes: Arc<Lanes>,
 }
 
-/// Tells the address that an owner has now, if it has one.
+/// Looks up the current receiver of an owner, if it has one.
 pub type Addresses = Box<dyn Fn(&str) -> Option<Endpoint> + Send + Sync>;
 
-/// What it is made of.
+/// Dependencies from which [`Webhooks`] is built.
 pub struct Parts {
-    /// Where events lie until they have arrived.
+    /// Store for events until they are delivered.
     pub store: Store,
-    /// Knows addresses.
+    /// Lookup of the current receiver of an owner.
     pub addresses: Addresses,
-    /// Sends them.
+    /// Transport of single requests.
     pub sender: Arc<dyn Sender>,
-    /// Where deliveries live.
+    /// Tracker on which delivery tasks are spawned.
     pub tracker: TaskTracker,
-    /// Cancelled when tries are to end.
+    /// Cancelled on shutdown; pending events stay in the store.
     pub stop: CancellationToken,
 }
 
-/// Why an event is not taken.
+/// Reason why an event is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its owner's receiver has left too many waiting.
+    /// Too many events are pending for the receiver.
     #[error("{ROOM} events wait already")]
     Full,
-    /// It cannot be kept.
+    /// The event cannot be stored.
     #[error(transparent)]
     Store(#[from] store::Error),
 }
 
-/// What came of a try.
+/// Result of one attempt.
 enum Verdict {
     Arrived,
-    /// The receiver wants none of it.
+    /// Refused for good; no retry.
     Unwanted(&'static str),
     Failed(String),
 }
@@ -78,17 +78,14 @@ impl fmt::Debug for Parts {
 }
 
 impl Webhooks {
-    /// Begins, with what an earlier start has left undelivered.
+    /// Starts delivery, and resumes events that an earlier start left undelivered.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn open(parts: Parts) -> Result<Self, store::Error> {
         let (pending, unreadable) = pending::all(&parts.store).await?;
         if unreadable > 0 {
-            tracing::warn!(
-                unreadable,
-                "webhook events of another version of this server are left where they are"
-            );
+            tracing::warn!(unreadable, "unreadable webhook events kept in store");
         }
         let webhooks = Self {
             parts: Arc::new(parts),
@@ -96,6 +93,7 @@ impl Webhooks {
         };
         for pending in pending {
             let lane = webhooks.lanes.of(&pending.way());
+            // An event beyond the limit of its queue stays in the store for the next start.
             if let Some(place) = lane.place() {
                 webhooks.start(pending, lane, place);
             }
@@ -103,11 +101,11 @@ impl Webhooks {
         Ok(webhooks)
     }
 
-    /// Has `event` delivered to `owner`, if that has an address; returns once it is on disk. When the server stops, it is sent
-    /// by the next start.
+    /// Queues `event` for the receiver of `owner`; does nothing if it has none. Returns once the
+    /// event is on disk. After a shutdown, the next start delivers it.
     ///
     /// # Errors
-    /// When too many of the owner's wait already, or it cannot be kept.
+    /// When too many events of the owner are pending, or the event cannot be stored.
     pub async fn send(&self, owner: &str, event: Event) -> Result<(), Error> {
         if (self.parts.addresses)(owner).is_none() {
             return Ok(());
@@ -121,10 +119,11 @@ impl Webhooks {
         .await
     }
 
-    /// Has `event` of `owner` delivered to `endpoint`; returns once it is on disk, as [`send`](Self::send).
+    /// Queues `event` of `owner` for `endpoint`. Returns once the event is on disk, as
+    /// [`send`](Self::send).
     ///
     /// # Errors
-    /// When too many of the owner's for this host wait already, or it cannot be kept.
+    /// When too many events of the owner are pending for this host, or the event cannot be stored.
     pub async fn send_to(
         &self,
         owner: &str,
@@ -142,6 +141,7 @@ impl Webhooks {
 
     async fn take(&self, pending: Pending) -> Result<(), Error> {
         let lane = self.lanes.of(&pending.way());
+        // Backpressure: the slot is held until the event is delivered or given up.
         let place = lane.place().ok_or(Error::Full)?;
         pending.save(&self.parts.store).await?;
         self.start(pending, lane, place);
@@ -152,6 +152,7 @@ impl Webhooks {
         let (webhooks, stop) = (self.clone(), self.parts.stop.clone());
         self.parts
             .tracker
+            // Cancelled on shutdown at any await: the event stays in the store until it is removed.
             .spawn(stop.run_until_cancelled_owned(async move {
                 webhooks.deliver(pending, &lane).await;
                 drop(place);
@@ -181,7 +182,7 @@ impl Webhooks {
             .or_else(|| (self.parts.addresses)(&pending.owner))
     }
 
-    /// One try, when it is its turn.
+    /// Makes one attempt, as soon as the queue has a free slot.
     async fn attempt(&self, pending: &Pending, lane: &Lane) -> Verdict {
         let _turn = lane.turn().await;
         let Some(endpoint) = self.endpoint(pending) else {
@@ -207,11 +208,11 @@ impl Webhooks {
         let reason = match verdict {
             Verdict::Arrived => {
                 tracing::info!(
-                    id,
-                    kind,
+                    event.id = id,
+                    event.kind = kind,
                     owner,
                     host,
-                    tries,
+                    attempt = tries,
                     "a webhook event was delivered"
                 );
                 return;
@@ -221,39 +222,39 @@ impl Webhooks {
         };
         match pause {
             Some(pause) => {
-                let next = pause.as_secs();
                 tracing::warn!(
-                    id,
-                    kind,
+                    event.id = id,
+                    event.kind = kind,
                     owner,
                     host,
-                    tries,
+                    attempt = tries,
                     reason,
-                    next,
-                    "a webhook event is sent again later"
+                    delay_ms = pause.as_millis(),
+                    "webhook event retry scheduled"
                 );
             }
             None => tracing::warn!(
-                id,
-                kind,
+                event.id = id,
+                event.kind = kind,
                 owner,
                 host,
-                tries,
+                attempt = tries,
                 reason,
-                "a webhook event is given up"
+                "webhook event given up"
             ),
         }
     }
 }
 
-/// A delivery goes on without its record; a restart would then send it again, or not at all.
+/// Logs a failed write. Delivery continues without it; a restart might then repeat attempts or the
+/// whole event.
 fn note_store(pending: &Pending, result: Result<(), store::Error>) {
     if let Err(error) = result {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(
-            id = pending.event.id,
+            event.id = pending.event.id,
             error,
-            "what became of a webhook event was not kept"
+            "webhook event state not stored"
         );
     }
 }

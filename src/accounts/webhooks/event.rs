@@ -1,4 +1,4 @@
-//! What is told.
+//! Webhook events.
 
 use crate::domain::unix_now;
 use serde::Deserialize;
@@ -6,18 +6,18 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Something that has happened, in the words in which it is sent: they are the same at every try.
+/// Event with its final JSON body, which is the same for every attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its id, `evt_...`, by which a receiver knows one that it has had already.
+    /// Id of the form `evt_...`, by which receivers detect duplicates.
     pub id: String,
-    /// Its type, such as `budget.threshold_reached`.
+    /// Type of the event, such as `budget.threshold_reached`.
     pub kind: String,
-    /// The JSON that is sent.
+    /// JSON body of the request.
     pub(super) body: String,
 }
 
-/// How events look on the wire.
+/// Event in the format in which it is sent.
 #[derive(Serialize)]
 struct Body<'a> {
     id: &'a str,
@@ -29,11 +29,11 @@ struct Body<'a> {
 }
 
 impl Event {
-    /// An event of the type `kind` that happens now and is told with `data`.
+    /// Creates an event of the type `kind` that happens now, with `data`.
     pub fn new(kind: &str, data: &Value) -> Self {
         let id = format!("evt_{}", Uuid::new_v4().simple());
         let created_at = unix_now();
-        // Texts, a number and a JSON value: there is nothing in them that JSON cannot hold.
+        // Cannot fail: strings, a number and a JSON value.
         let body = serde_json::to_string(&Body {
             id: &id,
             object: "event",
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_looks_like_those_of_openai() {
+    fn event_body_has_openai_format() {
         let event = Event::new("webhook.test", &json!({"project_id": "default"}));
         let mut body: Value = serde_json::from_str(&event.body).unwrap();
         assert!(body["created_at"].take().as_u64().unwrap() > 1_700_000_000);

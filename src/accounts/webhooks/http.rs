@@ -1,4 +1,4 @@
-//! Letters over HTTP.
+//! Transport of webhook requests over HTTP.
 
 use std::error::Error;
 use std::fmt;
@@ -24,17 +24,17 @@ const USER_AGENT: &str = concat!("claude-switchboard/", env!("CARGO_PKG_VERSION"
 
 type Web = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// Sends letters to where they are addressed, by one connection each. It goes straight there: private addresses are good,
-/// proxies and redirects are not followed.
+/// Sends webhook requests over HTTP, with one connection for each. Connects directly: private
+/// addresses are allowed; proxies and redirects are not used.
 pub struct Http(LazyLock<Web, Box<dyn FnOnce() -> Web + Send>>);
 
-/// Has connections live on the server's tracker.
+/// Executor that spawns connection tasks on the task tracker of the server.
 #[derive(Clone)]
 struct OnTracker(TaskTracker);
 
 impl Http {
-    /// One whose connections live on `tracker`. The authorities it trusts are read with the first letter: those of this
-    /// machine, or Mozilla's where it has none.
+    /// Creates a transport whose connection tasks run on `tracker`. The root certificates are
+    /// loaded with the first request: those of the system, or Mozilla's if it has none.
     pub fn new(tracker: TaskTracker) -> Self {
         Self(LazyLock::new(Box::new(|| {
             let builder = HttpsConnectorBuilder::new();
@@ -68,7 +68,7 @@ impl Sender for Http {
         async move {
             let request = request.map_err(|error| SendError::Unreachable(error.to_string()))?;
             let answer = self.0.request(request).await;
-            // Its body is nobody's business; dropped with the answer, it is not read.
+            // The response body is never read; it is dropped with the response.
             answer
                 .map(|answer| answer.status().as_u16())
                 .map_err(|error| unreachable(&error))
@@ -77,7 +77,7 @@ impl Sender for Http {
     }
 }
 
-/// The innermost cause says most: the outer ones are called `client error`.
+/// Converts an error by its innermost cause: the outer ones only say `client error`.
 fn unreachable(error: &hyper_util::client::legacy::Error) -> SendError {
     let mut cause: &dyn Error = error;
     while let Some(inner) = cause.source() {

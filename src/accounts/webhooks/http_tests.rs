@@ -1,4 +1,4 @@
-//! Letters through real sockets.
+//! Webhook requests over real sockets.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::*;
 
 type Requests = mpsc::UnboundedReceiver<(String, HeaderMap, String)>;
 
-/// A receiver that answers `status`, and points elsewhere.
+/// Starts a receiver that answers `status` with a redirect target.
 async fn receiver(status: u16) -> (SocketAddr, Requests) {
     let (sender, requests) = mpsc::unbounded_channel();
     let handler = async move |uri: Uri, headers: HeaderMap, body: String| {
@@ -48,7 +48,7 @@ async fn send(url: &str) -> (Event, Endpoint, Result<u16, SendError>) {
 }
 
 #[tokio::test]
-async fn a_letter_arrives_as_it_was_signed() {
+async fn request_arrives_with_valid_signature() {
     let (address, mut requests) = receiver(204).await;
     let (event, endpoint, answer) = send(&format!("http://{address}/hook?token=x")).await;
     assert_eq!(answer, Ok(204));
@@ -81,7 +81,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_not_there_is_named_by_its_cause() {
+async fn unreachable_receiver_error_names_the_cause() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -94,7 +94,7 @@ async fn a_receiver_that_is_not_there_is_named_by_its_cause() {
 }
 
 #[tokio::test]
-async fn https_begins_with_a_handshake() {
+async fn https_starts_with_tls_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/hook", listener.local_addr().unwrap());
     let first = async {

@@ -1,4 +1,5 @@
-//! What the events of one owner share, so that they are in nobody else's way.
+//! Delivery queues: one for each owner, and each host of an owner's own receivers. A slow receiver
+//! blocks only its own queue.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,16 +9,16 @@ use std::sync::PoisonError;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
-/// Events of an owner that may wait.
+/// Maximum number of pending events in a queue.
 pub(super) const ROOM: usize = 1000;
-/// Tries of an owner's events at the same time.
+/// Maximum number of concurrent attempts in a queue.
 const AT_ONCE: usize = 4;
 
-/// The lanes of all owners.
+/// Delivery queues by their key.
 #[derive(Debug, Default)]
 pub(super) struct Lanes(Mutex<HashMap<String, Lane>>);
 
-/// The way of an owner's events. Clones share it.
+/// Delivery queue. Clones share its limits.
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
     room: Arc<Semaphore>,
@@ -25,7 +26,7 @@ pub(super) struct Lane {
 }
 
 impl Lanes {
-    /// That of `owner`.
+    /// Queue with the key `owner`, created if missing.
     pub(super) fn of(&self, owner: &str) -> Lane {
         let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lanes
@@ -43,12 +44,12 @@ impl Lane {
         }
     }
 
-    /// A place for one event, if there is one.
+    /// Reserves a slot for one pending event; `None` if the queue is full.
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
 
-    /// Waits for its turn to try.
+    /// Waits for a free slot for one attempt.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.tries).acquire_owned().await.ok()
     }

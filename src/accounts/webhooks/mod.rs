@@ -1,11 +1,12 @@
-//! Events for whoever wants to hear of them: signed JSON, sent to the URL of a project.
+//! Webhooks: signed JSON events, sent to the URL of a project or a task.
 //!
-//! Signed as in the Standard Webhooks specification (<https://www.standardwebhooks.com>), which OpenAI's own webhooks follow, so
-//! their SDKs can verify it. An event is on disk before it is sent and leaves when it has arrived or is given up, so it
-//! outlives a restart, and arrives once or, where nobody knows whether it did, again with the same id.
+//! Signed as in the Standard Webhooks specification (<https://www.standardwebhooks.com>), as are
+//! OpenAI's own webhooks, so their SDKs can verify the signatures. At-least-once delivery: an event
+//! is on disk before it is sent, and is deleted when it has been delivered or given up. It survives
+//! a restart, and keeps its id when it is sent again.
 //!
-//! Knows neither what events tell nor who asks for them. The address of an owner is looked up for each try, so a change
-//! counts for what still waits.
+//! Knows neither the contents of events nor who subscribes to them. The receiver of an owner is
+//! looked up for each attempt, so a change applies to pending events too.
 
 mod address;
 mod back_off;

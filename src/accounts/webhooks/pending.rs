@@ -1,4 +1,4 @@
-//! Events that have not arrived yet, as they lie in the store: a byte that says how the rest is to be read, then JSON.
+//! Undelivered events in the store: a version byte, then JSON.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -10,26 +10,26 @@ use crate::storage::store::Store;
 use crate::storage::store::Table;
 use crate::storage::store::Transaction;
 
-/// The first byte of every record.
+/// Version: the first byte of every record.
 const VERSION: u8 = 1;
-/// The id of an event to [`Pending`].
+/// Undelivered events: id of the event to [`Pending`].
 const TABLE: Table = Table::new("webhooks-pending");
 
-/// An event that has not arrived yet.
+/// Event that has not been delivered yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pending {
-    /// Whose it is.
+    /// Owner of the event, such as a project.
     pub(super) owner: String,
     pub(super) event: Event,
-    /// Where it goes; none for where its owner's events go.
+    /// Receiver of the event; `None` for the current receiver of its owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) endpoint: Option<Endpoint>,
-    /// How often it was tried in vain.
+    /// Number of failed attempts.
     pub(super) tries: u32,
 }
 
 impl Pending {
-    /// What shares its lane: all events of its owner that go to the same place.
+    /// Key of the delivery queue: owner, and host if the event has a receiver of its own.
     pub(super) fn way(&self) -> String {
         match &self.endpoint {
             Some(endpoint) => format!("{} {}", self.owner, endpoint.url.host()),
@@ -37,15 +37,15 @@ impl Pending {
         }
     }
 
-    /// Writes it, or what has become of it.
+    /// Writes the event with its number of attempts.
     pub(super) async fn save(&self, store: &Store) -> Result<(), Error> {
         let mut record = vec![VERSION];
-        // Plain structs with texts as keys: there is nothing in them that JSON cannot hold.
+        // Cannot fail: plain structs with string keys.
         let _ = serde_json::to_writer(&mut record, self);
         self.put(store, Some(record)).await
     }
 
-    /// Takes it away.
+    /// Deletes the event from the store.
     pub(super) async fn remove(&self, store: &Store) -> Result<(), Error> {
         self.put(store, None).await
     }
@@ -63,7 +63,7 @@ impl Pending {
     }
 }
 
-/// All of `store`; those that cannot be read are left out, and counted.
+/// Reads the events in `store`, and the number of records that are unreadable and left out.
 pub(super) async fn all(store: &Store) -> Result<(Vec<Pending>, usize), Error> {
     let records = store.scan(TABLE.key("")).await?;
     let read = |record: &[u8]| serde_json::from_slice(record.strip_prefix(&[VERSION])?).ok();

@@ -1,4 +1,4 @@
-//! What events are signed with.
+//! Signing secrets of webhooks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,25 +12,25 @@ use serde::Deserialize;
 use serde::Serialize;
 use sha2::Sha256;
 
-/// With this begins the text of every secret.
+/// Prefix of the text of every secret.
 const PREFIX: &str = "whsec_";
-/// Bytes of a secret that is made here.
+/// Number of bytes of a generated secret.
 const BYTES: usize = 32;
-/// Bytes that a secret may have, by the specification.
+/// Numbers of bytes allowed by the specification.
 const ALLOWED: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// What sender and receiver know. Shows as `***` wherever it is printed.
+/// HMAC key shared by sender and receiver. `Debug` shows `***`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Secret(Vec<u8>);
 
-/// Why a text is no secret; says what to change.
+/// Error: a text is no valid secret. `Display` says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected `whsec_` and the base64 of 24 to 64 bytes; left out, one is made")]
 pub struct InvalidSecret;
 
 impl Secret {
-    /// A new one.
+    /// Generates a random secret.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -40,14 +40,14 @@ impl Secret {
         Ok(Self(bytes))
     }
 
-    /// The text itself, to be shown once.
+    /// Reveals the text, to be shown once.
     pub fn reveal(&self) -> String {
         format!("{PREFIX}{}", BASE64_STANDARD.encode(&self.0))
     }
 
-    /// The signature of `body`, sent as `id` at `timestamp` (seconds of Unix time).
+    /// Signs `body`, sent as `id` at `timestamp` (seconds of Unix time), with HMAC-SHA-256.
     pub(super) fn sign(&self, id: &str, timestamp: u64, body: &str) -> String {
-        // A key may have any length, so there is no other case.
+        // Cannot fail: an HMAC key may have any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else {
             return String::new();
         };
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_that_of_the_specification() {
+    fn signature_matches_specification_example() {
         let secret: Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
         let signature = secret.sign(
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_written_and_read_and_shown_to_nobody() {
+    fn secret_round_trips_and_is_hidden_in_debug() {
         let secret = Secret::new().unwrap();
         assert_ne!(secret, Secret::new().unwrap());
         assert_eq!(secret.reveal().parse(), Ok(secret.clone()));

@@ -1,4 +1,4 @@
-//! One try to send an event.
+//! One attempt to send a webhook event.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,48 +11,49 @@ use super::address::Endpoint;
 use super::event::Event;
 use crate::domain::unix_now;
 
-/// How long a receiver may take to answer.
+/// Timeout of one attempt.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends letters. What becomes of them is none of its business.
+/// Transport of signed webhook requests. Retries are the business of the caller.
 pub trait Sender: fmt::Debug + Send + Sync + 'static {
-    /// Sends `letter`, and gives the status of the answer; redirects are not followed. Dropped, it stops.
+    /// Sends `letter` and returns the status of the response; redirects are not followed. Dropping
+    /// the future cancels the request.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When no response arrives.
     fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>>;
 }
 
-/// An event on its way.
+/// Signed request that carries one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
-    /// To whom.
+    /// URL of the receiver.
     pub url: Address,
-    /// The header `webhook-id`.
+    /// Value of the header `webhook-id`: the id of the event.
     pub id: String,
-    /// The header `webhook-timestamp`: when this try was made, in seconds of Unix time.
+    /// Value of the header `webhook-timestamp`: time of this attempt, in seconds of Unix time.
     pub timestamp: u64,
-    /// The header `webhook-signature`.
+    /// Value of the header `webhook-signature`.
     pub signature: String,
-    /// The body: JSON.
+    /// Body of the request: JSON.
     pub body: String,
 }
 
-/// Why there is no answer.
+/// Reason why there is no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It took too long.
+    /// The attempt has timed out.
     #[error("no answer within 10 seconds")]
     Timeout,
-    /// The receiver cannot be reached, or broke off.
+    /// The receiver cannot be reached, or closed the connection.
     #[error("{0}")]
     Unreachable(String),
 }
 
-/// Sends `event` to `endpoint` once, and gives the status of the answer.
+/// Sends `event` to `endpoint` once, and returns the status of the response.
 ///
 /// # Errors
-/// When nobody answers in time.
+/// When no response arrives before the timeout.
 pub async fn try_once(
     sender: &dyn Sender,
     endpoint: &Endpoint,

@@ -1,4 +1,4 @@
-//! Deliveries with a scripted receiver. Where time is paused, nothing but one delivery waits for it.
+//! Delivery to a scripted receiver. With paused time, only a single delivery is under way.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use super::pending::Pending;
 use super::*;
 use crate::storage::store::Store;
 
-/// What a receiver does.
+/// Scripted answer of a receiver.
 #[derive(Debug, Clone)]
 enum Answer {
     Status(u16),
@@ -29,7 +29,7 @@ use Answer::Status;
 
 type Arrivals = mpsc::UnboundedReceiver<(Instant, Letter)>;
 
-/// Receivers by their hosts: each answers as the script of its host says, the last answer again and again.
+/// Receivers by host: each answers as scripted, and repeats its last answer.
 #[derive(Debug)]
 struct Receivers {
     scripts: Mutex<Vec<(&'static str, Vec<Answer>)>>,
@@ -60,14 +60,14 @@ impl Sender for Receivers {
     }
 }
 
-/// A server's webhooks, from its start to its stop.
+/// Webhooks of a server, from its start to its stop.
 struct Start {
     webhooks: Webhooks,
     arrivals: Arrivals,
     store: Store,
     tracker: TaskTracker,
     stop: CancellationToken,
-    /// The host of each owner is its name; here are those that have none any more.
+    /// Owners without a receiver; the host of every other owner is its name.
     closed: Arc<Mutex<Vec<String>>>,
 }
 
@@ -126,13 +126,13 @@ impl Start {
         self.arrivals.recv().await.unwrap()
     }
 
-    /// Waits until all is delivered or given up.
+    /// Waits until every event is delivered or given up.
     async fn settle(&self) {
         self.tracker.close();
         self.tracker.wait().await;
     }
 
-    /// What is on disk when all that was asked for is written.
+    /// Events on disk, once all queued writes are done.
     async fn pending(&self) -> Vec<Pending> {
         self.store
             .transaction(|_| Ok::<_, crate::storage::store::Error>(()))
@@ -143,7 +143,7 @@ impl Start {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_fails_is_tried_again_until_it_arrives() {
+async fn failed_delivery_is_retried_until_it_succeeds() {
     let answers = [
         Status(500),
         Status(302),
@@ -156,7 +156,7 @@ async fn what_fails_is_tried_again_until_it_arrives() {
     let begun = Instant::now();
     let event = start.send("a").await;
     let mut last = begun;
-    // The one that hangs takes ten seconds more.
+    // The hanging receiver adds the ten seconds of the timeout.
     for pause in [0, 5, 30, 120, 10 + 600, 3600] {
         let (at, letter) = start.arrival().await;
         let passed = (at - last).as_secs_f64();
@@ -178,7 +178,7 @@ async fn what_fails_is_tried_again_until_it_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_takes_is_given_up() {
+async fn undeliverable_event_is_given_up() {
     for (script, tries) in [
         (&[Fail][..], 7),
         (&[Status(503), Status(410)], 2),
@@ -197,7 +197,7 @@ async fn what_nobody_takes_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_webhook_that_is_taken_away_is_told_no_more() {
+async fn removed_webhook_gets_no_more_events() {
     let mut start = Start::first(&[("a", &[Status(500)])]).await;
     start.send("a").await;
     start.arrival().await;
@@ -208,7 +208,7 @@ async fn a_webhook_that_is_taken_away_is_told_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_pending_outlives_a_restart() {
+async fn pending_event_survives_restart() {
     let mut start = Start::first(&[("a", &[Status(500)])]).await;
     let event = start.send("a").await;
     for _ in 0..3 {
@@ -244,7 +244,7 @@ async fn what_is_pending_outlives_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_may_have_a_receiver_of_its_own() {
+async fn event_with_own_receiver_is_sent_there() {
     let mut start = Start::first(&[("own", &[Status(500)])]).await;
     start.closed.lock().unwrap().push("a".to_owned());
     let event = Event::new("task.completed", &json!({}));
@@ -265,7 +265,7 @@ async fn an_event_may_have_a_receiver_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_dead_receiver_holds_up_nobody_else() {
+async fn dead_receiver_does_not_block_others() {
     let mut start = Start::first(&[("dead", &[Hang]), ("alive", &[Status(200)])]).await;
     for _ in 0..10 {
         start.send("dead").await;
@@ -283,14 +283,14 @@ async fn a_dead_receiver_holds_up_nobody_else() {
         hosts.len() <= 5,
         "four at once for each receiver: {hosts:?}"
     );
-    // And no stop waits for it.
+    // Shutdown does not wait for it.
     start.stop.cancel();
     start.settle().await;
     assert_eq!(start.pending().await.len(), 10);
 }
 
 #[tokio::test]
-async fn no_receiver_has_more_waiting_than_there_is_room() {
+async fn full_queue_refuses_events() {
     let start = Start::first(&[("dead", &[Hang]), ("alive", &[Hang])]).await;
     for _ in 0..ROOM {
         start.send("dead").await;

@@ -1,4 +1,4 @@
-//! An answer as one body.
+//! Builder of the body of an answer that is not streamed.
 
 use serde::Deserialize;
 use serde_json::Map;
@@ -14,21 +14,22 @@ use crate::domain::Finish;
 use crate::domain::NativeFields;
 use crate::domain::TurnEvent;
 
-/// An answer that is being gathered.
+/// Collector of an answer's events.
 #[derive(Debug)]
 pub struct Answer {
     shows_thinking: bool,
     blocks: Vec<Block>,
-    /// Whether the next words are a text of their own.
+    /// Set if the next text starts a block of its own.
     begins_text: bool,
-    /// The input of the server block that came last, as far as it came in pieces.
+    /// Input of the last server block, as far as it arrived in pieces.
     server_input: String,
-    /// What upstream says of the whole answer.
+    /// Native fields of the answer.
     native: NativeFields,
 }
 
 impl Answer {
-    /// An empty answer; without `shows_thinking` only the seals of thoughts are told.
+    /// Creates an empty answer; without `shows_thinking` thinking blocks contain only their
+    /// signature.
     pub fn new(shows_thinking: bool) -> Self {
         Self {
             shows_thinking,
@@ -39,7 +40,7 @@ impl Answer {
         }
     }
 
-    /// Adds what `event` gives, and says how the answer ended when it has.
+    /// Adds an event, and returns the end of the answer if the event is that.
     pub fn event(&mut self, event: TurnEvent) -> Option<Finish> {
         match event {
             TurnEvent::Started { native, .. } => self.native = native,
@@ -130,7 +131,7 @@ impl Answer {
         }
     }
 
-    /// Puts the input that came in pieces into its server block.
+    /// Sets the collected input in its server block.
     fn complete_server_block(&mut self) {
         let input = std::mem::take(&mut self.server_input);
         let Ok(input) = serde_json::from_str::<Value>(&input) else {
@@ -141,12 +142,13 @@ impl Answer {
         });
     }
 
-    /// Adds the fields of a delta to the server block that came last: texts grow, all else is replaced.
+    /// Merges the fields of a delta into the last server block: strings are appended, other values
+    /// replaced.
     fn add_to_server_block(&mut self, delta: &str) {
         let Ok(delta) = serde_json::from_str::<Map<String, Value>>(delta) else {
             return;
         };
-        // A delta of another block, of which nothing is known.
+        // The delta belongs to a block of an unknown kind.
         if !matches!(self.blocks.last(), Some(Block::Server(_))) {
             return;
         }
@@ -176,7 +178,7 @@ impl Answer {
         }
     }
 
-    /// The whole answer.
+    /// Returns the body of the complete answer.
     pub fn body(&self, reply: &Reply, finish: &Finish) -> String {
         json::to_string(&reply.message(&self.blocks, finish, &self.native))
     }
@@ -187,7 +189,7 @@ struct CitationDelta {
     citation: Box<RawValue>,
 }
 
-/// The body of `POST /v1/messages/count_tokens`.
+/// Returns the body of `POST /v1/messages/count_tokens`.
 pub fn count(input_tokens: u64) -> String {
     format!(r#"{{"input_tokens":{input_tokens}}}"#)
 }

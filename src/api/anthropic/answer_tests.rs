@@ -1,4 +1,4 @@
-//! Whole answers as clients read them.
+//! Bodies of answers as clients receive them.
 
 use super::*;
 use crate::api::anthropic::testing::call;
@@ -33,7 +33,7 @@ fn content(shows_thinking: bool, events: Vec<TurnEvent>) -> String {
 }
 
 #[test]
-fn a_message() {
+fn message_body_has_the_format_of_the_messages_api() {
     let started = TurnEvent::started("claude-sonnet", Usage::default());
     let body = body(
         true,
@@ -52,7 +52,7 @@ fn a_message() {
 }
 
 #[test]
-fn what_only_upstream_knows_stands_in_the_message() {
+fn message_body_includes_native_fields() {
     let (begun, ended) = native();
     let started = TurnEvent::Started {
         model: "m".to_owned(),
@@ -72,7 +72,7 @@ fn what_only_upstream_knows_stands_in_the_message() {
 }
 
 #[test]
-fn other_deltas_change_the_block_they_belong_to() {
+fn other_deltas_are_merged_into_their_server_block() {
     let block = r#"{"type":"compaction","content":null}"#.to_owned();
     let delta = |piece: &str| {
         let json = format!(r#"{{"type":"compaction_delta","content":"{piece}"}}"#);
@@ -89,7 +89,7 @@ fn other_deltas_change_the_block_they_belong_to() {
 }
 
 #[test]
-fn reasons_of_the_end() {
+fn finish_reasons_become_stop_reasons() {
     for (reason, stop_text, expected) in [
         (
             FinishReason::Stop,
@@ -125,7 +125,7 @@ fn reasons_of_the_end() {
 }
 
 #[test]
-fn thoughts_words_and_calls_are_blocks_in_their_order() {
+fn message_body_keeps_the_order_of_blocks() {
     let events = || {
         vec![
             TurnEvent::Thinking("let ".into()),
@@ -154,7 +154,7 @@ fn thoughts_words_and_calls_are_blocks_in_their_order() {
 }
 
 #[test]
-fn an_input_that_was_cut_off_is_empty() {
+fn truncated_tool_input_becomes_an_empty_object() {
     let cut = content(true, vec![call("t1", "look"), input(r#"{"a":"#)]);
     assert_eq!(
         cut,
@@ -163,6 +163,6 @@ fn an_input_that_was_cut_off_is_empty() {
 }
 
 #[test]
-fn a_count() {
+fn count_body_has_the_format_of_count_tokens() {
     assert_eq!(count(7), r#"{"input_tokens":7}"#);
 }

@@ -1,4 +1,4 @@
-//! The bodies of `/v1/messages/batches`, and the lines of results.
+//! Bodies of `/v1/messages/batches`, and lines of result files.
 
 use std::collections::HashSet;
 
@@ -25,13 +25,13 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::mended;
 use crate::api::request_schema::request;
 
-/// The most requests of a batch, as in Anthropic's API.
+/// Maximum number of requests in a batch, as in Anthropic's API.
 const MOST_REQUESTS: usize = 100_000;
 const LONGEST_ID: usize = 64;
-/// Seconds for which results are kept: 30 days.
+/// Number of seconds for which results are available: 30 days.
 const LIFE_OF_RESULTS: u64 = 2_592_000;
 
-/// The fields of the request that makes a batch.
+/// Fields of the request that creates a batch.
 pub(super) static CREATE: Table = Table {
     prefix: "",
     fields: &[honoured(
@@ -41,7 +41,7 @@ pub(super) static CREATE: Table = Table {
     )],
 };
 
-/// The fields of one of its requests.
+/// Fields of one request in a batch.
 pub(super) static REQUEST: Table = Table {
     prefix: "requests[].",
     fields: &[
@@ -58,35 +58,35 @@ pub(super) static REQUEST: Table = Table {
     ],
 };
 
-/// A request of a batch.
+/// Request of a batch, before it is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRequest {
-    /// By what its maker finds the answer.
+    /// Id by which the client finds the result.
     pub custom_id: String,
-    /// The body, as it was written.
+    /// JSON of the request body, as the client wrote it.
     pub params: String,
 }
 
-/// What Anthropic's clients get to see of a batch. Times are seconds of Unix time.
+/// Message batch as Anthropic's API shows it. Times are in seconds of Unix time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageBatch {
-    /// `msgbatch_` and more.
+    /// Batch id, with the prefix `msgbatch_`.
     pub id: String,
-    /// How far it is.
+    /// Processing status of the batch.
     pub status: ProcessingStatus,
-    /// How many requests it has, by what came of them.
+    /// Number of requests by outcome.
     pub counts: RequestCounts,
-    /// When it was made.
+    /// Time at which the batch was created.
     pub created_at: u64,
-    /// When it ends whatever is done.
+    /// Time at which the batch expires, finished or not.
     pub expires_at: u64,
-    /// When it was over.
+    /// Time at which the batch ended.
     pub ended_at: Option<u64>,
-    /// When somebody wanted it to end.
+    /// Time at which cancellation was requested.
     pub cancel_initiated_at: Option<u64>,
 }
 
-/// How far a batch is.
+/// Processing status of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of Anthropic")]
@@ -96,7 +96,7 @@ pub enum ProcessingStatus {
     Ended,
 }
 
-/// The requests of a batch by what came of them.
+/// Number of requests of a batch by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the words of Anthropic")]
 pub struct RequestCounts {
@@ -122,7 +122,7 @@ struct Body<'a> {
 }
 
 impl MessageBatch {
-    /// The body of an answer with it, at `now`.
+    /// Returns the body of the batch at the time `now`.
     pub fn to_json(&self, now: u64) -> String {
         json::to_string(&self.body(now))
     }
@@ -148,10 +148,10 @@ impl MessageBatch {
     }
 }
 
-/// Reads the body of `POST /v1/messages/batches`.
+/// Decodes the body of `POST /v1/messages/batches`.
 ///
 /// # Errors
-/// When the body is not such a request.
+/// If the body is not such a request.
 pub fn create(body: &[u8], policy: Policy) -> Result<(Vec<NewRequest>, Remarks), InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(body, &mut ignored)?;
@@ -207,18 +207,18 @@ fn one(
     })
 }
 
-/// The body of a page of batches, at `now`.
+/// Returns the body of a page of batches at the time `now`.
 pub fn list(batches: &[MessageBatch], has_more: bool, now: u64) -> String {
     let bodies: Vec<_> = batches.iter().map(|batch| batch.body(now)).collect();
     list::body(&bodies, |body| body.id, has_more)
 }
 
-/// The body that says that a batch is gone.
+/// Returns the body that confirms the deletion of a batch.
 pub fn deleted(id: &str) -> String {
     json::to_string(&json!({"id": id, "type": "message_batch_deleted"}))
 }
 
-/// A line of a file of outcomes, as it is stored.
+/// Stored line of a batch's outcomes.
 #[derive(Deserialize)]
 struct Stored<'a> {
     custom_id: String,
@@ -245,7 +245,7 @@ struct Failure {
     message: String,
 }
 
-/// The body of a request that failed, as it is stored.
+/// Stored body of a request that failed.
 #[derive(Deserialize)]
 struct Refused {
     error: Message,
@@ -260,7 +260,7 @@ struct Message {
 struct Line<'a> {
     custom_id: &'a str,
     result: Outcome<'a>,
-    /// This and the next are fields of ours: here are no headers in which they could stand.
+    /// Extensions of this server: result lines have no headers to report this and `repaired` in.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ignored: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -276,7 +276,8 @@ enum Outcome<'a> {
     Expired,
 }
 
-/// The line of results, with its end, that tells what the stored `line` does; none of what is no such line.
+/// Converts a stored line to a line of Anthropic's result file, with its line feed; `None` if it is
+/// not such a line.
 pub fn result(line: &str) -> Option<String> {
     let stored: Stored<'_> = serde_json::from_str(line).ok()?;
     let failed = |kind: &str, message: &str, request: Option<&str>| Outcome::Errored {

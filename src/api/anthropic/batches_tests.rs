@@ -5,7 +5,7 @@ use super::*;
 use crate::api::request_schema::document;
 
 #[test]
-fn the_document_shows_the_tables() {
+fn documentation_shows_batch_fields() {
     document::check("message batch fields", &[&CREATE, &REQUEST]);
 }
 
@@ -17,7 +17,7 @@ fn made(requests: &Value) -> Result<(Vec<NewRequest>, Remarks), InvalidRequest> 
 }
 
 #[test]
-fn params_stay_as_they_were_written() {
+fn batch_params_keep_the_clients_json() {
     let body =
         br#"{"requests": [{"custom_id": "a-1", "params": {"z": 1.0, "a": [ 2 ]}, "odd": 1}]}"#;
     let (requests, remarks) = create(body, Policy::Lenient).unwrap();
@@ -32,7 +32,7 @@ fn params_stay_as_they_were_written() {
 }
 
 #[test]
-fn errors_name_the_request() {
+fn batch_errors_name_the_request() {
     let good = json!({"custom_id": "a", "params": {}});
     for (requests, param) in [
         (json!([]), "requests"),
@@ -63,7 +63,7 @@ fn errors_name_the_request() {
 }
 
 #[test]
-fn results_are_told_in_anthropics_words() {
+fn batch_results_have_anthropics_format() {
     let line = |response: Value, error: Value| {
         let stored = json!({"id": "x", "custom_id": "a", "response": response, "error": error});
         serde_json::from_str::<Value>(&result(&stored.to_string()).unwrap()).unwrap()["result"]
@@ -96,7 +96,7 @@ fn results_are_told_in_anthropics_words() {
 }
 
 #[test]
-fn a_batch_has_results_from_its_end_until_they_go() {
+fn batch_has_results_until_they_are_archived() {
     let mut batch = MessageBatch {
         id: "msgbatch_1".into(),
         status: ProcessingStatus::InProgress,

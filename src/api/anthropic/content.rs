@@ -1,4 +1,4 @@
-//! From the content of a message to the parts of a turn.
+//! Decoding of a message's content to the parts of a turn.
 
 use serde_json::Value;
 
@@ -19,25 +19,25 @@ use crate::domain::Thinking;
 use crate::domain::ToolResult;
 use crate::domain::ToolUse;
 
-/// Where a block stands.
+/// Context of a content block, which determines the allowed types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Home {
-    /// In instructions.
+    /// Block in the instructions.
     Instructions,
     User,
     Assistant,
-    /// In the result of a tool.
+    /// Block in a tool result.
     Result,
 }
 
-/// How to read one type of block: its fields, and its reader.
+/// Field table of a block type, and the function that decodes such a block.
 type Kind = (
     &'static Table,
     fn(Object, Written<'_>, &mut Ignored) -> Result<Part, InvalidRequest>,
 );
 
 impl Home {
-    /// How to read blocks of the type called `kind`, if there may be any here.
+    /// Returns the decoder of blocks of the type `kind`, if allowed in this context.
     fn kind(self, kind: &str) -> Option<Kind> {
         let kind: Kind = match (kind, self) {
             ("text", _) => (&fields::TEXT, text),
@@ -52,7 +52,7 @@ impl Home {
         Some(kind)
     }
 
-    /// Whether there are blocks of the type called `kind` here, as far as the tables know.
+    /// True if blocks of the type `kind` are known in this context.
     pub(super) fn knows(self, kind: &str) -> bool {
         self.kind(kind).is_some()
     }
@@ -67,7 +67,7 @@ impl Home {
     }
 }
 
-/// Reads `content`, the content of the object at `place`, into as many parts as it has blocks.
+/// Decodes `content` of the object at `place` to parts, one for each block.
 pub(super) fn parts(
     content: Value,
     written: Written<'_>,
@@ -78,7 +78,7 @@ pub(super) fn parts(
     let blocks = match content {
         Value::String(text) => return Ok(vec![Part::Text(text)]),
         Value::Array(blocks) => blocks,
-        // The tables let nothing else through.
+        // The tables let no other type through.
         _ => Vec::new(),
     };
     let written = written.items();
@@ -112,22 +112,22 @@ fn block(
     read(block, written, ignored)
 }
 
-/// A text of the instructions.
+/// Text of the instructions.
 #[derive(Debug)]
 pub(super) struct Instruction {
     pub(super) text: String,
-    /// Its block as it was written, if that says more than the text.
+    /// JSON of the block, if it contains more than the text.
     pub(super) json: Option<String>,
 }
 
 impl Instruction {
-    /// One that is said by its text.
+    /// Creates an instruction of text only.
     pub(super) fn plain(text: String) -> Self {
         Self { text, json: None }
     }
 }
 
-/// Reads `system`.
+/// Decodes the field `system`.
 pub(super) fn instructions(
     value: Option<Value>,
     written: Written<'_>,
@@ -163,12 +163,12 @@ pub(super) fn instructions(
     Ok(instructions)
 }
 
-/// Whether the part is a text with nothing to see in it, which upstream does not take.
+/// True if the part is a blank text, which upstream rejects.
 pub(super) fn is_blank(part: &Part) -> bool {
     matches!(part, Part::Text(text) if text.trim().is_empty())
 }
 
-/// A part of instructions, which has nothing but words, as an instruction.
+/// Converts a decoded part of the instructions, which contains only text, to an instruction.
 pub(super) fn instruction(part: Part) -> Option<Instruction> {
     match part {
         Part::Text(text) => Some(Instruction::plain(text)),
@@ -192,7 +192,7 @@ pub(super) fn instruction(part: Part) -> Option<Instruction> {
     }
 }
 
-/// A part of instructions that stands in the conversation, with its mark for the prompt cache.
+/// Converts an instruction within the conversation to parts, with its cache breakpoint.
 pub(super) fn instruction_parts(part: Part) -> Vec<Part> {
     let Some(Instruction { text, json }) = instruction(part) else {
         return Vec::new();
@@ -207,7 +207,7 @@ pub(super) fn instruction_parts(part: Part) -> Vec<Part> {
         .collect()
 }
 
-/// Takes a text that must be there.
+/// Takes a required string.
 fn required(block: &mut Object, name: &'static str) -> Result<String, InvalidRequest> {
     block.take_text(name)?.ok_or_else(|| block.missing(name))
 }
@@ -274,7 +274,7 @@ fn tool_use(
     let id = id(&mut block, "id")?;
     let name = tools::name(&mut block)?;
     let input = match block.take("input")?.ok_or_else(|| block.missing("input"))? {
-        // Some clients write it as it stands in OpenAI's API.
+        // Some clients send the input as a string of JSON, as in OpenAI's API.
         Value::String(text) => text,
         input => written.field("input").text(&input),
     };

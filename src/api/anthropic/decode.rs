@@ -1,4 +1,4 @@
-//! From the bytes of a request to a turn.
+//! Decoding of the body of a request to a turn.
 
 use serde_json::Value;
 
@@ -25,23 +25,23 @@ use crate::domain::Native;
 use crate::domain::Part;
 use crate::domain::Turn;
 
-/// A request, understood.
+/// Decoded request of the Messages API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessagesRequest {
-    /// What to ask of the model.
+    /// Turn that the request asks for.
     pub turn: Turn,
-    /// Whether the answer is to be a stream.
+    /// Set if the answer is streamed.
     pub stream: bool,
-    /// Whether the words of thoughts are to be shown, and not only their seals.
+    /// Set if thinking is shown as text, and not only its signatures.
     pub shows_thinking: bool,
-    /// What there is to say of it.
+    /// Remarks on the request.
     pub remarks: Remarks,
 }
 
-/// Reads the body of `POST /v1/messages`.
+/// Decodes the body of `POST /v1/messages`.
 ///
 /// # Errors
-/// When the body is not such a request, or asks for something that is not served.
+/// If the body is not such a request, or asks for something not supported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(body, &mut ignored)?;
@@ -55,10 +55,11 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidReq
     read(request, Some(limit), Written::new(body), ignored)
 }
 
-/// Reads the body of `POST /v1/messages/count_tokens`: the same, but nobody needs a limit for an answer.
+/// Decodes the body of `POST /v1/messages/count_tokens`: the same format, but without a required
+/// `max_tokens`.
 ///
 /// # Errors
-/// When the body is not such a request, or asks for something that is not served.
+/// If the body is not such a request, or asks for something not supported.
 pub fn decode_count(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(body, &mut ignored)?;
@@ -90,7 +91,8 @@ fn read(
         .into_iter()
         .map(|(name, value)| (name.clone(), written.field(&name).text(&value)));
     parameters.passed.extend(passed);
-    // Before the messages: what is not served as a whole says more than a block that comes of it.
+    // Checked before the messages: an unsupported field explains more than an invalid block that
+    // follows from it.
     request.finish(&mut ignored)?;
     let system = content::instructions(instructions, written.field("system"), &mut ignored)?;
     let mut conversation =
@@ -137,7 +139,7 @@ fn read(
     })
 }
 
-/// The instructions as they were written, if that says more than their texts.
+/// Returns the instructions as JSON blocks, if those contain more than the texts.
 fn written_system(system: &[Instruction]) -> Option<Vec<String>> {
     if system.iter().all(|instruction| instruction.json.is_none()) {
         return None;
@@ -169,7 +171,7 @@ fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
     Ok(ModelName::new(model))
 }
 
-/// The values of an array, or none: the tables let nothing but arrays through.
+/// Returns the items of an array; empty for anything else, which the tables do not let through.
 pub(super) fn items(value: Option<Value>) -> Vec<Value> {
     match value {
         Some(Value::Array(items)) => items,

@@ -1,4 +1,4 @@
-//! What holds of every request.
+//! Invariants of every decoded request.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Often a word that means something.
+/// Generates words that often are field names or values.
 fn word() -> impl Strategy<Value = String> {
     let words = "model messages max_tokens role user assistant system content type text image document source data url \
                  base64 tool_use tool_result tool_use_id id name input thinking signature tools tool_choice any tool \
@@ -36,7 +36,7 @@ fn word() -> impl Strategy<Value = String> {
     prop_oneof![proptest::sample::select(words), any::<String>()]
 }
 
-/// A block that is well-formed by itself.
+/// Generates a block that is well-formed by itself.
 fn block() -> impl Strategy<Value = Value> {
     let id = proptest::sample::select(vec!["a", "b"]);
     prop_oneof![
@@ -49,8 +49,8 @@ fn block() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Anthropic's rule, said once more: an answer's calls are answered, all and in front, by the next message, and no
-/// others are.
+/// Checks Anthropic's rule independently of the decoder: the calls of an answer, and no others, are
+/// answered at the start of the next message.
 fn calls_are_answered(turn: &Turn) -> bool {
     let prompt = (Role::User, turn.prompt.as_slice());
     let messages = turn
@@ -89,12 +89,12 @@ fn id_of_call(part: &Part) -> Option<&str> {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..256)) {
+    fn decoder_rejects_arbitrary_bytes_without_panic(bytes in vec(any::<u8>(), 0..256)) {
         prop_assert!(decode(&bytes, Policy::Lenient).is_err());
     }
 
     #[test]
-    fn no_request_makes_it_panic(fields in vec((word(), json()), 0..6), strict in any::<bool>()) {
+    fn decoder_never_panics_on_arbitrary_fields(fields in vec((word(), json()), 0..6), strict in any::<bool>()) {
         let mut request: Map<String, Value> = fields.into_iter().collect();
         request.entry("model").or_insert(json!("m"));
         request.entry("max_tokens").or_insert(json!(9));
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn no_message_makes_it_panic(fields in vec((word(), json()), 0..4), parts in vec(json(), 0..3)) {
+    fn decoder_never_panics_on_arbitrary_messages(fields in vec((word(), json()), 0..4), parts in vec(json(), 0..3)) {
         let mut message: Map<String, Value> = fields.into_iter().collect();
         message.entry("role").or_insert(json!("user"));
         message.entry("content").or_insert(json!(parts));
@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_keeps_to_the_rules_of_upstream(
+    fn accepted_requests_satisfy_upstream_rules(
         messages in vec((any::<bool>(), vec(block(), 0..4)), 0..5),
     ) {
         let role = |is_user: bool| if is_user { "user" } else { "assistant" };

@@ -1,4 +1,4 @@
-//! Requests as clients write them, right and wrong: all but their messages.
+//! Valid and invalid requests; their messages are tested elsewhere.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn sampling(fields: Value) -> Sampling {
     decoded(&with(fields)).turn.sampling
 }
 
-/// The sampling of a request that says nothing of it.
+/// Sampling of a request without any parameters.
 fn plain() -> Sampling {
     Sampling {
         max_output_tokens: Some(4096),
@@ -41,7 +41,7 @@ fn look() -> Value {
 }
 
 #[test]
-fn the_smallest_request() {
+fn smallest_request_is_decoded() {
     let turn = Turn {
         project: None,
         native: Default::default(),
@@ -63,7 +63,7 @@ fn the_smallest_request() {
 }
 
 #[test]
-fn instructions() {
+fn system_blocks_become_instructions() {
     let system = |value: Value| decoded(&with(json!({"system": value}))).turn.system;
     assert_eq!(system(json!("Be brief.")), ["Be brief."]);
     assert!(system(json!(" \n")).is_empty() && system(json!(null)).is_empty());
@@ -73,7 +73,7 @@ fn instructions() {
 }
 
 #[test]
-fn parameters_of_the_answer() {
+fn sampling_parameters_are_decoded() {
     let fields =
         json!({"temperature": 0.5, "top_p": 1, "top_k": 40, "stop_sequences": ["a", "\n"]});
     let expected = Sampling {
@@ -91,7 +91,7 @@ fn parameters_of_the_answer() {
 }
 
 #[test]
-fn thinking_and_effort() {
+fn thinking_and_effort_are_decoded() {
     let told = |fields: Value| {
         let sampling = sampling(fields);
         (sampling.effort, sampling.thinking_budget)
@@ -154,7 +154,7 @@ fn thinking_and_effort() {
 }
 
 #[test]
-fn schemas_keep_the_order_of_the_client() {
+fn schemas_keep_the_clients_order_of_keys() {
     let request = |fields: &str| {
         let body = format!(
             r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":"x"}}],{fields}}}"#
@@ -179,7 +179,7 @@ fn schemas_keep_the_order_of_the_client() {
 }
 
 #[test]
-fn tools_and_the_choice_among_them() {
+fn tools_and_tool_choice_are_decoded() {
     let described = json!({
         "type": "custom", "name": "look", "description": "Looks.", "strict": true, "defer_loading": false,
         "allowed_callers": ["direct"], "input_schema": {"type": "object"},
@@ -221,7 +221,7 @@ fn tools_and_the_choice_among_them() {
 }
 
 #[test]
-fn what_asks_for_nothing_is_accepted_in_silence() {
+fn null_and_empty_values_are_accepted_silently() {
     let request = with(json!({
         "container": null, "metadata": {"user_id": "u"}, "tools": [], "stop_sequences": [],
     }));
@@ -230,7 +230,7 @@ fn what_asks_for_nothing_is_accepted_in_silence() {
 }
 
 #[test]
-fn what_no_part_of_a_turn_stands_for_goes_as_it_was_written() {
+fn unsupported_features_are_passed_on_as_written() {
     let mark = json!({"type": "ephemeral"});
     let request = with(json!({
         "speed": "fast", "seed": 1, "context_management": {"edits": []}, "container": "c",
@@ -292,13 +292,13 @@ fn what_no_part_of_a_turn_stands_for_goes_as_it_was_written() {
 }
 
 #[test]
-fn a_plain_request_has_nothing_that_goes_as_it_was_written() {
+fn plain_request_has_no_native_fields() {
     let request = with(json!({"system": [{"type": "text", "text": "x"}], "tools": [look()]}));
     assert_eq!(decoded(&request).turn.native, Native::default());
 }
 
 #[test]
-fn a_billing_header_in_the_instructions_does_not_spoil_the_prompt_cache() {
+fn billing_header_is_removed_from_the_instructions() {
     let system = |cch: &str| {
         let billing = format!("x-anthropic-billing-header: cc_version=2.1.332; cch={cch};");
         let request = with(json!({"system": [
@@ -313,7 +313,7 @@ fn a_billing_header_in_the_instructions_does_not_spoil_the_prompt_cache() {
 }
 
 #[test]
-fn what_is_not_known_is_refused_under_the_strict_policy() {
+fn strict_policy_rejects_unknown_fields_and_types() {
     let strict = |fields| decode(with(fields).to_string().as_bytes(), Policy::Strict);
     assert!(strict(json!({"speed": "fast", "container": "c"})).is_ok());
     let refused = |fields| strict(fields).unwrap_err();
@@ -336,7 +336,7 @@ fn what_is_not_known_is_refused_under_the_strict_policy() {
 }
 
 #[test]
-fn tokens_are_counted_without_a_limit() {
+fn count_tokens_needs_no_max_tokens() {
     let mut request = messages(json!([{"role": "user", "content": "Hi"}]));
     request.as_object_mut().unwrap().remove("max_tokens");
     assert_eq!(refused(&request).message, "`max_tokens` is missing.");
@@ -346,7 +346,7 @@ fn tokens_are_counted_without_a_limit() {
 }
 
 #[test]
-fn refusals_name_the_field_at_fault() {
+fn errors_name_the_invalid_field() {
     assert_refused([
         (json!({"max_tokens": 1, "messages": []}), "model", "missing"),
         (with(json!({"model": " "})), "model", "blank"),
@@ -414,7 +414,7 @@ fn refusals_name_the_field_at_fault() {
 }
 
 #[test]
-fn refusals_of_thinking_and_forms() {
+fn invalid_thinking_and_output_formats_are_rejected() {
     let enabled = json!({"type": "enabled", "budget_tokens": 1024});
     assert_refused([
         (
@@ -487,7 +487,7 @@ fn refusals_of_thinking_and_forms() {
 }
 
 #[test]
-fn refusals_of_tools() {
+fn invalid_tools_are_rejected() {
     let named = |name: &str| json!({"name": name, "input_schema": {"type": "object"}});
     let refusing = |tool: Value| with(json!({"tools": [tool]}));
     let choosing = |choice: Value| with(json!({"tools": [look()], "tool_choice": choice}));
@@ -547,7 +547,7 @@ fn refusals_of_tools() {
 }
 
 #[test]
-fn bodies_that_are_no_request() {
+fn bodies_that_are_not_json_objects_are_rejected() {
     let rows: [(&[u8], &str); 3] = [
         (
             b"",
@@ -571,7 +571,7 @@ fn bodies_that_are_no_request() {
 }
 
 #[test]
-fn marks_beyond_four_are_left_out_the_earliest_first() {
+fn excess_cache_breakpoints_are_dropped_earliest_first() {
     let mark = json!({"type": "ephemeral"});
     let text = |number: usize| json!({"type": "text", "text": format!("Part {number}."), "cache_control": mark});
     let result = json!({"type": "tool_result", "tool_use_id": "c", "content": [text(5)], "cache_control": mark});

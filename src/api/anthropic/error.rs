@@ -1,23 +1,23 @@
-//! How a client is told that something went wrong.
+//! Error bodies of Anthropic's API.
 
 use serde::Serialize;
 
 use super::json;
 
-/// The error body of every endpoint, and the last event of a stream that failed.
+/// Body of an error response, and data of the `error` event of a failed stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// The family of the error, such as `invalid_request_error`.
+    /// Type of the error, such as `invalid_request_error`.
     pub kind: &'static str,
-    /// What went wrong and what to change, for people.
+    /// Message that says what went wrong and what to change.
     pub message: &'a str,
-    /// The path of the field at fault.
+    /// Path of the invalid field.
     pub param: Option<&'a str>,
-    /// The name of the request, also in the log.
+    /// Id of the request, as in the log.
     pub request_id: &'a str,
 }
 
-/// The family of an error: it goes by the status.
+/// Returns the error type for a status.
 pub fn kind_of_status(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",
@@ -47,7 +47,8 @@ struct Fields<'a> {
     details: Option<Details>,
 }
 
-/// What clients look for who would rather have the server keep the conversation: on it they send the whole themselves.
+/// Details by which clients detect that stored threads are not supported; they then send the whole
+/// conversation themselves.
 #[derive(Serialize)]
 struct Details {
     error_code: &'static str,
@@ -60,7 +61,7 @@ const NO_THREADS: Details = Details {
 };
 
 impl Envelope<'_> {
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn to_json(&self) -> String {
         let details = self
             .param
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_itself_and_its_request() {
+    fn error_body_has_anthropics_format() {
         let mut envelope = Envelope {
             kind: "api_error",
             message: "a \"b\"",

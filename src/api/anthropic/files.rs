@@ -1,4 +1,4 @@
-//! The bodies of `/v1/files` of Anthropic's API, and the form of an upload.
+//! Bodies of `/v1/files` of Anthropic's API, and the form of an upload.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -18,9 +18,9 @@ use crate::api::request_schema::Table;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
 
-/// The shortest and the longest time after which a file may go, in seconds: an hour and 90 days.
+/// Allowed lifetimes of a file, in seconds: an hour to 90 days.
 const LIVES: std::ops::RangeInclusive<u64> = 3_600..=7_776_000;
-/// The media type of a file where neither its name nor its client gives one.
+/// Media type of a file if neither the client nor the file name determines it.
 const UNKNOWN: &str = "application/octet-stream";
 /// Media types by file name extension.
 const KINDS: [(&str, &str); 10] = [
@@ -36,7 +36,7 @@ const KINDS: [(&str, &str); 10] = [
     ("webp", "image/webp"),
 ];
 
-/// The form of an upload, but for the file itself.
+/// Fields of the upload form, except the file itself.
 pub(super) static UPLOAD: Table = Table {
     prefix: "",
     fields: &[honoured(
@@ -46,20 +46,20 @@ pub(super) static UPLOAD: Table = Table {
     )],
 };
 
-/// What Anthropic's clients get to see of a file.
+/// File as Anthropic's API shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileMetadata {
-    /// Its id.
+    /// Id of the file.
     pub id: String,
-    /// What its maker calls it.
+    /// File name given by the client.
     pub filename: String,
-    /// What its maker says it is, where that is known.
+    /// Media type given by the client, if any.
     pub mime_type: Option<String>,
-    /// How large it is.
+    /// Size of the file in bytes.
     pub size_bytes: u64,
-    /// When it was made, in seconds of Unix time.
+    /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
-    /// When it expires, in seconds of Unix time; never if none.
+    /// Time of expiry, in seconds of Unix time; `None` if the file does not expire.
     pub expires_at: Option<u64>,
 }
 
@@ -76,7 +76,7 @@ struct Body<'a> {
 }
 
 impl FileMetadata {
-    /// The body of an answer with it.
+    /// Returns the body of a response with the file.
     pub fn to_json(&self) -> String {
         json::to_string(&self.body())
     }
@@ -108,10 +108,10 @@ fn kind_of(filename: &str) -> &'static str {
     known.map_or(UNKNOWN, |(_, kind)| kind)
 }
 
-/// Reads the texts of the form of an upload: after how many seconds the file is to go, and what there is to say of it.
+/// Decodes the text fields of an upload form to the file's lifetime in seconds and the remarks.
 ///
 /// # Errors
-/// When the form asks for what is not served.
+/// If the form asks for something not supported.
 pub fn decode(
     texts: Vec<(String, String)>,
     policy: Policy,
@@ -142,13 +142,13 @@ pub fn decode(
     Ok((expires, ignored.into_remarks()))
 }
 
-/// The body of a page of files.
+/// Returns the body of a page of files.
 pub fn list(files: &[FileMetadata], has_more: bool) -> String {
     let bodies: Vec<_> = files.iter().map(FileMetadata::body).collect();
     list::body(&bodies, |body| body.id, has_more)
 }
 
-/// The body that says that a file is gone.
+/// Returns the body that confirms the deletion of a file.
 pub fn deleted(id: &str) -> String {
     json::to_string(&json!({"id": id, "type": "file_deleted"}))
 }
@@ -159,12 +159,12 @@ mod tests {
     use crate::api::request_schema::document;
 
     #[test]
-    fn the_document_shows_the_table() {
+    fn documentation_shows_file_fields() {
         document::check("messages file fields", &[&UPLOAD]);
     }
 
     #[test]
-    fn a_file_tells_its_kind() {
+    fn file_media_type_falls_back_to_the_extension() {
         let file = |filename: &str, mime_type: Option<&str>| FileMetadata {
             id: "file-1".into(),
             filename: filename.into(),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_says_how_long_it_lives() {
+    fn upload_lifetime_is_validated() {
         let form = |text: &str| {
             decode(
                 vec![("expires_in_seconds".into(), text.into())],

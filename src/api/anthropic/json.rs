@@ -1,10 +1,11 @@
-//! Writing JSON that cannot fail to be written.
+//! Infallible serialization to JSON.
 
 use serde::Serialize;
 
-/// `value` as JSON.
+/// Serializes `value` to JSON.
 ///
-/// Only for the types of this module: their keys are strings and they are written to memory, so nothing can fail.
+/// Only for the types of this module: their keys are strings and they are written to memory, so
+/// serialization cannot fail.
 #[expect(
     clippy::expect_used,
     reason = "neither of the two ways to fail, odd map keys and I/O, can occur"

@@ -1,4 +1,4 @@
-//! Pages of lists, the newest first.
+//! Pagination of lists, newest item first.
 
 use serde::Serialize;
 
@@ -6,12 +6,12 @@ use super::json;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 
-/// How the cursor of a next page begins; the id of the last item follows.
+/// Prefix of the cursor of a next page; the id of the last item follows.
 const PAGE: &str = "page_";
 const LARGEST: usize = 1000;
 const USUAL: usize = 20;
 
-/// Which part of a list is asked for.
+/// Position and size of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     limit: usize,
@@ -21,9 +21,9 @@ pub struct Cursor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum From {
     Newest,
-    /// The items behind this one, which are older.
+    /// Items that follow this one, which are older.
     After(String),
-    /// The items right before this one, which are newer.
+    /// Items that directly precede this one, which are newer.
     Before(String),
 }
 
@@ -33,15 +33,15 @@ struct Body<'a, T> {
     has_more: bool,
     first_id: Option<&'a str>,
     last_id: Option<&'a str>,
-    /// The cursor of the next page, for clients that page by `page` and not by `after_id`.
+    /// Cursor of the next page, for clients that use `page` instead of `after_id`.
     next_page: Option<String>,
 }
 
 impl Cursor {
-    /// What the parameters of a query ask for.
+    /// Parses the query parameters of a list request.
     ///
     /// # Errors
-    /// When they make no sense.
+    /// If a parameter is invalid, or two exclude each other.
     pub fn read<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Result<Self, InvalidRequest> {
         let limit = match parameter("limit") {
             None => USUAL,
@@ -73,10 +73,11 @@ impl Cursor {
         Ok(Self { limit, from })
     }
 
-    /// What of `items`, the newest of which come first, is on this page, and whether there is more in its direction.
+    /// Returns the `items` on this page, given with the newest first, and whether more follow in
+    /// its direction.
     ///
     /// # Errors
-    /// When it begins at an item that is not there.
+    /// If the page begins at an item that does not exist.
     pub fn of<T>(
         &self,
         mut items: Vec<T>,
@@ -113,7 +114,7 @@ fn no_item(name: &str, field: &str) -> InvalidRequest {
     InvalidRequest::at(name, code::VALUE, message)
 }
 
-/// The body of a page of `items`, which are told apart by `id`.
+/// Returns the body of a page of `items`; `id` returns the id of an item.
 pub(super) fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> &str, has_more: bool) -> String {
     let (first_id, last_id) = (items.first().map(&id), items.last().map(&id));
     let next_page = last_id.filter(|_| has_more).map(|id| format!("{PAGE}{id}"));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_go_both_ways() {
+    fn cursor_pages_in_both_directions() {
         assert_eq!(page(&[("limit", "2")]), Ok((vec!["e", "d"], true)));
         assert_eq!(
             page(&[("limit", "2"), ("after_id", "d")]),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_names_its_ends() {
+    fn list_body_contains_first_and_last_id() {
         assert_eq!(
             body(&["b", "a"], |item| item, true),
             r#"{"data":["b","a"],"has_more":true,"first_id":"b","last_id":"a","next_page":"page_a"}"#

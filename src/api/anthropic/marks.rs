@@ -1,4 +1,4 @@
-//! The marks for the prompt cache that a client has set: Anthropic takes four.
+//! Limit of the cache breakpoints (`cache_control`) that a client sets.
 
 use serde_json::Value;
 
@@ -9,15 +9,15 @@ use crate::domain::Message;
 use crate::domain::Native;
 use crate::domain::Part;
 
-/// The most marks that Anthropic takes.
+/// Maximum number of breakpoints that Anthropic allows.
 const MOST: usize = 4;
-/// The field of a mark.
+/// Name of the field with a breakpoint.
 const MARK: &str = "cache_control";
 const WORDS: &str =
     "`cache_control`: Anthropic takes no more than 4 marks in a request. Remove some.";
 
-/// Leaves out marks beyond those that Anthropic takes: the earliest of the conversation first, whose later ones reach as far, then those
-/// of the instructions and of the tools.
+/// Removes breakpoints beyond Anthropic's maximum: first the earliest of the conversation, whose
+/// prefix is covered by the later ones, then those of the instructions and of the tools.
 ///
 /// # Errors
 /// Under the strict policy.
@@ -79,7 +79,7 @@ pub(super) fn bound(
     Ok(())
 }
 
-/// How many marks there are on a block and on those inside it.
+/// Counts the breakpoints on a block and on the blocks inside it.
 fn marks_in(json: &str) -> usize {
     if !json.contains(MARK) {
         return 0;
@@ -92,7 +92,7 @@ fn marks_in(json: &str) -> usize {
         .count()
 }
 
-/// Takes up to `most` marks off a block, those inside it first.
+/// Removes up to `most` breakpoints from a block, those inside it first.
 fn take_marks(json: &mut String, most: usize) {
     let mut block: Value = serde_json::from_str(json).unwrap_or_default();
     let mut left = most;

@@ -1,4 +1,4 @@
-//! From the messages of a request to the parts of a turn.
+//! Decoding of the messages of a request.
 
 use serde_json::Value;
 
@@ -23,23 +23,23 @@ use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
 
-/// How messages are understood. Anthropic goes on with what it has interrupted itself (`pause_turn`), and with nothing else.
+/// Rules for messages. Anthropic resumes only answers that it paused itself (`pause_turn`).
 const RULES: Rules = Rules {
     field: "messages",
     merges: true,
     is_paused: native::is_server_tool,
 };
 
-/// The messages, sorted into what a turn is made of.
+/// Decoded messages, split into instructions, history and prompt.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
     pub(super) system: Vec<Instruction>,
     pub(super) history: Vec<Message>,
-    /// Empty if the model is to go on with its last answer.
+    /// Prompt parts. Empty if the model continues its last answer.
     pub(super) prompt: Vec<Part>,
 }
 
-/// Reads `value`, the array of messages, which follow the instructions `system`.
+/// Decodes `value`, the array of messages, after the instructions `system`.
 pub(super) fn decode(
     mut system: Vec<Instruction>,
     value: Value,
@@ -110,7 +110,7 @@ fn piece(path: &str, (index, part): (usize, Part)) -> Piece {
     }
 }
 
-/// Whose message it is, and its parts.
+/// Decodes a message to its context and its parts.
 fn parts(
     mut message: Object,
     written: Written<'_>,

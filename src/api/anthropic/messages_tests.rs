@@ -1,4 +1,4 @@
-//! Messages as clients write them, right and wrong.
+//! Valid and invalid messages.
 
 use serde_json::json;
 
@@ -49,7 +49,7 @@ fn given(id: &str) -> Part {
 }
 
 #[test]
-fn a_conversation_is_sorted_into_a_turn() {
+fn messages_are_split_into_history_and_prompt() {
     let turn = turn(json!([
         user(&json!("a")),
         user(&json!([words("b"), words(" "), words("c")])),
@@ -84,7 +84,7 @@ fn a_conversation_is_sorted_into_a_turn() {
 }
 
 #[test]
-fn pictures_and_documents() {
+fn images_and_documents_are_decoded() {
     let source = |media_type: &str, data: &str| Source::Base64 {
         media_type: media_type.into(),
         data: data.into(),
@@ -137,7 +137,7 @@ fn pictures_and_documents() {
 }
 
 #[test]
-fn thoughts_and_calls_that_come_back() {
+fn thinking_and_tool_calls_are_decoded() {
     let body = r#"{"model": "m", "max_tokens": 9, "messages": [
         {"role": "user", "content": "x"},
         {"role": "assistant", "content": [
@@ -176,7 +176,7 @@ fn thoughts_and_calls_that_come_back() {
 }
 
 #[test]
-fn results_of_several_calls_are_one_prompt() {
+fn results_of_several_calls_become_one_prompt() {
     let calls = assistant(&json!([call("a"), call("b")]));
     let turn = turn(json!([
         user(&json!("x")),
@@ -188,7 +188,7 @@ fn results_of_several_calls_are_one_prompt() {
 }
 
 #[test]
-fn many_results_find_their_calls_in_any_order() {
+fn many_results_in_reverse_order_are_matched() {
     const CALLS: usize = 1000;
     let ids = || (0..CALLS).map(|number| format!("c{number}"));
     let calls: Vec<_> = ids().map(|id| call(&id)).collect();
@@ -202,7 +202,7 @@ fn many_results_find_their_calls_in_any_order() {
 }
 
 #[test]
-fn calls_and_results_that_do_not_match_are_repaired() {
+fn mismatched_calls_and_results_are_repaired() {
     let (hi, ask) = (user(&json!("x")), assistant(&json!([call("a")])));
     let (none, stray) = ("calls_without_results", "results_without_calls");
     assert_repaired([
@@ -272,7 +272,7 @@ fn calls_and_results_that_do_not_match_are_repaired() {
 }
 
 #[test]
-fn an_answer_that_was_interrupted_may_be_the_last_message() {
+fn paused_answer_may_be_the_last_message() {
     let search = json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}});
     let found = json!({"type": "web_search_tool_result", "tool_use_id": "s", "content": []});
     let turn = turn(json!([
@@ -294,7 +294,7 @@ fn an_answer_that_was_interrupted_may_be_the_last_message() {
 }
 
 #[test]
-fn refusals_of_messages_name_the_field_at_fault() {
+fn message_errors_name_the_invalid_field() {
     let hi = user(&json!("x"));
     assert_refused([
         (messages(json!([])), "messages", "no message"),
@@ -356,7 +356,7 @@ fn refusals_of_messages_name_the_field_at_fault() {
 }
 
 #[test]
-fn refusals_of_blocks_name_the_block() {
+fn block_errors_name_the_invalid_block() {
     let source = |source: Value| json!({"type": "image", "source": source});
     let document = |source: Value| json!({"type": "document", "source": source});
     let rows = [

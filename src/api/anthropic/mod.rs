@@ -1,8 +1,9 @@
-//! The language of Anthropic's clients: what they may write, what they get back, and how they are told of a mistake.
+//! Anthropic's API: decoding of requests, encoding of answers, and error bodies.
 //!
-//! [`decode()`] reads a request into a [`MessagesRequest`], by the tables in `fields`, which decide what each field
-//! does. [`Answer`] writes an answer as one body, [`StreamEncoder`] as the events of a stream. Knows neither HTTP nor
-//! the CLI, though that speaks the same language upstream: the two meet only in [`domain`](crate::domain).
+//! [`decode()`] reads a request to a [`MessagesRequest`], following the tables in `fields`, which
+//! define the support of each field. [`Answer`] builds an answer as one body, [`StreamEncoder`] as
+//! the events of a stream. Independent of HTTP and of the CLI, although the CLI uses the same API
+//! upstream: the two meet only in [`domain`](crate::domain).
 
 pub mod batches;
 pub mod error;

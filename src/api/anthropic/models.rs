@@ -1,10 +1,10 @@
-//! The bodies of `/v1/models`.
+//! Bodies of `/v1/models`.
 
 use serde::Serialize;
 
 use super::json;
 
-/// Nothing tells when a model behind the CLI was released; this is what Anthropic's API says then.
+/// Release date that Anthropic's API gives for an unknown one; the CLI does not report any.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
 #[derive(Serialize)]
@@ -23,7 +23,7 @@ struct List<'a> {
     last_id: Option<&'a str>,
 }
 
-/// The body of `GET /v1/models`: all of them, on one page.
+/// Returns the body of `GET /v1/models`: all models on one page.
 pub fn list(names: &[&str]) -> String {
     let data = names.iter().map(|name| model(name)).collect();
     let (first_id, last_id) = (names.first().copied(), names.last().copied());
@@ -35,7 +35,7 @@ pub fn list(names: &[&str]) -> String {
     })
 }
 
-/// The body of `GET /v1/models/{model}`.
+/// Returns the body of `GET /v1/models/{model}`.
 pub fn single(name: &str) -> String {
     json::to_string(&model(name))
 }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_and_a_model() {
+    fn model_bodies_have_anthropics_format() {
         assert_eq!(
             list(&["opus", "gpt-4o"]),
             concat!(

@@ -1,4 +1,5 @@
-//! What of a request goes to Claude as the client wrote it: all that no part of a turn stands for.
+//! Native parts of a request: everything that a turn cannot represent, passed on as the client
+//! wrote it.
 
 use serde_json::Value;
 
@@ -9,7 +10,8 @@ use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::UPLOAD;
 
-/// The fields of each type of block for which a part of a turn stands. A block that has any other goes as it was written.
+/// Fields of each block type that a turn can represent. A block with any other field is passed on
+/// as it was written.
 const PLAIN: &[(&str, &[&str])] = &[
     ("text", &["type", "text"]),
     ("image", &["type", "source"]),
@@ -18,7 +20,7 @@ const PLAIN: &[(&str, &[&str])] = &[
         "tool_result",
         &["type", "tool_use_id", "content", "is_error"],
     ),
-    // The mark, which Anthropic takes on no thoughts, is left out and told.
+    // Anthropic rejects `cache_control` on thinking, so it is dropped and reported.
     (
         "thinking",
         &["type", "thinking", "signature", "cache_control"],
@@ -27,15 +29,15 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("tool_use", &["type", "id", "name", "input"]),
 ];
 
-/// The fields of a tool for which [`Tool`](crate::domain::Tool) stands.
+/// Fields of a tool that [`Tool`](crate::domain::Tool) can represent.
 const PLAIN_TOOL: &[&str] = &["type", "name", "description", "input_schema", "strict"];
 
-/// How Claude Code begins a block of instructions that only tells whom to bill. It changes from request to request, and would
-/// spoil the prompt cache for all that follows it.
+/// Beginning of the instruction block in which Claude Code sends billing data. It differs between
+/// requests, and would invalidate the prompt cache for everything after it.
 const BILLING: &str = "x-anthropic-billing-header:";
 
-/// The block `value` as a part, unless another part stands for it. `is_strict` refuses what is not known, which the other
-/// parts do with their reasons.
+/// Converts the block `value` to a native part, unless another part can represent it. Under
+/// `is_strict` unknown types are left to the other decoders, which reject them with a reason.
 pub(super) fn block(
     value: &Value,
     written: Written<'_>,
@@ -43,7 +45,8 @@ pub(super) fn block(
     is_strict: bool,
 ) -> Option<Part> {
     let kind = value["type"].as_str()?;
-    // Upstream takes no blank text, whatever else it has: it is skipped where a plain one is.
+    // Upstream rejects blank texts, whatever other fields they have: they are skipped like plain
+    // ones.
     let is_blank = kind == "text"
         && value["text"]
             .as_str()
@@ -64,7 +67,7 @@ pub(super) fn block(
     }))
 }
 
-/// Whether a part of a turn stands for the whole of a block.
+/// True if a part of a turn can represent the whole block.
 pub(super) fn is_plain(block: &Value, kind: &str) -> bool {
     let Some((_, plain)) = PLAIN.iter().find(|(known, _)| *known == kind) else {
         return false;
@@ -80,7 +83,7 @@ pub(super) fn is_plain(block: &Value, kind: &str) -> bool {
 
 fn has_plain_source(block: &Value, kind: &str) -> bool {
     let source = &block["source"];
-    // What is no object at all is refused where it is read.
+    // Anything but an object is rejected where it is decoded.
     !matches!(kind, "image" | "document")
         || !source["type"].is_string()
         || (matches!(source["type"].as_str(), Some("base64" | "url"))
@@ -88,7 +91,7 @@ fn has_plain_source(block: &Value, kind: &str) -> bool {
         || (is_upload(source) && has_only(source, &["type", "file_id"]))
 }
 
-/// Whether a source is a file that was uploaded here, and not to Anthropic.
+/// True if a source is a file uploaded to this server, and not to Anthropic.
 fn is_upload(source: &Value) -> bool {
     source["type"] == "file"
         && source["file_id"]
@@ -96,7 +99,7 @@ fn is_upload(source: &Value) -> bool {
             .is_some_and(|id| id.starts_with(UPLOAD))
 }
 
-/// Whether a tool of the caller's is told by its name, its words and its schema.
+/// True if [`Tool`](crate::domain::Tool) can represent a tool of the caller.
 pub(super) fn is_plain_tool(tool: &Value) -> bool {
     has_only(tool, PLAIN_TOOL)
 }
@@ -110,12 +113,12 @@ fn has_only(value: &Value, names: &[&str]) -> bool {
         .all(|(name, value)| value.is_null() || names.contains(&name.as_str()))
 }
 
-/// Whether a text of the instructions only tells whom to bill.
+/// True if a text of the instructions contains billing data only.
 pub(super) fn is_about_billing(text: &str) -> bool {
     text.starts_with(BILLING)
 }
 
-/// Whether a part is a call of a tool that Anthropic runs, or its result.
+/// True if a part is a call of a server tool, or its result.
 pub(super) fn is_server_tool(part: &Part) -> bool {
     let Part::Native(block) = part else {
         return false;
@@ -128,8 +131,8 @@ pub(super) fn is_server_tool(part: &Part) -> bool {
     })
 }
 
-/// Whether something that goes as it was written marks the prompt for the prompt cache. A mark in the input of a tool, which is
-/// none, only keeps the server from setting marks of its own.
+/// True if native JSON contains a cache breakpoint. A false match in the input of a tool only keeps
+/// the server from setting breakpoints of its own.
 pub(super) fn is_marked(json: &str) -> bool {
     json.contains(r#""cache_control":{"#)
 }

@@ -1,4 +1,4 @@
-//! The parameters of the answer.
+//! Decoding of the parameters of the answer.
 
 use serde_json::Value;
 
@@ -18,15 +18,15 @@ use crate::domain::Schema;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
 
-/// How the answer is made, and what of it is shown.
+/// Parameters of the answer.
 pub(super) struct Parameters {
     pub(super) sampling: Sampling,
     pub(super) shows_thinking: bool,
-    /// Fields of the request that go to Claude as they were written.
+    /// Fields of the request that are sent to Claude as they were written.
     pub(super) passed: Vec<(String, String)>,
 }
 
-/// Whether the model is asked to think.
+/// Thinking mode of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Thinking {
     Unsaid,
@@ -35,7 +35,7 @@ enum Thinking {
     Enabled(u32),
 }
 
-/// Takes the limit of the answer.
+/// Takes the token limit of the answer.
 pub(super) fn limit(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
     tokens(request, "max_tokens")
 }
@@ -96,7 +96,7 @@ fn tokens(object: &mut Object, name: &'static str) -> Result<Option<u32>, Invali
         .and_then(|tokens| u32::try_from(tokens).ok()))
 }
 
-/// The labels are checked and go no further.
+/// Validates `metadata`, which is not sent to Claude.
 fn check_labels(request: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
     let Some(labels) = request.take("metadata")? else {
         return Ok(());
@@ -106,7 +106,7 @@ fn check_labels(request: &mut Object, ignored: &mut Ignored) -> Result<(), Inval
     labels.finish(ignored)
 }
 
-/// Whether to think, and whether to show the words of it.
+/// Decodes `thinking` to the mode and whether its text is shown.
 fn thinking(
     request: &mut Object,
     limit: Option<u32>,
@@ -124,7 +124,8 @@ fn thinking(
         .ok_or_else(|| thinking.missing("type"))?;
     let budget = tokens(&mut thinking, "budget_tokens")?;
     let wanted = match kind.as_str() {
-        // Not before the answer; between calls the model tells how far it is.
+        // No thinking before the answer; with `between_tools` the model reports progress between
+        // calls.
         "disabled" | "between_tools" => Thinking::Disabled,
         "adaptive" => Thinking::Adaptive,
         "enabled" => {
@@ -150,14 +151,15 @@ fn thinking(
     let shows = shows(&mut thinking, &mut json, ignored)?;
     thinking.finish_passing(ignored)?;
     if wanted == Thinking::Disabled {
-        // The gateway knows which models have another word for it.
+        // The gateway replaces it for models with another word for it.
         json = r#"{"type":"disabled"}"#.to_owned();
     }
     passed.push(("thinking".to_owned(), json));
     Ok((wanted, shows))
 }
 
-/// Whether the words of thoughts are shown. The field, which is `json`, is put as every model takes it.
+/// Decodes whether the text of thinking is shown, and sets `display` in the field's `json` to a
+/// value that every model accepts.
 fn shows(
     thinking: &mut Object,
     json: &mut String,
@@ -179,7 +181,8 @@ fn shows(
     }
 }
 
-/// The field `thinking` with the display that each model takes: `updates` needs a beta, which the CLI settles by process.
+/// Sets `display` to `summarized` in the field `thinking`: `updates` needs a beta, which the CLI
+/// sets for a whole process.
 fn summarized(json: &str) -> String {
     let mut thinking: Value = serde_json::from_str(json).unwrap_or_default();
     thinking["display"] = Value::from("summarized");
@@ -188,7 +191,8 @@ fn summarized(json: &str) -> String {
 
 type Chances = (Option<f64>, Option<f64>, Option<u32>);
 
-/// Temperature and the like. A model that thinks takes none of them, but may be told what is so anyway.
+/// Takes the sampling parameters. Together with thinking only their defaults are accepted, and
+/// dropped.
 fn chances(request: &mut Object, thinking: Thinking) -> Result<Chances, InvalidRequest> {
     let mut temperature = request.take_number("temperature")?;
     let mut top_p = request.take_number("top_p")?;
@@ -209,7 +213,7 @@ fn chances(request: &mut Object, thinking: Thinking) -> Result<Chances, InvalidR
     Ok((temperature, top_p, top_k))
 }
 
-/// How hard to think, and the form of the answer.
+/// Takes the effort of thinking, and the format of the answer.
 fn output(
     request: &mut Object,
     written: Written<'_>,

@@ -1,4 +1,4 @@
-//! Where pictures and documents are.
+//! Decoding of the sources of images and documents.
 
 use serde_json::Value;
 
@@ -12,10 +12,10 @@ use crate::api::request_schema::media;
 use crate::domain::Part;
 use crate::domain::Source;
 
-/// Tells what bytes in base64 are, or what is wrong with them.
+/// Detects the media type of base64 data, or says what is wrong with it.
 type Check = fn(&str) -> Result<&'static str, String>;
 
-/// Reads the `source` of the image at `block`.
+/// Decodes the `source` of the image at `block`.
 pub(super) fn image(
     value: Value,
     block: &Place,
@@ -24,7 +24,7 @@ pub(super) fn image(
     source(value, block, media::image, ignored)
 }
 
-/// Reads the `source` of the document at `block`, which is called `title`.
+/// Decodes the `source` of the document at `block`, with the title `title`.
 pub(super) fn document(
     value: Value,
     title: Option<String>,
@@ -37,7 +37,8 @@ pub(super) fn document(
     })
 }
 
-/// Reads a source of the types `base64` and `url`, and of the type `file` if that was uploaded here. Blocks with other sources go as they were written.
+/// Decodes a source of the type `base64`, `url`, or `file` with an id of this server. Blocks with
+/// other sources are passed on as they were written.
 fn source(
     value: Value,
     block: &Place,

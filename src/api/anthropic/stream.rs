@@ -1,4 +1,4 @@
-//! An answer as the events of a stream.
+//! Encoding of an answer as the events of a stream.
 
 use serde::Serialize;
 
@@ -14,37 +14,34 @@ use crate::domain::NativeFields;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-/// One event of a stream; framing it is left to HTTP.
+/// Event of a stream; framing is done by the HTTP layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its name, which its data repeats.
+    /// Name of the event, which the data repeats.
     pub name: &'static str,
-    /// Its data: JSON on one line.
+    /// Data of the event: JSON on one line.
     pub data: String,
 }
 
-/// Turns the events of a turn into those of a stream.
+/// Encoder of turn events as stream events.
 ///
-/// Whatever comes in, what goes out is well-formed: the message begins first and once, its blocks have ascending
-/// numbers, each is closed before the next begins, and nothing follows the end.
+/// The output is well-formed for any input: the message starts first and once, its blocks have
+/// ascending indexes, each is closed before the next starts, and no event follows the end.
 #[derive(Debug)]
 pub struct StreamEncoder {
     reply: Reply,
     shows_thinking: bool,
     state: State,
-    /// The block that is open.
     open: Option<Kind>,
-    /// The number of the block that is open, or else of the next.
+    /// Index of the open block, or else of the next one.
     index: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing was sent.
     Fresh,
-    /// The message has begun.
     Open,
-    /// The message has ended, or failed; nothing may follow.
+    /// The message has ended, or failed; no event may follow.
     Over,
 }
 
@@ -74,10 +71,11 @@ struct EndDelta<'a> {
 }
 
 impl StreamEncoder {
-    /// What is sent in a silence, and once at the beginning: a `ping`.
+    /// Data of a `ping` event, sent at the start and as a keep-alive.
     pub const PING: &'static str = r#"{"type":"ping"}"#;
 
-    /// An encoder for one answer; without `shows_thinking` only the seals of thoughts are told.
+    /// Creates an encoder for one answer; without `shows_thinking` thinking blocks contain only
+    /// their signature.
     pub fn new(reply: Reply, shows_thinking: bool) -> Self {
         Self {
             reply,
@@ -88,7 +86,7 @@ impl StreamEncoder {
         }
     }
 
-    /// The events that `event` gives; none for what the stream must not say any more.
+    /// Encodes `event`; empty if the stream must not send it any more.
     pub fn event(&mut self, event: TurnEvent) -> Vec<Event> {
         let mut events = Vec::new();
         match self.state {
@@ -129,7 +127,7 @@ impl StreamEncoder {
             TurnEvent::ToolInput(piece) if self.open == Some(Kind::ToolUse) => {
                 events.push(self.delta("input_json_delta", "partial_json", &piece));
             }
-            // No call to belong to.
+            // There is no call that the input belongs to.
             TurnEvent::ToolInput(_) => {}
             TurnEvent::ServerBlock(block) => {
                 self.close(&mut events);
@@ -139,7 +137,7 @@ impl StreamEncoder {
             TurnEvent::BlockDelta(delta) if self.open.is_some() => {
                 events.push(self.written_delta(&delta.json));
             }
-            // No block to belong to.
+            // There is no block that the delta belongs to.
             TurnEvent::BlockDelta(_) => {}
             TurnEvent::Citation(citation) => {
                 self.ensure(Kind::Text, &mut events);
@@ -151,7 +149,7 @@ impl StreamEncoder {
         events
     }
 
-    /// The event that tells a client of a failure after the stream has begun; nothing may follow it.
+    /// Returns the event that reports a failure after the stream has begun, and ends the stream.
     pub fn failed(&mut self, envelope: &Envelope<'_>) -> Event {
         self.state = State::Over;
         Event {
@@ -160,7 +158,7 @@ impl StreamEncoder {
         }
     }
 
-    /// Whether the last event was told.
+    /// True if the last event was sent.
     pub fn is_over(&self) -> bool {
         self.state == State::Over
     }
@@ -201,7 +199,7 @@ impl StreamEncoder {
         });
     }
 
-    /// Sees to it that a block of `kind` is open.
+    /// Opens a block of `kind`, unless one is open.
     fn ensure(&mut self, kind: Kind, events: &mut Vec<Event>) {
         if self.open == Some(kind) {
             return;
@@ -230,7 +228,7 @@ impl StreamEncoder {
         self.start_written(&json::to_string(block))
     }
 
-    /// Begins a block that is JSON already.
+    /// Starts a block given as JSON.
     fn start_written(&self, block: &str) -> Event {
         let index = self.index;
         let data =
@@ -250,7 +248,7 @@ impl StreamEncoder {
         }
     }
 
-    /// A delta that is JSON already.
+    /// Builds the event of a delta given as JSON.
     fn written_delta(&self, delta: &str) -> Event {
         let index = self.index;
         let data = format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#);
@@ -260,7 +258,7 @@ impl StreamEncoder {
         }
     }
 
-    /// The hot path: only the piece is escaped, all around it is copied.
+    /// Hot path: only the piece is escaped, the rest is copied.
     fn delta(&self, kind: &str, field: &str, piece: &str) -> Event {
         let (index, piece) = (self.index, json::to_string(piece));
         let data = format!(

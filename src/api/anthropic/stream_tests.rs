@@ -1,4 +1,4 @@
-//! Streams as clients read them.
+//! Streams as clients receive them.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -34,7 +34,7 @@ fn finished() -> TurnEvent {
 }
 
 #[test]
-fn what_only_upstream_knows_is_told_where_it_was_told() {
+fn stream_sends_native_fields_where_upstream_did() {
     let (begun, ended) = native();
     let started = TurnEvent::Started {
         model: "m".to_owned(),
@@ -56,7 +56,7 @@ fn what_only_upstream_knows_is_told_where_it_was_told() {
 }
 
 #[test]
-fn thoughts_words_and_calls() {
+fn stream_of_thinking_text_and_tool_calls() {
     let events = encode(
         true,
         vec![
@@ -102,7 +102,7 @@ message_stop: {"type":"message_stop"}
 }
 
 #[test]
-fn thoughts_that_are_not_shown_keep_their_seals() {
+fn hidden_thinking_keeps_its_signature() {
     let events = encode(
         false,
         vec![
@@ -125,7 +125,7 @@ fn thoughts_that_are_not_shown_keep_their_seals() {
 }
 
 #[test]
-fn nothing_follows_a_failure() {
+fn no_event_follows_a_failure() {
     let mut encoder = encoder(true);
     encoder.event(text("a"));
     let envelope = Envelope {
@@ -159,7 +159,7 @@ fn event() -> impl Strategy<Value = TurnEvent> {
     ]
 }
 
-/// Adds a delta to a block. The input of a call is a text until its block is closed.
+/// Appends a delta to a block. The input of a call is a string until its block is closed.
 fn append(block: &mut Value, delta: &Value) {
     let (field, piece) = match delta["type"].as_str().unwrap() {
         "text_delta" => ("text", &delta["text"]),
@@ -172,7 +172,8 @@ fn append(block: &mut Value, delta: &Value) {
     block[field] = [before, piece.as_str().unwrap()].concat().into();
 }
 
-/// What an SDK makes of a stream: the message, grown event by event. Asserts that each event may stand where it does.
+/// Accumulates a stream to a message, as an SDK does. Asserts that each event is allowed in its
+/// place.
 fn accumulated(events: &[Event]) -> Option<Value> {
     let mut message: Option<Value> = None;
     let mut open = None;
@@ -236,7 +237,7 @@ fn accumulated(events: &[Event]) -> Option<Value> {
 
 proptest! {
     #[test]
-    fn any_events_give_a_well_formed_stream_that_tells_the_whole_answer(
+    fn any_events_give_a_well_formed_and_complete_stream(
         events in proptest::collection::vec(event(), 0..16),
         shows_thinking in any::<bool>(),
     ) {

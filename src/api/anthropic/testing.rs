@@ -1,4 +1,4 @@
-//! What the tests of this part share.
+//! Shared helpers of this module's tests.
 
 use serde_json::Value;
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::domain::NativeFields;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-/// A well-formed request with `fields` added or replaced.
+/// Builds a valid request with `fields` added or replaced.
 pub(super) fn with(fields: Value) -> Value {
     let mut request = json!({"model": "sonnet", "max_tokens": 4096, "messages": [{"role": "user", "content": "Hi"}]});
     let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else {
@@ -23,7 +23,7 @@ pub(super) fn with(fields: Value) -> Value {
     request
 }
 
-/// A well-formed request but for its `messages`.
+/// Builds a valid request with other `messages`.
 pub(super) fn messages(messages: Value) -> Value {
     with(Value::Object(
         [("messages".to_owned(), messages)].into_iter().collect(),
@@ -38,7 +38,8 @@ pub(super) fn refused(request: &Value) -> InvalidRequest {
     decode(request.to_string().as_bytes(), Policy::Lenient).unwrap_err()
 }
 
-/// Each row: a request, the path at fault, a part of the message.
+/// Asserts errors; each row has a request, the path of the invalid field, and a part of the
+/// message.
 pub(super) fn assert_refused<const ROWS: usize>(rows: [(Value, &str, &str); ROWS]) {
     for (request, param, words) in rows {
         let error = refused(&request);
@@ -47,7 +48,8 @@ pub(super) fn assert_refused<const ROWS: usize>(rows: [(Value, &str, &str); ROWS
     }
 }
 
-/// Each row as of [`assert_refused`], of requests that only the strict policy refuses, and the names of the repairs.
+/// Asserts repairs; each row is as for [`assert_refused`] under the strict policy, with the names
+/// of the repairs.
 pub(super) fn assert_repaired<const ROWS: usize>(rows: [(Value, &str, &str, &str); ROWS]) {
     for (request, param, words, repaired) in rows {
         let error = decode(request.to_string().as_bytes(), Policy::Strict).unwrap_err();
@@ -88,7 +90,8 @@ pub(super) fn finish(reason: FinishReason, stop_text: Option<&str>) -> Finish {
     }
 }
 
-/// Fields of the beginning of an answer and of its end. One of the end replaces one of the beginning.
+/// Returns fields of the start and of the end of an answer. One of the end replaces one of the
+/// start.
 pub(super) fn native() -> (NativeFields, NativeFields) {
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let begun = NativeFields {

@@ -1,10 +1,10 @@
-//! Times as Anthropic's API tells them.
+//! Format of times in Anthropic's API.
 
 use crate::domain::SECONDS_A_DAY;
 use crate::domain::date_of;
 use crate::domain::day_of;
 
-/// `2026-11-29T08:00:00Z` for a time in seconds of Unix time.
+/// Formats a Unix time in seconds as `2026-11-29T08:00:00Z`.
 pub(super) fn text(seconds: u64) -> String {
     let ((year, month, day), rest) = (date_of(day_of(seconds)), seconds % SECONDS_A_DAY);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn times_are_formatted_as_utc_dates() {
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),

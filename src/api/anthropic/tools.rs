@@ -1,4 +1,4 @@
-//! The tools that a request offers.
+//! Decoding of the tools of a request.
 
 use std::collections::HashSet;
 
@@ -19,11 +19,11 @@ use crate::domain::WebSearch;
 
 const LONGEST_NAME: usize = 128;
 
-/// The tools that a request offers.
+/// Decoded tools of a request.
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) tools: Tools,
-    /// All of them as they were written, if that says more.
+    /// JSON of all tools as written, if that contains more than `tools`.
     pub(super) written: Option<Vec<String>>,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn decode(
     })
 }
 
-/// Notes a tool that Anthropic defines, and gives its name, if it has one.
+/// Adds a tool that Anthropic defines, and returns its name, if it has one.
 fn server_tool(mut tool: Object, tools: &mut Tools) -> Result<Option<String>, InvalidRequest> {
     let kind = tool.take_text("type")?.unwrap_or_default();
     if WebSearch::is_named_by(&kind) {
@@ -124,7 +124,7 @@ pub(super) fn name(object: &mut Object) -> Result<String, InvalidRequest> {
     Ok(name)
 }
 
-/// Whether `text` is made of what names and ids are made of upstream.
+/// True if `text` consists of the characters that upstream allows in names and ids.
 pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -132,7 +132,7 @@ pub(super) fn is_word(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-/// Whether the model must call a tool, and whether it may call several at once.
+/// Takes the tool choice, and whether parallel calls are allowed.
 fn choice(
     request: &mut Object,
     tools: &HashSet<String>,

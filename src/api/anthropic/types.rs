@@ -1,4 +1,4 @@
-//! The wire form of answers, fields in Anthropic's order.
+//! Wire format of answers, with the fields in Anthropic's order.
 
 use serde::Serialize;
 use serde::Serializer;
@@ -10,17 +10,17 @@ use crate::domain::FinishReason;
 use crate::domain::NativeFields;
 use crate::domain::Usage;
 
-/// What every event of one answer has in common.
+/// Identity of an answer, common to all its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// `msg_` and 32 random hexadecimal digits.
+    /// Id of the message: `msg_` and 32 random hexadecimal digits.
     pub id: String,
-    /// The model's name as the client wrote it.
+    /// Name of the model, as the client wrote it.
     pub model: String,
 }
 
 impl Reply {
-    /// A reply with a new id, from the model that the client called `model`.
+    /// Creates a reply with a new id, from the model that the client called `model`.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
             id: format!("msg_{}", uuid::Uuid::new_v4().simple()),
@@ -28,7 +28,7 @@ impl Reply {
         }
     }
 
-    /// The reply with `content`, and with what upstream says of the whole answer.
+    /// Builds the complete message with `content` and the native fields of the answer.
     pub(super) fn message<'a>(
         &'a self,
         content: &'a [Block],
@@ -38,7 +38,7 @@ impl Reply {
         self.written(content, Some(finish), &finish.usage, native)
     }
 
-    /// The beginning of the reply, with the tokens that are known by then.
+    /// Builds the start of the message, with the tokens known so far.
     pub(super) fn begun<'a>(&'a self, usage: &Usage, native: &'a NativeFields) -> Message<'a> {
         self.written(&[], None, usage, native)
     }
@@ -80,7 +80,7 @@ pub(super) struct Message<'a> {
     beside: &'a [(String, String)],
 }
 
-/// Fields whose values are JSON already.
+/// Serializes fields whose values are JSON text already.
 pub(super) fn as_fields<S: Serializer>(
     fields: &[(String, String)],
     serializer: S,
@@ -94,7 +94,7 @@ pub(super) fn as_fields<S: Serializer>(
     map.end()
 }
 
-/// A block of an answer.
+/// Content block of an answer.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Block {
@@ -118,13 +118,13 @@ pub(super) enum Block {
         #[serde(skip_serializing_if = "Option::is_none")]
         caller: Option<Box<RawValue>>,
     },
-    /// One that only Anthropic's API has, as it came.
+    /// Block that only Anthropic's API has, as it was received.
     #[serde(untagged)]
     Server(Box<RawValue>),
 }
 
 impl Block {
-    /// A call whose input is still to come.
+    /// Creates a call without its input.
     pub(super) fn call(id: String, name: String, caller: Option<String>) -> Self {
         let caller = caller.and_then(|caller| RawValue::from_string(caller).ok());
         Self::ToolUse {
@@ -136,7 +136,8 @@ impl Block {
     }
 }
 
-/// The input of a call, which is JSON already. None, or one that was cut off by the limit, is `{}`.
+/// Serializes the input of a call, which is JSON text already. Empty or truncated input becomes
+/// `{}`.
 fn as_object<S: Serializer>(input: &str, serializer: S) -> Result<S::Ok, S::Error> {
     match serde_json::from_str::<&RawValue>(input) {
         Ok(input) => input.serialize(serializer),
@@ -144,7 +145,7 @@ fn as_object<S: Serializer>(input: &str, serializer: S) -> Result<S::Ok, S::Erro
     }
 }
 
-/// Why an answer ended; of one that has not, nothing.
+/// Stop reason and stop sequence of an answer; both null while it is running.
 #[derive(Serialize)]
 pub(super) struct Ending<'a> {
     stop_reason: Option<&'a str>,

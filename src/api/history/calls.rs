@@ -1,4 +1,4 @@
-//! Calls of tools and their results, matched.
+//! Matching of tool calls and their results.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,19 +21,19 @@ use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::ToolUse;
 
-/// The results that belong behind each message, by its number.
+/// Results that belong after each message, by message index.
 #[derive(Debug, Default)]
 pub(super) struct Answers(HashMap<usize, Vec<Part>>);
 
 impl Answers {
-    /// Those behind the message with this number.
+    /// Removes and returns the results that belong after this message.
     pub(super) fn take(&mut self, message: usize) -> Vec<Part> {
         self.0.remove(&message).unwrap_or_default()
     }
 }
 
-/// Takes all results out of `messages` and finds them their calls, whose ids become those that upstream gets. Results without a
-/// call become words in their places, and calls without one get one.
+/// Moves all results out of `messages` to their calls, whose ids are replaced by valid unique ids.
+/// Results without a call become text in place, and calls without a result get an error result.
 pub(super) fn pair(
     messages: &mut [Said],
     ignored: &mut Ignored,
@@ -64,7 +64,7 @@ pub(super) fn pair(
         };
         match pairing.open.take_first(&id) {
             Some(call) => {
-                // It stands before its call.
+                // The result stands before its call.
                 pairing.answering = None;
                 pairing.answer(call, piece, ignored)?;
             }
@@ -83,26 +83,25 @@ pub(super) fn pair(
 struct Pairing {
     calls: Vec<Call>,
     open: Open,
-    /// The answer whose results are expected, as long as nothing else is said after it.
+    /// Index of the assistant message whose results are expected, until other content follows it.
     answering: Option<usize>,
     answers: Answers,
-    /// The ids that upstream gets: no two calls may have the same.
+    /// Ids sent upstream: no two calls may share one.
     taken: HashSet<String>,
-    /// How many ids were made up.
+    /// Number of generated ids.
     made: usize,
 }
 
 #[derive(Debug)]
 struct Call {
     upstream_id: String,
-    /// The number of its message.
     message: usize,
     path: String,
     is_answered: bool,
 }
 
 impl Pairing {
-    /// Follows a part of an answer.
+    /// Registers the call in `piece`, if it is one.
     fn call(
         &mut self,
         piece: &mut Piece,
@@ -139,7 +138,7 @@ impl Pairing {
         Ok(())
     }
 
-    /// Puts the result that is `piece` behind its call, and nothing in its place.
+    /// Moves the result in `piece` to its call, leaving an empty text in its place.
     fn answer(
         &mut self,
         call: usize,
@@ -163,7 +162,7 @@ impl Pairing {
         Ok(())
     }
 
-    /// Answers the calls that have no result.
+    /// Adds an error result to each call that has none.
     fn interrupt(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         for call in self.calls.iter().filter(|call| !call.is_answered) {
             let words = "the call has no result. Each call needs one behind it, before anything else is said.";
@@ -174,8 +173,8 @@ impl Pairing {
         Ok(())
     }
 
-    /// The id under which upstream gets a call: the client's own, unless upstream refuses its characters or an earlier
-    /// call has it, for some clients count anew in every answer.
+    /// Returns the id sent upstream for a call: the client's own, unless upstream rejects its
+    /// characters or an earlier call has it. Some clients number their calls anew in every answer.
     fn upstream_id(&mut self, id: &str) -> String {
         let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if !id.is_empty() && id.chars().all(is_fit) && self.taken.insert(id.to_owned()) {
@@ -191,7 +190,7 @@ impl Pairing {
     }
 }
 
-/// The numbers of the calls without a result, by their ids and, for each id, by their messages.
+/// Indexes of the calls without a result, by id and, for each id, by message.
 #[derive(Debug, Default)]
 struct Open(HashMap<String, VecDeque<(usize, VecDeque<usize>)>>);
 
@@ -211,7 +210,7 @@ impl Open {
             .is_some_and(|(last, _)| *last == message)
     }
 
-    /// The first call of the last message that has any.
+    /// Takes the first open call with this id in the last message that has any.
     fn take_latest(&mut self, id: &str) -> Option<usize> {
         let groups = self.0.get_mut(id)?;
         let (_, calls) = groups.back_mut()?;
@@ -222,7 +221,7 @@ impl Open {
         call
     }
 
-    /// The first call of all.
+    /// Takes the first open call with this id in the conversation.
     fn take_first(&mut self, id: &str) -> Option<usize> {
         let groups = self.0.get_mut(id)?;
         let (_, calls) = groups.front_mut()?;
@@ -239,7 +238,7 @@ fn repair_arguments(
     path: &str,
     ignored: &mut Ignored,
 ) -> Result<(), InvalidRequest> {
-    // They are JSON inside a string, into which the repair of the body does not look.
+    // The arguments are JSON inside a string, which the repair of the body does not reach.
     if let Cow::Owned(mended) = mended(call.input.as_bytes(), ignored)?
         && let Ok(mended) = String::from_utf8(mended)
     {

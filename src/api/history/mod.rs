@@ -1,8 +1,10 @@
-//! Conversations as upstream takes them: what is broken in one is repaired and told, or refused under the strict policy.
+//! Conversations in the form upstream accepts: faults are repaired and reported, or rejected under
+//! the strict policy.
 //!
-//! Each API reads its messages into a [`Draft`] as they stand. What [`Draft::finish`] makes of it keeps to Anthropic's rules:
-//! each call is answered at the start of the next message of the user, no result is there without its call, and no message is
-//! empty. Whether an answer may stand at the end depends on the model, which is not known here.
+//! Each API reads its messages into a [`Draft`] unchanged. [`Draft::finish`] enforces Anthropic's
+//! rules: each tool call is answered at the start of the next user message, no result is without
+//! its call, and no message is empty. Whether an assistant message may come last (prefill) depends
+//! on the model, which is not known here.
 
 mod calls;
 #[cfg(test)]
@@ -21,36 +23,36 @@ use crate::domain::Role;
 
 use self::calls::Answers;
 
-/// A conversation without instructions, sorted into what a turn is made of.
+/// Conversation without instructions, split into history and prompt.
 #[derive(Debug, Default, PartialEq)]
 pub struct Conversation {
-    /// The messages before the prompt.
+    /// Messages before the prompt.
     pub history: Vec<Message>,
-    /// The last message of the user. Empty if the model is to go on with its last answer.
+    /// Last message of the user. Empty if the model continues its last answer.
     pub prompt: Vec<Part>,
 }
 
-/// A part of a message, and where it stands in the request.
+/// Part of a message, with its path in the request.
 #[derive(Debug)]
 pub struct Piece {
-    /// The part. The ids of calls and results are the client's own, in any characters.
+    /// Content of the part. Ids of calls and results are the client's own, in any characters.
     pub part: Part,
-    /// Its path, for whoever is told that it is broken.
+    /// Path of the part in the request, for error messages.
     pub path: String,
 }
 
-/// How an API understands its messages.
+/// Rules of an API for its messages.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// The field in which they stand.
+    /// Field of the request that contains the messages.
     pub field: &'static str,
-    /// Whether messages of one side that follow each other are one.
+    /// Set if consecutive messages of one role are merged.
     pub merges: bool,
-    /// Whether an answer with this part may be the last message: upstream goes on with it.
+    /// True for a part that allows an assistant message to be last: upstream resumes that answer.
     pub is_paused: fn(&Part) -> bool,
 }
 
-/// A conversation as a client has written it.
+/// Conversation as a client has written it.
 #[derive(Debug)]
 pub struct Draft {
     rules: Rules,
@@ -65,7 +67,7 @@ struct Said {
 }
 
 impl Draft {
-    /// A conversation in which nothing was said.
+    /// Creates a conversation without messages.
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
@@ -73,7 +75,7 @@ impl Draft {
         }
     }
 
-    /// Adds a message; `path` is that of its content.
+    /// Adds a message; `path` is the path of its content.
     pub fn say(&mut self, role: Role, path: impl Into<String>, parts: Vec<Piece>) {
         let is_blank = |part: &Part| match part {
             Part::Text(text) | Part::Instruction(text) => text.trim().is_empty(),
@@ -97,12 +99,12 @@ impl Draft {
         }
     }
 
-    /// Whether nothing was said so far, so that instructions are those of the whole conversation.
+    /// True if no message was added so far, so that instructions apply to the whole conversation.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// Adds to the last message, if it is an answer; otherwise begins one.
+    /// Appends to the last message if that is the assistant's; otherwise adds an assistant message.
     pub fn go_on(&mut self, path: impl Into<String>, parts: Vec<Piece>) {
         match self
             .messages
@@ -114,10 +116,12 @@ impl Draft {
         }
     }
 
-    /// The conversation, repaired. `instruction` takes away the last text of the instructions, if there is one.
+    /// Returns the repaired conversation. `instruction` removes and returns the last text of the
+    /// instructions, if there is one.
     ///
     /// # Errors
-    /// When there is nothing to answer, and under the strict policy when anything had to be repaired.
+    /// If there is no message to answer, and under the strict policy if anything had to be
+    /// repaired.
     pub fn finish(
         mut self,
         instruction: impl FnOnce() -> Option<String>,
@@ -149,8 +153,8 @@ impl Draft {
         Ok(Conversation { history, prompt })
     }
 
-    /// An answer that says nothing was cut off before its first word: it is as if it had not begun. So is a thought at the end of an
-    /// answer, which upstream does not take there.
+    /// Removes empty messages. An empty answer was cut off before its first token, so it is dropped
+    /// silently, like thinking at the end of an answer, which upstream rejects there.
     fn leave_out_empty(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         for answer in self
             .messages
@@ -172,7 +176,7 @@ impl Draft {
     }
 }
 
-/// Notes that the message whose content is at `path` has nothing in it.
+/// Records that the message whose content is at `path` is empty.
 ///
 /// # Errors
 /// Under the strict policy.
@@ -182,7 +186,7 @@ pub fn note_empty(path: &str, ignored: &mut Ignored) -> Result<(), InvalidReques
     ignored.repair(Repair::EMPTY_MESSAGES, path, words)
 }
 
-/// The messages, each answer with the results of its calls behind it.
+/// Inserts the results of its calls after each answer.
 fn arrange(messages: Vec<Said>, mut answers: Answers, merges: bool) -> Vec<Message> {
     let mut arranged: Vec<Message> = Vec::new();
     let mut add = |role, parts: Vec<Part>| match arranged

@@ -1,4 +1,4 @@
-//! What holds of every conversation.
+//! Invariants of every repaired conversation.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ fn part() -> impl Strategy<Value = Part> {
     ]
 }
 
-/// Messages as clients may send them: each side has only what its APIs let it have.
+/// Generates messages as clients may send them: each role has only the parts that its APIs allow.
 fn messages() -> impl Strategy<Value = Vec<Message>> {
     let message = (any::<bool>(), vec(part(), 0..4)).prop_map(|(is_user, mut parts)| {
         let role = if is_user { Role::User } else { Role::Assistant };
@@ -76,7 +76,7 @@ fn whole(made: &Conversation) -> Vec<Message> {
     made.history.iter().cloned().chain([prompt]).collect()
 }
 
-/// The ids of the calls of a message, or of the results at its start.
+/// Returns the ids of the calls of a message, or of its results.
 fn ids(parts: &[Part], are_calls: bool) -> Vec<&str> {
     let mut ids = Vec::new();
     for part in parts {
@@ -92,7 +92,7 @@ fn ids(parts: &[Part], are_calls: bool) -> Vec<&str> {
 
 proptest! {
     #[test]
-    fn what_is_made_keeps_to_the_rules_of_upstream(messages in messages(), merges in any::<bool>()) {
+    fn repaired_conversation_satisfies_upstream_rules(messages in messages(), merges in any::<bool>()) {
         let (made, repaired) = finish(&messages, merges, Policy::Lenient).unwrap();
         prop_assert_eq!(finish(&messages, merges, Policy::Strict).is_ok(), repaired.is_empty());
         let whole = whole(&made);
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_made_needs_no_repair(messages in messages(), merges in any::<bool>()) {
+    fn repair_is_idempotent(messages in messages(), merges in any::<bool>()) {
         let (made, _) = finish(&messages, merges, Policy::Lenient).unwrap();
         prop_assert_eq!(finish(&whole(&made), merges, Policy::Strict), Ok((made, Vec::new())));
     }

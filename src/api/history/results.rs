@@ -1,4 +1,4 @@
-//! Results of calls, as parts and as words.
+//! Tool results, as parts and as text.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::ToolResult;
 
-/// What is said of a call that nobody answered.
+/// Text of the result of a call that has none.
 const INTERRUPTED: &str = "The call was interrupted. It has no result.";
 
-/// The id of the call whose result `part` is.
+/// Returns the id of the call that `part` is a result of.
 pub(super) fn id(part: &Part) -> Option<&str> {
     match part {
         Part::ToolResult(ToolResult { id, .. })
@@ -25,7 +25,7 @@ pub(super) fn id(part: &Part) -> Option<&str> {
     }
 }
 
-/// The result of a call that nobody answered.
+/// Creates an error result for a call that has none.
 pub(super) fn interrupted(id: &str) -> Part {
     Part::ToolResult(ToolResult {
         id: id.to_owned(),
@@ -34,7 +34,7 @@ pub(super) fn interrupted(id: &str) -> Part {
     })
 }
 
-/// Names a call, or the call of a result, by `id`.
+/// Sets the id of a call, or the id that a result refers to.
 pub(super) fn rename(part: &mut Part, id: &str) {
     match part {
         Part::ToolUse(call) => id.clone_into(&mut call.id),
@@ -54,7 +54,8 @@ pub(super) fn rename(part: &mut Part, id: &str) {
     }
 }
 
-/// The object `json` with the string `text` in `field`; all else as it was written.
+/// Sets `field` of the object `json` to the string `text`; the other values stay as they were
+/// written.
 fn with_text(json: &str, field: &str, text: &str) -> String {
     let mut fields: BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(json).unwrap_or_default();
@@ -66,8 +67,8 @@ fn with_text(json: &str, field: &str, text: &str) -> String {
     serde_json::to_string(&fields).unwrap_or_default()
 }
 
-/// What stands in the place of a piece that is still there when all results have found their calls: words, if it is a
-/// result; nothing, if one stood here; or the piece itself.
+/// Converts a piece that remains after the results were matched: an unmatched result becomes text,
+/// an emptied piece is dropped, any other stays.
 pub(super) fn in_words(piece: Piece) -> Vec<Piece> {
     let Piece { part, path } = piece;
     let parts = match part {
@@ -101,7 +102,7 @@ fn label(id: &str, is_error: bool) -> String {
     format!("{what} of the tool call `{id}`:")
 }
 
-/// Whether the `tool_result` block `json` says that the tool failed.
+/// True if the `tool_result` block `json` has `is_error` set.
 fn is_error(json: &str) -> bool {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
     fields
@@ -109,7 +110,8 @@ fn is_error(json: &str) -> bool {
         .is_some_and(|value| value.get() == "true")
 }
 
-/// The content of the `tool_result` block `json`: its text, or its blocks as they were written.
+/// Returns the content of the `tool_result` block `json`: its text, or its blocks as they were
+/// written.
 fn content(json: &str) -> Vec<Part> {
     let fields: BTreeMap<String, &RawValue> = serde_json::from_str(json).unwrap_or_default();
     let Some(content) = fields.get("content") else {

@@ -1,4 +1,4 @@
-//! Broken conversations, and what is made of them.
+//! Repair of broken conversations.
 
 use super::*;
 use crate::api::request_schema::Policy;
@@ -29,7 +29,7 @@ fn result(id: &str, text: &str) -> Part {
     })
 }
 
-/// Each message as `u` or `a`, and its parts.
+/// Builds a draft from messages, each given as `u` or `a` and its parts.
 fn draft(messages: &[(char, &[Part])], rules: Rules) -> Draft {
     let mut draft = Draft::new(rules);
     for (number, (role, parts)) in messages.iter().enumerate() {
@@ -74,7 +74,8 @@ fn words(part: &Part) -> String {
     }
 }
 
-/// What is made of a conversation, and the names of the repairs. The strict policy refuses it if, and only if, there are any.
+/// Returns the repaired conversation, and the names of the repairs. Checks that the strict policy
+/// rejects it if, and only if, there are any.
 fn repaired(messages: &[(char, &[Part])]) -> (String, Vec<&'static str>) {
     let finish = |policy| {
         let mut ignored = Ignored::new(policy);
@@ -109,7 +110,7 @@ fn text(text: &str) -> Part {
 }
 
 #[test]
-fn a_sound_conversation_stays_as_it_is() {
+fn valid_conversation_is_not_changed() {
     let results = [result("b", "2"), result("a", "1"), text("well?")];
     let (made, names) = repaired(&[
         ('u', &[text("hi")]),
@@ -121,7 +122,7 @@ fn a_sound_conversation_stays_as_it_is() {
 }
 
 #[test]
-fn calls_without_results_are_answered_as_interrupted() {
+fn calls_without_results_get_an_error_result() {
     let (made, names) = repaired(&[
         ('u', &[text("hi")]),
         ('a', &[call("a"), call("b")]),
@@ -139,7 +140,7 @@ fn calls_without_results_are_answered_as_interrupted() {
 }
 
 #[test]
-fn results_without_calls_become_words_of_the_user() {
+fn results_without_calls_become_user_text() {
     let (made, names) = repaired(&[('u', &[result("a", "1"), text("x")])]);
     assert_eq!(
         (made.as_str(), &*names),
@@ -158,7 +159,7 @@ fn results_without_calls_become_words_of_the_user() {
 }
 
 #[test]
-fn results_are_put_behind_their_calls() {
+fn results_are_moved_behind_their_calls() {
     let (hi, ask) = (('u', &[text("hi")][..]), ('a', &[call("a")][..]));
     for rest in [
         &[ask, ('u', &[text("x"), result("a", "1")][..])][..],
@@ -187,7 +188,7 @@ fn results_are_put_behind_their_calls() {
 }
 
 #[test]
-fn calls_with_one_id_get_ids_of_their_own() {
+fn calls_with_the_same_id_get_unique_ids() {
     let results = [result("a", "1"), result("a", "2")];
     let (made, names) = repaired(&[
         ('u', &[text("hi")]),
@@ -208,7 +209,7 @@ fn calls_with_one_id_get_ids_of_their_own() {
 }
 
 #[test]
-fn arguments_that_are_no_object_become_one() {
+fn arguments_that_are_not_an_object_are_wrapped() {
     let broken = |input: &str| {
         Part::ToolUse(ToolUse {
             id: "a".into(),
@@ -237,7 +238,7 @@ fn arguments_that_are_no_object_become_one() {
 }
 
 #[test]
-fn empty_messages_are_left_out() {
+fn empty_messages_are_removed() {
     let (made, names) = repaired(&[
         ('u', &[]),
         ('a', &[]),
@@ -253,7 +254,7 @@ fn empty_messages_are_left_out() {
 }
 
 #[test]
-fn an_answer_at_the_end_is_to_be_continued() {
+fn assistant_message_at_the_end_is_continued() {
     let (made, names) = repaired(&[('u', &[text("hi")]), ('a', &[text("The")])]);
     assert_eq!(
         (made.as_str(), &*names),
@@ -271,7 +272,7 @@ fn an_answer_at_the_end_is_to_be_continued() {
 }
 
 #[test]
-fn instructions_between_a_call_and_its_result_stand_behind_it() {
+fn instructions_between_call_and_result_move_behind_the_result() {
     let instruction = Part::Instruction("Be brief.".to_owned());
     let (made, names) = repaired(&[
         ('u', &[text("hi")]),
@@ -286,7 +287,7 @@ fn instructions_between_a_call_and_its_result_stand_behind_it() {
 }
 
 #[test]
-fn instructions_alone_are_what_is_to_be_done() {
+fn instructions_without_messages_become_the_user_message() {
     let nothing = || draft(&[('u', &[])], RULES);
     let mut ignored = Ignored::new(Policy::Lenient);
     let made = nothing()
@@ -304,7 +305,7 @@ fn instructions_alone_are_what_is_to_be_done() {
 }
 
 #[test]
-fn blocks_that_go_as_they_were_written_are_repaired_too() {
+fn native_blocks_are_repaired_too() {
     let native = |json: &str, role| {
         Part::Native(NativeBlock {
             json: json.into(),
@@ -339,7 +340,7 @@ fn blocks_that_go_as_they_were_written_are_repaired_too() {
 }
 
 #[test]
-fn characters_in_arguments_are_mended() {
+fn invalid_characters_in_arguments_are_replaced() {
     let call = |input: &str| {
         Part::ToolUse(ToolUse {
             id: "a".into(),
@@ -362,7 +363,7 @@ fn characters_in_arguments_are_mended() {
 }
 
 #[test]
-fn many_results_find_their_calls_in_any_order() {
+fn many_results_in_reverse_order_are_matched() {
     const CALLS: usize = 10_000;
     let calls: Vec<_> = (0..CALLS)
         .map(|number| call(&format!("c{}", number % 5000)))

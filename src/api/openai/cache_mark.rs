@@ -1,4 +1,4 @@
-//! Marks for the prompt cache, as `OpenAI`'s clients write them.
+//! Prompt cache markers, as `OpenAI`'s clients write them.
 
 use crate::api::request_schema::Field;
 use crate::api::request_schema::InvalidRequest;
@@ -8,29 +8,29 @@ use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::domain::Part;
 
-/// `OpenAI`'s mark at the end of a part of a message.
+/// `OpenAI`'s cache marker at the end of a content part.
 pub(in crate::api::openai) const BREAKPOINT: Field = honoured(
     "prompt_cache_breakpoint",
     Shape::Any,
     "Marks the prompt for Anthropic's prompt cache up to this part. Without any mark the server sets its own.",
 );
 
-/// Anthropic's mark at the end of a part of a message.
+/// Anthropic's cache marker at the end of a content part.
 pub(in crate::api::openai) const CACHE_CONTROL: Field = honoured(
     "cache_control",
     Shape::Object,
     "Anthropic's own mark, which some clients send to every server: the same, with its `ttl`.",
 );
 
-/// How long a request's prompt stays in the prompt cache.
+/// Time for which the prompt of a request stays in the prompt cache.
 pub(in crate::api::openai) const RETENTION: Field = emulated(
     "prompt_cache_retention",
     Shape::Text,
     "`24h` has the prompt kept for an hour, which is Anthropic's longest; other values for its five minutes.",
 );
 
-/// Takes the mark at the end of the part of a message: Anthropic's `cache_control`, which some clients send to every server, or
-/// `OpenAI`'s `prompt_cache_breakpoint`.
+/// Takes the cache marker of a content part: Anthropic's `cache_control`, which some clients send
+/// to every server, or else `OpenAI`'s `prompt_cache_breakpoint`.
 pub(in crate::api::openai) fn take(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
     let breakpoint = part
         .take("prompt_cache_breakpoint")?
@@ -46,7 +46,7 @@ pub(in crate::api::openai) fn take(part: &mut Object) -> Result<Option<Part>, In
     Ok(Some(Part::CacheMark(mark)))
 }
 
-/// Takes how long the prompt is to stay in the prompt cache: whether as long as it can.
+/// Takes `prompt_cache_retention`; true if it asks for the longest retention.
 pub(in crate::api::openai) fn is_long(request: &mut Object) -> Result<bool, InvalidRequest> {
     Ok(request
         .take_text("prompt_cache_retention")?

@@ -1,4 +1,4 @@
-//! Sources of an answer, in the form of `OpenAI`.
+//! Citations of web sources in `OpenAI`'s form.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -6,20 +6,20 @@ use serde::Serialize;
 use crate::domain::Citation;
 use crate::domain::TurnEvent;
 
-/// A source of a part of an answer.
+/// Citation of a web page for a range of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UrlCitation {
-    /// Where the part begins, in characters of the answer.
+    /// Start of the cited range, in characters of the answer.
     pub start_index: usize,
-    /// Where it ends.
+    /// End of the cited range, exclusive.
     pub end_index: usize,
-    /// What the source is called.
+    /// Title of the source, or its URL if it has none.
     pub title: String,
-    /// The URL of the source.
+    /// URL of the source.
     pub url: String,
 }
 
-/// Follows an answer, to tell which part of it a source is of: the text that came last.
+/// Range of the answer to which a citation applies: the text block that came last.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in crate::api::openai) struct CitedText {
     begin: usize,
@@ -27,7 +27,7 @@ pub(in crate::api::openai) struct CitedText {
 }
 
 impl CitedText {
-    /// Takes note of a step of the answer.
+    /// Moves the range according to the next event of the answer.
     pub(in crate::api::openai) fn note(&mut self, event: &TurnEvent) {
         match event {
             TurnEvent::Text(piece) => self.end += piece.chars().count(),
@@ -36,7 +36,8 @@ impl CitedText {
         }
     }
 
-    /// The source `citation`, if it is on the web: `OpenAI` has no form for others.
+    /// Returns `citation` for the current range; none unless its source is on the web, since
+    /// `OpenAI` has no form for others.
     pub(in crate::api::openai) fn cite(&self, citation: &Citation) -> Option<UrlCitation> {
         let url = citation.url.clone()?;
         let title = citation.title.clone().unwrap_or_else(|| url.clone());
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_of_the_text_before_it() {
+    fn citation_covers_last_text_block() {
         let mut text = CitedText::default();
         let citation = |url: Option<&str>| Citation {
             json: String::new(),

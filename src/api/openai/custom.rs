@@ -1,21 +1,21 @@
-//! Custom tools: tools of the client that take a text in the place of JSON. Claude knows each as a function with one string.
+//! Custom tools: client tools that take plain text instead of JSON. Claude sees each as a function
+//! with one string.
 
 use serde_json::Value;
 use serde_json::json;
 
-/// The schema of a function that stands for a custom tool.
+/// Schema of the function that stands for a custom tool.
 pub(super) const SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as plain text."}},"required":["input"],"additionalProperties":false}"#;
 
-/// What a text must keep to.
+/// Grammar that the input of a custom tool must match.
 #[derive(Debug)]
 pub(super) struct Grammar {
-    /// `lark` or `regex`.
+    /// Syntax of the definition: `lark` or `regex`.
     pub(super) syntax: String,
-    /// The grammar itself.
     pub(super) definition: String,
 }
 
-/// What Claude is told of a custom tool.
+/// Builds the description that Claude sees, which states the grammar.
 pub(super) fn description(description: Option<String>, grammar: Option<Grammar>) -> Option<String> {
     let Some(Grammar { syntax, definition }) = grammar else {
         return description;
@@ -26,12 +26,12 @@ pub(super) fn description(description: Option<String>, grammar: Option<Grammar>)
     Some(description.map_or_else(|| rule.clone(), |words| format!("{words}\n\n{rule}")))
 }
 
-/// The arguments of a function that stands for a custom tool which was given `input`.
+/// Wraps the text `input` as the JSON arguments of the function that stands for a custom tool.
 pub(super) fn arguments(input: &str) -> String {
     json!({"input": input}).to_string()
 }
 
-/// The text in the arguments of such a function, whole or, of a call that was cut off, as far as it goes.
+/// Extracts the text from the arguments; from truncated arguments, the text up to the cut.
 pub(super) fn text(arguments: &str) -> String {
     let mut text = InputText::default();
     text.push(arguments);
@@ -39,25 +39,26 @@ pub(super) fn text(arguments: &str) -> String {
     text.text().to_owned()
 }
 
-/// The text in `{"input": "..."}`, read while the JSON comes in pieces.
+/// Incremental parser of the text in `{"input": "..."}` as its JSON streams in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct InputText {
     json: String,
-    /// How much of the JSON is read, once the text has begun.
+    /// Number of bytes of the JSON that are parsed; none until the text has begun.
     read: Option<usize>,
-    /// Whether the closing quote is read.
+    /// True if the closing quote is parsed.
     is_over: bool,
-    /// The text so far.
+    /// Text parsed so far.
     text: String,
 }
 
 impl InputText {
-    /// Adds a piece of the JSON, and gives the piece of the text that it brings.
+    /// Appends a piece of the JSON; returns the piece of the text that it completes.
     pub(super) fn push(&mut self, piece: &str) -> String {
         self.json.push_str(piece);
         self.read = self.read.or_else(|| opening(&self.json));
         let before = self.text.len();
         while let (Some(read), false) = (self.read, self.is_over) {
+            // Never panics: `read` only moves past whole characters.
             let rest = &self.json[read..];
             let end = rest.find(['"', '\\']).unwrap_or(rest.len());
             self.text.push_str(&rest[..end]);
@@ -74,7 +75,8 @@ impl InputText {
         self.text[before..].to_owned()
     }
 
-    /// Gives what is left of the text when no more JSON comes. Arguments of another form are the text themselves.
+    /// Ends the input; returns the rest of the text. Arguments in any other form are taken as the
+    /// text itself.
     pub(super) fn end(&mut self) -> String {
         if self.read.is_some() {
             return String::new();
@@ -88,13 +90,13 @@ impl InputText {
         rest
     }
 
-    /// The text so far.
+    /// Returns the text parsed so far.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Where the text begins in `json`, once its quote is there.
+/// Returns the offset of the first byte of the text in `json`, if its opening quote has arrived.
 fn opening(json: &str) -> Option<usize> {
     let mut rest = json;
     for token in ["{", "\"input\"", ":", "\""] {
@@ -103,15 +105,15 @@ fn opening(json: &str) -> Option<usize> {
     Some(json.len() - rest.len())
 }
 
-/// What stands at a quote or a backslash in a JSON string.
+/// Token that ends a run of plain characters in a JSON string.
 enum Escape {
-    /// The end of the string.
+    /// Closing quote of the string.
     Quote,
-    /// A character, written with so many bytes.
+    /// Escaped character and the number of bytes of its escape sequence.
     Character(char, usize),
 }
 
-/// Reads the beginning of `rest`; none as long as more must come.
+/// Parses the token at the beginning of `rest`; none if the sequence is incomplete.
 fn escape(rest: &str) -> Option<Escape> {
     let mut characters = rest.chars();
     let character = match (characters.next()?, characters.next()) {
@@ -128,7 +130,8 @@ fn escape(rest: &str) -> Option<Escape> {
     Some(Escape::Character(character, 2))
 }
 
-/// Reads `\uXXXX`, and the second of a pair behind it. Half a pair is no character.
+/// Parses `\uXXXX`, with the second escape of a surrogate pair. A lone surrogate becomes the
+/// replacement character.
 fn unicode(rest: &str) -> Option<Escape> {
     const LENGTH: usize = 6;
     let unit = |start: usize| {
@@ -140,6 +143,7 @@ fn unicode(rest: &str) -> Option<Escape> {
         let character = char::from_u32(first.into()).unwrap_or(char::REPLACEMENT_CHARACTER);
         return Some(Escape::Character(character, LENGTH));
     }
+    // The second escape of the pair may still be incomplete; then more input must arrive first.
     let behind = rest.get(LENGTH..).unwrap_or_default();
     if !"\\u".starts_with(behind.get(..2).unwrap_or(behind)) {
         return Some(Escape::Character(char::REPLACEMENT_CHARACTER, LENGTH));
@@ -157,14 +161,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_of_another_form_are_the_text() {
+    fn unexpected_arguments_are_taken_as_text() {
         assert_eq!(text(r#"{"a":1,"input":"x"}"#), "x");
         assert_eq!(text(r#"{"patch":"x"}"#), r#"{"patch":"x"}"#);
         assert_eq!(text(""), "");
     }
 
     #[test]
-    fn a_text_that_is_cut_off_goes_as_far_as_it_was_written() {
+    fn truncated_arguments_give_partial_text() {
         for (json, expected) in [
             (r#"{"input": "ab"#, "ab"),
             (r#"{ "input" :"a\"#, "a"),
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grammar_is_described() {
+    fn grammar_is_added_to_description() {
         let grammar = Grammar {
             syntax: "lark".to_owned(),
             definition: "start: A".to_owned(),
@@ -193,7 +197,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_is_the_same_however_its_json_is_cut(text in any::<String>(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6), is_ascii in any::<bool>()) {
+        fn text_is_independent_of_chunk_boundaries(text in any::<String>(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6), is_ascii in any::<bool>()) {
             let json = arguments(&text);
             let escaped = |character: char| {
                 let mut units = [0; 2];

@@ -1,4 +1,4 @@
-//! How a client is told that something went wrong.
+//! Error bodies of `OpenAI`'s API.
 
 use serde::Serialize;
 use serde::Serializer;
@@ -7,23 +7,24 @@ use serde::ser::SerializeStruct;
 use super::json;
 use crate::api::request_schema::InvalidRequest;
 
-/// The error body of every endpoint: `{"error": {"message", "type", "param", "code"}}`.
+/// Error body of every endpoint: `{"error": {"message", "type", "param", "code"}}`.
 ///
-/// All four are always written, `null` where there is nothing to say: in any other shape clients lose the message.
+/// All four fields are always written, `null` if empty: clients lose the message of any other
+/// shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// What went wrong and what to change, for people.
+    /// Message for people: the fault, and the way to correct it.
     pub message: String,
-    /// The family of the error, such as `invalid_request_error`.
+    /// Error type, such as `invalid_request_error`.
     pub r#type: &'static str,
-    /// The path of the field at fault.
+    /// Path of the request field at fault.
     pub param: Option<String>,
-    /// The error, for programs.
+    /// Error code for programs.
     pub code: Option<&'static str>,
 }
 
 impl Envelope {
-    /// The body as JSON.
+    /// Serializes the error as a response body.
     pub fn to_json(&self) -> String {
         json::to_string(self)
     }
@@ -67,7 +68,7 @@ mod tests {
     use crate::api::request_schema::code;
 
     #[test]
-    fn all_four_fields_are_written() {
+    fn error_body_has_all_four_fields() {
         let envelope = Envelope {
             message: "a \"b\"".into(),
             r#type: "server_error",
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_request_keeps_its_param_and_code() {
+    fn invalid_request_keeps_param_and_code() {
         let error = InvalidRequest::at("messages[0].role", code::VALUE, "no such role");
         assert_eq!(
             Envelope::from(error).to_json(),

@@ -1,4 +1,4 @@
-//! The bodies of `/v1/files`, and the form of an upload.
+//! Request and response bodies of `/v1/files`.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -20,12 +20,12 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::printable;
 
-/// The shortest time after which a file may go, in seconds: an hour.
+/// Minimum lifetime of a file, in seconds: one hour.
 const SHORTEST_LIFE: i64 = 3_600;
-/// The longest, in seconds: 30 days.
+/// Maximum lifetime of a file, in seconds: 30 days.
 const LONGEST_LIFE: i64 = 2_592_000;
 
-/// The form of `POST /v1/files`, but for the file itself.
+/// Fields of the form of `POST /v1/files`, without the file itself.
 pub(super) const UPLOAD: Table = Table {
     prefix: "",
     fields: &[
@@ -51,72 +51,72 @@ const EXPIRES_AFTER_FIELDS: [Field; 2] = [
     ),
 ];
 
-/// The fields of `expires_after`, in a form `expires_after[anchor]` and so on.
+/// Fields of `expires_after`, written `expires_after[anchor]` and so on in a form.
 pub(super) const EXPIRES_AFTER: Table = Table {
     prefix: "expires_after.",
     fields: &EXPIRES_AFTER_FIELDS,
 };
 
-/// The fields of `output_expires_after`.
+/// Fields of `output_expires_after` of a batch.
 pub(super) const OUTPUT_EXPIRES_AFTER: Table = Table {
     prefix: "output_expires_after.",
     fields: &EXPIRES_AFTER_FIELDS,
 };
 
-/// What a file is for.
+/// Purpose of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// The requests of a batch.
+    /// Input file of a batch.
     Batch,
-    /// The answers of a batch.
+    /// Output or error file of a batch.
     BatchOutput,
-    /// Anything that a message may name.
+    /// File of any kind that messages refer to.
     UserData,
-    /// Pictures that a message may name.
+    /// Image that messages refer to.
     Vision,
-    /// What a batch of Anthropic's API is made of. No client sees it.
+    /// File of a message batch of Anthropic's API; hidden from clients.
     MessageBatch,
 }
 
-/// A file as clients get to see it.
+/// File metadata, as clients see it and as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
-    /// `file-` and 32 hexadecimal digits; later files have greater ones.
+    /// Unique id: `file-` and 32 hexadecimal digits; ids increase with the time of creation.
     pub id: String,
-    /// `file`.
+    /// Object type, always `file`.
     pub object: String,
-    /// How large it is.
+    /// Size of the file, in bytes.
     pub bytes: u64,
-    /// When it was made, in seconds of Unix time.
+    /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
-    /// When it expires, in seconds of Unix time; never if none.
+    /// Expiry time, in seconds of Unix time; the file never expires if none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// What its maker calls it.
+    /// Name of the file, as the client gave it.
     pub filename: String,
-    /// What it is for.
+    /// Purpose of the file.
     pub purpose: Purpose,
-    /// `processed`: there is nothing to be done with it.
+    /// Always `processed`, since files need no processing.
     pub status: String,
-    /// What its maker says it is; only of those that were uploaded in Anthropic's form.
+    /// Always null, as in `OpenAI`'s API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<String>,
 }
 
-/// The form of an upload, understood.
+/// Decoded form of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadRequest {
-    /// What the file is for.
+    /// Purpose of the file.
     pub purpose: Purpose,
-    /// After how many seconds it is to go.
+    /// Lifetime of the file, in seconds.
     pub expires_after: Option<u64>,
-    /// What there is to say of it.
+    /// Fields of the form that were ignored or repaired.
     pub remarks: Remarks,
 }
 
 impl Purpose {
-    /// The purpose called `name`.
+    /// Returns the purpose with the wire name `name`.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "batch" => Some(Self::Batch),
@@ -129,16 +129,16 @@ impl Purpose {
 }
 
 impl File {
-    /// The body of an answer with it.
+    /// Serializes the file metadata as a response body.
     pub fn to_json(&self) -> String {
         json::to_string(self)
     }
 }
 
-/// Reads the texts of the form that an upload is: pairs of names and values.
+/// Decodes the text fields of an upload form, given as pairs of name and value.
 ///
 /// # Errors
-/// When something is missing or asks for what is not served.
+/// If a field is missing or asks for something unsupported.
 pub fn decode(
     texts: Vec<(String, String)>,
     policy: Policy,
@@ -163,7 +163,7 @@ pub fn decode(
     })
 }
 
-/// Takes the field `name`, which says after how many seconds a file is to go.
+/// Takes the expiry policy in the field `name`; returns the lifetime in seconds.
 pub(super) fn expires_after(
     request: &mut Object,
     name: &'static str,
@@ -187,7 +187,8 @@ pub(super) fn expires_after(
     Ok(Some(seconds.unsigned_abs()))
 }
 
-/// `a[b]` is the field `b` of the object `a`; a number within an object is one.
+/// Builds an object from form fields: `a[b]` becomes the field `b` of the object `a`, with integers
+/// parsed.
 fn nested(texts: Vec<(String, String)>) -> Map<String, Value> {
     let mut form = Map::new();
     for (name, text) in texts {
@@ -207,10 +208,10 @@ fn nested(texts: Vec<(String, String)>) -> Map<String, Value> {
     form
 }
 
-/// The purpose that the query of a list names.
+/// Parses the purpose by which a client filters the list of files.
 ///
 /// # Errors
-/// When there is none of this name.
+/// If there is no such purpose.
 pub fn purpose_of_list(name: &str) -> Result<Purpose, InvalidRequest> {
     Purpose::named(name).ok_or_else(|| {
         let message = format!(
@@ -222,12 +223,12 @@ pub fn purpose_of_list(name: &str) -> Result<Purpose, InvalidRequest> {
     })
 }
 
-/// The body of a list.
+/// Returns the body of a list of files.
 pub fn list(files: &[File], has_more: bool) -> String {
     list::body(files, |file| Some(&file.id), has_more)
 }
 
-/// The body that says that a file is gone.
+/// Returns the body that confirms the deletion of a file.
 pub fn deleted(id: &str) -> String {
     json::to_string(&serde_json::json!({"id": id, "object": "file", "deleted": true}))
 }

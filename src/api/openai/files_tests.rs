@@ -7,7 +7,7 @@ fn form(texts: &[(&str, &str)]) -> Result<UploadRequest, InvalidRequest> {
 }
 
 #[test]
-fn a_form_says_what_a_file_is_for_and_when_it_goes() {
+fn upload_form_gives_purpose_and_expiry() {
     let plain = form(&[("purpose", "batch")]).unwrap();
     assert_eq!(
         plain,
@@ -32,7 +32,7 @@ fn a_form_says_what_a_file_is_for_and_when_it_goes() {
 }
 
 #[test]
-fn what_is_no_such_form_is_refused_by_name() {
+fn invalid_upload_form_is_refused_with_its_field() {
     for (texts, param, code) in [
         (&[][..], "purpose", code::MISSING),
         (&[("purpose", "fine-tune")], "purpose", code::VALUE),
@@ -84,12 +84,12 @@ fn what_is_no_such_form_is_refused_by_name() {
 }
 
 #[test]
-fn the_document_shows_the_table() {
+fn field_table_matches_document() {
     document::check("file fields", &[&UPLOAD, &EXPIRES_AFTER]);
 }
 
 #[test]
-fn a_file_is_written_in_the_form_of_openai() {
+fn file_serializes_in_openai_form() {
     let file = File {
         id: "file-1".to_owned(),
         object: "file".to_owned(),

@@ -1,4 +1,4 @@
-//! Functions: the tools of `OpenAI`'s API that the client runs itself.
+//! Function tools, which the client runs itself.
 
 use serde_json::Value;
 
@@ -9,12 +9,13 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::Tool;
 
-/// The most tools one request may offer.
+/// Maximum number of tools in a request.
 pub(super) const MOST_TOOLS: usize = 128;
 const LONGEST_NAME: usize = 64;
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
-/// Takes `name`, `description`, `parameters` and `strict` out of `function`, which the client wrote as `written`.
+/// Takes `name`, `description`, `parameters` and `strict` out of `function`; `written` is its
+/// original JSON.
 pub(super) fn function(
     function: &mut Object,
     written: Written<'_>,
@@ -22,7 +23,7 @@ pub(super) fn function(
     function_with(function, written, &["parameters"])
 }
 
-/// As [`function`], but the schema stands in one of the fields `schemas`.
+/// Reads a function whose schema is in the first present field of `schemas`.
 pub(super) fn function_with(
     function: &mut Object,
     written: Written<'_>,
@@ -48,7 +49,7 @@ pub(super) fn function_with(
     })
 }
 
-/// Takes the name of a function.
+/// Takes the name of a function and checks its characters and length.
 pub(super) fn name(function: &mut Object) -> Result<String, InvalidRequest> {
     let name = function
         .take_text("name")?
@@ -65,7 +66,8 @@ pub(super) fn name(function: &mut Object) -> Result<String, InvalidRequest> {
     Err(InvalidRequest::at(path, code::VALUE, message))
 }
 
-/// Refuses a list that is too long or names a tool twice; `path` names it.
+/// Refuses a list with too many tools or with two tools of the same name; `path` is that of the
+/// list.
 pub(super) fn check_list(tools: &[Tool], path: &str) -> Result<(), InvalidRequest> {
     if tools.len() > MOST_TOOLS {
         let message = format!(
@@ -90,7 +92,8 @@ pub(super) fn check_list(tools: &[Tool], path: &str) -> Result<(), InvalidReques
     }
 }
 
-/// The schema as the client wrote it. Upstream wants one that says it is of an object; clients leave that out.
+/// Returns the schema as the client wrote it. Anthropic requires `"type": "object"`, which is added
+/// if it is missing.
 fn schema(
     function: &Object,
     field: &str,

@@ -1,11 +1,14 @@
-//! Pictures and files that stand in a request themselves.
+//! Images and files sent inside a request.
 
 use crate::api::request_schema::media;
 use crate::api::request_schema::media::Media;
 use crate::domain::Part;
 use crate::domain::Source;
 
-/// The picture at `url`, or what is wrong with it, in words that follow a path.
+/// Reads an image URL, `https:` or `data:`.
+///
+/// # Errors
+/// The fault, in words that follow a field path.
 pub(super) fn image(url: &str) -> Result<Part, String> {
     if url.starts_with("https://") {
         return Ok(Part::Image(Source::Url(url.to_owned())));
@@ -19,8 +22,11 @@ pub(super) fn image(url: &str) -> Result<Part, String> {
     }))
 }
 
-/// The file that `data` is, or what is wrong with it, in words that follow a path. What it is, its bytes say; one of words is
-/// told as its title and its words, as one that was uploaded.
+/// Reads a file from base64 or a `data:` URL. Its type is detected from its bytes; a text file
+/// becomes a text part with its title, like an uploaded one.
+///
+/// # Errors
+/// The fault, in words that follow a field path.
 pub(super) fn file(data: &str, title: Option<String>) -> Result<Part, String> {
     let data = media::unbroken(data_of(data).unwrap_or(data));
     let bytes = media::decoded(&data)?;
@@ -42,7 +48,7 @@ pub(super) fn file(data: &str, title: Option<String>) -> Result<Part, String> {
     }
 }
 
-/// The data of `data:TYPE;base64,DATA`.
+/// Returns the base64 payload of `data:TYPE;base64,DATA`.
 fn data_of(url: &str) -> Option<&str> {
     url.strip_prefix("data:")?
         .split_once(";base64,")

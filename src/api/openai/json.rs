@@ -1,4 +1,4 @@
-//! Writing JSON that cannot fail to be written, and reading what may be broken.
+//! JSON serialization that cannot fail, and lenient parsing.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -8,9 +8,10 @@ use crate::api::request_schema::Ignored;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::mended;
 
-/// `value` as JSON.
+/// Serializes `value` as JSON.
 ///
-/// Only for the types of this module: their keys are strings and they are written to memory, so nothing can fail.
+/// Only for the wire types of this module: with string keys and a writer in memory, serialization
+/// cannot fail.
 #[expect(
     clippy::expect_used,
     reason = "neither of the two ways to fail, odd map keys and I/O, can occur"
@@ -19,7 +20,7 @@ pub(super) fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("keys are strings and the writer is memory")
 }
 
-/// The fields of a socket message that name its turn, read without keeping the rest in memory.
+/// Ids in a socket message, read without building the rest of the message in memory.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Marks {
@@ -28,13 +29,13 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Those of the message `text`; none where it is no JSON, or one of them no text.
+    /// Parses the ids of the message `text`; none if it is not JSON or an id is not a string.
     pub(super) fn of(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 }
 
-/// The JSON `text`, also where half a character stands in it. None if it is no JSON all the same.
+/// Parses `text` as JSON, replacing lone surrogates; none if it is still invalid.
 pub(super) fn read_tolerantly(text: &str) -> Option<Value> {
     let mended = mended(text.as_bytes(), &mut Ignored::new(Policy::Lenient)).ok()?;
     serde_json::from_slice(&mended).ok()

@@ -1,4 +1,4 @@
-//! The labels a client may put on a request, and the marks by which it knows its answers on a socket.
+//! Labels that a client may set on a request, and the ids that it chooses for requests on a socket.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -12,16 +12,15 @@ const MOST_METADATA: usize = 16;
 const LONGEST_METADATA_KEY: usize = 64;
 const LONGEST_METADATA_VALUE: usize = 512;
 
-/// The most characters of a mark.
+/// Maximum length of an id that the client chooses on a socket.
 const LONGEST_MARK: usize = 256;
-/// What a mark may be, in words.
+/// Rule for such an id, in the words of an error message.
 pub(super) const MARK: &str = "expected 1 to 256 letters, digits, `_`, `.` and `-`.";
 
-/// Labels: they never go upstream.
+/// Labels of a request; never sent to Anthropic.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Labels {
     pub(super) user: Option<String>,
-    /// Pairs of strings.
     pub(super) metadata: Map<String, Value>,
 }
 
@@ -34,7 +33,7 @@ pub(super) fn take(request: &mut Object) -> Result<Labels, InvalidRequest> {
     })
 }
 
-/// Takes the label `metadata`.
+/// Takes `metadata` and checks its size.
 pub(super) fn metadata(request: &mut Object) -> Result<Option<Map<String, Value>>, InvalidRequest> {
     let Some(Value::Object(metadata)) = request.take("metadata")? else {
         return Ok(None);
@@ -68,7 +67,7 @@ pub(super) fn metadata(request: &mut Object) -> Result<Option<Map<String, Value>
     Ok(Some(metadata))
 }
 
-/// Whether a client may mark a request on a socket with `name`.
+/// True if `name` is valid as an id that the client chooses on a socket.
 pub(super) fn is_mark(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     (1..=LONGEST_MARK).contains(&name.len()) && name.bytes().all(fits)

@@ -1,4 +1,4 @@
-//! Pages of lists.
+//! Pagination of lists.
 
 use serde::Serialize;
 
@@ -6,14 +6,14 @@ use super::json;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 
-/// Which part of a list is asked for.
+/// Pagination parameters of a list request.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The most items.
+    /// Maximum number of items on the page.
     pub limit: usize,
-    /// The id of the item before the first.
+    /// Id of the item after which the page begins.
     pub after: Option<String>,
-    /// Whether the oldest come first.
+    /// True if the oldest items come first.
     pub is_ascending: bool,
 }
 
@@ -27,10 +27,11 @@ struct Body<'a, T> {
 }
 
 impl Page {
-    /// What of `items`, the oldest of which come first, is on this page, and whether there is more.
+    /// Selects this page from `items`, which are sorted oldest first; also returns true if more
+    /// items follow.
     ///
     /// # Errors
-    /// When it begins after an item that is not there.
+    /// If `after` names an unknown item.
     pub fn of<T>(
         &self,
         mut items: Vec<T>,
@@ -53,7 +54,7 @@ impl Page {
     }
 }
 
-/// The body of a page of `items`, which are told apart by `id`.
+/// Returns the body of a page of `items`, whose ids `id` reads.
 pub fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> Option<&str>, has_more: bool) -> String {
     json::to_string(&Body {
         object: "list",
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_follow_each_other_in_both_orders() {
+    fn pages_are_selected_in_both_orders() {
         let page = |limit, after: Option<&str>, is_ascending| {
             let page = Page {
                 limit,

@@ -1,8 +1,8 @@
-//! The language of clients: what they may write, what they get back, and how they are told of a mistake.
+//! `OpenAI`'s API: request bodies, response bodies, streams and errors.
 //!
-//! Knows `OpenAI`'s bodies, chunks and error envelopes, and turns them into the words of [`domain`](crate::domain)
-//! and back. Does not know HTTP: no status, no header, no framing of server-sent events. Does not know the CLI, the
-//! models that exist, or what becomes of a turn.
+//! Translates between `OpenAI`'s wire forms and the types of [`domain`](crate::domain). Free of
+//! HTTP (status codes, headers, framing of server-sent events), of the CLI, of the list of models,
+//! and of the way a turn is run.
 
 pub mod batches;
 pub mod chat;
@@ -29,5 +29,5 @@ pub use error::Envelope;
 pub use list::Page;
 pub use list::body as list_body;
 
-/// What is said in the place of an answer that the model refused to give.
+/// Text sent in place of an answer that the model refused to give.
 const REFUSAL: &str = "Claude refused to answer.";

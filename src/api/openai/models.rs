@@ -1,23 +1,23 @@
-//! The bodies of `/v1/models`.
+//! Response bodies of `/v1/models`.
 
 use serde::Serialize;
 
 use super::json;
 use crate::domain::TokenLimits;
 
-/// The `created` of every model: 2025-01-01T00:00:00Z.
+/// Value of `created` of every model: 2025-01-01T00:00:00Z.
 ///
-/// Clients want an integer, and nothing tells when a model behind the CLI came to be; a constant keeps lists equal.
+/// Clients require an integer, and the CLI reports no date; a constant keeps lists equal.
 pub const CREATED: u32 = 1_735_689_600;
 
-/// A model that clients may name.
+/// Model that clients may name in requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Listed<'a> {
-    /// The value for `model` in requests.
+    /// Value for `model` in requests.
     pub name: &'a str,
-    /// Whose it is.
+    /// Owner of the model, as the list reports it.
     pub owned_by: &'a str,
-    /// How many tokens it takes, if that is known.
+    /// Token limits of the model, if they are known.
     pub limits: Option<TokenLimits>,
 }
 
@@ -29,7 +29,7 @@ struct List<'a> {
     models: Option<[(); 0]>,
 }
 
-/// `OpenAI` has no fields for limits; clients of other servers read these.
+/// Model object. The limits are an extension that clients of other servers read.
 #[derive(Serialize)]
 struct Model<'a> {
     id: &'a str,
@@ -42,10 +42,10 @@ struct Model<'a> {
     max_output_tokens: Option<u32>,
 }
 
-/// The body of `GET /v1/models`. `for_codex` adds the empty list `models`.
+/// Returns the body of `GET /v1/models`; `for_codex` adds the empty list `models`.
 ///
-/// Codex cannot read an answer without `models`. Each entry there would have to bring the instructions of its agent, in the place
-/// of Codex's own; without an entry Codex keeps those.
+/// Codex cannot read a response without `models`. An entry there would have to carry agent
+/// instructions that replace Codex's own; with an empty list Codex keeps them.
 pub fn list(models: &[Listed<'_>], for_codex: bool) -> String {
     let data = models.iter().map(Model::from).collect();
     json::to_string(&List {
@@ -55,7 +55,7 @@ pub fn list(models: &[Listed<'_>], for_codex: bool) -> String {
     })
 }
 
-/// The body of `GET /v1/models/{model}`.
+/// Returns the body of `GET /v1/models/{model}`.
 pub fn single(listed: &Listed<'_>) -> String {
     json::to_string(&Model::from(listed))
 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_and_a_model() {
+    fn list_and_single_model_bodies() {
         let listed = |name, limits| Listed {
             name,
             owned_by: "anthropic",

@@ -1,4 +1,4 @@
-//! `POST /v1/batch`, this server's own: several requests in one.
+//! `POST /v1/batch`, an extension of this server: several chat requests in one HTTP request.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ use crate::api::request_schema::request;
 use crate::domain::Money;
 use crate::domain::Usage;
 
-/// The most requests in one.
+/// Maximum number of requests in one batch.
 const MOST_REQUESTS: usize = 100;
-/// The most that are made at a time.
+/// Maximum value of `parallel`.
 const MOST_PARALLEL: i64 = 1024;
-/// How many are made at a time, unless the client says so.
+/// Number of requests run in parallel unless the client sets it.
 const USUAL_PARALLEL: usize = 3;
 
-/// The fields of the request.
+/// Fields of the request.
 static REQUEST: Table = Table {
     prefix: "",
     fields: &[
@@ -53,41 +53,41 @@ static REQUEST: Table = Table {
     ],
 };
 
-/// Several requests, understood as far as they are a list.
+/// Decoded body of `POST /v1/batch`.
 #[derive(Debug)]
 pub struct TogetherRequest {
-    /// The body of each for `/v1/chat/completions`, or why it is none.
+    /// Body of each request for `/v1/chat/completions`, or the error of a request that has none.
     pub bodies: Vec<Result<Vec<u8>, InvalidRequest>>,
-    /// How many are to be made at a time.
+    /// Maximum number of requests to run in parallel.
     pub parallel: usize,
-    /// The project they are meant for.
+    /// Project to charge, as the client names it.
     pub project: Option<String>,
-    /// What there is to say of it as a whole; of the single requests it is said in their results.
+    /// Remarks on the batch itself; those on each request are part of its result.
     pub remarks: Remarks,
 }
 
-/// What became of one of them.
+/// Outcome of one request of the batch.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// It was answered.
+    /// Answered by the model.
     Answered {
-        /// The body of the answer.
+        /// Body of the chat completion.
         body: Vec<u8>,
-        /// What it took.
+        /// Token usage of the answer.
         usage: Usage,
-        /// What there is to say of the request.
+        /// Fields of the request that were ignored or repaired.
         remarks: Remarks,
     },
-    /// It was not.
+    /// Refused or failed.
     Failed {
-        /// The status that it would have had by itself.
+        /// HTTP status that the request would have by itself.
         status: u16,
-        /// And the body.
+        /// Error body that the request would have by itself.
         envelope: Envelope,
     },
 }
 
-/// The list of requests, each as it was written.
+/// Requests as the client wrote them.
 #[derive(Deserialize)]
 struct Written<'a> {
     #[serde(borrow)]
@@ -120,10 +120,10 @@ struct Answer<'a> {
     total_cost: Option<f64>,
 }
 
-/// Reads the body of `POST /v1/batch`.
+/// Decodes the body of `POST /v1/batch`.
 ///
 /// # Errors
-/// When the body is not such a request. What is wrong with one of the requests is told in its place.
+/// If the body is malformed. Faults of a single request are returned in its place in `bodies`.
 pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(body, &mut ignored)?;
@@ -156,12 +156,12 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidReq
     })
 }
 
-/// How many are to be made at a time; the handler sees to it that there are workers for them.
+/// Takes the degree of parallelism; the handler caps it at the number of workers.
 fn parallel(request: &mut Object) -> Result<usize, InvalidRequest> {
     Ok(match request.take("parallel")? {
         Some(Value::Bool(true)) => MOST_REQUESTS,
         Some(Value::Bool(false)) => 1,
-        // Its shape is checked.
+        // The field table has checked its type.
         Some(number) => number
             .as_f64()
             .map_or(USUAL_PARALLEL, |number| number as usize),
@@ -169,7 +169,7 @@ fn parallel(request: &mut Object) -> Result<usize, InvalidRequest> {
     })
 }
 
-/// The body for chat that `request` is. What it holds stays as it was written.
+/// Converts a request to a chat completion body; its fields keep the client's JSON.
 fn chat(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
     let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(request.get())
     else {
@@ -196,7 +196,7 @@ fn chat(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
     Ok(writing::to_string(&fields).into_bytes())
 }
 
-/// The body of the answer to all of them.
+/// Serializes the response body with the results of all requests, in order.
 pub fn answer(outcomes: &[Outcome]) -> String {
     let (mut total_tokens, mut cost): (u64, Option<Money>) = (0, None);
     let mut results = Vec::new();
@@ -208,6 +208,7 @@ pub fn answer(outcomes: &[Outcome]) -> String {
                 remarks,
             } => {
                 total_tokens += usage.total_tokens();
+                // Unknown costs are left out of the sum.
                 cost = usage
                     .cost
                     .map_or(cost, |this| Some(this + cost.unwrap_or_default()));

@@ -2,12 +2,12 @@ use super::*;
 use crate::api::request_schema::document;
 
 #[test]
-fn the_document_shows_the_table() {
+fn field_table_matches_document() {
     document::check("requests fields", &[&REQUEST]);
 }
 
 #[test]
-fn each_request_is_a_body_of_chat_as_it_was_written() {
+fn requests_become_chat_bodies_verbatim() {
     let body = br#"{"parallel": 2, "color": 1, "requests": [{"messages": [ ], "model": "m"}, {"prompt": "Hi", "model": "m", "n": 1.0}, 5,
         {"prompt": 5}, {"prompt": "a", "messages": []}]}"#;
     let request = decode(body, Policy::Lenient).unwrap();
@@ -42,7 +42,7 @@ fn each_request_is_a_body_of_chat_as_it_was_written() {
 }
 
 #[test]
-fn what_is_no_list_of_requests_is_refused() {
+fn invalid_request_lists_are_refused() {
     let many = json!({"requests": vec![1; 101]});
     for (body, param) in [
         (json!({}), "requests"),
@@ -58,7 +58,7 @@ fn what_is_no_list_of_requests_is_refused() {
 }
 
 #[test]
-fn costs_are_added_where_they_are_known() {
+fn known_costs_are_summed() {
     let answered = |tokens, cost| Outcome::Answered {
         body: b"{}".to_vec(),
         usage: Usage {

@@ -1,4 +1,4 @@
-//! Searches of the web, as `OpenAI`'s clients ask for them.
+//! Web search options of `OpenAI`'s APIs.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -22,7 +22,7 @@ const COUNTRY: Field = honoured("country", Text, "Told to the search.");
 const TIMEZONE: Field = honoured("timezone", Text, "Told to the search.");
 const LOCATION_TYPE: Field = honoured("type", Text, "`approximate`.");
 
-/// How much of what was found the model reads.
+/// Field for the amount of search results that the model reads.
 pub(in crate::api::openai) const CONTEXT_SIZE: Field = ignored(
     "search_context_size",
     Text,
@@ -30,7 +30,7 @@ pub(in crate::api::openai) const CONTEXT_SIZE: Field = ignored(
 )
 .unless(&["\"medium\""]);
 
-/// The fields of `web_search_options` in chat.
+/// Fields of `web_search_options` in chat.
 pub(in crate::api::openai) static OPTIONS: Table = Table {
     prefix: "web_search_options.",
     fields: &[
@@ -43,7 +43,7 @@ pub(in crate::api::openai) static OPTIONS: Table = Table {
     ],
 };
 
-/// The fields of `user_location` in chat, which has the place one level deeper than Responses.
+/// Fields of `user_location` in chat, which nests the place one level deeper than Responses.
 static CHAT_LOCATION: Table = Table {
     prefix: "web_search_options.user_location.",
     fields: &[
@@ -52,27 +52,27 @@ static CHAT_LOCATION: Table = Table {
     ],
 };
 
-/// The fields of the place in chat.
+/// Fields of the place in chat.
 static CHAT_PLACE: Table = Table {
     prefix: "web_search_options.user_location.approximate.",
     fields: &[CITY, REGION, COUNTRY, TIMEZONE],
 };
 
-/// The fields of `user_location` of a tool in Responses.
+/// Fields of `user_location` of a web search tool in Responses.
 static LOCATION: Table = Table {
     prefix: "tools[].user_location.",
     fields: &[LOCATION_TYPE, CITY, REGION, COUNTRY, TIMEZONE],
 };
 
-/// The tables of chat.
+/// Field tables of chat.
 #[cfg(test)]
 pub(in crate::api::openai) const OF_CHAT: [&Table; 3] = [&OPTIONS, &CHAT_LOCATION, &CHAT_PLACE];
 
-/// The tables of Responses.
+/// Field tables of Responses.
 #[cfg(test)]
 pub(in crate::api::openai) const OF_RESPONSES: [&Table; 1] = [&LOCATION];
 
-/// The search that `web_search_options` in chat asks for.
+/// Reads `web_search_options` of a chat request.
 pub(in crate::api::openai) fn of_chat(
     mut options: Object,
     ignored: &mut Ignored,
@@ -98,7 +98,7 @@ pub(in crate::api::openai) fn of_chat(
     })
 }
 
-/// The place that `user_location` of the search `tool` in Responses names, as Anthropic's API has it.
+/// Takes `user_location` of a web search tool in Responses; returns it as JSON in Anthropic's form.
 pub(in crate::api::openai) fn location(
     tool: &mut Object,
     ignored: &mut Ignored,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_the_options_is_read_refused_or_told() {
+    fn web_search_options_are_read_refused_or_reported() {
         let place = json!({"city": "Bern", "country": "CH", "region": null, "street": "x"});
         let options = json!({
             "search_context_size": "low", "new": 1,
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn no_function_is_called_as_the_search_is() {
+    fn function_named_web_search_is_refused() {
         let tools = [json!({"type": "function", "function": {"name": "web_search"}})];
         let messages = [json!({"role": "user", "content": "x"})];
         let body =

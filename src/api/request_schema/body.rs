@@ -1,4 +1,4 @@
-//! From bytes to the object that is a request.
+//! Parsing of a request body to an object.
 
 use serde_json::Value;
 use serde_json::error::Category;
@@ -10,10 +10,11 @@ use super::shape::got;
 use super::structure;
 use super::table::Table;
 
-/// The request that is the JSON object `body`; `needs` names the fields it must have, for whoever sent something else.
+/// Parses `body` as a JSON object with the fields of `table`; `needs` names the required fields in
+/// error messages.
 ///
 /// # Errors
-/// When the body is no JSON object.
+/// If the body is not a JSON object.
 pub fn request(body: &[u8], table: &'static Table, needs: &str) -> Result<Object, InvalidRequest> {
     structure::check(body)?;
     let value: Value =

@@ -1,4 +1,4 @@
-//! Characters of JSON that no text of upstream may have.
+//! Repair of characters in JSON that upstream rejects.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,15 @@ use super::error::InvalidRequest;
 use super::ignored::Ignored;
 use super::repair::Repair;
 
-/// What stands for half a character.
+/// Escape of U+FFFD, the replacement character.
 const REPLACEMENT: &[u8] = b"\\ufffd";
-/// The length of `\u0000`.
+/// Length of an escape such as `\u0000`.
 const ESCAPE: usize = 6;
 
-/// The JSON `body` without escapes of NUL, and with U+FFFD in the place of each half of a surrogate pair that stands alone.
+/// Repairs the JSON `body`: removes escapes of NUL, and replaces lone surrogates by U+FFFD.
 ///
 /// # Errors
-/// Under the strict policy, when there are any.
+/// Under the strict policy, if there are any.
 pub fn mended<'a>(body: &'a [u8], ignored: &mut Ignored) -> Result<Cow<'a, [u8]>, InvalidRequest> {
     let Some(mended) = mend(body) else {
         return Ok(Cow::Borrowed(body));
@@ -25,10 +25,10 @@ pub fn mended<'a>(body: &'a [u8], ignored: &mut Ignored) -> Result<Cow<'a, [u8]>
     Ok(Cow::Owned(mended))
 }
 
-/// What is made of `body`, if anything has to be.
+/// Returns the repaired `body`, if anything had to be repaired.
 fn mend(body: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::new();
-    // Up to where it is told, and up to where it is read.
+    // `told`: end of what is copied to `mended`; `read`: end of what is scanned.
     let (mut told, mut read) = (0, 0);
     while let Some(distance) = memchr(b'\\', body.get(read..)?) {
         let start = read + distance;
@@ -57,7 +57,7 @@ fn mend(body: &[u8]) -> Option<Vec<u8>> {
     Some(mended)
 }
 
-/// The code unit that is written as `\uXXXX` at `start`.
+/// Returns the UTF-16 code unit escaped as `\uXXXX` at `start`.
 fn escaped(body: &[u8], start: usize) -> Option<u16> {
     let digits = body.get(start..start + ESCAPE)?.strip_prefix(b"\\u")?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_becomes_a_replacement_and_nul_goes() {
+    fn lone_surrogates_are_replaced_and_nul_is_removed() {
         for (body, expected) in [
             (r#""a\ud83d""#, "a\u{fffd}"),
             (r#""\ude00b""#, "\u{fffd}b"),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strict_policy_refuses_them() {
+    fn strict_policy_rejects_lone_surrogates() {
         let strict =
             |body: &str| mended(body.as_bytes(), &mut Ignored::new(Policy::Strict)).map(drop);
         assert!(strict(r#""\ud83d\ude00""#).is_ok());
@@ -110,13 +110,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_well_formed_stays(text in any::<String>()) {
+        fn well_formed_json_is_not_changed(text in any::<String>()) {
             let body = serde_json::to_string(&text).unwrap();
             prop_assert_eq!(mend(body.as_bytes()), None);
         }
 
         #[test]
-        fn nothing_makes_it_panic(body in r#"[\\u0d8cD"]{0,24}"#) {
+        fn character_repair_never_panics(body in r#"[\\u0d8cD"]{0,24}"#) {
             let _ = mend(body.as_bytes());
         }
     }

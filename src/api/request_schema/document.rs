@@ -1,4 +1,4 @@
-//! Tables against the documentation and against types that know their fields; for tests.
+//! Checks of schemas against the documentation and against wire types; for tests.
 
 use std::fmt;
 
@@ -9,10 +9,21 @@ use super::table::Field;
 use super::table::Handling;
 use super::table::Table;
 
-/// The pages that show tables of fields.
-const PAGES: [&str; 2] = [
-    include_str!("../../../docs/API.md"),
+/// Pages that contain tables of fields.
+const PAGES: [&str; 13] = [
+    include_str!("../../../docs/api/admin.md"),
+    include_str!("../../../docs/api/batches.md"),
+    include_str!("../../../docs/api/chat-completions.md"),
+    include_str!("../../../docs/api/completions.md"),
+    include_str!("../../../docs/api/conversation-repair.md"),
+    include_str!("../../../docs/api/conversations.md"),
+    include_str!("../../../docs/api/files.md"),
+    include_str!("../../../docs/api/message-batches.md"),
     include_str!("../../../docs/api/messages.md"),
+    include_str!("../../../docs/api/responses.md"),
+    include_str!("../../../docs/api/routing.md"),
+    include_str!("../../../docs/api/sessions.md"),
+    include_str!("../../../docs/api/tasks.md"),
 ];
 
 /// Asserts that one of the pages shows `tables` between its comments `NAME: begin` and `NAME: end`.
@@ -20,7 +31,8 @@ pub(crate) fn check(name: &str, tables: &[&Table]) {
     check_text(name, &markdown(tables));
 }
 
-/// Asserts that one of the pages shows `expected` between its comments `NAME: begin` and `NAME: end`.
+/// Asserts that one of the pages shows `expected` between its comments `NAME: begin` and
+/// `NAME: end`.
 pub(crate) fn check_text(name: &str, expected: &str) {
     let (begin, end) = (
         format!("<!-- {name}: begin -->\n"),
@@ -35,7 +47,7 @@ pub(crate) fn check_text(name: &str, expected: &str) {
     );
 }
 
-/// Rows that several tables share stand there once.
+/// Renders the rows of the tables; rows that several tables share appear once.
 fn markdown(tables: &[&Table]) -> String {
     let mut rows = Vec::new();
     for table in tables {
@@ -71,7 +83,7 @@ fn handling(field: &Field) -> String {
     }
 }
 
-/// The names of the fields of `T`, which its `Deserialize` tells to whoever asks.
+/// Returns the names of the fields of `T`, which its `Deserialize` passes to the deserializer.
 pub(crate) fn fields_of<T: Deserialize<'static>>() -> &'static [&'static str] {
     let mut fields = None;
     let _ = T::deserialize(Asking {

@@ -1,33 +1,33 @@
-//! How a request is found at fault.
+//! Errors of invalid requests.
 
-/// A request that cannot be understood or served as it stands; always a 400 `invalid_request_error`.
+/// Request that cannot be understood or served as it is; always a 400 `invalid_request_error`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidRequest {
-    /// What to change, in words that need no other source.
+    /// Message that says what to change, understandable without another source.
     pub message: String,
-    /// The path of the field at fault, such as `messages[2].content[0].type`.
+    /// Path of the invalid field, such as `messages[2].content[0].type`.
     pub param: Option<String>,
-    /// One of the constants of [`code`].
+    /// Error code: one of the constants of [`code`].
     pub code: Option<&'static str>,
 }
 
-/// The values of `code` in an [`InvalidRequest`].
+/// Error codes of an [`InvalidRequest`].
 pub mod code {
-    /// A field that must be there is missing.
+    /// Required field that is missing.
     pub const MISSING: &str = "missing_required_parameter";
-    /// A value has the wrong JSON type.
+    /// Value of the wrong JSON type.
     pub const TYPE: &str = "invalid_type";
-    /// A value is out of range or none of the allowed ones.
+    /// Value out of range, or none of the allowed ones.
     pub const VALUE: &str = "invalid_value";
-    /// No such field exists.
+    /// Field that does not exist.
     pub const UNKNOWN: &str = "unknown_parameter";
-    /// The field exists, and what it asks for is not served.
+    /// Field that exists but asks for something not supported.
     pub const UNSUPPORTED: &str = "unsupported_parameter";
 }
 
 impl InvalidRequest {
-    /// An error about the body as a whole.
+    /// Creates an error about the body as a whole.
     pub fn body(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -36,7 +36,7 @@ impl InvalidRequest {
         }
     }
 
-    /// An error about the field at `param`.
+    /// Creates an error about the field at `param`.
     pub fn at(param: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),

@@ -1,4 +1,4 @@
-//! What there is to say of a request: fields that had no effect, and what was repaired.
+//! Remarks on a request: fields that had no effect, and repairs.
 
 use std::collections::BTreeSet;
 
@@ -9,27 +9,27 @@ use super::repair::Repair;
 use super::shape::printable;
 use super::table::Field;
 
-/// What to do with a field that has no effect, and with what is broken and can be repaired.
+/// Policy for fields without effect, and for faults that can be repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Serve the request and name the field, or the repair.
+    /// Serve the request and report the field, or the repair.
     Lenient,
-    /// Refuse the request.
+    /// Reject the request with an error.
     Strict,
 }
 
-/// What is told of a request beside its answer.
+/// Remarks on a request, reported beside its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Remarks {
-    /// The fields that have no effect, sorted; fields of messages as `messages[].name`.
+    /// Fields without effect, sorted; fields of messages as `messages[].name`.
     ///
-    /// Fit for a header: at most 32 names of printable ASCII without commas.
+    /// Safe in a header: at most 32 names of printable ASCII without commas.
     pub ignored: Vec<String>,
-    /// The names of what was [repaired](Repair), sorted.
+    /// Names of the [repairs](Repair), sorted.
     pub repaired: Vec<&'static str>,
 }
 
-/// The names of the fields that had no effect, and of what was repaired.
+/// Collector of fields without effect and of repairs.
 #[derive(Debug)]
 pub struct Ignored {
     policy: Policy,
@@ -38,10 +38,10 @@ pub struct Ignored {
 }
 
 impl Ignored {
-    /// Names beyond this many are not kept: the list travels in a header.
+    /// Maximum number of names: the list is sent in a header.
     const MOST: usize = 32;
 
-    /// None yet.
+    /// Creates an empty collector.
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
@@ -75,15 +75,16 @@ impl Ignored {
         Ok(())
     }
 
-    /// Whether fields that are not known are refused.
+    /// True if unknown fields are rejected.
     pub fn is_strict(&self) -> bool {
         self.policy == Policy::Strict
     }
 
-    /// Leaves out something that is not served, and notes it by `name`; `refusal` is for where such things are refused.
+    /// Drops something that is not supported, and reports it as `name`; `refusal` is the error
+    /// under the strict policy.
     ///
     /// # Errors
-    /// When fields without effect are refused.
+    /// Under the strict policy.
     pub fn leave_out(
         &mut self,
         name: String,
@@ -96,12 +97,13 @@ impl Ignored {
         Ok(())
     }
 
-    /// Notes something that is left out and harms nobody.
+    /// Reports a field that is dropped harmlessly, even under the strict policy.
     pub fn note(&mut self, name: &str) {
         self.push(name.to_owned());
     }
 
-    /// Notes a repair of what stands at `path`; `words` say what is wrong with it and what to change.
+    /// Records a repair of the value at `path`; `words` say what is wrong with it and what to
+    /// change.
     ///
     /// # Errors
     /// Under the strict policy.
@@ -120,7 +122,7 @@ impl Ignored {
         Ok(())
     }
 
-    /// As [`repair`](Self::repair), of the body as a whole.
+    /// Records a repair of the body as a whole, like [`repair`](Self::repair).
     ///
     /// # Errors
     /// Under the strict policy.
@@ -141,7 +143,7 @@ impl Ignored {
         }
     }
 
-    /// The names, sorted.
+    /// Returns the collected remarks, sorted.
     pub fn into_remarks(mut self) -> Remarks {
         self.names.sort_unstable();
         Remarks {

@@ -1,29 +1,29 @@
-//! What the bytes of a picture or a document say they are. The name that a client gives is often wrong, and upstream
-//! minds.
+//! Detection of media types from content. The type that a client declares is often wrong, and
+//! upstream rejects a mismatch.
 
 use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-/// What a PDF begins with.
+/// Magic bytes of a PDF.
 const PDF: &[u8] = b"%PDF-";
-/// What is wrong with bytes that should be an image, in words that follow a path.
+/// Error text for bytes that are not a supported image; follows a path.
 pub const NO_IMAGE: &str =
     "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.";
 
-/// What Claude can read.
+/// Media that Claude can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media<'a> {
-    /// An image of this media type.
+    /// Image of this media type.
     Image(&'static str),
-    /// A document of this media type.
+    /// Document of this media type.
     Document(&'static str),
-    /// Words.
+    /// Text in UTF-8 that is not blank.
     Text(&'a str),
 }
 
-/// What `bytes` are, if Claude can read them.
+/// Detects the media type of `bytes`; `None` if Claude cannot read them.
 pub fn of(bytes: &[u8]) -> Option<Media<'_>> {
     if let Some(image) = image_type(bytes) {
         return Some(Media::Image(image));
@@ -38,15 +38,15 @@ pub fn of(bytes: &[u8]) -> Option<Media<'_>> {
         .map(Media::Text)
 }
 
-/// The media type of the image that `data` is in base64, or what is wrong with it, in words that follow a path.
+/// Detects the media type of the base64 image `data`.
 ///
 /// # Errors
-/// When it is no base64, or no image that Claude can read.
+/// If it is not base64, or not an image that Claude can read. The message follows a path.
 pub fn image(data: &str) -> Result<&'static str, String> {
     image_type(&decoded(data)?).ok_or_else(|| NO_IMAGE.to_owned())
 }
 
-/// Base64 without the line breaks and spaces that some clients put between its characters.
+/// Removes the whitespace that some clients insert into base64.
 pub fn unbroken(data: &str) -> Cow<'_, str> {
     if data.contains(|character: char| character.is_ascii_whitespace()) {
         return data.split_ascii_whitespace().collect();
@@ -54,10 +54,10 @@ pub fn unbroken(data: &str) -> Cow<'_, str> {
     Cow::Borrowed(data)
 }
 
-/// The media type of the document that `data` is in base64, or what is wrong with it, in words that follow a path.
+/// Detects the media type of the base64 document `data`.
 ///
 /// # Errors
-/// When it is no base64, or no PDF.
+/// If it is not base64, or not a PDF. The message follows a path.
 pub fn document(data: &str) -> Result<&'static str, String> {
     if decoded(data)?.starts_with(PDF) {
         Ok("application/pdf")
@@ -67,10 +67,10 @@ pub fn document(data: &str) -> Result<&'static str, String> {
     }
 }
 
-/// The bytes that `data` is in base64, or what is wrong with it, in words that follow a path.
+/// Decodes the base64 text `data`.
 ///
 /// # Errors
-/// When it is no base64.
+/// If it is not base64. The message follows a path.
 pub fn decoded(data: &str) -> Result<Vec<u8>, String> {
     BASE64_STANDARD
         .decode(data)

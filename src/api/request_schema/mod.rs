@@ -1,7 +1,7 @@
-//! Reading JSON requests field by field, by tables that say what becomes of each field.
+//! Schema-driven reading of JSON requests: tables of fields say how each field is handled.
 //!
-//! Knows no API: a door lays down its tables, takes what it honours out of each [`Object`], and lets
-//! [`Object::finish`] refuse or note the rest.
+//! Independent of any API: a decoder declares its tables, takes the fields it supports out of each
+//! [`Object`], and lets [`Object::finish`] reject or report the rest.
 
 mod body;
 mod characters;

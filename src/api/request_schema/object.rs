@@ -1,4 +1,4 @@
-//! Reading one JSON object field by field, by the table of fields.
+//! Reading of one JSON object field by field, according to its table.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -12,16 +12,16 @@ use super::table::Field;
 use super::table::Handling;
 use super::table::Table;
 
-/// Where in a request an object stands, and which fields it may have.
+/// Position of an object in a request, and its table of fields.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// `messages[2].content[0]`; empty for the request itself.
+    /// Path such as `messages[2].content[0]`; empty for the request itself.
     path: String,
     table: &'static Table,
 }
 
 impl Place {
-    /// The request itself.
+    /// Creates the position of the request itself.
     pub fn root(table: &'static Table) -> Self {
         Self {
             path: String::new(),
@@ -29,7 +29,7 @@ impl Place {
         }
     }
 
-    /// An object at `path`, as in `messages[2]`.
+    /// Creates the position of an object at `path`, such as `messages[2]`.
     pub fn at(path: impl Into<String>, table: &'static Table) -> Self {
         Self {
             path: path.into(),
@@ -37,7 +37,7 @@ impl Place {
         }
     }
 
-    /// The object that is the field `name` of this one.
+    /// Returns the position of the object in field `name` of this one.
     pub fn inner(&self, name: &str, table: &'static Table) -> Self {
         Self {
             path: self.field(name),
@@ -45,7 +45,7 @@ impl Place {
         }
     }
 
-    /// The object that is an item of the array `name` of this one.
+    /// Returns the position of an item of the array in field `name` of this one.
     pub fn item(&self, name: &str, index: usize, table: &'static Table) -> Self {
         Self {
             path: format!("{}[{index}]", self.field(name)),
@@ -53,17 +53,17 @@ impl Place {
         }
     }
 
-    /// Where the object stands: `messages[2].content[0]`; empty for the request itself.
+    /// Returns the path of the object: `messages[2].content[0]`; empty for the request itself.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What stands before the names of its fields in the list of those without effect: `messages[].`.
+    /// Returns the prefix of its fields' names in the list of fields without effect: `messages[].`.
     pub(super) fn prefix(&self) -> &'static str {
         self.table.prefix
     }
 
-    /// The path of one of its fields: `messages[2].content[0].type`.
+    /// Returns the path of one of its fields: `messages[2].content[0].type`.
     pub fn field(&self, name: &str) -> String {
         match self.path.as_str() {
             "" => name.into(),
@@ -72,10 +72,10 @@ impl Place {
     }
 }
 
-/// An object that is being read: fields are taken out of it until only those without effect are left.
+/// Reader of a JSON object: fields are taken out until only those without effect are left.
 pub struct Object {
     fields: Map<String, Value>,
-    /// Where it stands.
+    /// Position of the object in the request, and its table.
     pub place: Place,
 }
 
@@ -90,10 +90,10 @@ impl std::fmt::Debug for Object {
 }
 
 impl Object {
-    /// An object to be read.
+    /// Creates a reader of `value`.
     ///
     /// # Errors
-    /// When `value` is none.
+    /// If `value` is not an object.
     pub fn new(value: Value, place: Place) -> Result<Self, InvalidRequest> {
         match value {
             Value::Object(fields) => Ok(Self { fields, place }),
@@ -105,7 +105,7 @@ impl Object {
         }
     }
 
-    /// What is left of it, to be read by another table.
+    /// Reads the remaining fields by another table.
     #[must_use]
     pub fn under(self, table: &'static Table) -> Self {
         Self {
@@ -117,25 +117,25 @@ impl Object {
         }
     }
 
-    /// The string that stands in a field, if one does; the field stays.
+    /// Returns the string in a field without taking it.
     pub fn peek_text(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str()
     }
 
-    /// Whether a field is there.
+    /// True if the field is present and not `null`.
     pub fn has(&self, name: &str) -> bool {
         self.fields.get(name).is_some_and(|value| !value.is_null())
     }
 
-    /// Whether a field is there and `null`.
+    /// True if the field is present and `null`.
     pub fn is_null(&self, name: &str) -> bool {
         self.fields.get(name).is_some_and(Value::is_null)
     }
 
-    /// Takes a field that has the shape the table demands; `null` is as good as absent.
+    /// Takes a field and checks it against the table; `null` counts as absent.
     ///
     /// # Errors
-    /// When it has another shape.
+    /// If the value does not have the declared type or range.
     pub fn take(&mut self, name: &'static str) -> Result<Option<Value>, InvalidRequest> {
         let field = self.place.table.find(name);
         debug_assert!(field.is_some(), "the table of fields has no row for {name}");
@@ -146,36 +146,36 @@ impl Object {
         Ok(value)
     }
 
-    /// A truth value, as [`take`](Self::take).
+    /// Takes a boolean, like [`take`](Self::take).
     ///
     /// # Errors
-    /// When it has another shape.
+    /// If the value does not have the declared type or range.
     pub fn take_bool(&mut self, name: &'static str) -> Result<Option<bool>, InvalidRequest> {
         Ok(self.take(name)?.and_then(|value| value.as_bool()))
     }
 
-    /// A number, as [`take`](Self::take).
+    /// Takes a number, like [`take`](Self::take).
     ///
     /// # Errors
-    /// When it has another shape.
+    /// If the value does not have the declared type or range.
     pub fn take_number(&mut self, name: &'static str) -> Result<Option<f64>, InvalidRequest> {
         Ok(self.take(name)?.and_then(|value| value.as_f64()))
     }
 
-    /// A whole number, as [`take`](Self::take).
+    /// Takes an integer, like [`take`](Self::take).
     ///
     /// # Errors
-    /// When it has another shape.
+    /// If the value does not have the declared type or range.
     pub fn take_integer(&mut self, name: &'static str) -> Result<Option<i64>, InvalidRequest> {
         Ok(self
             .take(name)?
             .and_then(|value| value.as_number().and_then(whole)))
     }
 
-    /// A string, as [`take`](Self::take).
+    /// Takes a string, like [`take`](Self::take).
     ///
     /// # Errors
-    /// When it has another shape.
+    /// If the value does not have the declared type or range.
     pub fn take_text(&mut self, name: &'static str) -> Result<Option<String>, InvalidRequest> {
         Ok(match self.take(name)? {
             Some(Value::String(text)) => Some(text),
@@ -183,25 +183,25 @@ impl Object {
         })
     }
 
-    /// The error for a field that must be there and is not.
+    /// Creates the error for a required field that is missing.
     pub fn missing(&self, name: &str) -> InvalidRequest {
         let path = self.place.field(name);
         let message = format!("`{path}` is missing.");
         InvalidRequest::at(path, code::MISSING, message)
     }
 
-    /// The error for a field whose value will not do; `words` follow its path.
+    /// Creates the error for an invalid value; `words` follow the field's path.
     pub fn refuse(&self, name: &str, code: &'static str, words: &str) -> InvalidRequest {
         let path = self.place.field(name);
         let message = format!("`{path}`: {words}");
         InvalidRequest::at(path, code, message)
     }
 
-    /// As [`finish`](Self::finish) for an object that goes to Claude as it was written: a field that is not known is refused
-    /// where such fields are, and passed on elsewhere.
+    /// Finishes an object that is sent to Claude as it was written, like [`finish`](Self::finish),
+    /// except that unknown fields are passed on. The strict policy rejects them.
     ///
     /// # Errors
-    /// When a field asks for what is not served.
+    /// If a field asks for something not supported.
     pub fn finish_passing(mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         if !ignored.is_strict() {
             self.fields
@@ -210,11 +210,13 @@ impl Object {
         self.finish(ignored)
     }
 
-    /// Takes the fields that go to Claude as they were written: those of which the table says so, and those that it does not
-    /// know.
+    /// Takes the fields that are sent to Claude as they were written: those that the table marks
+    /// so, and unknown ones.
+    ///
+    /// Under the strict policy unknown fields are left for [`finish`](Self::finish) to reject.
     ///
     /// # Errors
-    /// When one has another shape than the table demands, or is not known where such fields are refused.
+    /// If a value does not have the declared type or range.
     pub fn take_passed(
         &mut self,
         ignored: &mut Ignored,
@@ -244,10 +246,11 @@ impl Object {
         Ok(passed)
     }
 
-    /// Refuses what cannot be served of the fields nobody took, and notes the others in `ignored`.
+    /// Rejects remaining fields that ask for something not supported, and reports the others in
+    /// `ignored`.
     ///
     /// # Errors
-    /// When a field asks for what is not served.
+    /// If a field asks for something not supported, or has an invalid value.
     pub fn finish(self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         let place = self.place;
         for (name, value) in self

@@ -1,73 +1,73 @@
-//! What of a broken request can be repaired.
+//! Repairs of broken requests.
 
-/// A repair: what is broken, and what is made of it.
+/// Repair: what is broken, and the repaired form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repair {
-    /// Its name, as it is told: fit for a header.
+    /// Name of the repair as it is reported, safe in a header.
     pub name: &'static str,
-    /// What is broken.
+    /// Description of the fault.
     pub broken: &'static str,
-    /// The repaired form.
+    /// Description of the repaired form.
     pub made: &'static str,
 }
 
 impl Repair {
-    /// A call that nobody answered.
+    /// Tool call without a result.
     pub const CALLS_WITHOUT_RESULTS: Self = Self {
         name: "calls_without_results",
         broken: "A call of a tool has no result.",
         made: "A result stands behind it that says the call was interrupted, with `is_error`.",
     };
-    /// A result that answers nothing.
+    /// Tool result without a matching call.
     pub const RESULTS_WITHOUT_CALLS: Self = Self {
         name: "results_without_calls",
         broken: "A result names no call of the conversation, or one that has its result already.",
         made: "Words of the user at its place, which name the call and repeat the result.",
     };
-    /// A result somewhere else than behind its call.
+    /// Tool result that does not directly follow its call.
     pub const RESULTS_MOVED: Self = Self {
         name: "results_moved",
         broken: "Another message, or other content of the user, stands between a call and its result; or the result stands first.",
         made: "The result is put behind its call.",
     };
-    /// Two calls with one id.
+    /// Tool calls of one answer with the same id.
     pub const CALL_IDS: Self = Self {
         name: "call_ids",
         broken: "Two calls of one answer have the same id.",
         made: "Each gets an id of its own; their results go to them in their order.",
     };
-    /// Arguments that are no object.
+    /// Tool arguments that are not a JSON object.
     pub const ARGUMENTS: Self = Self {
         name: "arguments",
         broken: "The arguments of a call are no JSON object.",
         made: "The object `{\"arguments\": ...}`, with what was sent as a string.",
     };
-    /// A message without content.
+    /// Message without content, which is dropped.
     pub const EMPTY_MESSAGES: Self = Self {
         name: "empty_messages",
         broken: "A message of the user, or one with instructions, has no content or only white space.",
         made: "It is left out.",
     };
-    /// No message to answer.
+    /// Instructions without any message.
     pub const NO_USER_MESSAGE: Self = Self {
         name: "no_user_message",
         broken: "There are instructions and no message.",
         made: "The last text of the instructions becomes the message of the user: it is what Claude is to do.",
     };
-    /// An answer at the end.
+    /// Assistant message at the end, for a model without prefill.
     pub const ASSISTANT_LAST: Self = Self {
         name: "assistant_last",
         broken: "The conversation ends with a message of the assistant, to be continued, and the model takes none.",
         made: "A message of the user follows it that asks Claude to go on exactly where it stopped. See [prefill](#prefill).",
     };
-    /// Characters that are none.
+    /// Lone surrogates and NUL characters.
     pub const CHARACTERS: Self = Self {
         name: "characters",
         broken: "A text holds half of a surrogate pair, such as `\\ud83d` alone, or a NUL.",
         made: "U+FFFD stands in the place of the half; the NUL is removed.",
     };
 
-    /// All of them.
+    /// Every repair, in the order of the documentation.
     pub const ALL: &[Self] = &[
         Self::CALLS_WITHOUT_RESULTS,
         Self::RESULTS_WITHOUT_CALLS,
@@ -87,7 +87,7 @@ mod tests {
     use crate::api::request_schema::document;
 
     #[test]
-    fn the_document_shows_the_repairs() {
+    fn documentation_lists_all_repairs() {
         let row = |repair: &Repair| {
             format!(
                 "| `{}` | {} | {} |\n",
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_fit_for_a_header_that_lists_them() {
+    fn repair_names_are_safe_in_a_header() {
         let is_fit = |repair: &Repair| {
             repair
                 .name

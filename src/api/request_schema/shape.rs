@@ -1,42 +1,42 @@
-//! What a value must look like, and how a client is told that it does not.
+//! Types and ranges of field values, and the error messages for mismatches.
 
 use serde_json::Value;
 
 use super::error::InvalidRequest;
 use super::error::code;
 
-/// The values a field may have.
+/// Type and range of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
-    /// Anything, because nobody looks at it.
+    /// Any value, because it is not read.
     Any,
-    /// A truth value.
+    /// Boolean.
     Bool,
-    /// A string.
+    /// String.
     Text,
-    /// A whole number, also written as `1.0`, from the first to the last.
+    /// Integer in a range (inclusive), also written as `1.0`.
     Integer(i64, i64),
-    /// A truth value, or a whole number as of [`Integer`](Self::Integer).
+    /// Boolean, or integer as in [`Integer`](Self::Integer).
     BoolOrInteger(i64, i64),
-    /// A number from the first to the last.
+    /// Number in a range (inclusive).
     Number(f64, f64),
-    /// An array.
+    /// Array of any items.
     Array,
-    /// An object.
+    /// JSON object.
     Object,
-    /// A string or an array.
+    /// String or array.
     TextOrArray,
-    /// A string or an object.
+    /// String or object.
     TextOrObject,
-    /// A string or a number.
+    /// String or number.
     TextOrNumber,
 }
 
 impl Shape {
-    /// Refuses `value` where it does not have this shape; `path` names it.
+    /// Checks that `value` has this type and range; `path` is only called for the error message.
     ///
     /// # Errors
-    /// When it has not.
+    /// If it has not.
     pub fn check(self, value: &Value, path: impl FnOnce() -> String) -> Result<(), InvalidRequest> {
         let code = match self.verdict(value) {
             Verdict::Fits => return Ok(()),
@@ -79,7 +79,7 @@ impl Shape {
         }
     }
 
-    /// The shape in words, with an article: `a number from 0 to 2`.
+    /// Returns the description for error messages, with an article: `a number from 0 to 2`.
     pub fn words(self) -> String {
         match self {
             Self::Any => "anything".into(),
@@ -114,9 +114,9 @@ fn number(value: &Value, in_range: impl FnOnce(&serde_json::Number) -> bool) -> 
     }
 }
 
-/// The number as an integer, if it is one: JSON does not tell `1` from `1.0`.
+/// Returns the number as an integer, if it is one: JSON does not distinguish `1` from `1.0`.
 pub(super) fn whole(number: &serde_json::Number) -> Option<i64> {
-    /// Beyond this a float no longer holds every integer.
+    /// Upper bound (2^53) of the floats that represent every integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     number.as_i64().or_else(|| {
         let float = number
@@ -126,7 +126,8 @@ pub(super) fn whole(number: &serde_json::Number) -> Option<i64> {
     })
 }
 
-/// What stands there instead. Shows numbers and truth values, never texts, which may be long or private.
+/// Describes the value that was received. Shows numbers and booleans, never strings, which may be
+/// long or private.
 pub fn got(value: &Value) -> String {
     match value {
         Value::Null => "`null`".into(),
@@ -137,7 +138,8 @@ pub fn got(value: &Value) -> String {
     }
 }
 
-/// A text of the client's, made fit to stand in a message or a header: short, and of plain characters.
+/// Sanitizes a client's text for a message or a header: at most 64 characters, others than plain
+/// ASCII replaced by `?`.
 pub fn printable(text: &str) -> String {
     const LONGEST: usize = 64;
     let fit = |c: char| {

@@ -1,4 +1,4 @@
-//! The texts that end an answer, as a request names them.
+//! Stop sequences of a request.
 
 use serde_json::Value;
 
@@ -7,11 +7,11 @@ use super::error::code;
 use super::ignored::Ignored;
 use super::shape::Shape;
 
-/// The texts in `value`, which is that of `field`: a text or an array of texts. Empty ones, at which every answer would end, are
-/// left out and told.
+/// Reads the stop sequences in `value` of `field`: a string or an array of strings. Empty ones,
+/// which would end every answer, are dropped and reported.
 ///
 /// # Errors
-/// When one is no text, and under the strict policy when one is empty.
+/// If one is not a string, and under the strict policy if one is empty.
 pub fn stop_texts(
     field: &str,
     value: Option<Value>,
@@ -53,7 +53,7 @@ mod tests {
     use crate::api::request_schema::Policy;
 
     #[test]
-    fn empty_texts_are_left_out_and_told() {
+    fn empty_stop_sequences_are_dropped_and_reported() {
         let mut ignored = Ignored::new(Policy::Lenient);
         let stops = stop_texts("stop", Some(json!(["a", "", "\n"])), &mut ignored).unwrap();
         assert_eq!(

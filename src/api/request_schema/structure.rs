@@ -1,26 +1,27 @@
-//! Bounds on the number of objects, arrays and values in the JSON of a request.
+//! Limits on the number of objects, arrays and values in the JSON of a request.
 //!
-//! A text takes as much memory read as it is written. Structure takes more: an object of 8 bytes takes some 650, because the map
-//! that it becomes has room for more fields. So both are counted before anything is read, which takes a fraction of the time
-//! that reading takes.
+//! Parsed text takes as much memory as its source, but structure takes more: an object of 8 bytes
+//! takes some 650, because the map that it becomes has room for more fields. Both counts are
+//! therefore checked before parsing, which takes a fraction of the parsing time.
 
 use memchr::memchr2;
 
 use super::error::InvalidRequest;
 
-/// The most objects and arrays. Enough for 100,000 messages with two blocks each, which is what Anthropic takes of messages.
+/// Maximum number of objects and arrays: enough for 100,000 messages with two blocks each, as
+/// Anthropic accepts.
 const MOST_CONTAINERS: usize = 500_000;
-/// The most values: items of arrays and fields of objects.
+/// Maximum number of values: items of arrays and fields of objects.
 const MOST_VALUES: usize = 2_000_000;
-/// The most messages or items of a conversation, which is what Anthropic takes.
+/// Maximum number of messages or items of a conversation, as Anthropic accepts.
 const MOST_MESSAGES: usize = 100_000;
 
-/// Checks that `body` can be read in reasonable memory. What is no JSON is not noticed here.
+/// Checks that `body` can be parsed in reasonable memory. Invalid JSON is not detected here.
 ///
 /// # Errors
-/// When it has too much structure.
+/// If it has too many objects, arrays or values.
 pub(super) fn check(body: &[u8]) -> Result<(), InvalidRequest> {
-    // Each takes two bytes at least.
+    // Each container takes at least two bytes, so a shorter body cannot exceed the limit.
     if body.len() < 2 * MOST_CONTAINERS {
         return Ok(());
     }
@@ -43,14 +44,14 @@ pub(super) fn check(body: &[u8]) -> Result<(), InvalidRequest> {
     Ok(())
 }
 
-/// Where the text ends that begins at `at`, behind its quote.
+/// Returns the position behind the closing quote of the string that begins at `at`.
 fn end_of_text(body: &[u8], mut at: usize) -> usize {
     while let Some(distance) = body.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += distance + 1;
         if body.get(at - 1) == Some(&b'"') {
             return at;
         }
-        // What is escaped is passed by.
+        // Skip the escaped character.
         at += 1;
     }
     body.len()
@@ -62,10 +63,10 @@ fn too_many(what: &str, most: usize) -> InvalidRequest {
     ))
 }
 
-/// Checks that the conversation in the field `name` is no longer than may be.
+/// Checks that the conversation in the field `name` is not too long.
 ///
 /// # Errors
-/// When it has too many messages.
+/// If it has too many messages.
 pub fn check_length(name: &str, messages: usize) -> Result<(), InvalidRequest> {
     if messages <= MOST_MESSAGES {
         return Ok(());
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_little_but_structure_is_refused() {
+    fn body_with_too_much_structure_is_rejected() {
         assert!(
             refusal(&format!("[{}]", "{},".repeat(MOST_CONTAINERS))).contains("500000 objects")
         );
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_texts_is_no_structure() {
+    fn structure_characters_in_strings_do_not_count() {
         for text in [
             "{[,".repeat(MOST_VALUES),
             r#"\"{,\\"#.repeat(MOST_VALUES),
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_conversation_that_anthropic_takes_is_read() {
+    fn longest_conversation_accepted_by_anthropic_passes() {
         let message =
             r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#;
         check(

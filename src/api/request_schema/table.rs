@@ -1,63 +1,64 @@
-//! Tables of fields.
+//! Tables of fields of request objects.
 
 use serde_json::Value;
 
 use super::shape::Shape;
 
-/// What becomes of a field.
+/// Support of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handling {
-    /// It does what the document says.
+    /// Works as documented.
     Honoured,
-    /// It does so by other means or within limits, which the note tells.
+    /// Works by other means or within limits, which the note describes.
     Emulated,
-    /// A request with it gets a 400.
+    /// Rejected with status 400.
     Refused,
-    /// It cannot matter or is only a hint: accepted, and named in a header.
+    /// Accepted without effect, and reported in a header.
     Ignored,
-    /// It goes to Claude as it was written.
+    /// Sent to Claude as the client wrote it.
     Passed,
 }
 
-/// One field and what becomes of it.
+/// Field of a request object.
 #[derive(Debug)]
 pub struct Field {
-    /// Its name.
+    /// JSON name of the field.
     pub name: &'static str,
-    /// What becomes of it.
+    /// Support of the field.
     pub handling: Handling,
-    /// What its values look like.
+    /// Type and range of the value.
     pub shape: Shape,
-    /// Values, as JSON, that ask for what happens anyway: as good as leaving the field out.
+    /// JSON values that ask for the default behaviour and therefore equal omission of the field.
     pub no_op: &'static [&'static str],
-    /// One or two sentences for the documentation; of a refused field also the reason in the error.
+    /// Note of one or two sentences for the documentation; for a refused field also the reason in
+    /// the error.
     pub note: &'static str,
 }
 
-/// The fields of one kind of object.
+/// Table of the fields of one kind of object.
 #[derive(Debug)]
 pub struct Table {
-    /// What stands before their names in a path.
+    /// Prefix of the field names in the list of fields without effect.
     pub prefix: &'static str,
-    /// The fields.
+    /// Fields that the object may have.
     pub fields: &'static [Field],
 }
 
 impl Table {
-    /// The field called `name`.
+    /// Looks up the field called `name`.
     pub fn find(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
     }
 }
 
 impl Field {
-    /// Whether `value` asks for what happens anyway.
+    /// True if `value` asks for the default behaviour.
     pub fn is_no_op(&self, value: &Value) -> bool {
         self.no_op
             .iter()
             .filter_map(|text| serde_json::from_str::<Value>(text).ok())
             .any(|no_op| {
-                // JSON does not tell 0 from 0.0, `Value` does.
+                // JSON does not distinguish 0 from 0.0; `Value` does.
                 match (no_op.as_f64(), value.as_f64()) {
                     (Some(no_op), Some(value)) => no_op == value,
                     _ => no_op == *value,
@@ -65,7 +66,7 @@ impl Field {
             })
     }
 
-    /// What a client can do who may not send the field.
+    /// Returns advice for a client whose field was rejected.
     pub fn remedy(&self) -> String {
         let alternatives = self.no_op_words();
         if alternatives.is_empty() {
@@ -75,7 +76,7 @@ impl Field {
         }
     }
 
-    /// The values without effect in words: `` `"none"` or `"auto"` ``.
+    /// Formats the values without effect: `` `"none"` or `"auto"` ``.
     pub fn no_op_words(&self) -> String {
         self.no_op
             .iter()
@@ -84,7 +85,7 @@ impl Field {
             .join(" or ")
     }
 
-    /// The same field, with values that ask for what happens anyway.
+    /// Sets the values that ask for the default behaviour.
     #[must_use]
     pub const fn unless(mut self, no_op: &'static [&'static str]) -> Self {
         self.no_op = no_op;
@@ -92,14 +93,14 @@ impl Field {
     }
 }
 
-/// The project that is to pay: an extension of this server's to every API it speaks.
+/// Project to charge: an extension of this server to every API.
 pub const PROJECT: Field = honoured(
     "project_id",
     Shape::Text,
     "This server's own. The project that is charged, by its id or its name, which must be the key's; it is meant as well when this is left out.",
 );
 
-/// A field that does what the document says.
+/// Creates a field that works as documented.
 pub const fn honoured(name: &'static str, shape: Shape, note: &'static str) -> Field {
     Field {
         name,
@@ -110,7 +111,7 @@ pub const fn honoured(name: &'static str, shape: Shape, note: &'static str) -> F
     }
 }
 
-/// A field that does so by other means or within limits.
+/// Creates a field that works by other means or within limits.
 pub const fn emulated(name: &'static str, shape: Shape, note: &'static str) -> Field {
     Field {
         name,
@@ -121,7 +122,7 @@ pub const fn emulated(name: &'static str, shape: Shape, note: &'static str) -> F
     }
 }
 
-/// A field with which a request gets a 400.
+/// Creates a field that is rejected with status 400.
 pub const fn refused(name: &'static str, shape: Shape, note: &'static str) -> Field {
     Field {
         name,
@@ -132,7 +133,7 @@ pub const fn refused(name: &'static str, shape: Shape, note: &'static str) -> Fi
     }
 }
 
-/// A field that goes to Claude as it was written.
+/// Creates a field that is sent to Claude as the client wrote it.
 pub const fn passed(name: &'static str, shape: Shape, note: &'static str) -> Field {
     Field {
         name,
@@ -143,7 +144,7 @@ pub const fn passed(name: &'static str, shape: Shape, note: &'static str) -> Fie
     }
 }
 
-/// A field without effect.
+/// Creates a field that is accepted without effect.
 pub const fn ignored(name: &'static str, shape: Shape, note: &'static str) -> Field {
     Field {
         name,

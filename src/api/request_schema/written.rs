@@ -1,4 +1,4 @@
-//! JSON as the client wrote it.
+//! Raw JSON of a request.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,33 +7,34 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A value of a request as the client wrote it.
+/// Raw JSON of a value in a request, as the client wrote it.
 ///
-/// For what is to reach the model in the client's own order: a [`Value`] sorts the keys of objects. Of names that stand
-/// twice in an object the last counts, as in a [`Value`].
+/// Preserves the client's order of keys for the model; a [`Value`] sorts the keys of objects. If an
+/// object contains a key twice, the last one counts, as in a [`Value`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Written<'a>(Option<&'a RawValue>);
 
 impl<'a> Written<'a> {
-    /// The whole of `body`.
+    /// Wraps the whole of `body`; empty if that is not valid JSON.
     pub fn new(body: &'a [u8]) -> Self {
         Self(serde_json::from_slice(body).ok())
     }
 
-    /// The field `name` of this object.
+    /// Returns the field `name` of this object.
     #[must_use]
     pub fn field(self, name: &str) -> Self {
         let fields: HashMap<Cow<'_, str>, &RawValue> = self.read().unwrap_or_default();
         Self(fields.get(name).copied())
     }
 
-    /// The items of this array.
+    /// Returns the items of this array.
     pub fn items(self) -> Vec<Self> {
         let items: Vec<&RawValue> = self.read().unwrap_or_default();
         items.into_iter().map(|item| Self(Some(item))).collect()
     }
 
-    /// Its text, without the white space between tokens: one line. `value` is the same, read.
+    /// Returns the JSON without whitespace between tokens, in one line; falls back to `value`, the
+    /// same value parsed.
     pub fn text(self, value: &Value) -> String {
         self.0
             .map_or_else(|| value.to_string(), |raw| compact(raw.get()))
@@ -44,7 +45,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// `json` without the white space between its tokens.
+/// Removes the whitespace between the tokens of `json`.
 fn compact(json: &str) -> String {
     let (mut is_text, mut is_escaped) = (false, false);
     let keep = |character: &char| {
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_keys_is_the_clients() {
+    fn raw_json_keeps_the_clients_order_of_keys() {
         let body = br#"{"a": 1, "tools": [{"x": null}, {"schema": {"z": [1.0, "a \" b\\"], "b" : "\n" }}], "b": {}}"#;
         let tools = Written::new(body).field("tools").items();
         assert_eq!(tools.len(), 2);
@@ -75,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_written_is_what_was_read() {
+    fn raw_json_falls_back_to_the_parsed_value() {
         let body = Written::new(br#"{"a": 1}"#);
         assert_eq!(body.field("b").text(&json!({"x": 1})), r#"{"x":1}"#);
         assert!(body.items().is_empty() && Written::new(b"{").field("a").items().is_empty());
     }
 
     #[test]
-    fn of_a_name_that_stands_twice_the_last_counts() {
+    fn raw_json_uses_the_last_of_duplicate_keys() {
         assert_eq!(
             Written::new(br#"{"a":1,"\u0061":2}"#)
                 .field("a")
@@ -93,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn white_space_goes_and_nothing_else(texts in proptest::collection::vec(any::<String>(), 0..4)) {
+        fn compact_json_equals_serialized_value(texts in proptest::collection::vec(any::<String>(), 0..4)) {
             let value = json!({"a": texts, "b": {"c": [1, null, true, -0.5]}});
             let pretty = serde_json::to_string_pretty(&value).unwrap();
             prop_assert_eq!(Written::new(pretty.as_bytes()).text(&Value::Null), value.to_string());

@@ -1,4 +1,5 @@
-//! Calls to Anthropic that show whether the rules by model hold: what each model takes, and what all of them refuse.
+//! Live checks of the model rules: real calls to Anthropic that show which parameters each model
+//! accepts.
 
 mod probe;
 
@@ -33,32 +34,32 @@ use probe::Probe;
 pub use probe::General;
 pub use probe::Rule;
 
-/// What became of a call.
+/// Outcome of a probe call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// Anthropic began to answer.
+    /// Accepted: Anthropic began to answer.
     Taken,
-    /// Anthropic refused it, in these words.
+    /// Refused by Anthropic, with its message.
     Refused(String),
-    /// It failed for another reason, or was not made.
+    /// Failed for another reason, or skipped; the text says why.
     Unknown(String),
 }
 
-/// A rule, and what was found of it.
+/// A rule and the outcome of its probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
-    /// The id of the model.
+    /// Id of the probed model.
     pub model: String,
-    /// The rule.
+    /// Rule that was probed.
     pub rule: Rule,
-    /// Whether the rules say that it is refused.
+    /// True if the configured rules expect a refusal.
     pub is_refused: bool,
-    /// What Anthropic says.
+    /// Outcome of the probe call.
     pub found: Finding,
 }
 
 impl Checked {
-    /// Whether the rule holds; none where that was not found out.
+    /// Returns true if the outcome agrees with the rule, or `None` if the outcome is unknown.
     pub fn holds(&self) -> Option<bool> {
         match self.found {
             Finding::Taken => Some(!self.is_refused),
@@ -68,7 +69,8 @@ impl Checked {
     }
 }
 
-/// The calls to make, and the process that makes them. It has a home of its own, so that a server may run beside it.
+/// Planned probe calls and the CLI process that makes them. The process has a home directory of its
+/// own, so a server may run at the same time.
 pub struct LiveRules {
     pool: Pool<ClaudeLauncher>,
     probes: Vec<Probe>,
@@ -87,13 +89,14 @@ impl std::fmt::Debug for LiveRules {
 }
 
 impl LiveRules {
-    /// Why nothing is known of both parameters at once.
+    /// Reason given when a pair of parameters is not probed because the model refuses each alone.
     pub const NEITHER: &str = "the model takes neither alone";
 
-    /// Starts the CLI and plans the calls: for `models`, or else for those of the CLI's catalogue.
+    /// Starts the CLI and plans the calls for `models`, or for the CLI's catalogue if `models` is
+    /// empty.
     ///
     /// # Errors
-    /// When there is no sign-in, or the CLI cannot be used.
+    /// When there is no sign-in or the CLI cannot be used.
     pub async fn prepare(
         settings: &Settings,
         environment: &Environment,
@@ -131,12 +134,12 @@ impl LiveRules {
         })
     }
 
-    /// How many calls there are.
+    /// Number of planned calls.
     pub fn calls(&self) -> usize {
         self.probes.len()
     }
 
-    /// What they cost at most, by the prices of `settings`.
+    /// Maximum cost of all calls, by the prices of `settings`.
     pub fn most_cost(&self, settings: &Settings) -> Money {
         let prices = parts::prices(settings);
         let cost = |probe: &Probe| prices.estimate(&probe.model, &probe.turn).money;
@@ -146,7 +149,7 @@ impl LiveRules {
             .fold(Money::ZERO, |sum, one| sum + one)
     }
 
-    /// Makes the calls, one after the other.
+    /// Makes the calls one after the other and returns their outcomes.
     pub async fn check(&self) -> Vec<Checked> {
         let mut checked: Vec<Checked> = Vec::new();
         for Probe {
@@ -175,14 +178,14 @@ impl LiveRules {
         checked
     }
 
-    /// Ends the process and waits until it is gone.
+    /// Stops the CLI process and waits until it has exited.
     pub async fn end(self) {
         self.pool.close();
         self.tracker.close();
         self.tracker.wait().await;
     }
 
-    /// Whether the call is taken. It is broken off as soon as Anthropic begins to answer.
+    /// Makes one call, which is cancelled as soon as Anthropic begins to answer.
     async fn ask(&self, turn: WorkerTurn) -> Result<Finding, Failure> {
         let failed = |error: pool::Error| Failure::new(FailureKind::Crashed, error.to_string());
         let mut lease = self.pool.lease(&Claim::own()).await.map_err(failed)?;
@@ -228,7 +231,7 @@ fn refuses_sampling(checked: &[Checked], model: &str) -> bool {
         .is_some_and(|one| matches!(one.found, Finding::Refused(_)))
 }
 
-/// The ids of the models that the CLI lists.
+/// Returns the ids of the models that the CLI lists.
 async fn catalogue(pool: &Pool<ClaudeLauncher>) -> anyhow::Result<Vec<String>> {
     let lease = pool.lease(&Claim::own()).await?;
     let mut ids: Vec<String> = Vec::new();
@@ -247,13 +250,13 @@ async fn catalogue(pool: &Pool<ClaudeLauncher>) -> anyhow::Result<Vec<String>> {
     Ok(ids)
 }
 
-/// A folder that is removed in the end.
+/// Temporary directory that is removed on drop.
 struct TemporaryHome(PathBuf);
 
 impl Drop for TemporaryHome {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "a temporary folder could not be removed");
+            tracing::warn!(path = %self.0.display(), %error, "temporary folder not removed");
         }
     }
 }

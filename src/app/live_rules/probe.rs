@@ -1,4 +1,4 @@
-//! The calls that show whether a rule holds. Each is as small as it can be.
+//! Probe calls for model rules, each as small as possible.
 
 use std::fmt;
 
@@ -18,32 +18,32 @@ use crate::domain::Tools;
 use crate::domain::Turn;
 use crate::engine::gateway::ModelRules;
 
-/// The least budget of thinking that Anthropic takes.
+/// Minimum thinking budget that Anthropic accepts, in tokens.
 const LEAST_BUDGET: u32 = 1024;
-/// The most tokens of an answer.
+/// Maximum output tokens of a probe answer.
 const MOST_TOKENS: u32 = 16;
 
-/// Something that Anthropic is said to refuse, or to take.
+/// A rule about what Anthropic refuses or accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// A part of requests that a model refuses, by the configuration.
+    /// Restriction of one model, from the configuration.
     Model(Restriction),
-    /// Something of all models, which this server does by itself.
+    /// Rule for all models, which the server applies by itself.
     General(General),
 }
 
-/// Something that holds for all models.
+/// Rule that holds for all models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum General {
-    /// Limits of numbers in the schema of an answer are refused.
+    /// Numeric limits in the schema of an answer are refused.
     SchemaLimits,
-    /// A combination of schemas at the top of a tool's schema is refused.
+    /// Combinators such as `anyOf` at the top of a tool's schema are refused.
     ToolCombination,
-    /// A property of a tool whose name has other characters is refused.
+    /// Tool property names with characters outside the allowed set are refused.
     PropertyName,
-    /// A name of a tool of 128 characters is taken.
+    /// Tool names of 128 characters are accepted.
     LongToolName,
-    /// A field that nobody knows is refused.
+    /// Unknown fields of a request are refused.
     UnknownField,
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// A call, and what the rules say of it.
+/// A probe call, and the outcome that the rules expect.
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) model: String,
@@ -85,7 +85,7 @@ pub(super) struct Probe {
     pub(super) turn: Turn,
 }
 
-/// The calls for `models`; those of all models are made to one, the cheapest.
+/// Returns the probes for `models`. Rules for all models are probed with one model, the cheapest.
 pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
     let mut probes = Vec::new();
     for model in models {
@@ -119,8 +119,9 @@ pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
     probes
 }
 
-/// The restriction that is not probed: [`NoThinking`](Restriction::NoThinking) and
-/// [`ThinkingDisabled`](Restriction::ThinkingDisabled) refuse the same call, so only the one among `refused` is, or the first.
+/// Returns the restriction that is not probed. [`NoThinking`](Restriction::NoThinking) and
+/// [`ThinkingDisabled`](Restriction::ThinkingDisabled) refuse the same call, so only one of them is
+/// probed: the one in `refused`, else the first.
 fn other_word_for_no_thinking(refused: &[Restriction]) -> Restriction {
     if refused.contains(&Restriction::ThinkingDisabled) {
         Restriction::NoThinking
@@ -158,7 +159,8 @@ fn with_tool(model: &str, name: &str, schema: &str) -> Turn {
     turn
 }
 
-/// A call that `model` refuses if it has the `restriction`, and for nothing else that is `refused`.
+/// Builds a call that `model` refuses if it has the `restriction`, and that violates nothing else
+/// in `refused`.
 fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> Turn {
     let mut turn = small(model);
     let always_thinks = [Restriction::NoThinking, Restriction::ThinkingDisabled];
@@ -215,7 +217,7 @@ fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> T
     turn
 }
 
-/// A call that shows what holds for all models.
+/// Builds a call that probes a rule for all models.
 fn of_all(model: &str, general: General) -> Turn {
     match general {
         General::SchemaLimits => {

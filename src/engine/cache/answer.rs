@@ -1,4 +1,4 @@
-//! An answer as one caller reads it.
+//! The event stream of an answer, as one caller reads it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use super::Kept;
 use super::flight::Flight;
 use super::flight::Reader;
 
-/// The events of an answer, as they come and as they came. Ends after `Finished` or after the first error.
+/// Stream of the events of an answer, replayed from the cache or followed live. Ends after
+/// `Finished` or after the first error.
 ///
-/// To drop it is to leave: a run that nobody reads any more ends.
+/// Dropping it detaches the caller; the run is cancelled when its last reader is dropped.
 #[must_use = "streams do nothing unless they are read"]
 pub struct Answer<E> {
     source: Source<E>,
     is_hit: bool,
-    /// How many events were read.
     position: usize,
     is_over: bool,
 }
@@ -65,7 +65,7 @@ impl<E> Answer<E> {
         }
     }
 
-    /// The resolved id of the model that made it; empty before that has begun.
+    /// Returns the resolved id of the model that made the answer; empty before the first event.
     pub fn model(&self) -> String {
         let first = match &self.source {
             Source::Kept(kept) => kept.events.first().cloned(),
@@ -77,17 +77,17 @@ impl<E> Answer<E> {
         }
     }
 
-    /// Whether it takes no run of its own.
+    /// True for a cache hit: the answer takes no run of its own.
     pub fn is_hit(&self) -> bool {
         self.is_hit
     }
 }
 
 impl<E: Clone + Send + 'static> Answer<E> {
-    /// Waits until the run that makes it is under way.
+    /// Waits until the run that produces the answer has started.
     ///
     /// # Errors
-    /// When the run did not come about, or has already failed.
+    /// If the run could not start, or has already failed.
     pub async fn started(&mut self) -> Result<(), E> {
         match &self.source {
             Source::Kept(_) => Ok(()),

@@ -1,9 +1,11 @@
-//! A run that several may read.
+//! Single-flight: one run of a turn that several readers share.
 //!
-//! Whoever reads on past what has come polls the run itself, under the flight's lock, and appends what it gives. The run is
-//! polled with a waker that wakes all who wait, so it does not matter who of them moves it along, or that the one who did it
-//! last leaves. Nobody waits for the lock with its thread, since a step of the run may take long: who does not get it is woken
-//! when it is free.
+//! A reader that has consumed all buffered events polls the run itself, under the lock on its
+//! state, and appends what it yields. The run is polled with a waker that wakes all waiting
+//! readers, so it does not matter which of them drives it, or whether that one is dropped.
+//!
+//! The lock is only ever tried, never waited for, since a step of the run may take long: a reader
+//! that does not get it stores its waker and is woken when the lock is released.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -34,17 +36,18 @@ use super::may_be_kept;
 type Events<E> = Pin<Box<dyn Stream<Item = Result<TurnEvent, E>> + Send>>;
 type Start<E> = Pin<Box<dyn Future<Output = Result<Events<E>, E>> + Send>>;
 
-/// Locks, where several are held: the state of a flight, then the flights of the cache; never the other way round.
+/// Lock order: the state of a shared run, then the cache's table of shared runs; never the other
+/// way round.
 pub(super) struct Flight<E> {
     cache: Cache<E>,
     key: FlightKey,
     project: Box<str>,
     state: Mutex<State<E>>,
-    /// The first event, to be had without the lock.
+    /// Copy of the first event, readable without the lock.
     first: OnceLock<TurnEvent>,
-    /// Whether the answer is not to be kept, however it ends.
+    /// Set when the answer must not be cached, however it ends.
     is_forgotten: AtomicBool,
-    /// Those who have read all there is.
+    /// Wakers of readers that have consumed all buffered events.
     waiting: Arc<Waiting>,
     /// Wakers of readers that found the lock taken.
     locked_out: Waiting,
@@ -53,7 +56,6 @@ pub(super) struct Flight<E> {
 
 struct State<E> {
     run: Run<E>,
-    /// What has come so far.
     events: Vec<TurnEvent>,
 }
 
@@ -64,21 +66,20 @@ enum Run<E> {
     Over,
 }
 
-/// Readers to be woken together.
+/// Set of wakers that are woken together.
 #[derive(Default)]
 struct Waiting(Mutex<HashMap<u64, Waker>>);
 
-/// The lock on the state of a flight. When it is free, those are woken who did not get it.
+/// Lock guard on the state of a shared run; releasing it wakes the readers that found it taken.
 struct Held<'a, E> {
     state: MutexGuard<'a, State<E>>,
-    /// Declared after the guard, so dropped after it: who is woken tries the lock.
+    /// Declared after the guard, so dropped after it: woken readers try the lock at once.
     _wake: WakeOnDrop<'a>,
 }
 
-/// Wakes readers when it is dropped.
 struct WakeOnDrop<'a>(&'a Waiting);
 
-/// One who reads a flight. The last one to go ends it.
+/// Handle of one reader of a shared run; dropping the last one cancels the run.
 pub(super) struct Reader<E> {
     flight: Arc<Flight<E>>,
     number: u64,
@@ -116,13 +117,13 @@ impl<E> Flight<E> {
         *self.project == *project
     }
 
-    /// Nobody else shall find it, now or when it is over.
+    /// Removes the shared run from the lookup table and keeps its answer out of the cache.
     pub(super) fn forget(&self) {
         self.is_forgotten.store(true, Relaxed);
         self.land();
     }
 
-    /// Takes it from the flights of the cache, unless another one has taken its place.
+    /// Removes the shared run from the lookup table, unless a newer one has replaced it.
     fn land(&self) {
         let mut flights = self.cache.flights();
         if flights
@@ -133,7 +134,7 @@ impl<E> Flight<E> {
         }
     }
 
-    /// The state, if nobody else has its lock.
+    /// Returns the state, or `None` if another reader holds the lock.
     fn try_state(&self) -> Option<MutexGuard<'_, State<E>>> {
         match self.state.try_lock() {
             Ok(state) => Some(state),
@@ -142,7 +143,7 @@ impl<E> Flight<E> {
         }
     }
 
-    /// Moves the run along by one step.
+    /// Polls the run for one step.
     fn poll_step(&self, state: &mut State<E>) -> Poll<()> {
         let waker = Waker::from(Arc::clone(&self.waiting));
         let mut context = Context::from_waker(&waker);
@@ -169,6 +170,8 @@ impl<E> Flight<E> {
         self.first.get_or_init(|| event.clone());
         state.events.push(event);
         let Some(reason) = reason else { return };
+        // Stored before the shared run leaves the table, so that a lookup finds it in one of the
+        // two.
         if may_be_kept(reason) && !self.is_forgotten.load(Relaxed) {
             let events = state.events.iter().cloned().collect();
             self.cache.keep(
@@ -202,14 +205,14 @@ impl<E> Reader<E> {
 }
 
 impl<E> Reader<E> {
-    /// The first event, if it has come.
+    /// Returns the first event, if it has come.
     pub(super) fn first(&self) -> Option<TurnEvent> {
         self.flight.first.get().cloned()
     }
 }
 
 impl<E: Clone> Reader<E> {
-    /// Waits until the run is under way or over.
+    /// Waits until the run has started or ended.
     pub(super) fn poll_started(&self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
         let mut held = ready!(self.poll_lock(context));
         let state = &mut *held.state;
@@ -222,7 +225,7 @@ impl<E: Clone> Reader<E> {
         }
     }
 
-    /// The event at `position`.
+    /// Returns the event at `position`, driving the run if it has not come yet.
     pub(super) fn poll_event(
         &self,
         position: usize,
@@ -253,7 +256,8 @@ impl<E: Clone> Reader<E> {
         if let Some(state) = self.flight.try_state() {
             return held(state);
         }
-        // Put down before the second try: whoever has the lock by then wakes after it is free.
+        // Registered before the second try, to lose no wake-up: a holder that still has the lock by
+        // then wakes this reader after releasing it.
         locked_out
             .wakers()
             .insert(self.number, context.waker().clone());
@@ -265,14 +269,14 @@ impl<E: Clone> Reader<E> {
     }
 
     fn poll_step(&self, state: &mut State<E>, context: &Context<'_>) -> Poll<()> {
-        // Before the run is polled, which may wake those who wait at once.
+        // Registered before the run is polled, since polling may wake the waiting readers at once.
         self.flight
             .waiting
             .wakers()
             .insert(self.number, context.waker().clone());
         ready!(self.flight.poll_step(state));
         self.flight.waiting.wakers().remove(&self.number);
-        // There is something to read for the others.
+        // The other readers have something new to consume.
         self.flight.waiting.wake_all();
         Poll::Ready(())
     }
@@ -282,7 +286,7 @@ impl<E> Drop for Reader<E> {
     fn drop(&mut self) {
         self.flight.waiting.wakers().remove(&self.number);
         self.flight.locked_out.wakers().remove(&self.number);
-        // Should it have panicked in the run, nobody else would wake the others.
+        // If this reader panicked inside the run, nothing else would wake the others.
         self.flight.waiting.wake_all();
     }
 }
@@ -299,7 +303,7 @@ impl Waiting {
     }
 
     fn wake_all(&self) {
-        // Woken after the lock is free: to wake may be to poll.
+        // Woken after the lock is released: a waker may poll at once and take it again.
         let wakers = std::mem::take(&mut *self.wakers());
         wakers.into_values().for_each(Waker::wake);
     }

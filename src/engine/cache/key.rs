@@ -1,4 +1,4 @@
-//! What makes two turns the same.
+//! Cache keys: a hash over everything that makes two turns the same.
 
 use std::fmt;
 
@@ -25,8 +25,8 @@ use crate::domain::Tools;
 use crate::domain::Turn;
 use crate::domain::WebSearch;
 
-/// Stands for a project and everything in a turn. SHA-256, because a collision would give somebody the answer to another
-/// question.
+/// Hash over a project and a whole turn. SHA-256, because a collision would return the answer to
+/// another question.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key([u8; 32]);
 
@@ -37,7 +37,7 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// The key of `turn` for callers of `project`.
+    /// Computes the key of `turn` for callers of `project`.
     pub fn new(project: &str, turn: &Turn) -> Self {
         let mut writer = Writer(Sha256::new());
         writer.text(project);
@@ -46,13 +46,14 @@ impl Key {
     }
 }
 
-/// Writes values so that different ones give different bytes: each text and list has its length before it, each kind its
-/// number. Everything is taken apart field by field, so that a new field does not compile until it is written as well.
+/// Feeds values into the hash unambiguously: each text and list is preceded by its length, each
+/// variant by its number. Every struct is destructured, so that a new field does not compile until
+/// it is hashed as well.
 struct Writer(Sha256);
 
 impl Writer {
     fn turn(&mut self, turn: &Turn) {
-        // Answers are kept by the project that the caller belongs to, which is the one that is named if any is.
+        // The caller's own project is hashed by `Key::new`; the field names the same one, if any.
         let Turn {
             model,
             system,
@@ -94,7 +95,7 @@ impl Writer {
     }
 
     fn tools(&mut self, tools: &Tools) {
-        // Which tools the caller could do without is settled before an answer is looked up.
+        // Optional tools are resolved before the lookup.
         let Tools {
             list,
             choice,
@@ -213,7 +214,7 @@ impl Writer {
                 self.kind(8);
                 self.text(json);
             }
-            // What its role is stands in the JSON.
+            // Not hashed: the JSON contains the role.
             Part::Native(NativeBlock { json, role: _ }) => {
                 self.kind(7);
                 self.text(json);
@@ -315,7 +316,7 @@ impl Writer {
     }
 
     fn fraction(&mut self, fraction: &f64) {
-        // Makes the zero below zero the other one, to which it is equal.
+        // Normalizes -0.0 to 0.0, which compares equal.
         self.number((fraction + 0.0).to_bits());
     }
 

@@ -1,4 +1,4 @@
-//! Equal turns have one key, different ones have two.
+//! Equal turns have equal keys, different turns have different keys.
 
 use proptest::prelude::*;
 use proptest::strategy::Union;
@@ -22,7 +22,7 @@ use crate::domain::Turn;
 
 use super::Key;
 
-/// Few and short, so that equal ones come up, and ones that look the same when they are written one after the other.
+/// Few and short texts, so that equal ones occur, and ones that look the same when concatenated.
 fn text() -> impl Strategy<Value = String> + Clone {
     prop_oneof![
         Just(String::new()),
@@ -183,7 +183,7 @@ fn turn() -> impl Strategy<Value = Turn> {
         })
 }
 
-/// `turn` with a single field, or several of one kind, as they are in `other`: one of each kind.
+/// Variants of `turn`, each with one field, or several of one kind, taken from `other`.
 fn mixed(turn: &Turn, other: &Turn) -> Vec<Turn> {
     let mix = |change: &dyn Fn(&mut Turn, Turn)| {
         let mut mixed = turn.clone();
@@ -208,7 +208,7 @@ fn mixed(turn: &Turn, other: &Turn) -> Vec<Turn> {
         mix(&|turn, other| turn.sampling.format = other.sampling.format),
         mix(&|turn, other| turn.sampling.seed = other.sampling.seed),
         mix(&|turn, other| turn.sampling.choice = other.sampling.choice),
-        // Moved from one place to the next, as a key without lengths would not see.
+        // Values moved to a neighbouring field, which a key without lengths would not notice.
         mix(&|turn, _| {
             turn.prompt.extend(
                 turn.history
@@ -222,7 +222,7 @@ fn mixed(turn: &Turn, other: &Turn) -> Vec<Turn> {
 
 proptest! {
     #[test]
-    fn keys_are_equal_where_turns_are(turn in turn(), other in turn()) {
+    fn keys_are_equal_exactly_when_turns_are(turn in turn(), other in turn()) {
         for mixed in mixed(&turn, &other).iter().chain([&other]) {
             let is_equal = Key::new("p", &turn) == Key::new("p", mixed);
             prop_assert_eq!(is_equal, turn == *mixed, "{:?} {:?}", turn, mixed);
@@ -230,14 +230,14 @@ proptest! {
     }
 
     #[test]
-    fn part_by_part_as_well(parts in list(part()), others in list(part())) {
+    fn keys_are_equal_exactly_when_prompt_parts_are(parts in list(part()), others in list(part())) {
         let turn = |parts: &[Part]| Turn { prompt: parts.to_vec(), ..empty() };
         let is_equal = Key::new("p", &turn(&parts)) == Key::new("p", &turn(&others));
         prop_assert_eq!(is_equal, parts == others);
     }
 
     #[test]
-    fn projects_share_nothing(turn in turn(), one in text(), other in text()) {
+    fn keys_of_different_projects_differ(turn in turn(), one in text(), other in text()) {
         prop_assert_eq!(Key::new(&one, &turn) == Key::new(&other, &turn), one == other);
     }
 }

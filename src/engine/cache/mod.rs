@@ -1,15 +1,15 @@
-//! Answers that are given again: those that are kept, and those that are being made while somebody else asks the same.
+//! Response cache: stored answers, and single-flight coalescing of equal turns that run now.
 //!
-//! Knows neither HTTP nor how an answer is made; `E` is however that fails. Two turns are the same when everything in them
-//! is ([`Key`]), and for callers of one project only.
+//! Independent of HTTP and of how an answer is made; `E` is the error of a run. Two turns are the
+//! same when every field is ([`Key`]), and only for callers of one project.
 //!
-//! A turn that is not known is run by whoever asks first, in a [`flight`]; others who ask for the same get what has come so
-//! far and then follow. A flight goes on as long as somebody reads it, whoever that is: each reader that waits moves it along,
-//! so it needs no task of its own, a slow reader stops no other, and it ends with the last one to leave, at once.
+//! On a cache miss the first caller runs the turn in a [shared run](flight); callers with an equal
+//! turn get the events so far and then follow. A shared run goes on as long as it has a reader:
+//! each waiting reader drives it, so it needs no task of its own, a slow reader does not hold up
+//! the others, and the run is cancelled as soon as the last reader is dropped.
 //!
-//! Kept is what the model finished, or stopped only because it had reached its limit of tokens. Not what it refused, which it
-//! may not refuse the next time; and not the call of a tool, for which a worker waits that would wait for nothing the second
-//! time.
+//! Cached: answers that finished or hit the token limit. Not cached: refusals, which may turn out
+//! otherwise the next time, and tool calls, since a worker is parked for their results.
 
 mod answer;
 mod flight;
@@ -41,54 +41,54 @@ use flight::Flight;
 pub use answer::Answer;
 pub use key::Key;
 
-/// What an entry takes beside its events, about.
+/// Approximate memory of an entry besides its events.
 const ENTRY_BYTES: usize = 256;
 
-/// How much is kept, of what, and how long.
+/// Settings of the response cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// Whose answers are kept.
+    /// Selects the turns whose answers are cached.
     pub mode: Mode,
-    /// Bytes of memory they may take together. Beyond, those leave that are asked for least.
+    /// Capacity in bytes of memory; beyond it, the least used entries are evicted.
     pub max_bytes: u64,
-    /// How long an answer is kept.
+    /// TTL of an entry.
     pub time_to_live: Duration,
 }
 
-/// Whose answers are kept.
+/// Selection of the turns whose answers are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Nobody's.
+    /// Caching is off.
     Off,
-    /// Those of turns that ask for the same answer each time: with the temperature 0, or a seed.
+    /// Only turns that ask for a reproducible answer: with temperature 0, or with a seed.
     Deterministic,
-    /// Everybody's.
+    /// Every turn is a candidate.
     All,
 }
 
-/// How often it helped, and what is in it.
+/// Hit counters and current size of the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Turns that were answered by what was kept, or by the run of another.
+    /// Turns answered from a stored answer or by joining the run of another caller.
     pub hits: u64,
-    /// Turns that were run and could be kept.
+    /// Turns that were run and could be cached.
     pub misses: u64,
-    /// Turns that the cache is not for.
+    /// Turns that bypassed the cache.
     pub bypassed: u64,
-    /// Answers that are kept.
+    /// Number of stored answers.
     pub entries: u64,
-    /// Bytes of memory they take.
+    /// Memory of the stored answers, in bytes.
     pub bytes: u64,
 }
 
-/// The answers that are kept or under way. Clones share them.
+/// Response cache of stored answers and running shared runs; clones share it.
 pub struct Cache<E>(Arc<Inner<E>>);
 
 struct Inner<E> {
     mode: Mode,
     kept: moka::sync::Cache<Key, Arc<Kept>>,
-    /// Those that somebody still reads and that are not over. An answer is kept before its flight goes, so whoever looks
-    /// here first, and then there, misses none.
+    /// Shared runs that have a reader and are not over. An answer is stored before its shared run
+    /// is removed, so a lookup here first, and in `kept` next, misses none.
     flights: Mutex<Flights<E>>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -97,38 +97,38 @@ struct Inner<E> {
 
 type Flights<E> = HashMap<FlightKey, Weak<Flight<E>>>;
 
-/// The key of a running answer. Background runs have no time limit on their wait, so live callers never join them.
+/// Key of a running answer. Background runs wait for a worker without a time limit, so live callers
+/// never join them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct FlightKey {
     turn: Key,
     in_background: bool,
 }
 
-/// An answer that is over.
 #[derive(Debug)]
 struct Kept {
     project: Box<str>,
     events: Box<[TurnEvent]>,
 }
 
-/// What there is for a turn.
+/// Result of a cache lookup.
 #[must_use]
 pub enum Lookup<E> {
-    /// The answer, kept or under way.
+    /// Cache hit: a stored answer, or a running one to follow.
     Hit(Answer<E>),
-    /// Nothing: run the turn and fill it in.
+    /// Cache miss: run the turn and pass the run to [`Filler::fill`].
     Miss(Filler<E>),
-    /// Run the turn; nothing of it is to be kept.
+    /// Bypass: run the turn without the cache.
     Bypass,
 }
 
-/// The place of an answer that is not there.
+/// Permission to fill a missing entry, from a lookup that missed.
 #[must_use]
 pub struct Filler<E> {
     cache: Cache<E>,
     key: FlightKey,
     project: Box<str>,
-    /// What is there already was not wanted.
+    /// Set when the caller asked to bypass existing answers (`no-cache`).
     is_fresh: bool,
 }
 
@@ -167,7 +167,7 @@ impl<E> std::fmt::Debug for Filler<E> {
 }
 
 impl<E: Clone + Send + 'static> Cache<E> {
-    /// Nothing is in it.
+    /// Creates an empty cache.
     pub fn new(config: Config) -> Self {
         let kept = moka::sync::Cache::builder()
             .max_capacity(config.max_bytes)
@@ -185,8 +185,9 @@ impl<E: Clone + Send + 'static> Cache<E> {
         }))
     }
 
-    /// What there is for `turn`, whose model is resolved, of a caller of `project`. Of answers that are being made, one `in_background`
-    /// meets those of its kind alone, and so do the others.
+    /// Looks up `turn`, whose model is already resolved, for a caller of `project`. Requests
+    /// `in_background` join only running answers of background requests, live ones only those of
+    /// live requests.
     pub fn lookup(
         &self,
         project: &str,
@@ -201,7 +202,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
             }
             Mode::All => true,
         };
-        // What they do outside is not done by giving an answer again.
+        // MCP calls have side effects that a replayed answer would skip.
         let calls_servers =
             !turn.tools.mcp_servers.is_empty() || turn.native.has_field("mcp_servers");
         if !is_candidate || calls_servers || (control.no_cache && control.no_store) {
@@ -211,6 +212,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
             turn: Key::new(project, turn),
             in_background,
         };
+        // `no-cache` skips the lookup alone; the new answer is stored and replaces the old one.
         let found = if control.no_cache {
             None
         } else {
@@ -231,9 +233,11 @@ impl<E: Clone + Send + 'static> Cache<E> {
         }
     }
 
-    /// Forgets the answers of `project`, or of all. Those under way go to who asked for them already, and are not kept.
+    /// Evicts the answers of `project`, or of all projects. Running answers go on for their readers
+    /// and are not cached.
     pub fn clear(&self, project: Option<&str>) {
-        // Held until the lock is free: a flight that ends takes it as well.
+        // Hazard: dropping the last reference removes the shared run from the table, which takes
+        // this lock. The references live until the lock is released.
         let flights: Vec<_> = self.flights().values().filter_map(Weak::upgrade).collect();
         for flight in flights
             .iter()
@@ -246,15 +250,15 @@ impl<E: Clone + Send + 'static> Cache<E> {
             Some(project) => {
                 let project: Box<str> = project.into();
                 let is_of = move |_: &Key, kept: &Arc<Kept>| kept.project == project;
-                // Fails only where such closures are not supported, which they are here.
+                // Fails only without `support_invalidation_closures`, which is set.
                 let _ = self.0.kept.invalidate_entries_if(is_of);
             }
         }
     }
 
-    /// How often it helped, and what is in it.
+    /// Returns the hit counters and the current size.
     pub fn stats(&self) -> Stats {
-        // Else what has just come or gone is not counted yet.
+        // Applies pending inserts and evictions, so that the counts are exact.
         self.0.kept.run_pending_tasks();
         Stats {
             hits: self.0.hits.load(Relaxed),
@@ -295,15 +299,17 @@ impl<E> Cache<E> {
 }
 
 impl<E: Clone + Send + 'static> Filler<E> {
-    /// Has the answer made by `run`, which gives the events of the turn once it is under way. Nothing happens before the
-    /// answer is read; when the last one who reads it has left, `run` is dropped. Nothing is asked of it after the event
-    /// `Finished`.
+    /// Starts a shared run that runs `run`, which yields the events of the turn once it has
+    /// started. `run` is polled only while the answer is read, dropped when the last reader is
+    /// dropped, and not polled after the event `Finished`.
     ///
-    /// If somebody else has begun the same since it was looked for, `run` is dropped, and the answer is theirs.
+    /// If an equal turn has started since the lookup, `run` is dropped and the answer follows that
+    /// one.
     pub fn fill<S>(self, run: impl Future<Output = Result<S, E>> + Send + 'static) -> Answer<E>
     where
         S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
     {
+        // Looked up again under the lock: of several callers that missed, one becomes the leader.
         let mut flights = self.cache.flights();
         let found = if self.is_fresh {
             None
@@ -348,7 +354,7 @@ fn text_bytes(event: &TurnEvent) -> usize {
     }
 }
 
-/// Whether an answer that ended so may be given again.
+/// True if an answer with this finish reason may be stored.
 fn may_be_kept(reason: FinishReason) -> bool {
     match reason {
         FinishReason::Stop | FinishReason::Length => true,

@@ -1,17 +1,17 @@
-//! Flags and environment of a CLI process, nothing else.
+//! Arguments and environment of a CLI process.
 //!
-//! Nothing of a request stands on the command line, and nothing of the server's environment reaches a process but
-//! what the allow-list names.
+//! Security: no part of a request is put on the command line, and no variable of the server's
+//! environment reaches a process unless the allow-list names it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::config::Config;
 
-/// The variable that bounds answers.
+/// Environment variable with the maximum tokens of an answer.
 pub(super) const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
 
-/// Variables any process may have: where programs lie, the language, certificates, the way out, the upstream.
+/// Variables passed to every process: program path, language, certificates, proxies, upstream.
 const ALLOWED: &[&str] = &[
     "PATH",
     "LANG",
@@ -31,7 +31,8 @@ const ALLOWED: &[&str] = &[
     "ANTHROPIC_CUSTOM_HEADERS",
 ];
 
-/// Switches that keep the CLI from adding anything of its own to a prompt, and from calling anybody but the model.
+/// Variables that keep the CLI from adding to a prompt, and from network calls other than to the
+/// model.
 const FIXED: &[(&str, &str)] = &[
     ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
     ("CLAUDE_CODE_DISABLE_ATTACHMENTS", "1"),
@@ -52,14 +53,15 @@ const FIXED: &[(&str, &str)] = &[
     ("ENABLE_TOOL_SEARCH", "false"),
 ];
 
-/// The variable that holds the id of the server's data directory. A later server finds what this one left behind by it.
+/// Environment variable with the id of the server's data directory, by which a later server finds
+/// orphan processes.
 pub(super) const INSTANCE_VARIABLE: &str = "SWITCHBOARD_INSTANCE";
 
-/// The address of the start check's listener. Calls to it never go through a proxy.
+/// Address of the start check's listener, which is never called through a proxy.
 const LOOPBACK: &str = "127.0.0.1";
 
-/// The arguments of every process. They choose the protocol and turn off the settings of the operator and of folders, whose hooks
-/// would be run.
+/// Arguments of every process. They select the protocol and disable the settings of the operator
+/// and of folders, whose hooks would be run.
 pub(super) const PROTOCOL: &[&str] = &[
     "-p",
     "--input-format",
@@ -77,12 +79,13 @@ const ARGUMENTS: &[&str] = &[
     "--tools",
     "",
     "--no-session-persistence",
-    // The callers' tools stand in the body and are unknown to the CLI: it ends the turn instead of telling the model so.
+    // The CLI does not know the callers' tools in the body: after one turn it stops, instead of
+    // telling the model so.
     "--max-turns",
     "1",
 ];
 
-/// The arguments of a process that chats.
+/// Returns the arguments of a chat worker.
 pub(super) fn arguments(config: &Config) -> Vec<&'static str> {
     let bare = config.sign_in.is_bare().then_some("--bare");
     PROTOCOL
@@ -93,7 +96,7 @@ pub(super) fn arguments(config: &Config) -> Vec<&'static str> {
         .collect()
 }
 
-/// The whole environment of a process of the server with the id `instance`.
+/// Returns the complete environment of a process of the server with the id `instance`.
 pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, String> {
     let home = home(config).display().to_string();
     let mut environment: BTreeMap<String, String> = [
@@ -116,7 +119,7 @@ pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, S
     );
     let stored = config.sign_in == super::SignIn::Stored;
     if stored {
-        // The CLI finds its login where it always does; a directory of ours would hide it.
+        // The CLI finds its login in its default directory; ours would hide it.
         environment.remove("CLAUDE_CONFIG_DIR");
     }
     let passed = config
@@ -135,9 +138,10 @@ pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, S
     environment
 }
 
-/// The home and working directory of all processes. They share it, so that upstream sees one device, and so that the name of the
-/// directory, which the CLI may tell the model, is the same for all and the prompt cache is read. In any other directory the CLI
-/// starts `git` with each change of its settings, which takes some milliseconds of each turn.
+/// Returns the home and working directory of all processes. It is shared, so that upstream sees one
+/// device, and so that the directory's name, which the CLI may tell the model, is the same for all
+/// and the prompt cache is hit. In another directory the CLI would run `git` at each change of its
+/// settings, which delays each turn by some milliseconds.
 pub(super) fn home(config: &Config) -> PathBuf {
     config.data_dir.join("home")
 }
@@ -163,7 +167,7 @@ mod tests {
     use crate::engine::claude::testing::config;
 
     #[test]
-    fn only_named_variables_reach_a_process() {
+    fn process_environment_has_only_allowed_variables() {
         let mut config = config();
         config.environment = [
             ("PATH", "/bin"),
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_is_for_api_keys_and_clouds() {
+    fn bare_argument_is_used_for_api_keys_and_clouds_only() {
         let mut config = config();
         assert!(arguments(&config).contains(&"--bare"));
         config.sign_in = SignIn::OauthToken;

@@ -1,4 +1,4 @@
-//! The costs of turns, as the CLI reports them.
+//! Costs of turns, as the CLI reports them.
 
 use crate::domain::Bill;
 use crate::domain::Money;
@@ -6,29 +6,30 @@ use crate::domain::Usage;
 
 use super::protocol::{Event, StreamEvent};
 
-/// Computes the cost of each turn. The CLI tells with each result what its process has cost so far, so a turn costs the difference
-/// between the result after it and the result before it.
+/// Cost accounting of one process. The CLI reports the total cost of its process with each result,
+/// so a turn costs the difference between two successive results.
 #[derive(Debug, Default)]
 pub(super) struct Costs {
-    /// The total of the last result.
+    /// Total of the last result.
     total: Money,
-    /// The bill of the turn that runs, or that ran last and was not reported yet.
+    /// Recorder of the turn that runs, or that ran last and was not reported yet.
     open: Option<Bill>,
-    /// Whether the next result reports an earlier turn as well, so that the cost of each is not known.
+    /// Set if the next result covers an earlier turn as well, so that the cost of each is not
+    /// known.
     is_shared: bool,
 }
 
 impl Costs {
-    /// Begins the turn of `bill`.
+    /// Starts the turn of `bill`.
     pub(super) fn begin(&mut self, bill: Bill) {
         self.is_shared |= self.open.replace(bill).is_some();
     }
 
-    /// Takes a result with the `total` so far, and notes the cost of the turn.
+    /// Processes a result with the process's `total`, and records the cost of the turn.
     pub(super) fn report(&mut self, total: Option<Money>) {
         let bill = self.open.take();
         let Some(total) = total else {
-            // What it does not tell now, the next one tells with its own.
+            // A missing total is included in the next one, so the next cost covers two turns.
             self.is_shared |= bill.is_some();
             return;
         };
@@ -39,7 +40,7 @@ impl Costs {
         }
     }
 
-    /// Updates the bill of the running turn by `event`, even after its reader has gone.
+    /// Updates the usage of the running turn by `event`, even if the turn's reader has gone.
     pub(super) fn follow(&self, event: &Event<'_>) {
         let Some(bill) = &self.open else { return };
         match event {
@@ -50,14 +51,14 @@ impl Costs {
                 bill.mark_under_way(true);
                 bill.count_prompt(prompt);
             }
-            // Upstream bills nothing for a call that it refuses. Of one that is tried again the CLI does not say when it is made once
-            // more, so it stays under way.
+            // Upstream does not charge a call that it refuses. The CLI does not report when a
+            // retried call is made again, so a call that is being retried stays under way.
             Event::CallFailed(_) => bill.mark_under_way(false),
             _ => {}
         }
     }
 
-    /// Whether the cost of the last turn was reported.
+    /// True if the cost of the last turn was reported.
     pub(super) fn is_reported(&self) -> bool {
         self.open.is_none()
     }
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_costs_what_was_added() {
+    fn cost_of_a_turn_is_the_difference_of_totals() {
         let mut costs = Costs::default();
         let first = begin(&mut costs);
         assert!(!costs.is_reported());
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_turns_cost_together_is_nobodys() {
+    fn cost_of_two_turns_in_one_result_is_assigned_to_neither() {
         let mut costs = Costs::default();
         let (first, second) = (begin(&mut costs), begin(&mut costs));
         report(&mut costs, 30);
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_without_a_total_or_with_less_tells_nothing() {
+    fn cost_is_unknown_without_total_or_if_the_total_decreases() {
         let mut costs = Costs::default();
         let untold = begin(&mut costs);
         costs.report(None);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_under_way_until_the_cli_gives_it_up() {
+    fn call_is_under_way_until_the_cli_gives_it_up() {
         let mut costs = Costs::default();
         let bill = Bill::default();
         let is_under_way = || bill.reader().runs()[0].is_under_way;
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_between_two_turns_is_of_neither() {
+    fn cost_between_two_turns_is_assigned_to_neither() {
         let mut costs = Costs::default();
         report(&mut costs, 5);
         let turn = begin(&mut costs);

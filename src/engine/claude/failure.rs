@@ -1,4 +1,4 @@
-//! Turns the CLI's reports of failed calls into failures for a caller.
+//! Classification of the CLI's reports of failed calls.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use crate::domain::FailureKind;
 
 use super::protocol::CallFailed;
 
-/// The time until the next try after a limit, where upstream does not say when the limit ends.
+/// Minimum retry delay after a rate limit.
 const AFTER_A_LIMIT: Duration = Duration::from_secs(5);
 const AFTER_AN_OVERLOAD: Duration = Duration::from_secs(2);
-/// Anthropic's words for a prompt that the model cannot read whole.
+/// Anthropic's message for a prompt that exceeds the context window.
 const TOO_LONG: &str = "prompt is too long";
-/// Anthropic's words for a prompt that leaves too little room for the answer.
+/// Anthropic's message for a prompt that leaves too little room for the answer.
 const OVER_THE_LIMIT: &str = "exceed context limit";
 
-/// Classifies a failed call; `retry_delay` is how long upstream last asked to wait.
+/// Classifies a failed call; `retry_delay` is the delay that upstream last asked for.
 pub(super) fn classify(
     call: Option<&CallFailed>,
     status: Option<u16>,
@@ -34,7 +34,7 @@ pub(super) fn classify(
     }
 }
 
-/// The failure but for when to try again.
+/// Classifies a failed call without its retry delay.
 fn without_time(call: Option<&CallFailed>, status: Option<u16>, report: &str) -> Failure {
     let word = call.map_or("", |call| call.kind.as_str());
     let text = call.map_or(report, |call| call.text.as_str());
@@ -47,7 +47,7 @@ fn without_time(call: Option<&CallFailed>, status: Option<u16>, report: &str) ->
     Failure::new(kind, message_for(kind, status, text))
 }
 
-/// The CLI's own word for the failure decides, then the upstream status.
+/// Returns the kind by the CLI's own error word, then by the upstream status.
 fn kind_of(word: &str, status: Option<u16>) -> FailureKind {
     match (word, status) {
         ("authentication_failed" | "oauth_org_not_allowed" | "billing_error", _)
@@ -60,7 +60,7 @@ fn kind_of(word: &str, status: Option<u16>) -> FailureKind {
     }
 }
 
-/// The sentence for the caller.
+/// Returns the message for the caller.
 fn message_for(kind: FailureKind, status: Option<u16>, text: &str) -> String {
     let sentence = match (kind, status) {
         (FailureKind::ContextTooLong, _) => return too_long(text),
@@ -86,8 +86,8 @@ fn message_for(kind: FailureKind, status: Option<u16>, text: &str) -> String {
     sentence.to_owned()
 }
 
-/// Anthropic's words for a prompt that is too long, by which agents know to compact it. The CLI puts words of its own around the
-/// two numbers, or says none.
+/// Returns Anthropic's message for a prompt that is too long, by which agents know to compact it.
+/// The CLI wraps the two numbers in other words, or omits them.
 fn too_long(text: &str) -> String {
     if [TOO_LONG, OVER_THE_LIMIT]
         .iter()
@@ -110,7 +110,7 @@ fn is_about_length(text: &str) -> bool {
         .any(|words| text.contains(words))
 }
 
-/// The status in a report such as `API Error: 429 {...}`.
+/// Parses the status in a report such as `API Error: 429 {...}`.
 fn status_in(text: &str) -> Option<u16> {
     let rest = text.strip_prefix("API Error: ")?;
     let digits = rest
@@ -122,7 +122,7 @@ fn status_in(text: &str) -> Option<u16> {
         .filter(|status| (400..600).contains(status))
 }
 
-/// Anthropic's own message in a report, without what the CLI says around it.
+/// Returns Anthropic's own message in a report, without the CLI's prefix.
 fn message_in(text: &str) -> &str {
     let text = text.strip_prefix("API Error: ").unwrap_or(text);
     let text =
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_the_status_and_the_text_decide() {
+    fn failure_is_classified_by_kind_status_and_text() {
         assert_eq!(
             kind_of("authentication_failed", None, ""),
             FailureKind::SignIn
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_too_large_is_told_so() {
+    fn failure_413_says_that_the_request_is_too_large() {
         let call = CallFailed {
             kind: "invalid_request".to_owned(),
             text: "API Error: 413 x".to_owned(),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_that_is_too_long_is_told_in_anthropics_words() {
+    fn overlong_prompt_is_reported_in_anthropics_words() {
         for (text, told) in [
             (
                 "API Error: 400 prompt is too long: 2 tokens > 1 maximum",
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_of_a_refusal_is_passed_on() {
+    fn failure_passes_on_the_reason_of_a_rejection() {
         let call = CallFailed {
             kind: "invalid_request".to_owned(),
             text: "API Error: 400 top_k: bad".to_owned(),

@@ -1,4 +1,4 @@
-//! Starts CLI processes for the pool.
+//! Launcher of CLI processes for the pool.
 
 use std::io;
 use std::path::Path;
@@ -20,11 +20,11 @@ use super::worker::ClaudeWorker;
 
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The error message when the program of the CLI is missing.
+/// Error message if the program of the CLI is missing.
 const MISSING: &str =
     "the program of the Claude CLI is missing on this server; its operator must install it again";
 
-/// Makes workers that are processes of the CLI.
+/// Launcher of workers that are CLI processes.
 #[derive(Debug)]
 pub struct ClaudeLauncher {
     config: Config,
@@ -33,10 +33,10 @@ pub struct ClaudeLauncher {
     spawner: Spawner,
 }
 
-/// The reasons why the CLI cannot be used.
+/// Reason why the CLI cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// There is no such program.
+    /// The program does not exist.
     #[error(
         "the Claude CLI `{0}` was not found; install it (npm install -g @anthropic-ai/claude-code) or name it with --claude-bin"
     )]
@@ -44,24 +44,24 @@ pub enum SetupError {
     /// The program could not be run.
     #[error("the Claude CLI could not be run")]
     Run(#[source] io::Error),
-    /// The output of `--version` cannot be read.
+    /// The output of `--version` is not a version.
     #[error(
         "`{program} --version` said {output:?}, which is no version of the Claude CLI; name the CLI with --claude-bin"
     )]
     NoVersion {
-        /// The program that was run.
+        /// Path of the program.
         program: String,
-        /// The output.
+        /// Output of the program.
         output: String,
     },
 }
 
 impl ClaudeLauncher {
-    /// Finds the CLI, reads its version and prepares to start it for the server whose data directory has the id
-    /// `instance`.
+    /// Finds the CLI, reads its version and prepares to start it for the server whose data
+    /// directory has the id `instance`.
     ///
     /// # Errors
-    /// When the CLI is missing or cannot be run.
+    /// If the CLI is missing or cannot be run.
     pub async fn prepare(
         config: Config,
         instance: &str,
@@ -90,11 +90,11 @@ impl ClaudeLauncher {
         };
         let version = launcher.version().await?;
         let path = launcher.program.path.display();
-        tracing::info!(%version, tested = %TESTED, program = %path, "the Claude CLI was found");
+        tracing::info!(%version, tested = %TESTED, program = %path, "claude CLI found");
         Ok(launcher)
     }
 
-    /// Starts processes of the same CLI that work on tasks.
+    /// Creates a runner of agents with the same CLI.
     pub fn runner(&self) -> ClaudeRunner {
         let (config, path) = (self.config.clone(), self.program.path.clone());
         ClaudeRunner::new(config, path, self.instance.clone(), self.spawner.clone())
@@ -140,7 +140,8 @@ impl ClaudeLauncher {
         ClaudeWorker::open(process, &self.config).await
     }
 
-    /// The error of a start where the program is gone. It may come back at any time, as when the CLI is being updated.
+    /// Returns the error of a launch if the program is missing. Not permanent: the program is
+    /// absent for a moment while the CLI is updated.
     fn missing(&self) -> Option<LaunchError> {
         let message = missing(&self.program.path)?.to_owned();
         Some(LaunchError {
@@ -150,9 +151,9 @@ impl ClaudeLauncher {
     }
 }
 
-/// The error message for clients where the CLI's `program` is missing, which is logged.
+/// Logs that the CLI's `program` is missing, if so, and returns the error message for clients.
 pub(super) fn missing(program: &Path) -> Option<&'static str> {
-    // Where it was is for the log: clients need not know the paths of this machine.
+    // The path is logged only: clients need not know the paths of this machine.
     (!is_program(program)).then(|| {
         tracing::error!(program = %program.display(), "the program of the Claude CLI is gone");
         MISSING
@@ -168,10 +169,7 @@ impl Launcher for ClaudeLauncher {
             .open()
             .await
             .map_err(|error| self.missing().unwrap_or(error))?;
-        tracing::debug!(
-            duration_ms = begun.elapsed().as_millis(),
-            "a worker was started"
-        );
+        tracing::debug!(duration_ms = begun.elapsed().as_millis(), "worker started");
         Ok(worker)
     }
 }
@@ -180,7 +178,7 @@ fn find(config: &Config) -> Result<PathBuf, SetupError> {
     let binary = &config.binary;
     let not_found = || SetupError::NotFound(binary.display().to_string());
     if binary.components().count() > 1 {
-        // Made absolute, because processes run in a directory of their own.
+        // Absolute, because processes run in another directory.
         return std::fs::canonicalize(binary).map_err(|_| not_found());
     }
     let path = config.environment.get("PATH").ok_or_else(not_found)?;

@@ -1,8 +1,8 @@
-//! Processes that a killed server left behind.
+//! Orphan processes of a killed server.
 //!
-//! Every process of a server carries the id of its data directory in its environment, and so does whatever that
-//! process starts. One server at a time holds a data directory, so a process that carries its id when a server starts
-//! belongs to one that is gone.
+//! Every process of a server carries the id of its data directory in its environment, and so do its
+//! descendants. One server at a time holds a data directory, so a process that carries the id when
+//! a server starts is an orphan of an earlier one.
 
 use std::collections::HashSet;
 use std::fs;
@@ -18,28 +18,30 @@ use rustix::process::{Pid, Signal};
 use super::command::INSTANCE_VARIABLE;
 use crate::runtime::proc_fs;
 
-/// The largest number of looks for processes to end. A process that forks without end is not ended by looking.
+/// Maximum number of scans for processes to kill: a process that forks endlessly cannot be killed
+/// by scanning.
 const MOST_PASSES: usize = 100;
 
-/// The number of tries to take a lock that is held, and the pause between them.
+/// Number of attempts to take a lock that is held; `LOCK_PAUSE` lies between them.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
-/// The data directory, held for this server alone until it is dropped.
+/// Data directory, locked for this server until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
-    /// The id that its processes carry in their environment.
+    /// Id that the server's processes carry in their environment.
     pub instance: String,
     _lock: fs::File,
 }
 
-/// Takes a data directory, making it if it does not exist.
+/// Locks a data directory, creating it if it does not exist.
 ///
 /// # Errors
-/// When another server holds it, of the kind `ResourceBusy`, or it cannot be written.
+/// `ResourceBusy` if another server holds it, or the error of the file system if it cannot be
+/// written.
 pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
     for folder in ["home", "agents"] {
-        // For nobody else to read: the CLI keeps its state there.
+        // Private: the CLI keeps its state there.
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -73,7 +75,8 @@ pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
     })
 }
 
-/// Takes the lock, and tries for a moment. A process that a killed server was about to start holds the lock until it runs.
+/// Takes the lock, with retries: a child that a killed server was about to start holds the
+/// inherited lock until it executes its program.
 fn take(lock: &fs::File) -> Result<(), Errno> {
     for _ in 0..LOCK_TRIES {
         match flock(lock, FlockOperation::NonBlockingLockExclusive) {
@@ -84,18 +87,19 @@ fn take(lock: &fs::File) -> Result<(), Errno> {
     flock(lock, FlockOperation::NonBlockingLockExclusive)
 }
 
-/// Kills every process that carries `instance` in its environment and says how many there were.
+/// Kills every process that carries `instance` in its environment, and returns the number of
+/// processes.
 pub fn sweep(instance: &str) -> usize {
     end_marked(INSTANCE_VARIABLE, instance)
 }
 
-/// Kills every process with this variable in its environment and says how many there were.
+/// Kills every process with this variable in its environment, and returns the number of processes.
 pub(super) fn end_marked(variable: &str, value: &str) -> usize {
     let mut killed = HashSet::new();
     for _ in 0..MOST_PASSES {
         let before = killed.len();
         end_those_there_are(variable, value, &mut killed);
-        // One that was forked while others were looked at is found by the next look.
+        // Race: a process forked during the scan is found by the next one.
         if killed.len() == before {
             break;
         }
@@ -114,7 +118,7 @@ fn end_those_there_are(variable: &str, value: &str, killed: &mut HashSet<i32>) {
                 killed.insert(id);
             }
             Err(error) => {
-                tracing::warn!(process.id = id, %error, "a worker left behind could not be ended");
+                tracing::warn!(worker.pid = id, %error, "orphan process could not be killed");
             }
         }
     }
@@ -125,7 +129,7 @@ mod tests {
     use super::take_data_dir;
 
     #[test]
-    fn a_data_directory_serves_one_server_at_a_time_and_keeps_its_id() {
+    fn data_directory_is_exclusive_and_keeps_its_id() {
         let folder = tempfile::tempdir().unwrap();
         let first = take_data_dir(folder.path()).unwrap();
         let error = take_data_dir(folder.path()).unwrap_err();

@@ -1,4 +1,4 @@
-//! The limit of a subscription, and the time until which it holds.
+//! Usage limit of a subscription, and the time of its reset.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,22 +9,23 @@ use super::protocol::LimitReport;
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
-/// The longest time that a limit can hold. There are limits of a month; a longer time is not believed.
+/// Maximum plausible duration of a limit. Some limits last a month; a longer time is not believed.
 const LONGEST: Duration = Duration::from_secs(32 * DAY_SECONDS);
 
-/// The last report of a process about the limit. The process reports changes only, so it is kept from turn to turn.
+/// Last report of a process about its limit. The process reports changes only, so the report is
+/// kept across turns.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
     reached: Option<LimitReport>,
 }
 
 impl Limit {
-    /// Keeps a report of the process.
+    /// Stores a report of the process.
     pub(super) fn note(&mut self, report: LimitReport) {
         self.reached = Some(report).filter(|report| report.is_reached);
     }
 
-    /// Adds to a failure by the limit the time until which the limit holds.
+    /// Adds the reset time to a rate limit failure, if it is known.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
         self.explain_at(failure, SystemTime::now())
     }
@@ -45,7 +46,8 @@ impl Limit {
     }
 }
 
-/// The time from `now` until `seconds` after 1970. `None` for a time that is past or too far ahead.
+/// Returns the time from `now` until the Unix time `seconds`. `None` for a time that is past or too
+/// far ahead.
 fn wait(seconds: u64, now: SystemTime) -> Option<Duration> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
     time.duration_since(now)
@@ -53,7 +55,8 @@ fn wait(seconds: u64, now: SystemTime) -> Option<Duration> {
         .filter(|wait| !wait.is_zero() && *wait <= LONGEST)
 }
 
-/// Words a time as `16:05 UTC`, rounded up to a minute, with the number of days where it is more than one ahead.
+/// Formats a time as `16:05 UTC`, rounded up to a minute, with the number of days if it is more
+/// than one ahead.
 fn time_of_day(seconds: u64, wait: Duration) -> String {
     let minutes = seconds.div_ceil(60) % (24 * 60);
     let time = format!("{:02}:{:02} UTC", minutes / 60, minutes % 60);
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_says_until_when_it_holds() {
+    fn limit_failure_states_the_reset_time() {
         for (wait, until) in [
             (600, "09:19 UTC"),
             (5 * 3600, "14:09 UTC"),
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_about_the_failure_changes_nothing() {
+    fn limit_without_plausible_reset_time_leaves_the_failure_unchanged() {
         let plain = ("It failed.".to_owned(), None);
         for resets_at in [
             None,
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_was_lifted_is_forgotten() {
+    fn lifted_limit_is_forgotten() {
         let mut limit = Limit::default();
         limit.note(LimitReport {
             is_reached: true,

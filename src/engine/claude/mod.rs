@@ -1,7 +1,7 @@
-//! The language and life of one CLI process.
+//! Driver of CLI processes: protocol, life cycle, and failures.
 //!
-//! This part knows the CLI's flags, environment, protocol and faults. It does not know HTTP, the `OpenAI` API, or the number of
-//! processes, which `pool` decides.
+//! This part knows the CLI's arguments, environment, protocol and faults. It does not know HTTP,
+//! the `OpenAI` API, or the number of processes, which `pool` decides.
 
 mod agent;
 mod body;

@@ -1,4 +1,4 @@
-//! Both pipes of a process, pumped together.
+//! Line-based communication over both pipes of a process.
 
 use std::io;
 
@@ -10,8 +10,8 @@ use super::protocol::LineDecoder;
 
 const READ_CHUNK: usize = 8 * 1024;
 
-/// Sends and receives lines. Waiting for a line also writes the queued ones, so neither side can block the other: a process that is
-/// busy writing is read, however much is still to be sent to it.
+/// Sends and receives lines. Waiting for a line also writes the queued ones, which prevents a
+/// deadlock: a process that is busy writing is read, however much is still to be sent to it.
 #[derive(Debug)]
 pub(super) struct Pipe<R, W> {
     reader: R,
@@ -30,25 +30,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pipe<R, W> {
         }
     }
 
-    /// Queues a line; it leaves while [`next_line`](Self::next_line) is awaited.
+    /// Queues a line; it is written while [`next_line`](Self::next_line) is awaited.
     pub(super) fn queue(&mut self, line: &[u8]) {
         self.outbox.extend_from_slice(line);
     }
 
-    /// Closes the input of the other side, and gives the reader of its output.
+    /// Closes the input of the process, and returns the reader of its output.
     pub(super) fn into_reader(self) -> R {
         self.reader
     }
 
-    /// The number of lines that were dropped because they were too long.
+    /// Returns the number of lines that were dropped because they were too long.
     pub(super) fn overlong_lines(&self) -> u64 {
         self.decoder.overlong_lines()
     }
 
-    /// The next line. May be dropped while it waits without losing anything.
+    /// Returns the next line. Cancellation-safe: received bytes stay in the decoder, unsent bytes
+    /// in the outbox.
     ///
     /// # Errors
-    /// `UnexpectedEof` when the other side has closed its output, and what the pipes report.
+    /// `UnexpectedEof` if the other side has closed its output, or the error of a pipe.
     pub(super) async fn next_line(&mut self) -> io::Result<BytesMut> {
         loop {
             if let Some(line) = self.decoder.next_line() {
@@ -59,6 +60,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pipe<R, W> {
             let read = if self.outbox.is_empty() {
                 self.reader.read_buf(buffer).await?
             } else {
+                // Both branches are cancellation-safe: the one that is dropped has read or written
+                // nothing.
                 tokio::select! {
                     read = self.reader.read_buf(buffer) => read?,
                     written = self.writer.write(&self.outbox) => {
@@ -80,7 +83,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn a_side_that_only_writes_is_read_while_much_is_to_be_sent() {
+    async fn pipe_reads_while_much_output_is_queued() {
         let (ours, theirs) = tokio::io::duplex(64);
         let (reader, writer) = tokio::io::split(ours);
         let mut pipe = Pipe::new(reader, writer, 1024);
@@ -110,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_the_other_side_is_an_error() {
+    async fn pipe_reports_end_of_file_as_an_error() {
         let (ours, theirs) = tokio::io::duplex(64);
         let (reader, writer) = tokio::io::split(ours);
         drop(theirs);

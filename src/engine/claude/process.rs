@@ -1,4 +1,4 @@
-//! One CLI process: started in a group of its own, and ended with all it has started.
+//! CLI process: started in a process group of its own, and killed with all its descendants.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,38 +22,39 @@ use super::agent::AgentUser;
 use super::strays::Children;
 use super::strays::Serial;
 
-/// The number of bytes that are kept of the standard error of a process, for the log.
+/// Number of bytes kept of a process's standard error, for the log.
 const KEPT_STDERR: usize = 2 * 1024;
 
-/// A program to start, with its arguments, environment and working directory.
+/// Program to start, with its arguments, environment and working directory.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     pub(super) path: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) directory: PathBuf,
-    /// The system user of the process; `None` for the server's own user.
+    /// System user of the process; `None` for the server's own user.
     pub(super) user: Option<AgentUser>,
-    /// Whether the process is an agent, which may leave processes of its own behind.
+    /// Set if the process is an agent, which may leave orphan processes behind.
     pub(super) is_agent: bool,
 }
 
-/// What the thread that starts processes is asked for.
+/// Request to the spawner thread.
 #[derive(Debug)]
 enum Request {
     Spawn(Program, oneshot::Sender<io::Result<(Child, Serial)>>),
-    /// A child was reaped. Answered when what it may have left behind is gone.
+    /// A child was reaped. Answered when its orphan processes are killed.
     Reaped(Serial, oneshot::Sender<()>),
 }
 
-/// Whether `file` can be run. The error of a start does not tell: `setpriv` starts, and then finds nothing.
+/// True if `file` can be executed. Checked separately because a spawn error does not tell:
+/// `setpriv` starts, and then finds no program.
 pub(super) fn is_program(file: &Path) -> bool {
     std::fs::metadata(file)
         .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-/// Starts processes from one thread that lives as long as the server: the signal that ends a child with its parent
-/// is sent when the *thread* that started it ends.
+/// Starts processes from one thread that lives as long as the server: the parent-death signal is
+/// sent when the *thread* that started the child ends.
 #[derive(Debug, Clone)]
 pub(super) struct Spawner {
     requests: mpsc::Sender<Request>,
@@ -61,10 +62,10 @@ pub(super) struct Spawner {
 }
 
 impl Spawner {
-    /// Starts the thread. Must be called within the runtime that is to watch the children.
+    /// Starts the thread. Must be called within the runtime that waits for the children.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// If no thread can be started.
     pub(super) fn start(tracker: TaskTracker) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::current();
         let (requests, received) = mpsc::channel();
@@ -84,7 +85,7 @@ impl Spawner {
         Ok(Self { requests, tracker })
     }
 
-    /// The tracker for tasks that outlive a process.
+    /// Returns the tracker for tasks that outlive a process.
     pub(super) fn tracker(&self) -> &TaskTracker {
         &self.tracker
     }
@@ -92,7 +93,7 @@ impl Spawner {
     /// Starts a process.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub(super) async fn spawn(&self, program: Program) -> io::Result<Process> {
         let (reply, child) = oneshot::channel();
         self.requests
@@ -102,7 +103,7 @@ impl Spawner {
         Process::new(child, serial, self.clone())
     }
 
-    /// Reports a reaped child, and waits until its strays are killed.
+    /// Reports a reaped child, and waits until its orphan processes are killed.
     async fn reaped(&self, serial: Serial) {
         let (reply, done) = oneshot::channel();
         if self.requests.send(Request::Reaped(serial, reply)).is_ok() {
@@ -111,7 +112,8 @@ impl Spawner {
     }
 }
 
-/// Does what is asked until nobody is left to ask, and looks for strays when it is time.
+/// Serves requests until all senders are dropped, and scans for orphan processes when a scan is
+/// due.
 fn serve(requests: &mpsc::Receiver<Request>, setpriv: Option<&PathBuf>) {
     let mut children = Children::new();
     loop {
@@ -127,7 +129,8 @@ fn serve(requests: &mpsc::Receiver<Request>, setpriv: Option<&PathBuf>) {
                     (child, serial)
                 });
                 if let Err(Ok((_, serial))) = reply.send(spawned) {
-                    // Nobody waits for it any more. It is killed and reaped by its own drop.
+                    // The caller has gone: dropping the child kills it (`kill_on_drop`) and leaves
+                    // the reaping to the runtime.
                     children.remove(&serial);
                 }
             }
@@ -156,7 +159,7 @@ fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
                 .arg(&program.path);
             command
         }
-        // Never as the server's own user instead.
+        // Never falls back to the server's own user.
         (None, Some(_)) => {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
@@ -178,14 +181,15 @@ fn spawn(program: &Program, setpriv: Option<&PathBuf>) -> io::Result<Child> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // A group of its own, so that it can be ended with all it has started. Unlike `pre_exec` this keeps the fast
-        // way of starting, which does not copy the server's page tables.
+        // A process group of its own, so that it can be killed with its descendants. Unlike
+        // `pre_exec`, this keeps the fast `posix_spawn` path, which does not copy the server's page
+        // tables.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
 }
 
-/// Finds the program that starts others with a parent-death signal, and as other users.
+/// Finds `setpriv`, which starts programs with a parent-death signal, and as other users.
 pub(super) fn find_setpriv() -> Option<PathBuf> {
     ["/usr/bin/setpriv", "/bin/setpriv"]
         .into_iter()
@@ -193,7 +197,7 @@ pub(super) fn find_setpriv() -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// A running process. Dropping it kills its whole group and reaps it.
+/// Running process. Dropping it kills its whole process group and reaps it.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Option<Child>,
@@ -219,26 +223,27 @@ impl Process {
         })
     }
 
-    /// Takes the standard output and input of the process. They can be taken once.
+    /// Takes the standard output and input of the process. Succeeds once.
     pub(super) fn take_pipes(&mut self) -> io::Result<(ChildStdout, ChildStdin)> {
         let child = self.child.as_mut();
         let pipes = child.and_then(|child| Some((child.stdout.take()?, child.stdin.take()?)));
         pipes.ok_or_else(|| io::Error::other("the pipes of the process are taken"))
     }
 
-    /// The id of the process.
+    /// Returns the process id, unless the process was reaped.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
     }
 
-    /// Whether the process still runs.
+    /// True if the process still runs.
     pub(super) fn is_alive(&mut self) -> bool {
         self.child
             .as_mut()
             .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Says how the process ended and what it wrote last on its standard error. Gives it a moment to end.
+    /// Describes how the process ended, with the last bytes of its standard error. Waits briefly
+    /// for the end.
     pub(super) async fn last_words(&mut self) -> String {
         let status = match self.child.as_mut() {
             Some(child) => tokio::time::timeout(Duration::from_millis(100), child.wait()).await,
@@ -268,20 +273,23 @@ impl Drop for Process {
             return;
         };
         if let Some(group) = self.group {
-            // Fails when the whole group is gone already, which is what is wanted.
+            // Fails if the whole group has gone already, which is the desired state.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
         let (spawner, serial) = (self.spawner.clone(), self.serial);
+        // Drop cannot wait: the child is reaped by a tracked task, before its orphans are looked
+        // for.
         self.spawner.tracker.spawn(async move {
             if let Err(error) = child.wait().await {
-                tracing::warn!(%error, "an ended worker could not be reaped");
+                tracing::warn!(%error, "worker process could not be reaped");
             }
             spawner.reaped(serial).await;
         });
     }
 }
 
-/// Reads a standard error to its end, so that the process never blocks on it, and keeps the last bytes.
+/// Reads a standard error to its end, so that the process never blocks on a full pipe, and keeps
+/// the last bytes.
 async fn drain(mut pipe: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = [0; 1024];
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {

@@ -1,4 +1,5 @@
-//! Blocks and deltas of an answer that only Anthropic's API has: what is known of them, and all of them as JSON.
+//! Blocks and deltas that only Anthropic's API has. They are passed on as JSON, with the meaning of
+//! the known ones.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,11 +16,11 @@ use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
 use crate::domain::WebSearch;
 
-/// Whether the CLI reads the calls of MCP servers.
+/// True if the CLI can read calls of MCP servers.
 ///
-/// 2.1.329 does not: it takes pieces of input only in blocks of the types `tool_use` and `server_tool_use`, and ends the turn as a
-/// failure at the first one in an `mcp_tool_use`, while Anthropic calls the server. `tests/it/server_tools.rs` fails when a version
-/// reads them.
+/// 2.1.329 cannot: it accepts pieces of input only in blocks of the types `tool_use` and
+/// `server_tool_use`, and fails the turn at the first one in an `mcp_tool_use`, while Anthropic
+/// calls the server. `tests/it/server_tools.rs` fails when a version can.
 pub const READS_MCP: bool = false;
 
 #[derive(Deserialize)]
@@ -52,7 +53,7 @@ struct CitedSource {
     title: Option<String>,
 }
 
-/// The block `json`, which begins.
+/// Parses the start `json` of a block.
 pub(super) fn block(json: &RawValue) -> ServerBlock {
     let tool = serde_json::from_str(json.get()).map_or(ServerTool::Other, |block| tool(&block));
     ServerBlock {
@@ -79,7 +80,7 @@ fn tool(block: &Block) -> ServerTool {
     }
 }
 
-/// The tool that a block calls, if it calls one that is known.
+/// Returns the tool that a block calls, if it is known.
 fn called(block: &Block) -> Option<CalledTool> {
     let name = block.name.as_ref()?;
     match (block.r#type.as_str(), name.as_str()) {
@@ -96,7 +97,7 @@ fn called(block: &Block) -> Option<CalledTool> {
     }
 }
 
-/// The outcome of a call, if the block is the result of a tool that the server knows.
+/// Returns the outcome of a call, if the block is the result of a known tool.
 fn outcome(block: &Block) -> Option<Outcome> {
     match block.r#type.as_str() {
         "web_search_tool_result" => Some(found(&block.content)),
@@ -114,7 +115,8 @@ fn outcome(block: &Block) -> Option<Outcome> {
     }
 }
 
-/// What code has put out, and the ids of the files it has made. What an edit of a file tells is given as JSON.
+/// Returns the output of code, and the ids of the files it created. The result of a file edit is
+/// given as JSON.
 fn ran(content: &Value) -> Outcome {
     if content.get("error_code").is_some() {
         return failure(content);
@@ -144,7 +146,7 @@ fn ran(content: &Value) -> Outcome {
     }
 }
 
-/// The texts of a content; blocks of other types as JSON.
+/// Returns the texts of a content; blocks of other types as JSON.
 fn texts(content: &Value) -> Vec<String> {
     let text = |block: &Value| {
         block["text"]
@@ -158,7 +160,7 @@ fn texts(content: &Value) -> Vec<String> {
     }
 }
 
-/// What a search has found.
+/// Returns the URLs of a search's results.
 fn found(content: &Value) -> Outcome {
     let url = |result: &Value| Some(result["url"].as_str()?.to_owned());
     match content.as_array() {
@@ -170,7 +172,7 @@ fn found(content: &Value) -> Outcome {
     }
 }
 
-/// The reason that a result gives for its failure.
+/// Returns the outcome of a failed call, with its error code.
 fn failure(content: &Value) -> Outcome {
     let code = content["error_code"].as_str().unwrap_or("unavailable");
     Outcome {
@@ -179,7 +181,7 @@ fn failure(content: &Value) -> Outcome {
     }
 }
 
-/// A delta that has no event of its own.
+/// Parses a delta that has no event type of its own.
 pub(super) fn delta(json: &RawValue) -> TurnEvent {
     let text = json.get().to_owned();
     match serde_json::from_str::<CitationDelta>(&text) {
@@ -197,7 +199,7 @@ pub(super) fn delta(json: &RawValue) -> TurnEvent {
     }
 }
 
-/// The delta of a piece of the input of a server block.
+/// Builds the delta of a piece of a server block's input.
 pub(super) fn input_delta(piece: &str) -> TurnEvent {
     let json = json!({"type": "input_json_delta", "partial_json": piece}).to_string();
     TurnEvent::BlockDelta(BlockDelta {
@@ -213,7 +215,7 @@ mod tests {
     use super::block;
 
     #[test]
-    fn calls_and_results_of_tools_that_anthropic_runs() {
+    fn server_tool_calls_and_results_are_parsed() {
         let read = |json: &str| {
             format!(
                 "{:?}",

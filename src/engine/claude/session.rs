@@ -1,4 +1,4 @@
-//! The conversation with one process over its pipes.
+//! Protocol session with one process over its pipes.
 
 use std::io;
 use std::time::Duration;
@@ -22,16 +22,16 @@ use super::protocol::{
     prompt_line, transcript_line,
 };
 
-/// The text of every prompt. The body of the call holds the conversation and replaces it.
+/// Placeholder text of every prompt. It is replaced by the conversation in the body of the call.
 const PROMPT: &str = ".";
 
-/// Sends lines and control requests, and waits for their answers.
+/// Sends lines and control requests, and waits for the responses.
 #[derive(Debug)]
 pub(super) struct Session<R, W> {
     pipe: Pipe<R, W>,
-    /// The prompt that was sent last.
+    /// `uuid` of the prompt that was sent last.
     prompt: String,
-    /// The CLI's session in which that prompt is answered, once the CLI has named it.
+    /// Session of the CLI in which that prompt is answered, once the CLI has named it.
     prompt_session: Option<String>,
     pub(super) limit: Limit,
     pub(super) costs: Costs,
@@ -90,10 +90,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    /// Opens the protocol and asks for the models. The caller bounds the time.
+    /// Opens the protocol and asks for the models. The caller sets the timeout.
     ///
     /// # Errors
-    /// When the process ends, or answers neither.
+    /// If the process ends, or refuses one of the requests.
     pub(super) async fn handshake(&mut self) -> Result<Vec<Model>, Failure> {
         let initialize = self.send(&Control::Initialize {
             system_prompt: &[""],
@@ -109,7 +109,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(models.models.into_iter().map(to_model).collect())
     }
 
-    /// Whether the process answers a request that changes nothing, which takes some milliseconds. The caller bounds the time.
+    /// Health check: true if the process answers a request that changes nothing, which takes some
+    /// milliseconds. The caller sets the timeout.
     pub(super) async fn answers(&mut self) -> bool {
         let request = self.send(&Control::ListModels);
         self.answer(&request).await.is_ok()
@@ -126,19 +127,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.send(&Control::ApplyFlagSettings { settings });
     }
 
-    /// Asks the running turn to stop, without waiting for the answer.
+    /// Asks the running turn to stop, without waiting for the response.
     pub(super) fn queue_interrupt(&mut self) {
         self.send(&Control::Interrupt);
     }
 
-    /// Sends the prompt `uuid`, without waiting. The process makes its call for it.
+    /// Sends the prompt `uuid` without waiting. The process makes its call for it.
     pub(super) fn queue_prompt(&mut self, uuid: &str) {
         uuid.clone_into(&mut self.prompt);
         self.prompt_session = None;
         self.pipe.queue(&prompt_line(uuid, PROMPT));
     }
 
-    /// Waits until the CLI is done with the prompt `uuid`, however it ended. Gives its report if the call failed.
+    /// Waits until the CLI is done with the prompt `uuid`, however it ended. Returns the CLI's
+    /// report if the call failed.
     pub(super) async fn over(&mut self, uuid: &str) -> Result<Option<CallFailed>, Failure> {
         let mut report = None;
         self.read_until(|event| match event {
@@ -152,7 +154,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(report)
     }
 
-    /// Waits until the CLI makes the call of the prompt `uuid`; `false` if it is done with the prompt without one.
+    /// Waits until the CLI makes the call of the prompt `uuid`; `false` if it is done with the
+    /// prompt without a call.
     pub(super) async fn is_called(&mut self, uuid: &str) -> Result<bool, Failure> {
         self.read_until(|event| match event {
             Event::Call => Some(true),
@@ -194,10 +197,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             .sum())
     }
 
-    /// Makes the CLI forget the last user message, `uuid`, and all after it. Gives the answer that is then the last, if there is one.
+    /// Removes the last user message, `uuid`, and everything after it from the CLI's transcript.
+    /// Returns the `uuid` of the answer that is then the last, if any.
     ///
     /// # Errors
-    /// When the CLI refuses.
+    /// If the CLI refuses.
     pub(super) async fn rewind(&mut self, uuid: &str) -> Result<Option<String>, String> {
         let control = Control::RewindConversation {
             target_message_uuid: uuid,
@@ -218,10 +222,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(rewound.preceding_assistant_uuid)
     }
 
-    /// Reads lines until `meaning` gives a value for one. No line is lost if it is dropped while it waits.
+    /// Reads lines until `meaning` returns a value for one. Cancellation-safe: an incomplete line
+    /// stays buffered in the pipe.
     ///
     /// # Errors
-    /// `Crashed` when the process has closed its output.
+    /// `Crashed` if the process has closed its output.
     pub(super) async fn read_until<T>(
         &mut self,
         mut meaning: impl FnMut(Event<'_>) -> Option<T>,
@@ -233,7 +238,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 .await
                 .map_err(|error| crashed(&error))?;
             match parse_with_session(&line) {
-                // It is the sign-in's, whichever session it is told in.
+                // The limit belongs to the sign-in, whichever session reports it.
                 Ok((_, Event::Limit(report))) => self.limit.note(report),
                 Ok((session, event)) if self.is_ours(session, &event) => {
                     self.costs.follow(&event);
@@ -251,7 +256,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    /// Whether a line belongs to the conversation. Lines of other sessions of the CLI do not.
+    /// True if a line belongs to the conversation, and not to another session of the CLI.
     fn is_ours(&mut self, session: Option<&str>, event: &Event<'_>) -> bool {
         if let Event::Lifecycle(uuid, _) = event
             && *uuid == self.prompt
@@ -263,7 +268,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             || session == self.prompt_session.as_deref()
     }
 
-    /// The number of lines that were dropped because they were too long or no line of the protocol.
+    /// Returns the number of lines that were dropped because they were overlong or invalid.
     pub(super) fn skipped_lines(&self) -> u64 {
         self.unreadable_lines + self.pipe.overlong_lines()
     }
@@ -271,11 +276,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     fn skip(&mut self, error: &serde_json::Error) {
         self.unreadable_lines += 1;
         if self.unreadable_lines == 1 {
-            // Neither the line nor the parser's words about it: both may quote a prompt.
+            // Neither the line nor the parser's message is logged: both may quote a prompt.
             let category = error.classify();
             tracing::warn!(
                 ?category,
-                "a line of the CLI cannot be read and is skipped; further ones are only counted"
+                "CLI line cannot be parsed and is skipped; further ones are only counted"
             );
         }
     }
@@ -283,7 +288,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     fn send(&mut self, control: &Control<'_>) -> String {
         self.requests += 1;
         let id = self.requests.to_string();
-        // The body of a call is among the settings, and is written once more as a text.
+        // The settings contain the body of a call, which is escaped once more here; a large one
+        // takes CPU time.
         in_place(control.bytes(), || self.pipe.queue(&control.line(&id)));
         id
     }
@@ -310,11 +316,11 @@ fn is_over(event: &Event<'_>, uuid: &str) -> bool {
     matches!(event, Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid)
 }
 
-/// The payload of an answer. A refusal is a failure.
+/// Returns the payload of a response. A refusal is a failure.
 fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
     match answer.error {
         Some(error) => {
-            tracing::warn!(%error, "the CLI refused a control request");
+            tracing::warn!(%error, "CLI refused a control request");
             Err(Failure::new(
                 FailureKind::Crashed,
                 "The worker refused a control request.",
@@ -329,7 +335,7 @@ fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
 }
 
 fn crashed(error: &io::Error) -> Failure {
-    tracing::debug!(%error, "the pipes of a worker are closed");
+    tracing::debug!(%error, "worker pipe closed");
     Failure::new(
         FailureKind::Crashed,
         "The worker process ended while it was answering.",
@@ -338,7 +344,7 @@ fn crashed(error: &io::Error) -> Failure {
 
 fn read_answer<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(answer).map_err(|error| {
-        tracing::warn!(%error, "an answer of the CLI has not the form it should have");
+        tracing::warn!(%error, "CLI response is malformed");
         Failure::new(
             FailureKind::Crashed,
             "The worker gave an answer that cannot be read.",

@@ -1,4 +1,4 @@
-//! The settings of a process that a turn needs.
+//! Settings of a process for a turn.
 
 use std::collections::BTreeMap;
 
@@ -16,23 +16,24 @@ pub(super) const BASE_URL: &str = "ANTHROPIC_BASE_URL";
 const MAX_RETRIES: &str = "CLAUDE_CODE_MAX_RETRIES";
 const BLOCKING_LIMIT: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
 
-/// The number of tokens of the CLI's own transcript from which on it makes no call. A prompt of the server has 22. After an answer,
-/// even one without a word, the words with which the CLI would have it continued make them 50 or more. So each prompt leads to one
-/// call.
+/// Token limit of the CLI's own transcript, from which on it makes no call. A prompt of the server
+/// has 22 tokens; after an answer, even an empty one, the CLI's request to continue makes it 50 or
+/// more. A limit between the two allows exactly one call for each prompt.
 const ONE_CALL: &str = "36";
 
-/// The same number without `--bare`, where the CLI puts a text of its own before the prompt, some 350 tokens. It lets a call follow a
-/// short answer, so [`NO_CALL`] takes its place as soon as the first call is under way.
+/// The same limit without `--bare`, where the CLI puts some 350 tokens of its own before the
+/// prompt. It would allow a further call after a short answer, so [`NO_CALL`] replaces it as soon
+/// as the first call is under way.
 const FIRST_CALL: &str = "1024";
 
-/// The number with which the CLI makes no call at all.
+/// Limit with which the CLI makes no call at all.
 const NO_CALL: &str = "1";
 
-/// Variables that the CLI reads anew for each turn, with `None` for those that are unset.
+/// Environment variables that the CLI reads anew in each turn; `None` unsets one.
 type Variables = BTreeMap<&'static str, Option<String>>;
 
-/// Settings that are, or should be, in force in a process. The body of the call is not among them, because it is sent with
-/// every turn.
+/// Settings in force, or to be put in force, in a process. The body of the call is not among them,
+/// because it is sent with every turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     model: String,
@@ -41,13 +42,14 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// The settings that `turn` needs under `sign_in`.
+    /// Returns the settings that `turn` needs under `sign_in`.
     pub(super) fn for_turn(turn: &Turn, sign_in: SignIn) -> Self {
         let sampling = &turn.sampling;
         let is_off = matches!(sampling.effort, Some(Effort::None | Effort::Unasked));
         let thinks = may_think(turn) && !is_off;
         let variables = [
-            // The body has the limit too. Here it keeps the CLI from giving an older model more to think than to say.
+            // The body contains this limit too. Here it keeps the CLI from giving an older model a
+            // thinking budget larger than its answer.
             (
                 MAX_OUTPUT_TOKENS,
                 sampling.max_output_tokens.map(|tokens| tokens.to_string()),
@@ -62,7 +64,8 @@ impl Settings {
         }
     }
 
-    /// The change that keeps the CLI from a further call once the call of the turn is under way; `None` where no call can follow.
+    /// Returns the change that prevents a further call once the call of the turn is under way;
+    /// `None` if no call can follow.
     pub(super) fn forbid_further_calls(&mut self) -> Option<FlagSettings<'static>> {
         let limit = self.variables.get_mut(BLOCKING_LIMIT)?;
         (limit.as_deref() == Some(FIRST_CALL)).then(|| {
@@ -71,7 +74,8 @@ impl Settings {
         })
     }
 
-    /// The changes that put these settings in force after `before`, which is `None` if not known, and have `body` sent.
+    /// Returns the changes from `before` to these settings, with `body` for the next call. `None`
+    /// for `before` means unknown: everything is sent.
     pub(super) fn after<'a>(&'a self, before: Option<&Self>, body: String) -> FlagSettings<'a> {
         let differs = |(name, value): &(&&'static str, &Option<String>)| {
             before.is_none_or(|before| before.variables.get(**name) != Some(*value))
@@ -93,7 +97,7 @@ impl Settings {
     }
 }
 
-/// Points the next calls at `address`, without retries, with `body`.
+/// Redirects the next calls to `address`, without retries, with `body`.
 pub(super) fn checked(address: &str, body: &str) -> FlagSettings<'static> {
     of([
         (BASE_URL, Some(address.to_owned())),
@@ -102,12 +106,13 @@ pub(super) fn checked(address: &str, body: &str) -> FlagSettings<'static> {
     ])
 }
 
-/// Sets what each turn under `sign_in` has in force when its call is made.
+/// Returns the call limit of a turn under `sign_in` at the time of its call.
 pub(super) fn one_call(sign_in: SignIn) -> FlagSettings<'static> {
     blocking_limit(calls_limit(sign_in))
 }
 
-/// Sets what each turn under `sign_in` adds when its call is under way, see [`Settings::forbid_further_calls`].
+/// Returns the change that a turn under `sign_in` makes when its call is under way, see
+/// [`Settings::forbid_further_calls`].
 pub(super) fn no_further_call(sign_in: SignIn) -> Option<FlagSettings<'static>> {
     (calls_limit(sign_in) == FIRST_CALL).then(|| blocking_limit(NO_CALL))
 }
@@ -124,7 +129,7 @@ fn calls_limit(sign_in: SignIn) -> &'static str {
     }
 }
 
-/// Points calls at the upstream API again, after [`checked`].
+/// Directs calls to the upstream API again, after [`checked`].
 pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSettings<'static> {
     of([
         (BASE_URL, base_url.cloned()),
@@ -133,7 +138,7 @@ pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSett
     ])
 }
 
-/// Makes the process forget the body of its last call.
+/// Removes the body of the last call from the process.
 pub(super) fn no_body() -> FlagSettings<'static> {
     of([(EXTRA_BODY, None)])
 }
@@ -157,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn only_changes_are_sent_and_the_body_always() {
+    fn settings_send_only_changes_but_always_the_body() {
         let mut limited = turn("hi");
         let plain = Settings::for_turn(&limited, SignIn::ApiKey);
         insta::assert_snapshot!(changes(None, &plain), @r#"{"model":"claude-haiku-5-5","effortLevel":null,"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"36","CLAUDE_CODE_DISABLE_THINKING":null,"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
@@ -170,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_further_call_is_forbidden_until_the_next_turn_and_with_bare_not_possible() {
+    fn further_call_is_forbidden_until_the_next_turn() {
         let plain = Settings::for_turn(&turn("hi"), SignIn::OauthToken);
         let mut running = plain.clone();
         let told = serde_json::to_string(&running.forbid_further_calls().unwrap()).unwrap();
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_must_not_think_does_not() {
+    fn effort_none_disables_thinking() {
         let mut turn = turn("hi");
         turn.sampling.effort = Some(Effort::None);
         let text = changes(None, &Settings::for_turn(&turn, SignIn::ApiKey));

@@ -1,15 +1,15 @@
-//! The ways in which the CLI signs in.
+//! Methods by which the CLI signs in.
 
 use std::collections::BTreeMap;
 
-/// A way to sign in at Anthropic or at a cloud that serves its models.
+/// Method of signing in at Anthropic, or at a cloud that serves its models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignIn {
-    /// `ANTHROPIC_API_KEY`.
+    /// API key in `ANTHROPIC_API_KEY`.
     ApiKey,
-    /// `CLAUDE_CODE_OAUTH_TOKEN`, made by `claude setup-token`.
+    /// Token in `CLAUDE_CODE_OAUTH_TOKEN`, created by `claude setup-token`.
     OauthToken,
-    /// The login that the CLI keeps in its configuration directory.
+    /// Login stored in the CLI's configuration directory.
     Stored,
     /// Amazon Bedrock, by `CLAUDE_CODE_USE_BEDROCK` and the AWS variables.
     Bedrock,
@@ -17,7 +17,7 @@ pub enum SignIn {
     Vertex,
 }
 
-/// No sign-in was found.
+/// Error for a missing sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Missing(pub String);
@@ -26,10 +26,11 @@ const HOW_TO_SIGN_IN: &str = "set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (
      server's environment, or sign_in = \"stored\" to use the login kept by the CLI";
 
 impl SignIn {
-    /// The sign-in named by the configuration; `auto` takes the first whose variable is set.
+    /// Returns the sign-in named by the configuration; `auto` selects the first whose variable is
+    /// set.
     ///
     /// # Errors
-    /// When the variable that the sign-in needs is not set. The error says what to set.
+    /// If the variable that the sign-in needs is not set. The message says what to set.
     pub fn choose(
         configured: &str,
         environment: &BTreeMap<String, String>,
@@ -59,17 +60,19 @@ impl SignIn {
         )))
     }
 
-    /// Whether the CLI runs with `--bare`, under which it adds nothing to the prompt and does not read the stored login or the token.
+    /// True if the CLI runs with `--bare`, which adds nothing to the prompt, and does not read the
+    /// stored login or the token.
     pub fn is_bare(self) -> bool {
         !matches!(self, Self::OauthToken | Self::Stored)
     }
 
-    /// Whether calls go where `ANTHROPIC_BASE_URL` says; those to a cloud do not.
+    /// True if calls go to `ANTHROPIC_BASE_URL`; those to a cloud do not.
     pub(super) fn heeds_base_url(self) -> bool {
         matches!(self, Self::ApiKey | Self::OauthToken | Self::Stored)
     }
 
-    /// The variables that reach the CLI for this sign-in; a trailing `*` stands for any rest.
+    /// Returns the variables that reach the CLI for this sign-in; a trailing `*` matches any
+    /// suffix.
     pub(super) fn variables(self) -> &'static [&'static str] {
         match self {
             Self::ApiKey => &["ANTHROPIC_API_KEY"],
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_decide() {
+    fn sign_in_is_chosen_by_the_variables_that_are_set() {
         assert_eq!(
             choose("auto", &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]),
             Ok(SignIn::ApiKey)
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn sign_in_error_names_the_missing_variable() {
         insta::assert_snapshot!(choose("auto", &[]).unwrap_err(), @r#"The server has no sign-in for Claude: set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (made by `claude setup-token`) in the server's environment, or sign_in = "stored" to use the login kept by the CLI."#);
         assert!(
             choose("oauth_token", &["ANTHROPIC_API_KEY"])

@@ -1,4 +1,4 @@
-//! The start of a process: its handshake and its check, within the time that a start may take.
+//! Start of a process: handshake and start check, within the start timeout.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use super::session::Session;
 use super::start_check;
 use super::start_check::StartCheckError;
 
-/// The reasons for not using a process that was started.
+/// Reason why a started process is not used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
     /// The process ended, or refused the handshake.
@@ -20,22 +20,23 @@ pub(super) enum StartError {
     /// The process did not answer the handshake in time.
     #[error("the CLI did not answer the handshake within {0} s (claude.start_timeout_seconds)")]
     HandshakeTimedOut(u64),
-    /// The process did not pass the check.
+    /// The process did not pass the start check.
     #[error(transparent)]
     Check(#[from] StartCheckError),
 }
 
 impl StartError {
-    /// Whether the next process of the same CLI would fail in the same way.
+    /// True if the next process of the same CLI would fail in the same way.
     pub(super) fn is_permanent(&self) -> bool {
         matches!(self, Self::Check(error) if error.is_permanent())
     }
 }
 
-/// Shakes hands with the process of `session` and checks it. Gives the models that it knows.
+/// Performs the handshake with the process of `session`, and checks it. Returns the models that it
+/// knows.
 ///
 /// # Errors
-/// When the process must not be used, or was not ready in time.
+/// If the process must not be used, or was not ready in time.
 pub(super) async fn start<R, W>(
     session: &mut Session<R, W>,
     config: &Config,

@@ -1,9 +1,11 @@
-//! The children of the server, told apart from strays: processes that its children have started and left behind.
+//! Detection and killing of orphan processes that agents leave behind.
 //!
-//! The server is the subreaper of all it has started, so a process that loses its parent becomes a child of the server, whatever it does
-//! to its environment, session and group. A child that nobody here has started, and that is no older than the first agent, is taken for a
-//! stray of an agent. Older ones are not: a process may have children before its `main` (`helper & exec claude-switchboard serve`), and
-//! the first process of a container is given the orphans of all others in it. Without agents there are no strays.
+//! The server is the subreaper of its descendants, so a process that loses its parent becomes a
+//! child of the server, whatever it does to its environment, session and group. A child that the
+//! server has not started, and that is no older than the first agent, is taken for an orphan of an
+//! agent. Older ones are not: a process may have children before its `main`
+//! (`helper & exec claude-switchboard serve`), and the first process of a container inherits the
+//! orphans of all others in it. Without agents there are no orphans to kill.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -16,51 +18,52 @@ use tokio::time::Instant;
 use crate::runtime::proc_fs;
 use crate::runtime::proc_fs::Stat;
 
-/// The pauses between two searches for strays: `SOON` after a child was reaped, `LATER` while agents run. An ended stray stays a
-/// zombie for at most one pause.
+/// Delays between two scans for orphans: `SOON` after a child was reaped, `LATER` while agents run.
+/// A dead orphan stays a zombie for at most one delay.
 const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(5);
-/// The number of looks that find nothing before agents' strays are no longer looked for soon.
+/// Number of scans without a result after which the delay changes from `SOON` to `LATER`.
 const QUIET_LOOKS: u32 = 5;
-/// The number of passes over all processes in one look, and the pause before the next. What forks without end is not ended by one look.
+/// Maximum number of passes over all processes in one scan, and the delay between passes. A process
+/// that forks endlessly cannot be killed by one scan.
 const MOST_PASSES: usize = 100;
 const PASS_PAUSE: Duration = Duration::from_millis(2);
 
-/// Names a child, also when another gets the same id later.
+/// Identity of a child that stays unique when its process id is reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Serial {
     id: i32,
     number: u64,
 }
 
-/// A child that was started here and is not reaped.
+/// Child that was started by this server and is not reaped.
 #[derive(Debug)]
 struct Known {
     number: u64,
-    /// When it was started, if it is an agent.
+    /// Start time of an agent; `None` if the child is not an agent.
     agent_since: Option<u64>,
 }
 
-/// The table of child processes that this server has started. Only the thread that starts them owns it, so a new child is never taken
-/// for a stray.
+/// Table of the child processes that this server has started. Owned by the thread that starts them,
+/// so that a new child is never taken for an orphan.
 #[derive(Debug)]
 pub(super) struct Children {
     known: HashMap<i32, Known>,
-    /// Children that were there before any was started here: their ids, and when each was started. They are let live.
+    /// Children that existed before any was started here, as id and start time. They are spared.
     inherited: HashSet<(i32, u64)>,
-    /// The start time of the first agent. Older processes are never strays.
+    /// Start time of the first agent. Older processes are never taken for orphans.
     first_agent: Option<u64>,
     next_number: u64,
-    /// The id of this process, if it is the subreaper of what it has started.
+    /// Id of this process, if it is the subreaper of its descendants.
     reaper: Option<i32>,
     next_look: Option<Instant>,
     quiet_looks: u32,
 }
 
-/// Makes this process the parent of all that lose theirs among what it has started.
+/// Makes this process the subreaper: the parent of all orphans among its descendants.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(
         rustix::process::getpid(),
@@ -82,12 +85,13 @@ impl Children {
         }
     }
 
-    /// Enters a child that was just started.
+    /// Adds a child that was just started.
     pub(super) fn add(&mut self, id: Option<u32>, is_agent: bool) -> Serial {
         let id = id.map_or(0, u32::cast_signed);
         let number = self.next_number;
         self.next_number += 1;
-        // Where nothing can be told of it, it is taken to have been there always: its strays are spared, not another agent's killed.
+        // An unknown start time counts as the earliest: the agent's orphans are spared, rather than
+        // another agent's process killed.
         let started = is_agent.then(|| Stat::of(id).map(|stat| stat.started));
         let since = started.map(Option::unwrap_or_default);
         self.first_agent = self.first_agent.or(started.flatten());
@@ -104,8 +108,9 @@ impl Children {
         Serial { id, number }
     }
 
-    /// Strikes out a child that was reaped, and has its strays looked for.
+    /// Removes a child that was reaped, so that its orphans are looked for.
     pub(super) fn remove(&mut self, serial: &Serial) {
+        // The id may have been reused since the child was reaped, so the number has to match.
         if self
             .known
             .get(&serial.id)
@@ -116,13 +121,14 @@ impl Children {
         self.quiet_looks = 0;
     }
 
-    /// The time until strays are to be looked for; `None` while there can be none.
+    /// Returns the time until the next scan for orphans; `None` while there can be none.
     pub(super) fn until_next_look(&self) -> Option<Duration> {
         self.next_look
             .map(|next| next.saturating_duration_since(Instant::now()))
     }
 
-    /// Kills the strays that no running agent can have started, with all that they have started, and reaps those that have ended.
+    /// Kills the orphans that no running agent can have started, with their descendants, and reaps
+    /// those that have ended.
     pub(super) fn end_strays(&mut self) {
         let Some(reaper) = self.reaper else { return };
         let (mut killed, mut reaped) = (HashSet::new(), 0);
@@ -132,6 +138,7 @@ impl Children {
                 .iter()
                 .filter(|stat| stat.parent == reaper && !self.known.contains_key(&stat.id));
             let (ended, alive): (Vec<&Stat>, Vec<&Stat>) = strays.partition(|stat| stat.is_zombie);
+            // Never a known child: tokio reaps those itself.
             reaped += ended.iter().filter(|stat| reap(stat.id)).count();
             let ownerless: Vec<i32> = alive
                 .into_iter()
@@ -146,19 +153,17 @@ impl Children {
                 break;
             }
             killed.extend(doomed);
-            // They become children of this process, and are reaped, when those above them are gone.
+            // Killed descendants become children of this process, and are reaped, once their
+            // parents are gone.
             std::thread::sleep(PASS_PAUSE);
         }
         if !killed.is_empty() {
-            tracing::info!(
-                killed = killed.len(),
-                "processes that agents had left behind were ended"
-            );
+            tracing::info!(killed = killed.len(), "orphan processes of agents killed");
         }
         self.plan(!killed.is_empty() || reaped > 0);
     }
 
-    /// Whether a child that was not started here was left behind by an agent that runs no more.
+    /// True if a child that was not started here is an orphan of an agent that has ended.
     fn is_left_behind(&self, child: &Stat) -> bool {
         let has_agent = self.first_agent.is_some_and(|first| first <= child.started);
         has_agent
@@ -166,7 +171,7 @@ impl Children {
             && self.is_ownerless(child)
     }
 
-    /// Whether no agent that runs can have started a stray: each was itself started later.
+    /// True if no running agent can have started the orphan: each was itself started later.
     fn is_ownerless(&self, stray: &Stat) -> bool {
         let mut agents = self.known.values().filter_map(|known| known.agent_since);
         !agents.any(|since| since <= stray.started)
@@ -187,7 +192,7 @@ impl Children {
     }
 }
 
-/// The children that a process has: their ids, and when each was started.
+/// Returns the children of a process, as id and start time.
 fn children_of(id: i32) -> HashSet<(i32, u64)> {
     let all = proc_fs::all().into_iter();
     all.filter(|stat| stat.parent == id)
@@ -195,7 +200,7 @@ fn children_of(id: i32) -> HashSet<(i32, u64)> {
         .collect()
 }
 
-/// Kills processes and what they have started, and gives those that could be.
+/// Kills processes and their descendants, and returns those that were killed.
 fn kill_trees(all: &[Stat], roots: Vec<i32>) -> Vec<i32> {
     let mut doomed = roots;
     let mut next = 0;
@@ -214,7 +219,7 @@ fn kill_trees(all: &[Stat], roots: Vec<i32>) -> Vec<i32> {
     doomed.into_iter().filter(kill).collect()
 }
 
-/// Reaps a child that has ended. Never one that tokio waits for.
+/// Reaps a child that has ended. Must not be called for a child that tokio waits for.
 fn reap(id: i32) -> bool {
     let reaped =
         Pid::from_raw(id).map(|id| rustix::process::waitpid(Some(id), WaitOptions::NOHANG));
@@ -235,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stray_is_spared_while_an_agent_runs_that_is_older() {
+    fn orphan_is_spared_while_an_older_agent_runs() {
         let mut children = Children::new();
         let stray = stat(9, 1, 50);
         assert!(children.is_ownerless(&stray));
@@ -262,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_all_agents_is_no_stray() {
+    fn process_older_than_all_agents_is_no_orphan() {
         let mut children = Children::new();
         assert!(
             !children.is_left_behind(&stat(9, 1, 50)),
@@ -286,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_agent_is_the_first_of_all() {
+    fn start_time_of_the_first_agent_is_kept() {
         let own = std::process::id();
         let mut children = Children::new();
         children.add(Some(own), false);
@@ -302,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_gets_the_id_of_another_is_not_struck_out_for_it() {
+    fn removed_child_does_not_remove_another_with_the_same_id() {
         let mut children = Children::new();
         let first = children.add(Some(7), false);
         let second = children.add(Some(7), true);
@@ -313,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_looked_for_where_orphans_go_elsewhere() {
+    fn no_orphans_are_looked_for_without_a_subreaper() {
         let mut children = Children::new();
         assert_eq!(children.reaper, None, "tests are no subreaper");
         children.add(Some(7), true);

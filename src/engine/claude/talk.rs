@@ -1,4 +1,4 @@
-//! What a worker says to its process, in which order.
+//! Driver of turns: the order of protocol steps between a worker and its process.
 
 use std::time::Duration;
 
@@ -22,31 +22,35 @@ use super::settings::{self, Settings};
 use super::sign_in::SignIn;
 use super::translate::{Step, Translator};
 
-/// The longest that the end of an answer waits for its cost. Usually the cost comes after 2 to 8 ms; on an overloaded machine it took
-/// more than 250 ms, and a turn without it is charged by the table of prices.
+/// Timeout for the cost of a turn after its answer. Usually the cost comes after 2 to 8 ms; on an
+/// overloaded machine it took more than 250 ms. A turn without a reported cost is charged by the
+/// price table.
 const COSTS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The size in bytes above which a process forgets the body of a call as soon as its turn is over.
+/// Size in bytes above which the body of a call is removed from the process as soon as its turn is
+/// over.
 const LARGE_BODY: usize = 256 * 1024;
 
-/// The state of the process.
+/// Phase of the process between and during turns.
 #[derive(Debug)]
 enum Phase {
-    /// Nothing of a turn is left.
+    /// Idle: the process is free of any turn.
     Clean,
-    /// Settings are on their way. The transcript is as it was.
+    /// Settings are being sent; the transcript is unchanged.
     Configuring,
-    /// The transcript is being changed. A worker that is left in this phase cannot be used again: how much has arrived is not known.
+    /// The transcript is being changed. A worker abandoned in this phase cannot be reused: how much
+    /// has arrived is unknown.
     Changing,
-    /// The model is at work.
+    /// The model is answering.
     Running(Translator),
-    /// The answer is whole, has failed or was cut short. The CLI may still be busy with it.
+    /// The answer is complete, has failed or was cut short. The CLI may still be busy with it.
     Ended(Translator),
 }
 
-/// A worker without its process, so that tests need none.
+/// Turn logic of a worker, separate from its process for testing.
 ///
-/// A worker holds nothing from one turn to the next: each turn brings its whole conversation in the body of its one call.
+/// No state of a turn is kept for the next one: each turn brings its whole conversation in the body
+/// of its one call.
 #[derive(Debug)]
 pub(super) struct Talk<R, W> {
     pub(super) session: Session<R, W>,
@@ -54,7 +58,7 @@ pub(super) struct Talk<R, W> {
     sign_in: SignIn,
     event_timeout: Duration,
     control_timeout: Duration,
-    /// The settings in force in the process; `None` if unknown.
+    /// Settings in force in the process; `None` if unknown.
     settings: Option<Settings>,
     body_bytes: usize,
     phase: Phase,
@@ -77,8 +81,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     pub(super) async fn start(&mut self, worker_turn: &WorkerTurn) -> Result<(), Failure> {
         self.prepare().await?;
         self.configure(&worker_turn.turn).await?;
-        // Left here, the worker has settings of the turn and nothing of it in the transcript.
+        // Cancelled up to here, the worker has the settings of the turn, and nothing of it in the
+        // transcript.
         worker_turn.gate.pass().await;
+        // No await from here on: a start is cancelled either before the prompt is queued, or in
+        // `Running`.
         let uuid = Uuid::new_v4().to_string();
         self.session.queue_prompt(&uuid);
         self.session.costs.begin(worker_turn.bill.clone());
@@ -94,8 +101,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         Ok(())
     }
 
-    /// Sets the body of the next call and the other settings of the turn, and waits until they are in force. A prompt that came
-    /// sooner would be answered with the body of the last caller.
+    /// Sets the body of the next call and the other settings of the turn, and waits until they are
+    /// in force. A prompt sent earlier would be answered with the body of the previous caller.
     async fn configure(&mut self, turn: &Turn) -> Result<(), Failure> {
         let unreadable = || {
             Failure::new(
@@ -107,7 +114,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             .ok_or_else(unreadable)?;
         let wanted = Settings::for_turn(turn, self.sign_in);
         self.body_bytes = body.len();
-        // Gone while it waits: a turn that is left here leaves some of them in force, or all.
+        // Cancellation: unknown (`None`) while waiting, because some or all of the changes may then
+        // be in force.
         let before = self.settings.take();
         self.session
             .configure(wanted.after(before.as_ref(), body))
@@ -116,8 +124,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         Ok(())
     }
 
-    /// Counts the tokens of the prompt. The CLI has its transcript counted and no body, so the request joins the transcript as one
-    /// message.
+    /// Counts the tokens of the prompt. The CLI can count its transcript but not a body, so the
+    /// request is added to the transcript as one message.
     pub(super) async fn count_tokens(&mut self, worker_turn: &WorkerTurn) -> Result<u64, Failure> {
         self.prepare().await?;
         self.configure(&worker_turn.turn).await?;
@@ -156,7 +164,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         }
     }
 
-    /// The next step of the turn that runs, [`Step::Nothing`] if there is none.
+    /// Returns the next step of the running turn, [`Step::Nothing`] if there is none.
     async fn next_step(&mut self) -> Result<Step, Failure> {
         let Phase::Running(translator) = &mut self.phase else {
             return Ok(Step::Nothing);
@@ -167,7 +175,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         let step = self.session.read_until(|event| {
             let is_retry = matches!(event, Event::ApiRetry(_));
             match translator.accept(event) {
-                // What another call answers could not be joined to what has left already, and would be billed.
+                // A retry would give another answer, which cannot be joined to the part already
+                // sent, and would be charged.
                 Step::Nothing if is_retry && translator.has_given_out() => {
                     Some(Step::Fail(cut_off()))
                 }
@@ -184,7 +193,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             })
     }
 
-    /// Keeps the CLI from a further call once the call of the turn is under way.
+    /// Prevents a further call once the call of the turn is under way.
     fn forbid_further_calls(&mut self) {
         if let Some(settings) = self
             .settings
@@ -196,7 +205,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     }
 
     async fn finish(&mut self) {
-        // The CLI asks a model that said nothing to say something.
+        // The CLI would ask a model that said nothing to say something.
         self.interrupt_unless(|turn| !turn.is_silent());
         self.end();
         self.wait_for_costs().await;
@@ -210,8 +219,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         }
     }
 
-    /// Reads on until the CLI tells the cost of the turn, usually some milliseconds after the end of the answer. After
-    /// [`COSTS_TIMEOUT`] the turn ends without its cost.
+    /// Waits until the CLI reports the cost of the turn, usually some milliseconds after the end of
+    /// the answer. After [`COSTS_TIMEOUT`] the turn ends without its cost.
     async fn wait_for_costs(&mut self) {
         let Phase::Ended(translator) = &mut self.phase else {
             return;
@@ -225,9 +234,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         });
         match tokio::time::timeout(COSTS_TIMEOUT, told).await {
             Ok(Ok(())) => {}
-            // The reset, which comes next, sees that the process is gone.
-            Ok(Err(failure)) => tracing::debug!(%failure, "the process ended with its answer"),
-            Err(_) => tracing::debug!("the cost of a turn was not told in time"),
+            // The following reset notices that the process has ended.
+            Ok(Err(failure)) => tracing::debug!(error = %failure, "process ended with its answer"),
+            Err(_) => tracing::debug!("turn cost not reported in time"),
         }
     }
 
@@ -238,19 +247,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         };
     }
 
-    /// Waits until the last turn is over, and forgets it.
+    /// Waits until the last turn is over, and removes it from the transcript.
     ///
     /// # Errors
-    /// When the CLI cannot confirm that nothing of the turn is left.
+    /// If the CLI cannot confirm that nothing of the turn is left.
     pub(super) async fn reset(&mut self) -> Result<(), String> {
+        // Cancelled at any await below, the phase stays `Changing`, and the worker is not reused.
         let mut translator = match std::mem::replace(&mut self.phase, Phase::Changing) {
-            // Settings are taken in their order, so those of the next turn come after what is on its way.
+            // Settings are applied in order, so those of the next turn follow those still in
+            // transit.
             Phase::Clean | Phase::Configuring => return self.forget_large_body().await,
             Phase::Changing => {
                 return Err("it was left while its transcript was being changed".to_owned());
             }
             Phase::Running(mut translator) => {
-                // Before its run has begun, an interrupt passes a prompt by.
+                // Race: an interrupt that arrives before the run has begun has no effect on the
+                // prompt.
                 self.wait_for(&mut translator, |turn| turn.is_running() || turn.is_over())
                     .await?;
                 self.session.queue_interrupt();
@@ -265,7 +277,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         self.forget_large_body().await
     }
 
-    /// Leaves the process clean, without the body of its last call where that is large.
+    /// Removes the body of the last call if it is large, and marks the process clean.
     async fn forget_large_body(&mut self) -> Result<(), String> {
         if std::mem::take(&mut self.body_bytes) > LARGE_BODY {
             self.session
@@ -277,7 +289,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         Ok(())
     }
 
-    /// Reads on until the turn is where it should be.
+    /// Reads events until the turn has reached a state.
     async fn wait_for(
         &mut self,
         translator: &mut Translator,

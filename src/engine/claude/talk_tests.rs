@@ -12,7 +12,7 @@ use crate::engine::worker::WorkerTurn;
 type Read = ReadHalf<DuplexStream>;
 type Write = WriteHalf<DuplexStream>;
 
-/// The other side of the pipes: what the CLI reads and writes.
+/// Other side of the pipes: what the CLI reads and writes.
 struct Cli {
     reader: BufReader<Read>,
     writer: Write,
@@ -53,7 +53,8 @@ fn talk() -> (Talk<Read, Write>, Cli) {
     )
 }
 
-/// Begins a turn with a prompt of `bytes` and leaves it when the CLI has its settings but has not answered. Gives them.
+/// Begins a turn with a prompt of `bytes`, and cancels it when the CLI has received its settings
+/// but not answered. Returns the settings.
 async fn leave_while_configuring(
     talk: &mut Talk<Read, Write>,
     cli: &mut Cli,
@@ -73,7 +74,7 @@ async fn leave_while_configuring(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_body_of_a_turn_that_was_left_while_configuring_is_forgotten() {
+async fn reset_removes_large_body_after_cancelled_configuration() {
     let (mut talk, mut cli) = talk();
     let settings = leave_while_configuring(&mut talk, &mut cli, LARGE_BODY).await;
     assert!(settings["request"]["settings"]["env"]["CLAUDE_CODE_EXTRA_BODY"].is_string());
@@ -97,7 +98,7 @@ async fn a_large_body_of_a_turn_that_was_left_while_configuring_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_small_body_stays_until_the_next_turn() {
+async fn reset_keeps_small_body_until_the_next_turn() {
     let (mut talk, mut cli) = talk();
     leave_while_configuring(&mut talk, &mut cli, 10).await;
     assert_eq!(talk.reset().await, Ok(()), "nothing is waited for");

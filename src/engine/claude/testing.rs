@@ -1,4 +1,4 @@
-//! Values that the tests of this module share.
+//! Shared values of this module's tests.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The CLI's events of one turn, as steps of an answer.
+//! Translation of the CLI's events of one turn to steps of an answer.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -16,67 +16,63 @@ use super::failure::classify;
 use super::protocol::{ApiRetry, CallFailed, Event, Lifecycle, StreamEvent};
 use super::server;
 
-/// The longest that a turn waits while the CLI waits before it tries a failed call again. Its own delays are shorter.
+/// Maximum delay before a retry by the CLI; its own delays are shorter.
 const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What a line means for the turn.
+/// Effect of a line on the turn.
 #[derive(Debug, PartialEq)]
 pub(super) enum Step {
-    /// Nothing.
+    /// Line without effect on the turn.
     Nothing,
-    /// The next step of the answer.
+    /// Event of the answer.
     Emit(TurnEvent),
-    /// The call upstream is made.
+    /// The call upstream is being made.
     Call,
-    /// The answer is whole.
+    /// The answer is complete.
     Finish(Finish),
     /// The turn failed.
     Fail(Failure),
 }
 
-/// The content block of which pieces come.
+/// Content block that is being received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OpenBlock {
-    /// A text.
     Text,
-    /// A block that only Anthropic's API has.
+    /// Block that only Anthropic's API has.
     Server,
     /// Any other block, or none.
     Other,
 }
 
-/// Follows one turn, from its user line to its end.
+/// Translator of one turn, from its user line to its end.
 #[derive(Debug)]
 pub(super) struct Translator {
-    /// The `uuid` of the turn's user line.
+    /// `uuid` of the turn's user line.
     uuid: String,
     is_started: bool,
     has_begun: bool,
-    /// Whether a thought has come.
     has_thought: bool,
-    /// Whether a text has come.
     has_text: bool,
-    /// Whether a tool of the caller was called.
     has_called: bool,
     open: OpenBlock,
-    /// Whether a block that only Anthropic's API has has come.
     has_server_block: bool,
-    /// Whether the block that came last is a text.
+    /// Set if the last block was a text.
     is_after_text: bool,
-    /// Sources of the text that comes. Upstream tells them before its words, and a door can place them only after.
+    /// Citations of the current text. Upstream sends them before the text they refer to, while
+    /// encoders can place them only after it.
     sources: VecDeque<TurnEvent>,
     usage: Usage,
-    /// What upstream says of the end beside it.
+    /// Native fields of the end of the message.
     native: NativeFields,
     failed_call: Option<CallFailed>,
-    /// How long upstream last asked to wait before the next try.
+    /// Retry delay that upstream last asked for.
     retry_delay: Option<Duration>,
-    /// Whether the CLI has said that it is done with the turn.
+    /// Set when the CLI has reported that it is done with the turn.
     is_over: bool,
 }
 
 impl Translator {
-    /// Follows the turn whose user line has this `uuid`.
+    /// Creates the translator of the turn whose user line has this `uuid`.
     pub(super) fn new(uuid: String) -> Self {
         Self {
             open: OpenBlock::Other,
@@ -97,7 +93,8 @@ impl Translator {
         }
     }
 
-    /// Follows the message `uuid`, which is in the transcript already and no turn.
+    /// Creates the translator of a message `uuid` that is in the transcript already, and not a
+    /// turn.
     pub(super) fn over(uuid: String) -> Self {
         Self {
             is_over: true,
@@ -105,32 +102,32 @@ impl Translator {
         }
     }
 
-    /// The `uuid` of the turn's user line.
+    /// Returns the `uuid` of the turn's user line.
     pub(super) fn uuid(&self) -> &str {
         &self.uuid
     }
 
-    /// Whether the turn runs, so that an interrupt reaches it.
+    /// True if the turn is running, so that an interrupt has an effect on it.
     pub(super) fn is_running(&self) -> bool {
         self.is_started && !self.is_over
     }
 
-    /// Whether the CLI is done with the turn, so that it can be rewound.
+    /// True if the CLI is done with the turn, so that it can be rewound.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Whether the model has said nothing so far.
+    /// True if the model has neither written text nor called a tool so far.
     pub(super) fn is_silent(&self) -> bool {
         !self.has_text && !self.has_called
     }
 
-    /// Whether anything of an answer was given out, to which no other answer can be joined.
+    /// True if a part of the answer was sent, so that no other answer can replace it.
     pub(super) fn has_given_out(&self) -> bool {
         self.has_thought || self.has_text || self.has_called || self.has_server_block
     }
 
-    /// What `event` means for the turn.
+    /// Translates `event` to its effect on the turn.
     pub(super) fn accept(&mut self, event: Event<'_>) -> Step {
         match event {
             Event::Stream(event) => self.stream_event(event),
@@ -138,7 +135,8 @@ impl Translator {
                 self.failed_call = Some(call);
                 Step::Nothing
             }
-            // Every run is over with its result. One that reports no failure, and comes here, never called the model.
+            // A result ends every run. A result without a failure that arrives here means that the
+            // model was never called.
             Event::Result(result) => {
                 let no_call = "The CLI ended the turn without an answer of the model.";
                 Step::Fail(if result.is_error || self.failed_call.is_some() {
@@ -169,7 +167,8 @@ impl Translator {
         }
     }
 
-    /// Lets the CLI try again soon. Where upstream asks for more time, the caller can wait without holding a worker.
+    /// Lets the CLI retry after a short delay. If upstream asks for a longer one, the turn fails,
+    /// so that the caller waits without holding a worker.
     fn retry(&mut self, retry: &ApiRetry) -> Step {
         self.retry_delay = retry.delay.or(self.retry_delay);
         if retry.delay.is_some_and(|delay| delay > LONGEST_RETRY_DELAY) {
@@ -178,7 +177,7 @@ impl Translator {
         Step::Nothing
     }
 
-    /// Follows the turn in lines that are no longer part of its answer.
+    /// Follows the state of the turn in lines that are no longer part of its answer.
     pub(super) fn drain(&mut self, event: &Event<'_>) {
         if let Event::Lifecycle(uuid, state) = event
             && *uuid == self.uuid
@@ -271,7 +270,7 @@ impl Translator {
         self.source().map_or(Step::Nothing, Step::Emit)
     }
 
-    /// The next source of a text that is whole.
+    /// Returns the next citation of a text that is complete.
     pub(super) fn source(&mut self) -> Option<TurnEvent> {
         if self.open == OpenBlock::Text {
             None
@@ -316,7 +315,7 @@ impl Translator {
         }
     }
 
-    /// The one place where the reason of the end is decided.
+    /// Maps the stop reason; the only place that decides why an answer ended.
     fn finish(&mut self, stop_reason: &str, stop_text: Option<String>) -> Finish {
         let (reason, is_whole) = match stop_reason {
             "max_tokens" => (FinishReason::Length, true),

@@ -26,7 +26,7 @@ fn steps(lines: &[&str]) -> (Translator, Vec<String>) {
 }
 
 #[test]
-fn an_answer_begins_grows_and_finishes() {
+fn answer_starts_streams_and_finishes() {
     let (translator, steps) = steps(&[START, TEXT, END]);
     insta::assert_snapshot!(steps.join("\n"), @r#"
     Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 1, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [], beside: [], usage: [] } })
@@ -37,7 +37,7 @@ fn an_answer_begins_grows_and_finishes() {
 }
 
 #[test]
-fn what_only_upstream_knows_of_an_answer_comes_along() {
+fn native_fields_of_the_answer_are_passed_on() {
     let start = r#"{"type":"stream_event","event":{"type":"message_start","message":{"id":"i","model":"m","container":null,"usage":{"input_tokens":10,"service_tier":"standard"}}}}"#;
     let call = r#"{"type":"stream_event","event":{"type":"content_block_start","content_block":{"type":"tool_use","id":"t","name":"look","caller":{"type":"direct"}}}}"#;
     let end = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"new","container":{"id":"c"}},"usage":{"output_tokens":5,"cache_creation":{"a":1}},"context_management":{}}}"#;
@@ -50,13 +50,13 @@ fn what_only_upstream_knows_of_an_answer_comes_along() {
 }
 
 #[test]
-fn an_answer_without_words_or_calls_is_silent() {
+fn answer_without_text_or_tool_call_is_silent() {
     assert!(steps(&[START, END]).0.is_silent());
     assert!(!steps(&[START, CALL, CALLED]).0.is_silent());
 }
 
 #[test]
-fn a_second_call_after_text_is_a_failure_and_before_it_is_not() {
+fn second_call_is_a_failure_only_after_text() {
     assert!(
         steps(&[START, START, TEXT])
             .1
@@ -67,12 +67,12 @@ fn a_second_call_after_text_is_a_failure_and_before_it_is_not() {
 }
 
 #[test]
-fn the_report_of_a_failed_call_is_no_answer() {
+fn report_of_a_failed_call_fails_the_turn() {
     insta::assert_snapshot!(steps(&[FAILED, RESULT]).1.join("\n"), @r#"Fail(Failure { kind: RateLimited, message: "Anthropic's limit for the sign-in of this server is reached. Try again later.", retry_after: Some(5s) })"#);
 }
 
 #[test]
-fn a_long_wait_before_the_next_try_is_the_callers_to_wait() {
+fn long_retry_delay_fails_the_turn() {
     let retry = |delay: u32, error: &str| {
         let line = r#"{"type":"system","subtype":"api_retry","attempt":1,"max_retries":1,"retry_delay_ms":"#;
         format!("{line}{delay},{error}}}")
@@ -85,7 +85,7 @@ fn a_long_wait_before_the_next_try_is_the_callers_to_wait() {
 }
 
 #[test]
-fn a_turn_that_ends_without_an_answer_has_failed() {
+fn turn_that_ends_without_an_answer_fails() {
     assert!(steps(&[RESULT]).1[0].contains("without an answer"));
     let (translator, steps) = steps(&[OVER]);
     assert!(steps[0].contains("gave the turn up") && translator.is_over());
@@ -101,7 +101,7 @@ const STARTED: &str = r#"{"type":"command_lifecycle","command_uuid":"u","state":
 const NOISE: &str = r#"{"type":"something_new"}"#;
 
 #[test]
-fn a_call_streams_and_ends_the_answer() {
+fn tool_call_is_streamed_and_ends_the_answer() {
     let (translator, steps) = steps(&[START, TEXT, CALL, INPUT, CALLED]);
     insta::assert_snapshot!(steps[2..4].join("\n"), @r#"
     Emit(ToolCall { id: "toolu_1", name: "look", caller: None })
@@ -112,13 +112,13 @@ fn a_call_streams_and_ends_the_answer() {
 }
 
 #[test]
-fn the_text_that_stopped_it_is_told() {
+fn stop_sequence_is_reported() {
     assert!(steps(&[START, TEXT, STOPPED]).1[2].contains(r#"stop_text: Some("END")"#));
 }
 
-/// Upstream tells the sources of a text before its words.
+/// Upstream sends the citations of a text before the text.
 #[test]
-fn sources_come_after_the_text_that_they_are_of() {
+fn citations_come_after_the_text_they_refer_to() {
     let event = |event: &str| format!(r#"{{"type":"stream_event","event":{event}}}"#);
     let begin =
         event(r#"{"type":"content_block_start","content_block":{"type":"text","text":""}}"#);
@@ -159,7 +159,7 @@ fn sources_come_after_the_text_that_they_are_of() {
 }
 
 proptest! {
-    /// What doors rely on: one beginning, inputs only of calls, and an end that is the last.
+    /// Checks what encoders rely on: one start, inputs only of calls, and no event after the end.
     #[test]
     fn any_lines_give_a_well_formed_answer(picks in vec(0..14_usize, 0..30)) {
         let lines = [

@@ -1,27 +1,27 @@
-//! Versions of the CLI. [`start_check`](super::start_check) finds out whether one can be used.
+//! Versions of the CLI. [`start_check`](super::start_check) decides whether one can be used.
 
 use std::fmt;
 
-/// The version all tests run against.
+/// Version that all tests run against.
 pub const TESTED: Version = Version {
     major: 2,
     minor: 1,
     patch: 329,
 };
 
-/// A version of the CLI.
+/// Version of the CLI, from `claude --version`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// First number.
+    /// First number of the version.
     pub major: u32,
-    /// Second number.
+    /// Second number of the version.
     pub minor: u32,
-    /// Third number.
+    /// Third number of the version.
     pub patch: u32,
 }
 
 impl Version {
-    /// Reads the output of `claude --version`, such as `2.1.329 (Claude Code)`.
+    /// Parses the output of `claude --version`, such as `2.1.329 (Claude Code)`.
     pub fn parse(output: &str) -> Option<Self> {
         let mut numbers = output
             .split_whitespace()
@@ -53,7 +53,7 @@ mod tests {
     use super::Version;
 
     #[test]
-    fn versions_are_read_and_ordered() {
+    fn versions_are_parsed_and_ordered() {
         let version = |text| Version::parse(text);
         assert_eq!(
             version("2.1.329 (Claude Code)\n").unwrap().to_string(),

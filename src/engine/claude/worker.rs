@@ -1,4 +1,4 @@
-//! One process as a worker that answers turns.
+//! CLI process as a worker that answers turns.
 
 use std::io;
 
@@ -18,7 +18,7 @@ use super::session::Session;
 use super::start::start;
 use super::talk::Talk;
 
-/// A live CLI process.
+/// Worker with a live CLI process.
 #[derive(Debug)]
 pub struct ClaudeWorker {
     process: Process,
@@ -29,7 +29,8 @@ impl ClaudeWorker {
     /// Makes a process that was just started ready for turns.
     ///
     /// # Errors
-    /// When the process must not be used. The message has the reason; how the process ended and its last words are logged.
+    /// If the process must not be used. The message contains the reason; how the process ended and
+    /// its standard error are logged.
     pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
         let failed = |error: io::Error| LaunchError {
             message: error.to_string(),
@@ -43,9 +44,9 @@ impl ClaudeWorker {
                 talk: Talk::new(session, models, config),
             }),
             Err(error) => {
-                // They may name paths of this machine, which are no matter of clients.
+                // Logged only: both may name paths of this machine, which are not for clients.
                 let (id, words) = (process.id(), process.last_words().await);
-                tracing::warn!(process.id = id, %words, %error, "a process that was started cannot be used");
+                tracing::warn!(worker.pid = id, exit = %words, %error, "worker process cannot be used");
                 Err(LaunchError {
                     message: error.to_string(),
                     is_permanent: error.is_permanent(),
@@ -66,7 +67,7 @@ impl TurnWorker for ClaudeWorker {
             && failure.is_workers_fault()
         {
             let (id, words) = (self.process.id(), self.process.last_words().await);
-            tracing::warn!(process.id = id, %words, %failure, "a worker failed");
+            tracing::warn!(worker.pid = id, exit = %words, error = %failure, "worker failed");
         }
         event
     }
@@ -98,9 +99,9 @@ impl Drop for ClaudeWorker {
     fn drop(&mut self) {
         let skipped_lines = self.talk.session.skipped_lines();
         tracing::debug!(
-            process.id = self.process.id(),
+            worker.pid = self.process.id(),
             skipped_lines,
-            "a worker is ended"
+            "worker ended"
         );
     }
 }

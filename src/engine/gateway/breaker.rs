@@ -1,7 +1,6 @@
-//! The breaker of a sign-in: while calls fail, turns are refused at once.
+//! Circuit breaker of a sign-in: while calls upstream fail, turns are refused at once.
 //!
-//! An outage, and a sign-in that is refused, concern every model. A rate limit is that of one model, and says nothing of the
-//! others.
+//! An outage or a refused sign-in concerns every model; a rate limit concerns one model only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +14,11 @@ use crate::domain::FailureKind;
 use super::circuit::Circuit;
 use super::circuit::CircuitPass;
 
-/// The most models of which limits are kept in mind. There are far fewer models, but callers may name what they like.
+/// Maximum number of models whose rate limits are remembered. Bounded, since callers may name any
+/// model.
 const MOST_MODELS: usize = 64;
 
-/// Lets turns pass or not. Clones are the same breaker.
+/// Circuit breaker for calls upstream; clones share it.
 #[derive(Debug, Clone)]
 pub struct Breaker(Arc<Shared>);
 
@@ -26,22 +26,23 @@ pub struct Breaker(Arc<Shared>);
 struct Shared {
     most_failures: u32,
     sign_in: Circuit,
-    /// Circuits by model, only of models whose last call met a rate limit.
+    /// Circuits by model; only models whose last call was rate limited.
     models: Mutex<HashMap<String, Circuit>>,
 }
 
-/// A turn that may go upstream. Dropped without a word on how it went, as when its client leaves, it counts neither way.
+/// Permission for one turn to go upstream. Dropped without an outcome, as when the client leaves,
+/// it counts neither as a success nor as a failure.
 #[derive(Debug)]
 pub(super) struct Pass {
     breaker: Breaker,
     model: String,
     of_sign_in: CircuitPass,
-    /// None if nothing was known of the model.
+    /// `None` if the model had no circuit.
     of_model: Option<CircuitPass>,
 }
 
 impl Breaker {
-    /// A breaker that lets all pass until `most_failures` in a row; with 0 for ever.
+    /// Creates a breaker that opens after `most_failures` failures in a row; 0 turns it off.
     pub fn new(most_failures: u32) -> Self {
         let sign_in = Circuit::new(most_failures);
         Self(Arc::new(Shared {
@@ -51,21 +52,22 @@ impl Breaker {
         }))
     }
 
-    /// What every turn would be refused with now.
+    /// Returns the failure that every turn is refused with now, if any.
     pub(super) fn outage(&self) -> Option<Failure> {
         self.0.sign_in.refusal()
     }
 
-    /// What a turn of `model` would be refused with now.
+    /// Returns the failure that a turn of `model` is refused with now, if any.
     pub(super) fn refusal(&self, model: &str) -> Option<Failure> {
+        // Lock order: the models, then a circuit.
         self.outage()
             .or_else(|| self.models().get(model)?.refusal())
     }
 
-    /// Lets a turn of `model` pass, as the probe when it is time for one.
+    /// Admits a turn of `model`, as the probe if one is due.
     ///
     /// # Errors
-    /// What the turn is refused with.
+    /// The failure that the turn is refused with.
     pub(super) fn pass(&self, model: &str) -> Result<Pass, Failure> {
         let circuit = self.models().get(model).cloned();
         let of_model = circuit.map(|circuit| circuit.pass()).transpose()?;
@@ -82,11 +84,11 @@ impl Breaker {
         self.0.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The circuit of a model that has met its limit.
+    /// Returns the circuit of a model that was rate limited, creating it if need be.
     fn circuit(&self, model: &str) -> Circuit {
         let mut models = self.models();
         if models.len() >= MOST_MODELS && !models.contains_key(model) {
-            // Each of them is found out again after a few calls.
+            // Dropped limits are noticed again after a few calls.
             models.clear();
         }
         models
@@ -97,7 +99,7 @@ impl Breaker {
 }
 
 impl Pass {
-    /// The model has begun to answer.
+    /// Records that the model has begun to answer.
     pub(super) fn succeeded(self) {
         self.of_sign_in.succeeded();
         if let Some(of_model) = self.of_model {
@@ -106,7 +108,7 @@ impl Pass {
         self.breaker.models().remove(&self.model);
     }
 
-    /// The turn failed before the model began to answer.
+    /// Records that the turn failed before the model began to answer.
     pub(super) fn failed(self, failure: &Failure) {
         match failure.kind {
             FailureKind::SignIn | FailureKind::Overloaded | FailureKind::Upstream => {
@@ -117,12 +119,13 @@ impl Pass {
                 if let Some(of_model) = of_model {
                     of_model.failed(failure);
                 }
-                // Who counts its calls is there, and knows the sign-in.
+                // A rate limit proves that upstream is up and accepts the sign-in.
                 self.of_sign_in.answered();
             }
-            // A time-out is as likely the worker's, or a long thought's: a few slow turns must not stop the quick ones.
+            // A timeout is as likely caused by the worker or by long thinking: a few slow turns
+            // must not stop the fast ones.
             FailureKind::TimedOut
-            // The pool has a back-off of its own for these.
+            // The pool has its own back-off for crashes.
             | FailureKind::Crashed
             | FailureKind::ContextTooLong
             | FailureKind::UnknownModel

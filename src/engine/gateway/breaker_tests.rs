@@ -1,4 +1,4 @@
-//! The breaker by itself, on paused time.
+//! The circuit breaker by itself, on paused time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ fn failure(kind: FailureKind) -> Failure {
     Failure::new(kind, "It failed.")
 }
 
-/// What turns of `model` with these kinds of failure, one after the other, do to `breaker`.
+/// Runs turns of `model` through `breaker`, one after the other, that fail with these kinds.
 fn fail(breaker: &Breaker, model: &str, kinds: &[FailureKind]) {
     for kind in kinds {
         breaker.pass(model).unwrap().failed(&failure(*kind));
@@ -22,7 +22,7 @@ fn kind_of(breaker: &Breaker, model: &str) -> Option<FailureKind> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_of_one_model_does_not_stop_another() {
+async fn rate_limit_of_one_model_does_not_stop_another() {
     let breaker = Breaker::new(3);
     fail(&breaker, "opus", &[FailureKind::RateLimited; 3]);
     assert_eq!(kind_of(&breaker, "opus"), Some(FailureKind::RateLimited));
@@ -42,7 +42,7 @@ async fn a_limit_of_one_model_does_not_stop_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_stops_every_model() {
+async fn outage_stops_every_model() {
     for kind in [
         FailureKind::SignIn,
         FailureKind::Overloaded,
@@ -57,13 +57,13 @@ async fn an_outage_stops_every_model() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_the_probe_meets_ends_an_outage() {
+async fn rate_limited_probe_ends_an_outage() {
     let breaker = Breaker::new(2);
     fail(&breaker, "opus", &[FailureKind::Overloaded; 2]);
     assert!(breaker.outage().is_some());
     advance(Duration::from_secs(1)).await;
     fail(&breaker, "opus", &[FailureKind::RateLimited]);
-    // Still within a row that one more failure would make an outage, had it not ended.
+    // One more failure would be an outage, had the last one not ended.
     fail(&breaker, "haiku", &[FailureKind::Overloaded]);
     assert_eq!(breaker.outage(), None);
     let (one, other) = (
@@ -74,7 +74,7 @@ async fn a_limit_that_the_probe_meets_ends_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_says_nothing_of_upstream_does_not_count() {
+async fn breaker_ignores_failures_not_caused_by_upstream() {
     let breaker = Breaker::new(2);
     fail(
         &breaker,
@@ -97,7 +97,7 @@ async fn what_says_nothing_of_upstream_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_from_before_a_limit_ends_it() {
+async fn success_of_an_earlier_turn_clears_a_rate_limit() {
     let breaker = Breaker::new(1);
     let early = breaker.pass("opus").unwrap();
     fail(&breaker, "opus", &[FailureKind::RateLimited]);
@@ -107,7 +107,7 @@ async fn a_turn_from_before_a_limit_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_that_callers_make_up_take_no_room() {
+async fn number_of_remembered_models_is_bounded() {
     let breaker = Breaker::new(1);
     for number in 0..1000 {
         fail(

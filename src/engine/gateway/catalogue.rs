@@ -1,4 +1,4 @@
-//! Which names of models mean what.
+//! Resolution of model names.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,27 @@ use crate::domain::ModelName;
 use super::patterns::Patterns;
 use super::{Error, ModelCard};
 
-/// What begins the id of every model of Anthropic's.
+/// Prefix of the ids of Anthropic's models.
 const CLAUDE: &str = "claude-";
-/// The most bytes of a name.
+/// Maximum length of a name, in bytes.
 const LONGEST_NAME: usize = 256;
-/// Ends the name of a model that is to have a context of a million tokens. The CLI understands it.
+/// Suffix that asks for a context of a million tokens. The CLI understands it.
 const LONG_CONTEXT: &str = "[1m]";
 
-/// The names that clients may use beside those of the CLI's catalogue.
+/// Names that clients may use besides those of the CLI's catalogue.
 #[derive(Debug, Clone, Default)]
 pub struct ModelNames {
-    /// Names and what they stand for.
+    /// Targets by exact name.
     aliases: BTreeMap<String, String>,
-    /// Patterns of names and what they stand for.
+    /// Targets by pattern.
     patterns: Patterns<String>,
-    /// What every other name stands for.
+    /// Target of all other names.
     fallback: Option<String>,
 }
 
 impl ModelNames {
-    /// Takes names, or patterns with `*` and `?`, and ids or names of the CLI that they stand for. `fallback` is for all other
-    /// names.
+    /// Creates the table from names, or patterns with `*` and `?`, and their targets: ids or names
+    /// of the CLI. `fallback` is the target of all other names.
     pub fn new(names: BTreeMap<String, String>, fallback: Option<String>) -> Self {
         let is_pattern = |name: &String| name.contains(['*', '?']);
         let (patterns, aliases): (BTreeMap<_, _>, _) =
@@ -40,21 +40,21 @@ impl ModelNames {
         }
     }
 
-    /// The id that `name` stands for.
+    /// Resolves `name` to a model id.
     ///
-    /// Tried in this order: an alias, the CLI's catalogue, any other id of Anthropic's, a pattern, all of this
-    /// without a provider in front, the fallback. What stands for
-    /// something outside the catalogue goes upstream as it is, so that Anthropic says whether there is such a model.
+    /// Tried in this order: an alias, the CLI's catalogue, any other id of Anthropic's, a pattern,
+    /// all of this again without a provider prefix, the fallback. A target outside the catalogue
+    /// goes upstream as it is, so that Anthropic decides whether the model exists.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`] when it is none of them.
+    /// [`Error::UnknownModel`] if nothing matches.
     pub(super) fn resolve(&self, name: &ModelName, models: &[Model]) -> Result<String, Error> {
         let name = name.as_str();
         if name.len() > LONGEST_NAME {
             let begin: String = name.chars().take(LONGEST_NAME / 4).collect();
             return Err(Error::UnknownModel(begin + "..."));
         }
-        // Routers of many providers put the provider in front: `anthropic/claude-opus-5-5`.
+        // Clients of multi-provider routers prefix the provider: `anthropic/claude-opus-5-5`.
         let forms = std::iter::successors(Some(name), |form| {
             form.split_once('/').map(|(_, rest)| rest)
         });
@@ -78,7 +78,7 @@ impl ModelNames {
         self.patterns.find(name).map(|target| id(target, models))
     }
 
-    /// The names that can be listed, in the order of the catalogue and then of the alphabet.
+    /// Lists the names, first in catalogue order, then alphabetically.
     pub(super) fn cards(&self, models: &[Model]) -> Vec<ModelCard> {
         let mut cards: Vec<ModelCard> = Vec::new();
         let mut add = |name: &str, resolves_to: &str| {
@@ -102,7 +102,7 @@ impl ModelNames {
     }
 }
 
-/// The id of `target`, or itself if the catalogue does not have it.
+/// Returns the id of `target`, or `target` itself if the catalogue does not have it.
 fn id(target: &str, models: &[Model]) -> String {
     lookup(target, models).unwrap_or_else(|| target.to_owned())
 }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_resolved() {
+    fn names_resolve_to_model_ids() {
         for (name, expected) in [
             ("haiku", Some("claude-haiku-5-5")),
             ("claude-opus-5-5", Some("claude-opus-5-5")),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_listed_once_and_no_pattern() {
+    fn names_are_listed_once_without_patterns() {
         let cards = names(None).cards(&models());
         let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
         assert_eq!(

@@ -1,8 +1,9 @@
-//! One circuit of the breaker: when all calls on it fail, turns are refused at once instead of each trying for itself.
+//! One circuit of the breaker: while all its calls fail, turns are refused at once.
 //!
-//! Closed, it lets all turns pass. A row of failures opens it, and
-//! turns are refused with the failure that opened it. When the wait is over, one turn passes as the probe: if it fails,
-//! the breaker opens again for twice as long; if the model begins to answer it, or any turn from before, it closes.
+//! Closed, it admits all turns. A row of failures opens it, and turns are refused with the failure
+//! that opened it. When the wait is over it is half open: one turn passes as the probe. If the
+//! probe fails, the circuit opens again for twice as long (exponential back-off); if the model
+//! begins to answer it, or any earlier turn, the circuit closes.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -14,52 +15,53 @@ use tokio::time::Instant;
 
 use crate::domain::Failure;
 
-/// The first wait; each failed probe doubles it.
+/// First wait; each failed probe doubles it.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait that comes of doubling.
+/// Maximum wait by doubling.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The longest wait on upstream's word. A limit may be known to hold for days, but also be raised before. Callers are told the
-/// whole of it.
+/// Maximum wait at upstream's request. A limit may be announced for days, but also be lifted
+/// earlier. Callers are told the whole time.
 const LONGEST_ON_REQUEST: Duration = Duration::from_secs(300);
 
-/// The most turns that are the probe together: at least those of the largest request.
+/// Maximum number of turns that probe together: at least as many as the largest request has.
 const MOST_PROBES: u32 = 16;
 
-/// Lets turns pass or not. Clones are the same breaker.
+/// State machine of one circuit; clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Circuit(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// The length of the row of failures that opens it; 0 for never.
+    /// Number of failures in a row that opens the circuit; 0 for never.
     most_failures: u32,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// So many turns in a row have failed.
+    /// Admits all turns; holds the number of failures in a row.
     Closed(u32),
     Open(Outage),
-    /// A turn is under way to see whether the outage is over, and so many more may join it.
+    /// Half open: probes are under way, and this many more turns may join them.
     Probing(Outage, u32),
 }
 
 #[derive(Debug, Clone)]
 struct Outage {
-    /// The failure of the last turn.
     failure: Failure,
     failures: u32,
     wait: Duration,
     next_try: Instant,
-    /// The time that upstream has named, however far ahead.
+    /// Time that upstream has named for a retry, however far ahead.
     named: Instant,
-    /// How many turns may be the probe together: one, and twice as many each time that it ended without telling. A request
-    /// of several turns fails when one of them is refused, and takes the others with it, the probe too.
+    /// Number of turns that may probe together: one, doubled each time that the probes ended
+    /// without an outcome. A request of several turns fails when one of them is refused, which
+    /// cancels the others and the probe with them.
     probes: u32,
 }
 
-/// A turn that may go upstream. Dropped without a word on how it went, as when its client leaves, it counts neither way.
+/// Permission for one turn to go upstream. Dropped without an outcome, as when the client leaves,
+/// it counts neither as a success nor as a failure.
 #[derive(Debug)]
 pub(super) struct CircuitPass {
     circuit: Circuit,
@@ -67,7 +69,8 @@ pub(super) struct CircuitPass {
 }
 
 impl Circuit {
-    /// A closed circuit that `most_failures` in a row open; with 0 nothing does.
+    /// Creates a closed circuit that opens after `most_failures` failures in a row; with 0 it never
+    /// opens.
     pub(super) fn new(most_failures: u32) -> Self {
         Self(Arc::new(Shared {
             most_failures,
@@ -75,15 +78,15 @@ impl Circuit {
         }))
     }
 
-    /// What a turn would be refused with now.
+    /// Returns the failure that a turn is refused with now, if any.
     pub(super) fn refusal(&self) -> Option<Failure> {
         self.state().refusal()
     }
 
-    /// Lets a turn pass, as the probe when it is time for one.
+    /// Admits a turn, as the probe if one is due.
     ///
     /// # Errors
-    /// What the turn is refused with.
+    /// The failure that the turn is refused with.
     pub(super) fn pass(&self) -> Result<CircuitPass, Failure> {
         let mut state = self.state();
         if let Some(refusal) = state.refusal() {
@@ -125,8 +128,9 @@ impl State {
 }
 
 impl CircuitPass {
-    /// The model has begun to answer.
+    /// Records that the model has begun to answer, which closes the circuit.
     pub(super) fn succeeded(mut self) {
+        // Disarms the drop guard.
         self.is_probe = false;
         let before = std::mem::replace(&mut *self.circuit.state(), State::Closed(0));
         if !matches!(before, State::Closed(_)) {
@@ -134,15 +138,17 @@ impl CircuitPass {
         }
     }
 
-    /// Upstream has answered, though not with what was asked for. That ends an outage if it is the probe, and says nothing otherwise.
+    /// Records that upstream responded with something other than an answer. Closes the circuit if
+    /// this is the probe, and counts neither way otherwise.
     pub(super) fn answered(self) {
         if self.is_probe {
             self.succeeded();
         }
     }
 
-    /// The turn failed before the model began to answer.
+    /// Records that the turn failed before the model began to answer.
     pub(super) fn failed(mut self, failure: &Failure) {
+        // Disarms the drop guard.
         let is_probe = std::mem::take(&mut self.is_probe);
         let most_failures = self.circuit.0.most_failures;
         let mut state = self.circuit.state();
@@ -153,7 +159,7 @@ impl CircuitPass {
             State::Closed(_) => {
                 let outage = Outage::new(failure, most_failures, SHORTEST_WAIT);
                 let seconds = outage.wait.as_secs();
-                tracing::warn!(%failure, failures = most_failures, seconds, "calls to Anthropic are held back");
+                tracing::warn!(error = %failure, failures = most_failures, seconds, "calls to Anthropic are held back");
                 *state = State::Open(outage);
             }
             State::Probing(outage, _) if is_probe => {
@@ -164,7 +170,7 @@ impl CircuitPass {
                     wait,
                 ));
             }
-            // A turn from before, which says nothing new.
+            // An earlier turn, admitted before the circuit opened: no new information.
             State::Open(_) | State::Probing(..) => {}
         }
     }
@@ -175,7 +181,8 @@ impl Drop for CircuitPass {
         if !self.is_probe {
             return;
         }
-        // The time of the next try is past, so the next turn is the probe.
+        // Drop guard: a probe that was cancelled must not leave the circuit half open for ever. The
+        // next try is due, so the next turn is the probe.
         let mut state = self.circuit.state();
         if let State::Probing(outage, _) = &*state {
             let probes = (outage.probes * 2).min(MOST_PROBES);

@@ -11,7 +11,7 @@ fn failure(kind: FailureKind) -> Failure {
     Failure::new(kind, "It failed.")
 }
 
-/// What turns of these kinds of failure, one after the other, do to `circuit`.
+/// Runs turns through `circuit`, one after the other, that fail with these kinds.
 fn fail(circuit: &Circuit, kinds: &[FailureKind]) {
     for kind in kinds {
         circuit.pass().unwrap().failed(&failure(*kind));
@@ -24,7 +24,7 @@ fn opened() -> Circuit {
     circuit
 }
 
-/// The seconds until the next try.
+/// Returns the seconds until the next try.
 fn wait(circuit: &Circuit) -> Option<u64> {
     circuit
         .refusal()
@@ -32,7 +32,7 @@ fn wait(circuit: &Circuit) -> Option<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_of_failures_opens_it_and_what_opened_it_is_the_refusal() {
+async fn row_of_failures_opens_the_circuit_and_the_last_is_the_refusal() {
     let circuit = Circuit::new(3);
     fail(&circuit, &[FailureKind::Upstream, FailureKind::RateLimited]);
     assert_eq!(circuit.refusal(), None);
@@ -46,7 +46,7 @@ async fn a_row_of_failures_opens_it_and_what_opened_it_is_the_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_ends_the_row_and_a_turn_that_tells_nothing_does_not_count() {
+async fn success_resets_the_row_and_a_dropped_turn_does_not_count() {
     let circuit = Circuit::new(2);
     fail(&circuit, &[FailureKind::Overloaded]);
     circuit.pass().unwrap().succeeded();
@@ -58,7 +58,7 @@ async fn an_answer_ends_the_row_and_a_turn_that_tells_nothing_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_turn_is_the_probe_and_closes_it() {
+async fn single_probe_closes_the_circuit() {
     let circuit = opened();
     advance(SECOND).await;
     assert_eq!(
@@ -74,7 +74,7 @@ async fn one_turn_is_the_probe_and_closes_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_fails_doubles_the_wait() {
+async fn failed_probe_doubles_the_wait() {
     let circuit = opened();
     let mut waits = Vec::new();
     for _ in 0..9 {
@@ -87,7 +87,7 @@ async fn a_probe_that_fails_doubles_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_tells_nothing_is_followed_by_another() {
+async fn dropped_probe_is_followed_by_another() {
     let circuit = opened();
     advance(SECOND).await;
     drop(circuit.pass().unwrap());
@@ -103,9 +103,9 @@ async fn a_probe_that_tells_nothing_is_followed_by_another() {
     assert_eq!(wait(&circuit), Some(2), "the outage is known already");
 }
 
-/// What a request does whose turns fail together when one of them is refused.
+/// A request whose turns are all dropped when one of them is refused.
 #[tokio::test(start_paused = true)]
-async fn a_request_of_many_turns_gets_through_in_the_end() {
+async fn request_of_many_turns_passes_after_retries() {
     let circuit = opened();
     advance(SECOND).await;
     let mut tries = 1;
@@ -124,7 +124,7 @@ async fn a_request_of_many_turns_gets_through_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_word_of_upstream_is_told_whole_and_lengthens_the_wait_within_bounds() {
+async fn retry_after_of_upstream_lengthens_the_wait_within_bounds() {
     for (asked, told, waited) in [(0, 1, 1), (7, 7, 7), (200, 200, 200), (3600, 3600, 300)] {
         let circuit = Circuit::new(1);
         let limited = Failure {
@@ -146,7 +146,7 @@ async fn the_word_of_upstream_is_told_whole_and_lengthens_the_wait_within_bounds
 }
 
 #[tokio::test(start_paused = true)]
-async fn turns_from_before_close_it_and_do_not_open_it_again() {
+async fn earlier_turns_can_close_but_not_reopen_the_circuit() {
     let circuit = Circuit::new(1);
     let (early, late) = (circuit.pass().unwrap(), circuit.pass().unwrap());
     fail(&circuit, &[FailureKind::Overloaded]);
@@ -157,7 +157,7 @@ async fn turns_from_before_close_it_and_do_not_open_it_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_can_be_turned_off() {
+async fn circuit_without_failure_limit_never_opens() {
     let circuit = Circuit::new(0);
     fail(&circuit, &[FailureKind::Overloaded; 50]);
     assert_eq!(circuit.refusal(), None);

@@ -1,6 +1,7 @@
-//! A call that a request demands, where the model is only told to make it.
+//! Demanded tool calls, for models that are only instructed to make them.
 //!
-//! The answer is held until the call begins. One that ends without it is made once more; the second is given as it is.
+//! The answer is held back until the call begins. An answer that ends without the call is run once
+//! more; the second one is delivered as it is.
 
 use crate::domain::Finish;
 use crate::domain::FinishReason;
@@ -9,16 +10,16 @@ use crate::domain::ServerTool;
 use crate::domain::ToolChoice;
 use crate::domain::TurnEvent;
 
-/// Follows an answer, and holds what comes before the call.
+/// Holds an answer back until its demanded tool call begins.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
-    /// What has to be called; none where nothing is demanded, or where it was called.
+    /// Tool choice still to be met; `None` if nothing is demanded, or once it was called.
     open: Option<ToolChoice>,
     held: Vec<TurnEvent>,
 }
 
 impl Demand {
-    /// Waits for the call that `choice` demands, if it does.
+    /// Creates a filter for `choice`; it holds nothing back unless the choice demands a call.
     pub(super) fn of(choice: ToolChoice) -> Self {
         let is_open = matches!(choice, ToolChoice::Required | ToolChoice::Named(_));
         Self {
@@ -27,23 +28,24 @@ impl Demand {
         }
     }
 
-    /// Whether a call is demanded that was not made.
+    /// True while a demanded call has not been made.
     pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether the answer may be made anew, to have the call: it has come to its `finish` without.
+    /// True if the answer came to its `finish` without the demanded call, so that it may be
+    /// repeated.
     pub(super) fn is_missed(&self, finish: &Finish) -> bool {
         let is_whole = matches!(finish.reason, FinishReason::Stop | FinishReason::ToolCalls);
         self.is_open() && is_whole && finish.stop_text.is_none()
     }
 
-    /// Forgets the answer, of which another one takes the place.
+    /// Resets the filter for a repeated answer.
     pub(super) fn forget(&mut self) {
         self.held.clear();
     }
 
-    /// Takes the next step of the answer, and gives what may be told by now.
+    /// Takes the next event, and returns the events that may be sent now.
     pub(super) fn take(&mut self, event: TurnEvent) -> Vec<TurnEvent> {
         if self
             .open
@@ -61,7 +63,7 @@ impl Demand {
         given
     }
 
-    /// What is held, for an answer that is given as it is.
+    /// Releases the events held back, for an answer that is delivered without the call.
     pub(super) fn give(&mut self) -> Vec<TurnEvent> {
         std::mem::take(&mut self.held)
     }
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_held_until_the_call_begins() {
+    fn answer_is_held_until_the_demanded_call_begins() {
         let mut demand = Demand::of(ToolChoice::Required);
         assert_eq!(demand.take(text()), []);
         assert_eq!(demand.take(call("a")), [text(), call("a")]);
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn another_call_is_not_the_one_that_is_named() {
+    fn call_of_another_tool_does_not_meet_a_named_choice() {
         let mut demand = Demand::of(ToolChoice::Named("b".to_owned()));
         assert_eq!(demand.take(call("a")), []);
         assert!(demand.is_missed(&end(FinishReason::ToolCalls)));
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_held_where_nothing_is_demanded() {
+    fn nothing_is_held_without_a_demand() {
         for choice in [ToolChoice::Auto, ToolChoice::None] {
             assert_eq!(Demand::of(choice).take(text()), [text()]);
         }

@@ -1,4 +1,4 @@
-//! The kinds of failure that a caller must tell apart.
+//! Errors of the gateway, by the distinctions that a caller must make.
 
 use std::time::Duration;
 
@@ -9,82 +9,82 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::pool::BusyReason;
 
-/// Why a turn was not answered.
+/// Reason why a turn was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// All workers are busy and the queue is full, or the wait in it was too long.
+    /// Every worker is busy, and the queue is full or the wait in it was too long.
     #[error("all {workers} workers are busy: {reason}")]
     Busy {
-        /// How many workers there may be.
+        /// Maximum number of workers.
         workers: usize,
-        /// Why the request cannot wait for one.
+        /// Reason why the request cannot wait for one.
         reason: BusyReason,
-        /// When it may help to try again.
+        /// Time after which a retry may succeed.
         retry_after: Duration,
     },
-    /// No worker can be started.
+    /// Failure to start any worker.
     #[error("no worker can be started: {reason}")]
     Unavailable {
-        /// What the last start failed with, safe to show.
+        /// Message of the last failed start, safe to show to clients.
         reason: String,
-        /// When the next start is tried.
+        /// Time until the next start is tried.
         retry_after: Duration,
     },
     /// The server has no sign-in for Claude.
     #[error("{0}")]
     NotSignedIn(String),
-    /// No model has this name.
+    /// Unknown model name.
     #[error("the model `{0}` does not exist")]
     UnknownModel(String),
     /// The model does not take a parameter of the turn.
     #[error("the model `{model}` takes no `{parameter}`")]
     Restricted {
-        /// The parameter.
+        /// Name of the refused parameter.
         parameter: &'static str,
-        /// The id of the model.
+        /// Id of the model.
         model: String,
     },
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
-    /// A limit of the caller does not let it in.
+    /// A rate limit of the caller is reached.
     #[error(transparent)]
     Limited(#[from] Limited),
     /// A budget of the caller has no room.
     #[error(transparent)]
     OverBudget(#[from] Over),
-    /// The caller does not belong to the project that is to pay.
+    /// The caller does not belong to the project that the request names.
     #[error("the key is of another project than the request names")]
     ForeignProject,
     /// The caller may not name this model.
     #[error("the key may not use the model `{0}`")]
     ForbiddenModel(String),
-    /// The turn may search the web, and its caller may not have that, or nobody here.
+    /// The turn asks for web search, which is off for the caller or the server.
     #[error("the web may not be searched")]
     WebSearchOff {
-        /// Whether it is the key that may not.
+        /// Set if the key lacks the permission.
         by_key: bool,
     },
-    /// The turn may have Anthropic run code or call MCP servers, and that may not be.
+    /// The turn asks for code execution or MCP servers, which are not available to it.
     #[error("code and MCP servers may not be had: {0}")]
     ServerToolsOff(ServerToolsOff),
     /// A file that the turn names cannot be part of it.
     #[error("the file at `{place}` cannot be used: {fault}")]
     File {
-        /// The field that names it.
+        /// Path of the field that names the file.
         place: String,
-        /// Why.
+        /// Reason why the file cannot be used.
         fault: FileFault,
     },
-    /// The files of turns that are not under way yet take all the memory there is for them.
+    /// The files of turns that have not started yet fill the memory reserved for them.
     #[error("files of turns that wait take all of {bytes} bytes")]
     FilesFull {
-        /// How much there is.
+        /// Size of that memory, in bytes.
         bytes: u64,
-        /// When it may help to try again.
+        /// Time after which a retry may succeed.
         retry_after: Duration,
     },
-    /// What runs cost cannot be written down, so none may begin.
+    /// The ledger cannot record costs, so no run may begin.
     #[error("the ledger cannot be used: {0}")]
     Ledger(String),
     /// The run failed.
@@ -92,49 +92,50 @@ pub enum Error {
     Failed(#[from] Failure),
 }
 
-/// Why Anthropic may not run code or call MCP servers for a turn.
+/// Reason why Anthropic may not run code or call MCP servers for a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ServerToolsOff {
     /// The caller's key lacks the permission.
     #[error("the key lacks the permission `server_tools`")]
     ByKey,
-    /// Nobody here may.
+    /// The configuration has them off.
     #[error("`server_tools.enabled` is false")]
     BySetting,
     /// The CLI cannot read the calls of MCP servers.
     #[error("the CLI cannot read calls of MCP servers")]
     Unreadable,
-    /// Calls do not ask for the beta that it takes.
+    /// Calls upstream lack the beta that the tool requires.
     #[error("`claude.betas` lacks `{0}`")]
     WithoutBeta(&'static str),
 }
 
-/// Why a file is no part of a turn that names it.
+/// Reason why a file cannot be part of a turn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileFault {
     /// The caller's project has no such file.
     #[error("it is not there")]
     Missing {
-        /// Its id, as the caller wrote it.
+        /// Id as the caller wrote it.
         id: String,
     },
-    /// It is nothing that the model reads here, as the words say.
+    /// The model cannot read the file here; the text says why.
     #[error("{0}")]
     Unfit(String),
-    /// With it the files of the turn are larger than they may be.
+    /// The files of the turn exceed their size limit with this one.
     #[error("it is too large")]
     TooLarge {
-        /// How large they may be, in bytes of base64.
+        /// Size limit, in bytes of base64.
         limit: u64,
     },
-    /// It could not be read; why is for the log.
+    /// The file could not be read; the text is for the log.
     #[error("{0}")]
     Unreadable(String),
 }
 
 impl Error {
-    /// Whether a run failed for the one caller alone that began it, so that another with the same question need not hear
-    /// it: its budget, or its share of the queue. Limits are no matter of a run: they are asked before.
+    /// True if a run failed for reasons of the one caller that began it: its budget, or its share
+    /// of the queue. A caller that joined the run may then start its own. Rate limits are checked
+    /// before a run.
     pub(super) fn is_callers_own(&self) -> bool {
         matches!(
             self,
@@ -146,7 +147,8 @@ impl Error {
         )
     }
 
-    /// Whether its words may quote the request, so that no log may have them: what upstream refuses, it quotes.
+    /// True if the message may quote the request, so that it must not be logged: upstream quotes
+    /// what it refuses.
     pub fn may_quote_the_request(&self) -> bool {
         matches!(self, Self::Failed(failure) if failure.kind == FailureKind::InvalidRequest)
     }

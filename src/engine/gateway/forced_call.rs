@@ -1,7 +1,8 @@
-//! A call that a request demands, of a model that takes no forced tool choice.
+//! Demanded tool calls, for models that do not take a forced tool choice.
 //!
-//! One tool: the model answers with the arguments of the call, in the form of their schema, and the answer is handed out as the
-//! call. Several tools, or arguments of any form: the model is told to call, and its answer waits for [`Demand`](super::demand).
+//! With one tool, the model answers with the arguments of the call, bound to their schema, and the
+//! answer is delivered as the call. With several tools, or arguments of any form, the model is
+//! instructed to call, and the answer is held back by [`Demand`](super::demand).
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -19,7 +20,7 @@ use crate::domain::TurnEvent;
 use super::Error;
 use super::TurnStream;
 
-/// Whether `turn` demands a call.
+/// True if `turn` demands a tool call.
 pub(super) fn is_demanded(turn: &Turn) -> bool {
     matches!(
         turn.tools.choice,
@@ -27,7 +28,8 @@ pub(super) fn is_demanded(turn: &Turn) -> bool {
     )
 }
 
-/// The only tool that `turn` may have called, if the form of its arguments is known. Its call can be had for certain.
+/// Returns the only tool that can meet the demand of `turn`, if the form of its arguments is known.
+/// Its call can be guaranteed.
 pub(super) fn only_tool(turn: &Turn) -> Option<&Tool> {
     let tools = &turn.tools;
     let tool = match &tools.choice {
@@ -40,11 +42,12 @@ pub(super) fn only_tool(turn: &Turn) -> Option<&Tool> {
         }
         _ => None,
     };
-    // An `output_config` that goes as it was written has no room for the form.
+    // A natively written `output_config` leaves no room for the schema.
     tool.filter(|tool| has_properties(&tool.schema) && !turn.native.has_field("output_config"))
 }
 
-/// A model may answer with an empty object where anything is allowed.
+/// True if the schema names properties: where anything is allowed, a model may answer with an empty
+/// object.
 fn has_properties(schema: &str) -> bool {
     let schema: Value = serde_json::from_str(schema).unwrap_or_default();
     schema["properties"]
@@ -52,16 +55,16 @@ fn has_properties(schema: &str) -> bool {
         .is_some_and(|properties| !properties.is_empty())
 }
 
-/// How a call is had that a turn demands.
+/// Replacement of a forced tool choice.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Forced {
-    /// The tool whose arguments the answer is, for it to be handed out as the call.
+    /// Tool whose arguments the answer is; the answer is delivered as its call.
     pub(super) tool: Option<String>,
-    /// What the model is told to call.
+    /// Tool choice that the model is instructed to meet.
     pub(super) demanded: Option<ToolChoice>,
 }
 
-/// Asks for the demanded call in another way than by the tool choice.
+/// Replaces the forced tool choice of `turn` by a schema or an instruction.
 pub(super) fn adapt(turn: &mut Turn) -> Forced {
     let Some(tool) = only_tool(turn).cloned() else {
         return Forced {
@@ -71,9 +74,9 @@ pub(super) fn adapt(turn: &mut Turn) -> Forced {
     };
     turn.sampling.format = form_of(&tool);
     let name = tool.name;
-    // They would cut the arguments.
+    // Stop texts would cut the arguments.
     turn.sampling.stop.clear();
-    // The tools stay, since the conversation may have calls of them.
+    // The tools stay, since the conversation may contain calls of them.
     turn.tools.choice = ToolChoice::None;
     turn.instruct(format!(
         "Answer with the arguments of a call of the tool `{name}`, and with nothing else."
@@ -84,7 +87,7 @@ pub(super) fn adapt(turn: &mut Turn) -> Forced {
     }
 }
 
-/// The form of an answer that is the arguments of a call of `tool`.
+/// Returns the format of an answer that consists of the arguments of a call of `tool`.
 pub(super) fn form_of(tool: &Tool) -> Format {
     Format::Schema(Schema {
         json: tool.schema.clone(),
@@ -93,7 +96,8 @@ pub(super) fn form_of(tool: &Tool) -> Format {
     })
 }
 
-/// Tells the model to call, and leaves the choice to it. Gives what was demanded, if anything was.
+/// Instructs the model to call, with a free tool choice. Returns the choice that was demanded, if
+/// any.
 pub(super) fn ask_for_call(turn: &mut Turn) -> Option<ToolChoice> {
     let instruction = match &turn.tools.choice {
         ToolChoice::Named(name) => format!("Call the tool `{name}` now."),
@@ -104,7 +108,7 @@ pub(super) fn ask_for_call(turn: &mut Turn) -> Option<ToolChoice> {
     Some(std::mem::replace(&mut turn.tools.choice, ToolChoice::Auto))
 }
 
-/// The `events` of an answer, whose text is handed out as the arguments of a call of the tool `name`.
+/// Rewrites the text in `events` into the arguments of a call of the tool `name`.
 pub(super) fn as_call(events: TurnStream, name: String) -> TurnStream {
     let mut begun = false;
     let events = events.flat_map(move |event| stream::iter(call_events(event, &name, &mut begun)));
@@ -165,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_arguments_of_the_only_tool_are_the_answer() {
+    fn only_tool_is_replaced_by_a_schema_of_its_arguments() {
         let named = ToolChoice::Named("b".to_owned());
         for (choice, tools) in [
             (ToolChoice::Required, &[("b", SCHEMA)][..]),
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn otherwise_the_model_is_told_to_call() {
+    fn several_tools_are_replaced_by_an_instruction_to_call() {
         let named = ToolChoice::Named("a".to_owned());
         for (choice, tools) in [
             (ToolChoice::Required, &[("a", SCHEMA), ("b", SCHEMA)][..]),
@@ -216,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_text_is_handed_out_as_a_call() {
+    async fn text_is_delivered_as_a_tool_call() {
         let text = |piece: &str| Ok(TurnEvent::Text(piece.to_owned()));
         let end = |reason| Ok(TurnEvent::Finished(Finish::new(reason, Usage::default())));
         let told = async |events: Vec<Result<TurnEvent, Error>>| {

@@ -1,16 +1,16 @@
-//! Instructions in the middle of a conversation, where they may stand.
+//! System instructions in the middle of a conversation.
 //!
-//! They stay in their places, so that the instructions at the beginning do not change and the prompt cache keeps its hits. A model
-//! that takes messages with the role `system` wants them at the end of what the user says at a time. Any other gets them as words
-//! of the user.
+//! They keep their position, so that the prefix does not change and the prompt cache keeps its
+//! hits. A model that takes messages with the role `system` wants them at the end of each user
+//! turn. For any other model they become text of the user.
 
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Turn;
 
-/// Puts the instructions of `turn` behind all else that the user says before the next answer. Where the user says nothing else they
-/// are told in words.
+/// Moves the instructions of `turn` behind everything else in the same user turn. In a user turn of
+/// instructions alone they become text.
 pub(super) fn arrange(turn: &mut Turn) {
     if !has_any(turn) {
         return;
@@ -35,7 +35,7 @@ pub(super) fn arrange(turn: &mut Turn) {
     turn.history.retain(|message| !message.parts.is_empty());
 }
 
-/// Tells the instructions of `turn` as words of the user, in their places.
+/// Turns the instructions of `turn` into text of the user, at their positions.
 pub(super) fn tell_in_words(turn: &mut Turn) {
     let messages = turn
         .history
@@ -45,7 +45,7 @@ pub(super) fn tell_in_words(turn: &mut Turn) {
     messages.for_each(in_words);
 }
 
-/// Whether instructions stand among the messages of `turn`.
+/// True if the messages of `turn` contain instructions.
 pub(super) fn has_any(turn: &Turn) -> bool {
     let parts = turn
         .history
@@ -57,13 +57,13 @@ pub(super) fn has_any(turn: &Turn) -> bool {
         .any(|part| matches!(part, Part::Instruction(_)))
 }
 
-/// Arranges what the user says at a time, message by message.
+/// Arranges consecutive messages of the user.
 fn arrange_one(said: &mut [Message]) {
     let mut instructions = Vec::new();
     for message in said.iter_mut() {
         let mut is_instruction = false;
         let taken = message.parts.extract_if(.., |part| {
-            // A mark belongs to the part before it.
+            // A cache mark belongs to the part before it.
             is_instruction = match part {
                 Part::Instruction(_) => true,
                 Part::CacheMark(_) => is_instruction,
@@ -105,7 +105,7 @@ mod tests {
         Part::Instruction(text.to_owned())
     }
 
-    /// Each message in a line: `u` or `a`, and its parts.
+    /// Renders each message as `u` or `a` and its parts.
     fn told(turn: &Turn) -> String {
         let prompt = said(Role::User, &turn.prompt);
         let part = |part: &Part| match part {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_stand_behind_what_the_user_says() {
+    fn instructions_are_moved_to_the_end_of_the_user_turn() {
         let (user, answer) = (Role::User, Role::Assistant);
         let text = Part::text;
         let mark = Part::CacheMark("{}".to_owned());
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn words_stand_where_the_instruction_stood() {
+    fn instruction_becomes_text_at_its_position() {
         let mut turn = conversation(vec![said(Role::User, &[instruction("x"), Part::text("a")])]);
         tell_in_words(&mut turn);
         assert_eq!(told(&turn), "u <words> a");

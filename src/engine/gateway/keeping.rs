@@ -1,30 +1,31 @@
-//! Whether JSON keeps to a schema.
+//! Validation of JSON against a schema.
 
 use jsonschema::ValidationError;
 use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
-/// The longest part of a message that names a place in a schema, in characters.
+/// Maximum length, in characters, of a schema path in a message.
 const LONGEST_PLACE: usize = 200;
 
-/// A schema that JSON is checked against.
+/// Compiled schema that JSON is validated against; `None` accepts everything.
 #[derive(Debug)]
 pub(super) struct Keeping(Option<Validator>);
 
 impl Keeping {
-    /// Checks against `schema`. One that cannot be compiled here, as one that refers to another document, lets everything pass.
+    /// Compiles `schema`. One that cannot be compiled, such as one that refers to another document,
+    /// accepts everything.
     pub(super) fn new(schema: &str) -> Self {
         let schema: Option<Value> = serde_json::from_str(schema).ok();
         let validator = schema.and_then(|schema| jsonschema::validator_for(&schema).ok());
         if validator.is_none() {
-            // Not why: the reason quotes the schema.
-            tracing::warn!("a schema cannot be compiled, nothing is checked against it");
+            // The error is not logged, since it quotes the schema.
+            tracing::warn!("schema not compiled, values pass unchecked");
         }
         Self(validator)
     }
 
-    /// What is not kept to; none where `json` is good.
+    /// Returns a description of the first violation; `None` if `json` is valid.
     pub(super) fn violation(&self, json: &str) -> Option<String> {
         let validator = self.0.as_ref()?;
         let Ok(value) = serde_json::from_str::<Value>(json) else {
@@ -37,7 +38,7 @@ impl Keeping {
     }
 }
 
-/// Whether a pattern was too much for the engine, which says nothing about the value.
+/// True if the regex engine gave up on a pattern, which says nothing about the value.
 fn is_undecided(error: &ValidationError<'_>) -> bool {
     matches!(
         error.kind(),
@@ -46,7 +47,8 @@ fn is_undecided(error: &ValidationError<'_>) -> bool {
     )
 }
 
-/// The place in the schema that is not kept to. Not the place in the value, whose names may be the model's words.
+/// Describes a violation by its path in the schema. The path in the value is left out, since its
+/// names may be the model's words.
 fn unmet(error: &ValidationError<'_>) -> String {
     let place = error.schema_path().as_str();
     let fit = |c: char| if c.is_control() || c == '`' { '?' } else { c };

@@ -1,10 +1,10 @@
-//! What is found out about a turn after it has begun to run.
+//! Refusals found out after a turn has started.
 
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// Names of what upstream refused, so that the turn runs without it. Clones share them.
+/// Names of parts that upstream refused, so that the turn runs without them. Clones share the list.
 #[derive(Debug, Clone, Default)]
 pub struct LateNames(Arc<Mutex<Vec<String>>>);
 
@@ -16,7 +16,7 @@ impl LateNames {
             .extend(names);
     }
 
-    /// The names so far. All are known with the first event of the answer.
+    /// Returns the names so far. All are known with the first event of the answer.
     pub fn so_far(&self) -> Vec<String> {
         self.0
             .lock()

@@ -1,4 +1,4 @@
-//! What upstream was seen to refuse.
+//! Parameters that upstream was seen to refuse.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -16,17 +16,17 @@ use crate::domain::Restriction;
 
 use super::refused_field::RefusedField;
 
-/// The most fields that are remembered: clients name them. The oldest makes room.
+/// Maximum number of remembered fields, since clients name them; the oldest is evicted.
 const MOST_FIELDS: usize = 64;
-/// The time after which a field is tried again: upstream learns new ones.
+/// TTL of a refused field, after which it is tried again: upstream may have learned it.
 const FIELD_TIME: Duration = Duration::from_secs(3600);
 
-/// What upstream refuses in a turn.
+/// Part of a turn that upstream refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// A parameter that the model does not take.
+    /// Parameter that the model does not take.
     Parameter(Restriction),
-    /// A field that upstream does not know.
+    /// Field that upstream does not know.
     Field(RefusedField),
 }
 
@@ -39,10 +39,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What is told the model and the parameter that were learnt.
+/// Callback that receives the model and the refused parameter.
 type Hear = dyn Fn(&str, &str) + Send + Sync;
 
-/// What upstream has refused since the start, by model.
+/// Refusals of upstream since the start, by model.
 #[derive(Default)]
 pub(super) struct Learnt {
     memory: Mutex<Memory>,
@@ -52,7 +52,7 @@ pub(super) struct Learnt {
 #[derive(Debug, Default)]
 struct Memory {
     restrictions: BTreeMap<String, Vec<Restriction>>,
-    /// Fields with their models, and when they were refused; the oldest first.
+    /// Fields with their models and the time of the refusal; the oldest first.
     fields: VecDeque<(String, RefusedField, Instant)>,
 }
 
@@ -63,7 +63,7 @@ impl fmt::Debug for Learnt {
 }
 
 impl Learnt {
-    /// Nothing yet; `hear` is told what is learnt.
+    /// Creates an empty record that calls `hear` for each new refusal.
     pub(super) fn telling(hear: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
         Self {
             memory: Mutex::default(),
@@ -73,9 +73,9 @@ impl Learnt {
 
     /// Remembers that `model` refuses something.
     pub(super) fn add(&self, model: &str, refusal: Refusal) {
-        // The name of a field that is not known is the client's.
+        // An unknown field was named by the client.
         let refused = refusal.to_string();
-        tracing::warn!(model = %InLog(model), refusal = %InLog(&refused), "upstream refuses a parameter, which is left out from now on");
+        tracing::warn!(model = %InLog(model), refusal = %InLog(&refused), "parameter refused upstream, left out from now on");
         if let Some(hear) = &self.hear {
             hear(model, &refused);
         }
@@ -101,7 +101,7 @@ impl Learnt {
         }
     }
 
-    /// The parameters that `model` refuses.
+    /// Returns the parameters that `model` refuses.
     pub(super) fn restrictions(&self, model: &str) -> Vec<Restriction> {
         self.memory()
             .restrictions
@@ -110,7 +110,7 @@ impl Learnt {
             .unwrap_or_default()
     }
 
-    /// The fields that upstream does not know of turns for `model`.
+    /// Returns the fields that upstream does not know in turns for `model`.
     pub(super) fn fields(&self, model: &str) -> Vec<RefusedField> {
         let mut memory = self.memory();
         let now = Instant::now();
@@ -122,7 +122,7 @@ impl Learnt {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        // A list that is half changed is still a list.
+        // A half-changed list is still valid, so a poisoned lock is ignored.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn fields_are_forgotten_after_their_time_and_where_there_are_many() {
+    async fn fields_expire_after_their_ttl_and_are_bounded() {
         let learnt = Learnt::default();
         learnt.add("m-1", field("first"));
         learnt.add("m-1", Refusal::Parameter(Restriction::Sampling));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_learnt_is_told() {
+    fn callback_receives_each_refusal() {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ears = Arc::clone(&heard);
         let learnt = Learnt::telling(move |model, parameter| {

@@ -1,21 +1,25 @@
-//! One turn, from admitted to finished: the only part that knows the order.
+//! Gateway: the pipeline of one turn, from admission to the end of its answer.
 //!
-//! 0. [`Admission`] refuses a model that the caller may not name, chooses one for a caller who leaves it open, asks the
-//!    caller's limits, looks whether the answer is known, and holds in the ledger what the run may cost. Permit and hold live
-//!    in the stream; the charge is on disk before the last event leaves.
+//! 0. [`Admission`] checks that the caller may name the model, routes a turn that leaves the model
+//!    open, asks the caller's rate limits, looks the answer up in the cache, and holds the
+//!    estimated cost in the ledger. Permit and hold live in the stream; the charge is on disk
+//!    before the last event leaves.
 //! 1. A server without a sign-in refuses the turn.
-//! 2. The model's name is resolved, where the catalogue is known already; an unknown one is refused before it waits.
-//! 3. While calls upstream keep failing, or those of the model meet its limit, the breaker refuses the turn at once, but for one now
-//!    and then as a probe.
-//! 4. The pool lends a clean worker, to keys in turn, waiting no longer than its queue allows.
-//! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream takes. What upstream refuses by name is
-//!    left out, and the turn given to it once more. One that dies before the model began to answer is replaced, once, after a pause.
-//! 6. The events stream out as they come; the lease lives in the stream. A stop text that Anthropic does not watch for ends it here.
-//! 7. The answer has failed after all if the arguments of a strict tool do not keep to its schema, or if it does not have the
-//!    form that was asked for. As long as nothing of it was given out, the turn is run once more before; so it is where a call was
-//!    demanded in words and did not come.
-//! 8. With the end of the answer, or of the stream, the worker goes back to the pool and is reset. A worker that failed is
-//!    ended.
+//! 2. The model's name is resolved once the catalogue is known; an unknown one is refused before it
+//!    waits.
+//! 3. While calls upstream keep failing, or the model is rate limited, the circuit breaker refuses
+//!    the turn at once, apart from a probe now and then.
+//! 4. The pool lends a clean worker, fairly among keys, within the bounds of its queue.
+//! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream
+//!    accepts. Parameters that upstream refuses by name are removed, and the turn is sent again. A
+//!    worker that dies before the model began to answer is replaced once, after a pause.
+//! 6. The events stream out as they come; the lease lives in the stream. Stop texts that Anthropic
+//!    does not accept are enforced here.
+//! 7. The answer fails at its end if the arguments of a strict tool, or the answer itself, do not
+//!    have the form that was asked for. An answer in a wrong format that was not sent to the client
+//!    yet is run once more first; likewise if a demanded tool call is missing.
+//! 8. At the end of the answer, or when the stream is dropped, the worker returns to the pool and
+//!    is reset. A worker that failed is ended.
 
 mod admission;
 mod breaker;
@@ -74,24 +78,25 @@ pub use late::LateNames;
 pub use model_rules::ModelRules;
 pub use service::{Gateway, SignInState};
 
-/// Answers that are given again. Clones share them.
+/// Response cache of the gateway; clones share it.
 pub type AnswerCache = Cache<Error>;
 
-/// The events of a running turn. Dropping it ends the turn: its run is interrupted and its worker given back.
+/// Events of a running turn. Dropping the stream cancels the turn: the run is interrupted and the
+/// worker returned.
 pub type TurnStream = Pin<Box<dyn Stream<Item = Result<TurnEvent, Error>> + Send>>;
 
-/// A turn that a worker has taken.
+/// Turn that a worker has accepted, or an answer from the cache.
 pub struct RunningTurn {
-    /// What there is to say about it beside its events.
+    /// Metadata of the turn besides its events.
     pub told: Told,
-    /// What comes back. Ends after `TurnEvent::Finished` or after the first error.
+    /// Events of the answer. Ends after `TurnEvent::Finished` or after the first error.
     pub events: TurnStream,
-    /// What it cost, as soon as whoever runs it knows.
+    /// Usage and cost of the runs, as soon as they are known.
     pub bill: BillReader,
 }
 
 impl RunningTurn {
-    /// One of which nobody says what it costs.
+    /// Creates a running turn whose runs report no cost.
     pub fn new(told: Told, events: TurnStream) -> Self {
         Self {
             told,
@@ -101,51 +106,53 @@ impl RunningTurn {
     }
 }
 
-/// What a caller is told of a turn beside its answer.
+/// Metadata of a turn that a caller receives besides its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Told {
-    /// The resolved id of the model that answers; empty where that is not known yet.
+    /// Resolved id of the model that answers; empty while it is not known.
     pub model: String,
-    /// Why this model was chosen, for a caller who left it open.
+    /// Routing decision, for a caller that left the model open.
     pub route: Option<Choice>,
-    /// What is left of the caller's limits.
+    /// Remaining rate limits of the caller.
     pub limits: State,
-    /// What the cache had to do with it; none where nobody asked it.
+    /// Cache status; `None` if the turn did not pass the cache.
     pub cache: Option<CacheStatus>,
-    /// What of the request was left out because the model does not take it or the caller may not have it.
+    /// Parts of the request that were left out, because the model does not take them or the caller
+    /// may not use them.
     pub left_out: Vec<String>,
-    /// The same, as far as upstream says so while the turn runs.
+    /// Further names of this kind, which upstream refuses while the turn runs.
     pub refused: LateNames,
-    /// The names of what was put in another way because the model does not take it.
+    /// Names of parts that were expressed in another way, because the model does not take them as
+    /// they are.
     pub repaired: Vec<&'static str>,
 }
 
-/// How a turn fits its model.
+/// Adaptation of a turn to its model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fit {
-    /// The id of the model.
+    /// Resolved id of the model.
     pub model: String,
-    /// The parameters that it does not take, so that the turn runs without them.
+    /// Parameters that the model does not take; the turn runs without them.
     pub left_out: Vec<String>,
-    /// The names of what it does not take and gets in another way.
+    /// Names of parts that the model does not take and gets in another way.
     pub repaired: Vec<&'static str>,
-    /// How many runs the turn may take at most.
+    /// Maximum number of runs that the turn may take.
     pub runs: u32,
 }
 
-/// What the cache has to do with an answer.
+/// Cache status of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheStatus {
-    /// It is given again: it took no run of its own.
+    /// Served from the cache, or from the run of an equal turn.
     Hit,
-    /// It is made, and may be given again.
+    /// Missing from the cache; run, and stored if it ends well.
     Miss,
-    /// It is made, and none of the cache's business.
+    /// Run without the cache.
     Bypass,
 }
 
 impl Told {
-    /// What there is to say of any turn that `model` answers.
+    /// Creates the metadata of a turn that `model` answers.
     pub fn of(model: impl Into<String>) -> Self {
         Self {
             model: model.into(),
@@ -153,7 +160,7 @@ impl Told {
         }
     }
 
-    /// The names of all that was left out.
+    /// Returns the names of everything that was left out so far.
     pub fn all_left_out(&self) -> Vec<String> {
         self.left_out
             .iter()
@@ -172,56 +179,57 @@ impl std::fmt::Debug for RunningTurn {
     }
 }
 
-/// A model that callers may name.
+/// Model that callers may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelCard {
-    /// The value for `model` in requests.
+    /// Value for `model` in requests.
     pub name: ModelName,
-    /// The id it stands for; equal to `name` for an id.
+    /// Id that the name resolves to; equal to `name` for an id.
     pub resolves_to: String,
 }
 
-/// Whether turns can be served now.
+/// Readiness of the server to serve turns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// What stands in the way, one sentence each that tells an operator what to do; empty when ready.
+    /// Problems, each a sentence that tells an operator what to do; empty when ready.
     pub problems: Vec<String>,
-    /// Workers by what they are doing.
+    /// Numbers of workers by state.
     pub workers: WorkerCounts,
     /// Requests that wait for a worker.
     pub waiting: usize,
 }
 
-/// Worker processes by what they are doing.
+/// Numbers of worker processes by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WorkerCounts {
-    /// The most there may be.
+    /// Maximum number of workers.
     pub max: usize,
-    /// Being started.
+    /// Workers that are being started.
     pub starting: usize,
-    /// Ready for a request.
+    /// Workers that are ready for a request.
     pub idle: usize,
-    /// Lent to a request.
+    /// Workers lent to a request.
     pub busy: usize,
-    /// Being reset after a request.
+    /// Workers being reset after a request.
     pub resetting: usize,
 }
 
-/// What the doors ask of the gateway; a trait, so that they can be tested without workers.
+/// Interface of the gateway to its users; a trait, so that they can be tested without workers.
 pub trait Turns: Send + Sync {
-    /// Checks the caller's limits before the body is read. The caller that is returned carries the permit: the first turn run for it
-    /// uses the permit, and an unused one is given back.
+    /// Checks the caller's rate limits before the body is read. The returned caller carries a
+    /// permit: the first turn run for it uses the permit, and an unused one is given back.
     ///
     /// # Errors
-    /// [`Error::Limited`] when a limit is reached.
+    /// [`Error::Limited`] if a rate limit is reached.
     fn enter(&self, caller: Caller) -> Result<Caller, Error> {
         Ok(caller)
     }
 
-    /// Runs `turn` for `caller`: waits for a worker no longer than the queue allows and sends it the turn.
+    /// Runs `turn` for `caller`: waits for a worker within the bounds of the queue, and sends it
+    /// the turn.
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>>;
 
-    /// As [`run`](Self::run), for a turn that goes upstream only when `gate` is open.
+    /// Runs `turn` as [`run`](Self::run) does, but sends it upstream only when `gate` is open.
     fn run_behind(
         &self,
         gate: Gate,
@@ -234,17 +242,18 @@ pub trait Turns: Send + Sync {
         })
     }
 
-    /// How many tokens the prompt of `turn` has, instructions and tools included, as counted upstream.
+    /// Counts the tokens of the prompt of `turn`, instructions and tools included, by asking
+    /// upstream.
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>>;
 
-    /// The id of the model that would answer `turn`, if its caller may have it.
+    /// Returns the id of the model that would answer `turn`, if its caller may use it.
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>>;
 
-    /// The model that answers `turn`, and the fields of `turn` that the model does not take. While no models are known, waits for a
-    /// worker on behalf of the caller.
+    /// Returns the model that answers `turn`, and the fields of `turn` that it does not take. While
+    /// no models are known, waits for a worker on behalf of the caller.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`], and [`Error::Restricted`] where turns are not adapted to their models.
+    /// [`Error::UnknownModel`], and [`Error::Restricted`] if turns are not adapted to their models.
     fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
         Box::pin(std::future::ready(Ok(Fit {
             model: turn.model.to_string(),
@@ -254,10 +263,10 @@ pub trait Turns: Send + Sync {
         })))
     }
 
-    /// The model that callers may call `name`. An implementation may know more names than it lists.
+    /// Returns the model with this `name`. An implementation may know more names than it lists.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`] when there is none.
+    /// [`Error::UnknownModel`] if there is none.
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
         Box::pin(async move {
             let card = self
@@ -269,9 +278,9 @@ pub trait Turns: Send + Sync {
         })
     }
 
-    /// The models that are listed: ids, the CLI's aliases, configured names.
+    /// Lists the models: ids, the CLI's aliases, configured names.
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>>;
 
-    /// Whether turns can be served now.
+    /// Reports the readiness to serve turns.
     fn readiness(&self) -> Readiness;
 }

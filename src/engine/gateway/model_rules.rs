@@ -1,8 +1,9 @@
-//! What each model takes, and how a turn is adapted to a model that takes less.
+//! Parameters that each model takes, and the adaptation of turns to models that take fewer.
 //!
-//! The configuration says what is known of models. What upstream refuses beyond that is [learnt](super::learnt). When it answers with
-//! a 400 that says so of the model, or of a field that it does not know, and the answer has not begun, the turn is run once more
-//! without; if that is answered, it is remembered for the model.
+//! The configuration lists known restrictions. Further refusals of upstream are
+//! [learnt](super::learnt): when upstream answers 400 and blames the model, or a field it does not
+//! know, before the answer has begun, the turn is retried without the parameter; if that succeeds,
+//! the refusal is remembered for the model.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +25,14 @@ use super::prefill;
 use super::refused_field::RefusedField;
 use super::thinking;
 
-/// Of these one stands in every refusal that is about the model and not about the request.
+/// Phrases, one of which is in every refusal that concerns the model and not the request.
 const OF_THE_MODEL: [&str; 3] = ["for this model", "on this model", "This model does not"];
 
-/// The words with which upstream refuses something of a model, and what it then refuses.
+/// Phrases in upstream's refusals, and the restriction that each one means. The first match counts.
 const REFUSALS: &[(&str, Restriction)] = &[
     ("role 'system'", Restriction::SystemMessages),
     ("assistant message prefill", Restriction::Prefill),
-    // Beside the other word for it.
+    // Upstream names this value as the replacement of `disabled`.
     (
         "\"thinking.type.between_tools\" for",
         Restriction::ThinkingDisabled,
@@ -47,20 +48,21 @@ const REFUSALS: &[(&str, Restriction)] = &[
     ("tool_choice", Restriction::ForcedTools),
 ];
 
-/// What models do not take.
+/// Restrictions of the models, configured and learned.
 #[derive(Debug, Default)]
 pub struct ModelRules {
-    /// Patterns of ids and what those models refuse.
+    /// Restrictions by pattern of model ids.
     rules: Patterns<Vec<Restriction>>,
-    /// What upstream has refused since the start, by model.
+    /// Refusals of upstream since the start, by model.
     learnt: Learnt,
-    /// Whether a turn that a model does not take is refused and not adapted.
+    /// Set if a turn that its model does not take is refused instead of adapted.
     is_strict: bool,
 }
 
 impl ModelRules {
-    /// Takes patterns of ids, with `*` and `?`, and what the models that fit refuse. The longest pattern decides. Where
-    /// `is_strict`, turns are refused and not adapted.
+    /// Creates rules from patterns of ids, with `*` and `?`, and the restrictions of the models
+    /// that match. The longest matching pattern decides. If `is_strict`, turns are refused instead
+    /// of adapted.
     pub fn new(rules: BTreeMap<String, Vec<Restriction>>, is_strict: bool) -> Self {
         Self {
             rules: Patterns::new(rules),
@@ -69,17 +71,17 @@ impl ModelRules {
         }
     }
 
-    /// Has `hear` told the model and the parameter whenever one is learnt.
+    /// Sets a callback that receives the model and the parameter whenever a refusal is learned.
     #[must_use]
     pub fn telling(mut self, hear: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
         self.learnt = Learnt::telling(hear);
         self
     }
 
-    /// The parameters of `turn` that `model`, an id, does not take.
+    /// Returns the parameters of `turn` that `model`, an id, does not take.
     ///
     /// # Errors
-    /// [`Error::Restricted`] where turns are not adapted.
+    /// [`Error::Restricted`] if turns are not adapted.
     pub(super) fn left_out(&self, turn: &Turn, model: &str) -> Result<Vec<String>, Error> {
         let restrictions = self.restrictions(model);
         let left_out: Vec<_> = restrictions
@@ -108,7 +110,8 @@ impl ModelRules {
         }
     }
 
-    /// The names of what `model` gets in another way, because it does not take it as it stands in `turn`.
+    /// Returns the names of the parts of `turn` that `model` gets in another way, because it does
+    /// not take them as they are.
     pub(super) fn repaired(&self, turn: &Turn, model: &str) -> Vec<&'static str> {
         self.is_asked_to_go_on(turn, model)
             .then_some(prefill::NAME)
@@ -116,13 +119,15 @@ impl ModelRules {
             .collect()
     }
 
-    /// Whether `model` is asked in words to go on with the answer of `turn` that the caller has begun.
+    /// True if `model` must be instructed to continue the answer that the caller has begun, instead
+    /// of continuing it by prefill.
     fn is_asked_to_go_on(&self, turn: &Turn, model: &str) -> bool {
         let takes_none = || self.restrictions(model).contains(&Restriction::Prefill);
         turn.goes_on() && (!prefill::is_possible(turn) || takes_none())
     }
 
-    /// How often `turn` may be run for an answer of `model` that has its form and calls what it has to.
+    /// Returns the maximum number of runs of `turn` on `model`, repetitions for format and demanded
+    /// call included.
     pub(super) fn most_runs(&self, turn: &Turn, model: &str) -> u32 {
         let is_restricted = self.restrictions(model).contains(&Restriction::ForcedTools);
         let tool = forced_call::only_tool(turn).filter(|_| is_restricted);
@@ -133,7 +138,8 @@ impl ModelRules {
         }
     }
 
-    /// Takes out of `turn` what its model, whose id it has, does not take. Gives how a call is had that it demands.
+    /// Removes from `turn` the parameters that its model, a resolved id, does not take. Returns the
+    /// replacement of a forced tool choice.
     pub(super) fn adapt(&self, turn: &mut Turn) -> Forced {
         let mut forced = Forced::default();
         let restrictions = self.restrictions(turn.model.as_str());
@@ -159,7 +165,8 @@ impl ModelRules {
         forced
     }
 
-    /// What the model of `turn` refuses in it by the words of `failure`, although it was thought to take it.
+    /// Returns the part of `turn` that its model refuses according to `failure`, although it was
+    /// thought to take it.
     pub(super) fn refusal(&self, failure: &Failure, turn: &Turn) -> Option<Refusal> {
         if self.is_strict || failure.kind != FailureKind::InvalidRequest {
             return None;
@@ -179,12 +186,12 @@ impl ModelRules {
         has(turn, *restriction).then_some(Refusal::Parameter(*restriction))
     }
 
-    /// Remembers for `model` what it refuses, now that it has answered without it.
+    /// Remembers that `model` refuses something, after it has answered without it.
     pub(super) fn remember(&self, model: &str, refusal: Refusal) {
         self.learnt.add(model, refusal);
     }
 
-    /// What `model`, an id, refuses by the configuration.
+    /// Returns the configured restrictions of `model`, an id.
     pub fn known(&self, model: &str) -> Vec<Restriction> {
         self.rules.find(model).cloned().unwrap_or_default()
     }
@@ -197,7 +204,7 @@ impl ModelRules {
 }
 
 impl Refusal {
-    /// The names of what of `turn` is left out for it, as callers are told them.
+    /// Returns the names of the removed parts of `turn`, as reported to callers.
     pub(super) fn names(&self, turn: &Turn) -> Vec<String> {
         match self {
             Self::Parameter(restriction) => refused(turn, *restriction)
@@ -208,7 +215,8 @@ impl Refusal {
         }
     }
 
-    /// Takes out of `turn` what is refused. Gives the call that the model is told to make instead, if there is one.
+    /// Removes the refused part from `turn`. Returns the tool choice that the model is instructed
+    /// to meet instead, if any.
     pub(super) fn take_out_of(&self, turn: &mut Turn) -> Option<ToolChoice> {
         match self {
             Self::Parameter(restriction) => adapt(turn, *restriction),
@@ -220,10 +228,11 @@ impl Refusal {
     }
 }
 
-/// The parameters of `turn` that a model with this `restriction` does not take, and that would have an effect.
+/// Returns the parameters of `turn` that a model with this `restriction` does not take and that
+/// would have an effect.
 fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
     let sampling = &turn.sampling;
-    // 1 is the models' default, so sending it changes nothing.
+    // 1 is the models' default, so sending it has no effect.
     let has_effect = |value: Option<f64>| value.is_some_and(|value| value != 1.0);
     let parameters: &[(&'static str, bool)] = match restriction {
         Restriction::Sampling => &[
@@ -236,7 +245,7 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
             &[("thinking.budget_tokens", sampling.thinking_budget.is_some())]
         }
         Restriction::NoThinking => return thinking::none_asked_by(turn).into_iter().collect(),
-        // Each is said in another way.
+        // Nothing is left out: each has an equivalent.
         Restriction::SystemMessages | Restriction::Prefill | Restriction::ThinkingDisabled => &[],
         Restriction::ForcedTools => {
             let is_promised = forced_call::only_tool(turn).is_some();
@@ -253,7 +262,8 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
         .collect()
 }
 
-/// Whether `turn` has anything that a model with this `restriction` does not take, with an effect or without.
+/// True if `turn` has anything that a model with this `restriction` does not take, with an effect
+/// or without.
 fn has(turn: &Turn, restriction: Restriction) -> bool {
     let sampling = &turn.sampling;
     match restriction {
@@ -269,15 +279,15 @@ fn has(turn: &Turn, restriction: Restriction) -> bool {
     }
 }
 
-/// Takes out of `turn` what a model with this `restriction` does not take. Gives the call that the model is told to make, if there
-/// is one.
+/// Adapts `turn` to a model with this `restriction`. Returns the tool choice that the model is
+/// instructed to meet, if any.
 pub(super) fn adapt(turn: &mut Turn, restriction: Restriction) -> Option<ToolChoice> {
     match restriction {
         Restriction::Sampling => {
             let sampling = &mut turn.sampling;
             (sampling.temperature, sampling.top_p, sampling.top_k) = (None, None, None);
         }
-        // The CLI sends a temperature where the turn has none.
+        // The CLI sends a temperature if the turn has none.
         Restriction::TemperatureWithTopP => turn.sampling.top_p = None,
         Restriction::ThinkingBudget => thinking::budget_as_effort(turn),
         Restriction::SystemMessages => instructions::tell_in_words(turn),

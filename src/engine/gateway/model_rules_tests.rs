@@ -43,7 +43,7 @@ fn warm(model: &str) -> Turn {
 }
 
 #[test]
-fn the_longest_pattern_says_what_a_model_refuses() {
+fn longest_pattern_decides_the_restrictions() {
     let rules = rules(false);
     for (model, left_out) in [
         ("claude-3-opus", &[][..]),
@@ -69,7 +69,7 @@ fn the_longest_pattern_says_what_a_model_refuses() {
 }
 
 #[test]
-fn a_budget_of_thinking_becomes_an_effort() {
+fn thinking_budget_becomes_an_effort() {
     for (budget, effort) in [
         (1024, Effort::Low),
         (5000, Effort::Medium),
@@ -90,7 +90,7 @@ fn a_budget_of_thinking_becomes_an_effort() {
 }
 
 #[test]
-fn a_strict_server_refuses_what_the_model_refuses() {
+fn strict_rules_refuse_restricted_parameters() {
     let error = rules(true)
         .left_out(&warm("claude-sonnet-9"), "claude-sonnet-9")
         .unwrap_err();
@@ -104,7 +104,7 @@ fn a_strict_server_refuses_what_the_model_refuses() {
 }
 
 #[test]
-fn what_upstream_refuses_of_a_model_is_remembered_for_it() {
+fn upstream_refusal_is_remembered_for_its_model() {
     let rules = rules(false);
     let refused = |message: &str| Failure::new(FailureKind::InvalidRequest, message);
     let turn = warm("claude-3-opus");
@@ -159,7 +159,7 @@ fn what_upstream_refuses_of_a_model_is_remembered_for_it() {
 }
 
 #[test]
-fn a_field_that_upstream_does_not_know_is_left_out_from_then_on() {
+fn unknown_field_is_left_out_once_remembered() {
     let rules = rules(false);
     let mut turn = warm("claude-3-opus");
     turn.native
@@ -190,7 +190,7 @@ fn a_field_that_upstream_does_not_know_is_left_out_from_then_on() {
     );
 }
 
-/// A turn with an instruction behind its first message, whose answer has begun.
+/// Returns a turn with an instruction behind its first message and a prefilled answer.
 fn in_the_middle(model: &str) -> Turn {
     let said = |role, part| Message {
         role,
@@ -216,7 +216,7 @@ fn older() -> ModelRules {
 }
 
 #[test]
-fn instructions_and_an_answer_that_has_begun_stay_where_the_model_takes_them() {
+fn instructions_and_prefill_stay_if_the_model_takes_them() {
     let (mut taken, mut told) = (in_the_middle("new"), in_the_middle("old"));
     assert_eq!(older().repaired(&taken, "new"), Vec::<&str>::new());
     older().adapt(&mut taken);
@@ -245,7 +245,7 @@ fn instructions_and_an_answer_that_has_begun_stay_where_the_model_takes_them() {
 }
 
 #[test]
-fn a_model_that_always_thinks_tells_that_it_does() {
+fn always_thinking_model_reports_ignored_effort() {
     let mut turn = turn("old");
     turn.sampling.effort = Some(Effort::None);
     assert_eq!(
@@ -259,7 +259,7 @@ fn a_model_that_always_thinks_tells_that_it_does() {
 }
 
 #[test]
-fn what_a_model_refuses_of_messages_and_thinking_is_learnt_too() {
+fn refused_messages_and_thinking_are_remembered() {
     let refused = |message: &str| Failure::new(FailureKind::InvalidRequest, message);
     let mut turn = in_the_middle("new");
     turn.sampling.effort = Some(Effort::None);
@@ -287,7 +287,7 @@ fn what_a_model_refuses_of_messages_and_thinking_is_learnt_too() {
         );
         adapt(&mut turn, restriction);
         let again = older().refusal(&refused(message), &turn);
-        // The other word for `disabled` may be refused as well.
+        // The replacement of `disabled` may be refused as well.
         assert_eq!(
             again.is_some(),
             restriction == Restriction::ThinkingDisabled,

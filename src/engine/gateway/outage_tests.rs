@@ -12,7 +12,7 @@ async fn fail_once(bench: &Bench) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_calls_keep_failing_turns_are_refused_until_one_is_answered() {
+async fn open_breaker_refuses_turns_until_a_probe_succeeds() {
     let bench = Bench::new();
     fail_once(&bench).await;
     assert!(bench.gateway.readiness().problems.is_empty());

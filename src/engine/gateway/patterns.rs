@@ -1,4 +1,4 @@
-//! Values by patterns of ids of models.
+//! Lookup of values by patterns of model ids.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ impl<T> Default for Patterns<T> {
 }
 
 impl<T> Patterns<T> {
-    /// Takes the patterns and what stands for each.
+    /// Creates the table from patterns and their values.
     pub(super) fn new(patterns: BTreeMap<String, T>) -> Self {
         let mut patterns: Vec<_> = patterns.into_iter().collect();
         patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
@@ -27,7 +27,7 @@ impl<T> Patterns<T> {
         )
     }
 
-    /// The value of the longest pattern that `name` fits.
+    /// Returns the value of the longest pattern that matches `name`.
     pub(super) fn find(&self, name: &str) -> Option<&T> {
         self.0
             .iter()

@@ -1,4 +1,4 @@
-//! Answers whose beginning the caller has written, for Claude to go on with.
+//! Prefill: answers whose beginning the caller has written, for Claude to continue.
 
 use serde_json::Value;
 
@@ -8,15 +8,15 @@ use crate::domain::Part;
 use crate::domain::ToolChoice;
 use crate::domain::Turn;
 
-/// The name under which callers are told of the [`ask`].
+/// Name under which callers are told that [`ask`] replaced the prefill.
 pub(super) const NAME: &str = "assistant_last";
 
-/// What the user is made to say after an answer that is to be continued.
+/// Text of the user that asks the model to continue a cut-off answer.
 const GO_ON: &str = "Your last message was cut off. Go on exactly where it stopped, as if it had not been. Repeat nothing of \
                      it, and say nothing about this request.";
 
-/// Whether Anthropic goes on with the answer of `turn` where the model takes one: not while it thinks, nor where the answer is
-/// bound to a form or has to call a tool.
+/// True if Anthropic can continue the answer of `turn` by prefill, on a model that takes one: not
+/// with thinking, a bound format or a demanded tool call.
 pub(super) fn is_possible(turn: &Turn) -> bool {
     let sampling = &turn.sampling;
     let is_free = matches!(turn.tools.choice, ToolChoice::Auto | ToolChoice::None);
@@ -28,7 +28,7 @@ pub(super) fn is_possible(turn: &Turn) -> bool {
     is_free && !thinks && sampling.format == Format::Text
 }
 
-/// Makes the answer one that Anthropic goes on with: it takes none that ends with white space.
+/// Trims trailing white space from the prefill, which Anthropic refuses.
 pub(super) fn trim(turn: &mut Turn) {
     let parts = turn.history.last_mut().map(|answer| &mut answer.parts);
     match parts.and_then(|parts| parts.last_mut()) {
@@ -38,7 +38,7 @@ pub(super) fn trim(turn: &mut Turn) {
     }
 }
 
-/// The same for a block that goes upstream as it was written, as one does that has a mark for the prompt cache.
+/// Trims a natively written block, such as one with a prompt cache mark.
 fn trim_written(json: &mut String) {
     let Ok(mut block) = serde_json::from_str::<Value>(json) else {
         return;
@@ -55,7 +55,7 @@ fn trim_written(json: &mut String) {
     }
 }
 
-/// Asks the model in words to go on with the answer.
+/// Replaces the prefill by an instruction to continue the answer.
 pub(super) fn ask(turn: &mut Turn) {
     turn.prompt = vec![Part::text(GO_ON)];
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_at_the_end_is_cut() {
+    fn trim_removes_trailing_white_space() {
         let mut turn = prefilled();
         trim(&mut turn);
         assert_eq!(turn.history[1].parts, [Part::text("Once")]);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_cut_in_a_block_that_goes_as_it_was_written() {
+    fn trim_removes_trailing_white_space_of_native_blocks() {
         let written = |text: &str| {
             let json = format!(
                 r#"{{"cache_control":{{"type":"ephemeral"}},"text":"{text}","type":"text"}}"#
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_thinks_or_is_bound_does_not_go_on() {
+    fn prefill_is_impossible_with_thinking_format_or_forced_call() {
         assert!(is_possible(&prefilled()));
         let changes: [fn(&mut Turn); 4] = [
             |turn| turn.sampling.effort = Some(Effort::Low),

@@ -1,4 +1,4 @@
-//! Tools of a turn in the form that Anthropic takes, and their calls in the form that the caller knows.
+//! Renaming of tool properties whose names Anthropic does not take.
 
 use std::collections::HashMap;
 
@@ -9,20 +9,21 @@ use crate::domain::TurnEvent;
 
 use super::schema;
 
-/// Names of properties, with the names that stand for them.
+/// New names of properties by their old names.
 type Names = HashMap<String, String>;
 
-/// Properties of tools that go upstream under other names, and the call in which they get their own back.
+/// Renamed tool properties, and the call whose caller-side names are being restored.
 #[derive(Debug, Default)]
 pub(super) struct PropertyNames {
-    /// By tool: the caller's name for each name upstream.
+    /// Caller's name by the name upstream, for each tool.
     restored: HashMap<String, Names>,
-    /// The input that is being told.
+    /// Rewriter of the call input in progress.
     input: Option<KeyRewriter>,
 }
 
 impl PropertyNames {
-    /// Gives the tools of `turn` whose inputs are not bound schemas that Anthropic takes, and their earlier calls the names of these.
+    /// Replaces the schemas of non-strict tools in `turn` by ones that Anthropic takes, and renames
+    /// the properties in earlier calls accordingly.
     pub(super) fn apply(turn: &mut Turn) -> Self {
         let mut changed = Vec::new();
         match &mut turn.native.tools {
@@ -48,7 +49,8 @@ impl PropertyNames {
         }
     }
 
-    /// The event, or the events, in which a call has the caller's names.
+    /// Restores the caller's property names in `event`. Returns no event while a name is
+    /// incomplete.
     pub(super) fn restore(&mut self, event: TurnEvent) -> Vec<TurnEvent> {
         if self.restored.is_empty() {
             return vec![event];
@@ -79,7 +81,7 @@ impl PropertyNames {
     }
 }
 
-/// What was done to a tool: its name, and the properties with their new names.
+/// Renamed tool: its name, and its properties with their new names.
 type Changed = (String, Vec<(String, String)>);
 
 fn adapt(tool: &mut Tool) -> Option<Changed> {
@@ -91,7 +93,7 @@ fn adapt(tool: &mut Tool) -> Option<Changed> {
     Some((tool.name.clone(), plain.renamed))
 }
 
-/// The same for a tool that goes as it was written.
+/// Adapts a natively written tool.
 fn adapt_written(json: &mut String) -> Option<Changed> {
     let (adapted, name, renamed) = schema::plain_tool(json)?;
     *json = adapted;
@@ -113,20 +115,20 @@ fn rename_calls(turn: &mut Turn, names: &HashMap<String, Names>) {
     }
 }
 
-/// Gives the fields of a JSON object other names while it is told in pieces. What is inside a field is left alone.
+/// Renames the fields of a JSON object that comes in pieces. Nested objects are left alone.
 #[derive(Debug)]
 struct KeyRewriter {
     names: Names,
     depth: usize,
-    /// Whether a text at this place is the name of a field of the object.
+    /// Set if a string at this position is a field name of the object.
     is_key_next: bool,
-    /// The text at this place with its opening quote, and whether its next character is escaped.
+    /// String at this position, with its opening quote and escape state.
     text: Option<Text>,
 }
 
 #[derive(Debug, Default)]
 struct Text {
-    /// The name so far; none where it is no name.
+    /// Field name so far; `None` for a string that is not a name.
     key: Option<String>,
     is_escaped: bool,
 }
@@ -141,7 +143,7 @@ impl KeyRewriter {
         }
     }
 
-    /// What can be told by now of the input that goes on with `piece`.
+    /// Takes the next piece, and returns the text that can be sent by now.
     fn push(&mut self, piece: &str) -> String {
         let mut told = String::with_capacity(piece.len());
         for character in piece.chars() {
@@ -153,7 +155,7 @@ impl KeyRewriter {
         told
     }
 
-    /// What was held back of an input that ends in the middle of a name.
+    /// Returns the text held back, for an input that ends inside a name.
     fn finish(self) -> String {
         self.text.and_then(|text| text.key).unwrap_or_default()
     }
@@ -188,12 +190,12 @@ impl KeyRewriter {
             '}' | ']' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
-        // The input of a call is an object.
+        // Only the input object itself is at depth 1.
         self.is_key_next |= self.depth == 1 && matches!(character, '{' | ',');
         told.push(character);
     }
 
-    /// The name `key`, which has its quotes, or the one that stands for it.
+    /// Returns the new name for `key`, which includes its quotes, or `key` itself.
     fn renamed(&self, key: String) -> String {
         let name = serde_json::from_str::<String>(&key).ok();
         match name.and_then(|name| self.names.get(&name)) {

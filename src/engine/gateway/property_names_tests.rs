@@ -32,7 +32,7 @@ fn with_tool(tool: Tool) -> Turn {
 }
 
 #[test]
-fn a_tool_goes_up_under_names_that_are_taken_and_its_earlier_calls_too() {
+fn tool_properties_are_renamed_also_in_earlier_calls() {
     let mut turn = with_tool(tool(false));
     PropertyNames::apply(&mut turn);
     assert!(
@@ -66,7 +66,7 @@ fn a_tool_goes_up_under_names_that_are_taken_and_its_earlier_calls_too() {
     );
 }
 
-/// The input of a call that comes in `pieces`, as the caller gets it.
+/// Returns the input of a call that comes in `pieces`, as the caller receives it.
 fn told(names: &mut PropertyNames, pieces: &[&str]) -> String {
     let call = [TurnEvent::tool_call("c", "query")].into_iter();
     let inputs = pieces
@@ -96,7 +96,7 @@ fn told(names: &mut PropertyNames, pieces: &[&str]) -> String {
 }
 
 #[test]
-fn a_call_has_the_callers_names_however_it_is_cut() {
+fn restored_names_do_not_depend_on_the_chunking() {
     let sent = r#"{ "_filter" : "_filter\\\" , \"_filter\": \u00e9", "plain": [{"_filter": 1}, "_filter"], "x":{"_filter":{}},"_f\u0069lter":true}"#;
     let wanted = r#"{ "$filter" : "_filter\\\" , \"_filter\": \u00e9", "plain": [{"_filter": 1}, "_filter"], "x":{"_filter":{}},"$filter":true}"#;
     let mut names = PropertyNames::apply(&mut with_tool(tool(false)));

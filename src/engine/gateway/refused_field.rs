@@ -1,6 +1,7 @@
 //! Fields of a request that upstream does not know.
 //!
-//! What nobody knows goes to upstream as it was written. Where upstream refuses it by name, the turn runs without it.
+//! Fields unknown to this server go upstream as they were written. If upstream refuses one by name,
+//! the turn runs without it.
 
 use std::fmt;
 
@@ -9,20 +10,20 @@ use serde_json::Value;
 use crate::domain::Part;
 use crate::domain::Turn;
 
-/// The words with which upstream refuses a field that it does not know.
+/// Phrase with which upstream refuses an unknown field.
 const UNKNOWN: &str = ": Extra inputs are not permitted";
-/// The longest path that is read, in bytes.
+/// Maximum length of a parsed path, in bytes.
 const LONGEST: usize = 200;
 
-/// A field that upstream does not know.
+/// Field that upstream does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RefusedField {
     home: Home,
-    /// The names of the fields that lead to it, with the types of blocks among them.
+    /// Field names that lead to it, with the types of blocks among them.
     path: Vec<String>,
 }
 
-/// The object in which a path begins.
+/// Object in which a path begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Home {
     Request,
@@ -32,7 +33,7 @@ enum Home {
 }
 
 impl RefusedField {
-    /// The field that upstream refuses by the words of `message`.
+    /// Parses the refused field from upstream's `message`.
     pub(super) fn named_in(message: &str) -> Option<Self> {
         let (before, _) = message.split_once(UNKNOWN)?;
         let path = before
@@ -60,13 +61,13 @@ impl RefusedField {
         })
     }
 
-    /// Whether `turn` has it.
+    /// True if `turn` has the field.
     pub(super) fn is_in(&self, turn: &Turn) -> bool {
         self.may_be_in(turn) && self.take_out_of(&mut turn.clone())
     }
 
-    /// Whether the name stands anywhere in what of `turn` goes upstream as it was written. Most turns have none of it, and are
-    /// neither read nor copied.
+    /// Cheap pre-check: true if the name occurs in the natively written parts of `turn`. Most turns
+    /// have none of it, and are neither parsed nor cloned.
     fn may_be_in(&self, turn: &Turn) -> bool {
         let Some(name) = self.path.last() else {
             return false;
@@ -89,7 +90,7 @@ impl RefusedField {
         is_field || lists.chain(blocks).any(|json| json.contains(name.as_str()))
     }
 
-    /// Takes it out of `turn`, wherever it stands, and tells whether it was there.
+    /// Removes the field from `turn`, wherever it occurs. True if it was there.
     pub(super) fn take_out_of(&self, turn: &mut Turn) -> bool {
         match self.home {
             Home::Request => self.take_out_of_request(turn),
@@ -129,7 +130,7 @@ impl RefusedField {
 }
 
 impl fmt::Display for RefusedField {
-    /// Writes the path as the header of ignored fields has it.
+    /// Writes the path in the format of the header of ignored fields.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self.home {
             Home::Request => "",
@@ -137,7 +138,7 @@ impl fmt::Display for RefusedField {
             Home::Tool => "tools[].",
             Home::Block => "messages[].content[].",
         })?;
-        // The first name in a block or a tool is its type.
+        // In a block or a tool, the first step is its type.
         let is_typed = self.home != Home::Request && self.path.len() > 1;
         formatter.write_str(&self.path[usize::from(is_typed)..].join("."))
     }
@@ -160,8 +161,8 @@ fn take_out<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) ->
     is_found
 }
 
-/// Removes what `path` names. Upstream puts the type of an object into the path, which is no field of it; `custom` is the type of
-/// a tool that names none.
+/// Removes the field at `path`. Upstream's paths contain the type of an object, which is not a
+/// field; `custom` is the type of a tool that names none.
 fn remove(value: &mut Value, path: &[String]) -> bool {
     let [step, rest @ ..] = path else {
         return false;
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_taken_out_where_upstream_names_it() {
+    fn refused_field_is_removed_at_its_path() {
         for (path, told, gone) in [
             ("brand_new", "brand_new", r#"("brand_new", "{\"a\":1}"), "#),
             ("output_config.odd", "output_config.odd", r#",\"odd\":2"#),
@@ -238,7 +239,7 @@ mod tests {
             let before = written(&turn);
             assert!(field.take_out_of(&mut turn), "{path}");
             assert!(!field.is_in(&turn), "{path}");
-            // Of the two blocks only the one of the type that is named loses it.
+            // Of the two blocks, only the one of the named type loses the field.
             assert_eq!(
                 written(&turn).matches(gone).count() + 1,
                 before.matches(gone).count(),
@@ -247,7 +248,7 @@ mod tests {
         }
     }
 
-    /// All that stands in `turn` as it was written, its keys in one order.
+    /// Renders the natively written parts of `turn`, with sorted keys.
     fn written(turn: &Turn) -> String {
         let sorted = |json: &String| serde_json::from_str::<Value>(json).unwrap().to_string();
         let native = &turn.native;
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_out_that_is_not_there_or_is_not_named() {
+    fn absent_or_unnamed_field_is_not_removed() {
         let mut turn = turn_with_everything();
         for message in [
             "other: Extra inputs are not permitted",

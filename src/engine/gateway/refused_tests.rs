@@ -1,4 +1,4 @@
-//! Fields that upstream refuses, and properties of tools that it takes under other names only.
+//! Fields that upstream refuses, and tool properties that it takes under other names only.
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn with_fields(names: impl IntoIterator<Item = String>) -> Turn {
     turn
 }
 
-/// The names of the fields of the turn that a worker was given last.
+/// Returns the field names of the turn that a worker received last.
 fn sent(bench: &Bench) -> Vec<String> {
     let script = bench.script.0.lock().unwrap();
     script
@@ -39,7 +39,7 @@ fn sent(bench: &Bench) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_that_upstream_does_not_know_is_left_out_told_and_remembered() {
+async fn refused_field_is_left_out_reported_and_remembered() {
     let bench = Bench::new();
     bench.script([refusal("odd")].into_iter().chain(answer()));
     let turn = with_fields(["known".to_owned(), "odd".to_owned()]);
@@ -69,7 +69,7 @@ async fn a_field_that_upstream_does_not_know_is_left_out_told_and_remembered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_is_not_tried_for_ever() {
+async fn retries_after_refusals_are_bounded() {
     let bench = Bench::new();
     bench.script((0..9).map(|number| refusal(&format!("f{number}"))));
     let turn = with_fields((0..20).map(|number| format!("f{number}")));
@@ -91,7 +91,7 @@ async fn a_turn_is_not_tried_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_come_back_with_the_names_that_the_caller_gave() {
+async fn tool_calls_return_with_the_callers_property_names() {
     let bench = Bench::new();
     let call = TurnEvent::tool_call("c", "query");
     let input = |piece: &str| Ok(TurnEvent::ToolInput(piece.to_owned()));

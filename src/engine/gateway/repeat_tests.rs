@@ -1,4 +1,4 @@
-//! Answers that do not have the form that was asked for.
+//! Repeated runs of answers that do not have the requested form.
 
 use super::*;
 use crate::domain::{Format, Money, Restriction, Schema, ToolChoice};
@@ -13,7 +13,7 @@ fn with(format: Format) -> Turn {
     }
 }
 
-/// A schema with a limit that Claude is told in words.
+/// Returns a schema with a limit that Claude is only instructed to keep.
 fn limited() -> Format {
     let json =
         r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1}},"required":["n"]}"#;
@@ -34,7 +34,7 @@ fn started() -> TurnEvent {
     )
 }
 
-/// An answer of `words` that took so many tokens.
+/// Returns an answer of `words` that takes `output_tokens`.
 fn answer(words: &[&str], output_tokens: u64) -> Vec<Result<TurnEvent, Failure>> {
     let usage = Usage {
         input_tokens: 5,
@@ -50,7 +50,7 @@ fn answer(words: &[&str], output_tokens: u64) -> Vec<Result<TurnEvent, Failure>>
         .collect()
 }
 
-/// What a turn for `format` tells: the text, the tokens of the answer, or the failure.
+/// Runs a turn for `format`, and returns the text and the tokens of the answer, or the failure.
 async fn told(bench: &Bench, format: Format) -> Result<(String, u64), Error> {
     let mut running = bench.gateway.run(caller(), with(format)).await?;
     let (mut words, mut starts) = (String::new(), 0);
@@ -73,7 +73,7 @@ fn runs(bench: &Bench) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_its_form_is_made_once_more() {
+async fn answer_in_a_wrong_format_is_repeated_once() {
     for (format, bad) in [(Format::JsonObject, "I cannot."), (limited(), r#"{"n":0}"#)] {
         let bench = Bench::new();
         bench.script(answer(&[bad], 3));
@@ -98,7 +98,7 @@ async fn an_answer_without_its_form_is_made_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_was_given_out_is_not_made_anew() {
+async fn partly_sent_answer_is_not_repeated() {
     let bench = Bench::new();
     bench.script(answer(&[r#"So: {"a": nonsense"#], 3));
     assert!(matches!(
@@ -110,7 +110,7 @@ async fn an_answer_that_was_given_out_is_not_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_streams_as_soon_as_it_begins() {
+async fn object_streams_as_soon_as_it_begins() {
     let bench = Bench::new();
     bench.script([
         Ok(started()),
@@ -132,7 +132,7 @@ async fn an_object_streams_as_soon_as_it_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeated_run_whose_worker_cannot_be_had_tells_why_it_was_repeated() {
+async fn turn_on_a_closed_pool_fails() {
     let bench = Bench::new();
     bench.script(answer(&["no"], 3));
     bench.pool.close();
@@ -145,7 +145,7 @@ async fn a_repeated_run_whose_worker_cannot_be_had_tells_why_it_was_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bill_is_of_both_runs() {
+async fn cost_of_both_runs_is_reported() {
     let bench = Bench::new();
     bench.script(answer(&["no"], 3));
     bench.script(answer(&["{}"], 4));
@@ -176,7 +176,7 @@ async fn the_bill_is_of_both_runs() {
     bench.end().await;
 }
 
-/// What each run of a turn took of tokens of the answer, and cost.
+/// Returns the output tokens and the cost of each run of a turn.
 async fn runs_of(bench: &Bench, format: Format) -> Vec<(u64, Option<i64>)> {
     let running = bench.gateway.run(caller(), with(format)).await.unwrap();
     let bill = running.bill.clone();
@@ -189,7 +189,7 @@ async fn runs_of(bench: &Bench, format: Format) -> Vec<(u64, Option<i64>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_run_took_that_broke_off_before_its_answer_was_given_out_is_noted() {
+async fn usage_of_a_held_back_run_that_broke_off_is_recorded() {
     let bench = Bench::new();
     bench.script([Ok(started()), Ok(text("x".repeat(40).as_str()))]);
     bench.script([Err(Failure::new(FailureKind::Upstream, "cut off"))]);
@@ -202,7 +202,7 @@ async fn what_a_run_took_that_broke_off_before_its_answer_was_given_out_is_noted
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_runs_are_noted_where_the_second_fails() {
+async fn both_runs_are_recorded_when_the_second_fails() {
     let bench = Bench::new();
     bench.script(answer(&["no"], 3));
     bench.script([
@@ -231,9 +231,9 @@ async fn both_runs_are_noted_where_the_second_fails() {
     bench.end().await;
 }
 
-/// Text that was held is looked at no more, and the worker serves the next turn.
+/// Text that was held back is not searched again, and the worker serves the next turn.
 #[tokio::test(start_paused = true)]
-async fn a_stop_text_of_white_space_ends_the_run() {
+async fn white_space_stop_text_ends_the_run() {
     let bench = Bench::new();
     let mut turn = turn("haiku");
     turn.sampling.stop = vec!["\n\n".to_owned()];
@@ -279,9 +279,10 @@ fn calling(names: &[&str]) -> Vec<Result<TurnEvent, Failure>> {
         .collect()
 }
 
-/// A model that takes no forced choice is told to call, and asked again where it does not.
+/// A model that takes no forced tool choice is instructed to call, and the turn is repeated if it
+/// does not.
 #[tokio::test(start_paused = true)]
-async fn a_demanded_call_that_does_not_come_is_asked_for_once_more() {
+async fn turn_is_repeated_when_the_demanded_call_is_missing() {
     let rules = [(
         "claude-haiku-5-5".to_owned(),
         vec![Restriction::ForcedTools],
@@ -328,7 +329,7 @@ async fn a_demanded_call_that_does_not_come_is_asked_for_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_a_worker_takes_with_it_has_a_line_of_its_own() {
+async fn run_lost_with_its_worker_has_its_own_bill_entry() {
     for (says_calls, lines) in [(true, vec![true, true]), (false, vec![false])] {
         let bench = Bench::new();
         bench.script.0.lock().unwrap().says_calls = says_calls;

@@ -1,7 +1,7 @@
-//! One turn on a worker.
+//! A turn on a worker, with its retries.
 //!
-//! It goes to another worker when the first breaks before it has done anything. It is run once more when the answer does not have
-//! its form and nothing of it was given out.
+//! Retried on another worker if the first one breaks before the answer begins. Repeated once if the
+//! answer does not have the requested form and nothing of it was sent to the client.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,53 +39,52 @@ use super::stops::Stops;
 use super::strict::Strict;
 use super::tally::Tally;
 
-/// Long enough for another worker to be reset, too short to be noticed beside the time the model takes.
+/// Long enough for another worker to be reset, too short to be noticed beside the time the model
+/// takes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-/// How long the end of an answer that a stop text has ended waits for what its run has cost.
+/// Maximum wait, at the end of an answer that a stop text has ended, for the cost of its run.
 const BILL_TIMEOUT: Duration = Duration::from_millis(250);
-/// How long a worker may take to take a turn, until its call is under way. Each step of it has a shorter limit of its own; this is
-/// for all of them together.
+/// Timeout for a worker to accept a turn, until its call is under way. Each step has a shorter
+/// timeout of its own; this one bounds them together.
 const PREPARATION: Duration = Duration::from_secs(30);
-/// How often a turn is tried again without what upstream refuses in it.
+/// Maximum number of retries without the parts of a turn that upstream refuses.
 const MOST_REFUSALS: usize = 8;
 
-/// Where a turn gets its workers.
+/// Source of workers for one turn.
 pub(super) struct Source<L: Launcher> {
     pub(super) pool: Pool<L>,
-    /// The caller's claim on a worker, for a further lease.
     pub(super) claim: Claim,
 }
 
-/// A turn that a worker has taken.
+/// Turn that a worker has accepted.
 pub(super) struct Run<L: Launcher> {
     source: Source<L>,
     lease: Option<Lease<L>>,
-    /// The turn, as long as it may go to another worker: until one retry, or the first sign of an answer, because from
-    /// then on the call upstream has been accepted and would be paid twice.
+    /// The turn, while it may be retried on another worker: until one retry or the first event of
+    /// an answer, since from then on the call is accepted upstream and would be paid twice.
     again: Option<WorkerTurn>,
-    /// Gone once it is known how the call upstream went.
+    /// Breaker pass; taken when the outcome of the call upstream is known.
     pass: Option<Pass>,
     strict: Strict,
     stops: Stops,
     form: Form,
     demand: Demand,
     rules: Arc<ModelRules>,
-    /// What upstream has refused in the turn so far.
+    /// Parts of the turn that upstream has refused so far.
     refused: Vec<Refusal>,
-    /// Where the caller is told so.
+    /// Channel to the caller for these refusals.
     late: LateNames,
     /// Properties of tools that go upstream under other names.
     names: PropertyNames,
-    /// The turn, as long as it may be run once more for an answer of its form.
+    /// The turn, while it may be repeated for an answer in the requested form.
     repeat: Option<WorkerTurn>,
-    /// The tokens of the first run, if this is the second.
+    /// Tokens of the first run, if this is the second.
     before: Option<Usage>,
-    /// The tokens of this run so far.
     tally: Tally,
-    /// The line of this run on the bill of the turn, on which its tokens and cost are noted.
+    /// Entry of this run in the bill of the turn; its tokens and cost are recorded there.
     bill: Bill,
-    /// Steps of the answer that may be given out.
+    /// Events that may be sent to the client.
     ready: VecDeque<TurnEvent>,
 }
 
@@ -99,10 +98,11 @@ impl<L: Launcher> Run<L>
 where
     L::Worker: TurnWorker,
 {
-    /// Gives `turn` to the worker of `lease`, or to another one of `source` should that one break over it.
+    /// Gives `turn` to the worker of `lease`, or to another one of `source` if that one breaks over
+    /// it.
     ///
     /// # Errors
-    /// When no worker takes the turn.
+    /// If no worker accepts the turn.
     pub(super) async fn start(
         source: Source<L>,
         lease: Lease<L>,
@@ -143,13 +143,13 @@ where
         run.again = Some(turn);
         match given {
             Ok(()) => Ok(run),
-            // Nothing of the turn can have gone out yet, whatever is wrong with the worker.
+            // Safe to retry: nothing of the answer can have reached the client yet.
             Err(failure) if failure.is_workers_fault() => run.retry(failure).await.map(|()| run),
             Err(failure) => Err(failure.into()),
         }
     }
 
-    /// The events of the turn. The lease ends with the last of them, or with the stream.
+    /// Turns the run into its events. The lease ends with the last of them, or with the stream.
     pub(super) fn into_events(self) -> TurnStream {
         Box::pin(futures::stream::unfold(Some(self), |run| async {
             let mut run = run?;
@@ -162,7 +162,7 @@ where
         }))
     }
 
-    /// The next step that may be given out.
+    /// Returns the next event that may be sent to the client.
     async fn next_ready(&mut self) -> Result<Option<TurnEvent>, Error> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -188,7 +188,7 @@ where
     async fn take(&mut self, event: TurnEvent) -> Result<(), Error> {
         match event {
             TurnEvent::Finished(finish) => return self.finish(finish).await,
-            // Of a repeated run the caller knows already that it has begun.
+            // The client has already received the start of a repeated run.
             TurnEvent::Started { .. } if self.before.is_some() => {}
             event => {
                 for event in self.form.take(event) {
@@ -199,11 +199,13 @@ where
         Ok(())
     }
 
-    /// Ends the lease before the client reads the end of the answer, so that its next turn finds a worker.
+    /// Ends the lease before the client reads the end of the answer, so that its next turn finds a
+    /// worker.
     async fn finish(&mut self, mut finish: Finish) -> Result<(), Error> {
         self.lease = None;
         if self.stops.has_ended() {
-            // The interrupted run tells its cost within milliseconds; where it does not, the table of prices stands in.
+            // The interrupted run reports its cost within milliseconds; if it does not, the price
+            // table is used.
             let _ = tokio::time::timeout(BILL_TIMEOUT, self.bill.reader().wait()).await;
         }
         let events = match self.form.end(&finish) {
@@ -231,8 +233,8 @@ where
         Ok(())
     }
 
-    /// Runs the turn once more, after an answer that took `usage` and is not what was asked for. False where it may not be run again,
-    /// or no worker can be had.
+    /// Repeats the turn after an unsuitable answer that took `usage`. Returns false if it may not
+    /// be repeated, or if no worker can be had.
     async fn repeat(&mut self, usage: Usage) -> Result<bool, Error> {
         let Some(mut turn) = self.repeat.take() else {
             return Ok(false);
@@ -241,7 +243,7 @@ where
         let Ok(lease) = self.source.lease().await else {
             return Ok(false);
         };
-        tracing::info!("the turn is run once more, its answer was not what was asked for");
+        tracing::info!("turn repeated after unsuitable answer");
         self.lease = Some(lease);
         self.before = Some(usage);
         self.tally = Tally::default();
@@ -256,7 +258,8 @@ where
         Ok(true)
     }
 
-    /// Gives the turn to another worker if the one that was `given` it broke over it: nothing can have gone out yet.
+    /// Retries the turn on another worker if the start failed by the worker's fault: nothing can
+    /// have reached the client yet.
     async fn recover(&mut self, given: Result<(), Failure>) -> Result<(), Error> {
         match given {
             Err(failure) if failure.is_workers_fault() => self.retry(failure).await,
@@ -293,7 +296,8 @@ where
         }
     }
 
-    /// Takes out of the turn what its model has refused in it, as long as it may be tried again.
+    /// Removes from the turn the part that its model has refused, if it may be tried again. True if
+    /// the turn was changed.
     fn is_adapted_to(&mut self, failure: &Failure) -> bool {
         let Some(turn) = self
             .again
@@ -310,7 +314,7 @@ where
         };
         self.late.add(refusal.names(&turn.turn));
         let demanded = refusal.take_out_of(&mut turn.turn);
-        // The call that was refused has had its line.
+        // The refused call already has an entry in the bill.
         turn.bill = turn.bill.next_run();
         self.bill = turn.bill.clone();
         if let Some(repeat) = &mut self.repeat {
@@ -324,7 +328,7 @@ where
         true
     }
 
-    /// Mends the schemas of the turn's tools, of which one was refused, as long as it may be tried again.
+    /// Repairs the schemas of the turn's tools, one of which was refused. True if any was changed.
     fn is_mended(&mut self) -> bool {
         let turns = self.again.iter_mut().chain(&mut self.repeat);
         let changed = turns
@@ -337,7 +341,7 @@ where
         changed
     }
 
-    /// Gives the turn to the same worker once more. Each time it has less that can be refused.
+    /// Sends the turn to the same worker again. Terminates: each time less is left to refuse.
     async fn give_adapted(&mut self) -> Result<(), Error> {
         let Some(turn) = self.again.take() else {
             return Ok(());
@@ -347,7 +351,8 @@ where
         self.recover(given).await
     }
 
-    /// The answer has begun: from now on the turn may not be tried again, and what its model has refused is known.
+    /// Records that the answer has begun: no more retries, and the refusals are remembered for the
+    /// model.
     fn begun(&mut self) {
         if let Some(turn) = self.again.take() {
             for refusal in self.refused.drain(..) {
@@ -373,19 +378,19 @@ where
         started
     }
 
-    /// Gives the turn to another worker, if it still may go to one. After a pause, so that what broke the first one may
-    /// pass.
+    /// Retries the turn on another worker after a pause, if it still may be retried.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
         let Some(mut turn) = self.again.take() else {
             return Err(failure.into());
         };
         if self.bill.is_under_way() {
-            // The prompt is upstream, though nobody will tell what it costs.
+            // The prompt went upstream with the lost worker; its cost will never be reported.
             turn.bill = self.bill.next_run();
             self.bill = turn.bill.clone();
         }
-        tracing::info!(%failure, "the turn goes to another worker");
-        // Given back first: it may be the only one there can be.
+        tracing::info!(error = %failure, "turn retried on another worker");
+        // Deadlock hazard: the lease is returned before another is taken, since the pool may have
+        // one worker.
         self.lease = None;
         tokio::time::sleep(pause()).await;
         self.lease = Some(self.source.lease().await?);
@@ -397,7 +402,7 @@ where
         worker.ok_or_else(|| Failure::new(FailureKind::Crashed, "The worker is gone."))
     }
 
-    /// A worker that failed by its own fault ends with its lease.
+    /// Marks the worker as broken if the failure is its own fault.
     fn note(&mut self, failure: &Failure) {
         if let Some(lease) = self.lease.as_mut().filter(|_| failure.is_workers_fault()) {
             lease.mark_broken();
@@ -405,7 +410,8 @@ where
     }
 }
 
-/// How long to wait before the turn goes to another worker: not the same for all, since many may have lost theirs at once.
+/// Returns the delay before a retry, with jitter, since many turns may have lost their workers at
+/// once.
 fn pause() -> Duration {
     let range = LONGEST_PAUSE - SHORTEST_PAUSE;
     let (_, random) = Uuid::new_v4().as_u64_pair();

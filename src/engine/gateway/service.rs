@@ -1,4 +1,4 @@
-//! The gateway over a pool of workers.
+//! Gateway over a pool of workers.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -33,15 +33,15 @@ use super::run::Run;
 use super::run::Source;
 use super::{Error, Fit, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
 
-/// What a caller is told to wait when all workers are busy: long enough to let a short answer end.
+/// Retry-After when all workers are busy: long enough for a short answer to end.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
-/// Whether the server can sign in, and with what.
+/// Sign-in of the server.
 #[derive(Debug)]
 pub enum SignInState<L: Launcher> {
-    /// Workers can be started.
+    /// Signed in: workers can be started.
     SignedIn(Pool<L>),
-    /// No sign-in was found; the text says what to set.
+    /// Missing sign-in; the text says what to set.
     Missing(String),
 }
 
@@ -50,9 +50,9 @@ pub struct Gateway<L: Launcher> {
     workers: SignInState<L>,
     names: ModelNames,
     rules: Arc<ModelRules>,
-    /// That of the one sign-in there is.
+    /// Circuit breaker of the one sign-in.
     breaker: Breaker,
-    /// What the first worker said; the same for all of them.
+    /// Models that the first worker reported; the same for all workers.
     models: OnceLock<Vec<Model>>,
 }
 
@@ -69,8 +69,8 @@ impl<L: Launcher> Gateway<L>
 where
     L::Worker: TurnWorker,
 {
-    /// A gateway that serves the CLI's models by their own and by further `names`, as long as the `breaker` of the workers' sign-in
-    /// lets it.
+    /// Creates a gateway that serves the CLI's models under their own and the further `names`,
+    /// guarded by the `breaker` of the workers' sign-in.
     pub fn new(
         workers: SignInState<L>,
         names: ModelNames,
@@ -93,7 +93,7 @@ where
         }
     }
 
-    /// The catalogue, for which the first requests wait until there is a worker to ask.
+    /// Returns the catalogue; the first requests wait for a worker to ask.
     async fn catalogue(&self, claim: &Claim) -> Result<&[Model], Error> {
         if self.models.get().is_none() {
             let lease = self.pool()?.lease(claim).await?;
@@ -104,7 +104,7 @@ where
         Ok(self.models.get().map_or(&[], Vec::as_slice))
     }
 
-    /// The turn with the id of its model.
+    /// Replaces the model of the turn by its resolved id.
     async fn resolved(&self, claim: &Claim, mut turn: Turn) -> Result<Turn, Error> {
         self.pool()?;
         let model = self
@@ -130,9 +130,9 @@ where
         self.check(&model)?;
         let pool = self.pool()?.clone();
         let lease = pool.lease(&claim).await?;
-        // Again: calls may have begun to fail while this one waited.
+        // Checked again: calls may have begun to fail during the wait for a worker.
         let pass = self.breaker.pass(&model)?;
-        // Written down while the worker is prepared for the turn.
+        // The hold is recorded on disk while the worker prepares the turn.
         turn.gate.arrive();
         let bill = turn.bill.reader();
         let told = Told::of(model);
@@ -157,7 +157,7 @@ where
         Ok(RunningTurn { told, events, bill })
     }
 
-    /// Refuses what would go upstream to `model` while calls keep failing.
+    /// Fails fast while the circuit breaker is open for `model`.
     fn check(&self, model: &str) -> Result<(), Error> {
         self.breaker
             .refusal(model)
@@ -224,7 +224,7 @@ where
     }
 
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
-        // The caller stays to the end: with it goes the permit of its request.
+        // The caller is kept to the end: the permit of its request is dropped with it.
         Box::pin(async move { self.count(claim_of(&caller), turn).await })
     }
 
@@ -257,7 +257,7 @@ where
         let stats = pool.stats();
         let mut problems: Vec<String> = stats.last_failure.into_iter().collect();
         problems.extend(self.breaker.outage().map(|refusal| refusal.message));
-        // Where none is started ahead, the first request starts one.
+        // Without prewarming, the first request starts a worker.
         if problems.is_empty()
             && stats.starts_ahead
             && stats.idle + stats.busy + stats.resetting == 0
@@ -278,7 +278,7 @@ where
     }
 }
 
-/// What the pool is told of `caller`: to the pool each key is a tenant.
+/// Builds the claim of `caller` on a worker; to the pool each key is a tenant.
 fn claim_of(caller: &Caller) -> Claim {
     let class = if caller.in_background {
         Class::Background

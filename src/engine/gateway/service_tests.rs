@@ -1,4 +1,4 @@
-//! Whom the gateway serves while limits hold or no worker has started.
+//! Readiness and counting while limits hold or no worker has started.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::engine::gateway::Admission;
 use crate::engine::gateway::testing::rules;
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_of_one_model_leaves_the_server_ready_for_others() {
+async fn rate_limit_of_one_model_leaves_the_server_ready() {
     let bench = Bench::new();
     for _ in 0..2 {
         let wait = Some(Duration::from_secs(3600));
@@ -53,7 +53,7 @@ async fn a_limit_of_one_model_leaves_the_server_ready_for_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_starts_no_worker_ahead_is_ready() {
+async fn server_without_prewarming_is_ready() {
     for (prewarm, is_ready) in [(0, true), (1, false)] {
         let bench = Bench::of(ModelRules::default(), prewarm);
         assert_eq!(
@@ -69,7 +69,7 @@ async fn a_server_that_starts_no_worker_ahead_is_ready() {
 }
 
 #[tokio::test]
-async fn a_count_is_a_request_until_it_is_over() {
+async fn token_count_holds_its_concurrency_permit_to_the_end() {
     let Bench {
         gateway,
         pool,

@@ -1,7 +1,8 @@
-//! Stop texts that Anthropic refuses: those without a visible character.
+//! Enforcement of stop texts that Anthropic refuses: those without a visible character.
 //!
-//! They are watched for in the answer instead. A text is held only as far as it may be the beginning of one; with the first that is
-//! whole the answer ends before it. Thoughts and the arguments of calls are not looked at.
+//! The answer is searched for them instead. Text is held back only while it may be the beginning of
+//! a stop text; the first complete one ends the answer before it. Thinking and the arguments of
+//! tool calls are not searched.
 
 use crate::domain::Finish;
 use crate::domain::FinishReason;
@@ -10,18 +11,17 @@ use crate::domain::TurnEvent;
 
 use super::tally::Tally;
 
-/// Watches an answer for stop texts.
+/// Filter that searches an answer for stop texts.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
     texts: Vec<String>,
-    /// The end of the text so far, as long as it may be the beginning of a stop text.
+    /// End of the text so far, while it may be the beginning of a stop text.
     held: String,
-    /// Whether one of them has ended the answer.
     has_ended: bool,
 }
 
 impl Stops {
-    /// Takes out of `turn` the stop texts that Anthropic refuses, to watch for them.
+    /// Moves the stop texts that Anthropic refuses from `turn` into a new filter.
     pub(super) fn take_from(turn: &mut Turn) -> Self {
         let texts = turn
             .sampling
@@ -34,19 +34,19 @@ impl Stops {
         }
     }
 
-    /// Whether a stop text has ended the answer, in the middle of its run.
+    /// True if a stop text has ended the answer in the middle of its run.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Forgets the answer, of which another one takes the place.
+    /// Resets the filter for a repeated answer.
     pub(super) fn forget(&mut self) {
         self.held.clear();
         self.has_ended = false;
     }
 
-    /// Takes the next step of the answer, and gives what may be told by now. With a stop text that is the end of the answer, with
-    /// the tokens that `tally` has counted so far.
+    /// Takes the next event, and returns the events that may be sent now. A stop text ends the
+    /// answer, with the tokens that `tally` has counted so far.
     pub(super) fn take(&mut self, event: TurnEvent, tally: &Tally) -> Vec<TurnEvent> {
         if self.texts.is_empty() {
             return vec![event];
@@ -77,7 +77,7 @@ impl Stops {
     }
 }
 
-/// Whether Anthropic refuses `stop`.
+/// True if Anthropic refuses `stop`.
 fn is_refused(stop: &str) -> bool {
     stop.chars()
         .all(|character| character.is_whitespace() || character.is_control())
@@ -87,7 +87,8 @@ fn as_text(text: String) -> Option<TurnEvent> {
     (!text.is_empty()).then_some(TurnEvent::Text(text))
 }
 
-/// The stop text that is whole first, and where it begins: of several that end at one place the longest.
+/// Returns the stop text that is complete first, and its start; of several that end at the same
+/// place, the longest.
 fn first<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> {
     let found = stops
         .iter()
@@ -95,7 +96,7 @@ fn first<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> {
     found.min_by_key(|(start, stop)| (start + stop.len(), *start))
 }
 
-/// Where the longest end of `text` begins that is the beginning of a stop text.
+/// Returns the start of the longest suffix of `text` that is a prefix of a stop text.
 fn beginning(text: &str, stops: &[String]) -> usize {
     let longest = stops.iter().map(String::len).max().unwrap_or(0);
     let nearest = text.len().saturating_sub(longest.saturating_sub(1));

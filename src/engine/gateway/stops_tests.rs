@@ -23,7 +23,7 @@ fn end() -> TurnEvent {
     TurnEvent::Finished(Finish::new(FinishReason::Stop, Usage::default()))
 }
 
-/// The words that `pieces` come to, and the stop text that ended them.
+/// Returns the text that `pieces` come to, and the stop text that ended it.
 fn told(stops: &mut Stops, pieces: impl IntoIterator<Item = String>) -> (String, Option<String>) {
     let mut words = String::new();
     for event in pieces.into_iter().map(TurnEvent::Text).chain([end()]) {
@@ -38,7 +38,7 @@ fn told(stops: &mut Stops, pieces: impl IntoIterator<Item = String>) -> (String,
     panic!("no end")
 }
 
-/// The same by looking at each beginning of the whole text: it ends where the first one ends with a stop text.
+/// Reference implementation: searches each prefix of the whole text for a stop text at its end.
 fn split(text: &str, stops: &[String]) -> (String, Option<String>) {
     let ends = text
         .char_indices()
@@ -56,7 +56,7 @@ fn split(text: &str, stops: &[String]) -> (String, Option<String>) {
 
 proptest! {
     #[test]
-    fn an_answer_ends_at_the_same_place_however_it_is_cut_into_pieces(
+    fn end_does_not_depend_on_the_chunking(
         stops in proptest::collection::vec("[ \n\u{2003}é]{1,4}", 1..4),
         text in "[ab \n\u{2003}é]{0,40}",
         sizes in proptest::collection::vec(1_usize..6, 1..6),
@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn no_more_is_held_than_may_be_the_beginning_of_a_stop_text(
+    fn held_text_is_a_prefix_of_a_stop_text(
         stops in proptest::collection::vec("[ \n]{1,4}", 1..4), text in "[a \n]{0,20}",
     ) {
         let mut watching = watching(&stops);
@@ -82,7 +82,7 @@ proptest! {
 }
 
 #[test]
-fn an_answer_ends_before_the_stop_text() {
+fn answer_ends_before_the_stop_text() {
     for (stops, pieces, words, stop) in [
         (
             &["\n\n"][..],
@@ -103,7 +103,7 @@ fn an_answer_ends_before_the_stop_text() {
 }
 
 #[test]
-fn only_what_anthropic_refuses_is_taken_out_of_a_turn() {
+fn only_refused_stop_texts_are_taken_from_the_turn() {
     let mut turn = turn("m");
     turn.sampling.stop = texts(&["\n\n", "END", " ", "\u{1f}", "a b", "\t\u{2003}"]);
     let stops = Stops::take_from(&mut turn);
@@ -112,7 +112,7 @@ fn only_what_anthropic_refuses_is_taken_out_of_a_turn() {
 }
 
 #[test]
-fn thoughts_and_arguments_pass_and_let_go_what_is_held() {
+fn other_events_pass_and_release_held_text() {
     let mut stops = watching(&texts(&["\n\n"]));
     let mut take = |event| stops.take(event, &Tally::default());
     let thought = TurnEvent::Thinking("a\n\nb".to_owned());
@@ -127,7 +127,7 @@ fn thoughts_and_arguments_pass_and_let_go_what_is_held() {
 }
 
 #[test]
-fn the_end_tells_what_was_counted_so_far() {
+fn enforced_end_carries_the_usage_so_far() {
     let mut tally = Tally::default();
     let usage = Usage {
         input_tokens: 7,

@@ -1,7 +1,8 @@
-//! The arguments of strict tools keep to their schemas, or the answer has failed.
+//! Validation of strict tool calls: an answer with invalid arguments fails.
 //!
-//! Upstream binds the model to as much of the schema of a strict tool as it knows; this is the promise kept for the rest. A schema
-//! that cannot be compiled here, as one that refers to another document, is left to upstream.
+//! Upstream binds the model to the part of a strict tool's schema that it supports; the rest is
+//! checked here. A schema that cannot be compiled, such as one that refers to another document, is
+//! left to upstream.
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -12,12 +13,12 @@ use crate::domain::TurnEvent;
 
 use super::keeping::Keeping;
 
-/// Follows the calls in an answer.
+/// Collects the tool calls of an answer.
 #[derive(Debug)]
 pub(super) struct Strict {
-    /// The strict tools of the turn.
+    /// Strict tools of the turn.
     tools: Vec<Tool>,
-    /// The calls so far, as the index of the tool, where it is strict, and the arguments.
+    /// Calls so far: the index of the tool, if it is strict, and the arguments.
     calls: Vec<Call>,
 }
 
@@ -28,7 +29,7 @@ struct Call {
 }
 
 impl Strict {
-    /// Follows a turn that offers `tools`.
+    /// Creates the check for a turn that offers `tools`.
     pub(super) fn new(tools: &Tools) -> Self {
         let tools = tools
             .list
@@ -42,7 +43,7 @@ impl Strict {
         }
     }
 
-    /// Takes note of a step of the answer.
+    /// Records an event of the answer.
     pub(super) fn note(&mut self, event: &TurnEvent) {
         match event {
             TurnEvent::ToolCall { name, .. } => {
@@ -64,10 +65,10 @@ impl Strict {
     /// Checks the calls of an answer that ended for `reason`.
     ///
     /// # Errors
-    /// When the arguments of one do not keep to the schema.
+    /// If the arguments of a call violate the schema.
     pub(super) fn check(&mut self, reason: FinishReason) -> Result<(), Failure> {
         if reason != FinishReason::ToolCalls {
-            // The last one may have been cut off, which the reason tells.
+            // The last call may have been cut off, as the finish reason says.
             self.calls.pop();
         }
         for (index, tool) in self.tools.iter().enumerate() {

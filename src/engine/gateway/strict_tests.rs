@@ -1,4 +1,4 @@
-//! What is a violation, and what is not.
+//! Valid and invalid arguments of strict tools.
 
 use super::*;
 use crate::domain::ToolChoice;
@@ -15,7 +15,7 @@ fn tool(name: &str, schema: &str, strict: bool) -> Tool {
     }
 }
 
-/// What comes of calls, as (tool, arguments), in an answer that ends for `reason`.
+/// Checks an answer that ended for `reason` after these calls, as (tool, arguments).
 fn told_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
     let mut strict = Strict::new(&Tools {
         list: tools.to_vec(),
@@ -42,7 +42,7 @@ fn told(tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
 }
 
 #[test]
-fn arguments_that_do_not_fit_are_a_failure_that_does_not_quote_them() {
+fn invalid_arguments_fail_without_being_quoted() {
     let tools = [tool("count", COUNT, true)];
     for (arguments, expected) in [
         (r#"{"n":"secret"}"#, "`/properties/n/type` is not met"),
@@ -71,7 +71,7 @@ fn arguments_that_do_not_fit_are_a_failure_that_does_not_quote_them() {
 }
 
 #[test]
-fn every_call_is_checked_and_only_those_of_strict_tools() {
+fn every_call_of_a_strict_tool_is_checked() {
     let tools = [tool("count", COUNT, true), tool("loose", COUNT, false)];
     let (good, bad) = (("count", r#"{"n":1}"#), ("count", "{}"));
     assert_eq!(
@@ -84,7 +84,7 @@ fn every_call_is_checked_and_only_those_of_strict_tools() {
 }
 
 #[test]
-fn a_call_that_was_cut_off_is_not_judged() {
+fn cut_off_call_is_not_checked() {
     let tools = [tool("count", COUNT, true)];
     assert_eq!(
         told_at(FinishReason::Length, &tools, &[("count", r#"{"n":"#)]),
@@ -102,7 +102,7 @@ fn a_call_that_was_cut_off_is_not_judged() {
 }
 
 #[test]
-fn a_schema_that_cannot_be_compiled_is_left_to_upstream() {
+fn uncompilable_schema_accepts_everything() {
     for schema in [
         "no JSON",
         r#"{"type":"nonsense"}"#,
@@ -120,7 +120,7 @@ fn a_schema_that_cannot_be_compiled_is_left_to_upstream() {
 }
 
 #[test]
-fn no_schema_takes_forever() {
+fn hostile_schemas_are_checked_in_bounded_time() {
     for schema in [
         r##"{"$ref":"#"}"##,
         r##"{"allOf":[{"$ref":"#"}]}"##,

@@ -1,4 +1,4 @@
-//! What a turn has taken so far, as far as it can be seen from its events.
+//! Usage of a turn so far, counted from its events.
 
 use crate::domain::CalledTool;
 use crate::domain::ServerBlock;
@@ -6,24 +6,24 @@ use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-/// Bytes of an answer that are a token, about: for an answer that nobody has counted since it was cut off.
+/// Approximate bytes per token, for an answer that was cut off before upstream counted it.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// Counts along.
+/// Counts the usage of a turn from its events.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// The resolved id of the model that answers; empty before it has begun.
+    /// Resolved id of the model that answers; empty before the answer begins.
     pub(super) model: String,
-    /// What is known.
+    /// Usage that upstream has reported.
     counted: Usage,
-    /// Bytes of the answer that nobody has counted.
+    /// Bytes of the answer that upstream has not counted yet.
     uncounted: u64,
-    /// Searches of the web that have begun.
+    /// Web searches that have begun.
     searches: u64,
 }
 
 impl Tally {
-    /// Notes what came.
+    /// Counts an event.
     pub(super) fn note(&mut self, event: &TurnEvent) {
         match event {
             TurnEvent::Started { model, usage, .. } => {
@@ -44,7 +44,7 @@ impl Tally {
             TurnEvent::Finished(finish) => {
                 (self.counted, self.uncounted, self.searches) = (finish.usage, 0, 0);
             }
-            // The sealed thoughts in base64, which may be all there is of them.
+            // The signature in base64, which may be all that is visible of the thoughts.
             TurnEvent::ThinkingSealed(seal) | TurnEvent::ThinkingRedacted(seal) => {
                 self.uncounted = self.uncounted.max(seal.len() as u64 / 4 * 3);
             }
@@ -56,12 +56,12 @@ impl Tally {
         }
     }
 
-    /// Whether the model has begun to answer. Before, nothing is charged upstream.
+    /// True if the model has begun to answer. Before that, upstream charges nothing.
     pub(super) fn has_begun(&self) -> bool {
         !self.model.is_empty()
     }
 
-    /// What was taken, some of it estimated.
+    /// Returns the usage so far, in part estimated.
     pub(super) fn usage(&self) -> Usage {
         let output_tokens = self
             .counted

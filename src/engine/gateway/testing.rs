@@ -1,4 +1,4 @@
-//! Rules for tests.
+//! Test fixtures of the gateway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +24,10 @@ use crate::engine::cache;
 use crate::engine::cache::Cache;
 use crate::engine::routing;
 
-/// 21 November 2026, 10:00 in UTC.
+/// 21 November 2026, 10:00 UTC.
 pub(crate) const NOW: u64 = 1_795_255_200;
 
-/// A turn of one word for `model`.
+/// Returns a turn of one word for `model`.
 pub(super) fn turn(model: &str) -> Turn {
     Turn {
         project: None,
@@ -41,8 +41,8 @@ pub(super) fn turn(model: &str) -> Turn {
     }
 }
 
-/// Rules that stand in nobody's way: no limits, an empty ledger in memory, and a cache of turns that ask for the same answer
-/// each time.
+/// Returns permissive rules: no limits, an empty ledger in memory, and a cache of reproducible
+/// turns.
 pub(crate) async fn rules() -> Rules {
     let tracker = TaskTracker::new();
     Rules {
@@ -60,7 +60,7 @@ pub(crate) async fn rules() -> Rules {
     }
 }
 
-/// Of turns that ask for the same answer each time.
+/// Returns a cache of reproducible turns.
 pub(crate) fn cache() -> AnswerCache {
     let mode = cache::Mode::Deterministic;
     Cache::new(cache::Config {
@@ -70,7 +70,8 @@ pub(crate) fn cache() -> AnswerCache {
     })
 }
 
-/// Of `m-1`: three nano-dollars for a token of the prompt, fifteen for one of the answer.
+/// Returns prices for `m-1`: three nano-dollars for each prompt token, fifteen for each output
+/// token.
 fn prices() -> Prices {
     let price = "input 0.003, output 0.015, cache write 0.003, cache read 0.003"
         .parse()

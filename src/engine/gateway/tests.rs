@@ -1,4 +1,4 @@
-//! The gateway with workers made of memory, on paused time.
+//! The gateway with in-memory workers, on paused time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -30,21 +30,21 @@ mod repeats;
 #[path = "service_tests.rs"]
 mod service;
 
-/// What the next turns do, and what the workers saw.
+/// Behaviour of the next turns, and the turns that workers received.
 #[derive(Default)]
 struct Script {
     starts: VecDeque<Failure>,
     events: VecDeque<Result<TurnEvent, Failure>>,
     served: Vec<String>,
     turns: Vec<Turn>,
-    /// What the next runs cost.
+    /// Costs of the next runs.
     costs: VecDeque<Money>,
     resets: usize,
-    /// So many of the next starts never end.
+    /// Number of the next starts that never end.
     hanging: usize,
-    /// Counts never end.
+    /// Set if token counts never end.
     counts_hang: bool,
-    /// Whether workers say that their calls are upstream.
+    /// Set if workers report their calls as upstream.
     says_calls: bool,
 }
 
@@ -168,7 +168,7 @@ impl Bench {
         self.gateway.run(caller(), turn(model)).await
     }
 
-    /// Waits until no worker is lent, then ends all.
+    /// Waits until no worker is lent, closes the pool, and returns the number of resets.
     async fn end(self) -> usize {
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(self.pool.stats().busy, 0, "no lease is left");
@@ -193,7 +193,7 @@ fn text(text: &str) -> TurnEvent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_streams_and_its_worker_is_reset() {
+async fn turn_streams_and_its_worker_is_reset() {
     let bench = Bench::new();
     bench.script([Ok(text("a")), Ok(text("b")), Ok(finished())]);
     let running = bench.run("gpt-4o").await.unwrap();
@@ -205,7 +205,7 @@ async fn a_turn_streams_and_its_worker_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_whose_caller_left_gives_its_worker_back() {
+async fn cancelled_turn_returns_its_worker() {
     let bench = Bench::new();
     bench.script([Ok(text("a"))]);
     let mut running = bench.run("haiku").await.unwrap();
@@ -215,7 +215,7 @@ async fn a_turn_whose_caller_left_gives_its_worker_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_is_back_before_the_caller_has_read_the_end() {
+async fn worker_is_returned_before_the_end_is_read() {
     let bench = Bench::new();
     bench.script([Ok(finished())]);
     let mut running = bench.run("haiku").await.unwrap();
@@ -227,7 +227,7 @@ async fn a_worker_is_back_before_the_caller_has_read_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
+async fn invalid_strict_tool_arguments_fail_the_answer_at_its_end() {
     let bench = Bench::new();
     let called = Finish::new(FinishReason::ToolCalls, Usage::default());
     let call = || Ok(TurnEvent::tool_call("1", "look"));
@@ -261,7 +261,7 @@ async fn arguments_that_break_a_strict_schema_fail_the_answer_at_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_are_counted_by_a_clean_worker_that_is_reset_afterwards() {
+async fn token_count_uses_a_worker_that_is_reset_afterwards() {
     let bench = Bench::new();
     assert_eq!(
         bench.gateway.count_tokens(caller(), turn("haiku")).await,
@@ -273,7 +273,7 @@ async fn tokens_are_counted_by_a_clean_worker_that_is_reset_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_is_resolved_without_a_turn() {
+async fn model_name_is_resolved_without_running_the_turn() {
     let bench = Bench::new();
     let resolved = bench.gateway.resolve(caller(), turn("haiku")).await;
     assert_eq!(resolved, Ok(ModelName::new("claude-haiku-5-5")));
@@ -283,7 +283,7 @@ async fn a_name_is_resolved_without_a_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_worker_is_ended_and_another_failure_keeps_it() {
+async fn only_failures_of_the_worker_itself_end_it() {
     for (kind, resets) in [
         (FailureKind::Crashed, 0),
         (FailureKind::TimedOut, 0),
@@ -302,7 +302,7 @@ async fn a_failed_worker_is_ended_and_another_failure_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_cannot_take_the_turn_is_replaced_once() {
+async fn worker_that_cannot_accept_the_turn_is_replaced_once() {
     let bench = Bench::new();
     let crashed = || Failure::new(FailureKind::Crashed, "dead");
     bench.script.0.lock().unwrap().starts.push_back(crashed());
@@ -322,7 +322,7 @@ async fn a_worker_that_cannot_take_the_turn_is_replaced_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_dies_before_the_answer_is_replaced_once_and_a_silent_one_is_not() {
+async fn crashed_worker_is_replaced_once_before_the_answer_but_not_a_silent_one() {
     let bench = Bench::new();
     let crashed = || Err(Failure::new(FailureKind::Crashed, "dead"));
     bench.script([crashed(), Ok(text("a")), Ok(finished())]);
@@ -351,7 +351,7 @@ async fn a_worker_that_dies_before_the_answer_is_replaced_once_and_a_silent_one_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_does_not_take_the_turn_in_time_is_replaced_once() {
+async fn worker_that_times_out_on_start_is_replaced_once() {
     let bench = Bench::new();
     bench.script.0.lock().unwrap().hanging = 2;
     let begun = tokio::time::Instant::now();
@@ -360,7 +360,7 @@ async fn a_worker_that_does_not_take_the_turn_in_time_is_replaced_once() {
         matches!(&failed, Error::Failed(failure) if failure.kind == FailureKind::TimedOut),
         "{failed:?}"
     );
-    // Twice the limit, and the pause between.
+    // Twice the timeout, and the pause between.
     assert!(
         (60..62).contains(&begun.elapsed().as_secs()),
         "{:?}",
@@ -372,7 +372,7 @@ async fn a_worker_that_does_not_take_the_turn_in_time_is_replaced_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_model_takes_no_worker() {
+async fn unknown_model_is_refused_without_a_worker() {
     let bench = Bench::new();
     assert_eq!(
         bench.run("gemini-9").await.unwrap_err(),
@@ -387,7 +387,7 @@ async fn an_unknown_model_takes_no_worker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_pool_says_when_to_come_back() {
+async fn full_pool_returns_busy_with_retry_after() {
     let bench = Bench::new();
     let running = bench.run("haiku").await.unwrap();
     let error = bench.run("haiku").await.unwrap_err();
@@ -404,7 +404,7 @@ async fn a_full_pool_says_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_models_are_listed_with_their_aliases() {
+async fn models_are_listed_with_their_aliases() {
     let bench = Bench::new();
     let cards = bench.gateway.models().await.unwrap();
     let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
@@ -413,7 +413,7 @@ async fn the_models_are_listed_with_their_aliases() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_sign_in_says_so() {
+async fn missing_sign_in_is_reported() {
     let gateway: Gateway<Scripted> = Gateway::new(
         SignInState::Missing("Set X.".to_owned()),
         ModelNames::default(),
@@ -430,7 +430,7 @@ async fn a_server_without_a_sign_in_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_goes_to_another_worker_only_after_a_pause() {
+async fn retry_on_another_worker_waits_for_a_pause() {
     let bench = Bench::new();
     bench.script([
         Err(Failure::new(FailureKind::Crashed, "dead")),

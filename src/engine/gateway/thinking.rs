@@ -1,4 +1,4 @@
-//! How much a model thinks, in the words that it takes.
+//! Thinking settings, in the form that each model takes.
 
 use serde_json::Value;
 use serde_json::json;
@@ -6,18 +6,18 @@ use serde_json::json;
 use crate::domain::Effort;
 use crate::domain::Turn;
 
-/// Budgets of thinking up to this many tokens become a low effort.
+/// Maximum thinking budget, in tokens, that becomes a low effort.
 const LOW_BUDGET: u32 = 4096;
-/// Budgets of thinking up to this many tokens become a medium effort.
+/// Maximum thinking budget, in tokens, that becomes a medium effort.
 const MEDIUM_BUDGET: u32 = 16384;
-/// Limits of the answer up to this many tokens leave no room for thoughts.
+/// Maximum output limit, in tokens, that leaves no room for thinking.
 const SMALL_LIMIT: u32 = 1024;
 
-/// The field of a request of Anthropic's API.
+/// Field name in Anthropic's API.
 const FIELD: &str = "thinking";
 
-/// Has the model not think where its answer may be so short that thoughts would take the room for it, and nothing was said of
-/// thinking.
+/// Turns thinking off if the output limit is so small that thinking would use it up, and the
+/// request does not mention thinking.
 pub(super) fn spare_small_limit(turn: &mut Turn) {
     let sampling = &mut turn.sampling;
     let is_asked = sampling.effort.is_some() || sampling.thinking_budget.is_some();
@@ -26,7 +26,7 @@ pub(super) fn spare_small_limit(turn: &mut Turn) {
     }
 }
 
-/// The parameter by which `turn` asks for no thinking, if it does.
+/// Returns the parameter by which `turn` asks for no thinking, if it does.
 pub(super) fn none_asked_by(turn: &Turn) -> Option<&'static str> {
     let field = if turn.native.has_field(FIELD) {
         FIELD
@@ -36,12 +36,12 @@ pub(super) fn none_asked_by(turn: &Turn) -> Option<&'static str> {
     (turn.sampling.effort == Some(Effort::None)).then_some(field)
 }
 
-/// Whether the model is kept from thinking in `turn`, asked or not.
+/// True if thinking is off in `turn`, whether asked for or not.
 pub(super) fn is_off(turn: &Turn) -> bool {
     matches!(turn.sampling.effort, Some(Effort::None | Effort::Unasked))
 }
 
-/// Asks for as little thinking as may be, of a model that always thinks.
+/// Asks for minimal thinking, for a model that always thinks.
 pub(super) fn as_low_effort(turn: &mut Turn) {
     if !is_off(turn) {
         return;
@@ -50,7 +50,8 @@ pub(super) fn as_low_effort(turn: &mut Turn) {
     turn.sampling.effort = is_wanted_off(turn).then_some(Effort::Low);
 }
 
-/// Asks for no thinking before the answer, of a model that refuses `disabled` and knows another word for it.
+/// Asks for no thinking before the answer, for a model that refuses `disabled` and has another
+/// value for it.
 pub(super) fn as_between_tools(turn: &mut Turn) {
     if !is_off(turn) {
         return;
@@ -66,7 +67,7 @@ pub(super) fn as_between_tools(turn: &mut Turn) {
     }
 }
 
-/// Takes the budget of thinking for an effort.
+/// Replaces the thinking budget by an effort.
 pub(super) fn budget_as_effort(turn: &mut Turn) {
     let Some(budget) = turn.sampling.thinking_budget.take() else {
         return;
@@ -78,7 +79,7 @@ pub(super) fn budget_as_effort(turn: &mut Turn) {
         .filter(|(name, _)| name == FIELD)
     {
         let display = serde_json::from_str::<Value>(written).unwrap_or_default()["display"].take();
-        // What a budget shows unless it is told otherwise.
+        // Default display of thinking with a budget.
         let display = display.as_str().unwrap_or("summarized");
         *written = json!({"type": "adaptive", "display": display}).to_string();
     }
@@ -96,7 +97,7 @@ fn is_small(limit: Option<u32>) -> bool {
     limit.is_some_and(|limit| limit <= SMALL_LIMIT)
 }
 
-/// Whether thinking is to be off although the model would think if it were not told.
+/// True if thinking must be turned off explicitly, since the model would think by default.
 fn is_wanted_off(turn: &Turn) -> bool {
     turn.sampling.effort == Some(Effort::None) || is_small(turn.sampling.max_output_tokens)
 }
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_limit_leaves_no_room_for_thoughts_that_nobody_asked_for() {
+    fn small_output_limit_turns_unrequested_thinking_off() {
         let spared = |effort, limit| {
             let mut turn = with(effort, limit);
             spare_small_limit(&mut turn);
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_always_thinks_does_so_briefly() {
+    fn always_thinking_model_gets_low_effort() {
         for (effort, limit, expected) in [
             (Some(Effort::None), None, Some(Effort::Low)),
             (Some(Effort::Unasked), Some(16), Some(Effort::Low)),
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_may_have_another_word_for_disabled() {
+    fn disabled_thinking_becomes_between_tools() {
         for (effort, limit, expected) in [
             (
                 Some(Effort::None),

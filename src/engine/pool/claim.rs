@@ -1,27 +1,29 @@
-//! Who asks for a worker, as far as the pool has to know.
+//! Claims: the data about a request that the pool schedules by.
 
 use crate::runtime::fair_queue::Tenant;
 
-/// What a request says of itself when it asks for a worker.
+/// Request for a worker, as the scheduler sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The tenant whose turns and whose places in the queue the request uses.
+    /// Tenant whose turns and queue places the request uses.
     pub tenant: Tenant,
-    /// Whether somebody waits for it.
+    /// Scheduling class of the request.
     pub class: Class,
 }
 
-/// Whether somebody waits for a request.
+/// Scheduling class: live or background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// A client waits: served before background requests, and queued for no longer than the queue timeout.
+    /// Live request, for which a client waits: served before background requests, and queued no
+    /// longer than the queue timeout.
     Live,
-    /// No client waits: queued without a time limit behind live requests, but served after at most 15 of them in a row.
+    /// Background request, for which no client waits: queued without a time limit behind live
+    /// requests, but served after at most 15 of them in a row.
     Background,
 }
 
 impl Claim {
-    /// A live claim of the server itself, such as for listing the models.
+    /// Returns a live claim of the server itself, such as for listing the models.
     pub fn own() -> Self {
         Self {
             tenant: Tenant::new("", 1),

@@ -1,27 +1,27 @@
-//! What an operator decides about the pool.
+//! Settings of the pool.
 
 use std::time::Duration;
 
 /// Bounds of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The most workers there may be at a time, idle and starting ones included; at least 1.
+    /// Maximum number of workers, idle and starting ones included; at least 1.
     pub max_workers: usize,
-    /// How many workers are kept ready beyond those in use.
+    /// Number of workers kept ready beyond those in use.
     pub prewarm: usize,
-    /// How many workers may be starting at a time; at least 1. A start takes a core, so with more all take longer, on a loaded machine
-    /// longer than they may.
+    /// Maximum number of workers that start at a time; at least 1. A start takes a whole core, so
+    /// more concurrent starts take longer each and may time out on a loaded machine.
     pub max_starting: usize,
-    /// How many requests may wait when all workers are in use.
+    /// Maximum number of requests that wait when all workers are in use.
     pub queue_length: usize,
-    /// How long a request may wait.
+    /// Maximum wait of a live request.
     pub queue_timeout: Duration,
-    /// After so many turns a worker is replaced.
+    /// Number of turns after which a worker is replaced.
     pub max_turns: u32,
-    /// A worker older than this is replaced, once it is idle.
+    /// Age after which a worker is replaced, once it is idle.
     pub max_age: Duration,
-    /// A worker beyond `prewarm` that was idle for so long is ended.
+    /// Idle time after which a worker beyond `prewarm` is ended.
     pub idle_timeout: Duration,
-    /// A worker that was idle for so long is lent only once it has given a sign of life.
+    /// Idle time after which a worker must pass a health check before it is lent.
     pub check_after: Duration,
 }

@@ -1,4 +1,4 @@
-//! A worker lent to one request.
+//! Leases: a worker lent to one request.
 
 use std::time::Duration;
 
@@ -6,27 +6,28 @@ use super::Pool;
 use super::launcher::{Launcher, Worker};
 use super::state::Slot;
 
-/// How long an idle worker may take for a sign of life: a hundred times as long as it usually does.
+/// Timeout of a health check, about a hundred times its usual duration.
 const SIGN_OF_LIFE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Holds a worker until it is dropped; the pool then resets it for the next request.
+/// Guard that holds a worker; dropping it returns the worker to the pool, which resets it for the
+/// next request.
 #[must_use = "dropping a lease gives the worker back"]
 pub struct Lease<L: Launcher> {
-    /// Empty only once the lease has ended.
+    /// `None` only after the lease has ended.
     slot: Option<Slot<L::Worker>>,
     pool: Pool<L>,
     is_used: bool,
     is_broken: bool,
 }
 
-/// In what state a worker comes back.
+/// State in which a worker is returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Returned {
-    /// Nobody touched it: it is as clean as it was.
+    /// Never used: still clean.
     Unused,
-    /// To be reset.
+    /// Needs a reset.
     Used,
-    /// To be ended.
+    /// Must be ended.
     Broken,
 }
 
@@ -49,20 +50,21 @@ impl<L: Launcher> Lease<L> {
         }
     }
 
-    /// The worker, to be used: from now on it must be reset before another request gets it.
+    /// Returns the worker for use; it must be reset before another request gets it.
     pub fn worker(&mut self) -> Option<&mut L::Worker> {
         self.is_used = true;
         self.slot.as_mut().map(|slot| &mut slot.worker)
     }
 
-    /// The worker, to be looked at: it stays as clean as it is.
+    /// Returns the worker for inspection; it stays clean.
     pub fn inspect(&self) -> Option<&L::Worker> {
         self.slot.as_ref().map(|slot| &slot.worker)
     }
 
-    /// Whether the worker gives a sign of life soon. One that does not ends with the lease.
+    /// Runs a health check; a worker that fails it ends with the lease.
     pub(super) async fn is_answering(&mut self) -> bool {
-        // Whoever leaves in the middle leaves a worker to be reset.
+        // Cancellation: a caller that is dropped during the check leaves a worker that needs a
+        // reset.
         self.is_used = true;
         let Some(slot) = self.slot.as_mut() else {
             return false;
@@ -73,18 +75,18 @@ impl<L: Launcher> Lease<L> {
         is_answering
     }
 
-    /// Says that the worker must not be used again: it ends with the lease.
+    /// Marks the worker as unusable: it ends with the lease.
     pub fn mark_broken(&mut self) {
         self.is_broken = true;
     }
 
-    /// Ends the lease without giving the worker back.
+    /// Ends the lease without returning the worker.
     pub(super) fn into_slot(mut self) -> Option<Slot<L::Worker>> {
         self.slot.take()
     }
 }
 
-/// Whether `worker` answers soon.
+/// Runs the health check of `worker` with a timeout.
 pub(super) async fn gives_sign_of_life<W: Worker>(worker: &mut W) -> bool {
     tokio::time::timeout(SIGN_OF_LIFE_TIMEOUT, worker.answers())
         .await

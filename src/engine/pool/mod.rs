@@ -1,9 +1,12 @@
-//! A bounded, prewarmed set of any expensive worker.
+//! Bounded, prewarmed pool of any expensive worker.
 //!
-//! Does not know what it pools: a [`Launcher`] makes workers and a [`Worker`] can be reset between two uses. A
-//! request gets an idle worker, or a place in the queue for the next one that is reset or started, or
-//! [`Error::Busy`]. Those who wait are tenants, of which it knows no more than an id and a weight: they get workers in turn, and
-//! none of them fills the queue for the others. Starting and resetting always run on tasks of their own, never on a request's path.
+//! Generic over what it pools: a [`Launcher`] starts workers and a [`Worker`] can be reset between
+//! two uses. A request gets an idle worker, or a place in the queue for the next one that is reset
+//! or started, or [`Error::Busy`].
+//!
+//! The queue is fair among tenants, of which the pool knows an id and a weight: they get workers by
+//! weighted round robin, and none of them can fill the queue for the others. Starts and resets run
+//! on tasks of their own, never on a request's path.
 
 mod claim;
 mod config;
@@ -36,23 +39,23 @@ pub use state::Stats;
 use lease::Returned;
 use state::{Phase, Slot, State, Waiter};
 
-/// Why no worker was lent.
+/// Reason why no worker was lent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The queue is full, or the wait in it was too long.
+    /// Queue full, or the wait in it too long.
     #[error("all {workers} workers are busy: {reason}")]
     Busy {
-        /// How many workers there may be.
+        /// Maximum number of workers.
         workers: usize,
-        /// Why the request cannot wait for one.
+        /// Reason why the request cannot wait for one.
         reason: BusyReason,
     },
-    /// Workers cannot be started.
+    /// Failure to start any worker.
     #[error("no worker can be started: {reason}")]
     Unavailable {
-        /// What the last start failed with.
+        /// Message of the last failed start.
         reason: String,
-        /// Until the next start is tried.
+        /// Time until the next start is tried.
         retry_after: Duration,
     },
     /// The pool is closed.
@@ -60,26 +63,26 @@ pub enum Error {
     Closed,
 }
 
-/// Why a request cannot wait, or not any longer.
+/// Reason why a request cannot wait, or not any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BusyReason {
-    /// The queue is full, and no other tenant has more places in it.
+    /// Queue full, and no other tenant holds at least two places more than this one.
     #[error("{own} of the {taken} requests that wait are of the same tenant")]
     OwnShare {
-        /// How many places the tenant has.
+        /// Places that the tenant holds.
         own: usize,
-        /// How many are taken.
+        /// Places that are taken in all.
         taken: usize,
     },
-    /// Each place is taken by another tenant, or there is none.
+    /// Every place is held by another tenant, or the queue has none.
     #[error("the queue is full")]
     QueueFull,
-    /// It has waited for as long as it may.
+    /// The queue timeout, which has passed.
     #[error("none was free within {} s", .0.as_secs())]
     WaitedTooLong(Duration),
 }
 
-/// A handle on the set; clones share it.
+/// Handle on the pool; clones share it.
 pub struct Pool<L: Launcher>(Arc<Shared<L>>);
 
 struct Shared<L: Launcher> {
@@ -87,7 +90,8 @@ struct Shared<L: Launcher> {
     config: Config,
     tracker: TaskTracker,
     closed: CancellationToken,
-    /// Held for a few instructions at a time and never across an await, so a blocking mutex is enough.
+    /// Held for a few instructions at a time and never across an await, so a blocking mutex is
+    /// enough.
     state: Mutex<State<L>>,
 }
 
@@ -104,7 +108,7 @@ impl<L: Launcher> std::fmt::Debug for Pool<L> {
 }
 
 impl<L: Launcher> Pool<L> {
-    /// A pool that starts its first workers at once, on tasks of `tracker`.
+    /// Creates a pool and starts its first workers at once, on tasks of `tracker`.
     pub fn start(launcher: L, config: Config, tracker: TaskTracker) -> Self {
         let pool = Self(Arc::new(Shared {
             launcher,
@@ -121,22 +125,27 @@ impl<L: Launcher> Pool<L> {
         pool
     }
 
-    /// Lends a clean worker to whoever has the `claim`, and has a live one wait for it no longer than the queue allows.
+    /// Lends a clean worker to `claim`, waiting for one if need be; a live claim waits at most for
+    /// the queue timeout.
+    ///
+    /// Cancellation-safe: if the future is dropped, a worker that was assigned to it returns to the
+    /// pool.
     ///
     /// # Errors
-    /// [`Error::Busy`] when the queue is full or the wait too long, [`Error::Unavailable`] when no worker can be
-    /// started, [`Error::Closed`] after [`close`](Self::close).
+    /// [`Error::Busy`] if the queue is full or the wait too long, [`Error::Unavailable`] if no
+    /// worker can be started, [`Error::Closed`] after [`close`](Self::close).
     pub async fn lease(&self, claim: &Claim) -> Result<Lease<L>, Error> {
         loop {
             let (sender, receiver) = oneshot::channel();
-            // A spare worker in the place of an idle one can wait for the maintenance: a start takes a core for half a second,
-            // which the request that got this one can use better, and often this one is back by then.
+            // Replacing the idle worker is left to the maintenance: a start takes a core for half a
+            // second, which this request needs more, and often this worker is back by then.
             match self.ask(claim, sender)? {
                 Some(idle) => {
                     if let Some(lease) = self.lend_checked(idle).await {
                         return Ok(lease);
                     }
-                    // The others may be stuck as well. They are asked all at once, and this request waits for the first of them.
+                    // Other workers may be stuck as well: all are checked at once, and this request
+                    // waits for the first that responds.
                     self.check_idle();
                 }
                 None => return self.wait(claim, receiver).await,
@@ -144,7 +153,7 @@ impl<L: Launcher> Pool<L> {
         }
     }
 
-    /// An idle worker, or a place in the queue for `sender`.
+    /// Takes an idle worker, or queues `sender`.
     fn ask(&self, claim: &Claim, sender: Waiter<L>) -> Result<Option<Slot<L::Worker>>, Error> {
         let sent_away = {
             let mut state = self.state();
@@ -163,12 +172,13 @@ impl<L: Launcher> Pool<L> {
         Ok(None)
     }
 
-    /// Lends an idle worker, unless it was idle for long and gives no sign of life: a process may be stopped or stuck and not be dead.
+    /// Lends an idle worker, after a health check if it was idle for long: a process may be stopped
+    /// or stuck without being dead.
     async fn lend_checked(&self, idle: Slot<L::Worker>) -> Option<Lease<L>> {
         let is_due = idle.was_idle_for(self.0.config.check_after);
         let mut lease = Lease::new(idle, self.clone());
         if is_due && !lease.is_answering().await {
-            tracing::warn!("an idle worker gave no sign of life and is retired");
+            tracing::warn!("idle worker failed health check");
             return None;
         }
         Some(lease)
@@ -191,10 +201,12 @@ impl<L: Launcher> Pool<L> {
         }
     }
 
-    /// Takes no more requests, tells those who wait, and ends the workers: idle ones now, lent ones on return.
+    /// Closes the pool: waiting requests fail, idle workers end now and lent ones on return.
     pub fn close(&self) {
         let (idle, waiting) = {
             let mut state = self.state();
+            // Cancelled under the lock, so that no request is queued and no worker kept idle
+            // afterwards.
             self.0.closed.cancel();
             (std::mem::take(&mut state.idle), state.waiting.drain())
         };
@@ -204,7 +216,7 @@ impl<L: Launcher> Pool<L> {
         drop(idle);
     }
 
-    /// What the workers are doing now.
+    /// Returns the current numbers of workers and waiting requests.
     pub fn stats(&self) -> Stats {
         self.state().stats(&self.0.config)
     }
@@ -220,7 +232,7 @@ impl<L: Launcher> Pool<L> {
         }
     }
 
-    /// Has a request wait. Gives the one that had to make room for it.
+    /// Queues a request, and returns the one that lost its place to it, if any.
     fn enqueue(
         &self,
         state: &mut State<L>,
@@ -231,7 +243,8 @@ impl<L: Launcher> Pool<L> {
             return Err(outage);
         }
         state.forget_gone_waiters();
-        // A request whose worker is already being started does not count as queued.
+        // Workers that are not lent will serve that many requests, which therefore do not count as
+        // queued.
         let coming = self.0.config.max_workers - state.busy.min(self.0.config.max_workers);
         let places = self.0.config.queue_length + coming;
         state
@@ -240,18 +253,22 @@ impl<L: Launcher> Pool<L> {
             .map_err(|reason| self.busy(reason))
     }
 
-    /// Hands a clean worker to whoever waits and has its turn, or keeps it idle.
+    /// Hands a clean worker to the next waiting request, or keeps it idle.
     fn give(&self, slot: Slot<L::Worker>, from: Phase) {
         let mut state = self.state();
         state.leave(from);
         if from == Phase::Starting {
             state.launch_succeeded();
         }
+        // Counted as busy while it is handed over: the lease may be dropped, and returned, at any
+        // time.
         state.busy += 1;
         let mut lease = Lease::new(slot, self.clone());
-        // Those who have gone have no turns.
+        // Waiters that have given up must not use up a turn of their tenant.
         state.forget_gone_waiters();
         while let Some(waiter) = state.waiting.pop() {
+            // The lock is released before `send`, which may wake the receiver; dropping a lease
+            // locks again.
             drop(state);
             match waiter.send(Ok(lease)) {
                 Err(Ok(returned)) => lease = returned,
@@ -263,13 +280,13 @@ impl<L: Launcher> Pool<L> {
         if !self.0.closed.is_cancelled() {
             state.idle.extend(lease.into_slot().map(Slot::now_idle));
         } else {
-            // Its worker ends with it, outside the lock.
+            // The worker is dropped after the lock is released.
             drop(state);
             drop(lease.into_slot());
         }
     }
 
-    /// Takes back a worker whose lease has ended.
+    /// Takes back the worker of an ended lease.
     fn take_back(&self, mut slot: Slot<L::Worker>, state_of: Returned) {
         slot.turns += u32::from(state_of != Returned::Unused);
         match state_of {
@@ -291,7 +308,7 @@ impl<L: Launcher> Pool<L> {
     async fn reset(&self, mut slot: Slot<L::Worker>) {
         let result = slot.worker.reset().await;
         if let Err(error) = &result {
-            tracing::info!(%error, "a worker could not be reset and is retired");
+            tracing::info!(%error, "worker reset failed");
         }
         if result.is_ok() && !slot.is_worn_out(&self.0.config) {
             self.give(slot, Phase::Resetting);

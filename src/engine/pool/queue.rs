@@ -1,19 +1,19 @@
-//! Those who wait for a worker.
+//! Queue of the requests that wait for a worker.
 
 use super::BusyReason;
 use super::claim::Claim;
 use super::claim::Class;
 use crate::runtime::fair_queue::Rounds;
 
-/// After so many live requests in a row a background one has its turn, if one waits.
+/// Number of live requests in a row after which a waiting background request is served.
 const LIVE_IN_A_ROW: u32 = 15;
 
-/// Requests in the order in which they get a worker: the live ones first, and among each class the tenants in turn.
+/// Fair queue of requests: live ones first, and in each class the tenants by round robin.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     live: Rounds<T>,
     background: Rounds<T>,
-    /// How many live ones have passed the background ones that wait.
+    /// Live requests served in a row while background ones wait.
     passed: u32,
 }
 
@@ -26,12 +26,12 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Puts `item` into the queue, in which each class may have so many `places`. Where all are taken, the newest of the tenant who
-    /// has most of them has to go, and is returned with the reason. So nobody is refused for what another has put there, as
-    /// long as that other has more places.
+    /// Queues `item` in its class, each of which has `places` places. When all are taken, the
+    /// newest item of the tenant that holds the most is evicted, and returned with the reason. So a
+    /// tenant is never refused while another one holds at least two places more.
     ///
     /// # Errors
-    /// Why there is no place.
+    /// The reason why there is no place.
     pub(super) fn push(
         &mut self,
         claim: &Claim,
@@ -44,7 +44,8 @@ impl<T> Queue<T> {
         if taken >= places {
             let (own, most) = (rounds.len_of(&claim.tenant), rounds.longest());
             if most < own + 2 {
-                // One of its own would have to go, or the only one of another.
+                // Evicting would only swap items of one tenant, or take the single place of
+                // another.
                 return Err(match own {
                     0 => BusyReason::QueueFull,
                     own => BusyReason::OwnShare { own, taken },
@@ -59,7 +60,7 @@ impl<T> Queue<T> {
         Ok(sent_away)
     }
 
-    /// Whose turn it is.
+    /// Removes the next item to be served.
     pub(super) fn pop(&mut self) -> Option<T> {
         if self.background.is_empty() {
             self.passed = 0;
@@ -73,7 +74,7 @@ impl<T> Queue<T> {
         self.live.pop()
     }
 
-    /// Counts a worker that was had without waiting.
+    /// Charges the tenant for a worker it got without waiting.
     pub(super) fn note_turn(&mut self, claim: &Claim) {
         self.of(claim.class).note_turn(&claim.tenant);
     }
@@ -91,7 +92,7 @@ impl<T> Queue<T> {
         self.live.iter().chain(self.background.iter())
     }
 
-    /// Takes all that wait.
+    /// Removes all items.
     pub(super) fn drain(&mut self) -> Vec<T> {
         let mut all = self.live.drain();
         all.extend(self.background.drain());

@@ -1,4 +1,4 @@
-//! The queue by itself.
+//! The fair queue by itself.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn claim(tenant: usize) -> Claim {
 }
 
 #[test]
-fn whoever_has_most_places_makes_room() {
+fn newest_item_of_the_largest_tenant_is_evicted() {
     let mut queue = Queue::new();
     for number in 0..8 {
         assert_eq!(queue.push(&claim(0), PLACES, number), Ok(None));
@@ -39,7 +39,7 @@ fn whoever_has_most_places_makes_room() {
 }
 
 #[test]
-fn a_queue_of_as_many_tenants_as_places_is_full() {
+fn queue_with_a_tenant_on_each_place_is_full() {
     let mut queue = Queue::new();
     for tenant in 0..8 {
         assert_eq!(queue.push(&claim(tenant), PLACES, tenant), Ok(None));
@@ -61,9 +61,9 @@ fn a_queue_of_as_many_tenants_as_places_is_full() {
 }
 
 proptest! {
-    /// Whatever came before, a tenant without a place is refused only where every place is another one's.
+    /// A tenant without a place is refused only if every place belongs to another tenant.
     #[test]
-    fn nobody_fills_the_queue_for_others(steps in prop::collection::vec(prop::option::of(0..12_usize), 1..200)) {
+    fn no_tenant_fills_the_queue_for_others(steps in prop::collection::vec(prop::option::of(0..12_usize), 1..200)) {
         let mut queue = Queue::new();
         let mut held = [0_usize; 12];
         for step in steps {

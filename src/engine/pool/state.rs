@@ -1,4 +1,4 @@
-//! The pool's book-keeping: who is idle, how many there are, who waits.
+//! State of the pool: idle workers, counters and the queue.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::launcher::{LaunchError, Launcher, Worker};
 use super::lease::Lease;
 use super::queue::Queue;
 
-/// After so many failed starts in a row those who wait are told, as long as no other worker is there for them.
+/// Failed starts in a row after which waiting requests fail, if no other worker is left for them.
 const FAILURES_BEFORE_TELLING: u32 = 3;
 
-/// What a worker that is not idle is counted under.
+/// Counter that a worker which is not idle belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Starting,
@@ -22,10 +22,9 @@ pub(super) enum Phase {
     Resetting,
 }
 
-/// A worker and its past.
+/// A worker with its age and use.
 pub(super) struct Slot<W> {
     pub(super) worker: W,
-    /// Requests it has served.
     pub(super) turns: u32,
     born: Instant,
     idle_since: Instant,
@@ -56,32 +55,34 @@ impl<W: Worker> Slot<W> {
     }
 }
 
-/// What the workers are doing.
+/// Current numbers of workers and waiting requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// The most there may be.
+    /// Maximum number of workers.
     pub max: usize,
-    /// Being started.
+    /// Workers that are being started.
     pub starting: usize,
-    /// Ready for a request.
+    /// Workers that are ready for a request.
     pub idle: usize,
-    /// Lent to a request.
+    /// Workers lent to a request.
     pub busy: usize,
-    /// Being reset after a request.
+    /// Workers being reset after a request.
     pub resetting: usize,
     /// Requests that wait for a worker.
     pub waiting: usize,
-    /// What the last start failed with, until one succeeds or, where none is to be ready before it is asked for, may be tried again.
+    /// Message of the last failed start; cleared when a start succeeds or, without prewarming, when
+    /// the back-off is over.
     pub last_failure: Option<String>,
-    /// Whether a worker is started though nobody has asked for one.
+    /// Set when workers are started before a request needs them (prewarming).
     pub starts_ahead: bool,
 }
 
-/// Who is told of a worker, or that there is none.
+/// Sender that completes the wait of a queued request, with a lease or an error.
 pub(super) type Waiter<L> = oneshot::Sender<Result<Lease<L>, Error>>;
 
 pub(super) struct State<L: Launcher> {
-    /// Clean workers; the one used last is at the end and is taken first, so that the others can age and go.
+    /// Clean workers, used as a stack: the last one used is taken first, so that the others age and
+    /// are retired.
     pub(super) idle: Vec<Slot<L::Worker>>,
     pub(super) waiting: Queue<Waiter<L>>,
     pub(super) starting: usize,
@@ -106,7 +107,7 @@ impl<L: Launcher> State<L> {
         }
     }
 
-    /// Lends the idle worker that was used last; dead ones are dropped on the way.
+    /// Takes the idle worker that was used last; dead ones are dropped on the way.
     pub(super) fn take_idle(&mut self) -> Option<Slot<L::Worker>> {
         while let Some(mut slot) = self.idle.pop() {
             if slot.worker.is_alive() {
@@ -117,7 +118,7 @@ impl<L: Launcher> State<L> {
         None
     }
 
-    /// Takes out the idle workers that were idle for `time`, to be counted as those that are reset.
+    /// Takes out the workers that were idle for `time`, and counts them as resetting.
     pub(super) fn take_long_idle(&mut self, time: Duration) -> Vec<Slot<L::Worker>> {
         let idle = std::mem::take(&mut self.idle).into_iter();
         let (long_idle, idle): (Vec<_>, _) = idle.partition(|slot| slot.was_idle_for(time));
@@ -130,7 +131,7 @@ impl<L: Launcher> State<L> {
         self.waiting.retain(|waiter| !waiter.is_closed());
     }
 
-    /// Takes a worker out of the count of those in `phase`.
+    /// Decrements the counter of `phase`.
     pub(super) fn leave(&mut self, phase: Phase) {
         match phase {
             Phase::Starting => self.starting -= 1,
@@ -150,7 +151,7 @@ impl<L: Launcher> State<L> {
         self.retry_at = None;
     }
 
-    /// Counts a failed start and says how many there were in a row.
+    /// Records a failed start, and returns the number of failures in a row.
     pub(super) fn launch_failed(&mut self, error: LaunchError) -> u32 {
         self.starting -= 1;
         self.failures += 1;
@@ -162,7 +163,8 @@ impl<L: Launcher> State<L> {
         self.retry_at.is_some_and(|at| Instant::now() < at)
     }
 
-    /// Why nobody can be served for now: starts fail, the next one is not due, and no other worker is there.
+    /// Returns the error for new requests during an outage: starts fail, the next one is not due,
+    /// and no worker is left.
     pub(super) fn out_of_service(&self) -> Option<Error> {
         let failure = self.last_failure.as_ref()?;
         let has_workers = self.idle.len() + self.busy + self.resetting + self.starting > 0;
@@ -179,8 +181,9 @@ impl<L: Launcher> State<L> {
         })
     }
 
-    /// How many workers to start now.
+    /// Returns the number of workers to start now.
     pub(super) fn shortage(&mut self, config: &Config) -> usize {
+        // Workers that start or are being reset will be free without a further start.
         self.forget_gone_waiters();
         let coming = self.idle.len() + self.starting + self.resetting;
         let room = config.max_workers.saturating_sub(coming + self.busy);
@@ -191,7 +194,8 @@ impl<L: Launcher> State<L> {
             .min(may_start)
     }
 
-    /// Takes out the idle workers that are dead, worn out, or too many for too long.
+    /// Takes out the idle workers that are dead, worn out, or idle beyond the spare ones for too
+    /// long.
     pub(super) fn retire_idle(&mut self, config: &Config) -> Vec<Slot<L::Worker>> {
         let spare = config.prewarm;
         let count = self.idle.len();
@@ -199,6 +203,7 @@ impl<L: Launcher> State<L> {
             .into_iter()
             .enumerate()
             .map(|(index, mut slot)| {
+                // The oldest ones come first in the stack, so the surplus is at its front.
                 let is_spare = count - index > spare && slot.was_idle_for(config.idle_timeout);
                 let is_kept = slot.worker.is_alive() && !slot.is_worn_out(config) && !is_spare;
                 (is_kept, slot)
@@ -210,7 +215,8 @@ impl<L: Launcher> State<L> {
 
     pub(super) fn stats(&self, config: &Config) -> Stats {
         let starts_ahead = config.prewarm > 0;
-        // Nobody tries a start by itself where none is made ahead: whoever asks next has to.
+        // Without prewarming, only the next request retries a start, so an old failure is no longer
+        // current.
         let failure = self
             .last_failure
             .as_ref()

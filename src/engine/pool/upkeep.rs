@@ -1,4 +1,4 @@
-//! Workers are started and ended here, never on a request's path.
+//! Pool maintenance: starting, checking and retiring workers, never on a request's path.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<L: Launcher> Pool<L> {
-    /// Starts as many workers as those who wait and the spare ones call for, within the bound.
+    /// Starts as many workers as the queue and the spare count need, within the bounds.
     pub(super) fn refill(&self) {
         let starts = {
             let mut state = self.state();
@@ -31,7 +31,8 @@ impl<L: Launcher> Pool<L> {
         }
     }
 
-    /// Asks the workers that were idle for long for a sign of life, all at the same time, and ends those that give none.
+    /// Runs a health check on all workers that were idle for long, concurrently, and ends those
+    /// that fail it.
     pub(super) fn check_idle(&self) {
         let long_idle = self.state().take_long_idle(self.0.config.check_after);
         for mut slot in long_idle {
@@ -40,7 +41,7 @@ impl<L: Launcher> Pool<L> {
                 if gives_sign_of_life(&mut slot.worker).await {
                     pool.give(slot, Phase::Resetting);
                 } else {
-                    tracing::warn!("an idle worker gave no sign of life and is retired");
+                    tracing::warn!("idle worker failed health check");
                     pool.retire(slot, Phase::Resetting);
                 }
             });
@@ -51,7 +52,7 @@ impl<L: Launcher> Pool<L> {
         match self.0.launcher.launch().await {
             Ok(worker) => {
                 self.give(Slot::new(worker), Phase::Starting);
-                // The next one, for which there was no place among those that start.
+                // Starts the next one that had to wait for a free start.
                 self.refill();
             }
             Err(error) => self.launch_failed(error),
@@ -59,9 +60,10 @@ impl<L: Launcher> Pool<L> {
     }
 
     fn launch_failed(&self, error: LaunchError) {
-        tracing::warn!(%error, "a worker could not be started");
+        tracing::warn!(%error, "worker start failed");
         let told = {
             let mut state = self.state();
+            // Exponential back-off, capped, without jitter.
             let failures = state.launch_failed(error);
             let delay = FIRST_BACK_OFF
                 .saturating_mul(1 << failures.min(16))
@@ -94,7 +96,7 @@ impl<L: Launcher> Pool<L> {
         });
     }
 
-    /// Ends what is worn out and starts what is missing, every second until the pool is closed.
+    /// Retires worn-out workers and starts missing ones, every second until the pool is closed.
     pub(super) async fn maintain(&self) {
         let closed = self.0.closed.clone();
         while closed
@@ -104,7 +106,7 @@ impl<L: Launcher> Pool<L> {
         {
             let retired = self.state().retire_idle(&self.0.config);
             if !retired.is_empty() {
-                tracing::debug!(workers = retired.len(), "idle workers are retired");
+                tracing::debug!(workers = retired.len(), "idle workers retired");
             }
             drop(retired);
             self.refill();

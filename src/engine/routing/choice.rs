@@ -1,22 +1,23 @@
-//! What was chosen, and how that is told.
+//! The result of routing, and its representation in headers.
 
 use crate::domain::ModelName;
 
-/// The longest that a header of ours may be, in bytes.
+/// Maximum length of a header value, in bytes.
 const MOST_HEADER_BYTES: usize = 200;
 
-/// The model that was chosen for a turn.
+/// Model chosen for a turn, with the rule and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The model, as the configuration names it.
+    /// Chosen model, as the configuration names it.
     pub model: ModelName,
-    /// The rule that decided.
+    /// Rule that decided the choice.
     pub rule: Rule,
-    /// Why, in words; holds nothing of the prompt.
+    /// Reason in words; quotes nothing of the prompt.
     pub reason: String,
 }
 
-/// The rules, in the order in which they are asked. The last one is asked of what another has chosen.
+/// Routing rules, in the order in which they are tried. `SavingBudget` is applied to the result of
+/// the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// Hardly any tokens of the budget are left.
@@ -25,16 +26,16 @@ pub enum Rule {
     LongContext,
     /// The prompt is short and simple.
     SimplePrompt,
-    /// The prompt has a word of a hard task.
+    /// The prompt contains a word of a hard task.
     HardWords,
-    /// No other rule applies.
+    /// Default: no other rule matches.
     Otherwise,
-    /// The budget nears its end.
+    /// The budget is nearly used up.
     SavingBudget,
 }
 
 impl Rule {
-    /// Its name in answers, headers and logs.
+    /// Returns the rule's name in answers, headers and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::ScarceBudget => "scarce_budget",
@@ -48,8 +49,8 @@ impl Rule {
 }
 
 impl Choice {
-    /// The value of `x-switchboard-route`: `haiku; rule=simple_prompt; reason="..."`. At most 200 bytes of printable
-    /// ASCII, whatever the models are called.
+    /// Returns the value of `x-switchboard-route`: `haiku; rule=simple_prompt; reason="..."`. At
+    /// most 200 bytes of printable ASCII, whatever the models are called.
     pub fn header_value(&self) -> String {
         let (model, rule) = (printable(self.model.as_str()), self.rule.name());
         let mut value = format!(
@@ -62,7 +63,7 @@ impl Choice {
     }
 }
 
-/// With `?` for everything that has no place in a header, or would end what is quoted there.
+/// Replaces with `?` every character that is not printable ASCII or would end the quoted reason.
 fn printable(text: &str) -> String {
     let fits = |character: char| {
         (character.is_ascii_graphic() && !"\"\\;".contains(character)) || character == ' '
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_printable_and_short() {
+    fn header_value_is_printable_and_bounded() {
         assert_eq!(
             header("opus", "it is long"),
             r#"opus; rule=long_context; reason="it is long""#

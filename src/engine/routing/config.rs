@@ -1,26 +1,26 @@
-//! What the rules are made of.
+//! Settings of the routing rules.
 
 use crate::domain::ModelName;
 
-/// The models that are chosen from, and where the rules draw their lines.
+/// Models to choose from, and the thresholds of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The cheapest: for what is simple, and when little of a budget is left.
+    /// Cheapest model: for simple prompts, and when little of a budget is left.
     pub light_model: ModelName,
-    /// For everything that no rule speaks of.
+    /// Default model, if no rule matches.
     pub usual_model: ModelName,
-    /// The dearest: for long contexts.
+    /// Most expensive model: for long contexts.
     pub heavy_model: ModelName,
-    /// With fewer tokens left in a budget the light model is chosen.
+    /// Tokens left in a budget below which the light model is chosen.
     pub scarce_tokens: u64,
-    /// A context of more tokens than this is long.
+    /// Length in tokens above which a context is long.
     pub long_context_tokens: u64,
-    /// A prompt of fewer characters than this is short.
+    /// Length in characters below which a prompt is short.
     pub short_prompt_characters: usize,
-    /// A word of more characters than this is not simple.
+    /// Length in characters up to which a word is simple.
     pub longest_simple_word: usize,
-    /// What a word of a hard task begins with.
+    /// Prefixes of words that mark a hard task.
     pub hard_words: Vec<String>,
-    /// From this share of a budget on, in percent, the next cheaper model is chosen.
+    /// Share of a budget, in percent, from which the next cheaper model is chosen.
     pub saving_percent: u64,
 }

@@ -1,26 +1,26 @@
-//! What the rules look at.
+//! Input of the routing rules.
 
 use crate::domain::BudgetState;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Turn;
 
-/// What the rules look at.
+/// Properties of a turn that the rules decide by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Features<'a> {
-    /// What the user asks for, in pieces.
+    /// Text of the user's request, in pieces.
     pub prompt: Vec<&'a str>,
-    /// Tokens of all that goes upstream, the prompt included.
+    /// Tokens of everything that goes upstream, the prompt included.
     pub context_tokens: u64,
-    /// How the caller stands to its budgets.
+    /// State of the caller's budgets.
     pub budget: BudgetState,
 }
 
 impl<'a> Features<'a> {
-    /// Those of `turn`, whose prompt has `context_tokens` with all that belongs to it.
+    /// Extracts the features of `turn`, whose whole context has `context_tokens`.
     ///
-    /// Results of tools are not what the user asks for: a turn that brings nothing else is looked at by the words of the
-    /// user before, so that the same model goes on with a task.
+    /// Tool results are not the user's words: a turn that brings nothing else is judged by the
+    /// user's message before, so that the same model continues a task.
     pub fn of(turn: &'a Turn, context_tokens: u64, budget: BudgetState) -> Self {
         let earlier = turn
             .history

@@ -1,7 +1,7 @@
-//! Which model answers a caller who leaves it open.
+//! Automatic model selection, for callers that leave the model open.
 //!
-//! Rules alone: pure, in one order, the same for the same turn and the same state of the budget. Knows neither who asks
-//! nor where budgets are kept, and whether a model exists is the gateway's question.
+//! Pure rules in a fixed order: the same result for the same turn and the same state of the budget.
+//! Independent of callers and of the ledger; the gateway checks that the model exists.
 
 mod choice;
 mod config;

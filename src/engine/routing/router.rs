@@ -1,4 +1,4 @@
-//! The rules.
+//! Routing rules.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::domain::Turn;
 use super::words::{are_simple, first_hard, is_short};
 use super::{Choice, Config, Features, Rule};
 
-/// Chooses models.
+/// Chooses a model by the routing rules.
 #[derive(Debug, Clone)]
 pub struct Router {
     config: Config,
@@ -18,17 +18,17 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router by the rules of `config`, which counts tokens as `prices` does.
+    /// Creates a router with the rules of `config`; tokens are estimated by `prices`.
     pub fn new(config: Config, prices: Arc<Prices>) -> Self {
         Self { config, prices }
     }
 
-    /// The model for `turn` of a caller whose budgets stand as `budget` says.
+    /// Chooses the model for `turn` of a caller with this state of its budgets.
     pub fn route(&self, turn: &Turn, budget: BudgetState) -> Choice {
         self.choose(&Features::of(turn, self.prices.prompt_tokens(turn), budget))
     }
 
-    /// The model for what has these features.
+    /// Chooses the model for these features.
     pub fn choose(&self, features: &Features<'_>) -> Choice {
         let (model, rule, reason) = self.by_task(features);
         let choice = Choice {
@@ -42,12 +42,12 @@ impl Router {
         }
     }
 
-    /// The dearest model there is to choose.
+    /// Returns the most expensive model that may be chosen.
     pub fn heavy_model(&self) -> &ModelName {
         &self.config.heavy_model
     }
 
-    /// The first rule that applies.
+    /// Returns the model of the first rule that matches, with the rule and the reason.
     fn by_task(&self, features: &Features<'_>) -> (&ModelName, Rule, String) {
         let config = &self.config;
         let (prompt, context) = (&features.prompt, features.context_tokens);
@@ -89,7 +89,7 @@ impl Router {
         )
     }
 
-    /// The next cheaper model in place of the chosen one.
+    /// Replaces the chosen model by the next cheaper one.
     fn save(&self, choice: Choice, percent: u64) -> Choice {
         let Config {
             light_model,

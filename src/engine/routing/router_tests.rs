@@ -35,7 +35,7 @@ fn turn(history: &[(Role, Vec<Part>)], prompt: Vec<Part>) -> Turn {
 }
 
 #[test]
-fn the_first_rule_that_applies_decides() {
+fn first_matching_rule_decides() {
     let long = "Please rewrite this paragraph so that it says the same in half as many words as it does \
                 now, and keep its tone.";
     let router = router();
@@ -77,7 +77,7 @@ fn the_first_rule_that_applies_decides() {
 }
 
 #[test]
-fn near_the_end_of_a_budget_the_next_cheaper_answers() {
+fn nearly_used_budget_selects_the_next_cheaper_model() {
     let router = router();
     for (context_tokens, prompt, percent, expected) in [
         (20_000, "Debug this.", 89, "heavy by long_context"),
@@ -100,7 +100,7 @@ fn near_the_end_of_a_budget_the_next_cheaper_answers() {
 }
 
 #[test]
-fn reasons_are_sentences_without_the_prompt() {
+fn reasons_do_not_quote_the_prompt() {
     let router = router();
     let reason = |prompt, context_tokens, budget| {
         router
@@ -134,7 +134,7 @@ fn reasons_are_sentences_without_the_prompt() {
 }
 
 #[test]
-fn results_of_tools_are_looked_at_by_the_words_before_them() {
+fn tool_results_are_judged_by_the_user_text_before_them() {
     let result = Part::ToolResult(ToolResult {
         id: "1".into(),
         parts: vec![Part::text("debug")],
@@ -167,7 +167,7 @@ fn results_of_tools_are_looked_at_by_the_words_before_them() {
 }
 
 #[test]
-fn the_whole_turn_is_the_context() {
+fn context_tokens_count_the_whole_turn() {
     let history = [(Role::User, vec![Part::text("x".repeat(40_000))])];
     let choice = router().route(
         &turn(&history, vec![Part::text("Hello!")]),
@@ -181,7 +181,7 @@ fn the_whole_turn_is_the_context() {
 
 proptest! {
     #[test]
-    fn the_choice_is_always_among_the_configured(
+    fn choice_is_always_a_configured_model(
         texts in prop::collection::vec(any::<String>(), 0..4),
         history in prop::collection::vec(any::<String>(), 0..4),
         tokens_left in any::<Option<u64>>(),

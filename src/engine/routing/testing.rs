@@ -1,4 +1,4 @@
-//! Rules for tests.
+//! Routing rules for tests.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::accounts::pricing;
 use crate::accounts::pricing::Prices;
 use crate::domain::ModelName;
 
-/// Chooses among `light`, `usual` and `heavy`.
+/// Returns a router that chooses among `light`, `usual` and `heavy`.
 pub(crate) fn router() -> Router {
     let config = Config {
         light_model: ModelName::new("light"),
@@ -23,7 +23,7 @@ pub(crate) fn router() -> Router {
     Router::new(config, Arc::new(prices()))
 }
 
-/// Of no model, and with small guesses.
+/// Returns prices without models, with small estimates.
 pub(crate) fn prices() -> Prices {
     Prices::new(pricing::Config {
         models: [].into(),

@@ -1,6 +1,7 @@
-//! Looking at the words of a prompt.
+//! Predicates on the words of a prompt.
 
-/// Whether `texts` together have fewer characters than `limit`, white space around them aside.
+/// True if `texts` together have fewer characters than `limit`, not counting surrounding white
+/// space.
 pub(super) fn is_short(texts: &[&str], limit: usize) -> bool {
     texts
         .iter()
@@ -10,7 +11,8 @@ pub(super) fn is_short(texts: &[&str], limit: usize) -> bool {
         < limit
 }
 
-/// Whether there are words, and none has more than `longest` characters, punctuation around it aside.
+/// True if there are words and none has more than `longest` characters, not counting surrounding
+/// punctuation.
 pub(super) fn are_simple(texts: &[&str], longest: usize) -> bool {
     let is_mark = |character: char| !character.is_alphanumeric();
     let mut words = texts
@@ -22,7 +24,7 @@ pub(super) fn are_simple(texts: &[&str], longest: usize) -> bool {
     words.peek().is_some() && words.all(|word| word.chars().take(longest + 1).count() <= longest)
 }
 
-/// The first of `stems` with which a word begins, in upper or lower case.
+/// Returns the first of `stems` that is the prefix of a word, ignoring ASCII case.
 pub(super) fn first_hard<'a>(texts: &[&str], stems: &'a [String]) -> Option<&'a str> {
     let mut words = texts
         .iter()
@@ -45,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_are_counted_and_not_bytes() {
+    fn is_short_counts_characters_not_bytes() {
         for (texts, short) in [
             (&["12345"][..], false),
             (&["1234"], true),
@@ -59,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn simple_words_are_short_ones() {
+    fn words_are_simple_when_all_are_short() {
         for (texts, simple) in [
             (&["What is the time?"][..], true),
             (&["What is 2+2, \"roughly\"?"], true),
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hard_word_begins_with_a_stem() {
+    fn hard_word_is_found_by_its_prefix() {
         let stems = ["analy", "debug"].map(str::to_owned);
         for (text, found) in [
             ("Analyse this", Some("analy")),

@@ -1,4 +1,4 @@
-//! The interface between the gateway and a worker, which answers turns one at a time.
+//! Interface between the gateway and a worker, which answers turns one at a time.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,21 +13,22 @@ use crate::domain::Role;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
-/// A turn as a worker gets it.
+/// Turn in the form that a worker receives.
 #[derive(Debug, Clone)]
 pub struct WorkerTurn {
-    /// The turn; its model is resolved.
+    /// The turn, with its model resolved.
     pub turn: Turn,
-    /// Receives the cost of the run.
+    /// Recorder of the usage and cost of the run.
     pub bill: Bill,
-    /// Passed before anything of the turn goes upstream.
+    /// Gate that must open before anything of the turn goes upstream.
     pub gate: Gate,
 }
 
 impl WorkerTurn {
-    /// Makes `turn` ready for a worker.
+    /// Prepares `turn` for a worker.
     ///
-    /// Results of tools are sorted by their calls, so that the prompt cache sees the same prefix whatever order they came in.
+    /// Tool results are sorted by their calls, so that the prompt cache sees the same prefix
+    /// whatever order they came in.
     pub fn new(mut turn: Turn) -> Self {
         order_results(&mut turn);
         Self {
@@ -72,33 +73,34 @@ fn order_results(turn: &mut Turn) {
         .unwrap_or_default();
 }
 
-/// A worker that answers turns, one at a time.
+/// Worker that answers turns, one at a time.
 ///
-/// A turn may be left at any point by no longer calling [`next_event`](Self::next_event): whoever owns the worker
-/// then has it reset, which interrupts what still runs.
+/// A turn can be cancelled at any point by no longer calling [`next_event`](Self::next_event): the
+/// owner then resets the worker, which interrupts what still runs.
 pub trait TurnWorker: Send {
-    /// Sends the turn, with its whole conversation, as soon as its gate is open. Returns once it is on its way.
+    /// Sends the turn, with its whole conversation, as soon as its gate is open. Returns once it is
+    /// on its way.
     ///
     /// # Errors
-    /// When the worker cannot take the turn; it is then not usable before a reset.
+    /// If the worker cannot take the turn; it must be reset before further use.
     fn start(&mut self, turn: &WorkerTurn) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// The next step of the answer, or `None` after [`TurnEvent::Finished`].
+    /// Returns the next event of the answer, or `None` after [`TurnEvent::Finished`].
     ///
     /// # Errors
-    /// When the turn failed; nothing follows.
+    /// If the turn failed; no event follows.
     fn next_event(&mut self) -> impl Future<Output = Result<Option<TurnEvent>, Failure>> + Send;
 
-    /// How many tokens the prompt of the turn has. The worker is to be reset afterwards.
+    /// Counts the tokens of the turn's prompt. The worker must be reset afterwards.
     ///
     /// # Errors
-    /// When they cannot be counted.
+    /// If they cannot be counted.
     fn count_tokens(
         &mut self,
         turn: &WorkerTurn,
     ) -> impl Future<Output = Result<u64, Failure>> + Send;
 
-    /// The models this worker can serve.
+    /// Returns the models this worker can serve.
     fn models(&self) -> &[Model];
 }
 
@@ -112,7 +114,7 @@ mod tests {
     use crate::domain::Tools;
 
     #[test]
-    fn results_stand_in_the_order_of_their_calls() {
+    fn tool_results_are_sorted_by_their_calls() {
         let call = |id: &str| {
             Part::ToolUse(ToolUse {
                 id: id.into(),

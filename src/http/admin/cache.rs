@@ -1,4 +1,4 @@
-//! `/admin/cache`: answers that are given again.
+//! `/admin/cache`: statistics and clearing of the response cache.
 
 use axum::extract::Query;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use crate::engine::gateway::AnswerCache;
 use crate::http::error::ApiError;
 use crate::http::report::Parameters;
 
-/// How often it helped, since the server was started, and what is in it.
+/// Returns hits, misses and size of the response cache since the start of the server.
 pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
     let stats = cache.stats();
     let asked = stats.hits + stats.misses;
@@ -35,7 +35,7 @@ pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
     json(StatusCode::OK, &body)
 }
 
-/// Forgets the answers of a project, or of all.
+/// Clears the cached answers of one project, or of all.
 pub(super) async fn clear(
     State(cache): State<AnswerCache>,
     Query(parameters): Query<Parameters>,

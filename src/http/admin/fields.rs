@@ -1,4 +1,5 @@
-//! Reading the bodies of the admin API. An unknown field is always refused: a limit that is misspelt would be none.
+//! Decoding of request bodies of the admin API. Unknown fields are always refused, because a
+//! misspelt limit would otherwise have no effect.
 
 use super::tables::BUDGET_FIELDS;
 use super::tables::CAP;
@@ -28,15 +29,15 @@ use crate::http::values::money;
 use crate::http::values::texts;
 use crate::http::values::webhook;
 
-/// The longest name of a key or a project, in characters.
+/// Maximum length of a key's or project's name, in characters.
 const LONGEST_NAME: usize = 100;
-/// Models a key may be held to.
+/// Maximum number of models in a key's allow-list.
 const MOST_MODELS: usize = 100;
 
-/// The project and the properties of a key that is to be made.
+/// Decodes the project and properties of a new key.
 ///
 /// # Errors
-/// When the body is no such thing.
+/// When the body is not valid.
 pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest> {
     let mut object = request_schema::request(body, &NEW_KEY, "`name`")?;
     let project = object
@@ -50,10 +51,10 @@ pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest
     Ok((project, change))
 }
 
-/// What is to be different about a key.
+/// Decodes the changes to a key.
 ///
 /// # Errors
-/// When the body is no such thing.
+/// When the body is not valid.
 pub(super) fn key_change(body: &[u8]) -> Result<KeyChange, InvalidRequest> {
     let mut object = request_schema::request(body, &KEY, "what is to be different")?;
     let change = key(&mut object)?;
@@ -61,10 +62,10 @@ pub(super) fn key_change(body: &[u8]) -> Result<KeyChange, InvalidRequest> {
     Ok(change)
 }
 
-/// For how many seconds the secret before a rotation stays good. No body is as good as an empty object.
+/// Decodes the grace period of the old secret at a rotation, in seconds; 0 for an empty body.
 ///
 /// # Errors
-/// When the body is no such thing.
+/// When the body is not valid.
 pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
     if body.is_empty() {
         return Ok(0);
@@ -75,10 +76,10 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
     Ok(seconds.unsigned_abs())
 }
 
-/// The id, if one is chosen, and the properties of a project that is to be made.
+/// Decodes the chosen id, if any, and the properties of a new project.
 ///
 /// # Errors
-/// When the body is no such thing.
+/// When the body is not valid.
 pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange), InvalidRequest> {
     let mut object = request_schema::request(body, &NEW_PROJECT, "`name` or `id`")?;
     let id = chosen_id(&mut object, "id")?;
@@ -91,10 +92,10 @@ pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange)
     Ok((id, change))
 }
 
-/// What is to be different about a project.
+/// Decodes the changes to a project.
 ///
 /// # Errors
-/// When the body is no such thing.
+/// When the body is not valid.
 pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidRequest> {
     let mut object = request_schema::request(body, &PROJECT, "what is to be different")?;
     let change = project(&mut object)?;
@@ -102,10 +103,10 @@ pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidReques
     Ok(change)
 }
 
-/// A budget that is the whole body.
+/// Decodes a body that is a budget.
 ///
 /// # Errors
-/// When the body is no such thing.
+/// When the body is not valid.
 pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
     caps(request_schema::request(
         body,
@@ -114,13 +115,13 @@ pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
     )?)
 }
 
-/// A key was to be made for a project that is not there.
+/// Error: the project of a new key does not exist.
 pub(super) fn unknown_project() -> InvalidRequest {
     let message = "`project_id`: there is no project with this id. GET /admin/projects lists them.";
     InvalidRequest::at("project_id", code::VALUE, message)
 }
 
-/// A project without a webhook was to try it out.
+/// Error: a webhook test for a project without a webhook.
 pub(super) fn no_webhook() -> InvalidRequest {
     let message = "The project has no webhook. Set one with PATCH /admin/projects/{id}: {\"webhook\": {\"url\": \"https://...\"}}.";
     InvalidRequest::at("id", code::VALUE, message)
@@ -146,7 +147,7 @@ fn project(object: &mut Object) -> Result<ProjectChange, InvalidRequest> {
     })
 }
 
-/// A field that is `null` takes away what was there.
+/// Reads the change to a field; `null` clears the value.
 fn change<T>(
     object: &mut Object,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! `/admin/keys` and what lies under it.
+//! `/admin/keys` and its subpaths.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::accounts::auth::Registry;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 
-/// Makes a key and shows it, this once.
+/// Creates a key and shows its secret, this once.
 pub(super) async fn create_key(
     State(registry): State<Registry>,
     body: RequestBody,
@@ -33,7 +33,7 @@ pub(super) async fn create_key(
     Ok(json(StatusCode::CREATED, &write::new_key(&key, &text)))
 }
 
-/// Keys as they were made, revoked ones too.
+/// Lists keys in the order of their creation, including revoked ones.
 pub(super) async fn list_keys(
     State(registry): State<Registry>,
     Query(query): Query<HashMap<String, String>>,
@@ -45,7 +45,7 @@ pub(super) async fn list_keys(
     ))
 }
 
-/// One of them.
+/// Returns one key.
 pub(super) async fn retrieve_key(
     State(registry): State<Registry>,
     Path(id): Path<String>,
@@ -53,7 +53,7 @@ pub(super) async fn retrieve_key(
     Ok(json(StatusCode::OK, &write::key(&registry.key(&id).await?)))
 }
 
-/// Changes what it may do.
+/// Changes the properties of a key.
 pub(super) async fn change_key(
     State(registry): State<Registry>,
     Path(id): Path<String>,
@@ -66,7 +66,7 @@ pub(super) async fn change_key(
     ))
 }
 
-/// Revokes it. Its record stays, so that whoever still sends it is told.
+/// Revokes a key. Its record stays, so that clients that still use it get an error that says so.
 pub(super) async fn revoke_key(
     State(registry): State<Registry>,
     Path(id): Path<String>,
@@ -77,7 +77,7 @@ pub(super) async fn revoke_key(
     ))
 }
 
-/// Gives it another secret and shows that, this once.
+/// Replaces the secret of a key and shows the new one, this once.
 pub(super) async fn rotate_key(
     State(registry): State<Registry>,
     Path(id): Path<String>,

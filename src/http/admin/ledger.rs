@@ -1,4 +1,5 @@
-//! `/admin/usage` and `/admin/ledger`: what everybody has used, and the books that say so.
+//! `/admin/usage` and `/admin/ledger`: usage of all callers, and backup and verification of the
+//! ledger.
 
 use axum::extract::Query;
 use axum::extract::State;
@@ -20,7 +21,7 @@ use crate::http::report::Wanted;
 
 const PARAMETERS: [&str; 5] = ["project_id", "key_id", "period", "group_by", "format"];
 
-/// What was used, by everybody or whoever is named. One who is not known has used nothing.
+/// Returns the usage of all callers, or of one project or key. Unknown ids yield an empty report.
 pub(super) async fn usage(
     State(ledger): State<Reader>,
     Query(parameters): Query<Parameters>,
@@ -34,7 +35,7 @@ pub(super) async fn usage(
     ))
 }
 
-/// Everything the ledger knows, as it is at one moment.
+/// Returns a consistent export of the whole ledger.
 pub(super) async fn backup(State(ledger): State<Reader>) -> Result<Response, ApiError> {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -43,7 +44,7 @@ pub(super) async fn backup(State(ledger): State<Reader>) -> Result<Response, Api
     Ok((headers, ledger.backup().await.map_err(told)?).into_response())
 }
 
-/// Whether its figures agree.
+/// Verifies that the figures of the ledger agree.
 pub(super) async fn verify(State(ledger): State<Reader>) -> Result<Response, ApiError> {
     let found = ledger.verify().await.map_err(told)?;
     let body = object!({
@@ -56,7 +57,7 @@ pub(super) async fn verify(State(ledger): State<Reader>) -> Result<Response, Api
     Ok(json(StatusCode::OK, &body))
 }
 
-/// An error with what to do about it: whoever asks here runs the server.
+/// Converts an error with its hint, since callers of the admin API are operators.
 fn told(error: Error) -> ApiError {
     match error.hint() {
         None => error.into(),

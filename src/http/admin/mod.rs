@@ -1,7 +1,7 @@
-//! The admin API: keys and projects, and what they have used, for whoever runs the server.
+//! Admin API: keys, projects, usage, backups and the cache, for the operator of the server.
 //!
-//! Knows what its bodies look like; what is done with keys is known by [`auth`](crate::accounts::auth), what was used by
-//! [`ledger`](crate::accounts::ledger).
+//! Defines request and response bodies only; keys are managed by [`auth`](crate::accounts::auth),
+//! usage is recorded by [`ledger`](crate::accounts::ledger).
 
 mod cache;
 mod fields;
@@ -43,7 +43,7 @@ use crate::storage::store::Backups;
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;
 
-/// What the handlers here share.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub(super) struct State {
     admin: Admin,
@@ -86,7 +86,7 @@ impl FromRef<State> for Arc<Config> {
     }
 }
 
-/// The admin API.
+/// Builds the router of the admin API.
 pub(super) fn router<S>(admin: &Admin, config: &Arc<Config>) -> Router<S> {
     let router = routes()
         .into_iter()
@@ -99,7 +99,7 @@ pub(super) fn router<S>(admin: &Admin, config: &Arc<Config>) -> Router<S> {
     })
 }
 
-/// Its paths.
+/// Returns the routes of the admin API.
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
     vec![
         ("/admin/keys", post(keys::create_key).get(keys::list_keys)),
@@ -134,7 +134,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
     ]
 }
 
-/// The paths of the admin API with their methods, for tests that walk them.
+/// Paths of the admin API with their methods, for tests that visit all of them.
 #[cfg(test)]
 pub(super) const PATHS: [(&str, &[&str]); 13] = [
     ("/admin/keys", &["POST", "GET"]),
@@ -161,7 +161,7 @@ fn page(query: &HashMap<String, String>) -> Result<Page, ApiError> {
 }
 
 fn json(status: StatusCode, body: &Value) -> Response {
-    // A key stands in some of them.
+    // Some bodies contain secrets.
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),

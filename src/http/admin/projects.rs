@@ -1,4 +1,4 @@
-//! `/admin/projects` and what lies under it.
+//! `/admin/projects` and its subpaths.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::accounts::webhooks::Sender;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 
-/// Makes a project.
+/// Creates a project.
 pub(super) async fn create_project(
     State(registry): State<Registry>,
     body: RequestBody,
@@ -38,7 +38,7 @@ pub(super) async fn create_project(
     ))
 }
 
-/// Projects in the order of their ids.
+/// Lists projects by id.
 pub(super) async fn list_projects(
     State(registry): State<Registry>,
     Query(query): Query<HashMap<String, String>>,
@@ -53,7 +53,7 @@ pub(super) async fn list_projects(
     ))
 }
 
-/// One of them.
+/// Returns one project.
 pub(super) async fn retrieve_project(
     State(registry): State<Registry>,
     Path(id): Path<String>,
@@ -64,7 +64,7 @@ pub(super) async fn retrieve_project(
     ))
 }
 
-/// Changes its name, its limits, its budget or its webhook.
+/// Changes the name, limits, budget or webhook of a project.
 pub(super) async fn change_project(
     State(registry): State<Registry>,
     Path(id): Path<String>,
@@ -78,7 +78,7 @@ pub(super) async fn change_project(
     ))
 }
 
-/// Puts another budget in the place of the one it has.
+/// Replaces the budget of a project.
 pub(super) async fn set_budget(
     State(registry): State<Registry>,
     Path(id): Path<String>,
@@ -91,7 +91,7 @@ pub(super) async fn set_budget(
     ))
 }
 
-/// Sends an event to its webhook, this once, and says what came of it.
+/// Sends one test event to the webhook of a project and returns the result.
 pub(super) async fn test_webhook(
     State(registry): State<Registry>,
     State(sender): State<Arc<dyn Sender>>,
@@ -107,7 +107,7 @@ pub(super) async fn test_webhook(
     Ok(json(StatusCode::OK, &write::webhook_test(&event, &answer)))
 }
 
-/// The secret of a webhook is shown by the answer that makes it.
+/// Returns the renderer of the response: the secret of a webhook is shown only when it is set.
 fn shown_after(change: &ProjectChange) -> fn(&Project) -> Value {
     if matches!(change.webhook, Change::Set(_)) {
         write::with_secret
@@ -116,7 +116,7 @@ fn shown_after(change: &ProjectChange) -> fn(&Project) -> Value {
     }
 }
 
-/// Takes one away whose keys are all revoked.
+/// Deletes a project whose keys are all revoked.
 pub(super) async fn delete_project(
     State(registry): State<Registry>,
     Path(id): Path<String>,

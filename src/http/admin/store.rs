@@ -1,4 +1,4 @@
-//! `/admin/store`: backups of all records, and whether they can be read.
+//! `/admin/store`: backup and verification of all records.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,7 +14,7 @@ use crate::storage::store::BackupContents;
 use crate::storage::store::Backups;
 use crate::storage::store::Error;
 
-/// Makes a backup in the data directory, and says where.
+/// Creates a backup in the data directory and returns its path.
 pub(super) async fn backup(State(backups): State<Backups>) -> Result<Response, ApiError> {
     let Backup { path, contents } = backups.create().await.map_err(failed)?;
     let mut body = told("store.backup", &contents);
@@ -22,13 +22,13 @@ pub(super) async fn backup(State(backups): State<Backups>) -> Result<Response, A
     Ok(json(StatusCode::CREATED, &body))
 }
 
-/// Reads all records.
+/// Verifies that all records can be read.
 pub(super) async fn verify(State(backups): State<Backups>) -> Result<Response, ApiError> {
     let contents = backups.verify_store().await.map_err(failed)?;
     Ok(json(StatusCode::OK, &told("store.verification", &contents)))
 }
 
-/// The `contents` of a store or a backup as an object of the type `name`.
+/// Renders the `contents` of a store or backup as an object of the type `name`.
 fn told(name: &str, contents: &BackupContents) -> Value {
     let BackupContents {
         records,

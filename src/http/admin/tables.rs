@@ -1,4 +1,4 @@
-//! What the bodies of the admin API may hold.
+//! Fields of the request bodies of the admin API.
 
 use crate::api::request_schema::Field;
 use crate::api::request_schema::Shape;
@@ -6,10 +6,10 @@ use crate::api::request_schema::Table;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::refused;
 
-/// The longest grace at a rotation: 90 days, in seconds.
+/// Maximum grace period at a rotation, 90 days in seconds.
 const LONGEST_GRACE: i64 = 90 * 24 * 60 * 60;
 
-/// The end of the year 9999 in seconds of Unix time: whoever sends milliseconds is told.
+/// End of the year 9999 in Unix seconds; rejects timestamps in milliseconds.
 const LAST_SECOND: i64 = 253_402_300_799;
 
 const RATE: Shape = Shape::Integer(1, u32::MAX as i64);
@@ -56,7 +56,7 @@ const EXPIRES: Field = honoured(
     "Seconds of Unix time. Left out, it lasts.",
 );
 
-/// `POST /admin/keys`
+/// Fields of `POST /admin/keys`.
 pub(super) static NEW_KEY: Table = Table {
     prefix: "",
     fields: &[
@@ -76,7 +76,7 @@ pub(super) static NEW_KEY: Table = Table {
         EXPIRES,
     ],
 };
-/// `PATCH /admin/keys/{id}`
+/// Fields of `PATCH /admin/keys/{id}`.
 pub(super) static KEY: Table = Table {
     prefix: "",
     fields: &[
@@ -92,7 +92,7 @@ pub(super) static KEY: Table = Table {
         EXPIRES,
     ],
 };
-/// `POST /admin/keys/{id}/rotate`
+/// Fields of `POST /admin/keys/{id}/rotate`.
 pub(super) static ROTATION: Table = Table {
     prefix: "",
     fields: &[honoured(
@@ -101,7 +101,7 @@ pub(super) static ROTATION: Table = Table {
         "How long the secret it had stays good. Left out, not at all.",
     )],
 };
-/// `POST /admin/projects`
+/// Fields of `POST /admin/projects`.
 pub(super) static NEW_PROJECT: Table = Table {
     prefix: "",
     fields: &[
@@ -123,7 +123,7 @@ pub(super) static NEW_PROJECT: Table = Table {
         WEBHOOK_FIELD,
     ],
 };
-/// `PATCH /admin/projects/{id}`
+/// Fields of `PATCH /admin/projects/{id}`.
 pub(super) static PROJECT: Table = Table {
     prefix: "",
     fields: &[
@@ -137,7 +137,7 @@ pub(super) static PROJECT: Table = Table {
         WEBHOOK_FIELD,
     ],
 };
-/// The webhook of a project.
+/// Fields of the webhook of a project.
 pub(super) static WEBHOOK: Table = Table {
     prefix: "webhook.",
     fields: &[
@@ -158,17 +158,17 @@ const CAPS: &[Field] = &[
     honoured("daily", Shape::Object, "Within a day of UTC."),
     honoured("monthly", Shape::Object, "Within a calendar month of UTC."),
 ];
-/// `PUT /admin/projects/{id}/budget`
+/// Fields of `PUT /admin/projects/{id}/budget`.
 pub(super) static WHOLE_BUDGET: Table = Table {
     prefix: "",
     fields: CAPS,
 };
-/// A budget among other fields.
+/// Fields of a budget inside another object.
 pub(super) static BUDGET_FIELDS: Table = Table {
     prefix: "budget.",
     fields: CAPS,
 };
-/// What may be spent within a time.
+/// Fields of the budget of a day or a month.
 pub(super) static CAP: Table = Table {
     prefix: "budget.daily.",
     fields: &[

@@ -1,4 +1,4 @@
-//! What the admin API answers.
+//! Response bodies of the admin API.
 
 use serde_json::Value;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
 
-/// A key without its secret.
+/// Renders a key without its secret.
 pub(super) fn key(key: &Key) -> Value {
     let rates = key.terms.rates;
     let permissions = key.terms.permissions.as_ref();
@@ -38,7 +38,7 @@ pub(super) fn key(key: &Key) -> Value {
     })
 }
 
-/// A key with its secret, which is not seen again.
+/// Renders a key with its secret, which is shown this once.
 pub(super) fn new_key(made: &Key, text: &KeyText) -> Value {
     let mut value = key(made);
     value["key"] = text.reveal().into();
@@ -60,7 +60,7 @@ pub(super) fn project(project: &Project) -> Value {
     })
 }
 
-/// A project with the secret of its webhook, which is not seen again.
+/// Renders a project with the secret of its webhook, which is shown this once.
 pub(super) fn with_secret(made: &Project) -> Value {
     let mut value = project(made);
     if let Some(webhook) = &made.webhook {
@@ -69,7 +69,7 @@ pub(super) fn with_secret(made: &Project) -> Value {
     value
 }
 
-/// What came of a try to send an event.
+/// Renders the result of a webhook test.
 pub(super) fn webhook_test(event: &Event, answer: &Result<u16, SendError>) -> Value {
     json!({
         "object": "webhook.test",
@@ -80,7 +80,7 @@ pub(super) fn webhook_test(event: &Event, answer: &Result<u16, SendError>) -> Va
     })
 }
 
-/// One page of a list.
+/// Renders one page of a list.
 pub(super) fn list(items: &[Value], has_more: bool) -> Value {
     let id = |item: Option<&Value>| item.map(|item| item["id"].clone());
     let (first, last) = (id(items.first()), id(items.last()));

@@ -1,4 +1,4 @@
-//! What clients of an endpoint would be told, for whoever answers in their place.
+//! Errors of requests that the server answers on a client's behalf, such as batch lines.
 
 use super::ApiError;
 use super::Kind;
@@ -6,7 +6,7 @@ use crate::services::answers::Again;
 use crate::services::answers::Error;
 use crate::services::answers::Refusal;
 
-/// What a client of the endpoint would be told: the one table of errors has the words.
+/// Converts an error to the status and body that a client of the endpoint would get.
 pub fn refusal(error: Error) -> Refusal {
     let error = match error {
         Error::Invalid(invalid) => ApiError::from(invalid),
@@ -23,7 +23,8 @@ pub fn refusal(error: Error) -> Refusal {
 fn again(error: &ApiError) -> Again {
     match (error.0.retry_after, error.kind()) {
         (Some(wait), _) => Again::After(wait),
-        // No such request will ever be let in, or not before somebody pays.
+        // Retrying cannot help: the limit is too low for any such request, or the budget is used
+        // up.
         (None, Kind::Limited | Kind::OverBudget) => Again::Never,
         (None, _) if matches!(error.status(), 429 | 500..) => Again::Perhaps,
         (None, _) => Again::Never,

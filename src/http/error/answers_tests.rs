@@ -30,9 +30,9 @@ fn failed(kind: FailureKind) -> gateway::Error {
     Failure::new(kind, "It failed.").into()
 }
 
-/// What does not change by itself is never asked for again, however often a batch could.
+/// Errors that persist are never retried, even by a batch that could wait.
 #[test]
-fn an_error_says_whether_it_helps_to_ask_again() {
+fn error_has_the_right_retry_advice() {
     let over = ledger::Over {
         scope: ledger::Scope::Key,
         window: ledger::Window::Day,

@@ -1,4 +1,4 @@
-//! What goes wrong with batches, in words for a stranger.
+//! Client messages for errors of batches.
 
 use super::ApiError;
 use super::Kind;

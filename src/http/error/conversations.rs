@@ -1,4 +1,4 @@
-//! What goes wrong with conversations, in words for a stranger.
+//! Client messages for errors of conversations.
 
 use super::ApiError;
 use super::Kind;

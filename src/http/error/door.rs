@@ -1,4 +1,4 @@
-//! In whose words a request is answered.
+//! Detection of the API flavor, and errors in its format.
 
 use axum::extract::Request;
 
@@ -6,13 +6,13 @@ use super::ApiError;
 use crate::api::anthropic;
 use crate::api::anthropic::error::kind_of_status;
 
-/// The paths of Anthropic's API alone.
+/// Prefix of the paths that only Anthropic's API has.
 const MESSAGES: &str = "/v1/messages";
 
-/// The headers by which clients of Anthropic's are known: every one sends the first, whatever it asks for.
+/// Headers that only clients of Anthropic's API send; all of them send the first.
 const THEIRS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
 
-/// The API that a client takes this server for.
+/// API that a client expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Door {
     OpenAi,
@@ -20,7 +20,7 @@ pub(in crate::http) enum Door {
 }
 
 impl Door {
-    /// The door by which `request` came in: what its path or its client is made for.
+    /// Detects the API of `request` by its path or its headers.
     pub(in crate::http) fn of(request: &Request) -> Self {
         let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
         let is_theirs = request
@@ -40,7 +40,7 @@ impl Door {
 }
 
 impl ApiError {
-    /// What a client of `door` gets to read, as a body or as the last event of a stream.
+    /// Renders the error as a body, or as the last event of a stream, in the format of `door`.
     pub(in crate::http) fn told(&self, door: Door, request_id: &str) -> String {
         match door {
             Door::OpenAi => self.envelope().to_json(),
@@ -48,7 +48,7 @@ impl ApiError {
         }
     }
 
-    /// The same in Anthropic's words.
+    /// Returns the error in Anthropic's format.
     pub(in crate::http) fn message<'a>(&'a self, request_id: &'a str) -> anthropic::Envelope<'a> {
         let (message, param) = (&self.0.message, self.0.param.as_deref());
         anthropic::Envelope {

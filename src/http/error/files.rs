@@ -1,4 +1,4 @@
-//! What goes wrong with files, in words for a stranger.
+//! Client messages for errors of files.
 
 use super::ApiError;
 use super::Kind;

@@ -1,4 +1,4 @@
-//! Who is not let in, and what goes wrong with keys and projects, in words for a stranger.
+//! Client messages for errors of authentication, keys and projects.
 
 use super::ApiError;
 use super::Kind;
@@ -100,7 +100,7 @@ impl From<Error> for ApiError {
     }
 }
 
-/// What the path names cannot be treated so.
+/// Error: the operation is not allowed for the object in the path.
 fn refused(message: String) -> ApiError {
     InvalidRequest::at("id", code::VALUE, message).into()
 }

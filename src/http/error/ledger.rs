@@ -1,11 +1,11 @@
-//! What goes wrong where usage is read.
+//! Client messages for errors of reading usage.
 
 use super::ApiError;
 use super::Kind;
 use crate::accounts::ledger::Error;
 
 impl From<Error> for ApiError {
-    /// What to do about it is for whoever runs the server, and stands in its log.
+    /// The cause and its remedy go to the log only, since they concern the operator.
     fn from(error: Error) -> Self {
         Self::new(
             Kind::Internal,

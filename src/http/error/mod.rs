@@ -1,7 +1,8 @@
-//! How failures become responses.
+//! Conversion of failures to responses.
 //!
-//! A handler returns an [`ApiError`]; what status, type and code it has is decided in one table, [`Kind::row`].
-//! Nothing is logged here: the error travels in the response's extensions to the access log.
+//! A handler returns an [`ApiError`]; its status, type and code are defined in one table,
+//! [`Kind::row`]. Nothing is logged here: the error travels in the response's extensions to the
+//! access log.
 
 mod answers;
 mod batches;
@@ -43,11 +44,11 @@ pub(super) use door::Door;
 pub use responses::explain;
 pub(super) use table::Kind;
 
-/// When a client may try again what does not depend on it: a server that is being stopped is started anew at once, and a disk
-/// that was full is looked at each second.
+/// `Retry-After` for causes outside the client: a stopped server restarts at once, and a full disk
+/// is checked every second.
 const RESTART: Duration = Duration::from_secs(1);
 
-/// A failure as the client gets to see it, with what only the log may tell. Clones share their content.
+/// Error as sent to the client, with the cause for the log. Clones share their content.
 #[derive(Debug, Clone)]
 pub(super) struct ApiError(Arc<Parts>);
 
@@ -55,7 +56,7 @@ pub(super) struct ApiError(Arc<Parts>);
 struct Parts {
     kind: Kind,
     message: String,
-    /// The words for OpenAI's clients, where they look for other ones.
+    /// Message for clients of OpenAI's API, if it differs.
     openais: Option<String>,
     param: Option<String>,
     code: Option<&'static str>,
@@ -65,7 +66,7 @@ struct Parts {
 }
 
 impl ApiError {
-    /// An error of `kind`; `message` tells a stranger what to do.
+    /// Creates an error of `kind`; `message` tells the client what to do.
     pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self(Arc::new(Parts {
             kind,
@@ -79,7 +80,8 @@ impl ApiError {
         }))
     }
 
-    /// The server's `part`, its store or its files, cannot be read or written now. Why is for the log alone.
+    /// Error: the store or the files (`part`) cannot be read or written now. The cause is for the
+    /// log only.
     fn unreachable(part: &str, cause: impl Error + Send + Sync + 'static) -> Self {
         let message = format!(
             "This server cannot use its {part} now: its disk is full or fails. Try again later; its log tells the \
@@ -90,7 +92,7 @@ impl ApiError {
             .caused_by(cause)
     }
 
-    /// A failure of the store: 500 for a record that cannot be read, which a retry does not mend, otherwise 503.
+    /// Sets the request field at fault.
     fn of_store(error: store::Error) -> Self {
         match error {
             store::Error::Unreadable { kind, ref name, .. } => {
@@ -104,31 +106,31 @@ impl ApiError {
         }
     }
 
-    /// With the field of the request that is at fault.
+    /// Sets the request field at fault.
     pub(super) fn at(mut self, param: impl Into<String>) -> Self {
         self.parts().param = Some(param.into());
         self
     }
 
-    /// With other words for the clients of `OpenAI`'s API.
+    /// Sets a different message for clients of OpenAI's API.
     fn for_openais(mut self, message: String) -> Self {
         self.parts().openais = Some(message);
         self
     }
 
-    /// With the time after which a new try may help.
+    /// Sets the time after which a retry may succeed.
     pub(super) fn retry_after(mut self, wait: impl Into<Option<Duration>>) -> Self {
         self.parts().retry_after = wait.into();
         self
     }
 
-    /// With what is left of the caller's limits.
+    /// Sets the remaining rate limits of the caller.
     pub(super) fn limits(mut self, limits: State) -> Self {
         self.parts().limits = limits;
         self
     }
 
-    /// With the cause, for the log alone.
+    /// Sets the cause, for the log only.
     pub(super) fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.parts().source = Some(Arc::new(source));
         self
@@ -146,13 +148,13 @@ impl ApiError {
         self.0.code.unwrap_or("none")
     }
 
-    /// The time after which a new try may help, in milliseconds.
+    /// Returns the time after which a retry may succeed, in milliseconds.
     pub(super) fn wait(&self) -> Option<u64> {
         let wait = self.0.retry_after?;
         Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
     }
 
-    /// What a client gets to read, as a body or as the last event of a stream.
+    /// Returns the error in OpenAI's format, for a body or the last event of a stream.
     pub(super) fn envelope(&self) -> Envelope {
         Envelope {
             message: self.0.openais.as_ref().unwrap_or(&self.0.message).clone(),
@@ -162,14 +164,15 @@ impl ApiError {
         }
     }
 
-    /// The whole story for the log. Of a bad request only the field: its message may quote what it holds.
+    /// Returns the full cause for the log. For an invalid request only the field, because the
+    /// message may quote its content.
     pub(super) fn story(&self) -> String {
         let Some(source) = &self.0.source else {
             let told = match self.0.kind {
                 Kind::InvalidRequest => self.0.param.as_deref().unwrap_or("the body"),
                 _ => &self.0.message,
             };
-            // Both may hold names that the client has chosen.
+            // Both may contain names chosen by the client, so they are escaped.
             return InLog(told).to_string();
         };
         let mut story = source.to_string();
@@ -182,7 +185,8 @@ impl ApiError {
         story
     }
 
-    /// The content, unshared as long as the error is being built.
+    /// Returns the content for changes; not shared while the error is being built, so nothing is
+    /// cloned.
     fn parts(&mut self) -> &mut Parts {
         Arc::make_mut(&mut self.0)
     }
@@ -200,7 +204,7 @@ impl From<InvalidRequest> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let row = self.0.kind.row();
-        // Its body is written where it is known in whose words: `middleware::door`.
+        // The body is written by `middleware::door`, which knows the client's API.
         let mut response = Response::new(Body::empty());
         *response.status_mut() =
             StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -228,7 +232,8 @@ impl IntoResponse for ApiError {
                     ))
                 }),
         );
-        // What no limit will ever let in, and no budget before tomorrow, is as hopeless as a request without a sign-in.
+        // A retry is pointless: the limit can never admit the request, or the budget does not reset
+        // before tomorrow.
         let is_hopeless = match self.0.kind {
             Kind::OverBudget | Kind::TaskExists | Kind::ProjectExists => true,
             Kind::Limited => self.0.retry_after.is_none(),

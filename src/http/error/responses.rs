@@ -1,4 +1,4 @@
-//! What goes wrong with responses, in words for a stranger.
+//! Client messages for errors of responses.
 
 use super::ApiError;
 use super::Kind;
@@ -7,7 +7,7 @@ use crate::api::request_schema::printable;
 use crate::engine::gateway;
 use crate::services::responses::Error;
 
-/// How a client is told of a response that failed, wherever that is: the one table of errors has the words.
+/// Converts the failure of a response to the error that clients see in it.
 pub fn explain(error: &Error) -> Envelope {
     ApiError::from(error.clone()).envelope()
 }
@@ -30,7 +30,7 @@ impl From<Error> for ApiError {
     }
 }
 
-/// The conversation is called `input` here.
+/// Converts a turn's error; the conversation is in the field `input` here.
 fn turn(error: gateway::Error) -> ApiError {
     let error = ApiError::from(error);
     if error.kind() == Kind::ContextTooLong {

@@ -1,4 +1,4 @@
-//! What goes wrong with sessions, in words for a stranger.
+//! Client messages for errors of sessions.
 
 use super::ApiError;
 use super::Kind;

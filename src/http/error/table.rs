@@ -1,163 +1,149 @@
-//! The table of errors.
+//! Table of errors: status, type and code of each kind.
 
-/// The kinds of errors a client gets to see.
+/// Kind of an error that clients see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Kind {
-    /// The request cannot be understood or served as it stands.
+    /// Malformed or unserviceable request.
     InvalidRequest,
-    /// The body stopped before its end.
+    /// Body that ended too early or cannot be unpacked.
     BodyUnreadable,
-    /// The request brings no key.
     MissingKey,
-    /// The request brings a key that is not known.
+    /// Unknown key.
     WrongKey,
-    /// The request brings a key whose time is over.
     ExpiredKey,
-    /// The request brings a key that was revoked.
     RevokedKey,
-    /// The server has no sign-in for Claude.
+    /// Server without a sign-in for Claude.
     NotSignedIn,
-    /// Anthropic did not accept the server's sign-in.
+    /// Sign-in of the server refused by Anthropic.
     SignInFailed,
-    /// Without keys: the request was made for another host than this one.
+    /// Open server: request made for another host name (DNS rebinding).
     ForbiddenHost,
-    /// Without keys: the request was made by a page of another site.
+    /// Page of an origin that may not call.
     ForbiddenOrigin,
-    /// The request brings a key that is not for this.
+    /// Key without the needed permission.
     NotPermitted,
-    /// The request names a model that its key may not use.
+    /// Model outside the key's allow-list.
     ForbiddenModel,
-    /// The request asks for a search of the web, which is not allowed.
+    /// Web search requested but not allowed.
     WebSearchOff,
-    /// The request asks for code that is run or MCP servers that are called by Anthropic, which is not allowed.
+    /// Code execution or MCP servers at Anthropic requested but not allowed.
     ServerToolsOff,
-    /// The request names a project that is not its key's.
+    /// Project other than that of the key.
     ForeignProject,
-    /// The request brings a key that is not the admin key.
+    /// Key other than the admin key.
     NotAdmin,
-    /// No such path.
     UnknownUrl,
-    /// A path of the `OpenAI` API that Claude has nothing for.
+    /// Path of the `OpenAI` API without a counterpart in Claude.
     UnsupportedEndpoint,
-    /// No such model.
     UnknownModel,
-    /// The caller has no such response.
     UnknownResponse,
-    /// The caller's project has no such batch.
     UnknownBatch,
-    /// The caller's project has no such file.
     UnknownFile,
-    /// The caller has no such session.
     UnknownSession,
-    /// The caller has no such conversation.
     UnknownConversation,
-    /// The conversation has no such item.
+    /// Unknown item of a conversation.
     UnknownItem,
-    /// No such turn runs on the socket.
+    /// Unknown turn on a socket.
     UnknownTurn,
-    /// The caller has no such task.
     UnknownTask,
-    /// The task asks no such question.
+    /// Unknown or already answered permission request of a task.
     UnknownPermissionRequest,
-    /// A task that another request has asked for has the id that was chosen.
+    /// Chosen id that belongs to a task of another request.
     TaskExists,
-    /// The task has ended.
+    /// Operation on a task that has ended.
     TaskOver,
-    /// As many tasks run and wait as may.
+    /// Limit of running and queued tasks reached.
     TooManyTasks,
-    /// The server runs no tasks.
+    /// Server without tasks.
     TasksOff,
-    /// No such key.
     UnknownKey,
-    /// No such project.
     UnknownProject,
-    /// Another project has the id that was chosen.
+    /// Chosen id that belongs to another project.
     ProjectExists,
-    /// The path exists, the method on it does not.
     MethodNotAllowed,
-    /// The path opens a WebSocket, and the request asks for none.
+    /// Request without an upgrade for a path that opens a WebSocket.
     NoSocket,
-    /// A message to the session is being answered.
+    /// Session with another message being answered.
     SessionBusy,
-    /// The caller has as many sessions as may be.
+    /// Limit of sessions per key reached.
     TooManySessions,
-    /// The session has as much in it as may be.
+    /// Session at its maximum size.
     SessionFull,
-    /// Something is being added to the conversation.
+    /// Conversation with another change in progress.
     ConversationLocked,
-    /// The conversation has as much in it as may be.
+    /// Conversation at its maximum size.
     ConversationFull,
-    /// The body did not come in time.
+    /// Body that did not arrive in time.
     BodyTimeout,
-    /// The body is over the limit.
+    /// Body over the size limit.
     TooLarge,
-    /// The files of a project take all the room they may.
+    /// Limit of stored files per project reached.
     FilesFull,
-    /// The body is compressed in a way that is not read.
+    /// Unsupported `Content-Encoding`.
     UnsupportedEncoding,
-    /// The body has a transfer coding that is not read.
+    /// Unsupported `Transfer-Encoding`.
     UnsupportedCoding,
-    /// The conversation is longer than the model can read.
+    /// Conversation longer than the model's context.
     ContextTooLong,
-    /// As many turns run on the socket as may.
+    /// Limit of running turns per socket reached.
     TooManyTurns,
-    /// As many sockets of the key are open as may.
+    /// Limit of open sockets per key reached.
     TooManySockets,
-    /// The large bodies of the key take all the memory that one key may have.
+    /// Memory limit for large bodies of one key reached.
     TooManyBodies,
-    /// A limit of the caller's own was met.
+    /// Rate limit of the caller reached.
     Limited,
-    /// A budget of the caller's has no room.
+    /// Budget of the caller used up.
     OverBudget,
-    /// Anthropic's rate or usage limit was met.
+    /// Rate or usage limit at Anthropic reached.
     RateLimited,
-    /// All workers are busy and nobody more can wait.
+    /// Workers busy and queue full.
     ServerBusy,
-    /// A fault of this server.
+    /// Fault of this server.
     Internal,
-    /// An answer of a session or conversation was made and cannot be kept.
+    /// Answer of a session or conversation that could not be stored.
     NotKept,
-    /// The worker died.
+    /// Worker that crashed.
     WorkerFailed,
-    /// Another failure of Anthropic's.
+    /// Other failure at Anthropic.
     Upstream,
-    /// No worker can be started.
+    /// Failure to start a worker.
     NoWorker,
-    /// What runs cost cannot be written down.
+    /// Ledger that cannot be written.
     Unwritable,
-    /// Records or files cannot be read or written: the disk is full, or fails.
+    /// Disk full or failing, so records or files cannot be read or written.
     StorageUnavailable,
-    /// Large bodies take all the memory there is for them.
+    /// Memory limit for large bodies reached.
     BodiesFull,
-    /// As many connections are open as may be.
+    /// Limit of open connections reached.
     TooManyConnections,
-    /// As many sockets are open as may whose clients are not known yet.
+    /// Limit of unauthenticated sockets reached.
     TooManyStrangers,
-    /// The server is being stopped.
     ShuttingDown,
-    /// Anthropic is overloaded.
+    /// Overload at Anthropic.
     Overloaded,
-    /// Nothing came for too long.
+    /// Upstream silent for too long.
     TimedOut,
 }
 
-/// How a kind is told to clients.
+/// Status, type and code of a kind.
 pub(super) struct Row {
     pub(super) status: u16,
     pub(super) r#type: &'static str,
     pub(super) code: Option<&'static str>,
-    /// The state lasts until somebody changes something, though the status says to try again.
+    /// True if only the operator can remove the cause, although the status suggests a retry.
     pub(super) lasts: bool,
 }
 
 impl Kind {
-    /// Whether the operator of the server should know of it.
+    /// Returns true if the operator should know of the error.
     pub(in crate::http) const fn is_fault(self) -> bool {
         let row = self.row();
         row.status >= 500 || row.lasts
     }
 
-    /// The row of the table. The type goes by the status, but where clients look for one by its name.
+    /// Returns the row of the kind. The type follows from the status, except where clients expect a
+    /// certain one.
     pub(super) const fn row(self) -> Row {
         let (status, code) = self.status_and_code();
         let r#type = match (self, status) {
@@ -177,8 +163,8 @@ impl Kind {
         }
     }
 
-    /// Statuses are chosen by what clients do on them: they try again on 408, 409, 429 and 5xx, and name their exceptions after
-    /// the rest.
+    /// Statuses are chosen by how clients react: they retry on 408, 409, 429 and 5xx, and name
+    /// their exceptions after the others.
     const fn status_and_code(self) -> (u16, Option<&'static str>) {
         match self {
             Self::InvalidRequest => (400, None),

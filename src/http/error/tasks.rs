@@ -1,4 +1,4 @@
-//! What goes wrong with tasks, in words for a stranger.
+//! Client messages for errors of tasks.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::api::request_schema::printable;
 use crate::engine::gateway;
 use crate::services::tasks::Error;
 
-/// When a task may have ended.
+/// `Retry-After` when too many tasks run: a task may have ended by then.
 const LATER: Duration = Duration::from_secs(10);
 
 impl ApiError {
-    /// The server runs no tasks.
+    /// Error: the server runs no tasks.
     pub(in crate::http) fn tasks_off() -> Self {
         Self::new(
             Kind::TasksOff,

@@ -20,7 +20,7 @@ fn failed(kind: FailureKind, retry_after: Option<Duration>) -> ApiError {
     .into()
 }
 
-/// One line of the table, and the message below it.
+/// Appends one row of the table, with the message below it.
 fn row(table: &mut String, error: ApiError) {
     let envelope = error.envelope();
     let response = error.into_response();
@@ -45,9 +45,9 @@ fn row(table: &mut String, error: ApiError) {
     .unwrap();
 }
 
-/// status, type, code, param | Retry-After, retry-after-ms | x-should-retry
+/// Columns: status, type, code, param | Retry-After, retry-after-ms | x-should-retry
 #[test]
-fn the_table_of_turns() {
+fn table_of_gateway_errors() {
     let mut table = String::new();
     let mut row = |error: gateway::Error| row(&mut table, error.into());
     row(gateway::Error::Busy {
@@ -77,7 +77,7 @@ fn the_table_of_turns() {
 }
 
 #[test]
-fn the_table_of_failures() {
+fn table_of_upstream_failures() {
     let mut table = String::new();
     row(&mut table, failed(FailureKind::SignIn, None));
     row(
@@ -120,7 +120,7 @@ fn the_table_of_failures() {
 }
 
 #[test]
-fn the_table_of_requests() {
+fn table_of_request_errors() {
     let mut table = String::new();
     let invalid = InvalidRequest {
         message: "n".into(),
@@ -178,7 +178,7 @@ fn the_table_of_requests() {
 }
 
 #[test]
-fn the_table_of_keys() {
+fn table_of_key_and_project_errors() {
     let mut table = String::new();
     let (id, project) = ("key_1\n".to_owned(), "proj_1".to_owned());
     row(&mut table, AuthError::Expired.into());
@@ -247,7 +247,7 @@ fn the_table_of_keys() {
 }
 
 #[test]
-fn the_log_gets_the_causes_and_nothing_of_a_bad_request() {
+fn log_gets_causes_but_no_content_of_invalid_requests() {
     let error = ApiError::from(gateway::Error::Busy {
         workers: 5,
         reason: gateway::BusyReason::QueueFull,

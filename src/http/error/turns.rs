@@ -1,4 +1,4 @@
-//! The gateway's failures in words for a stranger.
+//! Client messages for errors of the gateway.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::engine::gateway::FileFault;
 use crate::engine::gateway::ServerToolsOff;
 
 impl ApiError {
-    /// No model is called `name`.
+    /// Error: the model `name` does not exist.
     pub(in crate::http) fn unknown_model(name: &str) -> Self {
         let message = format!(
             "The model `{name}` does not exist or you do not have access to it. GET /v1/models lists the names."
@@ -25,7 +25,7 @@ impl ApiError {
         Self::new(Kind::UnknownModel, message).at("model")
     }
 
-    /// The model does not take a parameter.
+    /// Error: the model does not accept a parameter.
     fn restricted(parameter: &'static str, model: &str) -> Self {
         let words = if parameter == "messages" {
             format!(
@@ -40,7 +40,7 @@ impl ApiError {
         InvalidRequest::at(parameter, code::UNSUPPORTED, words).into()
     }
 
-    /// The key may not use the model called `name`.
+    /// Error: the key may not use the model `name`.
     fn forbidden_model(name: &str) -> Self {
         let message = format!(
             "This API key may not use the model `{name}`. GET /v1/models lists the names that it may use."
@@ -48,7 +48,7 @@ impl ApiError {
         Self::new(Kind::ForbiddenModel, message).at("model")
     }
 
-    /// The web may not be searched.
+    /// Error: web search is not allowed, by the key or by the server.
     fn web_search_off(by_key: bool) -> Self {
         let (whose, remedy) = if by_key {
             (
@@ -67,7 +67,7 @@ impl ApiError {
         Self::new(Kind::WebSearchOff, message)
     }
 
-    /// Anthropic may not run code or call MCP servers.
+    /// Error: code execution or MCP servers at Anthropic are not allowed.
     fn server_tools_off(why: ServerToolsOff) -> Self {
         const OTHERWISE: &str =
             "Leave tools that run code or call MCP servers out, or ask the operator";
@@ -92,7 +92,7 @@ impl ApiError {
         Self::new(Kind::ServerToolsOff, message).at("tools")
     }
 
-    /// All workers are busy, and the request cannot wait for one.
+    /// Error: all workers are busy, and the request cannot wait.
     fn busy(workers: usize, reason: BusyReason, retry_after: Duration) -> Self {
         let why = match reason {
             BusyReason::OwnShare { own, taken } => format!(
@@ -113,7 +113,7 @@ impl ApiError {
         Self::new(Kind::ServerBusy, message).retry_after(retry_after)
     }
 
-    /// The server is being stopped.
+    /// Error: the server is shutting down.
     pub(in crate::http) fn shutting_down() -> Self {
         Self::new(
             Kind::ShuttingDown,
@@ -122,7 +122,7 @@ impl ApiError {
         .retry_after(RESTART)
     }
 
-    /// A turn's events ended before the answer did, which no worker may do.
+    /// Error: the events of a turn ended before the answer did, a fault of the worker.
     pub(in crate::http) fn ended_early() -> Self {
         Self::new(
             Kind::WorkerFailed,
@@ -178,7 +178,7 @@ fn files_full(bytes: u64) -> ApiError {
     ApiError::new(Kind::BodiesFull, message)
 }
 
-/// The file that the field `place` names is no part of the turn.
+/// Error: the file in the field `place` cannot be used in the turn.
 fn no_file(place: &str, fault: &FileFault) -> ApiError {
     let error = match fault {
         FileFault::Missing { id } => {
@@ -219,7 +219,7 @@ fn failed(failure: &Failure) -> ApiError {
         FailureKind::Crashed => Kind::WorkerFailed,
         FailureKind::Upstream => Kind::Upstream,
     };
-    // Anthropic's clients know its words.
+    // Clients of Anthropic's API get its message unchanged.
     let words = failure
         .message
         .strip_prefix(Failure::REFUSED)
@@ -238,7 +238,8 @@ fn failed(failure: &Failure) -> ApiError {
     }
 }
 
-/// OpenAI's words for a prompt that is too long, with the numbers of Anthropic's.
+/// Returns OpenAI's message for a context that is too long, with the numbers from Anthropic's
+/// message.
 fn too_long(words: &str) -> String {
     let digits = words.split(|character: char| !character.is_ascii_digit());
     let numbers: Vec<u64> = digits.filter_map(|digits| digits.parse().ok()).collect();

@@ -1,4 +1,4 @@
-//! One line per request, written when its last byte is out or its client is gone.
+//! Access log: one line per request, written when its last byte is sent or its client is gone.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::domain::Caller;
 use crate::domain::InLog;
 use crate::http::error::ApiError;
 
-/// What is learnt about a request on its way. Clones share their content.
+/// Facts about a request that are collected for its line. Clones share their content.
 #[derive(Debug, Clone, Default)]
 pub(in crate::http) struct Notes(Arc<Noted>);
 
@@ -39,18 +39,18 @@ struct Noted {
 }
 
 impl Notes {
-    /// Notes who asks.
+    /// Records the caller.
     pub(in crate::http) fn caller(&self, caller: &Caller) {
         self.0.caller.get_or_init(|| caller.clone());
     }
 
-    /// Notes what went wrong; the first counts.
+    /// Records an error; only the first is kept.
     pub(in crate::http) fn error(&self, error: &ApiError) {
         self.0.error.get_or_init(|| error.clone());
     }
 }
 
-/// Runs the request in its span and sees to it that its line is written, however it ends.
+/// Runs the request in its span and writes its line at the end.
 pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response {
     let mut line = Line::new(&request);
     request.extensions_mut().insert(line.notes.clone());
@@ -64,7 +64,7 @@ pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response
     response.map(|body| Body::new(LoggedBody::new(body, line)))
 }
 
-/// The line to be; written when dropped.
+/// Log line under construction; written on drop, so that no path out of a request lacks one.
 pub(in crate::http) struct Line {
     span: Span,
     notes: Notes,
@@ -101,7 +101,7 @@ impl Line {
         }
     }
 
-    /// The line of one message on the socket that the request `id` has opened at `path`; of `caller`, where that is known.
+    /// Starts the line of one message on the socket that the request `id` has opened at `path`.
     pub(in crate::http) fn of_message(id: &RequestId, caller: Option<&Caller>, path: &str) -> Self {
         let notes = Notes::default();
         if let Some(caller) = caller {
@@ -120,37 +120,38 @@ impl Line {
         }
     }
 
-    /// Notes that the answer ends with `error`.
+    /// Records that the answer ends with `error`.
     pub(in crate::http) fn failed(&self, error: &ApiError) {
         self.notes.error(error);
     }
 
-    /// Notes that the client has the whole answer, and writes the line.
+    /// Records that the client has the whole answer, and writes the line.
     pub(in crate::http) fn complete(mut self) {
         self.is_complete = true;
     }
 
-    /// Notes that the client has an answer that is `error`, and writes the line.
+    /// Records that the answer is `error`, and writes the line.
     pub(in crate::http) fn fail(self, error: &ApiError) {
         self.failed(error);
         self.complete();
     }
 
-    /// Notes that the client did not want the rest of the answer, and writes the line.
+    /// Records that the client cancelled the rest of the answer, and writes the line.
     pub(in crate::http) fn cancel(mut self) {
         self.is_cancelled = true;
     }
 
     fn answered(&mut self, response: &Response) {
         self.status = Some(response.status());
-        // hyper drops the body of an answer to HEAD unread.
+        // hyper drops the body of a HEAD response without polling it.
         self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
         if let Some(error) = response.extensions().get::<ApiError>() {
             self.notes.error(error);
         }
     }
 
-    /// How the response ended: whole, with an error as its last event, as its client wished, or before its end.
+    /// Returns how the response ended: complete, with an error as its last event, cancelled by the
+    /// client, or cut off.
     fn end(&self) -> &'static str {
         if std::thread::panicking() {
             "panicked"
@@ -203,7 +204,7 @@ impl Drop for Line {
     }
 }
 
-/// A body that holds the line until it ends.
+/// Body that owns the line until it ends.
 struct LoggedBody {
     inner: Body,
     line: Line,

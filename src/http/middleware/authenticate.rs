@@ -1,4 +1,4 @@
-//! Who asks.
+//! Authentication of requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,43 +22,44 @@ use crate::domain::Caller;
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 
-/// Where the admin API lies.
+/// Path prefix of the admin API.
 const ADMIN: &str = "/admin";
-/// Under this name the access log shows who uses it.
+/// Caller name of the operator in the access log.
 const ADMIN_CALLER: &str = "admin";
-/// What stands before a key that is offered as the protocol of a WebSocket.
+/// Prefix of a key that is offered as a WebSocket subprotocol.
 const OFFERED_KEY: &str = "openai-insecure-api-key.";
 const PROJECT: &str = "openai-project";
 
-/// What a path asks of whoever wants it.
+/// Credentials that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) enum Need {
-    /// Nothing: it is open to all, and has no caller.
+    /// Public route, without a caller.
     Nothing,
     /// Any key.
     Key,
-    /// A key with this permission.
+    /// Key with this permission.
     Permission(Permission),
-    /// A key with this permission; of a WebSocket also in its first message, which the handler sees to.
+    /// Key with this permission; a WebSocket may send it in its first message, which the handler
+    /// checks.
     Greeting(Permission),
-    /// The admin key.
+    /// Admin key.
     Admin,
 }
 
-/// Lets in whoever has what a path asks for.
+/// Authenticates requests by the needs of their routes.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Guard {
     keys: Arc<Keys>,
-    /// By route.
+    /// Needs by route.
     needs: Arc<HashMap<&'static str, Need>>,
-    /// What every other path needs, those that do not exist included.
+    /// Need of all other paths, including unknown ones.
     otherwise: Need,
     has_admin: bool,
 }
 
 impl Guard {
-    /// Asks for `keys` as `needs` says, and for any key everywhere else; but everything below `/admin` needs the admin key
-    /// where `has_admin`.
+    /// Creates a guard that checks `keys` by `needs`, and requires any key elsewhere. With
+    /// `has_admin`, everything below `/admin` requires the admin key.
     pub(in crate::http) fn new(
         keys: Arc<Keys>,
         needs: impl IntoIterator<Item = (&'static str, Need)>,
@@ -72,7 +73,7 @@ impl Guard {
         }
     }
 
-    /// Asks for the admin key everywhere.
+    /// Creates a guard that requires the admin key everywhere.
     pub(in crate::http) fn admin(keys: Arc<Keys>) -> Self {
         Self {
             keys,
@@ -94,7 +95,7 @@ impl Guard {
             .unwrap_or(self.otherwise)
     }
 
-    /// Who asks; nobody in particular where nothing is needed, or not yet.
+    /// Returns the caller; `None` on public routes, or if a WebSocket authenticates later.
     fn check(&self, request: &Request) -> Result<Option<Caller>, ApiError> {
         let credentials = credentials(request.headers());
         let need = self.need(request);
@@ -121,7 +122,7 @@ impl Guard {
     }
 }
 
-/// Lets in whoever has a key, and tells the handler who it is.
+/// Refuses unauthenticated requests and passes the caller to the handler.
 pub(in crate::http) async fn layer(
     State(guard): State<Guard>,
     Extension(notes): Extension<Notes>,
@@ -131,6 +132,7 @@ pub(in crate::http) async fn layer(
     if let Some(caller) = guard.check(&request)? {
         notes.caller(&caller);
         if let Some(connection) = request.extensions().get::<Connection>() {
+            // From here on the connection cannot be evicted as unauthenticated.
             connection.guest.let_in();
         }
         request.extensions_mut().insert(caller);
@@ -142,15 +144,15 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
     Credentials {
         authorization: text(headers, header::AUTHORIZATION.as_str()),
         api_key: text(headers, "x-api-key").or_else(|| offered(headers)),
-        // One that is no text is the name of no project.
+        // A header that is not text matches no project name.
         project: headers
             .get(PROJECT)
             .map(|project| project.to_str().unwrap_or_default()),
     }
 }
 
-/// The key among the protocols that are offered for a WebSocket, where pages of `OpenAI`'s clients put it: they can set no
-/// header.
+/// Returns the key among the offered WebSocket subprotocols, where browser clients of `OpenAI` put
+/// it because they cannot set headers.
 fn offered(headers: &HeaderMap) -> Option<&str> {
     let protocols = text(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str())?.split(',');
     protocols
@@ -158,13 +160,13 @@ fn offered(headers: &HeaderMap) -> Option<&str> {
         .find_map(|protocol| protocol.strip_prefix(OFFERED_KEY))
 }
 
-/// Whether the request is to become a WebSocket.
+/// Returns true if the request asks for a WebSocket upgrade.
 pub(super) fn wants_socket(request: &Request) -> bool {
     text(request.headers(), header::UPGRADE.as_str())
         .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }
 
-/// What all `Cache-Control` headers ask for. Other directives than these have no effect.
+/// Parses all `Cache-Control` headers; other directives have no effect.
 fn cache_control(headers: &HeaderMap) -> CacheControl {
     let values = headers
         .get_all(header::CACHE_CONTROL)
@@ -186,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directives_are_found_among_others() {
+    fn cache_control_directives_are_found_among_others() {
         for (values, no_cache, no_store) in [
             (&[][..], false, false),
             (&[""], false, false),

@@ -1,4 +1,4 @@
-//! The largest body of every route, as it is sent and as it is when it is unpacked.
+//! Size limit of request bodies, both compressed and unpacked.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::http::bodies::Bodies;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// The path of uploads, whose bodies go to disk as they come.
+/// Path of uploads, whose bodies are streamed to disk.
 pub(in crate::http) const UPLOADS: &str = "/v1/files";
-/// Room for the form around a file, in bytes.
+/// Allowance for the form around an uploaded file, in bytes.
 const FORM: u64 = 1 << 20;
 
-/// What bodies are held to.
+/// State of the layer.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Bounds {
     config: Arc<Config>,
@@ -30,7 +30,6 @@ pub(in crate::http) struct Bounds {
 }
 
 impl Bounds {
-    /// By `config`.
     pub(in crate::http) fn new(config: &Arc<Config>) -> Self {
         Self {
             config: Arc::clone(config),
@@ -39,7 +38,8 @@ impl Bounds {
     }
 }
 
-/// Refuses a body that says it is over the limit, before a byte of it is read, and stops one that turns out to be.
+/// Refuses a body whose declared length is over the limit before reading it, and stops one that
+/// exceeds the limit.
 pub(in crate::http) async fn layer(
     State(Bounds { config, bodies }): State<Bounds>,
     mut request: Request,
@@ -68,12 +68,12 @@ pub(in crate::http) async fn layer(
     Ok(next.run(content_encoding::unpack(request, most)?).await)
 }
 
-/// The largest form with a file, in bytes.
+/// Maximum size of a form with a file, in bytes.
 pub(in crate::http) fn of_uploads(config: &Config) -> u64 {
     config.upload_limit.saturating_add(FORM)
 }
 
-/// The body is over `limit` bytes.
+/// Error: the body is over `limit` bytes.
 pub(in crate::http) fn too_large(limit: u64) -> ApiError {
     ApiError::new(
         Kind::TooLarge,

@@ -1,4 +1,4 @@
-//! Bodies that come compressed, unpacked while they are read.
+//! Decompression of request bodies while they are read.
 
 use std::error::Error;
 use std::io;
@@ -23,13 +23,13 @@ use tokio_util::io::StreamReader;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// The encodings that are taken, as a header lists them.
+/// Supported encodings, as a header lists them.
 pub(in crate::http) const TAKEN: &str = "gzip, deflate, br, zstd";
-/// The most encodings of one body.
+/// Maximum number of encodings of one body.
 const MOST_ENCODINGS: usize = 3;
-/// The largest window of zstd as a power of two: 8 MiB, which RFC 9659 sets for bodies of HTTP.
+/// Maximum zstd window as a power of two: 8 MiB, the limit of RFC 9659 for HTTP.
 const ZSTD_WINDOW: u32 = 23;
-/// How much is unpacked at a time, in bytes.
+/// Chunk size of unpacked data, in bytes.
 const PIECE: usize = 32 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,42 +40,42 @@ enum ContentEncoding {
     Zstd,
 }
 
-/// A body is not what its `Content-Encoding` says.
+/// Error: the body is not valid in the encoding of its `Content-Encoding`.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is no valid {encoding}")]
 pub(in crate::http) struct BrokenEncoding {
-    /// The encoding at fault, by its name in the header.
+    /// Name of the encoding in the header.
     pub(in crate::http) encoding: &'static str,
     source: io::Error,
 }
 
-/// The compressed body did not come.
+/// Error: the compressed body did not arrive.
 #[derive(Debug, thiserror::Error)]
 #[error("the compressed body did not come")]
 struct Undelivered(#[source] axum::Error);
 
-/// The request with its body unpacked, if it has an encoding. Reading it fails where more than `limit` bytes come out of any
-/// of its encodings, and with [`BrokenEncoding`].
+/// Unpacks the body of the request if it has an encoding. Reading it fails if any stage yields more
+/// than `limit` bytes (decompression bombs), or with [`BrokenEncoding`].
 ///
 /// # Errors
-/// 415 for an unknown encoding, and for more encodings than are unpacked.
+/// 415 for an unknown encoding or too many encodings.
 pub(super) fn unpack(request: Request, limit: usize) -> Result<Request, ApiError> {
     let encodings = encodings(request.headers())?;
     if encodings.is_empty() || request.body().is_end_stream() {
         return Ok(request);
     }
     let (mut parts, mut body) = request.into_parts();
-    // Both tell of the body as it was sent.
+    // Both headers describe the body as sent.
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
-    // The last encoding was applied last.
+    // Encodings are undone in reverse order.
     for encoding in encodings.into_iter().rev() {
         body = Body::new(Limited::new(encoding.decode(body), limit));
     }
     Ok(Request::from_parts(parts, body))
 }
 
-/// The encodings of a body in the order in which they were applied.
+/// Returns the encodings of a body in the order in which they were applied.
 fn encodings(headers: &HeaderMap) -> Result<Vec<ContentEncoding>, ApiError> {
     let mut encodings = Vec::new();
     for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -103,7 +103,7 @@ fn unsupported(what: &str) -> ApiError {
 }
 
 impl ContentEncoding {
-    /// The encoding of this name; none where it changes nothing.
+    /// Returns the encoding of this name; `None` for those without effect.
     fn of(name: &str) -> Result<Option<Self>, ApiError> {
         Ok(Some(match name.to_ascii_lowercase().as_str() {
             "" | "identity" => return Ok(None),
@@ -129,7 +129,7 @@ impl ContentEncoding {
         }
     }
 
-    /// What `body` is when it is unpacked; nothing is unpacked before it is read.
+    /// Returns the unpacked `body`, which is decompressed lazily.
     fn decode(self, body: Body) -> Body {
         let packed = body
             .into_data_stream()
@@ -149,7 +149,7 @@ impl ContentEncoding {
                 decoder.multiple_members(true);
                 Box::pin(decoder)
             }
-            // By RFC 9110 it is the format of zlib.
+            // RFC 9110: `deflate` is the zlib format.
             Self::Deflate => Box::pin(ZlibDecoder::new(packed)),
             Self::Brotli => Box::pin(BrotliDecoder::new(packed)),
             Self::Zstd => {
@@ -161,7 +161,7 @@ impl ContentEncoding {
         }
     }
 
-    /// Why the body cannot be read on: it does not come, or it is no such encoding.
+    /// Separates failures of the connection from invalid data.
     fn fault(self, error: io::Error) -> Box<dyn Error + Send + Sync> {
         match error.downcast::<Undelivered>() {
             Ok(Undelivered(error)) => error.into_inner(),

@@ -1,4 +1,4 @@
-//! What differs between the APIs in every answer.
+//! Detects the client's API (OpenAI or Anthropic) and renders errors in its format.
 
 use axum::body::Body;
 use axum::extract::Extension;
@@ -11,10 +11,11 @@ use super::request_id::RequestId;
 use crate::http::error::ApiError;
 use crate::http::error::Door;
 
-/// Where Anthropic's clients look for the id of a request.
+/// Header in which Anthropic's clients expect the request id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// Finds out which API the client takes this server for, and tells errors in its words, wherever on the way they arose.
+/// Detects the API flavor of the request, and writes the bodies of errors from all inner layers and
+/// handlers.
 pub(in crate::http) async fn layer(
     Extension(id): Extension<RequestId>,
     mut request: Request,

@@ -1,4 +1,5 @@
-//! Refuses requests that two HTTP parsers may read differently: by an odd `Host`, two lengths, or an unusual transfer coding.
+//! Protection against request smuggling: refuses requests that two HTTP parsers may read
+//! differently, because of an odd `Host`, two lengths, or an unusual transfer coding.
 
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -13,7 +14,7 @@ use axum::response::Response;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// The one coding of bodies that is read.
+/// Only supported transfer coding.
 const CHUNKED: &str = "chunked";
 
 /// Marks a request that came with both `Content-Length` and `Transfer-Encoding`.
@@ -48,7 +49,7 @@ fn check(request: &Request) -> Result<(), ApiError> {
     check_host(request)
 }
 
-/// The transfer codings of the body, unless they are none or `chunked` alone.
+/// Returns the transfer codings of the body unless there is none or only `chunked`.
 fn other_coding(headers: &HeaderMap) -> Option<String> {
     let codings: Vec<_> = headers
         .get_all(header::TRANSFER_ENCODING)
@@ -70,7 +71,8 @@ fn other_coding(headers: &HeaderMap) -> Option<String> {
     (!is_read).then(shown)
 }
 
-/// Checks that there is exactly one valid `Host`, which HTTP/1.1 demands even where the target names the host.
+/// Checks that there is exactly one valid `Host`, which HTTP/1.1 demands even if the target names
+/// the host.
 fn check_host(request: &Request) -> Result<(), ApiError> {
     let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
     let words = match *hosts {
@@ -94,12 +96,12 @@ fn is_host(host: &HeaderValue) -> bool {
         return false;
     };
     let (host, text) = (authority.host(), authority.as_str());
-    // A port may be left empty, but is no word.
+    // An empty port is allowed, a non-numeric one is not.
     let port = text
         .strip_prefix(host)
         .and_then(|rest| rest.strip_prefix(':'));
     let has_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
-    // A comma would be two of them, put together by whoever stands before this server.
+    // A comma would mean two hosts, joined by a proxy in front of this server.
     !host.is_empty() && !text.contains(['@', ',']) && has_port && (port.is_some() || text == host)
 }
 
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
+    fn host_is_a_name_or_address_with_an_optional_port() {
         for host in [
             "localhost",
             "localhost:8080",

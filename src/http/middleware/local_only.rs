@@ -1,6 +1,7 @@
-//! What protects a server without keys: it listens on loopback alone, so only a browser can be made to carry
-//! somebody else's request there. A page does so under its own name, either across sites (see [`pages`](super::pages)) or by
-//! resolving that name to 127.0.0.1, which its `Host` tells.
+//! Host check that protects a server without keys against DNS rebinding. Such a server listens on
+//! loopback only, so foreign requests can come only through a browser: from pages of other sites
+//! (see [`pages`](super::pages)), or from a page whose own name resolves to 127.0.0.1, which shows
+//! in `Host`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::accounts::auth::Keys;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// Without keys, refuses what was not made for this host.
+/// Without keys, refuses requests for other hosts.
 pub(in crate::http) async fn layer(
     State(keys): State<Arc<Keys>>,
     request: Request,
@@ -46,7 +47,8 @@ fn check_host(request: &Request) -> Result<(), ApiError> {
     ))
 }
 
-/// Whether the header is there once and `accepts` its value. A second one would be a way around the first.
+/// Returns true if the header occurs once and `accepts` its value. A second one could bypass the
+/// check.
 pub(super) fn is_single(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_is_this_host() {
+    fn only_loopback_names_are_this_host() {
         for host in [
             "localhost",
             "LocalHost.",

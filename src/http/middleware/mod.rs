@@ -1,4 +1,4 @@
-//! What every request passes on its way to a handler, from the outside in.
+//! Layers that every request passes before a handler, from the outside in.
 
 pub(super) mod access_log;
 pub(super) mod authenticate;

@@ -1,5 +1,6 @@
-//! Which pages may call. A browser says of what origin a page is, and asks before it shows the page an answer (CORS). For a
-//! WebSocket it does not ask, nor does it for some requests that do their work unread; so those are refused here.
+//! CORS: which pages may call the server. Browsers send the origin of a page, and check the
+//! response headers before a page may read an answer. They check neither WebSockets nor simple
+//! requests before sending them, so those are refused here.
 
 use std::sync::Arc;
 
@@ -25,14 +26,14 @@ use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// Stands for every origin.
+/// Value of `allowed_origins` that allows every origin.
 const ALL: &str = "*";
-/// What the API has.
+/// Methods of the API that pages may use.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
-/// Seconds for which a browser need not ask again: the longest that any of them accepts.
+/// Preflight cache time in seconds: the longest that browsers accept.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("7200");
 
-/// Which pages may call.
+/// CORS policy of the server.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Pages {
     keys: Arc<Keys>,
@@ -47,7 +48,7 @@ impl Pages {
         }
     }
 
-    /// Whether a request with these `headers` comes from a page that may make it.
+    /// Returns true if the origin in `headers` may call: local, allowed, or this server's own.
     fn welcome(&self, headers: &HeaderMap) -> bool {
         is_single(headers, &header::ORIGIN, |origin| {
             let authority = origin
@@ -62,7 +63,8 @@ impl Pages {
         })
     }
 
-    /// Whether the operator lets this one in. Without keys it takes a name: any page might be open beside it.
+    /// Returns true if `allowed_origins` lists the origin. `*` counts only if keys exist, because
+    /// without keys any open page could use the server.
     fn names(&self, origin: &str) -> bool {
         let is_named = |name: &String| {
             name.eq_ignore_ascii_case(origin) || (name == ALL && !self.keys.is_open())
@@ -71,8 +73,8 @@ impl Pages {
     }
 }
 
-/// Answers the questions that browsers ask on behalf of pages, refuses what they would not ask about, and has them show answers
-/// to the pages that may have them. What says of no origin passes.
+/// Answers preflights, refuses what browsers would not check, and sets the CORS headers. Requests
+/// without `Origin` pass.
 pub(in crate::http) async fn layer(
     State(pages): State<Pages>,
     request: Request,
@@ -101,7 +103,7 @@ pub(in crate::http) async fn layer(
     varying(response)
 }
 
-/// A response, marked as one that is another for another origin, so that no cache gives it to that.
+/// Adds `Vary: Origin`, so that caches keep responses of different origins apart.
 fn varying(mut response: Response) -> Response {
     response
         .headers_mut()
@@ -109,7 +111,7 @@ fn varying(mut response: Response) -> Response {
     response
 }
 
-/// What a browser is told before it makes a request: yes, with all the headers it asks about.
+/// Answers a preflight, allowing all requested headers.
 fn answer(headers: &HeaderMap) -> Response {
     const WANTED: HeaderName = header::ACCESS_CONTROL_REQUEST_HEADERS;
     let mut response = Response::new(Body::empty());

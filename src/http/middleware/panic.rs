@@ -1,4 +1,4 @@
-//! A panic costs its request and nothing else.
+//! Conversion of a handler's panic to an error response.
 
 use std::any::Any;
 
@@ -8,7 +8,8 @@ use axum::response::Response;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// The response of a handler that panicked. What it panicked with is left to the panic hook: it may quote a prompt.
+/// Returns the response of a handler that panicked. The panic message is left to the panic hook,
+/// because it may quote a prompt.
 pub(in crate::http) fn response(_panic: Box<dyn Any + Send>) -> Response {
     ApiError::new(
         Kind::Internal,

@@ -1,4 +1,4 @@
-//! The id by which a response, its log line and a bug report are matched.
+//! Request id that relates a response, its log line and bug reports.
 
 use axum::extract::Request;
 use axum::http::HeaderName;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST: usize = 128;
 
-/// The id of a request.
+/// Id of a request.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct RequestId(HeaderValue);
 
@@ -23,7 +23,7 @@ impl RequestId {
         self.0.clone()
     }
 
-    /// The client's own id, as long as it can do no harm in a log or a header.
+    /// Returns the client's own id if it is safe in a log and a header.
     fn given(request: &Request) -> Option<Self> {
         let id = request.headers().get(HEADER)?;
         let is_sane = (1..=LONGEST).contains(&id.len())
@@ -36,14 +36,14 @@ impl RequestId {
 }
 
 impl Default for RequestId {
-    /// A new id.
+    /// Generates a new id.
     fn default() -> Self {
         let id = format!("req_{}", Uuid::new_v4().simple());
         Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_0")))
     }
 }
 
-/// Gives the request an id and writes it on the response.
+/// Assigns an id to the request and sets it on the response.
 pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response {
     let id = RequestId::given(&request).unwrap_or_default();
     request.extensions_mut().insert(id.clone());

@@ -1,4 +1,4 @@
-//! Answers `/health` alone on reserved connections, when all others are taken.
+//! Restricts reserved connections to `/health`.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// The only path that is served there.
+/// Path served on reserved connections.
 const HEALTH: &str = "/health";
-/// The time after which a refused client may try again.
+/// `Retry-After` of a refused request.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Refuses all but `/health` by a connection that is kept back for that.
+/// Refuses all paths but `/health` on a reserved connection.
 pub(in crate::http) async fn layer(request: Request, next: Next) -> Result<Response, ApiError> {
     let is_spare = request
         .extensions()

@@ -8,12 +8,12 @@ use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 
-/// Collects log lines.
+/// Collector of log lines.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Takes the lines of this thread until the guard is dropped.
+    /// Collects the lines of this thread until the guard is dropped.
     pub(crate) fn collect() -> (Self, DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
@@ -28,7 +28,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The one access line, without what differs from run to run.
+    /// Returns the only access line, without the fields that differ from run to run.
     fn line(&self) -> String {
         let lines = self.text();
         let mut access = lines
@@ -72,7 +72,7 @@ impl MakeWriter<'_> for Log {
 }
 
 #[tokio::test]
-async fn a_whole_answer_and_nothing_of_its_words() {
+async fn complete_answer_is_logged_without_content() {
     let (log, _guard) = Log::collect();
     let headers = [("authorization", "Bearer secret-2")];
     let request = request(
@@ -91,7 +91,7 @@ async fn a_whole_answer_and_nothing_of_its_words() {
 }
 
 #[tokio::test]
-async fn a_refusal_with_its_cause() {
+async fn refusal_is_logged_with_its_cause() {
     let (log, _guard) = Log::collect();
     let failure = Failure::new(FailureKind::Crashed, "The worker ended with signal 9.");
     let turns = ScriptedTurns::refusing(Error::Failed(failure));
@@ -102,7 +102,7 @@ async fn a_refusal_with_its_cause() {
 }
 
 #[tokio::test]
-async fn a_refused_key() {
+async fn wrong_key_is_logged_without_its_text() {
     let (log, _guard) = Log::collect();
     let request = request(
         "GET",
@@ -118,7 +118,7 @@ async fn a_refused_key() {
 }
 
 #[tokio::test]
-async fn names_of_any_length_are_cut() {
+async fn long_names_are_cut_in_the_log() {
     let name = "n".repeat(5000);
     let mut unknown = chat(false);
     unknown[&name] = json!(1);
@@ -140,7 +140,7 @@ async fn names_of_any_length_are_cut() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails() {
+async fn failed_stream_is_logged_at_its_end() {
     let (log, _guard) = Log::collect();
     let steps = [
         started(),
@@ -162,7 +162,7 @@ async fn a_stream_that_fails() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves() {
+async fn disconnected_client_is_logged_as_client_gone() {
     let leave = async |stream| {
         let (log, _guard) = Log::collect();
         let router = router(state(ScriptedTurns::playing([started(), Step::Hang])));
@@ -180,7 +180,7 @@ async fn a_client_that_leaves() {
 }
 
 #[tokio::test]
-async fn a_response_that_fails_in_the_background() {
+async fn failed_background_response_is_logged_without_content() {
     let fail = async |kind| {
         let (log, _guard) = Log::collect();
         let failure = Failure::new(kind, "It failed at secret.");

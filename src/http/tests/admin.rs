@@ -1,8 +1,8 @@
-//! Keys and projects over the admin API.
+//! Tests of keys and projects over the admin API.
 
 use super::*;
 
-/// A request with the admin key, and the status and body of its answer.
+/// Sends a request with the admin key, and returns the status and body of its answer.
 pub(super) async fn ask(router: &Router, method: &str, path: &str, body: Value) -> (u16, Value) {
     let body_text = if body.is_null() {
         String::new()
@@ -29,7 +29,7 @@ async fn models(router: &Router, key: &Value) -> u16 {
     .as_u16()
 }
 
-/// The status, the code and the field of an error.
+/// Returns the status, code and field of an error.
 pub(super) fn refusal((status, body): (u16, Value)) -> String {
     let error = &body["error"];
     format!(
@@ -40,7 +40,7 @@ pub(super) fn refusal((status, body): (u16, Value)) -> String {
 }
 
 #[tokio::test]
-async fn a_key_lives_from_its_making_to_its_end() {
+async fn key_is_created_changed_rotated_and_revoked() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     let wanted = json!({
         "name": "ci", "models": ["haiku"], "requests_per_minute": 60, "permissions": ["usage", "inference", "usage"],
@@ -147,7 +147,7 @@ async fn a_key_lives_from_its_making_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_project_lives_until_its_keys_are_revoked() {
+async fn project_is_deleted_only_after_its_keys_are_revoked() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     let (status, made) = ask(
         &router,
@@ -229,7 +229,7 @@ async fn a_project_lives_until_its_keys_are_revoked() {
 }
 
 #[tokio::test]
-async fn keys_are_listed_in_pages() {
+async fn keys_and_projects_are_listed_in_pages() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     for name in ["a", "b", "c"] {
         ask(&router, "POST", "/admin/keys", json!({"name": name})).await;
@@ -270,7 +270,8 @@ async fn keys_are_listed_in_pages() {
     );
 }
 
-/// Method and path, the body, and the status, the code and the field of the answer. `KEY` is the path of a key.
+/// Refused requests: method and path, body, and the expected status, code and field. `KEY` stands
+/// for the path of a key.
 const REFUSED: &[(&str, &str, &str)] = &[
     (
         "POST /admin/keys",
@@ -434,7 +435,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn a_bad_body_is_refused_by_the_field() {
+async fn invalid_admin_request_is_refused_by_field() {
     let (router, registry) = with_admin(ScriptedTurns::playing([])).await;
     let (_, made) = ask(&router, "POST", "/admin/keys", json!({"name": "key"})).await;
     let key = format!("/admin/keys/{}", made["id"].as_str().unwrap());

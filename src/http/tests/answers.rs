@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_whole_answer() {
+async fn chat_answer_has_headers_and_body() {
     let response = send(
         router(state(ScriptedTurns::playing(greeting()))),
         post(&chat(false)),
@@ -21,7 +21,7 @@ async fn a_whole_answer() {
 }
 
 #[tokio::test]
-async fn a_sane_request_id_is_kept() {
+async fn valid_request_id_of_client_is_kept() {
     let id = async |given: &str| {
         let request = request("GET", "/health", &[("x-request-id", given)], Body::empty());
         let response = send(router(state(ScriptedTurns::playing([]))), request).await;
@@ -36,7 +36,7 @@ async fn a_sane_request_id_is_kept() {
 }
 
 #[tokio::test]
-async fn fields_without_effect_are_named() {
+async fn ignored_fields_are_listed_in_a_header() {
     let mut body = chat(false);
     body["presence_penalty"] = json!(1);
     let response = send(
@@ -51,7 +51,7 @@ async fn fields_without_effect_are_named() {
 }
 
 #[tokio::test]
-async fn the_content_type_does_not_matter() {
+async fn content_type_of_request_is_ignored() {
     let body = chat(false).to_string();
     let request = request(
         "POST",
@@ -90,7 +90,7 @@ async fn models_are_listed_and_looked_up() {
 }
 
 #[tokio::test]
-async fn health_and_readiness_are_open_to_all() {
+async fn health_and_readiness_need_no_key() {
     let mut turns = ScriptedTurns::playing([]);
     turns.readiness.workers.max = 5;
     let response = send(

@@ -1,4 +1,4 @@
-//! Several requests in one.
+//! Tests of several requests in one call.
 
 use super::*;
 use crate::engine::gateway::WorkerCounts;
@@ -12,7 +12,7 @@ async fn ask(turns: ScriptedTurns, body: &Value) -> Response {
 }
 
 #[tokio::test]
-async fn requests_are_answered_in_their_order_and_fail_by_themselves() {
+async fn inline_batch_answers_in_order_and_isolates_failures() {
     let requests = json!([
         {"model": "sonnet", "prompt": "Hi"},
         {"model": "sonnet"},
@@ -48,7 +48,7 @@ async fn requests_are_answered_in_their_order_and_fail_by_themselves() {
 }
 
 #[tokio::test]
-async fn another_project_is_not_the_callers_to_name() {
+async fn inline_batch_for_another_project_is_refused() {
     let asked = json!({"requests": [{"model": "sonnet", "prompt": "Hi"}], "project_id": "proj_1"});
     let (status, error) = error(ask(ScriptedTurns::playing(greeting()), &asked).await).await;
     assert_eq!(
@@ -58,7 +58,7 @@ async fn another_project_is_not_the_callers_to_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_are_made_at_a_time_than_is_asked_for_and_there_are_workers() {
+async fn inline_batch_concurrency_is_limited_by_request_and_workers() {
     let request = json!({"model": "sonnet", "prompt": "Hi"});
     for (parallel, workers, expected) in [
         (json!(2), 5, 2),

@@ -1,10 +1,10 @@
-//! Projects by the ids and names that people give them, and what clients send and read who know nothing else.
+//! Tests of projects with chosen ids and names, from creation to use by clients.
 
 use super::admin::ask;
 use super::admin::refusal;
 use super::*;
 
-/// A server with the project `my-app`, and the text of a key of it.
+/// Server with the project `my-app`, and the text of a key of it.
 async fn with_project() -> (Router, String) {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
     let (status, made) = ask(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
@@ -43,7 +43,7 @@ async fn call(router: &Router, key: &str, method: &str, path: &str, body: Value)
 }
 
 #[tokio::test]
-async fn a_project_has_the_id_that_was_chosen() {
+async fn project_keeps_its_chosen_id() {
     let (router, _) = with_project().await;
     for (asked, expected) in [
         (
@@ -75,7 +75,7 @@ async fn a_project_has_the_id_that_was_chosen() {
 }
 
 #[tokio::test]
-async fn the_id_of_a_deleted_project_is_not_given_again() {
+async fn id_of_a_deleted_project_is_not_reused() {
     let (router, _) = with_project().await;
     assert_eq!(
         ask(&router, "POST", "/admin/projects", json!({"id": "old"}))
@@ -137,7 +137,7 @@ async fn requests_name_their_project_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_batch_is_answered_with_results_and_totals() {
+async fn inline_batch_has_results_and_totals() {
     let (router, key) = with_project().await;
     let batch = json!({
         "requests": [{"model": "haiku", "prompt": "Task 1"}, {"model": "haiku", "prompt": "Task 2"}],
@@ -155,7 +155,7 @@ async fn a_batch_is_answered_with_results_and_totals() {
 }
 
 #[tokio::test]
-async fn a_name_stands_for_the_keys_own_project_unless_it_is_the_id_of_another() {
+async fn project_name_means_own_project_unless_it_is_another_id() {
     let (router, key) = with_project().await;
     let usage = async |key: &str, project: &str| {
         let path = format!("/v1/usage?project_id={project}");
@@ -172,7 +172,7 @@ async fn a_name_stands_for_the_keys_own_project_unless_it_is_the_id_of_another()
         (usage("secret-1", "front").await, usage(&key, "front").await),
         (403, 403)
     );
-    // Two projects of one name: each key means its own.
+    // Two projects with the same name: each key's name means its own project.
     rename("default", "front").await;
     rename("my-app", "front").await;
     assert_eq!(
@@ -197,7 +197,7 @@ async fn a_name_stands_for_the_keys_own_project_unless_it_is_the_id_of_another()
         ),
         (403, 200)
     );
-    // Its id is what a project is called, whatever its name is.
+    // The id takes precedence over the name.
     assert_eq!(
         (
             usage("secret-1", "default").await,
@@ -208,7 +208,7 @@ async fn a_name_stands_for_the_keys_own_project_unless_it_is_the_id_of_another()
 }
 
 #[tokio::test]
-async fn sessions_are_found_below_api() {
+async fn sessions_are_served_below_api_prefix() {
     let (router, key) = with_project().await;
     let (status, made) = call(
         &router,
@@ -244,7 +244,7 @@ async fn sessions_are_found_below_api() {
 }
 
 #[tokio::test]
-async fn a_recommendation_has_a_model_and_a_reason() {
+async fn route_recommendation_has_model_and_reason() {
     let (router, key) = with_project().await;
     let asked = json!({"task_description": "Say hello.", "context_size": 500});
     let (status, told) = call(&router, &key, "POST", "/v1/route", asked).await;

@@ -1,4 +1,4 @@
-//! The door from before chat, and several turns as one answer.
+//! Tests of the legacy completions API, and of several turns in one answer.
 
 use super::*;
 use crate::domain::Failure;
@@ -9,7 +9,7 @@ fn post(body: &Value) -> Request<Body> {
     request("POST", "/v1/completions", &[], body.to_string())
 }
 
-/// Answers each prompt with itself, the first one last.
+/// Turns that echo their prompt; the prompt `a` is answered last.
 fn echoing() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let Part::Text(prompt) = &turn.prompt[0] else {
@@ -21,7 +21,7 @@ fn echoing() -> ScriptedTurns {
 }
 
 #[tokio::test(start_paused = true)]
-async fn prompts_are_answered_side_by_side() {
+async fn completion_prompts_run_concurrently() {
     let prompts = json!({"model": "m", "prompt": ["a", "b"], "echo": true});
     let response = send(router(state(echoing())), post(&prompts)).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -38,7 +38,7 @@ async fn prompts_are_answered_side_by_side() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_takes_what_comes_first() {
+async fn completion_stream_interleaves_in_order_of_arrival() {
     let prompts = json!({"model": "m", "prompt": ["a", "b"], "stream": true});
     let response = send(router(state(echoing())), post(&prompts)).await;
     let body = body(response).await;
@@ -52,7 +52,7 @@ async fn a_stream_takes_what_comes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_failure_fails_all_and_ends_the_others() {
+async fn one_failed_prompt_fails_the_completion_and_cancels_the_others() {
     let turns = ScriptedTurns::new(|_, turn| match &turn.prompt[0] {
         Part::Text(prompt) if prompt == "b" => Err(Error::Failed(Failure::new(
             FailureKind::Overloaded,
@@ -75,7 +75,7 @@ async fn one_failure_fails_all_and_ends_the_others() {
 }
 
 #[tokio::test]
-async fn a_bad_request_names_its_field() {
+async fn invalid_completion_request_names_its_field() {
     let response = send(
         router(state(echoing())),
         post(&json!({"model": "m", "prompt": [1, 2]})),

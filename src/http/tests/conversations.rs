@@ -1,4 +1,4 @@
-//! Conversations, and responses that are added to them.
+//! Tests of conversations and the responses that are added to them.
 
 use super::*;
 use crate::domain::Failure;
@@ -7,7 +7,8 @@ use crate::domain::Part;
 
 const PATH: &str = "/v1/conversations";
 
-/// Answers with how many messages came before and the prompt; some prompts make it fail, hang, or stop too early.
+/// Turns that answer with the number of earlier messages and the prompt; some prompts make them
+/// fail, hang or stop early.
 fn repeating() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let Some(Part::Text(prompt)) = turn.prompt.first() else {
@@ -59,7 +60,7 @@ async fn ask(router: &Router, method: &str, path: &str, fields: Value) -> (u16, 
     ask_as("secret-1", router, method, path, fields).await
 }
 
-/// The path of a new conversation, and its id.
+/// Creates a conversation and returns its path and id.
 async fn made(router: &Router) -> (String, String) {
     let (status, conversation) = ask(router, "POST", PATH, json!({"metadata": {"a": "b"}})).await;
     assert_eq!(status, 200);
@@ -71,7 +72,7 @@ fn respond(conversation: &str, input: &str) -> Value {
     json!({"model": "sonnet", "input": input, "conversation": conversation})
 }
 
-/// The texts of the items, the oldest first.
+/// Returns the texts of the items, oldest first.
 async fn texts(router: &Router, path: &str) -> Vec<String> {
     let (status, list) = ask(
         router,
@@ -85,7 +86,7 @@ async fn texts(router: &Router, path: &str) -> Vec<String> {
     list["data"].as_array().unwrap().iter().map(text).collect()
 }
 
-/// Asks for a stream and gives its events.
+/// Requests a stream and returns its events.
 async fn streamed(router: &Router, mut fields: Value) -> String {
     fields["stream"] = json!(true);
     let key = [("authorization", "Bearer secret-1")];
@@ -100,7 +101,7 @@ async fn streamed(router: &Router, mut fields: Value) -> String {
 }
 
 #[tokio::test]
-async fn a_conversation_is_made_changed_and_deleted() {
+async fn conversation_is_created_changed_and_deleted() {
     let router = with_keys(repeating());
     let (path, id) = made(&router).await;
     let (_, shown) = ask(&router, "GET", &path, json!(null)).await;
@@ -126,7 +127,7 @@ async fn a_conversation_is_made_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn items_are_listed_read_and_deleted() {
+async fn conversation_items_are_listed_read_and_deleted() {
     let router = with_keys(repeating());
     let said = |text: &str| json!({"role": "user", "content": text});
     let (_, conversation) = ask(&router, "POST", PATH, json!({"items": [said("a")]})).await;
@@ -184,7 +185,7 @@ async fn items_are_listed_read_and_deleted() {
 }
 
 #[tokio::test]
-async fn another_key_has_no_such_conversation() {
+async fn conversation_is_hidden_from_other_keys() {
     let router = with_keys(repeating());
     let (path, id) = made(&router).await;
     let items = format!("{path}/items");
@@ -223,7 +224,7 @@ async fn another_key_has_no_such_conversation() {
 }
 
 #[tokio::test]
-async fn responses_go_on_from_a_conversation_and_are_added_to_it() {
+async fn responses_continue_a_conversation_and_are_added_to_it() {
     let router = with_keys(repeating());
     let (path, id) = made(&router).await;
     let (status, first) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
@@ -276,7 +277,7 @@ async fn responses_go_on_from_a_conversation_and_are_added_to_it() {
 }
 
 #[tokio::test]
-async fn what_is_not_whole_is_added_and_what_failed_is_not() {
+async fn incomplete_response_is_added_and_failed_one_is_not() {
     let router = with_keys(repeating());
     let (path, id) = made(&router).await;
     let (_, short) = ask(&router, "POST", "/v1/responses", respond(&id, "long")).await;
@@ -296,7 +297,7 @@ async fn what_is_not_whole_is_added_and_what_failed_is_not() {
 }
 
 #[tokio::test]
-async fn a_conversation_is_locked_while_a_response_is_made() {
+async fn conversation_is_locked_while_a_response_is_made() {
     let router = with_keys(repeating());
     let (path, id) = made(&router).await;
     let background =
@@ -329,7 +330,7 @@ async fn a_conversation_is_locked_while_a_response_is_made() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_gone_on_from_is_told() {
+async fn invalid_continuation_is_refused_by_field() {
     let router = with_keys(repeating());
     let (_, id) = made(&router).await;
     let (_, first) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
@@ -356,7 +357,7 @@ async fn what_cannot_be_gone_on_from_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_whose_conversation_is_deleted_fails() {
+async fn response_fails_when_its_conversation_is_deleted() {
     let slow = [
         started(),
         text("a"),
@@ -386,9 +387,10 @@ async fn a_response_whose_conversation_is_deleted_fails() {
     }
 }
 
-/// Who has seen a response end well would go on from it, so one that is not kept does not.
+/// A client that has seen a response complete would continue from it, so an unstored one must not
+/// complete.
 #[tokio::test]
-async fn a_response_that_cannot_be_added_says_so() {
+async fn response_that_cannot_be_stored_fails() {
     let (shelves, disk) = Shelves::faulty();
     let keys = Keys::new(["secret-1"]).unwrap();
     let router = router(whole_state(

@@ -1,4 +1,4 @@
-//! Bodies that come compressed.
+//! Tests of compressed request bodies.
 
 use async_compression::tokio::bufread::BrotliEncoder;
 use async_compression::tokio::bufread::GzipEncoder;
@@ -10,7 +10,7 @@ use super::files::upload;
 use super::files::with_files;
 use super::*;
 
-/// What becomes of `plain` when it is packed by `encodings`, one after the other.
+/// Compresses `plain` with `encodings`, one after the other.
 async fn packed(plain: &[u8], encodings: &[&str]) -> Vec<u8> {
     let mut bytes = plain.to_vec();
     for encoding in encodings {
@@ -27,7 +27,7 @@ async fn packed(plain: &[u8], encodings: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// A frame of zstd that is `bytes` zeros when it is unpacked: four bytes for each 128 KiB.
+/// Returns a zstd frame that unpacks to `bytes` zeros: four bytes for each 128 KiB.
 fn zeros(bytes: usize) -> Vec<u8> {
     const BLOCK: u32 = 128 * 1024;
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
@@ -53,7 +53,7 @@ async fn refused(encodings: &str, body: impl Into<Body>) -> (u16, String, String
 }
 
 #[tokio::test]
-async fn bodies_are_read_in_every_encoding_that_is_taken() {
+async fn every_supported_encoding_is_unpacked() {
     let plain = chat(false).to_string().into_bytes();
     for (header, encodings) in [
         ("gzip", &["gzip"][..]),
@@ -81,7 +81,7 @@ async fn bodies_are_read_in_every_encoding_that_is_taken() {
 }
 
 #[tokio::test]
-async fn an_encoding_that_is_not_known_is_refused_with_those_that_are() {
+async fn unknown_encoding_is_refused_with_the_supported_ones() {
     for encodings in ["x-unknown", "gzip, compress", "gzip, gzip, gzip, gzip"] {
         let response = answer(encodings, "x").await;
         assert_eq!(
@@ -93,7 +93,7 @@ async fn an_encoding_that_is_not_known_is_refused_with_those_that_are() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_what_its_header_says_is_refused() {
+async fn body_not_matching_its_encoding_is_refused() {
     let plain = chat(false).to_string().into_bytes();
     for encoding in ["gzip", "deflate", "br", "zstd"] {
         let whole = packed(&plain, &[encoding]).await;
@@ -114,8 +114,8 @@ async fn a_body_that_is_not_what_its_header_says_is_refused() {
 }
 
 #[tokio::test]
-async fn what_comes_out_of_a_body_is_bounded() {
-    // 125 MB, of which none comes out where they are no gzip.
+async fn unpacked_body_size_is_limited() {
+    // Unpacks to 125 MB, which must not be unpacked where the next stage fails.
     let bomb = zeros(125_000_000);
     assert!(bomb.len() < 4000);
     for (encodings, body) in [
@@ -148,7 +148,7 @@ async fn what_comes_out_of_a_body_is_bounded() {
 }
 
 #[tokio::test]
-async fn files_are_uploaded_compressed_too() {
+async fn compressed_upload_is_unpacked_and_limited() {
     let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
     let line = r#"{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}"#;
     let (mut parts, form) = upload(line).into_parts();

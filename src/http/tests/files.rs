@@ -1,10 +1,10 @@
-//! Files of clients.
+//! Tests of uploaded files.
 
 use super::*;
 
 const BOUNDARY: &str = "multipart/form-data; boundary=b";
 
-/// A router with room for files, which go with the folder.
+/// Router with file storage in a temporary folder.
 pub(super) async fn with_files(turns: ScriptedTurns) -> (Router, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::temporary(folder.path()).await.unwrap();
@@ -21,7 +21,7 @@ fn part(head: &str, content: &str) -> String {
     format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n")
 }
 
-/// A form that ends well.
+/// Returns a complete form.
 fn form(parts: &[String]) -> String {
     format!("{}--b--\r\n", parts.concat())
 }
@@ -30,7 +30,7 @@ pub(super) fn upload(content: &str) -> Request<Body> {
     upload_for("batch", "in.jsonl", content, &[])
 }
 
-/// The upload of a file called `name`, with further headers.
+/// Returns the upload of a file with the name `name`, with further headers.
 pub(super) fn upload_for(
     purpose: &str,
     name: &str,
@@ -47,7 +47,7 @@ pub(super) fn upload_for(
     )
 }
 
-/// The body of an answer that is there.
+/// Returns the body of a successful answer.
 pub(super) async fn found(router: &Router, request: Request<Body>) -> Value {
     let response = send(router.clone(), request).await;
     let status = response.status();
@@ -66,9 +66,9 @@ async fn refused(router: &Router, request: Request<Body>) -> String {
 }
 
 #[tokio::test]
-async fn a_file_is_uploaded_listed_read_and_deleted() {
+async fn file_is_uploaded_listed_read_and_deleted() {
     let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
-    // Larger than the body of any other request may be.
+    // Larger than the limit for bodies of other requests.
     let content = "a line\n".repeat(1000);
     let file = found(&router, upload(&content)).await;
     assert_eq!(
@@ -120,7 +120,7 @@ async fn a_file_is_uploaded_listed_read_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_upload_that_cannot_be_served_says_what_to_change() {
+async fn invalid_upload_names_the_field_and_leaves_no_file() {
     let (router, folder) = with_files(ScriptedTurns::playing([])).await;
     let file = || part("name=\"file\"; filename=\"a\"", "x");
     let purpose = |purpose| part("name=\"purpose\"", purpose);
@@ -184,7 +184,7 @@ async fn an_upload_that_cannot_be_served_says_what_to_change() {
 }
 
 #[tokio::test]
-async fn lists_and_paths_that_make_no_sense_are_refused() {
+async fn invalid_file_paths_and_queries_are_refused() {
     let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
     for (path, expected) in [
         ("/v1/files?limit=0", r#"400 "invalid_value" "limit""#),
@@ -203,7 +203,7 @@ async fn lists_and_paths_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_pauses_for_too_long_is_given_up() {
+async fn paused_upload_times_out() {
     let (router, folder) = with_files(ScriptedTurns::playing([])).await;
     let begun = part("name=\"file\"; filename=\"a\"", "x");
     let body = stream::iter([Ok::<_, std::io::Error>(begun)]).chain(stream::pending());
@@ -219,7 +219,7 @@ async fn an_upload_that_pauses_for_too_long_is_given_up() {
 
 const THEIRS: (&str, &str) = ("anthropic-version", "2023-06-01");
 
-/// The upload of a file in Anthropic's form.
+/// Returns the upload of a file in Anthropic's format.
 pub(super) fn upload_of_theirs(
     name: &str,
     kind: &str,
@@ -236,7 +236,7 @@ fn theirs(method: &str, path: &str) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn anthropics_clients_have_files_in_their_words() {
+async fn files_have_anthropics_format_for_its_clients() {
     let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
     let mut made = Vec::new();
     for name in ["a.pdf", "b", "c.txt"] {

@@ -1,4 +1,4 @@
-//! What each path asks of whoever wants it.
+//! Tests of the credentials that each path requires.
 
 use super::*;
 use crate::accounts::auth::Change;
@@ -12,7 +12,7 @@ use crate::http::routes;
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/// A path of a route, with something in the place of what is in braces.
+/// Fills the parameters of a route's path.
 fn filled(route: &str) -> String {
     route
         .replace("{*", "{")
@@ -52,7 +52,7 @@ async fn made(registry: &Registry, permissions: &[Permission]) -> KeyText {
 }
 
 #[tokio::test]
-async fn every_path_needs_a_key_but_those_that_are_meant_to_be_open() {
+async fn only_public_paths_are_served_without_a_key() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
     let paths = routes::needs()
         .into_iter()
@@ -89,7 +89,7 @@ async fn every_path_needs_a_key_but_those_that_are_meant_to_be_open() {
 }
 
 #[tokio::test]
-async fn the_admin_api_needs_its_own_key_and_that_is_good_for_nothing_else() {
+async fn admin_key_opens_the_admin_api_and_nothing_else() {
     let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
     let stored = made(&registry, &Permission::ALL).await;
     for (route, methods) in admin::PATHS {
@@ -129,7 +129,7 @@ async fn the_admin_api_needs_its_own_key_and_that_is_good_for_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_key_without_the_permission_of_a_path_is_told_so() {
+async fn key_without_the_needed_permission_gets_403() {
     let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
     for permission in Permission::ALL {
         let key = made(&registry, &[permission]).await;
@@ -150,7 +150,7 @@ async fn a_key_without_the_permission_of_a_path_is_told_so() {
 }
 
 #[tokio::test]
-async fn where_admin_is_served_elsewhere_its_paths_are_like_any_other() {
+async fn admin_paths_are_unknown_when_served_on_another_listener() {
     let router = with_keys(ScriptedTurns::playing([]));
     assert_eq!(status(&router, "GET", "/admin/keys", None).await, 401);
     assert_eq!(
@@ -181,7 +181,7 @@ async fn where_admin_is_served_elsewhere_its_paths_are_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_request_names_its_project_in_a_header() {
+async fn project_header_must_name_the_project_of_the_key() {
     let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
     let stored = made(&registry, &Permission::ALL).await;
     for key in ["secret-1", stored.reveal()] {
@@ -203,7 +203,7 @@ async fn a_request_names_its_project_in_a_header() {
 }
 
 #[tokio::test]
-async fn the_first_key_closes_an_open_server_and_its_revocation_counts_at_once() {
+async fn first_key_closes_an_open_server_and_revocation_is_immediate() {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::none().with_stored(&registry);
     let state = whole_state(

@@ -1,4 +1,4 @@
-//! Servers with keys, for tests that know nothing of keys.
+//! Servers with keys, for tests that do not deal with keys.
 
 use super::*;
 use crate::accounts::auth::Change;
@@ -6,7 +6,7 @@ use crate::accounts::auth::Credentials;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::Permission;
 
-/// The same with the configured key `secret-1`.
+/// Adds the configured key `secret-1` to `state`.
 pub(crate) fn keyed(state: AppState) -> AppState {
     AppState {
         keys: Keys::new(["secret-1"]).unwrap().into(),
@@ -14,7 +14,7 @@ pub(crate) fn keyed(state: AppState) -> AppState {
     }
 }
 
-/// A key that can be revoked.
+/// Key that can be revoked.
 pub(crate) struct Revocable {
     pub(crate) text: String,
     id: String,
@@ -52,7 +52,7 @@ impl Revocable {
         }
     }
 
-    /// The same with this key.
+    /// Adds this key to `state`.
     pub(crate) fn state(&self, state: AppState) -> AppState {
         AppState {
             keys: self.keys.clone().into(),

@@ -1,4 +1,4 @@
-//! Bodies that take long to be decoded.
+//! Tests of bodies that take long to decode.
 
 use std::sync::mpsc;
 
@@ -23,14 +23,14 @@ fn large_state() -> AppState {
     }
 }
 
-/// The body of a request with `headers`, whose size is known or not.
+/// Extracts the body of a request, whose size may be unknown.
 async fn read(state: &AppState, body: Body) -> RequestBody {
     let mut request = request("POST", "/v1/chat/completions", &[], body);
     request.extensions_mut().insert(Bodies::new(1 << 20));
     RequestBody::from_request(request, state).await.unwrap()
 }
 
-/// There is one thread, and it has time for others.
+/// The test runtime has a single thread, which must stay free while a body is decoded.
 #[tokio::test]
 async fn health_is_answered_while_a_large_body_is_decoded() {
     let state = large_state();
@@ -56,7 +56,7 @@ async fn health_is_answered_while_a_large_body_is_decoded() {
 }
 
 #[tokio::test]
-async fn a_large_request_is_answered_as_any_other() {
+async fn large_request_is_answered() {
     let router = router(large_state());
     let mut large = chat(false);
     large["messages"][0]["content"] = json!("x".repeat(SIZE));
@@ -70,7 +70,7 @@ async fn a_large_request_is_answered_as_any_other() {
     );
 }
 
-/// A body of unknown length that is there at once, in pieces of 64 KiB.
+/// Returns a body of unknown length that is available at once, in chunks of 64 KiB.
 fn pieces(count: usize) -> Body {
     let piece = bytes::Bytes::from(vec![b'x'; 1 << 16]);
     Body::from_stream(stream::iter(
@@ -79,7 +79,7 @@ fn pieces(count: usize) -> Body {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_of_unknown_length_takes_as_much_room_as_it_needs() {
+async fn body_of_unknown_length_reserves_memory_as_needed() {
     let config = Config {
         body_limit: 32 << 20,
         ..config()
@@ -88,7 +88,7 @@ async fn a_body_of_unknown_length_takes_as_much_room_as_it_needs() {
         config: config.into(),
         ..state(ScriptedTurns::playing(greeting()))
     };
-    // Half of it is what a key may have.
+    // A key may use half of this.
     let bodies = Bodies::new(16 << 20);
     let read = async |body| {
         let mut request = request("POST", "/v1/chat/completions", &[], body);
@@ -111,7 +111,7 @@ async fn a_body_of_unknown_length_takes_as_much_room_as_it_needs() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_there_at_once_leaves_time_for_others() {
+async fn reading_an_available_body_yields_to_other_tasks() {
     let config = Config {
         body_limit: 32 << 20,
         ..config()

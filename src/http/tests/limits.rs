@@ -1,8 +1,8 @@
-//! What a caller hears of its limits.
+//! Tests of rate limits as callers see them.
 
 use super::*;
 
-/// The headers that tell of limits, by the last words of their names.
+/// Returns the rate-limit headers, with their common prefix removed.
 fn told(response: &Response) -> String {
     let told = response.headers().iter().filter_map(|(name, value)| {
         Some(format!(
@@ -17,7 +17,7 @@ fn told(response: &Response) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_above_the_limit_are_refused_until_they_can_pass() {
+async fn requests_over_the_rate_limit_get_429_until_retry_after() {
     let rates = Rates {
         requests_per_minute: Some(2),
         ..Rates::default()
@@ -65,7 +65,7 @@ async fn requests_above_the_limit_are_refused_until_they_can_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_were_not_needed_are_given_back() {
+async fn unused_tokens_are_credited_back() {
     let rates = Rates {
         tokens_per_minute: Some(1000),
         ..Rates::default()
@@ -108,7 +108,7 @@ async fn tokens_that_were_not_needed_are_given_back() {
 }
 
 #[tokio::test]
-async fn a_request_counts_until_its_client_has_left_or_has_all() {
+async fn concurrent_request_counts_until_response_ends_or_client_leaves() {
     let rates = Rates {
         concurrent_requests: Some(1),
         ..Rates::default()
@@ -132,13 +132,13 @@ async fn a_request_counts_until_its_client_has_left_or_has_all() {
     );
 }
 
-/// A body of which nothing ever comes.
+/// Returns a body that never yields data.
 fn silent() -> Body {
     Body::from_stream(stream::pending::<Result<bytes::Bytes, std::io::Error>>())
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_over_a_limit_is_told_so_before_the_body_is_read() {
+async fn rate_limit_is_checked_before_the_body_is_read() {
     let rates = Rates {
         requests_per_minute: Some(1),
         ..Rates::default()
@@ -159,14 +159,14 @@ async fn who_is_over_a_limit_is_told_so_before_the_body_is_read() {
         "/v1/sessions/any/messages",
         "/v1/batch",
     ] {
-        // A body that is waited for is a 408.
+        // Waiting for the body would end with a 408.
         let response = send(router.clone(), request("POST", path, &[], silent())).await;
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_a_bad_body_counts_and_leaves_its_place() {
+async fn invalid_request_counts_and_releases_its_slot() {
     let rates = Rates {
         requests_per_minute: Some(2),
         concurrent_requests: Some(1),
@@ -184,7 +184,7 @@ async fn a_request_with_a_bad_body_counts_and_leaves_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_counts_once_and_each_further_turn_of_it_once_more() {
+async fn request_counts_once_per_turn() {
     let rates = Rates {
         requests_per_minute: Some(5),
         ..Rates::default()
@@ -222,7 +222,7 @@ async fn a_request_counts_once_and_each_further_turn_of_it_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_count_of_tokens_is_a_request() {
+async fn token_count_counts_as_a_request() {
     for path in ["/v1/messages/count_tokens", "/v1/responses/input_tokens"] {
         let rates = Rates {
             requests_per_minute: Some(1),

@@ -1,4 +1,4 @@
-//! Anthropic's door.
+//! Tests of Anthropic's Messages API.
 
 use super::*;
 use crate::domain::Failure;
@@ -17,7 +17,7 @@ fn playing(steps: Vec<Step>) -> Router {
     router(state(ScriptedTurns::playing(steps)))
 }
 
-/// The status, the type and the message of an error; also asserts what every error of this door has.
+/// Returns the status, type and message of an error; also asserts what every error of this API has.
 async fn refused(router: Router, request: Request<Body>) -> (u16, String, String) {
     let response = send(router, request).await;
     let status = response.status().as_u16();
@@ -43,7 +43,7 @@ fn failure(kind: FailureKind) -> Step {
 }
 
 #[tokio::test]
-async fn a_whole_message() {
+async fn message_has_anthropics_format() {
     let response = send(playing(greeting()), ask(false)).await;
     assert_eq!(response.status(), StatusCode::OK);
     let headers = response.headers();
@@ -59,7 +59,7 @@ async fn a_whole_message() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_is_named() {
+async fn ignored_message_fields_are_listed() {
     let mut body =
         json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
     body["system"] = json!([{"type": "text", "text": "x-anthropic-billing-header: cch=1"}]);
@@ -75,7 +75,7 @@ async fn what_is_left_out_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_named_events() {
+async fn message_stream_has_named_events() {
     let silence = Step::Wait(Duration::from_secs(20));
     let response = send(
         playing(vec![
@@ -114,7 +114,7 @@ async fn a_stream_of_named_events() {
 }
 
 #[tokio::test]
-async fn a_late_failure_is_an_error_event() {
+async fn late_failure_ends_message_stream_with_error_event() {
     let steps = vec![started(), text("Hel"), failure(FailureKind::Overloaded)];
     let response = send(playing(steps), ask(true)).await;
     let id = response.headers()["request-id"]
@@ -133,7 +133,7 @@ async fn a_late_failure_is_an_error_event() {
 }
 
 #[tokio::test]
-async fn tokens_are_counted() {
+async fn message_tokens_are_counted() {
     let body =
         json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]}).to_string();
     let response = send(
@@ -150,7 +150,7 @@ async fn tokens_are_counted() {
 }
 
 #[tokio::test]
-async fn failures_by_their_status() {
+async fn message_failures_have_type_by_status() {
     for (kind, expected) in [
         (FailureKind::InvalidRequest, (400, "invalid_request_error")),
         (FailureKind::SignIn, (401, "authentication_error")),
@@ -168,9 +168,9 @@ async fn failures_by_their_status() {
     }
 }
 
-/// What is refused on the way is told in the same words as what is refused at the door.
+/// Errors of layers have the same format as errors of handlers.
 #[tokio::test]
-async fn refusals_on_the_way() {
+async fn errors_of_layers_have_anthropics_format() {
     let answering = || playing(greeting());
     let told = async |router: Router, request: Request<Body>| {
         let (status, kind, _) = refused(router, request).await;
@@ -207,7 +207,7 @@ async fn refusals_on_the_way() {
 }
 
 #[tokio::test]
-async fn a_key_may_come_as_anthropics_clients_send_it() {
+async fn key_is_accepted_in_x_api_key() {
     let body =
         json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
     let request = request("POST", PATH, &[("x-api-key", "secret-1")], body.to_string());
@@ -216,7 +216,7 @@ async fn a_key_may_come_as_anthropics_clients_send_it() {
 }
 
 #[tokio::test]
-async fn models_are_listed_as_the_client_reads_them() {
+async fn models_have_anthropics_format_for_its_clients() {
     let version = [("anthropic-version", "2023-06-01")];
     let get = async |path: &str| {
         let response = send(
@@ -241,7 +241,7 @@ async fn models_are_listed_as_the_client_reads_them() {
 }
 
 #[tokio::test]
-async fn stopping_gives_every_answer_its_last_words() {
+async fn shutdown_ends_message_answers_with_an_error() {
     let state = state(ScriptedTurns::playing([started(), Step::Hang]));
     let whole = refused(router(state.clone()), ask(false));
     let stop = async {

@@ -1,4 +1,4 @@
-//! The router in front of a scripted gateway.
+//! Tests of the router in front of a scripted gateway.
 
 pub(crate) mod access_log;
 mod admin;
@@ -91,7 +91,7 @@ use crate::storage::store::Backups;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::Metrics;
 
-/// What a scripted turn does next.
+/// Next step of a scripted turn.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Event(TurnEvent),
@@ -103,7 +103,7 @@ pub(crate) enum Step {
 
 type Script = dyn Fn(&Caller, &Turn) -> Result<TurnStream, Error> + Send + Sync;
 
-/// A gateway whose turns follow a script, and which knows how many of them are held.
+/// Gateway whose turns follow a script, and that counts its running turns.
 pub(crate) struct ScriptedTurns {
     script: Box<Script>,
     has_queue: bool,
@@ -139,18 +139,18 @@ impl ScriptedTurns {
         }
     }
 
-    /// Every turn takes `steps`.
+    /// Turns that all take `steps`.
     pub(crate) fn playing(steps: impl IntoIterator<Item = Step>) -> Self {
         let steps: Vec<_> = steps.into_iter().collect();
         Self::new(move |_, _| Ok(play(steps.clone())))
     }
 
-    /// Every turn is refused.
+    /// Turns that are all refused.
     pub(crate) fn refusing(error: Error) -> Self {
         Self::new(move |_, _| Err(error.clone()))
     }
 
-    /// Every turn waits for a worker for ever.
+    /// Turns that all wait for a worker for ever.
     pub(crate) fn queueing() -> Self {
         Self {
             has_queue: true,
@@ -158,13 +158,13 @@ impl ScriptedTurns {
         }
     }
 
-    /// Watches how many turns are held.
+    /// Returns the number of running turns, to watch.
     pub(crate) fn held(&self) -> watch::Receiver<usize> {
         self.held.subscribe()
     }
 }
 
-/// A stream that takes `steps` and then ends.
+/// Returns a stream that takes `steps` and then ends.
 pub(crate) fn play(steps: Vec<Step>) -> TurnStream {
     let events = stream::unfold(steps.into_iter(), async |mut steps| {
         loop {
@@ -243,7 +243,7 @@ pub(crate) fn state(turns: ScriptedTurns) -> AppState {
     state_until(turns, Stopping::default(), LastWords::default())
 }
 
-/// The state of a server that stops with the two signals.
+/// State of a server that stops with the two signals.
 pub(crate) fn state_until(
     turns: ScriptedTurns,
     stopping: Stopping,
@@ -301,7 +301,7 @@ fn whole_state(
     }
 }
 
-/// What answers by `turns` and leaves nothing behind.
+/// Batch dependencies on top of `turns`, with temporary storage.
 fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, answers: Answers, files: Files) -> Tools {
     Tools::temporary(
         files,
@@ -312,7 +312,7 @@ fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, answers: Answers, files
     )
 }
 
-/// Batches of `parallel` lines at a time.
+/// Batches with `parallel` lines at a time.
 fn batches_with(tools: Tools, parallel: usize) -> Batches {
     Batches::new(
         tools,
@@ -324,7 +324,7 @@ fn batches_with(tools: Tools, parallel: usize) -> Batches {
     )
 }
 
-/// A server with the admin API, the configured key `secret-1` and the admin key `secret-admin`.
+/// Server with the admin API, the configured key `secret-1` and the admin key `secret-admin`.
 async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
@@ -363,7 +363,7 @@ fn with_keys(turns: ScriptedTurns) -> Router {
     ))
 }
 
-/// A router that lets a key in as often and as much as `rates` say.
+/// Router whose only key has the limits `rates`.
 async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
     let limits = Limits::new(crate::accounts::rate_limit::Config { key_rates: rates });
     admitting_by(
@@ -375,7 +375,7 @@ async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
     )
 }
 
-/// A router that lets turns in by `rules`.
+/// Router with admission by `rules`.
 fn admitting_by(turns: ScriptedTurns, rules: Rules) -> Router {
     let turns = Admission::new(Arc::new(turns), rules);
     super::router(whole_state(
@@ -386,7 +386,7 @@ fn admitting_by(turns: ScriptedTurns, rules: Rules) -> Router {
     ))
 }
 
-/// A greeting in two pieces.
+/// Steps of a greeting in two pieces.
 pub(crate) fn greeting() -> Vec<Step> {
     vec![started(), text("Hel"), text("lo"), finished()]
 }
@@ -412,7 +412,7 @@ pub(crate) fn chat(stream: bool) -> Value {
     json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}], "stream": stream})
 }
 
-/// A request as a client on this machine sends it.
+/// Request as a client on this machine sends it.
 fn request(
     method: &str,
     path: &str,
@@ -442,7 +442,7 @@ async fn body(response: Response) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The status and the error's fields; also asserts what every error has.
+/// Returns the status and fields of an error; also asserts what every error has.
 async fn error(response: Response) -> (StatusCode, Value) {
     let status = response.status();
     assert!(response.headers().contains_key("x-request-id"));

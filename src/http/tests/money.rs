@@ -1,4 +1,4 @@
-//! What a caller hears of its budget, and of answers that are given again.
+//! Tests of budgets and the response cache as callers see them.
 
 use super::*;
 use crate::domain::Amount;
@@ -7,13 +7,13 @@ use crate::domain::Cap;
 use crate::domain::Grant;
 use crate::domain::Money;
 
-/// A router of turns that are let in and paid for, and the rules for that.
+/// Router with admission and billing, and its rules.
 async fn paying() -> Router {
     let rules = gateway::testing::rules().await;
     admitting_by(ScriptedTurns::playing(greeting()), rules)
 }
 
-/// A body for each path that asks a model.
+/// Request bodies for each path that runs a model.
 fn bodies(more: &Value) -> Vec<(&'static str, Value)> {
     let messages = json!([{"role": "user", "content": "Hi"}]);
     let bodies = [
@@ -39,7 +39,7 @@ fn bodies(more: &Value) -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn a_request_over_the_budget_is_told_what_is_left_and_not_to_try_again() {
+async fn request_over_budget_is_refused_without_retry() {
     let rules = gateway::testing::rules().await;
     let monthly = Cap {
         tokens: None,
@@ -85,7 +85,7 @@ async fn a_request_over_the_budget_is_told_what_is_left_and_not_to_try_again() {
 }
 
 #[tokio::test]
-async fn answers_say_whether_they_are_given_again_and_requests_whether_they_may() {
+async fn cache_status_header_and_cache_control_are_honoured() {
     for (path, body) in bodies(&json!({"temperature": 0})) {
         let router = paying().await;
         for (control, expected) in [
@@ -117,7 +117,7 @@ async fn answers_say_whether_they_are_given_again_and_requests_whether_they_may(
 }
 
 #[tokio::test]
-async fn a_stream_is_given_again_as_a_stream_and_an_answer_as_an_answer() {
+async fn cached_answer_is_served_as_stream_or_body() {
     let router = paying().await;
     let mut asked = chat(true);
     asked["seed"] = json!(7);
@@ -135,7 +135,7 @@ async fn a_stream_is_given_again_as_a_stream_and_an_answer_as_an_answer() {
 }
 
 #[tokio::test]
-async fn only_the_keys_own_project_may_be_named() {
+async fn request_for_another_project_is_refused() {
     for (path, body) in bodies(&json!({"project_id": "default"})) {
         let response = send(paying().await, request("POST", path, &[], body.to_string())).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
@@ -153,7 +153,7 @@ async fn only_the_keys_own_project_may_be_named() {
 }
 
 #[tokio::test]
-async fn whoever_runs_the_server_may_have_answers_forgotten() {
+async fn admin_can_clear_the_cache() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
     let admin = |method, path| {
         request(
@@ -179,7 +179,7 @@ async fn whoever_runs_the_server_may_have_answers_forgotten() {
 }
 
 #[tokio::test]
-async fn figures_are_for_whoever_runs_the_server() {
+async fn metrics_need_the_admin_key() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
     let asked = |key| request("GET", "/metrics", &[("authorization", key)], "");
     for (key, status) in [("Bearer secret-1", 403), ("Bearer wrong", 401)] {

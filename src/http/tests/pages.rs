@@ -1,4 +1,4 @@
-//! Pages in browsers, by what they send and must be sent for a browser to let them.
+//! CORS tests: requests as browsers send them on behalf of pages.
 
 use super::*;
 use axum::http::HeaderMap;
@@ -11,7 +11,7 @@ const ASKED: [(&str, &str); 2] = [
     ),
 ];
 
-/// The status and the headers of an answer to a page of `origin`.
+/// Returns the status and headers of an answer to a page of `origin`.
 async fn to(
     router: Router,
     origin: &str,
@@ -52,7 +52,7 @@ fn open_to(origins: &[&str], keys: Keys) -> Router {
 }
 
 #[tokio::test]
-async fn a_page_that_may_call_is_shown_its_answer() {
+async fn allowed_origin_gets_cors_headers() {
     let (status, headers) = to(
         open_to(&[], Keys::none()),
         "http://localhost:3000",
@@ -81,7 +81,7 @@ async fn a_page_that_may_call_is_shown_its_answer() {
 }
 
 #[tokio::test]
-async fn a_browser_that_asks_needs_no_key() {
+async fn preflight_needs_no_key() {
     let keys = || Keys::new(["secret-1"]).unwrap();
     let (status, headers) = to(
         open_to(&[], keys()),
@@ -114,10 +114,10 @@ async fn a_browser_that_asks_needs_no_key() {
 }
 
 #[tokio::test]
-async fn origins_by_the_setting() {
+async fn allowed_origins_setting_is_applied() {
     let named = ["https://chat.example", "app://notes"];
     let table: [(&[&str], &str, bool, bool); 10] = [
-        // The setting, the page, whether it may call without keys, and with them.
+        // Columns: the setting, the page, and if it may call without keys and with them.
         (&[], "http://app.localhost:1", true, true),
         (&[], "http://localhost:8080", true, true),
         (&[], "https://chat.example", false, false),
@@ -152,7 +152,7 @@ async fn origins_by_the_setting() {
 }
 
 #[tokio::test]
-async fn a_page_of_the_servers_own_address_may_call() {
+async fn same_origin_page_may_call() {
     let ask = async |origin: &str| {
         let keys = Keys::new(["secret-1"]).unwrap();
         let request = Request::get("/v1/models")
@@ -166,7 +166,7 @@ async fn a_page_of_the_servers_own_address_may_call() {
 }
 
 #[tokio::test]
-async fn what_is_no_browser_may_name_any_origin_where_there_are_keys() {
+async fn simple_request_of_any_origin_passes_with_a_key() {
     let key = [("authorization", "Bearer secret-1")];
     let keys = Keys::new(["secret-1"]).unwrap();
     let (status, headers) = to(open_to(&[], keys), "https://evil.example", "POST", &key).await;

@@ -8,7 +8,7 @@ async fn refused(request: Request<Body>) -> (u16, String, String) {
 }
 
 #[tokio::test]
-async fn bad_bodies() {
+async fn invalid_bodies_are_refused() {
     let message = "[]";
     for body in [
         "",
@@ -37,7 +37,7 @@ async fn bad_bodies() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods() {
+async fn unknown_paths_and_methods_are_refused() {
     let (status, code, message) =
         refused(request("GET", "/v2/nothing?x=1", &[], Body::empty())).await;
     assert_eq!((status, code.as_str()), (404, "unknown_url"));
@@ -81,9 +81,9 @@ async fn unknown_paths_and_methods() {
     }
 }
 
-/// Each client joins its own path to a base URL that people write in many ways.
+/// Clients join their own path to base URLs that are written in many ways.
 #[tokio::test]
-async fn a_path_is_found_in_each_of_its_forms() {
+async fn path_is_served_in_each_of_its_forms() {
     for path in [
         "/chat/completions",
         "/v1/v1/chat/completions",
@@ -108,7 +108,7 @@ async fn a_path_is_found_in_each_of_its_forms() {
 }
 
 #[tokio::test]
-async fn the_address_itself_says_what_this_is() {
+async fn root_describes_the_server() {
     let ask = async |accept: &str| {
         let request = request("GET", "/", &[("accept", accept)], "");
         let response = send(
@@ -139,7 +139,7 @@ async fn the_address_itself_says_what_this_is() {
 }
 
 #[tokio::test]
-async fn the_methods_of_a_path_can_be_asked_for() {
+async fn head_and_options_list_the_methods() {
     for method in ["OPTIONS", "HEAD"] {
         let request = request(method, "/v1/chat/completions", &[], "");
         let response = send(router(state(ScriptedTurns::playing([]))), request).await;
@@ -149,7 +149,7 @@ async fn the_methods_of_a_path_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_large() {
+async fn oversized_bodies_get_413() {
     let large = "x".repeat(1001);
     let chunked = Body::from_stream(
         stream::iter(large.clone().into_bytes()).map(|byte| Ok::<_, Error>(vec![byte])),
@@ -171,7 +171,7 @@ async fn bodies_that_are_too_large() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_that_do_not_come() {
+async fn slow_and_broken_bodies_are_refused() {
     let stalled = Body::from_stream(stream::pending::<Result<Vec<u8>, Error>>());
     let (status, code, _) = refused(request("POST", "/v1/chat/completions", &[], stalled)).await;
     assert_eq!((status, code.as_str()), (408, "body_timeout"));
@@ -197,7 +197,7 @@ async fn bodies_that_do_not_come() {
 }
 
 #[tokio::test]
-async fn keys_are_asked_for_everywhere() {
+async fn missing_or_wrong_key_gets_401() {
     let ask = async |path: &str, headers: &[(&str, &str)]| {
         let response = send(
             with_keys(ScriptedTurns::playing([])),
@@ -236,7 +236,7 @@ async fn keys_are_asked_for_everywhere() {
 }
 
 #[tokio::test]
-async fn the_gateway_learns_who_asks() {
+async fn gateway_gets_the_caller() {
     let turns = ScriptedTurns::new(|caller, _| Ok(play(vec![text(&caller.name), finished()])));
     let headers = [("authorization", "Bearer secret-2")];
     let request = request(
@@ -253,7 +253,7 @@ async fn the_gateway_learns_who_asks() {
 }
 
 #[tokio::test]
-async fn without_keys_other_sites_are_kept_out() {
+async fn open_server_refuses_other_hosts_and_origins() {
     let ask = async |host: &str, origin: Option<&str>| {
         let mut request = Request::builder().uri("/v1/models").header("host", host);
         if let Some(origin) = origin {
@@ -298,7 +298,7 @@ async fn without_keys_other_sites_are_kept_out() {
 }
 
 #[tokio::test]
-async fn failed_turns() {
+async fn failed_turns_have_status_and_headers() {
     let busy = Error::Busy {
         workers: 5,
         reason: crate::engine::gateway::BusyReason::QueueFull,
@@ -328,7 +328,7 @@ async fn failed_turns() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_its_request() {
+async fn panic_fails_only_its_request() {
     let router = router(state(ScriptedTurns::playing([Step::Panic])));
     let (status, error) = error(send(router.clone(), post(&chat(false))).await).await;
     assert_eq!(
@@ -340,7 +340,7 @@ async fn a_panic_costs_its_request() {
 }
 
 #[tokio::test]
-async fn an_odd_host_is_refused_in_words() {
+async fn invalid_host_header_is_refused() {
     let router = with_keys(ScriptedTurns::playing(greeting()));
     for (hosts, words) in [
         (&[][..], "is missing"),

@@ -1,4 +1,4 @@
-//! Responses, and what becomes of them after their request.
+//! Tests of responses during and after their request.
 
 use std::sync::Mutex;
 
@@ -22,14 +22,14 @@ fn at(method: &str, id: &str, rest: &str) -> Request<Body> {
     request(method, &format!("{PATH}/{id}{rest}"), &[], "")
 }
 
-/// The body of an answer that is there.
+/// Returns the body of a successful answer.
 async fn found(router: &Router, request: Request<Body>) -> Value {
     let response = send(router.clone(), request).await;
     assert_eq!(response.status(), StatusCode::OK);
     serde_json::from_str(&body(response).await).unwrap()
 }
 
-/// The status, the code and the field of an error.
+/// Returns the status, code and field of an error.
 async fn refused(router: &Router, request: Request<Body>) -> String {
     let (status, error) = error(send(router.clone(), request).await).await;
     format!("{} {} {}", status.as_u16(), error["code"], error["param"])
@@ -39,7 +39,7 @@ fn id(response: &Value) -> String {
     response["id"].as_str().unwrap().to_owned()
 }
 
-/// The events of a stream, each with its name, which its type repeats.
+/// Returns the events of a stream with their names, which must equal their types.
 fn events(body: &str) -> Vec<Value> {
     let frames = body
         .split_terminator("\n\n")
@@ -72,7 +72,7 @@ fn playing(steps: Vec<Step>) -> Router {
     router(state(ScriptedTurns::playing(steps)))
 }
 
-/// A router that answers with a greeting, and the texts that each turn had.
+/// Router that answers with a greeting, and the texts of each turn.
 fn recording() -> (Router, Arc<Mutex<Vec<String>>>) {
     let turns = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&turns);
@@ -97,7 +97,7 @@ fn recording() -> (Router, Arc<Mutex<Vec<String>>>) {
 }
 
 #[tokio::test]
-async fn a_response_is_there_until_it_is_deleted() {
+async fn response_is_stored_until_deleted() {
     let router = playing(greeting());
     let response = send(router.clone(), ask(json!({"seed": 1}))).await;
     assert_eq!(
@@ -135,7 +135,7 @@ async fn a_response_is_there_until_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_response_is_its_callers_alone() {
+async fn response_is_hidden_from_other_keys() {
     let router = with_keys(ScriptedTurns::playing(greeting()));
     let with = |key: &str, mut request: Request<Body>| {
         request
@@ -168,7 +168,7 @@ async fn a_response_is_its_callers_alone() {
 }
 
 #[tokio::test]
-async fn a_conversation_goes_on_from_a_response() {
+async fn previous_response_id_continues_the_conversation() {
     let (router, turns) = recording();
     let first = found(&router, ask(json!({"input": "one"}))).await;
     let second = found(
@@ -199,7 +199,7 @@ async fn a_conversation_goes_on_from_a_response() {
 }
 
 #[tokio::test]
-async fn the_input_is_listed_in_pages() {
+async fn input_items_are_listed_in_pages() {
     let router = playing(greeting());
     let said = |text: &str| json!({"role": "user", "content": text});
     let made = found(
@@ -231,7 +231,7 @@ async fn the_input_is_listed_in_pages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_has_named_events_and_is_kept_alive() {
+async fn response_stream_has_named_events_and_heartbeats() {
     let steps = vec![
         started(),
         text("Hel"),
@@ -268,7 +268,7 @@ async fn a_stream_has_named_events_and_is_kept_alive() {
 }
 
 #[tokio::test]
-async fn a_failure_is_an_error_before_and_events_after_the_beginning() {
+async fn early_failure_is_an_error_and_late_failure_an_event() {
     let failure = || {
         Step::Fail(Error::Failed(Failure::new(
             FailureKind::Overloaded,
@@ -304,7 +304,7 @@ async fn a_failure_is_an_error_before_and_events_after_the_beginning() {
 }
 
 #[tokio::test]
-async fn a_response_in_the_background_can_be_followed_and_cancelled() {
+async fn background_response_can_be_followed_and_cancelled() {
     let router = playing(vec![started(), text("a"), Step::Hang]);
     let made = found(&router, ask(json!({"background": true}))).await;
     assert_eq!(
@@ -348,7 +348,7 @@ async fn a_response_in_the_background_can_be_followed_and_cancelled() {
 }
 
 #[tokio::test]
-async fn a_stream_of_the_background_can_be_read_again() {
+async fn background_stream_can_be_read_again() {
     let router = playing(greeting());
     let response = send(
         router.clone(),
@@ -377,7 +377,7 @@ async fn a_stream_of_the_background_can_be_read_again() {
 }
 
 #[tokio::test]
-async fn only_the_background_can_be_cancelled() {
+async fn only_background_responses_can_be_cancelled() {
     let router = playing(greeting());
     let made = found(&router, ask(json!({}))).await;
     assert_eq!(
@@ -387,7 +387,7 @@ async fn only_the_background_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn deleting_ends_what_is_being_made() {
+async fn delete_cancels_a_running_response() {
     let turns = ScriptedTurns::playing([started(), Step::Hang]);
     let mut held = turns.held();
     let router = router(state(turns));
@@ -403,7 +403,7 @@ async fn deleting_ends_what_is_being_made() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_fails_what_it_was_making() {
+async fn shutdown_fails_running_responses() {
     let state = state(ScriptedTurns::playing([started(), text("a"), Step::Hang]));
     let (router, stop) = (router(state.clone()), state.last_words.0.clone());
     let made = found(&router, ask(json!({"background": true, "stream": false}))).await;
@@ -418,7 +418,7 @@ async fn a_server_that_stops_fails_what_it_was_making() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_server_was_making_has_failed() {
+async fn responses_running_at_a_crash_are_failed_at_restart() {
     let shelves = Shelves::temporary();
     let state = || {
         whole_state(
@@ -437,7 +437,7 @@ async fn what_an_earlier_server_was_making_has_failed() {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_and_conversations_packed() {
+async fn input_tokens_are_counted_and_conversations_compacted() {
     let (router, turns) = recording();
     let ask = |path: &str, fields: Value| {
         request("POST", &format!("{PATH}/{path}"), &[], fields.to_string())
@@ -485,7 +485,7 @@ async fn tokens_are_counted_and_conversations_packed() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_is_told_what_to_do() {
+async fn get_responses_without_upgrade_is_refused() {
     let response = send(playing(greeting()), request("GET", PATH, &[], "")).await;
     assert_eq!(response.headers()["allow"], "POST");
     let (status, error) = error(response).await;
@@ -497,7 +497,7 @@ async fn what_is_no_websocket_is_told_what_to_do() {
 }
 
 #[tokio::test]
-async fn references_bring_no_more_than_can_be_read() {
+async fn item_references_are_limited_in_size() {
     let state = AppState {
         config: Arc::new(Config {
             body_limit: 2 << 20,

@@ -1,4 +1,4 @@
-//! `POST /v1/route`.
+//! Tests of `POST /v1/route`.
 
 use super::*;
 
@@ -8,7 +8,7 @@ async fn recommend(body: &Value) -> Response {
 }
 
 #[tokio::test]
-async fn a_model_is_recommended_with_the_rule_and_the_reason() {
+async fn route_returns_model_rule_and_reason() {
     for (task, size, project, model, rule) in [
         ("Say hello.", 10, json!(null), "light", "simple_prompt"),
         ("Debug this.", 10, json!("default"), "usual", "hard_words"),
@@ -34,7 +34,7 @@ async fn a_model_is_recommended_with_the_rule_and_the_reason() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_is_refused_by_name() {
+async fn invalid_route_request_names_the_field() {
     for (asked, param, code) in [
         (
             json!({"context_size": 1}),
@@ -77,7 +77,7 @@ async fn what_cannot_be_meant_is_refused_by_name() {
     }
 }
 
-/// The server of an answer that repeats the name of the model it was asked for.
+/// Server whose answers repeat the name of the requested model.
 async fn repeating() -> Router {
     let turns = ScriptedTurns::new(|_, turn| {
         Ok(play(vec![started(), text(turn.model.as_str()), finished()]))
@@ -86,7 +86,7 @@ async fn repeating() -> Router {
 }
 
 #[tokio::test]
-async fn a_model_that_is_left_open_is_chosen_and_told() {
+async fn auto_model_is_chosen_and_reported() {
     for (model, prompt, chosen, route) in [
         (
             "auto",
@@ -132,13 +132,13 @@ async fn a_model_that_is_left_open_is_chosen_and_told() {
 }
 
 #[tokio::test]
-async fn the_open_choice_is_listed_as_a_model() {
+async fn auto_is_listed_as_a_model() {
     let listed = body(send(repeating().await, request("GET", "/v1/models", &[], "")).await).await;
     assert!(listed.contains(r#""id":"auto""#), "{listed}");
 }
 
 #[tokio::test]
-async fn no_other_project_can_be_meant() {
+async fn route_for_another_project_is_refused() {
     let response =
         recommend(&json!({"task_description": "x", "context_size": 1, "project_id": "other"}))
             .await;

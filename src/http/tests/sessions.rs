@@ -1,10 +1,10 @@
-//! Conversations that the server keeps.
+//! Tests of sessions, whose history the server keeps.
 
 use super::*;
 use crate::domain::Part;
 use crate::services::sessions::testing::faulty;
 
-/// Answers with how many messages came before, and the prompt.
+/// Turns that answer with the number of earlier messages and the prompt.
 fn repeating() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let Some(Part::Text(prompt)) = turn.prompt.first() else {
@@ -50,7 +50,7 @@ async fn made(router: &Router) -> String {
 }
 
 #[tokio::test]
-async fn only_the_new_message_is_sent() {
+async fn session_continues_with_only_the_new_message() {
     let router = with_keys(repeating());
     let path = made(&router).await;
     let messages = format!("{path}/messages");
@@ -88,7 +88,7 @@ async fn only_the_new_message_is_sent() {
 }
 
 #[tokio::test]
-async fn a_stream_is_kept_when_its_end_is_told() {
+async fn session_stream_is_stored_at_its_end() {
     let router = with_keys(repeating());
     let path = made(&router).await;
     let key = [("authorization", "Bearer secret-1")];
@@ -104,7 +104,7 @@ async fn a_stream_is_kept_when_its_end_is_told() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_left_is_not_kept_and_frees_the_session() {
+async fn abandoned_answer_is_not_stored_and_unlocks_the_session() {
     let router = with_keys(repeating());
     let path = made(&router).await;
     let messages = format!("{path}/messages");
@@ -136,7 +136,7 @@ async fn an_answer_that_is_left_is_not_kept_and_frees_the_session() {
 }
 
 #[tokio::test]
-async fn another_key_has_no_such_session() {
+async fn session_is_hidden_from_other_keys() {
     let router = with_keys(repeating());
     let path = made(&router).await;
     for (method, path) in [
@@ -166,7 +166,7 @@ async fn another_key_has_no_such_session() {
 }
 
 #[tokio::test]
-async fn so_many_sessions_are_kept_and_no_more() {
+async fn number_of_sessions_per_key_is_limited() {
     let router = with_keys(repeating());
     for _ in 0..3 {
         made(&router).await;
@@ -190,9 +190,10 @@ async fn so_many_sessions_are_kept_and_no_more() {
     );
 }
 
-/// Who has seen an answer end well would go on from it, so one that is not kept does not.
+/// A client that has seen an answer complete would continue from it, so an unstored one must not
+/// complete.
 #[tokio::test]
-async fn an_answer_that_cannot_be_kept_says_so() {
+async fn session_answer_that_cannot_be_stored_fails() {
     let state = keyed::keyed(state(repeating()));
     let (sessions, disk) = faulty(&state.keys);
     let router = router(AppState { sessions, ..state });

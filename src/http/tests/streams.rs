@@ -20,7 +20,7 @@ async fn next(response: &mut Response) -> Option<String> {
     Some(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap())
 }
 
-/// The deltas' contents, the finish, and whatever else a frame holds.
+/// Summarizes a frame: the contents of its deltas, the finish reason, and all else it holds.
 fn gist(frame: &str) -> String {
     let mut gist = Vec::new();
     for event in frame.split_terminator("\n\n") {
@@ -43,7 +43,7 @@ fn gist(frame: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_text_is_a_frame_of_its_own() {
+async fn each_text_event_is_one_frame() {
     let mut response = send(
         router(state(ScriptedTurns::playing(greeting()))),
         post(&chat(true)),
@@ -72,7 +72,7 @@ async fn each_text_is_a_frame_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_filled_with_comments() {
+async fn silent_stream_gets_heartbeats() {
     let steps = [
         started(),
         seconds(40),
@@ -105,7 +105,7 @@ async fn silence_is_filled_with_comments() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_waits_for_the_first_event_and_not_for_ever() {
+async fn stream_status_waits_for_first_event_up_to_a_limit() {
     let early = ScriptedTurns::playing([seconds(9), overloaded()]);
     assert_eq!(
         send(router(state(early)), post(&chat(true))).await.status(),
@@ -123,7 +123,7 @@ async fn the_status_waits_for_the_first_event_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_late_failure_ends_the_stream_without_done() {
+async fn late_failure_ends_stream_without_done() {
     for (last, code) in [
         (vec![overloaded()], "overloaded"),
         (vec![], "worker_failed"),
@@ -142,7 +142,7 @@ async fn a_late_failure_ends_the_stream_without_done() {
 }
 
 #[tokio::test]
-async fn the_last_event_gives_the_turn_back() {
+async fn last_event_releases_the_turn() {
     let turns = ScriptedTurns::playing(greeting());
     let held = turns.held();
     let mut response = send(router(state(turns)), post(&chat(true))).await;
@@ -153,7 +153,7 @@ async fn the_last_event_gives_the_turn_back() {
 }
 
 #[tokio::test]
-async fn a_dropped_response_ends_the_turn() {
+async fn dropped_response_cancels_the_turn() {
     let turns = ScriptedTurns::playing([started(), Step::Hang]);
     let held = turns.held();
     let response = send(router(state(turns)), post(&chat(true))).await;
@@ -163,7 +163,7 @@ async fn a_dropped_response_ends_the_turn() {
 }
 
 #[tokio::test]
-async fn stopping_gives_every_answer_its_last_words() {
+async fn shutdown_ends_chat_answers_with_an_error() {
     let state = state(ScriptedTurns::playing([started(), Step::Hang]));
     let mut stream = send(router(state.clone()), post(&chat(true))).await;
     next(&mut stream).await.unwrap();

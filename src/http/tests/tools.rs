@@ -1,4 +1,4 @@
-//! Calls and several choices, from the door's side.
+//! Tests of tool calls and several choices over HTTP.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn with_tools(stream: bool) -> Value {
 }
 
 #[tokio::test]
-async fn a_call_comes_whole_or_in_pieces() {
+async fn tool_call_is_sent_whole_or_in_deltas() {
     let response = send(router(state(calling())), post(&with_tools(false))).await;
     let answer: Value = serde_json::from_str(&body(response).await).unwrap();
     let choice = &answer["choices"][0];
@@ -43,7 +43,7 @@ async fn a_call_comes_whole_or_in_pieces() {
 }
 
 #[tokio::test]
-async fn several_answers_are_several_turns() {
+async fn each_choice_is_a_turn_of_its_own() {
     let mut request = chat(true);
     request["n"] = 3.into();
     let (choices, seen) = std::sync::mpsc::channel();

@@ -1,4 +1,4 @@
-//! Files that messages name by their ids.
+//! Tests of files that messages name by id.
 
 use super::files::found;
 use super::files::upload_for;
@@ -11,13 +11,13 @@ use crate::domain::Part;
 use crate::domain::Source;
 use crate::services::uploads::Uploads;
 
-/// Bytes of base64 that the files of a turn may have.
+/// Maximum bytes of base64 of the files of a turn.
 const LIMIT: u64 = 400;
 
-/// A server that answers with what it was told.
+/// Server that answers with the content it was sent.
 struct Server {
     router: Router,
-    /// A key of another project than `secret-1`.
+    /// Key of another project than that of `secret-1`.
     stranger: String,
     _folder: tempfile::TempDir,
 }
@@ -143,9 +143,9 @@ async fn refusal(response: Response) -> String {
 }
 
 #[tokio::test]
-async fn a_file_is_what_its_bytes_say() {
+async fn file_type_is_detected_from_its_content() {
     let server = Server::new().await;
-    // A form of these tests is text, so a PNG is not among them; the bytes of a GIF are.
+    // Forms in these tests are text, so a PNG is not among them, but the bytes of a GIF are.
     for (name, content, seen) in [
         ("a.pdf", "%PDF-1", "application/pdf JVBERi0x a.pdf"),
         ("a.png", "GIF89a", "image/gif R0lGODlh"),
@@ -174,7 +174,7 @@ async fn a_file_is_what_its_bytes_say() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_where_it_is_named() {
+async fn unusable_file_is_refused_at_its_field() {
     let server = Server::new().await;
     let place = "\"messages[0].content[1].file.file_id\"";
     let none = refusal(server.chat(file("file-0")).await).await;
@@ -207,7 +207,7 @@ async fn what_cannot_be_used_is_refused_where_it_is_named() {
 }
 
 #[tokio::test]
-async fn a_file_of_another_project_is_not_there() {
+async fn file_of_another_project_is_not_found() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", "Secret words").await;
     let body =
@@ -227,7 +227,7 @@ async fn a_file_of_another_project_is_not_there() {
 }
 
 #[tokio::test]
-async fn requests_of_a_batch_name_files_too() {
+async fn batch_requests_can_name_files() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", "Words").await;
     let ask =
@@ -243,7 +243,7 @@ async fn requests_of_a_batch_name_files_too() {
 }
 
 #[tokio::test]
-async fn the_files_of_a_turn_have_a_limit_together() {
+async fn total_file_size_per_turn_is_limited() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", &"x".repeat(150)).await;
     let messages = |count: usize| json!({"model": "m", "messages": [{"role": "user", "content": vec![file(&id); count]}]});
@@ -262,7 +262,7 @@ async fn the_files_of_a_turn_have_a_limit_together() {
 }
 
 #[tokio::test]
-async fn one_file_in_one_way() {
+async fn file_part_takes_exactly_one_source() {
     let server = Server::new().await;
     let both = json!({"type": "file", "file": {"file_id": "file-0", "file_data": "JVBERi0x"}});
     let refused = refusal(server.chat(both).await).await;
@@ -285,7 +285,7 @@ async fn one_file_in_one_way() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_kept_reads_its_files_anew() {
+async fn stored_conversation_reads_its_files_again() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", "Words").await;
     let first = server
@@ -325,7 +325,7 @@ async fn a_conversation_that_is_kept_reads_its_files_anew() {
 }
 
 #[tokio::test]
-async fn results_of_tools_may_be_files_and_tokens_are_counted_with_them() {
+async fn tool_results_can_be_files_and_count_as_tokens() {
     let server = Server::new().await;
     let id = server.upload("user_data", "a.txt", "Words").await;
     let input = json!([
@@ -341,7 +341,7 @@ async fn results_of_tools_may_be_files_and_tokens_are_counted_with_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn turns_that_wait_hold_the_files_of_some_and_no_more() {
+async fn files_of_queued_turns_are_limited_in_memory() {
     let turns = ScriptedTurns::queueing();
     let mut held = turns.held();
     // Eight turns of a KiB each.
@@ -366,7 +366,7 @@ async fn turns_that_wait_hold_the_files_of_some_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_waits_for_memory_for_a_time_and_not_for_those_in_the_background() {
+async fn turn_waits_for_file_memory_with_a_timeout() {
     let turns = ScriptedTurns::queueing();
     let mut held = turns.held();
     let server = Arc::new(Server::of(turns, 1024).await);
@@ -408,7 +408,7 @@ async fn a_turn_waits_for_memory_for_a_time_and_not_for_those_in_the_background(
 }
 
 #[tokio::test]
-async fn messages_name_files_as_sources() {
+async fn messages_api_names_files_as_sources() {
     let server = Server::new().await;
     let upload = async |name: &str, content: &str| {
         let file = found(&server.router, upload_of_theirs(name, "x/y", content, &KEY)).await;
@@ -443,7 +443,7 @@ async fn messages_name_files_as_sources() {
         "{missing}"
     );
 
-    // What goes to Claude as it was written is filled in too.
+    // Fields that are passed through to Claude are filled in too.
     let mut marked = block("document", &pdf);
     marked["cache_control"] = json!({"type": "ephemeral"});
     let told = ask(marked).await;
@@ -459,7 +459,7 @@ async fn messages_name_files_as_sources() {
     odd["title"] = json!("x");
     odd["context"] = json!("y");
     assert!(ask(odd).await.contains("is an image"));
-    // Anthropic's own.
+    // File format of Anthropic's API.
     let own = ask(block("document", "file_011")).await;
     assert!(own.contains("file_011") && own.contains("Native"), "{own}");
 }

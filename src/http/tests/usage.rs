@@ -1,4 +1,4 @@
-//! What was used, as callers and whoever runs the server ask for it.
+//! Tests of usage reports for callers and operators.
 
 use insta::assert_snapshot;
 
@@ -15,10 +15,10 @@ use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
 
-/// 21 November 2026, 10:00 in UTC, a Saturday.
+/// 21 November 2026, 10:00 UTC, a Saturday.
 const NOW: u64 = 1_795_255_200;
 
-/// A server in whose ledger `key-1` of the project `default` and the key `b` of `q` have spent something.
+/// Server in whose ledger `key-1` of the project `default` and the key `b` of `q` have charges.
 async fn used() -> (Router, Registry, Ledger) {
     let ledger = ledger::testing::temporary(NOW).await;
     for (key, project, model, tokens) in [
@@ -102,7 +102,7 @@ async fn json_of(router: &Router, path: &str, key: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_caller_sees_what_its_project_has_used() {
+async fn caller_sees_the_usage_of_its_project() {
     let (router, ..) = used().await;
     let report = json_of(
         &router,
@@ -154,9 +154,9 @@ async fn a_caller_sees_what_its_project_has_used() {
     }
 }
 
-/// Which form comes, by the query and by `Accept`.
+/// The format follows the query, else `Accept`.
 #[tokio::test]
-async fn a_report_comes_in_the_form_that_is_asked_for() {
+async fn report_format_follows_query_and_accept_header() {
     let (router, ..) = used().await;
     for (format, accept, expected) in [
         ("", None, "application/json"),
@@ -199,7 +199,7 @@ async fn a_report_comes_in_the_form_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_caller_sees_how_its_budgets_stand() {
+async fn caller_sees_its_remaining_budgets() {
     let (router, registry, ledger) = used().await;
     let daily = Cap {
         tokens: Some(100),
@@ -277,9 +277,9 @@ async fn a_caller_sees_how_its_budgets_stand() {
     );
 }
 
-/// Path and query, and the status, the code and the field of the answer.
+/// Refused requests: path and query, and the status, code and field of the answer.
 #[tokio::test]
-async fn what_cannot_be_told_is_refused_by_the_parameter() {
+async fn invalid_usage_query_names_the_parameter() {
     let (router, ..) = used().await;
     for (path, expected) in [
         (
@@ -344,7 +344,7 @@ async fn what_cannot_be_told_is_refused_by_the_parameter() {
 }
 
 #[tokio::test]
-async fn the_books_are_backed_up_and_verified_while_requests_run() {
+async fn ledger_is_backed_up_and_verified_while_requests_run() {
     let (router, _, ledger) = used().await;
     let held = ledger
         .hold(&Caller::named("a"), Amount::default(), "open")

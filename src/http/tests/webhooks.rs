@@ -1,4 +1,4 @@
-//! Webhooks over the admin API.
+//! Tests of webhooks over the admin API.
 
 use tokio::net::TcpListener;
 
@@ -6,7 +6,7 @@ use super::admin::ask;
 use super::admin::refusal;
 use super::*;
 
-/// The URL of a receiver that answers `status`.
+/// Starts a receiver that answers with `status`, and returns its URL.
 async fn receiver(status: u16) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -17,7 +17,7 @@ async fn receiver(status: u16) -> String {
 }
 
 #[tokio::test]
-async fn a_secret_is_shown_by_the_answer_that_makes_it() {
+async fn webhook_secret_is_shown_only_when_set() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     let webhook = json!({"url": "https://example.com/hook"});
     let (status, made) = ask(
@@ -63,7 +63,7 @@ async fn a_secret_is_shown_by_the_answer_that_makes_it() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_cannot_be_used_is_refused() {
+async fn invalid_webhook_is_refused() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     for (webhook, expected) in [
         (json!({}), "400 missing_required_parameter webhook.url"),
@@ -103,7 +103,7 @@ async fn a_webhook_that_cannot_be_used_is_refused() {
 }
 
 #[tokio::test]
-async fn a_webhook_can_be_tried_out() {
+async fn webhook_test_reports_the_result() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     let path = "/admin/projects/default";
     for (status, is_delivered) in [(204, true), (302, false), (500, false)] {
@@ -128,7 +128,7 @@ async fn a_webhook_can_be_tried_out() {
         });
         assert_eq!((answered, tried), (200, expected));
     }
-    // Nobody listens there: the port was let go of.
+    // The port was released, so no process listens there.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);

@@ -1,4 +1,4 @@
-//! What all answers have in common.
+//! Body and headers that all answers share.
 
 use axum::body::Body;
 use axum::http::HeaderName;
@@ -11,12 +11,12 @@ use crate::api::request_schema::Remarks;
 use crate::engine::gateway::CacheStatus;
 use crate::engine::gateway::Told;
 
-/// `body`, which is JSON.
+/// Builds a response whose body is JSON.
 pub(super) fn json(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body.into()).into_response()
 }
 
-/// Says which model answers, and why, and what there is to say of the request.
+/// Adds the headers about the chosen model, rate limits, the cache, ignored fields and repairs.
 pub(super) fn describe(response: &mut Response, told: &Told, remarks: &Remarks) {
     let headers = response.headers_mut();
     if let (false, Ok(model)) = (told.model.is_empty(), HeaderValue::from_str(&told.model)) {
@@ -64,7 +64,7 @@ pub(super) fn describe(response: &mut Response, told: &Told, remarks: &Remarks) 
     }
 }
 
-/// What the cache had to do with an answer, in a word.
+/// Returns the value of the `x-cache` header.
 pub(super) const fn cache_word(status: CacheStatus) -> &'static str {
     match status {
         CacheStatus::Hit => "hit",

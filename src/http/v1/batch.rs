@@ -1,4 +1,4 @@
-//! `POST /v1/batch`, this server's own: several requests in one.
+//! `POST /v1/batch`, an API of this server: several chat requests in one call.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::http::state::LastWords;
 use crate::services::answers::Answers;
 use crate::services::answers::Endpoint;
 
-/// Answers several requests at once, in their order.
+/// Answers several chat requests concurrently, in the order of the requests.
 pub(in crate::http) async fn answer_requests(
     State(turns): State<Arc<dyn Turns>>,
     State(answers): State<Answers>,
@@ -41,7 +41,7 @@ pub(in crate::http) async fn answer_requests(
     {
         return Err(AuthError::ForeignProject.into());
     }
-    // More than there are workers would only stand in the queue.
+    // More requests than workers would only fill the queue of the pool.
     let workers = turns.readiness().workers.max.max(1);
     let outcomes = stream::iter(request.bodies)
         .map(|body| outcome(&answers, &caller, body))

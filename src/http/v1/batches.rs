@@ -1,4 +1,4 @@
-//! `/v1/batches` and what lies under it.
+//! `/v1/batches` and its subpaths.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::services::batches::Family;
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;
 
-/// Begins a batch.
+/// Creates a batch and starts it.
 pub(in crate::http) async fn create_batch(
     State(store): State<Batches>,
     State(config): State<Arc<Config>>,
@@ -42,7 +42,7 @@ pub(in crate::http) async fn create_batch(
     Ok(response)
 }
 
-/// The batches of the caller's project.
+/// Lists the batches of the caller's project.
 pub(in crate::http) async fn list_batches(
     State(store): State<Batches>,
     Extension(caller): Extension<Caller>,
@@ -53,7 +53,7 @@ pub(in crate::http) async fn list_batches(
     Ok(json(batches::list(&list, has_more)))
 }
 
-/// A batch as it is now.
+/// Returns the current state of a batch.
 pub(in crate::http) async fn retrieve_batch(
     State(store): State<Batches>,
     Extension(caller): Extension<Caller>,
@@ -64,7 +64,7 @@ pub(in crate::http) async fn retrieve_batch(
     ))
 }
 
-/// Ends a batch before its time.
+/// Cancels a batch.
 pub(in crate::http) async fn cancel_batch(
     State(store): State<Batches>,
     Extension(caller): Extension<Caller>,

@@ -1,4 +1,4 @@
-//! Betas of Anthropic's API that a client asks for.
+//! Beta features of Anthropic's API that a client asks for.
 
 use axum::http::HeaderMap;
 
@@ -6,7 +6,8 @@ use crate::api::request_schema::printable;
 
 const HEADER: &str = "anthropic-beta";
 
-/// Prefixes of the betas that the CLI requests by itself, without their dates. They are not reported as ignored.
+/// Prefixes of the betas that the CLI requests by itself, without their dates. They are not
+/// reported as ignored.
 const OF_THE_CLI: [&str; 6] = [
     "claude-code-",
     "interleaved-thinking-",
@@ -16,10 +17,11 @@ const OF_THE_CLI: [&str; 6] = [
     "extended-cache-ttl-",
 ];
 
-/// Most names that are told: the list travels in a header.
+/// Maximum number of reported names, since the list is sent in a header.
 const MOST: usize = 16;
 
-/// The betas that `headers` ask for and that calls do not, as names for the list of what has no effect.
+/// Returns the betas that `headers` ask for and that upstream calls do not, as entries of the list
+/// of ignored fields.
 pub(super) fn missing(headers: &HeaderMap, configured: &[String]) -> Vec<String> {
     let lists = headers
         .get_all(HEADER)
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_betas_that_calls_do_not_ask_for_are_told() {
+    fn only_betas_missing_from_upstream_calls_are_reported() {
         let mut headers = HeaderMap::new();
         let list = "claude-code-20250219, files-api-2025-04-14,code-execution-2025-08-25,";
         headers.insert(HEADER, HeaderValue::from_static(list));

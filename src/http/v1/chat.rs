@@ -31,7 +31,7 @@ use crate::services::answers;
 use crate::services::answers::FanOut;
 use crate::services::answers::fan_out;
 
-/// Answers a conversation, as one body or as a stream.
+/// Answers a chat request as one body or as a stream.
 pub(in crate::http) async fn create_chat_completion(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
@@ -62,7 +62,7 @@ async fn answer(
     tell(running, wish, config, notes, last_words).await
 }
 
-/// How an answer is to be told.
+/// Options of a chat response: format, number of choices, streaming.
 pub(super) struct Wish {
     reply: Reply,
     n: usize,
@@ -72,7 +72,7 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    /// What of `request` is for Claude, and how the answer is to be told.
+    /// Splits `request` into the turn to run and the options of its response.
     pub(super) fn of(request: ChatRequest) -> (Turn, Self) {
         let ChatRequest {
             turn,
@@ -99,10 +99,10 @@ impl Wish {
     }
 }
 
-/// Tells what comes of `running`, as one body or as a stream.
+/// Renders the events of `running` as one body or as a stream.
 ///
 /// # Errors
-/// When it fails before anything was told.
+/// When the turn fails before anything was sent.
 pub(super) async fn tell<E>(
     running: FanOut<E>,
     wish: Wish,

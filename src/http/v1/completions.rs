@@ -27,7 +27,7 @@ use crate::http::state::LastWords;
 use crate::services::answers;
 use crate::services::answers::fan_out;
 
-/// Answers prompts, as one body or as a stream.
+/// Answers prompts as one body or as a stream.
 pub(in crate::http) async fn create_completion(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,

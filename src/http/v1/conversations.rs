@@ -1,4 +1,4 @@
-//! `/v1/conversations` and what lies under it.
+//! `/v1/conversations` and its subpaths.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::services::conversations::Conversations;
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;
 
-/// Makes a conversation.
+/// Creates a conversation.
 pub(in crate::http) async fn create_conversation(
     State(store): State<Conversations>,
     State(config): State<Arc<Config>>,
@@ -40,7 +40,7 @@ pub(in crate::http) async fn create_conversation(
     ))
 }
 
-/// A conversation without its items.
+/// Returns a conversation without its items.
 pub(in crate::http) async fn retrieve_conversation(
     State(store): State<Conversations>,
     Extension(caller): Extension<Caller>,
@@ -64,7 +64,7 @@ pub(in crate::http) async fn update_conversation(
     ))
 }
 
-/// Takes a conversation away.
+/// Deletes a conversation.
 pub(in crate::http) async fn delete_conversation(
     State(store): State<Conversations>,
     Extension(caller): Extension<Caller>,
@@ -74,7 +74,7 @@ pub(in crate::http) async fn delete_conversation(
     Ok(json(conversations::deleted(&id)))
 }
 
-/// The items of a conversation.
+/// Lists the items of a conversation.
 pub(in crate::http) async fn list_items(
     State(store): State<Conversations>,
     Extension(caller): Extension<Caller>,
@@ -104,7 +104,7 @@ pub(in crate::http) async fn create_items(
     ))
 }
 
-/// One item of a conversation.
+/// Returns an item of a conversation.
 pub(in crate::http) async fn retrieve_item(
     State(store): State<Conversations>,
     Extension(caller): Extension<Caller>,
@@ -113,7 +113,7 @@ pub(in crate::http) async fn retrieve_item(
     Ok(json(store.item(&caller, &id, &item).await?.to_string()))
 }
 
-/// Takes an item out of a conversation.
+/// Deletes an item of a conversation.
 pub(in crate::http) async fn delete_item(
     State(store): State<Conversations>,
     Extension(caller): Extension<Caller>,

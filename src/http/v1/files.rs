@@ -1,4 +1,4 @@
-//! `/v1/files` and what lies under it, of `OpenAI`'s API and of Anthropic's.
+//! `/v1/files` and its subpaths, in the format of `OpenAI` or of Anthropic.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,13 +35,13 @@ use crate::http::form::Form;
 use crate::http::form::Piece;
 use crate::storage::files::Files;
 
-/// What is sent of a file at a time, in bytes.
+/// Size of a chunk of a downloaded file, in bytes.
 const PIECE: usize = 64 * 1024;
 const LARGEST_PAGE: usize = 10_000;
-/// The name of a file whose client gives it none.
+/// Filename of an upload without one.
 const NAMELESS: &str = "file";
 
-/// Takes a file, which goes to disk while it comes.
+/// Stores an uploaded file, which is written to disk as it arrives.
 pub(in crate::http) async fn create_file(
     State(store): State<Files>,
     State(config): State<Arc<Config>>,
@@ -75,7 +75,7 @@ pub(in crate::http) async fn create_file(
     Ok(response)
 }
 
-/// What a file is for and after how many seconds it goes, as the texts of the form say, and what there is to say of these.
+/// Reads the purpose, the time to live in seconds and the remarks from the text fields of the form.
 fn terms(
     door: Door,
     texts: Vec<(String, String)>,
@@ -100,7 +100,7 @@ fn tell(door: Door, file: &File) -> Response {
     })
 }
 
-/// The file in Anthropic's words.
+/// Converts file metadata to Anthropic's format.
 fn shown(file: &File) -> FileMetadata {
     FileMetadata {
         id: file.id.clone(),
@@ -112,7 +112,7 @@ fn shown(file: &File) -> FileMetadata {
     }
 }
 
-/// The files of the caller's project.
+/// Lists the files of the caller's project.
 pub(in crate::http) async fn list_files(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
@@ -132,7 +132,7 @@ pub(in crate::http) async fn list_files(
     Ok(json(files::list(&list, has_more)))
 }
 
-/// The list in Anthropic's words: a page, or the files that the query names.
+/// Lists files in Anthropic's format: one page, or the files whose ids the query has.
 async fn list_metadata(
     store: &Files,
     caller: &Caller,
@@ -161,7 +161,7 @@ async fn list_metadata(
     Ok(json(anthropic::files::list(&files, has_more)))
 }
 
-/// What is known of a file.
+/// Returns the metadata of a file.
 pub(in crate::http) async fn retrieve_file(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
@@ -171,7 +171,7 @@ pub(in crate::http) async fn retrieve_file(
     Ok(tell(door, &store.get(&caller.project, &id).await?))
 }
 
-/// The bytes of a file.
+/// Streams the content of a file.
 pub(in crate::http) async fn download_file(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
@@ -191,7 +191,7 @@ pub(in crate::http) async fn download_file(
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
-/// Takes a file away.
+/// Deletes a file.
 pub(in crate::http) async fn delete_file(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,

@@ -1,4 +1,4 @@
-//! `/v1/messages/batches` and what lies under it, of Anthropic's API.
+//! `/v1/messages/batches` and its subpaths, of Anthropic's API.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use crate::services::batches::Family;
 
 const MESSAGES: Family = Family::Messages;
 
-/// Begins a batch.
+/// Creates a batch and starts it.
 pub(in crate::http) async fn create_message_batch(
     State(store): State<Batches>,
     State(config): State<Arc<Config>>,
@@ -54,7 +54,7 @@ pub(in crate::http) async fn create_message_batch(
     Ok(response)
 }
 
-/// The batches of the caller's project.
+/// Lists the batches of the caller's project.
 pub(in crate::http) async fn list_message_batches(
     State(store): State<Batches>,
     Extension(caller): Extension<Caller>,
@@ -68,7 +68,7 @@ pub(in crate::http) async fn list_message_batches(
     Ok(json(batches::list(&page, has_more, unix_now())))
 }
 
-/// A batch as it is now.
+/// Returns the current state of a batch.
 pub(in crate::http) async fn retrieve_message_batch(
     State(store): State<Batches>,
     Extension(caller): Extension<Caller>,
@@ -77,7 +77,7 @@ pub(in crate::http) async fn retrieve_message_batch(
     Ok(tell(&store.get(&caller, MESSAGES, &id).await?))
 }
 
-/// Ends a batch before its time.
+/// Cancels a batch.
 pub(in crate::http) async fn cancel_message_batch(
     State(store): State<Batches>,
     Extension(caller): Extension<Caller>,
@@ -86,7 +86,7 @@ pub(in crate::http) async fn cancel_message_batch(
     Ok(tell(&store.cancel(&caller, MESSAGES, &id).await?))
 }
 
-/// Takes a batch away that is over.
+/// Deletes a finished batch.
 pub(in crate::http) async fn delete_message_batch(
     State(store): State<Batches>,
     Extension(caller): Extension<Caller>,
@@ -96,7 +96,7 @@ pub(in crate::http) async fn delete_message_batch(
     Ok(json(batches::deleted(&id)))
 }
 
-/// What came of the requests, one a line.
+/// Streams the results of a batch, one JSON line per request.
 pub(in crate::http) async fn message_batch_results(
     State(store): State<Batches>,
     Extension(caller): Extension<Caller>,
@@ -120,7 +120,8 @@ fn tell(batch: &Batch) -> Response {
     json(shown(batch).to_json(unix_now()))
 }
 
-/// The batch in Anthropic's words. Until its end all its requests count as being processed, as there.
+/// Converts a batch to Anthropic's format. As in Anthropic's API, all requests count as processing
+/// until the batch ends.
 fn shown(batch: &Batch) -> MessageBatch {
     let counts = batch.request_counts;
     let rest = counts

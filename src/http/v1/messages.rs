@@ -30,7 +30,7 @@ use crate::http::sse::named_frame;
 use crate::http::state::LastWords;
 use crate::services::answers::message;
 
-/// Answers a conversation, as one body or as a stream.
+/// Answers a conversation as one body or as a stream.
 pub(in crate::http) async fn create_message(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
@@ -95,7 +95,7 @@ pub(in crate::http) async fn count_tokens(
     Ok(response)
 }
 
-/// An encoder that can name the request where it fails.
+/// Encoder with the request id, which Anthropic's error events contain.
 struct Numbered {
     encoder: StreamEncoder,
     id: RequestId,

@@ -1,4 +1,5 @@
-//! The paths under `/v1`: `OpenAI`'s, Anthropic's `messages`, and `route`, `sessions`, `stream`, `tasks` and `usage`, which are ours.
+//! Endpoints under `/v1`: those of `OpenAI`, Anthropic's `messages`, and this server's own `route`,
+//! `sessions`, `stream`, `tasks` and `usage`.
 
 mod answer;
 pub(super) mod batch;

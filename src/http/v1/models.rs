@@ -22,10 +22,10 @@ use crate::http::error::ApiError;
 use crate::http::error::Door;
 
 const OWNER: &str = "anthropic";
-/// The parameter with which Codex asks for the list.
+/// Query parameter by which Codex is recognized.
 const CODEX: &str = "client_version";
 
-/// The names callers may write into `model`.
+/// Lists the model names that the caller may use.
 pub(in crate::http) async fn list_models(
     State(turns): State<Arc<dyn Turns>>,
     Extension(door): Extension<Door>,
@@ -47,7 +47,7 @@ pub(in crate::http) async fn list_models(
     }))
 }
 
-/// One of them.
+/// Returns one model.
 pub(in crate::http) async fn retrieve_model(
     State(turns): State<Arc<dyn Turns>>,
     Extension(door): Extension<Door>,

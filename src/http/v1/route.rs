@@ -1,4 +1,4 @@
-//! `POST /v1/route`, which is this server's own: what `"model": "auto"` would choose.
+//! `POST /v1/route`, an API of this server: the choice that `"model": "auto"` would make.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::engine::routing::Router;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 
-/// The fields of the request.
+/// Fields of the request.
 static REQUEST: Table = Table {
     prefix: "",
     fields: &[
@@ -42,13 +42,13 @@ static REQUEST: Table = Table {
     ],
 };
 
-/// A request, understood.
+/// Decoded request.
 struct RouteRequest {
     task: String,
     context_tokens: u64,
 }
 
-/// What would be chosen.
+/// Model choice with its reason.
 #[derive(Serialize)]
 pub(in crate::http) struct Recommendation {
     recommended_model: String,
@@ -56,7 +56,7 @@ pub(in crate::http) struct Recommendation {
     rule: &'static str,
 }
 
-/// Says which model the rules choose for a task, and why. Nothing is run.
+/// Returns which model the routing rules choose for a task, and why. Runs no turn.
 pub(in crate::http) async fn recommend_model(
     State(router): State<Arc<Router>>,
     State(ledger): State<Reader>,
@@ -87,7 +87,7 @@ pub(in crate::http) async fn recommend_model(
     }))
 }
 
-/// Unknown fields are always refused: no client sends any by default.
+/// Decodes the request. Unknown fields are always refused: no client sends any by default.
 fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, ApiError> {
     let mut request = request(body, &REQUEST, "`task_description` and `context_size`")?;
     let task = request
@@ -115,7 +115,7 @@ mod tests {
     use crate::api::request_schema::document;
 
     #[test]
-    fn the_document_shows_the_table() {
+    fn document_lists_route_fields() {
         document::check("route fields", &[&REQUEST]);
     }
 }

@@ -1,4 +1,4 @@
-//! `/v1/sessions`, which is this server's own: conversations that the server keeps.
+//! `/v1/sessions`, an API of this server: conversations whose history the server keeps.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use crate::services::sessions::Sessions;
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;
 
-/// Makes a session.
+/// Creates a session.
 pub(in crate::http) async fn create_session(
     State(store): State<Sessions>,
     Extension(caller): Extension<Caller>,
@@ -51,7 +51,7 @@ pub(in crate::http) async fn create_session(
     Ok((StatusCode::CREATED, json(session.to_json())).into_response())
 }
 
-/// The caller's sessions.
+/// Lists the caller's sessions.
 pub(in crate::http) async fn list_sessions(
     State(store): State<Sessions>,
     Extension(caller): Extension<Caller>,
@@ -63,7 +63,7 @@ pub(in crate::http) async fn list_sessions(
     Ok(json(sessions::list(&list, has_more)))
 }
 
-/// A session as it is now.
+/// Returns the current state of a session.
 pub(in crate::http) async fn retrieve_session(
     State(store): State<Sessions>,
     Extension(caller): Extension<Caller>,
@@ -72,7 +72,7 @@ pub(in crate::http) async fn retrieve_session(
     Ok(json(store.get(&caller, &id).await?.to_json()))
 }
 
-/// Takes a session away.
+/// Deletes a session.
 pub(in crate::http) async fn delete_session(
     State(store): State<Sessions>,
     Extension(caller): Extension<Caller>,
@@ -82,7 +82,7 @@ pub(in crate::http) async fn delete_session(
     Ok(json(sessions::deleted(&id)))
 }
 
-/// What was said in a session.
+/// Lists the messages of a session.
 pub(in crate::http) async fn list_messages(
     State(store): State<Sessions>,
     Extension(caller): Extension<Caller>,
@@ -94,7 +94,7 @@ pub(in crate::http) async fn list_messages(
     Ok(json(sessions::entries(&list, has_more)))
 }
 
-/// What a message is answered with.
+/// State of the handler that answers a message.
 #[derive(Clone)]
 pub(in crate::http) struct Answering {
     pub(in crate::http) sessions: Sessions,
@@ -103,7 +103,7 @@ pub(in crate::http) struct Answering {
     pub(in crate::http) last_words: LastWords,
 }
 
-/// Says something in a session, and answers it as a chat, as one body or as a stream.
+/// Adds a message to a session and answers it like a chat request, as one body or as a stream.
 pub(in crate::http) async fn create_message(
     State(answering): State<Answering>,
     Admitted(caller): Admitted,

@@ -1,4 +1,4 @@
-//! `GET /v1/usage`, which is this server's own: what the caller's project has used, and what is left.
+//! `GET /v1/usage`, an API of this server: usage and remaining budget of the caller's project.
 
 use axum::extract::Extension;
 use axum::extract::Query;
@@ -16,7 +16,7 @@ use crate::http::report::Wanted;
 
 const PARAMETERS: [&str; 4] = ["project_id", "period", "group_by", "format"];
 
-/// What all keys of the caller's project have used: that is whose budgets they share.
+/// Returns the usage of all keys of the caller's project, since they share its budgets.
 pub(in crate::http) async fn usage(
     State(ledger): State<Reader>,
     Extension(caller): Extension<Caller>,

@@ -1,7 +1,7 @@
-//! Work on large values, away from the threads that serve connections.
+//! CPU-heavy work on large values, kept off the threads that serve connections.
 //!
-//! A thread of the runtime that is busy for longer than a few milliseconds keeps everybody else waiting whose connection it
-//! serves. So what goes through a whole request is done here, once the request is [`LARGE`].
+//! A runtime thread that is busy for more than a few milliseconds delays every connection it
+//! serves. So a pass over a whole request runs here once the request is [`LARGE`].
 
 use std::panic::resume_unwind;
 
@@ -10,27 +10,29 @@ use tokio::runtime::RuntimeFlavor;
 use tokio::task::block_in_place;
 use tokio::task::spawn_blocking;
 
-/// From so many bytes on a value is large. Less takes under a millisecond.
+/// Size from which a value counts as large, in bytes. Less takes under a millisecond.
 pub const LARGE: usize = 64 * 1024;
 
-/// Does `work` on a thread for blocking work. A panic of it goes on here. It runs to its end though nobody waits for it any more.
+/// Runs `work` on a blocking thread. A panic in it is resumed in the caller. The work is not
+/// cancelled when the caller is.
 pub async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // The runtime is going down, and this task with it.
+            // The runtime is shutting down and drops this task with it.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// Does `work` on a value of `bytes` here, and lets another thread go on with the tasks of this one if it is large.
+/// Runs `work` on a value of `bytes` on this thread; if the value is large, the runtime moves the
+/// other tasks of the thread to another one.
 pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes <= LARGE {
         return work();
     }
-    // A runtime of one thread, which tests have, cannot hand its tasks over.
+    // `block_in_place` panics on a single-threaded runtime, which tests use.
     let has_others = Handle::try_current()
         .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     if has_others {
@@ -47,31 +49,31 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_done_elsewhere_keeps_nobody_waiting() {
+    async fn elsewhere_does_not_block_the_runtime() {
         let (release, released) = std::sync::mpsc::channel();
         let (begin, begun) = tokio::sync::oneshot::channel();
         let work = TaskTracker::new().spawn(elsewhere(move || {
             begin.send(()).unwrap();
             released.recv().unwrap()
         }));
-        // This is the only thread of the runtime, and it comes here while the work is under way.
+        // Reached on the only thread of the runtime while the work still blocks.
         begun.await.unwrap();
         release.send(7).unwrap();
         assert_eq!(work.await.unwrap(), 7);
     }
 
     #[tokio::test]
-    async fn a_panic_goes_on_where_it_is_waited_for() {
+    async fn panic_in_elsewhere_is_resumed_in_the_caller() {
         let waiting = TaskTracker::new().spawn(elsewhere(|| -> () { panic!("in the work") }));
         assert!(waiting.await.unwrap_err().is_panic());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn what_is_done_in_place_keeps_nobody_waiting() {
+    async fn in_place_does_not_block_other_tasks() {
         let (release, released) = std::sync::mpsc::channel();
         let work = TaskTracker::new()
             .spawn(async move { in_place(LARGE + 1, move || released.recv().unwrap()) });
-        // The one thread that runs tasks is in the work, or comes to it after this one.
+        // The only worker thread is blocked in the work, or starts it after this task.
         TaskTracker::new()
             .spawn(async move { release.send(7).unwrap() })
             .await

@@ -1,7 +1,8 @@
-//! Fair sharing of something scarce among tenants.
+//! Fair queueing of a scarce resource among tenants.
 //!
-//! Deficit round robin in which each turn costs the same: [`Rounds`] keeps what waits, a line for each tenant, and [`Permits`] is a semaphore
-//! on it. Knows neither what a tenant is nor what a turn is of; each turn counts the same.
+//! Deficit round robin in which each turn costs the same: [`Rounds`] is the queue, with one line
+//! per tenant, and [`Permits`] is a semaphore on top of it. The meaning of a tenant and of a turn
+//! is up to the caller.
 
 mod permits;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use std::sync::Arc;
 pub use permits::{FairPermit, Permits};
 pub use rounds::Rounds;
 
-/// One of those who share: an id, and the number of its turns in each round.
+/// A tenant: an id, and the number of its turns in each round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     id: Arc<str>,
@@ -23,7 +24,7 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// The tenant `id`, who has `weight` turns in each round, one at least.
+    /// Creates the tenant `id` with `weight` turns in each round, at least one.
     pub fn new(id: &str, weight: u32) -> Self {
         Self {
             id: id.into(),

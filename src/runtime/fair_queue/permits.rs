@@ -1,4 +1,4 @@
-//! A semaphore whose permits tenants get in turn.
+//! Semaphore that grants its permits to tenants in turn.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -10,24 +10,24 @@ use tokio::sync::oneshot;
 use super::Rounds;
 use super::Tenant;
 
-/// A fair semaphore: a fixed number of permits, given to tenants in turn. Clones share them.
+/// Fair semaphore: a fixed number of permits, granted to tenants in turn. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Permits(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Above zero only while nobody waits.
+    /// Above zero only while the queue is empty.
     free: usize,
     waiting: Rounds<oneshot::Sender<FairPermit>>,
 }
 
-/// A permit, given back when it is dropped.
+/// Permit that is released on drop.
 #[derive(Debug)]
 #[must_use = "dropping a permit gives it back"]
 pub struct FairPermit(Permits);
 
 impl Permits {
-    /// `count` permits, all free.
+    /// Creates a semaphore with `count` free permits.
     pub fn new(count: usize) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             free: count,
@@ -35,7 +35,8 @@ impl Permits {
         })))
     }
 
-    /// Waits for a permit.
+    /// Waits for a permit of `tenant`. Cancellation-safe: a permit granted to a dropped waiter goes
+    /// to the next one.
     pub async fn acquire(&self, tenant: &Tenant) -> FairPermit {
         loop {
             let receiver = {
@@ -49,7 +50,8 @@ impl Permits {
                 inner.waiting.push(tenant, sender);
                 receiver
             };
-            // The sender is never dropped unused while somebody waits at the other end.
+            // The channel only closes with the semaphore, which `self` keeps alive; so the loop
+            // does not spin.
             if let Ok(permit) = receiver.await {
                 return permit;
             }
@@ -64,7 +66,8 @@ impl Permits {
             return;
         };
         drop(inner);
-        // Whoever has left just now does not take it; dropped, it goes to the next.
+        // Not under the lock: if the receiver was dropped meanwhile, the returned permit is dropped
+        // here and releases itself to the next waiter.
         let _ = waiter.send(FairPermit(self.clone()));
     }
 

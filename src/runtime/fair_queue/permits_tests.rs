@@ -1,4 +1,4 @@
-//! The permits by themselves.
+//! Tests of the fair semaphore.
 
 use std::sync::Mutex;
 
@@ -27,7 +27,7 @@ async fn tenants_get_permits_in_turn() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_takes_no_permit_along() {
+async fn dropped_waiter_does_not_keep_its_permit() {
     let permits = Permits::new(1);
     let tenant = Tenant::new("a", 1);
     let held = permits.acquire(&tenant).await;
@@ -35,7 +35,7 @@ async fn whoever_leaves_takes_no_permit_along() {
     assert!(poll!(&mut leaving).is_pending());
     drop(leaving);
     drop(held);
-    // It is given to one who has left by the time that it looks.
+    // This permit is granted to a waiter that is dropped before it polls.
     let held = permits.acquire(&tenant).await;
     let mut leaving = Box::pin(permits.acquire(&tenant));
     assert!(poll!(&mut leaving).is_pending());

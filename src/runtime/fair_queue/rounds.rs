@@ -1,30 +1,32 @@
-//! Deficit round robin.
+//! Deficit round robin queue.
 
 use std::collections::VecDeque;
 
 use super::Tenant;
 
-/// The most empty lines in the next round. Beyond, the oldest is dropped, and its tenant's turn without waiting is forgotten.
+/// Maximum number of lines in the next round. Beyond it the oldest empty line is dropped, and with
+/// it the record of a turn without queueing.
 const MOST_MARKS: usize = 256;
 
-/// What waits, a line for each tenant.
+/// Queue with one line per tenant, served in rounds (deficit round robin).
 ///
-/// In each round a tenant has as many turns as its weight, in the order in which tenants came. One that comes within a round joins
-/// it, unless it has had its turns of this round. So between two turns of a tenant with something waiting every other tenant
-/// has at most its weight, and one that comes anew waits for what is left of one round.
+/// In each round a tenant has as many turns as its weight, in the order in which tenants arrived. A
+/// tenant that arrives within a round joins it, unless it has used its turns of this round. So
+/// between two turns of a waiting tenant every other tenant has at most its weight, and a new
+/// tenant waits for at most the rest of one round.
 #[derive(Debug)]
 pub struct Rounds<T> {
-    /// The lines that have turns left in this round; in front the one whose turn it is. None of them is empty.
+    /// Lines with turns left in this round, the one being served in front. No line is empty.
     current: VecDeque<Line<T>>,
-    /// The lines that have had their turns of this round, in that order. Empty ones stay until it ends: a tenant that comes back
-    /// must not have them twice.
+    /// Lines that have used their turns of this round, in that order. Empty ones stay until the
+    /// round ends, so that a tenant that returns does not get its turns twice.
     next: VecDeque<Line<T>>,
 }
 
 #[derive(Debug)]
 struct Line<T> {
     tenant: Tenant,
-    /// How many turns it has left in this round.
+    /// Remaining turns in this round.
     left: u32,
     waiting: VecDeque<T>,
 }
@@ -39,7 +41,7 @@ impl<T> Default for Rounds<T> {
 }
 
 impl<T> Rounds<T> {
-    /// Puts `item` at the end of the line of `tenant`.
+    /// Appends `item` to the line of `tenant`.
     pub fn push(&mut self, tenant: &Tenant, item: T) {
         let mut lines = self.current.iter_mut().chain(&mut self.next);
         if let Some(line) = lines.find(|line| line.tenant.id == tenant.id) {
@@ -55,7 +57,7 @@ impl<T> Rounds<T> {
         }
     }
 
-    /// What has its turn.
+    /// Removes and returns the item whose turn it is.
     pub fn pop(&mut self) -> Option<T> {
         if self.current.is_empty() {
             self.begin_round();
@@ -71,8 +73,8 @@ impl<T> Rounds<T> {
         item
     }
 
-    /// Records that `tenant` was served without queueing, which uses up all its turns of this round. Such records of other tenants
-    /// stay until the round ends.
+    /// Records that `tenant` was served without queueing, which uses up its turns of this round.
+    /// Such records stay until the round ends.
     pub fn note_turn(&mut self, tenant: &Tenant) {
         let is_theirs = |line: &Line<T>| line.tenant.id == tenant.id;
         let line = match self.current.iter().position(is_theirs) {
@@ -83,7 +85,7 @@ impl<T> Rounds<T> {
                 .position(is_theirs)
                 .and_then(|position| self.next.remove(position)),
         };
-        // A tenant has one line, which what waits in it stays in.
+        // Invariant: one line per tenant, so waiting items move along.
         let waiting = line.map(|line| line.waiting).unwrap_or_default();
         self.next.push_back(Line {
             tenant: tenant.clone(),
@@ -97,7 +99,7 @@ impl<T> Rounds<T> {
         }
     }
 
-    /// Drops what `keep` does not want.
+    /// Removes the items for which `keep` returns false.
     pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         for line in self.current.iter_mut().chain(&mut self.next) {
             line.waiting.retain(&keep);
@@ -105,29 +107,29 @@ impl<T> Rounds<T> {
         self.clear_away();
     }
 
-    /// How much waits.
+    /// Number of waiting items of all tenants.
     pub fn len(&self) -> usize {
         self.lines().map(|line| line.waiting.len()).sum()
     }
 
-    /// Whether nothing waits.
+    /// Returns true if no item waits.
     pub fn is_empty(&self) -> bool {
         self.lines().all(|line| line.waiting.is_empty())
     }
 
-    /// All that waits, in no particular order.
+    /// Iterates over all waiting items, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.lines().flat_map(|line| &line.waiting)
     }
 
-    /// How much of `tenant` waits.
+    /// Number of waiting items of `tenant`.
     pub fn len_of(&self, tenant: &Tenant) -> usize {
         self.lines()
             .find(|line| line.tenant.id == tenant.id)
             .map_or(0, |line| line.waiting.len())
     }
 
-    /// The length of the longest line.
+    /// Length of the longest line.
     pub fn longest(&self) -> usize {
         self.lines()
             .map(|line| line.waiting.len())
@@ -135,7 +137,7 @@ impl<T> Rounds<T> {
             .unwrap_or(0)
     }
 
-    /// Takes what came last to the longest line.
+    /// Removes and returns the newest item of the longest line.
     pub fn pop_newest_of_longest(&mut self) -> Option<T> {
         let lines = self.current.iter_mut().chain(&mut self.next);
         let item = lines
@@ -146,7 +148,7 @@ impl<T> Rounds<T> {
         item
     }
 
-    /// Takes all that waits, in no particular order.
+    /// Removes and returns all waiting items, in no particular order.
     pub fn drain(&mut self) -> Vec<T> {
         let lines = std::mem::take(&mut self.current)
             .into_iter()
@@ -154,7 +156,8 @@ impl<T> Rounds<T> {
         lines.flat_map(|line| line.waiting).collect()
     }
 
-    /// Removes empty lines from the round. A tenant that has begun its turns moves to the next one, so that it cannot have them twice.
+    /// Removes empty lines from this round. A tenant that has used some of its turns moves to the
+    /// next round, so that it does not get them twice.
     fn clear_away(&mut self) {
         if self.current.iter().all(|line| !line.waiting.is_empty()) {
             return;

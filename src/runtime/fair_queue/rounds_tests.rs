@@ -1,4 +1,4 @@
-//! The rounds by themselves.
+//! Tests of the deficit round robin queue.
 
 use proptest::prelude::*;
 
@@ -8,12 +8,12 @@ fn tenant(id: usize) -> Tenant {
     Tenant::new(&id.to_string(), weight(id))
 }
 
-/// The tenants of the properties have different weights.
+/// Returns the weight of a tenant; weights differ by tenant.
 fn weight(id: usize) -> u32 {
     1 + u32::try_from(id).unwrap() % 3
 }
 
-/// The tenants of so many turns.
+/// Returns the tenants of the next `count` turns.
 fn turns(rounds: &mut Rounds<usize>, count: usize) -> Vec<usize> {
     (0..count).map_while(|_| rounds.pop()).collect()
 }
@@ -27,7 +27,7 @@ fn of(tenants: &[(usize, usize)]) -> Rounds<usize> {
 }
 
 #[test]
-fn tenants_take_turns_by_their_weights() {
+fn tenants_get_turns_by_weight() {
     assert_eq!(
         turns(&mut of(&[(0, 3), (3, 3), (1, 5)]), 20),
         [0, 3, 1, 1, 0, 3, 1, 1, 0, 3, 1]
@@ -35,7 +35,7 @@ fn tenants_take_turns_by_their_weights() {
 }
 
 #[test]
-fn whoever_comes_anew_is_before_those_who_have_had_their_turn() {
+fn new_tenant_goes_before_tenants_that_used_their_turns() {
     let mut rounds = of(&[(0, 100)]);
     assert_eq!(turns(&mut rounds, 3), [0, 0, 0]);
     rounds.push(&tenant(3), 3);
@@ -49,7 +49,7 @@ fn whoever_comes_anew_is_before_those_who_have_had_their_turn() {
 }
 
 #[test]
-fn a_turn_without_waiting_counts() {
+fn turn_without_queueing_counts_for_the_round() {
     let mut rounds = Rounds::default();
     rounds.note_turn(&tenant(0));
     rounds.push(&tenant(0), 0);
@@ -58,7 +58,7 @@ fn a_turn_without_waiting_counts() {
 }
 
 #[test]
-fn a_turn_without_waiting_leaves_those_of_others_counted() {
+fn turn_without_queueing_keeps_the_records_of_other_tenants() {
     let mut rounds = Rounds::default();
     [0, 1, 0]
         .iter()
@@ -74,7 +74,7 @@ fn a_turn_without_waiting_leaves_those_of_others_counted() {
 }
 
 #[test]
-fn turns_without_waiting_are_bounded_in_memory() {
+fn records_of_turns_without_queueing_are_bounded() {
     let mut rounds = Rounds::<usize>::default();
     (0..1000).for_each(|id| rounds.note_turn(&tenant(id)));
     [999, 0]
@@ -88,7 +88,7 @@ fn turns_without_waiting_are_bounded_in_memory() {
 }
 
 #[test]
-fn the_newest_of_the_longest_line_makes_room() {
+fn pop_newest_of_longest_takes_the_last_item_of_the_longest_line() {
     let mut rounds = Rounds::default();
     for (id, item) in [(0, "a"), (0, "b"), (0, "c"), (1, "d")] {
         rounds.push(&tenant(id), item);
@@ -119,11 +119,12 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// While a tenant waits, no other has more than its weight in turns; and what is taken out is what was put in, in order.
+    /// Property: while a tenant waits, every other tenant has at most its weight in turns, and
+    /// items leave in the order in which they came.
     #[test]
-    fn nobody_waits_for_more_than_one_round(steps in prop::collection::vec(step(), 1..300)) {
+    fn no_tenant_waits_for_more_than_one_round(steps in prop::collection::vec(step(), 1..300)) {
         let mut rounds: Rounds<(usize, usize)> = Rounds::default();
-        // The turns of each other since the tenant began to wait, or had its last turn.
+        // Turns of each other tenant since the tenant began to wait, or had its last turn.
         let mut since = [[0_u32; 6]; 6];
         let mut lines = [const { std::collections::VecDeque::<usize>::new() }; 6];
         for (number, step) in steps.into_iter().enumerate() {

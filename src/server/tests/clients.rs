@@ -9,7 +9,7 @@ use super::*;
 use crate::domain::TurnEvent;
 use crate::http::tests::Step;
 
-/// How soon the turn of a client that left must be over.
+/// Deadline for the end of a turn after its client has left.
 const SOON: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ enum Leaving {
 impl Leaving {
     const ALL: [Self; 3] = [Self::Fin, Self::Reset, Self::HalfClose];
 
-    /// What of the connection the client keeps.
+    /// Leaves, and returns the half of the connection that stays open, if any.
     async fn leave(self, mut client: TcpStream) -> Option<TcpStream> {
         match self {
             Self::Fin => None,
@@ -39,7 +39,7 @@ impl Leaving {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_ends_its_turn_wherever_it_is() {
+async fn turn_is_cancelled_when_client_disconnects_at_any_stage() {
     let queued = || ScriptedTurns::queueing();
     let before_text = || ScriptedTurns::playing([Step::Hang]);
     let mid_stream = || ScriptedTurns::playing([http::started(), http::text("a"), Step::Hang]);
@@ -67,7 +67,7 @@ async fn a_client_that_leaves_ends_its_turn_wherever_it_is() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_behind_unread_bytes_is_noticed_by_the_heartbeat() {
+async fn heartbeat_detects_disconnect_behind_unread_bytes() {
     let turns = ScriptedTurns::playing([http::started(), Step::Hang]);
     let mut server = Server::start_with(turns, config(), |config| {
         config.heartbeat = Duration::from_millis(50);
@@ -89,7 +89,7 @@ async fn a_client_that_leaves_behind_unread_bytes_is_noticed_by_the_heartbeat() 
 }
 
 #[tokio::test]
-async fn a_half_sent_head_is_closed() {
+async fn half_sent_head_is_closed_after_timeout() {
     let config = Config {
         header_read_timeout: Duration::from_millis(100),
         ..config()
@@ -105,7 +105,7 @@ async fn a_half_sent_head_is_closed() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_is_cut_and_pins_little() {
+async fn stopped_reader_is_disconnected_and_holds_little_memory() {
     let produced = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&produced);
     let turns = ScriptedTurns::new(move |_, _| {
@@ -135,7 +135,7 @@ async fn a_reader_that_stops_is_cut_and_pins_little() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_gets_its_answer_while_it_is_still_sent() {
+async fn oversized_body_gets_413_while_it_is_still_sent() {
     let server = Server::start(ScriptedTurns::playing([])).await;
     let mut chunk = b"10000\r\n".to_vec();
     chunk.resize(chunk.len() + 0x10000, b'x');
@@ -164,7 +164,7 @@ async fn a_body_over_the_limit_gets_its_answer_while_it_is_still_sent() {
 }
 
 #[tokio::test]
-async fn a_connection_serves_one_request_after_another() {
+async fn connection_serves_requests_one_after_another() {
     let server = Server::start(ScriptedTurns::playing(http::greeting())).await;
     let mut client = server.connect().await;
     for stream in [true, false, true] {
@@ -182,7 +182,7 @@ async fn a_connection_serves_one_request_after_another() {
 }
 
 #[tokio::test]
-async fn a_body_is_no_head_of_the_next_request() {
+async fn body_with_header_lines_is_not_taken_for_a_head() {
     let server = Server::start(ScriptedTurns::playing([http::started(), http::finished()])).await;
     let body = "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n";
     let head = format!(
@@ -191,7 +191,7 @@ async fn a_body_is_no_head_of_the_next_request() {
     );
     let mut client = server.connect().await;
     client.write_all(head.as_bytes()).await.unwrap();
-    // From here on the head is done with, and the connection was flushed.
+    // The head is complete here, and the connection was flushed.
     read_until(&mut client, "100 Continue\r\n\r\n").await;
     let (first, second) = body.split_at(10);
     client.write_all(first.as_bytes()).await.unwrap();

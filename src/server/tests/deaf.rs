@@ -1,4 +1,4 @@
-//! Clients of sockets that do not read.
+//! WebSocket clients that stop reading.
 
 use futures::SinkExt as _;
 use futures::StreamExt as _;
@@ -16,10 +16,11 @@ use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::http::tests::play;
 
-/// Who takes nothing for so long takes nothing any more.
+/// Pause without progress after which the connection counts as stalled.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Turns without an end, and a greeting for `hi`; how many events of them were taken.
+/// Returns turns that never end, except for the prompt `hi`, and a counter of the events taken from
+/// them.
 fn endless() -> (ScriptedTurns, watch::Receiver<usize>) {
     let (count, taken) = watch::channel(0);
     let turns = ScriptedTurns::new(move |_, turn| {
@@ -53,7 +54,7 @@ fn narrow() -> Config {
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_up_its_own_turns_alone_and_is_closed() {
+async fn stalled_socket_delays_only_its_own_turns_and_is_closed() {
     let config = Config {
         send_timeout: Duration::from_millis(300),
         ..narrow()
@@ -70,7 +71,7 @@ async fn who_does_not_read_holds_up_its_own_turns_alone_and_is_closed() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_heard() {
+async fn stalled_socket_can_still_cancel_and_start_turns() {
     let (turns, mut taken) = endless();
     let mut server = Server::start_with(turns, narrow(), |_| {}).await;
     let mut deaf = open(&server).await;
@@ -87,7 +88,7 @@ async fn who_does_not_read_is_heard() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_may_leave() {
+async fn stalled_socket_can_close() {
     for path in ["/v1/stream", "/v1/responses"] {
         let (turns, mut taken) = endless();
         let mut server = Server::start_with(turns, narrow(), |_| {}).await;
@@ -104,9 +105,9 @@ async fn who_does_not_read_may_leave() {
     }
 }
 
-/// What is said to it is not gathered without end.
+/// Unread messages are not buffered without bound.
 #[tokio::test]
-async fn who_does_not_read_and_talks_without_end_is_heard_no_more() {
+async fn stalled_socket_that_floods_messages_is_not_read_without_bound() {
     let (turns, mut taken) = endless();
     let server = Server::start_with(turns, narrow(), |_| {}).await;
     let mut deaf = open(&server).await;

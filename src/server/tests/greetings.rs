@@ -1,4 +1,4 @@
-//! Who opens a socket of many turns.
+//! Authentication of WebSockets for many turns.
 
 use std::future::ready;
 
@@ -23,7 +23,7 @@ use crate::http::tests::keyed::Revocable;
 use crate::http::tests::keyed::keyed;
 
 #[tokio::test]
-async fn a_key_comes_with_the_first_message() {
+async fn socket_authenticates_with_its_first_message() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let mut socket = open(&server).await;
     socket
@@ -55,16 +55,17 @@ async fn a_key_comes_with_the_first_message() {
     }
 }
 
-/// Time stands still but where all wait for it, so nobody waits for ten seconds.
+/// Time is paused and advances only when every task waits, so the test does not take the full
+/// timeout.
 #[tokio::test(start_paused = true)]
-async fn who_does_not_say_who_it_is_is_closed() {
+async fn socket_without_authentication_is_closed_after_timeout() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let (_, mut socket) = open(&server).await.0.split();
     expect_farewell(&mut socket).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn signs_of_life_do_not_say_who_it_is() {
+async fn pings_do_not_extend_the_authentication_timeout() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let (mut sink, mut socket) = open(&server).await.0.split();
     let alive = async {
@@ -88,7 +89,7 @@ async fn expect_farewell(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
 }
 
 #[tokio::test]
-async fn the_oldest_strangers_of_an_address_go_for_others() {
+async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let mut strangers = Vec::new();
     for _ in 0..32 {
@@ -101,7 +102,7 @@ async fn the_oldest_strangers_of_an_address_go_for_others() {
         101,
         "it is none"
     );
-    // One that has said who it is is none any more.
+    // An authenticated socket no longer counts as unauthenticated.
     let mut known = strangers.remove(0);
     known
         .say(json!({"type": "auth", "api_key": "secret-1"}))
@@ -129,7 +130,7 @@ async fn the_oldest_strangers_of_an_address_go_for_others() {
     assert_eq!(told(&mut known, 1).await.last().unwrap(), "a done stop");
 }
 
-/// How the server answers a request that opens a socket with these headers: its status and the protocol it agrees on.
+/// Returns the status and the agreed protocol of a WebSocket handshake with these headers.
 async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> (u16, Option<String>) {
     let mut request = format!("ws://{}/v1/stream", server.address)
         .into_client_request()
@@ -155,7 +156,7 @@ async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> (u16, O
 }
 
 #[tokio::test]
-async fn a_key_comes_in_a_header_or_among_the_protocols() {
+async fn socket_accepts_a_key_in_header_or_subprotocol() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let protocols =
         |key: &str| format!("realtime, openai-insecure-api-key.{key}, openai-beta.realtime-v1");
@@ -181,7 +182,7 @@ async fn a_key_comes_in_a_header_or_among_the_protocols() {
 }
 
 #[tokio::test]
-async fn only_local_pages_open_a_socket() {
+async fn socket_is_refused_to_pages_of_other_origins() {
     let server = Server::start(obeying()).await;
     for (origin, status) in [
         ("http://localhost:3000", 101),
@@ -217,7 +218,7 @@ async fn only_local_pages_open_a_socket() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_revoked_counts_for_the_next_turn() {
+async fn revoked_key_is_refused_for_the_next_turn() {
     let key = Revocable::new().await;
     let server = Server::start_as(obeying(), config(), |_| {}, |state| key.state(state)).await;
     let mut socket = open(&server).await;

@@ -1,4 +1,4 @@
-//! The socket in the file system.
+//! Tests of the Unix socket of the admin API.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,14 +7,14 @@ use crate::server::LocalSocket;
 use crate::server::ask;
 
 #[tokio::test]
-async fn a_local_socket_is_this_users_alone_whatever_the_length_of_its_path() {
+async fn local_socket_is_private_and_accepts_long_paths() {
     let folder = tempfile::tempdir().unwrap();
-    // The address of a socket has room for 108 bytes.
+    // Socket addresses are limited to 108 bytes.
     let deep = folder.path().join("x".repeat(120));
     std::fs::create_dir(&deep).unwrap();
     let path = deep.join("socket");
     let (shutdown, tracker) = (Shutdown::new(), TaskTracker::new());
-    // What a killed server has left behind.
+    // Stale file of a killed server.
     std::fs::write(&path, "").unwrap();
     let socket = LocalSocket::bind(&path).unwrap();
     assert_eq!(
@@ -48,7 +48,7 @@ async fn a_local_socket_is_this_users_alone_whatever_the_length_of_its_path() {
 }
 
 #[test]
-fn the_end_of_a_listener_aside_is_not_the_others() {
+fn ending_a_child_shutdown_does_not_end_the_parent() {
     let shutdown = Shutdown::new();
     let aside = shutdown.aside();
     aside.ended().cancel();

@@ -1,4 +1,4 @@
-//! Real sockets in front of a scripted gateway.
+//! Tests with real sockets in front of a scripted gateway.
 
 mod clients;
 mod deaf;
@@ -33,7 +33,7 @@ use crate::http::router;
 use crate::http::tests as http;
 use crate::http::tests::ScriptedTurns;
 
-/// What takes longer than this has failed.
+/// Deadline for everything the tests wait for.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 fn config() -> Config {
@@ -47,7 +47,7 @@ fn config() -> Config {
     }
 }
 
-/// A server on a free port.
+/// Server on a free port.
 struct Server {
     address: SocketAddr,
     shutdown: Shutdown,
@@ -106,7 +106,7 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Waits until `count` turns are held.
+    /// Waits until `count` turns are running.
     async fn until_held(&mut self, count: usize) {
         within(DEADLINE, self.held.wait_for(|held| *held == count))
             .await
@@ -122,7 +122,7 @@ async fn within<F: Future>(limit: Duration, future: F) -> F::Output {
     timeout(limit, future).await.expect("in time")
 }
 
-/// A chat request as it stands on the wire.
+/// Returns the bytes of a chat request.
 fn chat(stream: bool) -> Vec<u8> {
     let body = http::chat(stream).to_string();
     let length = body.len();
@@ -130,7 +130,7 @@ fn chat(stream: bool) -> Vec<u8> {
         .into()
 }
 
-/// Reads until `text` has come.
+/// Reads until `text` has arrived.
 async fn read_until(client: &mut TcpStream, text: &str) -> String {
     let mut read = Vec::new();
     let reading = async {
@@ -146,7 +146,7 @@ async fn read_until(client: &mut TcpStream, text: &str) -> String {
     String::from_utf8(read).unwrap()
 }
 
-/// Reads until the server closes.
+/// Reads until the server closes the connection.
 async fn read_to_end(client: &mut TcpStream) -> String {
     let mut read = Vec::new();
     within(DEADLINE, client.read_to_end(&mut read))

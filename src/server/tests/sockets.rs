@@ -1,4 +1,4 @@
-//! Responses over a WebSocket.
+//! Tests of the Responses API over a WebSocket.
 
 use futures::SinkExt as _;
 use futures::StreamExt as _;
@@ -16,7 +16,7 @@ use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
 use crate::http::tests::play;
 
-/// A client's end.
+/// Client side of a WebSocket.
 pub(super) struct Socket(pub(super) WebSocketStream<TcpStream>);
 
 impl Socket {
@@ -45,7 +45,7 @@ impl Socket {
         self.say(message).await;
     }
 
-    /// The next event; none when the connection is closed.
+    /// Returns the next event, or the close code; `None` when the connection is gone.
     pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
             match within(DEADLINE, self.0.next()).await?.unwrap() {
@@ -56,7 +56,7 @@ impl Socket {
         }
     }
 
-    /// The event `name`, skipping those before it.
+    /// Returns the event `name`, skipping those before it.
     pub(super) async fn until(&mut self, name: &str) -> Value {
         loop {
             let event = self.next().await.unwrap();
@@ -66,13 +66,13 @@ impl Socket {
         }
     }
 
-    /// The response that is made next.
+    /// Returns the next completed response.
     async fn made(&mut self) -> Value {
         self.until("response.completed").await["response"].clone()
     }
 }
 
-/// Answers with how many messages came before, and the prompt.
+/// Answers with the number of earlier messages and the prompt.
 fn repeating() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let Some(Part::Text(prompt)) = turn.prompt.first() else {
@@ -98,7 +98,7 @@ fn said(response: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn requests_are_answered_in_their_order_with_their_marks() {
+async fn requests_are_answered_in_order_with_their_stream_ids() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;
     for (lane, input) in [("a", "1"), ("b", "2"), ("a", "3")] {
@@ -117,7 +117,7 @@ async fn requests_are_answered_in_their_order_with_their_marks() {
 }
 
 #[tokio::test]
-async fn the_last_conversation_is_remembered_though_it_is_not_stored() {
+async fn last_unstored_response_can_be_continued_on_its_socket() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;
     socket.ask(json!({"store": false})).await;
@@ -146,7 +146,7 @@ async fn the_last_conversation_is_remembered_though_it_is_not_stored() {
 }
 
 #[tokio::test]
-async fn what_was_left_out_and_repaired_is_told_in_the_first_event() {
+async fn first_event_lists_ignored_fields_and_repairs() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;
     let input = json!([{"role": "user", "content": " "}, {"role": "user", "content": "hi"}]);
@@ -165,7 +165,7 @@ async fn what_was_left_out_and_repaired_is_told_in_the_first_event() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_only_kept_may_be_empty() {
+async fn empty_input_is_accepted_without_generation() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;
     socket
@@ -183,7 +183,7 @@ async fn a_conversation_that_is_only_kept_may_be_empty() {
 }
 
 #[tokio::test]
-async fn a_bad_request_is_told_and_the_connection_stays() {
+async fn bad_request_gets_an_error_and_keeps_the_socket_open() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;
     for (message, param) in [
@@ -211,7 +211,7 @@ async fn a_bad_request_is_told_and_the_connection_stays() {
 }
 
 #[tokio::test]
-async fn each_message_has_its_line_in_the_log() {
+async fn each_response_has_an_access_log_line() {
     let (log, _guard) = Log::collect();
     let failure = Failure::new(FailureKind::Overloaded, "It failed.");
     let steps = vec![http::started(), http::text("a"), Step::Fail(failure.into())];
@@ -223,7 +223,7 @@ async fn each_message_has_its_line_in_the_log() {
         .ask(json!({"n": 1, "temperature": 9, "input": "secret"}))
         .await;
     socket.until("error").await;
-    // The next answer begins when the line before it is written.
+    // The next answer begins after the previous log line is written.
     socket.ask(json!({})).await;
     socket.until("response.created").await;
     let text = log.text();
@@ -249,7 +249,7 @@ async fn each_message_has_its_line_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_ends_its_turn() {
+async fn turn_is_cancelled_when_socket_closes() {
     let mut server = Server::start(hanging()).await;
     let mut socket = Socket::open(&server).await;
     socket.ask(json!({})).await;
@@ -260,7 +260,7 @@ async fn a_client_that_leaves_ends_its_turn() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_without_end_is_closed() {
+async fn socket_with_too_many_queued_requests_is_closed() {
     let mut server = Server::start(hanging()).await;
     let mut socket = Socket::open(&server).await;
     for _ in 0..10 {
@@ -276,7 +276,7 @@ async fn a_client_that_asks_without_end_is_closed() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_closes_idle_sockets_and_ends_the_others_with_an_error() {
+async fn shutdown_closes_idle_sockets_and_fails_running_responses() {
     let config = Config {
         drain_timeout: Duration::from_millis(100),
         ..config()
@@ -295,7 +295,7 @@ async fn a_server_that_stops_closes_idle_sockets_and_ends_the_others_with_an_err
 }
 
 #[tokio::test]
-async fn requests_that_wait_are_bounded_in_bytes() {
+async fn queued_requests_of_a_socket_are_bounded_in_bytes() {
     let server = Server::start_with(hanging(), config(), |config| config.body_limit = 1000).await;
     let mut socket = Socket::open(&server).await;
     socket.ask(json!({})).await;
@@ -313,7 +313,7 @@ async fn requests_that_wait_are_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn the_sockets_of_a_key_are_bounded() {
+async fn number_of_sockets_per_key_is_limited() {
     let server = Server::start(hanging()).await;
     let mut sockets = Vec::new();
     for _ in 0..32 {

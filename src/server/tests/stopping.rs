@@ -15,7 +15,7 @@ fn draining_for(milliseconds: u64) -> Config {
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed_and_running_answers_finish() {
+async fn shutdown_closes_idle_connections_and_lets_answers_finish() {
     let pause = Step::Wait(Duration::from_millis(200));
     let steps = [
         http::started(),
@@ -56,7 +56,7 @@ async fn idle_connections_are_closed_and_running_answers_finish() {
 }
 
 #[tokio::test]
-async fn answers_still_running_after_the_drain_timeout_end_with_an_error() {
+async fn answers_running_after_drain_timeout_end_with_an_error() {
     let server = Server::start_with(hanging(), draining_for(100), |_| {}).await;
     let mut stream = server.connect().await;
     stream.write_all(&chat(true)).await.unwrap();
@@ -92,7 +92,7 @@ async fn answers_still_running_after_the_drain_timeout_end_with_an_error() {
 }
 
 #[tokio::test]
-async fn who_does_not_listen_to_last_words_is_dropped() {
+async fn connection_that_outlasts_the_last_error_is_dropped() {
     let server = Server::start_with(hanging(), draining_for(100), |_| {}).await;
     let mut client = server.connect().await;
     client
@@ -120,7 +120,7 @@ async fn who_does_not_listen_to_last_words_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_second_signal_waits_for_nobody() {
+async fn second_signal_aborts_without_waiting() {
     let server = Server::start(hanging()).await;
     let mut client = server.connect().await;
     client.write_all(&chat(true)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Many turns over a WebSocket.
+//! Tests of many turns over one WebSocket.
 
 use futures::SinkExt as _;
 use futures::StreamExt as _;
@@ -33,7 +33,7 @@ pub(super) fn prompt(turn: &Turn) -> &str {
     prompt
 }
 
-/// Says what it was asked; hangs when asked to, and fails.
+/// Answers with the prompt; `hang` and `fail` do what they say.
 pub(super) fn obeying() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let mut steps = vec![http::started(), http::text(prompt(turn))];
@@ -48,7 +48,7 @@ pub(super) fn obeying() -> ScriptedTurns {
     })
 }
 
-/// What is said of one turn after the other, each in few words, until `count` turns have ended.
+/// Returns a short text for each event until `count` turns have ended.
 pub(super) async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
     let (mut told, mut ended) = (Vec::new(), 0);
     while ended < count {
@@ -72,7 +72,7 @@ pub(super) async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_chat_without_an_id_is_told_in_tokens_and_done_with_its_usage() {
+async fn chat_without_id_gets_tokens_and_done_with_usage() {
     let server = Server::start(obeying()).await;
     let mut socket = open(&server).await;
     let messages = json!([{"role": "user", "content": "hi"}]);
@@ -93,7 +93,7 @@ async fn a_chat_without_an_id_is_told_in_tokens_and_done_with_its_usage() {
 }
 
 #[tokio::test]
-async fn turns_run_side_by_side_and_one_after_the_other() {
+async fn turns_run_concurrently_and_ids_can_be_reused() {
     let server = Server::start(obeying()).await;
     let mut socket = open(&server).await;
     socket.say(chat("slow", "hang")).await;
@@ -123,7 +123,7 @@ async fn turns_run_side_by_side_and_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn the_end_tells_what_the_answer_took() {
+async fn done_event_has_model_and_usage() {
     let server = Server::start(obeying()).await;
     let mut socket = open(&server).await;
     let mut message = chat("a", "hi");
@@ -148,7 +148,7 @@ async fn the_end_tells_what_the_answer_took() {
 }
 
 #[tokio::test]
-async fn a_cancelled_turn_is_ended_and_the_others_go_on() {
+async fn cancel_ends_one_turn_and_keeps_the_others() {
     let mut server = Server::start(obeying()).await;
     let mut socket = open(&server).await;
     for id in ["a", "b"] {
@@ -173,7 +173,7 @@ async fn a_cancelled_turn_is_ended_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_queued_turn_can_be_cancelled() {
+async fn queued_turn_can_be_cancelled() {
     let mut server = Server::start(ScriptedTurns::queueing()).await;
     let mut socket = open(&server).await;
     socket.say(chat("a", "hi")).await;
@@ -185,7 +185,7 @@ async fn a_queued_turn_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_told_and_the_socket_stays() {
+async fn errors_are_sent_and_keep_the_socket_open() {
     let server = Server::start(obeying()).await;
     let mut socket = open(&server).await;
     for (message, param) in [
@@ -225,7 +225,7 @@ async fn what_goes_wrong_is_told_and_the_socket_stays() {
 }
 
 #[tokio::test]
-async fn so_many_turns_run_and_no_more() {
+async fn number_of_turns_per_socket_is_limited() {
     let mut server = Server::start(obeying()).await;
     let mut socket = open(&server).await;
     for index in 0..17 {
@@ -243,7 +243,7 @@ async fn so_many_turns_run_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_dead_socket_is_closed_and_a_silent_one_is_not() {
+async fn dead_socket_is_closed_and_silent_live_one_is_kept() {
     let heartbeat = |config: &mut crate::http::Config| config.heartbeat = Duration::from_millis(50);
     let mut server = Server::start_with(hanging(), config(), heartbeat).await;
     let mut alive = open(&server).await;
@@ -263,7 +263,7 @@ async fn a_dead_socket_is_closed_and_a_silent_one_is_not() {
 }
 
 #[tokio::test]
-async fn each_turn_has_its_line_in_the_log() {
+async fn each_turn_has_an_access_log_line() {
     let (log, _guard) = Log::collect();
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
     let mut socket = open(&server).await;
@@ -309,7 +309,7 @@ async fn each_turn_has_its_line_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_says_so() {
+async fn shutdown_ends_turns_with_an_error_and_closes_sockets() {
     let config = Config {
         drain_timeout: Duration::from_millis(100),
         ..config()
@@ -331,7 +331,7 @@ async fn a_server_that_stops_says_so() {
 }
 
 #[tokio::test]
-async fn a_large_message_that_waits_for_room_stops_no_turn() {
+async fn large_message_waiting_for_memory_blocks_no_running_turn() {
     const LARGE: usize = 100_000;
     let (events, received) = futures::channel::mpsc::unbounded();
     let received = std::sync::Mutex::new(Some(received));
@@ -347,7 +347,8 @@ async fn a_large_message_that_waits_for_room_stops_no_turn() {
     socket.say(chat("a", "hi")).await;
     socket.until("started").await;
     server.until_held(1).await;
-    // A body that takes what the key has, and never comes. It has its room when the client is told to go on.
+    // A body that reserves all memory of the key and never arrives; `100 Continue` shows that it
+    // has its permit.
     let mut slow = server.connect().await;
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {LARGE}\r\n\r\n"

@@ -1,4 +1,4 @@
-//! Tasks over a WebSocket.
+//! Tests of tasks over a WebSocket.
 
 use futures::SinkExt as _;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::http::tests::tasks::EndReason;
 use crate::http::tests::tasks::Heard;
 use crate::http::tests::tasks::Puppet;
 
-/// A server and a task of it that has begun.
+/// Server with one running task.
 struct Stage {
     desk: Desk,
     server: Server,
@@ -63,7 +63,7 @@ fn numbers(events: &[Value]) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_task_is_watched_and_steered_over_one_socket() {
+async fn task_is_watched_and_controlled_over_one_socket() {
     let mut stage = Stage::open().await;
     let mut socket = stage.open_socket("", 0).await.unwrap();
     stage.puppet.say(AgentEvent::Message("hm".to_owned()));
@@ -113,7 +113,7 @@ async fn a_task_is_watched_and_steered_over_one_socket() {
 }
 
 #[tokio::test]
-async fn a_socket_that_comes_later_begins_where_it_wants() {
+async fn socket_opened_later_starts_after_the_requested_event() {
     let stage = Stage::open().await;
     for number in 1..=5 {
         stage.puppet.say(AgentEvent::Message(number.to_string()));

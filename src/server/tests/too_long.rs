@@ -1,4 +1,4 @@
-//! Messages that are larger than may be.
+//! Tests of messages over the size limit.
 
 use futures::SinkExt as _;
 use futures::StreamExt as _;
@@ -12,7 +12,7 @@ use super::streams::told;
 use super::*;
 use crate::http::tests::keyed::keyed;
 
-/// How the socket at `path` ends for a message of `size` bytes.
+/// Returns the close frame of the socket at `path` after a message of `size` bytes.
 async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
     let (mut sink, mut stream) = Socket::open_at(server, path).await.0.split();
     let message = Message::text("x".repeat(size));
@@ -30,9 +30,9 @@ async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
         .1
 }
 
-/// The larger one is still being sent when the server has heard enough.
+/// The larger message is still being sent when the server closes.
 #[tokio::test]
-async fn the_socket_is_closed_and_the_client_told_why() {
+async fn oversized_message_closes_the_socket_with_a_reason() {
     let server = Server::start(ScriptedTurns::playing([])).await;
     for (path, size) in [
         ("/v1/stream", 1001),
@@ -50,7 +50,7 @@ async fn the_socket_is_closed_and_the_client_told_why() {
     }
 }
 
-/// How the socket at `path` ends for `bytes` that are no message.
+/// Returns the close frame of the socket at `path` after `bytes` that are no valid frame.
 async fn end_of_garbage(server: &Server, path: &str, bytes: &[u8]) -> Option<CloseFrame> {
     let mut socket = Socket::open_at(server, path).await.0;
     socket.get_mut().write_all(bytes).await.unwrap();
@@ -62,9 +62,10 @@ async fn end_of_garbage(server: &Server, path: &str, bytes: &[u8]) -> Option<Clo
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_keep_to_the_protocol_is_told_so() {
+async fn protocol_violation_closes_the_socket_with_a_reason() {
     let server = Server::start(ScriptedTurns::playing([])).await;
-    // Masked with zeros: a text that is no UTF-8, an unknown kind of frame, a reserved bit; and a frame without a mask.
+    // Masked with zeros: text that is not UTF-8, an unknown opcode, a reserved bit; and a frame
+    // without a mask.
     let frames: [(&[u8], u16); 4] = [
         (&[0x81, 0x81, 0, 0, 0, 0, 0xff], 1007),
         (&[0x83, 0x80, 0, 0, 0, 0], 1002),
@@ -84,7 +85,7 @@ async fn a_client_that_does_not_keep_to_the_protocol_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_large_message_is_read_as_any_other() {
+async fn large_message_within_the_limit_is_read() {
     let large = |config: &mut crate::http::Config| config.body_limit = 1 << 20;
     let server =
         Server::start_with(ScriptedTurns::playing(http::greeting()), config(), large).await;
@@ -100,7 +101,7 @@ async fn a_large_message_is_read_as_any_other() {
 }
 
 #[tokio::test]
-async fn a_stranger_may_say_less() {
+async fn unauthenticated_socket_has_a_smaller_message_limit() {
     let large = |config: &mut crate::http::Config| config.body_limit = 32 << 20;
     let server = Server::start_as(ScriptedTurns::playing([]), config(), large, keyed).await;
     let frame = end(&server, "/v1/stream", (4 << 20) + 1).await.unwrap();

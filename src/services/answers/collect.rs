@@ -1,4 +1,4 @@
-//! Events gathered into answers.
+//! Collects the events of turns into complete answers.
 
 use futures::StreamExt as _;
 
@@ -14,10 +14,10 @@ use crate::domain::Usage;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnStream;
 
-/// The `n` answers that `events` give.
+/// Collects the events of `n` turns into `n` answers.
 ///
 /// # Errors
-/// When one of them fails.
+/// When a turn fails, or its events end before its answer is complete.
 pub async fn answers<E>(
     mut events: Events<(usize, TurnEvent), E>,
     n: usize,
@@ -36,10 +36,11 @@ where
         .ok_or_else(|| ended_early().into())
 }
 
-/// The texts that `events` give, each after its echo, and how each ended.
+/// Collects the text of each turn, appended to its entry in `texts` (the echoed prompt or an empty
+/// string), with the finish of the turn.
 ///
 /// # Errors
-/// When one of them fails.
+/// When a turn fails, or its events end before its answer is complete.
 pub async fn texts(
     mut events: Events<(usize, TurnEvent)>,
     mut texts: Vec<String>,
@@ -59,10 +60,11 @@ pub async fn texts(
     whole.collect::<Option<_>>().ok_or_else(ended_early)
 }
 
-/// The answer that `events` give as a body of Anthropic's, and what it took.
+/// Collects the events of a turn into the JSON body of a Messages API response, with the tokens
+/// used.
 ///
 /// # Errors
-/// When the turn fails.
+/// When the turn fails, or its events end before its answer is complete.
 pub async fn message(
     mut events: TurnStream,
     reply: &Reply,
@@ -77,7 +79,7 @@ pub async fn message(
     Err(ended_early())
 }
 
-/// A turn's events ended before the answer did, which no worker may do.
+/// Error for a stream that ended before its `Finished` event, which a correct worker never does.
 fn ended_early() -> Error {
     let message = "The worker's answer ended before it was complete. Try again.";
     Failure::new(FailureKind::Crashed, message).into()

@@ -1,6 +1,6 @@
-//! Endpoints by their paths.
+//! Endpoints that can be called without HTTP, by path.
 
-/// An endpoint whose requests can be answered without a client.
+/// Endpoint whose requests can be answered without an HTTP client, for example from a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
     /// `POST /v1/chat/completions`.
@@ -14,24 +14,24 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// All of them.
+    /// Endpoints of both APIs, in a fixed order.
     pub const ALL: [Self; 4] = [
         Self::Chat,
         Self::Completions,
         Self::Responses,
         Self::Messages,
     ];
-    /// Those of `OpenAI`'s API.
+    /// Endpoints of `OpenAI`'s API only.
     pub const OF_OPENAI: [Self; 3] = [Self::Chat, Self::Completions, Self::Responses];
 
-    /// The endpoint at `path`.
+    /// Returns the endpoint with this path, such as `/v1/messages`.
     pub fn at(path: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|endpoint| endpoint.path() == path)
     }
 
-    /// Its path.
+    /// Returns the path of the endpoint.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Chat => "/v1/chat/completions",

@@ -1,4 +1,4 @@
-//! How a request is not answered.
+//! Errors of requests that are answered without HTTP, and their form for clients.
 
 use std::time::Duration;
 
@@ -7,41 +7,42 @@ use crate::api::request_schema::InvalidRequest;
 use crate::engine::gateway;
 use crate::services::responses;
 
-/// Why a request was not answered.
+/// Error of a request that was not answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be served as it stands.
+    /// The request is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// Its turn failed.
+    /// The turn failed.
     #[error(transparent)]
     Turn(#[from] gateway::Error),
-    /// Its response cannot be made.
+    /// The response could not be created.
     #[error(transparent)]
     Response(#[from] responses::Error),
 }
 
-/// What a client of the endpoint would be told.
+/// Error as a client of the endpoint would receive it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The status.
+    /// HTTP status of the error.
     pub status: u16,
-    /// The body.
+    /// Error body in `OpenAI`'s format.
     pub envelope: Envelope,
-    /// Whether it helps to ask again.
+    /// Advice on whether a retry may succeed.
     pub again: Again,
 }
 
-/// Whether it helps to ask again.
+/// Advice on whether a retry may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
-    /// After this time.
+    /// Retry after this delay.
     After(Duration),
-    /// Nobody knows.
+    /// Unknown: a retry may succeed.
     Perhaps,
-    /// It does not.
+    /// A retry fails again.
     Never,
 }
 
-/// The words for an error.
+/// Maps an error to the form in which a client receives it. Supplied by `http`, which knows status
+/// codes.
 pub type Explain = fn(Error) -> Refusal;

@@ -1,4 +1,4 @@
-//! Several turns as one answer.
+//! Runs several turns concurrently and merges their events.
 
 use std::fmt;
 use std::pin::Pin;
@@ -19,14 +19,15 @@ use crate::engine::gateway::Error;
 use crate::engine::gateway::Told;
 use crate::engine::gateway::Turns;
 
-/// What happens, in order, until it is over or fails.
+/// Boxed stream of events that ends with the last event or with the first error.
 pub type Events<T, E = Error> = Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>;
 
-/// Turns that run side by side.
+/// Turns that run concurrently, with their merged events.
 pub struct FanOut<E = Error> {
-    /// What there is to say about the first of them.
+    /// Information about the first turn, such as its model.
     pub told: Told,
-    /// What happens, with the number of the turn it happens in. Ends with the last turn or with the first error.
+    /// Events of all turns in order of arrival, each with the index of its turn. Ends after the
+    /// last turn or with the first error.
     pub events: Events<(usize, TurnEvent), E>,
 }
 
@@ -39,11 +40,11 @@ impl<E> fmt::Debug for FanOut<E> {
     }
 }
 
-/// Runs `list`, which is not empty, for `caller`.
+/// Runs the turns of `list` concurrently for `caller`. An empty list gives an empty stream.
 ///
 /// # Errors
-/// When no worker takes the first turn. What befalls the others is told by the events: each waits for a worker of its own
-/// while those that have one go on.
+/// When the first turn does not start. Failures of the other turns arrive through `events`: each
+/// waits for its own worker while the turns that have one run.
 pub async fn fan_out(
     turns: &Arc<dyn Turns>,
     caller: &Caller,
@@ -58,6 +59,8 @@ pub async fn fan_out(
     };
     let first = turns.run(caller.clone(), first).await?;
     let rest = list.map(|turn| {
+        // Lazy: each of the other turns starts when the merged stream first polls it, and all are
+        // polled side by side.
         let (turns, caller) = (Arc::clone(turns), caller.clone());
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
         running.into_stream().try_flatten().boxed()

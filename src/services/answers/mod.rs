@@ -1,7 +1,8 @@
-//! Requests of endpoints answered whole, from the bytes of a body to the bytes of a body.
+//! Answers API requests in-process and without streaming, from a request body to a response body.
 //!
-//! For whoever has requests and no client: batches, and several requests in one. Knows no HTTP: which status an [`Error`] has,
-//! and whether to try again, is told by whoever knows ([`Explain`]).
+//! Used for requests without an HTTP connection of their own: lines of a batch, and entries of an
+//! inline batch. Independent of HTTP: the status of an [`Error`] and the retry advice come from a
+//! function that `http` supplies.
 
 mod collect;
 mod endpoint;
@@ -41,7 +42,7 @@ pub use fan_out::Events;
 pub use fan_out::FanOut;
 pub use fan_out::fan_out;
 
-/// Answers requests. Clones share all.
+/// Answers API requests in-process. Cheap to clone: clones share the same services.
 #[derive(Clone)]
 pub struct Answers {
     turns: Arc<dyn Turns>,
@@ -49,14 +50,14 @@ pub struct Answers {
     policy: Policy,
 }
 
-/// The answer to a request.
+/// Complete response to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
-    /// Its body, in JSON.
+    /// Response body, in JSON.
     pub body: Vec<u8>,
-    /// What it took.
+    /// Tokens that the request used.
     pub usage: Usage,
-    /// What there is to say of the request.
+    /// Remarks on the request, such as ignored fields.
     pub remarks: Remarks,
 }
 
@@ -70,7 +71,8 @@ impl fmt::Debug for Answers {
 }
 
 impl Answers {
-    /// Answers by `turns` and `responses`. Fields without effect are treated by `policy`.
+    /// Answers requests through `turns` and `responses`. `policy` decides how fields without effect
+    /// are treated.
     pub fn new(turns: Arc<dyn Turns>, responses: Responses, policy: Policy) -> Self {
         Self {
             turns,
@@ -79,10 +81,10 @@ impl Answers {
         }
     }
 
-    /// Answers the request `body`, as `endpoint` would answer it for `caller`.
+    /// Answers the request `body` as `endpoint` would answer it over HTTP for `caller`.
     ///
     /// # Errors
-    /// When it cannot be served, or its turn fails.
+    /// When the request is invalid, or its turn fails.
     pub async fn answer(
         &self,
         caller: &Caller,
@@ -179,14 +181,15 @@ impl Answers {
     }
 }
 
-/// The `remarks` on a request, with what its turn was `told`, now that the turn has been answered.
+/// Adds to `remarks` what became known during the turn: parameters left out and values repaired.
+/// Call it after the turn has ended, as upstream may refuse parameters until then.
 fn merged(mut remarks: Remarks, told: Told) -> Remarks {
     remarks.ignored.extend(told.all_left_out());
     remarks.repaired.extend(told.repaired);
     remarks
 }
 
-/// Refuses what would be a stream.
+/// Rejects a streaming request.
 fn whole(stream: bool) -> Result<(), InvalidRequest> {
     if !stream {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Whether a file holds requests.
+//! Validation of an input file.
 
 use std::collections::HashSet;
 use std::io;
@@ -7,25 +7,25 @@ use super::lines::Lines;
 use crate::api::openai::batches::Fault;
 use crate::api::openai::batches::Line;
 
-/// The most requests of a batch, as in `OpenAI`'s API.
+/// Maximum number of requests in a batch, as in the `OpenAI` API.
 const MOST_REQUESTS: u64 = 50_000;
-/// Of more faults the rest is not told.
+/// Maximum number of errors reported for a file.
 const MOST_FAULTS: usize = 100;
 
-/// What a file holds.
+/// Result of the validation.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
-    /// How many requests.
+    /// Number of requests.
     pub(super) total: u64,
-    /// The number of the last line.
+    /// Number of the last line.
     pub(super) lines: u64,
-    /// The model, if all requests name the same.
+    /// Model that all requests name, if it is the same.
     pub(super) model: Option<String>,
-    /// What is wrong with it.
+    /// Errors found in the file.
     pub(super) faults: Vec<Fault>,
 }
 
-/// Reads all of `lines`, which are to be requests for `endpoint`.
+/// Reads all `lines` and validates them as requests to `endpoint`.
 pub(super) async fn check(
     lines: &mut Lines,
     endpoint: &str,

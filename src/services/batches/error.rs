@@ -1,22 +1,22 @@
-//! How a request about batches fails.
+//! Errors of batch requests.
 
 use crate::api::request_schema::InvalidRequest;
 use crate::storage::files;
 use crate::storage::store;
 
-/// Why something was not done.
+/// Reasons why a batch request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be served as it stands.
+    /// The request is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The project has no batch of this name.
+    /// The project has no batch with this id.
     #[error("no batch is called {0}")]
     NotFound(String),
-    /// A file cannot be used.
+    /// A file cannot be opened or written.
     #[error(transparent)]
     File(#[from] files::Error),
-    /// A file cannot be read.
+    /// Reading a file failed.
     #[error("a file cannot be read")]
     Read(#[from] std::io::Error),
     /// The store failed.

@@ -1,4 +1,4 @@
-//! How a batch ends: files are made of what came of its lines.
+//! End of a batch: output files are made from the outcomes of its lines.
 
 use super::Error;
 use super::job::End;
@@ -19,7 +19,7 @@ use crate::storage::files::Files;
 use crate::storage::files::Finished;
 use crate::storage::store::Transaction;
 
-/// The two files that come of a batch; a file of nothing is not made.
+/// Writer of the output and error files. A file without content is not created.
 struct Output<'a> {
     files: &'a Files,
     record: &'a Record,
@@ -28,16 +28,17 @@ struct Output<'a> {
 }
 
 impl Job {
-    /// Makes the files of the batch and ends it, and gives what it is then; none if it is gone. Until that is written nothing
-    /// has happened, so it may be done again.
+    /// Creates the output files and ends the batch. Returns the changed batch, or `None` if it is
+    /// gone. Safe to retry: nothing is visible before the final transaction.
     pub(super) async fn finish(&self, end: End) -> Result<Option<Record>, Error> {
         let records = &self.inner.records;
-        // What is written after the last line's outcome sees them all.
+        // Written after the last outcome, so the outcomes read below are complete.
         let begin = |record: &mut Record, _: &mut Transaction<'_>| {
             if record.batch.status == Status::InProgress {
                 (record.batch.status, record.batch.finalizing_at) =
                     (Status::Finalizing, Some(unix_now()));
             }
+            Ok(())
         };
         let Some(record) = records.update(&self.project, &self.id, begin).await? else {
             return Ok(None);
@@ -70,11 +71,12 @@ impl Job {
                 Some(file.id)
             });
             close(record, end, ids);
+            Ok(())
         };
         records.update(&self.project, &self.id, work).await
     }
 
-    /// Says of each line without an outcome why it has none.
+    /// Adds an error line for each line without an outcome.
     async fn add_unanswered(
         &self,
         record: &Record,
@@ -158,8 +160,8 @@ impl Output<'_> {
     }
 }
 
-/// How it really ends: it may have been cancelled when its last line was done, and its last line may be done when its time is
-/// over.
+/// Returns the actual end. A cancellation wins over a finished last line, and a finished last line
+/// over an expired window.
 fn ended(record: &Record, end: End) -> End {
     let counts = record.batch.request_counts;
     match end {
@@ -169,7 +171,7 @@ fn ended(record: &Record, end: End) -> End {
     }
 }
 
-/// Why lines were not answered, as a code and in words.
+/// Returns the error code and message for lines that were not answered.
 fn reason(end: &End) -> Option<(&str, &str)> {
     match end {
         End::Done => None,

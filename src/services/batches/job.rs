@@ -1,4 +1,4 @@
-//! A batch being run.
+//! Execution of a batch.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,40 +30,40 @@ use crate::services::answers::Again;
 use crate::storage::files;
 use crate::storage::store::Transaction;
 
-/// How long to wait after the store or a file has failed.
+/// Delay before a retry after a store or file error.
 const REPAIR: Duration = Duration::from_secs(10);
-/// How often a line is tried that failed for a reason of which nobody knows how long it lasts.
+/// Maximum number of attempts for a line that failed with an error of unknown duration.
 const MOST_TRIES: u32 = 4;
-/// How long to wait before the second of these tries; before each of the next, twice as long.
+/// Delay before the second attempt. Doubles with each attempt (exponential backoff).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// One batch, from where it stands to its end.
+/// A batch being run, from its current state to its end.
 pub(super) struct Job {
     pub(super) inner: Arc<Inner>,
     pub(super) project: String,
     pub(super) id: String,
-    /// Cancelled when its client wants it no more.
+    /// Cancelled when the client cancels the batch.
     pub(super) cancel: CancellationToken,
 }
 
-/// How the running of lines ends.
+/// Result of running the lines.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum End {
-    /// Every line has its outcome.
+    /// Every line has an outcome.
     Done,
-    /// Its client wanted it to end.
+    /// The client cancelled the batch.
     Cancelled,
-    /// Its time is over.
+    /// The completion window is over.
     Expired,
-    /// It cannot go on.
+    /// The batch cannot continue.
     Failed(Fault),
 }
 
-/// Why a line has no outcome.
+/// Reason why a line has no outcome.
 enum Unanswered {
-    /// And no other will have one.
+    /// Fails the batch: further lines cannot run either.
     Refused(Fault),
-    /// And may have one later.
+    /// A retry may succeed.
     Broken(Error),
 }
 
@@ -74,13 +74,13 @@ impl From<Error> for Unanswered {
 }
 
 impl Job {
-    /// Brings the batch to its end, whatever it takes.
+    /// Runs the batch to its end, with retries after errors.
     pub(super) async fn drive(&self) {
         while let Err(error) = Box::pin(self.go_on()).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 batch.id = self.id,
-                "a batch was interrupted, and goes on soon"
+                "batch interrupted"
             );
             sleep(REPAIR).await;
         }
@@ -107,17 +107,20 @@ impl Job {
                 status,
                 counts.completed,
                 counts.failed,
-                "a batch is over"
+                "batch finished"
             );
         }
         records.forget(&self.id, record.lines).await?;
         records
-            .update(&self.project, &self.id, |record, _| record.is_tidy = true)
+            .update(&self.project, &self.id, |record, _| {
+                record.is_tidy = true;
+                Ok(())
+            })
             .await?;
         Ok(())
     }
 
-    /// Reads the file through, and gives what the batch is then.
+    /// Validates the input file and returns the updated batch.
     async fn validate(&self, record: Record) -> Result<Record, Error> {
         let Inner {
             records, config, ..
@@ -132,9 +135,9 @@ impl Job {
         };
         let work = move |record: &mut Record, _: &mut Transaction<'_>| {
             let batch = &mut record.batch;
-            // It may have been cancelled meanwhile.
+            // A cancellation may have happened meanwhile.
             if batch.status != Status::Validating {
-                return;
+                return Ok(());
             }
             if checked.faults.is_empty() {
                 (batch.status, batch.in_progress_at) = (Status::InProgress, Some(unix_now()));
@@ -144,6 +147,7 @@ impl Job {
                 (batch.status, batch.failed_at) = (Status::Failed, Some(unix_now()));
                 batch.errors = Some(checked.faults.into());
             }
+            Ok(())
         };
         Ok(records
             .update(&self.project, &self.id, work)
@@ -151,7 +155,7 @@ impl Job {
             .unwrap_or(record))
     }
 
-    /// The lines of the file from its beginning.
+    /// Opens the input file at its first line.
     async fn lines(&self, record: &Record) -> Result<Lines, Unanswered> {
         let Inner { files, config, .. } = &*self.inner;
         match files
@@ -171,7 +175,7 @@ impl Job {
         }
     }
 
-    /// Runs the lines that have no outcome.
+    /// Runs the lines that have no outcome yet.
     async fn run(&self, record: &Record) -> Result<End, Error> {
         let lines = match self.lines(record).await {
             Ok(lines) => lines,
@@ -195,6 +199,8 @@ impl Job {
         let mut deadline = pin!(sleep(Duration::from_secs(left)));
         loop {
             tokio::select! {
+                // Biased: a cancellation wins over outcomes, and outcomes that are ready win over
+                // the deadline.
                 biased;
                 () = self.cancel.cancelled() => return Ok(End::Cancelled),
                 settled = outcomes.next() => match settled {
@@ -208,7 +214,7 @@ impl Job {
         }
     }
 
-    /// Sees to it that a line has an outcome.
+    /// Produces and records the outcome of a line, unless it has one.
     async fn settle(&self, record: &Record, line: lines::Line) -> Result<(), Unanswered> {
         let records = &self.inner.records;
         if records.outcome(&self.id, line.number).await?.is_some() {
@@ -224,7 +230,7 @@ impl Job {
                 .ask(record, &request, line.number)
                 .await
                 .map_err(Unanswered::Refused)?,
-            // The file was found good, so this is for somebody who has changed it on the disk.
+            // The file was validated, so this happens only if it was changed on disk since.
             Err(fault) => {
                 let line = batches::failure("", &fault.code, &fault.message);
                 (
@@ -239,7 +245,7 @@ impl Job {
         Ok(records.note(record, line.number, outcome, usage).await?)
     }
 
-    /// Asks until there is an answer, or none to be had.
+    /// Runs a line, with retries, until there is an answer or a final failure.
     async fn ask(
         &self,
         record: &Record,
@@ -266,9 +272,10 @@ impl Job {
             };
             let tenant = Tenant::new(&record.owner, caller()?.weight());
             let turn = share.enter(&tenant).await;
-            // Again: the key may have gone while the line waited.
+            // Checked again: the key may have been revoked while the line waited.
             let caller = caller()?;
-            // The end of a run and its outcome are not written in one: whatever comes between, it is charged once.
+            // Idempotency key: the charge and the outcome are not written in one transaction, so a
+            // line may run again after a crash, but is charged only once.
             let errand = Some(format!("{}/{number}/{tries}", self.id).into());
             let caller = Caller {
                 errand,
@@ -288,7 +295,7 @@ impl Job {
                 }
                 Err(error) => error,
             };
-            // Others may go on while this one waits.
+            // Release the permit, so that other lines may run during the delay.
             drop(turn);
             let refusal = explain(error);
             tries += 1;
@@ -313,7 +320,7 @@ impl Job {
     }
 }
 
-/// The key that made the batch may no longer do so.
+/// Fails a batch whose key may no longer run it.
 fn key_is_gone(error: AuthError) -> Fault {
     let code = match error {
         AuthError::Revoked => "revoked_api_key",

@@ -1,4 +1,4 @@
-//! The lines of a file.
+//! Line reader of an input file.
 
 use std::io;
 
@@ -6,10 +6,10 @@ use tokio::fs::File;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::BufReader;
 
-/// What some editors put before everything else.
+/// Byte order mark (BOM) that some editors write first.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A file, read line by line.
+/// A file that is read line by line.
 #[derive(Debug)]
 pub(super) struct Lines {
     reader: BufReader<File>,
@@ -17,17 +17,18 @@ pub(super) struct Lines {
     longest: usize,
 }
 
-/// A line with something in it.
+/// A line that is not blank.
 #[derive(Debug)]
 pub(super) struct Line {
-    /// Its number, counted from 1.
+    /// Line number, counted from 1.
     pub(super) number: u64,
-    /// What it says, without its end; none when it is too long to be read.
+    /// Content without the line break; `None` if the line is too long.
     pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl Lines {
-    /// The lines of `file`, none of which may have more than `longest` bytes.
+    /// Creates a reader of `file`. Lines above `longest` bytes are skipped over and reported as too
+    /// long.
     pub(super) fn of(file: File, longest: usize) -> Self {
         Self {
             reader: BufReader::new(file),
@@ -36,7 +37,7 @@ impl Lines {
         }
     }
 
-    /// The next line that is not blank; none at the end.
+    /// Returns the next line that is not blank, or `None` at the end of the file.
     pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
         while let Some(line) = self.read().await? {
             self.number += 1;
@@ -53,7 +54,8 @@ impl Lines {
         Ok(None)
     }
 
-    /// The next line; none at the end, and none in it when it is too long.
+    /// Reads a line. Returns `None` at the end of the file, and `Some(None)` for a line that is too
+    /// long.
     async fn read(&mut self) -> io::Result<Option<Option<Vec<u8>>>> {
         let (mut line, mut is_too_long, mut is_begun) = (Vec::new(), false, false);
         loop {

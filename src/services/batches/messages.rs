@@ -1,4 +1,5 @@
-//! Batches of Anthropic's API: their requests come in one body, and nobody sees their files.
+//! Batches of the Anthropic API. Their requests arrive in one body, and their files are hidden from
+//! clients.
 
 use tokio::fs;
 
@@ -19,15 +20,15 @@ use crate::domain::unix_now;
 use crate::services::answers::Endpoint;
 use crate::storage::files;
 
-/// What the file of the requests is called.
+/// Name of the input file.
 const FILE: &str = "requests.jsonl";
 
 impl Batches {
-    /// Begins a batch of `requests`, each its id and the body of a `POST /v1/messages`. Its file and the batch become known in
-    /// one transaction.
+    /// Creates a batch of `requests`, pairs of a custom id and the body of a `POST /v1/messages`.
+    /// The batch and its input file are recorded in one transaction.
     ///
     /// # Errors
-    /// When there is no room for the requests.
+    /// When a request is too long, or its file exceeds a size limit.
     pub async fn create_of_messages(
         &self,
         caller: &Caller,
@@ -56,7 +57,7 @@ impl Batches {
             remarks: crate::api::request_schema::Remarks::default(),
         };
         let mut batch = begun(Family::Messages, &request);
-        // The requests were found good, each on a line of its own.
+        // Validation is skipped: the requests were validated on arrival, and each is one line.
         (batch.status, batch.in_progress_at) = (Status::InProgress, Some(unix_now()));
         batch.request_counts.total = total;
         let record = Record {
@@ -66,10 +67,10 @@ impl Batches {
         self.begin(record, enter).await
     }
 
-    /// Takes a batch away that is over, with its files.
+    /// Deletes a finished batch with its files.
     ///
     /// # Errors
-    /// When the caller's project has none of this name, or it is not over.
+    /// When the caller's project has no batch with this id, or it is not finished.
     pub async fn delete(&self, caller: &Caller, family: Family, id: &str) -> Result<(), Error> {
         let batch = self.get(caller, family, id).await?;
         if !batch.status.is_final() {
@@ -91,10 +92,11 @@ impl Batches {
         Ok(())
     }
 
-    /// The files of what came of the requests.
+    /// Opens the output and error files of a finished batch.
     ///
     /// # Errors
-    /// When the caller's project has no batch of this name, it is not over, or its files are gone.
+    /// When the caller's project has no batch with this id, it is not finished, or its files are
+    /// gone.
     pub async fn outcomes(
         &self,
         caller: &Caller,

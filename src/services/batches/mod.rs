@@ -1,14 +1,15 @@
-//! Files of requests that are answered while nobody waits.
+//! Batches: files of requests answered in the background.
 //!
-//! 1. The file is read through: a batch with a line that makes no sense fails as a whole.
-//! 2. Each line is a turn like any other, of the key that made the batch as that is at the moment. A [`Share`](share::Share) of
-//!    the pool is for all batches together, and no line begins while requests of clients wait for a worker.
-//! 3. What comes of a line is written together with the counts before anything else is known of it, so a line that was
-//!    answered is never run again; one that was under way when the server was killed is.
-//! 4. When no line is left, or the batch ends before, files are made of what was written. They and the end of the batch
-//!    become known at once.
+//! 1. The input file is validated; an invalid line fails the whole batch.
+//! 2. Each line is a regular turn, authorized as the key that created the batch at the time the
+//!    line runs. All batches together use a [`Share`](share::Share) of the pool, and lines yield to
+//!    waiting client requests for a limited time.
+//! 3. The outcome of a line and the updated counts are written in one transaction, so an answered
+//!    line never runs again. A line in progress when the server was killed runs again.
+//! 4. When no line is left, or the batch ends early, the output files are made from the outcomes.
+//!    The files and the end of the batch become visible in one transaction.
 //!
-//! Knows no HTTP, nor how failures are worded.
+//! Independent of HTTP and of how failures are worded.
 
 mod check;
 mod error;

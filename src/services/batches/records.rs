@@ -1,4 +1,4 @@
-//! What is stored of batches.
+//! Storage of batches and of the outcomes of their lines.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -15,40 +15,42 @@ use crate::storage::store::Transaction;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
-/// Project and id to a [`Record`].
+/// Table of batches: project and id -> [`Record`].
 const BATCHES: Table = Table::new("batches");
-/// Id of a batch and number of a line to what came of the line, until files are made of it.
+/// Table of line outcomes: batch id and line number -> outcome. Kept until the output files are
+/// made.
 const RESULTS: Table = Table::new("batch-results");
-/// Between project and id in a key; neither has it.
+/// Separator of project and id in a key. Neither contains it.
 const BETWEEN: char = '\0';
-/// Results that are removed in one transaction, so that others get their turn in between.
+/// Maximum number of outcomes removed per transaction, so that other transactions get their turn in
+/// between.
 const GROUP: u64 = 256;
 
-/// A batch with what its client does not see.
+/// A batch with the data that clients do not see.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) batch: Batch,
     pub(super) project: String,
-    /// Whose key runs it.
+    /// Owner id of the key that runs the batch.
     pub(super) owner: String,
-    /// The number of the last line of its file, once that was read through.
+    /// Number of the last line of the input file; set by the validation.
     pub(super) lines: u64,
-    /// After how many seconds its files are to go.
+    /// Time to live of the output files, in seconds.
     pub(super) output_expires_after: Option<u64>,
-    /// Whether nothing is left to do for it.
+    /// True once nothing is left to do for the batch.
     pub(super) is_tidy: bool,
 }
 
-/// What came of a line.
+/// Outcome of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// Whether it was answered.
+    /// True if the line was answered.
     pub(super) is_answer: bool,
-    /// The line of the output file or of the error file, its end included.
+    /// Line of the output or error file, with its line break.
     pub(super) line: String,
 }
 
-/// All batches. Clones share them.
+/// Stored batches and outcomes. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Records(pub(super) Store);
 
@@ -58,14 +60,15 @@ impl Records {
         Ok(bytes.map(|bytes| decode_record(id, &bytes)).transpose()?)
     }
 
-    /// Those of `project`, the oldest first.
+    /// Returns the batches of `project`, oldest first.
     pub(super) async fn list(&self, project: &str) -> Result<Vec<Record>, Error> {
         let records = self.0.scan(key(project, "")).await?;
         let read = |(key, record): &(Vec<u8>, Vec<u8>)| decode_record(&id_in(key), record);
         Ok(records.iter().map(read).collect::<Result<_, _>>()?)
     }
 
-    /// All that can be read, the oldest first; the others are logged.
+    /// Returns the readable batches of all projects, oldest first within a project, and logs the
+    /// others.
     pub(super) async fn readable(&self) -> Result<Vec<Record>, Error> {
         let records = self.0.scan(BATCHES.key("")).await?;
         let read = |(key, record): &(Vec<u8>, Vec<u8>)| {
@@ -81,7 +84,7 @@ impl Records {
         Ok(records.iter().filter_map(read).collect())
     }
 
-    /// Writes a new one, and beside it what `work` likes.
+    /// Writes a new batch, and applies `work` in the same transaction.
     pub(super) async fn save_with<W>(&self, record: Record, work: W) -> Result<(), Error>
     where
         W: FnOnce(&mut Transaction<'_>) + Send + 'static,
@@ -93,7 +96,6 @@ impl Records {
         self.0.transaction(work).await
     }
 
-    /// Takes one away.
     pub(super) async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
         let key = key(project, id);
         let work = move |transaction: &mut Transaction<'_>| {
@@ -103,7 +105,8 @@ impl Records {
         self.0.transaction(work).await
     }
 
-    /// Has `work` change the batch and, beside it, whatever it likes, and gives what it has become; none if there is none.
+    /// Applies `work` to a batch and to other records in one transaction. Returns the changed
+    /// batch, or `None` if there is no such batch.
     pub(super) async fn update<W>(
         &self,
         project: &str,
@@ -111,7 +114,7 @@ impl Records {
         work: W,
     ) -> Result<Option<Record>, Error>
     where
-        W: FnOnce(&mut Record, &mut Transaction<'_>) + Send + 'static,
+        W: FnOnce(&mut Record, &mut Transaction<'_>) -> Result<(), Error> + Send + 'static,
     {
         let (key, id) = (key(project, id), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
@@ -119,14 +122,15 @@ impl Records {
                 return Ok(None);
             };
             let mut record = decode_record(&id, &bytes)?;
-            work(&mut record, transaction);
+            work(&mut record, transaction)?;
             put(transaction, &record)?;
             Ok(Some(record))
         };
         self.0.transaction(work).await
     }
 
-    /// Writes what came of a line, and counts it; but only once.
+    /// Records the outcome of a line and counts it. Idempotent: a second outcome of the same line
+    /// is ignored.
     pub(super) async fn note(
         &self,
         record: &Record,
@@ -136,8 +140,9 @@ impl Records {
     ) -> Result<(), Error> {
         let place = place(&record.batch.id, number);
         let work = move |record: &mut Record, transaction: &mut Transaction<'_>| {
-            if !matches!(transaction.get(&place), Ok(None)) {
-                return;
+            // Idempotency check, in the same transaction as the counts.
+            if transaction.get(&place)?.is_some() {
+                return Ok(());
             }
             let counts = &mut record.batch.request_counts;
             *(if outcome.is_answer {
@@ -148,13 +153,14 @@ impl Records {
             let before = record.batch.usage.map(Usage::from).unwrap_or_default();
             record.batch.usage = Some(responses::Usage::from(&(before + usage)));
             transaction.put(place, outcome.encode());
+            Ok(())
         };
         self.update(&record.project, &record.batch.id, work)
             .await
             .map(|_| ())
     }
 
-    /// What came of a line, if that was written.
+    /// Returns the recorded outcome of a line, if any.
     pub(super) async fn outcome(&self, id: &str, number: u64) -> Result<Option<Outcome>, Error> {
         let bytes = self.0.get(place(id, number)).await?;
         let read = |bytes: Vec<u8>| {
@@ -167,7 +173,7 @@ impl Records {
         Ok(bytes.map(read).transpose()?)
     }
 
-    /// Removes what came of the lines up to `last`, from which files were made.
+    /// Removes the outcomes of the lines up to `last`, after the output files are made.
     pub(super) async fn forget(&self, id: &str, last: u64) -> Result<(), Error> {
         for first in (1..=last).step_by(GROUP as usize) {
             let places: Vec<_> = (first..first + GROUP)

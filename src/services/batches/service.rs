@@ -1,4 +1,4 @@
-//! What can be done with batches.
+//! Operations on batches.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -36,51 +36,51 @@ use crate::storage::files;
 use crate::storage::files::Files;
 use crate::storage::store::Transaction;
 
-/// How long a batch may take, in seconds.
+/// Completion window of a batch, in seconds.
 const WINDOW: u64 = 24 * 3600;
 
-/// What can be set about batches.
+/// Limits of the batch service.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// Lines of all batches together that run at a time.
+    /// Maximum number of concurrent lines of all batches.
     pub parallel: usize,
-    /// Bytes a line may have.
+    /// Maximum length of a line, in bytes.
     pub longest_line: usize,
-    /// How long a batch is kept that is over.
+    /// Time that a finished batch is kept.
     pub time_to_live: Duration,
 }
 
-/// Whose API a batch is of: clients of the one do not meet those of the other.
+/// API family of a batch. Clients of one API do not see the batches of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// `OpenAI`'s.
+    /// The `OpenAI` batch API.
     OpenAi,
-    /// Anthropic's.
+    /// The Anthropic message batches API.
     Messages,
 }
 
-/// What batches are made with.
+/// Dependencies of the batch service.
 #[derive(Clone)]
 pub struct Tools {
-    /// Where their files are; they themselves are kept in the store of these.
+    /// File service. Batches are stored in the same store as the file records.
     pub files: Files,
-    /// Whose keys run them.
+    /// API keys that own and run batches.
     pub keys: Arc<Keys>,
-    /// Who tells whether clients wait.
+    /// Source of the pool's load, to yield to waiting clients.
     pub turns: Arc<dyn Turns>,
-    /// Who answers their lines.
+    /// Executor of the requests in the lines.
     pub answers: Answers,
-    /// Who has the words for what goes wrong.
+    /// Mapper from errors to error envelopes.
     pub explain: Explain,
-    /// Where their tasks run.
+    /// Tracker of the batch tasks.
     pub tracker: TaskTracker,
-    /// Cancelled when no line is to begin any more.
+    /// Cancelled when no new line may start.
     pub stopping: CancellationToken,
-    /// Cancelled when lines that still run are to end.
+    /// Cancelled when running lines must end.
     pub stop: CancellationToken,
 }
 
-/// Makes batches and runs them. Clones share all.
+/// The batch service: creates and runs batches. Clones share the state.
 #[derive(Clone)]
 pub struct Batches(pub(super) Arc<Inner>);
 
@@ -94,7 +94,7 @@ pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
-    /// What ends the batches that run, by id.
+    /// Cancellation tokens of the running batches, by id.
     running: Mutex<HashMap<String, CancellationToken>>,
 }
 
@@ -117,7 +117,7 @@ impl fmt::Debug for Batches {
 }
 
 impl Tools {
-    /// Tools that leave nothing behind but in the folder of `files`.
+    /// Creates dependencies for tests. Only the folder of `files` is left behind.
     #[cfg(test)]
     pub(crate) fn temporary(
         files: Files,
@@ -145,7 +145,7 @@ impl Tools {
 }
 
 impl Batches {
-    /// Batches that are made with `tools`.
+    /// Creates the service from its dependencies.
     pub fn new(tools: Tools, config: Config) -> Self {
         Self(Arc::new(Inner {
             records: Records(tools.files.store().clone()),
@@ -161,7 +161,7 @@ impl Batches {
         }))
     }
 
-    /// Goes on with what an earlier server has left unfinished, and says how much that is.
+    /// Resumes batches that an earlier server left unfinished, and returns their number.
     ///
     /// # Errors
     /// When the store fails.
@@ -172,10 +172,10 @@ impl Batches {
         Ok(unfinished.len())
     }
 
-    /// Begins the batch that `request` asks for.
+    /// Creates the batch that `request` asks for and starts it.
     ///
     /// # Errors
-    /// When its file is not there, or not for batches.
+    /// When the input file does not exist or has another purpose.
     pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Batch, Error> {
         let file = self
             .0
@@ -200,7 +200,8 @@ impl Batches {
         self.begin(record, |_| {}).await
     }
 
-    /// Writes a batch down, with what `enter` changes beside it, and starts it. Both are done though the caller leaves.
+    /// Stores a batch, applies `enter` in the same transaction, and starts it. Runs as a task, so
+    /// both happen even if the caller is cancelled.
     pub(super) async fn begin(
         &self,
         record: Record,
@@ -217,7 +218,7 @@ impl Batches {
             .unwrap_or_else(|_| Err(crate::storage::store::Error::Closed.into()))
     }
 
-    /// A batch of the caller's that begins.
+    /// Creates the record of a new batch of `caller`.
     pub(super) fn record(
         &self,
         caller: &Caller,
@@ -235,10 +236,10 @@ impl Batches {
         }
     }
 
-    /// A batch as it is now.
+    /// Returns the current state of a batch.
     ///
     /// # Errors
-    /// When the caller's project has none of this name.
+    /// When the caller's project has no batch with this id.
     pub async fn get(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
         let batch = self
             .0
@@ -251,7 +252,7 @@ impl Batches {
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    /// All batches of the caller's project, the oldest first.
+    /// Returns all batches of the caller's project, oldest first.
     ///
     /// # Errors
     /// When the store fails.
@@ -264,10 +265,10 @@ impl Batches {
             .collect())
     }
 
-    /// A page of the batches of the caller's project, and whether there are more.
+    /// Returns a page of the batches of the caller's project, and whether there are more.
     ///
     /// # Errors
-    /// When the page begins after a batch that is not there.
+    /// When the page begins after an unknown batch.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -279,10 +280,10 @@ impl Batches {
         })?)
     }
 
-    /// Ends a batch before its time. What was answered by then is kept.
+    /// Cancels a batch. Outcomes recorded so far are kept.
     ///
     /// # Errors
-    /// When the caller's project has none of this name, or it is over.
+    /// When the caller's project has no batch with this id, or it is already ending or finished.
     pub async fn cancel(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
         self.get(caller, family, id).await?;
         let work = |record: &mut Record, _: &mut Transaction<'_>| {
@@ -290,6 +291,7 @@ impl Batches {
                 record.batch.status = Status::Cancelling;
                 record.batch.cancelling_at = Some(unix_now());
             }
+            Ok(())
         };
         let record = self.0.records.update(&caller.project, id, work).await?;
         let batch = record.ok_or_else(|| Error::NotFound(id.to_owned()))?.batch;
@@ -348,7 +350,7 @@ impl Family {
     }
 }
 
-/// The batch that `request` asks for, as it begins.
+/// Creates the initial state of the batch that `request` asks for.
 pub(super) fn begun(family: Family, request: &CreateRequest) -> Batch {
     let now = unix_now();
     Batch {
@@ -378,7 +380,7 @@ pub(super) fn begun(family: Family, request: &CreateRequest) -> Batch {
 }
 
 impl Inner {
-    /// The endpoint of `batch`; the request was checked, so it is there.
+    /// Returns the endpoint of `batch`. It was validated on creation, so the default is never used.
     pub(super) fn endpoint(batch: &Batch) -> Endpoint {
         Endpoint::at(&batch.endpoint).unwrap_or(Endpoint::Chat)
     }

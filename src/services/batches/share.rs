@@ -1,4 +1,4 @@
-//! How much of the pool batches may take.
+//! Limit on the workers that batches use.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,22 +14,23 @@ use crate::runtime::fair_queue::FairPermit;
 use crate::runtime::fair_queue::Permits;
 use crate::runtime::fair_queue::Tenant;
 
-/// How often it is looked whether clients still wait: short beside an answer, long beside the look.
+/// Interval between checks for waiting clients: short compared to an answer, long compared to the
+/// check.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long a line stands back for clients whose turn it is. Then it asks for a worker all the same, as a request in the background,
-/// and the pool gives those one turn in a row of many.
+/// Maximum time that a line yields to clients. After that it asks for a worker with background
+/// priority, and the pool starts one background turn per so many others.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The share of all batches together. Keys get parts of it in turn, and so do the batches of a key, in the order of asking.
+/// Limit on concurrent lines of all batches. Fair queueing: keys take turns.
 pub(super) struct Share {
     permits: Permits,
     turns: Arc<dyn Turns>,
-    /// Cancelled when nothing new is to begin.
+    /// Cancelled when no new line may start.
     stopping: CancellationToken,
 }
 
 impl Share {
-    /// So many lines at a time.
+    /// Creates a limit of `parallel` concurrent lines.
     pub(super) fn new(parallel: usize, turns: Arc<dyn Turns>, stopping: CancellationToken) -> Self {
         Self {
             permits: Permits::new(parallel),
@@ -38,8 +39,9 @@ impl Share {
         }
     }
 
-    /// Waits until a line of `tenant` may run: it is its turn, no client waits for a worker, and none would have to wait for this
-    /// line alone; or it has stood back for long enough. For ever, once the server stops.
+    /// Waits until a line of `tenant` may start: a permit is free, no client waits for a worker,
+    /// and a worker would be left for the line. The latter two are waited for at most [`PATIENCE`].
+    /// Never returns once the server stops.
     pub(super) async fn enter(&self, tenant: &Tenant) -> FairPermit {
         let permit = self.permits.acquire(tenant).await;
         let standing_back = async {
@@ -47,8 +49,9 @@ impl Share {
                 sleep(PAUSE).await;
             }
         };
-        // Either way it may go on.
+        // A timeout counts as permission to start.
         let _ = timeout(PATIENCE, standing_back).await;
+        // A permit in hand is not enough: nothing starts during shutdown.
         if self.stopping.is_cancelled() {
             pending().await
         } else {
@@ -57,7 +60,7 @@ impl Share {
     }
 }
 
-/// Whether a line would find a worker that nobody else waits for.
+/// Returns true if a line would find a free worker that no client waits for.
 fn is_quiet(readiness: &Readiness) -> bool {
     let workers = readiness.workers;
     readiness.waiting == 0 && (workers.max == 0 || workers.busy < workers.max)

@@ -1,4 +1,4 @@
-//! The share by itself.
+//! Tests of the share in isolation.
 
 use std::sync::Mutex;
 
@@ -18,7 +18,7 @@ use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::WorkerCounts;
 
 #[test]
-fn clients_who_wait_and_a_pool_without_a_free_worker_stop_lines() {
+fn lines_yield_to_waiting_clients_and_a_busy_pool() {
     for (waiting, busy, max, expected) in [
         (0, 0, 0, true),
         (1, 0, 0, false),
@@ -40,7 +40,7 @@ fn clients_who_wait_and_a_pool_without_a_free_worker_stop_lines() {
     }
 }
 
-/// Turns of a server where nobody waits.
+/// Turns of an idle server.
 struct Quiet;
 
 impl Turns for Quiet {
@@ -66,7 +66,7 @@ impl Turns for Quiet {
 }
 
 #[tokio::test]
-async fn the_lines_of_one_key_do_not_hold_up_the_first_of_another() {
+async fn lines_of_one_key_do_not_delay_the_first_of_another() {
     let share = Share::new(1, Arc::new(Quiet), CancellationToken::new());
     let log = Mutex::new(Vec::new());
     let held = share.enter(&Tenant::new("many", 1)).await;

@@ -1,4 +1,4 @@
-//! Batches whose time is over.
+//! Removal of old batches.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::domain::unix_now;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl Batches {
-    /// Takes batches away that ended long ago, from time to time, until the server has its last words.
+    /// Starts a task that removes old batches periodically, until the server stops.
     pub fn keep_tidy(&self) {
         let (batches, stop) = (self.clone(), self.0.stop.clone());
         self.0.tracker.spawn(async move {
@@ -24,14 +24,15 @@ impl Batches {
                 if let Err(error) = batches.sweep(unix_now()).await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the batches were not swept"
+                        "old batches not removed"
                     );
                 }
             }
         });
     }
 
-    /// Takes those away that ended long before `now`, in seconds of Unix time. Their files have a time of their own.
+    /// Removes batches that ended more than their time to live before `now` (Unix seconds). Their
+    /// files expire on their own.
     ///
     /// # Errors
     /// When the store fails.

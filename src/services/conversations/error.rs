@@ -1,30 +1,30 @@
-//! How a request about conversations fails.
+//! Errors of conversation requests.
 
 use crate::api::request_schema::InvalidRequest;
 use crate::storage::store;
 
-/// Why something was not done.
+/// Reasons why a conversation request fails.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be served as it stands.
+    /// The request is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The caller has no conversation of this name.
+    /// The caller has no conversation with this id.
     #[error("no conversation is called {0}")]
     NotFound(String),
-    /// The conversation has no item of this name.
+    /// The conversation has no item with this id.
     #[error("no item is called {0}")]
     NoItem(String),
-    /// A response is being added to the conversation, or something else changes its items.
+    /// The conversation is locked by a response or by another change of its items.
     #[error("the conversation {0} is locked")]
     Locked(String),
-    /// The conversation has as many bytes as may be.
+    /// The conversation has reached its maximum size.
     #[error("the conversation {0} is full")]
     Full(String),
-    /// The conversation was taken away while something was to be added to it.
+    /// The conversation was deleted while it was being changed.
     #[error("the conversation {0} was deleted meanwhile")]
     Gone(String),
-    /// What was to be added could not be written, so the conversation is as it was.
+    /// The items could not be written, so the conversation is unchanged.
     #[error("the conversation could not be written")]
     NotKept(#[source] store::Error),
     /// The store failed.

@@ -1,10 +1,12 @@
-//! `OpenAI`'s conversations: items that are kept for a key, and that responses go on from and are added to.
+//! Conversations of the `OpenAI` API: stored items that responses continue from and append to.
 //!
-//! 1. A conversation is a record of its owner, the key that made it, and leaves when it was not changed for a time.
-//! 2. Whatever changes its items takes it first: one response or one request at a time, and others are told to come back.
-//! 3. A response's input and output are added in one transaction with the response itself, before its last event leaves.
+//! 1. A conversation belongs to the key that created it, and expires some time after its last
+//!    change.
+//! 2. A change of its items locks it: one response or request at a time, others are rejected.
+//! 3. A response's input and output are appended in one transaction with the response itself,
+//!    before its last event is sent.
 //!
-//! Knows neither HTTP, nor how responses are made, nor how failures are told.
+//! Independent of HTTP, of how responses are generated, and of how failures are worded.
 
 mod error;
 mod record;

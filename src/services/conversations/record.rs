@@ -1,6 +1,6 @@
-//! Conversations as they are stored: texts in JSON, one a line. The first line of the record is the conversation, the others are
-//! the items that it was made with; those that were added later are lines of a part each. So items are added without reading or
-//! writing those that are there.
+//! Storage format of conversations: lines of JSON. The first line of the record is the
+//! conversation, the others are its initial items. Items added later are the lines of one part
+//! each, so adding does not read or rewrite existing items.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -13,32 +13,33 @@ use crate::storage::store::WholeRecord;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
-/// What is kept of a conversation beside its items.
+/// Stored data of a conversation, without its items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) conversation: StoredConversation,
-    /// When its time began, in seconds of Unix time.
+    /// Time of the last change (Unix seconds). The time to live counts from it.
     pub(super) changed_at: u64,
 }
 
-/// A stored conversation, its lines not yet read.
+/// A stored conversation with its lines still encoded.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) head: Head,
-    /// Item lines stored in the record itself, each with its line break. Empty once there are parts: the first addition moves them to
-    /// a part.
+    /// Item lines stored in the record itself, each with its line break. Empty once there are
+    /// parts: the first addition moves them to a part.
     pub(super) lines: Vec<u8>,
 }
 
-/// A stored conversation with all its lines.
+/// A stored conversation with all of its lines, those in parts included.
 #[derive(Debug, Clone)]
 pub(super) struct WholeConversation {
     pub(super) head: Head,
-    /// The lines of all items, each with its line break.
+    /// Lines of all items, each with its line break.
     pub(super) lines: Vec<u8>,
 }
 
 impl Record {
+    /// Decodes the record of the conversation `id`.
     pub(super) fn read(id: &str, bytes: &[u8]) -> Result<Self, store::Error> {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let (head, lines) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
@@ -63,10 +64,7 @@ impl WholeConversation {
         Ok(Self { head, lines })
     }
 
-    /// The items, the oldest first.
-    ///
-    /// # Errors
-    /// Fails when a line is damaged.
+    /// Decodes the items, oldest first.
     pub(super) fn items(&self) -> Result<Vec<Value>, store::Error> {
         let lines = self
             .lines
@@ -96,7 +94,7 @@ pub(super) fn lines(items: &[Value]) -> Vec<u8> {
     items.iter().flat_map(line).collect()
 }
 
-/// JSON has line breaks only in escaped form.
+/// Encodes a line. JSON contains no unescaped line breaks.
 fn line(item: &Value) -> Vec<u8> {
     format!("{item}\n").into_bytes()
 }

@@ -1,4 +1,4 @@
-//! What can be done with conversations.
+//! Operations on conversations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,12 +28,12 @@ use crate::storage::store::Store;
 use crate::storage::store::Table;
 use crate::storage::store::Transaction;
 
-/// Where they are kept.
+/// Table of conversation records.
 const TABLE: Table = Table::new("conversations");
-/// The most bytes of a conversation: as many as Anthropic takes in a request.
+/// Maximum size of a conversation, in bytes: the request size limit of the Anthropic API.
 const LARGEST: usize = 32 << 20;
 
-/// Keeps conversations. Clones share all.
+/// The conversation service. Clones share the state.
 #[derive(Clone)]
 pub struct Conversations(Arc<Inner>);
 
@@ -53,7 +53,8 @@ impl fmt::Debug for Conversations {
 }
 
 impl Conversations {
-    /// The conversations in `store`, each the key's of `keys` that made it.
+    /// Creates the service on the conversations in `store`. Each belongs to the key in `keys` that
+    /// created it.
     pub fn new(store: &Store, keys: Arc<Keys>, limits: Limits) -> Self {
         let shelf = Shelf::new(store.clone(), TABLE, limits);
         Self(Arc::new(Inner {
@@ -64,7 +65,7 @@ impl Conversations {
         }))
     }
 
-    /// A few conversations in `store`.
+    /// Creates the service with small limits.
     #[cfg(test)]
     pub(crate) fn temporary(store: &Store, keys: &Arc<Keys>) -> Self {
         let limits = Limits {
@@ -75,12 +76,12 @@ impl Conversations {
         Self::new(store, Arc::clone(keys), limits)
     }
 
-    /// Takes conversations away whose time is over, until `stop`.
+    /// Starts a task that removes expired conversations, until `stop` is cancelled.
     pub fn keep_tidy(&self, stop: CancellationToken) {
         self.0.shelf.keep_tidy(stop);
     }
 
-    /// Makes a conversation.
+    /// Creates a conversation.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -107,18 +108,18 @@ impl Conversations {
         Ok(conversation)
     }
 
-    /// A conversation without its items.
+    /// Returns a conversation without its items.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no conversation with this id.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<StoredConversation, Error> {
         Ok(self.head(&self.owner(caller), id).await?.conversation)
     }
 
-    /// Puts `metadata` in the place of a conversation's own.
+    /// Replaces the metadata of a conversation.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no conversation with this id.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -131,10 +132,11 @@ impl Conversations {
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    /// Takes a conversation away with its items. Responses that were made in it stay; one that is being made fails.
+    /// Deletes a conversation with its items. Responses generated in it stay; one in progress
+    /// fails.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no conversation with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         if self.0.shelf.remove(&self.owner(caller), id).await? {
             return Ok(());
@@ -142,18 +144,18 @@ impl Conversations {
         Err(Error::NotFound(id.to_owned()))
     }
 
-    /// All items, the oldest first.
+    /// Returns all items, oldest first.
     ///
     /// # Errors
-    /// When the caller has no conversation of this name.
+    /// When the caller has no conversation with this id.
     pub async fn items(&self, caller: &Caller, id: &str) -> Result<Vec<Value>, Error> {
         Ok(self.load(&self.owner(caller), id).await?.items()?)
     }
 
-    /// A page of the items, as the body of a list.
+    /// Returns a page of the items as the JSON body of a list.
     ///
     /// # Errors
-    /// When the caller has no conversation of this name, or the page begins after an item that is not there.
+    /// When the caller has no conversation with this id, or the page begins after an unknown item.
     pub async fn page(&self, caller: &Caller, id: &str, page: &Page) -> Result<String, Error> {
         let items = self.items(caller, id).await?;
         let (items, has_more) =
@@ -161,20 +163,20 @@ impl Conversations {
         Ok(kept::list(&items, has_more))
     }
 
-    /// One item.
+    /// Returns a single item.
     ///
     /// # Errors
-    /// When the caller has no conversation of this name, or it has no such item.
+    /// When the caller has no conversation with this id, or it has no such item.
     pub async fn item(&self, caller: &Caller, id: &str, item: &str) -> Result<Value, Error> {
         let items = self.items(caller, id).await?;
         let found = items.into_iter().find(|one| one["id"] == item);
         found.ok_or_else(|| Error::NoItem(item.to_owned()))
     }
 
-    /// Adds items, and gives them with the ids that they have there.
+    /// Appends items and returns them with their final ids.
     ///
     /// # Errors
-    /// When the caller has no conversation of this name, or it is taken or full.
+    /// When the caller has no conversation with this id, or it is locked or full.
     pub async fn add(
         &self,
         caller: &Caller,
@@ -184,10 +186,10 @@ impl Conversations {
         self.take(caller, id).await?.append(items, None).await
     }
 
-    /// Takes an item away, and gives the conversation.
+    /// Deletes an item and returns the conversation.
     ///
     /// # Errors
-    /// When the caller has no conversation of this name, it has no such item, or it is taken.
+    /// When the caller has no conversation with this id, it has no such item, or it is locked.
     pub async fn delete_item(
         &self,
         caller: &Caller,
@@ -207,10 +209,11 @@ impl Conversations {
         if items.len() == all {
             return Err(Error::NoItem(item.to_owned()));
         }
-        // Nobody adds to a conversation that is taken, so these are all items when it is written.
+        // The lock keeps others from adding items, so these are all items when the write happens.
         let left = lines(&items);
         let work = move |transaction: &mut Transaction<'_>| {
-            // Taken until it is written, so that nobody goes on from what is no longer there.
+            // The lock is held until the write is done, so that no one continues from the deleted
+            // item.
             transaction.afterwards(move |_| drop(taken));
             let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {
                 return Err(Error::Gone(id));
@@ -229,10 +232,10 @@ impl Conversations {
         self.0.shelf.transaction(work).await
     }
 
-    /// Takes a conversation, to add to it: nobody else can until that is dropped.
+    /// Locks a conversation for appending.
     ///
     /// # Errors
-    /// When the caller has none of this name, or somebody else has it, or it is full.
+    /// When the caller has no conversation with this id, or it is locked or full.
     pub async fn take(&self, caller: &Caller, id: &str) -> Result<TakenConversation, Error> {
         let (taken, size) = self.take_whole(caller, id).await?;
         if size > LARGEST {
@@ -241,21 +244,22 @@ impl Conversations {
         Ok(taken)
     }
 
-    /// Takes a conversation, full or not, and tells how many bytes its items have.
+    /// Locks a conversation, full or not, and returns it with the size of its items in bytes.
     async fn take_whole(
         &self,
         caller: &Caller,
         id: &str,
     ) -> Result<(TakenConversation, usize), Error> {
         let owner = self.owner(caller);
-        // Whose it is comes first: nobody learns of another's.
+        // Ownership is checked before the lock, so that the existence of other owners'
+        // conversations does not leak.
         self.head(&owner, id).await?;
         let taken = self
             .0
             .busy
             .take(&owner, id)
             .ok_or_else(|| Error::Locked(id.to_owned()))?;
-        // Read after it was taken: something may have been added in between.
+        // Read under the lock: items may have been added in between.
         let whole = self.load(&owner, id).await?;
         self.keep(&owner, id, &whole.head).await?;
         let (items, shelf) = (whole.items()?, self.0.shelf.clone());
@@ -271,7 +275,8 @@ impl Conversations {
         ))
     }
 
-    /// Sees to it that a conversation does not end while something is added: where half of its time is over, it begins anew.
+    /// Extends a conversation whose time to live is half over, so that it does not expire while it
+    /// is locked.
     async fn keep(&self, owner: &str, id: &str, head: &Head) -> Result<(), Error> {
         let age = unix_now().saturating_sub(head.changed_at);
         if age <= self.0.time_to_live.as_secs() / 2 {
@@ -281,7 +286,8 @@ impl Conversations {
         kept.map(drop).ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    /// Has `change` change a conversation, whose time begins anew; none where there is none.
+    /// Applies `change` to a conversation and restarts its time to live. Returns `None` if there is
+    /// no such conversation.
     async fn change(
         &self,
         owner: &str,
@@ -302,7 +308,7 @@ impl Conversations {
         self.0.shelf.transaction(work).await
     }
 
-    /// A conversation without the items that were added to it.
+    /// Loads a conversation without its items.
     async fn head(&self, owner: &str, id: &str) -> Result<Head, Error> {
         let stored = self.0.shelf.get(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;

@@ -1,4 +1,4 @@
-//! A conversation that is being added to.
+//! A conversation locked for appending.
 
 use std::fmt;
 
@@ -14,29 +14,29 @@ use crate::storage::store::Shelf;
 use crate::storage::store::Taken;
 use crate::storage::store::Transaction;
 
-/// A conversation that nobody else can add to, as long as this is there.
+/// A locked conversation with its items. Dropping it releases the lock.
 pub struct TakenConversation {
     pub(super) shelf: Shelf,
     pub(super) owner: String,
     pub(super) id: String,
-    /// Its items, the oldest first.
+    /// Items of the conversation, oldest first.
     pub items: Vec<Value>,
     pub(super) taken: Taken,
 }
 
-/// A record of the same owner that is written in the same transaction.
+/// A record of the same owner to write in the same transaction.
 #[derive(Debug)]
 pub struct Beside {
-    /// Where it is kept.
+    /// Table of the record.
     pub shelf: Shelf,
-    /// Its id.
+    /// Id of the record.
     pub id: String,
-    /// The record.
+    /// Content of the record.
     pub record: Vec<u8>,
 }
 
 impl fmt::Debug for TakenConversation {
-    /// Leaves out what was said.
+    /// Omits the items.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("TakenConversation")
@@ -46,11 +46,11 @@ impl fmt::Debug for TakenConversation {
 }
 
 impl TakenConversation {
-    /// Adds `items`, and gives them with the ids that they have here. Returns once they are on disk, together with the record
-    /// `beside` them. The conversation is free then.
+    /// Appends `items`, writes the record `beside` in the same transaction, and unlocks the
+    /// conversation. Returns the items with their final ids, once they are on disk.
     ///
     /// # Errors
-    /// When it was deleted meanwhile, or cannot be written: then nothing is.
+    /// When the conversation was deleted meanwhile, or cannot be written. Nothing is written then.
     pub async fn append(
         self,
         items: Vec<Value>,
@@ -70,7 +70,7 @@ impl TakenConversation {
         let new = lines(&items);
         let within = shelf.clone();
         let work = move |transaction: &mut Transaction<'_>| {
-            // Taken until it is written, also when nobody waits for that any more.
+            // The lock is held until the write is done, also if the caller is cancelled.
             transaction.afterwards(move |_| drop(taken));
             let Some(bytes) = within.get_in(transaction, &owner, &id)? else {
                 return Err(Failed::Gone(id));
@@ -95,7 +95,6 @@ impl TakenConversation {
     }
 }
 
-/// Why nothing was added.
 enum Failed {
     Gone(String),
     Store(store::Error),

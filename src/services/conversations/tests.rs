@@ -42,7 +42,7 @@ async fn ids(conversations: &Conversations, id: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn items_are_added_and_told_apart() {
+async fn added_items_with_duplicate_ids_get_new_ids() {
     let (_, conversations) = some();
     let id = made(&conversations).await;
     conversations
@@ -74,7 +74,7 @@ async fn items_are_added_and_told_apart() {
 }
 
 #[tokio::test]
-async fn nobody_changes_the_items_of_one_that_is_taken() {
+async fn locked_conversation_rejects_item_changes() {
     let (_, conversations) = some();
     let id = made(&conversations).await;
     let taken = conversations.take(&caller(), &id).await.unwrap();
@@ -95,7 +95,7 @@ async fn nobody_changes_the_items_of_one_that_is_taken() {
 }
 
 #[tokio::test]
-async fn what_stands_beside_is_written_with_the_items_or_not_at_all() {
+async fn append_writes_items_and_the_record_beside_atomically() {
     let (store, conversations) = some();
     let limits = Limits {
         time_to_live: std::time::Duration::from_secs(60),
@@ -130,7 +130,7 @@ async fn what_stands_beside_is_written_with_the_items_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn items_are_appended_and_those_that_stand_in_the_record_move_to_a_part() {
+async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
     let (store, conversations) = some();
     let items = json!({"items": [{"role": "user", "content": "first"}]}).to_string();
     let request = create(items.as_bytes(), Policy::Strict).unwrap();

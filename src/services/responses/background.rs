@@ -1,4 +1,4 @@
-//! Responses that are made while nobody waits.
+//! Responses generated in the background.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::shelves::Shelves;
 use crate::api::openai::responses::Event;
 use crate::api::openai::responses::Response;
 
-/// What a response in the background has given so far.
+/// Output of a background response so far.
 #[derive(Debug)]
 struct Log {
     events: Vec<Event>,
@@ -26,21 +26,21 @@ struct Log {
     is_over: bool,
 }
 
-/// A response that is being made in the background.
+/// A background response in progress.
 #[derive(Debug)]
 pub(super) struct Live {
     log: watch::Sender<Log>,
     pub(super) cancel: CancellationToken,
 }
 
-/// Reads the events of a response, from any of them on, as they come.
+/// Reader of the events of a response, from any position, including future events.
 #[derive(Debug)]
 pub struct Follower {
     log: watch::Receiver<Log>,
     next: usize,
 }
 
-/// The responses that are being made in the background, by owner and id.
+/// Registry of the background responses in progress, by owner and id.
 #[derive(Debug, Default)]
 pub(super) struct Running(Mutex<HashMap<(String, String), Arc<Live>>>);
 
@@ -49,7 +49,7 @@ impl Running {
         self.lock().get(&(owner.to_owned(), id.to_owned())).cloned()
     }
 
-    /// Makes room for `response` of `owner`, which is about to run.
+    /// Registers `response` of `owner` before it runs.
     pub(super) fn add(&self, owner: &str, response: &Response) -> Arc<Live> {
         let log = Log {
             events: Vec::new(),
@@ -65,7 +65,7 @@ impl Running {
         live
     }
 
-    /// Makes the response of `run` to its end.
+    /// Runs `run` to its end, then stores its events if `keeps_events` is set, and deregisters it.
     pub(super) async fn drive(
         &self,
         mut run: Run,
@@ -95,10 +95,12 @@ impl Running {
         };
         if let Err(error) = tidied.await {
             tracing::error!(
+                response.id = id,
                 error = &error as &dyn std::error::Error,
-                "a response could not be stored"
+                "response not stored"
             );
         }
+        // Deregistered before followers are woken, so that later lookups use the stored record.
         self.lock().remove(&(owner, id));
         live.log.send_modify(|log| log.is_over = true);
     }
@@ -108,19 +110,19 @@ impl Running {
     }
 }
 
-/// Nobody may ever ask for a response that failed, so the log tells of it.
+/// Logs a failure. A failed background response may never be retrieved, so the log reports it.
 fn log(id: &str, failure: &Error, code: Option<&str>) {
     let cause = (!failure.may_quote_the_request()).then_some(failure as &dyn std::error::Error);
     tracing::warn!(
         response.id = id,
         error.code = code,
         error = cause,
-        "a response in the background failed"
+        "background response failed"
     );
 }
 
 impl Live {
-    /// The response, without what is not whole yet.
+    /// Returns the latest snapshot of the response, taken at the last change of its status.
     pub(super) fn response(&self) -> Option<Response> {
         self.log.borrow().response.clone()
     }
@@ -132,7 +134,7 @@ impl Live {
         }
     }
 
-    /// Waits until it is over.
+    /// Waits until the response is finished and deregistered.
     pub(super) async fn over(&self) {
         let _ = self.log.subscribe().wait_for(|log| log.is_over).await;
     }
@@ -152,7 +154,7 @@ impl Live {
 }
 
 impl Follower {
-    /// Reads events that are all there.
+    /// Creates a reader of a complete list of events.
     pub(super) fn stored(events: Vec<Event>, next: usize) -> Self {
         let (_, log) = watch::channel(Log {
             events,
@@ -162,7 +164,7 @@ impl Follower {
         Self { log, next }
     }
 
-    /// The events, as they come.
+    /// Converts the reader into a stream of steps.
     pub fn into_steps(self) -> impl Stream<Item = Step> + Send {
         futures::stream::unfold(Some(self), async |follower| {
             let mut follower = follower?;
@@ -179,10 +181,12 @@ impl Follower {
         })
     }
 
-    /// The next events; none after the last.
+    /// Waits for the next events. Returns an empty list after the last.
     async fn next(&mut self) -> Vec<Event> {
         loop {
             let is_over = {
+                // Marks the value as seen before reading it, so that a concurrent change wakes
+                // `changed`.
                 let log = self.log.borrow_and_update();
                 let events = log.events.get(self.next..).unwrap_or_default().to_vec();
                 if !events.is_empty() {

@@ -1,20 +1,20 @@
-//! How a request about responses fails.
+//! Errors of response requests.
 
 use crate::api::request_schema::InvalidRequest;
 use crate::engine::gateway;
 use crate::services::conversations;
 use crate::storage::store;
 
-/// Why something was not done.
+/// Reasons why a response request fails.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be served as it stands.
+    /// The request is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The caller has no response of this name.
+    /// The caller has no response with this id.
     #[error("no response is called {0}")]
     NotFound(String),
-    /// The conversation that the response belongs to cannot be used.
+    /// The conversation of the response cannot be used.
     #[error(transparent)]
     Conversation(#[from] conversations::Error),
     /// The turn failed.
@@ -26,7 +26,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether its words may repeat what the request says, so that they are not for the log.
+    /// Returns true if the message may quote the request, so that it must not be logged.
     pub(super) fn may_quote_the_request(&self) -> bool {
         match self {
             Self::Invalid(_) => true,

@@ -1,4 +1,4 @@
-//! What comes before a request's own input.
+//! The items before a request's own input.
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -18,29 +18,31 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::storage::store::Shelf;
 
-/// How much earlier items a request may bring with it, in bytes of JSON: twice what Anthropic takes in a request, which
-/// is packed more tightly. A reference is short, and without a bound a small body could name more than there is memory.
+/// Maximum size of earlier items per request, in bytes of JSON: twice the request size limit of the
+/// Anthropic API, whose JSON is more compact. References are short, so without a limit a small body
+/// could load more items than fit into memory.
 const LARGEST: usize = 64 << 20;
 
-/// The last conversation of a client that stays, so that it can be gone on from though it is not stored. Clones share it.
+/// The latest conversation of a connection, kept in memory so that it can be continued without
+/// being stored. Clones share it.
 #[derive(Clone, Default)]
 pub struct Memory(Arc<Mutex<Option<Remembered>>>);
 
 struct Remembered {
-    /// The response that the conversation ends with.
+    /// Id of the last response of the conversation.
     id: String,
     items: Vec<Value>,
 }
 
 impl fmt::Debug for Memory {
-    /// Leaves the conversation out.
+    /// Omits the conversation.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Memory").finish_non_exhaustive()
     }
 }
 
 impl Memory {
-    /// Remembers the conversation `items`, which ends with the response `id`, instead of what was remembered before.
+    /// Replaces the remembered conversation by `items`, which end with the response `id`.
     pub(super) fn remember(&self, id: &str, items: Vec<Value>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Remembered {
             id: id.to_owned(),
@@ -57,7 +59,7 @@ impl Memory {
     }
 }
 
-/// Looks up what a caller refers to.
+/// Loads the items that a caller refers to.
 pub(super) struct History<'a> {
     pub(super) records: &'a Shelf,
     pub(super) owner: &'a str,
@@ -65,10 +67,11 @@ pub(super) struct History<'a> {
 }
 
 impl History<'_> {
-    /// The items of the conversation that ends with the response `previous`.
+    /// Returns the items of the conversation that ends with the response `previous`.
     ///
     /// # Errors
-    /// When it, or one before it, is not there or not whole, or when they are more than Claude can read.
+    /// When it or a response before it is missing or unfinished, or the items exceed the size
+    /// limit.
     pub(super) async fn before(&self, previous: Option<&str>) -> Result<Vec<Value>, Error> {
         let mut room = LARGEST;
         let mut links = Vec::new();
@@ -84,7 +87,7 @@ impl History<'_> {
         Ok(links.into_iter().rev().flatten().collect())
     }
 
-    /// The items that end with the response `id`, and the response they follow.
+    /// Returns the items that end with the response `id`, and the id of the response before them.
     async fn link(&self, id: &str) -> Result<(Vec<Value>, Option<String>), Error> {
         if let Some(items) = self.memory.and_then(|memory| memory.items(id)) {
             return Ok((items, None));
@@ -102,10 +105,11 @@ impl History<'_> {
         Ok((record.items(), before))
     }
 
-    /// Puts what they refer to in the place of the references of `input`, which follows `earlier`.
+    /// Replaces the item references in `input` by the items. `earlier` holds the items before
+    /// `input`.
     ///
     /// # Errors
-    /// When one refers to nothing, or all together to more than Claude can read.
+    /// When a reference is unknown, or the items exceed the size limit.
     pub(super) async fn dereference(
         &self,
         earlier: &[Value],
@@ -138,7 +142,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// All items of `responses`.
+    /// Returns all items of `responses`.
     async fn items_beside(&self, responses: BTreeSet<String>) -> Result<Vec<Value>, Error> {
         let mut room = LARGEST;
         let mut all = Vec::new();
@@ -153,7 +157,7 @@ impl History<'_> {
     }
 }
 
-/// Those of `items` that can be referred to; of several with one id the first.
+/// Indexes `items` by id, without references. The first of several items with the same id wins.
 fn by_id<'a>(items: impl IntoIterator<Item = &'a Value>) -> HashMap<&'a str, &'a Value> {
     let mut known = HashMap::new();
     for item in items {
@@ -164,7 +168,7 @@ fn by_id<'a>(items: impl IntoIterator<Item = &'a Value>) -> HashMap<&'a str, &'a
     known
 }
 
-/// Takes the bytes of `item` from the `room`, if there are as many.
+/// Subtracts the size of `item` from `room`. Returns `None` if it does not fit.
 fn take(room: &mut usize, item: &Value) -> Option<()> {
     let size = serde_json::to_vec(item).map_or(0, |bytes| bytes.len());
     *room = room.checked_sub(size)?;
@@ -205,7 +209,7 @@ fn unfinished(id: &str) -> InvalidRequest {
     )
 }
 
-/// What came before it stands in the conversation, and may have changed since.
+/// The earlier items of such a response are in the conversation, and may have changed since.
 fn in_conversation(id: &str, conversation: &str) -> InvalidRequest {
     let (id, conversation) = (printable(id), printable(conversation));
     let message = format!(

@@ -1,11 +1,14 @@
-//! What `OpenAI`'s Responses are beyond one turn: answers that are kept, gone on from, and made while nobody waits.
+//! Responses of the `OpenAI` API beyond a single turn: stored, continued, and generated in the
+//! background.
 //!
-//! 1. A request's conversation is put together: what is stored of the responses before it, its references, its input.
-//! 2. The gateway runs the turn. A [`Run`] makes the response and its events of what comes back.
-//! 3. The response is stored before its last event leaves.
-//! 4. A response in the background is run by a task of its own, whose events whoever asks may follow from any of them on.
+//! 1. The conversation of a request is assembled: items of previous responses, item references, new
+//!    input.
+//! 2. The gateway runs the turn. A [`Run`] turns its events into the response and its events.
+//! 3. The response is stored before its last event is sent.
+//! 4. A background response is run by a task of its own. Clients may follow its events from any
+//!    position.
 //!
-//! Knows neither HTTP nor how failures are told: the words for them are handed in.
+//! Independent of HTTP and of how failures are worded: the error texts are passed in.
 
 mod background;
 mod create;

@@ -1,4 +1,4 @@
-//! Responses as they are stored.
+//! Storage format of responses.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -13,16 +13,16 @@ use crate::storage::store::Stored;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
-/// A response with what it was made of.
+/// A response with its own input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) response: Response,
-    /// The items of its own input, as they are listed.
+    /// Input items of the request itself, without earlier ones.
     pub(super) input: Vec<Value>,
 }
 
 impl Record {
-    /// What it adds to a conversation.
+    /// Returns the items that the response adds to a conversation: input and output.
     pub(super) fn items(self) -> Vec<Value> {
         let output = kept::output(&self.response);
         self.input.into_iter().chain(output).collect()

@@ -1,4 +1,4 @@
-//! One response being made.
+//! A response in progress.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,29 +24,29 @@ use crate::services::conversations::Beside;
 use crate::services::conversations::TakenConversation;
 use crate::storage::store::Shelf;
 
-/// The words for a failure.
+/// Maps an error to the error envelope for the client.
 pub(super) type Explain = fn(&Error) -> Envelope;
 
-/// A response being made. Dropping it ends its turn.
+/// A response in progress. Dropping it cancels its turn.
 pub struct Run {
     pub(super) writer: Writer,
     pub(super) events: TurnStream,
     pub(super) keeper: Keeper,
-    /// Cancelled when the server stops.
+    /// Cancelled on shutdown of the server.
     pub(super) stop: CancellationToken,
-    /// Cancelled when somebody wants the response no more.
+    /// Cancelled when the client cancels the response.
     pub(super) cancel: CancellationToken,
     pub(super) explain: Explain,
 }
 
-/// What comes of one event of a turn.
+/// Client events that result from one event of a turn.
 #[derive(Debug, Default)]
 pub struct Step {
-    /// Events for the client, in their order.
+    /// Events for the client, in order.
     pub events: Vec<Event>,
-    /// What went wrong, if this is how it ends.
+    /// Failure that ended the response, if any.
     pub failure: Option<Error>,
-    /// Whether nothing follows.
+    /// True for the last step.
     pub is_last: bool,
 }
 
@@ -60,15 +60,15 @@ impl fmt::Debug for Run {
 }
 
 impl Run {
-    /// The response so far.
+    /// Returns the response so far.
     pub fn response(&self) -> &Response {
         self.writer.response()
     }
 
-    /// Waits for the turn to begin, but no longer than `limit`, and gives the first events.
+    /// Waits at most `limit` for the first event of the turn, and returns the first step.
     ///
     /// # Errors
-    /// When the turn failed before.
+    /// When the turn failed before its first event.
     pub async fn begin(&mut self, limit: Duration) -> Result<Step, Error> {
         let events = match tokio::time::timeout(limit, self.events.next()).await {
             Ok(Some(event)) => self.writer.event(&event?),
@@ -78,7 +78,7 @@ impl Run {
         Ok(self.step(events, None).await)
     }
 
-    /// The steps to come, after `first`.
+    /// Converts the run into a stream of its remaining steps, after `first`.
     pub fn into_steps(self, first: Step) -> impl Stream<Item = Step> + Send {
         let rest = futures::stream::unfold(self, async |mut run| {
             run.next().await.map(|step| (step, run))
@@ -86,12 +86,14 @@ impl Run {
         futures::stream::iter([first]).chain(rest)
     }
 
-    /// What happens next; none when the response is over.
+    /// Returns the next step, or `None` when the response is over.
     pub async fn next(&mut self) -> Option<Step> {
         if self.writer.is_over() {
             return None;
         }
         let event = tokio::select! {
+            // Biased: a cancellation wins over an event that is ready, and an event over the
+            // shutdown.
             biased;
             () = self.cancel.cancelled() => {
                 let events = self.writer.cancel();
@@ -110,7 +112,7 @@ impl Run {
         Some(self.step(events, failure).await)
     }
 
-    /// The whole response.
+    /// Runs the turn to its end and returns the response.
     ///
     /// # Errors
     /// When the turn failed.
@@ -127,8 +129,9 @@ impl Run {
         Ok(self.writer.response().clone())
     }
 
-    /// The step that is made of `events`, once what is over is stored. Where it cannot be added to its conversation, its end is
-    /// a failure: who has seen another one would go on from what the conversation does not have.
+    /// Creates a step from `events`, after storing a response that is over. If it cannot be added
+    /// to its conversation, the step ends with a failure: a client that saw a regular end would
+    /// continue from items that the conversation lacks.
     async fn step(&mut self, mut events: Vec<Event>, mut failure: Option<Error>) -> Step {
         if let Err(error) = self.keep_when_over().await {
             events.pop();
@@ -157,24 +160,25 @@ fn ended_early() -> gateway::Error {
     gateway::Error::Failed(Failure::new(FailureKind::Crashed, message))
 }
 
-/// Where a response goes once it is over.
+/// Destination of a finished response.
 pub(super) struct Keeper {
     pub(super) owner: String,
-    /// None when it is not to be stored.
+    /// Table of the record; `None` if the response is not stored.
     pub(super) records: Option<Shelf>,
     pub(super) memory: Option<Memory>,
-    /// The conversation that it is added to.
+    /// Conversation to append to, locked.
     pub(super) conversation: Option<TakenConversation>,
-    /// The conversation before its own input.
+    /// Items before the response's own input.
     pub(super) earlier: Vec<Value>,
     pub(super) input: Vec<Value>,
 }
 
 impl Keeper {
-    /// Keeps what is over. A conversation gets what was answered, whole or not; of a failure it does not hear.
+    /// Stores a finished response. Only completed and incomplete responses are appended to their
+    /// conversation; failed and cancelled ones are not.
     ///
     /// # Errors
-    /// When it cannot be added to its conversation; then it is nowhere.
+    /// When it cannot be appended to its conversation. Nothing is stored then.
     async fn keep(&mut self, response: &Response) -> Result<(), Error> {
         let taken = self.conversation.take();
         match taken.filter(|_| matches!(response.status, Status::Completed | Status::Incomplete)) {
@@ -201,15 +205,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// Stores the response by itself.
+    /// Stores the response on its own. A failure is logged only.
     async fn save(&self, response: &Response) {
         if let Some(records) = &self.records
             && let Err(error) = self.record(response).save(records, &self.owner).await
         {
-            // The answer is there and paid for: better unstored than lost.
+            // The answer is generated and paid for, so it is delivered even if it cannot be stored.
             tracing::error!(
+                response.id = response.id,
                 error = &error as &dyn std::error::Error,
-                "a response could not be stored"
+                "response not stored"
             );
         }
     }

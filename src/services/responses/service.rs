@@ -1,4 +1,4 @@
-//! What can be done with responses.
+//! Operations on responses.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::engine::gateway::Turns;
 use crate::services::conversations::Conversations;
 use crate::storage::store;
 
-/// Makes, keeps and gives back responses. Clones share all.
+/// The response service: creates, stores and returns responses. Clones share the state.
 #[derive(Clone)]
 pub struct Responses(pub(super) Arc<Inner>);
 
@@ -53,8 +53,10 @@ impl fmt::Debug for Responses {
 }
 
 impl Responses {
-    /// Responses made by `turns` and kept on `shelves`, and in `conversations` where a request says so. What is made in the background is a task of `tracker`; all that is
-    /// being made fails with `stop`. `explain` has the words for failures.
+    /// Creates the service. `turns` runs the turns; responses are stored in `shelves`, and in
+    /// `conversations` where a request names one. Background responses are tasks of `tracker`. All
+    /// responses in progress fail once `stop` is cancelled. `explain` maps errors to envelopes for
+    /// the client.
     pub fn new(
         turns: Arc<dyn Turns>,
         keys: Arc<Keys>,
@@ -77,7 +79,7 @@ impl Responses {
         }))
     }
 
-    /// Marks what an earlier server was still making as failed, and says how much that was.
+    /// Marks responses as failed that an earlier server left unfinished, and returns their number.
     ///
     /// # Errors
     /// When the store fails.
@@ -114,10 +116,10 @@ impl Responses {
         Ok(names.len())
     }
 
-    /// A response as it is now.
+    /// Returns the current state of a response.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no response with this id.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let owner = self.0.keys.owner(caller);
         match self
@@ -131,10 +133,10 @@ impl Responses {
         }
     }
 
-    /// The events of a response from the one numbered `first` on.
+    /// Returns a reader of the response's events, from the one numbered `first` on.
     ///
     /// # Errors
-    /// When the caller has no such response, or its events are not kept.
+    /// When the caller has no response with this id, or its events are not stored.
     pub async fn follow(&self, caller: &Caller, id: &str, first: usize) -> Result<Follower, Error> {
         let owner = self.0.keys.owner(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
@@ -151,10 +153,10 @@ impl Responses {
         }
     }
 
-    /// Ends the making of a response in the background. One that is over stays as it is.
+    /// Cancels a background response and returns it. A finished one is returned unchanged.
     ///
     /// # Errors
-    /// When the caller has none of this name, or it was not made in the background.
+    /// When the caller has no response with this id, or it is not a background response.
     pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let owner = self.0.keys.owner(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
@@ -175,10 +177,10 @@ impl Responses {
         Ok(response)
     }
 
-    /// Takes a response away.
+    /// Deletes a response. One in progress is cancelled first.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no response with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let owner = self.0.keys.owner(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
@@ -192,10 +194,10 @@ impl Responses {
         Err(Error::NotFound(id.to_owned()))
     }
 
-    /// A page of the input of a response, as the body of a list.
+    /// Returns a page of the response's input items as the JSON body of a list.
     ///
     /// # Errors
-    /// When the caller has none of this name, or the page begins after an item that is not there.
+    /// When the caller has no response with this id, or the page begins after an unknown item.
     pub async fn input_items(
         &self,
         caller: &Caller,

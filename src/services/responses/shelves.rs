@@ -1,4 +1,4 @@
-//! Where responses are kept.
+//! Tables of the response service.
 
 use tokio_util::sync::CancellationToken;
 #[cfg(test)]
@@ -9,18 +9,18 @@ use crate::storage::store::Shelf;
 use crate::storage::store::Store;
 use crate::storage::store::Table;
 
-/// What is stored of responses.
+/// The tables that hold responses.
 #[derive(Debug, Clone)]
 pub struct Shelves {
     pub(super) records: Shelf,
-    /// The events of those that were made in the background as a stream.
+    /// Events of background responses created with `stream`.
     pub(super) streams: Shelf,
-    /// The names of those that are being made in the background.
+    /// Markers of unfinished background responses, for recovery after a restart.
     pub(super) unfinished: Shelf,
 }
 
 impl Shelves {
-    /// The shelves of `store`.
+    /// Opens the tables in `store`.
     pub fn new(store: &Store, limits: Limits) -> Self {
         let shelf = |name| Shelf::new(store.clone(), Table::new(name), limits);
         Self {
@@ -30,13 +30,13 @@ impl Shelves {
         }
     }
 
-    /// Shelves that leave nothing behind.
+    /// Opens the tables in memory.
     #[cfg(test)]
     pub(crate) fn temporary() -> Self {
         Self::over(&Store::in_memory(TaskTracker::new()))
     }
 
-    /// Shelves whose disk may be full.
+    /// Opens the tables on a disk that can be made full.
     #[cfg(test)]
     pub(crate) fn faulty() -> (Self, std::sync::Arc<crate::storage::store::testing::Faulty>) {
         let disk = std::sync::Arc::new(crate::storage::store::testing::Faulty::default());
@@ -44,7 +44,7 @@ impl Shelves {
         (Self::over(&store), disk)
     }
 
-    /// Small shelves of `store`.
+    /// Opens small tables in `store`.
     #[cfg(test)]
     fn over(store: &Store) -> Self {
         let limits = Limits {
@@ -55,13 +55,13 @@ impl Shelves {
         Self::new(store, limits)
     }
 
-    /// Where they are, for what is kept beside them.
+    /// Returns the store, for other tables in tests.
     #[cfg(test)]
     pub(crate) fn store(&self) -> &Store {
         self.records.store()
     }
 
-    /// Takes away what is there beyond its time, until `stop`.
+    /// Starts tasks that remove expired records, until `stop` is cancelled.
     pub fn keep_tidy(&self, stop: &CancellationToken) {
         for shelf in [&self.records, &self.streams, &self.unfinished] {
             shelf.keep_tidy(stop.clone());

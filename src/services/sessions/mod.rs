@@ -1,11 +1,13 @@
-//! Conversations that the server keeps, so that a client sends only what is new.
+//! Sessions: conversations kept by the server, so that a client sends only the new message.
 //!
-//! 1. A session is a record of its owner, the key that made it, and leaves after a time in which nothing was said.
-//! 2. A message takes the session: another one is refused until it is answered. What is kept and what is new become one turn.
-//! 3. When the answer is whole, both sides are appended in one transaction, before its last event leaves. Whoever has seen
-//!    the end can go on from it; of an answer that fails or is not waited for, nothing stays.
+//! 1. A session belongs to the key that created it, and expires after an idle time.
+//! 2. A message locks the session; other messages are rejected until it is answered. The stored
+//!    messages and the new one form one turn.
+//! 3. When the answer is complete, both sides are appended in one transaction, before the last
+//!    event is sent. A client that has seen the end can continue from it. Nothing of a failed or
+//!    cancelled answer is stored.
 //!
-//! Knows neither HTTP nor how failures are told.
+//! Independent of HTTP and of how failures are worded.
 
 mod error;
 mod record;

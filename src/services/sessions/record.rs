@@ -1,5 +1,6 @@
-//! Sessions as they are stored: a record of two texts in JSON, one a line, the session and messages of it, and a part for each
-//! turn, with the messages that it brought. So a turn writes what is new, and a list does not read what was said.
+//! Storage format of sessions. A record has two lines of JSON: the session, and messages of it.
+//! Each turn adds a part with its new messages. A turn thus writes only what is new, and a list of
+//! sessions does not read messages.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -14,20 +15,19 @@ use crate::storage::store::WholeRecord;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
-/// A session and what was said in it.
+/// A session with its messages.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Record {
     pub(super) session: Session,
     pub(super) entries: Vec<Entry>,
-    /// How many of the entries, the first ones, stand in the record itself, where an earlier version has written them. The next
-    /// change moves them to a part.
+    /// Number of leading entries stored in the record itself, as written by an earlier version. The
+    /// next change moves them to a part.
     inline: usize,
-    /// Bytes of all of it on disk.
+    /// Size on disk, in bytes.
     pub(super) size: usize,
 }
 
 impl Record {
-    /// A session in which nothing was said.
     pub(super) fn new(session: Session) -> Self {
         Self {
             session,
@@ -43,14 +43,14 @@ impl Record {
         Self::read(id, &stored)
     }
 
-    /// A session without what was said in it.
+    /// Loads a session without its messages.
     pub(super) async fn session(shelf: &Shelf, owner: &str, id: &str) -> Result<Session, Error> {
         let stored = shelf.get(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
         Ok(decode_record(id, lines(&stored).0)?)
     }
 
-    /// The sessions of `owner`, the oldest first.
+    /// Loads the sessions of `owner`, oldest first.
     pub(super) async fn sessions(shelf: &Shelf, owner: &str) -> Result<Vec<Session>, Error> {
         let records = shelf.of(owner).await?;
         // The id is part of what cannot be read, so the error names the owner.
@@ -61,7 +61,7 @@ impl Record {
         Ok(sessions)
     }
 
-    /// The record of the session, without the messages that are in parts.
+    /// Encodes the record, without the messages that are in parts.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, store::Error> {
         let session = encode_record(&self.session)?;
         let inline = encode_record(&StoredEntries(self.entries[..self.inline].to_vec()))?;

@@ -1,4 +1,4 @@
-//! What can be done with sessions.
+//! Operations on sessions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,22 +24,22 @@ use crate::storage::store::Shelf;
 use crate::storage::store::Store;
 use crate::storage::store::Table;
 
-/// Where they are kept.
+/// Table of session records.
 const TABLE: Table = Table::new("sessions");
 
-/// How long and how many sessions are kept. The defaults named here are those of the configuration.
+/// Limits of sessions. The defaults are those of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// How long one is kept in which nothing is said, in seconds. 86400: a day.
+    /// Idle time after which a session expires. Default: 86400 s (one day).
     pub idle: Duration,
-    /// Sessions of one key. 1000.
+    /// Maximum number of sessions per key. Default: 1000.
     pub max_sessions: usize,
-    /// Bytes of all sessions; beyond, of the key that has most those leave in which nothing was said for longest. 1073741824
-    /// (1 GiB).
+    /// Maximum total size of all sessions, in bytes. Above it, the longest idle sessions of the
+    /// largest owner are evicted. Default: 1073741824 (1 GiB).
     pub max_bytes: u64,
 }
 
-/// Keeps conversations. Clones share all.
+/// The session service. Clones share the state.
 #[derive(Clone)]
 pub struct Sessions(pub(super) Arc<Inner>);
 
@@ -60,7 +60,8 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// The sessions in `store`, each the key's of `keys` that made it.
+    /// Creates the service on the sessions in `store`. Each belongs to the key in `keys` that
+    /// created it.
     pub fn new(store: &Store, keys: Arc<Keys>, config: Config) -> Self {
         let limits = Limits {
             time_to_live: config.idle,
@@ -76,15 +77,15 @@ impl Sessions {
         }))
     }
 
-    /// Takes sessions away whose time is over, until `stop`.
+    /// Starts a task that removes expired sessions, until `stop` is cancelled.
     pub fn keep_tidy(&self, stop: CancellationToken) {
         self.0.shelf.keep_tidy(stop);
     }
 
-    /// Makes a session.
+    /// Creates a session.
     ///
     /// # Errors
-    /// When the caller has as many as may be.
+    /// When the caller has reached the maximum number of sessions.
     pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Session, Error> {
         let Inner { shelf, config, .. } = &*self.0;
         let now = unix_now();
@@ -109,27 +110,27 @@ impl Sessions {
         Err(Error::TooMany(config.max_sessions))
     }
 
-    /// A page of the caller's sessions.
+    /// Returns a page of the caller's sessions, and whether there are more.
     ///
     /// # Errors
-    /// When it begins after a session that is not there.
+    /// When the page begins after an unknown session.
     pub async fn list(&self, caller: &Caller, page: &Page) -> Result<(Vec<Session>, bool), Error> {
         let sessions = Record::sessions(&self.0.shelf, &self.owner(caller)).await?;
         Ok(page.of(sessions, |session| Some(&session.id))?)
     }
 
-    /// A session as it is now.
+    /// Returns the current state of a session.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no session with this id.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Session, Error> {
         Record::session(&self.0.shelf, &self.owner(caller), id).await
     }
 
-    /// A page of what was said.
+    /// Returns a page of the session's messages, and whether there are more.
     ///
     /// # Errors
-    /// When the caller has no session of this name, or the page begins after a message that is not there.
+    /// When the caller has no session with this id, or the page begins after an unknown message.
     pub async fn messages(
         &self,
         caller: &Caller,
@@ -142,10 +143,10 @@ impl Sessions {
         Ok(page.of(entries, |entry| Some(&entry.id))?)
     }
 
-    /// Takes a session away. An answer that is still being made is not kept.
+    /// Deletes a session. An answer that is still being generated is not stored.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no session with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         if self.0.shelf.remove(&self.owner(caller), id).await? {
             return Ok(());
@@ -153,20 +154,21 @@ impl Sessions {
         Err(Error::NotFound(id.to_owned()))
     }
 
-    /// Takes a session, to say something in it.
+    /// Locks a session for one message and its answer.
     ///
     /// # Errors
-    /// When the caller has none of this name, or something is being said in it.
+    /// When the caller has no session with this id, or it is locked.
     pub async fn talk(&self, caller: &Caller, id: &str) -> Result<Talk, Error> {
         let owner = self.owner(caller);
-        // Whose it is comes first: nobody learns of another's.
+        // Ownership is checked before the lock, so that the existence of other owners' sessions
+        // does not leak.
         Record::session(&self.0.shelf, &owner, id).await?;
         let taken = self
             .0
             .busy
             .take(&owner, id)
             .ok_or_else(|| Error::Busy(id.to_owned()))?;
-        // Read after it was taken: it may have been answered in between.
+        // Read under the lock: an answer may have been appended in between.
         let mut record = Record::load(&self.0.shelf, &owner, id).await?;
         self.keep(&owner, &mut record).await?;
         Ok(Talk {
@@ -177,7 +179,7 @@ impl Sessions {
         })
     }
 
-    /// Sees to it that a session does not end while it is answered: where half of its time is over, it begins anew.
+    /// Extends a session whose idle time is half over, so that it does not expire during the turn.
     async fn keep(&self, owner: &str, record: &mut Record) -> Result<(), Error> {
         let (now, idle) = (unix_now(), self.0.config.idle.as_secs());
         if record.session.expires_at.saturating_sub(now) > idle / 2 {

@@ -1,4 +1,4 @@
-//! One message to a session, and its answer.
+//! A message to a session, and its answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ use crate::storage::store;
 use crate::storage::store::Taken;
 use crate::storage::store::Transaction;
 
-/// The most bytes of a conversation: as many as Anthropic takes in a request.
+/// Maximum size of a session, in bytes: the request size limit of the Anthropic API.
 const LARGEST: usize = 32 << 20;
 
-/// An answer that is kept, or else fails.
+/// Event stream of an answer. The final event is sent only after the answer is stored.
 pub type KeptStream = BoxStream<'static, Result<TurnEvent, Error>>;
 
-/// A session that is taken, for as long as this is there.
+/// A locked session. Dropping it releases the lock.
 pub struct Talk {
     pub(super) inner: Arc<Inner>,
     pub(super) owner: String,
@@ -43,7 +43,7 @@ pub struct Talk {
 }
 
 impl fmt::Debug for Talk {
-    /// Leaves out what was said.
+    /// Omits the messages.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Talk")
@@ -53,10 +53,10 @@ impl fmt::Debug for Talk {
 }
 
 impl Talk {
-    /// Reads a message to the session.
+    /// Decodes a message to the session.
     ///
     /// # Errors
-    /// When the body is none, or no more can be said.
+    /// When the body is invalid, or the session is full.
     pub fn read(&self, body: &[u8], policy: Policy) -> Result<MessageRequest, Error> {
         let Record {
             session,
@@ -81,8 +81,11 @@ impl Talk {
         Ok(read?)
     }
 
-    /// `events`, the answer to the messages `new`. It is kept before its end is told, and the session is free then. Where it
-    /// cannot be kept, its end is an error: who has seen another one would go on from what the session does not have.
+    /// Wraps `events`, the answer to the messages `new`, and stores both when the answer is
+    /// complete. The session is unlocked once they are stored, before the final event is sent.
+    ///
+    /// If storing fails, the stream ends with an error: a client that saw a regular end would
+    /// continue from messages that the session lacks.
     pub fn keep(self, new: Vec<Value>, events: TurnStream) -> KeptStream {
         let begun = Some((self, new, Answer::default(), events));
         Box::pin(futures::stream::unfold(begun, async |state| {
@@ -101,7 +104,8 @@ impl Talk {
         }))
     }
 
-    /// What Claude refused to answer is not kept: it would refuse all that follows too.
+    /// Appends the new messages and the answer. A refused turn is not stored, because Claude would
+    /// refuse every later turn too.
     async fn append(self, new: Vec<Value>, answer: &Answer, finish: &Finish) -> Result<(), Error> {
         let Self {
             inner,
@@ -127,7 +131,8 @@ impl Talk {
         let (shelf, name) = (inner.shelf.clone(), id.clone());
         let bytes = record.to_bytes()?;
         let work = move |transaction: &mut Transaction<'_>| {
-            // Taken until it is written, also when nobody waits for that any more: the next message goes on from it.
+            // The lock is held until the write is done, also if the caller is cancelled: the next
+            // message must see it.
             transaction.afterwards(move |_| drop(taken));
             shelf.append_in(transaction, &owner, &name, &bytes, &messages)
         };

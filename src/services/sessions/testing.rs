@@ -1,4 +1,4 @@
-//! Sessions for tests of others: three of each key.
+//! Sessions for tests of other modules: at most three per key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::accounts::auth::Keys;
 use crate::storage::store::Store;
 use crate::storage::store::testing::Faulty;
 
-/// Those that leave nothing behind.
+/// Creates sessions in memory.
 pub(crate) fn temporary(keys: &Arc<Keys>) -> Sessions {
     over(&Store::in_memory(TaskTracker::new()), keys)
 }
 
-/// Those whose disk may be full.
+/// Creates sessions on a disk that can be made full.
 pub(crate) fn faulty(keys: &Arc<Keys>) -> (Sessions, Arc<Faulty>) {
     let disk = Arc::new(Faulty::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();

@@ -29,7 +29,7 @@ fn sessions(store: &Store) -> Sessions {
     sessions_for(store, 60)
 }
 
-/// Sessions that are kept for so many seconds.
+/// Sessions that expire after `idle` seconds.
 fn sessions_for(store: &Store, idle: u64) -> Sessions {
     let config = Config {
         idle: Duration::from_secs(idle),
@@ -52,7 +52,7 @@ fn caller() -> Caller {
     Caller::named("key_a")
 }
 
-/// Says `words`, and is answered, unless the answer is left before its `end`.
+/// Sends `words` and reads the answer, which breaks off before its end if there is no `reason`.
 async fn say(sessions: &Sessions, session: &Session, words: &str, reason: Option<FinishReason>) {
     let talk = sessions.talk(&caller(), &session.id).await.unwrap();
     let request = talk
@@ -76,7 +76,7 @@ async fn say(sessions: &Sessions, session: &Session, words: &str, reason: Option
 }
 
 #[tokio::test]
-async fn a_whole_answer_is_kept_and_no_other() {
+async fn only_complete_answers_are_stored() {
     let store = Store::in_memory(TaskTracker::new());
     let sessions = sessions(&store);
     let session = sessions.create(&caller(), new()).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_whole_answer_is_kept_and_no_other() {
         0
     );
     say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
-    // The same records, as a next server finds them.
+    // The same records, as read by a restarted server.
     let next = self::sessions(&store);
     let now = next.get(&caller(), &session.id).await.unwrap();
     assert_eq!((now.message_count, now.usage.total_tokens), (2, 10));
@@ -115,7 +115,7 @@ async fn a_whole_answer_is_kept_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_session_is_its_keys_and_one_message_at_a_time() {
+async fn session_is_private_to_its_key_and_answers_one_message_at_a_time() {
     let sessions = sessions(&Store::in_memory(TaskTracker::new()));
     let session = sessions.create(&caller(), new()).await.unwrap();
     let stranger = Caller::named("key_b");
@@ -143,7 +143,7 @@ async fn a_session_is_its_keys_and_one_message_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_deleted_while_it_is_answered_stays_deleted() {
+async fn session_deleted_while_answering_stays_deleted() {
     let sessions = sessions(&Store::in_memory(TaskTracker::new()));
     let session = sessions.create(&caller(), new()).await.unwrap();
     let talk = sessions.talk(&caller(), &session.id).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_session_that_is_deleted_while_it_is_answered_stays_deleted() {
 }
 
 #[tokio::test]
-async fn there_are_no_more_sessions_however_many_ask_at_once() {
+async fn concurrent_creates_do_not_exceed_the_session_limit() {
     let store = Store::new(Arc::new(Memory::default()), TaskTracker::new()).unwrap();
     let sessions = sessions(&store);
     let caller = caller();
@@ -176,7 +176,7 @@ async fn there_are_no_more_sessions_however_many_ask_at_once() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_kept_fails_and_leaves_the_session_as_it_was() {
+async fn answer_that_cannot_be_stored_fails_and_changes_nothing() {
     let disk = Arc::new(Faulty::default());
     let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
     let session = sessions.create(&caller(), new()).await.unwrap();
@@ -204,7 +204,7 @@ async fn an_answer_that_cannot_be_kept_fails_and_leaves_the_session_as_it_was() 
 }
 
 #[tokio::test]
-async fn a_session_that_is_spoken_in_late_has_time_for_the_answer() {
+async fn message_extends_a_session_past_half_of_its_idle_time() {
     let store = Store::in_memory(TaskTracker::new());
     let session = sessions_for(&store, 1000)
         .create(&caller(), new())
@@ -223,11 +223,11 @@ async fn a_session_that_is_spoken_in_late_has_time_for_the_answer() {
 }
 
 #[tokio::test]
-async fn a_turn_writes_what_it_brings_and_a_record_of_an_earlier_version_is_read() {
+async fn turn_appends_new_messages_only_and_reads_earlier_record_version() {
     let store = Store::in_memory(TaskTracker::new());
     let sessions = sessions(&store);
     let session = sessions.create(&caller(), new()).await.unwrap();
-    // A record of an earlier version has all messages in its second line.
+    // An earlier version stored all messages in the second line.
     let entry =
         json!([{"id": "msg_1", "created_at": 1, "role": "user", "content": "x".repeat(5000)}]);
     let old = [
@@ -253,7 +253,10 @@ async fn a_turn_writes_what_it_brings_and_a_record_of_an_earlier_version_is_read
         .await
         .unwrap()
         .unwrap();
-    assert!(whole.record.ends_with(b"\n[]"), "the messages are in parts");
+    assert!(
+        whole.record.ends_with(b"\n\x01[]"),
+        "the messages are in parts"
+    );
     assert_eq!(
         whole
             .parts
@@ -287,7 +290,7 @@ async fn a_turn_writes_what_it_brings_and_a_record_of_an_earlier_version_is_read
 }
 
 #[tokio::test]
-async fn a_session_stays_taken_until_its_answer_is_written_though_the_client_has_left() {
+async fn session_stays_locked_until_the_answer_of_a_cancelled_client_is_stored() {
     let disk = Arc::new(Gated::default());
     let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
     let session = sessions.create(&caller(), new()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Ids that callers choose for their tasks.
+//! Task ids chosen by callers, which make the creation of a task idempotent.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,21 +16,22 @@ use super::spec::Spec;
 use super::task::Task;
 use crate::domain::Caller;
 
-/// What the ids begin with that tasks are given here; 32 hexadecimal digits follow.
+/// Prefix of generated task ids; 32 hexadecimal digits follow.
 const MADE: &str = "task_";
 const DIGITS: usize = 32;
 
-/// An id that a caller has chosen for a task. It is unique among the tasks of its key.
+/// Task id chosen by a caller: an idempotency key, unique among the tasks of an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChosenId {
-    /// It.
+    /// Id as the caller wrote it.
     pub id: String,
-    /// The digest of the request, by which it is known when it comes again.
+    /// Hash of the request, by which a retry of the same request is recognized.
     request: String,
 }
 
 impl ChosenId {
-    /// The id that `request` chooses; how its fields are ordered makes no difference.
+    /// Creates the chosen id of `request`. The order of the request's fields does not change the
+    /// hash.
     pub fn new(id: String, request: &Value) -> Self {
         let mut digest = String::new();
         for byte in Sha256::digest(request.to_string().as_bytes()) {
@@ -42,7 +43,7 @@ impl ChosenId {
         }
     }
 
-    /// Whether `id` looks like one that tasks are given here, and so cannot be chosen.
+    /// True if `id` has the form of a generated id, which callers cannot choose.
     pub fn is_made_here(id: &str) -> bool {
         id.strip_prefix(MADE).is_some_and(|digits| {
             digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -50,23 +51,26 @@ impl ChosenId {
     }
 }
 
-/// An id that no task has.
+/// Generates a random task id.
 pub(super) fn make_id() -> String {
     format!("{MADE}{}", Uuid::new_v4().simple())
 }
 
 impl Tasks {
-    /// As [`create`](Self::create); but where the caller has a task by the id that `spec` chooses, and asked for it by the same
-    /// request, that task as it is now, and `false`.
+    /// Creates a task idempotently: if the caller already has a task with the chosen id of `spec`,
+    /// created by the same request, returns that task and `false`. Otherwise like
+    /// [`create`](Self::create), with `true`.
     ///
     /// # Errors
-    /// When it may not be run, or cannot be, or a task that was asked for otherwise has its id.
+    /// When the task may not or cannot be created, or another request has created a task with this
+    /// id.
     pub async fn create_once(&self, caller: &Caller, spec: Spec) -> Result<(Task, bool), Error> {
         let Some(chosen) = spec.chosen.clone() else {
             return Ok((self.create(caller, spec).await?, true));
         };
         self.admit(caller)?;
-        // Held until the task is on disk, though whoever asks leaves, so that two of the same id are never made at once.
+        // Owned by the spawned task until the new task is on disk, even if the client disconnects:
+        // two concurrent requests never create a task with the same id.
         let names = self.0.names.clone().lock_owned().await;
         let (this, caller) = (self.clone(), caller.clone());
         let made = self.0.parts.tracker.spawn(async move {
@@ -91,7 +95,8 @@ impl Tasks {
         }
     }
 
-    /// The id that was made for the task that `owner` calls `id`; if there is none, `id`.
+    /// Returns the generated id of the task that `owner` names `id`, or `id` itself if no task has
+    /// it as its chosen id.
     pub(super) async fn made_id<'id>(
         &self,
         owner: &str,

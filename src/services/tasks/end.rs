@@ -1,4 +1,4 @@
-//! How a task ends, and what is paid for it.
+//! Outcomes of a task, and the settlement of its budget hold.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -25,52 +25,51 @@ use crate::storage::store;
 
 const UNPAID: &str = "What the task costs cannot be written down.";
 
-/// Why a task is stopped before it is done.
+/// Reason for which the server stops a running task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
-    /// Its owner wants it, or the server stops.
+    /// Interrupted by the owner, or by the shutdown of the server.
     Asked,
-    /// Its time is over.
+    /// Timeout of the task.
     Late,
-    /// Its key is no longer good for tasks.
+    /// Key revoked, expired or without the permission for tasks.
     Revoked,
-    /// No budget has room for one more call.
+    /// Budget without room for another model call.
     OverBudget,
-    /// What it costs cannot be written down.
+    /// The ledger cannot be written.
     Unpaid,
 }
 
-/// How a task ended.
+/// Outcome of a task.
 #[derive(Debug)]
 pub(super) enum End {
-    /// It was called off in the queue.
+    /// Cancelled while queued.
     NotBegun,
-    /// The agent has reported its end. `left`: prompt tokens of an abandoned call that its usage leaves out, or 0.
+    /// The agent reported its end. The last field counts the prompt tokens of an abandoned call
+    /// that the report leaves out, or 0.
     Told {
         ending: Ending,
         why: Option<Why>,
         left: u64,
     },
-    /// The agent broke.
+    /// The agent crashed or could not be started, or the server gave up on it.
     Lost {
         failure: Failure,
         why: Option<Why>,
         usage: Option<Usage>,
     },
-    /// The agent did not stop by itself.
+    /// Ended by the server: the agent did not stop in time, or was not allowed to start.
     Killed { why: Why, usage: Option<Usage> },
 }
 
 type Settled = BoxFuture<'static, Result<Amount, ledger::Error>>;
 
 impl End {
-    /// One of which no record can be kept, and which took so much by then, if that is known.
+    /// Outcome of a task whose events cannot be stored. `usage` is what it had used, if that is
+    /// known.
     pub(super) fn unkept(error: &store::Error, usage: Option<Usage>) -> Self {
         let error: &dyn std::error::Error = error;
-        tracing::error!(
-            error,
-            "a task is ended because what it tells cannot be kept"
-        );
+        tracing::error!(error, "task ended: event cannot be stored");
         let failure = Failure::new(FailureKind::Crashed, "What the task tells cannot be kept.");
         Self::Lost {
             failure,
@@ -79,13 +78,10 @@ impl End {
         }
     }
 
-    /// One that may not begin, since what it costs cannot be written down.
+    /// Outcome of a task that did not start, because the ledger cannot be written.
     pub(super) fn unpaid(error: &ledger::Error) -> Self {
         let error: &dyn std::error::Error = error;
-        tracing::error!(
-            error,
-            "a task is not begun because what it costs cannot be written down"
-        );
+        tracing::error!(error, "task not started: hold cannot be stored");
         let failure = Failure::new(FailureKind::Crashed, UNPAID);
         Self::Lost {
             failure,
@@ -94,7 +90,7 @@ impl End {
         }
     }
 
-    /// One whose workspace is another than it was.
+    /// Outcome of a task whose workspace changed while it was queued.
     pub(super) fn moved() -> Self {
         let failure = Failure::new(
             FailureKind::Crashed,
@@ -107,7 +103,7 @@ impl End {
         }
     }
 
-    /// What its session has cost since it began, if the agent has told.
+    /// Returns the total cost of the session, if the agent reported it.
     pub(super) fn session_cost(&self) -> Option<Money> {
         match self {
             Self::Told { ending, .. } => ending.session_cost,
@@ -115,8 +111,10 @@ impl End {
         }
     }
 
-    /// Has the task paid: what the CLI says, or else what its calls cost by `prices`, with the prompt of one that was left, or, where
-    /// nobody knows what they took, all that was held. What comes of it is over when that is on disk.
+    /// Settles the hold of the task. The charge is the cost reported by the CLI, or else the price
+    /// of the usage, each plus the price of an abandoned prompt. The whole hold is charged if the
+    /// cost is unknown; it is released if the model was never called. The future ends once the
+    /// ledger is on disk.
     pub(super) fn settle(&self, hold: Hold, task: &Task, spent: Spent, prices: &Prices) -> Settled {
         let (told, usage, left, outcome) = match self {
             Self::NotBegun => return hold.release().boxed(),
@@ -137,7 +135,7 @@ impl End {
         }
         let price = |usage: &Usage| prices.cost(&task.model, usage);
         let left_prompt = funds::prompt(left);
-        // A model without a price is the dearest for what nobody has told the cost of, as where it is held.
+        // A model without a price counts as the most expensive one, as it did in the hold.
         let left_cost = prices.amount(&task.model, &left_prompt).money;
         let money = told
             .or_else(|| price(&usage?))
@@ -152,7 +150,8 @@ impl End {
         .boxed()
     }
 
-    /// Whether an agent that told no end may have called the model, though nothing of an answer came.
+    /// True if an agent that ended without a report may have called the model, although no answer
+    /// started.
     fn may_have_called(&self) -> bool {
         match self {
             Self::Lost { usage, .. } | Self::Killed { usage, .. } => {
@@ -162,7 +161,7 @@ impl End {
         }
     }
 
-    /// Notes on the task how it ended.
+    /// Writes the outcome to the task.
     pub(super) fn mark(self, task: &mut Task, cost: Option<Money>) {
         task.cost_nanos = cost.map(Money::nanos);
         if let Self::Told { ending, .. } = &self {
@@ -209,7 +208,7 @@ impl End {
         }
     }
 
-    /// What went wrong.
+    /// Returns the error of a failed task, by its outcome.
     fn trouble(self) -> Trouble {
         const LATE: &str = "The task did not end in the time it had.";
         const REVOKED: &str =
@@ -262,7 +261,7 @@ impl End {
     }
 }
 
-/// The code of a failed call, as it stands in an answer to a chat.
+/// Returns the error code of a failed model call, the same as in a chat response.
 fn code_of(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::SignIn => "sign_in_failed",

@@ -1,4 +1,4 @@
-//! How a request about tasks fails.
+//! Errors of requests about tasks.
 
 use std::time::Duration;
 
@@ -9,55 +9,55 @@ use crate::accounts::ledger;
 use crate::accounts::rate_limit::Limited;
 use crate::storage::store;
 
-/// Why something was not done.
+/// Error of a request about tasks.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No root is configured, or there is nobody to run agents.
+    /// Tasks are disabled: no root is configured, or there is no agent runner.
     #[error("tasks are off")]
     Off,
-    /// The agent may not work there.
+    /// The agent may not work in this folder.
     #[error("`workspace`: {0}")]
     Workspace(#[from] BadWorkspace),
-    /// The caller has no task with this session, or it was one of another workspace.
+    /// The caller has no task with this session, or only in another workspace.
     #[error("no task in this workspace has the session {0}")]
     UnknownSession(String),
-    /// A task works in the session.
+    /// Another task is running in the session.
     #[error("the task {0} works in this session")]
     SessionBusy(String),
-    /// It asks for more time than a task may have.
+    /// The requested timeout exceeds this maximum.
     #[error("a task may run for {0:?}")]
     TooLong(Duration),
-    /// Its webhook is on a host that none may be on.
+    /// The host of the task's webhook is not in the list of allowed hosts.
     #[error("no webhook may be on this host")]
     WebhookHost,
-    /// Too many tasks wait already.
+    /// The task queue is full.
     #[error("too many tasks wait already")]
     Full,
-    /// So many of the caller's run or wait already.
+    /// The key has reached its maximum number of running and queued tasks.
     #[error("{0} tasks of the key run or wait already")]
     TooMany(usize),
-    /// The server stops.
+    /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
-    /// The caller has no task of this name.
+    /// The caller has no task with this id.
     #[error("no task is called {0}")]
     NotFound(String),
-    /// The caller has another task of the id that it has chosen.
+    /// The chosen id belongs to another task of the caller.
     #[error("the task {} has this id", .0.id)]
     TaskExists(Box<Task>),
-    /// The task does not ask this, or no longer.
+    /// The task has no open permission request with this id.
     #[error("the task asks nothing called {0}")]
     UnknownQuestion(String),
-    /// The task is over.
+    /// The task has already ended.
     #[error("the task is over")]
     Over,
-    /// A limit of the caller does not let it in.
+    /// A rate limit of the caller was reached.
     #[error(transparent)]
     Limited(#[from] Limited),
-    /// A budget has no room.
+    /// A budget has no room, or the ledger failed.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
-    /// The store failed.
+    /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] store::Error),
 }

@@ -1,4 +1,4 @@
-//! What a task tells, from any of its events on.
+//! Readers of task events, from any event onwards.
 
 use futures::Stream;
 use tokio::sync::watch;
@@ -8,8 +8,8 @@ use super::task::Event;
 use super::task::Task;
 use crate::storage::store::Error;
 
-/// Reads the events of a task, those that it has told and those that it will tell. All of them come from the store, so it does
-/// not matter how late a reader is.
+/// Reads the stored and future events of a task. All events come from the store, so a slow or late
+/// reader misses none that is still stored.
 #[derive(Debug)]
 pub struct Follower {
     pub(super) owner: String,
@@ -19,24 +19,24 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The events, as they come. Ends with the task.
+    /// Returns the events as a stream that ends with the task.
     pub fn into_events(self) -> impl Stream<Item = Result<Event, Error>> + Send {
         futures::stream::try_unfold(self, async |mut follower| {
             Ok(follower.next().await?.map(|event| (event, follower)))
         })
     }
 
-    /// The id that was made for the task.
+    /// Returns the generated id of the task.
     pub fn id(&self) -> String {
         self.task.borrow().id.clone()
     }
 
-    /// What the owner of the task calls it.
+    /// Returns the id by which the owner knows the task: the chosen one, or else the generated one.
     pub fn task_id(&self) -> String {
         self.task.borrow().task_id().to_owned()
     }
 
-    /// Whether the task is over and nothing is left to be told.
+    /// True if the task has ended and all its events were read.
     pub fn is_done(&self) -> bool {
         let task = self.task.borrow();
         task.status.is_over() && task.events <= self.next
@@ -44,6 +44,7 @@ impl Follower {
 
     async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
+            // The borrow ends before the await: it holds a read lock that would block the task.
             let (id, told, is_over) = {
                 let task = self.task.borrow_and_update();
                 (task.id.clone(), task.events, task.status.is_over())
@@ -51,7 +52,8 @@ impl Follower {
             if self.next < told {
                 let event = self.shelves.event(&self.owner, &id, self.next).await?;
                 self.next += 1;
-                // One that is gone has had its time, or its task was taken away; how that ended is known still.
+                // The event has expired, or its task was deleted. The final event can still be
+                // built from the task.
                 let is_last = is_over && self.next == told;
                 match event.or_else(|| is_last.then(|| self.task.borrow().last_event())) {
                     Some(event) => return Ok(Some(event)),

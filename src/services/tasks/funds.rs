@@ -1,4 +1,4 @@
-//! The hold of a running task, and the usage of its calls.
+//! Budget hold of a running task, and the token usage of its model calls.
 
 use std::sync::Arc;
 
@@ -13,43 +13,45 @@ use crate::domain::Money;
 use crate::domain::Usage;
 use crate::engine::agent::EndReason;
 
-/// Tokens of the CLI's own instructions and tools, which come with each call: 27 KB on version 2.1.332, with all tools that a task can have.
+/// Tokens of the CLI's own instructions and tool definitions in each call. Measured on version
+/// 2.1.332: 27 KB with all tools of a task.
 const TOKENS_OF_AGENT: u64 = 12_000;
 
-/// Tokens that a conversation has at most; the CLI summarises one that would have more.
+/// Maximum tokens of a conversation; the CLI compacts a longer one.
 const LONGEST_CONVERSATION: u64 = 200_000;
 
-/// The state of the current call of the model.
+/// State of the current model call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
-    /// There is none.
+    /// Between calls.
     None,
-    /// It comes next, though the agent has not said so.
+    /// The next call is expected, though the agent has not announced it.
     Due,
-    /// It is upstream.
+    /// The call was sent upstream.
     Made,
-    /// It is being answered. Nobody knows yet what it takes.
+    /// The answer is streaming; its usage is not known yet.
     Answered,
 }
 
-/// The funds of a task that runs: enough for the calls that are over and for a whole one beside them.
+/// Budget hold of a running task. It covers the finished calls and one more whole call.
 #[derive(Debug)]
 pub(super) struct Funds {
     hold: Hold,
     prices: Arc<Prices>,
-    /// Tokens of the longest answer.
+    /// Maximum tokens of one answer.
     max_output_tokens: u64,
-    /// What the calls of the model took that are over.
+    /// Usage of all finished calls.
     usage: Usage,
     call: Call,
-    /// Tokens of the conversation so far, with all that was added since the last call.
+    /// Tokens of the conversation, with everything added since the last call.
     conversation: u64,
-    /// Whether the last answer calls tools, so that the model is called again.
+    /// True if the last answer calls tools, so that another model call follows.
     calls_tools: bool,
 }
 
-/// What is held for `task` before its first call: what it names, or the price of one call if that is more. `conversation` are the
-/// tokens of the session that it goes on with.
+/// Returns the amount to hold for `task` before its first call: its maximum cost, or the price of
+/// one call if that is higher. `conversation` is the number of tokens of the session that it
+/// resumes.
 pub(super) fn first_hold(
     prices: &Prices,
     task: &Task,
@@ -74,7 +76,7 @@ fn first_prompt(prices: &Prices, task: &Task, conversation: u64) -> u64 {
     TOKENS_OF_AGENT + conversation.min(LONGEST_CONVERSATION) + new
 }
 
-/// What a prompt takes at most: all of it is written to the prompt cache.
+/// Returns the most expensive usage of a prompt: all of it is written to the prompt cache.
 pub(super) fn prompt(tokens: u64) -> Usage {
     Usage {
         cache_write_tokens: tokens,
@@ -82,7 +84,8 @@ pub(super) fn prompt(tokens: u64) -> Usage {
     }
 }
 
-/// What a call takes at most: its answer is as long as it may be.
+/// Returns the maximum price of a call: a prompt written to the cache, and an answer of maximum
+/// length.
 fn call(prices: &Prices, model: &str, prompt_tokens: u64, output_tokens: u64) -> Amount {
     let usage = Usage {
         output_tokens,
@@ -115,10 +118,10 @@ impl Funds {
         self.hold
     }
 
-    /// From now on a crash charges all that is held.
+    /// Renames the hold and starts it, so that a crash charges all of it from now on.
     ///
     /// # Errors
-    /// The store's. It is released then.
+    /// When the ledger cannot be written. The hold is released then.
     pub(super) async fn begin_as(self, id: &str) -> Result<Self, ledger::Error> {
         Ok(Self {
             hold: self.hold.begin_as(id).await?,
@@ -126,8 +129,8 @@ impl Funds {
         })
     }
 
-    /// Usage of the finished calls, plus the prompt of a call that is due or upstream. None while an answer streams, since its usage
-    /// is not known.
+    /// Returns the usage of the finished calls, plus the prompt of a call that is expected or sent.
+    /// `None` while an answer streams, since its usage is not known.
     pub(super) fn known_usage(&self) -> Option<Usage> {
         match self.call {
             Call::None => Some(self.usage),
@@ -136,13 +139,13 @@ impl Funds {
         }
     }
 
-    /// Tokens of the prompt of a call that is upstream and not answered, which an agent that ends for this reason does not count; 0 where
-    /// there is none.
+    /// Returns the prompt tokens of a call that was sent but not answered, which the final report
+    /// of an agent that stops for `reason` leaves out. 0 if there is none.
     pub(super) fn left_prompt(&self, reason: EndReason) -> u64 {
         let is_left = match reason {
             EndReason::Interrupted
             | EndReason::Failed(FailureKind::TimedOut | FailureKind::Crashed) => true,
-            // What upstream refuses is free.
+            // A call that upstream rejects is free.
             _ => false,
         };
         if is_left && self.call == Call::Made {
@@ -152,27 +155,28 @@ impl Funds {
         }
     }
 
-    /// What the calls took that are over.
+    /// Returns the usage of all finished calls.
     pub(super) fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// The agent has its prompt.
+    /// Records that the agent got its prompt.
     pub(super) fn prompt_is_given(&mut self) {
         self.call = Call::Due;
     }
 
-    /// The agent says that it calls the model.
+    /// Records that the agent announced a model call.
     pub(super) fn call_is_made(&mut self) {
         self.call = Call::Made;
     }
 
-    /// The model answers.
+    /// Records that an answer started.
     pub(super) fn answer_begins(&mut self) {
         (self.call, self.calls_tools) = (Call::Answered, false);
     }
 
-    /// A call is over: all of them took `usage`. True where the model will be called again.
+    /// Records the end of a call, with the `usage` of all calls so far. Returns true if another
+    /// model call follows.
     pub(super) fn call_ends(&mut self, usage: Usage) -> bool {
         let before = self.usage;
         let prompt = usage.prompt_tokens().saturating_sub(before.prompt_tokens());
@@ -182,22 +186,23 @@ impl Funds {
         self.calls_tools
     }
 
-    /// The model calls a tool.
+    /// Records that the model called a tool.
     pub(super) fn tool_begins(&mut self) {
         self.calls_tools = true;
     }
 
-    /// A tool gave `content`. After the last of them the model is called, though nothing says so before it answers.
+    /// Records the result `content` of a tool. After the last result the next model call is
+    /// expected, though the agent announces it only when it is answered.
     pub(super) fn tool_ends(&mut self, content: &str, is_last: bool) {
         self.conversation += self.prices.tokens_of(content);
         self.call = if is_last { Call::Due } else { Call::None };
     }
 
-    /// Holds enough for one more call of `model`, and asks all budgets of `grant` whether they have room for what is held. A task that has
-    /// spent `max_budget` makes no more calls.
+    /// Raises the hold to cover one more call of `model`, if all budgets of `grant` have room for
+    /// it. After `max_budget` is spent, no further call is covered.
     ///
     /// # Errors
-    /// [`ledger::Error::Over`] where there is no room, or the store's. Then it is held as before.
+    /// When a budget has no room, or the ledger cannot be written. The hold is unchanged then.
     pub(super) async fn cover_next_call(
         &mut self,
         model: &str,

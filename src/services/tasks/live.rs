@@ -1,4 +1,4 @@
-//! Tasks that are not over yet.
+//! Registry of the queued and running tasks, and the recorder of their state.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,26 +27,26 @@ use crate::storage::store::Error;
 use super::shelves::Shelves;
 use super::spec::Config;
 
-/// How long to wait after the disk has failed.
+/// Delay between attempts to store the end of a task.
 const REPAIR: Duration = Duration::from_secs(1);
 
-/// What a task that is not over can be told.
+/// Command to a queued or running task.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// To stop.
     Interrupt,
-    /// The answer to a question; tells whether it was still asked.
+    /// Answer to the permission request with this id. The sender reports whether the request was
+    /// still open.
     Answer(String, Answer, oneshot::Sender<bool>),
 }
 
-/// A task that is not over, as others see it.
+/// Handle to a queued or running task, for requests about it.
 #[derive(Debug, Clone)]
 pub(super) struct Live {
     pub(super) task: watch::Receiver<Task>,
     commands: UnboundedSender<Command>,
 }
 
-/// A task that is not over, in the hands of whoever runs it.
+/// Records the state and events of a task. Owned by the run of the task, the only writer.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) owner: String,
@@ -54,25 +54,25 @@ pub(super) struct Log {
     shelves: Shelves,
 }
 
-/// The place of a task among them, until it is dropped.
+/// Entry of a task in the registry, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     lives: Lives,
     key: (String, String),
 }
 
-/// Why a task is not taken in.
+/// Reason why a task was not admitted.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// There are as many as may be.
+    /// The task queue is full.
     Full,
-    /// So many are its owner's, and no more may be.
+    /// The owner has reached its maximum number of tasks, which is given.
     TooMany(usize),
-    /// This one works in its session.
+    /// The task with this id is running in the same session.
     SessionBusy(String),
 }
 
-/// All of them, by owner and id.
+/// Registry of queued and running tasks, by owner and id.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lives(Arc<Mutex<HashMap<(String, String), Live>>>);
 
@@ -81,7 +81,7 @@ impl Lives {
         self.lock().get(&(owner.to_owned(), id.to_owned())).cloned()
     }
 
-    /// How many wait for their turn, and how many run.
+    /// Returns the numbers of queued and running tasks.
     pub(super) fn counts(&self) -> (usize, usize) {
         let lives = self.lock();
         let queued = lives
@@ -91,7 +91,11 @@ impl Lives {
         (queued, lives.len() - queued)
     }
 
-    /// Takes `task` in, unless there are as many as `config` allows, of all or of its owner, or one works in its session.
+    /// Admits `task` to the registry.
+    ///
+    /// # Errors
+    /// When the queue is full, the owner has its maximum number of tasks, or another task uses the
+    /// same session.
     pub(super) fn admit(
         &self,
         owner: &str,
@@ -99,6 +103,8 @@ impl Lives {
         shelves: &Shelves,
         config: &Config,
     ) -> Result<(Log, UnboundedReceiver<Command>, Place), Refusal> {
+        // One lock for all checks and the insert: concurrent requests cannot exceed a limit or
+        // share a session.
         let mut lives = self.lock();
         if lives.len() >= config.max_running + config.queue_length {
             return Err(Refusal::Full);
@@ -135,25 +141,25 @@ impl Drop for Place {
 }
 
 impl Live {
-    /// The task's id, if it works in `session`.
+    /// Returns the id of the task if it works in `session`.
     fn if_in(&self, session: &str) -> Option<String> {
         let task = self.task.borrow();
         (task.session_id == session).then(|| task.id.clone())
     }
 
     pub(super) fn tell(&self, command: Command) {
-        // One that is just over has no use for it.
+        // Fails only for a task that has just ended, which needs no command.
         let _ = self.commands.send(command);
     }
 
-    /// Waits until it is over.
+    /// Waits until the task has ended.
     pub(super) async fn over(mut self) {
         let _ = self.task.wait_for(|task| task.status.is_over()).await;
     }
 }
 
 impl Log {
-    /// The log of a task, and the task as others see it.
+    /// Creates the recorder of a task, and a view of its state for readers.
     pub(super) fn new(owner: &str, task: Task, shelves: &Shelves) -> (Self, watch::Receiver<Task>) {
         let (sender, task) = watch::channel(task);
         (
@@ -170,12 +176,12 @@ impl Log {
         self.task.borrow().clone()
     }
 
-    /// What `read` says of the task, which is not copied for it.
+    /// Reads the task without cloning it.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Task) -> T) -> T {
         read(&self.task.borrow())
     }
 
-    /// Changes the task, without telling.
+    /// Changes the task in memory. Readers see the change but are not woken.
     pub(super) fn change(&self, change: impl FnOnce(&mut Task)) {
         self.task.send_if_modified(|task| {
             change(task);
@@ -183,19 +189,19 @@ impl Log {
         });
     }
 
-    /// Writes the new task down, so that it is found.
+    /// Stores a new task.
     pub(super) async fn add(&self) -> Result<(), Error> {
         let task = self.task();
         self.shelves.add(&self.owner, &task).await
     }
 
-    /// Writes down how far the task is.
+    /// Stores the current state of the task.
     pub(super) async fn save(&self) -> Result<(), Error> {
         let task = self.task();
         self.shelves.save(&self.owner, &task).await
     }
 
-    /// Tells `told`: it is on disk before anybody hears of it.
+    /// Stores an event, then wakes the readers.
     pub(super) async fn tell(&self, told: Told) -> Result<(), Error> {
         let (id, sequence_number) = self.read(|task| (task.id.clone(), task.events));
         let event = Event {
@@ -203,13 +209,15 @@ impl Log {
             created_at: unix_now(),
             told,
         };
+        // Write-ahead: readers learn of an event from the counter, which changes after the event is
+        // on disk.
         self.shelves.tell(&self.owner, &id, &event).await?;
         self.task.send_modify(|task| task.events += 1);
         Ok(())
     }
 
-    /// Ends the task with its last word, and notes what its session has cost, if that is known. Where the disk fails it is
-    /// tried again, until `kill`.
+    /// Ends the task with its final event and stores the cost of its session, if known. Retries
+    /// until the store works again, or until `kill`.
     pub(super) async fn end(
         &self,
         change: impl FnOnce(&mut Task),
@@ -229,6 +237,7 @@ impl Log {
                 break;
             }
         }
+        // Readers see the end only now, when it is on disk or the server is being killed.
         self.task.send_replace(task);
     }
 
@@ -250,5 +259,5 @@ impl Log {
 
 fn note(id: &str, error: &Error) {
     let error: &dyn std::error::Error = error;
-    tracing::error!(task = id, error, "the end of a task is not on disk yet");
+    tracing::error!(task.id = id, error, "task end not stored yet");
 }

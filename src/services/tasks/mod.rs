@@ -1,7 +1,7 @@
 //! Tasks: agents that work in a folder of the server with real tools.
 //!
-//! Knows what a task may do and where, what becomes of it, and what is kept of it. Does not know HTTP, nor how an agent is
-//! run: that is its [`Runner`]'s business.
+//! Covers permissions, workspaces, budgets, the lifecycle of a task, its stored state and its
+//! events. Independent of HTTP, and of how an agent is run (see [`agent`](crate::engine::agent)).
 
 mod chosen;
 mod end;

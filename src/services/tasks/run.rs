@@ -1,4 +1,4 @@
-//! One task, from the queue to its end.
+//! Run of one task, from the queue to its end.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,12 +40,12 @@ use crate::runtime::fair_queue::FairPermit;
 use crate::runtime::fair_queue::Tenant;
 use crate::storage::store;
 
-/// How often it is looked whether the key of a task is still good.
+/// Interval between checks that the key of a running task is still valid.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const TOO_LATE: &str = "Nobody answered in time whether this may be done.";
 const NOT_ALLOWED: &str = "The permissions of this task do not allow it.";
 
-/// A task in the hands of whoever runs it.
+/// Run of one task, with all that it owns.
 pub(super) struct Run {
     pub(super) inner: Arc<Inner>,
     pub(super) runner: Arc<dyn Runner>,
@@ -56,27 +56,26 @@ pub(super) struct Run {
     pub(super) session: Session,
     /// Cost of the session before this task.
     pub(super) spent: Spent,
-    /// Tokens of the session's conversation.
+    /// Tokens of the session's conversation before this task.
     pub(super) conversation: u64,
 }
 
-/// What is decided while it runs.
+/// State of a task while its agent runs.
 struct Course<'a> {
     agent: Box<dyn Agent>,
-    /// Until when it may run, or has to stop.
+    /// Timeout of the task or, after a request to stop, the end of the grace period.
     deadline: Instant,
-    /// When its key is looked at again.
     next_look: Instant,
-    /// Why it is to stop.
+    /// Reason of the request to stop, if one was sent.
     why: Option<Why>,
-    /// Until when questions are to be answered.
+    /// Deadline of each open permission request, by its id.
     questions: HashMap<String, Instant>,
-    /// What is held for it.
     funds: &'a mut Funds,
 }
 
 impl Run {
-    /// Holds what the task may cost, writes it down, says so by `made`, and runs it.
+    /// Holds the maximum cost of the task and stores the task, reports the result through `made`,
+    /// then runs the task.
     pub(super) async fn begin(self, caller: Caller, made: oneshot::Sender<Result<(), Error>>) {
         let task = self.log.task();
         let Parts { prices, config, .. } = &self.inner.parts;
@@ -86,7 +85,7 @@ impl Run {
             self.conversation,
             config.max_output_tokens.into(),
         );
-        // While it waits, a crash costs nothing.
+        // Resumable hold id: a crash while the task is queued releases the hold.
         let hold = async {
             let hold = self
                 .inner
@@ -97,7 +96,7 @@ impl Run {
             self.log.add().await?;
             Ok::<_, Error>(hold)
         };
-        // Whoever has asked may be gone.
+        // The client may have disconnected, so a failed send is ignored.
         match hold.await {
             Ok(hold) => {
                 let _ = made.send(Ok(()));
@@ -111,7 +110,7 @@ impl Run {
         }
     }
 
-    /// Runs the task to its end, and has it paid.
+    /// Waits in the queue, runs the task to its end, and settles its hold.
     async fn drive(mut self, hold: Hold, tenant: &Tenant) {
         let (end, hold) = match self.turn(tenant).await {
             Some(_permit) => self.work(self.funds(hold)).await,
@@ -129,7 +128,7 @@ impl Run {
             Ok(charged) => Some(charged.map_or(Money::ZERO, |charged| charged.money)),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "what a task cost is not on disk yet");
+                tracing::error!(error, "task cost not stored yet");
                 None
             }
         };
@@ -141,21 +140,23 @@ impl Run {
                 &self.inner.parts.kill,
             )
             .await;
+        // Only now: until the end is recorded, the session must stay busy.
         drop(self.place);
         let task = self.log.task();
-        tracing::info!(task = task.id, status = ?task.status, turns = task.turns, "a task has ended");
+        tracing::info!(task.id = task.id, status = ?task.status, turns = task.turns, "task ended");
         self.inner.tell_webhooks(&task).await;
     }
 
-    /// Waits until it is the task's turn, which tenants have in turn; none when it is called off before.
+    /// Waits for a fair-queue permit of `tenant`. Returns `None` if the task is cancelled first.
     async fn turn(&mut self, tenant: &Tenant) -> Option<FairPermit> {
+        // Pinned outside the loop: commands do not cost the task its position in the queue.
         let mut permit = std::pin::pin!(self.inner.room.acquire(tenant));
         loop {
             tokio::select! {
                 permit = &mut permit => return Some(permit),
                 () = self.inner.parts.stop.cancelled() => return None,
                 command = self.commands.recv() => match command {
-                    // It asks nothing yet: whoever answers is told so, since nobody takes the answer.
+                    // No permission request is open yet; dropping the sender reports that.
                     Some(Command::Answer(..)) => {}
                     Some(Command::Interrupt) | None => return None,
                 },
@@ -163,13 +164,14 @@ impl Run {
         }
     }
 
-    /// Has the task done. Gives what is held for it too, unless that is lost.
+    /// Runs the agent. Returns the outcome and the hold, unless the hold was lost to a failure of
+    /// the ledger.
     async fn work(&mut self, mut funds: Funds) -> (End, Option<Hold>) {
         let agent = match self.prepare(&mut funds).await {
             Ok(agent) => agent,
             Err(end) => return (end, Some(funds.into_hold())),
         };
-        // Nothing has gone upstream so far, and a crash has charged nothing.
+        // Nothing was sent upstream before this point; from here on a crash charges the hold.
         match funds.begin_as(&self.log.task().id).await {
             Ok(mut funds) => (
                 self.follow(agent, &mut funds).await,
@@ -179,7 +181,7 @@ impl Run {
         }
     }
 
-    /// Starts the agent, if the task may still be done.
+    /// Starts the agent, if key, workspace and budget still allow it.
     async fn prepare(&mut self, funds: &mut Funds) -> Result<Box<dyn Agent>, End> {
         self.log.change(|task| {
             task.status = Status::Running;
@@ -212,7 +214,7 @@ impl Run {
         }
     }
 
-    /// Gives the agent its prompt, and follows it to its end.
+    /// Sends the prompt to the agent, and handles its events until it ends.
     async fn follow(&mut self, mut agent: Box<dyn Agent>, funds: &mut Funds) -> End {
         agent.begin();
         funds.prompt_is_given();
@@ -233,7 +235,7 @@ impl Run {
         }
     }
 
-    /// Interrupts the agent before its next call, if no budget has room for that.
+    /// Stops the agent before its next call if no budget has room for that call.
     async fn go_on_if_paid(&self, course: &mut Course<'_>) {
         if course.why.is_none()
             && let Err(why) = self.cover_next_call(course.funds).await
@@ -242,7 +244,8 @@ impl Run {
         }
     }
 
-    /// Waits for what comes next, and does what it calls for.
+    /// Waits for the next event, command or deadline and handles it. Returns the outcome when the
+    /// task has ended.
     async fn step(&mut self, course: &mut Course<'_>) -> Result<Option<End>, store::Error> {
         let next_question = course.questions.values().min().copied();
         let wake = next_question
@@ -251,10 +254,13 @@ impl Run {
             .min();
         let wake = wake.unwrap_or(course.deadline);
         let Parts { stop, kill, .. } = &self.inner.parts;
+        // Cancellation-safe: neither `next_event` nor `recv` loses anything when another branch
+        // wins.
         tokio::select! {
             event = course.agent.next_event() => match event {
                 Ok(AgentEvent::Finished(ending)) => {
-                    // The CLI leaves out the call that was cut off, and may count some that are not told one by one.
+                    // The agent's total leaves out an interrupted call, but may include calls
+                    // without an event of their own.
                     let usage = ending.usage.greater(course.funds.usage());
                     let left = course.funds.left_prompt(ending.reason);
                     return Ok(Some(End::Told { ending: Ending { usage, ..ending }, why: course.why, left }));
@@ -269,7 +275,7 @@ impl Run {
                     let decision = if answer == Answer::Allow { "allow" } else { "deny" };
                     let is_open = course.questions.contains_key(&question);
                     self.resolve(course, &question, Some(answer), decision).await?;
-                    // Whoever has answered may be gone.
+                    // The client may have disconnected.
                     let _ = heard.send(is_open);
                 }
                 Some(Command::Interrupt) | None => self.stop(course, Why::Asked),
@@ -297,7 +303,7 @@ impl Run {
         Ok(None)
     }
 
-    /// Asks the agent to stop, once.
+    /// Interrupts the agent and starts the grace period. Later requests to stop change nothing.
     fn stop(&self, course: &mut Course<'_>, why: Why) {
         if course.why.is_none() {
             course.why = Some(why);
@@ -318,7 +324,8 @@ impl Run {
         Ok(())
     }
 
-    /// Closes a question, if it is still open.
+    /// Closes a permission request, if it is still open: answers the agent and records the
+    /// decision.
     async fn resolve(
         &self,
         course: &mut Course<'_>,
@@ -343,7 +350,7 @@ impl Run {
             .await
     }
 
-    /// Tells what the agent tells.
+    /// Handles an event of the agent: updates task and hold, and records the event.
     async fn note(&self, course: &mut Course<'_>, event: AgentEvent) -> Result<(), store::Error> {
         let told = match event {
             AgentEvent::Calling => {
@@ -407,7 +414,7 @@ impl Run {
         self.log.tell(told).await
     }
 
-    /// Has a question answered by whoever is to.
+    /// Answers a permission request by policy, or leaves it open for the caller to answer.
     async fn ask(&self, course: &mut Course<'_>, question: Question) -> Result<(), store::Error> {
         match self.log.read(|task| task.permission_mode).answerer() {
             Answerer::Always => course.agent.answer(&question.id, Answer::Allow),
@@ -440,7 +447,7 @@ impl Run {
     }
 }
 
-/// What was JSON when it came.
+/// Parses JSON; invalid JSON gives `null`.
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What can be done with tasks.
+//! Service for tasks: creates, lists, follows, interrupts and deletes them.
 
 use std::fmt;
 use std::path::Path;
@@ -40,36 +40,36 @@ use crate::engine::agent::Runner;
 use crate::engine::agent::Session;
 use crate::runtime::fair_queue::Permits;
 
-/// How often sessions are looked for of which no task is kept.
+/// Interval between cleanups of CLI sessions that no stored task uses.
 const TIDY_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// What tasks are run with.
+/// Dependencies of the task service.
 pub struct Parts {
-    /// Starts agents; none where the server has no sign-in.
+    /// Starts agents; `None` without a sign-in to Claude.
     pub runner: Option<Arc<dyn Runner>>,
-    /// Whose tasks are whose.
+    /// API keys, which own the tasks.
     pub keys: Arc<Keys>,
-    /// Where they are kept.
+    /// Storage of tasks and events.
     pub shelves: Shelves,
-    /// What they cost is charged here.
+    /// Ledger that holds and charges the cost of tasks.
     pub ledger: Ledger,
-    /// What their calls cost where the CLI does not say.
+    /// Prices of model calls, for costs that the CLI does not report.
     pub prices: Arc<Prices>,
-    /// How often callers may ask.
+    /// Rate limits of callers.
     pub limits: Limits,
-    /// Projects hear of their ends.
+    /// Webhooks of projects, told when a task ends.
     pub webhooks: Option<Webhooks>,
-    /// Where they live, and nothing else.
+    /// Tracker of the spawned runs and nothing else, as shutdown waits for it.
     pub tracker: TaskTracker,
-    /// Cancelled when they are to end.
+    /// Cancelled at the start of a shutdown: agents are interrupted.
     pub stop: CancellationToken,
-    /// Cancelled when they are to end at once.
+    /// Cancelled when the shutdown may wait no longer: agents are killed.
     pub kill: CancellationToken,
-    /// The bounds.
+    /// Limits and defaults of tasks.
     pub config: Config,
 }
 
-/// Tasks. Clones share them.
+/// Service for tasks. Cheap to clone: clones share all state.
 #[derive(Clone)]
 pub struct Tasks(pub(super) Arc<Inner>);
 
@@ -77,7 +77,7 @@ pub(super) struct Inner {
     pub(super) parts: Parts,
     pub(super) lives: Lives,
     pub(super) room: Permits,
-    /// Held while a task is made whose id is chosen.
+    /// Lock that serializes creating and deleting tasks with chosen ids.
     pub(super) names: Arc<AsyncMutex<()>>,
 }
 
@@ -100,7 +100,7 @@ impl fmt::Debug for Tasks {
 }
 
 impl Inner {
-    /// Has the webhooks of a task told that it has ended.
+    /// Sends the event for the end of the task to the webhooks of its project and of the task.
     pub(super) async fn tell_webhooks(&self, task: &Task) {
         let Some(webhooks) = &self.parts.webhooks else {
             return;
@@ -117,13 +117,13 @@ impl Inner {
         };
         if let Err(error) = of_project.and(of_task) {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(task = task.id, error, "a webhook was not told of a task");
+            tracing::warn!(task.id = task.id, error, "task webhook not sent");
         }
     }
 }
 
 impl Tasks {
-    /// Tasks made of `parts`.
+    /// Creates the service from its dependencies.
     pub fn new(parts: Parts) -> Self {
         let room = Permits::new(parts.config.max_running);
         Self(Arc::new(Inner {
@@ -134,7 +134,8 @@ impl Tasks {
         }))
     }
 
-    /// Marks what an earlier server was still running as interrupted, and says how much that was.
+    /// Ends the tasks that an earlier process left unfinished: started ones as interrupted, queued
+    /// ones as cancelled. Returns their number.
     ///
     /// # Errors
     /// When the store fails.
@@ -145,7 +146,7 @@ impl Tasks {
             if task.status.is_over() {
                 continue;
             }
-            // It is written down less often than it tells.
+            // The stored counter may lag behind the stored events.
             while shelves
                 .event(&owner, &task.id, task.events)
                 .await?
@@ -167,7 +168,7 @@ impl Tasks {
         Ok(found)
     }
 
-    /// Has the sessions forgotten of which no task is kept, from time to time, until they are to end.
+    /// Starts the periodic cleanup of CLI sessions that no stored task uses. Ends at shutdown.
     pub fn keep_tidy(&self) {
         let (this, stop) = (self.clone(), self.0.parts.stop.clone());
         self.0.parts.tracker.spawn(async move {
@@ -179,7 +180,7 @@ impl Tasks {
                 if let Err(error) = this.tidy().await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "sessions of tasks were not tidied"
+                        "task session cleanup failed"
                     );
                 }
             }
@@ -209,36 +210,37 @@ impl Tasks {
         Ok(())
     }
 
-    /// Waits until none runs, after the signal that they are to stop.
+    /// Waits until no task runs. Call it after `stop` was cancelled.
     pub async fn ended(&self) {
         self.0.parts.tracker.close();
         self.0.parts.tracker.wait().await;
     }
 
-    /// How many are not over, by their status.
+    /// Returns the number of queued and of running tasks, by status name.
     pub fn counts(&self) -> [(&'static str, usize); 2] {
         let (queued, running) = self.0.lives.counts();
         [("queued", queued), ("running", running)]
     }
 
-    /// The model of tasks that name none.
+    /// Returns the default model of tasks.
     pub fn model(&self) -> &ModelName {
         &self.0.parts.config.model
     }
 
-    /// Begins a task, or puts it into the queue. What it may cost is held before this returns.
+    /// Creates a task, and starts or queues it. Its maximum cost is held in the ledger before this
+    /// returns.
     ///
     /// # Errors
-    /// When it may not be run, or cannot be.
+    /// When the request is invalid, or a limit, a budget or the store does not allow it.
     pub async fn create(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
         self.admit(caller)?;
         self.begin(caller, spec).await
     }
 
-    /// Counts a request for a task by the caller's limits.
+    /// Charges the request to the caller's rate limit.
     ///
     /// # Errors
-    /// When they do not let it in, or no tasks are taken.
+    /// When the limit is reached, tasks are disabled, or the server is shutting down.
     pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
         let Parts {
             runner,
@@ -251,12 +253,12 @@ impl Tasks {
             Some(_) if stop.is_cancelled() => return Err(Error::ShuttingDown),
             Some(_) => {}
         }
-        // It counts as a request, and not as one that runs: nobody waits for it.
+        // Counted as a request but not as a concurrent one: the task outlives its request.
         limits.admit(caller, 0)?.settle(0);
         Ok(())
     }
 
-    /// Begins a task that was let in.
+    /// Creates a task that the rate limit has admitted.
     pub(super) async fn begin(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
         let Parts {
             runner,
@@ -290,7 +292,7 @@ impl Tasks {
             conversation,
         };
         let (made, hears) = oneshot::channel();
-        // Whoever leaves meanwhile leaves nothing that is half made.
+        // Spawned, so that a client that disconnects meanwhile leaves a complete task.
         tracker.spawn(run.begin(caller, made));
         hears
             .await
@@ -298,7 +300,7 @@ impl Tasks {
             .map(|()| task)
     }
 
-    /// Within which bounds a task may run, and what its session has cost before.
+    /// Validates the request and resolves its limits. Returns the earlier cost of its session too.
     async fn bounds(&self, owner: &str, spec: &Spec) -> Result<(Bounds, Spent), Error> {
         let config = &self.0.parts.config;
         let workspace = config.roots.resolve(&spec.workspace)?;
@@ -331,7 +333,8 @@ impl Tasks {
         ))
     }
 
-    /// The session that a task is to work in, what that has cost before, and the tokens of what was said in it.
+    /// Resolves the session of a new task. Returns it with its earlier cost and the number of
+    /// tokens of its conversation.
     async fn session(
         &self,
         owner: &str,
@@ -342,7 +345,7 @@ impl Tasks {
             return Ok((Session::New(Uuid::new_v4()), Spent::NOTHING, 0));
         };
         let (name, shelves) = (asked.to_string(), &self.0.parts.shelves);
-        // The CLI keeps sessions by their folders.
+        // The CLI stores sessions by folder.
         let is_of_it = |task: &Task| {
             task.session_id == name && task.started_at.is_some() && task.workspace == workspace
         };
@@ -361,7 +364,8 @@ impl Tasks {
         } else {
             Spent::NOTHING
         };
-        // Each call adds its new words to it and its answer; what is read from the cache was there before.
+        // Each call adds its new prompt tokens and its answer; an earlier call added what is read
+        // from the cache.
         let added = |task: &Task| task.tokens.input + task.tokens.cache_write + task.tokens.output;
         Ok((
             Session::Stored(asked),
@@ -370,10 +374,10 @@ impl Tasks {
         ))
     }
 
-    /// A task as it is now.
+    /// Returns the current state of a task.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no task with this id, or the store fails.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.parts.keys.owner(caller);
         let made = self.made_id(&owner, id).await?;
@@ -388,10 +392,10 @@ impl Tasks {
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    /// The caller's tasks, the oldest first.
+    /// Lists the caller's tasks, oldest first.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When the store fails.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Task>, Error> {
         let owner = self.0.parts.keys.owner(caller);
         let stored = self.0.parts.shelves.of(&owner).await?;
@@ -404,10 +408,11 @@ impl Tasks {
         Ok(tasks)
     }
 
-    /// Asks a task to stop; one that waits is called off. Returns the task as it is then: it may still be running.
+    /// Interrupts a running task, or cancels a queued one. Returns the state of the task at the
+    /// time of the call: it may still be running.
     ///
     /// # Errors
-    /// When the caller has none of this name, or it is over.
+    /// When the caller has no task with this id, or the task has ended.
     pub async fn interrupt(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let task = self.get(caller, id).await?;
         let live = self
@@ -419,10 +424,11 @@ impl Tasks {
         Ok(task)
     }
 
-    /// Takes a task away with all it has told. One that runs is stopped first. Returns what it was.
+    /// Deletes a task with all its events, after interrupting it if it is running. Returns its last
+    /// state.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no task with this id, or the store fails.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.parts.keys.owner(caller);
         let id = &*self.made_id(&owner, id).await?;
@@ -435,7 +441,7 @@ impl Tasks {
             shelves, runner, ..
         } = &self.0.parts;
         {
-            // A task that is made under the same chosen id at this moment keeps it.
+            // A task that is being created with the same chosen id keeps that id.
             let _names = self.0.names.lock().await;
             shelves.remove(&owner, &task).await?;
         }
@@ -450,10 +456,10 @@ impl Tasks {
         Ok(task)
     }
 
-    /// Answers a question of a task.
+    /// Answers a permission request of a task.
     ///
     /// # Errors
-    /// When the caller has none of this name, or it does not ask this.
+    /// When the caller has no task with this id, or the task has no open request `question`.
     pub async fn answer(
         &self,
         caller: &Caller,
@@ -470,7 +476,7 @@ impl Tasks {
             .ok_or_else(unknown)?;
         let (heard, is_heard) = oneshot::channel();
         live.tell(Command::Answer(question.to_owned(), answer, heard));
-        // One that has ended meanwhile asks nothing.
+        // A task that has ended meanwhile has no open request.
         if is_heard.await.unwrap_or(false) {
             Ok(())
         } else {
@@ -478,10 +484,10 @@ impl Tasks {
         }
     }
 
-    /// The events of a task from the one numbered `first` on.
+    /// Reads the events of a task, starting with event number `first`.
     ///
     /// # Errors
-    /// When the caller has none of this name.
+    /// When the caller has no task with this id, or the store fails.
     pub async fn follow(&self, caller: &Caller, id: &str, first: u64) -> Result<Follower, Error> {
         let owner = self.0.parts.keys.owner(caller);
         let made = self.made_id(&owner, id).await?;

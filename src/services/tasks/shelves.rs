@@ -1,4 +1,4 @@
-//! Where tasks are kept, and what they have told.
+//! Storage of tasks, their events and the costs of their sessions.
 
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
@@ -19,25 +19,26 @@ use crate::storage::store::Table;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
-/// What is stored of tasks.
+/// Stored tasks with their events, chosen ids and session costs.
 #[derive(Debug, Clone)]
 pub struct Shelves {
     tasks: Shelf,
-    /// The ids that were made, by those that owners have chosen.
+    /// Generated task ids, by owner and chosen id.
     chosen: Shelf,
-    /// Each event by the id of its task and its number.
+    /// Events, by task id and sequence number.
     events: Shelf,
-    /// What the CLI has counted for each session, in nano-dollars; none where it could not tell.
+    /// Total cost of each session in nano-dollars, as reported by the CLI; `None` if it is unknown.
     sessions: Shelf,
 }
 
-/// Events that there may be for each task that is kept, on the average.
+/// Average number of events per stored task, for the limit on stored events.
 const EVENTS_OF_A_TASK: u64 = 1000;
-/// Events that are taken away side by side.
+/// Maximum number of concurrent removals of events.
 const REMOVED_AT_ONCE: usize = 64;
 
 impl Shelves {
-    /// The shelves of `store`; `limits` are those of the tasks, and of the bytes that their events have together.
+    /// Opens the tables in `store`. `limits` applies to the tasks; its size limit also to their
+    /// events.
     pub fn new(store: &Store, limits: Limits) -> Self {
         let of_events = Limits {
             max_records: limits.max_records.saturating_mul(EVENTS_OF_A_TASK),
@@ -51,18 +52,19 @@ impl Shelves {
         }
     }
 
-    /// Takes away what is there beyond its time, until `stop`.
+    /// Starts the cleanup of expired records, until `stop` is cancelled.
     pub fn keep_tidy(&self, stop: &CancellationToken) {
         for shelf in [&self.tasks, &self.chosen, &self.events, &self.sessions] {
             shelf.keep_tidy(stop.clone());
         }
     }
 
-    /// Writes a new task down, with the id that its owner has chosen.
+    /// Stores a new task, and its chosen id.
     pub(super) async fn add(&self, owner: &str, task: &Task) -> Result<(), Error> {
         if let Some(chosen) = &task.chosen {
             let record = task.id.clone().into_bytes();
-            // One that is left of an earlier task would leave before this one.
+            // A record left by an earlier task would expire before this one, so its time is
+            // extended.
             if !self.chosen.renew(owner, &chosen.id, record.clone()).await? {
                 self.chosen.put(owner, &chosen.id, record).await?;
             }
@@ -70,7 +72,7 @@ impl Shelves {
         self.save(owner, task).await
     }
 
-    /// The id that was made for the task for which `owner` has chosen `id`.
+    /// Returns the generated id of the task for which `owner` chose `id`.
     pub(super) async fn chosen(&self, owner: &str, id: &str) -> Result<Option<String>, Error> {
         let record = self.chosen.get(owner, id).await?;
         Ok(record.and_then(|record| String::from_utf8(record).ok()))
@@ -85,7 +87,8 @@ impl Shelves {
         bytes.map(|bytes| decode_record(id, &bytes)).transpose()
     }
 
-    /// All tasks with their owners, and the number of those that cannot be read, which are logged.
+    /// Returns all readable tasks with their owners, and the number of unreadable ones, which are
+    /// logged.
     pub(super) async fn all(&self) -> Result<(Vec<(String, Task)>, usize), Error> {
         let mut tasks = Vec::new();
         let mut unreadable = 0;
@@ -104,14 +107,14 @@ impl Shelves {
         Ok((tasks, unreadable))
     }
 
-    /// The tasks of `owner`.
+    /// Returns the tasks of `owner`.
     pub(super) async fn of(&self, owner: &str) -> Result<Vec<Task>, Error> {
         let records = self.tasks.of(owner).await?;
         let read = |record: &Vec<u8>| decode_record(&format!("of {owner}"), record);
         records.iter().map(read).collect()
     }
 
-    /// What a session has cost, by the CLI's count; none where that is not known.
+    /// Returns the total cost of a session as reported by the CLI, or `None` if it is unknown.
     pub(super) async fn session_cost(
         &self,
         owner: &str,
@@ -157,10 +160,10 @@ impl Shelves {
         bytes.map(|bytes| decode_record(&place, &bytes)).transpose()
     }
 
-    /// Takes a task away with all it has told.
+    /// Deletes a task with all its events.
     pub(super) async fn remove(&self, owner: &str, task: &Task) -> Result<(), Error> {
         let removals = (0..task.events).map(|number| self.remove_event(owner, &task.id, number));
-        // Side by side: what is written together is synced together.
+        // Concurrent, so that the removals share group commits.
         stream::iter(removals)
             .buffer_unordered(REMOVED_AT_ONCE)
             .try_collect::<()>()

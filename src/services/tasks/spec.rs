@@ -1,4 +1,4 @@
-//! What is asked for, and within which bounds.
+//! Requested tasks, and the limits within which tasks run.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,70 +13,70 @@ use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::engine::agent::Session;
 
-/// Within which bounds tasks are run.
+/// Limits and defaults of all tasks.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where agents may work.
+    /// Folders under which agents may work.
     pub roots: Roots,
-    /// Tasks that run at the same time.
+    /// Maximum number of running tasks.
     pub max_running: usize,
-    /// Tasks that may wait for their turn.
+    /// Maximum number of queued tasks.
     pub queue_length: usize,
-    /// Tasks of one key that may run and wait.
+    /// Maximum number of running and queued tasks of one key.
     pub max_per_key: usize,
-    /// The model of tasks that name none.
+    /// Default model of tasks.
     pub model: ModelName,
-    /// Hosts that tasks may name as webhooks of their own.
+    /// Hosts allowed in the webhooks of single tasks.
     pub webhook_hosts: Vec<String>,
-    /// How long a task may run that names no time itself, and the most that one may name.
+    /// Default timeout of tasks, which is also the maximum.
     pub timeout: Duration,
-    /// What a task may cost that names no amount itself.
+    /// Default maximum cost of a task.
     pub budget: Money,
-    /// Tokens of the longest answer of an agent's model, by which a whole call is held.
+    /// Maximum output tokens of one model call, used to size the budget hold.
     pub max_output_tokens: u32,
-    /// How long a question waits for its answer. Then it is denied.
+    /// Time until an unanswered permission request is denied.
     pub permission_timeout: Duration,
-    /// How long an agent has to stop by itself.
+    /// Time between the interrupt of an agent and its kill.
     pub grace: Duration,
 }
 
-/// What is asked for.
+/// Validated request for a new task.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// The id by which the caller is to find it; none for the one that is made.
+    /// Id chosen by the caller, beside the generated one.
     pub chosen: Option<ChosenId>,
-    /// What the agent is to do.
+    /// Prompt for the agent.
     pub prompt: String,
-    /// The folder in which it is to do it.
+    /// Folder in which the agent works.
     pub workspace: PathBuf,
-    /// The resolved id of the model.
+    /// Resolved id of the model.
     pub model: ModelName,
-    /// Instructions that are added to those of the CLI.
+    /// Instructions appended to the CLI's own system prompt.
     pub system_prompt: Option<String>,
-    /// Its tools, see [`Preset::tools`](super::Preset::tools).
+    /// Tools of the agent, by the CLI's names.
     pub tools: Vec<&'static str>,
-    /// What becomes of its questions.
+    /// Policy for permission requests.
     pub permission_mode: PermissionMode,
-    /// The most calls of the model.
+    /// Maximum number of model calls.
     pub max_turns: Option<u32>,
-    /// What it may cost.
+    /// Maximum cost of the task.
     pub max_budget: Option<Money>,
-    /// How long it may run.
+    /// Timeout of the task.
     pub timeout: Option<Duration>,
-    /// The session of an earlier task of the same caller, which it goes on with.
+    /// Session of an earlier task of the same caller, to be resumed.
     pub session: Option<Uuid>,
-    /// Who hears of its end, beside the project's webhook.
+    /// Webhook told when the task ends, in addition to that of the project.
     pub webhook: Option<Endpoint>,
 }
 
-/// Within which bounds one task is run.
+/// Limits within which one task runs.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    /// Where, without links.
+    /// Canonical path, without symlinks.
     pub(super) workspace: PathBuf,
     pub(super) budget: Money,
     pub(super) timeout: Duration,
     pub(super) session: Session,
-    /// Tokens of what was said before in its session.
+    /// Tokens of the session's earlier conversation.
     pub(super) conversation: u64,
 }

@@ -1,17 +1,18 @@
-//! What a session has cost before a task.
+//! Cost of a session before a task.
 
 use crate::domain::Money;
 
-/// What a session has cost before a task, by the CLI, which counts all its runs together; none where its last run was cut off
-/// before it could tell.
+/// Total cost of a session before a task. The CLI reports only the total of all runs of a session.
+/// `None` if the last run was cut off before its report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spent(pub(super) Option<Money>);
 
 impl Spent {
-    /// That of a session that begins.
+    /// Cost of a new session.
     pub(super) const NOTHING: Self = Self(Some(Money::ZERO));
 
-    /// What the run cost after which the session has cost `total`; none where that cannot be said.
+    /// Returns the cost of a run after which the session costs `total`; `None` if it cannot be
+    /// known.
     pub(super) fn since(self, total: Money) -> Option<Money> {
         self.0
             .and_then(|before| (before <= total).then(|| total - before))

@@ -1,4 +1,4 @@
-//! Whether a task may go on: its folder, its key and its budgets.
+//! Checks whether a task may start or continue: workspace, key and budgets.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::accounts::ledger::Hold;
 use crate::domain::Caller;
 
 impl Run {
-    /// The funds of the task that begins under `hold`.
+    /// Creates the budget hold of the task from its ledger hold.
     pub(super) fn funds(&self, hold: Hold) -> Funds {
         let Parts { prices, config, .. } = &self.inner.parts;
         let (prices, most) = (Arc::clone(prices), config.max_output_tokens.into());
         Funds::new(hold, prices, &self.log.task(), self.conversation, most)
     }
 
-    /// Checks again, after the wait in the queue, that key and workspace are still allowed.
+    /// Checks key and workspace again when the task leaves the queue.
     pub(super) fn check(&self) -> Result<(), End> {
         let Parts { config, .. } = &self.inner.parts;
         if !self.may_go_on() {
@@ -39,12 +39,12 @@ impl Run {
         }
     }
 
-    /// Whether its key is still good for it.
+    /// True if the key of the task is still valid for tasks.
     pub(super) fn may_go_on(&self) -> bool {
         self.caller().is_ok()
     }
 
-    /// The caller of the task, with the key's current permissions.
+    /// Returns the caller of the task, with the key's current permissions.
     fn caller(&self) -> Result<Caller, AuthError> {
         self.inner
             .parts
@@ -52,7 +52,7 @@ impl Run {
             .caller_of(&self.log.owner, Some(Permission::Tasks))
     }
 
-    /// Holds what one more call may take, by the budgets as they are now.
+    /// Raises the hold to cover one more model call, within the budgets as they are now.
     pub(super) async fn cover_next_call(&self, funds: &mut Funds) -> Result<(), Why> {
         let grant = self.caller().map_err(|_| Why::Revoked)?.grant;
         let (model, most) = self
@@ -61,15 +61,12 @@ impl Run {
         match funds.cover_next_call(&model, most, grant).await {
             Ok(()) => Ok(()),
             Err(ledger::Error::Over(over)) => {
-                tracing::info!(%over, "a task has no budget for one more call");
+                tracing::info!(error = %over, "task stopped: no budget for another call");
                 Err(Why::OverBudget)
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::error!(
-                    error,
-                    "a task is stopped because what it costs cannot be written down"
-                );
+                tracing::error!(error, "task stopped: hold cannot be stored");
                 Err(Why::Unpaid)
             }
         }

@@ -1,4 +1,4 @@
-//! A task, as its owner sees it and as it is stored.
+//! Tasks as their owners see them and as they are stored.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,202 +23,201 @@ use crate::engine::agent::Job;
 use crate::engine::agent::Question;
 use crate::engine::agent::Session;
 
-/// A task.
+/// State of a task: its request, progress and result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// Its name, `task_...`.
+    /// Generated id of the task, `task_...`.
     pub id: String,
-    /// The id that its owner has chosen, beside the one that was made.
+    /// Id chosen by the owner, beside the generated one.
     #[serde(default)]
     pub chosen: Option<ChosenId>,
-    /// How far it has come.
+    /// Current status of the task.
     pub status: Status,
-    /// The project that pays.
+    /// Project charged for the task.
     pub project: String,
-    /// What the agent was told to do.
+    /// Prompt given to the agent.
     pub prompt: String,
-    /// Instructions that were added to those of the CLI.
+    /// Instructions appended to the CLI's own system prompt.
     pub system_prompt: Option<String>,
-    /// Where it works, without links.
+    /// Working directory, without symlinks.
     pub workspace: PathBuf,
-    /// The resolved id of the model that was asked for, and then of the one that answers.
+    /// Resolved id of the requested model, replaced by that of the answering model.
     pub model: String,
-    /// The tools it has.
+    /// Names of the agent's tools.
     pub tools: Vec<String>,
-    /// What becomes of its questions.
+    /// Policy for permission requests.
     pub permission_mode: PermissionMode,
-    /// The id of the session it works in, by which another task goes on with it.
+    /// Id of the CLI session, by which another task can resume it.
     pub session_id: String,
-    /// The most calls of the model.
+    /// Maximum number of model calls.
     pub max_turns: Option<u32>,
-    /// The most it may cost.
     pub(super) max_budget_nanos: i64,
-    /// The longest it may run, in seconds.
+    /// Timeout of the task, in seconds.
     pub timeout_seconds: u64,
-    /// Who hears of its end, beside the project's webhook.
+    /// Webhook told when the task ends, in addition to that of the project.
     pub webhook: Option<Endpoint>,
-    /// When it was asked for, in seconds of Unix time.
+    /// Creation time, in Unix seconds.
     pub created_at: u64,
-    /// When it began.
+    /// Start time, in Unix seconds.
     pub started_at: Option<u64>,
-    /// When it ended.
+    /// End time, in Unix seconds.
     pub ended_at: Option<u64>,
-    /// Calls of the model.
+    /// Number of model calls.
     pub turns: u32,
-    /// Tokens it took.
+    /// Tokens used by all model calls.
     pub tokens: Tokens,
-    /// What it cost, in nano-dollars; none while that is not known.
+    /// Cost in nano-dollars; `None` while it is unknown.
     pub cost_nanos: Option<i64>,
-    /// Files it made.
+    /// Paths of files that the agent created.
     pub files_created: BTreeSet<PathBuf>,
-    /// Files it changed that were there before.
+    /// Paths of existing files that the agent changed.
     pub files_modified: BTreeSet<PathBuf>,
-    /// Its last words.
+    /// Final text of the model, if the task completed.
     pub result: Option<String>,
-    /// Why it failed.
+    /// Reason of the failure, if the task failed.
     pub error: Option<Trouble>,
-    /// How many events it has told.
+    /// Number of recorded events.
     pub events: u64,
-    /// What it asks and waits for.
+    /// Open permission requests, not stored.
     #[serde(skip)]
     pub questions: Vec<Question>,
-    /// Its tools that run: the ids of their calls, and their names.
+    /// Running tool calls, as id and tool name, not stored.
     #[serde(skip)]
     pub running_tools: Vec<(String, String)>,
 }
 
-/// How far a task has come.
+/// Status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It waits for its turn.
+    /// Queued, not started.
     Queued,
-    /// Its agent works.
+    /// Started, and not ended.
     Running,
-    /// It was stopped before it was done, and can be gone on with.
+    /// Stopped before completion; the session can be resumed.
     Interrupted,
-    /// It is done.
+    /// Completed by the agent.
     Completed,
-    /// It went wrong.
+    /// Ended with an error.
     Failed,
-    /// It was called off before it began.
+    /// Cancelled while queued.
     Cancelled,
 }
 
-/// Why a task failed.
+/// Error of a failed task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// For machines: `max_turns`, `max_budget`, `timeout`, ...
+    /// Machine-readable code: `max_turns`, `max_budget`, `timeout`, ...
     pub code: String,
-    /// For people.
+    /// Human-readable message of the error.
     pub message: String,
 }
 
-/// Tokens of a task.
+/// Token usage of a task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
-    /// Of prompts, outside the prompt cache.
+    /// Prompt tokens outside the prompt cache.
     pub input: u64,
-    /// Of prompts, written to the cache.
+    /// Prompt tokens written to the prompt cache.
     pub cache_write: u64,
-    /// Of prompts, read from the cache.
+    /// Prompt tokens read from the prompt cache.
     pub cache_read: u64,
-    /// Of answers.
+    /// Output tokens of all answers.
     pub output: u64,
 }
 
-/// Something that a task tells.
+/// Event of a task, as stored and sent to readers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its place among all that the task tells, from 0.
+    /// Position among the task's events, starting at 0.
     pub sequence_number: u64,
-    /// When, in seconds of Unix time.
+    /// Time of the event, in Unix seconds.
     pub created_at: u64,
-    /// What.
+    /// Kind and content of the event.
     pub told: Told,
 }
 
-/// What a task tells.
+/// Kind and content of a task event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Told {
-    /// A text of the model, whole.
+    /// Complete text block of the model.
     Message {
-        /// It.
+        /// Text of the block.
         text: String,
     },
-    /// The model calls a tool.
+    /// Tool call by the model.
     ToolUse {
-        /// The id of the call.
+        /// Id of the tool call.
         id: String,
-        /// The tool.
+        /// Name of the tool.
         name: String,
-        /// Its input.
+        /// Input of the tool: a JSON object.
         input: Value,
     },
-    /// A tool was run, or refused.
+    /// Result of a tool call that was run or denied.
     ToolResult {
-        /// The id of the call.
+        /// Id of the tool call.
         tool_use_id: String,
-        /// What the model is told.
+        /// Result text given to the model.
         content: String,
-        /// Whether it failed.
+        /// True if the tool call failed.
         is_error: bool,
     },
-    /// It asks whether it may use a tool, and waits.
+    /// Permission request: the agent waits until it is answered.
     PermissionRequest {
-        /// By what it is answered.
+        /// Id of the request, which the answer names.
         request_id: String,
-        /// The tool.
+        /// Name of the tool.
         tool: String,
-        /// The id of the call.
+        /// Id of the tool call.
         tool_use_id: String,
-        /// Its input.
+        /// Input of the tool: a JSON object.
         input: Value,
-        /// Why it is asked.
+        /// Reason for the request, if the CLI gives one.
         reason: Option<String>,
     },
-    /// A question is answered, or is asked no longer.
+    /// End of a permission request: answered, timed out or withdrawn.
     PermissionResolved {
-        /// Which.
+        /// Id of the request.
         request_id: String,
-        /// `allow`, `deny`, `timeout` or `withdrawn`.
+        /// Decision: `allow`, `deny`, `timeout` or `withdrawn`.
         decision: String,
     },
-    /// It has begun, or gone on.
+    /// Progress report, at the start and after each model call.
     Progress {
-        /// How far.
+        /// Current status of the task.
         status: Status,
-        /// Calls of the model so far.
+        /// Number of model calls so far.
         turns: u32,
-        /// Tokens so far.
+        /// Tokens used so far.
         tokens: Tokens,
     },
-    /// It has ended, and not failed. Nothing follows.
+    /// End of a task that did not fail. Always the last event.
     Complete {
-        /// How.
+        /// Final status of the task.
         status: Status,
-        /// Its last words.
+        /// Final text of the model, if the task completed.
         result: Option<String>,
     },
-    /// It has failed. Nothing follows.
+    /// End of a task that failed. Always the last event.
     Error {
-        /// For machines.
+        /// Machine-readable error code.
         code: String,
-        /// For people.
+        /// Human-readable error message.
         message: String,
     },
 }
 
 impl Status {
-    /// Whether nothing more comes of it.
+    /// True for the final statuses: all but queued and running.
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 }
 
 impl Told {
-    /// What it is called.
+    /// Returns the name of the event type, as in JSON.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Message { .. } => "message",
@@ -232,14 +231,14 @@ impl Told {
         }
     }
 
-    /// Whether nothing follows.
+    /// True for the last event of a task.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Complete { .. } | Self::Error { .. })
     }
 }
 
 impl Task {
-    /// One that is asked for now.
+    /// Creates a queued task from a request.
     pub(super) fn queued(id: String, project: &str, spec: Spec, bounds: Bounds) -> Self {
         Self {
             id,
@@ -273,12 +272,12 @@ impl Task {
         }
     }
 
-    /// What its owner calls it: the id that was chosen, or else the one that was made.
+    /// Returns the id by which the owner knows the task: the chosen one, or else the generated one.
     pub fn task_id(&self) -> &str {
         self.chosen.as_ref().map_or(&self.id, |chosen| &chosen.id)
     }
 
-    /// What its agent is told.
+    /// Returns the agent job of this task.
     pub(super) fn job(&self, session: Session, max_output_tokens: u32) -> Job {
         let is_chosen = |tool: &&'static str| self.tools.iter().any(|name| name == tool);
         Job {
@@ -300,18 +299,18 @@ impl Task {
         }
     }
 
-    /// The most it may cost.
+    /// Returns the maximum cost of the task.
     pub fn max_budget(&self) -> Money {
         Money::from_nanos(self.max_budget_nanos)
     }
 
-    /// One of its tools has done its work, and this to a file.
+    /// Records that the tool call `call` has ended, and its file change if it made one.
     pub(super) fn tool_is_done(&mut self, call: &str, change: Option<Change>) {
         self.running_tools.retain(|(id, _)| id != call);
         let Some(Change { path, is_new }) = change else {
             return;
         };
-        // As the agent wrote it, which may be from where it is.
+        // The agent may give a path relative to the workspace.
         let path = self.workspace.join(path);
         if is_new {
             self.files_created.insert(path);
@@ -320,12 +319,12 @@ impl Task {
         }
     }
 
-    /// What it cost.
+    /// Returns the cost of the task; `None` while it is unknown.
     pub fn cost(&self) -> Option<Money> {
         self.cost_nanos.map(Money::from_nanos)
     }
 
-    /// The type of the webhook event that tells of its end.
+    /// Returns the type of the webhook event for the end of the task.
     pub(super) fn event_name(&self) -> &'static str {
         match self.status {
             Status::Completed => "task.completed",
@@ -335,14 +334,14 @@ impl Task {
         }
     }
 
-    /// What a webhook is told of it: how it ended, and nothing of what it was about.
+    /// Returns the body of the webhook event: the outcome, without prompt or result.
     pub(super) fn summary(&self) -> Value {
         let code = self.error.as_ref().map(|error| &error.code);
         json!({"id": self.id, "task_id": self.task_id(), "status": self.status, "turns": self.turns, "error_code": code,
             "cost_usd": self.cost().map(Money::to_decimal)})
     }
 
-    /// Its last event, now that it has ended.
+    /// Returns the final event of an ended task.
     pub(super) fn last_event(&self) -> Event {
         let created_at = self.ended_at.unwrap_or_else(unix_now);
         Event {

@@ -1,11 +1,11 @@
-//! What an agent may do: its tools, and who answers its questions.
+//! Permissions of an agent: its tools, and the policy for its permission requests.
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::engine::agent::Mode;
 
-/// Every tool that an agent can have, by the CLI's names, each with the smallest preset that has it.
+/// Tools that agents can have, by the CLI's names, each with the smallest preset that includes it.
 pub const TOOLS: &[(&str, Preset)] = &[
     ("Read", Preset::ReadOnly),
     ("Glob", Preset::ReadOnly),
@@ -18,36 +18,36 @@ pub const TOOLS: &[(&str, Preset)] = &[
     ("WebSearch", Preset::Full),
 ];
 
-/// Tools and permissions that go together.
+/// Preset of tools with a matching permission policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// Reading what is in the workspace. All else is denied.
+    /// Read files in the workspace. Everything else is denied.
     #[default]
     ReadOnly,
-    /// Reading and changing files in the workspace. All else is asked.
+    /// Read and change files in the workspace. The caller is asked for everything else.
     Edit,
-    /// Everything, unasked.
+    /// Use all tools, without permission requests.
     Full,
 }
 
-/// What becomes of a question, by the CLI's names.
+/// Policy for permission requests, by the CLI's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PermissionMode {
-    /// The caller is asked, also before a file is changed.
+    /// Ask the caller, also before files are changed.
     Default,
-    /// Files in the workspace are changed unasked; of all else the caller is asked.
+    /// Change files in the workspace without asking; ask the caller for everything else.
     AcceptEdits,
-    /// It only plans; what is asked is denied.
+    /// Plan only, and deny permission requests.
     Plan,
-    /// What would be asked is denied.
+    /// Deny permission requests.
     DontAsk,
-    /// What would be asked is allowed.
+    /// Allow permission requests.
     BypassPermissions,
 }
 
-/// Who answers a question.
+/// Source of the answer to a permission request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answerer {
     Caller,
@@ -56,7 +56,7 @@ pub(super) enum Answerer {
 }
 
 impl Preset {
-    /// How its questions are answered.
+    /// Returns the permission policy of the preset.
     pub fn mode(self) -> PermissionMode {
         match self {
             Self::ReadOnly => PermissionMode::DontAsk,
@@ -65,10 +65,10 @@ impl Preset {
         }
     }
 
-    /// Its tools, or those of `allow` if there are any, without those of `deny`. All of them must be known.
+    /// Returns the tools of the preset, or those of `allow` if given, without those of `deny`.
     ///
     /// # Errors
-    /// With the name of a tool that is not known.
+    /// When a name in `allow` or `deny` is unknown; the error is that name.
     pub fn tools(
         self,
         allow: Option<&[String]>,
@@ -99,7 +99,7 @@ impl Preset {
 }
 
 impl PermissionMode {
-    /// What the agent does unasked.
+    /// Returns the permission mode of the agent itself.
     pub(super) fn mode(self) -> Mode {
         match self {
             Self::AcceptEdits => Mode::AcceptEdits,
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn presets_grow_and_lists_have_the_last_word() {
+    fn preset_tools_are_overridden_by_allow_and_deny_lists() {
         let names = |list: &[&str]| {
             list.iter()
                 .map(|name| (*name).to_owned())

@@ -1,4 +1,4 @@
-//! Agents that do what a test says, and a service that runs them.
+//! Scripted agents, and a task service that runs them.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -40,19 +40,19 @@ use crate::engine::agent::Runner;
 use crate::storage::store::Limits;
 use crate::storage::store::Store;
 
-/// The prompt of an agent that is never ready for it.
+/// Prompt of an agent that never becomes ready.
 pub(crate) const NEVER_READY: &str = "never ready";
 
-/// What an agent heard.
+/// Call received by a scripted agent.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Heard {
     Answer(String, Answer),
     Interrupt,
-    /// Nobody holds it any more.
+    /// The agent was dropped.
     Dropped,
 }
 
-/// The strings of an agent.
+/// Controls one scripted agent.
 pub(crate) struct Puppet {
     pub(crate) job: Job,
     pub(crate) says: UnboundedSender<Result<AgentEvent, Failure>>,
@@ -138,7 +138,7 @@ impl Puppet {
         }));
     }
 
-    /// Calls the model, and ends.
+    /// Reports one model call, and then the end.
     pub(crate) fn end(&self, reason: EndReason, dollars: &str) {
         self.say(AgentEvent::Turn {
             model: "haiku".to_owned(),
@@ -156,11 +156,11 @@ impl Puppet {
     }
 }
 
-/// A server's tasks.
+/// Task service with scripted agents.
 pub(crate) struct Office {
     pub(crate) tasks: Tasks,
     pub(crate) puppets: UnboundedReceiver<Puppet>,
-    /// Sessions that the runner was told to forget.
+    /// Sessions that the runner was asked to delete.
     pub(crate) forgotten: UnboundedReceiver<Uuid>,
     pub(crate) ledger: Ledger,
     pub(crate) stop: CancellationToken,
@@ -181,7 +181,7 @@ impl Office {
         Self::of(Keys::none(), store, folder).await
     }
 
-    /// One for callers with `keys`.
+    /// Creates a service for callers with `keys`.
     pub(crate) async fn for_keys(keys: Keys) -> Self {
         Self::of(
             keys,
@@ -267,7 +267,7 @@ impl Office {
         self.tasks.create(&me(), self.spec()).await.unwrap()
     }
 
-    /// All that a task tells from one of its events on, a line for each.
+    /// Returns the events of a task from number `first` on, one JSON line each.
     pub(crate) async fn told(&self, id: &str, first: u64) -> String {
         let follower = self.tasks.follow(&me(), id, first).await.unwrap();
         let mut events = std::pin::pin!(follower.into_events());
@@ -280,14 +280,14 @@ impl Office {
         text
     }
 
-    /// Waits for a task to end.
+    /// Waits until a task has ended.
     pub(crate) async fn ended(&self, id: &str) -> Task {
         self.told(id, 0).await;
         self.tasks.get(&me(), id).await.unwrap()
     }
 }
 
-/// Of haiku: a dollar for a million tokens of a prompt, and ten for one of answers.
+/// Prices of haiku: $1 per million prompt tokens, $10 per million output tokens.
 fn prices() -> Prices {
     let price = "input 1, output 10, cache write 1, cache read 1"
         .parse()

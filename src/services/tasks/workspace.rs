@@ -1,40 +1,41 @@
-//! Where agents may work.
+//! Workspaces: the folders in which agents may work.
 
 use std::io;
 use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// The folders under which agents may work.
+/// Root folders under which agents may work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roots {
     roots: Vec<PathBuf>,
-    /// Where nobody may work, though it lie under a root: the server's own data.
+    /// Data directory of the server, which no workspace may contain or lie in.
     private: Option<PathBuf>,
 }
 
-/// Why an agent may not work there. None of them tells what is outside of the roots.
+/// Reason why a folder cannot be a workspace. No variant reveals anything about paths outside the
+/// roots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadWorkspace {
-    /// It is relative.
+    /// The path is relative.
     #[error("it must be an absolute path")]
     Relative,
-    /// It climbs.
+    /// The path contains `..`.
     #[error("it must not hold `..`")]
     Climbs,
-    /// It lies elsewhere, itself or by a link.
+    /// The path is outside the roots, directly or through a symlink.
     #[error("it is not under any of the roots that the server is configured with")]
     Outside,
-    /// It has to do with the server's own data.
+    /// The path contains, or lies in, the data directory of the server.
     #[error("it holds the server's own data, or lies in them")]
     Private,
-    /// There is no such folder.
+    /// The folder does not exist.
     #[error("there is no such folder")]
     Missing,
 }
 
 impl Roots {
-    /// These folders. A relative one starts where the server does.
+    /// Creates roots from folders. A relative one is resolved from the server's working directory.
     pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             roots: roots.into_iter().collect(),
@@ -42,7 +43,7 @@ impl Roots {
         }
     }
 
-    /// The same, but nowhere that holds `private`, or lies in it.
+    /// Excludes `private`, all that it contains, and every folder that contains it.
     #[must_use]
     pub fn without(self, private: PathBuf) -> Self {
         Self {
@@ -51,15 +52,15 @@ impl Roots {
         }
     }
 
-    /// Whether there are none, so that nobody may work anywhere.
+    /// True if there are no roots, so that no agent may work anywhere.
     pub fn is_empty(&self) -> bool {
         self.roots.is_empty()
     }
 
-    /// The folder that `asked` means, without links.
+    /// Returns the canonical path of `asked`, if it is a folder under a root.
     ///
     /// # Errors
-    /// When it is none, or lies elsewhere.
+    /// When the folder does not exist or is not allowed.
     pub fn resolve(&self, asked: &Path) -> Result<PathBuf, BadWorkspace> {
         if !asked.is_absolute() {
             return Err(BadWorkspace::Relative);
@@ -75,7 +76,7 @@ impl Roots {
             .iter()
             .filter_map(|root| Some((root, root.canonicalize().ok()?)));
         let roots: Vec<(&PathBuf, PathBuf)> = real.collect();
-        // As it is written first: whether something is there is told of what is under a root alone.
+        // The unresolved path is checked first: existence may be revealed only below a root.
         if !roots
             .iter()
             .any(|(root, real)| asked.starts_with(root) || asked.starts_with(real))
@@ -87,7 +88,8 @@ impl Roots {
             Ok(found) if !is_within(&found) => return Err(BadWorkspace::Outside),
             Ok(found) if found.is_dir() => found,
             Err(error) if !is_missing(&error) => return Err(BadWorkspace::Outside),
-            // What is not there is told of folders under a root alone, and no link says what it leads to.
+            // Missing folders are reported only below a root, and never through a dangling symlink,
+            // which would reveal its target.
             _ if nearest(asked).is_some_and(|folder| is_within(&folder)) => {
                 return Err(BadWorkspace::Missing);
             }
@@ -112,7 +114,7 @@ fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-/// The nearest thing above what is not there, without links; none where a link leads to nothing.
+/// Returns the canonical path of the nearest existing ancestor; `None` at a dangling symlink.
 fn nearest(missing: &Path) -> Option<PathBuf> {
     let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|data| data.is_symlink());
     let (mut above, mut path) = (missing.ancestors().skip(1), missing);
@@ -132,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn agents_work_under_the_roots_alone() {
+    fn workspace_outside_the_roots_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().canonicalize().unwrap().join(path);
         for path in ["root/a/b", "root2", "rootless", "other/c"] {
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_own_data_are_nobodys_workspace() {
+    fn workspace_overlapping_the_data_directory_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().canonicalize().unwrap().join(path);
         for path in ["root/a/b", "root/c"] {

@@ -1,7 +1,8 @@
-//! Files in the place of their ids.
+//! Replaces file ids in a turn with the contents of the files, before the turn is run.
 //!
-//! A turn may name files that its caller has uploaded before, and whoever runs it meets what is in them, as if the caller had
-//! sent that. So everybody who counts, compares or remembers parts knows one form of them. Knows no wire format, nor how a refusal is worded.
+//! A turn may name files that its caller uploaded. This layer inlines their contents, so that the
+//! layers below (token counting, cache keys, history hashes) see the same parts as if the caller
+//! had sent the contents. Independent of wire formats and of the wording of errors.
 
 mod native;
 
@@ -36,26 +37,28 @@ use crate::engine::gateway::Turns;
 use crate::storage::files;
 use crate::storage::files::Files;
 
-/// Bytes that memory is counted in.
+/// Size of one unit of the memory semaphores, in bytes.
 const BLOCK: u64 = 1024;
-/// The number of turns with the most files that may hold them in memory while they wait for a worker; further ones wait up to
-/// [`WAIT`] for memory.
+/// Memory for waiting turns, as a number of turns with the maximum size of files. Further turns
+/// wait for memory until a timeout.
 const WAITING: u64 = 8;
-/// The same for turns in the background, which have memory of their own because they wait without limit.
+/// Memory for waiting background turns, in the same unit. Separate, because these wait without a
+/// timeout.
 const WAITING_BEHIND: u64 = 2;
-/// How long a turn waits for memory, and how long after a refusal to try again.
+/// Maximum wait of a foreground turn for memory.
 const WAIT: Duration = Duration::from_secs(10);
+/// Delay after which a client is told to retry when that timeout has passed.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Turns that may name files.
+/// Runs turns with their uploaded files inlined. Clones share the memory limits.
 #[derive(Clone)]
 pub struct Uploads {
     turns: Arc<dyn Turns>,
     files: Files,
     limit: u64,
-    /// Blocks of memory that may be taken by turns which are not under way yet.
+    /// Memory for foreground turns that have not started, in blocks.
     memory: Arc<Semaphore>,
-    /// Blocks of memory for turns in the background that are not under way yet.
+    /// Memory for background turns that have not started, in blocks.
     behind: Arc<Semaphore>,
 }
 
@@ -69,7 +72,8 @@ impl fmt::Debug for Uploads {
 }
 
 impl Uploads {
-    /// Has `turns` run with what is in `files`, of which one turn may name so many that they have `limit` bytes in base64.
+    /// Wraps `turns` and reads files from `files`. The files of one turn may have at most `limit`
+    /// bytes in base64.
     pub fn new(turns: Arc<dyn Turns>, files: Files, limit: u64) -> Self {
         let room_of = |turns| {
             let blocks =
@@ -85,8 +89,8 @@ impl Uploads {
         }
     }
 
-    /// Puts the files in their places. What comes back is held until the turn is under way: so much of memory is taken until
-    /// then, whatever the turn waits for.
+    /// Replaces the file ids in `turn` with the contents. The caller holds the returned memory
+    /// permit until the turn has started, so that waiting turns cannot exhaust the memory.
     async fn fill(
         &self,
         caller: &Caller,
@@ -111,17 +115,19 @@ impl Uploads {
         Ok(memory)
     }
 
-    /// Memory for `bytes` of files. Who waits for an answer waits no longer than [`WAIT`] for it.
+    /// Reserves memory for `bytes` of file contents. A foreground turn fails after a timeout.
     async fn room(
         &self,
         caller: &Caller,
         bytes: u64,
     ) -> Result<Option<OwnedSemaphorePermit>, Error> {
         let blocks = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX);
-        // They are never closed.
+        // The semaphores are never closed, so `ok()` loses no error.
         if caller.in_background {
             return Ok(Arc::clone(&self.behind)
                 .acquire_many_owned(blocks)
+                // Backpressure: a foreground client is told to retry instead of waiting without
+                // bound.
                 .await
                 .ok());
         }
@@ -137,7 +143,7 @@ impl Uploads {
         )
     }
 
-    /// How many bytes the files of a turn have in base64.
+    /// Returns the total size of the files of a turn in base64, checked against the limit per turn.
     async fn size(&self, caller: &Caller, turn: &mut Turn) -> Result<u64, Error> {
         let mut size = 0;
         for part in parts(turn) {
@@ -165,13 +171,13 @@ impl Uploads {
         Ok(record.bytes.div_ceil(3).saturating_mul(4))
     }
 
-    /// What is in `file`.
+    /// Reads a file and converts it to a part.
     async fn read(&self, caller: &Caller, file: &Named<'_>) -> Result<Part, FileFault> {
         let (name, bytes) = self.content(caller, file.id).await?;
         part(&bytes, file.title.unwrap_or(&name), file.is_image)
     }
 
-    /// The name and the bytes of the file `id`.
+    /// Reads the name and the content of the file `id`.
     async fn content(&self, caller: &Caller, id: &str) -> Result<(String, Vec<u8>), FileFault> {
         let (record, mut content) = self.files.open_content(&caller.project, id).await?;
         let mut bytes = Vec::new();
@@ -226,13 +232,13 @@ impl Turns for Uploads {
     }
 }
 
-/// A file that a part names.
+/// File reference in a part.
 struct Named<'a> {
     id: &'a str,
     place: &'a str,
-    /// The name under which the caller knows it.
+    /// Title of the document, as the caller named it.
     title: Option<&'a str>,
-    /// Whether only a picture will do.
+    /// True if the file must be an image.
     is_image: bool,
 }
 
@@ -259,7 +265,8 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The files that a part names, each with its place in the request.
+/// Returns the ids of the files that a part names, each with the field of the request in which it
+/// stands.
 fn named_by(part: &Part) -> Vec<(String, String)> {
     match part {
         Part::Native(block) => {
@@ -273,7 +280,7 @@ fn named_by(part: &Part) -> Vec<(String, String)> {
     }
 }
 
-/// Every part of the conversation that is no list of parts itself.
+/// Iterates over all parts of history and prompt, with tool results replaced by their inner parts.
 fn parts(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
     let messages = turn.history.iter_mut().map(|message| &mut message.parts);
     messages
@@ -285,7 +292,8 @@ fn parts(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
         })
 }
 
-/// What `bytes` are to the model: a file of words is told as its title and its words.
+/// Converts file content to a part, by its detected media type. Text becomes a text part headed by
+/// the title.
 fn part(bytes: &[u8], title: &str, is_image: bool) -> Result<Part, FileFault> {
     let source = |media_type: &str| Source::Base64 {
         media_type: media_type.to_owned(),

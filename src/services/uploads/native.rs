@@ -1,4 +1,4 @@
-//! Files in blocks that go to Claude as they were written.
+//! Inlines uploaded files in native blocks, which are passed to Claude unchanged otherwise.
 
 use std::collections::HashMap;
 
@@ -16,11 +16,11 @@ use crate::domain::NativeUpload;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::FileFault;
 
-/// Where such a file is named, for whoever must be told that it cannot be used.
+/// Field of the request that is named in errors about files of native blocks.
 pub(super) const PLACE: &str = "messages";
 
 impl Uploads {
-    /// Puts what is in the files that `block` names in their places.
+    /// Replaces the file ids in `block` with the contents of the files.
     pub(super) async fn fill_native(
         &self,
         caller: &Caller,
@@ -43,7 +43,7 @@ impl Uploads {
     }
 }
 
-/// What `bytes` are as the source of a block.
+/// Builds the `source` object of a block from file content.
 fn source(bytes: &[u8], upload: &NativeUpload) -> Result<Value, FileFault> {
     let unfit = |words: &str| Err(FileFault::Unfit(words.to_owned()));
     match (media::of(bytes), upload.is_image) {

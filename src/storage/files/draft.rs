@@ -1,4 +1,4 @@
-//! A file being made.
+//! A file that is being written.
 
 use tokio::fs;
 use tokio::io::AsyncWriteExt as _;
@@ -17,10 +17,10 @@ use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Transaction;
 use crate::storage::store::encode_record;
 
-/// Files of this purpose and of outputs go by themselves after so many seconds: 30 days.
+/// Default time to live of batch input and output files, in seconds: 30 days.
 const LIFE_OF_BATCHES: u64 = 2_592_000;
 
-/// A file that is being written. Dropped, it was never there.
+/// A file that is being written. Deleted on drop unless it is finished.
 #[derive(Debug)]
 pub struct Draft {
     pub(super) id: String,
@@ -28,14 +28,14 @@ pub struct Draft {
     pub(super) bytes: Bytes,
     pub(super) room: Room,
     pub(super) folder: Folder,
-    /// How large it may be, and how large all files of its project; `u64::MAX` for as large as it comes.
+    /// Maximum size of the file and of all files of its project, in bytes; `u64::MAX` for no limit.
     pub(super) file_limit: u64,
     pub(super) project_limit: u64,
-    /// Space that stays free on the disk; none for files that have to go somewhere.
+    /// Required free space on the disk; `None` disables the check.
     pub(super) floor: Option<FreeSpaceFloor>,
 }
 
-/// A file whose bytes are on disk and which nobody knows yet. Dropped, it was never there.
+/// A complete file on disk that no record references yet. Deleted on drop unless it is recorded.
 #[derive(Debug)]
 pub struct Finished {
     file: File,
@@ -44,15 +44,15 @@ pub struct Finished {
 }
 
 impl Draft {
-    /// The id of a file that is made now.
+    /// Returns a new file id, ordered by time.
     pub(super) fn new_id() -> String {
         format!("{UPLOAD}{}", Uuid::now_v7().simple())
     }
 
-    /// Adds `bytes` at the end.
+    /// Appends `bytes`.
     ///
     /// # Errors
-    /// When there is no room for them, or they cannot be written.
+    /// When a size limit or the free space is exceeded, or the bytes cannot be written.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let more = bytes.len() as u64;
         if self.room.bytes() + more > self.file_limit {
@@ -72,12 +72,13 @@ impl Draft {
         Ok(self.file.write_all(bytes).await?)
     }
 
-    /// Whether nothing was written.
+    /// Returns true if nothing was written.
     pub fn is_empty(&self) -> bool {
         self.room.bytes() == 0
     }
 
-    /// Makes the file whole. It is called `filename`, and goes after so many seconds, if it goes by itself.
+    /// Completes the file under the name `filename`. `expires_after` is its time to live in
+    /// seconds; by default only batch files expire.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -121,18 +122,16 @@ impl Draft {
 }
 
 impl Finished {
-    /// The same with what its maker says it is.
+    /// Sets the MIME type that the producer declared.
     #[must_use]
     pub fn of_type(mut self, mime_type: Option<String>) -> Self {
         self.file.mime_type = mime_type;
         self
     }
 
-    /// The file, and what makes it known in a transaction. With that it stays; and if that is not made it goes, whether or not
-    /// anybody waits for it any more.
-    ///
-    /// # Errors
-    /// Fails when the record cannot be encoded.
+    /// Returns the file and a function that records it in a transaction. Once the transaction has
+    /// run, the content is kept; if it never runs, the content is deleted, also when the caller was
+    /// cancelled.
     pub fn entry(
         self,
     ) -> Result<(File, impl FnOnce(&mut Transaction<'_>) + Send + 'static), Error> {
@@ -144,7 +143,8 @@ impl Finished {
         let enter = move |transaction: &mut Transaction<'_>| {
             transaction.put(key, value);
             transaction.afterwards(move |is_made| {
-                // Where that was reported as failed it may be on disk all the same; the next start removes bytes without a record.
+                // A write that was reported as failed may be on disk nevertheless, so the content
+                // stays. The next start removes contents without a record.
                 bytes.keep();
                 if is_made {
                     room.keep();

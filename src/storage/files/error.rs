@@ -1,33 +1,33 @@
-//! How a request about files fails.
+//! Errors of file requests.
 
 use crate::api::request_schema::InvalidRequest;
 use crate::storage::store;
 
-/// Why something was not done.
+/// Reasons why a file request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be served as it stands.
+    /// The request is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The project has no file of this name.
+    /// The project has no file with this id.
     #[error("no file is called {0}")]
     NotFound(String),
-    /// The file is larger than any may be.
+    /// The file exceeds the size limit.
     #[error("the file has more than {limit} bytes")]
     TooLarge {
-        /// How large it may be, in bytes.
+        /// Maximum size of a file, in bytes.
         limit: u64,
     },
-    /// The files of the project are larger than they may be.
+    /// The files of the project exceed their total size limit.
     #[error("the files of the project have more than {limit} bytes")]
     Full {
-        /// How large they may be together, in bytes.
+        /// Maximum total size of the project's files, in bytes.
         limit: u64,
     },
-    /// The disk has less free space than is to stay free.
+    /// The disk has less free space than [`Config`](super::Config) requires.
     #[error(transparent)]
     DiskFull(store::Error),
-    /// The folder cannot be read or written.
+    /// The folder or a file in it cannot be read or written.
     #[error("the folder of files cannot be used")]
     Folder(#[from] std::io::Error),
     /// The store failed.

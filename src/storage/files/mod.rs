@@ -1,11 +1,12 @@
-//! Files of clients: what is known of them in the store, their bytes in a folder.
+//! Client files: metadata in the store, contents in a folder.
 //!
-//! 1. A [`Draft`] takes bytes as they come, into a file that nobody else knows, as far as the project has room.
-//! 2. Finished, its bytes are on disk under their own name before a record names them; so a record never promises what a
-//!    crash has taken.
-//! 3. What a crash leaves without a record is removed at the next start; what is beyond its time, from time to time.
+//! 1. A [`Draft`] receives the content, within the size limits of the project.
+//! 2. The content is on disk under its final name before a record references it, so a record never
+//!    references a file that a crash has lost.
+//! 3. Contents without a record, left by a crash, are removed at the next start. Expired files are
+//!    removed periodically.
 //!
-//! Files belong to projects. Knows no HTTP, nor what is in a file.
+//! Files belong to projects. Independent of HTTP and of the files' contents.
 
 mod draft;
 mod error;

@@ -1,4 +1,4 @@
-//! What can be done with files.
+//! Operations on client files.
 
 use std::collections::HashSet;
 use std::io;
@@ -26,23 +26,24 @@ use crate::storage::store::Table;
 use crate::storage::store::Transaction;
 use crate::storage::store::decode_record;
 
-/// Project and id to the file as its client sees it.
+/// Table of file records: project and id -> the file as its client sees it.
 const TABLE: Table = Table::new("files");
-/// Between project and id in a key; neither has it.
+/// Separator of project and id in a key. Neither contains it.
 const BETWEEN: char = '\0';
-/// How often files are looked for whose time is over.
+/// Interval between removals of expired files.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How much may be kept.
+/// Size limits of client files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Config {
-    /// Bytes a file may have.
+    /// Maximum size of a file, in bytes.
     pub max_file_bytes: u64,
-    /// Bytes all files of a project may have together.
+    /// Maximum total size of a project's files, in bytes.
     pub max_project_bytes: u64,
-    /// Bytes that stay free on the disk: no upload is taken that would leave less.
+    /// Free space to leave on the disk, in bytes. Uploads that would leave less are rejected.
     pub min_free_bytes: u64,
-    /// Bytes that stay free on the disk beside what this server writes itself: more than the store needs for what is spent.
+    /// Free space to leave on the disk when the server itself writes a file, in bytes. Leaves room
+    /// for the store's own writes.
     pub min_free_bytes_for_ours: u64,
 }
 
@@ -61,8 +62,8 @@ struct Inner {
 }
 
 impl Files {
-    /// The files whose records are in `store` and whose bytes are in the folder at `path`, where what a crash has left is
-    /// removed.
+    /// Opens the files with records in `store` and contents in the folder at `path`, and removes
+    /// contents without a record.
     ///
     /// # Errors
     /// When the store or the folder cannot be used.
@@ -89,10 +90,7 @@ impl Files {
         match files.0.folder.sweep(&ids).await? {
             0 => {}
             removed => {
-                tracing::warn!(
-                    removed,
-                    "files that were not whole when an earlier server ended were removed"
-                );
+                tracing::warn!(removed, "incomplete files removed");
             }
         }
         for (key, record) in &records {
@@ -114,7 +112,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Files that leave nothing behind but in `path`.
+    /// Opens files with an in-memory store and contents in `path`.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -128,7 +126,7 @@ impl Files {
         Self::open(Store::in_memory(TaskTracker::new()), path, config).await
     }
 
-    /// Files that cannot be written, for servers whose tests need none.
+    /// Returns files that cannot be written, for tests that need none.
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {
         let store = Store::in_memory(TaskTracker::new());
@@ -147,12 +145,12 @@ impl Files {
         }))
     }
 
-    /// The store of their records, for what is to become known together with a file.
+    /// Returns the store of the records, to write a file's record together with others.
     pub fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// Takes files away whose time is over, from time to time, until `stop`.
+    /// Starts a task that removes expired files periodically, until `stop` is cancelled.
     pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let files = self.clone();
         tracker.spawn(async move {
@@ -164,7 +162,7 @@ impl Files {
                 if let Err(error) = files.sweep(unix_now()).await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the files were not swept"
+                        "expired files not removed"
                     );
                 }
             }
@@ -184,10 +182,10 @@ impl Files {
         Ok(())
     }
 
-    /// A file of `project` to be written, within the limits of size.
+    /// Creates a file of `project`, subject to the size limits.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the disk lacks free space or the file cannot be created.
     pub async fn draft(&self, project: &str) -> Result<Draft, Error> {
         let Config {
             max_file_bytes,
@@ -204,10 +202,11 @@ impl Files {
         })
     }
 
-    /// A file of `project` to be written by this server, which has to go somewhere whatever its size.
+    /// Creates a file of `project` that the server writes itself. Subject to free space only, not
+    /// to the size limits.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the file cannot be created.
     pub async fn draft_of_ours(&self, project: &str) -> Result<Draft, Error> {
         let floor = Some(self.0.floor_of_ours.clone());
         Ok(Draft {
@@ -238,10 +237,10 @@ impl Files {
         })
     }
 
-    /// Has it known that there is such a file.
+    /// Records a finished file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the record cannot be written.
     pub async fn keep(&self, finished: Finished) -> Result<File, Error> {
         let (file, enter) = finished.entry()?;
         let work = move |transaction: &mut Transaction<'_>| {
@@ -251,10 +250,10 @@ impl Files {
         self.0.store.transaction(work).await
     }
 
-    /// The file of `project` called `id`.
+    /// Returns the file `id` of `project`.
     ///
     /// # Errors
-    /// When there is none.
+    /// [`Error::NotFound`] if there is none or it has expired.
     pub async fn get(&self, project: &str, id: &str) -> Result<File, Error> {
         let record = self.0.store.get(key(project, id)).await?;
         let file = record
@@ -264,10 +263,10 @@ impl Files {
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
-    /// The file of `project` called `id`, and its bytes.
+    /// Returns the file `id` of `project` and its content.
     ///
     /// # Errors
-    /// When there is none.
+    /// [`Error::NotFound`] if there is none or it has expired.
     pub async fn open_content(&self, project: &str, id: &str) -> Result<(File, fs::File), Error> {
         let file = self.get(project, id).await?;
         match self.0.folder.read(&file.id).await {
@@ -278,10 +277,11 @@ impl Files {
         }
     }
 
-    /// A page of the files of `project`, those of `purpose` if one is given, and whether there are more.
+    /// Returns a page of the files of `project`, filtered by `purpose` if given, and whether there
+    /// are more.
     ///
     /// # Errors
-    /// When the page begins after a file that is not there.
+    /// When the page begins after an unknown file.
     pub async fn list(
         &self,
         project: &str,
@@ -293,7 +293,7 @@ impl Files {
         Ok(page.of(files, |file: &File| Some(&file.id))?)
     }
 
-    /// The files of `project` that clients see, the oldest first.
+    /// Returns the files of `project` that clients may see, oldest first.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -305,16 +305,16 @@ impl Files {
         Ok(files)
     }
 
-    /// Takes the file of `project` called `id` away.
+    /// Deletes the file `id` of `project`.
     ///
     /// # Errors
-    /// When there is none.
+    /// [`Error::NotFound`] if there is none.
     pub async fn delete(&self, project: &str, id: &str) -> Result<(), Error> {
         self.get(project, id).await?;
         self.remove(project, id).await
     }
 
-    /// First the record, so that none is ever without its bytes.
+    /// Removes the record before the content, so that no record is left without content.
     async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
         let (key, space, owner) = (key(project, id), self.0.space.clone(), project.to_owned());
         let name = id.to_owned();

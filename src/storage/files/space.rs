@@ -1,15 +1,15 @@
-//! How many bytes each project has on disk.
+//! Disk usage per project.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// Bytes in use, by project. Clones share them.
+/// Bytes in use, by project. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Space(Arc<Mutex<HashMap<String, u64>>>);
 
-/// Bytes of a project that are in use for as long as this is there, unless they are kept.
+/// Bytes reserved for a file of a project. Released on drop unless they are kept.
 #[derive(Debug)]
 pub(super) struct Room {
     space: Space,
@@ -18,7 +18,7 @@ pub(super) struct Room {
 }
 
 impl Space {
-    /// Nothing yet, for a file of `project`.
+    /// Starts an empty reservation for a file of `project`.
     pub(super) fn room(&self, project: &str) -> Room {
         Room {
             space: self.clone(),
@@ -27,7 +27,7 @@ impl Space {
         }
     }
 
-    /// `bytes` of `project` are free again.
+    /// Releases `bytes` of `project`.
     pub(super) fn give_back(&self, project: &str, bytes: u64) {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(used) = used.get_mut(project) {
@@ -35,7 +35,7 @@ impl Space {
         }
     }
 
-    /// Takes `bytes` of `project` if it has then no more than `limit` in use, and says whether.
+    /// Reserves `bytes` for `project`. Returns false if the project would exceed `limit`.
     fn take(&self, project: &str, bytes: u64, limit: u64) -> bool {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.entry(project.to_owned()).or_default();
@@ -49,7 +49,7 @@ impl Space {
 }
 
 impl Room {
-    /// Takes `bytes` more if the project has then no more than `limit` in use, and says whether.
+    /// Reserves `bytes` more. Returns false if the project would exceed `limit`.
     pub(super) fn take(&mut self, bytes: u64, limit: u64) -> bool {
         let is_taken = self.space.take(&self.project, bytes, limit);
         if is_taken {
@@ -66,7 +66,7 @@ impl Room {
         &self.project
     }
 
-    /// The bytes stay in use until somebody gives them back.
+    /// Keeps the bytes in use after the drop, until they are released.
     pub(super) fn keep(mut self) {
         self.bytes = 0;
     }

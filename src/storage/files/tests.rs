@@ -46,7 +46,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_file_is_its_projects_until_it_is_deleted() {
+async fn file_is_visible_to_its_project_until_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::temporary(&folder.path().join("files"))
         .await
@@ -88,7 +88,7 @@ async fn a_file_is_its_projects_until_it_is_deleted() {
 }
 
 #[tokio::test]
-async fn nobody_else_on_the_machine_can_read_it() {
+async fn files_are_readable_by_the_server_user_only() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("files");
     let files = Files::temporary(&folder).await.unwrap();
@@ -101,7 +101,7 @@ async fn nobody_else_on_the_machine_can_read_it() {
 }
 
 #[tokio::test]
-async fn a_file_and_a_project_have_only_so_much_room() {
+async fn uploads_above_the_file_or_project_limit_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::temporary(folder.path()).await.unwrap();
     assert!(matches!(
@@ -125,7 +125,7 @@ async fn a_file_and_a_project_have_only_so_much_room() {
 }
 
 #[tokio::test]
-async fn files_are_listed_by_purpose_in_the_order_they_were_made() {
+async fn files_are_listed_by_purpose_in_creation_order() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::temporary(folder.path()).await.unwrap();
     let mut ids = Vec::new();
@@ -155,7 +155,7 @@ async fn files_are_listed_by_purpose_in_the_order_they_were_made() {
 }
 
 #[tokio::test]
-async fn a_file_goes_when_its_time_is_over() {
+async fn expired_file_is_hidden_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::temporary(folder.path()).await.unwrap();
     let file = make(&files, "a", b"x", Some(3600)).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_file_goes_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn what_a_crash_leaves_behind_is_removed_at_the_next_start() {
+async fn leftovers_of_a_crash_are_removed_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::in_memory(TaskTracker::new());
     let config = Config {
@@ -200,7 +200,7 @@ async fn what_a_crash_leaves_behind_is_removed_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_client_leaves_at_the_last_moment_is_there_or_not() {
+async fn upload_cancelled_while_recording_is_still_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(
         &folder.path().join("store"),
@@ -223,14 +223,14 @@ async fn an_upload_whose_client_leaves_at_the_last_moment_is_there_or_not() {
         .await
         .unwrap();
     let keeping = files.keep(finished);
-    // Asked for once, and then nobody waits any more.
+    // Polled once, then cancelled.
     let is_kept = futures::FutureExt::now_or_never(keeping).is_some();
     let page = Page {
         limit: 1,
         after: None,
         is_ascending: true,
     };
-    // Whatever is written after it is written when it is.
+    // A later write is done only after the earlier one.
     make(&files, "b", b"1", None).await.unwrap();
     let (list, _) = files.list("a", None, &page).await.unwrap();
     assert!(
@@ -245,7 +245,7 @@ async fn an_upload_whose_client_leaves_at_the_last_moment_is_there_or_not() {
 }
 
 #[tokio::test]
-async fn no_upload_leaves_less_free_space_than_is_to_stay() {
+async fn uploads_fail_below_the_free_space_floor_and_server_files_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
         max_file_bytes: 10,

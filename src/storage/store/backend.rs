@@ -1,4 +1,4 @@
-//! Where records lie.
+//! The storage engine behind the store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,59 +11,62 @@ use super::Error;
 use super::backup::BackupContents;
 use super::writer::Changes;
 
-/// The value a key gets, or none where the key goes.
+/// A write: a key with its new value, or `None` to delete the key.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
 /// A key with its value.
 pub type Record = (Vec<u8>, Vec<u8>);
 
-/// An ordered map from keys to values. Many may read; one at a time writes.
+/// A storage engine: an ordered map from keys to values. Reads are concurrent; there is only one
+/// writer at a time.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
-    /// The value of `key`.
+    /// Returns the value of `key`.
     ///
     /// # Errors
     /// When it cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
-    /// The first record with a key after `after` that starts with `prefix`.
+    /// Returns the first record after the bound `after` whose key starts with `prefix`.
     ///
     /// # Errors
     /// When it cannot be read.
     fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error>;
 
-    /// Makes all of `changes` or none of them. What is written has left this process when this returns: it survives a
-    /// kill, and the loss of power as far as the disk keeps what it has confirmed.
+    /// Applies `changes` atomically and durably. On return they survive a kill of the process, and
+    /// a power loss as far as the disk keeps what it has confirmed.
     ///
     /// # Errors
-    /// When they are not made.
+    /// When the changes cannot be written. They may be found on disk after a restart nevertheless.
     fn write(&self, changes: &[Change]) -> Result<(), Error>;
 
-    /// Whether changes can be written now.
+    /// Checks that writes are possible now.
     ///
     /// # Errors
-    /// With the reason why they cannot.
+    /// The reason why they are not.
     fn check_writable(&self) -> Result<(), Error>;
 
-    /// Checks that the disk has space for `changes` on top of `pending` bytes of the same group.
+    /// Checks that the disk has space for `changes`, given `pending` bytes of earlier changes in
+    /// the same group.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] where there is not.
+    /// [`Error::DiskFull`] if it has not.
     fn check_space(&self, _changes: &Changes, _pending: u64) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Writes a backup of all records as they are at one moment to `folder`, while others are written.
+    /// Writes a consistent backup of all records to `folder`. Writes continue meanwhile.
     ///
     /// # Errors
-    /// When a record cannot be read, the backup cannot be written, or there is nothing on disk.
+    /// [`Error::NotOnDisk`] for in-memory records; otherwise when a record cannot be read or the
+    /// backup cannot be written.
     fn back_up(&self, _folder: &Path) -> Result<BackupContents, Error> {
         Err(Error::NotOnDisk)
     }
 }
 
-/// Hands every record of `backend` to `visit`, in the order of their keys.
+/// Calls `visit` with every record of `backend`, in key order.
 ///
 /// # Errors
-/// When one cannot be read.
+/// When a record cannot be read.
 pub(super) fn for_each_record(
     backend: &dyn Backend,
     mut visit: impl FnMut(&[u8], &[u8]),
@@ -79,7 +82,7 @@ pub(super) fn for_each_record(
     }
 }
 
-/// Records in memory, for tests and for servers that are to leave nothing behind.
+/// Backend in memory, for tests and for servers that store nothing on disk.
 #[derive(Debug, Default)]
 pub struct Memory(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);
 

@@ -1,15 +1,15 @@
-//! Which records are taken by somebody who will change them later.
+//! Locks on records, held in memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// The records of one kind that are taken, by owner and id, in memory alone. Clones share them.
+/// Locks on the records of one kind, by owner and id. Held in memory only; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Busy(Arc<Mutex<HashSet<(String, String)>>>);
 
-/// A record that is taken, until this is dropped.
+/// A held lock on a record, released on drop.
 #[derive(Debug)]
 pub struct Taken {
     busy: Busy,
@@ -17,7 +17,7 @@ pub struct Taken {
 }
 
 impl Busy {
-    /// Takes a record, unless somebody has it.
+    /// Locks a record. Returns `None` if it is locked already.
     pub fn take(&self, owner: &str, id: &str) -> Option<Taken> {
         let name = (owner.to_owned(), id.to_owned());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

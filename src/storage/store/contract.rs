@@ -1,4 +1,4 @@
-//! What every backend promises.
+//! Contract tests that every backend must pass.
 
 use futures::future::join_all;
 use proptest::prelude::*;
@@ -31,7 +31,8 @@ async fn text(store: &Store, rest: &str) -> Option<String> {
         .map(|value| String::from_utf8(value).unwrap())
 }
 
-/// Both backends, the first also without a thread, and a folder that must outlive the second.
+/// Returns a store on each backend, the in-memory one also without a writer thread, and a folder
+/// that must outlive them.
 fn stores() -> (Vec<Store>, tempfile::TempDir) {
     let (folder, tracker) = (tempfile::tempdir().unwrap(), TaskTracker::new());
     let sled = Store::open(folder.path(), Config::default(), tracker.clone()).unwrap();
@@ -40,7 +41,7 @@ fn stores() -> (Vec<Store>, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn a_transaction_is_made_whole_or_not_at_all() {
+async fn failed_transaction_writes_nothing() {
     let (stores, _folder) = stores();
     for store in stores {
         put(&store, "a", "1").await;
@@ -65,7 +66,7 @@ async fn a_transaction_is_made_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_panics_takes_nobody_along() {
+async fn panicking_transaction_fails_alone() {
     let (stores, _folder) = stores();
     for store in stores {
         let broken: Result<(), Error> = store
@@ -84,7 +85,7 @@ async fn a_transaction_that_panics_takes_nobody_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transactions_follow_one_another() {
+async fn concurrent_transactions_are_serialized() {
     let (stores, _folder) = stores();
     for store in stores {
         let add = || {
@@ -109,7 +110,7 @@ async fn transactions_follow_one_another() {
 }
 
 #[tokio::test]
-async fn tables_are_listed_in_order_and_apart() {
+async fn scan_lists_one_table_in_key_order() {
     let (stores, _folder) = stores();
     for store in stores {
         for rest in ["b", "a", "c"] {
@@ -146,7 +147,7 @@ async fn tables_are_listed_in_order_and_apart() {
 }
 
 #[tokio::test]
-async fn what_was_asked_for_is_done_though_nobody_waits() {
+async fn transaction_runs_after_its_future_is_dropped() {
     let (stores, _folder) = stores();
     for store in stores {
         let work = |transaction: &mut Transaction<'_>| {
@@ -160,7 +161,7 @@ async fn what_was_asked_for_is_done_though_nobody_waits() {
 }
 
 #[tokio::test]
-async fn what_comes_afterwards_hears_whether_it_was_written_though_nobody_waits() {
+async fn afterwards_callback_runs_after_the_future_is_dropped() {
     let backend = Arc::new(Faulty::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
@@ -182,7 +183,7 @@ async fn what_comes_afterwards_hears_whether_it_was_written_though_nobody_waits(
 }
 
 #[tokio::test]
-async fn a_store_that_failed_is_used_again_when_it_can_be() {
+async fn store_accepts_writes_again_after_failures() {
     let backend = Arc::new(Faulty::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let add = || {
@@ -201,9 +202,9 @@ async fn a_store_that_failed_is_used_again_when_it_can_be() {
     assert_eq!(text(&store, "a").await.as_deref(), Some("1"));
 }
 
-/// The transactions of a group are written together; what one of them lacks space for is its own failure.
+/// Space is checked per transaction: one that does not fit fails without the others of its group.
 #[tokio::test]
-async fn a_transaction_too_large_for_the_disk_takes_no_other_along() {
+async fn transaction_without_disk_space_fails_alone_in_its_group() {
     let backend = Arc::new(Gated::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let add = |rest: &'static str, size: u64| {
@@ -234,9 +235,9 @@ async fn a_transaction_too_large_for_the_disk_takes_no_other_along() {
 }
 
 proptest! {
-    /// A transaction sees what a map would have, whatever is written and whatever is only changed.
+    /// A transaction reads like a map, with any mix of written and unwritten changes.
     #[test]
-    fn a_transaction_reads_like_a_map(
+    fn transaction_reads_like_a_map(
         written in proptest::collection::btree_map("[ab]{0,3}", any::<bool>(), 0..8),
         changed in proptest::collection::btree_map("[ab]{0,3}", any::<Option<bool>>(), 0..8),
     ) {

@@ -1,4 +1,4 @@
-//! Free space on a disk.
+//! Limit on the free space of a disk.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -7,12 +7,14 @@ use std::sync::Arc;
 use super::Error;
 
 const MIB: u64 = 1 << 20;
-/// The most bytes of changes that count as a removal: beside a record that goes, counts of records are written.
+/// Size limit of a change that counts as a removal, in bytes. A removal also rewrites record
+/// counts.
 const MAX_REMOVAL: u64 = 256 * 1024;
 
-/// A floor of free space on the disk of a folder, which no write may go below.
+/// Minimum free space on the disk of a folder. Writes that would leave less are rejected.
 ///
-/// A full disk is met before the database meets it: sled never recovers from a write that fails, it has to be opened again.
+/// Checked before a write reaches the database: sled does not recover from a failed write without
+/// being reopened.
 #[derive(Debug, Clone)]
 pub struct FreeSpaceFloor {
     folder: PathBuf,
@@ -20,7 +22,7 @@ pub struct FreeSpaceFloor {
 }
 
 impl FreeSpaceFloor {
-    /// A floor of `min_free` bytes on the disk that `folder` lies on.
+    /// Creates a limit of `min_free` bytes on the disk of `folder`.
     pub fn new(folder: &Path, min_free: u64) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -28,11 +30,11 @@ impl FreeSpaceFloor {
         }
     }
 
-    /// Checks that changes of `bytes` bytes can be written. Small ones that remove something may go down to half of the floor:
-    /// with them space is freed on a full disk.
+    /// Checks that changes of `bytes` bytes can be written. Small changes that remove something may
+    /// use half of the reserve, because they free space.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// See [`check`](Self::check).
     pub(super) fn check_changes(&self, removes: bool, bytes: u64) -> Result<(), Error> {
         let min_free = if removes && bytes < MAX_REMOVAL {
             self.min_free / 2
@@ -42,10 +44,10 @@ impl FreeSpaceFloor {
         self.check_above(min_free, bytes)
     }
 
-    /// Checks that `bytes` can be written without going below the floor.
+    /// Checks that `bytes` bytes can be written without going below the limit.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] when they cannot, [`Error::Files`] when the disk cannot be asked.
+    /// [`Error::DiskFull`] if they cannot, [`Error::Files`] if the free space cannot be read.
     pub fn check(&self, bytes: u64) -> Result<(), Error> {
         self.check_above(self.min_free, bytes)
     }
@@ -63,7 +65,7 @@ impl FreeSpaceFloor {
     }
 }
 
-/// The bytes that this process may still write to the disk that `folder` lies on.
+/// Returns the free space that this process may use on the disk of `folder`, in bytes.
 fn free_bytes(folder: &Path) -> Result<u64, Error> {
     let disk = rustix::fs::statvfs(folder).map_err(|error| Error::Files(Arc::new(error.into())))?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_that_leaves_less_than_the_floor_is_refused() {
+    fn free_space_floor_rejects_writes_below_it() {
         let folder = tempfile::tempdir().unwrap();
         let free = free_bytes(folder.path()).unwrap();
         assert!(

@@ -1,8 +1,9 @@
-//! Large values, each in a file of its own beside the database.
+//! Large values in files beside the database.
 //!
-//! sled is good at small records: space of large ones is never given back. So a value above [`MAX_INLINE`] is written to a
-//! new file, and the database keeps a reference to it. A file is on disk before its reference is, and is removed after its
-//! reference is gone; a crash in between leaves a file without a reference, which the next start removes.
+//! sled never reclaims the space of large values. A value above [`MAX_INLINE`] is therefore written
+//! to a new file, and the database holds a reference to it. A file is on disk before its reference,
+//! and is removed after its reference is gone. A crash in between leaves an unreferenced file,
+//! which the next start removes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -34,14 +35,15 @@ use super::disk_space::FreeSpaceFloor;
 use super::writer::Changes;
 use super::writer::bytes_of;
 
-/// The most bytes of a value that stands in the database itself.
+/// Maximum size of a value stored in the database itself, in bytes.
 pub(super) const MAX_INLINE: usize = 4096;
-/// The beginning of a reference. A value that begins so as well is kept in a file, so the two cannot be confused.
+/// Prefix of a reference. A value with the same prefix is stored in a file too, so that references
+/// are unambiguous.
 const REFERENCE: &[u8] = b"\0large value 1\0";
-/// How often a reference is followed again whose file was removed meanwhile.
+/// Maximum number of attempts to follow a reference whose file is removed concurrently.
 const MAX_READS: usize = 8;
 
-/// Records of an inner database, with large values in files.
+/// A backend that stores the large values of an inner backend in files.
 #[derive(Debug)]
 pub(super) struct LargeValues<B> {
     inner: B,
@@ -49,13 +51,13 @@ pub(super) struct LargeValues<B> {
     floor: FreeSpaceFloor,
     /// Held while changes are written. Lock order: `writing`, then `frozen`.
     writing: Mutex<()>,
-    /// The records that a backup reads, while one is made.
+    /// Snapshot of the running backup, if any.
     frozen: Mutex<Option<FrozenRecords>>,
 }
 
 impl<B: Backend> LargeValues<B> {
-    /// Records of `inner`, with large values in `folder`, which is made where it is missing. Nothing is written that would
-    /// leave less than `floor`.
+    /// Opens the backend on top of `inner`, with large values in `folder`, which is created if it
+    /// is missing. `floor` limits what may be written.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -73,8 +75,9 @@ impl<B: Backend> LargeValues<B> {
         })
     }
 
-    /// The files that are there now, for [`remove_unreferenced`](Self::remove_unreferenced). Files that are made later are
-    /// not among them, so this must be called before anything is written.
+    /// Returns the names of the files in the folder, for
+    /// [`remove_unreferenced`](Self::remove_unreferenced). Must be called before the first write,
+    /// so that new files are not among them.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -86,8 +89,8 @@ impl<B: Backend> LargeValues<B> {
         Ok(files)
     }
 
-    /// Removes those of `files` to which no record refers, and returns how many. Nothing is removed unless every record can
-    /// be read.
+    /// Removes the files in `files` that no record references, and returns their number. Removes
+    /// nothing unless every record can be read.
     ///
     /// # Errors
     /// When a record cannot be read or a file cannot be removed.
@@ -100,7 +103,7 @@ impl<B: Backend> LargeValues<B> {
                 files.remove(&name);
             }
         })?;
-        // Between two writes, so that what was replaced since a backup began is known to it, which may still need it.
+        // Under the write lock: files replaced since a backup began may still be needed by it.
         let _writing = lock(&self.writing);
         if let Some(frozen) = &*lock(&self.frozen) {
             frozen
@@ -112,15 +115,16 @@ impl<B: Backend> LargeValues<B> {
         Ok(files.len())
     }
 
-    /// Writes references as they are, to files that are there.
+    /// Writes references to files that exist already, without creating files.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// When the references cannot be written.
     pub(super) fn write_references(&self, changes: &[Change]) -> Result<(), Error> {
         self.inner.write(changes)
     }
 
-    /// Follows `value` if it is a reference. None where its file is gone, so the record has changed since it was read.
+    /// Follows `value` if it is a reference. Returns `None` if the file is gone, which means that
+    /// the record has changed since it was read.
     fn resolve(&self, value: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
         let Some(name) = referenced_file(&value) else {
             return Ok(Some(value));
@@ -132,7 +136,7 @@ impl<B: Backend> LargeValues<B> {
         }
     }
 
-    /// Writes large values of `changes` to files and puts references in their places.
+    /// Writes the large values of `changes` to files and replaces them by references.
     fn write_files(&self, changes: &mut [Change]) -> Result<(), Error> {
         let mut names = Vec::new();
         for (_, value) in changes {
@@ -149,7 +153,7 @@ impl<B: Backend> LargeValues<B> {
             }
         }
         if !names.is_empty() {
-            // A name is on disk when its folder is.
+            // A new file name is durable only after a sync of its folder.
             File::open(&self.folder)?.sync_all()?;
         }
         Ok(())
@@ -161,7 +165,8 @@ impl<B: Backend> LargeValues<B> {
         Ok(file.sync_all()?)
     }
 
-    /// Notes the values that `changes` replace for a backup, and returns the files to which they refer.
+    /// Records the old values of `changes` for a running backup, and returns the files they
+    /// reference.
     fn note_replaced(&self, changes: &[Change]) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         for (key, _) in changes {
@@ -174,7 +179,8 @@ impl<B: Backend> LargeValues<B> {
         Ok(names)
     }
 
-    /// Removes files that nothing refers to any more, or leaves that to the end of a backup, which may still need them.
+    /// Removes files without a reference. During a backup, which may still need them, the removal
+    /// is deferred to its end.
     fn remove_replaced(&self, names: Vec<String>) {
         match &mut *lock(&self.frozen) {
             Some(frozen) => frozen.replaced_files.extend(names),
@@ -182,7 +188,7 @@ impl<B: Backend> LargeValues<B> {
         }
     }
 
-    /// Writes all records of a backup to `folder`.
+    /// Writes all records of the snapshot to `folder`.
     fn write_backup(&self, folder: &Path) -> Result<BackupContents, Error> {
         let large = folder.join(LARGE_VALUES);
         fs::create_dir(&large)?;
@@ -191,6 +197,8 @@ impl<B: Backend> LargeValues<B> {
         loop {
             self.floor.check(0)?;
             let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            // The live record is read before the snapshot is consulted: a record removed in between
+            // is found in the snapshot.
             let live = self.inner.next(&[], after)?;
             let next = lock(&self.frozen)
                 .as_ref()
@@ -211,20 +219,21 @@ impl<B: Backend> LargeValues<B> {
         archive.finish()
     }
 
-    /// Copies the file `name` to the folder of a backup, and returns its size.
+    /// Links or copies the file `name` to `folder`, and returns its size.
     fn copy_file(&self, name: &str, folder: &Path) -> Result<u64, Error> {
         let copy = folder.join(name);
         link_or_copy(&self.folder.join(name), &copy)?;
         Ok(fs::metadata(copy)?.len())
     }
 
-    /// Removes files that nothing refers to. One that stays is removed at the next start.
+    /// Removes files without a reference. A file that cannot be removed is logged and removed at
+    /// the next start.
     fn remove_files(&self, names: &[String]) {
         for name in names {
             if let Err(error) = self.remove_file(name) {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "a file of the store was not removed"
+                    "large value file not removed"
                 );
             }
         }
@@ -239,12 +248,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether `value` is kept in a file.
+/// Returns true if `value` belongs in a file.
 fn is_large(value: &[u8]) -> bool {
     value.len() > MAX_INLINE || value.starts_with(REFERENCE)
 }
 
-/// The name of the file that `value` refers to, if it is a reference.
+/// Returns the name of the file that `value` references, if it is a reference.
 pub(super) fn referenced_file(value: &[u8]) -> Option<String> {
     let name = value.strip_prefix(REFERENCE)?;
     Uuid::try_parse_ascii(name)
@@ -282,7 +291,8 @@ impl<B: Backend> Backend for LargeValues<B> {
         let mut changes = changes.to_vec();
         let replaced = self.note_replaced(&changes)?;
         self.write_files(&mut changes)?;
-        // New files stay where this fails: their references may have reached the disk all the same. The next start knows.
+        // The new files stay on an error: their references may have reached the disk nevertheless.
+        // The next start removes them if not.
         self.inner.write(&changes)?;
         self.remove_replaced(replaced);
         Ok(())
@@ -300,7 +310,7 @@ impl<B: Backend> Backend for LargeValues<B> {
 
     fn back_up(&self, folder: &Path) -> Result<BackupContents, Error> {
         {
-            // The moment of the backup: between two writes.
+            // Point in time of the backup: between two writes.
             let _writing = lock(&self.writing);
             *lock(&self.frozen) = Some(FrozenRecords::default());
         }

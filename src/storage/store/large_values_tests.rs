@@ -28,7 +28,7 @@ fn put(values: &impl Backend, key: &str, value: &[u8]) -> Result<(), Error> {
 }
 
 #[test]
-fn a_large_value_has_a_file_as_long_as_it_is_there() {
+fn large_value_has_a_file_until_it_is_replaced_or_removed() {
     let folder = tempfile::tempdir().unwrap();
     let values = open(Memory::default(), folder.path());
     let (small, large) = (vec![1; MAX_INLINE], vec![2; MAX_INLINE + 1]);
@@ -56,7 +56,7 @@ fn a_large_value_has_a_file_as_long_as_it_is_there() {
 }
 
 #[test]
-fn a_value_that_looks_like_a_reference_comes_back_as_it_was() {
+fn value_that_looks_like_a_reference_is_read_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let values = open(Memory::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
@@ -72,7 +72,7 @@ fn a_value_that_looks_like_a_reference_comes_back_as_it_was() {
 }
 
 #[test]
-fn files_without_a_reference_are_removed_and_no_others() {
+fn only_unreferenced_files_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let values = open(Memory::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
@@ -90,7 +90,7 @@ fn files_without_a_reference_are_removed_and_no_others() {
 }
 
 #[test]
-fn a_write_that_fails_changes_nothing_and_its_files_go_at_the_next_start() {
+fn failed_write_changes_nothing_and_its_files_are_removed_later() {
     let folder = tempfile::tempdir().unwrap();
     let database = Faulty::default();
     put(&database, "a", &[1; 20]).unwrap();
@@ -106,7 +106,7 @@ fn a_write_that_fails_changes_nothing_and_its_files_go_at_the_next_start() {
 }
 
 #[test]
-fn large_values_are_counted_where_space_is_asked_for() {
+fn space_check_counts_large_values() {
     let folder = tempfile::tempdir().unwrap();
     let free = rustix::fs::statvfs(folder.path())
         .map(|disk| disk.f_bavail * disk.f_frsize)
@@ -122,7 +122,7 @@ fn large_values_are_counted_where_space_is_asked_for() {
 }
 
 #[test]
-fn a_record_whose_file_was_lost_is_an_error_and_not_an_empty_value() {
+fn missing_large_value_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let values = open(Memory::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
@@ -141,7 +141,7 @@ fn a_record_whose_file_was_lost_is_an_error_and_not_an_empty_value() {
 }
 
 proptest! {
-    /// Whatever is written in whatever groups, records read like a map's, and there are as many files as large values.
+    /// With any groups of writes, records read like a map, and there is one file per large value.
     #[test]
     fn records_read_like_a_map(
         groups in proptest::collection::vec(

@@ -1,7 +1,9 @@
-//! What outlives a request: records on disk, read by many and written by one.
+//! Embedded key-value store: concurrent readers, one writer.
 //!
-//! Knows nothing of what it keeps. A [`Table`] is a kind of record; a [`Transaction`] changes any of them, all or nothing,
-//! and is on disk when it is done. A [`Shelf`] is a table whose records belong to owners and leave after a time.
+//! - [`Table`]: a kind of record; its name prefixes the keys.
+//! - [`Transaction`]: an atomic change of any number of records, durable once it returns.
+//!   Concurrent transactions share one disk sync (group commit).
+//! - [`Shelf`]: a table whose records belong to owners and expire after a time to live (TTL).
 
 mod backend;
 mod backup;
@@ -68,34 +70,34 @@ pub use shelf::Shelf;
 pub use sled_database::remove_snapshots;
 pub use writer::Transaction;
 
-/// How a store on disk is kept.
+/// Settings of an on-disk store.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Config {
-    /// Bytes that stay free on its disk: nothing is written that would leave less.
+    /// Free space to leave on the disk, in bytes. Writes that would leave less are rejected.
     pub min_free_bytes: u64,
 }
 
-/// Why something cannot be kept or found.
+/// Reasons why the store fails.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The database cannot be read or written.
     #[error("the store failed")]
     Database(#[from] sled::Error),
-    /// A write would leave less space on the disk than is to stay free.
+    /// A write would leave less free space than [`Config::min_free_bytes`].
     #[error("the disk is full: {free_mib} MiB are free, {needed_mib} MiB are needed")]
     DiskFull {
-        /// MiB that are free.
+        /// Free space, in MiB.
         free_mib: u64,
-        /// MiB that have to be free before the write.
+        /// Free space that the write needs, in MiB.
         needed_mib: u64,
     },
-    /// The database failed to write, and is being opened again.
+    /// A write failed, and the database is being reopened.
     #[error("the store failed to write, and is being opened again")]
     Recovering,
     /// The file of a large value is missing.
     #[error("a file of the store is missing")]
     MissingFile,
-    /// A stored value cannot be read: a later version wrote it, or it is damaged.
+    /// The backup differs from what was written. The text says how.
     #[error("the stored {kind} {name} cannot be read: {reason}")]
     Unreadable {
         /// The kind of value.
@@ -116,13 +118,13 @@ pub enum Error {
     /// A backup is not as it was written.
     #[error("the backup is damaged: {0}")]
     Damaged(&'static str),
-    /// A backup of a store that lies in memory is asked for.
+    /// Backups of an in-memory store are not possible.
     #[error("the store is not on disk, so it has no backups")]
     NotOnDisk,
-    /// Its files cannot be used.
+    /// A file or folder of the store cannot be used.
     #[error("the store's files cannot be used")]
     Files(#[source] Arc<std::io::Error>),
-    /// The server ends, or a transaction broke.
+    /// The store is shutting down, or the transaction panicked.
     #[error("the store is closed")]
     Closed,
 }
@@ -133,28 +135,30 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// A kind of record. Its name is the beginning of each of its keys on disk, and never changes.
+/// A kind of record, identified by a name that prefixes each of its keys on disk. The name never
+/// changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Table(&'static str);
 
 impl Table {
-    /// The table called `name`, which must be nobody else's.
+    /// Creates the table `name`. The name must be unique within the store.
     pub const fn new(name: &'static str) -> Self {
         Self(name)
     }
 
-    /// The key that `rest` has in this table.
+    /// Returns the full key of `rest` in this table.
     pub fn key(self, rest: impl AsRef<[u8]>) -> Vec<u8> {
         [self.0.as_bytes(), b"\0", rest.as_ref()].concat()
     }
 
-    /// What follows the table's name in `key`.
+    /// Returns `key` without the table's name, the inverse of [`key`](Self::key).
     pub fn rest(self, key: &[u8]) -> &[u8] {
         key.get(self.0.len() + 1..).unwrap_or_default()
     }
 }
 
-/// The records of a server. Clones share them; the last one to go ends the thread that writes.
+/// The record store of a server. Clones share it; the writer thread ends when the last clone is
+/// dropped.
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<dyn Backend>,
@@ -162,12 +166,12 @@ pub struct Store {
     tracker: TaskTracker,
 }
 
-/// Who runs transactions.
+/// Executor of transactions.
 #[derive(Clone)]
 enum Writer {
-    /// A thread, since it waits for the disk.
+    /// A dedicated thread, which blocks on the disk.
     Thread(mpsc::Sender<Job>),
-    /// Whoever asks for them.
+    /// The calling thread, for stores without a disk.
     AtOnce(Arc<Mutex<AtOnce>>),
 }
 
@@ -181,7 +185,8 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store in `folder`, which is made where it is missing. Reads are done on `tracker`.
+    /// Opens the store in `folder`, creating the folder if it is missing. Reads run as blocking
+    /// tasks on `tracker`.
     ///
     /// # Errors
     /// When another process has it open, or its files cannot be used.
@@ -193,40 +198,37 @@ impl Store {
             &folder.join(LARGE_VALUES),
             floor,
         )?);
-        // Listed before anything is written, so no file of this run is among them.
+        // Listed before the first write, so no file of this run is among them.
         let files = backend.files()?;
         let store = Self::new(Arc::clone(&backend) as Arc<dyn Backend>, tracker)?;
         store.remove_leftovers(backend, files);
         Ok(store)
     }
 
-    /// Removes the files of large values that an earlier run has left behind, while the server runs.
+    /// Removes unreferenced files of large values from an earlier run, in the background.
     fn remove_leftovers(&self, backend: Arc<LargeValues<SledDatabase>>, files: HashSet<String>) {
         self.tracker
             .spawn_blocking(move || match backend.remove_unreferenced(files) {
                 Ok(0) => {}
-                Ok(removed) => tracing::info!(
-                    removed,
-                    "files that an earlier run left behind were removed"
-                ),
+                Ok(removed) => tracing::info!(removed, "leftover files removed"),
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "leftover files were not removed"
+                        "leftover files not removed"
                     );
                 }
             });
     }
 
-    /// Whether changes can be written now.
+    /// Checks that the store accepts writes.
     ///
     /// # Errors
-    /// With the reason why they cannot.
+    /// [`Error::DiskFull`] or [`Error::Recovering`], or an error of reading the free space.
     pub fn check_writable(&self) -> Result<(), Error> {
         self.backend.check_writable()
     }
 
-    /// A store that leaves nothing behind, and in which nobody waits.
+    /// Creates an in-memory store. Transactions run on the calling thread.
     pub fn in_memory(tracker: TaskTracker) -> Self {
         let writer = Writer::AtOnce(Arc::default());
         Self {
@@ -236,14 +238,14 @@ impl Store {
         }
     }
 
-    /// A store of the records in `backend`.
+    /// Creates a store on top of `backend`, with a writer thread.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn new(backend: Arc<dyn Backend>, tracker: TaskTracker) -> Result<Self, Error> {
         let (jobs, received) = mpsc::channel();
         let writing = Arc::clone(&backend);
-        // Whoever waits for the tracker waits for what is still to be written.
+        // Graceful shutdown: the tracker waits for this token, so for every queued transaction.
         let token = tracker.token();
         thread::Builder::new()
             .name("store".to_owned())
@@ -259,8 +261,11 @@ impl Store {
         })
     }
 
-    /// Runs `work` alone, and returns once what it changed is on disk. It is told nothing twice and forgets nothing: an
-    /// error means that none of its changes was made. Work that has been asked for is done though nobody waits any more.
+    /// Runs `work` with exclusive write access and returns once its changes are on disk.
+    ///
+    /// Atomic: an error means that none of its changes is visible. Changes of a failed disk write
+    /// may still be found after the store is reopened. The transaction is queued by the call
+    /// itself, so it also runs when the returned future is dropped.
     ///
     /// # Errors
     /// `work`'s own, or the store's.
@@ -278,21 +283,22 @@ impl Store {
             let result = work(transaction);
             let is_good = result.is_ok();
             let tell = Box::new(move |written: Result<(), Error>| {
-                // Nobody may be left to hear it.
+                // The receiver is gone if the caller was cancelled.
                 let _ =
                     sender.send(result.and_then(|value| written.map(|()| value).map_err(E::from)));
             });
             Outcome { is_good, tell }
         });
         match &self.writer {
-            // One that cannot be sent is dropped, and its sender with it.
+            // If the thread is gone, the job is dropped with its sender, and the receiver reports
+            // `Closed`.
             Writer::Thread(jobs) => drop(jobs.send(job)),
             Writer::AtOnce(queue) => AtOnce::take(queue, &*self.backend, job),
         }
         async move { receiver.await.unwrap_or_else(|_| Err(Error::Closed.into())) }
     }
 
-    /// The value of `key`, as far as it is on disk.
+    /// Returns the value of `key`. Sees only what is on disk.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -300,8 +306,8 @@ impl Store {
         self.read(move |backend| backend.get(&key)).await
     }
 
-    /// The records whose keys start with `prefix`, in the order of their keys, as far as they are on disk.
-    /// What is written meanwhile may be among them or not.
+    /// Returns the records whose keys start with `prefix`, in key order. Sees only what is on disk;
+    /// concurrent writes may or may not be included.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -309,7 +315,8 @@ impl Store {
         self.read(move |backend| scan(backend, &prefix)).await
     }
 
-    /// The same records, as they are at one moment between two transactions. Those that come meanwhile wait.
+    /// Returns the records whose keys start with `prefix` as a consistent snapshot, in key order.
+    /// Concurrent transactions wait for it.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -318,7 +325,7 @@ impl Store {
             .await
     }
 
-    /// Reads may wait for the disk, so they are done where that stops nobody. Without a disk they are done at once.
+    /// Runs a read on the blocking thread pool, or on the calling thread for in-memory stores.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Backend) -> Result<T, Error> + Send + 'static,

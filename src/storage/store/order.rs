@@ -1,24 +1,24 @@
-//! Index entries of a shelf's records, and their totals.
+//! Expiry index entries of a TTL table, and its totals.
 
 use super::parts::Parts;
 
-/// Between owner and id in a key; neither has it.
+/// Separator of owner and id in a key. Neither contains it.
 pub(super) const BETWEEN: char = '\0';
 
-/// How many records there are, and their bytes.
+/// Number and size of records.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) records: u64,
     pub(super) bytes: u64,
 }
 
-/// A record as it stands in an order.
+/// An entry of the expiry indexes.
 pub(super) struct Entry {
-    /// Owner and id.
+    /// Key of the record: owner and id.
     pub(super) key: Vec<u8>,
-    /// When its time is over, in seconds of Unix time.
+    /// Expiry time, in seconds of Unix time.
     pub(super) ends: u64,
-    /// Bytes of the record and its parts.
+    /// Size of the record with its parts, in bytes.
     pub(super) size: u64,
     pub(super) parts: Parts,
 }
@@ -70,24 +70,24 @@ impl Totals {
     }
 }
 
-/// The key of the record of `owner` called `id`.
+/// Returns the key of the record `id` of `owner`.
 pub(super) fn key(owner: &str, id: &str) -> Vec<u8> {
     format!("{owner}{BETWEEN}{id}").into_bytes()
 }
 
-/// The owner in `key`, with what stands behind it.
+/// Returns the owner in `key`, including the separator.
 pub(super) fn owner(key: &[u8]) -> &[u8] {
     let end = key.iter().position(|byte| *byte == BETWEEN as u8);
     end.map_or(key, |end| &key[..=end])
 }
 
-/// The size and the parts in the value of a place in an order.
+/// Decodes the value of an index entry: size and parts.
 pub(super) fn read_place(value: &[u8]) -> (u64, Parts) {
     let (size, parts) = value.split_at(size_of::<u64>().min(value.len()));
     (number(size), Parts::read(parts))
 }
 
-/// The number in `bytes`; 0 where there is none.
+/// Decodes a big-endian `u64`; 0 if `bytes` has another length.
 pub(super) fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_be_bytes)
 }

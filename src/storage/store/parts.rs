@@ -1,25 +1,26 @@
-//! A record in bytes, and the parts that were appended to it.
+//! Encoding of a record and of the parts appended to it.
 //!
-//! A record that is appended to is not written again: each addition is a part under a key of its own. A record that is replaced
-//! loses its parts, and those of the new one have another generation, so a reader never mixes the two.
+//! Appending does not rewrite a record: each addition is a part under its own key. Replacing a
+//! record drops its parts. The parts of the new record get another generation, so a reader never
+//! mixes old and new parts.
 
 use uuid::Uuid;
 
 use super::Error;
 use super::order::number;
 
-/// The first byte of a record without parts.
+/// First byte of a record without parts.
 const WHOLE: u8 = 1;
-/// The first byte of a record with parts.
+/// First byte of a record with parts.
 const WITH_PARTS: u8 = 2;
-/// Bytes of the first byte and of the end of the record's time, in seconds of Unix time.
+/// Length of the header in bytes: the first byte and the expiry time (Unix seconds).
 const HEAD: usize = 9;
-/// Bytes of the generation and the number of parts.
+/// Length in bytes of the generation and the number of parts.
 const PARTS: usize = 12;
-/// How often a record is read again whose parts were removed meanwhile.
+/// Maximum number of attempts to read a record whose parts are removed concurrently.
 const MAX_READS: usize = 8;
 
-/// The parts of a record.
+/// Reference of a record to its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parts {
     generation: u64,
@@ -32,7 +33,7 @@ impl Parts {
         count: 0,
     };
 
-    /// The parts in `bytes`, as [`to_bytes`](Self::to_bytes) writes them.
+    /// Decodes what [`to_bytes`](Self::to_bytes) writes.
     pub(super) fn read(bytes: &[u8]) -> Self {
         let Some((generation, count)) = bytes.split_at_checked(size_of::<u64>()) else {
             return Self::NONE;
@@ -43,7 +44,7 @@ impl Parts {
         }
     }
 
-    /// Nothing where there are none.
+    /// Encodes the reference; empty if there are no parts.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         match self.count {
             0 => Vec::new(),
@@ -55,7 +56,7 @@ impl Parts {
         }
     }
 
-    /// Counts one more part, and returns its key in the record called `key`.
+    /// Adds a part and returns its key. `key` is the key of the record.
     pub(super) fn add(&mut self, key: &[u8]) -> Vec<u8> {
         if self.count == 0 {
             self.generation = Uuid::new_v4().as_u64_pair().0;
@@ -64,7 +65,7 @@ impl Parts {
         self.key(key, self.count - 1)
     }
 
-    /// The keys of the parts of the record called `key`, in their order.
+    /// Returns the keys of the parts in order. `key` is the key of the record.
     pub(super) fn keys(self, key: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         (0..self.count).map(move |number| self.key(key, number))
     }
@@ -80,18 +81,18 @@ impl Parts {
     }
 }
 
-/// A record in its bytes.
+/// A decoded record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StoredRecord<'a> {
-    /// When its time is over, in seconds of Unix time.
+    /// Expiry time, in seconds of Unix time.
     pub(super) ends: u64,
     pub(super) parts: Parts,
-    /// What its owner knows as the record.
+    /// Content as stored by the owner.
     pub(super) record: &'a [u8],
 }
 
 impl<'a> StoredRecord<'a> {
-    /// The record in `bytes`. One that another version has written ends at 0.
+    /// Decodes `bytes`. A record in an unknown format counts as expired at 0.
     pub(super) fn read(bytes: &'a [u8]) -> Self {
         let nothing = Self {
             ends: 0,
@@ -133,25 +134,26 @@ impl<'a> StoredRecord<'a> {
     }
 }
 
-/// A record with all that was appended to it.
+/// A record with its appended parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WholeRecord {
-    /// The record itself.
+    /// The record without its parts.
     pub record: Vec<u8>,
-    /// Each addition, in their order.
+    /// The parts, in the order of the appends.
     pub parts: Vec<Vec<u8>>,
 }
 
-/// The record in `value`, if it can be read and its time is not over.
+/// Returns the content of the record `value`, unless it is expired or unreadable.
 pub(super) fn content(value: &[u8], now: u64) -> Option<Vec<u8>> {
     let stored = StoredRecord::read(value);
     (stored.ends > now).then(|| stored.record.to_vec())
 }
 
-/// Reads the record called `key` with its parts, if its time is not over: `record` gets the record, `part` one part by its key.
+/// Reads a record with its parts, unless it is expired. `record` reads the record, `part` reads a
+/// part by its key.
 ///
 /// # Errors
-/// When something cannot be read.
+/// When a read fails, or parts are still missing after [`MAX_READS`] attempts.
 pub(super) fn read_whole(
     key: &[u8],
     now: u64,
@@ -171,7 +173,8 @@ pub(super) fn read_whole(
             .keys(key)
             .map(|key| part(&key))
             .collect::<Result<_, _>>()?;
-        // A part that is gone was removed with its record after that was read.
+        // Race with a writer: the parts were removed after the record was read. Read the record
+        // again.
         if let Some(parts) = parts {
             return Ok(Some(WholeRecord {
                 record: stored.record.to_vec(),

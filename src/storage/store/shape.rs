@@ -1,8 +1,8 @@
-//! How the records of a shelf lie in their table.
+//! Layout of a TTL table on disk.
 //!
-//! Beside each record lie its places in two orders by the end of its time, that of all and that of its owner's, and beside all
-//! of them how many there are, in all and of each owner. What was appended to a record lies in parts of their own (`parts`), of
-//! which the record and its places know the number. One transaction changes them together.
+//! Each record has two expiry indexes, one global and one per owner. Counts and bytes are kept
+//! globally and per owner. Appended parts have keys of their own (`parts`); the record and its
+//! index entries hold their number. A transaction changes all of them together.
 
 use super::Error;
 use super::Table;
@@ -15,22 +15,23 @@ use super::parts::Parts;
 use super::parts::StoredRecord;
 use super::shelf::Limits;
 
-/// Records that are taken away in one sweep, so that others get their turn in between.
+/// Maximum number of records removed per sweep transaction, so that other transactions get their
+/// turn in between.
 const SWEEP_GROUP: usize = 256;
-/// Owner and id to record.
+/// Key prefix of records: owner, id -> record.
 pub(super) const RECORD: u8 = b'r';
-/// The end of its time, owner and id to the size and the parts of a record.
+/// Key prefix of the global expiry index: expiry time, owner, id -> size and parts.
 pub(super) const ORDER: u8 = b'o';
-/// Owner, the end of its time and id to the size and the parts of a record.
+/// Key prefix of the owners' expiry index: owner, expiry time, id -> size and parts.
 pub(super) const OWN_ORDER: u8 = b'p';
-/// Owner, id, generation and number to a part of a record.
+/// Key prefix of parts: owner, id, generation, number -> part.
 pub(super) const PART: u8 = b'a';
-/// How many records there are, and their bytes.
+/// Key of the global totals: number of records and bytes.
 pub(super) const TOTALS: u8 = b't';
-/// Owner to how many records are the owner's, and their bytes.
+/// Key prefix of the owners' totals: owner -> number of records and bytes.
 pub(super) const OWN_TOTALS: u8 = b'n';
 
-/// What a shelf is, whatever is on it.
+/// Table and limits of a TTL table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) table: Table,
@@ -42,7 +43,7 @@ impl Shape {
         self.table.key([&[part], rest].concat())
     }
 
-    /// Keeps a record, in the place of an older one, whose time it takes over.
+    /// Stores a record. Replacing a record keeps its expiry time.
     pub(super) fn put(
         &self,
         transaction: &mut Transaction<'_>,
@@ -65,8 +66,8 @@ impl Shape {
         )
     }
 
-    /// Puts `record` in the place of one whose time is not over, which begins anew, and keeps its parts, to which `addition` is
-    /// added unless it is empty. Says whether there was such a record.
+    /// Replaces a record that has not expired, restarts its TTL and appends `addition` as a part
+    /// unless it is empty. Returns false if there is no such record.
     pub(super) fn append(
         &self,
         transaction: &mut Transaction<'_>,
@@ -83,6 +84,7 @@ impl Shape {
         if entry.ends <= now {
             return Ok(false);
         }
+        // Only the indexes are dropped: the parts stay on disk and are carried over.
         let mut parts = entry.parts;
         self.leave_orders(transaction, &entry)?;
         if !addition.is_empty() {
@@ -123,7 +125,7 @@ impl Shape {
         now.saturating_add(self.limits.time_to_live.as_secs())
     }
 
-    /// Keeps a record if its owner has less than `most`, and says so.
+    /// Stores a record if its owner has fewer than `most`. Returns false otherwise.
     pub(super) fn add(
         &self,
         transaction: &mut Transaction<'_>,
@@ -134,7 +136,7 @@ impl Shape {
     ) -> Result<bool, Error> {
         self.know_owners(transaction)?;
         if self.totals(transaction, Some(owner(key)))?.records >= most {
-            // Some may only wait to be swept.
+            // Expired records may be waiting for the next sweep.
             while self.sweep(transaction, now)? {}
         }
         let has_room = self.totals(transaction, Some(owner(key)))?.records < most;
@@ -144,7 +146,7 @@ impl Shape {
         Ok(has_room)
     }
 
-    /// Takes a record away, and says whether its time was not over.
+    /// Removes a record. Returns true if it had not expired.
     pub(super) fn take(
         &self,
         transaction: &mut Transaction<'_>,
@@ -156,7 +158,7 @@ impl Shape {
             .is_some_and(|ends| ends > now))
     }
 
-    /// Keeps a record in the place of an older one, if there is one whose time is not over.
+    /// Replaces a record that has not expired and restarts its TTL. Returns false if there is none.
     pub(super) fn renew(
         &self,
         transaction: &mut Transaction<'_>,
@@ -171,7 +173,7 @@ impl Shape {
         Ok(is_there)
     }
 
-    /// Takes some of the records away whose time is over, and says whether there may be more.
+    /// Removes up to [`SWEEP_GROUP`] expired records. Returns true if there may be more.
     pub(super) fn sweep(&self, transaction: &mut Transaction<'_>, now: u64) -> Result<bool, Error> {
         self.know_owners(transaction)?;
         let prefix = self.place(ORDER, &[]);
@@ -188,8 +190,8 @@ impl Shape {
         Ok(true)
     }
 
-    /// Takes records away until the rest is within the limits: of the owner who has most, the oldest. So nobody can fill a shelf
-    /// at the cost of others.
+    /// Evicts records until the table is within its limits: the oldest of the largest owner first,
+    /// so that an owner cannot fill the table at the expense of others.
     fn make_room(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         loop {
             let totals = self.totals(transaction, None)?;
@@ -207,7 +209,8 @@ impl Shape {
         }
     }
 
-    /// The oldest record of the owner who has most; of several such owners, the oldest of theirs.
+    /// Returns the oldest record of the largest owner; among equally large owners, the oldest of
+    /// all.
     fn first_of_largest(
         &self,
         transaction: &Transaction<'_>,
@@ -237,7 +240,7 @@ impl Shape {
         Ok(oldest)
     }
 
-    /// Takes a record away, if there is one, and gives the end of its time.
+    /// Removes a record and returns its expiry time. Returns `None` if there is no such record.
     fn remove(&self, transaction: &mut Transaction<'_>, key: &[u8]) -> Result<Option<u64>, Error> {
         self.know_owners(transaction)?;
         let Some(old) = transaction.get(&self.place(RECORD, key))? else {
@@ -248,7 +251,7 @@ impl Shape {
         Ok(Some(entry.ends))
     }
 
-    /// The place of the record `stored` under `key`.
+    /// Returns the index entry of the record `stored` under `key`.
     fn entry(
         &self,
         transaction: &Transaction<'_>,
@@ -268,7 +271,7 @@ impl Shape {
         Ok(entry)
     }
 
-    /// Enters a record into the orders and counts it.
+    /// Adds a record to the indexes and totals.
     fn enter(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
         let place = [&entry.size.to_be_bytes(), entry.parts.to_bytes().as_slice()].concat();
         transaction.put(self.place(ORDER, &entry.order()), place.clone());
@@ -279,7 +282,7 @@ impl Shape {
         })
     }
 
-    /// Takes a record and its parts away, out of the orders and out of the count.
+    /// Removes a record with its parts, its index entries and its share of the totals.
     fn leave(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
         transaction.remove(self.place(RECORD, &entry.key));
         for part in entry.parts.keys(&entry.key) {
@@ -288,7 +291,7 @@ impl Shape {
         self.leave_orders(transaction, entry)
     }
 
-    /// Takes a record out of the orders and out of the count.
+    /// Removes a record from the indexes and totals.
     fn leave_orders(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
         transaction.remove(self.place(ORDER, &entry.order()));
         transaction.remove(self.place(OWN_ORDER, &entry.own_order()));
@@ -315,7 +318,7 @@ impl Shape {
         Ok(())
     }
 
-    /// How much there is: of one owner, or in all.
+    /// Returns the totals of one owner, or of all.
     pub(super) fn totals(
         &self,
         transaction: &Transaction<'_>,
@@ -332,7 +335,7 @@ impl Shape {
         )
     }
 
-    /// Enters what lies on a shelf of an earlier version, which knew no owners in its orders.
+    /// Migrates a table of an earlier version that has no per-owner indexes and totals.
     fn know_owners(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         if transaction.first(&self.place(OWN_TOTALS, &[]))?.is_some() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Records that belong to somebody and leave after a time.
+//! Tables of records that have an owner and expire.
 
 use std::time::Duration;
 
@@ -19,21 +19,22 @@ use super::shape::RECORD;
 use super::shape::Shape;
 use crate::domain::unix_now;
 
-/// How often records are looked for whose time is over.
+/// Interval between removals of expired records.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long and how much is kept on a shelf.
+/// Time to live and size limits of a TTL table.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long a record is kept.
+    /// Time to live of a record.
     pub time_to_live: Duration,
-    /// Records there may be. Beyond, the oldest of the owner leave who has most.
+    /// Maximum number of records. Above it, the oldest of the largest owner are evicted.
     pub max_records: u64,
-    /// Bytes they may have together. Beyond, the oldest of the owner leave who has most.
+    /// Maximum size of all records, in bytes. Evicts like `max_records`.
     pub max_bytes: u64,
 }
 
-/// Records of one kind: whoever owns one finds it by its id, and nobody else does. Clones share them.
+/// A table of records with an owner and a time to live (TTL). A record is found only by its owner.
+/// Clones share it.
 #[derive(Debug, Clone)]
 pub struct Shelf {
     store: Store,
@@ -41,7 +42,7 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// The shelf of `store` that lies in `table`.
+    /// Creates a handle to the records in `table` of `store`.
     pub fn new(store: Store, table: Table, limits: Limits) -> Self {
         Self {
             store,
@@ -49,8 +50,8 @@ impl Shelf {
         }
     }
 
-    /// Keeps `record` of `owner` as `id`, in the place of an older one, whose time it takes over. Returns once it is on
-    /// disk.
+    /// Stores `record` as `id` of `owner`, on disk when this returns. Replacing a record keeps its
+    /// expiry time and removes its parts.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -61,8 +62,8 @@ impl Shelf {
             .await
     }
 
-    /// Keeps `record` of `owner` in the place of the one called `id`, with a time of its own that begins now. Returns once it
-    /// is on disk, with whether there was one: where there is none, none is made.
+    /// Replaces the record `id` of `owner`, restarts its TTL and removes its parts. Returns false,
+    /// and stores nothing, if there is no such record. On disk when this returns.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -73,8 +74,8 @@ impl Shelf {
             .await
     }
 
-    /// Keeps `record` of `owner` as `id`, which is a new one, if the owner has less than `most`, and says so. However many ask
-    /// at once, there are never more. Returns once it is on disk.
+    /// Stores `record` as new record `id` if `owner` has fewer than `most`; returns false
+    /// otherwise. Check and write are atomic. On disk when this returns.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -92,7 +93,8 @@ impl Shelf {
         self.store.transaction(add).await
     }
 
-    /// Runs `work` as [`Store::transaction`] does, for what changes several records or looks before it writes.
+    /// Runs `work` as [`Store::transaction`] does, to change several records or to read before a
+    /// write.
     ///
     /// # Errors
     /// `work`'s own, or the store's.
@@ -108,7 +110,7 @@ impl Shelf {
         self.store.transaction(work)
     }
 
-    /// As [`get`](Self::get), within `transaction`.
+    /// Returns the record like [`get`](Self::get), within `transaction`.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -122,10 +124,10 @@ impl Shelf {
         Ok(value.and_then(|value| content(&value, unix_now())))
     }
 
-    /// As [`put`](Self::put), within `transaction`.
+    /// Stores `record` like [`put`](Self::put), within `transaction`.
     ///
     /// # Errors
-    /// When what is there cannot be read.
+    /// When the existing record cannot be read.
     pub fn put_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -137,10 +139,10 @@ impl Shelf {
             .put(transaction, &key(owner, id), record, unix_now())
     }
 
-    /// As [`renew`](Self::renew), within `transaction`.
+    /// Replaces the record like [`renew`](Self::renew), within `transaction`.
     ///
     /// # Errors
-    /// When what is there cannot be read.
+    /// When the existing record cannot be read.
     pub fn renew_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -152,12 +154,11 @@ impl Shelf {
             .renew(transaction, &key(owner, id), record, unix_now())
     }
 
-    /// Puts `record` in the place of the one called `id`, whose time begins anew, and appends `addition` to it as a part, within
-    /// `transaction`. What was appended before stays and is not written again. An empty addition is none. Says whether there was
-    /// such a record: where there is none, none is made.
+    /// Replaces the record `id`, restarts its TTL and appends `addition`, unless empty, as a part,
+    /// within `transaction`. Earlier parts are kept. Returns false if there is no such record.
     ///
     /// # Errors
-    /// When what is there cannot be read.
+    /// When the existing record cannot be read.
     pub fn append_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -170,7 +171,8 @@ impl Shelf {
             .append(transaction, &key(owner, id), record, addition, unix_now())
     }
 
-    /// As [`append_in`](Self::append_in), in a transaction of its own. Returns once it is on disk.
+    /// Appends like [`append_in`](Self::append_in), in a transaction of its own. Returns once it is
+    /// on disk.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -188,7 +190,7 @@ impl Shelf {
         self.store.transaction(append).await
     }
 
-    /// As [`whole`](Self::whole), within `transaction`.
+    /// Returns the record with its parts like [`whole`](Self::whole), within `transaction`.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -205,7 +207,7 @@ impl Shelf {
         })
     }
 
-    /// The record of `owner` called `id`, with all that was appended to it.
+    /// Returns the record `id` of `owner` with its parts.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -220,7 +222,7 @@ impl Shelf {
         self.store.read(read).await
     }
 
-    /// All records of `owner`, without what was appended to them.
+    /// Returns all records of `owner`, without their parts.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -235,7 +237,7 @@ impl Shelf {
             .collect())
     }
 
-    /// The record of `owner` called `id`, without what was appended to it.
+    /// Returns the record `id` of `owner`, without its parts.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -247,7 +249,7 @@ impl Shelf {
         Ok(value.and_then(|value| content(&value, unix_now())))
     }
 
-    /// Takes the record of `owner` called `id` away, and says whether there was one.
+    /// Removes the record `id` of `owner`. Returns true if there was one that had not expired.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -258,7 +260,7 @@ impl Shelf {
             .await
     }
 
-    /// Every owner and id.
+    /// Returns owner and id of every record, including expired ones.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -273,7 +275,7 @@ impl Shelf {
         Ok(records.iter().filter_map(|(key, _)| name(key)).collect())
     }
 
-    /// Takes records away whose time is over, from time to time, until `stop`.
+    /// Starts a task that removes expired records periodically, until `stop` is cancelled.
     pub fn keep_tidy(&self, stop: CancellationToken) {
         let shelf = self.clone();
         self.store.tracker.spawn(async move {
@@ -285,7 +287,7 @@ impl Shelf {
                 if let Err(error) = shelf.sweep(unix_now()).await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the store was not swept"
+                        "expired records not removed"
                     );
                 }
             }
@@ -302,7 +304,6 @@ impl Shelf {
         Ok(())
     }
 
-    /// Where it lies.
     #[cfg(test)]
     pub(crate) fn store(&self) -> &Store {
         &self.store
@@ -361,7 +362,7 @@ impl Shelf {
         add.await.unwrap()
     }
 
-    /// How many records there are; all that is told of them must agree.
+    /// Counts the records, and checks that indexes and totals agree with them.
     #[cfg(test)]
     pub(super) async fn count(&self) -> usize {
         use super::order::Totals;

@@ -1,4 +1,4 @@
-//! Shelves over time.
+//! TTL tables over time: expiry, renewal, parts, eviction.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn shelf() -> Shelf {
 }
 
 #[tokio::test]
-async fn a_record_is_its_owners_alone() {
+async fn record_is_readable_by_its_owner_only() {
     let shelf = shelf();
     shelf.put_at(0, "a", "1", b"one").await;
     assert_eq!(
@@ -29,7 +29,7 @@ async fn a_record_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn a_record_leaves_when_its_time_is_over() {
+async fn record_expires_and_put_does_not_extend_it() {
     let shelf = shelf();
     shelf.put_at(0, "a", "1", b"one").await;
     shelf.put_at(30, "a", "2", b"two").await;
@@ -50,7 +50,7 @@ async fn a_record_leaves_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_renewed_record_begins_its_time_anew_and_one_that_is_gone_stays_so() {
+async fn renew_restarts_the_ttl_of_existing_records_only() {
     let shelf = shelf();
     shelf.put_at(0, "a", "1", b"one").await;
     assert!(shelf.renew_at(50, "a", "1", b"uno").await);
@@ -69,7 +69,7 @@ async fn a_renewed_record_begins_its_time_anew_and_one_that_is_gone_stays_so() {
 }
 
 #[tokio::test]
-async fn what_is_appended_stays_with_its_record_and_goes_with_it() {
+async fn appended_parts_are_read_and_removed_with_their_record() {
     let shelf = shelf();
     let now = unix_now();
     shelf.put_at(now, "a", "1", b"one").await;
@@ -120,7 +120,7 @@ async fn what_is_appended_stays_with_its_record_and_goes_with_it() {
 }
 
 #[tokio::test]
-async fn parts_count_as_their_records_bytes_and_are_swept_with_them() {
+async fn parts_count_toward_the_size_limit_and_expire_with_their_record() {
     let shelf = shelf();
     shelf.put_at(0, "a", "1", b"one").await;
     shelf.put_at(1, "b", "2", b"two").await;
@@ -144,7 +144,7 @@ async fn parts_count_as_their_records_bytes_and_are_swept_with_them() {
 }
 
 #[tokio::test]
-async fn the_oldest_leave_when_there_are_too_many_or_they_are_too_large() {
+async fn eviction_removes_the_oldest_above_the_record_or_size_limit() {
     let shelf = shelf();
     for (now, id) in [(0, "1"), (1, "2"), (2, "3"), (3, "4")] {
         shelf.put_at(now, "a", id, b"x").await;
@@ -162,7 +162,7 @@ async fn the_oldest_leave_when_there_are_too_many_or_they_are_too_large() {
 }
 
 #[tokio::test]
-async fn the_oldest_of_the_owner_who_has_most_leave() {
+async fn eviction_removes_the_oldest_of_the_largest_owner() {
     let shelf = shelf();
     let there = async |now, names: [(&str, &str); 3]| {
         for (owner, id) in names {
@@ -178,12 +178,12 @@ async fn the_oldest_of_the_owner_who_has_most_leave() {
         shelf.put_at(now, "a", id, b"x").await;
     }
     there(4, [("b", "1"), ("a", "3"), ("a", "4")]).await;
-    // Who comes late to a full shelf has a share as well.
+    // An owner that comes late to a full table gets a share as well.
     shelf.put_at(5, "c", "1", b"x").await;
     there(5, [("b", "1"), ("a", "4"), ("c", "1")]).await;
     shelf.put_at(6, "c", "2", b"x").await;
     there(6, [("b", "1"), ("a", "4"), ("c", "2")]).await;
-    // Of bytes likewise: the smaller one, though it is older, is not in the way.
+    // The same for bytes: the largest owner is evicted, although another record is older.
     shelf.put_at(7, "c", "3", &[0; 60]).await;
     shelf.put_at(8, "a", "5", &[0; 20]).await;
     assert_eq!(shelf.get_at(8, "c", "3").await, None);
@@ -197,7 +197,7 @@ async fn the_oldest_of_the_owner_who_has_most_leave() {
 }
 
 #[tokio::test]
-async fn an_owner_has_no_more_than_may_be_added() {
+async fn add_rejects_records_above_the_owner_limit() {
     let shelf = shelf();
     for (now, owner, id, is_added) in [
         (0, "a", "1", true),
@@ -220,7 +220,7 @@ async fn an_owner_has_no_more_than_may_be_added() {
 }
 
 #[tokio::test]
-async fn a_shelf_without_owners_in_its_orders_learns_of_them() {
+async fn table_without_owner_indexes_is_migrated() {
     let store = Store::in_memory(TaskTracker::new());
     let shelf = Shelf::new(store.clone(), THINGS, MINUTE);
     for (now, owner, id) in [(0, "b", "1"), (1, "a", "1"), (2, "a", "2")] {
@@ -245,7 +245,7 @@ async fn a_shelf_without_owners_in_its_orders_learns_of_them() {
 }
 
 #[tokio::test]
-async fn a_sweep_of_many_takes_all() {
+async fn sweep_removes_more_records_than_one_transaction() {
     let limits = Limits {
         time_to_live: Duration::from_secs(60),
         max_records: 1000,
@@ -260,7 +260,7 @@ async fn a_sweep_of_many_takes_all() {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_there_when_the_store_is_opened_again() {
+async fn records_and_sizes_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits {
         max_bytes: 12,

@@ -1,9 +1,10 @@
-//! A sled database that survives failures of the disk.
+//! A sled database that recovers from disk failures.
 //!
-//! sled refuses every write after one that failed, so the database is closed then and opened again once there is space. An
-//! unfinished snapshot, which a kill or a full disk leaves behind and which would end each later start, is removed before the
-//! database is opened. A finished snapshot that cannot be read stays and ends the start: it shows that the log may be damaged
-//! too, of which sled would skip what it cannot read.
+//! sled rejects every write after a failed one, so the database is then closed and reopened once
+//! there is space. An unfinished snapshot, left by a kill or a full disk, would make every start
+//! fail; it is removed before the database is opened. A finished snapshot that cannot be read is
+//! kept and makes the start fail: the log may be damaged too, and sled would skip the unreadable
+//! records silently.
 
 use std::fs;
 use std::fs::File;
@@ -27,21 +28,21 @@ use super::backend::Change;
 use super::backend::Record;
 use super::disk_space::FreeSpaceFloor;
 
-/// Memory for pages that were read, in bytes. Records are read seldom, so the database is an index rather than a cache.
+/// Size of sled's page cache, in bytes. Small, because records are rarely read again.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-/// How often a taken lock is tried again, and the pause before each try.
+/// Number of attempts to lock the database, and the pause between them.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
-/// The pause between two attempts to open a database that failed.
+/// Pause between attempts to reopen a failed database.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
-/// How often a recovery that does not succeed is logged.
+/// Minimum interval between log lines about a failing recovery.
 const RECOVERY_LOG_INTERVAL: Duration = Duration::from_secs(30);
-/// The beginning of the names of sled's snapshots.
+/// File name prefix of sled's snapshots.
 const SNAPSHOT_PREFIX: &str = "snap.";
-/// The end of the name of a snapshot that is being written.
+/// File name suffix of an unfinished snapshot.
 const UNFINISHED_SUFFIX: &str = ".generating";
 
-/// Records in a sled database.
+/// A backend on top of a sled database.
 #[derive(Debug)]
 pub(super) struct SledDatabase(Arc<Shared>);
 
@@ -49,20 +50,21 @@ pub(super) struct SledDatabase(Arc<Shared>);
 struct Shared {
     folder: PathBuf,
     floor: FreeSpaceFloor,
-    /// None while a database that failed is closed and opened again.
+    /// `None` while a failed database is being reopened.
     open: RwLock<Option<OpenDatabase>>,
 }
 
 #[derive(Debug)]
 struct OpenDatabase {
     database: sled::Db,
-    /// The database's own file: `flush` hands it to the system, and only `sync_data` has the disk confirm it.
+    /// The database's file. `flush` only hands it to the operating system; `sync_data` makes the
+    /// disk confirm it.
     file: File,
 }
 
 impl SledDatabase {
-    /// Opens the database in `folder`, which is made where it is missing. Nothing is written that would leave less than
-    /// `floor`.
+    /// Opens the database in `folder`, creating the folder if it is missing. `floor` limits what
+    /// may be written.
     ///
     /// # Errors
     /// When another process has it open, or its files cannot be used.
@@ -80,9 +82,9 @@ impl SledDatabase {
         work(open.as_ref().ok_or(Error::Recovering)?)
     }
 
-    /// Closes a database that failed, on a thread of its own, which opens it again when it can.
+    /// Closes a failed database and reopens it on a separate thread, as soon as that is possible.
     ///
-    /// Readers are refused from now on: the pages in memory hold changes of which the callers heard that they were not made.
+    /// Reads fail from now on: sled's page cache holds changes whose callers got an error.
     pub(super) fn start_recovery(&self) {
         let failed = self
             .0
@@ -94,15 +96,15 @@ impl SledDatabase {
         let shared = Arc::downgrade(&self.0);
         let thread = thread::Builder::new().name("store-recovery".to_owned());
         if let Err(error) = thread.spawn(move || recover(&shared, failed)) {
-            tracing::error!(%error, "the store cannot be opened again: no thread can be started; restart the server");
+            tracing::error!(%error, "store recovery thread not started");
         }
     }
 }
 
-/// Closes `failed` and opens the database again, however long the disk stays full, or until nobody wants it any more.
+/// Drops `failed` and retries to reopen the database until that succeeds or the store is dropped.
 fn recover(shared: &Weak<Shared>, failed: OpenDatabase) {
-    // Its lock is released when the last of sled's own threads lets go of it.
-    // sled syncs its file when it is dropped, and panics where that fails.
+    // The file lock is released when the last of sled's own threads has ended.
+    // sled syncs its file on drop, and panics if that fails.
     let _ = catch_unwind(AssertUnwindSafe(move || drop(failed)));
     let mut logged: Option<Instant> = None;
     while let Some(shared) = shared.upgrade() {
@@ -113,13 +115,13 @@ fn recover(shared: &Weak<Shared>, failed: OpenDatabase) {
         match opened {
             Ok(opened) => {
                 *shared.open.write().unwrap_or_else(PoisonError::into_inner) = Some(opened);
-                tracing::info!("the store is open again");
+                tracing::info!("store reopened");
                 return;
             }
             Err(error) if logged.is_none_or(|logged| logged.elapsed() >= RECOVERY_LOG_INTERVAL) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "the store cannot be opened again yet"
+                    "store reopen failed"
                 );
                 logged = Some(Instant::now());
             }
@@ -131,7 +133,6 @@ fn recover(shared: &Weak<Shared>, failed: OpenDatabase) {
 }
 
 impl OpenDatabase {
-    /// Opens the database in `folder`.
     fn open(folder: &Path) -> Result<Self, Error> {
         remove_unfinished_snapshots(folder)?;
         let database = open_when_unlocked(folder)?;
@@ -140,7 +141,7 @@ impl OpenDatabase {
         Ok(Self { database, file })
     }
 
-    /// Writes `batch` and has the disk confirm it.
+    /// Writes `batch` and syncs it to disk.
     fn write(&self, batch: sled::Batch) -> Result<(), Error> {
         self.database.apply_batch(batch)?;
         self.database.flush()?;
@@ -148,17 +149,18 @@ impl OpenDatabase {
     }
 }
 
-/// Opens the database in `folder`, and tries for a moment where its lock is taken: the threads of one that was just closed let go
-/// of it one after the other, and so does a process that was forked and not yet started.
+/// Opens the database in `folder`, with retries while its file lock is held: the threads of a
+/// database that was just closed release it one by one, and so does a forked process that has not
+/// called `exec` yet.
 fn open_when_unlocked(folder: &Path) -> Result<sled::Db, sled::Error> {
-    // A flush of its own would only come between ours.
+    // sled's periodic flush is off, because every write flushes by itself.
     let config = sled::Config::default()
         .path(folder)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None);
     for _ in 0..LOCK_TRIES {
         match config.open() {
-            // sled wraps the system's error in one of its own, of which only the words are left.
+            // sled wraps the system's error in its own; only the text is left to match on.
             Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
                 thread::sleep(LOCK_PAUSE);
             }
@@ -168,11 +170,12 @@ fn open_when_unlocked(folder: &Path) -> Result<sled::Db, sled::Error> {
     config.open()
 }
 
-/// Removes all snapshots of the database in `folder`, so that the next start reads its log alone. sled skips what it cannot read of
-/// a log, so records may be missing then; a copy must be kept.
+/// Removes all snapshots of the database in `folder`, so that the next start reads the log only.
+/// sled skips unreadable parts of a log, so records may be missing afterwards; keep a copy of the
+/// folder.
 ///
 /// # Errors
-/// When one cannot be removed.
+/// When a snapshot cannot be removed.
 pub fn remove_snapshots(folder: &Path) -> Result<(), Error> {
     for (path, _) in snapshots(folder)? {
         fs::remove_file(path)?;
@@ -180,8 +183,8 @@ pub fn remove_snapshots(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes snapshots that were being written when a process died or the disk was full. sled takes one for the newest
-/// snapshot, cannot read it, and refuses to open.
+/// Removes snapshots that a kill or a full disk left unfinished. sled would take one for the newest
+/// snapshot, fail to read it, and refuse to open.
 fn remove_unfinished_snapshots(folder: &Path) -> Result<(), Error> {
     for (path, name) in snapshots(folder)? {
         if name.ends_with(UNFINISHED_SUFFIX) {
@@ -191,7 +194,7 @@ fn remove_unfinished_snapshots(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Paths and names of the snapshots in `folder`, finished or not.
+/// Returns paths and names of the snapshots in `folder`, finished or not.
 fn snapshots(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! Databases that were left in every state a crash or a disk can leave them in.
+//! Databases in states that a crash or a disk failure leaves behind.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn open(folder: &Path) -> Result<SledDatabase, Error> {
     SledDatabase::open(folder, FreeSpaceFloor::new(folder, 0))
 }
 
-/// A database of some records that was closed and opened again, so that it has a snapshot.
+/// Creates a database with records that was closed and reopened, so that it has a snapshot.
 fn folder_with_records() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for part in 0..2 {
@@ -50,7 +50,7 @@ fn snapshots(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn an_unfinished_snapshot_does_not_stop_the_start() {
+fn unfinished_snapshot_is_removed_at_start() {
     let folder = folder_with_records();
     let unfinished = folder.path().join("snap.FFFFFFFFFFFFFFFF.generating");
     for content in [&b""[..], b"half of a snapshot"] {
@@ -60,9 +60,10 @@ fn an_unfinished_snapshot_does_not_stop_the_start() {
     }
 }
 
-/// sled skips what it cannot read of a log: without its snapshot, a damaged one would open as if it had fewer records.
+/// sled skips unreadable parts of a log: without its snapshot, a damaged log would open with fewer
+/// records.
 #[test]
-fn a_snapshot_that_cannot_be_read_ends_the_start_and_is_left_as_it_is() {
+fn unreadable_snapshot_fails_the_start_and_is_kept() {
     let folder = folder_with_records();
     let found = snapshots(folder.path());
     let whole: Vec<Vec<u8>> = found.iter().map(|path| fs::read(path).unwrap()).collect();
@@ -78,7 +79,7 @@ fn a_snapshot_that_cannot_be_read_ends_the_start_and_is_left_as_it_is() {
 }
 
 #[test]
-fn a_database_that_failed_opens_again_by_itself() {
+fn failed_database_reopens_by_itself() {
     let folder = folder_with_records();
     let database = open(folder.path()).unwrap();
     database.start_recovery();
@@ -96,7 +97,7 @@ fn a_database_that_failed_opens_again_by_itself() {
 }
 
 #[test]
-fn nothing_is_written_below_the_floor_of_free_space_and_what_is_there_can_be_read() {
+fn writes_fail_below_the_free_space_floor_and_reads_succeed() {
     let folder = folder_with_records();
     let database =
         SledDatabase::open(folder.path(), FreeSpaceFloor::new(folder.path(), u64::MAX)).unwrap();

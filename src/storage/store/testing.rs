@@ -1,4 +1,4 @@
-//! Backends with faults.
+//! Backends with fault injection.
 
 use std::ops::Bound;
 use std::sync::Condvar;
@@ -14,10 +14,10 @@ use super::Record;
 use super::writer::Changes;
 use super::writer::bytes_of;
 
-/// The most bytes that [`Faulty`] has space for in one group.
+/// Maximum size of a group that [`Faulty`] accepts, in bytes.
 pub(crate) const SPACE: u64 = 1 << 20;
 
-/// Refuses to write for as long as it is told to.
+/// Backend in memory that can reject writes.
 #[derive(Debug, Default)]
 pub(crate) struct Faulty {
     memory: Memory,
@@ -25,7 +25,7 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    /// Whether there is no room on the disk from now on.
+    /// Makes writes fail with a full disk, or succeed again.
     pub(crate) fn fill(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::Relaxed);
     }
@@ -69,7 +69,7 @@ impl Backend for Faulty {
     }
 }
 
-/// Writes nothing for as long as its gate is closed.
+/// Backend in memory that can block writes.
 #[derive(Debug, Default)]
 pub(crate) struct Gated {
     inner: Faulty,
@@ -78,12 +78,12 @@ pub(crate) struct Gated {
 }
 
 impl Gated {
-    /// Nothing is written from now on.
+    /// Blocks writes from now on.
     pub(crate) fn close(&self) {
         *self.is_closed.lock().unwrap() = true;
     }
 
-    /// What waits is written.
+    /// Unblocks writes, including waiting ones.
     pub(crate) fn open(&self) {
         *self.is_closed.lock().unwrap() = false;
         self.opened.notify_all();

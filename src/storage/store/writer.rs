@@ -1,8 +1,9 @@
-//! The one who writes.
+//! The single writer: serial transactions with group commit.
 //!
-//! Transactions are closures. One thread runs them one after the other, so nothing they read changes under them; what a
-//! group of them has changed is written at once, and only then is anybody told. So a wait for the disk is shared by all
-//! who wait, and a server that is busy writes no more often than one that is not.
+//! Transactions are closures. One thread runs them serially, so what they read does not change
+//! under them. The changes of a group of transactions are written and synced together, and their
+//! callers are notified only after that. A group shares the cost of one disk sync, so the number of
+//! syncs does not grow with the load.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -19,21 +20,21 @@ use super::backend::Backend;
 use super::backend::Change;
 use super::backend::Record;
 
-/// Transactions that are written at once, at most: it bounds what one of them waits for.
+/// Maximum number of transactions in a group commit. Bounds the latency of each.
 const GROUP: usize = 512;
 
-/// The value that each key gets, or none where the key goes.
+/// New value per key; `None` deletes the key.
 pub(super) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// What is to be done once it is known whether the changes were made.
+/// Callback that receives true if the changes are on disk.
 type Afterwards = Box<dyn FnOnce(bool)>;
 
-/// What a transaction sees and changes.
+/// A transaction's view of the store. Sees its own changes and those of the transactions before it.
 pub struct Transaction<'a> {
     backend: &'a dyn Backend,
-    /// What this group has changed and not written yet.
+    /// Changes of earlier transactions in this group, not yet written.
     group: &'a Changes,
-    /// What this transaction has changed.
+    /// Changes of this transaction.
     own: Changes,
     afterwards: Vec<Afterwards>,
 }
@@ -48,7 +49,6 @@ impl fmt::Debug for Transaction<'_> {
 }
 
 impl<'a> Transaction<'a> {
-    /// One that sees `backend` with the changes of `group`.
     pub(super) fn over(backend: &'a dyn Backend, group: &'a Changes) -> Self {
         Self {
             backend,
@@ -58,7 +58,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -69,7 +69,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The first record whose key starts with `prefix`.
+    /// Returns the first record whose key starts with `prefix`.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -77,7 +77,7 @@ impl<'a> Transaction<'a> {
         self.next(prefix, Bound::Included(prefix))
     }
 
-    /// The first record with a key after `after` that starts with `prefix`.
+    /// Returns the first record after the key `after` whose key starts with `prefix`.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -85,7 +85,7 @@ impl<'a> Transaction<'a> {
         self.next(prefix, Bound::Excluded(after))
     }
 
-    /// All records whose keys start with `prefix`, in the order of their keys.
+    /// Returns all records whose keys start with `prefix`, in key order.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -95,6 +95,8 @@ impl<'a> Transaction<'a> {
             next = self.after(prefix, &record.0)?;
             records.push(record);
         }
+        // Merges three ordered sources: own changes, changes of the group, the backend. The
+        // smallest key wins; a deleted key is skipped.
         Ok(records)
     }
 
@@ -122,35 +124,35 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Gives `key` the value `value`.
+    /// Sets `key` to `value`.
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.own.insert(key, Some(value));
     }
 
-    /// Takes `key` away.
+    /// Deletes `key` and its value.
     pub fn remove(&mut self, key: Vec<u8>) {
         self.own.insert(key, None);
     }
 
-    /// Has `work` told whether the changes are on disk, as soon as that is known and before whoever waits for it; also
-    /// when nobody does. It runs on the thread that writes, so it must be short.
+    /// Registers `work` to run after the group is written, with true if the changes are on disk.
+    /// Runs before the caller is notified, and also if the caller was cancelled. Runs on the writer
+    /// thread, so it must be short.
     pub fn afterwards(&mut self, work: impl FnOnce(bool) + 'static) {
         self.afterwards.push(Box::new(work));
     }
 }
 
-/// A transaction that waits for its turn: it runs, and gives what is to be said to whoever waits for it.
+/// A queued transaction. Running it returns its outcome with the callback that notifies the caller.
 pub(super) type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Outcome + Send>;
 
-/// What became of a transaction.
 pub(super) struct Outcome {
-    /// Whether its changes are to be made.
+    /// True if the transaction succeeded, so that its changes are to be written.
     pub(super) is_good: bool,
-    /// Tells whoever waits, once they are made or cannot be.
+    /// Notifies the caller of the result of the write.
     pub(super) tell: Box<dyn FnOnce(Result<(), Error>)>,
 }
 
-/// Runs jobs until nobody can send any.
+/// Runs jobs until all senders are dropped.
 pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         write(
@@ -160,21 +162,22 @@ pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Job>) {
     }
 }
 
-/// Runs a group of jobs, writes what they have changed, and tells whoever waits.
+/// Runs a group of jobs, writes their changes with one disk sync, then notifies the callers.
 fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
     let mut group = BTreeMap::new();
     let mut bytes = 0;
     let mut waiting = Vec::new();
     for job in jobs {
         let mut transaction = Transaction::over(backend, &group);
-        // One that panics tells nobody; whoever waits sees that it is gone.
+        // A panic drops the job's sender, so its caller gets `Closed`. The other jobs are
+        // unaffected.
         let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else {
             continue;
         };
         let Transaction {
             own, afterwards, ..
         } = transaction;
-        // Asked for each by itself: one that does not fit the disk must not take the others of its group along.
+        // Space is checked per transaction, so that one that does not fit fails alone.
         let writes = outcome.is_good && !own.is_empty();
         let refused = if writes {
             backend.check_space(&own, bytes).err()
@@ -196,7 +199,7 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
     if let Err(error) = &written {
         tracing::error!(
             error = error as &dyn std::error::Error,
-            "the store cannot be written"
+            "store write failed"
         );
     }
     for (outcome, afterwards, refused) in waiting {
@@ -207,7 +210,7 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
     }
 }
 
-/// The bytes of the new values of `changes`.
+/// Returns the total size of the new values, in bytes.
 pub(super) fn bytes_of(changes: &Changes) -> u64 {
     changes
         .values()
@@ -216,7 +219,7 @@ pub(super) fn bytes_of(changes: &Changes) -> u64 {
         .sum()
 }
 
-/// Jobs that are done at once by whoever brings them: where there is no disk, nobody has to wait.
+/// Runs jobs on the calling thread, for stores without a disk.
 #[derive(Default)]
 pub(super) struct AtOnce {
     waiting: VecDeque<Job>,
@@ -224,7 +227,9 @@ pub(super) struct AtOnce {
 }
 
 impl AtOnce {
-    /// Does `job`. One that a job brings is done after it, and one of another thread by the thread that is at it.
+    /// Runs `job`. A job submitted from within a job, or by another thread meanwhile, is queued and
+    /// run by the thread that is running jobs already.
+    // The lock is never held while a job runs, so a job may submit another one.
     pub(super) fn take(this: &Mutex<Self>, backend: &dyn Backend, job: Job) {
         let lock = || this.lock().unwrap_or_else(PoisonError::into_inner);
         lock().waiting.push_back(job);

@@ -1,4 +1,4 @@
-//! What can be done with keys.
+//! Operations on stored keys.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::domain::unix_now;
 use crate::storage::store::Transaction;
 
 impl Registry {
-    /// Makes a key of `project` that is as `change` says. Its text is given this once.
+    /// Creates a key of `project` with the fields of `change`. Its text is returned only here.
     ///
     /// # Errors
-    /// When there is no such project.
+    /// When there is no such project, or the store fails.
     pub async fn create_key(
         &self,
         project: String,
@@ -52,10 +52,10 @@ impl Registry {
         Ok((key, text))
     }
 
-    /// A key.
+    /// Returns the key with this id.
     ///
     /// # Errors
-    /// When there is none with this id.
+    /// When no key has this id, or the store fails.
     pub async fn key(&self, id: &str) -> Result<Key, Error> {
         let prefix = known(id)?;
         let stored = self
@@ -65,7 +65,7 @@ impl Registry {
         Ok(self.with_use(stored.key))
     }
 
-    /// Keys in the order in which they were made, revoked ones too, and whether there are more.
+    /// Lists keys in the order of creation, revoked ones included, and whether there are more.
     ///
     /// # Errors
     /// When the store fails.
@@ -88,45 +88,46 @@ impl Registry {
         ))
     }
 
-    /// Changes a key.
+    /// Changes a key that is not revoked.
     ///
     /// # Errors
-    /// When there is none with this id, or it is revoked.
+    /// When no key has this id, or it is revoked.
     pub async fn change_key(&self, id: &str, change: KeyChange) -> Result<Key, Error> {
         let key = self.edit(id, move |stored| {
             change.apply(&mut stored.key);
             Ok(())
         });
         let (key, ()) = key.await?;
-        tracing::info!(key.id = key.id(), "a key was changed");
+        tracing::info!(key.id = key.id(), "key changed");
         Ok(key)
     }
 
-    /// Gives a key another secret, and keeps the one it has good for `grace_seconds`.
+    /// Rotates the secret of a key. The old secret stays valid for `grace_seconds`.
     ///
     /// # Errors
-    /// When there is none with this id, or it is revoked.
+    /// When no key has this id, or it is revoked.
     pub async fn rotate_key(&self, id: &str, grace_seconds: u64) -> Result<(Key, KeyText), Error> {
         let prefix = known(id)?;
         let rotated = self.edit(id, move |stored| {
             let text = KeyText::new(prefix)?;
             let now = unix_now();
             let old = std::mem::replace(&mut stored.digest, Digest::of(text.reveal()));
-            // Kept without a grace too, so that whoever still sends it hears that it is over.
+            // Kept even without a grace period, so that its holder gets "expired" instead of
+            // "unknown".
             stored.previous = Some(old);
             stored.key.previous_until = Some(now.saturating_add(grace_seconds));
             stored.key.rotated_at = Some(now);
             Ok(text)
         });
         let (key, text) = rotated.await?;
-        tracing::info!(key.id = key.id(), grace_seconds, "a key was rotated");
+        tracing::info!(key.id = key.id(), grace_seconds, "key rotated");
         Ok((key, text))
     }
 
-    /// Revokes a key for good. One that is revoked stays as it is.
+    /// Revokes a key permanently. Idempotent: a revoked key stays as it is.
     ///
     /// # Errors
-    /// When there is none with this id.
+    /// When no key has this id.
     pub async fn revoke_key(&self, id: &str) -> Result<Key, Error> {
         let revoked = self.edit(id, |stored| {
             stored.key.revoked_at = Some(unix_now());
@@ -142,7 +143,7 @@ impl Registry {
         }
     }
 
-    /// Changes a key that is not revoked.
+    /// Changes a key that is not revoked, in one transaction.
     async fn edit<T: Send + 'static>(
         &self,
         id: &str,
@@ -152,7 +153,8 @@ impl Registry {
         let work = move |transaction: &mut Transaction<'_>| {
             let mut stored = places::get_key(transaction, prefix)?;
             if stored.key.revoked_at.is_some() {
-                // A revocation that was reported as failed may be on disk all the same: memory follows.
+                // A revocation that was reported as failed may be on disk all the same: update the
+                // index.
                 ring.put(prefix, &stored, 0);
                 return Err(Error::Revoked(id_of(prefix)));
             }
@@ -171,7 +173,7 @@ impl Registry {
     }
 }
 
-/// The prefix in the id of a key.
+/// Parses the prefix out of the id of a key.
 fn known(id: &str) -> Result<Prefix, Error> {
     prefix_of(id).ok_or_else(|| Error::UnknownKey(id.to_owned()))
 }
@@ -191,7 +193,7 @@ fn blank(prefix: Prefix, project: String) -> Key {
     }
 }
 
-/// Writes a key, and has memory follow when it is written.
+/// Writes a key, and updates the index once it is on disk.
 fn save(transaction: &mut Transaction<'_>, ring: &Arc<Ring>, prefix: Prefix, stored: &Stored) {
     places::put_key(transaction, prefix, stored);
     let (ring, stored) = (Arc::clone(ring), stored.clone());

@@ -1,4 +1,4 @@
-//! Makes, changes and revokes what is stored.
+//! Registry of stored keys and projects: creates, changes and revokes them.
 
 mod keys;
 mod projects;
@@ -18,9 +18,10 @@ use crate::domain::DEFAULT_PROJECT;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
 
-/// Stored keys and projects. Clones share them.
+/// Registry of stored keys and projects. Clones share it.
 ///
-/// Every change is one transaction; [`Keys`](super::Keys) follows when it is on disk, before whoever asked for it is told.
+/// Every change is one transaction. [`Keys`](super::Keys) follows when it is on disk, before the
+/// caller gets the result.
 #[derive(Debug, Clone)]
 pub struct Registry {
     pub(super) store: Store,
@@ -28,10 +29,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// What is stored in `store`, where the default project is made if it is missing.
+    /// Opens the registry in `store`. Creates the default project if it is missing, and loads the
+    /// index.
     ///
     /// # Errors
-    /// When the store fails, or a record cannot be read: a server that forgot a key would not know that it is revoked.
+    /// When the store fails or a record is unreadable. A skipped key might be a revoked one, so the
+    /// start fails instead.
     pub async fn open(store: Store) -> Result<Self, Error> {
         let registry = Self {
             store,
@@ -42,7 +45,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// One that leaves nothing behind.
+    /// Opens a registry in an empty in-memory store.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -51,7 +54,7 @@ impl Registry {
         Self::open(Store::in_memory(tokio_util::task::TaskTracker::new())).await
     }
 
-    /// The key of the admin API that was made here, if one was.
+    /// Reads the key of the admin API, if one was created here.
     ///
     /// # Errors
     /// When the store fails.
@@ -62,7 +65,8 @@ impl Registry {
             .transpose()
     }
 
-    /// Makes a key of the admin API in the place of the one before. Its text is given this once.
+    /// Creates a key of the admin API, which replaces the previous one. Its text is returned only
+    /// here.
     ///
     /// # Errors
     /// When the store fails.

@@ -1,4 +1,4 @@
-//! What can be done with projects.
+//! Operations on projects.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use crate::domain::DEFAULT_PROJECT;
 use crate::storage::store::Transaction;
 
 impl Registry {
-    /// Makes a project that is as `change` says, with the id `chosen` or else one of its own.
+    /// Creates a project with the fields of `change`, and the id `chosen` or else a generated one.
     ///
     /// # Errors
-    /// When another project has the chosen id.
+    /// When another project has or had the chosen id, or the store fails.
     pub async fn create_project(
         &self,
         chosen: Option<String>,
@@ -36,14 +36,14 @@ impl Registry {
             Ok::<_, Error>(project)
         };
         let project = self.store.transaction(work).await?;
-        tracing::info!(project = project.id, "a project was made");
+        tracing::info!(project.id = project.id, "project created");
         Ok(project)
     }
 
-    /// A project.
+    /// Returns the project with this id.
     ///
     /// # Errors
-    /// When there is none with this id.
+    /// When no project has this id, or the store fails.
     pub async fn project(&self, id: &str) -> Result<Project, Error> {
         let id = id.to_owned();
         self.store
@@ -51,7 +51,7 @@ impl Registry {
             .await
     }
 
-    /// Projects in the order of their ids, and whether there are more.
+    /// Lists projects in the order of their ids, and whether there are more.
     ///
     /// # Errors
     /// When the store fails.
@@ -67,15 +67,15 @@ impl Registry {
         self.store.transaction(work).await
     }
 
-    /// Who hears of what happens in a project now; from memory.
+    /// Webhook of a project, from memory.
     pub fn webhook(&self, project: &str) -> Option<Endpoint> {
         self.ring.webhook(project)
     }
 
-    /// Changes a project.
+    /// Changes the fields of a project.
     ///
     /// # Errors
-    /// When there is none with this id.
+    /// When no project has this id, or the store fails.
     pub async fn change_project(&self, id: &str, change: ProjectChange) -> Result<Project, Error> {
         let (id, ring) = (id.to_owned(), Arc::clone(&self.ring));
         let work = move |transaction: &mut Transaction<'_>| {
@@ -85,14 +85,14 @@ impl Registry {
             Ok::<_, Error>(project)
         };
         let project = self.store.transaction(work).await?;
-        tracing::info!(project = project.id, "a project was changed");
+        tracing::info!(project.id = project.id, "project changed");
         Ok(project)
     }
 
-    /// Puts `budget` in the place of a project's.
+    /// Replaces the budget of a project.
     ///
     /// # Errors
-    /// When there is none with this id.
+    /// When no project has this id, or the store fails.
     pub async fn set_budget(&self, id: &str, budget: Budget) -> Result<Project, Error> {
         self.change_project(
             id,
@@ -104,10 +104,10 @@ impl Registry {
         .await
     }
 
-    /// Takes a project away whose keys are all revoked.
+    /// Deletes a project whose keys are all revoked.
     ///
     /// # Errors
-    /// When there is none with this id, it is the default one, or it has keys.
+    /// When no project has this id, it is the default one, or it has keys that are not revoked.
     pub async fn delete_project(&self, id: &str) -> Result<(), Error> {
         if id == DEFAULT_PROJECT {
             return Err(Error::DefaultProject);
@@ -120,7 +120,7 @@ impl Registry {
             }
             transaction.remove(places::project(&project));
             transaction.put(places::gone(&project), Vec::new());
-            tracing::info!(project, "a project was taken away");
+            tracing::info!(project.id = project, "project deleted");
             transaction.afterwards(move |is_made| {
                 if is_made {
                     ring.remove_project(&project);
@@ -132,7 +132,8 @@ impl Registry {
     }
 }
 
-/// The id `chosen`, or one that is made; no project has it or had it, whose files and usage are kept under it.
+/// Returns the id `chosen`, or a generated one. Ids of deleted projects are not reused: files and
+/// usage are still stored under them.
 fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<String, Error> {
     let is_known = |id: &str| {
         let known = transaction.get(&places::project(id))?;
@@ -152,7 +153,7 @@ fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<Stri
     Ok(id)
 }
 
-/// Writes a project, and has memory follow when it is written.
+/// Writes a project, and updates the index once it is on disk.
 pub(super) fn save(transaction: &mut Transaction<'_>, ring: &Arc<Ring>, project: &Project) {
     transaction.put(places::project(&project.id), records::encode(project));
     let (ring, project) = (Arc::clone(ring), project.clone());

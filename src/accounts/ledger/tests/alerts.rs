@@ -1,4 +1,4 @@
-//! Who is told what, and how often.
+//! Budget alerts: recipients, thresholds and repetition.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn told(books: &mut Books) -> Vec<(Scope, Window, What, u8, u64)> {
 }
 
 async fn spend(books: &Books, caller: &Caller, tokens: u64) {
-    // Nothing but what is spent counts, so nothing is held, and each has an id of its own.
+    // Only spent amounts count, so nothing is held; each charge has an id of its own.
     let id = uuid::Uuid::new_v4().to_string();
     let hold = books
         .ledger
@@ -29,7 +29,7 @@ async fn spend(books: &Books, caller: &Caller, tokens: u64) {
 }
 
 #[tokio::test]
-async fn each_threshold_is_told_once_for_each_day() {
+async fn alert_is_raised_once_per_threshold_and_day() {
     let key = |percent, spent| (Scope::Key, Window::Day, What::Tokens, percent, spent);
     for mut books in Books::all().await {
         let caller = daily(1000);
@@ -55,7 +55,7 @@ async fn each_threshold_is_told_once_for_each_day() {
 }
 
 #[tokio::test]
-async fn a_restart_does_not_tell_again() {
+async fn restart_does_not_repeat_alerts() {
     let books = Books::on_sled().await;
     spend(&books, &daily(1000), 600).await;
     let mut books = books.restart().await;
@@ -64,7 +64,7 @@ async fn a_restart_does_not_tell_again() {
 }
 
 #[tokio::test]
-async fn a_raised_cap_can_be_reached_again() {
+async fn raised_cap_allows_the_alert_again() {
     let mut books = Books::in_memory().await;
     spend(&books, &daily(100), 90).await;
     assert_eq!(told(&mut books).len(), 2);
@@ -77,7 +77,7 @@ async fn a_raised_cap_can_be_reached_again() {
 }
 
 #[tokio::test]
-async fn every_budget_tells_for_itself() {
+async fn each_budget_raises_its_own_alerts() {
     let mut books = Books::in_memory().await;
     let money = Cap {
         tokens: None,
@@ -118,7 +118,7 @@ async fn every_budget_tells_for_itself() {
 }
 
 #[tokio::test]
-async fn what_is_told_is_on_disk() {
+async fn alert_is_sent_only_after_the_charge_is_on_disk() {
     let backend = Arc::new(crate::storage::store::testing::Faulty::default());
     let mut books = Books::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
     let hold = books
@@ -127,7 +127,7 @@ async fn what_is_told_is_on_disk() {
         .await
         .unwrap();
     backend.fill(true);
-    // Also when nobody waits for it.
+    // Holds also for a dropped hold.
     drop(hold.begin());
     books.settle_down().await;
     books.ledger.try_again().await;

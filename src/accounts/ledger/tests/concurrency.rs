@@ -1,4 +1,4 @@
-//! M1: many at once, on real threads.
+//! Concurrent holds and settlements on real threads.
 
 use std::num::NonZero;
 
@@ -7,10 +7,10 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-/// Requests at the same time.
+/// Number of concurrent requests.
 const CALLERS: usize = 200;
 
-/// Lets `CALLERS` ask at once, where there is room for `room` of them. Returns how many were let in.
+/// Starts `CALLERS` requests at once where `room` of them fit. Returns how many were admitted.
 async fn round(books: &Books, number: usize, room: u64) -> u64 {
     let name = format!("key-{number}");
     let budget = Budget {
@@ -93,18 +93,18 @@ fn run(work: impl Future<Output = ()>) {
 }
 
 #[test]
-fn as_many_are_let_in_as_there_is_room_for() {
+fn concurrent_holds_never_exceed_budget() {
     run(async { rounds(&Books::in_memory().await, 150).await });
 }
 
 #[test]
-fn as_many_are_let_in_as_there_is_room_for_on_disk() {
+fn concurrent_holds_never_exceed_budget_on_disk() {
     run(async { rounds(&Books::on_sled().await, 30).await });
 }
 
-/// M5 at once: whoever comes first debits, all others are told what it was.
+/// The first settlement debits; all others return its amount.
 #[test]
-fn settlements_of_one_id_at_the_same_time_debit_once() {
+fn concurrent_settlements_of_one_id_debit_once() {
     run(async {
         for books in Books::all().await {
             for number in 0..30 {
@@ -133,9 +133,9 @@ fn settlements_of_one_id_at_the_same_time_debit_once() {
     });
 }
 
-/// What is read meanwhile is of one moment: between a hold and its charge, but never within one of them.
+/// Concurrent reads see a consistent state: between transactions, never within one.
 #[test]
-fn the_books_are_right_at_every_moment() {
+fn ledger_is_consistent_at_every_moment() {
     run(async {
         for books in Books::all().await {
             let mut tasks = JoinSet::new();

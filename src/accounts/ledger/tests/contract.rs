@@ -1,4 +1,4 @@
-//! What the ledger promises, whatever it lies on.
+//! Contract of the ledger, in memory and on disk.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn over(error: &Error) -> Over {
 }
 
 #[tokio::test]
-async fn a_hold_becomes_a_charge() {
+async fn settled_hold_becomes_charge() {
     for books in Books::all().await {
         let hold = books
             .ledger
@@ -31,7 +31,7 @@ async fn a_hold_becomes_a_charge() {
 }
 
 #[tokio::test]
-async fn what_is_released_costs_nothing_and_its_id_is_free() {
+async fn released_hold_costs_nothing_and_frees_its_id() {
     for books in Books::all().await {
         let hold = books
             .ledger
@@ -56,7 +56,7 @@ async fn what_is_released_costs_nothing_and_its_id_is_free() {
 }
 
 #[tokio::test]
-async fn what_is_dropped_is_charged_in_full() {
+async fn dropped_started_hold_is_charged_in_full() {
     for books in Books::all().await {
         let hold = books
             .ledger
@@ -75,7 +75,7 @@ async fn what_is_dropped_is_charged_in_full() {
 }
 
 #[tokio::test]
-async fn a_settlement_that_nobody_waits_for_is_done() {
+async fn settlement_is_made_although_its_future_is_dropped() {
     for books in Books::all().await {
         let hold = books
             .ledger
@@ -89,10 +89,10 @@ async fn a_settlement_that_nobody_waits_for_is_done() {
 }
 
 #[tokio::test]
-async fn a_hold_that_nobody_waits_for_is_released() {
+async fn hold_is_released_when_its_future_is_dropped() {
     for books in Books::all().await {
         drop(books.ledger.hold(&daily(100), amount(60, 0), "1"));
-        // Its end is asked for by the thread that writes, after this; so it takes two to be sure.
+        // The writer thread queues the release after this transaction, so it takes two to be sure.
         books.settle_down().await;
         books.assert_sound().await;
         assert_eq!(
@@ -103,7 +103,7 @@ async fn a_hold_that_nobody_waits_for_is_released() {
 }
 
 #[tokio::test]
-async fn every_cap_is_checked_and_the_one_that_lasts_longest_named() {
+async fn every_cap_is_checked_and_latest_reset_is_reported() {
     let day_ends = NOW - NOW % DAY + DAY;
     let month_ends = day_ends + 9 * DAY;
     let none = Budget::default();
@@ -197,7 +197,7 @@ async fn every_cap_is_checked_and_the_one_that_lasts_longest_named() {
 }
 
 #[tokio::test]
-async fn a_project_is_charged_for_all_its_keys() {
+async fn project_budget_counts_all_its_keys() {
     let project = Budget {
         daily: cap(100),
         ..Budget::default()
@@ -235,9 +235,9 @@ async fn a_project_is_charged_for_all_its_keys() {
     }
 }
 
-/// M2: the whole of it is debited, and the next one finds nothing left.
+/// The whole usage is debited, and the next request finds the budget used up.
 #[tokio::test]
-async fn a_run_that_took_more_than_was_held_is_charged_what_it_took() {
+async fn usage_above_hold_is_charged_in_full() {
     for books in Books::all().await {
         let hold = books
             .ledger
@@ -266,9 +266,9 @@ async fn a_run_that_took_more_than_was_held_is_charged_what_it_took() {
     }
 }
 
-/// M5: one debit, however often it is asked for.
+/// An id is debited once, however often it is settled.
 #[tokio::test]
-async fn an_id_is_debited_once() {
+async fn settling_an_id_twice_debits_once() {
     for books in Books::all().await {
         let hold = books
             .ledger
@@ -308,7 +308,7 @@ async fn an_id_is_debited_once() {
 }
 
 #[tokio::test]
-async fn a_hold_that_a_crash_left_is_charged_in_full_once() {
+async fn hold_left_by_a_crash_is_charged_in_full_once() {
     for books in Books::all().await {
         for (id, tokens) in [("1", 10), ("2", 20), ("", 5)] {
             books
@@ -333,9 +333,10 @@ async fn a_hold_that_a_crash_left_is_charged_in_full_once() {
     }
 }
 
-/// A run that a crash has cut off is run again, and charged then; one that was charged is not charged again.
+/// A resumable run cut off by a crash is charged when it runs again; a charged one is not charged
+/// again.
 #[tokio::test]
-async fn what_is_run_until_it_is_done_is_charged_once() {
+async fn resumable_run_is_charged_once_across_restarts() {
     for books in Books::all().await {
         let (lost, kept) = (repeated("batch/1"), repeated("batch/2"));
         books
@@ -375,9 +376,9 @@ async fn what_is_run_until_it_is_done_is_charged_once() {
     }
 }
 
-/// A run that was stopped took what it took, and the next one is charged as well.
+/// Each attempt without an answer is charged, and so is the first one that answers.
 #[tokio::test]
-async fn what_gave_no_answer_is_charged_beside_what_does() {
+async fn resumable_attempts_without_answer_are_charged_too() {
     for books in Books::all().await {
         let id = repeated("batch/1");
         for (tokens, outcome) in [
@@ -409,9 +410,9 @@ async fn what_gave_no_answer_is_charged_beside_what_does() {
     }
 }
 
-/// What waits is not charged by a crash; once it has begun, it is.
+/// A crash charges a waiting run only once it has started.
 #[tokio::test]
-async fn a_run_that_waits_is_charged_by_a_crash_only_when_it_has_begun() {
+async fn crash_charges_waiting_run_only_after_it_has_started() {
     for books in Books::all().await {
         for id in ["1", "2", "3", "4"] {
             let waiting = if id < "3" { repeated(id) } else { waiting(id) };
@@ -425,7 +426,7 @@ async fn a_run_that_waits_is_charged_by_a_crash_only_when_it_has_begun() {
                 _ => hold.begin_as(id).await.unwrap().lose(),
             }
         }
-        // Who leaves while it is being handed over leaves nothing behind.
+        // A hold that is dropped while it is renamed is released.
         let left = books
             .ledger
             .hold(&daily(100), amount(10, 3), &waiting("5"))
@@ -441,9 +442,9 @@ async fn a_run_that_waits_is_charged_by_a_crash_only_when_it_has_begun() {
     }
 }
 
-/// M10: what makes no sense is never a credit.
+/// An invalid cost is never a credit.
 #[tokio::test]
-async fn a_cost_without_sense_is_charged_as_it_was_held() {
+async fn invalid_cost_is_charged_as_held() {
     let none = [
         f64::NAN,
         f64::INFINITY,
@@ -497,7 +498,7 @@ async fn a_cost_without_sense_is_charged_as_it_was_held() {
 }
 
 #[tokio::test]
-async fn sums_beyond_all_bounds_stay_exact() {
+async fn sums_above_u64_stay_exact() {
     let books = Books::in_memory().await;
     let uncapped = caller("a", Budget::default(), Budget::default());
     let most = amount(u64::MAX, i64::MAX);
@@ -535,7 +536,7 @@ async fn sums_beyond_all_bounds_stay_exact() {
 }
 
 #[tokio::test]
-async fn a_charge_is_booked_when_its_hold_was_taken() {
+async fn charge_counts_in_the_day_and_month_of_its_hold() {
     let monthly = caller(
         "a",
         Budget {
@@ -579,7 +580,7 @@ async fn a_charge_is_booked_when_its_hold_was_taken() {
 }
 
 #[tokio::test]
-async fn a_store_that_failed_is_told_again() {
+async fn failed_closes_are_retried_until_the_store_works() {
     let backend = Arc::new(crate::storage::store::testing::Faulty::default());
     let books = Books::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
     let settled = books
@@ -616,7 +617,7 @@ async fn a_store_that_failed_is_told_again() {
 }
 
 #[tokio::test]
-async fn a_hold_is_raised_where_all_budgets_have_room() {
+async fn hold_is_raised_only_if_all_budgets_have_room() {
     for books in Books::all().await {
         let caller = daily(100);
         let grant = || Arc::clone(&caller.grant);
@@ -643,7 +644,7 @@ async fn a_hold_is_raised_where_all_budgets_have_room() {
             "as before"
         );
         hold.raise(amount(10, 0), grant()).await.unwrap();
-        // A budget that was lowered has no room for what is held already.
+        // A lowered budget has no room even for the amount held already.
         assert!(hold.raise(amount(0, 0), daily(99).grant).await.is_err());
         other.release().await.unwrap();
         hold.raise(amount(0, 0), daily(99).grant).await.unwrap();

@@ -1,4 +1,4 @@
-//! What lies on disk: versions, damage, backups, and what leaves.
+//! Records on disk: versions, damage, backups and retention.
 
 use super::*;
 use crate::storage::store::Transaction;
@@ -24,7 +24,7 @@ async fn reopen(books: &Books) -> Result<Opened, Error> {
     .await
 }
 
-/// A charge, and a hold that is open.
+/// Opens a ledger with one charge and one open hold.
 async fn used() -> Books {
     let books = Books::in_memory().await;
     books
@@ -45,7 +45,7 @@ async fn used() -> Books {
 }
 
 #[tokio::test]
-async fn a_later_ledger_is_refused_with_what_to_do() {
+async fn newer_ledger_is_refused_with_advice() {
     let books = used().await;
     change(&books.store, |transaction| {
         transaction.put(places::head(), [&[2], b"what comes".as_slice()].concat());
@@ -62,7 +62,7 @@ async fn a_later_ledger_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_damaged_ledger_is_refused_with_what_to_do() {
+async fn damaged_ledger_is_refused_with_advice() {
     type Place = fn() -> Vec<u8>;
     let keys: [(Place, &str); 3] = [
         (places::head, "its head"),
@@ -104,9 +104,9 @@ async fn a_damaged_ledger_is_refused_with_what_to_do() {
     }
 }
 
-/// What is refused is left as it was.
+/// A refused ledger stays unchanged.
 #[tokio::test]
-async fn an_older_ledger_is_migrated_step_by_step_or_not_at_all() {
+async fn older_ledger_is_migrated_atomically() {
     let store = Store::in_memory(TaskTracker::new());
     let steps: [(u8, migration::Step); 2] = [
         (1, |transaction| {
@@ -147,7 +147,7 @@ async fn an_older_ledger_is_migrated_step_by_step_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_backup_is_restored_as_it_was() {
+async fn backup_restores_the_same_ledger() {
     let books = used().await;
     let text = backup(&books.store).await.unwrap();
     let records = records_in(&text).unwrap();
@@ -184,7 +184,7 @@ async fn a_backup_is_restored_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_backup_with_any_byte_changed_or_lost_is_refused_and_changes_nothing() {
+async fn damaged_backup_is_refused_and_changes_nothing() {
     let books = used().await;
     let text = backup(&books.store).await.unwrap();
     let store = Store::in_memory(TaskTracker::new());
@@ -204,7 +204,7 @@ async fn a_backup_with_any_byte_changed_or_lost_is_refused_and_changes_nothing()
 }
 
 #[tokio::test]
-async fn charges_leave_when_their_time_is_over_and_their_sums_stay() {
+async fn sweep_deletes_old_charges_and_keeps_sums() {
     for books in Books::all().await {
         for number in 0..300 {
             let hold = books
@@ -249,7 +249,7 @@ async fn charges_leave_when_their_time_is_over_and_their_sums_stay() {
 }
 
 #[tokio::test]
-async fn books_that_are_not_right_are_found_out() {
+async fn verify_reports_inconsistent_sums() {
     type Change = fn(&mut Transaction<'_>);
     let changes: [(Change, &str); 6] = [
         (

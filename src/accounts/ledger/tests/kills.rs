@@ -1,7 +1,8 @@
-//! M3: a process that is killed at any moment loses no charge that anybody has seen, and charges nothing twice.
+//! Crash test: a process killed at any moment loses no charge that it has confirmed, and charges
+//! nothing twice.
 //!
-//! The process is this test binary once more, with one test. Shows what a kill does; the loss of power is another matter,
-//! see `store`.
+//! The process is this test binary again, with one test. Shows the effect of a kill; for the loss
+//! of power see `store`.
 
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
@@ -17,15 +18,15 @@ use crate::accounts::ledger::records::Held;
 
 const KILLS: u64 = 50;
 const WRITERS: u64 = 32;
-/// Each round has a key of its own, with a budget that some rounds use up.
+/// Budget of the key of each round; some rounds use it up.
 const CAP: u64 = 1_500;
 const ESTIMATE: u64 = 10;
 
-/// Which round it is, and where the ledger lies; only set for the process that is to be killed.
+/// Number of the round, and folder of the ledger; set only for the process to be killed.
 const ROUND: &str = "LEDGER_KILL_ROUND";
 const FOLDER: &str = "LEDGER_KILL_FOLDER";
 
-/// What one process said it has done, as far as anybody has heard it.
+/// Lines that one process has printed before its death.
 #[derive(Default)]
 struct Seen {
     held: Vec<String>,
@@ -53,7 +54,7 @@ async fn open(folder: &Path) -> (Opened, Store, TaskTracker) {
     (opened, store, tracker)
 }
 
-/// Says what is done once it is.
+/// Prints one line and flushes it.
 fn say(what: &str) {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{what}")
@@ -75,7 +76,7 @@ async fn write(ledger: Ledger, round: u64, writer: u64) {
     }
 }
 
-/// Does nothing unless it is told to by the test below, and then never ends.
+/// Child process of the test below; does nothing without its variables, and otherwise never ends.
 #[test]
 #[expect(
     clippy::disallowed_methods,
@@ -92,7 +93,7 @@ fn writes_until_it_is_killed() {
         .unwrap();
     runtime.block_on(async {
         let (Opened { ledger, .. }, ..) = open(Path::new(&folder)).await;
-        // The test binary has begun a line of its own.
+        // The test harness has started a line of its own.
         say("");
         let mut tasks = tokio::task::JoinSet::new();
         (0..WRITERS).for_each(|writer| drop(tasks.spawn(write(ledger.clone(), round, writer))));
@@ -115,7 +116,7 @@ fn start(folder: &Path, round: u64) -> Child {
     command.spawn().unwrap()
 }
 
-/// Lets a process write until it has said so much, kills it, and hears what it had still said.
+/// Starts a process, kills it after `lines` lines, and reads its remaining output.
 fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
     let mut child = start(folder, round);
     let (mut seen, mut count) = (Seen::default(), 0);
@@ -128,7 +129,7 @@ fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
                 seen.settled.insert(id.to_owned(), tokens.parse().unwrap());
             }
             ["over", _] => seen.refused += 1,
-            // Words of the test binary.
+            // Output of the test harness.
             _ => continue,
         }
         count += 1;
@@ -143,7 +144,7 @@ fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
     seen
 }
 
-/// What is in the ledger after the kill.
+/// Checks the ledger after the kill against the printed lines.
 async fn check(folder: &Path, round: u64, seen: &Seen) {
     let (
         Opened {
@@ -213,7 +214,7 @@ fn spent_nanos(charges: &BTreeMap<String, Charged>) -> i64 {
 }
 
 #[test]
-fn what_was_seen_to_be_charged_outlives_any_kill_and_nothing_is_charged_twice() {
+fn confirmed_charges_survive_kills_and_are_made_once() {
     let mut folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -221,11 +222,11 @@ fn what_was_seen_to_be_charged_outlives_any_kill_and_nothing_is_charged_twice() 
         .unwrap();
     let (mut settled, mut refused, mut lost) = (0, 0, 0);
     for round in 0..KILLS {
-        // A ledger is killed ten times over; all of it is read each time.
+        // One ledger is killed ten times over; all of it is read each time.
         if round % 10 == 0 {
             folder = tempfile::tempdir().unwrap();
         }
-        // From the very first words to long after the budget is used up.
+        // From the first lines to long after the budget is used up.
         let lines = 1 + round * round * 7919 % 1_200;
         let seen = kill_after(folder.path(), round, lines);
         runtime.block_on(check(folder.path(), round, &seen));

@@ -1,4 +1,4 @@
-//! The ledger as a whole, in memory and on sled.
+//! Tests of the whole ledger, in memory and on sled.
 
 mod alerts;
 mod concurrency;
@@ -32,12 +32,12 @@ use crate::domain::Usage;
 use crate::storage::store::Backend;
 use crate::storage::store::Memory;
 
-/// 21 November 2026, 10:00 in UTC, a Saturday.
+/// Saturday, 21 November 2026, 10:00 UTC.
 const NOW: u64 = 1_795_255_200;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
-/// A ledger, the records under it, and its time.
+/// Ledger under test with its store and its clock.
 struct Books {
     ledger: Ledger,
     store: Store,
@@ -45,7 +45,7 @@ struct Books {
     alerts: UnboundedReceiver<Alert>,
     now: Arc<AtomicU64>,
     tracker: TaskTracker,
-    /// What is opened again after a crash: the backend in memory, or the folder.
+    /// Storage that survives a restart: the in-memory backend, or the folder.
     under: Under,
 }
 
@@ -63,7 +63,7 @@ impl Under {
     }
 }
 
-/// Threads of sled's own hold the lock on its file for a moment after the database is gone.
+/// Opens a sled store; retries, because sled releases the file lock shortly after a close.
 fn open_sled(folder: &Path, tracker: &TaskTracker) -> Store {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -96,7 +96,7 @@ impl Books {
         .await
     }
 
-    /// One of each.
+    /// Creates one ledger for each kind of storage.
     async fn all() -> [Self; 2] {
         [Self::in_memory().await, Self::on_sled().await]
     }
@@ -124,7 +124,7 @@ impl Books {
         }
     }
 
-    /// Ends it without a word, and opens it again. Holds that are to be lost must be so already.
+    /// Restarts as after a crash. Holds that the crash should lose must be lost already.
     async fn restart(self) -> Self {
         let Self {
             ledger,
@@ -135,7 +135,7 @@ impl Books {
             ..
         } = self;
         drop((ledger, store));
-        // The thread that writes lets go of the files last.
+        // The writer thread releases the files last.
         tracker.close();
         tracker.wait().await;
         Self::open(under, now).await
@@ -150,7 +150,7 @@ impl Books {
         Clock::new(move || now.load(Ordering::SeqCst))
     }
 
-    /// Spent and held tokens of the day, of the key `a`.
+    /// Spent and held tokens of the key `a` today.
     async fn tokens(&self) -> (u128, u128) {
         let meter = self.meter(Scope::Key, "a", Window::Day).await;
         (meter.spent.tokens, meter.held.tokens)
@@ -170,20 +170,20 @@ impl Books {
         bytes.map(|bytes| Charged::decode(&bytes).unwrap())
     }
 
-    /// Waits until everything that was asked for is done, or has failed.
+    /// Waits until all queued transactions are done or have failed.
     async fn settle_down(&self) {
-        // It fails with those it is written with.
+        // Fails with the group it is written in.
         let _ = self.store.transaction(|_| Ok::<_, Error>(())).await;
     }
 
-    /// Waits until everything is done, and the books must be right.
+    /// Waits for all queued transactions, then checks that verification finds no problem.
     async fn assert_sound(&self) {
         self.settle_down().await;
         assert_eq!(verify(&self.store).await.unwrap().problems, [""; 0]);
     }
 }
 
-/// A key of the project `p`, with these budgets.
+/// Caller in the project `p` with these budgets.
 fn caller(name: &str, budget: Budget, project_budget: Budget) -> Caller {
     let grant = Grant {
         budget,
@@ -197,7 +197,7 @@ fn caller(name: &str, budget: Budget, project_budget: Budget) -> Caller {
     }
 }
 
-/// The key `a`, with so many tokens a day.
+/// Caller with the key `a` and a daily cap of `tokens`.
 fn daily(tokens: u64) -> Caller {
     caller(
         "a",
@@ -223,7 +223,7 @@ fn amount(tokens: u64, nanos: i64) -> Amount {
     }
 }
 
-/// An answer of so many tokens.
+/// Charge of an answer with these output tokens and this cost.
 fn charge(tokens: u64, nanos: i64) -> Charge {
     Charge {
         model: "m".to_owned(),

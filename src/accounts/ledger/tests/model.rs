@@ -1,4 +1,4 @@
-//! M7: whatever happens, in whatever order, the ledger says what a plain model says.
+//! Property test: after any sequence of steps, the ledger agrees with a plain model.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::accounts::ledger::calendar::Span;
 
-/// One thing that happens. Indices choose among the open holds.
+/// One step of a test case. Indices choose among the open holds.
 #[derive(Debug, Clone)]
 enum Step {
     Hold {
@@ -29,7 +29,7 @@ enum Step {
     Crash,
     Forth,
     Back,
-    /// To the last half hour of the month.
+    /// Moves the clock to the last half hour of the month.
     MonthEnd,
     Sweep,
 }
@@ -52,7 +52,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..40)
 }
 
-/// Three keys in two projects, with caps of every kind.
+/// Callers: three keys in two projects, with caps of every kind.
 fn callers() -> [Caller; 3] {
     let money = |nanos| Cap {
         tokens: None,
@@ -74,10 +74,10 @@ fn callers() -> [Caller; 3] {
     ]
 }
 
-/// What every meter shows: spent and held tokens, spent and held nano-dollars.
+/// Meters of the model: spent and held tokens, spent and held nano-dollars.
 type Meters = BTreeMap<(Span, Scope, String), [i128; 4]>;
 
-/// The ledger as one would write it down.
+/// Plain model of the ledger.
 #[derive(Default)]
 struct Model {
     meters: Meters,
@@ -132,7 +132,7 @@ impl Model {
         has_room
     }
 
-    /// Closes a hold and books what it took; nothing where it was released.
+    /// Closes a hold and counts its debit, if any.
     fn close(&mut self, index: usize, debit: Option<(i128, i128, bool)>) {
         let (caller, at, amount) = self.open.remove(index);
         let (tokens, nanos, is_unknown) = debit.unwrap_or_default();
@@ -156,7 +156,7 @@ impl Model {
     }
 }
 
-/// Does the same to the ledger and to the model.
+/// Ledger and model, driven by the same steps.
 struct Pair {
     books: Books,
     model: Model,
@@ -251,7 +251,7 @@ impl Pair {
             Span::Day(_) => *span >= Span::around(Window::Day, first),
             Span::Month(_) => *span >= Span::around(Window::Month, first),
         };
-        // Where a hold is still open, its meter comes back.
+        // A meter with an open hold is created again.
         self.model.meters.retain(|(span, ..), _| is_kept(span));
     }
 
@@ -314,7 +314,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_ledger_says_what_a_plain_model_says(steps in steps()) {
+    fn ledger_agrees_with_plain_model(steps in steps()) {
         run(async { compare(Books::in_memory().await, steps).await });
     }
 }
@@ -323,7 +323,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_ledger_says_the_same_on_disk(steps in steps()) {
+    fn ledger_on_disk_agrees_with_plain_model(steps in steps()) {
         run(async { compare(Books::on_sled().await, steps).await });
     }
 }

@@ -1,4 +1,4 @@
-//! What was used, by whom, of what and when.
+//! Usage reports by period, key, model and day.
 
 use insta::assert_snapshot;
 
@@ -20,7 +20,7 @@ async fn use_model(books: &Books, caller: &Caller, model: &str, usage: Usage, na
     .unwrap();
 }
 
-/// A week of two keys and two models, and a request that was lost.
+/// Ledger with a week of usage by two keys and two models, and one lost request.
 async fn books() -> Books {
     let books = Books::in_memory().await;
     let [a, b] = ["a", "b"].map(|name| caller(name, Budget::default(), Budget::default()));
@@ -73,7 +73,7 @@ async fn report(
 }
 
 #[tokio::test]
-async fn periods_begin_where_the_calendar_says() {
+async fn report_periods_follow_the_calendar() {
     let books = books().await;
     for (period, from, requests) in [
         (Period::Day, Some("2026-11-21"), 3),
@@ -131,7 +131,7 @@ async fn periods_begin_where_the_calendar_says() {
 }
 
 #[tokio::test]
-async fn a_report_is_read_by_people_and_spreadsheets() {
+async fn report_renders_as_table_and_csv() {
     let books = books().await;
     let by_model = report(&books, None, Period::All, Some(GroupBy::Model)).await;
     assert_snapshot!(to_table(&by_model), @r#"
@@ -157,7 +157,7 @@ async fn a_report_is_read_by_people_and_spreadsheets() {
 }
 
 #[tokio::test]
-async fn a_report_is_read_by_programs() {
+async fn report_renders_as_json() {
     let books = books().await;
     let by_day = report(&books, Some("p"), Period::Month, Some(GroupBy::Day)).await;
     let mut json: serde_json::Value = serde_json::from_str(&to_json(&by_day, None)).unwrap();
@@ -219,7 +219,7 @@ async fn a_report_is_read_by_programs() {
 }
 
 #[tokio::test]
-async fn a_terminal_is_told_nothing_by_a_name() {
+async fn table_replaces_control_characters_in_names() {
     let books = Books::in_memory().await;
     use_model(&books, &daily(9), "\u{1b}[2Jopus", Usage::default(), 0).await;
     let report = report(&books, None, Period::All, Some(GroupBy::Model)).await;

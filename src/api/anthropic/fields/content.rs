@@ -1,4 +1,4 @@
-//! The fields of messages, and of the blocks they are made of.
+//! Fields of messages and of content blocks.
 
 use super::request::CACHE_CONTROL;
 use crate::api::request_schema::Field;
@@ -43,7 +43,7 @@ const UNMARKED: Field = ignored(
     "Of thoughts: Anthropic takes no mark on them.",
 );
 
-/// The fields of a block of `system`.
+/// Fields of a block of `system`.
 pub(in crate::api::anthropic) static SYSTEM: Table = Table {
     prefix: "system[].",
     fields: &[
@@ -54,7 +54,7 @@ pub(in crate::api::anthropic) static SYSTEM: Table = Table {
     ],
 };
 
-/// The fields of a message.
+/// Fields of a message.
 pub(in crate::api::anthropic) static MESSAGE: Table = Table {
     prefix: "messages[].",
     fields: &[
@@ -77,13 +77,13 @@ pub(in crate::api::anthropic) static MESSAGE: Table = Table {
     ],
 };
 
-/// The fields of a text.
+/// Fields of a text block.
 pub(in crate::api::anthropic) static TEXT: Table = Table {
     prefix: BLOCK,
     fields: &[TYPE, WORDS, CITED, CACHE_CONTROL],
 };
 
-/// The fields of an image.
+/// Fields of an image block.
 pub(in crate::api::anthropic) static IMAGE: Table = Table {
     prefix: BLOCK,
     fields: &[
@@ -94,7 +94,7 @@ pub(in crate::api::anthropic) static IMAGE: Table = Table {
     ],
 };
 
-/// The fields of a document.
+/// Fields of a document block.
 pub(in crate::api::anthropic) static DOCUMENT: Table = Table {
     prefix: BLOCK,
     fields: &[
@@ -111,7 +111,7 @@ pub(in crate::api::anthropic) static DOCUMENT: Table = Table {
     ],
 };
 
-/// The fields of the result of a tool.
+/// Fields of a tool result.
 pub(in crate::api::anthropic) static TOOL_RESULT: Table = Table {
     prefix: BLOCK,
     fields: &[
@@ -132,7 +132,7 @@ pub(in crate::api::anthropic) static TOOL_RESULT: Table = Table {
     ],
 };
 
-/// The fields of thoughts.
+/// Fields of a thinking block.
 pub(in crate::api::anthropic) static THOUGHT: Table = Table {
     prefix: BLOCK,
     fields: &[
@@ -147,7 +147,7 @@ pub(in crate::api::anthropic) static THOUGHT: Table = Table {
     ],
 };
 
-/// The fields of thoughts that only upstream can read.
+/// Fields of a redacted thinking block.
 pub(in crate::api::anthropic) static REDACTED: Table = Table {
     prefix: BLOCK,
     fields: &[
@@ -157,7 +157,7 @@ pub(in crate::api::anthropic) static REDACTED: Table = Table {
     ],
 };
 
-/// The fields of a call of a tool.
+/// Fields of a tool call.
 pub(in crate::api::anthropic) static TOOL_USE: Table = Table {
     prefix: BLOCK,
     fields: &[
@@ -179,7 +179,7 @@ pub(in crate::api::anthropic) static TOOL_USE: Table = Table {
     ],
 };
 
-/// The fields of a `source`.
+/// Fields of a `source`.
 pub(in crate::api::anthropic) static SOURCE: Table = Table {
     prefix: "messages[].content[].source.",
     fields: &[

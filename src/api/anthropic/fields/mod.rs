@@ -1,6 +1,6 @@
-//! What each field of a request does: the one place where that is decided.
+//! Support of each request field, defined here only.
 //!
-//! Decoding asks these tables; `docs/api/messages.md` shows them, and a test holds the two together.
+//! Decoding follows these tables; `docs/api/messages.md` shows them, and a test compares the two.
 
 mod content;
 mod request;

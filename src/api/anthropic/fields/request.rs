@@ -1,4 +1,4 @@
-//! The fields of a request beside its messages.
+//! Fields of a request other than its messages.
 
 use crate::api::request_schema::Field;
 use crate::api::request_schema::PROJECT;
@@ -16,17 +16,17 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::passed;
 use crate::api::request_schema::refused;
 
-/// The most a number of tokens may be.
+/// Maximum number of tokens.
 const MOST: i64 = u32::MAX as i64;
 
-/// Stands on everything that can be marked for the prompt cache.
+/// Field of every object that can have a cache breakpoint.
 pub(super) const CACHE_CONTROL: Field = passed(
     "cache_control",
     Object,
     "Goes to Claude as it is. Without any, the server marks the ends of the tools, of the instructions and of the last two user messages.",
 );
 
-/// The fields of the request itself.
+/// Fields of the request object.
 pub(in crate::api::anthropic) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
@@ -131,7 +131,7 @@ pub(in crate::api::anthropic) static REQUEST: Table = Table {
     ],
 };
 
-/// The fields of `metadata`.
+/// Fields of `metadata`.
 pub(in crate::api::anthropic) static METADATA: Table = Table {
     prefix: "metadata.",
     fields: &[honoured(
@@ -141,7 +141,7 @@ pub(in crate::api::anthropic) static METADATA: Table = Table {
     )],
 };
 
-/// The fields of `thinking`.
+/// Fields of `thinking`.
 pub(in crate::api::anthropic) static THINKING: Table = Table {
     prefix: "thinking.",
     fields: &[
@@ -164,7 +164,7 @@ pub(in crate::api::anthropic) static THINKING: Table = Table {
     ],
 };
 
-/// The fields of `output_config`.
+/// Fields of `output_config`.
 pub(in crate::api::anthropic) static OUTPUT_CONFIG: Table = Table {
     prefix: "output_config.",
     fields: &[
@@ -182,7 +182,7 @@ pub(in crate::api::anthropic) static OUTPUT_CONFIG: Table = Table {
     ],
 };
 
-/// The fields of `output_config.format`, which once was `output_format`.
+/// Fields of `output_config.format`, formerly `output_format`.
 pub(in crate::api::anthropic) static OUTPUT_FORMAT: Table = Table {
     prefix: "output_config.format.",
     fields: &[
@@ -195,7 +195,7 @@ pub(in crate::api::anthropic) static OUTPUT_FORMAT: Table = Table {
     ],
 };
 
-/// The fields of a tool.
+/// Fields of a tool.
 pub(in crate::api::anthropic) static TOOL: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -234,7 +234,7 @@ pub(in crate::api::anthropic) static TOOL: Table = Table {
     ],
 };
 
-/// The fields of `tool_choice`.
+/// Fields of `tool_choice`.
 pub(in crate::api::anthropic) static TOOL_CHOICE: Table = Table {
     prefix: "tool_choice.",
     fields: &[

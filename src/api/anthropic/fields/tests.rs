@@ -1,4 +1,4 @@
-//! The tables against Anthropic's own types and against the documentation.
+//! Tables compared with Anthropic's own types and with the documentation.
 
 use super::*;
 use crate::api::request_schema::Table;
@@ -27,12 +27,12 @@ fn tables() -> [&'static Table; 17] {
 }
 
 #[test]
-fn the_document_shows_the_tables() {
+fn documentation_shows_message_fields() {
     document::check("messages fields", &tables());
 }
 
 #[test]
-fn rows_are_unique_and_their_values_readable() {
+fn table_fields_are_unique_and_no_op_values_are_valid() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {
             let name = field.name;
@@ -56,9 +56,10 @@ fn rows_are_unique_and_their_values_readable() {
     }
 }
 
-/// The fields that the types of the Python SDK 2.11.0 have, those in beta included; what travels in headers left out.
+/// Compares with the types of the Python SDK 2.11.0, including betas; fields sent as headers are
+/// left out.
 #[test]
-fn every_field_of_the_sdk_has_a_row() {
+fn tables_contain_every_field_of_the_sdk() {
     let sdk: [(&Table, &str); 17] = [
         (
             &REQUEST,

@@ -1,4 +1,4 @@
-//! Lines of the files of a batch.
+//! Lines of the input and output files of a batch.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::api::request_schema::Remarks;
 use crate::api::request_schema::got;
 use crate::api::request_schema::printable;
 
-/// A request of a batch.
+/// Request of a batch, read from a line of its input file.
 #[derive(Debug)]
 pub struct Line {
-    /// By what its maker finds the answer.
+    /// Id by which the client matches the result to the request.
     pub custom_id: String,
-    /// The body, as it was written.
+    /// Request body, byte for byte as the client wrote it.
     pub body: Box<RawValue>,
 }
 
@@ -35,7 +35,8 @@ struct Response<'a> {
     status_code: u16,
     request_id: String,
     body: &'a RawValue,
-    /// This and the next are fields of ours: here are no headers in which they could stand.
+    /// Extension: the ignored and repaired fields, which the headers of a direct response would
+    /// name.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ignored: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -54,10 +55,10 @@ struct Model {
 }
 
 impl Line {
-    /// Reads the line numbered `number`, whose request is for `endpoint`.
+    /// Parses line `number` of the input file of a batch whose requests go to `endpoint`.
     ///
     /// # Errors
-    /// With what is wrong with it.
+    /// The first fault of the line, as it is listed in the batch's `errors`.
     pub fn decode(line: &[u8], number: u64, endpoint: &str) -> Result<Self, Fault> {
         let fault = |code: &str, param: Option<&str>, message: &str| Fault {
             code: code.to_owned(),
@@ -112,13 +113,13 @@ impl Line {
         Ok(Self { custom_id, body })
     }
 
-    /// The model that its body names.
+    /// Returns the model that the request body names.
     pub fn model(&self) -> Option<String> {
         serde_json::from_str::<Model>(self.body.get()).ok()?.model
     }
 }
 
-/// The line of a request for `endpoint`, whose `body` is JSON on one line.
+/// Returns the input line of a request to `endpoint`; `body` must be JSON without line breaks.
 pub fn request_line(custom_id: &str, endpoint: &str, body: &str) -> String {
     let (custom_id, endpoint) = (json::to_string(custom_id), json::to_string(endpoint));
     format!(
@@ -126,7 +127,7 @@ pub fn request_line(custom_id: &str, endpoint: &str, body: &str) -> String {
     )
 }
 
-/// The line that tells what the endpoint says to the request `custom_id`: `body`, with `status`.
+/// Returns the output line of the request `custom_id`: the endpoint's HTTP `status` and `body`.
 pub fn answer(custom_id: &str, status: u16, body: &[u8], remarks: &Remarks) -> String {
     let body = serde_json::from_slice::<&RawValue>(body).unwrap_or(RawValue::NULL);
     let request_id = format!("req_{}", uuid::Uuid::new_v4().simple());
@@ -141,7 +142,7 @@ pub fn answer(custom_id: &str, status: u16, body: &[u8], remarks: &Remarks) -> S
     write(custom_id, Some(response), None)
 }
 
-/// The line that tells why the request `custom_id` was not made.
+/// Returns the error line of the request `custom_id`, which was not run.
 pub fn failure(custom_id: &str, code: &str, message: &str) -> String {
     write(custom_id, None, Some(Failure { code, message }))
 }

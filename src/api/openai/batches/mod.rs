@@ -1,4 +1,4 @@
-//! The bodies of `/v1/batches`, and the lines of the files of a batch.
+//! Request and response bodies of `/v1/batches`, and the lines of batch files.
 
 mod line;
 mod request;
@@ -21,7 +21,7 @@ pub use types::Status;
 
 use super::list;
 
-/// The body of a list.
+/// Returns the body of a list of batches.
 pub fn list(batches: &[Batch], has_more: bool) -> String {
     list::body(batches, |batch| Some(&batch.id), has_more)
 }

@@ -1,4 +1,4 @@
-//! What makes a batch.
+//! Request body of `POST /v1/batches`.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -16,10 +16,10 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::printable;
 use crate::api::request_schema::request;
 
-/// The one time a batch may take.
+/// Only supported `completion_window`.
 const WINDOW: &str = "24h";
 
-/// The fields of the request.
+/// Fields of the request.
 pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
@@ -51,27 +51,27 @@ pub(super) static REQUEST: Table = Table {
     ],
 };
 
-/// A request for a batch, understood.
+/// Decoded body of `POST /v1/batches`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateRequest {
-    /// The file of its requests.
+    /// Id of the input file, which holds the requests.
     pub input_file_id: String,
-    /// The path that is to answer them, one of those asked for.
+    /// Path of the endpoint that answers the requests; one of the supported paths.
     pub endpoint: String,
-    /// The time it may take.
+    /// Time the batch may take; always `24h`.
     pub completion_window: String,
-    /// Labels.
+    /// Labels set by the client, as pairs of strings.
     pub metadata: Option<Map<String, Value>>,
-    /// After how many seconds the files that come of it are to go.
+    /// Lifetime of the output and error files, in seconds.
     pub output_expires_after: Option<u64>,
-    /// What there is to say of it.
+    /// Fields of the request that were ignored or repaired.
     pub remarks: Remarks,
 }
 
-/// Reads the body of `POST /v1/batches`; `endpoints` are the paths there are.
+/// Decodes the body of `POST /v1/batches`; `endpoints` are the supported paths.
 ///
 /// # Errors
-/// When the body is not such a request, or asks for something that is not served.
+/// If the body is malformed or asks for something unsupported.
 pub fn decode(
     body: &[u8],
     endpoints: &[&str],

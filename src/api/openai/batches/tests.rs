@@ -8,12 +8,12 @@ use crate::api::request_schema::Remarks;
 use crate::api::request_schema::document;
 
 #[test]
-fn the_document_shows_the_table() {
+fn field_table_matches_document() {
     document::check("batch fields", &[&REQUEST, &OUTPUT_EXPIRES_AFTER]);
 }
 
 #[test]
-fn a_request_says_what_a_batch_is() {
+fn request_fields_are_decoded() {
     let body = json!({
         "input_file_id": "file-1", "endpoint": "/a", "completion_window": "24h", "color": "red",
         "metadata": {"a": "b"}, "output_expires_after": {"anchor": "created_at", "seconds": 3600},
@@ -33,9 +33,9 @@ fn a_request_says_what_a_batch_is() {
     );
 }
 
-/// Clients tell `null` from a field that is not there.
+/// Clients distinguish `null` from an absent field.
 #[test]
-fn a_batch_has_every_field_in_the_form_of_openai() {
+fn batch_serializes_every_openai_field() {
     let mut batch = json!({
         "id": "batch_1", "object": "batch", "endpoint": "/a", "model": null, "errors": null, "input_file_id": "file-1",
         "completion_window": "24h", "status": "in_progress", "output_file_id": null, "error_file_id": null, "created_at": 1,
@@ -64,7 +64,7 @@ fn a_batch_has_every_field_in_the_form_of_openai() {
 }
 
 #[test]
-fn the_body_of_a_line_stays_as_it_was_written() {
+fn line_decode_keeps_body_bytes() {
     let line =
         br#" {"custom_id": "a", "method": "POST", "url": "/a", "body": {"z": 1.0, "model": "m", "a": [ ]}} "#;
     let read = Line::decode(line, 1, "/a").unwrap();
@@ -76,7 +76,7 @@ fn the_body_of_a_line_stays_as_it_was_written() {
 }
 
 #[test]
-fn lines_of_answers_and_failures() {
+fn result_lines_of_responses_and_errors() {
     let masked = |line: String| {
         assert!(
             line.ends_with("}\n") && line.matches('\n').count() == 1,

@@ -1,4 +1,4 @@
-//! The batch as clients get to see it, and as it is stored: fields in `OpenAI`'s order.
+//! Wire form of a batch, also its stored form; fields in `OpenAI`'s order.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -8,56 +8,56 @@ use serde_json::Value;
 use crate::api::openai::json;
 use crate::api::openai::responses::Usage;
 
-/// A batch. Times are seconds of Unix time.
+/// A batch of requests. Times are seconds of Unix time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// `batch_` and 32 hexadecimal digits; later batches have greater ones.
+    /// Unique id: `batch_` and 32 hexadecimal digits; ids increase with the time of creation.
     pub id: String,
-    /// `batch`.
+    /// Object type, always `batch`.
     pub object: String,
-    /// The path that answers its requests.
+    /// Path of the endpoint that answers the requests.
     pub endpoint: String,
-    /// The model of its requests, if they all name the same.
+    /// Model of the requests, if all of them name the same.
     pub model: Option<String>,
-    /// Why it failed.
+    /// Faults of the input file, if the batch failed.
     pub errors: Option<Faults>,
-    /// The file of its requests.
+    /// Id of the input file, which holds the requests.
     pub input_file_id: String,
-    /// `24h`.
+    /// Time the batch may take; always `24h`.
     pub completion_window: String,
-    /// How far it is.
+    /// Current state of the batch.
     pub status: Status,
-    /// The file of answers, once it is over and there are any.
+    /// Id of the file of results; set at the end if there are any.
     pub output_file_id: Option<String>,
-    /// The file of errors, once it is over and there are any.
+    /// Id of the file of errors; set at the end if there are any.
     pub error_file_id: Option<String>,
-    /// When it was made.
+    /// Time at which the batch was created.
     pub created_at: u64,
-    /// When its requests were found good.
+    /// Time at which validation succeeded.
     pub in_progress_at: Option<u64>,
-    /// When it ends whatever is done.
+    /// Time at which the batch ends even if requests are left.
     pub expires_at: Option<u64>,
-    /// When its last request was answered.
+    /// Time at which the last request was answered.
     pub finalizing_at: Option<u64>,
-    /// When all was done.
+    /// Time of completion, with all files written.
     pub completed_at: Option<u64>,
-    /// When it failed.
+    /// Time at which the batch failed.
     pub failed_at: Option<u64>,
-    /// When its time was over.
+    /// Time at which the batch expired.
     pub expired_at: Option<u64>,
-    /// When somebody wanted it to end.
+    /// Time at which cancellation was requested.
     pub cancelling_at: Option<u64>,
-    /// When it had ended for that.
+    /// Time at which cancellation was complete.
     pub cancelled_at: Option<u64>,
-    /// How many requests it has.
+    /// Counts of requests by result.
     pub request_counts: Counts,
-    /// What its requests took so far.
+    /// Token usage of the requests so far.
     pub usage: Option<Usage>,
-    /// Labels of its maker.
+    /// Labels set by the client, as pairs of strings.
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// How far a batch is.
+/// State of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of OpenAI")]
@@ -72,41 +72,41 @@ pub enum Status {
     Cancelled,
 }
 
-/// How many requests a batch has.
+/// Number of requests of a batch, by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// All.
+    /// Number of all requests.
     pub total: u64,
-    /// Those that were answered.
+    /// Number of requests that were answered.
     pub completed: u64,
-    /// Those that cannot be.
+    /// Number of requests that failed.
     pub failed: u64,
 }
 
-/// Why a batch failed.
+/// Faults for which a batch failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faults {
-    /// `list`.
+    /// Object type, always `list`.
     pub object: String,
-    /// The first of them.
+    /// First faults of the input file.
     pub data: Vec<Fault>,
 }
 
-/// A reason for which a batch failed.
+/// Fault for which a batch failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// For programs.
+    /// Error code for programs.
     pub code: String,
-    /// The line of the input file, counted from 1.
+    /// Line of the input file, counted from 1.
     pub line: Option<u64>,
-    /// For people.
+    /// Error message for people.
     pub message: String,
-    /// The field at fault.
+    /// Name of the field at fault.
     pub param: Option<String>,
 }
 
 impl Batch {
-    /// When it was over, however it ended.
+    /// Returns the time at which the batch ended, in whatever way.
     pub fn ended_at(&self) -> Option<u64> {
         self.completed_at
             .or(self.failed_at)
@@ -114,14 +114,14 @@ impl Batch {
             .or(self.cancelled_at)
     }
 
-    /// The body of an answer with it.
+    /// Serializes the batch as a response body.
     pub fn to_json(&self) -> String {
         json::to_string(self)
     }
 }
 
 impl Status {
-    /// Whether nothing more happens.
+    /// True if the state cannot change any more.
     pub fn is_final(self) -> bool {
         matches!(
             self,
@@ -129,7 +129,7 @@ impl Status {
         )
     }
 
-    /// The word for it.
+    /// Returns the wire value of the state.
     pub fn word(self) -> &'static str {
         match self {
             Self::Validating => "validating",

@@ -1,4 +1,4 @@
-//! An answer, gathered.
+//! Chat answer of one turn, collected from its events.
 
 use crate::api::openai::citation::CitedText;
 use crate::api::openai::citation::UrlCitation;
@@ -6,24 +6,24 @@ use crate::domain::Finish;
 use crate::domain::ToolUse;
 use crate::domain::TurnEvent;
 
-/// What came of a turn so far.
+/// Chat answer as far as its events have arrived.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
-    /// What the model thought.
+    /// Thinking text of the model.
     pub thinking: String,
-    /// Its words.
+    /// Answer text of the model.
     pub text: String,
-    /// Its calls.
+    /// Tool calls, in order.
     pub calls: Vec<ToolUse>,
-    /// Its sources.
+    /// Web sources cited by the text.
     pub annotations: Vec<UrlCitation>,
-    /// How it ended, once it has.
+    /// Finish reason and usage; none until the turn has ended.
     pub finish: Option<Finish>,
     pub(in crate::api::openai) cited: CitedText,
 }
 
 impl Answer {
-    /// Adds what happened next.
+    /// Applies the next event of the turn.
     pub fn add(&mut self, event: TurnEvent) {
         self.cited.note(&event);
         match event {

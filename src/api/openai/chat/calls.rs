@@ -1,4 +1,4 @@
-//! Calls and their results, as the messages of a chat hold them.
+//! Tool calls and tool results in chat messages.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::domain::Part;
 use crate::domain::ToolResult;
 use crate::domain::ToolUse;
 
-/// Takes the calls out of `message`, an assistant's.
+/// Takes the tool calls out of `message`, which is of the assistant.
 pub(super) fn calls(
     message: &mut Object,
     ignored: &mut Ignored,
@@ -78,7 +78,7 @@ fn call(mut call: Object, ignored: &mut Ignored) -> Result<Part, InvalidRequest>
     Ok(Part::ToolUse(ToolUse { id, name, input }))
 }
 
-/// The result that `message`, of the role `tool`, brings; its content is `parts`.
+/// Reads the tool result in `message`, of the role `tool`, whose content is `parts`.
 pub(super) fn result(message: &mut Object, parts: Vec<Part>) -> Result<Piece, InvalidRequest> {
     let id = message
         .take_text("tool_call_id")?
@@ -94,7 +94,7 @@ pub(super) fn result(message: &mut Object, parts: Vec<Part>) -> Result<Piece, In
     })
 }
 
-/// The result that `message`, of the role `function`, brings.
+/// Reads the result in `message`, of the deprecated role `function`.
 pub(super) fn old_result(message: &mut Object, parts: Vec<Part>) -> Result<Piece, InvalidRequest> {
     let name = message
         .take_text("name")?
@@ -110,13 +110,13 @@ pub(super) fn old_result(message: &mut Object, parts: Vec<Part>) -> Result<Piece
     })
 }
 
-/// The id of a call in the old form, made of the function's name, by which its result refers to it. Upstream refuses such an id, so
-/// the history replaces it.
+/// Builds the id of a deprecated function call, which has none, from the function's name. Anthropic
+/// refuses such an id, so the history replaces it.
 fn old_id(name: &str) -> String {
     format!("function {name}")
 }
 
-/// Takes the name and the arguments of a call.
+/// Takes the name and the arguments of a function call.
 fn called(function: &mut Object) -> Result<(String, String), InvalidRequest> {
     let name = functions::name(function)?;
     let arguments = function.take_text("arguments")?.unwrap_or_default();
@@ -130,7 +130,7 @@ fn called(function: &mut Object) -> Result<(String, String), InvalidRequest> {
     ))
 }
 
-/// Takes the name and the text of a call of a custom tool.
+/// Takes the name of a custom tool call and its text, wrapped as JSON arguments.
 fn called_custom(custom: &mut Object) -> Result<(String, String), InvalidRequest> {
     let name = functions::name(custom)?;
     let input = custom

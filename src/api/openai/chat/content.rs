@@ -1,4 +1,4 @@
-//! From the content of a message to the parts of a turn.
+//! Content parts of chat messages.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::api::request_schema::printable;
 use crate::domain::Part;
 use crate::domain::Source;
 
-/// Reads the parts of a message's content.
+/// Reads the content parts of a message.
 pub(super) fn parts(
     parts: Vec<Value>,
     speaker: Speaker,
@@ -40,7 +40,8 @@ pub(super) fn parts(
         .collect())
 }
 
-/// A part, and the mark for the prompt cache at its end. Instructions have none: the server marks their end by itself.
+/// Reads a part and the cache marker at its end. Markers of instructions are dropped: the server
+/// sets its own at their end.
 fn part(
     mut part: Object,
     speaker: Speaker,
@@ -98,7 +99,7 @@ fn refuse(object: &Object, field: &str, code: &'static str, message: &str) -> In
 fn text(value: Value, _: &Place, _: &mut Ignored) -> Result<Part, InvalidRequest> {
     match value {
         Value::String(text) => Ok(Part::Text(text)),
-        // The table lets nothing else through.
+        // The field table admits strings only.
         _ => Ok(Part::Text(String::new())),
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures and documents among the words.
+//! Images and documents in chat messages.
 
 use serde_json::Value;
 use serde_json::json;
@@ -26,7 +26,7 @@ fn image(url: &str) -> Result<Vec<Part>, String> {
 }
 
 #[test]
-fn an_image_is_what_its_bytes_say() {
+fn image_type_is_detected_from_bytes() {
     let parts = image(PNG).unwrap();
     assert!(
         matches!(&parts[0], Part::Image(Source::Base64 { media_type, .. }) if media_type == "image/png")
@@ -35,13 +35,13 @@ fn an_image_is_what_its_bytes_say() {
 }
 
 #[test]
-fn base64_may_be_broken_into_lines() {
+fn base64_with_line_breaks_is_accepted() {
     let broken = PNG.replace("iVBORw0K", " iVBO\r\nRw 0K\n");
     assert_eq!(image(&broken), image(PNG));
 }
 
 #[test]
-fn the_result_of_a_tool_may_hold_pictures_and_files() {
+fn tool_result_accepts_images_and_files() {
     let content = json!([
         {"type": "text", "text": "seen"},
         {"type": "image_url", "image_url": {"url": PNG}},
@@ -66,7 +66,7 @@ fn the_result_of_a_tool_may_hold_pictures_and_files() {
 }
 
 #[test]
-fn an_image_elsewhere_is_left_to_upstream() {
+fn https_image_url_is_passed_through() {
     let url = "https://example.com/cat.png";
     assert_eq!(
         image(url).unwrap()[0],
@@ -75,7 +75,7 @@ fn an_image_elsewhere_is_left_to_upstream() {
 }
 
 #[test]
-fn what_is_no_image_is_refused() {
+fn invalid_image_is_refused() {
     for (url, expected) in [
         ("http://example.com/cat.png", "expected `https://...`"),
         ("file:///etc/passwd", "expected `https://...`"),
@@ -96,7 +96,7 @@ fn what_is_no_image_is_refused() {
 }
 
 #[test]
-fn a_file_is_what_its_bytes_say() {
+fn file_type_is_detected_from_bytes() {
     let parts =
         prompt(&json!({"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}})).unwrap();
     assert!(matches!(&parts[0], Part::Document { title: Some(title), .. } if title == "a.pdf"));
@@ -132,7 +132,7 @@ fn a_file_is_what_its_bytes_say() {
 }
 
 #[test]
-fn only_the_user_shows_pictures() {
+fn image_is_refused_for_other_roles() {
     for role in ["system", "assistant"] {
         let part = json!([{"type": "image_url", "image_url": {"url": PNG}}]);
         let messages = json!([{"role": role, "content": part}, {"role": "user", "content": "hi"}]);
@@ -143,7 +143,7 @@ fn only_the_user_shows_pictures() {
 }
 
 #[test]
-fn a_picture_alone_is_a_message() {
+fn image_alone_is_a_message() {
     let content = json!([{"type": "image_url", "image_url": {"url": PNG}}]);
     let body =
         json!({"model": "m", "messages": [{"role": "user", "content": content}]}).to_string();
@@ -158,7 +158,7 @@ fn a_picture_alone_is_a_message() {
 }
 
 #[test]
-fn half_a_character_is_repaired_and_told() {
+fn lone_surrogate_is_repaired_and_reported() {
     let body = br#"{"model":"m","messages":[{"role":"user","content":"a\ud83d\u0000b"}]}"#;
     let request = decode(body, Policy::Lenient).unwrap();
     assert_eq!(request.turn.prompt, [Part::text("a\u{fffd}b")]);

@@ -1,4 +1,4 @@
-//! Tools that take a text, as requests offer them.
+//! Custom tools, which take plain text, in chat requests.
 
 use super::fields;
 use crate::api::openai::custom;
@@ -11,10 +11,11 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::Tool;
 
-/// The type of a tool that takes a text, and the field that describes it.
+/// Type of a custom tool, and name of the field that describes it.
 pub(super) const CUSTOM: &str = "custom";
 
-/// A tool that takes a text.
+/// Reads a custom tool as a function with one string; `is_flat` if its fields stand in the tool
+/// itself.
 pub(super) fn custom_tool(
     mut tool: Object,
     is_flat: bool,
@@ -47,7 +48,8 @@ pub(super) fn custom_tool(
     })
 }
 
-/// What the text of a custom tool must keep to, written as chat has it or as Responses does.
+/// Reads the grammar of a custom tool, nested as in chat or flat as in Responses; none if any text
+/// is allowed.
 fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>, InvalidRequest> {
     let kind = format
         .take_text("type")?

@@ -1,4 +1,4 @@
-//! From the bytes of a request to a turn.
+//! Decoding of a chat request body into a turn.
 
 use super::fields;
 use super::messages;
@@ -24,28 +24,28 @@ use crate::domain::Tools;
 use crate::domain::Turn;
 use crate::domain::WebSearch;
 
-/// A request, understood.
+/// Decoded body of `POST /v1/chat/completions`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatRequest {
-    /// What to ask of the model.
+    /// Turn that the request asks for.
     pub turn: Turn,
-    /// How many answers are wanted.
+    /// Number of choices wanted.
     pub n: usize,
-    /// In which words calls are to be told.
+    /// Format in which tool calls are written in the response.
     pub dialect: Dialect,
-    /// Whether the answer is to be a stream.
+    /// True if the client asked for a stream.
     pub stream: bool,
-    /// Whether the stream is to end with the usage.
+    /// True if the stream ends with a usage chunk.
     pub include_usage: bool,
-    /// What there is to say of it.
+    /// Fields of the request that were ignored or repaired.
     pub remarks: Remarks,
 }
 
-/// Reads the body of `POST /v1/chat/completions`. One that is written for `/v1/responses` is read as such, and answered as a chat:
-/// some editors send it here.
+/// Decodes the body of `POST /v1/chat/completions`. A body written for `/v1/responses`, which some
+/// editors send here, is decoded as such and answered as a chat.
 ///
 /// # Errors
-/// When the body is not such a request, or asks for something that is not served.
+/// If the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let mended = &*mended(body, &mut ignored)?;
@@ -56,7 +56,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
     read(request, mended, ignored)
 }
 
-/// Reads `body`, which is one of `/v1/responses`.
+/// Decodes `body`, which is written for `/v1/responses`.
 fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
     let request = responses::decode(body, policy)?;
     let refused = [
@@ -84,7 +84,7 @@ fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidReq
     })
 }
 
-/// Reads `request`, which is all of `body` that belongs to this API.
+/// Decodes `request`, the parsed `body` without fields of other APIs.
 pub(super) fn read(
     mut request: Object,
     body: &[u8],
@@ -94,6 +94,7 @@ pub(super) fn read(
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = include_usage(&mut request, stream, &mut ignored)?;
     let sampling = parameters::sampling(&mut request, body, &mut ignored)?;
+    // Only checked: labels are never sent to Anthropic.
     labels::take(&mut request)?;
     let project = request.take_text("project_id")?;
     let n = request
@@ -131,7 +132,7 @@ pub(super) fn read(
     })
 }
 
-/// The search of the web that the request asks for.
+/// Takes `web_search_options`.
 fn search(
     request: &mut Object,
     tools: &Tools,

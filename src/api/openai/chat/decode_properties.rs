@@ -1,4 +1,4 @@
-//! What holds of every request.
+//! Properties that hold for every chat request.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -17,12 +17,12 @@ use crate::domain::ToolResult;
 use crate::domain::ToolUse;
 use crate::domain::Tools;
 
-/// A text with something to see in it.
+/// Generates a text that is not blank.
 fn text() -> impl Strategy<Value = String> {
     (any::<String>(), "[a-zé\u{1F600}]", any::<String>()).prop_map(|(a, b, c)| [a, b, c].concat())
 }
 
-/// The texts of a message, and whether to write a single one as a string.
+/// Texts of a message, and a flag to write a single one as a string.
 type Texts = (Vec<String>, bool);
 
 fn texts() -> impl Strategy<Value = Texts> {
@@ -43,7 +43,7 @@ fn parts(texts: Vec<String>) -> Vec<Part> {
     texts.into_iter().map(Part::Text).collect()
 }
 
-/// The messages before the last one from the user, and that one's texts.
+/// Generates a history, and the texts of the last user message.
 fn conversation() -> impl Strategy<Value = (Vec<(&'static str, Texts)>, Texts)> {
     let role = prop_oneof![
         Just("system"),
@@ -54,7 +54,7 @@ fn conversation() -> impl Strategy<Value = (Vec<(&'static str, Texts)>, Texts)> 
     (vec((role, texts()), 0..8), texts())
 }
 
-/// From 0 to 1, in steps that decimal fractions hold exactly enough to be read back.
+/// Generates a number from 0 to 1 that survives its decimal notation.
 fn share() -> impl Strategy<Value = f64> {
     (0..=1000_u32).prop_map(|thousandths| f64::from(thousandths) / 1000.0)
 }
@@ -79,7 +79,7 @@ fn name() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9_-]{1,64}"
 }
 
-/// Names, descriptions, and whether they are strict.
+/// Generates tools by name, description and strictness.
 fn tools() -> impl Strategy<Value = Vec<(String, Option<String>, bool)>> {
     let tools =
         proptest::collection::btree_map(name(), (option::of(any::<String>()), any::<bool>()), 0..5);
@@ -91,7 +91,7 @@ fn tools() -> impl Strategy<Value = Vec<(String, Option<String>, bool)>> {
     })
 }
 
-/// The name, the input and the result of a call.
+/// Generates a tool call by name, input and result.
 fn call() -> impl Strategy<Value = (String, Value, String)> {
     let input = proptest::collection::btree_map(any::<String>(), json(), 0..4);
     (
@@ -118,7 +118,7 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Often a word that means something.
+/// Generates a string that is often a keyword of the API.
 fn word() -> impl Strategy<Value = String> {
     let words = [
         "model",
@@ -156,7 +156,7 @@ fn word() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn a_well_formed_request_becomes_its_turn(
+    fn valid_request_decodes_to_its_turn(
         model in text(),
         (before, prompt) in conversation(),
         sampling in sampling(),
@@ -198,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn tools_calls_and_results_become_their_turn(
+    fn tools_calls_and_results_decode_to_their_turn(
         tools in tools(),
         rounds in vec((option::of(text()), vec(call(), 1..4)), 1..4),
     ) {
@@ -239,17 +239,17 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..256)) {
+    fn decode_never_panics_on_any_bytes(bytes in vec(any::<u8>(), 0..256)) {
         prop_assert!(decode(&bytes, Policy::Lenient).is_err());
     }
 
     #[test]
-    fn no_json_makes_it_panic(value in json()) {
+    fn decode_never_panics_on_any_json(value in json()) {
         let _ = decode(value.to_string().as_bytes(), Policy::Lenient);
     }
 
     #[test]
-    fn no_request_makes_it_panic(fields in vec((word(), json()), 0..6), strict in any::<bool>()) {
+    fn decode_never_panics_on_any_fields(fields in vec((word(), json()), 0..6), strict in any::<bool>()) {
         let mut request: Map<String, Value> = fields.into_iter().collect();
         request.entry("model").or_insert(json!("m"));
         request.entry("messages").or_insert(json!([{"role": "user", "content": "Hi"}]));
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn no_message_makes_it_panic(fields in vec((word(), json()), 0..4), parts in vec(json(), 0..3)) {
+    fn decode_never_panics_on_any_message(fields in vec((word(), json()), 0..4), parts in vec(json(), 0..3)) {
         let mut message: Map<String, Value> = fields.into_iter().collect();
         message.entry("role").or_insert(json!("user"));
         message.entry("content").or_insert(json!(parts));

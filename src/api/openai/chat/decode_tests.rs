@@ -1,4 +1,4 @@
-//! Requests as clients write them, right and wrong.
+//! Decoding of valid and invalid chat requests.
 
 use serde_json::Value;
 use serde_json::json;
@@ -21,7 +21,7 @@ fn refused(request: &Value) -> InvalidRequest {
     decode(request.to_string().as_bytes(), Policy::Lenient).unwrap_err()
 }
 
-/// A well-formed request with `fields` added or replaced.
+/// Returns a valid request with `fields` added or replaced.
 fn with(fields: Value) -> Value {
     let mut request = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]});
     let (Value::Object(into), Value::Object(fields)) = (&mut request, fields) else {
@@ -37,7 +37,7 @@ fn messages(messages: Value) -> Value {
     ))
 }
 
-/// Each row: a request, the path at fault, the code.
+/// Checks that each request is refused with this path and error code.
 fn assert_refused<const ROWS: usize>(rows: [(Value, &str, &str); ROWS]) {
     for (request, param, code) in rows {
         let error = refused(&request);
@@ -57,7 +57,7 @@ fn message(role: Role, texts: &[&str]) -> Message {
 }
 
 #[test]
-fn the_smallest_request() {
+fn minimal_request_uses_defaults() {
     let request = decoded(&with(json!({})));
     let turn = Turn {
         project: None,
@@ -83,7 +83,7 @@ fn the_smallest_request() {
 }
 
 #[test]
-fn a_conversation_is_sorted_into_a_turn() {
+fn messages_split_into_system_history_and_prompt() {
     let turn = decoded(&messages(json!([
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
@@ -117,7 +117,7 @@ fn a_conversation_is_sorted_into_a_turn() {
 }
 
 #[test]
-fn blank_parts_beside_others_are_skipped() {
+fn blank_text_parts_are_dropped() {
     let parts = json!([{"type": "text", "text": ""}, {"type": "text", "text": "x"}, {"type": "text", "text": " \n"}]);
     assert_eq!(
         decoded(&messages(json!([{"role": "user", "content": parts}])))
@@ -128,7 +128,7 @@ fn blank_parts_beside_others_are_skipped() {
 }
 
 #[test]
-fn parameters_of_the_answer() {
+fn sampling_parameters_are_decoded() {
     let sampling = |fields| decoded(&with(fields)).turn.sampling;
     assert_eq!(
         sampling(
@@ -167,7 +167,7 @@ fn parameters_of_the_answer() {
 }
 
 #[test]
-fn streaming() {
+fn stream_options_are_decoded() {
     let request = decoded(&with(
         json!({"stream": true, "stream_options": {"include_usage": true}}),
     ));
@@ -185,7 +185,7 @@ fn streaming() {
 }
 
 #[test]
-fn what_asks_for_nothing_is_accepted_in_silence() {
+fn default_values_of_unsupported_fields_are_accepted() {
     let request = with(json!({
         "n": 1, "tools": [], "tool_choice": "auto", "functions": [], "function_call": "none",
         "parallel_tool_calls": true, "response_format": {"type": "text"}, "logprobs": false, "top_logprobs": 0,
@@ -198,7 +198,7 @@ fn what_asks_for_nothing_is_accepted_in_silence() {
 }
 
 #[test]
-fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
+fn ignored_fields_are_reported_or_refused_by_policy() {
     let request = with(json!({
         "logit_bias": {"1": 2}, "presence_penalty": 0.5, "top_k": 3,
         "messages": [
@@ -234,7 +234,7 @@ fn fields_without_effect_are_named_or_under_the_strict_policy_refused() {
 }
 
 #[test]
-fn the_list_of_ignored_fields_stays_fit_for_a_header() {
+fn ignored_field_list_is_bounded_for_header() {
     let mut request = with(json!({"bad\r\nname,": 1, "é": 1}));
     for index in 0..1000 {
         request[format!("{index}{}", "x".repeat(200))] = json!(1);
@@ -249,7 +249,7 @@ fn the_list_of_ignored_fields_stays_fit_for_a_header() {
 }
 
 #[test]
-fn refusals_of_messages_name_the_field_at_fault() {
+fn message_errors_name_the_field() {
     let user = json!({"role": "user", "content": "Hi"});
     assert_refused([
         (json!({"messages": [user]}), "model", code::MISSING),
@@ -295,7 +295,7 @@ fn refusals_of_messages_name_the_field_at_fault() {
 }
 
 #[test]
-fn messages_without_content_and_without_an_end_are_repaired() {
+fn empty_or_unfinished_messages_are_repaired() {
     let user = |content: Value| json!({"role": "user", "content": content});
     let said = user(json!("Hi"));
     let system = |text: &str| json!({"role": "system", "content": text});
@@ -339,7 +339,7 @@ fn messages_without_content_and_without_an_end_are_repaired() {
 }
 
 #[test]
-fn refusals_of_parameters_name_the_field_at_fault() {
+fn parameter_errors_name_the_field() {
     assert_refused([
         (
             with(json!({"temperature": "hot"})),
@@ -432,7 +432,7 @@ fn refusals_of_parameters_name_the_field_at_fault() {
 }
 
 #[test]
-fn refusals_of_parts_name_the_part() {
+fn content_part_errors_name_the_part() {
     let rows = [
         ("user", json!({"text": "x"}), "type", code::MISSING),
         ("user", json!({"type": "text"}), "text", code::MISSING),
@@ -502,7 +502,7 @@ fn refusals_of_parts_name_the_part() {
 }
 
 #[test]
-fn messages_say_what_to_change() {
+fn error_messages_state_the_remedy() {
     let rows = [
         (
             with(json!({"temperature": "hot"})),
@@ -536,7 +536,7 @@ fn messages_say_what_to_change() {
 }
 
 #[test]
-fn bodies_that_are_no_request() {
+fn malformed_bodies_are_refused() {
     let deep = "[".repeat(100_000);
     let rows: [(&[u8], &str); 7] = [
         (
@@ -577,7 +577,7 @@ fn bodies_that_are_no_request() {
 }
 
 #[test]
-fn efforts_and_schemas() {
+fn reasoning_effort_and_response_format_are_decoded() {
     let sampling = |fields| decoded(&with(fields)).turn.sampling;
     assert_eq!(
         sampling(json!({"reasoning_effort": "minimal"})).effort,
@@ -613,7 +613,7 @@ fn efforts_and_schemas() {
 }
 
 #[test]
-fn the_schema_of_an_answer_goes_as_it_was_written() {
+fn response_format_schema_is_kept_verbatim() {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"q"}],"response_format":{"type":"json_schema",
         "json_schema":{"name":"n","schema":{"type":"object", "properties":{"z":{"const":1.0},"a":{}}}}}}"#;
     let request = decode(body.as_bytes(), Policy::Strict).unwrap();

@@ -1,4 +1,4 @@
-//! An answer as one body.
+//! Whole chat completion body.
 
 use super::answer::Answer;
 use super::custom_tools::CUSTOM;
@@ -19,21 +19,21 @@ use crate::domain::ToolUse;
 use crate::domain::Usage;
 use crate::domain::unix_now;
 
-/// What every body and every chunk of one answer has in common.
+/// Fields that the body, or all chunks, of one chat completion share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// `chatcmpl-` and 32 random hexadecimal digits.
+    /// Unique id: `chatcmpl-` and 32 random hexadecimal digits.
     pub id: String,
-    /// When the answer was begun, in seconds of Unix time.
+    /// Time of creation, in seconds of Unix time.
     pub created: u64,
-    /// The model's name as the client wrote it.
+    /// Name of the model, as the client wrote it.
     pub model: String,
-    /// In which words calls are told.
+    /// Format in which tool calls are written.
     pub dialect: Dialect,
 }
 
 impl Reply {
-    /// A reply with a new id, begun now, from the model that the client called `model`.
+    /// Creates a reply with a new id, dated now; `model` is the name that the client wrote.
     pub fn new(model: impl Into<String>) -> Self {
         let created = unix_now();
         let id = format!("chatcmpl-{}", uuid::Uuid::new_v4().simple());
@@ -45,7 +45,7 @@ impl Reply {
         }
     }
 
-    /// The whole answer, a `chat.completion` with these choices.
+    /// Serializes a whole `chat.completion` with one choice for each of `answers`.
     pub fn response(&self, answers: &[Answer]) -> Vec<u8> {
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);

@@ -1,4 +1,4 @@
-//! Answers as clients read them.
+//! Chat completion bodies as clients read them.
 
 use async_openai::types::chat::CreateChatCompletionResponse;
 use async_openai::types::chat::FinishReason as Reason;
@@ -61,7 +61,7 @@ fn choice(reply: &Reply, answer: Answer) -> serde_json::Value {
 }
 
 #[test]
-fn calls_come_with_their_ids_and_without_words() {
+fn tool_calls_have_ids_and_null_content() {
     insta::assert_snapshot!(choice(&reply(), called()), @r#"{"finish_reason":"tool_calls","index":0,"logprobs":null,"message":{"annotations":[],"content":null,"refusal":null,"role":"assistant","tool_calls":[{"function":{"arguments":"{\"a\":1}","name":"look"},"id":"1","type":"function"},{"function":{"arguments":"{}","name":"look"},"id":"2","type":"function"}]}}"#);
     assert_eq!(
         read(&reply().response(&[called()])).choices[0].finish_reason,
@@ -78,7 +78,7 @@ fn calls_come_with_their_ids_and_without_words() {
 }
 
 #[test]
-fn the_old_form_has_one_call() {
+fn legacy_format_has_one_function_call() {
     let reply = Reply {
         dialect: Dialect::Functions,
         ..reply()
@@ -87,7 +87,7 @@ fn the_old_form_has_one_call() {
 }
 
 #[test]
-fn a_refusal_says_so() {
+fn refusal_sets_refusal_and_finish_reason() {
     let refused = choice(&reply(), said("", FinishReason::ContentFilter));
     assert_eq!(refused["message"]["refusal"], REFUSAL);
     assert!(refused["message"]["content"].is_null());
@@ -96,7 +96,7 @@ fn a_refusal_says_so() {
 }
 
 #[test]
-fn several_answers_are_numbered_and_summed() {
+fn choices_are_numbered_and_usage_is_summed() {
     let read = read(&reply().response(&[
         said("a", FinishReason::Stop),
         said("b", FinishReason::Length),
@@ -111,7 +111,7 @@ fn several_answers_are_numbered_and_summed() {
 }
 
 #[test]
-fn a_whole_answer() {
+fn completion_body_snapshot() {
     let body =
         String::from_utf8(reply().response(&[said("Hi \"you\"\n", FinishReason::Stop)])).unwrap();
     assert_eq!(
@@ -129,7 +129,7 @@ fn a_whole_answer() {
 }
 
 #[test]
-fn the_schema_reads_what_we_write() {
+fn completion_body_matches_openai_schema() {
     let rows = [
         (FinishReason::Stop, Reason::Stop),
         (FinishReason::Length, Reason::Length),
@@ -144,7 +144,7 @@ fn the_schema_reads_what_we_write() {
 }
 
 #[test]
-fn every_reply_has_its_own_id() {
+fn reply_ids_are_unique() {
     let (one, other) = (Reply::new("m"), Reply::new("m"));
     assert_ne!(one.id, other.id);
     assert!(

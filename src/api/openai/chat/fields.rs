@@ -1,6 +1,6 @@
-//! What each field of a request does: the one place where that is decided.
+//! Field tables of chat requests: the single place that decides what each field does.
 //!
-//! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
+//! Decoding reads these tables, the API documentation shows them, and a test compares the two.
 
 pub(super) use super::part_fields::FILE;
 pub(super) use super::part_fields::IMAGE;
@@ -22,10 +22,10 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 use crate::api::request_schema::refused;
 
-/// The most a limit of tokens may be.
+/// Upper bound of a token limit.
 const MAX_TOKENS: i64 = u32::MAX as i64;
 
-/// The fields of the request itself.
+/// Fields of the request body.
 pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
@@ -189,7 +189,7 @@ pub(super) static STREAM_OPTIONS: Table = Table {
     ],
 };
 
-/// The fields of a message, whatever its role.
+/// Fields of a message of any role.
 pub(super) static MESSAGE: Table = Table {
     prefix: "messages[].",
     fields: &[
@@ -265,7 +265,7 @@ pub(super) static TOOL: Table = Table {
     ],
 };
 
-/// The fields of a tool that has no object around what it is.
+/// Fields of a tool without a nested `function` or `custom` object.
 pub(super) static FLAT_TOOL: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -336,7 +336,7 @@ pub(super) static FUNCTION: Table = Table {
     ],
 };
 
-/// The fields of a function in its old form.
+/// Fields of an entry of the deprecated `functions`.
 pub(super) static OLD_FUNCTION: Table = Table {
     prefix: "functions[].",
     fields: &[
@@ -358,7 +358,7 @@ pub(super) static TOOL_CHOICE: Table = Table {
     ],
 };
 
-/// The fields of `tool_choice.function`, and of a function that is allowed.
+/// Fields of `tool_choice.function`, and of a function of `allowed_tools`.
 pub(super) static CHOSEN_FUNCTION: Table = Table {
     prefix: "tool_choice.function.",
     fields: &[honoured("name", Text, "The name of one of the tools.")],
@@ -373,7 +373,7 @@ pub(super) static ALLOWED_TOOLS: Table = Table {
     ],
 };
 
-/// The fields of a tool that is allowed.
+/// Fields of a tool of `allowed_tools`.
 pub(super) static ALLOWED_TOOL: Table = Table {
     prefix: "tool_choice.allowed_tools.tools[].",
     fields: &[
@@ -383,7 +383,7 @@ pub(super) static ALLOWED_TOOL: Table = Table {
     ],
 };
 
-/// The fields of `function_call`.
+/// Fields of the deprecated `function_call`.
 pub(super) static OLD_CHOICE: Table = Table {
     prefix: "function_call.",
     fields: &[honoured(
@@ -393,7 +393,7 @@ pub(super) static OLD_CHOICE: Table = Table {
     )],
 };
 
-/// The fields of a call.
+/// Fields of a tool call.
 pub(super) static TOOL_CALL: Table = Table {
     prefix: "messages[].tool_calls[].",
     fields: &[
@@ -409,7 +409,7 @@ pub(super) static TOOL_CALL: Table = Table {
     ],
 };
 
-/// The fields of a called function.
+/// Fields of the function of a tool call.
 pub(super) static CALLED_FUNCTION: Table = Table {
     prefix: "messages[].tool_calls[].function.",
     fields: &[
@@ -422,7 +422,7 @@ pub(super) static CALLED_FUNCTION: Table = Table {
     ],
 };
 
-/// The fields of a called custom tool.
+/// Fields of the custom tool of a tool call.
 pub(super) static CALLED_CUSTOM: Table = Table {
     prefix: "messages[].tool_calls[].custom.",
     fields: &[

@@ -1,4 +1,4 @@
-//! The tables against the schema and against the documentation.
+//! Comparison of the field tables with `OpenAI`'s schema and with the documentation.
 
 use async_openai::types::chat;
 use serde_json::Value;
@@ -42,12 +42,12 @@ fn tables() -> Vec<&'static Table> {
 }
 
 #[test]
-fn the_document_shows_the_tables() {
+fn field_tables_match_document() {
     document::check("fields", &tables());
 }
 
 #[test]
-fn rows_are_unique_and_their_values_readable() {
+fn table_rows_are_unique_and_defaults_parse() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {
             let name = field.name;
@@ -72,7 +72,7 @@ fn rows_are_unique_and_their_values_readable() {
 }
 
 #[test]
-fn somebody_reads_every_honoured_field() {
+fn every_honoured_field_is_read_by_the_decoder() {
     let rows = [
         ("stream", "true"),
         ("stream_options", "{}"),
@@ -122,7 +122,7 @@ fn somebody_reads_every_honoured_field() {
 }
 
 #[test]
-fn every_field_of_the_schema_has_a_row() {
+fn every_openai_schema_field_has_a_row() {
     let schema = [
         (
             &REQUEST,
@@ -141,7 +141,7 @@ fn every_field_of_the_schema_has_a_row() {
                 fields_of::<chat::ChatCompletionRequestAssistantMessage>(),
                 fields_of::<chat::ChatCompletionRequestToolMessage>(),
                 fields_of::<chat::ChatCompletionRequestFunctionMessage>(),
-                // The names of variants, which serde does not count as fields.
+                // Names of variants, which serde does not report as fields.
                 &["role"],
             ],
         ),
@@ -190,7 +190,7 @@ fn every_field_of_the_schema_has_a_row() {
 }
 
 #[test]
-fn a_strict_server_takes_its_own_answers_back() {
+fn strict_policy_accepts_own_answers_sent_back() {
     let answer = serde_json::json!({"role": "assistant", "content": "a", "refusal": null, "annotations": [], "reasoning_content": "hm"});
     let user = serde_json::json!({"role": "user", "content": "b"});
     let body = serde_json::json!({"model": "m", "messages": [user, answer, user]}).to_string();

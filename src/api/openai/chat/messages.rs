@@ -1,4 +1,4 @@
-//! From the messages of a request to the parts of a turn.
+//! Decoding of chat messages into instructions, history and prompt.
 
 use serde_json::Value;
 
@@ -21,14 +21,15 @@ use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
 
-/// How messages are understood. No answer in this form is paused: what Anthropic's tools have done is not in it.
+/// Rules for the conversation. No chat answer can be resumed after a pause, since it lacks the
+/// blocks of Anthropic's server tools.
 const RULES: Rules = Rules {
     field: "messages",
     merges: false,
     is_paused: |_| false,
 };
 
-/// The messages, sorted into what a turn is made of.
+/// Decoded messages, split as a turn needs them.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
     pub(super) system: Vec<String>,
@@ -36,20 +37,20 @@ pub(super) struct Conversation {
     pub(super) prompt: Vec<Part>,
 }
 
-/// Who speaks in a message.
+/// Role of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Speaker {
-    /// `system` or `developer`.
+    /// Roles `system` and `developer`.
     Instructions,
     User,
     Assistant,
-    /// The result of a call.
+    /// Role `tool`: the result of a tool call.
     Tool,
-    /// The result of a call in its old form.
+    /// Role `function`: the result of a deprecated function call.
     Function,
 }
 
-/// Reads `value`, the array of messages.
+/// Decodes `value`, the array of messages.
 pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation, InvalidRequest> {
     let Value::Array(messages) = value else {
         return Ok(Conversation::default());
@@ -127,20 +128,20 @@ fn add(
     Ok(())
 }
 
-/// The parts of a message's content that are not blank.
+/// Takes the content of a message as parts, without blank texts.
 fn content(
     message: &mut Object,
     speaker: Speaker,
     ignored: &mut Ignored,
 ) -> Result<Vec<Part>, InvalidRequest> {
-    // A client may send an answer back as it came.
+    // Part of an answer that the client sends back.
     message.take("reasoning_content")?;
     let content = message.take("content")?;
     let refusal = message.take_text("refusal")?;
     let mut parts = match content {
         Some(Value::String(text)) => vec![Part::Text(text)],
         Some(Value::Array(parts)) => content::parts(parts, speaker, &message.place, ignored)?,
-        // The table lets nothing else through.
+        // The field table admits strings and arrays only.
         _ => Vec::new(),
     };
     parts.extend(refusal.map(Part::Text));
@@ -182,7 +183,7 @@ fn text(part: Part) -> Option<String> {
     }
 }
 
-/// A part of a message with instructions that stands in the conversation.
+/// Turns the text of a system message within the conversation into an instruction.
 fn as_instruction(part: Part) -> Part {
     if let Part::Text(text) = part {
         Part::Instruction(text)
@@ -197,7 +198,7 @@ fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> Inva
     InvalidRequest::at(path, code::VALUE, message)
 }
 
-/// Refuses what belongs to another speaker.
+/// Refuses fields that belong to messages of another role.
 fn refuse_misplaced(message: &mut Object, speaker: Speaker) -> Result<(), InvalidRequest> {
     const ASSISTANT: &str = "assistant messages";
     let homes = [

@@ -1,8 +1,8 @@
-//! `POST /v1/chat/completions`: its request, its answer, and its stream.
+//! `POST /v1/chat/completions`: request, response and stream.
 //!
-//! [`decode()`] reads a request into a [`ChatRequest`], by the table in `fields.rs`, which decides what each field
-//! does. [`Reply`] writes an answer as one body, [`StreamEncoder`] as the payloads of a stream. Nothing here
-//! waits, reads a clock more than once per answer, or knows where bytes come from or go.
+//! [`decode()`] reads a request into a [`ChatRequest`] by the table in `fields.rs`, which decides
+//! what each field does. [`Reply`] writes the response body, [`StreamEncoder`] the payloads of a
+//! stream. This module does no I/O, and reads the clock once for each response.
 
 mod answer;
 mod calls;

@@ -1,4 +1,4 @@
-//! The parameters of the answer, and the labels a client may put on a request.
+//! Sampling parameters of a chat request.
 
 use serde_json::Value;
 
@@ -16,11 +16,11 @@ use crate::domain::Format;
 use crate::domain::Sampling;
 use crate::domain::Schema;
 
-/// The highest temperature Claude takes; `OpenAI`'s range goes on to 2.
+/// Maximum temperature of Claude; `OpenAI`'s range goes up to 2.
 const HOTTEST: f64 = 1.0;
 const MOST_STOPS: usize = 4;
 
-/// Takes the parameters of the answer.
+/// Takes the sampling parameters.
 pub(super) fn sampling(
     request: &mut Object,
     body: &[u8],
@@ -38,7 +38,7 @@ pub(super) fn sampling(
     })
 }
 
-/// The temperature, within the range of Claude.
+/// Takes the temperature, clamped to Claude's range.
 pub(in crate::api::openai) fn temperature(
     request: &mut Object,
 ) -> Result<Option<f64>, InvalidRequest> {
@@ -67,7 +67,7 @@ fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
     }
 }
 
-/// The form of the answer.
+/// Takes `response_format`.
 fn format(
     request: &mut Object,
     body: &[u8],
@@ -146,11 +146,11 @@ fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
         );
         return Err(InvalidRequest::at("max_tokens", code::VALUE, message));
     }
-    // The table keeps both within the range of u32.
+    // The field table keeps both within the range of `u32`.
     Ok(new.or(old).and_then(|tokens| u32::try_from(tokens).ok()))
 }
 
-/// The texts that end the answer. `OpenAI` takes up to four, which the strict policy keeps to.
+/// Takes the stop sequences. `OpenAI` allows at most four, which only the strict policy enforces.
 pub(in crate::api::openai) fn stop(
     request: &mut Object,
     ignored: &mut Ignored,

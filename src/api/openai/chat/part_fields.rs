@@ -1,4 +1,4 @@
-//! What each field of a part of a message does.
+//! Field tables of content parts.
 
 use crate::api::openai::cache_mark;
 use crate::api::request_schema::Shape::Object;
@@ -8,7 +8,7 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 use crate::api::request_schema::refused;
 
-/// The fields of a part of a message's content.
+/// Fields of a content part.
 pub(super) static PART: Table = Table {
     prefix: "messages[].content[].",
     fields: &[
@@ -27,7 +27,7 @@ pub(super) static PART: Table = Table {
     ],
 };
 
-/// The fields of an `image_url`.
+/// Fields of `image_url`.
 pub(super) static IMAGE: Table = Table {
     prefix: "messages[].content[].image_url.",
     fields: &[
@@ -40,7 +40,7 @@ pub(super) static IMAGE: Table = Table {
     ],
 };
 
-/// The fields of a `file`.
+/// Fields of `file`.
 pub(super) static FILE: Table = Table {
     prefix: "messages[].content[].file.",
     fields: &[

@@ -1,4 +1,4 @@
-//! What a client says on the WebSocket of many turns.
+//! Client messages on the WebSocket that carries many chat turns.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ use crate::api::request_schema::mended;
 use crate::api::request_schema::printable;
 use crate::api::request_schema::request;
 
-/// What every message may have.
+/// Fields of every message.
 static MESSAGE: Table = Table {
     prefix: "",
     fields: &[
@@ -37,7 +37,7 @@ static MESSAGE: Table = Table {
     ],
 };
 
-/// What `auth` has.
+/// Fields of an `auth` message.
 static AUTH: Table = Table {
     prefix: "",
     fields: &[honoured(
@@ -47,31 +47,31 @@ static AUTH: Table = Table {
     )],
 };
 
-/// A message of a client.
+/// Message from the client.
 pub enum Said {
-    /// Who it is.
+    /// Authentication by an API key.
     Auth {
-        /// One of the server's keys.
+        /// API key of the client.
         api_key: String,
     },
-    /// A turn is wanted.
+    /// Request for a turn.
     Chat {
-        /// The client's name for it.
+        /// Id of the turn, chosen by the client.
         id: Option<String>,
-        /// What is wanted; `stream` and `include_usage` mean nothing, and `n` is 1.
+        /// Decoded request; `stream` and `include_usage` have no meaning here, and `n` is 1.
         request: Box<ChatRequest>,
     },
-    /// A turn is no longer wanted.
+    /// Cancellation of a running turn.
     Cancel {
-        /// Its name.
+        /// Id of the turn.
         id: String,
     },
-    /// Is anybody there?
+    /// Ping, to be answered with a pong.
     Ping,
 }
 
 impl Said {
-    /// The name of the turn that it is about.
+    /// Returns the id of the turn that the message is about.
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::Chat { id, .. } => id.as_deref(),
@@ -82,7 +82,7 @@ impl Said {
 }
 
 impl fmt::Debug for Said {
-    /// Leaves out keys and prompts.
+    /// Writes the message type only: keys and prompts must not be logged.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Auth { .. } => "Auth",
@@ -93,10 +93,10 @@ impl fmt::Debug for Said {
     }
 }
 
-/// Reads a message.
+/// Parses a message of the client.
 ///
 /// # Errors
-/// When it is none, or asks for something that is not served.
+/// If the message is malformed or asks for something unsupported.
 pub fn hear(text: &str, policy: Policy) -> Result<Said, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(text.as_bytes(), &mut ignored)?;
@@ -135,14 +135,14 @@ pub fn hear(text: &str, policy: Policy) -> Result<Said, InvalidRequest> {
     }
 }
 
-/// Unknown fields of these messages are always refused: no client sends any by default.
+/// Refuses unknown fields under every policy: no client adds fields to these messages by default.
 fn nothing_else(message: Object) -> Result<(), InvalidRequest> {
     message.finish(&mut Ignored::new(Policy::Strict))
 }
 
 fn chat(message: Object, body: &[u8], ignored: Ignored) -> Result<ChatRequest, InvalidRequest> {
     let mut request = message.under(&fields::REQUEST);
-    // They mean nothing here: every answer streams, with its usage at the end.
+    // Without effect here: every answer streams and ends with its usage.
     request.take("stream")?;
     request.take("stream_options")?;
     let request = decode::read(request, body, ignored)?;
@@ -153,19 +153,20 @@ fn chat(message: Object, body: &[u8], ignored: Ignored) -> Result<ChatRequest, I
     Ok(request)
 }
 
-/// The name of the turn that a message is about, whatever else is wrong with it.
+/// Returns the turn id of a message that may otherwise be invalid.
 pub fn id_of(text: &str) -> Option<String> {
     let message = json::read_tolerantly(text)?;
     let id = message.get("id")?.as_str()?;
     is_mark(id).then(|| id.to_owned())
 }
 
-/// As [`id_of`], of a message for which there is no memory to read it.
+/// Returns the turn id of a message without building the whole message in memory.
 pub fn id_of_unread(text: &str) -> Option<String> {
     Marks::of(text).id.filter(|id| is_mark(id))
 }
 
-/// A failure, as the text of a message. `status` is what it would be over HTTP, `retry_after` in milliseconds.
+/// Serializes an error message. `status` is the HTTP status that the error would have;
+/// `retry_after` is in milliseconds.
 pub fn error_message(
     id: Option<&str>,
     envelope: &Envelope,

@@ -1,4 +1,4 @@
-//! A turn as messages of the WebSocket of many turns.
+//! Events of a turn as messages on the WebSocket that carries many chat turns.
 
 use serde::Serialize;
 
@@ -14,40 +14,40 @@ use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 
-/// What there is to say of a turn beside its answer.
+/// Facts about a turn beside its answer, sent with its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct About {
-    /// The resolved id of the model that answers.
+    /// Resolved id of the answering model.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub model: String,
-    /// Why this model was chosen, where the client left that open.
+    /// Reason for the choice of the model, if routing chose it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
-    /// What the cache had to do with the answer.
+    /// Response cache status, such as hit or miss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<&'static str>,
-    /// What of the request the model does not take, or the caller may not have.
+    /// Request fields that were dropped: not supported by the model, or not allowed for the caller.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<String>,
-    /// What was put in another way for the model.
+    /// Parts of the request that were adapted for the model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub repaired: Vec<&'static str>,
 }
 
-/// Turns what happens in one turn into messages, each of which names the turn.
+/// Turns the events of one turn into messages that carry its id.
 #[derive(Debug)]
 pub struct SocketEncoder {
     id: String,
     about: About,
-    /// How many calls were begun.
+    /// Number of tool calls begun.
     calls: usize,
-    /// Whether the call begun last has any input yet.
+    /// True if the last tool call has any input yet, or there is none.
     has_input: bool,
-    /// The part of the answer that a source is of.
+    /// Range of the answer text to which the next citation applies.
     cited: CitedText,
 }
 
-/// The messages, with their fields in the order in which they are written.
+/// Messages to the client, fields in the order in which they are written.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Told<'a> {
@@ -93,7 +93,7 @@ enum Told<'a> {
 }
 
 impl SocketEncoder {
-    /// An encoder for the turn `id`.
+    /// Creates an encoder for the turn `id`.
     pub fn new(id: String) -> Self {
         Self {
             id,
@@ -104,17 +104,17 @@ impl SocketEncoder {
         }
     }
 
-    /// The name of the turn.
+    /// Id of the turn.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Keeps what its end is to tell.
+    /// Sets the facts that the last message reports.
     pub fn about(&mut self, about: About) {
         self.about = about;
     }
 
-    /// The first message: the turn is taken, `model` as the client wrote it, with `remarks`.
+    /// Returns the first message: the turn is accepted. `model` is the name that the client wrote.
     pub fn started(&self, model: &str, remarks: &Remarks) -> String {
         let Remarks { ignored, repaired } = remarks;
         json::to_string(&Told::Started {
@@ -125,9 +125,10 @@ impl SocketEncoder {
         })
     }
 
-    /// The messages that `event` gives.
+    /// Returns the messages for `event`.
     pub fn event(&mut self, event: &TurnEvent) -> Vec<String> {
         let mut messages = Vec::new();
+        // A call without any input gets an empty object before anything else is sent.
         if !matches!(event, TurnEvent::ToolInput(_)) && !self.has_input {
             messages.push(self.input("{}"));
         }
@@ -159,12 +160,12 @@ impl SocketEncoder {
         messages
     }
 
-    /// The last message of a turn that the client did not want any more.
+    /// Returns the last message of a turn that the client cancelled.
     pub fn cancelled(&self) -> String {
         self.done("cancelled", None, None)
     }
 
-    /// A source of the text so far.
+    /// Returns the message for a citation; none unless its source is on the web.
     fn annotations(&self, citation: &Citation) -> Option<String> {
         let citation = self.cited.cite(citation)?;
         let annotations = [Annotation::from(&citation)];

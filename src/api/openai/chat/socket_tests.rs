@@ -21,7 +21,7 @@ fn chat(fields: &Value) -> Result<Said, InvalidRequest> {
 }
 
 #[test]
-fn a_chat_is_a_request_with_a_name() {
+fn chat_message_carries_id_and_request() {
     let said = chat(
         &json!({"id": "a.1", "stream": false, "stream_options": {"x": 1}, "temperature": 0.5}),
     );
@@ -36,7 +36,7 @@ fn a_chat_is_a_request_with_a_name() {
 }
 
 #[test]
-fn the_other_messages() {
+fn cancel_ping_and_auth_are_parsed() {
     let hear = |text: &str| hear(text, Policy::Lenient).unwrap();
     assert!(matches!(hear(r#"{"type":"ping"}"#), Said::Ping));
     assert!(matches!(hear(r#"{"type":"cancel","id":"x"}"#), Said::Cancel { id } if id == "x"));
@@ -46,7 +46,7 @@ fn the_other_messages() {
 }
 
 #[test]
-fn what_is_no_message_is_refused_where_it_is_wrong() {
+fn invalid_messages_are_refused_with_their_field() {
     for (message, param, code) in [
         ("{", None, None),
         ("[]", None, None),
@@ -95,7 +95,7 @@ fn what_is_no_message_is_refused_where_it_is_wrong() {
 }
 
 #[test]
-fn an_error_names_the_turn_where_that_is_known() {
+fn error_message_carries_turn_id_if_known() {
     assert_eq!(id_of(r#"{"id":"a","type":7}"#).as_deref(), Some("a"));
     assert_eq!(
         id_of(r#"{"id":"a","content":"\ud83d"}"#).as_deref(),
@@ -121,7 +121,7 @@ fn an_error_names_the_turn_where_that_is_known() {
 }
 
 #[test]
-fn a_turn_in_messages() {
+fn turn_events_become_messages() {
     let mut encoder = SocketEncoder::new("a".into());
     let remarks = Remarks {
         ignored: vec!["seed".into()],
@@ -174,7 +174,7 @@ fn a_turn_in_messages() {
 }
 
 #[test]
-fn sources_are_told_in_messages() {
+fn citations_become_annotation_messages() {
     let mut encoder = SocketEncoder::new("a".into());
     let url = Some("https://a.example".to_owned());
     let citation = Citation {
@@ -191,7 +191,7 @@ fn sources_are_told_in_messages() {
 }
 
 #[test]
-fn the_turn_of_a_message_is_known_though_it_is_not_read() {
+fn turn_id_is_found_without_parsing_the_message() {
     for (text, id) in [
         (
             r#"{"a": {"id": "no"}, "id": "a", "messages": [[1], {"b": 2}]}"#,

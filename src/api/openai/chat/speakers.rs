@@ -1,4 +1,4 @@
-//! Names of speakers.
+//! Names of participants in a group conversation.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::domain::Part;
 
-/// Whether several people speak on the side of the user: their messages have more than one name.
+/// True if the messages of the role `user` carry more than one name.
 pub(super) fn are_several(messages: &[Value]) -> bool {
     let of_user = messages.iter().filter(|message| message["role"] == "user");
     let names: HashSet<_> = of_user
@@ -16,7 +16,8 @@ pub(super) fn are_several(messages: &[Value]) -> bool {
     names.len() > 1
 }
 
-/// Puts the name of the speaker in front of the first words of a message, or before all that is no words.
+/// Puts the name of the participant in front of the first text of a message, or before a first part
+/// that is no text.
 pub(super) fn put_name(name: &str, parts: &mut Vec<Part>) {
     let name = name.trim();
     match parts.first_mut() {
@@ -36,7 +37,7 @@ mod tests {
     use crate::api::request_schema::Policy;
 
     #[test]
-    fn in_a_group_each_message_of_the_user_says_who_speaks() {
+    fn user_names_prefix_texts_when_there_are_several() {
         let user =
             |name: &str, content: Value| json!({"role": "user", "name": name, "content": content});
         let text = |text: &str| json!({"type": "text", "text": text});

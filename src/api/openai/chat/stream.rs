@@ -1,4 +1,4 @@
-//! An answer as the payloads of a stream.
+//! Stream of a chat completion, as payloads of server-sent events.
 
 use super::encode::Reply;
 use super::tools::Dialect;
@@ -19,15 +19,16 @@ use crate::domain::Usage;
 const ROLE: &str = r#"{"role":"assistant","content":"","refusal":null}"#;
 const TAIL: &str = r#","logprobs":null,"finish_reason":null}"#;
 
-/// Turns the events of the turns of one request into the payloads of `data:` lines; framing them is left to HTTP.
+/// Turns the events of the turns of one request into the payloads of `data:` lines; HTTP does the
+/// framing.
 ///
-/// Whatever comes in, what goes out is well-formed: of each choice the role first and once, then texts and calls, then
-/// one finish.
+/// The output is well-formed for any order of events: each choice sends its role once and first,
+/// then text and tool calls, then one finish reason.
 #[derive(Debug)]
 pub struct StreamEncoder {
-    /// A chunk up to and with the opening bracket of `choices`.
+    /// Beginning of each chunk, up to and including the opening bracket of `choices`.
     head: String,
-    /// A chunk from the closing bracket of `choices` on.
+    /// End of each chunk, from the closing bracket of `choices`.
     tail: &'static str,
     dialect: Dialect,
     include_usage: bool,
@@ -36,33 +37,34 @@ pub struct StreamEncoder {
     has_failed: bool,
 }
 
-/// How far a choice has come.
+/// Progress of one choice.
 #[derive(Debug)]
 struct Choice {
-    /// A choice up to and with the name of its delta.
+    /// Beginning of the choice in each chunk, up to and including the name of its delta.
     head: String,
     state: State,
-    /// How many calls were begun.
+    /// Number of tool calls begun.
     calls: usize,
-    /// Whether the call begun last has any input yet.
+    /// True if the last tool call has any input yet, or there is none.
     has_input: bool,
-    /// The text of the call begun last, where its tool takes one.
+    /// Input of the last tool call, if it is of a custom tool.
     text: Option<InputText>,
     cited: CitedText,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing was sent.
+    /// Before the first chunk.
     Fresh,
-    /// The role was sent.
+    /// Role is sent.
     Open,
-    /// The finish was sent.
+    /// Finish reason is sent.
     Finished,
 }
 
 impl StreamEncoder {
-    /// An encoder for `n` choices of one answer; `include_usage` as the client wished in `stream_options`.
+    /// Creates an encoder for `n` choices; `include_usage` is the client's
+    /// `stream_options.include_usage`.
     pub fn new(reply: &Reply, n: usize, include_usage: bool) -> Self {
         let head = format!(
             r#"{{"id":{},"object":"chat.completion.chunk","created":{},"model":{},"choices":["#,
@@ -93,8 +95,8 @@ impl StreamEncoder {
         }
     }
 
-    /// The payloads that `event` of the choice `index` gives; none for what the stream has already said or must not say
-    /// any more.
+    /// Returns the payloads for `event` of choice `index`; none once the choice has finished or the
+    /// stream has failed.
     pub fn event(&mut self, index: usize, event: &TurnEvent) -> Vec<String> {
         let mut payloads = Vec::new();
         match self.choices.get_mut(index) {
@@ -133,13 +135,14 @@ impl StreamEncoder {
         payloads
     }
 
-    /// The payload that tells a client of a failure after the stream has begun; nothing may follow it.
+    /// Returns the payload of an error after the stream has begun; nothing may follow it.
     pub fn failed(&mut self, envelope: &Envelope) -> String {
         self.has_failed = true;
         envelope.to_json()
     }
 
-    /// The payload `[DONE]`, or none unless every choice is whole: its absence is how a client sees a broken stream.
+    /// Returns the payload `[DONE]` if every choice has finished. Its absence tells the client that
+    /// the stream broke off.
     pub fn done(&self) -> Option<&'static str> {
         let is_whole = self
             .choices
@@ -148,7 +151,7 @@ impl StreamEncoder {
         (is_whole && !self.has_failed).then_some("[DONE]")
     }
 
-    /// A source, in a piece of its own.
+    /// Returns the chunk for a citation; none unless its source is on the web.
     fn annotation(&mut self, index: usize, citation: &Citation) -> Option<String> {
         let citation = self.choices.get(index)?.cited.cite(citation)?;
         let annotation = json::to_string(&Annotation::from(&citation));
@@ -175,7 +178,7 @@ impl StreamEncoder {
                 r#"{{"tool_calls":[{{"index":{number},"id":{},"type":"function","function":{{"name":{name},"arguments":""}}}}]}}"#,
                 json::to_string(id)
             ),
-            // A message in the old form has room for one call.
+            // A message in the deprecated format has room for one call.
             Dialect::Functions if number > 0 => return,
             Dialect::Functions => {
                 format!(r#"{{"function_call":{{"name":{name},"arguments":""}}}}"#)
@@ -205,13 +208,13 @@ impl StreamEncoder {
         }
     }
 
-    /// A piece of the text of call `number`.
+    /// Returns the chunk for a piece of the text of custom tool call `number`.
     fn text_piece(&self, index: usize, number: usize, piece: &str) -> Option<String> {
         let delta = format!(r#"{{"tool_calls":[{{"index":{number},"custom":{{"input":"#);
         self.piece(index, &delta, piece, "}}]}")
     }
 
-    /// A call without any input has an empty object for it, before anything else is said.
+    /// Ends the open tool call, if any. A call without input gets an empty object.
     fn end_call(&mut self, index: usize) -> Option<String> {
         let choice = self.choices.get_mut(index)?;
         if let Some(mut text) = choice.text.take() {
@@ -235,13 +238,14 @@ impl StreamEncoder {
         let end = format!(r#"{{}},"logprobs":null,"finish_reason":"{reason}"}}"#);
         payloads.push([&self.head, &choice.head, &end, self.tail].concat());
         self.usage = self.usage + finish.usage;
+        // The usage chunk follows the last choice to finish, before `[DONE]`.
         if self.include_usage && self.done().is_some() {
             let usage = json::to_string(&CompletionUsage::from(&self.usage));
             payloads.push(format!(r#"{}],"usage":{usage}}}"#, self.head));
         }
     }
 
-    /// The hot path: only the text is escaped, all around it is copied.
+    /// Hot path: only the text is escaped, the JSON around it is copied.
     fn piece(&self, index: usize, before: &str, text: &str, after: &str) -> Option<String> {
         if text.is_empty() {
             return None;

@@ -1,4 +1,4 @@
-//! Streams as clients read them.
+//! Chat streams as clients read them.
 
 use async_openai::types::chat::CreateChatCompletionStreamResponse as Chunk;
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn encode(include_usage: bool, events: &[TurnEvent]) -> (Vec<String>, Option<&'s
 }
 
 #[test]
-fn a_stream_without_usage() {
+fn stream_without_usage_snapshot() {
     let (payloads, done) = encode(
         false,
         &[started(), text("Hé\n\u{7}"), finished(FinishReason::Length)],
@@ -65,7 +65,7 @@ fn a_stream_without_usage() {
 }
 
 #[test]
-fn usage_comes_last_and_is_null_before() {
+fn usage_chunk_is_last_and_null_before() {
     let (payloads, _) = encode(true, &[text("a"), finished(FinishReason::Stop)]);
     let (last, others) = payloads.split_last().unwrap();
     assert_eq!(others.len(), 3);
@@ -81,7 +81,7 @@ fn usage_comes_last_and_is_null_before() {
 }
 
 #[test]
-fn nothing_follows_a_failure() {
+fn no_payload_follows_an_error() {
     let mut encoder = StreamEncoder::new(&reply(), 1, true);
     encoder.event(0, &text("a"));
     let envelope = Envelope {
@@ -100,7 +100,7 @@ fn nothing_follows_a_failure() {
 }
 
 #[test]
-fn an_unfinished_stream_is_not_done() {
+fn done_is_absent_for_unfinished_stream() {
     assert_eq!(encode(false, &[started(), text("a")]).1, None);
 }
 
@@ -112,7 +112,7 @@ fn input(piece: &str) -> TurnEvent {
     TurnEvent::ToolInput(piece.into())
 }
 
-/// The deltas of the payloads of one choice.
+/// Returns the deltas of the payloads of one choice.
 fn deltas(payloads: &[String]) -> String {
     let delta = |payload: &String| {
         let chunk: serde_json::Value = serde_json::from_str(payload).unwrap();
@@ -125,7 +125,7 @@ fn deltas(payloads: &[String]) -> String {
 }
 
 #[test]
-fn calls_stream_in_order_and_never_without_input() {
+fn tool_calls_stream_in_order_with_input() {
     let (payloads, _) = encode(
         false,
         &[
@@ -150,7 +150,7 @@ fn calls_stream_in_order_and_never_without_input() {
 }
 
 #[test]
-fn a_call_has_its_empty_input_before_whatever_follows() {
+fn empty_tool_input_is_sent_before_next_event() {
     let (payloads, _) = encode(
         false,
         &[
@@ -172,7 +172,7 @@ fn a_call_has_its_empty_input_before_whatever_follows() {
 }
 
 #[test]
-fn the_old_form_streams_one_call() {
+fn legacy_format_streams_one_function_call() {
     let reply = Reply {
         dialect: Dialect::Functions,
         ..reply()
@@ -197,7 +197,7 @@ fn the_old_form_streams_one_call() {
 }
 
 #[test]
-fn a_refusal_comes_before_the_end() {
+fn refusal_delta_precedes_finish() {
     let (payloads, _) = encode(false, &[text("I"), finished(FinishReason::ContentFilter)]);
     insta::assert_snapshot!(deltas(&payloads[2..]), @r#"
     {"refusal":"Claude refused to answer."} null
@@ -206,7 +206,7 @@ fn a_refusal_comes_before_the_end() {
 }
 
 #[test]
-fn choices_are_told_apart_and_summed() {
+fn choices_have_indexes_and_usage_is_summed() {
     let mut encoder = StreamEncoder::new(&reply(), 2, true);
     let end = finished(FinishReason::Stop);
     let events = [
@@ -301,7 +301,7 @@ proptest! {
 }
 
 #[test]
-fn a_call_of_a_tool_that_takes_a_text_is_that_text() {
+fn custom_tool_call_streams_plain_text() {
     let dialect = Dialect::Custom(vec!["c".to_owned()]);
     let reply = Reply { dialect, ..reply() };
     let mut encoder = StreamEncoder::new(&reply, 1, false);

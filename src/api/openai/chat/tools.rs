@@ -1,4 +1,4 @@
-//! From the tools of a request to those of a turn.
+//! Tools and tool choice of a chat request.
 
 use serde_json::Value;
 
@@ -17,23 +17,23 @@ use crate::domain::Tool;
 use crate::domain::ToolChoice;
 use crate::domain::Tools;
 
-/// The other form of a choice.
+/// Part of an error message: the other form of a tool choice.
 const OR_AN_OBJECT: &str = ", or an object with the name of a tool";
 
-/// In which words a client speaks of tools, and is answered.
+/// Format in which a client writes tools and reads tool calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// `tools`, `tool_choice`, `tool_calls`.
+    /// Current format: `tools`, `tool_choice` and `tool_calls`.
     #[default]
     Tools,
-    /// The same, with tools of these names that take a text.
+    /// Current format with custom tools of these names.
     Custom(Vec<String>),
-    /// The older `functions` and `function_call`, of which one is called at a time.
+    /// Deprecated format: `functions` and `function_call`, with one call for each answer.
     Functions,
 }
 
 impl Dialect {
-    /// That of `tools`, of which those of these names take a text.
+    /// Returns the current format, in which the tools called `names` are custom tools.
     pub(super) fn with_custom(names: Vec<String>) -> Self {
         if names.is_empty() {
             Self::Tools
@@ -42,13 +42,13 @@ impl Dialect {
         }
     }
 
-    /// Whether the tool `name` takes a text.
+    /// True if the tool `name` is a custom tool.
     pub(super) fn is_custom(&self, name: &str) -> bool {
         matches!(self, Self::Custom(names) if names.iter().any(|custom| custom == name))
     }
 }
 
-/// Takes the tools out of `request`, whose body is `body`.
+/// Takes the tools and the tool choice out of `request`, which was parsed from `body`.
 pub(super) fn decode(
     request: &mut Object,
     body: &[u8],
@@ -61,6 +61,7 @@ pub(super) fn decode(
     let parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
     let is_new = !tools.is_empty() || choice.as_ref().is_some_and(asks_for_something);
     let is_old = !functions.is_empty() || call.as_ref().is_some_and(asks_for_something);
+    // `auto` is the default of both fields, so it never conflicts.
     let is_order = |choice: &Option<Value>| choice.as_ref().is_some_and(|choice| choice != "auto");
     if (is_new && (is_old || is_order(&call))) || (is_old && is_order(&choice)) {
         return Err(mixed(if functions.is_empty() {
@@ -94,14 +95,14 @@ pub(super) fn decode(
     ))
 }
 
-/// The old words beside the new ones: of two orders one would be dropped.
+/// Returns the error for a request in both formats; one of the two choices would be lost.
 fn mixed(path: &'static str) -> InvalidRequest {
     let message = "`functions` and `function_call` are the old names of `tools` and `tool_choice`. \
                    Send only the new ones.";
     InvalidRequest::at(path, code::VALUE, message)
 }
 
-/// Whether a choice asks for more than what happens without any tools.
+/// True if the choice differs from the behaviour without any tools.
 fn asks_for_something(choice: &Value) -> bool {
     !matches!(choice.as_str(), Some("auto" | "none"))
 }
@@ -113,7 +114,7 @@ fn list(request: &mut Object, name: &'static str) -> Result<Vec<Value>, InvalidR
     })
 }
 
-/// Reads `tools`, and gives the names of those that take a text beside them.
+/// Reads `tools`; returns them and the names of the custom tools among them.
 fn offered(
     tools: Vec<Value>,
     written: Written<'_>,
@@ -155,7 +156,8 @@ fn offered(
     Ok((list, custom))
 }
 
-/// A function without `function` around it, as Responses and Messages have it and some editors send it.
+/// Reads a function without a nested `function` object, as in Responses and Messages; some editors
+/// send it to chat.
 fn flat_tool(
     mut tool: Object,
     written: Written<'_>,
@@ -189,7 +191,7 @@ fn old_functions(
     Ok(list)
 }
 
-/// Takes a `type`, which must be `function`.
+/// Takes the `type`, which must be `function`.
 fn function_type(object: &mut Object) -> Result<(), InvalidRequest> {
     let kind = object
         .take_text("type")?
@@ -205,7 +207,7 @@ fn function_type(object: &mut Object) -> Result<(), InvalidRequest> {
     Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
 }
 
-/// The tools as `tool_choice` has them.
+/// Applies `tool_choice` to the tools.
 fn chosen(
     list: Vec<Tool>,
     choice: Option<Value>,
@@ -241,7 +243,7 @@ fn chosen(
     })
 }
 
-/// Reads `word`, one of `words`; `else_` says what else might stand there.
+/// Parses `word`, one of `words`; `else_` names the other allowed forms in the error.
 fn choice_word(
     word: &str,
     path: &str,
@@ -301,7 +303,7 @@ fn chosen_object(
     Ok((list, ToolChoice::Named(name)))
 }
 
-/// Offers only the tools that are allowed.
+/// Drops all tools but the allowed ones.
 fn allowed_tools(
     mut list: Vec<Tool>,
     mut allowed: Object,
@@ -343,7 +345,8 @@ fn allowed_tools(
     Ok((list, choice))
 }
 
-/// The name in `{"name": ..}`, which is the field `function` at `place` and must be that of a tool in `list`.
+/// Takes the name in `{"name": ..}`, the value of a choice at `place`; a tool in `list` must have
+/// it.
 fn chosen_name(
     function: Value,
     place: &Place,
@@ -368,7 +371,7 @@ fn known(name: &str, list: &[Tool], path: &str) -> Result<(), InvalidRequest> {
     Err(InvalidRequest::at(path, code::VALUE, message))
 }
 
-/// What `function_call` asks for.
+/// Reads the deprecated `function_call`.
 fn old_choice(
     call: Option<Value>,
     list: &[Tool],

@@ -1,4 +1,4 @@
-//! Tools, calls and results as clients write them.
+//! Tools, tool calls and tool results in chat requests.
 
 use serde_json::json;
 
@@ -47,7 +47,7 @@ fn names(tools: &Tools) -> Vec<&str> {
 }
 
 #[test]
-fn a_function_goes_as_it_was_written() {
+fn function_schema_is_kept_verbatim() {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"q"}],"tools":[
         {"type":"function","function":{"name":"look","description":"Looks.","strict":true,
          "parameters":{ "type":"object", "properties":{"z":{"const":1.0},"a":{}} }}},
@@ -68,7 +68,7 @@ fn a_function_goes_as_it_was_written() {
 }
 
 #[test]
-fn choices() {
+fn tool_choice_forms_are_decoded() {
     let choice = |choice: Value| {
         let tools = tools(&request(
             json!({"tools": [tool("a"), tool("b")], "tool_choice": choice}),
@@ -95,7 +95,7 @@ fn choices() {
 }
 
 #[test]
-fn the_old_words_mean_the_same() {
+fn legacy_functions_decode_like_tools() {
     let body = request(json!({"functions": [{"name": "look", "parameters": {"type": "object"}}]}));
     let request_of = decoded(&body.to_string());
     assert_eq!(request_of.dialect, Dialect::Functions);
@@ -107,7 +107,7 @@ fn the_old_words_mean_the_same() {
 }
 
 #[test]
-fn tools_may_take_a_text() {
+fn custom_tools_are_decoded() {
     let grammar = json!({"type": "grammar", "grammar": {"syntax": "regex", "definition": "a+"}});
     let tool =
         json!({"type": "custom", "custom": {"name": "c", "description": "C", "format": grammar}});
@@ -137,7 +137,7 @@ fn tools_may_take_a_text() {
 }
 
 #[test]
-fn tools_may_stand_without_an_object_around_them() {
+fn flat_tools_are_accepted() {
     let schema = json!({"type": "object", "properties": {}});
     let list = json!([
         {"name": "a", "description": "A", "input_schema": schema}, {"type": "function", "name": "b", "parameters": schema},
@@ -150,7 +150,7 @@ fn tools_may_stand_without_an_object_around_them() {
 }
 
 #[test]
-fn wrong_tools_are_refused_by_name() {
+fn invalid_tools_are_refused_with_their_field() {
     let offer = |tool: Value| refused(&request(json!({"tools": [tool]})));
     let function = |function: Value| offer(json!({"type": "function", "function": function}));
     let rows = [
@@ -211,7 +211,7 @@ fn wrong_tools_are_refused_by_name() {
 }
 
 #[test]
-fn contradictory_tool_lists_are_refused_by_name() {
+fn contradictory_tool_lists_are_refused() {
     let rows = [
         (
             refused(&request(json!({"tools": [tool("a"), tool("a")]}))),
@@ -280,7 +280,7 @@ fn contradictory_tool_lists_are_refused_by_name() {
 }
 
 #[test]
-fn wrong_choices_are_refused_by_name() {
+fn invalid_tool_choices_are_refused_with_their_field() {
     let choice = |choice: Value| {
         refused(&request(
             json!({"tools": [tool("a"), tool("b")], "tool_choice": choice}),
@@ -374,7 +374,7 @@ fn call(id: &str, name: &str, arguments: &str) -> Value {
     json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
-/// A conversation with the calls `c1` and `c2`, and then `more`.
+/// Returns a conversation with the calls `c1` and `c2`, followed by `more`.
 fn called(more: &[Value]) -> Value {
     let calls = json!([call("c1", "look", "{\"a\": 1}"), call("c2", "wait", "")]);
     let before = [
@@ -398,7 +398,7 @@ fn brought(id: &str, texts: &[&str]) -> Part {
 }
 
 #[test]
-fn results_of_one_answer_are_one_message() {
+fn tool_results_of_one_answer_merge_into_one_message() {
     let results = [
         result("c2", json!("two")),
         json!({"role": "system", "content": "in between"}),
@@ -446,7 +446,7 @@ fn results_of_one_answer_are_one_message() {
 }
 
 #[test]
-fn a_call_in_its_old_form_finds_its_result_by_name() {
+fn legacy_function_result_matches_call_by_name() {
     let request = json!({"model": "m", "messages": [
         {"role": "user", "content": "q"},
         {"role": "assistant", "content": null, "function_call": {"name": "look", "arguments": "{}"}},
@@ -458,7 +458,7 @@ fn a_call_in_its_old_form_finds_its_result_by_name() {
     );
 }
 
-/// A conversation of answers with calls of these ids, each with its results in reverse.
+/// Returns a conversation of answers with calls of these ids, each with its results in reverse.
 fn rounds(rounds: &[&[&str]]) -> Value {
     let mut messages = vec![json!({"role": "user", "content": "q"})];
     for ids in rounds {
@@ -469,7 +469,7 @@ fn rounds(rounds: &[&[&str]]) -> Value {
     json!({"model": "m", "messages": messages})
 }
 
-/// The ids that upstream gets, each with the client's own, as the results have them.
+/// Returns the ids sent upstream, each with the client's own id, in the order of the results.
 fn told(request: &Value) -> Vec<(String, String)> {
     let turn = decoded(&request.to_string()).turn;
     let parts = turn
@@ -490,7 +490,7 @@ fn told(request: &Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn ids_that_upstream_refuses_are_given_others() {
+fn tool_call_ids_invalid_upstream_are_replaced() {
     let pair = |id: &str, own: &str| (id.to_owned(), own.to_owned());
     assert_eq!(
         told(&rounds(&[&["a/b c", "a?b c"]])),
@@ -512,7 +512,8 @@ fn ids_that_upstream_refuses_are_given_others() {
     );
 }
 
-/// The field at which the strict policy refuses `request`, its words, and the names of what is repaired without it.
+/// Returns the field at which the strict policy refuses `request`, its message, and the names of
+/// the repairs under the lenient policy.
 fn repaired(request: &Value) -> (String, String, String) {
     let error = decode_chat(request.to_string().as_bytes(), Policy::Strict).unwrap_err();
     let remarks = decode_chat(request.to_string().as_bytes(), Policy::Lenient)
@@ -526,7 +527,7 @@ fn repaired(request: &Value) -> (String, String, String) {
 }
 
 #[test]
-fn calls_and_results_that_do_not_match_are_repaired() {
+fn unmatched_calls_and_results_are_repaired() {
     let user = || json!({"role": "user", "content": "next"});
     let (none, stray) = ("calls_without_results", "results_without_calls");
     let both = [none, stray].join(", ");
@@ -609,7 +610,7 @@ fn calls_and_results_that_do_not_match_are_repaired() {
 }
 
 #[test]
-fn fields_of_other_speakers_are_refused() {
+fn fields_of_other_roles_are_refused() {
     let user = || json!({"role": "user", "content": "next"});
     let with_field = |field: &str, value: Value| {
         let mut message = user();
@@ -635,7 +636,7 @@ fn fields_of_other_speakers_are_refused() {
 }
 
 #[test]
-fn a_body_of_responses_is_a_chat() {
+fn responses_body_is_answered_as_chat() {
     let list = json!([{"type": "custom", "name": "c"}, {"type": "function", "name": "f"}]);
     let body =
         json!({"model": "m", "input": "x", "instructions": "i", "tools": list, "stream": true});

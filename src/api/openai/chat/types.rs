@@ -1,6 +1,7 @@
-//! The wire form of answers, fields in `OpenAI`'s order.
+//! Wire types of chat completions, fields in `OpenAI`'s order.
 //!
-//! Own types and not a crate's, since clients tell an absent field from a `null` one, and texts are borrowed.
+//! Own types instead of a crate's: clients distinguish an absent field from `null`, and texts are
+//! borrowed.
 
 use serde::Serialize;
 
@@ -10,7 +11,7 @@ use crate::domain::FinishReason;
 use crate::domain::Money;
 use crate::domain::Usage;
 
-/// `chat.completion`.
+/// Object `chat.completion`.
 #[derive(Serialize)]
 pub(super) struct Completion<'a> {
     pub(super) id: &'a str,
@@ -33,7 +34,7 @@ pub(super) struct Choice<'a> {
 pub(super) struct AssistantMessage<'a> {
     pub(super) role: &'static str,
     pub(super) content: Option<&'a String>,
-    /// What other servers of thinking models call it; `OpenAI` has no field for it.
+    /// Extension that other servers of reasoning models have too.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) reasoning_content: &'a str,
     pub(super) refusal: Option<&'static str>,
@@ -44,7 +45,7 @@ pub(super) struct AssistantMessage<'a> {
     pub(super) function_call: Option<FunctionCall<'a>>,
 }
 
-/// A source.
+/// Citation of a source on the web.
 #[derive(Serialize)]
 pub(super) struct Annotation<'a> {
     r#type: &'static str,
@@ -70,7 +71,7 @@ pub(super) struct ToolCall<'a> {
     pub(super) custom: Option<CustomCall<'a>>,
 }
 
-/// A call of a tool that takes a text.
+/// Call of a custom tool.
 #[derive(Serialize)]
 pub(super) struct CustomCall<'a> {
     pub(super) name: &'a str,
@@ -90,7 +91,7 @@ pub(in crate::api::openai) struct CompletionUsage {
     total_tokens: u64,
     prompt_tokens_details: PromptDetails,
     completion_tokens_details: CompletionDetails,
-    /// Dollars; a field of ours.
+    /// Extension: cost in US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
 }
@@ -133,18 +134,19 @@ impl From<&Usage> for CompletionUsage {
     }
 }
 
-/// The value of `finish_reason`.
+/// Returns the wire value of `finish_reason`.
 pub(in crate::api::openai) fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
-        // OpenAI has no word for an answer that Anthropic has interrupted. This one says that it is not whole.
+        // OpenAI has no value for an answer that Anthropic paused; `length` tells clients that it
+        // is incomplete.
         FinishReason::Length | FinishReason::Paused => "length",
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::ContentFilter => "content_filter",
     }
 }
 
-/// The value of `finish_reason` in the words of `dialect`.
+/// Returns the wire value of `finish_reason` in the given tool call format.
 pub(super) fn finish_word(reason: FinishReason, dialect: &Dialect) -> &'static str {
     match (reason, dialect) {
         (FinishReason::ToolCalls, Dialect::Functions) => "function_call",

@@ -1,4 +1,4 @@
-//! From the bytes of a request to turns.
+//! Decoding of a completion request body into turns.
 
 use serde_json::Value;
 
@@ -21,31 +21,31 @@ use crate::domain::Sampling;
 use crate::domain::Tools;
 use crate::domain::Turn;
 
-/// The most answers one request may ask for.
+/// Maximum number of choices of one request.
 const MOST_CHOICES: usize = 16;
 const DEFAULT_MAX_TOKENS: u32 = 16;
 
-/// A request, understood.
+/// Decoded body of `POST /v1/completions`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompletionRequest {
-    /// The model as the client named it.
+    /// Name of the model, as the client wrote it.
     pub model: String,
-    /// One turn for each choice, in their order; not empty.
+    /// Turns to run, one for each choice, in order; never empty.
     pub turns: Vec<Turn>,
-    /// What stands before the text of each choice: its prompt where it is to be echoed, or nothing.
+    /// Text to put before each choice: its prompt if `echo` is set, otherwise empty.
     pub echoes: Vec<String>,
-    /// Whether the answer is to be a stream.
+    /// True if the client asked for a stream.
     pub stream: bool,
-    /// Whether the stream is to end with the usage.
+    /// True if the stream ends with a usage chunk.
     pub include_usage: bool,
-    /// What there is to say of it.
+    /// Fields of the request that were ignored or repaired.
     pub remarks: Remarks,
 }
 
-/// Reads the body of `POST /v1/completions`.
+/// Decodes the body of `POST /v1/completions`.
 ///
 /// # Errors
-/// When the body is not such a request, or asks for something that is not served.
+/// If the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = &*mended(body, &mut ignored)?;
@@ -113,7 +113,7 @@ fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, Inv
     })
 }
 
-/// The prompts, each of which is to be answered `n` times.
+/// Takes the prompts; checks that `n` answers to each do not exceed the limit.
 fn prompts(request: &mut Object, n: usize) -> Result<Vec<String>, InvalidRequest> {
     let prompts = match request
         .take("prompt")?

@@ -15,7 +15,7 @@ fn refused(body: &Value) -> (String, &'static str) {
 }
 
 #[test]
-fn the_smallest_request() {
+fn minimal_request_uses_defaults() {
     let request = decoded(&json!({"model": "m", "prompt": "Once"}));
     assert_eq!(request.turns.len(), 1);
     assert_eq!(request.turns[0].prompt, [Part::text("Once")]);
@@ -25,7 +25,7 @@ fn the_smallest_request() {
 }
 
 #[test]
-fn prompts_and_answers_multiply_in_order() {
+fn prompts_times_n_give_turns_in_order() {
     let request = decoded(&json!({"model": "m", "prompt": ["a", "b"], "n": 2, "echo": true}));
     let prompts: Vec<_> = request
         .turns
@@ -46,7 +46,7 @@ fn prompts_and_answers_multiply_in_order() {
 }
 
 #[test]
-fn parameters_are_those_of_chat() {
+fn sampling_parameters_match_chat() {
     let body = json!({"model": "m", "prompt": "a", "max_tokens": 5, "temperature": 2, "top_p": 0.5, "stop": ["\n\n"], "seed": 3});
     let sampling = decoded(&body).turns[0].sampling.clone();
     let expected = Sampling {
@@ -62,7 +62,7 @@ fn parameters_are_those_of_chat() {
 }
 
 #[test]
-fn what_is_not_served_is_refused_by_name() {
+fn unsupported_requests_are_refused_with_their_field() {
     let with = |field: &str, value: Value| {
         let mut body = json!({"model": "m", "prompt": "a"});
         body[field] = value;
@@ -109,7 +109,7 @@ fn what_is_not_served_is_refused_by_name() {
 }
 
 #[test]
-fn fields_without_effect_are_named() {
+fn ignored_fields_are_reported() {
     let body = json!({"model": "m", "prompt": "a", "presence_penalty": 1, "logit_bias": {"1": 2}, "suffix": ""});
     let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
     assert_eq!(request.remarks.ignored, ["logit_bias", "presence_penalty"]);

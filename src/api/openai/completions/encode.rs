@@ -1,4 +1,4 @@
-//! An answer as one body, and as the payloads of a stream.
+//! Completion as a whole body, and as the payloads of a stream.
 
 use super::types::Choice;
 use super::types::Completion;
@@ -11,19 +11,19 @@ use crate::domain::Finish;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-/// What the body or the pieces of one answer have in common.
+/// Fields that the body, or all chunks, of one completion share.
 #[derive(Debug, Clone)]
 pub struct CompletionReply(Reply);
 
 impl CompletionReply {
-    /// A reply with a new id, begun now, from the model that the client called `model`.
+    /// Creates a reply with a new id, dated now; `model` is the name that the client wrote.
     pub fn new(model: impl Into<String>) -> Self {
         let mut reply = Reply::new(model);
         reply.id = reply.id.replacen("chatcmpl-", "cmpl-", 1);
         Self(reply)
     }
 
-    /// The whole answer: the texts of the choices, and how each ended.
+    /// Serializes the whole completion from the text and the end of each choice.
     pub fn response(&self, choices: &[(String, Finish)]) -> Vec<u8> {
         let usage = choices
             .iter()
@@ -59,14 +59,14 @@ pub struct CompletionEncoder {
     reply: CompletionReply,
     include_usage: bool,
     usage: Usage,
-    /// What is still to be said before each choice.
+    /// Text still to be sent before each choice.
     echoes: Vec<String>,
-    /// Choices that have not ended.
+    /// Number of choices that have not finished.
     open: usize,
 }
 
 impl CompletionEncoder {
-    /// An encoder for one choice after each of `echoes`.
+    /// Creates an encoder with one choice for each of `echoes`.
     pub fn new(reply: CompletionReply, echoes: Vec<String>, include_usage: bool) -> Self {
         Self {
             reply,
@@ -77,7 +77,7 @@ impl CompletionEncoder {
         }
     }
 
-    /// The payloads that `event` of the choice `index` gives.
+    /// Returns the payloads for `event` of choice `index`.
     pub fn event(&mut self, index: usize, event: &TurnEvent) -> Vec<String> {
         let mut payloads = Vec::new();
         if let Some(echo) = self
@@ -105,12 +105,12 @@ impl CompletionEncoder {
         payloads
     }
 
-    /// Whether every choice has ended.
+    /// True if every choice has finished.
     pub fn is_over(&self) -> bool {
         self.open == 0
     }
 
-    /// The payload that tells a client of a failure; nothing may follow it.
+    /// Returns the payload of an error; nothing may follow it.
     pub fn failed(&self, envelope: &Envelope) -> String {
         envelope.to_json()
     }

@@ -25,7 +25,7 @@ fn reply() -> CompletionReply {
 }
 
 #[test]
-fn a_whole_answer_sums_its_choices() {
+fn completion_body_sums_usage_of_choices() {
     let choices = [
         ("a".to_owned(), finish(FinishReason::Stop)),
         ("b".to_owned(), finish(FinishReason::Length)),
@@ -37,7 +37,7 @@ fn a_whole_answer_sums_its_choices() {
 }
 
 #[test]
-fn a_stream_tells_its_choices_apart_and_ends_once() {
+fn stream_numbers_choices_and_ends_once() {
     let mut encoder = CompletionEncoder::new(reply(), vec!["p ".to_owned(), String::new()], true);
     let mut payloads = Vec::new();
     for (index, event) in [
@@ -65,7 +65,7 @@ fn a_stream_tells_its_choices_apart_and_ends_once() {
 }
 
 #[test]
-fn without_usage_no_piece_has_any() {
+fn usage_is_absent_unless_requested() {
     let mut encoder = CompletionEncoder::new(reply(), vec![String::new()], false);
     let payloads = encoder.event(0, &TurnEvent::Finished(finish(FinishReason::Stop)));
     assert_eq!(payloads.len(), 2);

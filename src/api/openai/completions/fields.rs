@@ -1,4 +1,4 @@
-//! What each field of a request does.
+//! Field table of completion requests.
 
 use crate::api::request_schema::PROJECT;
 use crate::api::request_schema::Shape::Bool;
@@ -13,10 +13,10 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 use crate::api::request_schema::refused;
 
-/// The most a limit of tokens may be.
+/// Upper bound of a token limit.
 const MAX_TOKENS: i64 = u32::MAX as i64;
 
-/// The fields of the request.
+/// Fields of the request body.
 pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[
@@ -100,12 +100,12 @@ mod tests {
     use async_openai::types::completions::CreateCompletionRequest;
 
     #[test]
-    fn the_document_shows_the_table() {
+    fn field_table_matches_document() {
         document::check("completions", &[&REQUEST]);
     }
 
     #[test]
-    fn every_field_of_the_schema_has_a_row() {
+    fn every_openai_schema_field_has_a_row() {
         for name in document::fields_of::<CreateCompletionRequest>() {
             assert!(REQUEST.find(name).is_some(), "no row for {name}");
         }

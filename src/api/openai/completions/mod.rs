@@ -1,7 +1,7 @@
-//! `POST /v1/completions`: the request, the answer and the stream of `OpenAI`'s API before chat.
+//! `POST /v1/completions`: request, response and stream of `OpenAI`'s API from before chat.
 //!
-//! Each prompt becomes the one message of a conversation. Claude does not think here: clients that speak this language
-//! set small limits, which thinking would use up.
+//! Each prompt becomes the single message of a conversation. Extended thinking is off: clients of
+//! this API set small token limits, which thinking would use up.
 
 mod decode;
 mod encode;

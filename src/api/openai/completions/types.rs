@@ -1,10 +1,10 @@
-//! The wire form of answers, fields in `OpenAI`'s order.
+//! Wire types of completions, fields in `OpenAI`'s order.
 
 use serde::Serialize;
 
 use crate::api::openai::chat::CompletionUsage;
 
-/// `text_completion`, the whole answer as well as a piece of a stream.
+/// Object `text_completion`: the whole response, or one chunk of a stream.
 #[derive(Serialize)]
 pub(super) struct Completion<'a> {
     pub(super) id: &'a str,
@@ -12,7 +12,7 @@ pub(super) struct Completion<'a> {
     pub(super) created: u64,
     pub(super) model: &'a str,
     pub(super) choices: Vec<Choice<'a>>,
-    /// Absent, `null`, or there, which clients tell apart.
+    /// Absent, `null` or present; clients distinguish the three.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Option<CompletionUsage>>,
 }

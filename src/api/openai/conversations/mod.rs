@@ -1,4 +1,5 @@
-//! `/v1/conversations`: what makes and changes a conversation, the items that are added to one, and what is told of both.
+//! `/v1/conversations`: requests that create and change conversations and add items, and the
+//! responses to them.
 
 mod request;
 #[cfg(test)]

@@ -18,12 +18,12 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::mended;
 use crate::api::request_schema::request;
 
-/// Items that may be added at a time, as in `OpenAI`'s API.
+/// Maximum number of items that one request may add, as in `OpenAI`'s API.
 const MOST_ITEMS: usize = 20;
-/// The field that holds items.
+/// Name of the field that holds items.
 const ITEMS: &str = "items";
 
-/// The fields of a request that makes a conversation.
+/// Fields of a request that creates a conversation.
 pub(super) static CREATE: Table = Table {
     prefix: "",
     fields: &[
@@ -40,7 +40,7 @@ pub(super) static CREATE: Table = Table {
     ],
 };
 
-/// The fields of a request that changes a conversation.
+/// Fields of a request that changes a conversation.
 pub(super) static UPDATE: Table = Table {
     prefix: "",
     fields: &[honoured(
@@ -50,7 +50,7 @@ pub(super) static UPDATE: Table = Table {
     )],
 };
 
-/// The fields of a request that adds items.
+/// Fields of a request that adds items.
 pub(super) static ADD: Table = Table {
     prefix: "",
     fields: &[honoured(
@@ -60,28 +60,28 @@ pub(super) static ADD: Table = Table {
     )],
 };
 
-/// A request for a conversation, understood.
+/// Decoded body of `POST /v1/conversations`.
 #[derive(Debug)]
 pub struct CreateConversation {
-    /// Labels.
+    /// Labels set by the client, as pairs of strings.
     pub metadata: Map<String, Value>,
-    /// The items by which it begins.
+    /// Items with which the conversation begins.
     pub new: NewItems,
 }
 
-/// Items that are to be added, each with its type and an id.
+/// Items to add, each with its type and an id.
 #[derive(Debug, Default)]
 pub struct NewItems {
-    /// The items.
+    /// Items in the form in which they are stored.
     pub items: Vec<Value>,
-    /// What there is to say of the request.
+    /// Fields of the request that were ignored or repaired.
     pub remarks: Remarks,
 }
 
-/// Reads the body of `POST /v1/conversations`; one without anything is as good as `{}`.
+/// Decodes the body of `POST /v1/conversations`; an empty body counts as `{}`.
 ///
 /// # Errors
-/// When the body is not such a request.
+/// If the body is malformed or an item is invalid.
 pub fn create(body: &[u8], policy: Policy) -> Result<CreateConversation, InvalidRequest> {
     let body = if body.trim_ascii().is_empty() {
         b"{}"
@@ -99,10 +99,10 @@ pub fn create(body: &[u8], policy: Policy) -> Result<CreateConversation, Invalid
     })
 }
 
-/// Reads the body of `POST /v1/conversations/{id}`: the new metadata.
+/// Decodes the body of `POST /v1/conversations/{id}`: the new metadata.
 ///
 /// # Errors
-/// When the body is not such a request.
+/// If the body is malformed.
 pub fn update(
     body: &[u8],
     policy: Policy,
@@ -114,10 +114,10 @@ pub fn update(
     Ok((metadata, ignored.into_remarks()))
 }
 
-/// Reads the body of `POST /v1/conversations/{id}/items`.
+/// Decodes the body of `POST /v1/conversations/{id}/items`.
 ///
 /// # Errors
-/// When the body is not such a request.
+/// If the body is malformed or an item is invalid.
 pub fn items(body: &[u8], policy: Policy) -> Result<NewItems, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     let body = mended(body, &mut ignored)?;
@@ -150,7 +150,8 @@ fn take_items(request: &mut Object) -> Result<Option<Vec<Value>>, InvalidRequest
     Ok(Some(items))
 }
 
-/// The `items` as they are kept; of `request` nothing is left but what has no effect.
+/// Checks `items` and gives them their stored form; refuses or ignores the other fields of
+/// `request`.
 fn read(
     items: Vec<Value>,
     request: Object,
@@ -170,7 +171,7 @@ fn read(
     })
 }
 
-/// The error with the path as it is here: what a response calls its input are items of a conversation.
+/// Rewrites the path in the error: item checks name `input`, but the client sent `items`.
 fn in_words_of_items(error: InvalidRequest) -> InvalidRequest {
     let Some(rest) = error
         .param

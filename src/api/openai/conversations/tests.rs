@@ -10,7 +10,7 @@ use crate::api::request_schema::Policy;
 use crate::api::request_schema::document;
 
 #[test]
-fn the_document_shows_the_tables() {
+fn field_tables_match_document() {
     document::check("conversation fields", &[&CREATE]);
     document::check("conversation update fields", &[&UPDATE]);
     document::check("conversation item fields", &[&ADD]);
@@ -25,7 +25,7 @@ fn items_of(body: &Value, policy: Policy) -> Result<NewItems, InvalidRequest> {
 }
 
 #[test]
-fn items_get_a_type_an_id_and_parts() {
+fn items_get_type_id_and_content_parts() {
     let new = add(
         &json!([{"role": "user", "content": "hi"}, {"id": "msg_1", "role": "assistant", "content": "ho"}]),
     );
@@ -43,7 +43,7 @@ fn items_get_a_type_an_id_and_parts() {
 }
 
 #[test]
-fn errors_and_remarks_speak_of_items() {
+fn errors_and_remarks_use_items_path() {
     let said = json!({"role": "user", "content": "x"});
     for (items, param) in [
         (json!([{"role": "user"}]), "items[0].content"),
@@ -86,7 +86,7 @@ fn errors_and_remarks_speak_of_items() {
 }
 
 #[test]
-fn what_makes_and_changes_a_conversation() {
+fn create_and_update_bodies_are_decoded() {
     assert!(create(b"", Policy::Strict).unwrap().new.items.is_empty());
     let made = create(br#"{"items":null,"metadata":{"a":"b"}}"#, Policy::Strict).unwrap();
     assert_eq!(made.metadata["a"], "b");

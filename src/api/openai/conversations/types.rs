@@ -1,4 +1,4 @@
-//! What is told of conversations, and kept of them.
+//! Wire form of conversations, also their stored form.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -8,21 +8,21 @@ use serde_json::json;
 
 use crate::api::openai::json;
 
-/// A conversation without its items.
+/// Conversation without its items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredConversation {
-    /// `conv_` and 32 random hexadecimal digits.
+    /// Unique id: `conv_` and 32 random hexadecimal digits.
     pub id: String,
-    /// Always `conversation`.
+    /// Object type, always `conversation`.
     pub object: String,
-    /// When it was made, in seconds of Unix time.
+    /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
-    /// Labels.
+    /// Labels set by the client, as pairs of strings.
     pub metadata: Map<String, Value>,
 }
 
 impl StoredConversation {
-    /// A new one, made at `now`.
+    /// Creates a conversation with a new id; `now` is in seconds of Unix time.
     pub fn new(metadata: Map<String, Value>, now: u64) -> Self {
         let id = format!("conv_{}", uuid::Uuid::new_v4().simple());
         Self {
@@ -33,13 +33,13 @@ impl StoredConversation {
         }
     }
 
-    /// The body that tells of it.
+    /// Serializes the conversation as a response body.
     pub fn to_json(&self) -> String {
         json::to_string(self)
     }
 }
 
-/// The body that confirms that a conversation is gone.
+/// Returns the body that confirms the deletion of a conversation.
 pub fn deleted(id: &str) -> String {
     json::to_string(&json!({"id": id, "object": "conversation.deleted", "deleted": true}))
 }

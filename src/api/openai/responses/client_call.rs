@@ -1,4 +1,4 @@
-//! Calls of tools that the client runs, as items and their events.
+//! Calls of client tools, as output items and their stream events.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -13,19 +13,19 @@ use super::types::Item;
 use super::types::Status;
 use crate::api::openai::custom::InputText;
 
-/// A call as far as it is known.
+/// Client tool call in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClientCall {
     call_id: String,
     tool: ClientTool,
-    /// What Claude has written so far, as JSON.
+    /// JSON arguments that Claude has written so far.
     arguments: String,
-    /// The text in it, of a custom tool.
+    /// Text parsed from the arguments, for a custom tool.
     input: InputText,
 }
 
 impl ClientCall {
-    /// A call that begins.
+    /// Creates a call without arguments.
     pub(super) fn new(call_id: &str, tool: ClientTool) -> Self {
         Self {
             call_id: call_id.to_owned(),
@@ -35,7 +35,7 @@ impl ClientCall {
         }
     }
 
-    /// What the names of items of its type begin with.
+    /// Returns the id prefix of items of this type.
     pub(super) fn prefix(&self) -> &'static str {
         match self.tool.form {
             Form::Function => "fc",
@@ -47,7 +47,7 @@ impl ClientCall {
         }
     }
 
-    /// Adds a piece of the arguments.
+    /// Appends a piece of the arguments; returns its event, if the item type has one.
     pub(super) fn push(&mut self, piece: &str) -> Option<Told> {
         self.arguments.push_str(piece);
         match self.tool.form {
@@ -63,7 +63,8 @@ impl ClientCall {
         }
     }
 
-    /// The events that tell its end, in an answer that goes on or ends with `status`.
+    /// Ends the call; returns its final events. `status` is `Completed`, or the status of an answer
+    /// that was cut short.
     pub(super) fn end(&mut self, status: Status) -> Vec<Told> {
         let is_empty = self.arguments.is_empty() && status == Status::Completed;
         let mut told: Vec<_> = is_empty
@@ -92,7 +93,7 @@ impl ClientCall {
         told
     }
 
-    /// The item called `id`.
+    /// Builds the output item with the id `id`.
     pub(super) fn item(&self, id: String, status: Status) -> Item {
         let (
             call_id,
@@ -156,7 +157,7 @@ impl ClientCall {
         }
     }
 
-    /// The arguments, once they are whole.
+    /// Parses the arguments; empty while they are incomplete.
     fn fields(&self) -> Map<String, Value> {
         serde_json::from_str(&self.arguments).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Calls of tools that the client runs, as clients read them and send them back.
+//! Client tool calls as clients read them and send them back.
 
 use super::*;
 use crate::api::openai::responses::Event;
@@ -11,7 +11,7 @@ use crate::domain::Part;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-/// What Claude writes, by the name under which it knows the tool.
+/// Input that Claude writes, by the name under which it knows the tool.
 const CALLS: [(&str, &[&str]); 6] = [
     ("n__f", &["{}"]),
     ("c", &["{\"inp", "ut\": \"a\\", "nb", "\"}"]),
@@ -50,7 +50,7 @@ fn called() -> (Writer, Vec<Event>) {
 }
 
 #[test]
-fn a_text_streams_without_the_json_around_it() {
+fn custom_tool_input_streams_as_plain_text() {
     let told = |event: &Event| {
         let data: Value = serde_json::from_str(&event.data).unwrap();
         let said = ["delta", "input", "arguments"]
@@ -74,7 +74,7 @@ fn a_text_streams_without_the_json_around_it() {
 }
 
 #[test]
-fn each_tool_has_items_of_its_own() {
+fn each_client_tool_has_its_own_item_type() {
     let output = json!(called().0.response().output);
     let item = |number: usize, rest: Value| {
         let mut item = output[number].clone();
@@ -111,7 +111,7 @@ fn each_tool_has_items_of_its_own() {
 }
 
 #[test]
-fn a_strict_server_takes_its_calls_back() {
+fn strict_policy_accepts_own_calls_sent_back() {
     let output = json!(called().0.response().output);
     let mut input = vec![json!({"role": "user", "content": "hi"})];
     for call in output.as_array().unwrap() {

@@ -1,5 +1,5 @@
-//! Calls of tools that the client runs and their outputs, as a conversation brings them back: in the form of functions, as
-//! Claude knows them.
+//! Items of client tool calls and their outputs in the input, converted to function calls, the only
+//! form that Claude knows.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -15,8 +15,8 @@ use crate::api::request_schema::code;
 const CALL: &str = "function_call";
 const OUTPUT: &str = "function_call_output";
 
-/// The item at `place` as a call of a function or its output, if it is one of another tool that the client runs; any other item
-/// as it is.
+/// Converts the item at `place` to a function call or its output, if it belongs to another kind of
+/// client tool; returns any other item unchanged.
 pub(super) fn as_function(item: Value, place: &Place) -> Result<Value, InvalidRequest> {
     let Value::Object(fields) = item else {
         return Ok(item);
@@ -54,7 +54,7 @@ impl Item<'_> {
         self.fields.insert(name.to_owned(), value.into());
     }
 
-    /// Takes a field that must be there and be of a kind, which `expected` names.
+    /// Takes a required field and converts it with `read`; `expected` names the type in the error.
     fn take<T>(
         &mut self,
         name: &str,
@@ -94,7 +94,7 @@ impl Item<'_> {
         })
     }
 
-    /// Gives the call the name under which Claude knows its tool.
+    /// Replaces namespace and name by the name under which Claude knows the tool.
     fn rename(&mut self) -> Result<(), InvalidRequest> {
         let Some(namespace) = self
             .fields
@@ -143,7 +143,7 @@ impl Item<'_> {
         self.set("arguments", arguments.to_string());
     }
 
-    /// Whether the client, and not OpenAI, has searched.
+    /// True if the client executed the search, not OpenAI.
     fn is_clients_search(&self) -> bool {
         self.fields
             .get("execution")
@@ -157,7 +157,8 @@ impl Item<'_> {
         Ok(())
     }
 
-    /// The tools themselves are read with the others.
+    /// Converts the output of a tool search to the names of the found tools; the tools themselves
+    /// are read with those of the request.
     fn search_output(&mut self) -> Result<(), InvalidRequest> {
         let tools = self.take_array("tools")?;
         self.fields.remove("execution");
@@ -171,7 +172,7 @@ impl Item<'_> {
         Ok(())
     }
 
-    /// Some clients name the call by the id of its output.
+    /// Converts the output of a local shell call. Some clients put the id of the call in `id`.
     fn local_shell_output(&mut self) {
         self.set("type", OUTPUT);
         if let (false, Some(id)) = (
@@ -218,7 +219,7 @@ impl Item<'_> {
     }
 }
 
-/// What Claude calls `tool`, or the tools in it.
+/// Returns the names under which Claude knows `tool`, or the tools of the namespace that it is.
 fn names(tool: &Value) -> Vec<String> {
     let name = |tool: &Value| {
         tool["name"]
@@ -236,7 +237,7 @@ fn names(tool: &Value) -> Vec<String> {
     }
 }
 
-/// What a shell put out and how it ended, as a text.
+/// Formats one entry of a shell output and its exit status as text.
 fn chunk(chunk: &Value) -> String {
     let said = ["stdout", "stderr"].map(|name| chunk[name].as_str().unwrap_or_default());
     let end = match (&chunk["outcome"]["type"], &chunk["outcome"]["exit_code"]) {

@@ -1,4 +1,4 @@
-//! Calls of tools that the client runs, as conversations bring them back.
+//! Client tool calls and outputs in the input.
 
 use super::*;
 use crate::api::openai::responses::item_fields;
@@ -8,7 +8,7 @@ fn read(item: Value) -> Result<Value, InvalidRequest> {
 }
 
 #[test]
-fn calls_are_those_of_functions() {
+fn client_tool_calls_become_function_calls() {
     for (item, name, arguments) in [
         (
             json!({"type": "function_call", "namespace": "n", "name": "f", "arguments": "{}"}),
@@ -53,7 +53,7 @@ fn calls_are_those_of_functions() {
 }
 
 #[test]
-fn outputs_are_texts() {
+fn client_tool_outputs_become_texts() {
     let chunks = json!([
         {"stdout": "a", "stderr": "b", "outcome": {"type": "exit", "exit_code": 1}},
         {"stdout": "", "stderr": "", "outcome": {"type": "timeout"}},
@@ -103,7 +103,7 @@ fn outputs_are_texts() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_item_fields_are_named() {
     for (item, param) in [
         (
             json!({"type": "custom_tool_call", "name": "c"}),

@@ -1,4 +1,4 @@
-//! Tools that the client runs and which are no plain functions, as requests offer them.
+//! Custom tools, namespaces and built-in client tools among the tools of a request.
 
 use serde_json::Value;
 
@@ -30,7 +30,8 @@ const APPLY_PATCH: &str = "Creates, changes or deletes a file on the user's mach
 const APPLY_PATCH_SCHEMA: &str = r#"{"type":"object","properties":{"operation":{"type":"object","properties":{"type":{"type":"string","enum":["create_file","update_file","delete_file"]},"path":{"type":"string"},"diff":{"type":"string","description":"A V4A diff, without file names. Of `create_file`: every line of the file with `+` before it. Of `update_file`: one or more sections, each an `@@` line, behind which may stand the class or function it is in, then lines with a space (context, about three before and after a change), `-` (removed) or `+` (added) before them. No line numbers. Of `delete_file`: none."}},"required":["type","path"]}},"required":["operation"]}"#;
 
 impl Offer {
-    /// Adds the tools of a namespace. The first one tells Claude what the namespace is.
+    /// Adds the tools of a namespace. The description of the first tool also carries that of the
+    /// namespace.
     pub(super) fn add_namespace(
         &mut self,
         value: Value,
@@ -75,7 +76,7 @@ impl Offer {
         Ok(())
     }
 
-    /// Adds a tool that takes a text.
+    /// Adds a custom tool, which takes plain text.
     pub(super) fn add_custom(
         &mut self,
         value: Value,
@@ -121,7 +122,8 @@ fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>,
     Ok(grammar)
 }
 
-/// The function for a tool that `OpenAI` has defined and the client runs; none for one that nobody here runs.
+/// Reads a tool that OpenAI defines and the client runs, as a function; none if this server does
+/// not support it.
 pub(super) fn built_in(
     value: Value,
     path: &str,
@@ -146,7 +148,7 @@ pub(super) fn built_in(
         let mut environment = Object::new(environment, place)?;
         match environment.take_text("type")?.as_deref() {
             Some("local") => environment.finish(ignored)?,
-            // A container of OpenAI's.
+            // A container of OpenAI's, which this server cannot reach.
             Some("container_auto" | "container_reference") => return Ok(None),
             None => return Err(environment.missing("type")),
             Some(_) => return Err(environment.refuse("type", code::VALUE, "expected `local`.")),
@@ -164,7 +166,8 @@ pub(super) fn built_in(
     )))
 }
 
-/// The function for a search among tools that the client keeps back; none for one that is OpenAI's own.
+/// Reads a search among tools that the client loads on demand, as a function; none if OpenAI is to
+/// execute it.
 fn tool_search(
     mut tool: Object,
     written: Written<'_>,

@@ -1,4 +1,5 @@
-//! Tools that the client runs, as the client knows them. Claude knows them all as functions.
+//! Client tools: their identity for the client, and the function name under which Claude knows
+//! each.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -6,32 +7,32 @@ use std::fmt::Write as _;
 use sha2::Digest as _;
 use sha2::Sha256;
 
-/// The longest name that upstream takes.
+/// Maximum length of a tool name at Anthropic.
 pub(super) const LONGEST_NAME: usize = 128;
-/// What stands between a namespace and the name of its tool.
+/// Separator between a namespace and the name of its tool.
 const SEPARATOR: &str = "__";
 
-/// Who runs a search for tools that Claude can call.
+/// Value of `execution` for a tool search that the client executes.
 pub(super) const BY_CLIENT: &str = "client";
 
-/// How the calls of a tool are told.
+/// Kind of a client tool, which decides the item type of its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// `function_call`.
+    /// Calls are `function_call` items.
     Function,
-    /// `custom_tool_call`.
+    /// Calls are `custom_tool_call` items.
     Custom,
-    /// `local_shell_call`.
+    /// Calls are `local_shell_call` items.
     LocalShell,
-    /// `shell_call`.
+    /// Calls are `shell_call` items.
     Shell,
-    /// `apply_patch_call`.
+    /// Calls are `apply_patch_call` items.
     ApplyPatch,
-    /// `tool_search_call`: a search among tools that the client has not offered yet.
+    /// Calls are `tool_search_call` items; the client searches tools that it has not offered yet.
     ToolSearch,
 }
 
-/// A tool as the client knows it.
+/// Identity of a tool for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClientTool {
     pub(super) form: Form,
@@ -39,18 +40,18 @@ pub(super) struct ClientTool {
     pub(super) name: String,
 }
 
-/// The tools of a request as the client knows them, by the names under which Claude does.
+/// Tools of a request as the client knows them, indexed by the names under which Claude knows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolNames {
     tools: HashMap<String, ClientTool>,
-    /// What Claude calls those of each name that the client uses.
+    /// Names for Claude by the name that the client uses.
     by_name: HashMap<String, Vec<String>>,
-    /// What Claude calls those of each namespace.
+    /// Names for Claude by namespace.
     by_namespace: HashMap<String, Vec<String>>,
 }
 
 impl ToolNames {
-    /// Adds a tool that is more than a function with its own name.
+    /// Adds a tool; plain functions without a namespace need no entry.
     pub(super) fn add(&mut self, known_as: &str, tool: ClientTool) {
         self.by_name
             .entry(tool.name.clone())
@@ -65,7 +66,7 @@ impl ToolNames {
         self.tools.insert(known_as.to_owned(), tool);
     }
 
-    /// The tool that Claude knows as `name`.
+    /// Returns the tool that Claude knows as `name`; a plain function if it has no entry.
     pub(super) fn find(&self, name: &str) -> ClientTool {
         let function = || ClientTool {
             form: Form::Function,
@@ -75,7 +76,7 @@ impl ToolNames {
         self.tools.get(name).cloned().unwrap_or_else(function)
     }
 
-    /// What Claude calls the tools that take a text.
+    /// Returns the names of the custom tools for Claude.
     pub(in crate::api::openai) fn custom(&self) -> Vec<String> {
         let custom = self
             .tools
@@ -84,7 +85,7 @@ impl ToolNames {
         custom.map(|(name, _)| name.clone()).collect()
     }
 
-    /// What Claude calls the tools of `namespace`.
+    /// Returns the names of the tools of `namespace` for Claude.
     pub(super) fn within(&self, namespace: &str) -> impl Iterator<Item = &str> {
         self.by_namespace
             .get(namespace)
@@ -93,7 +94,8 @@ impl ToolNames {
             .map(String::as_str)
     }
 
-    /// What Claude calls the tool `name` of `namespace`. Without a namespace it may be one of any, if there is only one.
+    /// Returns the name for Claude of the tool `name` in `namespace`. Without a namespace, a tool
+    /// of any namespace matches if it is the only one of that name.
     pub(super) fn known(&self, namespace: Option<&str>, name: &str) -> Option<&str> {
         let named = self.by_name.get(name)?;
         let is_it = |known: &&String| self.find(known).namespace.as_deref() == namespace;
@@ -105,7 +107,8 @@ impl ToolNames {
     }
 }
 
-/// What Claude calls the tool `name` of `namespace`: the same in every request, and a name that upstream takes.
+/// Builds the name for Claude of the tool `name` in `namespace`: stable across requests, and valid
+/// at Anthropic.
 pub(super) fn known_as(namespace: Option<&str>, name: &str) -> String {
     let Some(namespace) = namespace else {
         return name.to_owned();
@@ -120,14 +123,15 @@ pub(super) fn known_as(namespace: Option<&str>, name: &str) -> String {
     }
 }
 
-/// What Claude calls the tool `name` of `namespace` where another tool is called what [`known_as`] says.
+/// Builds the name for Claude of a tool whose regular name is taken by another.
 pub(super) fn known_apart(namespace: Option<&str>, name: &str) -> String {
     with_digits(known_as(namespace, name), &format!("{namespace:?} {name}"))
 }
 
-/// `known`, cut where it is too long, with digits at its end that tell `whole`.
+/// Appends hash digits of `whole` to `known`, which is cut to the maximum length.
 fn with_digits(mut known: String, whole: &str) -> String {
     const DIGITS: usize = 8;
+    // Names are ASCII, so every index is a character boundary.
     known.truncate(LONGEST_NAME - DIGITS - 1);
     known.push('_');
     for byte in Sha256::digest(whole).iter().take(DIGITS / 2) {
@@ -136,7 +140,7 @@ fn with_digits(mut known: String, whole: &str) -> String {
     known
 }
 
-/// Whether a name may hold `character`.
+/// True if a tool name may contain `character`.
 pub(super) fn is_fit(character: char) -> bool {
     character.is_ascii_alphanumeric() || "_-".contains(character)
 }
@@ -146,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_in_a_namespace_is_one_that_upstream_takes() {
+    fn namespaced_tool_names_are_valid_and_distinct() {
         assert_eq!(known_as(None, "f"), "f");
         assert_eq!(
             known_as(Some("mcp__wx"), "get_weather"),

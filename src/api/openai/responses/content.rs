@@ -1,4 +1,4 @@
-//! From the content of an item to the parts of a turn.
+//! Content parts of items.
 
 use serde_json::Value;
 
@@ -14,18 +14,18 @@ use crate::api::request_schema::code;
 use crate::domain::Part;
 use crate::domain::Source;
 
-/// Who speaks.
+/// Role of the author of a content part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Speaker {
-    /// `system` or `developer`.
+    /// Roles `system` and `developer`.
     Instructions,
     User,
     Assistant,
-    /// A tool, by its output.
+    /// Output of a tool call.
     Tool,
 }
 
-/// The fields that make the content of a part, of which each type has its own.
+/// Fields that only some types of parts may have.
 const MATTER: [&str; 7] = [
     "text",
     "refusal",
@@ -36,8 +36,8 @@ const MATTER: [&str; 7] = [
     "filename",
 ];
 
-/// Reads `content`, which is the field `field` of the item at `place`: a string or an array of parts. Blank texts are
-/// left out.
+/// Reads `content`, the field `field` of the item at `place`: a string or an array of parts. Blank
+/// texts are dropped.
 pub(super) fn parts(
     content: Value,
     speaker: Speaker,
@@ -62,14 +62,15 @@ pub(super) fn parts(
                 .flat_map(|(part, mark)| std::iter::once(part).chain(mark))
                 .collect()
         }
-        // The table lets nothing else through.
+        // The field table admits strings and arrays only.
         _ => Vec::new(),
     };
     parts.retain(|part| !matches!(part, Part::Text(text) if text.trim().is_empty()));
     Ok(parts)
 }
 
-/// A part, and the mark for the prompt cache at its end. Instructions have none: the server marks their end by itself.
+/// Reads a part and the cache marker at its end. Markers of instructions are dropped: the server
+/// sets its own at their end.
 fn part(
     mut part: Object,
     speaker: Speaker,
@@ -107,7 +108,7 @@ fn part(
     Ok((made, mark.filter(|_| !is_blank)))
 }
 
-/// Refuses what is still there of the fields `matter`, which do not belong to objects of type `kind`.
+/// Refuses the remaining fields of `matter`, which do not belong to objects of type `kind`.
 pub(super) fn only(
     object: &mut Object,
     matter: &[&'static str],

@@ -1,4 +1,4 @@
-//! Pictures and documents among the words.
+//! Images and documents in input items.
 
 use serde_json::Value;
 use serde_json::json;
@@ -19,7 +19,7 @@ fn prompt(part: &Value) -> Result<Vec<Part>, String> {
 }
 
 #[test]
-fn pictures_and_documents() {
+fn images_and_documents_are_decoded() {
     let png = prompt(&json!({"type": "input_image", "image_url": PNG, "detail": "auto"})).unwrap();
     assert!(
         matches!(&png[0], Part::Image(Source::Base64 { media_type, .. }) if media_type == "image/png")
@@ -42,7 +42,7 @@ fn pictures_and_documents() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_by_its_field() {
+fn invalid_parts_are_refused_with_their_field() {
     for (part, expected) in [
         (
             json!({"type": "input_image", "file_id": "file-1", "image_url": PNG}),

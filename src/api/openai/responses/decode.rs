@@ -1,4 +1,4 @@
-//! From the bytes of a request to a turn.
+//! Decoding of a request body.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -35,18 +35,18 @@ use crate::domain::Sampling;
 use crate::domain::Turn;
 use crate::domain::unix_now;
 
-/// A request, understood but for the conversation, which may need what is stored.
+/// Decoded body of `POST /v1/responses`, without the conversation, which may need stored items.
 #[derive(Debug)]
 pub struct CreateRequest {
-    /// The response as it begins: it holds what the request says about it.
+    /// Initial response, filled with the fields that echo the request.
     pub response: Response,
-    /// The items of the input.
+    /// Items of the input.
     pub input: Vec<Value>,
-    /// Whether the answer is to be a stream.
+    /// True if the client asked for a stream.
     pub stream: bool,
-    /// Whether thoughts are to be shown.
+    /// True if thinking summaries are shown.
     pub shows_thinking: bool,
-    /// Whether an answer is to be made; otherwise only the conversation is to be kept.
+    /// True if an answer is generated; false if the input is only kept to continue from.
     pub generates: bool,
     sampling: Sampling,
     offer: Offer,
@@ -55,17 +55,17 @@ pub struct CreateRequest {
     ignored: Ignored,
 }
 
-/// How a request comes.
+/// Transport of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     Http,
     Socket,
 }
 
-/// Reads the body of `POST /v1/responses`.
+/// Decodes the body of `POST /v1/responses`.
 ///
 /// # Errors
-/// When the body is not such a request, or asks for something that is not served.
+/// If the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CreateRequest, InvalidRequest> {
     let mut ignored = Ignored::new(policy);
     read(&mended(body, &mut ignored)?, ignored, Way::Http)
@@ -91,11 +91,12 @@ pub(super) fn read(
     let conversation = conversation(&mut request, previous_response_id.is_some(), &mut ignored)?;
     let goes_on = previous_response_id.is_some() || conversation.is_some();
     let input = input(&mut request, goes_on)?;
+    // References may resolve to items that add tools, so the tool choice has to wait for them.
     let is_whole = !goes_on && input.iter().all(|item| kept::reference(item).is_none());
     let offer = tools::take(&mut request, written, &input, is_whole, &mut ignored)?;
     let parameters = parameters::take(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
-    // They have no effect, which is told, and are given back.
+    // Reported as ignored, but echoed in the response.
     let echo = |name: &str| request.peek_text(name).map(ToOwned::to_owned);
     let (safety_identifier, prompt_cache_key) =
         (echo("safety_identifier"), echo("prompt_cache_key"));
@@ -139,7 +140,7 @@ pub(super) fn read(
     })
 }
 
-/// A response of `model` as it begins, to a request that says nothing else.
+/// Builds the initial response of `model` to a request without any other field.
 fn begun(model: String) -> Response {
     Response {
         id: id::response(),
@@ -252,7 +253,7 @@ fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, Invali
 }
 
 impl CreateRequest {
-    /// The places of the references among the items of the input.
+    /// Returns the indexes of the references among the input items.
     pub fn references(&self) -> Vec<usize> {
         let items = self.input.iter().enumerate();
         items
@@ -261,11 +262,11 @@ impl CreateRequest {
             .collect()
     }
 
-    /// Adds the tools that the items `earlier` of the conversation have brought, and those of the input that stand in the places
-    /// `referenced`, where references were.
+    /// Adds the tools from the `earlier` items of the conversation, and from the input items at the
+    /// indexes `referenced`, which have replaced references.
     ///
     /// # Errors
-    /// When two tools have one name, or the choice names none of them.
+    /// If two tools have the same name, or the tool choice names none of them.
     pub fn add_tools(
         &mut self,
         earlier: &[Value],
@@ -276,7 +277,7 @@ impl CreateRequest {
         self.offer.choose(&mut self.ignored)
     }
 
-    /// The field that says what comes before the input.
+    /// Returns the field that names the earlier part of the conversation, for error messages.
     fn before(&self) -> &'static str {
         if self.response.conversation.is_some() {
             "conversation"
@@ -285,16 +286,16 @@ impl CreateRequest {
         }
     }
 
-    /// The tools as the client knows them.
+    /// Returns the tools as the client knows them.
     pub fn tool_names(&self) -> &ToolNames {
         &self.offer.names
     }
 
-    /// Builds the turn from the items `earlier` of the conversation and the input, with the remarks on the request. The input must
-    /// hold no references any more.
+    /// Builds the turn from the `earlier` items and the input, and returns it with the remarks on
+    /// the request. References in the input must be resolved before.
     ///
     /// # Errors
-    /// When the items make no conversation.
+    /// If the items do not form a valid conversation.
     pub fn turn(mut self, earlier: &[Value]) -> Result<(Turn, Remarks), InvalidRequest> {
         self.offer.choose(&mut self.ignored)?;
         let instructions = self.response.instructions.take();
@@ -321,11 +322,12 @@ impl CreateRequest {
         Ok((turn, self.ignored.into_remarks()))
     }
 
-    /// Checks that the input may follow `earlier`, though what comes next need not be the model's answer, and gives the remarks
-    /// on the request. What is broken in the input is repaired, or refused, where an answer is to be made.
+    /// Checks that the input can follow the `earlier` items, even if no answer comes next; returns
+    /// the remarks on the request. Faults that can be repaired are left to the request that
+    /// generates an answer.
     ///
     /// # Errors
-    /// When an item cannot be understood, or does not go with those before it.
+    /// If an item is invalid, or does not fit those before it.
     pub fn check(mut self, earlier: &[Value]) -> Result<Remarks, InvalidRequest> {
         input::check((self.before(), earlier), &self.input, &mut self.ignored)?;
         Ok(self.ignored.into_remarks())

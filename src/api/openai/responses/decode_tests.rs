@@ -1,4 +1,4 @@
-//! Requests as clients write them.
+//! Decoding of valid and invalid requests.
 
 use serde_json::Value;
 use serde_json::json;
@@ -26,7 +26,7 @@ fn refusal(field: &str, value: &Value) -> String {
 }
 
 #[test]
-fn a_string_is_a_message() {
+fn string_input_is_a_user_message() {
     let (turn, remarks) =
         turn(&json!({"model": "m", "input": "hi", "instructions": "be brief"})).unwrap();
     assert_eq!(
@@ -41,7 +41,7 @@ fn a_string_is_a_message() {
 }
 
 #[test]
-fn the_response_begins_as_the_request_wants_it() {
+fn initial_response_echoes_the_request() {
     let body = json!({
         "model": "m", "input": "hi", "temperature": 1.5, "max_output_tokens": 9, "metadata": {"a": "b"},
         "reasoning": {"effort": "max", "summary": "detailed"}, "background": true,
@@ -75,7 +75,7 @@ fn the_response_begins_as_the_request_wants_it() {
 }
 
 #[test]
-fn schemas_stay_as_they_were_written() {
+fn schemas_are_kept_verbatim() {
     let body = br#"{"model": "m", "input": "x",
         "text": {"format": {"type": "json_schema", "name": "n", "strict": true, "schema": {"z": 1, "a": 2}}},
         "tools": [{"type": "function", "name": "f", "parameters": {"y": 1, "b": 2}}]}"#;
@@ -90,7 +90,7 @@ fn schemas_stay_as_they_were_written() {
 }
 
 #[test]
-fn what_cannot_be_served_says_why() {
+fn unsupported_values_are_refused_with_a_reason() {
     for (field, value, expected) in [
         ("model", json!(" "), "model invalid_value"),
         (
@@ -154,7 +154,7 @@ fn what_cannot_be_served_says_why() {
 }
 
 #[test]
-fn what_has_no_effect_is_named() {
+fn ignored_fields_are_reported() {
     let body = json!({
         "model": "m", "truncation": "auto", "text": {"verbosity": "low"}, "max_tool_calls": 3, "personality": "x",
         "input": [{"role": "user", "phase": "x", "content": [{"type": "input_text", "text": "x", "detail": "high"}]}],
@@ -170,9 +170,10 @@ fn what_has_no_effect_is_named() {
     assert_eq!(turn(&body).unwrap().1.ignored, names);
 }
 
-/// What the Open Responses specification demands of a response, and with it all that `OpenAI`'s document does.
+/// The fields that the Open Responses specification requires, which include those of `OpenAI`'s
+/// document.
 #[test]
-fn a_response_has_every_field_that_the_specification_demands() {
+fn response_has_every_required_field() {
     let fields =
         json!({"model": "m", "input": "hi", "safety_identifier": "s", "prompt_cache_key": "k"});
     let request = decode(fields.to_string().as_bytes(), Policy::Lenient).unwrap();

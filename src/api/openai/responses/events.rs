@@ -1,4 +1,4 @@
-//! The events of a stream, each as its name and its JSON.
+//! Stream events, each with its name and JSON payload.
 
 use std::borrow::Cow;
 
@@ -11,16 +11,16 @@ use super::types::Response;
 use super::types::Summary;
 use crate::api::openai::json;
 
-/// One event.
+/// Event of a response stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its type, such as `response.created`.
+    /// Event type, such as `response.created`.
     pub name: Cow<'static, str>,
-    /// Its JSON, without line breaks.
+    /// JSON payload, without line breaks.
     pub data: String,
 }
 
-/// Numbers events and writes them.
+/// Serializes events with consecutive sequence numbers.
 #[derive(Debug, Default)]
 pub(super) struct Sequence(u64);
 
@@ -38,7 +38,7 @@ impl Sequence {
         }
     }
 
-    /// Gives the number of the last event, which is not sent, to the next one.
+    /// Reuses the number of the last event, which was not sent, for the next one.
     pub(super) fn take_back(&mut self) {
         self.0 = self.0.saturating_sub(1);
     }
@@ -63,7 +63,7 @@ pub(super) struct ItemAt<'a> {
     pub(super) item: &'a Item,
 }
 
-/// Something within an item.
+/// Event body within an output item.
 #[derive(Serialize)]
 pub(super) struct Within<'a, B> {
     pub(super) item_id: &'a str,
@@ -72,7 +72,7 @@ pub(super) struct Within<'a, B> {
     pub(super) body: B,
 }
 
-/// Of the one part of a message.
+/// Event body within the single content part of a message.
 #[derive(Serialize)]
 pub(super) struct InMessage<B> {
     content_index: u32,
@@ -80,7 +80,7 @@ pub(super) struct InMessage<B> {
     body: B,
 }
 
-/// Of the one part of what is shown of thoughts.
+/// Event body within the single summary part of a reasoning item.
 #[derive(Serialize)]
 pub(super) struct InSummary<B> {
     summary_index: u32,
@@ -139,10 +139,10 @@ pub(super) struct Refusal<'a> {
     pub(super) refusal: &'a str,
 }
 
-/// An event within the item of a call: its name, and what it tells.
+/// Name and body of an event within the item of a tool call.
 pub(super) type Told = (&'static str, Body);
 
-/// What an event within the item of a call tells.
+/// Body of an event within the item of a tool call.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Body {
@@ -154,14 +154,14 @@ pub(super) enum Body {
     Nothing {},
 }
 
-/// A source of a message.
+/// Citation added to a message.
 #[derive(Serialize)]
 pub(super) struct AnnotationAdded<'a> {
     pub(super) annotation_index: usize,
     pub(super) annotation: &'a Annotation,
 }
 
-/// A failure, as an event of its own.
+/// Body of the `error` event.
 #[derive(Serialize)]
 pub(super) struct Failure<'a> {
     pub(super) code: Option<&'a str>,

@@ -1,6 +1,6 @@
-//! What each field of a request does: the one place where that is decided.
+//! Field tables of responses requests: the single place that decides what each field does.
 //!
-//! Decoding asks these tables; `docs/API.md` shows them, and a test holds the two together.
+//! Decoding reads these tables, the API documentation shows them, and a test compares the two.
 
 use crate::api::openai::cache_mark;
 use crate::api::request_schema::PROJECT;
@@ -18,11 +18,11 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 use crate::api::request_schema::refused;
 
-/// The most a limit of tokens may be.
+/// Upper bound of a token limit.
 const MAX_TOKENS: i64 = u32::MAX as i64;
 const CACHE: &str = "Anthropic finds a prompt by its beginning.";
 
-/// The fields of the request itself.
+/// Fields of the request body.
 pub(super) static REQUEST: Table = Table {
     prefix: "",
     fields: &[

@@ -1,4 +1,4 @@
-//! The tables against the schema and against the documentation.
+//! Comparison of the field tables with `OpenAI`'s schema and with the documentation.
 
 use async_openai::types::mcp::MCPTool;
 use async_openai::types::mcp::MCPToolFilter;
@@ -42,12 +42,12 @@ fn tables() -> Vec<&'static Table> {
 }
 
 #[test]
-fn the_document_shows_the_tables() {
+fn field_tables_match_document() {
     document::check("responses fields", &tables());
 }
 
 #[test]
-fn rows_are_unique_and_their_values_readable() {
+fn table_rows_are_unique_and_defaults_parse() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {
             let name = field.name;
@@ -71,7 +71,7 @@ fn rows_are_unique_and_their_values_readable() {
 }
 
 #[test]
-fn somebody_reads_every_honoured_field() {
+fn every_honoured_field_is_read_by_the_decoder() {
     let mut whole = json!({
         "model": "m", "input": "hi", "instructions": "i", "conversation": {"id": "conv_1"}, "stream": true, "stream_options": {}, "store": true,
         "previous_response_id": "resp_1", "background": true,
@@ -94,7 +94,7 @@ fn somebody_reads_every_honoured_field() {
         assert!(whole.get(field.name).is_some(), "{}", field.name);
     }
     let mut conversation = whole.clone();
-    // One of the two.
+    // The two fields are mutually exclusive.
     whole["conversation"] = Value::Null;
     conversation["previous_response_id"] = Value::Null;
     for whole in [whole, conversation] {
@@ -104,7 +104,7 @@ fn somebody_reads_every_honoured_field() {
 }
 
 #[test]
-fn every_field_of_the_schema_has_a_row() {
+fn every_openai_schema_field_has_a_row() {
     let schema = [
         (
             &REQUEST,

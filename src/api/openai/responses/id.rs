@@ -1,27 +1,28 @@
-//! Names of responses and items.
+//! Ids of responses and items.
 //!
-//! An item's name holds that of its response, so that a reference to an item finds it without an index.
+//! The id of an item contains that of its response, so references to items resolve without an
+//! index.
 
 const RESPONSE: &str = "resp_";
-/// The digits of a random name.
+/// Number of hexadecimal digits of a random id.
 const DIGITS: usize = 32;
 
-/// A new name for a response.
+/// Creates a random response id.
 pub(super) fn response() -> String {
     format!("{RESPONSE}{}", uuid::Uuid::new_v4().simple())
 }
 
-/// The name of item `number` of the output of `response`: `msg_` or the like, and so on.
+/// Builds the id of item `number` in the output of `response`; `prefix` is `msg` or the like.
 pub(super) fn output(prefix: &str, response: &str, number: usize) -> String {
     format!("{prefix}_{}{number:04x}", digits(response))
 }
 
-/// The name of item `number` of the input of `response`.
+/// Builds the id of item `number` in the input of `response`.
 pub(super) fn input(prefix: &str, response: &str, number: usize) -> String {
     format!("{prefix}_{}i{number:04x}", digits(response))
 }
 
-/// The response whose item `item` is, if this server named it.
+/// Returns the id of the response that contains `item`, if this server created the item's id.
 pub fn response_of(item: &str) -> Option<String> {
     let (_, rest) = item.split_once('_')?;
     let digits = rest.get(..DIGITS)?;
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_tells_its_response() {
+    fn item_id_contains_response_id() {
         let response = response();
         assert_eq!(
             response_of(&output("msg", &response, 3)).as_deref(),

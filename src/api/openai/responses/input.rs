@@ -1,4 +1,4 @@
-//! From items to a conversation.
+//! Decoding of input items into a conversation.
 
 use std::collections::HashSet;
 
@@ -28,14 +28,15 @@ use crate::domain::Role;
 use crate::domain::ToolResult;
 use crate::domain::ToolUse;
 
-/// How items are understood. No answer in this form is paused: what Anthropic's tools have done is not in it.
+/// Rules for the conversation. No response can be resumed after a pause, since its items lack the
+/// blocks of Anthropic's server tools.
 const RULES: Rules = Rules {
     field: "input",
     merges: false,
     is_paused: |_| false,
 };
 
-/// Items, sorted into what a turn is made of.
+/// Decoded items, split as a turn needs them.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Conversation {
     pub(super) system: Vec<String>,
@@ -43,7 +44,7 @@ pub(super) struct Conversation {
     pub(super) prompt: Vec<Part>,
 }
 
-/// The fields that make an item, of which each type has its own.
+/// Fields that only some types of items may have.
 const MATTER: [&str; 21] = [
     "role",
     "content",
@@ -67,8 +68,8 @@ const MATTER: [&str; 21] = [
     "namespace",
     "execution",
 ];
-/// The types of items of tools that Anthropic runs, each with its matter. They are skipped: what came of them stands in the
-/// answer.
+/// Item types of server tools, with their fields. These items are dropped: the answer text holds
+/// the result.
 const SKIPPED: [(&str, &[&str]); 4] = [
     ("web_search_call", &["action"]),
     (
@@ -87,7 +88,7 @@ const SKIPPED: [(&str, &[&str]); 4] = [
     ),
     ("mcp_list_tools", &["server_label", "tools", "error"]),
 ];
-/// The types of items of tools that nobody here runs.
+/// Item types of tools that this server does not support.
 const LEFT_OUT: [&str; 10] = [
     "image_generation_call",
     "file_search_call",
@@ -100,13 +101,12 @@ const LEFT_OUT: [&str; 10] = [
     "program",
     "program_output",
 ];
-/// What a call must be named by to be told to Claude.
 const LONGEST_CALL_ID: usize = 64;
 
-/// Items that were read before, and the field by which the client refers to them.
+/// Items of earlier responses, and the request field that refers to them.
 pub(super) type Earlier<'a> = (&'static str, &'a [Value]);
 
-/// Reads the items `earlier` and those of the `input`. They follow `instructions`.
+/// Decodes the `earlier` items and the `input` into a conversation, with `instructions` first.
 pub(super) fn conversation(
     instructions: Option<String>,
     earlier: Earlier<'_>,
@@ -128,7 +128,7 @@ pub(super) fn conversation(
     })
 }
 
-/// As [`conversation`], but the items may end anywhere, and are not put in order.
+/// Checks items without requiring that an answer comes next, and without repairs.
 pub(super) fn check(
     earlier: Earlier<'_>,
     input: &[Value],
@@ -137,10 +137,10 @@ pub(super) fn check(
     read(earlier, input, ignored).map(drop)
 }
 
-/// Checks that `items` can be understood, each by itself.
+/// Checks that each of `items` is valid by itself.
 ///
 /// # Errors
-/// When one cannot; the error calls them `input`.
+/// If an item is invalid; the path in the error begins with `input`.
 pub fn check_items(items: &[Value], ignored: &mut Ignored) -> Result<(), InvalidRequest> {
     check(("input", &[]), items, ignored)
 }
@@ -155,6 +155,7 @@ fn read(
         draft: Draft::new(RULES),
         skipped: HashSet::new(),
     };
+    // Remarks on earlier items were reported when those were sent.
     let mut known = Ignored::new(Policy::Lenient);
     for item in earlier {
         reader.item(
@@ -173,11 +174,11 @@ fn read(
     Ok(reader)
 }
 
-/// A conversation as far as it was read.
+/// Decoder of a conversation, item by item.
 struct Reader {
     system: Vec<String>,
     draft: Draft,
-    /// The calls that are passed over, and their outputs with them.
+    /// Ids of dropped calls, whose outputs are dropped too.
     skipped: HashSet<String>,
 }
 
@@ -205,9 +206,9 @@ impl Reader {
                 self.reasoning(&mut item, ignored)?;
             }
             "compaction" => self.compaction(&mut item)?,
-            // Those with an id have been replaced by what they refer to.
+            // References with an id are resolved before.
             "item_reference" => return Err(item.missing("id")),
-            // Its tools were read with the others.
+            // Its tools are read with those of the request.
             "additional_tools" => ["role", "tools"]
                 .iter()
                 .try_for_each(|name| item.take(name).map(drop))?,
@@ -259,7 +260,7 @@ impl Reader {
                     .collect();
                 self.draft.say(Role::User, path.as_str(), pieces);
             }
-            // Part of an answer that said nothing.
+            // Part of an empty answer.
             Speaker::Assistant if parts.is_empty() => {}
             Speaker::Assistant => self.say(&item.place.field("content"), parts),
             Speaker::User | Speaker::Tool => {
@@ -292,6 +293,7 @@ impl Reader {
             self.skipped.insert(id);
             return Ok(());
         }
+        // A complete call with the id of a dropped one replaces it, so its output counts.
         self.skipped.remove(&id);
         let input = if input.trim().is_empty() {
             "{}".to_owned()
@@ -307,7 +309,7 @@ impl Reader {
 
     fn output(&mut self, item: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         let id = call_id(item)?;
-        // The call has it as well.
+        // Its call carries the namespace as well.
         item.take("namespace")?;
         let output = item.take("output")?.ok_or_else(|| item.missing("output"))?;
         let parts = content::parts(output, Speaker::Tool, &item.place, "output", ignored)?;
@@ -341,7 +343,7 @@ impl Reader {
                 );
                 Ok(())
             }
-            // Thoughts of another maker.
+            // Thinking that another server produced.
             None => ignored.leave_out("input[].encrypted_content".to_owned(), broken(item)),
         }
     }
@@ -353,14 +355,14 @@ impl Reader {
         let Some(Sealed::Conversation(items)) = Sealed::from_text(&text) else {
             return Err(broken(item));
         };
-        // They were read when the conversation was compacted.
+        // Remarks were reported when the conversation was compacted.
         let mut known = Ignored::new(Policy::Lenient);
         items
             .into_iter()
             .try_for_each(|inner| self.item(inner, item.place.clone(), &mut known))
     }
 
-    /// Adds to the answer that is the last message, or begins one.
+    /// Adds parts to the answer at the end of the conversation, or begins one.
     fn say(&mut self, path: &str, parts: Vec<Part>) {
         let pieces = parts
             .into_iter()

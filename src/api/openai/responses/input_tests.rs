@@ -1,4 +1,4 @@
-//! Conversations as items.
+//! Decoding of input items into conversations.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn user(text: &str) -> Value {
     json!({"role": "user", "content": text})
 }
 
-/// `user:text assistant:thinking,call`, and so on.
+/// Formats a conversation as `user:text assistant:thinking,call`, and so on.
 fn outline(conversation: &Conversation) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) => text.clone(),
@@ -47,7 +47,7 @@ fn outline(conversation: &Conversation) -> String {
 }
 
 #[test]
-fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
+fn conversation_continues_with_call_outputs() {
     let seal = Sealed::Thinking {
         text: "hm".into(),
         signature: "s".into(),
@@ -66,7 +66,7 @@ fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
     assert_eq!(outline(&conversation), expected);
     let mut sent = earlier.as_array().unwrap().clone();
     sent.extend([output("c2"), output("c1")]);
-    // A strict server takes its answers back.
+    // The strict policy accepts own answers sent back.
     assert_eq!(talk(&json!([]), &json!(sent)).as_ref(), Ok(&conversation));
     let thinking = Thinking::Open {
         text: "hm".into(),
@@ -78,7 +78,7 @@ fn a_conversation_goes_on_with_the_outputs_of_its_calls() {
 }
 
 #[test]
-fn instructions_stand_before_the_conversation_or_in_their_place() {
+fn instructions_come_first_or_stay_in_place() {
     let items = json!([
         {"role": "developer", "content": "a"}, user("hi"),
         {"role": "system", "content": [{"type": "input_text", "text": "b"}]},
@@ -91,7 +91,7 @@ fn instructions_stand_before_the_conversation_or_in_their_place() {
 }
 
 #[test]
-fn a_call_cut_short_is_skipped_with_its_output() {
+fn incomplete_call_is_dropped_with_its_output() {
     let cut = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{\"a", "status": "incomplete"});
     let conversation = talk(
         &json!([user("hi"), cut]),
@@ -102,7 +102,7 @@ fn a_call_cut_short_is_skipped_with_its_output() {
 }
 
 #[test]
-fn a_compaction_is_what_it_stands_for() {
+fn compaction_expands_to_its_items() {
     let sealed = Sealed::Conversation(vec![
         user("one"),
         json!({"role": "assistant", "content": "two"}),
@@ -117,7 +117,7 @@ fn a_compaction_is_what_it_stands_for() {
 }
 
 #[test]
-fn items_of_tools_that_anthropic_runs_are_skipped() {
+fn server_tool_items_are_dropped() {
     let skipped = [
         json!({"type": "web_search_call", "id": "ws_1", "status": "failed", "action": {}}),
         json!({"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1", "container_id": "",
@@ -137,7 +137,7 @@ fn items_of_tools_that_anthropic_runs_are_skipped() {
 }
 
 #[test]
-fn items_that_nobody_here_understands_are_left_out_and_named() {
+fn unsupported_items_are_dropped_and_reported() {
     let items = json!([
         user("hi"), {"type": "image_generation_call", "id": "ig_1", "result": "x"}, {"type": "tool_search_output", "tools": []},
         {"type": "web_search_call", "action": {}}, {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}, user("and?"),
@@ -163,7 +163,7 @@ fn items_that_nobody_here_understands_are_left_out_and_named() {
 }
 
 #[test]
-fn what_makes_no_conversation_says_what_is_wrong() {
+fn invalid_conversations_are_refused_with_a_reason() {
     for (items, param, expected) in [
         (json!([]), "input", "no message for Claude"),
         (json!([user(" ")]), "input[0].content", "is blank"),
@@ -260,7 +260,7 @@ fn what_makes_no_conversation_says_what_is_wrong() {
 }
 
 #[test]
-fn what_is_broken_is_repaired_and_told() {
+fn broken_conversations_are_repaired_and_reported() {
     let repaired = |items: Value| {
         let mut ignored = Ignored::new(Policy::Lenient);
         let made = conversation(
@@ -312,7 +312,7 @@ fn what_is_broken_is_repaired_and_told() {
 }
 
 #[test]
-fn many_outputs_find_their_calls_in_any_order() {
+fn outputs_match_calls_in_any_order() {
     const CALLS: usize = 1000;
     let ids = || (0..CALLS).map(|number| format!("c{number}"));
     let calls = ids().map(|id| call(&id));

@@ -1,4 +1,4 @@
-//! An item of the output while it is being made, and its events.
+//! Output item under construction, and its stream events.
 
 use super::client_call::ClientCall;
 use super::events::AnnotationAdded;
@@ -28,19 +28,19 @@ use crate::api::openai::citation::CitedText;
 use crate::domain::Citation;
 use crate::domain::TurnEvent;
 
-/// What is being made.
+/// Kind of an output item under construction.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
     Message,
     Refusal,
-    /// Thoughts; only with a seal can they be sent back.
+    /// Thinking; clients can only send it back with its encrypted content.
     Thinking {
         is_shown: bool,
         seal: Option<Sealed>,
     },
-    /// A call of a tool that the client runs.
+    /// Call of a client tool.
     Call(ClientCall),
-    /// A call of a tool that Anthropic runs.
+    /// Call of a server tool, which Anthropic runs.
     Server(ServerCall),
 }
 
@@ -55,21 +55,21 @@ impl Kind {
     }
 }
 
-/// An item that is open.
+/// Output item that is still open.
 #[derive(Debug)]
 pub(super) struct Open {
     id: String,
-    /// Its place in the output.
+    /// Index of the item in the output.
     index: usize,
     kind: Kind,
-    /// The words or thoughts so far.
+    /// Text or thinking received so far.
     text: String,
     annotations: Vec<Annotation>,
     cited: CitedText,
 }
 
 impl Open {
-    /// Opens item `index` of `response`.
+    /// Opens item `index` of the output of `response` and appends its first events.
     pub(super) fn new(
         kind: Kind,
         response: &str,
@@ -118,7 +118,7 @@ impl Open {
         open
     }
 
-    /// Whether more of what `kind` is belongs into this item.
+    /// True if content of `kind` continues this item.
     pub(super) fn takes(&self, kind: &Kind) -> bool {
         match (&self.kind, kind) {
             (Kind::Message, Kind::Message)
@@ -138,7 +138,7 @@ impl Open {
         matches!(self.kind, Kind::Call(_))
     }
 
-    /// The call of a tool that Anthropic runs, if this is one.
+    /// Returns the server tool call, if the item is one.
     pub(super) fn server_call(&mut self) -> Option<&mut ServerCall> {
         if let Kind::Server(call) = &mut self.kind {
             Some(call)
@@ -147,7 +147,7 @@ impl Open {
         }
     }
 
-    /// Adds a piece of the input of a call.
+    /// Appends a piece of the input of a tool call.
     pub(super) fn push_input(
         &mut self,
         piece: &str,
@@ -169,12 +169,12 @@ impl Open {
         );
     }
 
-    /// Takes note of where texts end, for the sources that come.
+    /// Tracks the text blocks, for the ranges of later citations.
     pub(super) fn follow(&mut self, event: &TurnEvent) {
         self.cited.note(event);
     }
 
-    /// Adds a source of a message.
+    /// Adds a citation to a message.
     pub(super) fn cite(
         &mut self,
         citation: &Citation,
@@ -193,7 +193,7 @@ impl Open {
         self.annotations.push(annotation);
     }
 
-    /// Puts the seal on thoughts, and says whether this is some.
+    /// Attaches the signature to open thinking; returns false for any other item.
     pub(super) fn seal(&mut self, signature: &str) -> bool {
         let Kind::Thinking { seal, .. } = &mut self.kind else {
             return false;
@@ -205,7 +205,7 @@ impl Open {
         true
     }
 
-    /// Adds a piece.
+    /// Appends a piece of text or thinking.
     pub(super) fn push(&mut self, piece: &str, sequence: &mut Sequence, events: &mut Vec<Event>) {
         self.text.push_str(piece);
         events.extend(match &self.kind {
@@ -228,7 +228,7 @@ impl Open {
         });
     }
 
-    /// Closes the item.
+    /// Closes the item: appends its final events and returns it.
     pub(super) fn close(
         mut self,
         status: Status,
@@ -271,7 +271,7 @@ impl Open {
                     );
                 }
             }
-            // The others are calls, which have told their end.
+            // Other items are tool calls, whose final events are already appended.
             _ => {}
         }
         let whole = ItemAt {
@@ -290,7 +290,7 @@ impl Open {
         }
     }
 
-    /// The one part of a message as it is now.
+    /// Builds the current content part of a message.
     fn content(&self) -> Content {
         match self.kind {
             Kind::Refusal => Content::Refusal {
@@ -306,7 +306,7 @@ impl Open {
         }
     }
 
-    /// The item as it is now; without its parts as long as it is in progress.
+    /// Builds the current item; parts are left out while it is in progress.
     fn item(&self, status: Status) -> Item {
         let is_open = status == Status::InProgress;
         let id = self.id.clone();

@@ -1,4 +1,4 @@
-//! What each field of an item and of its content does; as [`fields`](super::fields).
+//! Field tables of items and their content; see [`fields`](super::fields).
 
 use crate::api::openai::cache_mark;
 use crate::api::request_schema::Shape::Any;
@@ -12,7 +12,7 @@ use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 
-/// The fields of an item, whatever its type.
+/// Fields of an item of any type.
 pub(super) static ITEM: Table = Table {
     prefix: "input[].",
     fields: &[
@@ -134,7 +134,7 @@ pub(super) static ITEM: Table = Table {
     ],
 };
 
-/// The fields of a part of content, whatever its type.
+/// Fields of a content part of any type.
 pub(super) static PART: Table = Table {
     prefix: "input[].content[].",
     fields: &[

@@ -1,4 +1,4 @@
-//! Items as they are kept, listed and referred to.
+//! Stored form of items, and the bodies that list or refer to them.
 
 use std::collections::HashSet;
 
@@ -13,11 +13,12 @@ use crate::api::openai::json as writing;
 use crate::api::openai::list as pages;
 use crate::domain::unix_now;
 
-/// The input of `response`, which was read and found good, in the form of a list: each item with its type and an id.
+/// Gives the checked input of `response` its stored form: each item gets a type and an id, and
+/// plain text becomes a content part.
 pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
     let name = |(number, mut item): (usize, Value)| {
         let fields = item.as_object_mut()?;
-        // `null` stands for a field that is not there.
+        // A `null` counts as an absent field.
         if fields.get("type").is_none_or(Value::is_null) {
             fields.insert("type".to_owned(), json!("message"));
         }
@@ -57,12 +58,13 @@ pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
     items.into_iter().enumerate().filter_map(name).collect()
 }
 
-/// Items that belong to no response, in the form of a list, as [`input`].
+/// Gives items that belong to no response the stored form of input items.
 pub fn named(items: Vec<Value>) -> Vec<Value> {
     input(&id::response(), items)
 }
 
-/// `items` so that no two of them and of those called `known` have one id: of two the later gets a new one.
+/// Replaces duplicate ids among `items`, and ids that are in `known`; of two equal ids the later is
+/// replaced.
 pub fn told_apart(known: impl IntoIterator<Item = String>, mut items: Vec<Value>) -> Vec<Value> {
     let mut known: HashSet<String> = known.into_iter().collect();
     for item in &mut items {
@@ -79,7 +81,7 @@ pub fn told_apart(known: impl IntoIterator<Item = String>, mut items: Vec<Value>
     items
 }
 
-/// The output of `response` as items that a later request may begin with.
+/// Returns the output of `response` as input items of a later request.
 pub fn output(response: &Response) -> Vec<Value> {
     response
         .output
@@ -88,31 +90,33 @@ pub fn output(response: &Response) -> Vec<Value> {
         .collect()
 }
 
-/// What an item is referred to by, if `item` is a reference.
+/// Returns the id to which `item` refers, if it is a reference.
 pub fn reference(item: &Value) -> Option<&str> {
     let id = item.get("id")?.as_str()?;
     match item.get("type") {
+        // The short form of a reference has neither a type nor a role.
         None => item.get("role").is_none().then_some(id),
         Some(kind) => (kind == "item_reference").then_some(id),
     }
 }
 
-/// A page of `items` as a list.
+/// Returns the body of a page of `items`.
 pub fn list(items: &[&Value], has_more: bool) -> String {
     pages::body(items, |item| item["id"].as_str(), has_more)
 }
 
-/// The answer to a deletion.
+/// Returns the body that confirms the deletion of a response.
 pub fn deleted(id: &str) -> String {
     writing::to_string(&json!({"id": id, "object": "response", "deleted": true}))
 }
 
-/// The answer to a question for the number of tokens.
+/// Returns the body with a count of input tokens.
 pub fn input_tokens(count: u64) -> String {
     writing::to_string(&json!({"object": "response.input_tokens", "input_tokens": count}))
 }
 
-/// A conversation as one item that stands for it. Nothing is lost and no model asked: the item holds the conversation.
+/// Returns a compaction: one item that stands for the conversation. It holds all items unchanged,
+/// and no model is involved.
 pub fn compacted(items: Vec<Value>) -> String {
     let response = id::response();
     let item = json!({
@@ -130,7 +134,7 @@ pub fn compacted(items: Vec<Value>) -> String {
 }
 
 impl Response {
-    /// The response as JSON.
+    /// Serializes the response as JSON.
     pub fn to_json(&self) -> String {
         writing::to_string(self)
     }
@@ -141,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_without_a_type_is_a_message_whether_it_says_so_or_not() {
+    fn item_with_absent_or_null_type_is_a_message() {
         let items = vec![
             json!({"role": "user", "content": "a"}),
             json!({"type": null, "role": "user", "content": "b"}),

@@ -14,7 +14,7 @@ use crate::domain::McpServer;
 
 const SCHEME: &str = "https://";
 
-/// Reads the server that `tool` stands for. No other of the request has its name.
+/// Reads the MCP server that `tool` describes; its label must be unique in the request.
 pub(super) fn server(
     mut tool: Object,
     others: &[McpServer],
@@ -36,7 +36,7 @@ pub(super) fn server(
     let token = token(&mut tool)?;
     let allowed_tools = allowed_tools(&mut tool, ignored)?;
     let missing = tool.missing("server_url");
-    // Refuses what stands in the place of a URL.
+    // Refuses the fields that stand in for a URL.
     tool.finish(ignored)?;
     Ok(McpServer {
         name,
@@ -57,7 +57,7 @@ fn check_approval(tool: &mut Object) -> Result<(), InvalidRequest> {
     }
 }
 
-/// The token for the server, from either of the fields that may bring it.
+/// Takes the bearer token for the server, from `authorization` or `headers`.
 fn token(tool: &mut Object) -> Result<Option<String>, InvalidRequest> {
     let mut token = tool.take_text("authorization")?;
     let Some(Value::Object(headers)) = tool.take("headers")? else {
@@ -106,8 +106,8 @@ fn allowed_tools(
     }
 }
 
-/// Takes out of the tool, as a client has sent it, what must not be kept or shown: the token, and all of the URL but the host,
-/// which may hold one as well.
+/// Redacts secrets from a tool definition before it is stored or returned: the token, and all of
+/// the URL but its host, since a token may be part of it.
 pub(super) fn hide_secrets(tool: &mut Value) {
     let Value::Object(fields) = tool else { return };
     fields.remove("authorization");
@@ -118,6 +118,7 @@ pub(super) fn hide_secrets(tool: &mut Value) {
     let rest = url.strip_prefix(SCHEME).unwrap_or_default();
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
+    // User info in front of the host may hold a password.
     let host = authority.rsplit('@').next().unwrap_or_default();
     *url = format!(
         "{SCHEME}{host}{}",

@@ -1,8 +1,9 @@
-//! `POST /v1/responses` and what belongs to it: requests, responses, their items and their events.
+//! `POST /v1/responses`: requests, responses, items and stream events.
 //!
-//! [`decode()`] reads a request into a [`CreateRequest`], by the tables in `fields.rs`, `tool_fields.rs` and `item_fields.rs`,
-//! which decide what each field does; with the items that come before, it is a turn. [`Writer`] makes the [`Response`] and its
-//! [`Event`]s of what comes back. Nothing here waits, stores, or knows where bytes come from or go.
+//! [`decode()`] reads a request into a [`CreateRequest`] by the tables in `fields.rs`,
+//! `tool_fields.rs` and `item_fields.rs`, which decide what each field does; together with the
+//! earlier items it becomes a turn. [`Writer`] builds the [`Response`] and its [`Event`]s from the
+//! events of the turn. This module does no I/O and stores nothing.
 
 mod client_call;
 mod client_items;

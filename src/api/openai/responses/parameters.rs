@@ -1,4 +1,4 @@
-//! The parameters of the answer.
+//! Sampling parameters of a request.
 
 use serde_json::Value;
 use serde_json::json;
@@ -17,10 +17,11 @@ use crate::domain::Format;
 use crate::domain::Sampling;
 use crate::domain::Schema;
 
-/// The highest temperature Claude takes; `OpenAI`'s range goes on to 2.
+/// Maximum temperature of Claude; `OpenAI`'s range goes up to 2.
 const HOTTEST: f64 = 1.0;
 
-/// What `include` may name: what is there anyway, and what could only come from tools that there are not.
+/// Allowed values of `include`: data that is always there, and data of tools that this server does
+/// not support.
 const INCLUDABLE: [&str; 7] = [
     "reasoning.encrypted_content",
     "message.input_image.image_url",
@@ -31,7 +32,7 @@ const INCLUDABLE: [&str; 7] = [
     "code_interpreter_call.outputs",
 ];
 
-/// The parameters, and what a response says of them.
+/// Decoded parameters, with the fields of the response that echo them.
 pub(super) struct Parameters {
     pub(super) sampling: Sampling,
     pub(super) shows_thinking: bool,
@@ -40,7 +41,7 @@ pub(super) struct Parameters {
     pub(super) text: Value,
 }
 
-/// Takes the parameters of the answer.
+/// Takes the sampling parameters.
 pub(super) fn take(
     request: &mut Object,
     written: Written<'_>,
@@ -52,7 +53,7 @@ pub(super) fn take(
     let (format, text) = text(request, written.field("text"), ignored)?;
     include(request)?;
     let sampling = Sampling {
-        // The table keeps it within the range of u32.
+        // The field table keeps it within the range of `u32`.
         max_output_tokens: limit.and_then(|tokens| u32::try_from(tokens).ok()),
         temperature: temperature.map(|temperature| temperature.min(HOTTEST)),
         top_p: request.take_number("top_p")?,
@@ -130,7 +131,7 @@ fn summary(reasoning: &mut Object, name: &'static str) -> Result<Option<String>,
     }
 }
 
-/// The form of the answer, and what a response says of it.
+/// Takes `text`; returns the output format and the echo for the response.
 fn text(
     request: &mut Object,
     written: Written<'_>,
@@ -219,7 +220,7 @@ fn include(request: &mut Object) -> Result<(), InvalidRequest> {
     Ok(())
 }
 
-/// The error for a word that is none of the `expected`.
+/// Returns the error for a value that is none of the `expected` ones.
 pub(super) fn unexpected(
     object: &Object,
     field: &str,

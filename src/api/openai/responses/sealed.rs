@@ -1,6 +1,6 @@
-//! What a client keeps for the server and cannot read: the `encrypted_content` of items.
+//! Data that clients store for the server: the `encrypted_content` of items.
 //!
-//! It is not secret, only in a form that nobody takes for a thing to read or change: JSON in base64.
+//! Encoded, not encrypted: base64 of JSON, which clients are not meant to read or change.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,30 +11,30 @@ use serde_json::Value;
 use crate::api::openai::json;
 use crate::domain::Thinking;
 
-/// The content.
+/// Content of `encrypted_content`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Sealed {
-    /// Thoughts, with the seal upstream put on them.
+    /// Thinking with the signature of Anthropic.
     Thinking { text: String, signature: String },
-    /// Thoughts that only upstream can read.
+    /// Thinking that only Anthropic can read.
     Redacted(String),
-    /// The items of a conversation.
+    /// Items of a compacted conversation.
     Conversation(Vec<Value>),
 }
 
 impl Sealed {
-    /// The text for `encrypted_content`.
+    /// Encodes the content as text.
     pub(super) fn to_text(&self) -> String {
         BASE64_STANDARD.encode(json::to_string(self))
     }
 
-    /// Reads such a text; none when this server did not write it.
+    /// Decodes the text; none unless this server encoded it.
     pub(super) fn from_text(text: &str) -> Option<Self> {
         serde_json::from_slice(&BASE64_STANDARD.decode(text).ok()?).ok()
     }
 
-    /// The thoughts in it, if it is some.
+    /// Returns the thinking; none for a conversation.
     pub(super) fn into_thinking(self) -> Option<Thinking> {
         match self {
             Self::Thinking { text, signature } => Some(Thinking::Open { text, signature }),
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_can_be_read_again_and_nothing_else() {
+    fn encrypted_content_round_trips_and_other_text_is_refused() {
         for sealed in [
             Sealed::Thinking {
                 text: "hm".into(),

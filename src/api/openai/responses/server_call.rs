@@ -1,4 +1,4 @@
-//! Calls of tools that Anthropic runs, as items and their events.
+//! Calls of server tools, which Anthropic runs, as output items and their stream events.
 
 use serde_json::Value;
 
@@ -14,24 +14,24 @@ use super::types::Status;
 use crate::domain::CalledTool;
 use crate::domain::Outcome;
 
-/// A call as far as it is known.
+/// Server tool call in progress.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ServerCall {
-    /// By which its result names it.
+    /// Id by which the result refers to the call.
     pub(super) id: String,
     tool: CalledTool,
-    /// Its input so far, as JSON.
+    /// JSON input received so far.
     input: String,
-    /// Whether the code of its input was told.
+    /// True if the events with the code are emitted.
     has_code: bool,
-    /// What came of it, once it is over.
+    /// Result of the call, once it has arrived.
     pub(super) outcome: Option<Outcome>,
 }
 
 const NOTHING: Body = Body::Nothing {};
 
 impl ServerCall {
-    /// A call that begins.
+    /// Creates a call without input.
     pub(super) fn new(id: &str, tool: &CalledTool) -> Self {
         Self {
             id: id.to_owned(),
@@ -42,7 +42,7 @@ impl ServerCall {
         }
     }
 
-    /// What the names of items of its type begin with.
+    /// Returns the id prefix of items of this type.
     pub(super) fn prefix(&self) -> &'static str {
         match self.tool {
             CalledTool::Search => "ws",
@@ -51,12 +51,12 @@ impl ServerCall {
         }
     }
 
-    /// Adds a piece of the input before the call is shown.
+    /// Buffers a piece of the input until the item is opened.
     pub(super) fn keep(&mut self, piece: &str) {
         self.input.push_str(piece);
     }
 
-    /// The events that tell that it has begun, with the input that was kept.
+    /// Returns the first events of the item, with those of the buffered input.
     pub(super) fn begin(&mut self) -> Vec<Told> {
         let mut told = match self.tool {
             CalledTool::Search => vec![
@@ -71,7 +71,8 @@ impl ServerCall {
         told
     }
 
-    /// Adds a piece of the input. Code is told once it is whole: a piece of JSON is no piece of code.
+    /// Appends a piece of the input; returns its events. Code is emitted as a whole, since a piece
+    /// of JSON is not a piece of code.
     pub(super) fn push(&mut self, piece: &str) -> Vec<Told> {
         self.input.push_str(piece);
         match self.tool {
@@ -83,6 +84,7 @@ impl ServerCall {
                     },
                 )]
             }
+            // Only a closing brace can complete the JSON, so other pieces are not parsed.
             CalledTool::Code if !self.has_code && piece.trim_end().ends_with('}') => {
                 let Some(code) = self.code() else {
                     return Vec::new();
@@ -106,7 +108,8 @@ impl ServerCall {
         }
     }
 
-    /// How it ends, in an answer that goes on or ends with `status`, and the events that tell it.
+    /// Returns the final status and the final events. `status` is `Completed`, or the status of an
+    /// answer that was cut short.
     pub(super) fn end(&mut self, status: Status) -> (Status, Vec<Told>) {
         let status = match &self.outcome {
             Some(outcome) if outcome.is_failed => Status::Failed,
@@ -133,14 +136,14 @@ impl ServerCall {
             }
             (CalledTool::Mcp { .. }, Status::Completed) => Some("response.mcp_call.completed"),
             (CalledTool::Mcp { .. }, Status::Failed) => Some("response.mcp_call.failed"),
-            // OpenAI has no event for it; the status of the item tells it.
+            // OpenAI has no such event; the status of the item reports it.
             _ => None,
         };
         told.extend(name.map(|name| (name, NOTHING)));
         (status, told)
     }
 
-    /// The item called `id`.
+    /// Builds the output item with the id `id`.
     pub(super) fn item(&self, id: String, status: Status) -> Item {
         match &self.tool {
             CalledTool::Search => {
@@ -199,7 +202,7 @@ impl ServerCall {
         }
     }
 
-    /// What a call gave that has failed or not.
+    /// Returns the result texts, if the call has failed or succeeded as `is_failed` says.
     fn texts(&self, is_failed: bool) -> Option<&[String]> {
         let outcome = self
             .outcome
@@ -208,7 +211,8 @@ impl ServerCall {
         Some(&outcome.texts)
     }
 
-    /// The code of the input, once that is whole. An edit of a file has none, and is its own.
+    /// Returns the code in the input, once that is complete. A file edit has no code; its whole
+    /// input is returned.
     fn code(&self) -> Option<String> {
         let input: Value = serde_json::from_str(&self.input).ok()?;
         let text = |name: &str| input.get(name)?.as_str().map(str::to_owned);

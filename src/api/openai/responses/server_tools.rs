@@ -1,4 +1,4 @@
-//! Tools of a request that Anthropic runs in `OpenAI`'s place.
+//! Server tools of a request: tools that Anthropic runs in place of `OpenAI`.
 
 use serde_json::Value;
 
@@ -17,14 +17,14 @@ use crate::domain::ServerToolKind;
 use crate::domain::Tools;
 use crate::domain::WebSearch;
 
-/// Which tool it is.
+/// Type of a server tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
-    /// A search of the web.
+    /// Web search.
     Search,
-    /// Code that is run.
+    /// Code interpreter, which is Anthropic's code execution.
     Code,
-    /// The tools of an MCP server.
+    /// Tools of an MCP server.
     Mcp,
 }
 
@@ -39,7 +39,7 @@ impl From<Kind> for ServerToolKind {
 }
 
 impl Kind {
-    /// The one that `tool`, or a choice of it, names by its type.
+    /// Returns the server tool named by the `type` of `tool`, which may also be a tool choice.
     pub(super) fn of(tool: &Value) -> Option<Self> {
         let kind = tool.get("type")?.as_str()?;
         match kind {
@@ -49,7 +49,7 @@ impl Kind {
         }
     }
 
-    /// The fields of such a tool.
+    /// Returns the field table of such a tool.
     pub(super) fn table(self) -> &'static Table {
         match self {
             Self::Search => &tool_fields::SEARCH,
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// Whether `tools` offers one.
+    /// True if `tools` contains a tool of this type.
     pub(super) fn is_offered(self, tools: &Tools) -> bool {
         match self {
             Self::Search => tools.web_search.is_some(),
@@ -67,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// Adds the tool `value` to `tools`, and gives what a response says of it.
+    /// Adds the tool `value` to `tools`; returns the tool as the response echoes it.
     pub(super) fn offer(
         self,
         value: Value,
@@ -125,7 +125,7 @@ fn search(mut tool: Object, ignored: &mut Ignored) -> Result<WebSearch, InvalidR
     Ok(search)
 }
 
-/// Checks that code may run in a container as Anthropic has them.
+/// Checks that the code can run in a container of Anthropic's.
 fn check_container(mut tool: Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
     let container = tool.take("container")?;
     if let Some(Value::String(_)) = container {
@@ -145,7 +145,7 @@ fn check_container(mut tool: Object, ignored: &mut Ignored) -> Result<(), Invali
     }
 }
 
-/// The strings of the array `list`, which stands at `path`.
+/// Converts the array `list` at `path` to strings.
 pub(super) fn texts(list: Value, path: &str) -> Result<Vec<String>, InvalidRequest> {
     let Value::Array(list) = list else {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! Tools that Anthropic runs, as clients offer them.
+//! Server tools, which Anthropic runs, in requests.
 
 use serde_json::Value;
 use serde_json::json;
@@ -21,7 +21,7 @@ fn tools(tools: &Value, choice: &Value) -> Result<Tools, InvalidRequest> {
 }
 
 #[test]
-fn the_web_is_searched_by_anthropic() {
+fn web_search_maps_to_anthropic_search() {
     for kind in ["web_search", "web_search_2025_08_26", "web_search_preview"] {
         let sent = json!([{
             "type": kind, "filters": {"allowed_domains": ["a.example"]},
@@ -39,7 +39,7 @@ fn the_web_is_searched_by_anthropic() {
 }
 
 #[test]
-fn a_search_drops_no_field_in_silence() {
+fn web_search_fields_are_read_refused_or_reported() {
     for (fields, param) in [
         (
             json!({"filters": {"allowed_domains": "a.example"}}),
@@ -85,7 +85,7 @@ fn a_search_drops_no_field_in_silence() {
 }
 
 #[test]
-fn allowed_tools_are_all_that_is_offered() {
+fn allowed_tools_limit_the_offered_tools() {
     let sent = json!([{"type": "function", "name": "a"}, {"type": "web_search"}]);
     let allowed = |list: Value| tools(&sent, &json!({"type": "allowed_tools", "tools": list}));
     let without = allowed(json!([{"type": "function", "name": "a"}])).unwrap();
@@ -100,7 +100,7 @@ fn allowed_tools_are_all_that_is_offered() {
 }
 
 #[test]
-fn no_two_tools_have_one_name() {
+fn server_and_client_tool_names_must_differ() {
     for (list, param) in [
         (
             json!([{"type": "function", "name": "web_search"}, {"type": "web_search"}]),
@@ -126,7 +126,7 @@ fn no_two_tools_have_one_name() {
 }
 
 #[test]
-fn code_is_run_in_a_container_of_anthropics() {
+fn code_interpreter_maps_to_anthropic_container() {
     let sent = json!([{"type": "code_interpreter", "container": {"type": "auto", "file_ids": []}}]);
     assert!(tools(&sent, &Value::Null).unwrap().runs_code);
     let forced = tools(&sent, &json!({"type": "code_interpreter"})).unwrap();
@@ -171,7 +171,7 @@ fn server(fields: &Value) -> Value {
 }
 
 #[test]
-fn mcp_servers_are_called_by_anthropic() {
+fn mcp_servers_map_to_anthropic_servers() {
     let offered = |fields: Value| {
         tools(&json!([server(&fields)]), &Value::Null)
             .unwrap()
@@ -200,7 +200,7 @@ fn mcp_servers_are_called_by_anthropic() {
 }
 
 #[test]
-fn what_anthropic_cannot_do_with_a_server_is_refused() {
+fn unsupported_mcp_options_are_refused() {
     for (fields, param, words) in [
         (
             json!({"require_approval": null}),
@@ -272,7 +272,7 @@ fn what_anthropic_cannot_do_with_a_server_is_refused() {
 }
 
 #[test]
-fn servers_and_code_can_be_allowed() {
+fn allowed_tools_accept_mcp_and_code_interpreter() {
     let sent = json!([server(&json!({})), server(&json!({"server_label": "t"})), {"type": "code_interpreter"}]);
     let allowed = |list: Value| tools(&sent, &json!({"type": "allowed_tools", "tools": list}));
     let one = allowed(json!([{"type": "mcp", "server_label": "t"}])).unwrap();
@@ -294,7 +294,7 @@ fn servers_and_code_can_be_allowed() {
 }
 
 #[test]
-fn a_response_tells_no_secret_of_a_server() {
+fn response_redacts_mcp_secrets() {
     for (url, shown) in [
         (
             "https://m.example/sse?key=k",

@@ -1,56 +1,56 @@
-//! The wire form of what calls of tools that Anthropic runs are about.
+//! Wire types of the details of server tool calls.
 
 use serde::Deserialize;
 use serde::Serialize;
 
-/// A search of the web.
+/// Action of a web search call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Search {
-    /// Always `search`.
+    /// Action type, always `search`.
     pub r#type: String,
-    /// What was searched for.
+    /// Query of the search.
     pub query: String,
-    /// What was found.
+    /// Sources found by the search.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SearchSource>,
 }
 
-/// Something that a search has found.
+/// Source found by a web search.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchSource {
-    /// Always `url`.
+    /// Source type, always `url`.
     pub r#type: String,
-    /// The URL of the source.
+    /// URL of the source.
     pub url: String,
 }
 
-/// What code has put out.
+/// Output of a code interpreter call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum CodeOutput {
-    /// A text.
+    /// Text that the code wrote.
     Logs {
-        /// The text.
+        /// Text of the output.
         logs: String,
     },
 }
 
-/// Why a call of a tool of an MCP server failed.
+/// Error of an MCP call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum McpError {
-    /// The tool says so.
+    /// Error that the tool itself reported.
     McpToolExecutionError {
-        /// In these words.
+        /// Error texts of the tool.
         content: Vec<McpText>,
     },
 }
 
-/// A text of a tool of an MCP server.
+/// Text of an MCP tool result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct McpText {
-    /// Always `text`.
+    /// Content type, always `text`.
     pub r#type: String,
-    /// The text.
+    /// Text of the content part.
     pub text: String,
 }

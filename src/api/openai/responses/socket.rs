@@ -1,4 +1,4 @@
-//! What is said on a WebSocket beside requests and events.
+//! Messages of the WebSocket: requests and tagged events.
 
 use serde_json::Value;
 use serde_json::json;
@@ -21,11 +21,11 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::mended;
 use crate::api::request_schema::printable;
 
-/// The name a client gives to a request, with which every event of its response is marked.
+/// Stream id that the client chose for a request; every event of its response carries it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lane(Option<String>);
 
-/// Reads a message of a client: `response.create`.
+/// Decodes a client message of type `response.create`.
 ///
 /// # Errors
 /// As [`decode`](super::decode()).
@@ -39,7 +39,7 @@ pub fn decode_message(text: &str, policy: Policy) -> Result<CreateRequest, Inval
 }
 
 impl Lane {
-    /// The lane of a message, whatever else is wrong with it.
+    /// Reads the stream id of a message that may otherwise be invalid.
     pub fn of(message: &str) -> Self {
         let message = json::read_tolerantly(message).unwrap_or_default();
         Self(
@@ -51,17 +51,17 @@ impl Lane {
         )
     }
 
-    /// As [`of`](Self::of), for a message for which there is no memory to read it.
+    /// Reads the stream id without building the whole message in memory.
     pub fn of_unread(message: &str) -> Self {
         Self(Marks::of(message).stream_id.filter(|name| is_mark(name)))
     }
 
-    /// An event as the text of a message.
+    /// Serializes an event as a message.
     pub fn event(&self, event: &Event) -> String {
         self.mark(event.data.clone())
     }
 
-    /// As [`event`](Self::event), of the first event of a response: with what there is to say of its request.
+    /// Serializes the first event of a response as a message, with the remarks on the request.
     pub fn first_event(&self, event: &Event, remarks: &Remarks) -> String {
         let lists = [
             ("ignored", json!(remarks.ignored)),
@@ -73,6 +73,7 @@ impl Lane {
         let lists: String = lists
             .map(|(name, list)| format!(r#","{name}":{list}"#))
             .collect();
+        // Spliced in before the closing brace, since the event is serialized already.
         let data = event
             .data
             .strip_suffix('}')
@@ -80,7 +81,8 @@ impl Lane {
         self.mark(data.unwrap_or_else(|| event.data.clone()))
     }
 
-    /// A failure without a response, as the text of a message; `status` is what it would be over HTTP.
+    /// Serializes an error outside any response as a message; `status` is the HTTP status that it
+    /// would have.
     pub fn error(&self, envelope: &Envelope, status: u16) -> String {
         let error = json!({
             "type": envelope.r#type, "code": envelope.code, "message": envelope.message, "param": envelope.param,
@@ -100,7 +102,7 @@ impl Lane {
     }
 }
 
-/// Takes what only messages of a WebSocket have, and says whether an answer is to be made.
+/// Takes the fields that only WebSocket messages have; returns `generate`, true by default.
 pub(super) fn take(request: &mut Object, way: Way) -> Result<bool, InvalidRequest> {
     let kind = request.take_text("type")?;
     let lane = request.take_text("stream_id")?;
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_a_request_that_streams() {
+    fn message_decodes_to_streaming_request() {
         let request = message(&json!({"stream_id": "a.1"})).unwrap();
         assert!(request.stream && request.generates);
         assert!(!message(&json!({"generate": false})).unwrap().generates);
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_marked_with_their_lane() {
+    fn events_carry_their_stream_id() {
         let event = Event {
             name: "x".into(),
             data: r#"{"type":"x"}"#.into(),

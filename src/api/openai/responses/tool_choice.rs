@@ -1,4 +1,4 @@
-//! Which of the tools the model must or may call.
+//! Tool choice: the tools that the model must or may call.
 
 use std::collections::HashSet;
 
@@ -22,13 +22,13 @@ use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::domain::WebSearch;
 
-/// Reads `choice`, which leaves of the `offer` only what it allows.
+/// Reads `choice` and drops the tools of `offer` that it does not allow.
 pub(super) fn read(
     choice: Value,
     offer: &mut Offer,
     ignored: &mut Ignored,
 ) -> Result<ToolChoice, InvalidRequest> {
-    // Stands for the request, in words about its field.
+    // Stands for the request in errors about its field.
     let request = &Object::new(Value::Object(Map::new()), Place::at("", &fields::REQUEST))?;
     let choice = match choice {
         Value::String(word) => match word.as_str() {
@@ -49,7 +49,7 @@ pub(super) fn read(
         }
     };
     let tools = &mut offer.tools;
-    // What must be called is not left out.
+    // A tool that must be called must not be left out silently.
     match &choice {
         ToolChoice::Named(name) if tools.runs(name) => tools.optional.clear(),
         ToolChoice::Required if tools.list.is_empty() => tools.optional.clear(),
@@ -124,7 +124,7 @@ fn server_tool_choice(
     }
 }
 
-/// Leaves of the `offer` what is `allowed`.
+/// Drops the tools of `offer` that are not in `allowed`.
 fn allow(
     place: &Place,
     allowed: Value,
@@ -188,7 +188,7 @@ fn allow(
     Ok(())
 }
 
-/// What Claude calls the tool `name` of `namespace`, which must be one of the `offer`.
+/// Returns the name for Claude of the tool `name` in `namespace`; the `offer` must contain it.
 fn called(
     place: &Place,
     namespace: Option<&str>,
@@ -206,7 +206,7 @@ fn called(
     Err(InvalidRequest::at(path, code::VALUE, message))
 }
 
-/// Whether `kind` is the type of a tool without a name, which the client runs and the `offer` holds.
+/// True if `kind` is the type of a built-in client tool that the `offer` contains.
 fn is_built_in(offer: &Offer, kind: &str) -> bool {
     let is_one = matches!(
         offer.names.find(kind).form,

@@ -1,4 +1,4 @@
-//! What each field of a tool and of `tool_choice` does; as [`fields`](super::fields).
+//! Field tables of tools and `tool_choice`; see [`fields`](super::fields).
 
 use crate::api::openai::web_search;
 use crate::api::request_schema::Field;
@@ -47,7 +47,7 @@ const ALLOWED_CALLERS: Field =
 const ASYNC: Field =
     ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]);
 
-/// The fields of a tool that is a function.
+/// Fields of a function tool.
 pub(super) static FUNCTION: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -67,7 +67,7 @@ pub(super) static FUNCTION: Table = Table {
     ],
 };
 
-/// The fields of a namespace.
+/// Fields of a namespace.
 pub(super) static NAMESPACE: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -85,7 +85,7 @@ pub(super) static NAMESPACE: Table = Table {
     ],
 };
 
-/// The fields of a tool that takes a text.
+/// Fields of a custom tool.
 pub(super) static CUSTOM: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -103,7 +103,7 @@ pub(super) static CUSTOM: Table = Table {
     ],
 };
 
-/// The fields of `format` of a tool that takes a text.
+/// Fields of `format` of a custom tool.
 pub(super) static CUSTOM_FORMAT: Table = Table {
     prefix: "tools[].format.",
     fields: &[
@@ -125,7 +125,7 @@ pub(super) static CUSTOM_FORMAT: Table = Table {
     ],
 };
 
-/// The fields of a tool that OpenAI has defined and the client runs.
+/// Fields of a built-in tool: OpenAI defines it, the client runs it.
 pub(super) static BUILT_IN: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -147,7 +147,7 @@ pub(super) static BUILT_IN: Table = Table {
     ],
 };
 
-/// The fields of `environment` of a shell.
+/// Fields of `environment` of a shell.
 pub(super) static ENVIRONMENT: Table = Table {
     prefix: "tools[].environment.",
     fields: &[
@@ -161,7 +161,7 @@ pub(super) static ENVIRONMENT: Table = Table {
     ],
 };
 
-/// The fields of a search of the web.
+/// Fields of a web search tool.
 pub(super) static SEARCH: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -192,7 +192,7 @@ pub(super) static SEARCH: Table = Table {
     ],
 };
 
-/// The fields of `filters` of a search of the web.
+/// Fields of `filters` of a web search tool.
 pub(super) static FILTERS: Table = Table {
     prefix: "tools[].filters.",
     fields: &[
@@ -205,7 +205,7 @@ pub(super) static FILTERS: Table = Table {
     ],
 };
 
-/// The fields of a tool that runs code.
+/// Fields of a code interpreter tool.
 pub(super) static CODE: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -219,7 +219,7 @@ pub(super) static CODE: Table = Table {
     ],
 };
 
-/// The fields of `container` of a tool that runs code.
+/// Fields of `container` of a code interpreter tool.
 pub(super) static CONTAINER: Table = Table {
     prefix: "tools[].container.",
     fields: &[
@@ -244,7 +244,7 @@ pub(super) static CONTAINER: Table = Table {
     ],
 };
 
-/// The fields of a tool that stands for an MCP server.
+/// Fields of an MCP tool.
 pub(super) static MCP: Table = Table {
     prefix: "tools[].",
     fields: &[
@@ -299,7 +299,7 @@ pub(super) static MCP: Table = Table {
     ],
 };
 
-/// The fields of `allowed_tools` of an MCP server that is an object.
+/// Fields of `allowed_tools` of an MCP tool, if it is an object.
 pub(super) static MCP_FILTER: Table = Table {
     prefix: "tools[].allowed_tools.",
     fields: &[
@@ -312,7 +312,7 @@ pub(super) static MCP_FILTER: Table = Table {
     ],
 };
 
-/// The fields of `tool_choice` that is no string.
+/// Fields of `tool_choice`, if it is an object.
 pub(super) static TOOL_CHOICE: Table = Table {
     prefix: "tool_choice.",
     fields: &[
@@ -336,7 +336,7 @@ pub(super) static TOOL_CHOICE: Table = Table {
     ],
 };
 
-/// The fields of a tool of `allowed_tools`.
+/// Fields of a tool of `allowed_tools`.
 pub(super) static ALLOWED_TOOL: Table = Table {
     prefix: "tool_choice.tools[].",
     fields: &[

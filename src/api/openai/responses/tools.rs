@@ -1,4 +1,4 @@
-//! The tools of a request.
+//! Tools of a request.
 
 use std::collections::HashSet;
 
@@ -30,28 +30,28 @@ use crate::domain::Tool;
 use crate::domain::Tools;
 
 const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
-/// The type of an item that stands for a conversation.
+/// Type of an item that stands for a whole conversation.
 const COMPACTION: &str = "compaction";
-/// The types of items of the input that bring tools.
+/// Types of input items that add tools.
 const BRINGING: [&str; 2] = ["additional_tools", "tool_search_output"];
 
-/// The tools, and what a response says of them.
+/// Tools of a request, and their echo in the response.
 #[derive(Debug, Default)]
 pub(super) struct Offer {
     pub(super) tools: Tools,
     pub(super) names: ToolNames,
     pub(super) list_as_sent: Vec<Value>,
     pub(super) choice_as_sent: Value,
-    /// The types of the tools that are left out.
+    /// Types of the tools that were left out.
     pub(super) left_out: Vec<String>,
-    /// What Claude calls the tools of the list.
+    /// Names for Claude of the tools in the list.
     taken: HashSet<String>,
-    /// Whether the choice was read, which leaves of the list what it allows.
+    /// True once the tool choice is applied, which may drop tools.
     is_chosen: bool,
 }
 
-/// Takes the tools and what belongs to them; some may stand in the `input`. Unless that `is_whole`, earlier items may bring
-/// further ones, and the choice is read when they are there.
+/// Takes the tools and the tool choice; items of the `input` may add tools. The choice is applied
+/// at once if the conversation `is_whole`; otherwise earlier items may add tools before.
 pub(super) fn take(
     request: &mut Object,
     written: Written<'_>,
@@ -89,17 +89,18 @@ fn is_additional(item: &Value) -> bool {
         .is_some_and(|kind| BRINGING.iter().any(|bringing| kind == bringing))
 }
 
-/// Whether `item` may bring tools: itself, or with the conversation that it stands for.
+/// True if `item` may add tools: by itself, or as a compaction that contains such items.
 fn may_bring(item: &Value) -> bool {
     is_additional(item) || item.get("type").is_some_and(|kind| kind == COMPACTION)
 }
 
 impl Offer {
-    /// Adds the tools that the items `earlier` of the conversation have brought.
+    /// Adds the tools of the `earlier` items of the conversation.
     pub(super) fn add_earlier<'a>(
         &mut self,
         earlier: impl IntoIterator<Item = &'a Value>,
     ) -> Result<(), InvalidRequest> {
+        // Remarks on earlier items were reported when those were sent.
         let mut known = Ignored::new(Policy::Lenient);
         let mut items = earlier.into_iter();
         items.try_for_each(|item| {
@@ -107,7 +108,7 @@ impl Offer {
         })
     }
 
-    /// Reads the choice among the tools, all of which are there. Only the first time counts.
+    /// Applies the tool choice, once all tools are added. Later calls have no effect.
     pub(super) fn choose(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
         if !std::mem::replace(&mut self.is_chosen, true) {
             self.tools.choice = tool_choice::read(self.choice_as_sent.clone(), self, ignored)?;
@@ -115,12 +116,12 @@ impl Offer {
         Ok(())
     }
 
-    /// Whether Claude calls one of the tools `name`.
+    /// True if Claude knows a tool as `name`.
     pub(super) fn offers(&self, name: &str) -> bool {
         self.taken.contains(name)
     }
 
-    /// What Claude calls the tool that the client calls `name` of `namespace`.
+    /// Returns the name for Claude of the tool that the client calls `name` in `namespace`.
     pub(super) fn known(&self, namespace: Option<&str>, name: &str) -> Option<String> {
         let is_plain = |known: &String| self.names.find(known).namespace.as_deref() == namespace;
         let plain =
@@ -128,7 +129,7 @@ impl Offer {
         plain.or_else(|| self.names.known(namespace, name).map(str::to_owned))
     }
 
-    /// Adds the tools of an item that brings some. A tool that is there already stays as it is.
+    /// Adds the tools of an item. A tool that is already there stays unchanged.
     fn add_item(
         &mut self,
         item: &Value,
@@ -261,7 +262,7 @@ impl Offer {
                 self.list_as_sent.push(as_sent);
                 Ok(())
             }
-            // It asks for what Anthropic's tool cannot do.
+            // It asks for something that Anthropic's tool cannot do.
             Err(refusal) if refusal.code == Some(code::UNSUPPORTED) => {
                 self.leave_out(&word, path, ignored, refusal)
             }
@@ -269,7 +270,7 @@ impl Offer {
         }
     }
 
-    /// Adds a function, and gives what a response says of it.
+    /// Adds a function; returns its echo for the response.
     pub(super) fn add_function(
         &mut self,
         value: Value,
@@ -289,7 +290,7 @@ impl Offer {
         Ok(as_sent)
     }
 
-    /// Adds a tool that the client knows as `name` of `namespace`.
+    /// Adds a tool that the client knows as `name` in `namespace`.
     pub(super) fn push(
         &mut self,
         mut tool: Tool,
@@ -318,7 +319,7 @@ impl Offer {
         Ok(())
     }
 
-    /// Adds a tool under a name that no other has. False if there is none.
+    /// Adds a tool under a unique name; returns false if there is none.
     fn add_named(&mut self, mut tool: Tool, client_tool: ClientTool) -> bool {
         if self.taken.contains(&tool.name) {
             tool.name = known_apart(client_tool.namespace.as_deref(), &client_tool.name);
@@ -336,7 +337,7 @@ impl Offer {
         true
     }
 
-    /// Leaves out a tool of the type `kind`.
+    /// Leaves out a tool of the type `kind`, unless the policy refuses it.
     fn leave_out(
         &mut self,
         kind: &str,
@@ -350,7 +351,7 @@ impl Offer {
     }
 }
 
-/// In which words a client is told that the tool at `path` is left out.
+/// Returns the text that reports the tool at `path` as left out.
 fn left_out(path: &str, kind: &str) -> String {
     format!("{path} ({})", printable(kind))
 }
@@ -364,7 +365,8 @@ fn none_here(path: &str, kind: &str) -> InvalidRequest {
     InvalidRequest::at(path, code::UNSUPPORTED, message)
 }
 
-/// Refuses a tool of the client that is called like a tool that Anthropic runs; `names` are those of the list, in its order.
+/// Refuses a client tool that has the name of a server tool; `names` are those of the list, in
+/// order.
 fn check_names(names: &[Option<String>], tools: &Tools) -> Result<(), InvalidRequest> {
     let named = names
         .iter()
@@ -380,7 +382,7 @@ fn check_names(names: &[Option<String>], tools: &Tools) -> Result<(), InvalidReq
     Err(InvalidRequest::at(path, code::VALUE, message))
 }
 
-/// The name of `tool`, if it is one that Claude calls by it.
+/// Returns the name of `tool`, if Claude knows the tool by it.
 fn own_name(tool: &Value) -> Option<String> {
     let is_named = matches!(tool["type"].as_str(), Some("function" | "custom"));
     tool["name"]
@@ -420,7 +422,7 @@ fn tool(
     ))
 }
 
-/// Takes the name of a tool.
+/// Takes the name of a tool and checks its characters and length.
 pub(super) fn name(tool: &mut Object) -> Result<String, InvalidRequest> {
     let name = tool
         .take_text("name")?
@@ -435,7 +437,8 @@ pub(super) fn name(tool: &mut Object) -> Result<String, InvalidRequest> {
     ))
 }
 
-/// Whether every object in the schema requires each of its properties and allows no others: what strictness asks for.
+/// True if every object in the schema requires all its properties and allows no others, as strict
+/// mode demands.
 fn is_closed(schema: &Value) -> bool {
     match schema {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! Tools as clients offer them.
+//! Tools and tool choice in requests.
 
 use serde_json::Value;
 use serde_json::json;
@@ -22,7 +22,7 @@ fn two() -> Value {
 }
 
 #[test]
-fn choices() {
+fn tool_choice_forms_are_decoded() {
     let choice = |choice: Value| tools(&two(), &choice).unwrap().0;
     assert_eq!(choice(Value::Null).choice, ToolChoice::Auto);
     assert_eq!(choice(json!("none")).choice, ToolChoice::None);
@@ -38,7 +38,7 @@ fn choices() {
 }
 
 #[test]
-fn a_schema_binds_when_it_says_so_or_is_closed() {
+fn function_is_strict_if_requested_or_schema_closed() {
     let strict = |tool: Value| {
         let (tools, as_sent) = tools(&json!([tool]), &Value::Null).unwrap();
         assert_eq!(as_sent[0]["strict"], tools.list[0].strict);
@@ -68,7 +68,7 @@ fn a_schema_binds_when_it_says_so_or_is_closed() {
     assert!(!strict(tool(json!({}))));
 }
 
-/// The names of the functions that Claude is offered, and of what has no effect.
+/// Returns the names of the functions that Claude sees, and of the ignored fields.
 fn offered(body: &Value) -> (Vec<String>, Vec<String>) {
     let (turn, ignored) = decode(body.to_string().as_bytes(), Policy::Lenient)
         .unwrap()
@@ -81,7 +81,7 @@ fn offered(body: &Value) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn tools_that_nobody_here_runs_are_left_out_and_named() {
+fn unsupported_tools_are_left_out_and_reported() {
     let list = json!([
         {"type": "function", "name": "f"}, {"type": "file_search", "vector_store_ids": ["vs_1"]},
         {"type": "image_generation"}, {"type": "computer_use_preview"}, {"type": "tool_search"},
@@ -120,7 +120,7 @@ fn tools_that_nobody_here_runs_are_left_out_and_named() {
 }
 
 #[test]
-fn tools_of_a_namespace_are_functions() {
+fn namespace_tools_become_functions() {
     let inner = json!([{"type": "function", "name": "f", "description": "F"}, {"type": "custom", "name": "c"}]);
     let list = json!([{"type": "namespace", "name": "n", "description": "N.", "tools": inner}]);
     let (with, as_sent) = tools(
@@ -144,7 +144,7 @@ fn tools_of_a_namespace_are_functions() {
     assert_eq!(with.list[1].schema, crate::api::openai::custom::SCHEMA);
     let allowed = json!({"type": "allowed_tools", "tools": [{"type": "namespace", "name": "n"}]});
     assert_eq!(tools(&list, &allowed).unwrap().0.list.len(), 2);
-    // By its own name, as long as no other has it.
+    // Its own name is enough while it is unique.
     assert_eq!(
         tools(&list, &json!({"type": "function", "name": "f"}))
             .unwrap()
@@ -160,7 +160,7 @@ fn tools_of_a_namespace_are_functions() {
 }
 
 #[test]
-fn tools_whose_names_meet_are_told_apart() {
+fn colliding_tool_names_are_made_distinct() {
     let function = |name: &str| json!({"type": "function", "name": name});
     let namespace = |name: &str, inner: &str| json!({"type": "namespace", "name": name, "tools": [function(inner)]});
     let list = json!([
@@ -215,7 +215,7 @@ fn tools_whose_names_meet_are_told_apart() {
 }
 
 #[test]
-fn a_grammar_is_told_to_claude() {
+fn custom_tool_grammar_is_in_the_description() {
     let format = json!({"type": "grammar", "syntax": "lark", "definition": "start: /x/"});
     let (with, _) = tools(
         &json!([{"type": "custom", "name": "c", "description": "C", "format": format}]),
@@ -236,7 +236,7 @@ fn a_grammar_is_told_to_claude() {
 }
 
 #[test]
-fn tools_that_the_client_runs_are_functions() {
+fn built_in_client_tools_become_functions() {
     let kinds = ["local_shell", "shell", "apply_patch"].map(|kind| (kind, Value::Null));
     for (kind, execution) in kinds.into_iter().chain([("tool_search", json!("client"))]) {
         let (with, as_sent) = tools(
@@ -256,7 +256,7 @@ fn tools_that_the_client_runs_are_functions() {
 }
 
 #[test]
-fn items_of_the_input_bring_further_tools() {
+fn input_items_add_tools() {
     let item = |name: &str| {
         json!({"type": "additional_tools", "role": "developer", "tools": [
             {"type": "function", "name": "f"}, {"type": "custom", "name": name},
@@ -300,9 +300,9 @@ fn items_of_the_input_bring_further_tools() {
     );
 }
 
-/// What earlier items have brought is there when the choice is read, and bound by it.
+/// Tools of earlier items are added before the tool choice is applied, which limits them too.
 #[test]
-fn the_choice_is_among_all_tools_of_the_conversation() {
+fn tool_choice_sees_tools_of_earlier_items() {
     let item = json!({"type": "additional_tools", "role": "developer", "tools": [
         {"type": "function", "name": "found"}, {"type": "function", "name": "other"},
     ]});
@@ -358,7 +358,7 @@ fn the_choice_is_among_all_tools_of_the_conversation() {
 }
 
 #[test]
-fn many_tools_take_no_long() {
+fn many_tools_are_all_kept_by_allowed_tools() {
     let list: Vec<_> = (0..5000)
         .map(|index| json!({"type": "function", "name": format!("f{index}")}))
         .collect();
@@ -367,7 +367,7 @@ fn many_tools_take_no_long() {
 }
 
 #[test]
-fn what_cannot_be_called_is_refused() {
+fn uncallable_tools_are_refused() {
     for kind in ["file_search", "computer_use_preview"] {
         let error = tools(&json!([{"type": kind}]), &Value::Null).unwrap_err();
         assert_eq!(error.param.as_deref(), Some("tools[0].type"));

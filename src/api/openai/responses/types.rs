@@ -1,4 +1,4 @@
-//! The wire form of responses, fields in `OpenAI`'s order. They are stored as they are sent.
+//! Wire types of responses, also their stored form; fields in `OpenAI`'s order.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -11,38 +11,38 @@ use super::server_types::Search;
 use crate::api::openai::citation::UrlCitation;
 use crate::domain;
 
-/// A response, whole or still being made.
+/// A response, complete or in progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Response {
-    /// `resp_` and 32 random hexadecimal digits.
+    /// Unique id: `resp_` and 32 random hexadecimal digits.
     pub id: String,
-    /// Always null: there are none. The SDK for Node declares it.
+    /// Always null; the SDK for Node declares it.
     #[serde(default)]
     pub access_programs: (),
-    /// Always `response`.
+    /// Object type, always `response`.
     pub object: String,
-    /// When it was begun, in seconds of Unix time.
+    /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
-    /// How far it is.
+    /// Current state of the response.
     pub status: Status,
-    /// Whether it is made though nobody waits.
+    /// True if it is generated in the background.
     pub background: bool,
-    /// The conversation that it goes on, and is added to.
+    /// Conversation that it continues; input and output are added to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationName>,
-    /// When it was whole, in seconds of Unix time.
+    /// Time of completion, in seconds of Unix time; null unless completed.
     pub completed_at: Option<u64>,
-    /// Why it failed.
+    /// Error of a failed response.
     pub error: Option<Fault>,
-    /// Why it is not whole.
+    /// Reason why the response is incomplete.
     pub incomplete_details: Option<Incomplete>,
-    /// As the request had it, like all that is not explained here.
+    /// Echo of the request, like all fields without a comment.
     pub instructions: Option<String>,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub max_output_tokens: Option<u32>,
-    /// The model's name as the client wrote it.
+    /// Name of the model, as the client wrote it.
     pub model: String,
-    /// What came of it.
+    /// Output items, in order.
     pub output: Vec<Item>,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub parallel_tool_calls: bool,
@@ -50,13 +50,13 @@ pub struct Response {
     pub previous_response_id: Option<String>,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub reasoning: Value,
-    /// Always 0, like the next.
+    /// Always 0, as is `frequency_penalty`.
     #[serde(default)]
     pub presence_penalty: f64,
     #[expect(missing_docs, reason = "explained above")]
     #[serde(default)]
     pub frequency_penalty: f64,
-    /// Always null: calls are bounded by Anthropic.
+    /// Always null, since Anthropic bounds the calls.
     #[serde(default)]
     pub max_tool_calls: (),
     #[expect(missing_docs, reason = "an echo of the request")]
@@ -65,7 +65,7 @@ pub struct Response {
     #[expect(missing_docs, reason = "an echo of the request")]
     #[serde(default)]
     pub prompt_cache_key: Option<String>,
-    /// Always `default`.
+    /// Service tier, always `default`.
     pub service_tier: String,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub store: bool,
@@ -77,13 +77,13 @@ pub struct Response {
     pub tool_choice: Value,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub tools: Vec<Value>,
-    /// Always 0.
+    /// Always 0, since Claude returns no log probabilities.
     pub top_logprobs: u32,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub top_p: f64,
-    /// Always `disabled`.
+    /// Truncation strategy, always `disabled`.
     pub truncation: String,
-    /// What it took, once it is whole.
+    /// Token usage; set when the answer has finished.
     pub usage: Option<Usage>,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub user: Option<String>,
@@ -91,7 +91,7 @@ pub struct Response {
     pub metadata: Map<String, Value>,
 }
 
-/// How far a response or an item is.
+/// State of a response or an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of OpenAI")]
@@ -105,56 +105,56 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether nothing more will come.
+    /// True if the state cannot change any more.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::InProgress)
     }
 }
 
-/// A conversation by its id.
+/// Reference to a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConversationName {
-    /// `conv_` and more.
+    /// Id of the conversation, which begins with `conv_`.
     pub id: String,
 }
 
-/// Why a response failed.
+/// Error of a failed response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// One of the few words `OpenAI` has for this.
+    /// Error code, one of the few that `OpenAI` defines for this.
     pub code: String,
-    /// For people.
+    /// Error message for people.
     pub message: String,
 }
 
-/// Why a response is not whole.
+/// Reason why a response is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incomplete {
-    /// `max_output_tokens` or `content_filter`.
+    /// Wire value: `max_output_tokens` or `content_filter`.
     pub reason: String,
 }
 
-/// One thing that the model gave.
+/// Output item of a response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Item {
-    /// What it thought.
+    /// Thinking of the model.
     Reasoning {
         id: String,
         summary: Vec<Summary>,
-        /// The thoughts for Claude to read again; none when upstream put no seal on them.
+        /// Thinking in the form that Claude can read again; none without a signature.
         #[serde(skip_serializing_if = "Option::is_none")]
         encrypted_content: Option<String>,
         status: Status,
     },
-    /// What it said.
+    /// Message of the model.
     Message {
         id: String,
         status: Status,
         role: String,
         content: Vec<Content>,
     },
-    /// What it wants to be called.
+    /// Call of a function.
     FunctionCall {
         id: String,
         status: Status,
@@ -164,7 +164,7 @@ pub enum Item {
         namespace: Option<String>,
         arguments: String,
     },
-    /// A tool that takes a text which it wants to be called.
+    /// Call of a custom tool.
     CustomToolCall {
         id: String,
         status: Status,
@@ -174,21 +174,21 @@ pub enum Item {
         namespace: Option<String>,
         input: String,
     },
-    /// A command that it wants to be run.
+    /// Call of the local shell tool.
     LocalShellCall {
         id: String,
         status: Status,
         call_id: String,
         action: Value,
     },
-    /// Commands that it wants to be run.
+    /// Call of the shell tool.
     ShellCall {
         id: String,
         status: Status,
         call_id: String,
         action: Value,
     },
-    /// Tools that it looks for.
+    /// Search for tools that the client has not offered yet.
     ToolSearchCall {
         id: String,
         status: Status,
@@ -196,30 +196,30 @@ pub enum Item {
         execution: String,
         arguments: Value,
     },
-    /// A change of a file that it wants to be made.
+    /// Call of the tool that edits files.
     ApplyPatchCall {
         id: String,
         status: Status,
         call_id: String,
         operation: Value,
     },
-    /// What it searched the web for.
+    /// Web search by Anthropic.
     WebSearchCall {
         id: String,
         status: Status,
         action: Search,
     },
-    /// Code that it had run.
+    /// Code run by Anthropic.
     CodeInterpreterCall {
         id: String,
         status: Status,
-        /// None as long as it is not whole.
+        /// Code of the call; none while it is incomplete.
         code: Option<String>,
-        /// Always empty: the container is Anthropic's, which names it to nobody before the end.
+        /// Always empty: Anthropic reports the id of its container only at the end.
         container_id: String,
         outputs: Option<Vec<CodeOutput>>,
     },
-    /// What it called on an MCP server.
+    /// Call of an MCP tool by Anthropic.
     McpCall {
         id: String,
         status: Status,
@@ -228,22 +228,22 @@ pub enum Item {
         arguments: String,
         output: Option<String>,
         error: Option<McpError>,
-        /// Always null: nothing is asked for.
+        /// Always null, since no approval is requested.
         #[serde(default)]
         approval_request_id: (),
     },
 }
 
-/// A source of a part of a message.
+/// Annotation of a message text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Annotation {
-    /// One on the web.
+    /// Citation of a web page.
     UrlCitation(UrlCitation),
 }
 
 impl Item {
-    /// Its id.
+    /// Returns the id of the item.
     pub fn id(&self) -> &str {
         match self {
             Self::Reasoning { id, .. }
@@ -261,40 +261,40 @@ impl Item {
     }
 }
 
-/// Thoughts that are shown.
+/// Summary of thinking, as far as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Summary {
-    /// The only kind.
+    /// Summary text, the only kind.
     #[serde(rename = "summary_text")]
     Text {
-        /// The thoughts.
+        /// Text of the thinking.
         text: String,
     },
 }
 
-/// A part of a message.
+/// Content part of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
-    /// Part of an answer.
+    /// Text of an answer.
     OutputText {
-        /// The words.
+        /// Text of the part.
         text: String,
-        /// Its sources.
+        /// Citations within the text.
         annotations: Vec<Annotation>,
-        /// Always empty.
+        /// Always empty, since Claude returns no log probabilities.
         logprobs: [(); 0],
     },
-    /// What stands for an answer that was refused.
+    /// Refusal in place of an answer.
     Refusal {
-        /// Words for people.
+        /// Text of the refusal, for people.
         refusal: String,
     },
 }
 
 impl Content {
-    /// Words.
+    /// Creates a text part without annotations.
     pub fn text(text: impl Into<String>) -> Self {
         Self::OutputText {
             text: text.into(),
@@ -304,29 +304,29 @@ impl Content {
     }
 }
 
-/// Tokens of a response.
+/// Token usage of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Those of the prompt.
+    /// Number of tokens of the prompt.
     pub input_tokens: u64,
-    /// Some of these.
+    /// Prompt tokens by cache use.
     pub input_tokens_details: InputDetails,
-    /// Those of the answer.
+    /// Number of tokens of the answer.
     pub output_tokens: u64,
-    /// Some of these.
+    /// Answer tokens spent on thinking.
     pub output_tokens_details: OutputDetails,
-    /// All of them.
+    /// Sum of prompt and answer tokens.
     pub total_tokens: u64,
 }
 
-/// Parts of the input.
+/// Breakdown of the prompt tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputDetails {
     pub cached_tokens: u64,
     pub cache_write_tokens: u64,
 }
 
-/// Parts of the output.
+/// Breakdown of the answer tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputDetails {
     pub reasoning_tokens: u64,

@@ -1,4 +1,4 @@
-//! From the events of a turn to a response and the events of its stream.
+//! Builder of a response and its stream events from the events of a turn.
 
 use std::collections::VecDeque;
 
@@ -26,10 +26,10 @@ use crate::domain::ServerTool;
 use crate::domain::TurnEvent;
 use crate::domain::unix_now;
 
-/// Writes one response.
+/// Builds one response.
 ///
-/// Whatever comes in, what goes out is well-formed: numbered without gaps, each item opened and closed in its turn, and one
-/// event that ends it all.
+/// The output is well-formed for any order of events: sequence numbers have no gaps, each item is
+/// opened and closed once, and one event ends the stream.
 #[derive(Debug)]
 pub struct Writer {
     response: Response,
@@ -37,13 +37,15 @@ pub struct Writer {
     shows_thinking: bool,
     sequence: Sequence,
     open: Option<Open>,
-    /// Calls of tools that Anthropic runs beside the one that is open. Clients are shown one item after the other.
+    /// Server tool calls that run in parallel to the open one. Clients expect one item at a time,
+    /// so these are shown afterwards.
     waiting: VecDeque<ServerCall>,
     has_begun: bool,
 }
 
 impl Writer {
-    /// Writes `response`, of which nothing is there yet and whose tools the client knows by `names`.
+    /// Creates a writer for `response`, which must be empty; `names` are the tools as the client
+    /// knows them.
     pub fn new(response: Response, names: ToolNames, shows_thinking: bool) -> Self {
         let waiting = VecDeque::new();
         Self {
@@ -57,17 +59,17 @@ impl Writer {
         }
     }
 
-    /// The response so far.
+    /// Returns the response built so far.
     pub fn response(&self) -> &Response {
         &self.response
     }
 
-    /// Whether the last event was given.
+    /// True if the final event was returned.
     pub fn is_over(&self) -> bool {
         self.response.status.is_final()
     }
 
-    /// The events before all others; given once.
+    /// Returns the first events of the stream; empty after the first call.
     pub fn begin(&mut self) -> Vec<Event> {
         if std::mem::replace(&mut self.has_begun, true) {
             return Vec::new();
@@ -81,7 +83,7 @@ impl Writer {
         events
     }
 
-    /// The events that `event` gives; none once the response is over.
+    /// Returns the stream events for `event`; none once the response is over.
     pub fn event(&mut self, event: &TurnEvent) -> Vec<Event> {
         if self.is_over() {
             return Vec::new();
@@ -127,6 +129,7 @@ impl Writer {
             }
             TurnEvent::Finished(finish) => self.finish(finish, &mut events),
         }
+        // Last, so that an item opened by this event counts its text.
         if let Some(open) = &mut self.open {
             open.follow(event);
         }
@@ -153,7 +156,7 @@ impl Writer {
         }
     }
 
-    /// A piece of the input of the call begun last.
+    /// Adds a piece of the input of the last server tool call.
     fn server_input(&mut self, piece: &str, events: &mut Vec<Event>) {
         match (self.waiting.back_mut(), &mut self.open) {
             (Some(call), _) => call.keep(piece),
@@ -169,6 +172,7 @@ impl Writer {
             return;
         };
         call.outcome = Some(outcome.clone());
+        // Results may arrive out of order; items are closed in the order of their calls.
         while self
             .open
             .as_mut()
@@ -182,7 +186,7 @@ impl Writer {
         }
     }
 
-    /// The events that tell of a failure; none once the response is over.
+    /// Fails the response; returns the final events, none once the response is over.
     pub fn fail(&mut self, envelope: &Envelope) -> Vec<Event> {
         if self.is_over() {
             return Vec::new();
@@ -196,14 +200,16 @@ impl Writer {
             message: &envelope.message,
             param: envelope.param.as_deref(),
         };
-        // Some clients know only the one, some only the other.
+        // Some clients know only the first event, some only the second.
         events.push(self.sequence.event("error", &failure));
         events.push(self.whole("response.failed"));
         events
     }
 
-    /// The events in the place of the last one, which nobody has heard, of a response that could not be kept.
+    /// Replaces the final event, which was not sent because the response could not be stored;
+    /// returns the events of the failure.
     pub fn fail_at_the_end(&mut self, envelope: &Envelope) -> Vec<Event> {
+        // The number must be reused, so that the stream has no gap.
         self.sequence.take_back();
         self.response.status = Status::InProgress;
         self.response.completed_at = None;
@@ -211,7 +217,7 @@ impl Writer {
         self.fail(envelope)
     }
 
-    /// The events that tell that somebody has cancelled the response; none once it is over.
+    /// Cancels the response; returns the final events, none once the response is over.
     pub fn cancel(&mut self) -> Vec<Event> {
         if self.is_over() {
             return Vec::new();
@@ -219,13 +225,13 @@ impl Writer {
         let mut events = self.begin();
         self.close(Status::Incomplete, &mut events);
         self.response.status = Status::Cancelled;
-        // OpenAI names no event for it; this one ends a stream in every client.
+        // OpenAI has no event for it; this one ends the stream in every client.
         events.push(self.whole("response.incomplete"));
         events
     }
 
     fn thinking(&self, seal: Option<Sealed>) -> Kind {
-        // What nobody can read is not shown.
+        // Thinking that only Anthropic can read is not shown.
         Kind::Thinking {
             is_shown: self.shows_thinking && seal.is_none(),
             seal,
@@ -257,7 +263,7 @@ impl Writer {
         ));
     }
 
-    /// Closes what is open, and what waits for it.
+    /// Closes the open item and all pending server tool calls.
     fn close(&mut self, status: Status, events: &mut Vec<Event>) {
         self.close_one(status, events);
         while let Some(call) = self.waiting.pop_front() {
@@ -277,7 +283,8 @@ impl Writer {
     fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
         let missing = match finish.reason {
             FinishReason::Stop | FinishReason::ToolCalls => None,
-            // OpenAI has no word for an answer that Anthropic has interrupted. This one says that it is not whole.
+            // OpenAI has no value for an answer that Anthropic paused; this one tells clients that
+            // it is incomplete.
             FinishReason::Length | FinishReason::Paused => Some("max_output_tokens"),
             FinishReason::ContentFilter => Some("content_filter"),
         };
@@ -314,7 +321,7 @@ impl Writer {
     }
 }
 
-/// `OpenAI` has few codes for a response that failed.
+/// Converts an error to one of the few codes that `OpenAI` has for failed responses.
 fn fault(envelope: &Envelope) -> Fault {
     let code = match envelope.r#type {
         "invalid_request_error" => "invalid_prompt",

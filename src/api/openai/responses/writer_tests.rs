@@ -1,4 +1,4 @@
-//! Responses as clients read them.
+//! Responses and their stream events as clients read them.
 
 use async_openai::types::responses;
 use async_openai::types::responses::ResponseStreamEvent;
@@ -65,7 +65,7 @@ fn outline(events: &[Event]) -> String {
 }
 
 #[test]
-fn thoughts_words_and_calls_are_items() {
+fn thinking_text_and_calls_become_items() {
     let mut writer = writer(true);
     let events: Vec<Event> = [
         TurnEvent::started("x", domain::Usage::default()),
@@ -122,7 +122,7 @@ fn thoughts_words_and_calls_are_items() {
 }
 
 #[test]
-fn thoughts_are_shown_only_on_demand() {
+fn thinking_summary_is_shown_only_on_request() {
     let mut writer = writer(false);
     let mut events = writer.event(&TurnEvent::Thinking("secret".into()));
     events.extend(writer.event(&TurnEvent::ThinkingSealed("s".into())));
@@ -133,7 +133,7 @@ fn thoughts_are_shown_only_on_demand() {
 }
 
 #[test]
-fn a_limit_makes_a_response_incomplete() {
+fn token_limit_makes_response_incomplete() {
     for (reason, word) in [
         (FinishReason::Length, "max_output_tokens"),
         (FinishReason::ContentFilter, "content_filter"),
@@ -149,7 +149,7 @@ fn a_limit_makes_a_response_incomplete() {
 }
 
 #[test]
-fn a_refusal_is_a_message_of_its_own() {
+fn refusal_becomes_its_own_message() {
     let mut writer = writer(false);
     let events = writer.event(&finished(FinishReason::ContentFilter));
     insta::assert_snapshot!(outline(&events), @r#"
@@ -171,7 +171,7 @@ fn a_refusal_is_a_message_of_its_own() {
 }
 
 #[test]
-fn a_failure_is_told_in_both_ways() {
+fn failure_emits_error_and_failed_events() {
     let mut writer = writer(false);
     writer.event(&TurnEvent::Text("a".into()));
     let envelope = Envelope {
@@ -194,7 +194,7 @@ fn a_failure_is_told_in_both_ways() {
 }
 
 #[test]
-fn a_response_is_what_the_schema_says() {
+fn response_matches_openai_schema() {
     let mut writer = writer(true);
     for event in [
         TurnEvent::Thinking("h".into()),
@@ -263,7 +263,7 @@ fn result(id: &str, is_failed: bool, text: &str) -> TurnEvent {
 }
 
 #[test]
-fn searches_side_by_side_keep_their_sources() {
+fn parallel_searches_keep_their_sources() {
     let mut writer = writer(false);
     let events: Vec<Event> = [
         search("1"),
@@ -302,7 +302,7 @@ fn searches_side_by_side_keep_their_sources() {
 }
 
 #[test]
-fn code_and_calls_of_servers_are_items() {
+fn code_and_mcp_calls_become_items() {
     let mut writer = writer(false);
     let events: Vec<Event> = [
         server_call("1", CalledTool::Code),
@@ -438,7 +438,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_not_there_is_null() {
+fn absent_response_fields_are_null() {
     let response = serde_json::to_value(writer(false).response()).unwrap();
     for field in [
         "access_programs",
@@ -453,7 +453,7 @@ fn what_is_not_there_is_null() {
 }
 
 #[test]
-fn a_response_stored_without_access_programs_is_read() {
+fn stored_response_without_access_programs_is_read() {
     let mut stored = serde_json::to_value(writer(false).response()).unwrap();
     stored.as_object_mut().unwrap().remove("access_programs");
     assert_eq!(

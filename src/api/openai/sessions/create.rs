@@ -1,4 +1,4 @@
-//! What makes a session.
+//! Request body of `POST /v1/sessions`.
 
 use serde_json::Map;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::request;
 
-/// The fields of the request.
+/// Fields of the request.
 pub(super) static CREATE: Table = Table {
     prefix: "",
     fields: &[
@@ -42,23 +42,24 @@ pub(super) static CREATE: Table = Table {
     ],
 };
 
-/// A request for a session, understood.
+/// Decoded body of `POST /v1/sessions`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateRequest {
-    /// The model.
+    /// Model for messages that name no other.
     pub model: Option<String>,
-    /// What precedes the conversation.
+    /// System instructions of the conversation.
     pub instructions: Option<String>,
-    /// Labels.
+    /// Labels set by the client, as pairs of strings.
     pub metadata: Map<String, Value>,
-    /// The project that is to pay, as the client names it.
+    /// Project to charge, as the client names it.
     pub project: Option<String>,
 }
 
-/// Reads the body of `POST /v1/sessions`; unknown fields are refused, and a body without any is as good as `{}`.
+/// Decodes the body of `POST /v1/sessions`. Unknown fields are refused; an empty body counts as
+/// `{}`.
 ///
 /// # Errors
-/// When the body is not such a request.
+/// If the body is malformed.
 pub fn create(body: &[u8]) -> Result<CreateRequest, InvalidRequest> {
     let body = if body.trim_ascii().is_empty() {
         b"{}"

@@ -1,4 +1,5 @@
-//! A message to a session: a chat request of which the server keeps all but what is new.
+//! Message to a session: a chat request with the new messages only; the server holds the earlier
+//! ones.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ use crate::api::request_schema::mended;
 use crate::api::request_schema::request;
 use crate::domain::ToolUse;
 
-/// What is new; all other fields are those of a chat.
+/// Fields of the new messages; all other fields are those of a chat request.
 pub(super) static NEW: Table = Table {
     prefix: "",
     fields: &[
@@ -38,30 +39,30 @@ pub(super) static NEW: Table = Table {
     ],
 };
 
-/// What the server keeps of the conversation.
+/// Stored state of a session, which a message continues.
 #[derive(Debug, Clone, Copy)]
 pub struct Earlier<'a> {
-    /// The session's model.
+    /// Model of the session, if it has one.
     pub model: Option<&'a str>,
-    /// What precedes the conversation.
+    /// System instructions of the conversation.
     pub instructions: Option<&'a str>,
-    /// The messages so far, as they are sent in a chat.
+    /// Earlier messages, in the form of a chat request.
     pub messages: &'a [&'a Value],
 }
 
-/// A message, understood.
+/// Decoded message to a session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageRequest {
-    /// The whole conversation as a request.
+    /// Chat request with the whole conversation.
     pub chat: ChatRequest,
-    /// The messages that are new.
+    /// New messages, to be stored.
     pub new: Vec<Value>,
 }
 
-/// Reads the body of `POST /v1/sessions/{id}/messages`, which follows `earlier`.
+/// Decodes the body of `POST /v1/sessions/{id}/messages`, which continues `earlier`.
 ///
 /// # Errors
-/// When the body is not such a request, or asks for something that is not served.
+/// If the body is malformed or asks for something unsupported.
 pub fn message(
     body: &[u8],
     earlier: &Earlier<'_>,
@@ -108,7 +109,7 @@ pub fn message(
     Ok(MessageRequest { chat, new })
 }
 
-/// The answer as a message that is kept.
+/// Converts the answer to a message in stored form.
 pub fn answered(answer: &Answer) -> Value {
     let call = |call: &ToolUse| {
         let arguments = if call.input.is_empty() {
@@ -142,9 +143,11 @@ fn check_roles(messages: &[Value]) -> Result<(), InvalidRequest> {
     Err(InvalidRequest::at(path, code::VALUE, message))
 }
 
-/// `body` with `messages`. All other fields are left as the client wrote them, since tools are told in its own words.
+/// Returns `body` with `messages` in place of the new ones. Other fields keep the client's JSON
+/// byte for byte, since tool schemas reach Claude as written.
 fn whole(body: &[u8], model: Option<&str>, messages: &[&Value]) -> String {
     let mut fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).unwrap_or_default();
+    // A `null` counts as absent, so that the model of the session applies.
     fields.retain(|name, value| {
         !["content", "messages"].contains(&name.as_str()) && value.get() != "null"
     });
@@ -159,7 +162,8 @@ fn whole(body: &[u8], model: Option<&str>, messages: &[&Value]) -> String {
     format!("{{{}}}", parts.join(","))
 }
 
-/// The error with the path as the client knows it, who does not count the `kept` messages before its own.
+/// Rewrites the path in the error to the client's request, which lacks the `kept` messages in
+/// front.
 fn in_words_of(error: InvalidRequest, kept: usize, is_content: bool) -> InvalidRequest {
     let Some((number, rest)) = error
         .param
@@ -173,7 +177,7 @@ fn in_words_of(error: InvalidRequest, kept: usize, is_content: bool) -> InvalidR
     let path = match number.checked_sub(kept) {
         Some(_) if is_content => rest.trim_start_matches('.').to_owned(),
         Some(index) => format!("messages[{index}]{rest}"),
-        // It is what was said before that asks for something else.
+        // The fault depends on an earlier message.
         None if is_content => "content".to_owned(),
         None => "messages".to_owned(),
     };

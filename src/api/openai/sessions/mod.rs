@@ -1,4 +1,5 @@
-//! `/v1/sessions`, in the words of chat: what makes a session, a message to one, and what is told of both.
+//! `/v1/sessions`: requests that create a session or send a message to one, in chat format, and the
+//! responses to them.
 
 mod create;
 mod message;

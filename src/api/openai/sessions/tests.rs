@@ -12,7 +12,7 @@ use crate::domain::Role;
 use crate::domain::ToolUse;
 
 #[test]
-fn the_document_shows_the_tables() {
+fn field_tables_match_document() {
     document::check("session fields", &[&CREATE]);
     document::check("session message fields", &[&NEW]);
 }
@@ -35,7 +35,7 @@ fn after(kept: &[Value], body: &Value) -> Result<MessageRequest, InvalidRequest>
 }
 
 #[test]
-fn a_message_goes_on_with_what_is_kept() {
+fn message_continues_the_stored_conversation() {
     let request = after(
         &kept(),
         &json!({"content": "and?", "temperature": 0.5, "stream": true}),
@@ -58,7 +58,7 @@ fn a_message_goes_on_with_what_is_kept() {
 }
 
 #[test]
-fn results_of_calls_are_messages() {
+fn tool_results_are_accepted_as_messages() {
     let call = ToolUse {
         id: "c".into(),
         name: "look".into(),
@@ -76,7 +76,7 @@ fn results_of_calls_are_messages() {
 }
 
 #[test]
-fn errors_name_what_the_client_has_sent() {
+fn errors_use_the_paths_of_the_client() {
     for (body, param) in [
         (json!({}), "content"),
         (json!({"content": " "}), "content"),
@@ -105,7 +105,7 @@ fn errors_name_what_the_client_has_sent() {
 }
 
 #[test]
-fn tools_stay_as_they_were_written() {
+fn tool_schemas_are_kept_verbatim() {
     let body = br#"{"content":"x","tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"z":{},"a":{}}}}}]}"#;
     let earlier = Earlier {
         model: Some("m"),
@@ -118,7 +118,7 @@ fn tools_stay_as_they_were_written() {
 }
 
 #[test]
-fn what_makes_a_session() {
+fn create_body_is_decoded_or_refused() {
     let made =
         create(br#"{"model":"haiku","system_prompt":"brief","metadata":{"a":"b"}}"#).unwrap();
     assert_eq!(

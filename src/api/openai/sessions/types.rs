@@ -1,4 +1,4 @@
-//! What is told of sessions, and kept of them.
+//! Wire form of sessions, also their stored form.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -11,60 +11,60 @@ use crate::api::openai::list;
 use crate::domain::Money;
 use crate::domain::Usage;
 
-/// A conversation that the server keeps.
+/// Conversation stored by the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// `sess_` and 32 random hexadecimal digits.
+    /// Unique id: `sess_` and 32 random hexadecimal digits.
     pub id: String,
-    /// Always `session`.
+    /// Object type, always `session`.
     pub object: String,
-    /// In seconds of Unix time, as all times here.
+    /// Time of creation, in seconds of Unix time like all times here.
     pub created_at: u64,
-    /// When its last answer was whole, or it was made.
+    /// Time of the last complete answer, or of creation.
     pub last_active_at: u64,
-    /// When it goes, unless something is said before.
+    /// Expiry time, unless another message comes before.
     pub expires_at: u64,
-    /// The model of messages that name none.
+    /// Model for messages that name no other.
     pub model: Option<String>,
-    /// What precedes the conversation.
+    /// System instructions of the conversation.
     pub instructions: Option<String>,
-    /// Labels.
+    /// Labels set by the client, as pairs of strings.
     pub metadata: Map<String, Value>,
-    /// Whose it is.
+    /// Id of the project that owns the session.
     pub project_id: String,
-    /// Messages that are kept, of both sides.
+    /// Number of stored messages, of both roles.
     pub message_count: usize,
-    /// What its answers took.
+    /// Usage of all answers together.
     pub usage: Totals,
 }
 
-/// What several answers took together.
+/// Sum of the usage of several answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Tokens of prompts.
+    /// Number of prompt tokens.
     pub prompt_tokens: u64,
-    /// Tokens of answers.
+    /// Number of answer tokens.
     pub completion_tokens: u64,
-    /// Both.
+    /// Sum of prompt and answer tokens.
     pub total_tokens: u64,
-    /// Dollars, as far as they are known.
+    /// Cost in US dollars, as far as it is known.
     pub cost_usd: f64,
 }
 
-/// A message that is kept.
+/// Stored message of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// `msg_` and 32 random hexadecimal digits.
+    /// Unique id: `msg_` and 32 random hexadecimal digits.
     pub id: String,
-    /// In seconds of Unix time.
+    /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
-    /// As it is sent in a chat.
+    /// Message in the form of a chat request.
     #[serde(flatten)]
     pub message: Value,
 }
 
 impl Totals {
-    /// Adds what one more answer took.
+    /// Adds the usage of one more answer.
     pub fn add(&mut self, usage: &Usage) {
         self.prompt_tokens += usage.prompt_tokens();
         self.completion_tokens += usage.output_tokens;
@@ -74,23 +74,23 @@ impl Totals {
 }
 
 impl Session {
-    /// The body that tells of it.
+    /// Serializes the session as a response body.
     pub fn to_json(&self) -> String {
         json::to_string(self)
     }
 }
 
-/// The body of a page of sessions.
+/// Returns the body of a page of sessions.
 pub fn list(sessions: &[Session], has_more: bool) -> String {
     list::body(sessions, |session| Some(&session.id), has_more)
 }
 
-/// The body of a page of messages.
+/// Returns the body of a page of messages.
 pub fn entries(entries: &[Entry], has_more: bool) -> String {
     list::body(entries, |entry| Some(&entry.id), has_more)
 }
 
-/// The body that confirms that a session is gone.
+/// Returns the body that confirms the deletion of a session.
 pub fn deleted(id: &str) -> String {
     json::to_string(&json!({"id": id, "object": "session.deleted", "deleted": true}))
 }

@@ -1,9 +1,9 @@
-//! Answers that several read at once.
+//! Runs that several readers share.
 
 use super::*;
 
 #[tokio::test]
-async fn an_answer_made_anew_joins_no_other_run() {
+async fn no_cache_request_starts_its_own_run() {
     let cache = cache();
     let (old, events) = scripted();
     let mut first = fill(miss(ask(&cache, "Hi")), events);
@@ -16,7 +16,7 @@ async fn an_answer_made_anew_joins_no_other_run() {
     new.unbounded_send(Ok(text("new"))).unwrap();
     assert_eq!(first.next().await, Some(Ok(text("old"))));
     assert_eq!(second.next().await, Some(Ok(text("new"))));
-    // Who comes now follows the later one, also when the earlier one has ended.
+    // Later callers follow the newer run, also after the older one has ended.
     old.unbounded_send(Err("broken")).unwrap();
     assert_eq!(first.next().await, Some(Err("broken")));
     assert_eq!(hit(ask(&cache, "Hi")).next().await, Some(Ok(text("new"))));
@@ -25,7 +25,7 @@ async fn an_answer_made_anew_joins_no_other_run() {
 }
 
 #[tokio::test]
-async fn a_hundred_at_once_run_once() {
+async fn hundred_concurrent_callers_share_one_run() {
     let cache = cache();
     let runs = Arc::new(AtomicUsize::new(0));
     let (sender, events) = scripted();
@@ -71,7 +71,7 @@ fn readers_on_many_threads_all_see_the_whole_answer() {
     let tasks = tokio_util::task::TaskTracker::new();
     for round in 0..50 {
         let cache = cache();
-        // It stays, so that the run goes on when all others have left who are there.
+        // Kept alive, so that the run goes on after all the other readers have left.
         let first = miss(ask(&cache, "Hi")).fill(async {
             tokio::task::yield_now().await;
             Ok(slowly(greeting()))
@@ -80,7 +80,7 @@ fn readers_on_many_threads_all_see_the_whole_answer() {
             let cache = cache.clone();
             async move {
                 let mut answer = hit(ask(&cache, "Hi"));
-                // Some leave after the first event, wherever the others are.
+                // Some readers leave after the first event.
                 if reader % 3 == 1 {
                     answer.next().await.unwrap().unwrap();
                     return;
@@ -109,7 +109,7 @@ fn readers_on_many_threads_all_see_the_whole_answer() {
     }
 }
 
-/// Each event is only there after others had their turn.
+/// Yields before each event, so that other readers run in between.
 fn slowly(events: Vec<TurnEvent>) -> impl Stream<Item = Item> + Send + 'static {
     futures::stream::iter(events).then(async |event| {
         tokio::task::yield_now().await;
@@ -118,7 +118,7 @@ fn slowly(events: Vec<TurnEvent>) -> impl Stream<Item = Item> + Send + 'static {
 }
 
 #[tokio::test]
-async fn late_joiners_get_what_has_come_and_then_follow() {
+async fn late_reader_gets_earlier_events_then_follows() {
     let cache = cache();
     let (sender, events) = scripted();
     let mut first = fill(miss(ask(&cache, "Hi")), events);
@@ -135,13 +135,13 @@ async fn late_joiners_get_what_has_come_and_then_follow() {
         .unwrap();
     assert_eq!(late.next().await, Some(Ok(finished(FinishReason::Stop))));
     assert_eq!(late.next().await, None);
-    // The first one reads on where it was.
+    // The first reader continues at its own position.
     assert_eq!(first.next().await, Some(Ok(finished(FinishReason::Stop))));
     assert!(hit(ask(&cache, "Hi")).is_hit());
 }
 
 #[tokio::test]
-async fn a_reader_that_stops_reading_stops_no_other() {
+async fn stalled_reader_does_not_stall_others() {
     let cache = cache();
     let (sender, events) = scripted();
     let mut first = fill(miss(ask(&cache, "Hi")), events);
@@ -158,14 +158,14 @@ async fn a_reader_that_stops_reading_stops_no_other() {
 }
 
 #[tokio::test]
-async fn a_run_ends_with_the_last_who_reads_it_and_not_before() {
+async fn run_is_cancelled_with_its_last_reader() {
     let cache = cache();
     let (sender, events) = scripted();
     let mut first = fill(miss(ask(&cache, "Hi")), events);
     sender.unbounded_send(Ok(text("a"))).unwrap();
     first.next().await.unwrap().unwrap();
     let mut second = hit(ask(&cache, "Hi"));
-    // The one who began it leaves while the other waits: who goes on is woken.
+    // The leader is dropped while the other reader waits, which must then be woken.
     let tasks = tokio_util::task::TaskTracker::new();
     let reading = tasks.spawn(async move {
         assert_eq!(second.next().await, Some(Ok(text("a"))));
@@ -186,7 +186,7 @@ async fn a_run_ends_with_the_last_who_reads_it_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_to_all_and_not_kept() {
+async fn failure_reaches_all_readers_and_is_not_stored() {
     let cache = cache();
     let (sender, events) = scripted();
     let mut first = fill(miss(ask(&cache, "Hi")), events);
@@ -202,7 +202,7 @@ async fn a_failure_is_told_to_all_and_not_kept() {
 }
 
 #[tokio::test]
-async fn a_run_that_does_not_come_about_is_told_before_it_begins() {
+async fn failed_start_is_reported_to_all_readers_by_started() {
     let cache = cache();
     let (refuse, refused) = futures::channel::oneshot::channel::<()>();
     let mut first = miss(ask(&cache, "Hi")).fill(async {
@@ -221,7 +221,7 @@ async fn a_run_that_does_not_come_about_is_told_before_it_begins() {
 }
 
 #[tokio::test]
-async fn a_run_that_waits_to_begin_goes_on_for_who_joined() {
+async fn starting_run_survives_its_leader_for_joined_readers() {
     let cache = cache();
     let (begin, begun) = futures::channel::oneshot::channel::<()>();
     let mut first = miss(ask(&cache, "Hi")).fill(async {
@@ -238,7 +238,7 @@ async fn a_run_that_waits_to_begin_goes_on_for_who_joined() {
 }
 
 #[tokio::test]
-async fn of_two_who_missed_only_one_runs() {
+async fn only_one_of_two_missed_lookups_runs() {
     let cache = cache();
     let (one, other) = (miss(ask(&cache, "Hi")), miss(ask(&cache, "Hi")));
     let (sender, events) = scripted();
@@ -257,13 +257,13 @@ async fn of_two_who_missed_only_one_runs() {
 }
 
 #[test]
-fn who_meets_a_long_step_of_a_run_leaves_its_thread_to_others() {
+fn reader_does_not_block_its_thread_on_a_long_step() {
     let cache = cache();
     let (begin, begun) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let step = futures::stream::once(async move {
         begin.send(()).unwrap();
-        // Not for ever, so that this ends where the second reader is held up.
+        // Bounded, so that the test ends even if the second reader blocks.
         released
             .recv_timeout(Duration::from_secs(5))
             .map(|()| text("a"))

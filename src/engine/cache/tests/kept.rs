@@ -1,9 +1,9 @@
-//! Answers that are kept.
+//! Stored answers.
 
 use super::*;
 
 #[tokio::test]
-async fn a_kept_answer_is_replayed_event_by_event() {
+async fn stored_answer_is_replayed_event_by_event() {
     let cache = cache();
     assert_eq!(
         play(miss(ask(&cache, "Hi")), greeting()).await,
@@ -28,7 +28,7 @@ async fn a_kept_answer_is_replayed_event_by_event() {
 }
 
 #[tokio::test]
-async fn only_finished_answers_are_kept() {
+async fn only_finished_answers_are_stored() {
     let fails = vec![Ok(text("a")), Err("broken")];
     let stops = vec![Ok(text("a"))];
     let ends = |reason| vec![Ok(text("a")), Ok(finished(reason))];
@@ -56,7 +56,7 @@ async fn only_finished_answers_are_kept() {
 }
 
 #[tokio::test]
-async fn the_mode_says_whose_answers_are_kept() {
+async fn mode_decides_which_turns_are_candidates() {
     let asking = |temperature, seed| {
         let sampling = Sampling {
             temperature,
@@ -93,7 +93,7 @@ async fn the_mode_says_whose_answers_are_kept() {
 }
 
 #[tokio::test]
-async fn callers_may_have_an_answer_made_anew_or_not_kept() {
+async fn cache_control_skips_lookup_or_storing() {
     let cache = cache();
     let look = |control| cache.lookup("p", &turn("Hi"), control, false);
     assert!(matches!(look(NO_STORE), Lookup::Bypass));
@@ -114,9 +114,8 @@ async fn callers_may_have_an_answer_made_anew_or_not_kept() {
     assert_eq!(hit(look(ANY)).collect::<Vec<_>>().await, items(anew));
 }
 
-/// As above, with threads that race for everything, leave in the middle, and come late.
 #[tokio::test]
-async fn what_is_cleared_is_gone_and_what_is_under_way_is_not_kept() {
+async fn clear_evicts_a_project_and_keeps_running_answers_out() {
     let cache = cache();
     keep(&cache, "Hi").await;
     play(miss(cache.lookup("q", &turn("Hi"), ANY, false)), greeting()).await;
@@ -142,14 +141,14 @@ async fn what_is_cleared_is_gone_and_what_is_under_way_is_not_kept() {
     ));
     let stats = cache.stats();
     assert_eq!((stats.entries, stats.bytes), (0, 0));
-    // What comes after is kept again.
+    // Later answers are stored again.
     keep(&cache, "Hi").await;
     assert!(matches!(ask(&cache, "Hi"), Lookup::Hit(_)));
     assert_at_rest(&cache);
 }
 
 #[tokio::test]
-async fn answers_leave_when_they_weigh_too_much_together() {
+async fn entries_are_evicted_beyond_the_capacity() {
     let cache = cache_of(Mode::All, 100_000, Duration::from_secs(3600));
     let long = vec![text(&"x".repeat(9_000)), finished(FinishReason::Stop)];
     for prompt in 0..50 {
@@ -163,9 +162,9 @@ async fn answers_leave_when_they_weigh_too_much_together() {
     );
 }
 
-/// moka has a clock of its own, so this waits for it.
+/// Waits in real time, since moka has a clock of its own.
 #[tokio::test]
-async fn answers_leave_after_their_time() {
+async fn entries_expire_after_their_ttl() {
     let cache = cache_of(Mode::All, 1 << 20, Duration::from_millis(20));
     keep(&cache, "Hi").await;
     let is_gone = async {

@@ -1,4 +1,4 @@
-//! Scripted runs.
+//! Cache tests with scripted runs.
 
 mod flights;
 mod kept;
@@ -117,7 +117,7 @@ fn fill<S: Stream<Item = Item> + Send + 'static>(
     filler.fill(async { Ok(events) })
 }
 
-/// Fills with `events` and reads them.
+/// Fills the entry with `events` and reads the answer to its end.
 async fn play(filler: Filler<Error>, events: Vec<TurnEvent>) -> Vec<Item> {
     fill(filler, futures::stream::iter(events.into_iter().map(Ok)))
         .collect()
@@ -132,12 +132,12 @@ fn items(events: Vec<TurnEvent>) -> Vec<Item> {
     events.into_iter().map(Ok).collect()
 }
 
-/// Events that the test sends, and whether the run is still there.
+/// Creates a run that the test feeds; `is_closed` on the sender shows whether it was dropped.
 fn scripted() -> (mpsc::UnboundedSender<Item>, mpsc::UnboundedReceiver<Item>) {
     mpsc::unbounded()
 }
 
-/// Nothing is under way and nobody holds the cache but the test.
+/// Asserts that no shared run is left and only the test holds the cache.
 fn assert_at_rest(cache: &Cache<Error>) {
     assert_eq!(cache.flights().len(), 0);
     assert_eq!(Arc::strong_count(&cache.0), 1);

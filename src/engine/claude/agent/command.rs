@@ -1,6 +1,7 @@
-//! Flags and environment of a process that works on a task.
+//! Arguments and environment of an agent process.
 //!
-//! Only parts of a request with a fixed form stand on the command line: names of tools from a list of ours, numbers, and an id.
+//! Only parts of a request with a fixed form are put on the command line: tool names from a fixed
+//! list, numbers, and an id.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,20 +13,21 @@ use crate::engine::claude::SignIn;
 use crate::engine::claude::command;
 use crate::engine::claude::config::Config;
 
-/// The variable that holds the id of the task. Processes that the task leaves behind are found by it.
+/// Environment variable with the task's id, by which orphan processes of the task are found.
 pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
 
-/// The arguments that send the CLI's questions to the server.
+/// Arguments that route the CLI's permission requests to the server.
 const ARGUMENTS: &[&str] = &["--permission-prompt-tool", "stdio"];
 
-/// Switches of chatting processes that an agent does not get. Its long runs may be summarised.
+/// Variables of chat workers that an agent does not get: compaction is allowed in its long runs.
 const NOT_FOR_AGENTS: &[&str] = &[
     "DISABLE_AUTO_COMPACT",
     "DISABLE_COMPACT",
     "CLAUDE_AGENT_SDK_MCP_NO_PREFIX",
 ];
 
-/// The arguments of a process that does `job`. Never `--bare`: it has no tool to write a file with.
+/// Returns the command-line arguments for `job`. Never `--bare`, which lacks the tools that write
+/// files.
 pub(super) fn arguments(job: &Job) -> Vec<String> {
     let mode = match job.mode {
         Mode::Default => "default",
@@ -58,7 +60,7 @@ pub(super) fn arguments(job: &Job) -> Vec<String> {
         .collect()
 }
 
-/// The whole environment of a process that does `job` for the server with the id `instance`.
+/// Returns the complete environment of a process for `job`, on the server with the id `instance`.
 pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMap<String, String> {
     let mut environment = command::environment(config, instance);
     environment.retain(|name, _| !NOT_FOR_AGENTS.contains(&name.as_str()));
@@ -76,13 +78,14 @@ pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMa
     environment
 }
 
-/// The home of a process that does `job`. Each session has its own, because the CLI lets an agent read all that it keeps for the same
-/// folder. `None` for a stored sign-in, which lies in the home of a person.
+/// Returns the home directory of the process for `job`. Each session has its own, because the CLI
+/// lets an agent read everything stored for its working directory. `None` for a stored sign-in,
+/// which is in the user's own home.
 pub(super) fn home(config: &Config, job: &Job) -> Option<PathBuf> {
     (config.sign_in != SignIn::Stored).then(|| homes(config).join(job.session.id().to_string()))
 }
 
-/// The folder below which sessions are kept.
+/// Returns the directory that contains the stored sessions.
 pub(super) fn sessions(config: &Config) -> PathBuf {
     let variables = &config.environment;
     let own = || variables.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_a_task_stands_on_its_command_line() {
+    fn agent_arguments_contain_no_text_of_the_task() {
         let line = arguments(&job()).join(" ");
         insta::assert_snapshot!(line, @"-p --input-format stream-json --output-format stream-json --verbose --include-partial-messages --strict-mcp-config --setting-sources  --permission-prompt-tool stdio --tools Read,Write --permission-mode acceptEdits --session-id 00000000-0000-0000-0000-000000000000 --max-turns 3 --max-budget-usd 1.50");
         let stored = Job {
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_has_a_home_of_its_own_and_a_mark() {
+    fn agent_environment_has_its_own_home_and_task_marker() {
         let environment = environment(&config(), "i", &job());
         let home = format!("/data/agents/{}", uuid::Uuid::nil());
         assert_eq!(environment["HOME"], home);

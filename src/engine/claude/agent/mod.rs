@@ -1,4 +1,5 @@
-//! Processes that work on a task with tools of their own. Each works on one task, and none is from the pool.
+//! Agent processes: CLI processes that work on a task with tools of their own. Each works on one
+//! task, and none is from the pool.
 
 mod command;
 mod transcripts;
@@ -48,11 +49,11 @@ use translate::Translator;
 pub use user::AgentUser;
 pub use user::AgentUserError;
 
-/// The time that a process has to write down its session when it is done.
+/// Time for a process to save its session at the end.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pauses before each look for processes that an agent has left behind. One look is too few: a process that is just becoming
-/// another program shows no mark for a moment.
+/// Delays before each scan for orphan processes of an agent: a process in the middle of `exec` is
+/// missed by a single scan, because it shows no marker for a moment.
 const LOOKS: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(20),
@@ -60,38 +61,39 @@ const LOOKS: [Duration; 4] = [
     Duration::from_millis(500),
 ];
 
-/// The age up to which a session without a known task is kept: its task may be about to be written down.
+/// Minimum age of an unknown session before it is deleted: a younger one may belong to a task that
+/// is not recorded yet.
 const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Starts a process of the CLI for each task.
+/// Starts a CLI process for each task.
 #[derive(Debug)]
 pub struct ClaudeRunner {
     config: Config,
     path: PathBuf,
     instance: String,
     spawner: Spawner,
-    /// The system user of agent processes; `None` for the server's own user.
+    /// System user of agent processes; `None` for the server's own user.
     user: Option<AgentUser>,
 }
 
-/// A process that works on a task.
+/// Agent process of one task.
 #[derive(Debug)]
 struct ClaudeAgent {
     process: Process,
     link: Link,
     translator: Translator,
-    /// The line of the prompt, until it is given.
+    /// Line with the prompt, until it is sent.
     prompt: Vec<u8>,
-    /// The id of the task, which marks all processes that this one starts.
+    /// Id of the task, which marks all processes that this one starts.
     task: String,
     tracker: TaskTracker,
 }
 
-/// The state of the output of the process.
+/// State of the process's output.
 #[derive(Debug)]
 enum Link {
     Open(Pipe<ChildStdout, ChildStdin>),
-    /// The process has told how its run ended, and should exit.
+    /// The process has reported the result, and should exit.
     Ending(ChildStdout, Ending),
     Closed,
 }
@@ -107,11 +109,11 @@ impl ClaudeRunner {
         }
     }
 
-    /// Makes agents run as the system user `name`, who cannot reach the server's processes or files. Call it before the first agent
-    /// starts.
+    /// Runs agents as the system user `name`, who has no access to the server's processes and
+    /// files. Must be called before the first agent starts.
     ///
     /// # Errors
-    /// When that cannot be done on this machine, as it is.
+    /// If this machine or configuration does not allow that.
     pub async fn run_as(mut self, name: &str) -> Result<Self, AgentUserError> {
         if self.config.sign_in == super::SignIn::Stored {
             return Err(AgentUserError::StoredSignIn(name.to_owned()));
@@ -131,14 +133,14 @@ impl ClaudeRunner {
     /// Checks that agents can work in a folder.
     ///
     /// # Errors
-    /// When their user cannot, in words for the log.
+    /// If their user has no access; the message is meant for the log.
     pub fn check_workspace(&self, folder: &Path) -> Result<(), String> {
         self.user
             .as_ref()
             .map_or(Ok(()), |user| user.check_workspace(folder))
     }
 
-    /// Runs the CLI as the user of agents once, so that what is wrong shows at the start.
+    /// Runs the CLI once as the user of agents, so that a problem shows at start-up.
     async fn try_cli(&self, user: &str) -> Result<(), AgentUserError> {
         let failed = |reason: String| AgentUserError::Cli {
             user: user.to_owned(),
@@ -188,7 +190,7 @@ impl ClaudeRunner {
             is_agent: true,
         };
         let not_started = |error: std::io::Error| {
-            tracing::warn!(%error, "an agent could not be started");
+            tracing::warn!(%error, "agent could not be started");
             Failure::new(FailureKind::Crashed, "The agent could not be started.")
         };
         if let Some(home) = command::home(&self.config, &job) {
@@ -202,7 +204,7 @@ impl ClaudeRunner {
             .map_err(not_started)?;
         }
         if let Err(words) = self.check_workspace(&job.workspace) {
-            tracing::warn!(task = job.task, "{words}");
+            tracing::warn!(task.id = job.task, error = %words, "agent cannot work in its workspace");
             return Err(Failure::new(
                 FailureKind::Crashed,
                 "Agents run as a user who cannot work in this workspace. Whoever runs the server can give the folder to it.",
@@ -252,7 +254,7 @@ impl Runner for ClaudeRunner {
     }
 
     fn forget_others(&self, sessions: HashSet<Uuid>) {
-        // Where a person's own sign-in is used, that person's sessions lie beside ours.
+        // With a stored sign-in, the user's own sessions are in the same directory.
         if self.config.sign_in == super::SignIn::Stored {
             return;
         }
@@ -264,8 +266,8 @@ impl Runner for ClaudeRunner {
 }
 
 impl ClaudeAgent {
-    /// Opens the protocol. Each line is answered before the next is sent, so that a process that ends at once, because there is no such
-    /// session, can say so.
+    /// Performs the handshake. Each control request is answered before the next is sent, so that a
+    /// process that ends at once, because there is no such session, can report that.
     async fn shake_hands(&mut self, job: &Job) -> Result<(), Failure> {
         let system_prompt = job.system_prompt.as_deref();
         self.ask(
@@ -289,7 +291,7 @@ impl ClaudeAgent {
             match self.step().await? {
                 Reaction::Answered(answered, None) if answered == id => return Ok(()),
                 Reaction::Answered(answered, Some(error)) if answered == id => {
-                    tracing::warn!(%error, "an agent refused a control request");
+                    tracing::warn!(%error, "agent refused a control request");
                     return Err(Failure::new(
                         FailureKind::Crashed,
                         "The agent refused a control request.",
@@ -307,13 +309,14 @@ impl ClaudeAgent {
         }
     }
 
-    /// Reads a line and reacts to it.
+    /// Reads one line and processes it.
     async fn step(&mut self) -> Result<Reaction, Failure> {
         let Link::Open(pipe) = &mut self.link else {
             return Err(gone());
         };
+        // Cancellation-safe: an incomplete line stays in the pipe's buffer.
         let line = pipe.next_line().await.map_err(|error| {
-            tracing::debug!(%error, "the pipes of an agent are closed");
+            tracing::debug!(%error, "agent pipe closed");
             gone()
         })?;
         self.check_length()?;
@@ -329,7 +332,7 @@ impl ClaudeAgent {
             }
             Reaction::End(ending) => {
                 if let Link::Open(pipe) = std::mem::replace(&mut self.link, Link::Closed) {
-                    // Without its input it exits, and writes down its session before.
+                    // Closing stdin makes the process save its session and exit.
                     self.link = Link::Ending(pipe.into_reader(), *ending);
                 }
                 Ok(Reaction::None)
@@ -338,10 +341,10 @@ impl ClaudeAgent {
         }
     }
 
-    /// Skips a line that cannot be read. Fails if the run depends on the line.
+    /// Skips a line that cannot be parsed. Fails if the run depends on the line.
     fn unreadable(&self, line: &[u8], error: &serde_json::Error) -> Result<Reaction, Failure> {
-        // Neither the line nor the parser's words about it: both may quote what was said.
-        tracing::warn!(process.id = self.process.id(), category = ?error.classify(), "a line of an agent cannot be read");
+        // Neither the line nor the parser's message is logged: both may quote the conversation.
+        tracing::warn!(worker.pid = self.process.id(), category = ?error.classify(), "agent line cannot be parsed");
         if is_vital(line) {
             return Err(Failure::new(
                 FailureKind::Crashed,
@@ -351,7 +354,7 @@ impl ClaudeAgent {
         Ok(Reaction::None)
     }
 
-    /// Fails if a line was too long to be read: it may have been a question.
+    /// Fails if a line was too long to be read: it may have been a permission request.
     fn check_length(&self) -> Result<(), Failure> {
         match &self.link {
             Link::Open(pipe) if pipe.overlong_lines() > 0 => {
@@ -377,14 +380,14 @@ impl ClaudeAgent {
             }
             if let Err(failure) = self.step().await {
                 let (id, words) = (self.process.id(), self.process.last_words().await);
-                tracing::warn!(process.id = id, %words, "an agent failed");
+                tracing::warn!(worker.pid = id, exit = %words, "agent failed");
                 return Err(failure);
             }
         }
     }
 }
 
-/// Whether the beginning of a line shows that the run depends on it.
+/// True if the beginning of a line shows that the run depends on it.
 fn is_vital(line: &[u8]) -> bool {
     let begin = &line[..line.len().min(200)];
     [r#""type":"control_request""#, r#""type":"result""#]
@@ -435,15 +438,15 @@ impl Agent for ClaudeAgent {
 }
 
 impl Drop for ClaudeAgent {
-    /// Ends the processes that the tools have put into groups of their own, which are found by their mark. The agent's process ends
-    /// with its group.
+    /// Kills the orphan processes that tools have moved to process groups of their own, found by
+    /// their marker variable. The agent's own process ends with its group.
     fn drop(&mut self) {
         let task: Arc<str> = std::mem::take(&mut self.task).into();
         self.tracker.spawn(async move {
             for pause in LOOKS {
                 sleep(pause).await;
                 let task = Arc::clone(&task);
-                // Nobody is left to be told.
+                // An error cannot be reported to anyone: the agent is gone.
                 let _ = spawn_blocking(move || leftovers::end_marked(TASK_VARIABLE, &task)).await;
             }
         });

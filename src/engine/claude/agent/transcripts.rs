@@ -1,5 +1,6 @@
-//! The files and folders that are kept of sessions. Their names begin with the id of the session. The home of a session is one of
-//! them; in the home of a person the CLI puts them some folders below its own, and never deletes them without its settings.
+//! Files and folders of stored sessions. Their names begin with the id of the session. A session's
+//! home is one of them; in a user's home the CLI stores them a few folders below its own, and never
+//! deletes them without its settings.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +8,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-/// The depth of the files below the CLI's folder: `projects/FOLDER/ID.jsonl`.
+/// Depth of the files below the CLI's folder: `projects/FOLDER/ID.jsonl`.
 const DEPTH: u8 = 3;
-/// The number of characters of an id.
+/// Number of characters of an id.
 const ID: usize = 36;
 
-/// Deletes the files of sessions that are `unwanted` and were not touched for the time `idle`.
+/// Deletes the files of sessions that are `unwanted` and were not modified for the time `idle`.
 pub(super) fn forget(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool) {
     below(folder, idle, unwanted, DEPTH);
 }
@@ -41,7 +42,7 @@ fn below(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool, depth:
                     fs::remove_file(&path)
                 };
                 if let Err(error) = removed {
-                    tracing::warn!(%error, "what was kept of a session could not be removed");
+                    tracing::warn!(%error, "stored session could not be removed");
                 }
             }
         } else if data.is_dir() && depth > 1 {
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_belongs_to_a_session_goes_and_nothing_else() {
+    fn forget_deletes_only_files_of_unwanted_idle_sessions() {
         let folder = tempfile::tempdir().unwrap();
         let [gone, kept] = [Uuid::new_v4(), Uuid::new_v4()];
         let at = |path: &str| folder.path().join(path);

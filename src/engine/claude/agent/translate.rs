@@ -1,4 +1,4 @@
-//! What lines of an agent's process mean.
+//! Translation of output lines of an agent process to events.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -15,27 +15,27 @@ use crate::engine::agent::Question;
 use crate::engine::claude::failure::classify;
 use crate::engine::claude::protocol::{AgentLine, AgentRequest, AgentResult, StreamEvent, Told};
 
-/// What a line calls for.
+/// Action that a line requires of the agent.
 #[derive(Debug)]
 pub(super) enum Reaction {
-    /// Nothing beyond what it tells.
+    /// Line without an action beyond the queued events.
     None,
-    /// What is asked is none of the questions that can be answered.
+    /// Control request with this id, of an unsupported kind.
     Refuse(String),
-    /// The answer to a control request.
+    /// Response to the control request with this id, and its error.
     Answered(String, Option<String>),
-    /// The run has ended.
+    /// End of the run.
     End(Box<Ending>),
 }
 
-/// Follows one run.
+/// Translator of the lines of one run.
 #[derive(Debug, Default)]
 pub(super) struct Translator {
-    /// What is still to be told.
+    /// Events not delivered yet.
     pub(super) told: VecDeque<AgentEvent>,
-    /// Inputs of the questions that wait for an answer.
+    /// Inputs of the permission requests that are unanswered.
     pub(super) asked: HashMap<String, Value>,
-    /// Tokens of the calls that are over, and of the one that runs.
+    /// Tokens of the finished calls; those of the running one are in `call`.
     spent: Usage,
     call: Usage,
 }
@@ -149,7 +149,8 @@ impl Translator {
     }
 }
 
-/// What a tool did to a file: a Write says whether it made it, the others only ever change one.
+/// Returns the change that a tool made to a file. A `Write` says whether it created the file; the
+/// other tools only change one.
 fn change(did: &Value) -> Option<Change> {
     let path = ["filePath", "notebook_path"]
         .into_iter()
@@ -174,7 +175,8 @@ fn ending(result: AgentResult) -> Ending {
     let (reason, words) = match reason {
         Some(reason) => (reason, words),
         None => {
-            // A report of a failed call names the host and more; it is worded as that of a turn would be.
+            // The report of a failed call names the host and more, so it is replaced by the message
+            // of a failed turn.
             let failure = classify(None, result.api_error_status, &words, None);
             (EndReason::Failed(failure.kind), failure.message)
         }
@@ -187,7 +189,7 @@ fn ending(result: AgentResult) -> Ending {
     }
 }
 
-/// Why it ended; none for a failure of a call.
+/// Returns the reason of the end; `None` for a failed call.
 fn reason(result: &AgentResult) -> Option<EndReason> {
     match (result.terminal_reason.as_deref(), result.subtype.as_str()) {
         (Some("aborted_tools" | "aborted_streaming"), _) => Some(EndReason::Interrupted),
@@ -205,7 +207,7 @@ fn reason(result: &AgentResult) -> Option<EndReason> {
     }
 }
 
-/// The words of a result: a text, or the texts among its blocks.
+/// Returns the text of a tool result: a string, or the texts of its blocks.
 fn words(content: &Value) -> String {
     match content {
         Value::Array(blocks) => blocks

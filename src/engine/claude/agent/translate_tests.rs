@@ -1,10 +1,10 @@
-//! Lines as CLI 2.1.329 writes them while it works on a task.
+//! Lines as CLI 2.1.329 writes them during a task.
 
 use super::{Reaction, Translator};
 use crate::engine::agent::AgentEvent;
 use crate::engine::claude::protocol::parse_agent;
 
-/// What `lines` tell, a line for each event, and the ending if there is one.
+/// Renders the events of `lines`, one in each line, and the reactions.
 fn told(lines: &[&str]) -> String {
     let mut translator = Translator::default();
     let mut text = String::new();
@@ -81,7 +81,7 @@ fn tokens_of_all_calls_add_up() {
 }
 
 #[test]
-fn a_call_is_told_before_it_is_answered() {
+fn status_requesting_becomes_a_calling_event() {
     let lines = [
         r#"{"type":"system","subtype":"status","status":"requesting","session_id":"s","uuid":"u"}"#,
         r#"{"type":"system","subtype":"status","status":null,"session_id":"s","uuid":"u"}"#,

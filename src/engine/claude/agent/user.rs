@@ -1,4 +1,4 @@
-//! Another user, as whom agents run: what is the server's is out of their reach.
+//! System user of agents, without access to the server's processes and files.
 
 use std::fs;
 use std::io;
@@ -9,86 +9,86 @@ use std::os::unix::fs::lchown;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// Where the system keeps its users.
+/// System file of users.
 const PASSWD: &str = "/etc/passwd";
-/// The folder of the data directory that agents have their homes in.
+/// Folder of the data directory that contains the homes of agents.
 const HOMES: &str = "agents";
 
-/// The user as whom agents run.
+/// System user that agents run as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentUser {
-    /// The name of the user.
+    /// Name of the user.
     pub name: String,
-    /// The id of the user.
+    /// Numeric id of the user.
     pub uid: u32,
-    /// The id of the user's own group.
+    /// Numeric id of the user's primary group.
     pub gid: u32,
 }
 
-/// Why agents cannot run as another user.
+/// Reason why agents cannot run as another user.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentUserError {
-    /// There is no such user.
+    /// The user does not exist.
     #[error(
         "tasks.user: `{0}` is no user of this machine ({PASSWD}); make one for agents alone: useradd --system --create-home {0}"
     )]
     Unknown(String),
-    /// It may do everything.
+    /// The user is root.
     #[error(
         "tasks.user: `{0}` may do everything; make a user for agents alone, or leave the setting empty"
     )]
     IsRoot(String),
-    /// The server cannot start processes as others.
+    /// The server lacks the privilege to start processes as another user.
     #[error(
         "tasks.user: only a server that is started as root can run agents as `{0}`; start it as root, or leave the setting empty"
     )]
     NotRoot(String),
-    /// The program that does so is not there.
+    /// The program `setpriv` is not installed.
     #[error("tasks.user: `setpriv` was not found; install util-linux, or leave the setting empty")]
     NoSetpriv,
-    /// The login of the CLI lies in a home that others cannot read.
+    /// The login of the CLI is in a home that the user cannot read.
     #[error(
         "tasks.user: `{0}` cannot read the login that the CLI keeps for the server's user; sign in by ANTHROPIC_API_KEY or \
          CLAUDE_CODE_OAUTH_TOKEN, or leave the setting empty"
     )]
     StoredSignIn(String),
-    /// Something that the user needs lies where it cannot go.
+    /// A path that the user needs is not accessible to it.
     #[error(
         "tasks.user: `{user}` cannot reach {}, because {} is closed to it; move it, or open that folder (chmod o+x)",
         needed.display(), closed.display()
     )]
     Closed {
-        /// The name of the user.
+        /// Name of the user.
         user: String,
-        /// What it needs.
+        /// Path that the user needs.
         needed: PathBuf,
-        /// The folder that keeps it out.
+        /// Folder without search permission for the user.
         closed: PathBuf,
     },
     /// The data directory cannot be prepared.
     #[error("tasks.user: {} cannot be prepared for agents", path.display())]
     Prepare {
-        /// What cannot be changed.
+        /// Path that cannot be changed.
         path: PathBuf,
-        /// Why.
+        /// Error of the file system.
         #[source]
         source: io::Error,
     },
     /// The CLI does not run as that user.
     #[error("tasks.user: the Claude CLI does not run as `{user}`: {reason}")]
     Cli {
-        /// The name of the user.
+        /// Name of the user.
         user: String,
-        /// What it said.
+        /// Output of the CLI.
         reason: String,
     },
 }
 
 impl AgentUser {
-    /// The user called `name`.
+    /// Looks up the user called `name`.
     ///
     /// # Errors
-    /// When there is none, or agents cannot be run as it.
+    /// If there is none, or agents cannot run as it.
     pub(in crate::engine::claude) fn find(name: &str) -> Result<Self, AgentUserError> {
         let passwd = fs::read_to_string(PASSWD).unwrap_or_default();
         let user =
@@ -114,7 +114,8 @@ impl AgentUser {
         })
     }
 
-    /// The arguments by which `setpriv` starts a program as this user, who cannot become another again.
+    /// Returns the `setpriv` arguments that start a program as this user, without a way to regain
+    /// privileges.
     pub(in crate::engine::claude) fn arguments(&self) -> Vec<String> {
         let [uid, gid] = [self.uid, self.gid].map(|id| id.to_string());
         let arguments = [
@@ -129,11 +130,12 @@ impl AgentUser {
         arguments.map(str::to_owned).into()
     }
 
-    /// Opens the way to the homes of agents in `data_dir`, and closes all else that is there. What agents have left in their homes as
-    /// another user becomes this user's. No agent may run meanwhile: it could put links in the place of what is given to it.
+    /// Gives access to the homes of agents in `data_dir`, and denies it to everything else there.
+    /// Files that agents left in their homes as another user are given to this user. No agent may
+    /// run meanwhile: it could replace a file by a link before its owner is changed.
     ///
     /// # Errors
-    /// When something cannot be changed.
+    /// If something cannot be changed.
     pub(super) fn prepare(&self, data_dir: &Path) -> Result<(), AgentUserError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -157,15 +159,16 @@ impl AgentUser {
         self.check_way(&homes)
     }
 
-    /// Makes the home of a session.
+    /// Creates the home of a session.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// If it cannot be created.
     pub(super) fn make_home(&self, home: &Path) -> io::Result<()> {
         for folder in [home, &home.join("tmp")] {
             match fs::DirBuilder::new().mode(0o700).create(folder) {
                 Ok(()) => lchown(folder, Some(self.uid), Some(self.gid))?,
-                // The user has it from an earlier task of the session, and may have made anything of it.
+                // Left from an earlier task of the session; its contents are the user's and not
+                // trusted.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -173,10 +176,11 @@ impl AgentUser {
         Ok(())
     }
 
-    /// Gives a file or a folder with all that is in it to the user; links are not followed.
+    /// Changes the owner of a file, or of a folder and its contents, to the user; links are not
+    /// followed.
     fn give(&self, path: &Path) -> io::Result<()> {
         let data = path.symlink_metadata()?;
-        // A file with a second name may be anybody's.
+        // A file with several hard links may belong to another place.
         if data.uid() == self.uid || (data.is_file() && data.nlink() > 1) {
             return Ok(());
         }
@@ -188,10 +192,10 @@ impl AgentUser {
         lchown(path, Some(self.uid), Some(self.gid))
     }
 
-    /// Whether the user can reach `needed`, by the permissions of the folders above it.
+    /// Checks by the permissions of its parent folders that the user can reach `needed`.
     ///
     /// # Errors
-    /// When one is closed to it.
+    /// If one of the folders denies access.
     pub(super) fn check_way(&self, needed: &Path) -> Result<(), AgentUserError> {
         let mut above: Vec<&Path> = needed.ancestors().skip(1).collect();
         above.reverse();
@@ -210,7 +214,7 @@ impl AgentUser {
         Ok(())
     }
 
-    /// Whether the permissions of a file give this user all of `wanted`, which is of the bits `rwx`.
+    /// True if the permissions of a file give this user all of the bits `wanted` (`rwx`).
     fn may(&self, data: &fs::Metadata, wanted: u32) -> bool {
         let shift = match () {
             () if data.uid() == self.uid => 6,
@@ -220,7 +224,7 @@ impl AgentUser {
         (data.mode() >> shift) & wanted == wanted
     }
 
-    /// Checks that the user can work in a folder. The error is in words for the log.
+    /// Checks that the user can work in a folder. The error is meant for the log.
     pub(super) fn check_workspace(&self, folder: &Path) -> Result<(), String> {
         let name = &self.name;
         self.check_way(folder).map_err(|error| error.to_string())?;
@@ -248,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn users_are_found_by_their_whole_name() {
+    fn agent_user_is_found_by_its_whole_name() {
         assert_eq!(
             agent(),
             AgentUser {
@@ -270,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_folder_is_named() {
+    fn agent_user_check_names_the_closed_folder() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().canonicalize().unwrap().join("a/b");
         fs::create_dir_all(&inner).unwrap();

@@ -1,4 +1,4 @@
-//! Content blocks of the Messages API, made of the parts of a message.
+//! Content blocks of the Messages API, built from the parts of a message.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -9,17 +9,17 @@ use crate::domain::Thinking;
 
 use super::cache::Mark;
 
-/// A content block.
+/// Content block of a message.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Block<'a> {
-    /// A block built from a part of the turn.
+    /// Block built from a part of the turn.
     Made(MadeBlock<'a>),
-    /// A block in the JSON of the caller.
+    /// Block in the JSON of the caller.
     Written(&'a RawValue),
 }
 
-/// The content of a block, and the mark for the prompt cache at its end.
+/// Built block, with an optional cache breakpoint at its end.
 #[derive(Debug, Serialize)]
 pub(super) struct MadeBlock<'a> {
     #[serde(flatten)]
@@ -29,7 +29,7 @@ pub(super) struct MadeBlock<'a> {
 }
 
 impl<'a> MadeBlock<'a> {
-    /// The blocks inside the result of a tool; none of any other block.
+    /// Returns the blocks inside a tool result; empty for any other block.
     pub(super) fn results(&self) -> &[Block<'a>] {
         if let Content::ToolResult { content, .. } = &self.content {
             content
@@ -81,7 +81,7 @@ enum BlockSource<'a> {
     File { file_id: &'a str },
 }
 
-/// The blocks of `parts`, in their order.
+/// Builds the blocks of `parts`, in order.
 pub(super) fn blocks(parts: &[Part]) -> Vec<Block<'_>> {
     let mut blocks: Vec<Block<'_>> = Vec::with_capacity(parts.len());
     for part in parts {
@@ -97,7 +97,7 @@ pub(super) fn blocks(parts: &[Part]) -> Vec<Block<'_>> {
 
 fn block(part: &Part) -> Option<Block<'_>> {
     let content = match part {
-        // Nothing stands before it that could be marked.
+        // There is no block before it to mark.
         Part::CacheMark(_) => return None,
         // The answer before it is the last message.
         Part::GoOn => return None,
@@ -146,7 +146,8 @@ fn source(source: &Source) -> BlockSource<'_> {
     match source {
         Source::Base64 { media_type, data } => BlockSource::Base64 { media_type, data },
         Source::Url(url) => BlockSource::Url { url },
-        // Upstream's own word for it. It knows no file of this server, which reads them before a turn runs.
+        // Never reached in practice: uploads are replaced by their contents before a turn runs, and
+        // upstream knows no file of this server.
         Source::Upload { id, .. } => BlockSource::File { file_id: id },
     }
 }
@@ -158,7 +159,7 @@ mod tests {
     use crate::domain::Source;
 
     #[test]
-    fn parts_are_blocks_of_the_messages_api() {
+    fn parts_become_content_blocks_of_the_messages_api() {
         let data = Source::Base64 {
             media_type: "application/pdf".to_owned(),
             data: "JVBERi0=".to_owned(),

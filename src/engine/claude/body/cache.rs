@@ -1,7 +1,8 @@
-//! Places the marks of the prompt cache.
+//! Placement of prompt cache breakpoints (`cache_control`).
 //!
-//! Upstream stores the prompt up to each mark and reads, of what it has stored, the longest prefix of the next prompt. With marks
-//! on the last and the last but one user message a turn reads what the turn before it has stored, and stores its own.
+//! Upstream stores the prompt up to each breakpoint, and reads the longest stored prefix of the
+//! next prompt. With breakpoints on the last two user messages, a turn reads what the turn before
+//! it stored, and stores its own prompt.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,12 +13,13 @@ use crate::engine::claude::SignIn;
 use super::MessageBody;
 use super::blocks::Block;
 
-/// The largest number of marks that upstream allows.
+/// Maximum number of breakpoints that upstream allows.
 const MOST: usize = 4;
-/// The number of user messages that the server marks, counted from the end. With the marks on tools and instructions that makes four.
+/// Number of user messages that get a breakpoint, counted from the end. Two more, on tools and on
+/// instructions, make four.
 const MARKED_MESSAGES: usize = 2;
 
-/// A mark for the prompt cache.
+/// Cache breakpoint of the server.
 #[derive(Debug, Serialize, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CacheControl {
     r#type: &'static str,
@@ -25,21 +27,23 @@ pub(super) struct CacheControl {
     ttl: Option<&'static str>,
 }
 
-/// A mark on a block of a message.
+/// Cache breakpoint on a block of a message.
 #[derive(Debug, Serialize, Clone, Copy)]
 #[serde(untagged)]
 pub(super) enum Mark<'a> {
-    /// A mark of the server.
+    /// Breakpoint of the server.
     Made(CacheControl),
-    /// A mark of the caller.
+    /// Breakpoint of the caller.
     Written(&'a RawValue),
 }
 
-/// Marks the ends of the last user messages, unless the caller has marked the prompt. Gives the mark for tools and instructions,
-/// where there is room for it: the caller's marks take precedence.
+/// Sets breakpoints at the ends of the last user messages, unless the caller has set any. Returns
+/// the breakpoint for tools and instructions if the maximum allows two more: the caller's take
+/// precedence.
 ///
-/// The marks last as long as those of the CLI: an hour under a subscription, otherwise upstream's five minutes, or an hour where the
-/// caller wants that. All have one lifetime, because upstream wants longer ones first.
+/// The TTL is that of the CLI: an hour under a subscription, otherwise upstream's five minutes, or
+/// an hour if the caller asks for it. All breakpoints of the server have one TTL, because upstream
+/// requires longer ones to come first.
 pub(super) fn mark(
     turn: &Turn,
     messages: &mut [MessageBody<'_>],
@@ -62,7 +66,7 @@ pub(super) fn mark(
     (written.len() + 2 <= MOST).then_some(mark)
 }
 
-/// The caller's marks.
+/// Returns the caller's breakpoints.
 fn written<'a>(messages: &[MessageBody<'a>]) -> Vec<&'a RawValue> {
     let mut marks = Vec::new();
     for message in messages {
@@ -77,7 +81,7 @@ fn collect<'a>(blocks: &[Block<'a>], marks: &mut Vec<&'a RawValue>) {
         if let Some(Mark::Written(mark)) = block.cache_control {
             marks.push(mark);
         }
-        // Upstream counts those inside a result as well.
+        // Breakpoints inside a tool result count for upstream's maximum as well.
         collect(block.results(), marks);
     }
 }
@@ -86,7 +90,7 @@ fn mark_messages(messages: &mut [MessageBody<'_>], mark: CacheControl) {
     let mut follower = "";
     let mut marked = 0;
     for message in messages.iter_mut().rev() {
-        // Instructions end the message of the user before them.
+        // Instructions (`system`) end the user message before them.
         let is_end = message.role == "system" || (message.role == "user" && follower != "system");
         follower = message.role;
         if !is_end || marked == MARKED_MESSAGES {

@@ -1,7 +1,8 @@
-//! The body of the call to the Messages API: the one place where a turn becomes it.
+//! Body of the call to the Messages API, built from a turn.
 //!
-//! The CLI merges it over its own body, field by field (`CLAUDE_CODE_EXTRA_BODY`). Instructions, tools and the whole
-//! conversation are among it, so what goes upstream is the caller's and does not depend on what a process did before.
+//! The CLI merges it over its own body, field by field (`CLAUDE_CODE_EXTRA_BODY`). It contains the
+//! instructions, the tools and the whole conversation, so that the call is exactly the caller's and
+//! does not depend on what the process did before.
 
 mod blocks;
 mod cache;
@@ -35,7 +36,8 @@ use server_tools::ServerBlock;
 use tools::Choice;
 use tools::ToolBlock;
 
-/// The first block of every system prompt, as the CLI itself sends it; Anthropic expects it of the CLI's sign-ins.
+/// First block of every system prompt, as the CLI itself sends it; Anthropic requires it for the
+/// CLI's sign-ins.
 pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
 
 #[derive(Serialize)]
@@ -61,12 +63,12 @@ struct RequestBody<'a> {
     thinking: Option<Budget>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig>,
-    /// Further fields as the caller wrote them. They differ from those above.
+    /// Further fields as the caller wrote them; disjoint from the fields above.
     #[serde(flatten)]
     native: BTreeMap<&'a str, &'a RawValue>,
 }
 
-/// An item of a list: made here, or as the caller wrote it.
+/// Item of a list: built by the server, or as the caller wrote it.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Item<'a, T> {
@@ -86,7 +88,7 @@ struct Budget {
     budget_tokens: u32,
 }
 
-/// The `output_config` of the body. It replaces that of the CLI, so it repeats the effort.
+/// Field `output_config` of the body. It replaces that of the CLI, so it repeats the effort.
 #[derive(Serialize)]
 struct OutputConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +110,8 @@ struct SystemBlock<'a> {
     cache_control: Option<CacheControl>,
 }
 
-/// The body for `turn` as JSON. None if a schema of the turn is no JSON, which the decoders refuse.
+/// Returns the body for `turn` as JSON; `None` if a schema of the turn is not JSON, which the
+/// decoders prevent.
 pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     let sampling = &turn.sampling;
     let mut messages = messages(turn);
@@ -131,8 +134,9 @@ pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     serde_json::to_string(&body).ok()
 }
 
-/// The content of one user message, as JSON, with about as many tokens as the prompt of `turn`. Instructions, tools, and the calls
-/// and results of tools stand in it as texts. The few tokens by which upstream separates messages are missing.
+/// Returns the content of one user message, as JSON, with about as many tokens as the prompt of
+/// `turn`. Instructions, tools, tool calls and tool results are included as text. The few tokens by
+/// which upstream separates messages are missing.
 pub(super) fn content_to_count(turn: &Turn) -> String {
     let history = turn.history.iter().flat_map(|message| &message.parts);
     let mut parts: Vec<Part> = history.chain(&turn.prompt).flat_map(countable).collect();
@@ -140,12 +144,12 @@ pub(super) fn content_to_count(turn: &Turn) -> String {
     serde_json::to_string(&blocks(&parts)).unwrap_or_default()
 }
 
-/// The block that stands for `part` in a user message.
+/// Returns the parts that represent `part` in the user message.
 fn countable(part: &Part) -> Vec<Part> {
     match part {
         Part::Text(_) | Part::Image(_) | Part::Document { .. } => vec![part.clone()],
         Part::Instruction(text) => vec![Part::instruction_in_words(text)],
-        // Upstream does not count earlier thoughts.
+        // Upstream does not count earlier thinking.
         Part::Thinking(_) | Part::GoOn | Part::CacheMark(_) => Vec::new(),
         Part::ToolUse(call) => vec![Part::Text(format!("{}\n{}", call.name, call.input))],
         Part::ToolResult(result) => result.parts.clone(),
@@ -164,7 +168,7 @@ fn countable_piece((medium, json): (NativeMedium, &str)) -> Part {
     }
 }
 
-/// The instructions and the tools of `turn` as one text; none when there are neither.
+/// Returns the instructions and the tools of `turn` as one text; `None` if there are neither.
 fn as_text(turn: &Turn) -> Option<String> {
     let tool = |tool: &Tool| {
         let description = tool.description.as_deref().unwrap_or_default();
@@ -181,7 +185,7 @@ fn as_text(turn: &Turn) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("\n\n"))
 }
 
-/// The tools of `turn` that Anthropic defines, each as its JSON.
+/// Returns the tools of `turn` that Anthropic defines, as JSON.
 fn anthropics_tools(turn: &Turn) -> Vec<String> {
     let is_anthropics = |json: &String| {
         let tool = serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
@@ -200,8 +204,8 @@ fn anthropics_tools(turn: &Turn) -> Vec<String> {
     }
 }
 
-/// Whether the model may think in `turn`: the Messages API refuses thinking beside sampling parameters, beside a
-/// call that the model is made to do, and behind an answer that has begun.
+/// True if the model may think in `turn`: the Messages API rejects thinking together with sampling
+/// parameters, a forced tool call, or a prefill.
 pub(super) fn may_think(turn: &Turn) -> bool {
     let sampling = &turn.sampling;
     let is_sampled =
@@ -213,7 +217,7 @@ pub(super) fn may_think(turn: &Turn) -> bool {
     !is_sampled && !is_made_to_call && !turn.goes_on()
 }
 
-/// The CLI's word for an effort.
+/// Returns the CLI's name for an effort.
 pub(super) fn level(effort: Effort) -> Option<&'static str> {
     match effort {
         Effort::None | Effort::Unasked => None,
@@ -245,7 +249,7 @@ fn system(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, System
     Some(system.into_iter().map(Item::Made).collect())
 }
 
-/// The tools as the caller has written them, or else those of the turn.
+/// Returns the tools as the caller wrote them, or else those of the turn.
 fn tools(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, ToolBlock<'_>>>> {
     if let Some(written) = &turn.native.tools {
         return written_items(written).collect();
@@ -267,8 +271,8 @@ fn native(turn: &Turn) -> Option<BTreeMap<&str, &RawValue>> {
         .collect()
 }
 
-/// The conversation and its prompt. A message without content is left out, as the prompt of a turn that goes on with an answer
-/// is: upstream takes none.
+/// Returns the history and the prompt. Messages without content are left out, because upstream
+/// rejects them; the prompt is empty if the model continues its last answer.
 fn messages(turn: &Turn) -> Vec<MessageBody<'_>> {
     let body = |role, parts| MessageBody {
         role,
@@ -292,7 +296,7 @@ fn messages(turn: &Turn) -> Vec<MessageBody<'_>> {
         .collect()
 }
 
-/// Where the instructions begin that stand at the end of `parts`.
+/// Returns the index of the first instruction; instructions are the last parts of a message.
 fn instructions_at(parts: &[Part]) -> usize {
     parts
         .iter()

@@ -1,4 +1,4 @@
-//! Tools that Anthropic runs, in the body of a call.
+//! Server tools in the body of a call.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::domain::WebSearch;
 
 use super::cache::CacheControl;
 
-/// A tool.
+/// Tool that Anthropic runs.
 #[derive(Serialize)]
 #[serde(tag = "type")]
 pub(super) enum ServerToolBlock<'a> {
@@ -36,7 +36,7 @@ pub(super) enum ServerToolBlock<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl>,
     },
-    /// The tools of an MCP server.
+    /// Toolset of an MCP server.
     #[serde(rename = "mcp_toolset")]
     Mcp {
         mcp_server_name: &'a str,
@@ -49,13 +49,11 @@ pub(super) enum ServerToolBlock<'a> {
     },
 }
 
-/// Whether a tool of an MCP server can be called.
 #[derive(Serialize)]
 pub(super) struct Enabled {
     enabled: bool,
 }
 
-/// An MCP server.
 #[derive(Serialize)]
 pub(super) struct ServerBlock<'a> {
     r#type: &'static str,
@@ -66,7 +64,7 @@ pub(super) struct ServerBlock<'a> {
 }
 
 impl ServerToolBlock<'_> {
-    /// Sets a mark for the prompt cache.
+    /// Sets or removes the cache breakpoint.
     pub(super) fn mark(&mut self, mark: Option<CacheControl>) {
         match self {
             Self::Search { cache_control, .. }
@@ -76,7 +74,7 @@ impl ServerToolBlock<'_> {
     }
 }
 
-/// The tools among `tools` that Anthropic runs.
+/// Returns the server tools among `tools`.
 pub(super) fn blocks(tools: &Tools) -> Vec<ServerToolBlock<'_>> {
     let code = tools.runs_code.then_some(ServerToolBlock::Code {
         name: CODE_EXECUTION,
@@ -91,7 +89,7 @@ pub(super) fn blocks(tools: &Tools) -> Vec<ServerToolBlock<'_>> {
         .collect()
 }
 
-/// The MCP servers whose tools are among `tools`.
+/// Returns the MCP servers whose tools are among `tools`.
 pub(super) fn servers(tools: &Tools) -> Vec<ServerBlock<'_>> {
     tools.mcp_servers.iter().map(server).collect()
 }

@@ -1,4 +1,4 @@
-//! Bodies, as they leave.
+//! Request bodies as they are sent.
 
 use serde_json::Value;
 use serde_json::json;
@@ -34,14 +34,14 @@ fn with_tool() -> Turn {
 }
 
 #[test]
-fn tools_go_as_they_came() {
+fn body_preserves_tools_as_given() {
     let text = request_body(&with_tool(), SignIn::ApiKey).unwrap();
     let tools = r#""tools":[{"name":"look","input_schema":{"type":"object","properties":{"z":{},"a":{}}},"strict":true,"cache_control":{"type":"ephemeral"}}]"#;
     assert!(text.contains(tools), "{text}");
 }
 
 #[test]
-fn a_turn_without_a_prompt_ends_with_the_answer_that_goes_on() {
+fn body_without_prompt_ends_with_the_paused_answer() {
     let mut turn = turn("hi");
     let asked = std::mem::take(&mut turn.prompt);
     turn.history = vec![
@@ -64,7 +64,7 @@ fn a_turn_without_a_prompt_ends_with_the_answer_that_goes_on() {
 }
 
 #[test]
-fn instructions_at_the_end_of_what_the_user_says_are_a_message_of_the_system() {
+fn trailing_instructions_become_a_system_message() {
     let mut turn = turn("hi");
     let instruction = || Part::Instruction("be brief".to_owned());
     let said = |role, parts| Message { role, parts };
@@ -102,7 +102,7 @@ fn instructions_at_the_end_of_what_the_user_says_are_a_message_of_the_system() {
 }
 
 #[test]
-fn choices_are_those_of_the_messages_api() {
+fn body_tool_choice_follows_the_messages_api() {
     let choice = |choice, parallel| {
         let mut turn = with_tool();
         turn.tools.choice = choice;
@@ -123,7 +123,7 @@ fn choices_are_those_of_the_messages_api() {
 }
 
 #[test]
-fn tools_that_anthropic_runs_can_be_chosen_too() {
+fn tool_choice_applies_to_server_tools() {
     let mut turn = turn("hi");
     turn.tools.choice = ToolChoice::Required;
     assert!(body(&turn)["tool_choice"].is_null(), "there is none");
@@ -137,7 +137,7 @@ fn tools_that_anthropic_runs_can_be_chosen_too() {
 }
 
 #[test]
-fn code_and_mcp_servers_are_tools_of_anthropics() {
+fn code_execution_and_mcp_servers_become_server_tools() {
     let mut turn = turn("hi");
     turn.tools.runs_code = true;
     let server = |name: &str, token: Option<&str>, allowed_tools| McpServer {
@@ -160,7 +160,7 @@ fn code_and_mcp_servers_are_tools_of_anthropics() {
 }
 
 #[test]
-fn tools_that_anthropic_runs_are_counted() {
+fn content_to_count_includes_server_tools() {
     let fetch = r#"{"type":"web_fetch_20250910","name":"web_fetch"}"#;
     let mut turn = with_tool();
     turn.native.tools = Some(vec![
@@ -179,7 +179,7 @@ fn tools_that_anthropic_runs_are_counted() {
 }
 
 #[test]
-fn a_budget_of_thinking_is_sent_where_the_model_may_think() {
+fn thinking_budget_is_sent_only_if_the_model_may_think() {
     let mut turn = with_tool();
     turn.sampling.thinking_budget = Some(2000);
     assert_eq!(body(&turn)["thinking"]["budget_tokens"], 2000);
@@ -187,7 +187,8 @@ fn a_budget_of_thinking_is_sent_where_the_model_may_think() {
     assert!(body(&turn)["thinking"].is_null());
 }
 
-/// The marks in a body: those of tools, of instructions, and of messages as `message/block`.
+/// Returns the cache breakpoints in a body: those of tools, of instructions, and of messages as
+/// `message/block`.
 fn marks(turn: &Turn) -> Vec<String> {
     let body = body(turn);
     let ttl = |block: &serde_json::Value| {
@@ -215,7 +216,7 @@ fn marks(turn: &Turn) -> Vec<String> {
 }
 
 #[test]
-fn the_ends_of_tools_instructions_and_of_two_user_messages_are_marked() {
+fn breakpoints_end_tools_instructions_and_last_two_user_messages() {
     let mut turn = with_tool();
     let said = |role, text: &str| Message {
         role,
@@ -233,7 +234,7 @@ fn the_ends_of_tools_instructions_and_of_two_user_messages_are_marked() {
 }
 
 #[test]
-fn the_callers_marks_take_precedence() {
+fn breakpoints_of_the_caller_take_precedence() {
     let mut turn = with_tool();
     let mark = |ttl: &str| Part::CacheMark(format!(r#"{{"type":"ephemeral","ttl":"{ttl}"}}"#));
     turn.prompt = vec![Part::text("a"), mark("1h"), Part::text("b")];

@@ -1,4 +1,4 @@
-//! Tools of the caller in the body of a call.
+//! Tools of a turn in the body of a call.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,13 +12,13 @@ use super::cache::CacheControl;
 use super::server_tools;
 use super::server_tools::ServerToolBlock;
 
-/// A tool.
+/// Tool in the body.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum ToolBlock<'a> {
-    /// A tool of the caller.
+    /// Tool that the caller runs.
     Function(FunctionBlock<'a>),
-    /// A tool that Anthropic runs.
+    /// Tool that Anthropic runs.
     Server(ServerToolBlock<'a>),
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Choice<'a> {
     disable_parallel_tool_use: bool,
 }
 
-/// The tools of the caller and those that Anthropic runs. `None` if a schema is no JSON.
+/// Returns the tools of the caller and the server tools. `None` if a schema is not JSON.
 pub(super) fn tools(tools: &Tools, mark: Option<CacheControl>) -> Option<Vec<ToolBlock<'_>>> {
     let mut blocks: Vec<_> = tools.list.iter().map(function).collect::<Option<_>>()?;
     blocks.extend(
@@ -76,7 +76,7 @@ fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
     }))
 }
 
-/// The tool choice of the call; `None` leaves it to the model.
+/// Returns the tool choice of the call; `None` leaves the choice to the model.
 pub(super) fn choice(turn: &Turn) -> Option<Choice<'_>> {
     let tools = &turn.tools;
     let has_written = turn

@@ -1,6 +1,6 @@
-//! Lines of a process that works with tools of its own.
+//! Output lines of an agent process.
 //!
-//! Such a process writes some lines a second at most, so they are read for clearness and not for speed.
+//! An agent writes at most a few lines a second, so parsing favours clarity over speed.
 
 use std::borrow::Cow;
 
@@ -13,135 +13,135 @@ use serde_json::value::RawValue;
 use super::line::to_line;
 use super::stream::{ApiUsage, StreamEvent, stream_event};
 
-/// One line of an agent's standard output.
+/// Line of an agent's standard output.
 #[derive(Debug)]
 pub enum AgentLine<'line> {
-    /// A raw event of the Messages API's stream.
+    /// Event of the Messages API's stream.
     Stream(StreamEvent<'line>),
-    /// A line of another kind.
+    /// Line of any other kind.
     Told(Told),
 }
 
-/// A line that holds no event of the stream.
+/// Line of an agent that is not a stream event.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Told {
-    /// A block of the model's answer, whole.
+    /// Complete block of the model's answer.
     Assistant {
-        /// The message that holds the block.
+        /// Message that contains the block.
         message: AgentMessage,
-        /// Set where the text is the CLI's own report of a failed call.
+        /// Set if the text is the CLI's own report of a failed call.
         #[serde(default)]
         error: Option<Value>,
-        /// The id of the tool call that the block belongs to; none for the agent's own words.
+        /// Id of the tool call that the block belongs to; `None` for the agent's own text.
         #[serde(default)]
         parent_tool_use_id: Option<String>,
     },
     /// Results of tools.
     User {
-        /// The message that holds the results.
+        /// Message that contains the results.
         message: AgentMessage,
-        /// What the tool did, in a form of its own.
+        /// Structured result of the tool.
         #[serde(default)]
         tool_use_result: Value,
-        /// The id of the tool call that the results belong to; none for the agent's own calls.
+        /// Id of the tool call that the results belong to; `None` for the agent's own calls.
         #[serde(default)]
         parent_tool_use_id: Option<String>,
     },
-    /// The CLI asks something.
+    /// Control request of the CLI to the server.
     ControlRequest {
-        /// The id of the question.
+        /// Id of the request.
         request_id: String,
-        /// The question.
+        /// Payload of the request.
         request: AgentRequest,
     },
-    /// The CLI no longer asks something.
+    /// Withdrawal of a control request.
     ControlCancelRequest {
-        /// The id of the question.
+        /// Id of the request.
         request_id: String,
     },
-    /// An answer to something that was asked of the CLI.
+    /// Response to a control request of the server.
     ControlResponse {
-        /// It.
+        /// Payload of the response.
         response: AgentResponse,
     },
-    /// A status report of the process.
+    /// Status report of the process.
     System {
-        /// `requesting` where it makes a call; null or anything else in other lines.
+        /// `requesting` when it makes a call; null or anything else in other lines.
         #[serde(default)]
         status: Value,
     },
-    /// The end of the run.
+    /// End of the run.
     Result(Box<AgentResult>),
     /// Any other line.
     #[serde(other)]
     Other,
 }
 
-/// A message of the conversation.
+/// Message of the conversation.
 #[derive(Debug, Deserialize)]
 pub struct AgentMessage {
-    /// The blocks of the message, or a text.
+    /// Blocks of the message, or a text.
     #[serde(default)]
     pub content: Value,
 }
 
-/// A question of the CLI.
+/// Control request of the CLI.
 #[derive(Debug, Deserialize)]
 pub struct AgentRequest {
-    /// `can_use_tool`, ...
+    /// Kind of the request: `can_use_tool`, ...
     pub subtype: String,
-    /// The name of the tool.
+    /// Name of the tool.
     #[serde(default)]
     pub tool_name: String,
-    /// The id of the tool call.
+    /// Id of the tool call.
     #[serde(default)]
     pub tool_use_id: String,
-    /// The input of the tool call.
+    /// Input of the tool call.
     #[serde(default)]
     pub input: Value,
-    /// The reason for the question.
+    /// Reason why permission is requested.
     #[serde(default)]
     pub decision_reason: Option<String>,
 }
 
-/// The CLI's answer to a control request.
+/// Response of the CLI to a control request.
 #[derive(Debug, Deserialize)]
 pub struct AgentResponse {
-    /// The id of the request.
+    /// Id of the request.
     #[serde(default)]
     pub request_id: String,
-    /// The reason for a refusal.
+    /// Error text if the request was refused.
     #[serde(default)]
     pub error: Option<String>,
 }
 
-/// The `result` line.
+/// Line of the type `result`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct AgentResult {
-    /// `success`, `error_max_turns`, ...
+    /// Outcome of the run: `success`, `error_max_turns`, ...
     pub subtype: String,
-    /// Whether the run failed.
+    /// Set if the run failed.
     pub is_error: bool,
-    /// `completed`, `aborted_tools`, ...
+    /// Reason of the end: `completed`, `aborted_tools`, ...
     pub terminal_reason: Option<String>,
-    /// The last words, or the report of a failed call.
+    /// Final text, or the report of a failed call.
     pub result: Option<String>,
-    /// Reports of other failures.
+    /// Messages of other failures.
     pub errors: Vec<String>,
-    /// The status of the upstream answer that failed it.
+    /// Status of the upstream response that failed the run.
     pub api_error_status: Option<u16>,
-    /// US dollars that the conversation has cost since it began, in whichever processes.
+    /// Cost of the conversation since it began, in US dollars, across processes.
     pub total_cost_usd: Option<f64>,
     /// Tokens of this process.
     pub usage: ApiUsage,
 }
 
-/// Reads one line.
+/// Parses one line.
 ///
 /// # Errors
-/// When it is no JSON object with a `type`, or a known type lacks what the server needs of it.
+/// If it is not a JSON object with a `type`, or lacks a required field of its type.
 pub fn parse_agent(line: &[u8]) -> Result<AgentLine<'_>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Line<'line> {
@@ -160,24 +160,24 @@ pub fn parse_agent(line: &[u8]) -> Result<AgentLine<'_>, serde_json::Error> {
     }
 }
 
-/// The answer to a question about a tool.
+/// Response to a permission request for a tool.
 #[derive(Debug, Serialize)]
 #[serde(tag = "behavior", rename_all = "snake_case")]
 pub enum Decision<'a> {
-    /// The tool may be used.
+    /// Permission granted.
     #[serde(rename_all = "camelCase")]
     Allow {
-        /// The input that the tool gets.
+        /// Input that the tool gets.
         updated_input: &'a Value,
     },
-    /// The tool may not be used.
+    /// Permission denied.
     Deny {
-        /// The reason that the model reads.
+        /// Reason that the model reads.
         message: &'a str,
     },
 }
 
-/// The line that answers the question called `request_id`.
+/// Returns the line that answers the permission request `request_id`.
 pub fn decision_line(request_id: &str, decision: &Decision<'_>) -> Vec<u8> {
     to_line(&json!({
         "type": "control_response",
@@ -185,7 +185,7 @@ pub fn decision_line(request_id: &str, decision: &Decision<'_>) -> Vec<u8> {
     }))
 }
 
-/// The line that refuses the question called `request_id`.
+/// Returns the line that rejects the unsupported control request `request_id`.
 pub fn refusal_line(request_id: &str) -> Vec<u8> {
     let error = "the server does not know this request";
     to_line(&json!({

@@ -1,25 +1,25 @@
-//! Splits the CLI's standard output into lines of bounded length.
+//! Decoder of the CLI's standard output to lines of bounded length.
 
 use bytes::Buf;
 use bytes::BytesMut;
 
 /// Collects bytes and yields whole lines, without their line feed.
 ///
-/// A line longer than the limit is dropped as it comes, so a child that never ends its line cannot fill the
-/// memory; how many were dropped is counted.
+/// A line longer than the limit is dropped as it arrives, so a child that never ends its line
+/// cannot exhaust the memory; dropped lines are counted.
 #[derive(Debug)]
 pub struct LineDecoder {
     buffer: BytesMut,
-    /// The number of bytes at the start of `buffer` that hold no line feed.
+    /// Number of bytes at the start of `buffer` that contain no line feed.
     scanned: usize,
     max_line_bytes: usize,
-    /// Whether the rest of an over-long line is being thrown away.
+    /// Set while the rest of an overlong line is discarded.
     discarding: bool,
     overlong_lines: u64,
 }
 
 impl LineDecoder {
-    /// A decoder for lines of at most `max_line_bytes` bytes.
+    /// Creates a decoder for lines of at most `max_line_bytes` bytes.
     pub fn new(max_line_bytes: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
@@ -30,18 +30,18 @@ impl LineDecoder {
         }
     }
 
-    /// The buffer to read the next bytes into. Call [`next_line`](Self::next_line) until it yields nothing before reading on, or the
-    /// bound on the memory is lost.
+    /// Returns the buffer to read the next bytes into. Memory stays bounded only if
+    /// [`next_line`](Self::next_line) is called until it returns `None` before reading on.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// The number of lines that were dropped for their length.
+    /// Returns the number of lines that were dropped because of their length.
     pub fn overlong_lines(&self) -> u64 {
         self.overlong_lines
     }
 
-    /// The next whole line, or `None` when more bytes are needed. Empty lines are passed over.
+    /// Returns the next whole line, or `None` if more bytes are needed. Empty lines are skipped.
     pub fn next_line(&mut self) -> Option<BytesMut> {
         loop {
             let Some(offset) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {
@@ -72,7 +72,7 @@ impl LineDecoder {
         } else if self.buffer.len() > self.max_line_bytes {
             self.overlong_lines += 1;
             self.discarding = true;
-            // Replaced, not cleared: the capacity of an over-long line must not stay with an idle worker.
+            // Replaced, not cleared: an idle worker must not keep the capacity of an overlong line.
             self.buffer = BytesMut::new();
         }
         self.scanned = self.buffer.len();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn yields_whole_lines_and_keeps_the_rest() {
+    fn line_decoder_yields_whole_lines_and_keeps_the_rest() {
         let mut decoder = LineDecoder::new(100);
         assert_eq!(
             lines_of(&mut decoder, b"one\ntwo\n\nthr"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_an_overlong_line_and_goes_on_behind_it() {
+    fn line_decoder_drops_an_overlong_line_and_continues_after_it() {
         let mut decoder = LineDecoder::new(4);
         assert!(lines_of(&mut decoder, b"12345").is_empty());
         assert!(lines_of(&mut decoder, &[b'x'; 1000]).is_empty());
@@ -117,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_split_of_the_bytes_gives_the_same_lines(
+        fn line_decoder_gives_the_same_lines_for_any_split(
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..400),
             cuts in proptest::collection::vec(0usize..400, 0..8),
         ) {

@@ -1,48 +1,48 @@
-//! Control requests: what the server asks of the process itself.
+//! Control requests of the server to a CLI process.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// A control request, by its `subtype`.
+/// Control request, by its `subtype`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "subtype", rename_all = "snake_case")]
 pub enum Control<'a> {
-    /// Opens the protocol. Comes first, once.
+    /// Opens the protocol of a chat worker. Must be the first request, and is sent once.
     #[serde(rename_all = "camelCase")]
     Initialize {
-        /// Replaces the CLI's own system prompt for the life of the process.
+        /// System prompt that replaces the CLI's own for the life of the process.
         system_prompt: &'a [&'a str],
     },
-    /// Opens the protocol with a process that has tools of its own. Comes first, once.
+    /// Opens the protocol of an agent. Must be the first request, and is sent once.
     #[serde(rename = "initialize", rename_all = "camelCase")]
     InitializeAgent {
-        /// Added to the CLI's own system prompt.
+        /// Text appended to the CLI's own system prompt.
         #[serde(skip_serializing_if = "Option::is_none")]
         append_system_prompt: Option<&'a str>,
     },
-    /// Asks how much of the model's window the transcript of the process takes.
+    /// Asks for the number of tokens in the process's transcript.
     GetContextUsage,
     /// Asks for the catalogue of models.
     ListModels,
     /// Changes settings of the process.
     ApplyFlagSettings {
-        /// The settings; what is not named keeps its value.
+        /// Settings to change; the others keep their values.
         settings: FlagSettings<'a>,
     },
-    /// Stops the running turn.
+    /// Interrupts the running turn.
     Interrupt,
-    /// Forgets a user message and all that came after it.
+    /// Removes a user message and everything after it from the transcript.
     RewindConversation {
-        /// The `uuid` of the message to forget.
+        /// `uuid` of the message to remove.
         target_message_uuid: &'a str,
-        /// The `uuid` of the last user message.
+        /// `uuid` of the last user message.
         last_seen_user_message_uuid: &'a str,
     },
 }
 
 impl Control<'_> {
-    /// The approximate size of the request in bytes.
+    /// Returns the approximate size of the request in bytes.
     pub fn bytes(&self) -> usize {
         match self {
             Self::ApplyFlagSettings { settings } => {
@@ -56,14 +56,14 @@ impl Control<'_> {
 /// Settings of a running process.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FlagSettings<'a> {
-    /// The id of the model of the next turns. The request `set_model` would do as well, but makes a call of its own,
-    /// which is billed, to try an id that it does not know by an alias.
+    /// Id of the model of the next turns. Not `set_model`, which makes a billed call to validate an
+    /// id that it does not know by an alias.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<&'a str>,
-    /// The effort of thinking; `Some(None)` goes back to the model's default.
+    /// Thinking effort; `Some(None)` restores the model's default.
     #[serde(rename = "effortLevel", skip_serializing_if = "Option::is_none")]
     pub effort: Option<Option<&'static str>>,
-    /// Environment variables the CLI reads anew on each turn; `None` unsets.
+    /// Environment variables that the CLI reads anew in each turn; `None` unsets one.
     pub env: BTreeMap<&'a str, Option<String>>,
 }
 
@@ -75,7 +75,7 @@ struct Envelope<'a> {
 }
 
 impl Control<'_> {
-    /// The line to send, its line feed included.
+    /// Returns the line to send, with its line feed.
     pub fn line(&self, request_id: &str) -> Vec<u8> {
         super::line::to_line(&Envelope {
             r#type: "control_request",
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_the_form_the_cli_reads() {
+    fn control_lines_have_the_format_of_the_cli() {
         insta::assert_snapshot!(text(&Control::Initialize { system_prompt: &["be brief"] }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"initialize","systemPrompt":["be brief"]}}"#);
         insta::assert_snapshot!(text(&Control::ListModels), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"list_models"}}"#);
         let env = [("A", Some("1".to_owned())), ("B", None)].into();

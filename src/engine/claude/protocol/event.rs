@@ -1,7 +1,8 @@
-//! Lines the CLI writes. Only what the server reads is named; the rest of a line is passed over.
+//! Lines that the CLI writes. Only fields that the server reads are declared; the rest of a line is
+//! skipped.
 //!
-//! A line is read into one flat structure and its payload only where the type calls for it, which spares the copy
-//! that a tagged enum would make of every line.
+//! A line is parsed to one flat structure, and its payload only if the type requires it. This
+//! avoids the copy that a tagged enum would make of every line.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,97 +12,97 @@ use serde_json::value::RawValue;
 
 use super::stream::{StreamEvent, stream_event};
 
-/// One line of the CLI's standard output.
+/// Line of the CLI's standard output.
 #[derive(Debug)]
 pub enum Event<'line> {
-    /// A raw event of the Messages API's stream.
+    /// Event of the Messages API's stream.
     Stream(StreamEvent<'line>),
-    /// The CLI's own report of a failed call, which must never pass for the model's words.
+    /// The CLI's own report of a failed call, which must never be taken for the model's text.
     CallFailed(CallFailed),
-    /// The end of a run.
+    /// End of a run.
     Result(ResultLine),
-    /// The answer to a control request.
+    /// Response to a control request.
     Control(ControlAnswer<'line>),
-    /// The state of a line that was sent with a `uuid`.
+    /// State of a line that was sent with a `uuid`.
     Lifecycle(Cow<'line, str>, Lifecycle),
-    /// The CLI makes a call.
+    /// Start of a call upstream.
     Call,
-    /// The CLI is going to try a failed call again.
+    /// Failed call that the CLI will retry.
     ApiRetry(ApiRetry),
-    /// The state of the subscription's limit. The CLI writes it when it changes, and for subscriptions alone.
+    /// State of the subscription's limit. Written when it changes, and for subscriptions only.
     Limit(LimitReport),
     /// Any other line.
     Other,
 }
 
-/// The CLI's report of a failed call.
+/// Report of the CLI about a failed call.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CallFailed {
-    /// `rate_limit`, `authentication_failed`, `overloaded`, ...
+    /// Error word of the CLI: `rate_limit`, `authentication_failed`, `overloaded`, ...
     pub kind: String,
-    /// The report's text.
+    /// Text of the report.
     pub text: String,
 }
 
-/// A failed call that the CLI is going to try again.
+/// Failed call that the CLI will retry.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ApiRetry {
-    /// The failed call.
+    /// Report about the failed call.
     pub call: CallFailed,
-    /// The status of the upstream answer that failed it.
+    /// Status of the upstream response that failed it.
     pub status: Option<u16>,
-    /// The time that the CLI waits before it tries again. Upstream may ask for it.
+    /// Delay before the retry, which upstream may have asked for.
     pub delay: Option<Duration>,
 }
 
-/// A `result` line: a run has ended.
+/// Line of the type `result`, which ends a run.
 #[derive(Debug, PartialEq)]
 pub struct ResultLine {
-    /// `success`, `error_during_execution`, ...
+    /// Outcome of the run: `success`, `error_during_execution`, ...
     pub subtype: String,
-    /// Whether the run failed.
+    /// Set if the run failed.
     pub is_error: bool,
-    /// The status of the upstream answer that failed it.
+    /// Status of the upstream response that failed the run.
     pub api_error_status: Option<u16>,
-    /// The report of the failure; empty when it did not fail.
+    /// Report of the failure; empty if the run did not fail.
     pub report: String,
-    /// US dollars that the process has cost since it was started.
+    /// Cost of the process since its start, in US dollars.
     pub total_cost_usd: Option<f64>,
 }
 
-/// The state of the subscription's limit that matters most.
+/// State of the subscription's most relevant limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitReport {
-    /// Whether calls are refused for it; a warning is no refusal.
+    /// Set if calls are refused; not set by a warning.
     pub is_reached: bool,
-    /// The time at which the limit is lifted, in seconds since 1970.
+    /// Unix time in seconds at which the limit is lifted.
     pub resets_at: Option<u64>,
 }
 
-/// The answer to a control request.
+/// Response to a control request.
 #[derive(Debug, Deserialize)]
 pub struct ControlAnswer<'line> {
-    /// The id of the request.
+    /// Id of the request.
     #[serde(borrow)]
     pub request_id: Cow<'line, str>,
-    /// The payload of an answer that is no refusal.
+    /// Payload of a successful response.
     #[serde(default, borrow)]
     pub response: Option<&'line RawValue>,
-    /// The reason for a refusal.
+    /// Error text if the request was refused.
     #[serde(default, borrow)]
     pub error: Option<Cow<'line, str>>,
 }
 
-/// The state of a line that was sent.
+/// State of a line that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifecycle {
-    /// The run of the line has begun. An interrupt that comes before does not reach it.
+    /// The run of the line has begun. An earlier interrupt has no effect on it.
     Started,
     /// The line is in the transcript, or answered.
     Completed,
     /// The run of the line was interrupted or failed.
     Cancelled,
-    /// Any other state, in which the line is not done with.
+    /// Any other state, in which the line is still being processed.
     Other,
 }
 
@@ -155,18 +156,18 @@ struct ReportBlock {
     text: String,
 }
 
-/// Reads one line.
+/// Parses one line.
 ///
 /// # Errors
-/// When the line is no JSON object with a `type`, or a known type lacks what the server needs of it.
+/// If the line is not a JSON object with a `type`, or lacks a required field of its type.
 pub fn parse(line: &[u8]) -> Result<Event<'_>, serde_json::Error> {
     parse_with_session(line).map(|(_, event)| event)
 }
 
-/// Reads one line and the session it belongs to, as it stands there; answers to control requests belong to none.
+/// Parses one line, and the JSON of its session id; responses to control requests have none.
 ///
 /// # Errors
-/// As [`parse`].
+/// As for [`parse`].
 pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, Event<'_>), serde_json::Error> {
     if line.starts_with(CALL) {
         return Ok((None, Event::Call));
@@ -178,11 +179,11 @@ pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, Event<'_>), serd
     Ok((line.session_id.map(RawValue::get), event(line)?))
 }
 
-/// The beginning of the line by which the CLI reports that it calls the API.
+/// Beginning of the line by which the CLI reports a call upstream.
 const CALL: &[u8] = br#"{"type":"system","subtype":"status","status":"requesting","#;
 
-/// Whether the first bytes of a line show that it is of a kind that is passed over. These are the longest lines of a turn, and
-/// reading them as JSON took a tenth of the CPU of a request.
+/// True if the first bytes of a line show that its type is ignored. These are the longest lines of
+/// a turn, and parsing them took a tenth of the CPU time of a request.
 fn says_nothing(line: &[u8]) -> bool {
     const PASSED_OVER: [&[u8]; 3] = [
         br#"{"type":"system","subtype":"init","#,
@@ -197,7 +198,7 @@ fn says_nothing(line: &[u8]) -> bool {
 fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
     Ok(match &*line.r#type {
         "stream_event" => match line.event {
-            // Events of a tool's own run are no part of the answer.
+            // Events of a tool's own run are not part of the answer.
             Some(event) if is_null(line.parent_tool_use_id) => {
                 Event::Stream(stream_event(event.get())?)
             }
@@ -257,7 +258,7 @@ fn milliseconds(value: Option<&RawValue>) -> Option<Duration> {
     Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
 }
 
-/// Reads the report of a limit. One of an unknown form counts as no limit.
+/// Parses the state of a limit. An unknown form counts as no limit.
 fn limit_report(info: Option<&RawValue>) -> LimitReport {
     let info = info.and_then(|info| serde_json::from_str::<serde_json::Value>(info.get()).ok());
     info.map_or_else(LimitReport::default, |info| LimitReport {

@@ -1,7 +1,8 @@
-//! The CLI's stream-json protocol: one JSON object a line, both ways.
+//! The CLI's stream-json protocol: one JSON object in each line, in both directions.
 //!
-//! Follows the type definitions that ship with `@anthropic-ai/claude-agent-sdk` (`SDKMessage`, `SDKControlRequest`,
-//! `SDKUserMessage`). Events have an `Other` case, so that a newer CLI does not break the server.
+//! Follows the type definitions that ship with `@anthropic-ai/claude-agent-sdk` (`SDKMessage`,
+//! `SDKControlRequest`, `SDKUserMessage`). Events have an `Other` case, so that a newer CLI does
+//! not break the server.
 
 mod agent;
 mod codec;

@@ -9,61 +9,62 @@ use serde_json::value::RawValue;
 use crate::domain::NativeFields;
 use crate::domain::Usage;
 
-/// An event of the Messages API's stream.
+/// Event of the Messages API's stream.
 #[derive(Debug)]
 pub enum StreamEvent<'line> {
     /// The call was accepted.
     MessageStart {
-        /// The id of the model that answers.
+        /// Id of the model that answers.
         model: Cow<'line, str>,
-        /// Counts of the prompt.
+        /// Token counts of the prompt.
         usage: ApiUsage,
-        /// Its other fields.
+        /// Other fields of the message.
         native: NativeFields,
     },
-    /// A text begins.
+    /// Start of a text block.
     TextStart,
-    /// A piece of text.
+    /// Piece of text.
     Text(Cow<'line, str>),
-    /// A piece of thinking.
+    /// Piece of thinking.
     Thinking(Cow<'line, str>),
-    /// The seal of the thinking before it.
+    /// Signature of the thinking before it.
     Signature(Cow<'line, str>),
-    /// Thinking that only upstream can read.
+    /// Encrypted thinking that only upstream can read.
     Redacted(Cow<'line, str>),
-    /// A call of a tool begins.
+    /// Start of a tool call.
     ToolUse {
-        /// The id of the call.
+        /// Id of the call.
         id: Cow<'line, str>,
-        /// The tool.
+        /// Name of the tool.
         name: Cow<'line, str>,
-        /// What made the call, as JSON, if it is told.
+        /// Originator of the call as JSON, if given.
         caller: Option<&'line RawValue>,
     },
-    /// A piece of the input of the call begun last.
+    /// Piece of the input of the call begun last.
     Input(Cow<'line, str>),
-    /// A block begins that is none of the above, as JSON.
+    /// Start of any other block, as JSON.
     ServerBlock(&'line RawValue),
-    /// A delta that is none of the above, as JSON.
+    /// Any other delta, as JSON.
     OtherDelta(&'line RawValue),
-    /// The end of a block.
+    /// End of a block.
     BlockEnd,
-    /// The end of the message.
+    /// End of the message.
     MessageDelta {
-        /// `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, ...
+        /// Stop reason: `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `refusal`, ...
         stop_reason: Option<Cow<'line, str>>,
-        /// The stop text that ended it.
+        /// Stop sequence that ended the message.
         stop_sequence: Option<Cow<'line, str>>,
-        /// Counts of the whole message.
+        /// Token counts of the whole message.
         usage: ApiUsage,
-        /// Its other fields.
+        /// Other fields of the message.
         native: NativeFields,
     },
     /// Any other event.
     Other,
 }
 
-/// Token counts as the Messages API gives them. A count that is missing or no whole number reads as `None`.
+/// Token counts of the Messages API. A count that is missing or not a whole number is read as
+/// `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ApiUsage {
@@ -79,33 +80,33 @@ pub struct ApiUsage {
     /// Tokens of the answer.
     #[serde(deserialize_with = "count")]
     pub output_tokens: Option<u64>,
-    /// The answer's tokens by what they were for.
+    /// Tokens of the answer by purpose.
     pub output_tokens_details: Option<OutputDetails>,
-    /// What tools that Anthropic runs were used for.
+    /// Number of uses of server tools.
     pub server_tool_use: Option<ServerToolUse>,
 }
 
-/// How often tools were used that Anthropic runs.
+/// Number of uses of each server tool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ServerToolUse {
-    /// Searches of the web.
+    /// Number of web searches.
     #[serde(deserialize_with = "count")]
     pub web_search_requests: Option<u64>,
 }
 
-/// The answer's tokens by what they were for.
+/// Tokens of the answer by purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct OutputDetails {
-    /// Tokens of thinking.
+    /// Tokens spent on thinking.
     #[serde(deserialize_with = "count")]
     pub thinking_tokens: Option<u64>,
 }
 
 impl ApiUsage {
-    /// Sets in `usage` what is counted here. The counts of a `message_delta` are of the whole message: what it names replaces what
-    /// was said before.
+    /// Overwrites the counts in `usage` that are present here. The counts of a `message_delta`
+    /// cover the whole message, so they replace earlier ones.
     pub fn count_into(&self, usage: &mut Usage) {
         let pairs = [
             (&mut usage.input_tokens, self.input_tokens),
@@ -150,10 +151,9 @@ struct StreamLine<'line> {
     usage: Option<&'line RawValue>,
 }
 
-/// The fields of an object, by their names.
 type Fields<'line> = BTreeMap<Cow<'line, str>, &'line RawValue>;
 
-/// The fields of a message, its end among them, that the server writes itself.
+/// Fields of a message, including its end, that the server writes itself.
 const MESSAGE: &[&str] = &[
     "id",
     "type",
@@ -165,7 +165,7 @@ const MESSAGE: &[&str] = &[
     "usage",
 ];
 
-/// The fields of its usage that the server writes itself.
+/// Fields of the usage that the server writes itself.
 const USAGE: &[&str] = &[
     "input_tokens",
     "cache_creation_input_tokens",
@@ -202,7 +202,6 @@ struct Delta<'line> {
     partial_json: Option<Cow<'line, str>>,
 }
 
-/// The end of a message.
 #[derive(Deserialize)]
 struct MessageEnd<'line> {
     #[serde(default, borrow)]
@@ -211,10 +210,10 @@ struct MessageEnd<'line> {
     stop_sequence: Option<Cow<'line, str>>,
 }
 
-/// Reads an event.
+/// Parses an event.
 ///
 /// # Errors
-/// When it has no type, or lacks what the server needs of it.
+/// If it has no type, or lacks a required field of its type.
 pub(super) fn stream_event(line: &str) -> Result<StreamEvent<'_>, serde_json::Error> {
     let event: StreamLine<'_> = serde_json::from_str(line)?;
     Ok(
@@ -248,7 +247,7 @@ fn message_start<'line>(message: &Fields<'line>) -> Result<StreamEvent<'line>, s
     })
 }
 
-/// The end of the message, which `line` tells.
+/// Reads the end of the message in the event `line`.
 fn message_delta<'line>(
     line: &'line str,
     delta: &'line RawValue,
@@ -284,7 +283,7 @@ fn other_usage(usage: Option<&RawValue>) -> Result<Vec<(String, String)>, serde_
     Ok(others(&fields, USAGE))
 }
 
-/// Those of `fields` that are not `known`.
+/// Returns the fields that are not `known`.
 fn others(fields: &Fields<'_>, known: &[&str]) -> Vec<(String, String)> {
     let others = fields.iter().filter(|(name, _)| !known.contains(&&***name));
     others

@@ -1,4 +1,4 @@
-//! Lines as CLI 2.1.329 writes them, and lines it should not.
+//! Lines as CLI 2.1.329 writes them, and malformed lines.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn stream_event(event: &str) -> String {
 }
 
 #[test]
-fn stream_events_are_read() {
+fn stream_events_are_parsed() {
     insta::assert_snapshot!(stream_event(r#"{"type":"message_start","message":{"id":"msg_1","model":"claude-haiku-5-5","content":[],"usage":{"input_tokens":10,"cache_creation_input_tokens":3,"cache_read_input_tokens":4,"output_tokens":1}}}"#), @r#"MessageStart { model: "claude-haiku-5-5", usage: ApiUsage { input_tokens: Some(10), cache_creation_input_tokens: Some(3), cache_read_input_tokens: Some(4), output_tokens: Some(1), output_tokens_details: None, server_tool_use: None }, native: NativeFields { stop_reason: None, message: [], beside: [], usage: [] } }"#);
     insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\nb"}}"#), @r#"Text("a\nb")"#);
     insta::assert_snapshot!(stream_event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#), @r#"Thinking("hm")"#);
@@ -32,7 +32,7 @@ fn stream_events_are_read() {
 }
 
 #[test]
-fn counts_that_are_no_counts_are_passed_over() {
+fn invalid_token_counts_are_ignored() {
     let event = stream_event(
         r#"{"type":"message_delta","delta":{},"usage":{"input_tokens":-1,"output_tokens":1.5,"cache_read_input_tokens":"9"}}"#,
     );
@@ -40,13 +40,13 @@ fn counts_that_are_no_counts_are_passed_over() {
 }
 
 #[test]
-fn events_of_a_tools_own_run_are_no_part_of_the_answer() {
+fn events_of_a_tools_own_run_are_ignored() {
     let line = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}},"parent_tool_use_id":"toolu_1"}"#;
     assert!(matches!(parse(line.as_bytes()).unwrap(), Event::Other));
 }
 
 #[test]
-fn a_failed_call_is_told_from_an_answer() {
+fn report_of_a_failed_call_is_not_an_answer() {
     let answer = r#"{"type":"assistant","message":{"content":[{"type":"text","text":"hello"}]}}"#;
     assert!(matches!(parse(answer.as_bytes()).unwrap(), Event::Other));
     let report = r#"{"type":"assistant","error":"rate_limit","is_api_error_message":true,"message":{"content":[{"type":"text","text":"API Error: 429"}]}}"#;
@@ -56,7 +56,7 @@ fn a_failed_call_is_told_from_an_answer() {
 }
 
 #[test]
-fn answers_and_lifecycles_are_read() {
+fn control_responses_and_lifecycles_are_parsed() {
     let answer = r#"{"type":"control_response","response":{"subtype":"success","request_id":"1","response":{"model":"m"}}}"#;
     assert!(
         matches!(parse(answer.as_bytes()).unwrap(), Event::Control(answer) if answer.request_id == "1" && answer.response.unwrap().get() == r#"{"model":"m"}"#)
@@ -73,7 +73,7 @@ fn answers_and_lifecycles_are_read() {
 }
 
 #[test]
-fn limits_are_read_and_a_warning_is_none() {
+fn limit_reports_are_parsed_and_a_warning_is_no_limit() {
     let limit = |info: &str| match parse(
         format!(r#"{{"type":"rate_limit_event","rate_limit_info":{info}}}"#).as_bytes(),
     ) {
@@ -109,7 +109,7 @@ fn limits_are_read_and_a_warning_is_none() {
 }
 
 #[test]
-fn unknown_lines_are_no_errors_and_broken_ones_are() {
+fn unknown_lines_are_ignored_and_malformed_ones_are_errors() {
     assert!(matches!(
         parse(br#"{"type":"from_the_future","event":"ui.render"}"#).unwrap(),
         Event::Other
@@ -134,7 +134,7 @@ fn unknown_lines_are_no_errors_and_broken_ones_are() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn line_parser_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes);
     }
 }

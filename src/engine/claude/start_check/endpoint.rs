@@ -1,4 +1,4 @@
-//! The listener that takes the calls of a process in place of the Messages API.
+//! Local listener that takes the place of the Messages API during the start check.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,18 +22,19 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// The answer to a call.
+/// Answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// A word.
+    /// Short answer that ends normally.
     Whole,
-    /// A word that is cut off by the limit of tokens, after which the CLI would ask the model to go on.
+    /// Short answer cut off by the token limit, after which the CLI would ask the model to
+    /// continue.
     CutByLimit,
-    /// A word and a refusal, after which the CLI would ask once more.
+    /// Short answer with a refusal, after which the CLI would call again.
     Refused,
 }
 
-/// The calls that have come. Clones share them.
+/// Record of the calls received. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Calls {
     bodies: Arc<Mutex<Vec<Bytes>>>,
@@ -48,22 +49,22 @@ impl Calls {
         }
     }
 
-    /// Answers the calls that wait and those to come with `reply`.
+    /// Answers waiting and further calls with `reply`.
     pub(super) fn answer_with(&self, reply: Reply) {
         self.reply.send_replace(Some(reply));
     }
 
-    /// Lets the calls to come wait for [`answer_with`](Self::answer_with).
+    /// Holds further calls until [`answer_with`](Self::answer_with).
     pub(super) fn hold(&self) {
         self.reply.send_replace(None);
     }
 
-    /// Takes the bodies of the calls so far.
+    /// Takes the bodies of the calls received so far.
     pub(super) fn take(&self) -> Vec<Bytes> {
         std::mem::take(&mut self.bodies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps the body of a call, and waits until the call may be answered.
+    /// Records the body of a call, and waits until the call may be answered.
     async fn note(&self, body: Bytes) -> Option<Reply> {
         self.bodies
             .lock()
@@ -78,8 +79,8 @@ impl Calls {
     }
 }
 
-/// A listener on a free port of the loopback interface. It answers calls under a path that only the process hears of, so no other
-/// program of the machine can pass for it.
+/// Listener on a free port of the loopback interface. It answers calls under a secret path that
+/// only the process is told, so that other programs of the machine cannot interfere.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     listener: TcpListener,
@@ -98,13 +99,13 @@ impl Endpoint {
         })
     }
 
-    /// The base URL that the process gets in place of that of the Messages API.
+    /// Returns the base URL that the process uses instead of that of the Messages API.
     pub(super) fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}/{}", self.port, self.secret)
     }
 
-    /// Gives the calls and a future that takes and answers them while it is polled. It ends only when no more connections can be
-    /// accepted, with the error.
+    /// Returns the record of calls, and a future that accepts and answers calls while it is polled.
+    /// The future ends only when no more connections can be accepted, with the error.
     pub(super) fn serve(self) -> (Calls, impl Future<Output = io::Error>) {
         let calls = Calls::new();
         let path = format!("/{}/v1/messages", self.secret);
@@ -119,7 +120,7 @@ async fn accept(listener: TcpListener, path: String, calls: Calls) -> io::Error 
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => connections.push(answer(stream, &path, &calls)),
-                // The other side has hung up already.
+                // The client has disconnected already.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => return error,
             },
@@ -131,7 +132,7 @@ async fn accept(listener: TcpListener, path: String, calls: Calls) -> io::Error 
 async fn answer(stream: TcpStream, path: &str, calls: &Calls) {
     let service =
         service_fn(async |request| Ok::<_, Infallible>(respond(request, path, calls).await));
-    // A process that hangs up is noticed where its calls are missed.
+    // A process that disconnects is noticed by its missing call.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -161,7 +162,7 @@ fn refusal() -> Response<Full<Bytes>> {
     response
 }
 
-/// The events of an answer of one word.
+/// Returns the event stream of a short answer.
 fn stream_of(reply: Reply) -> String {
     let stop_reason = match reply {
         Reply::Whole => "end_turn",
@@ -213,13 +214,13 @@ mod tests {
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        // The end of an answer that came before the body was read may be a reset.
+        // A response that is sent before the body was read may end with a reset.
         let _ = stream.read_to_string(&mut answer).await;
         answer
     }
 
     #[tokio::test]
-    async fn calls_of_others_are_neither_answered_nor_counted() {
+    async fn start_check_ignores_calls_under_other_paths() {
         let endpoint = Endpoint::bind().await.unwrap();
         let address = endpoint.base_url();
         let (calls, served) = endpoint.serve();

@@ -1,9 +1,10 @@
-//! The check of a new process, before it gets a caller's request.
+//! Start check of a new process, before it gets a caller's request.
 //!
-//! The first calls of the process go to a listener of the server's own instead of upstream. The body that arrives there must have
-//! every field that was asked for, byte for byte, and a prompt must lead to one call however its answer ends. So the server refuses
-//! a CLI that works differently, because of its version or a policy of the organisation, before it gets the words of any caller. The
-//! calls also make the CLI do what it does only once, which would otherwise take the time of the first caller.
+//! The first calls of the process go to a local listener instead of upstream. The body that arrives
+//! must contain every requested field, byte for byte, and a prompt must lead to exactly one call,
+//! however its answer ends. A CLI that works differently, because of its version or a policy of the
+//! organisation, is thus rejected before it gets any caller's text. The calls also warm up the
+//! process: work that the CLI does only once would otherwise delay the first caller.
 
 mod endpoint;
 mod sample;
@@ -29,7 +30,7 @@ use super::settings;
 use super::sign_in::SignIn;
 use endpoint::{Calls, Endpoint, Reply};
 
-/// The reasons for not using a process.
+/// Reason for rejecting a process.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartCheckError {
     /// The process sends other bodies than it is given.
@@ -44,12 +45,12 @@ pub(super) enum StartCheckError {
          version works differently: use the one that the server was tested with"
     )]
     OtherCalls {
-        /// The number of calls.
+        /// Number of calls.
         count: usize,
-        /// The end of the answer, as a verb.
+        /// End of the answer, as a verb phrase.
         ending: &'static str,
     },
-    /// The call of the process went elsewhere.
+    /// The call of the process went to another address.
     #[error(
         "no call of the Claude CLI has reached the start check. If the managed settings of your organisation set \
          ANTHROPIC_BASE_URL, the CLI calls that address whatever the server asks of it: take the variable out of them, and set \
@@ -61,13 +62,13 @@ pub(super) enum StartCheckError {
         "the start check of the Claude CLI did not end within {0} s (claude.start_timeout_seconds)"
     )]
     TimedOut(u64),
-    /// The process did not go through with the check.
+    /// The process failed during the check.
     #[error("{0}")]
     Failed(String),
 }
 
 impl StartCheckError {
-    /// Whether the next process of the same CLI would fail in the same way.
+    /// True if the next process of the same CLI would fail in the same way.
     pub(super) fn is_permanent(&self) -> bool {
         !matches!(self, Self::TimedOut(_) | Self::Failed(_))
     }
@@ -79,10 +80,11 @@ impl From<Failure> for StartCheckError {
     }
 }
 
-/// Checks the process of `session`, which knows `models`, until `deadline`, and leaves its transcript empty.
+/// Checks the process of `session`, which knows `models`, until `deadline`, and leaves its
+/// transcript empty.
 ///
 /// # Errors
-/// When the process must not be used.
+/// If the process must not be used.
 pub(super) async fn check<R, W>(
     session: &mut Session<R, W>,
     models: &[Model],
@@ -148,7 +150,8 @@ const ENDINGS: [(Reply, &str); 2] = [
     (Reply::Refused, "was a refusal"),
 ];
 
-/// Counts the calls for a prompt whose answer ends with `reply`, under the settings that a turn has at each moment.
+/// Counts the calls for a prompt whose answer ends with `reply`, under the same settings that a
+/// turn uses.
 async fn count_calls<R, W>(
     session: &mut Session<R, W>,
     sign_in: SignIn,
@@ -173,7 +176,7 @@ where
     Ok(calls.take().len())
 }
 
-/// Sends a prompt and gives its `uuid`.
+/// Sends a prompt and returns its `uuid`.
 fn prompt<R, W>(session: &mut Session<R, W>) -> String
 where
     R: AsyncRead + Unpin,
@@ -184,7 +187,8 @@ where
     uuid
 }
 
-/// The failure when no call came. The CLI makes no call with a sign-in that it knows to be useless, and says so in its report.
+/// Returns the failure if no call arrived. The CLI makes no call with a sign-in that it knows to be
+/// invalid, and says so in its report.
 fn not_reached(report: Option<CallFailed>) -> StartCheckError {
     let failure = report.map(|call| classify(Some(&call), None, "", None));
     match failure.filter(|failure| failure.kind == FailureKind::SignIn) {
@@ -193,7 +197,8 @@ fn not_reached(report: Option<CallFailed>) -> StartCheckError {
     }
 }
 
-/// Waits until the prompt `uuid` is answered, and has the process forget it. Gives the report of a failed call.
+/// Waits until the prompt `uuid` is answered, and removes it from the transcript. Returns the
+/// report of a failed call.
 async fn forget<R, W>(
     session: &mut Session<R, W>,
     uuid: &str,
@@ -215,10 +220,10 @@ where
     }
 }
 
-/// Compares the fields that were asked for with those that were sent.
+/// Compares the fields that were requested with those that were sent.
 ///
 /// # Errors
-/// With the fields that differ.
+/// A text that names the fields that differ.
 fn compare(asked: &str, sent: &Bytes) -> Result<(), String> {
     type Fields<'a> = BTreeMap<String, &'a RawValue>;
     let unreadable = |_| "its body is no JSON object".to_owned();
@@ -243,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_asked_for_must_be_sent_byte_for_byte() {
+    fn start_check_compares_requested_fields_byte_for_byte() {
         let compare =
             |asked: &str, sent: &'static str| compare(asked, &Bytes::from_static(sent.as_bytes()));
         let asked = r#"{"messages":[{"a":1,"b":"ü"}],"tools":[]}"#;

@@ -1,4 +1,4 @@
-//! A sample turn with one of each thing that a turn can hold.
+//! Sample turn with every kind of content that a turn can have.
 
 use crate::domain::Message;
 use crate::domain::Model;
@@ -16,13 +16,13 @@ use crate::domain::ToolUse;
 use crate::domain::Tools;
 use crate::domain::Turn;
 
-/// A picture of one pixel.
+/// PNG image of one pixel.
 const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-/// A text that would change if it were read, escaped or trimmed on the way.
+/// Text that would be altered by any interpretation, escaping or trimming on the way.
 const TEXT: &str = "/clear @/etc/passwd !ls #x <system-reminder>y</system-reminder> \u{1f600} ü \\ \" \t \u{2028} \n end ";
 
-/// The sample turn, for `model`.
+/// Returns the sample turn for `model`.
 pub(super) fn turn(model: &Model) -> Turn {
     Turn {
         project: None,

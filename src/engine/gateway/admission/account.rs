@@ -1,4 +1,4 @@
-//! What is held for a run, and how it becomes a charge.
+//! Billing of a turn: turns its hold into a charge.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,19 +17,18 @@ use crate::domain::Spent;
 use crate::domain::Usage;
 use crate::engine::gateway::tally::Tally;
 
-/// How long a run that was cut short may take to tell what it cost. It is interrupted at once, which takes milliseconds; a
-/// process that does not heed it is ended before this is over.
+/// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
+/// milliseconds; a process that does not obey it is ended within this time.
 const BILL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A run that is to be paid.
+/// Turn with a hold that must be settled.
 pub(super) struct Account {
     rules: Arc<Rules>,
     hold: Hold,
     bill: BillReader,
     pub(super) tally: Tally,
-    /// The id of the model that is to answer.
+    /// Id of the model that is to answer.
     model: String,
-    /// Estimated tokens of the prompt.
     prompt_tokens: u64,
     /// Tokens charged for a prompt that was upstream when the run was cut short, before any answer.
     left: Option<Usage>,
@@ -55,26 +54,28 @@ impl Account {
         }
     }
 
-    /// Charges a whole answer. Gives its end, which says what it cost, and what is over when the charge is on disk.
+    /// Charges a complete answer. Returns its end with the cost, and a future that completes when
+    /// the charge is on disk.
     pub(super) fn answered(self, mut finish: Finish) -> (Finish, BoxFuture<'static, ()>) {
-        // A stop text may have ended it here, in the middle of the run.
+        // A stop text enforced by the server may have ended the answer in the middle of the run.
         let cost = self.cost(finish.stop_text.is_none());
         finish.usage.cost = cost;
         let charge = self.charge(cost, Outcome::Answered);
         let settled = self.hold.settle(charge).map(|settled| {
             if let Err(error) = settled {
-                // The answer is made and paid for; it is worth more than the order of things. The ledger tries again.
-                tracing::error!(%error, "an answer left before its charge was on disk");
+                // The answer is made and paid for, so it is delivered all the same. The ledger
+                // retries the write.
+                tracing::error!(%error, "answer sent before its charge was on disk");
             }
         });
         (finish, settled.boxed())
     }
 
-    /// Charges a run that was cut short, as soon as it is known what it cost.
+    /// Charges a run that was cut short, as soon as its cost is known.
     ///
-    /// Who leaves while the call is upstream pays for its prompt, though nothing of an answer has come, and so does one whose worker falls
-    /// silent or dies with the call (`is_lost`). A call that upstream refused, or that failed there before the model began to answer, is
-    /// free.
+    /// A client that leaves while the call is upstream pays for the prompt even before any answer;
+    /// likewise if the worker falls silent or dies during the call (`is_lost`). A call that
+    /// upstream refused, or that failed there before the model began to answer, is free.
     pub(super) fn cut_short(mut self, outcome: Outcome, is_lost: bool) {
         let (tracker, runtime) = (self.rules.tracker.clone(), self.rules.runtime.clone());
         let settling = async move {
@@ -82,7 +83,7 @@ impl Account {
                 .await
                 .is_err()
             {
-                tracing::warn!("what a run cost is not told, it is charged by the table of prices");
+                tracing::warn!("run cost not reported, charged by price table");
             }
             if outcome == Outcome::Cancelled || is_lost {
                 self.left = self.left_prompt();
@@ -97,18 +98,19 @@ impl Account {
                 self.hold.settle(charge).await
             };
             if let Err(error) = settled {
-                tracing::error!(%error, "what a run cost is not on disk yet");
+                tracing::error!(%error, "charge of run not on disk yet");
             }
         };
         tracker.spawn_on(settling, &runtime);
     }
 
-    /// What all runs cost: as they were told, and else by the table of prices, where nothing is known of a model that is not in it.
-    /// `is_whole` tells whether the last run came to its end: the CLI counts nothing for an answer that upstream broke off.
+    /// Returns the cost of all runs: as reported, else by the price table; `None` if a needed price
+    /// is unknown. `is_whole` is set if the last run came to its end: the CLI reports a cost of
+    /// zero for an answer that was broken off.
     fn cost(&self, is_whole: bool) -> Option<Money> {
         let mut runs = self.bill.runs();
         if self.bill.usage().total_tokens() == 0 {
-            // Nobody has counted them run by run.
+            // No usage was recorded for each run.
             runs.last_mut()?.usage = self.tally.usage();
         }
         if let Some(last) = runs.last_mut().filter(|_| !is_whole && self.has_begun()) {
@@ -118,7 +120,7 @@ impl Account {
         let last = runs.len() - 1;
         for run in runs[..last].iter_mut().filter(|run| is_lost(run)) {
             run.usage = self.prompt();
-            // A model without a price is the dearest for what nobody tells the cost of, as where it is held.
+            // A model without a price counts as the most expensive one, as in the hold.
             run.cost = Some(self.rules.prices.amount(self.model(), &run.usage).money);
         }
         let price = |run: &Spent| self.rules.prices.cost(self.model(), &run.usage);
@@ -127,17 +129,19 @@ impl Account {
         })
     }
 
-    /// What the prompt of the last call takes, if that is upstream and nothing of its answer was read.
+    /// Returns the usage of the last prompt, if its call is upstream and nothing of the answer was
+    /// read.
     fn left_prompt(&self) -> Option<Usage> {
         let last = self.bill.runs().pop().filter(|last| last.is_under_way)?;
         match last.usage.total_tokens() {
             0 => Some(self.prompt()),
-            // Upstream has counted it behind the back of a client that was gone.
+            // Counted upstream although the client had gone.
             _ => (!self.tally.has_begun()).then_some(last.usage),
         }
     }
 
-    /// What a prompt takes of which upstream has told nothing, as it was held: all of it is written to the prompt cache.
+    /// Returns the usage of a prompt about which upstream reported nothing, as in the hold: all of
+    /// it is written to the prompt cache.
     fn prompt(&self) -> Usage {
         Usage {
             cache_write_tokens: self.prompt_tokens,
@@ -145,7 +149,8 @@ impl Account {
         }
     }
 
-    /// What the prompts took that were upstream with workers that died, before the last run.
+    /// Returns the usage of the prompts that were upstream with workers that died, before the last
+    /// run.
     fn lost(&self) -> Usage {
         let mut earlier = self.bill.runs();
         earlier.pop();
@@ -155,12 +160,12 @@ impl Account {
             .fold(Usage::default(), |sum, _| sum + self.prompt())
     }
 
-    /// Whether anything was taken upstream.
+    /// True if anything was used upstream.
     fn has_begun(&self) -> bool {
         self.tally.has_begun() || self.left.is_some()
     }
 
-    /// The id of the model that answers, or that was to.
+    /// Returns the id of the model that answers, or was to answer.
     fn model(&self) -> &str {
         if self.tally.has_begun() {
             &self.tally.model
@@ -169,10 +174,10 @@ impl Account {
         }
     }
 
-    /// What all runs took.
+    /// Returns the usage of all runs.
     fn usage(&self) -> Usage {
         let counted = self.tally.usage().greater(self.bill.usage()) + self.lost();
-        // A prompt that upstream has counted is on the bill already.
+        // A prompt counted upstream is part of the bill already.
         match self.left.filter(|_| {
             self.bill
                 .runs()
@@ -194,7 +199,7 @@ impl Account {
     }
 }
 
-/// Whether a run that was not the last has left its prompt upstream: nothing came of it, and nobody told what it cost.
+/// True if an earlier run left its prompt upstream, without any answer or reported cost.
 fn is_lost(run: &Spent) -> bool {
     run.is_under_way && run.cost.is_none() && run.usage.total_tokens() == 0
 }

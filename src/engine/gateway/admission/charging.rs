@@ -1,4 +1,4 @@
-//! A run as its events are read, and paid at its end.
+//! Event stream of a run that is charged at its end.
 
 use std::pin::Pin;
 use std::task::Context;
@@ -15,8 +15,8 @@ use crate::domain::TurnEvent;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnStream;
 
-/// The events of a run. The last one comes when the charge is on disk; a run that fails or that nobody reads on is charged
-/// behind its back.
+/// Events of a run, with its charge. The last event is yielded when the charge is on disk; a run
+/// that fails, or whose stream is dropped, is charged on a task of its own.
 pub(super) struct Charging(Stage);
 
 enum Stage {
@@ -39,7 +39,7 @@ impl Charging {
     /// Charges a run that did not come to its end.
     fn cut_short(&mut self, outcome: Outcome, is_lost: bool) {
         if let Stage::Running { events, account } = std::mem::replace(&mut self.0, Stage::Over) {
-            // The run ends with its events.
+            // Dropping the events cancels the run, which then reports its cost.
             drop(events);
             account.cut_short(outcome, is_lost);
         }
@@ -76,6 +76,7 @@ impl Stream for Charging {
                     }
                 }
                 Stage::Settling { finish, settled } => {
+                    // The end of the answer is held back until the charge is on disk.
                     ready!(settled.as_mut().poll(context));
                     let finish = finish.clone();
                     self.0 = Stage::Over;
@@ -88,6 +89,7 @@ impl Stream for Charging {
 }
 
 impl Drop for Charging {
+    // Cancellation: a dropped stream still settles its hold.
     fn drop(&mut self) {
         self.cut_short(Outcome::Cancelled, false);
     }

@@ -1,4 +1,5 @@
-//! Holds of turns: taken in the ledger before the turn waits or runs, and marked on disk once the run begins.
+//! Budget holds of turns: taken in the ledger before the turn waits or runs, and marked on disk
+//! once the run begins.
 
 use uuid::Uuid;
 
@@ -9,20 +10,21 @@ use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::engine::gateway::Error;
 
-/// A hold that is to be taken.
+/// Budget hold that is still to be taken.
 pub(super) struct Holding {
     pub(super) ledger: Ledger,
     pub(super) caller: Caller,
     pub(super) estimate: Amount,
-    /// The number of the answer, of several to the same request.
+    /// Index of the answer, if the request asks for several.
     pub(super) choice: usize,
 }
 
-/// What is held for a turn that waits for a worker.
+/// Budget hold of a turn that waits for a worker.
 pub(super) enum Waiting {
-    /// A hold that a crash releases, and the id it gets when the run begins; none for an errand, which keeps its own.
+    /// Taken: a crash releases the hold. With the id it gets when the run begins; `None` for
+    /// resumable work, which keeps its own.
     Held(Hold, Option<String>),
-    /// Nothing so far.
+    /// Deferred until the run begins, since the caller has no budget.
     Untaken(Holding),
 }
 
@@ -30,7 +32,7 @@ impl Holding {
     /// Takes the hold for a turn that still waits for a worker.
     pub(super) async fn wait(self) -> Result<Waiting, Error> {
         let (id, begun) = match self.errand() {
-            // It is run again after a crash, and then charged, whatever came of it.
+            // Idempotent: after a crash the work is run again under the same id, and charged once.
             Some(errand) => (errand, None),
             None => {
                 let name = Uuid::new_v4().to_string();
@@ -57,7 +59,7 @@ impl Holding {
 }
 
 impl Waiting {
-    /// Notes on disk that its run begins: a crash has it charged from now on.
+    /// Records on disk that the run begins: from now on a crash charges the hold.
     pub(super) async fn begin(self) -> Result<Hold, Error> {
         match self {
             Self::Held(hold, Some(name)) => Ok(hold.hand_over(&name).await?),

@@ -1,5 +1,5 @@
-//! What is decided of a turn before it asks for a worker: whether its caller may name its model, which one it is where that is
-//! left open, whether limits and budgets let it in, and whether its answer is known already.
+//! Admission: everything decided about a turn before it asks for a worker. Permissions, routing,
+//! rate limits, cache lookup, and the budget hold.
 
 mod account;
 mod charging;
@@ -56,53 +56,54 @@ use spending::Spending;
 const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
                           fails. It is tried again each second.";
 
-/// The name of a model that leaves the choice to the server.
+/// Model name that leaves the choice to the server.
 const AUTO: &str = "auto";
 
-/// By what turns are let in.
+/// Services and settings that admission depends on.
 pub struct Rules {
-    /// Chooses models where callers do not.
+    /// Model selection, for callers that leave the model open.
     pub router: Arc<Router>,
-    /// What a turn may take, and what it costs where its worker does not say.
+    /// Price table: estimates a turn, and prices runs whose worker reports no cost.
     pub prices: Arc<Prices>,
-    /// How often and how much callers may ask.
+    /// Rate limits of the callers.
     pub limits: Limits,
-    /// What they spend, and may.
+    /// Ledger of spending and budgets.
     pub ledger: Ledger,
-    /// Answers that are given again.
+    /// Response cache in front of the gateway.
     pub cache: AnswerCache,
-    /// Most searches of the web in an answer whose turn sets no limit; none where nobody may have it searched.
+    /// Maximum number of web searches in an answer whose turn sets none; `None` if web search is
+    /// off.
     pub web_searches: Option<u32>,
-    /// Whether Anthropic may run code and call MCP servers.
+    /// Set if Anthropic may run code and call MCP servers.
     pub server_tools: bool,
-    /// Whether the CLI reads the calls of MCP servers.
+    /// Set if the CLI can read the calls of MCP servers.
     pub reads_mcp: bool,
-    /// The betas of Anthropic's API that every call asks for.
+    /// Betas of Anthropic's API that every call asks for.
     pub betas: Vec<String>,
-    /// Where charges that nobody waits for are seen to their end.
+    /// Tracks charges of turns whose client has gone, to be finished before shutdown.
     pub tracker: TaskTracker,
-    /// The runtime for that.
+    /// Runtime of these charges.
     pub runtime: Handle,
 }
 
-/// Turns that were let in.
+/// Admits turns to the gateway behind it.
 pub struct Admission {
     turns: Arc<dyn Turns>,
     rules: Arc<Rules>,
 }
 
-/// A turn whose answer is not known.
+/// Admitted turn that missed the cache.
 #[derive(Clone)]
 struct Order {
     turns: Arc<dyn Turns>,
     rules: Arc<Rules>,
     caller: Caller,
     turn: Turn,
-    /// What it may take.
+    /// Amount that the budget must have room for.
     estimate: Amount,
-    /// What its prompt may have of that.
+    /// Estimated tokens of the prompt.
     prompt_tokens: u64,
-    /// Reads what it takes.
+    /// Reads the tokens of the runs so far.
     meter: Meter,
 }
 
@@ -125,7 +126,7 @@ impl std::fmt::Debug for Admission {
 }
 
 impl Admission {
-    /// Lets turns in to `turns` by `rules`.
+    /// Creates an admission in front of `turns`.
     pub fn new(turns: Arc<dyn Turns>, rules: Rules) -> Self {
         Self {
             turns,
@@ -171,7 +172,7 @@ impl Admission {
         ))
     }
 
-    /// The answer that is known, or else one that is made.
+    /// Returns the cached answer, or runs the turn.
     async fn answer(&self, order: Order, permit: &mut Permit) -> Result<(Told, TurnStream), Error> {
         let with = |status, told| Told {
             cache: Some(status),
@@ -211,14 +212,16 @@ impl Admission {
                     let told = made.get().cloned().unwrap_or_default();
                     return Ok((with(CacheStatus::Miss, told), Box::pin(answer)));
                 }
-                // Whoever was to make it may not. This caller may.
+                // Retry: the single-flight leader failed for its own reasons (budget, share of the
+                // queue), which do not concern this caller.
                 Err(error) if answer.is_hit() && error.is_callers_own() => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// The permit that `caller` took when its request came, or one of its own for a further turn of the request.
+    /// Returns the permit taken when the request came, or a new one for a further turn of the
+    /// request.
     fn permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
         let Some(mut permit) = caller.entry.take::<Permit>() else {
             return Ok(self.rules.limits.admit(caller, tokens)?);
@@ -240,28 +243,29 @@ impl Admission {
         }
     }
 
-    /// Gives `turn` a model, if its caller has left that open.
+    /// Chooses the model of `turn`, if its caller has left it open.
     async fn route(&self, caller: &Caller, turn: &mut Turn) -> Result<Option<Choice>, Error> {
         if turn.model.as_str() != AUTO {
             return Ok(None);
         }
         let budget = self.rules.ledger.reader().budget_state(caller).await?;
         let choice = in_place(turn.bytes(), || self.rules.router.route(turn, budget));
-        tracing::info!(model = %InLog(choice.model.as_str()), rule = choice.rule.name(), "a model was chosen");
+        tracing::info!(model = %InLog(choice.model.as_str()), rule = choice.rule.name(), "model chosen");
         turn.model = choice.model.clone();
         Ok(Some(choice))
     }
 }
 
 impl Order {
-    /// As [`run`](Self::run), and tells what there is to say of the turn as soon as it is known.
+    /// Runs the turn as [`run`](Self::run) does, and stores its metadata in `made` for the caller
+    /// that awaits the shared answer.
     async fn run_telling(self, made: Arc<OnceLock<Told>>) -> Result<TurnStream, Error> {
         let (told, events) = self.run().await?;
         made.get_or_init(|| told);
         Ok(events)
     }
 
-    /// Has the turn run, and gives what there is to say of it. What it may cost is held before.
+    /// Runs the turn after holding its estimated cost, and returns its metadata and events.
     async fn run(self) -> Result<(Told, TurnStream), Error> {
         let Self {
             turns,
@@ -280,7 +284,8 @@ impl Order {
             estimate,
             choice,
         };
-        // Without a budget nothing can be in the way, and nothing is on disk of a turn that waits.
+        // Without a budget no hold can be refused; it is then taken when the run begins, and a
+        // waiting turn costs no disk write.
         let may_be_over = caller.grant.is_capped() || rules.ledger.is_failing();
         let waiting = if may_be_over {
             holding.wait().await?
@@ -289,11 +294,14 @@ impl Order {
         };
         let hold = async move {
             keeper.arrival().await;
-            // Nothing goes upstream whose hold is not on disk: who leaves now pays nothing, who leaves later pays by the hold.
+            // Write-ahead: nothing goes upstream before its hold is on disk. A client that leaves
+            // earlier pays nothing, one that leaves later pays by the hold.
             let hold = waiting.begin().await?;
             keeper.open();
             Ok::<_, Error>(hold)
         };
+        // If either side fails, the other is dropped: the turn before its gate, or the hold, which
+        // then releases itself.
         let (hold, running) = futures::try_join!(hold, turns.run_behind(gate, caller, turn))?;
         let RunningTurn { told, events, bill } = running;
         meter.attach(bill.clone());
@@ -302,8 +310,8 @@ impl Order {
     }
 }
 
-/// Refuses what is not the caller's: another project, and a model that it may not name. The choice among all models has to
-/// be allowed by its name as well.
+/// Refuses a project or a model that the caller may not use. Automatic model selection must be
+/// allowed under its own name.
 fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
     if turn
         .project
@@ -320,7 +328,7 @@ fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
     }
 }
 
-/// An answer that is given again costs nothing.
+/// Sets the cost of a cached answer to zero.
 fn free(event: Result<TurnEvent, Error>) -> Result<TurnEvent, Error> {
     event.map(|event| match event {
         TurnEvent::Finished(mut finish) => {
@@ -388,7 +396,7 @@ impl Turns for Admission {
     }
 }
 
-/// Stands for the model that the router chooses.
+/// Returns the card of automatic model selection.
 fn auto() -> ModelCard {
     ModelCard {
         name: ModelName::new(AUTO),

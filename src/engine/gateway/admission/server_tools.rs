@@ -1,4 +1,4 @@
-//! Which tools that Anthropic runs a turn may have.
+//! Permissions for tools that Anthropic runs: web search, code execution, MCP servers.
 
 use serde_json::Value;
 
@@ -13,14 +13,14 @@ use crate::domain::WebSearch;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::ServerToolsOff;
 
-/// How the types of the tools begin that read pages of the web. Who may not have it searched may not have it read.
+/// Type prefix of the tools that read web pages. They need the permission for web search.
 const FETCH: &str = "web_fetch";
 
-/// How the types of the tools begin that stand for those of an MCP server.
+/// Type prefix of the toolsets of MCP servers.
 const TOOLSET: &str = "mcp_";
 
-/// Refuses tools that Anthropic runs where they may not be, or leaves them out if the caller can do without, and bounds a search
-/// that has no bound. Gives the words in which the caller is told of what is left out.
+/// Refuses tools that the caller may not use, or removes them if they are optional, and bounds a
+/// web search without a limit. Returns the names of the removed tools.
 pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<String>, Error> {
     let mut left_out = check_others(rules, caller, turn)?;
     if turn.tools.web_search.is_none() && !offers(turn, |kind| kind.starts_with(FETCH)) {
@@ -46,7 +46,7 @@ pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<V
     Ok(left_out)
 }
 
-/// Refuses code and MCP servers where they may not be, or leaves them out.
+/// Refuses code execution and MCP servers that are not available, or removes them.
 fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<String>, Error> {
     let mut left_out = Vec::new();
     while let Some(off) = others_off(rules, caller, turn) {
@@ -66,7 +66,8 @@ fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<S
     Ok(left_out)
 }
 
-/// Why code or MCP servers of the turn may not be, if so. A client of Messages sees for itself what its tools need.
+/// Returns the reason why code execution or MCP servers are not available to the turn, if so. A
+/// client of the Messages API sets the betas of its tools itself.
 fn others_off(rules: &Rules, caller: &Caller, turn: &Turn) -> Option<ServerToolsOff> {
     let (runs_code, calls_servers) = (turn.tools.runs_code, !turn.tools.mcp_servers.is_empty());
     let is_written = turn.native.has_field("mcp_servers")
@@ -88,7 +89,7 @@ fn others_off(rules: &Rules, caller: &Caller, turn: &Turn) -> Option<ServerTools
     }
 }
 
-/// Whether one of the tools that the caller has written is of such a type.
+/// True if a natively written tool has a type that satisfies `is_such`.
 fn offers(turn: &Turn, is_such: impl Fn(&str) -> bool) -> bool {
     let kind = |tool: &String| {
         let tool: Value = serde_json::from_str(tool).ok()?;
@@ -102,7 +103,7 @@ fn offers(turn: &Turn, is_such: impl Fn(&str) -> bool) -> bool {
         .any(|kind| is_such(&kind))
 }
 
-/// Bounds the search `tool` as a caller has written it, unless it has a bound.
+/// Sets the limit of a natively written web search that has none.
 fn bound_search(tool: &mut String, most: u32) {
     let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else {
         return;

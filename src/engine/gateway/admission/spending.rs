@@ -1,4 +1,4 @@
-//! What a turn takes of its caller's limits.
+//! Event stream of a turn that settles its rate limit permit.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,24 +16,26 @@ use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnStream;
 use crate::engine::gateway::tally::Tally;
 
-/// The events of a turn, with the permit it runs under: held to the last event, or until whoever listens hangs up.
+/// Events of a turn, with its rate limit permit: held until the last event, or until the stream is
+/// dropped.
 pub(super) struct Spending {
     events: TurnStream,
     permit: Permit,
     tally: Tally,
     meter: Meter,
-    /// What the prompt has of tokens, as it is estimated.
+    /// Estimated tokens of the prompt.
     prompt_tokens: u64,
-    /// Whether it has failed, or has ended.
+    /// Set when the turn has ended or failed.
     is_over: bool,
 }
 
-/// Reads the tokens on the bill of a turn's run, failed tries included; zero until a bill is attached.
+/// Reads the tokens on the bill of a turn's runs, failed tries included; zero until a bill is
+/// attached.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter(Arc<OnceLock<BillReader>>);
 
 impl Meter {
-    /// Reads `bill` from now on.
+    /// Attaches `bill`; only the first one counts.
     pub(super) fn attach(&self, bill: BillReader) {
         self.0.get_or_init(|| bill);
     }
@@ -44,7 +46,7 @@ impl Meter {
 }
 
 impl Spending {
-    /// Settles `permit` by what `events` tell and `meter` reads.
+    /// Creates a stream that settles `permit` by the usage in `events` and of `meter`.
     pub(super) fn new(
         events: TurnStream,
         permit: Permit,
@@ -67,7 +69,7 @@ impl Spending {
             .usage()
             .greater(self.meter.usage())
             .total_tokens();
-        // Who leaves a turn that a worker has keeps what its prompt takes: the call may be upstream.
+        // A client that leaves a running turn is charged its prompt: the call may be upstream.
         let is_left = !self.is_over && tokens == 0;
         self.permit
             .settle(if is_left { self.prompt_tokens } else { tokens });
@@ -95,7 +97,7 @@ impl Stream for Spending {
 }
 
 impl Drop for Spending {
-    /// However it ended: only the first word counts.
+    /// Settles the permit however the turn ended; only the first call has an effect.
     fn drop(&mut self) {
         self.settle();
     }

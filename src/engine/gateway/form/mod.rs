@@ -1,8 +1,9 @@
-//! An answer has the form that was asked for, or it has failed.
+//! Checks that an answer has the requested format.
 //!
-//! Claude is bound to a schema as far as its API takes it; the rest it is told in words. An answer that may come out otherwise
-//! is held until it is known to be good: to its end where it is checked against a schema that binds only in part, and else until
-//! its object begins. As long as nothing of it was given out, one more run may do better.
+//! Claude is bound to a schema as far as its API takes it; the rest is given as instructions. An
+//! answer that may come out otherwise is held back until it is known to be good: to its end if it
+//! is checked against a schema that binds only in part, else until its object begins. While nothing
+//! of it was sent to the client, one more run may do better.
 
 mod object;
 mod plan;
@@ -24,36 +25,36 @@ use super::keeping::Keeping;
 use object::Object;
 use plan::Plan;
 
-/// How long steps of an answer are held.
+/// Extent to which events are held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hold {
-    /// Not at all.
+    /// Holds nothing back.
     No,
     /// Until the object begins.
     ToObject,
-    /// Until the answer is whole.
+    /// Until the answer is complete.
     ToEnd,
 }
 
-/// Follows an answer, and holds what is not to be given out yet.
+/// Filter that follows an answer and holds events back until they may be sent.
 #[derive(Debug)]
 pub(super) struct Form {
     is_json: bool,
-    /// The schema that the answer is checked against.
+    /// Schema to check the answer against.
     schema: Option<String>,
-    /// Cuts the object out of the answer, where Claude is only told to give one.
+    /// Extracts the object from the answer, if Claude is only instructed to give one.
     object: Option<Object>,
     hold: Hold,
     held: Vec<TurnEvent>,
-    /// The JSON so far.
     json: String,
-    /// Whether something of the answer was given out.
+    /// Set once something of the answer was sent.
     is_given: bool,
     has_called: bool,
 }
 
 impl Form {
-    /// Has `turn` ask for its form in a way that Claude takes, and follows the answer.
+    /// Rewrites `turn` to ask for its format in a way that Claude takes, and creates the filter for
+    /// its answer.
     pub(super) fn apply(turn: &mut Turn) -> Self {
         let plan = Plan::of(&turn.sampling.format);
         let strict = match &turn.sampling.format {
@@ -82,12 +83,13 @@ impl Form {
         form
     }
 
-    /// Whether the answer may be made anew: nothing of it was given out, and its form is not certain.
+    /// True if the answer may be repeated: nothing of it was sent, and its format is not
+    /// guaranteed.
     pub(super) fn may_repeat(&self) -> bool {
         self.hold != Hold::No && !self.is_given
     }
 
-    /// Forgets the answer, of which another one takes the place.
+    /// Resets the filter for a repeated answer.
     pub(super) fn forget(&mut self) {
         self.object = self.object.take().map(|_| Object::default());
         self.held.clear();
@@ -95,7 +97,7 @@ impl Form {
         (self.is_given, self.has_called) = (false, false);
     }
 
-    /// Takes the next step of the answer, and gives what may be told by now.
+    /// Takes the next event, and returns the events that may be sent now.
     pub(super) fn take(&mut self, event: TurnEvent) -> Vec<TurnEvent> {
         if matches!(event, TurnEvent::Started { .. }) {
             return vec![event];
@@ -111,7 +113,7 @@ impl Form {
         let begins = self.hold == Hold::ToObject && !self.json.is_empty();
         self.held.push(event);
         if self.has_called {
-            // Beside a call the answer may be words.
+            // The text beside a tool call may be prose.
             return self.give(true);
         }
         if self.is_given || begins || self.hold == Hold::No {
@@ -120,7 +122,7 @@ impl Form {
         Vec::new()
     }
 
-    /// Takes a text, and gives what there is to tell of it.
+    /// Takes a text, and returns the event to be sent for it.
     fn text(&mut self, text: String) -> Option<TurnEvent> {
         if !self.is_json {
             return Some(TurnEvent::Text(text));
@@ -132,13 +134,14 @@ impl Form {
         let cut = object.take(&text);
         self.json.push_str(&cut);
         if !self.is_given {
-            // All of it: it may be words beside a call.
+            // The whole text is held: it may be prose beside a tool call.
             return Some(TurnEvent::Text(text));
         }
         (!cut.is_empty()).then_some(TurnEvent::Text(cut))
     }
 
-    /// What was held: all of it, or with the object in the place of the text around it.
+    /// Releases the events held back: all of them, or with the extracted object in place of the
+    /// text.
     fn give(&mut self, is_whole: bool) -> Vec<TurnEvent> {
         let mut held = std::mem::take(&mut self.held);
         if self.object.is_some() && !self.is_given && !is_whole {
@@ -154,11 +157,11 @@ impl Form {
         held
     }
 
-    /// Checks an answer that came to its `finish`, and gives what is left to tell of it. One that was cut off or refused, or that
-    /// calls tools, says so itself.
+    /// Checks an answer that came to its `finish`, and returns the events left to send. An answer
+    /// that was cut off or refused, or that calls tools, is not checked.
     ///
     /// # Errors
-    /// When it is no JSON, or does not keep to its schema.
+    /// If it is not JSON, or violates its schema.
     pub(super) fn end(&mut self, finish: &Finish) -> Result<Vec<TurnEvent>, Failure> {
         let is_whole = finish.reason == FinishReason::Stop && finish.stop_text.is_none();
         if !self.is_json || !is_whole || self.has_called {
@@ -181,7 +184,7 @@ impl Form {
     }
 }
 
-/// How often a turn for an answer of this `format` may be run.
+/// Returns the maximum number of runs of a turn for an answer of this `format`.
 pub(super) fn most_runs(format: &Format) -> u32 {
     let is_strict = matches!(format, Format::Schema(schema) if schema.is_strict);
     if hold(&Plan::of(format), is_strict) == Hold::No {

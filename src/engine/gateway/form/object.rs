@@ -1,10 +1,10 @@
-//! The JSON object in a text.
+//! Extraction of the JSON object in a text.
 
-/// Cuts one JSON object out of a text that comes in pieces: what stands before it and behind it is left out.
+/// Extracts one JSON object from a text that comes in pieces; the text around it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Object {
     state: State,
-    /// What may be the beginning of the object, or of a list.
+    /// Possible beginning of the object, or of a list.
     pending: String,
 }
 
@@ -18,12 +18,12 @@ enum State {
         is_escaped: bool,
     },
     After,
-    /// The text is a list of objects, of which none is the answer.
+    /// The text is a list of objects, none of which is the answer.
     List,
 }
 
 impl Object {
-    /// Takes the next piece of the text, and gives what of it belongs to the object.
+    /// Takes the next piece of the text, and returns the part that belongs to the object.
     pub(super) fn take(&mut self, piece: &str) -> String {
         let mut cut = String::new();
         for character in piece.chars() {
@@ -53,7 +53,7 @@ impl Object {
         cut
     }
 
-    /// Looks for the object: a brace, and behind it the name of a field or the end.
+    /// Searches for the object: a brace followed by a field name or a closing brace.
     fn look(&mut self, character: char, cut: &mut String) {
         match (self.pending.chars().next(), character) {
             (Some('{'), '"' | '}') => {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_cut_out_of_what_stands_around_it() {
+    fn object_is_extracted_from_the_surrounding_text() {
         for (text, expected) in [
             (r#"{"a": 1}"#, r#"{"a": 1}"#),
             ("{}", "{}"),
@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_object_is_whole_however_it_is_cut_into_pieces(
+        fn extraction_does_not_depend_on_the_chunking(
             texts in proptest::collection::vec(any::<String>(), 0..4), size in 1_usize..8, before in "[a-z \n`]*",
         ) {
             let json = serde_json::json!({"a": texts, "b": {"c": [1, null, true]}}).to_string();

@@ -1,4 +1,4 @@
-//! What becomes of the form that a turn asks for.
+//! Ways to make Claude answer in the requested format.
 
 use crate::domain::Format;
 use crate::domain::Schema;
@@ -8,17 +8,17 @@ use crate::engine::gateway::schema;
 const OBJECT: &str = "one JSON object and nothing else: no words before or after it, no Markdown.";
 const VALUE: &str = "JSON and nothing else: no words before or after it, no Markdown.";
 
-/// How the answer comes to have its form.
+/// Strategy for the format of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// It may have any form.
+    /// Any format will do.
     Any,
-    /// Claude is bound to the schema that the turn has, or to this one.
+    /// Claude is bound to the schema of the turn, or to `other`.
     Bound {
         other: Option<String>,
         is_weaker: bool,
     },
-    /// Claude is told to answer with an object, of this schema if there is one.
+    /// Claude is instructed to answer with JSON, of this schema if there is one.
     Told {
         schema: Option<String>,
         is_object: bool,
@@ -26,7 +26,7 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// The plan for an answer of this `format`.
+    /// Returns the strategy for an answer of this `format`.
     pub(super) fn of(format: &Format) -> Self {
         let schema = match format {
             Format::Text => return Self::Any,
@@ -56,7 +56,7 @@ impl Plan {
         }
     }
 
-    /// Changes `turn`, so that Claude is bound or told.
+    /// Changes `turn`, so that Claude is bound or instructed.
     pub(super) fn apply(self, turn: &mut Turn) {
         match self {
             Self::Any | Self::Bound { other: None, .. } => {}
@@ -86,8 +86,9 @@ impl Plan {
     }
 }
 
-/// Gives the tools of `turn` schemas that Claude takes: good ones of today's draft, and for strict tools those that bind it. Of a
-/// strict tool whose schema has no such form only the arguments are checked.
+/// Replaces the schemas of the tools in `turn` by ones that Claude takes: valid in the current
+/// draft, and for strict tools bindable. A strict tool whose schema has no bindable form is no
+/// longer strict upstream; its arguments are only checked.
 pub(super) fn bind_tools(turn: &mut Turn) {
     schema::draft::mend_suspicious(turn);
     if turn.native.tools.is_some() {

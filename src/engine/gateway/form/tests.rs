@@ -1,4 +1,4 @@
-//! What is given out of an answer, and when.
+//! Events sent for an answer with a requested format, and their timing.
 
 use super::*;
 use crate::domain::ModelName;
@@ -52,7 +52,7 @@ fn finish(reason: FinishReason) -> Finish {
     Finish::new(reason, Usage::default())
 }
 
-/// What is given out of `events` step by step, as text, and what comes at the end.
+/// Returns the events sent at each step, as text, and at the end.
 fn told(form: &mut Form, events: &[TurnEvent], reason: FinishReason) -> (Vec<String>, String) {
     let words = |events: Vec<TurnEvent>| {
         let word = |event: TurnEvent| match event {
@@ -74,7 +74,7 @@ fn told(form: &mut Form, events: &[TurnEvent], reason: FinishReason) -> (Vec<Str
 }
 
 #[test]
-fn a_schema_that_is_taken_binds_and_streams() {
+fn accepted_schema_binds_and_streams() {
     for is_strict in [true, false] {
         let mut turn = turn(schema(PLAIN, is_strict));
         let mut form = Form::apply(&mut turn);
@@ -98,7 +98,7 @@ fn a_schema_that_is_taken_binds_and_streams() {
 }
 
 #[test]
-fn a_strict_schema_with_limits_is_held_to_its_end() {
+fn answer_for_strict_schema_with_limits_is_held_to_its_end() {
     let events = [thinking(), text(r#"{"n""#), text(":1}")];
     let mut strict = form(schema(LIMITED, true));
     let (steps, end) = told(&mut strict, &events, FinishReason::Stop);
@@ -126,7 +126,7 @@ fn a_strict_schema_with_limits_is_held_to_its_end() {
 }
 
 #[test]
-fn a_schema_without_a_form_is_told_in_the_instructions() {
+fn unbindable_schema_becomes_an_instruction() {
     let mut turn = turn(schema(OPEN, true));
     let mut told_form = Form::apply(&mut turn);
     assert_eq!(turn.sampling.format, Format::Text);
@@ -150,7 +150,7 @@ fn a_schema_without_a_form_is_told_in_the_instructions() {
 }
 
 #[test]
-fn an_object_is_given_out_from_its_beginning_to_its_end() {
+fn object_is_streamed_without_the_surrounding_text() {
     let mut object = form(Format::JsonObject);
     let events = [
         thinking(),
@@ -190,7 +190,7 @@ fn an_object_is_given_out_from_its_beginning_to_its_end() {
 }
 
 #[test]
-fn a_call_is_a_call() {
+fn tool_call_releases_the_held_text() {
     for format in [
         Format::JsonObject,
         schema(LIMITED, true),
@@ -213,7 +213,7 @@ fn a_call_is_a_call() {
 }
 
 #[test]
-fn an_answer_that_is_not_whole_is_given_out_as_it_is() {
+fn incomplete_answer_is_sent_unchecked() {
     for reason in [
         FinishReason::Length,
         FinishReason::ContentFilter,
@@ -237,7 +237,7 @@ fn an_answer_that_is_not_whole_is_given_out_as_it_is() {
 }
 
 #[test]
-fn what_a_client_of_anthropics_writes_goes_as_it_is() {
+fn natively_written_schemas_are_unchanged() {
     let native = Schema {
         json: LIMITED.to_owned(),
         is_strict: false,
@@ -261,7 +261,7 @@ fn what_a_client_of_anthropics_writes_goes_as_it_is() {
 }
 
 #[test]
-fn strict_tools_get_schemas_that_are_taken() {
+fn strict_tools_get_bindable_schemas() {
     let tool = |json: &str| Tool {
         name: "a".to_owned(),
         description: None,
@@ -283,7 +283,7 @@ fn strict_tools_get_schemas_that_are_taken() {
 }
 
 #[test]
-fn what_may_be_run_twice_is_held_twice() {
+fn most_runs_is_two_for_answers_that_may_repeat() {
     for (format, expected) in [
         (Format::Text, 1),
         (Format::JsonObject, 2),

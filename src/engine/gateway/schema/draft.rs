@@ -1,18 +1,20 @@
-//! Schemas of tools in the words of an earlier draft of JSON Schema.
+//! Upgrade of tool schemas to JSON Schema draft 2020-12.
 //!
-//! Anthropic takes no tool whose schema is not one of the draft 2020-12, and with it refuses the whole request. What has a form in
-//! that draft is put into it; what is wrong in all drafts is left out. A schema that is good stays as it is, byte for byte.
+//! Anthropic refuses the whole request if the schema of one tool is not valid in that draft.
+//! Keywords of earlier drafts are translated; parts that are wrong in all drafts are removed. A
+//! valid schema stays as it is, byte for byte.
 
 use serde_json::Value;
 
 use crate::domain::Turn;
 
-/// The most faults that are left out of one schema. Each takes a validation of the whole schema.
+/// Maximum number of faults removed from one schema. Each takes a validation of the whole schema.
 const MOST_FAULTS: usize = 20;
-/// The most bytes of schemas that are looked through in one turn: validation takes the time of a thread that others wait for.
+/// Maximum bytes of schemas validated in one turn: validation blocks a thread that other turns
+/// need.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// Signs of the faults that generators of schemas make, as they stand in JSON without white space.
+/// Typical faults of schema generators, as they appear in compact JSON.
 const SIGNS: [&str; 8] = [
     r#""items":["#,
     r#""exclusiveMinimum":true"#,
@@ -24,22 +26,22 @@ const SIGNS: [&str; 8] = [
     r#""type":"any""#,
 ];
 
-/// Keywords that hold values and no schemas.
+/// Keywords that contain values instead of schemas.
 const VALUES: [&str; 4] = ["default", "enum", "const", "examples"];
 
-/// Whether the words of a failure say that the schema of a tool is none of the draft.
+/// True if the message of a failure says that the schema of a tool is not valid in the draft.
 pub(in crate::engine::gateway) fn is_refused(message: &str) -> bool {
     message.contains("JSON Schema draft 2020-12")
 }
 
-/// Mends the tools of `turn` whose schemas have a sign of a fault.
+/// Repairs the tools of `turn` whose schemas show a typical fault.
 pub(in crate::engine::gateway) fn mend_suspicious(turn: &mut Turn) {
     mend(turn, |schema| {
         SIGNS.iter().any(|sign| schema.contains(sign))
     });
 }
 
-/// Mends all tools of `turn`. Whether that has changed any.
+/// Repairs all tools of `turn`. True if any was changed.
 pub(in crate::engine::gateway) fn mend_all(turn: &mut Turn) -> bool {
     mend(turn, |_| true)
 }
@@ -67,7 +69,7 @@ fn mend(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
     has_changed
 }
 
-/// The schema `json` as one of the draft. None if it is one, or cannot become one.
+/// Converts the schema `json` to the draft; `None` if it is valid already, or cannot be repaired.
 fn mended(json: &str) -> Option<String> {
     let mut schema: Value = serde_json::from_str(json).ok()?;
     fault(&schema)?;
@@ -81,13 +83,13 @@ fn mended(json: &str) -> Option<String> {
     None
 }
 
-/// Where `schema` is none of the draft, as a JSON pointer.
+/// Returns the first fault of `schema` as a JSON pointer.
 fn fault(schema: &Value) -> Option<String> {
     let error = jsonschema::draft202012::meta::validate(schema).err()?;
     Some(error.instance_path().as_str().to_owned())
 }
 
-/// Says in the words of the draft what has others in earlier ones.
+/// Translates keywords of earlier drafts.
 fn renew(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(renew),
@@ -121,7 +123,7 @@ fn renew(schema: &mut Value) {
     }
 }
 
-/// Removes what stands at `place`. None if that is the whole schema.
+/// Removes the value at `place`; `None` if that is the whole schema.
 fn leave_out(schema: &mut Value, place: &str) -> Option<()> {
     let (parent, name) = place.rsplit_once('/')?;
     match schema.pointer_mut(parent)? {
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_form_in_the_draft_is_put_into_it() {
+    fn earlier_keywords_are_translated_and_faults_removed() {
         for (sent, made) in [
             (
                 json!({"type": "array", "items": [{"type": "string"}], "additionalItems": {"type": "null"}}),
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_schema_stays_as_it_is() {
+    fn valid_schema_is_unchanged() {
         assert_eq!(
             of(&json!({"type": ["string", "null"], "pattern": "^a$", "x-own": 1})),
             None
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_are_mended_by_signs_or_all() {
+    fn tools_are_repaired_by_typical_fault_or_all() {
         let tool = |schema: &str| Tool {
             name: "a".to_owned(),
             description: None,

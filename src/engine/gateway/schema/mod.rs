@@ -1,8 +1,9 @@
-//! A JSON Schema as Anthropic takes it.
+//! Conversion of a JSON Schema into the subset that Anthropic can bind an answer to.
 //!
-//! Anthropic binds an answer to a part of JSON Schema and refuses the rest. A schema that it takes stays as it is, byte for byte.
-//! Of others, all objects are closed, `oneOf` becomes `anyOf`, `allOf` is merged, tuples become lists, and limits move into
-//! descriptions, in words. A schema that holds itself or allows any value has no such form.
+//! Anthropic supports a part of JSON Schema and refuses the rest. A schema within it stays as it
+//! is, byte for byte. In others, all objects are closed, `oneOf` becomes `anyOf`, `allOf` is
+//! merged, tuples become lists, and limits move into descriptions, in words. A recursive schema, or
+//! one that allows any value, has no such form.
 
 pub(super) mod draft;
 mod node;
@@ -19,23 +20,24 @@ use node::Node;
 pub(super) use plain::plain;
 pub(super) use plain::plain_tool;
 
-/// The most schemas inside one, those that references repeat included.
+/// Maximum number of subschemas, those repeated by references included.
 const MOST_STEPS: usize = 5000;
 
-/// The longest schema that is looked into, in bytes.
+/// Maximum length of a schema that is converted, in bytes.
 const LONGEST: usize = 256 * 1024;
 
-/// The most values in all definitions that are copied to where they are referred to.
+/// Maximum number of values that are copied from definitions to their references.
 const MOST_COPIED: usize = 50_000;
 
-/// The most schemas inside one another.
+/// Maximum nesting depth of schemas.
 const DEEPEST: usize = 64;
 
-/// The most properties that may be left out, and that may have one of several types; Anthropic takes no more.
+/// Maximum number of optional properties, and of properties with several types, that Anthropic
+/// takes.
 const MOST_OPTIONAL: usize = 24;
 const MOST_UNIONS: usize = 16;
 
-/// The types that a keyword belongs to, for schemas without a type.
+/// Types implied by keywords, for schemas without a type.
 const TYPES: [(&str, &[&str]); 4] = [
     (
         "object",
@@ -71,7 +73,8 @@ const TYPES: [(&str, &[&str]); 4] = [
     ("string", &["minLength", "maxLength", "pattern", "format"]),
 ];
 
-/// Keywords that say nothing about the value. Where schemas are merged, the first one counts.
+/// Annotation keywords, which do not constrain the value. When schemas are merged, the first one
+/// wins.
 const NOTES: [&str; 7] = [
     "title",
     "description",
@@ -82,16 +85,15 @@ const NOTES: [&str; 7] = [
     "definitions",
 ];
 
-/// A schema in a form that Anthropic takes.
+/// Schema in the form that Anthropic takes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Taken {
-    /// The schema.
     pub(super) json: String,
-    /// Whether it allows what the original forbids.
+    /// Set if it allows values that the original forbids.
     pub(super) is_weaker: bool,
 }
 
-/// The schema in a form that Anthropic takes. None if it has none, or is no schema.
+/// Converts a schema into the form that Anthropic takes; `None` if it has none, or is not a schema.
 pub(super) fn taken(json: &str) -> Option<Taken> {
     let root = parse(json)?;
     let mut reader = Reader {
@@ -120,12 +122,12 @@ pub(super) fn taken(json: &str) -> Option<Taken> {
     })
 }
 
-/// Whether an answer that keeps to the schema is a list.
+/// True if the schema's type is a list.
 pub(super) fn is_list(json: &str) -> bool {
     parse(json).is_some_and(|root| root.get("type").is_some_and(|kind| kind.is(r#""array""#)))
 }
 
-/// The schema, unless it is too long to be looked into.
+/// Parses the schema; `None` if it is too long.
 fn parse(json: &str) -> Option<Node> {
     if json.len() <= LONGEST {
         Node::parse(json)
@@ -134,12 +136,12 @@ fn parse(json: &str) -> Option<Node> {
     }
 }
 
-/// Goes through one schema.
+/// Converter of one schema.
 struct Reader<'a> {
     root: &'a Node,
-    /// The references that lead to where it is.
+    /// References on the path to the current position, to detect recursion.
     open: Vec<String>,
-    /// The references that were gone through.
+    /// References that have been visited.
     known: HashSet<String>,
     steps: usize,
     copied: usize,
@@ -163,7 +165,7 @@ impl Reader<'_> {
         schema
     }
 
-    /// The schema `node` without `allOf`, and without references but those to definitions.
+    /// Merges `allOf` into `node`, and replaces references other than those to definitions.
     fn flat(&mut self, mut node: Node) -> Option<Node> {
         if let Some(reference) = node.get("$ref") {
             let reference = reference.as_text()?;
@@ -191,7 +193,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Goes through the definition that `reference` names.
+    /// Checks the definition that `reference` names.
     fn follow(&mut self, reference: &str) -> Option<()> {
         if self.known.contains(reference) {
             return Some(());
@@ -204,7 +206,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// What `reference` names. None for what lies outside of the schema, and for what it is a part of.
+    /// Resolves `reference`; `None` for one that leads outside the schema, or is recursive.
     fn target(&mut self, reference: &str) -> Option<Node> {
         let target = self.root.at(reference.strip_prefix('#')?)?;
         self.copied += target.size(MOST_COPIED);
@@ -263,7 +265,7 @@ impl Reader<'_> {
             if name == "properties" && !is_name(&key) {
                 return None;
             }
-            // The definition is a place that references may lead back to.
+            // References inside a definition may lead back to it.
             let open = self.open.len();
             if name != "properties" {
                 self.open.push(format!("#/{name}/{key}"));
@@ -276,7 +278,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// The schema with what it says of the items of a list.
+    /// Converts the keywords about the items of a list.
     fn list(&mut self, mut node: Node) -> Option<Node> {
         if matches!(node.get("items"), Some(Node::List(_))) {
             node = renamed(node, "items", "prefixItems")?;
@@ -313,7 +315,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether `reference` names a definition of the schema.
+/// True if `reference` names a definition of the schema.
 fn is_definition(reference: &str) -> bool {
     let name = reference
         .strip_prefix("#/$defs/")
@@ -321,13 +323,13 @@ fn is_definition(reference: &str) -> bool {
     name.is_some_and(|name| !name.contains('/'))
 }
 
-/// Whether Anthropic takes the name of a property.
+/// True if Anthropic takes the property name.
 fn is_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
-/// The schema with the field `old` under the name `new`, at its place.
+/// Renames the field `old` to `new`, at its position; `None` if `new` exists.
 fn renamed(node: Node, old: &str, new: &str) -> Option<Node> {
     if node.has(new) {
         return None;
@@ -340,7 +342,7 @@ fn renamed(node: Node, old: &str, new: &str) -> Option<Node> {
     Some(Node::Object(fields.into_iter().map(rename).collect()))
 }
 
-/// The schema with a type, if it has nothing in the place of one. None where any type would do.
+/// Adds the implied type to a schema without one; `None` if any type would do.
 fn typed(node: Node) -> Option<Node> {
     if ["type", "enum", "const", "anyOf", "$ref"]
         .iter()
@@ -357,7 +359,7 @@ fn typed(node: Node) -> Option<Node> {
     Some(Node::Object(fields))
 }
 
-/// Closes an object. None for one that may have any field, or that must have one it does not name.
+/// Closes an object; `None` if it may have any field, or must have one that it does not name.
 fn close(node: &mut Node) -> Option<()> {
     let kind = node.get("type");
     let is_object = |kind: &Node| kind.is(r#""object""#);
@@ -386,7 +388,8 @@ fn close(node: &mut Node) -> Option<()> {
     Some(())
 }
 
-/// A schema that says what `node` and `other` say. None where they contradict each other, or nobody can tell.
+/// Merges two schemas into one that means both; `None` if they conflict, or if that cannot be
+/// decided.
 fn merge(mut node: Node, other: Node) -> Option<Node> {
     let Node::Object(fields) = other else {
         return None;
@@ -431,7 +434,7 @@ fn merge_fields(mut node: Node, other: Node) -> Option<Node> {
     Some(node)
 }
 
-/// What Anthropic counts of a schema.
+/// Counts of a schema that Anthropic limits.
 #[derive(Default)]
 struct Counts {
     optional: usize,

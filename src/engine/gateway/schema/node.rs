@@ -1,4 +1,4 @@
-//! JSON whose objects keep the order of their keys.
+//! JSON values whose objects keep the order of their keys.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use serde::de::MapAccess;
 use serde::de::Visitor;
 use serde_json::value::RawValue;
 
-/// The most fields of an object. Each is looked for among the others.
+/// Maximum number of fields of an object, since lookup is linear.
 const MOST_FIELDS: usize = 2000;
 
-/// A JSON value. What stands in it is as it was written, numbers included.
+/// JSON value that keeps scalars as they were written, numbers included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
     Object(Vec<(String, Self)>),
     List(Vec<Self>),
-    /// A text, a number, `true`, `false` or `null`.
+    /// String, number, `true`, `false` or `null`.
     Plain(String),
 }
 
 impl Node {
-    /// The number of values in this one, itself included, counted up to `most`.
+    /// Returns the number of values in this one, itself included, counted up to `most`.
     pub(super) fn size(&self, most: usize) -> usize {
         let inner: Box<dyn Iterator<Item = &Self>> = match self {
             Self::Object(fields) => Box::new(fields.iter().map(|(_, value)| value)),
@@ -38,7 +38,8 @@ impl Node {
         size
     }
 
-    /// Reads `json`. None for what is no JSON, and for an object with thousands of fields. Of names that stand twice in an object the last counts.
+    /// Parses `json`; `None` if it is not JSON, or has an object with too many fields. Of duplicate
+    /// names in an object, the last one counts.
     pub(super) fn parse(json: &str) -> Option<Self> {
         let json = json.trim();
         Some(match json.as_bytes().first()? {
@@ -64,17 +65,15 @@ impl Node {
         })
     }
 
-    /// A text.
     pub(super) fn text(text: &str) -> Self {
         Self::Plain(quoted(text))
     }
 
-    /// `false`.
     pub(super) fn no() -> Self {
         Self::Plain("false".to_owned())
     }
 
-    /// Its text, if it is one.
+    /// Returns the content of a string.
     pub(super) fn as_text(&self) -> Option<String> {
         match self {
             Self::Plain(json) => serde_json::from_str(json).ok(),
@@ -82,12 +81,12 @@ impl Node {
         }
     }
 
-    /// Whether it is written so.
+    /// True if this scalar is written exactly as `json`.
     pub(super) fn is(&self, json: &str) -> bool {
         matches!(self, Self::Plain(plain) if plain == json)
     }
 
-    /// Its fields; empty for what is no object.
+    /// Returns the fields; empty if this is not an object.
     pub(super) fn fields(&self) -> &[(String, Self)] {
         match self {
             Self::Object(fields) => fields,
@@ -95,7 +94,7 @@ impl Node {
         }
     }
 
-    /// Its items; empty for what is no list.
+    /// Returns the items; empty if this is not a list.
     pub(super) fn items(&self) -> &[Self] {
         match self {
             Self::List(items) => items,
@@ -103,7 +102,7 @@ impl Node {
         }
     }
 
-    /// The field `name` of this object.
+    /// Returns the field `name` of this object.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         self.fields()
             .iter()
@@ -111,12 +110,11 @@ impl Node {
             .map(|(_, value)| value)
     }
 
-    /// Whether this object has the field `name`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    /// Gives this object the field, at its place if it is there and else at the end.
+    /// Sets the field of this object, at its position if it exists, else at the end.
     pub(super) fn set(&mut self, name: &str, value: Self) {
         let Self::Object(fields) = self else { return };
         match fields.iter_mut().find(|(key, _)| key == name) {
@@ -125,7 +123,7 @@ impl Node {
         }
     }
 
-    /// Takes the field `name` out of this object.
+    /// Removes the field `name` from this object.
     pub(super) fn remove(&mut self, name: &str) -> Option<Self> {
         let Self::Object(fields) = self else {
             return None;
@@ -134,7 +132,7 @@ impl Node {
         Some(fields.remove(place).1)
     }
 
-    /// The value that a pointer such as `/$defs/a` names.
+    /// Returns the value at a JSON pointer such as `/$defs/a`.
     pub(super) fn at(&self, pointer: &str) -> Option<&Self> {
         let mut steps = pointer
             .split('/')

@@ -1,7 +1,8 @@
-//! The schema of a tool whose input is not bound to it.
+//! Schemas of tools whose input is not bound to them.
 //!
-//! Anthropic takes any such schema but for its top: no combination of schemas may stand there, and the names of properties have few
-//! characters. The properties of combined schemas are put together, what they demand is told in words, and names are changed.
+//! Anthropic takes any such schema, with restrictions at the top level: no combination of schemas,
+//! and property names of a limited character set. The properties of combined schemas are merged,
+//! the combination is described in words, and names are changed.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -15,7 +16,7 @@ use super::is_name;
 use super::parse;
 use super::words;
 
-/// Keywords that Anthropic refuses at the top, and how what they demand is told.
+/// Keywords that Anthropic refuses at the top level, and their description in words.
 const COMBINATIONS: [(&str, &str); 3] = [
     ("allOf", "The input must keep to each of these schemas"),
     (
@@ -27,23 +28,22 @@ const COMBINATIONS: [(&str, &str); 3] = [
         "The input must keep to exactly one of these schemas",
     ),
 ];
-/// The longest name of a property.
+/// Maximum length of a property name.
 const LONGEST_NAME: usize = 64;
 
-/// Properties with their new names.
+/// Old property names with their new names.
 pub(in crate::engine::gateway) type Renamed = Vec<(String, String)>;
 
-/// A schema in a form that Anthropic takes.
+/// Schema in the form that Anthropic takes for unbound tools.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::engine::gateway) struct PlainSchema {
-    /// The schema.
     pub(in crate::engine::gateway) json: String,
     /// Properties that have another name there, with the new one.
     pub(in crate::engine::gateway) renamed: Renamed,
 }
 
-/// The schema of a tool in a form that Anthropic takes. None for one that it takes as it is, and for what is too long to be looked
-/// into.
+/// Converts the schema of a tool into a form that Anthropic takes; `None` if it is accepted as it
+/// is, or too long.
 pub(in crate::engine::gateway) fn plain(json: &str) -> Option<PlainSchema> {
     if !is_refused(json) {
         return None;
@@ -62,8 +62,8 @@ pub(in crate::engine::gateway) fn plain(json: &str) -> Option<PlainSchema> {
     })
 }
 
-/// A tool that its caller has written, with a schema that Anthropic takes; its name, and its properties with their new names. None
-/// where the schema may stay as it is.
+/// Converts the schema of a natively written tool. Returns the tool, its name and the renamed
+/// properties; `None` if the schema may stay as it is.
 pub(in crate::engine::gateway) fn plain_tool(json: &str) -> Option<(String, String, Renamed)> {
     #[derive(Deserialize)]
     struct Written<'a> {
@@ -80,7 +80,7 @@ pub(in crate::engine::gateway) fn plain_tool(json: &str) -> Option<(String, Stri
     Some((tool.to_string(), written.name, schema.renamed))
 }
 
-/// Whether Anthropic refuses the schema, as far as its top shows.
+/// True if the top level of the schema has anything that Anthropic refuses.
 fn is_refused(json: &str) -> bool {
     #[derive(Deserialize)]
     struct Top {
@@ -99,7 +99,8 @@ fn is_refused(json: &str) -> bool {
     })
 }
 
-/// Gives `root` the properties of `members`; those that are required only where `all` of the members hold.
+/// Merges the properties of `members` into `root`; the required ones only if `all` members must
+/// hold.
 fn combine(root: &mut Node, members: &Node, all: bool) {
     let members: Vec<Node> = members
         .items()
@@ -138,7 +139,7 @@ fn combine(root: &mut Node, members: &Node, all: bool) {
     }
 }
 
-/// What `member` says, or what it refers to.
+/// Returns `member`, or the definition that it refers to.
 fn resolved(root: &Node, member: &Node) -> Option<Node> {
     match member.get("$ref").and_then(Node::as_text) {
         Some(reference) => root.at(reference.strip_prefix('#')?).cloned(),
@@ -146,7 +147,7 @@ fn resolved(root: &Node, member: &Node) -> Option<Node> {
     }
 }
 
-/// Gives the properties names that Anthropic takes, and tells the old ones in their descriptions.
+/// Renames properties that Anthropic does not take, and adds the old names to their descriptions.
 fn rename(root: &mut Node) -> Renamed {
     let mut properties = root
         .get("properties")
@@ -183,7 +184,7 @@ fn rename(root: &mut Node) -> Renamed {
     renamed
 }
 
-/// A name like `name` of the characters that Anthropic takes, and none of `taken`.
+/// Returns a name similar to `name`, of the accepted characters and not in `taken`.
 fn free_name(name: &str, taken: &HashSet<String>) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
     let clean: String = name
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_anthropic_takes_stays_as_it_is() {
+    fn accepted_schema_is_unchanged() {
         for json in [
             r#"{"type":"object","properties":{"a":{"anyOf":[{"type":"string"}]},"b.c-d_e":{}}}"#,
             r#"{"type":"object"}"#,
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn combinations_at_the_top_are_told_in_words() {
+    fn top_level_combinations_are_described_in_words() {
         let routes = plain_of(
             r#"{"type":"object","properties":{"route":{"type":"string"},"file":{"type":"string"}},"anyOf":[{"required":["route"]},{"required":["file"]}]}"#,
         );
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_anthropic_refuses_are_changed_and_stay_different() {
+    fn refused_names_are_replaced_by_unique_ones() {
         let long = "n".repeat(70);
         let json = format!(
             r#"{{"type":"object","properties":{{"$filter":{{"type":"string","description":"d"}},"_filter":{{}},"é filter":{{}},"{long}":{{}},"":{{}}}},"required":["$filter","_filter"]}}"#

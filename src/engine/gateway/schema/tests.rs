@@ -1,4 +1,4 @@
-//! Schemas as clients write them, and as Anthropic takes them.
+//! Schemas as clients write them, and their conversions.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -17,7 +17,8 @@ fn object(property: &Value) -> Value {
     json!({"type": "object", "properties": {"p": property}, "required": ["p"], "additionalProperties": false})
 }
 
-/// What becomes of a property, and whether it allows more than before.
+/// Converts a schema with one property. Returns the property, and whether it allows more than
+/// before.
 fn property(property: &Value) -> Option<(String, bool)> {
     let taken = taken(&object(property).to_string())?;
     let schema: Value = serde_json::from_str(&taken.json).unwrap();
@@ -25,7 +26,7 @@ fn property(property: &Value) -> Option<(String, bool)> {
 }
 
 #[test]
-fn a_schema_that_is_taken_stays_as_it_is() {
+fn supported_schema_is_unchanged() {
     assert_eq!(
         taken(TAKEN),
         Some(Taken {
@@ -55,7 +56,7 @@ fn objects_are_closed_and_keys_keep_their_order() {
 }
 
 #[test]
-fn limits_are_told_in_words() {
+fn limits_are_described_in_words() {
     for (schema, expected) in [
         (
             json!({"type": "integer", "minimum": 1, "maximum": 10}),
@@ -99,7 +100,7 @@ fn limits_are_told_in_words() {
 }
 
 #[test]
-fn choices_tuples_and_sums_have_a_form() {
+fn one_of_tuples_and_all_of_are_converted() {
     let one_of = json!({"oneOf": [{"type": "string"}, {"type": "object", "properties": {"a": {"const": 1}}}]});
     insta::assert_snapshot!(property(&one_of).unwrap().0, @r#"{"anyOf":[{"type":"string"},{"additionalProperties":false,"properties":{"a":{"const":1}},"type":"object"}]}"#);
     let members = [
@@ -119,7 +120,7 @@ fn choices_tuples_and_sums_have_a_form() {
 }
 
 #[test]
-fn references_inside_a_schema_are_kept_or_replaced() {
+fn internal_references_are_kept_or_replaced() {
     let schema = json!({
         "properties": {"a": {"type": "string", "maxLength": 1}, "b": {"$ref": "#/properties/a"},
             "c": {"allOf": [{"$ref": "#/definitions/x"}], "title": "T"}, "d": {"$ref": "#/definitions/x"}},
@@ -133,7 +134,7 @@ fn references_inside_a_schema_are_kept_or_replaced() {
 }
 
 #[test]
-fn what_has_no_form_is_told() {
+fn unsupported_schema_is_not_converted() {
     for schema in [
         json!({}),
         json!(true),
@@ -168,7 +169,7 @@ fn what_has_no_form_is_told() {
 }
 
 #[test]
-fn no_schema_takes_forever() {
+fn hostile_schemas_are_converted_in_bounded_time() {
     let twice = |n: usize| {
         let next = json!({"$ref": format!("#/properties/p{}", n + 1)});
         (
@@ -194,7 +195,7 @@ fn no_schema_takes_forever() {
     );
 }
 
-/// Everything that Anthropic is known to refuse in `schema`.
+/// Lists everything in `schema` that Anthropic is known to refuse.
 fn refused(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if (schema["type"] == "object" || schema["properties"].is_object())
@@ -272,7 +273,7 @@ fn schemas() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn nothing_that_is_refused_is_left(schema in schemas()) {
+    fn converted_schema_contains_nothing_refused(schema in schemas()) {
         let definition = json!({"type": "object", "properties": {"n": {"type": "number", "minimum": 1}}});
         let mut root = object(&schema);
         root["$defs"] = json!({"d": definition});
@@ -284,9 +285,9 @@ proptest! {
     }
 }
 
-/// What would take minutes, or all memory, has no form: Claude is told it in words.
+/// A schema whose conversion would take minutes, or all memory, is not converted.
 #[test]
-fn a_schema_that_grows_without_bounds_is_not_looked_into() {
+fn exponentially_growing_schema_is_not_converted() {
     let values = vec!["1"; 3000].join(",");
     let fields: Vec<_> = (0..400)
         .map(|n| format!(r##""p{n}":{{"$ref":"#/$defs/a","x":1}}"##))

@@ -1,8 +1,8 @@
-//! Limits that Claude is told in words, because no schema of its API can say them.
+//! Limits described in words, because Anthropic's schemas cannot express them.
 
 use super::node::Node;
 
-/// The string formats that Anthropic binds an answer to.
+/// String formats that Anthropic can bind an answer to.
 const FORMATS: [&str; 10] = [
     "date-time",
     "time",
@@ -16,10 +16,10 @@ const FORMATS: [&str; 10] = [
     "uuid",
 ];
 
-/// The most times that a pattern may repeat something; Anthropic takes no large ranges.
+/// Maximum repetition count in a pattern; Anthropic refuses large ranges.
 const MOST_REPEATS: u32 = 100;
 
-/// Keywords that Anthropic refuses. All others it takes, or leaves alone.
+/// Keywords that Anthropic refuses. All others are accepted or ignored.
 const REFUSED: [&str; 27] = [
     "minimum",
     "maximum",
@@ -50,7 +50,8 @@ const REFUSED: [&str; 27] = [
     "else",
 ];
 
-/// Moves what Anthropic refuses of `node` into its description. Tells whether that leaves an answer freer than before.
+/// Moves the limits of `node` that Anthropic refuses into its description. True if the schema
+/// became weaker.
 pub(super) fn move_limits(node: &mut Node) -> bool {
     let refused: Vec<(String, Node)> = node
         .fields()
@@ -71,7 +72,7 @@ pub(super) fn move_limits(node: &mut Node) -> bool {
     !said.is_empty()
 }
 
-/// Adds a sentence to the description of `node`.
+/// Appends a sentence to the description of `node`.
 pub(super) fn add(node: &mut Node, sentence: &str) {
     let before = node
         .get("description")
@@ -95,7 +96,7 @@ fn is_refused(name: &str, value: &Node) -> bool {
     }
 }
 
-/// The limit in words; none where it limits nothing.
+/// Describes a limit in words; `None` if it limits nothing.
 fn say(name: &str, value: &Node) -> Option<String> {
     let said = match name {
         "minimum" => format!("at least {value}"),
@@ -119,7 +120,8 @@ fn say(name: &str, value: &Node) -> Option<String> {
     Some(said)
 }
 
-/// Whether Anthropic takes the pattern: no look-around, no reference to a group, no boundary of words, no large ranges.
+/// True if Anthropic takes the pattern: no look-around, back-reference, word boundary or large
+/// range.
 fn is_simple(pattern: &str) -> bool {
     let mut characters = pattern.chars();
     while let Some(character) = characters.next() {

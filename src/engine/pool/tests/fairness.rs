@@ -1,4 +1,4 @@
-//! Who gets a worker when many tenants ask.
+//! Fairness among many tenants.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -15,7 +15,8 @@ fn live(tenant: &str) -> Claim {
     }
 }
 
-/// Has so many requests of `claim` ask for a worker that each holds for a second, and notes who gets one and who is refused.
+/// Spawns `count` requests of `claim` that hold a worker for a second each, and logs which are
+/// served or refused.
 fn flood(bench: &Bench, claim: &Claim, count: usize, log: &Arc<Mutex<Vec<String>>>) {
     for _ in 0..count {
         let (pool, claim, log) = (bench.pool.clone(), claim.clone(), Arc::clone(log));
@@ -38,13 +39,13 @@ fn flood(bench: &Bench, claim: &Claim, count: usize, log: &Arc<Mutex<Vec<String>
     }
 }
 
-/// Waits until all that was spawned has asked: time passes only when nothing is left to do.
+/// Lets all spawned requests ask: paused time advances only when nothing else can run.
 async fn asked() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_one_tenant_neither_refuses_nor_holds_up_another() {
+async fn flood_of_one_tenant_neither_refuses_nor_delays_another() {
     let bench = Bench::new(Config {
         queue_length: 20,
         ..config()
@@ -52,7 +53,7 @@ async fn a_flood_of_one_tenant_neither_refuses_nor_holds_up_another() {
     bench.settle().await;
     let log = Arc::default();
     for _ in 0..12 {
-        // As soon as some are sent away, as many come anew.
+        // New ones come as soon as some are evicted.
         flood(&bench, &live("flood"), 150, &log);
         asked().await;
         assert!(bench.pool.stats().waiting >= 20, "the queue is full");
@@ -93,7 +94,7 @@ async fn a_flood_of_one_tenant_neither_refuses_nor_holds_up_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_waits_for_comes_last_but_comes() {
+async fn background_requests_are_served_last_but_not_starved() {
     let bench = Bench::new(Config {
         max_workers: 1,
         queue_length: 60,
@@ -125,7 +126,7 @@ async fn what_nobody_waits_for_comes_last_but_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_waits_for_may_wait_for_long() {
+async fn background_request_waits_without_timeout() {
     let bench = Bench::new(Config {
         max_workers: 1,
         ..config()

@@ -1,4 +1,4 @@
-//! The pool with workers made of memory, on paused time.
+//! The pool with in-memory workers, on paused time.
 
 mod fairness;
 mod signs_of_life;
@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{BusyReason, Claim, Config, Error, LaunchError, Launcher, Lease, Pool, Stats, Worker};
 
-/// What the scripted workers do, shared with the test.
+/// Behaviour of the scripted workers, shared with the test.
 #[derive(Default)]
 struct Script {
     launches: AtomicUsize,
@@ -21,7 +21,7 @@ struct Script {
     launch_fails: AtomicBool,
     reset_fails: AtomicBool,
     workers_are_dead: AtomicBool,
-    /// Those before this one give no sign of life.
+    /// Workers with a lower number fail their health check.
     silent_before: AtomicUsize,
     checks: AtomicUsize,
 }
@@ -121,7 +121,7 @@ impl Bench {
         }
     }
 
-    /// A lease that was used, so that its worker is reset when it ends.
+    /// Takes a lease and uses it, so that its worker is reset when it ends.
     async fn lease(&self) -> Lease<ScriptedLauncher> {
         let mut lease = self.pool.lease(&Claim::own()).await.unwrap();
         lease.worker().unwrap();
@@ -132,7 +132,7 @@ impl Bench {
         tokio::time::sleep(Duration::from_millis(600)).await;
     }
 
-    /// Closes the pool and asserts that nothing is left of it.
+    /// Closes the pool and asserts that no worker is left.
     async fn end(self) {
         self.pool.close();
         self.tracker.close();
@@ -155,7 +155,7 @@ impl Bench {
 }
 
 #[tokio::test(start_paused = true)]
-async fn so_many_workers_start_at_a_time_and_the_others_after_them() {
+async fn concurrent_starts_are_limited() {
     let bench = Bench::new(Config {
         max_workers: 5,
         prewarm: 5,
@@ -171,7 +171,7 @@ async fn so_many_workers_start_at_a_time_and_the_others_after_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_worker_that_was_reset_last_is_lent_first() {
+async fn last_reset_worker_is_lent_first() {
     let bench = Bench::new(config());
     bench.settle().await;
     for _ in 0..10 {
@@ -185,7 +185,7 @@ async fn the_worker_that_was_reset_last_is_lent_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spare_worker_is_started_beside_the_one_in_use() {
+async fn spare_worker_is_started_while_one_is_in_use() {
     let bench = Bench::new(config());
     bench.settle().await;
     let lease = bench.lease().await;
@@ -201,7 +201,7 @@ async fn a_spare_worker_is_started_beside_the_one_in_use() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_never_more_workers_than_allowed() {
+async fn number_of_workers_never_exceeds_the_maximum() {
     let bench = Bench::new(Config {
         queue_length: 100,
         ..config()
@@ -224,7 +224,7 @@ async fn there_are_never_more_workers_than_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_is_bounded_in_length() {
+async fn queue_length_is_bounded() {
     let bench = Bench::new(config());
     let (first, second) = (bench.lease().await, bench.lease().await);
     let waiting: Vec<_> = (0..2)
@@ -251,7 +251,7 @@ async fn the_queue_is_bounded_in_length() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_in_the_queue_is_bounded_in_time() {
+async fn queue_wait_times_out() {
     let bench = Bench::new(config());
     let leases = (bench.lease().await, bench.lease().await);
     let before = tokio::time::Instant::now();
@@ -268,7 +268,7 @@ async fn the_wait_in_the_queue_is_bounded_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_gave_up_waiting_gets_no_worker() {
+async fn cancelled_waiter_gets_no_worker() {
     let bench = Bench::new(config());
     let leases = (bench.lease().await, bench.lease().await);
     let gone =
@@ -286,7 +286,7 @@ async fn a_request_that_gave_up_waiting_gets_no_worker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_is_replaced_when_its_reset_fails() {
+async fn worker_is_replaced_when_its_reset_fails() {
     let bench = Bench::new(config());
     let lease = bench.lease().await;
     bench.script.reset_fails.store(true, Ordering::Relaxed);
@@ -299,7 +299,7 @@ async fn a_worker_is_replaced_when_its_reset_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_worker_is_ended_without_a_reset() {
+async fn broken_worker_is_ended_without_reset() {
     let bench = Bench::new(config());
     let mut lease = bench.lease().await;
     lease.mark_broken();
@@ -310,7 +310,7 @@ async fn a_broken_worker_is_ended_without_a_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_is_replaced_after_its_turns_and_at_its_age() {
+async fn worker_is_replaced_after_max_turns_and_max_age() {
     let bench = Bench::new(Config {
         max_turns: 2,
         max_workers: 1,
@@ -328,7 +328,7 @@ async fn a_worker_is_replaced_after_its_turns_and_at_its_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_workers_beyond_the_spare_ones_go_after_a_time() {
+async fn surplus_idle_workers_are_retired_after_idle_timeout() {
     let bench = Bench::new(config());
     drop((bench.lease().await, bench.lease().await));
     bench.settle().await;
@@ -339,7 +339,7 @@ async fn idle_workers_beyond_the_spare_ones_go_after_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_idle_worker_is_not_lent() {
+async fn dead_idle_worker_is_not_lent() {
     let bench = Bench::new(config());
     bench.settle().await;
     bench.script.workers_are_dead.store(true, Ordering::Relaxed);
@@ -361,7 +361,7 @@ async fn a_dead_idle_worker_is_not_lent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failing_starts_back_off_are_told_and_recover() {
+async fn failing_starts_back_off_fail_waiters_and_recover() {
     let bench = Bench::new(config());
     bench.script.launch_fails.store(true, Ordering::Relaxed);
     let error = bench.pool.lease(&Claim::own()).await.unwrap_err();
@@ -386,7 +386,7 @@ async fn failing_starts_back_off_are_told_and_recover() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_tells_those_who_wait_and_ends_every_worker() {
+async fn close_fails_waiters_and_ends_every_worker() {
     let bench = Bench::new(config());
     let leases = (bench.lease().await, bench.lease().await);
     let waiting = {

@@ -1,4 +1,4 @@
-//! Workers that were idle for long.
+//! Health checks of workers that were idle for long.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::super::Claim;
 use super::{Bench, config};
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_was_idle_for_long_is_lent_after_a_sign_of_life() {
+async fn long_idle_worker_is_lent_after_health_check() {
     let bench = Bench::new(config());
     bench.settle().await;
     drop(bench.lease().await);
@@ -31,7 +31,7 @@ async fn a_worker_that_was_idle_for_long_is_lent_after_a_sign_of_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_worker_that_is_silent_is_replaced() {
+async fn unresponsive_idle_worker_is_replaced() {
     let bench = Bench::new(config());
     drop((bench.lease().await, bench.lease().await));
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -56,7 +56,7 @@ async fn an_idle_worker_that_is_silent_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_during_the_check_leaves_the_worker_to_be_reset() {
+async fn cancelled_health_check_leaves_worker_to_be_reset() {
     let bench = Bench::new(config());
     bench.settle().await;
     tokio::time::sleep(Duration::from_secs(31)).await;
@@ -70,7 +70,7 @@ async fn whoever_leaves_during_the_check_leaves_the_worker_to_be_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_idle_workers_that_are_silent_are_found_out_at_once() {
+async fn unresponsive_idle_workers_are_checked_concurrently() {
     let bench = Bench::new(super::Config {
         max_workers: 8,
         max_starting: 8,

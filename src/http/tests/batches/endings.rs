@@ -1,10 +1,10 @@
-//! How batches end, and how they go on.
+//! Tests of how batches end and how they resume.
 
 use super::*;
 use crate::accounts::auth::Change;
 use crate::accounts::auth::KeyChange;
 
-/// Turns that answer `count` prompts and hang over all others.
+/// Turns that answer `count` prompts and hang on all others.
 fn answering(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
     let left = Mutex::new(count);
     logging(move |_| {
@@ -36,7 +36,7 @@ async fn reasons(bench: &Bench, batch: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_cancelled_batch_keeps_what_it_has() {
+async fn cancelled_batch_keeps_finished_lines() {
     let (turns, _) = answering(3);
     let bench = Bench::of(turns).await;
     let id = bench.begin(&lines(5)).await;
@@ -65,7 +65,7 @@ async fn a_cancelled_batch_keeps_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_over_cannot_be_cancelled() {
+async fn completed_batch_cannot_be_cancelled() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     let id = bench.begin(&lines(1)).await;
     bench.until_is(&id, "completed").await;
@@ -79,7 +79,7 @@ async fn a_batch_that_is_over_cannot_be_cancelled() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_over_goes_after_its_time() {
+async fn finished_batch_is_deleted_after_its_ttl() {
     let (turns, _) = answering(1);
     let bench = Bench::of(turns).await;
     let over = bench.begin(&lines(1)).await;
@@ -105,7 +105,7 @@ async fn a_batch_that_is_over_goes_after_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_ends_when_its_time_is_over() {
+async fn batch_expires_after_its_completion_window() {
     let (turns, _) = answering(1);
     let bench = Ground::new(Keys::none()).await.bench(turns, 1);
     let id = bench.begin(&lines(2)).await;
@@ -121,7 +121,7 @@ async fn a_batch_ends_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_ends_its_batch() {
+async fn batch_fails_when_its_key_is_revoked() {
     let registry = Registry::temporary().await.unwrap();
     let change = KeyChange {
         name: Some("key".to_owned()),
@@ -158,7 +158,7 @@ async fn a_revoked_key_ends_its_batch() {
     ));
     let made = found(&bench.router, begin).await;
     let id = made["id"].as_str().unwrap();
-    // Another key of the project, and so the batch's owner too.
+    // A second key of the project, which owns the batch as well.
     let other = KeyChange {
         name: Some("other".to_owned()),
         ..KeyChange::default()
@@ -193,9 +193,10 @@ async fn a_revoked_key_ends_its_batch() {
     );
 }
 
-/// A server is killed twice in the middle of a batch; what it was running is run again, what was written is not.
+/// A server is killed twice in the middle of a batch: running lines are run again, recorded ones
+/// are not.
 #[tokio::test]
-async fn a_batch_goes_on_where_a_killed_server_has_left_it() {
+async fn batch_resumes_after_the_server_is_killed() {
     let ground = Ground::new(Keys::none()).await;
     let (turns, first) = answering(7);
     let bench = ground.bench(turns, 2);
@@ -238,7 +239,7 @@ async fn a_batch_goes_on_where_a_killed_server_has_left_it() {
 }
 
 #[tokio::test]
-async fn a_batch_whose_file_is_gone_fails_with_what_it_has() {
+async fn resumed_batch_without_input_file_fails_and_keeps_finished_lines() {
     let ground = Ground::new(Keys::none()).await;
     let (turns, _) = answering(1);
     let bench = ground.bench(turns, 1);

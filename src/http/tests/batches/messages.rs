@@ -1,4 +1,4 @@
-//! Batches of Anthropic's API.
+//! Tests of batches of Anthropic's API.
 
 use super::*;
 
@@ -42,7 +42,7 @@ async fn ended(bench: &Bench, id: &str) -> Value {
         .expect("the batch ends")
 }
 
-/// The results in the order of their ids.
+/// Returns the results in the order of their ids.
 async fn results(bench: &Bench, batch: &Value) -> Vec<Value> {
     let request = request("GET", batch["results_url"].as_str().unwrap(), &[], "");
     let response = send(bench.router.clone(), request).await;
@@ -63,7 +63,7 @@ fn kinds(results: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// The status and the error of a request that is refused, in Anthropic's envelope.
+/// Returns the status and error of a refused request, in Anthropic's envelope.
 async fn refused(bench: &Bench, method: &str, path: &str, fields: &Value) -> String {
     let response = send(
         bench.router.clone(),
@@ -81,7 +81,7 @@ async fn refused(bench: &Bench, method: &str, path: &str, fields: &Value) -> Str
 }
 
 #[tokio::test]
-async fn every_request_has_its_result() {
+async fn every_message_batch_request_has_a_result() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     let mut requests = ["a", "b", "c", "d"].map(request_called);
     requests[1]["params"]["temperature"] = json!("hot");
@@ -116,7 +116,7 @@ async fn every_request_has_its_result() {
 }
 
 #[tokio::test]
-async fn batches_are_listed_and_deleted_by_their_own_clients() {
+async fn message_batches_are_listed_and_deleted_by_their_api_only() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     let mut made = Vec::new();
     for _ in 0..3 {
@@ -171,7 +171,7 @@ async fn batches_are_listed_and_deleted_by_their_own_clients() {
 }
 
 #[tokio::test]
-async fn a_cancelled_batch_tells_what_was_not_done() {
+async fn cancelled_message_batch_reports_requests_not_run() {
     let (turns, _) = logging(|prompt| {
         Ok(if prompt == "a" {
             greeting()
@@ -183,7 +183,7 @@ async fn a_cancelled_batch_tells_what_was_not_done() {
     let bench = Bench::of(turns).await;
     let id = begin(&bench, &["a", "b", "c"].map(request_called)).await;
     let path = format!("{PATH}/{id}");
-    // Two run at a time, so both hang when the first is answered.
+    // Two requests run at a time, so both hang when the first is answered.
     let mut held = turns_held;
     tokio::time::timeout(DEADLINE, held.wait_for(|held| *held == 2))
         .await
@@ -212,7 +212,7 @@ async fn a_cancelled_batch_tells_what_was_not_done() {
 }
 
 #[tokio::test]
-async fn a_batch_goes_on_after_a_kill() {
+async fn message_batch_resumes_after_the_server_is_killed() {
     let ground = Ground::new(Keys::none()).await;
     let (turns, first) = logging(|prompt| {
         Ok(if prompt == "a" {
@@ -239,7 +239,7 @@ async fn a_batch_goes_on_after_a_kill() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_batch_is_refused() {
+async fn invalid_message_batch_is_refused() {
     let bench = Bench::of(ScriptedTurns::playing([])).await;
     let twice = json!({"requests": [request_called("a"), request_called("a")]});
     for (fields, expected) in [

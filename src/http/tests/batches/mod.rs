@@ -1,4 +1,4 @@
-//! Files of requests that are answered while nobody waits.
+//! Tests of batches: files of requests that are answered in the background.
 
 mod endings;
 mod messages;
@@ -14,10 +14,10 @@ use super::files::upload;
 use super::*;
 use crate::domain::Part;
 
-/// How long a batch may take in a test.
+/// Deadline for a batch in a test.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A server with batches.
+/// Server with batches.
 struct Bench {
     router: Router,
     batches: Batches,
@@ -25,7 +25,7 @@ struct Bench {
     _ground: Ground,
 }
 
-/// What a server that is killed leaves: its files, and what its batches have stored.
+/// State that a killed server leaves: its files and the stored records of its batches.
 #[derive(Clone)]
 struct Ground {
     _folder: Arc<tempfile::TempDir>,
@@ -44,7 +44,7 @@ impl Ground {
         }
     }
 
-    /// A server that stands on it, whose batches run `parallel` lines at a time.
+    /// Starts a server on this state whose batches run `parallel` lines at a time.
     fn bench(&self, turns: impl Turns + 'static, parallel: usize) -> Bench {
         let Tools { files, keys, .. } = self.tools.clone();
         let state = whole_state(
@@ -76,13 +76,13 @@ impl Bench {
         Ground::new(Keys::none()).await.bench(turns, 2)
     }
 
-    /// The id of a file with these lines.
+    /// Uploads a file with these lines and returns its id.
     async fn file(&self, lines: &[Value]) -> Value {
         let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
         found(&self.router, upload(&lines)).await["id"].clone()
     }
 
-    /// Begins a batch of these lines.
+    /// Creates a batch of these lines and returns its id.
     async fn begin(&self, lines: &[Value]) -> String {
         let made = self
             .ask("POST", "/v1/batches", &order(&self.file(lines).await))
@@ -103,7 +103,7 @@ impl Bench {
             .await
     }
 
-    /// Waits until the batch is as `condition` wants it.
+    /// Waits until the batch fulfills `condition`.
     async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let waiting = async {
             loop {
@@ -125,7 +125,7 @@ impl Bench {
         self.until(id, |batch| batch["status"] == status).await
     }
 
-    /// The lines of a file that a batch names; none when it names none.
+    /// Returns the lines of a file that a batch names; empty if it names none.
     async fn lines(&self, id: &Value) -> Vec<Value> {
         let Some(id) = id.as_str() else {
             return Vec::new();
@@ -139,12 +139,12 @@ impl Bench {
     }
 }
 
-/// What begins a batch of chat requests.
+/// Returns the request body that creates a batch of chat requests.
 fn order(file: &Value) -> Value {
     json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"})
 }
 
-/// A line that asks `prompt` and is called so as well.
+/// Returns a line with the prompt `prompt`, which is also its id.
 fn line(prompt: &str) -> Value {
     let body = json!({"model": "sonnet", "messages": [{"role": "user", "content": prompt}]});
     json!({"custom_id": prompt, "method": "POST", "url": "/v1/chat/completions", "body": body})
@@ -163,7 +163,7 @@ fn ids(lines: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// What a turn was asked.
+/// Returns the prompt of a turn.
 fn prompt(turn: &Turn) -> String {
     match &turn.prompt[0] {
         Part::Text(text) => text.clone(),
@@ -171,7 +171,7 @@ fn prompt(turn: &Turn) -> String {
     }
 }
 
-/// A log of what turns were asked, and turns that write it and then do as `script` says.
+/// Returns turns that log their prompts and then follow `script`, with the log.
 fn logging(
     script: impl Fn(&str) -> Result<Vec<Step>, Error> + Send + Sync + 'static,
 ) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {

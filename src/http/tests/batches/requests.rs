@@ -1,4 +1,4 @@
-//! What is asked, refused and found at fault.
+//! Tests of creating, refusing and listing batches.
 
 use super::*;
 
@@ -8,7 +8,7 @@ async fn refused(bench: &Bench, request: Request<Body>) -> String {
 }
 
 #[tokio::test]
-async fn a_batch_that_cannot_be_made_says_what_to_change() {
+async fn invalid_batch_request_names_the_field() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     let file = bench.file(&lines(1)).await;
     for (field, value, expected) in [
@@ -71,7 +71,7 @@ async fn a_batch_that_cannot_be_made_says_what_to_change() {
 }
 
 #[tokio::test]
-async fn a_file_with_a_line_that_makes_no_sense_fails_as_a_whole() {
+async fn batch_with_an_invalid_line_fails_as_a_whole() {
     let (turns, log) = logging(|_| Ok(greeting()));
     let bench = Bench::of(turns).await;
     let with = |name: &str, value: Value| {
@@ -129,7 +129,7 @@ async fn a_file_with_a_line_that_makes_no_sense_fails_as_a_whole() {
 }
 
 #[tokio::test]
-async fn batches_are_listed_with_the_last_first() {
+async fn batches_are_listed_newest_first() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     let mut ids = Vec::new();
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! Lines being run.
+//! Tests of running batch lines.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 
 #[tokio::test]
-async fn every_line_is_answered_in_the_order_of_the_file() {
+async fn batch_output_is_in_the_order_of_the_file() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     let mut file = lines(5);
     file[1]["body"]["temperature"] = json!("hot");
@@ -70,7 +70,7 @@ async fn every_line_is_answered_in_the_order_of_the_file() {
 }
 
 #[tokio::test]
-async fn every_endpoint_answers_its_lines() {
+async fn batch_lines_work_for_every_endpoint() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
     for (endpoint, body, text) in [
         (
@@ -101,10 +101,10 @@ async fn every_endpoint_answers_its_lines() {
     }
 }
 
-/// What is told a time waits for it, what may pass is tried again, what never will is told so; and a line that waits holds
-/// nobody up.
+/// A line with a known retry time waits for it, a transient error is retried, a permanent one is
+/// not; and a waiting line delays no other.
 #[tokio::test(start_paused = true)]
-async fn a_line_waits_where_that_helps() {
+async fn batch_line_is_retried_by_kind_of_error() {
     let refusals = Mutex::new(vec![
         Error::Busy {
             workers: 1,
@@ -163,7 +163,7 @@ async fn a_line_waits_where_that_helps() {
     );
 }
 
-/// Turns of a server where so many clients wait for a worker.
+/// Turns of a server with this many clients in the queue.
 struct Crowded(ScriptedTurns, Arc<AtomicUsize>);
 
 impl Turns for Crowded {
@@ -192,7 +192,7 @@ impl Turns for Crowded {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_begin_when_no_client_waits_and_batches_take_turns() {
+async fn batch_lines_yield_to_clients_and_batches_share_fairly() {
     let (turns, log) = logging(|_| Ok(greeting()));
     let waiting = Arc::new(AtomicUsize::new(1));
     let bench = Ground::new(Keys::none())
@@ -216,7 +216,7 @@ async fn lines_begin_when_no_client_waits_and_batches_take_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_are_not_kept_waiting_for_ever() {
+async fn batch_lines_are_not_starved_by_clients() {
     let (turns, log) = logging(|_| Ok(greeting()));
     let bench = Ground::new(Keys::none())
         .await
@@ -232,7 +232,7 @@ async fn lines_are_not_kept_waiting_for_ever() {
 }
 
 #[tokio::test]
-async fn no_more_lines_run_at_a_time_than_the_share_of_batches() {
+async fn batch_lines_in_parallel_are_limited() {
     let turns = ScriptedTurns::playing(
         [
             vec![started(), Step::Wait(Duration::from_millis(5))],

@@ -1,10 +1,10 @@
-//! Tasks by the ids that clients choose.
+//! Tests of tasks with ids chosen by clients.
 
 use super::super::admin::refusal;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_task_is_known_by_the_id_that_was_chosen() {
+async fn task_is_found_by_its_chosen_id() {
     let mut desk = Desk::open().await;
     let order = desk.order(json!({"task_id": "test-123"}));
     let (status, made) = desk.ask("POST", "/api/v1/tasks", order.clone()).await;
@@ -64,7 +64,7 @@ async fn a_task_is_known_by_the_id_that_was_chosen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_is_each_keys_own_and_free_again_when_its_task_is_gone() {
+async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
     let mut desk = Desk::open().await;
     let order = desk.order(json!({"task_id": "nightly"}));
     let [first, second] = desk.keys.clone();
@@ -113,7 +113,7 @@ async fn an_id_is_each_keys_own_and_free_again_when_its_task_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_ask_at_once_there_is_one_task() {
+async fn concurrent_requests_with_one_id_create_one_task() {
     let desk = Desk::open().await;
     let order = desk.order(json!({"task_id": "once"}));
     let asked =
@@ -126,7 +126,7 @@ async fn however_many_ask_at_once_there_is_one_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_id_is_refused() {
+async fn invalid_task_id_is_refused() {
     let desk = Desk::open().await;
     let made_here = format!("task_{}", "0".repeat(32));
     for (id, expected) in [

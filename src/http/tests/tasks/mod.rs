@@ -1,4 +1,4 @@
-//! Agents that work on the server, which here are puppets.
+//! Tests of tasks, with scripted agents.
 
 mod chosen;
 mod running;
@@ -17,7 +17,7 @@ pub(crate) use crate::engine::agent::EndReason;
 pub(crate) use crate::services::tasks::testing::Heard;
 pub(crate) use crate::services::tasks::testing::Puppet;
 
-/// A server whose callers may have tasks: two keys, and one that may not.
+/// Server whose callers may have tasks: two keys that may, and one that may not.
 pub(crate) struct Desk {
     router: Router,
     pub(crate) office: Office,
@@ -73,7 +73,7 @@ impl Desk {
         }
     }
 
-    /// A server with the same keys and tasks.
+    /// Adds the keys and tasks to `state`.
     pub(crate) fn state(&self, state: AppState) -> AppState {
         AppState {
             tasks: Some(self.office.tasks.clone()),
@@ -101,7 +101,7 @@ impl Desk {
         self.ask_as(&self.keys[0], method, path, body).await
     }
 
-    /// A request for a task with these fields beside those that have to be.
+    /// Returns a request for a task with these fields beside the required ones.
     fn order(&self, fields: Value) -> Value {
         let mut body =
             json!({"prompt": "do it", "workspace": self.office.folder.path(), "preset": "edit"});
@@ -112,7 +112,7 @@ impl Desk {
         body
     }
 
-    /// A task that has begun, and what moves it.
+    /// Creates a task, and returns it with the handle that drives its agent.
     pub(crate) async fn begun(&mut self, fields: Value) -> (String, Puppet) {
         let (status, task) = self.ask("POST", "/v1/tasks", self.order(fields)).await;
         assert_eq!(status, 201, "{task}");
@@ -136,7 +136,7 @@ impl Desk {
         .await
     }
 
-    /// Waits until a task looks so.
+    /// Waits until a task fulfills the condition.
     async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         loop {
             let (_, task) = self
@@ -150,7 +150,7 @@ impl Desk {
     }
 }
 
-/// The same without what is different each time.
+/// Removes the fields that differ from run to run.
 fn steady(text: &str) -> String {
     let mut steady = String::new();
     for line in text.lines() {
@@ -170,7 +170,7 @@ fn steady(text: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_is_made_watched_and_taken_away() {
+async fn task_is_created_followed_and_deleted() {
     let mut desk = Desk::open().await;
     let (id, puppet) = desk
         .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."}))
@@ -239,7 +239,7 @@ async fn a_task_is_made_watched_and_taken_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_shows_what_became_of_it() {
+async fn task_shows_its_outcome() {
     let mut desk = Desk::open().await;
     let (id, puppet) = desk
         .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"}))
@@ -318,7 +318,7 @@ async fn a_task_shows_what_became_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tasks_are_those_of_a_key_that_may_have_some() {
+async fn tasks_are_per_key_and_need_the_permission() {
     let mut desk = Desk::open().await;
     let (id, _puppet) = desk.begun(json!({})).await;
     let paths = [
@@ -360,7 +360,7 @@ async fn tasks_are_those_of_a_key_that_may_have_some() {
 }
 
 #[tokio::test]
-async fn where_no_folder_is_configured_there_are_no_tasks() {
+async fn tasks_are_off_without_configured_folders() {
     let registry = Registry::temporary().await.unwrap();
     let permissions = Change::Set(vec![Permission::Tasks]);
     let change = KeyChange {
@@ -395,7 +395,7 @@ async fn where_no_folder_is_configured_there_are_no_tasks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_done_is_refused_by_its_field() {
+async fn invalid_task_request_names_the_field() {
     let desk = Desk::open().await;
     let root = desk.office.folder.path().to_owned();
     for (fields, status, param) in [
@@ -456,7 +456,7 @@ async fn what_cannot_be_done_is_refused_by_its_field() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn presets_and_lists_say_what_an_agent_may_do() {
+async fn presets_and_lists_select_the_tools_of_an_agent() {
     let mut desk = Desk::open().await;
     for (fields, tools, mode) in [
         (

@@ -1,10 +1,10 @@
-//! What tasks that run are told, and tell.
+//! Tests of control and events of running tasks.
 
 use super::*;
 use crate::accounts::auth::Credentials;
 
 #[tokio::test(start_paused = true)]
-async fn a_question_is_answered_once() {
+async fn permission_request_is_answered_once() {
     let mut desk = Desk::open().await;
     let (id, mut puppet) = desk.begun(json!({})).await;
     puppet.ask("q1");
@@ -44,7 +44,7 @@ async fn a_question_is_answered_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_is_interrupted_once() {
+async fn task_is_interrupted_once() {
     let mut desk = Desk::open().await;
     let (id, mut puppet) = desk.begun(json!({})).await;
     let path = format!("/v1/tasks/{id}/interrupt");
@@ -76,14 +76,14 @@ async fn a_task_is_interrupted_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_who_comes_back_misses_nothing_of_a_thousand_events() {
+async fn reconnecting_reader_misses_no_event() {
     let mut desk = Desk::open().await;
     let (id, puppet) = desk.begun(json!({})).await;
     let path = format!("/v1/tasks/{id}/events");
     for number in 1..=998 {
         puppet.say(AgentEvent::Message(number.to_string()));
     }
-    // Whoever reads from the beginning leaves in the middle.
+    // The reader from the beginning disconnects in the middle.
     let mut stream = desk.events(&path, &[]).await.into_body().into_data_stream();
     let mut read = String::new();
     while !read.contains("id: 400\n") {
@@ -115,7 +115,7 @@ async fn a_reader_who_comes_back_misses_nothing_of_a_thousand_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_whose_key_is_revoked_is_stopped() {
+async fn task_is_stopped_when_its_key_is_revoked() {
     let mut desk = Desk::open().await;
     let (id, mut puppet) = desk.begun(json!({})).await;
     puppet.say(AgentEvent::Turn {

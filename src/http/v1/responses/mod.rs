@@ -1,4 +1,4 @@
-//! `/v1/responses` and what lies under it.
+//! `/v1/responses` and its subpaths.
 
 pub(in crate::http) mod socket;
 mod stream;
@@ -33,7 +33,7 @@ use crate::services::responses::Responses;
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;
 
-/// Answers an input, as one body, as a stream, or in the background.
+/// Creates a response: as one body, as a stream, or in the background.
 pub(in crate::http) async fn create_response(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
@@ -79,7 +79,7 @@ async fn answer(
     Ok(response)
 }
 
-/// A response that is stored; with `stream` its events.
+/// Returns a stored response, or with `stream=true` its events.
 pub(in crate::http) async fn retrieve_response(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
@@ -100,7 +100,7 @@ pub(in crate::http) async fn retrieve_response(
     ))
 }
 
-/// Takes a response away.
+/// Deletes a response.
 pub(in crate::http) async fn delete_response(
     State(responses): State<Responses>,
     Extension(caller): Extension<Caller>,
@@ -110,7 +110,7 @@ pub(in crate::http) async fn delete_response(
     Ok(json(kept::deleted(&id)))
 }
 
-/// Ends the making of a response.
+/// Cancels a background response.
 pub(in crate::http) async fn cancel_response(
     State(responses): State<Responses>,
     Extension(caller): Extension<Caller>,
@@ -119,7 +119,7 @@ pub(in crate::http) async fn cancel_response(
     Ok(json(responses.cancel(&caller, &id).await?.to_json()))
 }
 
-/// The input of a response.
+/// Lists the input items of a response.
 pub(in crate::http) async fn list_input_items(
     State(responses): State<Responses>,
     Extension(caller): Extension<Caller>,
@@ -130,7 +130,7 @@ pub(in crate::http) async fn list_input_items(
     Ok(json(responses.input_items(&caller, &id, &page).await?))
 }
 
-/// How many tokens an input has.
+/// Counts the tokens of an input.
 pub(in crate::http) async fn count_input_tokens(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
@@ -144,7 +144,7 @@ pub(in crate::http) async fn count_input_tokens(
     Ok(response)
 }
 
-/// A conversation as one item.
+/// Compacts a conversation into one item.
 pub(in crate::http) async fn compact(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,

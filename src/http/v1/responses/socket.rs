@@ -1,4 +1,4 @@
-//! Responses over a WebSocket: the requests of a client that stays, one after the other.
+//! Responses over a WebSocket: the requests of one connection, answered in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,12 +44,12 @@ use crate::services::responses::Memory;
 use crate::services::responses::Responses;
 use crate::services::responses::Step;
 
-/// Requests that may wait for the one that is being answered.
+/// Maximum number of requests that wait for the one being answered.
 const QUEUE: usize = 8;
-/// Where the socket is opened.
+/// Path of the endpoint in log lines.
 const PATH: &str = "/v1/responses";
 
-/// Opens the socket.
+/// Opens the WebSocket.
 pub(in crate::http) async fn open(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
@@ -104,22 +104,23 @@ fn no_socket() -> Response {
     ([(header::ALLOW, "POST")], error).into_response()
 }
 
-/// One client.
+/// Connection of one client.
 struct Session {
     responses: Responses,
     keys: Arc<Keys>,
     config: Arc<Config>,
     bodies: Bodies,
     caller: Caller,
-    /// The request that has opened the socket.
+    /// Id of the request that opened the WebSocket.
     id: RequestId,
     memory: Memory,
-    /// What came while another response was being made.
+    /// Messages that arrived while a response was being made.
     waiting: VecDeque<String>,
 }
 
 impl Session {
-    /// Answers until the client leaves or the server stops. Dropping what runs ends its turn.
+    /// Answers requests until the client leaves or the server stops. Dropping the future cancels
+    /// the running turn.
     async fn converse(
         &mut self,
         mut socket: Socket,
@@ -144,7 +145,7 @@ impl Session {
         }
     }
 
-    /// Answers the message `text`. What comes meanwhile waits.
+    /// Answers the message `text`. Messages that arrive meanwhile are queued.
     async fn answer(
         &mut self,
         socket: &mut Socket,
@@ -168,6 +169,7 @@ impl Session {
         while !is_over || !socket.is_clear() {
             let is_clear = socket.is_clear();
             tokio::select! {
+                // Backpressure: no further step is polled until the last one is sent.
                 step = steps.next(), if is_clear => {
                     let Some(step) = step else { return Ok(()) };
                     is_over = add(socket, &lane, &line, step);
@@ -187,9 +189,9 @@ impl Session {
         Ok(())
     }
 
-    /// What `request` asks for, from its beginning to its end, the first step with what there is to say of the request.
+    /// Runs `request` and returns its steps, the first one with the remarks on the request.
     ///
-    /// One that has begun knows itself when the server stops.
+    /// A response that has begun reacts to the shutdown by itself.
     fn steps(
         &self,
         request: Result<CreateRequest, ApiError>,
@@ -230,7 +232,7 @@ impl Session {
     }
 }
 
-/// Has `step` told, and says whether it is the last one.
+/// Queues the events of `step` for sending, and returns true if it is the last step.
 fn add(
     socket: &mut Socket,
     lane: &Lane,
@@ -266,7 +268,7 @@ fn add(
     }
 }
 
-/// A reason has at most 123 bytes.
+/// Close reasons are limited to 123 bytes.
 fn too_many(limit: usize) -> CloseFrame {
     let reason = format!(
         "more than {QUEUE} requests or {limit} bytes are waiting; send the next when one is answered"

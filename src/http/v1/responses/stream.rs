@@ -1,4 +1,4 @@
-//! A response as server-sent events.
+//! A response as a stream of server-sent events.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::http::sse::named_frame;
 use crate::http::state::LastWords;
 use crate::services::responses::Step;
 
-/// Writes `steps`, which tell of failures and of the server's end themselves.
+/// Streams `steps`, which report failures and the shutdown themselves.
 pub(super) fn response(
     steps: impl Stream<Item = Step> + Send + 'static,
     heartbeat: Duration,
@@ -50,7 +50,7 @@ impl Encoder for StepEncoder {
         step.is_last
     }
 
-    /// Only when the steps end without a last one, which they do not.
+    /// Reached only if the steps end without a last one, which does not happen.
     fn failed(&mut self, error: &ApiError, frames: &mut String) {
         named_frame(frames, "error", &error.envelope().to_json());
     }

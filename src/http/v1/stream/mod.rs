@@ -1,4 +1,4 @@
-//! `GET /v1/stream`, which is this server's own: a WebSocket that carries many turns, also side by side.
+//! `GET /v1/stream`, an API of this server: a WebSocket that carries many concurrent turns.
 
 mod strangers;
 mod turns;
@@ -56,20 +56,20 @@ use crate::runtime::compute::in_place;
 
 pub(in crate::http) use self::strangers::Strangers;
 
-/// Where the socket is opened.
+/// Path of the endpoint in log lines.
 const PATH: &str = "/v1/stream";
-/// Turns that may run at the same time.
+/// Maximum number of concurrent turns per socket.
 const MOST_TURNS: usize = 16;
-/// How long a client without a key in its request may take to say who it is.
+/// Authentication timeout of a client that sent no key with its request.
 const GREETING: Duration = Duration::from_secs(10);
-/// Bytes of a message where anybody may send one.
+/// Maximum size of a message before authentication, in bytes.
 const LATE_LIMIT: usize = 4 << 20;
-/// Closes a socket that brings no good key.
+/// Close code for failed authentication.
 const UNAUTHORIZED: u16 = 4401;
 const AUTHENTICATED: &str = r#"{"type":"authenticated"}"#;
 const PONG: &str = r#"{"type":"pong"}"#;
 
-/// Opens the socket.
+/// Opens the WebSocket.
 pub(in crate::http) async fn open(
     State(state): State<AppState>,
     caller: Option<Extension<Caller>>,
@@ -124,16 +124,16 @@ fn no_socket() -> Response {
     )
 }
 
-/// Who has opened a socket.
+/// Client of a socket: authenticated, or still to authenticate.
 enum Client {
     Known(Caller, SocketPlace),
     Unknown(Guest),
 }
 
-/// A decoded message, or its error with the id of the turn that it names.
+/// Decoded message, or its error with the id of the turn that it names.
 type Read = Result<Said, (Option<String>, ApiError)>;
 
-/// What a socket works with.
+/// Shared state of one socket.
 struct Session {
     turns: Arc<dyn Turns>,
     keys: Arc<Keys>,
@@ -141,20 +141,22 @@ struct Session {
     stopping: Stopping,
     last_words: LastWords,
     bodies: Bodies,
-    /// The request that has opened the socket.
+    /// Id of the request that opened the WebSocket.
     id: RequestId,
 }
 
 impl Session {
-    /// Answers until the client leaves or the server stops. Dropping what runs ends its turns.
+    /// Serves the socket until the client leaves or the server stops. Dropping the future cancels
+    /// the running turns.
     async fn converse(&self, mut socket: Socket, client: Client) -> Result<(), Ended> {
         let (mut caller, _place) = match client {
             Client::Known(caller, place) => (caller, place),
             Client::Unknown(stranger) => self.greet(&mut socket, stranger).await?,
         };
         let mut running = All::default();
-        // One message is read at a time, beside the turns that run. The next ones are not heard meanwhile, so that they keep their
-        // order and wait where they take no memory.
+        // Messages are decoded one at a time, beside the running turns. No further one is read
+        // meanwhile, which keeps their order and applies backpressure: they stay in the socket's
+        // buffers.
         let mut reading: Option<BoxFuture<'static, Read>> = None;
         loop {
             let (is_clear, is_reading) = (socket.is_clear(), reading.is_some());
@@ -189,7 +191,7 @@ impl Session {
         }
     }
 
-    /// Who the client says it is, in its first message.
+    /// Authenticates the client by its first message.
     async fn greet(
         &self,
         socket: &mut Socket,
@@ -222,6 +224,7 @@ impl Session {
         };
         match caller {
             Ok(known) => {
+                // Frees the slot before the client may send, so that it cannot be evicted any more.
                 drop(stranger);
                 socket.say(AUTHENTICATED.to_owned()).await.map(|()| known)
             }
@@ -251,7 +254,8 @@ impl Session {
             .authenticate(&credentials, Some(Permission::Inference))?)
     }
 
-    /// Decodes the message `text` in turn. An error comes with the id of the turn that the message names.
+    /// Decodes the message `text` once memory is granted. An error has the id of the turn that the
+    /// message names.
     fn read(&self, text: String, caller: &Caller) -> BoxFuture<'static, Read> {
         let (bodies, name, policy) = (self.bodies.clone(), caller.name.clone(), self.config.policy);
         let text = Arc::new(text);
@@ -267,7 +271,7 @@ impl Session {
         read.boxed()
     }
 
-    /// What is said at once to the message that was `read`.
+    /// Handles the message `read` and returns the immediate answer.
     fn answer(&self, read: Read, caller: &mut Caller, running: &mut All) -> String {
         let (id, said) = match read {
             Ok(said) => (said.id().map(ToOwned::to_owned), Ok(said)),
@@ -307,7 +311,7 @@ impl Session {
         if running.count() == MOST_TURNS {
             return Err(too_many());
         }
-        // The key may have been changed or revoked since it was shown.
+        // The key may have been changed or revoked since authentication.
         let again = self
             .keys
             .authenticate_again(caller, Some(Permission::Inference))?;
@@ -323,7 +327,7 @@ impl Session {
     }
 }
 
-/// The close frame for a client that was refused with `error`.
+/// Returns the close frame for a client that was refused with `error`.
 fn stranger_refused(error: &ApiError) -> CloseFrame {
     if error.kind() == Kind::TooManySockets {
         return CloseFrame {

@@ -1,4 +1,4 @@
-//! Sockets whose clients have not said yet who they are.
+//! Limit on unauthenticated WebSockets.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -13,13 +13,14 @@ use crate::http::crowd::Guest;
 use crate::http::error::ApiError;
 use crate::http::error::Kind;
 
-/// The most there may be. Anybody can open one and send it a message: together these take 256 MiB at the most. A page is a
-/// stranger for the time of its first message.
+/// Maximum number of unauthenticated sockets. Any client can open one and send a message, so
+/// together they may take 256 MiB. Browser pages count until their first message, since they cannot
+/// send a header.
 const MOST: usize = 64;
-/// The most strangers of one address.
+/// Maximum number of unauthenticated sockets per address.
 const MOST_OF_ONE: usize = 32;
 
-/// Counts them. Clones count together.
+/// Tracks unauthenticated sockets. Clones share the count.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct Strangers(Crowd);
 
@@ -30,7 +31,7 @@ impl Default for Strangers {
 }
 
 impl Strangers {
-    /// Lets one more in, by `connection`. Where there are as many as may be, the oldest goes for it.
+    /// Admits the socket of `connection`. At the limit, the oldest socket is evicted.
     pub(super) fn admit(&self, connection: Option<&Connection>) -> Guest {
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         self.0
@@ -38,7 +39,7 @@ impl Strangers {
     }
 }
 
-/// The error that a dismissed stranger gets.
+/// Returns the error for an evicted socket.
 pub(super) fn too_many() -> ApiError {
     let message = format!(
         "More than {MOST_OF_ONE} sockets of this address, or {MOST} in all, are open whose clients have not said yet who they are, \
@@ -48,7 +49,7 @@ pub(super) fn too_many() -> ApiError {
     ApiError::new(Kind::TooManyStrangers, message).retry_after(GREETING)
 }
 
-/// The close frame of a dismissed stranger.
+/// Returns the close frame for an evicted socket.
 pub(super) fn farewell() -> CloseFrame {
     CloseFrame {
         code: close_code::AGAIN,

@@ -1,4 +1,4 @@
-//! The turns of one socket, side by side.
+//! Concurrent turns of one socket.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,37 +24,37 @@ use crate::http::error::ApiError;
 use crate::http::middleware::access_log::Line;
 use crate::http::v1::answer::cache_word;
 
-/// A turn that runs. When it is dropped, its run is interrupted.
+/// Running turn. Dropping it cancels the run.
 pub(super) struct Running {
     encoder: SocketEncoder,
     line: Line,
     steps: BoxStream<'static, Result<Step, ApiError>>,
 }
 
-/// What happens in a turn.
+/// Step of a turn.
 enum Step {
-    /// It was let in, and a worker has it.
+    /// Admitted, with a worker assigned.
     Taken(Told),
     Event(TurnEvent),
 }
 
-/// All turns that run. None is asked for its next event before the last one of any was sent, so that a client which does
-/// not read holds up its own turns, and nothing is gathered for it.
+/// Running turns of a socket. Backpressure: no turn is polled while an earlier message is unsent,
+/// so a client that stops reading stalls its own turns only, and nothing is buffered for it.
 #[derive(Default)]
 pub(super) struct All(VecDeque<Running>);
 
 impl All {
-    /// How many there are.
+    /// Returns the number of running turns.
     pub(super) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether one is called `id`.
+    /// Returns true if a turn has the id `id`.
     pub(super) fn has(&self, id: &str) -> bool {
         self.0.iter().any(|turn| turn.encoder.id() == id)
     }
 
-    /// Has `turn` run for `caller`; `line` is written when it ends.
+    /// Starts `turn` for `caller`; `line` is logged when it ends.
     pub(super) fn begin(
         &mut self,
         turns: &Arc<dyn Turns>,
@@ -77,7 +77,7 @@ impl All {
         });
     }
 
-    /// Ends the turn `id`, and gives its last message; none where no turn is called so.
+    /// Cancels the turn `id` and returns its last message; `None` if there is no such turn.
     pub(super) fn cancel(&mut self, id: &str) -> Option<String> {
         let index = self.0.iter().position(|turn| turn.encoder.id() == id)?;
         let Running { encoder, line, .. } = self.0.remove(index)?;
@@ -85,18 +85,18 @@ impl All {
         Some(encoder.cancelled())
     }
 
-    /// Ends them all with `error`, and gives their last messages.
+    /// Ends all turns with `error` and returns their last messages.
     pub(super) fn fail(&mut self, error: &ApiError) -> Vec<String> {
         self.0.drain(..).map(|turn| turn.failed(error)).collect()
     }
 
-    /// The messages of what happens next in any of them; waits for ever where there is none. Nothing is lost when it is
-    /// dropped.
+    /// Returns the messages of the next step of any turn; pending while there is none.
+    /// Cancellation-safe.
     pub(super) async fn next(&mut self) -> Vec<String> {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// They take turns: whoever was asked is asked last the next time.
+    /// Polls the turns round robin: a turn that was polled goes to the back of the queue.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Vec<String>> {
         for _ in 0..self.0.len() {
             let Some(mut turn) = self.0.pop_front() else {
@@ -116,7 +116,7 @@ impl All {
 }
 
 impl Running {
-    /// The messages of `step`, and the turn, unless that was its end.
+    /// Applies `step` and returns its messages, and the turn unless the step was its end.
     fn after(mut self, step: Option<Result<Step, ApiError>>) -> (Vec<String>, Option<Self>) {
         match step {
             Some(Ok(Step::Taken(told))) => {
@@ -143,7 +143,7 @@ impl Running {
     }
 }
 
-/// `error` as a message.
+/// Encodes `error` as a message.
 pub(super) fn message_of(id: Option<&str>, error: &ApiError) -> String {
     error_message(id, &error.envelope(), error.status(), error.wait())
 }

@@ -1,4 +1,4 @@
-//! What a task tells, as server-sent events.
+//! Events of a task as server-sent events.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -31,12 +31,13 @@ use crate::http::state::LastWords;
 use crate::services::tasks::Event;
 use crate::services::tasks::Follower;
 
-/// By this a client that has lost its connection says what it has had last, as browsers do by themselves.
+/// Header with the last event that a reconnecting client has received; browsers send it by
+/// themselves.
 const LAST: &str = "last-event-id";
-/// The same in the query, for the first connection.
+/// Query parameter with the same meaning, for the first connection.
 const AFTER: &str = "starting_after";
 
-/// Tells what a task has told and will tell, until it is over.
+/// Streams the past and future events of a task until it ends.
 pub(in crate::http) async fn stream_events(
     Offered(tasks): Offered,
     State(config): State<Arc<Config>>,
@@ -48,7 +49,8 @@ pub(in crate::http) async fn stream_events(
 ) -> Result<Response, ApiError> {
     let follower = tasks.follow(&caller, &id, first).await?;
     if follower.is_done() {
-        // By the HTML standard this, and nothing else, keeps an `EventSource` from coming again.
+        // In the HTML standard, 204 is the only status that keeps an `EventSource` from
+        // reconnecting.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let encoder = TaskEncoder {
@@ -65,18 +67,18 @@ pub(in crate::http) async fn stream_events(
     Ok(stream.into_response())
 }
 
-/// The events, until one cannot be read: whoever comes again finds it, or is told why not.
+/// Returns the events up to the first that cannot be read; a client that reconnects retries it.
 pub(super) fn readable(follower: Follower) -> impl Stream<Item = Event> + Send {
     follower.into_events().filter_map(|event| {
         let told = event.inspect_err(|error| {
             let error: &dyn std::error::Error = error;
-            tracing::error!(error, "what a task has told cannot be read");
+            tracing::error!(error, "task event not readable");
         });
         futures::future::ready(told.ok())
     })
 }
 
-/// The number of the first event that is wanted.
+/// Sequence number of the first wanted event.
 pub(in crate::http) struct First(pub(super) u64);
 
 impl<S: Sync> FromRequestParts<S> for First {
@@ -118,7 +120,8 @@ impl Encoder for TaskEncoder {
         event.told.is_last()
     }
 
-    /// A comment: an `error` event would say that the task has failed. Who reads events comes again by itself.
+    /// A comment line: an `error` event would mean that the task has failed. Clients of the stream
+    /// reconnect by themselves.
     fn failed(&mut self, error: &ApiError, frames: &mut String) {
         let _ = write!(
             frames,

@@ -1,4 +1,4 @@
-//! `/v1/tasks`, which is this server's own: agents that work in folders of the server.
+//! `/v1/tasks`, an API of this server: agents that work in folders of the server.
 
 mod events;
 mod request;
@@ -44,7 +44,7 @@ pub(in crate::http) use self::socket::open as open_socket;
 const LARGEST_PAGE: usize = 100;
 const USUAL_PAGE: usize = 20;
 
-/// The tasks of a server that has any.
+/// Extractor of the task service; fails on a server without tasks.
 pub(in crate::http) struct Offered(Tasks);
 
 impl FromRequestParts<AppState> for Offered {
@@ -59,7 +59,7 @@ impl FromRequestParts<AppState> for Offered {
     }
 }
 
-/// Has an agent work, as soon as it is its turn.
+/// Creates a task, which starts when a slot is free.
 pub(in crate::http) async fn create_task(
     Offered(tasks): Offered,
     State(turns): State<Arc<dyn Turns>>,
@@ -88,7 +88,7 @@ pub(in crate::http) async fn create_task(
     Ok((StatusCode::CREATED, json(view::created(&task).to_string())).into_response())
 }
 
-/// The task as a question to its model: by that its model is chosen.
+/// Builds the turn by which the model of a task is resolved and routed.
 fn as_turn(spec: &Spec, project: Option<String>) -> Turn {
     Turn {
         model: spec.model.clone(),
@@ -102,7 +102,7 @@ fn as_turn(spec: &Spec, project: Option<String>) -> Turn {
     }
 }
 
-/// The caller's tasks.
+/// Lists the caller's tasks.
 pub(in crate::http) async fn list_tasks(
     Offered(tasks): Offered,
     Extension(caller): Extension<Caller>,
@@ -124,7 +124,7 @@ pub(in crate::http) async fn list_tasks(
     )))
 }
 
-/// A task as it is now.
+/// Returns the current state of a task.
 pub(in crate::http) async fn retrieve_task(
     Offered(tasks): Offered,
     Extension(caller): Extension<Caller>,
@@ -142,7 +142,7 @@ pub(in crate::http) async fn interrupt_task(
     Ok(shown(&tasks.interrupt(&caller, &id).await?))
 }
 
-/// Takes a task away with all it has told.
+/// Deletes a task and its events.
 pub(in crate::http) async fn delete_task(
     Offered(tasks): Offered,
     Extension(caller): Extension<Caller>,
@@ -153,7 +153,7 @@ pub(in crate::http) async fn delete_task(
     ))
 }
 
-/// Answers a question of a task.
+/// Answers a permission request of a task.
 pub(in crate::http) async fn answer_permission(
     Offered(tasks): Offered,
     Extension(caller): Extension<Caller>,

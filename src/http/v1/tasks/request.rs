@@ -1,4 +1,4 @@
-//! What clients send about tasks.
+//! Request bodies and WebSocket messages of the task API.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,11 +32,11 @@ use crate::services::tasks::PermissionMode;
 use crate::services::tasks::Preset;
 use crate::services::tasks::Spec;
 
-/// The longest time that a task may name, in seconds; the server's own bound is below.
+/// Maximum timeout that a request may ask for, in seconds; the configured bound is usually lower.
 const LONGEST: i64 = 7 * 24 * 60 * 60;
-/// The longest prompt, in bytes: it is kept with the task.
+/// Maximum size of a prompt, in bytes, since it is stored with the task.
 const LONGEST_PROMPT: usize = 1 << 20;
-/// What an agent is told whose question was denied without a word.
+/// Message to an agent whose permission request is denied without one.
 const DENIED: &str = "The user does not want this to be done.";
 
 const DECISION: Field = honoured("decision", Shape::Text, "Required. `allow` or `deny`.");
@@ -46,7 +46,7 @@ const DENIAL: Field = honoured(
     "What the agent is told beside a `deny`.",
 );
 
-/// The fields of `POST /v1/tasks`.
+/// Fields of `POST /v1/tasks`.
 pub(super) static CREATE: Table = Table {
     prefix: "",
     fields: &[
@@ -120,7 +120,7 @@ pub(super) static CREATE: Table = Table {
     ],
 };
 
-/// The fields of `tools`.
+/// Fields of `tools`.
 pub(super) static TOOLS: Table = Table {
     prefix: "tools.",
     fields: &[
@@ -137,7 +137,7 @@ pub(super) static TOOLS: Table = Table {
     ],
 };
 
-/// The fields of `webhook`.
+/// Fields of `webhook`.
 pub(super) static WEBHOOK: Table = Table {
     prefix: "webhook.",
     fields: &[
@@ -154,13 +154,13 @@ pub(super) static WEBHOOK: Table = Table {
     ],
 };
 
-/// The fields of `POST /v1/tasks/{id}/permissions/{request_id}`.
+/// Fields of `POST /v1/tasks/{id}/permissions/{request_id}`.
 pub(super) static ANSWER: Table = Table {
     prefix: "",
     fields: &[DECISION, DENIAL],
 };
 
-/// The fields of a message on the WebSocket of a task.
+/// Fields that all messages on the WebSocket of a task share.
 pub(super) static MESSAGE: Table = Table {
     prefix: "",
     fields: &[honoured(
@@ -170,7 +170,7 @@ pub(super) static MESSAGE: Table = Table {
     )],
 };
 
-/// What `permission` has beside the fields of [`ANSWER`].
+/// Fields of a `permission` message.
 pub(super) static PERMISSION: Table = Table {
     prefix: "",
     fields: &[
@@ -184,33 +184,33 @@ pub(super) static PERMISSION: Table = Table {
     ],
 };
 
-/// What a client says on the WebSocket of a task.
+/// Message of a client on the WebSocket of a task.
 #[derive(Debug, PartialEq)]
 pub(super) enum Said {
-    /// A question is answered.
+    /// Decision on a permission request.
     Permission { request_id: String, answer: Answer },
-    /// The task is to stop.
+    /// Request to stop the task.
     Interrupt,
-    /// Is anybody there?
+    /// Liveness check.
     Ping,
 }
 
-/// A request for a task, understood.
+/// Decoded request for a task.
 #[derive(Debug)]
 pub(super) struct CreateRequest {
-    /// What is asked for; its model is still what the client calls it, and it has no webhook yet.
+    /// Specification of the task; its model is unresolved and its webhook unset.
     pub(super) spec: Spec,
-    /// Who is to hear of its end.
+    /// Webhook to notify of the end.
     pub(super) webhook: Option<NewWebhook>,
-    /// The project that is to pay, as the client names it.
+    /// Project to charge, as the client names it.
     pub(super) project: Option<String>,
 }
 
-/// Reads the body of `POST /v1/tasks`; `model` answers where it names none. Unknown fields are refused: what bounds an agent
-/// must not be misspelled.
+/// Decodes the body of `POST /v1/tasks`; `model` is the default model. Unknown fields are refused,
+/// because a misspelled limit must not be ignored.
 ///
 /// # Errors
-/// When the body is not such a request.
+/// When the body is not a valid request.
 pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateRequest, InvalidRequest> {
     let mut request = request(body, &CREATE, "`prompt` and `workspace`")?;
     let prompt = request
@@ -264,10 +264,10 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateRequest, In
     })
 }
 
-/// Reads the answer to a question.
+/// Decodes the answer to a permission request.
 ///
 /// # Errors
-/// When the body is none.
+/// When the body is not a valid answer.
 pub(super) fn answer(body: &[u8]) -> Result<Answer, InvalidRequest> {
     let mut request = request(body, &ANSWER, "`decision`")?;
     let answer = decision(&mut request)?;
@@ -275,10 +275,10 @@ pub(super) fn answer(body: &[u8]) -> Result<Answer, InvalidRequest> {
     Ok(answer)
 }
 
-/// Reads a message on the WebSocket of a task.
+/// Decodes a message on the WebSocket of a task.
 ///
 /// # Errors
-/// When it is none.
+/// When the text is not a valid message.
 pub(super) fn hear(text: &str) -> Result<Said, InvalidRequest> {
     let mut message = request(text.as_bytes(), &MESSAGE, "a `type`")?;
     let kind = message
@@ -305,7 +305,7 @@ pub(super) fn hear(text: &str) -> Result<Said, InvalidRequest> {
     }
 }
 
-/// The answer that `request` gives to a question.
+/// Reads the decision and message fields.
 fn decision(request: &mut Object) -> Result<Answer, InvalidRequest> {
     let message = request.take_text("message")?;
     match request.take_text("decision")?.as_deref() {
@@ -321,7 +321,7 @@ fn decision(request: &mut Object) -> Result<Answer, InvalidRequest> {
     }
 }
 
-/// One of a few words.
+/// Reads a field that takes one of a few words.
 fn word<T: DeserializeOwned>(
     request: &mut Object,
     name: &'static str,
@@ -336,7 +336,8 @@ fn word<T: DeserializeOwned>(
     }
 }
 
-/// The id that the request, which is the whole `body`, chooses.
+/// Reads the id chosen by the client, with a hash of the whole `body` that recognizes repeated
+/// requests.
 fn chosen(request: &mut Object, body: &[u8]) -> Result<Option<ChosenId>, InvalidRequest> {
     let Some(id) = chosen_id(request, "task_id")? else {
         return Ok(None);

@@ -5,7 +5,7 @@ use super::*;
 use crate::api::request_schema::document;
 
 #[test]
-fn the_document_shows_the_tables() {
+fn document_lists_task_fields() {
     document::check("task fields", &[&CREATE, &super::TOOLS, &WEBHOOK]);
     document::check("task answer fields", &[&ANSWER]);
     document::check("task socket fields", &[&MESSAGE, &PERMISSION]);
@@ -21,7 +21,7 @@ fn read(fields: Value) -> CreateRequest {
 }
 
 #[test]
-fn what_is_left_out_is_the_least_an_agent_may() {
+fn task_defaults_are_the_most_restrictive() {
     let CreateRequest {
         spec,
         webhook,
@@ -37,7 +37,7 @@ fn what_is_left_out_is_the_least_an_agent_may() {
 }
 
 #[test]
-fn amounts_are_read_as_they_are_written() {
+fn task_budget_is_parsed_exactly() {
     for (amount, nanos) in [
         (json!("0.5"), 500_000_000),
         (json!(0.1), 100_000_000),
@@ -51,7 +51,7 @@ fn amounts_are_read_as_they_are_written() {
 }
 
 #[test]
-fn an_agent_hears_why_it_may_not() {
+fn denial_message_is_passed_to_the_agent() {
     let words = |body: Value| match answer(body.to_string().as_bytes()).unwrap() {
         Answer::Deny(words) => words,
         Answer::Allow => "allowed".to_owned(),

@@ -1,4 +1,4 @@
-//! `GET /v1/tasks/{id}/ws`: what a task tells, and what it is told, over a WebSocket.
+//! `GET /v1/tasks/{id}/ws`: events and control of a task over a WebSocket.
 
 use std::sync::Arc;
 
@@ -37,10 +37,10 @@ use crate::services::tasks::Tasks;
 
 const PATH: &str = "/v1/tasks/{id}/ws";
 const PONG: &str = r#"{"type":"pong"}"#;
-/// Bytes of a message: a decision, and a few words with it.
+/// Maximum size of a message, in bytes: a decision with a short text.
 const LIMIT: usize = 64 * 1024;
 
-/// Opens the socket.
+/// Opens the WebSocket.
 pub(in crate::http) async fn open(
     State(state): State<AppState>,
     Offered(tasks): Offered,
@@ -54,7 +54,8 @@ pub(in crate::http) async fn open(
         return Ok(no_socket());
     };
     let follower = tasks.follow(&caller, &id, first).await?;
-    // The id that was chosen may be that of another task before the socket closes.
+    // The generated id is used from here on: a chosen id may name another task before the socket
+    // closes.
     let (id, task_id, is_whole) = (follower.id(), follower.task_id(), follower.is_done());
     let events = readable(follower);
     let AppState {
@@ -90,24 +91,24 @@ fn no_socket() -> Response {
     )
 }
 
-/// What a socket works with.
+/// Shared state of one socket.
 struct View {
     tasks: Tasks,
     keys: Arc<Keys>,
     caller: Caller,
-    /// The id that was made for the task.
+    /// Generated id of the task.
     id: String,
-    /// What its owner calls it.
+    /// Id that the owner uses for the task.
     task_id: String,
-    /// Whether nothing is left to be told.
+    /// Set when all events are already delivered.
     is_whole: bool,
-    /// The request that has opened the socket.
+    /// Id of the request that opened the WebSocket.
     request: RequestId,
     last_words: LastWords,
 }
 
 impl View {
-    /// Tells the events until the task is over, the client leaves or the server stops.
+    /// Sends events until the task ends, the client leaves or the server stops.
     async fn converse(
         &self,
         mut socket: Socket,
@@ -124,6 +125,7 @@ impl View {
                         answer.into_iter().for_each(|answer| socket.add(answer));
                     }
                 }
+                // Backpressure: no event is read while an earlier one is unsent.
                 event = events.next(), if socket.is_clear() => match event {
                     Some(event) => {
                         is_whole = event.told.is_last();
@@ -135,7 +137,7 @@ impl View {
         }
     }
 
-    /// What is said at once to the message `text`.
+    /// Handles the message `text` and returns the immediate answer, if any.
     async fn answer(&self, text: &str) -> Option<String> {
         let done = match request::hear(text) {
             Ok(said) => self.act(said).await,
@@ -147,9 +149,9 @@ impl View {
         })
     }
 
-    /// Does what is asked for; what comes of it is told by an event.
+    /// Applies a message; its effect is reported by an event.
     async fn act(&self, said: Said) -> Result<Option<String>, ApiError> {
-        // The key may have been changed or revoked since it was shown.
+        // The key may have been changed or revoked since the connection was opened.
         let caller = self
             .keys
             .authenticate_again(&self.caller, Some(Permission::Tasks))?;
@@ -168,7 +170,7 @@ impl View {
     }
 }
 
-/// What a client is told when no more comes.
+/// Returns the close frame after the last event.
 fn end(is_whole: bool) -> CloseFrame {
     if is_whole {
         return CloseFrame {
@@ -182,7 +184,8 @@ fn end(is_whole: bool) -> CloseFrame {
     }
 }
 
-/// A failure as a message. Not of the type `error`: that would say that the task has failed.
+/// Encodes a failure as a message. Its type is not `error`, which would mean that the task has
+/// failed.
 fn refusal(error: &ApiError) -> String {
     let envelope = error.envelope();
     let words = json!({

@@ -1,4 +1,4 @@
-//! Tasks, and what they tell, as clients see them.
+//! JSON of tasks and their events.
 
 use serde_json::Value;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::services::tasks::Task;
 use crate::services::tasks::Tokens;
 use crate::services::tasks::Told;
 
-/// A task.
+/// Renders a task.
 pub(super) fn task(task: &Task) -> Value {
     let error = task
         .error
@@ -51,7 +51,7 @@ pub(super) fn task(task: &Task) -> Value {
     })
 }
 
-/// A task that was just made: with the secret of its webhook, which is not seen again.
+/// Renders a new task with the secret of its webhook, which is shown this once.
 pub(super) fn created(made: &Task) -> Value {
     let mut value = task(made);
     if let Some(webhook) = &made.webhook {
@@ -60,12 +60,12 @@ pub(super) fn created(made: &Task) -> Value {
     value
 }
 
-/// Confirms that a task is gone.
+/// Renders the confirmation of a deletion.
 pub(super) fn deleted(gone: &Task) -> Value {
     json!({"id": gone.id, "task_id": gone.task_id(), "object": "task.deleted", "deleted": true})
 }
 
-/// Confirms an answer.
+/// Renders the confirmation of an answer to a permission request.
 pub(super) fn answered(question: &str, answer: &Answer) -> Value {
     let decision = if *answer == Answer::Allow {
         "allow"
@@ -75,7 +75,7 @@ pub(super) fn answered(question: &str, answer: &Answer) -> Value {
     json!({"object": "task.permission", "request_id": question, "decision": decision})
 }
 
-/// Something that a task tells: the same over server-sent events and over a `WebSocket`.
+/// Renders an event, in the same way for server-sent events and for the WebSocket.
 pub(super) fn event(id: &str, event: &Event) -> String {
     let mut value = serde_json::to_value(&event.told).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {

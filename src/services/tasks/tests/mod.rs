@@ -1,4 +1,4 @@
-//! Tasks whose agents are puppets, at a time that passes as the test says.
+//! Tests of tasks with scripted agents, on paused time.
 
 mod money;
 
@@ -34,7 +34,7 @@ use crate::storage::store::testing::Faulty;
 use crate::storage::store::testing::Gated;
 
 #[tokio::test(start_paused = true)]
-async fn what_a_task_tells_is_there_for_whoever_comes_late() {
+async fn task_events_are_replayed_to_a_late_reader() {
     let mut office = Office::open().await;
     let task = office.create().await;
     assert_eq!(task.status, Status::Queued);
@@ -97,7 +97,7 @@ async fn what_a_task_tells_is_there_for_whoever_comes_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_are_answered_by_the_caller_or_denied_in_time() {
+async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() {
     let mut office = Office::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
@@ -155,7 +155,7 @@ async fn questions_are_answered_by_the_caller_or_denied_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_policy_answers_where_the_caller_is_not_asked() {
+async fn permission_request_is_answered_by_the_policy_of_the_task() {
     let mut office = Office::open().await;
     for (permission_mode, is_allowed) in [
         (PermissionMode::BypassPermissions, true),
@@ -179,7 +179,7 @@ async fn the_policy_answers_where_the_caller_is_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_is_asked_to_stop_and_then_made_to() {
+async fn agent_is_interrupted_and_killed_after_the_grace_period() {
     let mut office = Office::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
@@ -218,7 +218,7 @@ async fn an_agent_is_asked_to_stop_and_then_made_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tasks_wait_for_their_turn_and_can_be_called_off() {
+async fn queue_limits_apply_and_queued_tasks_can_be_cancelled() {
     let mut office = Office::open().await;
     let first = office.create().await;
     let puppet = office.puppets.recv().await.unwrap();
@@ -287,7 +287,7 @@ async fn tasks_wait_for_their_turn_and_can_be_called_off() {
 }
 
 #[tokio::test]
-async fn the_tasks_of_one_key_do_not_hold_up_the_first_of_another() {
+async fn task_queue_is_fair_between_keys() {
     let mut office = Office::for_keys(Keys::new(["many", "few"]).unwrap()).await;
     let [many, few] = ["key-1", "key-2"].map(Caller::named);
     let first = office.tasks.create(&many, office.spec()).await.unwrap();
@@ -301,7 +301,7 @@ async fn the_tasks_of_one_key_do_not_hold_up_the_first_of_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_is_deleted_leaves_nothing() {
+async fn deleted_task_is_interrupted_and_its_session_forgotten() {
     let mut office = Office::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
@@ -327,7 +327,7 @@ async fn a_task_that_is_deleted_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_stops_at_once_does_not_wait_for_its_agents() {
+async fn kill_at_shutdown_drops_agents_without_waiting() {
     let mut office = Office::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
@@ -348,7 +348,7 @@ async fn a_server_that_stops_at_once_does_not_wait_for_its_agents() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_for_stays_within_the_servers_bounds() {
+async fn timeout_and_webhook_host_outside_the_limits_are_rejected() {
     let office = Office::open().await;
     let timeout = Some(std::time::Duration::from_secs(61));
     let long = office
@@ -389,7 +389,7 @@ async fn what_is_asked_for_stays_within_the_servers_bounds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_tasks_for_one_session_one_is_taken() {
+async fn second_task_in_a_busy_session_is_rejected() {
     let mut office = Office::open().await;
     let first = office.create().await;
     office
@@ -416,7 +416,7 @@ async fn of_two_tasks_for_one_session_one_is_taken() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_while_a_task_is_made_leaves_a_whole_one() {
+async fn task_creation_completes_when_the_client_disconnects() {
     let gate = Arc::new(Gated::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
     let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
@@ -440,7 +440,7 @@ async fn whoever_leaves_while_a_task_is_made_leaves_a_whole_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_works_elsewhere() {
+async fn missing_workspace_is_rejected() {
     let office = Office::open().await;
     let workspace = office.folder.path().join("missing");
     let refused = office
@@ -460,7 +460,7 @@ async fn nobody_works_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_answers_one_is_heard() {
+async fn second_of_two_concurrent_permission_answers_is_rejected() {
     let mut office = Office::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
@@ -489,7 +489,7 @@ async fn of_two_answers_one_is_heard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_workspace_that_has_moved_is_not_worked_in() {
+async fn queued_task_fails_if_its_workspace_was_replaced() {
     let mut office = Office::open().await;
     let first = office.create().await;
     let puppet = office.puppets.recv().await.unwrap();

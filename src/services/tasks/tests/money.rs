@@ -1,4 +1,4 @@
-//! What tasks cost, also when something breaks.
+//! Tests of what tasks cost, also after failures.
 
 use super::super::testing::NEVER_READY;
 use super::super::testing::Puppet;
@@ -16,7 +16,7 @@ use crate::engine::agent::Ending;
 use crate::engine::agent::Session;
 
 #[tokio::test(start_paused = true)]
-async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with() {
+async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
     let store = Store::in_memory(TaskTracker::new());
     let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
     let (running, waiting) = (office.create().await, office.create().await);
@@ -25,7 +25,7 @@ async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with
     while office.tasks.get(&me(), &running.id).await.unwrap().events < 2 {
         tokio::task::yield_now().await;
     }
-    // Nothing more comes of the first server.
+    // The first server is dead from here on.
     let Office {
         folder,
         tasks: _dead,
@@ -79,7 +79,7 @@ async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with
     assert!(matches!(busy, Err(Error::SessionBusy(task)) if task == next.id));
     puppet.end(EndReason::Completed, "0.25");
     office.ended(&next.id).await;
-    // What the session has cost before was paid by the task before.
+    // The earlier cost of the session was charged to the earlier task.
     let last = office
         .tasks
         .create(
@@ -122,7 +122,7 @@ async fn what_a_killed_server_was_running_is_interrupted_and_can_be_gone_on_with
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_is_paid_out_of_what_was_held() {
+async fn task_cost_is_charged_from_its_hold() {
     let mut office = Office::open().await;
     let monthly = Cap {
         tokens: None,
@@ -156,7 +156,7 @@ async fn a_task_is_paid_out_of_what_was_held() {
         (Status::Failed, "max_turns")
     );
     assert_eq!(used(&office).await, "0.25");
-    // Of one that breaks nobody knows what it took.
+    // The usage of an agent that crashes during an answer is unknown.
     let task = office.tasks.create(&caller, office.spec()).await.unwrap();
     let puppet = office.puppets.recv().await.unwrap();
     puppet.say(AgentEvent::Turn {
@@ -172,7 +172,7 @@ async fn a_task_is_paid_out_of_what_was_held() {
         (Money::from_decimal("1"), "agent_failed")
     );
     assert_eq!(used(&office).await, "1.25");
-    // All its calls were over.
+    // All calls of this agent were finished.
     let task = office
         .tasks
         .create(&with_room(&caller), office.spec())
@@ -196,7 +196,7 @@ async fn a_task_is_paid_out_of_what_was_held() {
         office.ended(&task.id).await.cost(),
         Money::from_decimal("0.02")
     );
-    // The CLI leaves out the tokens of a call that was cut off.
+    // The CLI leaves out the tokens of an interrupted call.
     let task = office
         .tasks
         .create(&with_room(&caller), office.spec())
@@ -212,7 +212,7 @@ async fn a_task_is_paid_out_of_what_was_held() {
     assert_eq!((tokens.input, tokens.output), (10_000, 1000));
 }
 
-/// The same caller, without a budget.
+/// Returns the same caller without a budget.
 fn with_room(caller: &Caller) -> Caller {
     Caller {
         grant: Arc::default(),
@@ -221,7 +221,7 @@ fn with_room(caller: &Caller) -> Caller {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_session_has_cost_outlives_its_tasks() {
+async fn session_cost_is_kept_after_a_task_is_deleted() {
     let mut office = Office::open().await;
     let first = office.create().await;
     let session = first.session_id.parse().ok();
@@ -263,7 +263,7 @@ async fn what_a_session_has_cost_outlives_its_tasks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_is_written_when_the_disk_can_be_written_again() {
+async fn task_end_is_stored_once_the_disk_is_writable_again() {
     let disk = Arc::new(Faulty::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
@@ -286,7 +286,7 @@ async fn an_end_is_written_when_the_disk_can_be_written_again() {
     assert!(office.told(&task.id, 0).await.contains(r#""type":"error""#));
 }
 
-/// One call of haiku at most: 12,000 tokens of the agent's own, and 32,000 of an answer.
+/// Maximum cost of one call of haiku: 12,000 prompt tokens and 32,000 output tokens.
 const CALL: &str = "0.332";
 
 fn monthly(dollars: &str) -> Budget {
@@ -303,7 +303,7 @@ fn dollars(dollars: &str) -> Option<Money> {
     Money::from_decimal(dollars)
 }
 
-/// A server with a key that has a budget.
+/// Creates a service with a key that has a budget.
 async fn with_key(budget: Budget) -> (Office, Registry, Caller) {
     let registry = Registry::temporary().await.unwrap();
     let change = KeyChange {
@@ -327,7 +327,7 @@ async fn held(office: &Office, caller: &Caller) -> Money {
         .money
 }
 
-/// Says that a call is over, after which all calls took so many tokens of answers, and that a tool is to run.
+/// Reports a finished call, after which all calls used `output_tokens`, and the result of a tool.
 fn call(puppet: &Puppet, number: u32, output_tokens: u64) {
     let id = format!("toolu_{number}");
     puppet.say(AgentEvent::Turn {
@@ -351,7 +351,7 @@ fn call(puppet: &Puppet, number: u32, output_tokens: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_price_of_one_call_is_held_whatever_a_task_names() {
+async fn hold_covers_one_call_even_if_max_budget_is_lower() {
     let tiny = |office: &Office| Spec {
         max_budget: Some(Money::from_nanos(1000)),
         ..office.spec()
@@ -369,7 +369,7 @@ async fn the_price_of_one_call_is_held_whatever_a_task_names() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_ends_before_a_call_that_no_budget_has_room_for() {
+async fn task_stops_before_a_call_that_exceeds_the_budget() {
     let (mut office, _registry, caller) = with_key(monthly("1")).await;
     let spec = Spec {
         max_budget: dollars("0.50"),
@@ -398,7 +398,7 @@ async fn a_task_ends_before_a_call_that_no_budget_has_room_for() {
         "0.30 are spent, and a call is held beside: {more}"
     );
     assert!(puppet.heard.try_recv().is_err());
-    // Somebody else takes what is left, so that there is no room for one more.
+    // Another request spends the rest of the budget.
     ledger::testing::spend(&office.ledger, &caller, dollars("0.30").unwrap()).await;
     call(&puppet, 3, 40_000);
     assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
@@ -417,7 +417,7 @@ async fn a_task_ends_before_a_call_that_no_budget_has_room_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_that_waited_begins_only_if_its_budget_still_has_room() {
+async fn queued_task_fails_at_start_if_the_budget_was_lowered() {
     let (mut office, registry, caller) = with_key(monthly("3")).await;
     let first = office.tasks.create(&caller, office.spec()).await.unwrap();
     let waiting = office.tasks.create(&caller, office.spec()).await.unwrap();
@@ -457,7 +457,7 @@ fn finish(puppet: &Puppet, reason: EndReason, dollars: &str) {
     }));
 }
 
-/// The prompt of one call of haiku is 12,000 tokens of the agent's own and a few words.
+/// Asserts that `cost` is the prompt of one call of haiku: 12,000 tokens and a few words.
 fn assert_is_prompt(cost: Option<Money>, what: &str) {
     let (least, most) = (dollars("0.012").unwrap(), dollars("0.0121").unwrap());
     assert!(
@@ -467,7 +467,7 @@ fn assert_is_prompt(cost: Option<Money>, what: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_left_before_it_is_answered_costs_its_prompt() {
+async fn unanswered_call_is_charged_for_its_prompt() {
     let mut office = Office::open().await;
     let spec = |office: &Office| Spec {
         model: ModelName::new("haiku"),
@@ -516,7 +516,7 @@ async fn a_call_that_is_left_before_it_is_answered_costs_its_prompt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_call_that_is_left_is_charged_beside_what_the_session_has_cost() {
+async fn unanswered_later_call_is_charged_on_top_of_the_session_cost() {
     let mut office = Office::open().await;
     for is_made in [true, false] {
         let spec = Spec {
@@ -542,7 +542,7 @@ async fn a_later_call_that_is_left_is_charged_beside_what_the_session_has_cost()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_charges_nothing_before_the_agent_gets_its_prompt() {
+async fn hold_is_not_begun_before_the_agent_gets_its_prompt() {
     let mut office = Office::open().await;
     let spec = Spec {
         prompt: NEVER_READY.to_owned(),

@@ -1,4 +1,4 @@
-//! The records of a backup in one file, and whether a backup is whole.
+//! The record file of a backup, and its verification.
 
 use std::fs;
 use std::fs::File;
@@ -17,29 +17,29 @@ use crate::storage::store::Error;
 use crate::storage::store::backend::Record;
 use crate::storage::store::large_values::referenced_file;
 
-/// The file of the records, in the folder of a backup.
+/// Name of the record file in the folder of a backup.
 const RECORDS: &str = "records";
-/// The folder of large values, in that of a backup.
+/// Name of the folder of large values, in a store and in a backup.
 pub(in crate::storage::store) const LARGE_VALUES: &str = "large";
-/// The first bytes of the file. Then come the records, each the lengths of its key and its value in four bytes, the key and the
-/// value, and where the value refers to a file its size in eight.
+/// Header of the record file. The records follow: length of the key and length of the value (4
+/// bytes each), key, value, and for a reference to a file the size of that file (8 bytes).
 const MAGIC: &[u8] = b"claude-switchboard backup 1\n";
-/// In the place of a key's length after the last record. Then come the number of records in eight bytes, and the SHA-256 of all
-/// before.
+/// End marker in place of a key length. The number of records (8 bytes) and the SHA-256 of
+/// everything before it follow.
 const END: u32 = u32::MAX;
 
-/// Counts of the records and large values in a backup or a store.
+/// Number of records and large values in a backup or a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BackupContents {
-    /// Records, small and large.
+    /// Number of records, including those with large values.
     pub records: u64,
-    /// Values in files of their own.
+    /// Number of values stored in separate files.
     pub large_values: u64,
-    /// Bytes of those files.
+    /// Total size of those files, in bytes.
     pub large_bytes: u64,
 }
 
-/// Writes the file of the records.
+/// Writer of the record file.
 pub(in crate::storage::store) struct ArchiveWriter {
     output: BufWriter<File>,
     checksum: Sha256,
@@ -47,7 +47,6 @@ pub(in crate::storage::store) struct ArchiveWriter {
 }
 
 impl ArchiveWriter {
-    /// A new file in `folder`.
     pub(in crate::storage::store) fn create(folder: &Path) -> Result<Self, Error> {
         let output = BufWriter::new(File::create_new(folder.join(RECORDS))?);
         let mut writer = Self {
@@ -59,7 +58,8 @@ impl ArchiveWriter {
         Ok(writer)
     }
 
-    /// Adds a record as it stands in the database; `file_size` is that of the file it refers to.
+    /// Adds a record as stored in the database. `file_size` is the size of the file it references,
+    /// if any.
     pub(in crate::storage::store) fn add(
         &mut self,
         key: &[u8],
@@ -79,7 +79,7 @@ impl ArchiveWriter {
         Ok(())
     }
 
-    /// Writes the end. The file is on disk when this returns.
+    /// Writes the end marker and the checksum. The file is on disk when this returns.
     pub(in crate::storage::store) fn finish(mut self) -> Result<BackupContents, Error> {
         self.write(&END.to_be_bytes())?;
         self.write(&self.contents.records.to_be_bytes())?;
@@ -105,7 +105,7 @@ fn length(bytes: &[u8]) -> Result<u32, Error> {
         .ok_or(Error::Damaged("a record is too long"))
 }
 
-/// Reads the file of the records.
+/// Reader of the record file.
 pub(super) struct ArchiveReader {
     input: BufReader<File>,
     checksum: Sha256,
@@ -131,7 +131,8 @@ impl ArchiveReader {
         }
     }
 
-    /// The next record, whose large value has a file of the right size. None after the last one, if the checksum is right.
+    /// Reads the next record and checks the size of the file it references. Returns `None` after
+    /// the last record, once the checksum matches.
     pub(super) fn next(&mut self) -> Result<Option<Record>, Error> {
         let key_length = self.number()?;
         if key_length == END {
@@ -181,7 +182,7 @@ impl ArchiveReader {
         self.read(N)?.try_into().map_err(|_| CUT_SHORT)
     }
 
-    /// Reads `length` bytes. A length that is damaged takes no more memory than the file has bytes.
+    /// Reads `length` bytes. A corrupt length allocates no more memory than the file has bytes.
     fn read(&mut self, length: usize) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         self.input
@@ -198,10 +199,11 @@ impl ArchiveReader {
 
 const CUT_SHORT: Error = Error::Damaged("its file of records is cut short");
 
-/// Reads a backup through, and returns what is in it. Of files their sizes are compared.
+/// Verifies a backup and returns its contents. Record data are verified by checksum, files by size
+/// only.
 ///
 /// # Errors
-/// [`Error::Damaged`] when it is not as it was written, [`Error::Files`] when it cannot be read.
+/// [`Error::Damaged`] if it differs from what was written, [`Error::Files`] if it cannot be read.
 pub fn verify_backup(folder: &Path) -> Result<BackupContents, Error> {
     let mut reader = ArchiveReader::open(folder)?;
     while reader.next()?.is_some() {}

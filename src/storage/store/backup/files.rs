@@ -1,4 +1,4 @@
-//! The files in a backup: how they are copied, and the list that says whether they are whole.
+//! The files of a backup: copying, and the list to verify them against.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,18 +10,20 @@ use std::path::Path;
 
 use crate::storage::store::Error;
 
-/// The list of the files in a backup, each a line with its size and its path. It is written last, so without it a backup is not whole.
+/// Name of the file list of a backup. Each line has the size and the path of a file. It is written
+/// last, so a backup without it is incomplete.
 const LIST: &str = "files.list";
-/// The last line of the list.
+/// Last line of the list.
 const END: &str = "end\n";
-/// The mode of folders that nobody else may read.
+/// Mode of folders that only their owner may access.
 const PRIVATE: u32 = 0o700;
 
-/// Writes the list of the files in the folders of the backup `folder`. It is on disk when this returns.
+/// Writes the list of the files in the subfolders of the backup `folder`. It is on disk when this
+/// returns.
 pub(super) fn write_file_list(folder: &Path) -> Result<(), Error> {
     let mut lines = String::new();
     for (path, size) in files_in(folder)? {
-        // Writing to memory cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(lines, "{size} {path}");
     }
     let mut list = File::create_new(folder.join(LIST))?;
@@ -29,7 +31,7 @@ pub(super) fn write_file_list(folder: &Path) -> Result<(), Error> {
     Ok(list.sync_all()?)
 }
 
-/// Checks that all files of the list of the backup `folder` are there with their sizes.
+/// Checks that every file listed in the backup `folder` exists with its size.
 pub(super) fn check_file_list(folder: &Path) -> Result<(), Error> {
     const DAMAGED: Error = Error::Damaged("a file is missing or has another size");
     let list = match fs::read_to_string(folder.join(LIST)) {
@@ -51,7 +53,7 @@ pub(super) fn check_file_list(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The paths and sizes of the files in the folders of `folder`.
+/// Returns paths and sizes of the files in the subfolders of `folder`.
 fn files_in(folder: &Path) -> Result<Vec<(String, u64)>, Error> {
     let mut files = Vec::new();
     for inner in fs::read_dir(folder)? {
@@ -69,7 +71,7 @@ fn files_in(folder: &Path) -> Result<Vec<(String, u64)>, Error> {
     Ok(files)
 }
 
-/// Removes a file that may be gone already.
+/// Removes a file. A missing file is not an error.
 pub(in crate::storage::store) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -77,7 +79,7 @@ pub(in crate::storage::store) fn remove_if_there(path: &Path) -> io::Result<()> 
     }
 }
 
-/// Makes `folder`, and those above it where they are missing, for its owner alone.
+/// Creates `folder` and its missing parents, accessible to the owner only.
 pub(super) fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
@@ -85,8 +87,9 @@ pub(super) fn make_private(folder: &Path) -> io::Result<()> {
         .create(folder)
 }
 
-/// Copies the files of `source` that `target`, which is made where it is missing, does not have with the same size. One that is
-/// removed meanwhile is left out. The names are on disk when this returns.
+/// Copies the files of `source` that `target` lacks or has with another size. Creates `target` if
+/// it is missing. A file that disappears meanwhile is skipped. The directory entries are on disk
+/// when this returns.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -108,12 +111,13 @@ pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
     Ok(File::open(target)?.sync_all()?)
 }
 
-/// Makes `copy` a second name of the file `source`, or a copy where it lies on another disk or the disk has no second names. What is
-/// called so already is replaced, by a whole file or not at all.
+/// Hard-links `source` as `copy`, or copies it if the disk does not support links or is another
+/// one. Replaces an existing `copy` atomically.
 pub(in crate::storage::store) fn link_or_copy(source: &Path, copy: &Path) -> Result<(), Error> {
     let mut partial = copy.as_os_str().to_owned();
     partial.push(".partial");
-    // A name of the source itself may be left there: to write over it would cut the source.
+    // A leftover may be a hard link to the source itself; writing through it would truncate the
+    // source.
     remove_if_there(Path::new(&partial))?;
     match fs::hard_link(source, &partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

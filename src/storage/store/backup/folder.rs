@@ -1,4 +1,4 @@
-//! The backups of a data folder: made on demand and once a day, the oldest removed.
+//! The backups of a data folder: on demand and daily, with removal of the oldest.
 
 use std::fs;
 use std::fs::File;
@@ -26,43 +26,46 @@ use crate::storage::store::Store;
 use crate::storage::store::backend::for_each_record;
 use crate::storage::store::large_values::MAX_INLINE;
 
-/// How often the newest backup's age is looked at.
+/// Interval between checks of the newest backup's age.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// The wait after the start, so that a server that is started for a moment makes none.
+/// Delay of the first check, so that a short-lived server makes no backup.
 const FIRST_CHECK: Duration = Duration::from_secs(60);
-/// The beginning of the name of a daily backup.
+/// Name prefix of a daily backup.
 const DAILY: &str = "daily-";
-/// The end of the name of a backup that is being made.
+/// File extension of an unfinished backup.
 const UNFINISHED: &str = "partial";
 
-/// A backup that was made.
+/// A finished backup on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
-    /// Its folder.
+    /// Folder of the backup.
     pub path: PathBuf,
-    /// Counts of its records.
+    /// Number and size of its records.
     pub contents: BackupContents,
 }
 
-/// Makes backups of a store, and of folders whose files its records name. Clones share all.
+/// Makes backups of a store and of folders with files that its records reference. Clones share the
+/// state.
 #[derive(Debug, Clone)]
 pub struct Backups(Arc<BackupFolder>);
 
-/// The folder of backups, and what is copied to it.
+/// The backup folder and the sources of a backup.
 #[derive(Debug)]
 pub(super) struct BackupFolder {
     store: Store,
     folder: PathBuf,
-    /// Folders that are copied with the records, each under the last part of its path. Their files never change.
+    /// Folders that are copied along with the records, each under the last component of its path.
+    /// Their files must be immutable.
     beside: Vec<PathBuf>,
-    /// Daily backups that are kept; with 0 none are made.
+    /// Number of daily backups to retain; 0 disables them.
     daily: usize,
     /// Held while a backup is made or removed.
     running: Mutex<()>,
 }
 
 impl Backups {
-    /// Backups in `folder` of `store` and the folders `beside` it, of which `daily` are kept.
+    /// Creates backups of `store` and the folders `beside` it in `folder`. `daily` is the number of
+    /// daily backups to retain.
     pub fn new(store: Store, folder: PathBuf, beside: Vec<PathBuf>, daily: usize) -> Self {
         Self(Arc::new(BackupFolder {
             store,
@@ -73,7 +76,7 @@ impl Backups {
         }))
     }
 
-    /// Makes a backup, while the store is written to. It is on disk when this returns.
+    /// Makes a backup while writes continue. The backup is on disk when this returns.
     ///
     /// # Errors
     /// When the store cannot be read or the backup cannot be written.
@@ -81,7 +84,7 @@ impl Backups {
         self.blocking(|inner| inner.create("")).await
     }
 
-    /// Reads the store through, and returns what is in it.
+    /// Reads every record of the store and returns its contents.
     ///
     /// # Errors
     /// When a record cannot be read.
@@ -89,7 +92,8 @@ impl Backups {
         self.0.store.read(contents_of).await
     }
 
-    /// Makes a backup when the newest one is a day old, and removes the oldest beyond as many as are kept, until `stop`.
+    /// Starts a task that makes a daily backup and removes the oldest ones, until `stop` is
+    /// cancelled.
     pub fn keep_daily(&self, stop: CancellationToken) {
         if self.0.daily == 0 {
             return;
@@ -106,14 +110,14 @@ impl Backups {
                 if let Err(error) = this.blocking(BackupFolder::make_daily).await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "the daily backup was not made"
+                        "daily backup failed"
                     );
                 }
             }
         });
     }
 
-    /// Runs `work` where it stops nobody: it waits for the disk and for another backup.
+    /// Runs `work` on the blocking thread pool: it waits for the disk and for a running backup.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&BackupFolder) -> Result<T, Error> + Send + 'static,
@@ -128,7 +132,7 @@ impl Backups {
     }
 }
 
-/// Reads all records of `backend`.
+/// Counts the records of `backend` by reading all of them.
 fn contents_of(backend: &dyn Backend) -> Result<BackupContents, Error> {
     let mut contents = BackupContents::default();
     for_each_record(backend, |_, value| {
@@ -142,12 +146,13 @@ fn contents_of(backend: &dyn Backend) -> Result<BackupContents, Error> {
 }
 
 impl BackupFolder {
-    /// Makes a backup whose name begins with `prefix`.
+    /// Makes a backup whose name starts with `prefix`.
     fn create(&self, prefix: &str) -> Result<Backup, Error> {
         let _only = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         make_private(&self.folder)?;
         let path = self.folder.join(format!("{prefix}{}", time_name()));
         let partial = path.with_extension(UNFINISHED);
+        // Write to a temporary name, then rename: an unfinished backup never has a final name.
         let made = self.write_to(&partial);
         if made.is_err() {
             let _ = fs::remove_dir_all(&partial);
@@ -162,7 +167,8 @@ impl BackupFolder {
         make_private(folder)?;
         self.copy_beside(folder)?;
         let contents = self.store.backend.back_up(folder)?;
-        // Once more, for files that came between the first copy and the moment of the records.
+        // Second pass: files that were created between the first copy and the snapshot of the
+        // records.
         self.copy_beside(folder)?;
         write_file_list(folder)?;
         File::open(folder)?.sync_all()?;
@@ -179,7 +185,7 @@ impl BackupFolder {
         Ok(())
     }
 
-    /// Makes a backup if the newest daily one is a day old, and removes those that are kept no longer.
+    /// Makes a backup if the newest daily one is a day old, then removes the oldest.
     pub(super) fn make_daily(&self) -> Result<(), Error> {
         let a_day_ago = name_at(unix_now_ms().saturating_sub(SECONDS_A_DAY * 1000));
         if self
@@ -191,12 +197,12 @@ impl BackupFolder {
         }
         let Backup { path, contents } = self.create(DAILY)?;
         let records = contents.records;
-        tracing::info!(path = %path.display(), records, "the daily backup of the store was made");
+        tracing::info!(path = %path.display(), records, "daily backup made");
         self.remove_old()
     }
 
-    /// Removes the oldest daily backups beyond as many as are kept, and those that a kill has left unfinished. Nothing else in the
-    /// folder is touched.
+    /// Removes the oldest daily backups beyond the number to retain, and unfinished daily backups
+    /// left by a kill. Other entries of the folder are not touched.
     fn remove_old(&self) -> Result<(), Error> {
         let _only = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut old = self.daily_names("")?;
@@ -210,7 +216,7 @@ impl BackupFolder {
         Ok(())
     }
 
-    /// The names of daily backups with `suffix` behind their time, the oldest first.
+    /// Returns the names of daily backups that end in `suffix`, oldest first.
     fn daily_names(&self, suffix: &str) -> Result<Vec<String>, Error> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -231,18 +237,18 @@ impl BackupFolder {
     }
 }
 
-/// Whether `name` has the form of the names that [`name_at`] makes.
+/// Returns true if `name` has the format of [`name_at`].
 fn is_time_name(name: &str) -> bool {
     let form = |name: &str| name.replace(|character: char| character.is_ascii_digit(), "0");
     form(name) == form(&name_at(0))
 }
 
-/// The name of a backup that is made now.
+/// Returns the name of a backup made now, from the current time.
 pub fn time_name() -> String {
     name_at(unix_now_ms())
 }
 
-/// The name of a backup that is made at `now`, in milliseconds of Unix time. Names sort like times.
+/// Returns the name of a backup made at `now` (Unix milliseconds). Names sort chronologically.
 fn name_at(now: u64) -> String {
     let (seconds, milliseconds) = (now / 1000, now % 1000);
     let (year, month, day) = date_of(day_of(seconds));

@@ -5,27 +5,28 @@ use std::ops::Bound;
 
 use crate::storage::store::backend::Record;
 
-/// The old values of the records changed since the backup began, and the files that it still needs.
+/// Old values of the records changed since the backup began, and the files that it still needs.
 #[derive(Debug, Default)]
 pub(in crate::storage::store) struct FrozenRecords {
-    /// The values that records had at that moment; none for those that were not there.
+    /// Values at the time of the snapshot; `None` for records that did not exist then.
     before: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    /// Files of large values that are to be removed when the backup is over.
+    /// Files of large values to remove after the backup.
     pub(in crate::storage::store) replaced_files: Vec<String>,
 }
 
 impl FrozenRecords {
-    /// Notes the value of `key` before its change is written. Only the first change after the moment counts.
+    /// Records the value of `key` before a change of it is written. Only the first change counts.
     pub(in crate::storage::store) fn note(&mut self, key: &[u8], value: Option<&Vec<u8>>) {
         if !self.before.contains_key(key) {
             self.before.insert(key.to_vec(), value.cloned());
         }
     }
 
-    /// The first record of the moment after `after`, or the key from which to look on. `live` is the first record after `after`
-    /// that the database has now.
+    /// Returns the first record of the snapshot after `after`. `live` is the first record after
+    /// `after` in the database.
     ///
-    /// `live` must have been read before this is asked: a record that was removed by then is noted here.
+    /// Race-free only if `live` was read before this call: a record that was removed since then is
+    /// found in the snapshot.
     pub(in crate::storage::store) fn next(
         &self,
         after: Bound<&[u8]>,
@@ -45,10 +46,10 @@ impl FrozenRecords {
     }
 }
 
-/// What comes next in the records of a moment.
+/// Result of a step through the snapshot.
 pub(in crate::storage::store) enum NextRecord {
     Found(Record),
-    /// A record that was made later; the next one comes after its key.
+    /// A key created after the snapshot; continue after it.
     NotThereYet(Vec<u8>),
     End,
 }

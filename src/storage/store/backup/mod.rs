@@ -1,7 +1,7 @@
-//! Backups: copies of a whole store that are made while it is written to, checked, and put in place again.
+//! Backups: consistent copies of a store made during writes, verified by checksum, and restored.
 //!
-//! A backup is a folder: all records as they were at one moment in one file with a checksum, and each large value as a file beside
-//! it, which is a hard link where the disk allows it. Files of large values never change, so the link and the original are one.
+//! A backup is a folder. One file with a checksum holds all records as of one point in time. Each
+//! large value is a file beside it, hard-linked where the disk allows it; such files never change.
 
 mod archive;
 mod files;

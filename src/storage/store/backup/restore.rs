@@ -1,4 +1,4 @@
-//! Makes a store of a backup.
+//! Restores a store from a backup.
 
 use std::fs;
 use std::fs::File;
@@ -17,11 +17,11 @@ use crate::storage::store::large_values::LargeValues;
 use crate::storage::store::large_values::referenced_file;
 use crate::storage::store::sled_database::SledDatabase;
 
-/// Records that are written at once.
+/// Maximum number of records per write.
 const GROUP: usize = 1000;
 
-/// Makes a store of `backup` in `folder`, which must not be there yet. Nothing is made unless the backup is whole. The store is on
-/// disk when this returns.
+/// Restores `backup` to `folder`, which must not exist. Nothing is created unless the backup
+/// verifies. The store is on disk when this returns.
 ///
 /// # Errors
 /// When the backup is damaged, or something cannot be read or written.
@@ -41,7 +41,7 @@ pub fn restore_backup(backup: &Path, folder: &Path) -> Result<BackupContents, Er
                 link_or_copy(&backup.join(LARGE_VALUES).join(&name), &large.join(&name))?;
                 references.push((key, Some(value)));
             }
-            // A large value of an earlier version, which kept it in the database, gets a file here.
+            // An earlier version kept large values in the database. They get files here.
             None => group.push((key, Some(value))),
         }
         if group.len() + references.len() == GROUP {

@@ -1,4 +1,4 @@
-//! Backups are of one moment, are found damaged when they are, and come back as they were.
+//! Backups: consistency, detection of damage, restore, retention.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -44,7 +44,7 @@ fn backups(store: &Store, folder: &Path, beside: &Path, daily: usize) -> Backups
     )
 }
 
-/// The names in `folder`, in order.
+/// Returns the names in `folder`, sorted.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<String> = entries
@@ -55,7 +55,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_backup_comes_back_as_it_was() {
+async fn restored_backup_equals_the_store_at_backup_time() {
     let data = tempfile::tempdir().unwrap();
     let (folder, files) = (data.path().join("backups"), data.path().join("files"));
     std::fs::create_dir(&files).unwrap();
@@ -86,13 +86,13 @@ async fn a_backup_comes_back_as_it_was() {
         std::fs::read(path.join("files/file_1")).unwrap(),
         b"of a client"
     );
-    // What the backup shares with the store may go there.
+    // The backup is unaffected by the removal of a file it shares with the store.
     assert_eq!(verify_backup(&path).unwrap(), contents);
 }
 
-/// A database of an earlier version kept large values itself, and never gave their space back.
+/// An earlier version kept large values in the database, which never reclaimed their space.
 #[tokio::test]
-async fn large_values_in_the_database_become_files_by_a_backup_and_its_restore() {
+async fn restore_moves_large_values_out_of_the_database() {
     let data = tempfile::tempdir().unwrap();
     let folder = data.path().join("store");
     let database = SledDatabase::open(&folder, FreeSpaceFloor::new(&folder, 0)).unwrap();
@@ -117,7 +117,7 @@ async fn large_values_in_the_database_become_files_by_a_backup_and_its_restore()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_is_of_one_moment_while_the_store_is_written_to() {
+async fn backup_is_consistent_during_concurrent_writes() {
     const PAIR: &[(&str, usize)] = &[("a", 5000), ("m", 10), ("z", 5000)];
     let data = tempfile::tempdir().unwrap();
     let store = open(&data.path().join("store"));
@@ -160,7 +160,7 @@ async fn a_backup_is_of_one_moment_while_the_store_is_written_to() {
 }
 
 #[tokio::test]
-async fn a_backup_with_any_byte_changed_or_lost_is_found_damaged() {
+async fn changed_or_missing_bytes_fail_verification() {
     let data = tempfile::tempdir().unwrap();
     let store = open(&data.path().join("store"));
     put(&store, &[("a", 10), ("b", 5000)], 1).await;
@@ -217,7 +217,7 @@ async fn a_backup_with_any_byte_changed_or_lost_is_found_damaged() {
 }
 
 #[tokio::test]
-async fn the_newest_daily_backups_are_kept() {
+async fn daily_backups_beyond_the_retention_are_removed() {
     let data = tempfile::tempdir().unwrap();
     let store = open(&data.path().join("store"));
     put(&store, &[("a", 10)], 1).await;
@@ -265,16 +265,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever is changed between any two reads, the records of the moment are read.
+    /// With any changes between two reads, the snapshot reads as it was at its start.
     #[test]
-    fn frozen_records_are_those_of_the_moment(
+    fn frozen_records_read_as_of_the_snapshot(
         mut live in proptest::collection::btree_map(0..6_u8, any::<u8>(), 0..6),
         steps in steps(),
     ) {
         let expected: Vec<_> = live.iter().map(|(key, value)| (vec![*key], vec![*value])).collect();
         let (mut frozen, mut found, mut last) = (FrozenRecords::default(), Vec::new(), None::<Vec<u8>>);
         let mut is_over = false;
-        // Whatever is left is read without further changes.
+        // The rest is read without further changes.
         for step in steps.into_iter().chain(std::iter::repeat_n(Step::Read, 20)) {
             match step {
                 Step::Change(key, value) => {

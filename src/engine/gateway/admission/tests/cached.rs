@@ -1,8 +1,8 @@
-//! Answers that are given again.
+//! Answers from the cache.
 
 use super::*;
 
-/// A turn whose answer may be given again.
+/// Returns a turn that may be cached.
 fn same() -> Turn {
     turn("m", Some(0.0))
 }
@@ -12,7 +12,7 @@ fn status(asked: &Result<RunningTurn, Error>) -> Option<CacheStatus> {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_given_again_costs_nothing() {
+async fn cached_answer_costs_nothing() {
     let setting = Setting::new().await;
     let caller = capped("a", 10_000);
     let made = setting.ask(&caller, same()).await;
@@ -34,7 +34,7 @@ async fn an_answer_that_is_given_again_costs_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_given_again_needs_no_room_in_a_budget() {
+async fn cached_answer_needs_no_room_in_a_budget() {
     let setting = Setting::new().await;
     let made = setting.ask(&Caller::named("a"), same()).await.unwrap();
     setting.runs.take().answer(1);
@@ -55,7 +55,7 @@ async fn an_answer_that_is_given_again_needs_no_room_in_a_budget() {
 }
 
 #[tokio::test]
-async fn many_who_ask_the_same_at_once_pay_for_one_run() {
+async fn concurrent_equal_turns_are_charged_once() {
     let setting = Setting::new().await;
     let mut running = Vec::new();
     for _ in 0..20 {
@@ -74,7 +74,7 @@ async fn many_who_ask_the_same_at_once_pay_for_one_run() {
 }
 
 #[tokio::test]
-async fn a_run_goes_on_for_those_who_stay_and_is_paid_by_whom_it_began_for() {
+async fn shared_run_is_charged_to_its_leader_after_the_leader_left() {
     let setting = Setting::new().await;
     let first = setting.ask(&capped("a", 10_000), same()).await.unwrap();
     let second = setting.ask(&capped("b", 10_000), same()).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_run_goes_on_for_those_who_stay_and_is_paid_by_whom_it_began_for() {
 }
 
 #[tokio::test]
-async fn the_empty_budget_of_one_is_no_answer_to_another() {
+async fn exhausted_budget_of_the_leader_does_not_fail_followers() {
     let setting = Setting::new().await;
     let (poor, rich) = (capped("poor", 1), Caller::named("rich"));
     let (refused, running) = tokio::join!(setting.ask(&poor, same()), setting.ask(&rich, same()));
@@ -101,7 +101,7 @@ async fn the_empty_budget_of_one_is_no_answer_to_another() {
 }
 
 #[tokio::test]
-async fn the_full_share_of_one_is_no_answer_to_another() {
+async fn full_queue_share_of_the_leader_does_not_fail_followers() {
     let setting = Setting::new().await;
     let (greedy, other) = (capped("greedy", 10_000), Caller::named("other"));
     let same = || turn("share", Some(0.0));
@@ -113,7 +113,7 @@ async fn the_full_share_of_one_is_no_answer_to_another() {
 }
 
 #[tokio::test]
-async fn who_waits_for_an_answer_joins_no_run_of_the_background() {
+async fn live_turn_does_not_join_a_background_run() {
     let setting = Setting::new().await;
     let behind = Caller {
         in_background: true,

@@ -1,18 +1,18 @@
-//! Turns that are left, or killed, while they wait and while their call is upstream.
+//! Turns that are cancelled or lose their worker, while they wait or while their call is upstream.
 
 use super::*;
 use crate::domain::Rates;
 
-/// The call of a turn that is left is upstream before anything of its answer comes.
+/// The call of a cancelled turn is upstream before anything of its answer comes.
 #[tokio::test(start_paused = true)]
-async fn who_leaves_before_the_answer_begins_pays_for_the_prompt() {
+async fn turn_cancelled_before_the_answer_is_charged_its_prompt() {
     let setting = Setting::new().await;
     let prompt = setting
         .admission
         .rules
         .prices
         .prompt_tokens(&turn("m", None));
-    // Not yet upstream, refused there, not counted, counted behind the client's back.
+    // Not yet upstream or refused there, not counted, counted after the client has gone.
     for (is_under_way, counted, charged) in [
         (false, 0, (0, 0)),
         (true, 0, (prompt, 3 * prompt)),
@@ -29,7 +29,7 @@ async fn who_leaves_before_the_answer_begins_pays_for_the_prompt() {
             input_tokens: counted,
             ..Usage::default()
         });
-        // The CLI counts nothing for a call that it broke off.
+        // The CLI reports a cost of zero for a call that it interrupted.
         run.bill.note(Money::ZERO);
         setting.rest().await;
         let (requests, tokens, nanos) = setting.charged().await;
@@ -41,9 +41,9 @@ async fn who_leaves_before_the_answer_begins_pays_for_the_prompt() {
     }
 }
 
-/// A call that upstream refuses is free, one that a worker takes with it is not.
+/// A call that upstream refuses is free; one that is lost with its worker is not.
 #[tokio::test(start_paused = true)]
-async fn who_is_failed_by_a_worker_whose_call_is_upstream_pays_for_the_prompt() {
+async fn turn_failed_by_its_worker_upstream_is_charged_its_prompt() {
     let setting = Setting::new().await;
     let prompt = setting
         .admission
@@ -81,9 +81,9 @@ async fn who_is_failed_by_a_worker_whose_call_is_upstream_pays_for_the_prompt() 
     }
 }
 
-/// The turn then goes to another worker.
+/// The turn is then retried on another worker.
 #[tokio::test(start_paused = true)]
-async fn a_prompt_that_a_worker_took_with_it_is_paid_beside_the_answer_of_another() {
+async fn prompt_lost_with_a_worker_is_charged_besides_the_retry() {
     for is_refused in [false, true] {
         let setting = Setting::new().await;
         let prompt = setting
@@ -118,7 +118,7 @@ async fn a_prompt_that_a_worker_took_with_it_is_paid_beside_the_answer_of_anothe
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_before_the_answer_begins_gets_no_tokens_back() {
+async fn turn_cancelled_before_the_answer_keeps_its_rate_limit_tokens() {
     let setting = Setting::new().await;
     let rates = Rates {
         tokens_per_minute: Some(10_000),
@@ -148,7 +148,7 @@ async fn who_leaves_before_the_answer_begins_gets_no_tokens_back() {
     assert_eq!(left, 10_000 - prompt - estimate);
 }
 
-/// A gateway that prepares a worker only when it is told to, and then waits for the gate.
+/// Gateway that prepares a worker only when the test says so, and then waits for the gate.
 struct Queue {
     runs: Runs,
     workers: tokio::sync::Semaphore,
@@ -190,9 +190,9 @@ impl Turns for Arc<Queue> {
     }
 }
 
-/// What a crash would charge of a turn that waits, that has a worker, and that runs.
+/// A crash charges a turn by its state: waiting, with a worker, or running.
 #[tokio::test]
-async fn a_turn_goes_upstream_when_it_is_on_disk_that_it_does() {
+async fn turn_goes_upstream_only_after_its_start_is_on_disk() {
     let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
     let rules = Rules {
         ledger: ledger.clone(),
@@ -213,7 +213,7 @@ async fn a_turn_goes_upstream_when_it_is_on_disk_that_it_does() {
         assert!(futures::poll!(&mut asked).is_pending());
         tokio::task::yield_now().await;
     }
-    // Now it waits for a worker, with what it holds on disk.
+    // The turn waits for a worker, with its hold on disk.
     assert!(futures::poll!(&mut asked).is_pending());
     assert_eq!(begun().await, 0);
     gate.close();

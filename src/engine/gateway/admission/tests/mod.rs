@@ -1,4 +1,4 @@
-//! Turns that are let in, paid for and given again.
+//! Admission tests: limits, billing and the cache, with scripted runs.
 
 mod cached;
 mod left;
@@ -40,15 +40,15 @@ use crate::engine::gateway::form;
 use crate::engine::gateway::testing;
 use crate::engine::pool::BusyReason;
 
-/// A run, in the hands of the test.
+/// Run that the test scripts.
 struct Run {
     turn: Turn,
     events: UnboundedSender<Result<TurnEvent, Error>>,
-    /// Noted on by whoever runs it; dropped when nobody will any more.
+    /// Written by the worker; dropped when no further writes can come.
     bill: Bill,
 }
 
-/// Runs whatever it is told, as the test goes on.
+/// Gateway whose runs the test scripts.
 #[derive(Clone, Default)]
 struct Runs(Arc<Mutex<Vec<Run>>>);
 
@@ -135,7 +135,7 @@ impl Run {
         self.say(TurnEvent::started("m-1", usage));
     }
 
-    /// A whole answer that costs `nanos`.
+    /// Yields a complete answer that costs `nanos`.
     fn answer(&self, nanos: i64) {
         self.begin();
         self.say(TurnEvent::Text("Hello".to_owned()));
@@ -170,7 +170,7 @@ fn turn(model: &str, temperature: Option<f64>) -> Turn {
     }
 }
 
-/// A key called `name` whose day has `tokens`.
+/// Returns a caller with the key `name` and a daily budget of `tokens`.
 fn capped(name: &str, tokens: u64) -> Caller {
     let daily = Cap {
         tokens: Some(tokens),
@@ -216,7 +216,7 @@ impl Setting {
         self.admission.run(caller.clone(), turn).await
     }
 
-    /// What is charged in all: requests, tokens, nano-dollars.
+    /// Returns the total charges: requests, tokens, nano-dollars.
     async fn charged(&self) -> (u64, u128, u128) {
         let query = Query {
             project: None,
@@ -233,14 +233,14 @@ impl Setting {
         (requests, total_tokens, cost_nanos)
     }
 
-    /// What is spent and held of the tokens of `caller`'s budget.
+    /// Returns the tokens spent and held from the budget of `caller`.
     async fn used(&self, caller: &Caller) -> u64 {
         ledger::testing::budgets(&self.ledger, caller).await[0]
             .0
             .tokens
     }
 
-    /// Waits until everything that nobody waits for is done.
+    /// Waits until all background tasks are done.
     async fn rest(&self) {
         self.tracker.close();
         self.tracker.wait().await;

@@ -1,4 +1,4 @@
-//! What runs cost.
+//! Billing of runs.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::accounts::pricing::Prices;
 use crate::domain::Format;
 use crate::domain::Rates;
 
-/// The least that is held for `turn(..)`: 50 tokens for the call, some of text, 50 of the answer.
+/// Minimum hold for `turn(..)`: 50 tokens for the call, some for the text, 50 for the answer.
 const ESTIMATE: u64 = 100;
 
 #[tokio::test]
-async fn an_answer_is_charged_what_its_worker_says() {
+async fn answer_is_charged_at_the_cost_reported_by_its_worker() {
     let setting = Setting::new().await;
     let caller = capped("a", 10_000);
     let running = setting.ask(&caller, turn("m", None)).await.unwrap();
@@ -26,7 +26,7 @@ async fn an_answer_is_charged_what_its_worker_says() {
 }
 
 #[tokio::test]
-async fn an_answer_that_may_be_made_twice_is_held_twice() {
+async fn answer_that_may_be_repeated_is_held_twice() {
     let setting = Setting::new().await;
     let caller = capped("a", 10_000);
     let mut object = turn("m", None);
@@ -36,7 +36,7 @@ async fn an_answer_that_may_be_made_twice_is_held_twice() {
 }
 
 #[tokio::test]
-async fn the_end_of_an_answer_waits_for_its_charge_to_be_on_disk() {
+async fn end_of_the_answer_waits_until_the_charge_is_on_disk() {
     let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
     let setting = Setting::with(Rules {
         ledger,
@@ -67,7 +67,7 @@ async fn the_end_of_an_answer_waits_for_its_charge_to_be_on_disk() {
 }
 
 #[tokio::test]
-async fn nothing_runs_before_it_is_held() {
+async fn turn_does_not_run_before_its_hold_is_taken() {
     let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
     let setting = Setting::with(Rules {
         ledger,
@@ -91,7 +91,7 @@ async fn nothing_runs_before_it_is_held() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_runs_while_it_cannot_be_written_down() {
+async fn turn_does_not_run_while_the_ledger_fails() {
     let (ledger, disk) = ledger::testing::faulty(testing::NOW).await;
     ledger.keep_tidy(&TaskTracker::new(), CancellationToken::new());
     let setting = Setting::with(Rules {
@@ -110,7 +110,7 @@ async fn nothing_runs_while_it_cannot_be_written_down() {
         ));
     }
     assert_eq!(setting.admission.readiness().problems, [UNWRITABLE]);
-    // What has been paid for upstream reaches its client, and is charged when it can be.
+    // An answer that was paid for upstream reaches its client, and is charged later.
     setting.runs.0.lock().unwrap().remove(0).answer(5);
     assert_eq!(cost(&read(running).await), Some(5));
     assert_eq!(setting.charged().await, (0, 0, 0));
@@ -128,7 +128,7 @@ async fn nothing_runs_while_it_cannot_be_written_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_the_queue_takes_nothing_and_who_leaves_at_the_end_has_paid() {
+async fn turn_cancelled_in_the_queue_is_free_and_at_the_end_is_charged() {
     let setting = Setting::new().await;
     let caller = capped("a", 10_000);
     let mut queueing = Box::pin(setting.ask(&caller, turn("queue", None)));
@@ -136,7 +136,7 @@ async fn who_leaves_the_queue_takes_nothing_and_who_leaves_at_the_end_has_paid()
     assert!(setting.used(&caller).await >= ESTIMATE);
     drop(queueing);
     assert_eq!(setting.used(&caller).await, 0);
-    // All of the answer has come, but its end was not read.
+    // The whole answer has come, but its end was not read.
     let mut running = setting.ask(&caller, turn("m", None)).await.unwrap();
     setting.runs.take().answer(9);
     running.events.next().await;
@@ -150,7 +150,7 @@ async fn who_leaves_the_queue_takes_nothing_and_who_leaves_at_the_end_has_paid()
 }
 
 #[tokio::test]
-async fn the_table_of_prices_stands_in_for_a_worker_that_says_nothing() {
+async fn price_table_is_used_when_the_worker_reports_no_cost() {
     let setting = Setting::new().await;
     let running = setting
         .ask(&Caller::named("a"), turn("m", None))
@@ -165,7 +165,7 @@ async fn the_table_of_prices_stands_in_for_a_worker_that_says_nothing() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_just_those_run_that_the_budget_has_room_for() {
+async fn concurrent_turns_run_only_within_the_budget() {
     let setting = Setting::new().await;
     let estimate = setting
         .admission
@@ -185,7 +185,7 @@ async fn of_many_at_once_just_those_run_that_the_budget_has_room_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_left_is_charged_what_it_turns_out_to_cost() {
+async fn cancelled_run_is_charged_at_its_final_cost() {
     let setting = Setting::new().await;
     let caller = capped("a", 10_000);
     let mut running = setting.ask(&caller, turn("m", None)).await.unwrap();
@@ -205,7 +205,7 @@ async fn a_run_that_is_left_is_charged_what_it_turns_out_to_cost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_which_nobody_says_anything_is_charged_for_what_came() {
+async fn run_without_reported_cost_is_charged_by_its_events() {
     let setting = Setting::new().await;
     for is_known in [true, false] {
         let mut running = setting
@@ -218,7 +218,7 @@ async fn a_run_of_which_nobody_says_anything_is_charged_for_what_came() {
         running.events.next().await;
         running.events.next().await;
         drop(running);
-        // Its worker dies; or the time is over in which it could have said so.
+        // The worker dies, or the wait for its report times out.
         let kept = is_known.then_some(run);
         setting.rest().await;
         setting.tracker.reopen();
@@ -229,7 +229,7 @@ async fn a_run_of_which_nobody_says_anything_is_charged_for_what_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_not_begun_costs_nothing() {
+async fn run_that_has_not_begun_is_free() {
     let setting = Setting::new().await;
     let caller = capped("a", 10_000);
     assert!(setting.ask(&caller, turn("busy", None)).await.is_err());
@@ -250,7 +250,7 @@ async fn what_has_not_begun_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails_on_the_way_is_charged() {
+async fn run_that_fails_halfway_is_charged() {
     let setting = Setting::new().await;
     let running = setting
         .ask(&Caller::named("a"), turn("m", None))
@@ -268,7 +268,7 @@ async fn a_run_that_fails_on_the_way_is_charged() {
 }
 
 #[tokio::test]
-async fn a_key_names_the_models_it_may() {
+async fn key_is_limited_to_its_models() {
     let setting = Setting::new().await;
     let grant = Grant {
         models: Some(vec!["haiku".to_owned()]),
@@ -304,7 +304,7 @@ async fn a_key_names_the_models_it_may() {
 
 /// The count of searches comes with the end of an answer, which a client need not wait for.
 #[tokio::test(start_paused = true)]
-async fn searches_of_an_answer_that_is_broken_off_are_charged() {
+async fn web_searches_of_a_cancelled_answer_are_charged() {
     let mut cents = Vec::new();
     for searches in [0, 3] {
         let setting = Setting::new().await;
@@ -335,9 +335,9 @@ async fn searches_of_an_answer_that_is_broken_off_are_charged() {
     assert_eq!(cents[1] - cents[0], 3);
 }
 
-/// An unknown model is the dearest, and an alias is none.
+/// An unknown model counts as the most expensive one; an alias is resolved first.
 #[tokio::test]
-async fn the_price_of_the_model_that_an_alias_stands_for_is_held() {
+async fn hold_uses_the_price_of_the_model_behind_an_alias() {
     let price = |text: &str| text.parse().unwrap();
     let models = [
         (
@@ -381,9 +381,9 @@ async fn the_price_of_the_model_that_an_alias_stands_for_is_held() {
     assert!(setting.ask(&caller, turn("alias", None)).await.is_ok());
 }
 
-/// A search costs a cent: there is room for four of them, and a turn without a limit may make five.
+/// A search costs a cent: the budget has room for four, and a turn without a limit may make five.
 #[tokio::test]
-async fn the_price_of_searches_is_held_before_they_are_made() {
+async fn hold_includes_the_price_of_possible_web_searches() {
     let setting = Setting::new().await;
     let daily = Cap {
         tokens: None,
@@ -408,7 +408,7 @@ async fn the_price_of_searches_is_held_before_they_are_made() {
 }
 
 #[tokio::test]
-async fn near_the_end_of_a_budget_the_cheaper_model_is_chosen() {
+async fn nearly_used_budget_routes_to_the_cheaper_model() {
     let setting = Setting::new().await;
     let hard = || Turn {
         prompt: vec![Part::text("Debug this, please, and tell me why.")],
@@ -435,9 +435,9 @@ fn tokens(output_tokens: u64) -> Usage {
     }
 }
 
-/// The first of two runs has told its cost, the second dies: nobody tells what it cost.
+/// The first of two runs has reported its cost; the second dies without a report.
 #[tokio::test(start_paused = true)]
-async fn a_second_run_that_dies_does_not_hide_what_the_first_cost() {
+async fn cost_of_the_first_run_is_charged_when_the_second_dies() {
     let setting = Setting::new().await;
     let running = setting
         .ask(&Caller::named("a"), turn("m", None))
@@ -455,13 +455,13 @@ async fn a_second_run_that_dies_does_not_hide_what_the_first_cost() {
     drop((run, second));
     assert!(read(running).await.last().unwrap().is_err());
     setting.rest().await;
-    // The second by the table: 100 tokens at 3 nano-dollars, 10 at 15.
+    // The second run by the price table: 100 tokens at 3 nano-dollars, 10 at 15.
     assert_eq!(setting.charged().await, (1, 230, 5450));
 }
 
-/// Of an answer that is held until it is whole nothing comes out before it breaks off.
+/// An answer that is held back sends nothing before it breaks off.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_breaks_off_while_it_is_held_is_charged_for_its_words() {
+async fn held_back_answer_that_breaks_off_is_charged_for_its_text() {
     let setting = Setting::new().await;
     let running = setting
         .ask(&Caller::named("a"), turn("m", None))
@@ -480,9 +480,9 @@ async fn an_answer_that_breaks_off_while_it_is_held_is_charged_for_its_words() {
     assert_eq!(setting.charged().await, (1, 140, 900));
 }
 
-/// Of two tries whose answers did not have their form the caller is told nothing but the failure.
+/// The caller sees only the failure of two runs whose answers had the wrong format.
 #[tokio::test(start_paused = true)]
-async fn tokens_of_tries_that_failed_count_against_the_limit() {
+async fn tokens_of_failed_runs_count_against_the_rate_limit() {
     let setting = Setting::new().await;
     let rates = Rates {
         tokens_per_minute: Some(10_000),

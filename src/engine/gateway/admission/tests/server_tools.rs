@@ -1,4 +1,4 @@
-//! Tools that Anthropic runs, for those who may have them.
+//! Permissions for tools that Anthropic runs.
 
 use super::*;
 use crate::domain::CODE_EXECUTION_BETA;
@@ -15,7 +15,7 @@ fn keyed(grant: Grant) -> Caller {
     }
 }
 
-/// A turn with these tools as a client has written them.
+/// Returns a turn with natively written `tools`.
 fn written(tools: &[&str]) -> Turn {
     let mut turn = turn("m-1", None);
     turn.native.tools = Some(tools.iter().map(|tool| (*tool).to_owned()).collect());
@@ -27,7 +27,7 @@ async fn refusal(setting: &Setting, caller: &Caller, turn: Turn) -> Option<Error
 }
 
 #[tokio::test]
-async fn a_key_may_be_kept_from_the_web() {
+async fn key_without_web_search_is_refused_search_and_fetch() {
     let setting = Setting::new().await;
     let caller = keyed(Grant {
         no_web_search: true,
@@ -52,7 +52,7 @@ async fn a_key_may_be_kept_from_the_web() {
 }
 
 #[tokio::test]
-async fn a_search_that_a_client_has_written_has_a_bound_too() {
+async fn natively_written_search_is_bounded() {
     let setting = Setting::new().await;
     let tool =
         |rest: &str| format!(r#"{{"type":"web_search_20250305","name":"web_search"{rest}}}"#);
@@ -90,7 +90,7 @@ fn with_server() -> Turn {
 }
 
 #[tokio::test]
-async fn code_and_servers_need_a_permission_and_a_setting() {
+async fn code_and_mcp_servers_need_permission_and_setting() {
     let betas = || [CODE_EXECUTION_BETA, MCP_BETA].map(str::to_owned).to_vec();
     let setting = Setting::with(Rules {
         betas: betas(),
@@ -136,7 +136,7 @@ async fn code_and_servers_need_a_permission_and_a_setting() {
 }
 
 #[tokio::test]
-async fn code_and_servers_need_their_betas() {
+async fn code_and_mcp_servers_need_their_betas() {
     let setting = Setting::new().await;
     for (turn, beta) in [
         (with_code(), CODE_EXECUTION_BETA),
@@ -157,7 +157,7 @@ async fn code_and_servers_need_their_betas() {
 }
 
 #[tokio::test]
-async fn servers_need_a_cli_that_reads_their_calls() {
+async fn mcp_servers_need_a_cli_that_reads_their_calls() {
     let betas = vec![MCP_BETA.to_owned()];
     let setting = Setting::with(Rules {
         betas,
@@ -172,7 +172,7 @@ async fn servers_need_a_cli_that_reads_their_calls() {
 }
 
 #[tokio::test]
-async fn what_a_caller_can_do_without_is_left_out_and_told() {
+async fn optional_tools_are_removed_and_reported() {
     let optional = |kind, told_as: &str| OptionalTool {
         kind,
         told_as: told_as.to_owned(),

@@ -1,0 +1,103 @@
+//! Links between the pages of the documentation.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders whose Markdown files are checked, without the folders below them.
+const FOLDERS: [&str; 5] = ["", "docs", "docs/api", "docs/decisions", "compat-tests"];
+
+#[test]
+fn links_between_pages_resolve() {
+    let pages = FOLDERS
+        .iter()
+        .flat_map(|folder| pages(&root().join(folder)));
+    let broken: Vec<String> = pages.flat_map(|page| broken_links(&page)).collect();
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn anchors_follow_githubs_rules() {
+    let page = "# The `[api]` of A_B, part 2\n```\n# no heading\n```\n## Usage\n## Usage\n<a id=\"x\"></a>\n";
+    assert_eq!(
+        anchors(page),
+        ["the-api-of-a_b-part-2", "usage", "usage-1", "x"]
+    );
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect()
+}
+
+fn broken_links(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut broken = Vec::new();
+    for line in text_lines(&text) {
+        for target in line.split("](").skip(1) {
+            let target = target.split(')').next().unwrap_or_default();
+            if !target.contains("://") && !resolves(page, target) {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    broken
+}
+
+fn resolves(page: &Path, target: &str) -> bool {
+    let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let path = if file.is_empty() {
+        page.to_owned()
+    } else {
+        page.with_file_name(file)
+    };
+    if anchor.is_empty() {
+        return path.exists();
+    }
+    fs::read_to_string(path).is_ok_and(|text| anchors(&text).iter().any(|known| known == anchor))
+}
+
+/// Returns the anchors of a page: those of its headings, and explicit ones.
+fn anchors(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut titles: Vec<String> = Vec::new();
+    for line in text_lines(text) {
+        let title = line.trim_start_matches('#');
+        if title.len() < line.len() && title.starts_with(' ') {
+            let slug = slug(title.trim());
+            let repeated = titles.iter().filter(|known| **known == slug).count();
+            titles.push(slug.clone());
+            found.push(match repeated {
+                0 => slug,
+                count => format!("{slug}-{count}"),
+            });
+        }
+        let explicit = line.split("<a id=\"").skip(1);
+        found.extend(explicit.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+    }
+    found
+}
+
+/// Returns the anchor that GitHub gives to the heading `title`.
+fn slug(title: &str) -> String {
+    let kept = title
+        .chars()
+        .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// Returns the lines outside of code blocks.
+fn text_lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}

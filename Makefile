@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 TARGET = $(abspath $(or $(CARGO_TARGET_DIR),target))/release
-.PHONY: help run test clients check fmt-check lint doc bench soak fuzz clean-cache
+.PHONY: help run test clients check fmt-check lint hygiene doc bench soak fuzz clean-cache
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -23,13 +23,16 @@ clients: ## Try all clients, write docs/CLIENTS.md (ONLY="codex aider" some, NEW
 	SERVER_BIN=$(TARGET)/claude-switchboard STAND_IN_BIN=$(TARGET)/messages-stand-in compat-tests/run clients \
 		$(or $(ONLY),--all) $(if $(NEWEST),--newest,--write)
 
-check: fmt-check lint doc ## Check format, lints and documentation
+check: fmt-check lint hygiene doc ## Check format, lints, words, dependencies and documentation
 
 fmt-check: ## Check the format
 	cargo fmt --all --check
 
 lint: ## Run clippy, warnings refused
 	cargo clippy --workspace --all-targets -- -D warnings
+
+hygiene: ## Check names, comments, spelling, unused dependencies and licences
+	@tools/hygiene
 
 # The documentation is for those who work on the code, so links to private items lead somewhere.
 doc: ## Build the documentation, warnings refused

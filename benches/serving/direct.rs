@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use bytes::BytesMut;
 use claude_switchboard::engine::claude::protocol::{
-    Control, FlagSettings, LineDecoder, prompt_line,
+    ControlRequest, FlagSettings, LineDecoder, prompt_line,
 };
 use memchr::memmem;
 use serde_json::json;
@@ -148,7 +148,7 @@ impl Cli {
             last: String::new(),
             is_over: true,
         };
-        let initialize = Control::Initialize {
+        let initialize = ControlRequest::Initialize {
             system_prompt: &[""],
         };
         let opened = direct.control(&initialize);
@@ -208,7 +208,7 @@ impl Direct {
         let body = json!({"system": blocks, "tools": [], "messages": messages}).to_string();
         let env = [("CLAUDE_CODE_EXTRA_BODY", Some(body))].into();
         let model = (self.requests == 1).then_some("haiku");
-        self.control(&Control::ApplyFlagSettings {
+        self.control(&ControlRequest::ApplyFlagSettings {
             settings: FlagSettings {
                 model,
                 effort: None,
@@ -229,7 +229,7 @@ impl Direct {
                     && has(&line, &self.last);
             }
             let last = std::mem::take(&mut self.last);
-            let rewind = Control::RewindConversation {
+            let rewind = ControlRequest::RewindConversation {
                 target_message_uuid: &last,
                 last_seen_user_message_uuid: &last,
             };
@@ -242,7 +242,7 @@ impl Direct {
             .context("the CLI was not reset in time")?
     }
 
-    async fn control(&mut self, control: &Control<'_>) -> anyhow::Result<BytesMut> {
+    async fn control(&mut self, control: &ControlRequest<'_>) -> anyhow::Result<BytesMut> {
         self.requests += 1;
         let id = format!("request-{}", self.requests);
         self.stdin.write_all(&control.line(&id)).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use claude_switchboard::accounts::rate_limit;
-use claude_switchboard::accounts::rate_limit::Limits;
+use claude_switchboard::accounts::rate_limit::RateLimits;
 use claude_switchboard::domain::CacheControl;
 use claude_switchboard::domain::Caller;
 use claude_switchboard::domain::Finish;
@@ -55,7 +55,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
 async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
     progress(&format!("cache: {} answers", plan.kept));
     let config = cache::Config {
-        mode: cache::Mode::All,
+        mode: cache::CachingMode::All,
         max_bytes: 1 << 30,
         time_to_live: Duration::from_secs(3600),
     };
@@ -119,7 +119,7 @@ fn admissions(plan: &Plan, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
         grant: grant.into(),
         ..Caller::named("key")
     };
-    let limits = Limits::new(rate_limit::Config::default());
+    let limits = RateLimits::new(rate_limit::Config::default());
     let mut sample = Sample::default();
     for _ in 0..plan.hits {
         let begin = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claude_switchboard::accounts::ledger::{Charge, Clock, Config, Ledger, Outcome};
+use claude_switchboard::accounts::ledger::{Charge, ChargeOutcome, Clock, Config, Ledger};
 use claude_switchboard::domain::{Amount, Budget, Caller, Cap, Grant, Money, Usage};
 use claude_switchboard::storage::store;
 use claude_switchboard::storage::store::Store;
@@ -158,7 +158,7 @@ async fn spend(
             model: "claude-sonnet-5-5".to_owned(),
             usage,
             money,
-            outcome: Outcome::Answered,
+            outcome: ChargeOutcome::Answered,
         };
         let begun = Instant::now();
         hold.settle(charge).await?;

@@ -10,24 +10,24 @@ use axum::routing::post;
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use claude_switchboard::accounts::auth::Keys;
-use claude_switchboard::accounts::ledger::{Clock, Reader};
+use claude_switchboard::accounts::ledger::{Clock, LedgerReader};
 use claude_switchboard::api::request_schema::Policy;
 use claude_switchboard::app;
-use claude_switchboard::config::{Environment, Flags, Settings};
+use claude_switchboard::config::{CommandLineFlags, Environment, Settings};
 use claude_switchboard::domain::{self, Caller, ModelName, Turn, TurnEvent};
 use claude_switchboard::engine::cache;
 use claude_switchboard::engine::gateway::{
-    AnswerCache, Error, ModelCard, Readiness, RunningTurn, Told, Turns,
+    AnswerCache, Error, ModelCard, Readiness, RunningTurn, TurnInfo, Turns,
 };
-use claude_switchboard::http::{self, AppState, LastWords, Stopping};
+use claude_switchboard::http::{self, AppState, DrainExpired, ShutdownStarted};
 use claude_switchboard::server::{self, Shutdown};
 use claude_switchboard::services::answers::Answers;
-use claude_switchboard::services::batches::{self, Batches, Tools};
+use claude_switchboard::services::batches::{self, BatchDeps, Batches};
 use claude_switchboard::services::conversations::Conversations;
-use claude_switchboard::services::responses::{Responses, Shelves};
+use claude_switchboard::services::responses::{ResponseTables, Responses};
 use claude_switchboard::services::sessions::{self, Sessions};
 use claude_switchboard::storage::files::{self, Files};
-use claude_switchboard::storage::store::{Limits, Store};
+use claude_switchboard::storage::store::{Store, TtlLimits};
 use claude_switchboard::telemetry::metrics::Metrics;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -153,7 +153,7 @@ impl Turns for Silence {
         ))]);
         let events = Box::pin(begun.chain(futures::stream::pending()));
         Box::pin(std::future::ready(Ok(RunningTurn::new(
-            Told::of(model),
+            TurnInfo::for_model(model),
             events,
         ))))
     }
@@ -193,14 +193,14 @@ fn http_config() -> http::Config {
 fn no_batches() -> batches::Config {
     batches::Config {
         parallel: 1,
-        longest_line: 0,
+        max_line_bytes: 0,
         time_to_live: Duration::from_secs(60),
     }
 }
 
 fn no_cache() -> cache::Config {
     cache::Config {
-        mode: cache::Mode::Off,
+        mode: cache::CachingMode::Off,
         max_bytes: 0,
         time_to_live: Duration::from_secs(1),
     }
@@ -214,8 +214,8 @@ fn one_session() -> sessions::Config {
     }
 }
 
-fn one_record() -> Limits {
-    Limits {
+fn one_record() -> TtlLimits {
+    TtlLimits {
         time_to_live: Duration::from_secs(60),
         max_records: 1,
         max_bytes: 1 << 20,
@@ -239,7 +239,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
     let (store, folder) = (Store::in_memory(tracker.clone()), tempfile::tempdir()?);
-    let shelves = Shelves::new(&store, one_record());
+    let shelves = ResponseTables::new(&store, one_record());
     let conversations = Conversations::new(&store, Arc::clone(&keys), one_record());
     let responses = Responses::new(
         Arc::clone(&turns),
@@ -247,37 +247,37 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         shelves,
         conversations.clone(),
         tracker.clone(),
-        shutdown.last_words(),
-        http::explain,
+        shutdown.drain_expired(),
+        http::response_error,
     );
     let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
     let room = files::Config::default();
     let files = Files::open(store.clone(), folder.path(), room).await?;
-    let tools = Tools {
+    let tools = BatchDeps {
         files: files.clone(),
         keys: Arc::clone(&keys),
         turns: Arc::clone(&turns),
         answers: answers.clone(),
-        explain: http::refusal,
+        explain: http::client_error,
         tracker,
-        stopping: shutdown.begun(),
-        stop: shutdown.last_words(),
+        stopping: shutdown.started(),
+        stop: shutdown.drain_expired(),
     };
     let batches = Batches::new(tools, no_batches());
     let settings = Settings::load(
         None,
         &Environment::from_iter([("HOME", "/")]),
-        &Flags::default(),
+        &CommandLineFlags::default(),
     )?;
     let sessions = Sessions::new(&store, Arc::clone(&keys), one_session());
     let router = http::router(AppState {
         turns,
         keys,
         config: Arc::new(http_config()),
-        last_words: LastWords(shutdown.last_words()),
-        stopping: Stopping(shutdown.begun()),
+        drain_expired: DrainExpired(shutdown.drain_expired()),
+        shutdown_started: ShutdownStarted(shutdown.started()),
         admin: None,
-        ledger: Reader::new(store, Clock::system()),
+        ledger: LedgerReader::new(store, Clock::system()),
         cache: AnswerCache::new(no_cache()),
         metrics: Metrics::default(),
         responses,

@@ -8,41 +8,41 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::Ground;
+use super::StartupContext;
 use super::descriptors;
 use super::parts;
 use crate::accounts::auth::AdminKey;
 use crate::accounts::auth::KeyText;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
-use crate::config::Key;
 use crate::config::Settings;
+use crate::config::SettingsKey;
 use crate::http;
-use crate::http::Admin;
+use crate::http::AdminServices;
 use crate::server;
 use crate::server::LocalSocket;
 use crate::server::Shutdown;
 
-pub(super) const SOCKET: &str = "admin.sock";
+pub(super) const ADMIN_SOCKET: &str = "admin.sock";
 
 /// Returns the key index made of the configured keys and the stored keys of `registry`.
 ///
 /// # Errors
 /// When there are no keys and the listen address is reachable from other machines.
-pub(super) fn keys(settings: &Settings, registry: &Registry) -> anyhow::Result<Keys> {
-    let keys = Keys::new(settings.auth.keys.iter().map(Key::reveal))?.with_stored(registry);
-    settings.check_reach(keys.exist())?;
+pub(super) fn caller_keys(settings: &Settings, registry: &Registry) -> anyhow::Result<Keys> {
+    let keys = Keys::new(settings.auth.keys.iter().map(SettingsKey::reveal))?.with_stored(registry);
+    settings.check_reach(keys.any_exist())?;
     Ok(if settings.server.listen.ip().is_loopback() {
         keys
     } else {
-        keys.never_open()
+        keys.requiring_key()
     })
 }
 
 /// Returns the admin key: the configured one, else the stored one. A first start on a terminal
 /// creates a key and prints it once. Without a terminal no key is created, because its text could
 /// only go to a log.
-pub(super) async fn key(
+pub(super) async fn admin_key(
     settings: &Settings,
     registry: &Registry,
 ) -> anyhow::Result<Option<AdminKey>> {
@@ -60,12 +60,12 @@ pub(super) async fn key(
         );
         return Ok(None);
     }
-    let (key, text) = registry.make_admin_key().await?;
-    show(&text)?;
+    let (key, text) = registry.create_admin_key().await?;
+    print_admin_key(&text)?;
     Ok(Some(key))
 }
 
-fn show(text: &KeyText) -> std::io::Result<()> {
+fn print_admin_key(text: &KeyText) -> std::io::Result<()> {
     writeln!(
         std::io::stdout(),
         "The key of the admin API, shown this once:\n\n    {}\n\nSWITCHBOARD_ADMIN_KEY puts another in its place.\n",
@@ -79,17 +79,17 @@ fn show(text: &KeyText) -> std::io::Result<()> {
 /// # Errors
 /// When the TCP address cannot be bound. A failure of the local socket is only logged.
 pub(super) async fn serve(
-    ground: &Ground<'_>,
-    admin: &Admin,
+    ground: &StartupContext<'_>,
+    admin: &AdminServices,
     keys: &Arc<Keys>,
 ) -> anyhow::Result<Option<SocketAddr>> {
-    let Ground {
+    let StartupContext {
         settings,
         shutdown,
         tracker,
         ..
     } = ground;
-    let path = settings.server.data_dir.join(SOCKET);
+    let path = settings.server.data_dir.join(ADMIN_SOCKET);
     if let Err(error) = serve_locally(&path, settings, admin, shutdown, tracker) {
         tracing::warn!(%error, path = %path.display(), "admin socket unavailable; `keys`, `projects`, `usage` and `ledger` cannot reach this server");
     }
@@ -101,8 +101,8 @@ pub(super) async fn serve(
     let config = Arc::new(parts::http_config(settings));
     let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
     let (config, shutdown) = (
-        parts::server_config(settings, descriptors::OF_ADMIN),
-        shutdown.aside(),
+        parts::server_config(settings, descriptors::MAX_ADMIN_CONNECTIONS),
+        shutdown.child(),
     );
     tracker.spawn(server::serve(
         listener,
@@ -122,13 +122,13 @@ pub(super) async fn serve(
 pub(super) fn serve_locally(
     path: &Path,
     settings: &Settings,
-    admin: &Admin,
+    admin: &AdminServices,
     shutdown: &Shutdown,
     tracker: &TaskTracker,
 ) -> std::io::Result<()> {
     let socket = LocalSocket::bind(path)?;
     let router = http::admin_router(admin, &Arc::new(parts::http_config(settings)), None);
-    let config = parts::server_config(settings, descriptors::OF_ADMIN);
+    let config = parts::server_config(settings, descriptors::MAX_ADMIN_CONNECTIONS);
     tracker.spawn(socket.serve(router, config, shutdown.clone(), tracker.clone()));
     Ok(())
 }

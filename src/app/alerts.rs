@@ -8,17 +8,17 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::ledger::Alert;
-use crate::accounts::webhooks::Event;
+use crate::accounts::webhooks::WebhookEvent;
 use crate::accounts::webhooks::Webhooks;
 use crate::telemetry::metrics::Metrics;
 
 /// Grace period after the drain timeout, in which requests that are cut off are charged and their
 /// alerts sent.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+const ALERT_GRACE: Duration = Duration::from_secs(1);
 
-/// Logs, counts and sends each alert, until the ledger is closed or [`LAST_MOMENT`] after
+/// Logs, counts and sends each alert, until the ledger is closed or [`ALERT_GRACE`] after
 /// `last_words` is cancelled.
-pub(super) async fn tell(
+pub(super) async fn forward_alerts(
     mut alerts: UnboundedReceiver<Alert>,
     webhooks: Webhooks,
     metrics: Metrics,
@@ -26,7 +26,7 @@ pub(super) async fn tell(
 ) {
     let mut over = pin!(async {
         last_words.cancelled().await;
-        sleep(LAST_MOMENT).await;
+        sleep(ALERT_GRACE).await;
     });
     loop {
         let alert = tokio::select! {
@@ -35,8 +35,8 @@ pub(super) async fn tell(
         };
         let Some(alert) = alert else { return };
         alert.log();
-        metrics.budget_alert(alert.scope, alert.window, alert.percent);
-        let event = Event::new("budget.threshold_reached", &alert.to_json());
+        metrics.count_budget_alert(alert.scope, alert.window, alert.percent);
+        let event = WebhookEvent::new("budget.threshold_reached", &alert.to_json());
         if let Err(error) = webhooks.send(&alert.project, event).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(

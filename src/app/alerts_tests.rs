@@ -11,24 +11,24 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::TaskTracker;
 
-use super::Ground;
+use super::StartupContext;
 use super::alerts;
 use super::books::start_webhooks;
 use super::records;
-use crate::accounts::auth::Change;
+use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::NewWebhook;
 use crate::accounts::auth::ProjectChange;
 use crate::accounts::auth::Registry;
 use crate::accounts::ledger::Charge;
+use crate::accounts::ledger::ChargeOutcome;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Config;
 use crate::accounts::ledger::Ledger;
-use crate::accounts::ledger::Outcome;
-use crate::accounts::webhooks::Letter;
 use crate::accounts::webhooks::SendError;
-use crate::accounts::webhooks::Sender;
+use crate::accounts::webhooks::SignedRequest;
+use crate::accounts::webhooks::WebhookSender;
+use crate::config::CommandLineFlags;
 use crate::config::Environment;
-use crate::config::Flags;
 use crate::config::Settings;
 use crate::domain::Amount;
 use crate::domain::Budget;
@@ -43,10 +43,10 @@ use crate::telemetry::metrics::Metrics;
 
 /// Transport that accepts every delivery.
 #[derive(Debug)]
-struct Mailbox(UnboundedSender<Letter>);
+struct Mailbox(UnboundedSender<SignedRequest>);
 
-impl Sender for Mailbox {
-    fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>> {
+impl WebhookSender for Mailbox {
+    fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
         self.0.send(letter).unwrap();
         async { Ok(204) }.boxed()
     }
@@ -56,7 +56,7 @@ impl Sender for Mailbox {
 struct Office {
     registry: Registry,
     ledger: Ledger,
-    letters: UnboundedReceiver<Letter>,
+    letters: UnboundedReceiver<SignedRequest>,
     shutdown: Shutdown,
     tracker: TaskTracker,
 }
@@ -66,12 +66,12 @@ impl Office {
         let (tracker, shutdown) = (TaskTracker::new(), Shutdown::new());
         let registry = Registry::open(store.clone()).await.unwrap();
         let (sender, letters) = mpsc::unbounded_channel();
-        let sender: Arc<dyn Sender> = Arc::new(Mailbox(sender));
+        let sender: Arc<dyn WebhookSender> = Arc::new(Mailbox(sender));
         let environment = Environment::from_iter([("HOME", "/")]);
-        let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
+        let settings = Settings::load(None, &environment, &CommandLineFlags::default()).unwrap();
         let backups = records::backups(&settings, store);
         let records = store.clone();
-        let ground = Ground {
+        let ground = StartupContext {
             settings: &settings,
             store: records,
             backups,
@@ -80,7 +80,7 @@ impl Office {
             tracker,
         };
         let webhooks = start_webhooks(&ground, &sender).await.unwrap();
-        let Ground {
+        let StartupContext {
             registry,
             shutdown,
             tracker,
@@ -97,11 +97,11 @@ impl Office {
         )
         .await
         .unwrap();
-        tracker.spawn(alerts::tell(
+        tracker.spawn(alerts::forward_alerts(
             opened.alerts,
             webhooks,
             Metrics::default(),
-            shutdown.last_words(),
+            shutdown.drain_expired(),
         ));
         Self {
             registry,
@@ -117,7 +117,7 @@ impl Office {
             url: url.parse().unwrap(),
             secret: None,
         });
-        let webhook = webhook.map_or(Change::Keep, Change::Set);
+        let webhook = webhook.map_or(FieldChange::Keep, FieldChange::Set);
         let change = ProjectChange {
             webhook,
             ..ProjectChange::default()
@@ -165,7 +165,7 @@ impl Office {
             model: "haiku".to_owned(),
             usage,
             money,
-            outcome: Outcome::Answered,
+            outcome: ChargeOutcome::Answered,
         })
         .await
         .unwrap();
@@ -181,7 +181,7 @@ impl Office {
         body["data"].take()
     }
 
-    async fn end(self) -> UnboundedReceiver<Letter> {
+    async fn end(self) -> UnboundedReceiver<SignedRequest> {
         drop(self.ledger);
         self.tracker.close();
         self.tracker.wait().await;
@@ -227,7 +227,7 @@ async fn alert_raised_during_shutdown_is_sent_after_restart() {
     let store = Store::in_memory(TaskTracker::new());
     let office = Office::on(&store).await;
     let project = office.project(Some("https://example.com/hook")).await;
-    office.shutdown.at_once();
+    office.shutdown.abort();
     office.spend(&project, "1", 50, 0).await;
     assert!(office.end().await.recv().await.is_none());
     let mut again = Office::on(&store).await;

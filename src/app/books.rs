@@ -4,57 +4,57 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::BadRecords;
-use super::Ground;
+use super::RecordsError;
+use super::StartupContext;
 use super::alerts;
 use super::parts;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Ledger;
-use crate::accounts::ledger::Opened;
+use crate::accounts::ledger::OpenedLedger;
 use crate::accounts::pricing::Prices;
 use crate::accounts::rate_limit;
-use crate::accounts::rate_limit::Limits;
+use crate::accounts::rate_limit::RateLimits;
 use crate::accounts::webhooks;
-use crate::accounts::webhooks::Sender;
+use crate::accounts::webhooks::WebhookSender;
 use crate::accounts::webhooks::Webhooks;
 use crate::engine::claude;
 use crate::engine::gateway::Admission;
+use crate::engine::gateway::AdmissionDeps;
 use crate::engine::gateway::AnswerCache;
-use crate::engine::gateway::Rules;
 use crate::engine::gateway::Turns;
 use crate::engine::routing::Router;
-use crate::http::Admin;
+use crate::http::AdminServices;
 use crate::storage::store;
 use crate::telemetry::metrics::Metrics;
 
 /// Services that meter and bound what callers spend.
-pub(super) struct Books {
+pub(super) struct Accounting {
     pub(super) ledger: Ledger,
     pub(super) cache: AnswerCache,
     pub(super) metrics: Metrics,
     pub(super) prices: Arc<Prices>,
-    pub(super) limits: Limits,
+    pub(super) limits: RateLimits,
     pub(super) webhooks: Webhooks,
-    sender: Arc<dyn Sender>,
+    sender: Arc<dyn WebhookSender>,
 }
 
-impl Books {
+impl Accounting {
     /// Opens the ledger, starts the cleanup of ledger and rate limits, and starts sending budget
     /// alerts.
     ///
     /// # Errors
     /// When the records cannot be read; the error has a hint for the operator.
-    pub(super) async fn open(ground: &Ground<'_>) -> Result<Self, BadRecords> {
-        let Ground {
+    pub(super) async fn open(ground: &StartupContext<'_>) -> Result<Self, RecordsError> {
+        let StartupContext {
             settings,
             store,
             shutdown,
             tracker,
             ..
         } = ground;
-        let bad = |error: anyhow::Error| BadRecords::new(settings, error);
-        let sender: Arc<dyn Sender> = Arc::new(webhooks::Http::new(tracker.clone()));
+        let bad = |error: anyhow::Error| RecordsError::new(settings, error);
+        let sender: Arc<dyn WebhookSender> = Arc::new(webhooks::HttpSender::new(tracker.clone()));
         let webhooks = start_webhooks(ground, &sender)
             .await
             .map_err(|error| bad(error.into()))?;
@@ -62,9 +62,9 @@ impl Books {
             keep_charges_days: settings.ledger.keep_charges_days,
         };
         let opened = Ledger::open(store.clone(), Clock::system(), config).await;
-        let Opened {
+        let OpenedLedger {
             ledger,
-            unknown,
+            charged_holds: unknown,
             alerts,
         } = opened.map_err(|error| bad(error.into()))?;
         if unknown > 0 {
@@ -73,21 +73,21 @@ impl Books {
                 "requests interrupted by last shutdown charged as estimated"
             );
         }
-        ledger.keep_tidy(tracker, shutdown.begun());
+        ledger.spawn_cleanup(tracker, shutdown.started());
         let (cache, metrics) = (
             AnswerCache::new(parts::cache_config(settings)),
             Metrics::default(),
         );
-        tracker.spawn(alerts::tell(
+        tracker.spawn(alerts::forward_alerts(
             alerts,
             webhooks.clone(),
             metrics.clone(),
-            shutdown.last_words(),
+            shutdown.drain_expired(),
         ));
-        let limits = Limits::new(rate_limit::Config {
+        let limits = RateLimits::new(rate_limit::Config {
             key_rates: settings.limits.key_rates(),
         });
-        limits.keep_tidy(tracker, shutdown.begun());
+        limits.spawn_cleanup(tracker, shutdown.started());
         let prices = Arc::new(parts::prices(settings));
         Ok(Self {
             ledger,
@@ -104,14 +104,14 @@ impl Books {
     /// model router, which the route endpoint uses.
     pub(super) fn admission(
         &self,
-        ground: &Ground<'_>,
+        ground: &StartupContext<'_>,
         turns: Arc<dyn Turns>,
     ) -> (Arc<dyn Turns>, Arc<Router>) {
-        let Ground {
+        let StartupContext {
             settings, tracker, ..
         } = ground;
         let router = Arc::new(parts::router(settings, &self.prices));
-        let rules = Rules {
+        let rules = AdmissionDeps {
             router: Arc::clone(&router),
             prices: Arc::clone(&self.prices),
             limits: self.limits.clone(),
@@ -131,8 +131,8 @@ impl Books {
     }
 
     /// Collects what the admin API reads and changes.
-    pub(super) fn admin(&self, ground: &Ground<'_>) -> Admin {
-        Admin {
+    pub(super) fn admin(&self, ground: &StartupContext<'_>) -> AdminServices {
+        AdminServices {
             registry: ground.registry.clone(),
             ledger: self.ledger.reader(),
             cache: self.cache.clone(),
@@ -147,16 +147,16 @@ impl Books {
 /// # Errors
 /// When undelivered events of an earlier start cannot be read.
 pub(super) async fn start_webhooks(
-    ground: &Ground<'_>,
-    sender: &Arc<dyn Sender>,
+    ground: &StartupContext<'_>,
+    sender: &Arc<dyn WebhookSender>,
 ) -> Result<Webhooks, store::Error> {
     let registry = ground.registry.clone();
-    let parts = webhooks::Parts {
+    let parts = webhooks::WebhookDeps {
         store: ground.store.clone(),
-        addresses: Box::new(move |project| registry.webhook(project)),
+        endpoint_of: Box::new(move |project| registry.webhook(project)),
         sender: Arc::clone(sender),
         tracker: ground.tracker.clone(),
-        stop: ground.shutdown.last_words(),
+        stop: ground.shutdown.drain_expired(),
     };
     Webhooks::open(parts).await
 }

@@ -8,35 +8,37 @@ use rustix::process::setrlimit;
 use crate::server::SPARE_CONNECTIONS;
 
 /// Maximum number of connections to the admin API when it has its own address.
-pub(super) const OF_ADMIN: usize = 32;
+pub(super) const MAX_ADMIN_CONNECTIONS: usize = 32;
 /// Descriptors reserved for the server itself: store, files, listeners, webhook calls, admin API.
-const OWN: usize = 128;
+const SERVER_DESCRIPTORS: usize = 128;
 /// Descriptors for a worker or a task: its pipes, and as many again while it starts.
-const OF_WORKER: usize = 8;
+const DESCRIPTORS_PER_WORKER: usize = 8;
 
 /// Descriptors for a connection: its socket, and the file that is uploaded or downloaded over it.
-const OF_CONNECTION: usize = 2;
+const DESCRIPTORS_PER_CONNECTION: usize = 2;
 
 /// Raises the limit of open files and returns the maximum number of connections that it leaves
 /// beside `workers` and `tasks`.
-pub(super) fn connections(workers: usize, tasks: usize) -> usize {
-    let limit = raise();
-    let connections = within(limit, workers, tasks);
+pub(super) fn max_connections(workers: usize, tasks: usize) -> usize {
+    let limit = raise_file_limit();
+    let connections = connections_within(limit, workers, tasks);
     tracing::info!(limit, connections, "open file limit applied");
     connections
 }
 
-fn within(limit: usize, workers: usize, tasks: usize) -> usize {
-    let kept_back = OWN + OF_WORKER * (workers + tasks) + OF_CONNECTION * SPARE_CONNECTIONS;
+fn connections_within(limit: usize, workers: usize, tasks: usize) -> usize {
+    let kept_back = SERVER_DESCRIPTORS
+        + DESCRIPTORS_PER_WORKER * (workers + tasks)
+        + DESCRIPTORS_PER_CONNECTION * SPARE_CONNECTIONS;
     // With a low limit, half of the descriptors are for connections.
     let left = limit
         .saturating_sub(kept_back)
         .max((limit / 2).saturating_sub(SPARE_CONNECTIONS));
-    (left / OF_CONNECTION).max(1)
+    (left / DESCRIPTORS_PER_CONNECTION).max(1)
 }
 
 /// Raises the soft limit to the hard limit and returns the limit in force.
-fn raise() -> usize {
+fn raise_file_limit() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(
         Resource::Nofile,
@@ -61,9 +63,14 @@ mod tests {
     #[test]
     fn connections_workers_and_tasks_fit_the_descriptor_limit() {
         let (limit, workers, tasks) = (4096, 8, 100);
-        let connections = within(limit, workers, tasks) + SPARE_CONNECTIONS;
-        let open = OWN + OF_WORKER * (workers + tasks) + OF_CONNECTION * connections;
-        assert!((limit - OF_CONNECTION..=limit).contains(&open), "{open}");
-        assert!(within(64, workers, tasks) >= 1 && within(0, 0, 0) == 1);
+        let connections = connections_within(limit, workers, tasks) + SPARE_CONNECTIONS;
+        let open = SERVER_DESCRIPTORS
+            + DESCRIPTORS_PER_WORKER * (workers + tasks)
+            + DESCRIPTORS_PER_CONNECTION * connections;
+        assert!(
+            (limit - DESCRIPTORS_PER_CONNECTION..=limit).contains(&open),
+            "{open}"
+        );
+        assert!(connections_within(64, workers, tasks) >= 1 && connections_within(0, 0, 0) == 1);
     }
 }

@@ -17,27 +17,27 @@ use super::admin;
 use super::parts;
 use super::records;
 use crate::accounts::ledger::Clock;
-use crate::accounts::ledger::Reader;
-use crate::accounts::webhooks::Http;
+use crate::accounts::ledger::LedgerReader;
+use crate::accounts::webhooks::HttpSender;
 use crate::config::Settings;
 use crate::engine::claude;
 use crate::engine::claude::DataDir;
 use crate::engine::gateway::AnswerCache;
-use crate::http::Admin;
+use crate::http::AdminServices;
 use crate::server;
 use crate::server::Shutdown;
 
 /// Client of the admin API of a data directory.
 #[derive(Debug)]
-pub struct Desk {
+pub struct AdminClient {
     socket: PathBuf,
     /// Set when no server runs and this process serves the socket itself.
-    own: Option<Own>,
+    local: Option<LocalAdminServer>,
 }
 
 /// Resources of a command that serves the admin socket itself.
 #[derive(Debug)]
-struct Own {
+struct LocalAdminServer {
     shutdown: Shutdown,
     tracker: TaskTracker,
     _data_dir: DataDir,
@@ -45,7 +45,7 @@ struct Own {
 
 /// Reasons why a command cannot use the admin API.
 #[derive(Debug, thiserror::Error)]
-pub enum DeskError {
+pub enum AdminClientError {
     /// Data directory that cannot be locked or created.
     #[error("the data directory {} cannot be used", path.display())]
     Folder {
@@ -81,7 +81,7 @@ pub enum DeskError {
     Refused(String),
 }
 
-impl DeskError {
+impl AdminClientError {
     /// Returns advice on what the user can do next.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ impl DeskError {
     }
 }
 
-impl Desk {
+impl AdminClient {
     /// Connects to the admin API of the data directory in `settings`, serving it from this process
     /// if no server runs.
     ///
@@ -112,29 +112,32 @@ impl Desk {
     /// When the data directory cannot be used.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let path = settings.server.data_dir.clone();
-        let socket = path.join(admin::SOCKET);
-        let data_dir = match claude::take_data_dir(&path) {
+        let socket = path.join(admin::ADMIN_SOCKET);
+        let data_dir = match claude::lock_data_dir(&path) {
             Ok(data_dir) => data_dir,
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                return Ok(Self { socket, own: None });
+                return Ok(Self {
+                    socket,
+                    local: None,
+                });
             }
-            Err(source) => return Err(DeskError::Folder { path, source }.into()),
+            Err(source) => return Err(AdminClientError::Folder { path, source }.into()),
         };
         let (tracker, shutdown) = (TaskTracker::new(), Shutdown::new());
         let store = records::open_store(settings, &tracker)?;
         let registry = records::open_registry(settings, &store).await?;
-        let admin = Admin {
+        let admin = AdminServices {
             registry,
             backups: records::backups(settings, &store),
-            ledger: Reader::new(store, Clock::system()),
+            ledger: LedgerReader::new(store, Clock::system()),
             cache: AnswerCache::new(parts::cache_config(settings)),
-            webhooks: Arc::new(Http::new(tracker.clone())),
+            webhooks: Arc::new(HttpSender::new(tracker.clone())),
         };
         admin::serve_locally(&socket, settings, &admin, &shutdown, &tracker)
             .with_context(|| format!("cannot use {}", socket.display()))?;
         Ok(Self {
             socket,
-            own: Some(Own {
+            local: Some(LocalAdminServer {
                 shutdown,
                 tracker,
                 _data_dir: data_dir,
@@ -146,12 +149,12 @@ impl Desk {
     ///
     /// # Errors
     /// When the data directory has no records or cannot be used.
-    pub async fn find(settings: &Settings) -> anyhow::Result<Self> {
+    pub async fn open_existing(settings: &Settings) -> anyhow::Result<Self> {
         let path = settings.server.data_dir.clone();
-        if records::folder(&path).exists() {
+        if records::store_folder(&path).exists() {
             Self::open(settings).await
         } else {
-            Err(DeskError::Empty { path }.into())
+            Err(AdminClientError::Empty { path }.into())
         }
     }
 
@@ -159,14 +162,14 @@ impl Desk {
     ///
     /// # Errors
     /// When the request is refused, the server does not answer, or the response is not JSON.
-    pub async fn ask(
+    pub async fn request_json(
         &self,
         method: &str,
         target: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(
-            &self.read(method, target, body).await?,
+            &self.request_text(method, target, body).await?,
         )?)
     }
 
@@ -174,7 +177,7 @@ impl Desk {
     ///
     /// # Errors
     /// When the request is refused or the server does not answer.
-    pub async fn read(
+    pub async fn request_text(
         &self,
         method: &str,
         target: &str,
@@ -182,8 +185,8 @@ impl Desk {
     ) -> anyhow::Result<String> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let path = self.socket.clone();
-        let answer = server::ask(&self.socket, method, target, body).await;
-        let (status, body) = answer.map_err(|source| DeskError::Silent { path, source })?;
+        let answer = server::send_local_request(&self.socket, method, target, body).await;
+        let (status, body) = answer.map_err(|source| AdminClientError::Silent { path, source })?;
         if status < 300 {
             return Ok(body);
         }
@@ -191,14 +194,14 @@ impl Desk {
         let message = body["error"]["message"]
             .as_str()
             .unwrap_or("The server gave no reason.");
-        Err(DeskError::Refused(message.to_owned()).into())
+        Err(AdminClientError::Refused(message.to_owned()).into())
     }
 
     /// Waits until all writes are on disk and releases the data directory.
     pub async fn close(self) {
-        let Some(own) = self.own else { return };
+        let Some(own) = self.local else { return };
         // The tracker must be empty before the lock in `own` is dropped: its tasks still write.
-        own.shutdown.at_once();
+        own.shutdown.abort();
         own.tracker.close();
         own.tracker.wait().await;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::BadRecords;
+use super::RecordsError;
 use super::records;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
@@ -13,14 +13,14 @@ use crate::engine::gateway::Turns;
 use crate::http;
 use crate::server::Shutdown;
 use crate::services::conversations::Conversations;
+use crate::services::responses::ResponseTables;
 use crate::services::responses::Responses;
-use crate::services::responses::Shelves;
 use crate::storage::store;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
 
 /// Settings, store, key registry and shutdown handle, shared by the start-up of all services.
-pub(super) struct Ground<'a> {
+pub(super) struct StartupContext<'a> {
     pub(super) settings: &'a Settings,
     pub(super) store: Store,
     pub(super) backups: Backups,
@@ -29,7 +29,7 @@ pub(super) struct Ground<'a> {
     pub(super) tracker: TaskTracker,
 }
 
-impl<'a> Ground<'a> {
+impl<'a> StartupContext<'a> {
     /// Opens the store and the key registry. The caller must hold the data directory.
     ///
     /// # Errors
@@ -37,12 +37,12 @@ impl<'a> Ground<'a> {
     pub(super) async fn open(
         settings: &'a Settings,
         tracker: &TaskTracker,
-    ) -> Result<Self, BadRecords> {
+    ) -> Result<Self, RecordsError> {
         let store = records::open_store(settings, tracker)?;
         let registry = records::open_registry(settings, &store).await?;
         let shutdown = Shutdown::new();
         let backups = records::backups(settings, &store);
-        backups.keep_daily(shutdown.begun());
+        backups.spawn_daily_backups(shutdown.started());
         Ok(Self {
             settings,
             store,
@@ -58,24 +58,24 @@ impl<'a> Ground<'a> {
     ///
     /// # Errors
     /// When responses of an earlier start cannot be read.
-    pub(super) async fn responses(
+    pub(super) async fn start_responses(
         &self,
         turns: &Arc<dyn Turns>,
         keys: &Arc<Keys>,
         conversations: &Conversations,
     ) -> anyhow::Result<Responses> {
         let settings = &self.settings.responses;
-        let limits = store::Limits {
+        let limits = store::TtlLimits {
             time_to_live: settings.time_to_live,
             max_records: settings.max_stored as u64,
             max_bytes: settings.max_stored_bytes as u64,
         };
-        let shelves = Shelves::new(&self.store, limits);
-        shelves.keep_tidy(&self.shutdown.begun());
+        let shelves = ResponseTables::new(&self.store, limits);
+        shelves.spawn_cleanup(&self.shutdown.started());
         let (turns, keys, stop) = (
             Arc::clone(turns),
             Arc::clone(keys),
-            self.shutdown.last_words(),
+            self.shutdown.drain_expired(),
         );
         let (conversations, tracker) = (conversations.clone(), self.tracker.clone());
         let responses = Responses::new(
@@ -85,7 +85,7 @@ impl<'a> Ground<'a> {
             conversations,
             tracker,
             stop,
-            http::explain,
+            http::response_error,
         );
         match responses.recover().await? {
             0 => {}

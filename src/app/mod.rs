@@ -39,27 +39,27 @@ use crate::engine::gateway::SignInState;
 use crate::engine::pool::Pool;
 use crate::http;
 use crate::http::AppState;
-use crate::http::LastWords;
-use crate::http::Stopping;
+use crate::http::DrainExpired;
+use crate::http::ShutdownStarted;
 use crate::server;
+use crate::server::DrainSummary;
 use crate::server::Shutdown;
-use crate::server::Summary;
 use crate::services::tasks::Tasks;
 
-use books::Books;
-use ground::Ground;
+use books::Accounting;
+use ground::StartupContext;
 use workers::Workers;
 
-pub use desk::Desk;
-pub use desk::DeskError;
-pub use live_rules::Checked;
-pub use live_rules::Finding;
-pub use live_rules::General;
+pub use desk::AdminClient;
+pub use desk::AdminClientError;
+pub use live_rules::CheckedRule;
+pub use live_rules::GeneralRule;
 pub use live_rules::LiveRules;
-pub use live_rules::Rule;
+pub use live_rules::ProbeOutcome;
+pub use live_rules::ProbedRule;
 pub use parts::prices;
 pub use parts::router;
-pub use records::BadRecords;
+pub use records::RecordsError;
 pub use records::backups_folder;
 pub use reload::Reload;
 pub use restore::RepairedStore;
@@ -87,7 +87,7 @@ pub struct App {
     tasks: Option<Tasks>,
     drain_timeout: Duration,
     tracker: TaskTracker,
-    serving: JoinHandle<Summary>,
+    serving: JoinHandle<DrainSummary>,
     /// Lock of the data directory, held until the last worker is gone.
     data_dir: DataDir,
 }
@@ -105,7 +105,7 @@ pub async fn run(
     app.shutdown
         .listen_for_signals(&app.tracker)
         .context("cannot listen for signals")?;
-    let ended = app.shutdown.last_words();
+    let ended = app.shutdown.drain_expired();
     reload
         .listen_for_signals(settings, Arc::clone(&app.keys), ended, &app.tracker)
         .context("cannot listen for signals")?;
@@ -125,18 +125,18 @@ impl App {
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
         let connections =
-            descriptors::connections(settings.pool.max_workers, settings.tasks.max_running);
-        let data_dir = claude::take_data_dir(&settings.server.data_dir)?;
-        match claude::sweep(&data_dir.instance) {
+            descriptors::max_connections(settings.pool.max_workers, settings.tasks.max_running);
+        let data_dir = claude::lock_data_dir(&settings.server.data_dir)?;
+        match claude::kill_orphans(&data_dir.instance) {
             0 => {}
             killed => tracing::warn!(killed, "orphan processes of an earlier server killed"),
         }
-        let ground = Ground::open(settings, &tracker).await?;
-        let keys = admin::keys(settings, &ground.registry)?;
+        let ground = StartupContext::open(settings, &tracker).await?;
+        let keys = admin::caller_keys(settings, &ground.registry)?;
         let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
-        let keys = Arc::new(keys.with_admin(admin::key(settings, &ground.registry).await?));
-        let books = Books::open(&ground).await?;
+        let keys = Arc::new(keys.with_admin(admin::admin_key(settings, &ground.registry).await?));
+        let books = Accounting::open(&ground).await?;
         let Workers {
             turns: workers,
             agents,
@@ -146,16 +146,16 @@ impl App {
         let rules = parts::counted_rules(settings, books.metrics.clone());
         let gateway = Gateway::new(workers, parts::model_names(settings), rules, breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
-        let shelves = ground.shelves(turns, &keys).await?;
-        let tasks = ground.tasks(&books, &keys, agents).await?;
+        let shelves = ground.start_client_services(turns, &keys).await?;
+        let tasks = ground.start_tasks(&books, &keys, agents).await?;
         let (ledger, admin) = (books.ledger.reader(), books.admin(&ground));
         let admin_address = admin::serve(&ground, &admin, &keys).await?;
         let routes = http::router(AppState {
             turns: shelves.turns,
             keys: Arc::clone(&keys),
             config: Arc::new(parts::http_config(settings)),
-            last_words: LastWords(ground.shutdown.last_words()),
-            stopping: Stopping(ground.shutdown.begun()),
+            drain_expired: DrainExpired(ground.shutdown.drain_expired()),
+            shutdown_started: ShutdownStarted(ground.shutdown.started()),
             admin: admin_address.is_none().then_some(admin),
             ledger,
             cache: books.cache.clone(),
@@ -205,17 +205,21 @@ impl App {
         // Agents were asked to stop when the shutdown began. They get their grace period, but at
         // most the drain timeout.
         self.shutdown.begin();
-        let ending = timeout(self.drain_timeout, agents_gone(self.tasks.clone()));
-        let _ = self.shutdown.last_words().run_until_cancelled(ending).await;
+        let ending = timeout(self.drain_timeout, wait_for_agents(self.tasks.clone()));
+        let _ = self
+            .shutdown
+            .drain_expired()
+            .run_until_cancelled(ending)
+            .await;
         // Background work has no connection that would end it.
-        self.shutdown.at_once();
+        self.shutdown.abort();
         if let Some(pool) = &self.workers {
             pool.close();
         }
         self.tracker.close();
         let gone = async {
             // The runner of agents is dropped with the last agent.
-            agents_gone(self.tasks).await;
+            wait_for_agents(self.tasks).await;
             self.tracker.wait().await;
         };
         if timeout(REAP_TIMEOUT, gone).await.is_err() {
@@ -237,9 +241,9 @@ fn pool_of(workers: &SignInState<ClaudeLauncher>) -> Option<Pool<ClaudeLauncher>
     }
 }
 
-async fn agents_gone(tasks: Option<Tasks>) {
+async fn wait_for_agents(tasks: Option<Tasks>) {
     if let Some(tasks) = tasks {
-        tasks.ended().await;
+        tasks.wait_until_ended().await;
     }
 }
 

@@ -52,7 +52,9 @@ pub(super) fn model_rules(settings: &Settings) -> ModelRules {
 
 /// Builds [`model_rules`] that count each newly learnt refusal in `metrics`.
 pub(super) fn counted_rules(settings: &Settings, metrics: Metrics) -> ModelRules {
-    model_rules(settings).telling(move |model, parameter| metrics.refusal_learnt(model, parameter))
+    model_rules(settings).with_refusal_listener(move |model, parameter| {
+        metrics.count_learnt_refusal(model, parameter)
+    })
 }
 
 /// Builds the model router of `settings`, which counts tokens as `prices` does.
@@ -132,9 +134,9 @@ pub(super) fn cache_config(settings: &Settings) -> cache::Config {
     let cache = &settings.cache;
     cache::Config {
         mode: match cache.mode {
-            CacheMode::Off => cache::Mode::Off,
-            CacheMode::Deterministic => cache::Mode::Deterministic,
-            CacheMode::All => cache::Mode::All,
+            CacheMode::Off => cache::CachingMode::Off,
+            CacheMode::Deterministic => cache::CachingMode::Deterministic,
+            CacheMode::All => cache::CachingMode::All,
         },
         max_bytes: cache.max_bytes as u64,
         time_to_live: cache.time_to_live,

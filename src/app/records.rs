@@ -12,30 +12,30 @@ use crate::storage::store;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
 
-const DAMAGED: &str = "if the disk is full, free some space and start again. If the files are damaged, `claude-switchboard store \
+const DAMAGED_HINT: &str = "if the disk is full, free some space and start again. If the files are damaged, `claude-switchboard store \
                        repair` opens them without the database's snapshot and says whether records are missing; then \
                        `claude-switchboard store backups` lists the backups of each day, and `store restore BACKUP` puts one in \
                        place. Both keep what is there now in a folder beside it";
 
 /// Folder of the store within the data directory.
-pub(super) const STORE: &str = "store";
+pub(super) const STORE_FOLDER: &str = "store";
 /// Folder of uploaded files within the data directory and within a backup.
-pub(super) const FILES: &str = "files";
+pub(super) const FILES_FOLDER: &str = "files";
 
 /// Error: the records of the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the records in {} cannot be used", folder.display())]
-pub struct BadRecords {
+pub struct RecordsError {
     folder: PathBuf,
     #[source]
     source: anyhow::Error,
 }
 
-impl BadRecords {
+impl RecordsError {
     /// Wraps `error` with the location of the records of `settings`.
     pub(super) fn new(settings: &Settings, error: impl Into<anyhow::Error>) -> Self {
         Self {
-            folder: folder(&settings.server.data_dir),
+            folder: store_folder(&settings.server.data_dir),
             source: error.into(),
         }
     }
@@ -43,13 +43,13 @@ impl BadRecords {
     /// Returns advice on what the operator can do next.
     pub fn hint(&self) -> &'static str {
         let ledger = self.source.downcast_ref::<ledger::Error>();
-        ledger.and_then(ledger::Error::hint).unwrap_or(DAMAGED)
+        ledger.and_then(ledger::Error::hint).unwrap_or(DAMAGED_HINT)
     }
 }
 
 /// Path of the store in `data_dir`.
-pub(super) fn folder(data_dir: &Path) -> PathBuf {
-    data_dir.join(STORE)
+pub(super) fn store_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join(STORE_FOLDER)
 }
 
 /// Path of the backups in `data_dir`.
@@ -64,7 +64,7 @@ pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
     Backups::new(
         store.clone(),
         folder,
-        vec![data_dir.join(FILES)],
+        vec![data_dir.join(FILES_FOLDER)],
         settings.store.backups,
     )
 }
@@ -73,12 +73,16 @@ pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
 ///
 /// # Errors
 /// When the store cannot be opened.
-pub(super) fn open_store(settings: &Settings, tracker: &TaskTracker) -> Result<Store, BadRecords> {
-    let folder = folder(&settings.server.data_dir);
+pub(super) fn open_store(
+    settings: &Settings,
+    tracker: &TaskTracker,
+) -> Result<Store, RecordsError> {
+    let folder = store_folder(&settings.server.data_dir);
     let config = store::Config {
         min_free_bytes: settings.store.min_free_bytes(),
     };
-    Store::open(&folder, config, tracker.clone()).map_err(|error| BadRecords::new(settings, error))
+    Store::open(&folder, config, tracker.clone())
+        .map_err(|error| RecordsError::new(settings, error))
 }
 
 /// Opens the registry of keys and projects in `store`.
@@ -88,8 +92,8 @@ pub(super) fn open_store(settings: &Settings, tracker: &TaskTracker) -> Result<S
 pub(super) async fn open_registry(
     settings: &Settings,
     store: &Store,
-) -> Result<Registry, BadRecords> {
+) -> Result<Registry, RecordsError> {
     Registry::open(store.clone())
         .await
-        .map_err(|error| BadRecords::new(settings, error))
+        .map_err(|error| RecordsError::new(settings, error))
 }

@@ -10,14 +10,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounts::auth::Keys;
 use crate::config::Error;
-use crate::config::Key;
 use crate::config::Settings;
-use crate::telemetry::logs::Levels;
+use crate::config::SettingsKey;
+use crate::telemetry::logs::LogLevels;
 
 /// Reads the settings again from the sources they came from at start-up.
 pub struct Reload {
     load: Box<dyn Fn() -> Result<Settings, Error> + Send>,
-    levels: Levels,
+    levels: LogLevels,
 }
 
 impl std::fmt::Debug for Reload {
@@ -31,7 +31,7 @@ impl Reload {
     /// `levels`.
     pub fn new(
         load: impl Fn() -> Result<Settings, Error> + Send + 'static,
-        levels: Levels,
+        levels: LogLevels,
     ) -> Self {
         Self {
             load: Box::new(load),
@@ -74,7 +74,7 @@ impl Reload {
     /// Applies the reloadable settings: all of them, or none on an error.
     fn reload(&self, in_force: &mut Settings, keys: &Keys) {
         match (self.load)() {
-            Ok(read) => self.take_over(&read, in_force, keys),
+            Ok(read) => self.apply(&read, in_force, keys),
             Err(error) => {
                 let hint = error.hint();
                 tracing::error!(signal = "SIGHUP", %error, hint, "settings not reloaded; nothing is changed");
@@ -82,10 +82,10 @@ impl Reload {
         }
     }
 
-    fn take_over(&self, read: &Settings, in_force: &mut Settings, keys: &Keys) {
+    fn apply(&self, read: &Settings, in_force: &mut Settings, keys: &Keys) {
         // `keys.reconfigure` validates before it changes anything, and the filter was validated
         // when the settings were read.
-        let changed = keys.reconfigure(read.auth.keys.iter().map(Key::reveal));
+        let changed = keys.reconfigure(read.auth.keys.iter().map(SettingsKey::reveal));
         let count = match changed {
             Ok(count) => count,
             Err(error) => {

@@ -14,11 +14,11 @@ use rustix::fs::renameat_with;
 
 use tokio_util::task::TaskTracker;
 
-use super::DeskError;
+use super::AdminClientError;
 use super::records;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
-use crate::accounts::ledger::Reader;
+use crate::accounts::ledger::LedgerReader;
 use crate::accounts::ledger::Restored;
 use crate::config::Settings;
 use crate::engine::claude;
@@ -36,7 +36,7 @@ pub async fn restore_ledger(
     text: &str,
     may_replace: bool,
 ) -> anyhow::Result<Restored> {
-    let _held = hold(settings)?;
+    let _held = lock_data_dir(settings)?;
     let tracker = TaskTracker::new();
     let store = records::open_store(settings, &tracker)?;
     let restored = ledger::restore(&store, text, may_replace).await;
@@ -63,9 +63,9 @@ pub struct RestoredStore {
 /// place.
 pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<RestoredStore> {
     let data_dir = &settings.server.data_dir;
-    let _held = hold(settings)?;
-    let aside = make_aside(data_dir)?;
-    let built = build(backup, &aside, data_dir)
+    let _held = lock_data_dir(settings)?;
+    let aside = create_replaced_folder(data_dir)?;
+    let built = build_store(backup, &aside, data_dir)
         .with_context(|| format!("{} was not restored", backup.display()));
     if built.is_err() {
         let _ = fs::remove_dir_all(&aside);
@@ -73,8 +73,11 @@ pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<Resto
     let contents = built?;
     // Commit point: until here only files without a record were added, which the next start
     // removes.
-    let (new, old) = (aside.join(records::STORE), records::folder(data_dir));
-    exchange(&new, &old).with_context(|| {
+    let (new, old) = (
+        aside.join(records::STORE_FOLDER),
+        records::store_folder(data_dir),
+    );
+    swap_folders(&new, &old).with_context(|| {
         format!(
             "the restored store in {} cannot be put in place",
             new.display()
@@ -106,22 +109,25 @@ pub struct RepairedStore {
 /// When a server runs, there is no store, or it cannot be read without its snapshots either.
 pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> {
     let data_dir = &settings.server.data_dir;
-    let folder = records::folder(data_dir);
+    let folder = records::store_folder(data_dir);
     if !folder.is_dir() {
-        return Err(DeskError::Empty {
+        return Err(AdminClientError::Empty {
             path: data_dir.clone(),
         }
         .into());
     }
-    let _held = hold(settings)?;
-    let kept = make_aside(data_dir)?;
-    copy_store(&folder, &kept.join(records::STORE))
+    let _held = lock_data_dir(settings)?;
+    let kept = create_replaced_folder(data_dir)?;
+    copy_store(&folder, &kept.join(records::STORE_FOLDER))
         .with_context(|| format!("cannot copy the store to {}", kept.display()))?;
     store::remove_snapshots(&folder)?;
     let tracker = TaskTracker::new();
     let store = records::open_store(settings, &tracker)?;
     let contents = records::backups(settings, &store).verify_store().await?;
-    let problems = Reader::new(store, Clock::system()).verify().await?.problems;
+    let problems = LedgerReader::new(store, Clock::system())
+        .verify()
+        .await?
+        .problems;
     tracker.close();
     tracker.wait().await;
     Ok(RepairedStore {
@@ -132,7 +138,7 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
 }
 
 /// Creates the folder in `data_dir` for the replaced store.
-fn make_aside(data_dir: &Path) -> anyhow::Result<PathBuf> {
+fn create_replaced_folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let aside = data_dir.join(format!("replaced-{}", store::time_name()));
     fs::DirBuilder::new()
         .mode(0o700)
@@ -158,12 +164,19 @@ fn copy_store(source: &Path, target: &Path) -> Result<(), store::Error> {
 
 /// Builds a store from `backup` in `aside`, hard-links the present uploaded files of `data_dir`
 /// there, and adds the files of the backup to `data_dir`.
-fn build(backup: &Path, aside: &Path, data_dir: &Path) -> Result<BackupContents, store::Error> {
-    let contents = store::restore_backup(backup, &aside.join(records::STORE))?;
-    let (present, kept) = (data_dir.join(records::FILES), backup.join(records::FILES));
+fn build_store(
+    backup: &Path,
+    aside: &Path,
+    data_dir: &Path,
+) -> Result<BackupContents, store::Error> {
+    let contents = store::restore_backup(backup, &aside.join(records::STORE_FOLDER))?;
+    let (present, kept) = (
+        data_dir.join(records::FILES_FOLDER),
+        backup.join(records::FILES_FOLDER),
+    );
     if present.is_dir() {
         // The restored store has no record of some of these files; the next start removes them.
-        store::copy_files(&present, &aside.join(records::FILES))?;
+        store::copy_files(&present, &aside.join(records::FILES_FOLDER))?;
     }
     if kept.is_dir() {
         store::copy_files(&kept, &present)?;
@@ -173,7 +186,7 @@ fn build(backup: &Path, aside: &Path, data_dir: &Path) -> Result<BackupContents,
 
 /// Swaps the folders `new` and `old`, or renames `new` if `old` does not exist. Atomic where the
 /// file system supports exchange, so that a kill never leaves a data directory without its store.
-fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+fn swap_folders(new: &Path, old: &Path) -> io::Result<()> {
     if !old.exists() {
         return fs::rename(new, old);
     }
@@ -188,10 +201,10 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
 }
 
 /// Locks the data directory, so that no server can start meanwhile.
-fn hold(settings: &Settings) -> Result<DataDir, DeskError> {
+fn lock_data_dir(settings: &Settings) -> Result<DataDir, AdminClientError> {
     let path = settings.server.data_dir.clone();
-    claude::take_data_dir(&path).map_err(|source| match source.kind() {
-        io::ErrorKind::ResourceBusy => DeskError::Taken { path },
-        _ => DeskError::Folder { path, source },
+    claude::lock_data_dir(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::ResourceBusy => AdminClientError::Taken { path },
+        _ => AdminClientError::Folder { path, source },
     })
 }

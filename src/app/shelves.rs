@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::ground::Ground;
+use super::ground::StartupContext;
 use super::parts;
 use super::records;
 use crate::accounts::auth::Keys;
@@ -23,7 +23,7 @@ use crate::storage::files::Files;
 use crate::storage::store;
 
 /// Services that store data for clients.
-pub(super) struct Shelves {
+pub(super) struct ClientServices {
     /// Turns whose uploaded file ids are replaced by file contents.
     pub(super) turns: Arc<dyn Turns>,
     pub(super) conversations: Conversations,
@@ -34,52 +34,52 @@ pub(super) struct Shelves {
     pub(super) sessions: Sessions,
 }
 
-impl Ground<'_> {
+impl StartupContext<'_> {
     /// Starts the services on top of `turns`, and resumes unfinished batches of an earlier server.
     ///
     /// # Errors
     /// When the store or the folder of files cannot be used.
-    pub(super) async fn shelves(
+    pub(super) async fn start_client_services(
         &self,
         turns: Arc<dyn Turns>,
         keys: &Arc<Keys>,
-    ) -> anyhow::Result<Shelves> {
-        let files = self.files().await?;
+    ) -> anyhow::Result<ClientServices> {
+        let files = self.open_files().await?;
         let limit = self.settings.server.body_limit as u64;
         let turns: Arc<dyn Turns> = Arc::new(Uploads::new(turns, files.clone(), limit));
-        let conversations = self.conversations(keys);
-        let responses = self.responses(&turns, keys, &conversations).await?;
+        let conversations = self.start_conversations(keys);
+        let responses = self.start_responses(&turns, keys, &conversations).await?;
         let answers = Answers::new(
             Arc::clone(&turns),
             responses.clone(),
             parts::policy(self.settings),
         );
-        let tools = batches::Tools {
+        let tools = batches::BatchDeps {
             files: files.clone(),
             keys: Arc::clone(keys),
             turns: Arc::clone(&turns),
             answers: answers.clone(),
-            explain: http::refusal,
+            explain: http::client_error,
             tracker: self.tracker.clone(),
-            stopping: self.shutdown.begun(),
-            stop: self.shutdown.last_words(),
+            stopping: self.shutdown.started(),
+            stop: self.shutdown.drain_expired(),
         };
         let config = batches::Config {
             parallel: self
                 .settings
                 .batches
                 .share_of(self.settings.pool.max_workers),
-            longest_line: self.settings.server.body_limit,
+            max_line_bytes: self.settings.server.body_limit,
             time_to_live: self.settings.batches.time_to_live,
         };
         let batches = Batches::new(tools, config);
-        batches.keep_tidy();
+        batches.spawn_cleanup();
         match batches.recover().await? {
             0 => {}
             unfinished => tracing::info!(unfinished, "batches resumed after restart"),
         }
-        let sessions = self.sessions(keys);
-        Ok(Shelves {
+        let sessions = self.start_sessions(keys);
+        Ok(ClientServices {
             turns,
             conversations,
             responses,
@@ -91,20 +91,20 @@ impl Ground<'_> {
     }
 
     /// Starts the conversation service and its cleanup.
-    fn conversations(&self, keys: &Arc<Keys>) -> Conversations {
+    fn start_conversations(&self, keys: &Arc<Keys>) -> Conversations {
         let settings = &self.settings.conversations;
-        let limits = store::Limits {
+        let limits = store::TtlLimits {
             time_to_live: settings.time_to_live,
             max_records: settings.max_stored as u64,
             max_bytes: settings.max_stored_bytes as u64,
         };
         let conversations = Conversations::new(&self.store, Arc::clone(keys), limits);
-        conversations.keep_tidy(self.shutdown.begun());
+        conversations.spawn_cleanup(self.shutdown.started());
         conversations
     }
 
     /// Starts the session service and its cleanup.
-    fn sessions(&self, keys: &Arc<Keys>) -> Sessions {
+    fn start_sessions(&self, keys: &Arc<Keys>) -> Sessions {
         let settings = &self.settings.sessions;
         let config = sessions::Config {
             idle: settings.idle,
@@ -112,22 +112,22 @@ impl Ground<'_> {
             max_bytes: settings.max_bytes as u64,
         };
         let sessions = Sessions::new(&self.store, Arc::clone(keys), config);
-        sessions.keep_tidy(self.shutdown.begun());
+        sessions.spawn_cleanup(self.shutdown.started());
         sessions
     }
 
     /// Opens the uploaded files and starts their cleanup.
-    async fn files(&self) -> anyhow::Result<Files> {
-        let folder = self.settings.server.data_dir.join(records::FILES);
+    async fn open_files(&self) -> anyhow::Result<Files> {
+        let folder = self.settings.server.data_dir.join(records::FILES_FOLDER);
         let config = files::Config {
             max_file_bytes: self.settings.files.max_file_bytes(),
             max_project_bytes: self.settings.files.max_project_bytes(),
             min_free_bytes: self.settings.files.min_free_bytes(),
-            min_free_bytes_for_ours: self.settings.store.min_free_bytes() * 2,
+            min_free_bytes_for_server: self.settings.store.min_free_bytes() * 2,
         };
         let files = Files::open(self.store.clone(), &folder, config).await;
         let files = files.with_context(|| format!("cannot use {}", folder.display()))?;
-        files.keep_tidy(&self.tracker, self.shutdown.begun());
+        files.spawn_cleanup(&self.tracker, self.shutdown.started());
         Ok(files)
     }
 }

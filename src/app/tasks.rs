@@ -4,29 +4,29 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::Books;
-use super::ground::Ground;
+use super::Accounting;
+use super::ground::StartupContext;
 use crate::accounts::auth::Keys;
 use crate::domain::ModelName;
-use crate::engine::agent::Runner;
+use crate::engine::agent::AgentRunner;
 use crate::services::tasks;
-use crate::services::tasks::Parts;
-use crate::services::tasks::Roots;
-use crate::services::tasks::Shelves;
+use crate::services::tasks::TaskDeps;
+use crate::services::tasks::TaskStore;
 use crate::services::tasks::Tasks;
-use crate::storage::store::Limits;
+use crate::services::tasks::WorkspaceRoots;
+use crate::storage::store::TtlLimits;
 
-impl Ground<'_> {
+impl StartupContext<'_> {
     /// Starts the task service with the runner `agents`, and marks running tasks of an earlier
     /// server as interrupted. Returns `None` if no folder is configured for agents.
     ///
     /// # Errors
     /// When the store cannot be used.
-    pub(super) async fn tasks(
+    pub(super) async fn start_tasks(
         &self,
-        books: &Books,
+        books: &Accounting,
         keys: &Arc<Keys>,
-        agents: Option<Arc<dyn Runner>>,
+        agents: Option<Arc<dyn AgentRunner>>,
     ) -> anyhow::Result<Option<Tasks>> {
         let settings = &self.settings.tasks;
         if settings.roots.is_empty() {
@@ -35,27 +35,27 @@ impl Ground<'_> {
         for root in settings.roots.iter().filter(|root| !root.is_dir()) {
             tracing::warn!(path = %root.display(), "folder of `tasks.roots` missing");
         }
-        let limits = Limits {
+        let limits = TtlLimits {
             time_to_live: settings.time_to_live,
             max_records: settings.max_stored as u64,
             max_bytes: settings.max_stored_bytes as u64,
         };
-        let shelves = Shelves::new(&self.store, limits);
-        shelves.keep_tidy(&self.shutdown.begun());
-        let tasks = Tasks::new(Parts {
+        let shelves = TaskStore::new(&self.store, limits);
+        shelves.spawn_cleanup(&self.shutdown.started());
+        let tasks = Tasks::new(TaskDeps {
             runner: agents,
             keys: Arc::clone(keys),
-            shelves,
+            store: shelves,
             ledger: books.ledger.clone(),
             prices: Arc::clone(&books.prices),
-            limits: books.limits.clone(),
+            rate_limits: books.limits.clone(),
             webhooks: Some(books.webhooks.clone()),
             tracker: TaskTracker::new(),
-            stop: self.shutdown.begun(),
-            kill: self.shutdown.last_words(),
-            config: self.bounds(),
+            stop: self.shutdown.started(),
+            kill: self.shutdown.drain_expired(),
+            config: self.task_config(),
         });
-        tasks.keep_tidy();
+        tasks.spawn_cleanup();
         match tasks.recover().await? {
             0 => {}
             cut_off => tracing::warn!(cut_off, "tasks interrupted by last shutdown"),
@@ -64,11 +64,11 @@ impl Ground<'_> {
     }
 
     /// Builds the configuration of tasks.
-    fn bounds(&self) -> tasks::Config {
+    fn task_config(&self) -> tasks::Config {
         let settings = &self.settings.tasks;
         tasks::Config {
-            roots: Roots::new(settings.roots.clone())
-                .without(self.settings.server.data_dir.clone()),
+            roots: WorkspaceRoots::new(settings.roots.clone())
+                .excluding(self.settings.server.data_dir.clone()),
             max_running: settings.max_running,
             queue_length: settings.queue_length,
             max_per_key: settings.max_per_key,

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Ground;
+use super::StartupContext;
 use super::parts;
 use crate::config::Environment;
 use crate::config::Settings;
-use crate::engine::agent::Runner;
+use crate::engine::agent::AgentRunner;
 use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::DataDir;
@@ -21,7 +21,7 @@ pub(super) struct Workers {
     /// Worker pool that answers turns, or the missing sign-in.
     pub(super) turns: SignInState<ClaudeLauncher>,
     /// Runner of agents; `None` without a sign-in.
-    pub(super) agents: Option<Arc<dyn Runner>>,
+    pub(super) agents: Option<Arc<dyn AgentRunner>>,
 }
 
 /// Starts the worker pool and the agent runner, if there is a sign-in.
@@ -29,11 +29,11 @@ pub(super) struct Workers {
 /// # Errors
 /// When the CLI cannot be used.
 pub(super) async fn start(
-    ground: &Ground<'_>,
+    ground: &StartupContext<'_>,
     environment: &Environment,
     data_dir: &DataDir,
 ) -> anyhow::Result<Workers> {
-    let Ground {
+    let StartupContext {
         settings, tracker, ..
     } = ground;
     let variables = environment.for_workers(settings.claude.sign_in);
@@ -63,7 +63,10 @@ pub(super) async fn start(
 }
 
 /// Returns the agent runner, which runs as the user of `tasks.user` if that is set.
-async fn runner(launcher: &ClaudeLauncher, settings: &Settings) -> anyhow::Result<Arc<dyn Runner>> {
+async fn runner(
+    launcher: &ClaudeLauncher,
+    settings: &Settings,
+) -> anyhow::Result<Arc<dyn AgentRunner>> {
     let (runner, tasks) = (launcher.runner(), &settings.tasks);
     if tasks.user.is_empty() || tasks.roots.is_empty() {
         return Ok(Arc::new(runner));

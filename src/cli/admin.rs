@@ -8,14 +8,14 @@ use clap::ValueHint;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::app::Desk;
+use crate::app::AdminClient;
+use crate::config::CommandLineFlags;
 use crate::config::Environment;
-use crate::config::Flags;
 use crate::config::Settings;
 
 /// Selection of the server.
 #[derive(Debug, Args)]
-pub(super) struct Target {
+pub(super) struct ServerArguments {
     /// The server's configuration file, if it has one.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub(super) struct Target {
 
 /// Output format of an answer.
 #[derive(Debug, Args)]
-pub(super) struct Output {
+pub(super) struct OutputArguments {
     /// Print JSON, as the admin API gives it.
     #[arg(long)]
     json: bool,
@@ -34,7 +34,7 @@ pub(super) struct Output {
 
 /// Limits of a key or of a project.
 #[derive(Debug, Args)]
-pub(super) struct Limits {
+pub(super) struct LimitArguments {
     /// Requests a minute [default: any].
     #[arg(long, value_name = "N")]
     requests_per_minute: Option<u32>,
@@ -49,12 +49,12 @@ pub(super) struct Limits {
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
     #[command(flatten)]
-    budget: Caps,
+    budget: BudgetArguments,
 }
 
 /// Caps on what is spent.
 #[derive(Debug, Args)]
-pub(super) struct Caps {
+pub(super) struct BudgetArguments {
     /// Tokens within a day [default: any].
     #[arg(long, value_name = "N")]
     daily_tokens: Option<u64>,
@@ -69,7 +69,7 @@ pub(super) struct Caps {
     monthly_money: Option<String>,
 }
 
-impl Limits {
+impl LimitArguments {
     /// Returns the limits as fields of a request body.
     pub(super) fn body(&self) -> Value {
         json!({
@@ -82,7 +82,7 @@ impl Limits {
     }
 }
 
-impl Caps {
+impl BudgetArguments {
     /// Returns the budget as the admin API expects it.
     pub(super) fn body(&self) -> Value {
         json!({
@@ -92,7 +92,7 @@ impl Caps {
     }
 }
 
-impl Output {
+impl OutputArguments {
     /// Returns `answer` as JSON, or as the text made by `words`.
     ///
     /// # Errors
@@ -110,15 +110,15 @@ impl Output {
     }
 }
 
-impl Target {
+impl ServerArguments {
     /// Loads the settings of the selected server.
     ///
     /// # Errors
     /// When the settings are refused.
     pub(super) fn settings(&self, environment: &Environment) -> anyhow::Result<Settings> {
-        let flags = Flags {
+        let flags = CommandLineFlags {
             data_dir: self.data_dir.clone(),
-            ..Flags::default()
+            ..CommandLineFlags::default()
         };
         Ok(Settings::load(self.config.as_deref(), environment, &flags)?)
     }
@@ -128,15 +128,15 @@ impl Target {
 ///
 /// # Errors
 /// When the server cannot be reached or refuses the request.
-pub(super) fn ask(
-    target: &Target,
+pub(super) fn request_json(
+    target: &ServerArguments,
     environment: &Environment,
     method: &str,
     path: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<Value> {
-    at(target, environment, async |desk| {
-        desk.ask(method, path, body).await
+    with_admin_client(target, environment, async |desk| {
+        desk.request_json(method, path, body).await
     })
 }
 
@@ -144,15 +144,15 @@ pub(super) fn ask(
 ///
 /// # Errors
 /// When the server cannot be reached or refuses a request.
-pub(super) fn list(
-    target: &Target,
+pub(super) fn read_all_pages(
+    target: &ServerArguments,
     environment: &Environment,
     path: &str,
 ) -> anyhow::Result<Value> {
-    at(target, environment, async |desk| {
+    with_admin_client(target, environment, async |desk| {
         let (mut items, mut next) = (Vec::new(), format!("{path}?limit=100"));
         loop {
-            let mut page = desk.ask("GET", &next, None).await?;
+            let mut page = desk.request_json("GET", &next, None).await?;
             let last = page["last_id"].as_str().unwrap_or_default().to_owned();
             items.append(page["data"].as_array_mut().unwrap_or(&mut Vec::new()));
             if page["has_more"] != true {
@@ -167,28 +167,28 @@ pub(super) fn list(
 ///
 /// # Errors
 /// When there are no records, or the request is refused.
-pub(super) fn read(
-    target: &Target,
+pub(super) fn request_text(
+    target: &ServerArguments,
     environment: &Environment,
     path: &str,
 ) -> anyhow::Result<String> {
     let settings = target.settings(environment)?;
     block_on(async {
-        let desk = Desk::find(&settings).await?;
-        let read = desk.read("GET", path, None).await;
+        let desk = AdminClient::open_existing(&settings).await?;
+        let read = desk.request_text("GET", path, None).await;
         desk.close().await;
         read
     })
 }
 
-fn at(
-    target: &Target,
+fn with_admin_client(
+    target: &ServerArguments,
     environment: &Environment,
-    work: impl AsyncFnOnce(&Desk) -> anyhow::Result<Value>,
+    work: impl AsyncFnOnce(&AdminClient) -> anyhow::Result<Value>,
 ) -> anyhow::Result<Value> {
     let settings = target.settings(environment)?;
     block_on(async {
-        let desk = Desk::open(&settings).await?;
+        let desk = AdminClient::open(&settings).await?;
         let done = work(&desk).await;
         desk.close().await;
         done

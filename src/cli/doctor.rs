@@ -7,15 +7,15 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
-use super::Advice;
+use super::CommandError;
 use super::print;
-use super::table::Table;
-use crate::app::Checked;
-use crate::app::Finding;
+use super::table::TextTable;
+use crate::app::CheckedRule;
 use crate::app::LiveRules;
-use crate::app::Rule;
+use crate::app::ProbeOutcome;
+use crate::app::ProbedRule;
+use crate::config::CommandLineFlags;
 use crate::config::Environment;
-use crate::config::Flags;
 use crate::config::Settings;
 
 const EXAMPLES: &str = "\
@@ -27,7 +27,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Doctor {
+pub(super) struct DoctorArguments {
     /// Ask Anthropic, by small calls that cost money, what its models take, and compare it with the rules.
     #[arg(long, required = true)]
     live_rules: bool,
@@ -46,27 +46,35 @@ pub(super) struct Doctor {
 ///
 /// # Errors
 /// When a rule does not hold or could not be checked, or the calls cannot be made.
-pub(super) fn run(arguments: &Doctor, environment: &Environment) -> anyhow::Result<()> {
-    let settings = Settings::load(arguments.config.as_deref(), environment, &Flags::default())?;
+pub(super) fn run(arguments: &DoctorArguments, environment: &Environment) -> anyhow::Result<()> {
+    let settings = Settings::load(
+        arguments.config.as_deref(),
+        environment,
+        &CommandLineFlags::default(),
+    )?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let checked = runtime.block_on(async {
         let rules = LiveRules::prepare(&settings, environment, &arguments.model).await?;
-        let checked = match ask(arguments, &rules, &settings) {
+        let checked = match confirm(arguments, &rules, &settings) {
             Ok(()) => Ok(rules.check().await),
             Err(error) => Err(error),
         };
         rules.end().await;
         checked
     })?;
-    print(told(&checked).as_bytes())?;
+    print(render_outcomes(&checked).as_bytes())?;
     verdict(&checked)
 }
 
 /// Prints the maximum cost, and asks for confirmation.
-fn ask(arguments: &Doctor, rules: &LiveRules, settings: &Settings) -> anyhow::Result<()> {
-    let (calls, dollars) = (rules.calls(), rules.most_cost(settings).dollars());
+fn confirm(
+    arguments: &DoctorArguments,
+    rules: &LiveRules,
+    settings: &Settings,
+) -> anyhow::Result<()> {
+    let (calls, dollars) = (rules.call_count(), rules.max_cost(settings).dollars());
     print(format!("{calls} calls to Anthropic, which cost at most ${dollars:.4}.\n").as_bytes())?;
     if arguments.yes {
         return Ok(());
@@ -77,7 +85,7 @@ fn ask(arguments: &Doctor, rules: &LiveRules, settings: &Settings) -> anyhow::Re
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }
-    Err(Advice::new(
+    Err(CommandError::new(
         "no call was made".to_owned(),
         "answer `y`, or use --yes to make the calls",
     )
@@ -85,14 +93,14 @@ fn ask(arguments: &Doctor, rules: &LiveRules, settings: &Settings) -> anyhow::Re
 }
 
 /// Renders the table of outcomes, and the configuration lines that correct the rules.
-fn told(checked: &[Checked]) -> String {
-    let mut table = Table::new(["rule", "model", "expected", "found", ""]);
+fn render_outcomes(checked: &[CheckedRule]) -> String {
+    let mut table = TextTable::new(["rule", "model", "expected", "found", ""]);
     let word = |is_refused: bool| if is_refused { "refused" } else { "taken" };
     for one in checked {
         let (found, why) = match &one.found {
-            Finding::Taken => (word(false), String::new()),
-            Finding::Refused(words) => (word(true), format!("{words:.100}")),
-            Finding::Unknown(words) => ("not known", format!("{words:.100}")),
+            ProbeOutcome::Taken => (word(false), String::new()),
+            ProbeOutcome::Refused(words) => (word(true), format!("{words:.100}")),
+            ProbeOutcome::Unknown(words) => ("not known", format!("{words:.100}")),
         };
         let found = if one.holds() == Some(false) {
             format!("{found} (differs)")
@@ -108,7 +116,7 @@ fn told(checked: &[Checked]) -> String {
         ]);
     }
     let mut text = table.to_string();
-    let lines = mending(checked);
+    let lines = corrected_restrictions(checked);
     if !lines.is_empty() {
         let _ = write!(
             text,
@@ -120,18 +128,18 @@ fn told(checked: &[Checked]) -> String {
 
 /// Returns a configuration line for each model with a rule that differs, with all that the model
 /// refuses.
-fn mending(checked: &[Checked]) -> String {
+fn corrected_restrictions(checked: &[CheckedRule]) -> String {
     let mut models: BTreeMap<&str, (bool, Vec<&str>)> = BTreeMap::new();
     for one in checked {
-        let Rule::Model(restriction) = one.rule else {
+        let ProbedRule::Model(restriction) = one.rule else {
             continue;
         };
         let (differs, refused) = models.entry(&one.model).or_default();
         *differs |= one.holds() == Some(false);
         let is_refused = match one.found {
-            Finding::Taken => false,
-            Finding::Refused(_) => true,
-            Finding::Unknown(_) => one.is_refused,
+            ProbeOutcome::Taken => false,
+            ProbeOutcome::Refused(_) => true,
+            ProbeOutcome::Unknown(_) => one.is_refused,
         };
         if is_refused {
             refused.push(restriction.name());
@@ -143,31 +151,32 @@ fn mending(checked: &[Checked]) -> String {
         .collect()
 }
 
-fn verdict(checked: &[Checked]) -> anyhow::Result<()> {
+fn verdict(checked: &[CheckedRule]) -> anyhow::Result<()> {
     let differing = checked
         .iter()
         .filter(|one| one.holds() == Some(false))
         .count();
     if differing > 0 {
-        let hint = if mending(checked).is_empty() {
+        let hint = if corrected_restrictions(checked).is_empty() {
             "no setting changes what holds for all models: this server has to learn it"
         } else {
             "put the lines above into the configuration file"
         };
-        return Err(Advice::new(
+        return Err(CommandError::new(
             format!("{differing} of {} rules differ", checked.len()),
             hint,
         )
         .into());
     }
     // A skipped pair of parameters is no open question: the model refuses each of them alone.
-    let is_open = |one: &&Checked| {
-        one.holds().is_none() && one.found != Finding::Unknown(LiveRules::NEITHER.to_owned())
+    let is_open = |one: &&CheckedRule| {
+        one.holds().is_none()
+            && one.found != ProbeOutcome::Unknown(LiveRules::BOTH_REFUSED_ALONE.to_owned())
     };
     let open = checked.iter().filter(is_open).count();
     if open > 0 {
         let hint = "the table says why; try again when that is over";
-        return Err(Advice::new(
+        return Err(CommandError::new(
             format!("{open} of {} rules could not be checked", checked.len()),
             hint,
         )

@@ -1,9 +1,9 @@
 use super::*;
-use crate::app::General;
+use crate::app::GeneralRule;
 use crate::domain::Restriction;
 
-fn checked(rule: Rule, is_refused: bool, found: Finding) -> Checked {
-    Checked {
+fn checked(rule: ProbedRule, is_refused: bool, found: ProbeOutcome) -> CheckedRule {
+    CheckedRule {
         model: "claude-m".to_owned(),
         rule,
         is_refused,
@@ -11,27 +11,31 @@ fn checked(rule: Rule, is_refused: bool, found: Finding) -> Checked {
     }
 }
 
-fn refused() -> Finding {
-    Finding::Refused("`temperature` is deprecated for this model.".to_owned())
+fn refused() -> ProbeOutcome {
+    ProbeOutcome::Refused("`temperature` is deprecated for this model.".to_owned())
 }
 
 #[test]
 fn differing_rules_are_shown_with_corrected_configuration() {
     let rules = [
-        checked(Rule::Model(Restriction::Sampling), false, refused()),
+        checked(ProbedRule::Model(Restriction::Sampling), false, refused()),
         checked(
-            Rule::Model(Restriction::ForcedTools),
+            ProbedRule::Model(Restriction::ForcedTools),
             true,
-            Finding::Unknown("Anthropic is overloaded.".to_owned()),
+            ProbeOutcome::Unknown("Anthropic is overloaded.".to_owned()),
         ),
         checked(
-            Rule::Model(Restriction::ThinkingBudget),
+            ProbedRule::Model(Restriction::ThinkingBudget),
             true,
-            Finding::Taken,
+            ProbeOutcome::Taken,
         ),
-        checked(Rule::General(General::UnknownField), true, refused()),
+        checked(
+            ProbedRule::General(GeneralRule::UnknownField),
+            true,
+            refused(),
+        ),
     ];
-    insta::assert_snapshot!(told(&rules), @r#"
+    insta::assert_snapshot!(render_outcomes(&rules), @r#"
 rule             model     expected  found
 sampling         claude-m  taken     refused (differs)  `temperature` is deprecated for this model.
 forced_tools     claude-m  refused   not known          Anthropic is overloaded.

@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 /// Duration in seconds, written as `90s`, `30m`, `12h` or `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seconds(pub(super) u64);
+pub(super) struct DurationArgument(pub(super) u64);
 
-impl FromStr for Seconds {
+impl FromStr for DurationArgument {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -37,7 +37,7 @@ mod tests {
             ("7d", 604_800),
             ("0d", 0),
         ] {
-            assert_eq!(text.parse(), Ok(Seconds(seconds)));
+            assert_eq!(text.parse(), Ok(DurationArgument(seconds)));
         }
         for nonsense in [
             "",
@@ -49,7 +49,7 @@ mod tests {
             "1.5h",
             "99999999999999999d",
         ] {
-            assert!(nonsense.parse::<Seconds>().is_err(), "{nonsense}");
+            assert!(nonsense.parse::<DurationArgument>().is_err(), "{nonsense}");
         }
     }
 }

@@ -5,14 +5,14 @@ use clap::Subcommand;
 use serde_json::Value;
 use serde_json::json;
 
-use super::admin::Limits;
-use super::admin::Output;
-use super::admin::Target;
-use super::admin::ask;
-use super::admin::list;
-use super::duration::Seconds;
+use super::admin::LimitArguments;
+use super::admin::OutputArguments;
+use super::admin::ServerArguments;
+use super::admin::read_all_pages;
+use super::admin::request_json;
+use super::duration::DurationArgument;
 use super::table;
-use super::table::Table;
+use super::table::TextTable;
 use crate::config::Environment;
 use crate::domain::unix_now;
 
@@ -30,15 +30,15 @@ They work while the server runs and while it does not, on its machine and as its
 /// Operations on keys.
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
-pub(super) enum Keys {
+pub(super) enum KeysCommand {
     /// Make a key and show it, this once.
-    Create(Create),
+    Create(CreateKeyArguments),
     /// List the keys, revoked ones too.
     List {
         #[command(flatten)]
-        output: Output,
+        output: OutputArguments,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Give a key another secret and show it, this once.
     Rotate {
@@ -46,25 +46,25 @@ pub(super) enum Keys {
         key: String,
         /// Grace period of the old secret, such as 30m, 12h or 7d [default: none].
         #[arg(long, value_name = "TIME")]
-        grace: Option<Seconds>,
+        grace: Option<DurationArgument>,
         #[command(flatten)]
-        output: Output,
+        output: OutputArguments,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Revoke a key for good; the next request with it is refused.
     Revoke {
         /// The key's id or prefix.
         key: String,
         #[command(flatten)]
-        output: Output,
+        output: OutputArguments,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Create {
+pub(super) struct CreateKeyArguments {
     /// Display name of the key.
     name: String,
     /// The id of its project [default: default].
@@ -78,16 +78,16 @@ pub(super) struct Create {
     permissions: Option<Vec<String>>,
     /// Lifetime, such as 30m, 12h or 7d [default: unlimited].
     #[arg(long, value_name = "TIME")]
-    expires_in: Option<Seconds>,
+    expires_in: Option<DurationArgument>,
     #[command(flatten)]
-    limits: Limits,
+    limits: LimitArguments,
     #[command(flatten)]
-    output: Output,
+    output: OutputArguments,
     #[command(flatten)]
-    target: Target,
+    target: ServerArguments,
 }
 
-impl Keys {
+impl KeysCommand {
     /// Runs the command and returns its output.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Keys {
         match self {
             Self::Create(create) => create.run(environment),
             Self::List { output, target } => {
-                let keys = list(&target, environment, "/admin/keys")?;
+                let keys = read_all_pages(&target, environment, "/admin/keys")?;
                 output.show(&keys, || table(&keys))
             }
             Self::Rotate {
@@ -106,8 +106,8 @@ impl Keys {
                 target,
             } => {
                 let body = json!({"grace_seconds": grace.map_or(0, |grace| grace.0)});
-                let path = format!("/admin/keys/{}/rotate", id(&key));
-                let rotated = ask(&target, environment, "POST", &path, Some(&body))?;
+                let path = format!("/admin/keys/{}/rotate", key_id(&key));
+                let rotated = request_json(&target, environment, "POST", &path, Some(&body))?;
                 output.show(&rotated, || with_secret("has another secret", &rotated))
             }
             Self::Revoke {
@@ -115,22 +115,22 @@ impl Keys {
                 output,
                 target,
             } => {
-                let revoked = ask(
+                let revoked = request_json(
                     &target,
                     environment,
                     "DELETE",
-                    &format!("/admin/keys/{}", id(&key)),
+                    &format!("/admin/keys/{}", key_id(&key)),
                     None,
                 )?;
                 output.show(&revoked, || {
-                    format!("The key {} is revoked.\n", words(&revoked))
+                    format!("The key {} is revoked.\n", name_and_id(&revoked))
                 })
             }
         }
     }
 }
 
-impl Create {
+impl CreateKeyArguments {
     fn run(self, environment: &Environment) -> anyhow::Result<String> {
         let mut body = self.limits.body();
         body["name"] = self.name.into();
@@ -148,7 +148,7 @@ impl Create {
                 body[field] = value;
             }
         }
-        let made = ask(
+        let made = request_json(
             &self.target,
             environment,
             "POST",
@@ -160,7 +160,7 @@ impl Create {
 }
 
 /// Returns the id of the key given by its id, its prefix, or its full text.
-fn id(given: &str) -> String {
+fn key_id(given: &str) -> String {
     let Some(rest) = given.strip_prefix("sk-sb-") else {
         return table::segment(given);
     };
@@ -170,7 +170,7 @@ fn id(given: &str) -> String {
     )
 }
 
-fn words(key: &Value) -> String {
+fn name_and_id(key: &Value) -> String {
     format!(
         "{} ({})",
         table::text(&key["name"]),
@@ -181,13 +181,13 @@ fn words(key: &Value) -> String {
 fn with_secret(what: &str, key: &Value) -> String {
     format!(
         "The key {} {what}. It is shown this once:\n\n    {}\n",
-        words(key),
+        name_and_id(key),
         table::text(&key["key"])
     )
 }
 
 fn table(keys: &Value) -> String {
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         "ID",
         "NAME",
         "PROJECT",
@@ -202,7 +202,7 @@ fn table(keys: &Value) -> String {
             table::text(&key["name"]),
             table::text(&key["project_id"]),
             state(key),
-            table::limits(key),
+            table::describe_limits(key),
             table::ago(&key["created_at"]),
             table::ago(&key["last_used_at"]),
         ]);
@@ -233,9 +233,9 @@ mod tests {
             "sk-sb-0123456789ab",
             "sk-sb-0123456789ab-secret",
         ] {
-            assert_eq!(id(given), "key_0123456789ab");
+            assert_eq!(key_id(given), "key_0123456789ab");
         }
-        assert_eq!(id("../projects?x"), "%2E%2E%2Fprojects%3Fx");
+        assert_eq!(key_id("../projects?x"), "%2E%2E%2Fprojects%3Fx");
     }
 
     #[test]

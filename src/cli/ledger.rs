@@ -11,10 +11,10 @@ use clap::Subcommand;
 use clap::ValueHint;
 use serde_json::Value;
 
-use super::Advice;
-use super::admin::Target;
+use super::CommandError;
+use super::admin::ServerArguments;
 use super::admin::block_on;
-use super::admin::read;
+use super::admin::request_text;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Error;
 use crate::accounts::ledger::Restored;
@@ -29,7 +29,7 @@ pub(super) enum LedgerCommand {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Put the ledger of a file in place, all of it or nothing, while no server runs.
     Restore {
@@ -40,12 +40,12 @@ pub(super) enum LedgerCommand {
         #[arg(long)]
         replace: bool,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Add up all charges and holds again and compare; exit with 1 if a figure differs.
     Verify {
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
 }
 
@@ -65,16 +65,20 @@ pub(super) fn run(command: &LedgerCommand, environment: &Environment) -> anyhow:
     }
 }
 
-fn backup(target: &Target, environment: &Environment, file: &Path) -> anyhow::Result<String> {
-    let text = read(target, environment, "/admin/ledger/backup")?;
+fn backup(
+    target: &ServerArguments,
+    environment: &Environment,
+    file: &Path,
+) -> anyhow::Result<String> {
+    let text = request_text(target, environment, "/admin/ledger/backup")?;
     // Validated before it replaces an older backup.
-    let records = ledger::records_in(&text).context("nothing was written")?;
+    let records = ledger::count_records(&text).context("nothing was written")?;
     write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(format!("{records} records written to {}\n", file.display()))
 }
 
 fn restore(
-    target: &Target,
+    target: &ServerArguments,
     environment: &Environment,
     file: &Path,
     may_replace: bool,
@@ -86,15 +90,16 @@ fn restore(
     let Restored { records, replaced } = restored.map_err(|error| match error.downcast_ref() {
         Some(Error::Occupied { .. }) => {
             let hint = "make a backup of it, then put the file in its place with --replace";
-            Advice::new(error.to_string(), hint).into()
+            CommandError::new(error.to_string(), hint).into()
         }
         _ => error,
     })?;
     Ok(format!("{records} records restored, {replaced} replaced\n"))
 }
 
-fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> {
-    let found: Value = serde_json::from_str(&read(target, environment, "/admin/ledger/verify")?)?;
+fn verify(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
+    let found: Value =
+        serde_json::from_str(&request_text(target, environment, "/admin/ledger/verify")?)?;
     let problems = found["problems"]
         .as_array()
         .map(Vec::as_slice)
@@ -113,7 +118,7 @@ fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> 
     );
     let hint = "make a backup of it as it is, then restore the last one that was right with `claude-switchboard ledger \
                 restore FILE --replace`";
-    Err(Advice::new(message, hint).into())
+    Err(CommandError::new(message, hint).into())
 }
 
 /// Writes `text` atomically: all of it, or the file stays unchanged. Readable by this user only,

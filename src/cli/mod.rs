@@ -24,21 +24,21 @@ use clap_complete::Shell;
 use rustix::process::DumpableBehavior;
 use rustix::process::set_dumpable_behavior;
 
-use crate::app::BadRecords;
-use crate::app::DeskError;
+use crate::app::AdminClientError;
+use crate::app::RecordsError;
 use crate::config;
+use crate::config::CommandLineFlags;
 use crate::config::Environment;
-use crate::config::Flags;
 use crate::config::Settings;
 
-use doctor::Doctor;
-use keys::Keys;
+use doctor::DoctorArguments;
+use keys::KeysCommand;
 use ledger::LedgerCommand;
-use projects::Projects;
-use route::Route;
-use serve::Serve;
+use projects::ProjectsCommand;
+use route::RouteArguments;
+use serve::ServeArguments;
 use store::StoreCommand;
-use usage::Usage;
+use usage::UsageArguments;
 
 /// Exit code for a refused configuration: `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
@@ -67,13 +67,13 @@ Every key of the configuration is also a variable, SWITCHBOARD_SECTION__KEY; doc
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Serve until a signal to stop, then finish what runs.
-    Serve(Serve),
+    Serve(ServeArguments),
     /// Print the settings in force, secrets redacted; exit with 64 if they are refused.
     CheckConfig {
         /// A configuration file in TOML.
@@ -81,17 +81,17 @@ enum Command {
         config: Option<PathBuf>,
     },
     /// Ask Anthropic whether its models refuse what the rules say, and print the configuration that would mend them.
-    Doctor(Doctor),
+    Doctor(DoctorArguments),
     /// Show which models the rules of routing choose for requests, and what that saves.
-    Route(Route),
+    Route(RouteArguments),
     /// Make, list, rotate and revoke keys, whether or not the server runs.
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(KeysCommand),
     /// Make and list projects and set their budgets, whether or not the server runs.
     #[command(subcommand)]
-    Projects(Projects),
+    Projects(ProjectsCommand),
     /// Print what was used, whether or not the server runs.
-    Usage(Usage),
+    Usage(UsageArguments),
     /// Back up or verify what was spent, whether or not the server runs, or restore it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -110,12 +110,12 @@ enum Command {
 /// Error of a command, with advice on what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-struct Advice {
+struct CommandError {
     message: String,
     hint: &'static str,
 }
 
-impl Advice {
+impl CommandError {
     fn new(message: String, hint: &'static str) -> Self {
         Self { message, hint }
     }
@@ -130,9 +130,13 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
     // of this process nor trace it. A failure is no reason to refuse the command.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     match cli.command {
-        Command::Serve(arguments) => serve::serve(arguments, environment),
-        Command::CheckConfig { config } => {
-            let settings = Settings::load(config.as_deref(), &environment, &Flags::default())?;
+        CliCommand::Serve(arguments) => serve::serve(arguments, environment),
+        CliCommand::CheckConfig { config } => {
+            let settings = Settings::load(
+                config.as_deref(),
+                &environment,
+                &CommandLineFlags::default(),
+            )?;
             let notices: String = settings
                 .notices
                 .iter()
@@ -140,14 +144,14 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
                 .collect();
             print(format!("{notices}{}", settings.to_toml()?).as_bytes())
         }
-        Command::Doctor(arguments) => doctor::run(&arguments, &environment),
-        Command::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
-        Command::Keys(keys) => print(keys.run(&environment)?.as_bytes()),
-        Command::Projects(projects) => print(projects.run(&environment)?.as_bytes()),
-        Command::Usage(arguments) => print(usage::report(&arguments, &environment)?.as_bytes()),
-        Command::Store(command) => print(store::run(&command, &environment)?.as_bytes()),
-        Command::Ledger(command) => print(ledger::run(&command, &environment)?.as_bytes()),
-        Command::Completions { shell } => {
+        CliCommand::Doctor(arguments) => doctor::run(&arguments, &environment),
+        CliCommand::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),
+        CliCommand::Keys(keys) => print(keys.run(&environment)?.as_bytes()),
+        CliCommand::Projects(projects) => print(projects.run(&environment)?.as_bytes()),
+        CliCommand::Usage(arguments) => print(usage::report(&arguments, &environment)?.as_bytes()),
+        CliCommand::Store(command) => print(store::run(&command, &environment)?.as_bytes()),
+        CliCommand::Ledger(command) => print(ledger::run(&command, &environment)?.as_bytes()),
+        CliCommand::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(
                 shell,
@@ -174,16 +178,16 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let refused = error.downcast_ref::<config::Error>();
     let advice = error
-        .downcast_ref::<Advice>()
+        .downcast_ref::<CommandError>()
         .map(|advice| advice.hint.to_owned());
     let advice = advice.or_else(|| {
         error
-            .downcast_ref::<DeskError>()
+            .downcast_ref::<AdminClientError>()
             .map(|error| error.hint().to_owned())
     });
     let advice = advice.or_else(|| {
         error
-            .downcast_ref::<BadRecords>()
+            .downcast_ref::<RecordsError>()
             .map(|error| error.hint().to_owned())
     });
     let hint = match (refused, advice) {

@@ -6,20 +6,20 @@ use clap::ValueHint;
 use serde_json::Value;
 use serde_json::json;
 
-use super::admin::Caps;
-use super::admin::Limits;
-use super::admin::Output;
-use super::admin::Target;
-use super::admin::ask;
-use super::admin::list;
+use super::admin::BudgetArguments;
+use super::admin::LimitArguments;
+use super::admin::OutputArguments;
+use super::admin::ServerArguments;
+use super::admin::read_all_pages;
+use super::admin::request_json;
 use super::table;
-use super::table::Table;
+use super::table::TextTable;
 use crate::config::Environment;
 use crate::domain::is_chosen_id;
 
 /// Operations on projects.
 #[derive(Debug, Subcommand)]
-pub(super) enum Projects {
+pub(super) enum ProjectsCommand {
     /// Make a project. Requests name it by its id, or by its name, as `project_id`.
     Create {
         /// Display name of the project.
@@ -29,47 +29,47 @@ pub(super) enum Projects {
         #[arg(long, value_name = "ID")]
         id: Option<String>,
         #[command(flatten)]
-        limits: Limits,
+        limits: LimitArguments,
         #[command(flatten)]
-        output: Output,
+        output: OutputArguments,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// List the projects.
     List {
         #[command(flatten)]
-        output: Output,
+        output: OutputArguments,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Replace the budget of a project; without any cap, remove it.
     Budget {
         /// The project's id, such as default.
         project: String,
         #[command(flatten)]
-        budget: Caps,
+        budget: BudgetArguments,
         #[command(flatten)]
-        output: Output,
+        output: OutputArguments,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Set, test or remove the webhook of a project.
     Webhook {
         /// The project's id, such as default.
         project: String,
         #[command(flatten)]
-        wanted: Wanted,
+        wanted: WebhookArguments,
         #[command(flatten)]
-        output: Output,
+        output: OutputArguments,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
 }
 
 /// Change to a webhook.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct Wanted {
+pub(super) struct WebhookArguments {
     /// URL for events from now on; the secret that signs them is generated, and shown this once.
     #[arg(value_hint = ValueHint::Url)]
     url: Option<String>,
@@ -81,7 +81,7 @@ pub(super) struct Wanted {
     test: bool,
 }
 
-impl Projects {
+impl ProjectsCommand {
     /// Runs the command and returns its output.
     ///
     /// # Errors
@@ -100,13 +100,14 @@ impl Projects {
                     body["id"] = id.into();
                 }
                 body["name"] = name.into();
-                let made = ask(&target, environment, "POST", "/admin/projects", Some(&body))?;
+                let made =
+                    request_json(&target, environment, "POST", "/admin/projects", Some(&body))?;
                 output.show(&made, || {
-                    format!("The project {} was made.\n", words(&made))
+                    format!("The project {} was made.\n", name_and_id(&made))
                 })
             }
             Self::List { output, target } => {
-                let projects = list(&target, environment, "/admin/projects")?;
+                let projects = read_all_pages(&target, environment, "/admin/projects")?;
                 output.show(&projects, || table(&projects))
             }
             Self::Budget {
@@ -116,12 +117,12 @@ impl Projects {
                 target,
             } => {
                 let path = format!("/admin/projects/{}/budget", table::segment(&project));
-                let held = ask(&target, environment, "PUT", &path, Some(&budget.body()))?;
+                let held = request_json(&target, environment, "PUT", &path, Some(&budget.body()))?;
                 let limits = || {
                     format!(
                         "The project {} has the limits: {}.\n",
-                        words(&held),
-                        table::limits(&held)
+                        name_and_id(&held),
+                        table::describe_limits(&held)
                     )
                 };
                 output.show(&held, limits)
@@ -135,18 +136,18 @@ impl Projects {
                 let path = format!("/admin/projects/{}", table::segment(&project));
                 if wanted.test {
                     let path = format!("{path}/webhook/test");
-                    let tried = ask(&target, environment, "POST", &path, None)?;
+                    let tried = request_json(&target, environment, "POST", &path, None)?;
                     return output.show(&tried, || outcome(&tried));
                 }
                 let body = json!({"webhook": wanted.url.map(|url| json!({"url": url}))});
-                let changed = ask(&target, environment, "PATCH", &path, Some(&body))?;
+                let changed = request_json(&target, environment, "PATCH", &path, Some(&body))?;
                 output.show(&changed, || webhook(&changed))
             }
         }
     }
 }
 
-fn words(project: &Value) -> String {
+fn name_and_id(project: &Value) -> String {
     format!(
         "{} ({})",
         table::text(&project["name"]),
@@ -155,7 +156,7 @@ fn words(project: &Value) -> String {
 }
 
 fn webhook(project: &Value) -> String {
-    let (words, webhook) = (words(project), &project["webhook"]);
+    let (words, webhook) = (name_and_id(project), &project["webhook"]);
     if webhook.is_null() {
         return format!("The project {words} has no webhook.\n");
     }
@@ -174,12 +175,12 @@ fn outcome(tried: &Value) -> String {
 }
 
 fn table(projects: &Value) -> String {
-    let mut table = Table::new(["ID", "NAME", "LIMITS", "MADE"]);
+    let mut table = TextTable::new(["ID", "NAME", "LIMITS", "MADE"]);
     for project in projects.as_array().into_iter().flatten() {
         table.row([
             table::text(&project["id"]),
             table::text(&project["name"]),
-            table::limits(project),
+            table::describe_limits(project),
             table::ago(&project["created_at"]),
         ]);
     }

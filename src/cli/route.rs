@@ -15,22 +15,22 @@ use crate::accounts::pricing::Prices;
 use crate::api::openai::chat;
 use crate::api::request_schema::Policy;
 use crate::app;
+use crate::config::CommandLineFlags;
 use crate::config::Environment;
-use crate::config::Flags;
 use crate::config::Settings;
 use crate::domain::BudgetState;
 use crate::domain::Money;
-use crate::engine::routing::Features;
 use crate::engine::routing::Router;
+use crate::engine::routing::RoutingFeatures;
 
 /// Maximum characters of a prompt in the table.
-const PREVIEW: usize = 32;
+const MAX_PREVIEW_CHARACTERS: usize = 32;
 
 const EXAMPLE: &str = "Example:\n  claude-switchboard route --explain examples/prompts.jsonl";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
-pub(super) struct Route {
+pub(super) struct RouteArguments {
     /// A file of requests, each a line of JSON as for POST /v1/chat/completions.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     explain: PathBuf,
@@ -50,8 +50,8 @@ pub(super) struct Route {
 
 /// Choices for all requests, with their cost.
 #[derive(Debug, Serialize)]
-struct Explanation {
-    requests: Vec<Row>,
+struct RouteExplanation {
+    requests: Vec<RouteRow>,
     /// Number of requests per chosen model.
     models: BTreeMap<String, usize>,
     #[serde(rename = "cost_usd", serialize_with = "dollars")]
@@ -66,7 +66,7 @@ struct Explanation {
 
 /// Choice for one request.
 #[derive(Debug, Serialize)]
-struct Row {
+struct RouteRow {
     line: usize,
     #[serde(skip)]
     preview: String,
@@ -82,8 +82,15 @@ struct Row {
 }
 
 /// Returns the table or JSON to print.
-pub(super) fn explain(arguments: &Route, environment: &Environment) -> anyhow::Result<String> {
-    let settings = Settings::load(arguments.config.as_deref(), environment, &Flags::default())?;
+pub(super) fn explain(
+    arguments: &RouteArguments,
+    environment: &Environment,
+) -> anyhow::Result<String> {
+    let settings = Settings::load(
+        arguments.config.as_deref(),
+        environment,
+        &CommandLineFlags::default(),
+    )?;
     let prices = Arc::new(app::prices(&settings));
     let router = app::router(&settings, &prices);
     let file = &arguments.explain;
@@ -100,7 +107,7 @@ pub(super) fn explain(arguments: &Route, environment: &Environment) -> anyhow::R
         .map(|(text, line)| {
             row(text, line, &router, &prices, budget).with_context(|| format!("{name}:{line}"))
         });
-    let rows = rows.collect::<anyhow::Result<Vec<Row>>>()?;
+    let rows = rows.collect::<anyhow::Result<Vec<RouteRow>>>()?;
     if rows.is_empty() {
         bail!("{name} holds no request");
     }
@@ -118,16 +125,16 @@ fn row(
     router: &Router,
     prices: &Prices,
     budget: BudgetState,
-) -> anyhow::Result<Row> {
+) -> anyhow::Result<RouteRow> {
     let request = chat::decode(text.as_bytes(), Policy::Lenient)?;
     let turn = &request.turn;
-    let features = Features::of(turn, prices.prompt_tokens(turn), budget);
+    let features = RoutingFeatures::from_turn(turn, prices.prompt_tokens(turn), budget);
     let choice = router.choose(&features);
     let chosen = prices.estimate(choice.model.as_str(), turn);
     let always = prices.estimate(router.heavy_model().as_str(), turn);
     let of_all =
         |one: Money| std::iter::repeat_n(one, request.n).fold(Money::ZERO, |sum, one| sum + one);
-    Ok(Row {
+    Ok(RouteRow {
         line,
         preview: preview(&features.prompt),
         model: choice.model.to_string(),
@@ -139,12 +146,12 @@ fn row(
     })
 }
 
-fn sum_up(requests: Vec<Row>, always: &str) -> Explanation {
+fn sum_up(requests: Vec<RouteRow>, always: &str) -> RouteExplanation {
     let mut models = BTreeMap::new();
     for row in &requests {
         *models.entry(row.model.clone()).or_default() += 1;
     }
-    let sum = |of: fn(&Row) -> Money| {
+    let sum = |of: fn(&RouteRow) -> Money| {
         requests
             .iter()
             .map(of)
@@ -153,7 +160,7 @@ fn sum_up(requests: Vec<Row>, always: &str) -> Explanation {
     let (cost, always_cost) = (sum(|row| row.cost), sum(|row| row.always_cost));
     let saved =
         i128::from((always_cost - cost).nanos()) * 100 / i128::from(always_cost.nanos().max(1));
-    Explanation {
+    RouteExplanation {
         requests,
         models,
         cost,
@@ -168,10 +175,10 @@ fn preview(prompt: &[&str]) -> String {
     let words: Vec<&str> = prompt
         .iter()
         .flat_map(|text| text.split_whitespace())
-        .take(PREVIEW)
+        .take(MAX_PREVIEW_CHARACTERS)
         .collect();
     let mut text = words.join(" ").replace(char::is_control, "?");
-    if let Some((end, _)) = text.char_indices().nth(PREVIEW) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_PREVIEW_CHARACTERS) {
         text.truncate(end);
         text.pop();
         text.push('…');
@@ -183,8 +190,8 @@ fn dollars<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Erro
     serializer.serialize_f64(money.dollars())
 }
 
-fn table(explanation: &Explanation) -> String {
-    let Explanation {
+fn table(explanation: &RouteExplanation) -> String {
+    let RouteExplanation {
         requests,
         models,
         cost,
@@ -202,10 +209,10 @@ fn table(explanation: &Explanation) -> String {
     let with = format!("with {always}");
     let width = with.chars().count();
     let mut text = format!(
-        "{:>4}  {:<PREVIEW$}  {:>7}  {:<longest$}  {:>8}  {with}  why\n",
+        "{:>4}  {:<MAX_PREVIEW_CHARACTERS$}  {:>7}  {:<longest$}  {:>8}  {with}  why\n",
         "line", "prompt", "tokens", "model", "cost"
     );
-    for Row {
+    for RouteRow {
         line,
         preview,
         model,
@@ -219,7 +226,7 @@ fn table(explanation: &Explanation) -> String {
         let (cost, always_cost) = (short(cost), short(always_cost));
         let _ = writeln!(
             text,
-            "{line:>4}  {preview:<PREVIEW$}  {tokens:>7}  {model:<longest$}  {cost:>8}  {always_cost:>width$}  {reason}"
+            "{line:>4}  {preview:<MAX_PREVIEW_CHARACTERS$}  {tokens:>7}  {model:<longest$}  {cost:>8}  {always_cost:>width$}  {reason}"
         );
     }
     let models: Vec<String> = models

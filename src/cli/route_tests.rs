@@ -8,11 +8,11 @@ const REQUESTS: &str = r#"{"model": "auto", "messages": [{"role": "user", "conte
 {"model": "auto", "messages": [{"role": "system", "content": "LONG"}, {"role": "user", "content": "And now?"}]}
 "#;
 
-fn run(requests: &str, change: impl FnOnce(&mut Route)) -> anyhow::Result<String> {
+fn run(requests: &str, change: impl FnOnce(&mut RouteArguments)) -> anyhow::Result<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("requests.jsonl");
     std::fs::write(&file, requests.replace("LONG", &"long ".repeat(7000))).unwrap();
-    let mut arguments = Route {
+    let mut arguments = RouteArguments {
         explain: file,
         json: false,
         config: None,

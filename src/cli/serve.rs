@@ -8,8 +8,8 @@ use clap::ValueHint;
 use crate::app;
 use crate::app::Reload;
 use crate::config;
+use crate::config::CommandLineFlags;
 use crate::config::Environment;
-use crate::config::Flags;
 use crate::config::LogFormat;
 use crate::config::Settings;
 use crate::engine::claude;
@@ -17,7 +17,7 @@ use crate::telemetry::logs;
 
 /// Each flag overrides its variable and its key in the file.
 #[derive(Debug, clap::Args)]
-pub(super) struct Serve {
+pub(super) struct ServeArguments {
     /// A configuration file in TOML; it needs only the keys that it changes.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
@@ -37,10 +37,10 @@ pub(super) struct Serve {
 }
 
 /// Serves until a signal stops the server.
-pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Result<()> {
-    let (environment, in_sight) = config::conceal(environment)
+pub(super) fn serve(arguments: ServeArguments, environment: Environment) -> anyhow::Result<()> {
+    let (environment, in_sight) = config::hide_secrets(environment)
         .context("the variables that were handed over on the standard input cannot be read")?;
-    let flags = Flags {
+    let flags = CommandLineFlags {
         listen: arguments.listen,
         data_dir: arguments.data_dir,
         claude_binary: arguments.claude_bin,
@@ -52,14 +52,14 @@ pub(super) fn serve(arguments: Serve, environment: Environment) -> anyhow::Resul
     let levels = logs::init(&logs::Config {
         filter: settings.log.filter.clone(),
         format: match settings.log.format {
-            LogFormat::Text => logs::Format::Text,
-            LogFormat::Json => logs::Format::Json,
+            LogFormat::Text => logs::LogLineFormat::Text,
+            LogFormat::Json => logs::LogLineFormat::Json,
         },
     })?;
     if let Some(error) = in_sight {
         tracing::warn!(%error, "environment variables still readable in /proc by processes of this user");
     }
-    if let Err(error) = claude::adopt_orphans() {
+    if let Err(error) = claude::become_subreaper() {
         tracing::warn!(%error, "subreaper not available; orphan processes of agents are found by their environment only");
     }
     for notice in &settings.notices {

@@ -10,11 +10,11 @@ use clap::Subcommand;
 use clap::ValueHint;
 use serde_json::Value;
 
-use super::Advice;
-use super::admin::Target;
-use super::admin::ask;
+use super::CommandError;
+use super::admin::ServerArguments;
 use super::admin::block_on;
-use super::admin::read;
+use super::admin::request_json;
+use super::admin::request_text;
 use crate::app;
 use crate::config::Environment;
 use crate::storage::store;
@@ -28,12 +28,12 @@ pub(super) enum StoreCommand {
         #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         folder: Option<PathBuf>,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// List the backups in the data directory, and say of each whether it is whole.
     Backups {
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Put a backup in place while no server runs; what is there before is kept.
     Restore {
@@ -41,12 +41,12 @@ pub(super) enum StoreCommand {
         #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Open a store whose snapshot is damaged without it, keep a copy, and say whether records are missing.
     Repair {
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
     /// Read all records of the server, or of a backup; exit with 1 if one cannot be read.
     Verify {
@@ -54,7 +54,7 @@ pub(super) enum StoreCommand {
         #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         folder: Option<PathBuf>,
         #[command(flatten)]
-        target: Target,
+        target: ServerArguments,
     },
 }
 
@@ -71,7 +71,10 @@ pub(super) fn run(command: &StoreCommand, environment: &Environment) -> anyhow::
         StoreCommand::Verify {
             folder: Some(folder),
             target: _,
-        } => Ok(format!("the backup is whole: {}\n", words(&check(folder)?))),
+        } => Ok(format!(
+            "the backup is whole: {}\n",
+            describe_contents(&verify_backup(folder)?)
+        )),
         StoreCommand::Verify {
             folder: None,
             target,
@@ -80,15 +83,17 @@ pub(super) fn run(command: &StoreCommand, environment: &Environment) -> anyhow::
 }
 
 fn backup(
-    target: &Target,
+    target: &ServerArguments,
     environment: &Environment,
     folder: Option<&Path>,
 ) -> anyhow::Result<String> {
     if let Some(folder) = folder.filter(|folder| folder.exists()) {
         let hint = "name a folder that is not there yet, or remove this one";
-        return Err(Advice::new(format!("{} is there already", folder.display()), hint).into());
+        return Err(
+            CommandError::new(format!("{} is there already", folder.display()), hint).into(),
+        );
     }
-    let made = ask(target, environment, "POST", "/admin/store/backup", None)?;
+    let made = request_json(target, environment, "POST", "/admin/store/backup", None)?;
     let path = PathBuf::from(made["path"].as_str().unwrap_or_default());
     let place = match folder {
         None => path,
@@ -100,7 +105,7 @@ fn backup(
                 .with_context(|| {
                     format!("cannot copy {} to {}", path.display(), folder.display())
                 })?;
-            check(folder)?;
+            verify_backup(folder)?;
             // The backup in the data directory was only an intermediate step.
             fs::remove_dir_all(path)?;
             folder.to_owned()
@@ -108,7 +113,7 @@ fn backup(
     };
     Ok(format!(
         "{} in {}\n",
-        words(&contents(&made)),
+        describe_contents(&contents(&made)),
         place.display()
     ))
 }
@@ -129,7 +134,7 @@ fn copy(source: &Path, target: &Path) -> Result<(), store::Error> {
     store::copy_files(source, target)
 }
 
-fn list(target: &Target, environment: &Environment) -> anyhow::Result<String> {
+fn list(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
     let folder = app::backups_folder(&target.settings(environment)?.server.data_dir);
     let mut paths = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -142,32 +147,36 @@ fn list(target: &Target, environment: &Environment) -> anyhow::Result<String> {
     }
     paths.sort_unstable();
     let line = |path: &PathBuf| match store::verify_backup(path) {
-        Ok(contents) => format!("{}: {}\n", path.display(), words(&contents)),
+        Ok(contents) => format!("{}: {}\n", path.display(), describe_contents(&contents)),
         Err(error) => format!("{}: {error}\n", path.display()),
     };
     Ok(paths.iter().map(line).collect())
 }
 
-fn restore(target: &Target, environment: &Environment, folder: &Path) -> anyhow::Result<String> {
-    check(folder)?;
+fn restore(
+    target: &ServerArguments,
+    environment: &Environment,
+    folder: &Path,
+) -> anyhow::Result<String> {
+    verify_backup(folder)?;
     let restored = app::restore_store(&target.settings(environment)?, folder)?;
     let kept = restored
         .kept
         .map(|kept| format!("; what was there before is in {}", kept.display()));
     Ok(format!(
         "{} restored{}\n",
-        words(&restored.contents),
+        describe_contents(&restored.contents),
         kept.unwrap_or_default()
     ))
 }
 
-fn repair(target: &Target, environment: &Environment) -> anyhow::Result<String> {
+fn repair(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
     let app::RepairedStore {
         contents,
         problems,
         kept,
     } = block_on(app::repair_store(&target.settings(environment)?))?;
-    let (words, kept) = (words(&contents), kept.display());
+    let (words, kept) = (describe_contents(&contents), kept.display());
     if problems.is_empty() {
         return Ok(format!(
             "the store can be opened: {words}, and all figures of the ledger agree; a copy of it as it was is in {kept}\n"
@@ -180,22 +189,23 @@ fn repair(target: &Target, environment: &Environment) -> anyhow::Result<String> 
     );
     let hint =
         "restore the newest backup that is whole: `claude-switchboard store backups` lists them";
-    Err(Advice::new(message, hint).into())
+    Err(CommandError::new(message, hint).into())
 }
 
-fn verify(target: &Target, environment: &Environment) -> anyhow::Result<String> {
-    let found: Value = serde_json::from_str(&read(target, environment, "/admin/store/verify")?)?;
+fn verify(target: &ServerArguments, environment: &Environment) -> anyhow::Result<String> {
+    let found: Value =
+        serde_json::from_str(&request_text(target, environment, "/admin/store/verify")?)?;
     Ok(format!(
         "all records can be read: {}\n",
-        words(&contents(&found))
+        describe_contents(&contents(&found))
     ))
 }
 
 /// Verifies that a backup can be read completely.
-fn check(folder: &Path) -> anyhow::Result<BackupContents> {
+fn verify_backup(folder: &Path) -> anyhow::Result<BackupContents> {
     store::verify_backup(folder).map_err(|error| {
         let hint = "`claude-switchboard store backups` lists the backups in the data directory and says which are whole";
-        Advice::new(format!("{}: {error}", folder.display()), hint).into()
+        CommandError::new(format!("{}: {error}", folder.display()), hint).into()
     })
 }
 
@@ -208,7 +218,7 @@ fn contents(answer: &Value) -> BackupContents {
     }
 }
 
-fn words(contents: &BackupContents) -> String {
+fn describe_contents(contents: &BackupContents) -> String {
     let BackupContents {
         records,
         large_values,

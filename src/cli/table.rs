@@ -8,11 +8,11 @@ use serde_json::Value;
 
 /// Table with headings, each column as wide as its widest cell.
 #[derive(Debug)]
-pub(super) struct Table<const COLUMNS: usize> {
+pub(super) struct TextTable<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
 }
 
-impl<const COLUMNS: usize> Table<COLUMNS> {
+impl<const COLUMNS: usize> TextTable<COLUMNS> {
     /// Creates a table with these headings.
     pub(super) fn new(headings: [&str; COLUMNS]) -> Self {
         Self {
@@ -25,7 +25,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
     }
 }
 
-impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
+impl<const COLUMNS: usize> fmt::Display for TextTable<COLUMNS> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| {
             self.rows
@@ -74,7 +74,7 @@ fn length(seconds: u64) -> String {
 }
 
 /// Summarizes the limits of a key or a project.
-pub(super) fn limits(of: &Value) -> String {
+pub(super) fn describe_limits(of: &Value) -> String {
     let mut words = Vec::new();
     for field in ["models", "permissions"] {
         if let Some(names) = of[field].as_array() {

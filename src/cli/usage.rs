@@ -4,11 +4,11 @@ use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 
-use super::admin::Target;
-use super::admin::read;
+use super::admin::ServerArguments;
+use super::admin::request_text;
 use super::table;
 use crate::accounts::ledger::GroupBy;
-use crate::accounts::ledger::Period;
+use crate::accounts::ledger::UsagePeriod;
 use crate::config::Environment;
 
 const EXAMPLES: &str = "\
@@ -20,7 +20,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Usage {
+pub(super) struct UsageArguments {
     /// Usage of this project only.
     #[arg(long, value_name = "ID")]
     project: Option<String>,
@@ -29,22 +29,22 @@ pub(super) struct Usage {
     key: Option<String>,
     /// Period up to now: since the beginning of the day, of the week or of the month in UTC, or all
     /// time.
-    #[arg(long, default_value = "month", value_parser = PossibleValuesParser::new(Period::ALL.map(Period::as_str))
-        .try_map(|name| Period::named(&name).ok_or("is no period")))]
-    period: Period,
+    #[arg(long, default_value = "month", value_parser = PossibleValuesParser::new(UsagePeriod::ALL.map(UsagePeriod::as_str))
+        .try_map(|name| UsagePeriod::named(&name).ok_or("is no period")))]
+    period: UsagePeriod,
     /// Group the lines by model, key or day.
     #[arg(long, value_parser = PossibleValuesParser::new(GroupBy::ALL.map(GroupBy::as_str))
-        .try_map(|name| GroupBy::named(&name).ok_or("is no group")))]
+        .try_map(|name| GroupBy::from_name(&name).ok_or("is no group")))]
     group_by: Option<GroupBy>,
     /// Output format: for people, programs or spreadsheets.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = UsageFormat::Table)]
+    format: UsageFormat,
     #[command(flatten)]
-    target: Target,
+    target: ServerArguments,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum UsageFormat {
     Table,
     Json,
     Csv,
@@ -54,11 +54,14 @@ enum Format {
 ///
 /// # Errors
 /// When the usage cannot be read, with advice on what to do next.
-pub(super) fn report(arguments: &Usage, environment: &Environment) -> anyhow::Result<String> {
+pub(super) fn report(
+    arguments: &UsageArguments,
+    environment: &Environment,
+) -> anyhow::Result<String> {
     let format = match arguments.format {
-        Format::Table => "table",
-        Format::Json => "json",
-        Format::Csv => "csv",
+        UsageFormat::Table => "table",
+        UsageFormat::Json => "json",
+        UsageFormat::Csv => "csv",
     };
     let mut path = format!(
         "/admin/usage?format={format}&period={}",
@@ -73,7 +76,7 @@ pub(super) fn report(arguments: &Usage, environment: &Environment) -> anyhow::Re
             path.push_str(&format!("&{name}={}", table::segment(value)));
         }
     }
-    let mut report = read(&arguments.target, environment, &path)?;
+    let mut report = request_text(&arguments.target, environment, &path)?;
     if !report.ends_with('\n') {
         report.push('\n');
     }

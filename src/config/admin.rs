@@ -4,32 +4,37 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::auth::{Auth, Key};
-use super::origin::{Check, Refusal};
-use super::server::{Server, parse_address};
+use super::auth::{AuthSettings, SettingsKey};
+use super::origin::{SettingCheck, SettingRefusal};
+use super::server::{ServerSettings, parse_address};
 
 /// Minimum length of the admin key; a shorter one could be guessed.
-const SHORTEST_KEY: usize = 16;
+const MIN_KEY_LENGTH: usize = 16;
 
 /// Settings of the admin API. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Admin {
+pub struct AdminSettings {
     /// Admin key; empty to use the one that the server generated.
-    pub key: Key,
+    pub key: SettingsKey,
     /// Own address of the admin API; `None` to serve it on the main listener.
     #[serde(serialize_with = "write_address", deserialize_with = "read_address")]
     pub listen: Option<SocketAddr>,
 }
 
-impl Admin {
-    pub(super) fn check(&self, auth: &Auth, server: &Server) -> Result<(), Refusal> {
-        let check = Check::section("admin");
+impl AdminSettings {
+    pub(super) fn check(
+        &self,
+        auth: &AuthSettings,
+        server: &ServerSettings,
+    ) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("admin");
         let key = self.key.reveal();
         let hint =
             "make a key with `openssl rand -hex 24`, or leave it out: then the server makes one";
-        if !key.is_empty() && (key.len() < SHORTEST_KEY || !self.key.is_sendable()) {
-            let what = format!("it is no text of {SHORTEST_KEY} or more visible ASCII characters");
+        if !key.is_empty() && (key.len() < MIN_KEY_LENGTH || !self.key.is_sendable()) {
+            let what =
+                format!("it is no text of {MIN_KEY_LENGTH} or more visible ASCII characters");
             return Err(check.refuse("key", what, hint));
         }
         if auth.keys.contains(&self.key) {

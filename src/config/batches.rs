@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use super::seconds;
 
 /// Settings of batches. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Batches {
+pub struct BatchSettings {
     /// Maximum number of batch lines that run at a time; 0 for a third of the pool.
     pub parallel: usize,
     /// Retention of a finished batch.
@@ -18,7 +18,7 @@ pub struct Batches {
     pub time_to_live: Duration,
 }
 
-impl Batches {
+impl BatchSettings {
     /// Returns how many lines run at a time with a pool of `workers`.
     pub fn share_of(&self, workers: usize) -> usize {
         if self.parallel == 0 {
@@ -28,8 +28,8 @@ impl Batches {
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("batches");
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("batches");
         check.number("parallel", self.parallel, 0..=1024)?;
         check.seconds("ttl_seconds", self.time_to_live, 1)
     }
@@ -37,12 +37,12 @@ impl Batches {
 
 #[cfg(test)]
 mod tests {
-    use super::{Batches, Duration};
+    use super::{BatchSettings, Duration};
 
     #[test]
     fn default_batch_share_is_a_third_of_the_pool_and_at_least_one() {
         let share = |parallel, workers| {
-            Batches {
+            BatchSettings {
                 parallel,
                 time_to_live: Duration::ZERO,
             }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use super::seconds;
 
 /// Settings of the response cache. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cache {
+pub struct CacheSettings {
     /// Selects which answers are cached.
     pub mode: CacheMode,
     /// Maximum memory of the cache, in bytes.
@@ -32,9 +32,9 @@ pub enum CacheMode {
     All,
 }
 
-impl Cache {
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("cache");
+impl CacheSettings {
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("cache");
         check.number("max_bytes", self.max_bytes, 1 << 20..=1 << 40)?;
         check.seconds("ttl_seconds", self.time_to_live, 1)
     }

@@ -6,17 +6,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use super::seconds;
 
 /// Settings of the Claude CLI. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Claude {
+pub struct ClaudeSettings {
     /// Path of the CLI: absolute, or a bare name to look up in `PATH`.
     pub binary: PathBuf,
     /// Method by which the CLI signs in.
-    pub sign_in: SignIn,
+    pub sign_in: SignInMethod,
     /// Names of further environment variables for the workers; a trailing `*` matches any rest.
     pub pass_environment: Vec<String>,
     /// Maximum retries of a failed upstream call by the CLI.
@@ -41,7 +41,7 @@ pub struct Claude {
 /// Methods of signing in that can be configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SignIn {
+pub enum SignInMethod {
     /// First of the other methods whose variable is set; never `Stored`.
     Auto,
     /// API key in `ANTHROPIC_API_KEY`.
@@ -56,7 +56,7 @@ pub enum SignIn {
     Vertex,
 }
 
-impl SignIn {
+impl SignInMethod {
     /// Returns the value as it is written in a configuration file.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl SignIn {
     }
 }
 
-impl Claude {
+impl ClaudeSettings {
     pub(super) fn resolve(&mut self, environment: &Environment) {
         // Workers run in a directory of their own, where a relative path would resolve differently.
         let is_bare_name =
@@ -80,8 +80,8 @@ impl Claude {
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("claude");
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("claude");
         if self.binary.as_os_str().is_empty() {
             let hint = "name the CLI's binary, or leave the key out to look for `claude` in PATH";
             return Err(check.refuse("binary", "it is empty", hint));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::DEFAULTS;
 use super::origin::variable_of;
-use super::other_names::{API_KEY, EMBEDDED, OF_KEYS, OtherName, REDIS_HOST, STORAGE_TYPE};
+use super::other_names::{API_KEY, EMBEDDED, KEY_ALIASES, REDIS_HOST, STORAGE_TYPE, VariableAlias};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIGURATION.md");
 
@@ -73,7 +73,12 @@ fn every_configuration_key_has_a_comment() {
 fn render(defaults: &str) -> String {
     let mut text = HEAD.to_owned();
     text.push_str(OTHER_NAMES);
-    for OtherName { variable, of, note } in [&API_KEY].into_iter().chain(OF_KEYS) {
+    for VariableAlias {
+        variable,
+        target: of,
+        note,
+    } in [&API_KEY].into_iter().chain(KEY_ALIASES)
+    {
         let _ = writeln!(text, "| `{variable}` | `{of}` | {note} |");
     }
     let embedded = EMBEDDED.join("` or `");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::claude::SignIn;
+use super::claude::SignInMethod;
 use super::other_names::API_KEY;
 
 /// Prefix of the server's own variables.
@@ -42,14 +42,14 @@ impl Environment {
     /// Returns all variables except the `SWITCHBOARD_` ones: the set from which an allow-list for
     /// workers with this `sign_in` may pick. An API key given under its alias appears under its
     /// usual name.
-    pub fn for_workers(&self, sign_in: SignIn) -> BTreeMap<String, String> {
+    pub fn for_workers(&self, sign_in: SignInMethod) -> BTreeMap<String, String> {
         let theirs = self
             .variables
             .iter()
             .filter(|(name, _)| !name.starts_with(PREFIX));
         let key = self
-            .other_api_key(sign_in)
-            .map(|key| (API_KEY.of.to_owned(), key.to_owned()));
+            .alias_api_key(sign_in)
+            .map(|key| (API_KEY.target.to_owned(), key.to_owned()));
         theirs
             .map(|(name, value)| (name.clone(), value.clone()))
             .chain(key)

@@ -18,7 +18,7 @@ use rustix::fs::memfd_create;
 use super::environment::Environment;
 
 /// Variable that marks a re-executed server, whose other variables are on standard input.
-const MARK: &str = "SWITCHBOARD_ENVIRONMENT_ON_STDIN";
+const HANDOVER_MARK: &str = "SWITCHBOARD_ENVIRONMENT_ON_STDIN";
 
 /// Variables that are no secrets and that libraries read from the process environment; a trailing
 /// `*` matches any rest. All others are handed over.
@@ -69,9 +69,9 @@ const HARMLESS: &[&str] = &[
 
 /// Variables read from standard input, and the error if they could not be erased there.
 #[derive(Debug)]
-struct Received {
+struct ReceivedVariables {
     variables: Vec<(String, String)>,
-    in_sight: Option<io::Error>,
+    erase_error: Option<io::Error>,
 }
 
 /// Removes secrets from the environment that `/proc` shows by re-executing this program without
@@ -83,13 +83,13 @@ struct Received {
 /// # Errors
 /// When variables were handed over and cannot be read, because the server would run without its
 /// keys.
-pub fn conceal(environment: Environment) -> io::Result<(Environment, Option<io::Error>)> {
-    if environment.get(MARK).is_some() {
-        let Received {
+pub fn hide_secrets(environment: Environment) -> io::Result<(Environment, Option<io::Error>)> {
+    if environment.get(HANDOVER_MARK).is_some() {
+        let ReceivedVariables {
             variables,
-            in_sight,
+            erase_error: in_sight,
         } = receive(io::stdin().lock(), empty_stdin)?;
-        return Ok((environment.without(MARK).with(variables), in_sight));
+        return Ok((environment.without(HANDOVER_MARK).with(variables), in_sight));
     }
     let secret = environment
         .variables()
@@ -100,7 +100,7 @@ pub fn conceal(environment: Environment) -> io::Result<(Environment, Option<io::
     if secret.is_empty() {
         return Ok((environment, None));
     }
-    let error = start_anew(&secret);
+    let error = reexec(&secret);
     Ok((environment, Some(error)))
 }
 
@@ -115,8 +115,8 @@ fn is_harmless(name: &str) -> bool {
 
 /// Replaces this process image by the same program without `secret` in its environment. Returns
 /// only on failure.
-fn start_anew(secret: &[(String, String)]) -> io::Error {
-    match anew(secret) {
+fn reexec(secret: &[(String, String)]) -> io::Error {
+    match reexec_command(secret) {
         // `exec` keeps the process id, the open descriptors and the parent process (supervisor).
         Ok(mut command) => command.exec(),
         Err(error) => error,
@@ -127,7 +127,7 @@ fn start_anew(secret: &[(String, String)]) -> io::Error {
     clippy::disallowed_methods,
     reason = "it starts nothing beside this process, but this process anew"
 )]
-fn anew(secret: &[(String, String)]) -> io::Result<Command> {
+fn reexec_command(secret: &[(String, String)]) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     let mut arguments = std::env::args_os();
     if let Some(name) = arguments.next() {
@@ -137,7 +137,9 @@ fn anew(secret: &[(String, String)]) -> io::Result<Command> {
     for (name, _) in secret {
         command.env_remove(name);
     }
-    command.env(MARK, "1").stdin(Stdio::from(sealed(secret)?));
+    command
+        .env(HANDOVER_MARK, "1")
+        .stdin(Stdio::from(sealed(secret)?));
     Ok(command)
 }
 
@@ -157,12 +159,12 @@ fn sealed(secret: &[(String, String)]) -> io::Result<File> {
 fn receive(
     mut handed: impl io::Read,
     tidy: impl FnOnce() -> io::Result<()>,
-) -> io::Result<Received> {
+) -> io::Result<ReceivedVariables> {
     let mut text = String::new();
     handed.read_to_string(&mut text)?;
-    Ok(Received {
+    Ok(ReceivedVariables {
         variables: parse(&text),
-        in_sight: tidy().err(),
+        erase_error: tidy().err(),
     })
 }
 
@@ -227,11 +229,11 @@ mod tests {
     fn failed_erasure_keeps_the_received_variables() {
         let received = receive(&b"KEY=1\0"[..], || Err(io::Error::other("full"))).unwrap();
         assert_eq!(received.variables, [("KEY".to_owned(), "1".to_owned())]);
-        assert!(received.in_sight.is_some());
+        assert!(received.erase_error.is_some());
         assert!(
             receive(&b"KEY=1\0"[..], || Ok(()))
                 .unwrap()
-                .in_sight
+                .erase_error
                 .is_none()
         );
     }
@@ -244,7 +246,7 @@ mod tests {
     #[test]
     fn environment_without_secrets_needs_no_reexec() {
         let environment: Environment = [("PATH", "/bin")].into_iter().collect();
-        let (same, error) = conceal(environment.clone()).unwrap();
+        let (same, error) = hide_secrets(environment.clone()).unwrap();
         assert!(same == environment && error.is_none());
     }
 }

@@ -8,28 +8,28 @@ use toml::{Table, Value};
 use super::DEFAULTS;
 use super::environment::{Environment, PREFIX};
 use super::error::Error;
-use super::origin::{Flags, Origin, variable_of};
+use super::origin::{CommandLineFlags, SettingOrigin, variable_of};
 use super::value;
 
 /// Tables with free keys; a later layer adds entries to them instead of replacing them.
-const OPEN: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
+const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
 /// Short aliases of the variables that their keys imply.
-const ALSO: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
+const VARIABLE_ALIASES: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 
 /// Layers merged so far.
-pub(super) struct Layers {
+pub(super) struct SettingLayers {
     /// Known keys with their defaults.
     known: BTreeMap<String, Value>,
     merged: Table,
     /// Origins that set each key; the last one wins.
-    origins: BTreeMap<String, Vec<Origin>>,
+    origins: BTreeMap<String, Vec<SettingOrigin>>,
 }
 
-impl Layers {
+impl SettingLayers {
     pub(super) fn defaults() -> Result<Self, Error> {
         let merged = parse("default.toml", DEFAULTS)?;
         let mut known = BTreeMap::new();
-        collect(&merged, "", &mut known);
+        collect_known(&merged, "", &mut known);
         Ok(Self {
             known,
             merged,
@@ -43,16 +43,25 @@ impl Layers {
             source,
         })?;
         let table = parse(&path.display().to_string(), &text)?;
-        self.add_table(table, "", &Origin::File(path.to_owned()))
+        self.add_table(table, "", &SettingOrigin::File(path.to_owned()))
     }
 
-    fn add_table(&mut self, table: Table, prefix: &str, origin: &Origin) -> Result<(), Error> {
+    fn add_table(
+        &mut self,
+        table: Table,
+        prefix: &str,
+        origin: &SettingOrigin,
+    ) -> Result<(), Error> {
         for (name, found) in table {
             let key = format!("{prefix}{name}");
             let inside = format!("{key}.");
             if let Some(default) = self.known.get(&key) {
                 if !value::fits(default, &found) {
-                    return Err(wrong_type(origin.name(&key), default, value::found(&found)));
+                    return Err(wrong_type(
+                        origin.name(&key),
+                        default,
+                        value::describe_found(&found),
+                    ));
                 }
                 self.set(&key, found, origin.clone());
             } else if !self.known.keys().any(|known| known.starts_with(&inside)) {
@@ -69,7 +78,7 @@ impl Layers {
                 return Err(Error::WrongType {
                     name,
                     expected,
-                    found: value::found(&found).to_owned(),
+                    found: value::describe_found(&found).to_owned(),
                 });
             }
         }
@@ -80,7 +89,9 @@ impl Layers {
         for (name, text) in environment.ours() {
             let is_named = |key: &str| {
                 variable_of(key) == name
-                    || ALSO.iter().any(|(also, of)| *also == name && *of == key)
+                    || VARIABLE_ALIASES
+                        .iter()
+                        .any(|(also, of)| *also == name && *of == key)
             };
             let Some((key, default)) = self.known.iter().find(|(key, _)| is_named(key)) else {
                 let key = name
@@ -96,12 +107,16 @@ impl Layers {
             };
             let value = value::parse(default, text)
                 .map_err(|found| wrong_type(name.to_owned(), default, found))?;
-            self.set(&key.clone(), value, Origin::Variable(name.to_owned()));
+            self.set(
+                &key.clone(),
+                value,
+                SettingOrigin::Variable(name.to_owned()),
+            );
         }
         Ok(())
     }
 
-    pub(super) fn add_flags(&mut self, flags: &Flags) {
+    pub(super) fn add_flags(&mut self, flags: &CommandLineFlags) {
         let text = |text: &Option<String>| text.clone().map(Value::String);
         let given = [
             ("server.listen", "--listen", text(&flags.listen)),
@@ -117,20 +132,20 @@ impl Layers {
         ];
         for (key, flag, value) in given {
             if let Some(value) = value {
-                self.set(key, value, Origin::Flag(flag));
+                self.set(key, value, SettingOrigin::Flag(flag));
             }
         }
     }
 
     /// Sets `key` from an alias variable unless another origin has set it. `read` converts the
     /// text, given the default.
-    pub(super) fn add_other_name(
+    pub(super) fn add_alias(
         &mut self,
         variable: &str,
         key: &str,
         read: impl FnOnce(&Value) -> Result<Value, Error>,
     ) -> Result<(), Error> {
-        let origin = Origin::Variable(variable.to_owned());
+        let origin = SettingOrigin::Variable(variable.to_owned());
         if let Some(origins) = self.origins.get_mut(key) {
             origins.insert(0, origin);
             return Ok(());
@@ -147,15 +162,15 @@ impl Layers {
         let told = self
             .origins
             .iter()
-            .filter(|(key, _)| !OPEN.contains(&key.as_str()));
-        let notice = |(key, origins): (&String, &Vec<Origin>)| {
+            .filter(|(key, _)| !FREE_TABLES.contains(&key.as_str()));
+        let notice = |(key, origins): (&String, &Vec<SettingOrigin>)| {
             let (winner, others) = origins.split_last()?;
             let mut text = format!("{key}: {} counts", winner.source());
             if !others.is_empty() {
-                let others: Vec<_> = others.iter().rev().map(Origin::source).collect();
+                let others: Vec<_> = others.iter().rev().map(SettingOrigin::source).collect();
                 text.push_str(&format!(", not {}", others.join(", ")));
             }
-            (winner.is_other_name() || !others.is_empty()).then_some(text)
+            (winner.is_alias() || !others.is_empty()).then_some(text)
         };
         told.filter_map(notice).collect()
     }
@@ -176,11 +191,11 @@ impl Layers {
             .iter()
             .find(|(key, _)| is_inside(key))
             .and_then(|(_, origins)| origins.last());
-        origin.unwrap_or(&Origin::Default).name(path)
+        origin.unwrap_or(&SettingOrigin::Default).name(path)
     }
 
-    fn set(&mut self, key: &str, value: Value, origin: Origin) {
-        lay(&mut self.merged, key, value, OPEN.contains(&key));
+    fn set(&mut self, key: &str, value: Value, origin: SettingOrigin) {
+        merge_value(&mut self.merged, key, value, FREE_TABLES.contains(&key));
         self.origins.entry(key.to_owned()).or_default().push(origin);
     }
 }
@@ -201,10 +216,10 @@ fn parse(name: &str, text: &str) -> Result<Table, Error> {
 }
 
 /// Sets `key` to `value`, or with `adds` extends the table at `key`.
-fn lay(table: &mut Table, key: &str, value: Value, adds: bool) {
+fn merge_value(table: &mut Table, key: &str, value: Value, adds: bool) {
     if let Some((section, rest)) = key.split_once('.') {
         if let Some(Value::Table(inner)) = table.get_mut(section) {
-            lay(inner, rest, value, adds);
+            merge_value(inner, rest, value, adds);
         }
         return;
     }
@@ -216,12 +231,12 @@ fn lay(table: &mut Table, key: &str, value: Value, adds: bool) {
     }
 }
 
-fn collect(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value>) {
+fn collect_known(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value>) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
         match value {
-            Value::Table(inner) if !OPEN.contains(&key.as_str()) => {
-                collect(inner, &format!("{key}."), known);
+            Value::Table(inner) if !FREE_TABLES.contains(&key.as_str()) => {
+                collect_known(inner, &format!("{key}."), known);
             }
             _ => {
                 known.insert(key, value.clone());
@@ -233,7 +248,7 @@ fn collect(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value>) {
 fn wrong_type(name: String, default: &Value, found: &str) -> Error {
     Error::WrongType {
         name,
-        expected: value::expected(default),
+        expected: value::describe_expected(default),
         found: found.to_owned(),
     }
 }

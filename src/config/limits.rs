@@ -7,7 +7,7 @@ use crate::domain::Rates;
 /// Rate limits of a key that has none of its own; 0 for no limit. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Limits {
+pub struct RateLimitSettings {
     /// Maximum requests per minute.
     pub requests_per_minute: u32,
     /// Maximum tokens per minute, of prompts and answers together.
@@ -16,7 +16,7 @@ pub struct Limits {
     pub concurrent_requests: u32,
 }
 
-impl Limits {
+impl RateLimitSettings {
     /// Returns the limits as domain rates, where `None` means no limit.
     pub fn key_rates(&self) -> Rates {
         let limit = |limit| Some(limit).filter(|limit| *limit > 0);

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 
 /// Settings of the log. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Log {
+pub struct LogSettings {
     /// Log levels, by module where they differ.
     pub filter: String,
     /// Format of the log lines.
@@ -25,15 +25,15 @@ pub enum LogFormat {
     Json,
 }
 
-impl Log {
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+impl LogSettings {
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
         EnvFilter::builder()
             .parse(&self.filter)
             .map(|_| ())
             .map_err(|error| {
                 let hint =
                     "write a level, such as \"info\", or \"info,claude_switchboard::engine::pool=debug\"";
-                Check::section("log").refuse("filter", format!("`{}`: {error}", self.filter), hint)
+                SettingCheck::section("log").refuse("filter", format!("`{}`: {error}", self.filter), hint)
             })
     }
 }

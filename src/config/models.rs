@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use crate::domain::Restriction;
 
 /// Names of models, and what they refuse. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Models {
+pub struct ModelSettings {
     /// Model names that clients use, with the name or id in the CLI's catalogue that each stands
     /// for.
     pub aliases: BTreeMap<String, String>,
@@ -20,18 +20,18 @@ pub struct Models {
     pub restrictions: BTreeMap<String, String>,
 }
 
-impl Models {
+impl ModelSettings {
     /// Returns the parsed restrictions by pattern; unknown names are skipped.
     pub fn restrictions(&self) -> BTreeMap<String, Vec<Restriction>> {
-        let listed = |text: &str| names(text).filter_map(Restriction::named).collect();
+        let listed = |text: &str| names(text).filter_map(Restriction::from_name).collect();
         self.restrictions
             .iter()
             .map(|(pattern, text)| (pattern.clone(), listed(text)))
             .collect()
     }
 
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("models");
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("models");
         for (alias, target) in &self.aliases {
             let hint = "write \"alias\" = \"sonnet\", or another name or id of the CLI's catalogue";
             if alias.trim().is_empty() {
@@ -42,7 +42,7 @@ impl Models {
             }
         }
         for (pattern, text) in &self.restrictions {
-            if let Some(unknown) = names(text).find(|name| Restriction::named(name).is_none()) {
+            if let Some(unknown) = names(text).find(|name| Restriction::from_name(name).is_none()) {
                 let known = Restriction::ALL.map(Restriction::name).join(", ");
                 let hint =
                     format!("write some of these: {known}; or \"\" for a model that takes all");

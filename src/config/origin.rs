@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::environment::PREFIX;
 
 /// Maximum duration of a setting, one year; longer ones would overflow clocks.
-const MOST_SECONDS: u64 = 31_536_000;
+const MAX_SECONDS: u64 = 31_536_000;
 
 /// Advice for a value out of its range.
 pub(super) const SEE_DOCUMENT: &str = "docs/CONFIGURATION.md says what the key means";
 
 /// Settings given on the command line, which override all others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Flags {
+pub struct CommandLineFlags {
     /// Value of `--listen`: where to listen.
     pub listen: Option<String>,
     /// Value of `--data-dir`: the data directory.
@@ -26,7 +26,7 @@ pub struct Flags {
 
 /// Origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum SettingOrigin {
     /// Embedded `default.toml`.
     Default,
     /// Configuration file at this path.
@@ -37,7 +37,7 @@ pub(super) enum Origin {
     Flag(&'static str),
 }
 
-impl Origin {
+impl SettingOrigin {
     /// Returns how error messages name the value of `key` from this origin.
     pub(super) fn name(&self, key: &str) -> String {
         match self {
@@ -59,7 +59,7 @@ impl Origin {
     }
 
     /// Returns true for a variable without the `SWITCHBOARD_` prefix.
-    pub(super) fn is_other_name(&self) -> bool {
+    pub(super) fn is_alias(&self) -> bool {
         matches!(self, Self::Variable(name) if !name.starts_with(PREFIX))
     }
 }
@@ -71,13 +71,13 @@ pub(super) fn variable_of(key: &str) -> String {
 
 /// Refusal of a value that has the right type but is not allowed.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct SettingRefusal {
     pub(super) key: String,
     pub(super) message: String,
     pub(super) hint: String,
 }
 
-impl Refusal {
+impl SettingRefusal {
     pub(super) fn new(
         key: impl Into<String>,
         message: impl Into<String>,
@@ -92,11 +92,11 @@ impl Refusal {
 }
 
 /// Validator of the values of one section.
-pub(super) struct Check {
+pub(super) struct SettingCheck {
     section: &'static str,
 }
 
-impl Check {
+impl SettingCheck {
     pub(super) fn section(section: &'static str) -> Self {
         Self { section }
     }
@@ -106,8 +106,8 @@ impl Check {
         key: &str,
         message: impl Into<String>,
         hint: impl Into<String>,
-    ) -> Refusal {
-        Refusal::new(format!("{}.{key}", self.section), message, hint)
+    ) -> SettingRefusal {
+        SettingRefusal::new(format!("{}.{key}", self.section), message, hint)
     }
 
     pub(super) fn number(
@@ -115,7 +115,7 @@ impl Check {
         key: &str,
         value: usize,
         allowed: std::ops::RangeInclusive<usize>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SettingRefusal> {
         if allowed.contains(&value) {
             return Ok(());
         }
@@ -124,12 +124,17 @@ impl Check {
         Err(self.refuse(key, message, SEE_DOCUMENT))
     }
 
-    pub(super) fn seconds(&self, key: &str, value: Duration, least: u64) -> Result<(), Refusal> {
+    pub(super) fn seconds(
+        &self,
+        key: &str,
+        value: Duration,
+        least: u64,
+    ) -> Result<(), SettingRefusal> {
         let seconds = value.as_secs();
-        if (least..=MOST_SECONDS).contains(&seconds) {
+        if (least..=MAX_SECONDS).contains(&seconds) {
             return Ok(());
         }
-        let message = format!("{seconds} is not between {least} and {MOST_SECONDS} seconds");
+        let message = format!("{seconds} is not between {least} and {MAX_SECONDS} seconds");
         Err(self.refuse(key, message, SEE_DOCUMENT))
     }
 }

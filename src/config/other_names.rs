@@ -5,48 +5,48 @@
 
 use toml::Value;
 
-use super::claude::SignIn;
+use super::claude::SignInMethod;
 use super::environment::Environment;
 use super::error::Error;
-use super::layers::Layers;
+use super::layers::SettingLayers;
 use super::value;
 
 /// Alias of the API key by which the CLI signs in.
-pub(super) const API_KEY: OtherName = OtherName {
+pub(super) const API_KEY: VariableAlias = VariableAlias {
     variable: "CLAUDE_API_KEY",
-    of: ANTHROPIC_API_KEY,
+    target: ANTHROPIC_API_KEY,
     note: "Not before `CLAUDE_CODE_OAUTH_TOKEN`, and not before a cloud.",
 };
 /// Aliases of configuration keys; of two for one key the first wins.
-pub(super) const OF_KEYS: &[OtherName] = &[
-    OtherName {
+pub(super) const KEY_ALIASES: &[VariableAlias] = &[
+    VariableAlias {
         variable: "SERVER_PORT",
-        of: LISTEN,
+        target: LISTEN,
         note: "The port alone; the address stays as it is.",
     },
-    OtherName {
+    VariableAlias {
         variable: "PORT",
-        of: LISTEN,
+        target: LISTEN,
         note: "The same, after `SERVER_PORT`.",
     },
-    OtherName {
+    VariableAlias {
         variable: "API_API_KEY",
-        of: "auth.keys",
+        target: "auth.keys",
         note: "One key, or several with commas between them.",
     },
-    OtherName {
+    VariableAlias {
         variable: "SESSION_MAX_CONCURRENT",
-        of: "pool.max_workers",
+        target: "pool.max_workers",
         note: "Processes of the CLI.",
     },
-    OtherName {
+    VariableAlias {
         variable: "SESSION_IDLE_TIMEOUT_SECONDS",
-        of: "pool.idle_timeout_seconds",
+        target: "pool.idle_timeout_seconds",
         note: "Of a process.",
     },
-    OtherName {
+    VariableAlias {
         variable: "TASK_DEFAULT_TIMEOUT_SECONDS",
-        of: "tasks.timeout_seconds",
+        target: "tasks.timeout_seconds",
         note: "The most that a task may ask for, too.",
     },
 ];
@@ -62,7 +62,7 @@ const LISTEN: &str = "server.listen";
 const REDIS: &str = "redis";
 /// Prefix of the addresses that Kubernetes puts into variables named `{SERVICE}_PORT`, which are no
 /// port numbers.
-const OF_A_SERVICE: &str = "tcp://";
+const SERVICE_ADDRESS_PREFIX: &str = "tcp://";
 /// Variables of other sign-ins, which take precedence over `CLAUDE_API_KEY`.
 const SIGN_INS: &[&str] = &[
     "CLAUDE_CODE_USE_BEDROCK",
@@ -72,10 +72,10 @@ const SIGN_INS: &[&str] = &[
 ];
 
 /// Alias variable of a key or variable.
-pub(super) struct OtherName {
+pub(super) struct VariableAlias {
     pub(super) variable: &'static str,
     /// Key or variable that the alias stands for.
-    pub(super) of: &'static str,
+    pub(super) target: &'static str,
     /// Remark for the table in docs/CONFIGURATION.md.
     #[cfg_attr(
         not(test),
@@ -89,26 +89,34 @@ pub(super) struct OtherName {
 ///
 /// # Errors
 /// When an effective alias has an invalid value, or `STORAGE_TYPE` asks for Redis.
-pub(super) fn add(layers: &mut Layers, environment: &Environment) -> Result<Vec<String>, Error> {
+pub(super) fn add_aliases(
+    layers: &mut SettingLayers,
+    environment: &Environment,
+) -> Result<Vec<String>, Error> {
     let mut notices = Vec::new();
-    for OtherName { variable, of, .. } in OF_KEYS {
+    for VariableAlias {
+        variable,
+        target: of,
+        ..
+    } in KEY_ALIASES
+    {
         let Some(text) = environment.get(variable) else {
             continue;
         };
-        if *of == LISTEN && text.starts_with(OF_A_SERVICE) {
+        if *of == LISTEN && text.starts_with(SERVICE_ADDRESS_PREFIX) {
             notices.push(format!(
                 "{variable} is the address of a service, not a port, and has no effect"
             ));
         } else {
-            layers.add_other_name(variable, of, |default| read(variable, of, default, text))?;
+            layers.add_alias(variable, of, |default| convert(variable, of, default, text))?;
         }
     }
-    notices.extend(storage(environment)?);
+    notices.extend(storage_notices(environment)?);
     Ok(notices)
 }
 
 /// Converts `text` to a value for the key `of`, whose present value is `value`.
-fn read(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Error> {
+fn convert(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Error> {
     let wrong = |expected: String, found: &str| {
         let (name, found) = (variable.to_owned(), found.to_owned());
         Error::WrongType {
@@ -118,7 +126,8 @@ fn read(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Er
         }
     };
     if of != LISTEN {
-        return value::parse(value, text).map_err(|found| wrong(value::expected(value), found));
+        return value::parse(value, text)
+            .map_err(|found| wrong(value::describe_expected(value), found));
     }
     let port: u16 = text
         .trim()
@@ -132,7 +141,7 @@ fn read(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Er
 }
 
 /// Returns notices about the `STORAGE_` variables.
-fn storage(environment: &Environment) -> Result<Vec<String>, Error> {
+fn storage_notices(environment: &Environment) -> Result<Vec<String>, Error> {
     let mut notices = Vec::new();
     let wanted = environment.get(STORAGE_TYPE).map(str::to_ascii_lowercase);
     match wanted.as_deref() {
@@ -163,27 +172,30 @@ fn storage(environment: &Environment) -> Result<Vec<String>, Error> {
 
 impl Environment {
     /// Returns the API key from its alias variable, if no other sign-in takes precedence.
-    pub(super) fn other_api_key(&self, sign_in: SignIn) -> Option<&str> {
+    pub(super) fn alias_api_key(&self, sign_in: SignInMethod) -> Option<&str> {
         self.get(API_KEY.variable)
-            .filter(|_| self.before_other_api_key(sign_in).is_none())
+            .filter(|_| self.overrides_alias_api_key(sign_in).is_none())
     }
 
     /// Returns a notice that says which sign-in variable is used, if the alias is set.
-    pub(super) fn api_key_notice(&self, sign_in: SignIn) -> Option<String> {
+    pub(super) fn api_key_notice(&self, sign_in: SignInMethod) -> Option<String> {
         self.get(API_KEY.variable)?;
         let other = API_KEY.variable;
-        Some(match self.before_other_api_key(sign_in) {
+        Some(match self.overrides_alias_api_key(sign_in) {
             Some(winner) => format!("the sign-in: {winner} counts, not {other}"),
             None => format!("the sign-in: {other} counts"),
         })
     }
 
     /// Returns the setting or variable that takes precedence over the alias of the API key.
-    fn before_other_api_key(&self, sign_in: SignIn) -> Option<&'static str> {
+    fn overrides_alias_api_key(&self, sign_in: SignInMethod) -> Option<&'static str> {
         let before = match sign_in {
-            SignIn::Auto => SIGN_INS,
-            SignIn::ApiKey => &[ANTHROPIC_API_KEY],
-            SignIn::OauthToken | SignIn::Stored | SignIn::Bedrock | SignIn::Vertex => {
+            SignInMethod::Auto => SIGN_INS,
+            SignInMethod::ApiKey => &[ANTHROPIC_API_KEY],
+            SignInMethod::OauthToken
+            | SignInMethod::Stored
+            | SignInMethod::Bedrock
+            | SignInMethod::Vertex => {
                 return Some("claude.sign_in");
             }
         };

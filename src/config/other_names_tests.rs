@@ -2,7 +2,7 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use crate::config::{Environment, Flags, Settings, SignIn};
+use crate::config::{CommandLineFlags, Environment, Settings, SignInMethod};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     [("HOME", "/home/me")]
@@ -13,11 +13,12 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 fn load(variables: &[(&str, &str)]) -> Settings {
-    Settings::load(None, &environment(variables), &Flags::default()).unwrap()
+    Settings::load(None, &environment(variables), &CommandLineFlags::default()).unwrap()
 }
 
 fn refusal(variables: &[(&str, &str)]) -> String {
-    let error = Settings::load(None, &environment(variables), &Flags::default()).unwrap_err();
+    let error =
+        Settings::load(None, &environment(variables), &CommandLineFlags::default()).unwrap_err();
     format!("{error}\n{}", error.hint())
 }
 
@@ -83,9 +84,9 @@ fn own_names_override_aliases_and_notices_say_so() {
         ("STORAGE_REDIS_HOST", "hush.example"),
         ("STORAGE_TYPE", "postgres"),
     ];
-    let flags = Flags {
+    let flags = CommandLineFlags {
         max_workers: Some(5),
-        ..Flags::default()
+        ..CommandLineFlags::default()
     };
     let settings = Settings::load(Some(&file), &environment(&variables), &flags).unwrap();
     assert_eq!(
@@ -137,44 +138,44 @@ fn claude_api_key_alias_signs_in_unless_another_sign_in_wins() {
     for (variables, sign_in, key, notice) in [
         (
             vec![other],
-            SignIn::Auto,
+            SignInMethod::Auto,
             Some("sk-hush"),
             "the sign-in: CLAUDE_API_KEY counts",
         ),
         (
             vec![other],
-            SignIn::ApiKey,
+            SignInMethod::ApiKey,
             Some("sk-hush"),
             "the sign-in: CLAUDE_API_KEY counts",
         ),
         (
             vec![other],
-            SignIn::Stored,
+            SignInMethod::Stored,
             None,
             "the sign-in: claude.sign_in counts, not CLAUDE_API_KEY",
         ),
         (
             vec![other, ("ANTHROPIC_API_KEY", "sk-own")],
-            SignIn::Auto,
+            SignInMethod::Auto,
             Some("sk-own"),
             "the sign-in: ANTHROPIC_API_KEY counts, not CLAUDE_API_KEY",
         ),
         (
             vec![other, ("CLAUDE_CODE_OAUTH_TOKEN", "token")],
-            SignIn::Auto,
+            SignInMethod::Auto,
             None,
             "the sign-in: CLAUDE_CODE_OAUTH_TOKEN counts, not CLAUDE_API_KEY",
         ),
         (
             vec![other, ("CLAUDE_CODE_OAUTH_TOKEN", "token")],
-            SignIn::ApiKey,
+            SignInMethod::ApiKey,
             Some("sk-hush"),
             "the sign-in: CLAUDE_API_KEY counts",
         ),
     ] {
         let sign_in_name = ("SWITCHBOARD_CLAUDE__SIGN_IN", sign_in.as_str());
         let environment = environment(&[variables.as_slice(), &[sign_in_name]].concat());
-        let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
+        let settings = Settings::load(None, &environment, &CommandLineFlags::default()).unwrap();
         assert_eq!(settings.notices, [notice]);
         let workers = environment.for_workers(settings.claude.sign_in);
         assert_eq!(

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use super::seconds;
 
 /// Bounds of the worker pool. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pool {
+pub struct PoolSettings {
     /// Maximum number of processes.
     pub max_workers: usize,
     /// Processes kept ready beyond those in use.
@@ -33,9 +33,9 @@ pub struct Pool {
     pub idle_check: Duration,
 }
 
-impl Pool {
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("pool");
+impl PoolSettings {
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("pool");
         check.number("max_workers", self.max_workers, 1..=1024)?;
         if self.prewarm > self.max_workers {
             return Err(check.refuse(

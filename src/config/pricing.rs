@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use crate::domain::Price;
 
 /// Prices and estimates. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pricing {
+pub struct PricingSettings {
     /// Estimated output tokens of a request without a limit.
     pub assumed_output_tokens: u32,
     /// Estimated tokens of an image.
@@ -48,9 +48,9 @@ impl From<ListedPrice> for String {
     }
 }
 
-impl Pricing {
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("pricing");
+impl PricingSettings {
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("pricing");
         check.number(
             "assumed_output_tokens",
             self.assumed_output_tokens as usize,

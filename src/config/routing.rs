@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 
 /// Rules of model routing. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Routing {
+pub struct RoutingSettings {
     /// Cheapest model, for simple requests.
     pub light_model: String,
     /// Default model, used where no rule applies.
@@ -28,9 +28,9 @@ pub struct Routing {
     pub saving_percent: u32,
 }
 
-impl Routing {
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("routing");
+impl RoutingSettings {
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("routing");
         let models = [
             ("light_model", &self.light_model),
             ("usual_model", &self.usual_model),

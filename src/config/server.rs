@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::environment::Environment;
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use super::seconds;
 
 /// Settings of the HTTP server. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Server {
+pub struct ServerSettings {
     /// Address to listen on.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
@@ -57,8 +57,8 @@ pub struct Server {
     pub strict: bool,
 }
 
-impl Server {
-    pub(super) fn resolve(&mut self, environment: &Environment) -> Result<(), Refusal> {
+impl ServerSettings {
+    pub(super) fn resolve(&mut self, environment: &Environment) -> Result<(), SettingRefusal> {
         let default = || {
             let absolute = |name| environment.path(name).filter(|path| path.is_absolute());
             let base =
@@ -71,7 +71,7 @@ impl Server {
             environment.absolute(&self.data_dir)
         };
         self.data_dir = chosen.ok_or_else(|| {
-            Refusal::new(
+            SettingRefusal::new(
                 "server.data_dir",
                 "there is no home directory to lay the data under (HOME is not set)",
                 "name a directory: --data-dir DIR, or SWITCHBOARD_SERVER__DATA_DIR",
@@ -80,8 +80,8 @@ impl Server {
         Ok(())
     }
 
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("server");
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("server");
         check.seconds("drain_timeout_seconds", self.drain_timeout, 0)?;
         check.seconds("header_read_timeout_seconds", self.header_read_timeout, 1)?;
         check.seconds("body_read_timeout_seconds", self.body_read_timeout, 1)?;
@@ -104,12 +104,12 @@ impl Server {
     }
 
     /// Checks that the largest body fits in half of the body memory, the most that one key may use.
-    fn check_body_budget(&self) -> Result<(), Refusal> {
+    fn check_body_budget(&self) -> Result<(), SettingRefusal> {
         let needed = self.body_limit.saturating_mul(2).div_ceil(1 << 20);
         if self.body_budget >= needed {
             return Ok(());
         }
-        Err(Refusal::new(
+        Err(SettingRefusal::new(
             "server.body_budget_mib",
             format!(
                 "{} MiB is less than two of the largest bodies, which have {} bytes (server.body_limit_bytes)",
@@ -119,11 +119,11 @@ impl Server {
         ))
     }
 
-    pub(super) fn check_reach(&self, has_keys: bool) -> Result<(), Refusal> {
+    pub(super) fn check_reach(&self, has_keys: bool) -> Result<(), SettingRefusal> {
         if has_keys || self.listen.ip().is_loopback() {
             return Ok(());
         }
-        Err(Refusal::new(
+        Err(SettingRefusal::new(
             "server.listen",
             format!(
                 "{} can be reached from other machines, and without keys everybody who reaches the server would \
@@ -141,7 +141,7 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
 }
 
 /// Refuses text that no browser sends as an origin.
-fn check_origin(origin: &str) -> Result<(), Refusal> {
+fn check_origin(origin: &str) -> Result<(), SettingRefusal> {
     let is_origin = origin.split_once("://").is_some_and(|(scheme, host)| {
         let fits = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte);
         !scheme.is_empty() && !host.is_empty() && scheme.bytes().chain(host.bytes()).all(fits)
@@ -149,7 +149,7 @@ fn check_origin(origin: &str) -> Result<(), Refusal> {
     if is_origin || origin == "*" {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(SettingRefusal::new(
         "server.allowed_origins",
         format!("`{origin}` is not the origin of a page"),
         "write it as browsers do, SCHEME://HOST or SCHEME://HOST:PORT without a slash at the end, such as \

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Settings of code execution and MCP servers at Anthropic. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ServerTools {
+pub struct ServerToolSettings {
     /// Set to allow these tools in requests.
     pub enabled: bool,
 }

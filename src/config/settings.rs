@@ -4,79 +4,79 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::admin::Admin;
-use super::auth::Auth;
-use super::batches::Batches;
-use super::cache::Cache;
-use super::claude::Claude;
-use super::conversations::Conversations;
+use super::admin::AdminSettings;
+use super::auth::AuthSettings;
+use super::batches::BatchSettings;
+use super::cache::CacheSettings;
+use super::claude::ClaudeSettings;
+use super::conversations::ConversationSettings;
 use super::environment::Environment;
 use super::error::Error;
-use super::files::Files;
-use super::layers::Layers;
-use super::ledger::Ledger;
-use super::limits::Limits;
-use super::log::Log;
-use super::models::Models;
-use super::origin::{Flags, Refusal, SEE_DOCUMENT};
+use super::files::FileSettings;
+use super::layers::SettingLayers;
+use super::ledger::LedgerSettings;
+use super::limits::RateLimitSettings;
+use super::log::LogSettings;
+use super::models::ModelSettings;
+use super::origin::{CommandLineFlags, SEE_DOCUMENT, SettingRefusal};
 use super::other_names;
-use super::pool::Pool;
-use super::pricing::Pricing;
-use super::responses::Responses;
-use super::routing::Routing;
-use super::server::Server;
-use super::server_tools::ServerTools;
-use super::sessions::Sessions;
-use super::store::Store;
-use super::tasks::Tasks;
-use super::web_search::WebSearch;
+use super::pool::PoolSettings;
+use super::pricing::PricingSettings;
+use super::responses::ResponseSettings;
+use super::routing::RoutingSettings;
+use super::server::ServerSettings;
+use super::server_tools::ServerToolSettings;
+use super::sessions::SessionSettings;
+use super::store::StoreSettings;
+use super::tasks::TaskSettings;
+use super::web_search::WebSearchSettings;
 
 /// Validated settings in force, with one field per section of `default.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// HTTP server: listening, timeouts and limits of requests.
-    pub server: Server,
+    pub server: ServerSettings,
     /// Authentication: keys of callers.
-    pub auth: Auth,
+    pub auth: AuthSettings,
     /// Default rate limits of a key.
-    pub limits: Limits,
+    pub limits: RateLimitSettings,
     /// Admin API: key and address.
-    pub admin: Admin,
+    pub admin: AdminSettings,
     /// Claude CLI and how it is run.
-    pub claude: Claude,
+    pub claude: ClaudeSettings,
     /// Pool of warm worker processes.
-    pub pool: Pool,
+    pub pool: PoolSettings,
     /// Model aliases, and restrictions by model.
-    pub models: Models,
+    pub models: ModelSettings,
     /// Prices of models, and token estimates.
-    pub pricing: Pricing,
+    pub pricing: PricingSettings,
     /// Model choice for requests with `model: auto`.
-    pub routing: Routing,
+    pub routing: RoutingSettings,
     /// Retention of stored responses.
-    pub responses: Responses,
+    pub responses: ResponseSettings,
     /// Retention of stored conversations.
-    pub conversations: Conversations,
+    pub conversations: ConversationSettings,
     /// Retention and number of sessions.
-    pub sessions: Sessions,
+    pub sessions: SessionSettings,
     /// Share of the pool for batches, and retention.
-    pub batches: Batches,
+    pub batches: BatchSettings,
     /// Limits of uploaded files.
-    pub files: Files,
+    pub files: FileSettings,
     /// Agents that work in folders of this machine.
-    pub tasks: Tasks,
+    pub tasks: TaskSettings,
     /// Disk space and backups of the store.
-    pub store: Store,
+    pub store: StoreSettings,
     /// Retention of individual charges.
-    pub ledger: Ledger,
+    pub ledger: LedgerSettings,
     /// Response cache: selection, size and time to live.
-    pub cache: Cache,
+    pub cache: CacheSettings,
     /// Web searches by Anthropic.
-    pub web_search: WebSearch,
+    pub web_search: WebSearchSettings,
     /// Other tools that Anthropic runs.
-    pub server_tools: ServerTools,
+    pub server_tools: ServerToolSettings,
     /// Log filter and format.
-    pub log: Log,
+    pub log: LogSettings,
     /// Notices for the operator, such as which of two settings wins; no section of the file. They
     /// contain no values.
     #[serde(skip)]
@@ -93,15 +93,15 @@ impl Settings {
     pub fn load(
         file: Option<&Path>,
         environment: &Environment,
-        flags: &Flags,
+        flags: &CommandLineFlags,
     ) -> Result<Self, Error> {
-        let mut layers = Layers::defaults()?;
+        let mut layers = SettingLayers::defaults()?;
         if let Some(file) = file {
             layers.add_file(file)?;
         }
         layers.add_variables(environment)?;
         layers.add_flags(flags);
-        let mut notices = other_names::add(&mut layers, environment)?;
+        let mut notices = other_names::add_aliases(&mut layers, environment)?;
         let mut settings: Self =
             serde_path_to_error::deserialize(layers.merged()).map_err(|error| {
                 let name = layers.name_of(&error.path().to_string());
@@ -151,12 +151,12 @@ impl Settings {
             })
     }
 
-    fn resolve(&mut self, environment: &Environment) -> Result<(), Refusal> {
+    fn resolve(&mut self, environment: &Environment) -> Result<(), SettingRefusal> {
         self.claude.resolve(environment);
         self.server.resolve(environment)
     }
 
-    fn check(&self) -> Result<(), Refusal> {
+    fn check(&self) -> Result<(), SettingRefusal> {
         self.server.check()?;
         self.auth.check()?;
         self.claude.check()?;

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use super::seconds;
 use crate::domain::Money;
 
 /// Folders and limits of agents. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tasks {
+pub struct TaskSettings {
     /// Folders under which agents may work.
     pub roots: Vec<PathBuf>,
     /// System user that agents run as; empty for the server's own.
@@ -49,14 +49,14 @@ pub struct Tasks {
     pub max_stored_bytes: usize,
 }
 
-impl Tasks {
+impl TaskSettings {
     /// Returns the default budget of a task.
     pub fn budget(&self) -> Money {
         Money::from_decimal(&self.max_budget_usd).unwrap_or(Money::ZERO)
     }
 
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("tasks");
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("tasks");
         if let Some(root) = self.roots.iter().find(|root| !root.is_absolute()) {
             let message = format!("`{}` is not an absolute path", root.display());
             return Err(check.refuse("roots", message, "name folders as /srv/work is named"));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use insta::assert_snapshot;
 
-use super::{DEFAULTS, Environment, Flags, LogFormat, Settings, SignIn};
+use super::{CommandLineFlags, DEFAULTS, Environment, LogFormat, Settings, SignInMethod};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     [("HOME", "/home/me")]
@@ -14,7 +14,11 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
         .collect()
 }
 
-fn load(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Settings, String> {
+fn load(
+    file: &str,
+    variables: &[(&str, &str)],
+    flags: &CommandLineFlags,
+) -> Result<Settings, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("switchboard.toml");
     std::fs::write(&path, file).unwrap();
@@ -25,18 +29,18 @@ fn load(file: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Setting
 }
 
 fn refusal(file: &str, variables: &[(&str, &str)]) -> String {
-    load(file, variables, &Flags::default()).unwrap_err()
+    load(file, variables, &CommandLineFlags::default()).unwrap_err()
 }
 
 #[test]
 fn defaults_apply_without_configuration() {
-    let settings = Settings::load(None, &environment(&[]), &Flags::default()).unwrap();
+    let settings = Settings::load(None, &environment(&[]), &CommandLineFlags::default()).unwrap();
     assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(
         settings.server.data_dir,
         Path::new("/home/me/.local/share/claude-switchboard")
     );
-    assert_eq!(settings.claude.sign_in, SignIn::Auto);
+    assert_eq!(settings.claude.sign_in, SignInMethod::Auto);
     assert_eq!(settings.claude.binary, Path::new("claude"));
     assert_eq!(settings.pool.max_workers, 5);
     assert_eq!(settings.models.aliases["gpt-4o"], "sonnet");
@@ -54,10 +58,10 @@ fn later_layers_override_earlier_ones() {
         ("SWITCHBOARD_MODELS__ALIASES", r#"{ "gpt-4o" = "opus" }"#),
         ("SWITCHBOARD_AUTH__KEYS", "one,two"),
     ];
-    let flags = Flags {
+    let flags = CommandLineFlags {
         max_workers: Some(9),
         listen: Some("0.0.0.0:80".to_owned()),
-        ..Flags::default()
+        ..CommandLineFlags::default()
     };
     let settings = load(file, &variables, &flags).unwrap();
     assert_eq!(
@@ -71,7 +75,12 @@ fn later_layers_override_earlier_ones() {
     assert_eq!(settings.log.format, LogFormat::Json);
     assert!(settings.server.strict);
     assert_eq!(settings.server.listen.to_string(), "0.0.0.0:80");
-    let keys: Vec<&str> = settings.auth.keys.iter().map(super::Key::reveal).collect();
+    let keys: Vec<&str> = settings
+        .auth
+        .keys
+        .iter()
+        .map(super::SettingsKey::reveal)
+        .collect();
     assert_eq!(keys, ["one", "two"]);
     let aliases = &settings.models.aliases;
     assert_eq!(
@@ -83,9 +92,9 @@ fn later_layers_override_earlier_ones() {
 #[test]
 fn paths_are_made_absolute() {
     let directory = |variables: &[(&str, &str)], flag: Option<&str>| {
-        let flags = Flags {
+        let flags = CommandLineFlags {
             data_dir: flag.map(ToOwned::to_owned),
-            ..Flags::default()
+            ..CommandLineFlags::default()
         };
         load("", variables, &flags).unwrap().server.data_dir
     };
@@ -106,7 +115,7 @@ fn paths_are_made_absolute() {
         load(
             "",
             &[("SWITCHBOARD_CLAUDE__BINARY", name)],
-            &Flags::default(),
+            &CommandLineFlags::default(),
         )
         .unwrap()
         .claude
@@ -118,7 +127,7 @@ fn paths_are_made_absolute() {
         std::path::absolute("bin/claude").unwrap()
     );
     assert_snapshot!(
-        Settings::load(None, &Environment::default(), &Flags::default()).unwrap_err(),
+        Settings::load(None, &Environment::default(), &CommandLineFlags::default()).unwrap_err(),
         @"server.data_dir: there is no home directory to lay the data under (HOME is not set)"
     );
 }
@@ -218,7 +227,7 @@ fn invalid_values_are_refused() {
                 "SWITCHBOARD_SERVER__ALLOWED_ORIGINS",
                 "*, app://x, http://a:1"
             )],
-            &Flags::default()
+            &CommandLineFlags::default()
         )
         .is_ok()
     );
@@ -286,9 +295,9 @@ fn invalid_prices_and_routing_rules_are_refused() {
 #[test]
 fn server_without_keys_may_only_listen_on_loopback() {
     let reach = |listen: &str, has_keys: bool| {
-        let flags = Flags {
+        let flags = CommandLineFlags {
             listen: Some(listen.to_owned()),
-            ..Flags::default()
+            ..CommandLineFlags::default()
         };
         load("", &[], &flags)
             .unwrap()
@@ -308,7 +317,7 @@ fn server_without_keys_may_only_listen_on_loopback() {
 fn admin_key_has_an_alias_variable_and_must_differ_from_caller_keys() {
     let key = "0123456789abcdef";
     for name in ["SWITCHBOARD_ADMIN_KEY", "SWITCHBOARD_ADMIN__KEY"] {
-        let settings = load("", &[(name, key)], &Flags::default()).unwrap();
+        let settings = load("", &[(name, key)], &CommandLineFlags::default()).unwrap();
         assert_eq!(
             (settings.admin.key.reveal(), settings.admin.listen),
             (key, None)
@@ -320,10 +329,14 @@ fn admin_key_has_an_alias_variable_and_must_differ_from_caller_keys() {
                 .contains("[admin]\nkey = \"***\"\nlisten = \"\"")
         );
     }
-    let listen = load("[admin]\nlisten = \"127.0.0.1:9\"", &[], &Flags::default())
-        .unwrap()
-        .admin
-        .listen;
+    let listen = load(
+        "[admin]\nlisten = \"127.0.0.1:9\"",
+        &[],
+        &CommandLineFlags::default(),
+    )
+    .unwrap()
+    .admin
+    .listen;
     assert_eq!(listen.unwrap().to_string(), "127.0.0.1:9");
     assert_snapshot!(refusal("", &[("SWITCHBOARD_ADMIN_KEY", "short")]), @r"
     SWITCHBOARD_ADMIN_KEY: it is no text of 16 or more visible ASCII characters
@@ -350,7 +363,7 @@ fn secrets_are_never_printed() {
         ("SWITCHBOARD_ADMIN_KEY", "hush-hush-hush-hush"),
         ("ANTHROPIC_API_KEY", "sk-hush-hush"),
     ];
-    let settings = load("", &variables, &Flags::default()).unwrap();
+    let settings = load("", &variables, &CommandLineFlags::default()).unwrap();
     let printed = format!(
         "{settings:?}{}{:?}",
         settings.to_toml().unwrap(),
@@ -362,12 +375,16 @@ fn secrets_are_never_printed() {
 
 #[test]
 fn printed_settings_can_be_loaded_again() {
-    let settings = Settings::load(None, &environment(&[]), &Flags::default()).unwrap();
+    let settings = Settings::load(None, &environment(&[]), &CommandLineFlags::default()).unwrap();
     assert_eq!(
-        load(&settings.to_toml().unwrap(), &[], &Flags::default()),
+        load(
+            &settings.to_toml().unwrap(),
+            &[],
+            &CommandLineFlags::default()
+        ),
         Ok(settings)
     );
-    assert!(load(DEFAULTS, &[], &Flags::default()).is_ok());
+    assert!(load(DEFAULTS, &[], &CommandLineFlags::default()).is_ok());
 }
 
 #[test]
@@ -379,7 +396,7 @@ fn workers_do_not_get_switchboard_variables() {
     ]);
     assert_eq!(
         environment
-            .for_workers(SignIn::Auto)
+            .for_workers(SignInMethod::Auto)
             .into_keys()
             .collect::<Vec<_>>(),
         ["EMPTY", "HOME", "PATH"]

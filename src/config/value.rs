@@ -3,10 +3,10 @@
 use toml::{Table, Value};
 
 /// Maximum of a number; negative ones are not allowed either.
-const MOST: i64 = u32::MAX as i64;
+const MAX_NUMBER: i64 = u32::MAX as i64;
 
 /// Describes the type of a key with this default, in words.
-pub(super) fn expected(default: &Value) -> String {
+pub(super) fn describe_expected(default: &Value) -> String {
     match default {
         Value::String(_) => "a text".to_owned(),
         Value::Integer(example) => format!("a whole number, such as {example}"),
@@ -19,11 +19,11 @@ pub(super) fn expected(default: &Value) -> String {
 }
 
 /// Describes the type of `value`, in words; never the value itself, which may be a secret.
-pub(super) fn found(value: &Value) -> &'static str {
+pub(super) fn describe_found(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a text",
         Value::Integer(number) if *number < 0 => "a negative number",
-        Value::Integer(number) if *number > MOST => "a number that is too large",
+        Value::Integer(number) if *number > MAX_NUMBER => "a number that is too large",
         Value::Integer(_) => "a whole number",
         Value::Float(_) => "a number with a point",
         Value::Boolean(_) => "true or false",
@@ -36,7 +36,7 @@ pub(super) fn found(value: &Value) -> &'static str {
 /// Returns true if `value` has the type of `default`. Lists and tables hold strings.
 pub(super) fn fits(default: &Value, value: &Value) -> bool {
     match (default, value) {
-        (Value::Integer(_), Value::Integer(number)) => (0..=MOST).contains(number),
+        (Value::Integer(_), Value::Integer(number)) => (0..=MAX_NUMBER).contains(number),
         (Value::Array(_), Value::Array(items)) => items.iter().all(Value::is_str),
         (Value::Table(_), Value::Table(table)) => table.values().all(Value::is_str),
         _ => default.same_type(value),
@@ -71,7 +71,7 @@ pub(super) fn parse(default: &Value, text: &str) -> Result<Value, &'static str> 
     if fits(default, &value) {
         Ok(value)
     } else {
-        Err(found(&value))
+        Err(describe_found(&value))
     }
 }
 

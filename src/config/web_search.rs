@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::origin::{Check, Refusal};
+use super::origin::{SettingCheck, SettingRefusal};
 use crate::domain::Money;
 
 /// Settings of web search. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WebSearch {
+pub struct WebSearchSettings {
     /// Set to allow web searches in requests.
     pub enabled: bool,
     /// Maximum number of searches of a request that sets no limit.
@@ -17,14 +17,14 @@ pub struct WebSearch {
     pub price_usd: String,
 }
 
-impl WebSearch {
+impl WebSearchSettings {
     /// Returns the price of a search.
     pub fn price(&self) -> Money {
         Money::from_decimal(&self.price_usd).unwrap_or(Money::ZERO)
     }
 
-    pub(super) fn check(&self) -> Result<(), Refusal> {
-        let check = Check::section("web_search");
+    pub(super) fn check(&self) -> Result<(), SettingRefusal> {
+        let check = SettingCheck::section("web_search");
         check.number("max_uses", self.max_uses as usize, 1..=100)?;
         if Money::from_decimal(&self.price_usd).is_some() {
             return Ok(());

@@ -13,14 +13,14 @@ use super::Usage;
 /// An entry may be written after the last event of the turn was read, or after its reader was
 /// dropped: a run that is cut short costs something too.
 #[derive(Debug, Clone)]
-pub struct Bill {
-    sheet: Arc<watch::Sender<Vec<Spent>>>,
-    line: usize,
+pub struct CostMeter {
+    runs: Arc<watch::Sender<Vec<RunCost>>>,
+    index: usize,
 }
 
 /// Usage and cost of one run, as far as they are recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spent {
+pub struct RunCost {
     /// Tokens of the run, some of them estimated if the run was cut short.
     pub usage: Usage,
     /// Cost of the run; `None` while it is not known.
@@ -31,22 +31,22 @@ pub struct Spent {
 
 /// Reading end of a [`Bill`]. Clones read the same entries.
 #[derive(Debug, Clone)]
-pub struct BillReader(watch::Receiver<Vec<Spent>>);
+pub struct CostWatch(watch::Receiver<Vec<RunCost>>);
 
-impl Default for Bill {
+impl Default for CostMeter {
     fn default() -> Self {
         Self {
-            sheet: Arc::new(watch::Sender::new(vec![Spent::default()])),
-            line: 0,
+            runs: Arc::new(watch::Sender::new(vec![RunCost::default()])),
+            index: 0,
         }
     }
 }
 
-impl Bill {
+impl CostMeter {
     /// Records what the run cost. Write-once: later calls are ignored.
-    pub fn note(&self, cost: Money) {
-        self.sheet.send_if_modified(|lines| {
-            let line = &mut lines[self.line].cost;
+    pub fn record_cost(&self, cost: Money) {
+        self.runs.send_if_modified(|lines| {
+            let line = &mut lines[self.index].cost;
             let is_first = line.is_none();
             *line = line.or(Some(cost));
             is_first
@@ -54,32 +54,32 @@ impl Bill {
     }
 
     /// Records the tokens that the run has used so far.
-    pub fn count(&self, usage: Usage) {
+    pub fn record_usage(&self, usage: Usage) {
         // Called with every event of an answer, while readers wait for costs only: they are not
         // woken.
-        self.sheet.send_if_modified(|lines| {
-            lines[self.line].usage = usage;
+        self.runs.send_if_modified(|lines| {
+            lines[self.index].usage = usage;
             false
         });
     }
 
     /// Records whether the call of the run is upstream and was not refused there.
-    pub fn mark_under_way(&self, is_under_way: bool) {
-        self.sheet.send_if_modified(|lines| {
-            lines[self.line].is_under_way = is_under_way;
+    pub fn set_under_way(&self, is_under_way: bool) {
+        self.runs.send_if_modified(|lines| {
+            lines[self.index].is_under_way = is_under_way;
             false
         });
     }
 
     /// True if the call of the run is recorded as upstream.
     pub fn is_under_way(&self) -> bool {
-        self.sheet.borrow()[self.line].is_under_way
+        self.runs.borrow()[self.index].is_under_way
     }
 
     /// Records the prompt tokens that upstream has counted, unless usage is already recorded.
-    pub fn count_prompt(&self, usage: Usage) {
-        self.sheet.send_if_modified(|lines| {
-            let noted = &mut lines[self.line].usage;
+    pub fn record_prompt_usage(&self, usage: Usage) {
+        self.runs.send_if_modified(|lines| {
+            let noted = &mut lines[self.index].usage;
             if noted.total_tokens() == 0 {
                 *noted = usage;
             }
@@ -89,27 +89,27 @@ impl Bill {
 
     /// Adds an entry for one more run of the turn. The turn costs what all its runs cost.
     #[must_use]
-    pub fn next_run(&self) -> Self {
+    pub fn add_run(&self) -> Self {
         let mut line = 0;
-        self.sheet.send_modify(|lines| {
+        self.runs.send_modify(|lines| {
             line = lines.len();
-            lines.push(Spent::default());
+            lines.push(RunCost::default());
         });
         Self {
-            sheet: Arc::clone(&self.sheet),
-            line,
+            runs: Arc::clone(&self.runs),
+            index: line,
         }
     }
 
     /// Returns a reader of all entries.
-    pub fn reader(&self) -> BillReader {
-        BillReader(self.sheet.subscribe())
+    pub fn reader(&self) -> CostWatch {
+        CostWatch(self.runs.subscribe())
     }
 }
 
-impl BillReader {
+impl CostWatch {
     /// Returns the current entry of each run; never empty.
-    pub fn runs(&self) -> Vec<Spent> {
+    pub fn runs(&self) -> Vec<RunCost> {
         self.0.borrow().clone()
     }
 
@@ -122,7 +122,7 @@ impl BillReader {
     }
 
     /// Waits until the costs of all runs are recorded, or all recorders are dropped.
-    pub async fn wait(&mut self) {
+    pub async fn wait_for_costs(&mut self) {
         // An error means that all recorders are dropped.
         drop(
             self.0
@@ -136,7 +136,7 @@ impl BillReader {
 mod tests {
     use super::*;
 
-    fn costs(reader: &BillReader) -> Vec<Option<i64>> {
+    fn costs(reader: &CostWatch) -> Vec<Option<i64>> {
         reader
             .runs()
             .iter()
@@ -146,35 +146,35 @@ mod tests {
 
     #[tokio::test]
     async fn bill_keeps_first_cost_and_wait_ends_when_writers_are_dropped() {
-        let (bill, mut reader) = (Bill::default(), Bill::default().reader());
-        reader.wait().await;
+        let (bill, mut reader) = (CostMeter::default(), CostMeter::default().reader());
+        reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [None], "nobody can note anything");
         reader = bill.reader();
-        bill.note(Money::from_nanos(3));
-        bill.clone().note(Money::from_nanos(4));
+        bill.record_cost(Money::from_nanos(3));
+        bill.clone().record_cost(Money::from_nanos(4));
         drop(bill);
-        reader.wait().await;
+        reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [Some(3)]);
     }
 
     #[tokio::test]
     async fn bill_has_an_entry_for_each_run() {
-        let first = Bill::default();
+        let first = CostMeter::default();
         let mut reader = first.reader();
-        let second = first.next_run();
+        let second = first.add_run();
         let usage = Usage {
             output_tokens: 7,
             ..Usage::default()
         };
-        second.count(usage);
-        second.note(Money::from_nanos(4));
+        second.record_usage(usage);
+        second.record_cost(Money::from_nanos(4));
         assert_eq!(
             costs(&reader),
             [None, Some(4)],
             "the first run may still be told"
         );
-        first.note(Money::from_nanos(3));
-        reader.wait().await;
+        first.record_cost(Money::from_nanos(3));
+        reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [Some(3), Some(4)]);
         assert_eq!(reader.runs()[1].usage, usage);
     }

@@ -15,23 +15,23 @@ pub struct BudgetState {
 
 impl BudgetState {
     /// Returns the state of `budgets`, given as the amount spent and held and the cap of each.
-    pub fn of(budgets: impl IntoIterator<Item = (Amount, Cap)>) -> Self {
+    pub fn from_budgets(budgets: impl IntoIterator<Item = (Amount, Cap)>) -> Self {
         let mut state = Self::default();
         for (spent, cap) in budgets {
             if let Some(tokens) = cap.tokens {
                 let left = tokens.saturating_sub(spent.tokens);
                 state.tokens_left = Some(state.tokens_left.map_or(left, |least| least.min(left)));
-                state.note(spent.tokens.into(), tokens.into());
+                state.raise_percent_used(spent.tokens.into(), tokens.into());
             }
             if let Some(money) = cap.money {
-                state.note(spent.money.nanos().into(), money.nanos().into());
+                state.raise_percent_used(spent.money.nanos().into(), money.nanos().into());
             }
         }
         state
     }
 
     /// Raises `percent_used` to the used share of this cap; a cap of zero counts as used up.
-    fn note(&mut self, spent: i128, cap: i128) {
+    fn raise_percent_used(&mut self, spent: i128, cap: i128) {
         let percent = if cap > 0 {
             spent.max(0) * 100 / cap
         } else {
@@ -87,7 +87,7 @@ mod tests {
                 percent_used: percent,
             };
             assert_eq!(
-                BudgetState::of(budgets.iter().copied()),
+                BudgetState::from_budgets(budgets.iter().copied()),
                 expected,
                 "{budgets:?}"
             );

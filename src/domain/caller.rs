@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Entry;
 use super::Money;
+use super::RequestPermit;
 
 /// Project of keys that belong to no other project.
 pub const DEFAULT_PROJECT: &str = "default";
@@ -24,11 +24,11 @@ pub struct Caller {
     pub cache_control: CacheControl,
     /// Idempotency key of work that is resumed after a restart; runs with the same key are charged
     /// once.
-    pub errand: Option<Arc<str>>,
+    pub idempotency_key: Option<Arc<str>>,
     /// Set if no client waits for the answer; interactive requests go first.
     pub in_background: bool,
     /// Rate limit permit that this request has already taken.
-    pub entry: Entry,
+    pub permit: RequestPermit,
 }
 
 /// Directives of a request's `Cache-Control` header (RFC 9111).
@@ -138,9 +138,9 @@ impl Caller {
             project_name: None,
             grant: Arc::default(),
             cache_control: CacheControl::default(),
-            errand: None,
+            idempotency_key: None,
             in_background: false,
-            entry: Entry::default(),
+            permit: RequestPermit::default(),
         }
     }
 
@@ -154,7 +154,7 @@ impl Caller {
     }
 
     /// True if `project` is the id or the display name of the caller's own project.
-    pub fn is_of(&self, project: &str) -> bool {
+    pub fn is_in_project(&self, project: &str) -> bool {
         self.project == project || self.project_name.as_deref() == Some(project)
     }
 }

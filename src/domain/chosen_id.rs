@@ -1,6 +1,6 @@
 //! Ids that callers choose.
 
-const LONGEST: usize = 64;
+const MAX_LENGTH: usize = 64;
 
 /// True if `id` is allowed as an id chosen by a caller: 1 to 64 ASCII letters, digits, `-`, `_` and
 /// `.`, beginning with a letter or digit. Such an id is safe in paths and storage keys, and is
@@ -8,7 +8,7 @@ const LONGEST: usize = 64;
 pub fn is_chosen_id(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let begins = id.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
-    begins && id.len() <= LONGEST && id.bytes().all(fits)
+    begins && id.len() <= MAX_LENGTH && id.bytes().all(fits)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn since_epoch() -> Duration {
 
 /// Returns the day of a Unix time in seconds, as days since 1 January 1970; clamped to the end of
 /// the year 9999.
-pub fn day_of(seconds: u64) -> u32 {
+pub fn day_from_unix(seconds: u64) -> u32 {
     u32::try_from(seconds / SECONDS_A_DAY)
         .unwrap_or(LAST_DAY)
         .min(LAST_DAY)
@@ -35,7 +35,7 @@ pub fn day_of(seconds: u64) -> u32 {
 
 /// Returns year, month (from 1) and day (from 1) of a `day` since 1 January 1970, in UTC, by Howard
 /// Hinnant's `civil_from_days`.
-pub const fn date_of(day: u32) -> (u32, u32, u32) {
+pub const fn date_from_day(day: u32) -> (u32, u32, u32) {
     // Years begin in March, so that the leap day is the last.
     let days = day + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

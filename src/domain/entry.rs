@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 /// Permit of the request; `None` once it is taken.
-type Held = Option<Box<dyn Any + Send>>;
+type HeldPermit = Option<Box<dyn Any + Send>>;
 
 /// Permit that a request took before its body was read.
 ///
@@ -15,9 +15,9 @@ type Held = Option<Box<dyn Any + Send>>;
 /// of the request have to be admitted by themselves. A permit that is not taken is released with
 /// the last clone.
 #[derive(Clone, Default)]
-pub struct Entry(Option<Arc<Mutex<Held>>>);
+pub struct RequestPermit(Option<Arc<Mutex<HeldPermit>>>);
 
-impl Entry {
+impl RequestPermit {
     /// Creates an entry that holds `permit`.
     pub fn new(permit: impl Any + Send) -> Self {
         Self(Some(Arc::new(Mutex::new(Some(Box::new(permit))))))
@@ -41,15 +41,15 @@ impl Entry {
 }
 
 /// Always equal: the permit is not part of a caller's identity.
-impl PartialEq for Entry {
+impl PartialEq for RequestPermit {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Entry {}
+impl Eq for RequestPermit {}
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for RequestPermit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_tuple("Entry")
@@ -64,10 +64,10 @@ mod tests {
 
     #[test]
     fn entry_gives_its_permit_only_once() {
-        let entry = Entry::new(7_u32);
+        let entry = RequestPermit::new(7_u32);
         let other = entry.clone();
         assert_eq!(other.take::<String>(), None);
         assert_eq!((other.take::<u32>(), entry.take::<u32>()), (Some(7), None));
-        assert_eq!(Entry::default().take::<u32>(), None);
+        assert_eq!(RequestPermit::default().take::<u32>(), None);
     }
 }

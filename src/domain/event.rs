@@ -19,7 +19,7 @@ pub enum TurnEvent {
     /// Next piece of the model's thinking; never empty.
     Thinking(String),
     /// Signature of the thinking so far, with which a caller can send it back.
-    ThinkingSealed(String),
+    ThinkingSignature(String),
     /// Complete encrypted thinking that only upstream can read.
     ThinkingRedacted(String),
     /// Next piece of the answer's text; never empty.
@@ -181,7 +181,7 @@ impl Usage {
     /// Returns the field-wise maximum of two counts of the same calls, each of which may be
     /// incomplete.
     #[must_use]
-    pub fn greater(self, other: Self) -> Self {
+    pub fn merge_max(self, other: Self) -> Self {
         Self {
             input_tokens: self.input_tokens.max(other.input_tokens),
             cache_write_tokens: self.cache_write_tokens.max(other.cache_write_tokens),

@@ -40,7 +40,7 @@ pub enum FailureKind {
 
 impl Failure {
     /// Start of the message for a request that Anthropic refused; Anthropic's own words follow.
-    pub const REFUSED: &str = "Anthropic refused the request: ";
+    pub const REFUSED_PREFIX: &str = "Anthropic refused the request: ";
 
     /// Creates a failure without a retry delay.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {

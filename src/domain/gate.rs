@@ -5,14 +5,14 @@ use tokio::sync::watch;
 /// Holds a turn back from going upstream until its admission has recorded the start on disk
 /// (write-ahead). Clones share the gate; the default one is open.
 #[derive(Debug, Clone, Default)]
-pub struct Gate(Option<watch::Sender<Stage>>);
+pub struct Gate(Option<watch::Sender<GateStage>>);
 
 /// Handle that opens a [`Gate`].
 #[derive(Debug)]
-pub struct Gatekeeper(watch::Sender<Stage>);
+pub struct GateOpener(watch::Sender<GateStage>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+enum GateStage {
     #[default]
     Waiting,
     /// A worker has the turn.
@@ -23,51 +23,51 @@ enum Stage {
 
 impl Gate {
     /// Creates a closed gate, and the handle that opens it.
-    pub fn closed() -> (Self, Gatekeeper) {
+    pub fn closed() -> (Self, GateOpener) {
         let sender = watch::Sender::default();
-        (Self(Some(sender.clone())), Gatekeeper(sender))
+        (Self(Some(sender.clone())), GateOpener(sender))
     }
 
     /// Signals that a worker has the turn. Idempotent.
-    pub fn arrive(&self) {
+    pub fn mark_arrived(&self) {
         if let Self(Some(stage)) = self {
             stage.send_if_modified(|stage| {
-                let is_first = *stage == Stage::Waiting;
-                *stage = (*stage).max(Stage::Arrived);
+                let is_first = *stage == GateStage::Waiting;
+                *stage = (*stage).max(GateStage::Arrived);
                 is_first
             });
         }
     }
 
     /// Waits until the gate is open.
-    pub async fn pass(&self) {
-        self.arrive();
+    pub async fn wait_until_open(&self) {
+        self.mark_arrived();
         if let Self(Some(stage)) = self {
             // The gate holds a sender of its own, so the channel is never closed.
             drop(
                 stage
                     .subscribe()
-                    .wait_for(|stage| *stage == Stage::Open)
+                    .wait_for(|stage| *stage == GateStage::Open)
                     .await,
             );
         }
     }
 }
 
-impl Gatekeeper {
+impl GateOpener {
     /// Waits until a worker has the turn.
-    pub async fn arrival(&self) {
+    pub async fn wait_for_arrival(&self) {
         drop(
             self.0
                 .subscribe()
-                .wait_for(|stage| *stage >= Stage::Arrived)
+                .wait_for(|stage| *stage >= GateStage::Arrived)
                 .await,
         );
     }
 
     /// Lets the turn go upstream.
     pub fn open(&self) {
-        self.0.send_replace(Stage::Open);
+        self.0.send_replace(GateStage::Open);
     }
 }
 
@@ -77,16 +77,16 @@ mod tests {
 
     #[tokio::test]
     async fn gate_opens_only_after_the_keeper_has_seen_the_worker() {
-        Gate::default().pass().await;
+        Gate::default().wait_until_open().await;
         let (gate, keeper) = Gate::closed();
-        assert!(futures::poll!(std::pin::pin!(keeper.arrival())).is_pending());
-        let mut passed = std::pin::pin!(gate.pass());
+        assert!(futures::poll!(std::pin::pin!(keeper.wait_for_arrival())).is_pending());
+        let mut passed = std::pin::pin!(gate.wait_until_open());
         assert!(futures::poll!(&mut passed).is_pending());
-        keeper.arrival().await;
+        keeper.wait_for_arrival().await;
         assert!(futures::poll!(&mut passed).is_pending());
         keeper.open();
         passed.await;
-        gate.arrive();
-        gate.pass().await;
+        gate.mark_arrived();
+        gate.wait_until_open().await;
     }
 }

@@ -58,7 +58,7 @@ pub struct TokenLimits {
 
 impl TokenLimits {
     /// A million tokens, also requested by the suffix `[1m]` of a model name.
-    const LONG: u32 = 1_000_000;
+    const LONG_CONTEXT: u32 = 1_000_000;
     /// Limits by a part of the model id; the first match counts.
     const KNOWN: [(&str, u32, u32); 7] = [
         ("claude-3-haiku", 200_000, 4_096),
@@ -67,15 +67,15 @@ impl TokenLimits {
         ("claude-opus-4-2", 200_000, 32_000),
         ("-4-5", 200_000, 64_000),
         ("claude-sonnet-4-2", 200_000, 64_000),
-        ("claude-", Self::LONG, 128_000),
+        ("claude-", Self::LONG_CONTEXT, 128_000),
     ];
 
     /// Returns the limits of the model with this id; `None` if they are not known.
-    pub fn of(id: &str) -> Option<Self> {
+    pub fn for_model(id: &str) -> Option<Self> {
         let (_, context, output) = *Self::KNOWN.iter().find(|(part, ..)| id.contains(part))?;
         Some(Self {
             context: if id.ends_with("[1m]") {
-                Self::LONG
+                Self::LONG_CONTEXT
             } else {
                 context
             },
@@ -116,7 +116,7 @@ mod tests {
             ("auto", None),
         ] {
             assert_eq!(
-                TokenLimits::of(id).map(|limits| (limits.context, limits.output)),
+                TokenLimits::for_model(id).map(|limits| (limits.context, limits.output)),
                 expected,
                 "{id}"
             );

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::part::UPLOAD;
+use super::part::UPLOAD_ID_PREFIX;
 
 /// Content block that is sent to Claude exactly as the caller wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +31,14 @@ impl NativeBlock {
     /// Splits the block into pieces, each with its JSON: the blocks inside a tool result, or else
     /// the block itself.
     pub fn pieces(&self) -> Vec<(NativeMedium, &str)> {
-        let outline = Outline::of(&self.json);
+        let outline = BlockOutline::parse(&self.json);
         let inner = outline
             .content
             .filter(|_| outline.r#type.as_deref() == Some("tool_result"));
         match inner.and_then(|content| serde_json::from_str::<Vec<&RawValue>>(content.get()).ok()) {
             Some(blocks) => blocks
                 .iter()
-                .map(|block| (Outline::of(block.get()).medium(), block.get()))
+                .map(|block| (BlockOutline::parse(block.get()).medium(), block.get()))
                 .collect(),
             None => vec![(outline.medium(), self.json.as_str())],
         }
@@ -59,20 +59,20 @@ impl NativeBlock {
     /// source.
     pub fn uploads(&self) -> Vec<NativeUpload> {
         let mut uploads = Vec::new();
-        if self.json.contains(UPLOAD)
+        if self.json.contains(UPLOAD_ID_PREFIX)
             && let Ok(mut block) = serde_json::from_str::<Value>(&self.json)
         {
-            each_upload(&mut block, &mut |upload, _| uploads.push(upload));
+            for_each_upload(&mut block, &mut |upload, _| uploads.push(upload));
         }
         uploads
     }
 
     /// Replaces the source of each such file by the JSON that `source` returns for it, if any.
-    pub fn fill(&mut self, mut source: impl FnMut(&NativeUpload) -> Option<Value>) {
+    pub fn replace_uploads(&mut self, mut source: impl FnMut(&NativeUpload) -> Option<Value>) {
         let Ok(mut block) = serde_json::from_str::<Value>(&self.json) else {
             return;
         };
-        each_upload(&mut block, &mut |upload, place| {
+        for_each_upload(&mut block, &mut |upload, place| {
             if let Some(source) = source(&upload) {
                 *place = source;
             }
@@ -83,13 +83,13 @@ impl NativeBlock {
 
 /// Calls `see` with each source of `block`, and of the blocks inside it, that is a file uploaded to
 /// this server.
-fn each_upload(block: &mut Value, see: &mut impl FnMut(NativeUpload, &mut Value)) {
+fn for_each_upload(block: &mut Value, see: &mut impl FnMut(NativeUpload, &mut Value)) {
     let is_image = block["type"] == "image";
     if let Some(source) = block.get_mut("source")
         && source["type"] == "file"
         && let Some(id) = source["file_id"]
             .as_str()
-            .filter(|id| id.starts_with(UPLOAD))
+            .filter(|id| id.starts_with(UPLOAD_ID_PREFIX))
     {
         let upload = NativeUpload {
             id: id.to_owned(),
@@ -98,13 +98,15 @@ fn each_upload(block: &mut Value, see: &mut impl FnMut(NativeUpload, &mut Value)
         see(upload, source);
     }
     if let Some(Value::Array(blocks)) = block.get_mut("content") {
-        blocks.iter_mut().for_each(|block| each_upload(block, see));
+        blocks
+            .iter_mut()
+            .for_each(|block| for_each_upload(block, see));
     }
 }
 
 /// Fields that determine the medium of a block, without its data.
 #[derive(Default, Deserialize)]
-struct Outline<'a> {
+struct BlockOutline<'a> {
     #[serde(default)]
     r#type: Option<String>,
     #[serde(default, borrow)]
@@ -113,16 +115,16 @@ struct Outline<'a> {
     content: Option<&'a RawValue>,
 }
 
-impl<'a> Outline<'a> {
+impl<'a> BlockOutline<'a> {
     /// Reads the outline of `json`; empty if that is not a block.
-    fn of(json: &'a str) -> Self {
+    fn parse(json: &'a str) -> Self {
         serde_json::from_str(json).unwrap_or_default()
     }
 
     fn medium(&self) -> NativeMedium {
         let source = self
             .source
-            .and_then(|source| Outline::of(source.get()).r#type);
+            .and_then(|source| BlockOutline::parse(source.get()).r#type);
         match (self.r#type.as_deref(), source.as_deref()) {
             (Some("image"), _) => NativeMedium::Image,
             (Some("document"), Some("base64" | "url" | "file")) => NativeMedium::Document,
@@ -193,9 +195,9 @@ pub struct Native {
     pub fields: Vec<(String, String)>,
     /// Set if the caller has set cache breakpoints in the prompt itself, so that the server adds
     /// none.
-    pub is_marked: bool,
+    pub has_cache_breakpoints: bool,
     /// Set if the prompt is cached with the long TTL of one hour.
-    pub is_cached_long: bool,
+    pub has_long_cache_ttl: bool,
 }
 
 impl Native {

@@ -10,11 +10,11 @@ pub enum Part {
     /// System instruction that applies from here on; never blank. Only in the caller's messages.
     Instruction(String),
     /// Image from one of the sources.
-    Image(Source),
+    Image(MediaSource),
     /// Document to read, such as a PDF.
     Document {
         /// Bytes of the document, or a reference to them.
-        source: Source,
+        source: MediaSource,
         /// Title, as the caller gave it.
         title: Option<String>,
     },
@@ -28,9 +28,9 @@ pub enum Part {
     Native(NativeBlock),
     /// Request to continue the answer before it, whose beginning the caller has (prefill). Always
     /// the only part of the last message.
-    GoOn,
+    Continue,
     /// Cache breakpoint of the caller at the end of the part before it (`cache_control`), as JSON.
-    CacheMark(String),
+    CacheBreakpoint(String),
 }
 
 /// Thinking of the model that a caller sends back.
@@ -60,7 +60,7 @@ pub struct ToolUse {
 
 impl ToolUse {
     /// True if the input is a JSON object, or empty, which stands for an empty object.
-    pub fn is_sound(&self) -> bool {
+    pub fn has_valid_input(&self) -> bool {
         self.input.is_empty() || serde_json::from_str::<serde_json::Map<_, _>>(&self.input).is_ok()
     }
 }
@@ -78,11 +78,11 @@ pub struct ToolResult {
 
 /// Prefix of the ids of files uploaded to this server; the ids of Anthropic's own files begin
 /// otherwise.
-pub const UPLOAD: &str = "file-";
+pub const UPLOAD_ID_PREFIX: &str = "file-";
 
 /// Source of the bytes of an image or document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum MediaSource {
     /// Bytes contained in the request.
     Base64 {
         /// Media type: `image/png`, `application/pdf`, ...
@@ -97,7 +97,7 @@ pub enum Source {
         /// Id of the file, as the caller wrote it.
         id: String,
         /// Path of the request field that names the file, for error messages.
-        place: String,
+        field_path: String,
     },
 }
 
@@ -108,26 +108,26 @@ impl Part {
             Self::Text(text)
             | Self::Instruction(text)
             | Self::Thinking(Thinking::Open { text, .. } | Thinking::Redacted(text)) => text.len(),
-            Self::Image(Source::Base64 { data, .. })
+            Self::Image(MediaSource::Base64 { data, .. })
             | Self::Document {
-                source: Source::Base64 { data, .. },
+                source: MediaSource::Base64 { data, .. },
                 ..
             } => data.len(),
             Self::ToolUse(call) => call.input.len(),
             Self::ToolResult(result) => result.parts.iter().map(Self::bytes).sum(),
             Self::Native(block) => block.json.len(),
-            Self::Image(_) | Self::Document { .. } | Self::GoOn | Self::CacheMark(_) => 0,
+            Self::Image(_) | Self::Document { .. } | Self::Continue | Self::CacheBreakpoint(_) => 0,
         }
     }
 
     /// Creates a text part of a text file: its title, and its contents.
-    pub fn file_of_words(title: Option<&str>, words: &str) -> Self {
+    pub fn text_file(title: Option<&str>, words: &str) -> Self {
         Self::Text(title.map_or_else(|| words.to_owned(), |title| format!("{title}\n\n{words}")))
     }
 
     /// Wraps a system instruction as text of a user message, for models that reject system
     /// messages.
-    pub fn instruction_in_words(instruction: &str) -> Self {
+    pub fn instruction_as_text(instruction: &str) -> Self {
         Self::Text(format!(
             "<system>\nFrom the application, not from the user:\n{instruction}\n</system>"
         ))

@@ -10,7 +10,7 @@ const NANOS: u64 = 1_000_000_000;
 const MILLION: u128 = 1_000_000;
 
 /// Maximum price, a thousand dollars for each token, so that no sum in `cost` overflows.
-const MOST: u64 = 1_000_000_000 * NANOS;
+const MAX_PRICE: u64 = 1_000_000_000 * NANOS;
 
 /// Prices of a model's tokens.
 ///
@@ -19,7 +19,7 @@ const MOST: u64 = 1_000_000_000 * NANOS;
 /// of a turn whose prompt exceeds that number of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
-    usual: Tariff,
+    base: Tariff,
     /// Threshold in prompt tokens, and the prices above it.
     long: Option<(u64, Tariff)>,
 }
@@ -49,7 +49,7 @@ impl Price {
         .map(u128::from);
         let tariff = match self.long {
             Some((above, long)) if prompt.iter().sum::<u128>() > u128::from(above) => long,
-            _ => self.usual,
+            _ => self.base,
         };
         let prices = [tariff.input, tariff.cache_write, tariff.cache_read].map(u128::from);
         let answer = u128::from(usage.output_tokens) * u128::from(tariff.output);
@@ -69,7 +69,7 @@ impl FromStr for Price {
     fn from_str(text: &str) -> Result<Self, InvalidPrice> {
         let Some((usual, long)) = text.split_once(';') else {
             return Ok(Self {
-                usual: tariff(text)?,
+                base: parse_tariff(text)?,
                 long: None,
             });
         };
@@ -89,13 +89,13 @@ impl FromStr for Price {
             InvalidPrice(format!("`{above}` is no number of tokens, such as 100000"))
         })?;
         Ok(Self {
-            usual: tariff(usual)?,
-            long: Some((tokens, tariff(long)?)),
+            base: parse_tariff(usual)?,
+            long: Some((tokens, parse_tariff(long)?)),
         })
     }
 }
 
-fn tariff(text: &str) -> Result<Tariff, InvalidPrice> {
+fn parse_tariff(text: &str) -> Result<Tariff, InvalidPrice> {
     let mut found = [
         ("input", None),
         ("output", None),
@@ -113,7 +113,7 @@ fn tariff(text: &str) -> Result<Tariff, InvalidPrice> {
             );
             return Err(InvalidPrice(message));
         };
-        let price = nanos(price).ok_or_else(|| {
+        let price = parse_nanos(price).ok_or_else(|| {
             InvalidPrice(format!(
                 "`{price}` is no price in dollars for a million tokens, such as 0.125"
             ))
@@ -137,7 +137,7 @@ fn tariff(text: &str) -> Result<Tariff, InvalidPrice> {
 }
 
 /// Parses dollars to nano-dollars digit by digit: a binary float is not exact.
-fn nanos(dollars: &str) -> Option<u64> {
+fn parse_nanos(dollars: &str) -> Option<u64> {
     let (whole, rest) = dollars.split_once('.').unwrap_or((dollars, "0"));
     let is_number =
         |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -149,7 +149,7 @@ fn nanos(dollars: &str) -> Option<u64> {
         .ok()?
         .checked_mul(NANOS)?
         .checked_add(format!("{rest:0<9}").parse().ok()?)?;
-    (nanos <= MOST).then_some(nanos)
+    (nanos <= MAX_PRICE).then_some(nanos)
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Restriction {
     }
 
     /// Looks up the restriction of this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|restriction| restriction.name() == name)

@@ -60,7 +60,7 @@ pub enum ServerTool {
         /// Id of the call.
         id: String,
         /// Outcome of the call.
-        outcome: Outcome,
+        outcome: ServerToolOutcome,
     },
     /// Block that is neither a call nor a result.
     Other,
@@ -85,7 +85,7 @@ pub enum CalledTool {
 
 /// Outcome of a server tool call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ServerToolOutcome {
     /// Set if the call failed.
     pub is_failed: bool,
     /// Results, or the reason of the failure, as texts; URLs for a search.

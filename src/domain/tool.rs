@@ -29,7 +29,7 @@ pub struct OptionalTool {
     /// Kind of the server tool.
     pub kind: ServerToolKind,
     /// Notice to the caller that the tool was left out.
-    pub told_as: String,
+    pub notice: String,
 }
 
 /// Options of web search, which Anthropic runs while the model answers.
@@ -51,7 +51,7 @@ impl WebSearch {
 
     /// True if the tool type `kind` is a web search, in Anthropic's API or `OpenAI`'s. Both append
     /// dates and words to it.
-    pub fn is_named_by(kind: &str) -> bool {
+    pub fn is_web_search_type(kind: &str) -> bool {
         kind.starts_with("web_search")
     }
 }
@@ -68,7 +68,7 @@ impl Tools {
     }
 
     /// Removes the optional tools of `kinds`, and returns their notices.
-    pub fn leave_out(&mut self, kinds: &[ServerToolKind]) -> Vec<String> {
+    pub fn remove_optional(&mut self, kinds: &[ServerToolKind]) -> Vec<String> {
         let is_meant = |tool: &mut OptionalTool| kinds.contains(&tool.kind);
         let gone: Vec<_> = self.optional.extract_if(.., is_meant).collect();
         for tool in &gone {
@@ -78,11 +78,11 @@ impl Tools {
                 ServerToolKind::Mcp => self.mcp_servers.clear(),
             }
         }
-        gone.into_iter().map(|tool| tool.told_as).collect()
+        gone.into_iter().map(|tool| tool.notice).collect()
     }
 
     /// True if `name` is the name of an enabled server tool.
-    pub fn runs(&self, name: &str) -> bool {
+    pub fn is_server_tool_name(&self, name: &str) -> bool {
         (self.web_search.is_some() && name == WebSearch::NAME)
             || (self.runs_code && name == CODE_EXECUTION)
     }

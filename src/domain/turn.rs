@@ -55,12 +55,12 @@ impl Turn {
     }
 
     /// True if the model continues an answer whose beginning the caller has.
-    pub fn goes_on(&self) -> bool {
-        self.prompt == [Part::GoOn]
+    pub fn is_continuation(&self) -> bool {
+        self.prompt == [Part::Continue]
     }
 
     /// Adds an instruction of the server.
-    pub fn instruct(&mut self, instruction: String) {
+    pub fn add_instruction(&mut self, instruction: String) {
         if let Some(written) = &mut self.native.system {
             written.push(serde_json::json!({"type": "text", "text": instruction}).to_string());
         }
@@ -68,10 +68,10 @@ impl Turn {
     }
 
     /// Returns `n` copies of the turn, numbered by [`Sampling::choice`].
-    pub fn times(self, n: usize) -> Vec<Self> {
+    pub fn repeat(self, n: usize) -> Vec<Self> {
         let mut turns = vec![self; n];
         for (choice, turn) in turns.iter_mut().enumerate() {
-            turn.sampling.choice = choice;
+            turn.sampling.choice_index = choice;
         }
         turns
     }
@@ -118,7 +118,7 @@ pub struct Sampling {
     pub seed: Option<i64>,
     /// Index of this answer among several to the same request, from 0. Only distinguishes turns, as
     /// `seed` does.
-    pub choice: usize,
+    pub choice_index: usize,
 }
 
 /// Format of an answer.
@@ -151,7 +151,7 @@ pub enum Effort {
     None,
     /// Thinking turned off because it was not requested. Unlike [`None`](Self::None) not an
     /// explicit wish: a model that always thinks accepts it.
-    Unasked,
+    NotRequested,
     /// Brief thinking.
     Low,
     /// Default effort of the model.

@@ -14,26 +14,26 @@ use crate::domain::Money;
 use crate::domain::Usage;
 
 /// Starts agents and deletes their stored sessions.
-pub trait Runner: fmt::Debug + Send + Sync + 'static {
+pub trait AgentRunner: fmt::Debug + Send + Sync + 'static {
     /// Starts an agent for `job`. Returns once the agent is ready for its prompt.
     ///
     /// # Errors
     /// When the agent cannot be started.
-    fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>>;
+    fn start(&self, job: AgentJob) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>>;
 
     /// Deletes the stored conversation of a session, in the background.
-    fn forget(&self, session: Uuid);
+    fn forget_session(&self, session: Uuid);
 
     /// Deletes, in the background, the stored sessions that are not in `sessions`. Sessions used
     /// recently are kept, as their task may not be stored yet.
-    fn forget_others(&self, sessions: HashSet<Uuid>);
+    fn forget_other_sessions(&self, sessions: HashSet<Uuid>);
 }
 
 /// Running agent. Dropping it ends its process and all processes that it started.
 pub trait Agent: Send {
     /// Sends the prompt of the job, once. The line is only queued here; it is written while
     /// [`next_event`](Self::next_event) is awaited.
-    fn begin(&mut self);
+    fn send_prompt(&mut self);
 
     /// Waits for the next event; nothing follows [`AgentEvent::Finished`]. Cancellation-safe:
     /// dropping the future loses no event.
@@ -44,7 +44,7 @@ pub trait Agent: Send {
 
     /// Answers the permission request with the id `question`; ignored if the agent has withdrawn
     /// it. Queued here, written while [`next_event`](Self::next_event) is awaited.
-    fn answer(&mut self, question: &str, answer: Answer);
+    fn answer_permission(&mut self, question: &str, answer: PermissionDecision);
 
     /// Asks the agent to stop and to report its result so far. Queued here, written while
     /// [`next_event`](Self::next_event) is awaited.
@@ -53,7 +53,7 @@ pub trait Agent: Send {
 
 /// Prompt, limits and permissions of one agent run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
+pub struct AgentJob {
     /// Id of the task. Every process that runs for the task carries it as a mark.
     pub task: String,
     /// Prompt of the user.
@@ -67,7 +67,7 @@ pub struct Job {
     /// Tools available to the agent, by the CLI's names.
     pub tools: Vec<&'static str>,
     /// Permission mode: which actions need no permission request.
-    pub mode: Mode,
+    pub mode: AgentMode,
     /// Maximum number of model calls.
     pub max_turns: Option<u32>,
     /// Maximum cost of this run.
@@ -75,19 +75,19 @@ pub struct Job {
     /// Maximum number of output tokens of one model call.
     pub max_output_tokens: u32,
     /// Session of the CLI in which the agent works.
-    pub session: Session,
+    pub session: AgentSession,
 }
 
 /// Session of the CLI: one stored conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Session {
+pub enum AgentSession {
     /// New session, to be stored under this id.
     New(Uuid),
     /// Session that the CLI has stored before.
     Stored(Uuid),
 }
 
-impl Session {
+impl AgentSession {
     /// Returns the id of the session.
     pub fn id(self) -> Uuid {
         let (Self::New(id) | Self::Stored(id)) = self;
@@ -97,7 +97,7 @@ impl Session {
 
 /// Actions within the workspace for which an agent needs no permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum AgentMode {
     /// Read files only.
     Default,
     /// Read and change files.
@@ -108,7 +108,7 @@ pub enum Mode {
 
 /// Decision on a permission request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum PermissionDecision {
     /// Allow the tool call as requested.
     Allow,
     /// Deny the tool call, with the reason that the model is given.
@@ -119,14 +119,14 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEvent {
     /// A model call was sent; its answer has not started.
-    Calling,
+    CallSent,
     /// The answer of a model call has started.
-    Turn {
+    AnswerStarted {
         /// Resolved id of the answering model.
         model: String,
     },
     /// Tokens used by all model calls of the run so far.
-    Spent(Usage),
+    UsageUpdated(Usage),
     /// Complete text block of the model.
     Message(String),
     /// Tool call by the model.
@@ -147,19 +147,19 @@ pub enum AgentEvent {
         /// True if the tool call failed.
         is_error: bool,
         /// File that the tool created or changed.
-        change: Option<Change>,
+        change: Option<FileChange>,
     },
     /// The agent asks for permission to use a tool, and waits for the answer.
-    Question(Question),
+    PermissionRequested(PermissionRequest),
     /// The agent has withdrawn the permission request with this id.
-    Withdrawn(String),
+    PermissionWithdrawn(String),
     /// The agent has ended. Always the last event.
-    Finished(Ending),
+    Finished(AgentReport),
 }
 
 /// File change made by a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct FileChange {
     /// Path of the file as the agent wrote it; a relative path starts at the workspace.
     pub path: PathBuf,
     /// True if the tool created the file.
@@ -168,7 +168,7 @@ pub struct Change {
 
 /// Request for permission to use a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct PermissionRequest {
     /// Id of the request, which the answer names.
     pub id: String,
     /// Name of the tool.
@@ -183,9 +183,9 @@ pub struct Question {
 
 /// Final report of an agent.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ending {
+pub struct AgentReport {
     /// Reason why the agent stopped.
-    pub reason: EndReason,
+    pub reason: AgentStop,
     /// Final text of the model, or the error report of a failed run.
     pub result: String,
     /// Tokens used by this run.
@@ -196,7 +196,7 @@ pub struct Ending {
 
 /// Reason why an agent stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndReason {
+pub enum AgentStop {
     /// The agent completed its prompt.
     Completed,
     /// The agent was interrupted.

@@ -18,27 +18,27 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::error::ApiError;
-use super::error::Kind;
+use super::error::ErrorKind;
 use crate::runtime::compute;
 use crate::runtime::compute::LARGE;
 
 /// Unit of reserved memory, in bytes; keeps permit counts within `u32`.
-const BLOCK: usize = 1024;
+const BLOCK_BYTES: usize = 1024;
 /// Maximum wait of a body for memory.
-const WAIT: Duration = Duration::from_secs(10);
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// `Retry-After` of a refused body.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Maximum number of sockets per key. Each may hold one message in memory that is not counted yet.
-const SOCKETS: usize = 64;
+const MAX_SOCKETS_PER_KEY: usize = 64;
 /// Maximum wait of a complete body for a decoder. The bodies before it take a few seconds.
-const PREPARATION: Duration = Duration::from_secs(30);
+const DECODE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Memory of all large bodies. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Bodies(Arc<Inner>);
+pub(super) struct Bodies(Arc<BodiesInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct BodiesInner {
     budget: usize,
     all: Arc<Semaphore>,
     /// Permits to decode: half as many as processors, so that the other processors serve
@@ -46,12 +46,12 @@ struct Inner {
     decoders: Arc<Semaphore>,
     /// Per-key semaphores of keys with a large body or a socket, by the key's name. Weak, so that
     /// idle keys are dropped.
-    lanes: Mutex<HashMap<String, Weak<Lane>>>,
+    lanes: Mutex<HashMap<String, Weak<KeyBodies>>>,
 }
 
 /// Semaphores of one key.
 #[derive(Debug)]
-struct Lane {
+struct KeyBodies {
     room: Arc<Semaphore>,
     /// Single permit: the key decodes one body, or waits with one body for a decoder.
     turn: Arc<Semaphore>,
@@ -60,32 +60,32 @@ struct Lane {
 
 /// Slot of a socket among those of its key, released on drop.
 #[derive(Debug)]
-pub(super) struct SocketPlace {
-    _lane: Arc<Lane>,
+pub(super) struct SocketSlot {
+    _lane: Arc<KeyBodies>,
     _place: OwnedSemaphorePermit,
 }
 
 /// Pool whose permits did not come in time: that of the key, or that of all keys.
-enum Missing {
+enum MissingPermits {
     Own,
     All,
 }
 
 /// Permits of the key, and as many of the shared pool.
-type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+type BodyPermits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// Reserved memory of one body.
-pub(super) struct Room {
+pub(super) struct BodyReservation {
     bodies: Bodies,
-    lane: Arc<Lane>,
+    lane: Arc<KeyBodies>,
     own: OwnedSemaphorePermit,
     all: OwnedSemaphorePermit,
 }
 
-impl fmt::Debug for Room {
+impl fmt::Debug for BodyReservation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Room")
+            .debug_struct("BodyReservation")
             .field("blocks", &self.all.num_permits())
             .finish_non_exhaustive()
     }
@@ -95,9 +95,9 @@ impl Bodies {
     /// Creates a pool of `budget` bytes.
     pub(super) fn new(budget: usize) -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Inner {
+        Self(Arc::new(BodiesInner {
             budget,
-            all: semaphore(budget / BLOCK),
+            all: semaphore(budget / BLOCK_BYTES),
             decoders: semaphore((processors / 2).max(1)),
             lanes: Mutex::default(),
         }))
@@ -107,14 +107,18 @@ impl Bodies {
     ///
     /// # Errors
     /// When no memory is free in time.
-    pub(super) async fn room(&self, name: &str, bytes: usize) -> Result<Room, ApiError> {
-        let lane = self.lane(name);
-        let taken = both(&lane.room, &self.0.all, blocks(bytes), WAIT).await;
+    pub(super) async fn reserve(
+        &self,
+        name: &str,
+        bytes: usize,
+    ) -> Result<BodyReservation, ApiError> {
+        let lane = self.bodies_of(name);
+        let taken = acquire_both(&lane.room, &self.0.all, blocks(bytes), MEMORY_TIMEOUT).await;
         let (own, all) = taken.map_err(|missing| match missing {
-            Missing::Own => self.too_many(),
-            Missing::All => self.full(),
+            MissingPermits::Own => self.too_many(),
+            MissingPermits::All => self.full(),
         })?;
-        Ok(Room {
+        Ok(BodyReservation {
             bodies: self.clone(),
             lane,
             own,
@@ -126,8 +130,8 @@ impl Bodies {
     /// decoder, and is read off the threads that serve connections.
     ///
     /// # Errors
-    /// When memory or a decoder is not free in time, see [`room`](Self::room).
-    pub(super) async fn read<T: Send + 'static>(
+    /// When memory or a decoder is not free in time, see [`reserve`](Self::reserve).
+    pub(super) async fn decode_message<T: Send + 'static>(
         &self,
         name: &str,
         text: Arc<String>,
@@ -136,7 +140,7 @@ impl Bodies {
         if text.len() <= LARGE {
             return Ok(read(&text));
         }
-        self.room(name, text.len())
+        self.reserve(name, text.len())
             .await?
             .decode(move || read(&text))
             .await
@@ -146,10 +150,10 @@ impl Bodies {
     ///
     /// # Errors
     /// When all slots of the key are taken.
-    pub(super) fn socket(&self, name: &str) -> Result<SocketPlace, ApiError> {
-        let lane = self.lane(name);
+    pub(super) fn acquire_socket(&self, name: &str) -> Result<SocketSlot, ApiError> {
+        let lane = self.bodies_of(name);
         match Arc::clone(&lane.sockets).try_acquire_owned() {
-            Ok(place) => Ok(SocketPlace {
+            Ok(place) => Ok(SocketSlot {
                 _lane: lane,
                 _place: place,
             }),
@@ -157,18 +161,18 @@ impl Bodies {
         }
     }
 
-    fn lane(&self, name: &str) -> Arc<Lane> {
+    fn bodies_of(&self, name: &str) -> Arc<KeyBodies> {
         let mut lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.get(name).and_then(Weak::upgrade) {
             return lane;
         }
         // Bounds the map: entries of keys without bodies or sockets are removed here.
         lanes.retain(|_, lane| lane.strong_count() > 0);
-        let room = semaphore(self.0.budget / BLOCK / 2);
-        let lane = Arc::new(Lane {
+        let room = semaphore(self.0.budget / BLOCK_BYTES / 2);
+        let lane = Arc::new(KeyBodies {
             room,
             turn: semaphore(1),
-            sockets: semaphore(SOCKETS),
+            sockets: semaphore(MAX_SOCKETS_PER_KEY),
         });
         lanes.insert(name.to_owned(), Arc::downgrade(&lane));
         lane
@@ -180,7 +184,7 @@ impl Bodies {
              time, or try again when they are read.",
             (self.0.budget / 2) >> 20
         );
-        ApiError::new(Kind::TooManyBodies, message).retry_after(RETRY)
+        ApiError::new(ErrorKind::TooManyBodies, message).retry_after(RETRY_AFTER)
     }
 
     fn full(&self) -> ApiError {
@@ -188,14 +192,14 @@ impl Bodies {
             "The large requests that are being read take all the {} MiB this server has for them. Try again when they are read.",
             self.0.budget >> 20
         );
-        ApiError::new(Kind::BodiesFull, message).retry_after(RETRY)
+        ApiError::new(ErrorKind::BodiesFull, message).retry_after(RETRY_AFTER)
     }
 }
 
-impl Room {
+impl BodyReservation {
     /// Size of the reservation, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.all.num_permits() * BLOCK
+        self.all.num_permits() * BLOCK_BYTES
     }
 
     /// Extends the reservation to `bytes` without waiting: two bodies that each hold memory and
@@ -230,12 +234,12 @@ impl Room {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = both(&self.lane.turn, &self.bodies.0.decoders, 1, PREPARATION).await;
+        let turn = acquire_both(&self.lane.turn, &self.bodies.0.decoders, 1, DECODE_TIMEOUT).await;
         let turn = turn.map_err(|missing| match missing {
-            Missing::Own => too_many_before(),
-            Missing::All => self.bodies.full(),
+            MissingPermits::Own => too_many_before(),
+            MissingPermits::All => self.bodies.full(),
         })?;
-        let decoding = compute::elsewhere(move || {
+        let decoding = compute::run_blocking(move || {
             // Moved into the closure: `work` runs to its end even if this future is dropped, and
             // must keep its permits.
             let _held = (self, turn);
@@ -249,18 +253,18 @@ impl Room {
 ///
 /// # Errors
 /// Returns the pool that had no permits within `wait`. The semaphores are never closed.
-async fn both(
+async fn acquire_both(
     own: &Arc<Semaphore>,
     all: &Arc<Semaphore>,
     permits: u32,
     wait: Duration,
-) -> Result<Permits, Missing> {
-    let mut missing = Missing::Own;
+) -> Result<BodyPermits, MissingPermits> {
+    let mut missing = MissingPermits::Own;
     let taking = async {
         // Lock order: key, then all. A body that waits for the shared pool thus counts against its
         // key's half.
         let own = Arc::clone(own).acquire_many_owned(permits).await.ok()?;
-        missing = Missing::All;
+        missing = MissingPermits::All;
         Some((own, Arc::clone(all).acquire_many_owned(permits).await.ok()?))
     };
     timeout(wait, taking).await.ok().flatten().ok_or(missing)
@@ -268,16 +272,16 @@ async fn both(
 
 fn too_many_sockets() -> ApiError {
     let message = format!(
-        "{SOCKETS} sockets of this key are open, and no more may. Close one, or have one carry more: /v1/stream runs many turns."
+        "{MAX_SOCKETS_PER_KEY} sockets of this key are open, and no more may. Close one, or have one carry more: /v1/stream runs many turns."
     );
-    ApiError::new(Kind::TooManySockets, message)
+    ApiError::new(ErrorKind::TooManySockets, message)
 }
 
 /// Error: other bodies of the key kept this one from being decoded in time.
 fn too_many_before() -> ApiError {
     let message = "The large requests of this key are decoded one at a time, and this one has waited for the others for too long. Send \
                    fewer of them at a time, or try again.";
-    ApiError::new(Kind::TooManyBodies, message).retry_after(RETRY)
+    ApiError::new(ErrorKind::TooManyBodies, message).retry_after(RETRY_AFTER)
 }
 
 fn semaphore(permits: usize) -> Arc<Semaphore> {
@@ -285,7 +289,7 @@ fn semaphore(permits: usize) -> Arc<Semaphore> {
 }
 
 fn blocks(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX)
+    u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

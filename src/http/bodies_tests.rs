@@ -10,26 +10,29 @@ const MIB: usize = 1 << 20;
 #[tokio::test(start_paused = true)]
 async fn key_gets_half_of_the_memory_and_others_the_rest() {
     let bodies = Bodies::new(8 * MIB);
-    let first = bodies.room("greedy", 4 * MIB).await.unwrap();
+    let first = bodies.reserve("greedy", 4 * MIB).await.unwrap();
     let begun = Instant::now();
-    let refused = bodies.room("greedy", MIB).await.unwrap_err();
-    assert_eq!((refused.status(), begun.elapsed()), (429, WAIT));
-    let other = bodies.room("other", 4 * MIB).await.unwrap();
-    assert_eq!(bodies.room("third", MIB).await.unwrap_err().status(), 503);
+    let refused = bodies.reserve("greedy", MIB).await.unwrap_err();
+    assert_eq!((refused.status(), begun.elapsed()), (429, MEMORY_TIMEOUT));
+    let other = bodies.reserve("other", 4 * MIB).await.unwrap();
+    assert_eq!(
+        bodies.reserve("third", MIB).await.unwrap_err().status(),
+        503
+    );
     drop((first, other));
-    bodies.room("greedy", 4 * MIB).await.unwrap();
+    bodies.reserve("greedy", 4 * MIB).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn shrink_releases_exactly_what_is_not_needed() {
     let bodies = Bodies::new(8 * MIB);
-    let mut room = bodies.room("a", 4 * MIB).await.unwrap();
+    let mut room = bodies.reserve("a", 4 * MIB).await.unwrap();
     room.shrink(MIB);
-    let rest = bodies.room("a", 3 * MIB).await.unwrap();
-    assert_eq!(bodies.room("a", 1).await.unwrap_err().status(), 429);
+    let rest = bodies.reserve("a", 3 * MIB).await.unwrap();
+    assert_eq!(bodies.reserve("a", 1).await.unwrap_err().status(), 429);
     drop((room, rest));
-    drop(bodies.room("b", 1).await.unwrap());
-    assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK);
+    drop(bodies.reserve("b", 1).await.unwrap());
+    assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK_BYTES);
     assert_eq!(
         bodies.0.lanes.lock().unwrap().len(),
         1,
@@ -47,24 +50,24 @@ async fn body_without_a_free_decoder_is_refused_with_503() {
         .await;
     let begun = Instant::now();
     let refused = bodies
-        .room("a", MIB)
+        .reserve("a", MIB)
         .await
         .unwrap()
         .decode(|| ())
         .await
         .unwrap_err();
-    assert_eq!((refused.status(), begun.elapsed()), (503, PREPARATION));
-    assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK);
+    assert_eq!((refused.status(), begun.elapsed()), (503, DECODE_TIMEOUT));
+    assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK_BYTES);
 }
 
 #[tokio::test(start_paused = true)]
 async fn body_behind_others_of_its_key_is_refused_with_429() {
     let bodies = Bodies::new(8 * MIB);
-    let room = bodies.room("a", MIB).await.unwrap();
+    let room = bodies.reserve("a", MIB).await.unwrap();
     let _turn = Arc::clone(&room.lane.turn).acquire_owned().await;
     let begun = Instant::now();
     let refused = room.decode(|| ()).await.unwrap_err();
-    assert_eq!((refused.status(), begun.elapsed()), (429, PREPARATION));
+    assert_eq!((refused.status(), begun.elapsed()), (429, DECODE_TIMEOUT));
 }
 
 #[tokio::test]
@@ -87,7 +90,7 @@ async fn other_key_waits_for_one_body_of_a_busy_key_only() {
             order.lock().unwrap().push(name);
         };
         bodies
-            .room(name, MIB)
+            .reserve(name, MIB)
             .await
             .unwrap()
             .decode(work)

@@ -14,7 +14,7 @@ use axum::http::uri::PathAndQuery;
 const VERSION: &str = "v1";
 
 /// Rewrites the path of `request` to its canonical form.
-pub(super) fn rewrite<B>(mut request: Request<B>, resources: &[&'static str]) -> Request<B> {
+pub(super) fn canonicalize<B>(mut request: Request<B>, resources: &[&'static str]) -> Request<B> {
     let uri = request.uri();
     let Cow::Owned(mut path) = canonical(uri.path(), resources) else {
         return request;
@@ -109,7 +109,7 @@ mod tests {
             .body(())
             .unwrap();
         assert_eq!(
-            rewrite(request, &["models"]).uri(),
+            canonicalize(request, &["models"]).uri(),
             "http://a:1/v1/models?limit=2&b=//"
         );
     }

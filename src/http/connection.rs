@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::crowd::Guest;
+use super::crowd::UnauthenticatedClient;
 
 /// Connection of a request. Clones denote the same connection.
 #[derive(Debug, Clone)]
@@ -13,5 +13,5 @@ pub struct Connection {
     /// True for a connection reserved for `/health`, on which any other path is refused.
     pub is_spare: bool,
     /// Slot among the unauthenticated connections.
-    pub guest: Arc<Guest>,
+    pub unauthenticated: Arc<UnauthenticatedClient>,
 }

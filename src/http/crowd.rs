@@ -17,20 +17,20 @@ use std::sync::PoisonError;
 use tokio_util::sync::CancellationToken;
 
 /// Mask of an IPv6 network (/64), all addresses of which belong to one client.
-const NETWORK: u128 = !(u64::MAX as u128);
+const IPV6_NETWORK_MASK: u128 = !(u64::MAX as u128);
 
 /// Set of unauthenticated clients. Clones share it.
 #[derive(Clone)]
-pub struct Crowd(Arc<Inner>);
+pub struct UnauthenticatedClients(Arc<UnauthenticatedClientsInner>);
 
-struct Inner {
-    most_of_one: usize,
-    most: usize,
-    guests: Mutex<Guests>,
+struct UnauthenticatedClientsInner {
+    max_per_address: usize,
+    max_total: usize,
+    registry: Mutex<ClientRegistry>,
 }
 
 #[derive(Default)]
-struct Guests {
+struct ClientRegistry {
     last: u64,
     count: usize,
     /// Eviction tokens by address, in order of arrival.
@@ -39,45 +39,45 @@ struct Guests {
 
 /// Membership of one client, ended on drop.
 #[derive(Debug)]
-pub struct Guest {
-    crowd: Crowd,
+pub struct UnauthenticatedClient {
+    clients: UnauthenticatedClients,
     address: IpAddr,
     number: u64,
-    left: CancellationToken,
+    evicted: CancellationToken,
 }
 
-impl fmt::Debug for Crowd {
+impl fmt::Debug for UnauthenticatedClients {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Crowd")
-            .field("most", &self.0.most)
+            .debug_struct("UnauthenticatedClients")
+            .field("most", &self.0.max_total)
             .finish_non_exhaustive()
     }
 }
 
-impl Crowd {
+impl UnauthenticatedClients {
     /// Creates a set with at most `most_of_one` clients per address and `most` in all.
     pub fn new(most_of_one: usize, most: usize) -> Self {
-        Self(Arc::new(Inner {
-            most_of_one,
-            most,
-            guests: Mutex::default(),
+        Self(Arc::new(UnauthenticatedClientsInner {
+            max_per_address: most_of_one,
+            max_total: most,
+            registry: Mutex::default(),
         }))
     }
 
     /// Adds a client at `address`. At a limit, the oldest client is evicted.
-    pub fn join(&self, address: IpAddr) -> Guest {
-        let address = group(address);
-        let mut guests = self.guests();
+    pub fn register(&self, address: IpAddr) -> UnauthenticatedClient {
+        let address = client_group(address);
+        let mut guests = self.registry();
         if guests
             .by_address
             .get(&address)
-            .is_some_and(|list| list.len() >= self.0.most_of_one)
+            .is_some_and(|list| list.len() >= self.0.max_per_address)
         {
-            guests.dismiss(address);
+            guests.evict_oldest(address);
         }
-        if guests.count >= self.0.most {
-            guests.dismiss_of_most();
+        if guests.count >= self.0.max_total {
+            guests.evict_from_largest();
         }
         guests.last += 1;
         guests.count += 1;
@@ -87,35 +87,38 @@ impl Crowd {
             .entry(address)
             .or_default()
             .insert(number, left.clone());
-        Guest {
-            crowd: self.clone(),
+        UnauthenticatedClient {
+            clients: self.clone(),
             address,
             number,
-            left,
+            evicted: left,
         }
     }
 
     /// Evicts one client; returns false if there is none.
-    pub fn make_room(&self) -> bool {
-        self.guests().dismiss_of_most()
+    pub fn evict_one(&self) -> bool {
+        self.registry().evict_from_largest()
     }
 
-    fn guests(&self) -> MutexGuard<'_, Guests> {
-        self.0.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    fn registry(&self) -> MutexGuard<'_, ClientRegistry> {
+        self.0
+            .registry
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Guests {
-    fn dismiss_of_most(&mut self) -> bool {
+impl ClientRegistry {
+    fn evict_from_largest(&mut self) -> bool {
         let most = self.by_address.iter().max_by_key(|(_, list)| list.len());
         let Some(address) = most.map(|(address, _)| *address) else {
             return false;
         };
-        self.dismiss(address)
+        self.evict_oldest(address)
     }
 
     /// Evicts the oldest client of `address`.
-    fn dismiss(&mut self, address: IpAddr) -> bool {
+    fn evict_oldest(&mut self, address: IpAddr) -> bool {
         let oldest = self
             .by_address
             .get(&address)
@@ -138,29 +141,31 @@ impl Guests {
     }
 }
 
-impl Guest {
+impl UnauthenticatedClient {
     /// Removes the client from the set, since it has authenticated.
-    pub fn let_in(&self) {
-        self.crowd.guests().remove(self.address, self.number);
+    pub fn mark_authenticated(&self) {
+        self.clients.registry().remove(self.address, self.number);
     }
 
     /// Returns the token that is cancelled when the client is evicted.
-    pub fn left(&self) -> &CancellationToken {
-        &self.left
+    pub fn evicted(&self) -> &CancellationToken {
+        &self.evicted
     }
 }
 
-impl Drop for Guest {
+impl Drop for UnauthenticatedClient {
     fn drop(&mut self) {
-        self.let_in();
+        self.mark_authenticated();
     }
 }
 
 /// Returns the address that clients are grouped by: the network for IPv6, the address itself for
 /// IPv4.
-fn group(address: IpAddr) -> IpAddr {
+fn client_group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK_MASK))
+        }
         address @ IpAddr::V4(_) => address,
     }
 }
@@ -173,45 +178,45 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn gone(guests: &[Guest]) -> Vec<bool> {
+    fn gone(guests: &[UnauthenticatedClient]) -> Vec<bool> {
         guests
             .iter()
-            .map(|guest| guest.left().is_cancelled())
+            .map(|guest| guest.evicted().is_cancelled())
             .collect()
     }
 
     #[test]
     fn oldest_client_of_an_address_is_evicted_at_its_limit() {
-        let crowd = Crowd::new(2, 9);
-        let other = crowd.join(address("10.0.0.2"));
+        let crowd = UnauthenticatedClients::new(2, 9);
+        let other = crowd.register(address("10.0.0.2"));
         let mut all: Vec<_> = (0..4)
-            .map(|_| crowd.join(address("::ffff:10.0.0.1")))
+            .map(|_| crowd.register(address("::ffff:10.0.0.1")))
             .collect();
         assert_eq!(gone(&all), [true, true, false, false]);
-        all[2].let_in();
-        all.push(crowd.join(address("10.0.0.1")));
+        all[2].mark_authenticated();
+        all.push(crowd.register(address("10.0.0.1")));
         assert_eq!(gone(&all), [true, true, false, false, false]);
-        assert!(!other.left().is_cancelled());
+        assert!(!other.evicted().is_cancelled());
     }
 
     #[test]
     fn address_with_most_clients_is_evicted_first() {
-        let crowd = Crowd::new(9, 4);
+        let crowd = UnauthenticatedClients::new(9, 4);
         let many: Vec<_> = (1..4)
-            .map(|host| crowd.join(address(&format!("2001:db8::{host}"))))
+            .map(|host| crowd.register(address(&format!("2001:db8::{host}"))))
             .collect();
         let others: Vec<_> = (1..4)
-            .map(|net| crowd.join(address(&format!("2001:db8:0:{net}::1"))))
+            .map(|net| crowd.register(address(&format!("2001:db8:0:{net}::1"))))
             .collect();
         assert_eq!(
             (gone(&many), gone(&others)),
             (vec![true, true, false], vec![false; 3])
         );
         drop(others);
-        assert!(crowd.make_room());
+        assert!(crowd.evict_one());
         assert_eq!(gone(&many), [true; 3]);
         drop(many);
-        assert!(!crowd.make_room());
-        assert!(crowd.guests().by_address.is_empty() && crowd.guests().count == 0);
+        assert!(!crowd.evict_one());
+        assert!(crowd.registry().by_address.is_empty() && crowd.registry().count == 0);
     }
 }

@@ -23,12 +23,12 @@ use tokio::time::timeout_at;
 
 use super::Config;
 use super::bodies::Bodies;
-use super::bodies::Room;
+use super::bodies::BodyReservation;
 use super::error::ApiError;
-use super::error::Kind;
+use super::error::ErrorKind;
 use super::middleware::body_limit;
 use super::middleware::content_encoding::BrokenEncoding;
-use crate::api::openai::Page;
+use crate::api::openai::PageRequest;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::code;
@@ -37,16 +37,16 @@ use crate::engine::gateway::Turns;
 use crate::runtime::compute::LARGE;
 
 /// First reservation for a body of unknown size, in bytes; doubled each time that it is full.
-const FIRST_ROOM: usize = 1 << 20;
+const FIRST_RESERVATION: usize = 1 << 20;
 /// Bytes after which reading a body yields to other tasks.
-const STRETCH: usize = 256 * 1024;
+const YIELD_AFTER_BYTES: usize = 256 * 1024;
 
 /// Whole request body. Its content type is ignored, because clients send JSON under any.
 #[derive(Debug)]
 pub(super) struct RequestBody {
     bytes: Bytes,
     /// Reserved memory of a large body; `None` for a small one.
-    room: Option<Room>,
+    reservation: Option<BodyReservation>,
 }
 
 impl RequestBody {
@@ -60,7 +60,10 @@ impl RequestBody {
         T: Send + 'static,
         E: Into<ApiError> + Send + 'static,
     {
-        let Self { bytes, room } = self;
+        let Self {
+            bytes,
+            reservation: room,
+        } = self;
         // The body is dropped on the thread that decodes it, as soon as that is done.
         let work = move || decode(&bytes);
         match room {
@@ -86,9 +89,9 @@ impl RequestBody {
 }
 
 /// Caller admitted by the rate limits. Must precede the body among a handler's arguments.
-pub(super) struct Admitted(pub(super) Caller);
+pub(super) struct AdmittedCaller(pub(super) Caller);
 
-impl<S> FromRequestParts<S> for Admitted
+impl<S> FromRequestParts<S> for AdmittedCaller
 where
     S: Send + Sync,
     Arc<dyn Turns>: FromRef<S>,
@@ -100,7 +103,7 @@ where
             .extensions
             .get::<Caller>()
             .cloned()
-            .ok_or_else(unguarded)?;
+            .ok_or_else(missing_layers)?;
         Ok(Self(Arc::<dyn Turns>::from_ref(state).enter(caller)?))
     }
 }
@@ -115,7 +118,10 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let config = Arc::<Config>::from_ref(state);
         let extensions = request.extensions();
-        let bodies = extensions.get::<Bodies>().cloned().ok_or_else(unguarded)?;
+        let bodies = extensions
+            .get::<Bodies>()
+            .cloned()
+            .ok_or_else(missing_layers)?;
         let name = extensions
             .get::<Caller>()
             .map_or_else(String::new, |caller| caller.name.clone());
@@ -135,7 +141,7 @@ async fn read(
         .and_then(|size| usize::try_from(size).ok());
     let mut room = None;
     if let Some(size) = size.filter(|size| *size > LARGE) {
-        room = Some(bodies.room(name, size).await?);
+        room = Some(bodies.reserve(name, size).await?);
     }
     // `Content-Length` is trusted for the allocation only after the memory is reserved.
     let mut whole = BytesMut::with_capacity(size.unwrap_or(0));
@@ -146,9 +152,9 @@ async fn read(
         let Ok(frame) = timeout_at(pause.min(deadline), body.frame()).await else {
             let limit = config.body_read_timeout;
             return Err(if pause < deadline {
-                paused(config.body_pause_timeout)
+                paused_body(config.body_pause_timeout)
             } else {
-                late(&format!("was not complete after {limit:?}"))
+                body_timeout(&format!("was not complete after {limit:?}"))
             });
         };
         match frame {
@@ -157,12 +163,14 @@ async fn read(
                     continue;
                 };
                 let needed = whole.len() + data.len();
-                if needed > room.as_ref().map_or(LARGE, Room::bytes) {
+                if needed > room.as_ref().map_or(LARGE, BodyReservation::bytes) {
                     let asked = Instant::now();
-                    let next = room.as_ref().map_or(FIRST_ROOM, |room| room.bytes() * 2);
+                    let next = room
+                        .as_ref()
+                        .map_or(FIRST_RESERVATION, |room| room.bytes() * 2);
                     let next = next.min(config.body_limit).max(needed);
                     match &mut room {
-                        None => room = Some(bodies.room(name, next).await?),
+                        None => room = Some(bodies.reserve(name, next).await?),
                         Some(room) => room.grow(next).or_else(|_| room.grow(needed))?,
                     }
                     // Waiting for memory does not count against the client's time to send.
@@ -170,7 +178,7 @@ async fn read(
                 }
                 whole.extend_from_slice(data);
                 stretch += data.len();
-                if stretch >= STRETCH {
+                if stretch >= YIELD_AFTER_BYTES {
                     stretch = 0;
                     yield_now().await;
                 }
@@ -178,14 +186,14 @@ async fn read(
                 // explicitly.
                 consume_budget().await;
             }
-            Some(Err(error)) => return Err(unreadable(error, config.body_limit as u64)),
+            Some(Err(error)) => return Err(unreadable_body(error, config.body_limit as u64)),
             None => {
                 if let Some(room) = &mut room {
                     room.shrink(whole.len());
                 }
                 return Ok(RequestBody {
                     bytes: whole.freeze(),
-                    room,
+                    reservation: room,
                 });
             }
         }
@@ -193,22 +201,22 @@ async fn read(
 }
 
 /// Error: the handler runs without the layers of [`routes`](super::routes).
-fn unguarded() -> ApiError {
-    ApiError::new(Kind::Internal, "This server is put together wrongly.")
+fn missing_layers() -> ApiError {
+    ApiError::new(ErrorKind::Internal, "This server is put together wrongly.")
 }
 
-fn late(what: &str) -> ApiError {
-    ApiError::new(Kind::BodyTimeout, format!("The request body {what}."))
+fn body_timeout(what: &str) -> ApiError {
+    ApiError::new(ErrorKind::BodyTimeout, format!("The request body {what}."))
 }
 
 /// Error: no chunk of the body arrived within `limit`.
-pub(super) fn paused(limit: Duration) -> ApiError {
-    late(&format!("paused for {limit:?}"))
+pub(super) fn paused_body(limit: Duration) -> ApiError {
+    body_timeout(&format!("paused for {limit:?}"))
 }
 
 /// Error: the body cannot be read because of `error`: over `limit` bytes, incomplete, or wrongly
 /// compressed.
-pub(super) fn unreadable(error: impl Error + Send + Sync + 'static, limit: u64) -> ApiError {
+pub(super) fn unreadable_body(error: impl Error + Send + Sync + 'static, limit: u64) -> ApiError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(this) = cause {
         if this.is::<LengthLimitError>() {
@@ -220,7 +228,7 @@ pub(super) fn unreadable(error: impl Error + Send + Sync + 'static, limit: u64) 
         cause = this.source();
     }
     ApiError::new(
-        Kind::BodyUnreadable,
+        ErrorKind::BodyUnreadable,
         "The request body stopped before its end.",
     )
     .caused_by(error)
@@ -231,7 +239,7 @@ fn wrongly_encoded(encoding: &str) -> ApiError {
         "The request body is no valid {encoding}, which its `Content-Encoding` says it is. Compress it whole, or send it plain \
          without the header."
     );
-    ApiError::new(Kind::BodyUnreadable, message)
+    ApiError::new(ErrorKind::BodyUnreadable, message)
 }
 
 /// Reads the number `name` of the query.
@@ -267,7 +275,7 @@ pub(super) fn page(
     query: &HashMap<String, String>,
     usual: usize,
     most: usize,
-) -> Result<Page, InvalidRequest> {
+) -> Result<PageRequest, InvalidRequest> {
     let limit = number(query, "limit", 1..=most)?.unwrap_or(usual);
     let is_ascending = match query.get("order").map(String::as_str) {
         None | Some("desc") => false,
@@ -280,7 +288,7 @@ pub(super) fn page(
             ));
         }
     };
-    Ok(Page {
+    Ok(PageRequest {
         limit,
         after: query.get("after").cloned(),
         is_ascending,

@@ -14,24 +14,24 @@ use tokio::time::timeout;
 
 use super::Config;
 use super::error::ApiError;
-use super::extract::paused;
-use super::extract::unreadable;
+use super::extract::paused_body;
+use super::extract::unreadable_body;
 use super::middleware::body_limit;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 
 /// Maximum size of a text field, in bytes; no known field is longer.
-const LONGEST_TEXT: usize = 4096;
+const MAX_TEXT_BYTES: usize = 4096;
 /// Maximum number of text fields.
-const MOST_TEXTS: usize = 64;
+const MAX_TEXT_FIELDS: usize = 64;
 /// Maximum length of a filename, in characters; longer ones are cut.
-const LONGEST_NAME: usize = 255;
+const MAX_FILENAME_CHARACTERS: usize = 255;
 /// Name of the file field.
 const FILE: &str = "file";
 
 /// Next piece of a form.
-pub(super) enum Piece {
+pub(super) enum FormPiece {
     /// Text field of the form.
     Text {
         /// Name of the field.
@@ -51,7 +51,7 @@ pub(super) enum Piece {
 }
 
 /// Multipart form that is being read.
-pub(super) struct Form {
+pub(super) struct MultipartForm {
     parts: Multipart<'static>,
     /// File field whose chunks are being read.
     file: Option<Field<'static>>,
@@ -60,7 +60,7 @@ pub(super) struct Form {
     limit: u64,
 }
 
-impl<S> FromRequest<S> for Form
+impl<S> FromRequest<S> for MultipartForm
 where
     S: Send + Sync,
     Arc<Config>: FromRef<S>,
@@ -75,7 +75,10 @@ where
             .and_then(|kind| kind.to_str().ok());
         let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|_| no_form())?;
         let parts = Multipart::new(request.into_body().into_data_stream(), boundary);
-        let (pause_limit, limit) = (config.body_pause_timeout, body_limit::of_uploads(&config));
+        let (pause_limit, limit) = (
+            config.body_pause_timeout,
+            body_limit::upload_form_limit(&config),
+        );
         Ok(Self {
             parts,
             file: None,
@@ -86,23 +89,23 @@ where
     }
 }
 
-impl Form {
+impl MultipartForm {
     /// Returns the next piece; `None` at the end of the form.
     ///
     /// # Errors
     /// When the next piece does not arrive in time, or the form is not valid.
-    pub(super) async fn next(&mut self) -> Result<Option<Piece>, ApiError> {
+    pub(super) async fn next(&mut self) -> Result<Option<FormPiece>, ApiError> {
         let (pause_limit, limit) = (self.pause_limit, self.limit);
         let next = async { self.read().await.map_err(|error| broken(error, limit))? };
         timeout(pause_limit, next)
             .await
-            .unwrap_or_else(|_| Err(paused(pause_limit)))
+            .unwrap_or_else(|_| Err(paused_body(pause_limit)))
     }
 
-    async fn read(&mut self) -> Result<Result<Option<Piece>, ApiError>, multer::Error> {
+    async fn read(&mut self) -> Result<Result<Option<FormPiece>, ApiError>, multer::Error> {
         if let Some(file) = &mut self.file {
             if let Some(bytes) = file.chunk().await? {
-                return Ok(Ok(Some(Piece::Bytes(bytes))));
+                return Ok(Ok(Some(FormPiece::Bytes(bytes))));
             }
             self.file = None;
         }
@@ -113,16 +116,16 @@ impl Form {
         if name == FILE {
             let named = part
                 .file_name()
-                .map(|name| name.chars().take(LONGEST_NAME).collect());
+                .map(|name| name.chars().take(MAX_FILENAME_CHARACTERS).collect());
             let kind = part
                 .content_type()
                 .map(|kind| kind.essence_str().to_owned());
             self.file = Some(part);
-            return Ok(Ok(Some(Piece::File { name: named, kind })));
+            return Ok(Ok(Some(FormPiece::File { name: named, kind })));
         }
         self.texts += 1;
-        if self.texts > MOST_TEXTS {
-            return Ok(Err(odd(&name, "the form has too many fields.")));
+        if self.texts > MAX_TEXT_FIELDS {
+            return Ok(Err(invalid_field(&name, "the form has too many fields.")));
         }
         self.text(name, part).await
     }
@@ -131,20 +134,20 @@ impl Form {
         &self,
         name: String,
         mut part: Field<'static>,
-    ) -> Result<Result<Option<Piece>, ApiError>, multer::Error> {
+    ) -> Result<Result<Option<FormPiece>, ApiError>, multer::Error> {
         let mut text = Vec::new();
         while let Some(bytes) = part.chunk().await? {
             text.extend_from_slice(&bytes);
-            if text.len() > LONGEST_TEXT {
-                return Ok(Err(odd(
+            if text.len() > MAX_TEXT_BYTES {
+                return Ok(Err(invalid_field(
                     &name,
                     "the text is too long. The file belongs into the field `file`.",
                 )));
             }
         }
         Ok(match String::from_utf8(text) {
-            Ok(text) => Ok(Some(Piece::Text { name, text })),
-            Err(_) => Err(odd(
+            Ok(text) => Ok(Some(FormPiece::Text { name, text })),
+            Err(_) => Err(invalid_field(
                 &name,
                 "expected a text in UTF-8. The file belongs into the field `file`.",
             )),
@@ -168,7 +171,7 @@ impl Form {
     }
 }
 
-fn odd(name: &str, words: &str) -> ApiError {
+fn invalid_field(name: &str, words: &str) -> ApiError {
     let name = printable(name);
     let message = format!("`{name}`: {words}");
     InvalidRequest::at(name, code::VALUE, message).into()
@@ -184,7 +187,7 @@ fn broken(error: multer::Error, limit: u64) -> ApiError {
     match error {
         multer::Error::StreamReadFailed(_)
         | multer::Error::IncompleteFieldData { .. }
-        | multer::Error::IncompleteStream => unreadable(error, limit),
+        | multer::Error::IncompleteStream => unreadable_body(error, limit),
         _ => no_form(),
     }
 }

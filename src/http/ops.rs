@@ -10,12 +10,12 @@ use axum::response::IntoResponse;
 use serde_json::json;
 
 use super::error::ApiError;
-use super::error::Kind;
+use super::error::ErrorKind;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::Turns;
 use crate::services::tasks::Tasks;
-use crate::telemetry::metrics::Levels;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::MetricsSnapshot;
 
 /// Reports that the process is alive.
 pub(super) async fn health() -> impl IntoResponse {
@@ -55,7 +55,7 @@ pub(super) async fn metrics(
 ) -> Result<impl IntoResponse, ApiError> {
     let (readiness, cache) = (turns.readiness(), cache.stats());
     let workers = readiness.workers;
-    let levels = Levels {
+    let levels = MetricsSnapshot {
         cache_hits: cache.hits,
         cache_misses: cache.misses,
         cache_bypassed: cache.bypassed,
@@ -67,14 +67,14 @@ pub(super) async fn metrics(
             ("busy", workers.busy),
             ("resetting", workers.resetting),
         ],
-        most_workers: workers.max,
+        max_workers: workers.max,
         waiting: readiness.waiting,
         tasks: tasks.map_or([("queued", 0), ("running", 0)], |tasks| tasks.counts()),
         is_ready: readiness.problems.is_empty(),
     };
-    let text = metrics.to_text(&levels);
+    let text = metrics.render(&levels);
     let text = text.map_err(|error| {
-        ApiError::new(Kind::Internal, "The figures cannot be written.").caused_by(error)
+        ApiError::new(ErrorKind::Internal, "The figures cannot be written.").caused_by(error)
     })?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text))

@@ -5,11 +5,11 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 
+use crate::accounts::ledger::BudgetStatus;
 use crate::accounts::ledger::GroupBy;
-use crate::accounts::ledger::Period;
-use crate::accounts::ledger::Query;
-use crate::accounts::ledger::Report;
-use crate::accounts::ledger::Standing;
+use crate::accounts::ledger::UsagePeriod;
+use crate::accounts::ledger::UsageQuery;
+use crate::accounts::ledger::UsageReport;
 use crate::accounts::ledger::to_csv;
 use crate::accounts::ledger::to_json;
 use crate::accounts::ledger::to_table;
@@ -18,24 +18,24 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 
 /// Query parameters in the order in which they were sent.
-pub(super) type Parameters = Vec<(String, String)>;
+pub(super) type QueryParameters = Vec<(String, String)>;
 
 /// Requested report and its format.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) query: Query,
-    pub(super) format: Format,
+pub(super) struct ReportRequest {
+    pub(super) query: UsageQuery,
+    pub(super) format: ReportFormat,
 }
 
 /// Output format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ReportFormat {
     Json,
     Csv,
     Table,
 }
 
-impl Format {
+impl ReportFormat {
     const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Table];
 
     fn as_str(self) -> &'static str {
@@ -78,23 +78,23 @@ impl Format {
     }
 }
 
-impl Wanted {
+impl ReportRequest {
     /// Parses `parameters`, of which only those in `known` are allowed.
     ///
     /// # Errors
     /// When a parameter is unknown, sent twice, or has a value that is not allowed.
     pub(super) fn read(
-        parameters: &Parameters,
+        parameters: &QueryParameters,
         headers: &HeaderMap,
         known: &[&str],
     ) -> Result<Self, InvalidRequest> {
-        let mut query = Query {
+        let mut query = UsageQuery {
             project: None,
             key: None,
-            period: Period::Month,
+            period: UsagePeriod::Month,
             group_by: None,
         };
-        let mut format = Format::accepted(headers);
+        let mut format = ReportFormat::accepted(headers);
         for (index, (name, value)) in parameters.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 return Err(unknown(name, known));
@@ -110,11 +110,13 @@ impl Wanted {
                 ));
             }
             match name.as_str() {
-                "period" => query.period = one_of(name, value, &Period::ALL, Period::as_str)?,
+                "period" => {
+                    query.period = one_of(name, value, &UsagePeriod::ALL, UsagePeriod::as_str)?
+                }
                 "group_by" => {
                     query.group_by = Some(one_of(name, value, &GroupBy::ALL, GroupBy::as_str)?);
                 }
-                "format" => format = one_of(name, value, &Format::ALL, Format::as_str)?,
+                "format" => format = one_of(name, value, &ReportFormat::ALL, ReportFormat::as_str)?,
                 "key_id" => query.key = Some(value.clone()),
                 _ => query.project = Some(value.clone()),
             }
@@ -124,11 +126,15 @@ impl Wanted {
 }
 
 /// Renders a report in `format`; JSON includes the `budgets` if given.
-pub(super) fn response(format: Format, report: &Report, budgets: Option<&[Standing]>) -> Response {
+pub(super) fn response(
+    format: ReportFormat,
+    report: &UsageReport,
+    budgets: Option<&[BudgetStatus]>,
+) -> Response {
     let body = match format {
-        Format::Json => to_json(report, budgets),
-        Format::Csv => to_csv(report),
-        Format::Table => to_table(report),
+        ReportFormat::Json => to_json(report, budgets),
+        ReportFormat::Csv => to_csv(report),
+        ReportFormat::Table => to_table(report),
     };
     // Changes with every request and is confidential, so it must not be cached.
     let headers = [

@@ -12,14 +12,14 @@ use serde_json::json;
 
 /// Description at `/`: a page for browsers, JSON for all others.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(super) struct RootPage {
     paths: Vec<&'static str>,
 }
 
 const NAME: &str = "claude-switchboard";
 const DESCRIPTION: &str = "Claude behind the OpenAI API and Anthropic's Messages API.";
 
-impl Root {
+impl RootPage {
     /// Describes a server of `paths`, without those that contain an id.
     pub(super) fn new(paths: Vec<&'static str>) -> Arc<Self> {
         Arc::new(Self { paths })
@@ -50,10 +50,10 @@ impl Root {
     /// Returns the most similar known path, if one is similar enough.
     pub(super) fn nearest(&self, path: &str) -> Option<&'static str> {
         /// Minimum similarity of two paths, from 0 to 1.
-        const ALIKE: f64 = 0.6;
+        const MIN_SIMILARITY: f64 = 0.6;
         /// Maximum length of a compared path, in bytes, since the comparison is quadratic.
-        const LONGEST: usize = 100;
-        if path.len() > LONGEST {
+        const MAX_PATH_BYTES: usize = 100;
+        if path.len() > MAX_PATH_BYTES {
             return None;
         }
         let alike =
@@ -63,7 +63,7 @@ impl Root {
             .iter()
             .map(alike)
             .max_by(|(one, _), (other, _)| one.total_cmp(other))?;
-        (likeness >= ALIKE).then_some(nearest)
+        (likeness >= MIN_SIMILARITY).then_some(nearest)
     }
 
     fn page(&self) -> String {

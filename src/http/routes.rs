@@ -20,29 +20,29 @@ use tower::Layer as _;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::Admin;
+use super::AdminServices;
 use super::AppState;
 use super::Config;
 use super::admin;
 use super::canonical_path;
 use super::error::ApiError;
-use super::error::Kind;
+use super::error::ErrorKind;
 use super::middleware::access_log;
 use super::middleware::authenticate;
-use super::middleware::authenticate::Guard;
-use super::middleware::authenticate::Need;
+use super::middleware::authenticate::AuthGuard;
+use super::middleware::authenticate::RequiredAuth;
 use super::middleware::body_limit;
-use super::middleware::body_limit::Bounds;
+use super::middleware::body_limit::BodyLimits;
 use super::middleware::door;
 use super::middleware::framing;
 use super::middleware::local_only;
 use super::middleware::pages;
-use super::middleware::pages::Pages;
+use super::middleware::pages::Cors;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::middleware::spare;
 use super::ops;
-use super::root::Root;
+use super::root::RootPage;
 use super::v1::batch;
 use super::v1::batches;
 use super::v1::chat;
@@ -56,33 +56,33 @@ use super::v1::responses;
 use super::v1::route;
 use super::v1::sessions;
 use super::v1::stream;
-use super::v1::stream::Strangers;
+use super::v1::stream::UnauthenticatedSockets;
 use super::v1::tasks;
 use super::v1::usage;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
 
 /// Path with its required credentials and its handlers.
-struct Route {
+struct RouteEntry {
     path: &'static str,
-    need: Need,
+    need: RequiredAuth,
     methods: MethodRouter<AppState>,
 }
 
 /// Builds the router of the whole server.
 pub fn router(state: AppState) -> Router {
-    let root = Root::new(without_ids(routes().iter().map(|route| route.path)));
+    let root = RootPage::new(without_ids(routes().iter().map(|route| route.path)));
     let described = Arc::clone(&root);
     let mut router = Router::new().route(
         "/",
         get(async move |headers: HeaderMap| described.answer(&headers)),
     );
-    let mut needs = vec![("/", Need::Nothing)];
-    for Route {
+    let mut needs = vec![("/", RequiredAuth::Public)];
+    for RouteEntry {
         path,
         need,
         methods,
-    } in routes().into_iter().chain(unserved())
+    } in routes().into_iter().chain(unsupported_routes())
     {
         router = router.route(path, methods);
         needs.push((path, need));
@@ -91,7 +91,7 @@ pub fn router(state: AppState) -> Router {
         router = router.merge(admin::router(admin, &state.config));
     }
     let resources = canonical_path::resources(needs.iter().map(|(path, _)| *path));
-    let guard = Guard::new(Arc::clone(&state.keys), needs, state.admin.is_some());
+    let guard = AuthGuard::new(Arc::clone(&state.keys), needs, state.admin.is_some());
     let unknown = async move |request: Request| {
         let hint = hint(root.nearest(request.uri().path()));
         unknown_url(&request, &hint)
@@ -102,7 +102,7 @@ pub fn router(state: AppState) -> Router {
     // Layers run in reverse order: the last one added meets a request first.
     let router = router
         .layer(from_fn_with_state(
-            Bounds::new(&state.config),
+            BodyLimits::new(&state.config),
             body_limit::layer,
         ))
         .layer(from_fn_with_state(guard, authenticate::layer))
@@ -111,13 +111,13 @@ pub fn router(state: AppState) -> Router {
             local_only::layer,
         ))
         .layer(from_fn_with_state(
-            Pages::new(&state.keys, &state.config),
+            Cors::new(&state.keys, &state.config),
             pages::layer,
         ));
-    let router = noted(router).with_state(state);
+    let router = with_outer_layers(router).with_state(state);
     // Outside of the router, because it changes the path that is routed by.
     let canonical =
-        MapRequestLayer::new(move |request| canonical_path::rewrite(request, &resources));
+        MapRequestLayer::new(move |request| canonical_path::canonicalize(request, &resources));
     Router::new().fallback_service(canonical.layer(router))
 }
 
@@ -134,7 +134,11 @@ fn hint(nearest: Option<&str>) -> String {
 
 /// Builds the router of the admin API alone. With `keys`, requests need the admin key; without,
 /// access must be restricted by other means, such as the permissions of the socket.
-pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>) -> Router {
+pub fn admin_router(
+    admin: &AdminServices,
+    config: &Arc<Config>,
+    keys: Option<Arc<Keys>>,
+) -> Router {
     let listed = without_ids(admin::routes().iter().map(|(path, _)| *path)).join(", ");
     let there_is = format!("Here is the admin API alone: {listed}.");
     let unknown = async move |request: Request| unknown_url(&request, &there_is);
@@ -142,15 +146,21 @@ pub fn admin_router(admin: &Admin, config: &Arc<Config>, keys: Option<Arc<Keys>>
     let router = router
         .fallback(unknown)
         .method_not_allowed_fallback(method_not_allowed);
-    let router = router.layer(from_fn_with_state(Bounds::new(config), body_limit::layer));
-    noted(match keys {
-        Some(keys) => router.layer(from_fn_with_state(Guard::admin(keys), authenticate::layer)),
+    let router = router.layer(from_fn_with_state(
+        BodyLimits::new(config),
+        body_limit::layer,
+    ));
+    with_outer_layers(match keys {
+        Some(keys) => router.layer(from_fn_with_state(
+            AuthGuard::admin(keys),
+            authenticate::layer,
+        )),
         None => router,
     })
 }
 
 /// Adds the outermost layers, which all requests pass.
-fn noted<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+fn with_outer_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(panic::response))
         .layer(from_fn(spare::layer))
@@ -162,22 +172,22 @@ fn noted<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
 
 /// Routes of callers and of operations. Unlisted paths require a key.
 #[expect(clippy::too_many_lines, reason = "a table, with a row for each route")]
-fn routes() -> Vec<Route> {
+fn routes() -> Vec<RouteEntry> {
     let mut routes = Vec::new();
     let mut all = |need, list: Vec<(&'static str, MethodRouter<AppState>)>| {
-        routes.extend(list.into_iter().map(|(path, methods)| Route {
+        routes.extend(list.into_iter().map(|(path, methods)| RouteEntry {
             path,
             need,
             methods,
         }));
     };
     all(
-        Need::Nothing,
+        RequiredAuth::Public,
         vec![("/health", get(ops::health)), ("/ready", get(ops::ready))],
     );
-    all(Need::Admin, vec![("/metrics", get(ops::metrics))]);
+    all(RequiredAuth::Admin, vec![("/metrics", get(ops::metrics))]);
     all(
-        Need::Permission(Permission::Inference),
+        RequiredAuth::Permission(Permission::Inference),
         vec![
             ("/v1/chat/completions", post(chat::create_chat_completion)),
             ("/v1/completions", post(completions::create_completion)),
@@ -223,14 +233,14 @@ fn routes() -> Vec<Route> {
         ],
     );
     all(
-        Need::Greeting(Permission::Inference),
+        RequiredAuth::FirstMessage(Permission::Inference),
         vec![(
             "/v1/stream",
-            get(stream::open).layer(Extension(Strangers::default())),
+            get(stream::open).layer(Extension(UnauthenticatedSockets::default())),
         )],
     );
     all(
-        Need::Permission(Permission::Responses),
+        RequiredAuth::Permission(Permission::Responses),
         vec![
             (
                 "/v1/responses/{id}",
@@ -247,20 +257,20 @@ fn routes() -> Vec<Route> {
         ],
     );
     all(
-        Need::Permission(Permission::Responses),
+        RequiredAuth::Permission(Permission::Responses),
         conversation_routes(),
     );
     all(
-        Need::Permission(Permission::Inference),
+        RequiredAuth::Permission(Permission::Inference),
         message_batch_routes(),
     );
-    all(Need::Permission(Permission::Tasks), task_routes());
+    all(RequiredAuth::Permission(Permission::Tasks), task_routes());
     all(
-        Need::Permission(Permission::Usage),
+        RequiredAuth::Permission(Permission::Usage),
         vec![("/v1/usage", get(usage::usage))],
     );
     all(
-        Need::Key,
+        RequiredAuth::Key,
         vec![
             ("/v1/models", get(models::list_models)),
             ("/v1/models/{*id}", get(models::retrieve_model)),
@@ -329,7 +339,7 @@ fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
 }
 
 /// Paths of `OpenAI`'s API that are not supported, whose clients get an explanation.
-fn unserved() -> impl Iterator<Item = Route> {
+fn unsupported_routes() -> impl Iterator<Item = RouteEntry> {
     [
         ("/v1/embeddings", any(unsupported)),
         ("/v1/moderations", any(unsupported)),
@@ -339,9 +349,9 @@ fn unserved() -> impl Iterator<Item = Route> {
         ("/v1/uploads/{*rest}", any(no_uploads)),
     ]
     .into_iter()
-    .map(|(path, methods)| Route {
+    .map(|(path, methods)| RouteEntry {
         path,
-        need: Need::Key,
+        need: RequiredAuth::Key,
         methods,
     })
 }
@@ -357,7 +367,7 @@ async fn unsupported(request: Request) -> ApiError {
          POST /v1/responses and POST /v1/messages.",
         request.uri().path()
     );
-    ApiError::new(Kind::UnsupportedEndpoint, message)
+    ApiError::new(ErrorKind::UnsupportedEndpoint, message)
 }
 
 async fn no_uploads(request: Request) -> ApiError {
@@ -365,7 +375,7 @@ async fn no_uploads(request: Request) -> ApiError {
         "This server takes no files in parts, so there is no {}. Upload the file as a whole: POST /v1/files.",
         request.uri().path()
     );
-    ApiError::new(Kind::UnsupportedEndpoint, message)
+    ApiError::new(ErrorKind::UnsupportedEndpoint, message)
 }
 
 fn unknown_url(request: &Request, there_is: &str) -> ApiError {
@@ -374,7 +384,7 @@ fn unknown_url(request: &Request, there_is: &str) -> ApiError {
         request.method(),
         request.uri().path()
     );
-    ApiError::new(Kind::UnknownUrl, message)
+    ApiError::new(ErrorKind::UnknownUrl, message)
 }
 
 /// Answers `HEAD` and `OPTIONS` with 204 and refuses other methods. The router adds the header
@@ -388,15 +398,15 @@ async fn method_not_allowed(request: Request) -> Response {
         request.method(),
         request.uri().path()
     );
-    ApiError::new(Kind::MethodNotAllowed, message).into_response()
+    ApiError::new(ErrorKind::MethodNotAllowed, message).into_response()
 }
 
 /// Routes with their required credentials; wildcards are to be filled in.
 #[cfg(test)]
-pub(super) fn needs() -> Vec<(&'static str, Need)> {
+pub(super) fn needs() -> Vec<(&'static str, RequiredAuth)> {
     routes()
         .into_iter()
-        .chain(unserved())
+        .chain(unsupported_routes())
         .map(|route| (route.path, route.need))
         .collect()
 }

@@ -30,34 +30,34 @@ use tokio::time::timeout_at;
 use tungstenite::error::ProtocolError;
 
 use super::error::ApiError;
-use super::error::Kind;
-use super::state::LastWords;
+use super::error::ErrorKind;
+use super::state::DrainExpired;
 
 /// Time limit for sending the last messages.
-const FAREWELL: Duration = Duration::from_millis(400);
+const CLOSE_GRACE: Duration = Duration::from_millis(400);
 /// Maximum number of unanswered pings in a row: a client may be busy for a while.
-const UNANSWERED: usize = 2;
+const MAX_UNANSWERED_PINGS: usize = 2;
 /// Maximum number of unsent messages while input is still read. Beyond it, input waits.
-const MOST_UNSENT: usize = 64;
+const MAX_UNSENT_MESSAGES: usize = 64;
 /// Subprotocol that is accepted where a page offers it beside its key: a browser requires one of
 /// its offers, and the key must not be echoed.
-const PROTOCOL: &str = "realtime";
+const SUBPROTOCOL: &str = "realtime";
 
 /// End of a socket: the client is gone, or was sent a close frame.
 #[derive(Debug)]
-pub(super) struct Ended;
+pub(super) struct SocketClosed;
 
 /// Event on a socket.
 #[derive(Debug)]
-pub(super) enum Happened {
+pub(super) enum SocketEvent {
     /// Message of the client.
-    Heard(String),
+    Message(String),
     /// End of the queue: every message is handed to the connection.
-    Sent,
+    Flushed,
 }
 
-/// WebSocket of one client. Input is read only by [`next`](Self::next) and [`hear`](Self::hear).
-pub(super) struct Socket {
+/// WebSocket of one client. Input is read only by [`next`](Self::next) and [`next_message`](Self::next_message).
+pub(super) struct ClientSocket {
     inner: WebSocket,
     /// Maximum size of a message, in bytes.
     limit: usize,
@@ -74,7 +74,7 @@ pub(super) struct Socket {
     is_refused: bool,
 }
 
-impl Socket {
+impl ClientSocket {
     fn new(inner: WebSocket, limit: usize, heartbeat: Duration) -> Self {
         Self {
             inner,
@@ -94,13 +94,13 @@ impl Socket {
     }
 
     /// Queues `text`, which is sent while [`next`](Self::next) is awaited.
-    pub(super) fn add(&mut self, text: String) {
+    pub(super) fn queue_text(&mut self, text: String) {
         self.unsent.push_back(Message::text(text));
     }
 
     /// Waits for the next event. Pings a silent client, and gives up on one that does not answer; a
     /// client that does not read is bounded by the send timeout. Cancellation-safe.
-    pub(super) async fn next(&mut self) -> Result<Happened, Ended> {
+    pub(super) async fn next(&mut self) -> Result<SocketEvent, SocketClosed> {
         loop {
             if !self.is_clear() {
                 return poll_fn(|context| self.poll_next(context)).await;
@@ -113,8 +113,8 @@ impl Socket {
             }
             // Pings and pongs move the deadline without ending the wait.
             if self.deadline == deadline {
-                if self.unanswered == UNANSWERED {
-                    return Err(Ended);
+                if self.unanswered == MAX_UNANSWERED_PINGS {
+                    return Err(SocketClosed);
                 }
                 self.unanswered += 1;
                 self.deadline = Instant::now() + self.heartbeat;
@@ -124,9 +124,9 @@ impl Socket {
     }
 
     /// Waits for the next message, like [`next`](Self::next).
-    pub(super) async fn hear(&mut self) -> Result<String, Ended> {
+    pub(super) async fn next_message(&mut self) -> Result<String, SocketClosed> {
         loop {
-            if let Happened::Heard(text) = self.next().await? {
+            if let SocketEvent::Message(text) = self.next().await? {
                 return Ok(text);
             }
         }
@@ -134,23 +134,23 @@ impl Socket {
 
     /// Sends a message without reading input meanwhile; fails if the client reads nothing for the
     /// send timeout.
-    pub(super) async fn say(&mut self, text: String) -> Result<(), Ended> {
+    pub(super) async fn send_text(&mut self, text: String) -> Result<(), SocketClosed> {
         self.send(Message::text(text)).await
     }
 
     /// Sends a close frame, which ends the connection.
-    pub(super) async fn close(&mut self, frame: CloseFrame) -> Result<(), Ended> {
+    pub(super) async fn close(&mut self, frame: CloseFrame) -> Result<(), SocketClosed> {
         self.send(Message::Close(Some(frame))).await
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Ended> {
+    async fn send(&mut self, message: Message) -> Result<(), SocketClosed> {
         self.unsent.push_back(message);
         poll_fn(|context| self.poll_send(context)).await
     }
 
     /// Waits like [`next`](Self::next); while `is_deaf`, only sends, and stays pending when nothing
     /// is left to send.
-    pub(super) async fn next_unless(&mut self, is_deaf: bool) -> Result<Happened, Ended> {
+    pub(super) async fn next_unless(&mut self, is_deaf: bool) -> Result<SocketEvent, SocketClosed> {
         if !is_deaf {
             return self.next().await;
         }
@@ -159,80 +159,82 @@ impl Socket {
         }
         poll_fn(|context| self.poll_send(context))
             .await
-            .map(|()| Happened::Sent)
+            .map(|()| SocketEvent::Flushed)
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Happened, Ended>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<SocketEvent, SocketClosed>> {
         if !self.is_clear() && self.poll_send(context)?.is_ready() {
             return Poll::Ready(if self.is_refused {
-                Err(Ended)
+                Err(SocketClosed)
             } else {
-                Ok(Happened::Sent)
+                Ok(SocketEvent::Flushed)
             });
         }
         // Backpressure: a client that does not read is not listened to beyond this bound.
-        while self.unsent.len() < MOST_UNSENT && !self.is_refused {
-            let message = ready!(self.inner.poll_next_unpin(context)).ok_or(Ended)?;
+        while self.unsent.len() < MAX_UNSENT_MESSAGES && !self.is_refused {
+            let message = ready!(self.inner.poll_next_unpin(context)).ok_or(SocketClosed)?;
             self.unanswered = 0;
             self.deadline = Instant::now() + self.heartbeat;
             let text = match message {
                 Ok(Message::Text(text)) => text.as_str().to_owned(),
                 Ok(Message::Binary(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
                 Ok(Message::Ping(_) | Message::Pong(_)) => continue,
-                Ok(Message::Close(_)) => return Poll::Ready(Err(Ended)),
+                Ok(Message::Close(_)) => return Poll::Ready(Err(SocketClosed)),
                 Err(error) => {
-                    let Some(frame) = refusal(&error, self.limit) else {
-                        return Poll::Ready(Err(Ended));
+                    let Some(frame) = protocol_close_frame(&error, self.limit) else {
+                        return Poll::Ready(Err(SocketClosed));
                     };
                     self.unsent.push_back(Message::Close(Some(frame)));
                     self.is_refused = true;
                     return self.poll_next(context);
                 }
             };
-            return Poll::Ready(Ok(Happened::Heard(text)));
+            return Poll::Ready(Ok(SocketEvent::Message(text)));
         }
         Poll::Pending
     }
 
     /// Sends and flushes the queued messages.
-    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketClosed>> {
         while !self.unsent.is_empty() {
-            ready!(self.inner.poll_ready_unpin(context)).map_err(|_| Ended)?;
+            ready!(self.inner.poll_ready_unpin(context)).map_err(|_| SocketClosed)?;
             let Some(message) = self.unsent.pop_front() else {
                 break;
             };
             self.is_unflushed = true;
-            self.inner.start_send_unpin(message).map_err(|_| Ended)?;
+            self.inner
+                .start_send_unpin(message)
+                .map_err(|_| SocketClosed)?;
         }
-        ready!(self.inner.poll_flush_unpin(context)).map_err(|_| Ended)?;
+        ready!(self.inner.poll_flush_unpin(context)).map_err(|_| SocketClosed)?;
         self.is_unflushed = false;
         Poll::Ready(Ok(()))
     }
 }
 
 /// Upgrades to a WebSocket whose messages have at most `limit` bytes. `converse` serves it until it
-/// ends, or until [`FAREWELL`] after the drain timeout. A client that is silent for `heartbeat` is
+/// ends, or until [`CLOSE_GRACE`] after the drain timeout. A client that is silent for `heartbeat` is
 /// pinged.
 pub(super) fn open<F, C>(
     upgrade: WebSocketUpgrade,
     limit: usize,
     heartbeat: Duration,
-    last_words: LastWords,
+    last_words: DrainExpired,
     converse: F,
 ) -> Response
 where
-    F: FnOnce(Socket) -> C + Send + 'static,
-    C: Future<Output = Result<(), Ended>> + Send + 'static,
+    F: FnOnce(ClientSocket) -> C + Send + 'static,
+    C: Future<Output = Result<(), SocketClosed>> + Send + 'static,
 {
     let upgrade = upgrade
         .max_message_size(limit)
         .max_frame_size(limit)
-        .protocols([PROTOCOL]);
+        .protocols([SUBPROTOCOL]);
     upgrade.on_upgrade(async move |inner| {
-        let conversation = converse(Socket::new(inner, limit, heartbeat));
+        let conversation = converse(ClientSocket::new(inner, limit, heartbeat));
         let too_late = async {
             last_words.0.cancelled().await;
-            sleep(FAREWELL).await;
+            sleep(CLOSE_GRACE).await;
         };
         // The result is ignored: the connection is over either way.
         tokio::select! {
@@ -243,9 +245,9 @@ where
 }
 
 /// Returns the close frame for a protocol fault; `None` if the client is gone.
-fn refusal(error: &axum::Error, limit: usize) -> Option<CloseFrame> {
+fn protocol_close_frame(error: &axum::Error, limit: usize) -> Option<CloseFrame> {
     let (code, reason) = match error.source()?.downcast_ref()? {
-        tungstenite::Error::Capacity(_) => return Some(too_long(limit)),
+        tungstenite::Error::Capacity(_) => return Some(too_long_close_frame(limit)),
         tungstenite::Error::Utf8(_) => (
             close_code::INVALID,
             "a message of text is no valid UTF-8".to_owned(),
@@ -261,7 +263,7 @@ fn refusal(error: &axum::Error, limit: usize) -> Option<CloseFrame> {
 }
 
 /// Returns the close frame for a message over the limit. Close reasons are limited to 123 bytes.
-fn too_long(limit: usize) -> CloseFrame {
+fn too_long_close_frame(limit: usize) -> CloseFrame {
     let reason = format!("a message may have {limit} bytes at most");
     CloseFrame {
         code: close_code::SIZE,
@@ -270,8 +272,8 @@ fn too_long(limit: usize) -> CloseFrame {
 }
 
 /// Returns the response to a request without an upgrade on a path that only opens a WebSocket.
-pub(super) fn required(message: &str) -> Response {
-    let error = ApiError::new(Kind::NoSocket, message);
+pub(super) fn upgrade_required(message: &str) -> Response {
+    let error = ApiError::new(ErrorKind::NoSocket, message);
     (
         [
             (header::UPGRADE, "websocket"),
@@ -283,7 +285,7 @@ pub(super) fn required(message: &str) -> Response {
 }
 
 /// Returns the close frame for a shutdown.
-pub(super) fn farewell() -> CloseFrame {
+pub(super) fn shutdown_close_frame() -> CloseFrame {
     CloseFrame {
         code: close_code::RESTART,
         reason: "the server is shutting down".into(),

@@ -21,15 +21,15 @@ use tokio::time::sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::error::ApiError;
-use super::middleware::access_log::Notes;
-use super::state::LastWords;
-use crate::services::answers::Events;
+use super::middleware::access_log::RequestNotes;
+use super::state::DrainExpired;
+use crate::services::answers::AnswerEvents;
 
 /// Heartbeat: a comment, the only thing every client ignores.
 const COMMENT: &[u8] = b": heartbeat\n\n";
 
 /// Encoder of events to server-sent events, in the format of one API.
-pub(super) trait Encoder: Send + Unpin + 'static {
+pub(super) trait SseEncoder: Send + Unpin + 'static {
     /// Type of the events.
     type Event: Send + Unpin;
 
@@ -44,9 +44,9 @@ pub(super) trait Encoder: Send + Unpin + 'static {
 }
 
 /// Turn that is streamed to the client. Dropping it cancels the turn.
-pub(super) struct EventStream<E: Encoder, F> {
+pub(super) struct EventStream<E: SseEncoder, F> {
     /// Source of events; `None` once the answer is over.
-    events: Option<Events<E::Event, F>>,
+    events: Option<AnswerEvents<E::Event, F>>,
     /// Event that was received before the response began.
     first: Option<E::Event>,
     encoder: E,
@@ -54,18 +54,18 @@ pub(super) struct EventStream<E: Encoder, F> {
     last_sent: Instant,
     /// Timer of the next possible heartbeat. Only reset when it fires, so that events need no timer
     /// operation.
-    quiet: Pin<Box<Sleep>>,
+    heartbeat_timer: Pin<Box<Sleep>>,
     last_words: Pin<Box<WaitForCancellationFutureOwned>>,
-    notes: Notes,
+    notes: RequestNotes,
 }
 
-impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
+impl<E: SseEncoder, F: Into<ApiError> + 'static> EventStream<E, F> {
     pub(super) fn new(
-        events: Events<E::Event, F>,
+        events: AnswerEvents<E::Event, F>,
         encoder: E,
         heartbeat: Duration,
-        last_words: LastWords,
-        notes: Notes,
+        last_words: DrainExpired,
+        notes: RequestNotes,
     ) -> Self {
         Self {
             events: Some(events),
@@ -73,7 +73,7 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
             encoder,
             heartbeat,
             last_sent: Instant::now(),
-            quiet: Box::pin(sleep(heartbeat)),
+            heartbeat_timer: Box::pin(sleep(heartbeat)),
             last_words: Box::pin(last_words.0.cancelled_owned()),
             notes,
         }
@@ -117,7 +117,7 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
                 None => match events.as_mut().poll_next(context) {
                     Poll::Ready(Some(event)) => event.map_err(F::into),
                     Poll::Ready(None) => Err(ApiError::ended_early()),
-                    Poll::Pending => return self.poll_silence(context).map(Some),
+                    Poll::Pending => return self.poll_heartbeat(context).map(Some),
                 },
             };
             let bytes = match event {
@@ -133,18 +133,20 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
     }
 
     /// Returns what is sent while no event comes: an error at shutdown, or a heartbeat.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
+    fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
         if self.last_words.as_mut().poll(context).is_ready() {
             return Poll::Ready(self.fail(&ApiError::shutting_down()));
         }
         loop {
-            ready!(self.quiet.as_mut().poll(context));
+            ready!(self.heartbeat_timer.as_mut().poll(context));
             let now = Instant::now();
             let is_due = self.last_sent + self.heartbeat <= now;
             if is_due {
                 self.last_sent = now;
             }
-            self.quiet.as_mut().reset(self.last_sent + self.heartbeat);
+            self.heartbeat_timer
+                .as_mut()
+                .reset(self.last_sent + self.heartbeat);
             if is_due {
                 return Poll::Ready(Bytes::from_static(E::HEARTBEAT));
             }
@@ -161,7 +163,7 @@ impl<E: Encoder, F: Into<ApiError> + 'static> EventStream<E, F> {
 
     fn fail(&mut self, error: &ApiError) -> Bytes {
         self.events = None;
-        self.notes.error(error);
+        self.notes.record_error(error);
         let mut frames = String::new();
         self.encoder.failed(error, &mut frames);
         Bytes::from(frames)
@@ -180,7 +182,7 @@ pub(super) fn named_frame(frames: &mut String, name: &str, payload: &str) {
     let _ = write!(frames, "event: {name}\ndata: {payload}\n\n");
 }
 
-impl<E: Encoder, F: Into<ApiError> + 'static> HttpBody for EventStream<E, F> {
+impl<E: SseEncoder, F: Into<ApiError> + 'static> HttpBody for EventStream<E, F> {
     type Data = Bytes;
     type Error = Infallible;
 

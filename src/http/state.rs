@@ -7,11 +7,11 @@ use axum::extract::FromRef;
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
-use super::v1::sessions::Answering;
+use super::v1::sessions::MessageState;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
-use crate::accounts::ledger::Reader;
-use crate::accounts::webhooks::Sender;
+use crate::accounts::ledger::LedgerReader;
+use crate::accounts::webhooks::WebhookSender;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::Turns;
 use crate::engine::routing::Router;
@@ -35,13 +35,13 @@ pub struct AppState {
     /// Configuration of the HTTP layer.
     pub config: Arc<Config>,
     /// Token that is cancelled when running answers must end with an error.
-    pub last_words: LastWords,
+    pub drain_expired: DrainExpired,
     /// Token that is cancelled when no new work may start.
-    pub stopping: Stopping,
+    pub shutdown_started: ShutdownStarted,
     /// State of the admin API, if it is served on this listener.
-    pub admin: Option<Admin>,
+    pub admin: Option<AdminServices>,
     /// Read access to usage and budgets.
-    pub ledger: Reader,
+    pub ledger: LedgerReader,
     /// Response cache, for its statistics.
     pub cache: AnswerCache,
     /// Metrics of the process.
@@ -66,26 +66,26 @@ pub struct AppState {
 
 /// State of the admin API.
 #[derive(Debug, Clone)]
-pub struct Admin {
+pub struct AdminServices {
     /// Registry of keys and projects.
     pub registry: Registry,
     /// Read access to usage.
-    pub ledger: Reader,
+    pub ledger: LedgerReader,
     /// Response cache, for statistics and clearing.
     pub cache: AnswerCache,
     /// Backups of all records.
     pub backups: Backups,
     /// Transport for webhook tests.
-    pub webhooks: Arc<dyn Sender>,
+    pub webhooks: Arc<dyn WebhookSender>,
 }
 
 /// Token that is cancelled when the shutdown begins: no new work may start.
 #[derive(Debug, Clone, Default)]
-pub struct Stopping(pub CancellationToken);
+pub struct ShutdownStarted(pub CancellationToken);
 
 /// Token that is cancelled when the drain timeout expires: running answers end with an error.
 #[derive(Debug, Clone, Default)]
-pub struct LastWords(pub CancellationToken);
+pub struct DrainExpired(pub CancellationToken);
 
 impl fmt::Debug for AppState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,15 +115,15 @@ impl FromRef<AppState> for Arc<Config> {
     }
 }
 
-impl FromRef<AppState> for LastWords {
+impl FromRef<AppState> for DrainExpired {
     fn from_ref(state: &AppState) -> Self {
-        state.last_words.clone()
+        state.drain_expired.clone()
     }
 }
 
-impl FromRef<AppState> for Stopping {
+impl FromRef<AppState> for ShutdownStarted {
     fn from_ref(state: &AppState) -> Self {
-        state.stopping.clone()
+        state.shutdown_started.clone()
     }
 }
 
@@ -175,7 +175,7 @@ impl FromRef<AppState> for Arc<Router> {
     }
 }
 
-impl FromRef<AppState> for Reader {
+impl FromRef<AppState> for LedgerReader {
     fn from_ref(state: &AppState) -> Self {
         state.ledger.clone()
     }
@@ -193,13 +193,13 @@ impl FromRef<AppState> for Option<Tasks> {
     }
 }
 
-impl FromRef<AppState> for Answering {
+impl FromRef<AppState> for MessageState {
     fn from_ref(state: &AppState) -> Self {
         let AppState {
             sessions,
             turns,
             config,
-            last_words,
+            drain_expired: last_words,
             ..
         } = state.clone();
         Self {

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use crate::accounts::auth::NewWebhook;
-use crate::accounts::webhooks::InvalidAddress;
 use crate::accounts::webhooks::InvalidSecret;
-use crate::api::request_schema::Ignored;
+use crate::accounts::webhooks::InvalidWebhookUrl;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::domain::Money;
 use crate::domain::is_chosen_id;
@@ -19,7 +19,7 @@ use crate::domain::is_chosen_id;
 /// # Errors
 /// When the value has another type.
 pub(super) fn texts(
-    object: &mut Object,
+    object: &mut ObjectReader,
     name: &'static str,
 ) -> Result<Option<Vec<String>>, InvalidRequest> {
     let Some(Value::Array(items)) = object.take(name)? else {
@@ -31,7 +31,7 @@ pub(super) fn texts(
     };
     match items.into_iter().map(text).collect() {
         Some(texts) => Ok(Some(texts)),
-        None => Err(object.refuse(name, code::TYPE, "expected an array of strings.")),
+        None => Err(object.invalid_field(name, code::TYPE, "expected an array of strings.")),
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn texts(
 /// # Errors
 /// When the value is not a valid id.
 pub(super) fn chosen_id(
-    object: &mut Object,
+    object: &mut ObjectReader,
     name: &'static str,
 ) -> Result<Option<String>, InvalidRequest> {
     let Some(id) = object.take_text(name)? else {
@@ -51,7 +51,7 @@ pub(super) fn chosen_id(
     }
     let words =
         "expected 1 to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit.";
-    Err(object.refuse(name, code::VALUE, words))
+    Err(object.invalid_field(name, code::VALUE, words))
 }
 
 /// Reads an amount of US dollars, given as a string or a number.
@@ -59,7 +59,7 @@ pub(super) fn chosen_id(
 /// # Errors
 /// When the value is not an amount.
 pub(super) fn money(
-    object: &mut Object,
+    object: &mut ObjectReader,
     name: &'static str,
 ) -> Result<Option<Money>, InvalidRequest> {
     let Some(value) = object.take(name)? else {
@@ -74,7 +74,7 @@ pub(super) fn money(
     };
     match amount {
         Some(amount) => Ok(Some(amount)),
-        None => Err(object.refuse(
+        None => Err(object.invalid_field(
             name,
             code::VALUE,
             "expected an amount of US dollars, such as \"12.50\".",
@@ -87,20 +87,21 @@ pub(super) fn money(
 /// # Errors
 /// When the value is not a valid webhook.
 pub(super) fn webhook(
-    object: &mut Object,
-    table: &'static Table,
+    object: &mut ObjectReader,
+    table: &'static ObjectSchema,
 ) -> Result<Option<NewWebhook>, InvalidRequest> {
     let Some(value) = object.take("webhook")? else {
         return Ok(None);
     };
-    let mut object = Object::new(value, object.place.inner("webhook", table))?;
+    let mut object = ObjectReader::new(value, object.place.inner("webhook", table))?;
     let (url, secret) = (object.take_text("url")?, object.take_text("secret")?);
-    let url = url.ok_or_else(|| object.missing("url"))?.parse();
-    let url = url
-        .map_err(|error: InvalidAddress| object.refuse("url", code::VALUE, &format!("{error}.")))?;
+    let url = url.ok_or_else(|| object.missing_field("url"))?.parse();
+    let url = url.map_err(|error: InvalidWebhookUrl| {
+        object.invalid_field("url", code::VALUE, &format!("{error}."))
+    })?;
     let secret = secret.map(|secret| secret.parse()).transpose();
     let secret = secret.map_err(|error: InvalidSecret| {
-        object.refuse("secret", code::VALUE, &format!("{error}."))
+        object.invalid_field("secret", code::VALUE, &format!("{error}."))
     })?;
     finish(object)?;
     Ok(Some(NewWebhook { url, secret }))
@@ -110,6 +111,6 @@ pub(super) fn webhook(
 ///
 /// # Errors
 /// When a field remains.
-pub(super) fn finish(object: Object) -> Result<(), InvalidRequest> {
-    object.finish(&mut Ignored::new(Policy::Strict))
+pub(super) fn finish(object: ObjectReader) -> Result<(), InvalidRequest> {
+    object.finish(&mut RemarkCollector::new(Policy::Strict))
 }

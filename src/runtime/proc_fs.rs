@@ -4,11 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 /// Maximum length of a followed chain of parents, far beyond that of real systems.
-const MOST_PARENTS: usize = 10_000;
+const MAX_ANCESTORS: usize = 10_000;
 
 /// State of a process at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
+pub struct ProcessStat {
     /// Id of the process.
     pub id: i32,
     /// Id of the parent process; 0 if it is outside this PID namespace.
@@ -20,9 +20,9 @@ pub struct Stat {
     pub started: u64,
 }
 
-impl Stat {
+impl ProcessStat {
     /// Reads the state of the process `id`; `None` if it is gone.
-    pub fn of(id: i32) -> Option<Self> {
+    pub fn read(id: i32) -> Option<Self> {
         Self::parse(id, &fs::read_to_string(folder(id).join("stat")).ok()?)
     }
 
@@ -43,19 +43,19 @@ impl Stat {
 }
 
 /// Returns the states of all processes.
-pub fn all() -> Vec<Stat> {
-    ids().filter_map(Stat::of).collect()
+pub fn all_processes() -> Vec<ProcessStat> {
+    process_ids().filter_map(ProcessStat::read).collect()
 }
 
 /// Iterates over the ids of all processes.
-pub fn ids() -> impl Iterator<Item = i32> {
+pub fn process_ids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Returns true if the process `id` was started with the environment variable `name` set to
 /// `value`. False for a process whose environment may not be read.
-pub fn is_marked(id: i32, name: &str, value: &str) -> bool {
+pub fn has_variable(id: i32, name: &str, value: &str) -> bool {
     let environment = fs::read(folder(id).join("environ")).unwrap_or_default();
     let mark = format!("{name}={value}");
     environment
@@ -66,15 +66,15 @@ pub fn is_marked(id: i32, name: &str, value: &str) -> bool {
 /// Returns true if `ancestor` is a direct or indirect parent of the process `id`; `None` if a
 /// process of the chain is gone.
 pub fn descends_from(id: i32, ancestor: i32) -> Option<bool> {
-    let mut parent = Stat::of(id)?.parent;
-    for _ in 0..MOST_PARENTS {
+    let mut parent = ProcessStat::read(id)?.parent;
+    for _ in 0..MAX_ANCESTORS {
         if parent == ancestor {
             return Some(true);
         }
         if parent <= 1 {
             return Some(false);
         }
-        parent = Stat::of(parent)?.parent;
+        parent = ProcessStat::read(parent)?.parent;
     }
     None
 }
@@ -95,25 +95,27 @@ mod tests {
     fn stat_of_a_name_with_parentheses_and_spaces_is_parsed() {
         let line =
             "7 (a) b) Z 3 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 5551 0 0 18446744073709551615";
-        let stat = Stat {
+        let stat = ProcessStat {
             id: 7,
             parent: 3,
             is_zombie: true,
             started: 5551,
         };
-        assert_eq!(Stat::parse(7, line), Some(stat));
-        assert_eq!(Stat::parse(7, "7 (a) S"), None);
+        assert_eq!(ProcessStat::parse(7, line), Some(stat));
+        assert_eq!(ProcessStat::parse(7, "7 (a) S"), None);
     }
 
     #[test]
     fn descends_from_finds_ancestors_but_not_the_process_itself() {
-        let own = Stat::of(own_id()).unwrap();
+        let own = ProcessStat::read(own_id()).unwrap();
         assert!(!own.is_zombie && own.started > 0);
-        let grandparent = Stat::of(own.parent).map_or(1, |stat| stat.parent).max(1);
+        let grandparent = ProcessStat::read(own.parent)
+            .map_or(1, |stat| stat.parent)
+            .max(1);
         assert_eq!(descends_from(own.id, own.parent), Some(true));
         assert_eq!(descends_from(own.id, grandparent), Some(true));
         assert_eq!(descends_from(own.id, own.id), Some(false));
         assert_eq!(descends_from(i32::MAX, 1), None);
-        assert!(all().contains(&own));
+        assert!(all_processes().contains(&own));
     }
 }

@@ -15,8 +15,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::util::MapRequest;
 use tower::util::MapResponse;
 
-use super::Answers;
 use super::Config;
+use super::HttpService;
 use super::Shutdown;
 use super::deadline_io::DeadlineIo;
 use super::head_watch::HeadWatch;
@@ -25,17 +25,17 @@ use crate::http::TwoLengths;
 
 /// Maximum buffered size of a request head, and of a response that the client is slow to read, in
 /// bytes.
-const BUFFER: usize = 64 * 1024;
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Head timeout of the spare connections that are reserved for `/health`.
-const SPARE_HEAD: Duration = Duration::from_secs(2);
+const SPARE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves `stream` until the client leaves, `shutdown` ends it, or it is evicted for a new
 /// connection. Dropping a running request cancels its turn.
 ///
 /// A connection that is upgraded to a WebSocket moves, with its count, to the task that serves the
 /// WebSocket.
-pub(super) async fn run<A: Answers>(
+pub(super) async fn run<A: HttpService>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: A,
     config: Config,
@@ -45,16 +45,16 @@ pub(super) async fn run<A: Answers>(
     let watch = HeadWatch::default();
     let io = TokioIo::new(
         DeadlineIo::new(stream, config.send_timeout)
-            .counted(count)
-            .watched(watch.clone()),
+            .with_count(count)
+            .with_head_watch(watch.clone()),
     );
     let left = visit
         .as_ref()
-        .map(|visit| visit.guest.left().clone())
+        .map(|visit| visit.unauthenticated.evicted().clone())
         .unwrap_or_default();
     let is_spare = visit.as_ref().is_some_and(|visit| visit.is_spare);
     let head = if is_spare {
-        config.header_read_timeout.min(SPARE_HEAD)
+        config.header_read_timeout.min(SPARE_HEAD_TIMEOUT)
     } else {
         config.header_read_timeout
     };
@@ -79,11 +79,11 @@ pub(super) async fn run<A: Answers>(
         .timer(TokioTimer::new())
         .header_read_timeout(head)
         .keep_alive(!is_spare)
-        .max_buf_size(BUFFER)
+        .max_buf_size(MAX_BUFFER_BYTES)
         .serve_connection(io, TowerToHyperService::new(router))
         .with_upgrades();
     let mut connection = pin!(connection);
-    let (begun, ended) = (shutdown.begun(), shutdown.ended());
+    let (begun, ended) = (shutdown.started(), shutdown.aborted());
     let ended = async {
         tokio::select! {
             () = ended.cancelled() => {}

@@ -57,7 +57,7 @@ impl<T> DeadlineIo<T> {
     }
 
     /// Reports what is read and written to `watch`.
-    pub(super) fn watched(self, watch: HeadWatch) -> Self {
+    pub(super) fn with_head_watch(self, watch: HeadWatch) -> Self {
         Self {
             watch: Some(watch),
             ..self
@@ -65,7 +65,7 @@ impl<T> DeadlineIo<T> {
     }
 
     /// Holds `count` until the connection is closed.
-    pub(super) fn counted(self, count: TaskTrackerToken) -> Self {
+    pub(super) fn with_count(self, count: TaskTrackerToken) -> Self {
         Self {
             _count: Some(count),
             ..self
@@ -74,18 +74,18 @@ impl<T> DeadlineIo<T> {
 
     /// Reports a written answer to the head watch. Only written bytes count, because a flush can
     /// succeed without any.
-    fn wrote(
+    fn report_write(
         &mut self,
         result: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if let (Poll::Ready(Ok(1..)), Some(watch)) = (&result, &self.watch) {
-            watch.answered();
+            watch.reset();
         }
-        self.watch(result, context)
+        self.check_send_timeout(result, context)
     }
 
-    fn watch<R>(
+    fn check_send_timeout<R>(
         &mut self,
         result: Poll<io::Result<R>>,
         context: &mut Context<'_>,
@@ -144,7 +144,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for DeadlineIo<T> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
         if let Some(watch) = &self.watch {
-            watch.read(buffer.filled().get(before..).unwrap_or_default());
+            watch.observe(buffer.filled().get(before..).unwrap_or_default());
         }
         result
     }
@@ -157,7 +157,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for DeadlineIo<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(context, bytes);
-        self.wrote(result, context)
+        self.report_write(result, context)
     }
 
     fn poll_write_vectored(
@@ -166,7 +166,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for DeadlineIo<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
-        self.wrote(result, context)
+        self.report_write(result, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -175,14 +175,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for DeadlineIo<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_flush(context);
-        self.watch(result, context)
+        self.check_send_timeout(result, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
             let result = Pin::new(&mut self.inner).poll_shutdown(context);
             // Lingering starts only after the write side is shut down, so the client sees the end.
-            ready!(self.watch(result, context))?;
+            ready!(self.check_send_timeout(result, context))?;
         }
         self.poll_linger(context).map(Ok)
     }

@@ -14,35 +14,35 @@ use std::sync::PoisonError;
 use memchr::memmem::find;
 
 /// Maximum size of an inspected head, in bytes; hyper accepts no longer one.
-const LONGEST: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Terminators of a head; a line may end without a carriage return.
-const ENDS: [&[u8]; 2] = [b"\n\r\n", b"\n\n"];
+const HEAD_TERMINATORS: [&[u8]; 2] = [b"\n\r\n", b"\n\n"];
 
 /// Watches the request heads of one connection. Clones share their state.
 #[derive(Debug, Clone, Default)]
-pub(super) struct HeadWatch(Arc<Mutex<Head>>);
+pub(super) struct HeadWatch(Arc<Mutex<WatchedHead>>);
 
 #[derive(Debug)]
-enum Head {
-    Coming(Vec<u8>),
-    Came {
+enum WatchedHead {
+    Incomplete(Vec<u8>),
+    Complete {
         has_two_lengths: bool,
     },
     /// Off for good: the connection was upgraded to another protocol.
     Off,
 }
 
-impl Default for Head {
+impl Default for WatchedHead {
     fn default() -> Self {
-        Self::Coming(Vec::new())
+        Self::Incomplete(Vec::new())
     }
 }
 
 impl HeadWatch {
     /// Adds `bytes` that were read from the connection.
-    pub(super) fn read(&self, bytes: &[u8]) {
+    pub(super) fn observe(&self, bytes: &[u8]) {
         let mut head = self.head();
-        let Head::Coming(come) = &mut *head else {
+        let WatchedHead::Incomplete(come) = &mut *head else {
             return;
         };
         // Empty lines may precede a request.
@@ -58,12 +58,15 @@ impl HeadWatch {
         // protocol.
         let is_text = come.first().is_none_or(u8::is_ascii_graphic);
         let rest = come.get(seen..).unwrap_or_default();
-        let end = ENDS.iter().filter_map(|end| find(rest, end)).min();
+        let end = HEAD_TERMINATORS
+            .iter()
+            .filter_map(|end| find(rest, end))
+            .min();
         if let Some(end) = end {
             let has_two_lengths = has_two_lengths(come.get(..seen + end).unwrap_or_default());
-            *head = Head::Came { has_two_lengths };
-        } else if !is_text || come.len() > LONGEST {
-            *head = Head::Came {
+            *head = WatchedHead::Complete { has_two_lengths };
+        } else if !is_text || come.len() > MAX_HEAD_BYTES {
+            *head = WatchedHead::Complete {
                 has_two_lengths: false,
             };
         }
@@ -71,29 +74,29 @@ impl HeadWatch {
 
     /// Resets the watch for the next head after an answer. Body bytes that were mistaken for a
     /// head, as after `100 Continue`, are dropped.
-    pub(super) fn answered(&self) {
+    pub(super) fn reset(&self) {
         let mut head = self.head();
-        if !matches!(*head, Head::Off) {
-            *head = Head::default();
+        if !matches!(*head, WatchedHead::Off) {
+            *head = WatchedHead::default();
         }
     }
 
     /// Stops the inspection for good.
     pub(super) fn stop(&self) {
-        *self.head() = Head::Off;
+        *self.head() = WatchedHead::Off;
     }
 
     /// Returns true if the last head has both headers.
     pub(super) fn has_two_lengths(&self) -> bool {
         matches!(
             *self.head(),
-            Head::Came {
+            WatchedHead::Complete {
                 has_two_lengths: true
             }
         )
     }
 
-    fn head(&self) -> MutexGuard<'_, Head> {
+    fn head(&self) -> MutexGuard<'_, WatchedHead> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,9 +128,9 @@ mod tests {
             for (text, expected) in [(BOTH, true), (ONE, false), (BOTH, true)] {
                 text.as_bytes()
                     .chunks(pieces)
-                    .for_each(|piece| watch.read(piece));
+                    .for_each(|piece| watch.observe(piece));
                 assert_eq!(watch.has_two_lengths(), expected, "{pieces}: {text}");
-                watch.answered();
+                watch.reset();
             }
         }
     }
@@ -135,30 +138,30 @@ mod tests {
     #[test]
     fn stopped_watch_inspects_nothing() {
         let watch = HeadWatch::default();
-        watch.read(ONE.as_bytes());
+        watch.observe(ONE.as_bytes());
         watch.stop();
-        watch.answered();
-        watch.read(BOTH.as_bytes());
-        assert!(matches!(*watch.head(), Head::Off) && !watch.has_two_lengths());
+        watch.reset();
+        watch.observe(BOTH.as_bytes());
+        assert!(matches!(*watch.head(), WatchedHead::Off) && !watch.has_two_lengths());
     }
 
     #[test]
     fn answer_resets_the_watched_head() {
         let watch = HeadWatch::default();
-        watch.read(b"content-length: 3\r\ntransfer-encoding: chunked\r\n");
-        watch.answered();
-        watch.read(ONE.as_bytes());
+        watch.observe(b"content-length: 3\r\ntransfer-encoding: chunked\r\n");
+        watch.reset();
+        watch.observe(ONE.as_bytes());
         assert!(!watch.has_two_lengths());
     }
 
     #[test]
     fn binary_and_oversized_heads_are_not_kept() {
-        for bytes in [&[0x81_u8, 0x85, b'a'][..], &[b'a'; LONGEST + 1]] {
+        for bytes in [&[0x81_u8, 0x85, b'a'][..], &[b'a'; MAX_HEAD_BYTES + 1]] {
             let watch = HeadWatch::default();
-            watch.read(bytes);
+            watch.observe(bytes);
             assert!(matches!(
                 *watch.head(),
-                Head::Came {
+                WatchedHead::Complete {
                     has_two_lengths: false
                 }
             ));

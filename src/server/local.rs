@@ -18,9 +18,9 @@ use tokio::net::UnixStream;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use super::ACCEPT_REST;
-use super::Answers;
+use super::ACCEPT_RETRY_DELAY;
 use super::Config;
+use super::HttpService;
 use super::Shutdown;
 use super::connection;
 use crate::runtime::proc_fs;
@@ -43,7 +43,7 @@ impl LocalSocket {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let (_folder, short) = shortened(path)?;
+        let (_folder, short) = short_socket_path(path)?;
         let listener = UnixListener::bind(short)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         Ok(Self {
@@ -54,17 +54,17 @@ impl LocalSocket {
 
     /// Serves `router` to permitted processes until `shutdown` begins. Each connection is a task of
     /// `tracker`.
-    pub async fn serve<A: Answers>(
+    pub async fn serve<A: HttpService>(
         self,
         router: A,
         config: Config,
         shutdown: Shutdown,
         tracker: TaskTracker,
     ) {
-        let begun = shutdown.begun();
+        let begun = shutdown.started();
         while let Some(accepted) = begun.run_until_cancelled(self.listener.accept()).await {
             match accepted {
-                Ok((stream, _)) if is_let_in(&stream) => {
+                Ok((stream, _)) if is_peer_allowed(&stream) => {
                     let (router, shutdown, count) =
                         (router.clone(), shutdown.clone(), tracker.token());
                     tracker.spawn(connection::run(
@@ -82,7 +82,7 @@ impl LocalSocket {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "admin socket accept failed");
-                    sleep(ACCEPT_REST).await;
+                    sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
@@ -101,13 +101,13 @@ impl Drop for LocalSocket {
 ///
 /// # Errors
 /// When no server listens there, or the response breaks off.
-pub async fn ask(
+pub async fn send_local_request(
     socket: &Path,
     method: &str,
     target: &str,
     body: String,
 ) -> io::Result<(u16, String)> {
-    let (_folder, short) = shortened(socket)?;
+    let (_folder, short) = short_socket_path(socket)?;
     let io = TokioIo::new(UnixStream::connect(short).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io)
         .await
@@ -132,7 +132,7 @@ pub async fn ask(
 
 /// Returns a short alias of `path` by way of `/proc/self/fd`, because socket addresses are limited
 /// to 107 bytes. Valid while the returned folder is open.
-fn shortened(path: &Path) -> io::Result<(File, PathBuf)> {
+fn short_socket_path(path: &Path) -> io::Result<(File, PathBuf)> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -144,13 +144,13 @@ fn shortened(path: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 /// Returns true if the peer is root, or a process of this user that is not an agent.
-fn is_let_in(stream: &UnixStream) -> bool {
+fn is_peer_allowed(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid().as_raw();
     let Ok(peer) = stream.peer_cred() else {
         return false;
     };
     match peer.uid() {
-        uid if uid == own => !may_be_started_by_us(peer.pid()),
+        uid if uid == own => !may_be_descendant(peer.pid()),
         uid => uid == 0,
     }
 }
@@ -158,7 +158,7 @@ fn is_let_in(stream: &UnixStream) -> bool {
 /// Returns true if the process may be a descendant of this server. Agents cannot escape the check:
 /// the server is a subreaper, so orphan processes become its children. A process that is already
 /// gone counts as an agent's, since it may have passed its connection on.
-fn may_be_started_by_us(peer: Option<i32>) -> bool {
+fn may_be_descendant(peer: Option<i32>) -> bool {
     match peer {
         None => true,
         // The pid is 0 for a process outside this PID namespace, which the server cannot have

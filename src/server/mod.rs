@@ -30,20 +30,20 @@ use tower::Service;
 
 pub use config::Config;
 pub use local::LocalSocket;
-pub use local::ask;
+pub use local::send_local_request;
 pub use shutdown::Shutdown;
 pub use visitors::SPARE_CONNECTIONS;
 
-use visitors::Visitors;
+use visitors::ConnectionLimiter;
 
 /// Time for streams to send a last error event after the drain timeout.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_ERROR_GRACE: Duration = Duration::from_millis(500);
 /// Pause of the accept loop when the system is out of descriptors or memory.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Numbers of connections that were open at the signal to stop, by how they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
+pub struct DrainSummary {
     /// Connections that ended by themselves, with complete answers or a proper error.
     pub drained: usize,
     /// Connections that were cut off.
@@ -52,7 +52,7 @@ pub struct Summary {
 
 /// Service that answers requests: in practice the router of `http`, which this module does not
 /// know.
-pub trait Answers:
+pub trait HttpService:
     Service<
         hyper::Request<Incoming>,
         Response = hyper::Response<Self::ResponseBody>,
@@ -66,7 +66,7 @@ pub trait Answers:
     type ResponseBody: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 }
 
-impl<S, B> Answers for S
+impl<S, B> HttpService for S
 where
     S: Service<
             hyper::Request<Incoming>,
@@ -83,17 +83,17 @@ where
 
 /// Serves `router` on `listener` until `shutdown` has completed. Each connection is a task of
 /// `tracker`.
-pub async fn serve<A: Answers>(
+pub async fn serve<A: HttpService>(
     listener: TcpListener,
     router: A,
     config: Config,
     shutdown: Shutdown,
     tracker: TaskTracker,
-) -> Summary {
+) -> DrainSummary {
     let connections = TaskTracker::new();
-    let visitors = Visitors::new(&config);
+    let visitors = ConnectionLimiter::new(&config);
     accept_until_stopped(&listener, &config, &shutdown, |stream, address| {
-        let visit = visitors.arrive(address, connections.len());
+        let visit = visitors.register(address, connections.len());
         let count = connections.token();
         tracker.spawn(connection::run(
             stream,
@@ -116,7 +116,7 @@ async fn accept_until_stopped(
     shutdown: &Shutdown,
     mut take: impl FnMut(TcpStream, IpAddr),
 ) {
-    let begun = shutdown.begun();
+    let begun = shutdown.started();
     let mut in_trouble = false;
     loop {
         let accepted = tokio::select! {
@@ -140,7 +140,7 @@ async fn accept_until_stopped(
                 if !std::mem::replace(&mut in_trouble, true) {
                     tracing::error!(%error, "accepting connections failed; retrying");
                 }
-                sleep(ACCEPT_REST).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -163,11 +163,11 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Drains `connections` within the drain timeout, then gives streams [`LAST_WORDS`] for an error
+/// Drains `connections` within the drain timeout, then gives streams [`LAST_ERROR_GRACE`] for an error
 /// event, then drops the rest.
-async fn drain(connections: &TaskTracker, config: &Config, shutdown: &Shutdown) -> Summary {
+async fn drain(connections: &TaskTracker, config: &Config, shutdown: &Shutdown) -> DrainSummary {
     let open = connections.len();
-    let ended = shutdown.ended();
+    let ended = shutdown.aborted();
     let within = async |limit: Duration| {
         tokio::select! {
             () = connections.wait() => {}
@@ -177,13 +177,13 @@ async fn drain(connections: &TaskTracker, config: &Config, shutdown: &Shutdown) 
     };
     within(config.drain_timeout).await;
     if !connections.is_empty() && !ended.is_cancelled() {
-        shutdown.last_words().cancel();
-        within(LAST_WORDS).await;
+        shutdown.drain_expired().cancel();
+        within(LAST_ERROR_GRACE).await;
     }
     let aborted = connections.len();
     ended.cancel();
     connections.wait().await;
-    Summary {
+    DrainSummary {
         drained: open.saturating_sub(aborted),
         aborted,
     }

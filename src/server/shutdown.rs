@@ -11,9 +11,9 @@ use tokio_util::task::TaskTracker;
 /// it.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    begun: CancellationToken,
-    last_words: CancellationToken,
-    ended: CancellationToken,
+    started: CancellationToken,
+    drain_expired: CancellationToken,
+    aborted: CancellationToken,
 }
 
 impl Shutdown {
@@ -25,42 +25,42 @@ impl Shutdown {
     /// Creates a child handle for another listener: it follows the stages of this one, and ending
     /// it does not end this one.
     #[must_use]
-    pub fn aside(&self) -> Self {
+    pub fn child(&self) -> Self {
         Self {
-            begun: self.begun.clone(),
-            last_words: self.last_words.child_token(),
-            ended: self.ended.child_token(),
+            started: self.started.clone(),
+            drain_expired: self.drain_expired.child_token(),
+            aborted: self.aborted.child_token(),
         }
     }
 
     /// Begins the graceful shutdown: no new connections, running requests go on until the drain
     /// timeout.
     pub fn begin(&self) {
-        self.begun.cancel();
+        self.started.cancel();
     }
 
     /// Stops at once, without a drain.
-    pub fn at_once(&self) {
-        self.begun.cancel();
-        self.last_words.cancel();
-        self.ended.cancel();
+    pub fn abort(&self) {
+        self.started.cancel();
+        self.drain_expired.cancel();
+        self.aborted.cancel();
     }
 
     /// Returns the token that is cancelled when the shutdown begins and no new work may start.
-    pub fn begun(&self) -> CancellationToken {
-        self.begun.clone()
+    pub fn started(&self) -> CancellationToken {
+        self.started.clone()
     }
 
     /// Returns the token that is cancelled when the drain timeout expires: streams then send an
     /// error event and end.
-    pub fn last_words(&self) -> CancellationToken {
-        self.last_words.clone()
+    pub fn drain_expired(&self) -> CancellationToken {
+        self.drain_expired.clone()
     }
 
     /// Returns the token that is cancelled when all connections are to be dropped, at the latest
     /// when `serve` returns.
-    pub(super) fn ended(&self) -> CancellationToken {
-        self.ended.clone()
+    pub(super) fn aborted(&self) -> CancellationToken {
+        self.aborted.clone()
     }
 
     /// Begins the shutdown on SIGTERM or SIGINT; a second signal stops at once.
@@ -79,8 +79,8 @@ impl Shutdown {
                 }
             };
             // Not `ended` of this listener: other listeners may still be draining.
-            let ended = shutdown.last_words();
-            for stage in [Self::begin, Self::at_once] {
+            let ended = shutdown.drain_expired();
+            for stage in [Self::begin, Self::abort] {
                 tokio::select! {
                     name = next() => tracing::info!(signal = name, "shutdown requested; a second signal stops at once"),
                     () = ended.cancelled() => return,

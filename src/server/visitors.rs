@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use super::Config;
 use crate::http::Connection;
-use crate::http::Crowd;
+use crate::http::UnauthenticatedClients;
 
 /// Number of connections reserved for `/health` beyond the connection limit.
 pub const SPARE_CONNECTIONS: usize = 32;
 
 /// Counts the connections that have not authenticated yet, and those reserved for `/health`.
 #[derive(Debug, Clone)]
-pub(super) struct Visitors {
-    most: usize,
-    unknown: Crowd,
-    spare: Crowd,
+pub(super) struct ConnectionLimiter {
+    max_connections: usize,
+    unauthenticated: UnauthenticatedClients,
+    spare: UnauthenticatedClients,
 }
 
-impl Visitors {
+impl ConnectionLimiter {
     pub(super) fn new(config: &Config) -> Self {
-        let spare = Crowd::new(SPARE_CONNECTIONS, SPARE_CONNECTIONS);
+        let spare = UnauthenticatedClients::new(SPARE_CONNECTIONS, SPARE_CONNECTIONS);
         Self {
-            most: config.connections,
-            unknown: Crowd::new(config.unknown_per_address, usize::MAX),
+            max_connections: config.connections,
+            unauthenticated: UnauthenticatedClients::new(config.unknown_per_address, usize::MAX),
             spare,
         }
     }
@@ -31,13 +31,17 @@ impl Visitors {
     /// Registers a connection from `address`, beside `open` others. At the limit, the oldest
     /// unauthenticated connection is evicted; if there is none, the new one becomes a spare for
     /// `/health`.
-    pub(super) fn arrive(&self, address: IpAddr, open: usize) -> Connection {
-        let is_spare = open >= self.most && !self.unknown.make_room();
-        let crowd = if is_spare { &self.spare } else { &self.unknown };
+    pub(super) fn register(&self, address: IpAddr, open: usize) -> Connection {
+        let is_spare = open >= self.max_connections && !self.unauthenticated.evict_one();
+        let crowd = if is_spare {
+            &self.spare
+        } else {
+            &self.unauthenticated
+        };
         Connection {
             address,
             is_spare,
-            guest: Arc::new(crowd.join(address)),
+            unauthenticated: Arc::new(crowd.register(address)),
         }
     }
 }

@@ -20,12 +20,12 @@ pub struct Config {
     /// Log levels, by module where they differ: `info,claude_switchboard::engine::pool=debug`.
     pub filter: String,
     /// Format of the log lines.
-    pub format: Format,
+    pub format: LogLineFormat,
 }
 
 /// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LogLineFormat {
     /// Human-readable; coloured on a terminal.
     Text,
     /// JSON, one object per line.
@@ -36,11 +36,11 @@ pub enum Format {
 /// that they read and write.
 const OWN_TARGETS: [&str; 2] = ["claude_switchboard", "access"];
 /// Maximum level of libraries, whatever the filter asks for.
-const MOST_OF_LIBRARIES: Level = Level::INFO;
+const MAX_LIBRARY_LEVEL: Level = Level::INFO;
 
 /// Handle that changes the log filter at run time.
 #[derive(Debug, Clone)]
-pub struct Levels(reload::Handle<EnvFilter, Registry>);
+pub struct LogLevels(reload::Handle<EnvFilter, Registry>);
 
 /// Reasons why the log cannot be set up or changed.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ pub enum Error {
     Gone(#[from] reload::Error),
 }
 
-impl Levels {
+impl LogLevels {
     /// Replaces the filter by `filter`.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Levels {
 ///
 /// # Errors
 /// When the filter is not valid or a log is already set up.
-pub fn init(config: &Config) -> Result<Levels, Error> {
+pub fn init(config: &Config) -> Result<LogLevels, Error> {
     let is_terminal = std::io::stderr().is_terminal();
     let (subscriber, levels) = subscriber(config, std::io::stderr, is_terminal)?;
     subscriber.try_init()?;
@@ -91,7 +91,7 @@ fn subscriber<W>(
     config: &Config,
     writer: W,
     coloured: bool,
-) -> Result<(Box<dyn tracing::Subscriber + Send + Sync>, Levels), Error>
+) -> Result<(Box<dyn tracing::Subscriber + Send + Sync>, LogLevels), Error>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -103,10 +103,10 @@ where
         .with_writer(writer)
         .with_ansi(coloured);
     let subscriber: Box<dyn tracing::Subscriber + Send + Sync> = match config.format {
-        Format::Text => Box::new(registry.with(lines)),
-        Format::Json => Box::new(registry.with(lines.json().flatten_event(true))),
+        LogLineFormat::Text => Box::new(registry.with(lines)),
+        LogLineFormat::Json => Box::new(registry.with(lines.json().flatten_event(true))),
     };
-    Ok((subscriber, Levels(handle)))
+    Ok((subscriber, LogLevels(handle)))
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, Error> {
@@ -125,7 +125,7 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
             .strip_prefix(*own)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    *metadata.level() <= MOST_OF_LIBRARIES || OWN_TARGETS.iter().any(is_within)
+    *metadata.level() <= MAX_LIBRARY_LEVEL || OWN_TARGETS.iter().any(is_within)
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::Mutex;
 
-    use super::{Config, Format, Levels, subscriber};
+    use super::{Config, LogLevels, LogLineFormat, subscriber};
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -149,14 +149,14 @@ mod tests {
         }
     }
 
-    fn logged(filter: &str, format: Format) -> String {
+    fn logged(filter: &str, format: LogLineFormat) -> String {
         logged_of(filter, format, |_| {
             tracing::info!(turn.id = 7, "turn done");
             tracing::debug!("detail");
         })
     }
 
-    fn logged_of(filter: &str, format: Format, work: impl FnOnce(&Levels)) -> String {
+    fn logged_of(filter: &str, format: LogLineFormat, work: impl FnOnce(&LogLevels)) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let config = Config {
@@ -175,7 +175,7 @@ mod tests {
             "trace",
             "tungstenite=trace,hyper=debug,claude_switchboard=trace",
         ] {
-            let text = logged_of(filter, Format::Text, |_| {
+            let text = logged_of(filter, LogLineFormat::Text, |_| {
                 tracing::trace!(target: "tungstenite::protocol", "received a key");
                 tracing::debug!(target: "hyper::proto", "read a prompt");
                 tracing::debug!(target: "claude_switchboardlike", "a stranger of a like name");
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn levels_change_at_run_time_and_invalid_filter_is_rejected() {
-        let text = logged_of("info", Format::Text, |levels| {
+        let text = logged_of("info", LogLineFormat::Text, |levels| {
             tracing::debug!("before");
             levels.set("debug").unwrap();
             levels.set("pool=loud").unwrap_err();
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn text_format_has_no_colour_off_a_terminal() {
-        let text = logged("info", Format::Text);
+        let text = logged("info", LogLineFormat::Text);
         assert!(
             text.contains("INFO") && text.contains("turn done turn.id=7"),
             "{text}"
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn json_format_is_one_object_per_line() {
-        let text = logged("debug", Format::Json);
+        let text = logged("debug", LogLineFormat::Json);
         let lines: Vec<serde_json::Value> = text
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -234,7 +234,7 @@ mod tests {
     fn invalid_filter_is_rejected() {
         let config = Config {
             filter: "pool=loud".to_owned(),
-            format: Format::Text,
+            format: LogLineFormat::Text,
         };
         let error = subscriber(&config, std::io::sink, false)
             .map(|_| ())

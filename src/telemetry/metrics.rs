@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 /// Prefix of all metric names.
 const PREFIX: &str = "switchboard";
 /// Maximum number of label sets of the refusal counter.
-const MOST_REFUSALS: usize = 100;
+const MAX_REFUSAL_LABEL_SETS: usize = 100;
 
 /// Counters of the process. Clones share them.
 #[derive(Clone, Default)]
@@ -27,12 +27,12 @@ pub struct Metrics {
     alerts: Family<AlertLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     /// Number of label sets requested for `refusals`, which bounds their cardinality.
-    learnt: Arc<AtomicUsize>,
+    refusal_label_sets: Arc<AtomicUsize>,
 }
 
 /// Gauges and totals as read at one scrape.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Levels {
+pub struct MetricsSnapshot {
     /// Turns answered from the cache.
     pub cache_hits: u64,
     /// Cacheable turns that were run.
@@ -46,7 +46,7 @@ pub struct Levels {
     /// Number of workers by state.
     pub workers: [(&'static str, usize); 4],
     /// Maximum number of workers.
-    pub most_workers: usize,
+    pub max_workers: usize,
     /// Number of requests that wait for a worker.
     pub waiting: usize,
     /// Number of unfinished tasks by status.
@@ -82,7 +82,12 @@ impl fmt::Debug for Metrics {
 impl Metrics {
     /// Counts that `percent` of a budget is used: of a key or a project (`scope`), per day or month
     /// (`window`).
-    pub fn budget_alert(&self, scope: impl fmt::Display, window: impl fmt::Display, percent: u8) {
+    pub fn count_budget_alert(
+        &self,
+        scope: impl fmt::Display,
+        window: impl fmt::Display,
+        percent: u8,
+    ) {
         let labels = AlertLabels {
             scope: scope.to_string(),
             window: window.to_string(),
@@ -92,16 +97,17 @@ impl Metrics {
     }
 
     /// Counts that upstream was found to refuse `parameter` for `model`. Clients choose both
-    /// values, so label sets beyond [`MOST_REFUSALS`] are counted together to bound the
+    /// values, so label sets beyond [`MAX_REFUSAL_LABEL_SETS`] are counted together to bound the
     /// cardinality.
-    pub fn refusal_learnt(&self, model: &str, parameter: &str) {
+    pub fn count_learnt_refusal(&self, model: &str, parameter: &str) {
         let labels = |model: &str, parameter: &str| RefusalLabels {
             model: model.to_owned(),
             parameter: parameter.to_owned(),
         };
         let mine = labels(model, parameter);
         let known = self.refusals.get(&mine).is_some();
-        let is_new = !known && self.learnt.fetch_add(1, Ordering::Relaxed) >= MOST_REFUSALS;
+        let is_new = !known
+            && self.refusal_label_sets.fetch_add(1, Ordering::Relaxed) >= MAX_REFUSAL_LABEL_SETS;
         let labels = if is_new {
             labels("other", "other")
         } else {
@@ -114,7 +120,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When formatting fails, which does not happen for a string.
-    pub fn to_text(&self, levels: &Levels) -> Result<String, fmt::Error> {
+    pub fn render(&self, levels: &MetricsSnapshot) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix(PREFIX);
         let alerts = self.alerts.clone();
         registry.register(
@@ -169,7 +175,7 @@ impl Metrics {
             (
                 "workers_max",
                 "The most worker processes there may be",
-                levels.most_workers as u64,
+                levels.max_workers as u64,
             ),
             (
                 "requests_waiting",
@@ -183,7 +189,7 @@ impl Metrics {
             ),
         ];
         for (name, help, value) in gauges {
-            registry.register(name, help, ConstGauge::new(whole(value)));
+            registry.register(name, help, ConstGauge::new(to_gauge_value(value)));
         }
         let mut text = String::new();
         encode(&mut text, &registry)?;
@@ -196,12 +202,12 @@ fn by_state(counts: &[(&'static str, usize)]) -> Family<StateLabel, Gauge> {
     for (state, count) in counts {
         family
             .get_or_create(&StateLabel { state })
-            .set(whole(*count as u64));
+            .set(to_gauge_value(*count as u64));
     }
     family
 }
 
-fn whole(value: u64) -> i64 {
+fn to_gauge_value(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
@@ -212,22 +218,22 @@ mod tests {
     #[test]
     fn every_metric_is_rendered() {
         let metrics = Metrics::default();
-        metrics.budget_alert("key", "daily", 80);
-        metrics.clone().budget_alert("key", "daily", 80);
-        metrics.refusal_learnt("claude-m", "temperature");
+        metrics.count_budget_alert("key", "daily", 80);
+        metrics.clone().count_budget_alert("key", "daily", 80);
+        metrics.count_learnt_refusal("claude-m", "temperature");
         for number in 0..200 {
-            metrics.refusal_learnt("claude-m", &format!("odd{number}"));
+            metrics.count_learnt_refusal("claude-m", &format!("odd{number}"));
         }
         let workers = [("idle", 1), ("busy", 2), ("starting", 0), ("resetting", 0)];
         let tasks = [("queued", 0), ("running", 1)];
-        let levels = Levels {
+        let levels = MetricsSnapshot {
             cache_hits: 3,
             workers,
             tasks,
             is_ready: true,
-            ..Levels::default()
+            ..MetricsSnapshot::default()
         };
-        let text = metrics.to_text(&levels).unwrap();
+        let text = metrics.render(&levels).unwrap();
         for line in [
             "# TYPE switchboard_budget_alerts counter",
             r#"switchboard_budget_alerts_total{scope="key",window="daily",percent="80"} 2"#,

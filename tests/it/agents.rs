@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use claude_switchboard::domain::{FailureKind, ModelName, Money};
 use claude_switchboard::engine::agent::{
-    Agent, AgentEvent, Answer, EndReason, Ending, Job, Mode, Runner, Session,
+    Agent, AgentEvent, AgentJob, AgentMode, AgentReport, AgentRunner, AgentSession, AgentStop,
+    PermissionDecision,
 };
 use claude_switchboard::engine::claude::{self, ClaudeLauncher, DataDir, SignIn};
 use messages_stand_in::StandIn;
@@ -18,7 +19,7 @@ use crate::support::{eventually, real_cli, workers_of};
 
 /// Where agents are run.
 struct Yard {
-    runner: Box<dyn Runner>,
+    runner: Box<dyn AgentRunner>,
     data_dir: DataDir,
     folder: TempDir,
     tracker: TaskTracker,
@@ -32,7 +33,7 @@ impl Yard {
             tempfile::tempdir().unwrap(),
             TaskTracker::new(),
         );
-        let data_dir = claude::take_data_dir(&folder.path().join("data")).unwrap();
+        let data_dir = claude::lock_data_dir(&folder.path().join("data")).unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
         let environment = [
             ("PATH", "/usr/bin:/bin"),
@@ -70,25 +71,25 @@ impl Yard {
         self.folder.path().join("work").canonicalize().unwrap()
     }
 
-    fn job(&self, prompt: &str) -> Job {
-        Job {
+    fn job(&self, prompt: &str) -> AgentJob {
+        AgentJob {
             task: format!("task_{}", Uuid::new_v4().simple()),
             prompt: prompt.to_owned(),
             workspace: self.workspace(),
             model: ModelName::new("claude-haiku-5-5"),
             system_prompt: None,
             tools: vec!["Read", "Write", "Edit", "Bash"],
-            mode: Mode::Default,
+            mode: AgentMode::Default,
             max_turns: None,
             max_budget: Money::from_nanos(1_000_000_000),
             max_output_tokens: 32_000,
-            session: Session::New(Uuid::new_v4()),
+            session: AgentSession::New(Uuid::new_v4()),
         }
     }
 
-    async fn start(&self, job: Job) -> Run {
+    async fn start(&self, job: AgentJob) -> Run {
         let mut agent = self.runner.start(job).await.unwrap();
-        agent.begin();
+        agent.send_prompt();
         Run { agent }
     }
 
@@ -97,12 +98,13 @@ impl Yard {
         let prompt = call("Bash", &serde_json::json!({"command": command}));
         let mut run = self.start(self.job(&prompt)).await;
         let asked = run
-            .until(|event| matches!(event, AgentEvent::Question(_)))
+            .until(|event| matches!(event, AgentEvent::PermissionRequested(_)))
             .await;
-        let AgentEvent::Question(question) = asked else {
+        let AgentEvent::PermissionRequested(question) = asked else {
             unreachable!()
         };
-        run.agent.answer(&question.id, Answer::Allow);
+        run.agent
+            .answer_permission(&question.id, PermissionDecision::Allow);
         let begun = self.workspace().join("begun");
         // Nothing is told while the tool runs, but what is to be sent leaves while it is waited for.
         tokio::select! {
@@ -148,14 +150,18 @@ impl Run {
     }
 
     /// Answers each question by `answer`, and gives what was told, a line for each event, and the ending.
-    async fn finish(mut self, answer: Answer, workspace: &Path) -> (String, Ending) {
+    async fn finish(
+        mut self,
+        answer: PermissionDecision,
+        workspace: &Path,
+    ) -> (String, AgentReport) {
         let mut told = String::new();
         loop {
             let event = self.next().await;
             let line = match event {
-                AgentEvent::Calling => continue,
-                AgentEvent::Turn { .. } => "turn".to_owned(),
-                AgentEvent::Spent(_) => continue,
+                AgentEvent::CallSent => continue,
+                AgentEvent::AnswerStarted { .. } => "turn".to_owned(),
+                AgentEvent::UsageUpdated(_) => continue,
                 AgentEvent::Message(text) => format!("message {text}"),
                 AgentEvent::ToolUse { name, .. } => format!("use {name}"),
                 AgentEvent::ToolResult {
@@ -164,11 +170,11 @@ impl Run {
                     let change = change.map(|change| (change.path.clone(), change.is_new));
                     format!("result error={is_error} {change:?}")
                 }
-                AgentEvent::Question(question) => {
-                    self.agent.answer(&question.id, answer.clone());
+                AgentEvent::PermissionRequested(question) => {
+                    self.agent.answer_permission(&question.id, answer.clone());
                     format!("question {}", question.tool)
                 }
-                AgentEvent::Withdrawn(_) => "withdrawn".to_owned(),
+                AgentEvent::PermissionWithdrawn(_) => "withdrawn".to_owned(),
                 AgentEvent::Finished(ending) => {
                     return (told.replace(workspace.to_str().unwrap(), "WORK"), ending);
                 }
@@ -208,7 +214,7 @@ async fn an_agent_writes_edits_and_runs_what_it_may() {
     let (told, ending) = yard
         .start(yard.job(&both))
         .await
-        .finish(Answer::Allow, &work)
+        .finish(PermissionDecision::Allow, &work)
         .await;
     insta::assert_snapshot!(told, @r#"
     turn
@@ -228,7 +234,7 @@ async fn an_agent_writes_edits_and_runs_what_it_may() {
     turn
     message Tool results: (Bash completed with no output)
     "#);
-    assert_eq!(ending.reason, EndReason::Completed, "{ending:?}");
+    assert_eq!(ending.reason, AgentStop::Completed, "{ending:?}");
     assert!(
         ending.usage.input_tokens > 0 && ending.session_cost.is_some(),
         "{ending:?}"
@@ -241,7 +247,7 @@ async fn an_agent_writes_edits_and_runs_what_it_may() {
 async fn what_is_denied_is_not_done() {
     let yard = Yard::open().await;
     let prompt = call("Bash", &serde_json::json!({"command": "touch made"}));
-    let deny = Answer::Deny("not today".to_owned());
+    let deny = PermissionDecision::Deny("not today".to_owned());
     let (told, ending) = yard
         .start(yard.job(&prompt))
         .await
@@ -257,7 +263,7 @@ async fn what_is_denied_is_not_done() {
     ");
     assert_eq!(
         (ending.reason, &*ending.result),
-        (EndReason::Completed, "Tool results: not today")
+        (AgentStop::Completed, "Tool results: not today")
     );
     assert!(!yard.workspace().join("made").exists());
     yard.until_quiet().await;
@@ -269,15 +275,19 @@ async fn an_interrupt_ends_a_tool_and_an_answer() {
     // It never ends by itself.
     let mut run = yard.run_on("touch begun; tail -f /dev/null").await;
     run.agent.interrupt();
-    let (_, ending) = run.finish(Answer::Allow, &yard.workspace()).await;
-    assert_eq!(ending.reason, EndReason::Interrupted);
+    let (_, ending) = run
+        .finish(PermissionDecision::Allow, &yard.workspace())
+        .await;
+    assert_eq!(ending.reason, AgentStop::Interrupted);
 
     let mut run = yard.start(yard.job("[[tokens=100000 gap_ms=50]]")).await;
-    run.until(|event| matches!(event, AgentEvent::Turn { .. }))
+    run.until(|event| matches!(event, AgentEvent::AnswerStarted { .. }))
         .await;
     run.agent.interrupt();
-    let (_, ending) = run.finish(Answer::Allow, &yard.workspace()).await;
-    assert_eq!(ending.reason, EndReason::Interrupted);
+    let (_, ending) = run
+        .finish(PermissionDecision::Allow, &yard.workspace())
+        .await;
+    assert_eq!(ending.reason, AgentStop::Interrupted);
     yard.until_quiet().await;
 }
 
@@ -300,36 +310,36 @@ async fn turns_and_money_are_bounded() {
     );
     let bounded = [
         (
-            Job {
+            AgentJob {
                 max_turns: Some(1),
                 ..yard.job(&prompt)
             },
-            EndReason::MaxTurns,
+            AgentStop::MaxTurns,
         ),
         (
-            Job {
+            AgentJob {
                 max_budget: Money::from_nanos(1000),
                 ..yard.job(&prompt)
             },
-            EndReason::MaxBudget,
+            AgentStop::MaxBudget,
         ),
         (
             yard.job("[[status=500]]"),
-            EndReason::Failed(FailureKind::Upstream),
+            AgentStop::Failed(FailureKind::Upstream),
         ),
         (
-            Job {
-                session: Session::Stored(Uuid::new_v4()),
+            AgentJob {
+                session: AgentSession::Stored(Uuid::new_v4()),
                 ..yard.job("hi")
             },
-            EndReason::NoSession,
+            AgentStop::NoSession,
         ),
     ];
     for (job, reason) in bounded {
         let (_, ending) = yard
             .start(job)
             .await
-            .finish(Answer::Allow, &yard.workspace())
+            .finish(PermissionDecision::Allow, &yard.workspace())
             .await;
         assert_eq!(ending.reason, reason, "{ending:?}");
     }
@@ -340,26 +350,26 @@ async fn turns_and_money_are_bounded() {
 async fn a_session_goes_on_and_its_cost_adds_up() {
     let yard = Yard::open().await;
     let session = Uuid::new_v4();
-    let first = Job {
-        session: Session::New(session),
+    let first = AgentJob {
+        session: AgentSession::New(session),
         ..yard.job("[[say=one]]")
     };
     let (_, first) = yard
         .start(first)
         .await
-        .finish(Answer::Allow, &yard.workspace())
+        .finish(PermissionDecision::Allow, &yard.workspace())
         .await;
-    let second = Job {
-        session: Session::Stored(session),
+    let second = AgentJob {
+        session: AgentSession::Stored(session),
         ..yard.job("[[echo_request]]")
     };
     let (_, second) = yard
         .start(second)
         .await
-        .finish(Answer::Allow, &yard.workspace())
+        .finish(PermissionDecision::Allow, &yard.workspace())
         .await;
     assert!(
-        second.result.contains("one") && second.reason == EndReason::Completed,
+        second.result.contains("one") && second.reason == AgentStop::Completed,
         "{second:?}"
     );
     assert!(
@@ -368,16 +378,16 @@ async fn a_session_goes_on_and_its_cost_adds_up() {
     );
     // The bound on money is that of the run: what the session has cost before does not count.
     let read = call("Read", &serde_json::json!({"file_path": "nothing"}));
-    let third = Job {
-        session: Session::Stored(session),
+    let third = AgentJob {
+        session: AgentSession::Stored(session),
         max_budget: second.session_cost.unwrap(),
         ..yard.job(&read)
     };
     let (_, third) = yard
         .start(third)
         .await
-        .finish(Answer::Allow, &yard.workspace())
+        .finish(PermissionDecision::Allow, &yard.workspace())
         .await;
-    assert_eq!(third.reason, EndReason::Completed, "{third:?}");
+    assert_eq!(third.reason, AgentStop::Completed, "{third:?}");
     yard.until_quiet().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use claude_switchboard::app;
-use claude_switchboard::config::{Environment, Flags, Settings};
+use claude_switchboard::config::{CommandLineFlags, Environment, Settings};
 use claude_switchboard::domain::{Money, Usage};
 use futures::StreamExt as _;
 use futures::stream;
@@ -135,7 +135,8 @@ fn pdf() -> Vec<u8> {
 /// What upstream bills for a call whose prompt says what it takes, as if all of its answer had come.
 fn billed(body: &str) -> Money {
     let environment = Environment::from_iter([("HOME", "/home/me")]);
-    let prices = app::prices(&Settings::load(None, &environment, &Flags::default()).unwrap());
+    let prices =
+        app::prices(&Settings::load(None, &environment, &CommandLineFlags::default()).unwrap());
     let said = |name: &str| {
         let (_, rest) = body.split_once(&format!("{name}="))?;
         rest.split(|other: char| !other.is_ascii_digit())

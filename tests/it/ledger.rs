@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use claude_switchboard::accounts::ledger::{Charge, Clock, Config, Ledger, Outcome};
+use claude_switchboard::accounts::ledger::{Charge, ChargeOutcome, Clock, Config, Ledger};
 use claude_switchboard::domain::{Amount, Caller, Grant, Money, Usage};
-use claude_switchboard::engine::claude::take_data_dir;
+use claude_switchboard::engine::claude::lock_data_dir;
 use claude_switchboard::storage::store::{self, Store, Transaction};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -60,7 +60,7 @@ async fn used() -> TempDir {
             model: model.to_owned(),
             usage,
             money,
-            outcome: Outcome::Answered,
+            outcome: ChargeOutcome::Answered,
         };
         hold.settle(charge).await.unwrap();
     }
@@ -211,7 +211,7 @@ async fn a_data_directory_that_is_taken_or_empty_is_named_with_what_to_do() {
     let backup = folder.path().join("ledger.backup");
     let backup = backup.to_str().unwrap();
     said(&on(folder.path(), &["ledger", "backup", backup]));
-    let taken = take_data_dir(folder.path()).unwrap();
+    let taken = lock_data_dir(folder.path()).unwrap();
     for command in [
         &["usage"][..],
         &["ledger", "verify"],

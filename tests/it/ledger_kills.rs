@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use claude_switchboard::accounts::ledger::{Clock, Outcome, Reader};
+use claude_switchboard::accounts::ledger::{ChargeOutcome, Clock, LedgerReader};
 use claude_switchboard::storage::store::{self, Store};
 use messages_stand_in::StandIn;
 use serde_json::{Value, json};
@@ -126,7 +126,7 @@ async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
         tracker.clone(),
     )
     .unwrap();
-    let ledger = Reader::new(store.clone(), Clock::system());
+    let ledger = LedgerReader::new(store.clone(), Clock::system());
     let verified = ledger.verify().await.unwrap();
     assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));
     let mut known = BTreeMap::<u64, usize>::new();
@@ -203,12 +203,12 @@ async fn a_killed_server_charges_what_ran_and_nothing_that_waited() {
         tracker.clone(),
     )
     .unwrap();
-    let ledger = Reader::new(store.clone(), Clock::system());
+    let ledger = LedgerReader::new(store.clone(), Clock::system());
     let verified = ledger.verify().await.unwrap();
     assert_eq!((verified.problems, verified.holds), (Vec::new(), 0));
     let charges = ledger.charges().await.unwrap();
-    let outcomes: Vec<Outcome> = charges.iter().map(|charge| charge.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Unknown; 2]);
+    let outcomes: Vec<ChargeOutcome> = charges.iter().map(|charge| charge.outcome).collect();
+    assert_eq!(outcomes, [ChargeOutcome::Unknown; 2]);
     drop((store, ledger));
     tracker.close();
     tracker.wait().await;

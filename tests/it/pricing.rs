@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use claude_switchboard::app;
-use claude_switchboard::config::{Environment, Flags, Settings};
+use claude_switchboard::config::{CommandLineFlags, Environment, Settings};
 use claude_switchboard::domain::{Money, Usage};
 use messages_stand_in::StandIn;
 use serde_json::Value;
@@ -67,7 +67,8 @@ async fn run(upstream: &StandIn, home: &Path, model: &str, usage: &Usage) -> Val
 #[tokio::test(flavor = "multi_thread")]
 async fn our_price_of_a_run_is_what_the_cli_charges() {
     let environment = Environment::from_iter([("HOME", "/home/me")]);
-    let prices = app::prices(&Settings::load(None, &environment, &Flags::default()).unwrap());
+    let prices =
+        app::prices(&Settings::load(None, &environment, &CommandLineFlags::default()).unwrap());
     let upstream = StandIn::start().await.unwrap();
     let home = tempfile::tempdir().unwrap();
     let usage = |input_tokens, output_tokens, cache_write_tokens, cache_read_tokens| Usage {

@@ -320,7 +320,7 @@ async fn what_hides_from_its_task_ends_with_it() {
 
 /// The number of children of a process, zombies included.
 fn children(id: u32) -> usize {
-    claude_switchboard::runtime::proc_fs::all()
+    claude_switchboard::runtime::proc_fs::all_processes()
         .iter()
         .filter(|stat| stat.parent == id.cast_signed())
         .count()

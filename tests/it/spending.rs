@@ -1,6 +1,6 @@
 //! What runs of the real CLI cost, and whom.
 
-use claude_switchboard::accounts::ledger::{Clock, ListedCharge, Outcome, Reader};
+use claude_switchboard::accounts::ledger::{ChargeOutcome, Clock, LedgerReader, ListedCharge};
 use claude_switchboard::storage::store::{self, Store};
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
         tracker.clone(),
     )
     .unwrap();
-    let ledger = Reader::new(store.clone(), Clock::system());
+    let ledger = LedgerReader::new(store.clone(), Clock::system());
     assert_eq!(
         ledger.verify().await.unwrap().problems,
         Vec::<String>::new()
@@ -74,7 +74,7 @@ async fn an_answer_costs_what_the_cli_reports() {
         );
         assert_eq!(
             (charge.outcome, charge.is_estimated),
-            (Outcome::Answered, false)
+            (ChargeOutcome::Answered, false)
         );
     }
 }
@@ -139,7 +139,7 @@ async fn an_answer_that_nobody_reads_on_is_charged() {
     server.until_quiet().await;
     let charges = charges_of(server).await;
     assert_eq!(charges.len(), 1);
-    assert_eq!(charges[0].outcome, Outcome::Cancelled);
+    assert_eq!(charges[0].outcome, ChargeOutcome::Cancelled);
     let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
     assert!(
         (prompt..NANOS).contains(&charges[0].amount.money.nanos()),
@@ -160,7 +160,7 @@ async fn a_call_that_is_left_before_its_answer_begins_is_charged_for_its_prompt(
     server.until_quiet().await;
     let charges = charges_of(server).await;
     assert_eq!(charges.len(), 1);
-    assert_eq!(charges[0].outcome, Outcome::Cancelled);
+    assert_eq!(charges[0].outcome, ChargeOutcome::Cancelled);
     assert!(
         charges[0].model.contains("opus") && charges[0].amount.tokens >= 10_000,
         "{charges:?}"

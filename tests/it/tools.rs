@@ -78,7 +78,7 @@ impl Answer {
             TurnEvent::Finished(finish) => self.reason = Some(finish.reason),
             TurnEvent::Started { .. }
             | TurnEvent::Thinking(_)
-            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingSignature(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ServerBlock(_)
             | TurnEvent::BlockDelta(_)

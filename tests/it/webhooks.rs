@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::HeaderMap;
-use claude_switchboard::accounts::auth::{Change, NewWebhook, ProjectChange, Registry};
-use claude_switchboard::accounts::webhooks::{Event, Http, Parts, Webhooks};
+use claude_switchboard::accounts::auth::{FieldChange, NewWebhook, ProjectChange, Registry};
+use claude_switchboard::accounts::webhooks::{HttpSender, WebhookDeps, WebhookEvent, Webhooks};
 use claude_switchboard::storage::store::{self, Store};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -118,7 +118,7 @@ async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
     let url = format!("http://{address}/hook?token=hidden")
         .parse()
         .unwrap();
-    let webhook = Change::Set(NewWebhook { url, secret: None });
+    let webhook = FieldChange::Set(NewWebhook { url, secret: None });
     registry
         .change_project(
             "default",
@@ -129,17 +129,17 @@ async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
         )
         .await
         .unwrap();
-    let parts = Parts {
+    let parts = WebhookDeps {
         store,
-        addresses: Box::new(move |project| registry.webhook(project)),
-        sender: Arc::new(Http::new(tracker.clone())),
+        endpoint_of: Box::new(move |project| registry.webhook(project)),
+        sender: Arc::new(HttpSender::new(tracker.clone())),
         tracker: tracker.clone(),
         stop: stop.clone(),
     };
     // It stops before it begins.
     stop.cancel();
     let webhooks = Webhooks::open(parts).await.unwrap();
-    let event = Event::new("budget.threshold_reached", &json!({"percent": 80}));
+    let event = WebhookEvent::new("budget.threshold_reached", &json!({"percent": 80}));
     webhooks.send("default", event.clone()).await.unwrap();
     drop(webhooks);
     tracker.close();

@@ -5,10 +5,10 @@ use std::io::BufRead as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use claude_switchboard::storage::store::{Config, Error, Store, Table, Transaction};
+use claude_switchboard::storage::store::{Config, Error, Store, StoreTable, Transaction};
 use tokio_util::task::TaskTracker;
 
-const TABLE: Table = Table::new("numbers");
+const TABLE: StoreTable = StoreTable::new("numbers");
 
 /// Opens the store in `folder`, says so, and obeys one line of standard input after the other until there is none.
 pub(crate) fn run(folder: &Path, min_free_bytes: u64) {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use claude_switchboard::storage::store::{Config, Limits, Shelf, Store, Table};
+use claude_switchboard::storage::store::{Config, Store, StoreTable, TtlLimits, TtlTable};
 use tokio_util::task::TaskTracker;
 
 use crate::Numbers;
@@ -41,12 +41,12 @@ pub(crate) fn run(count: u64) {
 async fn churn(folder: &Path, count: u64) -> u64 {
     let tracker = TaskTracker::new();
     let store = Store::open(folder, Config::default(), tracker.clone()).unwrap();
-    let limits = Limits {
+    let limits = TtlLimits {
         time_to_live: Duration::from_secs(86400),
         max_records: 1 << 30,
         max_bytes: 1 << 40,
     };
-    let shelf = Shelf::new(store, Table::new("sessions"), limits);
+    let shelf = TtlTable::new(store, StoreTable::new("sessions"), limits);
     for first in (0..count).step_by(usize::try_from(SIDE_BY_SIDE).unwrap()) {
         let some = (first..first + SIDE_BY_SIDE).map(|number| make_and_remove(&shelf, number));
         futures::future::join_all(some).await;
@@ -54,7 +54,7 @@ async fn churn(folder: &Path, count: u64) -> u64 {
     let mut kept = 0;
     for number in count.saturating_sub(ALIVE)..count {
         let whole = shelf
-            .whole("owner", &number.to_string())
+            .get_with_parts("owner", &number.to_string())
             .await
             .unwrap()
             .unwrap();
@@ -71,7 +71,7 @@ async fn churn(folder: &Path, count: u64) -> u64 {
     kept as u64
 }
 
-async fn make_and_remove(shelf: &Shelf, number: u64) {
+async fn make_and_remove(shelf: &TtlTable, number: u64) {
     let text = vec![7; usize::try_from(size_of(number)).unwrap()];
     shelf
         .put("owner", &number.to_string(), text.clone())

@@ -1,17 +1,17 @@
 //! Changes to keys and projects.
 
-use super::key::Key;
+use super::key::ApiKey;
 use super::key::Permission;
 use super::project::Project;
-use crate::accounts::webhooks::Address;
-use crate::accounts::webhooks::Endpoint;
-use crate::accounts::webhooks::Secret;
+use crate::accounts::webhooks::SigningSecret;
+use crate::accounts::webhooks::WebhookEndpoint;
+use crate::accounts::webhooks::WebhookUrl;
 use crate::domain::Budget;
 use crate::domain::Rates;
 
 /// Change of an optional field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Change<T> {
+pub enum FieldChange<T> {
     /// Keeps the present value.
     #[default]
     Keep,
@@ -21,12 +21,12 @@ pub enum Change<T> {
     Set(T),
 }
 
-impl<T> Change<T> {
-    fn try_map<U, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Change<U>, E> {
+impl<T> FieldChange<T> {
+    fn try_map<U, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<FieldChange<U>, E> {
         Ok(match self {
-            Self::Keep => Change::Keep,
-            Self::Clear => Change::Clear,
-            Self::Set(value) => Change::Set(make(value)?),
+            Self::Keep => FieldChange::Keep,
+            Self::Clear => FieldChange::Clear,
+            Self::Set(value) => FieldChange::Set(make(value)?),
         })
     }
 
@@ -45,15 +45,15 @@ pub struct KeyChange {
     /// New display name of the key.
     pub name: Option<String>,
     /// Models that the key may use; cleared, every model.
-    pub models: Change<Vec<String>>,
+    pub models: FieldChange<Vec<String>>,
     /// Rate limits of the key, and its weight in fair queueing.
     pub rates: RatesChange,
     /// Budget of the key; cleared, no cap.
-    pub budget: Change<Budget>,
+    pub budget: FieldChange<Budget>,
     /// Permissions of the key; cleared, the default ones.
-    pub permissions: Change<Vec<Permission>>,
+    pub permissions: FieldChange<Vec<Permission>>,
     /// Expiry time in seconds of Unix time; cleared, never.
-    pub expires_at: Change<u64>,
+    pub expires_at: FieldChange<u64>,
 }
 
 /// Changes to a project; by default none.
@@ -64,18 +64,18 @@ pub struct ProjectChange {
     /// Rate limits for all keys of the project together.
     pub rates: RatesChange,
     /// Budget of all keys of the project together; cleared, no cap.
-    pub budget: Change<Budget>,
+    pub budget: FieldChange<Budget>,
     /// Webhook for events of the project; cleared, no webhook.
-    pub webhook: Change<NewWebhook>,
+    pub webhook: FieldChange<NewWebhook>,
 }
 
 /// New webhook of a project or a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWebhook {
     /// URL of the receiver.
-    pub url: Address,
+    pub url: WebhookUrl,
     /// Signing secret; generated if `None`.
-    pub secret: Option<Secret>,
+    pub secret: Option<SigningSecret>,
 }
 
 /// Changes to rate limits and weight. A cleared limit means no limit; a cleared weight means the
@@ -83,23 +83,23 @@ pub struct NewWebhook {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RatesChange {
     /// Limit of requests per minute.
-    pub requests_per_minute: Change<u32>,
+    pub requests_per_minute: FieldChange<u32>,
     /// Limit of tokens per minute.
-    pub tokens_per_minute: Change<u32>,
+    pub tokens_per_minute: FieldChange<u32>,
     /// Limit of concurrent requests.
-    pub concurrent_requests: Change<u32>,
+    pub concurrent_requests: FieldChange<u32>,
     /// Weight in fair queueing: turns per round.
-    pub weight: Change<u32>,
+    pub weight: FieldChange<u32>,
 }
 
 impl KeyChange {
-    pub(super) fn apply(self, key: &mut Key) {
+    pub(super) fn apply(self, key: &mut ApiKey) {
         if let Some(name) = self.name {
             key.name = name;
         }
         self.models.apply(&mut key.terms.models);
         self.rates.apply(&mut key.terms.rates);
-        replace(self.budget, &mut key.terms.budget);
+        apply_budget(self.budget, &mut key.terms.budget);
         self.permissions.apply(&mut key.terms.permissions);
         self.expires_at.apply(&mut key.expires_at);
     }
@@ -113,7 +113,7 @@ impl ProjectChange {
             project.name = name;
         }
         self.rates.apply(&mut project.rates);
-        replace(self.budget, &mut project.budget);
+        apply_budget(self.budget, &mut project.budget);
         self.webhook
             .try_map(NewWebhook::endpoint)?
             .apply(&mut project.webhook);
@@ -126,10 +126,10 @@ impl NewWebhook {
     ///
     /// # Errors
     /// When the system gives no random bytes for it.
-    pub fn endpoint(self) -> Result<Endpoint, getrandom::Error> {
-        Ok(Endpoint {
+    pub fn endpoint(self) -> Result<WebhookEndpoint, getrandom::Error> {
+        Ok(WebhookEndpoint {
             url: self.url,
-            secret: self.secret.map_or_else(Secret::new, Ok)?,
+            secret: self.secret.map_or_else(SigningSecret::new, Ok)?,
         })
     }
 }
@@ -145,10 +145,10 @@ impl RatesChange {
     }
 }
 
-fn replace(change: Change<Budget>, budget: &mut Budget) {
+fn apply_budget(change: FieldChange<Budget>, budget: &mut Budget) {
     match change {
-        Change::Keep => {}
-        Change::Clear => *budget = Budget::default(),
-        Change::Set(new) => *budget = new,
+        FieldChange::Keep => {}
+        FieldChange::Clear => *budget = Budget::default(),
+        FieldChange::Set(new) => *budget = new,
     }
 }

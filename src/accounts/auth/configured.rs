@@ -1,10 +1,10 @@
 //! API keys of the configuration, kept as digests in their order.
 
-use super::digest::Digest;
+use super::digest::KeyDigest;
 use crate::domain::Caller;
 
 /// Prefix of the names of configured keys; the position follows.
-const NAME: &str = "key-";
+const NAME_PREFIX: &str = "key-";
 
 /// A configured key is invalid: empty, as from an unset variable, or with characters that no header
 /// can carry.
@@ -18,16 +18,16 @@ pub struct InvalidKey {
 /// Keys of the configuration, with those removed while the server runs. Removed keys keep their
 /// positions, so that no key gets the name of another.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Configured(Vec<Place>);
+pub(super) struct ConfiguredKeys(Vec<ConfiguredKey>);
 
 #[derive(Debug, Clone)]
-struct Place {
-    digest: Digest,
+struct ConfiguredKey {
+    digest: KeyDigest,
     /// Set while the key is in the configuration.
-    is_good: bool,
+    is_present: bool,
 }
 
-impl Configured {
+impl ConfiguredKeys {
     /// Creates the list from the texts of the keys.
     ///
     /// # Errors
@@ -43,9 +43,9 @@ impl Configured {
                     position: index + 1,
                 });
             }
-            digests.push(Place {
-                digest: Digest::of(key),
-                is_good: true,
+            digests.push(ConfiguredKey {
+                digest: KeyDigest::of(key),
+                is_present: true,
             });
         }
         Ok(Self(digests))
@@ -56,19 +56,21 @@ impl Configured {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub(super) fn changed<K: AsRef<str>>(
+    pub(super) fn with_keys<K: AsRef<str>>(
         &self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Self, InvalidKey> {
         let wanted = Self::new(keys)?.0;
-        let is_in = |places: &[Place], place: &Place| {
-            places.iter().any(|other| other.digest.is(&place.digest))
+        let is_in = |places: &[ConfiguredKey], place: &ConfiguredKey| {
+            places
+                .iter()
+                .any(|other| other.digest.matches(&place.digest))
         };
-        let stay = |place: &Place| Place {
-            is_good: is_in(&wanted, place),
+        let stay = |place: &ConfiguredKey| ConfiguredKey {
+            is_present: is_in(&wanted, place),
             ..place.clone()
         };
-        let mut places: Vec<Place> = self.0.iter().map(stay).collect();
+        let mut places: Vec<ConfiguredKey> = self.0.iter().map(stay).collect();
         places.extend(
             wanted
                 .iter()
@@ -79,38 +81,38 @@ impl Configured {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.iter().filter(|place| place.is_good).count()
+        self.0.iter().filter(|place| place.is_present).count()
     }
 
     /// Name of the key with this digest.
-    pub(super) fn name(&self, given: &Digest) -> Option<String> {
-        self.name_of(|known| known.is(given))
+    pub(super) fn name(&self, given: &KeyDigest) -> Option<String> {
+        self.find_name(|known| known.matches(given))
     }
 
     /// Name of the first present key whose digest satisfies `is_right`. Always checks every key, so
     /// that the timing does not reveal which one it is.
-    pub(super) fn name_of(&self, is_right: impl Fn(&Digest) -> bool) -> Option<String> {
+    pub(super) fn find_name(&self, is_right: impl Fn(&KeyDigest) -> bool) -> Option<String> {
         let mut position = None;
         for (index, known) in self.0.iter().enumerate() {
-            if is_right(&known.digest) && known.is_good {
+            if is_right(&known.digest) && known.is_present {
                 position = position.or(Some(index + 1));
             }
         }
-        position.map(|position| format!("{NAME}{position}"))
+        position.map(|position| format!("{NAME_PREFIX}{position}"))
     }
 
     /// Digest of the configured key that `caller` used, even if that key has been removed.
-    pub(super) fn digest(&self, caller: &Caller) -> Option<&Digest> {
-        Some(&self.place(caller)?.digest)
+    pub(super) fn digest(&self, caller: &Caller) -> Option<&KeyDigest> {
+        Some(&self.find(caller)?.digest)
     }
 
     /// True if the key of `caller` is still in the configuration.
-    pub(super) fn is_good(&self, caller: &Caller) -> bool {
-        self.place(caller).is_some_and(|place| place.is_good)
+    pub(super) fn is_present(&self, caller: &Caller) -> bool {
+        self.find(caller).is_some_and(|place| place.is_present)
     }
 
-    fn place(&self, caller: &Caller) -> Option<&Place> {
-        let position: usize = caller.name.strip_prefix(NAME)?.parse().ok()?;
+    fn find(&self, caller: &Caller) -> Option<&ConfiguredKey> {
+        let position: usize = caller.name.strip_prefix(NAME_PREFIX)?.parse().ok()?;
         self.0.get(position.checked_sub(1)?)
     }
 }
@@ -121,23 +123,25 @@ mod tests {
 
     #[test]
     fn configured_keys_keep_names_across_changes() {
-        let names = |configured: &Configured| {
+        let names = |configured: &ConfiguredKeys| {
             ["a", "b", "c", "d"]
-                .map(|key| configured.name(&Digest::of(key)).unwrap_or_default())
+                .map(|key| configured.name(&KeyDigest::of(key)).unwrap_or_default())
                 .join(" ")
         };
-        let first = Configured::new(["a", "b"]).unwrap();
-        let second = first.changed(["c", "b"]).unwrap();
+        let first = ConfiguredKeys::new(["a", "b"]).unwrap();
+        let second = first.with_keys(["c", "b"]).unwrap();
         assert_eq!(
             (names(&second).as_str(), second.len()),
             (" key-2 key-3 ", 2)
         );
         let gone = Caller::named("key-1");
-        assert!(!second.is_good(&gone) && second.digest(&gone).unwrap().is(&Digest::of("a")));
-        let third = second.changed(["d", "a"]).unwrap();
+        assert!(
+            !second.is_present(&gone) && second.digest(&gone).unwrap().matches(&KeyDigest::of("a"))
+        );
+        let third = second.with_keys(["d", "a"]).unwrap();
         assert_eq!((names(&third).as_str(), third.len()), ("key-1   key-4", 2));
         assert_eq!(
-            third.changed(["a", ""]).unwrap_err(),
+            third.with_keys(["a", ""]).unwrap_err(),
             InvalidKey { position: 2 }
         );
     }

@@ -17,21 +17,21 @@ const BYTES: usize = 32;
 /// SHA-256 of a whole key. Generated keys have 260 random bits, so brute force is hopeless and no
 /// slow hash is needed.
 #[derive(Clone)]
-pub(super) struct Digest([u8; BYTES]);
+pub(super) struct KeyDigest([u8; BYTES]);
 
-impl Digest {
+impl KeyDigest {
     /// Computes the digest of `text`.
     pub(super) fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
     /// True if both digests are equal; compares in constant time.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(super) fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 
     /// Returns the first `bytes` bytes in hexadecimal.
-    pub(super) fn hex(&self, bytes: usize) -> String {
+    pub(super) fn hex_prefix(&self, bytes: usize) -> String {
         self.0[..bytes.min(BYTES)]
             .iter()
             .fold(String::new(), |mut hex, byte| {
@@ -50,19 +50,19 @@ impl Digest {
     }
 }
 
-impl fmt::Debug for Digest {
+impl fmt::Debug for KeyDigest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("***")
     }
 }
 
-impl Serialize for Digest {
+impl Serialize for KeyDigest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.hex(BYTES))
+        serializer.serialize_str(&self.hex_prefix(BYTES))
     }
 }
 
-impl<'de> Deserialize<'de> for Digest {
+impl<'de> Deserialize<'de> for KeyDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let hex = String::deserialize(deserializer)?;
         Self::from_hex(&hex).ok_or_else(|| D::Error::custom("a digest has 64 hexadecimal digits"))
@@ -75,22 +75,22 @@ mod tests {
 
     #[test]
     fn digest_round_trips_and_is_hidden_in_debug() {
-        let digest = Digest::of("key");
+        let digest = KeyDigest::of("key");
         let written = serde_json::to_string(&digest).unwrap();
         assert!(
-            serde_json::from_str::<Digest>(&written)
+            serde_json::from_str::<KeyDigest>(&written)
                 .unwrap()
-                .is(&digest)
+                .matches(&digest)
         );
-        assert!(!digest.is(&Digest::of("Key")));
+        assert!(!digest.matches(&KeyDigest::of("Key")));
         assert_eq!(format!("{digest:?}"), "***");
         let (short, other) = (
-            format!("\"{}\"", digest.hex(31)),
+            format!("\"{}\"", digest.hex_prefix(31)),
             written.replace(['a', 'b', 'c', 'd'], "g"),
         );
         for nonsense in [r#""""#, &short, &other, r#""ä""#] {
             assert!(
-                serde_json::from_str::<Digest>(nonsense).is_err(),
+                serde_json::from_str::<KeyDigest>(nonsense).is_err(),
                 "{nonsense}"
             );
         }

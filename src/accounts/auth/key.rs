@@ -5,18 +5,18 @@ use std::fmt;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::digest::Digest;
+use super::digest::KeyDigest;
 use super::records;
 use super::text::BRAND;
-use super::text::Prefix;
+use super::text::KeyPrefix;
 use crate::domain::Budget;
 use crate::domain::Rates;
 
-const ID: &str = "key_";
+const ID_PREFIX: &str = "key_";
 
 /// Stored API key without its secret, as its owner may see it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Key {
+pub struct ApiKey {
     /// Public prefix: the first digits of the text. Rotation keeps it.
     pub prefix: String,
     /// Display name of the key.
@@ -24,7 +24,7 @@ pub struct Key {
     /// Id of the project that the key belongs to.
     pub project: String,
     /// Permissions, rate limits and budget of the key.
-    pub terms: Terms,
+    pub terms: KeyPolicy,
     /// Time of creation. Times here are in seconds of Unix time.
     pub created_at: u64,
     /// Time of expiry; `None` for never.
@@ -47,7 +47,7 @@ pub struct Key {
 
 /// Permissions, rate limits and budget of a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct KeyPolicy {
     /// Models that the key may use; `None` for every model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
@@ -82,18 +82,18 @@ pub enum Permission {
 
 /// Record of a key in the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Stored {
-    pub(super) key: Key,
-    pub(super) digest: Digest,
+pub(super) struct KeyRecord {
+    pub(super) key: ApiKey,
+    pub(super) digest: KeyDigest,
     /// Digest of the secret before the last rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) previous: Option<Digest>,
+    pub(super) previous: Option<KeyDigest>,
 }
 
-impl Key {
+impl ApiKey {
     /// Id of the key; rotation keeps it.
     pub fn id(&self) -> String {
-        format!("{ID}{}", self.prefix)
+        format!("{ID_PREFIX}{}", self.prefix)
     }
 
     /// Beginning of the text of the key, by which people can recognise it.
@@ -102,9 +102,9 @@ impl Key {
     }
 }
 
-impl Terms {
+impl KeyPolicy {
     /// True if the key has this permission.
-    pub(super) fn permit(&self, permission: Permission) -> bool {
+    pub(super) fn permits(&self, permission: Permission) -> bool {
         match &self.permissions {
             Some(permissions) => permissions.contains(&permission),
             None => permission != Permission::Tasks,
@@ -143,11 +143,11 @@ impl fmt::Display for Permission {
 }
 
 /// Id of the key with this prefix.
-pub(super) fn id_of(prefix: Prefix) -> String {
-    format!("{ID}{prefix}")
+pub(super) fn id_of(prefix: KeyPrefix) -> String {
+    format!("{ID_PREFIX}{prefix}")
 }
 
 /// Prefix of the key with this id; `None` if `id` is no id of a key.
-pub(super) fn prefix_of(id: &str) -> Option<Prefix> {
-    id.strip_prefix(ID)?.parse().ok()
+pub(super) fn prefix_of(id: &str) -> Option<KeyPrefix> {
+    id.strip_prefix(ID_PREFIX)?.parse().ok()
 }

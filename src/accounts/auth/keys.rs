@@ -11,16 +11,16 @@ use super::AuthError;
 use super::InvalidKey;
 use super::ReconfigureError;
 use super::admin::AdminKey;
-use super::configured::Configured;
-use super::digest::Digest;
+use super::configured::ConfiguredKeys;
+use super::digest::KeyDigest;
+use super::key::KeyPolicy;
 use super::key::Permission;
-use super::key::Terms;
 use super::key::id_of;
 use super::key::prefix_of;
 use super::places;
 use super::registry::Registry;
-use super::ring::Ring;
-use super::text::Prefix;
+use super::ring::KeyIndex;
+use super::text::KeyPrefix;
 use crate::domain::Caller;
 use crate::domain::DEFAULT_PROJECT;
 use crate::domain::unix_now;
@@ -28,7 +28,7 @@ use crate::storage::store::Error;
 use crate::storage::store::Store;
 
 /// Name of every caller of a server without keys.
-const LOCAL: &str = "local";
+const LOCAL_CALLER: &str = "local";
 /// Number of bytes of a configured key's digest that form its owner id.
 const OWNER_BYTES: usize = 8;
 
@@ -36,12 +36,12 @@ const OWNER_BYTES: usize = 8;
 #[derive(Clone, Default)]
 pub struct Keys {
     /// Shared, so that a change reaches every clone.
-    configured: Arc<RwLock<Configured>>,
-    ring: Arc<Ring>,
+    configured: Arc<RwLock<ConfiguredKeys>>,
+    index: Arc<KeyIndex>,
     /// Store for the last use of stored keys.
     store: Option<Store>,
     admin: Option<AdminKey>,
-    is_never_open: bool,
+    requires_key: bool,
 }
 
 /// Credentials of a request.
@@ -56,10 +56,10 @@ pub struct Credentials<'a> {
 }
 
 /// Key that was identified.
-struct Found {
+struct IdentifiedKey {
     name: String,
     project: Arc<str>,
-    terms: Arc<Terms>,
+    terms: Arc<KeyPolicy>,
 }
 
 impl Keys {
@@ -69,7 +69,7 @@ impl Keys {
     /// When a key is empty, as from an unset variable, or cannot be sent in a header.
     pub fn new<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> Result<Self, InvalidKey> {
         Ok(Self {
-            configured: Arc::new(RwLock::new(Configured::new(keys)?)),
+            configured: Arc::new(RwLock::new(ConfiguredKeys::new(keys)?)),
             ..Self::default()
         })
     }
@@ -88,17 +88,17 @@ impl Keys {
             .configured
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let changed = configured.changed(keys)?;
+        let changed = configured.with_keys(keys)?;
         let count = changed.len();
         // An emptied list must not open a running server to every client.
-        if count == 0 && configured.len() > 0 && !self.ring.has_unrevoked() {
+        if count == 0 && configured.len() > 0 && !self.index.has_unrevoked() {
             return Err(ReconfigureError::WouldOpen);
         }
         *configured = changed;
         Ok(count)
     }
 
-    fn configured(&self) -> RwLockReadGuard<'_, Configured> {
+    fn configured(&self) -> RwLockReadGuard<'_, ConfiguredKeys> {
         self.configured
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -113,7 +113,7 @@ impl Keys {
     #[must_use]
     pub fn with_stored(self, registry: &Registry) -> Self {
         Self {
-            ring: Arc::clone(&registry.ring),
+            index: Arc::clone(&registry.index),
             store: Some(registry.store.clone()),
             ..self
         }
@@ -127,21 +127,21 @@ impl Keys {
 
     /// Requires a key even if none exists, for a server that is reachable from other machines.
     #[must_use]
-    pub fn never_open(self) -> Self {
+    pub fn requiring_key(self) -> Self {
         Self {
-            is_never_open: true,
+            requires_key: true,
             ..self
         }
     }
 
     /// True if there is a configured key, or a stored one that is not revoked.
-    pub fn exist(&self) -> bool {
-        self.configured().len() > 0 || self.ring.has_unrevoked()
+    pub fn any_exist(&self) -> bool {
+        self.configured().len() > 0 || self.index.has_unrevoked()
     }
 
     /// True if every client is admitted because there are no keys.
     pub fn is_open(&self) -> bool {
-        !self.is_never_open && !self.exist()
+        !self.requires_key && !self.any_exist()
     }
 
     /// Authenticates a request and returns the caller with its current grant. One valid key
@@ -164,16 +164,18 @@ impl Keys {
         needed: Option<Permission>,
     ) -> Result<Caller, AuthError> {
         let found = match self.identify(credentials, now) {
-            Err(AuthError::Missing | AuthError::Wrong) if self.is_open() => Found::plain(LOCAL),
+            Err(AuthError::Missing | AuthError::Wrong) if self.is_open() => {
+                IdentifiedKey::unrestricted(LOCAL_CALLER)
+            }
             found => found?,
         };
-        if let Some(permission) = needed.filter(|permission| !found.terms.permit(*permission)) {
+        if let Some(permission) = needed.filter(|permission| !found.terms.permits(*permission)) {
             return Err(AuthError::NotPermitted(permission));
         }
         let caller = self.caller(found);
         if credentials
             .project
-            .is_some_and(|project| !caller.is_of(project))
+            .is_some_and(|project| !caller.is_in_project(project))
         {
             return Err(AuthError::ForeignProject);
         }
@@ -191,14 +193,14 @@ impl Keys {
         needed: Option<Permission>,
     ) -> Result<Caller, AuthError> {
         let Some(prefix) = prefix_of(&caller.name) else {
-            let is_local = caller.name == LOCAL;
+            let is_local = caller.name == LOCAL_CALLER;
             let is_welcome = if is_local {
                 self.is_open()
             } else {
-                self.configured().is_good(caller)
+                self.configured().is_present(caller)
             };
             if is_welcome {
-                return Ok(self.caller(Found::plain(&caller.name)));
+                return Ok(self.caller(IdentifiedKey::unrestricted(&caller.name)));
             }
             return Err(if is_local {
                 AuthError::Missing
@@ -206,13 +208,13 @@ impl Keys {
                 AuthError::Wrong
             });
         };
-        let entry = self.ring.find(prefix).ok_or(AuthError::Wrong)?;
-        entry.check_life(unix_now())?;
-        if let Some(permission) = needed.filter(|permission| !entry.terms.permit(*permission)) {
+        let entry = self.index.find(prefix).ok_or(AuthError::Wrong)?;
+        entry.check_validity(unix_now())?;
+        if let Some(permission) = needed.filter(|permission| !entry.terms.permits(*permission)) {
             return Err(AuthError::NotPermitted(permission));
         }
         let (project, terms) = (Arc::clone(&entry.project), Arc::clone(&entry.terms));
-        Ok(self.caller(Found {
+        Ok(self.caller(IdentifiedKey {
             name: caller.name.clone(),
             project,
             terms,
@@ -224,8 +226,8 @@ impl Keys {
     /// # Errors
     /// When the request does not have the admin key.
     pub fn authenticate_admin(&self, credentials: &Credentials<'_>) -> Result<(), AdminError> {
-        let is_admin = |text| self.admin.as_ref().is_some_and(|admin| admin.is(text));
-        if credentials.texts().any(is_admin) {
+        let is_admin = |text| self.admin.as_ref().is_some_and(|admin| admin.matches(text));
+        if credentials.key_texts().any(is_admin) {
             return Ok(());
         }
         Err(match self.identify(credentials, unix_now()) {
@@ -237,36 +239,44 @@ impl Keys {
 
     /// Stable owner id for data that `caller` stores. Survives reordering of the configuration and
     /// rotation of the key.
-    pub fn owner(&self, caller: &Caller) -> String {
+    pub fn owner_id(&self, caller: &Caller) -> String {
         match self.configured().digest(caller) {
-            Some(digest) => digest.hex(OWNER_BYTES),
+            Some(digest) => digest.hex_prefix(OWNER_BYTES),
             None => caller.name.clone(),
         }
     }
 
-    /// Returns the caller with the owner id `owner` (see [`owner`](Self::owner)), with its current
+    /// Returns the caller with the owner id `owner` (see [`owner_id`](Self::owner_id)), with its current
     /// grant.
     ///
     /// # Errors
     /// When its key is no longer valid, or lacks the permission `needed`.
-    pub fn caller_of(&self, owner: &str, needed: Option<Permission>) -> Result<Caller, AuthError> {
+    pub fn caller_of_owner(
+        &self,
+        owner: &str,
+        needed: Option<Permission>,
+    ) -> Result<Caller, AuthError> {
         let name = self
             .configured()
-            .name_of(|digest| digest.hex(OWNER_BYTES) == owner);
+            .find_name(|digest| digest.hex_prefix(OWNER_BYTES) == owner);
         if let Some(name) = name {
-            return Ok(self.caller(Found::plain(&name)));
+            return Ok(self.caller(IdentifiedKey::unrestricted(&name)));
         }
-        if owner != LOCAL && prefix_of(owner).is_none() {
+        if owner != LOCAL_CALLER && prefix_of(owner).is_none() {
             return Err(AuthError::Wrong);
         }
         self.authenticate_again(&Caller::named(owner), needed)
     }
 
     /// Returns the first valid key of `credentials`, or else the greatest of their errors.
-    fn identify(&self, credentials: &Credentials<'_>, now: u64) -> Result<Found, AuthError> {
+    fn identify(
+        &self,
+        credentials: &Credentials<'_>,
+        now: u64,
+    ) -> Result<IdentifiedKey, AuthError> {
         let mut error = AuthError::Missing;
-        for text in credentials.texts() {
-            match self.find(text, now) {
+        for text in credentials.key_texts() {
+            match self.find_key(text, now) {
                 Ok(found) => return Ok(found),
                 Err(this) => error = error.max(this),
             }
@@ -274,20 +284,20 @@ impl Keys {
         Err(error)
     }
 
-    fn find(&self, text: &str, now: u64) -> Result<Found, AuthError> {
-        let given = Digest::of(text);
+    fn find_key(&self, text: &str, now: u64) -> Result<IdentifiedKey, AuthError> {
+        let given = KeyDigest::of(text);
         let name = self.configured().name(&given);
         if let Some(name) = name {
-            return Ok(Found::plain(&name));
+            return Ok(IdentifiedKey::unrestricted(&name));
         }
-        let prefix = Prefix::of_key(text).ok_or(AuthError::Wrong)?;
-        let entry = self.ring.find(prefix).ok_or(AuthError::Wrong)?;
-        entry.check(&given, now)?;
-        if entry.is_noted(now) {
-            self.note(prefix, now);
+        let prefix = KeyPrefix::of_key(text).ok_or(AuthError::Wrong)?;
+        let entry = self.index.find(prefix).ok_or(AuthError::Wrong)?;
+        entry.check_secret(&given, now)?;
+        if entry.record_use(now) {
+            self.write_last_use(prefix, now);
         }
         let (project, terms) = (Arc::clone(&entry.project), Arc::clone(&entry.terms));
-        Ok(Found {
+        Ok(IdentifiedKey {
             name: id_of(prefix),
             project,
             terms,
@@ -295,19 +305,19 @@ impl Keys {
     }
 
     /// Writes the last use of a key to the store, fire and forget.
-    fn note(&self, prefix: Prefix, now: u64) {
+    fn write_last_use(&self, prefix: KeyPrefix, now: u64) {
         let Some(store) = &self.store else { return };
         let written = store.transaction::<_, Error, _>(move |transaction| {
-            transaction.put(places::used(prefix), now.to_be_bytes().to_vec());
+            transaction.put(places::last_use(prefix), now.to_be_bytes().to_vec());
             Ok(())
         });
         // The transaction is queued by the call itself; its result does not matter to the request.
         drop(written);
     }
 
-    fn caller(&self, found: Found) -> Caller {
-        let grant = Arc::new(self.ring.grant(&found.terms, &found.project));
-        let project_name = self.ring.name_of(&found.project);
+    fn caller(&self, found: IdentifiedKey) -> Caller {
+        let grant = Arc::new(self.index.grant(&found.terms, &found.project));
+        let project_name = self.index.project_name(&found.project);
         let project = found.project.as_ref().to_owned();
         Caller {
             project,
@@ -318,9 +328,9 @@ impl Keys {
     }
 }
 
-impl Found {
+impl IdentifiedKey {
     /// Key of the default project with all permissions by default and no limits.
-    fn plain(name: &str) -> Self {
+    fn unrestricted(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             project: DEFAULT_PROJECT.into(),
@@ -331,7 +341,7 @@ impl Found {
 
 impl<'a> Credentials<'a> {
     /// Keys in the request, without empty ones.
-    fn texts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+    fn key_texts(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let texts = [
             self.authorization.and_then(bearer),
             self.api_key.map(str::trim),
@@ -351,7 +361,7 @@ impl fmt::Debug for Credentials<'_> {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.configured().len() + self.ring.count();
+        let count = self.configured().len() + self.index.count();
         formatter
             .debug_struct("Keys")
             .field("count", &count)

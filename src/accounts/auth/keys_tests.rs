@@ -30,7 +30,7 @@ fn named(name: &str) -> KeyChange {
 }
 
 /// Creates a key of the default project.
-async fn made(registry: &Registry, change: KeyChange) -> (Key, KeyText) {
+async fn made(registry: &Registry, change: KeyChange) -> (ApiKey, KeyText) {
     registry
         .create_key("default".to_owned(), change)
         .await
@@ -82,7 +82,7 @@ fn server_without_keys_admits_local_unless_reachable() {
         Caller::named("local")
     );
     assert!(Keys::none().is_open());
-    let reachable = Keys::none().never_open();
+    let reachable = Keys::none().requiring_key();
     assert!(!reachable.is_open());
     assert_eq!(ask(&reachable, "anything"), Err(AuthError::Wrong));
     assert_eq!(
@@ -127,9 +127,9 @@ async fn stored_key_authenticates_with_its_grant() {
     };
     let project = registry.create_project(None, project).await.unwrap().id;
     let change = KeyChange {
-        models: Change::Set(vec!["haiku".to_owned()]),
+        models: FieldChange::Set(vec!["haiku".to_owned()]),
         rates: RatesChange {
-            requests_per_minute: Change::Set(3),
+            requests_per_minute: FieldChange::Set(3),
             ..RatesChange::default()
         },
         ..named("ci")
@@ -146,7 +146,7 @@ async fn stored_key_authenticates_with_its_grant() {
         }
     );
     assert!(caller.grant.allows_model("haiku") && !caller.grant.allows_model("opus"));
-    assert_eq!(keys.owner(&caller), key.id());
+    assert_eq!(keys.owner_id(&caller), key.id());
 
     // A change applies to the next request.
     let cap = Cap {
@@ -162,7 +162,7 @@ async fn stored_key_authenticates_with_its_grant() {
         .change_key(
             &key.id(),
             KeyChange {
-                models: Change::Clear,
+                models: FieldChange::Clear,
                 ..KeyChange::default()
             },
         )
@@ -183,7 +183,7 @@ async fn invalid_key_error_names_the_reason() {
     let registry = registry().await;
     let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
     let until = |seconds| KeyChange {
-        expires_at: Change::Set(later(seconds)),
+        expires_at: FieldChange::Set(later(seconds)),
         ..named("short")
     };
     let (short, short_text) = made(&registry, until(100)).await;
@@ -219,7 +219,7 @@ async fn invalid_key_error_names_the_reason() {
         let found = keys.authenticate_at(later(seconds), &with(text.reveal()), None);
         assert_eq!(
             found.map(|caller| caller.name),
-            expected.map(Key::id),
+            expected.map(ApiKey::id),
             "{what}"
         );
     }
@@ -259,7 +259,7 @@ async fn key_is_limited_to_its_permissions() {
     let registry = registry().await;
     let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
     let (_, all) = made(&registry, named("all")).await;
-    let permissions = Change::Set(vec![Permission::Usage]);
+    let permissions = FieldChange::Set(vec![Permission::Usage]);
     let (_, usage) = made(
         &registry,
         KeyChange {
@@ -341,7 +341,7 @@ async fn server_is_open_only_without_valid_keys() {
     assert!(keys.is_open());
     let local = keys.authenticate(&Credentials::default(), None).unwrap();
     let ended = KeyChange {
-        expires_at: Change::Set(1),
+        expires_at: FieldChange::Set(1),
         ..named("over")
     };
     let (key, text) = made(&registry, ended).await;
@@ -365,7 +365,7 @@ async fn server_is_open_only_without_valid_keys() {
         Err(AuthError::Revoked),
         "who brings a revoked key is not let in by it"
     );
-    assert!(!keys.never_open().is_open());
+    assert!(!keys.requiring_key().is_open());
 }
 
 #[tokio::test]
@@ -373,7 +373,7 @@ async fn owner_id_survives_reordering_and_rotation() {
     let registry = registry().await;
     let keys = configured().with_stored(&registry);
     let moved = Keys::new(["new", "second", "first"]).unwrap();
-    let owner = |keys: &Keys, key: &str| keys.owner(&ask(keys, key).unwrap());
+    let owner = |keys: &Keys, key: &str| keys.owner_id(&ask(keys, key).unwrap());
     assert_eq!(owner(&keys, "first"), owner(&moved, "first"));
     assert_ne!(owner(&moved, "first"), owner(&moved, "new"));
     assert_eq!(owner(&Keys::none(), "any"), "local");
@@ -387,7 +387,7 @@ async fn owner_id_survives_reordering_and_rotation() {
 async fn admin_key_and_ordinary_keys_are_separate() {
     let registry = registry().await;
     assert!(registry.admin_key().await.unwrap().is_none());
-    let (_, admin) = registry.make_admin_key().await.unwrap();
+    let (_, admin) = registry.create_admin_key().await.unwrap();
     let kept = registry.admin_key().await.unwrap();
     let keys = Keys::new(["configured"])
         .unwrap()
@@ -446,9 +446,10 @@ async fn caller_is_found_by_owner_id_while_key_is_valid() {
     let before = Keys::new(["first", "second"])
         .unwrap()
         .with_stored(&registry);
-    let second = before.owner(&Caller::named("key-2"));
-    let stored = before.owner(&Caller::named(key.id()));
-    let name = |keys: &Keys, owner: &str| keys.caller_of(owner, None).map(|caller| caller.name);
+    let second = before.owner_id(&Caller::named("key-2"));
+    let stored = before.owner_id(&Caller::named(key.id()));
+    let name =
+        |keys: &Keys, owner: &str| keys.caller_of_owner(owner, None).map(|caller| caller.name);
     assert_eq!(name(&before, &second).as_deref(), Ok("key-2"));
     assert_eq!(name(&before, &stored), Ok(key.id()));
     assert_eq!(name(&before, "local"), Err(AuthError::Missing));
@@ -475,7 +476,7 @@ async fn configured_keys_are_replaced_at_run_time() {
     let clone = keys.clone();
     let caller = |key: &str| clone.authenticate(&with(key), None);
     let (first, second) = (caller("first").unwrap(), caller("second").unwrap());
-    let owner = clone.owner(&first);
+    let owner = clone.owner_id(&first);
     assert_eq!(keys.reconfigure(["third", "second"]), Ok(2));
     assert_eq!(
         caller("first").map(|caller| caller.name),
@@ -489,9 +490,9 @@ async fn configured_keys_are_replaced_at_run_time() {
         clone.authenticate_again(&first, None),
         Err(AuthError::Wrong)
     ));
-    assert!(clone.caller_of(&owner, None).is_err());
+    assert!(clone.caller_of_owner(&owner, None).is_err());
     assert_eq!(
-        clone.owner(&first),
+        clone.owner_id(&first),
         owner,
         "what still runs is stored as its own"
     );

@@ -6,65 +6,68 @@
 use serde::de::DeserializeOwned;
 
 use super::Error;
-use super::key::Stored;
+use super::key::KeyRecord;
 use super::key::id_of;
 use super::project::Project;
 use super::records;
-use super::text::Prefix;
-use crate::storage::store::Table;
+use super::text::KeyPrefix;
+use crate::storage::store::StoreTable;
 use crate::storage::store::Transaction;
 
-/// Keys: prefix to [`Stored`].
-pub(super) const KEYS: Table = Table::new("keys");
+/// Keys: prefix to [`KeyRecord`].
+pub(super) const KEYS: StoreTable = StoreTable::new("keys");
 /// Last uses: prefix to seconds of Unix time.
-pub(super) const USES: Table = Table::new("key-uses");
+pub(super) const LAST_USES: StoreTable = StoreTable::new("key-uses");
 /// Projects: id to [`Project`].
-pub(super) const PROJECTS: Table = Table::new("projects");
+pub(super) const PROJECTS: StoreTable = StoreTable::new("projects");
 /// Ids of deleted projects, never reused: files and usage are still stored under them.
-const GONE: Table = Table::new("projects-gone");
+const DELETED_PROJECTS: StoreTable = StoreTable::new("projects-gone");
 /// Index of the unrevoked keys of each project; empty values.
-const MEMBERS: Table = Table::new("project-keys");
+const ACTIVE_KEYS: StoreTable = StoreTable::new("project-keys");
 /// Digest of the key of the admin API.
-const ADMIN: Table = Table::new("admin-key");
+const ADMIN: StoreTable = StoreTable::new("admin-key");
 
 /// Page of a list.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct RegistryPage {
     /// Maximum number of items.
     pub limit: usize,
     /// Cursor: id of the item before the first.
     pub after: Option<String>,
 }
 
-pub(super) fn key(prefix: Prefix) -> Vec<u8> {
+pub(super) fn key(prefix: KeyPrefix) -> Vec<u8> {
     KEYS.key(prefix.to_string())
 }
 
-pub(super) fn used(prefix: Prefix) -> Vec<u8> {
-    USES.key(prefix.to_string())
+pub(super) fn last_use(prefix: KeyPrefix) -> Vec<u8> {
+    LAST_USES.key(prefix.to_string())
 }
 
 pub(super) fn project(id: &str) -> Vec<u8> {
     PROJECTS.key(id)
 }
 
-pub(super) fn gone(id: &str) -> Vec<u8> {
-    GONE.key(id)
+pub(super) fn deleted_project(id: &str) -> Vec<u8> {
+    DELETED_PROJECTS.key(id)
 }
 
 pub(super) fn admin() -> Vec<u8> {
     ADMIN.key("")
 }
 
-fn members(project: &str) -> Vec<u8> {
-    MEMBERS.key(format!("{project}\0"))
+fn active_keys(project: &str) -> Vec<u8> {
+    ACTIVE_KEYS.key(format!("{project}\0"))
 }
 
 /// Reads the key with this prefix.
 ///
 /// # Errors
 /// When no key has it, or its record is unreadable.
-pub(super) fn get_key(transaction: &Transaction<'_>, prefix: Prefix) -> Result<Stored, Error> {
+pub(super) fn get_key(
+    transaction: &Transaction<'_>,
+    prefix: KeyPrefix,
+) -> Result<KeyRecord, Error> {
     let id = id_of(prefix);
     match transaction.get(&key(prefix))? {
         Some(record) => records::decode(&record, &id),
@@ -73,9 +76,9 @@ pub(super) fn get_key(transaction: &Transaction<'_>, prefix: Prefix) -> Result<S
 }
 
 /// Writes the key with this prefix, and updates the index of unrevoked keys.
-pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: Prefix, stored: &Stored) {
+pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: KeyPrefix, stored: &KeyRecord) {
     let member = [
-        members(&stored.key.project),
+        active_keys(&stored.key.project),
         prefix.to_string().into_bytes(),
     ]
     .concat();
@@ -91,11 +94,11 @@ pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: Prefix, stored:
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(super) fn member(
+pub(super) fn find_active_key(
     transaction: &Transaction<'_>,
     project: &str,
 ) -> Result<Option<String>, Error> {
-    let prefix = members(project);
+    let prefix = active_keys(project);
     let found = transaction.first(&prefix)?;
     Ok(found.map(|(key, _)| format!("key_{}", String::from_utf8_lossy(&key[prefix.len()..]))))
 }
@@ -115,9 +118,9 @@ pub(super) fn get_project(transaction: &Transaction<'_>, id: &str) -> Result<Pro
 ///
 /// # Errors
 /// When a record is unreadable.
-pub(super) fn page<T: DeserializeOwned>(
+pub(super) fn read_page<T: DeserializeOwned>(
     transaction: &Transaction<'_>,
-    table: Table,
+    table: StoreTable,
     after: Option<&str>,
     limit: usize,
 ) -> Result<(Vec<T>, bool), Error> {
@@ -133,7 +136,7 @@ pub(super) fn page<T: DeserializeOwned>(
         }
         items.push(records::decode(
             &record,
-            &String::from_utf8_lossy(table.rest(&key)),
+            &String::from_utf8_lossy(table.key_suffix(&key)),
         )?);
         next = transaction.after(&prefix, &key)?;
     }

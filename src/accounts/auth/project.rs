@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::records;
-use crate::accounts::webhooks::Endpoint;
+use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::Budget;
 use crate::domain::DEFAULT_PROJECT;
 use crate::domain::Rates;
@@ -26,7 +26,7 @@ pub struct Project {
     /// Webhook for events of the project. Its secret is stored in plain text, because signing needs
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub webhook: Option<Endpoint>,
+    pub webhook: Option<WebhookEndpoint>,
     /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
 }
@@ -46,7 +46,7 @@ impl Project {
     }
 
     /// Creates the default project.
-    pub(super) fn usual() -> Self {
+    pub(super) fn default_project() -> Self {
         Self::named(DEFAULT_PROJECT.to_owned(), DEFAULT_PROJECT)
     }
 }

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::accounts::webhooks::Secret;
+use crate::accounts::webhooks::SigningSecret;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
 use crate::domain::unix_now;
 use crate::domain::unix_now_ms;
-use crate::storage::store::Memory;
+use crate::storage::store::MemoryBackend;
 use crate::storage::store::Store;
 
 fn store() -> Store {
@@ -34,15 +34,15 @@ fn with(text: &KeyText) -> Credentials<'_> {
     }
 }
 
-async fn made(registry: &Registry, name: &str) -> (Key, KeyText) {
+async fn made(registry: &Registry, name: &str) -> (ApiKey, KeyText) {
     registry
         .create_key("default".to_owned(), named(name))
         .await
         .unwrap()
 }
 
-fn page(limit: usize, after: Option<String>) -> Page {
-    Page { limit, after }
+fn page(limit: usize, after: Option<String>) -> RegistryPage {
+    RegistryPage { limit, after }
 }
 
 #[tokio::test]
@@ -78,15 +78,15 @@ async fn keys_and_projects_survive_restart() {
     };
     let change = ProjectChange {
         name: Some("team".to_owned()),
-        budget: Change::Set(budget),
+        budget: FieldChange::Set(budget),
         ..Default::default()
     };
     let project = registry.create_project(None, change).await.unwrap();
     let change = KeyChange {
-        models: Change::Set(vec!["opus".to_owned()]),
-        permissions: Change::Set(vec![Permission::Inference]),
-        expires_at: Change::Set(unix_now() + 1000),
-        budget: Change::Set(budget),
+        models: FieldChange::Set(vec!["opus".to_owned()]),
+        permissions: FieldChange::Set(vec![Permission::Inference]),
+        expires_at: FieldChange::Set(unix_now() + 1000),
+        budget: FieldChange::Set(budget),
         ..named("lasting")
     };
     let (lasting, text) = registry
@@ -166,7 +166,7 @@ async fn keys_are_listed_by_creation_in_pages() {
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
         let (keys, has_more) = registry.keys(page(2, after)).await.unwrap();
-        listed.extend(keys.iter().map(Key::id));
+        listed.extend(keys.iter().map(ApiKey::id));
         after = listed.last().cloned();
         if !has_more {
             break;
@@ -196,7 +196,7 @@ async fn invalid_operations_are_refused() {
         "once is enough"
     );
     let again = KeyChange {
-        expires_at: Change::Set(9),
+        expires_at: FieldChange::Set(9),
         ..KeyChange::default()
     };
     assert!(matches!(
@@ -334,7 +334,7 @@ async fn concurrent_changes_are_both_applied() {
     let (key, _) = made(&registry, "key").await;
     let id = key.id();
     let rates = RatesChange {
-        requests_per_minute: Change::Set(1),
+        requests_per_minute: FieldChange::Set(1),
         ..RatesChange::default()
     };
     let one = registry.change_key(
@@ -345,7 +345,7 @@ async fn concurrent_changes_are_both_applied() {
         },
     );
     let rates = RatesChange {
-        tokens_per_minute: Change::Set(2),
+        tokens_per_minute: FieldChange::Set(2),
         ..RatesChange::default()
     };
     let other = registry.change_key(
@@ -366,7 +366,7 @@ async fn concurrent_changes_are_both_applied() {
 
 #[tokio::test]
 async fn last_use_is_written_at_most_once_a_minute() {
-    let backend = Arc::new(Memory::default());
+    let backend = Arc::new(MemoryBackend::default());
     let store = Store::new(
         Arc::clone(&backend) as Arc<dyn crate::storage::store::Backend>,
         TaskTracker::new(),
@@ -382,7 +382,7 @@ async fn last_use_is_written_at_most_once_a_minute() {
         keys.authenticate_at(start + after, &with(&text), None)
             .unwrap();
         let kept = store.transaction::<_, Error, _>(move |transaction| {
-            Ok(transaction.get(&places::used(prefix))?)
+            Ok(transaction.get(&places::last_use(prefix))?)
         });
         let kept = kept.await.unwrap().unwrap();
         assert_eq!(
@@ -411,13 +411,13 @@ async fn last_use_is_written_at_most_once_a_minute() {
 async fn webhook_is_set_and_removed_with_its_project() {
     let store = store();
     let registry = Registry::open(store.clone()).await.unwrap();
-    let set = |url: &str, secret: Option<Secret>| {
+    let set = |url: &str, secret: Option<SigningSecret>| {
         let webhook = NewWebhook {
             url: url.parse().unwrap(),
             secret,
         };
         ProjectChange {
-            webhook: Change::Set(webhook),
+            webhook: FieldChange::Set(webhook),
             ..ProjectChange::default()
         }
     };
@@ -439,7 +439,7 @@ async fn webhook_is_set_and_removed_with_its_project() {
         (Some(webhook.clone()), made.clone())
     );
 
-    let own = Secret::new().unwrap();
+    let own = SigningSecret::new().unwrap();
     let changed = registry
         .change_project(&made.id, set("http://example.org", Some(own.clone())))
         .await
@@ -452,7 +452,7 @@ async fn webhook_is_set_and_removed_with_its_project() {
     registry.change_project(&made.id, renamed).await.unwrap();
     assert_eq!(registry.webhook(&made.id), changed.webhook);
     let cleared = ProjectChange {
-        webhook: Change::Clear,
+        webhook: FieldChange::Clear,
         ..ProjectChange::default()
     };
     registry.change_project(&made.id, cleared).await.unwrap();

@@ -13,50 +13,50 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use super::AuthError;
-use super::digest::Digest;
+use super::digest::KeyDigest;
+use super::key::KeyPolicy;
+use super::key::KeyRecord;
 use super::key::Permission;
-use super::key::Stored;
-use super::key::Terms;
 use super::project::Project;
-use super::text::Prefix;
-use crate::accounts::webhooks::Endpoint;
+use super::text::KeyPrefix;
+use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::Budget;
 use crate::domain::Grant;
 use crate::domain::Rates;
 
 /// Minimum interval between two writes of the last use of a key, in seconds.
-const NOTED_EVERY: u64 = 60;
+const USE_WRITE_INTERVAL_SECONDS: u64 = 60;
 
 /// Index of all stored keys and projects.
 #[derive(Default)]
-pub(super) struct Ring(RwLock<Inner>);
+pub(super) struct KeyIndex(RwLock<KeyIndexInner>);
 
 #[derive(Default)]
-struct Inner {
-    keys: HashMap<Prefix, Arc<Entry>>,
-    projects: HashMap<Arc<str>, Known>,
+struct KeyIndexInner {
+    keys: HashMap<KeyPrefix, Arc<IndexedKey>>,
+    projects: HashMap<Arc<str>, IndexedProject>,
     /// Webhooks by the id of their project.
-    webhooks: HashMap<String, Endpoint>,
+    webhooks: HashMap<String, WebhookEndpoint>,
     /// Number of keys that are not revoked.
     unrevoked: usize,
     /// Shared default terms: most keys have no limits of their own, which saves memory.
-    plain: Arc<Terms>,
+    default_policy: Arc<KeyPolicy>,
 }
 
 /// Project data that every request needs.
 #[derive(Debug)]
-struct Known {
+struct IndexedProject {
     name: Arc<str>,
     rates: Rates,
     budget: Budget,
 }
 
 /// Indexed key.
-pub(super) struct Entry {
-    digest: Digest,
-    previous: Option<Box<Previous>>,
+pub(super) struct IndexedKey {
+    digest: KeyDigest,
+    previous: Option<Box<PreviousSecret>>,
     pub(super) project: Arc<str>,
-    pub(super) terms: Arc<Terms>,
+    pub(super) terms: Arc<KeyPolicy>,
     /// Expiry time in seconds of Unix time; `u64::MAX` for never.
     expires_at: u64,
     is_revoked: bool,
@@ -65,14 +65,14 @@ pub(super) struct Entry {
 }
 
 /// Previous secret, from before the last rotation.
-struct Previous {
-    digest: Digest,
+struct PreviousSecret {
+    digest: KeyDigest,
     until: u64,
 }
 
-impl Ring {
+impl KeyIndex {
     /// Inserts or updates a key. `used_at` counts only for a key that is not in the index yet.
-    pub(super) fn put(&self, prefix: Prefix, stored: &Stored, used_at: u64) {
+    pub(super) fn put(&self, prefix: KeyPrefix, stored: &KeyRecord, used_at: u64) {
         let mut inner = self.write();
         let old = inner.keys.get(&prefix).cloned();
         let used_at = old
@@ -83,19 +83,19 @@ impl Ring {
             Some((id, _)) => Arc::clone(id),
             None => stored.key.project.as_str().into(),
         };
-        let terms = if stored.key.terms == *inner.plain {
-            Arc::clone(&inner.plain)
+        let terms = if stored.key.terms == *inner.default_policy {
+            Arc::clone(&inner.default_policy)
         } else {
             Arc::new(stored.key.terms.clone())
         };
-        let entry = Entry::new(stored, project, terms, used_at);
+        let entry = IndexedKey::new(stored, project, terms, used_at);
         inner.unrevoked -= usize::from(old.is_some_and(|old| !old.is_revoked));
         inner.unrevoked += usize::from(!entry.is_revoked);
         inner.keys.insert(prefix, Arc::new(entry));
     }
 
     /// Looks up the key with this prefix.
-    pub(super) fn find(&self, prefix: Prefix) -> Option<Arc<Entry>> {
+    pub(super) fn find(&self, prefix: KeyPrefix) -> Option<Arc<IndexedKey>> {
         self.read().keys.get(&prefix).cloned()
     }
 
@@ -115,7 +115,7 @@ impl Ring {
             budget,
             ..
         } = project;
-        let known = Known {
+        let known = IndexedProject {
             name: name.as_str().into(),
             rates: *rates,
             budget: *budget,
@@ -135,18 +135,18 @@ impl Ring {
     }
 
     /// Webhook of a project.
-    pub(super) fn webhook(&self, project: &str) -> Option<Endpoint> {
+    pub(super) fn webhook(&self, project: &str) -> Option<WebhookEndpoint> {
         self.read().webhooks.get(project).cloned()
     }
 
     /// Current grant of a key with these terms in `project`.
-    pub(super) fn grant(&self, terms: &Terms, project: &str) -> Grant {
+    pub(super) fn grant(&self, terms: &KeyPolicy, project: &str) -> Grant {
         let inner = self.read();
         let known = inner.projects.get(project);
         Grant {
             models: terms.models.clone(),
-            no_web_search: !terms.permit(Permission::WebSearch),
-            no_server_tools: !terms.permit(Permission::ServerTools),
+            no_web_search: !terms.permits(Permission::WebSearch),
+            no_server_tools: !terms.permits(Permission::ServerTools),
             rates: terms.rates,
             budget: terms.budget,
             project_rates: known.map(|known| known.rates).unwrap_or_default(),
@@ -155,7 +155,7 @@ impl Ring {
     }
 
     /// Display name of `project`; `None` if it is empty or is the id of a project.
-    pub(super) fn name_of(&self, project: &str) -> Option<Arc<str>> {
+    pub(super) fn project_name(&self, project: &str) -> Option<Arc<str>> {
         let inner = self.read();
         let name = &inner.projects.get(project)?.name;
         (!name.is_empty() && !inner.projects.contains_key(name)).then(|| Arc::clone(name))
@@ -163,30 +163,30 @@ impl Ring {
 
     // Lock poisoning is ignored: every change ends in one insertion, so a panic leaves none half
     // done.
-    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+    fn read(&self) -> RwLockReadGuard<'_, KeyIndexInner> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+    fn write(&self) -> RwLockWriteGuard<'_, KeyIndexInner> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Ring {
+impl fmt::Debug for KeyIndex {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Ring")
+            .debug_struct("KeyIndex")
             .field("count", &self.count())
             .finish_non_exhaustive()
     }
 }
 
-impl Entry {
-    fn new(stored: &Stored, project: Arc<str>, terms: Arc<Terms>, used_at: u64) -> Self {
+impl IndexedKey {
+    fn new(stored: &KeyRecord, project: Arc<str>, terms: Arc<KeyPolicy>, used_at: u64) -> Self {
         let previous = stored.previous.clone().zip(stored.key.previous_until);
         Self {
             digest: stored.digest.clone(),
-            previous: previous.map(|(digest, until)| Box::new(Previous { digest, until })),
+            previous: previous.map(|(digest, until)| Box::new(PreviousSecret { digest, until })),
             project,
             terms,
             expires_at: stored.key.expires_at.unwrap_or(u64::MAX),
@@ -200,16 +200,16 @@ impl Entry {
     ///
     /// # Errors
     /// When the digest `given` is not that of the key, or the key is no longer valid.
-    pub(super) fn check(&self, given: &Digest, now: u64) -> Result<(), AuthError> {
-        let is_present = self.digest.is(given);
+    pub(super) fn check_secret(&self, given: &KeyDigest, now: u64) -> Result<(), AuthError> {
+        let is_present = self.digest.matches(given);
         let previous = self
             .previous
             .as_ref()
-            .filter(|previous| previous.digest.is(given));
+            .filter(|previous| previous.digest.matches(given));
         match previous {
-            _ if is_present => self.check_life(now),
+            _ if is_present => self.check_validity(now),
             Some(previous) => {
-                self.check_life(now)?;
+                self.check_validity(now)?;
                 if now < previous.until {
                     Ok(())
                 } else {
@@ -224,7 +224,7 @@ impl Entry {
     ///
     /// # Errors
     /// When it is revoked or expired.
-    pub(super) fn check_life(&self, now: u64) -> Result<(), AuthError> {
+    pub(super) fn check_validity(&self, now: u64) -> Result<(), AuthError> {
         match () {
             () if self.is_revoked => Err(AuthError::Revoked),
             () if now >= self.expires_at => Err(AuthError::Expired),
@@ -234,10 +234,10 @@ impl Entry {
 
     /// Records a use at `now` if the last one is old enough; returns true if the caller is to write
     /// it to the store.
-    pub(super) fn is_noted(&self, now: u64) -> bool {
+    pub(super) fn record_use(&self, now: u64) -> bool {
         let last = self.used_at.load(Ordering::Relaxed);
         // One winner: of concurrent uses only one exchange succeeds, so each use is written once.
-        let is_due = now >= last.saturating_add(NOTED_EVERY);
+        let is_due = now >= last.saturating_add(USE_WRITE_INTERVAL_SECONDS);
         is_due
             && self
                 .used_at

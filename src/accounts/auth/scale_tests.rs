@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::accounts::auth::digest::Digest;
-use crate::accounts::auth::key::Stored;
-use crate::accounts::auth::ring::Entry;
-use crate::accounts::auth::text::Prefix;
+use crate::accounts::auth::digest::KeyDigest;
+use crate::accounts::auth::key::KeyRecord;
+use crate::accounts::auth::ring::IndexedKey;
+use crate::accounts::auth::text::KeyPrefix;
 use crate::domain::Rates;
 use crate::storage::store::Store;
 
@@ -23,8 +23,8 @@ fn text(number: usize) -> String {
 }
 
 /// Key record with or without limits of its own.
-fn stored(number: usize, has_limits: bool) -> (Prefix, Stored) {
-    let mut terms = Terms::default();
+fn stored(number: usize, has_limits: bool) -> (KeyPrefix, KeyRecord) {
+    let mut terms = KeyPolicy::default();
     if has_limits {
         terms.rates = Rates {
             requests_per_minute: Some(60),
@@ -33,7 +33,7 @@ fn stored(number: usize, has_limits: bool) -> (Prefix, Stored) {
         terms.models = Some(vec!["haiku".to_owned(), "sonnet".to_owned()]);
     }
     let prefix = format!("{number:012}");
-    let key = Key {
+    let key = ApiKey {
         prefix: prefix.clone(),
         name: "somebody".to_owned(),
         project: "default".to_owned(),
@@ -47,9 +47,9 @@ fn stored(number: usize, has_limits: bool) -> (Prefix, Stored) {
     };
     (
         prefix.parse().unwrap(),
-        Stored {
+        KeyRecord {
             key,
-            digest: Digest::of(&text(number)),
+            digest: KeyDigest::of(&text(number)),
             previous: None,
         },
     )
@@ -72,7 +72,7 @@ fn resident() -> usize {
 #[test]
 fn indexed_key_takes_little_memory() {
     // Plus the two counts of its `Arc`, and its slot in a map that is half full.
-    let bytes = size_of::<Entry>() + 16 + 2 * size_of::<(Prefix, Arc<Entry>)>();
+    let bytes = size_of::<IndexedKey>() + 16 + 2 * size_of::<(KeyPrefix, Arc<IndexedKey>)>();
     assert!(bytes <= 160, "{bytes}");
 }
 
@@ -85,7 +85,7 @@ async fn keys_authenticate_among_a_hundred_thousand() {
         let before = resident();
         for number in 0..KEYS {
             let (prefix, stored) = stored(number, has_limits);
-            registry.ring.put(prefix, &stored, 0);
+            registry.index.put(prefix, &stored, 0);
         }
         let bytes = resident().saturating_sub(before) / KEYS;
         let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);

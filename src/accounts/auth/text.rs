@@ -8,29 +8,29 @@ use crate::domain::unix_now_ms;
 /// Brand at the start of every generated key, for scanners of leaked secrets.
 pub(super) const BRAND: &str = "sk-sb-";
 /// Brand of the key of the admin API.
-const ADMIN: &str = "sk-sb-admin-";
+const ADMIN_BRAND: &str = "sk-sb-admin-";
 /// Base-32 digits in ASCII order, without letters that are easily confused.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Number of digits of a prefix.
-const PREFIX: usize = 12;
+const PREFIX_DIGITS: usize = 12;
 /// Number of digits of a secret: 260 random bits.
-const SECRET: usize = 52;
+const SECRET_DIGITS: usize = 52;
 /// Number of random bits of a prefix; the other bits are the time of its creation.
-const CHANCE: u32 = 15;
+const RANDOM_BITS: u32 = 15;
 
 /// Text of a key that was just created. Never stored; `Debug` shows `***`.
 pub struct KeyText(String);
 
 /// Public prefix of a key, by which it is found. Ordered by the time of creation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Prefix(u64);
+pub(super) struct KeyPrefix(u64);
 
 impl KeyText {
     /// Generates a key with this prefix.
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub(super) fn new(prefix: Prefix) -> Result<Self, getrandom::Error> {
+    pub(super) fn new(prefix: KeyPrefix) -> Result<Self, getrandom::Error> {
         Ok(Self(format!("{BRAND}{prefix}-{}", secret()?)))
     }
 
@@ -39,7 +39,7 @@ impl KeyText {
     /// # Errors
     /// When the system gives no random bytes.
     pub(super) fn admin() -> Result<Self, getrandom::Error> {
-        Ok(Self(format!("{ADMIN}{}", secret()?)))
+        Ok(Self(format!("{ADMIN_BRAND}{}", secret()?)))
     }
 
     /// Reveals the text, to be shown once.
@@ -54,45 +54,45 @@ impl fmt::Debug for KeyText {
     }
 }
 
-impl Prefix {
+impl KeyPrefix {
     /// Generates a prefix from the present time. The caller checks that it is not in use.
     ///
     /// # Errors
     /// When the system gives no random bytes.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
-        let chance = getrandom::u32()? & ((1 << CHANCE) - 1);
-        let bits = (unix_now_ms() << CHANCE) | u64::from(chance);
-        Ok(Self(bits & ((1 << (5 * PREFIX)) - 1)))
+        let chance = getrandom::u32()? & ((1 << RANDOM_BITS) - 1);
+        let bits = (unix_now_ms() << RANDOM_BITS) | u64::from(chance);
+        Ok(Self(bits & ((1 << (5 * PREFIX_DIGITS)) - 1)))
     }
 
     /// Parses the prefix out of the text of a key; `None` if the text has not the form of a key.
     pub(super) fn of_key(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(BRAND)?;
-        let (prefix, rest) = rest.split_at_checked(PREFIX)?;
+        let (prefix, rest) = rest.split_at_checked(PREFIX_DIGITS)?;
         rest.starts_with('-').then(|| prefix.parse().ok())?
     }
 }
 
-impl fmt::Display for Prefix {
+impl fmt::Display for KeyPrefix {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (0..PREFIX).rev().try_for_each(|place| {
+        (0..PREFIX_DIGITS).rev().try_for_each(|place| {
             let digit = DIGITS[(self.0 >> (5 * place) & 31) as usize];
             write!(formatter, "{}", char::from(digit))
         })
     }
 }
 
-impl fmt::Debug for Prefix {
+impl fmt::Debug for KeyPrefix {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{self}")
     }
 }
 
-impl FromStr for Prefix {
+impl FromStr for KeyPrefix {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        if text.len() != PREFIX {
+        if text.len() != PREFIX_DIGITS {
             return Err(());
         }
         let value = |digit: u8| DIGITS.iter().position(|known| *known == digit).ok_or(());
@@ -103,7 +103,7 @@ impl FromStr for Prefix {
 }
 
 fn secret() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; SECRET];
+    let mut bytes = [0; SECRET_DIGITS];
     getrandom::fill(&mut bytes)?;
     Ok(bytes
         .iter()
@@ -117,10 +117,10 @@ mod tests {
 
     #[test]
     fn prefix_is_parsed_from_key_text() {
-        let prefix = Prefix::new().unwrap();
+        let prefix = KeyPrefix::new().unwrap();
         let text = KeyText::new(prefix).unwrap();
         assert_eq!(text.reveal().len(), 6 + 12 + 1 + 52);
-        assert_eq!(Prefix::of_key(text.reveal()), Some(prefix));
+        assert_eq!(KeyPrefix::of_key(text.reveal()), Some(prefix));
         assert_eq!(prefix.to_string().parse(), Ok(prefix));
         assert_eq!(format!("{text:?}"), "***");
     }
@@ -136,20 +136,20 @@ mod tests {
             "sk-sb-0123456789aB-x",
             "sk-sb-01234567ä89-x",
         ] {
-            assert_eq!(Prefix::of_key(text), None, "{text}");
+            assert_eq!(KeyPrefix::of_key(text), None, "{text}");
         }
-        assert_eq!(Prefix::of_key(admin.reveal()), None);
+        assert_eq!(KeyPrefix::of_key(admin.reveal()), None);
     }
 
     #[test]
     fn prefixes_and_their_texts_sort_by_time() {
-        let (early, late) = (Prefix(1 << CHANCE), Prefix(2 << CHANCE));
+        let (early, late) = (KeyPrefix(1 << RANDOM_BITS), KeyPrefix(2 << RANDOM_BITS));
         assert!(early < late && early.to_string() < late.to_string());
     }
 
     #[test]
     fn generated_keys_are_unique() {
-        let prefix = Prefix::new().unwrap();
+        let prefix = KeyPrefix::new().unwrap();
         let texts: std::collections::HashSet<String> =
             (0..1000).map(|_| KeyText::new(prefix).unwrap().0).collect();
         assert_eq!(texts.len(), 1000);

@@ -3,28 +3,28 @@
 use serde_json::Value;
 use serde_json::json;
 
-use super::Scope;
-use super::What;
-use super::Window;
-use super::budget::Account;
-use super::budget::Reached;
-use crate::domain::InLog;
+use super::BudgetScope;
+use super::BudgetUnit;
+use super::BudgetWindow;
+use super::budget::BudgetAccount;
+use super::budget::ReachedThreshold;
+use crate::domain::LogText;
 
 /// A budget has reached an alert threshold. Raised once for each threshold and each day or month.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
     /// Owner of the budget: key or project.
-    pub scope: Scope,
+    pub scope: BudgetScope,
     /// Id of the key or project, depending on `scope`.
     pub name: String,
     /// Project of the request that reached the threshold.
     pub project: String,
     /// Time window of the budget.
-    pub window: Window,
+    pub window: BudgetWindow,
     /// First day of the current window, such as `2026-11-01`.
     pub since: String,
     /// Unit of `cap` and `spent`.
-    pub what: What,
+    pub unit: BudgetUnit,
     /// Threshold that was reached, in percent: 50, 80 or 100.
     pub percent: u8,
     /// Cap of the budget, in tokens or nano-dollars.
@@ -34,14 +34,18 @@ pub struct Alert {
 }
 
 impl Alert {
-    pub(super) fn new(account: &Account<'_>, project: &str, reached: Reached) -> Self {
+    pub(super) fn new(
+        account: &BudgetAccount<'_>,
+        project: &str,
+        reached: ReachedThreshold,
+    ) -> Self {
         Self {
             scope: account.scope,
             name: account.name.to_owned(),
             project: project.to_owned(),
             window: account.window,
             since: account.span.first_day().to_string(),
-            what: reached.what,
+            unit: reached.unit,
             percent: reached.percent,
             cap: reached.cap,
             spent: reached.spent,
@@ -49,10 +53,10 @@ impl Alert {
     }
     /// Logs the alert as a warning.
     pub fn log(&self) {
-        let [cap, spent] = [self.cap, self.spent].map(|figure| self.what.show(figure));
+        let [cap, spent] = [self.cap, self.spent].map(|figure| self.unit.show(figure));
         tracing::warn!(
             budget.scope = %self.scope,
-            budget.name = %InLog(&self.name),
+            budget.name = %LogText(&self.name),
             budget.window = %self.window,
             budget.since = self.since,
             budget.percent = self.percent,
@@ -65,14 +69,14 @@ impl Alert {
 
     /// Converts the alert to JSON: tokens as numbers, money as strings in dollars.
     pub fn to_json(&self) -> Value {
-        let [cap, spent] = [self.cap, self.spent].map(|figure| self.what.to_json(figure));
+        let [cap, spent] = [self.cap, self.spent].map(|figure| self.unit.to_json(figure));
         json!({
             "scope": self.scope.to_string(),
-            "key_id": (self.scope == Scope::Key).then_some(&self.name),
+            "key_id": (self.scope == BudgetScope::Key).then_some(&self.name),
             "project_id": self.project,
             "window": self.window.to_string(),
             "since": self.since,
-            "what": self.what.to_string(),
+            "what": self.unit.to_string(),
             "percent": self.percent,
             "cap": cap,
             "spent": spent,

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use sha2::Digest as _;
 use sha2::Sha256;
 
-use crate::storage::store::Record;
 use crate::storage::store::Store;
+use crate::storage::store::StoreRecord;
 use crate::storage::store::Transaction;
 
 use super::Error;
@@ -34,7 +34,7 @@ pub(super) async fn backup(store: &Store) -> Result<String, Error> {
     let records = store.snapshot(TABLE.key("")).await?;
     let mut text = format!("{FIRST_LINE}\n");
     for (key, value) in &records {
-        BASE64.encode_string(TABLE.rest(key), &mut text);
+        BASE64.encode_string(TABLE.key_suffix(key), &mut text);
         text.push(' ');
         BASE64.encode_string(value, &mut text);
         text.push('\n');
@@ -47,8 +47,8 @@ pub(super) async fn backup(store: &Store) -> Result<String, Error> {
 ///
 /// # Errors
 /// When `text` is no backup or is damaged.
-pub fn records_in(text: &str) -> Result<usize, Error> {
-    Ok(read(text)?.len())
+pub fn count_records(text: &str) -> Result<usize, Error> {
+    Ok(parse_backup(text)?.len())
 }
 
 /// Replaces the ledger in `store` by the backup `text`, atomically. A ledger that has records is
@@ -58,10 +58,10 @@ pub fn records_in(text: &str) -> Result<usize, Error> {
 /// When `text` is no backup, damaged, or newer than this program; when the existing ledger may not
 /// be replaced; or when the store fails.
 pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Restored, Error> {
-    let records = read(text)?;
+    let records = parse_backup(text)?;
     store
         .transaction(move |transaction| {
-            let old = clear(transaction)?;
+            let old = remove_all_records(transaction)?;
             if old > 0 && !may_replace {
                 return Err(Error::Occupied { records: old });
             }
@@ -80,7 +80,7 @@ pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Res
         .await
 }
 
-fn clear(transaction: &mut Transaction<'_>) -> Result<usize, Error> {
+fn remove_all_records(transaction: &mut Transaction<'_>) -> Result<usize, Error> {
     let (prefix, mut count) = (TABLE.key(""), 0);
     let mut next = transaction.first(&prefix)?;
     while let Some((key, _)) = next {
@@ -91,7 +91,7 @@ fn clear(transaction: &mut Transaction<'_>) -> Result<usize, Error> {
     Ok(count)
 }
 
-fn read(text: &str) -> Result<Vec<Record>, Error> {
+fn parse_backup(text: &str) -> Result<Vec<StoreRecord>, Error> {
     let rest = text
         .strip_prefix(FIRST_LINE)
         .and_then(|rest| rest.strip_prefix('\n'));
@@ -112,7 +112,7 @@ fn read(text: &str) -> Result<Vec<Record>, Error> {
             BASE64.decode(value).ok()?,
         ))
     };
-    let records: Option<Vec<Record>> = body.lines().map(record).collect();
+    let records: Option<Vec<StoreRecord>> = body.lines().map(record).collect();
     let records = records.ok_or_else(|| Error::Backup("has a line that is no record"))?;
     if records.iter().any(|(key, _)| *key == places::head()) {
         Ok(records)

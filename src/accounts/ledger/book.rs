@@ -8,78 +8,81 @@ use crate::domain::Usage;
 use crate::storage::store::Transaction;
 
 use super::Charge;
+use super::ChargeOutcome;
 use super::Error;
-use super::Outcome;
 use super::alerts::Alert;
-use super::budget::Account;
+use super::budget::BudgetAccount;
 use super::calendar::Day;
-use super::hold::Closing;
+use super::hold::HoldClosing;
 use super::migration;
 use super::places;
-use super::records::Charged;
-use super::records::Counters;
-use super::records::Head;
-use super::records::Held;
-use super::records::Meter;
-use super::records::Record as _;
-use super::records::Sum;
-use super::records::load;
+use super::records::AmountSum;
+use super::records::BudgetMeter;
+use super::records::ChargeRecord;
+use super::records::HoldRecord;
+use super::records::LedgerHead;
+use super::records::LedgerRecord as _;
+use super::records::UsageCounters;
+use super::records::load_record;
 
 /// Prefix of the hold ids of resumable runs, which run again after a restart until their result is
 /// known.
-const REPEATED: &str = "again/";
+const RESUMABLE_PREFIX: &str = "again/";
 /// Prefix of the hold ids of runs that wait for a worker.
-const WAITING: &str = "waits/";
+const WAITING_PREFIX: &str = "waits/";
 /// Suffix added to an id once for each charged attempt of a resumable run that gave no answer.
-const NEXT: char = '+';
+const ATTEMPT_SUFFIX: char = '+';
 
 /// Hold id of the resumable run `name`, which runs again after a restart until its result is known.
 ///
 /// After a crash such a hold is released, because the next attempt places another. The id works as
 /// an idempotency key: once an answer is charged, further attempts are free.
-pub fn repeated(name: &str) -> String {
-    format!("{REPEATED}{name}")
+pub fn resumable_id(name: &str) -> String {
+    format!("{RESUMABLE_PREFIX}{name}")
 }
 
 /// Hold id of the run `name` while it waits for a worker. After a crash such a hold is released,
 /// because nothing was sent upstream.
-pub fn waiting(name: &str) -> String {
-    format!("{WAITING}{name}")
+pub fn waiting_id(name: &str) -> String {
+    format!("{WAITING_PREFIX}{name}")
 }
 
 /// True if a hold left by a crash is charged in full: the run may have gone upstream and is not
 /// resumed.
-pub(super) fn is_charged_by_a_crash(id: &str) -> bool {
-    !is_repeated(id) && !id.starts_with(WAITING)
+pub(super) fn is_charged_after_crash(id: &str) -> bool {
+    !is_resumable(id) && !id.starts_with(WAITING_PREFIX)
 }
 
-fn is_repeated(id: &str) -> bool {
-    id.starts_with(REPEATED)
+fn is_resumable(id: &str) -> bool {
+    id.starts_with(RESUMABLE_PREFIX)
 }
 
 /// Starts a new epoch and closes the holds that earlier ones left open. Returns the epoch and the
 /// number of holds that were charged in full.
-pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, usize), Error> {
+pub(super) fn open_epoch(
+    transaction: &mut Transaction<'_>,
+    now: u64,
+) -> Result<(u64, usize), Error> {
     migration::migrate(transaction)?;
-    let mut head: Head = load(transaction, &places::head())?.unwrap_or_default();
+    let mut head: LedgerHead = load_record(transaction, &places::head())?.unwrap_or_default();
     head.epoch += 1;
     transaction.put(places::head(), head.encode());
     let (holds, mut unknown) = (places::holds(), 0_usize);
     let mut next = transaction.first(&holds)?;
     while let Some((key, _)) = next {
-        let id = places::id_of(&key).ok_or(Error::Unreadable {
+        let id = places::parse_id(&key).ok_or(Error::Unreadable {
             what: "the id of a hold",
         })?;
         // Resumable runs place another hold when they run again; waiting runs never went upstream.
-        let is_unknown = is_charged_by_a_crash(&id);
+        let is_unknown = is_charged_after_crash(&id);
         let closing = if is_unknown {
-            Closing::Unknown
+            HoldClosing::Unknown
         } else {
-            Closing::Released
+            HoldClosing::Released
         };
         // The budgets are unknown here (they come with the caller), so no alert is raised; the next
         // charge raises it.
-        close(transaction, now, &id, closing, &Grant::default())?;
+        close_hold(transaction, now, &id, closing, &Grant::default())?;
         unknown += usize::from(is_unknown);
         next = transaction.after(&holds, &key)?;
     }
@@ -87,7 +90,7 @@ pub(super) fn open(transaction: &mut Transaction<'_>, now: u64) -> Result<(u64, 
 }
 
 /// Holds `estimate` if all budgets have room. Returns the id of the hold and the amount held.
-pub(super) fn take(
+pub(super) fn place_hold(
     transaction: &mut Transaction<'_>,
     now: u64,
     epoch: u64,
@@ -96,14 +99,14 @@ pub(super) fn take(
     id: &str,
 ) -> Result<(String, Amount), Error> {
     let mut id = id.to_owned();
-    while let Some(charged) = load::<Charged>(transaction, &places::charge(&id))? {
+    while let Some(charged) = load_record::<ChargeRecord>(transaction, &places::charge(&id))? {
         match charged.outcome {
-            _ if !is_repeated(&id) => return Err(Error::Duplicate { id }),
+            _ if !is_resumable(&id) => return Err(Error::Duplicate { id }),
             // The answer was charged but lost. A hold of zero: closing it finds the charge and
             // keeps it.
-            Outcome::Answered => return Ok((id, Amount::default())),
+            ChargeOutcome::Answered => return Ok((id, Amount::default())),
             // Charged without an answer: this attempt is charged under an id of its own.
-            _ => id.push(NEXT),
+            _ => id.push(ATTEMPT_SUFFIX),
         }
     }
     if transaction.get(&places::hold(&id))?.is_some() {
@@ -113,11 +116,11 @@ pub(super) fn take(
         money: estimate.money.max(Money::ZERO),
         ..estimate
     };
-    let wanted = Sum::of(amount);
-    let accounts = Account::all(&caller.name, &caller.project, &caller.grant, Day::of(now));
-    hold_in(transaction, accounts, Sum::default(), wanted)?;
+    let wanted = AmountSum::of(amount);
+    let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, Day::of(now));
+    reserve_in_accounts(transaction, accounts, AmountSum::default(), wanted)?;
     let (project, key) = (caller.project.clone(), caller.name.clone());
-    let held = Held {
+    let held = HoldRecord {
         epoch,
         taken_at: now,
         project,
@@ -129,14 +132,14 @@ pub(super) fn take(
 }
 
 /// Raises the hold `id` to at least `wanted` if all budgets have room. Returns the amount now held.
-pub(super) fn raise(
+pub(super) fn raise_hold(
     transaction: &mut Transaction<'_>,
     id: &str,
     wanted: Amount,
     grant: &Grant,
 ) -> Result<Amount, Error> {
     let place = places::hold(id);
-    let held: Option<Held> = load(transaction, &place)?;
+    let held: Option<HoldRecord> = load_record(transaction, &place)?;
     let held = held.ok_or(Error::Unreadable {
         what: "a hold that is to be raised",
     })?;
@@ -145,11 +148,16 @@ pub(super) fn raise(
         held.amount.money.max(wanted.money),
     );
     let raised = Amount { tokens, money };
-    let accounts = Account::all(&held.key, &held.project, grant, Day::of(held.taken_at));
-    hold_in(transaction, accounts, Sum::of(held.amount), Sum::of(raised))?;
+    let accounts = BudgetAccount::all(&held.key, &held.project, grant, Day::of(held.taken_at));
+    reserve_in_accounts(
+        transaction,
+        accounts,
+        AmountSum::of(held.amount),
+        AmountSum::of(raised),
+    )?;
     transaction.put(
         place,
-        Held {
+        HoldRecord {
             amount: raised,
             ..held
         }
@@ -159,16 +167,16 @@ pub(super) fn raise(
 }
 
 /// Replaces `before` by `wanted` in the held sums of all `accounts`, if each has room.
-fn hold_in<'a>(
+fn reserve_in_accounts<'a>(
     transaction: &mut Transaction<'_>,
-    accounts: impl IntoIterator<Item = Account<'a>>,
-    before: Sum,
-    wanted: Sum,
+    accounts: impl IntoIterator<Item = BudgetAccount<'a>>,
+    before: AmountSum,
+    wanted: AmountSum,
 ) -> Result<(), Error> {
     let mut over = None;
     for account in accounts {
         let place = places::meter(account.span, account.scope, account.name);
-        let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
+        let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
         meter.held = meter.held.minus(before);
         // Of several exceeded budgets, the one that resets last is reported.
         over = account
@@ -180,16 +188,16 @@ fn hold_in<'a>(
         transaction.put(place, meter.encode());
     }
     // A failed transaction is rolled back, so the meters written above do not count.
-    over.map_or(Ok(()), |over| Err(Error::Over(over)))
+    over.map_or(Ok(()), |over| Err(Error::BudgetExceeded(over)))
 }
 
 /// Renames the hold `id` to `begun`.
-pub(super) fn rename(
+pub(super) fn rename_hold(
     transaction: &mut Transaction<'_>,
     id: &str,
     begun: &str,
 ) -> Result<(), Error> {
-    if let Some(held) = load::<Held>(transaction, &places::hold(id))? {
+    if let Some(held) = load_record::<HoldRecord>(transaction, &places::hold(id))? {
         transaction.remove(places::hold(id));
         transaction.put(places::hold(begun), held.encode());
     }
@@ -198,17 +206,17 @@ pub(super) fn rename(
 
 /// Closes the hold `id` if it is open. Idempotent: a hold that was charged before stays as it is.
 /// Returns the debited amount, of now or earlier, and the new alerts.
-pub(super) fn close(
+pub(super) fn close_hold(
     transaction: &mut Transaction<'_>,
     now: u64,
     id: &str,
-    closing: Closing,
+    closing: HoldClosing,
     grant: &Grant,
 ) -> Result<(Amount, Vec<Alert>), Error> {
     let place = places::hold(id);
-    let Some(held) = load::<Held>(transaction, &place)? else {
+    let Some(held) = load_record::<HoldRecord>(transaction, &place)? else {
         // Idempotent: the hold was released, or charged earlier.
-        let earlier: Option<Charged> = load(transaction, &places::charge(id))?;
+        let earlier: Option<ChargeRecord> = load_record(transaction, &places::charge(id))?;
         return Ok((
             earlier.map(|charged| charged.amount()).unwrap_or_default(),
             Vec::new(),
@@ -216,21 +224,24 @@ pub(super) fn close(
     };
     transaction.remove(place);
     let charged = match closing {
-        Closing::Released => None,
-        Closing::Settled(charge) => Some(settled(&held, charge, now)),
-        Closing::Unknown => Some(unknown(&held, now)),
+        HoldClosing::Released => None,
+        HoldClosing::Settled(charge) => Some(settled_record(&held, charge, now)),
+        HoldClosing::Unknown => Some(unknown_record(&held, now)),
     };
-    let debit = charged.as_ref().map(Charged::amount).unwrap_or_default();
-    let alerts = turn_meters(transaction, &held, debit, grant)?;
+    let debit = charged
+        .as_ref()
+        .map(ChargeRecord::amount)
+        .unwrap_or_default();
+    let alerts = debit_meters(transaction, &held, debit, grant)?;
     if let Some(charged) = charged {
-        write_down(transaction, id, &charged)?;
+        write_charge(transaction, id, &charged)?;
     }
     Ok((debit, alerts))
 }
 
-fn settled(held: &Held, charge: Charge, now: u64) -> Charged {
+fn settled_record(held: &HoldRecord, charge: Charge, now: u64) -> ChargeRecord {
     let known = charge.money.filter(|money| *money >= Money::ZERO);
-    Charged {
+    ChargeRecord {
         model: charge.model,
         outcome: charge.outcome,
         usage: Usage {
@@ -240,18 +251,18 @@ fn settled(held: &Held, charge: Charge, now: u64) -> Charged {
         estimated_tokens: 0,
         money: known.unwrap_or(held.amount.money),
         is_unknown: known.is_none(),
-        ..unknown(held, now)
+        ..unknown_record(held, now)
     }
 }
 
-fn unknown(held: &Held, now: u64) -> Charged {
-    Charged {
+fn unknown_record(held: &HoldRecord, now: u64) -> ChargeRecord {
+    ChargeRecord {
         taken_at: held.taken_at,
         settled_at: now,
         project: held.project.clone(),
         key: held.key.clone(),
         model: String::new(),
-        outcome: Outcome::Unknown,
+        outcome: ChargeOutcome::Unknown,
         usage: Usage::default(),
         estimated_tokens: held.amount.tokens,
         money: held.amount.money,
@@ -261,20 +272,20 @@ fn unknown(held: &Held, now: u64) -> Charged {
 
 /// Replaces the held amount by `debit` in the meters of the day and month in which the hold was
 /// placed.
-fn turn_meters(
+fn debit_meters(
     transaction: &mut Transaction<'_>,
-    held: &Held,
+    held: &HoldRecord,
     debit: Amount,
     grant: &Grant,
 ) -> Result<Vec<Alert>, Error> {
     let mut alerts = Vec::new();
-    for account in Account::all(&held.key, &held.project, grant, Day::of(held.taken_at)) {
+    for account in BudgetAccount::all(&held.key, &held.project, grant, Day::of(held.taken_at)) {
         let place = places::meter(account.span, account.scope, account.name);
-        let mut meter: Meter = load(transaction, &place)?.unwrap_or_default();
-        meter.held = meter.held.minus(Sum::of(held.amount));
-        meter.spent = meter.spent.plus(Sum::of(debit));
-        let (told, new) = account.reached(&meter);
-        meter.told = told;
+        let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
+        meter.held = meter.held.minus(AmountSum::of(held.amount));
+        meter.spent = meter.spent.plus(AmountSum::of(debit));
+        let (told, new) = account.reached_thresholds(&meter);
+        meter.alerted = told;
         alerts.extend(
             new.into_iter()
                 .map(|reached| Alert::new(&account, &held.project, reached)),
@@ -284,12 +295,16 @@ fn turn_meters(
     Ok(alerts)
 }
 
-fn write_down(transaction: &mut Transaction<'_>, id: &str, charged: &Charged) -> Result<(), Error> {
+fn write_charge(
+    transaction: &mut Transaction<'_>,
+    id: &str,
+    charged: &ChargeRecord,
+) -> Result<(), Error> {
     let day = charged.day();
     transaction.put(places::charge(id), charged.encode());
-    transaction.put(places::order(day, id), Vec::new());
+    transaction.put(places::charge_day(day, id), Vec::new());
     let place = places::usage(&charged.project, day, &charged.key, &charged.model);
-    let counters: Counters = load(transaction, &place)?.unwrap_or_default();
-    transaction.put(place, counters.plus(Counters::of(charged)).encode());
+    let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
+    transaction.put(place, counters.plus(UsageCounters::of(charged)).encode());
     Ok(())
 }

@@ -12,12 +12,12 @@ use crate::domain::Money;
 
 use super::calendar::Day;
 use super::calendar::Span;
-use super::records::Meter;
-use super::records::Sum;
+use super::records::AmountSum;
+use super::records::BudgetMeter;
 
 /// Owner of a budget: a key or a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
+pub enum BudgetScope {
     /// Budget of the key itself.
     Key,
     /// Budget of all keys of the project together.
@@ -26,7 +26,7 @@ pub enum Scope {
 
 /// Time window of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Window {
+pub enum BudgetWindow {
     /// Calendar day in UTC.
     Day,
     /// Calendar month in UTC.
@@ -35,7 +35,7 @@ pub enum Window {
 
 /// Unit of a budget: tokens or money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum What {
+pub enum BudgetUnit {
     /// Tokens of prompts and answers.
     Tokens,
     /// Money, in nano-dollars.
@@ -44,13 +44,13 @@ pub enum What {
 
 /// Error: a budget has no room for a request. `Display` gives a sentence for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Over {
+pub struct BudgetExceeded {
     /// Owner of the exceeded budget.
-    pub scope: Scope,
+    pub scope: BudgetScope,
     /// Time window of the exceeded budget.
-    pub window: Window,
+    pub window: BudgetWindow,
     /// Unit of the amounts below.
-    pub what: What,
+    pub unit: BudgetUnit,
     /// Cap of the budget, in tokens or nano-dollars.
     pub cap: u64,
     /// Amount spent, in the same unit; can exceed the cap.
@@ -65,9 +65,9 @@ pub struct Over {
 
 /// Meter that counts a request, with its cap: day or month, of key or project.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Account<'a> {
-    pub(super) scope: Scope,
-    pub(super) window: Window,
+pub(super) struct BudgetAccount<'a> {
+    pub(super) scope: BudgetScope,
+    pub(super) window: BudgetWindow,
     pub(super) name: &'a str,
     pub(super) span: Span,
     cap: Cap,
@@ -78,27 +78,27 @@ const THRESHOLDS: [u8; 3] = [50, 80, 100];
 
 /// Alert threshold that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reached {
-    pub(super) what: What,
+pub(super) struct ReachedThreshold {
+    pub(super) unit: BudgetUnit,
     pub(super) percent: u8,
     pub(super) cap: u64,
     pub(super) spent: u64,
 }
 
-impl<'a> Account<'a> {
+impl<'a> BudgetAccount<'a> {
     /// The four meters of a request of `day`, always in the same order.
     pub(super) fn all(key: &'a str, project: &'a str, grant: &Grant, day: Day) -> [Self; 4] {
         let account = |scope, window| {
             let (name, budget) = match scope {
-                Scope::Key => (key, &grant.budget),
-                Scope::Project => (project, &grant.project_budget),
+                BudgetScope::Key => (key, &grant.budget),
+                BudgetScope::Project => (project, &grant.project_budget),
             };
             let Budget { daily, monthly } = *budget;
             let cap = match window {
-                Window::Day => daily,
-                Window::Month => monthly,
+                BudgetWindow::Day => daily,
+                BudgetWindow::Month => monthly,
             };
-            Account {
+            BudgetAccount {
                 scope,
                 window,
                 name,
@@ -107,10 +107,10 @@ impl<'a> Account<'a> {
             }
         };
         [
-            account(Scope::Key, Window::Day),
-            account(Scope::Key, Window::Month),
-            account(Scope::Project, Window::Day),
-            account(Scope::Project, Window::Month),
+            account(BudgetScope::Key, BudgetWindow::Day),
+            account(BudgetScope::Key, BudgetWindow::Month),
+            account(BudgetScope::Project, BudgetWindow::Day),
+            account(BudgetScope::Project, BudgetWindow::Month),
         ]
     }
 
@@ -118,17 +118,17 @@ impl<'a> Account<'a> {
     /// budget if not.
     ///
     /// An estimate of zero counts as one unit, so a used-up budget refuses it as well.
-    pub(super) fn check(&self, meter: &Meter, estimate: Sum) -> Option<Over> {
-        let over = |what: What, cap: u64| {
+    pub(super) fn check(&self, meter: &BudgetMeter, estimate: AmountSum) -> Option<BudgetExceeded> {
+        let over = |what: BudgetUnit, cap: u64| {
             let (spent, held) = (what.of(meter.spent), what.of(meter.held));
             let wanted = spent
                 .saturating_add(held)
                 // Zero counts as one: nothing fits into a used-up budget.
                 .saturating_add(what.of(estimate).max(1));
-            (wanted > u128::from(cap)).then(|| Over {
+            (wanted > u128::from(cap)).then(|| BudgetExceeded {
                 scope: self.scope,
                 window: self.window,
-                what,
+                unit: what,
                 cap,
                 spent: clamp(spent),
                 held: clamp(held),
@@ -140,7 +140,7 @@ impl<'a> Account<'a> {
     }
 
     /// Sum of what `meter` has spent and held, and its cap.
-    pub(super) fn used(&self, meter: &Meter) -> (Amount, Cap) {
+    pub(super) fn used(&self, meter: &BudgetMeter) -> (Amount, Cap) {
         let used = meter.spent.plus(meter.held);
         let nanos = i64::try_from(used.money).unwrap_or(i64::MAX);
         (
@@ -160,7 +160,7 @@ impl<'a> Account<'a> {
     /// Thresholds reached by `meter`, as bits, and those of them that have not been alerted yet.
     ///
     /// A threshold that is no longer reached, because the cap was raised, can be alerted again.
-    pub(super) fn reached(&self, meter: &Meter) -> (u8, Vec<Reached>) {
+    pub(super) fn reached_thresholds(&self, meter: &BudgetMeter) -> (u8, Vec<ReachedThreshold>) {
         let (mut bits, mut new) = (0, Vec::new());
         for (what, cap) in self.caps() {
             let spent = what.of(meter.spent);
@@ -169,11 +169,11 @@ impl<'a> Account<'a> {
                 if spent == 0 || spent.saturating_mul(100) < wanted {
                     continue;
                 }
-                let bit = 1 << (index + THRESHOLDS.len() * usize::from(what == What::Money));
+                let bit = 1 << (index + THRESHOLDS.len() * usize::from(what == BudgetUnit::Money));
                 bits |= bit;
-                if meter.told & bit == 0 {
-                    new.push(Reached {
-                        what,
+                if meter.alerted & bit == 0 {
+                    new.push(ReachedThreshold {
+                        unit: what,
                         percent,
                         cap,
                         spent: clamp(spent),
@@ -184,15 +184,18 @@ impl<'a> Account<'a> {
         (bits, new)
     }
 
-    fn caps(&self) -> impl Iterator<Item = (What, u64)> {
-        let tokens = self.cap.tokens.map(|tokens| (What::Tokens, tokens));
-        let money = self.cap.money.map(|money| (What::Money, nanos(money)));
+    fn caps(&self) -> impl Iterator<Item = (BudgetUnit, u64)> {
+        let tokens = self.cap.tokens.map(|tokens| (BudgetUnit::Tokens, tokens));
+        let money = self
+            .cap
+            .money
+            .map(|money| (BudgetUnit::Money, nanos(money)));
         [tokens, money].into_iter().flatten()
     }
 }
 
-impl What {
-    fn of(self, sum: Sum) -> u128 {
+impl BudgetUnit {
+    fn of(self, sum: AmountSum) -> u128 {
         match self {
             Self::Tokens => sum.tokens,
             Self::Money => sum.money,
@@ -220,7 +223,7 @@ fn money(nanos: u64) -> Money {
     Money::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
-impl Scope {
+impl BudgetScope {
     pub(super) fn letter(self) -> u8 {
         match self {
             Self::Key => b'k',
@@ -237,7 +240,7 @@ impl Scope {
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for BudgetUnit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Tokens => "tokens",
@@ -246,7 +249,7 @@ impl fmt::Display for What {
     }
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for BudgetScope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Key => "key",
@@ -255,7 +258,7 @@ impl fmt::Display for Scope {
     }
 }
 
-impl fmt::Display for Window {
+impl fmt::Display for BudgetWindow {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Day => "daily",
@@ -264,16 +267,16 @@ impl fmt::Display for Window {
     }
 }
 
-impl std::error::Error for Over {}
+impl std::error::Error for BudgetExceeded {}
 
-impl fmt::Display for Over {
+impl fmt::Display for BudgetExceeded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left = self
             .cap
             .saturating_sub(self.spent)
             .saturating_sub(self.held);
         let figures = [self.wanted, left, self.cap, self.spent, self.held];
-        let [wanted, left, cap, spent, held] = figures.map(|figure| self.what.show(figure));
+        let [wanted, left, cap, spent, held] = figures.map(|figure| self.unit.show(figure));
         let (scope, window, resets) = (self.scope, self.window, Day::of(self.resets_at));
         write!(
             formatter,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::budget::Window;
+use super::budget::BudgetWindow;
 use crate::domain::SECONDS_A_DAY;
-use crate::domain::date_of;
-use crate::domain::day_of;
+use crate::domain::date_from_day;
+use crate::domain::day_from_unix;
 
 /// Calendar day, as days since 1 January 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ impl Day {
 
     /// Day of a Unix time in seconds.
     pub(super) fn of(seconds: u64) -> Self {
-        Self(day_of(seconds))
+        Self(day_from_unix(seconds))
     }
 
     pub(super) const fn from_number(number: u32) -> Self {
@@ -60,7 +60,7 @@ impl Day {
     }
 
     pub(super) fn month(self) -> Month {
-        let (year, month, _) = date_of(self.0);
+        let (year, month, _) = date_from_day(self.0);
         Month((year - 1970) * 12 + month - 1)
     }
 }
@@ -68,7 +68,7 @@ impl Day {
 impl fmt::Display for Day {
     /// `2026-11-21`
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = date_of(self.0);
+        let (year, month, day) = date_from_day(self.0);
         write!(formatter, "{year:04}-{month:02}-{day:02}")
     }
 }
@@ -88,10 +88,10 @@ impl Month {
 
 impl Span {
     /// Day or month that contains `day`.
-    pub(super) fn around(window: Window, day: Day) -> Self {
+    pub(super) fn around(window: BudgetWindow, day: Day) -> Self {
         match window {
-            Window::Day => Self::Day(day),
-            Window::Month => Self::Month(day.month()),
+            BudgetWindow::Day => Self::Day(day),
+            BudgetWindow::Month => Self::Month(day.month()),
         }
     }
 
@@ -157,7 +157,7 @@ mod tests {
             let (first, begins) = (day.month().first_day(), day.to_string().ends_with("-01"));
             assert_eq!((first == day, first <= day), (begins, true), "{day}");
             assert_eq!(day.month() == before.month(), !begins, "{day}");
-            let month = Span::around(Window::Month, before);
+            let month = Span::around(BudgetWindow::Month, before);
             assert_eq!(month.ends_at() == day.begins_at(), begins, "{day}");
             before = day;
         }

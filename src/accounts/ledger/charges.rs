@@ -4,11 +4,11 @@ use crate::domain::Amount;
 use crate::domain::Usage;
 use crate::storage::store::Store;
 
+use super::ChargeOutcome;
 use super::Error;
-use super::Outcome;
 use super::places;
-use super::records::Charged;
-use super::records::Record as _;
+use super::records::ChargeRecord;
+use super::records::LedgerRecord as _;
 
 /// Charge of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct ListedCharge {
     /// Resolved id of the model that answered; empty if unknown.
     pub model: String,
     /// End of the run.
-    pub outcome: Outcome,
+    pub outcome: ChargeOutcome,
     /// Token usage, as far as it was counted.
     pub usage: Usage,
     /// Debited tokens and money.
@@ -34,15 +34,15 @@ pub struct ListedCharge {
 }
 
 /// Reads all charges in `store`.
-pub(super) async fn charges(store: &Store) -> Result<Vec<ListedCharge>, Error> {
+pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Error> {
     let records = store.scan(places::charges()).await?;
     let listed = records.into_iter().map(|(key, value)| {
-        let id = places::id_of(&key).ok_or(Error::Unreadable {
+        let id = places::parse_id(&key).ok_or(Error::Unreadable {
             what: "the id of a charge",
         })?;
-        let charged = Charged::decode(&value)?;
+        let charged = ChargeRecord::decode(&value)?;
         let amount = charged.amount();
-        let Charged {
+        let ChargeRecord {
             taken_at,
             project,
             key,

@@ -2,13 +2,13 @@
 //! lowest first), texts with their length in front.
 
 /// Maximum number of bytes of an encoded number.
-const MOST_BYTES: u32 = u128::BITS.div_ceil(7);
+const MAX_NUMBER_BYTES: u32 = u128::BITS.div_ceil(7);
 
 /// Encoder of one record.
 #[derive(Debug)]
-pub(super) struct Writer(Vec<u8>);
+pub(super) struct RecordWriter(Vec<u8>);
 
-impl Writer {
+impl RecordWriter {
     pub(super) fn new(version: u8) -> Self {
         Self(vec![version])
     }
@@ -34,13 +34,13 @@ impl Writer {
 
 /// Decoder of one record, after its version byte.
 #[derive(Debug)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(super) struct RecordReader<'a>(pub(super) &'a [u8]);
 
-impl Reader<'_> {
+impl RecordReader<'_> {
     /// Decodes the next number; `None` if the bytes end or the number does not fit into `T`.
     pub(super) fn number<T: TryFrom<u128>>(&mut self) -> Option<T> {
         let mut number = 0_u128;
-        for group in 0..MOST_BYTES {
+        for group in 0..MAX_NUMBER_BYTES {
             let (byte, rest) = self.0.split_first()?;
             self.0 = rest;
             let bits = u128::from(byte & 0x7f);
@@ -78,11 +78,11 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_and_texts_round_trip(numbers in proptest::collection::vec(any::<u128>(), 0..4), text in ".{0,200}") {
-            let mut writer = Writer::new(1);
+            let mut writer = RecordWriter::new(1);
             numbers.iter().for_each(|number| writer.number(*number));
             writer.text(&text);
             let bytes = writer.into_bytes();
-            let mut reader = Reader(&bytes[1..]);
+            let mut reader = RecordReader(&bytes[1..]);
             for number in numbers {
                 prop_assert_eq!(reader.number(), Some(number));
             }
@@ -93,20 +93,24 @@ mod tests {
 
     #[test]
     fn numbers_that_overflow_or_are_cut_off_are_refused() {
-        let mut writer = Writer::new(1);
+        let mut writer = RecordWriter::new(1);
         writer.number(300_u128);
         let bytes = writer.into_bytes();
-        assert_eq!(Reader(&bytes[1..]).number::<u8>(), None);
-        assert_eq!(Reader(&bytes[1..]).number::<u16>(), Some(300));
+        assert_eq!(RecordReader(&bytes[1..]).number::<u8>(), None);
+        assert_eq!(RecordReader(&bytes[1..]).number::<u16>(), Some(300));
         assert_eq!(
-            Reader(&[0xff; 18]).number::<u128>(),
+            RecordReader(&[0xff; 18]).number::<u128>(),
             None,
             "longer than any number"
         );
-        assert_eq!(Reader(&[0xff; 40]).number::<u128>(), None, "without an end");
-        assert_eq!(Reader(&bytes[1..2]).number::<u128>(), None, "cut off");
         assert_eq!(
-            Reader(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).text(),
+            RecordReader(&[0xff; 40]).number::<u128>(),
+            None,
+            "without an end"
+        );
+        assert_eq!(RecordReader(&bytes[1..2]).number::<u128>(), None, "cut off");
+        assert_eq!(
+            RecordReader(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).text(),
             None
         );
     }

@@ -2,14 +2,14 @@
 
 use crate::storage::store;
 
-use super::budget::Over;
+use super::budget::BudgetExceeded;
 
 /// Error of the ledger.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A budget has no room for the request.
     #[error("{0}")]
-    Over(Over),
+    BudgetExceeded(BudgetExceeded),
     /// The id belongs to another hold or charge.
     #[error("`{id}` is held or charged already")]
     Duplicate {

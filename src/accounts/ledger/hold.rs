@@ -13,20 +13,20 @@ use super::Ledger;
 /// Amount reserved in the budgets of a caller for one request.
 ///
 /// Ends in one of three ways: settled, released or dropped. If dropped before the run
-/// [begins](Self::begin), the hold is released; later it is charged in full, because the real usage
+/// [starts](Self::start), the hold is released; later it is charged in full, because the real usage
 /// is unknown.
 #[derive(Debug)]
 #[must_use = "a hold that is dropped after its run has begun is charged in full"]
-pub struct Hold {
+pub struct BudgetHold {
     ledger: Ledger,
     id: String,
     amount: Amount,
     grant: Arc<Grant>,
-    state: State,
+    state: HoldState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum HoldState {
     /// The run has not started.
     Unused,
     /// The run has started; its usage is unknown until it is settled.
@@ -45,12 +45,12 @@ pub struct Charge {
     /// never a credit.
     pub money: Option<Money>,
     /// End of the run.
-    pub outcome: Outcome,
+    pub outcome: ChargeOutcome,
 }
 
 /// End of a run, as recorded with its charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ChargeOutcome {
     /// The run gave an answer.
     Answered,
     /// The run ended with an error.
@@ -63,13 +63,13 @@ pub enum Outcome {
 
 /// Way in which a hold ends.
 #[derive(Debug, Clone)]
-pub(super) enum Closing {
+pub(super) enum HoldClosing {
     Settled(Charge),
     Released,
     Unknown,
 }
 
-impl Outcome {
+impl ChargeOutcome {
     pub(super) fn code(self) -> u8 {
         match self {
             Self::Unknown => 0,
@@ -86,43 +86,40 @@ impl Outcome {
     }
 }
 
-impl Hold {
+impl BudgetHold {
     pub(super) fn new(ledger: Ledger, id: String, amount: Amount, grant: Arc<Grant>) -> Self {
         Self {
             ledger,
             id,
             amount,
             grant,
-            state: State::Unused,
+            state: HoldState::Unused,
         }
     }
 
     /// Marks the run as started: if the hold is dropped from now on, it is charged in full.
-    pub fn begin(mut self) -> Self {
-        self.state = State::Open;
+    pub fn start(mut self) -> Self {
+        self.state = HoldState::Open;
         self
     }
 
-    /// Renames the hold as [`hand_over`](Self::hand_over) does, and marks the run as started.
+    /// Renames the hold as [`rename`](Self::rename) does, and marks the run as started.
     ///
     /// # Errors
     /// When the store fails; the hold is released then.
-    pub fn begin_as(self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
-        let handed_over = self.hand_over(id);
-        async move { handed_over.await.map(Self::begin) }
+    pub fn start_as(self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
+        let handed_over = self.rename(id);
+        async move { handed_over.await.map(Self::start) }
     }
 
-    /// Renames the hold of a waiting run (see [`waiting`](super::waiting) and
-    /// [`repeated`](super::repeated)) to `id`, so that a crash from now on charges it. The rename
-    /// is on disk when the future is ready. A hold that is dropped before [`begin`](Self::begin) is
+    /// Renames the hold of a waiting run (see [`waiting_id`](super::waiting_id) and
+    /// [`resumable_id`](super::resumable_id)) to `id`, so that a crash from now on charges it. The rename
+    /// is on disk when the future is ready. A hold that is dropped before [`start`](Self::start) is
     /// still released.
     ///
     /// # Errors
     /// When the store fails; the hold is released then.
-    pub fn hand_over(
-        mut self,
-        id: &str,
-    ) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
+    pub fn rename(mut self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
         let renamed = self.ledger.rename(&self.id, id);
         // Transactions run in order, so every later one finds the hold under its new id.
         id.clone_into(&mut self.id);
@@ -133,7 +130,7 @@ impl Hold {
     /// month in which the hold was placed. The new amount is on disk when this returns.
     ///
     /// # Errors
-    /// [`Error::Over`] when a budget has no room, which can be so even for the amount held already,
+    /// [`Error::BudgetExceeded`] when a budget has no room, which can be so even for the amount held already,
     /// or an error of the store. The held amount is unchanged then.
     pub async fn raise(&mut self, amount: Amount, grant: Arc<Grant>) -> Result<(), Error> {
         self.amount = self
@@ -165,39 +162,39 @@ impl Hold {
         self,
         charge: Charge,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        self.end(Closing::Settled(charge))
+        self.end(HoldClosing::Settled(charge))
     }
 
     /// Releases the hold without a charge, for a run that did not take place.
     ///
     /// # Errors
-    /// As [`Hold::settle`].
+    /// As [`BudgetHold::settle`].
     pub fn release(self) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        self.end(Closing::Released)
+        self.end(HoldClosing::Released)
     }
 
     fn end(
         mut self,
-        closing: Closing,
+        closing: HoldClosing,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        self.state = State::Closed;
+        self.state = HoldState::Closed;
         self.ledger
             .close(&self.id, closing, Arc::clone(&self.grant))
     }
 
     /// Drops the hold as a crash would, without closing it.
     #[cfg(test)]
-    pub(super) fn lose(mut self) {
-        self.state = State::Closed;
+    pub(super) fn forget(mut self) {
+        self.state = HoldState::Closed;
     }
 }
 
-impl Drop for Hold {
+impl Drop for BudgetHold {
     fn drop(&mut self) {
         let closing = match self.state {
-            State::Unused => Closing::Released,
-            State::Open => Closing::Unknown,
-            State::Closed => return,
+            HoldState::Unused => HoldClosing::Released,
+            HoldState::Open => HoldClosing::Unknown,
+            HoldState::Closed => return,
         };
         // The transaction is queued by the call itself; dropping the future does not cancel it.
         drop(

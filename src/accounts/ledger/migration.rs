@@ -4,31 +4,33 @@ use crate::storage::store::Transaction;
 
 use super::Error;
 use super::places;
-use super::records::Head;
-use super::records::Record as _;
+use super::records::LedgerHead;
+use super::records::LedgerRecord as _;
 use super::records::VERSION;
 
 /// Migration step from one version to the next. Runs in the transaction that opens the ledger.
-pub(super) type Step = fn(&mut Transaction<'_>) -> Result<(), Error>;
+pub(super) type MigrationStep = fn(&mut Transaction<'_>) -> Result<(), Error>;
 
 /// Migration steps, each with the version it starts from. The first version needs none.
-const STEPS: &[(u8, Step)] = &[];
+const STEPS: &[(u8, MigrationStep)] = &[];
 
 /// Migrates the records to the current version; does nothing if there is no ledger yet.
 pub(super) fn migrate(transaction: &mut Transaction<'_>) -> Result<(), Error> {
-    through(transaction, STEPS, VERSION)
+    run_steps(transaction, STEPS, VERSION)
 }
 
 /// Runs the steps from the version on disk to `last`.
-pub(super) fn through(
+pub(super) fn run_steps(
     transaction: &mut Transaction<'_>,
-    steps: &[(u8, Step)],
+    steps: &[(u8, MigrationStep)],
     last: u8,
 ) -> Result<(), Error> {
     let Some(head) = transaction.get(&places::head())? else {
         return Ok(());
     };
-    let mut version = *head.first().ok_or(Error::Unreadable { what: Head::WHAT })?;
+    let mut version = *head.first().ok_or(Error::Unreadable {
+        what: LedgerHead::WHAT,
+    })?;
     if version > last {
         return Err(Error::Newer {
             found: version,
@@ -37,7 +39,9 @@ pub(super) fn through(
     }
     while version < last {
         let step = steps.iter().find(|(begin, _)| *begin == version);
-        let (_, step) = step.ok_or(Error::Unreadable { what: Head::WHAT })?;
+        let (_, step) = step.ok_or(Error::Unreadable {
+            what: LedgerHead::WHAT,
+        })?;
         step(transaction)?;
         version += 1;
     }

@@ -1,7 +1,7 @@
 //! Ledger of budget holds and charges.
 //!
 //! Before a run its estimate is held, which is written ahead of the run ([`Ledger::hold`]);
-//! afterwards the [`Hold`] is settled into a charge. Both are transactions of the store:
+//! afterwards the [`BudgetHold`] is settled into a charge. Both are transactions of the store:
 //! serialised, atomic, and on disk when they are done. Budgets are therefore exact under
 //! concurrency, and a server that is killed knows its open holds: when the ledger is opened again,
 //! holds of an earlier start are charged in full, except those of runs that are resumed or never
@@ -13,7 +13,7 @@
 //! the disk (`cargo bench --bench serving -- ledger` measures it). Usage that was not confirmed is
 //! lost with the process; its hold is charged instead.
 //!
-//! A [`Reader`] reads usage from the store alone. Only a server opens the ledger; a command must
+//! A [`LedgerReader`] reads usage from the store alone. Only a server opens the ledger; a command must
 //! not, because opening charges the open holds.
 //!
 //! Days and months are those of UTC. A hold counts in the day and month in which it was placed, and
@@ -61,36 +61,36 @@ use crate::domain::Caller;
 use crate::domain::Grant;
 use crate::storage::store::Store;
 
-use hold::Closing;
+use hold::HoldClosing;
 
 pub use alerts::Alert;
 pub use archive::Restored;
-pub use archive::records_in;
+pub use archive::count_records;
 pub use archive::restore;
-pub use book::repeated;
-pub use book::waiting;
-pub use budget::Over;
-pub use budget::Scope;
-pub use budget::What;
-pub use budget::Window;
+pub use book::resumable_id;
+pub use book::waiting_id;
+pub use budget::BudgetExceeded;
+pub use budget::BudgetScope;
+pub use budget::BudgetUnit;
+pub use budget::BudgetWindow;
 pub use calendar::Day;
 pub use charges::ListedCharge;
 pub use clock::Clock;
 pub use error::Error;
+pub use hold::BudgetHold;
 pub use hold::Charge;
-pub use hold::Hold;
-pub use hold::Outcome;
-pub use reader::Reader;
-pub use reader::Standing;
+pub use hold::ChargeOutcome;
+pub use reader::BudgetStatus;
+pub use reader::LedgerReader;
 pub use render::to_csv;
 pub use render::to_json;
 pub use render::to_table;
-pub use usage::Figures;
 pub use usage::GroupBy;
-pub use usage::Period;
-pub use usage::Query;
-pub use usage::Report;
-pub use verify::Verified;
+pub use usage::UsagePeriod;
+pub use usage::UsageQuery;
+pub use usage::UsageReport;
+pub use usage::UsageTotals;
+pub use verify::VerifyReport;
 
 /// Configuration of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,21 +101,21 @@ pub struct Config {
 
 /// Ledger of all budgets and charges. Clones share it.
 #[derive(Clone)]
-pub struct Ledger(Arc<Inner>);
+pub struct Ledger(Arc<LedgerInner>);
 
 /// Ledger that has just been opened, with the results of opening it.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedLedger {
     /// The ledger itself, ready for use.
     pub ledger: Ledger,
     /// Number of holds of an earlier start that were charged in full because their result is
     /// unknown.
-    pub unknown: usize,
+    pub charged_holds: usize,
     /// Receiver of the budget alerts.
     pub alerts: UnboundedReceiver<Alert>,
 }
 
-struct Inner {
+struct LedgerInner {
     store: Store,
     clock: Clock,
     config: Config,
@@ -123,16 +123,16 @@ struct Inner {
     epoch: u64,
     alerts: UnboundedSender<Alert>,
     /// Holds that the store failed to close; retried by the task in `sweep`.
-    owed: Mutex<Vec<Owed>>,
+    pending_closes: Mutex<Vec<PendingClose>>,
     /// Set while the last transaction failed because of the store.
     is_failing: AtomicBool,
 }
 
 /// Hold that is still to be closed.
 #[derive(Debug, Clone)]
-struct Owed {
+struct PendingClose {
     id: String,
-    closing: Closing,
+    closing: HoldClosing,
     grant: Arc<Grant>,
 }
 
@@ -151,24 +151,24 @@ impl Ledger {
     ///
     /// # Errors
     /// When the records are newer than this program or unreadable, or the store fails.
-    pub async fn open(store: Store, clock: Clock, config: Config) -> Result<Opened, Error> {
+    pub async fn open(store: Store, clock: Clock, config: Config) -> Result<OpenedLedger, Error> {
         let now = clock.clone();
         let (epoch, unknown) = store
-            .transaction(move |transaction| book::open(transaction, now.now()))
+            .transaction(move |transaction| book::open_epoch(transaction, now.now()))
             .await?;
         let (sender, alerts) = mpsc::unbounded_channel();
-        let inner = Inner {
+        let inner = LedgerInner {
             store,
             clock,
             config,
             epoch,
             alerts: sender,
-            owed: Mutex::default(),
+            pending_closes: Mutex::default(),
             is_failing: AtomicBool::new(false),
         };
-        Ok(Opened {
+        Ok(OpenedLedger {
             ledger: Self(Arc::new(inner)),
-            unknown,
+            charged_holds: unknown,
             alerts,
         })
     }
@@ -180,25 +180,25 @@ impl Ledger {
     /// itself; if the future is dropped, the hold is released.
     ///
     /// # Errors
-    /// [`Error::Over`] when a budget has no room, [`Error::Duplicate`] when the id is taken, or an
+    /// [`Error::BudgetExceeded`] when a budget has no room, [`Error::Duplicate`] when the id is taken, or an
     /// error of the store.
     pub fn hold(
         &self,
         caller: &Caller,
         estimate: Amount,
         id: &str,
-    ) -> impl Future<Output = Result<Hold, Error>> + Send + use<> {
+    ) -> impl Future<Output = Result<BudgetHold, Error>> + Send + use<> {
         let (this, ledger, caller, id) =
             (self.clone(), self.clone(), caller.clone(), id.to_owned());
         let held = self.0.store.transaction(move |transaction| {
             let now = ledger.0.clock.now();
             let (id, amount) =
-                book::take(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
+                book::place_hold(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
             // Made inside the transaction: if the future is dropped, this guard is dropped and
             // releases the hold.
-            Ok::<_, Error>(Hold::new(ledger, id, amount, caller.grant))
+            Ok::<_, Error>(BudgetHold::new(ledger, id, amount, caller.grant))
         });
-        async move { this.noted(held.await) }
+        async move { this.record_store_health(held.await) }
     }
 
     fn raise(
@@ -211,8 +211,8 @@ impl Ledger {
         let raised = self
             .0
             .store
-            .transaction(move |transaction| book::raise(transaction, &id, amount, &grant));
-        async move { this.noted(raised.await) }
+            .transaction(move |transaction| book::raise_hold(transaction, &id, amount, &grant));
+        async move { this.record_store_health(raised.await) }
     }
 
     fn rename(
@@ -223,26 +223,26 @@ impl Ledger {
         let (this, ledger, id, begun) =
             (self.clone(), self.clone(), id.to_owned(), begun.to_owned());
         let renamed = self.0.store.transaction(move |transaction| {
-            let owed = Owed {
+            let owed = PendingClose {
                 id: id.clone(),
-                closing: Closing::Released,
+                closing: HoldClosing::Released,
                 grant: Arc::default(),
             };
             // The holder knows only the new id, so a failed rename releases the hold under the old
             // one.
-            transaction.afterwards(move |is_made| {
+            transaction.after_write(move |is_made| {
                 if !is_made {
                     ledger
                         .0
-                        .owed
+                        .pending_closes
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .push(owed);
                 }
             });
-            book::rename(transaction, &id, &begun)
+            book::rename_hold(transaction, &id, &begun)
         });
-        async move { this.noted(renamed.await) }
+        async move { this.record_store_health(renamed.await) }
     }
 
     /// True if nothing can be held or charged: the last transaction failed because of the store, or
@@ -251,7 +251,7 @@ impl Ledger {
         self.0.is_failing.load(Relaxed) || self.0.store.check_writable().is_err()
     }
 
-    fn noted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    fn record_store_health<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => self.0.is_failing.store(false, Relaxed),
             Err(Error::Store(_)) => self.0.is_failing.store(true, Relaxed),
@@ -261,8 +261,8 @@ impl Ledger {
     }
 
     /// Returns a reader of this ledger.
-    pub fn reader(&self) -> Reader {
-        Reader::new(self.0.store.clone(), self.0.clock.clone())
+    pub fn reader(&self) -> LedgerReader {
+        LedgerReader::new(self.0.store.clone(), self.0.clock.clone())
     }
 
     /// Closes the hold `id`. The transaction is queued by the call itself, and retried later if the
@@ -270,11 +270,11 @@ impl Ledger {
     fn close(
         &self,
         id: &str,
-        closing: Closing,
+        closing: HoldClosing,
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         let (this, ledger) = (self.clone(), self.clone());
-        let owed = Owed {
+        let owed = PendingClose {
             id: id.to_owned(),
             closing,
             grant,
@@ -282,20 +282,20 @@ impl Ledger {
         let closed = self.0.store.transaction(move |transaction| {
             let (now, alerts) = (ledger.0.clock.now(), ledger.0.alerts.clone());
             // A close that fails is queued again: no charge is lost while the server runs.
-            let Owed { id, closing, grant } = owed.clone();
-            transaction.afterwards(move |is_made| {
+            let PendingClose { id, closing, grant } = owed.clone();
+            transaction.after_write(move |is_made| {
                 if !is_made {
                     ledger
                         .0
-                        .owed
+                        .pending_closes
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .push(owed);
                 }
             });
             // The retry is registered first, so that an error of the transaction itself is covered.
-            let (debit, new) = book::close(transaction, now, &id, closing, &grant)?;
-            transaction.afterwards(move |is_made| {
+            let (debit, new) = book::close_hold(transaction, now, &id, closing, &grant)?;
+            transaction.after_write(move |is_made| {
                 // A closed channel is fine: alerts are optional for the opener.
                 new.into_iter()
                     .filter(|_| is_made)
@@ -303,6 +303,6 @@ impl Ledger {
             });
             Ok(debit)
         });
-        async move { this.noted(closed.await) }
+        async move { this.record_store_health(closed.await) }
     }
 }

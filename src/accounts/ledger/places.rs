@@ -1,15 +1,15 @@
 //! Storage keys of the ledger: one table, with one letter for each kind of record.
 
-use crate::storage::store::Table;
+use crate::storage::store::StoreTable;
 
-use super::budget::Scope;
+use super::budget::BudgetScope;
 use super::calendar::Day;
 use super::calendar::Span;
 
 /// Table of all records of the ledger.
-pub(super) const TABLE: Table = Table::new("ledger");
+pub(super) const TABLE: StoreTable = StoreTable::new("ledger");
 
-/// Key of the single `Head` record.
+/// Key of the single `LedgerHead` record.
 const HEAD: u8 = b'a';
 /// Charges by id.
 const CHARGE: u8 = b'c';
@@ -18,59 +18,59 @@ const HOLD: u8 = b'h';
 /// Meters by span, scope and name; within a window, the oldest span first.
 const METER: u8 = b'm';
 /// Index of charges by day and id, to find the oldest.
-const ORDER: u8 = b'o';
+const CHARGE_DAY: u8 = b'o';
 /// Usage counters by project, day, key and model.
 const USAGE: u8 = b'u';
 
-fn place(kind: u8, rest: &[&[u8]]) -> Vec<u8> {
+fn storage_key(kind: u8, rest: &[&[u8]]) -> Vec<u8> {
     TABLE.key([&[kind], rest.concat().as_slice()].concat())
 }
 
 pub(super) fn head() -> Vec<u8> {
-    place(HEAD, &[])
+    storage_key(HEAD, &[])
 }
 
 pub(super) fn hold(id: &str) -> Vec<u8> {
-    place(HOLD, &[id.as_bytes()])
+    storage_key(HOLD, &[id.as_bytes()])
 }
 
 pub(super) fn holds() -> Vec<u8> {
-    place(HOLD, &[])
+    storage_key(HOLD, &[])
 }
 
 pub(super) fn charge(id: &str) -> Vec<u8> {
-    place(CHARGE, &[id.as_bytes()])
+    storage_key(CHARGE, &[id.as_bytes()])
 }
 
 pub(super) fn charges() -> Vec<u8> {
-    place(CHARGE, &[])
+    storage_key(CHARGE, &[])
 }
 
 /// Extracts the id from the storage key of a hold or a charge.
-pub(super) fn id_of(key: &[u8]) -> Option<String> {
-    String::from_utf8(TABLE.rest(key).get(1..)?.to_vec()).ok()
+pub(super) fn parse_id(key: &[u8]) -> Option<String> {
+    String::from_utf8(TABLE.key_suffix(key).get(1..)?.to_vec()).ok()
 }
 
-pub(super) fn order(day: Day, id: &str) -> Vec<u8> {
-    place(ORDER, &[&day.number().to_be_bytes(), id.as_bytes()])
+pub(super) fn charge_day(day: Day, id: &str) -> Vec<u8> {
+    storage_key(CHARGE_DAY, &[&day.number().to_be_bytes(), id.as_bytes()])
 }
 
-pub(super) fn orders() -> Vec<u8> {
-    place(ORDER, &[])
+pub(super) fn charge_days() -> Vec<u8> {
+    storage_key(CHARGE_DAY, &[])
 }
 
 /// Extracts day and id from a key of the day index.
-pub(super) fn day_and_id_of(key: &[u8]) -> Option<(Day, String)> {
-    let (number, id) = number(TABLE.rest(key).get(1..)?)?;
+pub(super) fn parse_charge_day(key: &[u8]) -> Option<(Day, String)> {
+    let (number, id) = read_number(TABLE.key_suffix(key).get(1..)?)?;
     Some((
         Day::from_number(number),
         String::from_utf8(id.to_vec()).ok()?,
     ))
 }
 
-pub(super) fn meter(span: Span, scope: Scope, name: &str) -> Vec<u8> {
+pub(super) fn meter(span: Span, scope: BudgetScope, name: &str) -> Vec<u8> {
     let (kind, number) = span.to_key();
-    place(
+    storage_key(
         METER,
         &[
             &[kind],
@@ -82,20 +82,20 @@ pub(super) fn meter(span: Span, scope: Scope, name: &str) -> Vec<u8> {
 }
 
 pub(super) fn meters() -> Vec<u8> {
-    place(METER, &[])
+    storage_key(METER, &[])
 }
 
 /// Prefix of the meters with the same window as `span`, the oldest first.
-pub(super) fn meters_like(span: Span) -> Vec<u8> {
-    place(METER, &[&[span.to_key().0]])
+pub(super) fn meters_of_window(span: Span) -> Vec<u8> {
+    storage_key(METER, &[&[span.to_key().0]])
 }
 
 /// Extracts span, scope and name from the key of a meter.
-pub(super) fn meter_of(key: &[u8]) -> Option<(Span, Scope, String)> {
-    let (kind, rest) = TABLE.rest(key).get(1..)?.split_first()?;
-    let (number, rest) = number(rest)?;
+pub(super) fn parse_meter(key: &[u8]) -> Option<(Span, BudgetScope, String)> {
+    let (kind, rest) = TABLE.key_suffix(key).get(1..)?.split_first()?;
+    let (number, rest) = read_number(rest)?;
     let (letter, name) = rest.split_first()?;
-    let scope = Scope::from_letter(*letter)?;
+    let scope = BudgetScope::from_letter(*letter)?;
     Some((
         Span::from_key(*kind, number)?,
         scope,
@@ -105,22 +105,22 @@ pub(super) fn meter_of(key: &[u8]) -> Option<(Span, Scope, String)> {
 
 /// Prefix of the usage of all projects.
 pub(super) fn all_usage() -> Vec<u8> {
-    place(USAGE, &[])
+    storage_key(USAGE, &[])
 }
 
 /// Prefix of the usage of one project, the oldest day first.
 pub(super) fn usage_of(project: &str) -> Vec<u8> {
-    place(USAGE, &[&with_length(project)])
+    storage_key(USAGE, &[&with_length(project)])
 }
 
 /// Prefix of the usage of one project on one day.
 pub(super) fn usage_on(project: &str, day: Day) -> Vec<u8> {
-    place(USAGE, &[&with_length(project), &day.number().to_be_bytes()])
+    storage_key(USAGE, &[&with_length(project), &day.number().to_be_bytes()])
 }
 
 pub(super) fn usage(project: &str, day: Day, key: &str, model: &str) -> Vec<u8> {
     let number = day.number().to_be_bytes();
-    place(
+    storage_key(
         USAGE,
         &[
             &with_length(project),
@@ -132,10 +132,10 @@ pub(super) fn usage(project: &str, day: Day, key: &str, model: &str) -> Vec<u8> 
 }
 
 /// Extracts project, day, key and model from a usage key.
-pub(super) fn usage_parts(key: &[u8]) -> Option<(String, Day, String, String)> {
-    let (project, rest) = text(TABLE.rest(key).get(1..)?)?;
-    let (day, rest) = number(rest)?;
-    let (name, model) = text(rest)?;
+pub(super) fn parse_usage(key: &[u8]) -> Option<(String, Day, String, String)> {
+    let (project, rest) = read_text(TABLE.key_suffix(key).get(1..)?)?;
+    let (day, rest) = read_number(rest)?;
+    let (name, model) = read_text(rest)?;
     Some((
         project,
         Day::from_number(day),
@@ -150,13 +150,13 @@ fn with_length(name: &str) -> Vec<u8> {
     [length.to_be_bytes().as_slice(), name.as_bytes()].concat()
 }
 
-fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+fn read_number(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u32::from_be_bytes(*number), rest))
 }
 
-fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
-    let (length, rest) = number(bytes)?;
+fn read_text(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let (length, rest) = read_number(bytes)?;
     let (text, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     Some((String::from_utf8(text.to_vec()).ok()?, rest))
 }
@@ -166,7 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::accounts::ledger::budget::Window;
+    use crate::accounts::ledger::budget::BudgetWindow;
 
     proptest! {
         #[test]
@@ -174,13 +174,13 @@ mod tests {
             project in any::<String>(), key in any::<String>(), model in any::<String>(), seconds in any::<u32>(),
         ) {
             let day = Day::of(seconds.into());
-            let parts = usage_parts(&usage(&project, day, &key, &model));
+            let parts = parse_usage(&usage(&project, day, &key, &model));
             prop_assert_eq!(parts, Some((project.clone(), day, key.clone(), model)));
-            prop_assert_eq!(id_of(&charge(&key)), Some(key.clone()));
-            prop_assert_eq!(day_and_id_of(&order(day, &key)), Some((day, key)));
-            let span = Span::around(Window::Month, day);
-            let place = meter(span, Scope::Project, &project);
-            prop_assert_eq!(meter_of(&place), Some((span, Scope::Project, project)));
+            prop_assert_eq!(parse_id(&charge(&key)), Some(key.clone()));
+            prop_assert_eq!(parse_charge_day(&charge_day(day, &key)), Some((day, key)));
+            let span = Span::around(BudgetWindow::Month, day);
+            let place = meter(span, BudgetScope::Project, &project);
+            prop_assert_eq!(parse_meter(&place), Some((span, BudgetScope::Project, project)));
         }
     }
 }

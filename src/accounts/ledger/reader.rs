@@ -6,38 +6,38 @@ use crate::domain::Caller;
 use crate::domain::Cap;
 use crate::storage::store::Store;
 
+use super::BudgetScope;
+use super::BudgetWindow;
 use super::Clock;
 use super::Day;
 use super::Error;
 use super::ListedCharge;
-use super::Query;
-use super::Report;
-use super::Scope;
-use super::Verified;
-use super::Window;
+use super::UsageQuery;
+use super::UsageReport;
+use super::VerifyReport;
 use super::archive;
-use super::budget::Account;
+use super::budget::BudgetAccount;
 use super::charges;
 use super::places;
-use super::records::Meter;
-use super::records::Record as _;
+use super::records::BudgetMeter;
+use super::records::LedgerRecord as _;
 use super::usage;
 use super::verify;
 
 /// Read-only access to the ledger in a store. Clones share the store.
 #[derive(Debug, Clone)]
-pub struct Reader {
+pub struct LedgerReader {
     store: Store,
     clock: Clock,
 }
 
 /// Current status of one budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct BudgetStatus {
     /// Owner of the budget: key or project.
-    pub scope: Scope,
+    pub scope: BudgetScope,
     /// Time window of the budget.
-    pub window: Window,
+    pub window: BudgetWindow,
     /// Sum of what is spent and held.
     pub used: Amount,
     /// Cap of the budget.
@@ -46,7 +46,7 @@ pub struct Standing {
     pub resets_at: u64,
 }
 
-impl Reader {
+impl LedgerReader {
     /// Creates a reader of the ledger in `store`.
     pub fn new(store: Store, clock: Clock) -> Self {
         Self { store, clock }
@@ -65,8 +65,8 @@ impl Reader {
     ///
     /// # Errors
     /// When the records cannot be read.
-    pub async fn usage(&self, query: &Query) -> Result<Report, Error> {
-        usage::usage(&self.store, &self.clock, query).await
+    pub async fn usage(&self, query: &UsageQuery) -> Result<UsageReport, Error> {
+        usage::usage_report(&self.store, &self.clock, query).await
     }
 
     /// Returns the status of each capped budget of `caller`. Reads only what is on disk, without a
@@ -74,21 +74,21 @@ impl Reader {
     ///
     /// # Errors
     /// When the records cannot be read.
-    pub async fn budgets(&self, caller: &Caller) -> Result<Vec<Standing>, Error> {
+    pub async fn budgets(&self, caller: &Caller) -> Result<Vec<BudgetStatus>, Error> {
         let today = Day::of(self.clock.now());
-        let accounts = Account::all(&caller.name, &caller.project, &caller.grant, today);
+        let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, today);
         let mut budgets = Vec::new();
-        for account in accounts.into_iter().filter(Account::is_capped) {
+        for account in accounts.into_iter().filter(BudgetAccount::is_capped) {
             let place = places::meter(account.span, account.scope, account.name);
             let bytes = self.store.get(place).await?;
             let meter = bytes
-                .map(|bytes| Meter::decode(&bytes))
+                .map(|bytes| BudgetMeter::decode(&bytes))
                 .transpose()?
                 .unwrap_or_default();
             let (used, cap) = account.used(&meter);
             let (scope, window, resets_at) =
                 (account.scope, account.window, account.span.ends_at());
-            budgets.push(Standing {
+            budgets.push(BudgetStatus {
                 scope,
                 window,
                 used,
@@ -105,7 +105,7 @@ impl Reader {
     /// When the records cannot be read.
     pub async fn budget_state(&self, caller: &Caller) -> Result<BudgetState, Error> {
         let budgets = self.budgets(caller).await?;
-        Ok(BudgetState::of(
+        Ok(BudgetState::from_budgets(
             budgets
                 .into_iter()
                 .map(|standing| (standing.used, standing.cap)),
@@ -117,7 +117,7 @@ impl Reader {
     /// # Errors
     /// When the records cannot be read.
     pub async fn charges(&self) -> Result<Vec<ListedCharge>, Error> {
-        charges::charges(&self.store).await
+        charges::list_charges(&self.store).await
     }
 
     /// Exports the whole ledger as text for [`restore`](super::restore).
@@ -132,7 +132,7 @@ impl Reader {
     ///
     /// # Errors
     /// When a record cannot be read.
-    pub async fn verify(&self) -> Result<Verified, Error> {
+    pub async fn verify(&self) -> Result<VerifyReport, Error> {
         verify::verify(&self.store).await
     }
 }

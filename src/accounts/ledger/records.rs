@@ -5,26 +5,26 @@ use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store::Transaction;
 
+use super::ChargeOutcome;
 use super::Error;
-use super::Outcome;
 use super::calendar::Day;
-use super::codec::Reader;
-use super::codec::Writer;
+use super::codec::RecordReader;
+use super::codec::RecordWriter;
 
 /// Version of the written records. Older ones are migrated by `migration`.
 pub(super) const VERSION: u8 = 1;
 
 /// Kind of record with its binary encoding.
-pub(super) trait Record: Sized {
+pub(super) trait LedgerRecord: Sized {
     /// Name of the kind in error messages.
     const WHAT: &'static str;
 
-    fn write(&self, writer: &mut Writer);
+    fn write(&self, writer: &mut RecordWriter);
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self>;
+    fn read(reader: &mut RecordReader<'_>) -> Option<Self>;
 
     fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new(VERSION);
+        let mut writer = RecordWriter::new(VERSION);
         self.write(&mut writer);
         writer.into_bytes()
     }
@@ -37,7 +37,7 @@ pub(super) trait Record: Sized {
                 known: VERSION,
             }),
             Some((&VERSION, rest)) => {
-                let mut reader = Reader(rest);
+                let mut reader = RecordReader(rest);
                 let record = Self::read(&mut reader).filter(|_| reader.is_at_end());
                 record.ok_or(unreadable)
             }
@@ -47,7 +47,7 @@ pub(super) trait Record: Sized {
 }
 
 /// Reads the record at `key`, if it exists.
-pub(super) fn load<R: Record>(
+pub(super) fn load_record<R: LedgerRecord>(
     transaction: &Transaction<'_>,
     key: &[u8],
 ) -> Result<Option<R>, Error> {
@@ -59,23 +59,23 @@ pub(super) fn load<R: Record>(
 
 /// Sum of tokens and nano-dollars in `u128`, so that adding `u64` amounts cannot overflow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sum {
+pub(super) struct AmountSum {
     pub(super) tokens: u128,
     pub(super) money: u128,
 }
 
 /// State of the whole ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct LedgerHead {
     /// Number of times the ledger was opened.
     pub(super) epoch: u64,
     /// First day whose charges are all kept; older ones are swept.
-    pub(super) swept: Day,
+    pub(super) first_kept_day: Day,
 }
 
 /// Record of an open hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HoldRecord {
     pub(super) epoch: u64,
     /// Time when the hold was placed, in seconds of Unix time.
     pub(super) taken_at: u64,
@@ -86,7 +86,7 @@ pub(super) struct Held {
 
 /// Record of a charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Charged {
+pub(super) struct ChargeRecord {
     /// Time when the hold was placed, in seconds of Unix time.
     pub(super) taken_at: u64,
     pub(super) settled_at: u64,
@@ -94,7 +94,7 @@ pub(super) struct Charged {
     pub(super) key: String,
     /// Model that answered; empty if unknown.
     pub(super) model: String,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ChargeOutcome,
     /// Token counts; the cost is in `money`, not here.
     pub(super) usage: Usage,
     /// Tokens charged as held, because the real number is unknown.
@@ -106,16 +106,16 @@ pub(super) struct Charged {
 
 /// Spent and held sums of a key or project within a day or month.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Meter {
-    pub(super) spent: Sum,
-    pub(super) held: Sum,
+pub(super) struct BudgetMeter {
+    pub(super) spent: AmountSum,
+    pub(super) held: AmountSum,
     /// Thresholds already alerted, one bit each.
-    pub(super) told: u8,
+    pub(super) alerted: u8,
 }
 
 /// Usage of one key and model on one day.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counters {
+pub(super) struct UsageCounters {
     pub(super) requests: u64,
     pub(super) input: u128,
     pub(super) cache_write: u128,
@@ -131,7 +131,7 @@ fn nanos(money: Money) -> u128 {
     u128::try_from(money.nanos()).unwrap_or(0)
 }
 
-impl Sum {
+impl AmountSum {
     pub(super) fn of(amount: Amount) -> Self {
         Self {
             tokens: amount.tokens.into(),
@@ -154,7 +154,7 @@ impl Sum {
     }
 }
 
-impl Charged {
+impl ChargeRecord {
     pub(super) fn day(&self) -> Day {
         Day::of(self.taken_at)
     }
@@ -178,8 +178,8 @@ impl Charged {
     }
 }
 
-impl Counters {
-    pub(super) fn of(charged: &Charged) -> Self {
+impl UsageCounters {
+    pub(super) fn of(charged: &ChargeRecord) -> Self {
         let usage = charged.usage;
         Self {
             requests: 1,
@@ -219,26 +219,26 @@ impl Counters {
     }
 }
 
-impl Record for Head {
+impl LedgerRecord for LedgerHead {
     const WHAT: &'static str = "its head";
 
-    fn write(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.epoch);
-        writer.number(self.swept.number());
+        writer.number(self.first_kept_day.number());
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
         Some(Self {
             epoch: reader.number()?,
-            swept: Day::from_number(reader.number()?),
+            first_kept_day: Day::from_number(reader.number()?),
         })
     }
 }
 
-impl Record for Held {
+impl LedgerRecord for HoldRecord {
     const WHAT: &'static str = "a hold";
 
-    fn write(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.epoch);
         writer.number(self.taken_at);
         writer.text(&self.project);
@@ -246,7 +246,7 @@ impl Record for Held {
         write_amount(writer, self.amount);
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
         Some(Self {
             epoch: reader.number()?,
             taken_at: reader.number()?,
@@ -257,10 +257,10 @@ impl Record for Held {
     }
 }
 
-impl Record for Charged {
+impl LedgerRecord for ChargeRecord {
     const WHAT: &'static str = "a charge";
 
-    fn write(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.taken_at);
         writer.number(self.settled_at);
         [&self.project, &self.key, &self.model]
@@ -283,10 +283,10 @@ impl Record for Charged {
         writer.number(self.is_unknown);
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
         let (taken_at, settled_at) = (reader.number()?, reader.number()?);
         let (project, key, model) = (reader.text()?, reader.text()?, reader.text()?);
-        let outcome = Outcome::from_code(reader.number()?)?;
+        let outcome = ChargeOutcome::from_code(reader.number()?)?;
         let usage = Usage {
             input_tokens: reader.number()?,
             cache_write_tokens: reader.number()?,
@@ -321,20 +321,20 @@ impl Record for Charged {
     }
 }
 
-impl Record for Meter {
+impl LedgerRecord for BudgetMeter {
     const WHAT: &'static str = "what is spent of a budget";
 
-    fn write(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut RecordWriter) {
         for sum in [self.spent, self.held] {
             writer.number(sum.tokens);
             writer.number(sum.money);
         }
-        writer.number(self.told);
+        writer.number(self.alerted);
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
         let mut sum = || {
-            Some(Sum {
+            Some(AmountSum {
                 tokens: reader.number()?,
                 money: reader.number()?,
             })
@@ -343,15 +343,15 @@ impl Record for Meter {
         Some(Self {
             spent,
             held,
-            told: reader.number()?,
+            alerted: reader.number()?,
         })
     }
 }
 
-impl Record for Counters {
+impl LedgerRecord for UsageCounters {
     const WHAT: &'static str = "the usage of a day";
 
-    fn write(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.requests);
         for number in [
             self.input,
@@ -366,7 +366,7 @@ impl Record for Counters {
         writer.number(self.unknown);
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
         Some(Self {
             requests: reader.number()?,
             input: reader.number()?,
@@ -380,12 +380,12 @@ impl Record for Counters {
     }
 }
 
-fn write_amount(writer: &mut Writer, amount: Amount) {
+fn write_amount(writer: &mut RecordWriter, amount: Amount) {
     writer.number(amount.tokens);
     writer.number(nanos(amount.money));
 }
 
-fn read_amount(reader: &mut Reader<'_>) -> Option<Amount> {
+fn read_amount(reader: &mut RecordReader<'_>) -> Option<Amount> {
     let tokens = reader.number()?;
     Some(Amount {
         tokens,

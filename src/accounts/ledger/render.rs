@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::domain::Money;
 
-use super::Figures;
+use super::BudgetStatus;
 use super::GroupBy;
-use super::Report;
-use super::Standing;
+use super::UsageReport;
+use super::UsageTotals;
 
 const NANOS: u128 = 1_000_000_000;
 /// Columns after the first, which is the group.
@@ -29,7 +29,7 @@ const COLUMNS: [&str; 9] = [
 const TOTAL: &str = "total";
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct UsageDocument<'a> {
     object: &'static str,
     project_id: Option<&'a str>,
     key_id: Option<&'a str>,
@@ -37,24 +37,24 @@ struct Document<'a> {
     from: Option<String>,
     to: String,
     group_by: Option<&'static str>,
-    totals: Row<'a>,
+    totals: UsageRow<'a>,
     total_tokens: u128,
     total_cost: f64,
-    by_model: BTreeMap<&'a str, Sum>,
-    groups: Vec<Row<'a>>,
+    by_model: BTreeMap<&'a str, UsageSummary>,
+    groups: Vec<UsageRow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     budgets: Option<Vec<BudgetRow>>,
 }
 
 /// Tokens and cost only.
 #[derive(Serialize)]
-struct Sum {
+struct UsageSummary {
     tokens: u128,
     cost: f64,
 }
 
-impl Sum {
-    fn of(figures: &Figures) -> Self {
+impl UsageSummary {
+    fn of(figures: &UsageTotals) -> Self {
         Self {
             tokens: figures.total_tokens,
             cost: fraction(figures.cost_nanos),
@@ -63,7 +63,7 @@ impl Sum {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct UsageRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     requests: u64,
@@ -78,8 +78,8 @@ struct Row<'a> {
     unknown_requests: u64,
 }
 
-impl<'a> Row<'a> {
-    fn new(name: Option<&'a str>, figures: &Figures) -> Self {
+impl<'a> UsageRow<'a> {
+    fn new(name: Option<&'a str>, figures: &UsageTotals) -> Self {
         Self {
             name,
             requests: figures.requests,
@@ -101,21 +101,21 @@ impl<'a> Row<'a> {
 struct BudgetRow {
     scope: String,
     window: String,
-    tokens: Option<Used<u64>>,
-    money: Option<Used<String>>,
+    tokens: Option<CapUsage<u64>>,
+    money: Option<CapUsage<String>>,
     resets_at: u64,
 }
 
 #[derive(Serialize)]
-struct Used<T> {
+struct CapUsage<T> {
     left: T,
     used: T,
     cap: T,
 }
 
 impl BudgetRow {
-    fn new(standing: &Standing) -> Self {
-        let Standing {
+    fn new(standing: &BudgetStatus) -> Self {
+        let BudgetStatus {
             scope,
             window,
             used,
@@ -124,7 +124,7 @@ impl BudgetRow {
         } = standing;
         let tokens = cap.tokens.map(|cap| {
             let used = used.tokens;
-            Used {
+            CapUsage {
                 left: cap.saturating_sub(used),
                 used,
                 cap,
@@ -132,7 +132,7 @@ impl BudgetRow {
         });
         let money = cap.money.map(|cap| {
             let left = (cap - used.money).max(Money::ZERO);
-            Used {
+            CapUsage {
                 left: left.to_decimal(),
                 used: used.money.to_decimal(),
                 cap: cap.to_decimal(),
@@ -151,17 +151,17 @@ impl BudgetRow {
 
 /// Renders a report as JSON, with the status of `budgets` if given. `cost_usd` is rounded to a
 /// float, `cost_nano_usd` is exact.
-pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
+pub fn to_json(report: &UsageReport, budgets: Option<&[BudgetStatus]>) -> String {
     let groups = report
         .groups
         .iter()
-        .map(|(name, figures)| Row::new(Some(name.as_str()), figures));
+        .map(|(name, figures)| UsageRow::new(Some(name.as_str()), figures));
     let families = report
         .families
         .iter()
-        .map(|(name, figures)| (name.as_str(), Sum::of(figures)));
-    let total = Sum::of(&report.totals);
-    let document = Document {
+        .map(|(name, figures)| (name.as_str(), UsageSummary::of(figures)));
+    let total = UsageSummary::of(&report.totals);
+    let document = UsageDocument {
         object: "usage",
         project_id: report.query.project.as_deref(),
         key_id: report.query.key.as_deref(),
@@ -169,7 +169,7 @@ pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
         from: report.from.map(|day| day.to_string()),
         to: report.to.to_string(),
         group_by: report.query.group_by.map(GroupBy::as_str),
-        totals: Row::new(None, &report.totals),
+        totals: UsageRow::new(None, &report.totals),
         total_tokens: total.tokens,
         total_cost: total.cost,
         by_model: families.collect(),
@@ -182,7 +182,7 @@ pub fn to_json(report: &Report, budgets: Option<&[Standing]>) -> String {
 
 /// Renders a report as CSV (RFC 4180) with a header: one line for each group, or the totals if
 /// nothing is grouped.
-pub fn to_csv(report: &Report) -> String {
+pub fn to_csv(report: &UsageReport) -> String {
     let mut text = String::new();
     for line in lines(report, report.groups.is_empty()) {
         let cells: Vec<String> = line.iter().map(|cell| quoted(cell)).collect();
@@ -192,7 +192,7 @@ pub fn to_csv(report: &Report) -> String {
 }
 
 /// Renders a report as a table for a terminal, with the totals below.
-pub fn to_table(report: &Report) -> String {
+pub fn to_table(report: &UsageReport) -> String {
     let lines = lines(report, true);
     let width = |column: usize| {
         lines
@@ -226,7 +226,7 @@ pub fn to_table(report: &Report) -> String {
     text
 }
 
-fn lines(report: &Report, has_totals: bool) -> Vec<Vec<String>> {
+fn lines(report: &UsageReport, has_totals: bool) -> Vec<Vec<String>> {
     let group = report.query.group_by.map_or("", GroupBy::as_str);
     let head = std::iter::once(group)
         .chain(COLUMNS)
@@ -240,7 +240,7 @@ fn lines(report: &Report, has_totals: bool) -> Vec<Vec<String>> {
     std::iter::once(head).chain(groups).chain(totals).collect()
 }
 
-fn line(name: &str, figures: &Figures) -> Vec<String> {
+fn line(name: &str, figures: &UsageTotals) -> Vec<String> {
     vec![
         name.to_owned(),
         figures.requests.to_string(),

@@ -10,14 +10,14 @@ use crate::storage::store::Transaction;
 
 use super::Error;
 use super::Ledger;
-use super::Owed;
-use super::budget::Window;
+use super::PendingClose;
+use super::budget::BudgetWindow;
 use super::calendar::Day;
 use super::calendar::Span;
 use super::places;
-use super::records::Head;
-use super::records::Record as _;
-use super::records::load;
+use super::records::LedgerHead;
+use super::records::LedgerRecord as _;
+use super::records::load_record;
 
 /// Interval at which failed closes are retried. The next transaction reopens a failed store.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,12 +25,12 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_INTERVALS: u32 = 600;
 /// Maximum number of records deleted in one transaction, so that other transactions are not held
 /// up.
-const SWEEP_GROUP: usize = 256;
+const MAX_RECORDS_PER_SWEEP: usize = 256;
 
 impl Ledger {
     /// Spawns the background task that retries failed closes and deletes charges after their
     /// retention time, until `stop` is cancelled.
-    pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
+    pub fn spawn_cleanup(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let ledger = self.clone();
         tracker.spawn(async move {
             let mut intervals = 0;
@@ -39,8 +39,8 @@ impl Ledger {
                 .await
                 .is_some()
             {
-                ledger.try_again().await;
-                ledger.probe().await;
+                ledger.retry_pending_closes().await;
+                ledger.probe_store().await;
                 if intervals % SWEEP_INTERVALS == 0
                     && let Err(error) = ledger.sweep().await
                 {
@@ -55,11 +55,17 @@ impl Ledger {
     }
 
     /// Retries the closes that failed because of the store.
-    pub(super) async fn try_again(&self) {
-        let owed = std::mem::take(&mut *self.0.owed.lock().unwrap_or_else(PoisonError::into_inner));
+    pub(super) async fn retry_pending_closes(&self) {
+        let owed = std::mem::take(
+            &mut *self
+                .0
+                .pending_closes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         let count = owed.len();
         let mut failed = 0;
-        for Owed { id, closing, grant } in owed {
+        for PendingClose { id, closing, grant } in owed {
             failed += usize::from(self.close(&id, closing, grant).await.is_err());
         }
         if count > 0 {
@@ -72,16 +78,16 @@ impl Ledger {
     }
 
     /// Probes with a write if the store works again after a failure.
-    pub(super) async fn probe(&self) {
+    pub(super) async fn probe_store(&self) {
         if !self.is_failing() {
             return;
         }
         let written = self.0.store.transaction(|transaction| {
-            let head: Head = load(transaction, &places::head())?.unwrap_or_default();
+            let head: LedgerHead = load_record(transaction, &places::head())?.unwrap_or_default();
             transaction.put(places::head(), head.encode());
             Ok::<_, Error>(())
         });
-        if self.noted(written.await).is_ok() {
+        if self.record_store_health(written.await).is_ok() {
             tracing::info!("ledger writable again");
         }
     }
@@ -93,7 +99,7 @@ impl Ledger {
         while self
             .0
             .store
-            .transaction(move |transaction| sweep(transaction, first))
+            .transaction(move |transaction| sweep_group(transaction, first))
             .await?
         {}
         Ok(())
@@ -101,18 +107,18 @@ impl Ledger {
 }
 
 /// Deletes one group of records older than `first`; returns true if there may be more.
-fn sweep(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
-    let mut head: Head = load(transaction, &places::head())?.unwrap_or_default();
-    if head.swept < first {
+fn sweep_group(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
+    let mut head: LedgerHead = load_record(transaction, &places::head())?.unwrap_or_default();
+    if head.first_kept_day < first {
         // In the same transaction as the first deletion, so verification never expects deleted
         // charges.
-        head.swept = first;
+        head.first_kept_day = first;
         transaction.put(places::head(), head.encode());
     }
-    let mut left = SWEEP_GROUP;
-    let orders = places::orders();
-    drop_while(transaction, &orders, &mut left, |transaction, key| {
-        let (day, id) = places::day_and_id_of(key).ok_or(Error::Unreadable {
+    let mut left = MAX_RECORDS_PER_SWEEP;
+    let orders = places::charge_days();
+    remove_while(transaction, &orders, &mut left, |transaction, key| {
+        let (day, id) = places::parse_charge_day(key).ok_or(Error::Unreadable {
             what: "the day of a charge",
         })?;
         if day < first {
@@ -120,14 +126,14 @@ fn sweep(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
         }
         Ok(day < first)
     })?;
-    for window in [Window::Day, Window::Month] {
+    for window in [BudgetWindow::Day, BudgetWindow::Month] {
         let limit = Span::around(window, first);
-        drop_while(
+        remove_while(
             transaction,
-            &places::meters_like(limit),
+            &places::meters_of_window(limit),
             &mut left,
             |_, key| {
-                let parts = places::meter_of(key).ok_or(Error::Unreadable {
+                let parts = places::parse_meter(key).ok_or(Error::Unreadable {
                     what: "the time of a budget",
                 })?;
                 // Budgets of past days and months are no longer checked.
@@ -139,7 +145,7 @@ fn sweep(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
 }
 
 /// Deletes records under `prefix` from the first on while `is_old` returns true, at most `left`.
-fn drop_while(
+fn remove_while(
     transaction: &mut Transaction<'_>,
     prefix: &[u8],
     left: &mut usize,

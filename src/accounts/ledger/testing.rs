@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::Charge;
+use super::ChargeOutcome;
 use super::Clock;
 use super::Config;
 use super::Ledger;
-use super::Outcome;
 use super::book;
 use super::places;
 use crate::domain::Amount;
@@ -62,8 +62,10 @@ async fn over(store: Store, now: u64) -> Ledger {
 /// Number of open holds that a crash would charge now.
 pub(crate) async fn begun_holds(ledger: &Ledger) -> usize {
     let holds = ledger.0.store.scan(places::holds()).await.unwrap();
-    let ids = holds.iter().filter_map(|(place, _)| places::id_of(place));
-    ids.filter(|id| book::is_charged_by_a_crash(id)).count()
+    let ids = holds
+        .iter()
+        .filter_map(|(place, _)| places::parse_id(place));
+    ids.filter(|id| book::is_charged_after_crash(id)).count()
 }
 
 /// Charges `money` to `caller`.
@@ -77,7 +79,7 @@ pub(crate) async fn spend(ledger: &Ledger, caller: &Caller, money: Money) -> Amo
         model: String::new(),
         usage: Usage::default(),
         money: Some(money),
-        outcome: Outcome::Answered,
+        outcome: ChargeOutcome::Answered,
     };
     hold.settle(charge).await.unwrap()
 }

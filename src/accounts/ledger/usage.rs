@@ -3,35 +3,35 @@
 use std::collections::BTreeMap;
 
 use crate::domain::family_of;
-use crate::storage::store::Record;
 use crate::storage::store::Store;
+use crate::storage::store::StoreRecord;
 
 use super::Clock;
 use super::Day;
 use super::Error;
 use super::places;
-use super::records::Counters;
-use super::records::Record as _;
+use super::records::LedgerRecord as _;
+use super::records::UsageCounters;
 
 /// Model name in reports for usage without a known model.
-const NO_MODEL: &str = "unknown";
+const UNKNOWN_MODEL: &str = "unknown";
 
 /// Query for a usage report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
+pub struct UsageQuery {
     /// Project to report on; `None` for all projects.
     pub project: Option<String>,
     /// Key to report on; `None` for all keys.
     pub key: Option<String>,
     /// Period of the report.
-    pub period: Period,
+    pub period: UsagePeriod,
     /// Grouping of the report; `None` for totals only.
     pub group_by: Option<GroupBy>,
 }
 
 /// Period of a report, up to now. Periods start in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Period {
+pub enum UsagePeriod {
     /// The current day.
     Day,
     /// The current week, from Monday on.
@@ -55,24 +55,24 @@ pub enum GroupBy {
 
 /// Usage in a period, in total and by group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct UsageReport {
     /// Query that this report answers.
-    pub query: Query,
+    pub query: UsageQuery,
     /// First day of the period; `None` for the whole time.
     pub from: Option<Day>,
     /// Last day of the period: today.
     pub to: Day,
     /// Totals of the period.
-    pub totals: Figures,
+    pub totals: UsageTotals,
     /// Usage by group, ordered by name; empty without a grouping.
-    pub groups: Vec<(String, Figures)>,
+    pub groups: Vec<(String, UsageTotals)>,
     /// Usage by model family, ordered by name.
-    pub families: Vec<(String, Figures)>,
+    pub families: Vec<(String, UsageTotals)>,
 }
 
 /// Sums of requests, tokens and cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct UsageTotals {
     /// Number of requests charged.
     pub requests: u64,
     /// Prompt tokens neither read from nor written to the prompt cache.
@@ -94,26 +94,30 @@ pub struct Figures {
 }
 
 /// Computes the report for `query` from the counters in `store`.
-pub(super) async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result<Report, Error> {
+pub(super) async fn usage_report(
+    store: &Store,
+    clock: &Clock,
+    query: &UsageQuery,
+) -> Result<UsageReport, Error> {
     let today = Day::of(clock.now());
     let from = match query.period {
-        Period::Day => Some(today),
-        Period::Week => Some(today.monday()),
-        Period::Month => Some(today.month().first_day()),
-        Period::All => None,
+        UsagePeriod::Day => Some(today),
+        UsagePeriod::Week => Some(today.monday()),
+        UsagePeriod::Month => Some(today.month().first_day()),
+        UsagePeriod::All => None,
     };
-    let mut totals = Counters::default();
+    let mut totals = UsageCounters::default();
     let (mut groups, mut families) = (BTreeMap::new(), BTreeMap::new());
-    for (key, value) in records(store, query.project.as_deref(), from, today).await? {
-        let (_, day, name, model) = parts_of(&key)?;
+    for (key, value) in usage_records(store, query.project.as_deref(), from, today).await? {
+        let (_, day, name, model) = parse_usage_key(&key)?;
         let is_meant = query.key.as_ref().is_none_or(|wanted| *wanted == name);
         if !is_meant || from.is_some_and(|from| !(from..=today).contains(&day)) {
             continue;
         }
-        let counters = Counters::decode(&value)?;
+        let counters = UsageCounters::decode(&value)?;
         totals = totals.plus(counters);
         let model = if model.is_empty() {
-            NO_MODEL.to_owned()
+            UNKNOWN_MODEL.to_owned()
         } else {
             model
         };
@@ -126,35 +130,35 @@ pub(super) async fn usage(store: &Store, clock: &Clock, query: &Query) -> Result
         };
         add(&mut groups, &group, counters);
     }
-    let figures = |sums: BTreeMap<String, Counters>| {
+    let figures = |sums: BTreeMap<String, UsageCounters>| {
         sums.into_iter()
-            .map(|(name, counters)| (name, Figures::of(counters)))
+            .map(|(name, counters)| (name, UsageTotals::of(counters)))
             .collect()
     };
     let (groups, families) = (figures(groups), figures(families));
-    Ok(Report {
+    Ok(UsageReport {
         query: query.clone(),
         from,
         to: today,
-        totals: Figures::of(totals),
+        totals: UsageTotals::of(totals),
         groups,
         families,
     })
 }
 
-fn add(sums: &mut BTreeMap<String, Counters>, name: &str, counters: Counters) {
+fn add(sums: &mut BTreeMap<String, UsageCounters>, name: &str, counters: UsageCounters) {
     let sum = sums.entry(name.to_owned()).or_default();
     *sum = sum.plus(counters);
 }
 
 /// Reads the usage records that can belong to the days from `from` to `today`. For a single
 /// project, only records of that project are read.
-async fn records(
+async fn usage_records(
     store: &Store,
     project: Option<&str>,
     from: Option<Day>,
     today: Day,
-) -> Result<Vec<Record>, Error> {
+) -> Result<Vec<StoreRecord>, Error> {
     let (project, from) = match (project, from) {
         (None, _) => return Ok(store.scan(places::all_usage()).await?),
         (Some(project), None) => return Ok(store.scan(places::usage_of(project)).await?),
@@ -168,14 +172,14 @@ async fn records(
     Ok(records)
 }
 
-pub(super) fn parts_of(key: &[u8]) -> Result<(String, Day, String, String), Error> {
-    places::usage_parts(key).ok_or(Error::Unreadable {
+pub(super) fn parse_usage_key(key: &[u8]) -> Result<(String, Day, String, String), Error> {
+    places::parse_usage(key).ok_or(Error::Unreadable {
         what: "whose usage it is",
     })
 }
 
-impl Figures {
-    fn of(counters: Counters) -> Self {
+impl UsageTotals {
+    fn of(counters: UsageCounters) -> Self {
         Self {
             requests: counters.requests,
             input_tokens: counters.input,
@@ -190,7 +194,7 @@ impl Figures {
     }
 }
 
-impl Period {
+impl UsagePeriod {
     /// Every period, the shortest first.
     pub const ALL: [Self; 4] = [Self::Day, Self::Week, Self::Month, Self::All];
 
@@ -224,7 +228,7 @@ impl GroupBy {
     }
 
     /// Returns the grouping with this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|group_by| group_by.as_str() == name)

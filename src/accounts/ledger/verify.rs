@@ -7,25 +7,25 @@ use crate::domain::Grant;
 use crate::storage::store;
 use crate::storage::store::Store;
 
+use super::BudgetScope;
+use super::BudgetWindow;
 use super::Day;
 use super::Error;
-use super::Scope;
-use super::Window;
-use super::budget::Account;
+use super::budget::BudgetAccount;
 use super::calendar::Span;
 use super::places;
-use super::records::Charged;
-use super::records::Counters;
-use super::records::Head;
-use super::records::Held;
-use super::records::Meter;
-use super::records::Record;
-use super::records::Sum;
+use super::records::AmountSum;
+use super::records::BudgetMeter;
+use super::records::ChargeRecord;
+use super::records::HoldRecord;
+use super::records::LedgerHead;
+use super::records::LedgerRecord;
+use super::records::UsageCounters;
 use super::usage;
 
 /// Result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifyReport {
     /// Number of single charges.
     pub charges: usize,
     /// Number of open holds. The next start charges those that are neither resumable nor waiting.
@@ -36,14 +36,14 @@ pub struct Verified {
     pub problems: Vec<String>,
 }
 
-type Meters = BTreeMap<(Span, Scope, String), Meter>;
-type Usage = BTreeMap<(String, Day, String, String), Counters>;
+type MeterTable = BTreeMap<(Span, BudgetScope, String), BudgetMeter>;
+type UsageTable = BTreeMap<(String, Day, String, String), UsageCounters>;
 
 /// Snapshot of all records, ordered by key.
-struct Snapshot(Vec<store::Record>);
+struct LedgerSnapshot(Vec<store::StoreRecord>);
 
-impl Snapshot {
-    fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = &store::Record> {
+impl LedgerSnapshot {
+    fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = &store::StoreRecord> {
         let first = self.0.partition_point(|(key, _)| key.as_slice() < prefix);
         self.0[first..]
             .iter()
@@ -56,39 +56,40 @@ impl Snapshot {
 /// For days whose charges are all kept, the usage counters must equal the sums of the charges. For
 /// days and months whose meters are kept, the spent sums must equal those of the counters, and the
 /// held sums those of the open holds.
-pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
-    let snapshot = Snapshot(store.snapshot(places::TABLE.key("")).await?);
+pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
+    let snapshot = LedgerSnapshot(store.snapshot(places::TABLE.key("")).await?);
     let head = snapshot.scan(&places::head()).next();
     let head = head
-        .map(|(_, value)| Head::decode(value))
+        .map(|(_, value)| LedgerHead::decode(value))
         .transpose()?
         .unwrap_or_default();
-    let charges: Vec<(String, Charged)> = named(&snapshot, &places::charges())?;
-    let holds: Vec<(String, Held)> = named(&snapshot, &places::holds())?;
-    let mut kept = Usage::new();
+    let charges: Vec<(String, ChargeRecord)> = named(&snapshot, &places::charges())?;
+    let holds: Vec<(String, HoldRecord)> = named(&snapshot, &places::holds())?;
+    let mut kept = UsageTable::new();
     for (key, value) in snapshot.scan(&places::all_usage()) {
-        kept.insert(usage::parts_of(key)?, Counters::decode(value)?);
+        kept.insert(usage::parse_usage_key(key)?, UsageCounters::decode(value)?);
     }
-    let mut meters = Meters::new();
+    let mut meters = MeterTable::new();
     for (key, value) in snapshot.scan(&places::meters()) {
-        let place = places::meter_of(key).ok_or(Error::Unreadable {
+        let place = places::parse_meter(key).ok_or(Error::Unreadable {
             what: "the time of a budget",
         })?;
-        meters.insert(place, Meter::decode(value)?);
+        meters.insert(place, BudgetMeter::decode(value)?);
     }
     let mut problems = Vec::new();
     compare_orders(&snapshot, &charges, &mut problems)?;
     compare_holds(&head, &holds, &charges, &mut problems);
     let added = add_up(&charges);
-    let is_kept = |(_, day, ..): &(String, Day, String, String)| *day >= head.swept;
+    let is_kept = |(_, day, ..): &(String, Day, String, String)| *day >= head.first_kept_day;
     compare(
         "usage",
         &only(&kept, is_kept),
         &only(&added, is_kept),
         &mut problems,
     );
-    let is_kept =
-        |(span, ..): &(Span, Scope, String)| *span >= Span::around(window_of(*span), head.swept);
+    let is_kept = |(span, ..): &(Span, BudgetScope, String)| {
+        *span >= Span::around(window_of(*span), head.first_kept_day)
+    };
     let expected = expected_meters(&kept, &holds);
     compare(
         "budget",
@@ -96,7 +97,7 @@ pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
         &only(&sums(&expected), is_kept),
         &mut problems,
     );
-    Ok(Verified {
+    Ok(VerifyReport {
         charges: charges.len(),
         holds: holds.len(),
         counters: kept.len(),
@@ -104,22 +105,25 @@ pub(super) async fn verify(store: &Store) -> Result<Verified, Error> {
     })
 }
 
-fn named<R: Record>(snapshot: &Snapshot, prefix: &[u8]) -> Result<Vec<(String, R)>, Error> {
+fn named<R: LedgerRecord>(
+    snapshot: &LedgerSnapshot,
+    prefix: &[u8],
+) -> Result<Vec<(String, R)>, Error> {
     let records = snapshot.scan(prefix).map(|(key, value)| {
-        let id = places::id_of(key).ok_or(Error::Unreadable { what: "an id" })?;
+        let id = places::parse_id(key).ok_or(Error::Unreadable { what: "an id" })?;
         Ok((id, R::decode(value)?))
     });
     records.collect()
 }
 
 fn compare_orders(
-    snapshot: &Snapshot,
-    charges: &[(String, Charged)],
+    snapshot: &LedgerSnapshot,
+    charges: &[(String, ChargeRecord)],
     problems: &mut Vec<String>,
 ) -> Result<(), Error> {
     let mut found = BTreeMap::new();
-    for (key, _) in snapshot.scan(&places::orders()) {
-        let (day, id) = places::day_and_id_of(key).ok_or(Error::Unreadable {
+    for (key, _) in snapshot.scan(&places::charge_days()) {
+        let (day, id) = places::parse_charge_day(key).ok_or(Error::Unreadable {
             what: "the day of a charge",
         })?;
         found.insert((id, day), ());
@@ -133,9 +137,9 @@ fn compare_orders(
 }
 
 fn compare_holds(
-    head: &Head,
-    holds: &[(String, Held)],
-    charges: &[(String, Charged)],
+    head: &LedgerHead,
+    holds: &[(String, HoldRecord)],
+    charges: &[(String, ChargeRecord)],
     problems: &mut Vec<String>,
 ) {
     for (id, held) in holds {
@@ -154,8 +158,8 @@ fn compare_holds(
     }
 }
 
-fn add_up(charges: &[(String, Charged)]) -> Usage {
-    let mut sums = Usage::new();
+fn add_up(charges: &[(String, ChargeRecord)]) -> UsageTable {
+    let mut sums = UsageTable::new();
     for (_, charged) in charges {
         let (project, key, model) = (
             charged.project.clone(),
@@ -165,15 +169,15 @@ fn add_up(charges: &[(String, Charged)]) -> Usage {
         let sum = sums
             .entry((project, charged.day(), key, model))
             .or_default();
-        *sum = sum.plus(Counters::of(charged));
+        *sum = sum.plus(UsageCounters::of(charged));
     }
     sums
 }
 
-fn expected_meters(usage: &Usage, holds: &[(String, Held)]) -> Meters {
-    let mut meters = Meters::new();
-    let mut add = |key: &str, project: &str, day: Day, spent: Sum, held: Sum| {
-        for account in Account::all(key, project, &Grant::default(), day) {
+fn expected_meters(usage: &UsageTable, holds: &[(String, HoldRecord)]) -> MeterTable {
+    let mut meters = MeterTable::new();
+    let mut add = |key: &str, project: &str, day: Day, spent: AmountSum, held: AmountSum| {
+        for account in BudgetAccount::all(key, project, &Grant::default(), day) {
             let place = (account.span, account.scope, account.name.to_owned());
             let meter = meters.entry(place).or_default();
             meter.spent = meter.spent.plus(spent);
@@ -181,11 +185,11 @@ fn expected_meters(usage: &Usage, holds: &[(String, Held)]) -> Meters {
         }
     };
     for ((project, day, key, _), counters) in usage {
-        let spent = Sum {
+        let spent = AmountSum {
             tokens: counters.tokens(),
             money: counters.money,
         };
-        add(key, project, *day, spent, Sum::default());
+        add(key, project, *day, spent, AmountSum::default());
     }
     for (_, held) in holds {
         let day = Day::of(held.taken_at);
@@ -193,26 +197,26 @@ fn expected_meters(usage: &Usage, holds: &[(String, Held)]) -> Meters {
             &held.key,
             &held.project,
             day,
-            Sum::default(),
-            Sum::of(held.amount),
+            AmountSum::default(),
+            AmountSum::of(held.amount),
         );
     }
     meters
 }
 
 /// Spent and held sums of the meters, without those that are zero.
-fn sums(meters: &Meters) -> BTreeMap<(Span, Scope, String), (Sum, Sum)> {
+fn sums(meters: &MeterTable) -> BTreeMap<(Span, BudgetScope, String), (AmountSum, AmountSum)> {
     let sums = meters
         .iter()
         .map(|(place, meter)| (place.clone(), (meter.spent, meter.held)));
-    sums.filter(|(_, sums)| *sums != <(Sum, Sum)>::default())
+    sums.filter(|(_, sums)| *sums != <(AmountSum, AmountSum)>::default())
         .collect()
 }
 
-fn window_of(span: Span) -> Window {
+fn window_of(span: Span) -> BudgetWindow {
     match span {
-        Span::Day(_) => Window::Day,
-        Span::Month(_) => Window::Month,
+        Span::Day(_) => BudgetWindow::Day,
+        Span::Month(_) => BudgetWindow::Month,
     }
 }
 

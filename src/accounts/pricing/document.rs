@@ -14,18 +14,18 @@ use super::text;
 
 /// Text tokens of a page: the upper end of the 1,500 to 3,000 that Anthropic documents. Each page
 /// is also counted as an image.
-const TOKENS_OF_PAGE: u64 = 3000;
+const TOKENS_PER_PAGE: u64 = 3000;
 
 /// Tokens of a document that is fetched upstream: the context size of most models.
-const TOKENS_UNSEEN: u64 = 200_000;
+const TOKENS_REMOTE: u64 = 200_000;
 
 /// Maximum number of bytes unpacked from the documents of one turn. A page takes some hundred of
 /// them.
-const MOST_UNPACKED: u64 = 8 << 20;
+const MAX_UNPACKED_BYTES: u64 = 8 << 20;
 /// Bytes charged against that maximum for each stream, besides its content, which bounds the number
 /// of streams. Real streams hold some hundred objects, so a document of 8,000 streams has more
 /// pages than a request may have.
-const ROOM_OF_STREAM: u64 = 1024;
+const STREAM_OVERHEAD_BYTES: u64 = 1024;
 
 static PAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("/Page"));
 /// Marker of an object stream, which can contain pages.
@@ -36,9 +36,9 @@ static STREAM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("stream"
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DocumentSize {
     /// The content is elsewhere: a URL or an upload.
-    Unseen,
+    Remote,
     /// The content is part of the request.
-    Here {
+    Inline {
         bytes: u64,
         /// Number of pages found.
         pages: u64,
@@ -48,22 +48,22 @@ pub(super) enum DocumentSize {
 }
 
 #[derive(Deserialize)]
-struct Block<'a> {
+struct DocumentBlock<'a> {
     #[serde(borrow)]
-    source: BlockSource<'a>,
+    source: DocumentBlockSource<'a>,
 }
 
 #[derive(Deserialize)]
-struct BlockSource<'a> {
+struct DocumentBlockSource<'a> {
     #[serde(borrow)]
     data: Cow<'a, str>,
 }
 
 impl DocumentSize {
     /// Measures a document in base64; unpacks at most `room` bytes.
-    pub(super) fn of_data(data: &str, room: &mut UnpackRoom) -> Self {
-        let (pages, is_whole) = pages(data, room);
-        Self::Here {
+    pub(super) fn of_data(data: &str, room: &mut UnpackQuota) -> Self {
+        let (pages, is_whole) = count_pages(data, room);
+        Self::Inline {
             bytes: data.len() as u64 / 4 * 3,
             pages,
             is_whole,
@@ -71,8 +71,8 @@ impl DocumentSize {
     }
 
     /// Measures a document block of the Anthropic API.
-    pub(super) fn of_block(json: &str, room: &mut UnpackRoom) -> Self {
-        serde_json::from_str::<Block<'_>>(json).map_or(Self::Unseen, |block| {
+    pub(super) fn of_block(json: &str, room: &mut UnpackQuota) -> Self {
+        serde_json::from_str::<DocumentBlock<'_>>(json).map_or(Self::Remote, |block| {
             Self::of_data(&block.source.data, room)
         })
     }
@@ -81,13 +81,13 @@ impl DocumentSize {
     /// by bytes. `packed_tokens` is the minimum for a document whose pages cannot be counted.
     pub(super) fn tokens(self, image_tokens: u64, packed_tokens: u64) -> u64 {
         match self {
-            Self::Unseen => TOKENS_UNSEEN.max(packed_tokens),
-            Self::Here {
+            Self::Remote => TOKENS_REMOTE.max(packed_tokens),
+            Self::Inline {
                 bytes,
                 pages,
                 is_whole,
             } => {
-                let by_pages = pages.saturating_mul(TOKENS_OF_PAGE + image_tokens);
+                let by_pages = pages.saturating_mul(TOKENS_PER_PAGE + image_tokens);
                 let at_least = if is_whole && pages > 0 {
                     0
                 } else {
@@ -103,32 +103,32 @@ impl DocumentSize {
 /// markers there are.
 struct PackedStreams<'a> {
     rest: &'a [u8],
-    room: &'a mut UnpackRoom,
+    room: &'a mut UnpackQuota,
 }
 
 /// Number of bytes that may still be unpacked from the documents of a turn; each stream takes
-/// [`ROOM_OF_STREAM`] besides its content.
+/// [`STREAM_OVERHEAD_BYTES`] besides its content.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct UnpackRoom(u64);
+pub(super) struct UnpackQuota(u64);
 
-impl Default for UnpackRoom {
+impl Default for UnpackQuota {
     fn default() -> Self {
-        Self(MOST_UNPACKED)
+        Self(MAX_UNPACKED_BYTES)
     }
 }
 
 /// Counts the pages of a PDF in base64, and tells if the whole document could be read.
-fn pages(data: &str, room: &mut UnpackRoom) -> (u64, bool) {
+fn count_pages(data: &str, room: &mut UnpackQuota) -> (u64, bool) {
     let Ok(pdf) = BASE64.decode(data) else {
         return (0, false);
     };
-    let mut pages = pages_in(&pdf);
+    let mut pages = count_page_markers(&pdf);
     let mut streams = PackedStreams { rest: &pdf, room };
     while streams.has_next() {
         let Some(objects) = streams.unpack() else {
             return (pages, false);
         };
-        pages += pages_in(&objects);
+        pages += count_page_markers(&objects);
     }
     (pages, true)
 }
@@ -147,7 +147,7 @@ impl PackedStreams<'_> {
     /// the remaining bytes.
     fn unpack(&mut self) -> Option<Vec<u8>> {
         // Denial of service: empty streams use up the allowance as well.
-        self.room.0 = self.room.0.checked_sub(ROOM_OF_STREAM)?;
+        self.room.0 = self.room.0.checked_sub(STREAM_OVERHEAD_BYTES)?;
         let packed = self
             .rest
             .get(STREAM.find(self.rest)? + STREAM.needle().len()..)?;
@@ -166,7 +166,7 @@ impl PackedStreams<'_> {
     }
 }
 
-fn pages_in(bytes: &[u8]) -> u64 {
+fn count_page_markers(bytes: &[u8]) -> u64 {
     PAGE.find_iter(bytes)
         .filter(|at| is_page(bytes, *at))
         .count() as u64
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     fn size(pdf: &[u8]) -> DocumentSize {
-        DocumentSize::of_data(&BASE64.encode(pdf), &mut UnpackRoom::default())
+        DocumentSize::of_data(&BASE64.encode(pdf), &mut UnpackQuota::default())
     }
 
     /// Builds a PDF with `content` bytes on each page.
@@ -221,7 +221,7 @@ mod tests {
     fn pages_are_counted_anywhere_in_the_document() {
         for (pages, content) in [(1, 0), (3, 100), (100, 5_000), (900, 113), (5000, 0)] {
             let pdf = pdf(pages, content);
-            let expected = DocumentSize::Here {
+            let expected = DocumentSize::Inline {
                 bytes: BASE64.encode(&pdf).len() as u64 / 4 * 3,
                 pages: pages as u64,
                 is_whole: true,
@@ -232,7 +232,7 @@ mod tests {
 
     /// Number of streams started, and number of bytes behind the last one.
     fn work(pdf: &[u8]) -> (usize, usize) {
-        let mut room = UnpackRoom::default();
+        let mut room = UnpackQuota::default();
         let mut streams = PackedStreams {
             rest: pdf,
             room: &mut room,
@@ -262,19 +262,20 @@ mod tests {
         let (begun, left) = work(&packed(b"").repeat(50_000));
         assert!(begun <= 8192 && left > 0, "{begun} {left}");
         let data = BASE64.encode(packed(b"").repeat(50_000));
-        assert_eq!(pages(&data, &mut UnpackRoom::default()), (0, false));
+        assert_eq!(count_pages(&data, &mut UnpackQuota::default()), (0, false));
     }
 
     #[test]
     fn documents_of_a_turn_share_the_unpack_limit() {
         let large = BASE64.encode(packed(&vec![
             0;
-            usize::try_from(MOST_UNPACKED / 2).unwrap()
+            usize::try_from(MAX_UNPACKED_BYTES / 2)
+                .unwrap()
         ]));
-        let mut room = UnpackRoom::default();
-        let whole = [(); 3].map(|()| pages(&large, &mut room).1);
+        let mut room = UnpackQuota::default();
+        let whole = [(); 3].map(|()| count_pages(&large, &mut room).1);
         assert_eq!(whole, [true, false, false]);
-        assert_eq!(room, UnpackRoom(0));
+        assert_eq!(room, UnpackQuota(0));
     }
 
     #[test]
@@ -299,24 +300,24 @@ mod tests {
         assert_eq!(tokens(size(&encrypted)), 15_000);
         encrypted.resize(300_000, b'x');
         assert_eq!(tokens(size(&encrypted)), 100_000);
-        let bomb = packed(&vec![0; usize::try_from(MOST_UNPACKED).unwrap()]);
+        let bomb = packed(&vec![0; usize::try_from(MAX_UNPACKED_BYTES).unwrap()]);
         assert_eq!(tokens(size(&bomb)), 15_000);
         assert_eq!(tokens(size(b"no PDF")), 15_000);
         assert_eq!(
             tokens(DocumentSize::of_data(
                 "no base64",
-                &mut UnpackRoom::default()
+                &mut UnpackQuota::default()
             )),
             15_000
         );
-        assert_eq!(tokens(DocumentSize::Unseen), 200_000);
+        assert_eq!(tokens(DocumentSize::Remote), 200_000);
         let block = |source: &str| {
             let json = format!(r#"{{"type":"document","source":{source}}}"#);
-            DocumentSize::of_block(&json, &mut UnpackRoom::default())
+            DocumentSize::of_block(&json, &mut UnpackQuota::default())
         };
         assert_eq!(
             block(r#"{"type":"url","url":"https://example.com/a.pdf"}"#),
-            DocumentSize::Unseen
+            DocumentSize::Remote
         );
         let data = BASE64.encode(pdf(7, 0)).replace('/', "\\/");
         assert_eq!(

@@ -37,20 +37,28 @@ impl Prices {
     /// word boundaries decides: `opus-4` matches `claude-opus-4-8`, but not `claude-opus-45`.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<Money> {
         let model = model.to_ascii_lowercase();
-        let price = self.models.iter().find(|(name, _)| stands_in(name, &model));
-        price.map(|(_, price)| price.cost(usage) + self.searches(usage))
+        let price = self
+            .models
+            .iter()
+            .find(|(name, _)| contains_name(name, &model));
+        price.map(|(_, price)| price.cost(usage) + self.search_cost(usage))
     }
 
     /// Upper estimate of the tokens and cost of `turn` on `model`, for a budget hold. Assumes the
     /// longest allowed answer (or the configured length without a limit) and a prompt that is all
     /// written to the prompt cache; an unknown model costs as much as the dearest one.
     pub fn estimate(&self, model: &str, turn: &Turn) -> Amount {
-        self.estimate_of(model, turn, self.prompt_tokens(turn))
+        self.estimate_with_prompt_tokens(model, turn, self.prompt_tokens(turn))
     }
 
     /// Estimates like [`estimate`](Self::estimate), for a turn whose
     /// [`prompt_tokens`](Self::prompt_tokens) are known.
-    pub fn estimate_of(&self, model: &str, turn: &Turn, prompt_tokens: u64) -> Amount {
+    pub fn estimate_with_prompt_tokens(
+        &self,
+        model: &str,
+        turn: &Turn,
+        prompt_tokens: u64,
+    ) -> Amount {
         let usage = Usage {
             cache_write_tokens: prompt_tokens,
             output_tokens: turn
@@ -71,7 +79,7 @@ impl Prices {
     pub fn amount(&self, model: &str, usage: &Usage) -> Amount {
         let dearest = || {
             let prices = self.models.iter().map(|(_, price)| price.cost(usage));
-            prices.max().unwrap_or_default() + self.searches(usage)
+            prices.max().unwrap_or_default() + self.search_cost(usage)
         };
         Amount {
             tokens: usage.total_tokens(),
@@ -84,7 +92,7 @@ impl Prices {
         text::tokens_of(text)
     }
 
-    fn searches(&self, usage: &Usage) -> Money {
+    fn search_cost(&self, usage: &Usage) -> Money {
         let count = i64::try_from(usage.web_searches).unwrap_or(i64::MAX);
         Money::from_nanos(self.config.web_search.nanos().saturating_mul(count))
     }
@@ -92,7 +100,7 @@ impl Prices {
     /// Estimated upper bound of the prompt tokens of `turn`, including instructions, tools and
     /// history.
     pub fn prompt_tokens(&self, turn: &Turn) -> u64 {
-        let size = size::of(turn);
+        let size = size::measure_turn(turn);
         let Config {
             image_tokens,
             document_tokens,
@@ -111,7 +119,7 @@ impl Prices {
 }
 
 /// True if `name` occurs in `model` at word boundaries.
-fn stands_in(name: &str, model: &str) -> bool {
+fn contains_name(name: &str, model: &str) -> bool {
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     model.match_indices(name).any(|(start, _)| {
         let (before, after) = (

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::MediaSource;
 use crate::domain::Message;
 use crate::domain::ModelName;
 use crate::domain::NativeBlock;
@@ -8,7 +9,6 @@ use crate::domain::NativeRole;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
-use crate::domain::Source;
 use crate::domain::Tool;
 use crate::domain::ToolResult;
 use crate::domain::ToolUse;
@@ -44,8 +44,8 @@ fn turn(prompt: Vec<Part>) -> Turn {
     }
 }
 
-fn data(media_type: &str, data: &str) -> Source {
-    Source::Base64 {
+fn data(media_type: &str, data: &str) -> MediaSource {
+    MediaSource::Base64 {
         media_type: media_type.to_owned(),
         data: data.to_owned(),
     }
@@ -114,7 +114,7 @@ fn prompt_tokens_count_everything_sent_upstream() {
         (Part::text("abcdefg"), 3),
         (Part::text("日本語"), 3),
         (
-            Part::Image(Source::Url("https://example.com/a.png".into())),
+            Part::Image(MediaSource::Url("https://example.com/a.png".into())),
             1600,
         ),
         (
@@ -143,7 +143,7 @@ fn prompt_tokens_count_everything_sent_upstream() {
             20_000,
         ),
         (
-            native(r#"{"type":"tool_result","content":[{"type":"image","source":{}},{"a":1}]}"#),
+            native(r#"{"type":"result","content":[{"type":"image","source":{}},{"a":1}]}"#),
             1607,
         ),
         (native(r#"{"type":"search_result"}"#), 14),

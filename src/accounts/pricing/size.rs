@@ -1,34 +1,34 @@
 //! Size of a turn.
 
 use crate::domain::Format;
+use crate::domain::MediaSource;
 use crate::domain::NativeBlock;
 use crate::domain::NativeMedium;
 use crate::domain::Part;
-use crate::domain::Source;
 use crate::domain::Thinking;
 use crate::domain::Tool;
 use crate::domain::Turn;
 
 use super::document::DocumentSize;
-use super::document::UnpackRoom;
+use super::document::UnpackQuota;
 use super::text::TextSize;
 
 /// Tokens of every call: the instructions of the CLI itself, and the message separators.
-const TOKENS_OF_CALL: u64 = 50;
+const TOKENS_PER_CALL: u64 = 50;
 
 /// Size of the contents of a turn.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Size {
+pub(super) struct TurnSize {
     /// Contents that are read as text.
     text: TextSize,
     pub(super) images: u64,
     pub(super) documents: Vec<DocumentSize>,
-    unpack_room: UnpackRoom,
+    unpack_room: UnpackQuota,
 }
 
-impl Size {
+impl TurnSize {
     pub(super) fn tokens_of_text(&self) -> u64 {
-        self.text.tokens() + TOKENS_OF_CALL
+        self.text.tokens() + TOKENS_PER_CALL
     }
 
     fn text(&mut self, text: &str) {
@@ -50,8 +50,10 @@ impl Size {
             }
             Part::Image(_) => self.images += 1,
             Part::Document { source, .. } => self.documents.push(match source {
-                Source::Base64 { data, .. } => DocumentSize::of_data(data, &mut self.unpack_room),
-                Source::Url(_) | Source::Upload { .. } => DocumentSize::Unseen,
+                MediaSource::Base64 { data, .. } => {
+                    DocumentSize::of_data(data, &mut self.unpack_room)
+                }
+                MediaSource::Url(_) | MediaSource::Upload { .. } => DocumentSize::Remote,
             }),
             Part::ToolUse(call) => {
                 self.text(&call.name);
@@ -59,7 +61,7 @@ impl Size {
             }
             Part::ToolResult(result) => self.parts(&result.parts),
             Part::Native(block) => self.native(block),
-            Part::GoOn | Part::CacheMark(_) => {}
+            Part::Continue | Part::CacheBreakpoint(_) => {}
         }
     }
 
@@ -84,8 +86,8 @@ impl Size {
 }
 
 /// Measures what goes upstream with `turn`.
-pub(super) fn of(turn: &Turn) -> Size {
-    let mut size = Size::default();
+pub(super) fn measure_turn(turn: &Turn) -> TurnSize {
+    let mut size = TurnSize::default();
     match &turn.native.system {
         Some(blocks) => blocks.iter().for_each(|block| size.text(block)),
         None => turn.system.iter().for_each(|text| size.text(text)),

@@ -2,7 +2,7 @@
 
 /// Number of bytes of letters for each token. English has about four, code and JSON three; other
 /// scripts have more bytes for each character, and about one token for each.
-const BYTES_OF_TOKEN: u64 = 3;
+const BYTES_PER_TOKEN: u64 = 3;
 
 /// Number of bytes that are examined together. As many without a gap are not words but base64,
 /// digests or keys.
@@ -35,7 +35,7 @@ impl TextSize {
     }
 
     pub(super) fn tokens(&self) -> u64 {
-        self.dense + self.loose.div_ceil(BYTES_OF_TOKEN)
+        self.dense + self.loose.div_ceil(BYTES_PER_TOKEN)
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn tokens_of(text: &str) -> u64 {
 
 /// Estimated tokens of `bytes` bytes of unknown content.
 pub(super) fn tokens_of_bytes(bytes: u64) -> u64 {
-    bytes.div_ceil(BYTES_OF_TOKEN)
+    bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
 /// True if a byte is a digit or punctuation.

@@ -23,7 +23,7 @@ use governor::nanos::Nanos;
 use governor::state::NotKeyed;
 use governor::state::StateStore;
 
-use super::state::Level;
+use super::state::LimitLevel;
 
 /// Token bucket of one limit. Times are nanoseconds since the limits were created; weights are
 /// durations in nanoseconds.
@@ -31,10 +31,10 @@ use super::state::Level;
 pub(super) struct Bucket {
     limit: NonZeroU32,
     /// Value of `full_at` before the debits in `takes`.
-    settled: u64,
+    settled_full_at: u64,
     /// Debits from the first unsettled one on, in the order in which they were taken.
     takes: Vec<Take>,
-    /// Time when the bucket is full again: `settled` with all of `takes` applied.
+    /// Time when the bucket is full again: `settled_full_at` with all of `takes` applied.
     full_at: u64,
 }
 
@@ -52,12 +52,12 @@ impl TakeId {
     }
 }
 
-/// Debit from a bucket: the function `full_at -> max(full_at + weight, least)`.
+/// Debit from a bucket: the function `full_at -> max(full_at + weight, min_full_at)`.
 #[derive(Debug, Clone, Copy)]
 struct Take {
     id: TakeId,
     weight: u64,
-    least: u64,
+    min_full_at: u64,
     is_settled: bool,
 }
 
@@ -65,9 +65,9 @@ struct Take {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shortage {
     /// Enough will have refilled after this time.
-    For(Duration),
+    Temporary(Duration),
     /// Even a full bucket does not hold the amount.
-    Forever,
+    Permanent,
 }
 
 impl Bucket {
@@ -75,7 +75,7 @@ impl Bucket {
     pub(super) fn new(limit: NonZeroU32) -> Self {
         Self {
             limit,
-            settled: 0,
+            settled_full_at: 0,
             takes: Vec::new(),
             full_at: 0,
         }
@@ -83,7 +83,7 @@ impl Bucket {
 
     /// Changes the limit and keeps the amount that is taken. Earlier debits can no longer be
     /// corrected.
-    pub(super) fn set(&mut self, limit: NonZeroU32, now: u64) {
+    pub(super) fn set_limit(&mut self, limit: NonZeroU32, now: u64) {
         if self.limit == limit {
             return;
         }
@@ -91,26 +91,28 @@ impl Bucket {
         self.limit = limit;
         // The debt is kept in units, not in time: one unit has another weight under the new limit.
         self.full_at = now.saturating_add(self.weight(taken));
-        self.settled = self.full_at;
+        self.settled_full_at = self.full_at;
         self.takes.clear();
     }
 
     /// Checks if `amount` can be taken now; returns the shortage if not. Takes nothing.
     pub(super) fn shortage(&self, amount: u64, now: u64) -> Option<Shortage> {
         let Ok(amount) = u32::try_from(amount) else {
-            return Some(Shortage::Forever);
+            return Some(Shortage::Permanent);
         };
         // Zero counts as one: a request without tokens waits too while the bucket is in debt.
         let amount = NonZeroU32::new(amount).unwrap_or(NonZeroU32::MIN);
-        let question = Question {
+        let question = BucketSnapshot {
             backlog: self.backlog(now),
         };
         let limiter =
-            RateLimiter::<_, _, _, NoOpMiddleware<Nanos>>::new(self.quota(), question, Stopped);
+            RateLimiter::<_, _, _, NoOpMiddleware<Nanos>>::new(self.quota(), question, FrozenClock);
         match limiter.check_n(amount) {
             Ok(Ok(())) => None,
-            Ok(Err(refusal)) => Some(Shortage::For(refusal.wait_time_from(Stopped.now()))),
-            Err(_) => Some(Shortage::Forever),
+            Ok(Err(refusal)) => Some(Shortage::Temporary(
+                refusal.wait_time_from(FrozenClock.now()),
+            )),
+            Err(_) => Some(Shortage::Permanent),
         }
     }
 
@@ -121,12 +123,12 @@ impl Bucket {
         let take = Take {
             id,
             weight,
-            least: now.saturating_add(weight),
+            min_full_at: now.saturating_add(weight),
             is_settled,
         };
         self.full_at = take.apply(self.full_at);
         self.takes.push(take);
-        self.fold();
+        self.merge_settled();
     }
 
     /// Settles the debit `id` at `amount`, or at its present amount if `None`. This is final: the
@@ -152,21 +154,21 @@ impl Bucket {
         };
         let weight = amount.map_or(self.takes[position].weight, |amount| self.weight(amount));
         let take = &mut self.takes[position];
-        // `least - weight` is the time of the debit, so the corrected debit is dated as before.
-        take.least = (take.least - take.weight).saturating_add(weight);
+        // `min_full_at - weight` is the time of the debit, so the corrected debit is dated as before.
+        take.min_full_at = (take.min_full_at - take.weight).saturating_add(weight);
         take.weight = weight;
         take.is_settled |= is_settled;
-        self.fold();
+        self.merge_settled();
         // Replay: debits after the corrected one see the corrected state.
         self.full_at = self
             .takes
             .iter()
-            .fold(self.settled, |full_at, take| take.apply(full_at));
+            .fold(self.settled_full_at, |full_at, take| take.apply(full_at));
     }
 
-    pub(super) fn level(&self, now: u64) -> Level {
+    pub(super) fn level(&self, now: u64) -> LimitLevel {
         let taken = self.backlog(now).div_ceil(self.weight(1));
-        Level {
+        LimitLevel {
             limit: self.limit.get(),
             remaining: u32::try_from(taken)
                 .map_or(0, |taken| self.limit.get().saturating_sub(taken)),
@@ -181,7 +183,7 @@ impl Bucket {
 
     /// Number of stored debits.
     #[cfg(test)]
-    pub(super) fn kept(&self) -> usize {
+    pub(super) fn take_count(&self) -> usize {
         self.takes.len()
     }
 
@@ -201,20 +203,20 @@ impl Bucket {
         one.saturating_mul(amount)
     }
 
-    /// Merges neighbouring settled debits, and folds a settled first debit into `settled`.
-    fn fold(&mut self) {
+    /// Merges neighbouring settled debits, and folds a settled first debit into `settled_full_at`.
+    fn merge_settled(&mut self) {
         // Applying `first`, then `next`, is one debit with the summed weight and
-        // `next(first.least)`.
+        // `next(first.min_full_at)`.
         self.takes.dedup_by(|next, first| {
             let are_settled = first.is_settled && next.is_settled;
             if are_settled {
-                first.least = next.apply(first.least);
+                first.min_full_at = next.apply(first.min_full_at);
                 first.weight = first.weight.saturating_add(next.weight);
             }
             are_settled
         });
         if let Some(first) = self.takes.first().filter(|first| first.is_settled) {
-            self.settled = first.apply(self.settled);
+            self.settled_full_at = first.apply(self.settled_full_at);
             self.takes.remove(0);
         }
     }
@@ -222,18 +224,18 @@ impl Bucket {
 
 impl Take {
     fn apply(&self, full_at: u64) -> u64 {
-        full_at.saturating_add(self.weight).max(self.least)
+        full_at.saturating_add(self.weight).max(self.min_full_at)
     }
 }
 
 /// Snapshot of a bucket for one governor check: a state store that reports the current backlog,
 /// relative to a clock that stands at zero. Changes made by governor are discarded;
 /// [`Bucket::take`] makes them.
-struct Question {
+struct BucketSnapshot {
     backlog: u64,
 }
 
-impl StateStore for Question {
+impl StateStore for BucketSnapshot {
     type Key = NotKeyed;
 
     fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, decide: F) -> Result<T, E>
@@ -247,9 +249,9 @@ impl StateStore for Question {
 
 /// Clock that stands still at zero during a check.
 #[derive(Debug, Clone, Copy)]
-struct Stopped;
+struct FrozenClock;
 
-impl Clock for Stopped {
+impl Clock for FrozenClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {

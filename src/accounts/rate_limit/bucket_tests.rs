@@ -66,7 +66,7 @@ proptest! {
             }
             let backlog = full_at(&takes).saturating_sub(now);
             prop_assert_eq!(bucket.level(now).reset, Duration::from_nanos(backlog));
-            prop_assert!(bucket.kept() <= 2 * open.len());
+            prop_assert!(bucket.take_count() <= 2 * open.len());
         }
     }
 
@@ -97,8 +97,8 @@ proptest! {
         bucket.take(FIRST, taken, 0, true);
         match bucket.shortage(amount, 0) {
             None => prop_assert!(taken + amount <= 60),
-            Some(Shortage::Forever) => prop_assert!(false, "it fits into a full bucket"),
-            Some(Shortage::For(wait)) => {
+            Some(Shortage::Permanent) => prop_assert!(false, "it fits into a full bucket"),
+            Some(Shortage::Temporary(wait)) => {
                 let wait = u64::try_from(wait.as_nanos()).unwrap();
                 prop_assert_eq!(wait, (taken + amount - 60) * SECOND);
                 prop_assert!(bucket.shortage(amount, wait - 1).is_some());
@@ -125,7 +125,7 @@ fn bucket_may_go_into_debt() {
     assert_eq!(bucket.level(0).remaining, 0);
     assert_eq!(
         bucket.shortage(0, 0),
-        Some(Shortage::For(Duration::from_secs(41)))
+        Some(Shortage::Temporary(Duration::from_secs(41)))
     );
     assert_eq!(bucket.level(70 * SECOND).remaining, 30);
 }
@@ -135,7 +135,7 @@ fn amount_above_capacity_never_fits() {
     for amount in [61, u64::from(u32::MAX), u64::MAX] {
         assert_eq!(
             bucket(60).shortage(amount, 0),
-            Some(Shortage::Forever),
+            Some(Shortage::Permanent),
             "{amount}"
         );
     }
@@ -145,7 +145,7 @@ fn amount_above_capacity_never_fits() {
     bucket.take(FIRST, u64::MAX, 0, true);
     assert!(matches!(
         bucket.shortage(u64::from(u32::MAX), 0),
-        Some(Shortage::For(_))
+        Some(Shortage::Temporary(_))
     ));
 }
 
@@ -153,10 +153,10 @@ fn amount_above_capacity_never_fits() {
 fn changed_limit_keeps_taken_amount() {
     let mut bucket = bucket(60);
     bucket.take(FIRST, 45, 0, false);
-    bucket.set(NonZeroU32::new(120).unwrap(), 0);
+    bucket.set_limit(NonZeroU32::new(120).unwrap(), 0);
     assert_eq!(bucket.level(0).remaining, 75);
-    bucket.set(NonZeroU32::new(30).unwrap(), 0);
+    bucket.set_limit(NonZeroU32::new(30).unwrap(), 0);
     assert_eq!(bucket.level(0).remaining, 0);
-    bucket.set(NonZeroU32::new(60).unwrap(), 0);
+    bucket.set_limit(NonZeroU32::new(60).unwrap(), 0);
     assert_eq!(bucket.level(0).remaining, 15);
 }

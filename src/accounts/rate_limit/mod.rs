@@ -6,7 +6,7 @@
 //! buckets' contents are kept here, because the tokens of a request are only known when it ends and
 //! governor cannot refund. [`bucket`] describes how corrections stay exact.
 //!
-//! [`Limits::admit`] takes from all buckets or from none. Lock order: key, then project. Both locks
+//! [`RateLimits::admit`] takes from all buckets or from none. Lock order: key, then project. Both locks
 //! are held for check and debit; the fixed order prevents deadlock.
 
 mod bucket;
@@ -30,14 +30,14 @@ use tokio_util::task::TaskTracker;
 use crate::domain::Caller;
 use crate::domain::Rates;
 
-use scope::Shared;
+use scope::SharedScopeLimiter;
 
-pub use limited::Limited;
-pub use limited::What;
+pub use limited::LimitKind;
+pub use limited::RateLimited;
 pub use permit::Permit;
-pub use scope::Whose;
-pub use state::Level;
-pub use state::State;
+pub use scope::LimitScope;
+pub use state::LimitLevel;
+pub use state::RateLimitState;
 
 /// Interval at which idle scopes are evicted. A bucket refills within a minute.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -51,33 +51,33 @@ pub struct Config {
 
 /// Rate limiter for all keys and projects. Clones share the state.
 #[derive(Debug, Clone)]
-pub struct Limits(Arc<Inner>);
+pub struct RateLimits(Arc<RateLimitsInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct RateLimitsInner {
     config: Config,
     /// Origin of all times, which are nanoseconds since then.
-    begin: Instant,
+    created_at: Instant,
     /// Keys and projects that have a limit and are active or not yet idle.
-    scopes: DashMap<(Whose, String), Shared>,
+    scopes: DashMap<(LimitScope, String), SharedScopeLimiter>,
 }
 
-impl Limits {
+impl RateLimits {
     /// Creates a limiter in which no limit is used yet.
     pub fn new(config: Config) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(RateLimitsInner {
             config,
-            begin: Instant::now(),
+            created_at: Instant::now(),
             scopes: DashMap::new(),
         }))
     }
 
-    /// Admits a request whose tokens are not known yet; [`Permit::ask`] takes them later. Refuses a
+    /// Admits a request whose tokens are not known yet; [`Permit::take_tokens`] takes them later. Refuses a
     /// caller with no tokens left.
     ///
     /// # Errors
     /// As [`admit`](Self::admit).
-    pub fn enter(&self, caller: &Caller) -> Result<Permit, Limited> {
+    pub fn admit_without_estimate(&self, caller: &Caller) -> Result<Permit, RateLimited> {
         self.admit(caller, 0)
     }
 
@@ -87,12 +87,12 @@ impl Limits {
     /// # Errors
     /// When a limit of the key or of its project is reached, or is too small for the request at any
     /// time.
-    pub fn admit(&self, caller: &Caller, estimated_tokens: u64) -> Result<Permit, Limited> {
+    pub fn admit(&self, caller: &Caller, estimated_tokens: u64) -> Result<Permit, RateLimited> {
         let now = self.now();
         let limited = [
-            (Whose::Key, &caller.name, self.key_rates(caller)),
+            (LimitScope::Key, &caller.name, self.key_rates(caller)),
             (
-                Whose::Project,
+                LimitScope::Project,
                 &caller.project,
                 Rates {
                     weight: None,
@@ -103,25 +103,25 @@ impl Limits {
         .into_iter()
         .filter(|(.., rates)| *rates != Rates::default());
         // The clones keep these scopes from being evicted between lookup and lock.
-        let (scopes, rates): (Vec<Shared>, Vec<Rates>) = limited
+        let (scopes, rates): (Vec<SharedScopeLimiter>, Vec<Rates>) = limited
             .map(|(whose, name, rates)| (self.scope(whose, name), rates))
             .unzip();
         // Lock order: key, then project; both are held for check and debit.
-        let mut locked: Vec<_> = scopes.iter().map(Shared::lock).collect();
+        let mut locked: Vec<_> = scopes.iter().map(SharedScopeLimiter::lock).collect();
         for (scope, rates) in locked.iter_mut().zip(rates) {
-            scope.set(rates, now);
+            scope.set_rates(rates, now);
         }
         let refusals = locked
             .iter()
-            .filter_map(|scope| scope.refusal(now, estimated_tokens));
-        if let Some(refusal) = refusals.max_by_key(scope::Refusal::severity) {
-            return Err(
-                refusal.into_limited(State::tightest(locked.iter().map(|scope| scope.state(now))))
-            );
+            .filter_map(|scope| scope.limit_hit(now, estimated_tokens));
+        if let Some(refusal) = refusals.max_by_key(scope::LimitHit::severity) {
+            return Err(refusal.into_rate_limited(RateLimitState::tightest(
+                locked.iter().map(|scope| scope.state(now)),
+            )));
         }
         let takes: Vec<_> = locked
             .iter_mut()
-            .map(|scope| scope.take(now, estimated_tokens))
+            .map(|scope| scope.take_request(now, estimated_tokens))
             .collect();
         drop(locked);
         Ok(Permit::new(
@@ -132,7 +132,7 @@ impl Limits {
 
     /// Spawns a background task that evicts idle scopes (full buckets, no running request) until
     /// `stop` is cancelled.
-    pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
+    pub fn spawn_cleanup(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let limits = self.clone();
         tracker.spawn(async move {
             while stop
@@ -164,11 +164,11 @@ impl Limits {
         }
     }
 
-    fn scope(&self, whose: Whose, name: &str) -> Shared {
+    fn scope(&self, whose: LimitScope, name: &str) -> SharedScopeLimiter {
         self.0
             .scopes
             .entry((whose, name.to_owned()))
-            .or_insert_with(|| Shared::new(whose))
+            .or_insert_with(|| SharedScopeLimiter::new(whose))
             .clone()
     }
 
@@ -184,6 +184,6 @@ impl Limits {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.0.begin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(self.0.created_at.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }

@@ -1,26 +1,26 @@
 //! Permit of an admitted request.
 
-use super::Limited;
-use super::Limits;
+use super::RateLimited;
+use super::RateLimits;
 use super::bucket::TakeId;
 use super::scope;
-use super::scope::Shared;
-use super::state::State;
+use super::scope::SharedScopeLimiter;
+use super::state::RateLimitState;
 
 /// Permit of an admitted request. Counts against the concurrency limit until it is dropped, so hold
 /// it until the last byte of the response.
 ///
-/// If dropped without being settled, the tokens that were [asked](Self::ask) for stay taken.
+/// If dropped without being settled, the tokens that were [taken](Self::take_tokens) stay taken.
 #[must_use = "dropping a permit ends its request"]
 #[derive(Debug)]
 pub struct Permit {
-    limits: Limits,
-    scopes: Vec<(Shared, TakeId)>,
+    limits: RateLimits,
+    scopes: Vec<(SharedScopeLimiter, TakeId)>,
     is_settled: bool,
 }
 
 impl Permit {
-    pub(super) fn new(limits: Limits, scopes: Vec<(Shared, TakeId)>) -> Self {
+    pub(super) fn new(limits: RateLimits, scopes: Vec<(SharedScopeLimiter, TakeId)>) -> Self {
         Self {
             limits,
             scopes,
@@ -34,9 +34,9 @@ impl Permit {
     /// # Errors
     /// When the token limit of the key or of its project does not suffice. All debits of the
     /// request are refunded then; the permit still counts as concurrent until it is dropped.
-    pub fn ask(&mut self, tokens: u64) -> Result<(), Limited> {
+    pub fn take_tokens(&mut self, tokens: u64) -> Result<(), RateLimited> {
         let now = self.limits.now();
-        // Lock order: key, then project, as in `Limits::admit`.
+        // Lock order: key, then project, as in `RateLimits::admit`.
         let mut locked: Vec<_> = self
             .scopes
             .iter()
@@ -44,13 +44,13 @@ impl Permit {
             .collect();
         let refusals = locked
             .iter()
-            .filter_map(|(scope, _)| scope.refusal_of_tokens(now, tokens));
-        if let Some(refusal) = refusals.max_by_key(scope::Refusal::severity) {
+            .filter_map(|(scope, _)| scope.token_limit_hit(now, tokens));
+        if let Some(refusal) = refusals.max_by_key(scope::LimitHit::severity) {
             locked
                 .iter_mut()
-                .for_each(|(scope, take)| scope.give_back(*take));
+                .for_each(|(scope, take)| scope.refund(*take));
             self.is_settled = true;
-            return Err(refusal.into_limited(State::tightest(
+            return Err(refusal.into_rate_limited(RateLimitState::tightest(
                 locked.iter().map(|(scope, _)| scope.state(now)),
             )));
         }
@@ -68,9 +68,9 @@ impl Permit {
     }
 
     /// Remaining limits now, for the response headers.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> RateLimitState {
         let now = self.limits.now();
-        State::tightest(self.scopes.iter().map(|(scope, _)| scope.lock().state(now)))
+        RateLimitState::tightest(self.scopes.iter().map(|(scope, _)| scope.lock().state(now)))
     }
 
     fn settle_at(&mut self, tokens: Option<u64>) {
@@ -88,7 +88,7 @@ impl Drop for Permit {
         // Settled at the estimate if nothing was reported.
         self.settle_at(None);
         for (scope, _) in &self.scopes {
-            scope.lock().release();
+            scope.lock().release_slot();
         }
     }
 }

@@ -12,16 +12,16 @@ use crate::domain::Rates;
 use super::bucket::Bucket;
 use super::bucket::Shortage;
 use super::bucket::TakeId;
-use super::limited::Limited;
-use super::limited::What;
-use super::state::State;
+use super::limited::LimitKind;
+use super::limited::RateLimited;
+use super::state::RateLimitState;
 
 /// `Retry-After` for the concurrency limit: long enough for a short response to end.
-const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
+const CONCURRENCY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Scope of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Whose {
+pub enum LimitScope {
     /// Limit of the key itself.
     Key,
     /// Limit of all keys of the project together.
@@ -30,12 +30,12 @@ pub enum Whose {
 
 /// Shared handle to a scope; clones refer to the same one.
 #[derive(Debug, Clone)]
-pub(super) struct Shared(Arc<Mutex<Scope>>);
+pub(super) struct SharedScopeLimiter(Arc<Mutex<ScopeLimiter>>);
 
 /// Rate limits and buckets of one key or project.
 #[derive(Debug)]
-pub(super) struct Scope {
-    whose: Whose,
+pub(super) struct ScopeLimiter {
+    scope: LimitScope,
     rates: Rates,
     running: u32,
     last_take: TakeId,
@@ -47,17 +47,17 @@ pub(super) struct Scope {
 
 /// Limit of a scope that a request exceeds.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    whose: Whose,
-    what: What,
+pub(super) struct LimitHit {
+    scope: LimitScope,
+    kind: LimitKind,
     limit: u32,
     shortage: Shortage,
 }
 
-impl Shared {
-    pub(super) fn new(whose: Whose) -> Self {
-        Self(Arc::new(Mutex::new(Scope {
-            whose,
+impl SharedScopeLimiter {
+    pub(super) fn new(whose: LimitScope) -> Self {
+        Self(Arc::new(Mutex::new(ScopeLimiter {
+            scope: whose,
             rates: Rates::default(),
             running: 0,
             last_take: TakeId::FIRST,
@@ -66,7 +66,7 @@ impl Shared {
         })))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Scope> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ScopeLimiter> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,56 +76,56 @@ impl Shared {
     }
 }
 
-impl Scope {
+impl ScopeLimiter {
     /// Applies `rates`; amounts taken so far stay taken.
-    pub(super) fn set(&mut self, rates: Rates, now: u64) {
+    pub(super) fn set_rates(&mut self, rates: Rates, now: u64) {
         self.rates = rates;
-        set(&mut self.requests, rates.requests_per_minute, now);
-        set(&mut self.tokens, rates.tokens_per_minute, now);
+        set_bucket_limit(&mut self.requests, rates.requests_per_minute, now);
+        set_bucket_limit(&mut self.tokens, rates.tokens_per_minute, now);
     }
 
     /// Checks a request of about `tokens`; returns the limit it exceeds, the one with the longest
     /// wait if several. Takes nothing.
-    pub(super) fn refusal(&self, now: u64, tokens: u64) -> Option<Refusal> {
+    pub(super) fn limit_hit(&self, now: u64, tokens: u64) -> Option<LimitHit> {
         let shortages = [
             (
-                What::Requests,
+                LimitKind::Requests,
                 self.rates.requests_per_minute,
-                shortage(self.requests.as_ref(), 1, now),
+                bucket_shortage(self.requests.as_ref(), 1, now),
             ),
             (
-                What::Tokens(tokens),
+                LimitKind::Tokens(tokens),
                 self.rates.tokens_per_minute,
-                shortage(self.tokens.as_ref(), tokens, now),
+                bucket_shortage(self.tokens.as_ref(), tokens, now),
             ),
             (
-                What::ConcurrentRequests,
+                LimitKind::ConcurrentRequests,
                 self.rates.concurrent_requests,
-                self.crowd(),
+                self.concurrency_shortage(),
             ),
         ];
         let refusals = shortages.into_iter().filter_map(|(what, limit, shortage)| {
-            Some(Refusal {
-                whose: self.whose,
-                what,
+            Some(LimitHit {
+                scope: self.scope,
+                kind: what,
                 limit: limit?,
                 shortage: shortage?,
             })
         });
-        refusals.max_by_key(Refusal::severity)
+        refusals.max_by_key(LimitHit::severity)
     }
 
-    fn crowd(&self) -> Option<Shortage> {
+    fn concurrency_shortage(&self) -> Option<Shortage> {
         match self.rates.concurrent_requests? {
-            0 => Some(Shortage::Forever),
-            most => (self.running >= most).then_some(Shortage::For(RETRY_WHEN_BUSY)),
+            0 => Some(Shortage::Permanent),
+            most => (self.running >= most).then_some(Shortage::Temporary(CONCURRENCY_RETRY_AFTER)),
         }
     }
 
     /// Remaining amounts of the limits that are set.
-    pub(super) fn state(&self, now: u64) -> State {
+    pub(super) fn state(&self, now: u64) -> RateLimitState {
         let level = |bucket: &Bucket| bucket.level(now);
-        State {
+        RateLimitState {
             requests: self.requests.as_ref().map(level),
             tokens: self.tokens.as_ref().map(level),
         }
@@ -133,7 +133,7 @@ impl Scope {
 
     /// Takes one request and about `tokens`, and counts the request as running. Returns the id by
     /// which its debits can be corrected.
-    pub(super) fn take(&mut self, now: u64, tokens: u64) -> TakeId {
+    pub(super) fn take_request(&mut self, now: u64, tokens: u64) -> TakeId {
         let id = self.last_take.next();
         self.last_take = id;
         self.running += 1;
@@ -147,12 +147,12 @@ impl Scope {
     }
 
     /// Checks if an admitted request can take about `tokens`; returns the exceeded limit if not.
-    pub(super) fn refusal_of_tokens(&self, now: u64, tokens: u64) -> Option<Refusal> {
+    pub(super) fn token_limit_hit(&self, now: u64, tokens: u64) -> Option<LimitHit> {
         let limit = self.rates.tokens_per_minute?;
-        let shortage = shortage(self.tokens.as_ref(), tokens, now)?;
-        Some(Refusal {
-            whose: self.whose,
-            what: What::Tokens(tokens),
+        let shortage = bucket_shortage(self.tokens.as_ref(), tokens, now)?;
+        Some(LimitHit {
+            scope: self.scope,
+            kind: LimitKind::Tokens(tokens),
             limit,
             shortage,
         })
@@ -177,14 +177,14 @@ impl Scope {
     }
 
     /// Refunds `take` in both buckets, requests and tokens.
-    pub(super) fn give_back(&mut self, take: TakeId) {
+    pub(super) fn refund(&mut self, take: TakeId) {
         for bucket in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
             bucket.settle(take, Some(0));
         }
     }
 
     /// Ends a running request: frees its slot of the concurrency limit.
-    pub(super) fn release(&mut self) {
+    pub(super) fn release_slot(&mut self) {
         self.running = self.running.saturating_sub(1);
     }
 
@@ -199,9 +199,9 @@ impl Scope {
     }
 }
 
-fn set(bucket: &mut Option<Bucket>, limit: Option<u32>, now: u64) {
+fn set_bucket_limit(bucket: &mut Option<Bucket>, limit: Option<u32>, now: u64) {
     match (bucket.as_mut(), limit.and_then(NonZeroU32::new)) {
-        (Some(bucket), Some(limit)) => bucket.set(limit, now),
+        (Some(bucket), Some(limit)) => bucket.set_limit(limit, now),
         (None, Some(limit)) => *bucket = Some(Bucket::new(limit)),
         (_, None) => *bucket = None,
     }
@@ -209,29 +209,29 @@ fn set(bucket: &mut Option<Bucket>, limit: Option<u32>, now: u64) {
 
 /// Shortage in `bucket`. A missing bucket means a limit of zero here; scopes without a limit ignore
 /// the result.
-fn shortage(bucket: Option<&Bucket>, amount: u64, now: u64) -> Option<Shortage> {
-    bucket.map_or(Some(Shortage::Forever), |bucket| {
+fn bucket_shortage(bucket: Option<&Bucket>, amount: u64, now: u64) -> Option<Shortage> {
+    bucket.map_or(Some(Shortage::Permanent), |bucket| {
         bucket.shortage(amount, now)
     })
 }
 
-impl Refusal {
+impl LimitHit {
     /// Order of severity: the time until the request could pass.
     pub(super) fn severity(&self) -> Duration {
         match self.shortage {
-            Shortage::For(wait) => wait,
-            Shortage::Forever => Duration::MAX,
+            Shortage::Temporary(wait) => wait,
+            Shortage::Permanent => Duration::MAX,
         }
     }
 
-    pub(super) fn into_limited(self, state: State) -> Limited {
+    pub(super) fn into_rate_limited(self, state: RateLimitState) -> RateLimited {
         let retry_after = match self.shortage {
-            Shortage::For(wait) => Some(wait),
-            Shortage::Forever => None,
+            Shortage::Temporary(wait) => Some(wait),
+            Shortage::Permanent => None,
         };
-        Limited {
-            what: self.what,
-            whose: self.whose,
+        RateLimited {
+            kind: self.kind,
+            scope: self.scope,
             limit: self.limit,
             retry_after,
             state,

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 /// Remaining rate limits of a caller: for each limit the tighter of key and project.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct State {
+pub struct RateLimitState {
     /// Requests per minute; `None` without such a limit.
-    pub requests: Option<Level>,
+    pub requests: Option<LimitLevel>,
     /// Tokens per minute; `None` without such a limit.
-    pub tokens: Option<Level>,
+    pub tokens: Option<LimitLevel>,
 }
 
 /// Remaining amount of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Level {
+pub struct LimitLevel {
     /// The limit per minute.
     pub limit: u32,
     /// Amount that can be taken now.
@@ -22,12 +22,12 @@ pub struct Level {
     pub reset: Duration,
 }
 
-impl State {
+impl RateLimitState {
     /// Picks for each limit the level with the least remaining.
     pub(super) fn tightest(states: impl Iterator<Item = Self>) -> Self {
         states.fold(Self::default(), |one, other| Self {
-            requests: Level::tighter(one.requests, other.requests),
-            tokens: Level::tighter(one.tokens, other.tokens),
+            requests: LimitLevel::tighter(one.requests, other.requests),
+            tokens: LimitLevel::tighter(one.tokens, other.tokens),
         })
     }
 
@@ -54,7 +54,7 @@ impl State {
     }
 }
 
-impl Level {
+impl LimitLevel {
     fn tighter(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         [one, other]
             .into_iter()
@@ -108,12 +108,12 @@ mod tests {
 
     #[test]
     fn headers_match_openai() {
-        let level = |limit, remaining, seconds| Level {
+        let level = |limit, remaining, seconds| LimitLevel {
             limit,
             remaining,
             reset: Duration::from_secs(seconds),
         };
-        let state = State {
+        let state = RateLimitState {
             requests: Some(level(60, 59, 1)),
             tokens: Some(level(150_000, 149_984, 360)),
         };
@@ -130,29 +130,35 @@ mod tests {
         x-ratelimit-remaining-tokens: 149984
         x-ratelimit-reset-tokens: 6m0s
         ");
-        assert_eq!(State::default().headers(), []);
+        assert_eq!(RateLimitState::default().headers(), []);
     }
 
     #[test]
     fn tightest_level_of_key_and_project_is_reported() {
-        let level = |remaining, seconds| Level {
+        let level = |remaining, seconds| LimitLevel {
             limit: 9,
             remaining,
             reset: Duration::from_secs(seconds),
         };
-        let key = State {
+        let key = RateLimitState {
             requests: Some(level(3, 1)),
             tokens: None,
         };
-        let project = State {
+        let project = RateLimitState {
             requests: Some(level(3, 2)),
             tokens: Some(level(5, 1)),
         };
-        let expected = State {
+        let expected = RateLimitState {
             requests: Some(level(3, 2)),
             tokens: Some(level(5, 1)),
         };
-        assert_eq!(State::tightest([key, project].into_iter()), expected);
-        assert_eq!(State::tightest([project, key].into_iter()), expected);
+        assert_eq!(
+            RateLimitState::tightest([key, project].into_iter()),
+            expected
+        );
+        assert_eq!(
+            RateLimitState::tightest([project, key].into_iter()),
+            expected
+        );
     }
 }

@@ -11,10 +11,10 @@ use crate::domain::Grant;
 use crate::domain::Rates;
 
 use super::Config;
-use super::Limited;
-use super::Limits;
-use super::What;
-use super::Whose;
+use super::LimitKind;
+use super::LimitScope;
+use super::RateLimited;
+use super::RateLimits;
 
 const NONE: Rates = Rates {
     requests_per_minute: None,
@@ -58,12 +58,12 @@ fn caller(name: &str, rates: Rates, project_rates: Rates) -> Caller {
     }
 }
 
-fn limits() -> Limits {
-    Limits::new(Config::default())
+fn limits() -> RateLimits {
+    RateLimits::new(Config::default())
 }
 
 /// Number of admitted requests of 100 with `tokens` each.
-fn passing(limits: &Limits, caller: &Caller, tokens: u64) -> usize {
+fn passing(limits: &RateLimits, caller: &Caller, tokens: u64) -> usize {
     (0..100)
         .filter_map(|_| limits.admit(caller, tokens).ok())
         .count()
@@ -75,8 +75,8 @@ async fn request_limit_refuses_when_exhausted_and_refills() {
     assert_eq!(passing(&limits, &caller, 0), 6);
     let refused = limits.admit(&caller, 0).unwrap_err();
     assert_eq!(
-        (refused.what, refused.whose, refused.limit),
-        (What::Requests, Whose::Key, 6)
+        (refused.kind, refused.scope, refused.limit),
+        (LimitKind::Requests, LimitScope::Key, 6)
     );
     assert_eq!(refused.retry_after, Some(Duration::from_secs(10)));
     advance(Duration::from_secs(25)).await;
@@ -91,7 +91,10 @@ async fn key_limits_are_separate_and_project_limit_is_shared() {
     let [one, two] = ["one", "two"].map(|name| caller(name, requests(4), requests(6)));
     assert_eq!(passing(&limits, &one, 0), 4);
     assert_eq!(passing(&limits, &two, 0), 2);
-    assert_eq!(limits.admit(&two, 0).unwrap_err().whose, Whose::Project);
+    assert_eq!(
+        limits.admit(&two, 0).unwrap_err().scope,
+        LimitScope::Project
+    );
     // A refusal by the project takes nothing from the key.
     advance(Duration::from_secs(20)).await;
     assert_eq!(passing(&limits, &two, 0), 2);
@@ -111,15 +114,15 @@ async fn refused_request_takes_nothing() {
     for _ in 0..10 {
         let refused = limits.admit(&caller, 10).unwrap_err();
         assert_eq!(
-            (refused.what, refused.whose),
-            (What::ConcurrentRequests, Whose::Project)
+            (refused.kind, refused.scope),
+            (LimitKind::ConcurrentRequests, LimitScope::Project)
         );
         assert_eq!(refused.state, before);
         // The token limit has the longer wait and is reported first.
         let refused = limits.admit(&caller, 50).unwrap_err();
         assert_eq!(
-            (refused.what, refused.whose),
-            (What::Tokens(50), Whose::Key)
+            (refused.kind, refused.scope),
+            (LimitKind::Tokens(50), LimitScope::Key)
         );
         assert_eq!(refused.retry_after, Some(Duration::from_secs(6)));
     }
@@ -171,7 +174,7 @@ async fn permit_counts_as_concurrent_until_dropped() {
 async fn request_above_limit_has_no_retry_after() {
     let limits = limits();
     let refused =
-        |caller: Caller, tokens| -> Limited { limits.admit(&caller, tokens).unwrap_err() };
+        |caller: Caller, tokens| -> RateLimited { limits.admit(&caller, tokens).unwrap_err() };
     let too_large = refused(caller("a", tokens(1000), NONE), 1001);
     assert_eq!(too_large.retry_after, None);
     insta::assert_snapshot!(too_large, @"The limit of this key is 1000 tokens a minute, and this request alone may take 1001: it can never pass. Shorten it, ask for fewer tokens in the answer, or have the limit raised.");
@@ -193,7 +196,7 @@ async fn request_above_limit_has_no_retry_after() {
 
 #[tokio::test(start_paused = true)]
 async fn key_without_own_limits_uses_defaults() {
-    let limits = Limits::new(Config {
+    let limits = RateLimits::new(Config {
         key_rates: requests(3),
     });
     assert_eq!(passing(&limits, &caller("a", NONE, NONE), 0), 3);
@@ -266,7 +269,7 @@ async fn idle_scopes_are_evicted() {
         tokio_util::sync::CancellationToken::new(),
     );
     let limits = limits();
-    limits.keep_tidy(&tracker, stop.clone());
+    limits.spawn_cleanup(&tracker, stop.clone());
     let running = limits
         .admit(&caller("running", concurrent(1), NONE), 0)
         .unwrap();
@@ -330,14 +333,17 @@ async fn late_token_debit_is_refunded_when_refused() {
         ..Rates::default()
     };
     let caller = caller("k", rates, NONE);
-    let mut entered = limits.enter(&caller).unwrap();
-    let refused = limits.enter(&caller).unwrap_err();
-    assert_eq!(refused.what, What::ConcurrentRequests);
-    assert_eq!(entered.ask(101).unwrap_err().what, What::Tokens(101));
+    let mut entered = limits.admit_without_estimate(&caller).unwrap();
+    let refused = limits.admit_without_estimate(&caller).unwrap_err();
+    assert_eq!(refused.kind, LimitKind::ConcurrentRequests);
+    assert_eq!(
+        entered.take_tokens(101).unwrap_err().kind,
+        LimitKind::Tokens(101)
+    );
     drop(entered);
 
-    let mut entered = limits.enter(&caller).unwrap();
-    entered.ask(100).unwrap();
+    let mut entered = limits.admit_without_estimate(&caller).unwrap();
+    entered.take_tokens(100).unwrap();
     assert_eq!(
         entered.state().requests.unwrap().remaining,
         1,
@@ -346,17 +352,17 @@ async fn late_token_debit_is_refunded_when_refused() {
     assert_eq!(entered.state().tokens.unwrap().remaining, 0);
     entered.settle(100);
     drop(entered);
-    let refused = limits.enter(&caller).unwrap_err();
-    assert_eq!(refused.what, What::Tokens(0));
+    let refused = limits.admit_without_estimate(&caller).unwrap_err();
+    assert_eq!(refused.kind, LimitKind::Tokens(0));
     assert!(
         refused.to_string().contains("and they are used up"),
         "{refused}"
     );
     advance(Duration::from_secs(1)).await;
-    drop(limits.enter(&caller).unwrap());
+    drop(limits.admit_without_estimate(&caller).unwrap());
     assert_eq!(
-        limits.enter(&caller).unwrap_err().what,
-        What::Requests,
+        limits.admit_without_estimate(&caller).unwrap_err().kind,
+        LimitKind::Requests,
         "who asks for nothing counts"
     );
 }
@@ -364,13 +370,15 @@ async fn late_token_debit_is_refunded_when_refused() {
 #[tokio::test(start_paused = true)]
 async fn late_token_debit_applies_to_changed_limit() {
     let limits = limits();
-    let mut early = limits.enter(&caller("k", tokens(100), NONE)).unwrap();
+    let mut early = limits
+        .admit_without_estimate(&caller("k", tokens(100), NONE))
+        .unwrap();
     let changed = caller("k", tokens(50), NONE);
     let late = limits.admit(&changed, 10).unwrap();
-    early.ask(30).unwrap();
+    early.take_tokens(30).unwrap();
     assert_eq!(
-        limits.admit(&changed, 11).unwrap_err().what,
-        What::Tokens(11)
+        limits.admit(&changed, 11).unwrap_err().kind,
+        LimitKind::Tokens(11)
     );
     early.settle(20);
     drop((early, late));

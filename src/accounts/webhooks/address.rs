@@ -7,29 +7,29 @@ use hyper::Uri;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::secret::Secret;
+use super::secret::SigningSecret;
 
 /// Maximum length of a URL, in bytes.
-const LONGEST: usize = 2000;
+const MAX_URL_BYTES: usize = 2000;
 
 /// Receiver of webhook events: URL and signing secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
+pub struct WebhookEndpoint {
     /// URL of the receiver.
-    pub url: Address,
+    pub url: WebhookUrl,
     /// Secret by which the receiver verifies signatures.
-    pub secret: Secret,
+    pub secret: SigningSecret,
 }
 
 /// URL with scheme `http` or `https`. Its path and query may hold secrets, so logs show only the
 /// host.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Address(Uri);
+pub struct WebhookUrl(Uri);
 
 /// Reason why a text is no valid webhook URL. `Display` says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidAddress {
+pub enum InvalidWebhookUrl {
     /// Text that is no URL of this form, or is too long.
     #[error("expected a URL of up to 2000 characters that begins with https:// or http://")]
     Url,
@@ -41,7 +41,7 @@ pub enum InvalidAddress {
     Fragment,
 }
 
-impl Address {
+impl WebhookUrl {
     /// Returns the whole URL, secrets included.
     pub fn reveal(&self) -> String {
         self.0.to_string()
@@ -57,48 +57,48 @@ impl Address {
     }
 }
 
-impl FromStr for Address {
-    type Err = InvalidAddress;
+impl FromStr for WebhookUrl {
+    type Err = InvalidWebhookUrl;
 
-    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+    fn from_str(text: &str) -> Result<Self, InvalidWebhookUrl> {
         if text.contains('#') {
-            return Err(InvalidAddress::Fragment);
+            return Err(InvalidWebhookUrl::Fragment);
         }
         let uri = Some(text)
-            .filter(|text| text.len() <= LONGEST)
+            .filter(|text| text.len() <= MAX_URL_BYTES)
             .and_then(|text| text.parse::<Uri>().ok());
-        let uri = uri.ok_or(InvalidAddress::Url)?;
+        let uri = uri.ok_or(InvalidWebhookUrl::Url)?;
         if uri
             .authority()
             .is_some_and(|authority| authority.as_str().contains('@'))
         {
-            return Err(InvalidAddress::User);
+            return Err(InvalidWebhookUrl::User);
         }
         let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
         let is_good = is_web && uri.host().is_some_and(|host| !host.is_empty());
         if is_good {
             Ok(Self(uri))
         } else {
-            Err(InvalidAddress::Url)
+            Err(InvalidWebhookUrl::Url)
         }
     }
 }
 
-impl TryFrom<String> for Address {
-    type Error = InvalidAddress;
+impl TryFrom<String> for WebhookUrl {
+    type Error = InvalidWebhookUrl;
 
-    fn try_from(text: String) -> Result<Self, InvalidAddress> {
+    fn try_from(text: String) -> Result<Self, InvalidWebhookUrl> {
         text.parse()
     }
 }
 
-impl From<Address> for String {
-    fn from(address: Address) -> Self {
+impl From<WebhookUrl> for String {
+    fn from(address: WebhookUrl) -> Self {
         address.reveal()
     }
 }
 
-impl fmt::Debug for Address {
+impl fmt::Debug for WebhookUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.host())
     }
@@ -119,29 +119,29 @@ mod tests {
             ("https://[::1]/a", Ok("https://[::1]/a")),
             (
                 "https://user:secret@example.com/",
-                Err(InvalidAddress::User),
+                Err(InvalidWebhookUrl::User),
             ),
-            ("https://example.com/#top", Err(InvalidAddress::Fragment)),
-            ("ftp://example.com/", Err(InvalidAddress::Url)),
-            ("file:///etc/passwd", Err(InvalidAddress::Url)),
-            ("/hook", Err(InvalidAddress::Url)),
-            ("example.com", Err(InvalidAddress::Url)),
-            ("https://", Err(InvalidAddress::Url)),
-            ("https://:80/", Err(InvalidAddress::Url)),
-            ("https://exa mple.com/", Err(InvalidAddress::Url)),
+            ("https://example.com/#top", Err(InvalidWebhookUrl::Fragment)),
+            ("ftp://example.com/", Err(InvalidWebhookUrl::Url)),
+            ("file:///etc/passwd", Err(InvalidWebhookUrl::Url)),
+            ("/hook", Err(InvalidWebhookUrl::Url)),
+            ("example.com", Err(InvalidWebhookUrl::Url)),
+            ("https://", Err(InvalidWebhookUrl::Url)),
+            ("https://:80/", Err(InvalidWebhookUrl::Url)),
+            ("https://exa mple.com/", Err(InvalidWebhookUrl::Url)),
             (
                 &format!("https://example.com/{}", "x".repeat(2000)),
-                Err(InvalidAddress::Url),
+                Err(InvalidWebhookUrl::Url),
             ),
         ] {
-            let address = text.parse::<Address>().map(|address| address.reveal());
+            let address = text.parse::<WebhookUrl>().map(|address| address.reveal());
             assert_eq!(address, expected.map(str::to_owned), "{text}");
         }
     }
 
     #[test]
     fn debug_output_shows_only_the_host() {
-        let address: Address = "https://example.com:444/token".parse().unwrap();
+        let address: WebhookUrl = "https://example.com:444/token".parse().unwrap();
         assert_eq!(format!("{address:?}"), "example.com");
     }
 }

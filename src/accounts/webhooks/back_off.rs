@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Base delays between attempts, growing about exponentially.
-const PAUSES: [Duration; 6] = [
+const RETRY_DELAYS: [Duration; 6] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
     Duration::from_secs(2 * 60),
@@ -14,9 +14,9 @@ const PAUSES: [Duration; 6] = [
 
 /// Delay after `tries` failed attempts, or `None` after the last one. Jitter adds up to a fifth, so
 /// that events that failed together are not retried together.
-pub(super) fn pause_after(tries: u32) -> Option<Duration> {
+pub(super) fn delay_after(tries: u32) -> Option<Duration> {
     let index = usize::try_from(tries).ok()?.checked_sub(1)?;
-    let pause = *PAUSES.get(index)?;
+    let pause = *RETRY_DELAYS.get(index)?;
     let chance = getrandom::u32().unwrap_or_default();
     Some(pause + pause.mul_f64(f64::from(chance) / f64::from(u32::MAX) / 5.0))
 }
@@ -27,16 +27,16 @@ mod tests {
 
     #[test]
     fn retry_delays_have_jitter_and_end() {
-        assert_eq!(pause_after(0), None);
-        for (tries, pause) in (1..).zip(PAUSES) {
+        assert_eq!(delay_after(0), None);
+        for (tries, pause) in (1..).zip(RETRY_DELAYS) {
             for _ in 0..100 {
-                let given = pause_after(tries).unwrap();
+                let given = delay_after(tries).unwrap();
                 assert!(
                     given >= pause && given <= pause.mul_f64(1.2),
                     "{tries}: {given:?}"
                 );
             }
         }
-        assert_eq!(pause_after(7), None);
+        assert_eq!(delay_after(7), None);
     }
 }

@@ -9,40 +9,40 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::address::Endpoint;
+use super::address::WebhookEndpoint;
 use super::back_off;
-use super::event::Event;
-use super::lane::Lane;
-use super::lane::Lanes;
-use super::lane::ROOM;
+use super::event::WebhookEvent;
+use super::lane::MAX_PENDING;
+use super::lane::ReceiverQueue;
+use super::lane::ReceiverQueues;
 use super::pending;
-use super::pending::Pending;
-use super::sender::Sender;
-use super::sender::try_once;
+use super::pending::PendingEvent;
+use super::sender::WebhookSender;
+use super::sender::send_once;
 use crate::storage::store;
 use crate::storage::store::Store;
 
 /// Status by which a receiver refuses an event for good (410 Gone).
-const GONE: u16 = 410;
+const STATUS_GONE: u16 = 410;
 
 /// Delivers webhook events with retries. Clones share the queues.
 #[derive(Debug, Clone)]
 pub struct Webhooks {
-    parts: Arc<Parts>,
-    lanes: Arc<Lanes>,
+    deps: Arc<WebhookDeps>,
+    queues: Arc<ReceiverQueues>,
 }
 
 /// Looks up the current receiver of an owner, if it has one.
-pub type Addresses = Box<dyn Fn(&str) -> Option<Endpoint> + Send + Sync>;
+pub type EndpointLookup = Box<dyn Fn(&str) -> Option<WebhookEndpoint> + Send + Sync>;
 
 /// Dependencies from which [`Webhooks`] is built.
-pub struct Parts {
+pub struct WebhookDeps {
     /// Store for events until they are delivered.
     pub store: Store,
     /// Lookup of the current receiver of an owner.
-    pub addresses: Addresses,
+    pub endpoint_of: EndpointLookup,
     /// Transport of single requests.
-    pub sender: Arc<dyn Sender>,
+    pub sender: Arc<dyn WebhookSender>,
     /// Tracker on which delivery tasks are spawned.
     pub tracker: TaskTracker,
     /// Cancelled on shutdown; pending events stay in the store.
@@ -53,7 +53,7 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Too many events are pending for the receiver.
-    #[error("{ROOM} events wait already")]
+    #[error("{MAX_PENDING} events wait already")]
     Full,
     /// The event cannot be stored.
     #[error(transparent)]
@@ -61,17 +61,17 @@ pub enum Error {
 }
 
 /// Result of one attempt.
-enum Verdict {
+enum AttemptOutcome {
     Arrived,
     /// Refused for good; no retry.
     Unwanted(&'static str),
     Failed(String),
 }
 
-impl fmt::Debug for Parts {
+impl fmt::Debug for WebhookDeps {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Parts")
+            .debug_struct("WebhookDeps")
             .field("sender", &self.sender)
             .finish_non_exhaustive()
     }
@@ -82,19 +82,19 @@ impl Webhooks {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn open(parts: Parts) -> Result<Self, store::Error> {
-        let (pending, unreadable) = pending::all(&parts.store).await?;
+    pub async fn open(parts: WebhookDeps) -> Result<Self, store::Error> {
+        let (pending, unreadable) = pending::load_pending(&parts.store).await?;
         if unreadable > 0 {
             tracing::warn!(unreadable, "unreadable webhook events kept in store");
         }
         let webhooks = Self {
-            parts: Arc::new(parts),
-            lanes: Arc::default(),
+            deps: Arc::new(parts),
+            queues: Arc::default(),
         };
         for pending in pending {
-            let lane = webhooks.lanes.of(&pending.way());
+            let lane = webhooks.queues.queue_for(&pending.queue_key());
             // An event beyond the limit of its queue stays in the store for the next start.
-            if let Some(place) = lane.place() {
+            if let Some(place) = lane.reserve_slot() {
                 webhooks.start(pending, lane, place);
             }
         }
@@ -106,11 +106,11 @@ impl Webhooks {
     ///
     /// # Errors
     /// When too many events of the owner are pending, or the event cannot be stored.
-    pub async fn send(&self, owner: &str, event: Event) -> Result<(), Error> {
-        if (self.parts.addresses)(owner).is_none() {
+    pub async fn send(&self, owner: &str, event: WebhookEvent) -> Result<(), Error> {
+        if (self.deps.endpoint_of)(owner).is_none() {
             return Ok(());
         }
-        self.take(Pending {
+        self.enqueue(PendingEvent {
             owner: owner.to_owned(),
             event,
             endpoint: None,
@@ -127,10 +127,10 @@ impl Webhooks {
     pub async fn send_to(
         &self,
         owner: &str,
-        endpoint: Endpoint,
-        event: Event,
+        endpoint: WebhookEndpoint,
+        event: WebhookEvent,
     ) -> Result<(), Error> {
-        self.take(Pending {
+        self.enqueue(PendingEvent {
             owner: owner.to_owned(),
             event,
             endpoint: Some(endpoint),
@@ -139,18 +139,18 @@ impl Webhooks {
         .await
     }
 
-    async fn take(&self, pending: Pending) -> Result<(), Error> {
-        let lane = self.lanes.of(&pending.way());
+    async fn enqueue(&self, pending: PendingEvent) -> Result<(), Error> {
+        let lane = self.queues.queue_for(&pending.queue_key());
         // Backpressure: the slot is held until the event is delivered or given up.
-        let place = lane.place().ok_or(Error::Full)?;
-        pending.save(&self.parts.store).await?;
+        let place = lane.reserve_slot().ok_or(Error::Full)?;
+        pending.save(&self.deps.store).await?;
         self.start(pending, lane, place);
         Ok(())
     }
 
-    fn start(&self, pending: Pending, lane: Lane, place: OwnedSemaphorePermit) {
-        let (webhooks, stop) = (self.clone(), self.parts.stop.clone());
-        self.parts
+    fn start(&self, pending: PendingEvent, lane: ReceiverQueue, place: OwnedSemaphorePermit) {
+        let (webhooks, stop) = (self.clone(), self.deps.stop.clone());
+        self.deps
             .tracker
             // Cancelled on shutdown at any await: the event stays in the store until it is removed.
             .spawn(stop.run_until_cancelled_owned(async move {
@@ -159,54 +159,59 @@ impl Webhooks {
             }));
     }
 
-    async fn deliver(&self, mut pending: Pending, lane: &Lane) {
+    async fn deliver(&self, mut pending: PendingEvent, lane: &ReceiverQueue) {
         loop {
             let verdict = self.attempt(&pending, lane).await;
             pending.tries += 1;
             let pause = match verdict {
-                Verdict::Failed(_) => back_off::pause_after(pending.tries),
-                Verdict::Arrived | Verdict::Unwanted(_) => None,
+                AttemptOutcome::Failed(_) => back_off::delay_after(pending.tries),
+                AttemptOutcome::Arrived | AttemptOutcome::Unwanted(_) => None,
             };
-            self.note(&pending, verdict, pause);
+            self.log_attempt(&pending, verdict, pause);
             let Some(pause) = pause else { break };
-            note_store(&pending, pending.save(&self.parts.store).await);
+            log_store_failure(&pending, pending.save(&self.deps.store).await);
             sleep(pause).await;
         }
-        note_store(&pending, pending.remove(&self.parts.store).await);
+        log_store_failure(&pending, pending.remove(&self.deps.store).await);
     }
 
-    fn endpoint(&self, pending: &Pending) -> Option<Endpoint> {
+    fn endpoint(&self, pending: &PendingEvent) -> Option<WebhookEndpoint> {
         pending
             .endpoint
             .clone()
-            .or_else(|| (self.parts.addresses)(&pending.owner))
+            .or_else(|| (self.deps.endpoint_of)(&pending.owner))
     }
 
     /// Makes one attempt, as soon as the queue has a free slot.
-    async fn attempt(&self, pending: &Pending, lane: &Lane) -> Verdict {
-        let _turn = lane.turn().await;
+    async fn attempt(&self, pending: &PendingEvent, lane: &ReceiverQueue) -> AttemptOutcome {
+        let _turn = lane.wait_for_attempt().await;
         let Some(endpoint) = self.endpoint(pending) else {
-            return Verdict::Unwanted("the webhook was taken away");
+            return AttemptOutcome::Unwanted("the webhook was taken away");
         };
-        match try_once(&*self.parts.sender, &endpoint, &pending.event).await {
-            Ok(200..=299) => Verdict::Arrived,
-            Ok(GONE) => Verdict::Unwanted("the receiver answered with 410"),
-            Ok(status) => Verdict::Failed(format!("the receiver answered with {status}")),
-            Err(error) => Verdict::Failed(error.to_string()),
+        match send_once(&*self.deps.sender, &endpoint, &pending.event).await {
+            Ok(200..=299) => AttemptOutcome::Arrived,
+            Ok(STATUS_GONE) => AttemptOutcome::Unwanted("the receiver answered with 410"),
+            Ok(status) => AttemptOutcome::Failed(format!("the receiver answered with {status}")),
+            Err(error) => AttemptOutcome::Failed(error.to_string()),
         }
     }
 
-    fn note(&self, pending: &Pending, verdict: Verdict, pause: Option<Duration>) {
-        let Pending {
+    fn log_attempt(
+        &self,
+        pending: &PendingEvent,
+        verdict: AttemptOutcome,
+        pause: Option<Duration>,
+    ) {
+        let PendingEvent {
             owner,
-            event: Event { id, kind, .. },
+            event: WebhookEvent { id, kind, .. },
             tries,
             ..
         } = pending;
         let endpoint = self.endpoint(pending);
         let host = endpoint.as_ref().map(|endpoint| endpoint.url.host());
         let reason = match verdict {
-            Verdict::Arrived => {
+            AttemptOutcome::Arrived => {
                 tracing::info!(
                     event.id = id,
                     event.kind = kind,
@@ -217,8 +222,8 @@ impl Webhooks {
                 );
                 return;
             }
-            Verdict::Unwanted(reason) => reason.to_owned(),
-            Verdict::Failed(reason) => reason,
+            AttemptOutcome::Unwanted(reason) => reason.to_owned(),
+            AttemptOutcome::Failed(reason) => reason,
         };
         match pause {
             Some(pause) => {
@@ -248,7 +253,7 @@ impl Webhooks {
 
 /// Logs a failed write. Delivery continues without it; a restart might then repeat attempts or the
 /// whole event.
-fn note_store(pending: &Pending, result: Result<(), store::Error>) {
+fn log_store_failure(pending: &PendingEvent, result: Result<(), store::Error>) {
     if let Err(error) = result {
         let error: &dyn std::error::Error = &error;
         tracing::warn!(

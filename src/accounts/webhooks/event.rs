@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// Event with its final JSON body, which is the same for every attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct WebhookEvent {
     /// Id of the form `evt_...`, by which receivers detect duplicates.
     pub id: String,
     /// Type of the event, such as `budget.threshold_reached`.
@@ -19,7 +19,7 @@ pub struct Event {
 
 /// Event in the format in which it is sent.
 #[derive(Serialize)]
-struct Body<'a> {
+struct WebhookBody<'a> {
     id: &'a str,
     object: &'a str,
     #[serde(rename = "type")]
@@ -28,13 +28,13 @@ struct Body<'a> {
     data: &'a Value,
 }
 
-impl Event {
+impl WebhookEvent {
     /// Creates an event of the type `kind` that happens now, with `data`.
     pub fn new(kind: &str, data: &Value) -> Self {
         let id = format!("evt_{}", Uuid::new_v4().simple());
         let created_at = unix_now();
         // Cannot fail: strings, a number and a JSON value.
-        let body = serde_json::to_string(&Body {
+        let body = serde_json::to_string(&WebhookBody {
             id: &id,
             object: "event",
             kind,
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn event_body_has_openai_format() {
-        let event = Event::new("webhook.test", &json!({"project_id": "default"}));
+        let event = WebhookEvent::new("webhook.test", &json!({"project_id": "default"}));
         let mut body: Value = serde_json::from_str(&event.body).unwrap();
         assert!(body["created_at"].take().as_u64().unwrap() > 1_700_000_000);
         assert!(

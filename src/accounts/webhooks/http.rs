@@ -16,23 +16,23 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio_util::task::TaskTracker;
 
-use super::sender::Letter;
 use super::sender::SendError;
-use super::sender::Sender;
+use super::sender::SignedRequest;
+use super::sender::WebhookSender;
 
 const USER_AGENT: &str = concat!("claude-switchboard/", env!("CARGO_PKG_VERSION"));
 
-type Web = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Sends webhook requests over HTTP, with one connection for each. Connects directly: private
 /// addresses are allowed; proxies and redirects are not used.
-pub struct Http(LazyLock<Web, Box<dyn FnOnce() -> Web + Send>>);
+pub struct HttpSender(LazyLock<HttpsClient, Box<dyn FnOnce() -> HttpsClient + Send>>);
 
 /// Executor that spawns connection tasks on the task tracker of the server.
 #[derive(Clone)]
-struct OnTracker(TaskTracker);
+struct TrackerExecutor(TaskTracker);
 
-impl Http {
+impl HttpSender {
     /// Creates a transport whose connection tasks run on `tracker`. The root certificates are
     /// loaded with the first request: those of the system, or Mozilla's if it has none.
     pub fn new(tracker: TaskTracker) -> Self {
@@ -43,21 +43,21 @@ impl Http {
                 Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
             };
             let connector = builder.https_or_http().enable_http1().build();
-            Client::builder(OnTracker(tracker))
+            Client::builder(TrackerExecutor(tracker))
                 .pool_max_idle_per_host(0)
                 .build(connector)
         })))
     }
 }
 
-impl fmt::Debug for Http {
+impl fmt::Debug for HttpSender {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Http")
+        formatter.write_str("HttpSender")
     }
 }
 
-impl Sender for Http {
-    fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>> {
+impl WebhookSender for HttpSender {
+    fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
         let request = Request::post(letter.url.uri())
             .header("content-type", "application/json")
             .header("user-agent", USER_AGENT)
@@ -86,7 +86,7 @@ fn unreachable(error: &hyper_util::client::legacy::Error) -> SendError {
     SendError::Unreachable(cause.to_string())
 }
 
-impl<F> Executor<F> for OnTracker
+impl<F> Executor<F> for TrackerExecutor
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -36,14 +36,14 @@ async fn receiver(status: u16) -> (SocketAddr, Requests) {
     (address, requests)
 }
 
-async fn send(url: &str) -> (Event, Endpoint, Result<u16, SendError>) {
-    let sender: Arc<dyn Sender> = Arc::new(Http::new(TaskTracker::new()));
-    let endpoint = Endpoint {
+async fn send(url: &str) -> (WebhookEvent, WebhookEndpoint, Result<u16, SendError>) {
+    let sender: Arc<dyn WebhookSender> = Arc::new(HttpSender::new(TaskTracker::new()));
+    let endpoint = WebhookEndpoint {
         url: url.parse().unwrap(),
-        secret: Secret::new().unwrap(),
+        secret: SigningSecret::new().unwrap(),
     };
-    let event = Event::new("webhook.test", &json!({"grüße": "\n"}));
-    let answer = try_once(&*sender, &endpoint, &event).await;
+    let event = WebhookEvent::new("webhook.test", &json!({"grüße": "\n"}));
+    let answer = send_once(&*sender, &endpoint, &event).await;
     (event, endpoint, answer)
 }
 

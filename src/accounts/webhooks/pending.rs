@@ -3,34 +3,34 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::address::Endpoint;
-use super::event::Event;
+use super::address::WebhookEndpoint;
+use super::event::WebhookEvent;
 use crate::storage::store::Error;
 use crate::storage::store::Store;
-use crate::storage::store::Table;
+use crate::storage::store::StoreTable;
 use crate::storage::store::Transaction;
 
 /// Version: the first byte of every record.
 const VERSION: u8 = 1;
-/// Undelivered events: id of the event to [`Pending`].
-const TABLE: Table = Table::new("webhooks-pending");
+/// Undelivered events: id of the event to [`PendingEvent`].
+const TABLE: StoreTable = StoreTable::new("webhooks-pending");
 
 /// Event that has not been delivered yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Pending {
+pub(super) struct PendingEvent {
     /// Owner of the event, such as a project.
     pub(super) owner: String,
-    pub(super) event: Event,
+    pub(super) event: WebhookEvent,
     /// Receiver of the event; `None` for the current receiver of its owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) endpoint: Option<Endpoint>,
+    pub(super) endpoint: Option<WebhookEndpoint>,
     /// Number of failed attempts.
     pub(super) tries: u32,
 }
 
-impl Pending {
+impl PendingEvent {
     /// Key of the delivery queue: owner, and host if the event has a receiver of its own.
-    pub(super) fn way(&self) -> String {
+    pub(super) fn queue_key(&self) -> String {
         match &self.endpoint {
             Some(endpoint) => format!("{} {}", self.owner, endpoint.url.host()),
             None => self.owner.clone(),
@@ -64,10 +64,10 @@ impl Pending {
 }
 
 /// Reads the events in `store`, and the number of records that are unreadable and left out.
-pub(super) async fn all(store: &Store) -> Result<(Vec<Pending>, usize), Error> {
+pub(super) async fn load_pending(store: &Store) -> Result<(Vec<PendingEvent>, usize), Error> {
     let records = store.scan(TABLE.key("")).await?;
     let read = |record: &[u8]| serde_json::from_slice(record.strip_prefix(&[VERSION])?).ok();
-    let pending: Vec<Pending> = records
+    let pending: Vec<PendingEvent> = records
         .iter()
         .filter_map(|(_, record)| read(record))
         .collect();

@@ -13,36 +13,36 @@ use serde::Serialize;
 use sha2::Sha256;
 
 /// Prefix of the text of every secret.
-const PREFIX: &str = "whsec_";
+const SECRET_PREFIX: &str = "whsec_";
 /// Number of bytes of a generated secret.
-const BYTES: usize = 32;
+const GENERATED_BYTES: usize = 32;
 /// Numbers of bytes allowed by the specification.
-const ALLOWED: std::ops::RangeInclusive<usize> = 24..=64;
+const ALLOWED_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// HMAC key shared by sender and receiver. `Debug` shows `***`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Secret(Vec<u8>);
+pub struct SigningSecret(Vec<u8>);
 
 /// Error: a text is no valid secret. `Display` says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected `whsec_` and the base64 of 24 to 64 bytes; left out, one is made")]
 pub struct InvalidSecret;
 
-impl Secret {
+impl SigningSecret {
     /// Generates a random secret.
     ///
     /// # Errors
     /// When the system gives no random bytes.
     pub fn new() -> Result<Self, getrandom::Error> {
-        let mut bytes = vec![0; BYTES];
+        let mut bytes = vec![0; GENERATED_BYTES];
         getrandom::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 
     /// Reveals the text, to be shown once.
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}", BASE64_STANDARD.encode(&self.0))
+        format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(&self.0))
     }
 
     /// Signs `body`, sent as `id` at `timestamp` (seconds of Unix time), with HMAC-SHA-256.
@@ -56,21 +56,21 @@ impl Secret {
     }
 }
 
-impl FromStr for Secret {
+impl FromStr for SigningSecret {
     type Err = InvalidSecret;
 
     fn from_str(text: &str) -> Result<Self, InvalidSecret> {
         let bytes = text
-            .strip_prefix(PREFIX)
+            .strip_prefix(SECRET_PREFIX)
             .and_then(|text| BASE64_STANDARD.decode(text).ok());
         bytes
-            .filter(|bytes| ALLOWED.contains(&bytes.len()))
+            .filter(|bytes| ALLOWED_BYTES.contains(&bytes.len()))
             .map(Self)
             .ok_or(InvalidSecret)
     }
 }
 
-impl TryFrom<String> for Secret {
+impl TryFrom<String> for SigningSecret {
     type Error = InvalidSecret;
 
     fn try_from(text: String) -> Result<Self, InvalidSecret> {
@@ -78,13 +78,13 @@ impl TryFrom<String> for Secret {
     }
 }
 
-impl From<Secret> for String {
-    fn from(secret: Secret) -> Self {
+impl From<SigningSecret> for String {
+    fn from(secret: SigningSecret) -> Self {
         secret.reveal()
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SigningSecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("***")
     }
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn signature_matches_specification_example() {
-        let secret: Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+        let secret: SigningSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
         let signature = secret.sign(
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
             1_614_265_330,
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn secret_round_trips_and_is_hidden_in_debug() {
-        let secret = Secret::new().unwrap();
-        assert_ne!(secret, Secret::new().unwrap());
+        let secret = SigningSecret::new().unwrap();
+        assert_ne!(secret, SigningSecret::new().unwrap());
         assert_eq!(secret.reveal().parse(), Ok(secret.clone()));
         assert_eq!(format!("{secret:?}"), "***");
         let text = |bytes: usize| format!("whsec_{}", BASE64_STANDARD.encode(vec![1; bytes]));
@@ -120,7 +120,7 @@ mod tests {
             (text(32).replace("whsec_", ""), false),
             ("whsec_not base64".to_owned(), false),
         ] {
-            assert_eq!(text.parse::<Secret>().is_ok(), is_good, "{text}");
+            assert_eq!(text.parse::<SigningSecret>().is_ok(), is_good, "{text}");
         }
     }
 }

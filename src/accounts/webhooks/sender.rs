@@ -6,29 +6,29 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::address::Address;
-use super::address::Endpoint;
-use super::event::Event;
+use super::address::WebhookEndpoint;
+use super::address::WebhookUrl;
+use super::event::WebhookEvent;
 use crate::domain::unix_now;
 
 /// Timeout of one attempt.
-const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Transport of signed webhook requests. Retries are the business of the caller.
-pub trait Sender: fmt::Debug + Send + Sync + 'static {
+pub trait WebhookSender: fmt::Debug + Send + Sync + 'static {
     /// Sends `letter` and returns the status of the response; redirects are not followed. Dropping
     /// the future cancels the request.
     ///
     /// # Errors
     /// When no response arrives.
-    fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>>;
+    fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>>;
 }
 
 /// Signed request that carries one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct SignedRequest {
     /// URL of the receiver.
-    pub url: Address,
+    pub url: WebhookUrl,
     /// Value of the header `webhook-id`: the id of the event.
     pub id: String,
     /// Value of the header `webhook-timestamp`: time of this attempt, in seconds of Unix time.
@@ -54,20 +54,20 @@ pub enum SendError {
 ///
 /// # Errors
 /// When no response arrives before the timeout.
-pub async fn try_once(
-    sender: &dyn Sender,
-    endpoint: &Endpoint,
-    event: &Event,
+pub async fn send_once(
+    sender: &dyn WebhookSender,
+    endpoint: &WebhookEndpoint,
+    event: &WebhookEvent,
 ) -> Result<u16, SendError> {
     let timestamp = unix_now();
-    let letter = Letter {
+    let letter = SignedRequest {
         url: endpoint.url.clone(),
         id: event.id.clone(),
         timestamp,
         signature: endpoint.secret.sign(&event.id, timestamp, &event.body),
         body: event.body.clone(),
     };
-    timeout(TRY_TIMEOUT, sender.send(letter))
+    timeout(ATTEMPT_TIMEOUT, sender.send(letter))
         .await
         .unwrap_or(Err(SendError::Timeout))
 }

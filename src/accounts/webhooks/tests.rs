@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::lane::ROOM;
-use super::pending::Pending;
+use super::lane::MAX_PENDING;
+use super::pending::PendingEvent;
 use super::*;
 use crate::storage::store::Store;
 
@@ -27,17 +27,17 @@ use Answer::Fail;
 use Answer::Hang;
 use Answer::Status;
 
-type Arrivals = mpsc::UnboundedReceiver<(Instant, Letter)>;
+type Arrivals = mpsc::UnboundedReceiver<(Instant, SignedRequest)>;
 
 /// Receivers by host: each answers as scripted, and repeats its last answer.
 #[derive(Debug)]
 struct Receivers {
     scripts: Mutex<Vec<(&'static str, Vec<Answer>)>>,
-    arrivals: mpsc::UnboundedSender<(Instant, Letter)>,
+    arrivals: mpsc::UnboundedSender<(Instant, SignedRequest)>,
 }
 
-impl Sender for Receivers {
-    fn send(&self, letter: Letter) -> BoxFuture<'_, Result<u16, SendError>> {
+impl WebhookSender for Receivers {
+    fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
         let mut scripts = self.scripts.lock().unwrap();
         let (_, script) = scripts
             .iter_mut()
@@ -71,9 +71,9 @@ struct Start {
     closed: Arc<Mutex<Vec<String>>>,
 }
 
-fn endpoint(owner: &str) -> Endpoint {
+fn endpoint(owner: &str) -> WebhookEndpoint {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
-    Endpoint {
+    WebhookEndpoint {
         url: format!("https://{owner}/hook").parse().unwrap(),
         secret,
     }
@@ -93,9 +93,9 @@ impl Start {
         let (tracker, stop, closed) =
             (TaskTracker::new(), CancellationToken::new(), Arc::default());
         let gone: Arc<Mutex<Vec<String>>> = Arc::clone(&closed);
-        let parts = Parts {
+        let parts = WebhookDeps {
             store: store.clone(),
-            addresses: Box::new(move |owner| {
+            endpoint_of: Box::new(move |owner| {
                 (!gone.lock().unwrap().contains(&owner.to_owned())).then(|| endpoint(owner))
             }),
             sender: Arc::new(Receivers {
@@ -116,13 +116,13 @@ impl Start {
         }
     }
 
-    async fn send(&self, owner: &str) -> Event {
-        let event = Event::new("webhook.test", &json!({"for": owner}));
+    async fn send(&self, owner: &str) -> WebhookEvent {
+        let event = WebhookEvent::new("webhook.test", &json!({"for": owner}));
         self.webhooks.send(owner, event.clone()).await.unwrap();
         event
     }
 
-    async fn arrival(&mut self) -> (Instant, Letter) {
+    async fn arrival(&mut self) -> (Instant, SignedRequest) {
         self.arrivals.recv().await.unwrap()
     }
 
@@ -133,12 +133,12 @@ impl Start {
     }
 
     /// Events on disk, once all queued writes are done.
-    async fn pending(&self) -> Vec<Pending> {
+    async fn pending(&self) -> Vec<PendingEvent> {
         self.store
             .transaction(|_| Ok::<_, crate::storage::store::Error>(()))
             .await
             .unwrap();
-        pending::all(&self.store).await.unwrap().0
+        pending::load_pending(&self.store).await.unwrap().0
     }
 }
 
@@ -163,7 +163,7 @@ async fn failed_delivery_is_retried_until_it_succeeds() {
         let range = f64::from(pause)..=f64::from(pause) * 1.2 + 0.01;
         assert!(range.contains(&passed), "{passed} s, not {range:?}");
         last = at;
-        let Letter {
+        let SignedRequest {
             url,
             id,
             timestamp,
@@ -216,7 +216,7 @@ async fn pending_event_survives_restart() {
     }
     start.stop.cancel();
     start.settle().await;
-    let expected = Pending {
+    let expected = PendingEvent {
         owner: "a".to_owned(),
         event: event.clone(),
         endpoint: None,
@@ -247,7 +247,7 @@ async fn pending_event_survives_restart() {
 async fn event_with_own_receiver_is_sent_there() {
     let mut start = Start::first(&[("own", &[Status(500)])]).await;
     start.closed.lock().unwrap().push("a".to_owned());
-    let event = Event::new("task.completed", &json!({}));
+    let event = WebhookEvent::new("task.completed", &json!({}));
     start
         .webhooks
         .send_to("a", endpoint("own"), event.clone())
@@ -292,13 +292,13 @@ async fn dead_receiver_does_not_block_others() {
 #[tokio::test]
 async fn full_queue_refuses_events() {
     let start = Start::first(&[("dead", &[Hang]), ("alive", &[Hang])]).await;
-    for _ in 0..ROOM {
+    for _ in 0..MAX_PENDING {
         start.send("dead").await;
     }
-    let event = Event::new("webhook.test", &json!({}));
+    let event = WebhookEvent::new("webhook.test", &json!({}));
     let refused = start.webhooks.send("dead", event.clone()).await;
     assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
     start.webhooks.send("alive", event).await.unwrap();
-    assert_eq!(start.pending().await.len(), ROOM + 1);
+    assert_eq!(start.pending().await.len(), MAX_PENDING + 1);
     start.stop.cancel();
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::json;
-use super::types::Block;
-use super::types::Reply;
+use super::types::AnthropicBlock;
+use super::types::MessageHead;
 use crate::domain::BlockDelta;
 use crate::domain::Citation;
 use crate::domain::Finish;
@@ -16,9 +16,9 @@ use crate::domain::TurnEvent;
 
 /// Collector of an answer's events.
 #[derive(Debug)]
-pub struct Answer {
+pub struct MessageBuilder {
     shows_thinking: bool,
-    blocks: Vec<Block>,
+    blocks: Vec<AnthropicBlock>,
     /// Set if the next text starts a block of its own.
     begins_text: bool,
     /// Input of the last server block, as far as it arrived in pieces.
@@ -27,7 +27,7 @@ pub struct Answer {
     native: NativeFields,
 }
 
-impl Answer {
+impl MessageBuilder {
     /// Creates an empty answer; without `shows_thinking` thinking blocks contain only their
     /// signature.
     pub fn new(shows_thinking: bool) -> Self {
@@ -41,7 +41,7 @@ impl Answer {
     }
 
     /// Adds an event, and returns the end of the answer if the event is that.
-    pub fn event(&mut self, event: TurnEvent) -> Option<Finish> {
+    pub fn add_event(&mut self, event: TurnEvent) -> Option<Finish> {
         match event {
             TurnEvent::Started { native, .. } => self.native = native,
             TurnEvent::Thinking(piece) => {
@@ -51,50 +51,57 @@ impl Answer {
                     ""
                 };
                 match self.blocks.last_mut() {
-                    Some(Block::Thinking {
+                    Some(AnthropicBlock::Thinking {
                         thinking,
                         signature,
                     }) if signature.is_empty() => {
                         thinking.push_str(shown);
                     }
-                    _ => self.blocks.push(Block::Thinking {
+                    _ => self.blocks.push(AnthropicBlock::Thinking {
                         thinking: shown.to_owned(),
                         signature: String::new(),
                     }),
                 }
             }
-            TurnEvent::ThinkingSealed(seal) => match self.blocks.last_mut() {
-                Some(Block::Thinking { signature, .. }) if signature.is_empty() => {
+            TurnEvent::ThinkingSignature(seal) => match self.blocks.last_mut() {
+                Some(AnthropicBlock::Thinking { signature, .. }) if signature.is_empty() => {
                     *signature = seal;
                 }
-                _ => self.blocks.push(Block::Thinking {
+                _ => self.blocks.push(AnthropicBlock::Thinking {
                     thinking: String::new(),
                     signature: seal,
                 }),
             },
-            TurnEvent::ThinkingRedacted(data) => self.blocks.push(Block::RedactedThinking { data }),
+            TurnEvent::ThinkingRedacted(data) => {
+                self.blocks.push(AnthropicBlock::RedactedThinking { data })
+            }
             TurnEvent::Text(piece) => match self.blocks.last_mut() {
-                Some(Block::Text { text, .. }) if !self.begins_text => text.push_str(&piece),
+                Some(AnthropicBlock::Text { text, .. }) if !self.begins_text => {
+                    text.push_str(&piece)
+                }
                 _ => {
                     self.begins_text = false;
-                    self.blocks.push(Block::Text {
+                    self.blocks.push(AnthropicBlock::Text {
                         text: piece,
                         citations: Vec::new(),
                     });
                 }
             },
             TurnEvent::ToolCall { id, name, caller } => {
-                self.blocks.push(Block::call(id, name, caller));
+                self.blocks.push(AnthropicBlock::call(id, name, caller));
             }
             TurnEvent::ToolInput(piece) => {
-                if let Some(Block::ToolUse { input, .. }) = self.blocks.last_mut() {
+                if let Some(AnthropicBlock::ToolUse { input, .. }) = self.blocks.last_mut() {
                     input.push_str(&piece);
                 }
             }
             TurnEvent::ServerBlock(block) => {
                 self.complete_server_block();
-                self.blocks
-                    .extend(RawValue::from_string(block.json).ok().map(Block::Server));
+                self.blocks.extend(
+                    RawValue::from_string(block.json)
+                        .ok()
+                        .map(AnthropicBlock::Server),
+                );
             }
             TurnEvent::BlockDelta(BlockDelta {
                 input: Some(piece), ..
@@ -102,7 +109,7 @@ impl Answer {
                 self.server_input.push_str(&piece);
             }
             TurnEvent::BlockDelta(delta) => self.add_to_server_block(&delta.json),
-            TurnEvent::Citation(citation) => self.cite(&citation),
+            TurnEvent::Citation(citation) => self.add_citation(&citation),
             TurnEvent::NextText => self.begins_text = true,
             TurnEvent::Finished(finish) => {
                 self.complete_server_block();
@@ -113,17 +120,17 @@ impl Answer {
         None
     }
 
-    fn cite(&mut self, citation: &Citation) {
-        let Ok(delta) = serde_json::from_str::<CitationDelta>(&citation.json) else {
+    fn add_citation(&mut self, citation: &Citation) {
+        let Ok(delta) = serde_json::from_str::<CitationField>(&citation.json) else {
             return;
         };
         match self.blocks.last_mut() {
-            Some(Block::Text { citations, .. }) if !self.begins_text => {
+            Some(AnthropicBlock::Text { citations, .. }) if !self.begins_text => {
                 citations.push(delta.citation);
             }
             _ => {
                 self.begins_text = false;
-                self.blocks.push(Block::Text {
+                self.blocks.push(AnthropicBlock::Text {
                     text: String::new(),
                     citations: vec![delta.citation],
                 });
@@ -149,7 +156,7 @@ impl Answer {
             return;
         };
         // The delta belongs to a block of an unknown kind.
-        if !matches!(self.blocks.last(), Some(Block::Server(_))) {
+        if !matches!(self.blocks.last(), Some(AnthropicBlock::Server(_))) {
             return;
         }
         self.change_server_block(|fields| {
@@ -165,8 +172,9 @@ impl Answer {
     }
 
     fn change_server_block(&mut self, change: impl FnOnce(&mut Map<String, Value>)) {
-        let is_server = |block: &&mut Block| matches!(block, Block::Server(_));
-        let Some(Block::Server(block)) = self.blocks.iter_mut().rev().find(is_server) else {
+        let is_server = |block: &&mut AnthropicBlock| matches!(block, AnthropicBlock::Server(_));
+        let Some(AnthropicBlock::Server(block)) = self.blocks.iter_mut().rev().find(is_server)
+        else {
             return;
         };
         let Ok(mut fields) = serde_json::from_str(block.get()) else {
@@ -179,18 +187,18 @@ impl Answer {
     }
 
     /// Returns the body of the complete answer.
-    pub fn body(&self, reply: &Reply, finish: &Finish) -> String {
+    pub fn body(&self, reply: &MessageHead, finish: &Finish) -> String {
         json::to_string(&reply.message(&self.blocks, finish, &self.native))
     }
 }
 
 #[derive(Deserialize)]
-struct CitationDelta {
+struct CitationField {
     citation: Box<RawValue>,
 }
 
 /// Returns the body of `POST /v1/messages/count_tokens`.
-pub fn count(input_tokens: u64) -> String {
+pub fn count_tokens_body(input_tokens: u64) -> String {
     format!(r#"{{"input_tokens":{input_tokens}}}"#)
 }
 

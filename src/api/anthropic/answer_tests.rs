@@ -12,13 +12,17 @@ use crate::domain::ServerTool;
 use crate::domain::Usage;
 
 fn body(shows_thinking: bool, events: Vec<TurnEvent>, finish: &Finish) -> String {
-    let mut answer = Answer::new(shows_thinking);
+    let mut answer = MessageBuilder::new(shows_thinking);
     for event in events {
-        assert!(answer.event(event).is_none());
+        assert!(answer.add_event(event).is_none());
     }
-    assert!(answer.event(TurnEvent::Finished(finish.clone())).is_some());
+    assert!(
+        answer
+            .add_event(TurnEvent::Finished(finish.clone()))
+            .is_some()
+    );
     answer.body(
-        &Reply {
+        &MessageHead {
             id: "msg_1".into(),
             model: "a \"model\"".into(),
         },
@@ -130,9 +134,9 @@ fn message_body_keeps_the_order_of_blocks() {
         vec![
             TurnEvent::Thinking("let ".into()),
             TurnEvent::Thinking("me".into()),
-            TurnEvent::ThinkingSealed("seal".into()),
+            TurnEvent::ThinkingSignature("seal".into()),
             TurnEvent::ThinkingRedacted("xyz".into()),
-            TurnEvent::ThinkingSealed("seal 2".into()),
+            TurnEvent::ThinkingSignature("seal 2".into()),
             text("Look."),
             call("t1", "look"),
             input(r#"{"z":1.0,"#),
@@ -164,5 +168,5 @@ fn truncated_tool_input_becomes_an_empty_object() {
 
 #[test]
 fn count_body_has_the_format_of_count_tokens() {
-    assert_eq!(count(7), r#"{"input_tokens":7}"#);
+    assert_eq!(count_tokens_body(7), r#"{"input_tokens":7}"#);
 }

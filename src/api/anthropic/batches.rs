@@ -12,47 +12,47 @@ use super::error::kind_of_status;
 use super::json;
 use super::list;
 use super::time;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Table;
-use crate::api::request_schema::Written;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
-use crate::api::request_schema::mended;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
+use crate::api::request_schema::repair_characters;
 
 /// Maximum number of requests in a batch, as in Anthropic's API.
-const MOST_REQUESTS: usize = 100_000;
-const LONGEST_ID: usize = 64;
+const MAX_REQUESTS: usize = 100_000;
+const MAX_ID_LENGTH: usize = 64;
 /// Number of seconds for which results are available: 30 days.
-const LIFE_OF_RESULTS: u64 = 2_592_000;
+const RESULTS_TTL_SECONDS: u64 = 2_592_000;
 
 /// Fields of the request that creates a batch.
-pub(super) static CREATE: Table = Table {
+pub(super) static CREATE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured(
         "requests",
-        Shape::Array,
+        FieldType::Array,
         "Required. 1 to 100000 requests.",
     )],
 };
 
 /// Fields of one request in a batch.
-pub(super) static REQUEST: Table = Table {
+pub(super) static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "requests[].",
     fields: &[
         honoured(
             "custom_id",
-            Shape::Text,
+            FieldType::Text,
             "Required. 1 to 64 letters, digits, `_` and `-`; each of its own.",
         ),
         honoured(
             "params",
-            Shape::Object,
+            FieldType::Object,
             "Required. The body of a `POST /v1/messages`, which is looked at when it is its turn. `stream` is refused then.",
         ),
     ],
@@ -108,7 +108,7 @@ pub struct RequestCounts {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct MessageBatchBody<'a> {
     id: &'a str,
     r#type: &'static str,
     processing_status: ProcessingStatus,
@@ -127,22 +127,22 @@ impl MessageBatch {
         json::to_string(&self.body(now))
     }
 
-    fn body(&self, now: u64) -> Body<'_> {
+    fn body(&self, now: u64) -> MessageBatchBody<'_> {
         let archived = self
             .ended_at
-            .map(|ended| ended + LIFE_OF_RESULTS)
+            .map(|ended| ended + RESULTS_TTL_SECONDS)
             .filter(|archived| *archived <= now);
         let has_results = self.status == ProcessingStatus::Ended && archived.is_none();
-        Body {
+        MessageBatchBody {
             id: &self.id,
             r#type: "message_batch",
             processing_status: self.status,
             request_counts: self.counts,
-            ended_at: self.ended_at.map(time::text),
-            created_at: time::text(self.created_at),
-            expires_at: time::text(self.expires_at),
-            archived_at: archived.map(time::text),
-            cancel_initiated_at: self.cancel_initiated_at.map(time::text),
+            ended_at: self.ended_at.map(time::format_time),
+            created_at: time::format_time(self.created_at),
+            expires_at: time::format_time(self.expires_at),
+            archived_at: archived.map(time::format_time),
+            cancel_initiated_at: self.cancel_initiated_at.map(time::format_time),
             results_url: has_results.then(|| format!("/v1/messages/batches/{}/results", self.id)),
         }
     }
@@ -153,43 +153,43 @@ impl MessageBatch {
 /// # Errors
 /// If the body is not such a request.
 pub fn create(body: &[u8], policy: Policy) -> Result<(Vec<NewRequest>, Remarks), InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let body = &*mended(body, &mut ignored)?;
-    let mut whole = request(body, &CREATE, "`requests`")?;
+    let mut ignored = RemarkCollector::new(policy);
+    let body = &*repair_characters(body, &mut ignored)?;
+    let mut whole = parse_request(body, &CREATE, "`requests`")?;
     let Some(Value::Array(items)) = whole.take("requests")? else {
-        return Err(whole.missing("requests"));
+        return Err(whole.missing_field("requests"));
     };
-    if !(1..=MOST_REQUESTS).contains(&items.len()) {
+    if !(1..=MAX_REQUESTS).contains(&items.len()) {
         let words = format!(
-            "expected 1 to {MOST_REQUESTS} requests, got {}.",
+            "expected 1 to {MAX_REQUESTS} requests, got {}.",
             items.len()
         );
-        return Err(whole.refuse("requests", code::VALUE, &words));
+        return Err(whole.invalid_field("requests", code::VALUE, &words));
     }
-    let written = Written::new(body).field("requests").items();
+    let written = RawJson::new(body).field("requests").items();
     let (mut known, mut requests) = (HashSet::new(), Vec::with_capacity(items.len()));
     for (index, item) in items.into_iter().enumerate() {
-        let item = Object::new(item, whole.place.item("requests", index, &REQUEST))?;
+        let item = ObjectReader::new(item, whole.place.item("requests", index, &REQUEST))?;
         let written = written.get(index).copied().unwrap_or_default();
-        let new = one(item, written, &mut known, &mut ignored)?;
+        let new = decode_request(item, written, &mut known, &mut ignored)?;
         requests.push(new);
     }
     whole.finish(&mut ignored)?;
     Ok((requests, ignored.into_remarks()))
 }
 
-fn one(
-    mut item: Object,
-    written: Written<'_>,
+fn decode_request(
+    mut item: ObjectReader,
+    written: RawJson<'_>,
     known: &mut HashSet<String>,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<NewRequest, InvalidRequest> {
     let custom_id = item
         .take_text("custom_id")?
-        .ok_or_else(|| item.missing("custom_id"))?;
+        .ok_or_else(|| item.missing_field("custom_id"))?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if !(1..=LONGEST_ID).contains(&custom_id.len()) || !custom_id.bytes().all(fits) {
-        return Err(item.refuse(
+    if !(1..=MAX_ID_LENGTH).contains(&custom_id.len()) || !custom_id.bytes().all(fits) {
+        return Err(item.invalid_field(
             "custom_id",
             code::VALUE,
             "expected 1 to 64 letters, digits, `_` and `-`.",
@@ -197,13 +197,15 @@ fn one(
     }
     if !known.insert(custom_id.clone()) {
         let words = "another request before has the same. Each must have one of its own.";
-        return Err(item.refuse("custom_id", code::VALUE, words));
+        return Err(item.invalid_field("custom_id", code::VALUE, words));
     }
-    let params = item.take("params")?.ok_or_else(|| item.missing("params"))?;
+    let params = item
+        .take("params")?
+        .ok_or_else(|| item.missing_field("params"))?;
     item.finish(ignored)?;
     Ok(NewRequest {
         custom_id,
-        params: written.field("params").text(&params),
+        params: written.field("params").to_compact(&params),
     })
 }
 
@@ -220,15 +222,15 @@ pub fn deleted(id: &str) -> String {
 
 /// Stored line of a batch's outcomes.
 #[derive(Deserialize)]
-struct Stored<'a> {
+struct StoredOutcomeLine<'a> {
     custom_id: String,
     #[serde(borrow)]
-    response: Option<Response<'a>>,
-    error: Option<Failure>,
+    response: Option<StoredOutcomeResponse<'a>>,
+    error: Option<StoredOutcomeFailure>,
 }
 
 #[derive(Deserialize)]
-struct Response<'a> {
+struct StoredOutcomeResponse<'a> {
     status_code: u16,
     request_id: String,
     #[serde(borrow)]
@@ -240,26 +242,26 @@ struct Response<'a> {
 }
 
 #[derive(Deserialize)]
-struct Failure {
+struct StoredOutcomeFailure {
     code: String,
     message: String,
 }
 
 /// Stored body of a request that failed.
 #[derive(Deserialize)]
-struct Refused {
-    error: Message,
+struct RefusedRequestBody {
+    error: RefusedRequestError,
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct RefusedRequestError {
     message: String,
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct MessageBatchLine<'a> {
     custom_id: &'a str,
-    result: Outcome<'a>,
+    result: MessageBatchResult<'a>,
     /// Extensions of this server: result lines have no headers to report this and `repaired` in.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ignored: &'a [String],
@@ -269,7 +271,7 @@ struct Line<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Outcome<'a> {
+enum MessageBatchResult<'a> {
     Succeeded { message: &'a RawValue },
     Errored { error: Value },
     Canceled,
@@ -278,26 +280,32 @@ enum Outcome<'a> {
 
 /// Converts a stored line to a line of Anthropic's result file, with its line feed; `None` if it is
 /// not such a line.
-pub fn result(line: &str) -> Option<String> {
-    let stored: Stored<'_> = serde_json::from_str(line).ok()?;
-    let failed = |kind: &str, message: &str, request: Option<&str>| Outcome::Errored {
+pub fn result_line(line: &str) -> Option<String> {
+    let stored: StoredOutcomeLine<'_> = serde_json::from_str(line).ok()?;
+    let failed = |kind: &str, message: &str, request: Option<&str>| MessageBatchResult::Errored {
         error: json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request}),
     };
     let result = match (&stored.response, &stored.error) {
-        (Some(response), _) if response.status_code < 300 => Outcome::Succeeded {
+        (Some(response), _) if response.status_code < 300 => MessageBatchResult::Succeeded {
             message: response.body,
         },
         (Some(response), _) => {
-            let refused = serde_json::from_str::<Refused>(response.body.get()).ok()?;
+            let refused = serde_json::from_str::<RefusedRequestBody>(response.body.get()).ok()?;
             failed(
                 kind_of_status(response.status_code),
                 &refused.error.message,
                 Some(&response.request_id),
             )
         }
-        (None, Some(Failure { code, .. })) if code == "batch_cancelled" => Outcome::Canceled,
-        (None, Some(Failure { code, .. })) if code == "batch_expired" => Outcome::Expired,
-        (None, Some(Failure { message, .. })) => failed("invalid_request_error", message, None),
+        (None, Some(StoredOutcomeFailure { code, .. })) if code == "batch_cancelled" => {
+            MessageBatchResult::Canceled
+        }
+        (None, Some(StoredOutcomeFailure { code, .. })) if code == "batch_expired" => {
+            MessageBatchResult::Expired
+        }
+        (None, Some(StoredOutcomeFailure { message, .. })) => {
+            failed("invalid_request_error", message, None)
+        }
         (None, None) => return None,
     };
     let remarks = stored
@@ -305,7 +313,7 @@ pub fn result(line: &str) -> Option<String> {
         .as_ref()
         .map(|response| (&*response.ignored, &*response.repaired));
     let (ignored, repaired) = remarks.unwrap_or_default();
-    let mut line = json::to_string(&Line {
+    let mut line = json::to_string(&MessageBatchLine {
         custom_id: &stored.custom_id,
         result,
         ignored,

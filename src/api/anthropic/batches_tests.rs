@@ -66,7 +66,7 @@ fn batch_errors_name_the_request() {
 fn batch_results_have_anthropics_format() {
     let line = |response: Value, error: Value| {
         let stored = json!({"id": "x", "custom_id": "a", "response": response, "error": error});
-        serde_json::from_str::<Value>(&result(&stored.to_string()).unwrap()).unwrap()["result"]
+        serde_json::from_str::<Value>(&result_line(&stored.to_string()).unwrap()).unwrap()["result"]
             .clone()
     };
     let answered = json!({"status_code": 200, "request_id": "req_1", "body": {"type": "message"}});
@@ -92,7 +92,7 @@ fn batch_results_have_anthropics_format() {
             kind
         );
     }
-    assert_eq!(result("{}"), None);
+    assert_eq!(result_line("{}"), None);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn batch_has_results_until_they_are_archived() {
             .to_json(20)
             .contains(r#""results_url":"/v1/messages/batches/msgbatch_1/results""#)
     );
-    let late = batch.to_json(10 + LIFE_OF_RESULTS);
+    let late = batch.to_json(10 + RESULTS_TTL_SECONDS);
     assert!(
         late.contains(r#""archived_at":"1970"#) && late.contains(r#""results_url":null"#),
         "{late}"

@@ -6,12 +6,12 @@ use super::fields;
 use super::native;
 use super::source;
 use super::tools;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
-use crate::api::request_schema::Table;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::Part;
@@ -21,7 +21,7 @@ use crate::domain::ToolUse;
 
 /// Context of a content block, which determines the allowed types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Home {
+pub(super) enum BlockContext {
     /// Block in the instructions.
     Instructions,
     User,
@@ -31,21 +31,21 @@ pub(super) enum Home {
 }
 
 /// Field table of a block type, and the function that decodes such a block.
-type Kind = (
-    &'static Table,
-    fn(Object, Written<'_>, &mut Ignored) -> Result<Part, InvalidRequest>,
+type BlockDecoder = (
+    &'static ObjectSchema,
+    fn(ObjectReader, RawJson<'_>, &mut RemarkCollector) -> Result<Part, InvalidRequest>,
 );
 
-impl Home {
+impl BlockContext {
     /// Returns the decoder of blocks of the type `kind`, if allowed in this context.
-    fn kind(self, kind: &str) -> Option<Kind> {
-        let kind: Kind = match (kind, self) {
+    fn decoder(self, kind: &str) -> Option<BlockDecoder> {
+        let kind: BlockDecoder = match (kind, self) {
             ("text", _) => (&fields::TEXT, text),
             ("image", Self::User | Self::Result) => (&fields::IMAGE, image),
             ("document", Self::User | Self::Result) => (&fields::DOCUMENT, document),
             ("tool_result", Self::User) => (&fields::TOOL_RESULT, tool_result),
-            ("thinking", Self::Assistant) => (&fields::THOUGHT, thought),
-            ("redacted_thinking", Self::Assistant) => (&fields::REDACTED, redacted),
+            ("thinking", Self::Assistant) => (&fields::THINKING_BLOCK, thought),
+            ("redacted_thinking", Self::Assistant) => (&fields::REDACTED_THINKING, redacted),
             ("tool_use", Self::Assistant) => (&fields::TOOL_USE, tool_use),
             _ => return None,
         };
@@ -53,8 +53,8 @@ impl Home {
     }
 
     /// True if blocks of the type `kind` are known in this context.
-    pub(super) fn knows(self, kind: &str) -> bool {
-        self.kind(kind).is_some()
+    pub(super) fn allows(self, kind: &str) -> bool {
+        self.decoder(kind).is_some()
     }
 
     fn expected(self) -> &'static str {
@@ -68,12 +68,12 @@ impl Home {
 }
 
 /// Decodes `content` of the object at `place` to parts, one for each block.
-pub(super) fn parts(
+pub(super) fn decode_parts(
     content: Value,
-    written: Written<'_>,
-    home: Home,
-    place: &Place,
-    ignored: &mut Ignored,
+    written: RawJson<'_>,
+    home: BlockContext,
+    place: &ObjectPath,
+    ignored: &mut RemarkCollector,
 ) -> Result<Vec<Part>, InvalidRequest> {
     let blocks = match content {
         Value::String(text) => return Ok(vec![Part::Text(text)]),
@@ -84,10 +84,10 @@ pub(super) fn parts(
     let written = written.items();
     let read = |(index, block): (usize, Value)| {
         let written = written.get(index).copied().unwrap_or_default();
-        if let Some(native) = native::block(&block, written, home, ignored.is_strict()) {
+        if let Some(native) = native::native_part(&block, written, home, ignored.is_strict()) {
             return Ok(native);
         }
-        let block = Object::new(block, place.item("content", index, &fields::TEXT))?;
+        let block = ObjectReader::new(block, place.item("content", index, &fields::TEXT))?;
         let place = |table| place.item("content", index, table);
         self::block(block, place, written, home, ignored)
     };
@@ -95,18 +95,18 @@ pub(super) fn parts(
 }
 
 fn block(
-    mut block: Object,
-    place: impl Fn(&'static Table) -> Place,
-    written: Written<'_>,
-    home: Home,
-    ignored: &mut Ignored,
+    mut block: ObjectReader,
+    place: impl Fn(&'static ObjectSchema) -> ObjectPath,
+    written: RawJson<'_>,
+    home: BlockContext,
+    ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     let kind = block
         .take_text("type")?
-        .ok_or_else(|| block.missing("type"))?;
-    let Some((table, read)) = home.kind(&kind) else {
+        .ok_or_else(|| block.missing_field("type"))?;
+    let Some((table, read)) = home.decoder(&kind) else {
         let words = format!("expected {}, got `{}`.", home.expected(), printable(&kind));
-        return Err(block.refuse("type", code::VALUE, &words));
+        return Err(block.invalid_field("type", code::VALUE, &words));
     };
     block.place = place(table);
     read(block, written, ignored)
@@ -128,10 +128,10 @@ impl Instruction {
 }
 
 /// Decodes the field `system`.
-pub(super) fn instructions(
+pub(super) fn decode_instructions(
     value: Option<Value>,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Vec<Instruction>, InvalidRequest> {
     let blocks = match value {
         Some(Value::Array(blocks)) => blocks,
@@ -144,18 +144,18 @@ pub(super) fn instructions(
     let mut instructions = Vec::new();
     for (index, block) in blocks.into_iter().enumerate() {
         let written = written.get(index).copied().unwrap_or_default();
-        let json = (!native::is_plain(&block, "text")).then(|| written.text(&block));
-        let place = |_| Place::at(format!("system[{index}]"), &fields::SYSTEM);
-        let mut block = Object::new(block, place(&fields::SYSTEM))?;
+        let json = (!native::is_plain(&block, "text")).then(|| written.to_compact(&block));
+        let place = |_| ObjectPath::at(format!("system[{index}]"), &fields::SYSTEM);
+        let mut block = ObjectReader::new(block, place(&fields::SYSTEM))?;
         let kind = required(&mut block, "type")?;
         if kind != "text" {
             let words = format!("expected `text`, got `{}`.", printable(&kind));
-            return Err(block.refuse("type", code::VALUE, &words));
+            return Err(block.invalid_field("type", code::VALUE, &words));
         }
         let text = required(&mut block, "text")?;
-        block.finish_passing(ignored)?;
-        if native::is_about_billing(&text) {
-            ignored.note("system[] (billing header)");
+        block.finish_native(ignored)?;
+        if native::is_billing_header(&text) {
+            ignored.report("system[] (billing header)");
         } else if !text.trim().is_empty() {
             instructions.push(Instruction { text, json });
         }
@@ -169,7 +169,7 @@ pub(super) fn is_blank(part: &Part) -> bool {
 }
 
 /// Converts a decoded part of the instructions, which contains only text, to an instruction.
-pub(super) fn instruction(part: Part) -> Option<Instruction> {
+pub(super) fn to_instruction(part: Part) -> Option<Instruction> {
     match part {
         Part::Text(text) => Some(Instruction::plain(text)),
         Part::Native(block) => {
@@ -182,59 +182,71 @@ pub(super) fn instruction(part: Part) -> Option<Instruction> {
             })
         }
         Part::Instruction(_)
-        | Part::GoOn
+        | Part::Continue
         | Part::Image(_)
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)
         | Part::ToolResult(_)
-        | Part::CacheMark(_) => None,
+        | Part::CacheBreakpoint(_) => None,
     }
 }
 
 /// Converts an instruction within the conversation to parts, with its cache breakpoint.
 pub(super) fn instruction_parts(part: Part) -> Vec<Part> {
-    let Some(Instruction { text, json }) = instruction(part) else {
+    let Some(Instruction { text, json }) = to_instruction(part) else {
         return Vec::new();
     };
     let block: Value = json
         .and_then(|json| serde_json::from_str(&json).ok())
         .unwrap_or_default();
     let mark = &block["cache_control"];
-    let mark = mark.is_object().then(|| Part::CacheMark(mark.to_string()));
+    let mark = mark
+        .is_object()
+        .then(|| Part::CacheBreakpoint(mark.to_string()));
     std::iter::once(Part::Instruction(text))
         .chain(mark)
         .collect()
 }
 
 /// Takes a required string.
-fn required(block: &mut Object, name: &'static str) -> Result<String, InvalidRequest> {
-    block.take_text(name)?.ok_or_else(|| block.missing(name))
+fn required(block: &mut ObjectReader, name: &'static str) -> Result<String, InvalidRequest> {
+    block
+        .take_text(name)?
+        .ok_or_else(|| block.missing_field(name))
 }
 
-fn text(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+fn text(
+    mut block: ObjectReader,
+    _: RawJson<'_>,
+    ignored: &mut RemarkCollector,
+) -> Result<Part, InvalidRequest> {
     let text = required(&mut block, "text")?;
     block.finish(ignored)?;
     Ok(Part::Text(text))
 }
 
-fn image(mut block: Object, _: Written<'_>, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
+fn image(
+    mut block: ObjectReader,
+    _: RawJson<'_>,
+    ignored: &mut RemarkCollector,
+) -> Result<Part, InvalidRequest> {
     let image = block
         .take("source")?
-        .ok_or_else(|| block.missing("source"))?;
+        .ok_or_else(|| block.missing_field("source"))?;
     let image = source::image(image, &block.place, ignored)?;
     block.finish(ignored)?;
     Ok(Part::Image(image))
 }
 
 fn document(
-    mut block: Object,
-    _: Written<'_>,
-    ignored: &mut Ignored,
+    mut block: ObjectReader,
+    _: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     let source = block
         .take("source")?
-        .ok_or_else(|| block.missing("source"))?;
+        .ok_or_else(|| block.missing_field("source"))?;
     let title = block.take_text("title")?;
     let document = source::document(source, title, &block.place, ignored)?;
     block.finish(ignored)?;
@@ -242,24 +254,24 @@ fn document(
 }
 
 fn thought(
-    mut block: Object,
-    _: Written<'_>,
-    ignored: &mut Ignored,
+    mut block: ObjectReader,
+    _: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     let text = required(&mut block, "thinking")?;
     let signature = required(&mut block, "signature")?;
     if signature.is_empty() {
         let words = "is empty, and Claude takes no thoughts back without it. Remove the block.";
-        return Err(block.refuse("signature", code::VALUE, words));
+        return Err(block.invalid_field("signature", code::VALUE, words));
     }
     block.finish(ignored)?;
     Ok(Part::Thinking(Thinking::Open { text, signature }))
 }
 
 fn redacted(
-    mut block: Object,
-    _: Written<'_>,
-    ignored: &mut Ignored,
+    mut block: ObjectReader,
+    _: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     let data = required(&mut block, "data")?;
     block.finish(ignored)?;
@@ -267,33 +279,36 @@ fn redacted(
 }
 
 fn tool_use(
-    mut block: Object,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+    mut block: ObjectReader,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     let id = id(&mut block, "id")?;
-    let name = tools::name(&mut block)?;
-    let input = match block.take("input")?.ok_or_else(|| block.missing("input"))? {
+    let name = tools::take_name(&mut block)?;
+    let input = match block
+        .take("input")?
+        .ok_or_else(|| block.missing_field("input"))?
+    {
         // Some clients send the input as a string of JSON, as in OpenAI's API.
         Value::String(text) => text,
-        input => written.field("input").text(&input),
+        input => written.field("input").to_compact(&input),
     };
     block.finish(ignored)?;
     Ok(Part::ToolUse(ToolUse { id, name, input }))
 }
 
 fn tool_result(
-    mut block: Object,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+    mut block: ObjectReader,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     let id = id(&mut block, "tool_use_id")?;
     let is_error = block.take_bool("is_error")?.unwrap_or(false);
     let mut parts = match block.take("content")? {
-        Some(content) => self::parts(
+        Some(content) => self::decode_parts(
             content,
             written.field("content"),
-            Home::Result,
+            BlockContext::Result,
             &block.place,
             ignored,
         )?,
@@ -308,12 +323,12 @@ fn tool_result(
     }))
 }
 
-fn id(block: &mut Object, name: &'static str) -> Result<String, InvalidRequest> {
+fn id(block: &mut ObjectReader, name: &'static str) -> Result<String, InvalidRequest> {
     let id = required(block, name)?;
-    if tools::is_word(&id) {
+    if tools::is_identifier(&id) {
         return Ok(id);
     }
-    Err(block.refuse(
+    Err(block.invalid_field(
         name,
         code::VALUE,
         "an id is made of letters, digits, `_` and `-`. Change it.",

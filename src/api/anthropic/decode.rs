@@ -10,16 +10,16 @@ use super::messages;
 use super::native;
 use super::parameters;
 use super::tools;
-use super::tools::Offer;
-use crate::api::request_schema::Ignored;
+use super::tools::DecodedTools;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Written;
 use crate::api::request_schema::code;
-use crate::api::request_schema::mended;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
+use crate::api::request_schema::repair_characters;
 use crate::domain::ModelName;
 use crate::domain::Native;
 use crate::domain::Part;
@@ -43,16 +43,16 @@ pub struct MessagesRequest {
 /// # Errors
 /// If the body is not such a request, or asks for something not supported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let body = &*mended(body, &mut ignored)?;
-    let mut request = request(
+    let mut ignored = RemarkCollector::new(policy);
+    let body = &*repair_characters(body, &mut ignored)?;
+    let mut request = parse_request(
         body,
         &fields::REQUEST,
         "`model`, `max_tokens` and `messages`",
     )?;
-    let limit = parameters::limit(&mut request)?;
-    let limit = limit.ok_or_else(|| request.missing("max_tokens"))?;
-    read(request, Some(limit), Written::new(body), ignored)
+    let limit = parameters::take_max_tokens(&mut request)?;
+    let limit = limit.ok_or_else(|| request.missing_field("max_tokens"))?;
+    decode_object(request, Some(limit), RawJson::new(body), ignored)
 }
 
 /// Decodes the body of `POST /v1/messages/count_tokens`: the same format, but without a required
@@ -61,22 +61,22 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidReq
 /// # Errors
 /// If the body is not such a request, or asks for something not supported.
 pub fn decode_count(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let body = &*mended(body, &mut ignored)?;
-    let mut request = request(body, &fields::REQUEST, "`model` and `messages`")?;
-    let limit = parameters::limit(&mut request)?;
-    read(request, limit, Written::new(body), ignored)
+    let mut ignored = RemarkCollector::new(policy);
+    let body = &*repair_characters(body, &mut ignored)?;
+    let mut request = parse_request(body, &fields::REQUEST, "`model` and `messages`")?;
+    let limit = parameters::take_max_tokens(&mut request)?;
+    decode_object(request, limit, RawJson::new(body), ignored)
 }
 
-fn read(
-    mut request: Object,
+fn decode_object(
+    mut request: ObjectReader,
     limit: Option<u32>,
-    written: Written<'_>,
-    mut ignored: Ignored,
+    written: RawJson<'_>,
+    mut ignored: RemarkCollector,
 ) -> Result<MessagesRequest, InvalidRequest> {
     let model = model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
-    let Offer {
+    let DecodedTools {
         tools,
         written: written_tools,
     } = tools::decode(&mut request, written, &mut ignored)?;
@@ -85,27 +85,27 @@ fn read(
     let instructions = request.take("system")?;
     let messages = request
         .take("messages")?
-        .ok_or_else(|| request.missing("messages"))?;
-    let passed = request.take_passed(&mut ignored)?;
+        .ok_or_else(|| request.missing_field("messages"))?;
+    let passed = request.take_native(&mut ignored)?;
     let passed = passed
         .into_iter()
-        .map(|(name, value)| (name.clone(), written.field(&name).text(&value)));
+        .map(|(name, value)| (name.clone(), written.field(&name).to_compact(&value)));
     parameters.passed.extend(passed);
     // Checked before the messages: an unsupported field explains more than an invalid block that
     // follows from it.
     request.finish(&mut ignored)?;
-    let system = content::instructions(instructions, written.field("system"), &mut ignored)?;
+    let system = content::decode_instructions(instructions, written.field("system"), &mut ignored)?;
     let mut conversation =
         messages::decode(system, messages, written.field("messages"), &mut ignored)?;
     let system = conversation.system;
     let mut native = Native {
-        system: written_system(&system),
+        system: native_system(&system),
         tools: written_tools,
         fields: parameters.passed,
-        is_marked: false,
-        is_cached_long: false,
+        has_cache_breakpoints: false,
+        has_long_cache_ttl: false,
     };
-    marks::bound(
+    marks::limit_breakpoints(
         &mut native,
         &mut conversation.history,
         &mut conversation.prompt,
@@ -116,7 +116,7 @@ fn read(
         .iter()
         .flat_map(|message| &message.parts)
         .chain(&conversation.prompt);
-    native.is_marked = is_marked(&native, parts);
+    native.has_cache_breakpoints = has_cache_breakpoints(&native, parts);
     let turn = Turn {
         model,
         system: system
@@ -140,7 +140,7 @@ fn read(
 }
 
 /// Returns the instructions as JSON blocks, if those contain more than the texts.
-fn written_system(system: &[Instruction]) -> Option<Vec<String>> {
+fn native_system(system: &[Instruction]) -> Option<Vec<String>> {
     if system.iter().all(|instruction| instruction.json.is_none()) {
         return None;
     }
@@ -151,28 +151,34 @@ fn written_system(system: &[Instruction]) -> Option<Vec<String>> {
     Some(system.iter().map(json).collect())
 }
 
-fn is_marked<'a>(native: &Native, parts: impl Iterator<Item = &'a Part>) -> bool {
+fn has_cache_breakpoints<'a>(native: &Native, parts: impl Iterator<Item = &'a Part>) -> bool {
     let lists = native.system.iter().chain(&native.tools).flatten();
     native.has_field("cache_control")
-        || lists.into_iter().any(|json| native::is_marked(json))
+        || lists
+            .into_iter()
+            .any(|json| native::has_cache_breakpoint(json))
         || parts.into_iter().any(|part| match part {
-            Part::Native(block) => native::is_marked(&block.json),
-            part => matches!(part, Part::CacheMark(_)),
+            Part::Native(block) => native::has_cache_breakpoint(&block.json),
+            part => matches!(part, Part::CacheBreakpoint(_)),
         })
 }
 
-fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
+fn model(request: &mut ObjectReader) -> Result<ModelName, InvalidRequest> {
     let model = request
         .take_text("model")?
-        .ok_or_else(|| request.missing("model"))?;
+        .ok_or_else(|| request.missing_field("model"))?;
     if model.trim().is_empty() {
-        return Err(request.refuse("model", code::VALUE, "is blank. Give the name of a model."));
+        return Err(request.invalid_field(
+            "model",
+            code::VALUE,
+            "is blank. Give the name of a model.",
+        ));
     }
     Ok(ModelName::new(model))
 }
 
 /// Returns the items of an array; empty for anything else, which the tables do not let through.
-pub(super) fn items(value: Option<Value>) -> Vec<Value> {
+pub(super) fn array_items(value: Option<Value>) -> Vec<Value> {
     match value {
         Some(Value::Array(items)) => items,
         _ => Vec::new(),

@@ -27,7 +27,7 @@ fn sampling(fields: Value) -> Sampling {
 fn plain() -> Sampling {
     Sampling {
         max_output_tokens: Some(4096),
-        effort: Some(Effort::Unasked),
+        effort: Some(Effort::NotRequested),
         ..Sampling::default()
     }
 }
@@ -288,7 +288,7 @@ fn unsupported_features_are_passed_on_as_written() {
         role: NativeRole::Other,
     };
     assert_eq!(prompt, [Part::Native(block(0)), Part::Native(block(1))]);
-    assert!(native.is_marked);
+    assert!(native.has_cache_breakpoints);
 }
 
 #[test]

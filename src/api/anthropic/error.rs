@@ -6,7 +6,7 @@ use super::json;
 
 /// Body of an error response, and data of the `error` event of a failed stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope<'a> {
+pub struct AnthropicError<'a> {
     /// Type of the error, such as `invalid_request_error`.
     pub kind: &'static str,
     /// Message that says what went wrong and what to change.
@@ -33,46 +33,46 @@ pub fn kind_of_status(status: u16) -> &'static str {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct AnthropicErrorBody<'a> {
     r#type: &'static str,
-    error: Fields<'a>,
+    error: AnthropicErrorFields<'a>,
     request_id: &'a str,
 }
 
 #[derive(Serialize)]
-struct Fields<'a> {
+struct AnthropicErrorFields<'a> {
     r#type: &'static str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Details>,
+    details: Option<ThreadErrorDetails>,
 }
 
 /// Details by which clients detect that stored threads are not supported; they then send the whole
 /// conversation themselves.
 #[derive(Serialize)]
-struct Details {
+struct ThreadErrorDetails {
     error_code: &'static str,
     unsupported: [&'static str; 1],
 }
 
-const NO_THREADS: Details = Details {
+const NO_THREADS: ThreadErrorDetails = ThreadErrorDetails {
     error_code: "thread_unsupported_request",
     unsupported: ["thread"],
 };
 
-impl Envelope<'_> {
+impl AnthropicError<'_> {
     /// Returns the body as JSON.
     pub fn to_json(&self) -> String {
         let details = self
             .param
             .filter(|param| *param == "thread")
             .map(|_| NO_THREADS);
-        let error = Fields {
+        let error = AnthropicErrorFields {
             r#type: self.kind,
             message: self.message,
             details,
         };
-        json::to_string(&Body {
+        json::to_string(&AnthropicErrorBody {
             r#type: "error",
             error,
             request_id: self.request_id,
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn error_body_has_anthropics_format() {
-        let mut envelope = Envelope {
+        let mut envelope = AnthropicError {
             kind: "api_error",
             message: "a \"b\"",
             param: Some("model"),

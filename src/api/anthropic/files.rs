@@ -7,23 +7,23 @@ use serde_json::json;
 use super::json;
 use super::list;
 use super::time;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
 
 /// Allowed lifetimes of a file, in seconds: an hour to 90 days.
-const LIVES: std::ops::RangeInclusive<u64> = 3_600..=7_776_000;
+const LIFETIME_SECONDS: std::ops::RangeInclusive<u64> = 3_600..=7_776_000;
 /// Media type of a file if neither the client nor the file name determines it.
-const UNKNOWN: &str = "application/octet-stream";
+const DEFAULT_MEDIA_TYPE: &str = "application/octet-stream";
 /// Media types by file name extension.
-const KINDS: [(&str, &str); 10] = [
+const MEDIA_TYPES: [(&str, &str); 10] = [
     ("pdf", "application/pdf"),
     ("txt", "text/plain"),
     ("md", "text/markdown"),
@@ -37,11 +37,11 @@ const KINDS: [(&str, &str); 10] = [
 ];
 
 /// Fields of the upload form, except the file itself.
-pub(super) static UPLOAD: Table = Table {
+pub(super) static UPLOAD: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured(
         "expires_in_seconds",
-        Shape::Text,
+        FieldType::Text,
         "When the file goes by itself: from 3600 to 7776000 seconds after its upload. Without it the file stays.",
     )],
 };
@@ -64,7 +64,7 @@ pub struct FileMetadata {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct FileMetadataBody<'a> {
     r#type: &'static str,
     id: &'a str,
     filename: &'a str,
@@ -81,31 +81,31 @@ impl FileMetadata {
         json::to_string(&self.body())
     }
 
-    fn body(&self) -> Body<'_> {
-        Body {
+    fn body(&self) -> FileMetadataBody<'_> {
+        FileMetadataBody {
             r#type: "file",
             id: &self.id,
             filename: &self.filename,
             mime_type: self
                 .mime_type
                 .as_deref()
-                .unwrap_or_else(|| kind_of(&self.filename)),
+                .unwrap_or_else(|| media_type_of(&self.filename)),
             size_bytes: self.size_bytes,
-            created_at: time::text(self.created_at),
+            created_at: time::format_time(self.created_at),
             downloadable: true,
-            expires_at: self.expires_at.map(time::text),
+            expires_at: self.expires_at.map(time::format_time),
         }
     }
 }
 
-fn kind_of(filename: &str) -> &'static str {
+fn media_type_of(filename: &str) -> &'static str {
     let end = filename
         .rsplit_once('.')
         .map(|(_, end)| end.to_ascii_lowercase());
-    let known = KINDS
+    let known = MEDIA_TYPES
         .iter()
         .find(|(known, _)| end.as_deref() == Some(*known));
-    known.map_or(UNKNOWN, |(_, kind)| kind)
+    known.map_or(DEFAULT_MEDIA_TYPE, |(_, kind)| kind)
 }
 
 /// Decodes the text fields of an upload form to the file's lifetime in seconds and the remarks.
@@ -116,25 +116,25 @@ pub fn decode(
     texts: Vec<(String, String)>,
     policy: Policy,
 ) -> Result<(Option<u64>, Remarks), InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
+    let mut ignored = RemarkCollector::new(policy);
     let texts = texts
         .into_iter()
         .map(|(name, text)| (name, Value::String(text)))
         .collect();
-    let mut form = Object::new(Value::Object(texts), Place::root(&UPLOAD))?;
+    let mut form = ObjectReader::new(Value::Object(texts), ObjectPath::root(&UPLOAD))?;
     let expires = match form.take_text("expires_in_seconds")? {
         None => None,
         Some(text) => Some(
             text.parse()
                 .ok()
-                .filter(|seconds| LIVES.contains(seconds))
+                .filter(|seconds| LIFETIME_SECONDS.contains(seconds))
                 .ok_or_else(|| {
                     let words = format!(
                         "expected a number from {} to {}.",
-                        LIVES.start(),
-                        LIVES.end()
+                        LIFETIME_SECONDS.start(),
+                        LIFETIME_SECONDS.end()
                     );
-                    form.refuse("expires_in_seconds", code::VALUE, &words)
+                    form.invalid_field("expires_in_seconds", code::VALUE, &words)
                 })?,
         ),
     };
@@ -177,7 +177,7 @@ mod tests {
             file("a.PDF", None).to_json(),
             r#"{"type":"file","id":"file-1","filename":"a.PDF","mime_type":"application/pdf","size_bytes":3,"created_at":"1970-01-01T00:00:00Z","downloadable":true,"expires_at":null}"#
         );
-        assert!(file("a", None).to_json().contains(UNKNOWN));
+        assert!(file("a", None).to_json().contains(DEFAULT_MEDIA_TYPE));
         assert!(file("a.pdf", Some("text/x")).to_json().contains("text/x"));
     }
 

@@ -7,19 +7,19 @@ use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 
 /// Prefix of the cursor of a next page; the id of the last item follows.
-const PAGE: &str = "page_";
-const LARGEST: usize = 1000;
-const USUAL: usize = 20;
+const PAGE_PREFIX: &str = "page_";
+const MAX_LIMIT: usize = 1000;
+const DEFAULT_LIMIT: usize = 20;
 
 /// Position and size of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     limit: usize,
-    from: From,
+    from: PageStart,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum From {
+enum PageStart {
     Newest,
     /// Items that follow this one, which are older.
     After(String),
@@ -28,7 +28,7 @@ enum From {
 }
 
 #[derive(Serialize)]
-struct Body<'a, T> {
+struct ListPageBody<'a, T> {
     data: &'a [T],
     has_more: bool,
     first_id: Option<&'a str>,
@@ -42,29 +42,31 @@ impl Cursor {
     ///
     /// # Errors
     /// If a parameter is invalid, or two exclude each other.
-    pub fn read<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> Result<Self, InvalidRequest> {
+    pub fn from_query<'a>(
+        parameter: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<Self, InvalidRequest> {
         let limit = match parameter("limit") {
-            None => USUAL,
+            None => DEFAULT_LIMIT,
             Some(text) => text
                 .parse()
                 .ok()
-                .filter(|limit| (1..=LARGEST).contains(limit))
+                .filter(|limit| (1..=MAX_LIMIT).contains(limit))
                 .ok_or_else(|| {
-                    let message = format!("`limit`: expected a number from 1 to {LARGEST}.");
+                    let message = format!("`limit`: expected a number from 1 to {MAX_LIMIT}.");
                     InvalidRequest::at("limit", code::VALUE, message)
                 })?,
         };
         let page = match parameter("page") {
             None => None,
             Some(page) => Some(
-                page.strip_prefix(PAGE)
+                page.strip_prefix(PAGE_PREFIX)
                     .ok_or_else(|| no_item("page", "next_page"))?,
             ),
         };
         let from = match (parameter("after_id").or(page), parameter("before_id")) {
-            (None, None) => From::Newest,
-            (Some(id), None) => From::After(id.to_owned()),
-            (None, Some(id)) => From::Before(id.to_owned()),
+            (None, None) => PageStart::Newest,
+            (Some(id), None) => PageStart::After(id.to_owned()),
+            (None, Some(id)) => PageStart::Before(id.to_owned()),
             (Some(_), Some(_)) => {
                 let message = "`before_id` and `after_id`: a page is before an item or after one. Send one of them.";
                 return Err(InvalidRequest::at("before_id", code::VALUE, message));
@@ -78,7 +80,7 @@ impl Cursor {
     ///
     /// # Errors
     /// If the page begins at an item that does not exist.
-    pub fn of<T>(
+    pub fn select_page<T>(
         &self,
         mut items: Vec<T>,
         id: impl Fn(&T) -> &str,
@@ -90,12 +92,12 @@ impl Cursor {
                 .ok_or_else(|| no_item(name, field))
         };
         match &self.from {
-            From::Newest => {}
-            From::After(wanted) => {
+            PageStart::Newest => {}
+            PageStart::After(wanted) => {
                 let position = find("after_id", wanted, "last_id")?;
                 items.drain(..=position);
             }
-            From::Before(wanted) => {
+            PageStart::Before(wanted) => {
                 let position = find("before_id", wanted, "first_id")?;
                 items.truncate(position);
                 let has_more = items.len() > self.limit;
@@ -117,8 +119,10 @@ fn no_item(name: &str, field: &str) -> InvalidRequest {
 /// Returns the body of a page of `items`; `id` returns the id of an item.
 pub(super) fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> &str, has_more: bool) -> String {
     let (first_id, last_id) = (items.first().map(&id), items.last().map(&id));
-    let next_page = last_id.filter(|_| has_more).map(|id| format!("{PAGE}{id}"));
-    json::to_string(&Body {
+    let next_page = last_id
+        .filter(|_| has_more)
+        .map(|id| format!("{PAGE_PREFIX}{id}"));
+    json::to_string(&ListPageBody {
         data: items,
         has_more,
         first_id,
@@ -133,13 +137,13 @@ mod tests {
 
     fn page(query: &[(&str, &str)]) -> Result<(Vec<&'static str>, bool), InvalidRequest> {
         let query = query.to_vec();
-        let cursor = Cursor::read(|name| {
+        let cursor = Cursor::from_query(|name| {
             query
                 .iter()
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| *value)
         })?;
-        cursor.of(vec!["e", "d", "c", "b", "a"], |item| item)
+        cursor.select_page(vec!["e", "d", "c", "b", "a"], |item| item)
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::domain::Message;
 use crate::domain::Native;
 use crate::domain::Part;
 
 /// Maximum number of breakpoints that Anthropic allows.
-const MOST: usize = 4;
+const MAX_BREAKPOINTS: usize = 4;
 /// Name of the field with a breakpoint.
-const MARK: &str = "cache_control";
-const WORDS: &str =
+const CACHE_CONTROL: &str = "cache_control";
+const TOO_MANY: &str =
     "`cache_control`: Anthropic takes no more than 4 marks in a request. Remove some.";
 
 /// Removes breakpoints beyond Anthropic's maximum: first the earliest of the conversation, whose
@@ -21,19 +21,19 @@ const WORDS: &str =
 ///
 /// # Errors
 /// Under the strict policy.
-pub(super) fn bound(
+pub(super) fn limit_breakpoints(
     native: &mut Native,
     history: &mut [Message],
     prompt: &mut [Part],
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    let all = usize::from(native.has_field(MARK));
+    let all = usize::from(native.has_field(CACHE_CONTROL));
     let said = history
         .iter()
         .flat_map(|message| &message.parts)
         .chain(&*prompt);
     let count_of_instructions = said
-        .filter(|part| matches!(part, Part::CacheMark(_)))
+        .filter(|part| matches!(part, Part::CacheBreakpoint(_)))
         .count();
     let parts = history
         .iter_mut()
@@ -59,19 +59,19 @@ pub(super) fn bound(
     let count = lists
         .iter()
         .flat_map(|(_, list)| list)
-        .map(|json| marks_in(json))
+        .map(|json| count_breakpoints(json))
         .sum::<usize>();
-    let mut excess = (all + count_of_instructions + count).saturating_sub(MOST);
+    let mut excess = (all + count_of_instructions + count).saturating_sub(MAX_BREAKPOINTS);
     for (name, list) in lists {
         for json in list {
             if excess == 0 {
                 return Ok(());
             }
-            let marks = marks_in(json);
+            let marks = count_breakpoints(json);
             if marks > 0 {
-                let refusal = InvalidRequest::at(MARK, code::VALUE, WORDS);
-                ignored.leave_out(name.to_owned(), refusal)?;
-                take_marks(json, excess);
+                let refusal = InvalidRequest::at(CACHE_CONTROL, code::VALUE, TOO_MANY);
+                ignored.drop_unsupported(name.to_owned(), refusal)?;
+                remove_breakpoints(json, excess);
                 excess = excess.saturating_sub(marks);
             }
         }
@@ -80,27 +80,31 @@ pub(super) fn bound(
 }
 
 /// Counts the breakpoints on a block and on the blocks inside it.
-fn marks_in(json: &str) -> usize {
-    if !json.contains(MARK) {
+fn count_breakpoints(json: &str) -> usize {
+    if !json.contains(CACHE_CONTROL) {
         return 0;
     }
     let block: Value = serde_json::from_str(json).unwrap_or_default();
     let inner = block["content"].as_array().into_iter().flatten();
     inner
         .chain([&block])
-        .filter(|block| block[MARK].is_object())
+        .filter(|block| block[CACHE_CONTROL].is_object())
         .count()
 }
 
 /// Removes up to `most` breakpoints from a block, those inside it first.
-fn take_marks(json: &mut String, most: usize) {
+fn remove_breakpoints(json: &mut String, most: usize) {
     let mut block: Value = serde_json::from_str(json).unwrap_or_default();
     let mut left = most;
     let mut take = |block: &mut Value| {
         let fields = block
             .as_object_mut()
-            .filter(|fields| left > 0 && fields.contains_key(MARK));
-        left -= usize::from(fields.and_then(|fields| fields.remove(MARK)).is_some());
+            .filter(|fields| left > 0 && fields.contains_key(CACHE_CONTROL));
+        left -= usize::from(
+            fields
+                .and_then(|fields| fields.remove(CACHE_CONTROL))
+                .is_some(),
+        );
     };
     block["content"]
         .as_array_mut()

@@ -3,19 +3,19 @@
 use serde_json::Value;
 
 use super::content;
-use super::content::Home;
+use super::content::BlockContext;
 use super::content::Instruction;
 use super::fields;
 use super::native;
 use crate::api::history;
-use crate::api::history::Draft;
-use crate::api::history::Piece;
-use crate::api::history::Rules;
-use crate::api::request_schema::Ignored;
+use crate::api::history::DraftPart;
+use crate::api::history::DraftRules;
+use crate::api::history::HistoryDraft;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::check_length;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
@@ -24,7 +24,7 @@ use crate::domain::Part;
 use crate::domain::Role;
 
 /// Rules for messages. Anthropic resumes only answers that it paused itself (`pause_turn`).
-const RULES: Rules = Rules {
+const RULES: DraftRules = DraftRules {
     field: "messages",
     merges: true,
     is_paused: native::is_server_tool,
@@ -32,7 +32,7 @@ const RULES: Rules = Rules {
 
 /// Decoded messages, split into instructions, history and prompt.
 #[derive(Debug, Default)]
-pub(super) struct Conversation {
+pub(super) struct DecodedConversation {
     pub(super) system: Vec<Instruction>,
     pub(super) history: Vec<Message>,
     /// Prompt parts. Empty if the model continues its last answer.
@@ -43,39 +43,39 @@ pub(super) struct Conversation {
 pub(super) fn decode(
     mut system: Vec<Instruction>,
     value: Value,
-    written: Written<'_>,
-    ignored: &mut Ignored,
-) -> Result<Conversation, InvalidRequest> {
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
+) -> Result<DecodedConversation, InvalidRequest> {
     let Value::Array(messages) = value else {
-        return Ok(Conversation::default());
+        return Ok(DecodedConversation::default());
     };
     check_length("messages", messages.len())?;
     let written = written.items();
-    let mut draft = Draft::new(RULES);
+    let mut draft = HistoryDraft::new(RULES);
     for (index, message) in messages.into_iter().enumerate() {
-        let message = Object::new(
+        let message = ObjectReader::new(
             message,
-            Place::at(format!("messages[{index}]"), &fields::MESSAGE),
+            ObjectPath::at(format!("messages[{index}]"), &fields::MESSAGE),
         )?;
         let path = message.place.field("content");
-        let (home, parts) = parts(
+        let (home, parts) = decode_message(
             message,
             written.get(index).copied().unwrap_or_default(),
             ignored,
         )?;
         let role = match home {
-            Home::User => Role::User,
-            Home::Assistant => Role::Assistant,
-            Home::Instructions | Home::Result => {
+            BlockContext::User => Role::User,
+            BlockContext::Assistant => Role::Assistant,
+            BlockContext::Instructions | BlockContext::Result => {
                 if parts.iter().all(content::is_blank) {
-                    history::note_empty(&path, ignored)?;
+                    history::report_empty(&path, ignored)?;
                 }
                 let said = parts.into_iter().filter(|part| !content::is_blank(part));
                 if draft.is_empty() {
-                    system.extend(said.filter_map(content::instruction));
+                    system.extend(said.filter_map(content::to_instruction));
                 } else {
                     let said = said.flat_map(content::instruction_parts).enumerate();
-                    draft.say(
+                    draft.add_message(
                         Role::User,
                         path.as_str(),
                         said.map(|said| piece(&path, said)).collect(),
@@ -84,7 +84,7 @@ pub(super) fn decode(
                 continue;
             }
         };
-        draft.say(
+        draft.add_message(
             role,
             path.as_str(),
             parts
@@ -95,51 +95,51 @@ pub(super) fn decode(
         );
     }
     let instruction = || system.pop().map(|instruction| instruction.text);
-    let history::Conversation { history, prompt } = draft.finish(instruction, ignored)?;
-    Ok(Conversation {
+    let history::RepairedConversation { history, prompt } = draft.finish(instruction, ignored)?;
+    Ok(DecodedConversation {
         system,
         history,
         prompt,
     })
 }
 
-fn piece(path: &str, (index, part): (usize, Part)) -> Piece {
-    Piece {
+fn piece(path: &str, (index, part): (usize, Part)) -> DraftPart {
+    DraftPart {
         part,
         path: format!("{path}[{index}]"),
     }
 }
 
 /// Decodes a message to its context and its parts.
-fn parts(
-    mut message: Object,
-    written: Written<'_>,
-    ignored: &mut Ignored,
-) -> Result<(Home, Vec<Part>), InvalidRequest> {
-    let home = home(&mut message)?;
+fn decode_message(
+    mut message: ObjectReader,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
+) -> Result<(BlockContext, Vec<Part>), InvalidRequest> {
+    let home = decode_role(&mut message)?;
     let place = message.place.clone();
     let content = message
         .take("content")?
-        .ok_or_else(|| message.missing("content"))?;
+        .ok_or_else(|| message.missing_field("content"))?;
     message.finish(ignored)?;
-    let parts = content::parts(content, written.field("content"), home, &place, ignored)?;
+    let parts = content::decode_parts(content, written.field("content"), home, &place, ignored)?;
     Ok((home, parts))
 }
 
-fn home(message: &mut Object) -> Result<Home, InvalidRequest> {
+fn decode_role(message: &mut ObjectReader) -> Result<BlockContext, InvalidRequest> {
     let role = message
         .take_text("role")?
-        .ok_or_else(|| message.missing("role"))?;
+        .ok_or_else(|| message.missing_field("role"))?;
     match role.as_str() {
-        "user" => Ok(Home::User),
-        "assistant" => Ok(Home::Assistant),
-        "system" => Ok(Home::Instructions),
+        "user" => Ok(BlockContext::User),
+        "assistant" => Ok(BlockContext::Assistant),
+        "system" => Ok(BlockContext::Instructions),
         other => {
             let words = format!(
                 "expected `user`, `assistant` or `system`, got `{}`.",
                 printable(other)
             );
-            Err(message.refuse("role", code::VALUE, &words))
+            Err(message.invalid_field("role", code::VALUE, &words))
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::api::anthropic::testing::assert_refused;
 use crate::api::anthropic::testing::assert_repaired;
 use crate::api::anthropic::testing::decoded;
 use crate::api::anthropic::testing::messages;
-use crate::domain::Source;
+use crate::domain::MediaSource;
 use crate::domain::Thinking;
 use crate::domain::ToolResult;
 use crate::domain::ToolUse;
@@ -85,7 +85,7 @@ fn messages_are_split_into_history_and_prompt() {
 
 #[test]
 fn images_and_documents_are_decoded() {
-    let source = |media_type: &str, data: &str| Source::Base64 {
+    let source = |media_type: &str, data: &str| MediaSource::Base64 {
         media_type: media_type.into(),
         data: data.into(),
     };
@@ -96,7 +96,7 @@ fn images_and_documents_are_decoded() {
         ),
         (
             json!({"type": "image", "source": {"type": "url", "url": "https://x.example/a.png"}}),
-            Part::Image(Source::Url("https://x.example/a.png".into())),
+            Part::Image(MediaSource::Url("https://x.example/a.png".into())),
         ),
         (
             json!({
@@ -111,7 +111,7 @@ fn images_and_documents_are_decoded() {
         (
             json!({"type": "document", "source": {"type": "url", "url": "https://x.example/a.pdf"}}),
             Part::Document {
-                source: Source::Url("https://x.example/a.pdf".into()),
+                source: MediaSource::Url("https://x.example/a.pdf".into()),
                 title: None,
             },
         ),

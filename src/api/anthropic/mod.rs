@@ -29,13 +29,13 @@ mod types;
 #[cfg(test)]
 mod testing;
 
-pub use answer::Answer;
-pub use answer::count;
+pub use answer::MessageBuilder;
+pub use answer::count_tokens_body;
 pub use decode::MessagesRequest;
 pub use decode::decode;
 pub use decode::decode_count;
-pub use error::Envelope;
+pub use error::AnthropicError;
 pub use list::Cursor;
-pub use stream::Event;
-pub use stream::StreamEncoder;
-pub use types::Reply;
+pub use stream::MessageStreamEncoder;
+pub use stream::MessageStreamEvent;
+pub use types::MessageHead;

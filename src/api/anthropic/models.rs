@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::json;
 
 /// Release date that Anthropic's API gives for an unknown one; the CLI does not report any.
-const CREATED: &str = "1970-01-01T00:00:00Z";
+const UNKNOWN_RELEASE_DATE: &str = "1970-01-01T00:00:00Z";
 
 #[derive(Serialize)]
-struct Model<'a> {
+struct AnthropicModel<'a> {
     r#type: &'static str,
     id: &'a str,
     display_name: &'a str,
@@ -16,8 +16,8 @@ struct Model<'a> {
 }
 
 #[derive(Serialize)]
-struct List<'a> {
-    data: Vec<Model<'a>>,
+struct AnthropicModelList<'a> {
+    data: Vec<AnthropicModel<'a>>,
     has_more: bool,
     first_id: Option<&'a str>,
     last_id: Option<&'a str>,
@@ -27,7 +27,7 @@ struct List<'a> {
 pub fn list(names: &[&str]) -> String {
     let data = names.iter().map(|name| model(name)).collect();
     let (first_id, last_id) = (names.first().copied(), names.last().copied());
-    json::to_string(&List {
+    json::to_string(&AnthropicModelList {
         data,
         has_more: false,
         first_id,
@@ -40,12 +40,12 @@ pub fn single(name: &str) -> String {
     json::to_string(&model(name))
 }
 
-fn model(name: &str) -> Model<'_> {
-    Model {
+fn model(name: &str) -> AnthropicModel<'_> {
+    AnthropicModel {
         r#type: "model",
         id: name,
         display_name: name,
-        created_at: CREATED,
+        created_at: UNKNOWN_RELEASE_DATE,
     }
 }
 

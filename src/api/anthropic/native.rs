@@ -3,16 +3,16 @@
 
 use serde_json::Value;
 
-use super::content::Home;
-use crate::api::request_schema::Written;
+use super::content::BlockContext;
+use crate::api::request_schema::RawJson;
 use crate::domain::NativeBlock;
 use crate::domain::NativeRole;
 use crate::domain::Part;
-use crate::domain::UPLOAD;
+use crate::domain::UPLOAD_ID_PREFIX;
 
 /// Fields of each block type that a turn can represent. A block with any other field is passed on
 /// as it was written.
-const PLAIN: &[(&str, &[&str])] = &[
+const PLAIN_BLOCK_FIELDS: &[(&str, &[&str])] = &[
     ("text", &["type", "text"]),
     ("image", &["type", "source"]),
     ("document", &["type", "source", "title"]),
@@ -30,18 +30,18 @@ const PLAIN: &[(&str, &[&str])] = &[
 ];
 
 /// Fields of a tool that [`Tool`](crate::domain::Tool) can represent.
-const PLAIN_TOOL: &[&str] = &["type", "name", "description", "input_schema", "strict"];
+const PLAIN_TOOL_FIELDS: &[&str] = &["type", "name", "description", "input_schema", "strict"];
 
 /// Beginning of the instruction block in which Claude Code sends billing data. It differs between
 /// requests, and would invalidate the prompt cache for everything after it.
-const BILLING: &str = "x-anthropic-billing-header:";
+const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 
 /// Converts the block `value` to a native part, unless another part can represent it. Under
 /// `is_strict` unknown types are left to the other decoders, which reject them with a reason.
-pub(super) fn block(
+pub(super) fn native_part(
     value: &Value,
-    written: Written<'_>,
-    home: Home,
+    written: RawJson<'_>,
+    home: BlockContext,
     is_strict: bool,
 ) -> Option<Part> {
     let kind = value["type"].as_str()?;
@@ -51,7 +51,7 @@ pub(super) fn block(
         && value["text"]
             .as_str()
             .is_some_and(|text| text.trim().is_empty());
-    if is_blank || is_plain(value, kind) || (is_strict && !home.knows(kind)) {
+    if is_blank || is_plain(value, kind) || (is_strict && !home.allows(kind)) {
         return None;
     }
     let text = |name: &str| value[name].as_str().map(str::to_owned);
@@ -62,14 +62,14 @@ pub(super) fn block(
     };
     let role = role.unwrap_or(NativeRole::Other);
     Some(Part::Native(NativeBlock {
-        json: written.text(value),
+        json: written.to_compact(value),
         role,
     }))
 }
 
 /// True if a part of a turn can represent the whole block.
 pub(super) fn is_plain(block: &Value, kind: &str) -> bool {
-    let Some((_, plain)) = PLAIN.iter().find(|(known, _)| *known == kind) else {
+    let Some((_, plain)) = PLAIN_BLOCK_FIELDS.iter().find(|(known, _)| *known == kind) else {
         return false;
     };
     has_only(block, plain)
@@ -96,12 +96,12 @@ fn is_upload(source: &Value) -> bool {
     source["type"] == "file"
         && source["file_id"]
             .as_str()
-            .is_some_and(|id| id.starts_with(UPLOAD))
+            .is_some_and(|id| id.starts_with(UPLOAD_ID_PREFIX))
 }
 
 /// True if [`Tool`](crate::domain::Tool) can represent a tool of the caller.
 pub(super) fn is_plain_tool(tool: &Value) -> bool {
-    has_only(tool, PLAIN_TOOL)
+    has_only(tool, PLAIN_TOOL_FIELDS)
 }
 
 fn has_only(value: &Value, names: &[&str]) -> bool {
@@ -114,8 +114,8 @@ fn has_only(value: &Value, names: &[&str]) -> bool {
 }
 
 /// True if a text of the instructions contains billing data only.
-pub(super) fn is_about_billing(text: &str) -> bool {
-    text.starts_with(BILLING)
+pub(super) fn is_billing_header(text: &str) -> bool {
+    text.starts_with(BILLING_HEADER)
 }
 
 /// True if a part is a call of a server tool, or its result.
@@ -133,6 +133,6 @@ pub(super) fn is_server_tool(part: &Part) -> bool {
 
 /// True if native JSON contains a cache breakpoint. A false match in the input of a tool only keeps
 /// the server from setting breakpoints of its own.
-pub(super) fn is_marked(json: &str) -> bool {
+pub(super) fn has_cache_breakpoint(json: &str) -> bool {
     json.contains(r#""cache_control":{"#)
 }

@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use super::fields;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
+use crate::api::request_schema::parse_stop_sequences;
 use crate::api::request_schema::printable;
-use crate::api::request_schema::stop_texts;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Sampling;
@@ -19,7 +19,7 @@ use crate::domain::ToolChoice;
 use crate::domain::Tools;
 
 /// Parameters of the answer.
-pub(super) struct Parameters {
+pub(super) struct MessageParameters {
     pub(super) sampling: Sampling,
     pub(super) shows_thinking: bool,
     /// Fields of the request that are sent to Claude as they were written.
@@ -28,27 +28,27 @@ pub(super) struct Parameters {
 
 /// Thinking mode of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thinking {
-    Unsaid,
+enum ThinkingMode {
+    Unset,
     Disabled,
     Adaptive,
     Enabled(u32),
 }
 
 /// Takes the token limit of the answer.
-pub(super) fn limit(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
-    tokens(request, "max_tokens")
+pub(super) fn take_max_tokens(request: &mut ObjectReader) -> Result<Option<u32>, InvalidRequest> {
+    take_token_count(request, "max_tokens")
 }
 
 /// Takes the other parameters of an answer that may have `limit` tokens and call `tools`.
 pub(super) fn decode(
-    request: &mut Object,
+    request: &mut ObjectReader,
     limit: Option<u32>,
     tools: &Tools,
-    written: Written<'_>,
-    ignored: &mut Ignored,
-) -> Result<Parameters, InvalidRequest> {
-    check_labels(request, ignored)?;
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
+) -> Result<MessageParameters, InvalidRequest> {
+    check_metadata(request, ignored)?;
     let mut passed = Vec::new();
     let (thinking, shows_thinking) = thinking(
         request,
@@ -58,31 +58,31 @@ pub(super) fn decode(
         ignored,
     )?;
     let is_made_to_call = matches!(tools.choice, ToolChoice::Required | ToolChoice::Named(_));
-    if is_made_to_call && matches!(thinking, Thinking::Enabled(_)) {
+    if is_made_to_call && matches!(thinking, ThinkingMode::Enabled(_)) {
         let words = "Claude cannot be made to call a tool while it thinks. Use `auto`, or remove `thinking`.";
-        return Err(request.refuse("tool_choice", code::VALUE, words));
+        return Err(request.invalid_field("tool_choice", code::VALUE, words));
     }
-    let (effort, format) = output(request, written, &mut passed, ignored)?;
-    let (temperature, top_p, top_k) = chances(request, thinking)?;
+    let (effort, format) = take_output_config(request, written, &mut passed, ignored)?;
+    let (temperature, top_p, top_k) = take_sampling(request, thinking)?;
     let sampling = Sampling {
         max_output_tokens: limit,
         temperature,
         top_p,
         top_k,
-        stop: stop_texts("stop_sequences", request.take("stop_sequences")?, ignored)?,
+        stop: parse_stop_sequences("stop_sequences", request.take("stop_sequences")?, ignored)?,
         effort: match thinking {
-            Thinking::Adaptive | Thinking::Enabled(_) => effort,
-            Thinking::Unsaid => effort.or(Some(Effort::Unasked)),
-            Thinking::Disabled => Some(Effort::None),
+            ThinkingMode::Adaptive | ThinkingMode::Enabled(_) => effort,
+            ThinkingMode::Unset => effort.or(Some(Effort::NotRequested)),
+            ThinkingMode::Disabled => Some(Effort::None),
         },
         thinking_budget: match thinking {
-            Thinking::Enabled(budget) => Some(budget),
-            Thinking::Unsaid | Thinking::Disabled | Thinking::Adaptive => None,
+            ThinkingMode::Enabled(budget) => Some(budget),
+            ThinkingMode::Unset | ThinkingMode::Disabled | ThinkingMode::Adaptive => None,
         },
         format,
         ..Sampling::default()
     };
-    Ok(Parameters {
+    Ok(MessageParameters {
         sampling,
         shows_thinking,
         passed,
@@ -90,55 +90,61 @@ pub(super) fn decode(
 }
 
 /// Takes a number of tokens, which the table keeps within the range of u32.
-fn tokens(object: &mut Object, name: &'static str) -> Result<Option<u32>, InvalidRequest> {
+fn take_token_count(
+    object: &mut ObjectReader,
+    name: &'static str,
+) -> Result<Option<u32>, InvalidRequest> {
     Ok(object
         .take_integer(name)?
         .and_then(|tokens| u32::try_from(tokens).ok()))
 }
 
 /// Validates `metadata`, which is not sent to Claude.
-fn check_labels(request: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+fn check_metadata(
+    request: &mut ObjectReader,
+    ignored: &mut RemarkCollector,
+) -> Result<(), InvalidRequest> {
     let Some(labels) = request.take("metadata")? else {
         return Ok(());
     };
-    let mut labels = Object::new(labels, Place::at("metadata", &fields::METADATA))?;
+    let mut labels = ObjectReader::new(labels, ObjectPath::at("metadata", &fields::METADATA))?;
     labels.take("user_id")?;
     labels.finish(ignored)
 }
 
 /// Decodes `thinking` to the mode and whether its text is shown.
 fn thinking(
-    request: &mut Object,
+    request: &mut ObjectReader,
     limit: Option<u32>,
-    written: Written<'_>,
+    written: RawJson<'_>,
     passed: &mut Vec<(String, String)>,
-    ignored: &mut Ignored,
-) -> Result<(Thinking, bool), InvalidRequest> {
+    ignored: &mut RemarkCollector,
+) -> Result<(ThinkingMode, bool), InvalidRequest> {
     let Some(thinking) = request.take("thinking")? else {
-        return Ok((Thinking::Unsaid, true));
+        return Ok((ThinkingMode::Unset, true));
     };
-    let mut json = written.text(&thinking);
-    let mut thinking = Object::new(thinking, Place::at("thinking", &fields::THINKING))?;
+    let mut json = written.to_compact(&thinking);
+    let mut thinking = ObjectReader::new(thinking, ObjectPath::at("thinking", &fields::THINKING))?;
     let kind = thinking
         .take_text("type")?
-        .ok_or_else(|| thinking.missing("type"))?;
-    let budget = tokens(&mut thinking, "budget_tokens")?;
+        .ok_or_else(|| thinking.missing_field("type"))?;
+    let budget = take_token_count(&mut thinking, "budget_tokens")?;
     let wanted = match kind.as_str() {
         // No thinking before the answer; with `between_tools` the model reports progress between
         // calls.
-        "disabled" | "between_tools" => Thinking::Disabled,
-        "adaptive" => Thinking::Adaptive,
+        "disabled" | "between_tools" => ThinkingMode::Disabled,
+        "adaptive" => ThinkingMode::Adaptive,
         "enabled" => {
-            let budget = budget.ok_or_else(|| thinking.missing("budget_tokens"))?;
+            let budget = budget.ok_or_else(|| thinking.missing_field("budget_tokens"))?;
             if let Some(limit) = limit.filter(|limit| *limit <= budget) {
                 let words = format!(
                     "must be less than `max_tokens`, which is {limit}, but it is {budget}."
                 );
-                return Err(thinking.refuse("budget_tokens", code::VALUE, &words));
+                return Err(thinking.invalid_field("budget_tokens", code::VALUE, &words));
             }
-            Thinking::Enabled(budget)
+            ThinkingMode::Enabled(budget)
         }
-        _ if !ignored.is_strict() => Thinking::Adaptive,
+        _ if !ignored.is_strict() => ThinkingMode::Adaptive,
         other => {
             return Err(unexpected(
                 &thinking,
@@ -148,9 +154,9 @@ fn thinking(
             ));
         }
     };
-    let shows = shows(&mut thinking, &mut json, ignored)?;
-    thinking.finish_passing(ignored)?;
-    if wanted == Thinking::Disabled {
+    let shows = take_display(&mut thinking, &mut json, ignored)?;
+    thinking.finish_native(ignored)?;
+    if wanted == ThinkingMode::Disabled {
         // The gateway replaces it for models with another word for it.
         json = r#"{"type":"disabled"}"#.to_owned();
     }
@@ -160,15 +166,15 @@ fn thinking(
 
 /// Decodes whether the text of thinking is shown, and sets `display` in the field's `json` to a
 /// value that every model accepts.
-fn shows(
-    thinking: &mut Object,
+fn take_display(
+    thinking: &mut ObjectReader,
     json: &mut String,
-    ignored: &Ignored,
+    ignored: &RemarkCollector,
 ) -> Result<bool, InvalidRequest> {
     match thinking.take_text("display")?.as_deref() {
         Some("omitted") => Ok(false),
         Some("updates") => {
-            *json = summarized(json);
+            *json = with_summarized_display(json);
             Ok(true)
         }
         Some(other) if other != "summarized" && ignored.is_strict() => Err(unexpected(
@@ -183,21 +189,24 @@ fn shows(
 
 /// Sets `display` to `summarized` in the field `thinking`: `updates` needs a beta, which the CLI
 /// sets for a whole process.
-fn summarized(json: &str) -> String {
+fn with_summarized_display(json: &str) -> String {
     let mut thinking: Value = serde_json::from_str(json).unwrap_or_default();
     thinking["display"] = Value::from("summarized");
     thinking.to_string()
 }
 
-type Chances = (Option<f64>, Option<f64>, Option<u32>);
+type SamplingValues = (Option<f64>, Option<f64>, Option<u32>);
 
 /// Takes the sampling parameters. Together with thinking only their defaults are accepted, and
 /// dropped.
-fn chances(request: &mut Object, thinking: Thinking) -> Result<Chances, InvalidRequest> {
+fn take_sampling(
+    request: &mut ObjectReader,
+    thinking: ThinkingMode,
+) -> Result<SamplingValues, InvalidRequest> {
     let mut temperature = request.take_number("temperature")?;
     let mut top_p = request.take_number("top_p")?;
-    let top_k = tokens(request, "top_k")?;
-    if matches!(thinking, Thinking::Adaptive | Thinking::Enabled(_)) {
+    let top_k = take_token_count(request, "top_k")?;
+    if matches!(thinking, ThinkingMode::Adaptive | ThinkingMode::Enabled(_)) {
         temperature = temperature.filter(|value| *value != 1.0);
         top_p = top_p.filter(|value| *value != 1.0);
         let given = [
@@ -207,18 +216,18 @@ fn chances(request: &mut Object, thinking: Thinking) -> Result<Chances, InvalidR
         ];
         if let Some((name, _)) = given.iter().find(|(_, is_given)| *is_given) {
             let words = "Claude does not take it while it thinks. Remove it, or `thinking`.";
-            return Err(request.refuse(name, code::VALUE, words));
+            return Err(request.invalid_field(name, code::VALUE, words));
         }
     }
     Ok((temperature, top_p, top_k))
 }
 
 /// Takes the effort of thinking, and the format of the answer.
-fn output(
-    request: &mut Object,
-    written: Written<'_>,
+fn take_output_config(
+    request: &mut ObjectReader,
+    written: RawJson<'_>,
     passed: &mut Vec<(String, String)>,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<(Option<Effort>, Format), InvalidRequest> {
     let mut effort = None;
     let mut format = match request.take("output_format")? {
@@ -238,30 +247,33 @@ fn output(
         });
         if is_passed && format != Format::Text {
             let words = "has no effect beside an `output_config` like this. Send it as `output_config.format`.";
-            return Err(request.refuse("output_format", code::VALUE, words));
+            return Err(request.invalid_field("output_format", code::VALUE, words));
         }
         if is_passed {
             passed.push((
                 "output_config".to_owned(),
-                written.field("output_config").text(&config),
+                written.field("output_config").to_compact(&config),
             ));
         }
-        let mut config = Object::new(config, Place::at("output_config", &fields::OUTPUT_CONFIG))?;
+        let mut config = ObjectReader::new(
+            config,
+            ObjectPath::at("output_config", &fields::OUTPUT_CONFIG),
+        )?;
         effort = self::effort(&mut config)?;
         if let Some(value) = config.take("format")? {
             if format != Format::Text {
                 let words = "is the old name of `output_config.format`. Send only the new one.";
-                return Err(request.refuse("output_format", code::VALUE, words));
+                return Err(request.invalid_field("output_format", code::VALUE, words));
             }
             let written = written.field("output_config").field("format");
             format = self::format(value, "output_config.format", written, ignored)?;
         }
-        config.finish_passing(ignored)?;
+        config.finish_native(ignored)?;
     }
     Ok((effort, format))
 }
 
-fn effort(config: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
+fn effort(config: &mut ObjectReader) -> Result<Option<Effort>, InvalidRequest> {
     let Some(effort) = config.take_text("effort")? else {
         return Ok(None);
     };
@@ -282,21 +294,21 @@ fn effort(config: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
 fn format(
     value: Value,
     path: &str,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Format, InvalidRequest> {
-    let mut format = Object::new(value, Place::at(path, &fields::OUTPUT_FORMAT))?;
+    let mut format = ObjectReader::new(value, ObjectPath::at(path, &fields::OUTPUT_FORMAT))?;
     let kind = format
         .take_text("type")?
-        .ok_or_else(|| format.missing("type"))?;
+        .ok_or_else(|| format.missing_field("type"))?;
     if kind != "json_schema" {
         return Err(unexpected(&format, "type", &kind, "`json_schema`"));
     }
     let schema = format
         .take("schema")?
-        .ok_or_else(|| format.missing("schema"))?;
+        .ok_or_else(|| format.missing_field("schema"))?;
     format.finish(ignored)?;
-    let json = written.field("schema").text(&schema);
+    let json = written.field("schema").to_compact(&schema);
     Ok(Format::Schema(Schema {
         json,
         is_strict: false,
@@ -304,8 +316,8 @@ fn format(
     }))
 }
 
-fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {
-    object.refuse(
+fn unexpected(object: &ObjectReader, field: &str, value: &str, expected: &str) -> InvalidRequest {
+    object.invalid_field(
         field,
         code::VALUE,
         &format!("expected {expected}, got `{}`.", printable(value)),

@@ -3,36 +3,36 @@
 use serde_json::Value;
 
 use super::fields;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::media;
+use crate::domain::MediaSource;
 use crate::domain::Part;
-use crate::domain::Source;
 
 /// Detects the media type of base64 data, or says what is wrong with it.
-type Check = fn(&str) -> Result<&'static str, String>;
+type MediaCheck = fn(&str) -> Result<&'static str, String>;
 
 /// Decodes the `source` of the image at `block`.
 pub(super) fn image(
     value: Value,
-    block: &Place,
-    ignored: &mut Ignored,
-) -> Result<Source, InvalidRequest> {
-    source(value, block, media::image, ignored)
+    block: &ObjectPath,
+    ignored: &mut RemarkCollector,
+) -> Result<MediaSource, InvalidRequest> {
+    source(value, block, media::image_media_type, ignored)
 }
 
 /// Decodes the `source` of the document at `block`, with the title `title`.
 pub(super) fn document(
     value: Value,
     title: Option<String>,
-    block: &Place,
-    ignored: &mut Ignored,
+    block: &ObjectPath,
+    ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     Ok(Part::Document {
-        source: source(value, block, media::document, ignored)?,
+        source: source(value, block, media::document_media_type, ignored)?,
         title,
     })
 }
@@ -41,30 +41,30 @@ pub(super) fn document(
 /// other sources are passed on as they were written.
 fn source(
     value: Value,
-    block: &Place,
-    check: Check,
-    ignored: &mut Ignored,
-) -> Result<Source, InvalidRequest> {
-    let mut source = Object::new(value, block.inner("source", &fields::SOURCE))?;
+    block: &ObjectPath,
+    check: MediaCheck,
+    ignored: &mut RemarkCollector,
+) -> Result<MediaSource, InvalidRequest> {
+    let mut source = ObjectReader::new(value, block.inner("source", &fields::SOURCE))?;
     let kind = required(&mut source, "type")?;
     source.take("media_type")?;
     let read = if kind == "url" {
         let url = required(&mut source, "url")?;
         if !url.starts_with("https://") {
-            return Err(source.refuse("url", code::VALUE, "expected `https://...`."));
+            return Err(source.invalid_field("url", code::VALUE, "expected `https://...`."));
         }
-        Source::Url(url)
+        MediaSource::Url(url)
     } else if kind == "file" {
-        Source::Upload {
+        MediaSource::Upload {
             id: required(&mut source, "file_id")?,
-            place: source.place.field("file_id"),
+            field_path: source.place.field("file_id"),
         }
     } else {
         let data = required(&mut source, "data")?;
-        let data = media::unbroken(&data).into_owned();
+        let data = media::strip_whitespace(&data).into_owned();
         let media_type =
-            check(&data).map_err(|fault| source.refuse("data", code::VALUE, &fault))?;
-        Source::Base64 {
+            check(&data).map_err(|fault| source.invalid_field("data", code::VALUE, &fault))?;
+        MediaSource::Base64 {
             media_type: media_type.to_owned(),
             data,
         }
@@ -73,6 +73,8 @@ fn source(
     Ok(read)
 }
 
-fn required(source: &mut Object, name: &'static str) -> Result<String, InvalidRequest> {
-    source.take_text(name)?.ok_or_else(|| source.missing(name))
+fn required(source: &mut ObjectReader, name: &'static str) -> Result<String, InvalidRequest> {
+    source
+        .take_text(name)?
+        .ok_or_else(|| source.missing_field(name))
 }

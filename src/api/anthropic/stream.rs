@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::error::Envelope;
+use super::error::AnthropicError;
 use super::json;
-use super::types::Block;
-use super::types::Ending;
+use super::types::AnthropicBlock;
+use super::types::MessageHead;
+use super::types::MessageStop;
 use super::types::MessageUsage;
-use super::types::Reply;
 use super::types::as_fields;
 use crate::domain::Finish;
 use crate::domain::NativeFields;
@@ -16,7 +16,7 @@ use crate::domain::Usage;
 
 /// Event of a stream; framing is done by the HTTP layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct MessageStreamEvent {
     /// Name of the event, which the data repeats.
     pub name: &'static str,
     /// Data of the event: JSON on one line.
@@ -28,17 +28,17 @@ pub struct Event {
 /// The output is well-formed for any input: the message starts first and once, its blocks have
 /// ascending indexes, each is closed before the next starts, and no event follows the end.
 #[derive(Debug)]
-pub struct StreamEncoder {
-    reply: Reply,
+pub struct MessageStreamEncoder {
+    reply: MessageHead,
     shows_thinking: bool,
-    state: State,
-    open: Option<Kind>,
+    state: MessageStreamState,
+    open: Option<OpenBlockKind>,
     /// Index of the open block, or else of the next one.
     index: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum MessageStreamState {
     Fresh,
     Open,
     /// The message has ended, or failed; no event may follow.
@@ -46,7 +46,7 @@ enum State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum OpenBlockKind {
     Thinking,
     Text,
     ToolUse,
@@ -65,94 +65,96 @@ struct MessageDelta<'a> {
 #[derive(Serialize)]
 struct EndDelta<'a> {
     #[serde(flatten)]
-    end: Ending<'a>,
+    end: MessageStop<'a>,
     #[serde(flatten, serialize_with = "as_fields")]
     native: &'a [(String, String)],
 }
 
-impl StreamEncoder {
+impl MessageStreamEncoder {
     /// Data of a `ping` event, sent at the start and as a keep-alive.
     pub const PING: &'static str = r#"{"type":"ping"}"#;
 
     /// Creates an encoder for one answer; without `shows_thinking` thinking blocks contain only
     /// their signature.
-    pub fn new(reply: Reply, shows_thinking: bool) -> Self {
+    pub fn new(reply: MessageHead, shows_thinking: bool) -> Self {
         Self {
             reply,
             shows_thinking,
-            state: State::Fresh,
+            state: MessageStreamState::Fresh,
             open: None,
             index: 0,
         }
     }
 
     /// Encodes `event`; empty if the stream must not send it any more.
-    pub fn event(&mut self, event: TurnEvent) -> Vec<Event> {
+    pub fn encode_event(&mut self, event: TurnEvent) -> Vec<MessageStreamEvent> {
         let mut events = Vec::new();
         match self.state {
-            State::Over => return events,
-            State::Fresh => match &event {
-                TurnEvent::Started { usage, native, .. } => self.begin(usage, native, &mut events),
-                _ => self.begin(&Usage::default(), &NativeFields::default(), &mut events),
+            MessageStreamState::Over => return events,
+            MessageStreamState::Fresh => match &event {
+                TurnEvent::Started { usage, native, .. } => {
+                    self.start_message(usage, native, &mut events)
+                }
+                _ => self.start_message(&Usage::default(), &NativeFields::default(), &mut events),
             },
-            State::Open => {}
+            MessageStreamState::Open => {}
         }
         match event {
             TurnEvent::Started { .. } => {}
             TurnEvent::Thinking(piece) => {
-                self.ensure(Kind::Thinking, &mut events);
+                self.open_block(OpenBlockKind::Thinking, &mut events);
                 if self.shows_thinking {
                     events.push(self.delta("thinking_delta", "thinking", &piece));
                 }
             }
-            TurnEvent::ThinkingSealed(seal) => {
-                self.ensure(Kind::Thinking, &mut events);
+            TurnEvent::ThinkingSignature(seal) => {
+                self.open_block(OpenBlockKind::Thinking, &mut events);
                 events.push(self.delta("signature_delta", "signature", &seal));
-                self.close(&mut events);
+                self.close_block(&mut events);
             }
             TurnEvent::ThinkingRedacted(data) => {
-                self.close(&mut events);
-                events.push(self.start(&Block::RedactedThinking { data }));
-                events.push(self.stop());
+                self.close_block(&mut events);
+                events.push(self.start_block(&AnthropicBlock::RedactedThinking { data }));
+                events.push(self.stop_block());
             }
             TurnEvent::Text(piece) => {
-                self.ensure(Kind::Text, &mut events);
+                self.open_block(OpenBlockKind::Text, &mut events);
                 events.push(self.delta("text_delta", "text", &piece));
             }
             TurnEvent::ToolCall { id, name, caller } => {
-                self.close(&mut events);
-                events.push(self.start(&Block::call(id, name, caller)));
-                self.open = Some(Kind::ToolUse);
+                self.close_block(&mut events);
+                events.push(self.start_block(&AnthropicBlock::call(id, name, caller)));
+                self.open = Some(OpenBlockKind::ToolUse);
             }
-            TurnEvent::ToolInput(piece) if self.open == Some(Kind::ToolUse) => {
+            TurnEvent::ToolInput(piece) if self.open == Some(OpenBlockKind::ToolUse) => {
                 events.push(self.delta("input_json_delta", "partial_json", &piece));
             }
             // There is no call that the input belongs to.
             TurnEvent::ToolInput(_) => {}
             TurnEvent::ServerBlock(block) => {
-                self.close(&mut events);
-                events.push(self.start_written(&block.json));
-                self.open = Some(Kind::Server);
+                self.close_block(&mut events);
+                events.push(self.start_native_block(&block.json));
+                self.open = Some(OpenBlockKind::Server);
             }
             TurnEvent::BlockDelta(delta) if self.open.is_some() => {
-                events.push(self.written_delta(&delta.json));
+                events.push(self.native_delta(&delta.json));
             }
             // There is no block that the delta belongs to.
             TurnEvent::BlockDelta(_) => {}
             TurnEvent::Citation(citation) => {
-                self.ensure(Kind::Text, &mut events);
-                events.push(self.written_delta(&citation.json));
+                self.open_block(OpenBlockKind::Text, &mut events);
+                events.push(self.native_delta(&citation.json));
             }
-            TurnEvent::NextText => self.close(&mut events),
+            TurnEvent::NextText => self.close_block(&mut events),
             TurnEvent::Finished(finish) => self.finish(&finish, &mut events),
         }
         events
     }
 
     /// Returns the event that reports a failure after the stream has begun, and ends the stream.
-    pub fn failed(&mut self, envelope: &Envelope<'_>) -> Event {
-        self.state = State::Over;
-        Event {
+    pub fn error_event(&mut self, envelope: &AnthropicError<'_>) -> MessageStreamEvent {
+        self.state = MessageStreamState::Over;
+        MessageStreamEvent {
             name: "error",
             data: envelope.to_json(),
         }
@@ -160,111 +162,118 @@ impl StreamEncoder {
 
     /// True if the last event was sent.
     pub fn is_over(&self) -> bool {
-        self.state == State::Over
+        self.state == MessageStreamState::Over
     }
 
-    fn begin(&mut self, usage: &Usage, native: &NativeFields, events: &mut Vec<Event>) {
-        self.state = State::Open;
-        let message = json::to_string(&self.reply.begun(usage, native));
+    fn start_message(
+        &mut self,
+        usage: &Usage,
+        native: &NativeFields,
+        events: &mut Vec<MessageStreamEvent>,
+    ) {
+        self.state = MessageStreamState::Open;
+        let message = json::to_string(&self.reply.started_message(usage, native));
         let data = format!(r#"{{"type":"message_start","message":{message}}}"#);
-        events.push(Event {
+        events.push(MessageStreamEvent {
             name: "message_start",
             data,
         });
-        events.push(Event {
+        events.push(MessageStreamEvent {
             name: "ping",
             data: Self::PING.to_owned(),
         });
     }
 
-    fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
-        self.close(events);
-        self.state = State::Over;
+    fn finish(&mut self, finish: &Finish, events: &mut Vec<MessageStreamEvent>) {
+        self.close_block(events);
+        self.state = MessageStreamState::Over;
         let data = json::to_string(&MessageDelta {
             r#type: "message_delta",
             delta: EndDelta {
-                end: Ending::of(Some(finish)),
+                end: MessageStop::from_finish(Some(finish)),
                 native: &finish.native.message,
             },
             usage: MessageUsage::new(&finish.usage, &finish.native),
             beside: &finish.native.beside,
         });
-        events.push(Event {
+        events.push(MessageStreamEvent {
             name: "message_delta",
             data,
         });
-        events.push(Event {
+        events.push(MessageStreamEvent {
             name: "message_stop",
             data: r#"{"type":"message_stop"}"#.to_owned(),
         });
     }
 
     /// Opens a block of `kind`, unless one is open.
-    fn ensure(&mut self, kind: Kind, events: &mut Vec<Event>) {
+    fn open_block(&mut self, kind: OpenBlockKind, events: &mut Vec<MessageStreamEvent>) {
         if self.open == Some(kind) {
             return;
         }
-        self.close(events);
-        events.push(self.start(&match kind {
-            Kind::Thinking => Block::Thinking {
+        self.close_block(events);
+        events.push(self.start_block(&match kind {
+            OpenBlockKind::Thinking => AnthropicBlock::Thinking {
                 thinking: String::new(),
                 signature: String::new(),
             },
-            Kind::Text | Kind::ToolUse | Kind::Server => Block::Text {
-                text: String::new(),
-                citations: Vec::new(),
-            },
+            OpenBlockKind::Text | OpenBlockKind::ToolUse | OpenBlockKind::Server => {
+                AnthropicBlock::Text {
+                    text: String::new(),
+                    citations: Vec::new(),
+                }
+            }
         }));
         self.open = Some(kind);
     }
 
-    fn close(&mut self, events: &mut Vec<Event>) {
+    fn close_block(&mut self, events: &mut Vec<MessageStreamEvent>) {
         if self.open.take().is_some() {
-            events.push(self.stop());
+            events.push(self.stop_block());
         }
     }
 
-    fn start(&self, block: &Block) -> Event {
-        self.start_written(&json::to_string(block))
+    fn start_block(&self, block: &AnthropicBlock) -> MessageStreamEvent {
+        self.start_native_block(&json::to_string(block))
     }
 
     /// Starts a block given as JSON.
-    fn start_written(&self, block: &str) -> Event {
+    fn start_native_block(&self, block: &str) -> MessageStreamEvent {
         let index = self.index;
         let data =
             format!(r#"{{"type":"content_block_start","index":{index},"content_block":{block}}}"#);
-        Event {
+        MessageStreamEvent {
             name: "content_block_start",
             data,
         }
     }
 
-    fn stop(&mut self) -> Event {
+    fn stop_block(&mut self) -> MessageStreamEvent {
         let data = format!(r#"{{"type":"content_block_stop","index":{}}}"#, self.index);
         self.index += 1;
-        Event {
+        MessageStreamEvent {
             name: "content_block_stop",
             data,
         }
     }
 
     /// Builds the event of a delta given as JSON.
-    fn written_delta(&self, delta: &str) -> Event {
+    fn native_delta(&self, delta: &str) -> MessageStreamEvent {
         let index = self.index;
         let data = format!(r#"{{"type":"content_block_delta","index":{index},"delta":{delta}}}"#);
-        Event {
+        MessageStreamEvent {
             name: "content_block_delta",
             data,
         }
     }
 
     /// Hot path: only the piece is escaped, the rest is copied.
-    fn delta(&self, kind: &str, field: &str, piece: &str) -> Event {
+    fn delta(&self, kind: &str, field: &str, piece: &str) -> MessageStreamEvent {
         let (index, piece) = (self.index, json::to_string(piece));
         let data = format!(
             r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{kind}","{field}":{piece}}}}}"#
         );
-        Event {
+        MessageStreamEvent {
             name: "content_block_delta",
             data,
         }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::api::anthropic::Answer;
+use crate::api::anthropic::MessageBuilder;
 use crate::api::anthropic::testing::call;
 use crate::api::anthropic::testing::finish;
 use crate::api::anthropic::testing::input;
@@ -13,19 +13,19 @@ use crate::api::anthropic::testing::text;
 use crate::domain::FinishReason;
 use crate::domain::Usage;
 
-fn encoder(shows_thinking: bool) -> StreamEncoder {
-    let reply = Reply {
+fn encoder(shows_thinking: bool) -> MessageStreamEncoder {
+    let reply = MessageHead {
         id: "msg_1".into(),
         model: "a \"model\"".into(),
     };
-    StreamEncoder::new(reply, shows_thinking)
+    MessageStreamEncoder::new(reply, shows_thinking)
 }
 
-fn encode(shows_thinking: bool, events: Vec<TurnEvent>) -> Vec<Event> {
+fn encode(shows_thinking: bool, events: Vec<TurnEvent>) -> Vec<MessageStreamEvent> {
     let mut encoder = encoder(shows_thinking);
     events
         .into_iter()
-        .flat_map(|event| encoder.event(event))
+        .flat_map(|event| encoder.encode_event(event))
         .collect()
 }
 
@@ -62,7 +62,7 @@ fn stream_of_thinking_text_and_tool_calls() {
         vec![
             TurnEvent::started("claude-sonnet", Usage::default()),
             TurnEvent::Thinking("hm".into()),
-            TurnEvent::ThinkingSealed("seal".into()),
+            TurnEvent::ThinkingSignature("seal".into()),
             TurnEvent::ThinkingRedacted("xyz".into()),
             text("Hé\n"),
             text("!"),
@@ -107,7 +107,7 @@ fn hidden_thinking_keeps_its_signature() {
         false,
         vec![
             TurnEvent::Thinking("hm".into()),
-            TurnEvent::ThinkingSealed("seal".into()),
+            TurnEvent::ThinkingSignature("seal".into()),
         ],
     );
     let data: Vec<_> = events[2..]
@@ -127,14 +127,14 @@ fn hidden_thinking_keeps_its_signature() {
 #[test]
 fn no_event_follows_a_failure() {
     let mut encoder = encoder(true);
-    encoder.event(text("a"));
-    let envelope = Envelope {
+    encoder.encode_event(text("a"));
+    let envelope = AnthropicError {
         kind: "overloaded_error",
         message: "gone",
         param: None,
         request_id: "req_1",
     };
-    let event = encoder.failed(&envelope);
+    let event = encoder.error_event(&envelope);
     assert_eq!(
         (event.name, event.data.as_str()),
         (
@@ -143,14 +143,16 @@ fn no_event_follows_a_failure() {
         )
     );
     assert!(encoder.is_over());
-    assert!(encoder.event(text("b")).is_empty() && encoder.event(finished()).is_empty());
+    assert!(
+        encoder.encode_event(text("b")).is_empty() && encoder.encode_event(finished()).is_empty()
+    );
 }
 
 fn event() -> impl Strategy<Value = TurnEvent> {
     prop_oneof![
         1 => Just(TurnEvent::started("claude-sonnet", Usage::default())),
         3 => any::<String>().prop_map(TurnEvent::Thinking),
-        2 => "[a-z]{1,3}".prop_map(TurnEvent::ThinkingSealed),
+        2 => "[a-z]{1,3}".prop_map(TurnEvent::ThinkingSignature),
         1 => any::<String>().prop_map(TurnEvent::ThinkingRedacted),
         4 => any::<String>().prop_map(TurnEvent::Text),
         3 => ("[a-z]{1,2}", "[a-z]{1,2}").prop_map(|(id, name)| call(&id, &name)),
@@ -174,7 +176,7 @@ fn append(block: &mut Value, delta: &Value) {
 
 /// Accumulates a stream to a message, as an SDK does. Asserts that each event is allowed in its
 /// place.
-fn accumulated(events: &[Event]) -> Option<Value> {
+fn accumulated(events: &[MessageStreamEvent]) -> Option<Value> {
     let mut message: Option<Value> = None;
     let mut open = None;
     let mut is_over = false;
@@ -241,9 +243,9 @@ proptest! {
         events in proptest::collection::vec(event(), 0..16),
         shows_thinking in any::<bool>(),
     ) {
-        let mut answer = Answer::new(shows_thinking);
-        let end = events.iter().cloned().find_map(|event| answer.event(event));
-        let reply = Reply { id: "msg_1".into(), model: "a \"model\"".into() };
+        let mut answer = MessageBuilder::new(shows_thinking);
+        let end = events.iter().cloned().find_map(|event| answer.add_event(event));
+        let reply = MessageHead { id: "msg_1".into(), model: "a \"model\"".into() };
         let whole = end.map(|end| serde_json::from_str::<Value>(&answer.body(&reply, &end)).unwrap());
         prop_assert_eq!(accumulated(&encode(shows_thinking, events)), whole);
     }

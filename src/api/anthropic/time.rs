@@ -1,12 +1,15 @@
 //! Format of times in Anthropic's API.
 
 use crate::domain::SECONDS_A_DAY;
-use crate::domain::date_of;
-use crate::domain::day_of;
+use crate::domain::date_from_day;
+use crate::domain::day_from_unix;
 
 /// Formats a Unix time in seconds as `2026-11-29T08:00:00Z`.
-pub(super) fn text(seconds: u64) -> String {
-    let ((year, month, day), rest) = (date_of(day_of(seconds)), seconds % SECONDS_A_DAY);
+pub(super) fn format_time(seconds: u64) -> String {
+    let ((year, month, day), rest) = (
+        date_from_day(day_from_unix(seconds)),
+        seconds % SECONDS_A_DAY,
+    );
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
@@ -25,7 +28,7 @@ mod tests {
             (1_735_689_599, "2024-12-31T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(text(seconds), expected);
+            assert_eq!(format_time(seconds), expected);
         }
     }
 }

@@ -12,14 +12,14 @@ use crate::domain::Usage;
 
 /// Identity of an answer, common to all its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct MessageHead {
     /// Id of the message: `msg_` and 32 random hexadecimal digits.
     pub id: String,
     /// Name of the model, as the client wrote it.
     pub model: String,
 }
 
-impl Reply {
+impl MessageHead {
     /// Creates a reply with a new id, from the model that the client called `model`.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
@@ -31,32 +31,36 @@ impl Reply {
     /// Builds the complete message with `content` and the native fields of the answer.
     pub(super) fn message<'a>(
         &'a self,
-        content: &'a [Block],
+        content: &'a [AnthropicBlock],
         finish: &'a Finish,
         native: &'a NativeFields,
-    ) -> Message<'a> {
-        self.written(content, Some(finish), &finish.usage, native)
+    ) -> AnthropicMessage<'a> {
+        self.build_message(content, Some(finish), &finish.usage, native)
     }
 
     /// Builds the start of the message, with the tokens known so far.
-    pub(super) fn begun<'a>(&'a self, usage: &Usage, native: &'a NativeFields) -> Message<'a> {
-        self.written(&[], None, usage, native)
+    pub(super) fn started_message<'a>(
+        &'a self,
+        usage: &Usage,
+        native: &'a NativeFields,
+    ) -> AnthropicMessage<'a> {
+        self.build_message(&[], None, usage, native)
     }
 
-    fn written<'a>(
+    fn build_message<'a>(
         &'a self,
-        content: &'a [Block],
+        content: &'a [AnthropicBlock],
         finish: Option<&'a Finish>,
         usage: &Usage,
         native: &'a NativeFields,
-    ) -> Message<'a> {
-        Message {
+    ) -> AnthropicMessage<'a> {
+        AnthropicMessage {
             id: &self.id,
             r#type: "message",
             role: "assistant",
             model: &self.model,
             content,
-            end: Ending::of(finish),
+            end: MessageStop::from_finish(finish),
             usage: MessageUsage::new(usage, native),
             native: &native.message,
             beside: &native.beside,
@@ -65,14 +69,14 @@ impl Reply {
 }
 
 #[derive(Serialize)]
-pub(super) struct Message<'a> {
+pub(super) struct AnthropicMessage<'a> {
     id: &'a str,
     r#type: &'static str,
     role: &'static str,
     model: &'a str,
-    content: &'a [Block],
+    content: &'a [AnthropicBlock],
     #[serde(flatten)]
-    end: Ending<'a>,
+    end: MessageStop<'a>,
     usage: MessageUsage<'a>,
     #[serde(flatten, serialize_with = "as_fields")]
     native: &'a [(String, String)],
@@ -97,7 +101,7 @@ pub(super) fn as_fields<S: Serializer>(
 /// Content block of an answer.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Block {
+pub(super) enum AnthropicBlock {
     Thinking {
         thinking: String,
         signature: String,
@@ -123,7 +127,7 @@ pub(super) enum Block {
     Server(Box<RawValue>),
 }
 
-impl Block {
+impl AnthropicBlock {
     /// Creates a call without its input.
     pub(super) fn call(id: String, name: String, caller: Option<String>) -> Self {
         let caller = caller.and_then(|caller| RawValue::from_string(caller).ok());
@@ -147,13 +151,13 @@ fn as_object<S: Serializer>(input: &str, serializer: S) -> Result<S::Ok, S::Erro
 
 /// Stop reason and stop sequence of an answer; both null while it is running.
 #[derive(Serialize)]
-pub(super) struct Ending<'a> {
+pub(super) struct MessageStop<'a> {
     stop_reason: Option<&'a str>,
     stop_sequence: Option<&'a str>,
 }
 
-impl<'a> Ending<'a> {
-    pub(super) fn of(finish: Option<&'a Finish>) -> Self {
+impl<'a> MessageStop<'a> {
+    pub(super) fn from_finish(finish: Option<&'a Finish>) -> Self {
         Self {
             stop_reason: finish.map(stop_reason),
             stop_sequence: finish.and_then(|finish| finish.stop_text.as_deref()),
@@ -181,20 +185,20 @@ pub(super) struct MessageUsage<'a> {
     cache_creation_input_tokens: u64,
     cache_read_input_tokens: u64,
     output_tokens: u64,
-    output_tokens_details: OutputDetails,
+    output_tokens_details: AnthropicOutputDetails,
     #[serde(skip_serializing_if = "Option::is_none")]
-    server_tool_use: Option<ServerToolUse>,
+    server_tool_use: Option<AnthropicServerToolUse>,
     #[serde(flatten, serialize_with = "as_fields")]
     native: &'a [(String, String)],
 }
 
 #[derive(Serialize)]
-struct ServerToolUse {
+struct AnthropicServerToolUse {
     web_search_requests: u64,
 }
 
 #[derive(Serialize)]
-struct OutputDetails {
+struct AnthropicOutputDetails {
     thinking_tokens: u64,
 }
 
@@ -209,12 +213,14 @@ impl<'a> MessageUsage<'a> {
             cache_creation_input_tokens: usage.cache_write_tokens,
             cache_read_input_tokens: usage.cache_read_tokens,
             output_tokens: usage.output_tokens,
-            output_tokens_details: OutputDetails {
+            output_tokens_details: AnthropicOutputDetails {
                 thinking_tokens: usage.thinking_tokens,
             },
-            server_tool_use: (usage.web_searches > 0 && !is_told).then_some(ServerToolUse {
-                web_search_requests: usage.web_searches,
-            }),
+            server_tool_use: (usage.web_searches > 0 && !is_told).then_some(
+                AnthropicServerToolUse {
+                    web_search_requests: usage.web_searches,
+                },
+            ),
             native: &native.usage,
         }
     }

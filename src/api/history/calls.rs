@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 
 use serde_json::json;
 
-use super::Piece;
-use super::Said;
+use super::DraftMessage;
+use super::DraftPart;
 use super::results;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Repair;
-use crate::api::request_schema::mended;
 use crate::api::request_schema::printable;
+use crate::api::request_schema::repair_characters;
 use crate::domain::NativeBlock;
 use crate::domain::NativeRole;
 use crate::domain::Part;
@@ -23,77 +23,80 @@ use crate::domain::ToolUse;
 
 /// Results that belong after each message, by message index.
 #[derive(Debug, Default)]
-pub(super) struct Answers(HashMap<usize, Vec<Part>>);
+pub(super) struct HistoryResults(HashMap<usize, Vec<Part>>);
 
-impl Answers {
+impl HistoryResults {
     /// Removes and returns the results that belong after this message.
-    pub(super) fn take(&mut self, message: usize) -> Vec<Part> {
+    pub(super) fn take_results(&mut self, message: usize) -> Vec<Part> {
         self.0.remove(&message).unwrap_or_default()
     }
 }
 
 /// Moves all results out of `messages` to their calls, whose ids are replaced by valid unique ids.
 /// Results without a call become text in place, and calls without a result get an error result.
-pub(super) fn pair(
-    messages: &mut [Said],
-    ignored: &mut Ignored,
-) -> Result<Answers, InvalidRequest> {
+pub(super) fn match_results(
+    messages: &mut [DraftMessage],
+    ignored: &mut RemarkCollector,
+) -> Result<HistoryResults, InvalidRequest> {
     let mut pairing = Pairing::default();
     let mut strays = Vec::new();
     for (number, message) in messages.iter_mut().enumerate() {
-        for (index, piece) in message.pieces.iter_mut().enumerate() {
-            if let Some(id) = results::id(&piece.part).map(str::to_owned) {
+        for (index, piece) in message.parts.iter_mut().enumerate() {
+            if let Some(id) = results::call_id(&piece.part).map(str::to_owned) {
                 match pairing.open.take_latest(&id) {
-                    Some(call) => pairing.answer(call, piece, ignored)?,
+                    Some(call) => pairing.attach_result(call, piece, ignored)?,
                     None => strays.push((id, number, index)),
                 }
             } else if message.role == Role::Assistant {
-                pairing.answering = Some(number);
-                pairing.call(piece, number, ignored)?;
+                pairing.current_message = Some(number);
+                pairing.register_call(piece, number, ignored)?;
             } else if !matches!(piece.part, Part::Instruction(_)) {
-                pairing.answering = None;
+                pairing.current_message = None;
             }
         }
     }
     for (id, number, index) in strays {
         let Some(piece) = messages
             .get_mut(number)
-            .and_then(|message| message.pieces.get_mut(index))
+            .and_then(|message| message.parts.get_mut(index))
         else {
             continue;
         };
         match pairing.open.take_first(&id) {
             Some(call) => {
                 // The result stands before its call.
-                pairing.answering = None;
-                pairing.answer(call, piece, ignored)?;
+                pairing.current_message = None;
+                pairing.attach_result(call, piece, ignored)?;
             }
-            None => note_stray(&id, piece, ignored)?,
+            None => report_stray_result(&id, piece, ignored)?,
         }
     }
-    pairing.interrupt(ignored)?;
+    pairing.add_missing_results(ignored)?;
     for message in messages {
-        let pieces = std::mem::take(&mut message.pieces);
-        message.pieces = pieces.into_iter().flat_map(results::in_words).collect();
+        let pieces = std::mem::take(&mut message.parts);
+        message.parts = pieces
+            .into_iter()
+            .flat_map(results::unmatched_as_text)
+            .collect();
     }
     Ok(pairing.answers)
 }
 
 #[derive(Debug, Default)]
 struct Pairing {
-    calls: Vec<Call>,
-    open: Open,
+    calls: Vec<HistoryCall>,
+    open: OpenCalls,
     /// Index of the assistant message whose results are expected, until other content follows it.
-    answering: Option<usize>,
-    answers: Answers,
+    current_message: Option<usize>,
+    answers: HistoryResults,
     /// Ids sent upstream: no two calls may share one.
-    taken: HashSet<String>,
+    used_ids: HashSet<String>,
     /// Number of generated ids.
-    made: usize,
+    generated_ids: usize,
 }
 
 #[derive(Debug)]
-struct Call {
+struct HistoryCall {
     upstream_id: String,
     message: usize,
     path: String,
@@ -102,11 +105,11 @@ struct Call {
 
 impl Pairing {
     /// Registers the call in `piece`, if it is one.
-    fn call(
+    fn register_call(
         &mut self,
-        piece: &mut Piece,
+        piece: &mut DraftPart,
         message: usize,
-        ignored: &mut Ignored,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
         let id = match &mut piece.part {
             Part::ToolUse(call) => {
@@ -127,9 +130,9 @@ impl Pairing {
             ignored.repair(Repair::CALL_IDS, piece.path.as_str(), &words)?;
         }
         let upstream_id = self.upstream_id(&id);
-        results::rename(&mut piece.part, &upstream_id);
+        results::set_call_id(&mut piece.part, &upstream_id);
         self.open.add(id, message, self.calls.len());
-        self.calls.push(Call {
+        self.calls.push(HistoryCall {
             upstream_id,
             message,
             path: piece.path.clone(),
@@ -139,16 +142,16 @@ impl Pairing {
     }
 
     /// Moves the result in `piece` to its call, leaving an empty text in its place.
-    fn answer(
+    fn attach_result(
         &mut self,
         call: usize,
-        piece: &mut Piece,
-        ignored: &mut Ignored,
+        piece: &mut DraftPart,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
         let Some(call) = self.calls.get_mut(call) else {
             return Ok(());
         };
-        if self.answering != Some(call.message) {
+        if self.current_message != Some(call.message) {
             let words = format!(
                 "the result of the call at `{}` must follow its message at once, before anything else is said. Move it there.",
                 call.path
@@ -157,17 +160,17 @@ impl Pairing {
         }
         call.is_answered = true;
         let mut result = std::mem::replace(&mut piece.part, Part::Text(String::new()));
-        results::rename(&mut result, &call.upstream_id);
+        results::set_call_id(&mut result, &call.upstream_id);
         self.answers.0.entry(call.message).or_default().push(result);
         Ok(())
     }
 
     /// Adds an error result to each call that has none.
-    fn interrupt(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    fn add_missing_results(&mut self, ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
         for call in self.calls.iter().filter(|call| !call.is_answered) {
             let words = "the call has no result. Each call needs one behind it, before anything else is said.";
             ignored.repair(Repair::CALLS_WITHOUT_RESULTS, call.path.as_str(), words)?;
-            let result = results::interrupted(&call.upstream_id);
+            let result = results::missing_result(&call.upstream_id);
             self.answers.0.entry(call.message).or_default().push(result);
         }
         Ok(())
@@ -177,13 +180,13 @@ impl Pairing {
     /// characters or an earlier call has it. Some clients number their calls anew in every answer.
     fn upstream_id(&mut self, id: &str) -> String {
         let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if !id.is_empty() && id.chars().all(is_fit) && self.taken.insert(id.to_owned()) {
+        if !id.is_empty() && id.chars().all(is_fit) && self.used_ids.insert(id.to_owned()) {
             return id.to_owned();
         }
         loop {
-            self.made += 1;
-            let made = format!("call-{}", self.made);
-            if self.taken.insert(made.clone()) {
+            self.generated_ids += 1;
+            let made = format!("call-{}", self.generated_ids);
+            if self.used_ids.insert(made.clone()) {
                 return made;
             }
         }
@@ -192,9 +195,9 @@ impl Pairing {
 
 /// Indexes of the calls without a result, by id and, for each id, by message.
 #[derive(Debug, Default)]
-struct Open(HashMap<String, VecDeque<(usize, VecDeque<usize>)>>);
+struct OpenCalls(HashMap<String, VecDeque<(usize, VecDeque<usize>)>>);
 
-impl Open {
+impl OpenCalls {
     fn add(&mut self, id: String, message: usize, call: usize) {
         let groups = self.0.entry(id).or_default();
         match groups.back_mut() {
@@ -236,15 +239,15 @@ impl Open {
 fn repair_arguments(
     call: &mut ToolUse,
     path: &str,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
     // The arguments are JSON inside a string, which the repair of the body does not reach.
-    if let Cow::Owned(mended) = mended(call.input.as_bytes(), ignored)?
+    if let Cow::Owned(mended) = repair_characters(call.input.as_bytes(), ignored)?
         && let Ok(mended) = String::from_utf8(mended)
     {
         call.input = mended;
     }
-    if call.is_sound() {
+    if call.has_valid_input() {
         return Ok(());
     }
     let words = "expected the arguments as a JSON object, such as `{\"city\": \"Paris\"}`.";
@@ -253,7 +256,11 @@ fn repair_arguments(
     Ok(())
 }
 
-fn note_stray(id: &str, piece: &Piece, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+fn report_stray_result(
+    id: &str,
+    piece: &DraftPart,
+    ignored: &mut RemarkCollector,
+) -> Result<(), InvalidRequest> {
     let words = format!(
         "there is no call `{}` that waits for this result. Send the call before it, and each result once.",
         printable(id)

@@ -13,19 +13,19 @@ mod results;
 #[cfg(test)]
 mod tests;
 
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Repair;
 use crate::api::request_schema::code;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
 
-use self::calls::Answers;
+use self::calls::HistoryResults;
 
 /// Conversation without instructions, split into history and prompt.
 #[derive(Debug, Default, PartialEq)]
-pub struct Conversation {
+pub struct RepairedConversation {
     /// Messages before the prompt.
     pub history: Vec<Message>,
     /// Last message of the user. Empty if the model continues its last answer.
@@ -34,7 +34,7 @@ pub struct Conversation {
 
 /// Part of a message, with its path in the request.
 #[derive(Debug)]
-pub struct Piece {
+pub struct DraftPart {
     /// Content of the part. Ids of calls and results are the client's own, in any characters.
     pub part: Part,
     /// Path of the part in the request, for error messages.
@@ -43,7 +43,7 @@ pub struct Piece {
 
 /// Rules of an API for its messages.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
+pub struct DraftRules {
     /// Field of the request that contains the messages.
     pub field: &'static str,
     /// Set if consecutive messages of one role are merged.
@@ -54,21 +54,21 @@ pub struct Rules {
 
 /// Conversation as a client has written it.
 #[derive(Debug)]
-pub struct Draft {
-    rules: Rules,
-    messages: Vec<Said>,
+pub struct HistoryDraft {
+    rules: DraftRules,
+    messages: Vec<DraftMessage>,
 }
 
 #[derive(Debug)]
-struct Said {
+struct DraftMessage {
     role: Role,
-    pieces: Vec<Piece>,
+    parts: Vec<DraftPart>,
     path: String,
 }
 
-impl Draft {
+impl HistoryDraft {
     /// Creates a conversation without messages.
-    pub fn new(rules: Rules) -> Self {
+    pub fn new(rules: DraftRules) -> Self {
         Self {
             rules,
             messages: Vec::new(),
@@ -76,24 +76,24 @@ impl Draft {
     }
 
     /// Adds a message; `path` is the path of its content.
-    pub fn say(&mut self, role: Role, path: impl Into<String>, parts: Vec<Piece>) {
+    pub fn add_message(&mut self, role: Role, path: impl Into<String>, parts: Vec<DraftPart>) {
         let is_blank = |part: &Part| match part {
             Part::Text(text) | Part::Instruction(text) => text.trim().is_empty(),
             _ => false,
         };
-        let is_said = |piece: &Piece| !is_blank(&piece.part);
+        let is_said = |piece: &DraftPart| !is_blank(&piece.part);
         let pieces: Vec<_> = parts.into_iter().filter(is_said).collect();
         match self
             .messages
             .last_mut()
             .filter(|last| self.rules.merges && last.role == role)
         {
-            Some(last) if !pieces.is_empty() && !last.pieces.is_empty() => {
-                last.pieces.extend(pieces);
+            Some(last) if !pieces.is_empty() && !last.parts.is_empty() => {
+                last.parts.extend(pieces);
             }
-            _ => self.messages.push(Said {
+            _ => self.messages.push(DraftMessage {
                 role,
-                pieces,
+                parts: pieces,
                 path: path.into(),
             }),
         }
@@ -105,14 +105,14 @@ impl Draft {
     }
 
     /// Appends to the last message if that is the assistant's; otherwise adds an assistant message.
-    pub fn go_on(&mut self, path: impl Into<String>, parts: Vec<Piece>) {
+    pub fn extend_answer(&mut self, path: impl Into<String>, parts: Vec<DraftPart>) {
         match self
             .messages
             .last_mut()
             .filter(|last| last.role == Role::Assistant)
         {
-            Some(last) => last.pieces.extend(parts),
-            None => self.say(Role::Assistant, path, parts),
+            Some(last) => last.parts.extend(parts),
+            None => self.add_message(Role::Assistant, path, parts),
         }
     }
 
@@ -125,12 +125,12 @@ impl Draft {
     pub fn finish(
         mut self,
         instruction: impl FnOnce() -> Option<String>,
-        ignored: &mut Ignored,
-    ) -> Result<Conversation, InvalidRequest> {
-        self.leave_out_empty(ignored)?;
+        ignored: &mut RemarkCollector,
+    ) -> Result<RepairedConversation, InvalidRequest> {
+        self.remove_empty(ignored)?;
         let rules = self.rules;
-        let answers = calls::pair(&mut self.messages, ignored)?;
-        let mut history = arrange(self.messages, answers, rules.merges);
+        let answers = calls::match_results(&mut self.messages, ignored)?;
+        let mut history = insert_results(self.messages, answers, rules.merges);
         let prompt = match history.pop() {
             Some(Message {
                 role: Role::User,
@@ -142,36 +142,36 @@ impl Draft {
             }
             Some(answer) => {
                 history.push(answer);
-                vec![Part::GoOn]
+                vec![Part::Continue]
             }
-            None => vec![Part::Text(instead_of_a_message(
+            None => vec![Part::Text(prompt_from_instruction(
                 instruction(),
                 rules.field,
                 ignored,
             )?)],
         };
-        Ok(Conversation { history, prompt })
+        Ok(RepairedConversation { history, prompt })
     }
 
     /// Removes empty messages. An empty answer was cut off before its first token, so it is dropped
     /// silently, like thinking at the end of an answer, which upstream rejects there.
-    fn leave_out_empty(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    fn remove_empty(&mut self, ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
         for answer in self
             .messages
             .iter_mut()
             .filter(|message| message.role == Role::Assistant)
         {
-            let is_thought = |piece: &Piece| matches!(piece.part, Part::Thinking(_));
-            while answer.pieces.last().is_some_and(is_thought) {
-                answer.pieces.pop();
+            let is_thought = |piece: &DraftPart| matches!(piece.part, Part::Thinking(_));
+            while answer.parts.last().is_some_and(is_thought) {
+                answer.parts.pop();
             }
         }
         for message in &self.messages {
-            if message.pieces.is_empty() && message.role == Role::User {
-                note_empty(&message.path, ignored)?;
+            if message.parts.is_empty() && message.role == Role::User {
+                report_empty(&message.path, ignored)?;
             }
         }
-        self.messages.retain(|message| !message.pieces.is_empty());
+        self.messages.retain(|message| !message.parts.is_empty());
         Ok(())
     }
 }
@@ -180,14 +180,18 @@ impl Draft {
 ///
 /// # Errors
 /// Under the strict policy.
-pub fn note_empty(path: &str, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+pub fn report_empty(path: &str, ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
     let words =
         "is blank, and Claude takes no message without text. Write some, or remove the message.";
     ignored.repair(Repair::EMPTY_MESSAGES, path, words)
 }
 
 /// Inserts the results of its calls after each answer.
-fn arrange(messages: Vec<Said>, mut answers: Answers, merges: bool) -> Vec<Message> {
+fn insert_results(
+    messages: Vec<DraftMessage>,
+    mut answers: HistoryResults,
+    merges: bool,
+) -> Vec<Message> {
     let mut arranged: Vec<Message> = Vec::new();
     let mut add = |role, parts: Vec<Part>| match arranged
         .last_mut()
@@ -200,17 +204,17 @@ fn arrange(messages: Vec<Said>, mut answers: Answers, merges: bool) -> Vec<Messa
     for (index, message) in messages.into_iter().enumerate() {
         add(
             message.role,
-            message.pieces.into_iter().map(|piece| piece.part).collect(),
+            message.parts.into_iter().map(|piece| piece.part).collect(),
         );
-        add(Role::User, answers.take(index));
+        add(Role::User, answers.take_results(index));
     }
     arranged
 }
 
-fn instead_of_a_message(
+fn prompt_from_instruction(
     instruction: Option<String>,
     field: &str,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<String, InvalidRequest> {
     let words = "has no message for Claude to answer. Add one with the role `user`.";
     let Some(text) = instruction else {

@@ -46,29 +46,29 @@ fn finish(
     messages: &[Message],
     merges: bool,
     policy: Policy,
-) -> Result<(Conversation, Vec<&'static str>), InvalidRequest> {
-    let mut draft = Draft::new(Rules {
+) -> Result<(RepairedConversation, Vec<&'static str>), InvalidRequest> {
+    let mut draft = HistoryDraft::new(DraftRules {
         field: "messages",
         merges,
         is_paused: |_| false,
     });
     for message in messages {
-        let piece = |part: &Part| Piece {
+        let piece = |part: &Part| DraftPart {
             part: part.clone(),
             path: "part".into(),
         };
-        draft.say(
+        draft.add_message(
             message.role,
             "content",
             message.parts.iter().map(piece).collect(),
         );
     }
-    let mut ignored = Ignored::new(policy);
+    let mut ignored = RemarkCollector::new(policy);
     let made = draft.finish(|| Some("Sing.".to_owned()), &mut ignored)?;
     Ok((made, ignored.into_remarks().repaired))
 }
 
-fn whole(made: &Conversation) -> Vec<Message> {
+fn whole(made: &RepairedConversation) -> Vec<Message> {
     let prompt = Message {
         role: Role::User,
         parts: made.prompt.clone(),
@@ -101,7 +101,7 @@ proptest! {
         let mut all = Vec::new();
         for message in &whole {
             prop_assert_eq!(ids(&message.parts, false), open);
-            let results = message.parts.iter().take_while(|part| results::id(part).is_some()).count();
+            let results = message.parts.iter().take_while(|part| results::call_id(part).is_some()).count();
             prop_assert_eq!(results, ids(&message.parts, false).len(), "results stand in front");
             open = ids(&message.parts, true);
             all.extend(open.clone());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::Piece;
+use super::DraftPart;
 use crate::domain::NativeBlock;
 use crate::domain::NativeRole;
 use crate::domain::Part;
@@ -14,7 +14,7 @@ use crate::domain::ToolResult;
 const INTERRUPTED: &str = "The call was interrupted. It has no result.";
 
 /// Returns the id of the call that `part` is a result of.
-pub(super) fn id(part: &Part) -> Option<&str> {
+pub(super) fn call_id(part: &Part) -> Option<&str> {
     match part {
         Part::ToolResult(ToolResult { id, .. })
         | Part::Native(NativeBlock {
@@ -26,7 +26,7 @@ pub(super) fn id(part: &Part) -> Option<&str> {
 }
 
 /// Creates an error result for a call that has none.
-pub(super) fn interrupted(id: &str) -> Part {
+pub(super) fn missing_result(id: &str) -> Part {
     Part::ToolResult(ToolResult {
         id: id.to_owned(),
         parts: vec![Part::text(INTERRUPTED)],
@@ -35,7 +35,7 @@ pub(super) fn interrupted(id: &str) -> Part {
 }
 
 /// Sets the id of a call, or the id that a result refers to.
-pub(super) fn rename(part: &mut Part, id: &str) {
+pub(super) fn set_call_id(part: &mut Part, id: &str) {
     match part {
         Part::ToolUse(call) => id.clone_into(&mut call.id),
         Part::ToolResult(result) => id.clone_into(&mut result.id),
@@ -46,7 +46,7 @@ pub(super) fn rename(part: &mut Part, id: &str) {
                 NativeRole::Other => return,
             };
             if own != id {
-                *json = with_text(json, field, id);
+                *json = with_string_field(json, field, id);
                 id.clone_into(own);
             }
         }
@@ -56,7 +56,7 @@ pub(super) fn rename(part: &mut Part, id: &str) {
 
 /// Sets `field` of the object `json` to the string `text`; the other values stay as they were
 /// written.
-fn with_text(json: &str, field: &str, text: &str) -> String {
+fn with_string_field(json: &str, field: &str, text: &str) -> String {
     let mut fields: BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(json).unwrap_or_default();
     fields.extend(
@@ -69,8 +69,8 @@ fn with_text(json: &str, field: &str, text: &str) -> String {
 
 /// Converts a piece that remains after the results were matched: an unmatched result becomes text,
 /// an emptied piece is dropped, any other stays.
-pub(super) fn in_words(piece: Piece) -> Vec<Piece> {
-    let Piece { part, path } = piece;
+pub(super) fn unmatched_as_text(piece: DraftPart) -> Vec<DraftPart> {
+    let DraftPart { part, path } = piece;
     let parts = match part {
         Part::Text(text) if text.is_empty() => Vec::new(),
         Part::ToolResult(ToolResult {
@@ -90,7 +90,7 @@ pub(super) fn in_words(piece: Piece) -> Vec<Piece> {
     };
     parts
         .into_iter()
-        .map(|part| Piece {
+        .map(|part| DraftPart {
             part,
             path: path.clone(),
         })

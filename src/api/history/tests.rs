@@ -7,7 +7,7 @@ use crate::domain::NativeRole;
 use crate::domain::ToolResult;
 use crate::domain::ToolUse;
 
-const RULES: Rules = Rules {
+const RULES: DraftRules = DraftRules {
     field: "messages",
     merges: false,
     is_paused: |_| false,
@@ -30,8 +30,8 @@ fn result(id: &str, text: &str) -> Part {
 }
 
 /// Builds a draft from messages, each given as `u` or `a` and its parts.
-fn draft(messages: &[(char, &[Part])], rules: Rules) -> Draft {
-    let mut draft = Draft::new(rules);
+fn draft(messages: &[(char, &[Part])], rules: DraftRules) -> HistoryDraft {
+    let mut draft = HistoryDraft::new(rules);
     for (number, (role, parts)) in messages.iter().enumerate() {
         let role = if *role == 'u' {
             Role::User
@@ -43,11 +43,11 @@ fn draft(messages: &[(char, &[Part])], rules: Rules) -> Draft {
             .iter()
             .cloned()
             .enumerate()
-            .map(|(index, part)| Piece {
+            .map(|(index, part)| DraftPart {
                 part,
                 path: path(index),
             });
-        draft.say(
+        draft.add_message(
             role,
             format!("messages[{number}].content"),
             pieces.collect(),
@@ -59,7 +59,7 @@ fn draft(messages: &[(char, &[Part])], rules: Rules) -> Draft {
 fn words(part: &Part) -> String {
     let inner = |parts: &[Part]| parts.iter().map(words).collect::<Vec<_>>().join(" ");
     match part {
-        Part::GoOn => "GO ON".into(),
+        Part::Continue => "GO ON".into(),
         Part::Instruction(text) => format!("[{text}]"),
         Part::Text(text) => text.clone(),
         Part::ToolUse(call) => format!(
@@ -78,7 +78,7 @@ fn words(part: &Part) -> String {
 /// rejects it if, and only if, there are any.
 fn repaired(messages: &[(char, &[Part])]) -> (String, Vec<&'static str>) {
     let finish = |policy| {
-        let mut ignored = Ignored::new(policy);
+        let mut ignored = RemarkCollector::new(policy);
         let made = draft(messages, RULES).finish(|| None, &mut ignored);
         (made, ignored.into_remarks().repaired)
     };
@@ -87,7 +87,7 @@ fn repaired(messages: &[(char, &[Part])]) -> (String, Vec<&'static str>) {
     (told(&made.unwrap()), names)
 }
 
-fn told(made: &Conversation) -> String {
+fn told(made: &RepairedConversation) -> String {
     let line = |role: char, parts: &[Part]| {
         format!(
             "{role}: {}",
@@ -260,13 +260,13 @@ fn assistant_message_at_the_end_is_continued() {
         (made.as_str(), &*names),
         ("u: hi | a: The | u: GO ON", &[][..])
     );
-    let rules = Rules {
+    let rules = DraftRules {
         is_paused: |part| *part == Part::text("The"),
         ..RULES
     };
     let paused = draft(&[('u', &[text("hi")]), ('a', &[text("The")])], rules);
     let made = paused
-        .finish(|| None, &mut Ignored::new(Policy::Strict))
+        .finish(|| None, &mut RemarkCollector::new(Policy::Strict))
         .unwrap();
     assert_eq!(told(&made), "u: hi | a: The | u: ");
 }
@@ -289,7 +289,7 @@ fn instructions_between_call_and_result_move_behind_the_result() {
 #[test]
 fn instructions_without_messages_become_the_user_message() {
     let nothing = || draft(&[('u', &[])], RULES);
-    let mut ignored = Ignored::new(Policy::Lenient);
+    let mut ignored = RemarkCollector::new(Policy::Lenient);
     let made = nothing()
         .finish(|| Some("Sing.".into()), &mut ignored)
         .unwrap();
@@ -299,7 +299,7 @@ fn instructions_without_messages_become_the_user_message() {
         ["empty_messages", "no_user_message"]
     );
     let error = nothing()
-        .finish(|| None, &mut Ignored::new(Policy::Lenient))
+        .finish(|| None, &mut RemarkCollector::new(Policy::Lenient))
         .unwrap_err();
     assert_eq!(error.param.as_deref(), Some("messages"));
 }
@@ -377,7 +377,7 @@ fn many_results_in_reverse_order_are_matched() {
         RULES,
     );
     let made = draft
-        .finish(|| None, &mut Ignored::new(Policy::Lenient))
+        .finish(|| None, &mut RemarkCollector::new(Policy::Lenient))
         .unwrap();
     assert_eq!(made.prompt.len(), CALLS);
 }

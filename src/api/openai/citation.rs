@@ -28,7 +28,7 @@ pub(in crate::api::openai) struct CitedText {
 
 impl CitedText {
     /// Moves the range according to the next event of the answer.
-    pub(in crate::api::openai) fn note(&mut self, event: &TurnEvent) {
+    pub(in crate::api::openai) fn track_event(&mut self, event: &TurnEvent) {
         match event {
             TurnEvent::Text(piece) => self.end += piece.chars().count(),
             TurnEvent::NextText | TurnEvent::ServerBlock(_) => self.begin = self.end,
@@ -38,7 +38,7 @@ impl CitedText {
 
     /// Returns `citation` for the current range; none unless its source is on the web, since
     /// `OpenAI` has no form for others.
-    pub(in crate::api::openai) fn cite(&self, citation: &Citation) -> Option<UrlCitation> {
+    pub(in crate::api::openai) fn url_citation(&self, citation: &Citation) -> Option<UrlCitation> {
         let url = citation.url.clone()?;
         let title = citation.title.clone().unwrap_or_else(|| url.clone());
         Some(UrlCitation {
@@ -62,12 +62,14 @@ mod tests {
             url: url.map(str::to_owned),
             title: None,
         };
-        text.note(&TurnEvent::Text("Ünï ".to_owned()));
-        text.note(&TurnEvent::NextText);
-        text.note(&TurnEvent::Text("code".to_owned()));
-        let cited = text.cite(&citation(Some("https://a.example"))).unwrap();
+        text.track_event(&TurnEvent::Text("Ünï ".to_owned()));
+        text.track_event(&TurnEvent::NextText);
+        text.track_event(&TurnEvent::Text("code".to_owned()));
+        let cited = text
+            .url_citation(&citation(Some("https://a.example")))
+            .unwrap();
         assert_eq!((cited.start_index, cited.end_index), (4, 8));
         assert_eq!(cited.title, "https://a.example");
-        assert_eq!(text.cite(&citation(None)), None);
+        assert_eq!(text.url_citation(&citation(None)), None);
     }
 }

@@ -27,47 +27,47 @@ pub(super) fn description(description: Option<String>, grammar: Option<Grammar>)
 }
 
 /// Wraps the text `input` as the JSON arguments of the function that stands for a custom tool.
-pub(super) fn arguments(input: &str) -> String {
+pub(super) fn wrap_text(input: &str) -> String {
     json!({"input": input}).to_string()
 }
 
 /// Extracts the text from the arguments; from truncated arguments, the text up to the cut.
-pub(super) fn text(arguments: &str) -> String {
-    let mut text = InputText::default();
+pub(super) fn extract_text(arguments: &str) -> String {
+    let mut text = CustomInputParser::default();
     text.push(arguments);
-    text.end();
+    text.finish();
     text.text().to_owned()
 }
 
 /// Incremental parser of the text in `{"input": "..."}` as its JSON streams in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct InputText {
+pub(super) struct CustomInputParser {
     json: String,
     /// Number of bytes of the JSON that are parsed; none until the text has begun.
-    read: Option<usize>,
+    position: Option<usize>,
     /// True if the closing quote is parsed.
-    is_over: bool,
+    is_complete: bool,
     /// Text parsed so far.
     text: String,
 }
 
-impl InputText {
+impl CustomInputParser {
     /// Appends a piece of the JSON; returns the piece of the text that it completes.
     pub(super) fn push(&mut self, piece: &str) -> String {
         self.json.push_str(piece);
-        self.read = self.read.or_else(|| opening(&self.json));
+        self.position = self.position.or_else(|| text_start(&self.json));
         let before = self.text.len();
-        while let (Some(read), false) = (self.read, self.is_over) {
+        while let (Some(read), false) = (self.position, self.is_complete) {
             // Never panics: `read` only moves past whole characters.
             let rest = &self.json[read..];
             let end = rest.find(['"', '\\']).unwrap_or(rest.len());
             self.text.push_str(&rest[..end]);
-            self.read = Some(read + end);
-            match escape(&rest[end..]) {
-                Some(Escape::Quote) => self.is_over = true,
-                Some(Escape::Character(character, length)) => {
+            self.position = Some(read + end);
+            match parse_token(&rest[end..]) {
+                Some(JsonStringToken::Quote) => self.is_complete = true,
+                Some(JsonStringToken::Character(character, length)) => {
                     self.text.push(character);
-                    self.read = Some(read + end + length);
+                    self.position = Some(read + end + length);
                 }
                 None => break,
             }
@@ -77,15 +77,15 @@ impl InputText {
 
     /// Ends the input; returns the rest of the text. Arguments in any other form are taken as the
     /// text itself.
-    pub(super) fn end(&mut self) -> String {
-        if self.read.is_some() {
+    pub(super) fn finish(&mut self) -> String {
+        if self.position.is_some() {
             return String::new();
         }
         let value: Value = serde_json::from_str(&self.json).unwrap_or_default();
         let rest = value["input"]
             .as_str()
             .map_or_else(|| self.json.clone(), str::to_owned);
-        (self.read, self.is_over) = (Some(self.json.len()), true);
+        (self.position, self.is_complete) = (Some(self.json.len()), true);
         self.text.push_str(&rest);
         rest
     }
@@ -97,7 +97,7 @@ impl InputText {
 }
 
 /// Returns the offset of the first byte of the text in `json`, if its opening quote has arrived.
-fn opening(json: &str) -> Option<usize> {
+fn text_start(json: &str) -> Option<usize> {
     let mut rest = json;
     for token in ["{", "\"input\"", ":", "\""] {
         rest = rest.trim_start().strip_prefix(token)?;
@@ -106,7 +106,7 @@ fn opening(json: &str) -> Option<usize> {
 }
 
 /// Token that ends a run of plain characters in a JSON string.
-enum Escape {
+enum JsonStringToken {
     /// Closing quote of the string.
     Quote,
     /// Escaped character and the number of bytes of its escape sequence.
@@ -114,25 +114,25 @@ enum Escape {
 }
 
 /// Parses the token at the beginning of `rest`; none if the sequence is incomplete.
-fn escape(rest: &str) -> Option<Escape> {
+fn parse_token(rest: &str) -> Option<JsonStringToken> {
     let mut characters = rest.chars();
     let character = match (characters.next()?, characters.next()) {
-        ('"', _) => return Some(Escape::Quote),
+        ('"', _) => return Some(JsonStringToken::Quote),
         (_, None) => return None,
         (_, Some('n')) => '\n',
         (_, Some('t')) => '\t',
         (_, Some('r')) => '\r',
         (_, Some('b')) => '\u{8}',
         (_, Some('f')) => '\u{c}',
-        (_, Some('u')) => return unicode(rest),
-        (_, Some(other)) => return Some(Escape::Character(other, 1 + other.len_utf8())),
+        (_, Some('u')) => return parse_unicode_escape(rest),
+        (_, Some(other)) => return Some(JsonStringToken::Character(other, 1 + other.len_utf8())),
     };
-    Some(Escape::Character(character, 2))
+    Some(JsonStringToken::Character(character, 2))
 }
 
 /// Parses `\uXXXX`, with the second escape of a surrogate pair. A lone surrogate becomes the
 /// replacement character.
-fn unicode(rest: &str) -> Option<Escape> {
+fn parse_unicode_escape(rest: &str) -> Option<JsonStringToken> {
     const LENGTH: usize = 6;
     let unit = |start: usize| {
         let digits = rest.get(start + 2..start + LENGTH)?;
@@ -141,16 +141,22 @@ fn unicode(rest: &str) -> Option<Escape> {
     let first = unit(0)?;
     if !(0xd800..0xdc00).contains(&first) {
         let character = char::from_u32(first.into()).unwrap_or(char::REPLACEMENT_CHARACTER);
-        return Some(Escape::Character(character, LENGTH));
+        return Some(JsonStringToken::Character(character, LENGTH));
     }
     // The second escape of the pair may still be incomplete; then more input must arrive first.
     let behind = rest.get(LENGTH..).unwrap_or_default();
     if !"\\u".starts_with(behind.get(..2).unwrap_or(behind)) {
-        return Some(Escape::Character(char::REPLACEMENT_CHARACTER, LENGTH));
+        return Some(JsonStringToken::Character(
+            char::REPLACEMENT_CHARACTER,
+            LENGTH,
+        ));
     }
     match char::decode_utf16([first, unit(LENGTH)?]).next()? {
-        Ok(character) => Some(Escape::Character(character, 2 * LENGTH)),
-        Err(_) => Some(Escape::Character(char::REPLACEMENT_CHARACTER, LENGTH)),
+        Ok(character) => Some(JsonStringToken::Character(character, 2 * LENGTH)),
+        Err(_) => Some(JsonStringToken::Character(
+            char::REPLACEMENT_CHARACTER,
+            LENGTH,
+        )),
     }
 }
 
@@ -162,9 +168,9 @@ mod tests {
 
     #[test]
     fn unexpected_arguments_are_taken_as_text() {
-        assert_eq!(text(r#"{"a":1,"input":"x"}"#), "x");
-        assert_eq!(text(r#"{"patch":"x"}"#), r#"{"patch":"x"}"#);
-        assert_eq!(text(""), "");
+        assert_eq!(extract_text(r#"{"a":1,"input":"x"}"#), "x");
+        assert_eq!(extract_text(r#"{"patch":"x"}"#), r#"{"patch":"x"}"#);
+        assert_eq!(extract_text(""), "");
     }
 
     #[test]
@@ -177,7 +183,7 @@ mod tests {
             (r#"{"input":"\ud83dx\udc00"}"#, "\u{fffd}x\u{fffd}"),
             (r#"{"input":"\/\"\\"}"#, "/\"\\"),
         ] {
-            assert_eq!(text(json), expected, "{json}");
+            assert_eq!(extract_text(json), expected, "{json}");
         }
     }
 
@@ -198,7 +204,7 @@ mod tests {
     proptest! {
         #[test]
         fn text_is_independent_of_chunk_boundaries(text in any::<String>(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6), is_ascii in any::<bool>()) {
-            let json = arguments(&text);
+            let json = wrap_text(&text);
             let escaped = |character: char| {
                 let mut units = [0; 2];
                 let unit = |unit: &u16| format!("\\u{unit:04x}");
@@ -208,9 +214,9 @@ mod tests {
             let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(json.len() + 1)).filter(|place| json.is_char_boundary(*place)).collect();
             places.extend([0, json.len()]);
             places.sort_unstable();
-            let mut input = InputText::default();
+            let mut input = CustomInputParser::default();
             let mut read: String = places.windows(2).map(|pair| input.push(&json[pair[0]..pair[1]])).collect();
-            read.push_str(&input.end());
+            read.push_str(&input.finish());
             prop_assert_eq!(&read, &text);
             prop_assert_eq!(input.text(), text);
         }

@@ -12,7 +12,7 @@ use crate::api::request_schema::InvalidRequest;
 /// All four fields are always written, `null` if empty: clients lose the message of any other
 /// shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope {
+pub struct OpenAiErrorEnvelope {
     /// Message for people: the fault, and the way to correct it.
     pub message: String,
     /// Error type, such as `invalid_request_error`.
@@ -23,24 +23,24 @@ pub struct Envelope {
     pub code: Option<&'static str>,
 }
 
-impl Envelope {
+impl OpenAiErrorEnvelope {
     /// Serializes the error as a response body.
     pub fn to_json(&self) -> String {
         json::to_string(self)
     }
 }
 
-impl Serialize for Envelope {
+impl Serialize for OpenAiErrorEnvelope {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut envelope = serializer.serialize_struct("Envelope", 1)?;
-        envelope.serialize_field("error", &Fields(self))?;
+        envelope.serialize_field("error", &OpenAiErrorFields(self))?;
         envelope.end()
     }
 }
 
-struct Fields<'a>(&'a Envelope);
+struct OpenAiErrorFields<'a>(&'a OpenAiErrorEnvelope);
 
-impl Serialize for Fields<'_> {
+impl Serialize for OpenAiErrorFields<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Error", 4)?;
         fields.serialize_field("message", &self.0.message)?;
@@ -51,7 +51,7 @@ impl Serialize for Fields<'_> {
     }
 }
 
-impl From<InvalidRequest> for Envelope {
+impl From<InvalidRequest> for OpenAiErrorEnvelope {
     fn from(error: InvalidRequest) -> Self {
         Self {
             message: error.message,
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn error_body_has_all_four_fields() {
-        let envelope = Envelope {
+        let envelope = OpenAiErrorEnvelope {
             message: "a \"b\"".into(),
             r#type: "server_error",
             param: None,
@@ -85,7 +85,7 @@ mod tests {
     fn invalid_request_keeps_param_and_code() {
         let error = InvalidRequest::at("messages[0].role", code::VALUE, "no such role");
         assert_eq!(
-            Envelope::from(error).to_json(),
+            OpenAiErrorEnvelope::from(error).to_json(),
             r#"{"error":{"message":"no such role","type":"invalid_request_error","param":"messages[0].role","code":"invalid_value"}}"#
         );
     }

@@ -8,57 +8,57 @@ use serde_json::Value;
 use super::json;
 use super::list;
 use crate::api::request_schema::Field;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::printable;
 
 /// Minimum lifetime of a file, in seconds: one hour.
-const SHORTEST_LIFE: i64 = 3_600;
+const MIN_LIFETIME_SECONDS: i64 = 3_600;
 /// Maximum lifetime of a file, in seconds: 30 days.
-const LONGEST_LIFE: i64 = 2_592_000;
+const MAX_LIFETIME_SECONDS: i64 = 2_592_000;
 
 /// Fields of the form of `POST /v1/files`, without the file itself.
-pub(super) const UPLOAD: Table = Table {
+pub(super) const UPLOAD: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
             "purpose",
-            Shape::Text,
+            FieldType::Text,
             "Required. `batch`, for the requests of a batch; `user_data` or `vision`, for what messages name by `file_id`.",
         ),
         honoured(
             "expires_after",
-            Shape::Object,
+            FieldType::Object,
             "When the file goes by itself. Without it a file of the purpose `batch` goes after 30 days, others stay.",
         ),
     ],
 };
 
 const EXPIRES_AFTER_FIELDS: [Field; 2] = [
-    honoured("anchor", Shape::Text, "`created_at`."),
+    honoured("anchor", FieldType::Text, "`created_at`."),
     honoured(
         "seconds",
-        Shape::Integer(SHORTEST_LIFE, LONGEST_LIFE),
+        FieldType::Integer(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS),
         "Required. From then on the file is gone.",
     ),
 ];
 
 /// Fields of `expires_after`, written `expires_after[anchor]` and so on in a form.
-pub(super) const EXPIRES_AFTER: Table = Table {
+pub(super) const EXPIRES_AFTER: ObjectSchema = ObjectSchema {
     prefix: "expires_after.",
     fields: &EXPIRES_AFTER_FIELDS,
 };
 
 /// Fields of `output_expires_after` of a batch.
-pub(super) const OUTPUT_EXPIRES_AFTER: Table = Table {
+pub(super) const OUTPUT_EXPIRES_AFTER: ObjectSchema = ObjectSchema {
     prefix: "output_expires_after.",
     fields: &EXPIRES_AFTER_FIELDS,
 };
@@ -117,7 +117,7 @@ pub struct UploadRequest {
 
 impl Purpose {
     /// Returns the purpose with the wire name `name`.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "batch" => Some(Self::Batch),
             "batch_output" => Some(Self::BatchOutput),
@@ -143,18 +143,19 @@ pub fn decode(
     texts: Vec<(String, String)>,
     policy: Policy,
 ) -> Result<UploadRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let mut form = Object::new(Value::Object(nested(texts)), Place::root(&UPLOAD))?;
+    let mut ignored = RemarkCollector::new(policy);
+    let mut form = ObjectReader::new(Value::Object(nest_fields(texts)), ObjectPath::root(&UPLOAD))?;
     let purpose = form
         .take_text("purpose")?
-        .ok_or_else(|| form.missing("purpose"))?;
-    let purpose = Purpose::named(&purpose).filter(|purpose| *purpose != Purpose::BatchOutput);
+        .ok_or_else(|| form.missing_field("purpose"))?;
+    let purpose = Purpose::from_name(&purpose).filter(|purpose| *purpose != Purpose::BatchOutput);
     let purpose = purpose.ok_or_else(|| {
         let words = "expected `batch`, for the requests of a batch, or `user_data` or `vision`, for what messages name. Claude has \
                      no use for files of other purposes, and `batch_output` is that of the files that batches make.";
-        form.refuse("purpose", code::VALUE, words)
+        form.invalid_field("purpose", code::VALUE, words)
     })?;
-    let expires_after = expires_after(&mut form, "expires_after", &EXPIRES_AFTER, &mut ignored)?;
+    let expires_after =
+        take_expires_after(&mut form, "expires_after", &EXPIRES_AFTER, &mut ignored)?;
     form.finish(&mut ignored)?;
     Ok(UploadRequest {
         purpose,
@@ -164,32 +165,32 @@ pub fn decode(
 }
 
 /// Takes the expiry policy in the field `name`; returns the lifetime in seconds.
-pub(super) fn expires_after(
-    request: &mut Object,
+pub(super) fn take_expires_after(
+    request: &mut ObjectReader,
     name: &'static str,
-    table: &'static Table,
-    ignored: &mut Ignored,
+    table: &'static ObjectSchema,
+    ignored: &mut RemarkCollector,
 ) -> Result<Option<u64>, InvalidRequest> {
     let Some(value) = request.take(name)? else {
         return Ok(None);
     };
-    let mut policy = Object::new(value, Place::at(name, table))?;
+    let mut policy = ObjectReader::new(value, ObjectPath::at(name, table))?;
     if policy
         .take_text("anchor")?
         .is_some_and(|anchor| anchor != "created_at")
     {
-        return Err(policy.refuse("anchor", code::VALUE, "expected `created_at`."));
+        return Err(policy.invalid_field("anchor", code::VALUE, "expected `created_at`."));
     }
     let seconds = policy
         .take_integer("seconds")?
-        .ok_or_else(|| policy.missing("seconds"))?;
+        .ok_or_else(|| policy.missing_field("seconds"))?;
     policy.finish(ignored)?;
     Ok(Some(seconds.unsigned_abs()))
 }
 
 /// Builds an object from form fields: `a[b]` becomes the field `b` of the object `a`, with integers
 /// parsed.
-fn nested(texts: Vec<(String, String)>) -> Map<String, Value> {
+fn nest_fields(texts: Vec<(String, String)>) -> Map<String, Value> {
     let mut form = Map::new();
     for (name, text) in texts {
         let inner = name.strip_suffix(']').and_then(|name| name.split_once('['));
@@ -212,8 +213,8 @@ fn nested(texts: Vec<(String, String)>) -> Map<String, Value> {
 ///
 /// # Errors
 /// If there is no such purpose.
-pub fn purpose_of_list(name: &str) -> Result<Purpose, InvalidRequest> {
-    Purpose::named(name).ok_or_else(|| {
+pub fn parse_list_purpose(name: &str) -> Result<Purpose, InvalidRequest> {
+    Purpose::from_name(name).ok_or_else(|| {
         let message = format!(
             "`purpose`: there are no files of the purpose '{}'. Files are for `batch`, `batch_output`, `user_data` or \
              `vision`.",
@@ -224,12 +225,12 @@ pub fn purpose_of_list(name: &str) -> Result<Purpose, InvalidRequest> {
 }
 
 /// Returns the body of a list of files.
-pub fn list(files: &[File], has_more: bool) -> String {
+pub fn list_body(files: &[File], has_more: bool) -> String {
     list::body(files, |file| Some(&file.id), has_more)
 }
 
 /// Returns the body that confirms the deletion of a file.
-pub fn deleted(id: &str) -> String {
+pub fn deleted_body(id: &str) -> String {
     json::to_string(&serde_json::json!({"id": id, "object": "file", "deleted": true}))
 }
 

@@ -3,33 +3,33 @@
 use serde_json::Value;
 
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RawJson;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::Tool;
 
 /// Maximum number of tools in a request.
-pub(super) const MOST_TOOLS: usize = 128;
-const LONGEST_NAME: usize = 64;
+pub(super) const MAX_TOOLS: usize = 128;
+const MAX_NAME_LENGTH: usize = 64;
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
 /// Takes `name`, `description`, `parameters` and `strict` out of `function`; `written` is its
 /// original JSON.
-pub(super) fn function(
-    function: &mut Object,
-    written: Written<'_>,
+pub(super) fn read_function(
+    function: &mut ObjectReader,
+    written: RawJson<'_>,
 ) -> Result<Tool, InvalidRequest> {
-    function_with(function, written, &["parameters"])
+    read_function_with_schema(function, written, &["parameters"])
 }
 
 /// Reads a function whose schema is in the first present field of `schemas`.
-pub(super) fn function_with(
-    function: &mut Object,
-    written: Written<'_>,
+pub(super) fn read_function_with_schema(
+    function: &mut ObjectReader,
+    written: RawJson<'_>,
     schemas: &[&'static str],
 ) -> Result<Tool, InvalidRequest> {
-    let name = name(function)?;
+    let name = take_name(function)?;
     let description = function.take_text("description")?;
     let mut parameters = None;
     for field in schemas {
@@ -38,7 +38,9 @@ pub(super) fn function_with(
     }
     let strict = function.take_bool("strict")?.unwrap_or(false);
     let schema = match parameters {
-        Some((field, parameters)) => schema(function, field, parameters, written.field(field))?,
+        Some((field, parameters)) => {
+            object_schema(function, field, parameters, written.field(field))?
+        }
         None => NO_PARAMETERS.to_owned(),
     };
     Ok(Tool {
@@ -50,17 +52,17 @@ pub(super) fn function_with(
 }
 
 /// Takes the name of a function and checks its characters and length.
-pub(super) fn name(function: &mut Object) -> Result<String, InvalidRequest> {
+pub(super) fn take_name(function: &mut ObjectReader) -> Result<String, InvalidRequest> {
     let name = function
         .take_text("name")?
-        .ok_or_else(|| function.missing("name"))?;
+        .ok_or_else(|| function.missing_field("name"))?;
     let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_fit) {
+    if (1..=MAX_NAME_LENGTH).contains(&name.len()) && name.chars().all(is_fit) {
         return Ok(name);
     }
     let path = function.place.field("name");
     let message = format!(
-        "`{path}`: expected from 1 to {LONGEST_NAME} letters, digits, `_` and `-`, got `{}`.",
+        "`{path}`: expected from 1 to {MAX_NAME_LENGTH} letters, digits, `_` and `-`, got `{}`.",
         printable(&name)
     );
     Err(InvalidRequest::at(path, code::VALUE, message))
@@ -69,9 +71,9 @@ pub(super) fn name(function: &mut Object) -> Result<String, InvalidRequest> {
 /// Refuses a list with too many tools or with two tools of the same name; `path` is that of the
 /// list.
 pub(super) fn check_list(tools: &[Tool], path: &str) -> Result<(), InvalidRequest> {
-    if tools.len() > MOST_TOOLS {
+    if tools.len() > MAX_TOOLS {
         let message = format!(
-            "`{path}`: expected at most {MOST_TOOLS} tools, got {}. Remove some.",
+            "`{path}`: expected at most {MAX_TOOLS} tools, got {}. Remove some.",
             tools.len()
         );
         return Err(InvalidRequest::at(path, code::VALUE, message));
@@ -94,14 +96,14 @@ pub(super) fn check_list(tools: &[Tool], path: &str) -> Result<(), InvalidReques
 
 /// Returns the schema as the client wrote it. Anthropic requires `"type": "object"`, which is added
 /// if it is missing.
-fn schema(
-    function: &Object,
+fn object_schema(
+    function: &ObjectReader,
     field: &str,
     mut schema: Value,
-    written: Written<'_>,
+    written: RawJson<'_>,
 ) -> Result<String, InvalidRequest> {
     match schema.get("type") {
-        Some(kind) if kind == "object" => Ok(written.text(&schema)),
+        Some(kind) if kind == "object" => Ok(written.to_compact(&schema)),
         None => {
             schema["type"] = "object".into();
             Ok(schema.to_string())

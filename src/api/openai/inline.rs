@@ -2,21 +2,22 @@
 
 use crate::api::request_schema::media;
 use crate::api::request_schema::media::Media;
+use crate::domain::MediaSource;
 use crate::domain::Part;
-use crate::domain::Source;
 
 /// Reads an image URL, `https:` or `data:`.
 ///
 /// # Errors
 /// The fault, in words that follow a field path.
-pub(super) fn image(url: &str) -> Result<Part, String> {
+pub(super) fn image_part(url: &str) -> Result<Part, String> {
     if url.starts_with("https://") {
-        return Ok(Part::Image(Source::Url(url.to_owned())));
+        return Ok(Part::Image(MediaSource::Url(url.to_owned())));
     }
-    let data = data_of(url).ok_or("expected `https://...` or `data:image/png;base64,...`.")?;
-    let data = media::unbroken(data);
-    let media_type = media::image(&data)?.to_owned();
-    Ok(Part::Image(Source::Base64 {
+    let data =
+        data_url_payload(url).ok_or("expected `https://...` or `data:image/png;base64,...`.")?;
+    let data = media::strip_whitespace(data);
+    let media_type = media::image_media_type(&data)?.to_owned();
+    Ok(Part::Image(MediaSource::Base64 {
         media_type,
         data: data.into_owned(),
     }))
@@ -27,10 +28,10 @@ pub(super) fn image(url: &str) -> Result<Part, String> {
 ///
 /// # Errors
 /// The fault, in words that follow a field path.
-pub(super) fn file(data: &str, title: Option<String>) -> Result<Part, String> {
-    let data = media::unbroken(data_of(data).unwrap_or(data));
-    let bytes = media::decoded(&data)?;
-    let source = |media_type: &str| Source::Base64 {
+pub(super) fn file_part(data: &str, title: Option<String>) -> Result<Part, String> {
+    let data = media::strip_whitespace(data_url_payload(data).unwrap_or(data));
+    let bytes = media::decode_base64(&data)?;
+    let source = |media_type: &str| MediaSource::Base64 {
         media_type: media_type.to_owned(),
         data: data.clone().into_owned(),
     };
@@ -40,7 +41,7 @@ pub(super) fn file(data: &str, title: Option<String>) -> Result<Part, String> {
             source: source(media_type),
             title,
         }),
-        Some(Media::Text(words)) => Ok(Part::file_of_words(title.as_deref(), words)),
+        Some(Media::Text(words)) => Ok(Part::text_file(title.as_deref(), words)),
         None => Err(
             "the data is nothing that Claude can read: no PDF, no image and no text in UTF-8."
                 .to_owned(),
@@ -49,7 +50,7 @@ pub(super) fn file(data: &str, title: Option<String>) -> Result<Part, String> {
 }
 
 /// Returns the base64 payload of `data:TYPE;base64,DATA`.
-fn data_of(url: &str) -> Option<&str> {
+fn data_url_payload(url: &str) -> Option<&str> {
     url.strip_prefix("data:")?
         .split_once(";base64,")
         .map(|(_, data)| data)

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::Policy;
-use crate::api::request_schema::mended;
+use crate::api::request_schema::RemarkCollector;
+use crate::api::request_schema::repair_characters;
 
 /// Serializes `value` as JSON.
 ///
@@ -23,20 +23,21 @@ pub(super) fn to_string<T: Serialize + ?Sized>(value: &T) -> String {
 /// Ids in a socket message, read without building the rest of the message in memory.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Marks {
+pub(super) struct SocketMessageIds {
     pub(super) id: Option<String>,
     pub(super) stream_id: Option<String>,
 }
 
-impl Marks {
+impl SocketMessageIds {
     /// Parses the ids of the message `text`; none if it is not JSON or an id is not a string.
-    pub(super) fn of(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 }
 
 /// Parses `text` as JSON, replacing lone surrogates; none if it is still invalid.
-pub(super) fn read_tolerantly(text: &str) -> Option<Value> {
-    let mended = mended(text.as_bytes(), &mut Ignored::new(Policy::Lenient)).ok()?;
+pub(super) fn parse_leniently(text: &str) -> Option<Value> {
+    let mended =
+        repair_characters(text.as_bytes(), &mut RemarkCollector::new(Policy::Lenient)).ok()?;
     serde_json::from_slice(&mended).ok()
 }

@@ -8,7 +8,7 @@ use crate::api::request_schema::code;
 
 /// Pagination parameters of a list request.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct PageRequest {
     /// Maximum number of items on the page.
     pub limit: usize,
     /// Id of the item after which the page begins.
@@ -18,7 +18,7 @@ pub struct Page {
 }
 
 #[derive(Serialize)]
-struct Body<'a, T> {
+struct OpenAiListBody<'a, T> {
     object: &'static str,
     data: &'a [T],
     first_id: Option<&'a str>,
@@ -26,13 +26,13 @@ struct Body<'a, T> {
     has_more: bool,
 }
 
-impl Page {
+impl PageRequest {
     /// Selects this page from `items`, which are sorted oldest first; also returns true if more
     /// items follow.
     ///
     /// # Errors
     /// If `after` names an unknown item.
-    pub fn of<T>(
+    pub fn select<T>(
         &self,
         mut items: Vec<T>,
         id: impl Fn(&T) -> Option<&str>,
@@ -56,7 +56,7 @@ impl Page {
 
 /// Returns the body of a page of `items`, whose ids `id` reads.
 pub fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> Option<&str>, has_more: bool) -> String {
-    json::to_string(&Body {
+    json::to_string(&OpenAiListBody {
         object: "list",
         data: items,
         first_id: items.first().and_then(&id),
@@ -72,12 +72,12 @@ mod tests {
     #[test]
     fn pages_are_selected_in_both_orders() {
         let page = |limit, after: Option<&str>, is_ascending| {
-            let page = Page {
+            let page = PageRequest {
                 limit,
                 after: after.map(ToOwned::to_owned),
                 is_ascending,
             };
-            page.of(vec!["a", "b", "c"], |item| Some(*item))
+            page.select(vec!["a", "b", "c"], |item| Some(*item))
         };
         assert_eq!(page(2, None, true), Ok((vec!["a", "b"], true)));
         assert_eq!(page(2, Some("b"), true), Ok((vec!["c"], false)));

@@ -25,8 +25,8 @@ mod labels;
 mod list;
 mod web_search;
 
-pub use error::Envelope;
-pub use list::Page;
+pub use error::OpenAiErrorEnvelope;
+pub use list::PageRequest;
 pub use list::body as list_body;
 
 /// Text sent in place of an answer that the model refused to give.

@@ -8,11 +8,11 @@ use crate::domain::TokenLimits;
 /// Value of `created` of every model: 2025-01-01T00:00:00Z.
 ///
 /// Clients require an integer, and the CLI reports no date; a constant keeps lists equal.
-pub const CREATED: u32 = 1_735_689_600;
+pub const MODEL_CREATED_AT: u32 = 1_735_689_600;
 
 /// Model that clients may name in requests.
 #[derive(Debug, Clone, Copy)]
-pub struct Listed<'a> {
+pub struct ModelEntry<'a> {
     /// Value for `model` in requests.
     pub name: &'a str,
     /// Owner of the model, as the list reports it.
@@ -22,16 +22,16 @@ pub struct Listed<'a> {
 }
 
 #[derive(Serialize)]
-struct List<'a> {
+struct OpenAiModelList<'a> {
     object: &'static str,
-    data: Vec<Model<'a>>,
+    data: Vec<OpenAiModel<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     models: Option<[(); 0]>,
 }
 
 /// Model object. The limits are an extension that clients of other servers read.
 #[derive(Serialize)]
-struct Model<'a> {
+struct OpenAiModel<'a> {
     id: &'a str,
     object: &'static str,
     created: u32,
@@ -46,9 +46,9 @@ struct Model<'a> {
 ///
 /// Codex cannot read a response without `models`. An entry there would have to carry agent
 /// instructions that replace Codex's own; with an empty list Codex keeps them.
-pub fn list(models: &[Listed<'_>], for_codex: bool) -> String {
-    let data = models.iter().map(Model::from).collect();
-    json::to_string(&List {
+pub fn list_body(models: &[ModelEntry<'_>], for_codex: bool) -> String {
+    let data = models.iter().map(OpenAiModel::from).collect();
+    json::to_string(&OpenAiModelList {
         object: "list",
         data,
         models: for_codex.then_some([]),
@@ -56,16 +56,16 @@ pub fn list(models: &[Listed<'_>], for_codex: bool) -> String {
 }
 
 /// Returns the body of `GET /v1/models/{model}`.
-pub fn single(listed: &Listed<'_>) -> String {
-    json::to_string(&Model::from(listed))
+pub fn model_body(listed: &ModelEntry<'_>) -> String {
+    json::to_string(&OpenAiModel::from(listed))
 }
 
-impl<'a> From<&Listed<'a>> for Model<'a> {
-    fn from(listed: &Listed<'a>) -> Self {
+impl<'a> From<&ModelEntry<'a>> for OpenAiModel<'a> {
+    fn from(listed: &ModelEntry<'a>) -> Self {
         Self {
             id: listed.name,
             object: "model",
-            created: CREATED,
+            created: MODEL_CREATED_AT,
             owned_by: listed.owned_by,
             context_length: listed.limits.map(|limits| limits.context),
             max_output_tokens: listed.limits.map(|limits| limits.output),
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn list_and_single_model_bodies() {
-        let listed = |name, limits| Listed {
+        let listed = |name, limits| ModelEntry {
             name,
             owned_by: "anthropic",
             limits,
@@ -89,7 +89,7 @@ mod tests {
             output: 3,
         });
         assert_eq!(
-            list(&[listed("sonnet", limits), listed("auto", None)], false),
+            list_body(&[listed("sonnet", limits), listed("auto", None)], false),
             concat!(
                 r#"{"object":"list","data":["#,
                 r#"{"id":"sonnet","object":"model","created":1735689600,"owned_by":"anthropic","context_length":9,"max_output_tokens":3},"#,
@@ -97,12 +97,12 @@ mod tests {
             )
         );
         assert_eq!(
-            single(&listed("opus", None)),
+            model_body(&listed("opus", None)),
             r#"{"id":"opus","object":"model","created":1735689600,"owned_by":"anthropic"}"#
         );
-        assert_eq!(list(&[], false), r#"{"object":"list","data":[]}"#);
+        assert_eq!(list_body(&[], false), r#"{"object":"list","data":[]}"#);
         assert_eq!(
-            list(&[], true),
+            list_body(&[], true),
             r#"{"object":"list","data":[],"models":[]}"#
         );
     }

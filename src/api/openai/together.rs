@@ -8,46 +8,46 @@ use serde_json::Value;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::Envelope;
+use super::OpenAiErrorEnvelope;
 use super::json as writing;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
-use crate::api::request_schema::mended;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
+use crate::api::request_schema::repair_characters;
 use crate::domain::Money;
 use crate::domain::Usage;
 
 /// Maximum number of requests in one batch.
-const MOST_REQUESTS: usize = 100;
+const MAX_REQUESTS: usize = 100;
 /// Maximum value of `parallel`.
-const MOST_PARALLEL: i64 = 1024;
+const MAX_PARALLEL: i64 = 1024;
 /// Number of requests run in parallel unless the client sets it.
-const USUAL_PARALLEL: usize = 3;
+const DEFAULT_PARALLEL: usize = 3;
 
 /// Fields of the request.
-static REQUEST: Table = Table {
+static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
             "requests",
-            Shape::Array,
+            FieldType::Array,
             "Required. 1 to 100 bodies of `/v1/chat/completions`, which may have `prompt`, a string, in the place of `messages`.",
         ),
         honoured(
             "parallel",
-            Shape::BoolOrInteger(1, MOST_PARALLEL),
+            FieldType::BoolOrInteger(1, MAX_PARALLEL),
             "How many are made at a time, and never more than there are workers: 3 unless it is sent; `true` for as many as there are workers, `false` for one after the other.",
         ),
         honoured(
             "project_id",
-            Shape::Text,
+            FieldType::Text,
             "The key's own project, by its id or its name, as in the header `OpenAI-Project`.",
         ),
     ],
@@ -55,7 +55,7 @@ static REQUEST: Table = Table {
 
 /// Decoded body of `POST /v1/batch`.
 #[derive(Debug)]
-pub struct TogetherRequest {
+pub struct InlineBatchRequest {
     /// Body of each request for `/v1/chat/completions`, or the error of a request that has none.
     pub bodies: Vec<Result<Vec<u8>, InvalidRequest>>,
     /// Maximum number of requests to run in parallel.
@@ -68,7 +68,7 @@ pub struct TogetherRequest {
 
 /// Outcome of one request of the batch.
 #[derive(Debug, Clone)]
-pub enum Outcome {
+pub enum InlineBatchOutcome {
     /// Answered by the model.
     Answered {
         /// Body of the chat completion.
@@ -83,20 +83,20 @@ pub enum Outcome {
         /// HTTP status that the request would have by itself.
         status: u16,
         /// Error body that the request would have by itself.
-        envelope: Envelope,
+        envelope: OpenAiErrorEnvelope,
     },
 }
 
 /// Requests as the client wrote them.
 #[derive(Deserialize)]
-struct Written<'a> {
+struct InlineBatchSource<'a> {
     #[serde(borrow)]
     requests: Vec<&'a RawValue>,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
-enum Told<'a> {
+enum InlineBatchResult<'a> {
     Completed {
         index: usize,
         response: &'a RawValue,
@@ -113,9 +113,9 @@ enum Told<'a> {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct InlineBatchBody<'a> {
     object: &'static str,
-    results: Vec<Told<'a>>,
+    results: Vec<InlineBatchResult<'a>>,
     total_tokens: u64,
     total_cost: Option<f64>,
 }
@@ -124,31 +124,31 @@ struct Answer<'a> {
 ///
 /// # Errors
 /// If the body is malformed. Faults of a single request are returned in its place in `bodies`.
-pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let body = &*mended(body, &mut ignored)?;
-    let mut request = request(body, &REQUEST, "`requests`")?;
+pub fn decode(body: &[u8], policy: Policy) -> Result<InlineBatchRequest, InvalidRequest> {
+    let mut ignored = RemarkCollector::new(policy);
+    let body = &*repair_characters(body, &mut ignored)?;
+    let mut request = parse_request(body, &REQUEST, "`requests`")?;
     let count = match request.take("requests")? {
         Some(Value::Array(requests)) => requests.len(),
-        _ => return Err(request.missing("requests")),
+        _ => return Err(request.missing_field("requests")),
     };
-    if !(1..=MOST_REQUESTS).contains(&count) {
+    if !(1..=MAX_REQUESTS).contains(&count) {
         let words = format!(
-            "expected from 1 to {MOST_REQUESTS} requests, got {count}. For more there is /v1/batches."
+            "expected from 1 to {MAX_REQUESTS} requests, got {count}. For more there is /v1/batches."
         );
-        return Err(request.refuse("requests", code::VALUE, &words));
+        return Err(request.invalid_field("requests", code::VALUE, &words));
     }
-    let parallel = parallel(&mut request)?;
+    let parallel = take_parallel(&mut request)?;
     let project = request.take_text("project_id")?;
     request.finish(&mut ignored)?;
-    let written: Written<'_> =
+    let written: InlineBatchSource<'_> =
         serde_json::from_slice(body).map_err(|error| InvalidRequest::body(format!("{error}.")))?;
     let bodies = written
         .requests
         .into_iter()
         .enumerate()
-        .map(|(index, request)| chat(index, request));
-    Ok(TogetherRequest {
+        .map(|(index, request)| chat_body(index, request));
+    Ok(InlineBatchRequest {
         bodies: bodies.collect(),
         parallel,
         project,
@@ -157,20 +157,20 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<TogetherRequest, InvalidReq
 }
 
 /// Takes the degree of parallelism; the handler caps it at the number of workers.
-fn parallel(request: &mut Object) -> Result<usize, InvalidRequest> {
+fn take_parallel(request: &mut ObjectReader) -> Result<usize, InvalidRequest> {
     Ok(match request.take("parallel")? {
-        Some(Value::Bool(true)) => MOST_REQUESTS,
+        Some(Value::Bool(true)) => MAX_REQUESTS,
         Some(Value::Bool(false)) => 1,
         // The field table has checked its type.
         Some(number) => number
             .as_f64()
-            .map_or(USUAL_PARALLEL, |number| number as usize),
-        None => USUAL_PARALLEL,
+            .map_or(DEFAULT_PARALLEL, |number| number as usize),
+        None => DEFAULT_PARALLEL,
     })
 }
 
 /// Converts a request to a chat completion body; its fields keep the client's JSON.
-fn chat(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
+fn chat_body(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
     let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(request.get())
     else {
         let path = format!("requests[{index}]");
@@ -186,7 +186,7 @@ fn chat(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
         return Err(InvalidRequest::at("prompt", code::VALUE, message));
     }
     let prompt: Value = serde_json::from_str(prompt.get()).unwrap_or_default();
-    Shape::Text.check(&prompt, || "prompt".to_owned())?;
+    FieldType::Text.check(&prompt, || "prompt".to_owned())?;
     let messages = serde_json::value::to_raw_value(&json!([{"role": "user", "content": prompt}]));
     fields.extend(
         messages
@@ -197,12 +197,12 @@ fn chat(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest> {
 }
 
 /// Serializes the response body with the results of all requests, in order.
-pub fn answer(outcomes: &[Outcome]) -> String {
+pub fn response_body(outcomes: &[InlineBatchOutcome]) -> String {
     let (mut total_tokens, mut cost): (u64, Option<Money>) = (0, None);
     let mut results = Vec::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         results.push(match outcome {
-            Outcome::Answered {
+            InlineBatchOutcome::Answered {
                 body,
                 usage,
                 remarks,
@@ -214,16 +214,16 @@ pub fn answer(outcomes: &[Outcome]) -> String {
                     .map_or(cost, |this| Some(this + cost.unwrap_or_default()));
                 let response = serde_json::from_slice(body).unwrap_or(RawValue::NULL);
                 let Remarks { ignored, repaired } = remarks;
-                Told::Completed {
+                InlineBatchResult::Completed {
                     index,
                     response,
                     ignored,
                     repaired,
                 }
             }
-            Outcome::Failed { status, envelope } => {
+            InlineBatchOutcome::Failed { status, envelope } => {
                 let mut error = serde_json::to_value(envelope).unwrap_or_default();
-                Told::Failed {
+                InlineBatchResult::Failed {
                     index,
                     status_code: *status,
                     error: error["error"].take(),
@@ -231,7 +231,7 @@ pub fn answer(outcomes: &[Outcome]) -> String {
             }
         });
     }
-    writing::to_string(&Answer {
+    writing::to_string(&InlineBatchBody {
         object: "batch.results",
         results,
         total_tokens,

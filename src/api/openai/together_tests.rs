@@ -59,7 +59,7 @@ fn invalid_request_lists_are_refused() {
 
 #[test]
 fn known_costs_are_summed() {
-    let answered = |tokens, cost| Outcome::Answered {
+    let answered = |tokens, cost| InlineBatchOutcome::Answered {
         body: b"{}".to_vec(),
         usage: Usage {
             input_tokens: tokens,
@@ -68,12 +68,12 @@ fn known_costs_are_summed() {
         },
         remarks: Default::default(),
     };
-    let failed = Outcome::Failed {
+    let failed = InlineBatchOutcome::Failed {
         status: 400,
         envelope: InvalidRequest::body("No.").into(),
     };
-    insta::assert_snapshot!(answer(&[answered(1, None), failed]), @r#"{"object":"batch.results","results":[{"status":"completed","index":0,"response":{}},{"status":"failed","index":1,"status_code":400,"error":{"code":null,"message":"No.","param":null,"type":"invalid_request_error"}}],"total_tokens":1,"total_cost":null}"#);
-    let whole = answer(&[
+    insta::assert_snapshot!(response_body(&[answered(1, None), failed]), @r#"{"object":"batch.results","results":[{"status":"completed","index":0,"response":{}},{"status":"failed","index":1,"status_code":400,"error":{"code":null,"message":"No.","param":null,"type":"invalid_request_error"}}],"total_tokens":1,"total_cost":null}"#);
+    let whole = response_body(&[
         answered(1, None),
         answered(2, Money::from_dollars(0.5)),
         answered(3, Money::from_dollars(0.25)),

@@ -4,12 +4,12 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::api::request_schema::Field;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
+use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -28,15 +28,15 @@ pub(in crate::api::openai) const CONTEXT_SIZE: Field = ignored(
     Text,
     "Anthropic's search has no such parameter.",
 )
-.unless(&["\"medium\""]);
+.with_no_op(&["\"medium\""]);
 
 /// Fields of `web_search_options` in chat.
-pub(in crate::api::openai) static OPTIONS: Table = Table {
+pub(in crate::api::openai) static OPTIONS: ObjectSchema = ObjectSchema {
     prefix: "web_search_options.",
     fields: &[
         honoured(
             "user_location",
-            Shape::Object,
+            FieldType::Object,
             "Where the user is, for the search.",
         ),
         CONTEXT_SIZE,
@@ -44,38 +44,39 @@ pub(in crate::api::openai) static OPTIONS: Table = Table {
 };
 
 /// Fields of `user_location` in chat, which nests the place one level deeper than Responses.
-static CHAT_LOCATION: Table = Table {
+static CHAT_LOCATION: ObjectSchema = ObjectSchema {
     prefix: "web_search_options.user_location.",
     fields: &[
         LOCATION_TYPE,
-        honoured("approximate", Shape::Object, "The place."),
+        honoured("approximate", FieldType::Object, "The place."),
     ],
 };
 
 /// Fields of the place in chat.
-static CHAT_PLACE: Table = Table {
+static CHAT_PLACE: ObjectSchema = ObjectSchema {
     prefix: "web_search_options.user_location.approximate.",
     fields: &[CITY, REGION, COUNTRY, TIMEZONE],
 };
 
 /// Fields of `user_location` of a web search tool in Responses.
-static LOCATION: Table = Table {
+static LOCATION: ObjectSchema = ObjectSchema {
     prefix: "tools[].user_location.",
     fields: &[LOCATION_TYPE, CITY, REGION, COUNTRY, TIMEZONE],
 };
 
 /// Field tables of chat.
 #[cfg(test)]
-pub(in crate::api::openai) const OF_CHAT: [&Table; 3] = [&OPTIONS, &CHAT_LOCATION, &CHAT_PLACE];
+pub(in crate::api::openai) const CHAT_TABLES: [&ObjectSchema; 3] =
+    [&OPTIONS, &CHAT_LOCATION, &CHAT_PLACE];
 
 /// Field tables of Responses.
 #[cfg(test)]
-pub(in crate::api::openai) const OF_RESPONSES: [&Table; 1] = [&LOCATION];
+pub(in crate::api::openai) const RESPONSES_TABLES: [&ObjectSchema; 1] = [&LOCATION];
 
 /// Reads `web_search_options` of a chat request.
-pub(in crate::api::openai) fn of_chat(
-    mut options: Object,
-    ignored: &mut Ignored,
+pub(in crate::api::openai) fn read_chat_options(
+    mut options: ObjectReader,
+    ignored: &mut RemarkCollector,
 ) -> Result<WebSearch, InvalidRequest> {
     let location = options.take("user_location")?;
     let place = options.place.inner("user_location", &CHAT_LOCATION);
@@ -83,13 +84,13 @@ pub(in crate::api::openai) fn of_chat(
     let Some(location) = location else {
         return Ok(WebSearch::default());
     };
-    let mut location = Object::new(location, place)?;
+    let mut location = ObjectReader::new(location, place)?;
     check_type(&mut location)?;
     let approximate = location.take("approximate")?;
     let place = location.place.inner("approximate", &CHAT_PLACE);
     location.finish(ignored)?;
     let user_location = approximate
-        .map(|value| near(Object::new(value, place)?, ignored))
+        .map(|value| read_place(ObjectReader::new(value, place)?, ignored))
         .transpose()?
         .flatten();
     Ok(WebSearch {
@@ -99,29 +100,32 @@ pub(in crate::api::openai) fn of_chat(
 }
 
 /// Takes `user_location` of a web search tool in Responses; returns it as JSON in Anthropic's form.
-pub(in crate::api::openai) fn location(
-    tool: &mut Object,
-    ignored: &mut Ignored,
+pub(in crate::api::openai) fn take_location(
+    tool: &mut ObjectReader,
+    ignored: &mut RemarkCollector,
 ) -> Result<Option<String>, InvalidRequest> {
     let Some(location) = tool.take("user_location")? else {
         return Ok(None);
     };
-    let mut location = Object::new(location, tool.place.inner("user_location", &LOCATION))?;
+    let mut location = ObjectReader::new(location, tool.place.inner("user_location", &LOCATION))?;
     check_type(&mut location)?;
-    near(location, ignored)
+    read_place(location, ignored)
 }
 
-fn check_type(location: &mut Object) -> Result<(), InvalidRequest> {
+fn check_type(location: &mut ObjectReader) -> Result<(), InvalidRequest> {
     match location.take_text("type")? {
         Some(other) if other != "approximate" => {
             let words = format!("expected `approximate`, got `{}`.", printable(&other));
-            Err(location.refuse("type", code::VALUE, &words))
+            Err(location.invalid_field("type", code::VALUE, &words))
         }
         _ => Ok(()),
     }
 }
 
-fn near(mut place: Object, ignored: &mut Ignored) -> Result<Option<String>, InvalidRequest> {
+fn read_place(
+    mut place: ObjectReader,
+    ignored: &mut RemarkCollector,
+) -> Result<Option<String>, InvalidRequest> {
     let mut fields = Map::new();
     for name in ["city", "region", "country", "timezone"] {
         if let Some(text) = place.take_text(name)? {

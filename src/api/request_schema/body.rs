@@ -4,29 +4,33 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use super::error::InvalidRequest;
-use super::object::Object;
-use super::object::Place;
-use super::shape::got;
+use super::object::ObjectPath;
+use super::object::ObjectReader;
+use super::shape::describe_value;
 use super::structure;
-use super::table::Table;
+use super::table::ObjectSchema;
 
 /// Parses `body` as a JSON object with the fields of `table`; `needs` names the required fields in
 /// error messages.
 ///
 /// # Errors
 /// If the body is not a JSON object.
-pub fn request(body: &[u8], table: &'static Table, needs: &str) -> Result<Object, InvalidRequest> {
+pub fn parse_request(
+    body: &[u8],
+    table: &'static ObjectSchema,
+    needs: &str,
+) -> Result<ObjectReader, InvalidRequest> {
     structure::check(body)?;
     let value: Value =
         serde_json::from_slice(body).map_err(|error| not_json(body, &error, needs))?;
     if !value.is_object() {
         let message = format!(
             "The body must be a JSON object with {needs}, but it is {}.",
-            got(&value)
+            describe_value(&value)
         );
         return Err(InvalidRequest::body(message));
     }
-    Object::new(value, Place::root(table))
+    ObjectReader::new(value, ObjectPath::root(table))
 }
 
 fn not_json(body: &[u8], error: &serde_json::Error, needs: &str) -> InvalidRequest {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::error::InvalidRequest;
-use super::ignored::Ignored;
+use super::ignored::RemarkCollector;
 use super::repair::Repair;
 
 /// Escape of U+FFFD, the replacement character.
@@ -17,8 +17,11 @@ const ESCAPE: usize = 6;
 ///
 /// # Errors
 /// Under the strict policy, if there are any.
-pub fn mended<'a>(body: &'a [u8], ignored: &mut Ignored) -> Result<Cow<'a, [u8]>, InvalidRequest> {
-    let Some(mended) = mend(body) else {
+pub fn repair_characters<'a>(
+    body: &'a [u8],
+    ignored: &mut RemarkCollector,
+) -> Result<Cow<'a, [u8]>, InvalidRequest> {
+    let Some(mended) = repaired(body) else {
         return Ok(Cow::Borrowed(body));
     };
     ignored.repair_body(Repair::CHARACTERS)?;
@@ -26,16 +29,19 @@ pub fn mended<'a>(body: &'a [u8], ignored: &mut Ignored) -> Result<Cow<'a, [u8]>
 }
 
 /// Returns the repaired `body`, if anything had to be repaired.
-fn mend(body: &[u8]) -> Option<Vec<u8>> {
+fn repaired(body: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::new();
     // `told`: end of what is copied to `mended`; `read`: end of what is scanned.
     let (mut told, mut read) = (0, 0);
     while let Some(distance) = memchr(b'\\', body.get(read..)?) {
         let start = read + distance;
-        let (length, instead): (_, Option<&[u8]>) = match escaped(body, start) {
+        let (length, instead): (_, Option<&[u8]>) = match escaped_code_unit(body, start) {
             Some(0) => (ESCAPE, Some(b"")),
             Some(0xd800..=0xdbff)
-                if matches!(escaped(body, start + ESCAPE), Some(0xdc00..=0xdfff)) =>
+                if matches!(
+                    escaped_code_unit(body, start + ESCAPE),
+                    Some(0xdc00..=0xdfff)
+                ) =>
             {
                 (2 * ESCAPE, None)
             }
@@ -58,7 +64,7 @@ fn mend(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Returns the UTF-16 code unit escaped as `\uXXXX` at `start`.
-fn escaped(body: &[u8], start: usize) -> Option<u16> {
+fn escaped_code_unit(body: &[u8], start: usize) -> Option<u16> {
     let digits = body.get(start..start + ESCAPE)?.strip_prefix(b"\\u")?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
@@ -75,7 +81,7 @@ mod tests {
     use crate::api::request_schema::Policy;
 
     fn read(body: &str) -> Value {
-        let mended = mended(body.as_bytes(), &mut Ignored::new(Policy::Lenient))
+        let mended = repair_characters(body.as_bytes(), &mut RemarkCollector::new(Policy::Lenient))
             .unwrap()
             .into_owned();
         serde_json::from_slice(&mended).unwrap()
@@ -97,8 +103,9 @@ mod tests {
 
     #[test]
     fn strict_policy_rejects_lone_surrogates() {
-        let strict =
-            |body: &str| mended(body.as_bytes(), &mut Ignored::new(Policy::Strict)).map(drop);
+        let strict = |body: &str| {
+            repair_characters(body.as_bytes(), &mut RemarkCollector::new(Policy::Strict)).map(drop)
+        };
         assert!(strict(r#""\ud83d\ude00""#).is_ok());
         assert!(
             strict(r#""\ud83d""#)
@@ -112,12 +119,12 @@ mod tests {
         #[test]
         fn well_formed_json_is_not_changed(text in any::<String>()) {
             let body = serde_json::to_string(&text).unwrap();
-            prop_assert_eq!(mend(body.as_bytes()), None);
+            prop_assert_eq!(repaired(body.as_bytes()), None);
         }
 
         #[test]
         fn character_repair_never_panics(body in r#"[\\u0d8cD"]{0,24}"#) {
-            let _ = mend(body.as_bytes());
+            let _ = repaired(body.as_bytes());
         }
     }
 }

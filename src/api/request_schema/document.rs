@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::Visitor;
 
 use super::table::Field;
-use super::table::Handling;
-use super::table::Table;
+use super::table::ObjectSchema;
+use super::table::Support;
 
 /// Pages that contain tables of fields.
 const PAGES: [&str; 13] = [
@@ -27,7 +27,7 @@ const PAGES: [&str; 13] = [
 ];
 
 /// Asserts that one of the pages shows `tables` between its comments `NAME: begin` and `NAME: end`.
-pub(crate) fn check(name: &str, tables: &[&Table]) {
+pub(crate) fn check(name: &str, tables: &[&ObjectSchema]) {
     check_text(name, &markdown(tables));
 }
 
@@ -48,12 +48,12 @@ pub(crate) fn check_text(name: &str, expected: &str) {
 }
 
 /// Renders the rows of the tables; rows that several tables share appear once.
-fn markdown(tables: &[&Table]) -> String {
+fn markdown(tables: &[&ObjectSchema]) -> String {
     let mut rows = Vec::new();
     for table in tables {
         for field in table.fields {
             let (prefix, name) = (table.prefix, field.name);
-            let (words, handling) = (field.shape.words(), handling(field));
+            let (words, handling) = (field.field_type.description(), handling(field));
             let row = format!(
                 "| `{prefix}{name}` | {words} | {handling} | {} |\n",
                 field.note
@@ -70,12 +70,12 @@ fn markdown(tables: &[&Table]) -> String {
 }
 
 fn handling(field: &Field) -> String {
-    let word = match field.handling {
-        Handling::Honoured => "honoured",
-        Handling::Emulated => "emulated",
-        Handling::Refused => "refused",
-        Handling::Ignored => "ignored",
-        Handling::Passed => "passed on",
+    let word = match field.support {
+        Support::Honoured => "honoured",
+        Support::Emulated => "emulated",
+        Support::Refused => "refused",
+        Support::Ignored => "ignored",
+        Support::Passed => "passed on",
     };
     match field.no_op_words() {
         values if values.is_empty() => word.into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::error::InvalidRequest;
 use super::error::code;
-use super::object::Place;
+use super::object::ObjectPath;
 use super::repair::Repair;
 use super::shape::printable;
 use super::table::Field;
@@ -31,15 +31,15 @@ pub struct Remarks {
 
 /// Collector of fields without effect and of repairs.
 #[derive(Debug)]
-pub struct Ignored {
+pub struct RemarkCollector {
     policy: Policy,
     names: Vec<String>,
     repaired: BTreeSet<&'static str>,
 }
 
-impl Ignored {
+impl RemarkCollector {
     /// Maximum number of names: the list is sent in a header.
-    const MOST: usize = 32;
+    const MAX_NAMES: usize = 32;
 
     /// Creates an empty collector.
     pub fn new(policy: Policy) -> Self {
@@ -50,7 +50,11 @@ impl Ignored {
         }
     }
 
-    pub(super) fn known(&mut self, place: &Place, field: &Field) -> Result<(), InvalidRequest> {
+    pub(super) fn ignore_known(
+        &mut self,
+        place: &ObjectPath,
+        field: &Field,
+    ) -> Result<(), InvalidRequest> {
         if self.policy == Policy::Strict {
             let path = place.field(field.name);
             let message = format!(
@@ -64,7 +68,11 @@ impl Ignored {
         Ok(())
     }
 
-    pub(super) fn unknown(&mut self, place: &Place, name: &str) -> Result<(), InvalidRequest> {
+    pub(super) fn ignore_unknown(
+        &mut self,
+        place: &ObjectPath,
+        name: &str,
+    ) -> Result<(), InvalidRequest> {
         let name = printable(name);
         if self.policy == Policy::Strict {
             let path = place.field(&name);
@@ -85,7 +93,7 @@ impl Ignored {
     ///
     /// # Errors
     /// Under the strict policy.
-    pub fn leave_out(
+    pub fn drop_unsupported(
         &mut self,
         name: String,
         refusal: InvalidRequest,
@@ -98,7 +106,7 @@ impl Ignored {
     }
 
     /// Reports a field that is dropped harmlessly, even under the strict policy.
-    pub fn note(&mut self, name: &str) {
+    pub fn report(&mut self, name: &str) {
         self.push(name.to_owned());
     }
 
@@ -138,7 +146,7 @@ impl Ignored {
     }
 
     fn push(&mut self, name: String) {
-        if self.names.len() < Self::MOST && !self.names.contains(&name) {
+        if self.names.len() < Self::MAX_NAMES && !self.names.contains(&name) {
             self.names.push(name);
         }
     }

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 /// Magic bytes of a PDF.
 const PDF: &[u8] = b"%PDF-";
 /// Error text for bytes that are not a supported image; follows a path.
-pub const NO_IMAGE: &str =
+pub const NOT_AN_IMAGE: &str =
     "the data is no image that Claude can read. Send PNG, JPEG, GIF or WebP.";
 
 /// Media that Claude can read.
@@ -42,12 +42,12 @@ pub fn of(bytes: &[u8]) -> Option<Media<'_>> {
 ///
 /// # Errors
 /// If it is not base64, or not an image that Claude can read. The message follows a path.
-pub fn image(data: &str) -> Result<&'static str, String> {
-    image_type(&decoded(data)?).ok_or_else(|| NO_IMAGE.to_owned())
+pub fn image_media_type(data: &str) -> Result<&'static str, String> {
+    image_type(&decode_base64(data)?).ok_or_else(|| NOT_AN_IMAGE.to_owned())
 }
 
 /// Removes the whitespace that some clients insert into base64.
-pub fn unbroken(data: &str) -> Cow<'_, str> {
+pub fn strip_whitespace(data: &str) -> Cow<'_, str> {
     if data.contains(|character: char| character.is_ascii_whitespace()) {
         return data.split_ascii_whitespace().collect();
     }
@@ -58,8 +58,8 @@ pub fn unbroken(data: &str) -> Cow<'_, str> {
 ///
 /// # Errors
 /// If it is not base64, or not a PDF. The message follows a path.
-pub fn document(data: &str) -> Result<&'static str, String> {
-    if decoded(data)?.starts_with(PDF) {
+pub fn document_media_type(data: &str) -> Result<&'static str, String> {
+    if decode_base64(data)?.starts_with(PDF) {
         Ok("application/pdf")
     } else {
         Err("the data is no PDF, and Claude reads no other documents in base64. Send its text as text."
@@ -71,7 +71,7 @@ pub fn document(data: &str) -> Result<&'static str, String> {
 ///
 /// # Errors
 /// If it is not base64. The message follows a path.
-pub fn decoded(data: &str) -> Result<Vec<u8>, String> {
+pub fn decode_base64(data: &str) -> Result<Vec<u8>, String> {
     BASE64_STANDARD
         .decode(data)
         .map_err(|error| format!("the data is not valid base64: {error}."))

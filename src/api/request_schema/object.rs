@@ -5,24 +5,24 @@ use serde_json::Value;
 
 use super::error::InvalidRequest;
 use super::error::code;
-use super::ignored::Ignored;
-use super::shape::got;
-use super::shape::whole;
+use super::ignored::RemarkCollector;
+use super::shape::as_integer;
+use super::shape::describe_value;
 use super::table::Field;
-use super::table::Handling;
-use super::table::Table;
+use super::table::ObjectSchema;
+use super::table::Support;
 
 /// Position of an object in a request, and its table of fields.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct ObjectPath {
     /// Path such as `messages[2].content[0]`; empty for the request itself.
     path: String,
-    table: &'static Table,
+    table: &'static ObjectSchema,
 }
 
-impl Place {
+impl ObjectPath {
     /// Creates the position of the request itself.
-    pub fn root(table: &'static Table) -> Self {
+    pub fn root(table: &'static ObjectSchema) -> Self {
         Self {
             path: String::new(),
             table,
@@ -30,7 +30,7 @@ impl Place {
     }
 
     /// Creates the position of an object at `path`, such as `messages[2]`.
-    pub fn at(path: impl Into<String>, table: &'static Table) -> Self {
+    pub fn at(path: impl Into<String>, table: &'static ObjectSchema) -> Self {
         Self {
             path: path.into(),
             table,
@@ -38,7 +38,7 @@ impl Place {
     }
 
     /// Returns the position of the object in field `name` of this one.
-    pub fn inner(&self, name: &str, table: &'static Table) -> Self {
+    pub fn inner(&self, name: &str, table: &'static ObjectSchema) -> Self {
         Self {
             path: self.field(name),
             table,
@@ -46,7 +46,7 @@ impl Place {
     }
 
     /// Returns the position of an item of the array in field `name` of this one.
-    pub fn item(&self, name: &str, index: usize, table: &'static Table) -> Self {
+    pub fn item(&self, name: &str, index: usize, table: &'static ObjectSchema) -> Self {
         Self {
             path: format!("{}[{index}]", self.field(name)),
             table,
@@ -73,13 +73,13 @@ impl Place {
 }
 
 /// Reader of a JSON object: fields are taken out until only those without effect are left.
-pub struct Object {
+pub struct ObjectReader {
     fields: Map<String, Value>,
     /// Position of the object in the request, and its table.
-    pub place: Place,
+    pub place: ObjectPath,
 }
 
-impl std::fmt::Debug for Object {
+impl std::fmt::Debug for ObjectReader {
     /// Leaves the values out: they may be private.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -89,17 +89,20 @@ impl std::fmt::Debug for Object {
     }
 }
 
-impl Object {
+impl ObjectReader {
     /// Creates a reader of `value`.
     ///
     /// # Errors
     /// If `value` is not an object.
-    pub fn new(value: Value, place: Place) -> Result<Self, InvalidRequest> {
+    pub fn new(value: Value, place: ObjectPath) -> Result<Self, InvalidRequest> {
         match value {
             Value::Object(fields) => Ok(Self { fields, place }),
             other => {
                 let path = place.path;
-                let message = format!("`{path}`: expected an object, got {}.", got(&other));
+                let message = format!(
+                    "`{path}`: expected an object, got {}.",
+                    describe_value(&other)
+                );
                 Err(InvalidRequest::at(path, code::TYPE, message))
             }
         }
@@ -107,9 +110,9 @@ impl Object {
 
     /// Reads the remaining fields by another table.
     #[must_use]
-    pub fn under(self, table: &'static Table) -> Self {
+    pub fn with_schema(self, table: &'static ObjectSchema) -> Self {
         Self {
-            place: Place {
+            place: ObjectPath {
                 table,
                 ..self.place
             },
@@ -141,7 +144,7 @@ impl Object {
         debug_assert!(field.is_some(), "the table of fields has no row for {name}");
         let value = self.fields.remove(name).filter(|value| !value.is_null());
         if let (Some(value), Some(field)) = (&value, field) {
-            field.shape.check(value, || self.place.field(name))?;
+            field.field_type.check(value, || self.place.field(name))?;
         }
         Ok(value)
     }
@@ -169,7 +172,7 @@ impl Object {
     pub fn take_integer(&mut self, name: &'static str) -> Result<Option<i64>, InvalidRequest> {
         Ok(self
             .take(name)?
-            .and_then(|value| value.as_number().and_then(whole)))
+            .and_then(|value| value.as_number().and_then(as_integer)))
     }
 
     /// Takes a string, like [`take`](Self::take).
@@ -184,14 +187,14 @@ impl Object {
     }
 
     /// Creates the error for a required field that is missing.
-    pub fn missing(&self, name: &str) -> InvalidRequest {
+    pub fn missing_field(&self, name: &str) -> InvalidRequest {
         let path = self.place.field(name);
         let message = format!("`{path}` is missing.");
         InvalidRequest::at(path, code::MISSING, message)
     }
 
     /// Creates the error for an invalid value; `words` follow the field's path.
-    pub fn refuse(&self, name: &str, code: &'static str, words: &str) -> InvalidRequest {
+    pub fn invalid_field(&self, name: &str, code: &'static str, words: &str) -> InvalidRequest {
         let path = self.place.field(name);
         let message = format!("`{path}`: {words}");
         InvalidRequest::at(path, code, message)
@@ -202,7 +205,7 @@ impl Object {
     ///
     /// # Errors
     /// If a field asks for something not supported.
-    pub fn finish_passing(mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    pub fn finish_native(mut self, ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
         if !ignored.is_strict() {
             self.fields
                 .retain(|name, _| self.place.table.find(name).is_some());
@@ -217,14 +220,14 @@ impl Object {
     ///
     /// # Errors
     /// If a value does not have the declared type or range.
-    pub fn take_passed(
+    pub fn take_native(
         &mut self,
-        ignored: &mut Ignored,
+        ignored: &mut RemarkCollector,
     ) -> Result<Vec<(String, Value)>, InvalidRequest> {
         let table = self.place.table;
         let is_passed = |name: &String| {
             table.find(name).map_or(!ignored.is_strict(), |field| {
-                field.handling == Handling::Passed
+                field.support == Support::Passed
             })
         };
         let names: Vec<String> = self
@@ -239,7 +242,7 @@ impl Object {
                 continue;
             };
             if let Some(field) = table.find(&name) {
-                field.shape.check(&value, || self.place.field(&name))?;
+                field.field_type.check(&value, || self.place.field(&name))?;
             }
             passed.push((name, value));
         }
@@ -251,7 +254,7 @@ impl Object {
     ///
     /// # Errors
     /// If a field asks for something not supported, or has an invalid value.
-    pub fn finish(self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    pub fn finish(self, ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
         let place = self.place;
         for (name, value) in self
             .fields
@@ -259,35 +262,35 @@ impl Object {
             .filter(|(_, value)| !value.is_null())
         {
             match place.table.find(&name) {
-                Some(field) => leftover(field, &value, &place, ignored)?,
-                None => ignored.unknown(&place, &name)?,
+                Some(field) => check_untaken(field, &value, &place, ignored)?,
+                None => ignored.ignore_unknown(&place, &name)?,
             }
         }
         Ok(())
     }
 }
 
-fn leftover(
+fn check_untaken(
     field: &Field,
     value: &Value,
-    place: &Place,
-    ignored: &mut Ignored,
+    place: &ObjectPath,
+    ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    field.shape.check(value, || place.field(field.name))?;
+    field.field_type.check(value, || place.field(field.name))?;
     if field.is_no_op(value) {
         return Ok(());
     }
-    match field.handling {
-        Handling::Refused => {
+    match field.support {
+        Support::Refused => {
             let path = place.field(field.name);
             let message = format!("`{path}`: {} {}.", field.note, field.remedy());
             Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
         }
-        Handling::Ignored => ignored.known(place, field),
-        Handling::Passed => Ok(()),
-        Handling::Honoured | Handling::Emulated => {
+        Support::Ignored => ignored.ignore_known(place, field),
+        Support::Passed => Ok(()),
+        Support::Honoured | Support::Emulated => {
             debug_assert!(false, "nobody reads {}", field.name);
-            ignored.known(place, field)
+            ignored.ignore_known(place, field)
         }
     }
 }

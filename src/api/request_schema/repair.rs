@@ -8,7 +8,7 @@ pub struct Repair {
     /// Description of the fault.
     pub broken: &'static str,
     /// Description of the repaired form.
-    pub made: &'static str,
+    pub repaired: &'static str,
 }
 
 impl Repair {
@@ -16,55 +16,55 @@ impl Repair {
     pub const CALLS_WITHOUT_RESULTS: Self = Self {
         name: "calls_without_results",
         broken: "A call of a tool has no result.",
-        made: "A result stands behind it that says the call was interrupted, with `is_error`.",
+        repaired: "A result stands behind it that says the call was interrupted, with `is_error`.",
     };
     /// Tool result without a matching call.
     pub const RESULTS_WITHOUT_CALLS: Self = Self {
         name: "results_without_calls",
         broken: "A result names no call of the conversation, or one that has its result already.",
-        made: "Words of the user at its place, which name the call and repeat the result.",
+        repaired: "Words of the user at its place, which name the call and repeat the result.",
     };
     /// Tool result that does not directly follow its call.
     pub const RESULTS_MOVED: Self = Self {
         name: "results_moved",
         broken: "Another message, or other content of the user, stands between a call and its result; or the result stands first.",
-        made: "The result is put behind its call.",
+        repaired: "The result is put behind its call.",
     };
     /// Tool calls of one answer with the same id.
     pub const CALL_IDS: Self = Self {
         name: "call_ids",
         broken: "Two calls of one answer have the same id.",
-        made: "Each gets an id of its own; their results go to them in their order.",
+        repaired: "Each gets an id of its own; their results go to them in their order.",
     };
     /// Tool arguments that are not a JSON object.
     pub const ARGUMENTS: Self = Self {
         name: "arguments",
         broken: "The arguments of a call are no JSON object.",
-        made: "The object `{\"arguments\": ...}`, with what was sent as a string.",
+        repaired: "The object `{\"arguments\": ...}`, with what was sent as a string.",
     };
     /// Message without content, which is dropped.
     pub const EMPTY_MESSAGES: Self = Self {
         name: "empty_messages",
         broken: "A message of the user, or one with instructions, has no content or only white space.",
-        made: "It is left out.",
+        repaired: "It is left out.",
     };
     /// Instructions without any message.
     pub const NO_USER_MESSAGE: Self = Self {
         name: "no_user_message",
         broken: "There are instructions and no message.",
-        made: "The last text of the instructions becomes the message of the user: it is what Claude is to do.",
+        repaired: "The last text of the instructions becomes the message of the user: it is what Claude is to do.",
     };
     /// Assistant message at the end, for a model without prefill.
     pub const ASSISTANT_LAST: Self = Self {
         name: "assistant_last",
         broken: "The conversation ends with a message of the assistant, to be continued, and the model takes none.",
-        made: "A message of the user follows it that asks Claude to go on exactly where it stopped. See [prefill](#prefill).",
+        repaired: "A message of the user follows it that asks Claude to go on exactly where it stopped. See [prefill](#prefill).",
     };
     /// Lone surrogates and NUL characters.
     pub const CHARACTERS: Self = Self {
         name: "characters",
         broken: "A text holds half of a surrogate pair, such as `\\ud83d` alone, or a NUL.",
-        made: "U+FFFD stands in the place of the half; the NUL is removed.",
+        repaired: "U+FFFD stands in the place of the half; the NUL is removed.",
     };
 
     /// Every repair, in the order of the documentation.
@@ -91,7 +91,7 @@ mod tests {
         let row = |repair: &Repair| {
             format!(
                 "| `{}` | {} | {} |\n",
-                repair.name, repair.broken, repair.made
+                repair.name, repair.broken, repair.repaired
             )
         };
         let rows: String = Repair::ALL.iter().map(row).collect();

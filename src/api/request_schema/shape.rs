@@ -7,7 +7,7 @@ use super::error::code;
 
 /// Type and range of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Shape {
+pub enum FieldType {
     /// Any value, because it is not read.
     Any,
     /// Boolean.
@@ -32,23 +32,27 @@ pub enum Shape {
     TextOrNumber,
 }
 
-impl Shape {
+impl FieldType {
     /// Checks that `value` has this type and range; `path` is only called for the error message.
     ///
     /// # Errors
     /// If it has not.
     pub fn check(self, value: &Value, path: impl FnOnce() -> String) -> Result<(), InvalidRequest> {
         let code = match self.verdict(value) {
-            Verdict::Fits => return Ok(()),
-            Verdict::WrongType => code::TYPE,
-            Verdict::OutOfRange => code::VALUE,
+            TypeVerdict::Fits => return Ok(()),
+            TypeVerdict::WrongType => code::TYPE,
+            TypeVerdict::OutOfRange => code::VALUE,
         };
         let path = path();
-        let message = format!("`{path}`: expected {}, got {}.", self.words(), got(value));
+        let message = format!(
+            "`{path}`: expected {}, got {}.",
+            self.description(),
+            describe_value(value)
+        );
         Err(InvalidRequest::at(path, code, message))
     }
 
-    fn verdict(self, value: &Value) -> Verdict {
+    fn verdict(self, value: &Value) -> TypeVerdict {
         let fits = match self {
             Self::Any => true,
             Self::BoolOrInteger(min, max) if !value.is_boolean() => {
@@ -63,7 +67,7 @@ impl Shape {
             Self::TextOrNumber => value.is_string() || value.is_number(),
             Self::Integer(min, max) => {
                 return number(value, |n| {
-                    whole(n).is_some_and(|n| (min..=max).contains(&n))
+                    as_integer(n).is_some_and(|n| (min..=max).contains(&n))
                 });
             }
             Self::Number(min, max) => {
@@ -73,14 +77,14 @@ impl Shape {
             }
         };
         if fits {
-            Verdict::Fits
+            TypeVerdict::Fits
         } else {
-            Verdict::WrongType
+            TypeVerdict::WrongType
         }
     }
 
     /// Returns the description for error messages, with an article: `a number from 0 to 2`.
-    pub fn words(self) -> String {
+    pub fn description(self) -> String {
         match self {
             Self::Any => "anything".into(),
             Self::Bool => "`true` or `false`".into(),
@@ -88,7 +92,10 @@ impl Shape {
             Self::Integer(i64::MIN, i64::MAX) => "an integer of 64 bits".into(),
             Self::Integer(min, max) => format!("an integer from {min} to {max}"),
             Self::BoolOrInteger(min, max) => {
-                format!("`true`, `false` or {}", Self::Integer(min, max).words())
+                format!(
+                    "`true`, `false` or {}",
+                    Self::Integer(min, max).description()
+                )
             }
             Self::Number(min, max) => format!("a number from {min} to {max}"),
             Self::Array => "an array".into(),
@@ -100,22 +107,22 @@ impl Shape {
     }
 }
 
-enum Verdict {
+enum TypeVerdict {
     Fits,
     WrongType,
     OutOfRange,
 }
 
-fn number(value: &Value, in_range: impl FnOnce(&serde_json::Number) -> bool) -> Verdict {
+fn number(value: &Value, in_range: impl FnOnce(&serde_json::Number) -> bool) -> TypeVerdict {
     match value {
-        Value::Number(number) if in_range(number) => Verdict::Fits,
-        Value::Number(_) => Verdict::OutOfRange,
-        _ => Verdict::WrongType,
+        Value::Number(number) if in_range(number) => TypeVerdict::Fits,
+        Value::Number(_) => TypeVerdict::OutOfRange,
+        _ => TypeVerdict::WrongType,
     }
 }
 
 /// Returns the number as an integer, if it is one: JSON does not distinguish `1` from `1.0`.
-pub(super) fn whole(number: &serde_json::Number) -> Option<i64> {
+pub(super) fn as_integer(number: &serde_json::Number) -> Option<i64> {
     /// Upper bound (2^53) of the floats that represent every integer.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     number.as_i64().or_else(|| {
@@ -128,7 +135,7 @@ pub(super) fn whole(number: &serde_json::Number) -> Option<i64> {
 
 /// Describes the value that was received. Shows numbers and booleans, never strings, which may be
 /// long or private.
-pub fn got(value: &Value) -> String {
+pub fn describe_value(value: &Value) -> String {
     match value {
         Value::Null => "`null`".into(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -141,7 +148,7 @@ pub fn got(value: &Value) -> String {
 /// Sanitizes a client's text for a message or a header: at most 64 characters, others than plain
 /// ASCII replaced by `?`.
 pub fn printable(text: &str) -> String {
-    const LONGEST: usize = 64;
+    const MAX_CHARACTERS: usize = 64;
     let fit = |c: char| {
         if c.is_ascii_alphanumeric() || "_-.[]".contains(c) {
             c
@@ -149,5 +156,5 @@ pub fn printable(text: &str) -> String {
             '?'
         }
     };
-    text.chars().take(LONGEST).map(fit).collect()
+    text.chars().take(MAX_CHARACTERS).map(fit).collect()
 }

@@ -4,18 +4,18 @@ use serde_json::Value;
 
 use super::error::InvalidRequest;
 use super::error::code;
-use super::ignored::Ignored;
-use super::shape::Shape;
+use super::ignored::RemarkCollector;
+use super::shape::FieldType;
 
 /// Reads the stop sequences in `value` of `field`: a string or an array of strings. Empty ones,
 /// which would end every answer, are dropped and reported.
 ///
 /// # Errors
 /// If one is not a string, and under the strict policy if one is empty.
-pub fn stop_texts(
+pub fn parse_stop_sequences(
     field: &str,
     value: Option<Value>,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<Vec<String>, InvalidRequest> {
     let texts: Vec<_> = match value {
         None => Vec::new(),
@@ -29,13 +29,13 @@ pub fn stop_texts(
     };
     let mut stops = Vec::new();
     for (path, text) in texts {
-        Shape::Text.check(&text, || path.clone())?;
+        FieldType::Text.check(&text, || path.clone())?;
         match text {
             Value::String(text) if !text.is_empty() => stops.push(text),
             _ => {
                 let message =
                     format!("`{path}` is empty, and no answer can end at that. Remove it.");
-                ignored.leave_out(
+                ignored.drop_unsupported(
                     field.to_owned(),
                     InvalidRequest::at(path, code::VALUE, message),
                 )?;
@@ -54,19 +54,20 @@ mod tests {
 
     #[test]
     fn empty_stop_sequences_are_dropped_and_reported() {
-        let mut ignored = Ignored::new(Policy::Lenient);
-        let stops = stop_texts("stop", Some(json!(["a", "", "\n"])), &mut ignored).unwrap();
+        let mut ignored = RemarkCollector::new(Policy::Lenient);
+        let stops =
+            parse_stop_sequences("stop", Some(json!(["a", "", "\n"])), &mut ignored).unwrap();
         assert_eq!(
             (stops, ignored.into_remarks().ignored),
             (texts(&["a", "\n"]), texts(&["stop"]))
         );
-        let mut strict = Ignored::new(Policy::Strict);
+        let mut strict = RemarkCollector::new(Policy::Strict);
         for (value, path) in [(json!(["a", ""]), "stop[1]"), (json!(""), "stop")] {
-            let refusal = stop_texts("stop", Some(value), &mut strict).unwrap_err();
+            let refusal = parse_stop_sequences("stop", Some(value), &mut strict).unwrap_err();
             assert_eq!(refusal.param.as_deref(), Some(path));
         }
         assert_eq!(
-            stop_texts("stop", Some(json!("\n")), &mut strict).unwrap(),
+            parse_stop_sequences("stop", Some(json!("\n")), &mut strict).unwrap(),
             ["\n"]
         );
     }

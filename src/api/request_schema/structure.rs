@@ -10,11 +10,11 @@ use super::error::InvalidRequest;
 
 /// Maximum number of objects and arrays: enough for 100,000 messages with two blocks each, as
 /// Anthropic accepts.
-const MOST_CONTAINERS: usize = 500_000;
+const MAX_CONTAINERS: usize = 500_000;
 /// Maximum number of values: items of arrays and fields of objects.
-const MOST_VALUES: usize = 2_000_000;
+const MAX_VALUES: usize = 2_000_000;
 /// Maximum number of messages or items of a conversation, as Anthropic accepts.
-const MOST_MESSAGES: usize = 100_000;
+const MAX_MESSAGES: usize = 100_000;
 
 /// Checks that `body` can be parsed in reasonable memory. Invalid JSON is not detected here.
 ///
@@ -22,30 +22,30 @@ const MOST_MESSAGES: usize = 100_000;
 /// If it has too many objects, arrays or values.
 pub(super) fn check(body: &[u8]) -> Result<(), InvalidRequest> {
     // Each container takes at least two bytes, so a shorter body cannot exceed the limit.
-    if body.len() < 2 * MOST_CONTAINERS {
+    if body.len() < 2 * MAX_CONTAINERS {
         return Ok(());
     }
     let (mut containers, mut values, mut at) = (0, 0, 0);
     while let Some(byte) = body.get(at) {
         at += 1;
         match byte {
-            b'"' => at = end_of_text(body, at),
+            b'"' => at = end_of_string(body, at),
             b'{' | b'[' => containers += 1,
             b',' => values += 1,
             _ => {}
         }
-        if containers > MOST_CONTAINERS {
-            return Err(too_many("objects and arrays", MOST_CONTAINERS));
+        if containers > MAX_CONTAINERS {
+            return Err(too_many("objects and arrays", MAX_CONTAINERS));
         }
-        if values > MOST_VALUES {
-            return Err(too_many("values", MOST_VALUES));
+        if values > MAX_VALUES {
+            return Err(too_many("values", MAX_VALUES));
         }
     }
     Ok(())
 }
 
 /// Returns the position behind the closing quote of the string that begins at `at`.
-fn end_of_text(body: &[u8], mut at: usize) -> usize {
+fn end_of_string(body: &[u8], mut at: usize) -> usize {
     while let Some(distance) = body.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += distance + 1;
         if body.get(at - 1) == Some(&b'"') {
@@ -68,11 +68,11 @@ fn too_many(what: &str, most: usize) -> InvalidRequest {
 /// # Errors
 /// If it has too many messages.
 pub fn check_length(name: &str, messages: usize) -> Result<(), InvalidRequest> {
-    if messages <= MOST_MESSAGES {
+    if messages <= MAX_MESSAGES {
         return Ok(());
     }
     let message = format!(
-        "`{name}`: {messages} are more than the {MOST_MESSAGES} that a request may have. Send a shorter conversation."
+        "`{name}`: {messages} are more than the {MAX_MESSAGES} that a request may have. Send a shorter conversation."
     );
     Err(InvalidRequest::at(name, super::code::VALUE, message))
 }
@@ -87,23 +87,17 @@ mod tests {
 
     #[test]
     fn body_with_too_much_structure_is_rejected() {
-        assert!(
-            refusal(&format!("[{}]", "{},".repeat(MOST_CONTAINERS))).contains("500000 objects")
-        );
-        assert!(
-            refusal(&format!("[{}]", "[],".repeat(MOST_CONTAINERS))).contains("500000 objects")
-        );
-        assert!(
-            refusal(&format!("[{}0]", "0,".repeat(MOST_VALUES + 1))).contains("2000000 values")
-        );
-        assert!(refusal(&"[".repeat(2 * MOST_CONTAINERS)).contains("500000 objects"));
+        assert!(refusal(&format!("[{}]", "{},".repeat(MAX_CONTAINERS))).contains("500000 objects"));
+        assert!(refusal(&format!("[{}]", "[],".repeat(MAX_CONTAINERS))).contains("500000 objects"));
+        assert!(refusal(&format!("[{}0]", "0,".repeat(MAX_VALUES + 1))).contains("2000000 values"));
+        assert!(refusal(&"[".repeat(2 * MAX_CONTAINERS)).contains("500000 objects"));
     }
 
     #[test]
     fn structure_characters_in_strings_do_not_count() {
         for text in [
-            "{[,".repeat(MOST_VALUES),
-            r#"\"{,\\"#.repeat(MOST_VALUES),
+            "{[,".repeat(MAX_VALUES),
+            r#"\"{,\\"#.repeat(MAX_VALUES),
             "x".repeat(1 << 20),
         ] {
             check(format!(r#"{{"messages":[{{"content":"{text}"}}]}}"#).as_bytes()).unwrap();
@@ -118,14 +112,14 @@ mod tests {
         check(
             format!(
                 r#"{{"messages":[{}]}}"#,
-                vec![message; MOST_MESSAGES].join(",")
+                vec![message; MAX_MESSAGES].join(",")
             )
             .as_bytes(),
         )
         .unwrap();
-        check_length("messages", MOST_MESSAGES).unwrap();
+        check_length("messages", MAX_MESSAGES).unwrap();
         assert!(
-            check_length("messages", MOST_MESSAGES + 1)
+            check_length("messages", MAX_MESSAGES + 1)
                 .unwrap_err()
                 .message
                 .contains("100001")

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::shape::Shape;
+use super::shape::FieldType;
 
 /// Support of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handling {
+pub enum Support {
     /// Works as documented.
     Honoured,
     /// Works by other means or within limits, which the note describes.
@@ -25,9 +25,9 @@ pub struct Field {
     /// JSON name of the field.
     pub name: &'static str,
     /// Support of the field.
-    pub handling: Handling,
+    pub support: Support,
     /// Type and range of the value.
-    pub shape: Shape,
+    pub field_type: FieldType,
     /// JSON values that ask for the default behaviour and therefore equal omission of the field.
     pub no_op: &'static [&'static str],
     /// Note of one or two sentences for the documentation; for a refused field also the reason in
@@ -37,14 +37,14 @@ pub struct Field {
 
 /// Table of the fields of one kind of object.
 #[derive(Debug)]
-pub struct Table {
+pub struct ObjectSchema {
     /// Prefix of the field names in the list of fields without effect.
     pub prefix: &'static str,
     /// Fields that the object may have.
     pub fields: &'static [Field],
 }
 
-impl Table {
+impl ObjectSchema {
     /// Looks up the field called `name`.
     pub fn find(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
@@ -87,7 +87,7 @@ impl Field {
 
     /// Sets the values that ask for the default behaviour.
     #[must_use]
-    pub const fn unless(mut self, no_op: &'static [&'static str]) -> Self {
+    pub const fn with_no_op(mut self, no_op: &'static [&'static str]) -> Self {
         self.no_op = no_op;
         self
     }
@@ -96,60 +96,60 @@ impl Field {
 /// Project to charge: an extension of this server to every API.
 pub const PROJECT: Field = honoured(
     "project_id",
-    Shape::Text,
+    FieldType::Text,
     "This server's own. The project that is charged, by its id or its name, which must be the key's; it is meant as well when this is left out.",
 );
 
 /// Creates a field that works as documented.
-pub const fn honoured(name: &'static str, shape: Shape, note: &'static str) -> Field {
+pub const fn honoured(name: &'static str, shape: FieldType, note: &'static str) -> Field {
     Field {
         name,
-        handling: Handling::Honoured,
-        shape,
+        support: Support::Honoured,
+        field_type: shape,
         no_op: &[],
         note,
     }
 }
 
 /// Creates a field that works by other means or within limits.
-pub const fn emulated(name: &'static str, shape: Shape, note: &'static str) -> Field {
+pub const fn emulated(name: &'static str, shape: FieldType, note: &'static str) -> Field {
     Field {
         name,
-        handling: Handling::Emulated,
-        shape,
+        support: Support::Emulated,
+        field_type: shape,
         no_op: &[],
         note,
     }
 }
 
 /// Creates a field that is rejected with status 400.
-pub const fn refused(name: &'static str, shape: Shape, note: &'static str) -> Field {
+pub const fn refused(name: &'static str, shape: FieldType, note: &'static str) -> Field {
     Field {
         name,
-        handling: Handling::Refused,
-        shape,
+        support: Support::Refused,
+        field_type: shape,
         no_op: &[],
         note,
     }
 }
 
 /// Creates a field that is sent to Claude as the client wrote it.
-pub const fn passed(name: &'static str, shape: Shape, note: &'static str) -> Field {
+pub const fn passed(name: &'static str, shape: FieldType, note: &'static str) -> Field {
     Field {
         name,
-        handling: Handling::Passed,
-        shape,
+        support: Support::Passed,
+        field_type: shape,
         no_op: &[],
         note,
     }
 }
 
 /// Creates a field that is accepted without effect.
-pub const fn ignored(name: &'static str, shape: Shape, note: &'static str) -> Field {
+pub const fn ignored(name: &'static str, shape: FieldType, note: &'static str) -> Field {
     Field {
         name,
-        handling: Handling::Ignored,
-        shape,
+        support: Support::Ignored,
+        field_type: shape,
         no_op: &[],
         note,
     }

@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 /// Preserves the client's order of keys for the model; a [`Value`] sorts the keys of objects. If an
 /// object contains a key twice, the last one counts, as in a [`Value`].
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Written<'a>(Option<&'a RawValue>);
+pub struct RawJson<'a>(Option<&'a RawValue>);
 
-impl<'a> Written<'a> {
+impl<'a> RawJson<'a> {
     /// Wraps the whole of `body`; empty if that is not valid JSON.
     pub fn new(body: &'a [u8]) -> Self {
         Self(serde_json::from_slice(body).ok())
@@ -35,7 +35,7 @@ impl<'a> Written<'a> {
 
     /// Returns the JSON without whitespace between tokens, in one line; falls back to `value`, the
     /// same value parsed.
-    pub fn text(self, value: &Value) -> String {
+    pub fn to_compact(self, value: &Value) -> String {
         self.0
             .map_or_else(|| value.to_string(), |raw| compact(raw.get()))
     }
@@ -67,27 +67,27 @@ mod tests {
     #[test]
     fn raw_json_keeps_the_clients_order_of_keys() {
         let body = br#"{"a": 1, "tools": [{"x": null}, {"schema": {"z": [1.0, "a \" b\\"], "b" : "\n" }}], "b": {}}"#;
-        let tools = Written::new(body).field("tools").items();
+        let tools = RawJson::new(body).field("tools").items();
         assert_eq!(tools.len(), 2);
         assert_eq!(
-            tools[1].field("schema").text(&json!(0)),
+            tools[1].field("schema").to_compact(&json!(0)),
             r#"{"z":[1.0,"a \" b\\"],"b":"\n"}"#
         );
     }
 
     #[test]
     fn raw_json_falls_back_to_the_parsed_value() {
-        let body = Written::new(br#"{"a": 1}"#);
-        assert_eq!(body.field("b").text(&json!({"x": 1})), r#"{"x":1}"#);
-        assert!(body.items().is_empty() && Written::new(b"{").field("a").items().is_empty());
+        let body = RawJson::new(br#"{"a": 1}"#);
+        assert_eq!(body.field("b").to_compact(&json!({"x": 1})), r#"{"x":1}"#);
+        assert!(body.items().is_empty() && RawJson::new(b"{").field("a").items().is_empty());
     }
 
     #[test]
     fn raw_json_uses_the_last_of_duplicate_keys() {
         assert_eq!(
-            Written::new(br#"{"a":1,"\u0061":2}"#)
+            RawJson::new(br#"{"a":1,"\u0061":2}"#)
                 .field("a")
-                .text(&json!(0)),
+                .to_compact(&json!(0)),
             "2"
         );
     }
@@ -97,7 +97,7 @@ mod tests {
         fn compact_json_equals_serialized_value(texts in proptest::collection::vec(any::<String>(), 0..4)) {
             let value = json!({"a": texts, "b": {"c": [1, null, true, -0.5]}});
             let pretty = serde_json::to_string_pretty(&value).unwrap();
-            prop_assert_eq!(Written::new(pretty.as_bytes()).text(&Value::Null), value.to_string());
+            prop_assert_eq!(RawJson::new(pretty.as_bytes()).to_compact(&Value::Null), value.to_string());
         }
     }
 }

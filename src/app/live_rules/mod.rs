@@ -29,14 +29,14 @@ use crate::engine::pool::Pool;
 use crate::engine::worker::TurnWorker as _;
 use crate::engine::worker::WorkerTurn;
 
-use probe::Probe;
+use probe::RuleProbe;
 
-pub use probe::General;
-pub use probe::Rule;
+pub use probe::GeneralRule;
+pub use probe::ProbedRule;
 
 /// Outcome of a probe call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum ProbeOutcome {
     /// Accepted: Anthropic began to answer.
     Taken,
     /// Refused by Anthropic, with its message.
@@ -47,24 +47,24 @@ pub enum Finding {
 
 /// A rule and the outcome of its probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckedRule {
     /// Id of the probed model.
     pub model: String,
     /// Rule that was probed.
-    pub rule: Rule,
+    pub rule: ProbedRule,
     /// True if the configured rules expect a refusal.
     pub is_refused: bool,
     /// Outcome of the probe call.
-    pub found: Finding,
+    pub found: ProbeOutcome,
 }
 
-impl Checked {
+impl CheckedRule {
     /// Returns true if the outcome agrees with the rule, or `None` if the outcome is unknown.
     pub fn holds(&self) -> Option<bool> {
         match self.found {
-            Finding::Taken => Some(!self.is_refused),
-            Finding::Refused(_) => Some(self.is_refused),
-            Finding::Unknown(_) => None,
+            ProbeOutcome::Taken => Some(!self.is_refused),
+            ProbeOutcome::Refused(_) => Some(self.is_refused),
+            ProbeOutcome::Unknown(_) => None,
         }
     }
 }
@@ -73,7 +73,7 @@ impl Checked {
 /// own, so a server may run at the same time.
 pub struct LiveRules {
     pool: Pool<ClaudeLauncher>,
-    probes: Vec<Probe>,
+    probes: Vec<RuleProbe>,
     tracker: TaskTracker,
     _data_dir: DataDir,
     _home: TemporaryHome,
@@ -90,7 +90,7 @@ impl std::fmt::Debug for LiveRules {
 
 impl LiveRules {
     /// Reason given when a pair of parameters is not probed because the model refuses each alone.
-    pub const NEITHER: &str = "the model takes neither alone";
+    pub const BOTH_REFUSED_ALONE: &str = "the model takes neither alone";
 
     /// Starts the CLI and plans the calls for `models`, or for the CLI's catalogue if `models` is
     /// empty.
@@ -109,7 +109,7 @@ impl LiveRules {
             std::env::temp_dir().join(format!("claude-switchboard-{}", Uuid::new_v4())),
         );
         let data_dir =
-            claude::take_data_dir(&home.0).context("a home for the CLI cannot be made")?;
+            claude::lock_data_dir(&home.0).context("a home for the CLI cannot be made")?;
         let config = workers::cli_config(settings, sign_in, variables, home.0.clone());
         let tracker = TaskTracker::new();
         let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
@@ -120,11 +120,11 @@ impl LiveRules {
         };
         let pool = Pool::start(launcher, one, tracker.clone());
         let models = if models.is_empty() {
-            catalogue(&pool).await?
+            listed_models(&pool).await?
         } else {
             models.to_vec()
         };
-        let probes = probe::all(&models, &parts::model_rules(settings));
+        let probes = probe::plan_probes(&models, &parts::model_rules(settings));
         Ok(Self {
             pool,
             probes,
@@ -135,14 +135,14 @@ impl LiveRules {
     }
 
     /// Number of planned calls.
-    pub fn calls(&self) -> usize {
+    pub fn call_count(&self) -> usize {
         self.probes.len()
     }
 
     /// Maximum cost of all calls, by the prices of `settings`.
-    pub fn most_cost(&self, settings: &Settings) -> Money {
+    pub fn max_cost(&self, settings: &Settings) -> Money {
         let prices = parts::prices(settings);
-        let cost = |probe: &Probe| prices.estimate(&probe.model, &probe.turn).money;
+        let cost = |probe: &RuleProbe| prices.estimate(&probe.model, &probe.turn).money;
         self.probes
             .iter()
             .map(cost)
@@ -150,25 +150,25 @@ impl LiveRules {
     }
 
     /// Makes the calls one after the other and returns their outcomes.
-    pub async fn check(&self) -> Vec<Checked> {
-        let mut checked: Vec<Checked> = Vec::new();
-        for Probe {
+    pub async fn check(&self) -> Vec<CheckedRule> {
+        let mut checked: Vec<CheckedRule> = Vec::new();
+        for RuleProbe {
             model,
             rule,
             is_refused,
             turn,
         } in &self.probes
         {
-            let found = if *rule == Rule::Model(Restriction::TemperatureWithTopP)
+            let found = if *rule == ProbedRule::Model(Restriction::TemperatureWithTopP)
                 && refuses_sampling(&checked, model)
             {
-                Finding::Unknown(Self::NEITHER.to_owned())
+                ProbeOutcome::Unknown(Self::BOTH_REFUSED_ALONE.to_owned())
             } else {
-                self.ask(WorkerTurn::new(turn.clone()))
+                self.run_probe(WorkerTurn::new(turn.clone()))
                     .await
-                    .unwrap_or_else(found)
+                    .unwrap_or_else(outcome_of_failure)
             };
-            checked.push(Checked {
+            checked.push(CheckedRule {
                 model: model.clone(),
                 rule: *rule,
                 is_refused: *is_refused,
@@ -186,7 +186,7 @@ impl LiveRules {
     }
 
     /// Makes one call, which is cancelled as soon as Anthropic begins to answer.
-    async fn ask(&self, turn: WorkerTurn) -> Result<Finding, Failure> {
+    async fn run_probe(&self, turn: WorkerTurn) -> Result<ProbeOutcome, Failure> {
         let failed = |error: pool::Error| Failure::new(FailureKind::Crashed, error.to_string());
         let mut lease = self.pool.lease(&Claim::own()).await.map_err(failed)?;
         let Some(worker) = lease.worker() else {
@@ -194,7 +194,7 @@ impl LiveRules {
         };
         worker.start(&turn).await?;
         match worker.next_event().await? {
-            Some(TurnEvent::Started { .. }) => Ok(Finding::Taken),
+            Some(TurnEvent::Started { .. }) => Ok(ProbeOutcome::Taken),
             other => {
                 let what = if other.is_some() {
                     "something else first"
@@ -210,29 +210,30 @@ impl LiveRules {
     }
 }
 
-fn found(failure: Failure) -> Finding {
+fn outcome_of_failure(failure: Failure) -> ProbeOutcome {
     match failure.kind {
-        FailureKind::InvalidRequest => Finding::Refused(
+        FailureKind::InvalidRequest => ProbeOutcome::Refused(
             failure
                 .message
-                .trim_start_matches(Failure::REFUSED)
+                .trim_start_matches(Failure::REFUSED_PREFIX)
                 .to_owned(),
         ),
-        _ => Finding::Unknown(failure.message),
+        _ => ProbeOutcome::Unknown(failure.message),
     }
 }
 
-fn refuses_sampling(checked: &[Checked], model: &str) -> bool {
-    let is_sampling =
-        |one: &&Checked| one.model == model && one.rule == Rule::Model(Restriction::Sampling);
+fn refuses_sampling(checked: &[CheckedRule], model: &str) -> bool {
+    let is_sampling = |one: &&CheckedRule| {
+        one.model == model && one.rule == ProbedRule::Model(Restriction::Sampling)
+    };
     checked
         .iter()
         .find(is_sampling)
-        .is_some_and(|one| matches!(one.found, Finding::Refused(_)))
+        .is_some_and(|one| matches!(one.found, ProbeOutcome::Refused(_)))
 }
 
 /// Returns the ids of the models that the CLI lists.
-async fn catalogue(pool: &Pool<ClaudeLauncher>) -> anyhow::Result<Vec<String>> {
+async fn listed_models(pool: &Pool<ClaudeLauncher>) -> anyhow::Result<Vec<String>> {
     let lease = pool.lease(&Claim::own()).await?;
     let mut ids: Vec<String> = Vec::new();
     for model in lease

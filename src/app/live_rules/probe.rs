@@ -19,22 +19,22 @@ use crate::domain::Turn;
 use crate::engine::gateway::ModelRules;
 
 /// Minimum thinking budget that Anthropic accepts, in tokens.
-const LEAST_BUDGET: u32 = 1024;
+const MIN_THINKING_BUDGET: u32 = 1024;
 /// Maximum output tokens of a probe answer.
-const MOST_TOKENS: u32 = 16;
+const MAX_PROBE_TOKENS: u32 = 16;
 
 /// A rule about what Anthropic refuses or accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum ProbedRule {
     /// Restriction of one model, from the configuration.
     Model(Restriction),
     /// Rule for all models, which the server applies by itself.
-    General(General),
+    General(GeneralRule),
 }
 
 /// Rule that holds for all models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum General {
+pub enum GeneralRule {
     /// Numeric limits in the schema of an answer are refused.
     SchemaLimits,
     /// Combinators such as `anyOf` at the top of a tool's schema are refused.
@@ -47,7 +47,7 @@ pub enum General {
     UnknownField,
 }
 
-impl General {
+impl GeneralRule {
     const ALL: [Self; 5] = [
         Self::SchemaLimits,
         Self::ToolCombination,
@@ -67,7 +67,7 @@ impl General {
     }
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for ProbedRule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Model(restriction) => restriction.fmt(formatter),
@@ -78,29 +78,29 @@ impl fmt::Display for Rule {
 
 /// A probe call, and the outcome that the rules expect.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(super) struct RuleProbe {
     pub(super) model: String,
-    pub(super) rule: Rule,
+    pub(super) rule: ProbedRule,
     pub(super) is_refused: bool,
     pub(super) turn: Turn,
 }
 
 /// Returns the probes for `models`. Rules for all models are probed with one model, the cheapest.
-pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
+pub(super) fn plan_probes(models: &[String], rules: &ModelRules) -> Vec<RuleProbe> {
     let mut probes = Vec::new();
     for model in models {
-        let refused = rules.known(model);
+        let refused = rules.configured_restrictions(model);
         let is_probed =
-            |restriction: &Restriction| *restriction != other_word_for_no_thinking(&refused);
+            |restriction: &Restriction| *restriction != skipped_thinking_restriction(&refused);
         probes.extend(
             Restriction::ALL
                 .into_iter()
                 .filter(is_probed)
-                .map(|restriction| Probe {
+                .map(|restriction| RuleProbe {
                     model: model.clone(),
-                    rule: Rule::Model(restriction),
+                    rule: ProbedRule::Model(restriction),
                     is_refused: refused.contains(&restriction),
-                    turn: of_model(model, restriction, &refused),
+                    turn: probe_restriction(model, restriction, &refused),
                 }),
         );
     }
@@ -109,11 +109,11 @@ pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
         .find(|model| model.contains("haiku"))
         .or(models.first());
     if let Some(model) = cheapest {
-        probes.extend(General::ALL.into_iter().map(|general| Probe {
+        probes.extend(GeneralRule::ALL.into_iter().map(|general| RuleProbe {
             model: model.clone(),
-            rule: Rule::General(general),
-            is_refused: general != General::LongToolName,
-            turn: of_all(model, general),
+            rule: ProbedRule::General(general),
+            is_refused: general != GeneralRule::LongToolName,
+            turn: probe_general_rule(model, general),
         }));
     }
     probes
@@ -122,7 +122,7 @@ pub(super) fn all(models: &[String], rules: &ModelRules) -> Vec<Probe> {
 /// Returns the restriction that is not probed. [`NoThinking`](Restriction::NoThinking) and
 /// [`ThinkingDisabled`](Restriction::ThinkingDisabled) refuse the same call, so only one of them is
 /// probed: the one in `refused`, else the first.
-fn other_word_for_no_thinking(refused: &[Restriction]) -> Restriction {
+fn skipped_thinking_restriction(refused: &[Restriction]) -> Restriction {
     if refused.contains(&Restriction::ThinkingDisabled) {
         Restriction::NoThinking
     } else {
@@ -130,7 +130,7 @@ fn other_word_for_no_thinking(refused: &[Restriction]) -> Restriction {
     }
 }
 
-fn small(model: &str) -> Turn {
+fn small_turn(model: &str) -> Turn {
     Turn {
         model: ModelName::new(model),
         system: Vec::new(),
@@ -138,7 +138,7 @@ fn small(model: &str) -> Turn {
         history: Vec::new(),
         prompt: vec![Part::text("Say OK.")],
         sampling: Sampling {
-            max_output_tokens: Some(MOST_TOKENS),
+            max_output_tokens: Some(MAX_PROBE_TOKENS),
             effort: Some(Effort::None),
             ..Sampling::default()
         },
@@ -148,7 +148,7 @@ fn small(model: &str) -> Turn {
 }
 
 fn with_tool(model: &str, name: &str, schema: &str) -> Turn {
-    let mut turn = small(model);
+    let mut turn = small_turn(model);
     let tool = Tool {
         name: name.to_owned(),
         description: None,
@@ -161,8 +161,8 @@ fn with_tool(model: &str, name: &str, schema: &str) -> Turn {
 
 /// Builds a call that `model` refuses if it has the `restriction`, and that violates nothing else
 /// in `refused`.
-fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> Turn {
-    let mut turn = small(model);
+fn probe_restriction(model: &str, restriction: Restriction, refused: &[Restriction]) -> Turn {
+    let mut turn = small_turn(model);
     let always_thinks = [Restriction::NoThinking, Restriction::ThinkingDisabled];
     if refused
         .iter()
@@ -180,8 +180,8 @@ fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> T
             turn.tools.choice = ToolChoice::Required;
         }
         Restriction::ThinkingBudget => {
-            turn.sampling.thinking_budget = Some(LEAST_BUDGET);
-            turn.sampling.max_output_tokens = Some(LEAST_BUDGET + MOST_TOKENS);
+            turn.sampling.thinking_budget = Some(MIN_THINKING_BUDGET);
+            turn.sampling.max_output_tokens = Some(MIN_THINKING_BUDGET + MAX_PROBE_TOKENS);
         }
         Restriction::SystemMessages => {
             let said = std::mem::replace(&mut turn.prompt, vec![Part::text("Now.")]);
@@ -195,7 +195,7 @@ fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> T
                 .collect();
         }
         Restriction::Prefill => {
-            let said = std::mem::replace(&mut turn.prompt, vec![Part::GoOn]);
+            let said = std::mem::replace(&mut turn.prompt, vec![Part::Continue]);
             let begun = Message {
                 role: Role::Assistant,
                 parts: vec![Part::text("O")],
@@ -218,11 +218,11 @@ fn of_model(model: &str, restriction: Restriction, refused: &[Restriction]) -> T
 }
 
 /// Builds a call that probes a rule for all models.
-fn of_all(model: &str, general: General) -> Turn {
+fn probe_general_rule(model: &str, general: GeneralRule) -> Turn {
     match general {
-        General::SchemaLimits => {
+        GeneralRule::SchemaLimits => {
             let json = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1}},"required":["n"],"additionalProperties":false}"#;
-            let mut turn = small(model);
+            let mut turn = small_turn(model);
             turn.sampling.format = Format::Schema(Schema {
                 json: json.to_owned(),
                 is_strict: false,
@@ -230,23 +230,23 @@ fn of_all(model: &str, general: General) -> Turn {
             });
             turn
         }
-        General::ToolCombination => with_tool(
+        GeneralRule::ToolCombination => with_tool(
             model,
             "note",
             r#"{"type":"object","properties":{"a":{}},"anyOf":[{"required":["a"]}]}"#,
         ),
-        General::PropertyName => with_tool(
+        GeneralRule::PropertyName => with_tool(
             model,
             "note",
             r#"{"type":"object","properties":{"$filter":{}}}"#,
         ),
-        General::LongToolName => with_tool(
+        GeneralRule::LongToolName => with_tool(
             model,
             &"n".repeat(128),
             r#"{"type":"object","properties":{}}"#,
         ),
-        General::UnknownField => {
-            let mut turn = small(model);
+        GeneralRule::UnknownField => {
+            let mut turn = small_turn(model);
             turn.native
                 .fields
                 .push(("switchboard_probe".to_owned(), "1".to_owned()));

@@ -9,28 +9,28 @@ use futures::Stream;
 
 use crate::domain::TurnEvent;
 
-use super::Kept;
-use super::flight::Flight;
-use super::flight::Reader;
+use super::CachedAnswer;
+use super::flight::SharedRun;
+use super::flight::SharedRunReader;
 
 /// Stream of the events of an answer, replayed from the cache or followed live. Ends after
 /// `Finished` or after the first error.
 ///
 /// Dropping it detaches the caller; the run is cancelled when its last reader is dropped.
 #[must_use = "streams do nothing unless they are read"]
-pub struct Answer<E> {
-    source: Source<E>,
+pub struct CachedStream<E> {
+    source: CachedStreamSource<E>,
     is_hit: bool,
     position: usize,
     is_over: bool,
 }
 
-enum Source<E> {
-    Kept(Arc<Kept>),
-    Flying(Reader<E>),
+enum CachedStreamSource<E> {
+    Stored(Arc<CachedAnswer>),
+    Shared(SharedRunReader<E>),
 }
 
-impl<E> std::fmt::Debug for Answer<E> {
+impl<E> std::fmt::Debug for CachedStream<E> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Answer")
@@ -39,37 +39,37 @@ impl<E> std::fmt::Debug for Answer<E> {
     }
 }
 
-impl<E> Answer<E> {
-    pub(super) fn kept(kept: Arc<Kept>) -> Self {
+impl<E> CachedStream<E> {
+    pub(super) fn from_stored(kept: Arc<CachedAnswer>) -> Self {
         Self {
-            source: Source::Kept(kept),
+            source: CachedStreamSource::Stored(kept),
             is_hit: true,
             position: 0,
             is_over: false,
         }
     }
 
-    pub(super) fn following(flight: Arc<Flight<E>>) -> Self {
+    pub(super) fn follower(flight: Arc<SharedRun<E>>) -> Self {
         Self {
-            source: Source::Flying(Reader::new(flight)),
+            source: CachedStreamSource::Shared(SharedRunReader::new(flight)),
             is_hit: true,
             position: 0,
             is_over: false,
         }
     }
 
-    pub(super) fn leading(flight: Arc<Flight<E>>) -> Self {
+    pub(super) fn leader(flight: Arc<SharedRun<E>>) -> Self {
         Self {
             is_hit: false,
-            ..Self::following(flight)
+            ..Self::follower(flight)
         }
     }
 
     /// Returns the resolved id of the model that made the answer; empty before the first event.
     pub fn model(&self) -> String {
         let first = match &self.source {
-            Source::Kept(kept) => kept.events.first().cloned(),
-            Source::Flying(reader) => reader.first(),
+            CachedStreamSource::Stored(kept) => kept.events.first().cloned(),
+            CachedStreamSource::Shared(reader) => reader.first(),
         };
         match first {
             Some(TurnEvent::Started { model, .. }) => model,
@@ -83,15 +83,15 @@ impl<E> Answer<E> {
     }
 }
 
-impl<E: Clone + Send + 'static> Answer<E> {
+impl<E: Clone + Send + 'static> CachedStream<E> {
     /// Waits until the run that produces the answer has started.
     ///
     /// # Errors
     /// If the run could not start, or has already failed.
     pub async fn started(&mut self) -> Result<(), E> {
         match &self.source {
-            Source::Kept(_) => Ok(()),
-            Source::Flying(reader) => {
+            CachedStreamSource::Stored(_) => Ok(()),
+            CachedStreamSource::Shared(reader) => {
                 std::future::poll_fn(|context| reader.poll_started(context)).await
             }
         }
@@ -99,13 +99,15 @@ impl<E: Clone + Send + 'static> Answer<E> {
 
     fn poll_event(&self, context: &mut Context<'_>) -> Poll<Option<Result<TurnEvent, E>>> {
         match &self.source {
-            Source::Kept(kept) => Poll::Ready(kept.events.get(self.position).cloned().map(Ok)),
-            Source::Flying(reader) => reader.poll_event(self.position, context),
+            CachedStreamSource::Stored(kept) => {
+                Poll::Ready(kept.events.get(self.position).cloned().map(Ok))
+            }
+            CachedStreamSource::Shared(reader) => reader.poll_event(self.position, context),
         }
     }
 }
 
-impl<E: Clone + Send + 'static> Stream for Answer<E> {
+impl<E: Clone + Send + 'static> Stream for CachedStream<E> {
     type Item = Result<TurnEvent, E>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

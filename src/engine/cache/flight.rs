@@ -29,103 +29,105 @@ use futures::Stream;
 use crate::domain::TurnEvent;
 
 use super::Cache;
-use super::FlightKey;
-use super::Kept;
-use super::may_be_kept;
+use super::CachedAnswer;
+use super::SharedRunKey;
+use super::is_cacheable;
 
-type Events<E> = Pin<Box<dyn Stream<Item = Result<TurnEvent, E>> + Send>>;
-type Start<E> = Pin<Box<dyn Future<Output = Result<Events<E>, E>> + Send>>;
+type SharedRunEvents<E> = Pin<Box<dyn Stream<Item = Result<TurnEvent, E>> + Send>>;
+type SharedRunStart<E> = Pin<Box<dyn Future<Output = Result<SharedRunEvents<E>, E>> + Send>>;
 
 /// Lock order: the state of a shared run, then the cache's table of shared runs; never the other
 /// way round.
-pub(super) struct Flight<E> {
+pub(super) struct SharedRun<E> {
     cache: Cache<E>,
-    key: FlightKey,
+    key: SharedRunKey,
     project: Box<str>,
-    state: Mutex<State<E>>,
+    state: Mutex<SharedRunState<E>>,
     /// Copy of the first event, readable without the lock.
     first: OnceLock<TurnEvent>,
     /// Set when the answer must not be cached, however it ends.
-    is_forgotten: AtomicBool,
+    is_invalidated: AtomicBool,
     /// Wakers of readers that have consumed all buffered events.
-    waiting: Arc<Waiting>,
+    waiting: Arc<WakerSet>,
     /// Wakers of readers that found the lock taken.
-    locked_out: Waiting,
+    locked_out: WakerSet,
     readers: AtomicU64,
 }
 
-struct State<E> {
-    run: Run<E>,
+struct SharedRunState<E> {
+    run: SharedRunPhase<E>,
     events: Vec<TurnEvent>,
 }
 
-enum Run<E> {
-    Starting(Start<E>),
-    Running(Events<E>),
+enum SharedRunPhase<E> {
+    Starting(SharedRunStart<E>),
+    Running(SharedRunEvents<E>),
     Failed(E),
     Over,
 }
 
 /// Set of wakers that are woken together.
 #[derive(Default)]
-struct Waiting(Mutex<HashMap<u64, Waker>>);
+struct WakerSet(Mutex<HashMap<u64, Waker>>);
 
 /// Lock guard on the state of a shared run; releasing it wakes the readers that found it taken.
-struct Held<'a, E> {
-    state: MutexGuard<'a, State<E>>,
+struct SharedRunGuard<'a, E> {
+    state: MutexGuard<'a, SharedRunState<E>>,
     /// Declared after the guard, so dropped after it: woken readers try the lock at once.
     _wake: WakeOnDrop<'a>,
 }
 
-struct WakeOnDrop<'a>(&'a Waiting);
+struct WakeOnDrop<'a>(&'a WakerSet);
 
 /// Handle of one reader of a shared run; dropping the last one cancels the run.
-pub(super) struct Reader<E> {
-    flight: Arc<Flight<E>>,
+pub(super) struct SharedRunReader<E> {
+    flight: Arc<SharedRun<E>>,
     number: u64,
 }
 
-impl<E> Flight<E> {
+impl<E> SharedRun<E> {
     pub(super) fn new<S>(
         cache: Cache<E>,
-        key: FlightKey,
+        key: SharedRunKey,
         project: Box<str>,
         run: impl Future<Output = Result<S, E>> + Send + 'static,
     ) -> Self
     where
         S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
     {
-        let start: Start<E> =
-            Box::pin(async { run.await.map(|events| Box::pin(events) as Events<E>) });
+        let start: SharedRunStart<E> = Box::pin(async {
+            run.await
+                .map(|events| Box::pin(events) as SharedRunEvents<E>)
+        });
         Self {
             cache,
             key,
             project,
-            state: Mutex::new(State {
-                run: Run::Starting(start),
+            state: Mutex::new(SharedRunState {
+                run: SharedRunPhase::Starting(start),
                 events: Vec::new(),
             }),
             first: OnceLock::new(),
-            is_forgotten: AtomicBool::new(false),
+            is_invalidated: AtomicBool::new(false),
             waiting: Arc::default(),
-            locked_out: Waiting::default(),
+            locked_out: WakerSet::default(),
             readers: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn is_of(&self, project: &str) -> bool {
+    pub(super) fn belongs_to(&self, project: &str) -> bool {
         *self.project == *project
     }
 
     /// Removes the shared run from the lookup table and keeps its answer out of the cache.
-    pub(super) fn forget(&self) {
-        self.is_forgotten.store(true, Relaxed);
-        self.land();
+    pub(super) fn invalidate(&self) {
+        self.is_invalidated.store(true, Relaxed);
+        self.deregister();
     }
 
     /// Removes the shared run from the lookup table, unless a newer one has replaced it.
-    fn land(&self) {
-        let mut flights = self.cache.flights();
+    fn deregister(&self) {
+        let mut flights = self.cache.shared_runs();
         if flights
             .get(&self.key)
             .is_some_and(|flight| std::ptr::eq(flight.as_ptr(), self))
@@ -135,7 +137,7 @@ impl<E> Flight<E> {
     }
 
     /// Returns the state, or `None` if another reader holds the lock.
-    fn try_state(&self) -> Option<MutexGuard<'_, State<E>>> {
+    fn try_state(&self) -> Option<MutexGuard<'_, SharedRunState<E>>> {
         match self.state.try_lock() {
             Ok(state) => Some(state),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -144,25 +146,27 @@ impl<E> Flight<E> {
     }
 
     /// Polls the run for one step.
-    fn poll_step(&self, state: &mut State<E>) -> Poll<()> {
+    fn poll_step(&self, state: &mut SharedRunState<E>) -> Poll<()> {
         let waker = Waker::from(Arc::clone(&self.waiting));
         let mut context = Context::from_waker(&waker);
         match &mut state.run {
-            Run::Starting(start) => match ready!(start.as_mut().poll(&mut context)) {
-                Ok(events) => state.run = Run::Running(events),
-                Err(error) => self.end(state, Run::Failed(error)),
+            SharedRunPhase::Starting(start) => match ready!(start.as_mut().poll(&mut context)) {
+                Ok(events) => state.run = SharedRunPhase::Running(events),
+                Err(error) => self.end_run(state, SharedRunPhase::Failed(error)),
             },
-            Run::Running(events) => match ready!(events.as_mut().poll_next(&mut context)) {
-                Some(Ok(event)) => self.add(state, event),
-                Some(Err(error)) => self.end(state, Run::Failed(error)),
-                None => self.end(state, Run::Over),
-            },
-            Run::Failed(_) | Run::Over => {}
+            SharedRunPhase::Running(events) => {
+                match ready!(events.as_mut().poll_next(&mut context)) {
+                    Some(Ok(event)) => self.append_event(state, event),
+                    Some(Err(error)) => self.end_run(state, SharedRunPhase::Failed(error)),
+                    None => self.end_run(state, SharedRunPhase::Over),
+                }
+            }
+            SharedRunPhase::Failed(_) | SharedRunPhase::Over => {}
         }
         Poll::Ready(())
     }
 
-    fn add(&self, state: &mut State<E>, event: TurnEvent) {
+    fn append_event(&self, state: &mut SharedRunState<E>, event: TurnEvent) {
         let reason = match &event {
             TurnEvent::Finished(finish) => Some(finish.reason),
             _ => None,
@@ -172,55 +176,55 @@ impl<E> Flight<E> {
         let Some(reason) = reason else { return };
         // Stored before the shared run leaves the table, so that a lookup finds it in one of the
         // two.
-        if may_be_kept(reason) && !self.is_forgotten.load(Relaxed) {
+        if is_cacheable(reason) && !self.is_invalidated.load(Relaxed) {
             let events = state.events.iter().cloned().collect();
-            self.cache.keep(
+            self.cache.store(
                 self.key.turn,
-                Kept {
+                CachedAnswer {
                     project: self.project.clone(),
                     events,
                 },
             );
         }
-        self.end(state, Run::Over);
+        self.end_run(state, SharedRunPhase::Over);
     }
 
-    fn end(&self, state: &mut State<E>, run: Run<E>) {
+    fn end_run(&self, state: &mut SharedRunState<E>, run: SharedRunPhase<E>) {
         state.run = run;
-        self.land();
+        self.deregister();
     }
 }
 
-impl<E> Drop for Flight<E> {
+impl<E> Drop for SharedRun<E> {
     fn drop(&mut self) {
-        self.land();
+        self.deregister();
     }
 }
 
-impl<E> Reader<E> {
-    pub(super) fn new(flight: Arc<Flight<E>>) -> Self {
+impl<E> SharedRunReader<E> {
+    pub(super) fn new(flight: Arc<SharedRun<E>>) -> Self {
         let number = flight.readers.fetch_add(1, Relaxed);
         Self { flight, number }
     }
 }
 
-impl<E> Reader<E> {
+impl<E> SharedRunReader<E> {
     /// Returns the first event, if it has come.
     pub(super) fn first(&self) -> Option<TurnEvent> {
         self.flight.first.get().cloned()
     }
 }
 
-impl<E: Clone> Reader<E> {
+impl<E: Clone> SharedRunReader<E> {
     /// Waits until the run has started or ended.
     pub(super) fn poll_started(&self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
         let mut held = ready!(self.poll_lock(context));
         let state = &mut *held.state;
         loop {
             match &state.run {
-                Run::Starting(_) => ready!(self.poll_step(state, context)),
-                Run::Failed(error) => return Poll::Ready(Err(error.clone())),
-                Run::Running(_) | Run::Over => return Poll::Ready(Ok(())),
+                SharedRunPhase::Starting(_) => ready!(self.poll_step(state, context)),
+                SharedRunPhase::Failed(error) => return Poll::Ready(Err(error.clone())),
+                SharedRunPhase::Running(_) | SharedRunPhase::Over => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -238,17 +242,19 @@ impl<E: Clone> Reader<E> {
                 return Poll::Ready(Some(Ok(event.clone())));
             }
             match &state.run {
-                Run::Starting(_) | Run::Running(_) => ready!(self.poll_step(state, context)),
-                Run::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
-                Run::Over => return Poll::Ready(None),
+                SharedRunPhase::Starting(_) | SharedRunPhase::Running(_) => {
+                    ready!(self.poll_step(state, context))
+                }
+                SharedRunPhase::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
+                SharedRunPhase::Over => return Poll::Ready(None),
             }
         }
     }
 
-    fn poll_lock(&self, context: &Context<'_>) -> Poll<Held<'_, E>> {
+    fn poll_lock(&self, context: &Context<'_>) -> Poll<SharedRunGuard<'_, E>> {
         let locked_out = &self.flight.locked_out;
         let held = |state| {
-            Poll::Ready(Held {
+            Poll::Ready(SharedRunGuard {
                 state,
                 _wake: WakeOnDrop(locked_out),
             })
@@ -268,7 +274,7 @@ impl<E: Clone> Reader<E> {
         held(state)
     }
 
-    fn poll_step(&self, state: &mut State<E>, context: &Context<'_>) -> Poll<()> {
+    fn poll_step(&self, state: &mut SharedRunState<E>, context: &Context<'_>) -> Poll<()> {
         // Registered before the run is polled, since polling may wake the waiting readers at once.
         self.flight
             .waiting
@@ -282,7 +288,7 @@ impl<E: Clone> Reader<E> {
     }
 }
 
-impl<E> Drop for Reader<E> {
+impl<E> Drop for SharedRunReader<E> {
     fn drop(&mut self) {
         self.flight.waiting.wakers().remove(&self.number);
         self.flight.locked_out.wakers().remove(&self.number);
@@ -297,7 +303,7 @@ impl Drop for WakeOnDrop<'_> {
     }
 }
 
-impl Waiting {
+impl WakerSet {
     fn wakers(&self) -> MutexGuard<'_, HashMap<u64, Waker>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -309,7 +315,7 @@ impl Waiting {
     }
 }
 
-impl Wake for Waiting {
+impl Wake for WakerSet {
     fn wake(self: Arc<Self>) {
         self.wake_all();
     }

@@ -8,6 +8,7 @@ use sha2::Sha256;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::McpServer;
+use crate::domain::MediaSource;
 use crate::domain::Message;
 use crate::domain::Native;
 use crate::domain::NativeBlock;
@@ -15,7 +16,6 @@ use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
 use crate::domain::Schema;
-use crate::domain::Source;
 use crate::domain::Thinking;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
@@ -28,18 +28,18 @@ use crate::domain::WebSearch;
 /// Hash over a project and a whole turn. SHA-256, because a collision would return the answer to
 /// another question.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key([u8; 32]);
+pub struct CacheKey([u8; 32]);
 
-impl fmt::Debug for Key {
+impl fmt::Debug for CacheKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{:02x}{:02x}..", self.0[0], self.0[1])
     }
 }
 
-impl Key {
+impl CacheKey {
     /// Computes the key of `turn` for callers of `project`.
     pub fn new(project: &str, turn: &Turn) -> Self {
-        let mut writer = Writer(Sha256::new());
+        let mut writer = CacheKeyHasher(Sha256::new());
         writer.text(project);
         writer.turn(turn);
         Self(writer.0.finalize().into())
@@ -49,9 +49,9 @@ impl Key {
 /// Feeds values into the hash unambiguously: each text and list is preceded by its length, each
 /// variant by its number. Every struct is destructured, so that a new field does not compile until
 /// it is hashed as well.
-struct Writer(Sha256);
+struct CacheKeyHasher(Sha256);
 
-impl Writer {
+impl CacheKeyHasher {
     fn turn(&mut self, turn: &Turn) {
         // The caller's own project is hashed by `Key::new`; the field names the same one, if any.
         let Turn {
@@ -78,8 +78,8 @@ impl Writer {
             system,
             tools,
             fields,
-            is_marked,
-            is_cached_long,
+            has_cache_breakpoints: is_marked,
+            has_long_cache_ttl: is_cached_long,
         } = native;
         for blocks in [system, tools] {
             self.option(blocks.as_deref(), |this, blocks| {
@@ -205,12 +205,12 @@ impl Writer {
                 self.list(parts, Self::part);
                 self.flag(*is_error);
             }
-            Part::GoOn => self.kind(10),
+            Part::Continue => self.kind(10),
             Part::Instruction(text) => {
                 self.kind(9);
                 self.text(text);
             }
-            Part::CacheMark(json) => {
+            Part::CacheBreakpoint(json) => {
                 self.kind(8);
                 self.text(json);
             }
@@ -222,18 +222,18 @@ impl Writer {
         }
     }
 
-    fn source(&mut self, source: &Source) {
+    fn source(&mut self, source: &MediaSource) {
         match source {
-            Source::Base64 { media_type, data } => {
+            MediaSource::Base64 { media_type, data } => {
                 self.kind(0);
                 self.text(media_type);
                 self.text(data);
             }
-            Source::Url(url) => {
+            MediaSource::Url(url) => {
                 self.kind(1);
                 self.text(url);
             }
-            Source::Upload { id, .. } => {
+            MediaSource::Upload { id, .. } => {
                 self.kind(2);
                 self.text(id);
             }
@@ -251,7 +251,7 @@ impl Writer {
             thinking_budget,
             format,
             seed,
-            choice,
+            choice_index: choice,
         } = sampling;
         self.option(max_output_tokens.as_ref(), |this, tokens| {
             this.number((*tokens).into());
@@ -292,7 +292,7 @@ impl Writer {
             Effort::Medium => 2,
             Effort::High => 3,
             Effort::XHigh => 4,
-            Effort::Unasked => 5,
+            Effort::NotRequested => 5,
         });
     }
 

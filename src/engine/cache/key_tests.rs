@@ -5,13 +5,13 @@ use proptest::strategy::Union;
 
 use crate::domain::Effort;
 use crate::domain::Format;
+use crate::domain::MediaSource;
 use crate::domain::Message;
 use crate::domain::ModelName;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
 use crate::domain::Schema;
-use crate::domain::Source;
 use crate::domain::Thinking;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
@@ -20,7 +20,7 @@ use crate::domain::ToolUse;
 use crate::domain::Tools;
 use crate::domain::Turn;
 
-use super::Key;
+use super::CacheKey;
 
 /// Few and short texts, so that equal ones occur, and ones that look the same when concatenated.
 fn text() -> impl Strategy<Value = String> + Clone {
@@ -42,10 +42,10 @@ fn few<T: std::fmt::Debug + Clone + 'static>(
     Union::new(values.into_iter().map(Just))
 }
 
-fn source() -> impl Strategy<Value = Source> + Clone {
+fn source() -> impl Strategy<Value = MediaSource> + Clone {
     prop_oneof![
-        (text(), text()).prop_map(|(media_type, data)| Source::Base64 { media_type, data }),
-        text().prop_map(Source::Url),
+        (text(), text()).prop_map(|(media_type, data)| MediaSource::Base64 { media_type, data }),
+        text().prop_map(MediaSource::Url),
     ]
 }
 
@@ -157,7 +157,7 @@ fn sampling() -> impl Strategy<Value = Sampling> {
             thinking_budget,
             format,
             seed,
-            choice,
+            choice_index: choice,
         }
     })
 }
@@ -207,7 +207,7 @@ fn mixed(turn: &Turn, other: &Turn) -> Vec<Turn> {
         mix(&|turn, other| turn.sampling.thinking_budget = other.sampling.thinking_budget),
         mix(&|turn, other| turn.sampling.format = other.sampling.format),
         mix(&|turn, other| turn.sampling.seed = other.sampling.seed),
-        mix(&|turn, other| turn.sampling.choice = other.sampling.choice),
+        mix(&|turn, other| turn.sampling.choice_index = other.sampling.choice_index),
         // Values moved to a neighbouring field, which a key without lengths would not notice.
         mix(&|turn, _| {
             turn.prompt.extend(
@@ -224,7 +224,7 @@ proptest! {
     #[test]
     fn keys_are_equal_exactly_when_turns_are(turn in turn(), other in turn()) {
         for mixed in mixed(&turn, &other).iter().chain([&other]) {
-            let is_equal = Key::new("p", &turn) == Key::new("p", mixed);
+            let is_equal = CacheKey::new("p", &turn) == CacheKey::new("p", mixed);
             prop_assert_eq!(is_equal, turn == *mixed, "{:?} {:?}", turn, mixed);
         }
     }
@@ -232,13 +232,13 @@ proptest! {
     #[test]
     fn keys_are_equal_exactly_when_prompt_parts_are(parts in list(part()), others in list(part())) {
         let turn = |parts: &[Part]| Turn { prompt: parts.to_vec(), ..empty() };
-        let is_equal = Key::new("p", &turn(&parts)) == Key::new("p", &turn(&others));
+        let is_equal = CacheKey::new("p", &turn(&parts)) == CacheKey::new("p", &turn(&others));
         prop_assert_eq!(is_equal, parts == others);
     }
 
     #[test]
     fn keys_of_different_projects_differ(turn in turn(), one in text(), other in text()) {
-        prop_assert_eq!(Key::new(&one, &turn) == Key::new(&other, &turn), one == other);
+        prop_assert_eq!(CacheKey::new(&one, &turn) == CacheKey::new(&other, &turn), one == other);
     }
 }
 

@@ -36,10 +36,10 @@ use crate::domain::FinishReason;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
-use flight::Flight;
+use flight::SharedRun;
 
-pub use answer::Answer;
-pub use key::Key;
+pub use answer::CachedStream;
+pub use key::CacheKey;
 
 /// Approximate memory of an entry besides its events.
 const ENTRY_BYTES: usize = 256;
@@ -48,7 +48,7 @@ const ENTRY_BYTES: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// Selects the turns whose answers are cached.
-    pub mode: Mode,
+    pub mode: CachingMode,
     /// Capacity in bytes of memory; beyond it, the least used entries are evicted.
     pub max_bytes: u64,
     /// TTL of an entry.
@@ -57,7 +57,7 @@ pub struct Config {
 
 /// Selection of the turns whose answers are cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum CachingMode {
     /// Caching is off.
     Off,
     /// Only turns that ask for a reproducible answer: with temperature 0, or with a seed.
@@ -68,7 +68,7 @@ pub enum Mode {
 
 /// Hit counters and current size of the cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct CacheStats {
     /// Turns answered from a stored answer or by joining the run of another caller.
     pub hits: u64,
     /// Turns that were run and could be cached.
@@ -82,31 +82,31 @@ pub struct Stats {
 }
 
 /// Response cache of stored answers and running shared runs; clones share it.
-pub struct Cache<E>(Arc<Inner<E>>);
+pub struct Cache<E>(Arc<CacheInner<E>>);
 
-struct Inner<E> {
-    mode: Mode,
-    kept: moka::sync::Cache<Key, Arc<Kept>>,
+struct CacheInner<E> {
+    mode: CachingMode,
+    stored: moka::sync::Cache<CacheKey, Arc<CachedAnswer>>,
     /// Shared runs that have a reader and are not over. An answer is stored before its shared run
     /// is removed, so a lookup here first, and in `kept` next, misses none.
-    flights: Mutex<Flights<E>>,
+    shared_runs: Mutex<SharedRuns<E>>,
     hits: AtomicU64,
     misses: AtomicU64,
     bypassed: AtomicU64,
 }
 
-type Flights<E> = HashMap<FlightKey, Weak<Flight<E>>>;
+type SharedRuns<E> = HashMap<SharedRunKey, Weak<SharedRun<E>>>;
 
 /// Key of a running answer. Background runs wait for a worker without a time limit, so live callers
 /// never join them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct FlightKey {
-    turn: Key,
+struct SharedRunKey {
+    turn: CacheKey,
     in_background: bool,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedAnswer {
     project: Box<str>,
     events: Box<[TurnEvent]>,
 }
@@ -115,21 +115,21 @@ struct Kept {
 #[must_use]
 pub enum Lookup<E> {
     /// Cache hit: a stored answer, or a running one to follow.
-    Hit(Answer<E>),
+    Hit(CachedStream<E>),
     /// Cache miss: run the turn and pass the run to [`Filler::fill`].
-    Miss(Filler<E>),
+    Miss(MissGuard<E>),
     /// Bypass: run the turn without the cache.
     Bypass,
 }
 
 /// Permission to fill a missing entry, from a lookup that missed.
 #[must_use]
-pub struct Filler<E> {
+pub struct MissGuard<E> {
     cache: Cache<E>,
-    key: FlightKey,
+    key: SharedRunKey,
     project: Box<str>,
     /// Set when the caller asked to bypass existing answers (`no-cache`).
-    is_fresh: bool,
+    ignores_stored: bool,
 }
 
 impl<E> Clone for Cache<E> {
@@ -157,7 +157,7 @@ impl<E> std::fmt::Debug for Lookup<E> {
     }
 }
 
-impl<E> std::fmt::Debug for Filler<E> {
+impl<E> std::fmt::Debug for MissGuard<E> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Filler")
@@ -172,13 +172,13 @@ impl<E: Clone + Send + 'static> Cache<E> {
         let kept = moka::sync::Cache::builder()
             .max_capacity(config.max_bytes)
             .time_to_live(config.time_to_live)
-            .weigher(|_, kept: &Arc<Kept>| u32::try_from(kept.bytes()).unwrap_or(u32::MAX))
+            .weigher(|_, kept: &Arc<CachedAnswer>| u32::try_from(kept.bytes()).unwrap_or(u32::MAX))
             .support_invalidation_closures()
             .build();
-        Self(Arc::new(Inner {
+        Self(Arc::new(CacheInner {
             mode: config.mode,
-            kept,
-            flights: Mutex::default(),
+            stored: kept,
+            shared_runs: Mutex::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             bypassed: AtomicU64::new(0),
@@ -196,11 +196,11 @@ impl<E: Clone + Send + 'static> Cache<E> {
         in_background: bool,
     ) -> Lookup<E> {
         let is_candidate = match self.0.mode {
-            Mode::Off => false,
-            Mode::Deterministic => {
+            CachingMode::Off => false,
+            CachingMode::Deterministic => {
                 turn.sampling.temperature == Some(0.0) || turn.sampling.seed.is_some()
             }
-            Mode::All => true,
+            CachingMode::All => true,
         };
         // MCP calls have side effects that a replayed answer would skip.
         let calls_servers =
@@ -208,26 +208,26 @@ impl<E: Clone + Send + 'static> Cache<E> {
         if !is_candidate || calls_servers || (control.no_cache && control.no_store) {
             return self.bypass();
         }
-        let key = FlightKey {
-            turn: Key::new(project, turn),
+        let key = SharedRunKey {
+            turn: CacheKey::new(project, turn),
             in_background,
         };
         // `no-cache` skips the lookup alone; the new answer is stored and replaces the old one.
         let found = if control.no_cache {
             None
         } else {
-            self.find(&self.flights(), key)
+            self.find_hit(&self.shared_runs(), key)
         };
         match found {
             Some(answer) => Lookup::Hit(answer),
             None if control.no_store => self.bypass(),
             None => {
                 let (cache, is_fresh) = (self.clone(), control.no_cache);
-                Lookup::Miss(Filler {
+                Lookup::Miss(MissGuard {
                     cache,
                     key,
                     project: project.into(),
-                    is_fresh,
+                    ignores_stored: is_fresh,
                 })
             }
         }
@@ -238,34 +238,38 @@ impl<E: Clone + Send + 'static> Cache<E> {
     pub fn clear(&self, project: Option<&str>) {
         // Hazard: dropping the last reference removes the shared run from the table, which takes
         // this lock. The references live until the lock is released.
-        let flights: Vec<_> = self.flights().values().filter_map(Weak::upgrade).collect();
+        let flights: Vec<_> = self
+            .shared_runs()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
         for flight in flights
             .iter()
-            .filter(|flight| project.is_none_or(|project| flight.is_of(project)))
+            .filter(|flight| project.is_none_or(|project| flight.belongs_to(project)))
         {
-            flight.forget();
+            flight.invalidate();
         }
         match project {
-            None => self.0.kept.invalidate_all(),
+            None => self.0.stored.invalidate_all(),
             Some(project) => {
                 let project: Box<str> = project.into();
-                let is_of = move |_: &Key, kept: &Arc<Kept>| kept.project == project;
+                let is_of = move |_: &CacheKey, kept: &Arc<CachedAnswer>| kept.project == project;
                 // Fails only without `support_invalidation_closures`, which is set.
-                let _ = self.0.kept.invalidate_entries_if(is_of);
+                let _ = self.0.stored.invalidate_entries_if(is_of);
             }
         }
     }
 
     /// Returns the hit counters and the current size.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> CacheStats {
         // Applies pending inserts and evictions, so that the counts are exact.
-        self.0.kept.run_pending_tasks();
-        Stats {
+        self.0.stored.run_pending_tasks();
+        CacheStats {
             hits: self.0.hits.load(Relaxed),
             misses: self.0.misses.load(Relaxed),
             bypassed: self.0.bypassed.load(Relaxed),
-            entries: self.0.kept.entry_count(),
-            bytes: self.0.kept.weighted_size(),
+            entries: self.0.stored.entry_count(),
+            bytes: self.0.stored.weighted_size(),
         }
     }
 
@@ -274,11 +278,11 @@ impl<E: Clone + Send + 'static> Cache<E> {
         Lookup::Bypass
     }
 
-    fn find(&self, flights: &Flights<E>, key: FlightKey) -> Option<Answer<E>> {
+    fn find_hit(&self, flights: &SharedRuns<E>, key: SharedRunKey) -> Option<CachedStream<E>> {
         let flight = flights.get(&key).and_then(Weak::upgrade);
         let answer = match flight {
-            Some(flight) => Answer::following(flight),
-            None => Answer::kept(self.0.kept.get(&key.turn)?),
+            Some(flight) => CachedStream::follower(flight),
+            None => CachedStream::from_stored(self.0.stored.get(&key.turn)?),
         };
         self.0.hits.fetch_add(1, Relaxed);
         Some(answer)
@@ -286,47 +290,55 @@ impl<E: Clone + Send + 'static> Cache<E> {
 }
 
 impl<E> Cache<E> {
-    fn flights(&self) -> MutexGuard<'_, Flights<E>> {
+    fn shared_runs(&self) -> MutexGuard<'_, SharedRuns<E>> {
         self.0
-            .flights
+            .shared_runs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, key: Key, kept: Kept) {
-        self.0.kept.insert(key, Arc::new(kept));
+    fn store(&self, key: CacheKey, kept: CachedAnswer) {
+        self.0.stored.insert(key, Arc::new(kept));
     }
 }
 
-impl<E: Clone + Send + 'static> Filler<E> {
+impl<E: Clone + Send + 'static> MissGuard<E> {
     /// Starts a shared run that runs `run`, which yields the events of the turn once it has
     /// started. `run` is polled only while the answer is read, dropped when the last reader is
     /// dropped, and not polled after the event `Finished`.
     ///
     /// If an equal turn has started since the lookup, `run` is dropped and the answer follows that
     /// one.
-    pub fn fill<S>(self, run: impl Future<Output = Result<S, E>> + Send + 'static) -> Answer<E>
+    pub fn fill<S>(
+        self,
+        run: impl Future<Output = Result<S, E>> + Send + 'static,
+    ) -> CachedStream<E>
     where
         S: Stream<Item = Result<TurnEvent, E>> + Send + 'static,
     {
         // Looked up again under the lock: of several callers that missed, one becomes the leader.
-        let mut flights = self.cache.flights();
-        let found = if self.is_fresh {
+        let mut flights = self.cache.shared_runs();
+        let found = if self.ignores_stored {
             None
         } else {
-            self.cache.find(&flights, self.key)
+            self.cache.find_hit(&flights, self.key)
         };
         if let Some(answer) = found {
             return answer;
         }
         self.cache.0.misses.fetch_add(1, Relaxed);
-        let flight = Arc::new(Flight::new(self.cache.clone(), self.key, self.project, run));
+        let flight = Arc::new(SharedRun::new(
+            self.cache.clone(),
+            self.key,
+            self.project,
+            run,
+        ));
         flights.insert(self.key, Arc::downgrade(&flight));
-        Answer::leading(flight)
+        CachedStream::leader(flight)
     }
 }
 
-impl Kept {
+impl CachedAnswer {
     fn bytes(&self) -> usize {
         let texts: usize = self.events.iter().map(text_bytes).sum();
         ENTRY_BYTES + self.project.len() + size_of_val(&*self.events) + texts
@@ -337,7 +349,7 @@ fn text_bytes(event: &TurnEvent) -> usize {
     match event {
         TurnEvent::Started { model, native, .. } => model.capacity() + native.bytes(),
         TurnEvent::Thinking(text)
-        | TurnEvent::ThinkingSealed(text)
+        | TurnEvent::ThinkingSignature(text)
         | TurnEvent::ThinkingRedacted(text)
         | TurnEvent::Text(text)
         | TurnEvent::ToolInput(text) => text.capacity(),
@@ -355,7 +367,7 @@ fn text_bytes(event: &TurnEvent) -> usize {
 }
 
 /// True if an answer with this finish reason may be stored.
-fn may_be_kept(reason: FinishReason) -> bool {
+fn is_cacheable(reason: FinishReason) -> bool {
     match reason {
         FinishReason::Stop | FinishReason::Length => true,
         FinishReason::ToolCalls | FinishReason::ContentFilter | FinishReason::Paused => false,

@@ -1,33 +1,33 @@
 //! Costs of turns, as the CLI reports them.
 
-use crate::domain::Bill;
+use crate::domain::CostMeter;
 use crate::domain::Money;
 use crate::domain::Usage;
 
-use super::protocol::{Event, StreamEvent};
+use super::protocol::{CliEvent, StreamEvent};
 
 /// Cost accounting of one process. The CLI reports the total cost of its process with each result,
 /// so a turn costs the difference between two successive results.
 #[derive(Debug, Default)]
-pub(super) struct Costs {
+pub(super) struct CostTracker {
     /// Total of the last result.
     total: Money,
     /// Recorder of the turn that runs, or that ran last and was not reported yet.
-    open: Option<Bill>,
+    current: Option<CostMeter>,
     /// Set if the next result covers an earlier turn as well, so that the cost of each is not
     /// known.
     is_shared: bool,
 }
 
-impl Costs {
+impl CostTracker {
     /// Starts the turn of `bill`.
-    pub(super) fn begin(&mut self, bill: Bill) {
-        self.is_shared |= self.open.replace(bill).is_some();
+    pub(super) fn start_turn(&mut self, bill: CostMeter) {
+        self.is_shared |= self.current.replace(bill).is_some();
     }
 
     /// Processes a result with the process's `total`, and records the cost of the turn.
-    pub(super) fn report(&mut self, total: Option<Money>) {
-        let bill = self.open.take();
+    pub(super) fn record_total(&mut self, total: Option<Money>) {
+        let bill = self.current.take();
         let Some(total) = total else {
             // A missing total is included in the next one, so the next cost covers two turns.
             self.is_shared |= bill.is_some();
@@ -36,31 +36,31 @@ impl Costs {
         let cost = total - std::mem::replace(&mut self.total, total);
         let is_shared = std::mem::take(&mut self.is_shared);
         if let Some(bill) = bill.filter(|_| !is_shared && cost >= Money::ZERO) {
-            bill.note(cost);
+            bill.record_cost(cost);
         }
     }
 
     /// Updates the usage of the running turn by `event`, even if the turn's reader has gone.
-    pub(super) fn follow(&self, event: &Event<'_>) {
-        let Some(bill) = &self.open else { return };
+    pub(super) fn observe(&self, event: &CliEvent<'_>) {
+        let Some(bill) = &self.current else { return };
         match event {
-            Event::Call => bill.mark_under_way(true),
-            Event::Stream(StreamEvent::MessageStart { usage, .. }) => {
+            CliEvent::Call => bill.set_under_way(true),
+            CliEvent::Stream(StreamEvent::MessageStart { usage, .. }) => {
                 let mut prompt = Usage::default();
-                usage.count_into(&mut prompt);
-                bill.mark_under_way(true);
-                bill.count_prompt(prompt);
+                usage.merge_into(&mut prompt);
+                bill.set_under_way(true);
+                bill.record_prompt_usage(prompt);
             }
             // Upstream does not charge a call that it refuses. The CLI does not report when a
             // retried call is made again, so a call that is being retried stays under way.
-            Event::CallFailed(_) => bill.mark_under_way(false),
+            CliEvent::CallFailed(_) => bill.set_under_way(false),
             _ => {}
         }
     }
 
     /// True if the cost of the last turn was reported.
     pub(super) fn is_reported(&self) -> bool {
-        self.open.is_none()
+        self.current.is_none()
     }
 }
 
@@ -69,19 +69,19 @@ mod tests {
     use super::*;
     use crate::engine::claude::protocol::{ApiRetry, CallFailed};
 
-    fn begin(costs: &mut Costs) -> impl Fn() -> Option<i64> + use<> {
-        let bill = Bill::default();
-        costs.begin(bill.clone());
+    fn begin(costs: &mut CostTracker) -> impl Fn() -> Option<i64> + use<> {
+        let bill = CostMeter::default();
+        costs.start_turn(bill.clone());
         move || bill.reader().runs()[0].cost.map(Money::nanos)
     }
 
-    fn report(costs: &mut Costs, nanos: i64) {
-        costs.report(Some(Money::from_nanos(nanos)));
+    fn report(costs: &mut CostTracker, nanos: i64) {
+        costs.record_total(Some(Money::from_nanos(nanos)));
     }
 
     #[test]
     fn cost_of_a_turn_is_the_difference_of_totals() {
-        let mut costs = Costs::default();
+        let mut costs = CostTracker::default();
         let first = begin(&mut costs);
         assert!(!costs.is_reported());
         report(&mut costs, 10);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn cost_of_two_turns_in_one_result_is_assigned_to_neither() {
-        let mut costs = Costs::default();
+        let mut costs = CostTracker::default();
         let (first, second) = (begin(&mut costs), begin(&mut costs));
         report(&mut costs, 30);
         let next = begin(&mut costs);
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn cost_is_unknown_without_total_or_if_the_total_decreases() {
-        let mut costs = Costs::default();
+        let mut costs = CostTracker::default();
         let untold = begin(&mut costs);
-        costs.report(None);
+        costs.record_total(None);
         let shared = begin(&mut costs);
         report(&mut costs, 30);
         let less = begin(&mut costs);
@@ -120,31 +120,31 @@ mod tests {
 
     #[test]
     fn call_is_under_way_until_the_cli_gives_it_up() {
-        let mut costs = Costs::default();
-        let bill = Bill::default();
+        let mut costs = CostTracker::default();
+        let bill = CostMeter::default();
         let is_under_way = || bill.reader().runs()[0].is_under_way;
-        costs.follow(&Event::Call);
-        costs.begin(bill.clone());
+        costs.observe(&CliEvent::Call);
+        costs.start_turn(bill.clone());
         assert!(!is_under_way(), "it was another turn's");
-        costs.follow(&Event::Call);
+        costs.observe(&CliEvent::Call);
         assert!(is_under_way());
         let failed = || CallFailed {
             kind: "overloaded".to_owned(),
             text: String::new(),
         };
-        costs.follow(&Event::ApiRetry(ApiRetry {
+        costs.observe(&CliEvent::ApiRetry(ApiRetry {
             call: failed(),
             status: Some(529),
             delay: None,
         }));
         assert!(is_under_way());
-        costs.follow(&Event::CallFailed(failed()));
+        costs.observe(&CliEvent::CallFailed(failed()));
         assert!(!is_under_way());
     }
 
     #[test]
     fn cost_between_two_turns_is_assigned_to_neither() {
-        let mut costs = Costs::default();
+        let mut costs = CostTracker::default();
         report(&mut costs, 5);
         let turn = begin(&mut costs);
         report(&mut costs, 7);

@@ -8,12 +8,12 @@ use crate::domain::FailureKind;
 use super::protocol::CallFailed;
 
 /// Minimum retry delay after a rate limit.
-const AFTER_A_LIMIT: Duration = Duration::from_secs(5);
-const AFTER_AN_OVERLOAD: Duration = Duration::from_secs(2);
+const RATE_LIMIT_RETRY_DELAY: Duration = Duration::from_secs(5);
+const OVERLOAD_RETRY_DELAY: Duration = Duration::from_secs(2);
 /// Anthropic's message for a prompt that exceeds the context window.
-const TOO_LONG: &str = "prompt is too long";
+const PROMPT_TOO_LONG: &str = "prompt is too long";
 /// Anthropic's message for a prompt that leaves too little room for the answer.
-const OVER_THE_LIMIT: &str = "exceed context limit";
+const CONTEXT_LIMIT_EXCEEDED: &str = "exceed context limit";
 
 /// Classifies a failed call; `retry_delay` is the delay that upstream last asked for.
 pub(super) fn classify(
@@ -22,10 +22,10 @@ pub(super) fn classify(
     report: &str,
     retry_delay: Option<Duration>,
 ) -> Failure {
-    let failure = without_time(call, status, report);
+    let failure = classify_without_delay(call, status, report);
     let default = match failure.kind {
-        FailureKind::RateLimited => AFTER_A_LIMIT,
-        FailureKind::Overloaded => AFTER_AN_OVERLOAD,
+        FailureKind::RateLimited => RATE_LIMIT_RETRY_DELAY,
+        FailureKind::Overloaded => OVERLOAD_RETRY_DELAY,
         _ => return failure,
     };
     Failure {
@@ -35,7 +35,7 @@ pub(super) fn classify(
 }
 
 /// Classifies a failed call without its retry delay.
-fn without_time(call: Option<&CallFailed>, status: Option<u16>, report: &str) -> Failure {
+fn classify_without_delay(call: Option<&CallFailed>, status: Option<u16>, report: &str) -> Failure {
     let word = call.map_or("", |call| call.kind.as_str());
     let text = call.map_or(report, |call| call.text.as_str());
     let status = status.or_else(|| status_in(text));
@@ -78,7 +78,7 @@ fn message_for(kind: FailureKind, status: Option<u16>, text: &str) -> String {
             "The request is larger than Anthropic takes. Send less, or fewer and smaller files."
         }
         (FailureKind::InvalidRequest, _) => {
-            return format!("{}{}", Failure::REFUSED, message_in(text));
+            return format!("{}{}", Failure::REFUSED_PREFIX, message_in(text));
         }
         (_, Some(status)) => return format!("The call to Anthropic failed with status {status}."),
         (_, None) => "The call to Anthropic failed.",
@@ -89,7 +89,7 @@ fn message_for(kind: FailureKind, status: Option<u16>, text: &str) -> String {
 /// Returns Anthropic's message for a prompt that is too long, by which agents know to compact it.
 /// The CLI wraps the two numbers in other words, or omits them.
 fn too_long(text: &str) -> String {
-    if [TOO_LONG, OVER_THE_LIMIT]
+    if [PROMPT_TOO_LONG, CONTEXT_LIMIT_EXCEEDED]
         .iter()
         .any(|words| text.contains(words))
     {
@@ -98,14 +98,16 @@ fn too_long(text: &str) -> String {
     let digits = text.split(|character: char| !character.is_ascii_digit());
     let mut numbers = digits.filter_map(|digits| digits.parse::<u64>().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(tokens), Some(most)) => format!("{TOO_LONG}: {tokens} tokens > {most} maximum"),
-        _ => TOO_LONG.to_owned(),
+        (Some(tokens), Some(most)) => {
+            format!("{PROMPT_TOO_LONG}: {tokens} tokens > {most} maximum")
+        }
+        _ => PROMPT_TOO_LONG.to_owned(),
     }
 }
 
 fn is_about_length(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    [TOO_LONG, OVER_THE_LIMIT, "context window"]
+    [PROMPT_TOO_LONG, CONTEXT_LIMIT_EXCEEDED, "context window"]
         .iter()
         .any(|words| text.contains(words))
 }

@@ -21,7 +21,7 @@ use super::worker::ClaudeWorker;
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Error message if the program of the CLI is missing.
-const MISSING: &str =
+const PROGRAM_MISSING: &str =
     "the program of the Claude CLI is missing on this server; its operator must install it again";
 
 /// Launcher of workers that are CLI processes.
@@ -142,8 +142,8 @@ impl ClaudeLauncher {
 
     /// Returns the error of a launch if the program is missing. Not permanent: the program is
     /// absent for a moment while the CLI is updated.
-    fn missing(&self) -> Option<LaunchError> {
-        let message = missing(&self.program.path)?.to_owned();
+    fn missing_program_error(&self) -> Option<LaunchError> {
+        let message = program_missing(&self.program.path)?.to_owned();
         Some(LaunchError {
             message,
             is_permanent: false,
@@ -152,11 +152,11 @@ impl ClaudeLauncher {
 }
 
 /// Logs that the CLI's `program` is missing, if so, and returns the error message for clients.
-pub(super) fn missing(program: &Path) -> Option<&'static str> {
+pub(super) fn program_missing(program: &Path) -> Option<&'static str> {
     // The path is logged only: clients need not know the paths of this machine.
     (!is_program(program)).then(|| {
         tracing::error!(program = %program.display(), "the program of the Claude CLI is gone");
-        MISSING
+        PROGRAM_MISSING
     })
 }
 
@@ -168,7 +168,7 @@ impl Launcher for ClaudeLauncher {
         let worker = self
             .open()
             .await
-            .map_err(|error| self.missing().unwrap_or(error))?;
+            .map_err(|error| self.missing_program_error().unwrap_or(error))?;
         tracing::debug!(duration_ms = begun.elapsed().as_millis(), "worker started");
         Ok(worker)
     }

@@ -20,11 +20,11 @@ use crate::runtime::proc_fs;
 
 /// Maximum number of scans for processes to kill: a process that forks endlessly cannot be killed
 /// by scanning.
-const MOST_PASSES: usize = 100;
+const MAX_PASSES: usize = 100;
 
 /// Number of attempts to take a lock that is held; `LOCK_PAUSE` lies between them.
-const LOCK_TRIES: u32 = 20;
-const LOCK_PAUSE: Duration = Duration::from_millis(25);
+const MAX_LOCK_ATTEMPTS: u32 = 20;
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(25);
 
 /// Data directory, locked for this server until it is dropped.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct DataDir {
 /// # Errors
 /// `ResourceBusy` if another server holds it, or the error of the file system if it cannot be
 /// written.
-pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
+pub fn lock_data_dir(path: &Path) -> io::Result<DataDir> {
     for folder in ["home", "agents"] {
         // Private: the CLI keeps its state there.
         fs::DirBuilder::new()
@@ -52,7 +52,7 @@ pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
         .truncate(false)
         .write(true)
         .open(path.join("lock"))?;
-    take(&lock).map_err(|error| {
+    lock_with_retries(&lock).map_err(|error| {
         let message = format!("another server uses the data directory {}", path.display());
         if error == Errno::WOULDBLOCK {
             io::Error::new(io::ErrorKind::ResourceBusy, message)
@@ -77,10 +77,10 @@ pub fn take_data_dir(path: &Path) -> io::Result<DataDir> {
 
 /// Takes the lock, with retries: a child that a killed server was about to start holds the
 /// inherited lock until it executes its program.
-fn take(lock: &fs::File) -> Result<(), Errno> {
-    for _ in 0..LOCK_TRIES {
+fn lock_with_retries(lock: &fs::File) -> Result<(), Errno> {
+    for _ in 0..MAX_LOCK_ATTEMPTS {
         match flock(lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_RETRY_DELAY),
             taken => return taken,
         }
     }
@@ -89,16 +89,16 @@ fn take(lock: &fs::File) -> Result<(), Errno> {
 
 /// Kills every process that carries `instance` in its environment, and returns the number of
 /// processes.
-pub fn sweep(instance: &str) -> usize {
-    end_marked(INSTANCE_VARIABLE, instance)
+pub fn kill_orphans(instance: &str) -> usize {
+    kill_marked(INSTANCE_VARIABLE, instance)
 }
 
 /// Kills every process with this variable in its environment, and returns the number of processes.
-pub(super) fn end_marked(variable: &str, value: &str) -> usize {
+pub(super) fn kill_marked(variable: &str, value: &str) -> usize {
     let mut killed = HashSet::new();
-    for _ in 0..MOST_PASSES {
+    for _ in 0..MAX_PASSES {
         let before = killed.len();
-        end_those_there_are(variable, value, &mut killed);
+        kill_marked_once(variable, value, &mut killed);
         // Race: a process forked during the scan is found by the next one.
         if killed.len() == before {
             break;
@@ -107,9 +107,11 @@ pub(super) fn end_marked(variable: &str, value: &str) -> usize {
     killed.len()
 }
 
-fn end_those_there_are(variable: &str, value: &str, killed: &mut HashSet<i32>) {
+fn kill_marked_once(variable: &str, value: &str, killed: &mut HashSet<i32>) {
     let own = std::process::id().cast_signed();
-    for id in proc_fs::ids().filter(|id| *id != own && proc_fs::is_marked(*id, variable, value)) {
+    for id in proc_fs::process_ids()
+        .filter(|id| *id != own && proc_fs::has_variable(*id, variable, value))
+    {
         let Some(pid) = Pid::from_raw(id) else {
             continue;
         };
@@ -126,16 +128,16 @@ fn end_those_there_are(variable: &str, value: &str, killed: &mut HashSet<i32>) {
 
 #[cfg(test)]
 mod tests {
-    use super::take_data_dir;
+    use super::lock_data_dir;
 
     #[test]
     fn data_directory_is_exclusive_and_keeps_its_id() {
         let folder = tempfile::tempdir().unwrap();
-        let first = take_data_dir(folder.path()).unwrap();
-        let error = take_data_dir(folder.path()).unwrap_err();
+        let first = lock_data_dir(folder.path()).unwrap();
+        let error = lock_data_dir(folder.path()).unwrap_err();
         assert!(error.to_string().contains("another server uses"), "{error}");
         let instance = first.instance.clone();
         drop(first);
-        assert_eq!(take_data_dir(folder.path()).unwrap().instance, instance);
+        assert_eq!(lock_data_dir(folder.path()).unwrap().instance, instance);
     }
 }

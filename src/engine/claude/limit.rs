@@ -10,29 +10,29 @@ use super::protocol::LimitReport;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// Maximum plausible duration of a limit. Some limits last a month; a longer time is not believed.
-const LONGEST: Duration = Duration::from_secs(32 * DAY_SECONDS);
+const MAX_LIMIT_DURATION: Duration = Duration::from_secs(32 * DAY_SECONDS);
 
 /// Last report of a process about its limit. The process reports changes only, so the report is
 /// kept across turns.
 #[derive(Debug, Default)]
-pub(super) struct Limit {
+pub(super) struct SubscriptionLimit {
     reached: Option<LimitReport>,
 }
 
-impl Limit {
+impl SubscriptionLimit {
     /// Stores a report of the process.
-    pub(super) fn note(&mut self, report: LimitReport) {
+    pub(super) fn record(&mut self, report: LimitReport) {
         self.reached = Some(report).filter(|report| report.is_reached);
     }
 
     /// Adds the reset time to a rate limit failure, if it is known.
-    pub(super) fn explain(&self, failure: Failure) -> Failure {
-        self.explain_at(failure, SystemTime::now())
+    pub(super) fn add_reset_time(&self, failure: Failure) -> Failure {
+        self.add_reset_time_at(failure, SystemTime::now())
     }
 
-    fn explain_at(&self, failure: Failure, now: SystemTime) -> Failure {
+    fn add_reset_time_at(&self, failure: Failure, now: SystemTime) -> Failure {
         let resets_at = self.reached.and_then(|report| report.resets_at);
-        match resets_at.and_then(|seconds| Some((seconds, wait(seconds, now)?))) {
+        match resets_at.and_then(|seconds| Some((seconds, time_until(seconds, now)?))) {
             Some((seconds, wait)) if failure.kind == FailureKind::RateLimited => Failure {
                 message: format!(
                     "Anthropic's limit for the sign-in of this server is reached until {}. Try again then.",
@@ -48,11 +48,11 @@ impl Limit {
 
 /// Returns the time from `now` until the Unix time `seconds`. `None` for a time that is past or too
 /// far ahead.
-fn wait(seconds: u64, now: SystemTime) -> Option<Duration> {
+fn time_until(seconds: u64, now: SystemTime) -> Option<Duration> {
     let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
     time.duration_since(now)
         .ok()
-        .filter(|wait| !wait.is_zero() && *wait <= LONGEST)
+        .filter(|wait| !wait.is_zero() && *wait <= MAX_LIMIT_DURATION)
 }
 
 /// Formats a time as `16:05 UTC`, rounded up to a minute, with the number of days if it is more
@@ -75,10 +75,10 @@ mod tests {
     const NOW: u64 = 1_795_252_105;
 
     fn explained(report: LimitReport, kind: FailureKind) -> (String, Option<u64>) {
-        let mut limit = Limit::default();
-        limit.note(report);
+        let mut limit = SubscriptionLimit::default();
+        limit.record(report);
         let now = UNIX_EPOCH + Duration::from_secs(NOW);
-        let failure = limit.explain_at(Failure::new(kind, "It failed."), now);
+        let failure = limit.add_reset_time_at(Failure::new(kind, "It failed."), now);
         (
             failure.message,
             failure.retry_after.map(|wait| wait.as_secs()),
@@ -138,18 +138,18 @@ mod tests {
 
     #[test]
     fn lifted_limit_is_forgotten() {
-        let mut limit = Limit::default();
-        limit.note(LimitReport {
+        let mut limit = SubscriptionLimit::default();
+        limit.record(LimitReport {
             is_reached: true,
             resets_at: Some(NOW + 600),
         });
-        limit.note(LimitReport {
+        limit.record(LimitReport {
             is_reached: false,
             resets_at: Some(NOW + 600),
         });
         let failure = Failure::new(FailureKind::RateLimited, "It failed.");
         assert_eq!(
-            limit.explain_at(failure.clone(), UNIX_EPOCH + Duration::from_secs(NOW)),
+            limit.add_reset_time_at(failure.clone(), UNIX_EPOCH + Duration::from_secs(NOW)),
             failure
         );
     }

@@ -19,11 +19,11 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use super::agent::AgentUser;
-use super::strays::Children;
-use super::strays::Serial;
+use super::strays::ChildId;
+use super::strays::ChildTable;
 
 /// Number of bytes kept of a process's standard error, for the log.
-const KEPT_STDERR: usize = 2 * 1024;
+const MAX_STDERR_BYTES: usize = 2 * 1024;
 
 /// Program to start, with its arguments, environment and working directory.
 #[derive(Debug, Clone)]
@@ -40,10 +40,10 @@ pub(super) struct Program {
 
 /// Request to the spawner thread.
 #[derive(Debug)]
-enum Request {
-    Spawn(Program, oneshot::Sender<io::Result<(Child, Serial)>>),
+enum SpawnerRequest {
+    Spawn(Program, oneshot::Sender<io::Result<(Child, ChildId)>>),
     /// A child was reaped. Answered when its orphan processes are killed.
-    Reaped(Serial, oneshot::Sender<()>),
+    Reaped(ChildId, oneshot::Sender<()>),
 }
 
 /// True if `file` can be executed. Checked separately because a spawn error does not tell:
@@ -57,7 +57,7 @@ pub(super) fn is_program(file: &Path) -> bool {
 /// sent when the *thread* that started the child ends.
 #[derive(Debug, Clone)]
 pub(super) struct Spawner {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<SpawnerRequest>,
     tracker: TaskTracker,
 }
 
@@ -80,7 +80,7 @@ impl Spawner {
             .name("spawner".to_owned())
             .spawn(move || {
                 let _runtime = runtime.enter();
-                serve(&received, setpriv.as_ref());
+                run_spawner(&received, setpriv.as_ref());
             })?;
         Ok(Self { requests, tracker })
     }
@@ -97,16 +97,20 @@ impl Spawner {
     pub(super) async fn spawn(&self, program: Program) -> io::Result<Process> {
         let (reply, child) = oneshot::channel();
         self.requests
-            .send(Request::Spawn(program, reply))
+            .send(SpawnerRequest::Spawn(program, reply))
             .map_err(io::Error::other)?;
         let (child, serial) = child.await.map_err(io::Error::other)??;
         Process::new(child, serial, self.clone())
     }
 
     /// Reports a reaped child, and waits until its orphan processes are killed.
-    async fn reaped(&self, serial: Serial) {
+    async fn report_reaped(&self, serial: ChildId) {
         let (reply, done) = oneshot::channel();
-        if self.requests.send(Request::Reaped(serial, reply)).is_ok() {
+        if self
+            .requests
+            .send(SpawnerRequest::Reaped(serial, reply))
+            .is_ok()
+        {
             let _ = done.await;
         }
     }
@@ -114,15 +118,15 @@ impl Spawner {
 
 /// Serves requests until all senders are dropped, and scans for orphan processes when a scan is
 /// due.
-fn serve(requests: &mpsc::Receiver<Request>, setpriv: Option<&PathBuf>) {
-    let mut children = Children::new();
+fn run_spawner(requests: &mpsc::Receiver<SpawnerRequest>, setpriv: Option<&PathBuf>) {
+    let mut children = ChildTable::new();
     loop {
-        let request = match children.until_next_look() {
+        let request = match children.until_next_scan() {
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(pause) => requests.recv_timeout(pause),
         };
         match request {
-            Ok(Request::Spawn(program, reply)) => {
+            Ok(SpawnerRequest::Spawn(program, reply)) => {
                 let spawned = spawn(&program, setpriv);
                 let spawned = spawned.map(|child| {
                     let serial = children.add(child.id(), program.is_agent);
@@ -134,12 +138,12 @@ fn serve(requests: &mpsc::Receiver<Request>, setpriv: Option<&PathBuf>) {
                     children.remove(&serial);
                 }
             }
-            Ok(Request::Reaped(serial, reply)) => {
+            Ok(SpawnerRequest::Reaped(serial, reply)) => {
                 children.remove(&serial);
-                children.end_strays();
+                children.kill_orphans();
                 let _ = reply.send(());
             }
-            Err(RecvTimeoutError::Timeout) => children.end_strays(),
+            Err(RecvTimeoutError::Timeout) => children.kill_orphans(),
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
@@ -203,16 +207,18 @@ pub(super) struct Process {
     child: Option<Child>,
     group: Option<Pid>,
     stderr: Arc<Mutex<Vec<u8>>>,
-    serial: Serial,
+    serial: ChildId,
     spawner: Spawner,
 }
 
 impl Process {
-    fn new(mut child: Child, serial: Serial, spawner: Spawner) -> io::Result<Self> {
+    fn new(mut child: Child, serial: ChildId, spawner: Spawner) -> io::Result<Self> {
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let stderr = Arc::new(Mutex::new(Vec::new()));
         if let Some(pipe) = child.stderr.take() {
-            spawner.tracker.spawn(drain(pipe, Arc::clone(&stderr)));
+            spawner
+                .tracker
+                .spawn(drain_stderr(pipe, Arc::clone(&stderr)));
         }
         Ok(Self {
             child: Some(child),
@@ -244,7 +250,7 @@ impl Process {
 
     /// Describes how the process ended, with the last bytes of its standard error. Waits briefly
     /// for the end.
-    pub(super) async fn last_words(&mut self) -> String {
+    pub(super) async fn describe_exit(&mut self) -> String {
         let status = match self.child.as_mut() {
             Some(child) => tokio::time::timeout(Duration::from_millis(100), child.wait()).await,
             None => return String::new(),
@@ -283,19 +289,19 @@ impl Drop for Process {
             if let Err(error) = child.wait().await {
                 tracing::warn!(%error, "worker process could not be reaped");
             }
-            spawner.reaped(serial).await;
+            spawner.report_reaped(serial).await;
         });
     }
 }
 
 /// Reads a standard error to its end, so that the process never blocks on a full pipe, and keeps
 /// the last bytes.
-async fn drain(mut pipe: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
+async fn drain_stderr(mut pipe: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = [0; 1024];
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend_from_slice(&buffer[..count]);
-        let surplus = kept.len().saturating_sub(KEPT_STDERR);
+        let surplus = kept.len().saturating_sub(MAX_STDERR_BYTES);
         kept.drain(..surplus);
     }
 }

@@ -10,9 +10,9 @@ use crate::domain::BlockDelta;
 use crate::domain::CODE_EXECUTION;
 use crate::domain::CalledTool;
 use crate::domain::Citation;
-use crate::domain::Outcome;
 use crate::domain::ServerBlock;
 use crate::domain::ServerTool;
+use crate::domain::ServerToolOutcome;
 use crate::domain::TurnEvent;
 use crate::domain::WebSearch;
 
@@ -24,7 +24,7 @@ use crate::domain::WebSearch;
 pub const READS_MCP: bool = false;
 
 #[derive(Deserialize)]
-struct Block {
+struct ServerBlockFields {
     r#type: String,
     #[serde(default)]
     id: Option<String>,
@@ -41,7 +41,7 @@ struct Block {
 }
 
 #[derive(Deserialize)]
-struct CitationDelta {
+struct CliCitationDelta {
     citation: CitedSource,
 }
 
@@ -54,7 +54,7 @@ struct CitedSource {
 }
 
 /// Parses the start `json` of a block.
-pub(super) fn block(json: &RawValue) -> ServerBlock {
+pub(super) fn parse_block(json: &RawValue) -> ServerBlock {
     let tool = serde_json::from_str(json.get()).map_or(ServerTool::Other, |block| tool(&block));
     ServerBlock {
         json: json.get().to_owned(),
@@ -62,7 +62,7 @@ pub(super) fn block(json: &RawValue) -> ServerBlock {
     }
 }
 
-fn tool(block: &Block) -> ServerTool {
+fn tool(block: &ServerBlockFields) -> ServerTool {
     if let Some(id) = &block.tool_use_id
         && let Some(outcome) = outcome(block)
     {
@@ -71,7 +71,7 @@ fn tool(block: &Block) -> ServerTool {
             outcome,
         };
     }
-    match (&block.id, called(block)) {
+    match (&block.id, called_tool(block)) {
         (Some(id), Some(tool)) => ServerTool::Call {
             id: id.clone(),
             tool,
@@ -81,7 +81,7 @@ fn tool(block: &Block) -> ServerTool {
 }
 
 /// Returns the tool that a block calls, if it is known.
-fn called(block: &Block) -> Option<CalledTool> {
+fn called_tool(block: &ServerBlockFields) -> Option<CalledTool> {
     let name = block.name.as_ref()?;
     match (block.r#type.as_str(), name.as_str()) {
         ("server_tool_use", WebSearch::NAME) => Some(CalledTool::Search),
@@ -98,15 +98,15 @@ fn called(block: &Block) -> Option<CalledTool> {
 }
 
 /// Returns the outcome of a call, if the block is the result of a known tool.
-fn outcome(block: &Block) -> Option<Outcome> {
+fn outcome(block: &ServerBlockFields) -> Option<ServerToolOutcome> {
     match block.r#type.as_str() {
-        "web_search_tool_result" => Some(found(&block.content)),
+        "web_search_tool_result" => Some(search_outcome(&block.content)),
         "code_execution_tool_result"
         | "bash_code_execution_tool_result"
-        | "text_editor_code_execution_tool_result" => Some(ran(&block.content)),
+        | "text_editor_code_execution_tool_result" => Some(code_outcome(&block.content)),
         "mcp_tool_result" => {
             let is_failed = block.is_error.unwrap_or(false);
-            Some(Outcome {
+            Some(ServerToolOutcome {
                 is_failed,
                 texts: texts(&block.content),
             })
@@ -117,15 +117,15 @@ fn outcome(block: &Block) -> Option<Outcome> {
 
 /// Returns the output of code, and the ids of the files it created. The result of a file edit is
 /// given as JSON.
-fn ran(content: &Value) -> Outcome {
+fn code_outcome(content: &Value) -> ServerToolOutcome {
     if content.get("error_code").is_some() {
-        return failure(content);
+        return failed_outcome(content);
     }
     let Some(stdout) = content["stdout"].as_str() else {
         let shown = content["content"]
             .as_str()
             .map_or_else(|| content.to_string(), str::to_owned);
-        return Outcome {
+        return ServerToolOutcome {
             is_failed: false,
             texts: vec![shown],
         };
@@ -140,7 +140,7 @@ fn ran(content: &Value) -> Outcome {
     texts.extend(code.map(|code| format!("exit code {code}")));
     let files = content["content"].as_array().into_iter().flatten();
     texts.extend(files.filter_map(|file| Some(format!("file {}", file["file_id"].as_str()?))));
-    Outcome {
+    ServerToolOutcome {
         is_failed: false,
         texts,
     }
@@ -161,31 +161,31 @@ fn texts(content: &Value) -> Vec<String> {
 }
 
 /// Returns the URLs of a search's results.
-fn found(content: &Value) -> Outcome {
+fn search_outcome(content: &Value) -> ServerToolOutcome {
     let url = |result: &Value| Some(result["url"].as_str()?.to_owned());
     match content.as_array() {
-        Some(results) => Outcome {
+        Some(results) => ServerToolOutcome {
             is_failed: false,
             texts: results.iter().filter_map(url).collect(),
         },
-        None => failure(content),
+        None => failed_outcome(content),
     }
 }
 
 /// Returns the outcome of a failed call, with its error code.
-fn failure(content: &Value) -> Outcome {
+fn failed_outcome(content: &Value) -> ServerToolOutcome {
     let code = content["error_code"].as_str().unwrap_or("unavailable");
-    Outcome {
+    ServerToolOutcome {
         is_failed: true,
         texts: vec![code.to_owned()],
     }
 }
 
 /// Parses a delta that has no event type of its own.
-pub(super) fn delta(json: &RawValue) -> TurnEvent {
+pub(super) fn parse_delta(json: &RawValue) -> TurnEvent {
     let text = json.get().to_owned();
-    match serde_json::from_str::<CitationDelta>(&text) {
-        Ok(CitationDelta {
+    match serde_json::from_str::<CliCitationDelta>(&text) {
+        Ok(CliCitationDelta {
             citation: CitedSource { url, title },
         }) => TurnEvent::Citation(Citation {
             json: text,
@@ -212,14 +212,14 @@ pub(super) fn input_delta(piece: &str) -> TurnEvent {
 mod tests {
     use serde_json::value::RawValue;
 
-    use super::block;
+    use super::parse_block;
 
     #[test]
     fn server_tool_calls_and_results_are_parsed() {
         let read = |json: &str| {
             format!(
                 "{:?}",
-                block(&RawValue::from_string(json.to_owned()).unwrap()).tool
+                parse_block(&RawValue::from_string(json.to_owned()).unwrap()).tool
             )
         };
         let told = [
@@ -236,14 +236,14 @@ mod tests {
         ];
         insta::assert_snapshot!(told.map(read).join("\n"), @r#"
         Call { id: "1", tool: Search }
-        Result { id: "1", outcome: Outcome { is_failed: false, texts: ["https://a"] } }
-        Result { id: "1", outcome: Outcome { is_failed: true, texts: ["too_many_requests"] } }
+        Result { id: "1", outcome: ServerToolOutcome { is_failed: false, texts: ["https://a"] } }
+        Result { id: "1", outcome: ServerToolOutcome { is_failed: true, texts: ["too_many_requests"] } }
         Call { id: "2", tool: Code }
-        Result { id: "2", outcome: Outcome { is_failed: false, texts: ["a", "b", "exit code 1", "file f"] } }
-        Result { id: "2", outcome: Outcome { is_failed: false, texts: ["{\"is_file_update\":false,\"type\":\"text_editor_code_execution_create_result\"}"] } }
-        Result { id: "2", outcome: Outcome { is_failed: true, texts: ["unavailable"] } }
+        Result { id: "2", outcome: ServerToolOutcome { is_failed: false, texts: ["a", "b", "exit code 1", "file f"] } }
+        Result { id: "2", outcome: ServerToolOutcome { is_failed: false, texts: ["{\"is_file_update\":false,\"type\":\"text_editor_code_execution_create_result\"}"] } }
+        Result { id: "2", outcome: ServerToolOutcome { is_failed: true, texts: ["unavailable"] } }
         Call { id: "3", tool: Mcp { server: "s", tool: "look" } }
-        Result { id: "3", outcome: Outcome { is_failed: true, texts: ["no"] } }
+        Result { id: "3", outcome: ServerToolOutcome { is_failed: true, texts: ["no"] } }
         Other
         "#);
     }

@@ -14,27 +14,27 @@ use crate::domain::Money;
 use crate::runtime::compute::in_place;
 
 use super::config::Config;
-use super::costs::Costs;
-use super::limit::Limit;
+use super::costs::CostTracker;
+use super::limit::SubscriptionLimit;
 use super::pipe::Pipe;
 use super::protocol::{
-    CallFailed, Control, ControlAnswer, Event, FlagSettings, Lifecycle, parse_with_session,
-    prompt_line, transcript_line,
+    CallFailed, CliEvent, ControlRequest, ControlResponse, FlagSettings, LineLifecycle,
+    parse_with_session, prompt_line, transcript_line,
 };
 
 /// Placeholder text of every prompt. It is replaced by the conversation in the body of the call.
-const PROMPT: &str = ".";
+const PLACEHOLDER_PROMPT: &str = ".";
 
 /// Sends lines and control requests, and waits for the responses.
 #[derive(Debug)]
-pub(super) struct Session<R, W> {
+pub(super) struct CliSession<R, W> {
     pipe: Pipe<R, W>,
     /// `uuid` of the prompt that was sent last.
     prompt: String,
     /// Session of the CLI in which that prompt is answered, once the CLI has named it.
     prompt_session: Option<String>,
-    pub(super) limit: Limit,
-    pub(super) costs: Costs,
+    pub(super) limit: SubscriptionLimit,
+    pub(super) costs: CostTracker,
     control_timeout: Duration,
     requests: u64,
     unreadable_lines: u64,
@@ -67,7 +67,7 @@ struct ContextCategory {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Rewound {
+struct RewindResult {
     #[serde(default)]
     rewound: bool,
     #[serde(default)]
@@ -76,14 +76,14 @@ struct Rewound {
     reason: Option<String>,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> CliSession<R, W> {
     pub(super) fn new(reader: R, writer: W, config: &Config) -> Self {
         Self {
             pipe: Pipe::new(reader, writer, config.max_line_bytes),
             prompt: String::new(),
             prompt_session: None,
-            limit: Limit::default(),
-            costs: Costs::default(),
+            limit: SubscriptionLimit::default(),
+            costs: CostTracker::default(),
             control_timeout: config.control_timeout,
             requests: 0,
             unreadable_lines: 0,
@@ -95,12 +95,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// # Errors
     /// If the process ends, or refuses one of the requests.
     pub(super) async fn handshake(&mut self) -> Result<Vec<Model>, Failure> {
-        let initialize = self.send(&Control::Initialize {
+        let initialize = self.send(&ControlRequest::Initialize {
             system_prompt: &[""],
         });
-        let list = self.send(&Control::ListModels);
-        self.answer(&initialize).await?;
-        let models: ListedModels = read_answer(&self.answer(&list).await?)?;
+        let list = self.send(&ControlRequest::ListModels);
+        self.await_response(&initialize).await?;
+        let models: ListedModels = parse_response(&self.await_response(&list).await?)?;
         let to_model = |listed: ListedModel| Model {
             alias: listed.value,
             id: listed.resolved_model,
@@ -111,44 +111,47 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Health check: true if the process answers a request that changes nothing, which takes some
     /// milliseconds. The caller sets the timeout.
-    pub(super) async fn answers(&mut self) -> bool {
-        let request = self.send(&Control::ListModels);
-        self.answer(&request).await.is_ok()
+    pub(super) async fn is_responsive(&mut self) -> bool {
+        let request = self.send(&ControlRequest::ListModels);
+        self.await_response(&request).await.is_ok()
     }
 
     /// Changes settings, and waits until they are in force.
     pub(super) async fn configure(&mut self, settings: FlagSettings<'_>) -> Result<(), Failure> {
-        let request = self.send(&Control::ApplyFlagSettings { settings });
-        self.control(&request).await.map(drop)
+        let request = self.send(&ControlRequest::ApplyFlagSettings { settings });
+        self.await_response_in_time(&request).await.map(drop)
     }
 
     /// Sends settings without waiting until they are in force.
     pub(super) fn queue_settings(&mut self, settings: FlagSettings<'_>) {
-        self.send(&Control::ApplyFlagSettings { settings });
+        self.send(&ControlRequest::ApplyFlagSettings { settings });
     }
 
     /// Asks the running turn to stop, without waiting for the response.
     pub(super) fn queue_interrupt(&mut self) {
-        self.send(&Control::Interrupt);
+        self.send(&ControlRequest::Interrupt);
     }
 
     /// Sends the prompt `uuid` without waiting. The process makes its call for it.
     pub(super) fn queue_prompt(&mut self, uuid: &str) {
         uuid.clone_into(&mut self.prompt);
         self.prompt_session = None;
-        self.pipe.queue(&prompt_line(uuid, PROMPT));
+        self.pipe.queue(&prompt_line(uuid, PLACEHOLDER_PROMPT));
     }
 
     /// Waits until the CLI is done with the prompt `uuid`, however it ended. Returns the CLI's
     /// report if the call failed.
-    pub(super) async fn over(&mut self, uuid: &str) -> Result<Option<CallFailed>, Failure> {
+    pub(super) async fn wait_until_done(
+        &mut self,
+        uuid: &str,
+    ) -> Result<Option<CallFailed>, Failure> {
         let mut report = None;
         self.read_until(|event| match event {
-            Event::CallFailed(call) => {
+            CliEvent::CallFailed(call) => {
                 report = Some(call);
                 None
             }
-            event => is_over(&event, uuid).then_some(()),
+            event => is_done(&event, uuid).then_some(()),
         })
         .await?;
         Ok(report)
@@ -156,10 +159,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Waits until the CLI makes the call of the prompt `uuid`; `false` if it is done with the
     /// prompt without a call.
-    pub(super) async fn is_called(&mut self, uuid: &str) -> Result<bool, Failure> {
+    pub(super) async fn wait_for_call(&mut self, uuid: &str) -> Result<bool, Failure> {
         self.read_until(|event| match event {
-            Event::Call => Some(true),
-            event => is_over(&event, uuid).then_some(false),
+            CliEvent::Call => Some(true),
+            event => is_done(&event, uuid).then_some(false),
         })
         .await
     }
@@ -174,7 +177,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             self.pipe.queue(&transcript_line(uuid, blocks));
         });
         let timeout = self.control_timeout;
-        tokio::time::timeout(timeout, self.over(uuid))
+        tokio::time::timeout(timeout, self.wait_until_done(uuid))
             .await
             .map_err(|_| {
                 Failure::new(
@@ -187,8 +190,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Asks the CLI for the number of tokens of the transcript.
     pub(super) async fn count_tokens(&mut self) -> Result<u64, Failure> {
-        let request = self.send(&Control::GetContextUsage);
-        let usage: ContextUsage = read_answer(&self.control(&request).await?)?;
+        let request = self.send(&ControlRequest::GetContextUsage);
+        let usage: ContextUsage = parse_response(&self.await_response_in_time(&request).await?)?;
         Ok(usage
             .categories
             .iter()
@@ -203,16 +206,16 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// # Errors
     /// If the CLI refuses.
     pub(super) async fn rewind(&mut self, uuid: &str) -> Result<Option<String>, String> {
-        let control = Control::RewindConversation {
+        let control = ControlRequest::RewindConversation {
             target_message_uuid: uuid,
             last_seen_user_message_uuid: uuid,
         };
         let request = self.send(&control);
         let answer = self
-            .control(&request)
+            .await_response_in_time(&request)
             .await
             .map_err(|failure| failure.message)?;
-        let rewound: Rewound = read_answer(&answer).map_err(|failure| failure.message)?;
+        let rewound: RewindResult = parse_response(&answer).map_err(|failure| failure.message)?;
         if !rewound.rewound {
             return Err(format!(
                 "the rewind was refused: {}",
@@ -229,7 +232,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// `Crashed` if the process has closed its output.
     pub(super) async fn read_until<T>(
         &mut self,
-        mut meaning: impl FnMut(Event<'_>) -> Option<T>,
+        mut meaning: impl FnMut(CliEvent<'_>) -> Option<T>,
     ) -> Result<T, Failure> {
         loop {
             let line = self
@@ -239,26 +242,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 .map_err(|error| crashed(&error))?;
             match parse_with_session(&line) {
                 // The limit belongs to the sign-in, whichever session reports it.
-                Ok((_, Event::Limit(report))) => self.limit.note(report),
+                Ok((_, CliEvent::Limit(report))) => self.limit.record(report),
                 Ok((session, event)) if self.is_ours(session, &event) => {
-                    self.costs.follow(&event);
-                    if let Event::Result(result) = &event {
+                    self.costs.observe(&event);
+                    if let CliEvent::Result(result) = &event {
                         self.costs
-                            .report(result.total_cost_usd.and_then(Money::from_dollars));
+                            .record_total(result.total_cost_usd.and_then(Money::from_dollars));
                     }
                     if let Some(found) = meaning(event) {
                         return Ok(found);
                     }
                 }
                 Ok(_) => {}
-                Err(error) => self.skip(&error),
+                Err(error) => self.record_unreadable(&error),
             }
         }
     }
 
     /// True if a line belongs to the conversation, and not to another session of the CLI.
-    fn is_ours(&mut self, session: Option<&str>, event: &Event<'_>) -> bool {
-        if let Event::Lifecycle(uuid, _) = event
+    fn is_ours(&mut self, session: Option<&str>, event: &CliEvent<'_>) -> bool {
+        if let CliEvent::Lifecycle(uuid, _) = event
             && *uuid == self.prompt
         {
             self.prompt_session = session.map(str::to_owned);
@@ -273,7 +276,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.unreadable_lines + self.pipe.overlong_lines()
     }
 
-    fn skip(&mut self, error: &serde_json::Error) {
+    fn record_unreadable(&mut self, error: &serde_json::Error) {
         self.unreadable_lines += 1;
         if self.unreadable_lines == 1 {
             // Neither the line nor the parser's message is logged: both may quote a prompt.
@@ -285,7 +288,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    fn send(&mut self, control: &Control<'_>) -> String {
+    fn send(&mut self, control: &ControlRequest<'_>) -> String {
         self.requests += 1;
         let id = self.requests.to_string();
         // The settings contain the body of a call, which is escaped once more here; a large one
@@ -294,30 +297,32 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         id
     }
 
-    async fn control(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
+    async fn await_response_in_time(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
         let timeout = self.control_timeout;
-        tokio::time::timeout(timeout, self.answer(request))
+        tokio::time::timeout(timeout, self.await_response(request))
             .await
             .map_err(|_| {
                 Failure::new(FailureKind::TimedOut, "The worker did not answer in time.")
             })?
     }
 
-    async fn answer(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
+    async fn await_response(&mut self, request: &str) -> Result<Vec<u8>, Failure> {
         self.read_until(|event| match event {
-            Event::Control(answer) if answer.request_id == request => Some(accepted(answer)),
+            CliEvent::Control(answer) if answer.request_id == request => {
+                Some(response_payload(answer))
+            }
             _ => None,
         })
         .await?
     }
 }
 
-fn is_over(event: &Event<'_>, uuid: &str) -> bool {
-    matches!(event, Event::Lifecycle(sent, Lifecycle::Completed | Lifecycle::Cancelled) if sent == uuid)
+fn is_done(event: &CliEvent<'_>, uuid: &str) -> bool {
+    matches!(event, CliEvent::Lifecycle(sent, LineLifecycle::Completed | LineLifecycle::Cancelled) if sent == uuid)
 }
 
 /// Returns the payload of a response. A refusal is a failure.
-fn accepted(answer: ControlAnswer<'_>) -> Result<Vec<u8>, Failure> {
+fn response_payload(answer: ControlResponse<'_>) -> Result<Vec<u8>, Failure> {
     match answer.error {
         Some(error) => {
             tracing::warn!(%error, "CLI refused a control request");
@@ -342,7 +347,7 @@ fn crashed(error: &io::Error) -> Failure {
     )
 }
 
-fn read_answer<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure> {
+fn parse_response<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(answer).map_err(|error| {
         tracing::warn!(%error, "CLI response is malformed");
         Failure::new(

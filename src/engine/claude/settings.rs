@@ -6,7 +6,7 @@ use crate::domain::Effort;
 use crate::domain::Turn;
 
 use super::SignIn;
-use super::body::{level, may_think};
+use super::body::{effort_level, may_think};
 use super::command::MAX_OUTPUT_TOKENS;
 use super::protocol::FlagSettings;
 
@@ -19,33 +19,33 @@ const BLOCKING_LIMIT: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
 /// Token limit of the CLI's own transcript, from which on it makes no call. A prompt of the server
 /// has 22 tokens; after an answer, even an empty one, the CLI's request to continue makes it 50 or
 /// more. A limit between the two allows exactly one call for each prompt.
-const ONE_CALL: &str = "36";
+const BARE_CALL_LIMIT: &str = "36";
 
 /// The same limit without `--bare`, where the CLI puts some 350 tokens of its own before the
 /// prompt. It would allow a further call after a short answer, so [`NO_CALL`] replaces it as soon
 /// as the first call is under way.
-const FIRST_CALL: &str = "1024";
+const FIRST_CALL_LIMIT: &str = "1024";
 
 /// Limit with which the CLI makes no call at all.
-const NO_CALL: &str = "1";
+const NO_CALL_LIMIT: &str = "1";
 
 /// Environment variables that the CLI reads anew in each turn; `None` unsets one.
-type Variables = BTreeMap<&'static str, Option<String>>;
+type ProcessVariables = BTreeMap<&'static str, Option<String>>;
 
 /// Settings in force, or to be put in force, in a process. The body of the call is not among them,
 /// because it is sent with every turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Settings {
+pub(super) struct ProcessSettings {
     model: String,
     effort: Option<&'static str>,
-    variables: Variables,
+    variables: ProcessVariables,
 }
 
-impl Settings {
+impl ProcessSettings {
     /// Returns the settings that `turn` needs under `sign_in`.
     pub(super) fn for_turn(turn: &Turn, sign_in: SignIn) -> Self {
         let sampling = &turn.sampling;
-        let is_off = matches!(sampling.effort, Some(Effort::None | Effort::Unasked));
+        let is_off = matches!(sampling.effort, Some(Effort::None | Effort::NotRequested));
         let thinks = may_think(turn) && !is_off;
         let variables = [
             // The body contains this limit too. Here it keeps the CLI from giving an older model a
@@ -55,11 +55,11 @@ impl Settings {
                 sampling.max_output_tokens.map(|tokens| tokens.to_string()),
             ),
             (DISABLE_THINKING, (!thinks).then(|| "1".to_owned())),
-            (BLOCKING_LIMIT, Some(calls_limit(sign_in).to_owned())),
+            (BLOCKING_LIMIT, Some(call_limit(sign_in).to_owned())),
         ];
         Self {
             model: turn.model.to_string(),
-            effort: sampling.effort.and_then(level),
+            effort: sampling.effort.and_then(effort_level),
             variables: variables.into(),
         }
     }
@@ -68,15 +68,19 @@ impl Settings {
     /// `None` if no call can follow.
     pub(super) fn forbid_further_calls(&mut self) -> Option<FlagSettings<'static>> {
         let limit = self.variables.get_mut(BLOCKING_LIMIT)?;
-        (limit.as_deref() == Some(FIRST_CALL)).then(|| {
-            *limit = Some(NO_CALL.to_owned());
-            blocking_limit(NO_CALL)
+        (limit.as_deref() == Some(FIRST_CALL_LIMIT)).then(|| {
+            *limit = Some(NO_CALL_LIMIT.to_owned());
+            blocking_limit(NO_CALL_LIMIT)
         })
     }
 
     /// Returns the changes from `before` to these settings, with `body` for the next call. `None`
     /// for `before` means unknown: everything is sent.
-    pub(super) fn after<'a>(&'a self, before: Option<&Self>, body: String) -> FlagSettings<'a> {
+    pub(super) fn changes_from<'a>(
+        &'a self,
+        before: Option<&Self>,
+        body: String,
+    ) -> FlagSettings<'a> {
         let differs = |(name, value): &(&&'static str, &Option<String>)| {
             before.is_none_or(|before| before.variables.get(**name) != Some(*value))
         };
@@ -98,8 +102,8 @@ impl Settings {
 }
 
 /// Redirects the next calls to `address`, without retries, with `body`.
-pub(super) fn checked(address: &str, body: &str) -> FlagSettings<'static> {
-    of([
+pub(super) fn start_check_settings(address: &str, body: &str) -> FlagSettings<'static> {
+    variable_settings([
         (BASE_URL, Some(address.to_owned())),
         (MAX_RETRIES, Some("0".to_owned())),
         (EXTRA_BODY, Some(body.to_owned())),
@@ -107,31 +111,34 @@ pub(super) fn checked(address: &str, body: &str) -> FlagSettings<'static> {
 }
 
 /// Returns the call limit of a turn under `sign_in` at the time of its call.
-pub(super) fn one_call(sign_in: SignIn) -> FlagSettings<'static> {
-    blocking_limit(calls_limit(sign_in))
+pub(super) fn call_limit_settings(sign_in: SignIn) -> FlagSettings<'static> {
+    blocking_limit(call_limit(sign_in))
 }
 
 /// Returns the change that a turn under `sign_in` makes when its call is under way, see
 /// [`Settings::forbid_further_calls`].
-pub(super) fn no_further_call(sign_in: SignIn) -> Option<FlagSettings<'static>> {
-    (calls_limit(sign_in) == FIRST_CALL).then(|| blocking_limit(NO_CALL))
+pub(super) fn no_further_call_settings(sign_in: SignIn) -> Option<FlagSettings<'static>> {
+    (call_limit(sign_in) == FIRST_CALL_LIMIT).then(|| blocking_limit(NO_CALL_LIMIT))
 }
 
 fn blocking_limit(tokens: &str) -> FlagSettings<'static> {
-    of([(BLOCKING_LIMIT, Some(tokens.to_owned()))])
+    variable_settings([(BLOCKING_LIMIT, Some(tokens.to_owned()))])
 }
 
-fn calls_limit(sign_in: SignIn) -> &'static str {
+fn call_limit(sign_in: SignIn) -> &'static str {
     if sign_in.is_bare() {
-        ONE_CALL
+        BARE_CALL_LIMIT
     } else {
-        FIRST_CALL
+        FIRST_CALL_LIMIT
     }
 }
 
 /// Directs calls to the upstream API again, after [`checked`].
-pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSettings<'static> {
-    of([
+pub(super) fn upstream_settings(
+    base_url: Option<&String>,
+    max_retries: u32,
+) -> FlagSettings<'static> {
+    variable_settings([
         (BASE_URL, base_url.cloned()),
         (MAX_RETRIES, Some(max_retries.to_string())),
         (EXTRA_BODY, None),
@@ -139,11 +146,13 @@ pub(super) fn unchecked(base_url: Option<&String>, max_retries: u32) -> FlagSett
 }
 
 /// Removes the body of the last call from the process.
-pub(super) fn no_body() -> FlagSettings<'static> {
-    of([(EXTRA_BODY, None)])
+pub(super) fn no_body_settings() -> FlagSettings<'static> {
+    variable_settings([(EXTRA_BODY, None)])
 }
 
-fn of<const N: usize>(variables: [(&'static str, Option<String>); N]) -> FlagSettings<'static> {
+fn variable_settings<const N: usize>(
+    variables: [(&'static str, Option<String>); N],
+) -> FlagSettings<'static> {
     FlagSettings {
         env: variables.into(),
         ..FlagSettings::default()
@@ -152,38 +161,38 @@ fn of<const N: usize>(variables: [(&'static str, Option<String>); N]) -> FlagSet
 
 #[cfg(test)]
 mod tests {
-    use super::Settings;
+    use super::ProcessSettings;
     use crate::domain::Effort;
     use crate::engine::claude::SignIn;
     use crate::engine::claude::testing::turn;
 
-    fn changes(before: Option<&Settings>, wanted: &Settings) -> String {
-        serde_json::to_string(&wanted.after(before, "{}".to_owned())).unwrap()
+    fn changes(before: Option<&ProcessSettings>, wanted: &ProcessSettings) -> String {
+        serde_json::to_string(&wanted.changes_from(before, "{}".to_owned())).unwrap()
     }
 
     #[test]
     fn settings_send_only_changes_but_always_the_body() {
         let mut limited = turn("hi");
-        let plain = Settings::for_turn(&limited, SignIn::ApiKey);
+        let plain = ProcessSettings::for_turn(&limited, SignIn::ApiKey);
         insta::assert_snapshot!(changes(None, &plain), @r#"{"model":"claude-haiku-5-5","effortLevel":null,"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"36","CLAUDE_CODE_DISABLE_THINKING":null,"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
         insta::assert_snapshot!(changes(Some(&plain), &plain), @r#"{"env":{"CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
         limited.sampling.max_output_tokens = Some(1);
         limited.sampling.effort = Some(Effort::Low);
-        let limited = Settings::for_turn(&limited, SignIn::ApiKey);
+        let limited = ProcessSettings::for_turn(&limited, SignIn::ApiKey);
         insta::assert_snapshot!(changes(Some(&plain), &limited), @r#"{"effortLevel":"low","env":{"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":"1"}}"#);
         insta::assert_snapshot!(changes(Some(&limited), &plain), @r#"{"effortLevel":null,"env":{"CLAUDE_CODE_EXTRA_BODY":"{}","CLAUDE_CODE_MAX_OUTPUT_TOKENS":null}}"#);
     }
 
     #[test]
     fn further_call_is_forbidden_until_the_next_turn() {
-        let plain = Settings::for_turn(&turn("hi"), SignIn::OauthToken);
+        let plain = ProcessSettings::for_turn(&turn("hi"), SignIn::OauthToken);
         let mut running = plain.clone();
         let told = serde_json::to_string(&running.forbid_further_calls().unwrap()).unwrap();
         insta::assert_snapshot!(told, @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1"}}"#);
         assert_eq!(running.forbid_further_calls(), None, "once is enough");
         insta::assert_snapshot!(changes(Some(&running), &plain), @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1024","CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);
         assert_eq!(
-            Settings::for_turn(&turn("hi"), SignIn::ApiKey).forbid_further_calls(),
+            ProcessSettings::for_turn(&turn("hi"), SignIn::ApiKey).forbid_further_calls(),
             None
         );
     }
@@ -192,7 +201,7 @@ mod tests {
     fn effort_none_disables_thinking() {
         let mut turn = turn("hi");
         turn.sampling.effort = Some(Effort::None);
-        let text = changes(None, &Settings::for_turn(&turn, SignIn::ApiKey));
+        let text = changes(None, &ProcessSettings::for_turn(&turn, SignIn::ApiKey));
         assert!(
             text.contains(r#""CLAUDE_CODE_DISABLE_THINKING":"1""#),
             "{text}"

@@ -20,7 +20,7 @@ pub enum SignIn {
 /// Error for a missing sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Missing(pub String);
+pub struct MissingSignIn(pub String);
 
 const HOW_TO_SIGN_IN: &str = "set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (made by `claude setup-token`) in the \
      server's environment, or sign_in = \"stored\" to use the login kept by the CLI";
@@ -34,7 +34,7 @@ impl SignIn {
     pub fn choose(
         configured: &str,
         environment: &BTreeMap<String, String>,
-    ) -> Result<Self, Missing> {
+    ) -> Result<Self, MissingSignIn> {
         let chosen = match configured {
             "api_key" => Self::ApiKey,
             "oauth_token" => Self::OauthToken,
@@ -45,7 +45,7 @@ impl SignIn {
                 let known = [Self::Bedrock, Self::Vertex, Self::ApiKey, Self::OauthToken];
                 let found = known.into_iter().find(|way| way.is_set_in(environment));
                 return found.ok_or_else(|| {
-                    Missing(format!(
+                    MissingSignIn(format!(
                         "The server has no sign-in for Claude: {HOW_TO_SIGN_IN}."
                     ))
                 });
@@ -55,7 +55,7 @@ impl SignIn {
             return Ok(chosen);
         }
         let variable = chosen.variable();
-        Err(Missing(format!(
+        Err(MissingSignIn(format!(
             "The server is configured to sign in by {variable}, which is not set: {HOW_TO_SIGN_IN}."
         )))
     }
@@ -67,7 +67,7 @@ impl SignIn {
     }
 
     /// True if calls go to `ANTHROPIC_BASE_URL`; those to a cloud do not.
-    pub(super) fn heeds_base_url(self) -> bool {
+    pub(super) fn uses_base_url(self) -> bool {
         matches!(self, Self::ApiKey | Self::OauthToken | Self::Stored)
     }
 

@@ -7,7 +7,7 @@ use crate::domain::Failure;
 use crate::domain::Model;
 
 use super::config::Config;
-use super::session::Session;
+use super::session::CliSession;
 use super::start_check;
 use super::start_check::StartCheckError;
 
@@ -37,8 +37,8 @@ impl StartError {
 ///
 /// # Errors
 /// If the process must not be used, or was not ready in time.
-pub(super) async fn start<R, W>(
-    session: &mut Session<R, W>,
+pub(super) async fn start_session<R, W>(
+    session: &mut CliSession<R, W>,
     config: &Config,
 ) -> Result<Vec<Model>, StartError>
 where
@@ -49,7 +49,7 @@ where
     let shaken = tokio::time::timeout_at(deadline, session.handshake()).await;
     let late = |_| StartError::HandshakeTimedOut(config.start_timeout.as_secs());
     let models = shaken.map_err(late)?.map_err(StartError::Handshake)?;
-    if config.sign_in.heeds_base_url() {
+    if config.sign_in.uses_base_url() {
         start_check::check(session, &models, config, deadline).await?;
     }
     Ok(models)

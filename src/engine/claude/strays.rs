@@ -16,29 +16,29 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::time::Instant;
 
 use crate::runtime::proc_fs;
-use crate::runtime::proc_fs::Stat;
+use crate::runtime::proc_fs::ProcessStat;
 
 /// Delays between two scans for orphans: `SOON` after a child was reaped, `LATER` while agents run.
 /// A dead orphan stays a zombie for at most one delay.
-const SOON: Duration = Duration::from_millis(100);
-const LATER: Duration = Duration::from_secs(5);
+const SHORT_SCAN_DELAY: Duration = Duration::from_millis(100);
+const LONG_SCAN_DELAY: Duration = Duration::from_secs(5);
 /// Number of scans without a result after which the delay changes from `SOON` to `LATER`.
-const QUIET_LOOKS: u32 = 5;
+const QUIET_SCANS: u32 = 5;
 /// Maximum number of passes over all processes in one scan, and the delay between passes. A process
 /// that forks endlessly cannot be killed by one scan.
-const MOST_PASSES: usize = 100;
-const PASS_PAUSE: Duration = Duration::from_millis(2);
+const MAX_PASSES: usize = 100;
+const PASS_DELAY: Duration = Duration::from_millis(2);
 
 /// Identity of a child that stays unique when its process id is reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Serial {
+pub(super) struct ChildId {
     id: i32,
     number: u64,
 }
 
 /// Child that was started by this server and is not reaped.
 #[derive(Debug)]
-struct Known {
+struct KnownChild {
     number: u64,
     /// Start time of an agent; `None` if the child is not an agent.
     agent_since: Option<u64>,
@@ -47,8 +47,8 @@ struct Known {
 /// Table of the child processes that this server has started. Owned by the thread that starts them,
 /// so that a new child is never taken for an orphan.
 #[derive(Debug)]
-pub(super) struct Children {
-    known: HashMap<i32, Known>,
+pub(super) struct ChildTable {
+    known: HashMap<i32, KnownChild>,
     /// Children that existed before any was started here, as id and start time. They are spared.
     inherited: HashSet<(i32, u64)>,
     /// Start time of the first agent. Older processes are never taken for orphans.
@@ -56,21 +56,21 @@ pub(super) struct Children {
     next_number: u64,
     /// Id of this process, if it is the subreaper of its descendants.
     reaper: Option<i32>,
-    next_look: Option<Instant>,
-    quiet_looks: u32,
+    next_scan: Option<Instant>,
+    quiet_scans: u32,
 }
 
 /// Makes this process the subreaper: the parent of all orphans among its descendants.
 ///
 /// # Errors
 /// The error of the system.
-pub fn adopt_orphans() -> io::Result<()> {
+pub fn become_subreaper() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(
         rustix::process::getpid(),
     ))?)
 }
 
-impl Children {
+impl ChildTable {
     pub(super) fn new() -> Self {
         let is_reaper = matches!(rustix::process::child_subreaper(), Ok(Some(_)));
         let reaper = is_reaper.then(|| std::process::id().cast_signed());
@@ -80,36 +80,37 @@ impl Children {
             first_agent: None,
             next_number: 0,
             reaper,
-            next_look: None,
-            quiet_looks: 0,
+            next_scan: None,
+            quiet_scans: 0,
         }
     }
 
     /// Adds a child that was just started.
-    pub(super) fn add(&mut self, id: Option<u32>, is_agent: bool) -> Serial {
+    pub(super) fn add(&mut self, id: Option<u32>, is_agent: bool) -> ChildId {
         let id = id.map_or(0, u32::cast_signed);
         let number = self.next_number;
         self.next_number += 1;
         // An unknown start time counts as the earliest: the agent's orphans are spared, rather than
         // another agent's process killed.
-        let started = is_agent.then(|| Stat::of(id).map(|stat| stat.started));
+        let started = is_agent.then(|| ProcessStat::read(id).map(|stat| stat.started));
         let since = started.map(Option::unwrap_or_default);
         self.first_agent = self.first_agent.or(started.flatten());
         self.known.insert(
             id,
-            Known {
+            KnownChild {
                 number,
                 agent_since: since,
             },
         );
         if is_agent && self.reaper.is_some() {
-            self.next_look.get_or_insert_with(|| Instant::now() + LATER);
+            self.next_scan
+                .get_or_insert_with(|| Instant::now() + LONG_SCAN_DELAY);
         }
-        Serial { id, number }
+        ChildId { id, number }
     }
 
     /// Removes a child that was reaped, so that its orphans are looked for.
-    pub(super) fn remove(&mut self, serial: &Serial) {
+    pub(super) fn remove(&mut self, serial: &ChildId) {
         // The id may have been reused since the child was reaped, so the number has to match.
         if self
             .known
@@ -118,31 +119,32 @@ impl Children {
         {
             self.known.remove(&serial.id);
         }
-        self.quiet_looks = 0;
+        self.quiet_scans = 0;
     }
 
     /// Returns the time until the next scan for orphans; `None` while there can be none.
-    pub(super) fn until_next_look(&self) -> Option<Duration> {
-        self.next_look
+    pub(super) fn until_next_scan(&self) -> Option<Duration> {
+        self.next_scan
             .map(|next| next.saturating_duration_since(Instant::now()))
     }
 
     /// Kills the orphans that no running agent can have started, with their descendants, and reaps
     /// those that have ended.
-    pub(super) fn end_strays(&mut self) {
+    pub(super) fn kill_orphans(&mut self) {
         let Some(reaper) = self.reaper else { return };
         let (mut killed, mut reaped) = (HashSet::new(), 0);
-        for _ in 0..MOST_PASSES {
-            let all = proc_fs::all();
+        for _ in 0..MAX_PASSES {
+            let all = proc_fs::all_processes();
             let strays = all
                 .iter()
                 .filter(|stat| stat.parent == reaper && !self.known.contains_key(&stat.id));
-            let (ended, alive): (Vec<&Stat>, Vec<&Stat>) = strays.partition(|stat| stat.is_zombie);
+            let (ended, alive): (Vec<&ProcessStat>, Vec<&ProcessStat>) =
+                strays.partition(|stat| stat.is_zombie);
             // Never a known child: tokio reaps those itself.
             reaped += ended.iter().filter(|stat| reap(stat.id)).count();
             let ownerless: Vec<i32> = alive
                 .into_iter()
-                .filter(|stray| self.is_left_behind(stray))
+                .filter(|stray| self.is_orphan(stray))
                 .map(|stray| stray.id)
                 .collect();
             if ownerless.is_empty() {
@@ -155,16 +157,16 @@ impl Children {
             killed.extend(doomed);
             // Killed descendants become children of this process, and are reaped, once their
             // parents are gone.
-            std::thread::sleep(PASS_PAUSE);
+            std::thread::sleep(PASS_DELAY);
         }
         if !killed.is_empty() {
             tracing::info!(killed = killed.len(), "orphan processes of agents killed");
         }
-        self.plan(!killed.is_empty() || reaped > 0);
+        self.schedule_scan(!killed.is_empty() || reaped > 0);
     }
 
     /// True if a child that was not started here is an orphan of an agent that has ended.
-    fn is_left_behind(&self, child: &Stat) -> bool {
+    fn is_orphan(&self, child: &ProcessStat) -> bool {
         let has_agent = self.first_agent.is_some_and(|first| first <= child.started);
         has_agent
             && !self.inherited.contains(&(child.id, child.started))
@@ -172,36 +174,36 @@ impl Children {
     }
 
     /// True if no running agent can have started the orphan: each was itself started later.
-    fn is_ownerless(&self, stray: &Stat) -> bool {
+    fn is_ownerless(&self, stray: &ProcessStat) -> bool {
         let mut agents = self.known.values().filter_map(|known| known.agent_since);
         !agents.any(|since| since <= stray.started)
     }
 
-    fn plan(&mut self, has_found: bool) {
-        self.quiet_looks = if has_found {
+    fn schedule_scan(&mut self, has_found: bool) {
+        self.quiet_scans = if has_found {
             0
         } else {
-            self.quiet_looks.saturating_add(1)
+            self.quiet_scans.saturating_add(1)
         };
         let has_agents = self.known.values().any(|known| known.agent_since.is_some());
-        let pause = match self.quiet_looks {
-            ..QUIET_LOOKS => Some(SOON),
-            _ => has_agents.then_some(LATER),
+        let pause = match self.quiet_scans {
+            ..QUIET_SCANS => Some(SHORT_SCAN_DELAY),
+            _ => has_agents.then_some(LONG_SCAN_DELAY),
         };
-        self.next_look = pause.map(|pause| Instant::now() + pause);
+        self.next_scan = pause.map(|pause| Instant::now() + pause);
     }
 }
 
 /// Returns the children of a process, as id and start time.
 fn children_of(id: i32) -> HashSet<(i32, u64)> {
-    let all = proc_fs::all().into_iter();
+    let all = proc_fs::all_processes().into_iter();
     all.filter(|stat| stat.parent == id)
         .map(|stat| (stat.id, stat.started))
         .collect()
 }
 
 /// Kills processes and their descendants, and returns those that were killed.
-fn kill_trees(all: &[Stat], roots: Vec<i32>) -> Vec<i32> {
+fn kill_trees(all: &[ProcessStat], roots: Vec<i32>) -> Vec<i32> {
     let mut doomed = roots;
     let mut next = 0;
     while let Some(parent) = doomed.get(next).copied() {
@@ -230,8 +232,8 @@ fn reap(id: i32) -> bool {
 mod tests {
     use super::*;
 
-    fn stat(id: i32, parent: i32, started: u64) -> Stat {
-        Stat {
+    fn stat(id: i32, parent: i32, started: u64) -> ProcessStat {
+        ProcessStat {
             id,
             parent,
             is_zombie: false,
@@ -241,7 +243,7 @@ mod tests {
 
     #[test]
     fn orphan_is_spared_while_an_older_agent_runs() {
-        let mut children = Children::new();
+        let mut children = ChildTable::new();
         let stray = stat(9, 1, 50);
         assert!(children.is_ownerless(&stray));
         for (id, agent_since, is_ownerless) in [
@@ -252,7 +254,7 @@ mod tests {
         ] {
             children.known = [(
                 id,
-                Known {
+                KnownChild {
                     number: 0,
                     agent_since,
                 },
@@ -268,11 +270,8 @@ mod tests {
 
     #[test]
     fn process_older_than_all_agents_is_no_orphan() {
-        let mut children = Children::new();
-        assert!(
-            !children.is_left_behind(&stat(9, 1, 50)),
-            "no agent ever ran"
-        );
+        let mut children = ChildTable::new();
+        assert!(!children.is_orphan(&stat(9, 1, 50)), "no agent ever ran");
         children.first_agent = Some(50);
         children.inherited = [(7, 60)].into();
         for (id, started, is_stray) in [
@@ -283,7 +282,7 @@ mod tests {
             (7, 61, true),
         ] {
             assert_eq!(
-                children.is_left_behind(&stat(id, 1, started)),
+                children.is_orphan(&stat(id, 1, started)),
                 is_stray,
                 "{id} {started}"
             );
@@ -293,13 +292,13 @@ mod tests {
     #[test]
     fn start_time_of_the_first_agent_is_kept() {
         let own = std::process::id();
-        let mut children = Children::new();
+        let mut children = ChildTable::new();
         children.add(Some(own), false);
         assert_eq!(children.first_agent, None, "it is no agent");
         children.add(Some(own), true);
-        let first = Stat::of(own.cast_signed()).unwrap().started;
+        let first = ProcessStat::read(own.cast_signed()).unwrap().started;
         assert_eq!(children.first_agent, Some(first));
-        children.remove(&Serial {
+        children.remove(&ChildId {
             id: own.cast_signed(),
             number: 1,
         });
@@ -308,7 +307,7 @@ mod tests {
 
     #[test]
     fn removed_child_does_not_remove_another_with_the_same_id() {
-        let mut children = Children::new();
+        let mut children = ChildTable::new();
         let first = children.add(Some(7), false);
         let second = children.add(Some(7), true);
         children.remove(&first);
@@ -319,10 +318,10 @@ mod tests {
 
     #[test]
     fn no_orphans_are_looked_for_without_a_subreaper() {
-        let mut children = Children::new();
+        let mut children = ChildTable::new();
         assert_eq!(children.reaper, None, "tests are no subreaper");
         children.add(Some(7), true);
-        children.end_strays();
-        assert_eq!(children.until_next_look(), None);
+        children.kill_orphans();
+        assert_eq!(children.until_next_scan(), None);
     }
 }

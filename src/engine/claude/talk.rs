@@ -16,11 +16,11 @@ use crate::runtime::compute::in_place;
 
 use super::body;
 use super::config::Config;
-use super::protocol::Event;
-use super::session::Session;
-use super::settings::{self, Settings};
+use super::protocol::CliEvent;
+use super::session::CliSession;
+use super::settings::{self, ProcessSettings};
 use super::sign_in::SignIn;
-use super::translate::{Step, Translator};
+use super::translate::{TurnStep, TurnTranslator};
 
 /// Timeout for the cost of a turn after its answer. Usually the cost comes after 2 to 8 ms; on an
 /// overloaded machine it took more than 250 ms. A turn without a reported cost is charged by the
@@ -29,11 +29,11 @@ const COSTS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Size in bytes above which the body of a call is removed from the process as soon as its turn is
 /// over.
-const LARGE_BODY: usize = 256 * 1024;
+const LARGE_BODY_BYTES: usize = 256 * 1024;
 
 /// Phase of the process between and during turns.
 #[derive(Debug)]
-enum Phase {
+enum TurnPhase {
     /// Idle: the process is free of any turn.
     Clean,
     /// Settings are being sent; the transcript is unchanged.
@@ -42,9 +42,9 @@ enum Phase {
     /// has arrived is unknown.
     Changing,
     /// The model is answering.
-    Running(Translator),
+    Running(TurnTranslator),
     /// The answer is complete, has failed or was cut short. The CLI may still be busy with it.
-    Ended(Translator),
+    Ended(TurnTranslator),
 }
 
 /// Turn logic of a worker, separate from its process for testing.
@@ -52,20 +52,20 @@ enum Phase {
 /// No state of a turn is kept for the next one: each turn brings its whole conversation in the body
 /// of its one call.
 #[derive(Debug)]
-pub(super) struct Talk<R, W> {
-    pub(super) session: Session<R, W>,
+pub(super) struct TurnDriver<R, W> {
+    pub(super) session: CliSession<R, W>,
     pub(super) models: Vec<Model>,
     sign_in: SignIn,
     event_timeout: Duration,
     control_timeout: Duration,
     /// Settings in force in the process; `None` if unknown.
-    settings: Option<Settings>,
+    settings: Option<ProcessSettings>,
     body_bytes: usize,
-    phase: Phase,
+    phase: TurnPhase,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
-    pub(super) fn new(session: Session<R, W>, models: Vec<Model>, config: &Config) -> Self {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
+    pub(super) fn new(session: CliSession<R, W>, models: Vec<Model>, config: &Config) -> Self {
         Self {
             session,
             models,
@@ -74,30 +74,30 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
             event_timeout: config.event_timeout,
             control_timeout: config.control_timeout,
             body_bytes: 0,
-            phase: Phase::Clean,
+            phase: TurnPhase::Clean,
         }
     }
 
     pub(super) async fn start(&mut self, worker_turn: &WorkerTurn) -> Result<(), Failure> {
-        self.prepare().await?;
+        self.prepare_turn().await?;
         self.configure(&worker_turn.turn).await?;
         // Cancelled up to here, the worker has the settings of the turn, and nothing of it in the
         // transcript.
-        worker_turn.gate.pass().await;
+        worker_turn.gate.wait_until_open().await;
         // No await from here on: a start is cancelled either before the prompt is queued, or in
         // `Running`.
         let uuid = Uuid::new_v4().to_string();
         self.session.queue_prompt(&uuid);
-        self.session.costs.begin(worker_turn.bill.clone());
-        self.phase = Phase::Running(Translator::new(uuid));
+        self.session.costs.start_turn(worker_turn.bill.clone());
+        self.phase = TurnPhase::Running(TurnTranslator::new(uuid));
         Ok(())
     }
 
-    async fn prepare(&mut self) -> Result<(), Failure> {
+    async fn prepare_turn(&mut self) -> Result<(), Failure> {
         self.reset()
             .await
             .map_err(|error| Failure::new(FailureKind::Crashed, error))?;
-        self.phase = Phase::Configuring;
+        self.phase = TurnPhase::Configuring;
         Ok(())
     }
 
@@ -112,13 +112,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         };
         let body = in_place(turn.bytes(), || body::request_body(turn, self.sign_in))
             .ok_or_else(unreadable)?;
-        let wanted = Settings::for_turn(turn, self.sign_in);
+        let wanted = ProcessSettings::for_turn(turn, self.sign_in);
         self.body_bytes = body.len();
         // Cancellation: unknown (`None`) while waiting, because some or all of the changes may then
         // be in force.
         let before = self.settings.take();
         self.session
-            .configure(wanted.after(before.as_ref(), body))
+            .configure(wanted.changes_from(before.as_ref(), body))
             .await?;
         self.settings = Some(wanted);
         Ok(())
@@ -127,7 +127,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// Counts the tokens of the prompt. The CLI can count its transcript but not a body, so the
     /// request is added to the transcript as one message.
     pub(super) async fn count_tokens(&mut self, worker_turn: &WorkerTurn) -> Result<u64, Failure> {
-        self.prepare().await?;
+        self.prepare_turn().await?;
         self.configure(&worker_turn.turn).await?;
         let unreadable = |_| {
             Failure::new(
@@ -139,48 +139,48 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         let content = || RawValue::from_string(body::content_to_count(turn));
         let blocks = in_place(turn.bytes(), content).map_err(unreadable)?;
         let uuid = Uuid::new_v4().to_string();
-        self.phase = Phase::Changing;
+        self.phase = TurnPhase::Changing;
         self.session.add_to_transcript(&uuid, &blocks).await?;
-        self.phase = Phase::Ended(Translator::over(uuid));
+        self.phase = TurnPhase::Ended(TurnTranslator::for_transcript_message(uuid));
         self.session.count_tokens().await
     }
 
     pub(super) async fn next_event(&mut self) -> Result<Option<TurnEvent>, Failure> {
         loop {
             match self.next_step().await? {
-                Step::Emit(event) => return Ok(Some(event)),
-                Step::Call => self.forbid_further_calls(),
-                Step::Finish(finish) => {
-                    self.finish().await;
+                TurnStep::Emit(event) => return Ok(Some(event)),
+                TurnStep::Call => self.forbid_further_calls(),
+                TurnStep::Finish(finish) => {
+                    self.finish_turn().await;
                     return Ok(Some(TurnEvent::Finished(finish)));
                 }
-                Step::Fail(failure) => {
-                    self.interrupt_unless(Translator::is_over);
-                    self.end();
-                    return Err(self.session.limit.explain(failure));
+                TurnStep::Fail(failure) => {
+                    self.interrupt_unless(TurnTranslator::is_over);
+                    self.end_turn();
+                    return Err(self.session.limit.add_reset_time(failure));
                 }
-                Step::Nothing => return Ok(None),
+                TurnStep::Nothing => return Ok(None),
             }
         }
     }
 
     /// Returns the next step of the running turn, [`Step::Nothing`] if there is none.
-    async fn next_step(&mut self) -> Result<Step, Failure> {
-        let Phase::Running(translator) = &mut self.phase else {
-            return Ok(Step::Nothing);
+    async fn next_step(&mut self) -> Result<TurnStep, Failure> {
+        let TurnPhase::Running(translator) = &mut self.phase else {
+            return Ok(TurnStep::Nothing);
         };
-        if let Some(source) = translator.source() {
-            return Ok(Step::Emit(source));
+        if let Some(source) = translator.next_citation() {
+            return Ok(TurnStep::Emit(source));
         }
         let step = self.session.read_until(|event| {
-            let is_retry = matches!(event, Event::ApiRetry(_));
-            match translator.accept(event) {
+            let is_retry = matches!(event, CliEvent::ApiRetry(_));
+            match translator.translate(event) {
                 // A retry would give another answer, which cannot be joined to the part already
                 // sent, and would be charged.
-                Step::Nothing if is_retry && translator.has_given_out() => {
-                    Some(Step::Fail(cut_off()))
+                TurnStep::Nothing if is_retry && translator.has_output() => {
+                    Some(TurnStep::Fail(truncated_answer()))
                 }
-                Step::Nothing => None,
+                TurnStep::Nothing => None,
                 step => Some(step),
             }
         });
@@ -198,21 +198,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         if let Some(settings) = self
             .settings
             .as_mut()
-            .and_then(Settings::forbid_further_calls)
+            .and_then(ProcessSettings::forbid_further_calls)
         {
             self.session.queue_settings(settings);
         }
     }
 
-    async fn finish(&mut self) {
+    async fn finish_turn(&mut self) {
         // The CLI would ask a model that said nothing to say something.
         self.interrupt_unless(|turn| !turn.is_silent());
-        self.end();
+        self.end_turn();
         self.wait_for_costs().await;
     }
 
-    fn interrupt_unless(&mut self, condition: impl Fn(&Translator) -> bool) {
-        if let Phase::Running(translator) = &self.phase
+    fn interrupt_unless(&mut self, condition: impl Fn(&TurnTranslator) -> bool) {
+        if let TurnPhase::Running(translator) = &self.phase
             && !condition(translator)
         {
             self.session.queue_interrupt();
@@ -222,15 +222,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// Waits until the CLI reports the cost of the turn, usually some milliseconds after the end of
     /// the answer. After [`COSTS_TIMEOUT`] the turn ends without its cost.
     async fn wait_for_costs(&mut self) {
-        let Phase::Ended(translator) = &mut self.phase else {
+        let TurnPhase::Ended(translator) = &mut self.phase else {
             return;
         };
         if self.session.costs.is_reported() {
             return;
         }
         let told = self.session.read_until(|event| {
-            translator.drain(&event);
-            matches!(event, Event::Result(_)).then_some(())
+            translator.follow_lifecycle(&event);
+            matches!(event, CliEvent::Result(_)).then_some(())
         });
         match tokio::time::timeout(COSTS_TIMEOUT, told).await {
             Ok(Ok(())) => {}
@@ -240,9 +240,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
         }
     }
 
-    fn end(&mut self) {
-        self.phase = match std::mem::replace(&mut self.phase, Phase::Changing) {
-            Phase::Running(translator) => Phase::Ended(translator),
+    fn end_turn(&mut self) {
+        self.phase = match std::mem::replace(&mut self.phase, TurnPhase::Changing) {
+            TurnPhase::Running(translator) => TurnPhase::Ended(translator),
             phase => phase,
         };
     }
@@ -253,53 +253,54 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     /// If the CLI cannot confirm that nothing of the turn is left.
     pub(super) async fn reset(&mut self) -> Result<(), String> {
         // Cancelled at any await below, the phase stays `Changing`, and the worker is not reused.
-        let mut translator = match std::mem::replace(&mut self.phase, Phase::Changing) {
+        let mut translator = match std::mem::replace(&mut self.phase, TurnPhase::Changing) {
             // Settings are applied in order, so those of the next turn follow those still in
             // transit.
-            Phase::Clean | Phase::Configuring => return self.forget_large_body().await,
-            Phase::Changing => {
+            TurnPhase::Clean | TurnPhase::Configuring => return self.remove_large_body().await,
+            TurnPhase::Changing => {
                 return Err("it was left while its transcript was being changed".to_owned());
             }
-            Phase::Running(mut translator) => {
+            TurnPhase::Running(mut translator) => {
                 // Race: an interrupt that arrives before the run has begun has no effect on the
                 // prompt.
-                self.wait_for(&mut translator, |turn| turn.is_running() || turn.is_over())
+                self.wait_until(&mut translator, |turn| turn.is_running() || turn.is_over())
                     .await?;
                 self.session.queue_interrupt();
                 translator
             }
-            Phase::Ended(translator) => translator,
+            TurnPhase::Ended(translator) => translator,
         };
-        self.wait_for(&mut translator, Translator::is_over).await?;
+        self.wait_until(&mut translator, TurnTranslator::is_over)
+            .await?;
         if self.session.rewind(translator.uuid()).await?.is_some() {
             return Err("the rewind left an earlier answer behind".to_owned());
         }
-        self.forget_large_body().await
+        self.remove_large_body().await
     }
 
     /// Removes the body of the last call if it is large, and marks the process clean.
-    async fn forget_large_body(&mut self) -> Result<(), String> {
-        if std::mem::take(&mut self.body_bytes) > LARGE_BODY {
+    async fn remove_large_body(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.body_bytes) > LARGE_BODY_BYTES {
             self.session
-                .configure(settings::no_body())
+                .configure(settings::no_body_settings())
                 .await
                 .map_err(|failure| failure.message)?;
         }
-        self.phase = Phase::Clean;
+        self.phase = TurnPhase::Clean;
         Ok(())
     }
 
     /// Reads events until the turn has reached a state.
-    async fn wait_for(
+    async fn wait_until(
         &mut self,
-        translator: &mut Translator,
-        is_there: impl Fn(&Translator) -> bool,
+        translator: &mut TurnTranslator,
+        is_there: impl Fn(&TurnTranslator) -> bool,
     ) -> Result<(), String> {
         if is_there(translator) {
             return Ok(());
         }
         let there = self.session.read_until(|event| {
-            translator.drain(&event);
+            translator.follow_lifecycle(&event);
             is_there(translator).then_some(())
         });
         match tokio::time::timeout(self.control_timeout, there).await {
@@ -309,7 +310,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Talk<R, W> {
     }
 }
 
-fn cut_off() -> Failure {
+fn truncated_answer() -> Failure {
     let message = "The connection to Anthropic was lost in the middle of the answer, and only a part of it has arrived.";
     Failure::new(FailureKind::Upstream, message)
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 use futures::future::poll_fn;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
 
-use super::{LARGE_BODY, Talk};
-use crate::engine::claude::session::Session;
+use super::{LARGE_BODY_BYTES, TurnDriver};
+use crate::engine::claude::session::CliSession;
 use crate::engine::claude::testing::{config, turn};
 use crate::engine::worker::WorkerTurn;
 
@@ -38,11 +38,15 @@ impl Cli {
     }
 }
 
-fn talk() -> (Talk<Read, Write>, Cli) {
+fn talk() -> (TurnDriver<Read, Write>, Cli) {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let (reader, writer) = tokio::io::split(ours);
     let config = config();
-    let talk = Talk::new(Session::new(reader, writer, &config), Vec::new(), &config);
+    let talk = TurnDriver::new(
+        CliSession::new(reader, writer, &config),
+        Vec::new(),
+        &config,
+    );
     let (reader, writer) = tokio::io::split(theirs);
     (
         talk,
@@ -56,7 +60,7 @@ fn talk() -> (Talk<Read, Write>, Cli) {
 /// Begins a turn with a prompt of `bytes`, and cancels it when the CLI has received its settings
 /// but not answered. Returns the settings.
 async fn leave_while_configuring(
-    talk: &mut Talk<Read, Write>,
+    talk: &mut TurnDriver<Read, Write>,
     cli: &mut Cli,
     bytes: usize,
 ) -> serde_json::Value {
@@ -76,7 +80,7 @@ async fn leave_while_configuring(
 #[tokio::test(start_paused = true)]
 async fn reset_removes_large_body_after_cancelled_configuration() {
     let (mut talk, mut cli) = talk();
-    let settings = leave_while_configuring(&mut talk, &mut cli, LARGE_BODY).await;
+    let settings = leave_while_configuring(&mut talk, &mut cli, LARGE_BODY_BYTES).await;
     assert!(settings["request"]["settings"]["env"]["CLAUDE_CODE_EXTRA_BODY"].is_string());
     let cleaning = async {
         cli.accept(&settings).await;

@@ -13,15 +13,15 @@ use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
 use super::failure::classify;
-use super::protocol::{ApiRetry, CallFailed, Event, Lifecycle, StreamEvent};
+use super::protocol::{ApiRetry, CallFailed, CliEvent, LineLifecycle, StreamEvent};
 use super::server;
 
 /// Maximum delay before a retry by the CLI; its own delays are shorter.
-const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Effect of a line on the turn.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum TurnStep {
     /// Line without effect on the turn.
     Nothing,
     /// Event of the answer.
@@ -46,7 +46,7 @@ enum OpenBlock {
 
 /// Translator of one turn, from its user line to its end.
 #[derive(Debug)]
-pub(super) struct Translator {
+pub(super) struct TurnTranslator {
     /// `uuid` of the turn's user line.
     uuid: String,
     is_started: bool,
@@ -60,7 +60,7 @@ pub(super) struct Translator {
     is_after_text: bool,
     /// Citations of the current text. Upstream sends them before the text they refer to, while
     /// encoders can place them only after it.
-    sources: VecDeque<TurnEvent>,
+    citations: VecDeque<TurnEvent>,
     usage: Usage,
     /// Native fields of the end of the message.
     native: NativeFields,
@@ -71,14 +71,14 @@ pub(super) struct Translator {
     is_over: bool,
 }
 
-impl Translator {
+impl TurnTranslator {
     /// Creates the translator of the turn whose user line has this `uuid`.
     pub(super) fn new(uuid: String) -> Self {
         Self {
             open: OpenBlock::Other,
             has_server_block: false,
             is_after_text: false,
-            sources: VecDeque::new(),
+            citations: VecDeque::new(),
             has_thought: false,
             has_text: false,
             has_called: false,
@@ -95,7 +95,7 @@ impl Translator {
 
     /// Creates the translator of a message `uuid` that is in the transcript already, and not a
     /// turn.
-    pub(super) fn over(uuid: String) -> Self {
+    pub(super) fn for_transcript_message(uuid: String) -> Self {
         Self {
             is_over: true,
             ..Self::new(uuid)
@@ -123,23 +123,23 @@ impl Translator {
     }
 
     /// True if a part of the answer was sent, so that no other answer can replace it.
-    pub(super) fn has_given_out(&self) -> bool {
+    pub(super) fn has_output(&self) -> bool {
         self.has_thought || self.has_text || self.has_called || self.has_server_block
     }
 
     /// Translates `event` to its effect on the turn.
-    pub(super) fn accept(&mut self, event: Event<'_>) -> Step {
+    pub(super) fn translate(&mut self, event: CliEvent<'_>) -> TurnStep {
         match event {
-            Event::Stream(event) => self.stream_event(event),
-            Event::CallFailed(call) => {
+            CliEvent::Stream(event) => self.stream_event(event),
+            CliEvent::CallFailed(call) => {
                 self.failed_call = Some(call);
-                Step::Nothing
+                TurnStep::Nothing
             }
             // A result ends every run. A result without a failure that arrives here means that the
             // model was never called.
-            Event::Result(result) => {
+            CliEvent::Result(result) => {
                 let no_call = "The CLI ended the turn without an answer of the model.";
-                Step::Fail(if result.is_error || self.failed_call.is_some() {
+                TurnStep::Fail(if result.is_error || self.failed_call.is_some() {
                     classify(
                         self.failed_call.as_ref(),
                         result.api_error_status,
@@ -150,59 +150,59 @@ impl Translator {
                     Failure::new(FailureKind::Upstream, no_call)
                 })
             }
-            Event::Lifecycle(..) => {
-                self.drain(&event);
+            CliEvent::Lifecycle(..) => {
+                self.follow_lifecycle(&event);
                 if self.is_over {
-                    Step::Fail(Failure::new(
+                    TurnStep::Fail(Failure::new(
                         FailureKind::Upstream,
                         "The CLI gave the turn up.",
                     ))
                 } else {
-                    Step::Nothing
+                    TurnStep::Nothing
                 }
             }
-            Event::ApiRetry(retry) => self.retry(&retry),
-            Event::Call => Step::Call,
-            Event::Limit(_) | Event::Control(_) | Event::Other => Step::Nothing,
+            CliEvent::ApiRetry(retry) => self.retry(&retry),
+            CliEvent::Call => TurnStep::Call,
+            CliEvent::Limit(_) | CliEvent::Control(_) | CliEvent::Other => TurnStep::Nothing,
         }
     }
 
     /// Lets the CLI retry after a short delay. If upstream asks for a longer one, the turn fails,
     /// so that the caller waits without holding a worker.
-    fn retry(&mut self, retry: &ApiRetry) -> Step {
+    fn retry(&mut self, retry: &ApiRetry) -> TurnStep {
         self.retry_delay = retry.delay.or(self.retry_delay);
-        if retry.delay.is_some_and(|delay| delay > LONGEST_RETRY_DELAY) {
-            return Step::Fail(classify(Some(&retry.call), retry.status, "", retry.delay));
+        if retry.delay.is_some_and(|delay| delay > MAX_RETRY_DELAY) {
+            return TurnStep::Fail(classify(Some(&retry.call), retry.status, "", retry.delay));
         }
-        Step::Nothing
+        TurnStep::Nothing
     }
 
     /// Follows the state of the turn in lines that are no longer part of its answer.
-    pub(super) fn drain(&mut self, event: &Event<'_>) {
-        if let Event::Lifecycle(uuid, state) = event
+    pub(super) fn follow_lifecycle(&mut self, event: &CliEvent<'_>) {
+        if let CliEvent::Lifecycle(uuid, state) = event
             && *uuid == self.uuid
         {
-            self.is_started |= *state == Lifecycle::Started;
-            self.is_over |= matches!(state, Lifecycle::Completed | Lifecycle::Cancelled);
+            self.is_started |= *state == LineLifecycle::Started;
+            self.is_over |= matches!(state, LineLifecycle::Completed | LineLifecycle::Cancelled);
         }
     }
 
-    fn stream_event(&mut self, event: StreamEvent<'_>) -> Step {
+    fn stream_event(&mut self, event: StreamEvent<'_>) -> TurnStep {
         match event {
             StreamEvent::MessageStart {
                 model,
                 usage,
                 native,
             } => {
-                usage.count_into(&mut self.usage);
-                self.begin(model.into_owned(), native)
+                usage.merge_into(&mut self.usage);
+                self.start_answer(model.into_owned(), native)
             }
             StreamEvent::Text(text) | StreamEvent::Thinking(text) if text.is_empty() => {
-                Step::Nothing
+                TurnStep::Nothing
             }
             StreamEvent::Thinking(text) => self.thought(TurnEvent::Thinking(text.into_owned())),
             StreamEvent::Signature(seal) => {
-                self.thought(TurnEvent::ThinkingSealed(seal.into_owned()))
+                self.thought(TurnEvent::ThinkingSignature(seal.into_owned()))
             }
             StreamEvent::Redacted(data) => {
                 self.thought(TurnEvent::ThinkingRedacted(data.into_owned()))
@@ -216,21 +216,21 @@ impl Translator {
                 self.open = OpenBlock::Text;
                 let is_next = std::mem::replace(&mut self.is_after_text, true) && self.has_text;
                 if is_next {
-                    Step::Emit(TurnEvent::NextText)
+                    TurnStep::Emit(TurnEvent::NextText)
                 } else {
-                    Step::Nothing
+                    TurnStep::Nothing
                 }
             }
             StreamEvent::ServerBlock(block) => {
                 self.open = OpenBlock::Server;
                 self.is_after_text = false;
                 self.has_server_block = true;
-                Step::Emit(TurnEvent::ServerBlock(server::block(block)))
+                TurnStep::Emit(TurnEvent::ServerBlock(server::parse_block(block)))
             }
             StreamEvent::Input(piece) if self.open == OpenBlock::Server => {
-                Step::Emit(server::input_delta(&piece))
+                TurnStep::Emit(server::input_delta(&piece))
             }
-            StreamEvent::OtherDelta(delta) => self.delta(server::delta(delta)),
+            StreamEvent::OtherDelta(delta) => self.delta(server::parse_delta(delta)),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
             StreamEvent::BlockEnd => self.end_block(),
             StreamEvent::MessageDelta {
@@ -239,79 +239,80 @@ impl Translator {
                 usage,
                 native,
             } => {
-                usage.count_into(&mut self.usage);
+                usage.merge_into(&mut self.usage);
                 self.native.update(native);
                 let Some(reason) = stop_reason else {
-                    return Step::Nothing;
+                    return TurnStep::Nothing;
                 };
-                Step::Finish(self.finish(&reason, stop_sequence.map(Cow::into_owned)))
+                TurnStep::Finish(self.finish(&reason, stop_sequence.map(Cow::into_owned)))
             }
-            StreamEvent::Other => Step::Nothing,
+            StreamEvent::Other => TurnStep::Nothing,
         }
     }
 
-    fn begin(&mut self, model: String, native: NativeFields) -> Step {
-        if self.has_given_out() {
+    fn start_answer(&mut self, model: String, native: NativeFields) -> TurnStep {
+        if self.has_output() {
             let message = "The answer was cut off upstream, and only a part of it has arrived.";
-            return Step::Fail(Failure::new(FailureKind::Upstream, message));
+            return TurnStep::Fail(Failure::new(FailureKind::Upstream, message));
         }
         if std::mem::replace(&mut self.has_begun, true) {
-            return Step::Nothing;
+            return TurnStep::Nothing;
         }
-        Step::Emit(TurnEvent::Started {
+        TurnStep::Emit(TurnEvent::Started {
             model,
             usage: self.usage,
             native,
         })
     }
 
-    fn end_block(&mut self) -> Step {
+    fn end_block(&mut self) -> TurnStep {
         self.open = OpenBlock::Other;
-        self.source().map_or(Step::Nothing, Step::Emit)
+        self.next_citation()
+            .map_or(TurnStep::Nothing, TurnStep::Emit)
     }
 
     /// Returns the next citation of a text that is complete.
-    pub(super) fn source(&mut self) -> Option<TurnEvent> {
+    pub(super) fn next_citation(&mut self) -> Option<TurnEvent> {
         if self.open == OpenBlock::Text {
             None
         } else {
-            self.sources.pop_front()
+            self.citations.pop_front()
         }
     }
 
-    fn delta(&mut self, delta: TurnEvent) -> Step {
+    fn delta(&mut self, delta: TurnEvent) -> TurnStep {
         if self.open == OpenBlock::Text && matches!(delta, TurnEvent::Citation(_)) {
-            self.sources.push_back(delta);
-            return Step::Nothing;
+            self.citations.push_back(delta);
+            return TurnStep::Nothing;
         }
-        Step::Emit(delta)
+        TurnStep::Emit(delta)
     }
 
-    fn thought(&mut self, event: TurnEvent) -> Step {
+    fn thought(&mut self, event: TurnEvent) -> TurnStep {
         self.has_thought = true;
-        Step::Emit(event)
+        TurnStep::Emit(event)
     }
 
-    fn text(&mut self, text: String) -> Step {
+    fn text(&mut self, text: String) -> TurnStep {
         self.has_text = true;
-        Step::Emit(TurnEvent::Text(text))
+        TurnStep::Emit(TurnEvent::Text(text))
     }
 
-    fn call(&mut self, id: String, name: String, caller: Option<String>) -> Step {
+    fn call(&mut self, id: String, name: String, caller: Option<String>) -> TurnStep {
         self.is_after_text = false;
         self.open = OpenBlock::Other;
         self.has_called = true;
-        Step::Emit(TurnEvent::ToolCall { id, name, caller })
+        TurnStep::Emit(TurnEvent::ToolCall { id, name, caller })
     }
 
-    fn input(&mut self, piece: String) -> Step {
+    fn input(&mut self, piece: String) -> TurnStep {
         if piece.is_empty() {
-            return Step::Nothing;
+            return TurnStep::Nothing;
         }
         if self.has_called {
-            Step::Emit(TurnEvent::ToolInput(piece))
+            TurnStep::Emit(TurnEvent::ToolInput(piece))
         } else {
-            Step::Nothing
+            TurnStep::Nothing
         }
     }
 

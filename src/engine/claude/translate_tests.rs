@@ -1,7 +1,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Step, Translator};
+use super::{TurnStep, TurnTranslator};
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::engine::claude::protocol::parse;
@@ -14,12 +14,12 @@ const FAILED: &str = r#"{"type":"assistant","error":"rate_limit","message":{"con
 const RESULT: &str = r#"{"type":"result","subtype":"success","is_error":false}"#;
 const OVER: &str = r#"{"type":"command_lifecycle","command_uuid":"u","state":"completed"}"#;
 
-fn steps(lines: &[&str]) -> (Translator, Vec<String>) {
-    let mut translator = Translator::new("u".to_owned());
+fn steps(lines: &[&str]) -> (TurnTranslator, Vec<String>) {
+    let mut translator = TurnTranslator::new("u".to_owned());
     let steps = lines
         .iter()
-        .map(|line| translator.accept(parse(line.as_bytes()).unwrap()))
-        .filter(|step| *step != Step::Nothing)
+        .map(|line| translator.translate(parse(line.as_bytes()).unwrap()))
+        .filter(|step| *step != TurnStep::Nothing)
         .map(|step| format!("{step:?}"))
         .collect();
     (translator, steps)
@@ -129,7 +129,7 @@ fn citations_come_after_the_text_they_refer_to() {
         ))
     };
     let end = event(r#"{"type":"content_block_stop"}"#);
-    let mut translator = Translator::new("u".to_owned());
+    let mut translator = TurnTranslator::new("u".to_owned());
     let mut told = Vec::new();
     for line in [
         START,
@@ -143,10 +143,10 @@ fn citations_come_after_the_text_they_refer_to() {
         &end,
         END,
     ] {
-        while let Some(event) = translator.source() {
+        while let Some(event) = translator.next_citation() {
             told.push(event);
         }
-        if let Step::Emit(event) = translator.accept(parse(line.as_bytes()).unwrap()) {
+        if let TurnStep::Emit(event) = translator.translate(parse(line.as_bytes()).unwrap()) {
             told.push(event);
         }
     }
@@ -165,21 +165,21 @@ proptest! {
         let lines = [
             START, TEXT, SEAL, CALL, INPUT, CALLED, END, LIMIT, STOPPED, RETRY, STARTED, NOISE, FAILED, RESULT,
         ];
-        let mut translator = Translator::new("u".to_owned());
+        let mut translator = TurnTranslator::new("u".to_owned());
         let (mut begins, mut calls) = (0, 0);
         for pick in picks {
-            match translator.accept(parse(lines[pick].as_bytes()).unwrap()) {
-                Step::Nothing | Step::Call => {}
-                Step::Emit(TurnEvent::Started { .. }) => begins += 1,
-                Step::Emit(TurnEvent::ToolCall { .. }) => calls += 1,
-                Step::Emit(TurnEvent::ToolInput(piece)) => prop_assert!(calls > 0 && !piece.is_empty()),
-                Step::Emit(TurnEvent::Finished(_)) => prop_assert!(false),
-                Step::Emit(_) => {}
-                Step::Finish(finish) => {
+            match translator.translate(parse(lines[pick].as_bytes()).unwrap()) {
+                TurnStep::Nothing | TurnStep::Call => {}
+                TurnStep::Emit(TurnEvent::Started { .. }) => begins += 1,
+                TurnStep::Emit(TurnEvent::ToolCall { .. }) => calls += 1,
+                TurnStep::Emit(TurnEvent::ToolInput(piece)) => prop_assert!(calls > 0 && !piece.is_empty()),
+                TurnStep::Emit(TurnEvent::Finished(_)) => prop_assert!(false),
+                TurnStep::Emit(_) => {}
+                TurnStep::Finish(finish) => {
                     prop_assert_eq!(finish.reason == FinishReason::ToolCalls, pick == 5 && calls > 0);
                     break;
                 }
-                Step::Fail(failure) => {
+                TurnStep::Fail(failure) => {
                     prop_assert!(!failure.message.is_empty());
                     break;
                 }

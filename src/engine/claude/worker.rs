@@ -14,15 +14,15 @@ use crate::engine::worker::WorkerTurn;
 
 use super::config::Config;
 use super::process::Process;
-use super::session::Session;
-use super::start::start;
-use super::talk::Talk;
+use super::session::CliSession;
+use super::start::start_session;
+use super::talk::TurnDriver;
 
 /// Worker with a live CLI process.
 #[derive(Debug)]
 pub struct ClaudeWorker {
     process: Process,
-    talk: Talk<ChildStdout, ChildStdin>,
+    driver: TurnDriver<ChildStdout, ChildStdin>,
 }
 
 impl ClaudeWorker {
@@ -37,15 +37,15 @@ impl ClaudeWorker {
             is_permanent: false,
         };
         let (stdout, stdin) = process.take_pipes().map_err(failed)?;
-        let mut session = Session::new(stdout, stdin, config);
-        match start(&mut session, config).await {
+        let mut session = CliSession::new(stdout, stdin, config);
+        match start_session(&mut session, config).await {
             Ok(models) => Ok(Self {
                 process,
-                talk: Talk::new(session, models, config),
+                driver: TurnDriver::new(session, models, config),
             }),
             Err(error) => {
                 // Logged only: both may name paths of this machine, which are not for clients.
-                let (id, words) = (process.id(), process.last_words().await);
+                let (id, words) = (process.id(), process.describe_exit().await);
                 tracing::warn!(worker.pid = id, exit = %words, %error, "worker process cannot be used");
                 Err(LaunchError {
                     message: error.to_string(),
@@ -58,46 +58,46 @@ impl ClaudeWorker {
 
 impl TurnWorker for ClaudeWorker {
     async fn start(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
-        self.talk.start(turn).await
+        self.driver.start(turn).await
     }
 
     async fn next_event(&mut self) -> Result<Option<TurnEvent>, Failure> {
-        let event = self.talk.next_event().await;
+        let event = self.driver.next_event().await;
         if let Err(failure) = &event
             && failure.is_workers_fault()
         {
-            let (id, words) = (self.process.id(), self.process.last_words().await);
+            let (id, words) = (self.process.id(), self.process.describe_exit().await);
             tracing::warn!(worker.pid = id, exit = %words, error = %failure, "worker failed");
         }
         event
     }
 
     async fn count_tokens(&mut self, turn: &WorkerTurn) -> Result<u64, Failure> {
-        self.talk.count_tokens(turn).await
+        self.driver.count_tokens(turn).await
     }
 
     fn models(&self) -> &[Model] {
-        &self.talk.models
+        &self.driver.models
     }
 }
 
 impl Worker for ClaudeWorker {
     async fn reset(&mut self) -> Result<(), String> {
-        self.talk.reset().await
+        self.driver.reset().await
     }
 
     fn is_alive(&mut self) -> bool {
         self.process.is_alive()
     }
 
-    async fn answers(&mut self) -> bool {
-        self.talk.session.answers().await
+    async fn is_responsive(&mut self) -> bool {
+        self.driver.session.is_responsive().await
     }
 }
 
 impl Drop for ClaudeWorker {
     fn drop(&mut self) {
-        let skipped_lines = self.talk.session.skipped_lines();
+        let skipped_lines = self.driver.session.skipped_lines();
         tracing::debug!(
             worker.pid = self.process.id(),
             skipped_lines,

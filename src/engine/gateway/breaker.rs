@@ -16,15 +16,15 @@ use super::circuit::CircuitPass;
 
 /// Maximum number of models whose rate limits are remembered. Bounded, since callers may name any
 /// model.
-const MOST_MODELS: usize = 64;
+const MAX_MODELS: usize = 64;
 
 /// Circuit breaker for calls upstream; clones share it.
 #[derive(Debug, Clone)]
-pub struct Breaker(Arc<Shared>);
+pub struct Breaker(Arc<BreakerInner>);
 
 #[derive(Debug)]
-struct Shared {
-    most_failures: u32,
+struct BreakerInner {
+    max_failures: u32,
     sign_in: Circuit,
     /// Circuits by model; only models whose last call was rate limited.
     models: Mutex<HashMap<String, Circuit>>,
@@ -33,20 +33,20 @@ struct Shared {
 /// Permission for one turn to go upstream. Dropped without an outcome, as when the client leaves,
 /// it counts neither as a success nor as a failure.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(super) struct BreakerPass {
     breaker: Breaker,
     model: String,
-    of_sign_in: CircuitPass,
+    sign_in_pass: CircuitPass,
     /// `None` if the model had no circuit.
-    of_model: Option<CircuitPass>,
+    model_pass: Option<CircuitPass>,
 }
 
 impl Breaker {
     /// Creates a breaker that opens after `most_failures` failures in a row; 0 turns it off.
     pub fn new(most_failures: u32) -> Self {
         let sign_in = Circuit::new(most_failures);
-        Self(Arc::new(Shared {
-            most_failures,
+        Self(Arc::new(BreakerInner {
+            max_failures: most_failures,
             sign_in,
             models: Mutex::default(),
         }))
@@ -68,15 +68,15 @@ impl Breaker {
     ///
     /// # Errors
     /// The failure that the turn is refused with.
-    pub(super) fn pass(&self, model: &str) -> Result<Pass, Failure> {
+    pub(super) fn admit(&self, model: &str) -> Result<BreakerPass, Failure> {
         let circuit = self.models().get(model).cloned();
-        let of_model = circuit.map(|circuit| circuit.pass()).transpose()?;
-        let of_sign_in = self.0.sign_in.pass()?;
-        Ok(Pass {
+        let of_model = circuit.map(|circuit| circuit.admit()).transpose()?;
+        let of_sign_in = self.0.sign_in.admit()?;
+        Ok(BreakerPass {
             breaker: self.clone(),
             model: model.to_owned(),
-            of_sign_in,
-            of_model,
+            sign_in_pass: of_sign_in,
+            model_pass: of_model,
         })
     }
 
@@ -87,22 +87,22 @@ impl Breaker {
     /// Returns the circuit of a model that was rate limited, creating it if need be.
     fn circuit(&self, model: &str) -> Circuit {
         let mut models = self.models();
-        if models.len() >= MOST_MODELS && !models.contains_key(model) {
+        if models.len() >= MAX_MODELS && !models.contains_key(model) {
             // Dropped limits are noticed again after a few calls.
             models.clear();
         }
         models
             .entry(model.to_owned())
-            .or_insert_with(|| Circuit::new(self.0.most_failures))
+            .or_insert_with(|| Circuit::new(self.0.max_failures))
             .clone()
     }
 }
 
-impl Pass {
+impl BreakerPass {
     /// Records that the model has begun to answer.
     pub(super) fn succeeded(self) {
-        self.of_sign_in.succeeded();
-        if let Some(of_model) = self.of_model {
+        self.sign_in_pass.succeeded();
+        if let Some(of_model) = self.model_pass {
             of_model.succeeded();
         }
         self.breaker.models().remove(&self.model);
@@ -112,15 +112,15 @@ impl Pass {
     pub(super) fn failed(self, failure: &Failure) {
         match failure.kind {
             FailureKind::SignIn | FailureKind::Overloaded | FailureKind::Upstream => {
-                self.of_sign_in.failed(failure);
+                self.sign_in_pass.failed(failure);
             }
             FailureKind::RateLimited => {
-                let of_model = self.of_model.or_else(|| self.breaker.circuit(&self.model).pass().ok());
+                let of_model = self.model_pass.or_else(|| self.breaker.circuit(&self.model).admit().ok());
                 if let Some(of_model) = of_model {
                     of_model.failed(failure);
                 }
                 // A rate limit proves that upstream is up and accepts the sign-in.
-                self.of_sign_in.answered();
+                self.sign_in_pass.responded();
             }
             // A timeout is as likely caused by the worker or by long thinking: a few slow turns
             // must not stop the fast ones.

@@ -13,7 +13,7 @@ fn failure(kind: FailureKind) -> Failure {
 /// Runs turns of `model` through `breaker`, one after the other, that fail with these kinds.
 fn fail(breaker: &Breaker, model: &str, kinds: &[FailureKind]) {
     for kind in kinds {
-        breaker.pass(model).unwrap().failed(&failure(*kind));
+        breaker.admit(model).unwrap().failed(&failure(*kind));
     }
 }
 
@@ -26,16 +26,16 @@ async fn rate_limit_of_one_model_does_not_stop_another() {
     let breaker = Breaker::new(3);
     fail(&breaker, "opus", &[FailureKind::RateLimited; 3]);
     assert_eq!(kind_of(&breaker, "opus"), Some(FailureKind::RateLimited));
-    assert!(breaker.pass("opus").is_err());
+    assert!(breaker.admit("opus").is_err());
     assert_eq!((kind_of(&breaker, "haiku"), breaker.outage()), (None, None));
-    breaker.pass("haiku").unwrap().succeeded();
+    breaker.admit("haiku").unwrap().succeeded();
     assert!(
         breaker.refusal("opus").is_some(),
         "and an answer of the other says nothing of it"
     );
     advance(Duration::from_secs(1)).await;
-    let probe = breaker.pass("opus").unwrap();
-    assert!(breaker.pass("opus").is_err(), "one is enough");
+    let probe = breaker.admit("opus").unwrap();
+    assert!(breaker.admit("opus").is_err(), "one is enough");
     probe.succeeded();
     fail(&breaker, "opus", &[FailureKind::RateLimited; 2]);
     assert_eq!(kind_of(&breaker, "opus"), None, "the row begins anew");
@@ -52,7 +52,7 @@ async fn outage_stops_every_model() {
         fail(&breaker, "opus", &[kind]);
         fail(&breaker, "haiku", &[FailureKind::RateLimited, kind]);
         assert_eq!(kind_of(&breaker, "sonnet"), Some(kind));
-        assert!(breaker.outage().is_some() && breaker.pass("sonnet").is_err());
+        assert!(breaker.outage().is_some() && breaker.admit("sonnet").is_err());
     }
 }
 
@@ -67,8 +67,8 @@ async fn rate_limited_probe_ends_an_outage() {
     fail(&breaker, "haiku", &[FailureKind::Overloaded]);
     assert_eq!(breaker.outage(), None);
     let (one, other) = (
-        breaker.pass("haiku").unwrap(),
-        breaker.pass("haiku").unwrap(),
+        breaker.admit("haiku").unwrap(),
+        breaker.admit("haiku").unwrap(),
     );
     drop((one, other));
 }
@@ -92,14 +92,14 @@ async fn breaker_ignores_failures_not_caused_by_upstream() {
             FailureKind::Crashed,
         ],
     );
-    drop(breaker.pass("opus").unwrap());
+    drop(breaker.admit("opus").unwrap());
     assert_eq!(breaker.refusal("opus"), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn success_of_an_earlier_turn_clears_a_rate_limit() {
     let breaker = Breaker::new(1);
-    let early = breaker.pass("opus").unwrap();
+    let early = breaker.admit("opus").unwrap();
     fail(&breaker, "opus", &[FailureKind::RateLimited]);
     assert!(breaker.refusal("opus").is_some());
     early.succeeded();
@@ -116,10 +116,10 @@ async fn number_of_remembered_models_is_bounded() {
             &[FailureKind::RateLimited],
         );
         breaker
-            .pass(&format!("claude-fine-{number}"))
+            .admit(&format!("claude-fine-{number}"))
             .unwrap()
             .succeeded();
     }
-    assert!(breaker.models().len() <= MOST_MODELS);
+    assert!(breaker.models().len() <= MAX_MODELS);
     assert!(breaker.refusal("claude-999").is_some());
 }

@@ -9,11 +9,11 @@ use super::patterns::Patterns;
 use super::{Error, ModelCard};
 
 /// Prefix of the ids of Anthropic's models.
-const CLAUDE: &str = "claude-";
+const CLAUDE_PREFIX: &str = "claude-";
 /// Maximum length of a name, in bytes.
-const LONGEST_NAME: usize = 256;
+const MAX_NAME_BYTES: usize = 256;
 /// Suffix that asks for a context of a million tokens. The CLI understands it.
-const LONG_CONTEXT: &str = "[1m]";
+const LONG_CONTEXT_SUFFIX: &str = "[1m]";
 
 /// Names that clients may use besides those of the CLI's catalogue.
 #[derive(Debug, Clone, Default)]
@@ -50,8 +50,8 @@ impl ModelNames {
     /// [`Error::UnknownModel`] if nothing matches.
     pub(super) fn resolve(&self, name: &ModelName, models: &[Model]) -> Result<String, Error> {
         let name = name.as_str();
-        if name.len() > LONGEST_NAME {
-            let begin: String = name.chars().take(LONGEST_NAME / 4).collect();
+        if name.len() > MAX_NAME_BYTES {
+            let begin: String = name.chars().take(MAX_NAME_BYTES / 4).collect();
             return Err(Error::UnknownModel(begin + "..."));
         }
         // Clients of multi-provider routers prefix the provider: `anthropic/claude-opus-5-5`.
@@ -59,7 +59,11 @@ impl ModelNames {
             form.split_once('/').map(|(_, rest)| rest)
         });
         let found = forms.filter_map(|form| self.find(form, models)).next();
-        let fallback = || self.fallback.as_ref().map(|target| id(target, models));
+        let fallback = || {
+            self.fallback
+                .as_ref()
+                .map(|target| id_of_target(target, models))
+        };
         found
             .or_else(fallback)
             .ok_or_else(|| Error::UnknownModel(name.to_owned()))
@@ -67,15 +71,17 @@ impl ModelNames {
 
     fn find(&self, name: &str, models: &[Model]) -> Option<String> {
         if let Some(target) = self.aliases.get(name) {
-            return Some(id(target, models));
+            return Some(id_of_target(target, models));
         }
-        if let Some(id) = lookup(name, models) {
+        if let Some(id) = find_in_catalogue(name, models) {
             return Some(id);
         }
-        if name.starts_with(CLAUDE) {
+        if name.starts_with(CLAUDE_PREFIX) {
             return Some(name.to_owned());
         }
-        self.patterns.find(name).map(|target| id(target, models))
+        self.patterns
+            .find(name)
+            .map(|target| id_of_target(target, models))
     }
 
     /// Lists the names, first in catalogue order, then alphabetically.
@@ -96,20 +102,20 @@ impl ModelNames {
             add(&model.alias, &model.id);
         }
         for (alias, target) in &self.aliases {
-            add(alias, &id(target, models));
+            add(alias, &id_of_target(target, models));
         }
         cards
     }
 }
 
 /// Returns the id of `target`, or `target` itself if the catalogue does not have it.
-fn id(target: &str, models: &[Model]) -> String {
-    lookup(target, models).unwrap_or_else(|| target.to_owned())
+fn id_of_target(target: &str, models: &[Model]) -> String {
+    find_in_catalogue(target, models).unwrap_or_else(|| target.to_owned())
 }
 
-fn lookup(name: &str, models: &[Model]) -> Option<String> {
-    let (name, context) = match name.strip_suffix(LONG_CONTEXT) {
-        Some(name) => (name, LONG_CONTEXT),
+fn find_in_catalogue(name: &str, models: &[Model]) -> Option<String> {
+    let (name, context) = match name.strip_suffix(LONG_CONTEXT_SUFFIX) {
+        Some(name) => (name, LONG_CONTEXT_SUFFIX),
         None => (name, ""),
     };
     let by_id = models.iter().find(|model| model.id == name);

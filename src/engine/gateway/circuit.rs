@@ -16,29 +16,29 @@ use tokio::time::Instant;
 use crate::domain::Failure;
 
 /// First wait; each failed probe doubles it.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+const MIN_WAIT: Duration = Duration::from_secs(1);
 /// Maximum wait by doubling.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Maximum wait at upstream's request. A limit may be announced for days, but also be lifted
 /// earlier. Callers are told the whole time.
-const LONGEST_ON_REQUEST: Duration = Duration::from_secs(300);
+const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(300);
 
 /// Maximum number of turns that probe together: at least as many as the largest request has.
-const MOST_PROBES: u32 = 16;
+const MAX_PROBES: u32 = 16;
 
 /// State machine of one circuit; clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Circuit(Arc<Shared>);
+pub(super) struct Circuit(Arc<CircuitInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct CircuitInner {
     /// Number of failures in a row that opens the circuit; 0 for never.
-    most_failures: u32,
-    state: Mutex<State>,
+    max_failures: u32,
+    state: Mutex<CircuitState>,
 }
 
 #[derive(Debug)]
-enum State {
+enum CircuitState {
     /// Admits all turns; holds the number of failures in a row.
     Closed(u32),
     Open(Outage),
@@ -53,7 +53,7 @@ struct Outage {
     wait: Duration,
     next_try: Instant,
     /// Time that upstream has named for a retry, however far ahead.
-    named: Instant,
+    requested_until: Instant,
     /// Number of turns that may probe together: one, doubled each time that the probes ended
     /// without an outcome. A request of several turns fails when one of them is refused, which
     /// cancels the others and the probe with them.
@@ -72,9 +72,9 @@ impl Circuit {
     /// Creates a closed circuit that opens after `most_failures` failures in a row; with 0 it never
     /// opens.
     pub(super) fn new(most_failures: u32) -> Self {
-        Self(Arc::new(Shared {
-            most_failures,
-            state: Mutex::new(State::Closed(0)),
+        Self(Arc::new(CircuitInner {
+            max_failures: most_failures,
+            state: Mutex::new(CircuitState::Closed(0)),
         }))
     }
 
@@ -87,18 +87,18 @@ impl Circuit {
     ///
     /// # Errors
     /// The failure that the turn is refused with.
-    pub(super) fn pass(&self) -> Result<CircuitPass, Failure> {
+    pub(super) fn admit(&self) -> Result<CircuitPass, Failure> {
         let mut state = self.state();
         if let Some(refusal) = state.refusal() {
             return Err(refusal);
         }
         let is_probe = match &mut *state {
-            State::Closed(_) => false,
-            State::Open(outage) => {
-                *state = State::Probing(outage.clone(), outage.probes - 1);
+            CircuitState::Closed(_) => false,
+            CircuitState::Open(outage) => {
+                *state = CircuitState::Probing(outage.clone(), outage.probes - 1);
                 true
             }
-            State::Probing(_, more) => {
+            CircuitState::Probing(_, more) => {
                 *more -= 1;
                 true
             }
@@ -109,19 +109,19 @@ impl Circuit {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CircuitState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl CircuitState {
     fn refusal(&self) -> Option<Failure> {
         let now = Instant::now();
         match self {
             Self::Open(outage) if now < outage.next_try => {
                 Some(outage.refusal(outage.next_try - now))
             }
-            Self::Probing(outage, 0) => Some(outage.refusal(SHORTEST_WAIT)),
+            Self::Probing(outage, 0) => Some(outage.refusal(MIN_WAIT)),
             Self::Closed(_) | Self::Open(_) | Self::Probing(..) => None,
         }
     }
@@ -132,15 +132,15 @@ impl CircuitPass {
     pub(super) fn succeeded(mut self) {
         // Disarms the drop guard.
         self.is_probe = false;
-        let before = std::mem::replace(&mut *self.circuit.state(), State::Closed(0));
-        if !matches!(before, State::Closed(_)) {
+        let before = std::mem::replace(&mut *self.circuit.state(), CircuitState::Closed(0));
+        if !matches!(before, CircuitState::Closed(_)) {
             tracing::info!("calls to Anthropic succeed again");
         }
     }
 
     /// Records that upstream responded with something other than an answer. Closes the circuit if
     /// this is the probe, and counts neither way otherwise.
-    pub(super) fn answered(self) {
+    pub(super) fn responded(self) {
         if self.is_probe {
             self.succeeded();
         }
@@ -150,28 +150,30 @@ impl CircuitPass {
     pub(super) fn failed(mut self, failure: &Failure) {
         // Disarms the drop guard.
         let is_probe = std::mem::take(&mut self.is_probe);
-        let most_failures = self.circuit.0.most_failures;
+        let most_failures = self.circuit.0.max_failures;
         let mut state = self.circuit.state();
         match &*state {
-            State::Closed(failures) if most_failures == 0 || failures + 1 < most_failures => {
-                *state = State::Closed(failures.saturating_add(1));
+            CircuitState::Closed(failures)
+                if most_failures == 0 || failures + 1 < most_failures =>
+            {
+                *state = CircuitState::Closed(failures.saturating_add(1));
             }
-            State::Closed(_) => {
-                let outage = Outage::new(failure, most_failures, SHORTEST_WAIT);
+            CircuitState::Closed(_) => {
+                let outage = Outage::new(failure, most_failures, MIN_WAIT);
                 let seconds = outage.wait.as_secs();
                 tracing::warn!(error = %failure, failures = most_failures, seconds, "calls to Anthropic are held back");
-                *state = State::Open(outage);
+                *state = CircuitState::Open(outage);
             }
-            State::Probing(outage, _) if is_probe => {
-                let wait = (outage.wait * 2).min(LONGEST_WAIT);
-                *state = State::Open(Outage::new(
+            CircuitState::Probing(outage, _) if is_probe => {
+                let wait = (outage.wait * 2).min(MAX_WAIT);
+                *state = CircuitState::Open(Outage::new(
                     failure,
                     outage.failures.saturating_add(1),
                     wait,
                 ));
             }
             // An earlier turn, admitted before the circuit opened: no new information.
-            State::Open(_) | State::Probing(..) => {}
+            CircuitState::Open(_) | CircuitState::Probing(..) => {}
         }
     }
 }
@@ -184,9 +186,9 @@ impl Drop for CircuitPass {
         // Drop guard: a probe that was cancelled must not leave the circuit half open for ever. The
         // next try is due, so the next turn is the probe.
         let mut state = self.circuit.state();
-        if let State::Probing(outage, _) = &*state {
-            let probes = (outage.probes * 2).min(MOST_PROBES);
-            *state = State::Open(Outage {
+        if let CircuitState::Probing(outage, _) = &*state {
+            let probes = (outage.probes * 2).min(MAX_PROBES);
+            *state = CircuitState::Open(Outage {
                 probes,
                 ..outage.clone()
             });
@@ -197,14 +199,14 @@ impl Drop for CircuitPass {
 impl Outage {
     fn new(failure: &Failure, failures: u32, wait: Duration) -> Self {
         let (now, asked) = (Instant::now(), failure.retry_after.unwrap_or_default());
-        let next_try = now + wait.max(asked.min(LONGEST_ON_REQUEST));
+        let next_try = now + wait.max(asked.min(MAX_REQUESTED_WAIT));
         let named = now.checked_add(asked).unwrap_or(next_try);
         Self {
             failure: failure.clone(),
             failures,
             wait,
             next_try,
-            named,
+            requested_until: named,
             probes: 1,
         }
     }
@@ -215,7 +217,10 @@ impl Outage {
             "{} After {} failures in a row this server holds calls back; the next try is in {seconds} s.",
             self.failure.message, self.failures
         );
-        let retry_after = wait.max(self.named.saturating_duration_since(Instant::now()));
+        let retry_after = wait.max(
+            self.requested_until
+                .saturating_duration_since(Instant::now()),
+        );
         Failure {
             message,
             retry_after: Some(retry_after),

@@ -14,7 +14,7 @@ fn failure(kind: FailureKind) -> Failure {
 /// Runs turns through `circuit`, one after the other, that fail with these kinds.
 fn fail(circuit: &Circuit, kinds: &[FailureKind]) {
     for kind in kinds {
-        circuit.pass().unwrap().failed(&failure(*kind));
+        circuit.admit().unwrap().failed(&failure(*kind));
     }
 }
 
@@ -37,7 +37,7 @@ async fn row_of_failures_opens_the_circuit_and_the_last_is_the_refusal() {
     fail(&circuit, &[FailureKind::Upstream, FailureKind::RateLimited]);
     assert_eq!(circuit.refusal(), None);
     fail(&circuit, &[FailureKind::SignIn]);
-    let refusal = circuit.pass().unwrap_err();
+    let refusal = circuit.admit().unwrap_err();
     assert_eq!(
         (refusal.kind, refusal.retry_after),
         (FailureKind::SignIn, Some(SECOND))
@@ -49,9 +49,9 @@ async fn row_of_failures_opens_the_circuit_and_the_last_is_the_refusal() {
 async fn success_resets_the_row_and_a_dropped_turn_does_not_count() {
     let circuit = Circuit::new(2);
     fail(&circuit, &[FailureKind::Overloaded]);
-    circuit.pass().unwrap().succeeded();
+    circuit.admit().unwrap().succeeded();
     fail(&circuit, &[FailureKind::Overloaded]);
-    drop(circuit.pass().unwrap());
+    drop(circuit.admit().unwrap());
     assert_eq!(circuit.refusal(), None);
     fail(&circuit, &[FailureKind::Overloaded]);
     assert!(circuit.refusal().is_some());
@@ -66,8 +66,8 @@ async fn single_probe_closes_the_circuit() {
         None,
         "whoever asks whether turns are served is told yes, or no probe would come"
     );
-    let probe = circuit.pass().unwrap();
-    assert_eq!(circuit.pass().unwrap_err().retry_after, Some(SECOND));
+    let probe = circuit.admit().unwrap();
+    assert_eq!(circuit.admit().unwrap_err().retry_after, Some(SECOND));
     probe.succeeded();
     fail(&circuit, &[FailureKind::Overloaded; 2]);
     assert_eq!(circuit.refusal(), None, "the row begins anew");
@@ -90,12 +90,12 @@ async fn failed_probe_doubles_the_wait() {
 async fn dropped_probe_is_followed_by_another() {
     let circuit = opened();
     advance(SECOND).await;
-    drop(circuit.pass().unwrap());
-    let (probe, other) = (circuit.pass().unwrap(), circuit.pass().unwrap());
-    assert!(circuit.pass().is_err(), "two of them now");
+    drop(circuit.admit().unwrap());
+    let (probe, other) = (circuit.admit().unwrap(), circuit.admit().unwrap());
+    assert!(circuit.admit().is_err(), "two of them now");
     drop(other);
     circuit
-        .pass()
+        .admit()
         .unwrap()
         .failed(&failure(FailureKind::Overloaded));
     assert_eq!(wait(&circuit), Some(2));
@@ -111,7 +111,7 @@ async fn request_of_many_turns_passes_after_retries() {
     let mut tries = 1;
     let passes = loop {
         match (0..16)
-            .map(|_| circuit.pass())
+            .map(|_| circuit.admit())
             .collect::<Result<Vec<_>, _>>()
         {
             Ok(passes) => break passes,
@@ -131,12 +131,12 @@ async fn retry_after_of_upstream_lengthens_the_wait_within_bounds() {
             retry_after: Some(SECOND * asked),
             ..failure(FailureKind::RateLimited)
         };
-        circuit.pass().unwrap().failed(&limited);
+        circuit.admit().unwrap().failed(&limited);
         assert_eq!(wait(&circuit), Some(told));
         advance(SECOND * (waited - 1)).await;
         assert_eq!(wait(&circuit), Some(told - u64::from(waited) + 1));
         advance(SECOND).await;
-        let _probe = circuit.pass().expect("it is time for the next try");
+        let _probe = circuit.admit().expect("it is time for the next try");
         assert_eq!(
             wait(&circuit),
             Some((told - u64::from(waited)).max(1)),
@@ -148,7 +148,7 @@ async fn retry_after_of_upstream_lengthens_the_wait_within_bounds() {
 #[tokio::test(start_paused = true)]
 async fn earlier_turns_can_close_but_not_reopen_the_circuit() {
     let circuit = Circuit::new(1);
-    let (early, late) = (circuit.pass().unwrap(), circuit.pass().unwrap());
+    let (early, late) = (circuit.admit().unwrap(), circuit.admit().unwrap());
     fail(&circuit, &[FailureKind::Overloaded]);
     early.failed(&failure(FailureKind::Overloaded));
     assert_eq!(wait(&circuit), Some(1));

@@ -12,15 +12,15 @@ use crate::domain::TurnEvent;
 
 /// Holds an answer back until its demanded tool call begins.
 #[derive(Debug, Default)]
-pub(super) struct Demand {
+pub(super) struct DemandedCall {
     /// Tool choice still to be met; `None` if nothing is demanded, or once it was called.
     open: Option<ToolChoice>,
     held: Vec<TurnEvent>,
 }
 
-impl Demand {
+impl DemandedCall {
     /// Creates a filter for `choice`; it holds nothing back unless the choice demands a call.
-    pub(super) fn of(choice: ToolChoice) -> Self {
+    pub(super) fn for_choice(choice: ToolChoice) -> Self {
         let is_open = matches!(choice, ToolChoice::Required | ToolChoice::Named(_));
         Self {
             open: is_open.then_some(choice),
@@ -41,12 +41,12 @@ impl Demand {
     }
 
     /// Resets the filter for a repeated answer.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.held.clear();
     }
 
     /// Takes the next event, and returns the events that may be sent now.
-    pub(super) fn take(&mut self, event: TurnEvent) -> Vec<TurnEvent> {
+    pub(super) fn filter(&mut self, event: TurnEvent) -> Vec<TurnEvent> {
         if self
             .open
             .as_ref()
@@ -64,7 +64,7 @@ impl Demand {
     }
 
     /// Releases the events held back, for an answer that is delivered without the call.
-    pub(super) fn give(&mut self) -> Vec<TurnEvent> {
+    pub(super) fn release(&mut self) -> Vec<TurnEvent> {
         std::mem::take(&mut self.held)
     }
 }
@@ -99,31 +99,31 @@ mod tests {
 
     #[test]
     fn answer_is_held_until_the_demanded_call_begins() {
-        let mut demand = Demand::of(ToolChoice::Required);
-        assert_eq!(demand.take(text()), []);
-        assert_eq!(demand.take(call("a")), [text(), call("a")]);
-        assert_eq!(demand.take(text()), [text()]);
+        let mut demand = DemandedCall::for_choice(ToolChoice::Required);
+        assert_eq!(demand.filter(text()), []);
+        assert_eq!(demand.filter(call("a")), [text(), call("a")]);
+        assert_eq!(demand.filter(text()), [text()]);
         assert!(!demand.is_missed(&end(FinishReason::ToolCalls)));
     }
 
     #[test]
     fn call_of_another_tool_does_not_meet_a_named_choice() {
-        let mut demand = Demand::of(ToolChoice::Named("b".to_owned()));
-        assert_eq!(demand.take(call("a")), []);
+        let mut demand = DemandedCall::for_choice(ToolChoice::Named("b".to_owned()));
+        assert_eq!(demand.filter(call("a")), []);
         assert!(demand.is_missed(&end(FinishReason::ToolCalls)));
         assert!(
             !demand.is_missed(&end(FinishReason::Length)),
             "its end says why"
         );
-        demand.forget();
-        assert_eq!(demand.take(text()), []);
-        assert_eq!(demand.give(), [text()]);
+        demand.reset();
+        assert_eq!(demand.filter(text()), []);
+        assert_eq!(demand.release(), [text()]);
     }
 
     #[test]
     fn nothing_is_held_without_a_demand() {
         for choice in [ToolChoice::Auto, ToolChoice::None] {
-            assert_eq!(Demand::of(choice).take(text()), [text()]);
+            assert_eq!(DemandedCall::for_choice(choice).filter(text()), [text()]);
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::accounts::ledger;
-use crate::accounts::ledger::Over;
-use crate::accounts::rate_limit::Limited;
+use crate::accounts::ledger::BudgetExceeded;
+use crate::accounts::rate_limit::RateLimited;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::pool::BusyReason;
@@ -49,10 +49,10 @@ pub enum Error {
     ShuttingDown,
     /// A rate limit of the caller is reached.
     #[error(transparent)]
-    Limited(#[from] Limited),
+    Limited(#[from] RateLimited),
     /// A budget of the caller has no room.
     #[error(transparent)]
-    OverBudget(#[from] Over),
+    OverBudget(#[from] BudgetExceeded),
     /// The caller does not belong to the project that the request names.
     #[error("the key is of another project than the request names")]
     ForeignProject,
@@ -136,7 +136,7 @@ impl Error {
     /// True if a run failed for reasons of the one caller that began it: its budget, or its share
     /// of the queue. A caller that joined the run may then start its own. Rate limits are checked
     /// before a run.
-    pub(super) fn is_callers_own(&self) -> bool {
+    pub(super) fn concerns_only_its_caller(&self) -> bool {
         matches!(
             self,
             Self::OverBudget(_)
@@ -157,7 +157,7 @@ impl Error {
 impl From<ledger::Error> for Error {
     fn from(error: ledger::Error) -> Self {
         match error {
-            ledger::Error::Over(over) => Self::OverBudget(over),
+            ledger::Error::BudgetExceeded(over) => Self::OverBudget(over),
             error => Self::Ledger(error.to_string()),
         }
     }

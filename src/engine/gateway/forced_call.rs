@@ -57,7 +57,7 @@ fn has_properties(schema: &str) -> bool {
 
 /// Replacement of a forced tool choice.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Forced {
+pub(super) struct ForcedCall {
     /// Tool whose arguments the answer is; the answer is delivered as its call.
     pub(super) tool: Option<String>,
     /// Tool choice that the model is instructed to meet.
@@ -65,30 +65,30 @@ pub(super) struct Forced {
 }
 
 /// Replaces the forced tool choice of `turn` by a schema or an instruction.
-pub(super) fn adapt(turn: &mut Turn) -> Forced {
+pub(super) fn replace_forced_choice(turn: &mut Turn) -> ForcedCall {
     let Some(tool) = only_tool(turn).cloned() else {
-        return Forced {
+        return ForcedCall {
             tool: None,
             demanded: ask_for_call(turn),
         };
     };
-    turn.sampling.format = form_of(&tool);
+    turn.sampling.format = arguments_format(&tool);
     let name = tool.name;
     // Stop texts would cut the arguments.
     turn.sampling.stop.clear();
     // The tools stay, since the conversation may contain calls of them.
     turn.tools.choice = ToolChoice::None;
-    turn.instruct(format!(
+    turn.add_instruction(format!(
         "Answer with the arguments of a call of the tool `{name}`, and with nothing else."
     ));
-    Forced {
+    ForcedCall {
         tool: Some(name),
         demanded: None,
     }
 }
 
 /// Returns the format of an answer that consists of the arguments of a call of `tool`.
-pub(super) fn form_of(tool: &Tool) -> Format {
+pub(super) fn arguments_format(tool: &Tool) -> Format {
     Format::Schema(Schema {
         json: tool.schema.clone(),
         is_strict: tool.strict,
@@ -104,12 +104,12 @@ pub(super) fn ask_for_call(turn: &mut Turn) -> Option<ToolChoice> {
         ToolChoice::Required => "Call at least one of the tools now.".to_owned(),
         ToolChoice::Auto | ToolChoice::None => return None,
     };
-    turn.instruct(instruction);
+    turn.add_instruction(instruction);
     Some(std::mem::replace(&mut turn.tools.choice, ToolChoice::Auto))
 }
 
 /// Rewrites the text in `events` into the arguments of a call of the tool `name`.
-pub(super) fn as_call(events: TurnStream, name: String) -> TurnStream {
+pub(super) fn text_as_tool_call(events: TurnStream, name: String) -> TurnStream {
     let mut begun = false;
     let events = events.flat_map(move |event| stream::iter(call_events(event, &name, &mut begun)));
     Box::pin(events)
@@ -177,8 +177,8 @@ mod tests {
         ] {
             let mut turn = demanding(choice, tools);
             assert_eq!(
-                adapt(&mut turn),
-                Forced {
+                replace_forced_choice(&mut turn),
+                ForcedCall {
                     tool: Some("b".to_owned()),
                     demanded: None
                 }
@@ -188,7 +188,7 @@ mod tests {
                 turn.sampling.stop.is_empty(),
                 "they would cut the arguments"
             );
-            assert_eq!(turn.sampling.format, form_of(&tool("b", SCHEMA)));
+            assert_eq!(turn.sampling.format, arguments_format(&tool("b", SCHEMA)));
             assert!(turn.system.last().unwrap().contains("`b`"));
         }
     }
@@ -202,8 +202,8 @@ mod tests {
         ] {
             let mut turn = demanding(choice.clone(), tools);
             assert_eq!(
-                adapt(&mut turn),
-                Forced {
+                replace_forced_choice(&mut turn),
+                ForcedCall {
                     tool: None,
                     demanded: Some(choice)
                 }
@@ -224,7 +224,7 @@ mod tests {
         let text = |piece: &str| Ok(TurnEvent::Text(piece.to_owned()));
         let end = |reason| Ok(TurnEvent::Finished(Finish::new(reason, Usage::default())));
         let told = async |events: Vec<Result<TurnEvent, Error>>| {
-            let events: Vec<_> = as_call(Box::pin(stream::iter(events)), "b".to_owned())
+            let events: Vec<_> = text_as_tool_call(Box::pin(stream::iter(events)), "b".to_owned())
                 .collect()
                 .await;
             let told = events.into_iter().map(|event| match event.unwrap() {

@@ -11,7 +11,7 @@ use crate::domain::Turn;
 
 /// Moves the instructions of `turn` behind everything else in the same user turn. In a user turn of
 /// instructions alone they become text.
-pub(super) fn arrange(turn: &mut Turn) {
+pub(super) fn move_to_turn_end(turn: &mut Turn) {
     if !has_any(turn) {
         return;
     }
@@ -24,7 +24,7 @@ pub(super) fn arrange(turn: &mut Turn) {
             .first()
             .is_some_and(|message| message.role == Role::User)
         {
-            arrange_one(said);
+            move_in_messages(said);
         }
     }
     turn.prompt = turn
@@ -36,13 +36,13 @@ pub(super) fn arrange(turn: &mut Turn) {
 }
 
 /// Turns the instructions of `turn` into text of the user, at their positions.
-pub(super) fn tell_in_words(turn: &mut Turn) {
+pub(super) fn convert_to_text(turn: &mut Turn) {
     let messages = turn
         .history
         .iter_mut()
         .map(|message| &mut message.parts)
         .chain([&mut turn.prompt]);
-    messages.for_each(in_words);
+    messages.for_each(make_text);
 }
 
 /// True if the messages of `turn` contain instructions.
@@ -58,7 +58,7 @@ pub(super) fn has_any(turn: &Turn) -> bool {
 }
 
 /// Arranges consecutive messages of the user.
-fn arrange_one(said: &mut [Message]) {
+fn move_in_messages(said: &mut [Message]) {
     let mut instructions = Vec::new();
     for message in said.iter_mut() {
         let mut is_instruction = false;
@@ -66,7 +66,7 @@ fn arrange_one(said: &mut [Message]) {
             // A cache mark belongs to the part before it.
             is_instruction = match part {
                 Part::Instruction(_) => true,
-                Part::CacheMark(_) => is_instruction,
+                Part::CacheBreakpoint(_) => is_instruction,
                 _ => false,
             };
             is_instruction
@@ -74,17 +74,17 @@ fn arrange_one(said: &mut [Message]) {
         instructions.extend(taken);
     }
     if said.iter().all(|message| message.parts.is_empty()) {
-        in_words(&mut instructions);
+        make_text(&mut instructions);
     }
     if let Some(last) = said.last_mut() {
         last.parts.extend(instructions);
     }
 }
 
-fn in_words(parts: &mut Vec<Part>) {
+fn make_text(parts: &mut Vec<Part>) {
     for part in parts {
         if let Part::Instruction(text) = part {
-            *part = Part::instruction_in_words(text);
+            *part = Part::instruction_as_text(text);
         }
     }
 }
@@ -112,7 +112,7 @@ mod tests {
             Part::Text(text) if text.starts_with("<system>") => "<words>".to_owned(),
             Part::Text(text) => text.clone(),
             Part::Instruction(text) => format!("[{text}]"),
-            Part::CacheMark(_) => "!".to_owned(),
+            Part::CacheBreakpoint(_) => "!".to_owned(),
             part => panic!("{part:?}"),
         };
         let message = |message: &Message| {
@@ -141,7 +141,7 @@ mod tests {
     fn instructions_are_moved_to_the_end_of_the_user_turn() {
         let (user, answer) = (Role::User, Role::Assistant);
         let text = Part::text;
-        let mark = Part::CacheMark("{}".to_owned());
+        let mark = Part::CacheBreakpoint("{}".to_owned());
         for (messages, arranged) in [
             (
                 vec![said(user, &[text("a")]), said(user, &[instruction("x")])],
@@ -172,7 +172,7 @@ mod tests {
             ),
         ] {
             let mut turn = conversation(messages);
-            arrange(&mut turn);
+            move_to_turn_end(&mut turn);
             assert_eq!(told(&turn), arranged);
         }
     }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn instruction_becomes_text_at_its_position() {
         let mut turn = conversation(vec![said(Role::User, &[instruction("x"), Part::text("a")])]);
-        tell_in_words(&mut turn);
+        convert_to_text(&mut turn);
         assert_eq!(told(&turn), "u <words> a");
         assert!(!has_any(&turn));
     }

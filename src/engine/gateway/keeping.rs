@@ -6,13 +6,13 @@ use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 
 /// Maximum length, in characters, of a schema path in a message.
-const LONGEST_PLACE: usize = 200;
+const MAX_PLACE_CHARACTERS: usize = 200;
 
 /// Compiled schema that JSON is validated against; `None` accepts everything.
 #[derive(Debug)]
-pub(super) struct Keeping(Option<Validator>);
+pub(super) struct SchemaCheck(Option<Validator>);
 
-impl Keeping {
+impl SchemaCheck {
     /// Compiles `schema`. One that cannot be compiled, such as one that refers to another document,
     /// accepts everything.
     pub(super) fn new(schema: &str) -> Self {
@@ -32,7 +32,7 @@ impl Keeping {
             return Some("it is no JSON".to_owned());
         };
         match validator.validate(&value) {
-            Err(error) if !is_undecided(&error) => Some(unmet(&error)),
+            Err(error) if !is_undecided(&error) => Some(describe_violation(&error)),
             _ => None,
         }
     }
@@ -49,9 +49,9 @@ fn is_undecided(error: &ValidationError<'_>) -> bool {
 
 /// Describes a violation by its path in the schema. The path in the value is left out, since its
 /// names may be the model's words.
-fn unmet(error: &ValidationError<'_>) -> String {
+fn describe_violation(error: &ValidationError<'_>) -> String {
     let place = error.schema_path().as_str();
     let fit = |c: char| if c.is_control() || c == '`' { '?' } else { c };
-    let place: String = place.chars().take(LONGEST_PLACE).map(fit).collect();
+    let place: String = place.chars().take(MAX_PLACE_CHARACTERS).map(fit).collect();
     format!("`{place}` is not met")
 }

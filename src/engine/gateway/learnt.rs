@@ -11,26 +11,26 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::InLog;
+use crate::domain::LogText;
 use crate::domain::Restriction;
 
 use super::refused_field::RefusedField;
 
 /// Maximum number of remembered fields, since clients name them; the oldest is evicted.
-const MOST_FIELDS: usize = 64;
+const MAX_FIELDS: usize = 64;
 /// TTL of a refused field, after which it is tried again: upstream may have learned it.
-const FIELD_TIME: Duration = Duration::from_secs(3600);
+const FIELD_TTL: Duration = Duration::from_secs(3600);
 
 /// Part of a turn that upstream refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum UpstreamRefusal {
     /// Parameter that the model does not take.
     Parameter(Restriction),
     /// Field that upstream does not know.
     Field(RefusedField),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for UpstreamRefusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Parameter(restriction) => restriction.fmt(formatter),
@@ -40,58 +40,58 @@ impl fmt::Display for Refusal {
 }
 
 /// Callback that receives the model and the refused parameter.
-type Hear = dyn Fn(&str, &str) + Send + Sync;
+type RefusalListener = dyn Fn(&str, &str) + Send + Sync;
 
 /// Refusals of upstream since the start, by model.
 #[derive(Default)]
-pub(super) struct Learnt {
-    memory: Mutex<Memory>,
-    hear: Option<Arc<Hear>>,
+pub(super) struct LearnedRefusals {
+    state: Mutex<LearnedState>,
+    listener: Option<Arc<RefusalListener>>,
 }
 
 #[derive(Debug, Default)]
-struct Memory {
+struct LearnedState {
     restrictions: BTreeMap<String, Vec<Restriction>>,
     /// Fields with their models and the time of the refusal; the oldest first.
     fields: VecDeque<(String, RefusedField, Instant)>,
 }
 
-impl fmt::Debug for Learnt {
+impl fmt::Debug for LearnedRefusals {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.memory.fmt(formatter)
+        self.state.fmt(formatter)
     }
 }
 
-impl Learnt {
+impl LearnedRefusals {
     /// Creates an empty record that calls `hear` for each new refusal.
-    pub(super) fn telling(hear: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+    pub(super) fn with_listener(hear: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
         Self {
-            memory: Mutex::default(),
-            hear: Some(Arc::new(hear)),
+            state: Mutex::default(),
+            listener: Some(Arc::new(hear)),
         }
     }
 
     /// Remembers that `model` refuses something.
-    pub(super) fn add(&self, model: &str, refusal: Refusal) {
+    pub(super) fn remember(&self, model: &str, refusal: UpstreamRefusal) {
         // An unknown field was named by the client.
         let refused = refusal.to_string();
-        tracing::warn!(model = %InLog(model), refusal = %InLog(&refused), "parameter refused upstream, left out from now on");
-        if let Some(hear) = &self.hear {
+        tracing::warn!(model = %LogText(model), refusal = %LogText(&refused), "parameter refused upstream, left out from now on");
+        if let Some(hear) = &self.listener {
             hear(model, &refused);
         }
-        let mut memory = self.memory();
+        let mut memory = self.lock_state();
         match refusal {
-            Refusal::Parameter(restriction) => {
+            UpstreamRefusal::Parameter(restriction) => {
                 let restrictions = memory.restrictions.entry(model.to_owned()).or_default();
                 if !restrictions.contains(&restriction) {
                     restrictions.push(restriction);
                 }
             }
-            Refusal::Field(field) => {
+            UpstreamRefusal::Field(field) => {
                 memory
                     .fields
                     .retain(|(other, known, _)| other != model || *known != field);
-                if memory.fields.len() >= MOST_FIELDS {
+                if memory.fields.len() >= MAX_FIELDS {
                     memory.fields.pop_front();
                 }
                 memory
@@ -103,7 +103,7 @@ impl Learnt {
 
     /// Returns the parameters that `model` refuses.
     pub(super) fn restrictions(&self, model: &str) -> Vec<Restriction> {
-        self.memory()
+        self.lock_state()
             .restrictions
             .get(model)
             .cloned()
@@ -112,18 +112,18 @@ impl Learnt {
 
     /// Returns the fields that upstream does not know in turns for `model`.
     pub(super) fn fields(&self, model: &str) -> Vec<RefusedField> {
-        let mut memory = self.memory();
+        let mut memory = self.lock_state();
         let now = Instant::now();
         memory
             .fields
-            .retain(|(_, _, since)| now.duration_since(*since) < FIELD_TIME);
+            .retain(|(_, _, since)| now.duration_since(*since) < FIELD_TTL);
         let of_model = memory.fields.iter().filter(|(known, ..)| known == model);
         of_model.map(|(_, field, _)| field.clone()).collect()
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    fn lock_state(&self) -> MutexGuard<'_, LearnedState> {
         // A half-changed list is still valid, so a poisoned lock is ignored.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -131,32 +131,32 @@ impl Learnt {
 mod tests {
     use super::*;
 
-    fn field(name: &str) -> Refusal {
-        Refusal::Field(
-            RefusedField::named_in(&format!("{name}: Extra inputs are not permitted")).unwrap(),
+    fn field(name: &str) -> UpstreamRefusal {
+        UpstreamRefusal::Field(
+            RefusedField::parse(&format!("{name}: Extra inputs are not permitted")).unwrap(),
         )
     }
 
     #[tokio::test(start_paused = true)]
     async fn fields_expire_after_their_ttl_and_are_bounded() {
-        let learnt = Learnt::default();
-        learnt.add("m-1", field("first"));
-        learnt.add("m-1", Refusal::Parameter(Restriction::Sampling));
+        let learnt = LearnedRefusals::default();
+        learnt.remember("m-1", field("first"));
+        learnt.remember("m-1", UpstreamRefusal::Parameter(Restriction::Sampling));
         assert_eq!(
             (learnt.fields("m-1").len(), learnt.fields("m-2").len()),
             (1, 0)
         );
-        tokio::time::advance(FIELD_TIME).await;
+        tokio::time::advance(FIELD_TTL).await;
         assert!(learnt.fields("m-1").is_empty());
         assert_eq!(learnt.restrictions("m-1"), [Restriction::Sampling]);
-        for name in 0..=MOST_FIELDS {
-            learnt.add("m-1", field(&format!("f{name}")));
-            learnt.add("m-1", field(&format!("f{name}")));
+        for name in 0..=MAX_FIELDS {
+            learnt.remember("m-1", field(&format!("f{name}")));
+            learnt.remember("m-1", field(&format!("f{name}")));
         }
         let fields = learnt.fields("m-1");
         assert_eq!(
             (fields.len(), fields[0].to_string().as_str()),
-            (MOST_FIELDS, "f1")
+            (MAX_FIELDS, "f1")
         );
     }
 
@@ -164,10 +164,10 @@ mod tests {
     fn callback_receives_each_refusal() {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ears = Arc::clone(&heard);
-        let learnt = Learnt::telling(move |model, parameter| {
+        let learnt = LearnedRefusals::with_listener(move |model, parameter| {
             ears.lock().unwrap().push(format!("{model} {parameter}"));
         });
-        learnt.add("m-1", Refusal::Parameter(Restriction::ForcedTools));
+        learnt.remember("m-1", UpstreamRefusal::Parameter(Restriction::ForcedTools));
         assert_eq!(*heard.lock().unwrap(), ["m-1 forced_tools"]);
     }
 }

@@ -55,20 +55,20 @@ use std::pin::Pin;
 use futures::Stream;
 use futures::future::BoxFuture;
 
-use crate::accounts::rate_limit::State;
-use crate::domain::Bill;
-use crate::domain::BillReader;
+use crate::accounts::rate_limit::RateLimitState;
 use crate::domain::Caller;
+use crate::domain::CostMeter;
+use crate::domain::CostWatch;
 use crate::domain::Gate;
 use crate::domain::ModelName;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::cache::Cache;
-use crate::engine::routing::Choice;
+use crate::engine::routing::RoutingChoice;
 
 pub use crate::engine::pool::BusyReason;
 pub use admission::Admission;
-pub use admission::Rules;
+pub use admission::AdmissionDeps;
 pub use breaker::Breaker;
 pub use catalogue::ModelNames;
 pub use error::Error;
@@ -88,33 +88,33 @@ pub type TurnStream = Pin<Box<dyn Stream<Item = Result<TurnEvent, Error>> + Send
 /// Turn that a worker has accepted, or an answer from the cache.
 pub struct RunningTurn {
     /// Metadata of the turn besides its events.
-    pub told: Told,
+    pub info: TurnInfo,
     /// Events of the answer. Ends after `TurnEvent::Finished` or after the first error.
     pub events: TurnStream,
     /// Usage and cost of the runs, as soon as they are known.
-    pub bill: BillReader,
+    pub bill: CostWatch,
 }
 
 impl RunningTurn {
     /// Creates a running turn whose runs report no cost.
-    pub fn new(told: Told, events: TurnStream) -> Self {
+    pub fn new(told: TurnInfo, events: TurnStream) -> Self {
         Self {
-            told,
+            info: told,
             events,
-            bill: Bill::default().reader(),
+            bill: CostMeter::default().reader(),
         }
     }
 }
 
 /// Metadata of a turn that a caller receives besides its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct TurnInfo {
     /// Resolved id of the model that answers; empty while it is not known.
     pub model: String,
     /// Routing decision, for a caller that left the model open.
-    pub route: Option<Choice>,
+    pub route: Option<RoutingChoice>,
     /// Remaining rate limits of the caller.
-    pub limits: State,
+    pub limits: RateLimitState,
     /// Cache status; `None` if the turn did not pass the cache.
     pub cache: Option<CacheStatus>,
     /// Parts of the request that were left out, because the model does not take them or the caller
@@ -129,7 +129,7 @@ pub struct Told {
 
 /// Adaptation of a turn to its model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fit {
+pub struct ModelFit {
     /// Resolved id of the model.
     pub model: String,
     /// Parameters that the model does not take; the turn runs without them.
@@ -151,9 +151,9 @@ pub enum CacheStatus {
     Bypass,
 }
 
-impl Told {
+impl TurnInfo {
     /// Creates the metadata of a turn that `model` answers.
-    pub fn of(model: impl Into<String>) -> Self {
+    pub fn for_model(model: impl Into<String>) -> Self {
         Self {
             model: model.into(),
             ..Self::default()
@@ -174,7 +174,7 @@ impl std::fmt::Debug for RunningTurn {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("RunningTurn")
-            .field("told", &self.told)
+            .field("told", &self.info)
             .finish_non_exhaustive()
     }
 }
@@ -230,14 +230,14 @@ pub trait Turns: Send + Sync {
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>>;
 
     /// Runs `turn` as [`run`](Self::run) does, but sends it upstream only when `gate` is open.
-    fn run_behind(
+    fn run_gated(
         &self,
         gate: Gate,
         caller: Caller,
         turn: Turn,
     ) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         Box::pin(async move {
-            gate.pass().await;
+            gate.wait_until_open().await;
             self.run(caller, turn).await
         })
     }
@@ -254,12 +254,12 @@ pub trait Turns: Send + Sync {
     ///
     /// # Errors
     /// [`Error::UnknownModel`], and [`Error::Restricted`] if turns are not adapted to their models.
-    fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
-        Box::pin(std::future::ready(Ok(Fit {
+    fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<ModelFit, Error>> {
+        Box::pin(std::future::ready(Ok(ModelFit {
             model: turn.model.to_string(),
             left_out: Vec::new(),
             repaired: Vec::new(),
-            runs: form::most_runs(&turn.sampling.format),
+            runs: form::max_runs(&turn.sampling.format),
         })))
     }
 

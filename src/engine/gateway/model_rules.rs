@@ -15,21 +15,21 @@ use crate::domain::Turn;
 
 use super::Error;
 use super::forced_call;
-use super::forced_call::Forced;
+use super::forced_call::ForcedCall;
 use super::form;
 use super::instructions;
-use super::learnt::Learnt;
-use super::learnt::Refusal;
+use super::learnt::LearnedRefusals;
+use super::learnt::UpstreamRefusal;
 use super::patterns::Patterns;
 use super::prefill;
 use super::refused_field::RefusedField;
 use super::thinking;
 
 /// Phrases, one of which is in every refusal that concerns the model and not the request.
-const OF_THE_MODEL: [&str; 3] = ["for this model", "on this model", "This model does not"];
+const MODEL_PHRASES: [&str; 3] = ["for this model", "on this model", "This model does not"];
 
 /// Phrases in upstream's refusals, and the restriction that each one means. The first match counts.
-const REFUSALS: &[(&str, Restriction)] = &[
+const REFUSAL_PHRASES: &[(&str, Restriction)] = &[
     ("role 'system'", Restriction::SystemMessages),
     ("assistant message prefill", Restriction::Prefill),
     // Upstream names this value as the replacement of `disabled`.
@@ -54,7 +54,7 @@ pub struct ModelRules {
     /// Restrictions by pattern of model ids.
     rules: Patterns<Vec<Restriction>>,
     /// Refusals of upstream since the start, by model.
-    learnt: Learnt,
+    learned: LearnedRefusals,
     /// Set if a turn that its model does not take is refused instead of adapted.
     is_strict: bool,
 }
@@ -66,15 +66,18 @@ impl ModelRules {
     pub fn new(rules: BTreeMap<String, Vec<Restriction>>, is_strict: bool) -> Self {
         Self {
             rules: Patterns::new(rules),
-            learnt: Learnt::default(),
+            learned: LearnedRefusals::default(),
             is_strict,
         }
     }
 
     /// Sets a callback that receives the model and the parameter whenever a refusal is learned.
     #[must_use]
-    pub fn telling(mut self, hear: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
-        self.learnt = Learnt::telling(hear);
+    pub fn with_refusal_listener(
+        mut self,
+        hear: impl Fn(&str, &str) + Send + Sync + 'static,
+    ) -> Self {
+        self.learned = LearnedRefusals::with_listener(hear);
         self
     }
 
@@ -86,9 +89,11 @@ impl ModelRules {
         let restrictions = self.restrictions(model);
         let left_out: Vec<_> = restrictions
             .into_iter()
-            .flat_map(|restriction| refused(turn, restriction))
+            .flat_map(|restriction| refused_parameters(turn, restriction))
             .collect();
-        let asked = self.is_asked_to_go_on(turn, model).then_some(&"messages");
+        let asked = self
+            .needs_continue_instruction(turn, model)
+            .then_some(&"messages");
         match left_out.first().or(asked) {
             Some(parameter) if self.is_strict => Err(Error::Restricted {
                 parameter,
@@ -96,7 +101,7 @@ impl ModelRules {
             }),
             _ => {
                 let fields = self
-                    .learnt
+                    .learned
                     .fields(model)
                     .into_iter()
                     .filter(|field| field.is_in(turn));
@@ -113,51 +118,51 @@ impl ModelRules {
     /// Returns the names of the parts of `turn` that `model` gets in another way, because it does
     /// not take them as they are.
     pub(super) fn repaired(&self, turn: &Turn, model: &str) -> Vec<&'static str> {
-        self.is_asked_to_go_on(turn, model)
-            .then_some(prefill::NAME)
+        self.needs_continue_instruction(turn, model)
+            .then_some(prefill::REPAIR_NAME)
             .into_iter()
             .collect()
     }
 
     /// True if `model` must be instructed to continue the answer that the caller has begun, instead
     /// of continuing it by prefill.
-    fn is_asked_to_go_on(&self, turn: &Turn, model: &str) -> bool {
+    fn needs_continue_instruction(&self, turn: &Turn, model: &str) -> bool {
         let takes_none = || self.restrictions(model).contains(&Restriction::Prefill);
-        turn.goes_on() && (!prefill::is_possible(turn) || takes_none())
+        turn.is_continuation() && (!prefill::is_possible(turn) || takes_none())
     }
 
     /// Returns the maximum number of runs of `turn` on `model`, repetitions for format and demanded
     /// call included.
-    pub(super) fn most_runs(&self, turn: &Turn, model: &str) -> u32 {
+    pub(super) fn max_runs(&self, turn: &Turn, model: &str) -> u32 {
         let is_restricted = self.restrictions(model).contains(&Restriction::ForcedTools);
         let tool = forced_call::only_tool(turn).filter(|_| is_restricted);
-        match tool.map(forced_call::form_of) {
-            Some(form) => form::most_runs(&form),
+        match tool.map(forced_call::arguments_format) {
+            Some(form) => form::max_runs(&form),
             None if is_restricted && forced_call::is_demanded(turn) => 2,
-            None => form::most_runs(&turn.sampling.format),
+            None => form::max_runs(&turn.sampling.format),
         }
     }
 
     /// Removes from `turn` the parameters that its model, a resolved id, does not take. Returns the
     /// replacement of a forced tool choice.
-    pub(super) fn adapt(&self, turn: &mut Turn) -> Forced {
-        let mut forced = Forced::default();
+    pub(super) fn adapt(&self, turn: &mut Turn) -> ForcedCall {
+        let mut forced = ForcedCall::default();
         let restrictions = self.restrictions(turn.model.as_str());
-        if self.is_asked_to_go_on(turn, turn.model.as_str()) {
-            prefill::ask(turn);
-        } else if turn.goes_on() {
-            prefill::trim(turn);
+        if self.needs_continue_instruction(turn, turn.model.as_str()) {
+            prefill::replace_by_instruction(turn);
+        } else if turn.is_continuation() {
+            prefill::trim_end(turn);
         }
-        thinking::spare_small_limit(turn);
+        thinking::disable_for_small_limit(turn);
         if !restrictions.contains(&Restriction::SystemMessages) {
-            instructions::arrange(turn);
+            instructions::move_to_turn_end(turn);
         }
-        for field in self.learnt.fields(turn.model.as_str()) {
-            field.take_out_of(turn);
+        for field in self.learned.fields(turn.model.as_str()) {
+            field.remove_from(turn);
         }
         for restriction in restrictions {
             if restriction == Restriction::ForcedTools && forced_call::is_demanded(turn) {
-                forced = forced_call::adapt(turn);
+                forced = forced_call::replace_forced_choice(turn);
             } else {
                 adapt(turn, restriction);
             }
@@ -167,47 +172,47 @@ impl ModelRules {
 
     /// Returns the part of `turn` that its model refuses according to `failure`, although it was
     /// thought to take it.
-    pub(super) fn refusal(&self, failure: &Failure, turn: &Turn) -> Option<Refusal> {
+    pub(super) fn parse_refusal(&self, failure: &Failure, turn: &Turn) -> Option<UpstreamRefusal> {
         if self.is_strict || failure.kind != FailureKind::InvalidRequest {
             return None;
         }
-        if let Some(field) = RefusedField::named_in(&failure.message) {
-            return field.is_in(turn).then_some(Refusal::Field(field));
+        if let Some(field) = RefusedField::parse(&failure.message) {
+            return field.is_in(turn).then_some(UpstreamRefusal::Field(field));
         }
-        if !OF_THE_MODEL
+        if !MODEL_PHRASES
             .iter()
             .any(|words| failure.message.contains(words))
         {
             return None;
         }
-        let (_, restriction) = REFUSALS
+        let (_, restriction) = REFUSAL_PHRASES
             .iter()
             .find(|(word, _)| failure.message.contains(word))?;
-        has(turn, *restriction).then_some(Refusal::Parameter(*restriction))
+        has_restricted(turn, *restriction).then_some(UpstreamRefusal::Parameter(*restriction))
     }
 
     /// Remembers that `model` refuses something, after it has answered without it.
-    pub(super) fn remember(&self, model: &str, refusal: Refusal) {
-        self.learnt.add(model, refusal);
+    pub(super) fn remember(&self, model: &str, refusal: UpstreamRefusal) {
+        self.learned.remember(model, refusal);
     }
 
     /// Returns the configured restrictions of `model`, an id.
-    pub fn known(&self, model: &str) -> Vec<Restriction> {
+    pub fn configured_restrictions(&self, model: &str) -> Vec<Restriction> {
         self.rules.find(model).cloned().unwrap_or_default()
     }
 
     fn restrictions(&self, model: &str) -> Vec<Restriction> {
-        let mut restrictions = self.known(model);
-        restrictions.extend(self.learnt.restrictions(model));
+        let mut restrictions = self.configured_restrictions(model);
+        restrictions.extend(self.learned.restrictions(model));
         restrictions
     }
 }
 
-impl Refusal {
+impl UpstreamRefusal {
     /// Returns the names of the removed parts of `turn`, as reported to callers.
     pub(super) fn names(&self, turn: &Turn) -> Vec<String> {
         match self {
-            Self::Parameter(restriction) => refused(turn, *restriction)
+            Self::Parameter(restriction) => refused_parameters(turn, *restriction)
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
@@ -217,11 +222,11 @@ impl Refusal {
 
     /// Removes the refused part from `turn`. Returns the tool choice that the model is instructed
     /// to meet instead, if any.
-    pub(super) fn take_out_of(&self, turn: &mut Turn) -> Option<ToolChoice> {
+    pub(super) fn remove_from(&self, turn: &mut Turn) -> Option<ToolChoice> {
         match self {
             Self::Parameter(restriction) => adapt(turn, *restriction),
             Self::Field(field) => {
-                field.take_out_of(turn);
+                field.remove_from(turn);
                 None
             }
         }
@@ -230,7 +235,7 @@ impl Refusal {
 
 /// Returns the parameters of `turn` that a model with this `restriction` does not take and that
 /// would have an effect.
-fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
+fn refused_parameters(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
     let sampling = &turn.sampling;
     // 1 is the models' default, so sending it has no effect.
     let has_effect = |value: Option<f64>| value.is_some_and(|value| value != 1.0);
@@ -244,7 +249,9 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
         Restriction::ThinkingBudget => {
             &[("thinking.budget_tokens", sampling.thinking_budget.is_some())]
         }
-        Restriction::NoThinking => return thinking::none_asked_by(turn).into_iter().collect(),
+        Restriction::NoThinking => {
+            return thinking::disabling_parameter(turn).into_iter().collect();
+        }
         // Nothing is left out: each has an equivalent.
         Restriction::SystemMessages | Restriction::Prefill | Restriction::ThinkingDisabled => &[],
         Restriction::ForcedTools => {
@@ -264,7 +271,7 @@ fn refused(turn: &Turn, restriction: Restriction) -> Vec<&'static str> {
 
 /// True if `turn` has anything that a model with this `restriction` does not take, with an effect
 /// or without.
-fn has(turn: &Turn, restriction: Restriction) -> bool {
+fn has_restricted(turn: &Turn, restriction: Restriction) -> bool {
     let sampling = &turn.sampling;
     match restriction {
         Restriction::Sampling => {
@@ -274,7 +281,7 @@ fn has(turn: &Turn, restriction: Restriction) -> bool {
         Restriction::ThinkingBudget => sampling.thinking_budget.is_some(),
         Restriction::ForcedTools => forced_call::is_demanded(turn),
         Restriction::SystemMessages => instructions::has_any(turn),
-        Restriction::Prefill => turn.goes_on(),
+        Restriction::Prefill => turn.is_continuation(),
         Restriction::NoThinking | Restriction::ThinkingDisabled => thinking::is_off(turn),
     }
 }
@@ -290,8 +297,8 @@ pub(super) fn adapt(turn: &mut Turn, restriction: Restriction) -> Option<ToolCho
         // The CLI sends a temperature if the turn has none.
         Restriction::TemperatureWithTopP => turn.sampling.top_p = None,
         Restriction::ThinkingBudget => thinking::budget_as_effort(turn),
-        Restriction::SystemMessages => instructions::tell_in_words(turn),
-        Restriction::Prefill if turn.goes_on() => prefill::ask(turn),
+        Restriction::SystemMessages => instructions::convert_to_text(turn),
+        Restriction::Prefill if turn.is_continuation() => prefill::replace_by_instruction(turn),
         Restriction::Prefill => {}
         Restriction::NoThinking => thinking::as_low_effort(turn),
         Restriction::ThinkingDisabled => thinking::as_between_tools(turn),

@@ -136,21 +136,24 @@ fn upstream_refusal_is_remembered_for_its_model() {
         ),
     ] {
         assert_eq!(
-            rules.refusal(&refused(message), &turn),
-            restriction.map(Refusal::Parameter),
+            rules.parse_refusal(&refused(message), &turn),
+            restriction.map(UpstreamRefusal::Parameter),
             "{message}"
         );
     }
     let overloaded = Failure::new(FailureKind::Overloaded, "temperature, for this model");
-    assert_eq!(rules.refusal(&overloaded, &turn), None);
+    assert_eq!(rules.parse_refusal(&overloaded, &turn), None);
     let mut without = turn.clone();
     adapt(&mut without, Restriction::Sampling);
     assert_eq!(
-        rules.refusal(&refused("`top_p` is deprecated for this model."), &without),
+        rules.parse_refusal(&refused("`top_p` is deprecated for this model."), &without),
         None
     );
 
-    rules.remember("claude-3-opus", Refusal::Parameter(Restriction::Sampling));
+    rules.remember(
+        "claude-3-opus",
+        UpstreamRefusal::Parameter(Restriction::Sampling),
+    );
     assert_eq!(
         rules.left_out(&turn, "claude-3-opus").unwrap(),
         ["temperature", "top_p", "top_k"]
@@ -170,11 +173,11 @@ fn unknown_field_is_left_out_once_remembered() {
         "brand_new: Extra inputs are not permitted",
     );
     assert_eq!(
-        super::ModelRules::new([].into(), true).refusal(&failure, &turn),
+        super::ModelRules::new([].into(), true).parse_refusal(&failure, &turn),
         None,
         "strict"
     );
-    let refusal = rules.refusal(&failure, &turn).unwrap();
+    let refusal = rules.parse_refusal(&failure, &turn).unwrap();
     assert_eq!(refusal.names(&turn), ["brand_new"]);
     rules.remember("claude-3-opus", refusal);
     assert_eq!(
@@ -184,7 +187,7 @@ fn unknown_field_is_left_out_once_remembered() {
     rules.adapt(&mut turn);
     assert!(turn.native.fields.is_empty());
     assert_eq!(
-        rules.refusal(&failure, &turn),
+        rules.parse_refusal(&failure, &turn),
         None,
         "it is not there any more"
     );
@@ -202,7 +205,7 @@ fn in_the_middle(model: &str) -> Turn {
         said(Role::User, Part::Instruction("b".to_owned())),
         said(Role::Assistant, Part::text("c ")),
     ];
-    turn.prompt = vec![Part::GoOn];
+    turn.prompt = vec![Part::Continue];
     turn
 }
 
@@ -220,14 +223,14 @@ fn instructions_and_prefill_stay_if_the_model_takes_them() {
     let (mut taken, mut told) = (in_the_middle("new"), in_the_middle("old"));
     assert_eq!(older().repaired(&taken, "new"), Vec::<&str>::new());
     older().adapt(&mut taken);
-    assert!(taken.goes_on());
+    assert!(taken.is_continuation());
     assert_eq!(taken.history[1].parts, [Part::Instruction("b".to_owned())]);
     assert_eq!(taken.history[2].parts, [Part::text("c")]);
 
     assert_eq!(older().repaired(&told, "old"), ["assistant_last"]);
     older().adapt(&mut told);
     assert!(matches!(&*told.prompt, [Part::Text(words)] if words.contains("Go on")));
-    assert_eq!(told.history[1].parts, [Part::instruction_in_words("b")]);
+    assert_eq!(told.history[1].parts, [Part::instruction_as_text("b")]);
 
     let strict = ModelRules::new(
         [("old".to_owned(), vec![Restriction::Prefill])].into(),
@@ -254,7 +257,7 @@ fn always_thinking_model_reports_ignored_effort() {
     );
     older().adapt(&mut turn);
     assert_eq!(turn.sampling.effort, Some(Effort::Low));
-    turn.sampling.effort = Some(Effort::Unasked);
+    turn.sampling.effort = Some(Effort::NotRequested);
     assert!(older().left_out(&turn, "old").unwrap().is_empty());
 }
 
@@ -281,12 +284,12 @@ fn refused_messages_and_thinking_are_remembered() {
     ] {
         let mut turn = turn.clone();
         assert_eq!(
-            older().refusal(&refused(message), &turn),
-            Some(Refusal::Parameter(restriction)),
+            older().parse_refusal(&refused(message), &turn),
+            Some(UpstreamRefusal::Parameter(restriction)),
             "{message}"
         );
         adapt(&mut turn, restriction);
-        let again = older().refusal(&refused(message), &turn);
+        let again = older().parse_refusal(&refused(message), &turn);
         // The replacement of `disabled` may be refused as well.
         assert_eq!(
             again.is_some(),

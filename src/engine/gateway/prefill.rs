@@ -9,10 +9,10 @@ use crate::domain::ToolChoice;
 use crate::domain::Turn;
 
 /// Name under which callers are told that [`ask`] replaced the prefill.
-pub(super) const NAME: &str = "assistant_last";
+pub(super) const REPAIR_NAME: &str = "assistant_last";
 
 /// Text of the user that asks the model to continue a cut-off answer.
-const GO_ON: &str = "Your last message was cut off. Go on exactly where it stopped, as if it had not been. Repeat nothing of \
+const CONTINUE_INSTRUCTION: &str = "Your last message was cut off. Go on exactly where it stopped, as if it had not been. Repeat nothing of \
                      it, and say nothing about this request.";
 
 /// True if Anthropic can continue the answer of `turn` by prefill, on a model that takes one: not
@@ -21,7 +21,7 @@ pub(super) fn is_possible(turn: &Turn) -> bool {
     let sampling = &turn.sampling;
     let is_free = matches!(turn.tools.choice, ToolChoice::Auto | ToolChoice::None);
     let thinks = match sampling.effort {
-        Some(Effort::None | Effort::Unasked) => sampling.thinking_budget.is_some(),
+        Some(Effort::None | Effort::NotRequested) => sampling.thinking_budget.is_some(),
         Some(_) => true,
         None => sampling.thinking_budget.is_some() || turn.native.has_field("thinking"),
     };
@@ -29,17 +29,17 @@ pub(super) fn is_possible(turn: &Turn) -> bool {
 }
 
 /// Trims trailing white space from the prefill, which Anthropic refuses.
-pub(super) fn trim(turn: &mut Turn) {
+pub(super) fn trim_end(turn: &mut Turn) {
     let parts = turn.history.last_mut().map(|answer| &mut answer.parts);
     match parts.and_then(|parts| parts.last_mut()) {
         Some(Part::Text(text)) => text.truncate(text.trim_end().len()),
-        Some(Part::Native(block)) => trim_written(&mut block.json),
+        Some(Part::Native(block)) => trim_native(&mut block.json),
         _ => {}
     }
 }
 
 /// Trims a natively written block, such as one with a prompt cache mark.
-fn trim_written(json: &mut String) {
+fn trim_native(json: &mut String) {
     let Ok(mut block) = serde_json::from_str::<Value>(json) else {
         return;
     };
@@ -56,8 +56,8 @@ fn trim_written(json: &mut String) {
 }
 
 /// Replaces the prefill by an instruction to continue the answer.
-pub(super) fn ask(turn: &mut Turn) {
-    turn.prompt = vec![Part::text(GO_ON)];
+pub(super) fn replace_by_instruction(turn: &mut Turn) {
+    turn.prompt = vec![Part::text(CONTINUE_INSTRUCTION)];
 }
 
 #[cfg(test)]
@@ -82,18 +82,18 @@ mod tests {
             },
             begun,
         ];
-        turn.prompt = vec![Part::GoOn];
+        turn.prompt = vec![Part::Continue];
         turn
     }
 
     #[test]
     fn trim_removes_trailing_white_space() {
         let mut turn = prefilled();
-        trim(&mut turn);
+        trim_end(&mut turn);
         assert_eq!(turn.history[1].parts, [Part::text("Once")]);
-        assert!(turn.goes_on());
-        ask(&mut turn);
-        assert!(!turn.goes_on());
+        assert!(turn.is_continuation());
+        replace_by_instruction(&mut turn);
+        assert!(!turn.is_continuation());
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
         };
         let mut turn = prefilled();
         turn.history[1].parts = vec![written(r"Once \n")];
-        trim(&mut turn);
+        trim_end(&mut turn);
         assert_eq!(turn.history[1].parts, [written("Once")]);
     }
 

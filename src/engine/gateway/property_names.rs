@@ -10,13 +10,13 @@ use crate::domain::TurnEvent;
 use super::schema;
 
 /// New names of properties by their old names.
-type Names = HashMap<String, String>;
+type PropertyNameMap = HashMap<String, String>;
 
 /// Renamed tool properties, and the call whose caller-side names are being restored.
 #[derive(Debug, Default)]
 pub(super) struct PropertyNames {
     /// Caller's name by the name upstream, for each tool.
-    restored: HashMap<String, Names>,
+    restored: HashMap<String, PropertyNameMap>,
     /// Rewriter of the call input in progress.
     input: Option<KeyRewriter>,
 }
@@ -27,11 +27,11 @@ impl PropertyNames {
     pub(super) fn apply(turn: &mut Turn) -> Self {
         let mut changed = Vec::new();
         match &mut turn.native.tools {
-            Some(written) => changed.extend(written.iter_mut().filter_map(adapt_written)),
+            Some(written) => changed.extend(written.iter_mut().filter_map(adapt_native)),
             None => changed.extend(turn.tools.list.iter_mut().filter_map(adapt)),
         }
         changed.retain(|(_, renamed)| !renamed.is_empty());
-        let sent: HashMap<String, Names> = changed
+        let sent: HashMap<String, PropertyNameMap> = changed
             .iter()
             .map(|(tool, renamed)| (tool.clone(), renamed.iter().cloned().collect()))
             .collect();
@@ -82,25 +82,25 @@ impl PropertyNames {
 }
 
 /// Renamed tool: its name, and its properties with their new names.
-type Changed = (String, Vec<(String, String)>);
+type RenamedTool = (String, Vec<(String, String)>);
 
-fn adapt(tool: &mut Tool) -> Option<Changed> {
+fn adapt(tool: &mut Tool) -> Option<RenamedTool> {
     if tool.strict {
         return None;
     }
-    let plain = schema::plain(&tool.schema)?;
+    let plain = schema::unbound_schema(&tool.schema)?;
     tool.schema = plain.json;
     Some((tool.name.clone(), plain.renamed))
 }
 
 /// Adapts a natively written tool.
-fn adapt_written(json: &mut String) -> Option<Changed> {
-    let (adapted, name, renamed) = schema::plain_tool(json)?;
+fn adapt_native(json: &mut String) -> Option<RenamedTool> {
+    let (adapted, name, renamed) = schema::unbound_native_tool(json)?;
     *json = adapted;
     Some((name, renamed))
 }
 
-fn rename_calls(turn: &mut Turn, names: &HashMap<String, Names>) {
+fn rename_calls(turn: &mut Turn, names: &HashMap<String, PropertyNameMap>) {
     let parts = turn
         .history
         .iter_mut()
@@ -118,23 +118,23 @@ fn rename_calls(turn: &mut Turn, names: &HashMap<String, Names>) {
 /// Renames the fields of a JSON object that comes in pieces. Nested objects are left alone.
 #[derive(Debug)]
 struct KeyRewriter {
-    names: Names,
+    names: PropertyNameMap,
     depth: usize,
     /// Set if a string at this position is a field name of the object.
     is_key_next: bool,
     /// String at this position, with its opening quote and escape state.
-    text: Option<Text>,
+    text: Option<JsonStringState>,
 }
 
 #[derive(Debug, Default)]
-struct Text {
+struct JsonStringState {
     /// Field name so far; `None` for a string that is not a name.
     key: Option<String>,
     is_escaped: bool,
 }
 
 impl KeyRewriter {
-    fn new(names: Names) -> Self {
+    fn new(names: PropertyNameMap) -> Self {
         Self {
             names,
             depth: 0,
@@ -148,8 +148,8 @@ impl KeyRewriter {
         let mut told = String::with_capacity(piece.len());
         for character in piece.chars() {
             match self.text.take() {
-                Some(text) => self.inside(text, character, &mut told),
-                None => self.outside(character, &mut told),
+                Some(text) => self.push_inside_string(text, character, &mut told),
+                None => self.push_outside_string(character, &mut told),
             }
         }
         told
@@ -160,7 +160,12 @@ impl KeyRewriter {
         self.text.and_then(|text| text.key).unwrap_or_default()
     }
 
-    fn inside(&mut self, mut text: Text, character: char, told: &mut String) {
+    fn push_inside_string(
+        &mut self,
+        mut text: JsonStringState,
+        character: char,
+        told: &mut String,
+    ) {
         match &mut text.key {
             Some(key) => key.push(character),
             None => told.push(character),
@@ -170,14 +175,14 @@ impl KeyRewriter {
         if !is_end {
             self.text = Some(text);
         } else if let Some(key) = text.key {
-            told.push_str(&self.renamed(key));
+            told.push_str(&self.new_name_of(key));
         }
     }
 
-    fn outside(&mut self, character: char, told: &mut String) {
+    fn push_outside_string(&mut self, character: char, told: &mut String) {
         if character == '"' {
             let is_key = self.depth == 1 && std::mem::take(&mut self.is_key_next);
-            self.text = Some(Text {
+            self.text = Some(JsonStringState {
                 key: is_key.then(|| "\"".to_owned()),
                 is_escaped: false,
             });
@@ -196,7 +201,7 @@ impl KeyRewriter {
     }
 
     /// Returns the new name for `key`, which includes its quotes, or `key` itself.
-    fn renamed(&self, key: String) -> String {
+    fn new_name_of(&self, key: String) -> String {
         let name = serde_json::from_str::<String>(&key).ok();
         match name.and_then(|name| self.names.get(&name)) {
             Some(new) => serde_json::Value::from(new.as_str()).to_string(),

@@ -11,21 +11,21 @@ use crate::domain::Part;
 use crate::domain::Turn;
 
 /// Phrase with which upstream refuses an unknown field.
-const UNKNOWN: &str = ": Extra inputs are not permitted";
+const UNKNOWN_FIELD_PHRASE: &str = ": Extra inputs are not permitted";
 /// Maximum length of a parsed path, in bytes.
-const LONGEST: usize = 200;
+const MAX_PATH_BYTES: usize = 200;
 
 /// Field that upstream does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RefusedField {
-    home: Home,
+    home: RefusedFieldHome,
     /// Field names that lead to it, with the types of blocks among them.
     path: Vec<String>,
 }
 
 /// Object in which a path begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Home {
+enum RefusedFieldHome {
     Request,
     Instruction,
     Tool,
@@ -34,23 +34,25 @@ enum Home {
 
 impl RefusedField {
     /// Parses the refused field from upstream's `message`.
-    pub(super) fn named_in(message: &str) -> Option<Self> {
-        let (before, _) = message.split_once(UNKNOWN)?;
+    pub(super) fn parse(message: &str) -> Option<Self> {
+        let (before, _) = message.split_once(UNKNOWN_FIELD_PHRASE)?;
         let path = before
             .rsplit(char::is_whitespace)
             .next()
-            .filter(|path| path.len() <= LONGEST)?;
+            .filter(|path| path.len() <= MAX_PATH_BYTES)?;
         let steps: Vec<&str> = path.split('.').collect();
         let is_number = |step: &str| step.bytes().all(|byte| byte.is_ascii_digit());
         let (home, path) = match &steps[..] {
             ["messages", message, "content", block, path @ ..]
                 if is_number(message) && is_number(block) =>
             {
-                (Home::Block, path)
+                (RefusedFieldHome::Block, path)
             }
-            ["system", block, path @ ..] if is_number(block) => (Home::Instruction, path),
-            ["tools", tool, path @ ..] if is_number(tool) => (Home::Tool, path),
-            path => (Home::Request, path),
+            ["system", block, path @ ..] if is_number(block) => {
+                (RefusedFieldHome::Instruction, path)
+            }
+            ["tools", tool, path @ ..] if is_number(tool) => (RefusedFieldHome::Tool, path),
+            path => (RefusedFieldHome::Request, path),
         };
         let is_named = path
             .last()
@@ -63,7 +65,7 @@ impl RefusedField {
 
     /// True if `turn` has the field.
     pub(super) fn is_in(&self, turn: &Turn) -> bool {
-        self.may_be_in(turn) && self.take_out_of(&mut turn.clone())
+        self.may_be_in(turn) && self.remove_from(&mut turn.clone())
     }
 
     /// Cheap pre-check: true if the name occurs in the natively written parts of `turn`. Most turns
@@ -91,12 +93,16 @@ impl RefusedField {
     }
 
     /// Removes the field from `turn`, wherever it occurs. True if it was there.
-    pub(super) fn take_out_of(&self, turn: &mut Turn) -> bool {
+    pub(super) fn remove_from(&self, turn: &mut Turn) -> bool {
         match self.home {
-            Home::Request => self.take_out_of_request(turn),
-            Home::Instruction => self.take_out_of_all(turn.native.system.iter_mut().flatten()),
-            Home::Tool => self.take_out_of_all(turn.native.tools.iter_mut().flatten()),
-            Home::Block => {
+            RefusedFieldHome::Request => self.remove_from_request(turn),
+            RefusedFieldHome::Instruction => {
+                self.remove_from_items(turn.native.system.iter_mut().flatten())
+            }
+            RefusedFieldHome::Tool => {
+                self.remove_from_items(turn.native.tools.iter_mut().flatten())
+            }
+            RefusedFieldHome::Block => {
                 let parts = turn
                     .history
                     .iter_mut()
@@ -105,12 +111,12 @@ impl RefusedField {
                     Part::Native(block) => Some(&mut block.json),
                     _ => None,
                 });
-                self.take_out_of_all(blocks)
+                self.remove_from_items(blocks)
             }
         }
     }
 
-    fn take_out_of_request(&self, turn: &mut Turn) -> bool {
+    fn remove_from_request(&self, turn: &mut Turn) -> bool {
         let fields = &mut turn.native.fields;
         let [first, rest @ ..] = &self.path[..] else {
             return false;
@@ -121,11 +127,11 @@ impl RefusedField {
             return fields.len() < before;
         }
         let field = fields.iter_mut().filter(|(name, _)| name == first);
-        take_out(field.map(|(_, json)| json), rest)
+        remove_from_json(field.map(|(_, json)| json), rest)
     }
 
-    fn take_out_of_all<'a>(&self, items: impl Iterator<Item = &'a mut String>) -> bool {
-        take_out(items, &self.path)
+    fn remove_from_items<'a>(&self, items: impl Iterator<Item = &'a mut String>) -> bool {
+        remove_from_json(items, &self.path)
     }
 }
 
@@ -133,18 +139,18 @@ impl fmt::Display for RefusedField {
     /// Writes the path in the format of the header of ignored fields.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self.home {
-            Home::Request => "",
-            Home::Instruction => "system[].",
-            Home::Tool => "tools[].",
-            Home::Block => "messages[].content[].",
+            RefusedFieldHome::Request => "",
+            RefusedFieldHome::Instruction => "system[].",
+            RefusedFieldHome::Tool => "tools[].",
+            RefusedFieldHome::Block => "messages[].content[].",
         })?;
         // In a block or a tool, the first step is its type.
-        let is_typed = self.home != Home::Request && self.path.len() > 1;
+        let is_typed = self.home != RefusedFieldHome::Request && self.path.len() > 1;
         formatter.write_str(&self.path[usize::from(is_typed)..].join("."))
     }
 }
 
-fn take_out<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) -> bool {
+fn remove_from_json<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) -> bool {
     let Some(name) = path.last() else {
         return false;
     };
@@ -153,7 +159,7 @@ fn take_out<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) ->
         let Ok(mut value) = serde_json::from_str::<Value>(json) else {
             continue;
         };
-        if remove(&mut value, path) {
+        if remove_at_path(&mut value, path) {
             *json = value.to_string();
             is_found = true;
         }
@@ -163,7 +169,7 @@ fn take_out<'a>(items: impl Iterator<Item = &'a mut String>, path: &[String]) ->
 
 /// Removes the field at `path`. Upstream's paths contain the type of an object, which is not a
 /// field; `custom` is the type of a tool that names none.
-fn remove(value: &mut Value, path: &[String]) -> bool {
+fn remove_at_path(value: &mut Value, path: &[String]) -> bool {
     let [step, rest @ ..] = path else {
         return false;
     };
@@ -172,17 +178,17 @@ fn remove(value: &mut Value, path: &[String]) -> bool {
             .parse()
             .ok()
             .and_then(|index: usize| items.get_mut(index));
-        return item.is_some_and(|item| remove(item, rest));
+        return item.is_some_and(|item| remove_at_path(item, rest));
     }
     let kind = value["type"].as_str().unwrap_or("custom");
     if kind == step && !rest.is_empty() {
-        return remove(value, rest);
+        return remove_at_path(value, rest);
     }
     match value.as_object_mut() {
         Some(fields) if rest.is_empty() => fields.remove(step).is_some(),
         Some(fields) => fields
             .get_mut(step)
-            .is_some_and(|inner| remove(inner, rest)),
+            .is_some_and(|inner| remove_at_path(inner, rest)),
         None => false,
     }
 }
@@ -232,12 +238,12 @@ mod tests {
         ] {
             let message =
                 format!("Anthropic refused the request: {path}: Extra inputs are not permitted");
-            let field = RefusedField::named_in(&message).unwrap();
+            let field = RefusedField::parse(&message).unwrap();
             assert_eq!(field.to_string(), told);
             let mut turn = turn_with_everything();
             assert!(field.is_in(&turn), "{path}");
             let before = written(&turn);
-            assert!(field.take_out_of(&mut turn), "{path}");
+            assert!(field.remove_from(&mut turn), "{path}");
             assert!(!field.is_in(&turn), "{path}");
             // Of the two blocks, only the one of the named type loses the field.
             assert_eq!(
@@ -276,9 +282,9 @@ mod tests {
             "other: Extra inputs are not permitted",
             "messages.0.content.0.image.odd: Extra inputs are not permitted",
         ] {
-            let field = RefusedField::named_in(message).unwrap();
+            let field = RefusedField::parse(message).unwrap();
             assert!(
-                !field.is_in(&turn) && !field.take_out_of(&mut turn),
+                !field.is_in(&turn) && !field.remove_from(&mut turn),
                 "{message}"
             );
         }
@@ -287,7 +293,7 @@ mod tests {
             "messages.0.content.0.type: Extra inputs are not permitted",
             "",
         ] {
-            assert_eq!(RefusedField::named_in(message), None, "{message}");
+            assert_eq!(RefusedField::parse(message), None, "{message}");
         }
     }
 }

@@ -3,7 +3,10 @@
 use super::*;
 
 fn refusal(path: &str) -> Result<TurnEvent, Failure> {
-    let message = format!("{}{path}: Extra inputs are not permitted", Failure::REFUSED);
+    let message = format!(
+        "{}{path}: Extra inputs are not permitted",
+        Failure::REFUSED_PREFIX
+    );
     Err(Failure::new(FailureKind::InvalidRequest, message))
 }
 
@@ -44,9 +47,9 @@ async fn refused_field_is_left_out_reported_and_remembered() {
     bench.script([refusal("odd")].into_iter().chain(answer()));
     let turn = with_fields(["known".to_owned(), "odd".to_owned()]);
     let mut running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
-    assert!(running.told.all_left_out().is_empty(), "not known yet");
+    assert!(running.info.all_left_out().is_empty(), "not known yet");
     running.events.next().await.unwrap().unwrap();
-    assert_eq!(running.told.all_left_out(), ["odd"]);
+    assert_eq!(running.info.all_left_out(), ["odd"]);
     assert_eq!(
         (sent(&bench), bench.script.0.lock().unwrap().turns.len()),
         (vec!["known".to_owned()], 2)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::domain::Bill;
+use crate::domain::CostMeter;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
@@ -27,74 +27,74 @@ use crate::runtime::compute::in_place;
 
 use super::Error;
 use super::TurnStream;
-use super::breaker::Pass;
-use super::demand::Demand;
-use super::form::Form;
+use super::breaker::BreakerPass;
+use super::demand::DemandedCall;
+use super::form::JsonAnswerCheck;
 use super::late::LateNames;
-use super::learnt::Refusal;
+use super::learnt::UpstreamRefusal;
 use super::model_rules::ModelRules;
 use super::property_names::PropertyNames;
 use super::schema;
-use super::stops::Stops;
-use super::strict::Strict;
-use super::tally::Tally;
+use super::stops::StopTextFilter;
+use super::strict::ToolArgumentCheck;
+use super::tally::UsageCounter;
 
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model
 /// takes.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
+const MAX_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Maximum wait, at the end of an answer that a stop text has ended, for the cost of its run.
 const BILL_TIMEOUT: Duration = Duration::from_millis(250);
 /// Timeout for a worker to accept a turn, until its call is under way. Each step has a shorter
 /// timeout of its own; this one bounds them together.
-const PREPARATION: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of retries without the parts of a turn that upstream refuses.
-const MOST_REFUSALS: usize = 8;
+const MAX_REFUSALS: usize = 8;
 
 /// Source of workers for one turn.
-pub(super) struct Source<L: Launcher> {
+pub(super) struct WorkerSource<L: Launcher> {
     pub(super) pool: Pool<L>,
     pub(super) claim: Claim,
 }
 
 /// Turn that a worker has accepted.
-pub(super) struct Run<L: Launcher> {
-    source: Source<L>,
+pub(super) struct TurnRun<L: Launcher> {
+    source: WorkerSource<L>,
     lease: Option<Lease<L>>,
     /// The turn, while it may be retried on another worker: until one retry or the first event of
     /// an answer, since from then on the call is accepted upstream and would be paid twice.
-    again: Option<WorkerTurn>,
+    retry_turn: Option<WorkerTurn>,
     /// Breaker pass; taken when the outcome of the call upstream is known.
-    pass: Option<Pass>,
-    strict: Strict,
-    stops: Stops,
-    form: Form,
-    demand: Demand,
+    pass: Option<BreakerPass>,
+    strict: ToolArgumentCheck,
+    stops: StopTextFilter,
+    form: JsonAnswerCheck,
+    demand: DemandedCall,
     rules: Arc<ModelRules>,
     /// Parts of the turn that upstream has refused so far.
-    refused: Vec<Refusal>,
+    refused: Vec<UpstreamRefusal>,
     /// Channel to the caller for these refusals.
-    late: LateNames,
+    late_names: LateNames,
     /// Properties of tools that go upstream under other names.
     names: PropertyNames,
     /// The turn, while it may be repeated for an answer in the requested form.
-    repeat: Option<WorkerTurn>,
+    repeat_turn: Option<WorkerTurn>,
     /// Tokens of the first run, if this is the second.
-    before: Option<Usage>,
-    tally: Tally,
+    first_usage: Option<Usage>,
+    tally: UsageCounter,
     /// Entry of this run in the bill of the turn; its tokens and cost are recorded there.
-    bill: Bill,
+    bill: CostMeter,
     /// Events that may be sent to the client.
-    ready: VecDeque<TurnEvent>,
+    outgoing: VecDeque<TurnEvent>,
 }
 
-impl<L: Launcher> Source<L> {
+impl<L: Launcher> WorkerSource<L> {
     async fn lease(&self) -> Result<Lease<L>, pool::Error> {
         self.pool.lease(&self.claim).await
     }
 }
 
-impl<L: Launcher> Run<L>
+impl<L: Launcher> TurnRun<L>
 where
     L::Worker: TurnWorker,
 {
@@ -104,18 +104,18 @@ where
     /// # Errors
     /// If no worker accepts the turn.
     pub(super) async fn start(
-        source: Source<L>,
+        source: WorkerSource<L>,
         lease: Lease<L>,
         mut turn: WorkerTurn,
-        pass: Pass,
+        pass: BreakerPass,
         rules: Arc<ModelRules>,
         late: LateNames,
-        demand: Demand,
+        demand: DemandedCall,
     ) -> Result<Self, Error> {
         let (strict, stops, form, names, repeat) = in_place(turn.turn.bytes(), || {
-            let strict = Strict::new(&turn.turn.tools);
-            let stops = Stops::take_from(&mut turn.turn);
-            let form = Form::apply(&mut turn.turn);
+            let strict = ToolArgumentCheck::new(&turn.turn.tools);
+            let stops = StopTextFilter::take_from(&mut turn.turn);
+            let form = JsonAnswerCheck::apply(&mut turn.turn);
             let names = PropertyNames::apply(&mut turn.turn);
             let repeat = (form.may_repeat() || demand.is_open()).then(|| turn.clone());
             (strict, stops, form, names, repeat)
@@ -123,7 +123,7 @@ where
         let mut run = Self {
             source,
             lease: Some(lease),
-            again: None,
+            retry_turn: None,
             pass: Some(pass),
             strict,
             stops,
@@ -131,16 +131,16 @@ where
             demand,
             rules,
             refused: Vec::new(),
-            late,
+            late_names: late,
             names,
-            repeat,
-            before: None,
-            tally: Tally::default(),
+            repeat_turn: repeat,
+            first_usage: None,
+            tally: UsageCounter::default(),
             bill: turn.bill.clone(),
-            ready: VecDeque::new(),
+            outgoing: VecDeque::new(),
         };
-        let given = run.give(&turn).await;
-        run.again = Some(turn);
+        let given = run.send_turn(&turn).await;
+        run.retry_turn = Some(turn);
         match given {
             Ok(()) => Ok(run),
             // Safe to retry: nothing of the answer can have reached the client yet.
@@ -165,8 +165,8 @@ where
     /// Returns the next event that may be sent to the client.
     async fn next_ready(&mut self) -> Result<Option<TurnEvent>, Error> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                self.strict.note(&event);
+            if let Some(event) = self.outgoing.pop_front() {
+                self.strict.record(&event);
                 if let TurnEvent::Finished(finish) = &event {
                     self.strict.check(finish.reason)?;
                 }
@@ -175,24 +175,24 @@ where
             let Some(event) = self.next_event().await? else {
                 return Ok(None);
             };
-            self.tally.note(&event);
-            self.bill.count(self.tally.usage());
-            for event in self.stops.take(event, &self.tally) {
+            self.tally.record(&event);
+            self.bill.record_usage(self.tally.usage());
+            for event in self.stops.filter(event, &self.tally) {
                 for event in self.names.restore(event) {
-                    self.take(event).await?;
+                    self.filter_event(event).await?;
                 }
             }
         }
     }
 
-    async fn take(&mut self, event: TurnEvent) -> Result<(), Error> {
+    async fn filter_event(&mut self, event: TurnEvent) -> Result<(), Error> {
         match event {
             TurnEvent::Finished(finish) => return self.finish(finish).await,
             // The client has already received the start of a repeated run.
-            TurnEvent::Started { .. } if self.before.is_some() => {}
+            TurnEvent::Started { .. } if self.first_usage.is_some() => {}
             event => {
-                for event in self.form.take(event) {
-                    self.ready.extend(self.demand.take(event));
+                for event in self.form.filter(event) {
+                    self.outgoing.extend(self.demand.filter(event));
                 }
             }
         }
@@ -206,9 +206,9 @@ where
         if self.stops.has_ended() {
             // The interrupted run reports its cost within milliseconds; if it does not, the price
             // table is used.
-            let _ = tokio::time::timeout(BILL_TIMEOUT, self.bill.reader().wait()).await;
+            let _ = tokio::time::timeout(BILL_TIMEOUT, self.bill.reader().wait_for_costs()).await;
         }
-        let events = match self.form.end(&finish) {
+        let events = match self.form.finish(&finish) {
             Ok(events) => events,
             Err(failure) => {
                 let is_repeated = self.form.may_repeat() && self.repeat(finish.usage).await?;
@@ -221,46 +221,46 @@ where
         };
         let events: Vec<_> = events
             .into_iter()
-            .flat_map(|event| self.demand.take(event))
+            .flat_map(|event| self.demand.filter(event))
             .collect();
         if self.demand.is_missed(&finish) && self.repeat(finish.usage).await? {
             return Ok(());
         }
-        finish.usage = self.before.unwrap_or_default() + finish.usage;
-        self.ready.extend(events);
-        self.ready.extend(self.demand.give());
-        self.ready.push_back(TurnEvent::Finished(finish));
+        finish.usage = self.first_usage.unwrap_or_default() + finish.usage;
+        self.outgoing.extend(events);
+        self.outgoing.extend(self.demand.release());
+        self.outgoing.push_back(TurnEvent::Finished(finish));
         Ok(())
     }
 
     /// Repeats the turn after an unsuitable answer that took `usage`. Returns false if it may not
     /// be repeated, or if no worker can be had.
     async fn repeat(&mut self, usage: Usage) -> Result<bool, Error> {
-        let Some(mut turn) = self.repeat.take() else {
+        let Some(mut turn) = self.repeat_turn.take() else {
             return Ok(false);
         };
-        tokio::time::sleep(pause()).await;
+        tokio::time::sleep(retry_delay()).await;
         let Ok(lease) = self.source.lease().await else {
             return Ok(false);
         };
         tracing::info!("turn repeated after unsuitable answer");
         self.lease = Some(lease);
-        self.before = Some(usage);
-        self.tally = Tally::default();
-        self.stops.forget();
-        self.form.forget();
-        self.demand.forget();
-        turn.bill = self.bill.next_run();
+        self.first_usage = Some(usage);
+        self.tally = UsageCounter::default();
+        self.stops.reset();
+        self.form.reset();
+        self.demand.reset();
+        turn.bill = self.bill.add_run();
         self.bill = turn.bill.clone();
-        let given = self.give(&turn).await;
-        self.again = Some(turn);
-        self.recover(given).await?;
+        let given = self.send_turn(&turn).await;
+        self.retry_turn = Some(turn);
+        self.retry_if_worker_failed(given).await?;
         Ok(true)
     }
 
     /// Retries the turn on another worker if the start failed by the worker's fault: nothing can
     /// have reached the client yet.
-    async fn recover(&mut self, given: Result<(), Failure>) -> Result<(), Error> {
+    async fn retry_if_worker_failed(&mut self, given: Result<(), Failure>) -> Result<(), Error> {
         match given {
             Err(failure) if failure.is_workers_fault() => self.retry(failure).await,
             given => Ok(given?),
@@ -275,13 +275,13 @@ where
             };
             match event {
                 Ok(event) => {
-                    self.begun();
+                    self.record_answer_begun();
                     return Ok(event);
                 }
                 Err(failure) => {
-                    self.note(&failure);
-                    if self.is_adapted_to(&failure) {
-                        self.give_adapted().await?;
+                    self.mark_failed_worker(&failure);
+                    if self.adapt_to_refusal(&failure) {
+                        self.resend_adapted().await?;
                         continue;
                     }
                     if failure.kind != FailureKind::Crashed {
@@ -298,63 +298,63 @@ where
 
     /// Removes from the turn the part that its model has refused, if it may be tried again. True if
     /// the turn was changed.
-    fn is_adapted_to(&mut self, failure: &Failure) -> bool {
+    fn adapt_to_refusal(&mut self, failure: &Failure) -> bool {
         let Some(turn) = self
-            .again
+            .retry_turn
             .as_mut()
-            .filter(|_| self.refused.len() < MOST_REFUSALS)
+            .filter(|_| self.refused.len() < MAX_REFUSALS)
         else {
             return false;
         };
         if schema::draft::is_refused(&failure.message) {
-            return self.is_mended();
+            return self.repair_schemas();
         }
-        let Some(refusal) = self.rules.refusal(failure, &turn.turn) else {
+        let Some(refusal) = self.rules.parse_refusal(failure, &turn.turn) else {
             return false;
         };
-        self.late.add(refusal.names(&turn.turn));
-        let demanded = refusal.take_out_of(&mut turn.turn);
+        self.late_names.add(refusal.names(&turn.turn));
+        let demanded = refusal.remove_from(&mut turn.turn);
         // The refused call already has an entry in the bill.
-        turn.bill = turn.bill.next_run();
+        turn.bill = turn.bill.add_run();
         self.bill = turn.bill.clone();
-        if let Some(repeat) = &mut self.repeat {
-            refusal.take_out_of(&mut repeat.turn);
+        if let Some(repeat) = &mut self.repeat_turn {
+            refusal.remove_from(&mut repeat.turn);
         }
         if let Some(choice) = demanded {
-            self.demand = Demand::of(choice);
-            self.repeat.get_or_insert_with(|| turn.clone());
+            self.demand = DemandedCall::for_choice(choice);
+            self.repeat_turn.get_or_insert_with(|| turn.clone());
         }
         self.refused.push(refusal);
         true
     }
 
     /// Repairs the schemas of the turn's tools, one of which was refused. True if any was changed.
-    fn is_mended(&mut self) -> bool {
-        let turns = self.again.iter_mut().chain(&mut self.repeat);
+    fn repair_schemas(&mut self) -> bool {
+        let turns = self.retry_turn.iter_mut().chain(&mut self.repeat_turn);
         let changed = turns
-            .map(|turn| schema::draft::mend_all(&mut turn.turn))
+            .map(|turn| schema::draft::repair_all(&mut turn.turn))
             .fold(false, |any, one| any | one);
-        if let Some(turn) = self.again.as_mut().filter(|_| changed) {
-            turn.bill = self.bill.next_run();
+        if let Some(turn) = self.retry_turn.as_mut().filter(|_| changed) {
+            turn.bill = self.bill.add_run();
             self.bill = turn.bill.clone();
         }
         changed
     }
 
     /// Sends the turn to the same worker again. Terminates: each time less is left to refuse.
-    async fn give_adapted(&mut self) -> Result<(), Error> {
-        let Some(turn) = self.again.take() else {
+    async fn resend_adapted(&mut self) -> Result<(), Error> {
+        let Some(turn) = self.retry_turn.take() else {
             return Ok(());
         };
-        let given = self.give(&turn).await;
-        self.again = Some(turn);
-        self.recover(given).await
+        let given = self.send_turn(&turn).await;
+        self.retry_turn = Some(turn);
+        self.retry_if_worker_failed(given).await
     }
 
     /// Records that the answer has begun: no more retries, and the refusals are remembered for the
     /// model.
-    fn begun(&mut self) {
-        if let Some(turn) = self.again.take() {
+    fn record_answer_begun(&mut self) {
+        if let Some(turn) = self.retry_turn.take() {
             for refusal in self.refused.drain(..) {
                 self.rules.remember(turn.turn.model.as_str(), refusal);
             }
@@ -364,8 +364,8 @@ where
         }
     }
 
-    async fn give(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
-        let started = match timeout(PREPARATION, self.worker()?.start(turn)).await {
+    async fn send_turn(&mut self, turn: &WorkerTurn) -> Result<(), Failure> {
+        let started = match timeout(START_TIMEOUT, self.worker()?.start(turn)).await {
             Ok(started) => started,
             Err(_) => Err(Failure::new(
                 FailureKind::TimedOut,
@@ -373,28 +373,28 @@ where
             )),
         };
         if let Err(failure) = &started {
-            self.note(failure);
+            self.mark_failed_worker(failure);
         }
         started
     }
 
     /// Retries the turn on another worker after a pause, if it still may be retried.
     async fn retry(&mut self, failure: Failure) -> Result<(), Error> {
-        let Some(mut turn) = self.again.take() else {
+        let Some(mut turn) = self.retry_turn.take() else {
             return Err(failure.into());
         };
         if self.bill.is_under_way() {
             // The prompt went upstream with the lost worker; its cost will never be reported.
-            turn.bill = self.bill.next_run();
+            turn.bill = self.bill.add_run();
             self.bill = turn.bill.clone();
         }
         tracing::info!(error = %failure, "turn retried on another worker");
         // Deadlock hazard: the lease is returned before another is taken, since the pool may have
         // one worker.
         self.lease = None;
-        tokio::time::sleep(pause()).await;
+        tokio::time::sleep(retry_delay()).await;
         self.lease = Some(self.source.lease().await?);
-        Ok(self.give(&turn).await?)
+        Ok(self.send_turn(&turn).await?)
     }
 
     fn worker(&mut self) -> Result<&mut L::Worker, Failure> {
@@ -403,7 +403,7 @@ where
     }
 
     /// Marks the worker as broken if the failure is its own fault.
-    fn note(&mut self, failure: &Failure) {
+    fn mark_failed_worker(&mut self, failure: &Failure) {
         if let Some(lease) = self.lease.as_mut().filter(|_| failure.is_workers_fault()) {
             lease.mark_broken();
         }
@@ -412,8 +412,8 @@ where
 
 /// Returns the delay before a retry, with jitter, since many turns may have lost their workers at
 /// once.
-fn pause() -> Duration {
-    let range = LONGEST_PAUSE - SHORTEST_PAUSE;
+fn retry_delay() -> Duration {
+    let range = MAX_RETRY_DELAY - MIN_RETRY_DELAY;
     let (_, random) = Uuid::new_v4().as_u64_pair();
-    SHORTEST_PAUSE + range.mul_f64(f64::from(random as u32) / f64::from(u32::MAX))
+    MIN_RETRY_DELAY + range.mul_f64(f64::from(random as u32) / f64::from(u32::MAX))
 }

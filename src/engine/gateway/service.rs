@@ -25,13 +25,13 @@ use crate::runtime::fair_queue::Tenant;
 
 use super::breaker::Breaker;
 use super::catalogue::ModelNames;
-use super::demand::Demand;
+use super::demand::DemandedCall;
 use super::forced_call;
-use super::form::Form;
+use super::form::JsonAnswerCheck;
 use super::model_rules::ModelRules;
-use super::run::Run;
-use super::run::Source;
-use super::{Error, Fit, ModelCard, Readiness, RunningTurn, Told, Turns, WorkerCounts};
+use super::run::TurnRun;
+use super::run::WorkerSource;
+use super::{Error, ModelCard, ModelFit, Readiness, RunningTurn, TurnInfo, Turns, WorkerCounts};
 
 /// Retry-After when all workers are busy: long enough for a short answer to end.
 const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ where
     }
 
     /// Replaces the model of the turn by its resolved id.
-    async fn resolved(&self, claim: &Claim, mut turn: Turn) -> Result<Turn, Error> {
+    async fn with_resolved_model(&self, claim: &Claim, mut turn: Turn) -> Result<Turn, Error> {
         self.pool()?;
         let model = self
             .names
@@ -115,7 +115,7 @@ where
     }
 
     async fn start(&self, claim: Claim, gate: Gate, turn: Turn) -> Result<RunningTurn, Error> {
-        let mut turn = self.resolved(&claim, turn).await?;
+        let mut turn = self.with_resolved_model(&claim, turn).await?;
         let (forced, turn) = in_place(turn.bytes(), || {
             let forced = self.rules.adapt(&mut turn);
             (
@@ -127,19 +127,22 @@ where
             )
         });
         let model = turn.turn.model.to_string();
-        self.check(&model)?;
+        self.check_breaker(&model)?;
         let pool = self.pool()?.clone();
         let lease = pool.lease(&claim).await?;
         // Checked again: calls may have begun to fail during the wait for a worker.
-        let pass = self.breaker.pass(&model)?;
+        let pass = self.breaker.admit(&model)?;
         // The hold is recorded on disk while the worker prepares the turn.
-        turn.gate.arrive();
+        turn.gate.mark_arrived();
         let bill = turn.bill.reader();
-        let told = Told::of(model);
-        let demand = forced.demanded.map(Demand::of).unwrap_or_default();
+        let told = TurnInfo::for_model(model);
+        let demand = forced
+            .demanded
+            .map(DemandedCall::for_choice)
+            .unwrap_or_default();
         let late = told.refused.clone();
-        let source = Source { pool, claim };
-        let run = Run::start(
+        let source = WorkerSource { pool, claim };
+        let run = TurnRun::start(
             source,
             lease,
             turn,
@@ -151,23 +154,27 @@ where
         .await?;
         let events = run.into_events();
         let events = match forced.tool {
-            Some(tool) => forced_call::as_call(events, tool),
+            Some(tool) => forced_call::text_as_tool_call(events, tool),
             None => events,
         };
-        Ok(RunningTurn { told, events, bill })
+        Ok(RunningTurn {
+            info: told,
+            events,
+            bill,
+        })
     }
 
     /// Fails fast while the circuit breaker is open for `model`.
-    fn check(&self, model: &str) -> Result<(), Error> {
+    fn check_breaker(&self, model: &str) -> Result<(), Error> {
         self.breaker
             .refusal(model)
             .map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
-    async fn count(&self, claim: Claim, turn: Turn) -> Result<u64, Error> {
-        let mut turn = WorkerTurn::new(self.resolved(&claim, turn).await?);
-        Form::apply(&mut turn.turn);
-        self.check(turn.turn.model.as_str())?;
+    async fn count_prompt(&self, claim: Claim, turn: Turn) -> Result<u64, Error> {
+        let mut turn = WorkerTurn::new(self.with_resolved_model(&claim, turn).await?);
+        JsonAnswerCheck::apply(&mut turn.turn);
+        self.check_breaker(turn.turn.model.as_str())?;
         let mut lease = self.pool()?.lease(&claim).await?;
         let gone = || Failure::new(FailureKind::Crashed, "The worker is gone.");
         let counted = lease.worker().ok_or_else(gone)?.count_tokens(&turn).await;
@@ -177,15 +184,15 @@ where
         Ok(counted?)
     }
 
-    async fn fit_of(&self, claim: Claim, turn: &Turn) -> Result<Fit, Error> {
+    async fn fit_of(&self, claim: Claim, turn: &Turn) -> Result<ModelFit, Error> {
         let model = self
             .names
             .resolve(&turn.model, self.catalogue(&claim).await?)?;
         in_place(turn.bytes(), || {
             let left_out = self.rules.left_out(turn, &model)?;
             let repaired = self.rules.repaired(turn, &model);
-            let runs = self.rules.most_runs(turn, &model);
-            Ok(Fit {
+            let runs = self.rules.max_runs(turn, &model);
+            Ok(ModelFit {
                 model,
                 left_out,
                 repaired,
@@ -211,10 +218,10 @@ where
     L::Worker: TurnWorker,
 {
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        self.run_behind(Gate::default(), caller, turn)
+        self.run_gated(Gate::default(), caller, turn)
     }
 
-    fn run_behind(
+    fn run_gated(
         &self,
         gate: Gate,
         caller: Caller,
@@ -225,14 +232,23 @@ where
 
     fn count_tokens(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
         // The caller is kept to the end: the permit of its request is dropped with it.
-        Box::pin(async move { self.count(claim_of(&caller), turn).await })
+        Box::pin(async move { self.count_prompt(claim_of(&caller), turn).await })
     }
 
     fn resolve(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
-        Box::pin(async move { Ok(self.resolved(&claim_of(&caller), turn).await?.model) })
+        Box::pin(async move {
+            Ok(self
+                .with_resolved_model(&claim_of(&caller), turn)
+                .await?
+                .model)
+        })
     }
 
-    fn fit<'a>(&'a self, caller: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+    fn fit<'a>(
+        &'a self,
+        caller: &'a Caller,
+        turn: &'a Turn,
+    ) -> BoxFuture<'a, Result<ModelFit, Error>> {
         Box::pin(self.fit_of(claim_of(caller), turn))
     }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::Grant;
 use crate::domain::Rates;
 use crate::engine::gateway::Admission;
-use crate::engine::gateway::testing::rules;
+use crate::engine::gateway::testing::admission_deps;
 
 #[tokio::test(start_paused = true)]
 async fn rate_limit_of_one_model_leaves_the_server_ready() {
@@ -77,7 +77,7 @@ async fn token_count_holds_its_concurrency_permit_to_the_end() {
         ..
     } = Bench::new();
     script.0.lock().unwrap().counts_hang = true;
-    let admission = Admission::new(Arc::new(gateway), rules().await);
+    let admission = Admission::new(Arc::new(gateway), admission_deps().await);
     let rates = Rates {
         concurrent_requests: Some(1),
         ..Rates::default()

@@ -9,18 +9,18 @@ use crate::domain::FinishReason;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
-use super::tally::Tally;
+use super::tally::UsageCounter;
 
 /// Filter that searches an answer for stop texts.
 #[derive(Debug, Default)]
-pub(super) struct Stops {
+pub(super) struct StopTextFilter {
     texts: Vec<String>,
     /// End of the text so far, while it may be the beginning of a stop text.
     held: String,
     has_ended: bool,
 }
 
-impl Stops {
+impl StopTextFilter {
     /// Moves the stop texts that Anthropic refuses from `turn` into a new filter.
     pub(super) fn take_from(turn: &mut Turn) -> Self {
         let texts = turn
@@ -40,14 +40,14 @@ impl Stops {
     }
 
     /// Resets the filter for a repeated answer.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.held.clear();
         self.has_ended = false;
     }
 
     /// Takes the next event, and returns the events that may be sent now. A stop text ends the
     /// answer, with the tokens that `tally` has counted so far.
-    pub(super) fn take(&mut self, event: TurnEvent, tally: &Tally) -> Vec<TurnEvent> {
+    pub(super) fn filter(&mut self, event: TurnEvent, tally: &UsageCounter) -> Vec<TurnEvent> {
         if self.texts.is_empty() {
             return vec![event];
         }
@@ -59,7 +59,7 @@ impl Stops {
         };
         let mut text = std::mem::take(&mut self.held);
         text.push_str(&piece);
-        if let Some((start, stop)) = first(&text, &self.texts) {
+        if let Some((start, stop)) = first_match(&text, &self.texts) {
             self.has_ended = true;
             let stop_text = Some(stop.to_owned());
             text.truncate(start);
@@ -72,7 +72,7 @@ impl Stops {
                 .chain([TurnEvent::Finished(finish)])
                 .collect();
         }
-        self.held = text.split_off(beginning(&text, &self.texts));
+        self.held = text.split_off(held_from(&text, &self.texts));
         as_text(text).into_iter().collect()
     }
 }
@@ -89,7 +89,7 @@ fn as_text(text: String) -> Option<TurnEvent> {
 
 /// Returns the stop text that is complete first, and its start; of several that end at the same
 /// place, the longest.
-fn first<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> {
+fn first_match<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> {
     let found = stops
         .iter()
         .filter_map(|stop| text.find(stop.as_str()).map(|start| (start, stop.as_str())));
@@ -97,7 +97,7 @@ fn first<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> {
 }
 
 /// Returns the start of the longest suffix of `text` that is a prefix of a stop text.
-fn beginning(text: &str, stops: &[String]) -> usize {
+fn held_from(text: &str, stops: &[String]) -> usize {
     let longest = stops.iter().map(String::len).max().unwrap_or(0);
     let nearest = text.len().saturating_sub(longest.saturating_sub(1));
     let mut starts = text

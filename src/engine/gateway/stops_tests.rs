@@ -4,10 +4,10 @@ use super::*;
 use crate::domain::Usage;
 use crate::engine::gateway::testing::turn;
 
-fn watching(stops: &[String]) -> Stops {
-    Stops {
+fn watching(stops: &[String]) -> StopTextFilter {
+    StopTextFilter {
         texts: stops.to_vec(),
-        ..Stops::default()
+        ..StopTextFilter::default()
     }
 }
 
@@ -24,10 +24,13 @@ fn end() -> TurnEvent {
 }
 
 /// Returns the text that `pieces` come to, and the stop text that ended it.
-fn told(stops: &mut Stops, pieces: impl IntoIterator<Item = String>) -> (String, Option<String>) {
+fn told(
+    stops: &mut StopTextFilter,
+    pieces: impl IntoIterator<Item = String>,
+) -> (String, Option<String>) {
     let mut words = String::new();
     for event in pieces.into_iter().map(TurnEvent::Text).chain([end()]) {
-        for event in stops.take(event, &Tally::default()) {
+        for event in stops.filter(event, &UsageCounter::default()) {
             match event {
                 TurnEvent::Text(piece) => words += &piece,
                 TurnEvent::Finished(finish) => return (words, finish.stop_text),
@@ -73,7 +76,7 @@ proptest! {
     ) {
         let mut watching = watching(&stops);
         if split(&text, &stops).1.is_none() {
-            watching.take(TurnEvent::Text(text.clone()), &Tally::default());
+            watching.filter(TurnEvent::Text(text.clone()), &UsageCounter::default());
             let held = watching.held;
             prop_assert!(text.ends_with(&held));
             prop_assert!(held.is_empty() || stops.iter().any(|stop| stop.starts_with(&held)));
@@ -106,7 +109,7 @@ fn answer_ends_before_the_stop_text() {
 fn only_refused_stop_texts_are_taken_from_the_turn() {
     let mut turn = turn("m");
     turn.sampling.stop = texts(&["\n\n", "END", " ", "\u{1f}", "a b", "\t\u{2003}"]);
-    let stops = Stops::take_from(&mut turn);
+    let stops = StopTextFilter::take_from(&mut turn);
     assert_eq!(turn.sampling.stop, ["END", "a b"]);
     assert_eq!(stops.texts, ["\n\n", " ", "\u{1f}", "\t\u{2003}"]);
 }
@@ -114,7 +117,7 @@ fn only_refused_stop_texts_are_taken_from_the_turn() {
 #[test]
 fn other_events_pass_and_release_held_text() {
     let mut stops = watching(&texts(&["\n\n"]));
-    let mut take = |event| stops.take(event, &Tally::default());
+    let mut take = |event| stops.filter(event, &UsageCounter::default());
     let thought = TurnEvent::Thinking("a\n\nb".to_owned());
     let input = TurnEvent::ToolInput("{\n\n}".to_owned());
     let call = TurnEvent::tool_call("1", "look");
@@ -128,15 +131,15 @@ fn other_events_pass_and_release_held_text() {
 
 #[test]
 fn enforced_end_carries_the_usage_so_far() {
-    let mut tally = Tally::default();
+    let mut tally = UsageCounter::default();
     let usage = Usage {
         input_tokens: 7,
         output_tokens: 1,
         ..Usage::default()
     };
-    tally.note(&TurnEvent::started("m", usage));
-    tally.note(&text("12345678\n"));
-    let given = watching(&texts(&["\n"])).take(text("12345678\n"), &tally);
+    tally.record(&TurnEvent::started("m", usage));
+    tally.record(&text("12345678\n"));
+    let given = watching(&texts(&["\n"])).filter(text("12345678\n"), &tally);
     let [TurnEvent::Text(words), TurnEvent::Finished(finish)] = &*given else {
         panic!("{given:?}")
     };

@@ -11,24 +11,24 @@ use crate::domain::Tool;
 use crate::domain::Tools;
 use crate::domain::TurnEvent;
 
-use super::keeping::Keeping;
+use super::keeping::SchemaCheck;
 
 /// Collects the tool calls of an answer.
 #[derive(Debug)]
-pub(super) struct Strict {
+pub(super) struct ToolArgumentCheck {
     /// Strict tools of the turn.
     tools: Vec<Tool>,
     /// Calls so far: the index of the tool, if it is strict, and the arguments.
-    calls: Vec<Call>,
+    calls: Vec<StrictToolCall>,
 }
 
 #[derive(Debug)]
-struct Call {
+struct StrictToolCall {
     tool: Option<usize>,
     arguments: String,
 }
 
-impl Strict {
+impl ToolArgumentCheck {
     /// Creates the check for a turn that offers `tools`.
     pub(super) fn new(tools: &Tools) -> Self {
         let tools = tools
@@ -44,11 +44,11 @@ impl Strict {
     }
 
     /// Records an event of the answer.
-    pub(super) fn note(&mut self, event: &TurnEvent) {
+    pub(super) fn record(&mut self, event: &TurnEvent) {
         match event {
             TurnEvent::ToolCall { name, .. } => {
                 let tool = self.tools.iter().position(|tool| tool.name == *name);
-                self.calls.push(Call {
+                self.calls.push(StrictToolCall {
                     tool,
                     arguments: String::new(),
                 });
@@ -80,14 +80,14 @@ impl Strict {
             if calls.peek().is_none() {
                 continue;
             }
-            let schema = Keeping::new(&tool.schema);
-            calls.try_for_each(|call| check(&schema, tool, &call.arguments))?;
+            let schema = SchemaCheck::new(&tool.schema);
+            calls.try_for_each(|call| check_arguments(&schema, tool, &call.arguments))?;
         }
         Ok(())
     }
 }
 
-fn check(schema: &Keeping, tool: &Tool, arguments: &str) -> Result<(), Failure> {
+fn check_arguments(schema: &SchemaCheck, tool: &Tool, arguments: &str) -> Result<(), Failure> {
     let arguments = if arguments.is_empty() {
         "{}"
     } else {

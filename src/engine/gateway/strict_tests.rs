@@ -17,18 +17,18 @@ fn tool(name: &str, schema: &str, strict: bool) -> Tool {
 
 /// Checks an answer that ended for `reason` after these calls, as (tool, arguments).
 fn told_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
-    let mut strict = Strict::new(&Tools {
+    let mut strict = ToolArgumentCheck::new(&Tools {
         list: tools.to_vec(),
         choice: ToolChoice::Auto,
         parallel: true,
         ..Tools::default()
     });
     for (name, arguments) in calls {
-        strict.note(&TurnEvent::Text("words".to_owned()));
-        strict.note(&TurnEvent::tool_call("1", (*name).to_owned()));
+        strict.record(&TurnEvent::Text("words".to_owned()));
+        strict.record(&TurnEvent::tool_call("1", (*name).to_owned()));
         // In pieces, as they come.
         for piece in arguments.split_inclusive(':') {
-            strict.note(&TurnEvent::ToolInput(piece.to_owned()));
+            strict.record(&TurnEvent::ToolInput(piece.to_owned()));
         }
     }
     strict.check(reason).map_err(|failure| {

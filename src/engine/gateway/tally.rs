@@ -11,27 +11,27 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// Counts the usage of a turn from its events.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct UsageCounter {
     /// Resolved id of the model that answers; empty before the answer begins.
     pub(super) model: String,
     /// Usage that upstream has reported.
-    counted: Usage,
+    reported: Usage,
     /// Bytes of the answer that upstream has not counted yet.
-    uncounted: u64,
+    uncounted_bytes: u64,
     /// Web searches that have begun.
     searches: u64,
 }
 
-impl Tally {
+impl UsageCounter {
     /// Counts an event.
-    pub(super) fn note(&mut self, event: &TurnEvent) {
+    pub(super) fn record(&mut self, event: &TurnEvent) {
         match event {
             TurnEvent::Started { model, usage, .. } => {
                 model.clone_into(&mut self.model);
-                self.counted = *usage;
+                self.reported = *usage;
             }
             TurnEvent::Text(piece) | TurnEvent::Thinking(piece) | TurnEvent::ToolInput(piece) => {
-                self.uncounted += piece.len() as u64;
+                self.uncounted_bytes += piece.len() as u64;
             }
             TurnEvent::ServerBlock(ServerBlock {
                 tool:
@@ -42,11 +42,11 @@ impl Tally {
                 ..
             }) => self.searches += 1,
             TurnEvent::Finished(finish) => {
-                (self.counted, self.uncounted, self.searches) = (finish.usage, 0, 0);
+                (self.reported, self.uncounted_bytes, self.searches) = (finish.usage, 0, 0);
             }
             // The signature in base64, which may be all that is visible of the thoughts.
-            TurnEvent::ThinkingSealed(seal) | TurnEvent::ThinkingRedacted(seal) => {
-                self.uncounted = self.uncounted.max(seal.len() as u64 / 4 * 3);
+            TurnEvent::ThinkingSignature(seal) | TurnEvent::ThinkingRedacted(seal) => {
+                self.uncounted_bytes = self.uncounted_bytes.max(seal.len() as u64 / 4 * 3);
             }
             TurnEvent::ToolCall { .. }
             | TurnEvent::ServerBlock(_)
@@ -64,13 +64,13 @@ impl Tally {
     /// Returns the usage so far, in part estimated.
     pub(super) fn usage(&self) -> Usage {
         let output_tokens = self
-            .counted
+            .reported
             .output_tokens
-            .max(self.uncounted.div_ceil(BYTES_PER_TOKEN));
+            .max(self.uncounted_bytes.div_ceil(BYTES_PER_TOKEN));
         Usage {
             output_tokens,
-            web_searches: self.counted.web_searches.max(self.searches),
-            ..self.counted
+            web_searches: self.reported.web_searches.max(self.searches),
+            ..self.reported
         }
     }
 }

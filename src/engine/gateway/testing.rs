@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use super::AdmissionDeps;
 use super::AnswerCache;
-use super::Rules;
 use crate::accounts::ledger;
 use crate::accounts::pricing;
 use crate::accounts::pricing::Prices;
 use crate::accounts::rate_limit;
-use crate::accounts::rate_limit::Limits;
+use crate::accounts::rate_limit::RateLimits;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Native;
@@ -43,12 +43,12 @@ pub(super) fn turn(model: &str) -> Turn {
 
 /// Returns permissive rules: no limits, an empty ledger in memory, and a cache of reproducible
 /// turns.
-pub(crate) async fn rules() -> Rules {
+pub(crate) async fn admission_deps() -> AdmissionDeps {
     let tracker = TaskTracker::new();
-    Rules {
+    AdmissionDeps {
         router: Arc::new(routing::testing::router()),
         prices: Arc::new(prices()),
-        limits: Limits::new(rate_limit::Config::default()),
+        limits: RateLimits::new(rate_limit::Config::default()),
         ledger: ledger::testing::temporary(NOW).await,
         cache: cache(),
         web_searches: Some(5),
@@ -62,7 +62,7 @@ pub(crate) async fn rules() -> Rules {
 
 /// Returns a cache of reproducible turns.
 pub(crate) fn cache() -> AnswerCache {
-    let mode = cache::Mode::Deterministic;
+    let mode = cache::CachingMode::Deterministic;
     Cache::new(cache::Config {
         mode,
         max_bytes: 1 << 20,

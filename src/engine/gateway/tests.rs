@@ -80,9 +80,9 @@ impl TurnWorker for Scripted {
         let mut script = self.0.lock().unwrap();
         script.served.push(turn.turn.model.to_string());
         script.turns.push(turn.turn.clone());
-        turn.bill.mark_under_way(script.says_calls);
+        turn.bill.set_under_way(script.says_calls);
         if let Some(cost) = script.costs.pop_front() {
-            turn.bill.note(cost);
+            turn.bill.record_cost(cost);
         }
         script.starts.pop_front().map_or(Ok(()), Err)
     }
@@ -197,7 +197,7 @@ async fn turn_streams_and_its_worker_is_reset() {
     let bench = Bench::new();
     bench.script([Ok(text("a")), Ok(text("b")), Ok(finished())]);
     let running = bench.run("gpt-4o").await.unwrap();
-    assert_eq!(running.told.model, "claude-haiku-5-5");
+    assert_eq!(running.info.model, "claude-haiku-5-5");
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     assert_eq!(events, [text("a"), text("b"), finished()]);
     assert_eq!(bench.script.0.lock().unwrap().served, ["claude-haiku-5-5"]);

@@ -18,16 +18,16 @@ const FIELD: &str = "thinking";
 
 /// Turns thinking off if the output limit is so small that thinking would use it up, and the
 /// request does not mention thinking.
-pub(super) fn spare_small_limit(turn: &mut Turn) {
+pub(super) fn disable_for_small_limit(turn: &mut Turn) {
     let sampling = &mut turn.sampling;
     let is_asked = sampling.effort.is_some() || sampling.thinking_budget.is_some();
     if !is_asked && is_small(sampling.max_output_tokens) && !turn.native.has_field(FIELD) {
-        sampling.effort = Some(Effort::Unasked);
+        sampling.effort = Some(Effort::NotRequested);
     }
 }
 
 /// Returns the parameter by which `turn` asks for no thinking, if it does.
-pub(super) fn none_asked_by(turn: &Turn) -> Option<&'static str> {
+pub(super) fn disabling_parameter(turn: &Turn) -> Option<&'static str> {
     let field = if turn.native.has_field(FIELD) {
         FIELD
     } else {
@@ -38,7 +38,10 @@ pub(super) fn none_asked_by(turn: &Turn) -> Option<&'static str> {
 
 /// True if thinking is off in `turn`, whether asked for or not.
 pub(super) fn is_off(turn: &Turn) -> bool {
-    matches!(turn.sampling.effort, Some(Effort::None | Effort::Unasked))
+    matches!(
+        turn.sampling.effort,
+        Some(Effort::None | Effort::NotRequested)
+    )
 }
 
 /// Asks for minimal thinking, for a model that always thinks.
@@ -126,10 +129,10 @@ mod tests {
     fn small_output_limit_turns_unrequested_thinking_off() {
         let spared = |effort, limit| {
             let mut turn = with(effort, limit);
-            spare_small_limit(&mut turn);
+            disable_for_small_limit(&mut turn);
             turn.sampling.effort
         };
-        assert_eq!(spared(None, Some(1024)), Some(Effort::Unasked));
+        assert_eq!(spared(None, Some(1024)), Some(Effort::NotRequested));
         assert_eq!(spared(None, Some(1025)), None);
         assert_eq!(spared(None, None), None);
         assert_eq!(spared(Some(Effort::High), Some(16)), Some(Effort::High));
@@ -139,8 +142,8 @@ mod tests {
     fn always_thinking_model_gets_low_effort() {
         for (effort, limit, expected) in [
             (Some(Effort::None), None, Some(Effort::Low)),
-            (Some(Effort::Unasked), Some(16), Some(Effort::Low)),
-            (Some(Effort::Unasked), None, None),
+            (Some(Effort::NotRequested), Some(16), Some(Effort::Low)),
+            (Some(Effort::NotRequested), None, None),
             (Some(Effort::High), Some(16), Some(Effort::High)),
         ] {
             let mut turn = with(effort, limit);
@@ -151,9 +154,12 @@ mod tests {
         turn.native
             .fields
             .push((FIELD.to_owned(), r#"{"type":"disabled"}"#.to_owned()));
-        assert_eq!(none_asked_by(&turn), Some("thinking"));
+        assert_eq!(disabling_parameter(&turn), Some("thinking"));
         as_low_effort(&mut turn);
-        assert_eq!((none_asked_by(&turn), written(&turn)), (None, Vec::new()));
+        assert_eq!(
+            (disabling_parameter(&turn), written(&turn)),
+            (None, Vec::new())
+        );
     }
 
     #[test]
@@ -165,11 +171,11 @@ mod tests {
                 &[r#"{"type":"between_tools"}"#][..],
             ),
             (
-                Some(Effort::Unasked),
+                Some(Effort::NotRequested),
                 Some(16),
                 &[r#"{"type":"between_tools"}"#],
             ),
-            (Some(Effort::Unasked), None, &[]),
+            (Some(Effort::NotRequested), None, &[]),
             (Some(Effort::Low), Some(16), &[]),
         ] {
             let mut turn = with(effort, limit);

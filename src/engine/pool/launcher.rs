@@ -24,7 +24,7 @@ pub trait Worker: Send + 'static {
 
     /// Health check: true if the worker responds. It leaves the worker clean; the caller sets the
     /// timeout.
-    fn answers(&mut self) -> impl Future<Output = bool> + Send {
+    fn is_responsive(&mut self) -> impl Future<Output = bool> + Send {
         std::future::ready(true)
     }
 }

@@ -7,7 +7,7 @@ use super::launcher::{Launcher, Worker};
 use super::state::Slot;
 
 /// Timeout of a health check, about a hundred times its usual duration.
-const SIGN_OF_LIFE_TIMEOUT: Duration = Duration::from_secs(1);
+const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Guard that holds a worker; dropping it returns the worker to the pool, which resets it for the
 /// next request.
@@ -62,14 +62,14 @@ impl<L: Launcher> Lease<L> {
     }
 
     /// Runs a health check; a worker that fails it ends with the lease.
-    pub(super) async fn is_answering(&mut self) -> bool {
+    pub(super) async fn passes_health_check(&mut self) -> bool {
         // Cancellation: a caller that is dropped during the check leaves a worker that needs a
         // reset.
         self.is_used = true;
         let Some(slot) = self.slot.as_mut() else {
             return false;
         };
-        let is_answering = gives_sign_of_life(&mut slot.worker).await;
+        let is_answering = health_check(&mut slot.worker).await;
         self.is_used = false;
         self.is_broken = !is_answering;
         is_answering
@@ -87,8 +87,8 @@ impl<L: Launcher> Lease<L> {
 }
 
 /// Runs the health check of `worker` with a timeout.
-pub(super) async fn gives_sign_of_life<W: Worker>(worker: &mut W) -> bool {
-    tokio::time::timeout(SIGN_OF_LIFE_TIMEOUT, worker.answers())
+pub(super) async fn health_check<W: Worker>(worker: &mut W) -> bool {
+    tokio::time::timeout(HEALTH_CHECK_TIMEOUT, worker.is_responsive())
         .await
         .unwrap_or(false)
 }

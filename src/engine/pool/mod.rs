@@ -34,10 +34,10 @@ pub use claim::{Claim, Class};
 pub use config::Config;
 pub use launcher::{LaunchError, Launcher, Worker};
 pub use lease::Lease;
-pub use state::Stats;
+pub use state::PoolStats;
 
 use lease::Returned;
-use state::{Phase, Slot, State, Waiter};
+use state::{PoolPhase, PoolState, Slot, Waiter};
 
 /// Reason why no worker was lent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,16 +83,16 @@ pub enum BusyReason {
 }
 
 /// Handle on the pool; clones share it.
-pub struct Pool<L: Launcher>(Arc<Shared<L>>);
+pub struct Pool<L: Launcher>(Arc<PoolInner<L>>);
 
-struct Shared<L: Launcher> {
+struct PoolInner<L: Launcher> {
     launcher: L,
     config: Config,
     tracker: TaskTracker,
     closed: CancellationToken,
     /// Held for a few instructions at a time and never across an await, so a blocking mutex is
     /// enough.
-    state: Mutex<State<L>>,
+    state: Mutex<PoolState<L>>,
 }
 
 impl<L: Launcher> Clone for Pool<L> {
@@ -110,12 +110,12 @@ impl<L: Launcher> std::fmt::Debug for Pool<L> {
 impl<L: Launcher> Pool<L> {
     /// Creates a pool and starts its first workers at once, on tasks of `tracker`.
     pub fn start(launcher: L, config: Config, tracker: TaskTracker) -> Self {
-        let pool = Self(Arc::new(Shared {
+        let pool = Self(Arc::new(PoolInner {
             launcher,
             config,
             tracker,
             closed: CancellationToken::new(),
-            state: Mutex::new(State::new()),
+            state: Mutex::new(PoolState::new()),
         }));
         pool.refill();
         let maintained = pool.clone();
@@ -139,52 +139,56 @@ impl<L: Launcher> Pool<L> {
             let (sender, receiver) = oneshot::channel();
             // Replacing the idle worker is left to the maintenance: a start takes a core for half a
             // second, which this request needs more, and often this worker is back by then.
-            match self.ask(claim, sender)? {
+            match self.take_idle_or_enqueue(claim, sender)? {
                 Some(idle) => {
-                    if let Some(lease) = self.lend_checked(idle).await {
+                    if let Some(lease) = self.lend_after_health_check(idle).await {
                         return Ok(lease);
                     }
                     // Other workers may be stuck as well: all are checked at once, and this request
                     // waits for the first that responds.
-                    self.check_idle();
+                    self.health_check_idle();
                 }
-                None => return self.wait(claim, receiver).await,
+                None => return self.wait_for_worker(claim, receiver).await,
             }
         }
     }
 
     /// Takes an idle worker, or queues `sender`.
-    fn ask(&self, claim: &Claim, sender: Waiter<L>) -> Result<Option<Slot<L::Worker>>, Error> {
+    fn take_idle_or_enqueue(
+        &self,
+        claim: &Claim,
+        sender: Waiter<L>,
+    ) -> Result<Option<Slot<L::Worker>>, Error> {
         let sent_away = {
             let mut state = self.state();
             if self.0.closed.is_cancelled() {
                 return Err(Error::Closed);
             }
             if let Some(slot) = state.take_idle() {
-                state.waiting.note_turn(claim);
+                state.waiting.charge_turn(claim);
                 return Ok(Some(slot));
             }
             self.enqueue(&mut state, claim, sender)?
         };
         if let Some((waiter, reason)) = sent_away {
-            let _ = waiter.send(Err(self.busy(reason)));
+            let _ = waiter.send(Err(self.busy_error(reason)));
         }
         Ok(None)
     }
 
     /// Lends an idle worker, after a health check if it was idle for long: a process may be stopped
     /// or stuck without being dead.
-    async fn lend_checked(&self, idle: Slot<L::Worker>) -> Option<Lease<L>> {
+    async fn lend_after_health_check(&self, idle: Slot<L::Worker>) -> Option<Lease<L>> {
         let is_due = idle.was_idle_for(self.0.config.check_after);
         let mut lease = Lease::new(idle, self.clone());
-        if is_due && !lease.is_answering().await {
+        if is_due && !lease.passes_health_check().await {
             tracing::warn!("idle worker failed health check");
             return None;
         }
         Some(lease)
     }
 
-    async fn wait(
+    async fn wait_for_worker(
         &self,
         claim: &Claim,
         receiver: oneshot::Receiver<Result<Lease<L>, Error>>,
@@ -197,7 +201,7 @@ impl<L: Launcher> Pool<L> {
         match lent {
             Ok(Ok(lease)) => lease,
             Ok(Err(_)) => Err(Error::Closed),
-            Err(_) => Err(self.busy(BusyReason::WaitedTooLong(self.0.config.queue_timeout))),
+            Err(_) => Err(self.busy_error(BusyReason::WaitedTooLong(self.0.config.queue_timeout))),
         }
     }
 
@@ -217,15 +221,15 @@ impl<L: Launcher> Pool<L> {
     }
 
     /// Returns the current numbers of workers and waiting requests.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> PoolStats {
         self.state().stats(&self.0.config)
     }
 
-    fn state(&self) -> MutexGuard<'_, State<L>> {
+    fn state(&self) -> MutexGuard<'_, PoolState<L>> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn busy(&self, reason: BusyReason) -> Error {
+    fn busy_error(&self, reason: BusyReason) -> Error {
         Error::Busy {
             workers: self.0.config.max_workers,
             reason,
@@ -235,14 +239,14 @@ impl<L: Launcher> Pool<L> {
     /// Queues a request, and returns the one that lost its place to it, if any.
     fn enqueue(
         &self,
-        state: &mut State<L>,
+        state: &mut PoolState<L>,
         claim: &Claim,
         sender: Waiter<L>,
     ) -> Result<Option<(Waiter<L>, BusyReason)>, Error> {
-        if let Some(outage) = state.out_of_service() {
+        if let Some(outage) = state.current_outage() {
             return Err(outage);
         }
-        state.forget_gone_waiters();
+        state.drop_cancelled_waiters();
         // Workers that are not lent will serve that many requests, which therefore do not count as
         // queued.
         let coming = self.0.config.max_workers - state.busy.min(self.0.config.max_workers);
@@ -250,14 +254,14 @@ impl<L: Launcher> Pool<L> {
         state
             .waiting
             .push(claim, places, sender)
-            .map_err(|reason| self.busy(reason))
+            .map_err(|reason| self.busy_error(reason))
     }
 
     /// Hands a clean worker to the next waiting request, or keeps it idle.
-    fn give(&self, slot: Slot<L::Worker>, from: Phase) {
+    fn hand_over(&self, slot: Slot<L::Worker>, from: PoolPhase) {
         let mut state = self.state();
-        state.leave(from);
-        if from == Phase::Starting {
+        state.decrement(from);
+        if from == PoolPhase::Starting {
             state.launch_succeeded();
         }
         // Counted as busy while it is handed over: the lease may be dropped, and returned, at any
@@ -265,7 +269,7 @@ impl<L: Launcher> Pool<L> {
         state.busy += 1;
         let mut lease = Lease::new(slot, self.clone());
         // Waiters that have given up must not use up a turn of their tenant.
-        state.forget_gone_waiters();
+        state.drop_cancelled_waiters();
         while let Some(waiter) = state.waiting.pop() {
             // The lock is released before `send`, which may wake the receiver; dropping a lease
             // locks again.
@@ -290,11 +294,11 @@ impl<L: Launcher> Pool<L> {
     fn take_back(&self, mut slot: Slot<L::Worker>, state_of: Returned) {
         slot.turns += u32::from(state_of != Returned::Unused);
         match state_of {
-            _ if self.0.closed.is_cancelled() => self.retire(slot, Phase::Busy),
-            Returned::Broken => self.retire(slot, Phase::Busy),
-            Returned::Unused => self.give(slot, Phase::Busy),
+            _ if self.0.closed.is_cancelled() => self.retire(slot, PoolPhase::Busy),
+            Returned::Broken => self.retire(slot, PoolPhase::Busy),
+            Returned::Unused => self.hand_over(slot, PoolPhase::Busy),
             Returned::Used => {
-                self.state().turn_to_reset();
+                self.state().move_busy_to_resetting();
                 self.reset_later(slot);
             }
         }
@@ -311,14 +315,14 @@ impl<L: Launcher> Pool<L> {
             tracing::info!(%error, "worker reset failed");
         }
         if result.is_ok() && !slot.is_worn_out(&self.0.config) {
-            self.give(slot, Phase::Resetting);
+            self.hand_over(slot, PoolPhase::Resetting);
         } else {
-            self.retire(slot, Phase::Resetting);
+            self.retire(slot, PoolPhase::Resetting);
         }
     }
 
-    fn retire(&self, slot: Slot<L::Worker>, from: Phase) {
-        self.state().leave(from);
+    fn retire(&self, slot: Slot<L::Worker>, from: PoolPhase) {
+        self.state().decrement(from);
         drop(slot);
         self.refill();
     }

@@ -3,16 +3,16 @@
 use super::BusyReason;
 use super::claim::Claim;
 use super::claim::Class;
-use crate::runtime::fair_queue::Rounds;
+use crate::runtime::fair_queue::FairQueue;
 
 /// Number of live requests in a row after which a waiting background request is served.
-const LIVE_IN_A_ROW: u32 = 15;
+const MAX_LIVE_IN_A_ROW: u32 = 15;
 
 /// Fair queue of requests: live ones first, and in each class the tenants by round robin.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    live: Rounds<T>,
-    background: Rounds<T>,
+    live: FairQueue<T>,
+    background: FairQueue<T>,
     /// Live requests served in a row while background ones wait.
     passed: u32,
 }
@@ -20,8 +20,8 @@ pub(super) struct Queue<T> {
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
         Self {
-            live: Rounds::default(),
-            background: Rounds::default(),
+            live: FairQueue::default(),
+            background: FairQueue::default(),
             passed: 0,
         }
     }
@@ -38,7 +38,7 @@ impl<T> Queue<T> {
         places: usize,
         item: T,
     ) -> Result<Option<(T, BusyReason)>, BusyReason> {
-        let rounds = self.of(claim.class);
+        let rounds = self.rounds_of(claim.class);
         let taken = rounds.len();
         let mut sent_away = None;
         if taken >= places {
@@ -66,7 +66,7 @@ impl<T> Queue<T> {
             self.passed = 0;
             return self.live.pop();
         }
-        if self.live.is_empty() || self.passed >= LIVE_IN_A_ROW {
+        if self.live.is_empty() || self.passed >= MAX_LIVE_IN_A_ROW {
             self.passed = 0;
             return self.background.pop();
         }
@@ -75,8 +75,8 @@ impl<T> Queue<T> {
     }
 
     /// Charges the tenant for a worker it got without waiting.
-    pub(super) fn note_turn(&mut self, claim: &Claim) {
-        self.of(claim.class).note_turn(&claim.tenant);
+    pub(super) fn charge_turn(&mut self, claim: &Claim) {
+        self.rounds_of(claim.class).record_turn(&claim.tenant);
     }
 
     pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
@@ -99,7 +99,7 @@ impl<T> Queue<T> {
         all
     }
 
-    fn of(&mut self, class: Class) -> &mut Rounds<T> {
+    fn rounds_of(&mut self, class: Class) -> &mut FairQueue<T> {
         match class {
             Class::Live => &mut self.live,
             Class::Background => &mut self.background,

@@ -12,11 +12,11 @@ use super::lease::Lease;
 use super::queue::Queue;
 
 /// Failed starts in a row after which waiting requests fail, if no other worker is left for them.
-const FAILURES_BEFORE_TELLING: u32 = 3;
+const FAILURES_BEFORE_OUTAGE: u32 = 3;
 
 /// Counter that a worker which is not idle belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum PoolPhase {
     Starting,
     Busy,
     Resetting,
@@ -57,7 +57,7 @@ impl<W: Worker> Slot<W> {
 
 /// Current numbers of workers and waiting requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct PoolStats {
     /// Maximum number of workers.
     pub max: usize,
     /// Workers that are being started.
@@ -80,7 +80,7 @@ pub struct Stats {
 /// Sender that completes the wait of a queued request, with a lease or an error.
 pub(super) type Waiter<L> = oneshot::Sender<Result<Lease<L>, Error>>;
 
-pub(super) struct State<L: Launcher> {
+pub(super) struct PoolState<L: Launcher> {
     /// Clean workers, used as a stack: the last one used is taken first, so that the others age and
     /// are retired.
     pub(super) idle: Vec<Slot<L::Worker>>,
@@ -93,7 +93,7 @@ pub(super) struct State<L: Launcher> {
     last_failure: Option<LaunchError>,
 }
 
-impl<L: Launcher> State<L> {
+impl<L: Launcher> PoolState<L> {
     pub(super) fn new() -> Self {
         Self {
             idle: Vec::new(),
@@ -127,20 +127,20 @@ impl<L: Launcher> State<L> {
         long_idle
     }
 
-    pub(super) fn forget_gone_waiters(&mut self) {
+    pub(super) fn drop_cancelled_waiters(&mut self) {
         self.waiting.retain(|waiter| !waiter.is_closed());
     }
 
     /// Decrements the counter of `phase`.
-    pub(super) fn leave(&mut self, phase: Phase) {
+    pub(super) fn decrement(&mut self, phase: PoolPhase) {
         match phase {
-            Phase::Starting => self.starting -= 1,
-            Phase::Busy => self.busy -= 1,
-            Phase::Resetting => self.resetting -= 1,
+            PoolPhase::Starting => self.starting -= 1,
+            PoolPhase::Busy => self.busy -= 1,
+            PoolPhase::Resetting => self.resetting -= 1,
         }
     }
 
-    pub(super) fn turn_to_reset(&mut self) {
+    pub(super) fn move_busy_to_resetting(&mut self) {
         self.busy -= 1;
         self.resetting += 1;
     }
@@ -159,17 +159,17 @@ impl<L: Launcher> State<L> {
         self.failures
     }
 
-    pub(super) fn backs_off(&self) -> bool {
+    pub(super) fn is_backing_off(&self) -> bool {
         self.retry_at.is_some_and(|at| Instant::now() < at)
     }
 
     /// Returns the error for new requests during an outage: starts fail, the next one is not due,
     /// and no worker is left.
-    pub(super) fn out_of_service(&self) -> Option<Error> {
+    pub(super) fn current_outage(&self) -> Option<Error> {
         let failure = self.last_failure.as_ref()?;
         let has_workers = self.idle.len() + self.busy + self.resetting + self.starting > 0;
-        let is_lasting = failure.is_permanent || self.failures >= FAILURES_BEFORE_TELLING;
-        if has_workers || !is_lasting || !self.backs_off() {
+        let is_lasting = failure.is_permanent || self.failures >= FAILURES_BEFORE_OUTAGE;
+        if has_workers || !is_lasting || !self.is_backing_off() {
             return None;
         }
         let retry_after = self
@@ -182,9 +182,9 @@ impl<L: Launcher> State<L> {
     }
 
     /// Returns the number of workers to start now.
-    pub(super) fn shortage(&mut self, config: &Config) -> usize {
+    pub(super) fn workers_to_start(&mut self, config: &Config) -> usize {
         // Workers that start or are being reset will be free without a further start.
-        self.forget_gone_waiters();
+        self.drop_cancelled_waiters();
         let coming = self.idle.len() + self.starting + self.resetting;
         let room = config.max_workers.saturating_sub(coming + self.busy);
         let may_start = config.max_starting.saturating_sub(self.starting);
@@ -196,7 +196,7 @@ impl<L: Launcher> State<L> {
 
     /// Takes out the idle workers that are dead, worn out, or idle beyond the spare ones for too
     /// long.
-    pub(super) fn retire_idle(&mut self, config: &Config) -> Vec<Slot<L::Worker>> {
+    pub(super) fn take_retired(&mut self, config: &Config) -> Vec<Slot<L::Worker>> {
         let spare = config.prewarm;
         let count = self.idle.len();
         let (kept, retired) = std::mem::take(&mut self.idle)
@@ -213,15 +213,15 @@ impl<L: Launcher> State<L> {
         retired.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    pub(super) fn stats(&self, config: &Config) -> Stats {
+    pub(super) fn stats(&self, config: &Config) -> PoolStats {
         let starts_ahead = config.prewarm > 0;
         // Without prewarming, only the next request retries a start, so an old failure is no longer
         // current.
         let failure = self
             .last_failure
             .as_ref()
-            .filter(|_| starts_ahead || self.backs_off());
-        Stats {
+            .filter(|_| starts_ahead || self.is_backing_off());
+        PoolStats {
             max: config.max_workers,
             starting: self.starting,
             idle: self.idle.len(),

@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::launcher::{LaunchError, Launcher};
-use super::lease::gives_sign_of_life;
-use super::state::{Phase, Slot};
+use super::lease::health_check;
+use super::state::{PoolPhase, Slot};
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<L: Launcher> Pool<L> {
@@ -18,10 +18,10 @@ impl<L: Launcher> Pool<L> {
     pub(super) fn refill(&self) {
         let starts = {
             let mut state = self.state();
-            if self.0.closed.is_cancelled() || state.backs_off() {
+            if self.0.closed.is_cancelled() || state.is_backing_off() {
                 return;
             }
-            let starts = state.shortage(&self.0.config);
+            let starts = state.workers_to_start(&self.0.config);
             state.starting += starts;
             starts
         };
@@ -33,16 +33,16 @@ impl<L: Launcher> Pool<L> {
 
     /// Runs a health check on all workers that were idle for long, concurrently, and ends those
     /// that fail it.
-    pub(super) fn check_idle(&self) {
+    pub(super) fn health_check_idle(&self) {
         let long_idle = self.state().take_long_idle(self.0.config.check_after);
         for mut slot in long_idle {
             let pool = self.clone();
             self.0.tracker.spawn(async move {
-                if gives_sign_of_life(&mut slot.worker).await {
-                    pool.give(slot, Phase::Resetting);
+                if health_check(&mut slot.worker).await {
+                    pool.hand_over(slot, PoolPhase::Resetting);
                 } else {
                     tracing::warn!("idle worker failed health check");
-                    pool.retire(slot, Phase::Resetting);
+                    pool.retire(slot, PoolPhase::Resetting);
                 }
             });
         }
@@ -51,7 +51,7 @@ impl<L: Launcher> Pool<L> {
     async fn launch_one(&self) {
         match self.0.launcher.launch().await {
             Ok(worker) => {
-                self.give(Slot::new(worker), Phase::Starting);
+                self.hand_over(Slot::new(worker), PoolPhase::Starting);
                 // Starts the next one that had to wait for a free start.
                 self.refill();
             }
@@ -67,11 +67,11 @@ impl<L: Launcher> Pool<L> {
             let failures = state.launch_failed(error);
             let delay = FIRST_BACK_OFF
                 .saturating_mul(1 << failures.min(16))
-                .min(LONGEST_BACK_OFF);
+                .min(MAX_BACK_OFF);
             state.retry_at = Some(Instant::now() + delay);
             self.retry_later(delay);
             state
-                .out_of_service()
+                .current_outage()
                 .map(|outage| (outage, state.waiting.drain()))
         };
         let Some((outage, waiting)) = told else {
@@ -104,7 +104,7 @@ impl<L: Launcher> Pool<L> {
             .await
             .is_some()
         {
-            let retired = self.state().retire_idle(&self.0.config);
+            let retired = self.state().take_retired(&self.0.config);
             if !retired.is_empty() {
                 tracing::debug!(workers = retired.len(), "idle workers retired");
             }

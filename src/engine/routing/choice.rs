@@ -3,15 +3,15 @@
 use crate::domain::ModelName;
 
 /// Maximum length of a header value, in bytes.
-const MOST_HEADER_BYTES: usize = 200;
+const MAX_HEADER_BYTES: usize = 200;
 
 /// Model chosen for a turn, with the rule and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct RoutingChoice {
     /// Chosen model, as the configuration names it.
     pub model: ModelName,
     /// Rule that decided the choice.
-    pub rule: Rule,
+    pub rule: RoutingRule,
     /// Reason in words; quotes nothing of the prompt.
     pub reason: String,
 }
@@ -19,7 +19,7 @@ pub struct Choice {
 /// Routing rules, in the order in which they are tried. `SavingBudget` is applied to the result of
 /// the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Rule {
+pub enum RoutingRule {
     /// Hardly any tokens of the budget are left.
     ScarceBudget,
     /// The context is long.
@@ -34,7 +34,7 @@ pub enum Rule {
     SavingBudget,
 }
 
-impl Rule {
+impl RoutingRule {
     /// Returns the rule's name in answers, headers and logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Rule {
     }
 }
 
-impl Choice {
+impl RoutingChoice {
     /// Returns the value of `x-switchboard-route`: `haiku; rule=simple_prompt; reason="..."`. At
     /// most 200 bytes of printable ASCII, whatever the models are called.
     pub fn header_value(&self) -> String {
@@ -57,7 +57,7 @@ impl Choice {
             "{model:.64}; rule={rule}; reason=\"{}",
             printable(&self.reason)
         );
-        value.truncate(MOST_HEADER_BYTES - 1);
+        value.truncate(MAX_HEADER_BYTES - 1);
         value.push('"');
         value
     }
@@ -78,9 +78,9 @@ mod tests {
     use super::*;
 
     fn header(model: &str, reason: &str) -> String {
-        Choice {
+        RoutingChoice {
             model: ModelName::new(model),
-            rule: Rule::LongContext,
+            rule: RoutingRule::LongContext,
             reason: reason.to_owned(),
         }
         .header_value()
@@ -97,7 +97,7 @@ mod tests {
             r#"???; rule=long_context; reason="?a?""#
         );
         let long = header(&"m".repeat(1000), &"r".repeat(1000));
-        assert_eq!(long.len(), MOST_HEADER_BYTES);
+        assert_eq!(long.len(), MAX_HEADER_BYTES);
         assert!(
             long.ends_with("r\"") && long.contains("; rule=long_context; "),
             "{long}"

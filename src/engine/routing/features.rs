@@ -7,7 +7,7 @@ use crate::domain::Turn;
 
 /// Properties of a turn that the rules decide by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Features<'a> {
+pub struct RoutingFeatures<'a> {
     /// Text of the user's request, in pieces.
     pub prompt: Vec<&'a str>,
     /// Tokens of everything that goes upstream, the prompt included.
@@ -16,12 +16,12 @@ pub struct Features<'a> {
     pub budget: BudgetState,
 }
 
-impl<'a> Features<'a> {
+impl<'a> RoutingFeatures<'a> {
     /// Extracts the features of `turn`, whose whole context has `context_tokens`.
     ///
     /// Tool results are not the user's words: a turn that brings nothing else is judged by the
     /// user's message before, so that the same model continues a task.
-    pub fn of(turn: &'a Turn, context_tokens: u64, budget: BudgetState) -> Self {
+    pub fn from_turn(turn: &'a Turn, context_tokens: u64, budget: BudgetState) -> Self {
         let earlier = turn
             .history
             .iter()
@@ -45,14 +45,14 @@ fn texts<'a>(parts: &'a [Part]) -> Vec<&'a str> {
     let text = |part: &'a Part| match part {
         Part::Text(text) => Some(text.as_str()),
         Part::Instruction(_)
-        | Part::GoOn
+        | Part::Continue
         | Part::Image(_)
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)
         | Part::ToolResult(_)
         | Part::Native(_)
-        | Part::CacheMark(_) => None,
+        | Part::CacheBreakpoint(_) => None,
     };
     parts.iter().filter_map(text).collect()
 }

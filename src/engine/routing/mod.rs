@@ -11,7 +11,7 @@ mod router;
 pub(crate) mod testing;
 mod words;
 
-pub use choice::{Choice, Rule};
+pub use choice::{RoutingChoice, RoutingRule};
 pub use config::Config;
-pub use features::Features;
+pub use features::RoutingFeatures;
 pub use router::Router;

@@ -7,8 +7,8 @@ use crate::domain::BudgetState;
 use crate::domain::ModelName;
 use crate::domain::Turn;
 
-use super::words::{are_simple, first_hard, is_short};
-use super::{Choice, Config, Features, Rule};
+use super::words::{are_simple, first_hard_stem, is_short};
+use super::{Config, RoutingChoice, RoutingFeatures, RoutingRule};
 
 /// Chooses a model by the routing rules.
 #[derive(Debug, Clone)]
@@ -24,20 +24,26 @@ impl Router {
     }
 
     /// Chooses the model for `turn` of a caller with this state of its budgets.
-    pub fn route(&self, turn: &Turn, budget: BudgetState) -> Choice {
-        self.choose(&Features::of(turn, self.prices.prompt_tokens(turn), budget))
+    pub fn route(&self, turn: &Turn, budget: BudgetState) -> RoutingChoice {
+        self.choose(&RoutingFeatures::from_turn(
+            turn,
+            self.prices.prompt_tokens(turn),
+            budget,
+        ))
     }
 
     /// Chooses the model for these features.
-    pub fn choose(&self, features: &Features<'_>) -> Choice {
-        let (model, rule, reason) = self.by_task(features);
-        let choice = Choice {
+    pub fn choose(&self, features: &RoutingFeatures<'_>) -> RoutingChoice {
+        let (model, rule, reason) = self.first_matching_rule(features);
+        let choice = RoutingChoice {
             model: model.clone(),
             rule,
             reason,
         };
         match features.budget.percent_used {
-            Some(percent) if percent >= self.config.saving_percent => self.save(choice, percent),
+            Some(percent) if percent >= self.config.saving_percent => {
+                self.downgrade(choice, percent)
+            }
             _ => choice,
         }
     }
@@ -48,7 +54,10 @@ impl Router {
     }
 
     /// Returns the model of the first rule that matches, with the rule and the reason.
-    fn by_task(&self, features: &Features<'_>) -> (&ModelName, Rule, String) {
+    fn first_matching_rule(
+        &self,
+        features: &RoutingFeatures<'_>,
+    ) -> (&ModelName, RoutingRule, String) {
         let config = &self.config;
         let (prompt, context) = (&features.prompt, features.context_tokens);
         if let Some(left) = features
@@ -60,37 +69,37 @@ impl Router {
                 "{left} tokens of the budget are left, fewer than {}",
                 config.scarce_tokens
             );
-            return (&config.light_model, Rule::ScarceBudget, reason);
+            return (&config.light_model, RoutingRule::ScarceBudget, reason);
         }
         if context > config.long_context_tokens {
             let reason = format!(
                 "the context has {context} tokens, more than {}",
                 config.long_context_tokens
             );
-            return (&config.heavy_model, Rule::LongContext, reason);
+            return (&config.heavy_model, RoutingRule::LongContext, reason);
         }
-        let hard = first_hard(prompt, &config.hard_words);
+        let hard = first_hard_stem(prompt, &config.hard_words);
         let short = config.short_prompt_characters;
         if hard.is_none()
             && is_short(prompt, short)
             && are_simple(prompt, config.longest_simple_word)
         {
             let reason = format!("the prompt has fewer than {short} characters and simple words");
-            return (&config.light_model, Rule::SimplePrompt, reason);
+            return (&config.light_model, RoutingRule::SimplePrompt, reason);
         }
         if let Some(word) = hard {
             let reason = format!("the prompt has a word that begins with {word}");
-            return (&config.usual_model, Rule::HardWords, reason);
+            return (&config.usual_model, RoutingRule::HardWords, reason);
         }
         (
             &config.usual_model,
-            Rule::Otherwise,
+            RoutingRule::Otherwise,
             "the prompt is neither long nor simple".to_owned(),
         )
     }
 
     /// Replaces the chosen model by the next cheaper one.
-    fn save(&self, choice: Choice, percent: u64) -> Choice {
+    fn downgrade(&self, choice: RoutingChoice, percent: u64) -> RoutingChoice {
         let Config {
             light_model,
             usual_model,
@@ -106,9 +115,9 @@ impl Router {
             "{percent} % of the budget are used, so not {}, although {}",
             choice.model, choice.reason
         );
-        Choice {
+        RoutingChoice {
             model: cheaper.clone(),
-            rule: Rule::SavingBudget,
+            rule: RoutingRule::SavingBudget,
             reason,
         }
     }

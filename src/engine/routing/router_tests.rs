@@ -62,12 +62,12 @@ fn first_matching_rule_decides() {
         ("Debug this.", 10_001, Some(1000), "heavy by long_context"),
         ("Debug this.", 10_001, Some(999), "light by scarce_budget"),
     ] {
-        let features = Features {
+        let features = RoutingFeatures {
             prompt: vec![prompt],
             context_tokens,
             budget: budget(tokens_left, None),
         };
-        let Choice { model, rule, .. } = router.choose(&features);
+        let RoutingChoice { model, rule, .. } = router.choose(&features);
         assert_eq!(
             format!("{model} by {}", rule.name()),
             expected,
@@ -85,12 +85,12 @@ fn nearly_used_budget_selects_the_next_cheaper_model() {
         (10, "Debug this.", 300, "light by saving_budget"),
         (10, "Hello!", 95, "light by simple_prompt"),
     ] {
-        let features = Features {
+        let features = RoutingFeatures {
             prompt: vec![prompt],
             context_tokens,
             budget: budget(None, Some(percent)),
         };
-        let Choice { model, rule, .. } = router.choose(&features);
+        let RoutingChoice { model, rule, .. } = router.choose(&features);
         assert_eq!(
             format!("{model} by {}", rule.name()),
             expected,
@@ -104,7 +104,7 @@ fn reasons_do_not_quote_the_prompt() {
     let router = router();
     let reason = |prompt, context_tokens, budget| {
         router
-            .choose(&Features {
+            .choose(&RoutingFeatures {
                 prompt: vec![prompt],
                 context_tokens,
                 budget,
@@ -151,7 +151,7 @@ fn tool_results_are_judged_by_the_user_text_before_them() {
         (Role::User, vec![result.clone()]),
     ];
     let prompt_of = |turn: &Turn| {
-        Features::of(turn, 0, BudgetState::default())
+        RoutingFeatures::from_turn(turn, 0, BudgetState::default())
             .prompt
             .join("|")
     };
@@ -175,7 +175,7 @@ fn context_tokens_count_the_whole_turn() {
     );
     assert_eq!(
         (choice.model.as_str(), choice.rule),
-        ("heavy", Rule::LongContext)
+        ("heavy", RoutingRule::LongContext)
     );
 }
 
@@ -192,7 +192,7 @@ proptest! {
         let history: Vec<_> = history.iter().map(|text| (Role::User, vec![Part::text(text)])).collect();
         let turn = turn(&history, texts.iter().map(Part::text).collect());
         let budget = budget(tokens_left, percent_used);
-        for choice in [router.route(&turn, budget), router.choose(&Features::of(&turn, context_tokens, budget))] {
+        for choice in [router.route(&turn, budget), router.choose(&RoutingFeatures::from_turn(&turn, context_tokens, budget))] {
             prop_assert!(["light", "usual", "heavy"].contains(&choice.model.as_str()));
             let header = choice.header_value();
             prop_assert!(header.len() <= 200 && header.bytes().all(|byte| (b' '..=b'~').contains(&byte)));

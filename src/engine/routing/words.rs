@@ -25,7 +25,7 @@ pub(super) fn are_simple(texts: &[&str], longest: usize) -> bool {
 }
 
 /// Returns the first of `stems` that is the prefix of a word, ignoring ASCII case.
-pub(super) fn first_hard<'a>(texts: &[&str], stems: &'a [String]) -> Option<&'a str> {
+pub(super) fn first_hard_stem<'a>(texts: &[&str], stems: &'a [String]) -> Option<&'a str> {
     let mut words = texts
         .iter()
         .flat_map(|text| text.split(|character: char| !character.is_alphanumeric()));
@@ -89,7 +89,7 @@ mod tests {
             ("日本語 debug", Some("debug")),
             ("é", None),
         ] {
-            assert_eq!(first_hard(&[text], &stems), found, "{text}");
+            assert_eq!(first_hard_stem(&[text], &stems), found, "{text}");
         }
     }
 }

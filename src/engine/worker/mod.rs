@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 
-use crate::domain::Bill;
+use crate::domain::CostMeter;
 use crate::domain::Failure;
 use crate::domain::Gate;
 use crate::domain::Message;
@@ -19,7 +19,7 @@ pub struct WorkerTurn {
     /// The turn, with its model resolved.
     pub turn: Turn,
     /// Recorder of the usage and cost of the run.
-    pub bill: Bill,
+    pub bill: CostMeter,
     /// Gate that must open before anything of the turn goes upstream.
     pub gate: Gate,
 }
@@ -30,16 +30,16 @@ impl WorkerTurn {
     /// Tool results are sorted by their calls, so that the prompt cache sees the same prefix
     /// whatever order they came in.
     pub fn new(mut turn: Turn) -> Self {
-        order_results(&mut turn);
+        sort_tool_results(&mut turn);
         Self {
             turn,
-            bill: Bill::default(),
+            bill: CostMeter::default(),
             gate: Gate::default(),
         }
     }
 }
 
-fn order_results(turn: &mut Turn) {
+fn sort_tool_results(turn: &mut Turn) {
     let mut calls: HashMap<String, usize> = HashMap::new();
     let prompt = Message {
         role: Role::User,

@@ -12,7 +12,7 @@ use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::engine::gateway::AnswerCache;
 use crate::http::error::ApiError;
-use crate::http::report::Parameters;
+use crate::http::report::QueryParameters;
 
 /// Returns hits, misses and size of the response cache since the start of the server.
 pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
@@ -38,7 +38,7 @@ pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
 /// Clears the cached answers of one project, or of all.
 pub(super) async fn clear(
     State(cache): State<AnswerCache>,
-    Query(parameters): Query<Parameters>,
+    Query(parameters): Query<QueryParameters>,
 ) -> Result<Response, ApiError> {
     let project = match parameters.as_slice() {
         [] => None,

@@ -10,14 +10,14 @@ use super::tables::PROJECT;
 use super::tables::ROTATION;
 use super::tables::WEBHOOK;
 use super::tables::WHOLE_BUDGET;
-use crate::accounts::auth::Change;
+use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::Permission;
 use crate::accounts::auth::ProjectChange;
 use crate::accounts::auth::RatesChange;
 use crate::api::request_schema;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::code;
 use crate::domain::Budget;
 use crate::domain::Cap;
@@ -30,22 +30,22 @@ use crate::http::values::texts;
 use crate::http::values::webhook;
 
 /// Maximum length of a key's or project's name, in characters.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_CHARACTERS: usize = 100;
 /// Maximum number of models in a key's allow-list.
-const MOST_MODELS: usize = 100;
+const MAX_MODELS: usize = 100;
 
 /// Decodes the project and properties of a new key.
 ///
 /// # Errors
 /// When the body is not valid.
 pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest> {
-    let mut object = request_schema::request(body, &NEW_KEY, "`name`")?;
+    let mut object = request_schema::parse_request(body, &NEW_KEY, "`name`")?;
     let project = object
         .take_text("project_id")?
         .unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
     let change = key(&mut object)?;
     if change.name.is_none() {
-        return Err(object.missing("name"));
+        return Err(object.missing_field("name"));
     }
     finish(object)?;
     Ok((project, change))
@@ -56,7 +56,7 @@ pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest
 /// # Errors
 /// When the body is not valid.
 pub(super) fn key_change(body: &[u8]) -> Result<KeyChange, InvalidRequest> {
-    let mut object = request_schema::request(body, &KEY, "what is to be different")?;
+    let mut object = request_schema::parse_request(body, &KEY, "what is to be different")?;
     let change = key(&mut object)?;
     finish(object)?;
     Ok(change)
@@ -70,7 +70,7 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
     if body.is_empty() {
         return Ok(0);
     }
-    let mut object = request_schema::request(body, &ROTATION, "`grace_seconds`")?;
+    let mut object = request_schema::parse_request(body, &ROTATION, "`grace_seconds`")?;
     let seconds = object.take_integer("grace_seconds")?.unwrap_or(0);
     finish(object)?;
     Ok(seconds.unsigned_abs())
@@ -81,12 +81,12 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
 /// # Errors
 /// When the body is not valid.
 pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange), InvalidRequest> {
-    let mut object = request_schema::request(body, &NEW_PROJECT, "`name` or `id`")?;
+    let mut object = request_schema::parse_request(body, &NEW_PROJECT, "`name` or `id`")?;
     let id = chosen_id(&mut object, "id")?;
     let mut change = project(&mut object)?;
     change.name = change.name.or_else(|| id.clone());
     if change.name.is_none() {
-        return Err(object.missing("name"));
+        return Err(object.missing_field("name"));
     }
     finish(object)?;
     Ok((id, change))
@@ -97,7 +97,7 @@ pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange)
 /// # Errors
 /// When the body is not valid.
 pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidRequest> {
-    let mut object = request_schema::request(body, &PROJECT, "what is to be different")?;
+    let mut object = request_schema::parse_request(body, &PROJECT, "what is to be different")?;
     let change = project(&mut object)?;
     finish(object)?;
     Ok(change)
@@ -108,7 +108,7 @@ pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidReques
 /// # Errors
 /// When the body is not valid.
 pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
-    caps(request_schema::request(
+    caps(request_schema::parse_request(
         body,
         &WHOLE_BUDGET,
         "`daily` and `monthly`",
@@ -127,7 +127,7 @@ pub(super) fn no_webhook() -> InvalidRequest {
     InvalidRequest::at("id", code::VALUE, message)
 }
 
-fn key(object: &mut Object) -> Result<KeyChange, InvalidRequest> {
+fn key(object: &mut ObjectReader) -> Result<KeyChange, InvalidRequest> {
     Ok(KeyChange {
         name: name(object)?,
         models: change(object, "models", models)?,
@@ -138,7 +138,7 @@ fn key(object: &mut Object) -> Result<KeyChange, InvalidRequest> {
     })
 }
 
-fn project(object: &mut Object) -> Result<ProjectChange, InvalidRequest> {
+fn project(object: &mut ObjectReader) -> Result<ProjectChange, InvalidRequest> {
     Ok(ProjectChange {
         name: name(object)?,
         rates: rates(object)?,
@@ -149,34 +149,34 @@ fn project(object: &mut Object) -> Result<ProjectChange, InvalidRequest> {
 
 /// Reads the change to a field; `null` clears the value.
 fn change<T>(
-    object: &mut Object,
+    object: &mut ObjectReader,
     name: &'static str,
-    read: impl FnOnce(&mut Object) -> Result<Option<T>, InvalidRequest>,
-) -> Result<Change<T>, InvalidRequest> {
+    read: impl FnOnce(&mut ObjectReader) -> Result<Option<T>, InvalidRequest>,
+) -> Result<FieldChange<T>, InvalidRequest> {
     if object.is_null(name) {
-        return Ok(Change::Clear);
+        return Ok(FieldChange::Clear);
     }
-    Ok(read(object)?.map_or(Change::Keep, Change::Set))
+    Ok(read(object)?.map_or(FieldChange::Keep, FieldChange::Set))
 }
 
-fn name(object: &mut Object) -> Result<Option<String>, InvalidRequest> {
+fn name(object: &mut ObjectReader) -> Result<Option<String>, InvalidRequest> {
     let Some(name) = object.take_text("name")? else {
         return Ok(None);
     };
     let is_good = !name.trim().is_empty()
-        && name.chars().count() <= LONGEST_NAME
+        && name.chars().count() <= MAX_NAME_CHARACTERS
         && !name.chars().any(char::is_control);
     if is_good {
         return Ok(Some(name));
     }
-    Err(object.refuse(
+    Err(object.invalid_field(
         "name",
         code::VALUE,
         "expected 1 to 100 characters on one line.",
     ))
 }
 
-fn rates(object: &mut Object) -> Result<RatesChange, InvalidRequest> {
+fn rates(object: &mut ObjectReader) -> Result<RatesChange, InvalidRequest> {
     let mut rate = |name: &'static str| {
         change(object, name, |object| {
             Ok(object
@@ -192,23 +192,23 @@ fn rates(object: &mut Object) -> Result<RatesChange, InvalidRequest> {
     })
 }
 
-fn models(object: &mut Object) -> Result<Option<Vec<String>>, InvalidRequest> {
+fn models(object: &mut ObjectReader) -> Result<Option<Vec<String>>, InvalidRequest> {
     let Some(names) = texts(object, "models")? else {
         return Ok(None);
     };
-    let is_good = (1..=MOST_MODELS).contains(&names.len())
-        && names.iter().all(|name| !name.trim().is_empty());
+    let is_good =
+        (1..=MAX_MODELS).contains(&names.len()) && names.iter().all(|name| !name.trim().is_empty());
     if is_good {
         return Ok(Some(names));
     }
-    Err(object.refuse(
+    Err(object.invalid_field(
         "models",
         code::VALUE,
         "expected 1 to 100 names. `null` or nothing stands for all models.",
     ))
 }
 
-fn permissions(object: &mut Object) -> Result<Option<Vec<Permission>>, InvalidRequest> {
+fn permissions(object: &mut ObjectReader) -> Result<Option<Vec<Permission>>, InvalidRequest> {
     let Some(names) = texts(object, "permissions")? else {
         return Ok(None);
     };
@@ -226,37 +226,37 @@ fn permissions(object: &mut Object) -> Result<Option<Vec<Permission>>, InvalidRe
         }
         _ => {
             let words = "expected one or more of `inference`, `responses`, `usage`, `tasks`, `web_search` and `server_tools`. `null` or nothing stands for all but `tasks`.";
-            Err(object.refuse("permissions", code::VALUE, words))
+            Err(object.invalid_field("permissions", code::VALUE, words))
         }
     }
 }
 
-fn expiry(object: &mut Object) -> Result<Option<u64>, InvalidRequest> {
+fn expiry(object: &mut ObjectReader) -> Result<Option<u64>, InvalidRequest> {
     let Some(end) = object.take_integer("expires_at")?.map(i64::unsigned_abs) else {
         return Ok(None);
     };
     if end > unix_now() {
         return Ok(Some(end));
     }
-    Err(object.refuse(
+    Err(object.invalid_field(
         "expires_at",
         code::VALUE,
         "lies in the past. To end a key at once, delete it.",
     ))
 }
 
-fn budget(object: &mut Object) -> Result<Option<Budget>, InvalidRequest> {
+fn budget(object: &mut ObjectReader) -> Result<Option<Budget>, InvalidRequest> {
     let Some(value) = object.take("budget")? else {
         return Ok(None);
     };
-    caps(Object::new(
+    caps(ObjectReader::new(
         value,
         object.place.inner("budget", &BUDGET_FIELDS),
     )?)
     .map(Some)
 }
 
-fn caps(mut object: Object) -> Result<Budget, InvalidRequest> {
+fn caps(mut object: ObjectReader) -> Result<Budget, InvalidRequest> {
     let budget = Budget {
         daily: cap(&mut object, "daily")?,
         monthly: cap(&mut object, "monthly")?,
@@ -265,11 +265,11 @@ fn caps(mut object: Object) -> Result<Budget, InvalidRequest> {
     Ok(budget)
 }
 
-fn cap(object: &mut Object, name: &'static str) -> Result<Cap, InvalidRequest> {
+fn cap(object: &mut ObjectReader, name: &'static str) -> Result<Cap, InvalidRequest> {
     let Some(value) = object.take(name)? else {
         return Ok(Cap::default());
     };
-    let mut object = Object::new(value, object.place.inner(name, &CAP))?;
+    let mut object = ObjectReader::new(value, object.place.inner(name, &CAP))?;
     let tokens = object.take_integer("tokens")?.map(i64::unsigned_abs);
     let money = money(&mut object, "money")?;
     finish(object)?;

@@ -12,41 +12,41 @@ use serde_json::json as object;
 
 use super::json;
 use crate::accounts::ledger::Error;
-use crate::accounts::ledger::Reader;
+use crate::accounts::ledger::LedgerReader;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 use crate::http::report;
-use crate::http::report::Parameters;
-use crate::http::report::Wanted;
+use crate::http::report::QueryParameters;
+use crate::http::report::ReportRequest;
 
 const PARAMETERS: [&str; 5] = ["project_id", "key_id", "period", "group_by", "format"];
 
 /// Returns the usage of all callers, or of one project or key. Unknown ids yield an empty report.
 pub(super) async fn usage(
-    State(ledger): State<Reader>,
-    Query(parameters): Query<Parameters>,
+    State(ledger): State<LedgerReader>,
+    Query(parameters): Query<QueryParameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Wanted { query, format } = Wanted::read(&parameters, &headers, &PARAMETERS)?;
+    let ReportRequest { query, format } = ReportRequest::read(&parameters, &headers, &PARAMETERS)?;
     Ok(report::response(
         format,
-        &ledger.usage(&query).await.map_err(told)?,
+        &ledger.usage(&query).await.map_err(with_hint)?,
         None,
     ))
 }
 
 /// Returns a consistent export of the whole ledger.
-pub(super) async fn backup(State(ledger): State<Reader>) -> Result<Response, ApiError> {
+pub(super) async fn backup(State(ledger): State<LedgerReader>) -> Result<Response, ApiError> {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, ledger.backup().await.map_err(told)?).into_response())
+    Ok((headers, ledger.backup().await.map_err(with_hint)?).into_response())
 }
 
 /// Verifies that the figures of the ledger agree.
-pub(super) async fn verify(State(ledger): State<Reader>) -> Result<Response, ApiError> {
-    let found = ledger.verify().await.map_err(told)?;
+pub(super) async fn verify(State(ledger): State<LedgerReader>) -> Result<Response, ApiError> {
+    let found = ledger.verify().await.map_err(with_hint)?;
     let body = object!({
         "object": "ledger.verification",
         "charges": found.charges,
@@ -58,9 +58,9 @@ pub(super) async fn verify(State(ledger): State<Reader>) -> Result<Response, Api
 }
 
 /// Converts an error with its hint, since callers of the admin API are operators.
-fn told(error: Error) -> ApiError {
+fn with_hint(error: Error) -> ApiError {
     match error.hint() {
         None => error.into(),
-        Some(hint) => ApiError::new(Kind::Internal, format!("{error}; {hint}")),
+        Some(hint) => ApiError::new(ErrorKind::Internal, format!("{error}; {hint}")),
     }
 }

@@ -29,78 +29,78 @@ use axum::routing::post;
 use axum::routing::put;
 use serde_json::Value;
 
-use super::Admin;
+use super::AdminServices;
 use super::Config;
 use super::error::ApiError;
 use super::extract::number;
-use crate::accounts::auth::Page;
 use crate::accounts::auth::Registry;
-use crate::accounts::ledger::Reader;
-use crate::accounts::webhooks::Sender;
+use crate::accounts::auth::RegistryPage;
+use crate::accounts::ledger::LedgerReader;
+use crate::accounts::webhooks::WebhookSender;
 use crate::engine::gateway::AnswerCache;
 use crate::storage::store::Backups;
 
-const LARGEST_PAGE: usize = 100;
-const USUAL_PAGE: usize = 20;
+const MAX_PAGE_SIZE: usize = 100;
+const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// State shared by the handlers.
 #[derive(Clone)]
-pub(super) struct State {
-    admin: Admin,
+pub(super) struct AdminState {
+    admin: AdminServices,
     config: Arc<Config>,
 }
 
-impl FromRef<State> for Registry {
-    fn from_ref(state: &State) -> Self {
+impl FromRef<AdminState> for Registry {
+    fn from_ref(state: &AdminState) -> Self {
         state.admin.registry.clone()
     }
 }
 
-impl FromRef<State> for Reader {
-    fn from_ref(state: &State) -> Self {
+impl FromRef<AdminState> for LedgerReader {
+    fn from_ref(state: &AdminState) -> Self {
         state.admin.ledger.clone()
     }
 }
 
-impl FromRef<State> for AnswerCache {
-    fn from_ref(state: &State) -> Self {
+impl FromRef<AdminState> for AnswerCache {
+    fn from_ref(state: &AdminState) -> Self {
         state.admin.cache.clone()
     }
 }
 
-impl FromRef<State> for Backups {
-    fn from_ref(state: &State) -> Self {
+impl FromRef<AdminState> for Backups {
+    fn from_ref(state: &AdminState) -> Self {
         state.admin.backups.clone()
     }
 }
 
-impl FromRef<State> for Arc<dyn Sender> {
-    fn from_ref(state: &State) -> Self {
+impl FromRef<AdminState> for Arc<dyn WebhookSender> {
+    fn from_ref(state: &AdminState) -> Self {
         Self::clone(&state.admin.webhooks)
     }
 }
 
-impl FromRef<State> for Arc<Config> {
-    fn from_ref(state: &State) -> Self {
+impl FromRef<AdminState> for Arc<Config> {
+    fn from_ref(state: &AdminState) -> Self {
         Self::clone(&state.config)
     }
 }
 
 /// Builds the router of the admin API.
-pub(super) fn router<S>(admin: &Admin, config: &Arc<Config>) -> Router<S> {
+pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S> {
     let router = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| {
             router.route(path, methods)
         });
-    router.with_state(State {
+    router.with_state(AdminState {
         admin: admin.clone(),
         config: Arc::clone(config),
     })
 }
 
 /// Returns the routes of the admin API.
-pub(super) fn routes() -> Vec<(&'static str, MethodRouter<State>)> {
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<AdminState>)> {
     vec![
         ("/admin/keys", post(keys::create_key).get(keys::list_keys)),
         (
@@ -152,9 +152,9 @@ pub(super) const PATHS: [(&str, &[&str]); 13] = [
     ("/admin/cache", &["GET", "DELETE"]),
 ];
 
-fn page(query: &HashMap<String, String>) -> Result<Page, ApiError> {
-    let limit = number(query, "limit", 1..=LARGEST_PAGE)?.unwrap_or(USUAL_PAGE);
-    Ok(Page {
+fn page(query: &HashMap<String, String>) -> Result<RegistryPage, ApiError> {
+    let limit = number(query, "limit", 1..=MAX_PAGE_SIZE)?.unwrap_or(DEFAULT_PAGE_SIZE);
+    Ok(RegistryPage {
         limit,
         after: query.get("after").cloned(),
     })

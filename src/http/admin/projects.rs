@@ -15,13 +15,13 @@ use super::fields;
 use super::json;
 use super::page;
 use super::write;
-use crate::accounts::auth::Change;
+use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::Project;
 use crate::accounts::auth::ProjectChange;
 use crate::accounts::auth::Registry;
 use crate::accounts::webhooks;
-use crate::accounts::webhooks::Event;
-use crate::accounts::webhooks::Sender;
+use crate::accounts::webhooks::WebhookEvent;
+use crate::accounts::webhooks::WebhookSender;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 
@@ -94,7 +94,7 @@ pub(super) async fn set_budget(
 /// Sends one test event to the webhook of a project and returns the result.
 pub(super) async fn test_webhook(
     State(registry): State<Registry>,
-    State(sender): State<Arc<dyn Sender>>,
+    State(sender): State<Arc<dyn WebhookSender>>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let endpoint = registry
@@ -102,14 +102,14 @@ pub(super) async fn test_webhook(
         .await?
         .webhook
         .ok_or_else(fields::no_webhook)?;
-    let event = Event::new("webhook.test", &object!({"project_id": id}));
-    let answer = webhooks::try_once(&*sender, &endpoint, &event).await;
+    let event = WebhookEvent::new("webhook.test", &object!({"project_id": id}));
+    let answer = webhooks::send_once(&*sender, &endpoint, &event).await;
     Ok(json(StatusCode::OK, &write::webhook_test(&event, &answer)))
 }
 
 /// Returns the renderer of the response: the secret of a webhook is shown only when it is set.
 fn shown_after(change: &ProjectChange) -> fn(&Project) -> Value {
-    if matches!(change.webhook, Change::Set(_)) {
+    if matches!(change.webhook, FieldChange::Set(_)) {
         write::with_secret
     } else {
         write::project

@@ -8,7 +8,7 @@ use serde_json::json as object;
 
 use super::json;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 use crate::storage::store::Backup;
 use crate::storage::store::BackupContents;
 use crate::storage::store::Backups;
@@ -17,7 +17,7 @@ use crate::storage::store::Error;
 /// Creates a backup in the data directory and returns its path.
 pub(super) async fn backup(State(backups): State<Backups>) -> Result<Response, ApiError> {
     let Backup { path, contents } = backups.create().await.map_err(failed)?;
-    let mut body = told("store.backup", &contents);
+    let mut body = render_contents("store.backup", &contents);
     body["path"] = object!(path);
     Ok(json(StatusCode::CREATED, &body))
 }
@@ -25,11 +25,14 @@ pub(super) async fn backup(State(backups): State<Backups>) -> Result<Response, A
 /// Verifies that all records can be read.
 pub(super) async fn verify(State(backups): State<Backups>) -> Result<Response, ApiError> {
     let contents = backups.verify_store().await.map_err(failed)?;
-    Ok(json(StatusCode::OK, &told("store.verification", &contents)))
+    Ok(json(
+        StatusCode::OK,
+        &render_contents("store.verification", &contents),
+    ))
 }
 
 /// Renders the `contents` of a store or backup as an object of the type `name`.
-fn told(name: &str, contents: &BackupContents) -> Value {
+fn render_contents(name: &str, contents: &BackupContents) -> Value {
     let BackupContents {
         records,
         large_values,
@@ -40,8 +43,8 @@ fn told(name: &str, contents: &BackupContents) -> Value {
 
 fn failed(error: Error) -> ApiError {
     let kind = match &error {
-        Error::DiskFull { .. } | Error::Recovering => Kind::StorageUnavailable,
-        _ => Kind::Internal,
+        Error::DiskFull { .. } | Error::Recovering => ErrorKind::StorageUnavailable,
+        _ => ErrorKind::Internal,
     };
     let message = format!("{error}; the log of the server says more");
     ApiError::new(kind, message).caused_by(error)

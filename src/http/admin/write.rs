@@ -3,17 +3,17 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::accounts::auth::Key;
+use crate::accounts::auth::ApiKey;
 use crate::accounts::auth::KeyText;
 use crate::accounts::auth::Project;
-use crate::accounts::webhooks::Event;
 use crate::accounts::webhooks::SendError;
+use crate::accounts::webhooks::WebhookEvent;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
 
 /// Renders a key without its secret.
-pub(super) fn key(key: &Key) -> Value {
+pub(super) fn key(key: &ApiKey) -> Value {
     let rates = key.terms.rates;
     let permissions = key.terms.permissions.as_ref();
     json!({
@@ -39,7 +39,7 @@ pub(super) fn key(key: &Key) -> Value {
 }
 
 /// Renders a key with its secret, which is shown this once.
-pub(super) fn new_key(made: &Key, text: &KeyText) -> Value {
+pub(super) fn new_key(made: &ApiKey, text: &KeyText) -> Value {
     let mut value = key(made);
     value["key"] = text.reveal().into();
     value
@@ -70,7 +70,7 @@ pub(super) fn with_secret(made: &Project) -> Value {
 }
 
 /// Renders the result of a webhook test.
-pub(super) fn webhook_test(event: &Event, answer: &Result<u16, SendError>) -> Value {
+pub(super) fn webhook_test(event: &WebhookEvent, answer: &Result<u16, SendError>) -> Value {
     json!({
         "object": "webhook.test",
         "event_id": event.id,

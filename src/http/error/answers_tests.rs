@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::accounts::ledger;
-use crate::accounts::rate_limit::Limited;
-use crate::accounts::rate_limit::State;
-use crate::accounts::rate_limit::What;
-use crate::accounts::rate_limit::Whose;
+use crate::accounts::rate_limit::LimitKind;
+use crate::accounts::rate_limit::LimitScope;
+use crate::accounts::rate_limit::RateLimitState;
+use crate::accounts::rate_limit::RateLimited;
 use crate::api::request_schema::InvalidRequest;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -15,10 +15,14 @@ use crate::services::responses;
 const SOON: Duration = Duration::from_secs(3);
 
 fn limited(retry_after: Option<Duration>) -> gateway::Error {
-    let (what, whose, state) = (What::Requests, Whose::Key, State::default());
-    Limited {
-        what,
-        whose,
+    let (what, whose, state) = (
+        LimitKind::Requests,
+        LimitScope::Key,
+        RateLimitState::default(),
+    );
+    RateLimited {
+        kind: what,
+        scope: whose,
         limit: 1,
         retry_after,
         state,
@@ -33,10 +37,10 @@ fn failed(kind: FailureKind) -> gateway::Error {
 /// Errors that persist are never retried, even by a batch that could wait.
 #[test]
 fn error_has_the_right_retry_advice() {
-    let over = ledger::Over {
-        scope: ledger::Scope::Key,
-        window: ledger::Window::Day,
-        what: ledger::What::Tokens,
+    let over = ledger::BudgetExceeded {
+        scope: ledger::BudgetScope::Key,
+        window: ledger::BudgetWindow::Day,
+        unit: ledger::BudgetUnit::Tokens,
         cap: 1,
         spent: 1,
         held: 0,
@@ -44,19 +48,23 @@ fn error_has_the_right_retry_advice() {
         resets_at: 86_400,
     };
     for (error, status, again) in [
-        (InvalidRequest::body("No.").into(), 400, Again::Never),
-        (Error::Turn(limited(Some(SOON))), 429, Again::After(SOON)),
-        (Error::Turn(limited(None)), 429, Again::Never),
-        (Error::Turn(over.into()), 429, Again::Never),
+        (InvalidRequest::body("No.").into(), 400, RetryAdvice::Never),
+        (
+            Error::Turn(limited(Some(SOON))),
+            429,
+            RetryAdvice::After(SOON),
+        ),
+        (Error::Turn(limited(None)), 429, RetryAdvice::Never),
+        (Error::Turn(over.into()), 429, RetryAdvice::Never),
         (
             Error::Turn(gateway::Error::NotSignedIn("Sign in.".into())),
             401,
-            Again::Never,
+            RetryAdvice::Never,
         ),
         (
             Error::Turn(gateway::Error::UnknownModel("x".into())),
             404,
-            Again::Never,
+            RetryAdvice::Never,
         ),
         (
             Error::Turn(gateway::Error::Busy {
@@ -65,36 +73,36 @@ fn error_has_the_right_retry_advice() {
                 retry_after: SOON,
             }),
             429,
-            Again::After(SOON),
+            RetryAdvice::After(SOON),
         ),
         (
             Error::Turn(failed(FailureKind::RateLimited)),
             429,
-            Again::Perhaps,
+            RetryAdvice::Unknown,
         ),
         (
             Error::Turn(failed(FailureKind::Crashed)),
             502,
-            Again::Perhaps,
+            RetryAdvice::Unknown,
         ),
         (
             Error::Turn(failed(FailureKind::ContextTooLong)),
             400,
-            Again::Never,
+            RetryAdvice::Never,
         ),
         (
             Error::Response(responses::Error::NotFound("x".into())),
             404,
-            Again::Never,
+            RetryAdvice::Never,
         ),
         (
             Error::Response(limited(Some(SOON)).into()),
             429,
-            Again::After(SOON),
+            RetryAdvice::After(SOON),
         ),
     ] {
         let words = error.to_string();
-        let refusal = refusal(error);
-        assert_eq!((refusal.status, refusal.again), (status, again), "{words}");
+        let refusal = client_error(error);
+        assert_eq!((refusal.status, refusal.retry), (status, again), "{words}");
     }
 }

@@ -1,7 +1,7 @@
 //! Client messages for errors of batches.
 
 use super::ApiError;
-use super::Kind;
+use super::ErrorKind;
 use crate::api::request_schema::printable;
 use crate::services::batches::Error;
 
@@ -14,7 +14,7 @@ impl From<Error> for ApiError {
                     "No batch found with id '{}' in this key's project.",
                     printable(&id)
                 );
-                Self::new(Kind::UnknownBatch, message).at("id")
+                Self::new(ErrorKind::UnknownBatch, message).at("id")
             }
             Error::File(error) => error.into(),
             Error::Read(_) => Self::unreachable("files", error),

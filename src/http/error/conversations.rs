@@ -1,7 +1,7 @@
 //! Client messages for errors of conversations.
 
 use super::ApiError;
-use super::Kind;
+use super::ErrorKind;
 use crate::api::request_schema::printable;
 use crate::services::conversations::Error;
 
@@ -15,19 +15,19 @@ impl From<Error> for ApiError {
                      long.",
                     printable(&id)
                 );
-                Self::new(Kind::UnknownConversation, message).at("conversation")
+                Self::new(ErrorKind::UnknownConversation, message).at("conversation")
             }
             Error::NoItem(id) => {
                 let message = format!("Item with id '{}' not found in this conversation.", printable(&id));
-                Self::new(Kind::UnknownItem, message)
+                Self::new(ErrorKind::UnknownItem, message)
             }
             Error::Locked(_) => Self::new(
-                Kind::ConversationLocked,
+                ErrorKind::ConversationLocked,
                 "Something else is being added to this conversation. Try again when that is over.",
             )
             .at("conversation"),
             Error::Full(_) => Self::new(
-                Kind::ConversationFull,
+                ErrorKind::ConversationFull,
                 "This conversation is as long as may be. Go on in a new one, or delete items.",
             )
             .at("conversation"),
@@ -36,10 +36,10 @@ impl From<Error> for ApiError {
                     "The conversation '{}' was deleted before this could be added to it, so nothing was.",
                     printable(&id)
                 );
-                Self::new(Kind::UnknownConversation, message).at("conversation")
+                Self::new(ErrorKind::UnknownConversation, message).at("conversation")
             }
-            Error::NotKept(error) => Self::new(
-                Kind::NotKept,
+            Error::NotStored(error) => Self::new(
+                ErrorKind::NotKept,
                 "This server could not add to the conversation, which is as it was before; its log tells more.",
             )
             .caused_by(error),

@@ -7,28 +7,28 @@ use crate::api::anthropic;
 use crate::api::anthropic::error::kind_of_status;
 
 /// Prefix of the paths that only Anthropic's API has.
-const MESSAGES: &str = "/v1/messages";
+const ANTHROPIC_PREFIX: &str = "/v1/messages";
 
 /// Headers that only clients of Anthropic's API send; all of them send the first.
-const THEIRS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
+const ANTHROPIC_HEADERS: [&str; 2] = ["anthropic-version", "anthropic-beta"];
 
 /// API that a client expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) enum Door {
+pub(in crate::http) enum ApiFlavor {
     OpenAi,
     Anthropic,
 }
 
-impl Door {
+impl ApiFlavor {
     /// Detects the API of `request` by its path or its headers.
-    pub(in crate::http) fn of(request: &Request) -> Self {
+    pub(in crate::http) fn detect(request: &Request) -> Self {
         let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
         let is_theirs = request
             .uri()
             .path()
-            .strip_prefix(MESSAGES)
+            .strip_prefix(ANTHROPIC_PREFIX)
             .is_some_and(is_below)
-            || THEIRS
+            || ANTHROPIC_HEADERS
                 .iter()
                 .any(|name| request.headers().contains_key(*name));
         if is_theirs {
@@ -41,17 +41,20 @@ impl Door {
 
 impl ApiError {
     /// Renders the error as a body, or as the last event of a stream, in the format of `door`.
-    pub(in crate::http) fn told(&self, door: Door, request_id: &str) -> String {
+    pub(in crate::http) fn render_for(&self, door: ApiFlavor, request_id: &str) -> String {
         match door {
-            Door::OpenAi => self.envelope().to_json(),
-            Door::Anthropic => self.message(request_id).to_json(),
+            ApiFlavor::OpenAi => self.envelope().to_json(),
+            ApiFlavor::Anthropic => self.anthropic_envelope(request_id).to_json(),
         }
     }
 
     /// Returns the error in Anthropic's format.
-    pub(in crate::http) fn message<'a>(&'a self, request_id: &'a str) -> anthropic::Envelope<'a> {
+    pub(in crate::http) fn anthropic_envelope<'a>(
+        &'a self,
+        request_id: &'a str,
+    ) -> anthropic::AnthropicError<'a> {
         let (message, param) = (&self.0.message, self.0.param.as_deref());
-        anthropic::Envelope {
+        anthropic::AnthropicError {
             kind: kind_of_status(self.status()),
             message,
             param,

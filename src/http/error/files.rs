@@ -1,7 +1,7 @@
 //! Client messages for errors of files.
 
 use super::ApiError;
-use super::Kind;
+use super::ErrorKind;
 use crate::api::request_schema::printable;
 use crate::storage::files::Error;
 
@@ -14,15 +14,15 @@ impl From<Error> for ApiError {
                     "No such file: '{}'. It was never uploaded to this key's project, or deleted, or its time is over.",
                     printable(&id)
                 );
-                Self::new(Kind::UnknownFile, message).at("id")
+                Self::new(ErrorKind::UnknownFile, message).at("id")
             }
             Error::TooLarge { limit } => Self::new(
-                Kind::TooLarge,
+                ErrorKind::TooLarge,
                 format!("The file is larger than the {limit} bytes that this server takes. Split it."),
             )
             .at("file"),
             Error::Full { limit } => Self::new(
-                Kind::FilesFull,
+                ErrorKind::FilesFull,
                 format!(
                     "The files of this project may have {limit} bytes together, and with this one they would have more. \
                      Delete some: GET /v1/files lists them."

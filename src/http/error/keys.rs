@@ -1,7 +1,7 @@
 //! Client messages for errors of authentication, keys and projects.
 
 use super::ApiError;
-use super::Kind;
+use super::ErrorKind;
 use crate::accounts::auth::AdminError;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Error;
@@ -13,31 +13,31 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::Missing => Self::new(
-                Kind::MissingKey,
+                ErrorKind::MissingKey,
                 "You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
             ),
             AuthError::Wrong => Self::new(
-                Kind::WrongKey,
+                ErrorKind::WrongKey,
                 "Incorrect API key provided. Ask whoever runs this server for one of its keys; \
                  keys of OpenAI or Anthropic do not work here.",
             ),
             AuthError::Expired => Self::new(
-                Kind::ExpiredKey,
+                ErrorKind::ExpiredKey,
                 "This API key has expired, or was replaced by a new one. Ask whoever runs this server for the new one.",
             ),
             AuthError::Revoked => Self::new(
-                Kind::RevokedKey,
+                ErrorKind::RevokedKey,
                 "This API key was revoked. Ask whoever runs this server for another one.",
             ),
             AuthError::NotPermitted(permission) => Self::new(
-                Kind::NotPermitted,
+                ErrorKind::NotPermitted,
                 format!(
                     "This API key has no permission `{permission}`, which this request needs. Ask whoever runs this server \
                      for it."
                 ),
             ),
             AuthError::ForeignProject => Self::new(
-                Kind::ForeignProject,
+                ErrorKind::ForeignProject,
                 "This API key does not belong to the project that the request names. Leave out the header \
                  `OpenAI-Project` and the field `project_id`, or name the key's own project, by its id or its name.",
             ),
@@ -49,17 +49,17 @@ impl From<AdminError> for ApiError {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Missing => Self::new(
-                Kind::MissingKey,
+                ErrorKind::MissingKey,
                 "The admin API needs the admin key. Send it as `Authorization: Bearer KEY`. It is SWITCHBOARD_ADMIN_KEY, or \
                  else what the server's first start printed on the terminal.",
             ),
             AdminError::Wrong => Self::new(
-                Kind::WrongKey,
+                ErrorKind::WrongKey,
                 "Incorrect admin key provided. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on \
                  the terminal; on the server's machine `claude-switchboard keys` works without it.",
             ),
             AdminError::Ordinary => Self::new(
-                Kind::NotAdmin,
+                ErrorKind::NotAdmin,
                 "This API key is not the admin key, which the admin API needs. It is SWITCHBOARD_ADMIN_KEY, or else what the \
                  server's first start printed on the terminal.",
             ),
@@ -71,15 +71,15 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match &error {
             Error::UnknownKey(id) => Self::new(
-                Kind::UnknownKey,
+                ErrorKind::UnknownKey,
                 format!("There is no key '{}'. GET /admin/keys lists the ids.", printable(id)),
             ),
             Error::UnknownProject(id) => Self::new(
-                Kind::UnknownProject,
+                ErrorKind::UnknownProject,
                 format!("There is no project '{}'. GET /admin/projects lists the ids.", printable(id)),
             ),
             Error::ProjectExists(id) => Self::new(
-                Kind::ProjectExists,
+                ErrorKind::ProjectExists,
                 format!(
                     "There is a project '{id}' already, or there was one, whose files and usage are kept by that id. Choose another \
                      `id`, or change that one: PATCH /admin/projects/{id}."

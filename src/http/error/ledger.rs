@@ -1,14 +1,14 @@
 //! Client messages for errors of reading usage.
 
 use super::ApiError;
-use super::Kind;
+use super::ErrorKind;
 use crate::accounts::ledger::Error;
 
 impl From<Error> for ApiError {
     /// The cause and its remedy go to the log only, since they concern the operator.
     fn from(error: Error) -> Self {
         Self::new(
-            Kind::Internal,
+            ErrorKind::Internal,
             "This server cannot read its ledger; its log tells more.",
         )
         .caused_by(error)

@@ -1,7 +1,7 @@
 //! Conversion of failures to responses.
 //!
 //! A handler returns an [`ApiError`]; its status, type and code are defined in one table,
-//! [`Kind::row`]. Nothing is logged here: the error travels in the response's extensions to the
+//! [`ErrorKind::row`]. Nothing is logged here: the error travels in the response's extensions to the
 //! access log.
 
 mod answers;
@@ -32,50 +32,50 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 
-use crate::accounts::rate_limit::State;
-use crate::api::openai::Envelope;
+use crate::accounts::rate_limit::RateLimitState;
+use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::request_schema::InvalidRequest;
-use crate::domain::InLog;
+use crate::domain::LogText;
 use crate::http::middleware::content_encoding;
 use crate::storage::store;
 
-pub use answers::refusal;
-pub(super) use door::Door;
-pub use responses::explain;
-pub(super) use table::Kind;
+pub use answers::client_error;
+pub(super) use door::ApiFlavor;
+pub use responses::response_error;
+pub(super) use table::ErrorKind;
 
 /// `Retry-After` for causes outside the client: a stopped server restarts at once, and a full disk
 /// is checked every second.
-const RESTART: Duration = Duration::from_secs(1);
+const RETRY_AFTER_RESTART: Duration = Duration::from_secs(1);
 
 /// Error as sent to the client, with the cause for the log. Clones share their content.
 #[derive(Debug, Clone)]
-pub(super) struct ApiError(Arc<Parts>);
+pub(super) struct ApiError(Arc<ApiErrorParts>);
 
 #[derive(Debug, Clone)]
-struct Parts {
-    kind: Kind,
+struct ApiErrorParts {
+    kind: ErrorKind,
     message: String,
     /// Message for clients of OpenAI's API, if it differs.
-    openais: Option<String>,
+    openai_message: Option<String>,
     param: Option<String>,
     code: Option<&'static str>,
     retry_after: Option<Duration>,
-    limits: State,
+    limits: RateLimitState,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl ApiError {
     /// Creates an error of `kind`; `message` tells the client what to do.
-    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Parts {
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Arc::new(ApiErrorParts {
             kind,
             message: message.into(),
-            openais: None,
+            openai_message: None,
             param: None,
             code: kind.row().code,
             retry_after: None,
-            limits: State::default(),
+            limits: RateLimitState::default(),
             source: None,
         }))
     }
@@ -87,8 +87,8 @@ impl ApiError {
             "This server cannot use its {part} now: its disk is full or fails. Try again later; its log tells the \
              operator more."
         );
-        Self::new(Kind::StorageUnavailable, message)
-            .retry_after(RESTART)
+        Self::new(ErrorKind::StorageUnavailable, message)
+            .retry_after(RETRY_AFTER_RESTART)
             .caused_by(cause)
     }
 
@@ -100,7 +100,7 @@ impl ApiError {
                     "The stored {kind} '{name}' cannot be read by this version of the server, which has left it as it is. \
                      The log tells the operator why."
                 );
-                Self::new(Kind::Internal, message).caused_by(error)
+                Self::new(ErrorKind::Internal, message).caused_by(error)
             }
             error => Self::unreachable("store", error),
         }
@@ -113,8 +113,8 @@ impl ApiError {
     }
 
     /// Sets a different message for clients of OpenAI's API.
-    fn for_openais(mut self, message: String) -> Self {
-        self.parts().openais = Some(message);
+    fn with_openai_message(mut self, message: String) -> Self {
+        self.parts().openai_message = Some(message);
         self
     }
 
@@ -125,7 +125,7 @@ impl ApiError {
     }
 
     /// Sets the remaining rate limits of the caller.
-    pub(super) fn limits(mut self, limits: State) -> Self {
+    pub(super) fn limits(mut self, limits: RateLimitState) -> Self {
         self.parts().limits = limits;
         self
     }
@@ -136,7 +136,7 @@ impl ApiError {
         self
     }
 
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
@@ -155,9 +155,14 @@ impl ApiError {
     }
 
     /// Returns the error in OpenAI's format, for a body or the last event of a stream.
-    pub(super) fn envelope(&self) -> Envelope {
-        Envelope {
-            message: self.0.openais.as_ref().unwrap_or(&self.0.message).clone(),
+    pub(super) fn envelope(&self) -> OpenAiErrorEnvelope {
+        OpenAiErrorEnvelope {
+            message: self
+                .0
+                .openai_message
+                .as_ref()
+                .unwrap_or(&self.0.message)
+                .clone(),
             r#type: self.0.kind.row().r#type,
             param: self.0.param.clone(),
             code: self.0.code,
@@ -166,14 +171,14 @@ impl ApiError {
 
     /// Returns the full cause for the log. For an invalid request only the field, because the
     /// message may quote its content.
-    pub(super) fn story(&self) -> String {
+    pub(super) fn log_text(&self) -> String {
         let Some(source) = &self.0.source else {
             let told = match self.0.kind {
-                Kind::InvalidRequest => self.0.param.as_deref().unwrap_or("the body"),
+                ErrorKind::InvalidRequest => self.0.param.as_deref().unwrap_or("the body"),
                 _ => &self.0.message,
             };
             // Both may contain names chosen by the client, so they are escaped.
-            return InLog(told).to_string();
+            return LogText(told).to_string();
         };
         let mut story = source.to_string();
         let mut next = source.source();
@@ -187,14 +192,14 @@ impl ApiError {
 
     /// Returns the content for changes; not shared while the error is being built, so nothing is
     /// cloned.
-    fn parts(&mut self) -> &mut Parts {
+    fn parts(&mut self) -> &mut ApiErrorParts {
         Arc::make_mut(&mut self.0)
     }
 }
 
 impl From<InvalidRequest> for ApiError {
     fn from(error: InvalidRequest) -> Self {
-        let mut this = Self::new(Kind::InvalidRequest, error.message);
+        let mut this = Self::new(ErrorKind::InvalidRequest, error.message);
         this.parts().param = error.param;
         this.parts().code = error.code;
         this
@@ -204,7 +209,7 @@ impl From<InvalidRequest> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let row = self.0.kind.row();
-        // The body is written by `middleware::door`, which knows the client's API.
+        // The body is written by `middleware::api_flavor`, which knows the client's API.
         let mut response = Response::new(Body::empty());
         *response.status_mut() =
             StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -235,14 +240,14 @@ impl IntoResponse for ApiError {
         // A retry is pointless: the limit can never admit the request, or the budget does not reset
         // before tomorrow.
         let is_hopeless = match self.0.kind {
-            Kind::OverBudget | Kind::TaskExists | Kind::ProjectExists => true,
-            Kind::Limited => self.0.retry_after.is_none(),
-            _ => row.lasts,
+            ErrorKind::OverBudget | ErrorKind::TaskExists | ErrorKind::ProjectExists => true,
+            ErrorKind::Limited => self.0.retry_after.is_none(),
+            _ => row.is_persistent,
         };
-        if self.0.kind == Kind::UnsupportedEncoding {
+        if self.0.kind == ErrorKind::UnsupportedEncoding {
             headers.insert(
                 header::ACCEPT_ENCODING,
-                HeaderValue::from_static(content_encoding::TAKEN),
+                HeaderValue::from_static(content_encoding::SUPPORTED),
             );
         }
         if is_hopeless {

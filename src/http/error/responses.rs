@@ -1,14 +1,14 @@
 //! Client messages for errors of responses.
 
 use super::ApiError;
-use super::Kind;
-use crate::api::openai::Envelope;
+use super::ErrorKind;
+use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::request_schema::printable;
 use crate::engine::gateway;
 use crate::services::responses::Error;
 
 /// Converts the failure of a response to the error that clients see in it.
-pub fn explain(error: &Error) -> Envelope {
+pub fn response_error(error: &Error) -> OpenAiErrorEnvelope {
     ApiError::from(error.clone()).envelope()
 }
 
@@ -19,7 +19,7 @@ impl From<Error> for ApiError {
             Error::NotFound(id) => {
                 let id = printable(&id);
                 Self::new(
-                    Kind::UnknownResponse,
+                    ErrorKind::UnknownResponse,
                     format!("Response with id '{id}' not found."),
                 )
             }
@@ -33,7 +33,7 @@ impl From<Error> for ApiError {
 /// Converts a turn's error; the conversation is in the field `input` here.
 fn turn(error: gateway::Error) -> ApiError {
     let error = ApiError::from(error);
-    if error.kind() == Kind::ContextTooLong {
+    if error.kind() == ErrorKind::ContextTooLong {
         error.at("input")
     } else {
         error

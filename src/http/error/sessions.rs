@@ -1,7 +1,7 @@
 //! Client messages for errors of sessions.
 
 use super::ApiError;
-use super::Kind;
+use super::ErrorKind;
 use crate::api::request_schema::printable;
 use crate::services::sessions::Error;
 
@@ -15,29 +15,29 @@ impl From<Error> for ApiError {
                      long.",
                     printable(&id)
                 );
-                Self::new(Kind::UnknownSession, message)
+                Self::new(ErrorKind::UnknownSession, message)
             }
             Error::Busy(_) => Self::new(
-                Kind::SessionBusy,
+                ErrorKind::SessionBusy,
                 "Another message to this session is being answered. Send the next when that is over.",
             ),
             Error::TooMany(most) => Self::new(
-                Kind::TooManySessions,
+                ErrorKind::TooManySessions,
                 format!(
                     "This key has {most} sessions, and no more may be. Delete some: GET /v1/sessions lists them."
                 ),
             ),
             Error::Full(_) => Self::new(
-                Kind::SessionFull,
+                ErrorKind::SessionFull,
                 "The conversation of this session is as long as may be. Go on in a new one.",
             ),
             Error::Gone(id) => {
                 let id = printable(&id);
                 let message = format!("The session '{id}' was deleted while this was answered, so the answer is not kept.");
-                Self::new(Kind::UnknownSession, message)
+                Self::new(ErrorKind::UnknownSession, message)
             }
-            Error::NotKept(error) => Self::new(
-                Kind::NotKept,
+            Error::NotStored(error) => Self::new(
+                ErrorKind::NotKept,
                 "This server could not keep the answer; its log tells more. The session is as it was before the message.",
             )
             .caused_by(error),

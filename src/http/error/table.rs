@@ -2,7 +2,7 @@
 
 /// Kind of an error that clients see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) enum Kind {
+pub(in crate::http) enum ErrorKind {
     /// Malformed or unserviceable request.
     InvalidRequest,
     /// Body that ended too early or cannot be unpacked.
@@ -118,7 +118,7 @@ pub(in crate::http) enum Kind {
     /// Limit of open connections reached.
     TooManyConnections,
     /// Limit of unauthenticated sockets reached.
-    TooManyStrangers,
+    TooManyUnauthenticated,
     ShuttingDown,
     /// Overload at Anthropic.
     Overloaded,
@@ -127,24 +127,24 @@ pub(in crate::http) enum Kind {
 }
 
 /// Status, type and code of a kind.
-pub(super) struct Row {
+pub(super) struct ErrorRow {
     pub(super) status: u16,
     pub(super) r#type: &'static str,
     pub(super) code: Option<&'static str>,
     /// True if only the operator can remove the cause, although the status suggests a retry.
-    pub(super) lasts: bool,
+    pub(super) is_persistent: bool,
 }
 
-impl Kind {
+impl ErrorKind {
     /// Returns true if the operator should know of the error.
     pub(in crate::http) const fn is_fault(self) -> bool {
         let row = self.row();
-        row.status >= 500 || row.lasts
+        row.status >= 500 || row.is_persistent
     }
 
     /// Returns the row of the kind. The type follows from the status, except where clients expect a
     /// certain one.
-    pub(super) const fn row(self) -> Row {
+    pub(super) const fn row(self) -> ErrorRow {
         let (status, code) = self.status_and_code();
         let r#type = match (self, status) {
             (Self::NotSignedIn | Self::SignInFailed, _) => "authentication_error",
@@ -155,11 +155,11 @@ impl Kind {
             _ => "invalid_request_error",
         };
         let lasts = matches!(self, Self::NotSignedIn | Self::SignInFailed | Self::NotKept);
-        Row {
+        ErrorRow {
             status,
             r#type,
             code,
-            lasts,
+            is_persistent: lasts,
         }
     }
 
@@ -229,7 +229,7 @@ impl Kind {
             Self::StorageUnavailable => (503, Some("storage_unavailable")),
             Self::BodiesFull => (503, Some("request_memory_full")),
             Self::TooManyConnections => (503, Some("too_many_connections")),
-            Self::TooManyStrangers => (503, Some("too_many_sockets")),
+            Self::TooManyUnauthenticated => (503, Some("too_many_sockets")),
             Self::ShuttingDown => (503, Some("shutting_down")),
             Self::Overloaded => (503, Some("overloaded")),
             Self::TimedOut => (504, Some("timeout")),

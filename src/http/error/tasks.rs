@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::ApiError;
-use super::Kind;
+use super::ErrorKind;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
@@ -11,13 +11,13 @@ use crate::engine::gateway;
 use crate::services::tasks::Error;
 
 /// `Retry-After` when too many tasks run: a task may have ended by then.
-const LATER: Duration = Duration::from_secs(10);
+const RETRY_AFTER_TASKS: Duration = Duration::from_secs(10);
 
 impl ApiError {
     /// Error: the server runs no tasks.
     pub(in crate::http) fn tasks_off() -> Self {
         Self::new(
-            Kind::TasksOff,
+            ErrorKind::TasksOff,
             "This server runs no tasks. Whoever runs it can allow them: `tasks.roots` in its configuration lists the folders in \
              which agents may work.",
         )
@@ -27,9 +27,9 @@ impl ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Off => Self::tasks_off(),
+            Error::Disabled => Self::tasks_off(),
             Error::Workspace(bad) => refused("workspace", &format!("{bad}.")),
-            Error::TooLong(most) => {
+            Error::TimeoutTooLong(most) => {
                 refused("timeout_seconds", &format!("a task of this server may run for {} s.", most.as_secs()))
             }
             Error::WebhookHost => refused(
@@ -37,36 +37,36 @@ impl From<Error> for ApiError {
                 "no webhook may be on this host. Whoever runs the server can allow it: `tasks.webhook_hosts`.",
             ),
             Error::UnknownSession(_) => Self::new(
-                Kind::UnknownSession,
+                ErrorKind::UnknownSession,
                 "No task of this key has worked in this workspace with that `session_id`. Take the one of an earlier task \
                  and its workspace, or leave it out.",
             )
             .at("session_id"),
             Error::SessionBusy(task) => Self::new(
-                Kind::SessionBusy,
+                ErrorKind::SessionBusy,
                 format!("The task {task} works in this session. Begin the next when it has ended."),
             )
             .at("session_id"),
-            Error::Full => Self::new(
-                Kind::TooManyTasks,
+            Error::QueueFull => Self::new(
+                ErrorKind::TooManyTasks,
                 "As many tasks run and wait as this server takes. Try again when one of them has ended.",
             )
-            .retry_after(LATER),
-            Error::TooMany(most) => Self::new(
-                Kind::TooManyTasks,
+            .retry_after(RETRY_AFTER_TASKS),
+            Error::TooManyForKey(most) => Self::new(
+                ErrorKind::TooManyTasks,
                 format!("{most} tasks of this key run or wait, and no more may. Try again when one of them has ended."),
             )
-            .retry_after(LATER),
+            .retry_after(RETRY_AFTER_TASKS),
             Error::ShuttingDown => Self::shutting_down(),
             Error::NotFound(id) => {
                 let message = format!(
                     "No such task: '{}'. It was never made by this key, or deleted, or its time is over.",
                     printable(&id)
                 );
-                Self::new(Kind::UnknownTask, message)
+                Self::new(ErrorKind::UnknownTask, message)
             }
             Error::TaskExists(task) => Self::new(
-                Kind::TaskExists,
+                ErrorKind::TaskExists,
                 format!(
                     "The task {} of this key has this `task_id`, and another request has asked for it. Choose another one, \
                      or delete that task first; the same request again is answered with the task.",
@@ -74,14 +74,14 @@ impl From<Error> for ApiError {
                 ),
             )
             .at("task_id"),
-            Error::UnknownQuestion(id) => {
+            Error::UnknownPermissionRequest(id) => {
                 let message = format!(
                     "The task asks nothing called '{}', or no longer: a question is answered once, and denied after a while.",
                     printable(&id)
                 );
-                Self::new(Kind::UnknownPermissionRequest, message)
+                Self::new(ErrorKind::UnknownPermissionRequest, message)
             }
-            Error::Over => Self::new(Kind::TaskOver, "The task has ended already."),
+            Error::TaskEnded => Self::new(ErrorKind::TaskOver, "The task has ended already."),
             Error::Limited(limited) => gateway::Error::from(limited).into(),
             Error::Ledger(error) => gateway::Error::from(error).into(),
             Error::Store(error) => Self::of_store(error),

@@ -131,17 +131,17 @@ fn table_of_request_errors() {
     row(&mut table, AuthError::Missing.into());
     row(&mut table, AuthError::Wrong.into());
     for kind in [
-        Kind::InvalidRequest,
-        Kind::BodyUnreadable,
-        Kind::ForbiddenHost,
-        Kind::ForbiddenOrigin,
-        Kind::UnknownUrl,
-        Kind::UnsupportedEndpoint,
-        Kind::MethodNotAllowed,
-        Kind::BodyTimeout,
-        Kind::TooLarge,
-        Kind::UnsupportedEncoding,
-        Kind::Internal,
+        ErrorKind::InvalidRequest,
+        ErrorKind::BodyUnreadable,
+        ErrorKind::ForbiddenHost,
+        ErrorKind::ForbiddenOrigin,
+        ErrorKind::UnknownUrl,
+        ErrorKind::UnsupportedEndpoint,
+        ErrorKind::MethodNotAllowed,
+        ErrorKind::BodyTimeout,
+        ErrorKind::TooLarge,
+        ErrorKind::UnsupportedEncoding,
+        ErrorKind::Internal,
     ] {
         row(&mut table, ApiError::new(kind, format!("{kind:?}")));
     }
@@ -253,19 +253,22 @@ fn log_gets_causes_but_no_content_of_invalid_requests() {
         reason: gateway::BusyReason::QueueFull,
         retry_after: SOON,
     });
-    assert_eq!(error.story(), "all 5 workers are busy: the queue is full");
+    assert_eq!(
+        error.log_text(),
+        "all 5 workers are busy: the queue is full"
+    );
     let quoting = InvalidRequest {
         message: "`secret` is no role".into(),
         param: Some("messages".into()),
         code: None,
     };
-    assert_eq!(ApiError::from(quoting).story(), "messages");
+    assert_eq!(ApiError::from(quoting).log_text(), "messages");
     let refused = Failure::new(
         FailureKind::InvalidRequest,
         "Anthropic refused the request: secret",
     );
     assert_eq!(
-        ApiError::from(gateway::Error::Failed(refused)).story(),
+        ApiError::from(gateway::Error::Failed(refused)).log_text(),
         "the body"
     );
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::ApiError;
-use super::Kind;
-use super::RESTART;
+use super::ErrorKind;
+use super::RETRY_AFTER_RESTART;
 use crate::accounts::auth::AuthError;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
@@ -22,7 +22,7 @@ impl ApiError {
         let message = format!(
             "The model `{name}` does not exist or you do not have access to it. GET /v1/models lists the names."
         );
-        Self::new(Kind::UnknownModel, message).at("model")
+        Self::new(ErrorKind::UnknownModel, message).at("model")
     }
 
     /// Error: the model does not accept a parameter.
@@ -45,7 +45,7 @@ impl ApiError {
         let message = format!(
             "This API key may not use the model `{name}`. GET /v1/models lists the names that it may use."
         );
-        Self::new(Kind::ForbiddenModel, message).at("model")
+        Self::new(ErrorKind::ForbiddenModel, message).at("model")
     }
 
     /// Error: web search is not allowed, by the key or by the server.
@@ -64,7 +64,7 @@ impl ApiError {
         let message = format!(
             "{whose}. Leave `web_search_options` and tools of the types `web_search` and `web_fetch` out, or {remedy}."
         );
-        Self::new(Kind::WebSearchOff, message)
+        Self::new(ErrorKind::WebSearchOff, message)
     }
 
     /// Error: code execution or MCP servers at Anthropic are not allowed.
@@ -89,7 +89,7 @@ impl ApiError {
                  to add `{beta}` to `claude.betas`."
             ),
         };
-        Self::new(Kind::ServerToolsOff, message).at("tools")
+        Self::new(ErrorKind::ServerToolsOff, message).at("tools")
     }
 
     /// Error: all workers are busy, and the request cannot wait.
@@ -110,22 +110,22 @@ impl ApiError {
         };
         let seconds = retry_after.as_millis().div_ceil(1000).max(1);
         let message = format!("All {workers} workers of this server {why} in {seconds} s.");
-        Self::new(Kind::ServerBusy, message).retry_after(retry_after)
+        Self::new(ErrorKind::ServerBusy, message).retry_after(retry_after)
     }
 
     /// Error: the server is shutting down.
     pub(in crate::http) fn shutting_down() -> Self {
         Self::new(
-            Kind::ShuttingDown,
+            ErrorKind::ShuttingDown,
             "This server is shutting down. Try again in a moment.",
         )
-        .retry_after(RESTART)
+        .retry_after(RETRY_AFTER_RESTART)
     }
 
     /// Error: the events of a turn ended before the answer did, a fault of the worker.
     pub(in crate::http) fn ended_early() -> Self {
         Self::new(
-            Kind::WorkerFailed,
+            ErrorKind::WorkerFailed,
             "The worker's answer ended before it was complete. Try again.",
         )
     }
@@ -136,17 +136,17 @@ impl From<Error> for ApiError {
         let this = match &error {
             Error::Busy { workers, reason, retry_after } => Self::busy(*workers, *reason, *retry_after),
             Error::Unavailable { reason, retry_after } => Self::new(
-                Kind::NoWorker,
+                ErrorKind::NoWorker,
                 format!("No worker of this server can be started: {}.", reason.trim_end_matches('.')),
             )
             .retry_after(*retry_after),
-            Error::NotSignedIn(message) => Self::new(Kind::NotSignedIn, message),
+            Error::NotSignedIn(message) => Self::new(ErrorKind::NotSignedIn, message),
             Error::UnknownModel(name) => Self::unknown_model(name),
             Error::ShuttingDown => Self::shutting_down(),
-            Error::Limited(limited) => Self::new(Kind::Limited, limited.to_string())
+            Error::Limited(limited) => Self::new(ErrorKind::Limited, limited.to_string())
                 .retry_after(limited.retry_after)
                 .limits(limited.state),
-            Error::OverBudget(over) => Self::new(Kind::OverBudget, format!("{over}.")),
+            Error::OverBudget(over) => Self::new(ErrorKind::OverBudget, format!("{over}.")),
             Error::ForeignProject => AuthError::ForeignProject.into(),
             Error::Restricted { parameter, model } => Self::restricted(parameter, model),
             Error::ForbiddenModel(name) => Self::forbidden_model(name),
@@ -155,10 +155,10 @@ impl From<Error> for ApiError {
             Error::File { place, fault } => no_file(place, fault),
             Error::FilesFull { bytes, retry_after } => files_full(*bytes).retry_after(*retry_after),
             Error::Ledger(_) => Self::new(
-                Kind::Unwritable,
+                ErrorKind::Unwritable,
                 "This server cannot write down what runs cost, so it runs nothing; its log tells more.",
             )
-            .retry_after(RESTART),
+            .retry_after(RETRY_AFTER_RESTART),
             Error::Failed(failure) => failed(failure),
         };
         if error.may_quote_the_request() {
@@ -175,7 +175,7 @@ fn files_full(bytes: u64) -> ApiError {
          are under way.",
         bytes >> 20
     );
-    ApiError::new(Kind::BodiesFull, message)
+    ApiError::new(ErrorKind::BodiesFull, message)
 }
 
 /// Error: the file in the field `place` cannot be used in the turn.
@@ -187,7 +187,7 @@ fn no_file(place: &str, fault: &FileFault) -> ApiError {
                  over.",
                 printable(id)
             );
-            ApiError::new(Kind::UnknownFile, message)
+            ApiError::new(ErrorKind::UnknownFile, message)
         }
         FileFault::Unfit(words) => {
             return InvalidRequest::at(place, code::VALUE, format!("`{place}`: {words}")).into();
@@ -197,10 +197,10 @@ fn no_file(place: &str, fault: &FileFault) -> ApiError {
                 "`{place}`: with this file those of the request have more than {limit} bytes in base64, which is as much as \
                  one may bring. Name fewer or smaller ones."
             );
-            ApiError::new(Kind::TooLarge, message)
+            ApiError::new(ErrorKind::TooLarge, message)
         }
         FileFault::Unreadable(_) => ApiError::new(
-            Kind::Internal,
+            ErrorKind::Internal,
             "This server cannot reach its files; its log tells more.",
         ),
     };
@@ -209,26 +209,28 @@ fn no_file(place: &str, fault: &FileFault) -> ApiError {
 
 fn failed(failure: &Failure) -> ApiError {
     let kind = match failure.kind {
-        FailureKind::SignIn => Kind::SignInFailed,
-        FailureKind::RateLimited => Kind::RateLimited,
-        FailureKind::Overloaded => Kind::Overloaded,
-        FailureKind::ContextTooLong => Kind::ContextTooLong,
-        FailureKind::UnknownModel => Kind::UnknownModel,
-        FailureKind::InvalidRequest => Kind::InvalidRequest,
-        FailureKind::TimedOut => Kind::TimedOut,
-        FailureKind::Crashed => Kind::WorkerFailed,
-        FailureKind::Upstream => Kind::Upstream,
+        FailureKind::SignIn => ErrorKind::SignInFailed,
+        FailureKind::RateLimited => ErrorKind::RateLimited,
+        FailureKind::Overloaded => ErrorKind::Overloaded,
+        FailureKind::ContextTooLong => ErrorKind::ContextTooLong,
+        FailureKind::UnknownModel => ErrorKind::UnknownModel,
+        FailureKind::InvalidRequest => ErrorKind::InvalidRequest,
+        FailureKind::TimedOut => ErrorKind::TimedOut,
+        FailureKind::Crashed => ErrorKind::WorkerFailed,
+        FailureKind::Upstream => ErrorKind::Upstream,
     };
     // Clients of Anthropic's API get its message unchanged.
     let words = failure
         .message
-        .strip_prefix(Failure::REFUSED)
+        .strip_prefix(Failure::REFUSED_PREFIX)
         .unwrap_or(&failure.message);
     let error = ApiError::new(kind, words).retry_after(failure.retry_after);
     match failure.kind {
-        FailureKind::ContextTooLong => error.for_openais(too_long(&failure.message)).at("messages"),
+        FailureKind::ContextTooLong => error
+            .with_openai_message(too_long(&failure.message))
+            .at("messages"),
         FailureKind::UnknownModel => error.at("model"),
-        FailureKind::InvalidRequest => error.for_openais(failure.message.clone()),
+        FailureKind::InvalidRequest => error.with_openai_message(failure.message.clone()),
         FailureKind::SignIn
         | FailureKind::RateLimited
         | FailureKind::Overloaded

@@ -25,38 +25,38 @@ use tracing::Span;
 
 use super::request_id::RequestId;
 use crate::domain::Caller;
-use crate::domain::InLog;
+use crate::domain::LogText;
 use crate::http::error::ApiError;
 
 /// Facts about a request that are collected for its line. Clones share their content.
 #[derive(Debug, Clone, Default)]
-pub(in crate::http) struct Notes(Arc<Noted>);
+pub(in crate::http) struct RequestNotes(Arc<RequestNotesInner>);
 
 #[derive(Debug, Default)]
-struct Noted {
+struct RequestNotesInner {
     caller: OnceLock<Caller>,
     error: OnceLock<ApiError>,
 }
 
-impl Notes {
+impl RequestNotes {
     /// Records the caller.
-    pub(in crate::http) fn caller(&self, caller: &Caller) {
+    pub(in crate::http) fn record_caller(&self, caller: &Caller) {
         self.0.caller.get_or_init(|| caller.clone());
     }
 
     /// Records an error; only the first is kept.
-    pub(in crate::http) fn error(&self, error: &ApiError) {
+    pub(in crate::http) fn record_error(&self, error: &ApiError) {
         self.0.error.get_or_init(|| error.clone());
     }
 }
 
 /// Runs the request in its span and writes its line at the end.
 pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response {
-    let mut line = Line::new(&request);
+    let mut line = AccessLogLine::new(&request);
     request.extensions_mut().insert(line.notes.clone());
     let span = line.span.clone();
     let mut response = next.run(request).instrument(span).await;
-    line.answered(&response);
+    line.record_response(&response);
     let milliseconds = u64::try_from(line.start.elapsed().as_millis()).unwrap_or(u64::MAX);
     response
         .headers_mut()
@@ -65,9 +65,9 @@ pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response
 }
 
 /// Log line under construction; written on drop, so that no path out of a request lacks one.
-pub(in crate::http) struct Line {
+pub(in crate::http) struct AccessLogLine {
     span: Span,
-    notes: Notes,
+    notes: RequestNotes,
     id: RequestId,
     method: Method,
     path: String,
@@ -77,7 +77,7 @@ pub(in crate::http) struct Line {
     is_cancelled: bool,
 }
 
-impl Line {
+impl AccessLogLine {
     fn new(request: &Request) -> Self {
         let id = request
             .extensions()
@@ -86,11 +86,11 @@ impl Line {
             .unwrap_or_default();
         let path = match request.extensions().get::<MatchedPath>() {
             Some(route) => route.as_str().to_owned(),
-            None => InLog(request.uri().path()).to_string(),
+            None => LogText(request.uri().path()).to_string(),
         };
         Self {
             span: tracing::info_span!("request", request.id = id.as_str()),
-            notes: Notes::default(),
+            notes: RequestNotes::default(),
             method: request.method().clone(),
             path,
             start: Instant::now(),
@@ -102,10 +102,14 @@ impl Line {
     }
 
     /// Starts the line of one message on the socket that the request `id` has opened at `path`.
-    pub(in crate::http) fn of_message(id: &RequestId, caller: Option<&Caller>, path: &str) -> Self {
-        let notes = Notes::default();
+    pub(in crate::http) fn for_message(
+        id: &RequestId,
+        caller: Option<&Caller>,
+        path: &str,
+    ) -> Self {
+        let notes = RequestNotes::default();
         if let Some(caller) = caller {
-            notes.caller(caller);
+            notes.record_caller(caller);
         }
         Self {
             span: tracing::info_span!("request", request.id = id.as_str()),
@@ -121,8 +125,8 @@ impl Line {
     }
 
     /// Records that the answer ends with `error`.
-    pub(in crate::http) fn failed(&self, error: &ApiError) {
-        self.notes.error(error);
+    pub(in crate::http) fn record_failure(&self, error: &ApiError) {
+        self.notes.record_error(error);
     }
 
     /// Records that the client has the whole answer, and writes the line.
@@ -132,7 +136,7 @@ impl Line {
 
     /// Records that the answer is `error`, and writes the line.
     pub(in crate::http) fn fail(self, error: &ApiError) {
-        self.failed(error);
+        self.record_failure(error);
         self.complete();
     }
 
@@ -141,12 +145,12 @@ impl Line {
         self.is_cancelled = true;
     }
 
-    fn answered(&mut self, response: &Response) {
+    fn record_response(&mut self, response: &Response) {
         self.status = Some(response.status());
         // hyper drops the body of a HEAD response without polling it.
         self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
         if let Some(error) = response.extensions().get::<ApiError>() {
-            self.notes.error(error);
+            self.notes.record_error(error);
         }
     }
 
@@ -167,13 +171,13 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for AccessLogLine {
     fn drop(&mut self) {
         let noted = &self.notes.0;
         let error = noted.error.get();
-        let story = error.map(ApiError::story);
+        let story = error.map(ApiError::log_text);
         let (method, duration) = (
-            InLog(self.method.as_str()).to_string(),
+            LogText(self.method.as_str()).to_string(),
             self.start.elapsed(),
         );
         let is_fault =
@@ -207,11 +211,11 @@ impl Drop for Line {
 /// Body that owns the line until it ends.
 struct LoggedBody {
     inner: Body,
-    line: Line,
+    line: AccessLogLine,
 }
 
 impl LoggedBody {
-    fn new(inner: Body, line: Line) -> Self {
+    fn new(inner: Body, line: AccessLogLine) -> Self {
         Self { inner, line }
     }
 }

@@ -12,7 +12,7 @@ use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::access_log::Notes;
+use super::access_log::RequestNotes;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
@@ -27,48 +27,48 @@ const ADMIN: &str = "/admin";
 /// Caller name of the operator in the access log.
 const ADMIN_CALLER: &str = "admin";
 /// Prefix of a key that is offered as a WebSocket subprotocol.
-const OFFERED_KEY: &str = "openai-insecure-api-key.";
+const SUBPROTOCOL_KEY_PREFIX: &str = "openai-insecure-api-key.";
 const PROJECT: &str = "openai-project";
 
 /// Credentials that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) enum Need {
+pub(in crate::http) enum RequiredAuth {
     /// Public route, without a caller.
-    Nothing,
+    Public,
     /// Any key.
     Key,
     /// Key with this permission.
     Permission(Permission),
     /// Key with this permission; a WebSocket may send it in its first message, which the handler
     /// checks.
-    Greeting(Permission),
+    FirstMessage(Permission),
     /// Admin key.
     Admin,
 }
 
 /// Authenticates requests by the needs of their routes.
 #[derive(Debug, Clone)]
-pub(in crate::http) struct Guard {
+pub(in crate::http) struct AuthGuard {
     keys: Arc<Keys>,
     /// Needs by route.
-    needs: Arc<HashMap<&'static str, Need>>,
+    needs: Arc<HashMap<&'static str, RequiredAuth>>,
     /// Need of all other paths, including unknown ones.
-    otherwise: Need,
+    otherwise: RequiredAuth,
     has_admin: bool,
 }
 
-impl Guard {
+impl AuthGuard {
     /// Creates a guard that checks `keys` by `needs`, and requires any key elsewhere. With
     /// `has_admin`, everything below `/admin` requires the admin key.
     pub(in crate::http) fn new(
         keys: Arc<Keys>,
-        needs: impl IntoIterator<Item = (&'static str, Need)>,
+        needs: impl IntoIterator<Item = (&'static str, RequiredAuth)>,
         has_admin: bool,
     ) -> Self {
         Self {
             keys,
             needs: Arc::new(needs.into_iter().collect()),
-            otherwise: Need::Key,
+            otherwise: RequiredAuth::Key,
             has_admin,
         }
     }
@@ -78,15 +78,15 @@ impl Guard {
         Self {
             keys,
             needs: Arc::default(),
-            otherwise: Need::Admin,
+            otherwise: RequiredAuth::Admin,
             has_admin: true,
         }
     }
 
-    fn need(&self, request: &Request) -> Need {
+    fn need(&self, request: &Request) -> RequiredAuth {
         let rest = request.uri().path().strip_prefix(ADMIN);
         if self.has_admin && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-            return Need::Admin;
+            return RequiredAuth::Admin;
         }
         let route = request.extensions().get::<MatchedPath>();
         route
@@ -100,17 +100,19 @@ impl Guard {
         let credentials = credentials(request.headers());
         let need = self.need(request);
         let permission = match need {
-            Need::Nothing => return Ok(None),
-            Need::Admin => {
+            RequiredAuth::Public => return Ok(None),
+            RequiredAuth::Admin => {
                 self.keys.authenticate_admin(&credentials)?;
                 return Ok(Some(Caller::named(ADMIN_CALLER)));
             }
-            Need::Key => None,
-            Need::Permission(permission) | Need::Greeting(permission) => Some(permission),
+            RequiredAuth::Key => None,
+            RequiredAuth::Permission(permission) | RequiredAuth::FirstMessage(permission) => {
+                Some(permission)
+            }
         };
         match self.keys.authenticate(&credentials, permission) {
             Err(AuthError::Missing)
-                if matches!(need, Need::Greeting(_)) && wants_socket(request) =>
+                if matches!(need, RequiredAuth::FirstMessage(_)) && wants_socket(request) =>
             {
                 Ok(None)
             }
@@ -124,16 +126,16 @@ impl Guard {
 
 /// Refuses unauthenticated requests and passes the caller to the handler.
 pub(in crate::http) async fn layer(
-    State(guard): State<Guard>,
-    Extension(notes): Extension<Notes>,
+    State(guard): State<AuthGuard>,
+    Extension(notes): Extension<RequestNotes>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     if let Some(caller) = guard.check(&request)? {
-        notes.caller(&caller);
+        notes.record_caller(&caller);
         if let Some(connection) = request.extensions().get::<Connection>() {
             // From here on the connection cannot be evicted as unauthenticated.
-            connection.guest.let_in();
+            connection.unauthenticated.mark_authenticated();
         }
         request.extensions_mut().insert(caller);
     }
@@ -143,7 +145,7 @@ pub(in crate::http) async fn layer(
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {
     Credentials {
         authorization: text(headers, header::AUTHORIZATION.as_str()),
-        api_key: text(headers, "x-api-key").or_else(|| offered(headers)),
+        api_key: text(headers, "x-api-key").or_else(|| subprotocol_key(headers)),
         // A header that is not text matches no project name.
         project: headers
             .get(PROJECT)
@@ -153,11 +155,11 @@ fn credentials(headers: &HeaderMap) -> Credentials<'_> {
 
 /// Returns the key among the offered WebSocket subprotocols, where browser clients of `OpenAI` put
 /// it because they cannot set headers.
-fn offered(headers: &HeaderMap) -> Option<&str> {
+fn subprotocol_key(headers: &HeaderMap) -> Option<&str> {
     let protocols = text(headers, header::SEC_WEBSOCKET_PROTOCOL.as_str())?.split(',');
     protocols
         .map(str::trim)
-        .find_map(|protocol| protocol.strip_prefix(OFFERED_KEY))
+        .find_map(|protocol| protocol.strip_prefix(SUBPROTOCOL_KEY_PREFIX))
 }
 
 /// Returns true if the request asks for a WebSocket upgrade.

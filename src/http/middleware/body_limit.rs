@@ -15,21 +15,21 @@ use super::content_encoding;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 
 /// Path of uploads, whose bodies are streamed to disk.
 pub(in crate::http) const UPLOADS: &str = "/v1/files";
 /// Allowance for the form around an uploaded file, in bytes.
-const FORM: u64 = 1 << 20;
+const FORM_OVERHEAD_BYTES: u64 = 1 << 20;
 
 /// State of the layer.
 #[derive(Debug, Clone)]
-pub(in crate::http) struct Bounds {
+pub(in crate::http) struct BodyLimits {
     config: Arc<Config>,
     bodies: Bodies,
 }
 
-impl Bounds {
+impl BodyLimits {
     pub(in crate::http) fn new(config: &Arc<Config>) -> Self {
         Self {
             config: Arc::clone(config),
@@ -41,14 +41,14 @@ impl Bounds {
 /// Refuses a body whose declared length is over the limit before reading it, and stops one that
 /// exceeds the limit.
 pub(in crate::http) async fn layer(
-    State(Bounds { config, bodies }): State<Bounds>,
+    State(BodyLimits { config, bodies }): State<BodyLimits>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let route = request.extensions().get::<MatchedPath>();
     let is_upload = route.is_some_and(|route| route.as_str() == UPLOADS);
     let limit = if is_upload {
-        of_uploads(&config)
+        upload_form_limit(&config)
     } else {
         config.body_limit as u64
     };
@@ -69,14 +69,14 @@ pub(in crate::http) async fn layer(
 }
 
 /// Maximum size of a form with a file, in bytes.
-pub(in crate::http) fn of_uploads(config: &Config) -> u64 {
-    config.upload_limit.saturating_add(FORM)
+pub(in crate::http) fn upload_form_limit(config: &Config) -> u64 {
+    config.upload_limit.saturating_add(FORM_OVERHEAD_BYTES)
 }
 
 /// Error: the body is over `limit` bytes.
 pub(in crate::http) fn too_large(limit: u64) -> ApiError {
     ApiError::new(
-        Kind::TooLarge,
+        ErrorKind::TooLarge,
         format!("The request body is larger than the {limit} bytes this server takes."),
     )
 }

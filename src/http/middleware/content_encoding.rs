@@ -21,16 +21,16 @@ use tokio_util::io::ReaderStream;
 use tokio_util::io::StreamReader;
 
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 
 /// Supported encodings, as a header lists them.
-pub(in crate::http) const TAKEN: &str = "gzip, deflate, br, zstd";
+pub(in crate::http) const SUPPORTED: &str = "gzip, deflate, br, zstd";
 /// Maximum number of encodings of one body.
-const MOST_ENCODINGS: usize = 3;
+const MAX_ENCODINGS: usize = 3;
 /// Maximum zstd window as a power of two: 8 MiB, the limit of RFC 9659 for HTTP.
 const ZSTD_WINDOW: u32 = 23;
 /// Chunk size of unpacked data, in bytes.
-const PIECE: usize = 32 * 1024;
+const CHUNK_BYTES: usize = 32 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ContentEncoding {
@@ -52,7 +52,7 @@ pub(in crate::http) struct BrokenEncoding {
 /// Error: the compressed body did not arrive.
 #[derive(Debug, thiserror::Error)]
 #[error("the compressed body did not come")]
-struct Undelivered(#[source] axum::Error);
+struct MissingBody(#[source] axum::Error);
 
 /// Unpacks the body of the request if it has an encoding. Reading it fails if any stage yields more
 /// than `limit` bytes (decompression bombs), or with [`BrokenEncoding`].
@@ -86,7 +86,7 @@ fn encodings(headers: &HeaderMap) -> Result<Vec<ContentEncoding>, ApiError> {
             encodings.extend(ContentEncoding::of(name)?);
         }
     }
-    if encodings.len() > MOST_ENCODINGS {
+    if encodings.len() > MAX_ENCODINGS {
         return Err(unsupported(&format!(
             "{} encodings of one body",
             encodings.len()
@@ -97,9 +97,9 @@ fn encodings(headers: &HeaderMap) -> Result<Vec<ContentEncoding>, ApiError> {
 
 fn unsupported(what: &str) -> ApiError {
     let message = format!(
-        "`Content-Encoding`: this server does not read {what}. Send the body in one of {TAKEN}, or plain without the header."
+        "`Content-Encoding`: this server does not read {what}. Send the body in one of {SUPPORTED}, or plain without the header."
     );
-    ApiError::new(Kind::UnsupportedEncoding, message)
+    ApiError::new(ErrorKind::UnsupportedEncoding, message)
 }
 
 impl ContentEncoding {
@@ -133,8 +133,8 @@ impl ContentEncoding {
     fn decode(self, body: Body) -> Body {
         let packed = body
             .into_data_stream()
-            .map_err(|error| io::Error::other(Undelivered(error)));
-        let plain = ReaderStream::with_capacity(self.reader(packed), PIECE);
+            .map_err(|error| io::Error::other(MissingBody(error)));
+        let plain = ReaderStream::with_capacity(self.reader(packed), CHUNK_BYTES);
         Body::from_stream(plain.map_err(move |error| self.fault(error)))
     }
 
@@ -163,8 +163,8 @@ impl ContentEncoding {
 
     /// Separates failures of the connection from invalid data.
     fn fault(self, error: io::Error) -> Box<dyn Error + Send + Sync> {
-        match error.downcast::<Undelivered>() {
-            Ok(Undelivered(error)) => error.into_inner(),
+        match error.downcast::<MissingBody>() {
+            Ok(MissingBody(error)) => error.into_inner(),
             Err(source) => Box::new(BrokenEncoding {
                 encoding: self.name(),
                 source,

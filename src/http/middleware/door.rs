@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::request_id::RequestId;
 use crate::http::error::ApiError;
-use crate::http::error::Door;
+use crate::http::error::ApiFlavor;
 
 /// Header in which Anthropic's clients expect the request id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -21,16 +21,16 @@ pub(in crate::http) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let door = Door::of(&request);
+    let door = ApiFlavor::detect(&request);
     request.extensions_mut().insert(door);
     let mut response = next.run(request).await;
-    if door == Door::Anthropic {
+    if door == ApiFlavor::Anthropic {
         response.headers_mut().insert(REQUEST_ID, id.header());
     }
     match response
         .extensions()
         .get::<ApiError>()
-        .map(|error| error.told(door, id.as_str()))
+        .map(|error| error.render_for(door, id.as_str()))
     {
         Some(body) => response.map(|_| Body::from(body)),
         None => response,

@@ -12,7 +12,7 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 
 /// Only supported transfer coding.
 const CHUNKED: &str = "chunked";
@@ -38,13 +38,13 @@ fn check(request: &Request) -> Result<(), ApiError> {
     if request.extensions().get::<TwoLengths>().is_some() {
         let message = "`Content-Length` and `Transfer-Encoding` cannot stand together: it is not certain where such a body ends. \
                        Send one of them.";
-        return Err(ApiError::new(Kind::InvalidRequest, message));
+        return Err(ApiError::new(ErrorKind::InvalidRequest, message));
     }
     if let Some(coding) = other_coding(request.headers()) {
         let message = format!(
             "`Transfer-Encoding`: this server reads `chunked` alone, not `{coding}`. Name a compression in `Content-Encoding`."
         );
-        return Err(ApiError::new(Kind::UnsupportedCoding, message));
+        return Err(ApiError::new(ErrorKind::UnsupportedCoding, message));
     }
     check_host(request)
 }
@@ -84,7 +84,7 @@ fn check_host(request: &Request) -> Result<(), ApiError> {
         _ => "stands there more than once",
     };
     let message = format!("The header `Host` {words}. Send it once, as HOST or HOST:PORT.");
-    Err(ApiError::new(Kind::InvalidRequest, message))
+    Err(ApiError::new(ErrorKind::InvalidRequest, message))
 }
 
 fn is_host(host: &HeaderValue) -> bool {

@@ -1,6 +1,6 @@
 //! Host check that protects a server without keys against DNS rebinding. Such a server listens on
 //! loopback only, so foreign requests can come only through a browser: from pages of other sites
-//! (see [`pages`](super::pages)), or from a page whose own name resolves to 127.0.0.1, which shows
+//! (see [`cors`](super::cors)), or from a page whose own name resolves to 127.0.0.1, which shows
 //! in `Host`.
 
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use axum::response::Response;
 
 use crate::accounts::auth::Keys;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 
 /// Without keys, refuses requests for other hosts.
 pub(in crate::http) async fn layer(
@@ -41,7 +41,7 @@ fn check_host(request: &Request) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::new(
-        Kind::ForbiddenHost,
+        ErrorKind::ForbiddenHost,
         "This server runs without keys and therefore serves only its own machine, as localhost or 127.0.0.1. \
          To reach it by another name, configure a key.",
     ))

@@ -6,13 +6,13 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 
 /// Returns the response of a handler that panicked. The panic message is left to the panic hook,
 /// because it may quote a prompt.
 pub(in crate::http) fn response(_panic: Box<dyn Any + Send>) -> Response {
     ApiError::new(
-        Kind::Internal,
+        ErrorKind::Internal,
         "This server failed on the request. That is a bug; its log tells more.",
     )
     .into_response()

@@ -8,7 +8,7 @@ use axum::response::Response;
 use uuid::Uuid;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST: usize = 128;
+const MAX_ID_LENGTH: usize = 128;
 
 /// Id of a request.
 #[derive(Debug, Clone)]
@@ -24,9 +24,9 @@ impl RequestId {
     }
 
     /// Returns the client's own id if it is safe in a log and a header.
-    fn given(request: &Request) -> Option<Self> {
+    fn from_header(request: &Request) -> Option<Self> {
         let id = request.headers().get(HEADER)?;
-        let is_sane = (1..=LONGEST).contains(&id.len())
+        let is_sane = (1..=MAX_ID_LENGTH).contains(&id.len())
             && id
                 .as_bytes()
                 .iter()
@@ -45,7 +45,7 @@ impl Default for RequestId {
 
 /// Assigns an id to the request and sets it on the response.
 pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response {
-    let id = RequestId::given(&request).unwrap_or_default();
+    let id = RequestId::from_header(&request).unwrap_or_default();
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
     response.headers_mut().insert(HEADER, id.0);

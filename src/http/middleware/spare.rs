@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 
 /// Path served on reserved connections.
 const HEALTH: &str = "/health";
@@ -23,7 +23,7 @@ pub(in crate::http) async fn layer(request: Request, next: Next) -> Result<Respo
         .is_some_and(|connection| connection.is_spare);
     if is_spare && request.uri().path() != HEALTH {
         let message = "This server has as many connections as it can serve. Try again when some are closed, or keep fewer open.";
-        return Err(ApiError::new(Kind::TooManyConnections, message).retry_after(RETRY));
+        return Err(ApiError::new(ErrorKind::TooManyConnections, message).retry_after(RETRY));
     }
     Ok(next.run(request).await)
 }

@@ -455,7 +455,7 @@ async fn invalid_admin_request_is_refused_by_field() {
         let answer = serde_json::from_str(&super::body(response).await).unwrap();
         assert_eq!(refusal((status, answer)), expected, "{asked} {body}");
     }
-    let all = crate::accounts::auth::Page {
+    let all = crate::accounts::auth::RegistryPage {
         limit: 100,
         after: None,
     };

@@ -391,13 +391,13 @@ async fn response_fails_when_its_conversation_is_deleted() {
 /// complete.
 #[tokio::test]
 async fn response_that_cannot_be_stored_fails() {
-    let (shelves, disk) = Shelves::faulty();
+    let (shelves, disk) = ResponseTables::faulty();
     let keys = Keys::new(["secret-1"]).unwrap();
     let router = router(whole_state(
         &shelves,
         repeating(),
         keys,
-        LastWords::default(),
+        DrainExpired::default(),
     ));
     let (path, id) = made(&router).await;
     disk.fill(true);

@@ -1,13 +1,13 @@
 //! Tests of the credentials that each path requires.
 
 use super::*;
-use crate::accounts::auth::Change;
 use crate::accounts::auth::Credentials;
+use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::KeyText;
 use crate::accounts::auth::Permission;
 use crate::http::admin;
-use crate::http::middleware::authenticate::Need;
+use crate::http::middleware::authenticate::RequiredAuth;
 use crate::http::routes;
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -38,7 +38,7 @@ async fn status(router: &Router, method: &str, path: &str, key: Option<&str>) ->
 }
 
 async fn made(registry: &Registry, permissions: &[Permission]) -> KeyText {
-    let permissions = Change::Set(permissions.to_vec());
+    let permissions = FieldChange::Set(permissions.to_vec());
     let change = KeyChange {
         name: Some("key".to_owned()),
         permissions,
@@ -56,7 +56,7 @@ async fn only_public_paths_are_served_without_a_key() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
     let paths = routes::needs()
         .into_iter()
-        .chain(admin::PATHS.map(|(path, _)| (path, Need::Admin)));
+        .chain(admin::PATHS.map(|(path, _)| (path, RequiredAuth::Admin)));
     let elsewhere = [
         "/",
         "/nothing",
@@ -69,7 +69,7 @@ async fn only_public_paths_are_served_without_a_key() {
         "/administer",
     ];
     let paths: Vec<_> = paths
-        .chain(elsewhere.map(|path| (path, Need::Key)))
+        .chain(elsewhere.map(|path| (path, RequiredAuth::Key)))
         .collect();
     let mut open = Vec::new();
     for (route, _) in &paths {
@@ -120,11 +120,11 @@ async fn admin_key_opens_the_admin_api_and_nothing_else() {
     );
     for (route, need) in routes::needs()
         .into_iter()
-        .filter(|(_, need)| *need != Need::Nothing)
+        .filter(|(_, need)| *need != RequiredAuth::Public)
     {
         let path = filled(route);
         let is_refused = status(&router, "GET", &path, Some("secret-admin")).await == 401;
-        assert_eq!(is_refused, need != Need::Admin, "{path} {need:?}");
+        assert_eq!(is_refused, need != RequiredAuth::Admin, "{path} {need:?}");
     }
 }
 
@@ -136,9 +136,11 @@ async fn key_without_the_needed_permission_gets_403() {
         for (route, need) in routes::needs() {
             let answered = status(&router, "POST", &filled(route), Some(key.reveal())).await;
             let is_refused = match need {
-                Need::Permission(needed) | Need::Greeting(needed) => needed != permission,
-                Need::Admin => true,
-                Need::Nothing | Need::Key => false,
+                RequiredAuth::Permission(needed) | RequiredAuth::FirstMessage(needed) => {
+                    needed != permission
+                }
+                RequiredAuth::Admin => true,
+                RequiredAuth::Public | RequiredAuth::Key => false,
             };
             assert_eq!(
                 answered == 403,
@@ -207,10 +209,10 @@ async fn first_key_closes_an_open_server_and_revocation_is_immediate() {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::none().with_stored(&registry);
     let state = whole_state(
-        &Shelves::temporary(),
+        &ResponseTables::temporary(),
         ScriptedTurns::playing([]),
         keys.clone(),
-        LastWords::default(),
+        DrainExpired::default(),
     );
     let router = router(state);
     assert_eq!(status(&router, "GET", "/v1/models", None).await, 200);

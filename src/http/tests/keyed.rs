@@ -1,8 +1,8 @@
 //! Servers with keys, for tests that do not deal with keys.
 
 use super::*;
-use crate::accounts::auth::Change;
 use crate::accounts::auth::Credentials;
+use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::Permission;
 
@@ -25,7 +25,7 @@ pub(crate) struct Revocable {
 impl Revocable {
     pub(crate) async fn new() -> Self {
         let registry = Registry::temporary().await.unwrap();
-        let permissions = Change::Set(vec![Permission::Inference]);
+        let permissions = FieldChange::Set(vec![Permission::Inference]);
         let change = KeyChange {
             name: Some("key".to_owned()),
             permissions,

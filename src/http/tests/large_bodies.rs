@@ -107,7 +107,7 @@ async fn body_of_unknown_length_reserves_memory_as_needed() {
     drop(small);
     drop(read(pieces(128)).await.unwrap());
     assert_eq!(read(pieces(130)).await.unwrap_err().status(), 429);
-    drop(bodies.room("", 8 << 20).await.unwrap());
+    drop(bodies.reserve("", 8 << 20).await.unwrap());
 }
 
 #[tokio::test]

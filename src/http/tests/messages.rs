@@ -246,7 +246,7 @@ async fn shutdown_ends_message_answers_with_an_error() {
     let whole = refused(router(state.clone()), ask(false));
     let stop = async {
         tokio::task::yield_now().await;
-        state.last_words.0.cancel();
+        state.drain_expired.0.cancel();
     };
     let (whole, ()) = tokio::join!(whole, stop);
     assert_eq!((whole.0, whole.1.as_str()), (503, "overloaded_error"));

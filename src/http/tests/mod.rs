@@ -49,17 +49,17 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::Admin;
+use super::AdminServices;
 use super::AppState;
 use super::Config;
-use super::LastWords;
-use super::Stopping;
+use super::DrainExpired;
+use super::ShutdownStarted;
 use super::router;
 use crate::accounts::auth::AdminKey;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
-use crate::accounts::ledger::Reader;
-use crate::accounts::rate_limit::Limits;
+use crate::accounts::ledger::LedgerReader;
+use crate::accounts::rate_limit::RateLimits;
 use crate::api::request_schema::Policy;
 use crate::domain::Caller;
 use crate::domain::Finish;
@@ -71,21 +71,21 @@ use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::engine::gateway;
 use crate::engine::gateway::Admission;
+use crate::engine::gateway::AdmissionDeps;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::ModelCard;
 use crate::engine::gateway::Readiness;
-use crate::engine::gateway::Rules;
 use crate::engine::gateway::RunningTurn;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::TurnStream;
 use crate::engine::gateway::Turns;
 use crate::engine::routing;
 use crate::services::answers::Answers;
+use crate::services::batches::BatchDeps;
 use crate::services::batches::Batches;
-use crate::services::batches::Tools;
 use crate::services::conversations::Conversations;
+use crate::services::responses::ResponseTables;
 use crate::services::responses::Responses;
-use crate::services::responses::Shelves;
 use crate::storage::files::Files;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
@@ -192,7 +192,7 @@ impl Turns for ScriptedTurns {
                 let _ = &held;
             });
             Ok(RunningTurn::new(
-                Told::of("claude-sonnet-5-5"),
+                TurnInfo::for_model("claude-sonnet-5-5"),
                 Box::pin(events),
             ))
         };
@@ -240,26 +240,31 @@ pub(crate) fn config() -> Config {
 }
 
 pub(crate) fn state(turns: ScriptedTurns) -> AppState {
-    state_until(turns, Stopping::default(), LastWords::default())
+    state_until(turns, ShutdownStarted::default(), DrainExpired::default())
 }
 
 /// State of a server that stops with the two signals.
 pub(crate) fn state_until(
     turns: ScriptedTurns,
-    stopping: Stopping,
-    last_words: LastWords,
+    stopping: ShutdownStarted,
+    last_words: DrainExpired,
 ) -> AppState {
     AppState {
-        stopping,
-        ..whole_state(&Shelves::temporary(), turns, Keys::none(), last_words)
+        shutdown_started: stopping,
+        ..whole_state(
+            &ResponseTables::temporary(),
+            turns,
+            Keys::none(),
+            last_words,
+        )
     }
 }
 
 fn whole_state(
-    shelves: &Shelves,
+    shelves: &ResponseTables,
     turns: impl Turns + 'static,
     keys: Keys,
-    last_words: LastWords,
+    last_words: DrainExpired,
 ) -> AppState {
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(turns), Arc::new(keys));
     let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
@@ -272,17 +277,17 @@ fn whole_state(
         all,
         tracker,
         stop,
-        super::explain,
+        super::response_error,
     );
     let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
     let (config, files) = (Arc::new(config()), Files::nowhere());
     let router = Arc::new(routing::testing::router());
     AppState {
         config,
-        last_words,
-        stopping: Stopping::default(),
+        drain_expired: last_words,
+        shutdown_started: ShutdownStarted::default(),
         admin: None,
-        ledger: Reader::temporary(),
+        ledger: LedgerReader::temporary(),
         cache: gateway::testing::cache(),
         metrics: Metrics::default(),
         batches: batches_with(
@@ -302,23 +307,28 @@ fn whole_state(
 }
 
 /// Batch dependencies on top of `turns`, with temporary storage.
-fn batch_tools(turns: &Arc<dyn Turns>, keys: &Arc<Keys>, answers: Answers, files: Files) -> Tools {
-    Tools::temporary(
+fn batch_tools(
+    turns: &Arc<dyn Turns>,
+    keys: &Arc<Keys>,
+    answers: Answers,
+    files: Files,
+) -> BatchDeps {
+    BatchDeps::temporary(
         files,
         Arc::clone(keys),
         Arc::clone(turns),
         answers,
-        super::refusal,
+        super::client_error,
     )
 }
 
 /// Batches with `parallel` lines at a time.
-fn batches_with(tools: Tools, parallel: usize) -> Batches {
+fn batches_with(tools: BatchDeps, parallel: usize) -> Batches {
     Batches::new(
         tools,
         crate::services::batches::Config {
             parallel,
-            longest_line: 1000,
+            max_line_bytes: 1000,
             time_to_live: Duration::from_secs(60),
         },
     )
@@ -329,7 +339,12 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
-    let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
+    let state = whole_state(
+        &ResponseTables::temporary(),
+        turns,
+        keys,
+        DrainExpired::default(),
+    );
     (
         router(AppState {
             admin: Some(admin_of(&registry)),
@@ -339,12 +354,14 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     )
 }
 
-fn admin_of(registry: &Registry) -> Admin {
-    let webhooks = Arc::new(crate::accounts::webhooks::Http::new(TaskTracker::new()));
-    let (ledger, cache) = (Reader::temporary(), gateway::testing::cache());
+fn admin_of(registry: &Registry) -> AdminServices {
+    let webhooks = Arc::new(crate::accounts::webhooks::HttpSender::new(
+        TaskTracker::new(),
+    ));
+    let (ledger, cache) = (LedgerReader::temporary(), gateway::testing::cache());
     let store = Store::in_memory(TaskTracker::new());
     let backups = Backups::new(store, PathBuf::from("/nonexistent"), Vec::new(), 0);
-    Admin {
+    AdminServices {
         registry: registry.clone(),
         ledger,
         cache,
@@ -356,33 +373,33 @@ fn admin_of(registry: &Registry) -> Admin {
 fn with_keys(turns: ScriptedTurns) -> Router {
     let keys = Keys::new(["secret-1", "secret-2"]).unwrap();
     router(whole_state(
-        &Shelves::temporary(),
+        &ResponseTables::temporary(),
         turns,
         keys,
-        LastWords::default(),
+        DrainExpired::default(),
     ))
 }
 
 /// Router whose only key has the limits `rates`.
 async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
-    let limits = Limits::new(crate::accounts::rate_limit::Config { key_rates: rates });
+    let limits = RateLimits::new(crate::accounts::rate_limit::Config { key_rates: rates });
     admitting_by(
         turns,
-        Rules {
+        AdmissionDeps {
             limits,
-            ..gateway::testing::rules().await
+            ..gateway::testing::admission_deps().await
         },
     )
 }
 
 /// Router with admission by `rules`.
-fn admitting_by(turns: ScriptedTurns, rules: Rules) -> Router {
+fn admitting_by(turns: ScriptedTurns, rules: AdmissionDeps) -> Router {
     let turns = Admission::new(Arc::new(turns), rules);
     super::router(whole_state(
-        &Shelves::temporary(),
+        &ResponseTables::temporary(),
         turns,
         Keys::none(),
-        LastWords::default(),
+        DrainExpired::default(),
     ))
 }
 

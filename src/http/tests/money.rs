@@ -9,7 +9,7 @@ use crate::domain::Money;
 
 /// Router with admission and billing, and its rules.
 async fn paying() -> Router {
-    let rules = gateway::testing::rules().await;
+    let rules = gateway::testing::admission_deps().await;
     admitting_by(ScriptedTurns::playing(greeting()), rules)
 }
 
@@ -40,7 +40,7 @@ fn bodies(more: &Value) -> Vec<(&'static str, Value)> {
 
 #[tokio::test]
 async fn request_over_budget_is_refused_without_retry() {
-    let rules = gateway::testing::rules().await;
+    let rules = gateway::testing::admission_deps().await;
     let monthly = Cap {
         tokens: None,
         money: Some(Money::from_nanos(5)),

@@ -405,7 +405,7 @@ async fn delete_cancels_a_running_response() {
 #[tokio::test]
 async fn shutdown_fails_running_responses() {
     let state = state(ScriptedTurns::playing([started(), text("a"), Step::Hang]));
-    let (router, stop) = (router(state.clone()), state.last_words.0.clone());
+    let (router, stop) = (router(state.clone()), state.drain_expired.0.clone());
     let made = found(&router, ask(json!({"background": true, "stream": false}))).await;
     let events = send(router.clone(), at("GET", &id(&made), "?stream=true")).await;
     stop.cancel();
@@ -419,13 +419,13 @@ async fn shutdown_fails_running_responses() {
 
 #[tokio::test]
 async fn responses_running_at_a_crash_are_failed_at_restart() {
-    let shelves = Shelves::temporary();
+    let shelves = ResponseTables::temporary();
     let state = || {
         whole_state(
             &shelves,
             ScriptedTurns::playing([Step::Hang]),
             Keys::none(),
-            LastWords::default(),
+            DrainExpired::default(),
         )
     };
     let made = found(&router(state()), ask(json!({"background": true}))).await;

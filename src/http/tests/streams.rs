@@ -170,7 +170,7 @@ async fn shutdown_ends_chat_answers_with_an_error() {
     let whole = send(router(state.clone()), post(&chat(false)));
     let stop = async {
         tokio::task::yield_now().await;
-        state.last_words.0.cancel();
+        state.drain_expired.0.cancel();
     };
     let (whole, ()) = tokio::join!(whole, stop);
     assert_eq!(error(whole).await.1["code"], "shutting_down");

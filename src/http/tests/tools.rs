@@ -48,7 +48,7 @@ async fn each_choice_is_a_turn_of_its_own() {
     request["n"] = 3.into();
     let (choices, seen) = std::sync::mpsc::channel();
     let turns = ScriptedTurns::new(move |_, turn| {
-        choices.send(turn.sampling.choice).unwrap();
+        choices.send(turn.sampling.choice_index).unwrap();
         Ok(play(greeting()))
     });
     let mut held = turns.held();

@@ -6,9 +6,9 @@ use super::files::upload_of_theirs;
 use super::*;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::ProjectChange;
+use crate::domain::MediaSource;
 use crate::domain::Message;
 use crate::domain::Part;
-use crate::domain::Source;
 use crate::services::uploads::Uploads;
 
 /// Maximum bytes of base64 of the files of a turn.
@@ -25,9 +25,9 @@ struct Server {
 fn told(part: &Part) -> String {
     match part {
         Part::Text(text) => text.clone(),
-        Part::Image(Source::Base64 { media_type, data }) => format!("{media_type} {data}"),
+        Part::Image(MediaSource::Base64 { media_type, data }) => format!("{media_type} {data}"),
         Part::Document {
-            source: Source::Base64 { media_type, data },
+            source: MediaSource::Base64 { media_type, data },
             title,
         } => {
             format!("{media_type} {data} {}", title.as_deref().unwrap_or("-"))
@@ -76,7 +76,12 @@ impl Server {
             .reveal()
             .to_owned();
         let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
-        let state = whole_state(&Shelves::temporary(), turns, keys, LastWords::default());
+        let state = whole_state(
+            &ResponseTables::temporary(),
+            turns,
+            keys,
+            DrainExpired::default(),
+        );
         Self {
             router: router(AppState { files, ..state }),
             stranger,

@@ -3,13 +3,13 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::accounts::auth::Change;
+use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::ProjectChange;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Charge;
+use crate::accounts::ledger::ChargeOutcome;
 use crate::accounts::ledger::Ledger;
-use crate::accounts::ledger::Outcome;
 use crate::domain::Amount;
 use crate::domain::Budget;
 use crate::domain::Cap;
@@ -35,14 +35,14 @@ async fn used() -> (Router, Registry, Ledger) {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
-    let shelves = Shelves::temporary();
+    let shelves = ResponseTables::temporary();
     let state = whole_state(
         &shelves,
         ScriptedTurns::playing([]),
         keys,
-        LastWords::default(),
+        DrainExpired::default(),
     );
-    let admin = Admin {
+    let admin = AdminServices {
         registry: registry.clone(),
         ledger: ledger.reader(),
         ..admin_of(&registry)
@@ -76,7 +76,7 @@ async fn spend(ledger: &Ledger, caller: &Caller, model: &str, tokens: u64) {
         model: model.to_owned(),
         usage,
         money,
-        outcome: Outcome::Answered,
+        outcome: ChargeOutcome::Answered,
     };
     hold.settle(charge).await.unwrap();
 }
@@ -209,7 +209,7 @@ async fn caller_sees_its_remaining_budgets() {
         tokens: Some(10),
         money: Money::from_decimal("12.50"),
     };
-    let budget = Change::Set(Budget {
+    let budget = FieldChange::Set(Budget {
         daily,
         monthly: Cap::default(),
     });
@@ -222,7 +222,7 @@ async fn caller_sees_its_remaining_budgets() {
         .create_key("default".to_owned(), change)
         .await
         .unwrap();
-    let budget = Change::Set(Budget {
+    let budget = FieldChange::Set(Budget {
         daily: Cap::default(),
         monthly,
     });
@@ -357,7 +357,7 @@ async fn ledger_is_backed_up_and_verified_while_requests_run() {
     );
     let text = body(response).await;
     assert!(
-        crate::accounts::ledger::records_in(&text).unwrap() > 3,
+        crate::accounts::ledger::count_records(&text).unwrap() > 3,
         "{text}"
     );
     let found = json_of(&router, "/admin/ledger/verify", "secret-admin").await;

@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use crate::api::request_schema::Remarks;
 use crate::engine::gateway::CacheStatus;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 
 /// Builds a response whose body is JSON.
 pub(super) fn json(body: impl Into<Body>) -> Response {
@@ -17,7 +17,7 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
 }
 
 /// Adds the headers about the chosen model, rate limits, the cache, ignored fields and repairs.
-pub(super) fn describe(response: &mut Response, told: &Told, remarks: &Remarks) {
+pub(super) fn describe(response: &mut Response, told: &TurnInfo, remarks: &Remarks) {
     let headers = response.headers_mut();
     if let (false, Ok(model)) = (told.model.is_empty(), HeaderValue::from_str(&told.model)) {
         headers.insert("x-switchboard-model", model);

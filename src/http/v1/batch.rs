@@ -11,33 +11,33 @@ use super::answer::describe;
 use super::answer::json;
 use crate::accounts::auth::AuthError;
 use crate::api::openai::together;
-use crate::api::openai::together::Outcome;
+use crate::api::openai::together::InlineBatchOutcome;
 use crate::api::request_schema::InvalidRequest;
 use crate::domain::Caller;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
-use crate::http::error::refusal;
-use crate::http::extract::Admitted;
+use crate::http::error::client_error;
+use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
-use crate::http::state::LastWords;
+use crate::http::state::DrainExpired;
 use crate::services::answers::Answers;
-use crate::services::answers::Endpoint;
+use crate::services::answers::ApiEndpoint;
 
 /// Answers several chat requests concurrently, in the order of the requests.
 pub(in crate::http) async fn answer_requests(
     State(turns): State<Arc<dyn Turns>>,
     State(answers): State<Answers>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<LastWords>,
-    Admitted(caller): Admitted,
+    State(last_words): State<DrainExpired>,
+    AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, together::decode).await?;
     if request
         .project
-        .is_some_and(|project| !caller.is_of(&project))
+        .is_some_and(|project| !caller.is_in_project(&project))
     {
         return Err(AuthError::ForeignProject.into());
     }
@@ -52,8 +52,8 @@ pub(in crate::http) async fn answer_requests(
         .run_until_cancelled(outcomes)
         .await
         .ok_or_else(ApiError::shutting_down)?;
-    let mut response = json(together::answer(&outcomes));
-    describe(&mut response, &Told::default(), &request.remarks);
+    let mut response = json(together::response_body(&outcomes));
+    describe(&mut response, &TurnInfo::default(), &request.remarks);
     Ok(response)
 }
 
@@ -61,23 +61,23 @@ async fn outcome(
     answers: &Answers,
     caller: &Caller,
     body: Result<Vec<u8>, InvalidRequest>,
-) -> Outcome {
+) -> InlineBatchOutcome {
     let answered = match body {
-        Ok(body) => answers.answer(caller, Endpoint::Chat, &body).await,
+        Ok(body) => answers.answer(caller, ApiEndpoint::Chat, &body).await,
         Err(invalid) => Err(invalid.into()),
     };
     match answered {
         Ok(answered) => {
             let (body, usage, remarks) = (answered.body, answered.usage, answered.remarks);
-            Outcome::Answered {
+            InlineBatchOutcome::Answered {
                 body,
                 usage,
                 remarks,
             }
         }
         Err(error) => {
-            let refusal = refusal(error);
-            Outcome::Failed {
+            let refusal = client_error(error);
+            InlineBatchOutcome::Failed {
                 status: refusal.status,
                 envelope: refusal.envelope,
             }

@@ -13,17 +13,17 @@ use super::answer::describe;
 use super::answer::json;
 use crate::api::openai::batches;
 use crate::domain::Caller;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
-use crate::services::answers::Endpoint;
+use crate::services::answers::ApiEndpoint;
+use crate::services::batches::BatchFamily;
 use crate::services::batches::Batches;
-use crate::services::batches::Family;
 
-const LARGEST_PAGE: usize = 100;
-const USUAL_PAGE: usize = 20;
+const MAX_PAGE_SIZE: usize = 100;
+const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// Creates a batch and starts it.
 pub(in crate::http) async fn create_batch(
@@ -33,12 +33,12 @@ pub(in crate::http) async fn create_batch(
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let decode = |body: &[u8], policy| {
-        batches::decode(body, &Endpoint::OF_OPENAI.map(Endpoint::path), policy)
+        batches::decode(body, &ApiEndpoint::OPENAI.map(ApiEndpoint::path), policy)
     };
     let request = body.decode_by(config.policy, decode).await?;
     let remarks = request.remarks.clone();
     let mut response = json(store.create(&caller, request).await?.to_json());
-    describe(&mut response, &Told::default(), &remarks);
+    describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }
 
@@ -48,9 +48,9 @@ pub(in crate::http) async fn list_batches(
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
-    let (list, has_more) = store.list(&caller, Family::OpenAi, &page).await?;
-    Ok(json(batches::list(&list, has_more)))
+    let page = page(&query, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?;
+    let (list, has_more) = store.list(&caller, BatchFamily::OpenAi, &page).await?;
+    Ok(json(batches::list_body(&list, has_more)))
 }
 
 /// Returns the current state of a batch.
@@ -60,7 +60,10 @@ pub(in crate::http) async fn retrieve_batch(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     Ok(json(
-        store.get(&caller, Family::OpenAi, &id).await?.to_json(),
+        store
+            .get(&caller, BatchFamily::OpenAi, &id)
+            .await?
+            .to_json(),
     ))
 }
 
@@ -71,6 +74,9 @@ pub(in crate::http) async fn cancel_batch(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     Ok(json(
-        store.cancel(&caller, Family::OpenAi, &id).await?.to_json(),
+        store
+            .cancel(&caller, BatchFamily::OpenAi, &id)
+            .await?
+            .to_json(),
     ))
 }

@@ -8,7 +8,7 @@ const HEADER: &str = "anthropic-beta";
 
 /// Prefixes of the betas that the CLI requests by itself, without their dates. They are not
 /// reported as ignored.
-const OF_THE_CLI: [&str; 6] = [
+const CLI_BETA_PREFIXES: [&str; 6] = [
     "claude-code-",
     "interleaved-thinking-",
     "context-management-",
@@ -18,11 +18,11 @@ const OF_THE_CLI: [&str; 6] = [
 ];
 
 /// Maximum number of reported names, since the list is sent in a header.
-const MOST: usize = 16;
+const MAX_REPORTED_BETAS: usize = 16;
 
 /// Returns the betas that `headers` ask for and that upstream calls do not, as entries of the list
 /// of ignored fields.
-pub(super) fn missing(headers: &HeaderMap, configured: &[String]) -> Vec<String> {
+pub(super) fn missing_betas(headers: &HeaderMap, configured: &[String]) -> Vec<String> {
     let lists = headers
         .get_all(HEADER)
         .iter()
@@ -33,11 +33,13 @@ pub(super) fn missing(headers: &HeaderMap, configured: &[String]) -> Vec<String>
         .filter(|beta| !beta.is_empty());
     let is_missing = |beta: &&str| {
         !configured.iter().any(|known| known == beta)
-            && !OF_THE_CLI.iter().any(|prefix| beta.starts_with(prefix))
+            && !CLI_BETA_PREFIXES
+                .iter()
+                .any(|prefix| beta.starts_with(prefix))
     };
     asked
         .filter(is_missing)
-        .take(MOST)
+        .take(MAX_REPORTED_BETAS)
         .map(|beta| format!("{HEADER}: {}", printable(beta)))
         .collect()
 }
@@ -55,9 +57,9 @@ mod tests {
         headers.insert(HEADER, HeaderValue::from_static(list));
         let configured = ["code-execution-2025-08-25".to_owned()];
         assert_eq!(
-            missing(&headers, &configured),
+            missing_betas(&headers, &configured),
             ["anthropic-beta: files-api-2025-04-14"]
         );
-        assert_eq!(missing(&HeaderMap::new(), &[]), Vec::<String>::new());
+        assert_eq!(missing_betas(&HeaderMap::new(), &[]), Vec::<String>::new());
     }
 }

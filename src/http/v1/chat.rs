@@ -9,9 +9,9 @@ use axum::response::Response;
 use super::answer::describe;
 use super::answer::json;
 use crate::api::openai::chat;
+use crate::api::openai::chat::ChatReply;
 use crate::api::openai::chat::ChatRequest;
-use crate::api::openai::chat::Reply;
-use crate::api::openai::chat::StreamEncoder;
+use crate::api::openai::chat::ChatStreamEncoder;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::domain::Turn;
@@ -20,13 +20,13 @@ use crate::engine::gateway;
 use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
-use crate::http::extract::Admitted;
+use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
-use crate::http::middleware::access_log::Notes;
-use crate::http::sse::Encoder;
+use crate::http::middleware::access_log::RequestNotes;
 use crate::http::sse::EventStream;
+use crate::http::sse::SseEncoder;
 use crate::http::sse::frame;
-use crate::http::state::LastWords;
+use crate::http::state::DrainExpired;
 use crate::services::answers;
 use crate::services::answers::FanOut;
 use crate::services::answers::fan_out;
@@ -35,9 +35,9 @@ use crate::services::answers::fan_out;
 pub(in crate::http) async fn create_chat_completion(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<LastWords>,
-    Admitted(caller): Admitted,
-    Extension(notes): Extension<Notes>,
+    State(last_words): State<DrainExpired>,
+    AdmittedCaller(caller): AdmittedCaller,
+    Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, chat::decode).await?;
@@ -53,38 +53,38 @@ async fn answer(
     turns: &Arc<dyn Turns>,
     config: &Config,
     caller: &Caller,
-    notes: Notes,
+    notes: RequestNotes,
     request: ChatRequest,
-    last_words: LastWords,
+    last_words: DrainExpired,
 ) -> Result<Response, ApiError> {
-    let (turn, wish) = Wish::of(request);
-    let running = fan_out(turns, caller, turn.times(wish.n)).await?;
-    tell(running, wish, config, notes, last_words).await
+    let (turn, wish) = ResponseOptions::split_request(request);
+    let running = fan_out(turns, caller, turn.repeat(wish.n)).await?;
+    render_chat(running, wish, config, notes, last_words).await
 }
 
 /// Options of a chat response: format, number of choices, streaming.
-pub(super) struct Wish {
-    reply: Reply,
+pub(super) struct ResponseOptions {
+    reply: ChatReply,
     n: usize,
     stream: bool,
     include_usage: bool,
     remarks: Remarks,
 }
 
-impl Wish {
+impl ResponseOptions {
     /// Splits `request` into the turn to run and the options of its response.
-    pub(super) fn of(request: ChatRequest) -> (Turn, Self) {
+    pub(super) fn split_request(request: ChatRequest) -> (Turn, Self) {
         let ChatRequest {
             turn,
             n,
-            dialect,
+            tool_call_format: dialect,
             stream,
             include_usage,
             remarks,
         } = request;
-        let reply = Reply {
-            dialect,
-            ..Reply::new(turn.model.as_str())
+        let reply = ChatReply {
+            tool_call_format: dialect,
+            ..ChatReply::new(turn.model.as_str())
         };
         (
             turn,
@@ -103,17 +103,17 @@ impl Wish {
 ///
 /// # Errors
 /// When the turn fails before anything was sent.
-pub(super) async fn tell<E>(
+pub(super) async fn render_chat<E>(
     running: FanOut<E>,
-    wish: Wish,
+    wish: ResponseOptions,
     config: &Config,
-    notes: Notes,
-    last_words: LastWords,
+    notes: RequestNotes,
+    last_words: DrainExpired,
 ) -> Result<Response, ApiError>
 where
     E: From<gateway::Error> + Into<ApiError> + 'static,
 {
-    let Wish {
+    let ResponseOptions {
         reply,
         n,
         stream,
@@ -121,19 +121,25 @@ where
         remarks,
     } = wish;
     let mut response = if stream {
-        let encoder = StreamEncoder::new(&reply, n, include_usage);
+        let encoder = ChatStreamEncoder::new(&reply, n, include_usage);
         let mut stream =
             EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        json(reply.response(&answers::answers(running.events, n).await.map_err(E::into)?))
+        json(
+            reply.response(
+                &answers::collect_answers(running.events, n)
+                    .await
+                    .map_err(E::into)?,
+            ),
+        )
     };
-    describe(&mut response, &running.told, &remarks);
+    describe(&mut response, &running.info, &remarks);
     Ok(response)
 }
 
-impl Encoder for StreamEncoder {
+impl SseEncoder for ChatStreamEncoder {
     type Event = (usize, TurnEvent);
 
     fn event(&mut self, (index, event): (usize, TurnEvent), frames: &mut String) -> bool {

@@ -17,13 +17,13 @@ use crate::domain::TurnEvent;
 use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
-use crate::http::extract::Admitted;
+use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
-use crate::http::middleware::access_log::Notes;
-use crate::http::sse::Encoder;
+use crate::http::middleware::access_log::RequestNotes;
 use crate::http::sse::EventStream;
+use crate::http::sse::SseEncoder;
 use crate::http::sse::frame;
-use crate::http::state::LastWords;
+use crate::http::state::DrainExpired;
 use crate::services::answers;
 use crate::services::answers::fan_out;
 
@@ -31,9 +31,9 @@ use crate::services::answers::fan_out;
 pub(in crate::http) async fn create_completion(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<LastWords>,
-    Admitted(caller): Admitted,
-    Extension(notes): Extension<Notes>,
+    State(last_words): State<DrainExpired>,
+    AdmittedCaller(caller): AdmittedCaller,
+    Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, completions::decode).await?;
@@ -49,9 +49,9 @@ async fn answer(
     turns: &Arc<dyn Turns>,
     config: &Config,
     caller: &Caller,
-    notes: Notes,
+    notes: RequestNotes,
     request: CompletionRequest,
-    last_words: LastWords,
+    last_words: DrainExpired,
 ) -> Result<Response, ApiError> {
     let reply = CompletionReply::new(request.model);
     let running = fan_out(turns, caller, request.turns).await?;
@@ -62,13 +62,13 @@ async fn answer(
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {
-        json(reply.response(&answers::texts(running.events, request.echoes).await?))
+        json(reply.response(&answers::collect_texts(running.events, request.echoes).await?))
     };
-    describe(&mut response, &running.told, &request.remarks);
+    describe(&mut response, &running.info, &request.remarks);
     Ok(response)
 }
 
-impl Encoder for CompletionEncoder {
+impl SseEncoder for CompletionEncoder {
     type Event = (usize, TurnEvent);
 
     fn event(&mut self, (index, event): (usize, TurnEvent), frames: &mut String) -> bool {

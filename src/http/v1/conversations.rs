@@ -15,15 +15,15 @@ use crate::api::openai::conversations;
 use crate::api::openai::responses::kept;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
 use crate::services::conversations::Conversations;
 
-const LARGEST_PAGE: usize = 100;
-const USUAL_PAGE: usize = 20;
+const MAX_PAGE_SIZE: usize = 100;
+const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// Creates a conversation.
 pub(in crate::http) async fn create_conversation(
@@ -32,8 +32,10 @@ pub(in crate::http) async fn create_conversation(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = body.decode_by(config.policy, conversations::create).await?;
-    let remarks = request.new.remarks.clone();
+    let request = body
+        .decode_by(config.policy, conversations::decode_create_conversation)
+        .await?;
+    let remarks = request.new_items.remarks.clone();
     Ok(answer(
         store.create(&caller, request).await?.to_json(),
         &remarks,
@@ -57,7 +59,9 @@ pub(in crate::http) async fn update_conversation(
     Path(id): Path<String>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let (metadata, remarks) = body.decode_by(config.policy, conversations::update).await?;
+    let (metadata, remarks) = body
+        .decode_by(config.policy, conversations::decode_update_conversation)
+        .await?;
     Ok(answer(
         store.update(&caller, &id, metadata).await?.to_json(),
         &remarks,
@@ -71,7 +75,7 @@ pub(in crate::http) async fn delete_conversation(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     store.delete(&caller, &id).await?;
-    Ok(json(conversations::deleted(&id)))
+    Ok(json(conversations::deleted_body(&id)))
 }
 
 /// Lists the items of a conversation.
@@ -83,7 +87,11 @@ pub(in crate::http) async fn list_items(
 ) -> Result<Response, ApiError> {
     Ok(json(
         store
-            .page(&caller, &id, &page(&query, USUAL_PAGE, LARGEST_PAGE)?)
+            .list_items(
+                &caller,
+                &id,
+                &page(&query, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?,
+            )
             .await?,
     ))
 }
@@ -96,10 +104,12 @@ pub(in crate::http) async fn create_items(
     Path(id): Path<String>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let new = body.decode_by(config.policy, conversations::items).await?;
-    let added = store.add(&caller, &id, new.items).await?;
+    let new = body
+        .decode_by(config.policy, conversations::decode_new_items)
+        .await?;
+    let added = store.add_items(&caller, &id, new.items).await?;
     Ok(answer(
-        kept::list(&added.iter().collect::<Vec<_>>(), false),
+        kept::list_body(&added.iter().collect::<Vec<_>>(), false),
         &new.remarks,
     ))
 }
@@ -126,6 +136,6 @@ pub(in crate::http) async fn delete_item(
 
 fn answer(body: String, remarks: &Remarks) -> Response {
     let mut response = json(body);
-    describe(&mut response, &Told::default(), remarks);
+    describe(&mut response, &TurnInfo::default(), remarks);
     response
 }

@@ -26,82 +26,82 @@ use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::http::Config;
 use crate::http::error::ApiError;
-use crate::http::error::Door;
+use crate::http::error::ApiFlavor;
 use crate::http::extract::page;
-use crate::http::form::Form;
-use crate::http::form::Piece;
+use crate::http::form::FormPiece;
+use crate::http::form::MultipartForm;
 use crate::storage::files::Files;
 
 /// Size of a chunk of a downloaded file, in bytes.
-const PIECE: usize = 64 * 1024;
-const LARGEST_PAGE: usize = 10_000;
+const CHUNK_BYTES: usize = 64 * 1024;
+const MAX_PAGE_SIZE: usize = 10_000;
 /// Filename of an upload without one.
-const NAMELESS: &str = "file";
+const DEFAULT_FILENAME: &str = "file";
 
 /// Stores an uploaded file, which is written to disk as it arrives.
 pub(in crate::http) async fn create_file(
     State(store): State<Files>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
-    Extension(door): Extension<Door>,
-    mut form: Form,
+    Extension(door): Extension<ApiFlavor>,
+    mut form: MultipartForm,
 ) -> Result<Response, ApiError> {
     let (mut texts, mut draft, mut filename, mut mime_type) = (Vec::new(), None, None, None);
     while let Some(piece) = form.next().await? {
         match piece {
-            Piece::Text { name, text } => texts.push((name, text)),
-            Piece::File { name, kind } if draft.is_none() => {
+            FormPiece::Text { name, text } => texts.push((name, text)),
+            FormPiece::File { name, kind } if draft.is_none() => {
                 draft = Some(store.draft(&caller.project).await?);
                 (filename, mime_type) = (name, kind);
             }
-            Piece::File { .. } => return Err(Form::second_file()),
-            Piece::Bytes(bytes) => {
+            FormPiece::File { .. } => return Err(MultipartForm::second_file()),
+            FormPiece::Bytes(bytes) => {
                 if let Some(draft) = &mut draft {
                     draft.write(&bytes).await?;
                 }
             }
         }
     }
-    let (purpose, expires_after, remarks) = terms(door, texts, config.policy)?;
-    let draft = draft.ok_or_else(Form::no_file)?;
-    let filename = filename.unwrap_or_else(|| NAMELESS.to_owned());
+    let (purpose, expires_after, remarks) = read_text_fields(door, texts, config.policy)?;
+    let draft = draft.ok_or_else(MultipartForm::no_file)?;
+    let filename = filename.unwrap_or_else(|| DEFAULT_FILENAME.to_owned());
     let finished = draft.finish(filename, purpose, expires_after).await?;
-    let finished = finished.of_type(mime_type.filter(|_| door == Door::Anthropic));
-    let mut response = tell(door, &store.keep(finished).await?);
-    describe(&mut response, &Told::default(), &remarks);
+    let finished = finished.with_mime_type(mime_type.filter(|_| door == ApiFlavor::Anthropic));
+    let mut response = render_file(door, &store.record(finished).await?);
+    describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }
 
 /// Reads the purpose, the time to live in seconds and the remarks from the text fields of the form.
-fn terms(
-    door: Door,
+fn read_text_fields(
+    door: ApiFlavor,
     texts: Vec<(String, String)>,
     policy: Policy,
 ) -> Result<(Purpose, Option<u64>, Remarks), InvalidRequest> {
     match door {
-        Door::OpenAi => {
+        ApiFlavor::OpenAi => {
             let request = files::decode(texts, policy)?;
             Ok((request.purpose, request.expires_after, request.remarks))
         }
-        Door::Anthropic => {
+        ApiFlavor::Anthropic => {
             let (expires_after, remarks) = anthropic::files::decode(texts, policy)?;
             Ok((Purpose::UserData, expires_after, remarks))
         }
     }
 }
 
-fn tell(door: Door, file: &File) -> Response {
+fn render_file(door: ApiFlavor, file: &File) -> Response {
     json(match door {
-        Door::OpenAi => file.to_json(),
-        Door::Anthropic => shown(file).to_json(),
+        ApiFlavor::OpenAi => file.to_json(),
+        ApiFlavor::Anthropic => to_anthropic(file).to_json(),
     })
 }
 
 /// Converts file metadata to Anthropic's format.
-fn shown(file: &File) -> FileMetadata {
+fn to_anthropic(file: &File) -> FileMetadata {
     FileMetadata {
         id: file.id.clone(),
         filename: file.filename.clone(),
@@ -116,20 +116,20 @@ fn shown(file: &File) -> FileMetadata {
 pub(in crate::http) async fn list_files(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
-    Extension(door): Extension<Door>,
+    Extension(door): Extension<ApiFlavor>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
-    if door == Door::Anthropic {
+    if door == ApiFlavor::Anthropic {
         return list_metadata(&store, &caller, &pairs).await;
     }
     let query: HashMap<String, String> = pairs.into_iter().collect();
-    let page = page(&query, LARGEST_PAGE, LARGEST_PAGE)?;
+    let page = page(&query, MAX_PAGE_SIZE, MAX_PAGE_SIZE)?;
     let purpose = query
         .get("purpose")
-        .map(|purpose| files::purpose_of_list(purpose))
+        .map(|purpose| files::parse_list_purpose(purpose))
         .transpose()?;
     let (list, has_more) = store.list(&caller.project, purpose, &page).await?;
-    Ok(json(files::list(&list, has_more)))
+    Ok(json(files::list_body(&list, has_more)))
 }
 
 /// Lists files in Anthropic's format: one page, or the files whose ids the query has.
@@ -143,7 +143,7 @@ async fn list_metadata(
         .filter(|(name, _)| ["ids", "ids[]"].contains(&name.as_str()))
         .map(|(_, id)| &**id)
         .collect();
-    let mut all = store.of_project(&caller.project).await?;
+    let mut all = store.list_visible(&caller.project).await?;
     all.reverse();
     let (files, has_more) = if ids.is_empty() {
         let parameter = |name: &str| {
@@ -152,12 +152,12 @@ async fn list_metadata(
                 .find(|(known, _)| known == name)
                 .map(|(_, value)| &**value)
         };
-        Cursor::read(parameter)?.of(all, |file| &file.id)?
+        Cursor::from_query(parameter)?.select_page(all, |file| &file.id)?
     } else {
         all.retain(|file| ids.contains(&&*file.id));
         (all, false)
     };
-    let files: Vec<_> = files.iter().map(shown).collect();
+    let files: Vec<_> = files.iter().map(to_anthropic).collect();
     Ok(json(anthropic::files::list(&files, has_more)))
 }
 
@@ -165,10 +165,10 @@ async fn list_metadata(
 pub(in crate::http) async fn retrieve_file(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
-    Extension(door): Extension<Door>,
+    Extension(door): Extension<ApiFlavor>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(tell(door, &store.get(&caller.project, &id).await?))
+    Ok(render_file(door, &store.get(&caller.project, &id).await?))
 }
 
 /// Streams the content of a file.
@@ -179,7 +179,7 @@ pub(in crate::http) async fn download_file(
 ) -> Result<Response, ApiError> {
     let (file, content) = store.open_content(&caller.project, &id).await?;
     let pieces = futures::stream::try_unfold(content, async |mut content| {
-        let mut piece = Vec::with_capacity(PIECE);
+        let mut piece = Vec::with_capacity(CHUNK_BYTES);
         content.read_buf(&mut piece).await?;
         Ok::<_, std::io::Error>((!piece.is_empty()).then(|| (Bytes::from(piece), content)))
     });
@@ -195,12 +195,12 @@ pub(in crate::http) async fn download_file(
 pub(in crate::http) async fn delete_file(
     State(store): State<Files>,
     Extension(caller): Extension<Caller>,
-    Extension(door): Extension<Door>,
+    Extension(door): Extension<ApiFlavor>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     store.delete(&caller.project, &id).await?;
     Ok(json(match door {
-        Door::OpenAi => files::deleted(&id),
-        Door::Anthropic => anthropic::files::deleted(&id),
+        ApiFlavor::OpenAi => files::deleted_body(&id),
+        ApiFlavor::Anthropic => anthropic::files::deleted(&id),
     }))
 }

@@ -23,17 +23,17 @@ use crate::api::anthropic::batches::MessageBatch;
 use crate::api::anthropic::batches::ProcessingStatus;
 use crate::api::anthropic::batches::RequestCounts;
 use crate::api::openai::batches::Batch;
-use crate::api::openai::batches::Status;
+use crate::api::openai::batches::BatchStatus;
 use crate::domain::Caller;
 use crate::domain::unix_now;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
+use crate::services::batches::BatchFamily;
 use crate::services::batches::Batches;
-use crate::services::batches::Family;
 
-const MESSAGES: Family = Family::Messages;
+const MESSAGES: BatchFamily = BatchFamily::Messages;
 
 /// Creates a batch and starts it.
 pub(in crate::http) async fn create_message_batch(
@@ -47,10 +47,10 @@ pub(in crate::http) async fn create_message_batch(
         .into_iter()
         .map(|request| (request.custom_id, request.params));
     let batch = store
-        .create_of_messages(&caller, requests.collect())
+        .create_message_batch(&caller, requests.collect())
         .await?;
-    let mut response = tell(&batch);
-    describe(&mut response, &Told::default(), &remarks);
+    let mut response = render_batch(&batch);
+    describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }
 
@@ -60,11 +60,11 @@ pub(in crate::http) async fn list_message_batches(
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let cursor = Cursor::read(|name| query.get(name).map(String::as_str))?;
-    let mut all = store.all(&caller, MESSAGES).await?;
+    let cursor = Cursor::from_query(|name| query.get(name).map(String::as_str))?;
+    let mut all = store.list_all(&caller, MESSAGES).await?;
     all.reverse();
-    let (page, has_more) = cursor.of(all, |batch| &batch.id)?;
-    let page: Vec<_> = page.iter().map(shown).collect();
+    let (page, has_more) = cursor.select_page(all, |batch| &batch.id)?;
+    let page: Vec<_> = page.iter().map(to_anthropic).collect();
     Ok(json(batches::list(&page, has_more, unix_now())))
 }
 
@@ -74,7 +74,7 @@ pub(in crate::http) async fn retrieve_message_batch(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(tell(&store.get(&caller, MESSAGES, &id).await?))
+    Ok(render_batch(&store.get(&caller, MESSAGES, &id).await?))
 }
 
 /// Cancels a batch.
@@ -83,7 +83,7 @@ pub(in crate::http) async fn cancel_message_batch(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(tell(&store.cancel(&caller, MESSAGES, &id).await?))
+    Ok(render_batch(&store.cancel(&caller, MESSAGES, &id).await?))
 }
 
 /// Deletes a finished batch.
@@ -102,13 +102,13 @@ pub(in crate::http) async fn message_batch_results(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let files = store.outcomes(&caller, MESSAGES, &id).await?;
+    let files = store.open_outcomes(&caller, MESSAGES, &id).await?;
     let lines = files.into_iter().map(|file| {
         let lines = BufReader::new(file).lines();
         futures::stream::try_unfold(lines, async |mut lines| {
             let line = lines.next_line().await?;
             Ok::<_, std::io::Error>(
-                line.map(|line| (batches::result(&line).unwrap_or_default(), lines)),
+                line.map(|line| (batches::result_line(&line).unwrap_or_default(), lines)),
             )
         })
     });
@@ -116,13 +116,13 @@ pub(in crate::http) async fn message_batch_results(
     Ok(([(header::CONTENT_TYPE, "application/x-jsonl")], body).into_response())
 }
 
-fn tell(batch: &Batch) -> Response {
-    json(shown(batch).to_json(unix_now()))
+fn render_batch(batch: &Batch) -> Response {
+    json(to_anthropic(batch).to_json(unix_now()))
 }
 
 /// Converts a batch to Anthropic's format. As in Anthropic's API, all requests count as processing
 /// until the batch ends.
-fn shown(batch: &Batch) -> MessageBatch {
+fn to_anthropic(batch: &Batch) -> MessageBatch {
     let counts = batch.request_counts;
     let rest = counts
         .total
@@ -133,30 +133,30 @@ fn shown(batch: &Batch) -> MessageBatch {
         ..RequestCounts::default()
     };
     let (status, counts) = match batch.status {
-        Status::Completed => (ProcessingStatus::Ended, ended),
-        Status::Failed => (
+        BatchStatus::Completed => (ProcessingStatus::Ended, ended),
+        BatchStatus::Failed => (
             ProcessingStatus::Ended,
             RequestCounts {
                 errored: counts.failed + rest,
                 ..ended
             },
         ),
-        Status::Expired => (
+        BatchStatus::Expired => (
             ProcessingStatus::Ended,
             RequestCounts {
                 expired: rest,
                 ..ended
             },
         ),
-        Status::Cancelled => (
+        BatchStatus::Cancelled => (
             ProcessingStatus::Ended,
             RequestCounts {
                 canceled: rest,
                 ..ended
             },
         ),
-        Status::Cancelling => (ProcessingStatus::Canceling, processing(counts.total)),
-        Status::Validating | Status::InProgress | Status::Finalizing => {
+        BatchStatus::Cancelling => (ProcessingStatus::Canceling, processing(counts.total)),
+        BatchStatus::Validating | BatchStatus::InProgress | BatchStatus::Finalizing => {
             (ProcessingStatus::InProgress, processing(counts.total))
         }
     };

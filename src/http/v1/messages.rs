@@ -11,32 +11,32 @@ use super::answer::describe;
 use super::answer::json;
 use super::betas;
 use crate::api::anthropic;
+use crate::api::anthropic::MessageHead;
+use crate::api::anthropic::MessageStreamEncoder;
 use crate::api::anthropic::MessagesRequest;
-use crate::api::anthropic::Reply;
-use crate::api::anthropic::StreamEncoder;
 use crate::domain::TurnEvent;
 use crate::engine::gateway::Error;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
-use crate::http::extract::Admitted;
+use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
-use crate::http::middleware::access_log::Notes;
+use crate::http::middleware::access_log::RequestNotes;
 use crate::http::middleware::request_id::RequestId;
-use crate::http::sse::Encoder;
 use crate::http::sse::EventStream;
+use crate::http::sse::SseEncoder;
 use crate::http::sse::named_frame;
-use crate::http::state::LastWords;
-use crate::services::answers::message;
+use crate::http::state::DrainExpired;
+use crate::services::answers::collect_message;
 
 /// Answers a conversation as one body or as a stream.
 pub(in crate::http) async fn create_message(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<LastWords>,
-    Admitted(caller): Admitted,
-    (Extension(notes), Extension(id)): (Extension<Notes>, Extension<RequestId>),
+    State(last_words): State<DrainExpired>,
+    AdmittedCaller(caller): AdmittedCaller,
+    (Extension(notes), Extension(id)): (Extension<RequestNotes>, Extension<RequestId>),
     headers: HeaderMap,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
@@ -44,9 +44,9 @@ pub(in crate::http) async fn create_message(
     request
         .remarks
         .ignored
-        .extend(betas::missing(&headers, &config.betas));
+        .extend(betas::missing_betas(&headers, &config.betas));
     let answer = async {
-        let reply = Reply::new(request.turn.model.as_str());
+        let reply = MessageHead::new(request.turn.model.as_str());
         let MessagesRequest {
             turn,
             stream,
@@ -55,8 +55,8 @@ pub(in crate::http) async fn create_message(
         } = request;
         let running = turns.run(caller, turn).await?;
         let mut response = if stream {
-            let encoder = Numbered {
-                encoder: StreamEncoder::new(reply, shows_thinking),
+            let encoder = IdentifiedMessageEncoder {
+                encoder: MessageStreamEncoder::new(reply, shows_thinking),
                 id,
             };
             let last_words = last_words.clone();
@@ -65,9 +65,13 @@ pub(in crate::http) async fn create_message(
             stream.wait_for_first(config.first_event_wait).await?;
             stream.into_response()
         } else {
-            json(message(running.events, &reply, shows_thinking).await?.0)
+            json(
+                collect_message(running.events, &reply, shows_thinking)
+                    .await?
+                    .0,
+            )
         };
-        describe(&mut response, &running.told, &remarks);
+        describe(&mut response, &running.info, &remarks);
         Ok(response)
     };
     last_words
@@ -81,8 +85,8 @@ pub(in crate::http) async fn create_message(
 pub(in crate::http) async fn count_tokens(
     State(turns): State<Arc<dyn Turns>>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<LastWords>,
-    Admitted(caller): Admitted,
+    State(last_words): State<DrainExpired>,
+    AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body
@@ -90,31 +94,35 @@ pub(in crate::http) async fn count_tokens(
         .await?;
     let count = turns.count_tokens(caller, request.turn);
     let count = last_words.0.run_until_cancelled(count).await;
-    let mut response = json(anthropic::count(count.unwrap_or(Err(Error::ShuttingDown))?));
-    describe(&mut response, &Told::default(), &request.remarks);
+    let mut response = json(anthropic::count_tokens_body(
+        count.unwrap_or(Err(Error::ShuttingDown))?,
+    ));
+    describe(&mut response, &TurnInfo::default(), &request.remarks);
     Ok(response)
 }
 
 /// Encoder with the request id, which Anthropic's error events contain.
-struct Numbered {
-    encoder: StreamEncoder,
+struct IdentifiedMessageEncoder {
+    encoder: MessageStreamEncoder,
     id: RequestId,
 }
 
-impl Encoder for Numbered {
+impl SseEncoder for IdentifiedMessageEncoder {
     type Event = TurnEvent;
 
     const HEARTBEAT: &'static [u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
 
     fn event(&mut self, event: TurnEvent, frames: &mut String) -> bool {
-        for event in self.encoder.event(event) {
+        for event in self.encoder.encode_event(event) {
             named_frame(frames, event.name, &event.data);
         }
         self.encoder.is_over()
     }
 
     fn failed(&mut self, error: &ApiError, frames: &mut String) {
-        let event = self.encoder.failed(&error.message(self.id.as_str()));
+        let event = self
+            .encoder
+            .error_event(&error.anthropic_envelope(self.id.as_str()));
         named_frame(frames, event.name, &event.data);
     }
 }

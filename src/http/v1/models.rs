@@ -12,14 +12,14 @@ use axum::response::Response;
 use super::answer::json;
 use crate::api::anthropic;
 use crate::api::openai;
-use crate::api::openai::models::Listed;
+use crate::api::openai::models::ModelEntry;
 use crate::domain::Caller;
 use crate::domain::ModelName;
 use crate::domain::TokenLimits;
 use crate::engine::gateway::ModelCard;
 use crate::engine::gateway::Turns;
 use crate::http::error::ApiError;
-use crate::http::error::Door;
+use crate::http::error::ApiFlavor;
 
 const OWNER: &str = "anthropic";
 /// Query parameter by which Codex is recognized.
@@ -28,7 +28,7 @@ const CODEX: &str = "client_version";
 /// Lists the model names that the caller may use.
 pub(in crate::http) async fn list_models(
     State(turns): State<Arc<dyn Turns>>,
-    Extension(door): Extension<Door>,
+    Extension(door): Extension<ApiFlavor>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
@@ -37,11 +37,11 @@ pub(in crate::http) async fn list_models(
         .iter()
         .filter(|card| caller.grant.allows_model(card.name.as_str()));
     Ok(json(match door {
-        Door::OpenAi => openai::models::list(
+        ApiFlavor::OpenAi => openai::models::list_body(
             &cards.map(listed).collect::<Vec<_>>(),
             query.contains_key(CODEX),
         ),
-        Door::Anthropic => {
+        ApiFlavor::Anthropic => {
             anthropic::models::list(&cards.map(|card| card.name.as_str()).collect::<Vec<_>>())
         }
     }))
@@ -50,7 +50,7 @@ pub(in crate::http) async fn list_models(
 /// Returns one model.
 pub(in crate::http) async fn retrieve_model(
     State(turns): State<Arc<dyn Turns>>,
-    Extension(door): Extension<Door>,
+    Extension(door): Extension<ApiFlavor>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -59,15 +59,15 @@ pub(in crate::http) async fn retrieve_model(
     }
     let card = turns.model(ModelName::new(&name)).await?;
     Ok(json(match door {
-        Door::OpenAi => openai::models::single(&listed(&card)),
-        Door::Anthropic => anthropic::models::single(&name),
+        ApiFlavor::OpenAi => openai::models::model_body(&listed(&card)),
+        ApiFlavor::Anthropic => anthropic::models::single(&name),
     }))
 }
 
-fn listed(card: &ModelCard) -> Listed<'_> {
-    Listed {
+fn listed(card: &ModelCard) -> ModelEntry<'_> {
+    ModelEntry {
         name: card.name.as_str(),
         owned_by: OWNER,
-        limits: TokenLimits::of(&card.resolves_to),
+        limits: TokenLimits::for_model(&card.resolves_to),
     }
 }

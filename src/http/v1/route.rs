@@ -8,24 +8,24 @@ use axum::extract::State;
 use serde::Serialize;
 
 use crate::accounts::auth::AuthError;
-use crate::accounts::ledger::Reader;
-use crate::api::request_schema::Ignored;
+use crate::accounts::ledger::LedgerReader;
+use crate::api::request_schema::FieldType::Integer;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
 use crate::api::request_schema::Policy;
-use crate::api::request_schema::Shape::Integer;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::honoured;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
 use crate::domain::Caller;
-use crate::engine::routing::Choice;
-use crate::engine::routing::Features;
 use crate::engine::routing::Router;
+use crate::engine::routing::RoutingChoice;
+use crate::engine::routing::RoutingFeatures;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 
 /// Fields of the request.
-static REQUEST: Table = Table {
+static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -59,7 +59,7 @@ pub(in crate::http) struct Recommendation {
 /// Returns which model the routing rules choose for a task, and why. Runs no turn.
 pub(in crate::http) async fn recommend_model(
     State(router): State<Arc<Router>>,
-    State(ledger): State<Reader>,
+    State(ledger): State<LedgerReader>,
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Json<Recommendation>, ApiError> {
@@ -71,11 +71,11 @@ pub(in crate::http) async fn recommend_model(
         body.decode(move |body| decode(body, &caller)).await?
     };
     let budget = ledger.budget_state(&caller).await?;
-    let Choice {
+    let RoutingChoice {
         model,
         rule,
         reason,
-    } = router.choose(&Features {
+    } = router.choose(&RoutingFeatures {
         prompt: vec![&task],
         context_tokens,
         budget,
@@ -89,20 +89,20 @@ pub(in crate::http) async fn recommend_model(
 
 /// Decodes the request. Unknown fields are always refused: no client sends any by default.
 fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, ApiError> {
-    let mut request = request(body, &REQUEST, "`task_description` and `context_size`")?;
+    let mut request = parse_request(body, &REQUEST, "`task_description` and `context_size`")?;
     let task = request
         .take_text("task_description")?
-        .ok_or_else(|| request.missing("task_description"))?;
+        .ok_or_else(|| request.missing_field("task_description"))?;
     let size = request
         .take_integer("context_size")?
-        .ok_or_else(|| request.missing("context_size"))?;
+        .ok_or_else(|| request.missing_field("context_size"))?;
     if request
         .take_text("project_id")?
-        .is_some_and(|project| !caller.is_of(&project))
+        .is_some_and(|project| !caller.is_in_project(&project))
     {
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
-    request.finish(&mut Ignored::new(Policy::Strict))?;
+    request.finish(&mut RemarkCollector::new(Policy::Strict))?;
     Ok(RouteRequest {
         task,
         context_tokens: u64::try_from(size).unwrap_or(0),

@@ -13,8 +13,8 @@ use axum::response::Response;
 use futures::TryStreamExt as _;
 
 use super::answer::json;
-use super::chat::Wish;
-use super::chat::tell;
+use super::chat::ResponseOptions;
+use super::chat::render_chat;
 use crate::accounts::auth::AuthError;
 use crate::api::openai::sessions;
 use crate::api::openai::sessions::MessageRequest;
@@ -22,16 +22,16 @@ use crate::domain::Caller;
 use crate::engine::gateway::Turns;
 use crate::http::Config;
 use crate::http::error::ApiError;
-use crate::http::extract::Admitted;
+use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
-use crate::http::middleware::access_log::Notes;
-use crate::http::state::LastWords;
+use crate::http::middleware::access_log::RequestNotes;
+use crate::http::state::DrainExpired;
 use crate::services::answers::FanOut;
 use crate::services::sessions::Sessions;
 
-const LARGEST_PAGE: usize = 100;
-const USUAL_PAGE: usize = 20;
+const MAX_PAGE_SIZE: usize = 100;
+const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// Creates a session.
 pub(in crate::http) async fn create_session(
@@ -39,11 +39,11 @@ pub(in crate::http) async fn create_session(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = body.decode(sessions::create).await?;
+    let request = body.decode(sessions::decode_create_session).await?;
     if request
         .project
         .as_ref()
-        .is_some_and(|project| !caller.is_of(project))
+        .is_some_and(|project| !caller.is_in_project(project))
     {
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
@@ -58,9 +58,9 @@ pub(in crate::http) async fn list_sessions(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let (list, has_more) = store
-        .list(&caller, &page(&query, USUAL_PAGE, LARGEST_PAGE)?)
+        .list(&caller, &page(&query, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?)
         .await?;
-    Ok(json(sessions::list(&list, has_more)))
+    Ok(json(sessions::list_body(&list, has_more)))
 }
 
 /// Returns the current state of a session.
@@ -79,7 +79,7 @@ pub(in crate::http) async fn delete_session(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     store.delete(&caller, &id).await?;
-    Ok(json(sessions::deleted(&id)))
+    Ok(json(sessions::deleted_body(&id)))
 }
 
 /// Lists the messages of a session.
@@ -89,25 +89,25 @@ pub(in crate::http) async fn list_messages(
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
+    let page = page(&query, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?;
     let (list, has_more) = store.messages(&caller, &id, &page).await?;
-    Ok(json(sessions::entries(&list, has_more)))
+    Ok(json(sessions::entry_list_body(&list, has_more)))
 }
 
 /// State of the handler that answers a message.
 #[derive(Clone)]
-pub(in crate::http) struct Answering {
+pub(in crate::http) struct MessageState {
     pub(in crate::http) sessions: Sessions,
     pub(in crate::http) turns: Arc<dyn Turns>,
     pub(in crate::http) config: Arc<Config>,
-    pub(in crate::http) last_words: LastWords,
+    pub(in crate::http) last_words: DrainExpired,
 }
 
 /// Adds a message to a session and answers it like a chat request, as one body or as a stream.
 pub(in crate::http) async fn create_message(
-    State(answering): State<Answering>,
-    Admitted(caller): Admitted,
-    Extension(notes): Extension<Notes>,
+    State(answering): State<MessageState>,
+    AdmittedCaller(caller): AdmittedCaller,
+    Extension(notes): Extension<RequestNotes>,
     Path(id): Path<String>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
@@ -119,25 +119,36 @@ pub(in crate::http) async fn create_message(
         .unwrap_or_else(|| Err(ApiError::shutting_down()))
 }
 
-impl Answering {
+impl MessageState {
     async fn answer(
         self,
         caller: Caller,
-        notes: Notes,
+        notes: RequestNotes,
         id: &str,
         body: RequestBody,
     ) -> Result<Response, ApiError> {
-        let talk = self.sessions.talk(&caller, id).await?;
+        let talk = self.sessions.begin_turn(&caller, id).await?;
         let policy = self.config.policy;
-        let read = move |body: &[u8]| talk.read(body, policy).map(|request| (talk, request));
-        let (talk, MessageRequest { chat, new }) = body.decode(read).await?;
-        let (turn, wish) = Wish::of(chat);
+        let read = move |body: &[u8]| {
+            talk.decode_message(body, policy)
+                .map(|request| (talk, request))
+        };
+        let (
+            talk,
+            MessageRequest {
+                chat,
+                new_messages: new,
+            },
+        ) = body.decode(read).await?;
+        let (turn, wish) = ResponseOptions::split_request(chat);
         let running = self.turns.run(caller, turn).await?;
-        let events = talk.keep(new, running.events).map_ok(|event| (0, event));
+        let events = talk
+            .store_answer(new, running.events)
+            .map_ok(|event| (0, event));
         let running = FanOut {
-            told: running.told,
+            info: running.info,
             events: Box::pin(events),
         };
-        tell(running, wish, &self.config, notes, self.last_words.clone()).await
+        render_chat(running, wish, &self.config, notes, self.last_words.clone()).await
     }
 }

@@ -15,7 +15,7 @@ pub const LARGE: usize = 64 * 1024;
 
 /// Runs `work` on a blocking thread. A panic in it is resumed in the caller. The work is not
 /// cancelled when the caller is.
-pub async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
@@ -52,7 +52,7 @@ mod tests {
     async fn elsewhere_does_not_block_the_runtime() {
         let (release, released) = std::sync::mpsc::channel();
         let (begin, begun) = tokio::sync::oneshot::channel();
-        let work = TaskTracker::new().spawn(elsewhere(move || {
+        let work = TaskTracker::new().spawn(run_blocking(move || {
             begin.send(()).unwrap();
             released.recv().unwrap()
         }));
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn panic_in_elsewhere_is_resumed_in_the_caller() {
-        let waiting = TaskTracker::new().spawn(elsewhere(|| -> () { panic!("in the work") }));
+        let waiting = TaskTracker::new().spawn(run_blocking(|| -> () { panic!("in the work") }));
         assert!(waiting.await.unwrap_err().is_panic());
     }
 

@@ -1,7 +1,7 @@
 //! Fair queueing of a scarce resource among tenants.
 //!
-//! Deficit round robin in which each turn costs the same: [`Rounds`] is the queue, with one line
-//! per tenant, and [`Permits`] is a semaphore on top of it. The meaning of a tenant and of a turn
+//! Deficit round robin in which each turn costs the same: [`FairQueue`] is the queue, with one line
+//! per tenant, and [`FairSemaphore`] is a semaphore on top of it. The meaning of a tenant and of a turn
 //! is up to the caller.
 
 mod permits;
@@ -13,8 +13,8 @@ mod rounds_tests;
 
 use std::sync::Arc;
 
-pub use permits::{FairPermit, Permits};
-pub use rounds::Rounds;
+pub use permits::{FairPermit, FairSemaphore};
+pub use rounds::FairQueue;
 
 /// A tenant: an id, and the number of its turns in each round.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,31 +7,31 @@ use std::sync::PoisonError;
 
 use tokio::sync::oneshot;
 
-use super::Rounds;
+use super::FairQueue;
 use super::Tenant;
 
 /// Fair semaphore: a fixed number of permits, granted to tenants in turn. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Permits(Arc<Mutex<Inner>>);
+pub struct FairSemaphore(Arc<Mutex<FairSemaphoreInner>>);
 
 #[derive(Debug)]
-struct Inner {
+struct FairSemaphoreInner {
     /// Above zero only while the queue is empty.
     free: usize,
-    waiting: Rounds<oneshot::Sender<FairPermit>>,
+    waiting: FairQueue<oneshot::Sender<FairPermit>>,
 }
 
 /// Permit that is released on drop.
 #[derive(Debug)]
 #[must_use = "dropping a permit gives it back"]
-pub struct FairPermit(Permits);
+pub struct FairPermit(FairSemaphore);
 
-impl Permits {
+impl FairSemaphore {
     /// Creates a semaphore with `count` free permits.
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Mutex::new(Inner {
+        Self(Arc::new(Mutex::new(FairSemaphoreInner {
             free: count,
-            waiting: Rounds::default(),
+            waiting: FairQueue::default(),
         })))
     }
 
@@ -43,7 +43,7 @@ impl Permits {
                 let mut inner = self.lock();
                 if inner.free > 0 {
                     inner.free -= 1;
-                    inner.waiting.note_turn(tenant);
+                    inner.waiting.record_turn(tenant);
                     return FairPermit(self.clone());
                 }
                 let (sender, receiver) = oneshot::channel();
@@ -71,7 +71,7 @@ impl Permits {
         let _ = waiter.send(FairPermit(self.clone()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, FairSemaphoreInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 
 #[tokio::test]
 async fn tenants_get_permits_in_turn() {
-    let (permits, log) = (Permits::new(1), Mutex::new(Vec::new()));
+    let (permits, log) = (FairSemaphore::new(1), Mutex::new(Vec::new()));
     let held = permits.acquire(&Tenant::new("a", 1)).await;
     let ask = async |tenant: &'static str| {
         let _permit = permits.acquire(&Tenant::new(tenant, 1)).await;
@@ -28,7 +28,7 @@ async fn tenants_get_permits_in_turn() {
 
 #[tokio::test]
 async fn dropped_waiter_does_not_keep_its_permit() {
-    let permits = Permits::new(1);
+    let permits = FairSemaphore::new(1);
     let tenant = Tenant::new("a", 1);
     let held = permits.acquire(&tenant).await;
     let mut leaving = Box::pin(permits.acquire(&tenant));

@@ -6,7 +6,7 @@ use super::Tenant;
 
 /// Maximum number of lines in the next round. Beyond it the oldest empty line is dropped, and with
 /// it the record of a turn without queueing.
-const MOST_MARKS: usize = 256;
+const MAX_LINES_IN_NEXT_ROUND: usize = 256;
 
 /// Queue with one line per tenant, served in rounds (deficit round robin).
 ///
@@ -15,23 +15,23 @@ const MOST_MARKS: usize = 256;
 /// between two turns of a waiting tenant every other tenant has at most its weight, and a new
 /// tenant waits for at most the rest of one round.
 #[derive(Debug)]
-pub struct Rounds<T> {
+pub struct FairQueue<T> {
     /// Lines with turns left in this round, the one being served in front. No line is empty.
-    current: VecDeque<Line<T>>,
+    current: VecDeque<TenantQueue<T>>,
     /// Lines that have used their turns of this round, in that order. Empty ones stay until the
     /// round ends, so that a tenant that returns does not get its turns twice.
-    next: VecDeque<Line<T>>,
+    next: VecDeque<TenantQueue<T>>,
 }
 
 #[derive(Debug)]
-struct Line<T> {
+struct TenantQueue<T> {
     tenant: Tenant,
     /// Remaining turns in this round.
     left: u32,
     waiting: VecDeque<T>,
 }
 
-impl<T> Default for Rounds<T> {
+impl<T> Default for FairQueue<T> {
     fn default() -> Self {
         Self {
             current: VecDeque::new(),
@@ -40,7 +40,7 @@ impl<T> Default for Rounds<T> {
     }
 }
 
-impl<T> Rounds<T> {
+impl<T> FairQueue<T> {
     /// Appends `item` to the line of `tenant`.
     pub fn push(&mut self, tenant: &Tenant, item: T) {
         let mut lines = self.current.iter_mut().chain(&mut self.next);
@@ -48,7 +48,7 @@ impl<T> Rounds<T> {
             line.tenant.weight = tenant.weight;
             line.waiting.push_back(item);
         } else {
-            let line = Line {
+            let line = TenantQueue {
                 tenant: tenant.clone(),
                 left: tenant.weight,
                 waiting: [item].into(),
@@ -75,8 +75,8 @@ impl<T> Rounds<T> {
 
     /// Records that `tenant` was served without queueing, which uses up its turns of this round.
     /// Such records stay until the round ends.
-    pub fn note_turn(&mut self, tenant: &Tenant) {
-        let is_theirs = |line: &Line<T>| line.tenant.id == tenant.id;
+    pub fn record_turn(&mut self, tenant: &Tenant) {
+        let is_theirs = |line: &TenantQueue<T>| line.tenant.id == tenant.id;
         let line = match self.current.iter().position(is_theirs) {
             Some(position) => self.current.remove(position),
             None => self
@@ -87,12 +87,12 @@ impl<T> Rounds<T> {
         };
         // Invariant: one line per tenant, so waiting items move along.
         let waiting = line.map(|line| line.waiting).unwrap_or_default();
-        self.next.push_back(Line {
+        self.next.push_back(TenantQueue {
             tenant: tenant.clone(),
             left: 0,
             waiting,
         });
-        if self.next.len() > MOST_MARKS
+        if self.next.len() > MAX_LINES_IN_NEXT_ROUND
             && let Some(oldest) = self.next.iter().position(|line| line.waiting.is_empty())
         {
             self.next.remove(oldest);
@@ -104,7 +104,7 @@ impl<T> Rounds<T> {
         for line in self.current.iter_mut().chain(&mut self.next) {
             line.waiting.retain(&keep);
         }
-        self.clear_away();
+        self.remove_empty_lines();
     }
 
     /// Number of waiting items of all tenants.
@@ -144,7 +144,7 @@ impl<T> Rounds<T> {
             .max_by_key(|line| line.waiting.len())?
             .waiting
             .pop_back();
-        self.clear_away();
+        self.remove_empty_lines();
         item
     }
 
@@ -158,7 +158,7 @@ impl<T> Rounds<T> {
 
     /// Removes empty lines from this round. A tenant that has used some of its turns moves to the
     /// next round, so that it does not get them twice.
-    fn clear_away(&mut self) {
+    fn remove_empty_lines(&mut self) {
         if self.current.iter().all(|line| !line.waiting.is_empty()) {
             return;
         }
@@ -177,14 +177,14 @@ impl<T> Rounds<T> {
             .into_iter()
             .filter(|line| !line.waiting.is_empty());
         self.current = lines
-            .map(|line| Line {
+            .map(|line| TenantQueue {
                 left: line.tenant.weight,
                 ..line
             })
             .collect();
     }
 
-    fn lines(&self) -> impl Iterator<Item = &Line<T>> {
+    fn lines(&self) -> impl Iterator<Item = &TenantQueue<T>> {
         self.current.iter().chain(&self.next)
     }
 }

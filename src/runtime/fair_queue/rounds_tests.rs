@@ -14,12 +14,12 @@ fn weight(id: usize) -> u32 {
 }
 
 /// Returns the tenants of the next `count` turns.
-fn turns(rounds: &mut Rounds<usize>, count: usize) -> Vec<usize> {
+fn turns(rounds: &mut FairQueue<usize>, count: usize) -> Vec<usize> {
     (0..count).map_while(|_| rounds.pop()).collect()
 }
 
-fn of(tenants: &[(usize, usize)]) -> Rounds<usize> {
-    let mut rounds = Rounds::default();
+fn of(tenants: &[(usize, usize)]) -> FairQueue<usize> {
+    let mut rounds = FairQueue::default();
     for (id, count) in tenants {
         (0..*count).for_each(|_| rounds.push(&tenant(*id), *id));
     }
@@ -50,8 +50,8 @@ fn new_tenant_goes_before_tenants_that_used_their_turns() {
 
 #[test]
 fn turn_without_queueing_counts_for_the_round() {
-    let mut rounds = Rounds::default();
-    rounds.note_turn(&tenant(0));
+    let mut rounds = FairQueue::default();
+    rounds.record_turn(&tenant(0));
     rounds.push(&tenant(0), 0);
     rounds.push(&tenant(3), 3);
     assert_eq!(turns(&mut rounds, 2), [3, 0]);
@@ -59,10 +59,10 @@ fn turn_without_queueing_counts_for_the_round() {
 
 #[test]
 fn turn_without_queueing_keeps_the_records_of_other_tenants() {
-    let mut rounds = Rounds::default();
+    let mut rounds = FairQueue::default();
     [0, 1, 0]
         .iter()
-        .for_each(|id| rounds.note_turn(&tenant(*id)));
+        .for_each(|id| rounds.record_turn(&tenant(*id)));
     for id in [0, 1, 3] {
         rounds.push(&tenant(id), id);
     }
@@ -75,8 +75,8 @@ fn turn_without_queueing_keeps_the_records_of_other_tenants() {
 
 #[test]
 fn records_of_turns_without_queueing_are_bounded() {
-    let mut rounds = Rounds::<usize>::default();
-    (0..1000).for_each(|id| rounds.note_turn(&tenant(id)));
+    let mut rounds = FairQueue::<usize>::default();
+    (0..1000).for_each(|id| rounds.record_turn(&tenant(id)));
     [999, 0]
         .iter()
         .for_each(|id| rounds.push(&tenant(*id), *id));
@@ -89,7 +89,7 @@ fn records_of_turns_without_queueing_are_bounded() {
 
 #[test]
 fn pop_newest_of_longest_takes_the_last_item_of_the_longest_line() {
-    let mut rounds = Rounds::default();
+    let mut rounds = FairQueue::default();
     for (id, item) in [(0, "a"), (0, "b"), (0, "c"), (1, "d")] {
         rounds.push(&tenant(id), item);
     }
@@ -123,7 +123,7 @@ proptest! {
     /// items leave in the order in which they came.
     #[test]
     fn no_tenant_waits_for_more_than_one_round(steps in prop::collection::vec(step(), 1..300)) {
-        let mut rounds: Rounds<(usize, usize)> = Rounds::default();
+        let mut rounds: FairQueue<(usize, usize)> = FairQueue::default();
         // Turns of each other tenant since the tenant began to wait, or had its last turn.
         let mut since = [[0_u32; 6]; 6];
         let mut lines = [const { std::collections::VecDeque::<usize>::new() }; 6];

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 use crate::server::LocalSocket;
-use crate::server::ask;
+use crate::server::send_local_request;
 
 #[tokio::test]
 async fn local_socket_is_private_and_accepts_long_paths() {
@@ -24,15 +24,21 @@ async fn local_socket_is_private_and_accepts_long_paths() {
     let router = router(http::state(ScriptedTurns::playing([])));
     tracker.spawn(socket.serve(router, config(), shutdown.clone(), tracker.clone()));
 
-    let (status, body) = within(DEADLINE, ask(&path, "GET", "/health", String::new()))
-        .await
-        .unwrap();
+    let (status, body) = within(
+        DEADLINE,
+        send_local_request(&path, "GET", "/health", String::new()),
+    )
+    .await
+    .unwrap();
     assert_eq!((status, body.as_str()), (200, r#"{"status":"ok"}"#));
     assert_eq!(
-        within(DEADLINE, ask(&path, "GET", "/nothing", String::new()))
-            .await
-            .unwrap()
-            .0,
+        within(
+            DEADLINE,
+            send_local_request(&path, "GET", "/nothing", String::new())
+        )
+        .await
+        .unwrap()
+        .0,
         404
     );
 
@@ -41,23 +47,26 @@ async fn local_socket_is_private_and_accepts_long_paths() {
     within(DEADLINE, tracker.wait()).await;
     assert!(!path.exists(), "the socket goes with its server");
     assert!(
-        within(DEADLINE, ask(&path, "GET", "/health", String::new()))
-            .await
-            .is_err()
+        within(
+            DEADLINE,
+            send_local_request(&path, "GET", "/health", String::new())
+        )
+        .await
+        .is_err()
     );
 }
 
 #[test]
 fn ending_a_child_shutdown_does_not_end_the_parent() {
     let shutdown = Shutdown::new();
-    let aside = shutdown.aside();
-    aside.ended().cancel();
-    assert!(!shutdown.ended().is_cancelled() && !shutdown.begun().is_cancelled());
-    let other = shutdown.aside();
-    shutdown.at_once();
+    let aside = shutdown.child();
+    aside.aborted().cancel();
+    assert!(!shutdown.aborted().is_cancelled() && !shutdown.started().is_cancelled());
+    let other = shutdown.child();
+    shutdown.abort();
     assert!(
-        other.begun().is_cancelled()
-            && other.last_words().is_cancelled()
-            && other.ended().is_cancelled()
+        other.started().is_cancelled()
+            && other.drain_expired().is_cancelled()
+            && other.aborted().is_cancelled()
     );
 }

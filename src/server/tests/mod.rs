@@ -23,12 +23,12 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::Config;
+use super::DrainSummary;
 use super::Shutdown;
-use super::Summary;
 use super::serve;
 use crate::http::AppState;
-use crate::http::LastWords;
-use crate::http::Stopping;
+use crate::http::DrainExpired;
+use crate::http::ShutdownStarted;
 use crate::http::router;
 use crate::http::tests as http;
 use crate::http::tests::ScriptedTurns;
@@ -52,7 +52,7 @@ struct Server {
     address: SocketAddr,
     shutdown: Shutdown,
     held: watch::Receiver<usize>,
-    done: JoinHandle<Summary>,
+    done: JoinHandle<DrainSummary>,
 }
 
 impl Server {
@@ -78,7 +78,10 @@ impl Server {
         let held = turns.held();
         let mut http_config = http::config();
         set(&mut http_config);
-        let (stopping, last_words) = (Stopping(shutdown.begun()), LastWords(shutdown.last_words()));
+        let (stopping, last_words) = (
+            ShutdownStarted(shutdown.started()),
+            DrainExpired(shutdown.drain_expired()),
+        );
         let state = http::state_until(turns, stopping, last_words);
         let state = change(AppState {
             config: http_config.into(),
@@ -113,7 +116,7 @@ impl Server {
             .unwrap();
     }
 
-    async fn summary(self) -> Summary {
+    async fn summary(self) -> DrainSummary {
         within(DEADLINE, self.done).await.unwrap()
     }
 }

@@ -47,7 +47,7 @@ async fn shutdown_closes_idle_connections_and_lets_answers_finish() {
     let address = server.address;
     assert_eq!(
         server.summary().await,
-        Summary {
+        DrainSummary {
             drained: 3,
             aborted: 0
         }
@@ -83,7 +83,7 @@ async fn answers_running_after_drain_timeout_end_with_an_error() {
     drop((stream, whole));
     assert_eq!(
         server.summary().await,
-        Summary {
+        DrainSummary {
             drained: 2,
             aborted: 0
         }
@@ -112,7 +112,7 @@ async fn connection_that_outlasts_the_last_error_is_dropped() {
     server.shutdown.begin();
     assert_eq!(
         server.summary().await,
-        Summary {
+        DrainSummary {
             drained: 1,
             aborted: 1
         }
@@ -128,11 +128,11 @@ async fn second_signal_aborts_without_waiting() {
     let held = server.held.clone();
 
     server.shutdown.begin();
-    server.shutdown.at_once();
+    server.shutdown.abort();
     let asked = Instant::now();
     assert_eq!(
         server.summary().await,
-        Summary {
+        DrainSummary {
             drained: 0,
             aborted: 1
         }

@@ -10,19 +10,19 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::sockets::Socket;
 use super::*;
+use crate::http::tests::tasks::AgentCall;
 use crate::http::tests::tasks::AgentEvent;
-use crate::http::tests::tasks::Answer;
+use crate::http::tests::tasks::AgentScript;
+use crate::http::tests::tasks::AgentStop;
 use crate::http::tests::tasks::Desk;
-use crate::http::tests::tasks::EndReason;
-use crate::http::tests::tasks::Heard;
-use crate::http::tests::tasks::Puppet;
+use crate::http::tests::tasks::PermissionDecision;
 
 /// Server with one running task.
 struct Stage {
     desk: Desk,
     server: Server,
     task: String,
-    puppet: Puppet,
+    puppet: AgentScript,
 }
 
 impl Stage {
@@ -75,7 +75,7 @@ async fn task_is_watched_and_controlled_over_one_socket() {
         .await;
     assert_eq!(
         stage.puppet.heard.recv().await.unwrap(),
-        Heard::Answer("q1".to_owned(), Answer::Allow)
+        AgentCall::Answer("q1".to_owned(), PermissionDecision::Allow)
     );
     assert_eq!(
         socket.until("permission_resolved").await["decision"],
@@ -106,8 +106,11 @@ async fn task_is_watched_and_controlled_over_one_socket() {
     socket.0.send(Message::text("not JSON")).await.unwrap();
     socket.until("request_error").await;
     socket.say(json!({"type": "interrupt"})).await;
-    assert_eq!(stage.puppet.heard.recv().await.unwrap(), Heard::Interrupt);
-    stage.puppet.end(EndReason::Interrupted, "0.25");
+    assert_eq!(
+        stage.puppet.heard.recv().await.unwrap(),
+        AgentCall::Interrupt
+    );
+    stage.puppet.end(AgentStop::Interrupted, "0.25");
     assert_eq!(socket.until("complete").await["status"], "interrupted");
     assert_eq!(socket.next().await, Some(json!(1000)));
 }
@@ -123,7 +126,7 @@ async fn socket_opened_later_starts_after_the_requested_event() {
     while events.len() < 3 {
         events.push(socket.next().await.unwrap());
     }
-    stage.puppet.end(EndReason::Completed, "0.25");
+    stage.puppet.end(AgentStop::Completed, "0.25");
     events.push(socket.until("complete").await);
     assert_eq!(numbers(&events), [3, 4, 5, 6]);
     assert_eq!(

@@ -2,10 +2,10 @@
 
 use futures::StreamExt as _;
 
-use super::Events;
+use super::AnswerEvents;
 use crate::api::anthropic;
-use crate::api::anthropic::Reply;
-use crate::api::openai::chat::Answer;
+use crate::api::anthropic::MessageHead;
+use crate::api::openai::chat::ChatAnswer;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
@@ -18,17 +18,17 @@ use crate::engine::gateway::TurnStream;
 ///
 /// # Errors
 /// When a turn fails, or its events end before its answer is complete.
-pub async fn answers<E>(
-    mut events: Events<(usize, TurnEvent), E>,
+pub async fn collect_answers<E>(
+    mut events: AnswerEvents<(usize, TurnEvent), E>,
     n: usize,
-) -> Result<Vec<Answer>, E>
+) -> Result<Vec<ChatAnswer>, E>
 where
     E: From<Error>,
 {
-    let mut answers = vec![Answer::default(); n];
+    let mut answers = vec![ChatAnswer::default(); n];
     while let Some(event) = events.next().await {
         let (index, event) = event?;
-        answers[index].add(event);
+        answers[index].apply_event(event);
     }
     let is_whole = answers.iter().all(|answer| answer.finish.is_some());
     is_whole
@@ -41,8 +41,8 @@ where
 ///
 /// # Errors
 /// When a turn fails, or its events end before its answer is complete.
-pub async fn texts(
-    mut events: Events<(usize, TurnEvent)>,
+pub async fn collect_texts(
+    mut events: AnswerEvents<(usize, TurnEvent)>,
     mut texts: Vec<String>,
 ) -> Result<Vec<(String, Finish)>, Error> {
     let mut finishes = vec![None; texts.len()];
@@ -65,14 +65,14 @@ pub async fn texts(
 ///
 /// # Errors
 /// When the turn fails, or its events end before its answer is complete.
-pub async fn message(
+pub async fn collect_message(
     mut events: TurnStream,
-    reply: &Reply,
+    reply: &MessageHead,
     shows_thinking: bool,
 ) -> Result<(String, Usage), Error> {
-    let mut answer = anthropic::Answer::new(shows_thinking);
+    let mut answer = anthropic::MessageBuilder::new(shows_thinking);
     while let Some(event) = events.next().await {
-        if let Some(finish) = answer.event(event?) {
+        if let Some(finish) = answer.add_event(event?) {
             return Ok((answer.body(reply, &finish), finish.usage));
         }
     }

@@ -2,7 +2,7 @@
 
 /// Endpoint whose requests can be answered without an HTTP client, for example from a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum ApiEndpoint {
     /// `POST /v1/chat/completions`.
     Chat,
     /// `POST /v1/completions`.
@@ -13,7 +13,7 @@ pub enum Endpoint {
     Messages,
 }
 
-impl Endpoint {
+impl ApiEndpoint {
     /// Endpoints of both APIs, in a fixed order.
     pub const ALL: [Self; 4] = [
         Self::Chat,
@@ -22,10 +22,10 @@ impl Endpoint {
         Self::Messages,
     ];
     /// Endpoints of `OpenAI`'s API only.
-    pub const OF_OPENAI: [Self; 3] = [Self::Chat, Self::Completions, Self::Responses];
+    pub const OPENAI: [Self; 3] = [Self::Chat, Self::Completions, Self::Responses];
 
     /// Returns the endpoint with this path, such as `/v1/messages`.
-    pub fn at(path: &str) -> Option<Self> {
+    pub fn from_path(path: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|endpoint| endpoint.path() == path)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::openai::Envelope;
+use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::request_schema::InvalidRequest;
 use crate::engine::gateway;
 use crate::services::responses;
@@ -23,26 +23,26 @@ pub enum Error {
 
 /// Error as a client of the endpoint would receive it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ClientError {
     /// HTTP status of the error.
     pub status: u16,
     /// Error body in `OpenAI`'s format.
-    pub envelope: Envelope,
+    pub envelope: OpenAiErrorEnvelope,
     /// Advice on whether a retry may succeed.
-    pub again: Again,
+    pub retry: RetryAdvice,
 }
 
 /// Advice on whether a retry may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Again {
+pub enum RetryAdvice {
     /// Retry after this delay.
     After(Duration),
     /// Unknown: a retry may succeed.
-    Perhaps,
+    Unknown,
     /// A retry fails again.
     Never,
 }
 
 /// Maps an error to the form in which a client receives it. Supplied by `http`, which knows status
 /// codes.
-pub type Explain = fn(Error) -> Refusal;
+pub type ClientErrorMapper = fn(Error) -> ClientError;

@@ -16,26 +16,26 @@ use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::gateway::Error;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::Turns;
 
 /// Boxed stream of events that ends with the last event or with the first error.
-pub type Events<T, E = Error> = Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>;
+pub type AnswerEvents<T, E = Error> = Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>;
 
 /// Turns that run concurrently, with their merged events.
 pub struct FanOut<E = Error> {
     /// Information about the first turn, such as its model.
-    pub told: Told,
+    pub info: TurnInfo,
     /// Events of all turns in order of arrival, each with the index of its turn. Ends after the
     /// last turn or with the first error.
-    pub events: Events<(usize, TurnEvent), E>,
+    pub events: AnswerEvents<(usize, TurnEvent), E>,
 }
 
 impl<E> fmt::Debug for FanOut<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("FanOut")
-            .field("told", &self.told)
+            .field("told", &self.info)
             .finish_non_exhaustive()
     }
 }
@@ -53,7 +53,7 @@ pub async fn fan_out(
     let mut list = list.into_iter();
     let Some(first) = list.next() else {
         return Ok(FanOut {
-            told: Told::default(),
+            info: TurnInfo::default(),
             events: stream::empty().boxed(),
         });
     };
@@ -70,7 +70,7 @@ pub async fn fan_out(
         .map(|(index, events)| events.map_ok(move |event| (index, event)).boxed())
         .collect();
     Ok(FanOut {
-        told: first.told,
+        info: first.info,
         events: Box::pin(events),
     })
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::api::anthropic;
 use crate::api::anthropic::MessagesRequest;
 use crate::api::openai::chat;
-use crate::api::openai::chat::Reply;
+use crate::api::openai::chat::ChatReply;
 use crate::api::openai::completions;
 use crate::api::openai::completions::CompletionReply;
 use crate::api::openai::responses;
@@ -25,20 +25,20 @@ use crate::api::request_schema::Remarks;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::domain::Usage;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::Turns;
-use crate::services::responses::Making;
+use crate::services::responses::ResponseExecution;
 use crate::services::responses::Responses;
 
-pub use collect::answers;
-pub use collect::message;
-pub use collect::texts;
-pub use endpoint::Endpoint;
-pub use error::Again;
+pub use collect::collect_answers;
+pub use collect::collect_message;
+pub use collect::collect_texts;
+pub use endpoint::ApiEndpoint;
+pub use error::ClientError;
+pub use error::ClientErrorMapper;
 pub use error::Error;
-pub use error::Explain;
-pub use error::Refusal;
-pub use fan_out::Events;
+pub use error::RetryAdvice;
+pub use fan_out::AnswerEvents;
 pub use fan_out::FanOut;
 pub use fan_out::fan_out;
 
@@ -52,7 +52,7 @@ pub struct Answers {
 
 /// Complete response to a request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answered {
+pub struct EndpointResponse {
     /// Response body, in JSON.
     pub body: Vec<u8>,
     /// Tokens that the request used.
@@ -88,75 +88,75 @@ impl Answers {
     pub async fn answer(
         &self,
         caller: &Caller,
-        endpoint: Endpoint,
+        endpoint: ApiEndpoint,
         body: &[u8],
-    ) -> Result<Answered, Error> {
+    ) -> Result<EndpointResponse, Error> {
         match endpoint {
-            Endpoint::Chat => Box::pin(self.chat(caller, body)).await,
-            Endpoint::Completions => Box::pin(self.completions(caller, body)).await,
-            Endpoint::Responses => Box::pin(self.response(caller, body)).await,
-            Endpoint::Messages => Box::pin(self.message(caller, body)).await,
+            ApiEndpoint::Chat => Box::pin(self.chat(caller, body)).await,
+            ApiEndpoint::Completions => Box::pin(self.completions(caller, body)).await,
+            ApiEndpoint::Responses => Box::pin(self.response(caller, body)).await,
+            ApiEndpoint::Messages => Box::pin(self.message(caller, body)).await,
         }
     }
 
-    async fn chat(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+    async fn chat(&self, caller: &Caller, body: &[u8]) -> Result<EndpointResponse, Error> {
         let request = chat::decode(body, self.policy)?;
-        whole(request.stream)?;
-        let reply = Reply {
-            dialect: request.dialect,
-            ..Reply::new(request.turn.model.as_str())
+        reject_stream(request.stream)?;
+        let reply = ChatReply {
+            tool_call_format: request.tool_call_format,
+            ..ChatReply::new(request.turn.model.as_str())
         };
-        let running = fan_out(&self.turns, caller, request.turn.times(request.n)).await?;
-        let answers = answers(running.events, request.n).await?;
+        let running = fan_out(&self.turns, caller, request.turn.repeat(request.n)).await?;
+        let answers = collect_answers(running.events, request.n).await?;
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
-        let remarks = merged(request.remarks, running.told);
-        Ok(Answered {
+        let remarks = merge_remarks(request.remarks, running.info);
+        Ok(EndpointResponse {
             body: reply.response(&answers),
             usage,
             remarks,
         })
     }
 
-    async fn message(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+    async fn message(&self, caller: &Caller, body: &[u8]) -> Result<EndpointResponse, Error> {
         let MessagesRequest {
             turn,
             stream,
             shows_thinking,
             remarks,
         } = anthropic::decode(body, self.policy)?;
-        whole(stream)?;
-        let reply = anthropic::Reply::new(turn.model.as_str());
+        reject_stream(stream)?;
+        let reply = anthropic::MessageHead::new(turn.model.as_str());
         let running = self.turns.run(caller.clone(), turn).await?;
-        let (body, usage) = message(running.events, &reply, shows_thinking).await?;
-        let remarks = merged(remarks, running.told);
-        Ok(Answered {
+        let (body, usage) = collect_message(running.events, &reply, shows_thinking).await?;
+        let remarks = merge_remarks(remarks, running.info);
+        Ok(EndpointResponse {
             body: body.into_bytes(),
             usage,
             remarks,
         })
     }
 
-    async fn completions(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+    async fn completions(&self, caller: &Caller, body: &[u8]) -> Result<EndpointResponse, Error> {
         let request = completions::decode(body, self.policy)?;
-        whole(request.stream)?;
+        reject_stream(request.stream)?;
         let reply = CompletionReply::new(request.model);
         let running = fan_out(&self.turns, caller, request.turns).await?;
-        let texts = texts(running.events, request.echoes).await?;
+        let texts = collect_texts(running.events, request.echoes).await?;
         let usage = texts
             .iter()
             .fold(Usage::default(), |sum, (_, finish)| sum + finish.usage);
-        let remarks = merged(request.remarks, running.told);
-        Ok(Answered {
+        let remarks = merge_remarks(request.remarks, running.info);
+        Ok(EndpointResponse {
             body: reply.response(&texts),
             usage,
             remarks,
         })
     }
 
-    async fn response(&self, caller: &Caller, body: &[u8]) -> Result<Answered, Error> {
+    async fn response(&self, caller: &Caller, body: &[u8]) -> Result<EndpointResponse, Error> {
         let request = responses::decode(body, self.policy)?;
-        whole(request.stream)?;
+        reject_stream(request.stream)?;
         if request.response.background {
             let message =
                 "`background`: somebody waits for this answer. Remove it, or send `false`.";
@@ -164,16 +164,19 @@ impl Answers {
         }
         let created = self.responses.create(caller.clone(), request, None).await?;
         let mut remarks = created.remarks;
-        let response = match created.making {
-            Making::Here { run, told } => {
+        let response = match created.execution {
+            ResponseExecution::Foreground {
+                run,
+                turn_info: told,
+            } => {
                 let response = run.finish().await?;
-                remarks = merged(remarks, told);
+                remarks = merge_remarks(remarks, told);
                 response
             }
-            Making::There { response, .. } => *response,
+            ResponseExecution::Background { response, .. } => *response,
         };
         let usage = response.usage.map(Usage::from).unwrap_or_default();
-        Ok(Answered {
+        Ok(EndpointResponse {
             body: response.to_json().into_bytes(),
             usage,
             remarks,
@@ -183,14 +186,14 @@ impl Answers {
 
 /// Adds to `remarks` what became known during the turn: parameters left out and values repaired.
 /// Call it after the turn has ended, as upstream may refuse parameters until then.
-fn merged(mut remarks: Remarks, told: Told) -> Remarks {
+fn merge_remarks(mut remarks: Remarks, told: TurnInfo) -> Remarks {
     remarks.ignored.extend(told.all_left_out());
     remarks.repaired.extend(told.repaired);
     remarks
 }
 
 /// Rejects a streaming request.
-fn whole(stream: bool) -> Result<(), InvalidRequest> {
+fn reject_stream(stream: bool) -> Result<(), InvalidRequest> {
     if !stream {
         return Ok(());
     }

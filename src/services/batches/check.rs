@@ -3,18 +3,18 @@
 use std::collections::HashSet;
 use std::io;
 
-use super::lines::Lines;
-use crate::api::openai::batches::Fault;
-use crate::api::openai::batches::Line;
+use super::lines::InputLines;
+use crate::api::openai::batches::BatchError;
+use crate::api::openai::batches::BatchRequestLine;
 
 /// Maximum number of requests in a batch, as in the `OpenAI` API.
-const MOST_REQUESTS: u64 = 50_000;
+const MAX_REQUESTS: u64 = 50_000;
 /// Maximum number of errors reported for a file.
-const MOST_FAULTS: usize = 100;
+const MAX_FAULTS: usize = 100;
 
 /// Result of the validation.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
+pub(super) struct CheckedInput {
     /// Number of requests.
     pub(super) total: u64,
     /// Number of the last line.
@@ -22,30 +22,30 @@ pub(super) struct Checked {
     /// Model that all requests name, if it is the same.
     pub(super) model: Option<String>,
     /// Errors found in the file.
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<BatchError>,
 }
 
 /// Reads all `lines` and validates them as requests to `endpoint`.
-pub(super) async fn check(
-    lines: &mut Lines,
+pub(super) async fn check_input(
+    lines: &mut InputLines,
     endpoint: &str,
     longest: usize,
-) -> io::Result<Checked> {
-    let mut checked = Checked::default();
+) -> io::Result<CheckedInput> {
+    let mut checked = CheckedInput::default();
     let mut known = HashSet::new();
     let mut models = HashSet::new();
     while let Some(line) = lines.next().await? {
         let number = line.number;
         (checked.total, checked.lines) = (checked.total + 1, number);
-        if checked.total > MOST_REQUESTS {
-            let message = format!("A batch may have {MOST_REQUESTS} requests. Split the file.");
+        if checked.total > MAX_REQUESTS {
+            let message = format!("A batch may have {MAX_REQUESTS} requests. Split the file.");
             checked
                 .faults
                 .push(fault("too_many_requests", None, number, message));
             break;
         }
         let read = match &line.bytes {
-            Some(bytes) => Line::decode(bytes, number, endpoint),
+            Some(bytes) => BatchRequestLine::decode(bytes, number, endpoint),
             None => Err(fault(
                 "line_too_long",
                 None,
@@ -69,13 +69,13 @@ pub(super) async fn check(
             }
             Err(fault) => checked.faults.push(fault),
         }
-        if checked.faults.len() >= MOST_FAULTS {
+        if checked.faults.len() >= MAX_FAULTS {
             break;
         }
     }
     if checked.total == 0 {
         let message = "The file has no requests. Write one on each line.";
-        let fault = Fault {
+        let fault = BatchError {
             line: None,
             ..fault("empty_file", None, 0, message.to_owned())
         };
@@ -86,8 +86,8 @@ pub(super) async fn check(
     Ok(checked)
 }
 
-fn fault(code: &str, param: Option<&str>, line: u64, message: String) -> Fault {
-    Fault {
+fn fault(code: &str, param: Option<&str>, line: u64, message: String) -> BatchError {
+    BatchError {
         code: code.to_owned(),
         line: Some(line),
         message,

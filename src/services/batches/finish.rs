@@ -1,50 +1,50 @@
 //! End of a batch: output files are made from the outcomes of its lines.
 
 use super::Error;
-use super::job::End;
-use super::job::Job;
-use super::lines::Lines;
-use super::records::Outcome;
-use super::records::Record;
-use super::service::Inner;
+use super::job::BatchEnd;
+use super::job::BatchJob;
+use super::lines::InputLines;
+use super::records::BatchRecord;
+use super::records::LineOutcome;
+use super::service::BatchesInner;
 use crate::api::openai::batches;
-use crate::api::openai::batches::Line;
-use crate::api::openai::batches::Status;
+use crate::api::openai::batches::BatchRequestLine;
+use crate::api::openai::batches::BatchStatus;
 use crate::api::openai::files::Purpose;
 use crate::domain::unix_now;
-use crate::services::answers::Endpoint;
+use crate::services::answers::ApiEndpoint;
 use crate::storage::files;
-use crate::storage::files::Draft;
+use crate::storage::files::FileDraft;
 use crate::storage::files::Files;
-use crate::storage::files::Finished;
+use crate::storage::files::FinishedFile;
 use crate::storage::store::Transaction;
 
 /// Writer of the output and error files. A file without content is not created.
-struct Output<'a> {
+struct OutputFiles<'a> {
     files: &'a Files,
-    record: &'a Record,
-    answers: Option<Draft>,
-    errors: Option<Draft>,
+    record: &'a BatchRecord,
+    answers: Option<FileDraft>,
+    errors: Option<FileDraft>,
 }
 
-impl Job {
+impl BatchJob {
     /// Creates the output files and ends the batch. Returns the changed batch, or `None` if it is
     /// gone. Safe to retry: nothing is visible before the final transaction.
-    pub(super) async fn finish(&self, end: End) -> Result<Option<Record>, Error> {
+    pub(super) async fn finish(&self, end: BatchEnd) -> Result<Option<BatchRecord>, Error> {
         let records = &self.inner.records;
         // Written after the last outcome, so the outcomes read below are complete.
-        let begin = |record: &mut Record, _: &mut Transaction<'_>| {
-            if record.batch.status == Status::InProgress {
+        let begin = |record: &mut BatchRecord, _: &mut Transaction<'_>| {
+            if record.batch.status == BatchStatus::InProgress {
                 (record.batch.status, record.batch.finalizing_at) =
-                    (Status::Finalizing, Some(unix_now()));
+                    (BatchStatus::Finalizing, Some(unix_now()));
             }
             Ok(())
         };
         let Some(record) = records.update(&self.project, &self.id, begin).await? else {
             return Ok(None);
         };
-        let end = ended(&record, end);
-        let mut output = Output {
+        let end = actual_end(&record, end);
+        let mut output = OutputFiles {
             files: &self.inner.files,
             record: &record,
             answers: None,
@@ -55,22 +55,22 @@ impl Job {
                 output.add(&outcome).await?;
             }
         }
-        if let Some((code, message)) = reason(&end) {
+        if let Some((code, message)) = unanswered_reason(&end) {
             self.add_unanswered(&record, &mut output, code, message)
                 .await?;
         }
         let (answers, errors) = output.finish().await?;
         let entries = [
-            answers.map(Finished::entry).transpose()?,
-            errors.map(Finished::entry).transpose()?,
+            answers.map(FinishedFile::into_record).transpose()?,
+            errors.map(FinishedFile::into_record).transpose()?,
         ];
-        let work = move |record: &mut Record, transaction: &mut Transaction<'_>| {
+        let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
             let ids = entries.map(|made| {
                 let (file, enter) = made?;
                 enter(transaction);
                 Some(file.id)
             });
-            close(record, end, ids);
+            end_batch(record, end, ids);
             Ok(())
         };
         records.update(&self.project, &self.id, work).await
@@ -79,8 +79,8 @@ impl Job {
     /// Adds an error line for each line without an outcome.
     async fn add_unanswered(
         &self,
-        record: &Record,
-        output: &mut Output<'_>,
+        record: &BatchRecord,
+        output: &mut OutputFiles<'_>,
         code: &str,
         message: &str,
     ) -> Result<(), Error> {
@@ -90,7 +90,7 @@ impl Job {
             .open_content(&self.project, &record.batch.input_file_id)
             .await;
         let mut lines = match file {
-            Ok((_, file)) => Lines::of(file, self.inner.config.longest_line),
+            Ok((_, file)) => InputLines::new(file, self.inner.config.max_line_bytes),
             Err(files::Error::NotFound(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
@@ -108,10 +108,12 @@ impl Job {
                 continue;
             }
             let bytes = line.bytes.unwrap_or_default();
-            if let Ok(request) = Line::decode(&bytes, line.number, &record.batch.endpoint) {
-                let line = batches::failure(&request.custom_id, code, message);
+            if let Ok(request) =
+                BatchRequestLine::decode(&bytes, line.number, &record.batch.endpoint)
+            {
+                let line = batches::error_line(&request.custom_id, code, message);
                 output
-                    .add(&Outcome {
+                    .add(&LineOutcome {
                         is_answer: false,
                         line,
                     })
@@ -122,8 +124,8 @@ impl Job {
     }
 }
 
-impl Output<'_> {
-    async fn add(&mut self, outcome: &Outcome) -> Result<(), Error> {
+impl OutputFiles<'_> {
+    async fn add(&mut self, outcome: &LineOutcome) -> Result<(), Error> {
         let draft = if outcome.is_answer {
             &mut self.answers
         } else {
@@ -131,17 +133,17 @@ impl Output<'_> {
         };
         let draft = match draft {
             Some(draft) => draft,
-            None => draft.insert(self.files.draft_of_ours(&self.record.project).await?),
+            None => draft.insert(self.files.draft_for_server(&self.record.project).await?),
         };
         Ok(draft.write(outcome.line.as_bytes()).await?)
     }
 
-    async fn finish(self) -> Result<(Option<Finished>, Option<Finished>), Error> {
+    async fn finish(self) -> Result<(Option<FinishedFile>, Option<FinishedFile>), Error> {
         let record = self.record;
-        let finish = async |draft: Option<Draft>, kind: &str| -> Result<_, Error> {
+        let finish = async |draft: Option<FileDraft>, kind: &str| -> Result<_, Error> {
             let Some(draft) = draft else { return Ok(None) };
             let name = format!("{}_{kind}.jsonl", record.batch.id);
-            let is_of_messages = Inner::endpoint(&record.batch) == Endpoint::Messages;
+            let is_of_messages = BatchesInner::endpoint(&record.batch) == ApiEndpoint::Messages;
             let purpose = if is_of_messages {
                 Purpose::MessageBatch
             } else {
@@ -162,41 +164,41 @@ impl Output<'_> {
 
 /// Returns the actual end. A cancellation wins over a finished last line, and a finished last line
 /// over an expired window.
-fn ended(record: &Record, end: End) -> End {
+fn actual_end(record: &BatchRecord, end: BatchEnd) -> BatchEnd {
     let counts = record.batch.request_counts;
     match end {
-        _ if record.batch.status == Status::Cancelling => End::Cancelled,
-        _ if counts.completed + counts.failed == counts.total => End::Done,
+        _ if record.batch.status == BatchStatus::Cancelling => BatchEnd::Cancelled,
+        _ if counts.completed + counts.failed == counts.total => BatchEnd::Done,
         end => end,
     }
 }
 
 /// Returns the error code and message for lines that were not answered.
-fn reason(end: &End) -> Option<(&str, &str)> {
+fn unanswered_reason(end: &BatchEnd) -> Option<(&str, &str)> {
     match end {
-        End::Done => None,
-        End::Cancelled => Some((
+        BatchEnd::Done => None,
+        BatchEnd::Cancelled => Some((
             "batch_cancelled",
             "This request was not made: the batch was cancelled.",
         )),
-        End::Expired => Some((
+        BatchEnd::Expired => Some((
             "batch_expired",
             "This request could not be executed before the completion window expired.",
         )),
-        End::Failed(fault) => Some((&fault.code, &fault.message)),
+        BatchEnd::Failed(fault) => Some((&fault.code, &fault.message)),
     }
 }
 
-fn close(record: &mut Record, end: End, [answers, errors]: [Option<String>; 2]) {
+fn end_batch(record: &mut BatchRecord, end: BatchEnd, [answers, errors]: [Option<String>; 2]) {
     let batch = &mut record.batch;
     (batch.output_file_id, batch.error_file_id) = (answers, errors);
     let (status, at) = match end {
-        End::Done => (Status::Completed, &mut batch.completed_at),
-        End::Cancelled => (Status::Cancelled, &mut batch.cancelled_at),
-        End::Expired => (Status::Expired, &mut batch.expired_at),
-        End::Failed(fault) => {
+        BatchEnd::Done => (BatchStatus::Completed, &mut batch.completed_at),
+        BatchEnd::Cancelled => (BatchStatus::Cancelled, &mut batch.cancelled_at),
+        BatchEnd::Expired => (BatchStatus::Expired, &mut batch.expired_at),
+        BatchEnd::Failed(fault) => {
             batch.errors = Some(vec![fault].into());
-            (Status::Failed, &mut batch.failed_at)
+            (BatchStatus::Failed, &mut batch.failed_at)
         }
     };
     (batch.status, *at) = (status, Some(unix_now()));

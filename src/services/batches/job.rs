@@ -9,37 +9,37 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::check::check;
+use super::check::check_input;
 use super::lines;
-use super::lines::Lines;
-use super::records::Outcome;
-use super::records::Record;
-use super::service::Inner;
+use super::lines::InputLines;
+use super::records::BatchRecord;
+use super::records::LineOutcome;
+use super::service::BatchesInner;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Permission;
 use crate::api::openai::batches;
-use crate::api::openai::batches::Fault;
-use crate::api::openai::batches::Line;
-use crate::api::openai::batches::Status;
+use crate::api::openai::batches::BatchError;
+use crate::api::openai::batches::BatchRequestLine;
+use crate::api::openai::batches::BatchStatus;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::domain::unix_now;
 use crate::runtime::fair_queue::Tenant;
-use crate::services::answers::Again;
+use crate::services::answers::RetryAdvice;
 use crate::storage::files;
 use crate::storage::store::Transaction;
 
 /// Delay before a retry after a store or file error.
-const REPAIR: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Maximum number of attempts for a line that failed with an error of unknown duration.
-const MOST_TRIES: u32 = 4;
+const MAX_TRIES: u32 = 4;
 /// Delay before the second attempt. Doubles with each attempt (exponential backoff).
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// A batch being run, from its current state to its end.
-pub(super) struct Job {
-    pub(super) inner: Arc<Inner>,
+pub(super) struct BatchJob {
+    pub(super) inner: Arc<BatchesInner>,
     pub(super) project: String,
     pub(super) id: String,
     /// Cancelled when the client cancels the batch.
@@ -48,7 +48,7 @@ pub(super) struct Job {
 
 /// Result of running the lines.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum End {
+pub(super) enum BatchEnd {
     /// Every line has an outcome.
     Done,
     /// The client cancelled the batch.
@@ -56,52 +56,52 @@ pub(super) enum End {
     /// The completion window is over.
     Expired,
     /// The batch cannot continue.
-    Failed(Fault),
+    Failed(BatchError),
 }
 
 /// Reason why a line has no outcome.
-enum Unanswered {
+enum LineFailure {
     /// Fails the batch: further lines cannot run either.
-    Refused(Fault),
+    Fatal(BatchError),
     /// A retry may succeed.
-    Broken(Error),
+    Retryable(Error),
 }
 
-impl From<Error> for Unanswered {
+impl From<Error> for LineFailure {
     fn from(error: Error) -> Self {
-        Self::Broken(error)
+        Self::Retryable(error)
     }
 }
 
-impl Job {
+impl BatchJob {
     /// Runs the batch to its end, with retries after errors.
-    pub(super) async fn drive(&self) {
-        while let Err(error) = Box::pin(self.go_on()).await {
+    pub(super) async fn run_to_end(&self) {
+        while let Err(error) = Box::pin(self.resume()).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 batch.id = self.id,
                 "batch interrupted"
             );
-            sleep(REPAIR).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 
-    async fn go_on(&self) -> Result<(), Error> {
-        let Inner { records, .. } = &*self.inner;
+    async fn resume(&self) -> Result<(), Error> {
+        let BatchesInner { records, .. } = &*self.inner;
         let Some(mut record) = records.load(&self.project, &self.id).await? else {
             return Ok(());
         };
-        if record.batch.status == Status::Validating {
+        if record.batch.status == BatchStatus::Validating {
             record = self.validate(record).await?;
         }
         if !record.batch.status.is_final() {
             let end = match record.batch.status {
-                Status::Cancelling => End::Cancelled,
+                BatchStatus::Cancelling => BatchEnd::Cancelled,
                 _ => self.run(&record).await?,
             };
             record = self.finish(end).await?.unwrap_or(record);
             let counts = record.batch.request_counts;
-            let status = record.batch.status.word();
+            let status = record.batch.status.as_str();
             tracing::info!(
                 batch.id = self.id,
                 status,
@@ -110,7 +110,7 @@ impl Job {
                 "batch finished"
             );
         }
-        records.forget(&self.id, record.lines).await?;
+        records.remove_outcomes(&self.id, record.lines).await?;
         records
             .update(&self.project, &self.id, |record, _| {
                 record.is_tidy = true;
@@ -121,30 +121,32 @@ impl Job {
     }
 
     /// Validates the input file and returns the updated batch.
-    async fn validate(&self, record: Record) -> Result<Record, Error> {
-        let Inner {
+    async fn validate(&self, record: BatchRecord) -> Result<BatchRecord, Error> {
+        let BatchesInner {
             records, config, ..
         } = &*self.inner;
         let checked = match self.lines(&record).await {
-            Ok(mut lines) => check(&mut lines, &record.batch.endpoint, config.longest_line).await?,
-            Err(Unanswered::Refused(fault)) => super::check::Checked {
+            Ok(mut lines) => {
+                check_input(&mut lines, &record.batch.endpoint, config.max_line_bytes).await?
+            }
+            Err(LineFailure::Fatal(fault)) => super::check::CheckedInput {
                 faults: vec![fault],
                 ..Default::default()
             },
-            Err(Unanswered::Broken(error)) => return Err(error),
+            Err(LineFailure::Retryable(error)) => return Err(error),
         };
-        let work = move |record: &mut Record, _: &mut Transaction<'_>| {
+        let work = move |record: &mut BatchRecord, _: &mut Transaction<'_>| {
             let batch = &mut record.batch;
             // A cancellation may have happened meanwhile.
-            if batch.status != Status::Validating {
+            if batch.status != BatchStatus::Validating {
                 return Ok(());
             }
             if checked.faults.is_empty() {
-                (batch.status, batch.in_progress_at) = (Status::InProgress, Some(unix_now()));
+                (batch.status, batch.in_progress_at) = (BatchStatus::InProgress, Some(unix_now()));
                 batch.request_counts.total = checked.total;
                 (batch.model, record.lines) = (checked.model, checked.lines);
             } else {
-                (batch.status, batch.failed_at) = (Status::Failed, Some(unix_now()));
+                (batch.status, batch.failed_at) = (BatchStatus::Failed, Some(unix_now()));
                 batch.errors = Some(checked.faults.into());
             }
             Ok(())
@@ -156,14 +158,14 @@ impl Job {
     }
 
     /// Opens the input file at its first line.
-    async fn lines(&self, record: &Record) -> Result<Lines, Unanswered> {
-        let Inner { files, config, .. } = &*self.inner;
+    async fn lines(&self, record: &BatchRecord) -> Result<InputLines, LineFailure> {
+        let BatchesInner { files, config, .. } = &*self.inner;
         match files
             .open_content(&self.project, &record.batch.input_file_id)
             .await
         {
-            Ok((_, file)) => Ok(Lines::of(file, config.longest_line)),
-            Err(files::Error::NotFound(_)) => Err(Unanswered::Refused(Fault {
+            Ok((_, file)) => Ok(InputLines::new(file, config.max_line_bytes)),
+            Err(files::Error::NotFound(_)) => Err(LineFailure::Fatal(BatchError {
                 code: "input_file_not_found".to_owned(),
                 line: None,
                 message:
@@ -171,16 +173,16 @@ impl Job {
                         .to_owned(),
                 param: Some("input_file_id".to_owned()),
             })),
-            Err(error) => Err(Unanswered::Broken(error.into())),
+            Err(error) => Err(LineFailure::Retryable(error.into())),
         }
     }
 
     /// Runs the lines that have no outcome yet.
-    async fn run(&self, record: &Record) -> Result<End, Error> {
+    async fn run(&self, record: &BatchRecord) -> Result<BatchEnd, Error> {
         let lines = match self.lines(record).await {
             Ok(lines) => lines,
-            Err(Unanswered::Refused(fault)) => return Ok(End::Failed(fault)),
-            Err(Unanswered::Broken(error)) => return Err(error),
+            Err(LineFailure::Fatal(fault)) => return Ok(BatchEnd::Failed(fault)),
+            Err(LineFailure::Retryable(error)) => return Err(error),
         };
         let lines = futures::stream::try_unfold(lines, async |mut lines| {
             Ok(lines
@@ -189,7 +191,8 @@ impl Job {
                 .map_err(Error::from)?
                 .map(|line| (line, lines)))
         });
-        let outcomes = lines.map(async |line: Result<_, Error>| self.settle(record, line?).await);
+        let outcomes =
+            lines.map(async |line: Result<_, Error>| self.settle_line(record, line?).await);
         let mut outcomes = pin!(outcomes.buffer_unordered(self.inner.config.parallel));
         let left = record
             .batch
@@ -202,39 +205,43 @@ impl Job {
                 // Biased: a cancellation wins over outcomes, and outcomes that are ready win over
                 // the deadline.
                 biased;
-                () = self.cancel.cancelled() => return Ok(End::Cancelled),
+                () = self.cancel.cancelled() => return Ok(BatchEnd::Cancelled),
                 settled = outcomes.next() => match settled {
-                    None => return Ok(End::Done),
+                    None => return Ok(BatchEnd::Done),
                     Some(Ok(())) => {}
-                    Some(Err(Unanswered::Refused(fault))) => return Ok(End::Failed(fault)),
-                    Some(Err(Unanswered::Broken(error))) => return Err(error),
+                    Some(Err(LineFailure::Fatal(fault))) => return Ok(BatchEnd::Failed(fault)),
+                    Some(Err(LineFailure::Retryable(error))) => return Err(error),
                 },
-                () = &mut deadline => return Ok(End::Expired),
+                () = &mut deadline => return Ok(BatchEnd::Expired),
             }
         }
     }
 
     /// Produces and records the outcome of a line, unless it has one.
-    async fn settle(&self, record: &Record, line: lines::Line) -> Result<(), Unanswered> {
+    async fn settle_line(
+        &self,
+        record: &BatchRecord,
+        line: lines::InputLine,
+    ) -> Result<(), LineFailure> {
         let records = &self.inner.records;
         if records.outcome(&self.id, line.number).await?.is_some() {
             return Ok(());
         }
-        let read = Line::decode(
+        let read = BatchRequestLine::decode(
             &line.bytes.unwrap_or_default(),
             line.number,
             &record.batch.endpoint,
         );
         let (outcome, usage) = match read {
             Ok(request) => self
-                .ask(record, &request, line.number)
+                .run_line(record, &request, line.number)
                 .await
-                .map_err(Unanswered::Refused)?,
+                .map_err(LineFailure::Fatal)?,
             // The file was validated, so this happens only if it was changed on disk since.
             Err(fault) => {
-                let line = batches::failure("", &fault.code, &fault.message);
+                let line = batches::error_line("", &fault.code, &fault.message);
                 (
-                    Outcome {
+                    LineOutcome {
                         is_answer: false,
                         line,
                     },
@@ -242,51 +249,53 @@ impl Job {
                 )
             }
         };
-        Ok(records.note(record, line.number, outcome, usage).await?)
+        Ok(records
+            .record_outcome(record, line.number, outcome, usage)
+            .await?)
     }
 
     /// Runs a line, with retries, until there is an answer or a final failure.
-    async fn ask(
+    async fn run_line(
         &self,
-        record: &Record,
-        request: &Line,
+        record: &BatchRecord,
+        request: &BatchRequestLine,
         number: u64,
-    ) -> Result<(Outcome, Usage), Fault> {
-        let Inner {
-            share,
+    ) -> Result<(LineOutcome, Usage), BatchError> {
+        let BatchesInner {
+            throttle: share,
             keys,
             answers,
             explain,
             ..
         } = &*self.inner;
         let (endpoint, id, body) = (
-            Inner::endpoint(&record.batch),
+            BatchesInner::endpoint(&record.batch),
             &request.custom_id,
             request.body.get(),
         );
         let mut tries = 0;
         loop {
             let caller = || {
-                keys.caller_of(&record.owner, Some(Permission::Inference))
+                keys.caller_of_owner(&record.owner, Some(Permission::Inference))
                     .map_err(key_is_gone)
             };
             let tenant = Tenant::new(&record.owner, caller()?.weight());
-            let turn = share.enter(&tenant).await;
+            let turn = share.acquire(&tenant).await;
             // Checked again: the key may have been revoked while the line waited.
             let caller = caller()?;
             // Idempotency key: the charge and the outcome are not written in one transaction, so a
             // line may run again after a crash, but is charged only once.
             let errand = Some(format!("{}/{number}/{tries}", self.id).into());
             let caller = Caller {
-                errand,
+                idempotency_key: errand,
                 in_background: true,
                 ..caller
             };
             let error = match answers.answer(&caller, endpoint, body.as_bytes()).await {
                 Ok(answered) => {
-                    let line = batches::answer(id, 200, &answered.body, &answered.remarks);
+                    let line = batches::response_line(id, 200, &answered.body, &answered.remarks);
                     return Ok((
-                        Outcome {
+                        LineOutcome {
                             is_answer: true,
                             line,
                         },
@@ -299,15 +308,21 @@ impl Job {
             drop(turn);
             let refusal = explain(error);
             tries += 1;
-            let pause = match refusal.again {
-                Again::After(wait) => wait,
-                Again::Perhaps if tries < MOST_TRIES => FIRST_PAUSE * 2_u32.pow(tries - 1),
-                Again::Perhaps | Again::Never => {
+            let pause = match refusal.retry {
+                RetryAdvice::After(wait) => wait,
+                RetryAdvice::Unknown if tries < MAX_TRIES => {
+                    FIRST_RETRY_DELAY * 2_u32.pow(tries - 1)
+                }
+                RetryAdvice::Unknown | RetryAdvice::Never => {
                     let body = refusal.envelope.to_json();
-                    let line =
-                        batches::answer(id, refusal.status, body.as_bytes(), &Remarks::default());
+                    let line = batches::response_line(
+                        id,
+                        refusal.status,
+                        body.as_bytes(),
+                        &Remarks::default(),
+                    );
                     return Ok((
-                        Outcome {
+                        LineOutcome {
                             is_answer: false,
                             line,
                         },
@@ -321,7 +336,7 @@ impl Job {
 }
 
 /// Fails a batch whose key may no longer run it.
-fn key_is_gone(error: AuthError) -> Fault {
+fn key_is_gone(error: AuthError) -> BatchError {
     let code = match error {
         AuthError::Revoked => "revoked_api_key",
         AuthError::Expired => "expired_api_key",
@@ -329,7 +344,7 @@ fn key_is_gone(error: AuthError) -> Fault {
         AuthError::Missing | AuthError::Wrong | AuthError::ForeignProject => "invalid_api_key",
     };
     let message = format!("The key that made this batch may no longer run it: {error}.");
-    Fault {
+    BatchError {
         code: code.to_owned(),
         line: None,
         message,

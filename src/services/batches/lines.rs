@@ -11,41 +11,41 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A file that is read line by line.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct InputLines {
     reader: BufReader<File>,
     number: u64,
-    longest: usize,
+    max_line_bytes: usize,
 }
 
 /// A line that is not blank.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct InputLine {
     /// Line number, counted from 1.
     pub(super) number: u64,
     /// Content without the line break; `None` if the line is too long.
     pub(super) bytes: Option<Vec<u8>>,
 }
 
-impl Lines {
+impl InputLines {
     /// Creates a reader of `file`. Lines above `longest` bytes are skipped over and reported as too
     /// long.
-    pub(super) fn of(file: File, longest: usize) -> Self {
+    pub(super) fn new(file: File, longest: usize) -> Self {
         Self {
             reader: BufReader::new(file),
             number: 0,
-            longest,
+            max_line_bytes: longest,
         }
     }
 
     /// Returns the next line that is not blank, or `None` at the end of the file.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(super) async fn next(&mut self) -> io::Result<Option<InputLine>> {
         while let Some(line) = self.read().await? {
             self.number += 1;
             if line
                 .as_ref()
                 .is_none_or(|bytes| !bytes.trim_ascii().is_empty())
             {
-                return Ok(Some(Line {
+                return Ok(Some(InputLine {
                     number: self.number,
                     bytes: line,
                 }));
@@ -66,7 +66,7 @@ impl Lines {
             is_begun = true;
             let end = memchr::memchr(b'\n', read);
             let piece = &read[..end.unwrap_or(read.len())];
-            is_too_long |= line.len() + piece.len() > self.longest;
+            is_too_long |= line.len() + piece.len() > self.max_line_bytes;
             if !is_too_long {
                 line.extend_from_slice(piece);
             }

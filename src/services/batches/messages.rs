@@ -5,19 +5,19 @@ use tokio::fs;
 
 use super::Batches;
 use super::Error;
-use super::records::Record;
-use super::service::Family;
-use super::service::begun;
+use super::records::BatchRecord;
+use super::service::BatchFamily;
+use super::service::new_batch;
 use crate::api::openai::batches::Batch;
-use crate::api::openai::batches::CreateRequest;
-use crate::api::openai::batches::Status;
+use crate::api::openai::batches::BatchStatus;
+use crate::api::openai::batches::CreateBatchRequest;
 use crate::api::openai::batches::request_line;
 use crate::api::openai::files::Purpose;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::domain::unix_now;
-use crate::services::answers::Endpoint;
+use crate::services::answers::ApiEndpoint;
 use crate::storage::files;
 
 /// Name of the input file.
@@ -29,26 +29,26 @@ impl Batches {
     ///
     /// # Errors
     /// When a request is too long, or its file exceeds a size limit.
-    pub async fn create_of_messages(
+    pub async fn create_message_batch(
         &self,
         caller: &Caller,
         requests: Vec<(String, String)>,
     ) -> Result<Batch, Error> {
-        let path = Endpoint::Messages.path();
+        let path = ApiEndpoint::Messages.path();
         let total = requests.len() as u64;
         let mut draft = self.0.files.draft(&caller.project).await?;
         for (index, (custom_id, body)) in requests.into_iter().enumerate() {
             let line = request_line(&custom_id, path, &body);
-            if line.len() > self.0.config.longest_line {
-                return Err(too_long(index, self.0.config.longest_line).into());
+            if line.len() > self.0.config.max_line_bytes {
+                return Err(too_long(index, self.0.config.max_line_bytes).into());
             }
             draft.write(line.as_bytes()).await?;
         }
         let (file, enter) = draft
             .finish(FILE.to_owned(), Purpose::MessageBatch, None)
             .await?
-            .entry()?;
-        let request = CreateRequest {
+            .into_record()?;
+        let request = CreateBatchRequest {
             input_file_id: file.id,
             endpoint: path.to_owned(),
             completion_window: "24h".to_owned(),
@@ -56,22 +56,27 @@ impl Batches {
             output_expires_after: None,
             remarks: crate::api::request_schema::Remarks::default(),
         };
-        let mut batch = begun(Family::Messages, &request);
+        let mut batch = new_batch(BatchFamily::Messages, &request);
         // Validation is skipped: the requests were validated on arrival, and each is one line.
-        (batch.status, batch.in_progress_at) = (Status::InProgress, Some(unix_now()));
+        (batch.status, batch.in_progress_at) = (BatchStatus::InProgress, Some(unix_now()));
         batch.request_counts.total = total;
-        let record = Record {
+        let record = BatchRecord {
             lines: total,
-            ..self.record(caller, batch, None)
+            ..self.new_record(caller, batch, None)
         };
-        self.begin(record, enter).await
+        self.store_and_start(record, enter).await
     }
 
     /// Deletes a finished batch with its files.
     ///
     /// # Errors
     /// When the caller's project has no batch with this id, or it is not finished.
-    pub async fn delete(&self, caller: &Caller, family: Family, id: &str) -> Result<(), Error> {
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        family: BatchFamily,
+        id: &str,
+    ) -> Result<(), Error> {
         let batch = self.get(caller, family, id).await?;
         if !batch.status.is_final() {
             let message = "The batch is still being processed. Cancel it first, and delete it when it has ended.";
@@ -97,10 +102,10 @@ impl Batches {
     /// # Errors
     /// When the caller's project has no batch with this id, it is not finished, or its files are
     /// gone.
-    pub async fn outcomes(
+    pub async fn open_outcomes(
         &self,
         caller: &Caller,
-        family: Family,
+        family: BatchFamily,
         id: &str,
     ) -> Result<Vec<fs::File>, Error> {
         let batch = self.get(caller, family, id).await?;

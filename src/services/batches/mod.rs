@@ -2,7 +2,7 @@
 //!
 //! 1. The input file is validated; an invalid line fails the whole batch.
 //! 2. Each line is a regular turn, authorized as the key that created the batch at the time the
-//!    line runs. All batches together use a [`Share`](share::Share) of the pool, and lines yield to
+//!    line runs. All batches together use a [`BatchThrottle`](throttle::BatchThrottle) of the pool, and lines yield to
 //!    waiting client requests for a limited time.
 //! 3. The outcome of a line and the updated counts are written in one transaction, so an answered
 //!    line never runs again. A line in progress when the server was killed runs again.
@@ -23,7 +23,7 @@ mod share;
 mod tidy;
 
 pub use error::Error;
+pub use service::BatchDeps;
+pub use service::BatchFamily;
 pub use service::Batches;
 pub use service::Config;
-pub use service::Family;
-pub use service::Tools;

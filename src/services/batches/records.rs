@@ -9,26 +9,26 @@ use crate::api::openai::responses;
 use crate::domain::Usage;
 use crate::storage::store;
 use crate::storage::store::Store;
+use crate::storage::store::StoreTable;
 use crate::storage::store::Stored;
-use crate::storage::store::Table;
 use crate::storage::store::Transaction;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
-/// Table of batches: project and id -> [`Record`].
-const BATCHES: Table = Table::new("batches");
+/// Table of batches: project and id -> [`BatchRecord`].
+const BATCHES: StoreTable = StoreTable::new("batches");
 /// Table of line outcomes: batch id and line number -> outcome. Kept until the output files are
 /// made.
-const RESULTS: Table = Table::new("batch-results");
+const RESULTS: StoreTable = StoreTable::new("batch-results");
 /// Separator of project and id in a key. Neither contains it.
-const BETWEEN: char = '\0';
+const KEY_SEPARATOR: char = '\0';
 /// Maximum number of outcomes removed per transaction, so that other transactions get their turn in
 /// between.
-const GROUP: u64 = 256;
+const MAX_REMOVAL_GROUP: u64 = 256;
 
 /// A batch with the data that clients do not see.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct BatchRecord {
     pub(super) batch: Batch,
     pub(super) project: String,
     /// Owner id of the key that runs the batch.
@@ -43,7 +43,7 @@ pub(super) struct Record {
 
 /// Outcome of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(super) struct LineOutcome {
     /// True if the line was answered.
     pub(super) is_answer: bool,
     /// Line of the output or error file, with its line break.
@@ -52,24 +52,24 @@ pub(super) struct Outcome {
 
 /// Stored batches and outcomes. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Records(pub(super) Store);
+pub(super) struct BatchRecords(pub(super) Store);
 
-impl Records {
-    pub(super) async fn load(&self, project: &str, id: &str) -> Result<Option<Record>, Error> {
-        let bytes = self.0.get(key(project, id)).await?;
+impl BatchRecords {
+    pub(super) async fn load(&self, project: &str, id: &str) -> Result<Option<BatchRecord>, Error> {
+        let bytes = self.0.get(batch_key(project, id)).await?;
         Ok(bytes.map(|bytes| decode_record(id, &bytes)).transpose()?)
     }
 
     /// Returns the batches of `project`, oldest first.
-    pub(super) async fn list(&self, project: &str) -> Result<Vec<Record>, Error> {
-        let records = self.0.scan(key(project, "")).await?;
+    pub(super) async fn list(&self, project: &str) -> Result<Vec<BatchRecord>, Error> {
+        let records = self.0.scan(batch_key(project, "")).await?;
         let read = |(key, record): &(Vec<u8>, Vec<u8>)| decode_record(&id_in(key), record);
         Ok(records.iter().map(read).collect::<Result<_, _>>()?)
     }
 
     /// Returns the readable batches of all projects, oldest first within a project, and logs the
     /// others.
-    pub(super) async fn readable(&self) -> Result<Vec<Record>, Error> {
+    pub(super) async fn readable(&self) -> Result<Vec<BatchRecord>, Error> {
         let records = self.0.scan(BATCHES.key("")).await?;
         let read = |(key, record): &(Vec<u8>, Vec<u8>)| {
             decode_record(&id_in(key), record)
@@ -85,7 +85,7 @@ impl Records {
     }
 
     /// Writes a new batch, and applies `work` in the same transaction.
-    pub(super) async fn save_with<W>(&self, record: Record, work: W) -> Result<(), Error>
+    pub(super) async fn save_with<W>(&self, record: BatchRecord, work: W) -> Result<(), Error>
     where
         W: FnOnce(&mut Transaction<'_>) + Send + 'static,
     {
@@ -97,7 +97,7 @@ impl Records {
     }
 
     pub(super) async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
-        let key = key(project, id);
+        let key = batch_key(project, id);
         let work = move |transaction: &mut Transaction<'_>| {
             transaction.remove(key);
             Ok(())
@@ -112,11 +112,11 @@ impl Records {
         project: &str,
         id: &str,
         work: W,
-    ) -> Result<Option<Record>, Error>
+    ) -> Result<Option<BatchRecord>, Error>
     where
-        W: FnOnce(&mut Record, &mut Transaction<'_>) -> Result<(), Error> + Send + 'static,
+        W: FnOnce(&mut BatchRecord, &mut Transaction<'_>) -> Result<(), Error> + Send + 'static,
     {
-        let (key, id) = (key(project, id), id.to_owned());
+        let (key, id) = (batch_key(project, id), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(bytes) = transaction.get(&key)? else {
                 return Ok(None);
@@ -131,15 +131,15 @@ impl Records {
 
     /// Records the outcome of a line and counts it. Idempotent: a second outcome of the same line
     /// is ignored.
-    pub(super) async fn note(
+    pub(super) async fn record_outcome(
         &self,
-        record: &Record,
+        record: &BatchRecord,
         number: u64,
-        outcome: Outcome,
+        outcome: LineOutcome,
         usage: Usage,
     ) -> Result<(), Error> {
-        let place = place(&record.batch.id, number);
-        let work = move |record: &mut Record, transaction: &mut Transaction<'_>| {
+        let place = outcome_key(&record.batch.id, number);
+        let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
             // Idempotency check, in the same transaction as the counts.
             if transaction.get(&place)?.is_some() {
                 return Ok(());
@@ -151,7 +151,7 @@ impl Records {
                 &mut counts.failed
             }) += 1;
             let before = record.batch.usage.map(Usage::from).unwrap_or_default();
-            record.batch.usage = Some(responses::Usage::from(&(before + usage)));
+            record.batch.usage = Some(responses::ResponseUsage::from(&(before + usage)));
             transaction.put(place, outcome.encode());
             Ok(())
         };
@@ -161,10 +161,14 @@ impl Records {
     }
 
     /// Returns the recorded outcome of a line, if any.
-    pub(super) async fn outcome(&self, id: &str, number: u64) -> Result<Option<Outcome>, Error> {
-        let bytes = self.0.get(place(id, number)).await?;
+    pub(super) async fn outcome(
+        &self,
+        id: &str,
+        number: u64,
+    ) -> Result<Option<LineOutcome>, Error> {
+        let bytes = self.0.get(outcome_key(id, number)).await?;
         let read = |bytes: Vec<u8>| {
-            Outcome::decode(&bytes).ok_or_else(|| store::Error::Unreadable {
+            LineOutcome::decode(&bytes).ok_or_else(|| store::Error::Unreadable {
                 kind: "result of batch",
                 name: format!("{id}, line {number}"),
                 reason: "its tag is unknown or its text is not UTF-8".to_owned(),
@@ -174,10 +178,10 @@ impl Records {
     }
 
     /// Removes the outcomes of the lines up to `last`, after the output files are made.
-    pub(super) async fn forget(&self, id: &str, last: u64) -> Result<(), Error> {
-        for first in (1..=last).step_by(GROUP as usize) {
-            let places: Vec<_> = (first..first + GROUP)
-                .map(|number| place(id, number))
+    pub(super) async fn remove_outcomes(&self, id: &str, last: u64) -> Result<(), Error> {
+        for first in (1..=last).step_by(MAX_REMOVAL_GROUP as usize) {
+            let places: Vec<_> = (first..first + MAX_REMOVAL_GROUP)
+                .map(|number| outcome_key(id, number))
                 .collect();
             let work = move |transaction: &mut Transaction<'_>| {
                 places
@@ -191,7 +195,7 @@ impl Records {
     }
 }
 
-impl Outcome {
+impl LineOutcome {
     fn encode(&self) -> Vec<u8> {
         [&[u8::from(self.is_answer)], self.line.as_bytes()].concat()
     }
@@ -208,26 +212,29 @@ impl Outcome {
     }
 }
 
-fn put(transaction: &mut Transaction<'_>, record: &Record) -> Result<(), Error> {
+fn put(transaction: &mut Transaction<'_>, record: &BatchRecord) -> Result<(), Error> {
     let bytes = encode_record(record)?;
-    transaction.put(key(&record.project, &record.batch.id), bytes);
+    transaction.put(batch_key(&record.project, &record.batch.id), bytes);
     Ok(())
 }
 
-impl Stored for Record {
+impl Stored for BatchRecord {
     const KIND: &'static str = "batch";
 }
 
 /// The id of a batch in the key of its record.
 fn id_in(key: &[u8]) -> String {
-    let name = String::from_utf8_lossy(BATCHES.rest(key));
-    name.rsplit(BETWEEN).next().unwrap_or_default().to_owned()
+    let name = String::from_utf8_lossy(BATCHES.key_suffix(key));
+    name.rsplit(KEY_SEPARATOR)
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
-fn key(project: &str, id: &str) -> Vec<u8> {
-    BATCHES.key(format!("{project}{BETWEEN}{id}"))
+fn batch_key(project: &str, id: &str) -> Vec<u8> {
+    BATCHES.key(format!("{project}{KEY_SEPARATOR}{id}"))
 }
 
-fn place(id: &str, number: u64) -> Vec<u8> {
+fn outcome_key(id: &str, number: u64) -> Vec<u8> {
     RESULTS.key([id.as_bytes(), b"\0", &number.to_be_bytes()].concat())
 }

@@ -13,16 +13,16 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::Error;
-use super::job::Job;
-use super::records::Record;
-use super::records::Records;
-use super::share::Share;
+use super::job::BatchJob;
+use super::records::BatchRecord;
+use super::records::BatchRecords;
+use super::share::BatchThrottle;
 use crate::accounts::auth::Keys;
-use crate::api::openai::Page;
+use crate::api::openai::PageRequest;
 use crate::api::openai::batches::Batch;
-use crate::api::openai::batches::Counts;
-use crate::api::openai::batches::CreateRequest;
-use crate::api::openai::batches::Status;
+use crate::api::openai::batches::BatchRequestCounts;
+use crate::api::openai::batches::BatchStatus;
+use crate::api::openai::batches::CreateBatchRequest;
 use crate::api::openai::files::Purpose;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
@@ -30,14 +30,14 @@ use crate::domain::Caller;
 use crate::domain::unix_now;
 use crate::engine::gateway::Turns;
 use crate::services::answers::Answers;
-use crate::services::answers::Endpoint;
-use crate::services::answers::Explain;
+use crate::services::answers::ApiEndpoint;
+use crate::services::answers::ClientErrorMapper;
 use crate::storage::files;
 use crate::storage::files::Files;
 use crate::storage::store::Transaction;
 
 /// Completion window of a batch, in seconds.
-const WINDOW: u64 = 24 * 3600;
+const COMPLETION_WINDOW: u64 = 24 * 3600;
 
 /// Limits of the batch service.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +45,14 @@ pub struct Config {
     /// Maximum number of concurrent lines of all batches.
     pub parallel: usize,
     /// Maximum length of a line, in bytes.
-    pub longest_line: usize,
+    pub max_line_bytes: usize,
     /// Time that a finished batch is kept.
     pub time_to_live: Duration,
 }
 
 /// API family of a batch. Clients of one API do not see the batches of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum BatchFamily {
     /// The `OpenAI` batch API.
     OpenAi,
     /// The Anthropic message batches API.
@@ -61,7 +61,7 @@ pub enum Family {
 
 /// Dependencies of the batch service.
 #[derive(Clone)]
-pub struct Tools {
+pub struct BatchDeps {
     /// File service. Batches are stored in the same store as the file records.
     pub files: Files,
     /// API keys that own and run batches.
@@ -71,7 +71,7 @@ pub struct Tools {
     /// Executor of the requests in the lines.
     pub answers: Answers,
     /// Mapper from errors to error envelopes.
-    pub explain: Explain,
+    pub explain: ClientErrorMapper,
     /// Tracker of the batch tasks.
     pub tracker: TaskTracker,
     /// Cancelled when no new line may start.
@@ -82,15 +82,15 @@ pub struct Tools {
 
 /// The batch service: creates and runs batches. Clones share the state.
 #[derive(Clone)]
-pub struct Batches(pub(super) Arc<Inner>);
+pub struct Batches(pub(super) Arc<BatchesInner>);
 
-pub(super) struct Inner {
-    pub(super) records: Records,
+pub(super) struct BatchesInner {
+    pub(super) records: BatchRecords,
     pub(super) files: Files,
     pub(super) keys: Arc<Keys>,
     pub(super) answers: Answers,
-    pub(super) explain: Explain,
-    pub(super) share: Share,
+    pub(super) explain: ClientErrorMapper,
+    pub(super) throttle: BatchThrottle,
     pub(super) config: Config,
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
@@ -98,10 +98,10 @@ pub(super) struct Inner {
     running: Mutex<HashMap<String, CancellationToken>>,
 }
 
-impl fmt::Debug for Tools {
+impl fmt::Debug for BatchDeps {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Tools")
+            .debug_struct("BatchDeps")
             .field("files", &self.files)
             .finish_non_exhaustive()
     }
@@ -116,7 +116,7 @@ impl fmt::Debug for Batches {
     }
 }
 
-impl Tools {
+impl BatchDeps {
     /// Creates dependencies for tests. Only the folder of `files` is left behind.
     #[cfg(test)]
     pub(crate) fn temporary(
@@ -124,7 +124,7 @@ impl Tools {
         keys: Arc<Keys>,
         turns: Arc<dyn Turns>,
         answers: Answers,
-        explain: Explain,
+        explain: ClientErrorMapper,
     ) -> Self {
         let (tracker, stopping, stop) = (
             TaskTracker::new(),
@@ -146,14 +146,14 @@ impl Tools {
 
 impl Batches {
     /// Creates the service from its dependencies.
-    pub fn new(tools: Tools, config: Config) -> Self {
-        Self(Arc::new(Inner {
-            records: Records(tools.files.store().clone()),
+    pub fn new(tools: BatchDeps, config: Config) -> Self {
+        Self(Arc::new(BatchesInner {
+            records: BatchRecords(tools.files.store().clone()),
             files: tools.files,
             keys: tools.keys,
             answers: tools.answers,
             explain: tools.explain,
-            share: Share::new(config.parallel, tools.turns, tools.stopping),
+            throttle: BatchThrottle::new(config.parallel, tools.turns, tools.stopping),
             config,
             stop: tools.stop,
             tracker: tools.tracker,
@@ -176,7 +176,11 @@ impl Batches {
     ///
     /// # Errors
     /// When the input file does not exist or has another purpose.
-    pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Batch, Error> {
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        request: CreateBatchRequest,
+    ) -> Result<Batch, Error> {
         let file = self
             .0
             .files
@@ -195,16 +199,16 @@ impl Batches {
                 "`input_file_id`: the file is not for batches. Upload it with the purpose `batch`.";
             return Err(InvalidRequest::at("input_file_id", code::VALUE, message).into());
         }
-        let batch = begun(Family::OpenAi, &request);
-        let record = self.record(caller, batch, request.output_expires_after);
-        self.begin(record, |_| {}).await
+        let batch = new_batch(BatchFamily::OpenAi, &request);
+        let record = self.new_record(caller, batch, request.output_expires_after);
+        self.store_and_start(record, |_| {}).await
     }
 
     /// Stores a batch, applies `enter` in the same transaction, and starts it. Runs as a task, so
     /// both happen even if the caller is cancelled.
-    pub(super) async fn begin(
+    pub(super) async fn store_and_start(
         &self,
-        record: Record,
+        record: BatchRecord,
         enter: impl FnOnce(&mut Transaction<'_>) + Send + 'static,
     ) -> Result<Batch, Error> {
         let this = self.clone();
@@ -219,14 +223,14 @@ impl Batches {
     }
 
     /// Creates the record of a new batch of `caller`.
-    pub(super) fn record(
+    pub(super) fn new_record(
         &self,
         caller: &Caller,
         batch: Batch,
         output_expires_after: Option<u64>,
-    ) -> Record {
-        let (project, owner) = (caller.project.clone(), self.0.keys.owner(caller));
-        Record {
+    ) -> BatchRecord {
+        let (project, owner) = (caller.project.clone(), self.0.keys.owner_id(caller));
+        BatchRecord {
             batch,
             project,
             owner,
@@ -240,7 +244,12 @@ impl Batches {
     ///
     /// # Errors
     /// When the caller's project has no batch with this id.
-    pub async fn get(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
+    pub async fn get(
+        &self,
+        caller: &Caller,
+        family: BatchFamily,
+        id: &str,
+    ) -> Result<Batch, Error> {
         let batch = self
             .0
             .records
@@ -248,7 +257,7 @@ impl Batches {
             .await?
             .map(|record| record.batch);
         batch
-            .filter(|batch| family.has(batch))
+            .filter(|batch| family.includes(batch))
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
@@ -256,12 +265,16 @@ impl Batches {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn all(&self, caller: &Caller, family: Family) -> Result<Vec<Batch>, Error> {
+    pub async fn list_all(
+        &self,
+        caller: &Caller,
+        family: BatchFamily,
+    ) -> Result<Vec<Batch>, Error> {
         let records = self.0.records.list(&caller.project).await?;
         Ok(records
             .into_iter()
             .map(|record| record.batch)
-            .filter(|batch| family.has(batch))
+            .filter(|batch| family.includes(batch))
             .collect())
     }
 
@@ -272,33 +285,46 @@ impl Batches {
     pub async fn list(
         &self,
         caller: &Caller,
-        family: Family,
-        page: &Page,
+        family: BatchFamily,
+        page: &PageRequest,
     ) -> Result<(Vec<Batch>, bool), Error> {
-        Ok(page.of(self.all(caller, family).await?, |batch: &Batch| {
-            Some(&batch.id)
-        })?)
+        Ok(
+            page.select(self.list_all(caller, family).await?, |batch: &Batch| {
+                Some(&batch.id)
+            })?,
+        )
     }
 
     /// Cancels a batch. Outcomes recorded so far are kept.
     ///
     /// # Errors
     /// When the caller's project has no batch with this id, or it is already ending or finished.
-    pub async fn cancel(&self, caller: &Caller, family: Family, id: &str) -> Result<Batch, Error> {
+    pub async fn cancel(
+        &self,
+        caller: &Caller,
+        family: BatchFamily,
+        id: &str,
+    ) -> Result<Batch, Error> {
         self.get(caller, family, id).await?;
-        let work = |record: &mut Record, _: &mut Transaction<'_>| {
-            if matches!(record.batch.status, Status::Validating | Status::InProgress) {
-                record.batch.status = Status::Cancelling;
+        let work = |record: &mut BatchRecord, _: &mut Transaction<'_>| {
+            if matches!(
+                record.batch.status,
+                BatchStatus::Validating | BatchStatus::InProgress
+            ) {
+                record.batch.status = BatchStatus::Cancelling;
                 record.batch.cancelling_at = Some(unix_now());
             }
             Ok(())
         };
         let record = self.0.records.update(&caller.project, id, work).await?;
         let batch = record.ok_or_else(|| Error::NotFound(id.to_owned()))?.batch;
-        if !matches!(batch.status, Status::Cancelling | Status::Cancelled) {
+        if !matches!(
+            batch.status,
+            BatchStatus::Cancelling | BatchStatus::Cancelled
+        ) {
             let message = format!(
                 "A batch whose status is `{}` cannot be cancelled.",
-                batch.status.word()
+                batch.status.as_str()
             );
             return Err(InvalidRequest {
                 message,
@@ -313,10 +339,10 @@ impl Batches {
         Ok(batch)
     }
 
-    pub(super) fn start(&self, record: &Record) {
+    pub(super) fn start(&self, record: &BatchRecord) {
         let (id, cancel) = (record.batch.id.clone(), CancellationToken::new());
         self.running().insert(id.clone(), cancel.clone());
-        let job = Job {
+        let job = BatchJob {
             inner: Arc::clone(&self.0),
             project: record.project.clone(),
             id: id.clone(),
@@ -324,7 +350,7 @@ impl Batches {
         };
         let this = self.clone();
         self.0.tracker.spawn(async move {
-            this.0.stop.run_until_cancelled(job.drive()).await;
+            this.0.stop.run_until_cancelled(job.run_to_end()).await;
             this.running().remove(&id);
         });
     }
@@ -337,9 +363,9 @@ impl Batches {
     }
 }
 
-impl Family {
-    fn has(self, batch: &Batch) -> bool {
-        (batch.endpoint == Endpoint::Messages.path()) == (self == Self::Messages)
+impl BatchFamily {
+    fn includes(self, batch: &Batch) -> bool {
+        (batch.endpoint == ApiEndpoint::Messages.path()) == (self == Self::Messages)
     }
 
     const fn prefix(self) -> &'static str {
@@ -351,7 +377,7 @@ impl Family {
 }
 
 /// Creates the initial state of the batch that `request` asks for.
-pub(super) fn begun(family: Family, request: &CreateRequest) -> Batch {
+pub(super) fn new_batch(family: BatchFamily, request: &CreateBatchRequest) -> Batch {
     let now = unix_now();
     Batch {
         id: format!("{}{}", family.prefix(), Uuid::now_v7().simple()),
@@ -361,27 +387,27 @@ pub(super) fn begun(family: Family, request: &CreateRequest) -> Batch {
         errors: None,
         input_file_id: request.input_file_id.clone(),
         completion_window: request.completion_window.clone(),
-        status: Status::Validating,
+        status: BatchStatus::Validating,
         output_file_id: None,
         error_file_id: None,
         created_at: now,
         in_progress_at: None,
-        expires_at: Some(now + WINDOW),
+        expires_at: Some(now + COMPLETION_WINDOW),
         finalizing_at: None,
         completed_at: None,
         failed_at: None,
         expired_at: None,
         cancelling_at: None,
         cancelled_at: None,
-        request_counts: Counts::default(),
+        request_counts: BatchRequestCounts::default(),
         usage: None,
         metadata: request.metadata.clone(),
     }
 }
 
-impl Inner {
+impl BatchesInner {
     /// Returns the endpoint of `batch`. It was validated on creation, so the default is never used.
-    pub(super) fn endpoint(batch: &Batch) -> Endpoint {
-        Endpoint::at(&batch.endpoint).unwrap_or(Endpoint::Chat)
+    pub(super) fn endpoint(batch: &Batch) -> ApiEndpoint {
+        ApiEndpoint::from_path(&batch.endpoint).unwrap_or(ApiEndpoint::Chat)
     }
 }

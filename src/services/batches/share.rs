@@ -11,46 +11,46 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::gateway::Readiness;
 use crate::engine::gateway::Turns;
 use crate::runtime::fair_queue::FairPermit;
-use crate::runtime::fair_queue::Permits;
+use crate::runtime::fair_queue::FairSemaphore;
 use crate::runtime::fair_queue::Tenant;
 
 /// Interval between checks for waiting clients: short compared to an answer, long compared to the
 /// check.
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum time that a line yields to clients. After that it asks for a worker with background
 /// priority, and the pool starts one background turn per so many others.
-const PATIENCE: Duration = Duration::from_secs(60);
+const MAX_YIELD: Duration = Duration::from_secs(60);
 
 /// Limit on concurrent lines of all batches. Fair queueing: keys take turns.
-pub(super) struct Share {
-    permits: Permits,
+pub(super) struct BatchThrottle {
+    permits: FairSemaphore,
     turns: Arc<dyn Turns>,
     /// Cancelled when no new line may start.
     stopping: CancellationToken,
 }
 
-impl Share {
+impl BatchThrottle {
     /// Creates a limit of `parallel` concurrent lines.
     pub(super) fn new(parallel: usize, turns: Arc<dyn Turns>, stopping: CancellationToken) -> Self {
         Self {
-            permits: Permits::new(parallel),
+            permits: FairSemaphore::new(parallel),
             turns,
             stopping,
         }
     }
 
     /// Waits until a line of `tenant` may start: a permit is free, no client waits for a worker,
-    /// and a worker would be left for the line. The latter two are waited for at most [`PATIENCE`].
+    /// and a worker would be left for the line. The latter two are waited for at most [`MAX_YIELD`].
     /// Never returns once the server stops.
-    pub(super) async fn enter(&self, tenant: &Tenant) -> FairPermit {
+    pub(super) async fn acquire(&self, tenant: &Tenant) -> FairPermit {
         let permit = self.permits.acquire(tenant).await;
         let standing_back = async {
             while !is_quiet(&self.turns.readiness()) {
-                sleep(PAUSE).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
         // A timeout counts as permission to start.
-        let _ = timeout(PATIENCE, standing_back).await;
+        let _ = timeout(MAX_YIELD, standing_back).await;
         // A permit in hand is not enough: nothing starts during shutdown.
         if self.stopping.is_cancelled() {
             pending().await

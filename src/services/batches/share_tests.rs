@@ -67,11 +67,11 @@ impl Turns for Quiet {
 
 #[tokio::test]
 async fn lines_of_one_key_do_not_delay_the_first_of_another() {
-    let share = Share::new(1, Arc::new(Quiet), CancellationToken::new());
+    let share = BatchThrottle::new(1, Arc::new(Quiet), CancellationToken::new());
     let log = Mutex::new(Vec::new());
-    let held = share.enter(&Tenant::new("many", 1)).await;
+    let held = share.acquire(&Tenant::new("many", 1)).await;
     let line = async |key: &'static str| {
-        let _turn = share.enter(&Tenant::new(key, 1)).await;
+        let _turn = share.acquire(&Tenant::new(key, 1)).await;
         log.lock().unwrap().push(key);
     };
     let mut lines: Vec<_> = std::iter::repeat_n("many", 1000)

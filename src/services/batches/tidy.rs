@@ -6,14 +6,14 @@ use tokio::time::sleep;
 
 use super::Batches;
 use super::Error;
-use super::records::Record;
+use super::records::BatchRecord;
 use crate::domain::unix_now;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 impl Batches {
     /// Starts a task that removes old batches periodically, until the server stops.
-    pub fn keep_tidy(&self) {
+    pub fn spawn_cleanup(&self) {
         let (batches, stop) = (self.clone(), self.0.stop.clone());
         self.0.tracker.spawn(async move {
             while stop
@@ -38,7 +38,7 @@ impl Batches {
     /// When the store fails.
     pub(crate) async fn sweep(&self, now: u64) -> Result<(), Error> {
         let kept = self.0.config.time_to_live.as_secs();
-        let is_over = |record: &Record| {
+        let is_over = |record: &BatchRecord| {
             record.is_tidy
                 && record
                     .batch

@@ -26,7 +26,7 @@ pub enum Error {
     Gone(String),
     /// The items could not be written, so the conversation is unchanged.
     #[error("the conversation could not be written")]
-    NotKept(#[source] store::Error),
+    NotStored(#[source] store::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),

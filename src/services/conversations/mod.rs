@@ -17,5 +17,5 @@ mod tests;
 
 pub use error::Error;
 pub use service::Conversations;
-pub use taken::Beside;
-pub use taken::TakenConversation;
+pub use taken::CompanionRecord;
+pub use taken::LockedConversation;

@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::api::openai::conversations::StoredConversation;
 use crate::storage::store;
+use crate::storage::store::RecordWithParts;
 use crate::storage::store::Stored;
-use crate::storage::store::WholeRecord;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
 /// Stored data of a conversation, without its items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct ConversationHead {
     pub(super) conversation: StoredConversation,
     /// Time of the last change (Unix seconds). The time to live counts from it.
     pub(super) changed_at: u64,
@@ -23,8 +23,8 @@ pub(super) struct Head {
 
 /// A stored conversation with its lines still encoded.
 #[derive(Debug, Clone)]
-pub(super) struct Record {
-    pub(super) head: Head,
+pub(super) struct ConversationRecord {
+    pub(super) head: ConversationHead,
     /// Item lines stored in the record itself, each with its line break. Empty once there are
     /// parts: the first addition moves them to a part.
     pub(super) lines: Vec<u8>,
@@ -33,12 +33,12 @@ pub(super) struct Record {
 /// A stored conversation with all of its lines, those in parts included.
 #[derive(Debug, Clone)]
 pub(super) struct WholeConversation {
-    pub(super) head: Head,
+    pub(super) head: ConversationHead,
     /// Lines of all items, each with its line break.
     pub(super) lines: Vec<u8>,
 }
 
-impl Record {
+impl ConversationRecord {
     /// Decodes the record of the conversation `id`.
     pub(super) fn read(id: &str, bytes: &[u8]) -> Result<Self, store::Error> {
         let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -58,8 +58,8 @@ impl Record {
 }
 
 impl WholeConversation {
-    pub(super) fn read(id: &str, stored: &WholeRecord) -> Result<Self, store::Error> {
-        let Record { head, mut lines } = Record::read(id, &stored.record)?;
+    pub(super) fn read(id: &str, stored: &RecordWithParts) -> Result<Self, store::Error> {
+        let ConversationRecord { head, mut lines } = ConversationRecord::read(id, &stored.record)?;
         lines.extend(stored.parts.iter().flatten());
         Ok(Self { head, lines })
     }
@@ -77,7 +77,7 @@ impl WholeConversation {
     }
 }
 
-impl Stored for Head {
+impl Stored for ConversationHead {
     const KIND: &'static str = "conversation";
 }
 

@@ -9,38 +9,38 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::record::Head;
-use super::record::Record;
+use super::record::ConversationHead;
+use super::record::ConversationRecord;
 use super::record::WholeConversation;
 use super::record::lines;
-use super::taken::TakenConversation;
+use super::taken::LockedConversation;
 use crate::accounts::auth::Keys;
-use crate::api::openai::Page;
+use crate::api::openai::PageRequest;
 use crate::api::openai::conversations::CreateConversation;
 use crate::api::openai::conversations::StoredConversation;
 use crate::api::openai::responses::kept;
 use crate::domain::Caller;
 use crate::domain::unix_now;
-use crate::storage::store::Busy;
-use crate::storage::store::Limits;
-use crate::storage::store::Shelf;
+use crate::storage::store::RecordLocks;
 use crate::storage::store::Store;
-use crate::storage::store::Table;
+use crate::storage::store::StoreTable;
 use crate::storage::store::Transaction;
+use crate::storage::store::TtlLimits;
+use crate::storage::store::TtlTable;
 
 /// Table of conversation records.
-const TABLE: Table = Table::new("conversations");
+const TABLE: StoreTable = StoreTable::new("conversations");
 /// Maximum size of a conversation, in bytes: the request size limit of the Anthropic API.
-const LARGEST: usize = 32 << 20;
+const MAX_CONVERSATION_BYTES: usize = 32 << 20;
 
 /// The conversation service. Clones share the state.
 #[derive(Clone)]
-pub struct Conversations(Arc<Inner>);
+pub struct Conversations(Arc<ConversationsInner>);
 
-struct Inner {
+struct ConversationsInner {
     keys: Arc<Keys>,
-    shelf: Shelf,
-    busy: Busy,
+    table: TtlTable,
+    locks: RecordLocks,
     time_to_live: Duration,
 }
 
@@ -55,12 +55,12 @@ impl fmt::Debug for Conversations {
 impl Conversations {
     /// Creates the service on the conversations in `store`. Each belongs to the key in `keys` that
     /// created it.
-    pub fn new(store: &Store, keys: Arc<Keys>, limits: Limits) -> Self {
-        let shelf = Shelf::new(store.clone(), TABLE, limits);
-        Self(Arc::new(Inner {
+    pub fn new(store: &Store, keys: Arc<Keys>, limits: TtlLimits) -> Self {
+        let shelf = TtlTable::new(store.clone(), TABLE, limits);
+        Self(Arc::new(ConversationsInner {
             keys,
-            shelf,
-            busy: Busy::default(),
+            table: shelf,
+            locks: RecordLocks::default(),
             time_to_live: limits.time_to_live,
         }))
     }
@@ -68,7 +68,7 @@ impl Conversations {
     /// Creates the service with small limits.
     #[cfg(test)]
     pub(crate) fn temporary(store: &Store, keys: &Arc<Keys>) -> Self {
-        let limits = Limits {
+        let limits = TtlLimits {
             time_to_live: Duration::from_secs(60),
             max_records: 100,
             max_bytes: 1 << 20,
@@ -77,8 +77,8 @@ impl Conversations {
     }
 
     /// Starts a task that removes expired conversations, until `stop` is cancelled.
-    pub fn keep_tidy(&self, stop: CancellationToken) {
-        self.0.shelf.keep_tidy(stop);
+    pub fn spawn_cleanup(&self, stop: CancellationToken) {
+        self.0.table.spawn_cleanup(stop);
     }
 
     /// Creates a conversation.
@@ -92,17 +92,17 @@ impl Conversations {
     ) -> Result<StoredConversation, Error> {
         let now = unix_now();
         let conversation = StoredConversation::new(request.metadata, now);
-        let items = kept::told_apart([], request.new.items);
-        let head = Head {
+        let items = kept::with_unique_ids([], request.new_items.items);
+        let head = ConversationHead {
             conversation: conversation.clone(),
             changed_at: now,
         };
-        let record = Record {
+        let record = ConversationRecord {
             head,
             lines: lines(&items),
         };
         self.0
-            .shelf
+            .table
             .put(&self.owner(caller), &conversation.id, record.to_bytes()?)
             .await?;
         Ok(conversation)
@@ -126,8 +126,8 @@ impl Conversations {
         id: &str,
         metadata: Map<String, Value>,
     ) -> Result<StoredConversation, Error> {
-        let change = move |head: &mut Head| head.conversation.metadata = metadata;
-        self.change(&self.owner(caller), id, change)
+        let change = move |head: &mut ConversationHead| head.conversation.metadata = metadata;
+        self.update_head(&self.owner(caller), id, change)
             .await?
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
@@ -138,7 +138,7 @@ impl Conversations {
     /// # Errors
     /// When the caller has no conversation with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        if self.0.shelf.remove(&self.owner(caller), id).await? {
+        if self.0.table.remove(&self.owner(caller), id).await? {
             return Ok(());
         }
         Err(Error::NotFound(id.to_owned()))
@@ -156,11 +156,16 @@ impl Conversations {
     ///
     /// # Errors
     /// When the caller has no conversation with this id, or the page begins after an unknown item.
-    pub async fn page(&self, caller: &Caller, id: &str, page: &Page) -> Result<String, Error> {
+    pub async fn list_items(
+        &self,
+        caller: &Caller,
+        id: &str,
+        page: &PageRequest,
+    ) -> Result<String, Error> {
         let items = self.items(caller, id).await?;
         let (items, has_more) =
-            page.of(items.iter().collect(), |item: &&Value| item["id"].as_str())?;
-        Ok(kept::list(&items, has_more))
+            page.select(items.iter().collect(), |item: &&Value| item["id"].as_str())?;
+        Ok(kept::list_body(&items, has_more))
     }
 
     /// Returns a single item.
@@ -177,13 +182,13 @@ impl Conversations {
     ///
     /// # Errors
     /// When the caller has no conversation with this id, or it is locked or full.
-    pub async fn add(
+    pub async fn add_items(
         &self,
         caller: &Caller,
         id: &str,
         items: Vec<Value>,
     ) -> Result<Vec<Value>, Error> {
-        self.take(caller, id).await?.append(items, None).await
+        self.lock(caller, id).await?.append(items, None).await
     }
 
     /// Deletes an item and returns the conversation.
@@ -196,13 +201,13 @@ impl Conversations {
         id: &str,
         item: &str,
     ) -> Result<StoredConversation, Error> {
-        let (conversation, _) = self.take_whole(caller, id).await?;
-        let TakenConversation {
-            shelf,
+        let (conversation, _) = self.lock_any_size(caller, id).await?;
+        let LockedConversation {
+            table: shelf,
             owner,
             id,
             mut items,
-            taken,
+            lock: taken,
         } = conversation;
         let all = items.len();
         items.retain(|one| one["id"] != item);
@@ -214,62 +219,62 @@ impl Conversations {
         let work = move |transaction: &mut Transaction<'_>| {
             // The lock is held until the write is done, so that no one continues from the deleted
             // item.
-            transaction.afterwards(move |_| drop(taken));
+            transaction.after_write(move |_| drop(taken));
             let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {
                 return Err(Error::Gone(id));
             };
-            let Record { head, .. } = Record::read(&id, &bytes)?;
-            let record = Record {
-                head: Head {
+            let ConversationRecord { head, .. } = ConversationRecord::read(&id, &bytes)?;
+            let record = ConversationRecord {
+                head: ConversationHead {
                     changed_at: unix_now(),
                     ..head
                 },
                 lines: left,
             };
-            shelf.renew_in(transaction, &owner, &id, &record.to_bytes()?)?;
+            shelf.replace_and_extend_in(transaction, &owner, &id, &record.to_bytes()?)?;
             Ok(record.head.conversation)
         };
-        self.0.shelf.transaction(work).await
+        self.0.table.transaction(work).await
     }
 
     /// Locks a conversation for appending.
     ///
     /// # Errors
     /// When the caller has no conversation with this id, or it is locked or full.
-    pub async fn take(&self, caller: &Caller, id: &str) -> Result<TakenConversation, Error> {
-        let (taken, size) = self.take_whole(caller, id).await?;
-        if size > LARGEST {
+    pub async fn lock(&self, caller: &Caller, id: &str) -> Result<LockedConversation, Error> {
+        let (taken, size) = self.lock_any_size(caller, id).await?;
+        if size > MAX_CONVERSATION_BYTES {
             return Err(Error::Full(id.to_owned()));
         }
         Ok(taken)
     }
 
     /// Locks a conversation, full or not, and returns it with the size of its items in bytes.
-    async fn take_whole(
+    async fn lock_any_size(
         &self,
         caller: &Caller,
         id: &str,
-    ) -> Result<(TakenConversation, usize), Error> {
+    ) -> Result<(LockedConversation, usize), Error> {
         let owner = self.owner(caller);
         // Ownership is checked before the lock, so that the existence of other owners'
         // conversations does not leak.
         self.head(&owner, id).await?;
         let taken = self
             .0
-            .busy
-            .take(&owner, id)
+            .locks
+            .try_lock(&owner, id)
             .ok_or_else(|| Error::Locked(id.to_owned()))?;
         // Read under the lock: items may have been added in between.
         let whole = self.load(&owner, id).await?;
-        self.keep(&owner, id, &whole.head).await?;
-        let (items, shelf) = (whole.items()?, self.0.shelf.clone());
+        self.extend_for_change(&owner, id, &whole.head).await?;
+        let (items, shelf) = (whole.items()?, self.0.table.clone());
         Ok((
-            TakenConversation {
-                shelf,
+            LockedConversation {
+                table: shelf,
                 owner,
                 id: id.to_owned(),
                 items,
-                taken,
+                lock: taken,
             },
             whole.lines.len(),
         ))
@@ -277,51 +282,56 @@ impl Conversations {
 
     /// Extends a conversation whose time to live is half over, so that it does not expire while it
     /// is locked.
-    async fn keep(&self, owner: &str, id: &str, head: &Head) -> Result<(), Error> {
+    async fn extend_for_change(
+        &self,
+        owner: &str,
+        id: &str,
+        head: &ConversationHead,
+    ) -> Result<(), Error> {
         let age = unix_now().saturating_sub(head.changed_at);
         if age <= self.0.time_to_live.as_secs() / 2 {
             return Ok(());
         }
-        let kept = self.change(owner, id, |_| {}).await?;
+        let kept = self.update_head(owner, id, |_| {}).await?;
         kept.map(drop).ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// Applies `change` to a conversation and restarts its time to live. Returns `None` if there is
     /// no such conversation.
-    async fn change(
+    async fn update_head(
         &self,
         owner: &str,
         id: &str,
-        change: impl FnOnce(&mut Head) + Send + 'static,
+        change: impl FnOnce(&mut ConversationHead) + Send + 'static,
     ) -> Result<Option<StoredConversation>, Error> {
-        let (shelf, owner, id) = (self.0.shelf.clone(), owner.to_owned(), id.to_owned());
+        let (shelf, owner, id) = (self.0.table.clone(), owner.to_owned(), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {
                 return Ok(None);
             };
-            let mut record = Record::read(&id, &bytes)?;
+            let mut record = ConversationRecord::read(&id, &bytes)?;
             change(&mut record.head);
             record.head.changed_at = unix_now();
             shelf.append_in(transaction, &owner, &id, &record.to_bytes()?, &[])?;
             Ok(Some(record.head.conversation))
         };
-        self.0.shelf.transaction(work).await
+        self.0.table.transaction(work).await
     }
 
     /// Loads a conversation without its items.
-    async fn head(&self, owner: &str, id: &str) -> Result<Head, Error> {
-        let stored = self.0.shelf.get(owner, id).await?;
+    async fn head(&self, owner: &str, id: &str) -> Result<ConversationHead, Error> {
+        let stored = self.0.table.get(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
-        Ok(Record::read(id, &stored)?.head)
+        Ok(ConversationRecord::read(id, &stored)?.head)
     }
 
     async fn load(&self, owner: &str, id: &str) -> Result<WholeConversation, Error> {
-        let stored = self.0.shelf.whole(owner, id).await?;
+        let stored = self.0.table.get_with_parts(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
         Ok(WholeConversation::read(id, &stored)?)
     }
 
     fn owner(&self, caller: &Caller) -> String {
-        self.0.keys.owner(caller)
+        self.0.keys.owner_id(caller)
     }
 }

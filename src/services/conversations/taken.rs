@@ -5,47 +5,47 @@ use std::fmt;
 use serde_json::Value;
 
 use super::Error;
-use super::record::Record;
+use super::record::ConversationRecord;
 use super::record::lines;
 use crate::api::openai::responses::kept;
 use crate::domain::unix_now;
 use crate::storage::store;
-use crate::storage::store::Shelf;
-use crate::storage::store::Taken;
+use crate::storage::store::RecordLock;
 use crate::storage::store::Transaction;
+use crate::storage::store::TtlTable;
 
 /// A locked conversation with its items. Dropping it releases the lock.
-pub struct TakenConversation {
-    pub(super) shelf: Shelf,
+pub struct LockedConversation {
+    pub(super) table: TtlTable,
     pub(super) owner: String,
     pub(super) id: String,
     /// Items of the conversation, oldest first.
     pub items: Vec<Value>,
-    pub(super) taken: Taken,
+    pub(super) lock: RecordLock,
 }
 
 /// A record of the same owner to write in the same transaction.
 #[derive(Debug)]
-pub struct Beside {
+pub struct CompanionRecord {
     /// Table of the record.
-    pub shelf: Shelf,
+    pub table: TtlTable,
     /// Id of the record.
     pub id: String,
     /// Content of the record.
     pub record: Vec<u8>,
 }
 
-impl fmt::Debug for TakenConversation {
+impl fmt::Debug for LockedConversation {
     /// Omits the items.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("TakenConversation")
+            .debug_struct("LockedConversation")
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
 }
 
-impl TakenConversation {
+impl LockedConversation {
     /// Appends `items`, writes the record `beside` in the same transaction, and unlocks the
     /// conversation. Returns the items with their final ids, once they are on disk.
     ///
@@ -54,32 +54,37 @@ impl TakenConversation {
     pub async fn append(
         self,
         items: Vec<Value>,
-        beside: Option<Beside>,
+        beside: Option<CompanionRecord>,
     ) -> Result<Vec<Value>, Error> {
         let Self {
-            shelf,
+            table: shelf,
             owner,
             id,
             items: known,
-            taken,
+            lock: taken,
         } = self;
         let known = known
             .iter()
             .filter_map(|item| item["id"].as_str().map(ToOwned::to_owned));
-        let items = kept::told_apart(known, items);
+        let items = kept::with_unique_ids(known, items);
         let new = lines(&items);
         let within = shelf.clone();
         let work = move |transaction: &mut Transaction<'_>| {
             // The lock is held until the write is done, also if the caller is cancelled.
-            transaction.afterwards(move |_| drop(taken));
+            transaction.after_write(move |_| drop(taken));
             let Some(bytes) = within.get_in(transaction, &owner, &id)? else {
-                return Err(Failed::Gone(id));
+                return Err(AppendError::Gone(id));
             };
-            let mut record = Record::read(&id, &bytes)?;
+            let mut record = ConversationRecord::read(&id, &bytes)?;
             record.head.changed_at = unix_now();
             let addition = [std::mem::take(&mut record.lines), new].concat();
             within.append_in(transaction, &owner, &id, &record.to_bytes()?, &addition)?;
-            if let Some(Beside { shelf, id, record }) = beside {
+            if let Some(CompanionRecord {
+                table: shelf,
+                id,
+                record,
+            }) = beside
+            {
                 shelf.put_in(transaction, &owner, &id, &record)?;
             }
             Ok(())
@@ -88,19 +93,19 @@ impl TakenConversation {
             .transaction(work)
             .await
             .map_err(|failed| match failed {
-                Failed::Gone(id) => Error::Gone(id),
-                Failed::Store(error) => Error::NotKept(error),
+                AppendError::Gone(id) => Error::Gone(id),
+                AppendError::Store(error) => Error::NotStored(error),
             })?;
         Ok(items)
     }
 }
 
-enum Failed {
+enum AppendError {
     Gone(String),
     Store(store::Error),
 }
 
-impl From<store::Error> for Failed {
+impl From<store::Error> for AppendError {
     fn from(error: store::Error) -> Self {
         Self::Store(error)
     }

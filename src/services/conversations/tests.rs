@@ -6,13 +6,13 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::accounts::auth::Keys;
-use crate::api::openai::conversations::create;
+use crate::api::openai::conversations::decode_create_conversation;
 use crate::api::request_schema::Policy;
 use crate::domain::Caller;
-use crate::storage::store::Limits;
-use crate::storage::store::Shelf;
 use crate::storage::store::Store;
-use crate::storage::store::Table;
+use crate::storage::store::StoreTable;
+use crate::storage::store::TtlLimits;
+use crate::storage::store::TtlTable;
 
 fn said(id: &str) -> Value {
     json!({"type": "message", "id": id, "role": "user", "content": [{"type": "input_text", "text": "a\nb"}]})
@@ -25,7 +25,7 @@ fn some() -> (Store, Conversations) {
 }
 
 async fn made(conversations: &Conversations) -> String {
-    let request = create(br#"{"metadata":{"a":"b"}}"#, Policy::Strict).unwrap();
+    let request = decode_create_conversation(br#"{"metadata":{"a":"b"}}"#, Policy::Strict).unwrap();
     conversations.create(&caller(), request).await.unwrap().id
 }
 
@@ -46,11 +46,11 @@ async fn added_items_with_duplicate_ids_get_new_ids() {
     let (_, conversations) = some();
     let id = made(&conversations).await;
     conversations
-        .add(&caller(), &id, vec![said("msg_1"), said("msg_2")])
+        .add_items(&caller(), &id, vec![said("msg_1"), said("msg_2")])
         .await
         .unwrap();
     let added = conversations
-        .add(&caller(), &id, vec![said("msg_2"), said("msg_3")])
+        .add_items(&caller(), &id, vec![said("msg_2"), said("msg_3")])
         .await
         .unwrap();
     assert_ne!(added[0]["id"], "msg_2");
@@ -77,8 +77,10 @@ async fn added_items_with_duplicate_ids_get_new_ids() {
 async fn locked_conversation_rejects_item_changes() {
     let (_, conversations) = some();
     let id = made(&conversations).await;
-    let taken = conversations.take(&caller(), &id).await.unwrap();
-    let refused = conversations.add(&caller(), &id, vec![said("msg_1")]).await;
+    let taken = conversations.lock(&caller(), &id).await.unwrap();
+    let refused = conversations
+        .add_items(&caller(), &id, vec![said("msg_1")])
+        .await;
     assert!(matches!(refused, Err(Error::Locked(_))));
     let labels = json!({"c": "d"}).as_object().unwrap().clone();
     conversations.update(&caller(), &id, labels).await.unwrap();
@@ -89,7 +91,7 @@ async fn locked_conversation_rejects_item_changes() {
         "d"
     );
     conversations
-        .add(&caller(), &id, vec![said("msg_1")])
+        .add_items(&caller(), &id, vec![said("msg_1")])
         .await
         .unwrap();
 }
@@ -97,23 +99,23 @@ async fn locked_conversation_rejects_item_changes() {
 #[tokio::test]
 async fn append_writes_items_and_the_record_beside_atomically() {
     let (store, conversations) = some();
-    let limits = Limits {
+    let limits = TtlLimits {
         time_to_live: std::time::Duration::from_secs(60),
         max_records: 9,
         max_bytes: 1 << 20,
     };
-    let shelf = Shelf::new(store, Table::new("beside"), limits);
+    let shelf = TtlTable::new(store, StoreTable::new("beside"), limits);
     let id = made(&conversations).await;
     let beside = || {
-        Some(Beside {
-            shelf: shelf.clone(),
+        Some(CompanionRecord {
+            table: shelf.clone(),
             id: "x".to_owned(),
             record: b"y".to_vec(),
         })
     };
-    let owner = Keys::none().owner(&caller());
+    let owner = Keys::none().owner_id(&caller());
 
-    let taken = conversations.take(&caller(), &id).await.unwrap();
+    let taken = conversations.lock(&caller(), &id).await.unwrap();
     conversations.delete(&caller(), &id).await.unwrap();
     let gone = taken.append(vec![said("msg_1")], beside()).await;
     assert!(matches!(gone, Err(Error::Gone(_))));
@@ -124,7 +126,7 @@ async fn append_writes_items_and_the_record_beside_atomically() {
     ));
 
     let id = made(&conversations).await;
-    let taken = conversations.take(&caller(), &id).await.unwrap();
+    let taken = conversations.lock(&caller(), &id).await.unwrap();
     taken.append(vec![said("msg_1")], beside()).await.unwrap();
     assert_eq!(shelf.get(&owner, "x").await.unwrap(), Some(b"y".to_vec()));
 }
@@ -133,17 +135,17 @@ async fn append_writes_items_and_the_record_beside_atomically() {
 async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
     let (store, conversations) = some();
     let items = json!({"items": [{"role": "user", "content": "first"}]}).to_string();
-    let request = create(items.as_bytes(), Policy::Strict).unwrap();
+    let request = decode_create_conversation(items.as_bytes(), Policy::Strict).unwrap();
     let id = conversations.create(&caller(), request).await.unwrap().id;
-    let limits = Limits {
+    let limits = TtlLimits {
         time_to_live: std::time::Duration::from_secs(60),
         max_records: 9,
         max_bytes: 1 << 20,
     };
-    let shelf = Shelf::new(store, Table::new("conversations"), limits);
-    let owner = Keys::none().owner(&caller());
+    let shelf = TtlTable::new(store, StoreTable::new("conversations"), limits);
+    let owner = Keys::none().owner_id(&caller());
     let lines_and_parts = async || {
-        let whole = shelf.whole(&owner, &id).await.unwrap().unwrap();
+        let whole = shelf.get_with_parts(&owner, &id).await.unwrap().unwrap();
         let breaks = |bytes: &Vec<u8>| bytes.iter().filter(|byte| **byte == b'\n').count();
         (
             breaks(&whole.record),
@@ -156,11 +158,11 @@ async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
         "as an earlier version writes it"
     );
     conversations
-        .add(&caller(), &id, vec![said("msg_2")])
+        .add_items(&caller(), &id, vec![said("msg_2")])
         .await
         .unwrap();
     conversations
-        .add(&caller(), &id, vec![said("msg_3"), said("msg_4")])
+        .add_items(&caller(), &id, vec![said("msg_3"), said("msg_4")])
         .await
         .unwrap();
     assert_eq!(lines_and_parts().await, (1, vec![2, 2]));
@@ -170,7 +172,7 @@ async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
         .unwrap();
     assert_eq!(ids(&conversations, &id).await[1..], ["msg_2", "msg_4"]);
     conversations
-        .add(&caller(), &id, vec![said("msg_5")])
+        .add_items(&caller(), &id, vec![said("msg_5")])
         .await
         .unwrap();
     assert_eq!(

@@ -11,52 +11,52 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::Run;
-use super::Step;
+use super::ResponseRun;
+use super::ResponseStep;
 use super::record;
-use super::shelves::Shelves;
-use crate::api::openai::responses::Event;
+use super::shelves::ResponseTables;
 use crate::api::openai::responses::Response;
+use crate::api::openai::responses::ResponseEvent;
 
 /// Output of a background response so far.
 #[derive(Debug)]
-struct Log {
-    events: Vec<Event>,
+struct BackgroundLog {
+    events: Vec<ResponseEvent>,
     response: Option<Response>,
     is_over: bool,
 }
 
 /// A background response in progress.
 #[derive(Debug)]
-pub(super) struct Live {
-    log: watch::Sender<Log>,
+pub(super) struct BackgroundResponse {
+    log: watch::Sender<BackgroundLog>,
     pub(super) cancel: CancellationToken,
 }
 
 /// Reader of the events of a response, from any position, including future events.
 #[derive(Debug)]
-pub struct Follower {
-    log: watch::Receiver<Log>,
+pub struct ResponseFollower {
+    log: watch::Receiver<BackgroundLog>,
     next: usize,
 }
 
 /// Registry of the background responses in progress, by owner and id.
 #[derive(Debug, Default)]
-pub(super) struct Running(Mutex<HashMap<(String, String), Arc<Live>>>);
+pub(super) struct BackgroundResponses(Mutex<HashMap<(String, String), Arc<BackgroundResponse>>>);
 
-impl Running {
-    pub(super) fn get(&self, owner: &str, id: &str) -> Option<Arc<Live>> {
+impl BackgroundResponses {
+    pub(super) fn get(&self, owner: &str, id: &str) -> Option<Arc<BackgroundResponse>> {
         self.lock().get(&(owner.to_owned(), id.to_owned())).cloned()
     }
 
     /// Registers `response` of `owner` before it runs.
-    pub(super) fn add(&self, owner: &str, response: &Response) -> Arc<Live> {
-        let log = Log {
+    pub(super) fn register(&self, owner: &str, response: &Response) -> Arc<BackgroundResponse> {
+        let log = BackgroundLog {
             events: Vec::new(),
             response: Some(response.clone()),
             is_over: false,
         };
-        let live = Arc::new(Live {
+        let live = Arc::new(BackgroundResponse {
             log: watch::Sender::new(log),
             cancel: CancellationToken::new(),
         });
@@ -66,19 +66,19 @@ impl Running {
     }
 
     /// Runs `run` to its end, then stores its events if `keeps_events` is set, and deregisters it.
-    pub(super) async fn drive(
+    pub(super) async fn run_to_end(
         &self,
-        mut run: Run,
-        live: &Live,
-        shelves: &Shelves,
+        mut run: ResponseRun,
+        live: &BackgroundResponse,
+        shelves: &ResponseTables,
         keeps_events: bool,
     ) {
-        let (owner, id) = (run.keeper.owner.clone(), run.response().id.clone());
-        live.add(run.writer.begin(), run.response());
+        let (owner, id) = (run.recorder.owner.clone(), run.response().id.clone());
+        live.add_events(run.writer.begin(), run.response());
         while let Some(step) = run.next().await {
-            live.add(step.events, run.response());
+            live.add_events(step.events, run.response());
             if let Some(failure) = step.failure {
-                log(&id, &failure, (run.explain)(&failure).code);
+                log_failure(&id, &failure, (run.explain)(&failure).code);
             }
         }
         let events = if keeps_events {
@@ -105,13 +105,13 @@ impl Running {
         live.log.send_modify(|log| log.is_over = true);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Live>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<BackgroundResponse>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Logs a failure. A failed background response may never be retrieved, so the log reports it.
-fn log(id: &str, failure: &Error, code: Option<&str>) {
+fn log_failure(id: &str, failure: &Error, code: Option<&str>) {
     let cause = (!failure.may_quote_the_request()).then_some(failure as &dyn std::error::Error);
     tracing::warn!(
         response.id = id,
@@ -121,25 +121,25 @@ fn log(id: &str, failure: &Error, code: Option<&str>) {
     );
 }
 
-impl Live {
+impl BackgroundResponse {
     /// Returns the latest snapshot of the response, taken at the last change of its status.
     pub(super) fn response(&self) -> Option<Response> {
         self.log.borrow().response.clone()
     }
 
-    pub(super) fn follow(&self, next: usize) -> Follower {
-        Follower {
+    pub(super) fn follow(&self, next: usize) -> ResponseFollower {
+        ResponseFollower {
             log: self.log.subscribe(),
             next,
         }
     }
 
     /// Waits until the response is finished and deregistered.
-    pub(super) async fn over(&self) {
+    pub(super) async fn wait_until_over(&self) {
         let _ = self.log.subscribe().wait_for(|log| log.is_over).await;
     }
 
-    fn add(&self, events: Vec<Event>, response: &Response) {
+    fn add_events(&self, events: Vec<ResponseEvent>, response: &Response) {
         self.log.send_modify(|log| {
             log.events.extend(events);
             if log
@@ -153,10 +153,10 @@ impl Live {
     }
 }
 
-impl Follower {
+impl ResponseFollower {
     /// Creates a reader of a complete list of events.
-    pub(super) fn stored(events: Vec<Event>, next: usize) -> Self {
-        let (_, log) = watch::channel(Log {
+    pub(super) fn from_stored(events: Vec<ResponseEvent>, next: usize) -> Self {
+        let (_, log) = watch::channel(BackgroundLog {
             events,
             response: None,
             is_over: true,
@@ -165,13 +165,13 @@ impl Follower {
     }
 
     /// Converts the reader into a stream of steps.
-    pub fn into_steps(self) -> impl Stream<Item = Step> + Send {
+    pub fn into_steps(self) -> impl Stream<Item = ResponseStep> + Send {
         futures::stream::unfold(Some(self), async |follower| {
             let mut follower = follower?;
             let events = follower.next().await;
             let is_last = events.is_empty();
             Some((
-                Step {
+                ResponseStep {
                     events,
                     failure: None,
                     is_last,
@@ -182,7 +182,7 @@ impl Follower {
     }
 
     /// Waits for the next events. Returns an empty list after the last.
-    async fn next(&mut self) -> Vec<Event> {
+    async fn next(&mut self) -> Vec<ResponseEvent> {
         loop {
             let is_over = {
                 // Marks the value as seen before reading it, so that a concurrent change wakes

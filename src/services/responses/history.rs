@@ -10,41 +10,43 @@ use std::sync::PoisonError;
 use serde_json::Value;
 
 use super::Error;
-use super::record::Record;
+use super::record::ResponseRecord;
 use crate::api::openai::responses::kept;
-use crate::api::openai::responses::response_of;
+use crate::api::openai::responses::response_of_item;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
-use crate::storage::store::Shelf;
+use crate::storage::store::TtlTable;
 
 /// Maximum size of earlier items per request, in bytes of JSON: twice the request size limit of the
 /// Anthropic API, whose JSON is more compact. References are short, so without a limit a small body
 /// could load more items than fit into memory.
-const LARGEST: usize = 64 << 20;
+const MAX_EARLIER_BYTES: usize = 64 << 20;
 
 /// The latest conversation of a connection, kept in memory so that it can be continued without
 /// being stored. Clones share it.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Option<Remembered>>>);
+pub struct SocketHistory(Arc<Mutex<Option<RememberedConversation>>>);
 
-struct Remembered {
+struct RememberedConversation {
     /// Id of the last response of the conversation.
     id: String,
     items: Vec<Value>,
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for SocketHistory {
     /// Omits the conversation.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Memory").finish_non_exhaustive()
+        formatter
+            .debug_struct("SocketHistory")
+            .finish_non_exhaustive()
     }
 }
 
-impl Memory {
+impl SocketHistory {
     /// Replaces the remembered conversation by `items`, which end with the response `id`.
     pub(super) fn remember(&self, id: &str, items: Vec<Value>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Remembered {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(RememberedConversation {
             id: id.to_owned(),
             items,
         });
@@ -60,26 +62,26 @@ impl Memory {
 }
 
 /// Loads the items that a caller refers to.
-pub(super) struct History<'a> {
-    pub(super) records: &'a Shelf,
+pub(super) struct HistoryLoader<'a> {
+    pub(super) records: &'a TtlTable,
     pub(super) owner: &'a str,
-    pub(super) memory: Option<&'a Memory>,
+    pub(super) memory: Option<&'a SocketHistory>,
 }
 
-impl History<'_> {
+impl HistoryLoader<'_> {
     /// Returns the items of the conversation that ends with the response `previous`.
     ///
     /// # Errors
     /// When it or a response before it is missing or unfinished, or the items exceed the size
     /// limit.
-    pub(super) async fn before(&self, previous: Option<&str>) -> Result<Vec<Value>, Error> {
-        let mut room = LARGEST;
+    pub(super) async fn items_before(&self, previous: Option<&str>) -> Result<Vec<Value>, Error> {
+        let mut room = MAX_EARLIER_BYTES;
         let mut links = Vec::new();
         let mut next = previous.map(ToOwned::to_owned);
         while let Some(id) = next {
-            let (items, before) = self.link(&id).await?;
+            let (items, before) = self.load_link(&id).await?;
             for item in &items {
-                take(&mut room, item).ok_or_else(|| too_large("previous_response_id"))?;
+                take_room(&mut room, item).ok_or_else(|| too_large("previous_response_id"))?;
             }
             links.push(items);
             next = before;
@@ -88,18 +90,18 @@ impl History<'_> {
     }
 
     /// Returns the items that end with the response `id`, and the id of the response before them.
-    async fn link(&self, id: &str) -> Result<(Vec<Value>, Option<String>), Error> {
+    async fn load_link(&self, id: &str) -> Result<(Vec<Value>, Option<String>), Error> {
         if let Some(items) = self.memory.and_then(|memory| memory.items(id)) {
             return Ok((items, None));
         }
-        let record = Record::load(self.records, self.owner, id)
+        let record = ResponseRecord::load(self.records, self.owner, id)
             .await?
             .ok_or_else(|| not_found(id))?;
         if !record.response.status.is_final() {
             return Err(unfinished(id).into());
         }
         if let Some(conversation) = &record.response.conversation {
-            return Err(in_conversation(id, &conversation.id).into());
+            return Err(is_in_conversation(id, &conversation.id).into());
         }
         let before = record.response.previous_response_id.clone();
         Ok((record.items(), before))
@@ -115,7 +117,7 @@ impl History<'_> {
         earlier: &[Value],
         input: &mut [Value],
     ) -> Result<(), Error> {
-        let named = |(index, item)| Some((index, kept::reference(item)?.to_owned()));
+        let named = |(index, item)| Some((index, kept::reference_id(item)?.to_owned()));
         let wanted: Vec<(usize, String)> = input.iter().enumerate().filter_map(named).collect();
         let near = by_id(earlier.iter().chain(&*input));
         let others = wanted
@@ -123,17 +125,17 @@ impl History<'_> {
             .map(|(_, id)| id.as_str())
             .filter(|id| !near.contains_key(id));
         let far = self
-            .items_beside(others.filter_map(response_of).collect())
+            .items_of(others.filter_map(response_of_item).collect())
             .await?;
         let far = by_id(&far);
-        let mut room = LARGEST;
+        let mut room = MAX_EARLIER_BYTES;
         let mut found = Vec::new();
         for (index, id) in wanted {
             let item = near
                 .get(&*id)
                 .or_else(|| far.get(&*id))
                 .ok_or_else(|| no_item(index, &id))?;
-            take(&mut room, item).ok_or_else(|| too_large("input"))?;
+            take_room(&mut room, item).ok_or_else(|| too_large("input"))?;
             found.push((index, Value::clone(item)));
         }
         for (index, item) in found {
@@ -143,13 +145,13 @@ impl History<'_> {
     }
 
     /// Returns all items of `responses`.
-    async fn items_beside(&self, responses: BTreeSet<String>) -> Result<Vec<Value>, Error> {
-        let mut room = LARGEST;
+    async fn items_of(&self, responses: BTreeSet<String>) -> Result<Vec<Value>, Error> {
+        let mut room = MAX_EARLIER_BYTES;
         let mut all = Vec::new();
         for response in responses {
-            let record = Record::load(self.records, self.owner, &response).await?;
-            for item in record.map(Record::items).unwrap_or_default() {
-                take(&mut room, &item).ok_or_else(|| too_large("input"))?;
+            let record = ResponseRecord::load(self.records, self.owner, &response).await?;
+            for item in record.map(ResponseRecord::items).unwrap_or_default() {
+                take_room(&mut room, &item).ok_or_else(|| too_large("input"))?;
                 all.push(item);
             }
         }
@@ -161,7 +163,7 @@ impl History<'_> {
 fn by_id<'a>(items: impl IntoIterator<Item = &'a Value>) -> HashMap<&'a str, &'a Value> {
     let mut known = HashMap::new();
     for item in items {
-        if let (None, Some(id)) = (kept::reference(item), item["id"].as_str()) {
+        if let (None, Some(id)) = (kept::reference_id(item), item["id"].as_str()) {
             known.entry(id).or_insert(item);
         }
     }
@@ -169,7 +171,7 @@ fn by_id<'a>(items: impl IntoIterator<Item = &'a Value>) -> HashMap<&'a str, &'a
 }
 
 /// Subtracts the size of `item` from `room`. Returns `None` if it does not fit.
-fn take(room: &mut usize, item: &Value) -> Option<()> {
+fn take_room(room: &mut usize, item: &Value) -> Option<()> {
     let size = serde_json::to_vec(item).map_or(0, |bytes| bytes.len());
     *room = room.checked_sub(size)?;
     Some(())
@@ -179,7 +181,7 @@ fn too_large(param: &'static str) -> InvalidRequest {
     let message = format!(
         "`{param}` refers to more than {} MiB of earlier items, which is more than Claude can read. Begin a new \
          conversation, or refer to less.",
-        LARGEST >> 20
+        MAX_EARLIER_BYTES >> 20
     );
     InvalidRequest::at(param, code::VALUE, message)
 }
@@ -210,7 +212,7 @@ fn unfinished(id: &str) -> InvalidRequest {
 }
 
 /// The earlier items of such a response are in the conversation, and may have changed since.
-fn in_conversation(id: &str, conversation: &str) -> InvalidRequest {
+fn is_in_conversation(id: &str, conversation: &str) -> InvalidRequest {
     let (id, conversation) = (printable(id), printable(conversation));
     let message = format!(
         "The previous response '{id}' belongs to a conversation. Go on in that: remove `previous_response_id`, and send \

@@ -3,7 +3,7 @@
 //!
 //! 1. The conversation of a request is assembled: items of previous responses, item references, new
 //!    input.
-//! 2. The gateway runs the turn. A [`Run`] turns its events into the response and its events.
+//! 2. The gateway runs the turn. A [`ResponseRun`] turns its events into the response and its events.
 //! 3. The response is stored before its last event is sent.
 //! 4. A background response is run by a task of its own. Clients may follow its events from any
 //!    position.
@@ -19,12 +19,12 @@ mod run;
 mod service;
 mod shelves;
 
-pub use background::Follower;
-pub use create::Created;
-pub use create::Making;
+pub use background::ResponseFollower;
+pub use create::CreatedResponse;
+pub use create::ResponseExecution;
 pub use error::Error;
-pub use history::Memory;
-pub use run::Run;
-pub use run::Step;
+pub use history::SocketHistory;
+pub use run::ResponseRun;
+pub use run::ResponseStep;
 pub use service::Responses;
-pub use shelves::Shelves;
+pub use shelves::ResponseTables;

@@ -5,30 +5,34 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Error;
-use crate::api::openai::responses::Event;
 use crate::api::openai::responses::Response;
+use crate::api::openai::responses::ResponseEvent;
 use crate::api::openai::responses::kept;
-use crate::storage::store::Shelf;
 use crate::storage::store::Stored;
+use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
 /// A response with its own input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct ResponseRecord {
     pub(super) response: Response,
     /// Input items of the request itself, without earlier ones.
     pub(super) input: Vec<Value>,
 }
 
-impl Record {
+impl ResponseRecord {
     /// Returns the items that the response adds to a conversation: input and output.
     pub(super) fn items(self) -> Vec<Value> {
-        let output = kept::output(&self.response);
+        let output = kept::from_output(&self.response);
         self.input.into_iter().chain(output).collect()
     }
 
-    pub(super) async fn load(shelf: &Shelf, owner: &str, id: &str) -> Result<Option<Self>, Error> {
+    pub(super) async fn load(
+        shelf: &TtlTable,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<Self>, Error> {
         let bytes = shelf.get(owner, id).await?;
         Ok(bytes.map(|bytes| decode_record(id, &bytes)).transpose()?)
     }
@@ -37,14 +41,14 @@ impl Record {
         Ok(encode_record(self)?)
     }
 
-    pub(super) async fn save(&self, shelf: &Shelf, owner: &str) -> Result<(), Error> {
+    pub(super) async fn save(&self, shelf: &TtlTable, owner: &str) -> Result<(), Error> {
         Ok(shelf
             .put(owner, &self.response.id, self.to_bytes()?)
             .await?)
     }
 }
 
-impl Stored for Record {
+impl Stored for ResponseRecord {
     const KIND: &'static str = "response";
 }
 
@@ -57,10 +61,10 @@ impl Stored for StoredEvents {
 }
 
 pub(super) async fn save_events(
-    shelf: &Shelf,
+    shelf: &TtlTable,
     owner: &str,
     id: &str,
-    events: &[Event],
+    events: &[ResponseEvent],
 ) -> Result<(), Error> {
     let events = events
         .iter()
@@ -70,10 +74,10 @@ pub(super) async fn save_events(
 }
 
 pub(super) async fn load_events(
-    shelf: &Shelf,
+    shelf: &TtlTable,
     owner: &str,
     id: &str,
-) -> Result<Option<Vec<Event>>, Error> {
+) -> Result<Option<Vec<ResponseEvent>>, Error> {
     let Some(bytes) = shelf.get(owner, id).await? else {
         return Ok(None);
     };
@@ -81,7 +85,7 @@ pub(super) async fn load_events(
     Ok(Some(
         events
             .into_iter()
-            .map(|(name, data)| Event {
+            .map(|(name, data)| ResponseEvent {
                 name: name.into(),
                 data,
             })

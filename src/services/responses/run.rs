@@ -9,57 +9,57 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::history::Memory;
-use super::record::Record;
-use crate::api::openai::Envelope;
-use crate::api::openai::responses::Event;
+use super::history::SocketHistory;
+use super::record::ResponseRecord;
+use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::responses::Response;
-use crate::api::openai::responses::Status;
-use crate::api::openai::responses::Writer;
+use crate::api::openai::responses::ResponseEvent;
+use crate::api::openai::responses::ResponseStatus;
+use crate::api::openai::responses::ResponseWriter;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::gateway;
 use crate::engine::gateway::TurnStream;
-use crate::services::conversations::Beside;
-use crate::services::conversations::TakenConversation;
-use crate::storage::store::Shelf;
+use crate::services::conversations::CompanionRecord;
+use crate::services::conversations::LockedConversation;
+use crate::storage::store::TtlTable;
 
 /// Maps an error to the error envelope for the client.
-pub(super) type Explain = fn(&Error) -> Envelope;
+pub(super) type ResponseErrorMapper = fn(&Error) -> OpenAiErrorEnvelope;
 
 /// A response in progress. Dropping it cancels its turn.
-pub struct Run {
-    pub(super) writer: Writer,
+pub struct ResponseRun {
+    pub(super) writer: ResponseWriter,
     pub(super) events: TurnStream,
-    pub(super) keeper: Keeper,
+    pub(super) recorder: ResponseRecorder,
     /// Cancelled on shutdown of the server.
     pub(super) stop: CancellationToken,
     /// Cancelled when the client cancels the response.
     pub(super) cancel: CancellationToken,
-    pub(super) explain: Explain,
+    pub(super) explain: ResponseErrorMapper,
 }
 
 /// Client events that result from one event of a turn.
 #[derive(Debug, Default)]
-pub struct Step {
+pub struct ResponseStep {
     /// Events for the client, in order.
-    pub events: Vec<Event>,
+    pub events: Vec<ResponseEvent>,
     /// Failure that ended the response, if any.
     pub failure: Option<Error>,
     /// True for the last step.
     pub is_last: bool,
 }
 
-impl fmt::Debug for Run {
+impl fmt::Debug for ResponseRun {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Run")
+            .debug_struct("ResponseRun")
             .field("id", &self.writer.response().id)
             .finish_non_exhaustive()
     }
 }
 
-impl Run {
+impl ResponseRun {
     /// Returns the response so far.
     pub fn response(&self) -> &Response {
         self.writer.response()
@@ -69,7 +69,7 @@ impl Run {
     ///
     /// # Errors
     /// When the turn failed before its first event.
-    pub async fn begin(&mut self, limit: Duration) -> Result<Step, Error> {
+    pub async fn first_step(&mut self, limit: Duration) -> Result<ResponseStep, Error> {
         let events = match tokio::time::timeout(limit, self.events.next()).await {
             Ok(Some(event)) => self.writer.event(&event?),
             Ok(None) => return Err(ended_early().into()),
@@ -79,7 +79,7 @@ impl Run {
     }
 
     /// Converts the run into a stream of its remaining steps, after `first`.
-    pub fn into_steps(self, first: Step) -> impl Stream<Item = Step> + Send {
+    pub fn into_steps(self, first: ResponseStep) -> impl Stream<Item = ResponseStep> + Send {
         let rest = futures::stream::unfold(self, async |mut run| {
             run.next().await.map(|step| (step, run))
         });
@@ -87,7 +87,7 @@ impl Run {
     }
 
     /// Returns the next step, or `None` when the response is over.
-    pub async fn next(&mut self) -> Option<Step> {
+    pub async fn next(&mut self) -> Option<ResponseStep> {
         if self.writer.is_over() {
             return None;
         }
@@ -125,30 +125,34 @@ impl Run {
                 .unwrap_or_else(|| Err(ended_early()))?;
             self.writer.event(&event);
         }
-        self.keep_when_over().await?;
+        self.store_when_over().await?;
         Ok(self.writer.response().clone())
     }
 
     /// Creates a step from `events`, after storing a response that is over. If it cannot be added
     /// to its conversation, the step ends with a failure: a client that saw a regular end would
     /// continue from items that the conversation lacks.
-    async fn step(&mut self, mut events: Vec<Event>, mut failure: Option<Error>) -> Step {
-        if let Err(error) = self.keep_when_over().await {
+    async fn step(
+        &mut self,
+        mut events: Vec<ResponseEvent>,
+        mut failure: Option<Error>,
+    ) -> ResponseStep {
+        if let Err(error) = self.store_when_over().await {
             events.pop();
-            events.extend(self.writer.fail_at_the_end(&(self.explain)(&error)));
-            self.keeper.save(self.writer.response()).await;
+            events.extend(self.writer.fail_unstored(&(self.explain)(&error)));
+            self.recorder.store_alone(self.writer.response()).await;
             failure = Some(error);
         }
-        Step {
+        ResponseStep {
             events,
             failure,
             is_last: self.writer.is_over(),
         }
     }
 
-    async fn keep_when_over(&mut self) -> Result<(), Error> {
+    async fn store_when_over(&mut self) -> Result<(), Error> {
         if self.writer.is_over() {
-            self.keeper.keep(self.writer.response()).await
+            self.recorder.store(self.writer.response()).await
         } else {
             Ok(())
         }
@@ -161,38 +165,43 @@ fn ended_early() -> gateway::Error {
 }
 
 /// Destination of a finished response.
-pub(super) struct Keeper {
+pub(super) struct ResponseRecorder {
     pub(super) owner: String,
     /// Table of the record; `None` if the response is not stored.
-    pub(super) records: Option<Shelf>,
-    pub(super) memory: Option<Memory>,
+    pub(super) records: Option<TtlTable>,
+    pub(super) memory: Option<SocketHistory>,
     /// Conversation to append to, locked.
-    pub(super) conversation: Option<TakenConversation>,
+    pub(super) conversation: Option<LockedConversation>,
     /// Items before the response's own input.
     pub(super) earlier: Vec<Value>,
     pub(super) input: Vec<Value>,
 }
 
-impl Keeper {
+impl ResponseRecorder {
     /// Stores a finished response. Only completed and incomplete responses are appended to their
     /// conversation; failed and cancelled ones are not.
     ///
     /// # Errors
     /// When it cannot be appended to its conversation. Nothing is stored then.
-    async fn keep(&mut self, response: &Response) -> Result<(), Error> {
+    async fn store(&mut self, response: &Response) -> Result<(), Error> {
         let taken = self.conversation.take();
-        match taken.filter(|_| matches!(response.status, Status::Completed | Status::Incomplete)) {
+        match taken.filter(|_| {
+            matches!(
+                response.status,
+                ResponseStatus::Completed | ResponseStatus::Incomplete
+            )
+        }) {
             Some(taken) => {
                 let record = self.record(response);
                 let bytes = record.to_bytes()?;
-                let beside = self.records.clone().map(|shelf| Beside {
-                    shelf,
+                let beside = self.records.clone().map(|shelf| CompanionRecord {
+                    table: shelf,
                     id: response.id.clone(),
                     record: bytes,
                 });
                 taken.append(record.items(), beside).await?;
             }
-            None => self.save(response).await,
+            None => self.store_alone(response).await,
         }
         if let Some(memory) = &self.memory {
             let record = self.record(response);
@@ -206,7 +215,7 @@ impl Keeper {
     }
 
     /// Stores the response on its own. A failure is logged only.
-    async fn save(&self, response: &Response) {
+    async fn store_alone(&self, response: &Response) {
         if let Some(records) = &self.records
             && let Err(error) = self.record(response).save(records, &self.owner).await
         {
@@ -219,8 +228,8 @@ impl Keeper {
         }
     }
 
-    fn record(&self, response: &Response) -> Record {
-        Record {
+    fn record(&self, response: &Response) -> ResponseRecord {
+        ResponseRecord {
             response: response.clone(),
             input: self.input.clone(),
         }

@@ -8,18 +8,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Error;
-use super::background::Follower;
-use super::background::Running;
+use super::background::BackgroundResponses;
+use super::background::ResponseFollower;
 use super::record;
-use super::record::Record;
-use super::run::Explain;
-use super::shelves::Shelves;
+use super::record::ResponseRecord;
+use super::run::ResponseErrorMapper;
+use super::shelves::ResponseTables;
 
 use crate::accounts::auth::Keys;
-use crate::api::openai::Page;
+use crate::api::openai::PageRequest;
 use crate::api::openai::responses::Response;
+use crate::api::openai::responses::ResponseWriter;
 use crate::api::openai::responses::ToolNames;
-use crate::api::openai::responses::Writer;
 use crate::api::openai::responses::kept;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
@@ -30,24 +30,24 @@ use crate::storage::store;
 
 /// The response service: creates, stores and returns responses. Clones share the state.
 #[derive(Clone)]
-pub struct Responses(pub(super) Arc<Inner>);
+pub struct Responses(pub(super) Arc<ResponsesInner>);
 
-pub(super) struct Inner {
+pub(super) struct ResponsesInner {
     pub(super) turns: Arc<dyn Turns>,
     pub(super) keys: Arc<Keys>,
-    pub(super) shelves: Shelves,
+    pub(super) tables: ResponseTables,
     pub(super) conversations: Conversations,
-    pub(super) running: Running,
+    pub(super) running: BackgroundResponses,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
-    pub(super) explain: Explain,
+    pub(super) explain: ResponseErrorMapper,
 }
 
 impl fmt::Debug for Responses {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Responses")
-            .field("shelves", &self.0.shelves)
+            .field("shelves", &self.0.tables)
             .finish_non_exhaustive()
     }
 }
@@ -60,17 +60,17 @@ impl Responses {
     pub fn new(
         turns: Arc<dyn Turns>,
         keys: Arc<Keys>,
-        shelves: Shelves,
+        shelves: ResponseTables,
         conversations: Conversations,
         tracker: TaskTracker,
         stop: CancellationToken,
-        explain: Explain,
+        explain: ResponseErrorMapper,
     ) -> Self {
-        let running = Running::default();
-        Self(Arc::new(Inner {
+        let running = BackgroundResponses::default();
+        Self(Arc::new(ResponsesInner {
             turns,
             keys,
-            shelves,
+            tables: shelves,
             conversations,
             running,
             tracker,
@@ -84,12 +84,14 @@ impl Responses {
     /// # Errors
     /// When the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
-        let Inner {
-            shelves, explain, ..
+        let ResponsesInner {
+            tables: shelves,
+            explain,
+            ..
         } = &*self.0;
-        let names = shelves.unfinished.names().await?;
+        let names = shelves.unfinished.list_keys().await?;
         for (owner, id) in &names {
-            let record = match Record::load(&shelves.records, owner, id).await {
+            let record = match ResponseRecord::load(&shelves.records, owner, id).await {
                 // Its mark stays, so that a version that can read the record ends it.
                 Err(Error::Store(error @ store::Error::Unreadable { .. })) => {
                     tracing::error!(
@@ -101,11 +103,11 @@ impl Responses {
                 record => record?,
             };
             if let Some(record) = record {
-                let mut writer = Writer::new(record.response, ToolNames::default(), false);
+                let mut writer = ResponseWriter::new(record.response, ToolNames::default(), false);
                 writer.fail(&explain(
                     &crate::engine::gateway::Error::ShuttingDown.into(),
                 ));
-                let record = Record {
+                let record = ResponseRecord {
                     response: writer.response().clone(),
                     input: record.input,
                 };
@@ -121,7 +123,7 @@ impl Responses {
     /// # Errors
     /// When the caller has no response with this id.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
-        let owner = self.0.keys.owner(caller);
+        let owner = self.0.keys.owner_id(caller);
         match self
             .0
             .running
@@ -129,7 +131,7 @@ impl Responses {
             .and_then(|live| live.response())
         {
             Some(response) => Ok(response),
-            None => Ok(self.record(&owner, id).await?.response),
+            None => Ok(self.load_record(&owner, id).await?.response),
         }
     }
 
@@ -137,14 +139,19 @@ impl Responses {
     ///
     /// # Errors
     /// When the caller has no response with this id, or its events are not stored.
-    pub async fn follow(&self, caller: &Caller, id: &str, first: usize) -> Result<Follower, Error> {
-        let owner = self.0.keys.owner(caller);
+    pub async fn follow(
+        &self,
+        caller: &Caller,
+        id: &str,
+        first: usize,
+    ) -> Result<ResponseFollower, Error> {
+        let owner = self.0.keys.owner_id(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
             return Ok(live.follow(first));
         }
-        self.record(&owner, id).await?;
-        match record::load_events(&self.0.shelves.streams, &owner, id).await? {
-            Some(events) => Ok(Follower::stored(events, first)),
+        self.load_record(&owner, id).await?;
+        match record::load_events(&self.0.tables.streams, &owner, id).await? {
+            Some(events) => Ok(ResponseFollower::from_stored(events, first)),
             None => {
                 let message = "The events of this response are not kept: only those of responses that were created with \
                                `\"background\": true` and `\"stream\": true` are. Leave `stream` out.";
@@ -158,12 +165,12 @@ impl Responses {
     /// # Errors
     /// When the caller has no response with this id, or it is not a background response.
     pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
-        let owner = self.0.keys.owner(caller);
+        let owner = self.0.keys.owner_id(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
             live.cancel.cancel();
-            live.over().await;
+            live.wait_until_over().await;
         }
-        let response = self.record(&owner, id).await?.response;
+        let response = self.load_record(&owner, id).await?.response;
         if !response.background {
             let message = "Cannot cancel a synchronous response: only one that was created with `\"background\": true` can \
                            be cancelled. To end another, close its connection.";
@@ -182,13 +189,13 @@ impl Responses {
     /// # Errors
     /// When the caller has no response with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        let owner = self.0.keys.owner(caller);
+        let owner = self.0.keys.owner_id(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
             live.cancel.cancel();
-            live.over().await;
+            live.wait_until_over().await;
         }
-        self.0.shelves.streams.remove(&owner, id).await?;
-        if self.0.shelves.records.remove(&owner, id).await? {
+        self.0.tables.streams.remove(&owner, id).await?;
+        if self.0.tables.records.remove(&owner, id).await? {
             return Ok(());
         }
         Err(Error::NotFound(id.to_owned()))
@@ -202,17 +209,17 @@ impl Responses {
         &self,
         caller: &Caller,
         id: &str,
-        page: &Page,
+        page: &PageRequest,
     ) -> Result<String, Error> {
-        let owner = self.0.keys.owner(caller);
-        let input = self.record(&owner, id).await?.input;
+        let owner = self.0.keys.owner_id(caller);
+        let input = self.load_record(&owner, id).await?.input;
         let (items, has_more) =
-            page.of(input.iter().collect(), |item: &&Value| item["id"].as_str())?;
-        Ok(kept::list(&items, has_more))
+            page.select(input.iter().collect(), |item: &&Value| item["id"].as_str())?;
+        Ok(kept::list_body(&items, has_more))
     }
 
-    async fn record(&self, owner: &str, id: &str) -> Result<Record, Error> {
-        let record = Record::load(&self.0.shelves.records, owner, id).await?;
+    async fn load_record(&self, owner: &str, id: &str) -> Result<ResponseRecord, Error> {
+        let record = ResponseRecord::load(&self.0.tables.records, owner, id).await?;
         record.ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 }

@@ -4,25 +4,25 @@ use tokio_util::sync::CancellationToken;
 #[cfg(test)]
 use tokio_util::task::TaskTracker;
 
-use crate::storage::store::Limits;
-use crate::storage::store::Shelf;
 use crate::storage::store::Store;
-use crate::storage::store::Table;
+use crate::storage::store::StoreTable;
+use crate::storage::store::TtlLimits;
+use crate::storage::store::TtlTable;
 
 /// The tables that hold responses.
 #[derive(Debug, Clone)]
-pub struct Shelves {
-    pub(super) records: Shelf,
+pub struct ResponseTables {
+    pub(super) records: TtlTable,
     /// Events of background responses created with `stream`.
-    pub(super) streams: Shelf,
+    pub(super) streams: TtlTable,
     /// Markers of unfinished background responses, for recovery after a restart.
-    pub(super) unfinished: Shelf,
+    pub(super) unfinished: TtlTable,
 }
 
-impl Shelves {
+impl ResponseTables {
     /// Opens the tables in `store`.
-    pub fn new(store: &Store, limits: Limits) -> Self {
-        let shelf = |name| Shelf::new(store.clone(), Table::new(name), limits);
+    pub fn new(store: &Store, limits: TtlLimits) -> Self {
+        let shelf = |name| TtlTable::new(store.clone(), StoreTable::new(name), limits);
         Self {
             records: shelf("responses"),
             streams: shelf("response-events"),
@@ -47,7 +47,7 @@ impl Shelves {
     /// Opens small tables in `store`.
     #[cfg(test)]
     fn over(store: &Store) -> Self {
-        let limits = Limits {
+        let limits = TtlLimits {
             time_to_live: std::time::Duration::from_secs(60),
             max_records: 100,
             max_bytes: 1 << 20,
@@ -62,9 +62,9 @@ impl Shelves {
     }
 
     /// Starts tasks that remove expired records, until `stop` is cancelled.
-    pub fn keep_tidy(&self, stop: &CancellationToken) {
+    pub fn spawn_cleanup(&self, stop: &CancellationToken) {
         for shelf in [&self.records, &self.streams, &self.unfinished] {
-            shelf.keep_tidy(stop.clone());
+            shelf.spawn_cleanup(stop.clone());
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum Error {
     Gone(String),
     /// The answer could not be stored, so the session is unchanged.
     #[error("the answer could not be kept")]
-    NotKept(#[source] store::Error),
+    NotStored(#[source] store::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),

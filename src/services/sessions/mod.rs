@@ -22,5 +22,5 @@ mod tests;
 pub use error::Error;
 pub use service::Config;
 pub use service::Sessions;
-pub use talk::KeptStream;
-pub use talk::Talk;
+pub use talk::SessionTurn;
+pub use talk::StoredAnswerStream;

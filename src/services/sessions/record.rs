@@ -6,20 +6,20 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::Error;
-use crate::api::openai::sessions::Entry;
-use crate::api::openai::sessions::Session;
+use crate::api::openai::sessions::ChatSession;
+use crate::api::openai::sessions::SessionEntry;
 use crate::storage::store;
-use crate::storage::store::Shelf;
+use crate::storage::store::RecordWithParts;
 use crate::storage::store::Stored;
-use crate::storage::store::WholeRecord;
+use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
 /// A session with its messages.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Record {
-    pub(super) session: Session,
-    pub(super) entries: Vec<Entry>,
+pub(super) struct SessionRecord {
+    pub(super) session: ChatSession,
+    pub(super) entries: Vec<SessionEntry>,
     /// Number of leading entries stored in the record itself, as written by an earlier version. The
     /// next change moves them to a part.
     inline: usize,
@@ -27,8 +27,8 @@ pub(super) struct Record {
     pub(super) size: usize,
 }
 
-impl Record {
-    pub(super) fn new(session: Session) -> Self {
+impl SessionRecord {
+    pub(super) fn new(session: ChatSession) -> Self {
         Self {
             session,
             entries: Vec::new(),
@@ -37,25 +37,33 @@ impl Record {
         }
     }
 
-    pub(super) async fn load(shelf: &Shelf, owner: &str, id: &str) -> Result<Self, Error> {
-        let stored = shelf.whole(owner, id).await?;
+    pub(super) async fn load(shelf: &TtlTable, owner: &str, id: &str) -> Result<Self, Error> {
+        let stored = shelf.get_with_parts(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
         Self::read(id, &stored)
     }
 
     /// Loads a session without its messages.
-    pub(super) async fn session(shelf: &Shelf, owner: &str, id: &str) -> Result<Session, Error> {
+    pub(super) async fn load_session(
+        shelf: &TtlTable,
+        owner: &str,
+        id: &str,
+    ) -> Result<ChatSession, Error> {
         let stored = shelf.get(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
-        Ok(decode_record(id, lines(&stored).0)?)
+        Ok(decode_record(id, split_lines(&stored).0)?)
     }
 
     /// Loads the sessions of `owner`, oldest first.
-    pub(super) async fn sessions(shelf: &Shelf, owner: &str) -> Result<Vec<Session>, Error> {
-        let records = shelf.of(owner).await?;
+    pub(super) async fn load_sessions(
+        shelf: &TtlTable,
+        owner: &str,
+    ) -> Result<Vec<ChatSession>, Error> {
+        let records = shelf.list(owner).await?;
         // The id is part of what cannot be read, so the error names the owner.
-        let session = |bytes: &Vec<u8>| decode_record(&format!("of {owner}"), lines(bytes).0);
-        let mut sessions: Vec<Session> = records.iter().map(session).collect::<Result<_, _>>()?;
+        let session = |bytes: &Vec<u8>| decode_record(&format!("of {owner}"), split_lines(bytes).0);
+        let mut sessions: Vec<ChatSession> =
+            records.iter().map(session).collect::<Result<_, _>>()?;
         sessions
             .sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
         Ok(sessions)
@@ -69,9 +77,9 @@ impl Record {
     }
 
     /// Adds `new` entries, and returns the part that is to be appended to the record with them; empty where there is nothing to append.
-    pub(super) fn add(
+    pub(super) fn add_entries(
         &mut self,
-        new: impl IntoIterator<Item = Entry>,
+        new: impl IntoIterator<Item = SessionEntry>,
     ) -> Result<Vec<u8>, store::Error> {
         let in_parts = if self.inline > 0 {
             0
@@ -86,8 +94,8 @@ impl Record {
         }
     }
 
-    fn read(id: &str, stored: &WholeRecord) -> Result<Self, Error> {
-        let (session, inline) = lines(&stored.record);
+    fn read(id: &str, stored: &RecordWithParts) -> Result<Self, Error> {
+        let (session, inline) = split_lines(&stored.record);
         let StoredEntries(mut entries) = decode_record(id, inline)?;
         let inline = entries.len();
         for part in &stored.parts {
@@ -103,20 +111,20 @@ impl Record {
     }
 }
 
-impl Stored for Session {
+impl Stored for ChatSession {
     const KIND: &'static str = "session";
 }
 
 /// Messages of a session.
 #[derive(Serialize, Deserialize)]
-struct StoredEntries(Vec<Entry>);
+struct StoredEntries(Vec<SessionEntry>);
 
 impl Stored for StoredEntries {
     const KIND: &'static str = "messages of session";
 }
 
 /// Splits a record at its line break, which JSON has only in escaped form. Without one, the second line is empty.
-fn lines(bytes: &[u8]) -> (&[u8], &[u8]) {
+fn split_lines(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&bytes[..end], &bytes[end + 1..]),
         None => (bytes, &[]),

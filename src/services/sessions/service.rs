@@ -8,24 +8,24 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Error;
-use super::record::Record;
-use super::talk::Talk;
+use super::record::SessionRecord;
+use super::talk::SessionTurn;
 use crate::accounts::auth::Keys;
-use crate::api::openai::Page;
-use crate::api::openai::sessions::CreateRequest;
-use crate::api::openai::sessions::Entry;
-use crate::api::openai::sessions::Session;
-use crate::api::openai::sessions::Totals;
+use crate::api::openai::PageRequest;
+use crate::api::openai::sessions::ChatSession;
+use crate::api::openai::sessions::CreateSessionRequest;
+use crate::api::openai::sessions::SessionEntry;
+use crate::api::openai::sessions::SessionUsage;
 use crate::domain::Caller;
 use crate::domain::unix_now;
-use crate::storage::store::Busy;
-use crate::storage::store::Limits;
-use crate::storage::store::Shelf;
+use crate::storage::store::RecordLocks;
 use crate::storage::store::Store;
-use crate::storage::store::Table;
+use crate::storage::store::StoreTable;
+use crate::storage::store::TtlLimits;
+use crate::storage::store::TtlTable;
 
 /// Table of session records.
-const TABLE: Table = Table::new("sessions");
+const TABLE: StoreTable = StoreTable::new("sessions");
 
 /// Limits of sessions. The defaults are those of the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +41,12 @@ pub struct Config {
 
 /// The session service. Clones share the state.
 #[derive(Clone)]
-pub struct Sessions(pub(super) Arc<Inner>);
+pub struct Sessions(pub(super) Arc<SessionsInner>);
 
-pub(super) struct Inner {
+pub(super) struct SessionsInner {
     keys: Arc<Keys>,
-    pub(super) shelf: Shelf,
-    busy: Busy,
+    pub(super) table: TtlTable,
+    locks: RecordLocks,
     pub(super) config: Config,
 }
 
@@ -63,33 +63,41 @@ impl Sessions {
     /// Creates the service on the sessions in `store`. Each belongs to the key in `keys` that
     /// created it.
     pub fn new(store: &Store, keys: Arc<Keys>, config: Config) -> Self {
-        let limits = Limits {
+        let limits = TtlLimits {
             time_to_live: config.idle,
             max_records: u64::from(u32::MAX),
             max_bytes: config.max_bytes,
         };
-        let shelf = Shelf::new(store.clone(), TABLE, limits);
-        Self(Arc::new(Inner {
+        let shelf = TtlTable::new(store.clone(), TABLE, limits);
+        Self(Arc::new(SessionsInner {
             keys,
-            shelf,
-            busy: Busy::default(),
+            table: shelf,
+            locks: RecordLocks::default(),
             config,
         }))
     }
 
     /// Starts a task that removes expired sessions, until `stop` is cancelled.
-    pub fn keep_tidy(&self, stop: CancellationToken) {
-        self.0.shelf.keep_tidy(stop);
+    pub fn spawn_cleanup(&self, stop: CancellationToken) {
+        self.0.table.spawn_cleanup(stop);
     }
 
     /// Creates a session.
     ///
     /// # Errors
     /// When the caller has reached the maximum number of sessions.
-    pub async fn create(&self, caller: &Caller, request: CreateRequest) -> Result<Session, Error> {
-        let Inner { shelf, config, .. } = &*self.0;
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        request: CreateSessionRequest,
+    ) -> Result<ChatSession, Error> {
+        let SessionsInner {
+            table: shelf,
+            config,
+            ..
+        } = &*self.0;
         let now = unix_now();
-        let session = Session {
+        let session = ChatSession {
             id: format!("sess_{}", Uuid::new_v4().simple()),
             object: "session".to_owned(),
             created_at: now,
@@ -100,11 +108,14 @@ impl Sessions {
             metadata: request.metadata,
             project_id: caller.project.clone(),
             message_count: 0,
-            usage: Totals::default(),
+            usage: SessionUsage::default(),
         };
-        let record = Record::new(session);
+        let record = SessionRecord::new(session);
         let (owner, id, bytes) = (self.owner(caller), &record.session.id, record.to_bytes()?);
-        if shelf.add(&owner, id, bytes, config.max_sessions).await? {
+        if shelf
+            .insert_within_quota(&owner, id, bytes, config.max_sessions)
+            .await?
+        {
             return Ok(record.session);
         }
         Err(Error::TooMany(config.max_sessions))
@@ -114,17 +125,21 @@ impl Sessions {
     ///
     /// # Errors
     /// When the page begins after an unknown session.
-    pub async fn list(&self, caller: &Caller, page: &Page) -> Result<(Vec<Session>, bool), Error> {
-        let sessions = Record::sessions(&self.0.shelf, &self.owner(caller)).await?;
-        Ok(page.of(sessions, |session| Some(&session.id))?)
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        page: &PageRequest,
+    ) -> Result<(Vec<ChatSession>, bool), Error> {
+        let sessions = SessionRecord::load_sessions(&self.0.table, &self.owner(caller)).await?;
+        Ok(page.select(sessions, |session| Some(&session.id))?)
     }
 
     /// Returns the current state of a session.
     ///
     /// # Errors
     /// When the caller has no session with this id.
-    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Session, Error> {
-        Record::session(&self.0.shelf, &self.owner(caller), id).await
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<ChatSession, Error> {
+        SessionRecord::load_session(&self.0.table, &self.owner(caller), id).await
     }
 
     /// Returns a page of the session's messages, and whether there are more.
@@ -135,12 +150,12 @@ impl Sessions {
         &self,
         caller: &Caller,
         id: &str,
-        page: &Page,
-    ) -> Result<(Vec<Entry>, bool), Error> {
-        let entries = Record::load(&self.0.shelf, &self.owner(caller), id)
+        page: &PageRequest,
+    ) -> Result<(Vec<SessionEntry>, bool), Error> {
+        let entries = SessionRecord::load(&self.0.table, &self.owner(caller), id)
             .await?
             .entries;
-        Ok(page.of(entries, |entry| Some(&entry.id))?)
+        Ok(page.select(entries, |entry| Some(&entry.id))?)
     }
 
     /// Deletes a session. An answer that is still being generated is not stored.
@@ -148,7 +163,7 @@ impl Sessions {
     /// # Errors
     /// When the caller has no session with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        if self.0.shelf.remove(&self.owner(caller), id).await? {
+        if self.0.table.remove(&self.owner(caller), id).await? {
             return Ok(());
         }
         Err(Error::NotFound(id.to_owned()))
@@ -158,29 +173,29 @@ impl Sessions {
     ///
     /// # Errors
     /// When the caller has no session with this id, or it is locked.
-    pub async fn talk(&self, caller: &Caller, id: &str) -> Result<Talk, Error> {
+    pub async fn begin_turn(&self, caller: &Caller, id: &str) -> Result<SessionTurn, Error> {
         let owner = self.owner(caller);
         // Ownership is checked before the lock, so that the existence of other owners' sessions
         // does not leak.
-        Record::session(&self.0.shelf, &owner, id).await?;
+        SessionRecord::load_session(&self.0.table, &owner, id).await?;
         let taken = self
             .0
-            .busy
-            .take(&owner, id)
+            .locks
+            .try_lock(&owner, id)
             .ok_or_else(|| Error::Busy(id.to_owned()))?;
         // Read under the lock: an answer may have been appended in between.
-        let mut record = Record::load(&self.0.shelf, &owner, id).await?;
-        self.keep(&owner, &mut record).await?;
-        Ok(Talk {
+        let mut record = SessionRecord::load(&self.0.table, &owner, id).await?;
+        self.extend_for_turn(&owner, &mut record).await?;
+        Ok(SessionTurn {
             inner: Arc::clone(&self.0),
             owner,
             record,
-            taken,
+            lock: taken,
         })
     }
 
     /// Extends a session whose idle time is half over, so that it does not expire during the turn.
-    async fn keep(&self, owner: &str, record: &mut Record) -> Result<(), Error> {
+    async fn extend_for_turn(&self, owner: &str, record: &mut SessionRecord) -> Result<(), Error> {
         let (now, idle) = (unix_now(), self.0.config.idle.as_secs());
         if record.session.expires_at.saturating_sub(now) > idle / 2 {
             return Ok(());
@@ -189,7 +204,7 @@ impl Sessions {
         let id = record.session.id.clone();
         if self
             .0
-            .shelf
+            .table
             .append(owner, &id, record.to_bytes()?, Vec::new())
             .await?
         {
@@ -200,6 +215,6 @@ impl Sessions {
     }
 
     fn owner(&self, caller: &Caller) -> String {
-        self.0.keys.owner(caller)
+        self.0.keys.owner_id(caller)
     }
 }

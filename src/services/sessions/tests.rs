@@ -11,16 +11,16 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::accounts::auth::Keys;
-use crate::api::openai::Page;
-use crate::api::openai::sessions::CreateRequest;
-use crate::api::openai::sessions::Session;
+use crate::api::openai::PageRequest;
+use crate::api::openai::sessions::ChatSession;
+use crate::api::openai::sessions::CreateSessionRequest;
 use crate::api::request_schema::Policy;
 use crate::domain::Caller;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
-use crate::storage::store::Memory;
+use crate::storage::store::MemoryBackend;
 use crate::storage::store::Store;
 use crate::storage::store::testing::Faulty;
 use crate::storage::store::testing::Gated;
@@ -39,8 +39,8 @@ fn sessions_for(store: &Store, idle: u64) -> Sessions {
     Sessions::new(store, Arc::new(Keys::none()), config)
 }
 
-fn new() -> CreateRequest {
-    CreateRequest {
+fn new() -> CreateSessionRequest {
+    CreateSessionRequest {
         model: Some("haiku".into()),
         instructions: None,
         metadata: Map::new(),
@@ -53,10 +53,15 @@ fn caller() -> Caller {
 }
 
 /// Sends `words` and reads the answer, which breaks off before its end if there is no `reason`.
-async fn say(sessions: &Sessions, session: &Session, words: &str, reason: Option<FinishReason>) {
-    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+async fn say(
+    sessions: &Sessions,
+    session: &ChatSession,
+    words: &str,
+    reason: Option<FinishReason>,
+) {
+    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     let request = talk
-        .read(
+        .decode_message(
             json!({"content": words}).to_string().as_bytes(),
             Policy::Strict,
         )
@@ -71,7 +76,7 @@ async fn say(sessions: &Sessions, session: &Session, words: &str, reason: Option
         .into_iter()
         .chain(end)
         .map(Ok);
-    let mut answer = talk.keep(request.new, stream::iter(events).boxed());
+    let mut answer = talk.store_answer(request.new_messages, stream::iter(events).boxed());
     while answer.next().await.is_some() {}
 }
 
@@ -101,7 +106,7 @@ async fn only_complete_answers_are_stored() {
     let next = self::sessions(&store);
     let now = next.get(&caller(), &session.id).await.unwrap();
     assert_eq!((now.message_count, now.usage.total_tokens), (2, 10));
-    let page = Page {
+    let page = PageRequest {
         limit: 9,
         after: None,
         is_ascending: true,
@@ -119,17 +124,17 @@ async fn session_is_private_to_its_key_and_answers_one_message_at_a_time() {
     let sessions = sessions(&Store::in_memory(TaskTracker::new()));
     let session = sessions.create(&caller(), new()).await.unwrap();
     let stranger = Caller::named("key_b");
-    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     assert!(matches!(
-        sessions.talk(&caller(), &session.id).await,
+        sessions.begin_turn(&caller(), &session.id).await,
         Err(Error::Busy(_))
     ));
     assert!(matches!(
-        sessions.talk(&stranger, &session.id).await,
+        sessions.begin_turn(&stranger, &session.id).await,
         Err(Error::NotFound(_))
     ));
     drop(talk);
-    sessions.talk(&caller(), &session.id).await.unwrap();
+    sessions.begin_turn(&caller(), &session.id).await.unwrap();
     assert!(matches!(
         sessions.delete(&stranger, &session.id).await,
         Err(Error::NotFound(_))
@@ -146,10 +151,10 @@ async fn session_is_private_to_its_key_and_answers_one_message_at_a_time() {
 async fn session_deleted_while_answering_stays_deleted() {
     let sessions = sessions(&Store::in_memory(TaskTracker::new()));
     let session = sessions.create(&caller(), new()).await.unwrap();
-    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     sessions.delete(&caller(), &session.id).await.unwrap();
     let finish = Finish::new(FinishReason::Stop, Usage::default());
-    let mut answer = talk.keep(
+    let mut answer = talk.store_answer(
         Vec::new(),
         stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
     );
@@ -162,12 +167,12 @@ async fn session_deleted_while_answering_stays_deleted() {
 
 #[tokio::test]
 async fn concurrent_creates_do_not_exceed_the_session_limit() {
-    let store = Store::new(Arc::new(Memory::default()), TaskTracker::new()).unwrap();
+    let store = Store::new(Arc::new(MemoryBackend::default()), TaskTracker::new()).unwrap();
     let sessions = sessions(&store);
     let caller = caller();
     let made = join_all((0..20).map(|_| sessions.create(&caller, new()))).await;
     assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 2);
-    let page = Page {
+    let page = PageRequest {
         limit: 9,
         after: None,
         is_ascending: true,
@@ -183,13 +188,16 @@ async fn answer_that_cannot_be_stored_fails_and_changes_nothing() {
     say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
     let before = sessions.get(&caller(), &session.id).await.unwrap();
     disk.fill(true);
-    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     let finish = Finish::new(FinishReason::Stop, Usage::default());
-    let mut answer = talk.keep(
+    let mut answer = talk.store_answer(
         Vec::new(),
         stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
     );
-    assert!(matches!(answer.next().await, Some(Err(Error::NotKept(_)))));
+    assert!(matches!(
+        answer.next().await,
+        Some(Err(Error::NotStored(_)))
+    ));
     disk.fill(false);
     assert_eq!(sessions.get(&caller(), &session.id).await.unwrap(), before);
     say(&sessions, &session, "again", Some(FinishReason::Stop)).await;
@@ -212,7 +220,7 @@ async fn message_extends_a_session_past_half_of_its_idle_time() {
         .unwrap();
     for (idle, is_renewed) in [(1500, false), (3000, true)] {
         let sessions = sessions_for(&store, idle);
-        drop(sessions.talk(&caller(), &session.id).await.unwrap());
+        drop(sessions.begin_turn(&caller(), &session.id).await.unwrap());
         let now = sessions.get(&caller(), &session.id).await.unwrap();
         assert_eq!(
             now.expires_at >= session.created_at + idle,
@@ -235,12 +243,12 @@ async fn turn_appends_new_messages_only_and_reads_earlier_record_version() {
         entry.to_string().into_bytes(),
     ]
     .join(&b'\n');
-    let owner = Keys::none().owner(&caller());
+    let owner = Keys::none().owner_id(&caller());
     assert!(
         sessions
             .0
-            .shelf
-            .renew(&owner, &session.id, old)
+            .table
+            .replace_and_extend(&owner, &session.id, old)
             .await
             .unwrap()
     );
@@ -248,8 +256,8 @@ async fn turn_appends_new_messages_only_and_reads_earlier_record_version() {
     say(&sessions, &session, "third", Some(FinishReason::Stop)).await;
     let whole = sessions
         .0
-        .shelf
-        .whole(&owner, &session.id)
+        .table
+        .get_with_parts(&owner, &session.id)
         .await
         .unwrap()
         .unwrap();
@@ -265,7 +273,7 @@ async fn turn_appends_new_messages_only_and_reads_earlier_record_version() {
             .collect::<Vec<_>>(),
         [true, false]
     );
-    let page = Page {
+    let page = PageRequest {
         limit: 9,
         after: None,
         is_ascending: true,
@@ -294,11 +302,11 @@ async fn session_stays_locked_until_the_answer_of_a_cancelled_client_is_stored()
     let disk = Arc::new(Gated::default());
     let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
     let session = sessions.create(&caller(), new()).await.unwrap();
-    let talk = sessions.talk(&caller(), &session.id).await.unwrap();
+    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     disk.close();
     let finish = Finish::new(FinishReason::Stop, Usage::default());
     let message = json!({"role": "user", "content": "hi"});
-    let mut answer = talk.keep(
+    let mut answer = talk.store_answer(
         vec![message],
         stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
     );
@@ -308,12 +316,12 @@ async fn session_stays_locked_until_the_answer_of_a_cancelled_client_is_stored()
     );
     drop(answer);
     assert!(matches!(
-        sessions.talk(&caller(), &session.id).await,
+        sessions.begin_turn(&caller(), &session.id).await,
         Err(Error::Busy(_))
     ));
     disk.open();
     let next = loop {
-        match sessions.talk(&caller(), &session.id).await {
+        match sessions.begin_turn(&caller(), &session.id).await {
             Err(Error::Busy(_)) => tokio::task::yield_now().await,
             talk => break talk.unwrap(),
         }

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::error::Error;
 use super::service::Tasks;
-use super::spec::Spec;
+use super::spec::TaskSpec;
 use super::task::Task;
 use crate::domain::Caller;
 
 /// Prefix of generated task ids; 32 hexadecimal digits follow.
-const MADE: &str = "task_";
-const DIGITS: usize = 32;
+const GENERATED_PREFIX: &str = "task_";
+const GENERATED_DIGITS: usize = 32;
 
 /// Task id chosen by a caller: an idempotency key, unique among the tasks of an API key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,16 +44,16 @@ impl ChosenId {
     }
 
     /// True if `id` has the form of a generated id, which callers cannot choose.
-    pub fn is_made_here(id: &str) -> bool {
-        id.strip_prefix(MADE).is_some_and(|digits| {
-            digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    pub fn is_generated(id: &str) -> bool {
+        id.strip_prefix(GENERATED_PREFIX).is_some_and(|digits| {
+            digits.len() == GENERATED_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
         })
     }
 }
 
 /// Generates a random task id.
-pub(super) fn make_id() -> String {
-    format!("{MADE}{}", Uuid::new_v4().simple())
+pub(super) fn generate_id() -> String {
+    format!("{GENERATED_PREFIX}{}", Uuid::new_v4().simple())
 }
 
 impl Tasks {
@@ -64,48 +64,52 @@ impl Tasks {
     /// # Errors
     /// When the task may not or cannot be created, or another request has created a task with this
     /// id.
-    pub async fn create_once(&self, caller: &Caller, spec: Spec) -> Result<(Task, bool), Error> {
+    pub async fn create_once(
+        &self,
+        caller: &Caller,
+        spec: TaskSpec,
+    ) -> Result<(Task, bool), Error> {
         let Some(chosen) = spec.chosen.clone() else {
             return Ok((self.create(caller, spec).await?, true));
         };
-        self.admit(caller)?;
+        self.admit_request(caller)?;
         // Owned by the spawned task until the new task is on disk, even if the client disconnects:
         // two concurrent requests never create a task with the same id.
-        let names = self.0.names.clone().lock_owned().await;
+        let names = self.0.chosen_id_lock.clone().lock_owned().await;
         let (this, caller) = (self.clone(), caller.clone());
-        let made = self.0.parts.tracker.spawn(async move {
-            let made = this.find_or_begin(&caller, spec, &chosen).await;
+        let made = self.0.deps.tracker.spawn(async move {
+            let made = this.find_or_start(&caller, spec, &chosen).await;
             drop(names);
             made
         });
         made.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
-    async fn find_or_begin(
+    async fn find_or_start(
         &self,
         caller: &Caller,
-        spec: Spec,
+        spec: TaskSpec,
         chosen: &ChosenId,
     ) -> Result<(Task, bool), Error> {
         match self.get(caller, &chosen.id).await {
             Ok(task) if task.chosen.as_ref() == Some(chosen) => Ok((task, false)),
             Ok(task) => Err(Error::TaskExists(Box::new(task))),
-            Err(Error::NotFound(_)) => Ok((self.begin(caller, spec).await?, true)),
+            Err(Error::NotFound(_)) => Ok((self.create_admitted(caller, spec).await?, true)),
             Err(error) => Err(error),
         }
     }
 
     /// Returns the generated id of the task that `owner` names `id`, or `id` itself if no task has
     /// it as its chosen id.
-    pub(super) async fn made_id<'id>(
+    pub(super) async fn generated_id<'id>(
         &self,
         owner: &str,
         id: &'id str,
     ) -> Result<Cow<'id, str>, Error> {
-        if ChosenId::is_made_here(id) {
+        if ChosenId::is_generated(id) {
             return Ok(Cow::Borrowed(id));
         }
-        let made = self.0.parts.shelves.chosen(owner, id).await?;
+        let made = self.0.deps.store.id_of_chosen(owner, id).await?;
         Ok(made.map_or(Cow::Borrowed(id), Cow::Owned))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::live::Refusal;
+use super::live::TaskAdmitError;
 use super::task::Task;
-use super::workspace::BadWorkspace;
+use super::workspace::WorkspaceError;
 use crate::accounts::ledger;
-use crate::accounts::rate_limit::Limited;
+use crate::accounts::rate_limit::RateLimited;
 use crate::storage::store;
 
 /// Error of a request about tasks.
@@ -14,10 +14,10 @@ use crate::storage::store;
 pub enum Error {
     /// Tasks are disabled: no root is configured, or there is no agent runner.
     #[error("tasks are off")]
-    Off,
+    Disabled,
     /// The agent may not work in this folder.
     #[error("`workspace`: {0}")]
-    Workspace(#[from] BadWorkspace),
+    Workspace(#[from] WorkspaceError),
     /// The caller has no task with this session, or only in another workspace.
     #[error("no task in this workspace has the session {0}")]
     UnknownSession(String),
@@ -26,16 +26,16 @@ pub enum Error {
     SessionBusy(String),
     /// The requested timeout exceeds this maximum.
     #[error("a task may run for {0:?}")]
-    TooLong(Duration),
+    TimeoutTooLong(Duration),
     /// The host of the task's webhook is not in the list of allowed hosts.
     #[error("no webhook may be on this host")]
     WebhookHost,
     /// The task queue is full.
     #[error("too many tasks wait already")]
-    Full,
+    QueueFull,
     /// The key has reached its maximum number of running and queued tasks.
     #[error("{0} tasks of the key run or wait already")]
-    TooMany(usize),
+    TooManyForKey(usize),
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -47,13 +47,13 @@ pub enum Error {
     TaskExists(Box<Task>),
     /// The task has no open permission request with this id.
     #[error("the task asks nothing called {0}")]
-    UnknownQuestion(String),
+    UnknownPermissionRequest(String),
     /// The task has already ended.
     #[error("the task is over")]
-    Over,
+    TaskEnded,
     /// A rate limit of the caller was reached.
     #[error(transparent)]
-    Limited(#[from] Limited),
+    Limited(#[from] RateLimited),
     /// A budget has no room, or the ledger failed.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
@@ -62,12 +62,12 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
+impl From<TaskAdmitError> for Error {
+    fn from(refusal: TaskAdmitError) -> Self {
         match refusal {
-            Refusal::Full => Self::Full,
-            Refusal::TooMany(most) => Self::TooMany(most),
-            Refusal::SessionBusy(task) => Self::SessionBusy(task),
+            TaskAdmitError::QueueFull => Self::QueueFull,
+            TaskAdmitError::TooManyForOwner(most) => Self::TooManyForKey(most),
+            TaskAdmitError::SessionBusy(task) => Self::SessionBusy(task),
         }
     }
 }

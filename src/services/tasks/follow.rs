@@ -3,26 +3,26 @@
 use futures::Stream;
 use tokio::sync::watch;
 
-use super::shelves::Shelves;
-use super::task::Event;
+use super::shelves::TaskStore;
 use super::task::Task;
+use super::task::TaskEvent;
 use crate::storage::store::Error;
 
 /// Reads the stored and future events of a task. All events come from the store, so a slow or late
 /// reader misses none that is still stored.
 #[derive(Debug)]
-pub struct Follower {
+pub struct TaskFollower {
     pub(super) owner: String,
     pub(super) task: watch::Receiver<Task>,
-    pub(super) shelves: Shelves,
+    pub(super) store: TaskStore,
     pub(super) next: u64,
 }
 
-impl Follower {
+impl TaskFollower {
     /// Returns the events as a stream that ends with the task.
-    pub fn into_events(self) -> impl Stream<Item = Result<Event, Error>> + Send {
+    pub fn into_events(self) -> impl Stream<Item = Result<TaskEvent, Error>> + Send {
         futures::stream::try_unfold(self, async |mut follower| {
-            Ok(follower.next().await?.map(|event| (event, follower)))
+            Ok(follower.next_event().await?.map(|event| (event, follower)))
         })
     }
 
@@ -42,7 +42,7 @@ impl Follower {
         task.status.is_over() && task.events <= self.next
     }
 
-    async fn next(&mut self) -> Result<Option<Event>, Error> {
+    async fn next_event(&mut self) -> Result<Option<TaskEvent>, Error> {
         loop {
             // The borrow ends before the await: it holds a read lock that would block the task.
             let (id, told, is_over) = {
@@ -50,12 +50,12 @@ impl Follower {
                 (task.id.clone(), task.events, task.status.is_over())
             };
             if self.next < told {
-                let event = self.shelves.event(&self.owner, &id, self.next).await?;
+                let event = self.store.load_event(&self.owner, &id, self.next).await?;
                 self.next += 1;
                 // The event has expired, or its task was deleted. The final event can still be
                 // built from the task.
                 let is_last = is_over && self.next == told;
-                match event.or_else(|| is_last.then(|| self.task.borrow().last_event())) {
+                match event.or_else(|| is_last.then(|| self.task.borrow().final_event())) {
                     Some(event) => return Ok(Some(event)),
                     None => continue,
                 }

@@ -4,47 +4,47 @@ use std::sync::Arc;
 
 use super::task::Task;
 use crate::accounts::ledger;
-use crate::accounts::ledger::Hold;
+use crate::accounts::ledger::BudgetHold;
 use crate::accounts::pricing::Prices;
 use crate::domain::Amount;
 use crate::domain::FailureKind;
 use crate::domain::Grant;
 use crate::domain::Money;
 use crate::domain::Usage;
-use crate::engine::agent::EndReason;
+use crate::engine::agent::AgentStop;
 
 /// Tokens of the CLI's own instructions and tool definitions in each call. Measured on version
 /// 2.1.332: 27 KB with all tools of a task.
-const TOKENS_OF_AGENT: u64 = 12_000;
+const AGENT_OVERHEAD_TOKENS: u64 = 12_000;
 
 /// Maximum tokens of a conversation; the CLI compacts a longer one.
-const LONGEST_CONVERSATION: u64 = 200_000;
+const MAX_CONVERSATION_TOKENS: u64 = 200_000;
 
 /// State of the current model call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
+enum ModelCallState {
     /// Between calls.
     None,
     /// The next call is expected, though the agent has not announced it.
-    Due,
+    Expected,
     /// The call was sent upstream.
-    Made,
+    Sent,
     /// The answer is streaming; its usage is not known yet.
-    Answered,
+    Answering,
 }
 
 /// Budget hold of a running task. It covers the finished calls and one more whole call.
 #[derive(Debug)]
-pub(super) struct Funds {
-    hold: Hold,
+pub(super) struct TaskHold {
+    hold: BudgetHold,
     prices: Arc<Prices>,
     /// Maximum tokens of one answer.
     max_output_tokens: u64,
     /// Usage of all finished calls.
     usage: Usage,
-    call: Call,
+    call: ModelCallState,
     /// Tokens of the conversation, with everything added since the last call.
-    conversation: u64,
+    conversation_tokens: u64,
     /// True if the last answer calls tools, so that another model call follows.
     calls_tools: bool,
 }
@@ -52,16 +52,16 @@ pub(super) struct Funds {
 /// Returns the amount to hold for `task` before its first call: its maximum cost, or the price of
 /// one call if that is higher. `conversation` is the number of tokens of the session that it
 /// resumes.
-pub(super) fn first_hold(
+pub(super) fn first_hold_amount(
     prices: &Prices,
     task: &Task,
     conversation: u64,
     max_output_tokens: u64,
 ) -> Amount {
-    let call = call(
+    let call = max_call_amount(
         prices,
         &task.model,
-        first_prompt(prices, task, conversation),
+        first_prompt_tokens(prices, task, conversation),
         max_output_tokens,
     );
     Amount {
@@ -70,14 +70,14 @@ pub(super) fn first_hold(
     }
 }
 
-fn first_prompt(prices: &Prices, task: &Task, conversation: u64) -> u64 {
+fn first_prompt_tokens(prices: &Prices, task: &Task, conversation: u64) -> u64 {
     let system = task.system_prompt.as_deref().unwrap_or_default();
     let new = prices.tokens_of(&task.prompt) + prices.tokens_of(system);
-    TOKENS_OF_AGENT + conversation.min(LONGEST_CONVERSATION) + new
+    AGENT_OVERHEAD_TOKENS + conversation.min(MAX_CONVERSATION_TOKENS) + new
 }
 
 /// Returns the most expensive usage of a prompt: all of it is written to the prompt cache.
-pub(super) fn prompt(tokens: u64) -> Usage {
+pub(super) fn prompt_usage(tokens: u64) -> Usage {
     Usage {
         cache_write_tokens: tokens,
         ..Usage::default()
@@ -86,35 +86,35 @@ pub(super) fn prompt(tokens: u64) -> Usage {
 
 /// Returns the maximum price of a call: a prompt written to the cache, and an answer of maximum
 /// length.
-fn call(prices: &Prices, model: &str, prompt_tokens: u64, output_tokens: u64) -> Amount {
+fn max_call_amount(prices: &Prices, model: &str, prompt_tokens: u64, output_tokens: u64) -> Amount {
     let usage = Usage {
         output_tokens,
-        ..prompt(prompt_tokens)
+        ..prompt_usage(prompt_tokens)
     };
     prices.amount(model, &usage)
 }
 
-impl Funds {
+impl TaskHold {
     pub(super) fn new(
-        hold: Hold,
+        hold: BudgetHold,
         prices: Arc<Prices>,
         task: &Task,
         conversation: u64,
         max_output_tokens: u64,
     ) -> Self {
-        let conversation = first_prompt(&prices, task, conversation);
+        let conversation = first_prompt_tokens(&prices, task, conversation);
         Self {
             hold,
             prices,
             max_output_tokens,
             usage: Usage::default(),
-            call: Call::None,
-            conversation,
+            call: ModelCallState::None,
+            conversation_tokens: conversation,
             calls_tools: false,
         }
     }
 
-    pub(super) fn into_hold(self) -> Hold {
+    pub(super) fn into_hold(self) -> BudgetHold {
         self.hold
     }
 
@@ -122,9 +122,9 @@ impl Funds {
     ///
     /// # Errors
     /// When the ledger cannot be written. The hold is released then.
-    pub(super) async fn begin_as(self, id: &str) -> Result<Self, ledger::Error> {
+    pub(super) async fn start_as(self, id: &str) -> Result<Self, ledger::Error> {
         Ok(Self {
-            hold: self.hold.begin_as(id).await?,
+            hold: self.hold.start_as(id).await?,
             ..self
         })
     }
@@ -133,23 +133,25 @@ impl Funds {
     /// `None` while an answer streams, since its usage is not known.
     pub(super) fn known_usage(&self) -> Option<Usage> {
         match self.call {
-            Call::None => Some(self.usage),
-            Call::Due | Call::Made => Some(self.usage + prompt(self.conversation)),
-            Call::Answered => None,
+            ModelCallState::None => Some(self.usage),
+            ModelCallState::Expected | ModelCallState::Sent => {
+                Some(self.usage + prompt_usage(self.conversation_tokens))
+            }
+            ModelCallState::Answering => None,
         }
     }
 
     /// Returns the prompt tokens of a call that was sent but not answered, which the final report
     /// of an agent that stops for `reason` leaves out. 0 if there is none.
-    pub(super) fn left_prompt(&self, reason: EndReason) -> u64 {
+    pub(super) fn unreported_tokens(&self, reason: AgentStop) -> u64 {
         let is_left = match reason {
-            EndReason::Interrupted
-            | EndReason::Failed(FailureKind::TimedOut | FailureKind::Crashed) => true,
+            AgentStop::Interrupted
+            | AgentStop::Failed(FailureKind::TimedOut | FailureKind::Crashed) => true,
             // A call that upstream rejects is free.
             _ => false,
         };
-        if is_left && self.call == Call::Made {
-            self.conversation
+        if is_left && self.call == ModelCallState::Sent {
+            self.conversation_tokens
         } else {
             0
         }
@@ -161,41 +163,45 @@ impl Funds {
     }
 
     /// Records that the agent got its prompt.
-    pub(super) fn prompt_is_given(&mut self) {
-        self.call = Call::Due;
+    pub(super) fn record_prompt_sent(&mut self) {
+        self.call = ModelCallState::Expected;
     }
 
     /// Records that the agent announced a model call.
-    pub(super) fn call_is_made(&mut self) {
-        self.call = Call::Made;
+    pub(super) fn record_call_sent(&mut self) {
+        self.call = ModelCallState::Sent;
     }
 
     /// Records that an answer started.
-    pub(super) fn answer_begins(&mut self) {
-        (self.call, self.calls_tools) = (Call::Answered, false);
+    pub(super) fn record_answer_started(&mut self) {
+        (self.call, self.calls_tools) = (ModelCallState::Answering, false);
     }
 
     /// Records the end of a call, with the `usage` of all calls so far. Returns true if another
     /// model call follows.
-    pub(super) fn call_ends(&mut self, usage: Usage) -> bool {
+    pub(super) fn record_call_finished(&mut self, usage: Usage) -> bool {
         let before = self.usage;
         let prompt = usage.prompt_tokens().saturating_sub(before.prompt_tokens());
         let answer = usage.output_tokens.saturating_sub(before.output_tokens);
-        self.conversation = self.conversation.max(prompt + answer);
-        (self.usage, self.call) = (usage, Call::None);
+        self.conversation_tokens = self.conversation_tokens.max(prompt + answer);
+        (self.usage, self.call) = (usage, ModelCallState::None);
         self.calls_tools
     }
 
     /// Records that the model called a tool.
-    pub(super) fn tool_begins(&mut self) {
+    pub(super) fn record_tool_call(&mut self) {
         self.calls_tools = true;
     }
 
     /// Records the result `content` of a tool. After the last result the next model call is
     /// expected, though the agent announces it only when it is answered.
-    pub(super) fn tool_ends(&mut self, content: &str, is_last: bool) {
-        self.conversation += self.prices.tokens_of(content);
-        self.call = if is_last { Call::Due } else { Call::None };
+    pub(super) fn record_tool_result(&mut self, content: &str, is_last: bool) {
+        self.conversation_tokens += self.prices.tokens_of(content);
+        self.call = if is_last {
+            ModelCallState::Expected
+        } else {
+            ModelCallState::None
+        };
     }
 
     /// Raises the hold to cover one more call of `model`, if all budgets of `grant` have room for
@@ -211,10 +217,10 @@ impl Funds {
     ) -> Result<(), ledger::Error> {
         let spent = self.prices.amount(model, &self.usage);
         let next = match spent.money < max_budget {
-            true => call(
+            true => max_call_amount(
                 &self.prices,
                 model,
-                self.conversation,
+                self.conversation_tokens,
                 self.max_output_tokens,
             ),
             false => Amount::default(),

@@ -9,117 +9,121 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 
-use super::end::End;
-use super::end::Why;
+use super::end::TaskOutcome;
+use super::end::TaskStopReason;
 use super::error::Error;
 use super::funds;
-use super::funds::Funds;
-use super::live::Command;
-use super::live::Log;
-use super::live::Place;
-use super::service::Inner;
-use super::service::Parts;
-use super::spent::Spent;
-use super::task::Status;
-use super::task::Tokens;
-use super::task::Told;
-use super::terms::Answerer;
+use super::funds::TaskHold;
+use super::live::ActiveTaskGuard;
+use super::live::TaskCommand;
+use super::live::TaskRecorder;
+use super::service::TaskDeps;
+use super::service::TasksInner;
+use super::spent::PriorSessionCost;
+use super::task::TaskEventKind;
+use super::task::TaskStatus;
+use super::task::TaskTokens;
+use super::terms::ApprovalPolicy;
 use crate::accounts::ledger;
-use crate::accounts::ledger::Hold;
+use crate::accounts::ledger::BudgetHold;
 use crate::domain::Caller;
 use crate::domain::Money;
 use crate::domain::unix_now;
 use crate::engine::agent::Agent;
 use crate::engine::agent::AgentEvent;
-use crate::engine::agent::Answer;
-use crate::engine::agent::Ending;
-use crate::engine::agent::Question;
-use crate::engine::agent::Runner;
-use crate::engine::agent::Session;
+use crate::engine::agent::AgentReport;
+use crate::engine::agent::AgentRunner;
+use crate::engine::agent::AgentSession;
+use crate::engine::agent::PermissionDecision;
+use crate::engine::agent::PermissionRequest;
 use crate::runtime::fair_queue::FairPermit;
 use crate::runtime::fair_queue::Tenant;
 use crate::storage::store;
 
 /// Interval between checks that the key of a running task is still valid.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-const TOO_LATE: &str = "Nobody answered in time whether this may be done.";
-const NOT_ALLOWED: &str = "The permissions of this task do not allow it.";
+const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+const PERMISSION_TIMED_OUT: &str = "Nobody answered in time whether this may be done.";
+const PERMISSION_DENIED: &str = "The permissions of this task do not allow it.";
 
 /// Run of one task, with all that it owns.
-pub(super) struct Run {
-    pub(super) inner: Arc<Inner>,
-    pub(super) runner: Arc<dyn Runner>,
-    pub(super) log: Log,
-    pub(super) commands: UnboundedReceiver<Command>,
-    pub(super) place: Place,
+pub(super) struct TaskRun {
+    pub(super) inner: Arc<TasksInner>,
+    pub(super) runner: Arc<dyn AgentRunner>,
+    pub(super) recorder: TaskRecorder,
+    pub(super) commands: UnboundedReceiver<TaskCommand>,
+    pub(super) active_guard: ActiveTaskGuard,
     pub(super) timeout: Duration,
-    pub(super) session: Session,
+    pub(super) session: AgentSession,
     /// Cost of the session before this task.
-    pub(super) spent: Spent,
+    pub(super) prior_cost: PriorSessionCost,
     /// Tokens of the session's conversation before this task.
-    pub(super) conversation: u64,
+    pub(super) conversation_tokens: u64,
 }
 
 /// State of a task while its agent runs.
-struct Course<'a> {
+struct TaskRunState<'a> {
     agent: Box<dyn Agent>,
     /// Timeout of the task or, after a request to stop, the end of the grace period.
     deadline: Instant,
-    next_look: Instant,
+    next_key_check: Instant,
     /// Reason of the request to stop, if one was sent.
-    why: Option<Why>,
+    stop_reason: Option<TaskStopReason>,
     /// Deadline of each open permission request, by its id.
-    questions: HashMap<String, Instant>,
-    funds: &'a mut Funds,
+    permission_deadlines: HashMap<String, Instant>,
+    hold: &'a mut TaskHold,
 }
 
-impl Run {
+impl TaskRun {
     /// Holds the maximum cost of the task and stores the task, reports the result through `made`,
     /// then runs the task.
-    pub(super) async fn begin(self, caller: Caller, made: oneshot::Sender<Result<(), Error>>) {
-        let task = self.log.task();
-        let Parts { prices, config, .. } = &self.inner.parts;
-        let amount = funds::first_hold(
+    pub(super) async fn hold_and_run(
+        self,
+        caller: Caller,
+        made: oneshot::Sender<Result<(), Error>>,
+    ) {
+        let task = self.recorder.task();
+        let TaskDeps { prices, config, .. } = &self.inner.deps;
+        let amount = funds::first_hold_amount(
             prices,
             &task,
-            self.conversation,
+            self.conversation_tokens,
             config.max_output_tokens.into(),
         );
         // Resumable hold id: a crash while the task is queued releases the hold.
         let hold = async {
             let hold = self
                 .inner
-                .parts
+                .deps
                 .ledger
-                .hold(&caller, amount, &ledger::repeated(&task.id))
+                .hold(&caller, amount, &ledger::resumable_id(&task.id))
                 .await?;
-            self.log.add().await?;
+            self.recorder.add().await?;
             Ok::<_, Error>(hold)
         };
         // The client may have disconnected, so a failed send is ignored.
         match hold.await {
             Ok(hold) => {
                 let _ = made.send(Ok(()));
-                let tenant = Tenant::new(&self.log.owner, caller.weight());
-                self.drive(hold, &tenant).await;
+                let tenant = Tenant::new(&self.recorder.owner, caller.weight());
+                self.run_to_end(hold, &tenant).await;
             }
             Err(error) => {
-                drop(self.place);
+                drop(self.active_guard);
                 let _ = made.send(Err(error));
             }
         }
     }
 
     /// Waits in the queue, runs the task to its end, and settles its hold.
-    async fn drive(mut self, hold: Hold, tenant: &Tenant) {
-        let (end, hold) = match self.turn(tenant).await {
-            Some(_permit) => self.work(self.funds(hold)).await,
-            None => (End::NotBegun, Some(hold)),
+    async fn run_to_end(mut self, hold: BudgetHold, tenant: &Tenant) {
+        let (end, hold) = match self.wait_for_permit(tenant).await {
+            Some(_permit) => self.run_agent(self.task_hold(hold)).await,
+            None => (TaskOutcome::CancelledInQueue, Some(hold)),
         };
-        let prices = &self.inner.parts.prices;
+        let prices = &self.inner.deps.prices;
         let settled = match hold {
             Some(hold) => end
-                .settle(hold, &self.log.task(), self.spent, prices)
+                .settle_hold(hold, &self.recorder.task(), self.prior_cost, prices)
                 .await
                 .map(Some),
             None => Ok(None),
@@ -133,32 +137,32 @@ impl Run {
             }
         };
         let session_cost = end.session_cost();
-        self.log
-            .end(
-                |task| end.mark(task, cost),
+        self.recorder
+            .record_end(
+                |task| end.apply_to(task, cost),
                 session_cost,
-                &self.inner.parts.kill,
+                &self.inner.deps.kill,
             )
             .await;
         // Only now: until the end is recorded, the session must stay busy.
-        drop(self.place);
-        let task = self.log.task();
+        drop(self.active_guard);
+        let task = self.recorder.task();
         tracing::info!(task.id = task.id, status = ?task.status, turns = task.turns, "task ended");
-        self.inner.tell_webhooks(&task).await;
+        self.inner.send_webhooks(&task).await;
     }
 
     /// Waits for a fair-queue permit of `tenant`. Returns `None` if the task is cancelled first.
-    async fn turn(&mut self, tenant: &Tenant) -> Option<FairPermit> {
+    async fn wait_for_permit(&mut self, tenant: &Tenant) -> Option<FairPermit> {
         // Pinned outside the loop: commands do not cost the task its position in the queue.
-        let mut permit = std::pin::pin!(self.inner.room.acquire(tenant));
+        let mut permit = std::pin::pin!(self.inner.permits.acquire(tenant));
         loop {
             tokio::select! {
                 permit = &mut permit => return Some(permit),
-                () = self.inner.parts.stop.cancelled() => return None,
+                () = self.inner.deps.stop.cancelled() => return None,
                 command = self.commands.recv() => match command {
                     // No permission request is open yet; dropping the sender reports that.
-                    Some(Command::Answer(..)) => {}
-                    Some(Command::Interrupt) | None => return None,
+                    Some(TaskCommand::Answer(..)) => {}
+                    Some(TaskCommand::Interrupt) | None => return None,
                 },
             }
         }
@@ -166,94 +170,107 @@ impl Run {
 
     /// Runs the agent. Returns the outcome and the hold, unless the hold was lost to a failure of
     /// the ledger.
-    async fn work(&mut self, mut funds: Funds) -> (End, Option<Hold>) {
-        let agent = match self.prepare(&mut funds).await {
+    async fn run_agent(&mut self, mut funds: TaskHold) -> (TaskOutcome, Option<BudgetHold>) {
+        let agent = match self.start_agent(&mut funds).await {
             Ok(agent) => agent,
             Err(end) => return (end, Some(funds.into_hold())),
         };
         // Nothing was sent upstream before this point; from here on a crash charges the hold.
-        match funds.begin_as(&self.log.task().id).await {
+        match funds.start_as(&self.recorder.task().id).await {
             Ok(mut funds) => (
-                self.follow(agent, &mut funds).await,
+                self.follow_agent(agent, &mut funds).await,
                 Some(funds.into_hold()),
             ),
-            Err(error) => (End::unpaid(&error), None),
+            Err(error) => (TaskOutcome::hold_not_stored(&error), None),
         }
     }
 
     /// Starts the agent, if key, workspace and budget still allow it.
-    async fn prepare(&mut self, funds: &mut Funds) -> Result<Box<dyn Agent>, End> {
-        self.log.change(|task| {
-            task.status = Status::Running;
+    async fn start_agent(&mut self, funds: &mut TaskHold) -> Result<Box<dyn Agent>, TaskOutcome> {
+        self.recorder.change(|task| {
+            task.status = TaskStatus::Running;
             task.started_at = Some(unix_now());
         });
         let begun = async {
-            self.log.save().await?;
-            self.log.tell(self.progress()).await
+            self.recorder.save().await?;
+            self.recorder.record_event(self.progress_event()).await
         };
-        begun.await.map_err(|error| End::unkept(&error, None))?;
-        self.check()?;
+        begun
+            .await
+            .map_err(|error| TaskOutcome::event_not_stored(&error, None))?;
+        self.check_may_start()?;
         self.cover_next_call(funds)
             .await
-            .map_err(|why| End::Killed { why, usage: None })?;
-        let Parts { stop, config, .. } = &self.inner.parts;
-        let starting = self
-            .runner
-            .start(self.log.task().job(self.session, config.max_output_tokens));
+            .map_err(|why| TaskOutcome::Killed { why, usage: None })?;
+        let TaskDeps { stop, config, .. } = &self.inner.deps;
+        let starting = self.runner.start(
+            self.recorder
+                .task()
+                .agent_job(self.session, config.max_output_tokens),
+        );
         match stop.run_until_cancelled(starting).await {
             Some(Ok(agent)) => Ok(agent),
-            Some(Err(failure)) => Err(End::Lost {
+            Some(Err(failure)) => Err(TaskOutcome::AgentFailed {
                 failure,
                 why: None,
                 usage: None,
             }),
-            None => Err(End::Killed {
-                why: Why::Asked,
+            None => Err(TaskOutcome::Killed {
+                why: TaskStopReason::Requested,
                 usage: None,
             }),
         }
     }
 
     /// Sends the prompt to the agent, and handles its events until it ends.
-    async fn follow(&mut self, mut agent: Box<dyn Agent>, funds: &mut Funds) -> End {
-        agent.begin();
-        funds.prompt_is_given();
-        let mut course = Course {
+    async fn follow_agent(
+        &mut self,
+        mut agent: Box<dyn Agent>,
+        funds: &mut TaskHold,
+    ) -> TaskOutcome {
+        agent.send_prompt();
+        funds.record_prompt_sent();
+        let mut course = TaskRunState {
             agent,
             deadline: Instant::now() + self.timeout,
-            next_look: Instant::now() + LOOK_INTERVAL,
-            why: None,
-            questions: HashMap::new(),
-            funds,
+            next_key_check: Instant::now() + KEY_CHECK_INTERVAL,
+            stop_reason: None,
+            permission_deadlines: HashMap::new(),
+            hold: funds,
         };
         loop {
             match self.step(&mut course).await {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
-                Err(error) => return End::unkept(&error, course.funds.known_usage()),
+                Err(error) => {
+                    return TaskOutcome::event_not_stored(&error, course.hold.known_usage());
+                }
             }
         }
     }
 
     /// Stops the agent before its next call if no budget has room for that call.
-    async fn go_on_if_paid(&self, course: &mut Course<'_>) {
-        if course.why.is_none()
-            && let Err(why) = self.cover_next_call(course.funds).await
+    async fn cover_next_call_or_stop(&self, course: &mut TaskRunState<'_>) {
+        if course.stop_reason.is_none()
+            && let Err(why) = self.cover_next_call(course.hold).await
         {
-            self.stop(course, why);
+            self.request_stop(course, why);
         }
     }
 
     /// Waits for the next event, command or deadline and handles it. Returns the outcome when the
     /// task has ended.
-    async fn step(&mut self, course: &mut Course<'_>) -> Result<Option<End>, store::Error> {
-        let next_question = course.questions.values().min().copied();
+    async fn step(
+        &mut self,
+        course: &mut TaskRunState<'_>,
+    ) -> Result<Option<TaskOutcome>, store::Error> {
+        let next_question = course.permission_deadlines.values().min().copied();
         let wake = next_question
             .into_iter()
-            .chain([course.deadline, course.next_look])
+            .chain([course.deadline, course.next_key_check])
             .min();
         let wake = wake.unwrap_or(course.deadline);
-        let Parts { stop, kill, .. } = &self.inner.parts;
+        let TaskDeps { stop, kill, .. } = &self.inner.deps;
         // Cancellation-safe: neither `next_event` nor `recv` loses anything when another branch
         // wins.
         tokio::select! {
@@ -261,64 +278,71 @@ impl Run {
                 Ok(AgentEvent::Finished(ending)) => {
                     // The agent's total leaves out an interrupted call, but may include calls
                     // without an event of their own.
-                    let usage = ending.usage.greater(course.funds.usage());
-                    let left = course.funds.left_prompt(ending.reason);
-                    return Ok(Some(End::Told { ending: Ending { usage, ..ending }, why: course.why, left }));
+                    let usage = ending.usage.merge_max(course.hold.usage());
+                    let left = course.hold.unreported_tokens(ending.reason);
+                    return Ok(Some(TaskOutcome::Reported { report: AgentReport { usage, ..ending }, why: course.stop_reason, unreported_tokens: left }));
                 }
-                Ok(event) => self.note(course, event).await?,
+                Ok(event) => self.handle_event(course, event).await?,
                 Err(failure) => {
-                    return Ok(Some(End::Lost { failure, why: course.why, usage: course.funds.known_usage() }));
+                    return Ok(Some(TaskOutcome::AgentFailed { failure, why: course.stop_reason, usage: course.hold.known_usage() }));
                 }
             },
             command = self.commands.recv() => match command {
-                Some(Command::Answer(question, answer, heard)) => {
-                    let decision = if answer == Answer::Allow { "allow" } else { "deny" };
-                    let is_open = course.questions.contains_key(&question);
-                    self.resolve(course, &question, Some(answer), decision).await?;
+                Some(TaskCommand::Answer(question, answer, heard)) => {
+                    let decision = if answer == PermissionDecision::Allow { "allow" } else { "deny" };
+                    let is_open = course.permission_deadlines.contains_key(&question);
+                    self.close_permission(course, &question, Some(answer), decision).await?;
                     // The client may have disconnected.
                     let _ = heard.send(is_open);
                 }
-                Some(Command::Interrupt) | None => self.stop(course, Why::Asked),
+                Some(TaskCommand::Interrupt) | None => self.request_stop(course, TaskStopReason::Requested),
             },
-            () = stop.cancelled(), if course.why.is_none() => self.stop(course, Why::Asked),
+            () = stop.cancelled(), if course.stop_reason.is_none() => self.request_stop(course, TaskStopReason::Requested),
             () = kill.cancelled() => {
-                return Ok(Some(End::Killed { why: Why::Asked, usage: course.funds.known_usage() }));
+                return Ok(Some(TaskOutcome::Killed { why: TaskStopReason::Requested, usage: course.hold.known_usage() }));
             }
             () = sleep_until(wake) => {
                 if course.deadline <= Instant::now() {
-                    if let Some(why) = course.why {
-                        return Ok(Some(End::Killed { why, usage: course.funds.known_usage() }));
+                    if let Some(why) = course.stop_reason {
+                        return Ok(Some(TaskOutcome::Killed { why, usage: course.hold.known_usage() }));
                     }
-                    self.stop(course, Why::Late);
+                    self.request_stop(course, TaskStopReason::TimedOut);
                 }
-                if course.next_look <= Instant::now() {
-                    course.next_look = Instant::now() + LOOK_INTERVAL;
-                    if !self.may_go_on() {
-                        self.stop(course, Why::Revoked);
+                if course.next_key_check <= Instant::now() {
+                    course.next_key_check = Instant::now() + KEY_CHECK_INTERVAL;
+                    if !self.is_key_valid() {
+                        self.request_stop(course, TaskStopReason::KeyRevoked);
                     }
                 }
-                self.deny_late(course).await?;
+                self.deny_expired_permissions(course).await?;
             }
         }
         Ok(None)
     }
 
     /// Interrupts the agent and starts the grace period. Later requests to stop change nothing.
-    fn stop(&self, course: &mut Course<'_>, why: Why) {
-        if course.why.is_none() {
-            course.why = Some(why);
+    fn request_stop(&self, course: &mut TaskRunState<'_>, why: TaskStopReason) {
+        if course.stop_reason.is_none() {
+            course.stop_reason = Some(why);
             course.agent.interrupt();
-            course.deadline = Instant::now() + self.inner.parts.config.grace;
+            course.deadline = Instant::now() + self.inner.deps.config.grace;
         }
     }
 
-    async fn deny_late(&self, course: &mut Course<'_>) -> Result<(), store::Error> {
+    async fn deny_expired_permissions(
+        &self,
+        course: &mut TaskRunState<'_>,
+    ) -> Result<(), store::Error> {
         let now = Instant::now();
         let is_late = |(id, until): (&String, &Instant)| (*until <= now).then(|| id.clone());
-        let late: Vec<String> = course.questions.iter().filter_map(is_late).collect();
+        let late: Vec<String> = course
+            .permission_deadlines
+            .iter()
+            .filter_map(is_late)
+            .collect();
         for question in late {
-            let answer = Answer::Deny(TOO_LATE.to_owned());
-            self.resolve(course, &question, Some(answer), "timeout")
+            let answer = PermissionDecision::Deny(PERMISSION_TIMED_OUT.to_owned());
+            self.close_permission(course, &question, Some(answer), "timeout")
                 .await?;
         }
         Ok(())
@@ -326,24 +350,24 @@ impl Run {
 
     /// Closes a permission request, if it is still open: answers the agent and records the
     /// decision.
-    async fn resolve(
+    async fn close_permission(
         &self,
-        course: &mut Course<'_>,
+        course: &mut TaskRunState<'_>,
         question: &str,
-        answer: Option<Answer>,
+        answer: Option<PermissionDecision>,
         decision: &str,
     ) -> Result<(), store::Error> {
-        if course.questions.remove(question).is_none() {
+        if course.permission_deadlines.remove(question).is_none() {
             return Ok(());
         }
         if let Some(answer) = answer {
-            course.agent.answer(question, answer);
+            course.agent.answer_permission(question, answer);
         }
-        self.log
+        self.recorder
             .change(|task| task.questions.retain(|asked| asked.id != question));
         let (request_id, decision) = (question.to_owned(), decision.to_owned());
-        self.log
-            .tell(Told::PermissionResolved {
+        self.recorder
+            .record_event(TaskEventKind::PermissionResolved {
                 request_id,
                 decision,
             })
@@ -351,36 +375,41 @@ impl Run {
     }
 
     /// Handles an event of the agent: updates task and hold, and records the event.
-    async fn note(&self, course: &mut Course<'_>, event: AgentEvent) -> Result<(), store::Error> {
+    async fn handle_event(
+        &self,
+        course: &mut TaskRunState<'_>,
+        event: AgentEvent,
+    ) -> Result<(), store::Error> {
         let told = match event {
-            AgentEvent::Calling => {
-                course.funds.call_is_made();
+            AgentEvent::CallSent => {
+                course.hold.record_call_sent();
                 return Ok(());
             }
-            AgentEvent::Turn { model } => {
-                course.funds.answer_begins();
-                self.log.change(|task| {
+            AgentEvent::AnswerStarted { model } => {
+                course.hold.record_answer_started();
+                self.recorder.change(|task| {
                     task.turns += 1;
                     task.model = model;
                 });
-                return self.log.save().await;
+                return self.recorder.save().await;
             }
-            AgentEvent::Spent(usage) => {
-                self.log.change(|task| task.tokens = Tokens::from(usage));
-                if course.funds.call_ends(usage) {
-                    self.go_on_if_paid(course).await;
+            AgentEvent::UsageUpdated(usage) => {
+                self.recorder
+                    .change(|task| task.tokens = TaskTokens::from(usage));
+                if course.hold.record_call_finished(usage) {
+                    self.cover_next_call_or_stop(course).await;
                 }
-                self.progress()
+                self.progress_event()
             }
-            AgentEvent::Message(text) => Told::Message { text },
+            AgentEvent::Message(text) => TaskEventKind::Message { text },
             AgentEvent::ToolUse { id, name, input } => {
-                course.funds.tool_begins();
-                self.log
+                course.hold.record_tool_call();
+                self.recorder
                     .change(|task| task.running_tools.push((id.clone(), name.clone())));
-                Told::ToolUse {
+                TaskEventKind::ToolUse {
                     id,
                     name,
-                    input: json(&input),
+                    input: parse_json(&input),
                 }
             }
             AgentEvent::ToolResult {
@@ -390,56 +419,74 @@ impl Run {
                 change,
             } => {
                 let has_changed = change.is_some();
-                self.log.change(|task| task.tool_is_done(&id, change));
-                let is_last = self.log.read(|task| task.running_tools.is_empty());
-                course.funds.tool_ends(&content, is_last);
+                self.recorder
+                    .change(|task| task.record_tool_end(&id, change));
+                let is_last = self.recorder.read(|task| task.running_tools.is_empty());
+                course.hold.record_tool_result(&content, is_last);
                 if is_last {
-                    self.go_on_if_paid(course).await;
+                    self.cover_next_call_or_stop(course).await;
                 }
                 if has_changed {
-                    self.log.save().await?;
+                    self.recorder.save().await?;
                 }
-                Told::ToolResult {
+                TaskEventKind::ToolResult {
                     tool_use_id: id,
                     content,
                     is_error,
                 }
             }
-            AgentEvent::Question(question) => return self.ask(course, question).await,
-            AgentEvent::Withdrawn(question) => {
-                return self.resolve(course, &question, None, "withdrawn").await;
+            AgentEvent::PermissionRequested(question) => {
+                return self.handle_permission_request(course, question).await;
+            }
+            AgentEvent::PermissionWithdrawn(question) => {
+                return self
+                    .close_permission(course, &question, None, "withdrawn")
+                    .await;
             }
             AgentEvent::Finished(_) => return Ok(()),
         };
-        self.log.tell(told).await
+        self.recorder.record_event(told).await
     }
 
     /// Answers a permission request by policy, or leaves it open for the caller to answer.
-    async fn ask(&self, course: &mut Course<'_>, question: Question) -> Result<(), store::Error> {
-        match self.log.read(|task| task.permission_mode).answerer() {
-            Answerer::Always => course.agent.answer(&question.id, Answer::Allow),
-            Answerer::Never => course
+    async fn handle_permission_request(
+        &self,
+        course: &mut TaskRunState<'_>,
+        question: PermissionRequest,
+    ) -> Result<(), store::Error> {
+        match self
+            .recorder
+            .read(|task| task.permission_mode)
+            .approval_policy()
+        {
+            ApprovalPolicy::Allow => course
                 .agent
-                .answer(&question.id, Answer::Deny(NOT_ALLOWED.to_owned())),
-            Answerer::Caller => {
-                let until = Instant::now() + self.inner.parts.config.permission_timeout;
-                course.questions.insert(question.id.clone(), until);
-                let told = Told::PermissionRequest {
+                .answer_permission(&question.id, PermissionDecision::Allow),
+            ApprovalPolicy::Deny => course.agent.answer_permission(
+                &question.id,
+                PermissionDecision::Deny(PERMISSION_DENIED.to_owned()),
+            ),
+            ApprovalPolicy::AskCaller => {
+                let until = Instant::now() + self.inner.deps.config.permission_timeout;
+                course
+                    .permission_deadlines
+                    .insert(question.id.clone(), until);
+                let told = TaskEventKind::PermissionRequest {
                     request_id: question.id.clone(),
                     tool: question.tool.clone(),
                     tool_use_id: question.tool_use_id.clone(),
-                    input: json(&question.input),
+                    input: parse_json(&question.input),
                     reason: question.reason.clone(),
                 };
-                self.log.change(|task| task.questions.push(question));
-                self.log.tell(told).await?;
+                self.recorder.change(|task| task.questions.push(question));
+                self.recorder.record_event(told).await?;
             }
         }
         Ok(())
     }
 
-    fn progress(&self) -> Told {
-        self.log.read(|task| Told::Progress {
+    fn progress_event(&self) -> TaskEventKind {
+        self.recorder.read(|task| TaskEventKind::Progress {
             status: task.status,
             turns: task.turns,
             tokens: task.tokens,
@@ -448,6 +495,6 @@ impl Run {
 }
 
 /// Parses JSON; invalid JSON gives `null`.
-fn json(text: &str) -> serde_json::Value {
+fn parse_json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_default()
 }

@@ -13,50 +13,50 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::chosen::make_id;
+use super::chosen::generate_id;
 use super::error::Error;
-use super::follow::Follower;
-use super::live::Command;
-use super::live::Lives;
-use super::live::Log;
-use super::run::Run;
-use super::shelves::Shelves;
-use super::spec::Bounds;
+use super::follow::TaskFollower;
+use super::live::ActiveTasks;
+use super::live::TaskCommand;
+use super::live::TaskRecorder;
+use super::run::TaskRun;
+use super::shelves::TaskStore;
 use super::spec::Config;
-use super::spec::Spec;
-use super::spent::Spent;
-use super::task::Status;
+use super::spec::TaskBounds;
+use super::spec::TaskSpec;
+use super::spent::PriorSessionCost;
 use super::task::Task;
+use super::task::TaskStatus;
 use crate::accounts::auth::Keys;
 use crate::accounts::ledger::Ledger;
 use crate::accounts::pricing::Prices;
-use crate::accounts::rate_limit::Limits;
-use crate::accounts::webhooks::Event;
+use crate::accounts::rate_limit::RateLimits;
+use crate::accounts::webhooks::WebhookEvent;
 use crate::accounts::webhooks::Webhooks;
 use crate::domain::Caller;
 use crate::domain::ModelName;
-use crate::engine::agent::Answer;
-use crate::engine::agent::Runner;
-use crate::engine::agent::Session;
-use crate::runtime::fair_queue::Permits;
+use crate::engine::agent::AgentRunner;
+use crate::engine::agent::AgentSession;
+use crate::engine::agent::PermissionDecision;
+use crate::runtime::fair_queue::FairSemaphore;
 
 /// Interval between cleanups of CLI sessions that no stored task uses.
-const TIDY_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Dependencies of the task service.
-pub struct Parts {
+pub struct TaskDeps {
     /// Starts agents; `None` without a sign-in to Claude.
-    pub runner: Option<Arc<dyn Runner>>,
+    pub runner: Option<Arc<dyn AgentRunner>>,
     /// API keys, which own the tasks.
     pub keys: Arc<Keys>,
     /// Storage of tasks and events.
-    pub shelves: Shelves,
+    pub store: TaskStore,
     /// Ledger that holds and charges the cost of tasks.
     pub ledger: Ledger,
     /// Prices of model calls, for costs that the CLI does not report.
     pub prices: Arc<Prices>,
     /// Rate limits of callers.
-    pub limits: Limits,
+    pub rate_limits: RateLimits,
     /// Webhooks of projects, told when a task ends.
     pub webhooks: Option<Webhooks>,
     /// Tracker of the spawned runs and nothing else, as shutdown waits for it.
@@ -71,17 +71,17 @@ pub struct Parts {
 
 /// Service for tasks. Cheap to clone: clones share all state.
 #[derive(Clone)]
-pub struct Tasks(pub(super) Arc<Inner>);
+pub struct Tasks(pub(super) Arc<TasksInner>);
 
-pub(super) struct Inner {
-    pub(super) parts: Parts,
-    pub(super) lives: Lives,
-    pub(super) room: Permits,
+pub(super) struct TasksInner {
+    pub(super) deps: TaskDeps,
+    pub(super) active: ActiveTasks,
+    pub(super) permits: FairSemaphore,
     /// Lock that serializes creating and deleting tasks with chosen ids.
-    pub(super) names: Arc<AsyncMutex<()>>,
+    pub(super) chosen_id_lock: Arc<AsyncMutex<()>>,
 }
 
-impl fmt::Debug for Parts {
+impl fmt::Debug for TaskDeps {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Parts")
@@ -94,18 +94,18 @@ impl fmt::Debug for Tasks {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Tasks")
-            .field("config", &self.0.parts.config)
+            .field("config", &self.0.deps.config)
             .finish_non_exhaustive()
     }
 }
 
-impl Inner {
+impl TasksInner {
     /// Sends the event for the end of the task to the webhooks of its project and of the task.
-    pub(super) async fn tell_webhooks(&self, task: &Task) {
-        let Some(webhooks) = &self.parts.webhooks else {
+    pub(super) async fn send_webhooks(&self, task: &Task) {
+        let Some(webhooks) = &self.deps.webhooks else {
             return;
         };
-        let event = || Event::new(task.event_name(), &task.summary());
+        let event = || WebhookEvent::new(task.webhook_event_name(), &task.webhook_body());
         let of_project = webhooks.send(&task.project, event()).await;
         let of_task = match &task.webhook {
             Some(endpoint) => {
@@ -124,13 +124,13 @@ impl Inner {
 
 impl Tasks {
     /// Creates the service from its dependencies.
-    pub fn new(parts: Parts) -> Self {
-        let room = Permits::new(parts.config.max_running);
-        Self(Arc::new(Inner {
-            parts,
-            lives: Lives::default(),
-            room,
-            names: Arc::default(),
+    pub fn new(parts: TaskDeps) -> Self {
+        let room = FairSemaphore::new(parts.config.max_running);
+        Self(Arc::new(TasksInner {
+            deps: parts,
+            active: ActiveTasks::default(),
+            permits: room,
+            chosen_id_lock: Arc::default(),
         }))
     }
 
@@ -140,44 +140,44 @@ impl Tasks {
     /// # Errors
     /// When the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
-        let shelves = &self.0.parts.shelves;
+        let shelves = &self.0.deps.store;
         let mut found = 0;
-        for (owner, mut task) in shelves.all().await?.0 {
+        for (owner, mut task) in shelves.load_all().await?.0 {
             if task.status.is_over() {
                 continue;
             }
             // The stored counter may lag behind the stored events.
             while shelves
-                .event(&owner, &task.id, task.events)
+                .load_event(&owner, &task.id, task.events)
                 .await?
                 .is_some()
             {
                 task.events += 1;
             }
             let status = if task.started_at.is_some() {
-                Status::Interrupted
+                TaskStatus::Interrupted
             } else {
-                Status::Cancelled
+                TaskStatus::Cancelled
             };
-            let (log, _) = Log::new(&owner, task, shelves);
-            log.end(|task| task.status = status, None, &self.0.parts.kill)
+            let (log, _) = TaskRecorder::new(&owner, task, shelves);
+            log.record_end(|task| task.status = status, None, &self.0.deps.kill)
                 .await;
-            self.0.tell_webhooks(&log.task()).await;
+            self.0.send_webhooks(&log.task()).await;
             found += 1;
         }
         Ok(found)
     }
 
     /// Starts the periodic cleanup of CLI sessions that no stored task uses. Ends at shutdown.
-    pub fn keep_tidy(&self) {
-        let (this, stop) = (self.clone(), self.0.parts.stop.clone());
-        self.0.parts.tracker.spawn(async move {
+    pub fn spawn_cleanup(&self) {
+        let (this, stop) = (self.clone(), self.0.deps.stop.clone());
+        self.0.deps.tracker.spawn(async move {
             while stop
-                .run_until_cancelled(sleep(TIDY_INTERVAL))
+                .run_until_cancelled(sleep(CLEANUP_INTERVAL))
                 .await
                 .is_some()
             {
-                if let Err(error) = this.tidy().await {
+                if let Err(error) = this.forget_unused_sessions().await {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "task session cleanup failed"
@@ -187,21 +187,21 @@ impl Tasks {
         });
     }
 
-    async fn tidy(&self) -> Result<(), Error> {
-        let Parts {
+    async fn forget_unused_sessions(&self) -> Result<(), Error> {
+        let TaskDeps {
             runner: Some(runner),
-            shelves,
+            store: shelves,
             ..
-        } = &self.0.parts
+        } = &self.0.deps
         else {
             return Ok(());
         };
-        let (tasks, unreadable) = shelves.all().await?;
+        let (tasks, unreadable) = shelves.load_all().await?;
         if unreadable > 0 {
             // Which sessions belong to tasks that cannot be read is unknown, so none is forgotten.
             return Ok(());
         }
-        runner.forget_others(
+        runner.forget_other_sessions(
             tasks
                 .iter()
                 .filter_map(|(_, task)| task.session_id.parse().ok())
@@ -211,20 +211,20 @@ impl Tasks {
     }
 
     /// Waits until no task runs. Call it after `stop` was cancelled.
-    pub async fn ended(&self) {
-        self.0.parts.tracker.close();
-        self.0.parts.tracker.wait().await;
+    pub async fn wait_until_ended(&self) {
+        self.0.deps.tracker.close();
+        self.0.deps.tracker.wait().await;
     }
 
     /// Returns the number of queued and of running tasks, by status name.
     pub fn counts(&self) -> [(&'static str, usize); 2] {
-        let (queued, running) = self.0.lives.counts();
+        let (queued, running) = self.0.active.counts();
         [("queued", queued), ("running", running)]
     }
 
     /// Returns the default model of tasks.
-    pub fn model(&self) -> &ModelName {
-        &self.0.parts.config.model
+    pub fn default_model(&self) -> &ModelName {
+        &self.0.deps.config.model
     }
 
     /// Creates a task, and starts or queues it. Its maximum cost is held in the ledger before this
@@ -232,24 +232,24 @@ impl Tasks {
     ///
     /// # Errors
     /// When the request is invalid, or a limit, a budget or the store does not allow it.
-    pub async fn create(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
-        self.admit(caller)?;
-        self.begin(caller, spec).await
+    pub async fn create(&self, caller: &Caller, spec: TaskSpec) -> Result<Task, Error> {
+        self.admit_request(caller)?;
+        self.create_admitted(caller, spec).await
     }
 
     /// Charges the request to the caller's rate limit.
     ///
     /// # Errors
     /// When the limit is reached, tasks are disabled, or the server is shutting down.
-    pub(super) fn admit(&self, caller: &Caller) -> Result<(), Error> {
-        let Parts {
+    pub(super) fn admit_request(&self, caller: &Caller) -> Result<(), Error> {
+        let TaskDeps {
             runner,
-            limits,
+            rate_limits: limits,
             stop,
             ..
-        } = &self.0.parts;
+        } = &self.0.deps;
         match runner {
-            None => return Err(Error::Off),
+            None => return Err(Error::Disabled),
             Some(_) if stop.is_cancelled() => return Err(Error::ShuttingDown),
             Some(_) => {}
         }
@@ -259,41 +259,45 @@ impl Tasks {
     }
 
     /// Creates a task that the rate limit has admitted.
-    pub(super) async fn begin(&self, caller: &Caller, spec: Spec) -> Result<Task, Error> {
-        let Parts {
+    pub(super) async fn create_admitted(
+        &self,
+        caller: &Caller,
+        spec: TaskSpec,
+    ) -> Result<Task, Error> {
+        let TaskDeps {
             runner,
             keys,
-            shelves,
+            store: shelves,
             config,
             tracker,
             ..
-        } = &self.0.parts;
-        let runner = runner.as_ref().ok_or(Error::Off)?;
-        let owner = keys.owner(caller);
-        let (bounds, spent) = self.bounds(&owner, &spec).await?;
-        let Bounds {
+        } = &self.0.deps;
+        let runner = runner.as_ref().ok_or(Error::Disabled)?;
+        let owner = keys.owner_id(caller);
+        let (bounds, spent) = self.resolve_bounds(&owner, &spec).await?;
+        let TaskBounds {
             session,
             timeout,
-            conversation,
+            conversation_tokens: conversation,
             ..
         } = bounds;
-        let task = Task::queued(make_id(), &caller.project, spec, bounds);
-        let (log, commands, place) = self.0.lives.admit(&owner, task.clone(), shelves, config)?;
+        let task = Task::queued(generate_id(), &caller.project, spec, bounds);
+        let (log, commands, place) = self.0.active.admit(&owner, task.clone(), shelves, config)?;
         let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
-        let run = Run {
+        let run = TaskRun {
             inner,
             runner,
-            log,
+            recorder: log,
             commands,
-            place,
+            active_guard: place,
             timeout,
             session,
-            spent,
-            conversation,
+            prior_cost: spent,
+            conversation_tokens: conversation,
         };
         let (made, hears) = oneshot::channel();
         // Spawned, so that a client that disconnects meanwhile leaves a complete task.
-        tracker.spawn(run.begin(caller, made));
+        tracker.spawn(run.hold_and_run(caller, made));
         hears
             .await
             .unwrap_or(Err(Error::ShuttingDown))
@@ -301,11 +305,15 @@ impl Tasks {
     }
 
     /// Validates the request and resolves its limits. Returns the earlier cost of its session too.
-    async fn bounds(&self, owner: &str, spec: &Spec) -> Result<(Bounds, Spent), Error> {
-        let config = &self.0.parts.config;
+    async fn resolve_bounds(
+        &self,
+        owner: &str,
+        spec: &TaskSpec,
+    ) -> Result<(TaskBounds, PriorSessionCost), Error> {
+        let config = &self.0.deps.config;
         let workspace = config.roots.resolve(&spec.workspace)?;
         if spec.timeout.is_some_and(|timeout| timeout > config.timeout) {
-            return Err(Error::TooLong(config.timeout));
+            return Err(Error::TimeoutTooLong(config.timeout));
         }
         let host = spec.webhook.as_ref().map(|webhook| webhook.url.host());
         if host.is_some_and(|host| {
@@ -316,18 +324,20 @@ impl Tasks {
         }) {
             return Err(Error::WebhookHost);
         }
-        let (session, spent, conversation) = self.session(owner, spec.session, &workspace).await?;
+        let (session, spent, conversation) = self
+            .resolve_session(owner, spec.session, &workspace)
+            .await?;
         let (budget, timeout) = (
             spec.max_budget.unwrap_or(config.budget),
             spec.timeout.unwrap_or(config.timeout),
         );
         Ok((
-            Bounds {
+            TaskBounds {
                 workspace,
                 budget,
                 timeout,
                 session,
-                conversation,
+                conversation_tokens: conversation,
             },
             spent,
         ))
@@ -335,22 +345,22 @@ impl Tasks {
 
     /// Resolves the session of a new task. Returns it with its earlier cost and the number of
     /// tokens of its conversation.
-    async fn session(
+    async fn resolve_session(
         &self,
         owner: &str,
         asked: Option<Uuid>,
         workspace: &Path,
-    ) -> Result<(Session, Spent, u64), Error> {
+    ) -> Result<(AgentSession, PriorSessionCost, u64), Error> {
         let Some(asked) = asked else {
-            return Ok((Session::New(Uuid::new_v4()), Spent::NOTHING, 0));
+            return Ok((AgentSession::New(Uuid::new_v4()), PriorSessionCost::ZERO, 0));
         };
-        let (name, shelves) = (asked.to_string(), &self.0.parts.shelves);
+        let (name, shelves) = (asked.to_string(), &self.0.deps.store);
         // The CLI stores sessions by folder.
         let is_of_it = |task: &Task| {
             task.session_id == name && task.started_at.is_some() && task.workspace == workspace
         };
         let earlier: Vec<Task> = shelves
-            .of(owner)
+            .load_all_of(owner)
             .await?
             .into_iter()
             .filter(is_of_it)
@@ -360,15 +370,15 @@ impl Tasks {
         }
         let was_called = earlier.iter().any(|task| task.turns > 0);
         let spent = if was_called {
-            Spent(shelves.session_cost(owner, &name).await?)
+            PriorSessionCost(shelves.session_cost(owner, &name).await?)
         } else {
-            Spent::NOTHING
+            PriorSessionCost::ZERO
         };
         // Each call adds its new prompt tokens and its answer; an earlier call added what is read
         // from the cache.
         let added = |task: &Task| task.tokens.input + task.tokens.cache_write + task.tokens.output;
         Ok((
-            Session::Stored(asked),
+            AgentSession::Stored(asked),
             spent,
             earlier.iter().map(added).sum(),
         ))
@@ -379,15 +389,15 @@ impl Tasks {
     /// # Errors
     /// When the caller has no task with this id, or the store fails.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
-        let owner = self.0.parts.keys.owner(caller);
-        let made = self.made_id(&owner, id).await?;
-        if let Some(live) = self.0.lives.get(&owner, &made) {
+        let owner = self.0.deps.keys.owner_id(caller);
+        let made = self.generated_id(&owner, id).await?;
+        if let Some(live) = self.0.active.get(&owner, &made) {
             return Ok(live.task.borrow().clone());
         }
         self.0
-            .parts
-            .shelves
-            .task(&owner, &made)
+            .deps
+            .store
+            .load_task(&owner, &made)
             .await?
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
@@ -397,9 +407,9 @@ impl Tasks {
     /// # Errors
     /// When the store fails.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Task>, Error> {
-        let owner = self.0.parts.keys.owner(caller);
-        let stored = self.0.parts.shelves.of(&owner).await?;
-        let now = |task: Task| match self.0.lives.get(&owner, &task.id) {
+        let owner = self.0.deps.keys.owner_id(caller);
+        let stored = self.0.deps.store.load_all_of(&owner).await?;
+        let now = |task: Task| match self.0.active.get(&owner, &task.id) {
             Some(live) => live.task.borrow().clone(),
             None => task,
         };
@@ -417,10 +427,10 @@ impl Tasks {
         let task = self.get(caller, id).await?;
         let live = self
             .0
-            .lives
-            .get(&self.0.parts.keys.owner(caller), &task.id)
-            .ok_or(Error::Over)?;
-        live.tell(Command::Interrupt);
+            .active
+            .get(&self.0.deps.keys.owner_id(caller), &task.id)
+            .ok_or(Error::TaskEnded)?;
+        live.send_command(TaskCommand::Interrupt);
         Ok(task)
     }
 
@@ -430,28 +440,30 @@ impl Tasks {
     /// # Errors
     /// When the caller has no task with this id, or the store fails.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
-        let owner = self.0.parts.keys.owner(caller);
-        let id = &*self.made_id(&owner, id).await?;
-        if let Some(live) = self.0.lives.get(&owner, id) {
-            live.tell(Command::Interrupt);
-            live.over().await;
+        let owner = self.0.deps.keys.owner_id(caller);
+        let id = &*self.generated_id(&owner, id).await?;
+        if let Some(live) = self.0.active.get(&owner, id) {
+            live.send_command(TaskCommand::Interrupt);
+            live.wait_until_over().await;
         }
         let task = self.get(caller, id).await?;
-        let Parts {
-            shelves, runner, ..
-        } = &self.0.parts;
+        let TaskDeps {
+            store: shelves,
+            runner,
+            ..
+        } = &self.0.deps;
         {
             // A task that is being created with the same chosen id keeps that id.
-            let _names = self.0.names.lock().await;
+            let _names = self.0.chosen_id_lock.lock().await;
             shelves.remove(&owner, &task).await?;
         }
         let is_left = shelves
-            .of(&owner)
+            .load_all_of(&owner)
             .await?
             .iter()
             .any(|other| other.session_id == task.session_id);
         if let (Some(runner), Ok(session), false) = (runner, task.session_id.parse(), is_left) {
-            runner.forget(session);
+            runner.forget_session(session);
         }
         Ok(task)
     }
@@ -460,22 +472,22 @@ impl Tasks {
     ///
     /// # Errors
     /// When the caller has no task with this id, or the task has no open request `question`.
-    pub async fn answer(
+    pub async fn answer_permission(
         &self,
         caller: &Caller,
         id: &str,
         question: &str,
-        answer: Answer,
+        answer: PermissionDecision,
     ) -> Result<(), Error> {
         let task = self.get(caller, id).await?;
-        let unknown = || Error::UnknownQuestion(question.to_owned());
+        let unknown = || Error::UnknownPermissionRequest(question.to_owned());
         let live = self
             .0
-            .lives
-            .get(&self.0.parts.keys.owner(caller), &task.id)
+            .active
+            .get(&self.0.deps.keys.owner_id(caller), &task.id)
             .ok_or_else(unknown)?;
         let (heard, is_heard) = oneshot::channel();
-        live.tell(Command::Answer(question.to_owned(), answer, heard));
+        live.send_command(TaskCommand::Answer(question.to_owned(), answer, heard));
         // A task that has ended meanwhile has no open request.
         if is_heard.await.unwrap_or(false) {
             Ok(())
@@ -488,17 +500,22 @@ impl Tasks {
     ///
     /// # Errors
     /// When the caller has no task with this id, or the store fails.
-    pub async fn follow(&self, caller: &Caller, id: &str, first: u64) -> Result<Follower, Error> {
-        let owner = self.0.parts.keys.owner(caller);
-        let made = self.made_id(&owner, id).await?;
-        let task = match self.0.lives.get(&owner, &made) {
+    pub async fn follow(
+        &self,
+        caller: &Caller,
+        id: &str,
+        first: u64,
+    ) -> Result<TaskFollower, Error> {
+        let owner = self.0.deps.keys.owner_id(caller);
+        let made = self.generated_id(&owner, id).await?;
+        let task = match self.0.active.get(&owner, &made) {
             Some(live) => live.task,
             None => watch::channel(self.get(caller, id).await?).1,
         };
-        Ok(Follower {
+        Ok(TaskFollower {
             owner,
             task,
-            shelves: self.0.parts.shelves.clone(),
+            store: self.0.deps.store.clone(),
             next: first,
         })
     }

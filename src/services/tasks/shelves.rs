@@ -7,55 +7,60 @@ use serde::Deserialize;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::task::Event;
 use super::task::Task;
+use super::task::TaskEvent;
 use crate::domain::Money;
 use crate::storage::store::Error;
-use crate::storage::store::Limits;
-use crate::storage::store::Shelf;
 use crate::storage::store::Store;
+use crate::storage::store::StoreTable;
 use crate::storage::store::Stored;
-use crate::storage::store::Table;
+use crate::storage::store::TtlLimits;
+use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
 /// Stored tasks with their events, chosen ids and session costs.
 #[derive(Debug, Clone)]
-pub struct Shelves {
-    tasks: Shelf,
+pub struct TaskStore {
+    tasks: TtlTable,
     /// Generated task ids, by owner and chosen id.
-    chosen: Shelf,
+    chosen_ids: TtlTable,
     /// Events, by task id and sequence number.
-    events: Shelf,
+    events: TtlTable,
     /// Total cost of each session in nano-dollars, as reported by the CLI; `None` if it is unknown.
-    sessions: Shelf,
+    session_costs: TtlTable,
 }
 
 /// Average number of events per stored task, for the limit on stored events.
-const EVENTS_OF_A_TASK: u64 = 1000;
+const AVERAGE_EVENTS_PER_TASK: u64 = 1000;
 /// Maximum number of concurrent removals of events.
-const REMOVED_AT_ONCE: usize = 64;
+const MAX_CONCURRENT_REMOVALS: usize = 64;
 
-impl Shelves {
+impl TaskStore {
     /// Opens the tables in `store`. `limits` applies to the tasks; its size limit also to their
     /// events.
-    pub fn new(store: &Store, limits: Limits) -> Self {
-        let of_events = Limits {
-            max_records: limits.max_records.saturating_mul(EVENTS_OF_A_TASK),
+    pub fn new(store: &Store, limits: TtlLimits) -> Self {
+        let of_events = TtlLimits {
+            max_records: limits.max_records.saturating_mul(AVERAGE_EVENTS_PER_TASK),
             ..limits
         };
         Self {
-            tasks: Shelf::new(store.clone(), Table::new("tasks"), limits),
-            chosen: Shelf::new(store.clone(), Table::new("task-chosen-ids"), limits),
-            events: Shelf::new(store.clone(), Table::new("task-events"), of_events),
-            sessions: Shelf::new(store.clone(), Table::new("task-sessions"), limits),
+            tasks: TtlTable::new(store.clone(), StoreTable::new("tasks"), limits),
+            chosen_ids: TtlTable::new(store.clone(), StoreTable::new("task-chosen-ids"), limits),
+            events: TtlTable::new(store.clone(), StoreTable::new("task-events"), of_events),
+            session_costs: TtlTable::new(store.clone(), StoreTable::new("task-sessions"), limits),
         }
     }
 
     /// Starts the cleanup of expired records, until `stop` is cancelled.
-    pub fn keep_tidy(&self, stop: &CancellationToken) {
-        for shelf in [&self.tasks, &self.chosen, &self.events, &self.sessions] {
-            shelf.keep_tidy(stop.clone());
+    pub fn spawn_cleanup(&self, stop: &CancellationToken) {
+        for shelf in [
+            &self.tasks,
+            &self.chosen_ids,
+            &self.events,
+            &self.session_costs,
+        ] {
+            shelf.spawn_cleanup(stop.clone());
         }
     }
 
@@ -65,16 +70,24 @@ impl Shelves {
             let record = task.id.clone().into_bytes();
             // A record left by an earlier task would expire before this one, so its time is
             // extended.
-            if !self.chosen.renew(owner, &chosen.id, record.clone()).await? {
-                self.chosen.put(owner, &chosen.id, record).await?;
+            if !self
+                .chosen_ids
+                .replace_and_extend(owner, &chosen.id, record.clone())
+                .await?
+            {
+                self.chosen_ids.put(owner, &chosen.id, record).await?;
             }
         }
         self.save(owner, task).await
     }
 
     /// Returns the generated id of the task for which `owner` chose `id`.
-    pub(super) async fn chosen(&self, owner: &str, id: &str) -> Result<Option<String>, Error> {
-        let record = self.chosen.get(owner, id).await?;
+    pub(super) async fn id_of_chosen(
+        &self,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<String>, Error> {
+        let record = self.chosen_ids.get(owner, id).await?;
         Ok(record.and_then(|record| String::from_utf8(record).ok()))
     }
 
@@ -82,18 +95,18 @@ impl Shelves {
         self.tasks.put(owner, &task.id, encode_record(task)?).await
     }
 
-    pub(super) async fn task(&self, owner: &str, id: &str) -> Result<Option<Task>, Error> {
+    pub(super) async fn load_task(&self, owner: &str, id: &str) -> Result<Option<Task>, Error> {
         let bytes = self.tasks.get(owner, id).await?;
         bytes.map(|bytes| decode_record(id, &bytes)).transpose()
     }
 
     /// Returns all readable tasks with their owners, and the number of unreadable ones, which are
     /// logged.
-    pub(super) async fn all(&self) -> Result<(Vec<(String, Task)>, usize), Error> {
+    pub(super) async fn load_all(&self) -> Result<(Vec<(String, Task)>, usize), Error> {
         let mut tasks = Vec::new();
         let mut unreadable = 0;
-        for (owner, id) in self.tasks.names().await? {
-            match self.task(&owner, &id).await {
+        for (owner, id) in self.tasks.list_keys().await? {
+            match self.load_task(&owner, &id).await {
                 Err(error @ Error::Unreadable { .. }) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
@@ -108,8 +121,8 @@ impl Shelves {
     }
 
     /// Returns the tasks of `owner`.
-    pub(super) async fn of(&self, owner: &str) -> Result<Vec<Task>, Error> {
-        let records = self.tasks.of(owner).await?;
+    pub(super) async fn load_all_of(&self, owner: &str) -> Result<Vec<Task>, Error> {
+        let records = self.tasks.list(owner).await?;
         let read = |record: &Vec<u8>| decode_record(&format!("of {owner}"), record);
         records.iter().map(read).collect()
     }
@@ -120,7 +133,7 @@ impl Shelves {
         owner: &str,
         session: &str,
     ) -> Result<Option<Money>, Error> {
-        let record = self.sessions.get(owner, session).await?;
+        let record = self.session_costs.get(owner, session).await?;
         let cost = record
             .map(|record| decode_record(session, &record))
             .transpose()?;
@@ -129,33 +142,42 @@ impl Shelves {
             .map(Money::from_nanos))
     }
 
-    pub(super) async fn note_session(
+    pub(super) async fn save_session_cost(
         &self,
         owner: &str,
         session: &str,
         cost: Option<Money>,
     ) -> Result<(), Error> {
         let record = encode_record(&SessionCost(cost.map(Money::nanos)))?;
-        if self.sessions.renew(owner, session, record.clone()).await? {
+        if self
+            .session_costs
+            .replace_and_extend(owner, session, record.clone())
+            .await?
+        {
             return Ok(());
         }
-        self.sessions.put(owner, session, record).await
+        self.session_costs.put(owner, session, record).await
     }
 
-    pub(super) async fn tell(&self, owner: &str, id: &str, event: &Event) -> Result<(), Error> {
+    pub(super) async fn add_event(
+        &self,
+        owner: &str,
+        id: &str,
+        event: &TaskEvent,
+    ) -> Result<(), Error> {
         let record = encode_record(event)?;
         self.events
-            .put(owner, &place(id, event.sequence_number), record)
+            .put(owner, &event_key(id, event.sequence_number), record)
             .await
     }
 
-    pub(super) async fn event(
+    pub(super) async fn load_event(
         &self,
         owner: &str,
         id: &str,
         number: u64,
-    ) -> Result<Option<Event>, Error> {
-        let place = place(id, number);
+    ) -> Result<Option<TaskEvent>, Error> {
+        let place = event_key(id, number);
         let bytes = self.events.get(owner, &place).await?;
         bytes.map(|bytes| decode_record(&place, &bytes)).transpose()
     }
@@ -165,23 +187,23 @@ impl Shelves {
         let removals = (0..task.events).map(|number| self.remove_event(owner, &task.id, number));
         // Concurrent, so that the removals share group commits.
         stream::iter(removals)
-            .buffer_unordered(REMOVED_AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT_REMOVALS)
             .try_collect::<()>()
             .await?;
         self.tasks.remove(owner, &task.id).await?;
         if let Some(chosen) = &task.chosen
             && self
-                .chosen(owner, &chosen.id)
+                .id_of_chosen(owner, &chosen.id)
                 .await?
                 .is_some_and(|made| made == task.id)
         {
-            self.chosen.remove(owner, &chosen.id).await?;
+            self.chosen_ids.remove(owner, &chosen.id).await?;
         }
         Ok(())
     }
 
     async fn remove_event(&self, owner: &str, id: &str, number: u64) -> Result<(), Error> {
-        self.events.remove(owner, &place(id, number)).await?;
+        self.events.remove(owner, &event_key(id, number)).await?;
         Ok(())
     }
 }
@@ -190,7 +212,7 @@ impl Stored for Task {
     const KIND: &'static str = "task";
 }
 
-impl Stored for Event {
+impl Stored for TaskEvent {
     const KIND: &'static str = "event of task";
 }
 
@@ -202,6 +224,6 @@ impl Stored for SessionCost {
     const KIND: &'static str = "cost of session";
 }
 
-fn place(id: &str, number: u64) -> String {
+fn event_key(id: &str, number: u64) -> String {
     format!("{id}/{number:08}")
 }

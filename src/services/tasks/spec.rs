@@ -7,17 +7,17 @@ use uuid::Uuid;
 
 use super::chosen::ChosenId;
 use super::terms::PermissionMode;
-use super::workspace::Roots;
-use crate::accounts::webhooks::Endpoint;
+use super::workspace::WorkspaceRoots;
+use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::ModelName;
 use crate::domain::Money;
-use crate::engine::agent::Session;
+use crate::engine::agent::AgentSession;
 
 /// Limits and defaults of all tasks.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Folders under which agents may work.
-    pub roots: Roots,
+    pub roots: WorkspaceRoots,
     /// Maximum number of running tasks.
     pub max_running: usize,
     /// Maximum number of queued tasks.
@@ -42,7 +42,7 @@ pub struct Config {
 
 /// Validated request for a new task.
 #[derive(Debug, Clone)]
-pub struct Spec {
+pub struct TaskSpec {
     /// Id chosen by the caller, beside the generated one.
     pub chosen: Option<ChosenId>,
     /// Prompt for the agent.
@@ -66,17 +66,17 @@ pub struct Spec {
     /// Session of an earlier task of the same caller, to be resumed.
     pub session: Option<Uuid>,
     /// Webhook told when the task ends, in addition to that of the project.
-    pub webhook: Option<Endpoint>,
+    pub webhook: Option<WebhookEndpoint>,
 }
 
 /// Limits within which one task runs.
 #[derive(Debug)]
-pub(super) struct Bounds {
+pub(super) struct TaskBounds {
     /// Canonical path, without symlinks.
     pub(super) workspace: PathBuf,
     pub(super) budget: Money,
     pub(super) timeout: Duration,
-    pub(super) session: Session,
+    pub(super) session: AgentSession,
     /// Tokens of the session's earlier conversation.
-    pub(super) conversation: u64,
+    pub(super) conversation_tokens: u64,
 }

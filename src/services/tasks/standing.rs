@@ -2,72 +2,78 @@
 
 use std::sync::Arc;
 
-use super::end::End;
-use super::end::Why;
-use super::funds::Funds;
-use super::run::Run;
-use super::service::Parts;
+use super::end::TaskOutcome;
+use super::end::TaskStopReason;
+use super::funds::TaskHold;
+use super::run::TaskRun;
+use super::service::TaskDeps;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Permission;
 use crate::accounts::ledger;
-use crate::accounts::ledger::Hold;
+use crate::accounts::ledger::BudgetHold;
 use crate::domain::Caller;
 
-impl Run {
+impl TaskRun {
     /// Creates the budget hold of the task from its ledger hold.
-    pub(super) fn funds(&self, hold: Hold) -> Funds {
-        let Parts { prices, config, .. } = &self.inner.parts;
+    pub(super) fn task_hold(&self, hold: BudgetHold) -> TaskHold {
+        let TaskDeps { prices, config, .. } = &self.inner.deps;
         let (prices, most) = (Arc::clone(prices), config.max_output_tokens.into());
-        Funds::new(hold, prices, &self.log.task(), self.conversation, most)
+        TaskHold::new(
+            hold,
+            prices,
+            &self.recorder.task(),
+            self.conversation_tokens,
+            most,
+        )
     }
 
     /// Checks key and workspace again when the task leaves the queue.
-    pub(super) fn check(&self) -> Result<(), End> {
-        let Parts { config, .. } = &self.inner.parts;
-        if !self.may_go_on() {
-            return Err(End::Killed {
-                why: Why::Revoked,
+    pub(super) fn check_may_start(&self) -> Result<(), TaskOutcome> {
+        let TaskDeps { config, .. } = &self.inner.deps;
+        if !self.is_key_valid() {
+            return Err(TaskOutcome::Killed {
+                why: TaskStopReason::KeyRevoked,
                 usage: None,
             });
         }
-        let task = self.log.task();
+        let task = self.recorder.task();
         let found = config.roots.resolve(&task.workspace);
         if found.as_ref() == Ok(&task.workspace) {
             Ok(())
         } else {
-            Err(End::moved())
+            Err(TaskOutcome::workspace_changed())
         }
     }
 
     /// True if the key of the task is still valid for tasks.
-    pub(super) fn may_go_on(&self) -> bool {
+    pub(super) fn is_key_valid(&self) -> bool {
         self.caller().is_ok()
     }
 
     /// Returns the caller of the task, with the key's current permissions.
     fn caller(&self) -> Result<Caller, AuthError> {
         self.inner
-            .parts
+            .deps
             .keys
-            .caller_of(&self.log.owner, Some(Permission::Tasks))
+            .caller_of_owner(&self.recorder.owner, Some(Permission::Tasks))
     }
 
     /// Raises the hold to cover one more model call, within the budgets as they are now.
-    pub(super) async fn cover_next_call(&self, funds: &mut Funds) -> Result<(), Why> {
-        let grant = self.caller().map_err(|_| Why::Revoked)?.grant;
+    pub(super) async fn cover_next_call(&self, funds: &mut TaskHold) -> Result<(), TaskStopReason> {
+        let grant = self.caller().map_err(|_| TaskStopReason::KeyRevoked)?.grant;
         let (model, most) = self
-            .log
+            .recorder
             .read(|task| (task.model.clone(), task.max_budget()));
         match funds.cover_next_call(&model, most, grant).await {
             Ok(()) => Ok(()),
-            Err(ledger::Error::Over(over)) => {
+            Err(ledger::Error::BudgetExceeded(over)) => {
                 tracing::info!(error = %over, "task stopped: no budget for another call");
-                Err(Why::OverBudget)
+                Err(TaskStopReason::OverBudget)
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, "task stopped: hold cannot be stored");
-                Err(Why::Unpaid)
+                Err(TaskStopReason::LedgerFailed)
             }
         }
     }

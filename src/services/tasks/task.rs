@@ -9,19 +9,19 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::chosen::ChosenId;
-use super::spec::Bounds;
-use super::spec::Spec;
+use super::spec::TaskBounds;
+use super::spec::TaskSpec;
+use super::terms::AGENT_TOOLS;
 use super::terms::PermissionMode;
-use super::terms::TOOLS;
-use crate::accounts::webhooks::Endpoint;
+use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::domain::unix_now;
-use crate::engine::agent::Change;
-use crate::engine::agent::Job;
-use crate::engine::agent::Question;
-use crate::engine::agent::Session;
+use crate::engine::agent::AgentJob;
+use crate::engine::agent::AgentSession;
+use crate::engine::agent::FileChange;
+use crate::engine::agent::PermissionRequest;
 
 /// State of a task: its request, progress and result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Task {
     #[serde(default)]
     pub chosen: Option<ChosenId>,
     /// Current status of the task.
-    pub status: Status,
+    pub status: TaskStatus,
     /// Project charged for the task.
     pub project: String,
     /// Prompt given to the agent.
@@ -55,7 +55,7 @@ pub struct Task {
     /// Timeout of the task, in seconds.
     pub timeout_seconds: u64,
     /// Webhook told when the task ends, in addition to that of the project.
-    pub webhook: Option<Endpoint>,
+    pub webhook: Option<WebhookEndpoint>,
     /// Creation time, in Unix seconds.
     pub created_at: u64,
     /// Start time, in Unix seconds.
@@ -65,7 +65,7 @@ pub struct Task {
     /// Number of model calls.
     pub turns: u32,
     /// Tokens used by all model calls.
-    pub tokens: Tokens,
+    pub tokens: TaskTokens,
     /// Cost in nano-dollars; `None` while it is unknown.
     pub cost_nanos: Option<i64>,
     /// Paths of files that the agent created.
@@ -75,12 +75,12 @@ pub struct Task {
     /// Final text of the model, if the task completed.
     pub result: Option<String>,
     /// Reason of the failure, if the task failed.
-    pub error: Option<Trouble>,
+    pub error: Option<TaskError>,
     /// Number of recorded events.
     pub events: u64,
     /// Open permission requests, not stored.
     #[serde(skip)]
-    pub questions: Vec<Question>,
+    pub questions: Vec<PermissionRequest>,
     /// Running tool calls, as id and tool name, not stored.
     #[serde(skip)]
     pub running_tools: Vec<(String, String)>,
@@ -89,7 +89,7 @@ pub struct Task {
 /// Status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum TaskStatus {
     /// Queued, not started.
     Queued,
     /// Started, and not ended.
@@ -106,7 +106,7 @@ pub enum Status {
 
 /// Error of a failed task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct TaskError {
     /// Machine-readable code: `max_turns`, `max_budget`, `timeout`, ...
     pub code: String,
     /// Human-readable message of the error.
@@ -115,7 +115,7 @@ pub struct Trouble {
 
 /// Token usage of a task.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tokens {
+pub struct TaskTokens {
     /// Prompt tokens outside the prompt cache.
     pub input: u64,
     /// Prompt tokens written to the prompt cache.
@@ -128,19 +128,19 @@ pub struct Tokens {
 
 /// Event of a task, as stored and sent to readers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Event {
+pub struct TaskEvent {
     /// Position among the task's events, starting at 0.
     pub sequence_number: u64,
     /// Time of the event, in Unix seconds.
     pub created_at: u64,
     /// Kind and content of the event.
-    pub told: Told,
+    pub told: TaskEventKind,
 }
 
 /// Kind and content of a task event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Told {
+pub enum TaskEventKind {
     /// Complete text block of the model.
     Message {
         /// Text of the block.
@@ -187,16 +187,16 @@ pub enum Told {
     /// Progress report, at the start and after each model call.
     Progress {
         /// Current status of the task.
-        status: Status,
+        status: TaskStatus,
         /// Number of model calls so far.
         turns: u32,
         /// Tokens used so far.
-        tokens: Tokens,
+        tokens: TaskTokens,
     },
     /// End of a task that did not fail. Always the last event.
     Complete {
         /// Final status of the task.
-        status: Status,
+        status: TaskStatus,
         /// Final text of the model, if the task completed.
         result: Option<String>,
     },
@@ -209,14 +209,14 @@ pub enum Told {
     },
 }
 
-impl Status {
+impl TaskStatus {
     /// True for the final statuses: all but queued and running.
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 }
 
-impl Told {
+impl TaskEventKind {
     /// Returns the name of the event type, as in JSON.
     pub fn name(&self) -> &'static str {
         match self {
@@ -239,11 +239,11 @@ impl Told {
 
 impl Task {
     /// Creates a queued task from a request.
-    pub(super) fn queued(id: String, project: &str, spec: Spec, bounds: Bounds) -> Self {
+    pub(super) fn queued(id: String, project: &str, spec: TaskSpec, bounds: TaskBounds) -> Self {
         Self {
             id,
             chosen: spec.chosen,
-            status: Status::Queued,
+            status: TaskStatus::Queued,
             project: project.to_owned(),
             prompt: spec.prompt,
             system_prompt: spec.system_prompt,
@@ -260,7 +260,7 @@ impl Task {
             started_at: None,
             ended_at: None,
             turns: 0,
-            tokens: Tokens::default(),
+            tokens: TaskTokens::default(),
             cost_nanos: None,
             files_created: BTreeSet::new(),
             files_modified: BTreeSet::new(),
@@ -278,20 +278,20 @@ impl Task {
     }
 
     /// Returns the agent job of this task.
-    pub(super) fn job(&self, session: Session, max_output_tokens: u32) -> Job {
+    pub(super) fn agent_job(&self, session: AgentSession, max_output_tokens: u32) -> AgentJob {
         let is_chosen = |tool: &&'static str| self.tools.iter().any(|name| name == tool);
-        Job {
+        AgentJob {
             task: self.id.clone(),
             prompt: self.prompt.clone(),
             workspace: self.workspace.clone(),
             model: ModelName::new(&self.model),
             system_prompt: self.system_prompt.clone(),
-            tools: TOOLS
+            tools: AGENT_TOOLS
                 .iter()
                 .map(|(tool, _)| *tool)
                 .filter(is_chosen)
                 .collect(),
-            mode: self.permission_mode.mode(),
+            mode: self.permission_mode.agent_mode(),
             max_turns: self.max_turns,
             max_budget: self.max_budget(),
             max_output_tokens,
@@ -305,9 +305,9 @@ impl Task {
     }
 
     /// Records that the tool call `call` has ended, and its file change if it made one.
-    pub(super) fn tool_is_done(&mut self, call: &str, change: Option<Change>) {
+    pub(super) fn record_tool_end(&mut self, call: &str, change: Option<FileChange>) {
         self.running_tools.retain(|(id, _)| id != call);
-        let Some(Change { path, is_new }) = change else {
+        let Some(FileChange { path, is_new }) = change else {
             return;
         };
         // The agent may give a path relative to the workspace.
@@ -325,39 +325,41 @@ impl Task {
     }
 
     /// Returns the type of the webhook event for the end of the task.
-    pub(super) fn event_name(&self) -> &'static str {
+    pub(super) fn webhook_event_name(&self) -> &'static str {
         match self.status {
-            Status::Completed => "task.completed",
-            Status::Failed => "task.failed",
-            Status::Cancelled => "task.cancelled",
-            Status::Interrupted | Status::Queued | Status::Running => "task.interrupted",
+            TaskStatus::Completed => "task.completed",
+            TaskStatus::Failed => "task.failed",
+            TaskStatus::Cancelled => "task.cancelled",
+            TaskStatus::Interrupted | TaskStatus::Queued | TaskStatus::Running => {
+                "task.interrupted"
+            }
         }
     }
 
     /// Returns the body of the webhook event: the outcome, without prompt or result.
-    pub(super) fn summary(&self) -> Value {
+    pub(super) fn webhook_body(&self) -> Value {
         let code = self.error.as_ref().map(|error| &error.code);
         json!({"id": self.id, "task_id": self.task_id(), "status": self.status, "turns": self.turns, "error_code": code,
             "cost_usd": self.cost().map(Money::to_decimal)})
     }
 
     /// Returns the final event of an ended task.
-    pub(super) fn last_event(&self) -> Event {
+    pub(super) fn final_event(&self) -> TaskEvent {
         let created_at = self.ended_at.unwrap_or_else(unix_now);
-        Event {
+        TaskEvent {
             sequence_number: self.events.saturating_sub(1),
             created_at,
-            told: self.last_word(),
+            told: self.final_event_kind(),
         }
     }
 
-    fn last_word(&self) -> Told {
+    fn final_event_kind(&self) -> TaskEventKind {
         match &self.error {
-            Some(Trouble { code, message }) => Told::Error {
+            Some(TaskError { code, message }) => TaskEventKind::Error {
                 code: code.clone(),
                 message: message.clone(),
             },
-            None => Told::Complete {
+            None => TaskEventKind::Complete {
                 status: self.status,
                 result: self.result.clone(),
             },
@@ -365,7 +367,7 @@ impl Task {
     }
 }
 
-impl From<Usage> for Tokens {
+impl From<Usage> for TaskTokens {
     fn from(usage: Usage) -> Self {
         Self {
             input: usage.input_tokens,

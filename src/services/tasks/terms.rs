@@ -3,25 +3,25 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::engine::agent::Mode;
+use crate::engine::agent::AgentMode;
 
 /// Tools that agents can have, by the CLI's names, each with the smallest preset that includes it.
-pub const TOOLS: &[(&str, Preset)] = &[
-    ("Read", Preset::ReadOnly),
-    ("Glob", Preset::ReadOnly),
-    ("Grep", Preset::ReadOnly),
-    ("Edit", Preset::Edit),
-    ("Write", Preset::Edit),
-    ("NotebookEdit", Preset::Edit),
-    ("Bash", Preset::Full),
-    ("WebFetch", Preset::Full),
-    ("WebSearch", Preset::Full),
+pub const AGENT_TOOLS: &[(&str, ToolPreset)] = &[
+    ("Read", ToolPreset::ReadOnly),
+    ("Glob", ToolPreset::ReadOnly),
+    ("Grep", ToolPreset::ReadOnly),
+    ("Edit", ToolPreset::Edit),
+    ("Write", ToolPreset::Edit),
+    ("NotebookEdit", ToolPreset::Edit),
+    ("Bash", ToolPreset::Full),
+    ("WebFetch", ToolPreset::Full),
+    ("WebSearch", ToolPreset::Full),
 ];
 
 /// Preset of tools with a matching permission policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Preset {
+pub enum ToolPreset {
     /// Read files in the workspace. Everything else is denied.
     #[default]
     ReadOnly,
@@ -49,15 +49,15 @@ pub enum PermissionMode {
 
 /// Source of the answer to a permission request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answerer {
-    Caller,
-    Always,
-    Never,
+pub(super) enum ApprovalPolicy {
+    AskCaller,
+    Allow,
+    Deny,
 }
 
-impl Preset {
+impl ToolPreset {
     /// Returns the permission policy of the preset.
-    pub fn mode(self) -> PermissionMode {
+    pub fn permission_mode(self) -> PermissionMode {
         match self {
             Self::ReadOnly => PermissionMode::DontAsk,
             Self::Edit => PermissionMode::AcceptEdits,
@@ -74,7 +74,7 @@ impl Preset {
         allow: Option<&[String]>,
         deny: &[String],
     ) -> Result<Vec<&'static str>, String> {
-        let is_known = |name: &&String| TOOLS.iter().any(|(tool, _)| tool == name);
+        let is_known = |name: &&String| AGENT_TOOLS.iter().any(|(tool, _)| tool == name);
         if let Some(unknown) = allow
             .unwrap_or_default()
             .iter()
@@ -90,7 +90,7 @@ impl Preset {
             };
             is_allowed && !deny.iter().any(|name| name == tool)
         };
-        Ok(TOOLS
+        Ok(AGENT_TOOLS
             .iter()
             .filter(is_chosen)
             .map(|(tool, _)| *tool)
@@ -100,19 +100,19 @@ impl Preset {
 
 impl PermissionMode {
     /// Returns the permission mode of the agent itself.
-    pub(super) fn mode(self) -> Mode {
+    pub(super) fn agent_mode(self) -> AgentMode {
         match self {
-            Self::AcceptEdits => Mode::AcceptEdits,
-            Self::Plan => Mode::Plan,
-            Self::Default | Self::DontAsk | Self::BypassPermissions => Mode::Default,
+            Self::AcceptEdits => AgentMode::AcceptEdits,
+            Self::Plan => AgentMode::Plan,
+            Self::Default | Self::DontAsk | Self::BypassPermissions => AgentMode::Default,
         }
     }
 
-    pub(super) fn answerer(self) -> Answerer {
+    pub(super) fn approval_policy(self) -> ApprovalPolicy {
         match self {
-            Self::Default | Self::AcceptEdits => Answerer::Caller,
-            Self::Plan | Self::DontAsk => Answerer::Never,
-            Self::BypassPermissions => Answerer::Always,
+            Self::Default | Self::AcceptEdits => ApprovalPolicy::AskCaller,
+            Self::Plan | Self::DontAsk => ApprovalPolicy::Deny,
+            Self::BypassPermissions => ApprovalPolicy::Allow,
         }
     }
 }
@@ -128,36 +128,46 @@ mod tests {
                 .map(|name| (*name).to_owned())
                 .collect::<Vec<_>>()
         };
-        let tools = |preset: Preset, allow: Option<&[&str]>, deny: &[&str]| {
+        let tools = |preset: ToolPreset, allow: Option<&[&str]>, deny: &[&str]| {
             let allow = allow.map(names);
             preset
                 .tools(allow.as_deref(), &names(deny))
                 .map(|tools| tools.join(" "))
         };
         for (preset, allow, deny, chosen) in [
-            (Preset::ReadOnly, None, &[][..], Ok("Read Glob Grep")),
+            (ToolPreset::ReadOnly, None, &[][..], Ok("Read Glob Grep")),
             (
-                Preset::Edit,
+                ToolPreset::Edit,
                 None,
                 &[],
                 Ok("Read Glob Grep Edit Write NotebookEdit"),
             ),
             (
-                Preset::Full,
+                ToolPreset::Full,
                 None,
                 &["WebFetch", "WebSearch", "NotebookEdit"],
                 Ok("Read Glob Grep Edit Write Bash"),
             ),
             (
-                Preset::ReadOnly,
+                ToolPreset::ReadOnly,
                 Some(&["Bash", "Read"][..]),
                 &[],
                 Ok("Read Bash"),
             ),
-            (Preset::Full, Some(&["Bash", "Read"]), &["Bash"], Ok("Read")),
-            (Preset::Full, Some(&[]), &[], Ok("")),
-            (Preset::Full, Some(&["Read", "--help"]), &[], Err("--help")),
-            (Preset::Full, None, &["read"], Err("read")),
+            (
+                ToolPreset::Full,
+                Some(&["Bash", "Read"]),
+                &["Bash"],
+                Ok("Read"),
+            ),
+            (ToolPreset::Full, Some(&[]), &[], Ok("")),
+            (
+                ToolPreset::Full,
+                Some(&["Read", "--help"]),
+                &[],
+                Err("--help"),
+            ),
+            (ToolPreset::Full, None, &["read"], Err("read")),
         ] {
             assert_eq!(
                 tools(preset, allow, deny),

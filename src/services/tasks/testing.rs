@@ -31,52 +31,52 @@ use crate::domain::Money;
 use crate::domain::Usage;
 use crate::engine::agent::Agent;
 use crate::engine::agent::AgentEvent;
-use crate::engine::agent::Answer;
-use crate::engine::agent::EndReason;
-use crate::engine::agent::Ending;
-use crate::engine::agent::Job;
-use crate::engine::agent::Question;
-use crate::engine::agent::Runner;
-use crate::storage::store::Limits;
+use crate::engine::agent::AgentJob;
+use crate::engine::agent::AgentReport;
+use crate::engine::agent::AgentRunner;
+use crate::engine::agent::AgentStop;
+use crate::engine::agent::PermissionDecision;
+use crate::engine::agent::PermissionRequest;
 use crate::storage::store::Store;
+use crate::storage::store::TtlLimits;
 
 /// Prompt of an agent that never becomes ready.
 pub(crate) const NEVER_READY: &str = "never ready";
 
 /// Call received by a scripted agent.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Heard {
-    Answer(String, Answer),
+pub(crate) enum AgentCall {
+    Answer(String, PermissionDecision),
     Interrupt,
     /// The agent was dropped.
     Dropped,
 }
 
 /// Controls one scripted agent.
-pub(crate) struct Puppet {
-    pub(crate) job: Job,
+pub(crate) struct AgentScript {
+    pub(crate) job: AgentJob,
     pub(crate) says: UnboundedSender<Result<AgentEvent, Failure>>,
-    pub(crate) heard: UnboundedReceiver<Heard>,
+    pub(crate) heard: UnboundedReceiver<AgentCall>,
 }
 
 #[derive(Debug)]
-struct Stage {
-    puppets: UnboundedSender<Puppet>,
+struct ScriptedRunner {
+    puppets: UnboundedSender<AgentScript>,
     forgotten: UnboundedSender<Uuid>,
 }
 
-struct Actor {
+struct ScriptedAgent {
     lines: UnboundedReceiver<Result<AgentEvent, Failure>>,
-    heard: UnboundedSender<Heard>,
+    heard: UnboundedSender<AgentCall>,
 }
 
-impl Runner for Stage {
-    fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
+impl AgentRunner for ScriptedRunner {
+    fn start(&self, job: AgentJob) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
         let (says, lines) = mpsc::unbounded_channel();
         let (heard, hears) = mpsc::unbounded_channel();
         let is_ready = job.prompt != NEVER_READY;
         self.puppets
-            .send(Puppet {
+            .send(AgentScript {
                 job,
                 says,
                 heard: hears,
@@ -85,18 +85,18 @@ impl Runner for Stage {
         if !is_ready {
             return std::future::pending().boxed();
         }
-        async { Ok(Box::new(Actor { lines, heard }) as Box<dyn Agent>) }.boxed()
+        async { Ok(Box::new(ScriptedAgent { lines, heard }) as Box<dyn Agent>) }.boxed()
     }
 
-    fn forget(&self, session: Uuid) {
+    fn forget_session(&self, session: Uuid) {
         let _ = self.forgotten.send(session);
     }
 
-    fn forget_others(&self, _sessions: HashSet<Uuid>) {}
+    fn forget_other_sessions(&self, _sessions: HashSet<Uuid>) {}
 }
 
-impl Agent for Actor {
-    fn begin(&mut self) {}
+impl Agent for ScriptedAgent {
+    fn send_prompt(&mut self) {}
 
     fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>> {
         async {
@@ -108,28 +108,30 @@ impl Agent for Actor {
         .boxed()
     }
 
-    fn answer(&mut self, question: &str, answer: Answer) {
-        let _ = self.heard.send(Heard::Answer(question.to_owned(), answer));
+    fn answer_permission(&mut self, question: &str, answer: PermissionDecision) {
+        let _ = self
+            .heard
+            .send(AgentCall::Answer(question.to_owned(), answer));
     }
 
     fn interrupt(&mut self) {
-        let _ = self.heard.send(Heard::Interrupt);
+        let _ = self.heard.send(AgentCall::Interrupt);
     }
 }
 
-impl Drop for Actor {
+impl Drop for ScriptedAgent {
     fn drop(&mut self) {
-        let _ = self.heard.send(Heard::Dropped);
+        let _ = self.heard.send(AgentCall::Dropped);
     }
 }
 
-impl Puppet {
+impl AgentScript {
     pub(crate) fn say(&self, event: AgentEvent) {
         self.says.send(Ok(event)).unwrap();
     }
 
     pub(crate) fn ask(&self, id: &str) {
-        self.say(AgentEvent::Question(Question {
+        self.say(AgentEvent::PermissionRequested(PermissionRequest {
             id: id.to_owned(),
             tool: "Bash".to_owned(),
             tool_use_id: "toolu_1".to_owned(),
@@ -139,11 +141,11 @@ impl Puppet {
     }
 
     /// Reports one model call, and then the end.
-    pub(crate) fn end(&self, reason: EndReason, dollars: &str) {
-        self.say(AgentEvent::Turn {
+    pub(crate) fn end(&self, reason: AgentStop, dollars: &str) {
+        self.say(AgentEvent::AnswerStarted {
             model: "haiku".to_owned(),
         });
-        self.say(AgentEvent::Finished(Ending {
+        self.say(AgentEvent::Finished(AgentReport {
             reason,
             result: "words".to_owned(),
             usage: Usage {
@@ -157,9 +159,9 @@ impl Puppet {
 }
 
 /// Task service with scripted agents.
-pub(crate) struct Office {
+pub(crate) struct TaskTestServer {
     pub(crate) tasks: Tasks,
-    pub(crate) puppets: UnboundedReceiver<Puppet>,
+    pub(crate) puppets: UnboundedReceiver<AgentScript>,
     /// Sessions that the runner was asked to delete.
     pub(crate) forgotten: UnboundedReceiver<Uuid>,
     pub(crate) ledger: Ledger,
@@ -168,22 +170,22 @@ pub(crate) struct Office {
     pub(crate) folder: TempDir,
 }
 
-impl Office {
+impl TaskTestServer {
     pub(crate) async fn open() -> Self {
-        Self::on(
+        Self::with_store(
             &Store::in_memory(TaskTracker::new()),
             tempfile::tempdir().unwrap(),
         )
         .await
     }
 
-    pub(crate) async fn on(store: &Store, folder: TempDir) -> Self {
-        Self::of(Keys::none(), store, folder).await
+    pub(crate) async fn with_store(store: &Store, folder: TempDir) -> Self {
+        Self::with_keys_and_store(Keys::none(), store, folder).await
     }
 
     /// Creates a service for callers with `keys`.
     pub(crate) async fn for_keys(keys: Keys) -> Self {
-        Self::of(
+        Self::with_keys_and_store(
             keys,
             &Store::in_memory(TaskTracker::new()),
             tempfile::tempdir().unwrap(),
@@ -191,7 +193,7 @@ impl Office {
         .await
     }
 
-    async fn of(keys: Keys, store: &Store, folder: TempDir) -> Self {
+    async fn with_keys_and_store(keys: Keys, store: &Store, folder: TempDir) -> Self {
         let (sender, puppets) = mpsc::unbounded_channel();
         let (forgets, forgotten) = mpsc::unbounded_channel();
         // 2026-11-21 in UTC.
@@ -202,27 +204,27 @@ impl Office {
             .await
             .unwrap();
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
-        let limits = Limits {
+        let limits = TtlLimits {
             time_to_live: Duration::from_secs(600),
             max_records: 100,
             max_bytes: 1 << 20,
         };
-        let tasks = Tasks::new(Parts {
-            runner: Some(Arc::new(Stage {
+        let tasks = Tasks::new(TaskDeps {
+            runner: Some(Arc::new(ScriptedRunner {
                 puppets: sender,
                 forgotten: forgets,
             })),
             keys: Arc::new(keys),
-            shelves: Shelves::new(store, limits),
+            store: TaskStore::new(store, limits),
             ledger: opened.ledger.clone(),
             prices: Arc::new(prices()),
-            limits: rate_limit::Limits::new(rate_limit::Config::default()),
+            rate_limits: rate_limit::RateLimits::new(rate_limit::Config::default()),
             webhooks: None,
             tracker: TaskTracker::new(),
             stop: stop.clone(),
             kill: kill.clone(),
             config: Config {
-                roots: Roots::new([folder.path().to_owned()]),
+                roots: WorkspaceRoots::new([folder.path().to_owned()]),
                 model: ModelName::new("sonnet"),
                 webhook_hosts: vec!["hooks.example.com".to_owned()],
                 max_running: 1,
@@ -246,15 +248,15 @@ impl Office {
         }
     }
 
-    pub(crate) fn spec(&self) -> Spec {
-        Spec {
+    pub(crate) fn spec(&self) -> TaskSpec {
+        TaskSpec {
             chosen: None,
             prompt: "do it".to_owned(),
             workspace: self.folder.path().to_owned(),
             model: ModelName::new("sonnet"),
             system_prompt: None,
-            tools: Preset::Edit.tools(None, &[]).unwrap(),
-            permission_mode: Preset::Edit.mode(),
+            tools: ToolPreset::Edit.tools(None, &[]).unwrap(),
+            permission_mode: ToolPreset::Edit.permission_mode(),
             max_turns: None,
             max_budget: None,
             timeout: None,

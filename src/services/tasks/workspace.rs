@@ -7,22 +7,22 @@ use std::path::PathBuf;
 
 /// Root folders under which agents may work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Roots {
+pub struct WorkspaceRoots {
     roots: Vec<PathBuf>,
     /// Data directory of the server, which no workspace may contain or lie in.
-    private: Option<PathBuf>,
+    excluded: Option<PathBuf>,
 }
 
 /// Reason why a folder cannot be a workspace. No variant reveals anything about paths outside the
 /// roots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadWorkspace {
+pub enum WorkspaceError {
     /// The path is relative.
     #[error("it must be an absolute path")]
     Relative,
     /// The path contains `..`.
     #[error("it must not hold `..`")]
-    Climbs,
+    ParentDir,
     /// The path is outside the roots, directly or through a symlink.
     #[error("it is not under any of the roots that the server is configured with")]
     Outside,
@@ -34,20 +34,20 @@ pub enum BadWorkspace {
     Missing,
 }
 
-impl Roots {
+impl WorkspaceRoots {
     /// Creates roots from folders. A relative one is resolved from the server's working directory.
     pub fn new(roots: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             roots: roots.into_iter().collect(),
-            private: None,
+            excluded: None,
         }
     }
 
     /// Excludes `private`, all that it contains, and every folder that contains it.
     #[must_use]
-    pub fn without(self, private: PathBuf) -> Self {
+    pub fn excluding(self, private: PathBuf) -> Self {
         Self {
-            private: Some(private),
+            excluded: Some(private),
             ..self
         }
     }
@@ -61,15 +61,15 @@ impl Roots {
     ///
     /// # Errors
     /// When the folder does not exist or is not allowed.
-    pub fn resolve(&self, asked: &Path) -> Result<PathBuf, BadWorkspace> {
+    pub fn resolve(&self, asked: &Path) -> Result<PathBuf, WorkspaceError> {
         if !asked.is_absolute() {
-            return Err(BadWorkspace::Relative);
+            return Err(WorkspaceError::Relative);
         }
         if asked
             .components()
             .any(|component| component == Component::ParentDir)
         {
-            return Err(BadWorkspace::Climbs);
+            return Err(WorkspaceError::ParentDir);
         }
         let real = self
             .roots
@@ -81,27 +81,27 @@ impl Roots {
             .iter()
             .any(|(root, real)| asked.starts_with(root) || asked.starts_with(real))
         {
-            return Err(BadWorkspace::Outside);
+            return Err(WorkspaceError::Outside);
         }
         let is_within = |path: &Path| roots.iter().any(|(_, real)| path.starts_with(real));
         let found = match asked.canonicalize() {
-            Ok(found) if !is_within(&found) => return Err(BadWorkspace::Outside),
+            Ok(found) if !is_within(&found) => return Err(WorkspaceError::Outside),
             Ok(found) if found.is_dir() => found,
-            Err(error) if !is_missing(&error) => return Err(BadWorkspace::Outside),
+            Err(error) if !is_missing(&error) => return Err(WorkspaceError::Outside),
             // Missing folders are reported only below a root, and never through a dangling symlink,
             // which would reveal its target.
-            _ if nearest(asked).is_some_and(|folder| is_within(&folder)) => {
-                return Err(BadWorkspace::Missing);
+            _ if nearest_existing(asked).is_some_and(|folder| is_within(&folder)) => {
+                return Err(WorkspaceError::Missing);
             }
-            _ => return Err(BadWorkspace::Outside),
+            _ => return Err(WorkspaceError::Outside),
         };
         let private = self
-            .private
+            .excluded
             .as_ref()
             .and_then(|private| private.canonicalize().ok());
         if private.is_some_and(|private| found.starts_with(&private) || private.starts_with(&found))
         {
-            return Err(BadWorkspace::Private);
+            return Err(WorkspaceError::Private);
         }
         Ok(found)
     }
@@ -115,7 +115,7 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// Returns the canonical path of the nearest existing ancestor; `None` at a dangling symlink.
-fn nearest(missing: &Path) -> Option<PathBuf> {
+fn nearest_existing(missing: &Path) -> Option<PathBuf> {
     let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|data| data.is_symlink());
     let (mut above, mut path) = (missing.ancestors().skip(1), missing);
     loop {
@@ -152,9 +152,9 @@ mod tests {
         ] {
             symlink(target, at(link)).unwrap();
         }
-        let roots = Roots::new([at("root"), at("root2"), at("missing_root")]);
-        let linked = Roots::new([at("link_to_root")]);
-        let resolve = |roots: &Roots, path: &str| roots.resolve(&at(path));
+        let roots = WorkspaceRoots::new([at("root"), at("root2"), at("missing_root")]);
+        let linked = WorkspaceRoots::new([at("link_to_root")]);
+        let resolve = |roots: &WorkspaceRoots, path: &str| roots.resolve(&at(path));
         for (path, found) in [
             ("root", Ok("root")),
             ("root/", Ok("root")),
@@ -162,23 +162,23 @@ mod tests {
             ("root/in/b", Ok("root/a/b")),
             ("root/across", Ok("root2")),
             ("root2", Ok("root2")),
-            ("root/a/../a", Err(BadWorkspace::Climbs)),
-            ("root/../other", Err(BadWorkspace::Climbs)),
-            ("rootless", Err(BadWorkspace::Outside)),
-            ("other/c", Err(BadWorkspace::Outside)),
-            ("nowhere", Err(BadWorkspace::Outside)),
-            ("missing_root", Err(BadWorkspace::Outside)),
-            ("root/out", Err(BadWorkspace::Outside)),
-            ("root/out/c", Err(BadWorkspace::Outside)),
-            ("root/up", Err(BadWorkspace::Outside)),
-            ("root/out/nothing", Err(BadWorkspace::Outside)),
-            ("root/dangling", Err(BadWorkspace::Outside)),
-            ("root/dangling/x", Err(BadWorkspace::Outside)),
-            ("root/in/nothing", Err(BadWorkspace::Missing)),
-            ("root/nothing", Err(BadWorkspace::Missing)),
-            ("root/dangling_within", Err(BadWorkspace::Outside)),
-            ("root/file", Err(BadWorkspace::Missing)),
-            ("root/file/x", Err(BadWorkspace::Missing)),
+            ("root/a/../a", Err(WorkspaceError::ParentDir)),
+            ("root/../other", Err(WorkspaceError::ParentDir)),
+            ("rootless", Err(WorkspaceError::Outside)),
+            ("other/c", Err(WorkspaceError::Outside)),
+            ("nowhere", Err(WorkspaceError::Outside)),
+            ("missing_root", Err(WorkspaceError::Outside)),
+            ("root/out", Err(WorkspaceError::Outside)),
+            ("root/out/c", Err(WorkspaceError::Outside)),
+            ("root/up", Err(WorkspaceError::Outside)),
+            ("root/out/nothing", Err(WorkspaceError::Outside)),
+            ("root/dangling", Err(WorkspaceError::Outside)),
+            ("root/dangling/x", Err(WorkspaceError::Outside)),
+            ("root/in/nothing", Err(WorkspaceError::Missing)),
+            ("root/nothing", Err(WorkspaceError::Missing)),
+            ("root/dangling_within", Err(WorkspaceError::Outside)),
+            ("root/file", Err(WorkspaceError::Missing)),
+            ("root/file/x", Err(WorkspaceError::Missing)),
         ] {
             assert_eq!(resolve(&roots, path), found.map(at), "{path}");
         }
@@ -190,11 +190,11 @@ mod tests {
         assert_eq!(resolve(&linked, "root/a"), Ok(at("root/a")), "as it is");
         assert_eq!(
             roots.resolve(Path::new("root")),
-            Err(BadWorkspace::Relative)
+            Err(WorkspaceError::Relative)
         );
         assert_eq!(
-            Roots::default().resolve(&at("root")),
-            Err(BadWorkspace::Outside)
+            WorkspaceRoots::default().resolve(&at("root")),
+            Err(WorkspaceError::Outside)
         );
     }
 
@@ -206,7 +206,7 @@ mod tests {
             std::fs::create_dir_all(at(path)).unwrap();
         }
         symlink(at("root"), at("link")).unwrap();
-        let guarded = Roots::new([at("root")]).without(at("link/a"));
+        let guarded = WorkspaceRoots::new([at("root")]).excluding(at("link/a"));
         for (path, is_allowed) in [
             ("root", false),
             ("root/a", false),
@@ -216,7 +216,7 @@ mod tests {
             let expected = if is_allowed {
                 Ok(at(path))
             } else {
-                Err(BadWorkspace::Private)
+                Err(WorkspaceError::Private)
             };
             assert_eq!(guarded.resolve(&at(path)), expected, "{path}");
         }

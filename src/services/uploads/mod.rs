@@ -22,15 +22,15 @@ use crate::api::openai::files::Purpose;
 use crate::api::request_schema::media;
 use crate::api::request_schema::media::Media;
 use crate::domain::Caller;
+use crate::domain::MediaSource;
 use crate::domain::ModelName;
 use crate::domain::NativeUpload;
 use crate::domain::Part;
-use crate::domain::Source;
 use crate::domain::Turn;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::FileFault;
-use crate::engine::gateway::Fit;
 use crate::engine::gateway::ModelCard;
+use crate::engine::gateway::ModelFit;
 use crate::engine::gateway::Readiness;
 use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::Turns;
@@ -38,17 +38,17 @@ use crate::storage::files;
 use crate::storage::files::Files;
 
 /// Size of one unit of the memory semaphores, in bytes.
-const BLOCK: u64 = 1024;
+const BLOCK_BYTES: u64 = 1024;
 /// Memory for waiting turns, as a number of turns with the maximum size of files. Further turns
 /// wait for memory until a timeout.
-const WAITING: u64 = 8;
+const MAX_WAITING_TURNS: u64 = 8;
 /// Memory for waiting background turns, in the same unit. Separate, because these wait without a
 /// timeout.
-const WAITING_BEHIND: u64 = 2;
+const MAX_WAITING_BACKGROUND_TURNS: u64 = 2;
 /// Maximum wait of a foreground turn for memory.
-const WAIT: Duration = Duration::from_secs(10);
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Delay after which a client is told to retry when that timeout has passed.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Runs turns with their uploaded files inlined. Clones share the memory limits.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ pub struct Uploads {
     /// Memory for foreground turns that have not started, in blocks.
     memory: Arc<Semaphore>,
     /// Memory for background turns that have not started, in blocks.
-    behind: Arc<Semaphore>,
+    background_memory: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Uploads {
@@ -76,55 +76,55 @@ impl Uploads {
     /// bytes in base64.
     pub fn new(turns: Arc<dyn Turns>, files: Files, limit: u64) -> Self {
         let room_of = |turns| {
-            let blocks =
-                usize::try_from(limit.saturating_mul(turns).div_ceil(BLOCK)).unwrap_or(usize::MAX);
+            let blocks = usize::try_from(limit.saturating_mul(turns).div_ceil(BLOCK_BYTES))
+                .unwrap_or(usize::MAX);
             Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS)))
         };
         Self {
             turns,
             files,
             limit,
-            memory: room_of(WAITING),
-            behind: room_of(WAITING_BEHIND),
+            memory: room_of(MAX_WAITING_TURNS),
+            background_memory: room_of(MAX_WAITING_BACKGROUND_TURNS),
         }
     }
 
     /// Replaces the file ids in `turn` with the contents. The caller holds the returned memory
     /// permit until the turn has started, so that waiting turns cannot exhaust the memory.
-    async fn fill(
+    async fn inline_files(
         &self,
         caller: &Caller,
         turn: &mut Turn,
     ) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        if parts(turn).all(|part| named_by(part).is_empty()) {
+        if leaf_parts(turn).all(|part| files_named_by(part).is_empty()) {
             return Ok(None);
         }
-        let encoded = self.size(caller, turn).await?;
-        let memory = self.room(caller, encoded).await?;
-        for part in parts(turn) {
+        let encoded = self.encoded_size(caller, turn).await?;
+        let memory = self.reserve_memory(caller, encoded).await?;
+        for part in leaf_parts(turn) {
             if let Part::Native(block) = part {
-                self.fill_native(caller, block).await?;
-            } else if let Some(file) = Named::by(part) {
+                self.inline_native_files(caller, block).await?;
+            } else if let Some(file) = FileReference::from_part(part) {
                 let fault = |fault| Error::File {
                     place: file.place.to_owned(),
                     fault,
                 };
-                *part = self.read(caller, &file).await.map_err(fault)?;
+                *part = self.read_part(caller, &file).await.map_err(fault)?;
             }
         }
         Ok(memory)
     }
 
     /// Reserves memory for `bytes` of file contents. A foreground turn fails after a timeout.
-    async fn room(
+    async fn reserve_memory(
         &self,
         caller: &Caller,
         bytes: u64,
     ) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        let blocks = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX);
+        let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
         // The semaphores are never closed, so `ok()` loses no error.
         if caller.in_background {
-            return Ok(Arc::clone(&self.behind)
+            return Ok(Arc::clone(&self.background_memory)
                 .acquire_many_owned(blocks)
                 // Backpressure: a foreground client is told to retry instead of waiting without
                 // bound.
@@ -132,27 +132,28 @@ impl Uploads {
                 .ok());
         }
         let full = |_| Error::FilesFull {
-            bytes: self.limit.saturating_mul(WAITING),
-            retry_after: RETRY,
+            bytes: self.limit.saturating_mul(MAX_WAITING_TURNS),
+            retry_after: RETRY_DELAY,
         };
-        Ok(
-            timeout(WAIT, Arc::clone(&self.memory).acquire_many_owned(blocks))
-                .await
-                .map_err(full)?
-                .ok(),
+        Ok(timeout(
+            MEMORY_TIMEOUT,
+            Arc::clone(&self.memory).acquire_many_owned(blocks),
         )
+        .await
+        .map_err(full)?
+        .ok())
     }
 
     /// Returns the total size of the files of a turn in base64, checked against the limit per turn.
-    async fn size(&self, caller: &Caller, turn: &mut Turn) -> Result<u64, Error> {
+    async fn encoded_size(&self, caller: &Caller, turn: &mut Turn) -> Result<u64, Error> {
         let mut size = 0;
-        for part in parts(turn) {
-            for (id, place) in named_by(part) {
+        for part in leaf_parts(turn) {
+            for (id, place) in files_named_by(part) {
                 let fault = |fault| Error::File {
                     place: place.clone(),
                     fault,
                 };
-                size += self.size_of(caller, &id).await.map_err(fault)?;
+                size += self.encoded_file_size(caller, &id).await.map_err(fault)?;
                 if size > self.limit {
                     return Err(fault(FileFault::TooLarge { limit: self.limit }));
                 }
@@ -161,7 +162,7 @@ impl Uploads {
         Ok(size)
     }
 
-    async fn size_of(&self, caller: &Caller, id: &str) -> Result<u64, FileFault> {
+    async fn encoded_file_size(&self, caller: &Caller, id: &str) -> Result<u64, FileFault> {
         let record = self.files.get(&caller.project, id).await?;
         if !matches!(record.purpose, Purpose::UserData | Purpose::Vision) {
             let words =
@@ -172,13 +173,21 @@ impl Uploads {
     }
 
     /// Reads a file and converts it to a part.
-    async fn read(&self, caller: &Caller, file: &Named<'_>) -> Result<Part, FileFault> {
-        let (name, bytes) = self.content(caller, file.id).await?;
-        part(&bytes, file.title.unwrap_or(&name), file.is_image)
+    async fn read_part(
+        &self,
+        caller: &Caller,
+        file: &FileReference<'_>,
+    ) -> Result<Part, FileFault> {
+        let (name, bytes) = self.read_content(caller, file.id).await?;
+        part_from_bytes(&bytes, file.title.unwrap_or(&name), file.is_image)
     }
 
     /// Reads the name and the content of the file `id`.
-    async fn content(&self, caller: &Caller, id: &str) -> Result<(String, Vec<u8>), FileFault> {
+    async fn read_content(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(String, Vec<u8>), FileFault> {
         let (record, mut content) = self.files.open_content(&caller.project, id).await?;
         let mut bytes = Vec::new();
         content
@@ -196,26 +205,30 @@ impl Turns for Uploads {
 
     fn run(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         Box::pin(async move {
-            let _memory = self.fill(&caller, &mut turn).await?;
+            let _memory = self.inline_files(&caller, &mut turn).await?;
             self.turns.run(caller, turn).await
         })
     }
 
     fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
         Box::pin(async move {
-            let _memory = self.fill(&caller, &mut turn).await?;
+            let _memory = self.inline_files(&caller, &mut turn).await?;
             self.turns.count_tokens(caller, turn).await
         })
     }
 
     fn resolve(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
         Box::pin(async move {
-            let _memory = self.fill(&caller, &mut turn).await?;
+            let _memory = self.inline_files(&caller, &mut turn).await?;
             self.turns.resolve(caller, turn).await
         })
     }
 
-    fn fit<'a>(&'a self, caller: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+    fn fit<'a>(
+        &'a self,
+        caller: &'a Caller,
+        turn: &'a Turn,
+    ) -> BoxFuture<'a, Result<ModelFit, Error>> {
         self.turns.fit(caller, turn)
     }
 
@@ -233,7 +246,7 @@ impl Turns for Uploads {
 }
 
 /// File reference in a part.
-struct Named<'a> {
+struct FileReference<'a> {
     id: &'a str,
     place: &'a str,
     /// Title of the document, as the caller named it.
@@ -242,17 +255,24 @@ struct Named<'a> {
     is_image: bool,
 }
 
-impl<'a> Named<'a> {
-    fn by(part: &'a Part) -> Option<Self> {
+impl<'a> FileReference<'a> {
+    fn from_part(part: &'a Part) -> Option<Self> {
         match part {
-            Part::Image(Source::Upload { id, place }) => Some(Self {
+            Part::Image(MediaSource::Upload {
+                id,
+                field_path: place,
+            }) => Some(Self {
                 id,
                 place,
                 title: None,
                 is_image: true,
             }),
             Part::Document {
-                source: Source::Upload { id, place },
+                source:
+                    MediaSource::Upload {
+                        id,
+                        field_path: place,
+                    },
                 title,
             } => Some(Self {
                 id,
@@ -267,13 +287,13 @@ impl<'a> Named<'a> {
 
 /// Returns the ids of the files that a part names, each with the field of the request in which it
 /// stands.
-fn named_by(part: &Part) -> Vec<(String, String)> {
+fn files_named_by(part: &Part) -> Vec<(String, String)> {
     match part {
         Part::Native(block) => {
-            let place = |upload: NativeUpload| (upload.id, native::PLACE.to_owned());
+            let place = |upload: NativeUpload| (upload.id, native::NATIVE_FIELD.to_owned());
             block.uploads().into_iter().map(place).collect()
         }
-        part => Named::by(part)
+        part => FileReference::from_part(part)
             .map(|file| (file.id.to_owned(), file.place.to_owned()))
             .into_iter()
             .collect(),
@@ -281,7 +301,7 @@ fn named_by(part: &Part) -> Vec<(String, String)> {
 }
 
 /// Iterates over all parts of history and prompt, with tool results replaced by their inner parts.
-fn parts(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
+fn leaf_parts(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
     let messages = turn.history.iter_mut().map(|message| &mut message.parts);
     messages
         .chain([&mut turn.prompt])
@@ -294,19 +314,19 @@ fn parts(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
 
 /// Converts file content to a part, by its detected media type. Text becomes a text part headed by
 /// the title.
-fn part(bytes: &[u8], title: &str, is_image: bool) -> Result<Part, FileFault> {
-    let source = |media_type: &str| Source::Base64 {
+fn part_from_bytes(bytes: &[u8], title: &str, is_image: bool) -> Result<Part, FileFault> {
+    let source = |media_type: &str| MediaSource::Base64 {
         media_type: media_type.to_owned(),
         data: BASE64_STANDARD.encode(bytes),
     };
     match media::of(bytes) {
         Some(Media::Image(media_type)) => Ok(Part::Image(source(media_type))),
-        _ if is_image => Err(FileFault::Unfit(media::NO_IMAGE.to_owned())),
+        _ if is_image => Err(FileFault::Unfit(media::NOT_AN_IMAGE.to_owned())),
         Some(Media::Document(media_type)) => Ok(Part::Document {
             source: source(media_type),
             title: Some(title.to_owned()),
         }),
-        Some(Media::Text(words)) => Ok(Part::file_of_words(Some(title), words)),
+        Some(Media::Text(words)) => Ok(Part::text_file(Some(title), words)),
         None => {
             let words = "Claude can read nothing of the file. It reads PNG, JPEG, GIF, WebP, PDF and text in UTF-8.";
             Err(FileFault::Unfit(words.to_owned()))

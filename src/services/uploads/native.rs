@@ -17,11 +17,11 @@ use crate::engine::gateway::Error;
 use crate::engine::gateway::FileFault;
 
 /// Field of the request that is named in errors about files of native blocks.
-pub(super) const PLACE: &str = "messages";
+pub(super) const NATIVE_FIELD: &str = "messages";
 
 impl Uploads {
     /// Replaces the file ids in `block` with the contents of the files.
-    pub(super) async fn fill_native(
+    pub(super) async fn inline_native_files(
         &self,
         caller: &Caller,
         block: &mut NativeBlock,
@@ -29,22 +29,24 @@ impl Uploads {
         let mut sources = HashMap::new();
         for upload in block.uploads() {
             let fault = |fault| Error::File {
-                place: PLACE.to_owned(),
+                place: NATIVE_FIELD.to_owned(),
                 fault,
             };
-            let (_, bytes) = self.content(caller, &upload.id).await.map_err(fault)?;
-            let source = source(&bytes, &upload).map_err(fault)?;
+            let (_, bytes) = self.read_content(caller, &upload.id).await.map_err(fault)?;
+            let source = source_from_bytes(&bytes, &upload).map_err(fault)?;
             sources.insert((upload.id, upload.is_image), source);
         }
         if !sources.is_empty() {
-            block.fill(|upload| sources.get(&(upload.id.clone(), upload.is_image)).cloned());
+            block.replace_uploads(|upload| {
+                sources.get(&(upload.id.clone(), upload.is_image)).cloned()
+            });
         }
         Ok(())
     }
 }
 
 /// Builds the `source` object of a block from file content.
-fn source(bytes: &[u8], upload: &NativeUpload) -> Result<Value, FileFault> {
+fn source_from_bytes(bytes: &[u8], upload: &NativeUpload) -> Result<Value, FileFault> {
     let unfit = |words: &str| Err(FileFault::Unfit(words.to_owned()));
     match (media::of(bytes), upload.is_image) {
         (Some(Media::Image(kind)), true) | (Some(Media::Document(kind)), false) => {
@@ -57,7 +59,7 @@ fn source(bytes: &[u8], upload: &NativeUpload) -> Result<Value, FileFault> {
         (Some(Media::Image(_)), false) => {
             unfit("the file is an image. Name it in a block of the type `image`.")
         }
-        (_, true) => unfit(media::NO_IMAGE),
+        (_, true) => unfit(media::NOT_AN_IMAGE),
         (None, false) => unfit(
             "Claude can read nothing of the file. It reads PDF and text in UTF-8 as documents.",
         ),

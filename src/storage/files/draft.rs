@@ -5,29 +5,29 @@ use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
 use super::Error;
-use super::folder::Bytes;
-use super::folder::Folder;
+use super::folder::ContentFolder;
+use super::folder::ContentGuard;
 use super::service;
-use super::space::Room;
+use super::space::SpaceReservation;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
-use crate::domain::UPLOAD;
+use crate::domain::UPLOAD_ID_PREFIX;
 use crate::domain::unix_now;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Transaction;
 use crate::storage::store::encode_record;
 
 /// Default time to live of batch input and output files, in seconds: 30 days.
-const LIFE_OF_BATCHES: u64 = 2_592_000;
+const DEFAULT_BATCH_FILE_TTL: u64 = 2_592_000;
 
 /// A file that is being written. Deleted on drop unless it is finished.
 #[derive(Debug)]
-pub struct Draft {
+pub struct FileDraft {
     pub(super) id: String,
     pub(super) file: fs::File,
-    pub(super) bytes: Bytes,
-    pub(super) room: Room,
-    pub(super) folder: Folder,
+    pub(super) bytes: ContentGuard,
+    pub(super) reservation: SpaceReservation,
+    pub(super) folder: ContentFolder,
     /// Maximum size of the file and of all files of its project, in bytes; `u64::MAX` for no limit.
     pub(super) file_limit: u64,
     pub(super) project_limit: u64,
@@ -37,16 +37,16 @@ pub struct Draft {
 
 /// A complete file on disk that no record references yet. Deleted on drop unless it is recorded.
 #[derive(Debug)]
-pub struct Finished {
+pub struct FinishedFile {
     file: File,
-    bytes: Bytes,
-    room: Room,
+    bytes: ContentGuard,
+    reservation: SpaceReservation,
 }
 
-impl Draft {
+impl FileDraft {
     /// Returns a new file id, ordered by time.
     pub(super) fn new_id() -> String {
-        format!("{UPLOAD}{}", Uuid::now_v7().simple())
+        format!("{UPLOAD_ID_PREFIX}{}", Uuid::now_v7().simple())
     }
 
     /// Appends `bytes`.
@@ -55,12 +55,12 @@ impl Draft {
     /// When a size limit or the free space is exceeded, or the bytes cannot be written.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let more = bytes.len() as u64;
-        if self.room.bytes() + more > self.file_limit {
+        if self.reservation.bytes() + more > self.file_limit {
             return Err(Error::TooLarge {
                 limit: self.file_limit,
             });
         }
-        if !self.room.take(more, self.project_limit) {
+        if !self.reservation.reserve_more(more, self.project_limit) {
             return Err(Error::Full {
                 limit: self.project_limit,
             });
@@ -74,7 +74,7 @@ impl Draft {
 
     /// Returns true if nothing was written.
     pub fn is_empty(&self) -> bool {
-        self.room.bytes() == 0
+        self.reservation.bytes() == 0
     }
 
     /// Completes the file under the name `filename`. `expires_after` is its time to live in
@@ -87,12 +87,12 @@ impl Draft {
         filename: String,
         purpose: Purpose,
         expires_after: Option<u64>,
-    ) -> Result<Finished, Error> {
+    ) -> Result<FinishedFile, Error> {
         let Self {
             id,
             mut file,
             mut bytes,
-            room,
+            reservation: room,
             folder,
             ..
         } = self;
@@ -102,7 +102,7 @@ impl Draft {
             purpose,
             Purpose::Batch | Purpose::BatchOutput | Purpose::MessageBatch
         );
-        let usual = is_of_batch.then_some(LIFE_OF_BATCHES);
+        let usual = is_of_batch.then_some(DEFAULT_BATCH_FILE_TTL);
         let now = unix_now();
         let file = File {
             id,
@@ -117,14 +117,18 @@ impl Draft {
             status: "processed".to_owned(),
             mime_type: None,
         };
-        Ok(Finished { file, bytes, room })
+        Ok(FinishedFile {
+            file,
+            bytes,
+            reservation: room,
+        })
     }
 }
 
-impl Finished {
+impl FinishedFile {
     /// Sets the MIME type that the producer declared.
     #[must_use]
-    pub fn of_type(mut self, mime_type: Option<String>) -> Self {
+    pub fn with_mime_type(mut self, mime_type: Option<String>) -> Self {
         self.file.mime_type = mime_type;
         self
     }
@@ -132,17 +136,21 @@ impl Finished {
     /// Returns the file and a function that records it in a transaction. Once the transaction has
     /// run, the content is kept; if it never runs, the content is deleted, also when the caller was
     /// cancelled.
-    pub fn entry(
+    pub fn into_record(
         self,
     ) -> Result<(File, impl FnOnce(&mut Transaction<'_>) + Send + 'static), Error> {
-        let Self { file, bytes, room } = self;
+        let Self {
+            file,
+            bytes,
+            reservation: room,
+        } = self;
         let (key, value) = (
-            service::key(room.project(), &file.id),
+            service::record_key(room.project(), &file.id),
             encode_record(&file)?,
         );
         let enter = move |transaction: &mut Transaction<'_>| {
             transaction.put(key, value);
-            transaction.afterwards(move |is_made| {
+            transaction.after_write(move |is_made| {
                 // A write that was reported as failed may be on disk nevertheless, so the content
                 // stays. The next start removes contents without a record.
                 bytes.keep();

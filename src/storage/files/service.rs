@@ -10,26 +10,26 @@ use tokio::fs;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Draft;
 use super::Error;
-use super::Finished;
-use super::folder::Folder;
-use super::space::Space;
-use crate::api::openai::Page;
+use super::FileDraft;
+use super::FinishedFile;
+use super::folder::ContentFolder;
+use super::space::ProjectUsage;
+use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::domain::unix_now;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
+use crate::storage::store::StoreTable;
 use crate::storage::store::Stored;
-use crate::storage::store::Table;
 use crate::storage::store::Transaction;
 use crate::storage::store::decode_record;
 
 /// Table of file records: project and id -> the file as its client sees it.
-const TABLE: Table = Table::new("files");
+const TABLE: StoreTable = StoreTable::new("files");
 /// Separator of project and id in a key. Neither contains it.
-const BETWEEN: char = '\0';
+const KEY_SEPARATOR: char = '\0';
 /// Interval between removals of expired files.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -44,21 +44,21 @@ pub struct Config {
     pub min_free_bytes: u64,
     /// Free space to leave on the disk when the server itself writes a file, in bytes. Leaves room
     /// for the store's own writes.
-    pub min_free_bytes_for_ours: u64,
+    pub min_free_bytes_for_server: u64,
 }
 
 /// The files of all projects. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Files(Arc<Inner>);
+pub struct Files(Arc<FilesInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct FilesInner {
     store: Store,
-    folder: Folder,
-    space: Space,
+    folder: ContentFolder,
+    space: ProjectUsage,
     config: Config,
     floor: FreeSpaceFloor,
-    floor_of_ours: FreeSpaceFloor,
+    server_floor: FreeSpaceFloor,
 }
 
 impl Files {
@@ -68,16 +68,16 @@ impl Files {
     /// # Errors
     /// When the store or the folder cannot be used.
     pub async fn open(store: Store, path: &Path, config: Config) -> Result<Self, Error> {
-        let folder = Folder::open(path).await?;
+        let folder = ContentFolder::open(path).await?;
         let floor = FreeSpaceFloor::new(path, config.min_free_bytes);
-        let floor_of_ours = FreeSpaceFloor::new(path, config.min_free_bytes_for_ours);
-        let inner = Inner {
+        let floor_of_ours = FreeSpaceFloor::new(path, config.min_free_bytes_for_server);
+        let inner = FilesInner {
             store,
             folder,
-            space: Space::default(),
+            space: ProjectUsage::default(),
             config,
             floor,
-            floor_of_ours,
+            server_floor: floor_of_ours,
         };
         let files = Self(Arc::new(inner));
         let records = files.0.store.scan(TABLE.key("")).await?;
@@ -87,7 +87,7 @@ impl Files {
             .filter_map(|(key, _)| owner_and_id(key))
             .map(|(_, id)| id)
             .collect();
-        match files.0.folder.sweep(&ids).await? {
+        match files.0.folder.remove_unknown(&ids).await? {
             0 => {}
             removed => {
                 tracing::warn!(removed, "incomplete files removed");
@@ -99,8 +99,8 @@ impl Files {
             };
             match decode_record::<File>(&id, record) {
                 Ok(file) => {
-                    let mut room = files.0.space.room(&project);
-                    room.take(file.bytes, u64::MAX);
+                    let mut room = files.0.space.begin_reservation(&project);
+                    room.reserve_more(file.bytes, u64::MAX);
                     room.keep();
                 }
                 Err(error) => tracing::error!(
@@ -131,17 +131,17 @@ impl Files {
     pub(crate) fn nowhere() -> Self {
         let store = Store::in_memory(TaskTracker::new());
         let (folder, floor) = (
-            Folder::nowhere(),
+            ContentFolder::nowhere(),
             FreeSpaceFloor::new(Path::new("/nonexistent"), 0),
         );
         let (config, floor_of_ours) = (Config::default(), floor.clone());
-        Self(Arc::new(Inner {
+        Self(Arc::new(FilesInner {
             store,
             folder,
-            space: Space::default(),
+            space: ProjectUsage::default(),
             config,
             floor,
-            floor_of_ours,
+            server_floor: floor_of_ours,
         }))
     }
 
@@ -151,7 +151,7 @@ impl Files {
     }
 
     /// Starts a task that removes expired files periodically, until `stop` is cancelled.
-    pub fn keep_tidy(&self, tracker: &TaskTracker, stop: CancellationToken) {
+    pub fn spawn_cleanup(&self, tracker: &TaskTracker, stop: CancellationToken) {
         let files = self.clone();
         tracker.spawn(async move {
             while stop
@@ -175,7 +175,7 @@ impl Files {
                 continue;
             };
             // A record that cannot be read was logged at the start, and stays.
-            if decode_record::<File>(&id, &record).is_ok_and(|file| is_over(&file, now)) {
+            if decode_record::<File>(&id, &record).is_ok_and(|file| is_expired(&file, now)) {
                 self.remove(&project, &id).await?;
             }
         }
@@ -186,7 +186,7 @@ impl Files {
     ///
     /// # Errors
     /// When the disk lacks free space or the file cannot be created.
-    pub async fn draft(&self, project: &str) -> Result<Draft, Error> {
+    pub async fn draft(&self, project: &str) -> Result<FileDraft, Error> {
         let Config {
             max_file_bytes,
             max_project_bytes,
@@ -194,10 +194,10 @@ impl Files {
         } = self.0.config;
         self.0.floor.check(0).map_err(Error::DiskFull)?;
         let floor = Some(self.0.floor.clone());
-        Ok(Draft {
+        Ok(FileDraft {
             floor,
             ..self
-                .begin(project, max_file_bytes, max_project_bytes)
+                .create_draft(project, max_file_bytes, max_project_bytes)
                 .await?
         })
     }
@@ -207,29 +207,29 @@ impl Files {
     ///
     /// # Errors
     /// When the file cannot be created.
-    pub async fn draft_of_ours(&self, project: &str) -> Result<Draft, Error> {
-        let floor = Some(self.0.floor_of_ours.clone());
-        Ok(Draft {
+    pub async fn draft_for_server(&self, project: &str) -> Result<FileDraft, Error> {
+        let floor = Some(self.0.server_floor.clone());
+        Ok(FileDraft {
             floor,
-            ..self.begin(project, u64::MAX, u64::MAX).await?
+            ..self.create_draft(project, u64::MAX, u64::MAX).await?
         })
     }
 
-    async fn begin(
+    async fn create_draft(
         &self,
         project: &str,
         file_limit: u64,
         project_limit: u64,
-    ) -> Result<Draft, Error> {
-        let Inner { folder, space, .. } = &*self.0;
-        let id = Draft::new_id();
+    ) -> Result<FileDraft, Error> {
+        let FilesInner { folder, space, .. } = &*self.0;
+        let id = FileDraft::new_id();
         let (file, bytes) = folder.create(&id).await?;
-        let (room, folder) = (space.room(project), folder.clone());
-        Ok(Draft {
+        let (room, folder) = (space.begin_reservation(project), folder.clone());
+        Ok(FileDraft {
             id,
             file,
             bytes,
-            room,
+            reservation: room,
             folder,
             file_limit,
             project_limit,
@@ -241,8 +241,8 @@ impl Files {
     ///
     /// # Errors
     /// When the record cannot be written.
-    pub async fn keep(&self, finished: Finished) -> Result<File, Error> {
-        let (file, enter) = finished.entry()?;
+    pub async fn record(&self, finished: FinishedFile) -> Result<File, Error> {
+        let (file, enter) = finished.into_record()?;
         let work = move |transaction: &mut Transaction<'_>| {
             enter(transaction);
             Ok::<_, Error>(file)
@@ -255,11 +255,11 @@ impl Files {
     /// # Errors
     /// [`Error::NotFound`] if there is none or it has expired.
     pub async fn get(&self, project: &str, id: &str) -> Result<File, Error> {
-        let record = self.0.store.get(key(project, id)).await?;
+        let record = self.0.store.get(record_key(project, id)).await?;
         let file = record
             .map(|record| decode_record::<File>(id, &record))
             .transpose()?;
-        file.filter(|file| !is_over(file, unix_now()))
+        file.filter(|file| !is_expired(file, unix_now()))
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
@@ -286,22 +286,22 @@ impl Files {
         &self,
         project: &str,
         purpose: Option<Purpose>,
-        page: &Page,
+        page: &PageRequest,
     ) -> Result<(Vec<File>, bool), Error> {
-        let mut files = self.of_project(project).await?;
+        let mut files = self.list_visible(project).await?;
         files.retain(|file| purpose.is_none_or(|purpose| file.purpose == purpose));
-        Ok(page.of(files, |file: &File| Some(&file.id))?)
+        Ok(page.select(files, |file: &File| Some(&file.id))?)
     }
 
     /// Returns the files of `project` that clients may see, oldest first.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn of_project(&self, project: &str) -> Result<Vec<File>, Error> {
+    pub async fn list_visible(&self, project: &str) -> Result<Vec<File>, Error> {
         let now = unix_now();
-        let records = self.0.store.scan(key(project, "")).await?;
+        let records = self.0.store.scan(record_key(project, "")).await?;
         let mut files = records.iter().map(read).collect::<Result<Vec<File>, _>>()?;
-        files.retain(|file| !is_over(file, now) && file.purpose != Purpose::MessageBatch);
+        files.retain(|file| !is_expired(file, now) && file.purpose != Purpose::MessageBatch);
         Ok(files)
     }
 
@@ -316,7 +316,11 @@ impl Files {
 
     /// Removes the record before the content, so that no record is left without content.
     async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
-        let (key, space, owner) = (key(project, id), self.0.space.clone(), project.to_owned());
+        let (key, space, owner) = (
+            record_key(project, id),
+            self.0.space.clone(),
+            project.to_owned(),
+        );
         let name = id.to_owned();
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(record) = transaction.get(&key)? else {
@@ -325,9 +329,9 @@ impl Files {
             let file: File = decode_record(&name, &record)?;
             transaction.remove(key);
             let bytes = file.bytes;
-            transaction.afterwards(move |is_made| {
+            transaction.after_write(move |is_made| {
                 if is_made {
-                    space.give_back(&owner, bytes);
+                    space.release(&owner, bytes);
                 }
             });
             Ok::<_, Error>(Some(file))
@@ -345,8 +349,8 @@ impl Stored for File {
 
 /// The project and the id in the key of a record.
 fn owner_and_id(key: &[u8]) -> Option<(String, String)> {
-    let name = String::from_utf8_lossy(TABLE.rest(key)).into_owned();
-    let (project, id) = name.split_once(BETWEEN)?;
+    let name = String::from_utf8_lossy(TABLE.key_suffix(key)).into_owned();
+    let (project, id) = name.split_once(KEY_SEPARATOR)?;
     Some((project.to_owned(), id.to_owned()))
 }
 
@@ -355,10 +359,10 @@ fn read((key, record): &(Vec<u8>, Vec<u8>)) -> Result<File, Error> {
     Ok(decode_record(&id, record)?)
 }
 
-pub(super) fn key(project: &str, id: &str) -> Vec<u8> {
-    TABLE.key(format!("{project}{BETWEEN}{id}"))
+pub(super) fn record_key(project: &str, id: &str) -> Vec<u8> {
+    TABLE.key(format!("{project}{KEY_SEPARATOR}{id}"))
 }
 
-fn is_over(file: &File, now: u64) -> bool {
+fn is_expired(file: &File, now: u64) -> bool {
     file.expires_at.is_some_and(|expires_at| expires_at <= now)
 }

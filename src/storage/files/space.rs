@@ -7,20 +7,20 @@ use std::sync::PoisonError;
 
 /// Bytes in use, by project. Clones share the state.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Space(Arc<Mutex<HashMap<String, u64>>>);
+pub(super) struct ProjectUsage(Arc<Mutex<HashMap<String, u64>>>);
 
 /// Bytes reserved for a file of a project. Released on drop unless they are kept.
 #[derive(Debug)]
-pub(super) struct Room {
-    space: Space,
+pub(super) struct SpaceReservation {
+    space: ProjectUsage,
     project: String,
     bytes: u64,
 }
 
-impl Space {
+impl ProjectUsage {
     /// Starts an empty reservation for a file of `project`.
-    pub(super) fn room(&self, project: &str) -> Room {
-        Room {
+    pub(super) fn begin_reservation(&self, project: &str) -> SpaceReservation {
+        SpaceReservation {
             space: self.clone(),
             project: project.to_owned(),
             bytes: 0,
@@ -28,7 +28,7 @@ impl Space {
     }
 
     /// Releases `bytes` of `project`.
-    pub(super) fn give_back(&self, project: &str, bytes: u64) {
+    pub(super) fn release(&self, project: &str, bytes: u64) {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(used) = used.get_mut(project) {
             *used = used.saturating_sub(bytes);
@@ -36,7 +36,7 @@ impl Space {
     }
 
     /// Reserves `bytes` for `project`. Returns false if the project would exceed `limit`.
-    fn take(&self, project: &str, bytes: u64, limit: u64) -> bool {
+    fn reserve(&self, project: &str, bytes: u64, limit: u64) -> bool {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let used = used.entry(project.to_owned()).or_default();
         let after = used.saturating_add(bytes);
@@ -48,10 +48,10 @@ impl Space {
     }
 }
 
-impl Room {
+impl SpaceReservation {
     /// Reserves `bytes` more. Returns false if the project would exceed `limit`.
-    pub(super) fn take(&mut self, bytes: u64, limit: u64) -> bool {
-        let is_taken = self.space.take(&self.project, bytes, limit);
+    pub(super) fn reserve_more(&mut self, bytes: u64, limit: u64) -> bool {
+        let is_taken = self.space.reserve(&self.project, bytes, limit);
         if is_taken {
             self.bytes += bytes;
         }
@@ -72,8 +72,8 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for SpaceReservation {
     fn drop(&mut self) {
-        self.space.give_back(&self.project, self.bytes);
+        self.space.release(&self.project, self.bytes);
     }
 }

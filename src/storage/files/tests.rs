@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::api::openai::Page;
+use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::storage::store::Store;
@@ -24,7 +24,7 @@ async fn make(
     let finished = draft
         .finish("a.jsonl".to_owned(), Purpose::UserData, expires_after)
         .await?;
-    files.keep(finished).await
+    files.record(finished).await
 }
 
 async fn content(files: &Files, project: &str, id: &str) -> Result<Vec<u8>, Error> {
@@ -134,7 +134,7 @@ async fn files_are_listed_by_purpose_in_creation_order() {
     }
     make(&files, "b", b"x", None).await.unwrap();
     let list = async |purpose, is_ascending| {
-        let page = Page {
+        let page = PageRequest {
             limit: 3,
             after: None,
             is_ascending,
@@ -222,10 +222,10 @@ async fn upload_cancelled_while_recording_is_still_recorded() {
         .finish("a".to_owned(), Purpose::UserData, None)
         .await
         .unwrap();
-    let keeping = files.keep(finished);
+    let keeping = files.record(finished);
     // Polled once, then cancelled.
     let is_kept = futures::FutureExt::now_or_never(keeping).is_some();
-    let page = Page {
+    let page = PageRequest {
         limit: 1,
         after: None,
         is_ascending: true,
@@ -257,6 +257,6 @@ async fn uploads_fail_below_the_free_space_floor_and_server_files_do_not() {
         .await
         .unwrap();
     assert!(matches!(files.draft("p").await, Err(Error::DiskFull(_))));
-    let mut ours = files.draft_of_ours("p").await.unwrap();
+    let mut ours = files.draft_for_server("p").await.unwrap();
     ours.write(b"what a batch has cost").await.unwrap();
 }

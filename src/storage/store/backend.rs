@@ -9,12 +9,12 @@ use std::sync::RwLock;
 
 use super::Error;
 use super::backup::BackupContents;
-use super::writer::Changes;
+use super::writer::WriteSet;
 
 /// A write: a key with its new value, or `None` to delete the key.
-pub type Change = (Vec<u8>, Option<Vec<u8>>);
+pub type StoreChange = (Vec<u8>, Option<Vec<u8>>);
 /// A key with its value.
-pub type Record = (Vec<u8>, Vec<u8>);
+pub type StoreRecord = (Vec<u8>, Vec<u8>);
 
 /// A storage engine: an ordered map from keys to values. Reads are concurrent; there is only one
 /// writer at a time.
@@ -29,14 +29,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// When it cannot be read.
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error>;
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error>;
 
     /// Applies `changes` atomically and durably. On return they survive a kill of the process, and
     /// a power loss as far as the disk keeps what it has confirmed.
     ///
     /// # Errors
     /// When the changes cannot be written. They may be found on disk after a restart nevertheless.
-    fn write(&self, changes: &[Change]) -> Result<(), Error>;
+    fn write(&self, changes: &[StoreChange]) -> Result<(), Error>;
 
     /// Checks that writes are possible now.
     ///
@@ -49,7 +49,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::DiskFull`] if it has not.
-    fn check_space(&self, _changes: &Changes, _pending: u64) -> Result<(), Error> {
+    fn check_space(&self, _changes: &WriteSet, _pending: u64) -> Result<(), Error> {
         Ok(())
     }
 
@@ -84,9 +84,9 @@ pub(super) fn for_each_record(
 
 /// Backend in memory, for tests and for servers that store nothing on disk.
 #[derive(Debug, Default)]
-pub struct Memory(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);
+pub struct MemoryBackend(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);
 
-impl Backend for Memory {
+impl Backend for MemoryBackend {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         Ok(self
             .0
@@ -96,7 +96,7 @@ impl Backend for Memory {
             .cloned())
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
         let records = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = records.range::<[u8], _>((after, Bound::Unbounded)).next();
         Ok(found
@@ -104,7 +104,7 @@ impl Backend for Memory {
             .map(|(key, value)| (key.clone(), value.clone())))
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), Error> {
+    fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
         let mut records = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for (key, value) in changes {
             match value {

@@ -7,30 +7,30 @@ use std::sync::PoisonError;
 
 /// Locks on the records of one kind, by owner and id. Held in memory only; clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Busy(Arc<Mutex<HashSet<(String, String)>>>);
+pub struct RecordLocks(Arc<Mutex<HashSet<(String, String)>>>);
 
 /// A held lock on a record, released on drop.
 #[derive(Debug)]
-pub struct Taken {
-    busy: Busy,
+pub struct RecordLock {
+    locks: RecordLocks,
     name: (String, String),
 }
 
-impl Busy {
+impl RecordLocks {
     /// Locks a record. Returns `None` if it is locked already.
-    pub fn take(&self, owner: &str, id: &str) -> Option<Taken> {
+    pub fn try_lock(&self, owner: &str, id: &str) -> Option<RecordLock> {
         let name = (owner.to_owned(), id.to_owned());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(name.clone()).then(|| Taken {
-            busy: self.clone(),
+        all.insert(name.clone()).then(|| RecordLock {
+            locks: self.clone(),
             name,
         })
     }
 }
 
-impl Drop for Taken {
+impl Drop for RecordLock {
     fn drop(&mut self) {
-        self.busy
+        self.locks
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -8,8 +8,8 @@ use super::testing::Gated;
 use super::testing::SPACE;
 use super::*;
 
-const TABLE: Table = Table::new("t");
-const OTHER: Table = Table::new("t2");
+const TABLE: StoreTable = StoreTable::new("t");
+const OTHER: StoreTable = StoreTable::new("t2");
 
 fn key(rest: &str) -> Vec<u8> {
     TABLE.key(rest)
@@ -36,7 +36,7 @@ async fn text(store: &Store, rest: &str) -> Option<String> {
 fn stores() -> (Vec<Store>, tempfile::TempDir) {
     let (folder, tracker) = (tempfile::tempdir().unwrap(), TaskTracker::new());
     let sled = Store::open(folder.path(), Config::default(), tracker.clone()).unwrap();
-    let threaded = Store::new(Arc::new(Memory::default()), tracker.clone()).unwrap();
+    let threaded = Store::new(Arc::new(MemoryBackend::default()), tracker.clone()).unwrap();
     (vec![Store::in_memory(tracker), threaded, sled], folder)
 }
 
@@ -142,7 +142,7 @@ async fn scan_lists_one_table_in_key_order() {
             (key("b"), key("b2"), None),
             "with its own changes"
         );
-        assert_eq!(TABLE.rest(&key("b")), b"b");
+        assert_eq!(TABLE.key_suffix(&key("b")), b"b");
     }
 }
 
@@ -169,7 +169,7 @@ async fn afterwards_callback_runs_after_the_future_is_dropped() {
         let told = told.clone();
         move |transaction: &mut Transaction<'_>| {
             transaction.put(key("a"), b"1".to_vec());
-            transaction.afterwards(move |is_made| told.send(is_made).unwrap());
+            transaction.after_write(move |is_made| told.send(is_made).unwrap());
             result
         }
     };
@@ -242,8 +242,8 @@ proptest! {
         changed in proptest::collection::btree_map("[ab]{0,3}", any::<Option<bool>>(), 0..8),
     ) {
         let value = |is_set: bool| vec![u8::from(is_set)];
-        let backend = Memory::default();
-        let changes: Vec<Change> = written.iter().map(|(rest, is_set)| (key(rest), Some(value(*is_set)))).collect();
+        let backend = MemoryBackend::default();
+        let changes: Vec<StoreChange> = written.iter().map(|(rest, is_set)| (key(rest), Some(value(*is_set)))).collect();
         backend.write(&changes).unwrap();
         let mut expected = written.clone();
         let group = changed.iter().map(|(rest, change)| (key(rest), change.map(value))).collect();
@@ -253,12 +253,12 @@ proptest! {
                 None => expected.remove(&rest),
             };
         }
-        let transaction = Transaction::over(&backend, &group);
+        let transaction = Transaction::new(&backend, &group);
         let mut found = Vec::new();
         let mut next = transaction.first(&key("")).unwrap();
         while let Some((place, value)) = next {
             next = transaction.after(&key(""), &place).unwrap();
-            found.push((String::from_utf8(TABLE.rest(&place).to_vec()).unwrap(), value == [1]));
+            found.push((String::from_utf8(TABLE.key_suffix(&place).to_vec()).unwrap(), value == [1]));
         }
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }

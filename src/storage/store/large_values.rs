@@ -21,18 +21,18 @@ use uuid::Uuid;
 
 use super::Error;
 use super::backend::Backend;
-use super::backend::Change;
-use super::backend::Record;
+use super::backend::StoreChange;
+use super::backend::StoreRecord;
 use super::backend::for_each_record;
 use super::backup::ArchiveWriter;
 use super::backup::BackupContents;
-use super::backup::FrozenRecords;
 use super::backup::LARGE_VALUES;
 use super::backup::NextRecord;
+use super::backup::SnapshotRecords;
 use super::backup::link_or_copy;
 use super::backup::remove_if_there;
 use super::disk_space::FreeSpaceFloor;
-use super::writer::Changes;
+use super::writer::WriteSet;
 use super::writer::bytes_of;
 
 /// Maximum size of a value stored in the database itself, in bytes.
@@ -52,7 +52,7 @@ pub(super) struct LargeValues<B> {
     /// Held while changes are written. Lock order: `writing`, then `frozen`.
     writing: Mutex<()>,
     /// Snapshot of the running backup, if any.
-    frozen: Mutex<Option<FrozenRecords>>,
+    frozen: Mutex<Option<SnapshotRecords>>,
 }
 
 impl<B: Backend> LargeValues<B> {
@@ -81,7 +81,7 @@ impl<B: Backend> LargeValues<B> {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub(super) fn files(&self) -> Result<HashSet<String>, Error> {
+    pub(super) fn list_files(&self) -> Result<HashSet<String>, Error> {
         let mut files = HashSet::new();
         for entry in fs::read_dir(&self.folder)? {
             files.insert(entry?.file_name().to_string_lossy().into_owned());
@@ -119,7 +119,7 @@ impl<B: Backend> LargeValues<B> {
     ///
     /// # Errors
     /// When the references cannot be written.
-    pub(super) fn write_references(&self, changes: &[Change]) -> Result<(), Error> {
+    pub(super) fn write_references(&self, changes: &[StoreChange]) -> Result<(), Error> {
         self.inner.write(changes)
     }
 
@@ -137,7 +137,7 @@ impl<B: Backend> LargeValues<B> {
     }
 
     /// Writes the large values of `changes` to files and replaces them by references.
-    fn write_files(&self, changes: &mut [Change]) -> Result<(), Error> {
+    fn write_files(&self, changes: &mut [StoreChange]) -> Result<(), Error> {
         let mut names = Vec::new();
         for (_, value) in changes {
             let Some(content) = value.as_mut().filter(|value| is_large(value)) else {
@@ -167,12 +167,12 @@ impl<B: Backend> LargeValues<B> {
 
     /// Records the old values of `changes` for a running backup, and returns the files they
     /// reference.
-    fn note_replaced(&self, changes: &[Change]) -> Result<Vec<String>, Error> {
+    fn record_replaced(&self, changes: &[StoreChange]) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
         for (key, _) in changes {
             let old = self.inner.get(key)?;
             if let Some(frozen) = &mut *lock(&self.frozen) {
-                frozen.note(key, old.as_ref());
+                frozen.record_old_value(key, old.as_ref());
             }
             names.extend(old.as_deref().and_then(referenced_file));
         }
@@ -211,7 +211,7 @@ impl<B: Backend> LargeValues<B> {
                     archive.add(&key, &value, size)?;
                     last = Some(key);
                 }
-                NextRecord::NotThereYet(key) => last = Some(key),
+                NextRecord::CreatedLater(key) => last = Some(key),
                 NextRecord::End => break,
             }
         }
@@ -274,7 +274,7 @@ impl<B: Backend> Backend for LargeValues<B> {
         Err(Error::MissingFile)
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
         for _ in 0..MAX_READS {
             let Some((key, value)) = self.inner.next(prefix, after)? else {
                 return Ok(None);
@@ -286,10 +286,10 @@ impl<B: Backend> Backend for LargeValues<B> {
         Err(Error::MissingFile)
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), Error> {
+    fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
         let _writing = lock(&self.writing);
         let mut changes = changes.to_vec();
-        let replaced = self.note_replaced(&changes)?;
+        let replaced = self.record_replaced(&changes)?;
         self.write_files(&mut changes)?;
         // The new files stay on an error: their references may have reached the disk nevertheless.
         // The next start removes them if not.
@@ -302,7 +302,7 @@ impl<B: Backend> Backend for LargeValues<B> {
         self.inner.check_writable()
     }
 
-    fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
+    fn check_space(&self, changes: &WriteSet, pending: u64) -> Result<(), Error> {
         let removes = changes.values().any(Option::is_none);
         self.floor
             .check_changes(removes, pending + bytes_of(changes))
@@ -312,7 +312,7 @@ impl<B: Backend> Backend for LargeValues<B> {
         {
             // Point in time of the backup: between two writes.
             let _writing = lock(&self.writing);
-            *lock(&self.frozen) = Some(FrozenRecords::default());
+            *lock(&self.frozen) = Some(SnapshotRecords::default());
         }
         let written = self.write_backup(folder);
         let frozen = lock(&self.frozen).take();

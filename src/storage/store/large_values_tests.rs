@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::Error;
 use super::backend::Backend;
-use super::backend::Memory;
+use super::backend::MemoryBackend;
 use super::disk_space::FreeSpaceFloor;
 use super::large_values::LargeValues;
 use super::large_values::MAX_INLINE;
@@ -30,7 +30,7 @@ fn put(values: &impl Backend, key: &str, value: &[u8]) -> Result<(), Error> {
 #[test]
 fn large_value_has_a_file_until_it_is_replaced_or_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let values = open(Memory::default(), folder.path());
+    let values = open(MemoryBackend::default(), folder.path());
     let (small, large) = (vec![1; MAX_INLINE], vec![2; MAX_INLINE + 1]);
     put(&values, "a", &small).unwrap();
     assert_eq!(files(folder.path()), 0);
@@ -58,7 +58,7 @@ fn large_value_has_a_file_until_it_is_replaced_or_removed() {
 #[test]
 fn value_that_looks_like_a_reference_is_read_unchanged() {
     let folder = tempfile::tempdir().unwrap();
-    let values = open(Memory::default(), folder.path());
+    let values = open(MemoryBackend::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
     let name = fs::read_dir(folder.path())
         .unwrap()
@@ -74,14 +74,14 @@ fn value_that_looks_like_a_reference_is_read_unchanged() {
 #[test]
 fn only_unreferenced_files_are_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let values = open(Memory::default(), folder.path());
+    let values = open(MemoryBackend::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
     fs::write(
         folder.path().join("0197a0000000700080000000000000ff"),
         b"left by a crash",
     )
     .unwrap();
-    let listed = values.files().unwrap();
+    let listed = values.list_files().unwrap();
     put(&values, "b", &[2; 5000]).unwrap();
     assert_eq!(values.remove_unreferenced(listed).unwrap(), 1);
     assert_eq!(files(folder.path()), 2);
@@ -99,7 +99,9 @@ fn failed_write_changes_nothing_and_its_files_are_removed_later() {
     put(&values, "a", &[2; 5000]).unwrap_err();
     assert_eq!(values.get(b"a").unwrap(), Some(vec![1; 20]));
     assert_eq!(
-        values.remove_unreferenced(values.files().unwrap()).unwrap(),
+        values
+            .remove_unreferenced(values.list_files().unwrap())
+            .unwrap(),
         1
     );
     assert_eq!(files(folder.path()), 0);
@@ -112,7 +114,7 @@ fn space_check_counts_large_values() {
         .map(|disk| disk.f_bavail * disk.f_frsize)
         .unwrap();
     let floor = FreeSpaceFloor::new(folder.path(), free / 2);
-    let values = LargeValues::open(Memory::default(), folder.path(), floor).unwrap();
+    let values = LargeValues::open(MemoryBackend::default(), folder.path(), floor).unwrap();
     let changes = [(b"a".to_vec(), Some(vec![1; 5000]))].into();
     assert!(values.check_space(&changes, 0).is_ok());
     assert!(matches!(
@@ -124,7 +126,7 @@ fn space_check_counts_large_values() {
 #[test]
 fn missing_large_value_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let values = open(Memory::default(), folder.path());
+    let values = open(MemoryBackend::default(), folder.path());
     put(&values, "a", &[1; 5000]).unwrap();
     let lost = fs::read_dir(folder.path())
         .unwrap()
@@ -150,7 +152,7 @@ proptest! {
         ),
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let values = open(Memory::default(), folder.path());
+        let values = open(MemoryBackend::default(), folder.path());
         let mut expected = BTreeMap::new();
         for (number, group) in (0_u8..).zip(groups) {
             let changes: Vec<_> =

@@ -1,9 +1,9 @@
 //! Embedded key-value store: concurrent readers, one writer.
 //!
-//! - [`Table`]: a kind of record; its name prefixes the keys.
+//! - [`StoreTable`]: a kind of record; its name prefixes the keys.
 //! - [`Transaction`]: an atomic change of any number of records, durable once it returns.
 //!   Concurrent transactions share one disk sync (group commit).
-//! - [`Shelf`]: a table whose records belong to owners and expire after a time to live (TTL).
+//! - [`TtlTable`]: a table whose records belong to owners and expire after a time to live (TTL).
 
 mod backend;
 mod backup;
@@ -43,14 +43,14 @@ use tokio_util::task::TaskTracker;
 use backup::LARGE_VALUES;
 use large_values::LargeValues;
 use sled_database::SledDatabase;
-use writer::AtOnce;
-use writer::Job;
-use writer::Outcome;
+use writer::InlineWriter;
+use writer::WriteJob;
+use writer::WriteOutcome;
 
 pub use backend::Backend;
-pub use backend::Change;
-pub use backend::Memory;
-pub use backend::Record;
+pub use backend::MemoryBackend;
+pub use backend::StoreChange;
+pub use backend::StoreRecord;
 pub use backup::Backup;
 pub use backup::BackupContents;
 pub use backup::Backups;
@@ -58,15 +58,15 @@ pub use backup::copy_files;
 pub use backup::restore_backup;
 pub use backup::time_name;
 pub use backup::verify_backup;
-pub use busy::Busy;
-pub use busy::Taken;
+pub use busy::RecordLock;
+pub use busy::RecordLocks;
 pub use disk_space::FreeSpaceFloor;
-pub use parts::WholeRecord;
+pub use parts::RecordWithParts;
 pub use record::Stored;
 pub use record::decode_record;
 pub use record::encode_record;
-pub use shelf::Limits;
-pub use shelf::Shelf;
+pub use shelf::TtlLimits;
+pub use shelf::TtlTable;
 pub use sled_database::remove_snapshots;
 pub use writer::Transaction;
 
@@ -138,9 +138,9 @@ impl From<std::io::Error> for Error {
 /// A kind of record, identified by a name that prefixes each of its keys on disk. The name never
 /// changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Table(&'static str);
+pub struct StoreTable(&'static str);
 
-impl Table {
+impl StoreTable {
     /// Creates the table `name`. The name must be unique within the store.
     pub const fn new(name: &'static str) -> Self {
         Self(name)
@@ -152,7 +152,7 @@ impl Table {
     }
 
     /// Returns `key` without the table's name, the inverse of [`key`](Self::key).
-    pub fn rest(self, key: &[u8]) -> &[u8] {
+    pub fn key_suffix(self, key: &[u8]) -> &[u8] {
         key.get(self.0.len() + 1..).unwrap_or_default()
     }
 }
@@ -162,17 +162,17 @@ impl Table {
 #[derive(Clone)]
 pub struct Store {
     backend: Arc<dyn Backend>,
-    writer: Writer,
+    writer: StoreWriter,
     tracker: TaskTracker,
 }
 
 /// Executor of transactions.
 #[derive(Clone)]
-enum Writer {
+enum StoreWriter {
     /// A dedicated thread, which blocks on the disk.
-    Thread(mpsc::Sender<Job>),
+    Thread(mpsc::Sender<WriteJob>),
     /// The calling thread, for stores without a disk.
-    AtOnce(Arc<Mutex<AtOnce>>),
+    Inline(Arc<Mutex<InlineWriter>>),
 }
 
 impl fmt::Debug for Store {
@@ -199,14 +199,18 @@ impl Store {
             floor,
         )?);
         // Listed before the first write, so no file of this run is among them.
-        let files = backend.files()?;
+        let files = backend.list_files()?;
         let store = Self::new(Arc::clone(&backend) as Arc<dyn Backend>, tracker)?;
-        store.remove_leftovers(backend, files);
+        store.remove_leftover_files(backend, files);
         Ok(store)
     }
 
     /// Removes unreferenced files of large values from an earlier run, in the background.
-    fn remove_leftovers(&self, backend: Arc<LargeValues<SledDatabase>>, files: HashSet<String>) {
+    fn remove_leftover_files(
+        &self,
+        backend: Arc<LargeValues<SledDatabase>>,
+        files: HashSet<String>,
+    ) {
         self.tracker
             .spawn_blocking(move || match backend.remove_unreferenced(files) {
                 Ok(0) => {}
@@ -230,9 +234,9 @@ impl Store {
 
     /// Creates an in-memory store. Transactions run on the calling thread.
     pub fn in_memory(tracker: TaskTracker) -> Self {
-        let writer = Writer::AtOnce(Arc::default());
+        let writer = StoreWriter::Inline(Arc::default());
         Self {
-            backend: Arc::new(Memory::default()),
+            backend: Arc::new(MemoryBackend::default()),
             writer,
             tracker,
         }
@@ -256,7 +260,7 @@ impl Store {
             })?;
         Ok(Self {
             backend,
-            writer: Writer::Thread(jobs),
+            writer: StoreWriter::Thread(jobs),
             tracker,
         })
     }
@@ -279,7 +283,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |transaction: &mut Transaction<'_>| {
+        let job: WriteJob = Box::new(move |transaction: &mut Transaction<'_>| {
             let result = work(transaction);
             let is_good = result.is_ok();
             let tell = Box::new(move |written: Result<(), Error>| {
@@ -287,13 +291,16 @@ impl Store {
                 let _ =
                     sender.send(result.and_then(|value| written.map(|()| value).map_err(E::from)));
             });
-            Outcome { is_good, tell }
+            WriteOutcome {
+                is_good,
+                notify: tell,
+            }
         });
         match &self.writer {
             // If the thread is gone, the job is dropped with its sender, and the receiver reports
             // `Closed`.
-            Writer::Thread(jobs) => drop(jobs.send(job)),
-            Writer::AtOnce(queue) => AtOnce::take(queue, &*self.backend, job),
+            StoreWriter::Thread(jobs) => drop(jobs.send(job)),
+            StoreWriter::Inline(queue) => InlineWriter::submit(queue, &*self.backend, job),
         }
         async move { receiver.await.unwrap_or_else(|_| Err(Error::Closed.into())) }
     }
@@ -311,7 +318,7 @@ impl Store {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn scan(&self, prefix: Vec<u8>) -> Result<Vec<Record>, Error> {
+    pub async fn scan(&self, prefix: Vec<u8>) -> Result<Vec<StoreRecord>, Error> {
         self.read(move |backend| scan(backend, &prefix)).await
     }
 
@@ -320,7 +327,7 @@ impl Store {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn snapshot(&self, prefix: Vec<u8>) -> Result<Vec<Record>, Error> {
+    pub async fn snapshot(&self, prefix: Vec<u8>) -> Result<Vec<StoreRecord>, Error> {
         self.transaction(move |transaction| transaction.scan(&prefix))
             .await
     }
@@ -330,7 +337,7 @@ impl Store {
         &self,
         work: impl FnOnce(&dyn Backend) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        if matches!(self.writer, Writer::AtOnce(_)) {
+        if matches!(self.writer, StoreWriter::Inline(_)) {
             return work(&*self.backend);
         }
         let backend = Arc::clone(&self.backend);
@@ -341,8 +348,8 @@ impl Store {
     }
 }
 
-fn scan(backend: &dyn Backend, prefix: &[u8]) -> Result<Vec<Record>, Error> {
-    let mut records: Vec<Record> = Vec::new();
+fn scan(backend: &dyn Backend, prefix: &[u8]) -> Result<Vec<StoreRecord>, Error> {
+    let mut records: Vec<StoreRecord> = Vec::new();
     loop {
         let after = records.last().map_or(Bound::Included(prefix), |(key, _)| {
             Bound::Excluded(key.as_slice())

@@ -1,67 +1,67 @@
 //! Expiry index entries of a TTL table, and its totals.
 
-use super::parts::Parts;
+use super::parts::StoredParts;
 
 /// Separator of owner and id in a key. Neither contains it.
-pub(super) const BETWEEN: char = '\0';
+pub(super) const KEY_SEPARATOR: char = '\0';
 
 /// Number and size of records.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Totals {
+pub(super) struct TtlTotals {
     pub(super) records: u64,
     pub(super) bytes: u64,
 }
 
 /// An entry of the expiry indexes.
-pub(super) struct Entry {
+pub(super) struct TtlEntry {
     /// Key of the record: owner and id.
     pub(super) key: Vec<u8>,
     /// Expiry time, in seconds of Unix time.
-    pub(super) ends: u64,
+    pub(super) expires_at: u64,
     /// Size of the record with its parts, in bytes.
     pub(super) size: u64,
-    pub(super) parts: Parts,
+    pub(super) parts: StoredParts,
 }
 
-impl Entry {
-    pub(super) fn in_order(key: &[u8], place: &[u8]) -> Self {
+impl TtlEntry {
+    pub(super) fn from_index(key: &[u8], place: &[u8]) -> Self {
         let (ends, key) = key.split_at(size_of::<u64>().min(key.len()));
-        let (size, parts) = read_place(place);
+        let (size, parts) = decode_index_value(place);
         Self {
             key: key.to_vec(),
-            ends: number(ends),
+            expires_at: decode_u64(ends),
             size,
             parts,
         }
     }
 
-    pub(super) fn in_own_order(owner: &[u8], rest: &[u8], place: &[u8]) -> Self {
+    pub(super) fn from_owner_index(owner: &[u8], rest: &[u8], place: &[u8]) -> Self {
         let (ends, id) = rest.split_at(size_of::<u64>().min(rest.len()));
-        let (size, parts) = read_place(place);
+        let (size, parts) = decode_index_value(place);
         Self {
             key: [owner, id].concat(),
-            ends: number(ends),
+            expires_at: decode_u64(ends),
             size,
             parts,
         }
     }
 
-    pub(super) fn order(&self) -> Vec<u8> {
-        [&self.ends.to_be_bytes(), self.key.as_slice()].concat()
+    pub(super) fn index_key(&self) -> Vec<u8> {
+        [&self.expires_at.to_be_bytes(), self.key.as_slice()].concat()
     }
 
-    pub(super) fn own_order(&self) -> Vec<u8> {
-        let (owner, id) = self.key.split_at(owner(&self.key).len());
-        [owner, &self.ends.to_be_bytes(), id].concat()
+    pub(super) fn owner_index_key(&self) -> Vec<u8> {
+        let (owner, id) = self.key.split_at(owner_prefix(&self.key).len());
+        [owner, &self.expires_at.to_be_bytes(), id].concat()
     }
 }
 
-impl Totals {
+impl TtlTotals {
     pub(super) fn read(value: &[u8]) -> Self {
         let (records, bytes) = value.split_at(size_of::<u64>().min(value.len()));
         Self {
-            records: number(records),
-            bytes: number(bytes),
+            records: decode_u64(records),
+            bytes: decode_u64(bytes),
         }
     }
 
@@ -71,23 +71,23 @@ impl Totals {
 }
 
 /// Returns the key of the record `id` of `owner`.
-pub(super) fn key(owner: &str, id: &str) -> Vec<u8> {
-    format!("{owner}{BETWEEN}{id}").into_bytes()
+pub(super) fn record_key(owner: &str, id: &str) -> Vec<u8> {
+    format!("{owner}{KEY_SEPARATOR}{id}").into_bytes()
 }
 
 /// Returns the owner in `key`, including the separator.
-pub(super) fn owner(key: &[u8]) -> &[u8] {
-    let end = key.iter().position(|byte| *byte == BETWEEN as u8);
+pub(super) fn owner_prefix(key: &[u8]) -> &[u8] {
+    let end = key.iter().position(|byte| *byte == KEY_SEPARATOR as u8);
     end.map_or(key, |end| &key[..=end])
 }
 
 /// Decodes the value of an index entry: size and parts.
-pub(super) fn read_place(value: &[u8]) -> (u64, Parts) {
+pub(super) fn decode_index_value(value: &[u8]) -> (u64, StoredParts) {
     let (size, parts) = value.split_at(size_of::<u64>().min(value.len()));
-    (number(size), Parts::read(parts))
+    (decode_u64(size), StoredParts::read(parts))
 }
 
 /// Decodes a big-endian `u64`; 0 if `bytes` has another length.
-pub(super) fn number(bytes: &[u8]) -> u64 {
+pub(super) fn decode_u64(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_be_bytes)
 }

@@ -7,27 +7,27 @@
 use uuid::Uuid;
 
 use super::Error;
-use super::order::number;
+use super::order::decode_u64;
 
 /// First byte of a record without parts.
 const WHOLE: u8 = 1;
 /// First byte of a record with parts.
 const WITH_PARTS: u8 = 2;
 /// Length of the header in bytes: the first byte and the expiry time (Unix seconds).
-const HEAD: usize = 9;
+const HEADER_BYTES: usize = 9;
 /// Length in bytes of the generation and the number of parts.
-const PARTS: usize = 12;
+const PARTS_BYTES: usize = 12;
 /// Maximum number of attempts to read a record whose parts are removed concurrently.
 const MAX_READS: usize = 8;
 
 /// Reference of a record to its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parts {
+pub(super) struct StoredParts {
     generation: u64,
     count: u32,
 }
 
-impl Parts {
+impl StoredParts {
     pub(super) const NONE: Self = Self {
         generation: 0,
         count: 0,
@@ -39,7 +39,7 @@ impl Parts {
             return Self::NONE;
         };
         Self {
-            generation: number(generation),
+            generation: decode_u64(generation),
             count: count.try_into().map_or(0, u32::from_be_bytes),
         }
     }
@@ -85,8 +85,8 @@ impl Parts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StoredRecord<'a> {
     /// Expiry time, in seconds of Unix time.
-    pub(super) ends: u64,
-    pub(super) parts: Parts,
+    pub(super) expires_at: u64,
+    pub(super) parts: StoredParts,
     /// Content as stored by the owner.
     pub(super) record: &'a [u8],
 }
@@ -95,23 +95,23 @@ impl<'a> StoredRecord<'a> {
     /// Decodes `bytes`. A record in an unknown format counts as expired at 0.
     pub(super) fn read(bytes: &'a [u8]) -> Self {
         let nothing = Self {
-            ends: 0,
-            parts: Parts::NONE,
+            expires_at: 0,
+            parts: StoredParts::NONE,
             record: &[],
         };
-        let Some((head, rest)) = bytes.split_at_checked(HEAD) else {
+        let Some((head, rest)) = bytes.split_at_checked(HEADER_BYTES) else {
             return nothing;
         };
-        let ends = number(&head[1..]);
-        match (head[0], rest.split_at_checked(PARTS)) {
+        let ends = decode_u64(&head[1..]);
+        match (head[0], rest.split_at_checked(PARTS_BYTES)) {
             (WHOLE, _) => Self {
-                ends,
-                parts: Parts::NONE,
+                expires_at: ends,
+                parts: StoredParts::NONE,
                 record: rest,
             },
             (WITH_PARTS, Some((parts, record))) => Self {
-                ends,
-                parts: Parts::read(parts),
+                expires_at: ends,
+                parts: StoredParts::read(parts),
                 record,
             },
             _ => nothing,
@@ -119,14 +119,14 @@ impl<'a> StoredRecord<'a> {
     }
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let version = if self.parts == Parts::NONE {
+        let version = if self.parts == StoredParts::NONE {
             WHOLE
         } else {
             WITH_PARTS
         };
         [
             &[version],
-            self.ends.to_be_bytes().as_slice(),
+            self.expires_at.to_be_bytes().as_slice(),
             &self.parts.to_bytes(),
             self.record,
         ]
@@ -136,7 +136,7 @@ impl<'a> StoredRecord<'a> {
 
 /// A record with its appended parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WholeRecord {
+pub struct RecordWithParts {
     /// The record without its parts.
     pub record: Vec<u8>,
     /// The parts, in the order of the appends.
@@ -144,9 +144,9 @@ pub struct WholeRecord {
 }
 
 /// Returns the content of the record `value`, unless it is expired or unreadable.
-pub(super) fn content(value: &[u8], now: u64) -> Option<Vec<u8>> {
+pub(super) fn live_content(value: &[u8], now: u64) -> Option<Vec<u8>> {
     let stored = StoredRecord::read(value);
-    (stored.ends > now).then(|| stored.record.to_vec())
+    (stored.expires_at > now).then(|| stored.record.to_vec())
 }
 
 /// Reads a record with its parts, unless it is expired. `record` reads the record, `part` reads a
@@ -154,18 +154,18 @@ pub(super) fn content(value: &[u8], now: u64) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// When a read fails, or parts are still missing after [`MAX_READS`] attempts.
-pub(super) fn read_whole(
+pub(super) fn read_with_parts(
     key: &[u8],
     now: u64,
     record: impl Fn() -> Result<Option<Vec<u8>>, Error>,
     part: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, Error>,
-) -> Result<Option<WholeRecord>, Error> {
+) -> Result<Option<RecordWithParts>, Error> {
     for _ in 0..MAX_READS {
         let Some(value) = record()? else {
             return Ok(None);
         };
         let stored = StoredRecord::read(&value);
-        if stored.ends <= now {
+        if stored.expires_at <= now {
             return Ok(None);
         }
         let parts: Option<Vec<_>> = stored
@@ -176,7 +176,7 @@ pub(super) fn read_whole(
         // Race with a writer: the parts were removed after the record was read. Read the record
         // again.
         if let Some(parts) = parts {
-            return Ok(Some(WholeRecord {
+            return Ok(Some(RecordWithParts {
                 record: stored.record.to_vec(),
                 parts,
             }));

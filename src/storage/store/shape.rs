@@ -5,41 +5,41 @@
 //! index entries hold their number. A transaction changes all of them together.
 
 use super::Error;
-use super::Table;
+use super::StoreTable;
 use super::Transaction;
-use super::order::Entry;
-use super::order::Totals;
-use super::order::owner;
-use super::order::read_place;
-use super::parts::Parts;
+use super::order::TtlEntry;
+use super::order::TtlTotals;
+use super::order::decode_index_value;
+use super::order::owner_prefix;
+use super::parts::StoredParts;
 use super::parts::StoredRecord;
-use super::shelf::Limits;
+use super::shelf::TtlLimits;
 
 /// Maximum number of records removed per sweep transaction, so that other transactions get their
 /// turn in between.
-const SWEEP_GROUP: usize = 256;
+const MAX_SWEEP_GROUP: usize = 256;
 /// Key prefix of records: owner, id -> record.
 pub(super) const RECORD: u8 = b'r';
 /// Key prefix of the global expiry index: expiry time, owner, id -> size and parts.
-pub(super) const ORDER: u8 = b'o';
+pub(super) const EXPIRY_INDEX: u8 = b'o';
 /// Key prefix of the owners' expiry index: owner, expiry time, id -> size and parts.
-pub(super) const OWN_ORDER: u8 = b'p';
+pub(super) const OWNER_EXPIRY_INDEX: u8 = b'p';
 /// Key prefix of parts: owner, id, generation, number -> part.
 pub(super) const PART: u8 = b'a';
 /// Key of the global totals: number of records and bytes.
 pub(super) const TOTALS: u8 = b't';
 /// Key prefix of the owners' totals: owner -> number of records and bytes.
-pub(super) const OWN_TOTALS: u8 = b'n';
+pub(super) const OWNER_TOTALS: u8 = b'n';
 
 /// Table and limits of a TTL table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) table: Table,
-    pub(super) limits: Limits,
+pub(super) struct TtlLayout {
+    pub(super) table: StoreTable,
+    pub(super) limits: TtlLimits,
 }
 
-impl Shape {
-    pub(super) fn place(&self, part: u8, rest: &[u8]) -> Vec<u8> {
+impl TtlLayout {
+    pub(super) fn storage_key(&self, part: u8, rest: &[u8]) -> Vec<u8> {
         self.table.key([&[part], rest].concat())
     }
 
@@ -53,13 +53,13 @@ impl Shape {
     ) -> Result<(), Error> {
         let ends = self
             .remove(transaction, key)?
-            .unwrap_or_else(|| self.end_of_time(now));
-        self.store(
+            .unwrap_or_else(|| self.expiry_from(now));
+        self.write_record(
             transaction,
             key,
             &StoredRecord {
-                ends,
-                parts: Parts::NONE,
+                expires_at: ends,
+                parts: StoredParts::NONE,
                 record,
             },
             0,
@@ -76,32 +76,32 @@ impl Shape {
         addition: &[u8],
         now: u64,
     ) -> Result<bool, Error> {
-        self.know_owners(transaction)?;
-        let Some(old) = transaction.get(&self.place(RECORD, key))? else {
+        self.migrate_owner_indexes(transaction)?;
+        let Some(old) = transaction.get(&self.storage_key(RECORD, key))? else {
             return Ok(false);
         };
-        let entry = self.entry(transaction, key, &old)?;
-        if entry.ends <= now {
+        let entry = self.index_entry(transaction, key, &old)?;
+        if entry.expires_at <= now {
             return Ok(false);
         }
         // Only the indexes are dropped: the parts stay on disk and are carried over.
         let mut parts = entry.parts;
-        self.leave_orders(transaction, &entry)?;
+        self.remove_from_indexes(transaction, &entry)?;
         if !addition.is_empty() {
             let part = parts.add(key);
-            transaction.put(self.place(PART, &part), addition.to_vec());
+            transaction.put(self.storage_key(PART, &part), addition.to_vec());
         }
         let size_of_parts = entry.size.saturating_sub(old.len() as u64) + addition.len() as u64;
         let stored = StoredRecord {
-            ends: self.end_of_time(now),
+            expires_at: self.expiry_from(now),
             parts,
             record,
         };
-        self.store(transaction, key, &stored, size_of_parts)?;
+        self.write_record(transaction, key, &stored, size_of_parts)?;
         Ok(true)
     }
 
-    fn store(
+    fn write_record(
         &self,
         transaction: &mut Transaction<'_>,
         key: &[u8],
@@ -110,23 +110,23 @@ impl Shape {
     ) -> Result<(), Error> {
         let value = stored.to_bytes();
         let size = value.len() as u64 + size_of_parts;
-        let entry = Entry {
+        let entry = TtlEntry {
             key: key.to_vec(),
-            ends: stored.ends,
+            expires_at: stored.expires_at,
             size,
             parts: stored.parts,
         };
-        transaction.put(self.place(RECORD, key), value);
-        self.enter(transaction, &entry)?;
-        self.make_room(transaction)
+        transaction.put(self.storage_key(RECORD, key), value);
+        self.add_to_indexes(transaction, &entry)?;
+        self.evict_over_limits(transaction)
     }
 
-    fn end_of_time(&self, now: u64) -> u64 {
+    fn expiry_from(&self, now: u64) -> u64 {
         now.saturating_add(self.limits.time_to_live.as_secs())
     }
 
     /// Stores a record if its owner has fewer than `most`. Returns false otherwise.
-    pub(super) fn add(
+    pub(super) fn insert_within_quota(
         &self,
         transaction: &mut Transaction<'_>,
         key: &[u8],
@@ -134,12 +134,12 @@ impl Shape {
         now: u64,
         most: u64,
     ) -> Result<bool, Error> {
-        self.know_owners(transaction)?;
-        if self.totals(transaction, Some(owner(key)))?.records >= most {
+        self.migrate_owner_indexes(transaction)?;
+        if self.totals(transaction, Some(owner_prefix(key)))?.records >= most {
             // Expired records may be waiting for the next sweep.
             while self.sweep(transaction, now)? {}
         }
-        let has_room = self.totals(transaction, Some(owner(key)))?.records < most;
+        let has_room = self.totals(transaction, Some(owner_prefix(key)))?.records < most;
         if has_room {
             self.put(transaction, key, record, now)?;
         }
@@ -147,7 +147,7 @@ impl Shape {
     }
 
     /// Removes a record. Returns true if it had not expired.
-    pub(super) fn take(
+    pub(super) fn remove_unexpired(
         &self,
         transaction: &mut Transaction<'_>,
         key: &[u8],
@@ -159,80 +159,80 @@ impl Shape {
     }
 
     /// Replaces a record that has not expired and restarts its TTL. Returns false if there is none.
-    pub(super) fn renew(
+    pub(super) fn replace_and_extend(
         &self,
         transaction: &mut Transaction<'_>,
         key: &[u8],
         record: &[u8],
         now: u64,
     ) -> Result<bool, Error> {
-        let is_there = self.take(transaction, key, now)?;
+        let is_there = self.remove_unexpired(transaction, key, now)?;
         if is_there {
             self.put(transaction, key, record, now)?;
         }
         Ok(is_there)
     }
 
-    /// Removes up to [`SWEEP_GROUP`] expired records. Returns true if there may be more.
+    /// Removes up to [`MAX_SWEEP_GROUP`] expired records. Returns true if there may be more.
     pub(super) fn sweep(&self, transaction: &mut Transaction<'_>, now: u64) -> Result<bool, Error> {
-        self.know_owners(transaction)?;
-        let prefix = self.place(ORDER, &[]);
-        for _ in 0..SWEEP_GROUP {
+        self.migrate_owner_indexes(transaction)?;
+        let prefix = self.storage_key(EXPIRY_INDEX, &[]);
+        for _ in 0..MAX_SWEEP_GROUP {
             let Some((place, size)) = transaction.first(&prefix)? else {
                 return Ok(false);
             };
-            let entry = Entry::in_order(&place[prefix.len()..], &size);
-            if entry.ends > now {
+            let entry = TtlEntry::from_index(&place[prefix.len()..], &size);
+            if entry.expires_at > now {
                 return Ok(false);
             }
-            self.leave(transaction, &entry)?;
+            self.remove_entry(transaction, &entry)?;
         }
         Ok(true)
     }
 
     /// Evicts records until the table is within its limits: the oldest of the largest owner first,
     /// so that an owner cannot fill the table at the expense of others.
-    fn make_room(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+    fn evict_over_limits(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
         loop {
             let totals = self.totals(transaction, None)?;
             let measure = if totals.records > self.limits.max_records {
-                |totals: Totals| totals.records
+                |totals: TtlTotals| totals.records
             } else if totals.bytes > self.limits.max_bytes {
-                |totals: Totals| totals.bytes
+                |totals: TtlTotals| totals.bytes
             } else {
                 return Ok(());
             };
-            let Some(entry) = self.first_of_largest(transaction, measure)? else {
+            let Some(entry) = self.eviction_candidate(transaction, measure)? else {
                 return Ok(());
             };
-            self.leave(transaction, &entry)?;
+            self.remove_entry(transaction, &entry)?;
         }
     }
 
     /// Returns the oldest record of the largest owner; among equally large owners, the oldest of
     /// all.
-    fn first_of_largest(
+    fn eviction_candidate(
         &self,
         transaction: &Transaction<'_>,
-        measure: fn(Totals) -> u64,
-    ) -> Result<Option<Entry>, Error> {
-        let prefix = self.place(OWN_TOTALS, &[]);
+        measure: fn(TtlTotals) -> u64,
+    ) -> Result<Option<TtlEntry>, Error> {
+        let prefix = self.storage_key(OWNER_TOTALS, &[]);
         let owners = transaction.scan(&prefix)?;
         let sizes = owners
             .iter()
-            .map(|(_, totals)| measure(Totals::read(totals)));
+            .map(|(_, totals)| measure(TtlTotals::read(totals)));
         let most = sizes.clone().max().unwrap_or_default();
-        let mut oldest: Option<Entry> = None;
+        let mut oldest: Option<TtlEntry> = None;
         for ((place, _), _) in owners.iter().zip(sizes).filter(|(_, size)| *size == most) {
             let owner = &place[prefix.len()..];
-            let order = self.place(OWN_ORDER, owner);
+            let order = self.storage_key(OWNER_EXPIRY_INDEX, owner);
             let Some((place, size)) = transaction.first(&order)? else {
                 continue;
             };
-            let entry = Entry::in_own_order(owner, &place[order.len()..], &size);
+            let entry = TtlEntry::from_owner_index(owner, &place[order.len()..], &size);
             if oldest
                 .as_ref()
-                .is_none_or(|oldest| entry.ends < oldest.ends)
+                .is_none_or(|oldest| entry.expires_at < oldest.expires_at)
             {
                 oldest = Some(entry);
             }
@@ -242,73 +242,95 @@ impl Shape {
 
     /// Removes a record and returns its expiry time. Returns `None` if there is no such record.
     fn remove(&self, transaction: &mut Transaction<'_>, key: &[u8]) -> Result<Option<u64>, Error> {
-        self.know_owners(transaction)?;
-        let Some(old) = transaction.get(&self.place(RECORD, key))? else {
+        self.migrate_owner_indexes(transaction)?;
+        let Some(old) = transaction.get(&self.storage_key(RECORD, key))? else {
             return Ok(None);
         };
-        let entry = self.entry(transaction, key, &old)?;
-        self.leave(transaction, &entry)?;
-        Ok(Some(entry.ends))
+        let entry = self.index_entry(transaction, key, &old)?;
+        self.remove_entry(transaction, &entry)?;
+        Ok(Some(entry.expires_at))
     }
 
     /// Returns the index entry of the record `stored` under `key`.
-    fn entry(
+    fn index_entry(
         &self,
         transaction: &Transaction<'_>,
         key: &[u8],
         stored: &[u8],
-    ) -> Result<Entry, Error> {
-        let StoredRecord { ends, parts, .. } = StoredRecord::read(stored);
-        let mut entry = Entry {
+    ) -> Result<TtlEntry, Error> {
+        let StoredRecord {
+            expires_at: ends,
+            parts,
+            ..
+        } = StoredRecord::read(stored);
+        let mut entry = TtlEntry {
             key: key.to_vec(),
-            ends,
+            expires_at: ends,
             size: stored.len() as u64,
             parts,
         };
-        if let Some(place) = transaction.get(&self.place(ORDER, &entry.order()))? {
-            (entry.size, _) = read_place(&place);
+        if let Some(place) = transaction.get(&self.storage_key(EXPIRY_INDEX, &entry.index_key()))? {
+            (entry.size, _) = decode_index_value(&place);
         }
         Ok(entry)
     }
 
     /// Adds a record to the indexes and totals.
-    fn enter(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
+    fn add_to_indexes(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &TtlEntry,
+    ) -> Result<(), Error> {
         let place = [&entry.size.to_be_bytes(), entry.parts.to_bytes().as_slice()].concat();
-        transaction.put(self.place(ORDER, &entry.order()), place.clone());
-        transaction.put(self.place(OWN_ORDER, &entry.own_order()), place);
-        self.count(transaction, entry, |totals| Totals {
+        transaction.put(
+            self.storage_key(EXPIRY_INDEX, &entry.index_key()),
+            place.clone(),
+        );
+        transaction.put(
+            self.storage_key(OWNER_EXPIRY_INDEX, &entry.owner_index_key()),
+            place,
+        );
+        self.update_totals(transaction, entry, |totals| TtlTotals {
             records: totals.records + 1,
             bytes: totals.bytes + entry.size,
         })
     }
 
     /// Removes a record with its parts, its index entries and its share of the totals.
-    fn leave(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
-        transaction.remove(self.place(RECORD, &entry.key));
+    fn remove_entry(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &TtlEntry,
+    ) -> Result<(), Error> {
+        transaction.remove(self.storage_key(RECORD, &entry.key));
         for part in entry.parts.keys(&entry.key) {
-            transaction.remove(self.place(PART, &part));
+            transaction.remove(self.storage_key(PART, &part));
         }
-        self.leave_orders(transaction, entry)
+        self.remove_from_indexes(transaction, entry)
     }
 
     /// Removes a record from the indexes and totals.
-    fn leave_orders(&self, transaction: &mut Transaction<'_>, entry: &Entry) -> Result<(), Error> {
-        transaction.remove(self.place(ORDER, &entry.order()));
-        transaction.remove(self.place(OWN_ORDER, &entry.own_order()));
-        self.count(transaction, entry, |totals| Totals {
+    fn remove_from_indexes(
+        &self,
+        transaction: &mut Transaction<'_>,
+        entry: &TtlEntry,
+    ) -> Result<(), Error> {
+        transaction.remove(self.storage_key(EXPIRY_INDEX, &entry.index_key()));
+        transaction.remove(self.storage_key(OWNER_EXPIRY_INDEX, &entry.owner_index_key()));
+        self.update_totals(transaction, entry, |totals| TtlTotals {
             records: totals.records.saturating_sub(1),
             bytes: totals.bytes.saturating_sub(entry.size),
         })
     }
 
-    fn count(
+    fn update_totals(
         &self,
         transaction: &mut Transaction<'_>,
-        entry: &Entry,
-        change: impl Fn(Totals) -> Totals,
+        entry: &TtlEntry,
+        change: impl Fn(TtlTotals) -> TtlTotals,
     ) -> Result<(), Error> {
-        for of in [None, Some(owner(&entry.key))] {
-            let (place, totals) = (self.totals_place(of), change(self.totals(transaction, of)?));
+        for of in [None, Some(owner_prefix(&entry.key))] {
+            let (place, totals) = (self.totals_key(of), change(self.totals(transaction, of)?));
             if totals.records == 0 {
                 transaction.remove(place);
             } else {
@@ -323,28 +345,34 @@ impl Shape {
         &self,
         transaction: &Transaction<'_>,
         owner: Option<&[u8]>,
-    ) -> Result<Totals, Error> {
-        let value = transaction.get(&self.totals_place(owner))?;
-        Ok(Totals::read(&value.unwrap_or_default()))
+    ) -> Result<TtlTotals, Error> {
+        let value = transaction.get(&self.totals_key(owner))?;
+        Ok(TtlTotals::read(&value.unwrap_or_default()))
     }
 
-    fn totals_place(&self, owner: Option<&[u8]>) -> Vec<u8> {
+    fn totals_key(&self, owner: Option<&[u8]>) -> Vec<u8> {
         owner.map_or_else(
-            || self.place(TOTALS, &[]),
-            |owner| self.place(OWN_TOTALS, owner),
+            || self.storage_key(TOTALS, &[]),
+            |owner| self.storage_key(OWNER_TOTALS, owner),
         )
     }
 
     /// Migrates a table of an earlier version that has no per-owner indexes and totals.
-    fn know_owners(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
-        if transaction.first(&self.place(OWN_TOTALS, &[]))?.is_some() {
+    fn migrate_owner_indexes(&self, transaction: &mut Transaction<'_>) -> Result<(), Error> {
+        if transaction
+            .first(&self.storage_key(OWNER_TOTALS, &[]))?
+            .is_some()
+        {
             return Ok(());
         }
-        let prefix = self.place(ORDER, &[]);
+        let prefix = self.storage_key(EXPIRY_INDEX, &[]);
         let entries = transaction.scan(&prefix)?;
-        transaction.remove(self.place(TOTALS, &[]));
+        transaction.remove(self.storage_key(TOTALS, &[]));
         for (place, size) in entries {
-            self.enter(transaction, &Entry::in_order(&place[prefix.len()..], &size))?;
+            self.add_to_indexes(
+                transaction,
+                &TtlEntry::from_index(&place[prefix.len()..], &size),
+            )?;
         }
         Ok(())
     }

@@ -7,16 +7,16 @@ use tokio_util::sync::CancellationToken;
 use super::Backend;
 use super::Error;
 use super::Store;
-use super::Table;
+use super::StoreTable;
 use super::Transaction;
-use super::order::BETWEEN;
-use super::order::key;
-use super::parts::WholeRecord;
-use super::parts::content;
-use super::parts::read_whole;
+use super::order::KEY_SEPARATOR;
+use super::order::record_key;
+use super::parts::RecordWithParts;
+use super::parts::live_content;
+use super::parts::read_with_parts;
 use super::shape::PART;
 use super::shape::RECORD;
-use super::shape::Shape;
+use super::shape::TtlLayout;
 use crate::domain::unix_now;
 
 /// Interval between removals of expired records.
@@ -24,7 +24,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Time to live and size limits of a TTL table.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct TtlLimits {
     /// Time to live of a record.
     pub time_to_live: Duration,
     /// Maximum number of records. Above it, the oldest of the largest owner are evicted.
@@ -36,17 +36,17 @@ pub struct Limits {
 /// A table of records with an owner and a time to live (TTL). A record is found only by its owner.
 /// Clones share it.
 #[derive(Debug, Clone)]
-pub struct Shelf {
+pub struct TtlTable {
     store: Store,
-    shape: Shape,
+    layout: TtlLayout,
 }
 
-impl Shelf {
+impl TtlTable {
     /// Creates a handle to the records in `table` of `store`.
-    pub fn new(store: Store, table: Table, limits: Limits) -> Self {
+    pub fn new(store: Store, table: StoreTable, limits: TtlLimits) -> Self {
         Self {
             store,
-            shape: Shape { table, limits },
+            layout: TtlLayout { table, limits },
         }
     }
 
@@ -56,7 +56,7 @@ impl Shelf {
     /// # Errors
     /// When it cannot be written.
     pub async fn put(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<(), Error> {
-        let (shape, key) = (self.shape, key(owner, id));
+        let (shape, key) = (self.layout, record_key(owner, id));
         self.store
             .transaction(move |transaction| shape.put(transaction, &key, &record, unix_now()))
             .await
@@ -67,10 +67,17 @@ impl Shelf {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn renew(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<bool, Error> {
-        let (shape, key) = (self.shape, key(owner, id));
+    pub async fn replace_and_extend(
+        &self,
+        owner: &str,
+        id: &str,
+        record: Vec<u8>,
+    ) -> Result<bool, Error> {
+        let (shape, key) = (self.layout, record_key(owner, id));
         self.store
-            .transaction(move |transaction| shape.renew(transaction, &key, &record, unix_now()))
+            .transaction(move |transaction| {
+                shape.replace_and_extend(transaction, &key, &record, unix_now())
+            })
             .await
     }
 
@@ -79,16 +86,16 @@ impl Shelf {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn add(
+    pub async fn insert_within_quota(
         &self,
         owner: &str,
         id: &str,
         record: Vec<u8>,
         most: usize,
     ) -> Result<bool, Error> {
-        let (shape, key, most) = (self.shape, key(owner, id), most as u64);
+        let (shape, key, most) = (self.layout, record_key(owner, id), most as u64);
         let add = move |transaction: &mut Transaction<'_>| {
-            shape.add(transaction, &key, &record, unix_now(), most)
+            shape.insert_within_quota(transaction, &key, &record, unix_now(), most)
         };
         self.store.transaction(add).await
     }
@@ -120,8 +127,8 @@ impl Shelf {
         owner: &str,
         id: &str,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let value = transaction.get(&self.shape.place(RECORD, &key(owner, id)))?;
-        Ok(value.and_then(|value| content(&value, unix_now())))
+        let value = transaction.get(&self.layout.storage_key(RECORD, &record_key(owner, id)))?;
+        Ok(value.and_then(|value| live_content(&value, unix_now())))
     }
 
     /// Stores `record` like [`put`](Self::put), within `transaction`.
@@ -135,23 +142,23 @@ impl Shelf {
         id: &str,
         record: &[u8],
     ) -> Result<(), Error> {
-        self.shape
-            .put(transaction, &key(owner, id), record, unix_now())
+        self.layout
+            .put(transaction, &record_key(owner, id), record, unix_now())
     }
 
-    /// Replaces the record like [`renew`](Self::renew), within `transaction`.
+    /// Replaces the record like [`replace_and_extend`](Self::replace_and_extend), within `transaction`.
     ///
     /// # Errors
     /// When the existing record cannot be read.
-    pub fn renew_in(
+    pub fn replace_and_extend_in(
         &self,
         transaction: &mut Transaction<'_>,
         owner: &str,
         id: &str,
         record: &[u8],
     ) -> Result<bool, Error> {
-        self.shape
-            .renew(transaction, &key(owner, id), record, unix_now())
+        self.layout
+            .replace_and_extend(transaction, &record_key(owner, id), record, unix_now())
     }
 
     /// Replaces the record `id`, restarts its TTL and appends `addition`, unless empty, as a part,
@@ -167,8 +174,13 @@ impl Shelf {
         record: &[u8],
         addition: &[u8],
     ) -> Result<bool, Error> {
-        self.shape
-            .append(transaction, &key(owner, id), record, addition, unix_now())
+        self.layout.append(
+            transaction,
+            &record_key(owner, id),
+            record,
+            addition,
+            unix_now(),
+        )
     }
 
     /// Appends like [`append_in`](Self::append_in), in a transaction of its own. Returns once it is
@@ -183,27 +195,27 @@ impl Shelf {
         record: Vec<u8>,
         addition: Vec<u8>,
     ) -> Result<bool, Error> {
-        let (shape, key) = (self.shape, key(owner, id));
+        let (shape, key) = (self.layout, record_key(owner, id));
         let append = move |transaction: &mut Transaction<'_>| {
             shape.append(transaction, &key, &record, &addition, unix_now())
         };
         self.store.transaction(append).await
     }
 
-    /// Returns the record with its parts like [`whole`](Self::whole), within `transaction`.
+    /// Returns the record with its parts like [`get_with_parts`](Self::get_with_parts), within `transaction`.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn whole_in(
+    pub fn get_with_parts_in(
         &self,
         transaction: &Transaction<'_>,
         owner: &str,
         id: &str,
-    ) -> Result<Option<WholeRecord>, Error> {
-        let key = key(owner, id);
-        let record = || transaction.get(&self.shape.place(RECORD, &key));
-        read_whole(&key, unix_now(), record, |part| {
-            transaction.get(&self.shape.place(PART, part))
+    ) -> Result<Option<RecordWithParts>, Error> {
+        let key = record_key(owner, id);
+        let record = || transaction.get(&self.layout.storage_key(RECORD, &key));
+        read_with_parts(&key, unix_now(), record, |part| {
+            transaction.get(&self.layout.storage_key(PART, part))
         })
     }
 
@@ -211,12 +223,16 @@ impl Shelf {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn whole(&self, owner: &str, id: &str) -> Result<Option<WholeRecord>, Error> {
-        let (shape, key) = (self.shape, key(owner, id));
+    pub async fn get_with_parts(
+        &self,
+        owner: &str,
+        id: &str,
+    ) -> Result<Option<RecordWithParts>, Error> {
+        let (shape, key) = (self.layout, record_key(owner, id));
         let read = move |backend: &dyn Backend| {
-            let record = || backend.get(&shape.place(RECORD, &key));
-            read_whole(&key, unix_now(), record, |part| {
-                backend.get(&shape.place(PART, part))
+            let record = || backend.get(&shape.storage_key(RECORD, &key));
+            read_with_parts(&key, unix_now(), record, |part| {
+                backend.get(&shape.storage_key(PART, part))
             })
         };
         self.store.read(read).await
@@ -226,14 +242,14 @@ impl Shelf {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn of(&self, owner: &str) -> Result<Vec<Vec<u8>>, Error> {
+    pub async fn list(&self, owner: &str) -> Result<Vec<Vec<u8>>, Error> {
         let records = self
             .store
-            .scan(self.shape.place(RECORD, &key(owner, "")))
+            .scan(self.layout.storage_key(RECORD, &record_key(owner, "")))
             .await?;
         Ok(records
             .iter()
-            .filter_map(|(_, value)| content(value, unix_now()))
+            .filter_map(|(_, value)| live_content(value, unix_now()))
             .collect())
     }
 
@@ -244,9 +260,9 @@ impl Shelf {
     pub async fn get(&self, owner: &str, id: &str) -> Result<Option<Vec<u8>>, Error> {
         let value = self
             .store
-            .get(self.shape.place(RECORD, &key(owner, id)))
+            .get(self.layout.storage_key(RECORD, &record_key(owner, id)))
             .await?;
-        Ok(value.and_then(|value| content(&value, unix_now())))
+        Ok(value.and_then(|value| live_content(&value, unix_now())))
     }
 
     /// Removes the record `id` of `owner`. Returns true if there was one that had not expired.
@@ -254,9 +270,9 @@ impl Shelf {
     /// # Errors
     /// When it cannot be written.
     pub async fn remove(&self, owner: &str, id: &str) -> Result<bool, Error> {
-        let (shape, key) = (self.shape, key(owner, id));
+        let (shape, key) = (self.layout, record_key(owner, id));
         self.store
-            .transaction(move |transaction| shape.take(transaction, &key, unix_now()))
+            .transaction(move |transaction| shape.remove_unexpired(transaction, &key, unix_now()))
             .await
     }
 
@@ -264,19 +280,19 @@ impl Shelf {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn names(&self) -> Result<Vec<(String, String)>, Error> {
-        let prefix = self.shape.place(RECORD, &[]);
+    pub async fn list_keys(&self) -> Result<Vec<(String, String)>, Error> {
+        let prefix = self.layout.storage_key(RECORD, &[]);
         let records = self.store.scan(prefix.clone()).await?;
         let name = |key: &[u8]| {
             let name = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-            name.split_once(BETWEEN)
+            name.split_once(KEY_SEPARATOR)
                 .map(|(owner, id)| (owner.to_owned(), id.to_owned()))
         };
         Ok(records.iter().filter_map(|(key, _)| name(key)).collect())
     }
 
     /// Starts a task that removes expired records periodically, until `stop` is cancelled.
-    pub fn keep_tidy(&self, stop: CancellationToken) {
+    pub fn spawn_cleanup(&self, stop: CancellationToken) {
         let shelf = self.clone();
         self.store.tracker.spawn(async move {
             while stop
@@ -295,7 +311,7 @@ impl Shelf {
     }
 
     pub(super) async fn sweep(&self, now: u64) -> Result<(), Error> {
-        let shape = self.shape;
+        let shape = self.layout;
         while self
             .store
             .transaction(move |transaction| shape.sweep(transaction, now))
@@ -311,7 +327,7 @@ impl Shelf {
 
     #[cfg(test)]
     pub(super) async fn put_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) {
-        let (shape, key, record) = (self.shape, key(owner, id), record.to_vec());
+        let (shape, key, record) = (self.layout, record_key(owner, id), record.to_vec());
         self.store
             .transaction(move |transaction| shape.put(transaction, &key, &record, now))
             .await
@@ -319,11 +335,17 @@ impl Shelf {
     }
 
     #[cfg(test)]
-    pub(super) async fn renew_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) -> bool {
-        let (shape, key, record) = (self.shape, key(owner, id), record.to_vec());
-        let renewed = self
-            .store
-            .transaction(move |transaction| shape.renew(transaction, &key, &record, now));
+    pub(super) async fn replace_and_extend_at(
+        &self,
+        now: u64,
+        owner: &str,
+        id: &str,
+        record: &[u8],
+    ) -> bool {
+        let (shape, key, record) = (self.layout, record_key(owner, id), record.to_vec());
+        let renewed = self.store.transaction(move |transaction| {
+            shape.replace_and_extend(transaction, &key, &record, now)
+        });
         renewed.await.unwrap()
     }
 
@@ -335,8 +357,11 @@ impl Shelf {
         id: &str,
         texts: [&[u8]; 2],
     ) -> bool {
-        let (shape, key, [record, addition]) =
-            (self.shape, key(owner, id), texts.map(<[u8]>::to_vec));
+        let (shape, key, [record, addition]) = (
+            self.layout,
+            record_key(owner, id),
+            texts.map(<[u8]>::to_vec),
+        );
         let append = move |transaction: &mut Transaction<'_>| {
             shape.append(transaction, &key, &record, &addition, now)
         };
@@ -347,57 +372,74 @@ impl Shelf {
     pub(super) async fn get_at(&self, now: u64, owner: &str, id: &str) -> Option<Vec<u8>> {
         let value = self
             .store
-            .get(self.shape.place(RECORD, &key(owner, id)))
+            .get(self.layout.storage_key(RECORD, &record_key(owner, id)))
             .await
             .unwrap();
-        value.and_then(|value| content(&value, now))
+        value.and_then(|value| live_content(&value, now))
     }
 
     #[cfg(test)]
-    pub(super) async fn add_at(&self, now: u64, owner: &str, id: &str, most: u64) -> bool {
-        let (shape, key) = (self.shape, key(owner, id));
-        let add = self
-            .store
-            .transaction(move |transaction| shape.add(transaction, &key, b"x", now, most));
+    pub(super) async fn insert_within_quota_at(
+        &self,
+        now: u64,
+        owner: &str,
+        id: &str,
+        most: u64,
+    ) -> bool {
+        let (shape, key) = (self.layout, record_key(owner, id));
+        let add = self.store.transaction(move |transaction| {
+            shape.insert_within_quota(transaction, &key, b"x", now, most)
+        });
         add.await.unwrap()
     }
 
     /// Counts the records, and checks that indexes and totals agree with them.
     #[cfg(test)]
     pub(super) async fn count(&self) -> usize {
-        use super::order::Totals;
-        use super::shape::ORDER;
-        use super::shape::OWN_ORDER;
-        use super::shape::OWN_TOTALS;
+        use super::order::TtlTotals;
+        use super::shape::EXPIRY_INDEX;
+        use super::shape::OWNER_EXPIRY_INDEX;
+        use super::shape::OWNER_TOTALS;
 
-        let part = async |part| self.store.scan(self.shape.place(part, &[])).await.unwrap();
+        let part = async |part| {
+            self.store
+                .scan(self.layout.storage_key(part, &[]))
+                .await
+                .unwrap()
+        };
         let (records, parts) = (part(RECORD).await, part(PART).await);
-        let mut sums = std::collections::BTreeMap::<Vec<u8>, Totals>::new();
+        let mut sums = std::collections::BTreeMap::<Vec<u8>, TtlTotals>::new();
         for (place, value) in &records {
             let end = place.iter().rposition(|byte| *byte == 0).unwrap();
-            for owner in [&[][..], &place[self.shape.place(RECORD, &[]).len()..=end]] {
+            for owner in [
+                &[][..],
+                &place[self.layout.storage_key(RECORD, &[]).len()..=end],
+            ] {
                 let sum = sums.entry(owner.to_vec()).or_default();
                 (sum.records, sum.bytes) = (sum.records + 1, sum.bytes + value.len() as u64);
-                let of_record = &place[self.shape.place(RECORD, &[]).len()..];
+                let of_record = &place[self.layout.storage_key(RECORD, &[]).len()..];
                 for (place, part) in &parts {
-                    let of_part = &place[self.shape.place(PART, &[]).len()..];
+                    let of_part = &place[self.layout.storage_key(PART, &[]).len()..];
                     if of_part.starts_with(of_record) && of_part.get(of_record.len()) == Some(&0) {
                         sum.bytes += part.len() as u64;
                     }
                 }
             }
         }
-        let of_owners = part(OWN_TOTALS).await.len();
+        let of_owners = part(OWNER_TOTALS).await.len();
         assert_eq!(of_owners, sums.len().saturating_sub(1));
         for (owner, sum) in sums {
-            let (shape, of) = (self.shape, (!owner.is_empty()).then_some(owner));
+            let (shape, of) = (self.layout, (!owner.is_empty()).then_some(owner));
             let totals = self
                 .store
                 .transaction(move |transaction| shape.totals(transaction, of.as_deref()));
             assert_eq!(totals.await.unwrap(), sum);
         }
         assert_eq!(
-            (part(ORDER).await.len(), part(OWN_ORDER).await.len()),
+            (
+                part(EXPIRY_INDEX).await.len(),
+                part(OWNER_EXPIRY_INDEX).await.len()
+            ),
             (records.len(), records.len())
         );
         records.len()

@@ -5,15 +5,15 @@ use std::time::Duration;
 use super::*;
 use crate::domain::unix_now;
 
-const MINUTE: Limits = Limits {
+const MINUTE: TtlLimits = TtlLimits {
     time_to_live: Duration::from_secs(60),
     max_records: 3,
     max_bytes: 100,
 };
-const THINGS: Table = Table::new("things");
+const THINGS: StoreTable = StoreTable::new("things");
 
-fn shelf() -> Shelf {
-    Shelf::new(Store::in_memory(TaskTracker::new()), THINGS, MINUTE)
+fn shelf() -> TtlTable {
+    TtlTable::new(Store::in_memory(TaskTracker::new()), THINGS, MINUTE)
 }
 
 #[tokio::test]
@@ -53,17 +53,17 @@ async fn record_expires_and_put_does_not_extend_it() {
 async fn renew_restarts_the_ttl_of_existing_records_only() {
     let shelf = shelf();
     shelf.put_at(0, "a", "1", b"one").await;
-    assert!(shelf.renew_at(50, "a", "1", b"uno").await);
+    assert!(shelf.replace_and_extend_at(50, "a", "1", b"uno").await);
     assert_eq!(
         shelf.get_at(109, "a", "1").await.as_deref(),
         Some(&b"uno"[..])
     );
     assert_eq!(shelf.get_at(110, "a", "1").await, None);
     assert!(
-        !shelf.renew_at(110, "a", "1", b"late").await,
+        !shelf.replace_and_extend_at(110, "a", "1", b"late").await,
         "its time is over"
     );
-    assert!(!shelf.renew_at(1, "b", "1", b"never").await);
+    assert!(!shelf.replace_and_extend_at(1, "b", "1", b"never").await);
     assert_eq!(shelf.get_at(111, "a", "1").await, None);
     assert_eq!(shelf.get_at(2, "b", "1").await, None);
 }
@@ -79,13 +79,17 @@ async fn appended_parts_are_read_and_removed_with_their_record() {
         "an empty addition is none"
     );
     assert!(shelf.append_at(now + 52, "a", "1", [b"tres", b"y"]).await);
-    let whole = WholeRecord {
+    let whole = RecordWithParts {
         record: b"tres".to_vec(),
         parts: vec![b"x".to_vec(), b"y".to_vec()],
     };
-    assert_eq!(shelf.whole("a", "1").await.unwrap(), Some(whole.clone()));
+    assert_eq!(
+        shelf.get_with_parts("a", "1").await.unwrap(),
+        Some(whole.clone())
+    );
     let (reader, within) = (shelf.clone(), shelf.clone());
-    let read = reader.transaction(move |transaction| within.whole_in(transaction, "a", "1"));
+    let read =
+        reader.transaction(move |transaction| within.get_with_parts_in(transaction, "a", "1"));
     assert_eq!(read.await.unwrap(), Some(whole));
     assert_eq!(
         shelf.get_at(now + 111, "a", "1").await.as_deref(),
@@ -101,7 +105,7 @@ async fn appended_parts_are_read_and_removed_with_their_record() {
     shelf.put_at(now, "a", "1", b"new").await;
     assert_eq!(
         shelf
-            .whole("a", "1")
+            .get_with_parts("a", "1")
             .await
             .unwrap()
             .map(|whole| whole.parts),
@@ -206,14 +210,14 @@ async fn add_rejects_records_above_the_owner_limit() {
         (2, "b", "1", true),
     ] {
         assert_eq!(
-            shelf.add_at(now, owner, id, 2).await,
+            shelf.insert_within_quota_at(now, owner, id, 2).await,
             is_added,
             "{owner} {id}"
         );
     }
-    assert!(!shelf.add_at(59, "a", "3", 2).await);
+    assert!(!shelf.insert_within_quota_at(59, "a", "3", 2).await);
     assert!(
-        shelf.add_at(60, "a", "3", 2).await,
+        shelf.insert_within_quota_at(60, "a", "3", 2).await,
         "the time of one is over, though nobody has swept it"
     );
     assert_eq!(shelf.count().await, 3);
@@ -222,7 +226,7 @@ async fn add_rejects_records_above_the_owner_limit() {
 #[tokio::test]
 async fn table_without_owner_indexes_is_migrated() {
     let store = Store::in_memory(TaskTracker::new());
-    let shelf = Shelf::new(store.clone(), THINGS, MINUTE);
+    let shelf = TtlTable::new(store.clone(), THINGS, MINUTE);
     for (now, owner, id) in [(0, "b", "1"), (1, "a", "1"), (2, "a", "2")] {
         shelf.put_at(now, owner, id, b"x").await;
     }
@@ -239,19 +243,19 @@ async fn table_without_owner_indexes_is_migrated() {
     assert!(shelf.get_at(3, "b", "1").await.is_some());
     assert_eq!(shelf.count().await, 3);
     store.transaction(forget).await.unwrap();
-    assert!(!shelf.add_at(4, "a", "4", 2).await);
+    assert!(!shelf.insert_within_quota_at(4, "a", "4", 2).await);
     shelf.sweep(60).await.unwrap();
     assert_eq!(shelf.count().await, 2);
 }
 
 #[tokio::test]
 async fn sweep_removes_more_records_than_one_transaction() {
-    let limits = Limits {
+    let limits = TtlLimits {
         time_to_live: Duration::from_secs(60),
         max_records: 1000,
         max_bytes: 1 << 20,
     };
-    let shelf = Shelf::new(Store::in_memory(TaskTracker::new()), THINGS, limits);
+    let shelf = TtlTable::new(Store::in_memory(TaskTracker::new()), THINGS, limits);
     for number in 0..600 {
         shelf.put_at(0, "a", &number.to_string(), b"x").await;
     }
@@ -262,13 +266,13 @@ async fn sweep_removes_more_records_than_one_transaction() {
 #[tokio::test]
 async fn records_and_sizes_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits {
+    let limits = TtlLimits {
         max_bytes: 12,
         ..MINUTE
     };
     for _ in 0..2 {
         let tracker = TaskTracker::new();
-        let shelf = Shelf::new(
+        let shelf = TtlTable::new(
             Store::open(folder.path(), Config::default(), tracker.clone()).unwrap(),
             THINGS,
             limits,
@@ -276,7 +280,7 @@ async fn records_and_sizes_survive_a_restart() {
         let found = shelf.get("a", "1").await.unwrap();
         shelf.put("a", "1", b"one".to_vec()).await.unwrap();
         assert_eq!(
-            shelf.names().await.unwrap(),
+            shelf.list_keys().await.unwrap(),
             [("a".to_owned(), "1".to_owned())]
         );
         if found.is_some() {

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use super::Error;
 use super::backend::Backend;
-use super::backend::Change;
-use super::backend::Record;
+use super::backend::StoreChange;
+use super::backend::StoreRecord;
 use super::disk_space::FreeSpaceFloor;
 
 /// Size of sled's page cache, in bytes. Small, because records are rarely read again.
@@ -44,10 +44,10 @@ const UNFINISHED_SUFFIX: &str = ".generating";
 
 /// A backend on top of a sled database.
 #[derive(Debug)]
-pub(super) struct SledDatabase(Arc<Shared>);
+pub(super) struct SledDatabase(Arc<SharedDatabase>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedDatabase {
     folder: PathBuf,
     floor: FreeSpaceFloor,
     /// `None` while a failed database is being reopened.
@@ -70,14 +70,17 @@ impl SledDatabase {
     /// When another process has it open, or its files cannot be used.
     pub(super) fn open(folder: &Path, floor: FreeSpaceFloor) -> Result<Self, Error> {
         let open = RwLock::new(Some(OpenDatabase::open(folder)?));
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(SharedDatabase {
             folder: folder.to_owned(),
             floor,
             open,
         })))
     }
 
-    fn with<T>(&self, work: impl FnOnce(&OpenDatabase) -> Result<T, Error>) -> Result<T, Error> {
+    fn with_database<T>(
+        &self,
+        work: impl FnOnce(&OpenDatabase) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let open = self.0.open.read().unwrap_or_else(PoisonError::into_inner);
         work(open.as_ref().ok_or(Error::Recovering)?)
     }
@@ -102,7 +105,7 @@ impl SledDatabase {
 }
 
 /// Drops `failed` and retries to reopen the database until that succeeds or the store is dropped.
-fn recover(shared: &Weak<Shared>, failed: OpenDatabase) {
+fn recover(shared: &Weak<SharedDatabase>, failed: OpenDatabase) {
     // The file lock is released when the last of sled's own threads has ended.
     // sled syncs its file on drop, and panics if that fails.
     let _ = catch_unwind(AssertUnwindSafe(move || drop(failed)));
@@ -213,11 +216,11 @@ fn snapshots(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
 
 impl Backend for SledDatabase {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.with(|open| Ok(open.database.get(key)?.map(|value| value.to_vec())))
+        self.with_database(|open| Ok(open.database.get(key)?.map(|value| value.to_vec())))
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
-        self.with(|open| {
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
+        self.with_database(|open| {
             let found = open
                 .database
                 .range::<&[u8], _>((after, Bound::Unbounded))
@@ -229,7 +232,7 @@ impl Backend for SledDatabase {
         })
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), Error> {
+    fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
         let mut batch = sled::Batch::default();
         let mut bytes = 0;
         for (key, value) in changes {
@@ -241,7 +244,7 @@ impl Backend for SledDatabase {
         }
         let removes = changes.iter().any(|(_, value)| value.is_none());
         self.0.floor.check_changes(removes, bytes as u64)?;
-        let written = self.with(|open| open.write(batch));
+        let written = self.with_database(|open| open.write(batch));
         if written.is_err() {
             self.start_recovery();
         }
@@ -250,6 +253,6 @@ impl Backend for SledDatabase {
 
     fn check_writable(&self) -> Result<(), Error> {
         self.0.floor.check(0)?;
-        self.with(|_| Ok(()))
+        self.with_database(|_| Ok(()))
     }
 }

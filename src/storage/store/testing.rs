@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use super::Backend;
-use super::Change;
 use super::Error;
-use super::Memory;
-use super::Record;
-use super::writer::Changes;
+use super::MemoryBackend;
+use super::StoreChange;
+use super::StoreRecord;
+use super::writer::WriteSet;
 use super::writer::bytes_of;
 
 /// Maximum size of a group that [`Faulty`] accepts, in bytes.
@@ -20,7 +20,7 @@ pub(crate) const SPACE: u64 = 1 << 20;
 /// Backend in memory that can reject writes.
 #[derive(Debug, Default)]
 pub(crate) struct Faulty {
-    memory: Memory,
+    memory: MemoryBackend,
     is_full: AtomicBool,
 }
 
@@ -36,11 +36,11 @@ impl Backend for Faulty {
         self.memory.get(key)
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
         self.memory.next(prefix, after)
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), Error> {
+    fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
         self.check_writable()?;
         self.memory.write(changes)
     }
@@ -57,7 +57,7 @@ impl Backend for Faulty {
         }
     }
 
-    fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
+    fn check_space(&self, changes: &WriteSet, pending: u64) -> Result<(), Error> {
         if pending + bytes_of(changes) > SPACE {
             Err(Error::DiskFull {
                 free_mib: 1,
@@ -95,11 +95,11 @@ impl Backend for Gated {
         self.inner.get(key)
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
         self.inner.next(prefix, after)
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), Error> {
+    fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
         let is_closed = self.is_closed.lock().unwrap();
         drop(
             self.opened
@@ -113,7 +113,7 @@ impl Backend for Gated {
         self.inner.check_writable()
     }
 
-    fn check_space(&self, changes: &Changes, pending: u64) -> Result<(), Error> {
+    fn check_space(&self, changes: &WriteSet, pending: u64) -> Result<(), Error> {
         self.inner.check_space(changes, pending)
     }
 }

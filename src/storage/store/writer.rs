@@ -17,26 +17,26 @@ use std::sync::mpsc;
 
 use super::Error;
 use super::backend::Backend;
-use super::backend::Change;
-use super::backend::Record;
+use super::backend::StoreChange;
+use super::backend::StoreRecord;
 
 /// Maximum number of transactions in a group commit. Bounds the latency of each.
-const GROUP: usize = 512;
+const MAX_GROUP: usize = 512;
 
 /// New value per key; `None` deletes the key.
-pub(super) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+pub(super) type WriteSet = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Callback that receives true if the changes are on disk.
-type Afterwards = Box<dyn FnOnce(bool)>;
+type WriteCallback = Box<dyn FnOnce(bool)>;
 
 /// A transaction's view of the store. Sees its own changes and those of the transactions before it.
 pub struct Transaction<'a> {
     backend: &'a dyn Backend,
     /// Changes of earlier transactions in this group, not yet written.
-    group: &'a Changes,
+    group: &'a WriteSet,
     /// Changes of this transaction.
-    own: Changes,
-    afterwards: Vec<Afterwards>,
+    own: WriteSet,
+    afterwards: Vec<WriteCallback>,
 }
 
 impl fmt::Debug for Transaction<'_> {
@@ -49,7 +49,7 @@ impl fmt::Debug for Transaction<'_> {
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn over(backend: &'a dyn Backend, group: &'a Changes) -> Self {
+    pub(super) fn new(backend: &'a dyn Backend, group: &'a WriteSet) -> Self {
         Self {
             backend,
             group,
@@ -73,7 +73,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn first(&self, prefix: &[u8]) -> Result<Option<Record>, Error> {
+    pub fn first(&self, prefix: &[u8]) -> Result<Option<StoreRecord>, Error> {
         self.next(prefix, Bound::Included(prefix))
     }
 
@@ -81,7 +81,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Record>, Error> {
+    pub fn after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<StoreRecord>, Error> {
         self.next(prefix, Bound::Excluded(after))
     }
 
@@ -89,7 +89,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, Error> {
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<StoreRecord>, Error> {
         let (mut records, mut next) = (Vec::new(), self.first(prefix)?);
         while let Some(record) = next {
             next = self.after(prefix, &record.0)?;
@@ -100,7 +100,7 @@ impl<'a> Transaction<'a> {
         Ok(records)
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<Record>, Error> {
+    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
         let mut after = after.map(<[u8]>::to_vec);
         loop {
             let bound = || after.as_ref().map(Vec::as_slice);
@@ -137,38 +137,38 @@ impl<'a> Transaction<'a> {
     /// Registers `work` to run after the group is written, with true if the changes are on disk.
     /// Runs before the caller is notified, and also if the caller was cancelled. Runs on the writer
     /// thread, so it must be short.
-    pub fn afterwards(&mut self, work: impl FnOnce(bool) + 'static) {
+    pub fn after_write(&mut self, work: impl FnOnce(bool) + 'static) {
         self.afterwards.push(Box::new(work));
     }
 }
 
 /// A queued transaction. Running it returns its outcome with the callback that notifies the caller.
-pub(super) type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Outcome + Send>;
+pub(super) type WriteJob = Box<dyn FnOnce(&mut Transaction<'_>) -> WriteOutcome + Send>;
 
-pub(super) struct Outcome {
+pub(super) struct WriteOutcome {
     /// True if the transaction succeeded, so that its changes are to be written.
     pub(super) is_good: bool,
     /// Notifies the caller of the result of the write.
-    pub(super) tell: Box<dyn FnOnce(Result<(), Error>)>,
+    pub(super) notify: Box<dyn FnOnce(Result<(), Error>)>,
 }
 
 /// Runs jobs until all senders are dropped.
-pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Job>) {
+pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<WriteJob>) {
     while let Ok(first) = jobs.recv() {
-        write(
+        write_group(
             backend,
-            std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)),
+            std::iter::once(first).chain(jobs.try_iter().take(MAX_GROUP - 1)),
         );
     }
 }
 
 /// Runs a group of jobs, writes their changes with one disk sync, then notifies the callers.
-fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
+fn write_group(backend: &dyn Backend, jobs: impl Iterator<Item = WriteJob>) {
     let mut group = BTreeMap::new();
     let mut bytes = 0;
     let mut waiting = Vec::new();
     for job in jobs {
-        let mut transaction = Transaction::over(backend, &group);
+        let mut transaction = Transaction::new(backend, &group);
         // A panic drops the job's sender, so its caller gets `Closed`. The other jobs are
         // unaffected.
         let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else {
@@ -190,7 +190,7 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
         }
         waiting.push((outcome, afterwards, refused));
     }
-    let changes: Vec<Change> = group.into_iter().collect();
+    let changes: Vec<StoreChange> = group.into_iter().collect();
     let written = if changes.is_empty() {
         Ok(())
     } else {
@@ -206,12 +206,12 @@ fn write(backend: &dyn Backend, jobs: impl Iterator<Item = Job>) {
         let written = refused.map_or_else(|| written.clone(), Err);
         let is_made = outcome.is_good && written.is_ok();
         afterwards.into_iter().for_each(|work| work(is_made));
-        (outcome.tell)(written);
+        (outcome.notify)(written);
     }
 }
 
 /// Returns the total size of the new values, in bytes.
-pub(super) fn bytes_of(changes: &Changes) -> u64 {
+pub(super) fn bytes_of(changes: &WriteSet) -> u64 {
     changes
         .values()
         .flatten()
@@ -221,16 +221,16 @@ pub(super) fn bytes_of(changes: &Changes) -> u64 {
 
 /// Runs jobs on the calling thread, for stores without a disk.
 #[derive(Default)]
-pub(super) struct AtOnce {
-    waiting: VecDeque<Job>,
+pub(super) struct InlineWriter {
+    waiting: VecDeque<WriteJob>,
     is_busy: bool,
 }
 
-impl AtOnce {
+impl InlineWriter {
     /// Runs `job`. A job submitted from within a job, or by another thread meanwhile, is queued and
     /// run by the thread that is running jobs already.
     // The lock is never held while a job runs, so a job may submit another one.
-    pub(super) fn take(this: &Mutex<Self>, backend: &dyn Backend, job: Job) {
+    pub(super) fn submit(this: &Mutex<Self>, backend: &dyn Backend, job: WriteJob) {
         let lock = || this.lock().unwrap_or_else(PoisonError::into_inner);
         lock().waiting.push_back(job);
         if std::mem::replace(&mut lock().is_busy, true) {
@@ -243,7 +243,7 @@ impl AtOnce {
                 return;
             };
             drop(state);
-            write(backend, std::iter::once(job));
+            write_group(backend, std::iter::once(job));
         }
     }
 }

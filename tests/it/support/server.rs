@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claude_switchboard::app::App;
-use claude_switchboard::config::{Environment, Flags, Settings};
-use claude_switchboard::engine::pool::Stats;
+use claude_switchboard::config::{CommandLineFlags, Environment, Settings};
+use claude_switchboard::engine::pool::PoolStats;
 use messages_stand_in::StandIn;
 use tokio::time::Instant;
 
@@ -152,7 +152,7 @@ impl Builder {
             data_dir.display().to_string(),
         );
         let environment: Environment = self.variables.into_iter().collect();
-        let settings = Settings::load(None, &environment, &Flags::default()).unwrap();
+        let settings = Settings::load(None, &environment, &CommandLineFlags::default()).unwrap();
         let app = App::start(&settings, &environment).await.unwrap();
         let address = app.address;
         TestServer {
@@ -228,7 +228,7 @@ impl TestServer {
     }
 
     /// What the workers are doing.
-    pub(crate) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> PoolStats {
         self.app
             .workers
             .as_ref()
@@ -237,7 +237,7 @@ impl TestServer {
     }
 
     /// Waits until the workers are as `condition` wants them.
-    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Stats) -> bool) {
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&PoolStats) -> bool) {
         eventually(what, || async { condition(&self.stats()).then_some(()) }).await;
     }
 

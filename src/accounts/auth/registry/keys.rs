@@ -5,17 +5,17 @@ use std::sync::Arc;
 use super::Registry;
 use crate::accounts::auth::Error;
 use crate::accounts::auth::change::KeyChange;
-use crate::accounts::auth::digest::Digest;
-use crate::accounts::auth::key::Key;
-use crate::accounts::auth::key::Stored;
-use crate::accounts::auth::key::Terms;
+use crate::accounts::auth::digest::KeyDigest;
+use crate::accounts::auth::key::ApiKey;
+use crate::accounts::auth::key::KeyPolicy;
+use crate::accounts::auth::key::KeyRecord;
 use crate::accounts::auth::key::id_of;
 use crate::accounts::auth::key::prefix_of;
 use crate::accounts::auth::places;
-use crate::accounts::auth::places::Page;
-use crate::accounts::auth::ring::Ring;
+use crate::accounts::auth::places::RegistryPage;
+use crate::accounts::auth::ring::KeyIndex;
+use crate::accounts::auth::text::KeyPrefix;
 use crate::accounts::auth::text::KeyText;
-use crate::accounts::auth::text::Prefix;
 use crate::domain::unix_now;
 use crate::storage::store::Transaction;
 
@@ -28,23 +28,23 @@ impl Registry {
         &self,
         project: String,
         change: KeyChange,
-    ) -> Result<(Key, KeyText), Error> {
-        let ring = Arc::clone(&self.ring);
+    ) -> Result<(ApiKey, KeyText), Error> {
+        let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             places::get_project(transaction, &project)?;
-            let mut prefix = Prefix::new()?;
+            let mut prefix = KeyPrefix::new()?;
             while transaction.get(&places::key(prefix))?.is_some() {
-                prefix = Prefix::new()?;
+                prefix = KeyPrefix::new()?;
             }
             let text = KeyText::new(prefix)?;
-            let mut key = blank(prefix, project);
+            let mut key = new_key(prefix, project);
             change.apply(&mut key);
-            let stored = Stored {
+            let stored = KeyRecord {
                 key,
-                digest: Digest::of(text.reveal()),
+                digest: KeyDigest::of(text.reveal()),
                 previous: None,
             };
-            save(transaction, &ring, prefix, &stored);
+            save_key(transaction, &ring, prefix, &stored);
             Ok::<_, Error>((stored.key, text))
         };
         let (key, text) = self.store.transaction(work).await?;
@@ -56,33 +56,33 @@ impl Registry {
     ///
     /// # Errors
     /// When no key has this id, or the store fails.
-    pub async fn key(&self, id: &str) -> Result<Key, Error> {
-        let prefix = known(id)?;
+    pub async fn key(&self, id: &str) -> Result<ApiKey, Error> {
+        let prefix = parse_key_id(id)?;
         let stored = self
             .store
             .transaction(move |transaction| places::get_key(transaction, prefix))
             .await?;
-        Ok(self.with_use(stored.key))
+        Ok(self.with_last_use(stored.key))
     }
 
     /// Lists keys in the order of creation, revoked ones included, and whether there are more.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn keys(&self, page: Page) -> Result<(Vec<Key>, bool), Error> {
+    pub async fn keys(&self, page: RegistryPage) -> Result<(Vec<ApiKey>, bool), Error> {
         let after = page
             .after
             .as_deref()
-            .map(known)
+            .map(parse_key_id)
             .transpose()?
             .map(|prefix| prefix.to_string());
         let work = move |transaction: &mut Transaction<'_>| {
-            places::page::<Stored>(transaction, places::KEYS, after.as_deref(), page.limit)
+            places::read_page::<KeyRecord>(transaction, places::KEYS, after.as_deref(), page.limit)
         };
         let (keys, has_more) = self.store.transaction(work).await?;
         Ok((
             keys.into_iter()
-                .map(|stored| self.with_use(stored.key))
+                .map(|stored| self.with_last_use(stored.key))
                 .collect(),
             has_more,
         ))
@@ -92,8 +92,8 @@ impl Registry {
     ///
     /// # Errors
     /// When no key has this id, or it is revoked.
-    pub async fn change_key(&self, id: &str, change: KeyChange) -> Result<Key, Error> {
-        let key = self.edit(id, move |stored| {
+    pub async fn change_key(&self, id: &str, change: KeyChange) -> Result<ApiKey, Error> {
+        let key = self.edit_key(id, move |stored| {
             change.apply(&mut stored.key);
             Ok(())
         });
@@ -106,12 +106,16 @@ impl Registry {
     ///
     /// # Errors
     /// When no key has this id, or it is revoked.
-    pub async fn rotate_key(&self, id: &str, grace_seconds: u64) -> Result<(Key, KeyText), Error> {
-        let prefix = known(id)?;
-        let rotated = self.edit(id, move |stored| {
+    pub async fn rotate_key(
+        &self,
+        id: &str,
+        grace_seconds: u64,
+    ) -> Result<(ApiKey, KeyText), Error> {
+        let prefix = parse_key_id(id)?;
+        let rotated = self.edit_key(id, move |stored| {
             let text = KeyText::new(prefix)?;
             let now = unix_now();
-            let old = std::mem::replace(&mut stored.digest, Digest::of(text.reveal()));
+            let old = std::mem::replace(&mut stored.digest, KeyDigest::of(text.reveal()));
             // Kept even without a grace period, so that its holder gets "expired" instead of
             // "unknown".
             stored.previous = Some(old);
@@ -128,8 +132,8 @@ impl Registry {
     ///
     /// # Errors
     /// When no key has this id.
-    pub async fn revoke_key(&self, id: &str) -> Result<Key, Error> {
-        let revoked = self.edit(id, |stored| {
+    pub async fn revoke_key(&self, id: &str) -> Result<ApiKey, Error> {
+        let revoked = self.edit_key(id, |stored| {
             stored.key.revoked_at = Some(unix_now());
             Ok(())
         });
@@ -144,12 +148,12 @@ impl Registry {
     }
 
     /// Changes a key that is not revoked, in one transaction.
-    async fn edit<T: Send + 'static>(
+    async fn edit_key<T: Send + 'static>(
         &self,
         id: &str,
-        work: impl FnOnce(&mut Stored) -> Result<T, Error> + Send + 'static,
-    ) -> Result<(Key, T), Error> {
-        let (prefix, ring) = (known(id)?, Arc::clone(&self.ring));
+        work: impl FnOnce(&mut KeyRecord) -> Result<T, Error> + Send + 'static,
+    ) -> Result<(ApiKey, T), Error> {
+        let (prefix, ring) = (parse_key_id(id)?, Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
             let mut stored = places::get_key(transaction, prefix)?;
             if stored.key.revoked_at.is_some() {
@@ -159,31 +163,31 @@ impl Registry {
                 return Err(Error::Revoked(id_of(prefix)));
             }
             let result = work(&mut stored)?;
-            save(transaction, &ring, prefix, &stored);
+            save_key(transaction, &ring, prefix, &stored);
             Ok((stored.key, result))
         };
         let (key, result) = self.store.transaction(work).await?;
-        Ok((self.with_use(key), result))
+        Ok((self.with_last_use(key), result))
     }
 
-    fn with_use(&self, mut key: Key) -> Key {
+    fn with_last_use(&self, mut key: ApiKey) -> ApiKey {
         let prefix = key.prefix.parse().ok();
-        key.last_used_at = prefix.and_then(|prefix| self.ring.find(prefix)?.used_at());
+        key.last_used_at = prefix.and_then(|prefix| self.index.find(prefix)?.used_at());
         key
     }
 }
 
 /// Parses the prefix out of the id of a key.
-fn known(id: &str) -> Result<Prefix, Error> {
+fn parse_key_id(id: &str) -> Result<KeyPrefix, Error> {
     prefix_of(id).ok_or_else(|| Error::UnknownKey(id.to_owned()))
 }
 
-fn blank(prefix: Prefix, project: String) -> Key {
-    Key {
+fn new_key(prefix: KeyPrefix, project: String) -> ApiKey {
+    ApiKey {
         prefix: prefix.to_string(),
         name: String::new(),
         project,
-        terms: Terms::default(),
+        terms: KeyPolicy::default(),
         created_at: unix_now(),
         expires_at: None,
         revoked_at: None,
@@ -194,10 +198,15 @@ fn blank(prefix: Prefix, project: String) -> Key {
 }
 
 /// Writes a key, and updates the index once it is on disk.
-fn save(transaction: &mut Transaction<'_>, ring: &Arc<Ring>, prefix: Prefix, stored: &Stored) {
+fn save_key(
+    transaction: &mut Transaction<'_>,
+    ring: &Arc<KeyIndex>,
+    prefix: KeyPrefix,
+    stored: &KeyRecord,
+) {
     places::put_key(transaction, prefix, stored);
     let (ring, stored) = (Arc::clone(ring), stored.clone());
-    transaction.afterwards(move |is_made| {
+    transaction.after_write(move |is_made| {
         if is_made {
             ring.put(prefix, &stored, 0);
         }

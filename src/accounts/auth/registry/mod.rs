@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::Error;
 use super::admin::AdminKey;
-use super::key::Stored;
+use super::key::KeyRecord;
 use super::places;
 use super::project::Project;
 use super::records;
-use super::ring::Ring;
+use super::ring::KeyIndex;
 use super::text::KeyText;
 use crate::domain::DEFAULT_PROJECT;
 use crate::storage::store::Store;
@@ -25,7 +25,7 @@ use crate::storage::store::Transaction;
 #[derive(Debug, Clone)]
 pub struct Registry {
     pub(super) store: Store,
-    pub(super) ring: Arc<Ring>,
+    pub(super) index: Arc<KeyIndex>,
 }
 
 impl Registry {
@@ -38,7 +38,7 @@ impl Registry {
     pub async fn open(store: Store) -> Result<Self, Error> {
         let registry = Self {
             store,
-            ring: Arc::default(),
+            index: Arc::default(),
         };
         registry.load_projects().await?;
         registry.load_keys().await?;
@@ -70,7 +70,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn make_admin_key(&self) -> Result<(AdminKey, KeyText), Error> {
+    pub async fn create_admin_key(&self) -> Result<(AdminKey, KeyText), Error> {
         let text = KeyText::admin()?;
         let key = AdminKey::of(text.reveal());
         let record = records::encode(&key);
@@ -83,39 +83,39 @@ impl Registry {
     }
 
     async fn load_projects(&self) -> Result<(), Error> {
-        let ring = Arc::clone(&self.ring);
+        let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             if transaction
                 .get(&places::project(DEFAULT_PROJECT))?
                 .is_none()
             {
-                projects::save(transaction, &ring, &Project::usual());
+                projects::save_project(transaction, &ring, &Project::default_project());
             }
             Ok::<_, Error>(())
         };
         self.store.transaction(work).await?;
         for (key, record) in self.store.scan(places::PROJECTS.key("")).await? {
-            let id = String::from_utf8_lossy(places::PROJECTS.rest(&key)).into_owned();
-            self.ring.put_project(&records::decode(&record, &id)?);
+            let id = String::from_utf8_lossy(places::PROJECTS.key_suffix(&key)).into_owned();
+            self.index.put_project(&records::decode(&record, &id)?);
         }
         Ok(())
     }
 
     async fn load_keys(&self) -> Result<(), Error> {
-        let uses = self.store.scan(places::USES.key("")).await?;
+        let uses = self.store.scan(places::LAST_USES.key("")).await?;
         let number = |value: &[u8]| value.try_into().map_or(0, u64::from_be_bytes);
         let uses: HashMap<&[u8], u64> = uses
             .iter()
-            .map(|(key, value)| (places::USES.rest(key), number(value)))
+            .map(|(key, value)| (places::LAST_USES.key_suffix(key), number(value)))
             .collect();
         for (key, record) in self.store.scan(places::KEYS.key("")).await? {
-            let rest = places::KEYS.rest(&key);
+            let rest = places::KEYS.key_suffix(&key);
             let name = String::from_utf8_lossy(rest);
-            let stored: Stored = records::decode(&record, &name)?;
+            let stored: KeyRecord = records::decode(&record, &name)?;
             let prefix = name
                 .parse()
                 .map_err(|()| Error::Unreadable(name.into_owned()))?;
-            self.ring
+            self.index
                 .put(prefix, &stored, uses.get(rest).copied().unwrap_or(0));
         }
         Ok(())

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::Registry;
 use crate::accounts::auth::Error;
-use crate::accounts::auth::change::Change;
+use crate::accounts::auth::change::FieldChange;
 use crate::accounts::auth::change::ProjectChange;
 use crate::accounts::auth::places;
-use crate::accounts::auth::places::Page;
+use crate::accounts::auth::places::RegistryPage;
 use crate::accounts::auth::project::Project;
 use crate::accounts::auth::records;
-use crate::accounts::auth::ring::Ring;
-use crate::accounts::auth::text::Prefix;
-use crate::accounts::webhooks::Endpoint;
+use crate::accounts::auth::ring::KeyIndex;
+use crate::accounts::auth::text::KeyPrefix;
+use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::Budget;
 use crate::domain::DEFAULT_PROJECT;
 use crate::storage::store::Transaction;
@@ -27,12 +27,12 @@ impl Registry {
         chosen: Option<String>,
         change: ProjectChange,
     ) -> Result<Project, Error> {
-        let ring = Arc::clone(&self.ring);
+        let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             let id = free_id(transaction, chosen)?;
             let mut project = Project::named(id, "");
             change.apply(&mut project)?;
-            save(transaction, &ring, &project);
+            save_project(transaction, &ring, &project);
             Ok::<_, Error>(project)
         };
         let project = self.store.transaction(work).await?;
@@ -55,9 +55,9 @@ impl Registry {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn projects(&self, page: Page) -> Result<(Vec<Project>, bool), Error> {
+    pub async fn projects(&self, page: RegistryPage) -> Result<(Vec<Project>, bool), Error> {
         let work = move |transaction: &mut Transaction<'_>| {
-            places::page(
+            places::read_page(
                 transaction,
                 places::PROJECTS,
                 page.after.as_deref(),
@@ -68,8 +68,8 @@ impl Registry {
     }
 
     /// Webhook of a project, from memory.
-    pub fn webhook(&self, project: &str) -> Option<Endpoint> {
-        self.ring.webhook(project)
+    pub fn webhook(&self, project: &str) -> Option<WebhookEndpoint> {
+        self.index.webhook(project)
     }
 
     /// Changes the fields of a project.
@@ -77,11 +77,11 @@ impl Registry {
     /// # Errors
     /// When no project has this id, or the store fails.
     pub async fn change_project(&self, id: &str, change: ProjectChange) -> Result<Project, Error> {
-        let (id, ring) = (id.to_owned(), Arc::clone(&self.ring));
+        let (id, ring) = (id.to_owned(), Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
             let mut project = places::get_project(transaction, &id)?;
             change.apply(&mut project)?;
-            save(transaction, &ring, &project);
+            save_project(transaction, &ring, &project);
             Ok::<_, Error>(project)
         };
         let project = self.store.transaction(work).await?;
@@ -97,7 +97,7 @@ impl Registry {
         self.change_project(
             id,
             ProjectChange {
-                budget: Change::Set(budget),
+                budget: FieldChange::Set(budget),
                 ..ProjectChange::default()
             },
         )
@@ -112,16 +112,16 @@ impl Registry {
         if id == DEFAULT_PROJECT {
             return Err(Error::DefaultProject);
         }
-        let (id, ring) = (id.to_owned(), Arc::clone(&self.ring));
+        let (id, ring) = (id.to_owned(), Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
             let project = places::get_project(transaction, &id)?.id;
-            if let Some(key) = places::member(transaction, &project)? {
+            if let Some(key) = places::find_active_key(transaction, &project)? {
                 return Err(Error::InUse { project, key });
             }
             transaction.remove(places::project(&project));
-            transaction.put(places::gone(&project), Vec::new());
+            transaction.put(places::deleted_project(&project), Vec::new());
             tracing::info!(project.id = project, "project deleted");
-            transaction.afterwards(move |is_made| {
+            transaction.after_write(move |is_made| {
                 if is_made {
                     ring.remove_project(&project);
                 }
@@ -137,7 +137,11 @@ impl Registry {
 fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<String, Error> {
     let is_known = |id: &str| {
         let known = transaction.get(&places::project(id))?;
-        Ok::<_, Error>(known.or(transaction.get(&places::gone(id))?).is_some())
+        Ok::<_, Error>(
+            known
+                .or(transaction.get(&places::deleted_project(id))?)
+                .is_some(),
+        )
     };
     if let Some(id) = chosen {
         return if is_known(&id)? {
@@ -146,18 +150,22 @@ fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<Stri
             Ok(id)
         };
     }
-    let mut id = format!("proj_{}", Prefix::new()?);
+    let mut id = format!("proj_{}", KeyPrefix::new()?);
     while is_known(&id)? {
-        id = format!("proj_{}", Prefix::new()?);
+        id = format!("proj_{}", KeyPrefix::new()?);
     }
     Ok(id)
 }
 
 /// Writes a project, and updates the index once it is on disk.
-pub(super) fn save(transaction: &mut Transaction<'_>, ring: &Arc<Ring>, project: &Project) {
+pub(super) fn save_project(
+    transaction: &mut Transaction<'_>,
+    ring: &Arc<KeyIndex>,
+    project: &Project,
+) {
     transaction.put(places::project(&project.id), records::encode(project));
     let (ring, project) = (Arc::clone(ring), project.clone());
-    transaction.afterwards(move |is_made| {
+    transaction.after_write(move |is_made| {
         if is_made {
             ring.put_project(&project);
         }

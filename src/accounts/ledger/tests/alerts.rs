@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn told(books: &mut Books) -> Vec<(Scope, Window, What, u8, u64)> {
+fn told(books: &mut TestLedger) -> Vec<(BudgetScope, BudgetWindow, BudgetUnit, u8, u64)> {
     let alerts = std::iter::from_fn(|| books.alerts.try_recv().ok());
     alerts
         .map(|alert| {
             (
                 alert.scope,
                 alert.window,
-                alert.what,
+                alert.unit,
                 alert.percent,
                 alert.spent,
             )
@@ -17,7 +17,7 @@ fn told(books: &mut Books) -> Vec<(Scope, Window, What, u8, u64)> {
         .collect()
 }
 
-async fn spend(books: &Books, caller: &Caller, tokens: u64) {
+async fn spend(books: &TestLedger, caller: &Caller, tokens: u64) {
     // Only spent amounts count, so nothing is held; each charge has an id of its own.
     let id = uuid::Uuid::new_v4().to_string();
     let hold = books
@@ -30,8 +30,16 @@ async fn spend(books: &Books, caller: &Caller, tokens: u64) {
 
 #[tokio::test]
 async fn alert_is_raised_once_per_threshold_and_day() {
-    let key = |percent, spent| (Scope::Key, Window::Day, What::Tokens, percent, spent);
-    for mut books in Books::all().await {
+    let key = |percent, spent| {
+        (
+            BudgetScope::Key,
+            BudgetWindow::Day,
+            BudgetUnit::Tokens,
+            percent,
+            spent,
+        )
+    };
+    for mut books in TestLedger::all().await {
         let caller = daily(1000);
         for (spent, expected) in [
             (499, vec![]),
@@ -56,7 +64,7 @@ async fn alert_is_raised_once_per_threshold_and_day() {
 
 #[tokio::test]
 async fn restart_does_not_repeat_alerts() {
-    let books = Books::on_sled().await;
+    let books = TestLedger::on_sled().await;
     spend(&books, &daily(1000), 600).await;
     let mut books = books.restart().await;
     spend(&books, &daily(1000), 100).await;
@@ -65,20 +73,26 @@ async fn restart_does_not_repeat_alerts() {
 
 #[tokio::test]
 async fn raised_cap_allows_the_alert_again() {
-    let mut books = Books::in_memory().await;
+    let mut books = TestLedger::in_memory().await;
     spend(&books, &daily(100), 90).await;
     assert_eq!(told(&mut books).len(), 2);
     spend(&books, &daily(1000), 1).await;
     spend(&books, &daily(1000), 500).await;
     assert_eq!(
         told(&mut books),
-        [(Scope::Key, Window::Day, What::Tokens, 50, 591)]
+        [(
+            BudgetScope::Key,
+            BudgetWindow::Day,
+            BudgetUnit::Tokens,
+            50,
+            591
+        )]
     );
 }
 
 #[tokio::test]
 async fn each_budget_raises_its_own_alerts() {
-    let mut books = Books::in_memory().await;
+    let mut books = TestLedger::in_memory().await;
     let money = Cap {
         tokens: None,
         money: Some(Money::from_nanos(10)),
@@ -108,19 +122,25 @@ async fn each_budget_raises_its_own_alerts() {
     );
     let second = books.alerts.recv().await.unwrap();
     assert_eq!(
-        (second.name.as_str(), second.since.as_str(), second.what),
-        ("p", "2026-11-01", What::Money)
+        (second.name.as_str(), second.since.as_str(), second.unit),
+        ("p", "2026-11-01", BudgetUnit::Money)
     );
     assert_eq!(
         told(&mut books),
-        [(Scope::Project, Window::Month, What::Money, 80, 9)]
+        [(
+            BudgetScope::Project,
+            BudgetWindow::Month,
+            BudgetUnit::Money,
+            80,
+            9
+        )]
     );
 }
 
 #[tokio::test]
 async fn alert_is_sent_only_after_the_charge_is_on_disk() {
     let backend = Arc::new(crate::storage::store::testing::Faulty::default());
-    let mut books = Books::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
+    let mut books = TestLedger::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
     let hold = books
         .ledger
         .hold(&daily(10), amount(10, 0), "1")
@@ -128,11 +148,11 @@ async fn alert_is_sent_only_after_the_charge_is_on_disk() {
         .unwrap();
     backend.fill(true);
     // Holds also for a dropped hold.
-    drop(hold.begin());
+    drop(hold.start());
     books.settle_down().await;
-    books.ledger.try_again().await;
+    books.ledger.retry_pending_closes().await;
     assert_eq!(told(&mut books), []);
     backend.fill(false);
-    books.ledger.try_again().await;
+    books.ledger.retry_pending_closes().await;
     assert_eq!(told(&mut books).len(), 3);
 }

@@ -11,7 +11,7 @@ use super::*;
 const CALLERS: usize = 200;
 
 /// Starts `CALLERS` requests at once where `room` of them fit. Returns how many were admitted.
-async fn round(books: &Books, number: usize, room: u64) -> u64 {
+async fn round(books: &TestLedger, number: usize, room: u64) -> u64 {
     let name = format!("key-{number}");
     let budget = Budget {
         daily: cap(room * 10),
@@ -44,9 +44,9 @@ async fn round(books: &Books, number: usize, room: u64) -> u64 {
         results
             .iter()
             .filter_map(|result| result.as_ref().err())
-            .all(|error| matches!(error, Error::Over(_)))
+            .all(|error| matches!(error, Error::BudgetExceeded(_)))
     );
-    let holds: Vec<Hold> = results.into_iter().flatten().collect();
+    let holds: Vec<BudgetHold> = results.into_iter().flatten().collect();
     let admitted = holds.len() as u64;
     let mut tasks = JoinSet::new();
     for hold in holds {
@@ -66,7 +66,7 @@ async fn round(books: &Books, number: usize, room: u64) -> u64 {
     admitted
 }
 
-async fn rounds(books: &Books, count: usize) {
+async fn rounds(books: &TestLedger, count: usize) {
     for number in 0..count {
         let room = [1, 7, 100, 199, 200, 300][number % 6];
         assert_eq!(
@@ -94,19 +94,19 @@ fn run(work: impl Future<Output = ()>) {
 
 #[test]
 fn concurrent_holds_never_exceed_budget() {
-    run(async { rounds(&Books::in_memory().await, 150).await });
+    run(async { rounds(&TestLedger::in_memory().await, 150).await });
 }
 
 #[test]
 fn concurrent_holds_never_exceed_budget_on_disk() {
-    run(async { rounds(&Books::on_sled().await, 30).await });
+    run(async { rounds(&TestLedger::on_sled().await, 30).await });
 }
 
 /// The first settlement debits; all others return its amount.
 #[test]
 fn concurrent_settlements_of_one_id_debit_once() {
     run(async {
-        for books in Books::all().await {
+        for books in TestLedger::all().await {
             for number in 0..30 {
                 let id = number.to_string();
                 books
@@ -114,11 +114,11 @@ fn concurrent_settlements_of_one_id_debit_once() {
                     .hold(&daily(u64::MAX), amount(10, 0), &id)
                     .await
                     .unwrap()
-                    .lose();
+                    .forget();
                 let mut tasks = JoinSet::new();
                 for tokens in 1..=32 {
                     let (ledger, id) = (books.ledger.clone(), id.clone());
-                    let closing = Closing::Settled(charge(tokens, 0));
+                    let closing = HoldClosing::Settled(charge(tokens, 0));
                     tasks.spawn(async move {
                         ledger.close(&id, closing, Arc::default()).await.unwrap()
                     });
@@ -137,7 +137,7 @@ fn concurrent_settlements_of_one_id_debit_once() {
 #[test]
 fn ledger_is_consistent_at_every_moment() {
     run(async {
-        for books in Books::all().await {
+        for books in TestLedger::all().await {
             let mut tasks = JoinSet::new();
             for task in 0..4 {
                 let ledger = books.ledger.clone();

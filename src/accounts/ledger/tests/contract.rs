@@ -2,16 +2,16 @@
 
 use super::*;
 
-fn over(error: &Error) -> Over {
+fn over(error: &Error) -> BudgetExceeded {
     match error {
-        Error::Over(over) => *over,
+        Error::BudgetExceeded(over) => *over,
         other => panic!("{other}"),
     }
 }
 
 #[tokio::test]
 async fn settled_hold_becomes_charge() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let hold = books
             .ledger
             .hold(&daily(100), amount(60, 600), "1")
@@ -32,7 +32,7 @@ async fn settled_hold_becomes_charge() {
 
 #[tokio::test]
 async fn released_hold_costs_nothing_and_frees_its_id() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let hold = books
             .ledger
             .hold(&daily(100), amount(60, 0), "1")
@@ -57,18 +57,18 @@ async fn released_hold_costs_nothing_and_frees_its_id() {
 
 #[tokio::test]
 async fn dropped_started_hold_is_charged_in_full() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let hold = books
             .ledger
             .hold(&daily(100), amount(60, 7), "1")
             .await
             .unwrap();
-        drop(hold.begin());
+        drop(hold.start());
         books.assert_sound().await;
         let kept = books.charge("1").await.unwrap();
         assert_eq!(
             (kept.amount(), kept.outcome, kept.is_unknown),
-            (amount(60, 7), Outcome::Unknown, true)
+            (amount(60, 7), ChargeOutcome::Unknown, true)
         );
         assert_eq!(books.tokens().await, (60, 0));
     }
@@ -76,7 +76,7 @@ async fn dropped_started_hold_is_charged_in_full() {
 
 #[tokio::test]
 async fn settlement_is_made_although_its_future_is_dropped() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let hold = books
             .ledger
             .hold(&daily(100), amount(60, 0), "1")
@@ -90,7 +90,7 @@ async fn settlement_is_made_although_its_future_is_dropped() {
 
 #[tokio::test]
 async fn hold_is_released_when_its_future_is_dropped() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         drop(books.ledger.hold(&daily(100), amount(60, 0), "1"));
         // The writer thread queues the release after this transaction, so it takes two to be sure.
         books.settle_down().await;
@@ -123,50 +123,50 @@ async fn every_cap_is_checked_and_latest_reset_is_reported() {
         (
             in_a_day(cap(99)),
             none,
-            Scope::Key,
-            Window::Day,
-            What::Tokens,
+            BudgetScope::Key,
+            BudgetWindow::Day,
+            BudgetUnit::Tokens,
             99,
             day_ends,
         ),
         (
             in_a_month(cap(99)),
             none,
-            Scope::Key,
-            Window::Month,
-            What::Tokens,
+            BudgetScope::Key,
+            BudgetWindow::Month,
+            BudgetUnit::Tokens,
             99,
             month_ends,
         ),
         (
             none,
             in_a_day(money(4)),
-            Scope::Project,
-            Window::Day,
-            What::Money,
+            BudgetScope::Project,
+            BudgetWindow::Day,
+            BudgetUnit::Money,
             4,
             day_ends,
         ),
         (
             none,
             in_a_month(money(4)),
-            Scope::Project,
-            Window::Month,
-            What::Money,
+            BudgetScope::Project,
+            BudgetWindow::Month,
+            BudgetUnit::Money,
             4,
             month_ends,
         ),
         (
             in_a_month(cap(99)),
             in_a_day(cap(1)),
-            Scope::Key,
-            Window::Month,
-            What::Tokens,
+            BudgetScope::Key,
+            BudgetWindow::Month,
+            BudgetUnit::Tokens,
             99,
             month_ends,
         ),
     ];
-    let books = Books::in_memory().await;
+    let books = TestLedger::in_memory().await;
     for (budget, project_budget, scope, window, what, cap, resets_at) in cases {
         let caller = caller("a", budget, project_budget);
         let error = books
@@ -174,11 +174,11 @@ async fn every_cap_is_checked_and_latest_reset_is_reported() {
             .hold(&caller, amount(100, 5), "1")
             .await
             .unwrap_err();
-        let wanted = if what == What::Tokens { 100 } else { 5 };
-        let expected = Over {
+        let wanted = if what == BudgetUnit::Tokens { 100 } else { 5 };
+        let expected = BudgetExceeded {
             scope,
             window,
-            what,
+            unit: what,
             cap,
             spent: 0,
             held: 0,
@@ -203,12 +203,12 @@ async fn project_budget_counts_all_its_keys() {
         ..Budget::default()
     };
     let [a, b] = ["a", "b"].map(|name| caller(name, Budget::default(), project));
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let hold = books.ledger.hold(&a, amount(60, 0), "1").await.unwrap();
         let error = books.ledger.hold(&b, amount(41, 0), "2").await.unwrap_err();
         assert_eq!(
             (over(&error).scope, over(&error).held),
-            (Scope::Project, 60)
+            (BudgetScope::Project, 60)
         );
         hold.settle(charge(59, 0)).await.unwrap();
         books
@@ -238,7 +238,7 @@ async fn project_budget_counts_all_its_keys() {
 /// The whole usage is debited, and the next request finds the budget used up.
 #[tokio::test]
 async fn usage_above_hold_is_charged_in_full() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let hold = books
             .ledger
             .hold(&daily(100), amount(10, 10), "1")
@@ -269,7 +269,7 @@ async fn usage_above_hold_is_charged_in_full() {
 /// An id is debited once, however often it is settled.
 #[tokio::test]
 async fn settling_an_id_twice_debits_once() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let hold = books
             .ledger
             .hold(&daily(100), amount(50, 0), "1")
@@ -289,12 +289,12 @@ async fn settling_an_id_twice_debits_once() {
         let grant = Arc::<Grant>::default;
         let again = books
             .ledger
-            .close("1", Closing::Settled(charge(20, 0)), grant());
+            .close("1", HoldClosing::Settled(charge(20, 0)), grant());
         assert_eq!(again.await.unwrap(), amount(30, 0), "what was debited then");
         let books = books.restart().await;
         let again = books
             .ledger
-            .close("1", Closing::Settled(charge(20, 0)), grant());
+            .close("1", HoldClosing::Settled(charge(20, 0)), grant());
         assert_eq!(again.await.unwrap(), amount(30, 0));
         let error = books
             .ledger
@@ -309,14 +309,14 @@ async fn settling_an_id_twice_debits_once() {
 
 #[tokio::test]
 async fn hold_left_by_a_crash_is_charged_in_full_once() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         for (id, tokens) in [("1", 10), ("2", 20), ("", 5)] {
             books
                 .ledger
                 .hold(&daily(100), amount(tokens, 3), id)
                 .await
                 .unwrap()
-                .lose();
+                .forget();
         }
         let kept = books
             .ledger
@@ -326,7 +326,10 @@ async fn hold_left_by_a_crash_is_charged_in_full_once() {
         kept.settle(charge(1, 1)).await.unwrap();
         let books = books.restart().await;
         assert_eq!((books.unknown, books.tokens().await), (3, (36, 0)));
-        assert_eq!(books.charge("2").await.unwrap().outcome, Outcome::Unknown);
+        assert_eq!(
+            books.charge("2").await.unwrap().outcome,
+            ChargeOutcome::Unknown
+        );
         books.assert_sound().await;
         let books = books.restart().await;
         assert_eq!((books.unknown, books.tokens().await), (0, (36, 0)));
@@ -337,14 +340,14 @@ async fn hold_left_by_a_crash_is_charged_in_full_once() {
 /// again.
 #[tokio::test]
 async fn resumable_run_is_charged_once_across_restarts() {
-    for books in Books::all().await {
-        let (lost, kept) = (repeated("batch/1"), repeated("batch/2"));
+    for books in TestLedger::all().await {
+        let (lost, kept) = (resumable_id("batch/1"), resumable_id("batch/2"));
         books
             .ledger
             .hold(&daily(100), amount(50, 3), &lost)
             .await
             .unwrap()
-            .lose();
+            .forget();
         let hold = books
             .ledger
             .hold(&daily(100), amount(50, 3), &kept)
@@ -361,7 +364,7 @@ async fn resumable_run_is_charged_once_across_restarts() {
                 .hold(&daily(100), amount(60, 3), id)
                 .await
                 .unwrap();
-            hold.begin().settle(charge(20, 1)).await.unwrap();
+            hold.start().settle(charge(20, 1)).await.unwrap();
         }
         assert_eq!(books.tokens().await, (50, 0));
         let again = books
@@ -369,7 +372,7 @@ async fn resumable_run_is_charged_once_across_restarts() {
             .hold(&daily(100), amount(60, 3), &lost)
             .await
             .unwrap();
-        drop(again.begin());
+        drop(again.start());
         let books = books.restart().await;
         assert_eq!(books.tokens().await, (50, 0), "nor is one that nobody ends");
         books.assert_sound().await;
@@ -379,19 +382,19 @@ async fn resumable_run_is_charged_once_across_restarts() {
 /// Each attempt without an answer is charged, and so is the first one that answers.
 #[tokio::test]
 async fn resumable_attempts_without_answer_are_charged_too() {
-    for books in Books::all().await {
-        let id = repeated("batch/1");
+    for books in TestLedger::all().await {
+        let id = resumable_id("batch/1");
         for (tokens, outcome) in [
-            (10, Outcome::Cancelled),
-            (20, Outcome::Failed),
-            (40, Outcome::Answered),
+            (10, ChargeOutcome::Cancelled),
+            (20, ChargeOutcome::Failed),
+            (40, ChargeOutcome::Answered),
         ] {
             let hold = books
                 .ledger
                 .hold(&daily(100), amount(50, 3), &id)
                 .await
                 .unwrap();
-            hold.begin()
+            hold.start()
                 .settle(Charge {
                     outcome,
                     ..charge(tokens, 1)
@@ -404,7 +407,7 @@ async fn resumable_attempts_without_answer_are_charged_too() {
             .hold(&daily(100), amount(50, 3), &id)
             .await
             .unwrap();
-        free.begin().settle(charge(90, 1)).await.unwrap();
+        free.start().settle(charge(90, 1)).await.unwrap();
         assert_eq!(books.tokens().await, (70, 0));
         books.assert_sound().await;
     }
@@ -413,30 +416,37 @@ async fn resumable_attempts_without_answer_are_charged_too() {
 /// A crash charges a waiting run only once it has started.
 #[tokio::test]
 async fn crash_charges_waiting_run_only_after_it_has_started() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         for id in ["1", "2", "3", "4"] {
-            let waiting = if id < "3" { repeated(id) } else { waiting(id) };
+            let waiting = if id < "3" {
+                resumable_id(id)
+            } else {
+                waiting_id(id)
+            };
             let hold = books
                 .ledger
                 .hold(&daily(100), amount(10, 3), &waiting)
                 .await
                 .unwrap();
             match id {
-                "1" | "3" => hold.lose(),
-                _ => hold.begin_as(id).await.unwrap().lose(),
+                "1" | "3" => hold.forget(),
+                _ => hold.start_as(id).await.unwrap().forget(),
             }
         }
         // A hold that is dropped while it is renamed is released.
         let left = books
             .ledger
-            .hold(&daily(100), amount(10, 3), &waiting("5"))
+            .hold(&daily(100), amount(10, 3), &waiting_id("5"))
             .await
             .unwrap();
-        drop(left.hand_over("5"));
+        drop(left.rename("5"));
         let books = books.restart().await;
         assert_eq!((books.unknown, books.tokens().await), (2, (20, 0)));
         for id in ["2", "4"] {
-            assert_eq!(books.charge(id).await.unwrap().outcome, Outcome::Unknown);
+            assert_eq!(
+                books.charge(id).await.unwrap().outcome,
+                ChargeOutcome::Unknown
+            );
         }
         books.assert_sound().await;
     }
@@ -459,7 +469,7 @@ async fn invalid_cost_is_charged_as_held() {
         Some(Money::from_nanos(i64::MIN)),
     ];
     for money in none.into_iter().chain(negative) {
-        let books = Books::in_memory().await;
+        let books = TestLedger::in_memory().await;
         let hold = books
             .ledger
             .hold(&daily(100), amount(10, 700), "1")
@@ -477,7 +487,7 @@ async fn invalid_cost_is_charged_as_held() {
         books.assert_sound().await;
     }
     for (dollars, nanos) in [(0.0, 0), (1e-12, 1), (1e9, 1_000_000_000_000_000_000)] {
-        let books = Books::in_memory().await;
+        let books = TestLedger::in_memory().await;
         let hold = books
             .ledger
             .hold(&daily(100), amount(10, 700), "1")
@@ -499,7 +509,7 @@ async fn invalid_cost_is_charged_as_held() {
 
 #[tokio::test]
 async fn sums_above_u64_stay_exact() {
-    let books = Books::in_memory().await;
+    let books = TestLedger::in_memory().await;
     let uncapped = caller("a", Budget::default(), Budget::default());
     let most = amount(u64::MAX, i64::MAX);
     let mut holds = Vec::new();
@@ -545,7 +555,7 @@ async fn charge_counts_in_the_day_and_month_of_its_hold() {
         },
         Budget::default(),
     );
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let hold = books
             .ledger
             .hold(&monthly, amount(90, 0), "1")
@@ -565,7 +575,9 @@ async fn charge_counts_in_the_day_and_month_of_its_hold() {
             used,
             [(amount(100, 0), cap(100)), (amount(195, 0), cap(300))]
         );
-        let month = books.meter(Scope::Key, "a", Window::Month).await;
+        let month = books
+            .meter(BudgetScope::Key, "a", BudgetWindow::Month)
+            .await;
         assert_eq!((month.spent.tokens, month.held.tokens), (95, 100));
         next.settle(charge(100, 0)).await.unwrap();
         books.pass(9 * DAY);
@@ -582,7 +594,7 @@ async fn charge_counts_in_the_day_and_month_of_its_hold() {
 #[tokio::test]
 async fn failed_closes_are_retried_until_the_store_works() {
     let backend = Arc::new(crate::storage::store::testing::Faulty::default());
-    let books = Books::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
+    let books = TestLedger::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
     let settled = books
         .ledger
         .hold(&daily(100), amount(40, 0), "1")
@@ -602,23 +614,23 @@ async fn failed_closes_are_retried_until_the_store_works() {
     assert!(matches!(error, Error::Store(_)), "never free: {error}");
     assert!(books.ledger.is_failing());
     assert!(settled.settle(charge(30, 0)).await.is_err());
-    drop(dropped.begin());
+    drop(dropped.start());
     books.settle_down().await;
-    books.ledger.try_again().await;
-    books.ledger.probe().await;
+    books.ledger.retry_pending_closes().await;
+    books.ledger.probe_store().await;
     assert!(books.ledger.is_failing());
     backend.fill(false);
-    books.ledger.probe().await;
+    books.ledger.probe_store().await;
     assert!(!books.ledger.is_failing());
-    books.ledger.try_again().await;
+    books.ledger.retry_pending_closes().await;
     assert_eq!(books.tokens().await, (35, 0));
-    assert!(books.ledger.0.owed.lock().unwrap().is_empty());
+    assert!(books.ledger.0.pending_closes.lock().unwrap().is_empty());
     books.assert_sound().await;
 }
 
 #[tokio::test]
 async fn hold_is_raised_only_if_all_budgets_have_room() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         let caller = daily(100);
         let grant = || Arc::clone(&caller.grant);
         let mut hold = books

@@ -13,7 +13,7 @@ async fn change(store: &Store, work: impl FnOnce(&mut Transaction<'_>) + Send + 
         .unwrap();
 }
 
-async fn reopen(books: &Books) -> Result<Opened, Error> {
+async fn reopen(books: &TestLedger) -> Result<OpenedLedger, Error> {
     Ledger::open(
         books.store.clone(),
         books.clock(),
@@ -25,8 +25,8 @@ async fn reopen(books: &Books) -> Result<Opened, Error> {
 }
 
 /// Opens a ledger with one charge and one open hold.
-async fn used() -> Books {
-    let books = Books::in_memory().await;
+async fn used() -> TestLedger {
+    let books = TestLedger::in_memory().await;
     books
         .ledger
         .hold(&daily(100), amount(10, 5), "1")
@@ -40,7 +40,7 @@ async fn used() -> Books {
         .hold(&daily(100), amount(20, 5), "2")
         .await
         .unwrap()
-        .lose();
+        .forget();
     books
 }
 
@@ -70,8 +70,8 @@ async fn damaged_ledger_is_refused_with_advice() {
         (
             || {
                 places::meter(
-                    calendar::Span::around(Window::Day, Day::of(NOW)),
-                    Scope::Key,
+                    calendar::Span::around(BudgetWindow::Day, Day::of(NOW)),
+                    BudgetScope::Key,
                     "a",
                 )
             },
@@ -108,7 +108,7 @@ async fn damaged_ledger_is_refused_with_advice() {
 #[tokio::test]
 async fn older_ledger_is_migrated_atomically() {
     let store = Store::in_memory(TaskTracker::new());
-    let steps: [(u8, migration::Step); 2] = [
+    let steps: [(u8, migration::MigrationStep); 2] = [
         (1, |transaction| {
             transaction.put(places::head(), vec![2, 20]);
             Ok(())
@@ -119,12 +119,12 @@ async fn older_ledger_is_migrated_atomically() {
             Ok(())
         }),
     ];
-    let through = async |steps: &'static [(u8, migration::Step)], last| {
+    let through = async |steps: &'static [(u8, migration::MigrationStep)], last| {
         store
-            .transaction(move |transaction| migration::through(transaction, steps, last))
+            .transaction(move |transaction| migration::run_steps(transaction, steps, last))
             .await
     };
-    let steps: &'static [(u8, migration::Step)] = Box::leak(Box::new(steps));
+    let steps: &'static [(u8, migration::MigrationStep)] = Box::leak(Box::new(steps));
     through(steps, 3).await.unwrap();
     assert_eq!(
         store.get(places::head()).await.unwrap(),
@@ -150,7 +150,7 @@ async fn older_ledger_is_migrated_atomically() {
 async fn backup_restores_the_same_ledger() {
     let books = used().await;
     let text = backup(&books.store).await.unwrap();
-    let records = records_in(&text).unwrap();
+    let records = count_records(&text).unwrap();
     let other = Store::in_memory(TaskTracker::new());
     let restored = restore(&other, &text, false).await.unwrap();
     assert_eq!(
@@ -180,7 +180,7 @@ async fn backup_restores_the_same_ledger() {
     let opened = Ledger::open(other.clone(), books.clock(), config)
         .await
         .unwrap();
-    assert_eq!(opened.unknown, 1);
+    assert_eq!(opened.charged_holds, 1);
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn damaged_backup_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn sweep_deletes_old_charges_and_keeps_sums() {
-    for books in Books::all().await {
+    for books in TestLedger::all().await {
         for number in 0..300 {
             let hold = books
                 .ledger
@@ -233,10 +233,10 @@ async fn sweep_deletes_old_charges_and_keeps_sums() {
         books.assert_sound().await;
         assert_eq!(verify(&books.store).await.unwrap().charges, 1);
         assert!(books.charge("old-7").await.is_none());
-        let query = Query {
+        let query = UsageQuery {
             project: None,
             key: None,
-            period: Period::All,
+            period: UsagePeriod::All,
             group_by: None,
         };
         let totals = books.ledger.reader().usage(&query).await.unwrap().totals;
@@ -257,7 +257,7 @@ async fn verify_reports_inconsistent_sums() {
             "should not be there",
         ),
         (
-            |transaction| transaction.remove(places::order(Day::of(NOW), "1")),
+            |transaction| transaction.remove(places::charge_day(Day::of(NOW), "1")),
             "day of a charge",
         ),
         (
@@ -277,9 +277,10 @@ async fn verify_reports_inconsistent_sums() {
         ),
         (
             |transaction| {
-                let mut held: records::Held = records::load(transaction, &places::hold("2"))
-                    .unwrap()
-                    .unwrap();
+                let mut held: records::HoldRecord =
+                    records::load_record(transaction, &places::hold("2"))
+                        .unwrap()
+                        .unwrap();
                 held.epoch = 9;
                 transaction.put(places::hold("2"), held.encode());
             },

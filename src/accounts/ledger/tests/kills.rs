@@ -14,7 +14,7 @@ use std::process::Command;
 use std::process::Stdio;
 
 use super::*;
-use crate::accounts::ledger::records::Held;
+use crate::accounts::ledger::records::HoldRecord;
 
 const KILLS: u64 = 50;
 const WRITERS: u64 = 32;
@@ -42,7 +42,7 @@ fn key(round: u64) -> Caller {
     caller(&format!("key-{round}"), budget, Budget::default())
 }
 
-async fn open(folder: &Path) -> (Opened, Store, TaskTracker) {
+async fn open(folder: &Path) -> (OpenedLedger, Store, TaskTracker) {
     let tracker = TaskTracker::new();
     let store = open_sled(folder, &tracker);
     let config = Config {
@@ -92,7 +92,7 @@ fn writes_until_it_is_killed() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let (Opened { ledger, .. }, ..) = open(Path::new(&folder)).await;
+        let (OpenedLedger { ledger, .. }, ..) = open(Path::new(&folder)).await;
         // The test harness has started a line of its own.
         say("");
         let mut tasks = tokio::task::JoinSet::new();
@@ -147,17 +147,19 @@ fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
 /// Checks the ledger after the kill against the printed lines.
 async fn check(folder: &Path, round: u64, seen: &Seen) {
     let (
-        Opened {
-            ledger, unknown, ..
+        OpenedLedger {
+            ledger,
+            charged_holds: unknown,
+            ..
         },
         store,
         tracker,
     ) = open(folder).await;
     let mut charges = BTreeMap::new();
     for (place, value) in store.scan(places::charges()).await.unwrap() {
-        let charged = Charged::decode(&value).unwrap();
+        let charged = ChargeRecord::decode(&value).unwrap();
         if charged.key == key(round).name {
-            charges.insert(places::id_of(&place).unwrap(), charged);
+            charges.insert(places::parse_id(&place).unwrap(), charged);
         }
     }
     for (id, tokens) in &seen.settled {
@@ -172,9 +174,9 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
         seen.held.iter().all(|id| charges.contains_key(id)),
         "what was held is charged, one way or the other"
     );
-    let closed: Vec<&Charged> = charges
+    let closed: Vec<&ChargeRecord> = charges
         .values()
-        .filter(|charged| charged.outcome == Outcome::Unknown)
+        .filter(|charged| charged.outcome == ChargeOutcome::Unknown)
         .collect();
     assert_eq!(closed.len(), unknown);
     assert!(
@@ -192,12 +194,12 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
         [(amount(spent, spent_nanos(&charges)), cap(CAP))]
     );
     assert!(spent <= CAP, "{spent}");
-    let holds: Vec<Held> = store
+    let holds: Vec<HoldRecord> = store
         .scan(places::holds())
         .await
         .unwrap()
         .iter()
-        .map(|(_, value)| Held::decode(value).unwrap())
+        .map(|(_, value)| HoldRecord::decode(value).unwrap())
         .collect();
     assert_eq!(holds, []);
     assert_eq!(verify(&store).await.unwrap().problems, [""; 0]);
@@ -206,7 +208,7 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
     tracker.wait().await;
 }
 
-fn spent_nanos(charges: &BTreeMap<String, Charged>) -> i64 {
+fn spent_nanos(charges: &BTreeMap<String, ChargeRecord>) -> i64 {
     charges
         .values()
         .map(|charged| charged.amount().money.nanos())

@@ -19,9 +19,9 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::archive::backup;
-use super::records::Charged;
-use super::records::Meter;
-use super::records::Record as _;
+use super::records::BudgetMeter;
+use super::records::ChargeRecord;
+use super::records::LedgerRecord as _;
 use super::testing::budgets;
 use super::verify::verify;
 use super::*;
@@ -30,7 +30,7 @@ use crate::domain::Cap;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store::Backend;
-use crate::storage::store::Memory;
+use crate::storage::store::MemoryBackend;
 
 /// Saturday, 21 November 2026, 10:00 UTC.
 const NOW: u64 = 1_795_255_200;
@@ -38,7 +38,7 @@ const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 
 /// Ledger under test with its store and its clock.
-struct Books {
+struct TestLedger {
     ledger: Ledger,
     store: Store,
     unknown: usize,
@@ -46,15 +46,15 @@ struct Books {
     now: Arc<AtomicU64>,
     tracker: TaskTracker,
     /// Storage that survives a restart: the in-memory backend, or the folder.
-    under: Under,
+    under: TestStorage,
 }
 
-enum Under {
+enum TestStorage {
     Memory(Arc<dyn Backend>),
     Sled(TempDir),
 }
 
-impl Under {
+impl TestStorage {
     fn store(&self, tracker: TaskTracker) -> Store {
         match self {
             Self::Memory(backend) => Store::new(Arc::clone(backend), tracker).unwrap(),
@@ -79,18 +79,18 @@ fn open_sled(folder: &Path, tracker: &TaskTracker) -> Store {
     }
 }
 
-impl Books {
+impl TestLedger {
     async fn in_memory() -> Self {
-        Self::over(Arc::new(Memory::default())).await
+        Self::over(Arc::new(MemoryBackend::default())).await
     }
 
     async fn over(backend: Arc<dyn Backend>) -> Self {
-        Self::open(Under::Memory(backend), Arc::new(AtomicU64::new(NOW))).await
+        Self::open(TestStorage::Memory(backend), Arc::new(AtomicU64::new(NOW))).await
     }
 
     async fn on_sled() -> Self {
         Self::open(
-            Under::Sled(tempfile::tempdir().unwrap()),
+            TestStorage::Sled(tempfile::tempdir().unwrap()),
             Arc::new(AtomicU64::new(NOW)),
         )
         .await
@@ -101,16 +101,16 @@ impl Books {
         [Self::in_memory().await, Self::on_sled().await]
     }
 
-    async fn open(under: Under, now: Arc<AtomicU64>) -> Self {
+    async fn open(under: TestStorage, now: Arc<AtomicU64>) -> Self {
         let tracker = TaskTracker::new();
         let (store, told) = (under.store(tracker.clone()), Arc::clone(&now));
         let clock = Clock::new(move || told.load(Ordering::SeqCst));
         let config = Config {
             keep_charges_days: 92,
         };
-        let Opened {
+        let OpenedLedger {
             ledger,
-            unknown,
+            charged_holds: unknown,
             alerts,
         } = Ledger::open(store.clone(), clock, config).await.unwrap();
         Self {
@@ -152,22 +152,22 @@ impl Books {
 
     /// Spent and held tokens of the key `a` today.
     async fn tokens(&self) -> (u128, u128) {
-        let meter = self.meter(Scope::Key, "a", Window::Day).await;
+        let meter = self.meter(BudgetScope::Key, "a", BudgetWindow::Day).await;
         (meter.spent.tokens, meter.held.tokens)
     }
 
-    async fn meter(&self, scope: Scope, name: &str, window: Window) -> Meter {
+    async fn meter(&self, scope: BudgetScope, name: &str, window: BudgetWindow) -> BudgetMeter {
         let today = Day::of(self.now.load(Ordering::SeqCst));
         let place = places::meter(calendar::Span::around(window, today), scope, name);
         let bytes = self.store.get(place).await.unwrap();
         bytes
-            .map(|bytes| Meter::decode(&bytes).unwrap())
+            .map(|bytes| BudgetMeter::decode(&bytes).unwrap())
             .unwrap_or_default()
     }
 
-    async fn charge(&self, id: &str) -> Option<Charged> {
+    async fn charge(&self, id: &str) -> Option<ChargeRecord> {
         let bytes = self.store.get(places::charge(id)).await.unwrap();
-        bytes.map(|bytes| Charged::decode(&bytes).unwrap())
+        bytes.map(|bytes| ChargeRecord::decode(&bytes).unwrap())
     }
 
     /// Waits until all queued transactions are done or have failed.
@@ -232,6 +232,6 @@ fn charge(tokens: u64, nanos: i64) -> Charge {
             ..Usage::default()
         },
         money: Some(Money::from_nanos(nanos)),
-        outcome: Outcome::Answered,
+        outcome: ChargeOutcome::Answered,
     }
 }

@@ -75,7 +75,7 @@ fn callers() -> [Caller; 3] {
 }
 
 /// Meters of the model: spent and held tokens, spent and held nano-dollars.
-type Meters = BTreeMap<(Span, Scope, String), [i128; 4]>;
+type Meters = BTreeMap<(Span, BudgetScope, String), [i128; 4]>;
 
 /// Plain model of the ledger.
 #[derive(Default)]
@@ -87,18 +87,21 @@ struct Model {
 }
 
 impl Model {
-    fn spans(caller: &Caller, now: u64) -> Vec<((Span, Scope, String), Cap)> {
+    fn spans(caller: &Caller, now: u64) -> Vec<((Span, BudgetScope, String), Cap)> {
         let (own, shared) = (&caller.grant.budget, &caller.grant.project_budget);
         let (day, month) = (
-            Span::around(Window::Day, Day::of(now)),
-            Span::around(Window::Month, Day::of(now)),
+            Span::around(BudgetWindow::Day, Day::of(now)),
+            Span::around(BudgetWindow::Month, Day::of(now)),
         );
         vec![
-            ((day, Scope::Key, caller.name.clone()), own.daily),
-            ((month, Scope::Key, caller.name.clone()), own.monthly),
-            ((day, Scope::Project, caller.project.clone()), shared.daily),
+            ((day, BudgetScope::Key, caller.name.clone()), own.daily),
+            ((month, BudgetScope::Key, caller.name.clone()), own.monthly),
             (
-                (month, Scope::Project, caller.project.clone()),
+                (day, BudgetScope::Project, caller.project.clone()),
+                shared.daily,
+            ),
+            (
+                (month, BudgetScope::Project, caller.project.clone()),
                 shared.monthly,
             ),
         ]
@@ -158,17 +161,18 @@ impl Model {
 
 /// Ledger and model, driven by the same steps.
 struct Pair {
-    books: Books,
+    books: TestLedger,
     model: Model,
-    holds: Vec<Hold>,
+    holds: Vec<BudgetHold>,
     ids: usize,
 }
 
 impl Pair {
     async fn step(mut self, step: Step) -> Self {
         let now = self.books.now.load(Ordering::SeqCst);
-        let open =
-            |index: usize, holds: &Vec<Hold>| (!holds.is_empty()).then(|| index % holds.len());
+        let open = |index: usize, holds: &Vec<BudgetHold>| {
+            (!holds.is_empty()).then(|| index % holds.len())
+        };
         match step {
             Step::Hold { key, tokens, nanos } => self.hold(&callers()[key], tokens, nanos).await,
             Step::Settle {
@@ -188,13 +192,13 @@ impl Pair {
             }
             Step::Drop { index } => {
                 if let Some(index) = open(index, &self.holds) {
-                    drop(self.holds.remove(index).begin());
+                    drop(self.holds.remove(index).start());
                     self.model.close_unknown(index);
                 }
             }
             Step::Crash => {
                 let lost = self.holds.len();
-                self.holds.drain(..).for_each(Hold::lose);
+                self.holds.drain(..).for_each(BudgetHold::forget);
                 (0..lost).for_each(|_| self.model.close_unknown(0));
                 self.books = self.books.restart().await;
                 assert_eq!(self.books.unknown, lost);
@@ -202,7 +206,7 @@ impl Pair {
             Step::Forth => self.books.pass(HOUR),
             Step::Back => self.books.now.store(now - HOUR, Ordering::SeqCst),
             Step::MonthEnd => {
-                let end = Span::around(Window::Month, Day::of(now)).ends_at();
+                let end = Span::around(BudgetWindow::Month, Day::of(now)).ends_at();
                 self.books.now.store(end - HOUR / 2, Ordering::SeqCst);
             }
             Step::Sweep => self.sweep(now).await,
@@ -221,7 +225,7 @@ impl Pair {
         let is_expected = self.model.hold(caller, now, amount(tokens, nanos.max(0)));
         match held {
             Ok(hold) => self.holds.push(hold),
-            Err(error) => assert!(matches!(error, Error::Over(_)), "{error}"),
+            Err(error) => assert!(matches!(error, Error::BudgetExceeded(_)), "{error}"),
         }
         assert_eq!(
             self.holds.len(),
@@ -248,8 +252,8 @@ impl Pair {
         self.books.ledger.sweep().await.unwrap();
         let first = Day::of(now).minus(92);
         let is_kept = |span: &Span| match span {
-            Span::Day(_) => *span >= Span::around(Window::Day, first),
-            Span::Month(_) => *span >= Span::around(Window::Month, first),
+            Span::Day(_) => *span >= Span::around(BudgetWindow::Day, first),
+            Span::Month(_) => *span >= Span::around(BudgetWindow::Month, first),
         };
         // A meter with an open hold is created again.
         self.model.meters.retain(|(span, ..), _| is_kept(span));
@@ -259,18 +263,18 @@ impl Pair {
         self.books.assert_sound().await;
         let mut found = Meters::new();
         for (key, value) in self.books.store.scan(places::meters()).await.unwrap() {
-            let Meter { spent, held, .. } = Meter::decode(&value).unwrap();
+            let BudgetMeter { spent, held, .. } = BudgetMeter::decode(&value).unwrap();
             let figures = [spent.tokens, held.tokens, spent.money, held.money];
             found.insert(
-                places::meter_of(&key).unwrap(),
+                places::parse_meter(&key).unwrap(),
                 figures.map(|figure| i128::try_from(figure).unwrap()),
             );
         }
         assert_eq!(found, self.model.meters);
-        let query = Query {
+        let query = UsageQuery {
             project: None,
             key: None,
-            period: Period::All,
+            period: UsagePeriod::All,
             group_by: None,
         };
         let totals = self
@@ -288,7 +292,7 @@ impl Pair {
     }
 }
 
-async fn compare(books: Books, steps: Vec<Step>) {
+async fn compare(books: TestLedger, steps: Vec<Step>) {
     let mut pair = Pair {
         books,
         model: Model::default(),
@@ -299,7 +303,7 @@ async fn compare(books: Books, steps: Vec<Step>) {
         pair = pair.step(step).await;
         pair.assert_equal().await;
     }
-    pair.holds.drain(..).for_each(Hold::lose);
+    pair.holds.drain(..).for_each(BudgetHold::forget);
 }
 
 fn run(work: impl Future<Output = ()>) {
@@ -315,7 +319,7 @@ proptest! {
 
     #[test]
     fn ledger_agrees_with_plain_model(steps in steps()) {
-        run(async { compare(Books::in_memory().await, steps).await });
+        run(async { compare(TestLedger::in_memory().await, steps).await });
     }
 }
 
@@ -324,6 +328,6 @@ proptest! {
 
     #[test]
     fn ledger_on_disk_agrees_with_plain_model(steps in steps()) {
-        run(async { compare(Books::on_sled().await, steps).await });
+        run(async { compare(TestLedger::on_sled().await, steps).await });
     }
 }

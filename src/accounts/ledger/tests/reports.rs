@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use super::*;
 
-async fn use_model(books: &Books, caller: &Caller, model: &str, usage: Usage, nanos: i64) {
+async fn use_model(books: &TestLedger, caller: &Caller, model: &str, usage: Usage, nanos: i64) {
     let id = uuid::Uuid::new_v4().to_string();
     let hold = books
         .ledger
@@ -21,8 +21,8 @@ async fn use_model(books: &Books, caller: &Caller, model: &str, usage: Usage, na
 }
 
 /// Ledger with a week of usage by two keys and two models, and one lost request.
-async fn books() -> Books {
-    let books = Books::in_memory().await;
+async fn books() -> TestLedger {
+    let books = TestLedger::in_memory().await;
     let [a, b] = ["a", "b"].map(|name| caller(name, Budget::default(), Budget::default()));
     let usage = |input_tokens, output_tokens| Usage {
         input_tokens,
@@ -51,19 +51,19 @@ async fn books() -> Books {
             .hold(&b, amount(50, 600), "lost")
             .await
             .unwrap()
-            .begin(),
+            .start(),
     );
     books.assert_sound().await;
     books
 }
 
 async fn report(
-    books: &Books,
+    books: &TestLedger,
     project: Option<&str>,
-    period: Period,
+    period: UsagePeriod,
     group_by: Option<GroupBy>,
-) -> Report {
-    let query = Query {
+) -> UsageReport {
+    let query = UsageQuery {
         project: project.map(str::to_owned),
         key: None,
         period,
@@ -76,10 +76,10 @@ async fn report(
 async fn report_periods_follow_the_calendar() {
     let books = books().await;
     for (period, from, requests) in [
-        (Period::Day, Some("2026-11-21"), 3),
-        (Period::Week, Some("2026-11-16"), 3),
-        (Period::Month, Some("2026-11-01"), 4),
-        (Period::All, None, 5),
+        (UsagePeriod::Day, Some("2026-11-21"), 3),
+        (UsagePeriod::Week, Some("2026-11-16"), 3),
+        (UsagePeriod::Month, Some("2026-11-01"), 4),
+        (UsagePeriod::All, None, 5),
     ] {
         let report = report(&books, Some("p"), period, None).await;
         assert_eq!(report.from.map(|day| day.to_string()).as_deref(), from);
@@ -100,22 +100,22 @@ async fn report_periods_follow_the_calendar() {
         assert_eq!(sum, requests);
     }
     assert_eq!(
-        report(&books, None, Period::All, None)
+        report(&books, None, UsagePeriod::All, None)
             .await
             .totals
             .requests,
         6
     );
     assert_eq!(
-        report(&books, Some("nobody"), Period::All, None)
+        report(&books, Some("nobody"), UsagePeriod::All, None)
             .await
             .totals,
-        Figures::default()
+        UsageTotals::default()
     );
-    let query = Query {
+    let query = UsageQuery {
         project: Some("p".to_owned()),
         key: Some("b".to_owned()),
-        period: Period::Month,
+        period: UsagePeriod::Month,
         group_by: Some(GroupBy::Key),
     };
     let of_a_key = books.ledger.reader().usage(&query).await.unwrap();
@@ -133,7 +133,7 @@ async fn report_periods_follow_the_calendar() {
 #[tokio::test]
 async fn report_renders_as_table_and_csv() {
     let books = books().await;
-    let by_model = report(&books, None, Period::All, Some(GroupBy::Model)).await;
+    let by_model = report(&books, None, UsagePeriod::All, Some(GroupBy::Model)).await;
     assert_snapshot!(to_table(&by_model), @r#"
     model           requests  input_tokens  cache_write_tokens  cache_read_tokens  output_tokens  estimated_tokens  total_tokens     cost_usd  unknown_requests
     haiku                  2          1100                   6                  8           2200                 0          3314  0.000000011                 0
@@ -149,7 +149,7 @@ async fn report_renders_as_table_and_csv() {
     "say ""hi"", opus",1,7,3,4,7,0,21,0.000000007,0|
     unknown,1,0,0,0,0,50,50,0.0000006,1|
     "#);
-    let totals = report(&books, Some("q"), Period::Day, None).await;
+    let totals = report(&books, Some("q"), UsagePeriod::Day, None).await;
     assert_snapshot!(to_csv(&totals).replace("\r\n", "|\n"), @r"
     ,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests|
     total,1,7,3,4,7,0,21,0.000000007,0|
@@ -159,7 +159,7 @@ async fn report_renders_as_table_and_csv() {
 #[tokio::test]
 async fn report_renders_as_json() {
     let books = books().await;
-    let by_day = report(&books, Some("p"), Period::Month, Some(GroupBy::Day)).await;
+    let by_day = report(&books, Some("p"), UsagePeriod::Month, Some(GroupBy::Day)).await;
     let mut json: serde_json::Value = serde_json::from_str(&to_json(&by_day, None)).unwrap();
     let by_model = json.as_object_mut().unwrap().remove("by_model").unwrap();
     assert_snapshot!(by_model, @r#"{"haiku":{"cost":1.1e-8,"tokens":3314},"opus":{"cost":1.25,"tokens":37},"unknown":{"cost":6e-7,"tokens":50}}"#);
@@ -220,9 +220,9 @@ async fn report_renders_as_json() {
 
 #[tokio::test]
 async fn table_replaces_control_characters_in_names() {
-    let books = Books::in_memory().await;
+    let books = TestLedger::in_memory().await;
     use_model(&books, &daily(9), "\u{1b}[2Jopus", Usage::default(), 0).await;
-    let report = report(&books, None, Period::All, Some(GroupBy::Model)).await;
+    let report = report(&books, None, UsagePeriod::All, Some(GroupBy::Model)).await;
     assert!(
         to_table(&report).contains("\n?[2Jopus "),
         "{}",

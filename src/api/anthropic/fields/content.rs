@@ -2,12 +2,12 @@
 
 use super::request::CACHE_CONTROL;
 use crate::api::request_schema::Field;
-use crate::api::request_schema::Shape::Any;
-use crate::api::request_schema::Shape::Bool;
-use crate::api::request_schema::Shape::Object;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Shape::TextOrArray;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::FieldType::Any;
+use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::FieldType::TextOrArray;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -21,41 +21,41 @@ const TYPE: Field = honoured(
     "Any that Anthropic's API knows. A block that this server does not know goes to Claude as it is; strict mode refuses it.",
 );
 
-const WORDS: Field = honoured(
+const TEXT_FIELD: Field = honoured(
     "text",
     Text,
     "Every text stays one of its own. Blank ones are skipped.",
 );
 
-const CITED: Field = passed(
+const CITATIONS: Field = passed(
     "citations",
     Any,
     "Of a text: the sources of an answer that is sent back.",
 );
 
-const PLACE: Field = honoured("source", Object, "Of an image or a document. Required.");
+const SOURCE_FIELD: Field = honoured("source", Object, "Of an image or a document. Required.");
 
 const TOOLSET: Field = passed("toolset_name", Text, "Goes to Claude as it is.");
 
-const UNMARKED: Field = ignored(
+const IGNORED_CACHE_CONTROL: Field = ignored(
     "cache_control",
     Any,
     "Of thoughts: Anthropic takes no mark on them.",
 );
 
 /// Fields of a block of `system`.
-pub(in crate::api::anthropic) static SYSTEM: Table = Table {
+pub(in crate::api::anthropic) static SYSTEM: ObjectSchema = ObjectSchema {
     prefix: "system[].",
     fields: &[
         honoured("type", Text, "`text`."),
-        WORDS,
+        TEXT_FIELD,
         CACHE_CONTROL,
-        CITED,
+        CITATIONS,
     ],
 };
 
 /// Fields of a message.
-pub(in crate::api::anthropic) static MESSAGE: Table = Table {
+pub(in crate::api::anthropic) static MESSAGE: ObjectSchema = ObjectSchema {
     prefix: "messages[].",
     fields: &[
         emulated(
@@ -68,7 +68,7 @@ pub(in crate::api::anthropic) static MESSAGE: Table = Table {
             TextOrArray,
             "A string or an array of blocks. A message that is blank is left out.",
         ),
-        ignored("clear_at", Text, "Instructions stay.").unless(&["\"never\""]),
+        ignored("clear_at", Text, "Instructions stay.").with_no_op(&["\"never\""]),
         ignored(
             "output_config",
             Object,
@@ -78,28 +78,28 @@ pub(in crate::api::anthropic) static MESSAGE: Table = Table {
 };
 
 /// Fields of a text block.
-pub(in crate::api::anthropic) static TEXT: Table = Table {
+pub(in crate::api::anthropic) static TEXT: ObjectSchema = ObjectSchema {
     prefix: BLOCK,
-    fields: &[TYPE, WORDS, CITED, CACHE_CONTROL],
+    fields: &[TYPE, TEXT_FIELD, CITATIONS, CACHE_CONTROL],
 };
 
 /// Fields of an image block.
-pub(in crate::api::anthropic) static IMAGE: Table = Table {
+pub(in crate::api::anthropic) static IMAGE: ObjectSchema = ObjectSchema {
     prefix: BLOCK,
     fields: &[
         TYPE,
-        PLACE,
+        SOURCE_FIELD,
         passed("transformations", Object, "Goes to Claude as it is."),
         CACHE_CONTROL,
     ],
 };
 
 /// Fields of a document block.
-pub(in crate::api::anthropic) static DOCUMENT: Table = Table {
+pub(in crate::api::anthropic) static DOCUMENT: ObjectSchema = ObjectSchema {
     prefix: BLOCK,
     fields: &[
         TYPE,
-        PLACE,
+        SOURCE_FIELD,
         honoured("title", Text, "Of a document. Told to Claude."),
         passed("context", Text, "Goes to Claude as it is."),
         passed(
@@ -112,7 +112,7 @@ pub(in crate::api::anthropic) static DOCUMENT: Table = Table {
 };
 
 /// Fields of a tool result.
-pub(in crate::api::anthropic) static TOOL_RESULT: Table = Table {
+pub(in crate::api::anthropic) static TOOL_RESULT: ObjectSchema = ObjectSchema {
     prefix: BLOCK,
     fields: &[
         TYPE,
@@ -133,7 +133,7 @@ pub(in crate::api::anthropic) static TOOL_RESULT: Table = Table {
 };
 
 /// Fields of a thinking block.
-pub(in crate::api::anthropic) static THOUGHT: Table = Table {
+pub(in crate::api::anthropic) static THINKING_BLOCK: ObjectSchema = ObjectSchema {
     prefix: BLOCK,
     fields: &[
         TYPE,
@@ -143,22 +143,22 @@ pub(in crate::api::anthropic) static THOUGHT: Table = Table {
             Text,
             "Required, as Claude gave it: without it Claude takes no thoughts back.",
         ),
-        UNMARKED,
+        IGNORED_CACHE_CONTROL,
     ],
 };
 
 /// Fields of a redacted thinking block.
-pub(in crate::api::anthropic) static REDACTED: Table = Table {
+pub(in crate::api::anthropic) static REDACTED_THINKING: ObjectSchema = ObjectSchema {
     prefix: BLOCK,
     fields: &[
         TYPE,
         honoured("data", Text, "Required, as Claude gave it."),
-        UNMARKED,
+        IGNORED_CACHE_CONTROL,
     ],
 };
 
 /// Fields of a tool call.
-pub(in crate::api::anthropic) static TOOL_USE: Table = Table {
+pub(in crate::api::anthropic) static TOOL_USE: ObjectSchema = ObjectSchema {
     prefix: BLOCK,
     fields: &[
         TYPE,
@@ -180,7 +180,7 @@ pub(in crate::api::anthropic) static TOOL_USE: Table = Table {
 };
 
 /// Fields of a `source`.
-pub(in crate::api::anthropic) static SOURCE: Table = Table {
+pub(in crate::api::anthropic) static SOURCE: ObjectSchema = ObjectSchema {
     prefix: "messages[].content[].source.",
     fields: &[
         emulated(

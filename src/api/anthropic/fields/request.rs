@@ -1,23 +1,23 @@
 //! Fields of a request other than its messages.
 
 use crate::api::request_schema::Field;
+use crate::api::request_schema::FieldType::Array;
+use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Integer;
+use crate::api::request_schema::FieldType::Number;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::FieldType::TextOrArray;
+use crate::api::request_schema::FieldType::TextOrObject;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
-use crate::api::request_schema::Shape::Array;
-use crate::api::request_schema::Shape::Bool;
-use crate::api::request_schema::Shape::Integer;
-use crate::api::request_schema::Shape::Number;
-use crate::api::request_schema::Shape::Object;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Shape::TextOrArray;
-use crate::api::request_schema::Shape::TextOrObject;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::passed;
 use crate::api::request_schema::refused;
 
 /// Maximum number of tokens.
-const MOST: i64 = u32::MAX as i64;
+const MAX_TOKENS: i64 = u32::MAX as i64;
 
 /// Field of every object that can have a cache breakpoint.
 pub(super) const CACHE_CONTROL: Field = passed(
@@ -27,7 +27,7 @@ pub(super) const CACHE_CONTROL: Field = passed(
 );
 
 /// Fields of the request object.
-pub(in crate::api::anthropic) static REQUEST: Table = Table {
+pub(in crate::api::anthropic) static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -42,7 +42,7 @@ pub(in crate::api::anthropic) static REQUEST: Table = Table {
         ),
         honoured(
             "max_tokens",
-            Integer(1, MOST),
+            Integer(1, MAX_TOKENS),
             "Required, unless tokens are only counted. Thinking counts, as in Anthropic's API.",
         ),
         honoured(
@@ -61,7 +61,7 @@ pub(in crate::api::anthropic) static REQUEST: Table = Table {
             Number(0.0, 1.0),
             "Not beside `thinking`, unless it is 1.",
         ),
-        honoured("top_k", Integer(1, MOST), "Not beside `thinking`."),
+        honoured("top_k", Integer(1, MAX_TOKENS), "Not beside `thinking`."),
         emulated(
             "stop_sequences",
             Array,
@@ -117,7 +117,7 @@ pub(in crate::api::anthropic) static REQUEST: Table = Table {
             TextOrArray,
             "The model that is named answers, or none: a key may be kept to some models.",
         )
-        .unless(&["[]", "\"default\""]),
+        .with_no_op(&["[]", "\"default\""]),
         refused(
             "fallback_credit_token",
             TextOrObject,
@@ -132,7 +132,7 @@ pub(in crate::api::anthropic) static REQUEST: Table = Table {
 };
 
 /// Fields of `metadata`.
-pub(in crate::api::anthropic) static METADATA: Table = Table {
+pub(in crate::api::anthropic) static METADATA: ObjectSchema = ObjectSchema {
     prefix: "metadata.",
     fields: &[honoured(
         "user_id",
@@ -142,7 +142,7 @@ pub(in crate::api::anthropic) static METADATA: Table = Table {
 };
 
 /// Fields of `thinking`.
-pub(in crate::api::anthropic) static THINKING: Table = Table {
+pub(in crate::api::anthropic) static THINKING: ObjectSchema = ObjectSchema {
     prefix: "thinking.",
     fields: &[
         emulated(
@@ -152,7 +152,7 @@ pub(in crate::api::anthropic) static THINKING: Table = Table {
         ),
         honoured(
             "budget_tokens",
-            Integer(1024, MOST),
+            Integer(1024, MAX_TOKENS),
             "Required by `enabled`, and less than `max_tokens`.",
         ),
         emulated(
@@ -165,7 +165,7 @@ pub(in crate::api::anthropic) static THINKING: Table = Table {
 };
 
 /// Fields of `output_config`.
-pub(in crate::api::anthropic) static OUTPUT_CONFIG: Table = Table {
+pub(in crate::api::anthropic) static OUTPUT_CONFIG: ObjectSchema = ObjectSchema {
     prefix: "output_config.",
     fields: &[
         emulated(
@@ -183,7 +183,7 @@ pub(in crate::api::anthropic) static OUTPUT_CONFIG: Table = Table {
 };
 
 /// Fields of `output_config.format`, formerly `output_format`.
-pub(in crate::api::anthropic) static OUTPUT_FORMAT: Table = Table {
+pub(in crate::api::anthropic) static OUTPUT_FORMAT: ObjectSchema = ObjectSchema {
     prefix: "output_config.format.",
     fields: &[
         honoured("type", Text, "`json_schema`."),
@@ -196,7 +196,7 @@ pub(in crate::api::anthropic) static OUTPUT_FORMAT: Table = Table {
 };
 
 /// Fields of a tool.
-pub(in crate::api::anthropic) static TOOL: Table = Table {
+pub(in crate::api::anthropic) static TOOL: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         honoured(
@@ -218,7 +218,7 @@ pub(in crate::api::anthropic) static TOOL: Table = Table {
         honoured("strict", Bool, "Inputs are bound to the schema."),
         honoured(
             "max_uses",
-            Integer(1, MOST),
+            Integer(1, MAX_TOKENS),
             "Of `web_search_...`: most searches in one answer. What they may cost is held before.",
         ),
         refused(
@@ -235,7 +235,7 @@ pub(in crate::api::anthropic) static TOOL: Table = Table {
 };
 
 /// Fields of `tool_choice`.
-pub(in crate::api::anthropic) static TOOL_CHOICE: Table = Table {
+pub(in crate::api::anthropic) static TOOL_CHOICE: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.",
     fields: &[
         honoured(

@@ -1,10 +1,10 @@
 //! Tables compared with Anthropic's own types and with the documentation.
 
 use super::*;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::document;
 
-fn tables() -> [&'static Table; 17] {
+fn tables() -> [&'static ObjectSchema; 17] {
     [
         &REQUEST,
         &SYSTEM,
@@ -20,8 +20,8 @@ fn tables() -> [&'static Table; 17] {
         &DOCUMENT,
         &SOURCE,
         &TOOL_RESULT,
-        &THOUGHT,
-        &REDACTED,
+        &THINKING_BLOCK,
+        &REDACTED_THINKING,
         &TOOL_USE,
     ]
 }
@@ -48,7 +48,7 @@ fn table_fields_are_unique_and_no_op_values_are_valid() {
                 let value = serde_json::from_str(value).unwrap();
                 assert!(field.is_no_op(&value), "{name}");
                 assert!(
-                    field.shape.check(&value, String::new).is_ok(),
+                    field.field_type.check(&value, String::new).is_ok(),
                     "{name} refuses what it names harmless"
                 );
             }
@@ -60,7 +60,7 @@ fn table_fields_are_unique_and_no_op_values_are_valid() {
 /// left out.
 #[test]
 fn tables_contain_every_field_of_the_sdk() {
-    let sdk: [(&Table, &str); 17] = [
+    let sdk: [(&ObjectSchema, &str); 17] = [
         (
             &REQUEST,
             "max_tokens messages model cache_control container diagnostics inference_geo metadata output_config \
@@ -91,8 +91,8 @@ fn tables_contain_every_field_of_the_sdk() {
             &TOOL_RESULT,
             "tool_use_id type cache_control content is_error toolset_name",
         ),
-        (&THOUGHT, "signature thinking type"),
-        (&REDACTED, "data type"),
+        (&THINKING_BLOCK, "signature thinking type"),
+        (&REDACTED_THINKING, "data type"),
         (
             &TOOL_USE,
             "id input name type cache_control caller toolset_name",

@@ -7,15 +7,15 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Fault;
+use super::BatchError;
 use crate::api::openai::json;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::got;
+use crate::api::request_schema::describe_value;
 use crate::api::request_schema::printable;
 
 /// Request of a batch, read from a line of its input file.
 #[derive(Debug)]
-pub struct Line {
+pub struct BatchRequestLine {
     /// Id by which the client matches the result to the request.
     pub custom_id: String,
     /// Request body, byte for byte as the client wrote it.
@@ -23,15 +23,15 @@ pub struct Line {
 }
 
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct BatchResultLine<'a> {
     id: String,
     custom_id: &'a str,
-    response: Option<Response<'a>>,
-    error: Option<Failure<'a>>,
+    response: Option<BatchLineResponse<'a>>,
+    error: Option<BatchLineError<'a>>,
 }
 
 #[derive(Serialize)]
-struct Response<'a> {
+struct BatchLineResponse<'a> {
     status_code: u16,
     request_id: String,
     body: &'a RawValue,
@@ -44,23 +44,23 @@ struct Response<'a> {
 }
 
 #[derive(Serialize)]
-struct Failure<'a> {
+struct BatchLineError<'a> {
     code: &'a str,
     message: &'a str,
 }
 
 #[derive(Deserialize)]
-struct Model {
+struct BatchBodyModel {
     model: Option<String>,
 }
 
-impl Line {
+impl BatchRequestLine {
     /// Parses line `number` of the input file of a batch whose requests go to `endpoint`.
     ///
     /// # Errors
     /// The first fault of the line, as it is listed in the batch's `errors`.
-    pub fn decode(line: &[u8], number: u64, endpoint: &str) -> Result<Self, Fault> {
-        let fault = |code: &str, param: Option<&str>, message: &str| Fault {
+    pub fn decode(line: &[u8], number: u64, endpoint: &str) -> Result<Self, BatchError> {
+        let fault = |code: &str, param: Option<&str>, message: &str| BatchError {
             code: code.to_owned(),
             line: Some(number),
             message: message.to_owned(),
@@ -84,7 +84,7 @@ impl Line {
                 value => {
                     let message = format!(
                         "`{name}`: expected a string, got {}.",
-                        got(&value.unwrap_or_default())
+                        describe_value(&value.unwrap_or_default())
                     );
                     Err(fault("invalid_type", Some(name), &message))
                 }
@@ -115,7 +115,9 @@ impl Line {
 
     /// Returns the model that the request body names.
     pub fn model(&self) -> Option<String> {
-        serde_json::from_str::<Model>(self.body.get()).ok()?.model
+        serde_json::from_str::<BatchBodyModel>(self.body.get())
+            .ok()?
+            .model
     }
 }
 
@@ -128,28 +130,32 @@ pub fn request_line(custom_id: &str, endpoint: &str, body: &str) -> String {
 }
 
 /// Returns the output line of the request `custom_id`: the endpoint's HTTP `status` and `body`.
-pub fn answer(custom_id: &str, status: u16, body: &[u8], remarks: &Remarks) -> String {
+pub fn response_line(custom_id: &str, status: u16, body: &[u8], remarks: &Remarks) -> String {
     let body = serde_json::from_slice::<&RawValue>(body).unwrap_or(RawValue::NULL);
     let request_id = format!("req_{}", uuid::Uuid::new_v4().simple());
     let Remarks { ignored, repaired } = remarks;
-    let response = Response {
+    let response = BatchLineResponse {
         status_code: status,
         request_id,
         body,
         ignored,
         repaired,
     };
-    write(custom_id, Some(response), None)
+    result_line(custom_id, Some(response), None)
 }
 
 /// Returns the error line of the request `custom_id`, which was not run.
-pub fn failure(custom_id: &str, code: &str, message: &str) -> String {
-    write(custom_id, None, Some(Failure { code, message }))
+pub fn error_line(custom_id: &str, code: &str, message: &str) -> String {
+    result_line(custom_id, None, Some(BatchLineError { code, message }))
 }
 
-fn write(custom_id: &str, response: Option<Response<'_>>, error: Option<Failure<'_>>) -> String {
+fn result_line(
+    custom_id: &str,
+    response: Option<BatchLineResponse<'_>>,
+    error: Option<BatchLineError<'_>>,
+) -> String {
     let id = format!("batch_req_{}", uuid::Uuid::new_v4().simple());
-    let mut line = json::to_string(&Outcome {
+    let mut line = json::to_string(&BatchResultLine {
         id,
         custom_id,
         response,

@@ -7,21 +7,21 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use line::Line;
-pub use line::answer;
-pub use line::failure;
+pub use line::BatchRequestLine;
+pub use line::error_line;
 pub use line::request_line;
-pub use request::CreateRequest;
+pub use line::response_line;
+pub use request::CreateBatchRequest;
 pub use request::decode;
 pub use types::Batch;
-pub use types::Counts;
-pub use types::Fault;
-pub use types::Faults;
-pub use types::Status;
+pub use types::BatchError;
+pub use types::BatchErrors;
+pub use types::BatchRequestCounts;
+pub use types::BatchStatus;
 
 use super::list;
 
 /// Returns the body of a list of batches.
-pub fn list(batches: &[Batch], has_more: bool) -> String {
+pub fn list_body(batches: &[Batch], has_more: bool) -> String {
     list::body(batches, |batch| Some(&batch.id), has_more)
 }

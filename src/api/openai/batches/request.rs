@@ -5,47 +5,47 @@ use serde_json::Value;
 
 use crate::api::openai::files;
 use crate::api::openai::labels;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
+use crate::api::request_schema::parse_request;
 use crate::api::request_schema::printable;
-use crate::api::request_schema::request;
 
 /// Only supported `completion_window`.
-const WINDOW: &str = "24h";
+const COMPLETION_WINDOW: &str = "24h";
 
 /// Fields of the request.
-pub(super) static REQUEST: Table = Table {
+pub(super) static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
             "input_file_id",
-            Shape::Text,
+            FieldType::Text,
             "Required. A file of the purpose `batch`, in the key's project.",
         ),
         honoured(
             "endpoint",
-            Shape::Text,
+            FieldType::Text,
             "Required. `/v1/chat/completions`, `/v1/completions` or `/v1/responses`: what answers the requests.",
         ),
         honoured(
             "completion_window",
-            Shape::Text,
+            FieldType::Text,
             "Required. `24h`; OpenAI has no other either.",
         ),
         honoured(
             "metadata",
-            Shape::Object,
+            FieldType::Object,
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
         ),
         honoured(
             "output_expires_after",
-            Shape::Object,
+            FieldType::Object,
             "When the files of answers and errors go. 30 days after they are made, unless it says otherwise.",
         ),
     ],
@@ -53,7 +53,7 @@ pub(super) static REQUEST: Table = Table {
 
 /// Decoded body of `POST /v1/batches`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CreateRequest {
+pub struct CreateBatchRequest {
     /// Id of the input file, which holds the requests.
     pub input_file_id: String,
     /// Path of the endpoint that answers the requests; one of the supported paths.
@@ -76,39 +76,39 @@ pub fn decode(
     body: &[u8],
     endpoints: &[&str],
     policy: Policy,
-) -> Result<CreateRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let mut request = request(
+) -> Result<CreateBatchRequest, InvalidRequest> {
+    let mut ignored = RemarkCollector::new(policy);
+    let mut request = parse_request(
         body,
         &REQUEST,
         "`input_file_id`, `endpoint` and `completion_window`",
     )?;
     let input_file_id = request
         .take_text("input_file_id")?
-        .ok_or_else(|| request.missing("input_file_id"))?;
+        .ok_or_else(|| request.missing_field("input_file_id"))?;
     let endpoint = request
         .take_text("endpoint")?
-        .ok_or_else(|| request.missing("endpoint"))?;
+        .ok_or_else(|| request.missing_field("endpoint"))?;
     if !endpoints.contains(&endpoint.as_str()) {
         let words = format!("expected one of {}.", endpoints.join(", "));
-        return Err(request.refuse("endpoint", code::VALUE, &words));
+        return Err(request.invalid_field("endpoint", code::VALUE, &words));
     }
     let completion_window = request
         .take_text("completion_window")?
-        .ok_or_else(|| request.missing("completion_window"))?;
-    if completion_window != WINDOW {
+        .ok_or_else(|| request.missing_field("completion_window"))?;
+    if completion_window != COMPLETION_WINDOW {
         let words = format!(
-            "expected `{WINDOW}`, got `{}`.",
+            "expected `{COMPLETION_WINDOW}`, got `{}`.",
             printable(&completion_window)
         );
-        return Err(request.refuse("completion_window", code::VALUE, &words));
+        return Err(request.invalid_field("completion_window", code::VALUE, &words));
     }
-    let metadata = labels::metadata(&mut request)?;
+    let metadata = labels::take_metadata(&mut request)?;
     let (name, table) = ("output_expires_after", &files::OUTPUT_EXPIRES_AFTER);
-    let output_expires_after = files::expires_after(&mut request, name, table, &mut ignored)?;
+    let output_expires_after = files::take_expires_after(&mut request, name, table, &mut ignored)?;
     request.finish(&mut ignored)?;
     let remarks = ignored.into_remarks();
-    Ok(CreateRequest {
+    Ok(CreateBatchRequest {
         input_file_id,
         endpoint,
         completion_window,

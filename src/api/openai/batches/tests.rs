@@ -59,7 +59,7 @@ fn batch_serializes_every_openai_field() {
             serde_json::from_str::<serde_json::Value>(&read.to_json()).unwrap(),
             batch
         );
-        assert_eq!(read.status.word(), status);
+        assert_eq!(read.status.as_str(), status);
     }
 }
 
@@ -67,7 +67,7 @@ fn batch_serializes_every_openai_field() {
 fn line_decode_keeps_body_bytes() {
     let line =
         br#" {"custom_id": "a", "method": "POST", "url": "/a", "body": {"z": 1.0, "model": "m", "a": [ ]}} "#;
-    let read = Line::decode(line, 1, "/a").unwrap();
+    let read = BatchRequestLine::decode(line, 1, "/a").unwrap();
     assert_eq!(
         (&*read.custom_id, read.body.get()),
         ("a", r#"{"z": 1.0, "model": "m", "a": [ ]}"#)
@@ -90,11 +90,11 @@ fn result_lines_of_responses_and_errors() {
             .collect::<Vec<_>>()
             .join("|")
     };
-    insta::assert_snapshot!(masked(answer("a", 200, br#"{"b":1}"#, &Remarks::default())), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{|b|:1}},|error|:null}");
+    insta::assert_snapshot!(masked(response_line("a", 200, br#"{"b":1}"#, &Remarks::default())), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{|b|:1}},|error|:null}");
     let remarks = Remarks {
         ignored: vec!["n".to_owned()],
         repaired: vec!["arguments"],
     };
-    insta::assert_snapshot!(masked(answer("a", 200, b"{}", &remarks)), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{},|ignored|:[|n|],|repaired|:[|arguments|]},|error|:null}");
-    insta::assert_snapshot!(masked(failure("a", "batch_expired", "Over.")), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:null,|error|:{|code|:|batch|expired|,|message|:|Over.|}}");
+    insta::assert_snapshot!(masked(response_line("a", 200, b"{}", &remarks)), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:{|status|code|:200,|request|id|:|req|#|,|body|:{},|ignored|:[|n|],|repaired|:[|arguments|]},|error|:null}");
+    insta::assert_snapshot!(masked(error_line("a", "batch_expired", "Over.")), @"{|id|:|batch|req|#|,|custom|id|:|a|,|response|:null,|error|:{|code|:|batch|expired|,|message|:|Over.|}}");
 }

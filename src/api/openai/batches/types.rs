@@ -6,7 +6,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::api::openai::json;
-use crate::api::openai::responses::Usage;
+use crate::api::openai::responses::ResponseUsage;
 
 /// A batch of requests. Times are seconds of Unix time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,13 +20,13 @@ pub struct Batch {
     /// Model of the requests, if all of them name the same.
     pub model: Option<String>,
     /// Faults of the input file, if the batch failed.
-    pub errors: Option<Faults>,
+    pub errors: Option<BatchErrors>,
     /// Id of the input file, which holds the requests.
     pub input_file_id: String,
     /// Time the batch may take; always `24h`.
     pub completion_window: String,
     /// Current state of the batch.
-    pub status: Status,
+    pub status: BatchStatus,
     /// Id of the file of results; set at the end if there are any.
     pub output_file_id: Option<String>,
     /// Id of the file of errors; set at the end if there are any.
@@ -50,9 +50,9 @@ pub struct Batch {
     /// Time at which cancellation was complete.
     pub cancelled_at: Option<u64>,
     /// Counts of requests by result.
-    pub request_counts: Counts,
+    pub request_counts: BatchRequestCounts,
     /// Token usage of the requests so far.
-    pub usage: Option<Usage>,
+    pub usage: Option<ResponseUsage>,
     /// Labels set by the client, as pairs of strings.
     pub metadata: Option<Map<String, Value>>,
 }
@@ -61,7 +61,7 @@ pub struct Batch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of OpenAI")]
-pub enum Status {
+pub enum BatchStatus {
     Validating,
     Failed,
     InProgress,
@@ -74,7 +74,7 @@ pub enum Status {
 
 /// Number of requests of a batch, by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct BatchRequestCounts {
     /// Number of all requests.
     pub total: u64,
     /// Number of requests that were answered.
@@ -85,16 +85,16 @@ pub struct Counts {
 
 /// Faults for which a batch failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Faults {
+pub struct BatchErrors {
     /// Object type, always `list`.
     pub object: String,
     /// First faults of the input file.
-    pub data: Vec<Fault>,
+    pub data: Vec<BatchError>,
 }
 
 /// Fault for which a batch failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct BatchError {
     /// Error code for programs.
     pub code: String,
     /// Line of the input file, counted from 1.
@@ -120,7 +120,7 @@ impl Batch {
     }
 }
 
-impl Status {
+impl BatchStatus {
     /// True if the state cannot change any more.
     pub fn is_final(self) -> bool {
         matches!(
@@ -130,7 +130,7 @@ impl Status {
     }
 
     /// Returns the wire value of the state.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Validating => "validating",
             Self::Failed => "failed",
@@ -144,8 +144,8 @@ impl Status {
     }
 }
 
-impl From<Vec<Fault>> for Faults {
-    fn from(data: Vec<Fault>) -> Self {
+impl From<Vec<BatchError>> for BatchErrors {
+    fn from(data: Vec<BatchError>) -> Self {
         Self {
             object: "list".to_owned(),
             data,

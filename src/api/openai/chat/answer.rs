@@ -8,7 +8,7 @@ use crate::domain::TurnEvent;
 
 /// Chat answer as far as its events have arrived.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Answer {
+pub struct ChatAnswer {
     /// Thinking text of the model.
     pub thinking: String,
     /// Answer text of the model.
@@ -22,13 +22,13 @@ pub struct Answer {
     pub(in crate::api::openai) cited: CitedText,
 }
 
-impl Answer {
+impl ChatAnswer {
     /// Applies the next event of the turn.
-    pub fn add(&mut self, event: TurnEvent) {
-        self.cited.note(&event);
+    pub fn apply_event(&mut self, event: TurnEvent) {
+        self.cited.track_event(&event);
         match event {
             TurnEvent::Started { .. }
-            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingSignature(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ServerBlock(_)
             | TurnEvent::BlockDelta(_)
@@ -47,7 +47,9 @@ impl Answer {
                     call.input.push_str(&piece);
                 }
             }
-            TurnEvent::Citation(citation) => self.annotations.extend(self.cited.cite(&citation)),
+            TurnEvent::Citation(citation) => {
+                self.annotations.extend(self.cited.url_citation(&citation))
+            }
             TurnEvent::Finished(finish) => self.finish = Some(finish),
         }
     }

@@ -3,28 +3,28 @@
 use serde_json::Value;
 
 use super::fields;
-use super::messages::Speaker;
+use super::messages::ChatRole;
 use crate::api::openai::cache_mark;
 use crate::api::openai::inline;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
+use crate::domain::MediaSource;
 use crate::domain::Part;
-use crate::domain::Source;
 
 /// Reads the content parts of a message.
-pub(super) fn parts(
+pub(super) fn read_parts(
     parts: Vec<Value>,
-    speaker: Speaker,
-    message: &Place,
-    ignored: &mut Ignored,
+    speaker: ChatRole,
+    message: &ObjectPath,
+    ignored: &mut RemarkCollector,
 ) -> Result<Vec<Part>, InvalidRequest> {
     let read = |(index, part)| {
-        self::part(
-            Object::new(part, message.item("content", index, &fields::PART))?,
+        self::read_part(
+            ObjectReader::new(part, message.item("content", index, &fields::PART))?,
             speaker,
             ignored,
         )
@@ -42,27 +42,31 @@ pub(super) fn parts(
 
 /// Reads a part and the cache marker at its end. Markers of instructions are dropped: the server
 /// sets its own at their end.
-fn part(
-    mut part: Object,
-    speaker: Speaker,
-    ignored: &mut Ignored,
+fn read_part(
+    mut part: ObjectReader,
+    speaker: ChatRole,
+    ignored: &mut RemarkCollector,
 ) -> Result<(Part, Option<Part>), InvalidRequest> {
-    let mark = cache_mark::take(&mut part)?.filter(|_| speaker != Speaker::Instructions);
+    let mark =
+        cache_mark::take_cache_mark(&mut part)?.filter(|_| speaker != ChatRole::Instructions);
     let kind = part
         .take_text("type")?
-        .ok_or_else(|| part.missing("type"))?;
-    let (field, read): (_, fn(Value, &Place, &mut Ignored) -> _) = match (kind.as_str(), speaker) {
+        .ok_or_else(|| part.missing_field("type"))?;
+    let (field, read): (_, fn(Value, &ObjectPath, &mut RemarkCollector) -> _) = match (
+        kind.as_str(),
+        speaker,
+    ) {
         ("text", _) => ("text", text),
-        ("refusal", Speaker::Assistant) => ("refusal", text),
-        ("image_url", Speaker::User | Speaker::Tool | Speaker::Function) => ("image_url", image),
-        ("file", Speaker::User | Speaker::Tool | Speaker::Function) => ("file", file),
+        ("refusal", ChatRole::Assistant) => ("refusal", text),
+        ("image_url", ChatRole::User | ChatRole::Tool | ChatRole::Function) => ("image_url", image),
+        ("file", ChatRole::User | ChatRole::Tool | ChatRole::Function) => ("file", file),
         ("input_audio", _) => {
             let message = "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
             return Err(refuse(&part, "type", code::UNSUPPORTED, message));
         }
-        (other, _) => return Err(unexpected(&part, other, speaker)),
+        (other, _) => return Err(unexpected_type(&part, other, speaker)),
     };
-    let value = part.take(field)?.ok_or_else(|| part.missing(field))?;
+    let value = part.take(field)?.ok_or_else(|| part.missing_field(field))?;
     for other in ["text", "refusal", "image_url", "file"] {
         if other != field && part.take(other)?.is_some() {
             let message = format!("belongs only to parts of type `{other}`. Remove it.");
@@ -76,11 +80,11 @@ fn part(
     Ok((read, mark.filter(|_| !is_blank)))
 }
 
-fn unexpected(part: &Object, kind: &str, speaker: Speaker) -> InvalidRequest {
+fn unexpected_type(part: &ObjectReader, kind: &str, speaker: ChatRole) -> InvalidRequest {
     let expected = match speaker {
-        Speaker::Assistant => "`text` or `refusal`",
-        Speaker::Instructions => "`text`",
-        Speaker::User | Speaker::Tool | Speaker::Function => "`text`, `image_url` or `file`",
+        ChatRole::Assistant => "`text` or `refusal`",
+        ChatRole::Instructions => "`text`",
+        ChatRole::User | ChatRole::Tool | ChatRole::Function => "`text`, `image_url` or `file`",
     };
     refuse(
         part,
@@ -90,13 +94,13 @@ fn unexpected(part: &Object, kind: &str, speaker: Speaker) -> InvalidRequest {
     )
 }
 
-fn refuse(object: &Object, field: &str, code: &'static str, message: &str) -> InvalidRequest {
+fn refuse(object: &ObjectReader, field: &str, code: &'static str, message: &str) -> InvalidRequest {
     let path = object.place.field(field);
     let message = format!("`{path}`: {message}");
     InvalidRequest::at(path, code, message)
 }
 
-fn text(value: Value, _: &Place, _: &mut Ignored) -> Result<Part, InvalidRequest> {
+fn text(value: Value, _: &ObjectPath, _: &mut RemarkCollector) -> Result<Part, InvalidRequest> {
     match value {
         Value::String(text) => Ok(Part::Text(text)),
         // The field table admits strings only.
@@ -104,18 +108,27 @@ fn text(value: Value, _: &Place, _: &mut Ignored) -> Result<Part, InvalidRequest
     }
 }
 
-fn image(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
-    let mut image = Object::new(value, place.inner("image_url", &fields::IMAGE))?;
+fn image(
+    value: Value,
+    place: &ObjectPath,
+    ignored: &mut RemarkCollector,
+) -> Result<Part, InvalidRequest> {
+    let mut image = ObjectReader::new(value, place.inner("image_url", &fields::IMAGE))?;
     let url = image
         .take_text("url")?
-        .ok_or_else(|| image.missing("url"))?;
-    let part = inline::image(&url).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
+        .ok_or_else(|| image.missing_field("url"))?;
+    let part =
+        inline::image_part(&url).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
     image.finish(ignored)?;
     Ok(part)
 }
 
-fn file(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, InvalidRequest> {
-    let mut file = Object::new(value, place.inner("file", &fields::FILE))?;
+fn file(
+    value: Value,
+    place: &ObjectPath,
+    ignored: &mut RemarkCollector,
+) -> Result<Part, InvalidRequest> {
+    let mut file = ObjectReader::new(value, place.inner("file", &fields::FILE))?;
     let title = file.take_text("filename")?;
     let part = match (file.take_text("file_data")?, file.take_text("file_id")?) {
         (Some(_), Some(_)) => {
@@ -124,15 +137,15 @@ fn file(value: Value, place: &Place, ignored: &mut Ignored) -> Result<Part, Inva
             return Err(refuse(&file, "file_id", code::VALUE, message));
         }
         (None, Some(id)) => Part::Document {
-            source: Source::Upload {
+            source: MediaSource::Upload {
                 id,
-                place: file.place.field("file_id"),
+                field_path: file.place.field("file_id"),
             },
             title,
         },
-        (Some(data), None) => inline::file(&data, title)
+        (Some(data), None) => inline::file_part(&data, title)
             .map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?,
-        (None, None) => return Err(file.missing("file_data")),
+        (None, None) => return Err(file.missing_field("file_data")),
     };
     file.finish(ignored)?;
     Ok(part)

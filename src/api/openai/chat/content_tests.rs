@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::api::openai::chat::decode;
 use crate::api::request_schema::Policy;
+use crate::domain::MediaSource;
 use crate::domain::Part;
-use crate::domain::Source;
 
 const PNG: &str = "data:image/jpeg;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==";
 const PDF: &str = "data:application/pdf;base64,JVBERi0xLjQK";
@@ -29,7 +29,7 @@ fn image(url: &str) -> Result<Vec<Part>, String> {
 fn image_type_is_detected_from_bytes() {
     let parts = image(PNG).unwrap();
     assert!(
-        matches!(&parts[0], Part::Image(Source::Base64 { media_type, .. }) if media_type == "image/png")
+        matches!(&parts[0], Part::Image(MediaSource::Base64 { media_type, .. }) if media_type == "image/png")
     );
     assert_eq!(parts[1], Part::text("what is it?"));
 }
@@ -70,7 +70,7 @@ fn https_image_url_is_passed_through() {
     let url = "https://example.com/cat.png";
     assert_eq!(
         image(url).unwrap()[0],
-        Part::Image(Source::Url(url.to_owned()))
+        Part::Image(MediaSource::Url(url.to_owned()))
     );
 }
 
@@ -118,9 +118,9 @@ fn file_type_is_detected_from_bytes() {
     assert!(refused(json!({"file_id": "file-1", "file_data": PDF})).contains("Send one of them"));
     let parts = prompt(&json!({"type": "file", "file": {"file_id": "file-1"}})).unwrap();
     let place = "messages[0].content[0].file.file_id".to_owned();
-    let source = Source::Upload {
+    let source = MediaSource::Upload {
         id: "file-1".to_owned(),
-        place,
+        field_path: place,
     };
     assert_eq!(
         parts[0],

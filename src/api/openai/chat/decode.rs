@@ -4,20 +4,20 @@ use super::fields;
 use super::messages;
 use super::parameters;
 use super::tools;
-use super::tools::Dialect;
+use super::tools::ToolCallFormat;
 use crate::api::openai::cache_mark;
 use crate::api::openai::labels;
 use crate::api::openai::responses;
 use crate::api::openai::web_search;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
 use crate::api::request_schema::code;
-use crate::api::request_schema::mended;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
+use crate::api::request_schema::repair_characters;
 use crate::domain::ModelName;
 use crate::domain::Native;
 use crate::domain::Tools;
@@ -32,7 +32,7 @@ pub struct ChatRequest {
     /// Number of choices wanted.
     pub n: usize,
     /// Format in which tool calls are written in the response.
-    pub dialect: Dialect,
+    pub tool_call_format: ToolCallFormat,
     /// True if the client asked for a stream.
     pub stream: bool,
     /// True if the stream ends with a usage chunk.
@@ -47,13 +47,13 @@ pub struct ChatRequest {
 /// # Errors
 /// If the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let mended = &*mended(body, &mut ignored)?;
-    let request = request(mended, &fields::REQUEST, "`model` and `messages`")?;
+    let mut ignored = RemarkCollector::new(policy);
+    let mended = &*repair_characters(body, &mut ignored)?;
+    let request = parse_request(mended, &fields::REQUEST, "`model` and `messages`")?;
     if request.has("input") && !request.has("messages") {
         return read_responses(body, policy);
     }
-    read(request, mended, ignored)
+    read_request(request, mended, ignored)
 }
 
 /// Decodes `body`, which is written for `/v1/responses`.
@@ -71,13 +71,13 @@ fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidReq
             format!("`{field}` is not supported here. Send the request to /v1/responses.");
         return Err(InvalidRequest::at(*field, code::UNSUPPORTED, message));
     }
-    let dialect = Dialect::with_custom(request.tool_names().custom());
+    let dialect = ToolCallFormat::with_custom(request.tool_names().custom_tools());
     let stream = request.stream;
-    let (turn, remarks) = request.turn(&[])?;
+    let (turn, remarks) = request.into_turn(&[])?;
     Ok(ChatRequest {
         turn,
         n: 1,
-        dialect,
+        tool_call_format: dialect,
         stream,
         include_usage: stream,
         remarks,
@@ -85,28 +85,28 @@ fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidReq
 }
 
 /// Decodes `request`, the parsed `body` without fields of other APIs.
-pub(super) fn read(
-    mut request: Object,
+pub(super) fn read_request(
+    mut request: ObjectReader,
     body: &[u8],
-    mut ignored: Ignored,
+    mut ignored: RemarkCollector,
 ) -> Result<ChatRequest, InvalidRequest> {
-    let model = model(&mut request)?;
+    let model = take_model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
-    let include_usage = include_usage(&mut request, stream, &mut ignored)?;
-    let sampling = parameters::sampling(&mut request, body, &mut ignored)?;
+    let include_usage = take_include_usage(&mut request, stream, &mut ignored)?;
+    let sampling = parameters::take_sampling(&mut request, body, &mut ignored)?;
     // Only checked: labels are never sent to Anthropic.
-    labels::take(&mut request)?;
+    labels::take_labels(&mut request)?;
     let project = request.take_text("project_id")?;
     let n = request
         .take_integer("n")?
         .and_then(|n| usize::try_from(n).ok())
         .unwrap_or(1);
     let (mut tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
-    tools.web_search = search(&mut request, &tools, &mut ignored)?;
-    let is_cached_long = cache_mark::is_long(&mut request)?;
+    tools.web_search = take_web_search(&mut request, &tools, &mut ignored)?;
+    let is_cached_long = cache_mark::take_long_retention(&mut request)?;
     let messages = request
         .take("messages")?
-        .ok_or_else(|| request.missing("messages"))?;
+        .ok_or_else(|| request.missing_field("messages"))?;
     request.finish(&mut ignored)?;
     let conversation = messages::decode(messages, &mut ignored)?;
     let turn = Turn {
@@ -118,14 +118,14 @@ pub(super) fn read(
         sampling,
         project,
         native: Native {
-            is_cached_long,
+            has_long_cache_ttl: is_cached_long,
             ..Native::default()
         },
     };
     Ok(ChatRequest {
         turn,
         n,
-        dialect,
+        tool_call_format: dialect,
         stream,
         include_usage,
         remarks: ignored.into_remarks(),
@@ -133,28 +133,30 @@ pub(super) fn read(
 }
 
 /// Takes `web_search_options`.
-fn search(
-    request: &mut Object,
+fn take_web_search(
+    request: &mut ObjectReader,
     tools: &Tools,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<Option<WebSearch>, InvalidRequest> {
     let Some(options) = request.take("web_search_options")? else {
         return Ok(None);
     };
     if tools.list.iter().any(|tool| tool.name == WebSearch::NAME) {
         let words = "the search of the web is called `web_search`, and so is a function. Rename the function.";
-        return Err(request.refuse("web_search_options", code::VALUE, words));
+        return Err(request.invalid_field("web_search_options", code::VALUE, words));
     }
     let place = request
         .place
         .inner("web_search_options", &web_search::OPTIONS);
-    web_search::of_chat(Object::new(options, place)?, ignored).map(Some)
+    web_search::read_chat_options(ObjectReader::new(options, place)?, ignored).map(Some)
 }
 
-pub(in crate::api::openai) fn model(request: &mut Object) -> Result<ModelName, InvalidRequest> {
+pub(in crate::api::openai) fn take_model(
+    request: &mut ObjectReader,
+) -> Result<ModelName, InvalidRequest> {
     let model = request
         .take_text("model")?
-        .ok_or_else(|| request.missing("model"))?;
+        .ok_or_else(|| request.missing_field("model"))?;
     if model.trim().is_empty() {
         return Err(InvalidRequest::at(
             "model",
@@ -165,10 +167,10 @@ pub(in crate::api::openai) fn model(request: &mut Object) -> Result<ModelName, I
     Ok(ModelName::new(model))
 }
 
-pub(in crate::api::openai) fn include_usage(
-    request: &mut Object,
+pub(in crate::api::openai) fn take_include_usage(
+    request: &mut ObjectReader,
     stream: bool,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<bool, InvalidRequest> {
     let Some(options) = request.take("stream_options")? else {
         return Ok(false);
@@ -177,9 +179,9 @@ pub(in crate::api::openai) fn include_usage(
         let message = "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
         return Err(InvalidRequest::at("stream_options", code::VALUE, message));
     }
-    let mut options = Object::new(
+    let mut options = ObjectReader::new(
         options,
-        Place::at("stream_options", &fields::STREAM_OPTIONS),
+        ObjectPath::at("stream_options", &fields::STREAM_OPTIONS),
     )?;
     let include_usage = options.take_bool("include_usage")?.unwrap_or(false);
     options.finish(ignored)?;

@@ -193,7 +193,7 @@ proptest! {
             prompt: parts(prompt.0),
             sampling,
         };
-        let expected = ChatRequest { turn, n: 1, dialect: Dialect::Tools, stream, include_usage: stream && include_usage, remarks: Remarks::default() };
+        let expected = ChatRequest { turn, n: 1, tool_call_format: ToolCallFormat::Tools, stream, include_usage: stream && include_usage, remarks: Remarks::default() };
         prop_assert_eq!(decode(request.to_string().as_bytes(), Policy::Strict), Ok(expected));
     }
 

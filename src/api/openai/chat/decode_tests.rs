@@ -74,7 +74,7 @@ fn minimal_request_uses_defaults() {
         ChatRequest {
             turn,
             n: 1,
-            dialect: Dialect::Tools,
+            tool_call_format: ToolCallFormat::Tools,
             stream: false,
             include_usage: false,
             remarks: Remarks::default()

@@ -1,16 +1,16 @@
 //! Whole chat completion body.
 
-use super::answer::Answer;
+use super::answer::ChatAnswer;
 use super::custom_tools::CUSTOM;
-use super::tools::Dialect;
+use super::tools::ToolCallFormat;
 use super::types::AssistantMessage;
-use super::types::Choice;
-use super::types::Completion;
+use super::types::ChatChoice;
+use super::types::ChatCompletion;
 use super::types::CompletionUsage;
 use super::types::CustomCall;
 use super::types::FunctionCall;
 use super::types::ToolCall;
-use super::types::finish_word;
+use super::types::finish_reason_in_format;
 use crate::api::openai::REFUSAL;
 use crate::api::openai::custom;
 use crate::api::openai::json;
@@ -21,7 +21,7 @@ use crate::domain::unix_now;
 
 /// Fields that the body, or all chunks, of one chat completion share.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct ChatReply {
     /// Unique id: `chatcmpl-` and 32 random hexadecimal digits.
     pub id: String,
     /// Time of creation, in seconds of Unix time.
@@ -29,10 +29,10 @@ pub struct Reply {
     /// Name of the model, as the client wrote it.
     pub model: String,
     /// Format in which tool calls are written.
-    pub dialect: Dialect,
+    pub tool_call_format: ToolCallFormat,
 }
 
-impl Reply {
+impl ChatReply {
     /// Creates a reply with a new id, dated now; `model` is the name that the client wrote.
     pub fn new(model: impl Into<String>) -> Self {
         let created = unix_now();
@@ -41,15 +41,15 @@ impl Reply {
             id,
             created,
             model: model.into(),
-            dialect: Dialect::Tools,
+            tool_call_format: ToolCallFormat::Tools,
         }
     }
 
     /// Serializes a whole `chat.completion` with one choice for each of `answers`.
-    pub fn response(&self, answers: &[Answer]) -> Vec<u8> {
+    pub fn response(&self, answers: &[ChatAnswer]) -> Vec<u8> {
         let finishes = answers.iter().filter_map(|answer| answer.finish.as_ref());
         let usage = finishes.fold(Usage::default(), |sum, finish| sum + finish.usage);
-        let completion = Completion {
+        let completion = ChatCompletion {
             id: &self.id,
             object: "chat.completion",
             created: self.created,
@@ -64,7 +64,7 @@ impl Reply {
         json::to_string(&completion).into_bytes()
     }
 
-    fn choice<'a>(&self, index: usize, answer: &'a Answer) -> Choice<'a> {
+    fn choice<'a>(&self, index: usize, answer: &'a ChatAnswer) -> ChatChoice<'a> {
         let reason = answer
             .finish
             .as_ref()
@@ -80,29 +80,31 @@ impl Reply {
             tool_calls: Vec::new(),
             function_call: None,
         };
-        match &self.dialect {
-            Dialect::Tools | Dialect::Custom(_) => {
+        match &self.tool_call_format {
+            ToolCallFormat::Tools | ToolCallFormat::Custom(_) => {
                 message.tool_calls = answer
                     .calls
                     .iter()
                     .map(|call| self.tool_call(call))
                     .collect();
             }
-            Dialect::Functions => message.function_call = answer.calls.first().map(function_call),
+            ToolCallFormat::Functions => {
+                message.function_call = answer.calls.first().map(function_call)
+            }
         }
-        Choice {
+        ChatChoice {
             index,
             message,
             logprobs: (),
-            finish_reason: finish_word(reason, &self.dialect),
+            finish_reason: finish_reason_in_format(reason, &self.tool_call_format),
         }
     }
 
     fn tool_call<'a>(&self, call: &'a ToolUse) -> ToolCall<'a> {
-        if self.dialect.is_custom(&call.name) {
+        if self.tool_call_format.is_custom(&call.name) {
             let custom = CustomCall {
                 name: &call.name,
-                input: custom::text(&call.input),
+                input: custom::extract_text(&call.input),
             };
             return ToolCall {
                 id: &call.id,

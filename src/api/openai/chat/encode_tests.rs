@@ -22,30 +22,30 @@ fn finish(reason: FinishReason) -> Finish {
     Finish::new(reason, usage)
 }
 
-fn reply() -> Reply {
-    Reply {
+fn reply() -> ChatReply {
+    ChatReply {
         id: "chatcmpl-1".into(),
         created: 7,
         model: "gpt-4o".into(),
-        dialect: Dialect::Tools,
+        tool_call_format: ToolCallFormat::Tools,
     }
 }
 
-fn said(text: &str, reason: FinishReason) -> Answer {
-    Answer {
+fn said(text: &str, reason: FinishReason) -> ChatAnswer {
+    ChatAnswer {
         text: text.into(),
         finish: Some(finish(reason)),
-        ..Answer::default()
+        ..ChatAnswer::default()
     }
 }
 
-fn called() -> Answer {
+fn called() -> ChatAnswer {
     let call = |id: &str, input: &str| ToolUse {
         id: id.into(),
         name: "look".into(),
         input: input.into(),
     };
-    Answer {
+    ChatAnswer {
         calls: vec![call("1", "{\"a\":1}"), call("2", "")],
         ..said("", FinishReason::ToolCalls)
     }
@@ -55,7 +55,7 @@ fn read(body: &[u8]) -> CreateChatCompletionResponse {
     serde_json::from_slice(body).unwrap()
 }
 
-fn choice(reply: &Reply, answer: Answer) -> serde_json::Value {
+fn choice(reply: &ChatReply, answer: ChatAnswer) -> serde_json::Value {
     let body: serde_json::Value = serde_json::from_slice(&reply.response(&[answer])).unwrap();
     body["choices"][0].clone()
 }
@@ -69,7 +69,7 @@ fn tool_calls_have_ids_and_null_content() {
     );
     let with_words = choice(
         &reply(),
-        Answer {
+        ChatAnswer {
             text: "Let me.".into(),
             ..called()
         },
@@ -79,8 +79,8 @@ fn tool_calls_have_ids_and_null_content() {
 
 #[test]
 fn legacy_format_has_one_function_call() {
-    let reply = Reply {
-        dialect: Dialect::Functions,
+    let reply = ChatReply {
+        tool_call_format: ToolCallFormat::Functions,
         ..reply()
     };
     insta::assert_snapshot!(choice(&reply, called()), @r#"{"finish_reason":"function_call","index":0,"logprobs":null,"message":{"annotations":[],"content":null,"function_call":{"arguments":"{\"a\":1}","name":"look"},"refusal":null,"role":"assistant"}}"#);
@@ -136,7 +136,7 @@ fn completion_body_matches_openai_schema() {
         (FinishReason::ContentFilter, Reason::ContentFilter),
     ];
     for (reason, expected) in rows {
-        let read = read(&Reply::new("sonnet").response(&[said("text", reason)]));
+        let read = read(&ChatReply::new("sonnet").response(&[said("text", reason)]));
         assert_eq!(read.choices[0].finish_reason, Some(expected));
         assert_eq!(read.choices[0].message.content.as_deref(), Some("text"));
         assert_eq!(read.usage.unwrap().total_tokens, 4321);
@@ -145,7 +145,7 @@ fn completion_body_matches_openai_schema() {
 
 #[test]
 fn reply_ids_are_unique() {
-    let (one, other) = (Reply::new("m"), Reply::new("m"));
+    let (one, other) = (ChatReply::new("m"), ChatReply::new("m"));
     assert_ne!(one.id, other.id);
     assert!(
         one.id.starts_with("chatcmpl-") && one.id.len() == 41,

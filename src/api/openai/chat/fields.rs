@@ -6,17 +6,17 @@ pub(super) use super::part_fields::FILE;
 pub(super) use super::part_fields::IMAGE;
 pub(super) use super::part_fields::PART;
 use crate::api::openai::cache_mark;
+use crate::api::request_schema::FieldType::Any;
+use crate::api::request_schema::FieldType::Array;
+use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Integer;
+use crate::api::request_schema::FieldType::Number;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::FieldType::TextOrArray;
+use crate::api::request_schema::FieldType::TextOrObject;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
-use crate::api::request_schema::Shape::Any;
-use crate::api::request_schema::Shape::Array;
-use crate::api::request_schema::Shape::Bool;
-use crate::api::request_schema::Shape::Integer;
-use crate::api::request_schema::Shape::Number;
-use crate::api::request_schema::Shape::Object;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Shape::TextOrArray;
-use crate::api::request_schema::Shape::TextOrObject;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -26,7 +26,7 @@ use crate::api::request_schema::refused;
 const MAX_TOKENS: i64 = u32::MAX as i64;
 
 /// Fields of the request body.
-pub(super) static REQUEST: Table = Table {
+pub(super) static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -113,14 +113,14 @@ pub(super) static REQUEST: Table = Table {
             Bool,
             "Claude does not tell the probabilities of tokens.",
         )
-        .unless(&["false"]),
+        .with_no_op(&["false"]),
         refused(
             "top_logprobs",
             Integer(0, 20),
             "Claude does not tell the probabilities of tokens.",
         )
-        .unless(&["0"]),
-        refused("modalities", Array, "Only text can be answered.").unless(&["[\"text\"]"]),
+        .with_no_op(&["0"]),
+        refused("modalities", Array, "Only text can be answered.").with_no_op(&["[\"text\"]"]),
         refused("audio", Object, "Claude does not speak."),
         refused("prediction", Object, "Predicted output is not supported."),
         emulated(
@@ -134,14 +134,14 @@ pub(super) static REQUEST: Table = Table {
             Number(-2.0, 2.0),
             "Claude has no such parameter.",
         )
-        .unless(&["0"]),
+        .with_no_op(&["0"]),
         ignored(
             "presence_penalty",
             Number(-2.0, 2.0),
             "Claude has no such parameter.",
         )
-        .unless(&["0"]),
-        ignored("logit_bias", Object, "Claude has no such parameter.").unless(&["{}"]),
+        .with_no_op(&["0"]),
+        ignored("logit_bias", Object, "Claude has no such parameter.").with_no_op(&["{}"]),
         emulated(
             "seed",
             Integer(i64::MIN, i64::MAX),
@@ -157,9 +157,10 @@ pub(super) static REQUEST: Table = Table {
             Text,
             "Only a hint. Ask for short or long answers in the messages.",
         )
-        .unless(&["\"medium\""]),
-        ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
-        ignored("store", Bool, "Answers are not stored.").unless(&["false"]),
+        .with_no_op(&["\"medium\""]),
+        ignored("service_tier", Text, "There is one tier.")
+            .with_no_op(&["\"auto\"", "\"default\""]),
+        ignored("store", Bool, "Answers are not stored.").with_no_op(&["false"]),
         ignored(
             "prompt_cache_key",
             Text,
@@ -170,14 +171,14 @@ pub(super) static REQUEST: Table = Table {
             Object,
             "Anthropic finds a prompt by its beginning.",
         )
-        .unless(&["{}"]),
+        .with_no_op(&["{}"]),
         cache_mark::RETENTION,
         ignored("safety_identifier", Text, "Not sent to Claude."),
     ],
 };
 
 /// The fields of `stream_options`.
-pub(super) static STREAM_OPTIONS: Table = Table {
+pub(super) static STREAM_OPTIONS: ObjectSchema = ObjectSchema {
     prefix: "stream_options.",
     fields: &[
         honoured(
@@ -185,12 +186,12 @@ pub(super) static STREAM_OPTIONS: Table = Table {
             Bool,
             "One more chunk at the end carries the usage.",
         ),
-        ignored("include_obfuscation", Bool, "Chunks are never padded.").unless(&["false"]),
+        ignored("include_obfuscation", Bool, "Chunks are never padded.").with_no_op(&["false"]),
     ],
 };
 
 /// Fields of a message of any role.
-pub(super) static MESSAGE: Table = Table {
+pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
     prefix: "messages[].",
     fields: &[
         emulated(
@@ -218,7 +219,7 @@ pub(super) static MESSAGE: Table = Table {
             Array,
             "Part of an answer that is sent back; not told to Claude again.",
         )
-        .unless(&["[]"]),
+        .with_no_op(&["[]"]),
         honoured(
             "reasoning_content",
             Text,
@@ -244,7 +245,7 @@ pub(super) static MESSAGE: Table = Table {
 };
 
 /// The fields of a tool.
-pub(super) static TOOL: Table = Table {
+pub(super) static TOOL: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         honoured(
@@ -266,7 +267,7 @@ pub(super) static TOOL: Table = Table {
 };
 
 /// Fields of a tool without a nested `function` or `custom` object.
-pub(super) static FLAT_TOOL: Table = Table {
+pub(super) static FLAT_TOOL: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         honoured("type", Text, "As that of a tool; without it a function."),
@@ -280,7 +281,7 @@ pub(super) static FLAT_TOOL: Table = Table {
 };
 
 /// The fields of a custom tool.
-pub(super) static CUSTOM: Table = Table {
+pub(super) static CUSTOM: ObjectSchema = ObjectSchema {
     prefix: "tools[].custom.",
     fields: &[
         honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
@@ -290,7 +291,7 @@ pub(super) static CUSTOM: Table = Table {
 };
 
 /// The fields of `format` of a custom tool.
-pub(super) static CUSTOM_FORMAT: Table = Table {
+pub(super) static CUSTOM_FORMAT: ObjectSchema = ObjectSchema {
     prefix: "tools[].custom.format.",
     fields: &[
         emulated(
@@ -309,7 +310,7 @@ pub(super) static CUSTOM_FORMAT: Table = Table {
 };
 
 /// The fields of a grammar.
-pub(super) static GRAMMAR: Table = Table {
+pub(super) static GRAMMAR: ObjectSchema = ObjectSchema {
     prefix: "tools[].custom.format.grammar.",
     fields: &[
         honoured("syntax", Text, "`lark` or `regex`. Told to Claude."),
@@ -318,7 +319,7 @@ pub(super) static GRAMMAR: Table = Table {
 };
 
 /// The fields of a tool's function.
-pub(super) static FUNCTION: Table = Table {
+pub(super) static FUNCTION: ObjectSchema = ObjectSchema {
     prefix: "tools[].function.",
     fields: &[
         honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
@@ -337,7 +338,7 @@ pub(super) static FUNCTION: Table = Table {
 };
 
 /// Fields of an entry of the deprecated `functions`.
-pub(super) static OLD_FUNCTION: Table = Table {
+pub(super) static LEGACY_FUNCTION: ObjectSchema = ObjectSchema {
     prefix: "functions[].",
     fields: &[
         honoured("name", Text, "As that of a tool."),
@@ -348,7 +349,7 @@ pub(super) static OLD_FUNCTION: Table = Table {
 };
 
 /// The fields of `tool_choice`.
-pub(super) static TOOL_CHOICE: Table = Table {
+pub(super) static TOOL_CHOICE: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.",
     fields: &[
         honoured("type", Text, "`function`, `custom` or `allowed_tools`."),
@@ -359,13 +360,13 @@ pub(super) static TOOL_CHOICE: Table = Table {
 };
 
 /// Fields of `tool_choice.function`, and of a function of `allowed_tools`.
-pub(super) static CHOSEN_FUNCTION: Table = Table {
+pub(super) static CHOSEN_FUNCTION: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.function.",
     fields: &[honoured("name", Text, "The name of one of the tools.")],
 };
 
 /// The fields of `tool_choice.allowed_tools`.
-pub(super) static ALLOWED_TOOLS: Table = Table {
+pub(super) static ALLOWED_TOOLS: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.allowed_tools.",
     fields: &[
         honoured("mode", Text, "`auto` or `required`."),
@@ -374,7 +375,7 @@ pub(super) static ALLOWED_TOOLS: Table = Table {
 };
 
 /// Fields of a tool of `allowed_tools`.
-pub(super) static ALLOWED_TOOL: Table = Table {
+pub(super) static ALLOWED_TOOL: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.allowed_tools.tools[].",
     fields: &[
         honoured("type", Text, "`function` or `custom`."),
@@ -384,7 +385,7 @@ pub(super) static ALLOWED_TOOL: Table = Table {
 };
 
 /// Fields of the deprecated `function_call`.
-pub(super) static OLD_CHOICE: Table = Table {
+pub(super) static LEGACY_FUNCTION_CALL: ObjectSchema = ObjectSchema {
     prefix: "function_call.",
     fields: &[honoured(
         "name",
@@ -394,7 +395,7 @@ pub(super) static OLD_CHOICE: Table = Table {
 };
 
 /// Fields of a tool call.
-pub(super) static TOOL_CALL: Table = Table {
+pub(super) static TOOL_CALL: ObjectSchema = ObjectSchema {
     prefix: "messages[].tool_calls[].",
     fields: &[
         honoured("id", Text, "Required. Its result names it."),
@@ -410,7 +411,7 @@ pub(super) static TOOL_CALL: Table = Table {
 };
 
 /// Fields of the function of a tool call.
-pub(super) static CALLED_FUNCTION: Table = Table {
+pub(super) static CALLED_FUNCTION: ObjectSchema = ObjectSchema {
     prefix: "messages[].tool_calls[].function.",
     fields: &[
         honoured("name", Text, "The function's name."),
@@ -423,7 +424,7 @@ pub(super) static CALLED_FUNCTION: Table = Table {
 };
 
 /// Fields of the custom tool of a tool call.
-pub(super) static CALLED_CUSTOM: Table = Table {
+pub(super) static CALLED_CUSTOM: ObjectSchema = ObjectSchema {
     prefix: "messages[].tool_calls[].custom.",
     fields: &[
         honoured("name", Text, "The tool's name."),
@@ -432,7 +433,7 @@ pub(super) static CALLED_CUSTOM: Table = Table {
 };
 
 /// The fields of `response_format`.
-pub(super) static RESPONSE_FORMAT: Table = Table {
+pub(super) static RESPONSE_FORMAT: ObjectSchema = ObjectSchema {
     prefix: "response_format.",
     fields: &[
         emulated(
@@ -445,7 +446,7 @@ pub(super) static RESPONSE_FORMAT: Table = Table {
 };
 
 /// The fields of `response_format.json_schema`.
-pub(super) static JSON_SCHEMA: Table = Table {
+pub(super) static JSON_SCHEMA: ObjectSchema = ObjectSchema {
     prefix: "response_format.json_schema.",
     fields: &[
         honoured(

@@ -7,13 +7,13 @@ use super::*;
 use crate::api::openai::chat::decode;
 use crate::api::openai::web_search;
 use crate::api::request_schema::Field;
-use crate::api::request_schema::Handling;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::Support;
 use crate::api::request_schema::document;
 use crate::api::request_schema::document::fields_of;
 
-fn tables() -> Vec<&'static Table> {
-    let own: [&Table; 23] = [
+fn tables() -> Vec<&'static ObjectSchema> {
+    let own: [&ObjectSchema; 23] = [
         &REQUEST,
         &STREAM_OPTIONS,
         &RESPONSE_FORMAT,
@@ -28,8 +28,8 @@ fn tables() -> Vec<&'static Table> {
         &CHOSEN_FUNCTION,
         &ALLOWED_TOOLS,
         &ALLOWED_TOOL,
-        &OLD_FUNCTION,
-        &OLD_CHOICE,
+        &LEGACY_FUNCTION,
+        &LEGACY_FUNCTION_CALL,
         &MESSAGE,
         &TOOL_CALL,
         &CALLED_FUNCTION,
@@ -38,7 +38,7 @@ fn tables() -> Vec<&'static Table> {
         &IMAGE,
         &FILE,
     ];
-    own.into_iter().chain(web_search::OF_CHAT).collect()
+    own.into_iter().chain(web_search::CHAT_TABLES).collect()
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn table_rows_are_unique_and_defaults_parse() {
                 let value: Value = serde_json::from_str(value).unwrap();
                 assert!(field.is_no_op(&value), "{name}");
                 assert!(
-                    field.shape.check(&value, String::new).is_ok(),
+                    field.field_type.check(&value, String::new).is_ok(),
                     "{name} refuses what it names harmless"
                 );
             }
@@ -96,7 +96,7 @@ fn every_honoured_field_is_read_by_the_decoder() {
         ("reasoning_effort", "\"low\""),
         ("prompt_cache_retention", "\"24h\""),
     ];
-    let read = |field: &&Field| matches!(field.handling, Handling::Honoured | Handling::Emulated);
+    let read = |field: &&Field| matches!(field.support, Support::Honoured | Support::Emulated);
     let named: Vec<_> = REQUEST
         .fields
         .iter()
@@ -151,7 +151,7 @@ fn every_openai_schema_field_has_a_row() {
         ),
         (&FUNCTION, vec![fields_of::<chat::FunctionObject>()]),
         (
-            &OLD_FUNCTION,
+            &LEGACY_FUNCTION,
             vec![fields_of::<chat::ChatCompletionFunctions>()],
         ),
         (

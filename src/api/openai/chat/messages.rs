@@ -7,13 +7,13 @@ use super::content;
 use super::fields;
 use super::speakers;
 use crate::api::history;
-use crate::api::history::Draft;
-use crate::api::history::Piece;
-use crate::api::history::Rules;
-use crate::api::request_schema::Ignored;
+use crate::api::history::DraftPart;
+use crate::api::history::DraftRules;
+use crate::api::history::HistoryDraft;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::check_length;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
@@ -23,7 +23,7 @@ use crate::domain::Role;
 
 /// Rules for the conversation. No chat answer can be resumed after a pause, since it lacks the
 /// blocks of Anthropic's server tools.
-const RULES: Rules = Rules {
+const RULES: DraftRules = DraftRules {
     field: "messages",
     merges: false,
     is_paused: |_| false,
@@ -31,7 +31,7 @@ const RULES: Rules = Rules {
 
 /// Decoded messages, split as a turn needs them.
 #[derive(Debug, Default)]
-pub(super) struct Conversation {
+pub(super) struct ChatConversation {
     pub(super) system: Vec<String>,
     pub(super) history: Vec<Message>,
     pub(super) prompt: Vec<Part>,
@@ -39,7 +39,7 @@ pub(super) struct Conversation {
 
 /// Role of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaker {
+pub(super) enum ChatRole {
     /// Roles `system` and `developer`.
     Instructions,
     User,
@@ -51,62 +51,66 @@ pub(super) enum Speaker {
 }
 
 /// Decodes `value`, the array of messages.
-pub(super) fn decode(value: Value, ignored: &mut Ignored) -> Result<Conversation, InvalidRequest> {
+pub(super) fn decode(
+    value: Value,
+    ignored: &mut RemarkCollector,
+) -> Result<ChatConversation, InvalidRequest> {
     let Value::Array(messages) = value else {
-        return Ok(Conversation::default());
+        return Ok(ChatConversation::default());
     };
     check_length("messages", messages.len())?;
     let mut system = Vec::new();
-    let mut draft = Draft::new(RULES);
-    let has_speakers = speakers::are_several(&messages);
+    let mut draft = HistoryDraft::new(RULES);
+    let has_speakers = speakers::has_several_names(&messages);
     for (index, message) in messages.into_iter().enumerate() {
-        let message = Object::new(
+        let message = ObjectReader::new(
             message,
-            Place::at(format!("messages[{index}]"), &fields::MESSAGE),
+            ObjectPath::at(format!("messages[{index}]"), &fields::MESSAGE),
         )?;
-        add(&mut system, &mut draft, message, has_speakers, ignored)?;
+        add_message(&mut system, &mut draft, message, has_speakers, ignored)?;
     }
-    let history::Conversation { history, prompt } = draft.finish(|| system.pop(), ignored)?;
-    Ok(Conversation {
+    let history::RepairedConversation { history, prompt } =
+        draft.finish(|| system.pop(), ignored)?;
+    Ok(ChatConversation {
         system,
         history,
         prompt,
     })
 }
 
-fn add(
+fn add_message(
     system: &mut Vec<String>,
-    draft: &mut Draft,
-    mut message: Object,
+    draft: &mut HistoryDraft,
+    mut message: ObjectReader,
     has_speakers: bool,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    let speaker = speaker(&mut message)?;
+    let speaker = take_role(&mut message)?;
     refuse_misplaced(&mut message, speaker)?;
     let path = message.place.field("content");
-    let mut parts = content(&mut message, speaker, ignored)?;
-    if has_speakers && speaker == Speaker::User {
-        speakers::put_name(&message.take_text("name")?.unwrap_or_default(), &mut parts);
+    let mut parts = take_content(&mut message, speaker, ignored)?;
+    if has_speakers && speaker == ChatRole::User {
+        speakers::prefix_name(&message.take_text("name")?.unwrap_or_default(), &mut parts);
     }
     let pieces = |parts: Vec<Part>| {
         parts
             .into_iter()
-            .map(|part| Piece {
+            .map(|part| DraftPart {
                 part,
                 path: path.clone(),
             })
             .collect()
     };
-    let (role, pieces): (_, Vec<Piece>) = match speaker {
-        Speaker::Instructions => {
+    let (role, pieces): (_, Vec<DraftPart>) = match speaker {
+        ChatRole::Instructions => {
             message.finish(ignored)?;
             if parts.is_empty() {
-                history::note_empty(&path, ignored)?;
+                history::report_empty(&path, ignored)?;
             }
             if draft.is_empty() {
-                system.extend(parts.into_iter().filter_map(text));
+                system.extend(parts.into_iter().filter_map(into_text));
             } else {
-                draft.say(
+                draft.add_message(
                     Role::User,
                     path.as_str(),
                     pieces(parts.into_iter().map(as_instruction).collect()),
@@ -114,25 +118,25 @@ fn add(
             }
             return Ok(());
         }
-        Speaker::Tool => (Role::User, vec![calls::result(&mut message, parts)?]),
-        Speaker::Function => (Role::User, vec![calls::old_result(&mut message, parts)?]),
-        Speaker::User => (Role::User, pieces(parts)),
-        Speaker::Assistant => {
-            let mut said: Vec<Piece> = pieces(parts);
-            said.extend(calls::calls(&mut message, ignored)?);
+        ChatRole::Tool => (Role::User, vec![calls::tool_result(&mut message, parts)?]),
+        ChatRole::Function => (Role::User, vec![calls::legacy_result(&mut message, parts)?]),
+        ChatRole::User => (Role::User, pieces(parts)),
+        ChatRole::Assistant => {
+            let mut said: Vec<DraftPart> = pieces(parts);
+            said.extend(calls::take_calls(&mut message, ignored)?);
             (Role::Assistant, said)
         }
     };
     message.finish(ignored)?;
-    draft.say(role, path, pieces);
+    draft.add_message(role, path, pieces);
     Ok(())
 }
 
 /// Takes the content of a message as parts, without blank texts.
-fn content(
-    message: &mut Object,
-    speaker: Speaker,
-    ignored: &mut Ignored,
+fn take_content(
+    message: &mut ObjectReader,
+    speaker: ChatRole,
+    ignored: &mut RemarkCollector,
 ) -> Result<Vec<Part>, InvalidRequest> {
     // Part of an answer that the client sends back.
     message.take("reasoning_content")?;
@@ -140,7 +144,7 @@ fn content(
     let refusal = message.take_text("refusal")?;
     let mut parts = match content {
         Some(Value::String(text)) => vec![Part::Text(text)],
-        Some(Value::Array(parts)) => content::parts(parts, speaker, &message.place, ignored)?,
+        Some(Value::Array(parts)) => content::read_parts(parts, speaker, &message.place, ignored)?,
         // The field table admits strings and arrays only.
         _ => Vec::new(),
     };
@@ -149,17 +153,17 @@ fn content(
     Ok(parts)
 }
 
-fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {
+fn take_role(message: &mut ObjectReader) -> Result<ChatRole, InvalidRequest> {
     let role = message
         .take_text("role")?
-        .ok_or_else(|| message.missing("role"))?;
+        .ok_or_else(|| message.missing_field("role"))?;
     match role.as_str() {
-        "system" | "developer" => Ok(Speaker::Instructions),
-        "user" => Ok(Speaker::User),
-        "assistant" => Ok(Speaker::Assistant),
-        "tool" => Ok(Speaker::Tool),
-        "function" => Ok(Speaker::Function),
-        other => Err(unexpected(
+        "system" | "developer" => Ok(ChatRole::Instructions),
+        "user" => Ok(ChatRole::User),
+        "assistant" => Ok(ChatRole::Assistant),
+        "tool" => Ok(ChatRole::Tool),
+        "function" => Ok(ChatRole::Function),
+        other => Err(unexpected_value(
             message,
             "role",
             other,
@@ -168,18 +172,18 @@ fn speaker(message: &mut Object) -> Result<Speaker, InvalidRequest> {
     }
 }
 
-fn text(part: Part) -> Option<String> {
+fn into_text(part: Part) -> Option<String> {
     match part {
         Part::Text(text) => Some(text),
         Part::Instruction(_)
-        | Part::GoOn
+        | Part::Continue
         | Part::Image(_)
         | Part::Document { .. }
         | Part::Thinking(_)
         | Part::ToolUse(_)
         | Part::ToolResult(_)
         | Part::Native(_)
-        | Part::CacheMark(_) => None,
+        | Part::CacheBreakpoint(_) => None,
     }
 }
 
@@ -192,20 +196,29 @@ fn as_instruction(part: Part) -> Part {
     }
 }
 
-fn unexpected(object: &Object, field: &str, value: &str, expected: &str) -> InvalidRequest {
+fn unexpected_value(
+    object: &ObjectReader,
+    field: &str,
+    value: &str,
+    expected: &str,
+) -> InvalidRequest {
     let path = object.place.field(field);
     let message = format!("`{path}`: expected {expected}, got `{}`.", printable(value));
     InvalidRequest::at(path, code::VALUE, message)
 }
 
 /// Refuses fields that belong to messages of another role.
-fn refuse_misplaced(message: &mut Object, speaker: Speaker) -> Result<(), InvalidRequest> {
+fn refuse_misplaced(message: &mut ObjectReader, speaker: ChatRole) -> Result<(), InvalidRequest> {
     const ASSISTANT: &str = "assistant messages";
     let homes = [
-        ("refusal", Speaker::Assistant, ASSISTANT),
-        ("tool_calls", Speaker::Assistant, ASSISTANT),
-        ("function_call", Speaker::Assistant, ASSISTANT),
-        ("tool_call_id", Speaker::Tool, "messages of the role `tool`"),
+        ("refusal", ChatRole::Assistant, ASSISTANT),
+        ("tool_calls", ChatRole::Assistant, ASSISTANT),
+        ("function_call", ChatRole::Assistant, ASSISTANT),
+        (
+            "tool_call_id",
+            ChatRole::Tool,
+            "messages of the role `tool`",
+        ),
     ];
     for (field, home, words) in homes {
         if speaker != home
@@ -213,13 +226,13 @@ fn refuse_misplaced(message: &mut Object, speaker: Speaker) -> Result<(), Invali
                 .take(field)?
                 .is_some_and(|value| value != Value::Array(Vec::new()))
         {
-            return Err(misplaced(message, field, words));
+            return Err(misplaced_field(message, field, words));
         }
     }
     Ok(())
 }
 
-fn misplaced(object: &Object, field: &str, home: &str) -> InvalidRequest {
+fn misplaced_field(object: &ObjectReader, field: &str, home: &str) -> InvalidRequest {
     let path = object.place.field(field);
     let message = format!("`{path}` belongs only to {home}. Remove it.");
     InvalidRequest::at(path, code::VALUE, message)

@@ -1,7 +1,7 @@
 //! `POST /v1/chat/completions`: request, response and stream.
 //!
 //! [`decode()`] reads a request into a [`ChatRequest`] by the table in `fields.rs`, which decides
-//! what each field does. [`Reply`] writes the response body, [`StreamEncoder`] the payloads of a
+//! what each field does. [`ChatReply`] writes the response body, [`ChatStreamEncoder`] the payloads of a
 //! stream. This module does no I/O, and reads the clock once for each response.
 
 mod answer;
@@ -21,22 +21,22 @@ mod stream;
 mod tools;
 mod types;
 
-pub use answer::Answer;
+pub use answer::ChatAnswer;
 pub use decode::ChatRequest;
 pub use decode::decode;
-pub(super) use decode::include_usage;
-pub(super) use decode::model;
-pub use encode::Reply;
-pub(super) use parameters::stop;
-pub(super) use parameters::temperature;
-pub use socket::Said;
+pub(super) use decode::take_include_usage;
+pub(super) use decode::take_model;
+pub use encode::ChatReply;
+pub(super) use parameters::take_stop_sequences;
+pub(super) use parameters::take_temperature;
+pub use socket::ChatClientMessage;
 pub use socket::error_message;
-pub use socket::hear;
-pub use socket::id_of;
-pub use socket::id_of_unread;
-pub use socket_events::About;
+pub use socket::parse_message;
+pub use socket::scan_turn_id;
+pub use socket::turn_id;
+pub use socket_events::ChatTurnMetadata;
 pub use socket_events::SocketEncoder;
-pub use stream::StreamEncoder;
-pub use tools::Dialect;
+pub use stream::ChatStreamEncoder;
+pub use tools::ToolCallFormat;
 pub(super) use types::CompletionUsage;
 pub(super) use types::finish_reason;

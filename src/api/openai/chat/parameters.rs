@@ -3,51 +3,51 @@
 use serde_json::Value;
 
 use super::fields;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
+use crate::api::request_schema::parse_stop_sequences;
 use crate::api::request_schema::printable;
-use crate::api::request_schema::stop_texts;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Sampling;
 use crate::domain::Schema;
 
 /// Maximum temperature of Claude; `OpenAI`'s range goes up to 2.
-const HOTTEST: f64 = 1.0;
-const MOST_STOPS: usize = 4;
+const MAX_TEMPERATURE: f64 = 1.0;
+const MAX_STOP_SEQUENCES: usize = 4;
 
 /// Takes the sampling parameters.
-pub(super) fn sampling(
-    request: &mut Object,
+pub(super) fn take_sampling(
+    request: &mut ObjectReader,
     body: &[u8],
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<Sampling, InvalidRequest> {
     Ok(Sampling {
-        max_output_tokens: max_tokens(request)?,
-        temperature: temperature(request)?,
+        max_output_tokens: take_max_tokens(request)?,
+        temperature: take_temperature(request)?,
         top_p: request.take_number("top_p")?,
-        stop: stop(request, ignored)?,
-        effort: effort(request)?,
-        format: format(request, body, ignored)?,
+        stop: take_stop_sequences(request, ignored)?,
+        effort: take_effort(request)?,
+        format: take_format(request, body, ignored)?,
         seed: request.take_integer("seed")?,
         ..Sampling::default()
     })
 }
 
 /// Takes the temperature, clamped to Claude's range.
-pub(in crate::api::openai) fn temperature(
-    request: &mut Object,
+pub(in crate::api::openai) fn take_temperature(
+    request: &mut ObjectReader,
 ) -> Result<Option<f64>, InvalidRequest> {
     Ok(request
         .take_number("temperature")?
-        .map(|temperature| temperature.min(HOTTEST)))
+        .map(|temperature| temperature.min(MAX_TEMPERATURE)))
 }
 
-fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
+fn take_effort(request: &mut ObjectReader) -> Result<Option<Effort>, InvalidRequest> {
     let Some(effort) = request.take_text("reasoning_effort")? else {
         return Ok(None);
     };
@@ -68,21 +68,21 @@ fn effort(request: &mut Object) -> Result<Option<Effort>, InvalidRequest> {
 }
 
 /// Takes `response_format`.
-fn format(
-    request: &mut Object,
+fn take_format(
+    request: &mut ObjectReader,
     body: &[u8],
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<Format, InvalidRequest> {
     let Some(format) = request.take("response_format")? else {
         return Ok(Format::Text);
     };
-    let mut format = Object::new(
+    let mut format = ObjectReader::new(
         format,
-        Place::at("response_format", &fields::RESPONSE_FORMAT),
+        ObjectPath::at("response_format", &fields::RESPONSE_FORMAT),
     )?;
     let kind = format
         .take_text("type")?
-        .ok_or_else(|| format.missing("type"))?;
+        .ok_or_else(|| format.missing_field("type"))?;
     let schema = format.take("json_schema")?;
     if schema.is_some() && kind != "json_schema" {
         let path = format.place.field("json_schema");
@@ -94,8 +94,8 @@ fn format(
         "text" => Format::Text,
         "json_object" => Format::JsonObject,
         "json_schema" => {
-            let schema = schema.ok_or_else(|| format.missing("json_schema"))?;
-            let written = Written::new(body)
+            let schema = schema.ok_or_else(|| format.missing_field("json_schema"))?;
+            let written = RawJson::new(body)
                 .field("response_format")
                 .field("json_schema");
             Format::Schema(json_schema(schema, written, ignored)?)
@@ -114,27 +114,27 @@ fn format(
 
 fn json_schema(
     value: Value,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Schema, InvalidRequest> {
-    let mut object = Object::new(
+    let mut object = ObjectReader::new(
         value,
-        Place::at("response_format.json_schema", &fields::JSON_SCHEMA),
+        ObjectPath::at("response_format.json_schema", &fields::JSON_SCHEMA),
     )?;
     object.take("name")?;
     let is_strict = object.take_bool("strict")?.unwrap_or(false);
     let schema = object
         .take("schema")?
-        .ok_or_else(|| object.missing("schema"))?;
+        .ok_or_else(|| object.missing_field("schema"))?;
     object.finish(ignored)?;
     Ok(Schema {
-        json: written.field("schema").text(&schema),
+        json: written.field("schema").to_compact(&schema),
         is_strict,
         is_native: false,
     })
 }
 
-fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
+fn take_max_tokens(request: &mut ObjectReader) -> Result<Option<u32>, InvalidRequest> {
     let new = request.take_integer("max_completion_tokens")?;
     let old = request.take_integer("max_tokens")?;
     if let (Some(new), Some(old)) = (new, old)
@@ -151,16 +151,17 @@ fn max_tokens(request: &mut Object) -> Result<Option<u32>, InvalidRequest> {
 }
 
 /// Takes the stop sequences. `OpenAI` allows at most four, which only the strict policy enforces.
-pub(in crate::api::openai) fn stop(
-    request: &mut Object,
-    ignored: &mut Ignored,
+pub(in crate::api::openai) fn take_stop_sequences(
+    request: &mut ObjectReader,
+    ignored: &mut RemarkCollector,
 ) -> Result<Vec<String>, InvalidRequest> {
     let stops = request.take("stop")?;
     let count = stops.as_ref().and_then(Value::as_array).map_or(1, Vec::len);
-    if count > MOST_STOPS && ignored.is_strict() {
-        let message =
-            format!("`stop`: expected at most {MOST_STOPS} strings, got {count}. Remove some.");
+    if count > MAX_STOP_SEQUENCES && ignored.is_strict() {
+        let message = format!(
+            "`stop`: expected at most {MAX_STOP_SEQUENCES} strings, got {count}. Remove some."
+        );
         return Err(InvalidRequest::at("stop", code::VALUE, message));
     }
-    stop_texts("stop", stops, ignored)
+    parse_stop_sequences("stop", stops, ignored)
 }

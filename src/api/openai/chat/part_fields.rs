@@ -1,15 +1,15 @@
 //! Field tables of content parts.
 
 use crate::api::openai::cache_mark;
-use crate::api::request_schema::Shape::Object;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 use crate::api::request_schema::refused;
 
 /// Fields of a content part.
-pub(super) static PART: Table = Table {
+pub(super) static PART: ObjectSchema = ObjectSchema {
     prefix: "messages[].content[].",
     fields: &[
         honoured(
@@ -28,7 +28,7 @@ pub(super) static PART: Table = Table {
 };
 
 /// Fields of `image_url`.
-pub(super) static IMAGE: Table = Table {
+pub(super) static IMAGE: ObjectSchema = ObjectSchema {
     prefix: "messages[].content[].image_url.",
     fields: &[
         honoured(
@@ -36,12 +36,12 @@ pub(super) static IMAGE: Table = Table {
             Text,
             "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. It reaches Claude as it was sent.",
         ),
-        ignored("detail", Text, "Claude sees an image in one way.").unless(&["\"auto\""]),
+        ignored("detail", Text, "Claude sees an image in one way.").with_no_op(&["\"auto\""]),
     ],
 };
 
 /// Fields of `file`.
-pub(super) static FILE: Table = Table {
+pub(super) static FILE: ObjectSchema = ObjectSchema {
     prefix: "messages[].content[].file.",
     fields: &[
         honoured(

@@ -7,25 +7,25 @@ use serde_json::json;
 use super::decode;
 use super::decode::ChatRequest;
 use super::fields;
-use crate::api::openai::Envelope;
+use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::json;
-use crate::api::openai::json::Marks;
-use crate::api::openai::labels::MARK;
-use crate::api::openai::labels::is_mark;
-use crate::api::request_schema::Ignored;
+use crate::api::openai::json::SocketMessageIds;
+use crate::api::openai::labels::CLIENT_CHOSEN_ID_RULE;
+use crate::api::openai::labels::is_client_chosen_id;
+use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
-use crate::api::request_schema::mended;
+use crate::api::request_schema::parse_request;
 use crate::api::request_schema::printable;
-use crate::api::request_schema::request;
+use crate::api::request_schema::repair_characters;
 
 /// Fields of every message.
-static MESSAGE: Table = Table {
+static MESSAGE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -38,7 +38,7 @@ static MESSAGE: Table = Table {
 };
 
 /// Fields of an `auth` message.
-static AUTH: Table = Table {
+static AUTH: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured(
         "api_key",
@@ -48,7 +48,7 @@ static AUTH: Table = Table {
 };
 
 /// Message from the client.
-pub enum Said {
+pub enum ChatClientMessage {
     /// Authentication by an API key.
     Auth {
         /// API key of the client.
@@ -70,7 +70,7 @@ pub enum Said {
     Ping,
 }
 
-impl Said {
+impl ChatClientMessage {
     /// Returns the id of the turn that the message is about.
     pub fn id(&self) -> Option<&str> {
         match self {
@@ -81,7 +81,7 @@ impl Said {
     }
 }
 
-impl fmt::Debug for Said {
+impl fmt::Debug for ChatClientMessage {
     /// Writes the message type only: keys and prompts must not be logged.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -97,55 +97,59 @@ impl fmt::Debug for Said {
 ///
 /// # Errors
 /// If the message is malformed or asks for something unsupported.
-pub fn hear(text: &str, policy: Policy) -> Result<Said, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let body = &*mended(text.as_bytes(), &mut ignored)?;
-    let mut message = request(body, &MESSAGE, "a `type`")?;
+pub fn parse_message(text: &str, policy: Policy) -> Result<ChatClientMessage, InvalidRequest> {
+    let mut ignored = RemarkCollector::new(policy);
+    let body = &*repair_characters(text.as_bytes(), &mut ignored)?;
+    let mut message = parse_request(body, &MESSAGE, "a `type`")?;
     let kind = message
         .take_text("type")?
-        .ok_or_else(|| message.missing("type"))?;
+        .ok_or_else(|| message.missing_field("type"))?;
     let id = message.take_text("id")?;
-    if id.as_deref().is_some_and(|id| !is_mark(id)) {
-        return Err(message.refuse("id", code::VALUE, MARK));
+    if id.as_deref().is_some_and(|id| !is_client_chosen_id(id)) {
+        return Err(message.invalid_field("id", code::VALUE, CLIENT_CHOSEN_ID_RULE));
     }
     match kind.as_str() {
-        "chat" => Ok(Said::Chat {
+        "chat" => Ok(ChatClientMessage::Chat {
             id,
-            request: Box::new(chat(message, body, ignored)?),
+            request: Box::new(read_chat(message, body, ignored)?),
         }),
         "cancel" => {
-            let id = id.ok_or_else(|| message.missing("id"))?;
-            nothing_else(message).map(|()| Said::Cancel { id })
+            let id = id.ok_or_else(|| message.missing_field("id"))?;
+            refuse_other_fields(message).map(|()| ChatClientMessage::Cancel { id })
         }
-        "ping" => nothing_else(message).map(|()| Said::Ping),
+        "ping" => refuse_other_fields(message).map(|()| ChatClientMessage::Ping),
         "auth" => {
-            let mut message = message.under(&AUTH);
+            let mut message = message.with_schema(&AUTH);
             let api_key = message
                 .take_text("api_key")?
-                .ok_or_else(|| message.missing("api_key"))?;
-            nothing_else(message).map(|()| Said::Auth { api_key })
+                .ok_or_else(|| message.missing_field("api_key"))?;
+            refuse_other_fields(message).map(|()| ChatClientMessage::Auth { api_key })
         }
         _ => {
             let words = format!(
                 "expected `chat`, `cancel`, `ping` or `auth`, got `{}`.",
                 printable(&kind)
             );
-            Err(message.refuse("type", code::VALUE, &words))
+            Err(message.invalid_field("type", code::VALUE, &words))
         }
     }
 }
 
 /// Refuses unknown fields under every policy: no client adds fields to these messages by default.
-fn nothing_else(message: Object) -> Result<(), InvalidRequest> {
-    message.finish(&mut Ignored::new(Policy::Strict))
+fn refuse_other_fields(message: ObjectReader) -> Result<(), InvalidRequest> {
+    message.finish(&mut RemarkCollector::new(Policy::Strict))
 }
 
-fn chat(message: Object, body: &[u8], ignored: Ignored) -> Result<ChatRequest, InvalidRequest> {
-    let mut request = message.under(&fields::REQUEST);
+fn read_chat(
+    message: ObjectReader,
+    body: &[u8],
+    ignored: RemarkCollector,
+) -> Result<ChatRequest, InvalidRequest> {
+    let mut request = message.with_schema(&fields::REQUEST);
     // Without effect here: every answer streams and ends with its usage.
     request.take("stream")?;
     request.take("stream_options")?;
-    let request = decode::read(request, body, ignored)?;
+    let request = decode::read_request(request, body, ignored)?;
     if request.n > 1 {
         let message = "`n`: a turn of this socket has one answer. Ask for several turns, each with an `id` of its own.";
         return Err(InvalidRequest::at("n", code::UNSUPPORTED, message));
@@ -154,22 +158,24 @@ fn chat(message: Object, body: &[u8], ignored: Ignored) -> Result<ChatRequest, I
 }
 
 /// Returns the turn id of a message that may otherwise be invalid.
-pub fn id_of(text: &str) -> Option<String> {
-    let message = json::read_tolerantly(text)?;
+pub fn turn_id(text: &str) -> Option<String> {
+    let message = json::parse_leniently(text)?;
     let id = message.get("id")?.as_str()?;
-    is_mark(id).then(|| id.to_owned())
+    is_client_chosen_id(id).then(|| id.to_owned())
 }
 
 /// Returns the turn id of a message without building the whole message in memory.
-pub fn id_of_unread(text: &str) -> Option<String> {
-    Marks::of(text).id.filter(|id| is_mark(id))
+pub fn scan_turn_id(text: &str) -> Option<String> {
+    SocketMessageIds::parse(text)
+        .id
+        .filter(|id| is_client_chosen_id(id))
 }
 
 /// Serializes an error message. `status` is the HTTP status that the error would have;
 /// `retry_after` is in milliseconds.
 pub fn error_message(
     id: Option<&str>,
-    envelope: &Envelope,
+    envelope: &OpenAiErrorEnvelope,
     status: u16,
     retry_after: Option<u64>,
 ) -> String {

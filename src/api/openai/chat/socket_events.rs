@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::types::Annotation;
+use super::types::ChatAnnotation;
 use super::types::CompletionUsage;
 use super::types::finish_reason;
 use crate::api::openai::REFUSAL;
@@ -16,7 +16,7 @@ use crate::domain::TurnEvent;
 
 /// Facts about a turn beside its answer, sent with its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct About {
+pub struct ChatTurnMetadata {
     /// Resolved id of the answering model.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub model: String,
@@ -38,9 +38,9 @@ pub struct About {
 #[derive(Debug)]
 pub struct SocketEncoder {
     id: String,
-    about: About,
+    metadata: ChatTurnMetadata,
     /// Number of tool calls begun.
-    calls: usize,
+    call_count: usize,
     /// True if the last tool call has any input yet, or there is none.
     has_input: bool,
     /// Range of the answer text to which the next citation applies.
@@ -50,7 +50,7 @@ pub struct SocketEncoder {
 /// Messages to the client, fields in the order in which they are written.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Told<'a> {
+enum ChatServerMessage<'a> {
     Started {
         id: &'a str,
         model: &'a str,
@@ -69,7 +69,7 @@ enum Told<'a> {
     },
     Annotations {
         id: &'a str,
-        annotations: [Annotation<'a>; 1],
+        annotations: [ChatAnnotation<'a>; 1],
     },
     ToolCall {
         id: &'a str,
@@ -88,7 +88,7 @@ enum Told<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         usage: Option<CompletionUsage>,
         #[serde(flatten)]
-        about: &'a About,
+        about: &'a ChatTurnMetadata,
     },
 }
 
@@ -97,8 +97,8 @@ impl SocketEncoder {
     pub fn new(id: String) -> Self {
         Self {
             id,
-            about: About::default(),
-            calls: 0,
+            metadata: ChatTurnMetadata::default(),
+            call_count: 0,
             has_input: true,
             cited: CitedText::default(),
         }
@@ -110,14 +110,14 @@ impl SocketEncoder {
     }
 
     /// Sets the facts that the last message reports.
-    pub fn about(&mut self, about: About) {
-        self.about = about;
+    pub fn set_metadata(&mut self, about: ChatTurnMetadata) {
+        self.metadata = about;
     }
 
     /// Returns the first message: the turn is accepted. `model` is the name that the client wrote.
     pub fn started(&self, model: &str, remarks: &Remarks) -> String {
         let Remarks { ignored, repaired } = remarks;
-        json::to_string(&Told::Started {
+        json::to_string(&ChatServerMessage::Started {
             id: &self.id,
             model,
             ignored,
@@ -132,23 +132,23 @@ impl SocketEncoder {
         if !matches!(event, TurnEvent::ToolInput(_)) && !self.has_input {
             messages.push(self.input("{}"));
         }
-        self.cited.note(event);
+        self.cited.track_event(event);
         match event {
             TurnEvent::Started { .. }
-            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingSignature(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ServerBlock(_)
             | TurnEvent::BlockDelta(_)
             | TurnEvent::NextText => {}
             TurnEvent::Citation(citation) => messages.extend(self.annotations(citation)),
             TurnEvent::Thinking(content) => {
-                messages.push(json::to_string(&Told::Reasoning {
+                messages.push(json::to_string(&ChatServerMessage::Reasoning {
                     id: &self.id,
                     content,
                 }));
             }
             TurnEvent::Text(content) => {
-                messages.push(json::to_string(&Told::Token {
+                messages.push(json::to_string(&ChatServerMessage::Token {
                     id: &self.id,
                     content,
                 }));
@@ -167,20 +167,20 @@ impl SocketEncoder {
 
     /// Returns the message for a citation; none unless its source is on the web.
     fn annotations(&self, citation: &Citation) -> Option<String> {
-        let citation = self.cited.cite(citation)?;
-        let annotations = [Annotation::from(&citation)];
-        Some(json::to_string(&Told::Annotations {
+        let citation = self.cited.url_citation(citation)?;
+        let annotations = [ChatAnnotation::from(&citation)];
+        Some(json::to_string(&ChatServerMessage::Annotations {
             id: &self.id,
             annotations,
         }))
     }
 
     fn call(&mut self, call_id: &str, name: &str) -> String {
-        let index = self.calls;
-        self.calls += 1;
+        let index = self.call_count;
+        self.call_count += 1;
         self.has_input = false;
         let (call_id, name) = (Some(call_id), Some(name));
-        json::to_string(&Told::ToolCall {
+        json::to_string(&ChatServerMessage::ToolCall {
             id: &self.id,
             index,
             call_id,
@@ -191,8 +191,8 @@ impl SocketEncoder {
 
     fn input(&mut self, arguments: &str) -> String {
         self.has_input = true;
-        let index = self.calls.saturating_sub(1);
-        json::to_string(&Told::ToolCall {
+        let index = self.call_count.saturating_sub(1);
+        json::to_string(&ChatServerMessage::ToolCall {
             id: &self.id,
             index,
             call_id: None,
@@ -216,12 +216,12 @@ impl SocketEncoder {
         refusal: Option<&'static str>,
         usage: Option<CompletionUsage>,
     ) -> String {
-        json::to_string(&Told::Done {
+        json::to_string(&ChatServerMessage::Done {
             id: &self.id,
             finish_reason,
             refusal,
             usage,
-            about: &self.about,
+            about: &self.metadata,
         })
     }
 }

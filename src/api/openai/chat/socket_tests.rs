@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::api::openai::chat::About;
+use crate::api::openai::chat::ChatTurnMetadata;
 use crate::api::openai::chat::SocketEncoder;
 use crate::api::request_schema::Remarks;
 use crate::domain::Citation;
@@ -10,14 +10,14 @@ use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-fn chat(fields: &Value) -> Result<Said, InvalidRequest> {
+fn chat(fields: &Value) -> Result<ChatClientMessage, InvalidRequest> {
     let mut message =
         json!({"type": "chat", "model": "m", "messages": [{"role": "user", "content": "hi"}]});
     message
         .as_object_mut()
         .unwrap()
         .extend(fields.as_object().unwrap().clone());
-    hear(&message.to_string(), Policy::Strict)
+    parse_message(&message.to_string(), Policy::Strict)
 }
 
 #[test]
@@ -25,24 +25,29 @@ fn chat_message_carries_id_and_request() {
     let said = chat(
         &json!({"id": "a.1", "stream": false, "stream_options": {"x": 1}, "temperature": 0.5}),
     );
-    let Said::Chat { id, request } = said.unwrap() else {
+    let ChatClientMessage::Chat { id, request } = said.unwrap() else {
         panic!("no chat")
     };
     assert_eq!((id.as_deref(), request.n), (Some("a.1"), 1));
     assert_eq!(request.turn.sampling.temperature, Some(0.5));
-    let Said::Chat { id: None, .. } = chat(&json!({"n": 1})).unwrap() else {
+    let ChatClientMessage::Chat { id: None, .. } = chat(&json!({"n": 1})).unwrap() else {
         panic!("no name was given")
     };
 }
 
 #[test]
 fn cancel_ping_and_auth_are_parsed() {
-    let hear = |text: &str| hear(text, Policy::Lenient).unwrap();
-    assert!(matches!(hear(r#"{"type":"ping"}"#), Said::Ping));
-    assert!(matches!(hear(r#"{"type":"cancel","id":"x"}"#), Said::Cancel { id } if id == "x"));
-    let auth = hear(r#"{"type":"auth","api_key":"secret"}"#);
+    let parse = |text: &str| parse_message(text, Policy::Lenient).unwrap();
+    assert!(matches!(
+        parse(r#"{"type":"ping"}"#),
+        ChatClientMessage::Ping
+    ));
+    assert!(
+        matches!(parse(r#"{"type":"cancel","id":"x"}"#), ChatClientMessage::Cancel { id } if id == "x")
+    );
+    let auth = parse(r#"{"type":"auth","api_key":"secret"}"#);
     assert_eq!(format!("{auth:?}"), "Auth");
-    assert!(matches!(auth, Said::Auth { api_key } if api_key == "secret"));
+    assert!(matches!(auth, ChatClientMessage::Auth { api_key } if api_key == "secret"));
 }
 
 #[test]
@@ -76,7 +81,7 @@ fn invalid_messages_are_refused_with_their_field() {
             Some(code::MISSING),
         ),
     ] {
-        let error = hear(message, Policy::Lenient).unwrap_err();
+        let error = parse_message(message, Policy::Lenient).unwrap_err();
         assert_eq!(
             (error.param.as_deref(), error.code),
             (param, code),
@@ -96,15 +101,15 @@ fn invalid_messages_are_refused_with_their_field() {
 
 #[test]
 fn error_message_carries_turn_id_if_known() {
-    assert_eq!(id_of(r#"{"id":"a","type":7}"#).as_deref(), Some("a"));
+    assert_eq!(turn_id(r#"{"id":"a","type":7}"#).as_deref(), Some("a"));
     assert_eq!(
-        id_of(r#"{"id":"a","content":"\ud83d"}"#).as_deref(),
+        turn_id(r#"{"id":"a","content":"\ud83d"}"#).as_deref(),
         Some("a")
     );
     for text in ["{", r#"{"id":1}"#, r#"{"id":"a b"}"#, "{}"] {
-        assert_eq!(id_of(text), None, "{text}");
+        assert_eq!(turn_id(text), None, "{text}");
     }
-    let envelope = Envelope {
+    let envelope = OpenAiErrorEnvelope {
         message: "m".into(),
         r#type: "t",
         param: None,
@@ -131,10 +136,10 @@ fn turn_events_become_messages() {
         encoder.started("sonnet", &Remarks::default()),
         encoder.started("sonnet", &remarks),
     ];
-    encoder.about(About {
+    encoder.set_metadata(ChatTurnMetadata {
         model: "claude-sonnet-5-5".into(),
         cache: Some("miss"),
-        ..About::default()
+        ..ChatTurnMetadata::default()
     });
     let usage = Usage {
         input_tokens: 3,
@@ -201,6 +206,6 @@ fn turn_id_is_found_without_parsing_the_message() {
         (r#"{"id": "a""#, None),
         ("[]", None),
     ] {
-        assert_eq!(id_of_unread(text).as_deref(), id, "{text}");
+        assert_eq!(scan_turn_id(text).as_deref(), id, "{text}");
     }
 }

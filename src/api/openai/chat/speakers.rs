@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::domain::Part;
 
 /// True if the messages of the role `user` carry more than one name.
-pub(super) fn are_several(messages: &[Value]) -> bool {
+pub(super) fn has_several_names(messages: &[Value]) -> bool {
     let of_user = messages.iter().filter(|message| message["role"] == "user");
     let names: HashSet<_> = of_user
         .filter_map(|message| message["name"].as_str())
@@ -18,7 +18,7 @@ pub(super) fn are_several(messages: &[Value]) -> bool {
 
 /// Puts the name of the participant in front of the first text of a message, or before a first part
 /// that is no text.
-pub(super) fn put_name(name: &str, parts: &mut Vec<Part>) {
+pub(super) fn prefix_name(name: &str, parts: &mut Vec<Part>) {
     let name = name.trim();
     match parts.first_mut() {
         _ if name.is_empty() => {}

@@ -1,14 +1,14 @@
 //! Stream of a chat completion, as payloads of server-sent events.
 
-use super::encode::Reply;
-use super::tools::Dialect;
-use super::types::Annotation;
+use super::encode::ChatReply;
+use super::tools::ToolCallFormat;
+use super::types::ChatAnnotation;
 use super::types::CompletionUsage;
-use super::types::finish_word;
-use crate::api::openai::Envelope;
+use super::types::finish_reason_in_format;
+use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::REFUSAL;
 use crate::api::openai::citation::CitedText;
-use crate::api::openai::custom::InputText;
+use crate::api::openai::custom::CustomInputParser;
 use crate::api::openai::json;
 use crate::domain::Citation;
 use crate::domain::Finish;
@@ -16,8 +16,8 @@ use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-const ROLE: &str = r#"{"role":"assistant","content":"","refusal":null}"#;
-const TAIL: &str = r#","logprobs":null,"finish_reason":null}"#;
+const ROLE_DELTA: &str = r#"{"role":"assistant","content":"","refusal":null}"#;
+const CHOICE_TAIL: &str = r#","logprobs":null,"finish_reason":null}"#;
 
 /// Turns the events of the turns of one request into the payloads of `data:` lines; HTTP does the
 /// framing.
@@ -25,35 +25,35 @@ const TAIL: &str = r#","logprobs":null,"finish_reason":null}"#;
 /// The output is well-formed for any order of events: each choice sends its role once and first,
 /// then text and tool calls, then one finish reason.
 #[derive(Debug)]
-pub struct StreamEncoder {
+pub struct ChatStreamEncoder {
     /// Beginning of each chunk, up to and including the opening bracket of `choices`.
     head: String,
     /// End of each chunk, from the closing bracket of `choices`.
     tail: &'static str,
-    dialect: Dialect,
+    tool_call_format: ToolCallFormat,
     include_usage: bool,
     usage: Usage,
-    choices: Vec<Choice>,
+    choices: Vec<ChatChoiceProgress>,
     has_failed: bool,
 }
 
 /// Progress of one choice.
 #[derive(Debug)]
-struct Choice {
+struct ChatChoiceProgress {
     /// Beginning of the choice in each chunk, up to and including the name of its delta.
     head: String,
-    state: State,
+    state: ChatChoiceState,
     /// Number of tool calls begun.
-    calls: usize,
+    call_count: usize,
     /// True if the last tool call has any input yet, or there is none.
     has_input: bool,
     /// Input of the last tool call, if it is of a custom tool.
-    text: Option<InputText>,
+    text: Option<CustomInputParser>,
     cited: CitedText,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ChatChoiceState {
     /// Before the first chunk.
     Fresh,
     /// Role is sent.
@@ -62,20 +62,20 @@ enum State {
     Finished,
 }
 
-impl StreamEncoder {
+impl ChatStreamEncoder {
     /// Creates an encoder for `n` choices; `include_usage` is the client's
     /// `stream_options.include_usage`.
-    pub fn new(reply: &Reply, n: usize, include_usage: bool) -> Self {
+    pub fn new(reply: &ChatReply, n: usize, include_usage: bool) -> Self {
         let head = format!(
             r#"{{"id":{},"object":"chat.completion.chunk","created":{},"model":{},"choices":["#,
             json::to_string(&reply.id),
             reply.created,
             json::to_string(&reply.model),
         );
-        let choice = |index| Choice {
+        let choice = |index| ChatChoiceProgress {
             head: format!(r#"{{"index":{index},"delta":"#),
-            state: State::Fresh,
-            calls: 0,
+            state: ChatChoiceState::Fresh,
+            call_count: 0,
             has_input: true,
             text: None,
             cited: CitedText::default(),
@@ -87,7 +87,7 @@ impl StreamEncoder {
             } else {
                 "]}"
             },
-            dialect: reply.dialect.clone(),
+            tool_call_format: reply.tool_call_format.clone(),
             include_usage,
             usage: Usage::default(),
             choices: (0..n).map(choice).collect(),
@@ -100,10 +100,10 @@ impl StreamEncoder {
     pub fn event(&mut self, index: usize, event: &TurnEvent) -> Vec<String> {
         let mut payloads = Vec::new();
         match self.choices.get_mut(index) {
-            Some(choice) if !self.has_failed && choice.state != State::Finished => {
-                if choice.state == State::Fresh {
-                    choice.state = State::Open;
-                    payloads.push(self.chunk(index, ROLE));
+            Some(choice) if !self.has_failed && choice.state != ChatChoiceState::Finished => {
+                if choice.state == ChatChoiceState::Fresh {
+                    choice.state = ChatChoiceState::Open;
+                    payloads.push(self.chunk(index, ROLE_DELTA));
                 }
             }
             _ => return payloads,
@@ -112,11 +112,11 @@ impl StreamEncoder {
             payloads.extend(self.end_call(index));
         }
         if let Some(choice) = self.choices.get_mut(index) {
-            choice.cited.note(event);
+            choice.cited.track_event(event);
         }
         match event {
             TurnEvent::Started { .. }
-            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingSignature(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ServerBlock(_)
             | TurnEvent::BlockDelta(_)
@@ -136,7 +136,7 @@ impl StreamEncoder {
     }
 
     /// Returns the payload of an error after the stream has begun; nothing may follow it.
-    pub fn failed(&mut self, envelope: &Envelope) -> String {
+    pub fn failed(&mut self, envelope: &OpenAiErrorEnvelope) -> String {
         self.has_failed = true;
         envelope.to_json()
     }
@@ -147,14 +147,14 @@ impl StreamEncoder {
         let is_whole = self
             .choices
             .iter()
-            .all(|choice| choice.state == State::Finished);
+            .all(|choice| choice.state == ChatChoiceState::Finished);
         (is_whole && !self.has_failed).then_some("[DONE]")
     }
 
     /// Returns the chunk for a citation; none unless its source is on the web.
     fn annotation(&mut self, index: usize, citation: &Citation) -> Option<String> {
-        let citation = self.choices.get(index)?.cited.cite(citation)?;
-        let annotation = json::to_string(&Annotation::from(&citation));
+        let citation = self.choices.get(index)?.cited.url_citation(citation)?;
+        let annotation = json::to_string(&ChatAnnotation::from(&citation));
         Some(self.chunk(index, &format!(r#"{{"annotations":[{annotation}]}}"#)))
     }
 
@@ -162,25 +162,25 @@ impl StreamEncoder {
         let Some(choice) = self.choices.get_mut(index) else {
             return;
         };
-        let (custom, number, name) = (name, choice.calls, json::to_string(name));
-        choice.calls += 1;
+        let (custom, number, name) = (name, choice.call_count, json::to_string(name));
+        choice.call_count += 1;
         choice.has_input = false;
         choice.text = None;
-        let delta = match self.dialect {
-            Dialect::Custom(_) if self.dialect.is_custom(custom) => {
-                choice.text = Some(InputText::default());
+        let delta = match self.tool_call_format {
+            ToolCallFormat::Custom(_) if self.tool_call_format.is_custom(custom) => {
+                choice.text = Some(CustomInputParser::default());
                 format!(
                     r#"{{"tool_calls":[{{"index":{number},"id":{},"type":"custom","custom":{{"name":{name},"input":""}}}}]}}"#,
                     json::to_string(id)
                 )
             }
-            Dialect::Tools | Dialect::Custom(_) => format!(
+            ToolCallFormat::Tools | ToolCallFormat::Custom(_) => format!(
                 r#"{{"tool_calls":[{{"index":{number},"id":{},"type":"function","function":{{"name":{name},"arguments":""}}}}]}}"#,
                 json::to_string(id)
             ),
             // A message in the deprecated format has room for one call.
-            Dialect::Functions if number > 0 => return,
-            Dialect::Functions => {
+            ToolCallFormat::Functions if number > 0 => return,
+            ToolCallFormat::Functions => {
                 format!(r#"{{"function_call":{{"name":{name},"arguments":""}}}}"#)
             }
         };
@@ -190,19 +190,19 @@ impl StreamEncoder {
     fn input(&mut self, index: usize, piece: &str) -> Option<String> {
         let choice = self.choices.get_mut(index)?;
         choice.has_input |= !piece.is_empty();
-        let number = choice.calls.checked_sub(1)?;
+        let number = choice.call_count.checked_sub(1)?;
         if let Some(text) = &mut choice.text {
             let piece = text.push(piece);
             return self.text_piece(index, number, &piece);
         }
-        match self.dialect {
-            Dialect::Tools | Dialect::Custom(_) => {
+        match self.tool_call_format {
+            ToolCallFormat::Tools | ToolCallFormat::Custom(_) => {
                 let delta =
                     format!(r#"{{"tool_calls":[{{"index":{number},"function":{{"arguments":"#);
                 self.piece(index, &delta, piece, "}}]}")
             }
-            Dialect::Functions if number > 0 => None,
-            Dialect::Functions => {
+            ToolCallFormat::Functions if number > 0 => None,
+            ToolCallFormat::Functions => {
                 self.piece(index, r#"{"function_call":{"arguments":"#, piece, "}}")
             }
         }
@@ -219,7 +219,7 @@ impl StreamEncoder {
         let choice = self.choices.get_mut(index)?;
         if let Some(mut text) = choice.text.take() {
             choice.has_input = true;
-            let (number, rest) = (choice.calls.checked_sub(1)?, text.end());
+            let (number, rest) = (choice.call_count.checked_sub(1)?, text.finish());
             return self.text_piece(index, number, &rest);
         }
         let has_input = self.choices.get(index)?.has_input;
@@ -233,8 +233,8 @@ impl StreamEncoder {
         let Some(choice) = self.choices.get_mut(index) else {
             return;
         };
-        choice.state = State::Finished;
-        let reason = finish_word(finish.reason, &self.dialect);
+        choice.state = ChatChoiceState::Finished;
+        let reason = finish_reason_in_format(finish.reason, &self.tool_call_format);
         let end = format!(r#"{{}},"logprobs":null,"finish_reason":"{reason}"}}"#);
         payloads.push([&self.head, &choice.head, &end, self.tail].concat());
         self.usage = self.usage + finish.usage;
@@ -252,7 +252,18 @@ impl StreamEncoder {
         }
         let text = json::to_string(text);
         let head = self.choices.get(index)?.head.as_str();
-        Some([&self.head, head, before, &text, after, TAIL, self.tail].concat())
+        Some(
+            [
+                &self.head,
+                head,
+                before,
+                &text,
+                after,
+                CHOICE_TAIL,
+                self.tail,
+            ]
+            .concat(),
+        )
     }
 
     fn chunk(&self, index: usize, delta: &str) -> String {
@@ -260,7 +271,7 @@ impl StreamEncoder {
             .choices
             .get(index)
             .map_or("", |choice| choice.head.as_str());
-        [&self.head, head, delta, TAIL, self.tail].concat()
+        [&self.head, head, delta, CHOICE_TAIL, self.tail].concat()
     }
 }
 

@@ -7,12 +7,12 @@ use super::*;
 use crate::domain::FinishReason;
 use crate::domain::Usage;
 
-fn reply() -> Reply {
-    Reply {
+fn reply() -> ChatReply {
+    ChatReply {
         id: "chatcmpl-1".into(),
         created: 7,
         model: "a \"model\"".into(),
-        dialect: Dialect::Tools,
+        tool_call_format: ToolCallFormat::Tools,
     }
 }
 
@@ -34,7 +34,7 @@ fn finished(reason: FinishReason) -> TurnEvent {
 }
 
 fn encode(include_usage: bool, events: &[TurnEvent]) -> (Vec<String>, Option<&'static str>) {
-    let mut encoder = StreamEncoder::new(&reply(), 1, include_usage);
+    let mut encoder = ChatStreamEncoder::new(&reply(), 1, include_usage);
     let payloads = events
         .iter()
         .flat_map(|event| encoder.event(0, event))
@@ -82,9 +82,9 @@ fn usage_chunk_is_last_and_null_before() {
 
 #[test]
 fn no_payload_follows_an_error() {
-    let mut encoder = StreamEncoder::new(&reply(), 1, true);
+    let mut encoder = ChatStreamEncoder::new(&reply(), 1, true);
     encoder.event(0, &text("a"));
-    let envelope = Envelope {
+    let envelope = OpenAiErrorEnvelope {
         message: "gone".into(),
         r#type: "server_error",
         param: None,
@@ -173,11 +173,11 @@ fn empty_tool_input_is_sent_before_next_event() {
 
 #[test]
 fn legacy_format_streams_one_function_call() {
-    let reply = Reply {
-        dialect: Dialect::Functions,
+    let reply = ChatReply {
+        tool_call_format: ToolCallFormat::Functions,
         ..reply()
     };
-    let mut encoder = StreamEncoder::new(&reply, 1, false);
+    let mut encoder = ChatStreamEncoder::new(&reply, 1, false);
     let events = [
         call("1"),
         input("{}"),
@@ -207,7 +207,7 @@ fn refusal_delta_precedes_finish() {
 
 #[test]
 fn choices_have_indexes_and_usage_is_summed() {
-    let mut encoder = StreamEncoder::new(&reply(), 2, true);
+    let mut encoder = ChatStreamEncoder::new(&reply(), 2, true);
     let end = finished(FinishReason::Stop);
     let events = [
         (1, text("b")),
@@ -302,9 +302,12 @@ proptest! {
 
 #[test]
 fn custom_tool_call_streams_plain_text() {
-    let dialect = Dialect::Custom(vec!["c".to_owned()]);
-    let reply = Reply { dialect, ..reply() };
-    let mut encoder = StreamEncoder::new(&reply, 1, false);
+    let dialect = ToolCallFormat::Custom(vec!["c".to_owned()]);
+    let reply = ChatReply {
+        tool_call_format: dialect,
+        ..reply()
+    };
+    let mut encoder = ChatStreamEncoder::new(&reply, 1, false);
     let events = [
         TurnEvent::tool_call("1", "c"),
         TurnEvent::ToolInput("{\"input\":\"a\\".to_owned()),
@@ -336,7 +339,7 @@ fn custom_tool_call_streams_plain_text() {
         name: "c".into(),
         input: r#"{"input":"a\nb"}"#.into(),
     }];
-    let answer = super::super::answer::Answer {
+    let answer = super::super::answer::ChatAnswer {
         calls,
         ..Default::default()
     };

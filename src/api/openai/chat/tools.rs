@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use super::custom_tools::CUSTOM;
-use super::custom_tools::custom_tool;
+use super::custom_tools::read_custom_tool;
 use super::fields;
 use crate::api::openai::functions;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::Tool;
@@ -22,7 +22,7 @@ const OR_AN_OBJECT: &str = ", or an object with the name of a tool";
 
 /// Format in which a client writes tools and reads tool calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Dialect {
+pub enum ToolCallFormat {
     /// Current format: `tools`, `tool_choice` and `tool_calls`.
     #[default]
     Tools,
@@ -32,7 +32,7 @@ pub enum Dialect {
     Functions,
 }
 
-impl Dialect {
+impl ToolCallFormat {
     /// Returns the current format, in which the tools called `names` are custom tools.
     pub(super) fn with_custom(names: Vec<String>) -> Self {
         if names.is_empty() {
@@ -50,12 +50,12 @@ impl Dialect {
 
 /// Takes the tools and the tool choice out of `request`, which was parsed from `body`.
 pub(super) fn decode(
-    request: &mut Object,
+    request: &mut ObjectReader,
     body: &[u8],
-    ignored: &mut Ignored,
-) -> Result<(Tools, Dialect), InvalidRequest> {
-    let tools = list(request, "tools")?;
-    let functions = list(request, "functions")?;
+    ignored: &mut RemarkCollector,
+) -> Result<(Tools, ToolCallFormat), InvalidRequest> {
+    let tools = take_array(request, "tools")?;
+    let functions = take_array(request, "functions")?;
     let choice = request.take("tool_choice")?;
     let call = request.take("function_call")?;
     let parallel = request.take_bool("parallel_tool_calls")?.unwrap_or(true);
@@ -64,7 +64,7 @@ pub(super) fn decode(
     // `auto` is the default of both fields, so it never conflicts.
     let is_order = |choice: &Option<Value>| choice.as_ref().is_some_and(|choice| choice != "auto");
     if (is_new && (is_old || is_order(&call))) || (is_old && is_order(&choice)) {
-        return Err(mixed(if functions.is_empty() {
+        return Err(mixed_formats(if functions.is_empty() {
             "function_call"
         } else {
             "functions"
@@ -72,18 +72,18 @@ pub(super) fn decode(
     }
     if !is_old {
         let written = if tools.is_empty() {
-            Written::default()
+            RawJson::default()
         } else {
-            Written::new(body).field("tools")
+            RawJson::new(body).field("tools")
         };
-        let (list, custom) = offered(tools, written, ignored)?;
+        let (list, custom) = read_tools(tools, written, ignored)?;
         return Ok((
-            chosen(list, choice, parallel, ignored)?,
-            Dialect::with_custom(custom),
+            apply_tool_choice(list, choice, parallel, ignored)?,
+            ToolCallFormat::with_custom(custom),
         ));
     }
-    let list = old_functions(functions, Written::new(body).field("functions"), ignored)?;
-    let choice = old_choice(call, &list, ignored)?;
+    let list = read_legacy_functions(functions, RawJson::new(body).field("functions"), ignored)?;
+    let choice = read_legacy_choice(call, &list, ignored)?;
     Ok((
         Tools {
             list,
@@ -91,12 +91,12 @@ pub(super) fn decode(
             parallel: false,
             ..Tools::default()
         },
-        Dialect::Functions,
+        ToolCallFormat::Functions,
     ))
 }
 
 /// Returns the error for a request in both formats; one of the two choices would be lost.
-fn mixed(path: &'static str) -> InvalidRequest {
+fn mixed_formats(path: &'static str) -> InvalidRequest {
     let message = "`functions` and `function_call` are the old names of `tools` and `tool_choice`. \
                    Send only the new ones.";
     InvalidRequest::at(path, code::VALUE, message)
@@ -107,7 +107,10 @@ fn asks_for_something(choice: &Value) -> bool {
     !matches!(choice.as_str(), Some("auto" | "none"))
 }
 
-fn list(request: &mut Object, name: &'static str) -> Result<Vec<Value>, InvalidRequest> {
+fn take_array(
+    request: &mut ObjectReader,
+    name: &'static str,
+) -> Result<Vec<Value>, InvalidRequest> {
     Ok(match request.take(name)? {
         Some(Value::Array(list)) => list,
         _ => Vec::new(),
@@ -115,10 +118,10 @@ fn list(request: &mut Object, name: &'static str) -> Result<Vec<Value>, InvalidR
 }
 
 /// Reads `tools`; returns them and the names of the custom tools among them.
-fn offered(
+fn read_tools(
     tools: Vec<Value>,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<(Vec<Tool>, Vec<String>), InvalidRequest> {
     let written = written.items();
     let (mut list, mut custom) = (Vec::new(), Vec::new());
@@ -129,22 +132,22 @@ fn offered(
         } else {
             &fields::TOOL
         };
-        let mut tool = Object::new(tool, Place::at(format!("tools[{index}]"), table))?;
+        let mut tool = ObjectReader::new(tool, ObjectPath::at(format!("tools[{index}]"), table))?;
         let written = written.get(index).copied().unwrap_or_default();
         if tool.peek_text("type") == Some(CUSTOM) {
-            let tool = custom_tool(tool, is_flat, ignored)?;
+            let tool = read_custom_tool(tool, is_flat, ignored)?;
             custom.push(tool.name.clone());
             list.push(tool);
         } else if is_flat {
-            list.push(flat_tool(tool, written, ignored)?);
+            list.push(read_flat_function(tool, written, ignored)?);
         } else {
-            function_type(&mut tool)?;
+            take_function_type(&mut tool)?;
             let function = tool
                 .take("function")?
-                .ok_or_else(|| tool.missing("function"))?;
+                .ok_or_else(|| tool.missing_field("function"))?;
             let mut function =
-                Object::new(function, tool.place.inner("function", &fields::FUNCTION))?;
-            list.push(functions::function(
+                ObjectReader::new(function, tool.place.inner("function", &fields::FUNCTION))?;
+            list.push(functions::read_function(
                 &mut function,
                 written.field("function"),
             )?);
@@ -158,30 +161,31 @@ fn offered(
 
 /// Reads a function without a nested `function` object, as in Responses and Messages; some editors
 /// send it to chat.
-fn flat_tool(
-    mut tool: Object,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+fn read_flat_function(
+    mut tool: ObjectReader,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Tool, InvalidRequest> {
     if tool.peek_text("type").is_some() {
-        function_type(&mut tool)?;
+        take_function_type(&mut tool)?;
     }
-    let function = functions::function_with(&mut tool, written, &["parameters", "input_schema"])?;
+    let function =
+        functions::read_function_with_schema(&mut tool, written, &["parameters", "input_schema"])?;
     tool.finish(ignored)?;
     Ok(function)
 }
 
-fn old_functions(
+fn read_legacy_functions(
     functions: Vec<Value>,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Vec<Tool>, InvalidRequest> {
     let written = written.items();
     let mut list = Vec::new();
     for (index, function) in functions.into_iter().enumerate() {
-        let place = Place::at(format!("functions[{index}]"), &fields::OLD_FUNCTION);
-        let mut function = Object::new(function, place)?;
-        list.push(functions::function(
+        let place = ObjectPath::at(format!("functions[{index}]"), &fields::LEGACY_FUNCTION);
+        let mut function = ObjectReader::new(function, place)?;
+        list.push(functions::read_function(
             &mut function,
             written.get(index).copied().unwrap_or_default(),
         )?);
@@ -192,10 +196,10 @@ fn old_functions(
 }
 
 /// Takes the `type`, which must be `function`.
-fn function_type(object: &mut Object) -> Result<(), InvalidRequest> {
+fn take_function_type(object: &mut ObjectReader) -> Result<(), InvalidRequest> {
     let kind = object
         .take_text("type")?
-        .ok_or_else(|| object.missing("type"))?;
+        .ok_or_else(|| object.missing_field("type"))?;
     if kind == "function" {
         return Ok(());
     }
@@ -208,16 +212,16 @@ fn function_type(object: &mut Object) -> Result<(), InvalidRequest> {
 }
 
 /// Applies `tool_choice` to the tools.
-fn chosen(
+fn apply_tool_choice(
     list: Vec<Tool>,
     choice: Option<Value>,
     parallel: bool,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<Tools, InvalidRequest> {
     let (list, choice) = match choice {
         None => (list, ToolChoice::Auto),
         Some(Value::String(word)) => {
-            let choice = choice_word(
+            let choice = parse_choice_word(
                 &word,
                 "tool_choice",
                 &["none", "auto", "required"],
@@ -226,8 +230,9 @@ fn chosen(
             (list, choice)
         }
         Some(choice) => {
-            let choice = Object::new(choice, Place::at("tool_choice", &fields::TOOL_CHOICE))?;
-            chosen_object(list, choice, ignored)?
+            let choice =
+                ObjectReader::new(choice, ObjectPath::at("tool_choice", &fields::TOOL_CHOICE))?;
+            read_choice_object(list, choice, ignored)?
         }
     };
     if list.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
@@ -244,7 +249,7 @@ fn chosen(
 }
 
 /// Parses `word`, one of `words`; `else_` names the other allowed forms in the error.
-fn choice_word(
+fn parse_choice_word(
     word: &str,
     path: &str,
     words: &[&str],
@@ -269,10 +274,10 @@ fn choice_word(
     }
 }
 
-fn chosen_object(
+fn read_choice_object(
     list: Vec<Tool>,
-    mut choice: Object,
-    ignored: &mut Ignored,
+    mut choice: ObjectReader,
+    ignored: &mut RemarkCollector,
 ) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
     const KINDS: [&str; 3] = ["function", CUSTOM, "allowed_tools"];
     let field = KINDS
@@ -281,10 +286,12 @@ fn chosen_object(
     let is_allowance = field == Some("allowed_tools");
     match field {
         Some(_) => choice.take("type").map(drop)?,
-        None => function_type(&mut choice)?,
+        None => take_function_type(&mut choice)?,
     }
     let field = field.unwrap_or("function");
-    let value = choice.take(field)?.ok_or_else(|| choice.missing(field))?;
+    let value = choice
+        .take(field)?
+        .ok_or_else(|| choice.missing_field(field))?;
     for other in KINDS.into_iter().filter(|kind| *kind != field) {
         if choice.take(other)?.is_some() {
             let path = choice.place.field(other);
@@ -296,34 +303,34 @@ fn chosen_object(
     let place = choice.place.clone();
     choice.finish(ignored)?;
     if is_allowance {
-        let allowed = Object::new(value, place.inner(field, &fields::ALLOWED_TOOLS))?;
-        return allowed_tools(list, allowed, ignored);
+        let allowed = ObjectReader::new(value, place.inner(field, &fields::ALLOWED_TOOLS))?;
+        return retain_allowed_tools(list, allowed, ignored);
     }
-    let name = chosen_name(value, &place, &list, ignored)?;
+    let name = take_chosen_name(value, &place, &list, ignored)?;
     Ok((list, ToolChoice::Named(name)))
 }
 
 /// Drops all tools but the allowed ones.
-fn allowed_tools(
+fn retain_allowed_tools(
     mut list: Vec<Tool>,
-    mut allowed: Object,
-    ignored: &mut Ignored,
+    mut allowed: ObjectReader,
+    ignored: &mut RemarkCollector,
 ) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
     let mode = allowed
         .take_text("mode")?
-        .ok_or_else(|| allowed.missing("mode"))?;
-    let choice = choice_word(
+        .ok_or_else(|| allowed.missing_field("mode"))?;
+    let choice = parse_choice_word(
         &mode,
         &allowed.place.field("mode"),
         &["auto", "required"],
         "",
     )?;
     let Some(Value::Array(tools)) = allowed.take("tools")? else {
-        return Err(allowed.missing("tools"));
+        return Err(allowed.missing_field("tools"));
     };
     let mut names = Vec::new();
     for (index, tool) in tools.into_iter().enumerate() {
-        let mut tool = Object::new(
+        let mut tool = ObjectReader::new(
             tool,
             allowed.place.item("tools", index, &fields::ALLOWED_TOOL),
         )?;
@@ -334,10 +341,10 @@ fn allowed_tools(
         };
         match field {
             CUSTOM => tool.take("type").map(drop)?,
-            _ => function_type(&mut tool)?,
+            _ => take_function_type(&mut tool)?,
         }
-        let function = tool.take(field)?.ok_or_else(|| tool.missing(field))?;
-        names.push(chosen_name(function, &tool.place, &list, ignored)?);
+        let function = tool.take(field)?.ok_or_else(|| tool.missing_field(field))?;
+        names.push(take_chosen_name(function, &tool.place, &list, ignored)?);
         tool.finish(ignored)?;
     }
     allowed.finish(ignored)?;
@@ -347,20 +354,21 @@ fn allowed_tools(
 
 /// Takes the name in `{"name": ..}`, the value of a choice at `place`; a tool in `list` must have
 /// it.
-fn chosen_name(
+fn take_chosen_name(
     function: Value,
-    place: &Place,
+    place: &ObjectPath,
     list: &[Tool],
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<String, InvalidRequest> {
-    let mut function = Object::new(function, place.inner("function", &fields::CHOSEN_FUNCTION))?;
-    let name = functions::name(&mut function)?;
-    known(&name, list, &function.place.field("name"))?;
+    let mut function =
+        ObjectReader::new(function, place.inner("function", &fields::CHOSEN_FUNCTION))?;
+    let name = functions::take_name(&mut function)?;
+    check_is_offered(&name, list, &function.place.field("name"))?;
     function.finish(ignored)?;
     Ok(name)
 }
 
-fn known(name: &str, list: &[Tool], path: &str) -> Result<(), InvalidRequest> {
+fn check_is_offered(name: &str, list: &[Tool], path: &str) -> Result<(), InvalidRequest> {
     if list.iter().any(|tool| tool.name == name) {
         return Ok(());
     }
@@ -372,20 +380,23 @@ fn known(name: &str, list: &[Tool], path: &str) -> Result<(), InvalidRequest> {
 }
 
 /// Reads the deprecated `function_call`.
-fn old_choice(
+fn read_legacy_choice(
     call: Option<Value>,
     list: &[Tool],
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<ToolChoice, InvalidRequest> {
     match call {
         None => Ok(ToolChoice::Auto),
         Some(Value::String(word)) => {
-            choice_word(&word, "function_call", &["none", "auto"], OR_AN_OBJECT)
+            parse_choice_word(&word, "function_call", &["none", "auto"], OR_AN_OBJECT)
         }
         Some(call) => {
-            let mut call = Object::new(call, Place::at("function_call", &fields::OLD_CHOICE))?;
-            let name = functions::name(&mut call)?;
-            known(&name, list, &call.place.field("name"))?;
+            let mut call = ObjectReader::new(
+                call,
+                ObjectPath::at("function_call", &fields::LEGACY_FUNCTION_CALL),
+            )?;
+            let name = functions::take_name(&mut call)?;
+            check_is_offered(&name, list, &call.place.field("name"))?;
             call.finish(ignored)?;
             Ok(ToolChoice::Named(name))
         }

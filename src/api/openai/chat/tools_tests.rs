@@ -98,7 +98,7 @@ fn tool_choice_forms_are_decoded() {
 fn legacy_functions_decode_like_tools() {
     let body = request(json!({"functions": [{"name": "look", "parameters": {"type": "object"}}]}));
     let request_of = decoded(&body.to_string());
-    assert_eq!(request_of.dialect, Dialect::Functions);
+    assert_eq!(request_of.tool_call_format, ToolCallFormat::Functions);
     assert_eq!(names(&request_of.turn.tools), ["look"]);
     assert!(!request_of.turn.tools.parallel);
     let mut named = body;
@@ -113,7 +113,10 @@ fn custom_tools_are_decoded() {
         json!({"type": "custom", "custom": {"name": "c", "description": "C", "format": grammar}});
     let choice = json!({"type": "custom", "custom": {"name": "c"}});
     let request_of = decoded(&request(json!({"tools": [tool], "tool_choice": choice})).to_string());
-    assert_eq!(request_of.dialect, Dialect::Custom(vec!["c".to_owned()]));
+    assert_eq!(
+        request_of.tool_call_format,
+        ToolCallFormat::Custom(vec!["c".to_owned()])
+    );
     let tools = request_of.turn.tools;
     assert_eq!(tools.choice, ToolChoice::Named("c".to_owned()));
     assert_eq!(tools.list[0].schema, crate::api::openai::custom::SCHEMA);
@@ -146,7 +149,10 @@ fn flat_tools_are_accepted() {
     let request_of = decoded(&request(json!({"tools": list})).to_string());
     assert_eq!(names(&request_of.turn.tools), ["a", "b", "c"]);
     assert_eq!(request_of.turn.tools.list[0].schema, schema.to_string());
-    assert_eq!(request_of.dialect, Dialect::Custom(vec!["c".to_owned()]));
+    assert_eq!(
+        request_of.tool_call_format,
+        ToolCallFormat::Custom(vec!["c".to_owned()])
+    );
 }
 
 #[test]
@@ -645,7 +651,10 @@ fn responses_body_is_answered_as_chat() {
         (request_of.stream, &request_of.turn.system),
         (true, &vec!["i".to_owned()])
     );
-    assert_eq!(request_of.dialect, Dialect::Custom(vec!["c".to_owned()]));
+    assert_eq!(
+        request_of.tool_call_format,
+        ToolCallFormat::Custom(vec!["c".to_owned()])
+    );
     assert_eq!(names(&request_of.turn.tools), ["c", "f"]);
     let body = json!({"model": "m", "input": "x", "previous_response_id": "resp_1"});
     assert_eq!(refused(&body).0, "previous_response_id");

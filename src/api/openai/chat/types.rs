@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::tools::Dialect;
+use super::tools::ToolCallFormat;
 use crate::api::openai::citation::UrlCitation;
 use crate::domain::FinishReason;
 use crate::domain::Money;
@@ -13,17 +13,17 @@ use crate::domain::Usage;
 
 /// Object `chat.completion`.
 #[derive(Serialize)]
-pub(super) struct Completion<'a> {
+pub(super) struct ChatCompletion<'a> {
     pub(super) id: &'a str,
     pub(super) object: &'static str,
     pub(super) created: u64,
     pub(super) model: &'a str,
-    pub(super) choices: Vec<Choice<'a>>,
+    pub(super) choices: Vec<ChatChoice<'a>>,
     pub(super) usage: CompletionUsage,
 }
 
 #[derive(Serialize)]
-pub(super) struct Choice<'a> {
+pub(super) struct ChatChoice<'a> {
     pub(super) index: usize,
     pub(super) message: AssistantMessage<'a>,
     pub(super) logprobs: (),
@@ -38,7 +38,7 @@ pub(super) struct AssistantMessage<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) reasoning_content: &'a str,
     pub(super) refusal: Option<&'static str>,
-    pub(super) annotations: Vec<Annotation<'a>>,
+    pub(super) annotations: Vec<ChatAnnotation<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tool_calls: Vec<ToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,12 +47,12 @@ pub(super) struct AssistantMessage<'a> {
 
 /// Citation of a source on the web.
 #[derive(Serialize)]
-pub(super) struct Annotation<'a> {
+pub(super) struct ChatAnnotation<'a> {
     r#type: &'static str,
     url_citation: &'a UrlCitation,
 }
 
-impl<'a> From<&'a UrlCitation> for Annotation<'a> {
+impl<'a> From<&'a UrlCitation> for ChatAnnotation<'a> {
     fn from(url_citation: &'a UrlCitation) -> Self {
         Self {
             r#type: "url_citation",
@@ -147,9 +147,12 @@ pub(in crate::api::openai) fn finish_reason(reason: FinishReason) -> &'static st
 }
 
 /// Returns the wire value of `finish_reason` in the given tool call format.
-pub(super) fn finish_word(reason: FinishReason, dialect: &Dialect) -> &'static str {
+pub(super) fn finish_reason_in_format(
+    reason: FinishReason,
+    dialect: &ToolCallFormat,
+) -> &'static str {
     match (reason, dialect) {
-        (FinishReason::ToolCalls, Dialect::Functions) => "function_call",
+        (FinishReason::ToolCalls, ToolCallFormat::Functions) => "function_call",
         _ => finish_reason(reason),
     }
 }

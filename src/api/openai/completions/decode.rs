@@ -4,15 +4,15 @@ use serde_json::Value;
 
 use super::fields::REQUEST;
 use crate::api::openai::chat;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Shape;
 use crate::api::request_schema::code;
-use crate::api::request_schema::mended;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
+use crate::api::request_schema::repair_characters;
 use crate::domain::Effort;
 use crate::domain::ModelName;
 use crate::domain::Native;
@@ -22,7 +22,7 @@ use crate::domain::Tools;
 use crate::domain::Turn;
 
 /// Maximum number of choices of one request.
-const MOST_CHOICES: usize = 16;
+const MAX_CHOICES: usize = 16;
 const DEFAULT_MAX_TOKENS: u32 = 16;
 
 /// Decoded body of `POST /v1/completions`.
@@ -47,13 +47,13 @@ pub struct CompletionRequest {
 /// # Errors
 /// If the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let body = &*mended(body, &mut ignored)?;
-    let mut request = request(body, &REQUEST, "`model` and `prompt`")?;
-    let model = chat::model(&mut request)?;
+    let mut ignored = RemarkCollector::new(policy);
+    let body = &*repair_characters(body, &mut ignored)?;
+    let mut request = parse_request(body, &REQUEST, "`model` and `prompt`")?;
+    let model = chat::take_model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
-    let include_usage = chat::include_usage(&mut request, stream, &mut ignored)?;
-    let sampling = sampling(&mut request, &mut ignored)?;
+    let include_usage = chat::take_include_usage(&mut request, stream, &mut ignored)?;
+    let sampling = take_sampling(&mut request, &mut ignored)?;
     let n = request
         .take_integer("n")?
         .and_then(|n| usize::try_from(n).ok())
@@ -61,7 +61,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
     let echo = request.take_bool("echo")?.unwrap_or(false);
     request.take("user")?;
     let project = request.take_text("project_id")?;
-    let prompts = prompts(&mut request, n)?;
+    let prompts = take_prompts(&mut request, n)?;
     request.finish(&mut ignored)?;
     let echoes = prompts
         .iter()
@@ -71,9 +71,9 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
             .iter()
             .map(|prompt| Turn {
                 project: project.clone(),
-                ..turn(&model, prompt, &sampling)
+                ..new_turn(&model, prompt, &sampling)
             })
-            .flat_map(|turn| turn.times(n))
+            .flat_map(|turn| turn.repeat(n))
             .collect(),
         echoes: echoes
             .flat_map(|echo| std::iter::repeat_n(echo, n))
@@ -85,7 +85,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
     })
 }
 
-fn turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
+fn new_turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
     Turn {
         model: model.clone(),
         system: Vec::new(),
@@ -98,36 +98,39 @@ fn turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
     }
 }
 
-fn sampling(request: &mut Object, ignored: &mut Ignored) -> Result<Sampling, InvalidRequest> {
+fn take_sampling(
+    request: &mut ObjectReader,
+    ignored: &mut RemarkCollector,
+) -> Result<Sampling, InvalidRequest> {
     let limit = request
         .take_integer("max_tokens")?
         .and_then(|tokens| u32::try_from(tokens).ok());
     Ok(Sampling {
         max_output_tokens: Some(limit.unwrap_or(DEFAULT_MAX_TOKENS)),
-        temperature: chat::temperature(request)?,
+        temperature: chat::take_temperature(request)?,
         top_p: request.take_number("top_p")?,
-        stop: chat::stop(request, ignored)?,
-        effort: Some(Effort::Unasked),
+        stop: chat::take_stop_sequences(request, ignored)?,
+        effort: Some(Effort::NotRequested),
         seed: request.take_integer("seed")?,
         ..Sampling::default()
     })
 }
 
 /// Takes the prompts; checks that `n` answers to each do not exceed the limit.
-fn prompts(request: &mut Object, n: usize) -> Result<Vec<String>, InvalidRequest> {
+fn take_prompts(request: &mut ObjectReader, n: usize) -> Result<Vec<String>, InvalidRequest> {
     let prompts = match request
         .take("prompt")?
-        .ok_or_else(|| request.missing("prompt"))?
+        .ok_or_else(|| request.missing_field("prompt"))?
     {
         Value::Array(prompts) => prompts
             .into_iter()
             .enumerate()
-            .map(|(index, prompt)| text(prompt, || format!("prompt[{index}]")))
+            .map(|(index, prompt)| read_prompt(prompt, || format!("prompt[{index}]")))
             .collect::<Result<Vec<_>, _>>()?,
-        prompt => vec![text(prompt, || "prompt".to_owned())?],
+        prompt => vec![read_prompt(prompt, || "prompt".to_owned())?],
     };
     let count = prompts.len() * n;
-    if (1..=MOST_CHOICES).contains(&count) {
+    if (1..=MAX_CHOICES).contains(&count) {
         return Ok(prompts);
     }
     if prompts.is_empty() {
@@ -135,19 +138,19 @@ fn prompts(request: &mut Object, n: usize) -> Result<Vec<String>, InvalidRequest
         return Err(InvalidRequest::at("prompt", code::VALUE, message));
     }
     let message = format!(
-        "`prompt`: expected from 1 to {MOST_CHOICES} answers in all, got {} prompts of {n} each. Send fewer in a request.",
+        "`prompt`: expected from 1 to {MAX_CHOICES} answers in all, got {} prompts of {n} each. Send fewer in a request.",
         prompts.len()
     );
     Err(InvalidRequest::at("prompt", code::VALUE, message))
 }
 
-fn text(prompt: Value, path: impl Fn() -> String) -> Result<String, InvalidRequest> {
+fn read_prompt(prompt: Value, path: impl Fn() -> String) -> Result<String, InvalidRequest> {
     if prompt.is_number() || prompt.is_array() {
         let path = path();
         let message = format!("`{path}`: tokens are not supported. Send the prompt as a string.");
         return Err(InvalidRequest::at(path, code::UNSUPPORTED, message));
     }
-    Shape::Text.check(&prompt, &path)?;
+    FieldType::Text.check(&prompt, &path)?;
     match prompt {
         Value::String(text) if !text.trim().is_empty() => Ok(text),
         _ => {

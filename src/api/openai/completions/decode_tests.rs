@@ -20,7 +20,7 @@ fn minimal_request_uses_defaults() {
     assert_eq!(request.turns.len(), 1);
     assert_eq!(request.turns[0].prompt, [Part::text("Once")]);
     assert_eq!(request.turns[0].sampling.max_output_tokens, Some(16));
-    assert_eq!(request.turns[0].sampling.effort, Some(Effort::Unasked));
+    assert_eq!(request.turns[0].sampling.effort, Some(Effort::NotRequested));
     assert_eq!(request.echoes, [""]);
 }
 
@@ -40,7 +40,7 @@ fn prompts_times_n_give_turns_in_order() {
     let choices: Vec<_> = request
         .turns
         .iter()
-        .map(|turn| turn.sampling.choice)
+        .map(|turn| turn.sampling.choice_index)
         .collect();
     assert_eq!(choices, [0, 1, 0, 1]);
 }
@@ -54,7 +54,7 @@ fn sampling_parameters_match_chat() {
         temperature: Some(1.0),
         top_p: Some(0.5),
         stop: vec!["\n\n".into()],
-        effort: Some(Effort::Unasked),
+        effort: Some(Effort::NotRequested),
         seed: Some(3),
         ..Sampling::default()
     };

@@ -1,10 +1,10 @@
 //! Completion as a whole body, and as the payloads of a stream.
 
-use super::types::Choice;
 use super::types::Completion;
-use crate::api::openai::Envelope;
+use super::types::CompletionChoice;
+use crate::api::openai::OpenAiErrorEnvelope;
+use crate::api::openai::chat::ChatReply;
 use crate::api::openai::chat::CompletionUsage;
-use crate::api::openai::chat::Reply;
 use crate::api::openai::chat::finish_reason;
 use crate::api::openai::json;
 use crate::domain::Finish;
@@ -13,12 +13,12 @@ use crate::domain::Usage;
 
 /// Fields that the body, or all chunks, of one completion share.
 #[derive(Debug, Clone)]
-pub struct CompletionReply(Reply);
+pub struct CompletionReply(ChatReply);
 
 impl CompletionReply {
     /// Creates a reply with a new id, dated now; `model` is the name that the client wrote.
     pub fn new(model: impl Into<String>) -> Self {
-        let mut reply = Reply::new(model);
+        let mut reply = ChatReply::new(model);
         reply.id = reply.id.replacen("chatcmpl-", "cmpl-", 1);
         Self(reply)
     }
@@ -31,7 +31,7 @@ impl CompletionReply {
         let choices = choices
             .iter()
             .enumerate()
-            .map(|(index, (text, finish))| Choice {
+            .map(|(index, (text, finish))| CompletionChoice {
                 text,
                 index,
                 logprobs: (),
@@ -41,7 +41,11 @@ impl CompletionReply {
             .into_bytes()
     }
 
-    fn body(&self, choices: Vec<Choice<'_>>, usage: Option<Option<CompletionUsage>>) -> String {
+    fn body(
+        &self,
+        choices: Vec<CompletionChoice<'_>>,
+        usage: Option<Option<CompletionUsage>>,
+    ) -> String {
         json::to_string(&Completion {
             id: &self.0.id,
             object: "text_completion",
@@ -62,7 +66,7 @@ pub struct CompletionEncoder {
     /// Text still to be sent before each choice.
     echoes: Vec<String>,
     /// Number of choices that have not finished.
-    open: usize,
+    open_choices: usize,
 }
 
 impl CompletionEncoder {
@@ -72,7 +76,7 @@ impl CompletionEncoder {
             reply,
             include_usage,
             usage: Usage::default(),
-            open: echoes.len(),
+            open_choices: echoes.len(),
             echoes,
         }
     }
@@ -93,7 +97,7 @@ impl CompletionEncoder {
             TurnEvent::Finished(finish) => self.finish(index, finish, &mut payloads),
             TurnEvent::Started { .. }
             | TurnEvent::Thinking(_)
-            | TurnEvent::ThinkingSealed(_)
+            | TurnEvent::ThinkingSignature(_)
             | TurnEvent::ThinkingRedacted(_)
             | TurnEvent::ToolCall { .. }
             | TurnEvent::ToolInput(_)
@@ -107,17 +111,17 @@ impl CompletionEncoder {
 
     /// True if every choice has finished.
     pub fn is_over(&self) -> bool {
-        self.open == 0
+        self.open_choices == 0
     }
 
     /// Returns the payload of an error; nothing may follow it.
-    pub fn failed(&self, envelope: &Envelope) -> String {
+    pub fn failed(&self, envelope: &OpenAiErrorEnvelope) -> String {
         envelope.to_json()
     }
 
     fn finish(&mut self, index: usize, finish: &Finish, payloads: &mut Vec<String>) {
         self.usage = self.usage + finish.usage;
-        self.open = self.open.saturating_sub(1);
+        self.open_choices = self.open_choices.saturating_sub(1);
         payloads.push(self.piece(index, "", Some(finish_reason(finish.reason))));
         if self.is_over() {
             if self.include_usage {
@@ -131,7 +135,7 @@ impl CompletionEncoder {
     }
 
     fn piece(&self, index: usize, text: &str, finish_reason: Option<&'static str>) -> String {
-        let choice = Choice {
+        let choice = CompletionChoice {
             text,
             index,
             logprobs: (),

@@ -1,7 +1,7 @@
 use async_openai::types::completions::CreateCompletionResponse;
 
 use super::*;
-use crate::api::openai::chat::Dialect;
+use crate::api::openai::chat::ToolCallFormat;
 use crate::domain::FinishReason;
 
 fn finish(reason: FinishReason) -> Finish {
@@ -16,11 +16,11 @@ fn finish(reason: FinishReason) -> Finish {
 fn reply() -> CompletionReply {
     let reply = CompletionReply::new("m");
     assert!(reply.0.id.starts_with("cmpl-"));
-    CompletionReply(Reply {
+    CompletionReply(ChatReply {
         id: "cmpl-1".into(),
         created: 7,
         model: "m".into(),
-        dialect: Dialect::Tools,
+        tool_call_format: ToolCallFormat::Tools,
     })
 }
 

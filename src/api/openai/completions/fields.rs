@@ -1,13 +1,13 @@
 //! Field table of completion requests.
 
+use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Integer;
+use crate::api::request_schema::FieldType::Number;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::FieldType::TextOrArray;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
-use crate::api::request_schema::Shape::Bool;
-use crate::api::request_schema::Shape::Integer;
-use crate::api::request_schema::Shape::Number;
-use crate::api::request_schema::Shape::Object;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Shape::TextOrArray;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -17,7 +17,7 @@ use crate::api::request_schema::refused;
 const MAX_TOKENS: i64 = u32::MAX as i64;
 
 /// Fields of the request body.
-pub(super) static REQUEST: Table = Table {
+pub(super) static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -60,13 +60,13 @@ pub(super) static REQUEST: Table = Table {
         honoured("echo", Bool, "The prompt stands before its answer."),
         honoured("user", Text, "Checked, and not sent to Claude."),
         PROJECT,
-        refused("suffix", Text, "Claude does not fill gaps.").unless(&["\"\""]),
+        refused("suffix", Text, "Claude does not fill gaps.").with_no_op(&["\"\""]),
         refused(
             "best_of",
             Integer(1, 20),
             "Claude does not rate its answers.",
         )
-        .unless(&["1"]),
+        .with_no_op(&["1"]),
         refused(
             "logprobs",
             Integer(0, 5),
@@ -77,14 +77,14 @@ pub(super) static REQUEST: Table = Table {
             Number(-2.0, 2.0),
             "Claude has no such parameter.",
         )
-        .unless(&["0"]),
+        .with_no_op(&["0"]),
         ignored(
             "presence_penalty",
             Number(-2.0, 2.0),
             "Claude has no such parameter.",
         )
-        .unless(&["0"]),
-        ignored("logit_bias", Object, "Claude has no such parameter.").unless(&["{}"]),
+        .with_no_op(&["0"]),
+        ignored("logit_bias", Object, "Claude has no such parameter.").with_no_op(&["{}"]),
         emulated(
             "seed",
             Integer(i64::MIN, i64::MAX),

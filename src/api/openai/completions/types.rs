@@ -11,14 +11,14 @@ pub(super) struct Completion<'a> {
     pub(super) object: &'static str,
     pub(super) created: u64,
     pub(super) model: &'a str,
-    pub(super) choices: Vec<Choice<'a>>,
+    pub(super) choices: Vec<CompletionChoice<'a>>,
     /// Absent, `null` or present; clients distinguish the three.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Option<CompletionUsage>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Choice<'a> {
+pub(super) struct CompletionChoice<'a> {
     pub(super) text: &'a str,
     pub(super) index: usize,
     pub(super) logprobs: (),

@@ -8,8 +8,8 @@ mod types;
 
 pub use request::CreateConversation;
 pub use request::NewItems;
-pub use request::create;
-pub use request::items;
-pub use request::update;
+pub use request::decode_create_conversation;
+pub use request::decode_new_items;
+pub use request::decode_update_conversation;
 pub use types::StoredConversation;
-pub use types::deleted;
+pub use types::deleted_body;

@@ -6,56 +6,56 @@ use serde_json::Value;
 use crate::api::openai::labels;
 use crate::api::openai::responses;
 use crate::api::openai::responses::kept;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
-use crate::api::request_schema::mended;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
+use crate::api::request_schema::repair_characters;
 
 /// Maximum number of items that one request may add, as in `OpenAI`'s API.
-const MOST_ITEMS: usize = 20;
+const MAX_ITEMS: usize = 20;
 /// Name of the field that holds items.
 const ITEMS: &str = "items";
 
 /// Fields of a request that creates a conversation.
-pub(super) static CREATE: Table = Table {
+pub(super) static CREATE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
             "items",
-            Shape::Array,
+            FieldType::Array,
             "Up to 20 items, as in the `input` of a [response](#post-v1responses), by which the conversation begins.",
         ),
         honoured(
             "metadata",
-            Shape::Object,
+            FieldType::Object,
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
         ),
     ],
 };
 
 /// Fields of a request that changes a conversation.
-pub(super) static UPDATE: Table = Table {
+pub(super) static UPDATE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured(
         "metadata",
-        Shape::Object,
+        FieldType::Object,
         "Required. Takes the place of what was there.",
     )],
 };
 
 /// Fields of a request that adds items.
-pub(super) static ADD: Table = Table {
+pub(super) static ADD: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured(
         "items",
-        Shape::Array,
+        FieldType::Array,
         "Required. Up to 20 items, as in the `input` of a [response](#post-v1responses), without references to other items.",
     )],
 };
@@ -66,7 +66,7 @@ pub struct CreateConversation {
     /// Labels set by the client, as pairs of strings.
     pub metadata: Map<String, Value>,
     /// Items with which the conversation begins.
-    pub new: NewItems,
+    pub new_items: NewItems,
 }
 
 /// Items to add, each with its type and an id.
@@ -82,20 +82,23 @@ pub struct NewItems {
 ///
 /// # Errors
 /// If the body is malformed or an item is invalid.
-pub fn create(body: &[u8], policy: Policy) -> Result<CreateConversation, InvalidRequest> {
+pub fn decode_create_conversation(
+    body: &[u8],
+    policy: Policy,
+) -> Result<CreateConversation, InvalidRequest> {
     let body = if body.trim_ascii().is_empty() {
         b"{}"
     } else {
         body
     };
-    let mut ignored = Ignored::new(policy);
-    let body = mended(body, &mut ignored)?;
-    let mut request = request(&body, &CREATE, "`items`, `metadata` or nothing at all")?;
-    let metadata = labels::metadata(&mut request)?.unwrap_or_default();
+    let mut ignored = RemarkCollector::new(policy);
+    let body = repair_characters(body, &mut ignored)?;
+    let mut request = parse_request(&body, &CREATE, "`items`, `metadata` or nothing at all")?;
+    let metadata = labels::take_metadata(&mut request)?.unwrap_or_default();
     let items = take_items(&mut request)?.unwrap_or_default();
     Ok(CreateConversation {
         metadata,
-        new: read(items, request, ignored)?,
+        new_items: read_new_items(items, request, ignored)?,
     })
 }
 
@@ -103,13 +106,14 @@ pub fn create(body: &[u8], policy: Policy) -> Result<CreateConversation, Invalid
 ///
 /// # Errors
 /// If the body is malformed.
-pub fn update(
+pub fn decode_update_conversation(
     body: &[u8],
     policy: Policy,
 ) -> Result<(Map<String, Value>, Remarks), InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let mut request = request(body, &UPDATE, "`metadata`")?;
-    let metadata = labels::metadata(&mut request)?.ok_or_else(|| request.missing("metadata"))?;
+    let mut ignored = RemarkCollector::new(policy);
+    let mut request = parse_request(body, &UPDATE, "`metadata`")?;
+    let metadata =
+        labels::take_metadata(&mut request)?.ok_or_else(|| request.missing_field("metadata"))?;
     request.finish(&mut ignored)?;
     Ok((metadata, ignored.into_remarks()))
 }
@@ -118,28 +122,28 @@ pub fn update(
 ///
 /// # Errors
 /// If the body is malformed or an item is invalid.
-pub fn items(body: &[u8], policy: Policy) -> Result<NewItems, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let body = mended(body, &mut ignored)?;
-    let mut request = request(&body, &ADD, "`items`")?;
-    let items = take_items(&mut request)?.ok_or_else(|| request.missing(ITEMS))?;
-    read(items, request, ignored)
+pub fn decode_new_items(body: &[u8], policy: Policy) -> Result<NewItems, InvalidRequest> {
+    let mut ignored = RemarkCollector::new(policy);
+    let body = repair_characters(body, &mut ignored)?;
+    let mut request = parse_request(&body, &ADD, "`items`")?;
+    let items = take_items(&mut request)?.ok_or_else(|| request.missing_field(ITEMS))?;
+    read_new_items(items, request, ignored)
 }
 
-fn take_items(request: &mut Object) -> Result<Option<Vec<Value>>, InvalidRequest> {
+fn take_items(request: &mut ObjectReader) -> Result<Option<Vec<Value>>, InvalidRequest> {
     let Some(Value::Array(items)) = request.take(ITEMS)? else {
         return Ok(None);
     };
-    if items.len() > MOST_ITEMS {
+    if items.len() > MAX_ITEMS {
         let words = format!(
-            "expected at most {MOST_ITEMS} items, got {}. Send the rest later.",
+            "expected at most {MAX_ITEMS} items, got {}. Send the rest later.",
             items.len()
         );
-        return Err(request.refuse(ITEMS, code::VALUE, &words));
+        return Err(request.invalid_field(ITEMS, code::VALUE, &words));
     }
     if let Some(index) = items
         .iter()
-        .position(|item| kept::reference(item).is_some())
+        .position(|item| kept::reference_id(item).is_some())
     {
         let path = format!("{ITEMS}[{index}]");
         let message = format!(
@@ -152,12 +156,12 @@ fn take_items(request: &mut Object) -> Result<Option<Vec<Value>>, InvalidRequest
 
 /// Checks `items` and gives them their stored form; refuses or ignores the other fields of
 /// `request`.
-fn read(
+fn read_new_items(
     items: Vec<Value>,
-    request: Object,
-    mut ignored: Ignored,
+    request: ObjectReader,
+    mut ignored: RemarkCollector,
 ) -> Result<NewItems, InvalidRequest> {
-    responses::check_items(&items, &mut ignored).map_err(in_words_of_items)?;
+    responses::check_items(&items, &mut ignored).map_err(with_items_path)?;
     request.finish(&mut ignored)?;
     let mut remarks = ignored.into_remarks();
     for name in &mut remarks.ignored {
@@ -166,13 +170,13 @@ fn read(
         }
     }
     Ok(NewItems {
-        items: kept::named(items),
+        items: kept::with_new_ids(items),
         remarks,
     })
 }
 
 /// Rewrites the path in the error: item checks name `input`, but the client sent `items`.
-fn in_words_of_items(error: InvalidRequest) -> InvalidRequest {
+fn with_items_path(error: InvalidRequest) -> InvalidRequest {
     let Some(rest) = error
         .param
         .as_deref()

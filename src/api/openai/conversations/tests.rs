@@ -21,7 +21,7 @@ fn add(items: &Value) -> Result<NewItems, InvalidRequest> {
 }
 
 fn items_of(body: &Value, policy: Policy) -> Result<NewItems, InvalidRequest> {
-    items(body.to_string().as_bytes(), policy)
+    decode_new_items(body.to_string().as_bytes(), policy)
 }
 
 #[test]
@@ -87,22 +87,33 @@ fn errors_and_remarks_use_items_path() {
 
 #[test]
 fn create_and_update_bodies_are_decoded() {
-    assert!(create(b"", Policy::Strict).unwrap().new.items.is_empty());
-    let made = create(br#"{"items":null,"metadata":{"a":"b"}}"#, Policy::Strict).unwrap();
+    assert!(
+        decode_create_conversation(b"", Policy::Strict)
+            .unwrap()
+            .new_items
+            .items
+            .is_empty()
+    );
+    let made =
+        decode_create_conversation(br#"{"items":null,"metadata":{"a":"b"}}"#, Policy::Strict)
+            .unwrap();
     assert_eq!(made.metadata["a"], "b");
     assert_eq!(
-        create(br#"{"metadata":{"a":1}}"#, Policy::Strict)
+        decode_create_conversation(br#"{"metadata":{"a":1}}"#, Policy::Strict)
             .unwrap_err()
             .param
             .as_deref(),
         Some("metadata.a")
     );
     assert_eq!(
-        update(b"{}", Policy::Strict).unwrap_err().param.as_deref(),
+        decode_update_conversation(b"{}", Policy::Strict)
+            .unwrap_err()
+            .param
+            .as_deref(),
         Some("metadata")
     );
     assert!(
-        update(br#"{"metadata":{}}"#, Policy::Strict)
+        decode_update_conversation(br#"{"metadata":{}}"#, Policy::Strict)
             .unwrap()
             .0
             .is_empty()

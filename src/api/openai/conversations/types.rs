@@ -40,6 +40,6 @@ impl StoredConversation {
 }
 
 /// Returns the body that confirms the deletion of a conversation.
-pub fn deleted(id: &str) -> String {
+pub fn deleted_body(id: &str) -> String {
     json::to_string(&json!({"id": id, "object": "conversation.deleted", "deleted": true}))
 }

@@ -4,14 +4,14 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use super::client_tool::BY_CLIENT;
 use super::client_tool::ClientTool;
-use super::client_tool::Form;
-use super::events::Body;
-use super::events::Told;
-use super::types::Item;
-use super::types::Status;
-use crate::api::openai::custom::InputText;
+use super::client_tool::ClientToolKind;
+use super::client_tool::EXECUTED_BY_CLIENT;
+use super::events::ItemEvent;
+use super::events::ItemEventBody;
+use super::types::ResponseItem;
+use super::types::ResponseStatus;
+use crate::api::openai::custom::CustomInputParser;
 
 /// Client tool call in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) struct ClientCall {
     /// JSON arguments that Claude has written so far.
     arguments: String,
     /// Text parsed from the arguments, for a custom tool.
-    input: InputText,
+    input: CustomInputParser,
 }
 
 impl ClientCall {
@@ -31,82 +31,88 @@ impl ClientCall {
             call_id: call_id.to_owned(),
             tool,
             arguments: String::new(),
-            input: InputText::default(),
+            input: CustomInputParser::default(),
         }
     }
 
     /// Returns the id prefix of items of this type.
-    pub(super) fn prefix(&self) -> &'static str {
-        match self.tool.form {
-            Form::Function => "fc",
-            Form::Custom => "ctc",
-            Form::LocalShell => "lsh",
-            Form::Shell => "sh",
-            Form::ApplyPatch => "apc",
-            Form::ToolSearch => "tsc",
+    pub(super) fn id_prefix(&self) -> &'static str {
+        match self.tool.kind {
+            ClientToolKind::Function => "fc",
+            ClientToolKind::Custom => "ctc",
+            ClientToolKind::LocalShell => "lsh",
+            ClientToolKind::Shell => "sh",
+            ClientToolKind::ApplyPatch => "apc",
+            ClientToolKind::ToolSearch => "tsc",
         }
     }
 
     /// Appends a piece of the arguments; returns its event, if the item type has one.
-    pub(super) fn push(&mut self, piece: &str) -> Option<Told> {
+    pub(super) fn push(&mut self, piece: &str) -> Option<ItemEvent> {
         self.arguments.push_str(piece);
-        match self.tool.form {
-            Form::Function => {
+        match self.tool.kind {
+            ClientToolKind::Function => {
                 let delta = piece.to_owned();
                 Some((
                     "response.function_call_arguments.delta",
-                    Body::Delta { delta },
+                    ItemEventBody::Delta { delta },
                 ))
             }
-            Form::Custom => input_delta(self.input.push(piece)),
-            Form::LocalShell | Form::Shell | Form::ApplyPatch | Form::ToolSearch => None,
+            ClientToolKind::Custom => input_delta(self.input.push(piece)),
+            ClientToolKind::LocalShell
+            | ClientToolKind::Shell
+            | ClientToolKind::ApplyPatch
+            | ClientToolKind::ToolSearch => None,
         }
     }
 
     /// Ends the call; returns its final events. `status` is `Completed`, or the status of an answer
     /// that was cut short.
-    pub(super) fn end(&mut self, status: Status) -> Vec<Told> {
-        let is_empty = self.arguments.is_empty() && status == Status::Completed;
+    pub(super) fn end(&mut self, status: ResponseStatus) -> Vec<ItemEvent> {
+        let is_empty = self.arguments.is_empty() && status == ResponseStatus::Completed;
         let mut told: Vec<_> = is_empty
             .then(|| self.push("{}"))
             .flatten()
             .into_iter()
             .collect();
-        match self.tool.form {
-            Form::Function => {
+        match self.tool.kind {
+            ClientToolKind::Function => {
                 let (name, arguments) = (self.tool.name.clone(), self.arguments.clone());
                 told.push((
                     "response.function_call_arguments.done",
-                    Body::Call { name, arguments },
+                    ItemEventBody::Call { name, arguments },
                 ));
             }
-            Form::Custom => {
-                told.extend(input_delta(self.input.end()));
+            ClientToolKind::Custom => {
+                told.extend(input_delta(self.input.finish()));
                 let input = self.input.text().to_owned();
                 told.push((
                     "response.custom_tool_call_input.done",
-                    Body::Input { input },
+                    ItemEventBody::Input { input },
                 ));
             }
-            Form::LocalShell | Form::Shell | Form::ApplyPatch | Form::ToolSearch => {}
+            ClientToolKind::LocalShell
+            | ClientToolKind::Shell
+            | ClientToolKind::ApplyPatch
+            | ClientToolKind::ToolSearch => {}
         }
         told
     }
 
     /// Builds the output item with the id `id`.
-    pub(super) fn item(&self, id: String, status: Status) -> Item {
+    pub(super) fn item(&self, id: String, status: ResponseStatus) -> ResponseItem {
         let (
             call_id,
             ClientTool {
-                form,
+                kind: form,
                 namespace,
                 name,
             },
         ) = (self.call_id.clone(), self.tool.clone());
         match form {
-            Form::Function => {
+            ClientToolKind::Function => {
                 let arguments = self.arguments.clone();
-                Item::FunctionCall {
+                ResponseItem::FunctionCall {
                     id,
                     status,
                     call_id,
@@ -115,9 +121,9 @@ impl ClientCall {
                     arguments,
                 }
             }
-            Form::Custom => {
+            ClientToolKind::Custom => {
                 let input = self.input.text().to_owned();
-                Item::CustomToolCall {
+                ResponseItem::CustomToolCall {
                     id,
                     status,
                     call_id,
@@ -126,21 +132,22 @@ impl ClientCall {
                     input,
                 }
             }
-            Form::LocalShell => Item::LocalShellCall {
+            ClientToolKind::LocalShell => ResponseItem::LocalShellCall {
                 id,
                 status,
                 call_id,
                 action: local_shell_action(self.fields()),
             },
-            Form::Shell => Item::ShellCall {
+            ClientToolKind::Shell => ResponseItem::ShellCall {
                 id,
                 status,
                 call_id,
                 action: shell_action(self.fields()),
             },
-            Form::ToolSearch => {
-                let (execution, arguments) = (BY_CLIENT.to_owned(), Value::Object(self.fields()));
-                Item::ToolSearchCall {
+            ClientToolKind::ToolSearch => {
+                let (execution, arguments) =
+                    (EXECUTED_BY_CLIENT.to_owned(), Value::Object(self.fields()));
+                ResponseItem::ToolSearchCall {
                     id,
                     status,
                     call_id,
@@ -148,11 +155,11 @@ impl ClientCall {
                     arguments,
                 }
             }
-            Form::ApplyPatch => Item::ApplyPatchCall {
+            ClientToolKind::ApplyPatch => ResponseItem::ApplyPatchCall {
                 id,
                 status,
                 call_id,
-                operation: operation(self.fields()),
+                operation: patch_operation(self.fields()),
             },
         }
     }
@@ -163,10 +170,10 @@ impl ClientCall {
     }
 }
 
-fn input_delta(delta: String) -> Option<Told> {
+fn input_delta(delta: String) -> Option<ItemEvent> {
     (!delta.is_empty()).then_some((
         "response.custom_tool_call_input.delta",
-        Body::Delta { delta },
+        ItemEventBody::Delta { delta },
     ))
 }
 
@@ -185,7 +192,7 @@ fn shell_action(mut fields: Map<String, Value>) -> Value {
     Value::Object(fields)
 }
 
-fn operation(mut fields: Map<String, Value>) -> Value {
+fn patch_operation(mut fields: Map<String, Value>) -> Value {
     let Some(Value::Object(mut operation)) = fields.remove("operation") else {
         return json!({"type": "update_file", "path": "", "diff": ""});
     };

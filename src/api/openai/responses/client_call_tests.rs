@@ -1,8 +1,8 @@
 //! Client tool calls as clients read them and send them back.
 
 use super::*;
-use crate::api::openai::responses::Event;
-use crate::api::openai::responses::Writer;
+use crate::api::openai::responses::ResponseEvent;
+use crate::api::openai::responses::ResponseWriter;
 use crate::api::openai::responses::decode;
 use crate::api::request_schema::Policy;
 use crate::domain::Finish;
@@ -32,11 +32,11 @@ fn tools() -> Value {
     ])
 }
 
-fn called() -> (Writer, Vec<Event>) {
+fn called() -> (ResponseWriter, Vec<ResponseEvent>) {
     let body = json!({"model": "m", "input": "hi", "tools": tools()}).to_string();
     let request = decode(body.as_bytes(), Policy::Strict).unwrap();
     let names = request.tool_names().clone();
-    let mut writer = Writer::new(request.response, names, false);
+    let mut writer = ResponseWriter::new(request.response, names, false);
     let mut events = Vec::new();
     for (number, (name, pieces)) in CALLS.into_iter().enumerate() {
         events.extend(writer.event(&TurnEvent::tool_call(format!("c{number}"), name)));
@@ -51,7 +51,7 @@ fn called() -> (Writer, Vec<Event>) {
 
 #[test]
 fn custom_tool_input_streams_as_plain_text() {
-    let told = |event: &Event| {
+    let told = |event: &ResponseEvent| {
         let data: Value = serde_json::from_str(&event.data).unwrap();
         let said = ["delta", "input", "arguments"]
             .into_iter()
@@ -135,7 +135,7 @@ fn strict_policy_accepts_own_calls_sent_back() {
     let next = json!({"model": "m", "input": input, "tools": tools()}).to_string();
     let (turn, ignored) = decode(next.as_bytes(), Policy::Strict)
         .unwrap()
-        .turn(&[])
+        .into_turn(&[])
         .unwrap();
     assert_eq!(ignored.ignored, Vec::<String>::new());
     let name = |part: &Part| {

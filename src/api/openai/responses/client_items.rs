@@ -5,11 +5,11 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use super::client_tool::BY_CLIENT;
-use super::client_tool::known_as;
+use super::client_tool::EXECUTED_BY_CLIENT;
+use super::client_tool::claude_name;
 use crate::api::openai::custom;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::code;
 
 const CALL: &str = "function_call";
@@ -17,11 +17,11 @@ const OUTPUT: &str = "function_call_output";
 
 /// Converts the item at `place` to a function call or its output, if it belongs to another kind of
 /// client tool; returns any other item unchanged.
-pub(super) fn as_function(item: Value, place: &Place) -> Result<Value, InvalidRequest> {
+pub(super) fn as_function(item: Value, place: &ObjectPath) -> Result<Value, InvalidRequest> {
     let Value::Object(fields) = item else {
         return Ok(item);
     };
-    let mut item = Item { fields, place };
+    let mut item = ClientToolItem { fields, place };
     match item
         .fields
         .get("type")
@@ -44,12 +44,12 @@ pub(super) fn as_function(item: Value, place: &Place) -> Result<Value, InvalidRe
     Ok(Value::Object(item.fields))
 }
 
-struct Item<'a> {
+struct ClientToolItem<'a> {
     fields: Map<String, Value>,
-    place: &'a Place,
+    place: &'a ObjectPath,
 }
 
-impl Item<'_> {
+impl ClientToolItem<'_> {
     fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.fields.insert(name.to_owned(), value.into());
     }
@@ -111,15 +111,15 @@ impl Item<'_> {
                 format!("`{path}`: expected a string."),
             ));
         };
-        let name = self.take("name", "a string", text)?;
-        self.set("name", known_as(Some(&namespace), &name));
+        let name = self.take("name", "a string", into_text)?;
+        self.set("name", claude_name(Some(&namespace), &name));
         Ok(())
     }
 
     fn custom_call(&mut self) -> Result<(), InvalidRequest> {
-        let input = self.take("input", "a string", text)?;
+        let input = self.take("input", "a string", into_text)?;
         self.set("type", CALL);
-        self.set("arguments", custom::arguments(&input));
+        self.set("arguments", custom::wrap_text(&input));
         self.rename()
     }
 
@@ -147,7 +147,7 @@ impl Item<'_> {
     fn is_clients_search(&self) -> bool {
         self.fields
             .get("execution")
-            .is_some_and(|execution| execution == BY_CLIENT)
+            .is_some_and(|execution| execution == EXECUTED_BY_CLIENT)
     }
 
     fn search_call(&mut self) -> Result<(), InvalidRequest> {
@@ -163,7 +163,7 @@ impl Item<'_> {
         let tools = self.take_array("tools")?;
         self.fields.remove("execution");
         self.set("type", OUTPUT);
-        let names: Vec<_> = tools.iter().flat_map(names).collect();
+        let names: Vec<_> = tools.iter().flat_map(claude_names).collect();
         let found = match names.as_slice() {
             [] => "No tool was found.".to_owned(),
             names => format!("These tools can be called now: {}.", names.join(", ")),
@@ -187,7 +187,7 @@ impl Item<'_> {
         let chunks = self.take_array("output")?;
         self.fields.remove("max_output_length");
         self.set("type", OUTPUT);
-        let chunks: Vec<_> = chunks.iter().map(chunk).collect();
+        let chunks: Vec<_> = chunks.iter().map(format_shell_chunk).collect();
         self.set("output", chunks.join("\n"));
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Item<'_> {
         let output = self
             .fields
             .remove("output")
-            .and_then(text)
+            .and_then(into_text)
             .unwrap_or_default();
         let is_failed = self
             .fields
@@ -220,7 +220,7 @@ impl Item<'_> {
 }
 
 /// Returns the names under which Claude knows `tool`, or the tools of the namespace that it is.
-fn names(tool: &Value) -> Vec<String> {
+fn claude_names(tool: &Value) -> Vec<String> {
     let name = |tool: &Value| {
         tool["name"]
             .as_str()
@@ -231,14 +231,14 @@ fn names(tool: &Value) -> Vec<String> {
     match (&tool["tools"], tool["name"].as_str()) {
         (Value::Array(inner), Some(namespace)) => inner
             .iter()
-            .map(|tool| known_as(Some(namespace), &name(tool)))
+            .map(|tool| claude_name(Some(namespace), &name(tool)))
             .collect(),
         _ => vec![name(tool)],
     }
 }
 
 /// Formats one entry of a shell output and its exit status as text.
-fn chunk(chunk: &Value) -> String {
+fn format_shell_chunk(chunk: &Value) -> String {
     let said = ["stdout", "stderr"].map(|name| chunk[name].as_str().unwrap_or_default());
     let end = match (&chunk["outcome"]["type"], &chunk["outcome"]["exit_code"]) {
         (kind, _) if kind == "timeout" => "[timed out]".to_owned(),
@@ -252,7 +252,7 @@ fn chunk(chunk: &Value) -> String {
     parts.collect::<Vec<_>>().join("\n")
 }
 
-fn text(value: Value) -> Option<String> {
+fn into_text(value: Value) -> Option<String> {
     if let Value::String(text) = value {
         Some(text)
     } else {

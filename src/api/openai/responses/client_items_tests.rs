@@ -4,7 +4,7 @@ use super::*;
 use crate::api::openai::responses::item_fields;
 
 fn read(item: Value) -> Result<Value, InvalidRequest> {
-    as_function(item, &Place::at("input[0]", &item_fields::ITEM))
+    as_function(item, &ObjectPath::at("input[0]", &item_fields::ITEM))
 }
 
 #[test]

@@ -2,20 +2,20 @@
 
 use serde_json::Value;
 
-use super::client_tool::BY_CLIENT;
-use super::client_tool::Form;
-use super::client_tool::known_as;
-use super::parameters::unexpected;
+use super::client_tool::ClientToolKind;
+use super::client_tool::EXECUTED_BY_CLIENT;
+use super::client_tool::claude_name;
+use super::parameters::unexpected_value;
 use super::tool_fields;
 use super::tools;
-use super::tools::Offer;
+use super::tools::ResponseToolOffer;
 use crate::api::openai::custom;
 use crate::api::openai::custom::Grammar;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::domain::Tool;
 
@@ -29,25 +29,26 @@ const TOOL_SEARCH_SCHEMA: &str =
 const APPLY_PATCH: &str = "Creates, changes or deletes a file on the user's machine.";
 const APPLY_PATCH_SCHEMA: &str = r#"{"type":"object","properties":{"operation":{"type":"object","properties":{"type":{"type":"string","enum":["create_file","update_file","delete_file"]},"path":{"type":"string"},"diff":{"type":"string","description":"A V4A diff, without file names. Of `create_file`: every line of the file with `+` before it. Of `update_file`: one or more sections, each an `@@` line, behind which may stand the class or function it is in, then lines with a space (context, about three before and after a change), `-` (removed) or `+` (added) before them. No line numbers. Of `delete_file`: none."}},"required":["type","path"]}},"required":["operation"]}"#;
 
-impl Offer {
+impl ResponseToolOffer {
     /// Adds the tools of a namespace. The description of the first tool also carries that of the
     /// namespace.
     pub(super) fn add_namespace(
         &mut self,
         value: Value,
         path: &str,
-        written: Written<'_>,
-        ignored: &mut Ignored,
+        written: RawJson<'_>,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
-        let mut namespace = Object::new(value, Place::at(path, &tool_fields::NAMESPACE))?;
+        let mut namespace =
+            ObjectReader::new(value, ObjectPath::at(path, &tool_fields::NAMESPACE))?;
         namespace.take_text("type")?;
         let name = namespace
             .take_text("name")?
-            .ok_or_else(|| namespace.missing("name"))?;
+            .ok_or_else(|| namespace.missing_field("name"))?;
         let description = namespace.take_text("description")?;
         let list = namespace
             .take("tools")?
-            .ok_or_else(|| namespace.missing("tools"))?;
+            .ok_or_else(|| namespace.missing_field("tools"))?;
         namespace.finish(ignored)?;
         let first = self.tools.list.len();
         let written = written.field("tools").items();
@@ -67,7 +68,7 @@ impl Offer {
         if let (Some(tool), Some(said)) = (self.tools.list.get_mut(first), said) {
             let about = format!(
                 "Of all tools that begin with `{}`: {said}",
-                known_as(Some(&name), "")
+                claude_name(Some(&name), "")
             );
             let own = tool.description.take();
             tool.description =
@@ -82,17 +83,17 @@ impl Offer {
         value: Value,
         path: &str,
         namespace: Option<&str>,
-        ignored: &mut Ignored,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
-        let mut tool = Object::new(value, Place::at(path, &tool_fields::CUSTOM))?;
+        let mut tool = ObjectReader::new(value, ObjectPath::at(path, &tool_fields::CUSTOM))?;
         tool.take_text("type")?;
-        let name = tools::name(&mut tool)?;
+        let name = tools::take_name(&mut tool)?;
         let description = tool.take_text("description")?;
         let format = tool.take("format")?;
         let place = tool.place.inner("format", &tool_fields::CUSTOM_FORMAT);
         tool.finish(ignored)?;
         let grammar = match format {
-            Some(format) => grammar(Object::new(format, place)?, ignored)?,
+            Some(format) => read_grammar(ObjectReader::new(format, place)?, ignored)?,
             None => None,
         };
         let tool = Tool {
@@ -101,22 +102,32 @@ impl Offer {
             schema: custom::SCHEMA.to_owned(),
             strict: false,
         };
-        self.push(tool, path, Form::Custom, namespace, &name)
+        self.add_client_tool(tool, path, ClientToolKind::Custom, namespace, &name)
     }
 }
 
-fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>, InvalidRequest> {
+fn read_grammar(
+    mut format: ObjectReader,
+    ignored: &mut RemarkCollector,
+) -> Result<Option<Grammar>, InvalidRequest> {
     let kind = format
         .take_text("type")?
-        .ok_or_else(|| format.missing("type"))?;
+        .ok_or_else(|| format.missing_field("type"))?;
     let (syntax, definition) = (format.take_text("syntax")?, format.take_text("definition")?);
     let grammar = match kind.as_str() {
         "text" => None,
         "grammar" => Some(Grammar {
-            syntax: syntax.ok_or_else(|| format.missing("syntax"))?,
-            definition: definition.ok_or_else(|| format.missing("definition"))?,
+            syntax: syntax.ok_or_else(|| format.missing_field("syntax"))?,
+            definition: definition.ok_or_else(|| format.missing_field("definition"))?,
         }),
-        other => return Err(unexpected(&format, "type", "`text` or `grammar`", other)),
+        other => {
+            return Err(unexpected_value(
+                &format,
+                "type",
+                "`text` or `grammar`",
+                other,
+            ));
+        }
     };
     format.finish(ignored)?;
     Ok(grammar)
@@ -124,34 +135,38 @@ fn grammar(mut format: Object, ignored: &mut Ignored) -> Result<Option<Grammar>,
 
 /// Reads a tool that OpenAI defines and the client runs, as a function; none if this server does
 /// not support it.
-pub(super) fn built_in(
+pub(super) fn read_built_in(
     value: Value,
     path: &str,
-    written: Written<'_>,
-    ignored: &mut Ignored,
-) -> Result<Option<(Form, Tool)>, InvalidRequest> {
-    let mut tool = Object::new(value, Place::at(path, &tool_fields::BUILT_IN))?;
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
+) -> Result<Option<(ClientToolKind, Tool)>, InvalidRequest> {
+    let mut tool = ObjectReader::new(value, ObjectPath::at(path, &tool_fields::BUILT_IN))?;
     let kind = tool.take_text("type")?.unwrap_or_default();
     if kind == "tool_search" {
-        return tool_search(tool, written, ignored);
+        return read_tool_search(tool, written, ignored);
     }
     let (form, description, schema) = match kind.as_str() {
-        "local_shell" => (Form::LocalShell, LOCAL_SHELL, LOCAL_SHELL_SCHEMA),
-        "shell" => (Form::Shell, SHELL, SHELL_SCHEMA),
-        "apply_patch" => (Form::ApplyPatch, APPLY_PATCH, APPLY_PATCH_SCHEMA),
+        "local_shell" => (ClientToolKind::LocalShell, LOCAL_SHELL, LOCAL_SHELL_SCHEMA),
+        "shell" => (ClientToolKind::Shell, SHELL, SHELL_SCHEMA),
+        "apply_patch" => (ClientToolKind::ApplyPatch, APPLY_PATCH, APPLY_PATCH_SCHEMA),
         _ => return Ok(None),
     };
-    let environment = tool.take("environment")?.filter(|_| form == Form::Shell);
+    let environment = tool
+        .take("environment")?
+        .filter(|_| form == ClientToolKind::Shell);
     let place = tool.place.inner("environment", &tool_fields::ENVIRONMENT);
     tool.finish(ignored)?;
     if let Some(environment) = environment {
-        let mut environment = Object::new(environment, place)?;
+        let mut environment = ObjectReader::new(environment, place)?;
         match environment.take_text("type")?.as_deref() {
             Some("local") => environment.finish(ignored)?,
             // A container of OpenAI's, which this server cannot reach.
             Some("container_auto" | "container_reference") => return Ok(None),
-            None => return Err(environment.missing("type")),
-            Some(_) => return Err(environment.refuse("type", code::VALUE, "expected `local`.")),
+            None => return Err(environment.missing_field("type")),
+            Some(_) => {
+                return Err(environment.invalid_field("type", code::VALUE, "expected `local`."));
+            }
         }
     }
     let (description, schema) = (Some(description.to_owned()), schema.to_owned());
@@ -168,25 +183,25 @@ pub(super) fn built_in(
 
 /// Reads a search among tools that the client loads on demand, as a function; none if OpenAI is to
 /// execute it.
-fn tool_search(
-    mut tool: Object,
-    written: Written<'_>,
-    ignored: &mut Ignored,
-) -> Result<Option<(Form, Tool)>, InvalidRequest> {
+fn read_tool_search(
+    mut tool: ObjectReader,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
+) -> Result<Option<(ClientToolKind, Tool)>, InvalidRequest> {
     let execution = tool.take_text("execution")?;
     let description = tool
         .take_text("description")?
         .unwrap_or_else(|| TOOL_SEARCH.to_owned());
     let parameters = tool.take("parameters")?;
     tool.finish(ignored)?;
-    if execution.as_deref() != Some(BY_CLIENT) {
+    if execution.as_deref() != Some(EXECUTED_BY_CLIENT) {
         return Ok(None);
     }
-    let as_written = |schema| written.field("parameters").text(&schema);
+    let as_written = |schema| written.field("parameters").to_compact(&schema);
     let schema = parameters.map_or_else(|| TOOL_SEARCH_SCHEMA.to_owned(), as_written);
     let description = Some(description);
     Ok(Some((
-        Form::ToolSearch,
+        ClientToolKind::ToolSearch,
         Tool {
             name: String::new(),
             description,

@@ -8,16 +8,16 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 /// Maximum length of a tool name at Anthropic.
-pub(super) const LONGEST_NAME: usize = 128;
+pub(super) const MAX_NAME_LENGTH: usize = 128;
 /// Separator between a namespace and the name of its tool.
 const SEPARATOR: &str = "__";
 
 /// Value of `execution` for a tool search that the client executes.
-pub(super) const BY_CLIENT: &str = "client";
+pub(super) const EXECUTED_BY_CLIENT: &str = "client";
 
 /// Kind of a client tool, which decides the item type of its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ClientToolKind {
     /// Calls are `function_call` items.
     Function,
     /// Calls are `custom_tool_call` items.
@@ -35,7 +35,7 @@ pub(super) enum Form {
 /// Identity of a tool for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClientTool {
-    pub(super) form: Form,
+    pub(super) kind: ClientToolKind,
     pub(super) namespace: Option<String>,
     pub(super) name: String,
 }
@@ -69,7 +69,7 @@ impl ToolNames {
     /// Returns the tool that Claude knows as `name`; a plain function if it has no entry.
     pub(super) fn find(&self, name: &str) -> ClientTool {
         let function = || ClientTool {
-            form: Form::Function,
+            kind: ClientToolKind::Function,
             namespace: None,
             name: name.to_owned(),
         };
@@ -77,16 +77,16 @@ impl ToolNames {
     }
 
     /// Returns the names of the custom tools for Claude.
-    pub(in crate::api::openai) fn custom(&self) -> Vec<String> {
+    pub(in crate::api::openai) fn custom_tools(&self) -> Vec<String> {
         let custom = self
             .tools
             .iter()
-            .filter(|(_, tool)| tool.form == Form::Custom);
+            .filter(|(_, tool)| tool.kind == ClientToolKind::Custom);
         custom.map(|(name, _)| name.clone()).collect()
     }
 
     /// Returns the names of the tools of `namespace` for Claude.
-    pub(super) fn within(&self, namespace: &str) -> impl Iterator<Item = &str> {
+    pub(super) fn claude_names_in(&self, namespace: &str) -> impl Iterator<Item = &str> {
         self.by_namespace
             .get(namespace)
             .into_iter()
@@ -96,7 +96,7 @@ impl ToolNames {
 
     /// Returns the name for Claude of the tool `name` in `namespace`. Without a namespace, a tool
     /// of any namespace matches if it is the only one of that name.
-    pub(super) fn known(&self, namespace: Option<&str>, name: &str) -> Option<&str> {
+    pub(super) fn claude_name_of(&self, namespace: Option<&str>, name: &str) -> Option<&str> {
         let named = self.by_name.get(name)?;
         let is_it = |known: &&String| self.find(known).namespace.as_deref() == namespace;
         match named.iter().find(is_it) {
@@ -109,30 +109,39 @@ impl ToolNames {
 
 /// Builds the name for Claude of the tool `name` in `namespace`: stable across requests, and valid
 /// at Anthropic.
-pub(super) fn known_as(namespace: Option<&str>, name: &str) -> String {
+pub(super) fn claude_name(namespace: Option<&str>, name: &str) -> String {
     let Some(namespace) = namespace else {
         return name.to_owned();
     };
-    let fit = |character: char| if is_fit(character) { character } else { '_' };
+    let fit = |character: char| {
+        if is_name_character(character) {
+            character
+        } else {
+            '_'
+        }
+    };
     let whole = [namespace, SEPARATOR, name].concat();
     let known: String = whole.chars().map(fit).collect();
-    if known.len() > LONGEST_NAME {
-        with_digits(known, &whole)
+    if known.len() > MAX_NAME_LENGTH {
+        with_hash_suffix(known, &whole)
     } else {
         known
     }
 }
 
 /// Builds the name for Claude of a tool whose regular name is taken by another.
-pub(super) fn known_apart(namespace: Option<&str>, name: &str) -> String {
-    with_digits(known_as(namespace, name), &format!("{namespace:?} {name}"))
+pub(super) fn distinct_claude_name(namespace: Option<&str>, name: &str) -> String {
+    with_hash_suffix(
+        claude_name(namespace, name),
+        &format!("{namespace:?} {name}"),
+    )
 }
 
 /// Appends hash digits of `whole` to `known`, which is cut to the maximum length.
-fn with_digits(mut known: String, whole: &str) -> String {
+fn with_hash_suffix(mut known: String, whole: &str) -> String {
     const DIGITS: usize = 8;
     // Names are ASCII, so every index is a character boundary.
-    known.truncate(LONGEST_NAME - DIGITS - 1);
+    known.truncate(MAX_NAME_LENGTH - DIGITS - 1);
     known.push('_');
     for byte in Sha256::digest(whole).iter().take(DIGITS / 2) {
         let _ = write!(known, "{byte:02x}");
@@ -141,7 +150,7 @@ fn with_digits(mut known: String, whole: &str) -> String {
 }
 
 /// True if a tool name may contain `character`.
-pub(super) fn is_fit(character: char) -> bool {
+pub(super) fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || "_-".contains(character)
 }
 
@@ -151,16 +160,19 @@ mod tests {
 
     #[test]
     fn namespaced_tool_names_are_valid_and_distinct() {
-        assert_eq!(known_as(None, "f"), "f");
+        assert_eq!(claude_name(None, "f"), "f");
         assert_eq!(
-            known_as(Some("mcp__wx"), "get_weather"),
+            claude_name(Some("mcp__wx"), "get_weather"),
             "mcp__wx__get_weather"
         );
-        assert_eq!(known_as(Some("a b"), "c"), "a_b__c");
-        let long = known_as(Some(&"n".repeat(100)), &"t".repeat(100));
-        let other = known_as(Some(&"n".repeat(100)), &"t".repeat(101));
-        assert_eq!((long.len(), other.len()), (LONGEST_NAME, LONGEST_NAME));
+        assert_eq!(claude_name(Some("a b"), "c"), "a_b__c");
+        let long = claude_name(Some(&"n".repeat(100)), &"t".repeat(100));
+        let other = claude_name(Some(&"n".repeat(100)), &"t".repeat(101));
+        assert_eq!(
+            (long.len(), other.len()),
+            (MAX_NAME_LENGTH, MAX_NAME_LENGTH)
+        );
         assert_ne!(long, other);
-        assert_eq!(long, known_as(Some(&"n".repeat(100)), &"t".repeat(100)));
+        assert_eq!(long, claude_name(Some(&"n".repeat(100)), &"t".repeat(100)));
     }
 }

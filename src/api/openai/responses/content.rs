@@ -3,20 +3,20 @@
 use serde_json::Value;
 
 use super::item_fields;
-use super::parameters::unexpected;
+use super::parameters::unexpected_value;
 use crate::api::openai::cache_mark;
 use crate::api::openai::inline;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
+use crate::domain::MediaSource;
 use crate::domain::Part;
-use crate::domain::Source;
 
 /// Role of the author of a content part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaker {
+pub(super) enum ItemRole {
     /// Roles `system` and `developer`.
     Instructions,
     User,
@@ -26,7 +26,7 @@ pub(super) enum Speaker {
 }
 
 /// Fields that only some types of parts may have.
-const MATTER: [&str; 7] = [
+const PART_TYPE_FIELDS: [&str; 7] = [
     "text",
     "refusal",
     "image_url",
@@ -38,19 +38,19 @@ const MATTER: [&str; 7] = [
 
 /// Reads `content`, the field `field` of the item at `place`: a string or an array of parts. Blank
 /// texts are dropped.
-pub(super) fn parts(
+pub(super) fn read_parts(
     content: Value,
-    speaker: Speaker,
-    place: &Place,
+    speaker: ItemRole,
+    place: &ObjectPath,
     field: &str,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<Vec<Part>, InvalidRequest> {
     let mut parts = match content {
         Value::String(text) => vec![Part::Text(text)],
         Value::Array(parts) => {
             let read = |(index, value)| {
                 let place = place.item(field, index, &item_fields::PART);
-                part(Object::new(value, place)?, speaker, ignored)
+                read_part(ObjectReader::new(value, place)?, speaker, ignored)
             };
             let parts: Vec<_> = parts
                 .into_iter()
@@ -71,37 +71,38 @@ pub(super) fn parts(
 
 /// Reads a part and the cache marker at its end. Markers of instructions are dropped: the server
 /// sets its own at their end.
-fn part(
-    mut part: Object,
-    speaker: Speaker,
-    ignored: &mut Ignored,
+fn read_part(
+    mut part: ObjectReader,
+    speaker: ItemRole,
+    ignored: &mut RemarkCollector,
 ) -> Result<(Part, Option<Part>), InvalidRequest> {
-    let mark = cache_mark::take(&mut part)?.filter(|_| speaker != Speaker::Instructions);
+    let mark =
+        cache_mark::take_cache_mark(&mut part)?.filter(|_| speaker != ItemRole::Instructions);
     let kind = part
         .take_text("type")?
-        .ok_or_else(|| part.missing("type"))?;
-    let (field, read): (_, fn(&mut Object) -> _) = match (kind.as_str(), speaker) {
-        ("input_text", Speaker::Instructions | Speaker::User | Speaker::Tool)
-        | ("output_text", Speaker::Assistant) => ("text", text),
-        ("refusal", Speaker::Assistant) => ("refusal", refusal),
-        ("input_image", Speaker::User | Speaker::Tool) => ("image_url", image),
-        ("input_file", Speaker::User | Speaker::Tool) => ("file_data", file),
+        .ok_or_else(|| part.missing_field("type"))?;
+    let (field, read): (_, fn(&mut ObjectReader) -> _) = match (kind.as_str(), speaker) {
+        ("input_text", ItemRole::Instructions | ItemRole::User | ItemRole::Tool)
+        | ("output_text", ItemRole::Assistant) => ("text", text),
+        ("refusal", ItemRole::Assistant) => ("refusal", refusal),
+        ("input_image", ItemRole::User | ItemRole::Tool) => ("image_url", image),
+        ("input_file", ItemRole::User | ItemRole::Tool) => ("file_data", file),
         ("input_audio", _) => {
             let words = "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
-            return Err(part.refuse("type", code::UNSUPPORTED, words));
+            return Err(part.invalid_field("type", code::UNSUPPORTED, words));
         }
         (other, _) => {
             let expected = match speaker {
-                Speaker::Assistant => "`output_text` or `refusal`",
-                Speaker::Instructions => "`input_text`",
-                Speaker::User | Speaker::Tool => "`input_text`, `input_image` or `input_file`",
+                ItemRole::Assistant => "`output_text` or `refusal`",
+                ItemRole::Instructions => "`input_text`",
+                ItemRole::User | ItemRole::Tool => "`input_text`, `input_image` or `input_file`",
             };
-            return Err(unexpected(&part, "type", expected, other));
+            return Err(unexpected_value(&part, "type", expected, other));
         }
     };
     let made: Option<Part> = read(&mut part)?;
-    only(&mut part, &MATTER, &kind)?;
-    let missing = part.missing(field);
+    refuse_other_fields(&mut part, &PART_TYPE_FIELDS, &kind)?;
+    let missing = part.missing_field(field);
     part.finish(ignored)?;
     let made = made.ok_or(missing)?;
     let is_blank = matches!(&made, Part::Text(text) if text.trim().is_empty());
@@ -109,41 +110,41 @@ fn part(
 }
 
 /// Refuses the remaining fields of `matter`, which do not belong to objects of type `kind`.
-pub(super) fn only(
-    object: &mut Object,
+pub(super) fn refuse_other_fields(
+    object: &mut ObjectReader,
     matter: &[&'static str],
     kind: &str,
 ) -> Result<(), InvalidRequest> {
     for field in matter {
         if object.take(field)?.is_some() {
             let words = format!("does not belong to the type `{kind}`. Remove it.");
-            return Err(object.refuse(field, code::VALUE, &words));
+            return Err(object.invalid_field(field, code::VALUE, &words));
         }
     }
     Ok(())
 }
 
-fn text(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+fn text(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
     Ok(part.take_text("text")?.map(Part::Text))
 }
 
-fn refusal(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+fn refusal(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
     Ok(part.take_text("refusal")?.map(Part::Text))
 }
 
-fn image(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+fn image(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
     let (url, id) = (part.take_text("image_url")?, part.take_text("file_id")?);
     let url = match (url, id) {
-        (Some(_), Some(_)) => return Err(two(part, "image_url")),
+        (Some(_), Some(_)) => return Err(two_sources(part, "image_url")),
         (Some(url), None) => url,
         (None, id) => return Ok(id.map(|id| Part::Image(upload(part, id)))),
     };
-    inline::image(&url)
+    inline::image_part(&url)
         .map(Some)
-        .map_err(|fault| part.refuse("image_url", code::VALUE, &fault))
+        .map_err(|fault| part.invalid_field("image_url", code::VALUE, &fault))
 }
 
-fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
+fn file(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
     let title = part.take_text("filename")?;
     let (data, url, id) = (
         part.take_text("file_data")?,
@@ -153,35 +154,35 @@ fn file(part: &mut Object) -> Result<Option<Part>, InvalidRequest> {
     let source = match (data, url, id) {
         (None, None, None) => return Ok(None),
         (Some(data), None, None) => {
-            let file = inline::file(&data, title);
+            let file = inline::file_part(&data, title);
             return file
                 .map(Some)
-                .map_err(|fault| part.refuse("file_data", code::VALUE, &fault));
+                .map_err(|fault| part.invalid_field("file_data", code::VALUE, &fault));
         }
-        (None, Some(url), None) if url.starts_with("https://") => Source::Url(url),
+        (None, Some(url), None) if url.starts_with("https://") => MediaSource::Url(url),
         (None, Some(_), None) => {
-            return Err(part.refuse("file_url", code::VALUE, "expected `https://...`."));
+            return Err(part.invalid_field("file_url", code::VALUE, "expected `https://...`."));
         }
         (None, None, Some(id)) => upload(part, id),
-        (_, _, Some(_)) => return Err(two(part, "file_data` or `file_url")),
+        (_, _, Some(_)) => return Err(two_sources(part, "file_data` or `file_url")),
         (Some(_), Some(_), None) => {
             let words = "is the file's address, and `file_data` the file itself. Send one of them.";
-            return Err(part.refuse("file_url", code::VALUE, words));
+            return Err(part.invalid_field("file_url", code::VALUE, words));
         }
     };
     Ok(Some(Part::Document { source, title }))
 }
 
-fn upload(part: &Object, id: String) -> Source {
-    Source::Upload {
+fn upload(part: &ObjectReader, id: String) -> MediaSource {
+    MediaSource::Upload {
         id,
-        place: part.place.field("file_id"),
+        field_path: part.place.field("file_id"),
     }
 }
 
-fn two(part: &Object, other: &str) -> InvalidRequest {
+fn two_sources(part: &ObjectReader, other: &str) -> InvalidRequest {
     let words = format!("names an uploaded file, and `{other}` another one. Send one of them.");
-    part.refuse("file_id", code::VALUE, &words)
+    part.invalid_field("file_id", code::VALUE, &words)
 }
 
 #[cfg(test)]

@@ -5,15 +5,15 @@ use serde_json::json;
 
 use crate::api::openai::responses::decode;
 use crate::api::request_schema::Policy;
+use crate::domain::MediaSource;
 use crate::domain::Part;
-use crate::domain::Source;
 
 const PNG: &str = "data:image/jpeg;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==";
 const PDF: &str = "data:application/pdf;base64,JVBERi0xLjQK";
 
 fn prompt(part: &Value) -> Result<Vec<Part>, String> {
     let body = json!({"model": "m", "input": [{"role": "user", "content": [part]}]}).to_string();
-    let turn = decode(body.as_bytes(), Policy::Lenient).and_then(|request| request.turn(&[]));
+    let turn = decode(body.as_bytes(), Policy::Lenient).and_then(|request| request.into_turn(&[]));
     turn.map(|(turn, _)| turn.prompt)
         .map_err(|error| error.message)
 }
@@ -22,10 +22,13 @@ fn prompt(part: &Value) -> Result<Vec<Part>, String> {
 fn images_and_documents_are_decoded() {
     let png = prompt(&json!({"type": "input_image", "image_url": PNG, "detail": "auto"})).unwrap();
     assert!(
-        matches!(&png[0], Part::Image(Source::Base64 { media_type, .. }) if media_type == "image/png")
+        matches!(&png[0], Part::Image(MediaSource::Base64 { media_type, .. }) if media_type == "image/png")
     );
     let there = prompt(&json!({"type": "input_image", "image_url": "https://a/b.png"})).unwrap();
-    assert_eq!(there, [Part::Image(Source::Url("https://a/b.png".into()))]);
+    assert_eq!(
+        there,
+        [Part::Image(MediaSource::Url("https://a/b.png".into()))]
+    );
     let pdf =
         prompt(&json!({"type": "input_file", "file_data": PDF, "filename": "a.pdf"})).unwrap();
     assert!(matches!(&pdf[0], Part::Document { title: Some(title), .. } if title == "a.pdf"));
@@ -35,7 +38,7 @@ fn images_and_documents_are_decoded() {
     assert_eq!(
         there,
         [Part::Document {
-            source: Source::Url("https://a/b.pdf".into()),
+            source: MediaSource::Url("https://a/b.pdf".into()),
             title: None
         }]
     );

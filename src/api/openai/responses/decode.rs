@@ -12,24 +12,24 @@ use super::kept;
 use super::parameters;
 use super::socket;
 use super::tools;
-use super::tools::Offer;
-use super::types::ConversationName;
+use super::tools::ResponseToolOffer;
+use super::types::ConversationId;
 use super::types::Response;
-use super::types::Status;
+use super::types::ResponseStatus;
 use crate::api::openai::cache_mark;
 use crate::api::openai::chat;
 use crate::api::openai::labels;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
-use crate::api::request_schema::Written;
 use crate::api::request_schema::check_length;
 use crate::api::request_schema::code;
-use crate::api::request_schema::mended;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
+use crate::api::request_schema::repair_characters;
 use crate::domain::Native;
 use crate::domain::Sampling;
 use crate::domain::Turn;
@@ -37,7 +37,7 @@ use crate::domain::unix_now;
 
 /// Decoded body of `POST /v1/responses`, without the conversation, which may need stored items.
 #[derive(Debug)]
-pub struct CreateRequest {
+pub struct CreateResponseRequest {
     /// Initial response, filled with the fields that echo the request.
     pub response: Response,
     /// Items of the input.
@@ -49,15 +49,15 @@ pub struct CreateRequest {
     /// True if an answer is generated; false if the input is only kept to continue from.
     pub generates: bool,
     sampling: Sampling,
-    offer: Offer,
+    offer: ResponseToolOffer,
     project: Option<String>,
     is_cached_long: bool,
-    ignored: Ignored,
+    ignored: RemarkCollector,
 }
 
 /// Transport of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum RequestTransport {
     Http,
     Socket,
 }
@@ -66,35 +66,40 @@ pub(super) enum Way {
 ///
 /// # Errors
 /// If the body is malformed or asks for something unsupported.
-pub fn decode(body: &[u8], policy: Policy) -> Result<CreateRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    read(&mended(body, &mut ignored)?, ignored, Way::Http)
+pub fn decode(body: &[u8], policy: Policy) -> Result<CreateResponseRequest, InvalidRequest> {
+    let mut ignored = RemarkCollector::new(policy);
+    read_request(
+        &repair_characters(body, &mut ignored)?,
+        ignored,
+        RequestTransport::Http,
+    )
 }
 
-pub(super) fn read(
+pub(super) fn read_request(
     body: &[u8],
-    mut ignored: Ignored,
-    way: Way,
-) -> Result<CreateRequest, InvalidRequest> {
-    let mut request = request(body, &fields::REQUEST, "`model` and `input`")?;
-    let written = Written::new(body);
-    let generates = socket::take(&mut request, way)?;
-    let model = chat::model(&mut request)?.as_str().to_owned();
-    let stream = request.take_bool("stream")?.unwrap_or(false) || way == Way::Socket;
-    stream_options(&mut request, stream, &mut ignored)?;
+    mut ignored: RemarkCollector,
+    way: RequestTransport,
+) -> Result<CreateResponseRequest, InvalidRequest> {
+    let mut request = parse_request(body, &fields::REQUEST, "`model` and `input`")?;
+    let written = RawJson::new(body);
+    let generates = socket::take_socket_fields(&mut request, way)?;
+    let model = chat::take_model(&mut request)?.as_str().to_owned();
+    let stream = request.take_bool("stream")?.unwrap_or(false) || way == RequestTransport::Socket;
+    take_stream_options(&mut request, stream, &mut ignored)?;
     let store = request.take_bool("store")?.unwrap_or(true);
-    let background = background(&mut request, store, way)?;
-    let labels = labels::take(&mut request)?;
+    let background = take_background(&mut request, store, way)?;
+    let labels = labels::take_labels(&mut request)?;
     let project = request.take_text("project_id")?;
-    let is_cached_long = cache_mark::is_long(&mut request)?;
+    let is_cached_long = cache_mark::take_long_retention(&mut request)?;
     let previous_response_id = request.take_text("previous_response_id")?;
-    let conversation = conversation(&mut request, previous_response_id.is_some(), &mut ignored)?;
+    let conversation =
+        take_conversation(&mut request, previous_response_id.is_some(), &mut ignored)?;
     let goes_on = previous_response_id.is_some() || conversation.is_some();
-    let input = input(&mut request, goes_on)?;
+    let input = take_input(&mut request, goes_on)?;
     // References may resolve to items that add tools, so the tool choice has to wait for them.
-    let is_whole = !goes_on && input.iter().all(|item| kept::reference(item).is_none());
-    let offer = tools::take(&mut request, written, &input, is_whole, &mut ignored)?;
-    let parameters = parameters::take(&mut request, written, &mut ignored)?;
+    let is_whole = !goes_on && input.iter().all(|item| kept::reference_id(item).is_none());
+    let offer = tools::take_tools(&mut request, written, &input, is_whole, &mut ignored)?;
+    let parameters = parameters::take_parameters(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
     // Reported as ignored, but echoed in the response.
     let echo = |name: &str| request.peek_text(name).map(ToOwned::to_owned);
@@ -103,9 +108,9 @@ pub(super) fn read(
     request.finish(&mut ignored)?;
     let response = Response {
         status: if background {
-            Status::Queued
+            ResponseStatus::Queued
         } else {
-            Status::InProgress
+            ResponseStatus::InProgress
         },
         background,
         conversation,
@@ -124,9 +129,9 @@ pub(super) fn read(
         top_p: parameters.sampling.top_p.unwrap_or(1.0),
         user: labels.user,
         metadata: labels.metadata,
-        ..begun(model)
+        ..new_response(model)
     };
-    Ok(CreateRequest {
+    Ok(CreateResponseRequest {
         response,
         input,
         stream,
@@ -141,13 +146,13 @@ pub(super) fn read(
 }
 
 /// Builds the initial response of `model` to a request without any other field.
-fn begun(model: String) -> Response {
+fn new_response(model: String) -> Response {
     Response {
-        id: id::response(),
+        id: id::new_response_id(),
         access_programs: (),
         object: "response".to_owned(),
         created_at: unix_now(),
-        status: Status::InProgress,
+        status: ResponseStatus::InProgress,
         background: false,
         conversation: None,
         completed_at: None,
@@ -180,53 +185,57 @@ fn begun(model: String) -> Response {
     }
 }
 
-fn stream_options(
-    request: &mut Object,
+fn take_stream_options(
+    request: &mut ObjectReader,
     stream: bool,
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
     let Some(options) = request.take("stream_options")? else {
         return Ok(());
     };
     if !stream {
         let words = "is only allowed together with `\"stream\": true`. Remove it, or stream.";
-        return Err(request.refuse("stream_options", code::VALUE, words));
+        return Err(request.invalid_field("stream_options", code::VALUE, words));
     }
-    Object::new(
+    ObjectReader::new(
         options,
-        Place::at("stream_options", &fields::STREAM_OPTIONS),
+        ObjectPath::at("stream_options", &fields::STREAM_OPTIONS),
     )?
     .finish(ignored)
 }
 
-fn background(request: &mut Object, store: bool, way: Way) -> Result<bool, InvalidRequest> {
+fn take_background(
+    request: &mut ObjectReader,
+    store: bool,
+    way: RequestTransport,
+) -> Result<bool, InvalidRequest> {
     let background = request.take_bool("background")?.unwrap_or(false);
-    if background && way == Way::Socket {
+    if background && way == RequestTransport::Socket {
         let words = "is not supported over a WebSocket. Use POST /v1/responses, or remove it.";
-        return Err(request.refuse("background", code::UNSUPPORTED, words));
+        return Err(request.invalid_field("background", code::UNSUPPORTED, words));
     }
     if background && !store {
         let words =
             "a response that nobody waits for must be stored. Remove `store`, or send `true`.";
-        return Err(request.refuse("background", code::VALUE, words));
+        return Err(request.invalid_field("background", code::VALUE, words));
     }
     Ok(background)
 }
 
-fn conversation(
-    request: &mut Object,
+fn take_conversation(
+    request: &mut ObjectReader,
     has_previous: bool,
-    ignored: &mut Ignored,
-) -> Result<Option<ConversationName>, InvalidRequest> {
+    ignored: &mut RemarkCollector,
+) -> Result<Option<ConversationId>, InvalidRequest> {
     let id = match request.take("conversation")? {
         None => return Ok(None),
         Some(Value::String(id)) => id,
         Some(object) => {
             let place = request.place.inner("conversation", &fields::CONVERSATION);
-            let mut object = Object::new(object, place)?;
+            let mut object = ObjectReader::new(object, place)?;
             let id = object
                 .take_text("id")?
-                .ok_or_else(|| object.missing("id"))?;
+                .ok_or_else(|| object.missing_field("id"))?;
             object.finish(ignored)?;
             id
         }
@@ -240,24 +249,27 @@ fn conversation(
             message,
         ));
     }
-    Ok(Some(ConversationName { id }))
+    Ok(Some(ConversationId { id }))
 }
 
-fn input(request: &mut Object, is_continuing: bool) -> Result<Vec<Value>, InvalidRequest> {
+fn take_input(
+    request: &mut ObjectReader,
+    is_continuing: bool,
+) -> Result<Vec<Value>, InvalidRequest> {
     match request.take("input")? {
         Some(Value::Array(items)) => check_length("input", items.len()).map(|()| items),
         Some(text) => Ok(vec![json!({"role": "user", "content": text})]),
         None if is_continuing => Ok(Vec::new()),
-        None => Err(request.missing("input")),
+        None => Err(request.missing_field("input")),
     }
 }
 
-impl CreateRequest {
+impl CreateResponseRequest {
     /// Returns the indexes of the references among the input items.
-    pub fn references(&self) -> Vec<usize> {
+    pub fn reference_indexes(&self) -> Vec<usize> {
         let items = self.input.iter().enumerate();
         items
-            .filter(|(_, item)| kept::reference(item).is_some())
+            .filter(|(_, item)| kept::reference_id(item).is_some())
             .map(|(index, _)| index)
             .collect()
     }
@@ -274,11 +286,11 @@ impl CreateRequest {
     ) -> Result<(), InvalidRequest> {
         let referenced = referenced.iter().filter_map(|index| self.input.get(*index));
         self.offer.add_earlier(earlier.iter().chain(referenced))?;
-        self.offer.choose(&mut self.ignored)
+        self.offer.apply_choice(&mut self.ignored)
     }
 
     /// Returns the field that names the earlier part of the conversation, for error messages.
-    fn before(&self) -> &'static str {
+    fn continuation_field(&self) -> &'static str {
         if self.response.conversation.is_some() {
             "conversation"
         } else {
@@ -296,11 +308,11 @@ impl CreateRequest {
     ///
     /// # Errors
     /// If the items do not form a valid conversation.
-    pub fn turn(mut self, earlier: &[Value]) -> Result<(Turn, Remarks), InvalidRequest> {
-        self.offer.choose(&mut self.ignored)?;
+    pub fn into_turn(mut self, earlier: &[Value]) -> Result<(Turn, Remarks), InvalidRequest> {
+        self.offer.apply_choice(&mut self.ignored)?;
         let instructions = self.response.instructions.take();
-        let before = self.before();
-        let conversation = input::conversation(
+        let before = self.continuation_field();
+        let conversation = input::decode_conversation(
             instructions,
             (before, earlier),
             &self.input,
@@ -315,7 +327,7 @@ impl CreateRequest {
             sampling: self.sampling,
             project: self.project,
             native: Native {
-                is_cached_long: self.is_cached_long,
+                has_long_cache_ttl: self.is_cached_long,
                 ..Native::default()
             },
         };
@@ -328,8 +340,12 @@ impl CreateRequest {
     ///
     /// # Errors
     /// If an item is invalid, or does not fit those before it.
-    pub fn check(mut self, earlier: &[Value]) -> Result<Remarks, InvalidRequest> {
-        input::check((self.before(), earlier), &self.input, &mut self.ignored)?;
+    pub fn check_input(mut self, earlier: &[Value]) -> Result<Remarks, InvalidRequest> {
+        input::check_conversation(
+            (self.continuation_field(), earlier),
+            &self.input,
+            &mut self.ignored,
+        )?;
         Ok(self.ignored.into_remarks())
     }
 }

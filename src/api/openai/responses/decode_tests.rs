@@ -10,7 +10,7 @@ use crate::domain::Part;
 use crate::domain::Schema;
 
 fn turn(body: &Value) -> Result<(Turn, Remarks), InvalidRequest> {
-    decode(body.to_string().as_bytes(), Policy::Lenient)?.turn(&[])
+    decode(body.to_string().as_bytes(), Policy::Lenient)?.into_turn(&[])
 }
 
 fn refusal(field: &str, value: &Value) -> String {
@@ -63,7 +63,7 @@ fn initial_response_echoes_the_request() {
         (&json!("queued"), &json!("b"))
     );
     assert_eq!(written["text"], json!({"format": {"type": "json_object"}}));
-    let (turn, _) = request.turn(&[]).unwrap();
+    let (turn, _) = request.into_turn(&[]).unwrap();
     assert_eq!(
         (turn.sampling.temperature, turn.sampling.max_output_tokens),
         (Some(1.0), Some(9))
@@ -79,7 +79,10 @@ fn schemas_are_kept_verbatim() {
     let body = br#"{"model": "m", "input": "x",
         "text": {"format": {"type": "json_schema", "name": "n", "strict": true, "schema": {"z": 1, "a": 2}}},
         "tools": [{"type": "function", "name": "f", "parameters": {"y": 1, "b": 2}}]}"#;
-    let (turn, _) = decode(body, Policy::Strict).unwrap().turn(&[]).unwrap();
+    let (turn, _) = decode(body, Policy::Strict)
+        .unwrap()
+        .into_turn(&[])
+        .unwrap();
     let schema = Schema {
         json: r#"{"z":1,"a":2}"#.into(),
         is_strict: true,
@@ -220,6 +223,6 @@ fn response_has_every_required_field() {
         ),
         (&json!("s"), &json!("k"))
     );
-    let (_, remarks) = request.turn(&[]).unwrap();
+    let (_, remarks) = request.into_turn(&[]).unwrap();
     assert_eq!(remarks.ignored, ["prompt_cache_key", "safety_identifier"]);
 }

@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::types::Annotation;
-use super::types::Content;
-use super::types::Item;
+use super::types::ReasoningSummary;
 use super::types::Response;
-use super::types::Summary;
+use super::types::ResponseAnnotation;
+use super::types::ResponseContent;
+use super::types::ResponseItem;
 use crate::api::openai::json;
 
 /// Event of a response stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct ResponseEvent {
     /// Event type, such as `response.created`.
     pub name: Cow<'static, str>,
     /// JSON payload, without line breaks.
@@ -25,27 +25,27 @@ pub struct Event {
 pub(super) struct Sequence(u64);
 
 impl Sequence {
-    pub(super) fn event(&mut self, name: &'static str, body: &impl Serialize) -> Event {
-        let event = Numbered {
+    pub(super) fn event(&mut self, name: &'static str, body: &impl Serialize) -> ResponseEvent {
+        let event = NumberedResponseEvent {
             r#type: name,
             sequence_number: self.0,
             body,
         };
         self.0 += 1;
-        Event {
+        ResponseEvent {
             name: name.into(),
             data: json::to_string(&event),
         }
     }
 
     /// Reuses the number of the last event, which was not sent, for the next one.
-    pub(super) fn take_back(&mut self) {
+    pub(super) fn reuse_last_number(&mut self) {
         self.0 = self.0.saturating_sub(1);
     }
 }
 
 #[derive(Serialize)]
-struct Numbered<'a, B> {
+struct NumberedResponseEvent<'a, B> {
     r#type: &'static str,
     sequence_number: u64,
     #[serde(flatten)]
@@ -53,19 +53,19 @@ struct Numbered<'a, B> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Whole<'a> {
+pub(super) struct ResponseSnapshot<'a> {
     pub(super) response: &'a Response,
 }
 
 #[derive(Serialize)]
-pub(super) struct ItemAt<'a> {
+pub(super) struct OutputItemEvent<'a> {
     pub(super) output_index: usize,
-    pub(super) item: &'a Item,
+    pub(super) item: &'a ResponseItem,
 }
 
 /// Event body within an output item.
 #[derive(Serialize)]
-pub(super) struct Within<'a, B> {
+pub(super) struct InOutputItem<'a, B> {
     pub(super) item_id: &'a str,
     pub(super) output_index: usize,
     #[serde(flatten)]
@@ -104,12 +104,12 @@ pub(super) fn in_summary<B>(body: B) -> InSummary<B> {
 
 #[derive(Serialize)]
 pub(super) struct ContentPart<'a> {
-    pub(super) part: &'a Content,
+    pub(super) part: &'a ResponseContent,
 }
 
 #[derive(Serialize)]
 pub(super) struct SummaryPart<'a> {
-    pub(super) part: &'a Summary,
+    pub(super) part: &'a ReasoningSummary,
 }
 
 #[derive(Serialize)]
@@ -125,27 +125,27 @@ pub(super) struct TextDone<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Delta<'a> {
+pub(super) struct ResponseDelta<'a> {
     pub(super) delta: &'a str,
 }
 
 #[derive(Serialize)]
-pub(super) struct Text<'a> {
+pub(super) struct SummaryTextDone<'a> {
     pub(super) text: &'a str,
 }
 
 #[derive(Serialize)]
-pub(super) struct Refusal<'a> {
+pub(super) struct RefusalDone<'a> {
     pub(super) refusal: &'a str,
 }
 
 /// Name and body of an event within the item of a tool call.
-pub(super) type Told = (&'static str, Body);
+pub(super) type ItemEvent = (&'static str, ItemEventBody);
 
 /// Body of an event within the item of a tool call.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Body {
+pub(super) enum ItemEventBody {
     Delta { delta: String },
     Code { code: String },
     Arguments { arguments: String },
@@ -158,12 +158,12 @@ pub(super) enum Body {
 #[derive(Serialize)]
 pub(super) struct AnnotationAdded<'a> {
     pub(super) annotation_index: usize,
-    pub(super) annotation: &'a Annotation,
+    pub(super) annotation: &'a ResponseAnnotation,
 }
 
 /// Body of the `error` event.
 #[derive(Serialize)]
-pub(super) struct Failure<'a> {
+pub(super) struct ResponseErrorEvent<'a> {
     pub(super) code: Option<&'a str>,
     pub(super) message: &'a str,
     pub(super) param: Option<&'a str>,

@@ -3,16 +3,16 @@
 //! Decoding reads these tables, the API documentation shows them, and a test compares the two.
 
 use crate::api::openai::cache_mark;
+use crate::api::request_schema::FieldType::Array;
+use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Integer;
+use crate::api::request_schema::FieldType::Number;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::FieldType::TextOrArray;
+use crate::api::request_schema::FieldType::TextOrObject;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
-use crate::api::request_schema::Shape::Array;
-use crate::api::request_schema::Shape::Bool;
-use crate::api::request_schema::Shape::Integer;
-use crate::api::request_schema::Shape::Number;
-use crate::api::request_schema::Shape::Object;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Shape::TextOrArray;
-use crate::api::request_schema::Shape::TextOrObject;
-use crate::api::request_schema::Table;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -23,7 +23,7 @@ const MAX_TOKENS: i64 = u32::MAX as i64;
 const CACHE: &str = "Anthropic finds a prompt by its beginning.";
 
 /// Fields of the request body.
-pub(super) static REQUEST: Table = Table {
+pub(super) static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -127,27 +127,29 @@ pub(super) static REQUEST: Table = Table {
             Integer(0, MAX_TOKENS),
             "Anthropic bounds the calls of its tools; searches of the web by `web_search.max_uses`.",
         ),
-        ignored("truncation", Text, "Conversations are never shortened.").unless(&["\"disabled\""]),
+        ignored("truncation", Text, "Conversations are never shortened.")
+            .with_no_op(&["\"disabled\""]),
         ignored(
             "context_management",
             Array,
             "Conversations are never shortened.",
         )
-        .unless(&["[]"]),
-        ignored("service_tier", Text, "There is one tier.").unless(&["\"auto\"", "\"default\""]),
+        .with_no_op(&["[]"]),
+        ignored("service_tier", Text, "There is one tier.")
+            .with_no_op(&["\"auto\"", "\"default\""]),
         ignored(
             "prompt_cache_key",
             Text,
             "Given back. Anthropic finds a prompt by its beginning.",
         ),
-        ignored("prompt_cache_options", Object, CACHE).unless(&["{}"]),
+        ignored("prompt_cache_options", Object, CACHE).with_no_op(&["{}"]),
         cache_mark::RETENTION,
         ignored(
             "safety_identifier",
             Text,
             "Given back, and not sent to Claude.",
         ),
-        ignored("access_programs", Object, "There are none.").unless(&["{}"]),
+        ignored("access_programs", Object, "There are none.").with_no_op(&["{}"]),
         ignored(
             "personality",
             Text,
@@ -158,7 +160,7 @@ pub(super) static REQUEST: Table = Table {
             Integer(0, 20),
             "Claude does not tell the probabilities of tokens.",
         )
-        .unless(&["0"]),
+        .with_no_op(&["0"]),
         refused(
             "prompt",
             Object,
@@ -169,19 +171,21 @@ pub(super) static REQUEST: Table = Table {
 };
 
 /// The fields of `conversation`.
-pub(super) static CONVERSATION: Table = Table {
+pub(super) static CONVERSATION: ObjectSchema = ObjectSchema {
     prefix: "conversation.",
     fields: &[honoured("id", Text, "Required. The conversation.")],
 };
 
 /// The fields of `stream_options`.
-pub(super) static STREAM_OPTIONS: Table = Table {
+pub(super) static STREAM_OPTIONS: ObjectSchema = ObjectSchema {
     prefix: "stream_options.",
-    fields: &[ignored("include_obfuscation", Bool, "Events are never padded.").unless(&["false"])],
+    fields: &[
+        ignored("include_obfuscation", Bool, "Events are never padded.").with_no_op(&["false"]),
+    ],
 };
 
 /// The fields of `text`.
-pub(super) static TEXT: Table = Table {
+pub(super) static TEXT: ObjectSchema = ObjectSchema {
     prefix: "text.",
     fields: &[
         honoured(
@@ -194,12 +198,12 @@ pub(super) static TEXT: Table = Table {
             Text,
             "Only a hint. Ask for short or long answers in the input.",
         )
-        .unless(&["\"medium\""]),
+        .with_no_op(&["\"medium\""]),
     ],
 };
 
 /// The fields of `text.format`.
-pub(super) static FORMAT: Table = Table {
+pub(super) static FORMAT: ObjectSchema = ObjectSchema {
     prefix: "text.format.",
     fields: &[
         emulated(
@@ -231,7 +235,7 @@ pub(super) static FORMAT: Table = Table {
 };
 
 /// The fields of `reasoning`.
-pub(super) static REASONING: Table = Table {
+pub(super) static REASONING: ObjectSchema = ObjectSchema {
     prefix: "reasoning.",
     fields: &[
         emulated(
@@ -245,13 +249,13 @@ pub(super) static REASONING: Table = Table {
             "`auto`, `concise` and `detailed` are one: the thoughts are shown as Claude tells them. Without it they are not shown.",
         ),
         emulated("generate_summary", Text, "The old name of `summary`."),
-        ignored("mode", Text, "There is one mode.").unless(&["\"standard\""]),
+        ignored("mode", Text, "There is one mode.").with_no_op(&["\"standard\""]),
         ignored(
             "context",
             Text,
             "Which thoughts Claude reads again is Anthropic's matter.",
         )
-        .unless(&["\"auto\""]),
+        .with_no_op(&["\"auto\""]),
     ],
 };
 

@@ -12,13 +12,13 @@ use crate::api::openai::responses::item_fields::ITEM;
 use crate::api::openai::responses::item_fields::PART;
 use crate::api::openai::responses::tool_fields::*;
 use crate::api::openai::web_search;
-use crate::api::request_schema::Handling;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::Remarks;
+use crate::api::request_schema::Support;
 use crate::api::request_schema::document;
 use crate::api::request_schema::document::fields_of;
 
-fn tables() -> Vec<&'static Table> {
+fn tables() -> Vec<&'static ObjectSchema> {
     let before = [
         &REQUEST,
         &CONVERSATION,
@@ -28,9 +28,10 @@ fn tables() -> Vec<&'static Table> {
         &REASONING,
         &FUNCTION,
     ];
-    let of_clients: [&Table; 5] = [&NAMESPACE, &CUSTOM, &CUSTOM_FORMAT, &BUILT_IN, &ENVIRONMENT];
-    let of_search = web_search::OF_RESPONSES.into_iter().chain([&FILTERS]);
-    let others: [&Table; 4] = [&CODE, &CONTAINER, &MCP, &MCP_FILTER];
+    let of_clients: [&ObjectSchema; 5] =
+        [&NAMESPACE, &CUSTOM, &CUSTOM_FORMAT, &BUILT_IN, &ENVIRONMENT];
+    let of_search = web_search::RESPONSES_TABLES.into_iter().chain([&FILTERS]);
+    let others: [&ObjectSchema; 4] = [&CODE, &CONTAINER, &MCP, &MCP_FILTER];
     before
         .into_iter()
         .chain(of_clients)
@@ -62,7 +63,7 @@ fn table_rows_are_unique_and_defaults_parse() {
             for value in field.no_op {
                 let value: Value = serde_json::from_str(value).unwrap();
                 assert!(
-                    field.shape.check(&value, String::new).is_ok(),
+                    field.field_type.check(&value, String::new).is_ok(),
                     "{name} refuses what it names harmless"
                 );
             }
@@ -83,11 +84,11 @@ fn every_honoured_field_is_read_by_the_decoder() {
         "include": ["reasoning.encrypted_content"], "metadata": {"a": "b"}, "user": "u", "project_id": "p",
         "prompt_cache_retention": "24h",
     });
-    let read = |table: &'static Table| {
+    let read = |table: &'static ObjectSchema| {
         table
             .fields
             .iter()
-            .filter(|field| matches!(field.handling, Handling::Honoured | Handling::Emulated))
+            .filter(|field| matches!(field.support, Support::Honoured | Support::Emulated))
     };
     let of_sockets = ["type", "stream_id", "generate"];
     for field in read(&REQUEST).filter(|field| !of_sockets.contains(&field.name)) {
@@ -99,7 +100,7 @@ fn every_honoured_field_is_read_by_the_decoder() {
     conversation["previous_response_id"] = Value::Null;
     for whole in [whole, conversation] {
         let request = decode(whole.to_string().as_bytes(), Policy::Strict).unwrap();
-        assert_eq!(request.turn(&[]).unwrap().1, Remarks::default());
+        assert_eq!(request.into_turn(&[]).unwrap().1, Remarks::default());
     }
 }
 
@@ -150,7 +151,7 @@ fn every_openai_schema_field_has_a_row() {
             vec![fields_of::<responses::WebSearchToolFilters>()],
         ),
         (
-            web_search::OF_RESPONSES[0],
+            web_search::RESPONSES_TABLES[0],
             vec![fields_of::<responses::WebSearchApproximateLocation>()],
         ),
         (

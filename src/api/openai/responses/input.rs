@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use super::client_items;
 use super::content;
-use super::content::Speaker;
-use super::content::only;
+use super::content::ItemRole;
+use super::content::refuse_other_fields;
 use super::item_fields;
-use super::parameters::unexpected;
-use super::sealed::Sealed;
+use super::parameters::unexpected_value;
+use super::sealed::EncryptedContent;
 use crate::api::history;
-use crate::api::history::Draft;
-use crate::api::history::Piece;
-use crate::api::history::Rules;
-use crate::api::request_schema::Ignored;
+use crate::api::history::DraftPart;
+use crate::api::history::DraftRules;
+use crate::api::history::HistoryDraft;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::Message;
@@ -30,7 +30,7 @@ use crate::domain::ToolUse;
 
 /// Rules for the conversation. No response can be resumed after a pause, since its items lack the
 /// blocks of Anthropic's server tools.
-const RULES: Rules = Rules {
+const RULES: DraftRules = DraftRules {
     field: "input",
     merges: false,
     is_paused: |_| false,
@@ -38,14 +38,14 @@ const RULES: Rules = Rules {
 
 /// Decoded items, split as a turn needs them.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Conversation {
+pub(super) struct ResponseConversation {
     pub(super) system: Vec<String>,
     pub(super) history: Vec<Message>,
     pub(super) prompt: Vec<Part>,
 }
 
 /// Fields that only some types of items may have.
-const MATTER: [&str; 21] = [
+const ITEM_TYPE_FIELDS: [&str; 21] = [
     "role",
     "content",
     "arguments",
@@ -70,7 +70,7 @@ const MATTER: [&str; 21] = [
 ];
 /// Item types of server tools, with their fields. These items are dropped: the answer text holds
 /// the result.
-const SKIPPED: [(&str, &[&str]); 4] = [
+const SKIPPED_ITEM_TYPES: [(&str, &[&str]); 4] = [
     ("web_search_call", &["action"]),
     (
         "code_interpreter_call",
@@ -89,7 +89,7 @@ const SKIPPED: [(&str, &[&str]); 4] = [
     ("mcp_list_tools", &["server_label", "tools", "error"]),
 ];
 /// Item types of tools that this server does not support.
-const LEFT_OUT: [&str; 10] = [
+const UNSUPPORTED_ITEM_TYPES: [&str; 10] = [
     "image_generation_call",
     "file_search_call",
     "computer_call",
@@ -101,27 +101,28 @@ const LEFT_OUT: [&str; 10] = [
     "program",
     "program_output",
 ];
-const LONGEST_CALL_ID: usize = 64;
+const MAX_CALL_ID_LENGTH: usize = 64;
 
 /// Items of earlier responses, and the request field that refers to them.
-pub(super) type Earlier<'a> = (&'static str, &'a [Value]);
+pub(super) type EarlierItems<'a> = (&'static str, &'a [Value]);
 
 /// Decodes the `earlier` items and the `input` into a conversation, with `instructions` first.
-pub(super) fn conversation(
+pub(super) fn decode_conversation(
     instructions: Option<String>,
-    earlier: Earlier<'_>,
+    earlier: EarlierItems<'_>,
     input: &[Value],
-    ignored: &mut Ignored,
-) -> Result<Conversation, InvalidRequest> {
-    let Reader { system, draft, .. } = read(earlier, input, ignored)?;
+    ignored: &mut RemarkCollector,
+) -> Result<ResponseConversation, InvalidRequest> {
+    let InputReader { system, draft, .. } = read_items(earlier, input, ignored)?;
     let is_said = |text: &String| !text.trim().is_empty();
     let mut system: Vec<_> = instructions
         .into_iter()
         .chain(system)
         .filter(is_said)
         .collect();
-    let history::Conversation { history, prompt } = draft.finish(|| system.pop(), ignored)?;
-    Ok(Conversation {
+    let history::RepairedConversation { history, prompt } =
+        draft.finish(|| system.pop(), ignored)?;
+    Ok(ResponseConversation {
         system,
         history,
         prompt,
@@ -129,45 +130,45 @@ pub(super) fn conversation(
 }
 
 /// Checks items without requiring that an answer comes next, and without repairs.
-pub(super) fn check(
-    earlier: Earlier<'_>,
+pub(super) fn check_conversation(
+    earlier: EarlierItems<'_>,
     input: &[Value],
-    ignored: &mut Ignored,
+    ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    read(earlier, input, ignored).map(drop)
+    read_items(earlier, input, ignored).map(drop)
 }
 
 /// Checks that each of `items` is valid by itself.
 ///
 /// # Errors
 /// If an item is invalid; the path in the error begins with `input`.
-pub fn check_items(items: &[Value], ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-    check(("input", &[]), items, ignored)
+pub fn check_items(items: &[Value], ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
+    check_conversation(("input", &[]), items, ignored)
 }
 
-fn read(
-    (before, earlier): Earlier<'_>,
+fn read_items(
+    (before, earlier): EarlierItems<'_>,
     input: &[Value],
-    ignored: &mut Ignored,
-) -> Result<Reader, InvalidRequest> {
-    let mut reader = Reader {
+    ignored: &mut RemarkCollector,
+) -> Result<InputReader, InvalidRequest> {
+    let mut reader = InputReader {
         system: Vec::new(),
-        draft: Draft::new(RULES),
+        draft: HistoryDraft::new(RULES),
         skipped: HashSet::new(),
     };
     // Remarks on earlier items were reported when those were sent.
-    let mut known = Ignored::new(Policy::Lenient);
+    let mut known = RemarkCollector::new(Policy::Lenient);
     for item in earlier {
-        reader.item(
+        reader.add_item(
             item.clone(),
-            Place::at(before, &item_fields::ITEM),
+            ObjectPath::at(before, &item_fields::ITEM),
             &mut known,
         )?;
     }
     for (index, item) in input.iter().enumerate() {
-        reader.item(
+        reader.add_item(
             item.clone(),
-            Place::at(format!("input[{index}]"), &item_fields::ITEM),
+            ObjectPath::at(format!("input[{index}]"), &item_fields::ITEM),
             ignored,
         )?;
     }
@@ -175,21 +176,21 @@ fn read(
 }
 
 /// Decoder of a conversation, item by item.
-struct Reader {
+struct InputReader {
     system: Vec<String>,
-    draft: Draft,
+    draft: HistoryDraft,
     /// Ids of dropped calls, whose outputs are dropped too.
     skipped: HashSet<String>,
 }
 
-impl Reader {
-    fn item(
+impl InputReader {
+    fn add_item(
         &mut self,
         item: Value,
-        place: Place,
-        ignored: &mut Ignored,
+        place: ObjectPath,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
-        let mut item = Object::new(client_items::as_function(item, &place)?, place)?;
+        let mut item = ObjectReader::new(client_items::as_function(item, &place)?, place)?;
         let kind = item
             .take_text("type")?
             .unwrap_or_else(|| "message".to_owned());
@@ -197,98 +198,108 @@ impl Reader {
         let status = item.take_text("status")?;
         let name = item.take_text("name")?;
         match kind.as_str() {
-            "message" => self.message(&mut item, ignored)?,
-            "function_call" => self.call(&mut item, name, status.as_deref())?,
-            "function_call_output" => self.output(&mut item, ignored)?,
+            "message" => self.add_message(&mut item, ignored)?,
+            "function_call" => self.add_call(&mut item, name, status.as_deref())?,
+            "function_call_output" => self.add_output(&mut item, ignored)?,
             "reasoning" => {
                 item.take("content")?;
                 item.take("summary")?;
-                self.reasoning(&mut item, ignored)?;
+                self.add_reasoning(&mut item, ignored)?;
             }
-            "compaction" => self.compaction(&mut item)?,
+            "compaction" => self.add_compaction(&mut item)?,
             // References with an id are resolved before.
-            "item_reference" => return Err(item.missing("id")),
+            "item_reference" => return Err(item.missing_field("id")),
             // Its tools are read with those of the request.
             "additional_tools" => ["role", "tools"]
                 .iter()
                 .try_for_each(|name| item.take(name).map(drop))?,
-            other if LEFT_OUT.contains(&other) => {
-                return ignored.leave_out(format!("input[] ({other})"), foreign(&item, other));
+            other if UNSUPPORTED_ITEM_TYPES.contains(&other) => {
+                return ignored.drop_unsupported(
+                    format!("input[] ({other})"),
+                    unsupported_item(&item, other),
+                );
             }
             other => {
-                let known = SKIPPED.iter().find(|(known, _)| *known == other);
-                let (_, matter) = known.ok_or_else(|| foreign(&item, other))?;
+                let known = SKIPPED_ITEM_TYPES.iter().find(|(known, _)| *known == other);
+                let (_, matter) = known.ok_or_else(|| unsupported_item(&item, other))?;
                 matter
                     .iter()
                     .try_for_each(|name| item.take(name).map(drop))?;
-                ignored.note(&format!("input[] ({other})"));
+                ignored.report(&format!("input[] ({other})"));
             }
         }
-        only(&mut item, &MATTER, &kind)?;
+        refuse_other_fields(&mut item, &ITEM_TYPE_FIELDS, &kind)?;
         item.finish(ignored)
     }
 
-    fn message(&mut self, item: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    fn add_message(
+        &mut self,
+        item: &mut ObjectReader,
+        ignored: &mut RemarkCollector,
+    ) -> Result<(), InvalidRequest> {
         let role = item
             .take_text("role")?
-            .ok_or_else(|| item.missing("role"))?;
+            .ok_or_else(|| item.missing_field("role"))?;
         let speaker = match role.as_str() {
-            "system" | "developer" => Speaker::Instructions,
-            "user" => Speaker::User,
-            "assistant" => Speaker::Assistant,
+            "system" | "developer" => ItemRole::Instructions,
+            "user" => ItemRole::User,
+            "assistant" => ItemRole::Assistant,
             other => {
                 let expected = "`user`, `assistant`, `system` or `developer`";
-                return Err(unexpected(item, "role", expected, other));
+                return Err(unexpected_value(item, "role", expected, other));
             }
         };
         let content = item
             .take("content")?
-            .ok_or_else(|| item.missing("content"))?;
-        let parts = content::parts(content, speaker, &item.place, "content", ignored)?;
+            .ok_or_else(|| item.missing_field("content"))?;
+        let parts = content::read_parts(content, speaker, &item.place, "content", ignored)?;
         match speaker {
-            Speaker::Instructions if self.draft.is_empty() => {
-                self.system.extend(parts.into_iter().filter_map(words));
+            ItemRole::Instructions if self.draft.is_empty() => {
+                self.system.extend(parts.into_iter().filter_map(into_text));
             }
-            Speaker::Instructions => {
+            ItemRole::Instructions => {
                 let path = item.place.field("content");
-                let said = parts.into_iter().filter_map(words).map(Part::Instruction);
+                let said = parts
+                    .into_iter()
+                    .filter_map(into_text)
+                    .map(Part::Instruction);
                 let pieces = said
-                    .map(|part| Piece {
+                    .map(|part| DraftPart {
                         part,
                         path: path.clone(),
                     })
                     .collect();
-                self.draft.say(Role::User, path.as_str(), pieces);
+                self.draft.add_message(Role::User, path.as_str(), pieces);
             }
             // Part of an empty answer.
-            Speaker::Assistant if parts.is_empty() => {}
-            Speaker::Assistant => self.say(&item.place.field("content"), parts),
-            Speaker::User | Speaker::Tool => {
+            ItemRole::Assistant if parts.is_empty() => {}
+            ItemRole::Assistant => self.add_to_answer(&item.place.field("content"), parts),
+            ItemRole::User | ItemRole::Tool => {
                 let path = item.place.field("content");
                 let pieces = parts
                     .into_iter()
-                    .map(|part| Piece {
+                    .map(|part| DraftPart {
                         part,
                         path: path.clone(),
                     })
                     .collect();
-                self.draft.say(Role::User, path, pieces);
+                self.draft.add_message(Role::User, path, pieces);
             }
         }
         Ok(())
     }
 
-    fn call(
+    fn add_call(
         &mut self,
-        item: &mut Object,
+        item: &mut ObjectReader,
         name: Option<String>,
         status: Option<&str>,
     ) -> Result<(), InvalidRequest> {
-        let id = call_id(item)?;
-        let name = name.ok_or_else(|| item.missing("name"))?;
+        let id = take_call_id(item)?;
+        let name = name.ok_or_else(|| item.missing_field("name"))?;
         let input = item
             .take_text("arguments")?
-            .ok_or_else(|| item.missing("arguments"))?;
+            .ok_or_else(|| item.missing_field("arguments"))?;
         if status == Some("incomplete") {
             self.skipped.insert(id);
             return Ok(());
@@ -300,19 +311,25 @@ impl Reader {
         } else {
             input
         };
-        self.say(
+        self.add_to_answer(
             &item.place.field("arguments"),
             vec![Part::ToolUse(ToolUse { id, name, input })],
         );
         Ok(())
     }
 
-    fn output(&mut self, item: &mut Object, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
-        let id = call_id(item)?;
+    fn add_output(
+        &mut self,
+        item: &mut ObjectReader,
+        ignored: &mut RemarkCollector,
+    ) -> Result<(), InvalidRequest> {
+        let id = take_call_id(item)?;
         // Its call carries the namespace as well.
         item.take("namespace")?;
-        let output = item.take("output")?.ok_or_else(|| item.missing("output"))?;
-        let parts = content::parts(output, Speaker::Tool, &item.place, "output", ignored)?;
+        let output = item
+            .take("output")?
+            .ok_or_else(|| item.missing_field("output"))?;
+        let parts = content::read_parts(output, ItemRole::Tool, &item.place, "output", ignored)?;
         if self.skipped.contains(&id) {
             return Ok(());
         }
@@ -323,86 +340,89 @@ impl Reader {
         });
         let path = item.place.field("call_id");
         self.draft
-            .say(Role::User, path.clone(), vec![Piece { part, path }]);
+            .add_message(Role::User, path.clone(), vec![DraftPart { part, path }]);
         Ok(())
     }
 
-    fn reasoning(
+    fn add_reasoning(
         &mut self,
-        item: &mut Object,
-        ignored: &mut Ignored,
+        item: &mut ObjectReader,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
         let Some(text) = item.take_text("encrypted_content")? else {
             return Ok(());
         };
-        match Sealed::from_text(&text).and_then(Sealed::into_thinking) {
+        match EncryptedContent::from_text(&text).and_then(EncryptedContent::into_thinking) {
             Some(thinking) => {
-                self.say(
+                self.add_to_answer(
                     &item.place.field("encrypted_content"),
                     vec![Part::Thinking(thinking)],
                 );
                 Ok(())
             }
             // Thinking that another server produced.
-            None => ignored.leave_out("input[].encrypted_content".to_owned(), broken(item)),
+            None => ignored.drop_unsupported(
+                "input[].encrypted_content".to_owned(),
+                invalid_encrypted_content(item),
+            ),
         }
     }
 
-    fn compaction(&mut self, item: &mut Object) -> Result<(), InvalidRequest> {
+    fn add_compaction(&mut self, item: &mut ObjectReader) -> Result<(), InvalidRequest> {
         let text = item
             .take_text("encrypted_content")?
-            .ok_or_else(|| item.missing("encrypted_content"))?;
-        let Some(Sealed::Conversation(items)) = Sealed::from_text(&text) else {
-            return Err(broken(item));
+            .ok_or_else(|| item.missing_field("encrypted_content"))?;
+        let Some(EncryptedContent::Conversation(items)) = EncryptedContent::from_text(&text) else {
+            return Err(invalid_encrypted_content(item));
         };
         // Remarks were reported when the conversation was compacted.
-        let mut known = Ignored::new(Policy::Lenient);
+        let mut known = RemarkCollector::new(Policy::Lenient);
         items
             .into_iter()
-            .try_for_each(|inner| self.item(inner, item.place.clone(), &mut known))
+            .try_for_each(|inner| self.add_item(inner, item.place.clone(), &mut known))
     }
 
     /// Adds parts to the answer at the end of the conversation, or begins one.
-    fn say(&mut self, path: &str, parts: Vec<Part>) {
+    fn add_to_answer(&mut self, path: &str, parts: Vec<Part>) {
         let pieces = parts
             .into_iter()
-            .map(|part| Piece {
+            .map(|part| DraftPart {
                 part,
                 path: path.to_owned(),
             })
             .collect();
-        self.draft.go_on(path, pieces);
+        self.draft.extend_answer(path, pieces);
     }
 }
 
-fn call_id(item: &mut Object) -> Result<String, InvalidRequest> {
+fn take_call_id(item: &mut ObjectReader) -> Result<String, InvalidRequest> {
     let id = item
         .take_text("call_id")?
-        .ok_or_else(|| item.missing("call_id"))?;
+        .ok_or_else(|| item.missing_field("call_id"))?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if (1..=LONGEST_CALL_ID).contains(&id.len()) && id.bytes().all(fits) {
+    if (1..=MAX_CALL_ID_LENGTH).contains(&id.len()) && id.bytes().all(fits) {
         return Ok(id);
     }
-    Err(item.refuse(
+    Err(item.invalid_field(
         "call_id",
         code::VALUE,
         "expected 1 to 64 letters, digits, `_` and `-`.",
     ))
 }
 
-fn broken(item: &Object) -> InvalidRequest {
+fn invalid_encrypted_content(item: &ObjectReader) -> InvalidRequest {
     let words = "this is nothing that this server gave. Send it as it came, or remove the item.";
-    item.refuse("encrypted_content", code::VALUE, words)
+    item.invalid_field("encrypted_content", code::VALUE, words)
 }
 
-fn foreign(item: &Object, kind: &str) -> InvalidRequest {
+fn unsupported_item(item: &ObjectReader, kind: &str) -> InvalidRequest {
     let kind = printable(kind);
     let words =
         format!("nobody here knows what to do with items of type `{kind}`. Remove the item.");
-    item.refuse("type", code::UNSUPPORTED, &words)
+    item.invalid_field("type", code::UNSUPPORTED, &words)
 }
 
-fn words(part: Part) -> Option<String> {
+fn into_text(part: Part) -> Option<String> {
     if let Part::Text(text) = part {
         Some(text)
     } else {

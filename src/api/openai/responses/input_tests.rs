@@ -5,9 +5,9 @@ use serde_json::json;
 use super::*;
 use crate::domain::Thinking;
 
-fn talk(earlier: &Value, input: &Value) -> Result<Conversation, InvalidRequest> {
-    let mut ignored = Ignored::new(Policy::Strict);
-    conversation(
+fn talk(earlier: &Value, input: &Value) -> Result<ResponseConversation, InvalidRequest> {
+    let mut ignored = RemarkCollector::new(Policy::Strict);
+    decode_conversation(
         None,
         ("previous_response_id", earlier.as_array().unwrap()),
         input.as_array().unwrap(),
@@ -28,17 +28,17 @@ fn user(text: &str) -> Value {
 }
 
 /// Formats a conversation as `user:text assistant:thinking,call`, and so on.
-fn outline(conversation: &Conversation) -> String {
+fn outline(conversation: &ResponseConversation) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) => text.clone(),
         Part::ToolUse(call) => format!("call {}", call.id),
         Part::ToolResult(result) => format!("result {}", result.id),
         Part::Thinking(_) => "thinking".into(),
         Part::Native(block) => block.json.clone(),
-        Part::CacheMark(mark) => mark.clone(),
+        Part::CacheBreakpoint(mark) => mark.clone(),
         Part::Image(_) | Part::Document { .. } => "media".into(),
         Part::Instruction(text) => format!("[{text}]"),
-        Part::GoOn => "go on".into(),
+        Part::Continue => "go on".into(),
     };
     let parts = |parts: &[Part]| parts.iter().map(part).collect::<Vec<_>>().join(", ");
     let message = |message: &Message| format!("{:?}: {}; ", message.role, parts(&message.parts));
@@ -48,7 +48,7 @@ fn outline(conversation: &Conversation) -> String {
 
 #[test]
 fn conversation_continues_with_call_outputs() {
-    let seal = Sealed::Thinking {
+    let seal = EncryptedContent::Thinking {
         text: "hm".into(),
         signature: "s".into(),
     }
@@ -103,7 +103,7 @@ fn incomplete_call_is_dropped_with_its_output() {
 
 #[test]
 fn compaction_expands_to_its_items() {
-    let sealed = Sealed::Conversation(vec![
+    let sealed = EncryptedContent::Conversation(vec![
         user("one"),
         json!({"role": "assistant", "content": "two"}),
         call("c"),
@@ -142,8 +142,8 @@ fn unsupported_items_are_dropped_and_reported() {
         user("hi"), {"type": "image_generation_call", "id": "ig_1", "result": "x"}, {"type": "tool_search_output", "tools": []},
         {"type": "web_search_call", "action": {}}, {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"}, user("and?"),
     ]);
-    let mut ignored = Ignored::new(Policy::Lenient);
-    let conversation = conversation(
+    let mut ignored = RemarkCollector::new(Policy::Lenient);
+    let conversation = decode_conversation(
         None,
         ("previous_response_id", &[]),
         items.as_array().unwrap(),
@@ -262,8 +262,8 @@ fn invalid_conversations_are_refused_with_a_reason() {
 #[test]
 fn broken_conversations_are_repaired_and_reported() {
     let repaired = |items: Value| {
-        let mut ignored = Ignored::new(Policy::Lenient);
-        let made = conversation(
+        let mut ignored = RemarkCollector::new(Policy::Lenient);
+        let made = decode_conversation(
             Some("Sing.".into()),
             ("previous_response_id", &[]),
             items.as_array().unwrap(),

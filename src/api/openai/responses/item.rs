@@ -3,40 +3,40 @@
 use super::client_call::ClientCall;
 use super::events::AnnotationAdded;
 use super::events::ContentPart;
-use super::events::Delta;
-use super::events::Event;
-use super::events::ItemAt;
-use super::events::Refusal;
+use super::events::InOutputItem;
+use super::events::ItemEvent;
+use super::events::OutputItemEvent;
+use super::events::RefusalDone;
+use super::events::ResponseDelta;
+use super::events::ResponseEvent;
 use super::events::Sequence;
 use super::events::SummaryPart;
-use super::events::Text;
+use super::events::SummaryTextDone;
 use super::events::TextDelta;
 use super::events::TextDone;
-use super::events::Told;
-use super::events::Within;
 use super::events::in_message;
 use super::events::in_summary;
 use super::id;
-use super::sealed::Sealed;
+use super::sealed::EncryptedContent;
 use super::server_call::ServerCall;
-use super::types::Annotation;
-use super::types::Content;
-use super::types::Item;
-use super::types::Status;
-use super::types::Summary;
+use super::types::ReasoningSummary;
+use super::types::ResponseAnnotation;
+use super::types::ResponseContent;
+use super::types::ResponseItem;
+use super::types::ResponseStatus;
 use crate::api::openai::citation::CitedText;
 use crate::domain::Citation;
 use crate::domain::TurnEvent;
 
 /// Kind of an output item under construction.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum OutputItemKind {
     Message,
     Refusal,
     /// Thinking; clients can only send it back with its encrypted content.
     Thinking {
         is_shown: bool,
-        seal: Option<Sealed>,
+        seal: Option<EncryptedContent>,
     },
     /// Call of a client tool.
     Call(ClientCall),
@@ -44,63 +44,63 @@ pub(super) enum Kind {
     Server(ServerCall),
 }
 
-impl Kind {
-    fn prefix(&self) -> &'static str {
+impl OutputItemKind {
+    fn id_prefix(&self) -> &'static str {
         match self {
             Self::Message | Self::Refusal => "msg",
             Self::Thinking { .. } => "rs",
-            Self::Call(call) => call.prefix(),
-            Self::Server(call) => call.prefix(),
+            Self::Call(call) => call.id_prefix(),
+            Self::Server(call) => call.id_prefix(),
         }
     }
 }
 
 /// Output item that is still open.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenOutputItem {
     id: String,
     /// Index of the item in the output.
     index: usize,
-    kind: Kind,
+    kind: OutputItemKind,
     /// Text or thinking received so far.
     text: String,
-    annotations: Vec<Annotation>,
+    annotations: Vec<ResponseAnnotation>,
     cited: CitedText,
 }
 
-impl Open {
+impl OpenOutputItem {
     /// Opens item `index` of the output of `response` and appends its first events.
     pub(super) fn new(
-        kind: Kind,
+        kind: OutputItemKind,
         response: &str,
         index: usize,
         sequence: &mut Sequence,
-        events: &mut Vec<Event>,
+        events: &mut Vec<ResponseEvent>,
     ) -> Self {
         let mut open = Self {
-            id: id::output(kind.prefix(), response, index),
+            id: id::output_item_id(kind.id_prefix(), response, index),
             index,
             kind,
             text: String::new(),
             annotations: Vec::new(),
             cited: CitedText::default(),
         };
-        let item = open.item(Status::InProgress);
+        let item = open.item(ResponseStatus::InProgress);
         events.push(sequence.event(
             "response.output_item.added",
-            &ItemAt {
+            &OutputItemEvent {
                 output_index: index,
                 item: &item,
             },
         ));
         match &open.kind {
-            Kind::Message | Kind::Refusal => {
+            OutputItemKind::Message | OutputItemKind::Refusal => {
                 let empty = open.content();
                 let part = in_message(ContentPart { part: &empty });
                 events.push(sequence.event("response.content_part.added", &open.within(part)));
             }
-            Kind::Thinking { is_shown: true, .. } => {
-                let empty = Summary::Text {
+            OutputItemKind::Thinking { is_shown: true, .. } => {
+                let empty = ReasoningSummary::Text {
                     text: String::new(),
                 };
                 let part = in_summary(SummaryPart { part: &empty });
@@ -108,39 +108,43 @@ impl Open {
                     sequence.event("response.reasoning_summary_part.added", &open.within(part)),
                 );
             }
-            Kind::Server(_) | Kind::Thinking { .. } | Kind::Call(_) => {}
+            OutputItemKind::Server(_)
+            | OutputItemKind::Thinking { .. }
+            | OutputItemKind::Call(_) => {}
         }
         let told = open
             .server_call()
             .map(ServerCall::begin)
             .unwrap_or_default();
-        open.tell(&told, sequence, events);
+        open.push_events(&told, sequence, events);
         open
     }
 
     /// True if content of `kind` continues this item.
-    pub(super) fn takes(&self, kind: &Kind) -> bool {
+    pub(super) fn accepts(&self, kind: &OutputItemKind) -> bool {
         match (&self.kind, kind) {
-            (Kind::Message, Kind::Message)
-            | (Kind::Thinking { seal: None, .. }, Kind::Thinking { .. }) => true,
+            (OutputItemKind::Message, OutputItemKind::Message)
+            | (OutputItemKind::Thinking { seal: None, .. }, OutputItemKind::Thinking { .. }) => {
+                true
+            }
             (
-                Kind::Message
-                | Kind::Refusal
-                | Kind::Thinking { .. }
-                | Kind::Call(_)
-                | Kind::Server(_),
+                OutputItemKind::Message
+                | OutputItemKind::Refusal
+                | OutputItemKind::Thinking { .. }
+                | OutputItemKind::Call(_)
+                | OutputItemKind::Server(_),
                 _,
             ) => false,
         }
     }
 
     pub(super) fn is_call(&self) -> bool {
-        matches!(self.kind, Kind::Call(_))
+        matches!(self.kind, OutputItemKind::Call(_))
     }
 
     /// Returns the server tool call, if the item is one.
     pub(super) fn server_call(&mut self) -> Option<&mut ServerCall> {
-        if let Kind::Server(call) = &mut self.kind {
+        if let OutputItemKind::Server(call) = &mut self.kind {
             Some(call)
         } else {
             None
@@ -152,17 +156,24 @@ impl Open {
         &mut self,
         piece: &str,
         sequence: &mut Sequence,
-        events: &mut Vec<Event>,
+        events: &mut Vec<ResponseEvent>,
     ) {
         let told = match &mut self.kind {
-            Kind::Server(call) => call.push(piece),
-            Kind::Call(call) => call.push(piece).into_iter().collect(),
-            Kind::Message | Kind::Refusal | Kind::Thinking { .. } => Vec::new(),
+            OutputItemKind::Server(call) => call.push(piece),
+            OutputItemKind::Call(call) => call.push(piece).into_iter().collect(),
+            OutputItemKind::Message | OutputItemKind::Refusal | OutputItemKind::Thinking { .. } => {
+                Vec::new()
+            }
         };
-        self.tell(&told, sequence, events);
+        self.push_events(&told, sequence, events);
     }
 
-    fn tell(&self, told: &[Told], sequence: &mut Sequence, events: &mut Vec<Event>) {
+    fn push_events(
+        &self,
+        told: &[ItemEvent],
+        sequence: &mut Sequence,
+        events: &mut Vec<ResponseEvent>,
+    ) {
         events.extend(
             told.iter()
                 .map(|(name, body)| sequence.event(name, &self.within(body))),
@@ -170,21 +181,21 @@ impl Open {
     }
 
     /// Tracks the text blocks, for the ranges of later citations.
-    pub(super) fn follow(&mut self, event: &TurnEvent) {
-        self.cited.note(event);
+    pub(super) fn track_event(&mut self, event: &TurnEvent) {
+        self.cited.track_event(event);
     }
 
     /// Adds a citation to a message.
-    pub(super) fn cite(
+    pub(super) fn add_citation(
         &mut self,
         citation: &Citation,
         sequence: &mut Sequence,
-        events: &mut Vec<Event>,
+        events: &mut Vec<ResponseEvent>,
     ) {
-        let Some(citation) = self.cited.cite(citation) else {
+        let Some(citation) = self.cited.url_citation(citation) else {
             return;
         };
-        let annotation = Annotation::UrlCitation(citation);
+        let annotation = ResponseAnnotation::UrlCitation(citation);
         let added = in_message(AnnotationAdded {
             annotation_index: self.annotations.len(),
             annotation: &annotation,
@@ -194,11 +205,11 @@ impl Open {
     }
 
     /// Attaches the signature to open thinking; returns false for any other item.
-    pub(super) fn seal(&mut self, signature: &str) -> bool {
-        let Kind::Thinking { seal, .. } = &mut self.kind else {
+    pub(super) fn attach_signature(&mut self, signature: &str) -> bool {
+        let OutputItemKind::Thinking { seal, .. } = &mut self.kind else {
             return false;
         };
-        *seal = Some(Sealed::Thinking {
+        *seal = Some(EncryptedContent::Thinking {
             text: self.text.clone(),
             signature: signature.to_owned(),
         });
@@ -206,52 +217,61 @@ impl Open {
     }
 
     /// Appends a piece of text or thinking.
-    pub(super) fn push(&mut self, piece: &str, sequence: &mut Sequence, events: &mut Vec<Event>) {
+    pub(super) fn push(
+        &mut self,
+        piece: &str,
+        sequence: &mut Sequence,
+        events: &mut Vec<ResponseEvent>,
+    ) {
         self.text.push_str(piece);
         events.extend(match &self.kind {
-            Kind::Message => {
+            OutputItemKind::Message => {
                 let delta = in_message(TextDelta {
                     delta: piece,
                     logprobs: [],
                 });
                 Some(sequence.event("response.output_text.delta", &self.within(delta)))
             }
-            Kind::Refusal => {
-                let delta = in_message(Delta { delta: piece });
+            OutputItemKind::Refusal => {
+                let delta = in_message(ResponseDelta { delta: piece });
                 Some(sequence.event("response.refusal.delta", &self.within(delta)))
             }
-            Kind::Thinking { is_shown: true, .. } => {
-                let delta = in_summary(Delta { delta: piece });
+            OutputItemKind::Thinking { is_shown: true, .. } => {
+                let delta = in_summary(ResponseDelta { delta: piece });
                 Some(sequence.event("response.reasoning_summary_text.delta", &self.within(delta)))
             }
-            Kind::Thinking { .. } | Kind::Server(_) | Kind::Call(_) => None,
+            OutputItemKind::Thinking { .. }
+            | OutputItemKind::Server(_)
+            | OutputItemKind::Call(_) => None,
         });
     }
 
     /// Closes the item: appends its final events and returns it.
     pub(super) fn close(
         mut self,
-        status: Status,
+        status: ResponseStatus,
         sequence: &mut Sequence,
-        events: &mut Vec<Event>,
-    ) -> Item {
+        events: &mut Vec<ResponseEvent>,
+    ) -> ResponseItem {
         let (status, told) = match &mut self.kind {
-            Kind::Server(call) => call.end(status),
-            Kind::Call(call) => (status, call.end(status)),
-            Kind::Message | Kind::Refusal | Kind::Thinking { .. } => (status, Vec::new()),
+            OutputItemKind::Server(call) => call.end(status),
+            OutputItemKind::Call(call) => (status, call.end(status)),
+            OutputItemKind::Message | OutputItemKind::Refusal | OutputItemKind::Thinking { .. } => {
+                (status, Vec::new())
+            }
         };
-        self.tell(&told, sequence, events);
+        self.push_events(&told, sequence, events);
         let item = self.item(status);
         match &item {
-            Item::Message { content, .. } => {
+            ResponseItem::Message { content, .. } => {
                 for part in content {
                     events.push(match part {
-                        Content::OutputText { text, .. } => {
+                        ResponseContent::OutputText { text, .. } => {
                             let done = in_message(TextDone { text, logprobs: [] });
                             sequence.event("response.output_text.done", &self.within(done))
                         }
-                        Content::Refusal { refusal } => {
-                            let done = in_message(Refusal { refusal });
+                        ResponseContent::Refusal { refusal } => {
+                            let done = in_message(RefusalDone { refusal });
                             sequence.event("response.refusal.done", &self.within(done))
                         }
                     });
@@ -259,9 +279,9 @@ impl Open {
                     events.push(sequence.event("response.content_part.done", &self.within(part)));
                 }
             }
-            Item::Reasoning { summary, .. } => {
+            ResponseItem::Reasoning { summary, .. } => {
                 for part in summary {
-                    let done = in_summary(Text { text: &self.text });
+                    let done = in_summary(SummaryTextDone { text: &self.text });
                     events.push(
                         sequence.event("response.reasoning_summary_text.done", &self.within(done)),
                     );
@@ -274,7 +294,7 @@ impl Open {
             // Other items are tool calls, whose final events are already appended.
             _ => {}
         }
-        let whole = ItemAt {
+        let whole = OutputItemEvent {
             output_index: self.index,
             item: &item,
         };
@@ -282,8 +302,8 @@ impl Open {
         item
     }
 
-    fn within<B>(&self, body: B) -> Within<'_, B> {
-        Within {
+    fn within<B>(&self, body: B) -> InOutputItem<'_, B> {
+        InOutputItem {
             item_id: &self.id,
             output_index: self.index,
             body,
@@ -291,41 +311,42 @@ impl Open {
     }
 
     /// Builds the current content part of a message.
-    fn content(&self) -> Content {
+    fn content(&self) -> ResponseContent {
         match self.kind {
-            Kind::Refusal => Content::Refusal {
+            OutputItemKind::Refusal => ResponseContent::Refusal {
                 refusal: self.text.clone(),
             },
-            Kind::Message | Kind::Thinking { .. } | Kind::Call(_) | Kind::Server(_) => {
-                Content::OutputText {
-                    text: self.text.clone(),
-                    annotations: self.annotations.clone(),
-                    logprobs: [],
-                }
-            }
+            OutputItemKind::Message
+            | OutputItemKind::Thinking { .. }
+            | OutputItemKind::Call(_)
+            | OutputItemKind::Server(_) => ResponseContent::OutputText {
+                text: self.text.clone(),
+                annotations: self.annotations.clone(),
+                logprobs: [],
+            },
         }
     }
 
     /// Builds the current item; parts are left out while it is in progress.
-    fn item(&self, status: Status) -> Item {
-        let is_open = status == Status::InProgress;
+    fn item(&self, status: ResponseStatus) -> ResponseItem {
+        let is_open = status == ResponseStatus::InProgress;
         let id = self.id.clone();
         match &self.kind {
-            Kind::Message | Kind::Refusal => {
+            OutputItemKind::Message | OutputItemKind::Refusal => {
                 let content = if is_open {
                     Vec::new()
                 } else {
                     vec![self.content()]
                 };
-                Item::Message {
+                ResponseItem::Message {
                     id,
                     status,
                     role: "assistant".to_owned(),
                     content,
                 }
             }
-            Kind::Thinking { is_shown, seal } => {
-                let text = Summary::Text {
+            OutputItemKind::Thinking { is_shown, seal } => {
+                let text = ReasoningSummary::Text {
                     text: self.text.clone(),
                 };
                 let summary = if *is_shown && !is_open {
@@ -333,16 +354,16 @@ impl Open {
                 } else {
                     Vec::new()
                 };
-                let encrypted_content = seal.as_ref().map(Sealed::to_text);
-                Item::Reasoning {
+                let encrypted_content = seal.as_ref().map(EncryptedContent::to_text);
+                ResponseItem::Reasoning {
                     id,
                     summary,
                     encrypted_content,
                     status,
                 }
             }
-            Kind::Call(call) => call.item(id, status),
-            Kind::Server(call) => call.item(id, status),
+            OutputItemKind::Call(call) => call.item(id, status),
+            OutputItemKind::Server(call) => call.item(id, status),
         }
     }
 }

@@ -1,19 +1,19 @@
 //! Field tables of items and their content; see [`fields`](super::fields).
 
 use crate::api::openai::cache_mark;
-use crate::api::request_schema::Shape::Any;
-use crate::api::request_schema::Shape::Array;
-use crate::api::request_schema::Shape::Bool;
-use crate::api::request_schema::Shape::Object;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Shape::TextOrArray;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::FieldType::Any;
+use crate::api::request_schema::FieldType::Array;
+use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::FieldType::TextOrArray;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 
 /// Fields of an item of any type.
-pub(super) static ITEM: Table = Table {
+pub(super) static ITEM: ObjectSchema = ObjectSchema {
     prefix: "input[].",
     fields: &[
         honoured(
@@ -126,16 +126,16 @@ pub(super) static ITEM: Table = Table {
             "Of an `mcp_call`, which is skipped.",
         ),
         ignored("phase", Text, "Claude knows no phases.")
-            .unless(&["\"final_answer\"", "\"commentary\""]),
+            .with_no_op(&["\"final_answer\"", "\"commentary\""]),
         ignored("caller", Object, "Claude calls tools directly.")
-            .unless(&["{\"type\":\"direct\"}"]),
-        ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]),
+            .with_no_op(&["{\"type\":\"direct\"}"]),
+        ignored("async", Bool, "Claude waits for the outputs of its calls.").with_no_op(&["false"]),
         ignored("created_by", Text, "Claude is not told of it."),
     ],
 };
 
 /// Fields of a content part of any type.
-pub(super) static PART: Table = Table {
+pub(super) static PART: ObjectSchema = ObjectSchema {
     prefix: "input[].content[].",
     fields: &[
         honoured(
@@ -166,14 +166,15 @@ pub(super) static PART: Table = Table {
             Text,
             "In the place of `file_data` or `image_url`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read anew for each request.",
         ),
-        ignored("detail", Text, "Claude sees an image or a file in one way.").unless(&["\"auto\""]),
+        ignored("detail", Text, "Claude sees an image or a file in one way.")
+            .with_no_op(&["\"auto\""]),
         ignored(
             "annotations",
             Array,
             "Part of an answer that is sent back; not told to Claude again.",
         )
-        .unless(&["[]"]),
-        ignored("logprobs", Array, "Part of an answer that is sent back.").unless(&["[]"]),
+        .with_no_op(&["[]"]),
+        ignored("logprobs", Array, "Part of an answer that is sent back.").with_no_op(&["[]"]),
         cache_mark::BREAKPOINT,
         cache_mark::CACHE_CONTROL,
     ],

@@ -6,16 +6,16 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::id;
-use super::sealed::Sealed;
+use super::sealed::EncryptedContent;
 use super::types::Response;
-use super::types::Usage;
+use super::types::ResponseUsage;
 use crate::api::openai::json as writing;
 use crate::api::openai::list as pages;
 use crate::domain::unix_now;
 
 /// Gives the checked input of `response` its stored form: each item gets a type and an id, and
 /// plain text becomes a content part.
-pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
+pub fn from_input(response: &str, items: Vec<Value>) -> Vec<Value> {
     let name = |(number, mut item): (usize, Value)| {
         let fields = item.as_object_mut()?;
         // A `null` counts as an absent field.
@@ -39,7 +39,10 @@ pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
             _ => "fc",
         };
         if !fields.get("id").is_some_and(Value::is_string) {
-            fields.insert("id".to_owned(), json!(id::input(prefix, response, number)));
+            fields.insert(
+                "id".to_owned(),
+                json!(id::input_item_id(prefix, response, number)),
+            );
         }
         if prefix != "cmp" {
             fields.entry("status").or_insert_with(|| json!("completed"));
@@ -59,13 +62,16 @@ pub fn input(response: &str, items: Vec<Value>) -> Vec<Value> {
 }
 
 /// Gives items that belong to no response the stored form of input items.
-pub fn named(items: Vec<Value>) -> Vec<Value> {
-    input(&id::response(), items)
+pub fn with_new_ids(items: Vec<Value>) -> Vec<Value> {
+    from_input(&id::new_response_id(), items)
 }
 
 /// Replaces duplicate ids among `items`, and ids that are in `known`; of two equal ids the later is
 /// replaced.
-pub fn told_apart(known: impl IntoIterator<Item = String>, mut items: Vec<Value>) -> Vec<Value> {
+pub fn with_unique_ids(
+    known: impl IntoIterator<Item = String>,
+    mut items: Vec<Value>,
+) -> Vec<Value> {
     let mut known: HashSet<String> = known.into_iter().collect();
     for item in &mut items {
         let Some(id) = item["id"].as_str() else {
@@ -82,7 +88,7 @@ pub fn told_apart(known: impl IntoIterator<Item = String>, mut items: Vec<Value>
 }
 
 /// Returns the output of `response` as input items of a later request.
-pub fn output(response: &Response) -> Vec<Value> {
+pub fn from_output(response: &Response) -> Vec<Value> {
     response
         .output
         .iter()
@@ -91,7 +97,7 @@ pub fn output(response: &Response) -> Vec<Value> {
 }
 
 /// Returns the id to which `item` refers, if it is a reference.
-pub fn reference(item: &Value) -> Option<&str> {
+pub fn reference_id(item: &Value) -> Option<&str> {
     let id = item.get("id")?.as_str()?;
     match item.get("type") {
         // The short form of a reference has neither a type nor a role.
@@ -101,35 +107,35 @@ pub fn reference(item: &Value) -> Option<&str> {
 }
 
 /// Returns the body of a page of `items`.
-pub fn list(items: &[&Value], has_more: bool) -> String {
+pub fn list_body(items: &[&Value], has_more: bool) -> String {
     pages::body(items, |item| item["id"].as_str(), has_more)
 }
 
 /// Returns the body that confirms the deletion of a response.
-pub fn deleted(id: &str) -> String {
+pub fn deleted_body(id: &str) -> String {
     writing::to_string(&json!({"id": id, "object": "response", "deleted": true}))
 }
 
 /// Returns the body with a count of input tokens.
-pub fn input_tokens(count: u64) -> String {
+pub fn input_tokens_body(count: u64) -> String {
     writing::to_string(&json!({"object": "response.input_tokens", "input_tokens": count}))
 }
 
 /// Returns a compaction: one item that stands for the conversation. It holds all items unchanged,
 /// and no model is involved.
-pub fn compacted(items: Vec<Value>) -> String {
-    let response = id::response();
+pub fn compaction_body(items: Vec<Value>) -> String {
+    let response = id::new_response_id();
     let item = json!({
-        "id": id::output("cmp", &response, 0),
+        "id": id::output_item_id("cmp", &response, 0),
         "type": "compaction",
-        "encrypted_content": Sealed::Conversation(items).to_text(),
+        "encrypted_content": EncryptedContent::Conversation(items).to_text(),
     });
     writing::to_string(&json!({
         "id": response,
         "object": "response.compaction",
         "created_at": unix_now(),
         "output": [item],
-        "usage": Usage::default(),
+        "usage": ResponseUsage::default(),
     }))
 }
 
@@ -151,7 +157,7 @@ mod tests {
             json!({"type": null, "role": "user", "content": "b"}),
             json!({"type": "message", "role": "user", "content": "c"}),
         ];
-        let kept = input("resp_1", items);
+        let kept = from_input("resp_1", items);
         let types: Vec<_> = kept.iter().map(|item| &item["type"]).collect();
         assert_eq!(types, ["message", "message", "message"]);
     }

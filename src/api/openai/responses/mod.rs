@@ -1,8 +1,8 @@
 //! `POST /v1/responses`: requests, responses, items and stream events.
 //!
-//! [`decode()`] reads a request into a [`CreateRequest`] by the tables in `fields.rs`,
+//! [`decode()`] reads a request into a [`CreateResponseRequest`] by the tables in `fields.rs`,
 //! `tool_fields.rs` and `item_fields.rs`, which decide what each field does; together with the
-//! earlier items it becomes a turn. [`Writer`] builds the [`Response`] and its [`Event`]s from the
+//! earlier items it becomes a turn. [`ResponseWriter`] builds the [`Response`] and its [`ResponseEvent`]s from the
 //! events of the turn. This module does no I/O and stores nothing.
 
 mod client_call;
@@ -32,15 +32,15 @@ mod types;
 mod writer;
 
 pub use client_tool::ToolNames;
-pub use decode::CreateRequest;
+pub use decode::CreateResponseRequest;
 pub use decode::decode;
-pub use events::Event;
-pub use id::response_of;
+pub use events::ResponseEvent;
+pub use id::response_of_item;
 pub use input::check_items;
-pub use socket::Lane;
+pub use socket::SocketStreamId;
 pub use socket::decode_message;
-pub use types::ConversationName;
+pub use types::ConversationId;
 pub use types::Response;
-pub use types::Status;
-pub use types::Usage;
-pub use writer::Writer;
+pub use types::ResponseStatus;
+pub use types::ResponseUsage;
+pub use writer::ResponseWriter;

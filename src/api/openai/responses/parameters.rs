@@ -4,12 +4,12 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::fields;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::Effort;
@@ -18,7 +18,7 @@ use crate::domain::Sampling;
 use crate::domain::Schema;
 
 /// Maximum temperature of Claude; `OpenAI`'s range goes up to 2.
-const HOTTEST: f64 = 1.0;
+const MAX_TEMPERATURE: f64 = 1.0;
 
 /// Allowed values of `include`: data that is always there, and data of tools that this server does
 /// not support.
@@ -33,7 +33,7 @@ const INCLUDABLE: [&str; 7] = [
 ];
 
 /// Decoded parameters, with the fields of the response that echo them.
-pub(super) struct Parameters {
+pub(super) struct ResponseParameters {
     pub(super) sampling: Sampling,
     pub(super) shows_thinking: bool,
     pub(super) temperature: f64,
@@ -42,26 +42,26 @@ pub(super) struct Parameters {
 }
 
 /// Takes the sampling parameters.
-pub(super) fn take(
-    request: &mut Object,
-    written: Written<'_>,
-    ignored: &mut Ignored,
-) -> Result<Parameters, InvalidRequest> {
+pub(super) fn take_parameters(
+    request: &mut ObjectReader,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
+) -> Result<ResponseParameters, InvalidRequest> {
     let temperature = request.take_number("temperature")?;
     let limit = request.take_integer("max_output_tokens")?;
-    let reasoning = reasoning(request, ignored)?;
-    let (format, text) = text(request, written.field("text"), ignored)?;
-    include(request)?;
+    let reasoning = take_reasoning(request, ignored)?;
+    let (format, text) = take_text_options(request, written.field("text"), ignored)?;
+    check_include(request)?;
     let sampling = Sampling {
         // The field table keeps it within the range of `u32`.
         max_output_tokens: limit.and_then(|tokens| u32::try_from(tokens).ok()),
-        temperature: temperature.map(|temperature| temperature.min(HOTTEST)),
+        temperature: temperature.map(|temperature| temperature.min(MAX_TEMPERATURE)),
         top_p: request.take_number("top_p")?,
         effort: reasoning.effort,
         format,
         ..Sampling::default()
     };
-    Ok(Parameters {
+    Ok(ResponseParameters {
         sampling,
         shows_thinking: reasoning.summary,
         temperature: temperature.unwrap_or(1.0),
@@ -76,7 +76,10 @@ struct Reasoning {
     as_sent: Value,
 }
 
-fn reasoning(request: &mut Object, ignored: &mut Ignored) -> Result<Reasoning, InvalidRequest> {
+fn take_reasoning(
+    request: &mut ObjectReader,
+    ignored: &mut RemarkCollector,
+) -> Result<Reasoning, InvalidRequest> {
     let as_sent = json!({"effort": null, "summary": null});
     let Some(value) = request.take("reasoning")? else {
         return Ok(Reasoning {
@@ -85,15 +88,16 @@ fn reasoning(request: &mut Object, ignored: &mut Ignored) -> Result<Reasoning, I
             as_sent,
         });
     };
-    let mut reasoning = Object::new(value, request.place.inner("reasoning", &fields::REASONING))?;
+    let mut reasoning =
+        ObjectReader::new(value, request.place.inner("reasoning", &fields::REASONING))?;
     let word = reasoning.take_text("effort")?;
     let effort = word
         .as_deref()
-        .map(|word| effort(&reasoning, word))
+        .map(|word| parse_effort(&reasoning, word))
         .transpose()?;
     let summary = [
-        summary(&mut reasoning, "summary")?,
-        summary(&mut reasoning, "generate_summary")?,
+        take_summary(&mut reasoning, "summary")?,
+        take_summary(&mut reasoning, "generate_summary")?,
     ];
     let summary = summary.into_iter().flatten().next();
     reasoning.finish(ignored)?;
@@ -105,7 +109,7 @@ fn reasoning(request: &mut Object, ignored: &mut Ignored) -> Result<Reasoning, I
     })
 }
 
-fn effort(reasoning: &Object, word: &str) -> Result<Effort, InvalidRequest> {
+fn parse_effort(reasoning: &ObjectReader, word: &str) -> Result<Effort, InvalidRequest> {
     match word {
         "none" => Ok(Effort::None),
         "minimal" | "low" => Ok(Effort::Low),
@@ -114,14 +118,17 @@ fn effort(reasoning: &Object, word: &str) -> Result<Effort, InvalidRequest> {
         "xhigh" | "max" => Ok(Effort::XHigh),
         other => {
             let expected = "`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`";
-            Err(unexpected(reasoning, "effort", expected, other))
+            Err(unexpected_value(reasoning, "effort", expected, other))
         }
     }
 }
 
-fn summary(reasoning: &mut Object, name: &'static str) -> Result<Option<String>, InvalidRequest> {
+fn take_summary(
+    reasoning: &mut ObjectReader,
+    name: &'static str,
+) -> Result<Option<String>, InvalidRequest> {
     match reasoning.take_text(name)? {
-        Some(word) if !["auto", "concise", "detailed"].contains(&&*word) => Err(unexpected(
+        Some(word) if !["auto", "concise", "detailed"].contains(&&*word) => Err(unexpected_value(
             reasoning,
             name,
             "`auto`, `concise` or `detailed`",
@@ -132,16 +139,16 @@ fn summary(reasoning: &mut Object, name: &'static str) -> Result<Option<String>,
 }
 
 /// Takes `text`; returns the output format and the echo for the response.
-fn text(
-    request: &mut Object,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+fn take_text_options(
+    request: &mut ObjectReader,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<(Format, Value), InvalidRequest> {
     let plain = json!({"format": {"type": "text"}});
     let Some(value) = request.take("text")? else {
         return Ok((Format::Text, plain));
     };
-    let mut text = Object::new(value, request.place.inner("text", &fields::TEXT))?;
+    let mut text = ObjectReader::new(value, request.place.inner("text", &fields::TEXT))?;
     let format = text.take("format")?;
     let place = text.place.inner("format", &fields::FORMAT);
     text.finish(ignored)?;
@@ -150,21 +157,21 @@ fn text(
     };
     let as_sent = json!({"format": format});
     Ok((
-        self::format(format, place, written.field("format"), ignored)?,
+        self::read_format(format, place, written.field("format"), ignored)?,
         as_sent,
     ))
 }
 
-fn format(
+fn read_format(
     value: Value,
-    place: Place,
-    written: Written<'_>,
-    ignored: &mut Ignored,
+    place: ObjectPath,
+    written: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<Format, InvalidRequest> {
-    let mut format = Object::new(value, place)?;
+    let mut format = ObjectReader::new(value, place)?;
     let kind = format
         .take_text("type")?
-        .ok_or_else(|| format.missing("type"))?;
+        .ok_or_else(|| format.missing_field("type"))?;
     let schema = format.take("schema")?;
     format.take("name")?;
     let is_strict = format.take_bool("strict")?.unwrap_or(false);
@@ -172,8 +179,8 @@ fn format(
         "text" => Format::Text,
         "json_object" => Format::JsonObject,
         "json_schema" => {
-            let schema = schema.ok_or_else(|| format.missing("schema"))?;
-            let json = written.field("schema").text(&schema);
+            let schema = schema.ok_or_else(|| format.missing_field("schema"))?;
+            let json = written.field("schema").to_compact(&schema);
             Format::Schema(Schema {
                 json,
                 is_strict,
@@ -181,7 +188,7 @@ fn format(
             })
         }
         other => {
-            return Err(unexpected(
+            return Err(unexpected_value(
                 &format,
                 "type",
                 "`text`, `json_object` or `json_schema`",
@@ -193,13 +200,13 @@ fn format(
     Ok(wanted)
 }
 
-fn include(request: &mut Object) -> Result<(), InvalidRequest> {
+fn check_include(request: &mut ObjectReader) -> Result<(), InvalidRequest> {
     let Some(Value::Array(names)) = request.take("include")? else {
         return Ok(());
     };
     for (index, name) in names.iter().enumerate() {
         let path = || format!("include[{index}]");
-        Shape::Text.check(name, path)?;
+        FieldType::Text.check(name, path)?;
         let name = name.as_str().unwrap_or_default();
         if INCLUDABLE.contains(&name) {
             continue;
@@ -221,13 +228,13 @@ fn include(request: &mut Object) -> Result<(), InvalidRequest> {
 }
 
 /// Returns the error for a value that is none of the `expected` ones.
-pub(super) fn unexpected(
-    object: &Object,
+pub(super) fn unexpected_value(
+    object: &ObjectReader,
     field: &str,
     expected: &str,
     word: &str,
 ) -> InvalidRequest {
-    object.refuse(
+    object.invalid_field(
         field,
         code::VALUE,
         &format!("expected {expected}, got `{}`.", printable(word)),

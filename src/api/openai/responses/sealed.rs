@@ -14,7 +14,7 @@ use crate::domain::Thinking;
 /// Content of `encrypted_content`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Sealed {
+pub(super) enum EncryptedContent {
     /// Thinking with the signature of Anthropic.
     Thinking { text: String, signature: String },
     /// Thinking that only Anthropic can read.
@@ -23,7 +23,7 @@ pub(super) enum Sealed {
     Conversation(Vec<Value>),
 }
 
-impl Sealed {
+impl EncryptedContent {
     /// Encodes the content as text.
     pub(super) fn to_text(&self) -> String {
         BASE64_STANDARD.encode(json::to_string(self))
@@ -51,17 +51,19 @@ mod tests {
     #[test]
     fn encrypted_content_round_trips_and_other_text_is_refused() {
         for sealed in [
-            Sealed::Thinking {
+            EncryptedContent::Thinking {
                 text: "hm".into(),
                 signature: "sig".into(),
             },
-            Sealed::Redacted("data".into()),
-            Sealed::Conversation(vec![serde_json::json!({"role": "user", "content": "hi"})]),
+            EncryptedContent::Redacted("data".into()),
+            EncryptedContent::Conversation(vec![
+                serde_json::json!({"role": "user", "content": "hi"}),
+            ]),
         ] {
-            assert_eq!(Sealed::from_text(&sealed.to_text()), Some(sealed));
+            assert_eq!(EncryptedContent::from_text(&sealed.to_text()), Some(sealed));
         }
         for text in ["", "gAAAAABo", "e30=", "bnVsbA=="] {
-            assert_eq!(Sealed::from_text(text), None, "{text}");
+            assert_eq!(EncryptedContent::from_text(text), None, "{text}");
         }
     }
 }

@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use super::events::Body;
-use super::events::Told;
+use super::events::ItemEvent;
+use super::events::ItemEventBody;
 use super::server_types::CodeOutput;
 use super::server_types::McpError;
 use super::server_types::McpText;
-use super::server_types::Search;
+use super::server_types::SearchAction;
 use super::server_types::SearchSource;
-use super::types::Item;
-use super::types::Status;
+use super::types::ResponseItem;
+use super::types::ResponseStatus;
 use crate::domain::CalledTool;
-use crate::domain::Outcome;
+use crate::domain::ServerToolOutcome;
 
 /// Server tool call in progress.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,10 +25,10 @@ pub(super) struct ServerCall {
     /// True if the events with the code are emitted.
     has_code: bool,
     /// Result of the call, once it has arrived.
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<ServerToolOutcome>,
 }
 
-const NOTHING: Body = Body::Nothing {};
+const EMPTY_BODY: ItemEventBody = ItemEventBody::Nothing {};
 
 impl ServerCall {
     /// Creates a call without input.
@@ -43,7 +43,7 @@ impl ServerCall {
     }
 
     /// Returns the id prefix of items of this type.
-    pub(super) fn prefix(&self) -> &'static str {
+    pub(super) fn id_prefix(&self) -> &'static str {
         match self.tool {
             CalledTool::Search => "ws",
             CalledTool::Code => "ci",
@@ -52,19 +52,19 @@ impl ServerCall {
     }
 
     /// Buffers a piece of the input until the item is opened.
-    pub(super) fn keep(&mut self, piece: &str) {
+    pub(super) fn buffer_input(&mut self, piece: &str) {
         self.input.push_str(piece);
     }
 
     /// Returns the first events of the item, with those of the buffered input.
-    pub(super) fn begin(&mut self) -> Vec<Told> {
+    pub(super) fn begin(&mut self) -> Vec<ItemEvent> {
         let mut told = match self.tool {
             CalledTool::Search => vec![
-                ("response.web_search_call.in_progress", NOTHING),
-                ("response.web_search_call.searching", NOTHING),
+                ("response.web_search_call.in_progress", EMPTY_BODY),
+                ("response.web_search_call.searching", EMPTY_BODY),
             ],
-            CalledTool::Code => vec![("response.code_interpreter_call.in_progress", NOTHING)],
-            CalledTool::Mcp { .. } => vec![("response.mcp_call.in_progress", NOTHING)],
+            CalledTool::Code => vec![("response.code_interpreter_call.in_progress", EMPTY_BODY)],
+            CalledTool::Mcp { .. } => vec![("response.mcp_call.in_progress", EMPTY_BODY)],
         };
         let kept = std::mem::take(&mut self.input);
         told.extend(self.push(&kept));
@@ -73,13 +73,13 @@ impl ServerCall {
 
     /// Appends a piece of the input; returns its events. Code is emitted as a whole, since a piece
     /// of JSON is not a piece of code.
-    pub(super) fn push(&mut self, piece: &str) -> Vec<Told> {
+    pub(super) fn push(&mut self, piece: &str) -> Vec<ItemEvent> {
         self.input.push_str(piece);
         match self.tool {
             CalledTool::Mcp { .. } if !piece.is_empty() => {
                 vec![(
                     "response.mcp_call_arguments.delta",
-                    Body::Delta {
+                    ItemEventBody::Delta {
                         delta: piece.to_owned(),
                     },
                 )]
@@ -93,15 +93,15 @@ impl ServerCall {
                 vec![
                     (
                         "response.code_interpreter_call_code.delta",
-                        Body::Delta {
+                        ItemEventBody::Delta {
                             delta: code.clone(),
                         },
                     ),
                     (
                         "response.code_interpreter_call_code.done",
-                        Body::Code { code },
+                        ItemEventBody::Code { code },
                     ),
-                    ("response.code_interpreter_call.interpreting", NOTHING),
+                    ("response.code_interpreter_call.interpreting", EMPTY_BODY),
                 ]
             }
             CalledTool::Search | CalledTool::Code | CalledTool::Mcp { .. } => Vec::new(),
@@ -110,41 +110,45 @@ impl ServerCall {
 
     /// Returns the final status and the final events. `status` is `Completed`, or the status of an
     /// answer that was cut short.
-    pub(super) fn end(&mut self, status: Status) -> (Status, Vec<Told>) {
+    pub(super) fn end(&mut self, status: ResponseStatus) -> (ResponseStatus, Vec<ItemEvent>) {
         let status = match &self.outcome {
-            Some(outcome) if outcome.is_failed => Status::Failed,
-            Some(_) => Status::Completed,
-            None if status == Status::Completed => Status::Incomplete,
+            Some(outcome) if outcome.is_failed => ResponseStatus::Failed,
+            Some(_) => ResponseStatus::Completed,
+            None if status == ResponseStatus::Completed => ResponseStatus::Incomplete,
             None => status,
         };
         let mut told = Vec::new();
         if let CalledTool::Mcp { .. } = self.tool {
-            if self.input.is_empty() && status != Status::Incomplete {
+            if self.input.is_empty() && status != ResponseStatus::Incomplete {
                 told = self.push("{}");
             }
             told.push((
                 "response.mcp_call_arguments.done",
-                Body::Arguments {
+                ItemEventBody::Arguments {
                     arguments: self.input.clone(),
                 },
             ));
         }
         let name = match (&self.tool, status) {
-            (CalledTool::Search, Status::Completed) => Some("response.web_search_call.completed"),
-            (CalledTool::Code, Status::Completed) => {
+            (CalledTool::Search, ResponseStatus::Completed) => {
+                Some("response.web_search_call.completed")
+            }
+            (CalledTool::Code, ResponseStatus::Completed) => {
                 Some("response.code_interpreter_call.completed")
             }
-            (CalledTool::Mcp { .. }, Status::Completed) => Some("response.mcp_call.completed"),
-            (CalledTool::Mcp { .. }, Status::Failed) => Some("response.mcp_call.failed"),
+            (CalledTool::Mcp { .. }, ResponseStatus::Completed) => {
+                Some("response.mcp_call.completed")
+            }
+            (CalledTool::Mcp { .. }, ResponseStatus::Failed) => Some("response.mcp_call.failed"),
             // OpenAI has no such event; the status of the item reports it.
             _ => None,
         };
-        told.extend(name.map(|name| (name, NOTHING)));
+        told.extend(name.map(|name| (name, EMPTY_BODY)));
         (status, told)
     }
 
     /// Builds the output item with the id `id`.
-    pub(super) fn item(&self, id: String, status: Status) -> Item {
+    pub(super) fn item(&self, id: String, status: ResponseStatus) -> ResponseItem {
         match &self.tool {
             CalledTool::Search => {
                 let input = serde_json::from_str::<Value>(&self.input).unwrap_or_default();
@@ -154,23 +158,23 @@ impl ServerCall {
                     url: url.clone(),
                 };
                 let sources = self
-                    .texts(false)
+                    .result_texts(false)
                     .into_iter()
                     .flatten()
                     .map(source)
                     .collect();
-                let action = Search {
+                let action = SearchAction {
                     r#type: "search".to_owned(),
                     query,
                     sources,
                 };
-                Item::WebSearchCall { id, status, action }
+                ResponseItem::WebSearchCall { id, status, action }
             }
             CalledTool::Code => {
                 let logs = |text: &String| CodeOutput::Logs { logs: text.clone() };
                 let texts = self.outcome.as_ref().map(|outcome| &outcome.texts);
                 let outputs = texts.map(|texts| texts.iter().map(logs).collect());
-                Item::CodeInterpreterCall {
+                ResponseItem::CodeInterpreterCall {
                     id,
                     status,
                     code: self.code(),
@@ -184,17 +188,17 @@ impl ServerCall {
                     text: text.clone(),
                 };
                 let error = self
-                    .texts(true)
+                    .result_texts(true)
                     .map(|texts| McpError::McpToolExecutionError {
                         content: texts.iter().map(text).collect(),
                     });
-                Item::McpCall {
+                ResponseItem::McpCall {
                     id,
                     status,
                     server_label: server.clone(),
                     name: tool.clone(),
                     arguments: self.input.clone(),
-                    output: self.texts(false).map(|texts| texts.join("\n")),
+                    output: self.result_texts(false).map(|texts| texts.join("\n")),
                     error,
                     approval_request_id: (),
                 }
@@ -203,7 +207,7 @@ impl ServerCall {
     }
 
     /// Returns the result texts, if the call has failed or succeeded as `is_failed` says.
-    fn texts(&self, is_failed: bool) -> Option<&[String]> {
+    fn result_texts(&self, is_failed: bool) -> Option<&[String]> {
         let outcome = self
             .outcome
             .as_ref()

@@ -12,7 +12,7 @@ use crate::domain::Tools;
 
 fn read(tools: &Value, choice: &Value, policy: Policy) -> Result<(Tools, Remarks), InvalidRequest> {
     let body = json!({"model": "m", "input": "x", "tools": tools, "tool_choice": choice});
-    let (turn, remarks) = decode(body.to_string().as_bytes(), policy)?.turn(&[])?;
+    let (turn, remarks) = decode(body.to_string().as_bytes(), policy)?.into_turn(&[])?;
     Ok((turn.tools, remarks))
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 /// Action of a web search call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Search {
+pub struct SearchAction {
     /// Action type, always `search`.
     pub r#type: String,
     /// Query of the search.

@@ -3,66 +3,70 @@
 use serde_json::Value;
 use serde_json::json;
 
-use super::decode::CreateRequest;
-use super::decode::Way;
-use super::decode::read;
-use super::events::Event;
-use crate::api::openai::Envelope;
+use super::decode::CreateResponseRequest;
+use super::decode::RequestTransport;
+use super::decode::read_request;
+use super::events::ResponseEvent;
+use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::json;
-use crate::api::openai::json::Marks;
-use crate::api::openai::labels::MARK;
-use crate::api::openai::labels::is_mark;
-use crate::api::request_schema::Ignored;
+use crate::api::openai::json::SocketMessageIds;
+use crate::api::openai::labels::CLIENT_CHOSEN_ID_RULE;
+use crate::api::openai::labels::is_client_chosen_id;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
+use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
 use crate::api::request_schema::code;
-use crate::api::request_schema::mended;
 use crate::api::request_schema::printable;
+use crate::api::request_schema::repair_characters;
 
 /// Stream id that the client chose for a request; every event of its response carries it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lane(Option<String>);
+pub struct SocketStreamId(Option<String>);
 
 /// Decodes a client message of type `response.create`.
 ///
 /// # Errors
 /// As [`decode`](super::decode()).
-pub fn decode_message(text: &str, policy: Policy) -> Result<CreateRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    read(
-        &mended(text.as_bytes(), &mut ignored)?,
+pub fn decode_message(text: &str, policy: Policy) -> Result<CreateResponseRequest, InvalidRequest> {
+    let mut ignored = RemarkCollector::new(policy);
+    read_request(
+        &repair_characters(text.as_bytes(), &mut ignored)?,
         ignored,
-        Way::Socket,
+        RequestTransport::Socket,
     )
 }
 
-impl Lane {
+impl SocketStreamId {
     /// Reads the stream id of a message that may otherwise be invalid.
-    pub fn of(message: &str) -> Self {
-        let message = json::read_tolerantly(message).unwrap_or_default();
+    pub fn parse(message: &str) -> Self {
+        let message = json::parse_leniently(message).unwrap_or_default();
         Self(
             message
                 .get("stream_id")
                 .and_then(Value::as_str)
-                .filter(|name| is_mark(name))
+                .filter(|name| is_client_chosen_id(name))
                 .map(ToOwned::to_owned),
         )
     }
 
     /// Reads the stream id without building the whole message in memory.
-    pub fn of_unread(message: &str) -> Self {
-        Self(Marks::of(message).stream_id.filter(|name| is_mark(name)))
+    pub fn scan(message: &str) -> Self {
+        Self(
+            SocketMessageIds::parse(message)
+                .stream_id
+                .filter(|name| is_client_chosen_id(name)),
+        )
     }
 
     /// Serializes an event as a message.
-    pub fn event(&self, event: &Event) -> String {
-        self.mark(event.data.clone())
+    pub fn event_message(&self, event: &ResponseEvent) -> String {
+        self.add_stream_id(event.data.clone())
     }
 
     /// Serializes the first event of a response as a message, with the remarks on the request.
-    pub fn first_event(&self, event: &Event, remarks: &Remarks) -> String {
+    pub fn first_event_message(&self, event: &ResponseEvent, remarks: &Remarks) -> String {
         let lists = [
             ("ignored", json!(remarks.ignored)),
             ("repaired", json!(remarks.repaired)),
@@ -78,21 +82,21 @@ impl Lane {
             .data
             .strip_suffix('}')
             .map(|open| format!("{open}{lists}}}"));
-        self.mark(data.unwrap_or_else(|| event.data.clone()))
+        self.add_stream_id(data.unwrap_or_else(|| event.data.clone()))
     }
 
     /// Serializes an error outside any response as a message; `status` is the HTTP status that it
     /// would have.
-    pub fn error(&self, envelope: &Envelope, status: u16) -> String {
+    pub fn error_message(&self, envelope: &OpenAiErrorEnvelope, status: u16) -> String {
         let error = json!({
             "type": envelope.r#type, "code": envelope.code, "message": envelope.message, "param": envelope.param,
         });
-        self.mark(json::to_string(
+        self.add_stream_id(json::to_string(
             &json!({"type": "error", "status": status, "error": error}),
         ))
     }
 
-    fn mark(&self, event: String) -> String {
+    fn add_stream_id(&self, event: String) -> String {
         match (&self.0, event.strip_prefix('{')) {
             (Some(name), Some(rest)) => {
                 format!(r#"{{"stream_id":{},{rest}"#, json::to_string(name))
@@ -103,19 +107,22 @@ impl Lane {
 }
 
 /// Takes the fields that only WebSocket messages have; returns `generate`, true by default.
-pub(super) fn take(request: &mut Object, way: Way) -> Result<bool, InvalidRequest> {
+pub(super) fn take_socket_fields(
+    request: &mut ObjectReader,
+    way: RequestTransport,
+) -> Result<bool, InvalidRequest> {
     let kind = request.take_text("type")?;
     let lane = request.take_text("stream_id")?;
     let generate = request.take_bool("generate")?;
     match way {
-        Way::Http => {
+        RequestTransport::Http => {
             let sent = [
                 ("type", kind.is_some()),
                 ("stream_id", lane.is_some()),
                 ("generate", generate.is_some()),
             ];
             match sent.into_iter().find(|(_, is_sent)| *is_sent) {
-                Some((name, _)) => Err(request.refuse(
+                Some((name, _)) => Err(request.invalid_field(
                     name,
                     code::VALUE,
                     "belongs only to messages of a WebSocket. Remove it.",
@@ -123,14 +130,14 @@ pub(super) fn take(request: &mut Object, way: Way) -> Result<bool, InvalidReques
                 None => Ok(true),
             }
         }
-        Way::Socket => {
-            let kind = kind.ok_or_else(|| request.missing("type"))?;
+        RequestTransport::Socket => {
+            let kind = kind.ok_or_else(|| request.missing_field("type"))?;
             if kind != "response.create" {
                 let words = format!("expected `response.create`, got `{}`.", printable(&kind));
-                return Err(request.refuse("type", code::VALUE, &words));
+                return Err(request.invalid_field("type", code::VALUE, &words));
             }
-            if lane.is_some_and(|lane| !is_mark(&lane)) {
-                return Err(request.refuse("stream_id", code::VALUE, MARK));
+            if lane.is_some_and(|lane| !is_client_chosen_id(&lane)) {
+                return Err(request.invalid_field("stream_id", code::VALUE, CLIENT_CHOSEN_ID_RULE));
             }
             Ok(generate.unwrap_or(true))
         }
@@ -141,7 +148,7 @@ pub(super) fn take(request: &mut Object, way: Way) -> Result<bool, InvalidReques
 mod tests {
     use super::*;
 
-    fn message(fields: &Value) -> Result<CreateRequest, InvalidRequest> {
+    fn message(fields: &Value) -> Result<CreateResponseRequest, InvalidRequest> {
         let mut message = json!({"type": "response.create", "model": "m", "input": "hi"});
         message
             .as_object_mut()
@@ -171,36 +178,37 @@ mod tests {
 
     #[test]
     fn events_carry_their_stream_id() {
-        let event = Event {
+        let event = ResponseEvent {
             name: "x".into(),
             data: r#"{"type":"x"}"#.into(),
         };
         assert_eq!(
-            Lane::of(r#"{"stream_id":"a"}"#).event(&event),
+            SocketStreamId::parse(r#"{"stream_id":"a"}"#).event_message(&event),
             r#"{"stream_id":"a","type":"x"}"#
         );
-        assert_eq!(Lane::of("{").event(&event), event.data);
-        let half = Lane::of(r#"{"stream_id":"a","input":"\ud83d"}"#);
-        assert_eq!(half, Lane(Some("a".to_owned())));
+        assert_eq!(SocketStreamId::parse("{").event_message(&event), event.data);
+        let half = SocketStreamId::parse(r#"{"stream_id":"a","input":"\ud83d"}"#);
+        assert_eq!(half, SocketStreamId(Some("a".to_owned())));
         let remarks = Remarks {
             ignored: vec!["seed".into()],
             repaired: vec!["arguments"],
         };
-        let first = Lane::of(r#"{"stream_id":"a"}"#).first_event(&event, &remarks);
+        let first =
+            SocketStreamId::parse(r#"{"stream_id":"a"}"#).first_event_message(&event, &remarks);
         assert_eq!(
             first,
             r#"{"stream_id":"a","type":"x","ignored":["seed"],"repaired":["arguments"]}"#
         );
         assert_eq!(
-            Lane::default().first_event(&event, &Remarks::default()),
+            SocketStreamId::default().first_event_message(&event, &Remarks::default()),
             event.data
         );
-        let envelope = Envelope {
+        let envelope = OpenAiErrorEnvelope {
             message: "m".into(),
             r#type: "t",
             param: None,
             code: None,
         };
-        insta::assert_snapshot!(Lane::default().error(&envelope, 400), @r#"{"error":{"code":null,"message":"m","param":null,"type":"t"},"status":400,"type":"error"}"#);
+        insta::assert_snapshot!(SocketStreamId::default().error_message(&envelope, 400), @r#"{"error":{"code":null,"message":"m","param":null,"type":"t"},"status":400,"type":"error"}"#);
     }
 }

@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use serde_json::Map;
 use serde_json::Value;
 
-use super::client_tool::Form;
+use super::client_tool::ClientToolKind;
 use super::fields;
-use super::parameters::unexpected;
-use super::server_tools::Kind;
+use super::parameters::unexpected_value;
+use super::server_tools::ServerToolType;
 use super::tool_fields;
-use super::tools::Offer;
-use crate::api::request_schema::Ignored;
+use super::tools::ResponseToolOffer;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::CODE_EXECUTION;
@@ -23,13 +23,16 @@ use crate::domain::Tools;
 use crate::domain::WebSearch;
 
 /// Reads `choice` and drops the tools of `offer` that it does not allow.
-pub(super) fn read(
+pub(super) fn read_choice(
     choice: Value,
-    offer: &mut Offer,
-    ignored: &mut Ignored,
+    offer: &mut ResponseToolOffer,
+    ignored: &mut RemarkCollector,
 ) -> Result<ToolChoice, InvalidRequest> {
     // Stands for the request in errors about its field.
-    let request = &Object::new(Value::Object(Map::new()), Place::at("", &fields::REQUEST))?;
+    let request = &ObjectReader::new(
+        Value::Object(Map::new()),
+        ObjectPath::at("", &fields::REQUEST),
+    )?;
     let choice = match choice {
         Value::String(word) => match word.as_str() {
             "auto" => ToolChoice::Auto,
@@ -37,41 +40,41 @@ pub(super) fn read(
             "required" => ToolChoice::Required,
             other => {
                 let expected = "`none`, `auto`, `required` or an object";
-                return Err(unexpected(request, "tool_choice", expected, other));
+                return Err(unexpected_value(request, "tool_choice", expected, other));
             }
         },
         object => {
             let place = request
                 .place
                 .inner("tool_choice", &tool_fields::TOOL_CHOICE);
-            let kind = Kind::of(&object);
-            chosen(Object::new(object, place)?, kind, offer, ignored)?
+            let kind = ServerToolType::from_type(&object);
+            read_choice_object(ObjectReader::new(object, place)?, kind, offer, ignored)?
         }
     };
     let tools = &mut offer.tools;
     // A tool that must be called must not be left out silently.
     match &choice {
-        ToolChoice::Named(name) if tools.runs(name) => tools.optional.clear(),
+        ToolChoice::Named(name) if tools.is_server_tool_name(name) => tools.optional.clear(),
         ToolChoice::Required if tools.list.is_empty() => tools.optional.clear(),
         _ => {}
     }
     if tools.is_empty() && !matches!(choice, ToolChoice::Auto | ToolChoice::None) {
         let words =
             "asks for a call, but `tools` offers nothing to call. Offer a tool, or remove it.";
-        return Err(request.refuse("tool_choice", code::VALUE, words));
+        return Err(request.invalid_field("tool_choice", code::VALUE, words));
     }
     Ok(choice)
 }
 
-fn chosen(
-    mut choice: Object,
-    server_tool: Option<Kind>,
-    offer: &mut Offer,
-    ignored: &mut Ignored,
+fn read_choice_object(
+    mut choice: ObjectReader,
+    server_tool: Option<ServerToolType>,
+    offer: &mut ResponseToolOffer,
+    ignored: &mut RemarkCollector,
 ) -> Result<ToolChoice, InvalidRequest> {
     let kind = choice
         .take_text("type")?
-        .ok_or_else(|| choice.missing("type"))?;
+        .ok_or_else(|| choice.missing_field("type"))?;
     let name = choice.take_text("name")?;
     let namespace = choice.take_text("namespace")?;
     let mode = choice.take_text("mode")?;
@@ -79,18 +82,28 @@ fn chosen(
     let chosen = match (server_tool, kind.as_str()) {
         (Some(server_tool), _) => server_tool_choice(&choice, server_tool, &offer.tools)?,
         (None, "function" | "custom") => {
-            let name = name.ok_or_else(|| choice.missing("name"))?;
-            ToolChoice::Named(called(&choice.place, namespace.as_deref(), &name, offer)?)
+            let name = name.ok_or_else(|| choice.missing_field("name"))?;
+            ToolChoice::Named(offered_claude_name(
+                &choice.place,
+                namespace.as_deref(),
+                &name,
+                offer,
+            )?)
         }
         (None, _) if is_built_in(offer, &kind) => ToolChoice::Named(kind),
         (None, "allowed_tools") => {
-            let allowed = allowed.ok_or_else(|| choice.missing("tools"))?;
-            allow(&choice.place, allowed, offer, ignored)?;
+            let allowed = allowed.ok_or_else(|| choice.missing_field("tools"))?;
+            retain_allowed(&choice.place, allowed, offer, ignored)?;
             match mode.as_deref() {
                 None | Some("auto") => ToolChoice::Auto,
                 Some("required") => ToolChoice::Required,
                 Some(other) => {
-                    return Err(unexpected(&choice, "mode", "`auto` or `required`", other));
+                    return Err(unexpected_value(
+                        &choice,
+                        "mode",
+                        "`auto` or `required`",
+                        other,
+                    ));
                 }
             }
         }
@@ -99,7 +112,7 @@ fn chosen(
                 "`tools` offers nothing of the type `{}` that can be called here.",
                 printable(other)
             );
-            return Err(choice.refuse("type", code::UNSUPPORTED, &words));
+            return Err(choice.invalid_field("type", code::UNSUPPORTED, &words));
         }
     };
     choice.finish(ignored)?;
@@ -107,37 +120,38 @@ fn chosen(
 }
 
 fn server_tool_choice(
-    choice: &Object,
-    kind: Kind,
+    choice: &ObjectReader,
+    kind: ServerToolType,
     tools: &Tools,
 ) -> Result<ToolChoice, InvalidRequest> {
     if !kind.is_offered(tools) {
         return Err(not_offered(choice));
     }
     match kind {
-        Kind::Search => Ok(ToolChoice::Named(WebSearch::NAME.to_owned())),
-        Kind::Code => Ok(ToolChoice::Named(CODE_EXECUTION.to_owned())),
-        Kind::Mcp => {
+        ServerToolType::Search => Ok(ToolChoice::Named(WebSearch::NAME.to_owned())),
+        ServerToolType::Code => Ok(ToolChoice::Named(CODE_EXECUTION.to_owned())),
+        ServerToolType::Mcp => {
             let words = "Claude cannot be made to call an MCP server. Send `auto`, and ask for the call in `input`.";
-            Err(choice.refuse("type", code::UNSUPPORTED, words))
+            Err(choice.invalid_field("type", code::UNSUPPORTED, words))
         }
     }
 }
 
 /// Drops the tools of `offer` that are not in `allowed`.
-fn allow(
-    place: &Place,
+fn retain_allowed(
+    place: &ObjectPath,
     allowed: Value,
-    offer: &mut Offer,
-    ignored: &mut Ignored,
+    offer: &mut ResponseToolOffer,
+    ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
     let (mut names, mut kinds, mut labels) = (HashSet::new(), HashSet::new(), HashSet::new());
     let Value::Array(list) = allowed else {
         return Ok(());
     };
     for (index, tool) in list.into_iter().enumerate() {
-        let kind = Kind::of(&tool);
-        let mut tool = Object::new(tool, place.item("tools", index, &tool_fields::ALLOWED_TOOL))?;
+        let kind = ServerToolType::from_type(&tool);
+        let mut tool =
+            ObjectReader::new(tool, place.item("tools", index, &tool_fields::ALLOWED_TOOL))?;
         let named = tool
             .take_text("type")?
             .unwrap_or_else(|| "function".to_owned());
@@ -146,8 +160,8 @@ fn allow(
         let namespace = tool.take_text("namespace")?;
         let label = tool.take_text("server_label")?;
         match kind {
-            Some(Kind::Mcp) if !is_left_out => {
-                let label = label.ok_or_else(|| tool.missing("server_label"))?;
+            Some(ServerToolType::Mcp) if !is_left_out => {
+                let label = label.ok_or_else(|| tool.missing_field("server_label"))?;
                 if !offer
                     .tools
                     .mcp_servers
@@ -155,7 +169,7 @@ fn allow(
                     .any(|server| server.name == label)
                 {
                     let words = "`tools` offers no MCP server of this name. Offer one there.";
-                    return Err(tool.refuse("server_label", code::VALUE, words));
+                    return Err(tool.invalid_field("server_label", code::VALUE, words));
                 }
                 labels.insert(label);
             }
@@ -163,12 +177,17 @@ fn allow(
                 kinds.insert(kind);
             }
             None if named == "function" || named == "custom" => {
-                let name = name.ok_or_else(|| tool.missing("name"))?;
-                names.insert(called(&tool.place, namespace.as_deref(), &name, offer)?);
+                let name = name.ok_or_else(|| tool.missing_field("name"))?;
+                names.insert(offered_claude_name(
+                    &tool.place,
+                    namespace.as_deref(),
+                    &name,
+                    offer,
+                )?);
             }
             None if named == "namespace" => {
-                let name = name.ok_or_else(|| tool.missing("name"))?;
-                names.extend(offer.names.within(&name).map(str::to_owned));
+                let name = name.ok_or_else(|| tool.missing_field("name"))?;
+                names.extend(offer.names.claude_names_in(&name).map(str::to_owned));
             }
             None if is_built_in(offer, &named) => {
                 names.insert(named);
@@ -183,19 +202,21 @@ fn allow(
     tools
         .mcp_servers
         .retain(|server| labels.contains(&server.name));
-    tools.runs_code &= kinds.contains(&Kind::Code);
-    tools.web_search.take_if(|_| !kinds.contains(&Kind::Search));
+    tools.runs_code &= kinds.contains(&ServerToolType::Code);
+    tools
+        .web_search
+        .take_if(|_| !kinds.contains(&ServerToolType::Search));
     Ok(())
 }
 
 /// Returns the name for Claude of the tool `name` in `namespace`; the `offer` must contain it.
-fn called(
-    place: &Place,
+fn offered_claude_name(
+    place: &ObjectPath,
     namespace: Option<&str>,
     name: &str,
-    offer: &Offer,
+    offer: &ResponseToolOffer,
 ) -> Result<String, InvalidRequest> {
-    if let Some(known) = offer.known(namespace, name) {
+    if let Some(known) = offer.claude_name_of(namespace, name) {
         return Ok(known);
     }
     let path = place.field("name");
@@ -207,15 +228,18 @@ fn called(
 }
 
 /// True if `kind` is the type of a built-in client tool that the `offer` contains.
-fn is_built_in(offer: &Offer, kind: &str) -> bool {
+fn is_built_in(offer: &ResponseToolOffer, kind: &str) -> bool {
     let is_one = matches!(
-        offer.names.find(kind).form,
-        Form::LocalShell | Form::Shell | Form::ApplyPatch | Form::ToolSearch
+        offer.names.find(kind).kind,
+        ClientToolKind::LocalShell
+            | ClientToolKind::Shell
+            | ClientToolKind::ApplyPatch
+            | ClientToolKind::ToolSearch
     );
-    is_one && offer.offers(kind)
+    is_one && offer.has_tool(kind)
 }
 
-fn not_offered(choice: &Object) -> InvalidRequest {
+fn not_offered(choice: &ObjectReader) -> InvalidRequest {
     let words = "`tools` offers no tool of this type. Offer one there.";
-    choice.refuse("type", code::VALUE, words)
+    choice.invalid_field("type", code::VALUE, words)
 }

@@ -2,13 +2,13 @@
 
 use crate::api::openai::web_search;
 use crate::api::request_schema::Field;
-use crate::api::request_schema::Shape::Any;
-use crate::api::request_schema::Shape::Array;
-use crate::api::request_schema::Shape::Bool;
-use crate::api::request_schema::Shape::Object;
-use crate::api::request_schema::Shape::Text;
-use crate::api::request_schema::Shape::TextOrObject;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::FieldType::Any;
+use crate::api::request_schema::FieldType::Array;
+use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::FieldType::TextOrObject;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -39,16 +39,16 @@ const DEFER_LOADING: Field = ignored(
     Bool,
     "Claude is told of every tool at once.",
 )
-.unless(&["false"]);
+.with_no_op(&["false"]);
 
 const ALLOWED_CALLERS: Field =
-    ignored("allowed_callers", Array, "Claude calls tools directly.").unless(&["[\"direct\"]"]);
+    ignored("allowed_callers", Array, "Claude calls tools directly.").with_no_op(&["[\"direct\"]"]);
 
 const ASYNC: Field =
-    ignored("async", Bool, "Claude waits for the outputs of its calls.").unless(&["false"]);
+    ignored("async", Bool, "Claude waits for the outputs of its calls.").with_no_op(&["false"]);
 
 /// Fields of a function tool.
-pub(super) static FUNCTION: Table = Table {
+pub(super) static FUNCTION: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         TYPE,
@@ -68,7 +68,7 @@ pub(super) static FUNCTION: Table = Table {
 };
 
 /// Fields of a namespace.
-pub(super) static NAMESPACE: Table = Table {
+pub(super) static NAMESPACE: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         TYPE,
@@ -86,7 +86,7 @@ pub(super) static NAMESPACE: Table = Table {
 };
 
 /// Fields of a custom tool.
-pub(super) static CUSTOM: Table = Table {
+pub(super) static CUSTOM: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         TYPE,
@@ -104,7 +104,7 @@ pub(super) static CUSTOM: Table = Table {
 };
 
 /// Fields of `format` of a custom tool.
-pub(super) static CUSTOM_FORMAT: Table = Table {
+pub(super) static CUSTOM_FORMAT: ObjectSchema = ObjectSchema {
     prefix: "tools[].format.",
     fields: &[
         emulated(
@@ -126,7 +126,7 @@ pub(super) static CUSTOM_FORMAT: Table = Table {
 };
 
 /// Fields of a built-in tool: OpenAI defines it, the client runs it.
-pub(super) static BUILT_IN: Table = Table {
+pub(super) static BUILT_IN: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         TYPE,
@@ -148,7 +148,7 @@ pub(super) static BUILT_IN: Table = Table {
 };
 
 /// Fields of `environment` of a shell.
-pub(super) static ENVIRONMENT: Table = Table {
+pub(super) static ENVIRONMENT: ObjectSchema = ObjectSchema {
     prefix: "tools[].environment.",
     fields: &[
         honoured("type", Text, "`local`."),
@@ -157,12 +157,12 @@ pub(super) static ENVIRONMENT: Table = Table {
             Array,
             "Claude is not told of skills. Describe them in `instructions`.",
         )
-        .unless(&["[]"]),
+        .with_no_op(&["[]"]),
     ],
 };
 
 /// Fields of a web search tool.
-pub(super) static SEARCH: Table = Table {
+pub(super) static SEARCH: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         TYPE,
@@ -182,18 +182,18 @@ pub(super) static SEARCH: Table = Table {
             Array,
             "Of `web_search`: Anthropic finds texts.",
         )
-        .unless(&["[\"text\"]"]),
+        .with_no_op(&["[\"text\"]"]),
         ignored(
             "external_web_access",
             Bool,
             "Of `web_search`: Anthropic always reads the live web.",
         )
-        .unless(&["true"]),
+        .with_no_op(&["true"]),
     ],
 };
 
 /// Fields of `filters` of a web search tool.
-pub(super) static FILTERS: Table = Table {
+pub(super) static FILTERS: ObjectSchema = ObjectSchema {
     prefix: "tools[].filters.",
     fields: &[
         honoured("allowed_domains", Array, "Only these are searched."),
@@ -206,7 +206,7 @@ pub(super) static FILTERS: Table = Table {
 };
 
 /// Fields of a code interpreter tool.
-pub(super) static CODE: Table = Table {
+pub(super) static CODE: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         TYPE,
@@ -220,7 +220,7 @@ pub(super) static CODE: Table = Table {
 };
 
 /// Fields of `container` of a code interpreter tool.
-pub(super) static CONTAINER: Table = Table {
+pub(super) static CONTAINER: ObjectSchema = ObjectSchema {
     prefix: "tools[].container.",
     fields: &[
         honoured("type", Text, "`auto`."),
@@ -229,7 +229,7 @@ pub(super) static CONTAINER: Table = Table {
             Array,
             "Files cannot be brought into the container.",
         )
-        .unless(&["[]"]),
+        .with_no_op(&["[]"]),
         ignored(
             "memory_limit",
             Text,
@@ -240,12 +240,12 @@ pub(super) static CONTAINER: Table = Table {
             Object,
             "Anthropic's containers reach no network.",
         )
-        .unless(&["{\"type\":\"disabled\"}"]),
+        .with_no_op(&["{\"type\":\"disabled\"}"]),
     ],
 };
 
 /// Fields of an MCP tool.
-pub(super) static MCP: Table = Table {
+pub(super) static MCP: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
     fields: &[
         TYPE,
@@ -300,7 +300,7 @@ pub(super) static MCP: Table = Table {
 };
 
 /// Fields of `allowed_tools` of an MCP tool, if it is an object.
-pub(super) static MCP_FILTER: Table = Table {
+pub(super) static MCP_FILTER: ObjectSchema = ObjectSchema {
     prefix: "tools[].allowed_tools.",
     fields: &[
         honoured("tool_names", Array, "The tools that may be called."),
@@ -313,7 +313,7 @@ pub(super) static MCP_FILTER: Table = Table {
 };
 
 /// Fields of `tool_choice`, if it is an object.
-pub(super) static TOOL_CHOICE: Table = Table {
+pub(super) static TOOL_CHOICE: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.",
     fields: &[
         honoured(
@@ -337,7 +337,7 @@ pub(super) static TOOL_CHOICE: Table = Table {
 };
 
 /// Fields of a tool of `allowed_tools`.
-pub(super) static ALLOWED_TOOL: Table = Table {
+pub(super) static ALLOWED_TOOL: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.tools[].",
     fields: &[
         honoured(

@@ -7,22 +7,22 @@ use serde_json::json;
 
 use super::client_offer;
 use super::client_tool::ClientTool;
-use super::client_tool::Form;
-use super::client_tool::LONGEST_NAME;
+use super::client_tool::ClientToolKind;
+use super::client_tool::MAX_NAME_LENGTH;
 use super::client_tool::ToolNames;
-use super::client_tool::is_fit;
-use super::client_tool::known_apart;
-use super::client_tool::known_as;
-use super::sealed::Sealed;
+use super::client_tool::claude_name;
+use super::client_tool::distinct_claude_name;
+use super::client_tool::is_name_character;
+use super::sealed::EncryptedContent;
 use super::server_tools;
 use super::tool_choice;
 use super::tool_fields;
-use crate::api::request_schema::Ignored;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::Object;
-use crate::api::request_schema::Place;
+use crate::api::request_schema::ObjectPath;
+use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
-use crate::api::request_schema::Written;
+use crate::api::request_schema::RawJson;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
 use crate::domain::OptionalTool;
@@ -33,11 +33,11 @@ const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
 /// Type of an item that stands for a whole conversation.
 const COMPACTION: &str = "compaction";
 /// Types of input items that add tools.
-const BRINGING: [&str; 2] = ["additional_tools", "tool_search_output"];
+const ITEM_TYPES_WITH_TOOLS: [&str; 2] = ["additional_tools", "tool_search_output"];
 
 /// Tools of a request, and their echo in the response.
 #[derive(Debug, Default)]
-pub(super) struct Offer {
+pub(super) struct ResponseToolOffer {
     pub(super) tools: Tools,
     pub(super) names: ToolNames,
     pub(super) list_as_sent: Vec<Value>,
@@ -45,29 +45,29 @@ pub(super) struct Offer {
     /// Types of the tools that were left out.
     pub(super) left_out: Vec<String>,
     /// Names for Claude of the tools in the list.
-    taken: HashSet<String>,
+    claude_names: HashSet<String>,
     /// True once the tool choice is applied, which may drop tools.
     is_chosen: bool,
 }
 
 /// Takes the tools and the tool choice; items of the `input` may add tools. The choice is applied
 /// at once if the conversation `is_whole`; otherwise earlier items may add tools before.
-pub(super) fn take(
-    request: &mut Object,
-    written: Written<'_>,
+pub(super) fn take_tools(
+    request: &mut ObjectReader,
+    written: RawJson<'_>,
     input: &[Value],
     is_whole: bool,
-    ignored: &mut Ignored,
-) -> Result<Offer, InvalidRequest> {
+    ignored: &mut RemarkCollector,
+) -> Result<ResponseToolOffer, InvalidRequest> {
     let sent = match request.take("tools")? {
         Some(Value::Array(tools)) => tools,
         _ => Vec::new(),
     };
     let names: Vec<_> = sent.iter().map(own_name).collect();
-    let mut offer = Offer::default();
+    let mut offer = ResponseToolOffer::default();
     offer.add_list(sent, "tools", written.field("tools"), ignored)?;
     check_names(&names, &offer.tools)?;
-    if input.iter().any(may_bring) {
+    if input.iter().any(may_add_tools) {
         let items = written.field("input").items();
         for (index, item) in input.iter().enumerate() {
             let written = items.get(index).copied().unwrap_or_default();
@@ -79,54 +79,65 @@ pub(super) fn take(
         .take("tool_choice")?
         .unwrap_or_else(|| json!("auto"));
     if is_whole {
-        offer.choose(ignored)?;
+        offer.apply_choice(ignored)?;
     }
     Ok(offer)
 }
 
-fn is_additional(item: &Value) -> bool {
-    item.get("type")
-        .is_some_and(|kind| BRINGING.iter().any(|bringing| kind == bringing))
+fn adds_tools(item: &Value) -> bool {
+    item.get("type").is_some_and(|kind| {
+        ITEM_TYPES_WITH_TOOLS
+            .iter()
+            .any(|bringing| kind == bringing)
+    })
 }
 
 /// True if `item` may add tools: by itself, or as a compaction that contains such items.
-fn may_bring(item: &Value) -> bool {
-    is_additional(item) || item.get("type").is_some_and(|kind| kind == COMPACTION)
+fn may_add_tools(item: &Value) -> bool {
+    adds_tools(item) || item.get("type").is_some_and(|kind| kind == COMPACTION)
 }
 
-impl Offer {
+impl ResponseToolOffer {
     /// Adds the tools of the `earlier` items of the conversation.
     pub(super) fn add_earlier<'a>(
         &mut self,
         earlier: impl IntoIterator<Item = &'a Value>,
     ) -> Result<(), InvalidRequest> {
         // Remarks on earlier items were reported when those were sent.
-        let mut known = Ignored::new(Policy::Lenient);
+        let mut known = RemarkCollector::new(Policy::Lenient);
         let mut items = earlier.into_iter();
         items.try_for_each(|item| {
-            self.add_item(item, "previous_response_id", Written::default(), &mut known)
+            self.add_item(item, "previous_response_id", RawJson::default(), &mut known)
         })
     }
 
     /// Applies the tool choice, once all tools are added. Later calls have no effect.
-    pub(super) fn choose(&mut self, ignored: &mut Ignored) -> Result<(), InvalidRequest> {
+    pub(super) fn apply_choice(
+        &mut self,
+        ignored: &mut RemarkCollector,
+    ) -> Result<(), InvalidRequest> {
         if !std::mem::replace(&mut self.is_chosen, true) {
-            self.tools.choice = tool_choice::read(self.choice_as_sent.clone(), self, ignored)?;
+            self.tools.choice =
+                tool_choice::read_choice(self.choice_as_sent.clone(), self, ignored)?;
         }
         Ok(())
     }
 
     /// True if Claude knows a tool as `name`.
-    pub(super) fn offers(&self, name: &str) -> bool {
-        self.taken.contains(name)
+    pub(super) fn has_tool(&self, name: &str) -> bool {
+        self.claude_names.contains(name)
     }
 
     /// Returns the name for Claude of the tool that the client calls `name` in `namespace`.
-    pub(super) fn known(&self, namespace: Option<&str>, name: &str) -> Option<String> {
+    pub(super) fn claude_name_of(&self, namespace: Option<&str>, name: &str) -> Option<String> {
         let is_plain = |known: &String| self.names.find(known).namespace.as_deref() == namespace;
-        let plain =
-            Some(known_as(namespace, name)).filter(|known| self.offers(known) && is_plain(known));
-        plain.or_else(|| self.names.known(namespace, name).map(str::to_owned))
+        let plain = Some(claude_name(namespace, name))
+            .filter(|known| self.has_tool(known) && is_plain(known));
+        plain.or_else(|| {
+            self.names
+                .claude_name_of(namespace, name)
+                .map(str::to_owned)
+        })
     }
 
     /// Adds the tools of an item. A tool that is already there stays unchanged.
@@ -134,20 +145,21 @@ impl Offer {
         &mut self,
         item: &Value,
         path: &str,
-        written: Written<'_>,
-        ignored: &mut Ignored,
+        written: RawJson<'_>,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
         if item.get("type").is_some_and(|kind| kind == COMPACTION) {
             let text = item
                 .get("encrypted_content")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
-            let Some(Sealed::Conversation(items)) = Sealed::from_text(text) else {
+            let Some(EncryptedContent::Conversation(items)) = EncryptedContent::from_text(text)
+            else {
                 return Ok(());
             };
             return self.add_earlier(&items);
         }
-        let Some(Value::Array(tools)) = item.get("tools").filter(|_| is_additional(item)) else {
+        let Some(Value::Array(tools)) = item.get("tools").filter(|_| adds_tools(item)) else {
             return Ok(());
         };
         let mut further = Self::default();
@@ -167,7 +179,8 @@ impl Offer {
         } = further.tools;
         for tool in list {
             let client_tool = further.names.find(&tool.name);
-            if !self.taken.contains(&tool.name) || self.names.find(&tool.name) != client_tool {
+            if !self.claude_names.contains(&tool.name) || self.names.find(&tool.name) != client_tool
+            {
                 self.add_named(tool, client_tool);
             }
         }
@@ -193,8 +206,8 @@ impl Offer {
         &mut self,
         list: Vec<Value>,
         path: &str,
-        written: Written<'_>,
-        ignored: &mut Ignored,
+        written: RawJson<'_>,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
         let written = written.items();
         for (index, value) in list.into_iter().enumerate() {
@@ -208,10 +221,10 @@ impl Offer {
         &mut self,
         value: Value,
         path: &str,
-        written: Written<'_>,
-        ignored: &mut Ignored,
+        written: RawJson<'_>,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
-        if let Some(kind) = server_tools::Kind::of(&value) {
+        if let Some(kind) = server_tools::ServerToolType::from_type(&value) {
             return self.add_server_tool(kind, value, path, ignored);
         }
         let kind = value
@@ -228,9 +241,9 @@ impl Offer {
             }
             "namespace" => self.add_namespace(value, path, written, ignored)?,
             "custom" => self.add_custom(value, path, None, ignored)?,
-            _ => match client_offer::built_in(value, path, written, ignored)? {
-                Some((form, tool)) => self.push(tool, path, form, None, &kind)?,
-                None => return self.leave_out(&kind, path, ignored, none_here(path, &kind)),
+            _ => match client_offer::read_built_in(value, path, written, ignored)? {
+                Some((form, tool)) => self.add_client_tool(tool, path, form, None, &kind)?,
+                None => return self.leave_out(&kind, path, ignored, unsupported_tool(path, &kind)),
             },
         }
         self.list_as_sent.push(as_sent);
@@ -239,24 +252,24 @@ impl Offer {
 
     fn add_server_tool(
         &mut self,
-        kind: server_tools::Kind,
+        kind: server_tools::ServerToolType,
         value: Value,
         path: &str,
-        ignored: &mut Ignored,
+        ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
         let word = value["type"].as_str().unwrap_or_default().to_owned();
-        match kind.offer(
+        match kind.add_to(
             value,
-            Place::at(path, kind.table()),
+            ObjectPath::at(path, kind.table()),
             &mut self.tools,
             ignored,
         ) {
             Ok(as_sent) => {
                 if !ignored.is_strict() {
-                    let told_as = left_out(path, &word);
+                    let told_as = left_out_label(path, &word);
                     self.tools.optional.push(OptionalTool {
                         kind: kind.into(),
-                        told_as,
+                        notice: told_as,
                     });
                 }
                 self.list_as_sent.push(as_sent);
@@ -276,43 +289,45 @@ impl Offer {
         value: Value,
         path: &str,
         namespace: Option<&str>,
-        written: Written<'_>,
-        ignored: &mut Ignored,
+        written: RawJson<'_>,
+        ignored: &mut RemarkCollector,
     ) -> Result<Value, InvalidRequest> {
-        let place = Place::at(path, &tool_fields::FUNCTION);
-        let (tool, as_sent) = tool(
-            Object::new(value, place)?,
+        let place = ObjectPath::at(path, &tool_fields::FUNCTION);
+        let (tool, as_sent) = read_function(
+            ObjectReader::new(value, place)?,
             written.field("parameters"),
             ignored,
         )?;
         let name = tool.name.clone();
-        self.push(tool, path, Form::Function, namespace, &name)?;
+        self.add_client_tool(tool, path, ClientToolKind::Function, namespace, &name)?;
         Ok(as_sent)
     }
 
     /// Adds a tool that the client knows as `name` in `namespace`.
-    pub(super) fn push(
+    pub(super) fn add_client_tool(
         &mut self,
         mut tool: Tool,
         path: &str,
-        form: Form,
+        form: ClientToolKind,
         namespace: Option<&str>,
         name: &str,
     ) -> Result<(), InvalidRequest> {
-        tool.name = known_as(namespace, name);
+        tool.name = claude_name(namespace, name);
         let client_tool = ClientTool {
-            form,
+            kind: form,
             namespace: namespace.map(str::to_owned),
             name: name.to_owned(),
         };
         let other = self.names.find(&tool.name);
         let is_twice =
             (&other.namespace, &other.name) == (&client_tool.namespace, &client_tool.name);
-        if (is_twice && self.taken.contains(&tool.name)) || !self.add_named(tool, client_tool) {
+        if (is_twice && self.claude_names.contains(&tool.name))
+            || !self.add_named(tool, client_tool)
+        {
             let path = format!("{path}.name");
             let message = format!(
                 "`{path}`: another tool is called `{}` too. Give each its own name.",
-                known_as(namespace, name)
+                claude_name(namespace, name)
             );
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
@@ -321,13 +336,13 @@ impl Offer {
 
     /// Adds a tool under a unique name; returns false if there is none.
     fn add_named(&mut self, mut tool: Tool, client_tool: ClientTool) -> bool {
-        if self.taken.contains(&tool.name) {
-            tool.name = known_apart(client_tool.namespace.as_deref(), &client_tool.name);
+        if self.claude_names.contains(&tool.name) {
+            tool.name = distinct_claude_name(client_tool.namespace.as_deref(), &client_tool.name);
         }
-        if !self.taken.insert(tool.name.clone()) {
+        if !self.claude_names.insert(tool.name.clone()) {
             return false;
         }
-        if client_tool.form != Form::Function
+        if client_tool.kind != ClientToolKind::Function
             || client_tool.namespace.is_some()
             || client_tool.name != tool.name
         {
@@ -342,21 +357,21 @@ impl Offer {
         &mut self,
         kind: &str,
         path: &str,
-        ignored: &mut Ignored,
+        ignored: &mut RemarkCollector,
         refusal: InvalidRequest,
     ) -> Result<(), InvalidRequest> {
-        ignored.leave_out(left_out(path, kind), refusal)?;
+        ignored.drop_unsupported(left_out_label(path, kind), refusal)?;
         self.left_out.push(kind.to_owned());
         Ok(())
     }
 }
 
 /// Returns the text that reports the tool at `path` as left out.
-fn left_out(path: &str, kind: &str) -> String {
+fn left_out_label(path: &str, kind: &str) -> String {
     format!("{path} ({})", printable(kind))
 }
 
-fn none_here(path: &str, kind: &str) -> InvalidRequest {
+fn unsupported_tool(path: &str, kind: &str) -> InvalidRequest {
     let path = format!("{path}.type");
     let message = format!(
         "`{path}`: nobody here runs tools of the type `{}`. Offer a function and run it yourself, or remove it.",
@@ -372,7 +387,10 @@ fn check_names(names: &[Option<String>], tools: &Tools) -> Result<(), InvalidReq
         .iter()
         .enumerate()
         .filter_map(|(index, name)| Some((index, name.as_deref()?)));
-    let Some((index, name)) = named.into_iter().find(|(_, name)| tools.runs(name)) else {
+    let Some((index, name)) = named
+        .into_iter()
+        .find(|(_, name)| tools.is_server_tool_name(name))
+    else {
         return Ok(());
     };
     let path = format!("tools[{index}].name");
@@ -391,14 +409,14 @@ fn own_name(tool: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn tool(
-    mut tool: Object,
-    schema: Written<'_>,
-    ignored: &mut Ignored,
+fn read_function(
+    mut tool: ObjectReader,
+    schema: RawJson<'_>,
+    ignored: &mut RemarkCollector,
 ) -> Result<(Tool, Value), InvalidRequest> {
     tool.take_text("type")?
-        .ok_or_else(|| tool.missing("type"))?;
-    let name = name(&mut tool)?;
+        .ok_or_else(|| tool.missing_field("type"))?;
+    let name = take_name(&mut tool)?;
     let description = tool.take_text("description")?;
     let parameters = tool.take("parameters")?;
     let strict = tool.take_bool("strict")?;
@@ -409,7 +427,7 @@ fn tool(
     });
     let schema = parameters.map_or_else(
         || NO_ARGUMENTS.to_owned(),
-        |parameters| schema.text(&parameters),
+        |parameters| schema.to_compact(&parameters),
     );
     Ok((
         Tool {
@@ -423,14 +441,14 @@ fn tool(
 }
 
 /// Takes the name of a tool and checks its characters and length.
-pub(super) fn name(tool: &mut Object) -> Result<String, InvalidRequest> {
+pub(super) fn take_name(tool: &mut ObjectReader) -> Result<String, InvalidRequest> {
     let name = tool
         .take_text("name")?
-        .ok_or_else(|| tool.missing("name"))?;
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(is_fit) {
+        .ok_or_else(|| tool.missing_field("name"))?;
+    if (1..=MAX_NAME_LENGTH).contains(&name.len()) && name.chars().all(is_name_character) {
         return Ok(name);
     }
-    Err(tool.refuse(
+    Err(tool.invalid_field(
         "name",
         code::VALUE,
         "expected 1 to 128 letters, digits, `_` and `-`. Rename the tool.",

@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::api::openai::responses::decode;
-use crate::api::openai::responses::sealed::Sealed;
+use crate::api::openai::responses::sealed::EncryptedContent;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::Policy;
 use crate::domain::ToolChoice;
@@ -14,7 +14,7 @@ fn tools(tools: &Value, choice: &Value) -> Result<(Tools, Value), InvalidRequest
     let body = json!({"model": "m", "input": "x", "tools": tools, "tool_choice": choice});
     let request = decode(body.to_string().as_bytes(), Policy::Strict)?;
     let as_sent = json!(request.response.tools);
-    Ok((request.turn(&[])?.0.tools, as_sent))
+    Ok((request.into_turn(&[])?.0.tools, as_sent))
 }
 
 fn two() -> Value {
@@ -72,7 +72,7 @@ fn function_is_strict_if_requested_or_schema_closed() {
 fn offered(body: &Value) -> (Vec<String>, Vec<String>) {
     let (turn, ignored) = decode(body.to_string().as_bytes(), Policy::Lenient)
         .unwrap()
-        .turn(&[])
+        .into_turn(&[])
         .unwrap();
     (
         turn.tools.list.into_iter().map(|tool| tool.name).collect(),
@@ -189,7 +189,7 @@ fn colliding_tool_names_are_made_distinct() {
     let request = decode(body.as_bytes(), Policy::Strict).unwrap();
     let names = request.tool_names().clone();
     let known: Vec<_> = request
-        .turn(&[])
+        .into_turn(&[])
         .unwrap()
         .0
         .tools
@@ -272,16 +272,19 @@ fn input_items_add_tools() {
     let found = json!({"type": "tool_search_output", "execution": "client", "tools": [{"type": "custom", "name": "e"}]});
     request.add_tools(&[item("d"), found], &[]).unwrap();
     assert_eq!(
-        request.tool_names().find("d").form,
-        crate::api::openai::responses::client_tool::Form::Custom
+        request.tool_names().find("d").kind,
+        crate::api::openai::responses::client_tool::ClientToolKind::Custom
     );
-    assert_eq!(request.turn(&[item("d")]).unwrap().0.tools.list.len(), 4);
+    assert_eq!(
+        request.into_turn(&[item("d")]).unwrap().0.tools.list.len(),
+        4
+    );
     let hosted = json!({"type": "additional_tools", "tools": [{"type": "web_search"}, {"type": "code_interpreter"}]});
     let body =
         json!({"model": "m", "input": [hosted, {"role": "user", "content": "x"}]}).to_string();
     let tools = decode(body.as_bytes(), Policy::Lenient)
         .unwrap()
-        .turn(&[])
+        .into_turn(&[])
         .unwrap()
         .0
         .tools;
@@ -289,7 +292,7 @@ fn input_items_add_tools() {
     let told: Vec<_> = tools
         .optional
         .iter()
-        .map(|tool| tool.told_as.as_str())
+        .map(|tool| tool.notice.as_str())
         .collect();
     assert_eq!(
         told,
@@ -306,7 +309,7 @@ fn tool_choice_sees_tools_of_earlier_items() {
     let item = json!({"type": "additional_tools", "role": "developer", "tools": [
         {"type": "function", "name": "found"}, {"type": "function", "name": "other"},
     ]});
-    let sealed = Sealed::Conversation(vec![item.clone()]).to_text();
+    let sealed = EncryptedContent::Conversation(vec![item.clone()]).to_text();
     let compaction = json!({"type": "compaction", "encrypted_content": sealed});
     let chosen =
         |choice: Value, continues: bool, input: Value, earlier: &[Value], referenced: &[usize]| {
@@ -320,7 +323,7 @@ fn tool_choice_sees_tools_of_earlier_items() {
                 request.input[*index] = item.clone();
             }
             request.add_tools(earlier, referenced)?;
-            let tools = request.turn(&[])?.0.tools;
+            let tools = request.into_turn(&[])?.0.tools;
             Ok::<_, InvalidRequest>((
                 tools
                     .list

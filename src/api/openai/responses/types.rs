@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::server_types::CodeOutput;
 use super::server_types::McpError;
-use super::server_types::Search;
+use super::server_types::SearchAction;
 use crate::api::openai::citation::UrlCitation;
 use crate::domain;
 
@@ -24,18 +24,18 @@ pub struct Response {
     /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
     /// Current state of the response.
-    pub status: Status,
+    pub status: ResponseStatus,
     /// True if it is generated in the background.
     pub background: bool,
     /// Conversation that it continues; input and output are added to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversation: Option<ConversationName>,
+    pub conversation: Option<ConversationId>,
     /// Time of completion, in seconds of Unix time; null unless completed.
     pub completed_at: Option<u64>,
     /// Error of a failed response.
-    pub error: Option<Fault>,
+    pub error: Option<ResponseError>,
     /// Reason why the response is incomplete.
-    pub incomplete_details: Option<Incomplete>,
+    pub incomplete_details: Option<IncompleteDetails>,
     /// Echo of the request, like all fields without a comment.
     pub instructions: Option<String>,
     #[expect(missing_docs, reason = "an echo of the request")]
@@ -43,7 +43,7 @@ pub struct Response {
     /// Name of the model, as the client wrote it.
     pub model: String,
     /// Output items, in order.
-    pub output: Vec<Item>,
+    pub output: Vec<ResponseItem>,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub parallel_tool_calls: bool,
     #[expect(missing_docs, reason = "an echo of the request")]
@@ -84,7 +84,7 @@ pub struct Response {
     /// Truncation strategy, always `disabled`.
     pub truncation: String,
     /// Token usage; set when the answer has finished.
-    pub usage: Option<Usage>,
+    pub usage: Option<ResponseUsage>,
     #[expect(missing_docs, reason = "an echo of the request")]
     pub user: Option<String>,
     #[expect(missing_docs, reason = "an echo of the request")]
@@ -95,7 +95,7 @@ pub struct Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of OpenAI")]
-pub enum Status {
+pub enum ResponseStatus {
     Queued,
     InProgress,
     Completed,
@@ -104,7 +104,7 @@ pub enum Status {
     Cancelled,
 }
 
-impl Status {
+impl ResponseStatus {
     /// True if the state cannot change any more.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::InProgress)
@@ -113,14 +113,14 @@ impl Status {
 
 /// Reference to a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConversationName {
+pub struct ConversationId {
     /// Id of the conversation, which begins with `conv_`.
     pub id: String,
 }
 
 /// Error of a failed response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct ResponseError {
     /// Error code, one of the few that `OpenAI` defines for this.
     pub code: String,
     /// Error message for people.
@@ -129,7 +129,7 @@ pub struct Fault {
 
 /// Reason why a response is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incomplete {
+pub struct IncompleteDetails {
     /// Wire value: `max_output_tokens` or `content_filter`.
     pub reason: String,
 }
@@ -137,27 +137,27 @@ pub struct Incomplete {
 /// Output item of a response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Item {
+pub enum ResponseItem {
     /// Thinking of the model.
     Reasoning {
         id: String,
-        summary: Vec<Summary>,
+        summary: Vec<ReasoningSummary>,
         /// Thinking in the form that Claude can read again; none without a signature.
         #[serde(skip_serializing_if = "Option::is_none")]
         encrypted_content: Option<String>,
-        status: Status,
+        status: ResponseStatus,
     },
     /// Message of the model.
     Message {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         role: String,
-        content: Vec<Content>,
+        content: Vec<ResponseContent>,
     },
     /// Call of a function.
     FunctionCall {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         call_id: String,
         name: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,7 +167,7 @@ pub enum Item {
     /// Call of a custom tool.
     CustomToolCall {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         call_id: String,
         name: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,21 +177,21 @@ pub enum Item {
     /// Call of the local shell tool.
     LocalShellCall {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         call_id: String,
         action: Value,
     },
     /// Call of the shell tool.
     ShellCall {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         call_id: String,
         action: Value,
     },
     /// Search for tools that the client has not offered yet.
     ToolSearchCall {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         call_id: String,
         execution: String,
         arguments: Value,
@@ -199,20 +199,20 @@ pub enum Item {
     /// Call of the tool that edits files.
     ApplyPatchCall {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         call_id: String,
         operation: Value,
     },
     /// Web search by Anthropic.
     WebSearchCall {
         id: String,
-        status: Status,
-        action: Search,
+        status: ResponseStatus,
+        action: SearchAction,
     },
     /// Code run by Anthropic.
     CodeInterpreterCall {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         /// Code of the call; none while it is incomplete.
         code: Option<String>,
         /// Always empty: Anthropic reports the id of its container only at the end.
@@ -222,7 +222,7 @@ pub enum Item {
     /// Call of an MCP tool by Anthropic.
     McpCall {
         id: String,
-        status: Status,
+        status: ResponseStatus,
         server_label: String,
         name: String,
         arguments: String,
@@ -237,12 +237,12 @@ pub enum Item {
 /// Annotation of a message text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Annotation {
+pub enum ResponseAnnotation {
     /// Citation of a web page.
     UrlCitation(UrlCitation),
 }
 
-impl Item {
+impl ResponseItem {
     /// Returns the id of the item.
     pub fn id(&self) -> &str {
         match self {
@@ -264,7 +264,7 @@ impl Item {
 /// Summary of thinking, as far as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
-pub enum Summary {
+pub enum ReasoningSummary {
     /// Summary text, the only kind.
     #[serde(rename = "summary_text")]
     Text {
@@ -276,13 +276,13 @@ pub enum Summary {
 /// Content part of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Content {
+pub enum ResponseContent {
     /// Text of an answer.
     OutputText {
         /// Text of the part.
         text: String,
         /// Citations within the text.
-        annotations: Vec<Annotation>,
+        annotations: Vec<ResponseAnnotation>,
         /// Always empty, since Claude returns no log probabilities.
         logprobs: [(); 0],
     },
@@ -293,7 +293,7 @@ pub enum Content {
     },
 }
 
-impl Content {
+impl ResponseContent {
     /// Creates a text part without annotations.
     pub fn text(text: impl Into<String>) -> Self {
         Self::OutputText {
@@ -306,35 +306,35 @@ impl Content {
 
 /// Token usage of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
+pub struct ResponseUsage {
     /// Number of tokens of the prompt.
     pub input_tokens: u64,
     /// Prompt tokens by cache use.
-    pub input_tokens_details: InputDetails,
+    pub input_tokens_details: ResponseInputDetails,
     /// Number of tokens of the answer.
     pub output_tokens: u64,
     /// Answer tokens spent on thinking.
-    pub output_tokens_details: OutputDetails,
+    pub output_tokens_details: ResponseOutputDetails,
     /// Sum of prompt and answer tokens.
     pub total_tokens: u64,
 }
 
 /// Breakdown of the prompt tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InputDetails {
+pub struct ResponseInputDetails {
     pub cached_tokens: u64,
     pub cache_write_tokens: u64,
 }
 
 /// Breakdown of the answer tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutputDetails {
+pub struct ResponseOutputDetails {
     pub reasoning_tokens: u64,
 }
 
-impl From<Usage> for domain::Usage {
-    fn from(usage: Usage) -> Self {
-        let InputDetails {
+impl From<ResponseUsage> for domain::Usage {
+    fn from(usage: ResponseUsage) -> Self {
+        let ResponseInputDetails {
             cached_tokens,
             cache_write_tokens,
         } = usage.input_tokens_details;
@@ -352,17 +352,17 @@ impl From<Usage> for domain::Usage {
     }
 }
 
-impl From<&domain::Usage> for Usage {
+impl From<&domain::Usage> for ResponseUsage {
     fn from(usage: &domain::Usage) -> Self {
         let input_tokens = usage.prompt_tokens();
         Self {
             input_tokens,
-            input_tokens_details: InputDetails {
+            input_tokens_details: ResponseInputDetails {
                 cached_tokens: usage.cache_read_tokens,
                 cache_write_tokens: usage.cache_write_tokens,
             },
             output_tokens: usage.output_tokens,
-            output_tokens_details: OutputDetails {
+            output_tokens_details: ResponseOutputDetails {
                 reasoning_tokens: usage.thinking_tokens,
             },
             total_tokens: input_tokens + usage.output_tokens,

@@ -4,25 +4,25 @@ use std::collections::VecDeque;
 
 use super::client_call::ClientCall;
 use super::client_tool::ToolNames;
-use super::events::Event;
-use super::events::Failure;
+use super::events::ResponseErrorEvent;
+use super::events::ResponseEvent;
+use super::events::ResponseSnapshot;
 use super::events::Sequence;
-use super::events::Whole;
-use super::item::Kind;
-use super::item::Open;
-use super::sealed::Sealed;
+use super::item::OpenOutputItem;
+use super::item::OutputItemKind;
+use super::sealed::EncryptedContent;
 use super::server_call::ServerCall;
-use super::types::Fault;
-use super::types::Incomplete;
+use super::types::IncompleteDetails;
 use super::types::Response;
-use super::types::Status;
-use super::types::Usage;
-use crate::api::openai::Envelope;
+use super::types::ResponseError;
+use super::types::ResponseStatus;
+use super::types::ResponseUsage;
+use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::REFUSAL;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
-use crate::domain::Outcome;
 use crate::domain::ServerTool;
+use crate::domain::ServerToolOutcome;
 use crate::domain::TurnEvent;
 use crate::domain::unix_now;
 
@@ -31,19 +31,19 @@ use crate::domain::unix_now;
 /// The output is well-formed for any order of events: sequence numbers have no gaps, each item is
 /// opened and closed once, and one event ends the stream.
 #[derive(Debug)]
-pub struct Writer {
+pub struct ResponseWriter {
     response: Response,
     names: ToolNames,
     shows_thinking: bool,
     sequence: Sequence,
-    open: Option<Open>,
+    open: Option<OpenOutputItem>,
     /// Server tool calls that run in parallel to the open one. Clients expect one item at a time,
     /// so these are shown afterwards.
-    waiting: VecDeque<ServerCall>,
+    pending_calls: VecDeque<ServerCall>,
     has_begun: bool,
 }
 
-impl Writer {
+impl ResponseWriter {
     /// Creates a writer for `response`, which must be empty; `names` are the tools as the client
     /// knows them.
     pub fn new(response: Response, names: ToolNames, shows_thinking: bool) -> Self {
@@ -54,7 +54,7 @@ impl Writer {
             shows_thinking,
             sequence: Sequence::default(),
             open: None,
-            waiting,
+            pending_calls: waiting,
             has_begun: false,
         }
     }
@@ -70,21 +70,21 @@ impl Writer {
     }
 
     /// Returns the first events of the stream; empty after the first call.
-    pub fn begin(&mut self) -> Vec<Event> {
+    pub fn begin(&mut self) -> Vec<ResponseEvent> {
         if std::mem::replace(&mut self.has_begun, true) {
             return Vec::new();
         }
-        let mut events = vec![self.whole("response.created")];
-        if self.response.status == Status::Queued {
-            events.push(self.whole("response.queued"));
-            self.response.status = Status::InProgress;
+        let mut events = vec![self.snapshot_event("response.created")];
+        if self.response.status == ResponseStatus::Queued {
+            events.push(self.snapshot_event("response.queued"));
+            self.response.status = ResponseStatus::InProgress;
         }
-        events.push(self.whole("response.in_progress"));
+        events.push(self.snapshot_event("response.in_progress"));
         events
     }
 
     /// Returns the stream events for `event`; none once the response is over.
-    pub fn event(&mut self, event: &TurnEvent) -> Vec<Event> {
+    pub fn event(&mut self, event: &TurnEvent) -> Vec<ResponseEvent> {
         if self.is_over() {
             return Vec::new();
         }
@@ -98,27 +98,37 @@ impl Writer {
                 }
             }
             TurnEvent::Citation(citation) => {
-                if let Some(open) = self.open.as_mut().filter(|open| open.takes(&Kind::Message)) {
-                    open.cite(citation, &mut self.sequence, &mut events);
+                if let Some(open) = self
+                    .open
+                    .as_mut()
+                    .filter(|open| open.accepts(&OutputItemKind::Message))
+                {
+                    open.add_citation(citation, &mut self.sequence, &mut events);
                 }
             }
-            TurnEvent::Thinking(piece) => self.piece(self.thinking(None), piece, &mut events),
-            TurnEvent::ThinkingSealed(signature) => {
-                if self.open.as_mut().is_some_and(|open| open.seal(signature)) {
-                    self.close(Status::Completed, &mut events);
+            TurnEvent::Thinking(piece) => {
+                self.add_piece(self.thinking_kind(None), piece, &mut events)
+            }
+            TurnEvent::ThinkingSignature(signature) => {
+                if self
+                    .open
+                    .as_mut()
+                    .is_some_and(|open| open.attach_signature(signature))
+                {
+                    self.close_all(ResponseStatus::Completed, &mut events);
                 }
             }
             TurnEvent::ThinkingRedacted(data) => {
-                self.open(
-                    self.thinking(Some(Sealed::Redacted(data.clone()))),
+                self.open_item(
+                    self.thinking_kind(Some(EncryptedContent::Redacted(data.clone()))),
                     &mut events,
                 );
-                self.close(Status::Completed, &mut events);
+                self.close_all(ResponseStatus::Completed, &mut events);
             }
-            TurnEvent::Text(piece) => self.piece(Kind::Message, piece, &mut events),
+            TurnEvent::Text(piece) => self.add_piece(OutputItemKind::Message, piece, &mut events),
             TurnEvent::ToolCall { id, name, .. } => {
-                self.open(
-                    Kind::Call(ClientCall::new(id, self.names.find(name))),
+                self.open_item(
+                    OutputItemKind::Call(ClientCall::new(id, self.names.find(name))),
                     &mut events,
                 );
             }
@@ -131,12 +141,12 @@ impl Writer {
         }
         // Last, so that an item opened by this event counts its text.
         if let Some(open) = &mut self.open {
-            open.follow(event);
+            open.track_event(event);
         }
         events
     }
 
-    fn server_block(&mut self, tool: &ServerTool, events: &mut Vec<Event>) {
+    fn server_block(&mut self, tool: &ServerTool, events: &mut Vec<ResponseEvent>) {
         match tool {
             ServerTool::Call { id, tool } => {
                 let call = ServerCall::new(id, tool);
@@ -145,29 +155,34 @@ impl Writer {
                     .as_mut()
                     .is_some_and(|open| open.server_call().is_some())
                 {
-                    self.waiting.push_back(call);
+                    self.pending_calls.push_back(call);
                 } else {
-                    self.open(Kind::Server(call), events);
+                    self.open_item(OutputItemKind::Server(call), events);
                 }
             }
             ServerTool::Result { id, outcome } => self.server_result(id, outcome, events),
             // OpenAI has no form for it.
-            ServerTool::Other => self.close(Status::Completed, events),
+            ServerTool::Other => self.close_all(ResponseStatus::Completed, events),
         }
     }
 
     /// Adds a piece of the input of the last server tool call.
-    fn server_input(&mut self, piece: &str, events: &mut Vec<Event>) {
-        match (self.waiting.back_mut(), &mut self.open) {
-            (Some(call), _) => call.keep(piece),
+    fn server_input(&mut self, piece: &str, events: &mut Vec<ResponseEvent>) {
+        match (self.pending_calls.back_mut(), &mut self.open) {
+            (Some(call), _) => call.buffer_input(piece),
             (None, Some(open)) => open.push_input(piece, &mut self.sequence, events),
             (None, None) => {}
         }
     }
 
-    fn server_result(&mut self, id: &str, outcome: &Outcome, events: &mut Vec<Event>) {
-        let open = self.open.as_mut().and_then(Open::server_call);
-        let mut calls = open.into_iter().chain(&mut self.waiting);
+    fn server_result(
+        &mut self,
+        id: &str,
+        outcome: &ServerToolOutcome,
+        events: &mut Vec<ResponseEvent>,
+    ) {
+        let open = self.open.as_mut().and_then(OpenOutputItem::server_call);
+        let mut calls = open.into_iter().chain(&mut self.pending_calls);
         let Some(call) = calls.find(|call| call.id == id) else {
             return;
         };
@@ -176,85 +191,85 @@ impl Writer {
         while self
             .open
             .as_mut()
-            .and_then(Open::server_call)
+            .and_then(OpenOutputItem::server_call)
             .is_some_and(|call| call.outcome.is_some())
         {
-            self.close_one(Status::Completed, events);
-            if let Some(next) = self.waiting.pop_front() {
-                self.begin_item(Kind::Server(next), events);
+            self.close_open_item(ResponseStatus::Completed, events);
+            if let Some(next) = self.pending_calls.pop_front() {
+                self.begin_item(OutputItemKind::Server(next), events);
             }
         }
     }
 
     /// Fails the response; returns the final events, none once the response is over.
-    pub fn fail(&mut self, envelope: &Envelope) -> Vec<Event> {
+    pub fn fail(&mut self, envelope: &OpenAiErrorEnvelope) -> Vec<ResponseEvent> {
         if self.is_over() {
             return Vec::new();
         }
         let mut events = self.begin();
-        self.close(Status::Incomplete, &mut events);
-        self.response.status = Status::Failed;
-        self.response.error = Some(fault(envelope));
-        let failure = Failure {
+        self.close_all(ResponseStatus::Incomplete, &mut events);
+        self.response.status = ResponseStatus::Failed;
+        self.response.error = Some(response_error(envelope));
+        let failure = ResponseErrorEvent {
             code: envelope.code,
             message: &envelope.message,
             param: envelope.param.as_deref(),
         };
         // Some clients know only the first event, some only the second.
         events.push(self.sequence.event("error", &failure));
-        events.push(self.whole("response.failed"));
+        events.push(self.snapshot_event("response.failed"));
         events
     }
 
     /// Replaces the final event, which was not sent because the response could not be stored;
     /// returns the events of the failure.
-    pub fn fail_at_the_end(&mut self, envelope: &Envelope) -> Vec<Event> {
+    pub fn fail_unstored(&mut self, envelope: &OpenAiErrorEnvelope) -> Vec<ResponseEvent> {
         // The number must be reused, so that the stream has no gap.
-        self.sequence.take_back();
-        self.response.status = Status::InProgress;
+        self.sequence.reuse_last_number();
+        self.response.status = ResponseStatus::InProgress;
         self.response.completed_at = None;
         self.response.incomplete_details = None;
         self.fail(envelope)
     }
 
     /// Cancels the response; returns the final events, none once the response is over.
-    pub fn cancel(&mut self) -> Vec<Event> {
+    pub fn cancel(&mut self) -> Vec<ResponseEvent> {
         if self.is_over() {
             return Vec::new();
         }
         let mut events = self.begin();
-        self.close(Status::Incomplete, &mut events);
-        self.response.status = Status::Cancelled;
+        self.close_all(ResponseStatus::Incomplete, &mut events);
+        self.response.status = ResponseStatus::Cancelled;
         // OpenAI has no event for it; this one ends the stream in every client.
-        events.push(self.whole("response.incomplete"));
+        events.push(self.snapshot_event("response.incomplete"));
         events
     }
 
-    fn thinking(&self, seal: Option<Sealed>) -> Kind {
+    fn thinking_kind(&self, seal: Option<EncryptedContent>) -> OutputItemKind {
         // Thinking that only Anthropic can read is not shown.
-        Kind::Thinking {
+        OutputItemKind::Thinking {
             is_shown: self.shows_thinking && seal.is_none(),
             seal,
         }
     }
 
-    fn piece(&mut self, kind: Kind, piece: &str, events: &mut Vec<Event>) {
-        if !self.open.as_ref().is_some_and(|open| open.takes(&kind)) {
-            self.open(kind, events);
+    fn add_piece(&mut self, kind: OutputItemKind, piece: &str, events: &mut Vec<ResponseEvent>) {
+        if !self.open.as_ref().is_some_and(|open| open.accepts(&kind)) {
+            self.open_item(kind, events);
         }
         if let Some(open) = &mut self.open {
             open.push(piece, &mut self.sequence, events);
         }
     }
 
-    fn open(&mut self, kind: Kind, events: &mut Vec<Event>) {
-        self.close(Status::Completed, events);
+    fn open_item(&mut self, kind: OutputItemKind, events: &mut Vec<ResponseEvent>) {
+        self.close_all(ResponseStatus::Completed, events);
         self.begin_item(kind, events);
     }
 
-    fn begin_item(&mut self, kind: Kind, events: &mut Vec<Event>) {
+    fn begin_item(&mut self, kind: OutputItemKind, events: &mut Vec<ResponseEvent>) {
         let index = self.response.output.len();
-        self.open = Some(Open::new(
+        self.open = Some(OpenOutputItem::new(
             kind,
             &self.response.id,
             index,
@@ -264,15 +279,15 @@ impl Writer {
     }
 
     /// Closes the open item and all pending server tool calls.
-    fn close(&mut self, status: Status, events: &mut Vec<Event>) {
-        self.close_one(status, events);
-        while let Some(call) = self.waiting.pop_front() {
-            self.begin_item(Kind::Server(call), events);
-            self.close_one(status, events);
+    fn close_all(&mut self, status: ResponseStatus, events: &mut Vec<ResponseEvent>) {
+        self.close_open_item(status, events);
+        while let Some(call) = self.pending_calls.pop_front() {
+            self.begin_item(OutputItemKind::Server(call), events);
+            self.close_open_item(status, events);
         }
     }
 
-    fn close_one(&mut self, status: Status, events: &mut Vec<Event>) {
+    fn close_open_item(&mut self, status: ResponseStatus, events: &mut Vec<ResponseEvent>) {
         let closed = self
             .open
             .take()
@@ -280,7 +295,7 @@ impl Writer {
         self.response.output.extend(closed);
     }
 
-    fn finish(&mut self, finish: &Finish, events: &mut Vec<Event>) {
+    fn finish(&mut self, finish: &Finish, events: &mut Vec<ResponseEvent>) {
         let missing = match finish.reason {
             FinishReason::Stop | FinishReason::ToolCalls => None,
             // OpenAI has no value for an answer that Anthropic paused; this one tells clients that
@@ -289,32 +304,32 @@ impl Writer {
             FinishReason::ContentFilter => Some("content_filter"),
         };
         let status = if missing.is_none() {
-            Status::Completed
+            ResponseStatus::Completed
         } else {
-            Status::Incomplete
+            ResponseStatus::Incomplete
         };
-        self.close(status, events);
+        self.close_all(status, events);
         if finish.reason == FinishReason::ContentFilter {
-            self.piece(Kind::Refusal, REFUSAL, events);
-            self.close(Status::Completed, events);
+            self.add_piece(OutputItemKind::Refusal, REFUSAL, events);
+            self.close_all(ResponseStatus::Completed, events);
         }
         self.response.status = status;
-        self.response.incomplete_details = missing.map(|reason| Incomplete {
+        self.response.incomplete_details = missing.map(|reason| IncompleteDetails {
             reason: reason.to_owned(),
         });
-        self.response.usage = Some(Usage::from(&finish.usage));
+        self.response.usage = Some(ResponseUsage::from(&finish.usage));
         self.response.completed_at = missing.is_none().then(unix_now);
-        events.push(self.whole(if missing.is_none() {
+        events.push(self.snapshot_event(if missing.is_none() {
             "response.completed"
         } else {
             "response.incomplete"
         }));
     }
 
-    fn whole(&mut self, name: &'static str) -> Event {
+    fn snapshot_event(&mut self, name: &'static str) -> ResponseEvent {
         self.sequence.event(
             name,
-            &Whole {
+            &ResponseSnapshot {
                 response: &self.response,
             },
         )
@@ -322,13 +337,13 @@ impl Writer {
 }
 
 /// Converts an error to one of the few codes that `OpenAI` has for failed responses.
-fn fault(envelope: &Envelope) -> Fault {
+fn response_error(envelope: &OpenAiErrorEnvelope) -> ResponseError {
     let code = match envelope.r#type {
         "invalid_request_error" => "invalid_prompt",
         "rate_limit_error" => "rate_limit_exceeded",
         _ => "server_error",
     };
-    Fault {
+    ResponseError {
         code: code.to_owned(),
         message: envelope.message.clone(),
     }

@@ -14,19 +14,19 @@ use crate::domain::BlockDelta;
 use crate::domain::CalledTool;
 use crate::domain::ServerBlock;
 
-fn writer(shows_thinking: bool) -> Writer {
+fn writer(shows_thinking: bool) -> ResponseWriter {
     let body = json!({"model": "m", "input": "hi", "tools": [{"type": "function", "name": "f"}]})
         .to_string();
     of_request(&body, shows_thinking)
 }
 
-fn of_request(body: &str, shows_thinking: bool) -> Writer {
+fn of_request(body: &str, shows_thinking: bool) -> ResponseWriter {
     let request = decode(body.as_bytes(), Policy::Strict).unwrap();
     let names = request.tool_names().clone();
     let mut response = request.response;
     response.id = "resp_0123456789abcdef0123456789abcdef".into();
     response.created_at = 7;
-    Writer::new(response, names, shows_thinking)
+    ResponseWriter::new(response, names, shows_thinking)
 }
 
 fn finished(reason: FinishReason) -> TurnEvent {
@@ -42,14 +42,14 @@ fn call(id: &str) -> TurnEvent {
     TurnEvent::tool_call(id, "f")
 }
 
-fn read(events: &[Event]) -> Vec<Value> {
+fn read(events: &[ResponseEvent]) -> Vec<Value> {
     events
         .iter()
         .map(|event| serde_json::from_str(&event.data).unwrap())
         .collect()
 }
 
-fn outline(events: &[Event]) -> String {
+fn outline(events: &[ResponseEvent]) -> String {
     let line = |event: &Value| {
         let mut line = event["type"].as_str().unwrap().to_owned();
         for field in ["output_index", "delta", "text", "arguments"] {
@@ -67,11 +67,11 @@ fn outline(events: &[Event]) -> String {
 #[test]
 fn thinking_text_and_calls_become_items() {
     let mut writer = writer(true);
-    let events: Vec<Event> = [
+    let events: Vec<ResponseEvent> = [
         TurnEvent::started("x", domain::Usage::default()),
         TurnEvent::Thinking("h".into()),
         TurnEvent::Thinking("m".into()),
-        TurnEvent::ThinkingSealed("sig".into()),
+        TurnEvent::ThinkingSignature("sig".into()),
         TurnEvent::ThinkingRedacted("data".into()),
         TurnEvent::Text("Hi".into()),
         call("c1"),
@@ -114,18 +114,18 @@ fn thinking_text_and_calls_become_items() {
     insta::assert_snapshot!(response["output"][3], @r#"{"arguments":"{\"a\":1}","call_id":"c1","id":"fc_0123456789abcdef0123456789abcdef0003","name":"f","status":"completed","type":"function_call"}"#);
     assert_eq!(response["usage"]["total_tokens"], 5);
     let sealed = response["output"][0]["encrypted_content"].as_str().unwrap();
-    let thinking = Sealed::Thinking {
+    let thinking = EncryptedContent::Thinking {
         text: "hm".into(),
         signature: "sig".into(),
     };
-    assert_eq!(Sealed::from_text(sealed), Some(thinking));
+    assert_eq!(EncryptedContent::from_text(sealed), Some(thinking));
 }
 
 #[test]
 fn thinking_summary_is_shown_only_on_request() {
     let mut writer = writer(false);
     let mut events = writer.event(&TurnEvent::Thinking("secret".into()));
-    events.extend(writer.event(&TurnEvent::ThinkingSealed("s".into())));
+    events.extend(writer.event(&TurnEvent::ThinkingSignature("s".into())));
     assert!(!events.iter().any(|event| event.data.contains("secret")));
     let response = serde_json::to_value(writer.response()).unwrap();
     assert_eq!(response["output"][0]["summary"], json!([]));
@@ -174,7 +174,7 @@ fn refusal_becomes_its_own_message() {
 fn failure_emits_error_and_failed_events() {
     let mut writer = writer(false);
     writer.event(&TurnEvent::Text("a".into()));
-    let envelope = Envelope {
+    let envelope = OpenAiErrorEnvelope {
         message: "gone".into(),
         r#type: "rate_limit_error",
         param: None,
@@ -252,7 +252,7 @@ fn input(piece: &str) -> TurnEvent {
 }
 
 fn result(id: &str, is_failed: bool, text: &str) -> TurnEvent {
-    let outcome = Outcome {
+    let outcome = ServerToolOutcome {
         is_failed,
         texts: vec![text.into()],
     };
@@ -265,7 +265,7 @@ fn result(id: &str, is_failed: bool, text: &str) -> TurnEvent {
 #[test]
 fn parallel_searches_keep_their_sources() {
     let mut writer = writer(false);
-    let events: Vec<Event> = [
+    let events: Vec<ResponseEvent> = [
         search("1"),
         input("{\"query\":\"a\"}"),
         search("2"),
@@ -304,7 +304,7 @@ fn parallel_searches_keep_their_sources() {
 #[test]
 fn code_and_mcp_calls_become_items() {
     let mut writer = writer(false);
-    let events: Vec<Event> = [
+    let events: Vec<ResponseEvent> = [
         server_call("1", CalledTool::Code),
         input("{\"command\":"),
         input("\"ls\"}"),
@@ -367,7 +367,7 @@ fn event() -> impl Strategy<Value = TurnEvent> {
     prop_oneof![
         Just(TurnEvent::started("x", domain::Usage::default())),
         any::<String>().prop_map(TurnEvent::Thinking),
-        any::<String>().prop_map(TurnEvent::ThinkingSealed),
+        any::<String>().prop_map(TurnEvent::ThinkingSignature),
         any::<String>().prop_map(TurnEvent::ThinkingRedacted),
         any::<String>().prop_map(TurnEvent::Text),
         Just(call("c")),
@@ -397,8 +397,8 @@ proptest! {
         is_cancelled in any::<bool>(),
     ) {
         let mut writer = writer(shows);
-        let mut events: Vec<Event> = turn.iter().flat_map(|event| writer.event(event)).collect();
-        let envelope = Envelope { message: "m".into(), r#type: "server_error", param: None, code: None };
+        let mut events: Vec<ResponseEvent> = turn.iter().flat_map(|event| writer.event(event)).collect();
+        let envelope = OpenAiErrorEnvelope { message: "m".into(), r#type: "server_error", param: None, code: None };
         events.extend(if is_cancelled { writer.cancel() } else { writer.fail(&envelope) });
         prop_assert!(writer.is_over());
 
@@ -428,7 +428,7 @@ proptest! {
                 _ => prop_assert!(open.is_none()),
             }
         }
-        let is_last = |event: &&Event| {
+        let is_last = |event: &&ResponseEvent| {
             ["response.completed", "response.incomplete", "response.failed"].contains(&&*event.name)
         };
         prop_assert_eq!(events.iter().filter(is_last).count(), 1);

@@ -8,32 +8,32 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::api::openai::chat;
-use crate::api::openai::chat::Answer;
+use crate::api::openai::chat::ChatAnswer;
 use crate::api::openai::chat::ChatRequest;
 use crate::api::openai::json;
-use crate::api::request_schema::Ignored;
+use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
-use crate::api::request_schema::Shape;
-use crate::api::request_schema::Table;
+use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
-use crate::api::request_schema::mended;
-use crate::api::request_schema::request;
+use crate::api::request_schema::parse_request;
+use crate::api::request_schema::repair_characters;
 use crate::domain::ToolUse;
 
 /// Fields of the new messages; all other fields are those of a chat request.
-pub(super) static NEW: Table = Table {
+pub(super) static NEW: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
             "content",
-            Shape::TextOrArray,
+            FieldType::TextOrArray,
             "Required. What the user says: a string, or an array of parts.",
         ),
         honoured(
             "messages",
-            Shape::Array,
+            FieldType::Array,
             "In the place of `content`: messages of the roles `user` and `tool`, for the results of calls.",
         ),
     ],
@@ -41,7 +41,7 @@ pub(super) static NEW: Table = Table {
 
 /// Stored state of a session, which a message continues.
 #[derive(Debug, Clone, Copy)]
-pub struct Earlier<'a> {
+pub struct SessionContext<'a> {
     /// Model of the session, if it has one.
     pub model: Option<&'a str>,
     /// System instructions of the conversation.
@@ -56,26 +56,26 @@ pub struct MessageRequest {
     /// Chat request with the whole conversation.
     pub chat: ChatRequest,
     /// New messages, to be stored.
-    pub new: Vec<Value>,
+    pub new_messages: Vec<Value>,
 }
 
 /// Decodes the body of `POST /v1/sessions/{id}/messages`, which continues `earlier`.
 ///
 /// # Errors
 /// If the body is malformed or asks for something unsupported.
-pub fn message(
+pub fn decode_session_message(
     body: &[u8],
-    earlier: &Earlier<'_>,
+    earlier: &SessionContext<'_>,
     policy: Policy,
 ) -> Result<MessageRequest, InvalidRequest> {
-    let mut ignored = Ignored::new(policy);
-    let body = &*mended(body, &mut ignored)?;
-    let mut request = request(body, &NEW, "`content`")?;
+    let mut ignored = RemarkCollector::new(policy);
+    let body = &*repair_characters(body, &mut ignored)?;
+    let mut request = parse_request(body, &NEW, "`content`")?;
     let (content, messages) = (request.take("content")?, request.take("messages")?);
     let is_content = content.is_some();
     let new = match (content, messages) {
         (Some(_), Some(_)) => {
-            return Err(request.refuse(
+            return Err(request.invalid_field(
                 "messages",
                 code::VALUE,
                 "it takes the place of `content`. Remove one.",
@@ -83,7 +83,7 @@ pub fn message(
         }
         (Some(content), None) => vec![json!({"role": "user", "content": content})],
         (None, Some(Value::Array(messages))) if !messages.is_empty() => messages,
-        _ => return Err(request.missing("content")),
+        _ => return Err(request.missing_field("content")),
     };
     check_roles(&new)?;
     let instructions = earlier
@@ -95,9 +95,9 @@ pub fn message(
         .chain(earlier.messages.iter().copied())
         .chain(&new)
         .collect();
-    let whole = whole(body, earlier.model, &messages);
+    let whole = full_request_body(body, earlier.model, &messages);
     let mut chat = chat::decode(whole.as_bytes(), policy)
-        .map_err(|error| in_words_of(error, kept, is_content))?;
+        .map_err(|error| with_client_path(error, kept, is_content))?;
     if chat.n > 1 {
         let message = "`n`: a message to a session has one answer. Remove it, or send 1.";
         return Err(InvalidRequest::at("n", code::UNSUPPORTED, message));
@@ -106,11 +106,14 @@ pub fn message(
         .repaired
         .extend(ignored.into_remarks().repaired);
     chat.remarks.repaired.sort_unstable();
-    Ok(MessageRequest { chat, new })
+    Ok(MessageRequest {
+        chat,
+        new_messages: new,
+    })
 }
 
 /// Converts the answer to a message in stored form.
-pub fn answered(answer: &Answer) -> Value {
+pub fn assistant_message(answer: &ChatAnswer) -> Value {
     let call = |call: &ToolUse| {
         let arguments = if call.input.is_empty() {
             "{}"
@@ -145,7 +148,7 @@ fn check_roles(messages: &[Value]) -> Result<(), InvalidRequest> {
 
 /// Returns `body` with `messages` in place of the new ones. Other fields keep the client's JSON
 /// byte for byte, since tool schemas reach Claude as written.
-fn whole(body: &[u8], model: Option<&str>, messages: &[&Value]) -> String {
+fn full_request_body(body: &[u8], model: Option<&str>, messages: &[&Value]) -> String {
     let mut fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).unwrap_or_default();
     // A `null` counts as absent, so that the model of the session applies.
     fields.retain(|name, value| {
@@ -164,7 +167,7 @@ fn whole(body: &[u8], model: Option<&str>, messages: &[&Value]) -> String {
 
 /// Rewrites the path in the error to the client's request, which lacks the `kept` messages in
 /// front.
-fn in_words_of(error: InvalidRequest, kept: usize, is_content: bool) -> InvalidRequest {
+fn with_client_path(error: InvalidRequest, kept: usize, is_content: bool) -> InvalidRequest {
     let Some((number, rest)) = error
         .param
         .as_deref()

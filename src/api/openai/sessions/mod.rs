@@ -8,15 +8,15 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use create::CreateRequest;
-pub use create::create;
-pub use message::Earlier;
+pub use create::CreateSessionRequest;
+pub use create::decode_create_session;
 pub use message::MessageRequest;
-pub use message::answered;
-pub use message::message;
-pub use types::Entry;
-pub use types::Session;
-pub use types::Totals;
-pub use types::deleted;
-pub use types::entries;
-pub use types::list;
+pub use message::SessionContext;
+pub use message::assistant_message;
+pub use message::decode_session_message;
+pub use types::ChatSession;
+pub use types::SessionEntry;
+pub use types::SessionUsage;
+pub use types::deleted_body;
+pub use types::entry_list_body;
+pub use types::list_body;

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::create::CREATE;
 use super::message::NEW;
 use super::*;
-use crate::api::openai::chat::Answer;
+use crate::api::openai::chat::ChatAnswer;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::document;
@@ -26,12 +26,12 @@ fn kept() -> Vec<Value> {
 
 fn after(kept: &[Value], body: &Value) -> Result<MessageRequest, InvalidRequest> {
     let messages: Vec<_> = kept.iter().collect();
-    let earlier = Earlier {
+    let earlier = SessionContext {
         model: Some("sonnet"),
         instructions: Some("brief"),
         messages: &messages,
     };
-    message(body.to_string().as_bytes(), &earlier, Policy::Strict)
+    decode_session_message(body.to_string().as_bytes(), &earlier, Policy::Strict)
 }
 
 #[test]
@@ -52,7 +52,10 @@ fn message_continues_the_stored_conversation() {
         (vec![Role::User, Role::Assistant], Some(0.5))
     );
     assert!(request.chat.stream);
-    assert_eq!(request.new, [json!({"role": "user", "content": "and?"})]);
+    assert_eq!(
+        request.new_messages,
+        [json!({"role": "user", "content": "and?"})]
+    );
     let other = after(&kept(), &json!({"content": "and?", "model": "haiku"})).unwrap();
     assert_eq!(other.chat.turn.model.as_str(), "haiku");
 }
@@ -64,11 +67,14 @@ fn tool_results_are_accepted_as_messages() {
         name: "look".into(),
         input: String::new(),
     };
-    let answer = Answer {
+    let answer = ChatAnswer {
         calls: vec![call],
-        ..Answer::default()
+        ..ChatAnswer::default()
     };
-    let kept = [json!({"role": "user", "content": "hi"}), answered(&answer)];
+    let kept = [
+        json!({"role": "user", "content": "hi"}),
+        assistant_message(&answer),
+    ];
     let result = json!({"role": "tool", "tool_call_id": "c", "content": "seen"});
     assert!(after(&kept, &json!({"messages": [result]})).is_ok());
     let other = after(&kept, &json!({"content": "never mind"})).unwrap_err();
@@ -107,12 +113,12 @@ fn errors_use_the_paths_of_the_client() {
 #[test]
 fn tool_schemas_are_kept_verbatim() {
     let body = br#"{"content":"x","tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"z":{},"a":{}}}}}]}"#;
-    let earlier = Earlier {
+    let earlier = SessionContext {
         model: Some("m"),
         instructions: None,
         messages: &[],
     };
-    let request = message(body, &earlier, Policy::Strict).unwrap();
+    let request = decode_session_message(body, &earlier, Policy::Strict).unwrap();
     let tools = format!("{:?}", request.chat.turn.tools);
     assert!(tools.contains(r#"{\"z\":{},\"a\":{}}"#), "{tools}");
 }
@@ -120,12 +126,13 @@ fn tool_schemas_are_kept_verbatim() {
 #[test]
 fn create_body_is_decoded_or_refused() {
     let made =
-        create(br#"{"model":"haiku","system_prompt":"brief","metadata":{"a":"b"}}"#).unwrap();
+        decode_create_session(br#"{"model":"haiku","system_prompt":"brief","metadata":{"a":"b"}}"#)
+            .unwrap();
     assert_eq!(
         (made.model.as_deref(), made.instructions.as_deref()),
         (Some("haiku"), Some("brief"))
     );
-    assert!(create(b"").is_ok());
+    assert!(decode_create_session(b"").is_ok());
     for (body, param) in [
         (r#"{"model":" "}"#, "model"),
         (
@@ -136,7 +143,10 @@ fn create_body_is_decoded_or_refused() {
         (r#"{"ttl":1}"#, "ttl"),
     ] {
         assert_eq!(
-            create(body.as_bytes()).unwrap_err().param.as_deref(),
+            decode_create_session(body.as_bytes())
+                .unwrap_err()
+                .param
+                .as_deref(),
             Some(param),
             "{body}"
         );

@@ -13,7 +13,7 @@ use crate::domain::Usage;
 
 /// Conversation stored by the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Session {
+pub struct ChatSession {
     /// Unique id: `sess_` and 32 random hexadecimal digits.
     pub id: String,
     /// Object type, always `session`.
@@ -35,12 +35,12 @@ pub struct Session {
     /// Number of stored messages, of both roles.
     pub message_count: usize,
     /// Usage of all answers together.
-    pub usage: Totals,
+    pub usage: SessionUsage,
 }
 
 /// Sum of the usage of several answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Totals {
+pub struct SessionUsage {
     /// Number of prompt tokens.
     pub prompt_tokens: u64,
     /// Number of answer tokens.
@@ -53,7 +53,7 @@ pub struct Totals {
 
 /// Stored message of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct SessionEntry {
     /// Unique id: `msg_` and 32 random hexadecimal digits.
     pub id: String,
     /// Time of creation, in seconds of Unix time.
@@ -63,7 +63,7 @@ pub struct Entry {
     pub message: Value,
 }
 
-impl Totals {
+impl SessionUsage {
     /// Adds the usage of one more answer.
     pub fn add(&mut self, usage: &Usage) {
         self.prompt_tokens += usage.prompt_tokens();
@@ -73,7 +73,7 @@ impl Totals {
     }
 }
 
-impl Session {
+impl ChatSession {
     /// Serializes the session as a response body.
     pub fn to_json(&self) -> String {
         json::to_string(self)
@@ -81,16 +81,16 @@ impl Session {
 }
 
 /// Returns the body of a page of sessions.
-pub fn list(sessions: &[Session], has_more: bool) -> String {
+pub fn list_body(sessions: &[ChatSession], has_more: bool) -> String {
     list::body(sessions, |session| Some(&session.id), has_more)
 }
 
 /// Returns the body of a page of messages.
-pub fn entries(entries: &[Entry], has_more: bool) -> String {
+pub fn entry_list_body(entries: &[SessionEntry], has_more: bool) -> String {
     list::body(entries, |entry| Some(&entry.id), has_more)
 }
 
 /// Returns the body that confirms the deletion of a session.
-pub fn deleted(id: &str) -> String {
+pub fn deleted_body(id: &str) -> String {
     json::to_string(&json!({"id": id, "object": "session.deleted", "deleted": true}))
 }

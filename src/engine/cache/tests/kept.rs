@@ -75,9 +75,9 @@ async fn mode_decides_which_turns_are_candidates() {
         asking(None, Some(7)),
     ];
     for (mode, expected) in [
-        (Mode::Off, [false; 4]),
-        (Mode::Deterministic, [false, false, true, true]),
-        (Mode::All, [true; 4]),
+        (CachingMode::Off, [false; 4]),
+        (CachingMode::Deterministic, [false, false, true, true]),
+        (CachingMode::All, [true; 4]),
     ] {
         let cache = cache_of(mode, 1 << 20, Duration::from_secs(3600));
         let lookups = turns
@@ -149,12 +149,12 @@ async fn clear_evicts_a_project_and_keeps_running_answers_out() {
 
 #[tokio::test]
 async fn entries_are_evicted_beyond_the_capacity() {
-    let cache = cache_of(Mode::All, 100_000, Duration::from_secs(3600));
+    let cache = cache_of(CachingMode::All, 100_000, Duration::from_secs(3600));
     let long = vec![text(&"x".repeat(9_000)), finished(FinishReason::Stop)];
     for prompt in 0..50 {
         play(miss(ask(&cache, &prompt.to_string())), long.clone()).await;
     }
-    let Stats { entries, bytes, .. } = cache.stats();
+    let CacheStats { entries, bytes, .. } = cache.stats();
     assert!((5..=11).contains(&entries), "{entries} entries");
     assert!(
         (entries * 9_000..=100_000).contains(&bytes),
@@ -165,7 +165,7 @@ async fn entries_are_evicted_beyond_the_capacity() {
 /// Waits in real time, since moka has a clock of its own.
 #[tokio::test]
 async fn entries_expire_after_their_ttl() {
-    let cache = cache_of(Mode::All, 1 << 20, Duration::from_millis(20));
+    let cache = cache_of(CachingMode::All, 1 << 20, Duration::from_millis(20));
     keep(&cache, "Hi").await;
     let is_gone = async {
         while matches!(ask(&cache, "Hi"), Lookup::Hit(_)) {

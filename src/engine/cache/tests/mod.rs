@@ -25,13 +25,13 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-use super::Answer;
 use super::Cache;
+use super::CacheStats;
+use super::CachedStream;
+use super::CachingMode;
 use super::Config;
-use super::Filler;
 use super::Lookup;
-use super::Mode;
-use super::Stats;
+use super::MissGuard;
 
 type Error = &'static str;
 type Item = Result<TurnEvent, Error>;
@@ -49,7 +49,7 @@ const NO_STORE: CacheControl = CacheControl {
     no_store: true,
 };
 
-fn cache_of(mode: Mode, max_bytes: u64, time_to_live: Duration) -> Cache<Error> {
+fn cache_of(mode: CachingMode, max_bytes: u64, time_to_live: Duration) -> Cache<Error> {
     Cache::new(Config {
         mode,
         max_bytes,
@@ -58,7 +58,7 @@ fn cache_of(mode: Mode, max_bytes: u64, time_to_live: Duration) -> Cache<Error> 
 }
 
 fn cache() -> Cache<Error> {
-    cache_of(Mode::All, 1 << 20, Duration::from_secs(3600))
+    cache_of(CachingMode::All, 1 << 20, Duration::from_secs(3600))
 }
 
 fn turn(prompt: &str) -> Turn {
@@ -92,14 +92,14 @@ fn greeting() -> Vec<TurnEvent> {
     ]
 }
 
-fn hit(lookup: Lookup<Error>) -> Answer<Error> {
+fn hit(lookup: Lookup<Error>) -> CachedStream<Error> {
     match lookup {
         Lookup::Hit(answer) => answer,
         other => panic!("{other:?}"),
     }
 }
 
-fn miss(lookup: Lookup<Error>) -> Filler<Error> {
+fn miss(lookup: Lookup<Error>) -> MissGuard<Error> {
     match lookup {
         Lookup::Miss(filler) => filler,
         other => panic!("{other:?}"),
@@ -111,14 +111,14 @@ fn ask(cache: &Cache<Error>, prompt: &str) -> Lookup<Error> {
 }
 
 fn fill<S: Stream<Item = Item> + Send + 'static>(
-    filler: Filler<Error>,
+    filler: MissGuard<Error>,
     events: S,
-) -> Answer<Error> {
+) -> CachedStream<Error> {
     filler.fill(async { Ok(events) })
 }
 
 /// Fills the entry with `events` and reads the answer to its end.
-async fn play(filler: Filler<Error>, events: Vec<TurnEvent>) -> Vec<Item> {
+async fn play(filler: MissGuard<Error>, events: Vec<TurnEvent>) -> Vec<Item> {
     fill(filler, futures::stream::iter(events.into_iter().map(Ok)))
         .collect()
         .await
@@ -139,6 +139,6 @@ fn scripted() -> (mpsc::UnboundedSender<Item>, mpsc::UnboundedReceiver<Item>) {
 
 /// Asserts that no shared run is left and only the test holds the cache.
 fn assert_at_rest(cache: &Cache<Error>) {
-    assert_eq!(cache.flights().len(), 0);
+    assert_eq!(cache.shared_runs().len(), 0);
     assert_eq!(Arc::strong_count(&cache.0), 1);
 }

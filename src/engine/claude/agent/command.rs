@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::engine::agent::Job;
-use crate::engine::agent::Mode;
-use crate::engine::agent::Session;
+use crate::engine::agent::AgentJob;
+use crate::engine::agent::AgentMode;
+use crate::engine::agent::AgentSession;
 use crate::engine::claude::SignIn;
 use crate::engine::claude::command;
 use crate::engine::claude::config::Config;
@@ -20,7 +20,7 @@ pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
 const ARGUMENTS: &[&str] = &["--permission-prompt-tool", "stdio"];
 
 /// Variables of chat workers that an agent does not get: compaction is allowed in its long runs.
-const NOT_FOR_AGENTS: &[&str] = &[
+const EXCLUDED_VARIABLES: &[&str] = &[
     "DISABLE_AUTO_COMPACT",
     "DISABLE_COMPACT",
     "CLAUDE_AGENT_SDK_MCP_NO_PREFIX",
@@ -28,15 +28,15 @@ const NOT_FOR_AGENTS: &[&str] = &[
 
 /// Returns the command-line arguments for `job`. Never `--bare`, which lacks the tools that write
 /// files.
-pub(super) fn arguments(job: &Job) -> Vec<String> {
+pub(super) fn arguments(job: &AgentJob) -> Vec<String> {
     let mode = match job.mode {
-        Mode::Default => "default",
-        Mode::AcceptEdits => "acceptEdits",
-        Mode::Plan => "plan",
+        AgentMode::Default => "default",
+        AgentMode::AcceptEdits => "acceptEdits",
+        AgentMode::Plan => "plan",
     };
     let session = match job.session {
-        Session::New(id) => ["--session-id".to_owned(), id.to_string()],
-        Session::Stored(id) => ["--resume".to_owned(), id.to_string()],
+        AgentSession::New(id) => ["--session-id".to_owned(), id.to_string()],
+        AgentSession::Stored(id) => ["--resume".to_owned(), id.to_string()],
     };
     let turns = job
         .max_turns
@@ -61,10 +61,14 @@ pub(super) fn arguments(job: &Job) -> Vec<String> {
 }
 
 /// Returns the complete environment of a process for `job`, on the server with the id `instance`.
-pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMap<String, String> {
+pub(super) fn environment(
+    config: &Config,
+    instance: &str,
+    job: &AgentJob,
+) -> BTreeMap<String, String> {
     let mut environment = command::environment(config, instance);
-    environment.retain(|name, _| !NOT_FOR_AGENTS.contains(&name.as_str()));
-    if let Some(home) = home(config, job) {
+    environment.retain(|name, _| !EXCLUDED_VARIABLES.contains(&name.as_str()));
+    if let Some(home) = home_dir(config, job) {
         let home = home.display().to_string();
         environment.insert("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config"));
         environment.insert("CLAUDE_CODE_TMPDIR".to_owned(), format!("{home}/tmp"));
@@ -81,12 +85,12 @@ pub(super) fn environment(config: &Config, instance: &str, job: &Job) -> BTreeMa
 /// Returns the home directory of the process for `job`. Each session has its own, because the CLI
 /// lets an agent read everything stored for its working directory. `None` for a stored sign-in,
 /// which is in the user's own home.
-pub(super) fn home(config: &Config, job: &Job) -> Option<PathBuf> {
-    (config.sign_in != SignIn::Stored).then(|| homes(config).join(job.session.id().to_string()))
+pub(super) fn home_dir(config: &Config, job: &AgentJob) -> Option<PathBuf> {
+    (config.sign_in != SignIn::Stored).then(|| homes_dir(config).join(job.session.id().to_string()))
 }
 
 /// Returns the directory that contains the stored sessions.
-pub(super) fn sessions(config: &Config) -> PathBuf {
+pub(super) fn sessions_dir(config: &Config) -> PathBuf {
     let variables = &config.environment;
     let own = || variables.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
     let usual = || {
@@ -96,11 +100,11 @@ pub(super) fn sessions(config: &Config) -> PathBuf {
     };
     match config.sign_in {
         SignIn::Stored => own().or_else(usual).unwrap_or_default(),
-        _ => homes(config),
+        _ => homes_dir(config),
     }
 }
 
-fn homes(config: &Config) -> PathBuf {
+fn homes_dir(config: &Config) -> PathBuf {
     config.data_dir.join("agents")
 }
 
@@ -109,22 +113,22 @@ mod tests {
     use super::{arguments, environment};
     use crate::domain::ModelName;
     use crate::domain::Money;
-    use crate::engine::agent::{Job, Mode, Session};
+    use crate::engine::agent::{AgentJob, AgentMode, AgentSession};
     use crate::engine::claude::testing::config;
 
-    fn job() -> Job {
-        Job {
+    fn job() -> AgentJob {
+        AgentJob {
             task: "task_1".to_owned(),
             prompt: "--help".to_owned(),
             workspace: "/work".into(),
             model: ModelName::new("--model"),
             system_prompt: Some("--system".to_owned()),
             tools: vec!["Read", "Write"],
-            mode: Mode::AcceptEdits,
+            mode: AgentMode::AcceptEdits,
             max_turns: Some(3),
             max_budget: Money::from_nanos(1_500_000_000),
             max_output_tokens: 32_000,
-            session: Session::New(uuid::Uuid::nil()),
+            session: AgentSession::New(uuid::Uuid::nil()),
         }
     }
 
@@ -132,8 +136,8 @@ mod tests {
     fn agent_arguments_contain_no_text_of_the_task() {
         let line = arguments(&job()).join(" ");
         insta::assert_snapshot!(line, @"-p --input-format stream-json --output-format stream-json --verbose --include-partial-messages --strict-mcp-config --setting-sources  --permission-prompt-tool stdio --tools Read,Write --permission-mode acceptEdits --session-id 00000000-0000-0000-0000-000000000000 --max-turns 3 --max-budget-usd 1.50");
-        let stored = Job {
-            session: Session::Stored(uuid::Uuid::nil()),
+        let stored = AgentJob {
+            session: AgentSession::Stored(uuid::Uuid::nil()),
             max_turns: None,
             ..job()
         };

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::config::Config;
-use super::launcher::missing;
+use super::launcher::program_missing;
 use super::leftovers;
 use super::pipe::Pipe;
 use super::process::Process;
@@ -31,20 +31,21 @@ use super::process::Program;
 use super::process::Spawner;
 use super::process::find_setpriv;
 use super::protocol::{
-    Control, Decision, FlagSettings, decision_line, parse_agent, prompt_line, refusal_line,
+    ControlRequest, FlagSettings, PermissionResponse, parse_agent, permission_line, prompt_line,
+    refusal_line,
 };
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::agent::Agent;
 use crate::engine::agent::AgentEvent;
-use crate::engine::agent::Answer;
-use crate::engine::agent::Ending;
-use crate::engine::agent::Job;
-use crate::engine::agent::Runner;
+use crate::engine::agent::AgentJob;
+use crate::engine::agent::AgentReport;
+use crate::engine::agent::AgentRunner;
+use crate::engine::agent::PermissionDecision;
 
 use command::TASK_VARIABLE;
+use translate::AgentTranslator;
 use translate::Reaction;
-use translate::Translator;
 
 pub use user::AgentUser;
 pub use user::AgentUserError;
@@ -54,7 +55,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Delays before each scan for orphan processes of an agent: a process in the middle of `exec` is
 /// missed by a single scan, because it shows no marker for a moment.
-const LOOKS: [Duration; 4] = [
+const ORPHAN_SCAN_DELAYS: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(20),
     Duration::from_millis(100),
@@ -63,7 +64,7 @@ const LOOKS: [Duration; 4] = [
 
 /// Minimum age of an unknown session before it is deleted: a younger one may belong to a task that
 /// is not recorded yet.
-const YOUNG: Duration = Duration::from_secs(24 * 60 * 60);
+const MIN_SESSION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Starts a CLI process for each task.
 #[derive(Debug)]
@@ -80,8 +81,8 @@ pub struct ClaudeRunner {
 #[derive(Debug)]
 struct ClaudeAgent {
     process: Process,
-    link: Link,
-    translator: Translator,
+    link: AgentLink,
+    translator: AgentTranslator,
     /// Line with the prompt, until it is sent.
     prompt: Vec<u8>,
     /// Id of the task, which marks all processes that this one starts.
@@ -91,10 +92,10 @@ struct ClaudeAgent {
 
 /// State of the process's output.
 #[derive(Debug)]
-enum Link {
+enum AgentLink {
     Open(Pipe<ChildStdout, ChildStdin>),
     /// The process has reported the result, and should exit.
-    Ending(ChildStdout, Ending),
+    Ending(ChildStdout, AgentReport),
     Closed,
 }
 
@@ -122,7 +123,7 @@ impl ClaudeRunner {
         if find_setpriv().is_none() {
             return Err(AgentUserError::NoSetpriv);
         }
-        user.check_way(&self.path)?;
+        user.check_reachable(&self.path)?;
         let data_dir = std::path::absolute(&self.config.data_dir);
         user.prepare(data_dir.as_ref().unwrap_or(&self.config.data_dir))?;
         self.user = Some(user);
@@ -174,11 +175,11 @@ impl ClaudeRunner {
         if matches!(read, Ok(Ok(1..))) {
             Ok(())
         } else {
-            Err(failed(process.last_words().await))
+            Err(failed(process.describe_exit().await))
         }
     }
 
-    async fn open(&self, job: Job) -> Result<ClaudeAgent, Failure> {
+    async fn open(&self, job: AgentJob) -> Result<ClaudeAgent, Failure> {
         let program = Program {
             path: self.path.clone(),
             arguments: command::arguments(&job),
@@ -193,7 +194,7 @@ impl ClaudeRunner {
             tracing::warn!(%error, "agent could not be started");
             Failure::new(FailureKind::Crashed, "The agent could not be started.")
         };
-        if let Some(home) = command::home(&self.config, &job) {
+        if let Some(home) = command::home_dir(&self.config, &job) {
             match self.user.clone() {
                 None => tokio::fs::create_dir_all(home.join("tmp")).await,
                 Some(user) => {
@@ -215,13 +216,13 @@ impl ClaudeRunner {
         let pipe = Pipe::new(stdout, stdin, self.config.max_line_bytes);
         let mut agent = ClaudeAgent {
             process,
-            link: Link::Open(pipe),
-            translator: Translator::default(),
+            link: AgentLink::Open(pipe),
+            translator: AgentTranslator::default(),
             prompt: prompt_line(&Uuid::new_v4().to_string(), &job.prompt).to_vec(),
             task: job.task.clone(),
             tracker: self.spawner.tracker().clone(),
         };
-        let ready = tokio::time::timeout(self.config.start_timeout, agent.shake_hands(&job)).await;
+        let ready = tokio::time::timeout(self.config.start_timeout, agent.handshake(&job)).await;
         ready.unwrap_or_else(|_| {
             Err(Failure::new(
                 FailureKind::TimedOut,
@@ -232,11 +233,11 @@ impl ClaudeRunner {
     }
 }
 
-impl Runner for ClaudeRunner {
-    fn start(&self, job: Job) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
+impl AgentRunner for ClaudeRunner {
+    fn start(&self, job: AgentJob) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
         let started = self.open(job).map(|agent| match agent {
             Ok(agent) => Ok(Box::new(agent) as Box<dyn Agent>),
-            Err(failure) => Err(missing(&self.path).map_or(failure, |reason| {
+            Err(failure) => Err(program_missing(&self.path).map_or(failure, |reason| {
                 Failure::new(
                     FailureKind::Crashed,
                     format!("No agent can be started: {reason}."),
@@ -246,21 +247,23 @@ impl Runner for ClaudeRunner {
         started.boxed()
     }
 
-    fn forget(&self, session: Uuid) {
-        let folder = command::sessions(&self.config);
+    fn forget_session(&self, session: Uuid) {
+        let folder = command::sessions_dir(&self.config);
         self.spawner.tracker().spawn_blocking(move || {
-            transcripts::forget(&folder, Duration::ZERO, &|other| *other == session);
+            transcripts::delete_sessions(&folder, Duration::ZERO, &|other| *other == session);
         });
     }
 
-    fn forget_others(&self, sessions: HashSet<Uuid>) {
+    fn forget_other_sessions(&self, sessions: HashSet<Uuid>) {
         // With a stored sign-in, the user's own sessions are in the same directory.
         if self.config.sign_in == super::SignIn::Stored {
             return;
         }
-        let folder = command::sessions(&self.config);
+        let folder = command::sessions_dir(&self.config);
         self.spawner.tracker().spawn_blocking(move || {
-            transcripts::forget(&folder, YOUNG, &|session| !sessions.contains(session));
+            transcripts::delete_sessions(&folder, MIN_SESSION_AGE, &|session| {
+                !sessions.contains(session)
+            });
         });
     }
 }
@@ -268,11 +271,11 @@ impl Runner for ClaudeRunner {
 impl ClaudeAgent {
     /// Performs the handshake. Each control request is answered before the next is sent, so that a
     /// process that ends at once, because there is no such session, can report that.
-    async fn shake_hands(&mut self, job: &Job) -> Result<(), Failure> {
+    async fn handshake(&mut self, job: &AgentJob) -> Result<(), Failure> {
         let system_prompt = job.system_prompt.as_deref();
-        self.ask(
+        self.send_control(
             "initialize",
-            &Control::InitializeAgent {
+            &ControlRequest::InitializeAgent {
                 append_system_prompt: system_prompt,
             },
         )
@@ -281,14 +284,18 @@ impl ClaudeAgent {
             model: Some(job.model.as_str()),
             ..FlagSettings::default()
         };
-        self.ask("model", &Control::ApplyFlagSettings { settings })
+        self.send_control("model", &ControlRequest::ApplyFlagSettings { settings })
             .await
     }
 
-    async fn ask(&mut self, id: &str, control: &Control<'_>) -> Result<(), Failure> {
+    async fn send_control(
+        &mut self,
+        id: &str,
+        control: &ControlRequest<'_>,
+    ) -> Result<(), Failure> {
         self.queue(&control.line(id));
-        while let Link::Open(_) = &self.link {
-            match self.step().await? {
+        while let AgentLink::Open(_) = &self.link {
+            match self.next_reaction().await? {
                 Reaction::Answered(answered, None) if answered == id => return Ok(()),
                 Reaction::Answered(answered, Some(error)) if answered == id => {
                     tracing::warn!(%error, "agent refused a control request");
@@ -304,36 +311,37 @@ impl ClaudeAgent {
     }
 
     fn queue(&mut self, line: &[u8]) {
-        if let Link::Open(pipe) = &mut self.link {
+        if let AgentLink::Open(pipe) = &mut self.link {
             pipe.queue(line);
         }
     }
 
     /// Reads one line and processes it.
-    async fn step(&mut self) -> Result<Reaction, Failure> {
-        let Link::Open(pipe) = &mut self.link else {
-            return Err(gone());
+    async fn next_reaction(&mut self) -> Result<Reaction, Failure> {
+        let AgentLink::Open(pipe) = &mut self.link else {
+            return Err(process_ended());
         };
         // Cancellation-safe: an incomplete line stays in the pipe's buffer.
         let line = pipe.next_line().await.map_err(|error| {
             tracing::debug!(%error, "agent pipe closed");
-            gone()
+            process_ended()
         })?;
-        self.check_length()?;
+        self.check_line_length()?;
         let line = match parse_agent(&line) {
             Ok(line) => line,
-            Err(error) => return self.unreadable(&line, &error),
+            Err(error) => return self.skip_line(&line, &error),
         };
-        let reaction = self.translator.read(line);
+        let reaction = self.translator.translate(line);
         match reaction {
             Reaction::Refuse(id) => {
                 self.queue(&refusal_line(&id));
                 Ok(Reaction::None)
             }
             Reaction::End(ending) => {
-                if let Link::Open(pipe) = std::mem::replace(&mut self.link, Link::Closed) {
+                if let AgentLink::Open(pipe) = std::mem::replace(&mut self.link, AgentLink::Closed)
+                {
                     // Closing stdin makes the process save its session and exit.
-                    self.link = Link::Ending(pipe.into_reader(), *ending);
+                    self.link = AgentLink::Ending(pipe.into_reader(), *ending);
                 }
                 Ok(Reaction::None)
             }
@@ -342,10 +350,10 @@ impl ClaudeAgent {
     }
 
     /// Skips a line that cannot be parsed. Fails if the run depends on the line.
-    fn unreadable(&self, line: &[u8], error: &serde_json::Error) -> Result<Reaction, Failure> {
+    fn skip_line(&self, line: &[u8], error: &serde_json::Error) -> Result<Reaction, Failure> {
         // Neither the line nor the parser's message is logged: both may quote the conversation.
         tracing::warn!(worker.pid = self.process.id(), category = ?error.classify(), "agent line cannot be parsed");
-        if is_vital(line) {
+        if is_required_line(line) {
             return Err(Failure::new(
                 FailureKind::Crashed,
                 "The agent said something that cannot be read.",
@@ -355,9 +363,9 @@ impl ClaudeAgent {
     }
 
     /// Fails if a line was too long to be read: it may have been a permission request.
-    fn check_length(&self) -> Result<(), Failure> {
+    fn check_line_length(&self) -> Result<(), Failure> {
         match &self.link {
-            Link::Open(pipe) if pipe.overlong_lines() > 0 => {
+            AgentLink::Open(pipe) if pipe.overlong_lines() > 0 => {
                 let message = "The agent said more at once than may be (`claude.max_line_bytes`).";
                 Err(Failure::new(FailureKind::Crashed, message))
             }
@@ -367,19 +375,19 @@ impl ClaudeAgent {
 
     async fn next(&mut self) -> Result<AgentEvent, Failure> {
         loop {
-            if let Some(event) = self.translator.told.pop_front() {
+            if let Some(event) = self.translator.events.pop_front() {
                 return Ok(event);
             }
-            if let Link::Ending(stdout, ending) = &mut self.link {
+            if let AgentLink::Ending(stdout, ending) = &mut self.link {
                 let mut rest = [0; 1024];
                 let exit = async { while let Ok(1..) = stdout.read(&mut rest).await {} };
                 let _ = tokio::time::timeout(EXIT_TIMEOUT, exit).await;
                 let ending = ending.clone();
-                self.link = Link::Closed;
+                self.link = AgentLink::Closed;
                 return Ok(AgentEvent::Finished(ending));
             }
-            if let Err(failure) = self.step().await {
-                let (id, words) = (self.process.id(), self.process.last_words().await);
+            if let Err(failure) = self.next_reaction().await {
+                let (id, words) = (self.process.id(), self.process.describe_exit().await);
                 tracing::warn!(worker.pid = id, exit = %words, "agent failed");
                 return Err(failure);
             }
@@ -388,7 +396,7 @@ impl ClaudeAgent {
 }
 
 /// True if the beginning of a line shows that the run depends on it.
-fn is_vital(line: &[u8]) -> bool {
+fn is_required_line(line: &[u8]) -> bool {
     let begin = &line[..line.len().min(200)];
     [r#""type":"control_request""#, r#""type":"result""#]
         .iter()
@@ -399,7 +407,7 @@ fn is_vital(line: &[u8]) -> bool {
         })
 }
 
-fn gone() -> Failure {
+fn process_ended() -> Failure {
     Failure::new(
         FailureKind::Crashed,
         "The agent's process ended before its task did.",
@@ -407,7 +415,7 @@ fn gone() -> Failure {
 }
 
 impl Agent for ClaudeAgent {
-    fn begin(&mut self) {
+    fn send_prompt(&mut self) {
         let prompt = std::mem::take(&mut self.prompt);
         self.queue(&prompt);
     }
@@ -416,24 +424,26 @@ impl Agent for ClaudeAgent {
         self.next().boxed()
     }
 
-    fn answer(&mut self, question: &str, answer: Answer) {
-        let Some(input) = self.translator.asked.remove(question) else {
+    fn answer_permission(&mut self, question: &str, answer: PermissionDecision) {
+        let Some(input) = self.translator.open_requests.remove(question) else {
             return;
         };
         let line = match &answer {
-            Answer::Allow => decision_line(
+            PermissionDecision::Allow => permission_line(
                 question,
-                &Decision::Allow {
+                &PermissionResponse::Allow {
                     updated_input: &input,
                 },
             ),
-            Answer::Deny(message) => decision_line(question, &Decision::Deny { message }),
+            PermissionDecision::Deny(message) => {
+                permission_line(question, &PermissionResponse::Deny { message })
+            }
         };
         self.queue(&line);
     }
 
     fn interrupt(&mut self) {
-        self.queue(&Control::Interrupt.line("interrupt"));
+        self.queue(&ControlRequest::Interrupt.line("interrupt"));
     }
 }
 
@@ -443,11 +453,11 @@ impl Drop for ClaudeAgent {
     fn drop(&mut self) {
         let task: Arc<str> = std::mem::take(&mut self.task).into();
         self.tracker.spawn(async move {
-            for pause in LOOKS {
+            for pause in ORPHAN_SCAN_DELAYS {
                 sleep(pause).await;
                 let task = Arc::clone(&task);
                 // An error cannot be reported to anyone: the agent is gone.
-                let _ = spawn_blocking(move || leftovers::end_marked(TASK_VARIABLE, &task)).await;
+                let _ = spawn_blocking(move || leftovers::kill_marked(TASK_VARIABLE, &task)).await;
             }
         });
     }

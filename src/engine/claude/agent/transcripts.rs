@@ -9,16 +9,21 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Depth of the files below the CLI's folder: `projects/FOLDER/ID.jsonl`.
-const DEPTH: u8 = 3;
+const MAX_DEPTH: u8 = 3;
 /// Number of characters of an id.
-const ID: usize = 36;
+const UUID_LENGTH: usize = 36;
 
 /// Deletes the files of sessions that are `unwanted` and were not modified for the time `idle`.
-pub(super) fn forget(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool) {
-    below(folder, idle, unwanted, DEPTH);
+pub(super) fn delete_sessions(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool) {
+    delete_sessions_below(folder, idle, unwanted, MAX_DEPTH);
 }
 
-fn below(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool, depth: u8) {
+fn delete_sessions_below(
+    folder: &Path,
+    idle: Duration,
+    unwanted: &dyn Fn(&Uuid) -> bool,
+    depth: u8,
+) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
@@ -27,7 +32,7 @@ fn below(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool, depth:
         let (name, path) = (entry.file_name(), entry.path());
         let session = name
             .to_str()
-            .and_then(|name| name.get(..ID))
+            .and_then(|name| name.get(..UUID_LENGTH))
             .and_then(|id| Uuid::try_parse(id).ok());
         if let Some(session) = session {
             let is_idle = data
@@ -46,7 +51,7 @@ fn below(folder: &Path, idle: Duration, unwanted: &dyn Fn(&Uuid) -> bool, depth:
                 }
             }
         } else if data.is_dir() && depth > 1 {
-            below(&path, idle, unwanted, depth - 1);
+            delete_sessions_below(&path, idle, unwanted, depth - 1);
         }
     }
 }
@@ -77,9 +82,9 @@ mod tests {
             fs::write(at(&file), "").unwrap();
         }
         fs::create_dir(at(&format!("projects/-work/{gone}"))).unwrap();
-        forget(folder.path(), Duration::from_secs(3600), &|_| true);
+        delete_sessions(folder.path(), Duration::from_secs(3600), &|_| true);
         assert!(at(&of(gone)[0]).exists(), "it was touched just now");
-        forget(folder.path(), Duration::ZERO, &|session| *session == gone);
+        delete_sessions(folder.path(), Duration::ZERO, &|session| *session == gone);
         assert!(
             of(gone).iter().all(|file| !at(file).exists())
                 && !at(&format!("projects/-work/{gone}")).exists()

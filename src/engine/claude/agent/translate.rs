@@ -8,12 +8,14 @@ use serde_json::Value;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::engine::agent::AgentEvent;
-use crate::engine::agent::Change;
-use crate::engine::agent::EndReason;
-use crate::engine::agent::Ending;
-use crate::engine::agent::Question;
+use crate::engine::agent::AgentReport;
+use crate::engine::agent::AgentStop;
+use crate::engine::agent::FileChange;
+use crate::engine::agent::PermissionRequest;
 use crate::engine::claude::failure::classify;
-use crate::engine::claude::protocol::{AgentLine, AgentRequest, AgentResult, StreamEvent, Told};
+use crate::engine::claude::protocol::{
+    AgentControlRequest, AgentLine, AgentResultLine, PlainAgentLine, StreamEvent,
+};
 
 /// Action that a line requires of the agent.
 #[derive(Debug)]
@@ -25,63 +27,64 @@ pub(super) enum Reaction {
     /// Response to the control request with this id, and its error.
     Answered(String, Option<String>),
     /// End of the run.
-    End(Box<Ending>),
+    End(Box<AgentReport>),
 }
 
 /// Translator of the lines of one run.
 #[derive(Debug, Default)]
-pub(super) struct Translator {
+pub(super) struct AgentTranslator {
     /// Events not delivered yet.
-    pub(super) told: VecDeque<AgentEvent>,
+    pub(super) events: VecDeque<AgentEvent>,
     /// Inputs of the permission requests that are unanswered.
-    pub(super) asked: HashMap<String, Value>,
+    pub(super) open_requests: HashMap<String, Value>,
     /// Tokens of the finished calls; those of the running one are in `call`.
-    spent: Usage,
-    call: Usage,
+    finished_usage: Usage,
+    current_usage: Usage,
 }
 
-impl Translator {
-    pub(super) fn read(&mut self, line: AgentLine<'_>) -> Reaction {
+impl AgentTranslator {
+    pub(super) fn translate(&mut self, line: AgentLine<'_>) -> Reaction {
         match line {
             AgentLine::Stream(event) => self.stream(event),
-            AgentLine::Told(Told::Assistant {
+            AgentLine::Plain(PlainAgentLine::Assistant {
                 message,
                 error: None,
                 parent_tool_use_id: None,
             }) => {
                 self.assistant(&message.content);
             }
-            AgentLine::Told(Told::User {
+            AgentLine::Plain(PlainAgentLine::User {
                 message,
                 tool_use_result,
                 parent_tool_use_id: None,
             }) => {
                 self.results(&message.content, &tool_use_result);
             }
-            AgentLine::Told(Told::ControlRequest {
+            AgentLine::Plain(PlainAgentLine::ControlRequest {
                 request_id,
                 request,
             }) => {
                 if request.subtype != "can_use_tool" {
                     return Reaction::Refuse(request_id);
                 }
-                self.question(request_id, request);
+                self.push_permission_request(request_id, request);
             }
-            AgentLine::Told(Told::ControlCancelRequest { request_id }) => {
-                if self.asked.remove(&request_id).is_some() {
-                    self.told.push_back(AgentEvent::Withdrawn(request_id));
+            AgentLine::Plain(PlainAgentLine::ControlCancelRequest { request_id }) => {
+                if self.open_requests.remove(&request_id).is_some() {
+                    self.events
+                        .push_back(AgentEvent::PermissionWithdrawn(request_id));
                 }
             }
-            AgentLine::Told(Told::ControlResponse { response }) => {
+            AgentLine::Plain(PlainAgentLine::ControlResponse { response }) => {
                 return Reaction::Answered(response.request_id, response.error);
             }
-            AgentLine::Told(Told::System { status }) if status == "requesting" => {
-                self.told.push_back(AgentEvent::Calling);
+            AgentLine::Plain(PlainAgentLine::System { status }) if status == "requesting" => {
+                self.events.push_back(AgentEvent::CallSent);
             }
-            AgentLine::Told(Told::Result(result)) => {
-                return Reaction::End(Box::new(ending(*result)));
+            AgentLine::Plain(PlainAgentLine::Result(result)) => {
+                return Reaction::End(Box::new(to_report(*result)));
             }
-            AgentLine::Told(_) => {}
+            AgentLine::Plain(_) => {}
         }
         Reaction::None
     }
@@ -89,17 +92,18 @@ impl Translator {
     fn stream(&mut self, event: StreamEvent<'_>) {
         match event {
             StreamEvent::MessageStart { model, usage, .. } => {
-                self.spent = self.spent + self.call;
-                self.call = Usage::default();
-                usage.count_into(&mut self.call);
-                self.told.push_back(AgentEvent::Turn {
+                self.finished_usage = self.finished_usage + self.current_usage;
+                self.current_usage = Usage::default();
+                usage.merge_into(&mut self.current_usage);
+                self.events.push_back(AgentEvent::AnswerStarted {
                     model: model.into_owned(),
                 });
             }
             StreamEvent::MessageDelta { usage, .. } => {
-                usage.count_into(&mut self.call);
-                self.told
-                    .push_back(AgentEvent::Spent(self.spent + self.call));
+                usage.merge_into(&mut self.current_usage);
+                self.events.push_back(AgentEvent::UsageUpdated(
+                    self.finished_usage + self.current_usage,
+                ));
             }
             _ => {}
         }
@@ -109,9 +113,9 @@ impl Translator {
         for block in content.as_array().into_iter().flatten() {
             match block["type"].as_str() {
                 Some("text") => self
-                    .told
+                    .events
                     .push_back(AgentEvent::Message(text(&block["text"]))),
-                Some("tool_use") => self.told.push_back(AgentEvent::ToolUse {
+                Some("tool_use") => self.events.push_back(AgentEvent::ToolUse {
                     id: text(&block["id"]),
                     name: text(&block["name"]),
                     input: block["input"].to_string(),
@@ -128,30 +132,31 @@ impl Translator {
             .flatten()
             .filter(|block| block["type"] == "tool_result")
         {
-            self.told.push_back(AgentEvent::ToolResult {
+            self.events.push_back(AgentEvent::ToolResult {
                 id: text(&block["tool_use_id"]),
-                content: words(&block["content"]),
+                content: result_text(&block["content"]),
                 is_error: block["is_error"] == true,
-                change: change(did),
+                change: file_change(did),
             });
         }
     }
 
-    fn question(&mut self, id: String, request: AgentRequest) {
-        self.told.push_back(AgentEvent::Question(Question {
-            id: id.clone(),
-            tool: request.tool_name,
-            tool_use_id: request.tool_use_id,
-            input: request.input.to_string(),
-            reason: request.decision_reason,
-        }));
-        self.asked.insert(id, request.input);
+    fn push_permission_request(&mut self, id: String, request: AgentControlRequest) {
+        self.events
+            .push_back(AgentEvent::PermissionRequested(PermissionRequest {
+                id: id.clone(),
+                tool: request.tool_name,
+                tool_use_id: request.tool_use_id,
+                input: request.input.to_string(),
+                reason: request.decision_reason,
+            }));
+        self.open_requests.insert(id, request.input);
     }
 }
 
 /// Returns the change that a tool made to a file. A `Write` says whether it created the file; the
 /// other tools only change one.
-fn change(did: &Value) -> Option<Change> {
+fn file_change(did: &Value) -> Option<FileChange> {
     let path = ["filePath", "notebook_path"]
         .into_iter()
         .find_map(|name| did[name].as_str())?;
@@ -161,16 +166,16 @@ fn change(did: &Value) -> Option<Change> {
         _ if did.get("structuredPatch").is_some() || did.get("new_source").is_some() => false,
         _ => return None,
     };
-    Some(Change {
+    Some(FileChange {
         path: path.into(),
         is_new,
     })
 }
 
-fn ending(result: AgentResult) -> Ending {
+fn to_report(result: AgentResultLine) -> AgentReport {
     let mut usage = Usage::default();
-    result.usage.count_into(&mut usage);
-    let reason = reason(&result);
+    result.usage.merge_into(&mut usage);
+    let reason = stop_reason(&result);
     let words = result.result.unwrap_or_else(|| result.errors.join("\n"));
     let (reason, words) = match reason {
         Some(reason) => (reason, words),
@@ -178,10 +183,10 @@ fn ending(result: AgentResult) -> Ending {
             // The report of a failed call names the host and more, so it is replaced by the message
             // of a failed turn.
             let failure = classify(None, result.api_error_status, &words, None);
-            (EndReason::Failed(failure.kind), failure.message)
+            (AgentStop::Failed(failure.kind), failure.message)
         }
     };
-    Ending {
+    AgentReport {
         reason,
         result: words,
         usage,
@@ -190,25 +195,25 @@ fn ending(result: AgentResult) -> Ending {
 }
 
 /// Returns the reason of the end; `None` for a failed call.
-fn reason(result: &AgentResult) -> Option<EndReason> {
+fn stop_reason(result: &AgentResultLine) -> Option<AgentStop> {
     match (result.terminal_reason.as_deref(), result.subtype.as_str()) {
-        (Some("aborted_tools" | "aborted_streaming"), _) => Some(EndReason::Interrupted),
-        (Some("max_turns"), _) | (_, "error_max_turns") => Some(EndReason::MaxTurns),
-        (Some("budget_exhausted"), _) | (_, "error_max_budget_usd") => Some(EndReason::MaxBudget),
-        _ if !result.is_error => Some(EndReason::Completed),
+        (Some("aborted_tools" | "aborted_streaming"), _) => Some(AgentStop::Interrupted),
+        (Some("max_turns"), _) | (_, "error_max_turns") => Some(AgentStop::MaxTurns),
+        (Some("budget_exhausted"), _) | (_, "error_max_budget_usd") => Some(AgentStop::MaxBudget),
+        _ if !result.is_error => Some(AgentStop::Completed),
         _ if result
             .errors
             .iter()
             .any(|error| error.starts_with("No conversation found")) =>
         {
-            Some(EndReason::NoSession)
+            Some(AgentStop::NoSession)
         }
         _ => None,
     }
 }
 
 /// Returns the text of a tool result: a string, or the texts of its blocks.
-fn words(content: &Value) -> String {
+fn result_text(content: &Value) -> String {
     match content {
         Value::Array(blocks) => blocks
             .iter()

@@ -1,16 +1,16 @@
 //! Lines as CLI 2.1.329 writes them during a task.
 
-use super::{Reaction, Translator};
+use super::{AgentTranslator, Reaction};
 use crate::engine::agent::AgentEvent;
 use crate::engine::claude::protocol::parse_agent;
 
 /// Renders the events of `lines`, one in each line, and the reactions.
 fn told(lines: &[&str]) -> String {
-    let mut translator = Translator::default();
+    let mut translator = AgentTranslator::default();
     let mut text = String::new();
     for line in lines {
-        let reaction = translator.read(parse_agent(line.as_bytes()).unwrap());
-        for event in translator.told.drain(..) {
+        let reaction = translator.translate(parse_agent(line.as_bytes()).unwrap());
+        for event in translator.events.drain(..) {
             text += &match event {
                 AgentEvent::ToolResult {
                     id,

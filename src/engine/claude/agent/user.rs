@@ -154,9 +154,9 @@ impl AgentUser {
         fs::set_permissions(data_dir, fs::Permissions::from_mode(0o711)).map_err(at(data_dir))?;
         let homes = data_dir.join(HOMES);
         for home in fs::read_dir(&homes).map_err(at(&homes))?.flatten() {
-            self.give(&home.path()).map_err(at(&home.path()))?;
+            self.change_owner(&home.path()).map_err(at(&home.path()))?;
         }
-        self.check_way(&homes)
+        self.check_reachable(&homes)
     }
 
     /// Creates the home of a session.
@@ -178,7 +178,7 @@ impl AgentUser {
 
     /// Changes the owner of a file, or of a folder and its contents, to the user; links are not
     /// followed.
-    fn give(&self, path: &Path) -> io::Result<()> {
+    fn change_owner(&self, path: &Path) -> io::Result<()> {
         let data = path.symlink_metadata()?;
         // A file with several hard links may belong to another place.
         if data.uid() == self.uid || (data.is_file() && data.nlink() > 1) {
@@ -186,7 +186,7 @@ impl AgentUser {
         }
         if data.is_dir() {
             for entry in fs::read_dir(path)?.flatten() {
-                self.give(&entry.path())?;
+                self.change_owner(&entry.path())?;
             }
         }
         lchown(path, Some(self.uid), Some(self.gid))
@@ -196,11 +196,11 @@ impl AgentUser {
     ///
     /// # Errors
     /// If one of the folders denies access.
-    pub(super) fn check_way(&self, needed: &Path) -> Result<(), AgentUserError> {
+    pub(super) fn check_reachable(&self, needed: &Path) -> Result<(), AgentUserError> {
         let mut above: Vec<&Path> = needed.ancestors().skip(1).collect();
         above.reverse();
         for folder in above {
-            let is_open = fs::metadata(folder).is_ok_and(|data| self.may(&data, 0o1));
+            let is_open = fs::metadata(folder).is_ok_and(|data| self.has_permission(&data, 0o1));
             if !is_open {
                 let (user, needed, closed) =
                     (self.name.clone(), needed.to_owned(), folder.to_owned());
@@ -215,7 +215,7 @@ impl AgentUser {
     }
 
     /// True if the permissions of a file give this user all of the bits `wanted` (`rwx`).
-    fn may(&self, data: &fs::Metadata, wanted: u32) -> bool {
+    fn has_permission(&self, data: &fs::Metadata, wanted: u32) -> bool {
         let shift = match () {
             () if data.uid() == self.uid => 6,
             () if data.gid() == self.gid => 3,
@@ -227,8 +227,9 @@ impl AgentUser {
     /// Checks that the user can work in a folder. The error is meant for the log.
     pub(super) fn check_workspace(&self, folder: &Path) -> Result<(), String> {
         let name = &self.name;
-        self.check_way(folder).map_err(|error| error.to_string())?;
-        let is_open = fs::metadata(folder).is_ok_and(|data| self.may(&data, 0o7));
+        self.check_reachable(folder)
+            .map_err(|error| error.to_string())?;
+        let is_open = fs::metadata(folder).is_ok_and(|data| self.has_permission(&data, 0o7));
         let words = format!("tasks.user: `{name}` cannot work in {}", folder.display());
         if is_open {
             Ok(())
@@ -284,7 +285,7 @@ mod tests {
         let closed = inner.parent().unwrap();
         set(closed.parent().unwrap(), 0o711);
         set(closed, 0o700);
-        let error = agent().check_way(&inner).unwrap_err();
+        let error = agent().check_reachable(&inner).unwrap_err();
         assert!(
             error
                 .to_string()
@@ -292,7 +293,7 @@ mod tests {
             "{error}"
         );
         set(closed, 0o711);
-        agent().check_way(&inner).unwrap();
+        agent().check_reachable(&inner).unwrap();
         set(&inner, 0o755);
         assert!(
             agent()

@@ -3,16 +3,16 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::domain::MediaSource;
 use crate::domain::Part;
-use crate::domain::Source;
 use crate::domain::Thinking;
 
-use super::cache::Mark;
+use super::cache::BlockBreakpoint;
 
 /// Content block of a message.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Block<'a> {
+pub(super) enum BodyBlock<'a> {
     /// Block built from a part of the turn.
     Made(MadeBlock<'a>),
     /// Block in the JSON of the caller.
@@ -23,15 +23,15 @@ pub(super) enum Block<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct MadeBlock<'a> {
     #[serde(flatten)]
-    content: Content<'a>,
+    content: BodyContent<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) cache_control: Option<Mark<'a>>,
+    pub(super) cache_control: Option<BlockBreakpoint<'a>>,
 }
 
 impl<'a> MadeBlock<'a> {
     /// Returns the blocks inside a tool result; empty for any other block.
-    pub(super) fn results(&self) -> &[Block<'a>] {
-        if let Content::ToolResult { content, .. } = &self.content {
+    pub(super) fn nested_blocks(&self) -> &[BodyBlock<'a>] {
+        if let BodyContent::ToolResult { content, .. } = &self.content {
             content
         } else {
             &[]
@@ -41,15 +41,15 @@ impl<'a> MadeBlock<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Content<'a> {
+enum BodyContent<'a> {
     Text {
         text: &'a str,
     },
     Image {
-        source: BlockSource<'a>,
+        source: BodySource<'a>,
     },
     Document {
-        source: BlockSource<'a>,
+        source: BodySource<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<&'a str>,
     },
@@ -67,7 +67,7 @@ enum Content<'a> {
     },
     ToolResult {
         tool_use_id: &'a str,
-        content: Vec<Block<'a>>,
+        content: Vec<BodyBlock<'a>>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
@@ -75,19 +75,21 @@ enum Content<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum BlockSource<'a> {
+enum BodySource<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
     File { file_id: &'a str },
 }
 
 /// Builds the blocks of `parts`, in order.
-pub(super) fn blocks(parts: &[Part]) -> Vec<Block<'_>> {
-    let mut blocks: Vec<Block<'_>> = Vec::with_capacity(parts.len());
+pub(super) fn blocks(parts: &[Part]) -> Vec<BodyBlock<'_>> {
+    let mut blocks: Vec<BodyBlock<'_>> = Vec::with_capacity(parts.len());
     for part in parts {
         match (part, blocks.last_mut()) {
-            (Part::CacheMark(json), Some(Block::Made(last))) => {
-                last.cache_control = serde_json::from_str(json).ok().map(Mark::Written);
+            (Part::CacheBreakpoint(json), Some(BodyBlock::Made(last))) => {
+                last.cache_control = serde_json::from_str(json)
+                    .ok()
+                    .map(BlockBreakpoint::Written);
             }
             _ => blocks.extend(block(part)),
         }
@@ -95,32 +97,36 @@ pub(super) fn blocks(parts: &[Part]) -> Vec<Block<'_>> {
     blocks
 }
 
-fn block(part: &Part) -> Option<Block<'_>> {
+fn block(part: &Part) -> Option<BodyBlock<'_>> {
     let content = match part {
         // There is no block before it to mark.
-        Part::CacheMark(_) => return None,
+        Part::CacheBreakpoint(_) => return None,
         // The answer before it is the last message.
-        Part::GoOn => return None,
+        Part::Continue => return None,
         // The decoders have checked that it is JSON.
-        Part::Native(native) => return serde_json::from_str(&native.json).ok().map(Block::Written),
-        Part::Text(text) | Part::Instruction(text) => Content::Text { text },
-        Part::Image(image) => Content::Image {
+        Part::Native(native) => {
+            return serde_json::from_str(&native.json)
+                .ok()
+                .map(BodyBlock::Written);
+        }
+        Part::Text(text) | Part::Instruction(text) => BodyContent::Text { text },
+        Part::Image(image) => BodyContent::Image {
             source: source(image),
         },
         Part::Document {
             source: document,
             title,
-        } => Content::Document {
+        } => BodyContent::Document {
             source: source(document),
             title: title.as_deref(),
         },
-        Part::Thinking(Thinking::Open { text, signature }) => Content::Thinking {
+        Part::Thinking(Thinking::Open { text, signature }) => BodyContent::Thinking {
             thinking: text,
             signature,
         },
-        Part::Thinking(Thinking::Redacted(data)) => Content::RedactedThinking { data },
+        Part::Thinking(Thinking::Redacted(data)) => BodyContent::RedactedThinking { data },
         // The decoders have checked that the input is JSON.
-        Part::ToolUse(call) => Content::ToolUse {
+        Part::ToolUse(call) => BodyContent::ToolUse {
             id: &call.id,
             name: &call.name,
             input: serde_json::from_str(if call.input.is_empty() {
@@ -130,42 +136,42 @@ fn block(part: &Part) -> Option<Block<'_>> {
             })
             .ok(),
         },
-        Part::ToolResult(result) => Content::ToolResult {
+        Part::ToolResult(result) => BodyContent::ToolResult {
             tool_use_id: &result.id,
             content: blocks(&result.parts),
             is_error: result.is_error,
         },
     };
-    Some(Block::Made(MadeBlock {
+    Some(BodyBlock::Made(MadeBlock {
         content,
         cache_control: None,
     }))
 }
 
-fn source(source: &Source) -> BlockSource<'_> {
+fn source(source: &MediaSource) -> BodySource<'_> {
     match source {
-        Source::Base64 { media_type, data } => BlockSource::Base64 { media_type, data },
-        Source::Url(url) => BlockSource::Url { url },
+        MediaSource::Base64 { media_type, data } => BodySource::Base64 { media_type, data },
+        MediaSource::Url(url) => BodySource::Url { url },
         // Never reached in practice: uploads are replaced by their contents before a turn runs, and
         // upstream knows no file of this server.
-        Source::Upload { id, .. } => BlockSource::File { file_id: id },
+        MediaSource::Upload { id, .. } => BodySource::File { file_id: id },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::blocks;
+    use crate::domain::MediaSource;
     use crate::domain::Part;
-    use crate::domain::Source;
 
     #[test]
     fn parts_become_content_blocks_of_the_messages_api() {
-        let data = Source::Base64 {
+        let data = MediaSource::Base64 {
             media_type: "application/pdf".to_owned(),
             data: "JVBERi0=".to_owned(),
         };
         let parts = [
-            Part::Image(Source::Url("https://a/b.png".to_owned())),
+            Part::Image(MediaSource::Url("https://a/b.png".to_owned())),
             Part::Document {
                 source: data,
                 title: Some("a.pdf".to_owned()),

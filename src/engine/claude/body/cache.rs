@@ -11,17 +11,17 @@ use crate::domain::Turn;
 use crate::engine::claude::SignIn;
 
 use super::MessageBody;
-use super::blocks::Block;
+use super::blocks::BodyBlock;
 
 /// Maximum number of breakpoints that upstream allows.
-const MOST: usize = 4;
+const MAX_BREAKPOINTS: usize = 4;
 /// Number of user messages that get a breakpoint, counted from the end. Two more, on tools and on
 /// instructions, make four.
-const MARKED_MESSAGES: usize = 2;
+const MESSAGE_BREAKPOINTS: usize = 2;
 
 /// Cache breakpoint of the server.
 #[derive(Debug, Serialize, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CacheControl {
+pub(super) struct EphemeralBreakpoint {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<&'static str>,
@@ -30,9 +30,9 @@ pub(super) struct CacheControl {
 /// Cache breakpoint on a block of a message.
 #[derive(Debug, Serialize, Clone, Copy)]
 #[serde(untagged)]
-pub(super) enum Mark<'a> {
+pub(super) enum BlockBreakpoint<'a> {
     /// Breakpoint of the server.
-    Made(CacheControl),
+    Made(EphemeralBreakpoint),
     /// Breakpoint of the caller.
     Written(&'a RawValue),
 }
@@ -44,61 +44,63 @@ pub(super) enum Mark<'a> {
 /// The TTL is that of the CLI: an hour under a subscription, otherwise upstream's five minutes, or
 /// an hour if the caller asks for it. All breakpoints of the server have one TTL, because upstream
 /// requires longer ones to come first.
-pub(super) fn mark(
+pub(super) fn set_breakpoints(
     turn: &Turn,
     messages: &mut [MessageBody<'_>],
     sign_in: SignIn,
-) -> Option<CacheControl> {
-    if turn.native.is_marked {
+) -> Option<EphemeralBreakpoint> {
+    if turn.native.has_cache_breakpoints {
         return None;
     }
-    let written = written(messages);
+    let written = caller_breakpoints(messages);
     let is_long = !sign_in.is_bare()
-        || turn.native.is_cached_long
+        || turn.native.has_long_cache_ttl
         || written.iter().any(|mark| mark.get().contains("\"1h\""));
-    let mark = CacheControl {
+    let mark = EphemeralBreakpoint {
         r#type: "ephemeral",
         ttl: is_long.then_some("1h"),
     };
     if written.is_empty() {
-        mark_messages(messages, mark);
+        set_message_breakpoints(messages, mark);
     }
-    (written.len() + 2 <= MOST).then_some(mark)
+    (written.len() + 2 <= MAX_BREAKPOINTS).then_some(mark)
 }
 
 /// Returns the caller's breakpoints.
-fn written<'a>(messages: &[MessageBody<'a>]) -> Vec<&'a RawValue> {
+fn caller_breakpoints<'a>(messages: &[MessageBody<'a>]) -> Vec<&'a RawValue> {
     let mut marks = Vec::new();
     for message in messages {
-        collect(&message.content, &mut marks);
+        collect_breakpoints(&message.content, &mut marks);
     }
     marks
 }
 
-fn collect<'a>(blocks: &[Block<'a>], marks: &mut Vec<&'a RawValue>) {
+fn collect_breakpoints<'a>(blocks: &[BodyBlock<'a>], marks: &mut Vec<&'a RawValue>) {
     for block in blocks {
-        let Block::Made(block) = block else { continue };
-        if let Some(Mark::Written(mark)) = block.cache_control {
+        let BodyBlock::Made(block) = block else {
+            continue;
+        };
+        if let Some(BlockBreakpoint::Written(mark)) = block.cache_control {
             marks.push(mark);
         }
         // Breakpoints inside a tool result count for upstream's maximum as well.
-        collect(block.results(), marks);
+        collect_breakpoints(block.nested_blocks(), marks);
     }
 }
 
-fn mark_messages(messages: &mut [MessageBody<'_>], mark: CacheControl) {
+fn set_message_breakpoints(messages: &mut [MessageBody<'_>], mark: EphemeralBreakpoint) {
     let mut follower = "";
     let mut marked = 0;
     for message in messages.iter_mut().rev() {
         // Instructions (`system`) end the user message before them.
         let is_end = message.role == "system" || (message.role == "user" && follower != "system");
         follower = message.role;
-        if !is_end || marked == MARKED_MESSAGES {
+        if !is_end || marked == MESSAGE_BREAKPOINTS {
             continue;
         }
         marked += 1;
-        if let Some(Block::Made(last)) = message.content.last_mut() {
-            last.cache_control = Some(Mark::Made(mark));
+        if let Some(BodyBlock::Made(last)) = message.content.last_mut() {
+            last.cache_control = Some(BlockBreakpoint::Made(mark));
         }
     }
 }

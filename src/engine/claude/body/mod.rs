@@ -29,11 +29,11 @@ use crate::domain::ToolChoice;
 use crate::domain::Turn;
 
 use super::SignIn;
-use blocks::Block;
+use blocks::BodyBlock;
 use blocks::blocks;
-use cache::CacheControl;
-use server_tools::ServerBlock;
-use tools::Choice;
+use cache::EphemeralBreakpoint;
+use server_tools::McpServerBlock;
+use tools::BodyToolChoice;
 use tools::ToolBlock;
 
 /// First block of every system prompt, as the CLI itself sends it; Anthropic requires it for the
@@ -41,16 +41,16 @@ use tools::ToolBlock;
 pub(super) const IDENTITY: &str = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
 
 #[derive(Serialize)]
-struct RequestBody<'a> {
-    system: Vec<Item<'a, SystemBlock<'a>>>,
-    tools: Vec<Item<'a, ToolBlock<'a>>>,
+struct MessagesApiBody<'a> {
+    system: Vec<BodyItem<'a, SystemBlock<'a>>>,
+    tools: Vec<BodyItem<'a, ToolBlock<'a>>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    mcp_servers: Vec<ServerBlock<'a>>,
+    mcp_servers: Vec<McpServerBlock<'a>>,
     messages: Vec<MessageBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<Choice<'a>>,
+    tool_choice: Option<BodyToolChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +60,7 @@ struct RequestBody<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop_sequences: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<Budget>,
+    thinking: Option<BodyThinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig>,
     /// Further fields as the caller wrote them; disjoint from the fields above.
@@ -71,7 +71,7 @@ struct RequestBody<'a> {
 /// Item of a list: built by the server, or as the caller wrote it.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Item<'a, T> {
+enum BodyItem<'a, T> {
     Made(T),
     Written(&'a RawValue),
 }
@@ -79,11 +79,11 @@ enum Item<'a, T> {
 #[derive(Serialize)]
 struct MessageBody<'a> {
     role: &'static str,
-    content: Vec<Block<'a>>,
+    content: Vec<BodyBlock<'a>>,
 }
 
 #[derive(Serialize)]
-struct Budget {
+struct BodyThinking {
     r#type: &'static str,
     budget_tokens: u32,
 }
@@ -107,7 +107,7 @@ struct SystemBlock<'a> {
     r#type: &'static str,
     text: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
+    cache_control: Option<EphemeralBreakpoint>,
 }
 
 /// Returns the body for `turn` as JSON; `None` if a schema of the turn is not JSON, which the
@@ -115,8 +115,8 @@ struct SystemBlock<'a> {
 pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     let sampling = &turn.sampling;
     let mut messages = messages(turn);
-    let mark = cache::mark(turn, &mut messages, sign_in);
-    let body = RequestBody {
+    let mark = cache::set_breakpoints(turn, &mut messages, sign_in);
+    let body = MessagesApiBody {
         system: system(turn, mark)?,
         tools: tools(turn, mark)?,
         mcp_servers: server_tools::servers(&turn.tools),
@@ -127,7 +127,7 @@ pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
         top_p: sampling.top_p,
         top_k: sampling.top_k,
         stop_sequences: &sampling.stop,
-        thinking: budget(turn),
+        thinking: thinking_field(turn),
         output_config: output_config(turn),
         native: native(turn)?,
     };
@@ -140,7 +140,7 @@ pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
 pub(super) fn content_to_count(turn: &Turn) -> String {
     let history = turn.history.iter().flat_map(|message| &message.parts);
     let mut parts: Vec<Part> = history.chain(&turn.prompt).flat_map(countable).collect();
-    parts.extend(as_text(turn).map(Part::Text));
+    parts.extend(instructions_as_text(turn).map(Part::Text));
     serde_json::to_string(&blocks(&parts)).unwrap_or_default()
 }
 
@@ -148,9 +148,9 @@ pub(super) fn content_to_count(turn: &Turn) -> String {
 fn countable(part: &Part) -> Vec<Part> {
     match part {
         Part::Text(_) | Part::Image(_) | Part::Document { .. } => vec![part.clone()],
-        Part::Instruction(text) => vec![Part::instruction_in_words(text)],
+        Part::Instruction(text) => vec![Part::instruction_as_text(text)],
         // Upstream does not count earlier thinking.
-        Part::Thinking(_) | Part::GoOn | Part::CacheMark(_) => Vec::new(),
+        Part::Thinking(_) | Part::Continue | Part::CacheBreakpoint(_) => Vec::new(),
         Part::ToolUse(call) => vec![Part::Text(format!("{}\n{}", call.name, call.input))],
         Part::ToolResult(result) => result.parts.clone(),
         Part::Native(block) => block.pieces().into_iter().map(countable_piece).collect(),
@@ -169,7 +169,7 @@ fn countable_piece((medium, json): (NativeMedium, &str)) -> Part {
 }
 
 /// Returns the instructions and the tools of `turn` as one text; `None` if there are neither.
-fn as_text(turn: &Turn) -> Option<String> {
+fn instructions_as_text(turn: &Turn) -> Option<String> {
     let tool = |tool: &Tool| {
         let description = tool.description.as_deref().unwrap_or_default();
         format!("{}\n{description}\n{}", tool.name, tool.schema)
@@ -180,13 +180,13 @@ fn as_text(turn: &Turn) -> Option<String> {
         .iter()
         .cloned()
         .chain(functions)
-        .chain(anthropics_tools(turn))
+        .chain(anthropic_tools(turn))
         .collect();
     (!texts.is_empty()).then(|| texts.join("\n\n"))
 }
 
 /// Returns the tools of `turn` that Anthropic defines, as JSON.
-fn anthropics_tools(turn: &Turn) -> Vec<String> {
+fn anthropic_tools(turn: &Turn) -> Vec<String> {
     let is_anthropics = |json: &String| {
         let tool = serde_json::from_str::<serde_json::Value>(json).unwrap_or_default();
         tool["type"].as_str().is_some_and(|kind| kind != "custom")
@@ -214,13 +214,13 @@ pub(super) fn may_think(turn: &Turn) -> bool {
         turn.tools.choice,
         ToolChoice::Required | ToolChoice::Named(_)
     );
-    !is_sampled && !is_made_to_call && !turn.goes_on()
+    !is_sampled && !is_made_to_call && !turn.is_continuation()
 }
 
 /// Returns the CLI's name for an effort.
-pub(super) fn level(effort: Effort) -> Option<&'static str> {
+pub(super) fn effort_level(effort: Effort) -> Option<&'static str> {
     match effort {
-        Effort::None | Effort::Unasked => None,
+        Effort::None | Effort::NotRequested => None,
         Effort::Low => Some("low"),
         Effort::Medium => Some("medium"),
         Effort::High => Some("high"),
@@ -228,14 +228,17 @@ pub(super) fn level(effort: Effort) -> Option<&'static str> {
     }
 }
 
-fn system(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, SystemBlock<'_>>>> {
+fn system(
+    turn: &Turn,
+    mark: Option<EphemeralBreakpoint>,
+) -> Option<Vec<BodyItem<'_, SystemBlock<'_>>>> {
     let block = |text| SystemBlock {
         r#type: "text",
         text,
         cache_control: None,
     };
     if let Some(written) = &turn.native.system {
-        return std::iter::once(Some(Item::Made(block(IDENTITY))))
+        return std::iter::once(Some(BodyItem::Made(block(IDENTITY))))
             .chain(written_items(written))
             .collect();
     }
@@ -246,22 +249,25 @@ fn system(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, System
     if let Some(last) = system.last_mut() {
         last.cache_control = mark;
     }
-    Some(system.into_iter().map(Item::Made).collect())
+    Some(system.into_iter().map(BodyItem::Made).collect())
 }
 
 /// Returns the tools as the caller wrote them, or else those of the turn.
-fn tools(turn: &Turn, mark: Option<CacheControl>) -> Option<Vec<Item<'_, ToolBlock<'_>>>> {
+fn tools(
+    turn: &Turn,
+    mark: Option<EphemeralBreakpoint>,
+) -> Option<Vec<BodyItem<'_, ToolBlock<'_>>>> {
     if let Some(written) = &turn.native.tools {
         return written_items(written).collect();
     }
     let made = tools::tools(&turn.tools, mark)?;
-    Some(made.into_iter().map(Item::Made).collect())
+    Some(made.into_iter().map(BodyItem::Made).collect())
 }
 
-fn written_items<T>(items: &[String]) -> impl Iterator<Item = Option<Item<'_, T>>> {
+fn written_items<T>(items: &[String]) -> impl Iterator<Item = Option<BodyItem<'_, T>>> {
     items
         .iter()
-        .map(|item| serde_json::from_str(item).ok().map(Item::Written))
+        .map(|item| serde_json::from_str(item).ok().map(BodyItem::Written))
 }
 
 fn native(turn: &Turn) -> Option<BTreeMap<&str, &RawValue>> {
@@ -304,12 +310,12 @@ fn instructions_at(parts: &[Part]) -> usize {
         .unwrap_or(parts.len())
 }
 
-fn budget(turn: &Turn) -> Option<Budget> {
+fn thinking_field(turn: &Turn) -> Option<BodyThinking> {
     if turn.native.has_field("thinking") {
         return None;
     }
     let budget_tokens = turn.sampling.thinking_budget.filter(|_| may_think(turn))?;
-    Some(Budget {
+    Some(BodyThinking {
         r#type: "enabled",
         budget_tokens,
     })
@@ -324,7 +330,7 @@ fn output_config(turn: &Turn) -> Option<OutputConfig> {
         return None;
     }
     let schema = RawValue::from_string(schema.json.clone()).ok()?;
-    let effort = sampling.effort.and_then(level);
+    let effort = sampling.effort.and_then(effort_level);
     Some(OutputConfig {
         effort,
         format: SchemaFormat {

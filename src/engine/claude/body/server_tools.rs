@@ -10,7 +10,7 @@ use crate::domain::McpServer;
 use crate::domain::Tools;
 use crate::domain::WebSearch;
 
-use super::cache::CacheControl;
+use super::cache::EphemeralBreakpoint;
 
 /// Tool that Anthropic runs.
 #[derive(Serialize)]
@@ -28,34 +28,34 @@ pub(super) enum ServerToolBlock<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         user_location: Option<&'a RawValue>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
+        cache_control: Option<EphemeralBreakpoint>,
     },
     #[serde(rename = "code_execution_20250825")]
     Code {
         name: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
+        cache_control: Option<EphemeralBreakpoint>,
     },
     /// Toolset of an MCP server.
     #[serde(rename = "mcp_toolset")]
     Mcp {
         mcp_server_name: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        default_config: Option<Enabled>,
+        default_config: Option<ToolEnabled>,
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-        configs: BTreeMap<&'a str, Enabled>,
+        configs: BTreeMap<&'a str, ToolEnabled>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        cache_control: Option<CacheControl>,
+        cache_control: Option<EphemeralBreakpoint>,
     },
 }
 
 #[derive(Serialize)]
-pub(super) struct Enabled {
+pub(super) struct ToolEnabled {
     enabled: bool,
 }
 
 #[derive(Serialize)]
-pub(super) struct ServerBlock<'a> {
+pub(super) struct McpServerBlock<'a> {
     r#type: &'static str,
     url: &'a str,
     name: &'a str,
@@ -65,7 +65,7 @@ pub(super) struct ServerBlock<'a> {
 
 impl ServerToolBlock<'_> {
     /// Sets or removes the cache breakpoint.
-    pub(super) fn mark(&mut self, mark: Option<CacheControl>) {
+    pub(super) fn set_breakpoint(&mut self, mark: Option<EphemeralBreakpoint>) {
         match self {
             Self::Search { cache_control, .. }
             | Self::Code { cache_control, .. }
@@ -90,15 +90,15 @@ pub(super) fn blocks(tools: &Tools) -> Vec<ServerToolBlock<'_>> {
 }
 
 /// Returns the MCP servers whose tools are among `tools`.
-pub(super) fn servers(tools: &Tools) -> Vec<ServerBlock<'_>> {
+pub(super) fn servers(tools: &Tools) -> Vec<McpServerBlock<'_>> {
     tools.mcp_servers.iter().map(server).collect()
 }
 
-fn server(server: &McpServer) -> ServerBlock<'_> {
+fn server(server: &McpServer) -> McpServerBlock<'_> {
     let McpServer {
         name, url, token, ..
     } = server;
-    ServerBlock {
+    McpServerBlock {
         r#type: "url",
         url,
         name,
@@ -124,11 +124,11 @@ fn toolset(server: &McpServer) -> ServerToolBlock<'_> {
     let allowed = server.allowed_tools.as_deref();
     ServerToolBlock::Mcp {
         mcp_server_name: &server.name,
-        default_config: allowed.map(|_| Enabled { enabled: false }),
+        default_config: allowed.map(|_| ToolEnabled { enabled: false }),
         configs: allowed
             .unwrap_or_default()
             .iter()
-            .map(|name| (name.as_str(), Enabled { enabled: true }))
+            .map(|name| (name.as_str(), ToolEnabled { enabled: true }))
             .collect(),
         cache_control: None,
     }

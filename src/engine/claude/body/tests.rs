@@ -88,7 +88,7 @@ fn trailing_instructions_become_a_system_message() {
         said(Role::User, vec![Part::text("a")]),
         said(Role::Assistant, vec![Part::text("b")]),
     ];
-    turn.prompt = vec![Part::GoOn];
+    turn.prompt = vec![Part::Continue];
     turn.sampling.thinking_budget = Some(2000);
     let body = body(&turn);
     assert_eq!(
@@ -229,14 +229,15 @@ fn breakpoints_end_tools_instructions_and_last_two_user_messages() {
     ];
     turn.history.push(said(Role::Assistant, "d"));
     assert_eq!(marks(&turn), ["tool0 5m", "system0 5m", "2/0 5m", "4/0 5m"]);
-    turn.native.is_cached_long = true;
+    turn.native.has_long_cache_ttl = true;
     assert_eq!(marks(&turn), ["tool0 1h", "system0 1h", "2/0 1h", "4/0 1h"]);
 }
 
 #[test]
 fn breakpoints_of_the_caller_take_precedence() {
     let mut turn = with_tool();
-    let mark = |ttl: &str| Part::CacheMark(format!(r#"{{"type":"ephemeral","ttl":"{ttl}"}}"#));
+    let mark =
+        |ttl: &str| Part::CacheBreakpoint(format!(r#"{{"type":"ephemeral","ttl":"{ttl}"}}"#));
     turn.prompt = vec![Part::text("a"), mark("1h"), Part::text("b")];
     assert_eq!(
         marks(&turn),
@@ -269,6 +270,6 @@ fn breakpoints_of_the_caller_take_precedence() {
     );
     assert!(!body(&turn)["messages"][0]["content"][0]["content"][0]["cache_control"].is_null());
     turn.prompt = vec![Part::text("a")];
-    turn.native.is_marked = true;
+    turn.native.has_cache_breakpoints = true;
     assert_eq!(marks(&turn), Vec::<String>::new());
 }

@@ -8,7 +8,7 @@ use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::domain::Turn;
 
-use super::cache::CacheControl;
+use super::cache::EphemeralBreakpoint;
 use super::server_tools;
 use super::server_tools::ServerToolBlock;
 
@@ -31,20 +31,20 @@ pub(super) struct FunctionBlock<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     strict: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
+    cache_control: Option<EphemeralBreakpoint>,
 }
 
 impl ToolBlock<'_> {
-    fn mark(&mut self, mark: Option<CacheControl>) {
+    fn set_breakpoint(&mut self, mark: Option<EphemeralBreakpoint>) {
         match self {
             Self::Function(block) => block.cache_control = mark,
-            Self::Server(block) => block.mark(mark),
+            Self::Server(block) => block.set_breakpoint(mark),
         }
     }
 }
 
 #[derive(Serialize)]
-pub(super) struct Choice<'a> {
+pub(super) struct BodyToolChoice<'a> {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -53,7 +53,10 @@ pub(super) struct Choice<'a> {
 }
 
 /// Returns the tools of the caller and the server tools. `None` if a schema is not JSON.
-pub(super) fn tools(tools: &Tools, mark: Option<CacheControl>) -> Option<Vec<ToolBlock<'_>>> {
+pub(super) fn tools(
+    tools: &Tools,
+    mark: Option<EphemeralBreakpoint>,
+) -> Option<Vec<ToolBlock<'_>>> {
     let mut blocks: Vec<_> = tools.list.iter().map(function).collect::<Option<_>>()?;
     blocks.extend(
         server_tools::blocks(tools)
@@ -61,7 +64,7 @@ pub(super) fn tools(tools: &Tools, mark: Option<CacheControl>) -> Option<Vec<Too
             .map(ToolBlock::Server),
     );
     if let Some(last) = blocks.last_mut() {
-        last.mark(mark);
+        last.set_breakpoint(mark);
     }
     Some(blocks)
 }
@@ -77,7 +80,7 @@ fn function(tool: &Tool) -> Option<ToolBlock<'_>> {
 }
 
 /// Returns the tool choice of the call; `None` leaves the choice to the model.
-pub(super) fn choice(turn: &Turn) -> Option<Choice<'_>> {
+pub(super) fn choice(turn: &Turn) -> Option<BodyToolChoice<'_>> {
     let tools = &turn.tools;
     let has_written = turn
         .native
@@ -92,7 +95,7 @@ pub(super) fn choice(turn: &Turn) -> Option<Choice<'_>> {
         ToolChoice::Auto if tools.parallel => return None,
         ToolChoice::Auto => ("auto", None),
         ToolChoice::None => {
-            return Some(Choice {
+            return Some(BodyToolChoice {
                 r#type: "none",
                 name: None,
                 disable_parallel_tool_use: false,
@@ -101,7 +104,7 @@ pub(super) fn choice(turn: &Turn) -> Option<Choice<'_>> {
         ToolChoice::Required => ("any", None),
         ToolChoice::Named(name) => ("tool", Some(name.as_str())),
     };
-    Some(Choice {
+    Some(BodyToolChoice {
         r#type,
         name,
         disable_parallel_tool_use: !tools.parallel,

@@ -19,13 +19,13 @@ pub enum AgentLine<'line> {
     /// Event of the Messages API's stream.
     Stream(StreamEvent<'line>),
     /// Line of any other kind.
-    Told(Told),
+    Plain(PlainAgentLine),
 }
 
 /// Line of an agent that is not a stream event.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Told {
+pub enum PlainAgentLine {
     /// Complete block of the model's answer.
     Assistant {
         /// Message that contains the block.
@@ -53,7 +53,7 @@ pub enum Told {
         /// Id of the request.
         request_id: String,
         /// Payload of the request.
-        request: AgentRequest,
+        request: AgentControlRequest,
     },
     /// Withdrawal of a control request.
     ControlCancelRequest {
@@ -63,7 +63,7 @@ pub enum Told {
     /// Response to a control request of the server.
     ControlResponse {
         /// Payload of the response.
-        response: AgentResponse,
+        response: AgentControlResponse,
     },
     /// Status report of the process.
     System {
@@ -72,7 +72,7 @@ pub enum Told {
         status: Value,
     },
     /// End of the run.
-    Result(Box<AgentResult>),
+    Result(Box<AgentResultLine>),
     /// Any other line.
     #[serde(other)]
     Other,
@@ -88,7 +88,7 @@ pub struct AgentMessage {
 
 /// Control request of the CLI.
 #[derive(Debug, Deserialize)]
-pub struct AgentRequest {
+pub struct AgentControlRequest {
     /// Kind of the request: `can_use_tool`, ...
     pub subtype: String,
     /// Name of the tool.
@@ -107,7 +107,7 @@ pub struct AgentRequest {
 
 /// Response of the CLI to a control request.
 #[derive(Debug, Deserialize)]
-pub struct AgentResponse {
+pub struct AgentControlResponse {
     /// Id of the request.
     #[serde(default)]
     pub request_id: String,
@@ -119,7 +119,7 @@ pub struct AgentResponse {
 /// Line of the type `result`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct AgentResult {
+pub struct AgentResultLine {
     /// Outcome of the run: `success`, `error_max_turns`, ...
     pub subtype: String,
     /// Set if the run failed.
@@ -144,7 +144,7 @@ pub struct AgentResult {
 /// If it is not a JSON object with a `type`, or lacks a required field of its type.
 pub fn parse_agent(line: &[u8]) -> Result<AgentLine<'_>, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Line<'line> {
+    struct AgentLineHead<'line> {
         #[serde(borrow)]
         r#type: Cow<'line, str>,
         #[serde(default, borrow)]
@@ -152,18 +152,18 @@ pub fn parse_agent(line: &[u8]) -> Result<AgentLine<'_>, serde_json::Error> {
         #[serde(default, borrow)]
         parent_tool_use_id: Option<Cow<'line, str>>,
     }
-    let head: Line<'_> = serde_json::from_slice(line)?;
+    let head: AgentLineHead<'_> = serde_json::from_slice(line)?;
     match head.event.filter(|_| head.r#type == "stream_event") {
-        Some(_) if head.parent_tool_use_id.is_some() => Ok(AgentLine::Told(Told::Other)),
+        Some(_) if head.parent_tool_use_id.is_some() => Ok(AgentLine::Plain(PlainAgentLine::Other)),
         Some(event) => stream_event(event.get()).map(AgentLine::Stream),
-        None => serde_json::from_slice(line).map(AgentLine::Told),
+        None => serde_json::from_slice(line).map(AgentLine::Plain),
     }
 }
 
 /// Response to a permission request for a tool.
 #[derive(Debug, Serialize)]
 #[serde(tag = "behavior", rename_all = "snake_case")]
-pub enum Decision<'a> {
+pub enum PermissionResponse<'a> {
     /// Permission granted.
     #[serde(rename_all = "camelCase")]
     Allow {
@@ -178,7 +178,7 @@ pub enum Decision<'a> {
 }
 
 /// Returns the line that answers the permission request `request_id`.
-pub fn decision_line(request_id: &str, decision: &Decision<'_>) -> Vec<u8> {
+pub fn permission_line(request_id: &str, decision: &PermissionResponse<'_>) -> Vec<u8> {
     to_line(&json!({
         "type": "control_response",
         "response": {"subtype": "success", "request_id": request_id, "response": decision},

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Control request, by its `subtype`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "subtype", rename_all = "snake_case")]
-pub enum Control<'a> {
+pub enum ControlRequest<'a> {
     /// Opens the protocol of a chat worker. Must be the first request, and is sent once.
     #[serde(rename_all = "camelCase")]
     Initialize {
@@ -41,7 +41,7 @@ pub enum Control<'a> {
     },
 }
 
-impl Control<'_> {
+impl ControlRequest<'_> {
     /// Returns the approximate size of the request in bytes.
     pub fn bytes(&self) -> usize {
         match self {
@@ -68,16 +68,16 @@ pub struct FlagSettings<'a> {
 }
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct ControlRequestLine<'a> {
     r#type: &'static str,
     request_id: &'a str,
-    request: &'a Control<'a>,
+    request: &'a ControlRequest<'a>,
 }
 
-impl Control<'_> {
+impl ControlRequest<'_> {
     /// Returns the line to send, with its line feed.
     pub fn line(&self, request_id: &str) -> Vec<u8> {
-        super::line::to_line(&Envelope {
+        super::line::to_line(&ControlRequestLine {
             r#type: "control_request",
             request_id,
             request: self,
@@ -87,18 +87,18 @@ impl Control<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Control, FlagSettings};
+    use super::{ControlRequest, FlagSettings};
 
-    fn text(control: &Control<'_>) -> String {
+    fn text(control: &ControlRequest<'_>) -> String {
         String::from_utf8(control.line("7")).unwrap()
     }
 
     #[test]
     fn control_lines_have_the_format_of_the_cli() {
-        insta::assert_snapshot!(text(&Control::Initialize { system_prompt: &["be brief"] }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"initialize","systemPrompt":["be brief"]}}"#);
-        insta::assert_snapshot!(text(&Control::ListModels), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"list_models"}}"#);
+        insta::assert_snapshot!(text(&ControlRequest::Initialize { system_prompt: &["be brief"] }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"initialize","systemPrompt":["be brief"]}}"#);
+        insta::assert_snapshot!(text(&ControlRequest::ListModels), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"list_models"}}"#);
         let env = [("A", Some("1".to_owned())), ("B", None)].into();
-        insta::assert_snapshot!(text(&Control::ApplyFlagSettings { settings: FlagSettings { model: Some("m"), effort: Some(Some("low")), env } }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"apply_flag_settings","settings":{"model":"m","effortLevel":"low","env":{"A":"1","B":null}}}}"#);
-        insta::assert_snapshot!(text(&Control::RewindConversation { target_message_uuid: "a", last_seen_user_message_uuid: "b" }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"rewind_conversation","target_message_uuid":"a","last_seen_user_message_uuid":"b"}}"#);
+        insta::assert_snapshot!(text(&ControlRequest::ApplyFlagSettings { settings: FlagSettings { model: Some("m"), effort: Some(Some("low")), env } }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"apply_flag_settings","settings":{"model":"m","effortLevel":"low","env":{"A":"1","B":null}}}}"#);
+        insta::assert_snapshot!(text(&ControlRequest::RewindConversation { target_message_uuid: "a", last_seen_user_message_uuid: "b" }), @r#"{"type":"control_request","request_id":"7","request":{"subtype":"rewind_conversation","target_message_uuid":"a","last_seen_user_message_uuid":"b"}}"#);
     }
 }

@@ -14,7 +14,7 @@ use super::stream::{StreamEvent, stream_event};
 
 /// Line of the CLI's standard output.
 #[derive(Debug)]
-pub enum Event<'line> {
+pub enum CliEvent<'line> {
     /// Event of the Messages API's stream.
     Stream(StreamEvent<'line>),
     /// The CLI's own report of a failed call, which must never be taken for the model's text.
@@ -22,9 +22,9 @@ pub enum Event<'line> {
     /// End of a run.
     Result(ResultLine),
     /// Response to a control request.
-    Control(ControlAnswer<'line>),
+    Control(ControlResponse<'line>),
     /// State of a line that was sent with a `uuid`.
-    Lifecycle(Cow<'line, str>, Lifecycle),
+    Lifecycle(Cow<'line, str>, LineLifecycle),
     /// Start of a call upstream.
     Call,
     /// Failed call that the CLI will retry.
@@ -81,7 +81,7 @@ pub struct LimitReport {
 
 /// Response to a control request.
 #[derive(Debug, Deserialize)]
-pub struct ControlAnswer<'line> {
+pub struct ControlResponse<'line> {
     /// Id of the request.
     #[serde(borrow)]
     pub request_id: Cow<'line, str>,
@@ -95,7 +95,7 @@ pub struct ControlAnswer<'line> {
 
 /// State of a line that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lifecycle {
+pub enum LineLifecycle {
     /// The run of the line has begun. An earlier interrupt has no effect on it.
     Started,
     /// The line is in the transcript, or answered.
@@ -107,7 +107,7 @@ pub enum Lifecycle {
 }
 
 #[derive(Deserialize)]
-struct Line<'line> {
+struct CliLine<'line> {
     #[serde(borrow)]
     r#type: Cow<'line, str>,
     #[serde(default, borrow)]
@@ -145,13 +145,13 @@ struct Line<'line> {
 }
 
 #[derive(Deserialize)]
-struct Report {
+struct CallReport {
     #[serde(default)]
-    content: Vec<ReportBlock>,
+    content: Vec<CallReportBlock>,
 }
 
 #[derive(Deserialize)]
-struct ReportBlock {
+struct CallReportBlock {
     #[serde(default)]
     text: String,
 }
@@ -160,7 +160,7 @@ struct ReportBlock {
 ///
 /// # Errors
 /// If the line is not a JSON object with a `type`, or lacks a required field of its type.
-pub fn parse(line: &[u8]) -> Result<Event<'_>, serde_json::Error> {
+pub fn parse(line: &[u8]) -> Result<CliEvent<'_>, serde_json::Error> {
     parse_with_session(line).map(|(_, event)| event)
 }
 
@@ -168,58 +168,58 @@ pub fn parse(line: &[u8]) -> Result<Event<'_>, serde_json::Error> {
 ///
 /// # Errors
 /// As for [`parse`].
-pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, Event<'_>), serde_json::Error> {
-    if line.starts_with(CALL) {
-        return Ok((None, Event::Call));
+pub fn parse_with_session(line: &[u8]) -> Result<(Option<&str>, CliEvent<'_>), serde_json::Error> {
+    if line.starts_with(CALL_PREFIX) {
+        return Ok((None, CliEvent::Call));
     }
-    if says_nothing(line) {
-        return Ok((None, Event::Other));
+    if is_ignored_line(line) {
+        return Ok((None, CliEvent::Other));
     }
-    let line: Line<'_> = serde_json::from_slice(line)?;
+    let line: CliLine<'_> = serde_json::from_slice(line)?;
     Ok((line.session_id.map(RawValue::get), event(line)?))
 }
 
 /// Beginning of the line by which the CLI reports a call upstream.
-const CALL: &[u8] = br#"{"type":"system","subtype":"status","status":"requesting","#;
+const CALL_PREFIX: &[u8] = br#"{"type":"system","subtype":"status","status":"requesting","#;
 
 /// True if the first bytes of a line show that its type is ignored. These are the longest lines of
 /// a turn, and parsing them took a tenth of the CPU time of a request.
-fn says_nothing(line: &[u8]) -> bool {
-    const PASSED_OVER: [&[u8]; 3] = [
+fn is_ignored_line(line: &[u8]) -> bool {
+    const IGNORED_PREFIXES: [&[u8]; 3] = [
         br#"{"type":"system","subtype":"init","#,
         br#"{"type":"system","subtype":"status","#,
         br#"{"type":"user","#,
     ];
-    PASSED_OVER.iter().any(|head| line.starts_with(head))
+    IGNORED_PREFIXES.iter().any(|head| line.starts_with(head))
         || (line.starts_with(br#"{"type":"assistant","#)
             && memchr::memmem::find(line, br#""error":"#).is_none())
 }
 
-fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
+fn event(line: CliLine<'_>) -> Result<CliEvent<'_>, serde_json::Error> {
     Ok(match &*line.r#type {
         "stream_event" => match line.event {
             // Events of a tool's own run are not part of the answer.
             Some(event) if is_null(line.parent_tool_use_id) => {
-                Event::Stream(stream_event(event.get())?)
+                CliEvent::Stream(stream_event(event.get())?)
             }
-            _ => Event::Other,
+            _ => CliEvent::Other,
         },
         "control_response" => match line.response {
-            Some(response) => Event::Control(serde_json::from_str(response.get())?),
-            None => Event::Other,
+            Some(response) => CliEvent::Control(serde_json::from_str(response.get())?),
+            None => CliEvent::Other,
         },
         "command_lifecycle" => match line.command_uuid {
-            Some(uuid) => Event::Lifecycle(uuid, lifecycle(line.state)),
-            None => Event::Other,
+            Some(uuid) => CliEvent::Lifecycle(uuid, lifecycle(line.state)),
+            None => CliEvent::Other,
         },
         "assistant" => match text_of(line.error) {
-            Some(kind) => Event::CallFailed(CallFailed {
+            Some(kind) => CliEvent::CallFailed(CallFailed {
                 kind,
                 text: report_text(line.message),
             }),
-            None => Event::Other,
+            None => CliEvent::Other,
         },
-        "result" => Event::Result(ResultLine {
+        "result" => CliEvent::Result(ResultLine {
             subtype: line.subtype.map(Cow::into_owned).unwrap_or_default(),
             is_error: line.is_error.unwrap_or(false),
             api_error_status: line.api_error_status,
@@ -230,7 +230,7 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
                 String::new()
             },
         }),
-        "system" if line.subtype.as_deref() == Some("api_retry") => Event::ApiRetry(ApiRetry {
+        "system" if line.subtype.as_deref() == Some("api_retry") => CliEvent::ApiRetry(ApiRetry {
             call: CallFailed {
                 kind: text_of(line.error).unwrap_or_default(),
                 text: String::new(),
@@ -240,8 +240,8 @@ fn event(line: Line<'_>) -> Result<Event<'_>, serde_json::Error> {
                 .and_then(|status| serde_json::from_str(status.get()).ok()),
             delay: milliseconds(line.retry_delay_ms),
         }),
-        "rate_limit_event" => Event::Limit(limit_report(line.rate_limit_info)),
-        _ => Event::Other,
+        "rate_limit_event" => CliEvent::Limit(limit_report(line.rate_limit_info)),
+        _ => CliEvent::Other,
     })
 }
 
@@ -267,17 +267,17 @@ fn limit_report(info: Option<&RawValue>) -> LimitReport {
     })
 }
 
-fn lifecycle(state: Option<&RawValue>) -> Lifecycle {
+fn lifecycle(state: Option<&RawValue>) -> LineLifecycle {
     match state.map(RawValue::get) {
-        Some("\"started\"") => Lifecycle::Started,
-        Some("\"completed\"") => Lifecycle::Completed,
-        Some("\"cancelled\"") => Lifecycle::Cancelled,
-        _ => Lifecycle::Other,
+        Some("\"started\"") => LineLifecycle::Started,
+        Some("\"completed\"") => LineLifecycle::Completed,
+        Some("\"cancelled\"") => LineLifecycle::Cancelled,
+        _ => LineLifecycle::Other,
     }
 }
 
 fn report_text(message: Option<&RawValue>) -> String {
-    let report: Option<Report> =
+    let report: Option<CallReport> =
         message.and_then(|message| serde_json::from_str(message.get()).ok());
     report
         .map(|report| report.content.into_iter().map(|block| block.text).collect())

@@ -14,12 +14,13 @@ mod stream;
 mod tests;
 
 pub use agent::{
-    AgentLine, AgentRequest, AgentResult, Decision, Told, decision_line, parse_agent, refusal_line,
+    AgentControlRequest, AgentLine, AgentResultLine, PermissionResponse, PlainAgentLine,
+    parse_agent, permission_line, refusal_line,
 };
 pub use codec::LineDecoder;
-pub use control::{Control, FlagSettings};
+pub use control::{ControlRequest, FlagSettings};
 pub use event::{
-    ApiRetry, CallFailed, ControlAnswer, Event, Lifecycle, LimitReport, ResultLine, parse,
+    ApiRetry, CallFailed, CliEvent, ControlResponse, LimitReport, LineLifecycle, ResultLine, parse,
     parse_with_session,
 };
 pub use line::{prompt_line, transcript_line};

@@ -81,15 +81,15 @@ pub struct ApiUsage {
     #[serde(deserialize_with = "count")]
     pub output_tokens: Option<u64>,
     /// Tokens of the answer by purpose.
-    pub output_tokens_details: Option<OutputDetails>,
+    pub output_tokens_details: Option<CliOutputDetails>,
     /// Number of uses of server tools.
-    pub server_tool_use: Option<ServerToolUse>,
+    pub server_tool_use: Option<CliServerToolUse>,
 }
 
 /// Number of uses of each server tool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct ServerToolUse {
+pub struct CliServerToolUse {
     /// Number of web searches.
     #[serde(deserialize_with = "count")]
     pub web_search_requests: Option<u64>,
@@ -98,7 +98,7 @@ pub struct ServerToolUse {
 /// Tokens of the answer by purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct OutputDetails {
+pub struct CliOutputDetails {
     /// Tokens spent on thinking.
     #[serde(deserialize_with = "count")]
     pub thinking_tokens: Option<u64>,
@@ -107,7 +107,7 @@ pub struct OutputDetails {
 impl ApiUsage {
     /// Overwrites the counts in `usage` that are present here. The counts of a `message_delta`
     /// cover the whole message, so they replace earlier ones.
-    pub fn count_into(&self, usage: &mut Usage) {
+    pub fn merge_into(&self, usage: &mut Usage) {
         let pairs = [
             (&mut usage.input_tokens, self.input_tokens),
             (
@@ -142,7 +142,7 @@ struct StreamLine<'line> {
     #[serde(borrow)]
     r#type: Cow<'line, str>,
     #[serde(default, borrow)]
-    message: Option<Fields<'line>>,
+    message: Option<RawFields<'line>>,
     #[serde(default, borrow)]
     content_block: Option<&'line RawValue>,
     #[serde(default, borrow)]
@@ -151,10 +151,10 @@ struct StreamLine<'line> {
     usage: Option<&'line RawValue>,
 }
 
-type Fields<'line> = BTreeMap<Cow<'line, str>, &'line RawValue>;
+type RawFields<'line> = BTreeMap<Cow<'line, str>, &'line RawValue>;
 
 /// Fields of a message, including its end, that the server writes itself.
-const MESSAGE: &[&str] = &[
+const KNOWN_MESSAGE_FIELDS: &[&str] = &[
     "id",
     "type",
     "role",
@@ -166,7 +166,7 @@ const MESSAGE: &[&str] = &[
 ];
 
 /// Fields of the usage that the server writes itself.
-const USAGE: &[&str] = &[
+const KNOWN_USAGE_FIELDS: &[&str] = &[
     "input_tokens",
     "cache_creation_input_tokens",
     "cache_read_input_tokens",
@@ -189,7 +189,7 @@ struct StartedBlock<'line> {
 }
 
 #[derive(Deserialize)]
-struct Delta<'line> {
+struct CliDelta<'line> {
     #[serde(default, borrow)]
     r#type: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
@@ -224,8 +224,8 @@ pub(super) fn stream_event(line: &str) -> Result<StreamEvent<'_>, serde_json::Er
             event.content_block,
         ) {
             ("message_start", Some(message), ..) => message_start(&message)?,
-            ("content_block_delta", _, Some(delta), _) => content(delta)?,
-            ("content_block_start", .., Some(block)) => begin(block)?,
+            ("content_block_delta", _, Some(delta), _) => block_delta(delta)?,
+            ("content_block_start", .., Some(block)) => block_start(block)?,
             ("content_block_stop", ..) => StreamEvent::BlockEnd,
             ("message_delta", _, Some(delta), _) => message_delta(line, delta, event.usage)?,
             _ => StreamEvent::Other,
@@ -233,14 +233,16 @@ pub(super) fn stream_event(line: &str) -> Result<StreamEvent<'_>, serde_json::Er
     )
 }
 
-fn message_start<'line>(message: &Fields<'line>) -> Result<StreamEvent<'line>, serde_json::Error> {
+fn message_start<'line>(
+    message: &RawFields<'line>,
+) -> Result<StreamEvent<'line>, serde_json::Error> {
     let field = |name: &str| message.get(name).map_or("null", |json| json.get());
     let usage = message.get("usage").copied();
     Ok(StreamEvent::MessageStart {
         model: serde_json::from_str(field("model"))?,
         usage: usage_of(usage)?,
         native: NativeFields {
-            message: others(message, MESSAGE),
+            message: unknown_fields(message, KNOWN_MESSAGE_FIELDS),
             usage: other_usage(usage)?,
             ..NativeFields::default()
         },
@@ -258,8 +260,8 @@ fn message_delta<'line>(
         stop_sequence,
     } = serde_json::from_str(delta.get())?;
     let native = NativeFields {
-        message: others(&serde_json::from_str(delta.get())?, MESSAGE),
-        beside: others(&serde_json::from_str(line)?, &["type", "delta", "usage"]),
+        message: unknown_fields(&serde_json::from_str(delta.get())?, KNOWN_MESSAGE_FIELDS),
+        beside: unknown_fields(&serde_json::from_str(line)?, &["type", "delta", "usage"]),
         usage: other_usage(usage)?,
         stop_reason: None,
     };
@@ -278,21 +280,22 @@ fn usage_of(usage: Option<&RawValue>) -> Result<ApiUsage, serde_json::Error> {
 }
 
 fn other_usage(usage: Option<&RawValue>) -> Result<Vec<(String, String)>, serde_json::Error> {
-    let fields: Fields<'_> =
-        usage.map_or(Ok(Fields::new()), |usage| serde_json::from_str(usage.get()))?;
-    Ok(others(&fields, USAGE))
+    let fields: RawFields<'_> = usage.map_or(Ok(RawFields::new()), |usage| {
+        serde_json::from_str(usage.get())
+    })?;
+    Ok(unknown_fields(&fields, KNOWN_USAGE_FIELDS))
 }
 
 /// Returns the fields that are not `known`.
-fn others(fields: &Fields<'_>, known: &[&str]) -> Vec<(String, String)> {
+fn unknown_fields(fields: &RawFields<'_>, known: &[&str]) -> Vec<(String, String)> {
     let others = fields.iter().filter(|(name, _)| !known.contains(&&***name));
     others
         .map(|(name, value)| (name.to_string(), value.get().to_owned()))
         .collect()
 }
 
-fn content(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
-    let delta: Delta<'_> = serde_json::from_str(json.get())?;
+fn block_delta(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
+    let delta: CliDelta<'_> = serde_json::from_str(json.get())?;
     let event = match delta.r#type.as_deref().unwrap_or_default() {
         "text_delta" => delta.text.map(StreamEvent::Text),
         "thinking_delta" => delta.thinking.map(StreamEvent::Thinking),
@@ -303,7 +306,7 @@ fn content(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
     Ok(event.unwrap_or(StreamEvent::OtherDelta(json)))
 }
 
-fn begin(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
+fn block_start(json: &RawValue) -> Result<StreamEvent<'_>, serde_json::Error> {
     let block: StartedBlock<'_> = serde_json::from_str(json.get())?;
     Ok(match (&*block.r#type, block.id, block.name, block.data) {
         ("tool_use", Some(id), Some(name), _) => StreamEvent::ToolUse {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::event::parse;
-use super::{Event, Lifecycle};
+use super::{CliEvent, LineLifecycle};
 
 fn stream(event: &str) -> String {
     format!(
@@ -13,7 +13,7 @@ fn stream(event: &str) -> String {
 
 fn stream_event(event: &str) -> String {
     match parse(stream(event).as_bytes()).unwrap() {
-        Event::Stream(event) => format!("{event:?}"),
+        CliEvent::Stream(event) => format!("{event:?}"),
         other => panic!("{other:?}"),
     }
 }
@@ -42,13 +42,13 @@ fn invalid_token_counts_are_ignored() {
 #[test]
 fn events_of_a_tools_own_run_are_ignored() {
     let line = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}},"parent_tool_use_id":"toolu_1"}"#;
-    assert!(matches!(parse(line.as_bytes()).unwrap(), Event::Other));
+    assert!(matches!(parse(line.as_bytes()).unwrap(), CliEvent::Other));
 }
 
 #[test]
 fn report_of_a_failed_call_is_not_an_answer() {
     let answer = r#"{"type":"assistant","message":{"content":[{"type":"text","text":"hello"}]}}"#;
-    assert!(matches!(parse(answer.as_bytes()).unwrap(), Event::Other));
+    assert!(matches!(parse(answer.as_bytes()).unwrap(), CliEvent::Other));
     let report = r#"{"type":"assistant","error":"rate_limit","is_api_error_message":true,"message":{"content":[{"type":"text","text":"API Error: 429"}]}}"#;
     insta::assert_snapshot!(format!("{:?}", parse(report.as_bytes()).unwrap()), @r#"CallFailed(CallFailed { kind: "rate_limit", text: "API Error: 429" })"#);
     let result = r#"{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"API Error: 429","total_cost_usd":0}"#;
@@ -59,16 +59,16 @@ fn report_of_a_failed_call_is_not_an_answer() {
 fn control_responses_and_lifecycles_are_parsed() {
     let answer = r#"{"type":"control_response","response":{"subtype":"success","request_id":"1","response":{"model":"m"}}}"#;
     assert!(
-        matches!(parse(answer.as_bytes()).unwrap(), Event::Control(answer) if answer.request_id == "1" && answer.response.unwrap().get() == r#"{"model":"m"}"#)
+        matches!(parse(answer.as_bytes()).unwrap(), CliEvent::Control(answer) if answer.request_id == "1" && answer.response.unwrap().get() == r#"{"model":"m"}"#)
     );
     let done = r#"{"type":"command_lifecycle","command_uuid":"u","state":"completed"}"#;
     assert!(
-        matches!(parse(done.as_bytes()).unwrap(), Event::Lifecycle(uuid, Lifecycle::Completed) if uuid == "u")
+        matches!(parse(done.as_bytes()).unwrap(), CliEvent::Lifecycle(uuid, LineLifecycle::Completed) if uuid == "u")
     );
     let queued = r#"{"type":"command_lifecycle","command_uuid":"u","state":"queued"}"#;
     assert!(matches!(
         parse(queued.as_bytes()).unwrap(),
-        Event::Lifecycle(_, Lifecycle::Other)
+        CliEvent::Lifecycle(_, LineLifecycle::Other)
     ));
 }
 
@@ -77,7 +77,7 @@ fn limit_reports_are_parsed_and_a_warning_is_no_limit() {
     let limit = |info: &str| match parse(
         format!(r#"{{"type":"rate_limit_event","rate_limit_info":{info}}}"#).as_bytes(),
     ) {
-        Ok(Event::Limit(report)) => (report.is_reached, report.resets_at),
+        Ok(CliEvent::Limit(report)) => (report.is_reached, report.resets_at),
         other => panic!("{other:?}"),
     };
     let five_hours = r#""resetsAt":1795252704,"rateLimitType":"five_hour","isUsingOverage":false"#;
@@ -104,7 +104,7 @@ fn limit_reports_are_parsed_and_a_warning_is_no_limit() {
         assert_eq!(limit(unknown), (false, None), "{unknown}");
     }
     assert!(
-        matches!(parse(br#"{"type":"rate_limit_event"}"#).unwrap(), Event::Limit(report) if !report.is_reached)
+        matches!(parse(br#"{"type":"rate_limit_event"}"#).unwrap(), CliEvent::Limit(report) if !report.is_reached)
     );
 }
 
@@ -112,11 +112,11 @@ fn limit_reports_are_parsed_and_a_warning_is_no_limit() {
 fn unknown_lines_are_ignored_and_malformed_ones_are_errors() {
     assert!(matches!(
         parse(br#"{"type":"from_the_future","event":"ui.render"}"#).unwrap(),
-        Event::Other
+        CliEvent::Other
     ));
     assert!(matches!(
         parse(br#"{"type":"system","subtype":"ui_invalidate","event":"ui.render"}"#).unwrap(),
-        Event::Other
+        CliEvent::Other
     ));
     for broken in [
         "",

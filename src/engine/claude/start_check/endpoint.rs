@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 /// Answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum CheckReply {
     /// Short answer that ends normally.
     Whole,
     /// Short answer cut off by the token limit, after which the CLI would ask the model to
@@ -36,12 +36,12 @@ pub(super) enum Reply {
 
 /// Record of the calls received. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Calls {
+pub(super) struct CheckCalls {
     bodies: Arc<Mutex<Vec<Bytes>>>,
-    reply: Arc<watch::Sender<Option<Reply>>>,
+    reply: Arc<watch::Sender<Option<CheckReply>>>,
 }
 
-impl Calls {
+impl CheckCalls {
     fn new() -> Self {
         Self {
             bodies: Arc::default(),
@@ -50,7 +50,7 @@ impl Calls {
     }
 
     /// Answers waiting and further calls with `reply`.
-    pub(super) fn answer_with(&self, reply: Reply) {
+    pub(super) fn answer_with(&self, reply: CheckReply) {
         self.reply.send_replace(Some(reply));
     }
 
@@ -60,12 +60,12 @@ impl Calls {
     }
 
     /// Takes the bodies of the calls received so far.
-    pub(super) fn take(&self) -> Vec<Bytes> {
+    pub(super) fn take_bodies(&self) -> Vec<Bytes> {
         std::mem::take(&mut self.bodies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Records the body of a call, and waits until the call may be answered.
-    async fn note(&self, body: Bytes) -> Option<Reply> {
+    async fn record(&self, body: Bytes) -> Option<CheckReply> {
         self.bodies
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -82,13 +82,13 @@ impl Calls {
 /// Listener on a free port of the loopback interface. It answers calls under a secret path that
 /// only the process is told, so that other programs of the machine cannot interfere.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(super) struct CheckEndpoint {
     listener: TcpListener,
     port: u16,
     secret: String,
 }
 
-impl Endpoint {
+impl CheckEndpoint {
     pub(super) async fn bind() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -106,15 +106,15 @@ impl Endpoint {
 
     /// Returns the record of calls, and a future that accepts and answers calls while it is polled.
     /// The future ends only when no more connections can be accepted, with the error.
-    pub(super) fn serve(self) -> (Calls, impl Future<Output = io::Error>) {
-        let calls = Calls::new();
+    pub(super) fn serve(self) -> (CheckCalls, impl Future<Output = io::Error>) {
+        let calls = CheckCalls::new();
         let path = format!("/{}/v1/messages", self.secret);
         let served = accept(self.listener, path, calls.clone());
         (calls, served)
     }
 }
 
-async fn accept(listener: TcpListener, path: String, calls: Calls) -> io::Error {
+async fn accept(listener: TcpListener, path: String, calls: CheckCalls) -> io::Error {
     let mut connections = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -129,7 +129,7 @@ async fn accept(listener: TcpListener, path: String, calls: Calls) -> io::Error 
     }
 }
 
-async fn answer(stream: TcpStream, path: &str, calls: &Calls) {
+async fn answer(stream: TcpStream, path: &str, calls: &CheckCalls) {
     let service =
         service_fn(async |request| Ok::<_, Infallible>(respond(request, path, calls).await));
     // A process that disconnects is noticed by its missing call.
@@ -138,14 +138,18 @@ async fn answer(stream: TcpStream, path: &str, calls: &Calls) {
         .await;
 }
 
-async fn respond(request: Request<Incoming>, path: &str, calls: &Calls) -> Response<Full<Bytes>> {
+async fn respond(
+    request: Request<Incoming>,
+    path: &str,
+    calls: &CheckCalls,
+) -> Response<Full<Bytes>> {
     if request.uri().path() != path {
         return refusal();
     }
     let Ok(body) = request.into_body().collect().await else {
         return refusal();
     };
-    let Some(reply) = calls.note(body.to_bytes()).await else {
+    let Some(reply) = calls.record(body.to_bytes()).await else {
         return refusal();
     };
     let mut response = Response::new(Full::from(stream_of(reply)));
@@ -163,11 +167,11 @@ fn refusal() -> Response<Full<Bytes>> {
 }
 
 /// Returns the event stream of a short answer.
-fn stream_of(reply: Reply) -> String {
+fn stream_of(reply: CheckReply) -> String {
     let stop_reason = match reply {
-        Reply::Whole => "end_turn",
-        Reply::CutByLimit => "max_tokens",
-        Reply::Refused => "refusal",
+        CheckReply::Whole => "end_turn",
+        CheckReply::CutByLimit => "max_tokens",
+        CheckReply::Refused => "refusal",
     };
     let delta = format!(
         r#"{{"type":"message_delta","delta":{{"stop_reason":"{stop_reason}","stop_sequence":null}},"usage":{{"output_tokens":1}}}}"#
@@ -221,10 +225,10 @@ mod tests {
 
     #[tokio::test]
     async fn start_check_ignores_calls_under_other_paths() {
-        let endpoint = Endpoint::bind().await.unwrap();
+        let endpoint = CheckEndpoint::bind().await.unwrap();
         let address = endpoint.base_url();
         let (calls, served) = endpoint.serve();
-        calls.answer_with(Reply::Whole);
+        calls.answer_with(CheckReply::Whole);
         let others = async {
             for path in [
                 "/v1/messages",
@@ -235,13 +239,13 @@ mod tests {
                 let answer = post(&address, path).await;
                 assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
             }
-            assert_eq!(calls.take().len(), 0);
+            assert_eq!(calls.take_bodies().len(), 0);
             assert!(
                 post(&address, "/SECRET/v1/messages?beta=true")
                     .await
                     .contains("message_stop")
             );
-            assert_eq!(calls.take().len(), 1);
+            assert_eq!(calls.take_bodies().len(), 1);
         };
         tokio::select! {
             () = others => {}

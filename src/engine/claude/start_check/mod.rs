@@ -25,10 +25,10 @@ use super::body;
 use super::config::Config;
 use super::failure::classify;
 use super::protocol::CallFailed;
-use super::session::Session;
+use super::session::CliSession;
 use super::settings;
 use super::sign_in::SignIn;
-use endpoint::{Calls, Endpoint, Reply};
+use endpoint::{CheckCalls, CheckEndpoint, CheckReply};
 
 /// Reason for rejecting a process.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ impl From<Failure> for StartCheckError {
 /// # Errors
 /// If the process must not be used.
 pub(super) async fn check<R, W>(
-    session: &mut Session<R, W>,
+    session: &mut CliSession<R, W>,
     models: &[Model],
     config: &Config,
     deadline: Instant,
@@ -97,10 +97,10 @@ where
 {
     let listening =
         |error: std::io::Error| StartCheckError::Failed(format!("no port is free: {error}"));
-    let endpoint = Endpoint::bind().await.map_err(listening)?;
+    let endpoint = CheckEndpoint::bind().await.map_err(listening)?;
     let address = endpoint.base_url();
     let (calls, served) = endpoint.serve();
-    let checked = converse(session, models, config, &address, calls);
+    let checked = run_checks(session, models, config, &address, calls);
     tokio::select! {
         result = checked => result,
         () = tokio::time::sleep_until(deadline) => Err(StartCheckError::TimedOut(config.start_timeout.as_secs())),
@@ -108,12 +108,12 @@ where
     }
 }
 
-async fn converse<R, W>(
-    session: &mut Session<R, W>,
+async fn run_checks<R, W>(
+    session: &mut CliSession<R, W>,
     models: &[Model],
     config: &Config,
     address: &str,
-    calls: Calls,
+    calls: CheckCalls,
 ) -> Result<(), StartCheckError>
 where
     R: AsyncRead + Unpin,
@@ -124,14 +124,14 @@ where
         .and_then(|model| body::request_body(&sample::turn(model), config.sign_in));
     let asked = asked.ok_or_else(|| StartCheckError::Failed("it has no models".to_owned()))?;
     session
-        .configure(settings::checked(address, &asked))
+        .configure(settings::start_check_settings(address, &asked))
         .await?;
-    calls.answer_with(Reply::Whole);
-    let uuid = prompt(session);
-    let report = forget(session, &uuid).await?;
-    let bodies = calls.take();
+    calls.answer_with(CheckReply::Whole);
+    let uuid = send_prompt(session);
+    let report = wait_and_rewind(session, &uuid).await?;
+    let bodies = calls.take_bodies();
     let sent = bodies.first().ok_or_else(|| not_reached(report))?;
-    compare(&asked, sent).map_err(StartCheckError::OtherBody)?;
+    compare_fields(&asked, sent).map_err(StartCheckError::OtherBody)?;
     for (reply, ending) in ENDINGS {
         let count = count_calls(session, config.sign_in, &calls, reply).await?;
         if count != 1 {
@@ -139,45 +139,50 @@ where
         }
     }
     session
-        .configure(settings::unchecked(config.base_url(), config.max_retries))
+        .configure(settings::upstream_settings(
+            config.base_url(),
+            config.max_retries,
+        ))
         .await?;
     Ok(())
 }
 
 /// Endings of answers after which the CLI by itself would call again.
-const ENDINGS: [(Reply, &str); 2] = [
-    (Reply::CutByLimit, "met its limit"),
-    (Reply::Refused, "was a refusal"),
+const ENDINGS: [(CheckReply, &str); 2] = [
+    (CheckReply::CutByLimit, "met its limit"),
+    (CheckReply::Refused, "was a refusal"),
 ];
 
 /// Counts the calls for a prompt whose answer ends with `reply`, under the same settings that a
 /// turn uses.
 async fn count_calls<R, W>(
-    session: &mut Session<R, W>,
+    session: &mut CliSession<R, W>,
     sign_in: SignIn,
-    calls: &Calls,
-    reply: Reply,
+    calls: &CheckCalls,
+    reply: CheckReply,
 ) -> Result<usize, StartCheckError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    session.configure(settings::one_call(sign_in)).await?;
+    session
+        .configure(settings::call_limit_settings(sign_in))
+        .await?;
     calls.hold();
-    let uuid = prompt(session);
-    if let Some(settings) = settings::no_further_call(sign_in) {
-        if !session.is_called(&uuid).await? {
+    let uuid = send_prompt(session);
+    if let Some(settings) = settings::no_further_call_settings(sign_in) {
+        if !session.wait_for_call(&uuid).await? {
             return Ok(0);
         }
         session.configure(settings).await?;
     }
     calls.answer_with(reply);
-    forget(session, &uuid).await?;
-    Ok(calls.take().len())
+    wait_and_rewind(session, &uuid).await?;
+    Ok(calls.take_bodies().len())
 }
 
 /// Sends a prompt and returns its `uuid`.
-fn prompt<R, W>(session: &mut Session<R, W>) -> String
+fn send_prompt<R, W>(session: &mut CliSession<R, W>) -> String
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -199,15 +204,15 @@ fn not_reached(report: Option<CallFailed>) -> StartCheckError {
 
 /// Waits until the prompt `uuid` is answered, and removes it from the transcript. Returns the
 /// report of a failed call.
-async fn forget<R, W>(
-    session: &mut Session<R, W>,
+async fn wait_and_rewind<R, W>(
+    session: &mut CliSession<R, W>,
     uuid: &str,
 ) -> Result<Option<CallFailed>, StartCheckError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let report = session.over(uuid).await?;
+    let report = session.wait_until_done(uuid).await?;
     match session
         .rewind(uuid)
         .await
@@ -224,7 +229,7 @@ where
 ///
 /// # Errors
 /// A text that names the fields that differ.
-fn compare(asked: &str, sent: &Bytes) -> Result<(), String> {
+fn compare_fields(asked: &str, sent: &Bytes) -> Result<(), String> {
     type Fields<'a> = BTreeMap<String, &'a RawValue>;
     let unreadable = |_| "its body is no JSON object".to_owned();
     let asked: Fields<'_> = serde_json::from_str(asked).map_err(unreadable)?;
@@ -249,8 +254,9 @@ mod tests {
 
     #[test]
     fn start_check_compares_requested_fields_byte_for_byte() {
-        let compare =
-            |asked: &str, sent: &'static str| compare(asked, &Bytes::from_static(sent.as_bytes()));
+        let compare = |asked: &str, sent: &'static str| {
+            compare_fields(asked, &Bytes::from_static(sent.as_bytes()))
+        };
         let asked = r#"{"messages":[{"a":1,"b":"ü"}],"tools":[]}"#;
         assert_eq!(
             compare(

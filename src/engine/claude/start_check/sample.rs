@@ -1,5 +1,6 @@
 //! Sample turn with every kind of content that a turn can have.
 
+use crate::domain::MediaSource;
 use crate::domain::Message;
 use crate::domain::Model;
 use crate::domain::ModelName;
@@ -7,7 +8,6 @@ use crate::domain::Native;
 use crate::domain::Part;
 use crate::domain::Role;
 use crate::domain::Sampling;
-use crate::domain::Source;
 use crate::domain::Thinking;
 use crate::domain::Tool;
 use crate::domain::ToolChoice;
@@ -103,7 +103,7 @@ fn result() -> Part {
 }
 
 fn picture() -> Part {
-    Part::Image(Source::Base64 {
+    Part::Image(MediaSource::Base64 {
         media_type: "image/png".to_owned(),
         data: PICTURE.to_owned(),
     })
@@ -111,7 +111,7 @@ fn picture() -> Part {
 
 fn document() -> Part {
     let data = "JVBERi0xLjQKJSVFT0YK".to_owned();
-    let source = Source::Base64 {
+    let source = MediaSource::Base64 {
         media_type: "application/pdf".to_owned(),
         data,
     };

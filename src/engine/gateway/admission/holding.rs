@@ -4,14 +4,14 @@
 use uuid::Uuid;
 
 use crate::accounts::ledger;
-use crate::accounts::ledger::Hold;
+use crate::accounts::ledger::BudgetHold;
 use crate::accounts::ledger::Ledger;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::engine::gateway::Error;
 
 /// Budget hold that is still to be taken.
-pub(super) struct Holding {
+pub(super) struct PendingHold {
     pub(super) ledger: Ledger,
     pub(super) caller: Caller,
     pub(super) estimate: Amount,
@@ -20,51 +20,53 @@ pub(super) struct Holding {
 }
 
 /// Budget hold of a turn that waits for a worker.
-pub(super) enum Waiting {
+pub(super) enum WaitingHold {
     /// Taken: a crash releases the hold. With the id it gets when the run begins; `None` for
     /// resumable work, which keeps its own.
-    Held(Hold, Option<String>),
+    Held(BudgetHold, Option<String>),
     /// Deferred until the run begins, since the caller has no budget.
-    Untaken(Holding),
+    Deferred(PendingHold),
 }
 
-impl Holding {
+impl PendingHold {
     /// Takes the hold for a turn that still waits for a worker.
-    pub(super) async fn wait(self) -> Result<Waiting, Error> {
-        let (id, begun) = match self.errand() {
+    pub(super) async fn take_while_waiting(self) -> Result<WaitingHold, Error> {
+        let (id, begun) = match self.resumable_id() {
             // Idempotent: after a crash the work is run again under the same id, and charged once.
             Some(errand) => (errand, None),
             None => {
                 let name = Uuid::new_v4().to_string();
-                (ledger::waiting(&name), Some(name))
+                (ledger::waiting_id(&name), Some(name))
             }
         };
         let hold = self.ledger.hold(&self.caller, self.estimate, &id).await?;
-        Ok(Waiting::Held(hold, begun))
+        Ok(WaitingHold::Held(hold, begun))
     }
 
     /// Takes the hold for a turn whose run begins now.
-    async fn take(self) -> Result<Hold, Error> {
-        let id = self.errand().unwrap_or_else(|| Uuid::new_v4().to_string());
+    async fn take_now(self) -> Result<BudgetHold, Error> {
+        let id = self
+            .resumable_id()
+            .unwrap_or_else(|| Uuid::new_v4().to_string());
         Ok(self.ledger.hold(&self.caller, self.estimate, &id).await?)
     }
 
-    fn errand(&self) -> Option<String> {
+    fn resumable_id(&self) -> Option<String> {
         let choice = self.choice;
         self.caller
-            .errand
+            .idempotency_key
             .as_ref()
-            .map(|errand| ledger::repeated(&format!("{errand}/{choice}")))
+            .map(|errand| ledger::resumable_id(&format!("{errand}/{choice}")))
     }
 }
 
-impl Waiting {
+impl WaitingHold {
     /// Records on disk that the run begins: from now on a crash charges the hold.
-    pub(super) async fn begin(self) -> Result<Hold, Error> {
+    pub(super) async fn begin(self) -> Result<BudgetHold, Error> {
         match self {
-            Self::Held(hold, Some(name)) => Ok(hold.hand_over(&name).await?),
+            Self::Held(hold, Some(name)) => Ok(hold.rename(&name).await?),
             Self::Held(hold, None) => Ok(hold),
-            Self::Untaken(holding) => holding.take().await,
+            Self::Deferred(holding) => holding.take_now().await,
         }
     }
 }

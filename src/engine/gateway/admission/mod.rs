@@ -21,52 +21,52 @@ use tokio_util::task::TaskTracker;
 use super::AnswerCache;
 use super::CacheStatus;
 use super::Error;
-use super::Fit;
 use super::ModelCard;
+use super::ModelFit;
 use super::Readiness;
 use super::RunningTurn;
-use super::Told;
+use super::TurnInfo;
 use super::TurnStream;
 use super::Turns;
 use crate::accounts::ledger::Ledger;
 use crate::accounts::pricing::Prices;
-use crate::accounts::rate_limit::Limits;
 use crate::accounts::rate_limit::Permit;
+use crate::accounts::rate_limit::RateLimits;
 use crate::domain::Amount;
 use crate::domain::Caller;
-use crate::domain::Entry;
 use crate::domain::Gate;
-use crate::domain::InLog;
+use crate::domain::LogText;
 use crate::domain::ModelName;
 use crate::domain::Money;
+use crate::domain::RequestPermit;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::cache::Lookup;
-use crate::engine::routing::Choice;
 use crate::engine::routing::Router;
+use crate::engine::routing::RoutingChoice;
 use crate::runtime::compute::in_place;
 
-use account::Account;
-use charging::Charging;
-use holding::Holding;
-use holding::Waiting;
-use spending::Meter;
-use spending::Spending;
+use account::TurnBilling;
+use charging::BillingStream;
+use holding::PendingHold;
+use holding::WaitingHold;
+use spending::RateLimitStream;
+use spending::TurnUsageMeter;
 
 const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
                           fails. It is tried again each second.";
 
 /// Model name that leaves the choice to the server.
-const AUTO: &str = "auto";
+const AUTO_MODEL: &str = "auto";
 
 /// Services and settings that admission depends on.
-pub struct Rules {
+pub struct AdmissionDeps {
     /// Model selection, for callers that leave the model open.
     pub router: Arc<Router>,
     /// Price table: estimates a turn, and prices runs whose worker reports no cost.
     pub prices: Arc<Prices>,
     /// Rate limits of the callers.
-    pub limits: Limits,
+    pub limits: RateLimits,
     /// Ledger of spending and budgets.
     pub ledger: Ledger,
     /// Response cache in front of the gateway.
@@ -89,14 +89,14 @@ pub struct Rules {
 /// Admits turns to the gateway behind it.
 pub struct Admission {
     turns: Arc<dyn Turns>,
-    rules: Arc<Rules>,
+    rules: Arc<AdmissionDeps>,
 }
 
 /// Admitted turn that missed the cache.
 #[derive(Clone)]
-struct Order {
+struct PendingTurn {
     turns: Arc<dyn Turns>,
-    rules: Arc<Rules>,
+    rules: Arc<AdmissionDeps>,
     caller: Caller,
     turn: Turn,
     /// Amount that the budget must have room for.
@@ -104,10 +104,10 @@ struct Order {
     /// Estimated tokens of the prompt.
     prompt_tokens: u64,
     /// Reads the tokens of the runs so far.
-    meter: Meter,
+    meter: TurnUsageMeter,
 }
 
-impl std::fmt::Debug for Rules {
+impl std::fmt::Debug for AdmissionDeps {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Rules")
@@ -127,7 +127,7 @@ impl std::fmt::Debug for Admission {
 
 impl Admission {
     /// Creates an admission in front of `turns`.
-    pub fn new(turns: Arc<dyn Turns>, rules: Rules) -> Self {
+    pub fn new(turns: Arc<dyn Turns>, rules: AdmissionDeps) -> Self {
         Self {
             turns,
             rules: Arc::new(rules),
@@ -136,10 +136,10 @@ impl Admission {
 
     async fn admit(&self, caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
         let rules = &self.rules;
-        check(&caller, &turn)?;
-        let mut left_out = server_tools::check(rules, &caller, &mut turn)?;
+        check_permissions(&caller, &turn)?;
+        let mut left_out = server_tools::enforce_permissions(rules, &caller, &mut turn)?;
         let route = self.route(&caller, &mut turn).await?;
-        let Fit {
+        let ModelFit {
             model,
             left_out: refused,
             repaired,
@@ -150,16 +150,19 @@ impl Admission {
             let tokens = rules.prices.prompt_tokens(&turn);
             (
                 tokens,
-                rules.prices.estimate_of(&model, &turn, tokens).times(runs),
+                rules
+                    .prices
+                    .estimate_with_prompt_tokens(&model, &turn, tokens)
+                    .times(runs),
             )
         });
-        let mut permit = self.permit(&caller, estimate.tokens)?;
+        let mut permit = self.take_permit(&caller, estimate.tokens)?;
         let limits = permit.state();
-        let order = self.order(caller, turn, estimate, prompt_tokens);
+        let order = self.pending_turn(caller, turn, estimate, prompt_tokens);
         let meter = order.meter.clone();
-        let answered = self.answer(order, &mut permit).await;
+        let answered = self.cached_or_run(order, &mut permit).await;
         let (told, events) = answered.inspect_err(|_| permit.settle(0))?;
-        let told = Told {
+        let told = TurnInfo {
             route,
             limits,
             left_out,
@@ -168,19 +171,23 @@ impl Admission {
         };
         Ok(RunningTurn::new(
             told,
-            Box::pin(Spending::new(events, permit, meter, prompt_tokens)),
+            Box::pin(RateLimitStream::new(events, permit, meter, prompt_tokens)),
         ))
     }
 
     /// Returns the cached answer, or runs the turn.
-    async fn answer(&self, order: Order, permit: &mut Permit) -> Result<(Told, TurnStream), Error> {
-        let with = |status, told| Told {
+    async fn cached_or_run(
+        &self,
+        order: PendingTurn,
+        permit: &mut Permit,
+    ) -> Result<(TurnInfo, TurnStream), Error> {
+        let with = |status, told| TurnInfo {
             cache: Some(status),
             ..told
         };
         loop {
             let made = Arc::new(OnceLock::new());
-            let Order { caller, turn, .. } = &order;
+            let PendingTurn { caller, turn, .. } = &order;
             let lookup = || {
                 let Caller {
                     project,
@@ -198,14 +205,16 @@ impl Admission {
                     return Ok((with(CacheStatus::Bypass, told), events));
                 }
                 Lookup::Hit(answer) => answer,
-                Lookup::Miss(filler) => filler.fill(order.clone().run_telling(Arc::clone(&made))),
+                Lookup::Miss(filler) => {
+                    filler.fill(order.clone().run_and_publish(Arc::clone(&made)))
+                }
             };
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
                     return Ok((
-                        with(CacheStatus::Hit, Told::of(answer.model())),
-                        Box::pin(answer.map(free)),
+                        with(CacheStatus::Hit, TurnInfo::for_model(answer.model())),
+                        Box::pin(answer.map(without_cost)),
                     ));
                 }
                 Ok(()) => {
@@ -214,7 +223,7 @@ impl Admission {
                 }
                 // Retry: the single-flight leader failed for its own reasons (budget, share of the
                 // queue), which do not concern this caller.
-                Err(error) if answer.is_hit() && error.is_callers_own() => {}
+                Err(error) if answer.is_hit() && error.concerns_only_its_caller() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -222,51 +231,61 @@ impl Admission {
 
     /// Returns the permit taken when the request came, or a new one for a further turn of the
     /// request.
-    fn permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
-        let Some(mut permit) = caller.entry.take::<Permit>() else {
+    fn take_permit(&self, caller: &Caller, tokens: u64) -> Result<Permit, Error> {
+        let Some(mut permit) = caller.permit.take::<Permit>() else {
             return Ok(self.rules.limits.admit(caller, tokens)?);
         };
-        permit.ask(tokens)?;
+        permit.take_tokens(tokens)?;
         Ok(permit)
     }
 
-    fn order(&self, caller: Caller, turn: Turn, estimate: Amount, prompt_tokens: u64) -> Order {
+    fn pending_turn(
+        &self,
+        caller: Caller,
+        turn: Turn,
+        estimate: Amount,
+        prompt_tokens: u64,
+    ) -> PendingTurn {
         let (turns, rules) = (Arc::clone(&self.turns), Arc::clone(&self.rules));
-        Order {
+        PendingTurn {
             turns,
             rules,
             caller,
             turn,
             estimate,
             prompt_tokens,
-            meter: Meter::default(),
+            meter: TurnUsageMeter::default(),
         }
     }
 
     /// Chooses the model of `turn`, if its caller has left it open.
-    async fn route(&self, caller: &Caller, turn: &mut Turn) -> Result<Option<Choice>, Error> {
-        if turn.model.as_str() != AUTO {
+    async fn route(
+        &self,
+        caller: &Caller,
+        turn: &mut Turn,
+    ) -> Result<Option<RoutingChoice>, Error> {
+        if turn.model.as_str() != AUTO_MODEL {
             return Ok(None);
         }
         let budget = self.rules.ledger.reader().budget_state(caller).await?;
         let choice = in_place(turn.bytes(), || self.rules.router.route(turn, budget));
-        tracing::info!(model = %InLog(choice.model.as_str()), rule = choice.rule.name(), "model chosen");
+        tracing::info!(model = %LogText(choice.model.as_str()), rule = choice.rule.name(), "model chosen");
         turn.model = choice.model.clone();
         Ok(Some(choice))
     }
 }
 
-impl Order {
+impl PendingTurn {
     /// Runs the turn as [`run`](Self::run) does, and stores its metadata in `made` for the caller
     /// that awaits the shared answer.
-    async fn run_telling(self, made: Arc<OnceLock<Told>>) -> Result<TurnStream, Error> {
+    async fn run_and_publish(self, made: Arc<OnceLock<TurnInfo>>) -> Result<TurnStream, Error> {
         let (told, events) = self.run().await?;
         made.get_or_init(|| told);
         Ok(events)
     }
 
     /// Runs the turn after holding its estimated cost, and returns its metadata and events.
-    async fn run(self) -> Result<(Told, TurnStream), Error> {
+    async fn run(self) -> Result<(TurnInfo, TurnStream), Error> {
         let Self {
             turns,
             rules,
@@ -277,8 +296,8 @@ impl Order {
             meter,
         } = self;
         let (gate, keeper) = Gate::closed();
-        let (ledger, choice) = (rules.ledger.clone(), turn.sampling.choice);
-        let holding = Holding {
+        let (ledger, choice) = (rules.ledger.clone(), turn.sampling.choice_index);
+        let holding = PendingHold {
             ledger,
             caller: caller.clone(),
             estimate,
@@ -288,12 +307,12 @@ impl Order {
         // waiting turn costs no disk write.
         let may_be_over = caller.grant.is_capped() || rules.ledger.is_failing();
         let waiting = if may_be_over {
-            holding.wait().await?
+            holding.take_while_waiting().await?
         } else {
-            Waiting::Untaken(holding)
+            WaitingHold::Deferred(holding)
         };
         let hold = async move {
-            keeper.arrival().await;
+            keeper.wait_for_arrival().await;
             // Write-ahead: nothing goes upstream before its hold is on disk. A client that leaves
             // earlier pays nothing, one that leaves later pays by the hold.
             let hold = waiting.begin().await?;
@@ -302,21 +321,25 @@ impl Order {
         };
         // If either side fails, the other is dropped: the turn before its gate, or the hold, which
         // then releases itself.
-        let (hold, running) = futures::try_join!(hold, turns.run_behind(gate, caller, turn))?;
-        let RunningTurn { told, events, bill } = running;
+        let (hold, running) = futures::try_join!(hold, turns.run_gated(gate, caller, turn))?;
+        let RunningTurn {
+            info: told,
+            events,
+            bill,
+        } = running;
         meter.attach(bill.clone());
-        let account = Account::new(rules, hold, bill, &told.model, prompt_tokens);
-        Ok((told, Box::pin(Charging::new(events, account))))
+        let account = TurnBilling::new(rules, hold, bill, &told.model, prompt_tokens);
+        Ok((told, Box::pin(BillingStream::new(events, account))))
     }
 }
 
 /// Refuses a project or a model that the caller may not use. Automatic model selection must be
 /// allowed under its own name.
-fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
+fn check_permissions(caller: &Caller, turn: &Turn) -> Result<(), Error> {
     if turn
         .project
         .as_ref()
-        .is_some_and(|project| !caller.is_of(project))
+        .is_some_and(|project| !caller.is_in_project(project))
     {
         return Err(Error::ForeignProject);
     }
@@ -329,7 +352,7 @@ fn check(caller: &Caller, turn: &Turn) -> Result<(), Error> {
 }
 
 /// Sets the cost of a cached answer to zero.
-fn free(event: Result<TurnEvent, Error>) -> Result<TurnEvent, Error> {
+fn without_cost(event: Result<TurnEvent, Error>) -> Result<TurnEvent, Error> {
     event.map(|event| match event {
         TurnEvent::Finished(mut finish) => {
             finish.usage.cost = Some(Money::ZERO);
@@ -341,8 +364,11 @@ fn free(event: Result<TurnEvent, Error>) -> Result<TurnEvent, Error> {
 
 impl Turns for Admission {
     fn enter(&self, caller: Caller) -> Result<Caller, Error> {
-        let entry = Entry::new(self.rules.limits.enter(&caller)?);
-        Ok(Caller { entry, ..caller })
+        let entry = RequestPermit::new(self.rules.limits.admit_without_estimate(&caller)?);
+        Ok(Caller {
+            permit: entry,
+            ..caller
+        })
     }
 
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
@@ -351,7 +377,7 @@ impl Turns for Admission {
 
     fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
         let counted = async move {
-            check(&caller, &turn)?;
+            check_permissions(&caller, &turn)?;
             self.route(&caller, &mut turn).await?;
             self.turns.count_tokens(caller, turn).await
         };
@@ -360,20 +386,24 @@ impl Turns for Admission {
 
     fn resolve(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
         let resolved = async move {
-            check(&caller, &turn)?;
+            check_permissions(&caller, &turn)?;
             self.route(&caller, &mut turn).await?;
             self.turns.resolve(caller, turn).await
         };
         resolved.boxed()
     }
 
-    fn fit<'a>(&'a self, caller: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+    fn fit<'a>(
+        &'a self,
+        caller: &'a Caller,
+        turn: &'a Turn,
+    ) -> BoxFuture<'a, Result<ModelFit, Error>> {
         self.turns.fit(caller, turn)
     }
 
     fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
-        if name.as_str() == AUTO {
-            return std::future::ready(Ok(auto())).boxed();
+        if name.as_str() == AUTO_MODEL {
+            return std::future::ready(Ok(auto_model_card())).boxed();
         }
         self.turns.model(name)
     }
@@ -381,7 +411,7 @@ impl Turns for Admission {
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
         let listed = async {
             let mut cards = self.turns.models().await?;
-            cards.push(auto());
+            cards.push(auto_model_card());
             Ok(cards)
         };
         listed.boxed()
@@ -397,9 +427,9 @@ impl Turns for Admission {
 }
 
 /// Returns the card of automatic model selection.
-fn auto() -> ModelCard {
+fn auto_model_card() -> ModelCard {
     ModelCard {
-        name: ModelName::new(AUTO),
-        resolves_to: AUTO.to_owned(),
+        name: ModelName::new(AUTO_MODEL),
+        resolves_to: AUTO_MODEL.to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Rules;
+use super::AdmissionDeps;
 use crate::domain::CODE_EXECUTION;
 use crate::domain::CODE_EXECUTION_BETA;
 use crate::domain::Caller;
@@ -14,21 +14,27 @@ use crate::engine::gateway::Error;
 use crate::engine::gateway::ServerToolsOff;
 
 /// Type prefix of the tools that read web pages. They need the permission for web search.
-const FETCH: &str = "web_fetch";
+const WEB_FETCH_PREFIX: &str = "web_fetch";
 
 /// Type prefix of the toolsets of MCP servers.
-const TOOLSET: &str = "mcp_";
+const MCP_TOOLSET_PREFIX: &str = "mcp_";
 
 /// Refuses tools that the caller may not use, or removes them if they are optional, and bounds a
 /// web search without a limit. Returns the names of the removed tools.
-pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<String>, Error> {
-    let mut left_out = check_others(rules, caller, turn)?;
-    if turn.tools.web_search.is_none() && !offers(turn, |kind| kind.starts_with(FETCH)) {
+pub(super) fn enforce_permissions(
+    rules: &AdmissionDeps,
+    caller: &Caller,
+    turn: &mut Turn,
+) -> Result<Vec<String>, Error> {
+    let mut left_out = enforce_code_and_mcp(rules, caller, turn)?;
+    if turn.tools.web_search.is_none()
+        && !has_native_tool(turn, |kind| kind.starts_with(WEB_FETCH_PREFIX))
+    {
         return Ok(left_out);
     }
     let by_key = caller.grant.no_web_search;
     let Some(most) = rules.web_searches.filter(|_| !by_key) else {
-        let gone = turn.tools.leave_out(&[ServerToolKind::Search]);
+        let gone = turn.tools.remove_optional(&[ServerToolKind::Search]);
         left_out.extend(gone.iter().cloned());
         return if gone.is_empty() {
             Err(Error::WebSearchOff { by_key })
@@ -47,9 +53,13 @@ pub(super) fn check(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<V
 }
 
 /// Refuses code execution and MCP servers that are not available, or removes them.
-fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<String>, Error> {
+fn enforce_code_and_mcp(
+    rules: &AdmissionDeps,
+    caller: &Caller,
+    turn: &mut Turn,
+) -> Result<Vec<String>, Error> {
     let mut left_out = Vec::new();
-    while let Some(off) = others_off(rules, caller, turn) {
+    while let Some(off) = reason_unavailable(rules, caller, turn) {
         let kinds: &[_] = match off {
             ServerToolsOff::ByKey | ServerToolsOff::BySetting => {
                 &[ServerToolKind::Code, ServerToolKind::Mcp]
@@ -57,7 +67,7 @@ fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<S
             ServerToolsOff::WithoutBeta(CODE_EXECUTION_BETA) => &[ServerToolKind::Code],
             ServerToolsOff::WithoutBeta(_) | ServerToolsOff::Unreadable => &[ServerToolKind::Mcp],
         };
-        let gone = turn.tools.leave_out(kinds);
+        let gone = turn.tools.remove_optional(kinds);
         if gone.is_empty() {
             return Err(Error::ServerToolsOff(off));
         }
@@ -68,11 +78,15 @@ fn check_others(rules: &Rules, caller: &Caller, turn: &mut Turn) -> Result<Vec<S
 
 /// Returns the reason why code execution or MCP servers are not available to the turn, if so. A
 /// client of the Messages API sets the betas of its tools itself.
-fn others_off(rules: &Rules, caller: &Caller, turn: &Turn) -> Option<ServerToolsOff> {
+fn reason_unavailable(
+    rules: &AdmissionDeps,
+    caller: &Caller,
+    turn: &Turn,
+) -> Option<ServerToolsOff> {
     let (runs_code, calls_servers) = (turn.tools.runs_code, !turn.tools.mcp_servers.is_empty());
     let is_written = turn.native.has_field("mcp_servers")
-        || offers(turn, |kind| {
-            kind.starts_with(CODE_EXECUTION) || kind.starts_with(TOOLSET)
+        || has_native_tool(turn, |kind| {
+            kind.starts_with(CODE_EXECUTION) || kind.starts_with(MCP_TOOLSET_PREFIX)
         });
     if !(runs_code || calls_servers || is_written) {
         return None;
@@ -90,7 +104,7 @@ fn others_off(rules: &Rules, caller: &Caller, turn: &Turn) -> Option<ServerTools
 }
 
 /// True if a natively written tool has a type that satisfies `is_such`.
-fn offers(turn: &Turn, is_such: impl Fn(&str) -> bool) -> bool {
+fn has_native_tool(turn: &Turn, is_such: impl Fn(&str) -> bool) -> bool {
     let kind = |tool: &String| {
         let tool: Value = serde_json::from_str(tool).ok()?;
         Some(tool.get("type")?.as_str()?.to_owned())
@@ -111,7 +125,7 @@ fn bound_search(tool: &mut String, most: u32) {
     let is_search = fields
         .get("type")
         .and_then(Value::as_str)
-        .is_some_and(WebSearch::is_named_by);
+        .is_some_and(WebSearch::is_web_search_type);
     if is_search && fields.get("max_uses").is_none_or(Value::is_null) {
         fields.insert("max_uses".to_owned(), most.into());
         *tool = Value::Object(fields).to_string();

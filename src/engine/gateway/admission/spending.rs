@@ -9,20 +9,20 @@ use std::task::Poll;
 use futures::Stream;
 
 use crate::accounts::rate_limit::Permit;
-use crate::domain::BillReader;
+use crate::domain::CostWatch;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnStream;
-use crate::engine::gateway::tally::Tally;
+use crate::engine::gateway::tally::UsageCounter;
 
 /// Events of a turn, with its rate limit permit: held until the last event, or until the stream is
 /// dropped.
-pub(super) struct Spending {
+pub(super) struct RateLimitStream {
     events: TurnStream,
     permit: Permit,
-    tally: Tally,
-    meter: Meter,
+    tally: UsageCounter,
+    meter: TurnUsageMeter,
     /// Estimated tokens of the prompt.
     prompt_tokens: u64,
     /// Set when the turn has ended or failed.
@@ -32,31 +32,31 @@ pub(super) struct Spending {
 /// Reads the tokens on the bill of a turn's runs, failed tries included; zero until a bill is
 /// attached.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Meter(Arc<OnceLock<BillReader>>);
+pub(super) struct TurnUsageMeter(Arc<OnceLock<CostWatch>>);
 
-impl Meter {
+impl TurnUsageMeter {
     /// Attaches `bill`; only the first one counts.
-    pub(super) fn attach(&self, bill: BillReader) {
+    pub(super) fn attach(&self, bill: CostWatch) {
         self.0.get_or_init(|| bill);
     }
 
     fn usage(&self) -> Usage {
-        self.0.get().map(BillReader::usage).unwrap_or_default()
+        self.0.get().map(CostWatch::usage).unwrap_or_default()
     }
 }
 
-impl Spending {
+impl RateLimitStream {
     /// Creates a stream that settles `permit` by the usage in `events` and of `meter`.
     pub(super) fn new(
         events: TurnStream,
         permit: Permit,
-        meter: Meter,
+        meter: TurnUsageMeter,
         prompt_tokens: u64,
     ) -> Self {
         Self {
             events,
             permit,
-            tally: Tally::default(),
+            tally: UsageCounter::default(),
             meter,
             prompt_tokens,
             is_over: false,
@@ -67,7 +67,7 @@ impl Spending {
         let tokens = self
             .tally
             .usage()
-            .greater(self.meter.usage())
+            .merge_max(self.meter.usage())
             .total_tokens();
         // A client that leaves a running turn is charged its prompt: the call may be upstream.
         let is_left = !self.is_over && tokens == 0;
@@ -76,14 +76,14 @@ impl Spending {
     }
 }
 
-impl Stream for Spending {
+impl Stream for RateLimitStream {
     type Item = Result<TurnEvent, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.events.as_mut().poll_next(context);
         match &next {
             Poll::Ready(Some(Ok(event))) => {
-                self.tally.note(event);
+                self.tally.record(event);
                 if matches!(event, TurnEvent::Finished(_)) {
                     self.is_over = true;
                     self.settle();
@@ -96,7 +96,7 @@ impl Stream for Spending {
     }
 }
 
-impl Drop for Spending {
+impl Drop for RateLimitStream {
     /// Settles the permit however the turn ended; only the first call has an effect.
     fn drop(&mut self) {
         self.settle();

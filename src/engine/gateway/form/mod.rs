@@ -21,13 +21,13 @@ use crate::domain::Format;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
-use super::keeping::Keeping;
-use object::Object;
-use plan::Plan;
+use super::keeping::SchemaCheck;
+use object::JsonObjectExtractor;
+use plan::FormatPlan;
 
 /// Extent to which events are held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
+enum AnswerHoldBack {
     /// Holds nothing back.
     No,
     /// Until the object begins.
@@ -38,44 +38,44 @@ enum Hold {
 
 /// Filter that follows an answer and holds events back until they may be sent.
 #[derive(Debug)]
-pub(super) struct Form {
+pub(super) struct JsonAnswerCheck {
     is_json: bool,
     /// Schema to check the answer against.
     schema: Option<String>,
     /// Extracts the object from the answer, if Claude is only instructed to give one.
-    object: Option<Object>,
-    hold: Hold,
+    object: Option<JsonObjectExtractor>,
+    hold: AnswerHoldBack,
     held: Vec<TurnEvent>,
     json: String,
     /// Set once something of the answer was sent.
-    is_given: bool,
+    is_sent: bool,
     has_called: bool,
 }
 
-impl Form {
+impl JsonAnswerCheck {
     /// Rewrites `turn` to ask for its format in a way that Claude takes, and creates the filter for
     /// its answer.
     pub(super) fn apply(turn: &mut Turn) -> Self {
-        let plan = Plan::of(&turn.sampling.format);
+        let plan = FormatPlan::for_format(&turn.sampling.format);
         let strict = match &turn.sampling.format {
             Format::Schema(schema) if schema.is_strict => Some(schema.json.clone()),
             _ => None,
         };
         let form = Self {
-            is_json: plan != Plan::Any,
+            is_json: plan != FormatPlan::Any,
             object: matches!(
                 plan,
-                Plan::Told {
+                FormatPlan::Instructed {
                     is_object: true,
                     ..
                 }
             )
-            .then(Object::default),
-            hold: hold(&plan, strict.is_some()),
+            .then(JsonObjectExtractor::default),
+            hold: hold_back(&plan, strict.is_some()),
             schema: strict,
             held: Vec::new(),
             json: String::new(),
-            is_given: false,
+            is_sent: false,
             has_called: false,
         };
         plan.apply(turn);
@@ -86,44 +86,44 @@ impl Form {
     /// True if the answer may be repeated: nothing of it was sent, and its format is not
     /// guaranteed.
     pub(super) fn may_repeat(&self) -> bool {
-        self.hold != Hold::No && !self.is_given
+        self.hold != AnswerHoldBack::No && !self.is_sent
     }
 
     /// Resets the filter for a repeated answer.
-    pub(super) fn forget(&mut self) {
-        self.object = self.object.take().map(|_| Object::default());
+    pub(super) fn reset(&mut self) {
+        self.object = self.object.take().map(|_| JsonObjectExtractor::default());
         self.held.clear();
         self.json.clear();
-        (self.is_given, self.has_called) = (false, false);
+        (self.is_sent, self.has_called) = (false, false);
     }
 
     /// Takes the next event, and returns the events that may be sent now.
-    pub(super) fn take(&mut self, event: TurnEvent) -> Vec<TurnEvent> {
+    pub(super) fn filter(&mut self, event: TurnEvent) -> Vec<TurnEvent> {
         if matches!(event, TurnEvent::Started { .. }) {
             return vec![event];
         }
         self.has_called |= matches!(event, TurnEvent::ToolCall { .. });
         let event = match event {
-            TurnEvent::Text(text) if !self.has_called => match self.text(text) {
+            TurnEvent::Text(text) if !self.has_called => match self.filter_text(text) {
                 Some(event) => event,
                 None => return Vec::new(),
             },
             event => event,
         };
-        let begins = self.hold == Hold::ToObject && !self.json.is_empty();
+        let begins = self.hold == AnswerHoldBack::ToObject && !self.json.is_empty();
         self.held.push(event);
         if self.has_called {
             // The text beside a tool call may be prose.
-            return self.give(true);
+            return self.release(true);
         }
-        if self.is_given || begins || self.hold == Hold::No {
-            return self.give(false);
+        if self.is_sent || begins || self.hold == AnswerHoldBack::No {
+            return self.release(false);
         }
         Vec::new()
     }
 
     /// Takes a text, and returns the event to be sent for it.
-    fn text(&mut self, text: String) -> Option<TurnEvent> {
+    fn filter_text(&mut self, text: String) -> Option<TurnEvent> {
         if !self.is_json {
             return Some(TurnEvent::Text(text));
         }
@@ -131,9 +131,9 @@ impl Form {
             self.json.push_str(&text);
             return Some(TurnEvent::Text(text));
         };
-        let cut = object.take(&text);
+        let cut = object.extract(&text);
         self.json.push_str(&cut);
-        if !self.is_given {
+        if !self.is_sent {
             // The whole text is held: it may be prose beside a tool call.
             return Some(TurnEvent::Text(text));
         }
@@ -142,9 +142,9 @@ impl Form {
 
     /// Releases the events held back: all of them, or with the extracted object in place of the
     /// text.
-    fn give(&mut self, is_whole: bool) -> Vec<TurnEvent> {
+    fn release(&mut self, is_whole: bool) -> Vec<TurnEvent> {
         let mut held = std::mem::take(&mut self.held);
-        if self.object.is_some() && !self.is_given && !is_whole {
+        if self.object.is_some() && !self.is_sent && !is_whole {
             held.retain(|event| {
                 !matches!(
                     event,
@@ -153,7 +153,7 @@ impl Form {
             });
             held.push(TurnEvent::Text(self.json.clone()));
         }
-        self.is_given |= !held.is_empty();
+        self.is_sent |= !held.is_empty();
         held
     }
 
@@ -162,15 +162,15 @@ impl Form {
     ///
     /// # Errors
     /// If it is not JSON, or violates its schema.
-    pub(super) fn end(&mut self, finish: &Finish) -> Result<Vec<TurnEvent>, Failure> {
+    pub(super) fn finish(&mut self, finish: &Finish) -> Result<Vec<TurnEvent>, Failure> {
         let is_whole = finish.reason == FinishReason::Stop && finish.stop_text.is_none();
         if !self.is_json || !is_whole || self.has_called {
-            return Ok(self.give(true));
+            return Ok(self.release(true));
         }
         if serde_json::from_str::<IgnoredAny>(&self.json).is_err() {
             return Err(failure("is not the JSON that was asked for"));
         }
-        let schema = self.schema.as_deref().map(Keeping::new);
+        let schema = self.schema.as_deref().map(SchemaCheck::new);
         if let Some(what) = schema.and_then(|schema| schema.violation(&self.json)) {
             return Err(failure(&format!(
                 "does not keep to the schema that was asked for: {what}"
@@ -179,31 +179,31 @@ impl Form {
         if self.held.is_empty() {
             Ok(Vec::new())
         } else {
-            Ok(self.give(false))
+            Ok(self.release(false))
         }
     }
 }
 
 /// Returns the maximum number of runs of a turn for an answer of this `format`.
-pub(super) fn most_runs(format: &Format) -> u32 {
+pub(super) fn max_runs(format: &Format) -> u32 {
     let is_strict = matches!(format, Format::Schema(schema) if schema.is_strict);
-    if hold(&Plan::of(format), is_strict) == Hold::No {
+    if hold_back(&FormatPlan::for_format(format), is_strict) == AnswerHoldBack::No {
         1
     } else {
         2
     }
 }
 
-fn hold(plan: &Plan, is_strict: bool) -> Hold {
+fn hold_back(plan: &FormatPlan, is_strict: bool) -> AnswerHoldBack {
     match plan {
-        Plan::Bound {
+        FormatPlan::Bound {
             is_weaker: true, ..
-        } if is_strict => Hold::ToEnd,
-        Plan::Any | Plan::Bound { .. } => Hold::No,
-        Plan::Told {
+        } if is_strict => AnswerHoldBack::ToEnd,
+        FormatPlan::Any | FormatPlan::Bound { .. } => AnswerHoldBack::No,
+        FormatPlan::Instructed {
             is_object: true, ..
-        } if !is_strict => Hold::ToObject,
-        Plan::Told { .. } => Hold::ToEnd,
+        } if !is_strict => AnswerHoldBack::ToObject,
+        FormatPlan::Instructed { .. } => AnswerHoldBack::ToEnd,
     }
 }
 

@@ -2,14 +2,14 @@
 
 /// Extracts one JSON object from a text that comes in pieces; the text around it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Object {
-    state: State,
+pub(super) struct JsonObjectExtractor {
+    state: JsonObjectState,
     /// Possible beginning of the object, or of a list.
     pending: String,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum JsonObjectState {
     #[default]
     Before,
     Inside {
@@ -22,14 +22,14 @@ enum State {
     List,
 }
 
-impl Object {
+impl JsonObjectExtractor {
     /// Takes the next piece of the text, and returns the part that belongs to the object.
-    pub(super) fn take(&mut self, piece: &str) -> String {
+    pub(super) fn extract(&mut self, piece: &str) -> String {
         let mut cut = String::new();
         for character in piece.chars() {
             match &mut self.state {
-                State::Before => self.look(character, &mut cut),
-                State::Inside {
+                JsonObjectState::Before => self.search(character, &mut cut),
+                JsonObjectState::Inside {
                     depth,
                     is_text,
                     is_escaped,
@@ -44,31 +44,31 @@ impl Object {
                         _ => {}
                     }
                     if *depth == 0 {
-                        self.state = State::After;
+                        self.state = JsonObjectState::After;
                     }
                 }
-                State::After | State::List => break,
+                JsonObjectState::After | JsonObjectState::List => break,
             }
         }
         cut
     }
 
     /// Searches for the object: a brace followed by a field name or a closing brace.
-    fn look(&mut self, character: char, cut: &mut String) {
+    fn search(&mut self, character: char, cut: &mut String) {
         match (self.pending.chars().next(), character) {
             (Some('{'), '"' | '}') => {
                 *cut = std::mem::take(&mut self.pending);
                 cut.push(character);
                 self.state = match character {
-                    '"' => State::Inside {
+                    '"' => JsonObjectState::Inside {
                         depth: 1,
                         is_text: true,
                         is_escaped: false,
                     },
-                    _ => State::After,
+                    _ => JsonObjectState::After,
                 };
             }
-            (Some('['), '{') => self.state = State::List,
+            (Some('['), '{') => self.state = JsonObjectState::List,
             (_, '{' | '[') => self.pending = character.into(),
             (Some(_), space) if space.is_ascii_whitespace() => self.pending.push(space),
             _ => self.pending.clear(),
@@ -83,9 +83,9 @@ mod tests {
     use super::*;
 
     fn cut(text: &str) -> String {
-        let mut object = Object::default();
+        let mut object = JsonObjectExtractor::default();
         text.split_inclusive(|_| true)
-            .map(|piece| object.take(piece))
+            .map(|piece| object.extract(piece))
             .collect()
     }
 
@@ -120,9 +120,9 @@ mod tests {
             let json = serde_json::json!({"a": texts, "b": {"c": [1, null, true]}}).to_string();
             let text = format!("{before}{json}\n``` and {{}}");
             let characters: Vec<char> = text.chars().collect();
-            let mut object = Object::default();
+            let mut object = JsonObjectExtractor::default();
             let cut: String =
-                characters.chunks(size).map(|piece| object.take(&piece.iter().collect::<String>())).collect();
+                characters.chunks(size).map(|piece| object.extract(&piece.iter().collect::<String>())).collect();
             prop_assert_eq!(cut, json);
         }
     }

@@ -5,12 +5,13 @@ use crate::domain::Schema;
 use crate::domain::Turn;
 use crate::engine::gateway::schema;
 
-const OBJECT: &str = "one JSON object and nothing else: no words before or after it, no Markdown.";
-const VALUE: &str = "JSON and nothing else: no words before or after it, no Markdown.";
+const OBJECT_INSTRUCTION: &str =
+    "one JSON object and nothing else: no words before or after it, no Markdown.";
+const VALUE_INSTRUCTION: &str = "JSON and nothing else: no words before or after it, no Markdown.";
 
 /// Strategy for the format of an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(super) enum FormatPlan {
     /// Any format will do.
     Any,
     /// Claude is bound to the schema of the turn, or to `other`.
@@ -19,19 +20,19 @@ pub(super) enum Plan {
         is_weaker: bool,
     },
     /// Claude is instructed to answer with JSON, of this schema if there is one.
-    Told {
+    Instructed {
         schema: Option<String>,
         is_object: bool,
     },
 }
 
-impl Plan {
+impl FormatPlan {
     /// Returns the strategy for an answer of this `format`.
-    pub(super) fn of(format: &Format) -> Self {
+    pub(super) fn for_format(format: &Format) -> Self {
         let schema = match format {
             Format::Text => return Self::Any,
             Format::JsonObject => {
-                return Self::Told {
+                return Self::Instructed {
                     schema: None,
                     is_object: true,
                 };
@@ -44,12 +45,12 @@ impl Plan {
             }
             Format::Schema(schema) => &schema.json,
         };
-        match schema::taken(schema) {
+        match schema::to_bindable(schema) {
             Some(taken) => Self::Bound {
                 other: Some(taken.json),
                 is_weaker: taken.is_weaker,
             },
-            None => Self::Told {
+            None => Self::Instructed {
                 schema: Some(schema.clone()),
                 is_object: !schema::is_list(schema),
             },
@@ -69,17 +70,21 @@ impl Plan {
                     is_native: true,
                 });
             }
-            Self::Told { schema, is_object } => {
+            Self::Instructed { schema, is_object } => {
                 let begin = if turn.tools.is_empty() {
                     "Answer"
                 } else {
                     "Unless you call a tool, answer"
                 };
-                let form = if is_object { OBJECT } else { VALUE };
+                let form = if is_object {
+                    OBJECT_INSTRUCTION
+                } else {
+                    VALUE_INSTRUCTION
+                };
                 let rest = schema.map_or_else(String::new, |schema| {
                     format!(" It must keep to this JSON Schema:\n{schema}")
                 });
-                turn.instruct(format!("{begin} with {form}{rest}"));
+                turn.add_instruction(format!("{begin} with {form}{rest}"));
                 turn.sampling.format = Format::Text;
             }
         }
@@ -90,12 +95,12 @@ impl Plan {
 /// draft, and for strict tools bindable. A strict tool whose schema has no bindable form is no
 /// longer strict upstream; its arguments are only checked.
 pub(super) fn bind_tools(turn: &mut Turn) {
-    schema::draft::mend_suspicious(turn);
+    schema::draft::repair_suspicious(turn);
     if turn.native.tools.is_some() {
         return;
     }
     for tool in turn.tools.list.iter_mut().filter(|tool| tool.strict) {
-        match schema::taken(&tool.schema) {
+        match schema::to_bindable(&tool.schema) {
             Some(taken) => tool.schema = taken.json,
             None => tool.strict = false,
         }

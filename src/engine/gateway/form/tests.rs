@@ -36,8 +36,8 @@ fn turn(format: Format) -> Turn {
     }
 }
 
-fn form(format: Format) -> Form {
-    Form::apply(&mut turn(format))
+fn form(format: Format) -> JsonAnswerCheck {
+    JsonAnswerCheck::apply(&mut turn(format))
 }
 
 fn text(text: &str) -> TurnEvent {
@@ -53,7 +53,11 @@ fn finish(reason: FinishReason) -> Finish {
 }
 
 /// Returns the events sent at each step, as text, and at the end.
-fn told(form: &mut Form, events: &[TurnEvent], reason: FinishReason) -> (Vec<String>, String) {
+fn told(
+    form: &mut JsonAnswerCheck,
+    events: &[TurnEvent],
+    reason: FinishReason,
+) -> (Vec<String>, String) {
     let words = |events: Vec<TurnEvent>| {
         let word = |event: TurnEvent| match event {
             TurnEvent::Text(text) => text,
@@ -65,10 +69,10 @@ fn told(form: &mut Form, events: &[TurnEvent], reason: FinishReason) -> (Vec<Str
     };
     let steps = events
         .iter()
-        .map(|event| words(form.take(event.clone())))
+        .map(|event| words(form.filter(event.clone())))
         .collect();
     let end = form
-        .end(&finish(reason))
+        .finish(&finish(reason))
         .map_or_else(|failure| failure.message, words);
     (steps, end)
 }
@@ -77,7 +81,7 @@ fn told(form: &mut Form, events: &[TurnEvent], reason: FinishReason) -> (Vec<Str
 fn accepted_schema_binds_and_streams() {
     for is_strict in [true, false] {
         let mut turn = turn(schema(PLAIN, is_strict));
-        let mut form = Form::apply(&mut turn);
+        let mut form = JsonAnswerCheck::apply(&mut turn);
         let Format::Schema(bound) = &turn.sampling.format else {
             panic!("no schema")
         };
@@ -112,7 +116,7 @@ fn answer_for_strict_schema_with_limits_is_held_to_its_end() {
         end.contains("`/properties/n/minimum` is not met") && bad.may_repeat(),
         "{end}"
     );
-    bad.forget();
+    bad.reset();
     assert_eq!(
         told(&mut bad, &events, FinishReason::Stop).1,
         r#"(t){"n":1}"#
@@ -128,7 +132,7 @@ fn answer_for_strict_schema_with_limits_is_held_to_its_end() {
 #[test]
 fn unbindable_schema_becomes_an_instruction() {
     let mut turn = turn(schema(OPEN, true));
-    let mut told_form = Form::apply(&mut turn);
+    let mut told_form = JsonAnswerCheck::apply(&mut turn);
     assert_eq!(turn.sampling.format, Format::Text);
     assert!(
         turn.system[1].starts_with("Answer with one JSON object") && turn.system[1].ends_with(OPEN)
@@ -139,7 +143,7 @@ fn unbindable_schema_becomes_an_instruction() {
         FinishReason::Stop,
     );
     assert_eq!((steps.concat().as_str(), end.as_str()), ("", r#"{"a":1}"#));
-    let mut bad = Form::apply(&mut self::turn(schema(OPEN, true)));
+    let mut bad = JsonAnswerCheck::apply(&mut self::turn(schema(OPEN, true)));
     let (_, end) = told(&mut bad, &[text(r#"{"a":"x"}"#)], FinishReason::Stop);
     assert!(end.contains("does not keep to the schema"), "{end}");
     let mut list = form(schema(r##"{"type":"array","items":{"$ref":"#"}}"##, false));
@@ -208,7 +212,7 @@ fn tool_call_releases_the_held_text() {
     }
     let mut turn = turn(Format::JsonObject);
     turn.tools.runs_code = true;
-    Form::apply(&mut turn);
+    JsonAnswerCheck::apply(&mut turn);
     assert!(turn.system[1].starts_with("Unless you call a tool, answer with one"));
 }
 
@@ -232,8 +236,12 @@ fn incomplete_answer_is_sent_unchecked() {
         stop_text: Some("]".to_owned()),
         ..finish(FinishReason::Stop)
     };
-    assert!(form(schema(PLAIN, true)).end(&stopped).is_ok());
-    assert!(form(Format::Text).end(&finish(FinishReason::Stop)).is_ok());
+    assert!(form(schema(PLAIN, true)).finish(&stopped).is_ok());
+    assert!(
+        form(Format::Text)
+            .finish(&finish(FinishReason::Stop))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -252,7 +260,7 @@ fn natively_written_schemas_are_unchanged() {
     };
     turn.tools.list = vec![look];
     turn.native.tools = Some(vec!["{}".to_owned()]);
-    let form = Form::apply(&mut turn);
+    let form = JsonAnswerCheck::apply(&mut turn);
     assert!(!form.may_repeat());
     assert_eq!(
         (turn.sampling.format, turn.tools.list[0].schema.as_str()),
@@ -270,7 +278,7 @@ fn strict_tools_get_bindable_schemas() {
     };
     let mut turn = turn(Format::Text);
     turn.tools.list = vec![tool(LIMITED), tool(OPEN), tool(PLAIN)];
-    Form::apply(&mut turn);
+    JsonAnswerCheck::apply(&mut turn);
     let [limited, open, plain] = &turn.tools.list[..] else {
         panic!("not three")
     };
@@ -292,6 +300,6 @@ fn most_runs_is_two_for_answers_that_may_repeat() {
         (schema(LIMITED, false), 1),
         (schema(OPEN, false), 2),
     ] {
-        assert_eq!(most_runs(&format), expected, "{format:?}");
+        assert_eq!(max_runs(&format), expected, "{format:?}");
     }
 }

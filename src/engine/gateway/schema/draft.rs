@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::domain::Turn;
 
 /// Maximum number of faults removed from one schema. Each takes a validation of the whole schema.
-const MOST_FAULTS: usize = 20;
+const MAX_FAULTS: usize = 20;
 /// Maximum bytes of schemas validated in one turn: validation blocks a thread that other turns
 /// need.
-const MOST_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 
 /// Typical faults of schema generators, as they appear in compact JSON.
-const SIGNS: [&str; 8] = [
+const FAULT_SIGNS: [&str; 8] = [
     r#""items":["#,
     r#""exclusiveMinimum":true"#,
     r#""exclusiveMinimum":false"#,
@@ -27,7 +27,7 @@ const SIGNS: [&str; 8] = [
 ];
 
 /// Keywords that contain values instead of schemas.
-const VALUES: [&str; 4] = ["default", "enum", "const", "examples"];
+const VALUE_KEYWORDS: [&str; 4] = ["default", "enum", "const", "examples"];
 
 /// True if the message of a failure says that the schema of a tool is not valid in the draft.
 pub(in crate::engine::gateway) fn is_refused(message: &str) -> bool {
@@ -35,22 +35,22 @@ pub(in crate::engine::gateway) fn is_refused(message: &str) -> bool {
 }
 
 /// Repairs the tools of `turn` whose schemas show a typical fault.
-pub(in crate::engine::gateway) fn mend_suspicious(turn: &mut Turn) {
-    mend(turn, |schema| {
-        SIGNS.iter().any(|sign| schema.contains(sign))
+pub(in crate::engine::gateway) fn repair_suspicious(turn: &mut Turn) {
+    repair(turn, |schema| {
+        FAULT_SIGNS.iter().any(|sign| schema.contains(sign))
     });
 }
 
 /// Repairs all tools of `turn`. True if any was changed.
-pub(in crate::engine::gateway) fn mend_all(turn: &mut Turn) -> bool {
-    mend(turn, |_| true)
+pub(in crate::engine::gateway) fn repair_all(turn: &mut Turn) -> bool {
+    repair(turn, |_| true)
 }
 
-fn mend(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
+fn repair(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
     if turn.native.tools.is_some() {
         return false;
     }
-    let (mut has_changed, mut left) = (false, MOST_BYTES);
+    let (mut has_changed, mut left) = (false, MAX_BYTES);
     for tool in turn
         .tools
         .list
@@ -61,7 +61,7 @@ fn mend(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
             continue;
         };
         left = rest;
-        if let Some(schema) = mended(&tool.schema) {
+        if let Some(schema) = repaired(&tool.schema) {
             tool.schema = schema;
             has_changed = true;
         }
@@ -70,29 +70,29 @@ fn mend(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Converts the schema `json` to the draft; `None` if it is valid already, or cannot be repaired.
-fn mended(json: &str) -> Option<String> {
+fn repaired(json: &str) -> Option<String> {
     let mut schema: Value = serde_json::from_str(json).ok()?;
-    fault(&schema)?;
-    renew(&mut schema);
-    for _ in 0..MOST_FAULTS {
-        let Some(place) = fault(&schema) else {
+    find_fault(&schema)?;
+    upgrade_keywords(&mut schema);
+    for _ in 0..MAX_FAULTS {
+        let Some(place) = find_fault(&schema) else {
             return Some(schema.to_string());
         };
-        leave_out(&mut schema, &place)?;
+        remove_at(&mut schema, &place)?;
     }
     None
 }
 
 /// Returns the first fault of `schema` as a JSON pointer.
-fn fault(schema: &Value) -> Option<String> {
+fn find_fault(schema: &Value) -> Option<String> {
     let error = jsonschema::draft202012::meta::validate(schema).err()?;
     Some(error.instance_path().as_str().to_owned())
 }
 
 /// Translates keywords of earlier drafts.
-fn renew(schema: &mut Value) {
+fn upgrade_keywords(schema: &mut Value) {
     match schema {
-        Value::Array(items) => items.iter_mut().for_each(renew),
+        Value::Array(items) => items.iter_mut().for_each(upgrade_keywords),
         Value::Object(fields) => {
             if fields.get("items").is_some_and(Value::is_array) {
                 let rest = fields.remove("additionalItems");
@@ -116,15 +116,15 @@ fn renew(schema: &mut Value) {
             }
             let schemas = fields
                 .iter_mut()
-                .filter(|(name, _)| !VALUES.contains(&name.as_str()));
-            schemas.for_each(|(_, value)| renew(value));
+                .filter(|(name, _)| !VALUE_KEYWORDS.contains(&name.as_str()));
+            schemas.for_each(|(_, value)| upgrade_keywords(value));
         }
         _ => {}
     }
 }
 
 /// Removes the value at `place`; `None` if that is the whole schema.
-fn leave_out(schema: &mut Value, place: &str) -> Option<()> {
+fn remove_at(schema: &mut Value, place: &str) -> Option<()> {
     let (parent, name) = place.rsplit_once('/')?;
     match schema.pointer_mut(parent)? {
         Value::Object(fields) => {
@@ -149,7 +149,7 @@ mod tests {
 
     fn of(property: &Value) -> Option<Value> {
         let schema = json!({"type": "object", "properties": {"a": property}}).to_string();
-        let made: Value = serde_json::from_str(&mended(&schema)?).unwrap();
+        let made: Value = serde_json::from_str(&repaired(&schema)?).unwrap();
         Some(made["properties"]["a"].clone())
     }
 
@@ -200,7 +200,7 @@ mod tests {
             of(&json!({"type": ["string", "null"], "pattern": "^a$", "x-own": 1})),
             None
         );
-        assert_eq!(mended("5"), None, "nothing of it would be left");
+        assert_eq!(repaired("5"), None, "nothing of it would be left");
     }
 
     #[test]
@@ -216,17 +216,17 @@ mod tests {
             tool(r#"{"type":"object","properties":{"a":{"type":"any"}}}"#),
             tool(r#"{"type":"object","required":["a","a"]}"#),
         ];
-        mend_suspicious(&mut turn);
+        repair_suspicious(&mut turn);
         assert_eq!(
             turn.tools.list[0].schema,
             r#"{"properties":{"a":{}},"type":"object"}"#
         );
-        assert!(mend_all(&mut turn));
+        assert!(repair_all(&mut turn));
         assert_eq!(
             turn.tools.list[1].schema,
             r#"{"required":["a"],"type":"object"}"#
         );
-        assert!(!mend_all(&mut turn));
+        assert!(!repair_all(&mut turn));
         assert!(is_refused(
             "tools.0.custom.input_schema: JSON schema is invalid. It must match JSON Schema draft 2020-12 (x)."
         ));

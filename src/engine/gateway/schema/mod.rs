@@ -17,25 +17,25 @@ use std::collections::HashSet;
 
 use node::Node;
 
-pub(super) use plain::plain;
-pub(super) use plain::plain_tool;
+pub(super) use plain::unbound_native_tool;
+pub(super) use plain::unbound_schema;
 
 /// Maximum number of subschemas, those repeated by references included.
-const MOST_STEPS: usize = 5000;
+const MAX_SUBSCHEMAS: usize = 5000;
 
 /// Maximum length of a schema that is converted, in bytes.
-const LONGEST: usize = 256 * 1024;
+const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
 /// Maximum number of values that are copied from definitions to their references.
-const MOST_COPIED: usize = 50_000;
+const MAX_COPIED: usize = 50_000;
 
 /// Maximum nesting depth of schemas.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// Maximum number of optional properties, and of properties with several types, that Anthropic
 /// takes.
-const MOST_OPTIONAL: usize = 24;
-const MOST_UNIONS: usize = 16;
+const MAX_OPTIONAL: usize = 24;
+const MAX_UNIONS: usize = 16;
 
 /// Types implied by keywords, for schemas without a type.
 const TYPES: [(&str, &[&str]); 4] = [
@@ -75,7 +75,7 @@ const TYPES: [(&str, &[&str]); 4] = [
 
 /// Annotation keywords, which do not constrain the value. When schemas are merged, the first one
 /// wins.
-const NOTES: [&str; 7] = [
+const ANNOTATIONS: [&str; 7] = [
     "title",
     "description",
     "default",
@@ -87,16 +87,16 @@ const NOTES: [&str; 7] = [
 
 /// Schema in the form that Anthropic takes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(super) struct BindableSchema {
     pub(super) json: String,
     /// Set if it allows values that the original forbids.
     pub(super) is_weaker: bool,
 }
 
 /// Converts a schema into the form that Anthropic takes; `None` if it has none, or is not a schema.
-pub(super) fn taken(json: &str) -> Option<Taken> {
+pub(super) fn to_bindable(json: &str) -> Option<BindableSchema> {
     let root = parse(json)?;
-    let mut reader = Reader {
+    let mut reader = SchemaConverter {
         root: &root,
         open: vec!["#".to_owned()],
         known: HashSet::new(),
@@ -105,10 +105,10 @@ pub(super) fn taken(json: &str) -> Option<Taken> {
         depth: 0,
         is_weaker: false,
     };
-    let schema = reader.schema(&root)?;
-    let mut counts = Counts::default();
+    let schema = reader.convert(&root)?;
+    let mut counts = SchemaCounts::default();
     counts.add(&schema);
-    if schema.has("anyOf") || counts.optional > MOST_OPTIONAL || counts.unions > MOST_UNIONS {
+    if schema.has("anyOf") || counts.optional > MAX_OPTIONAL || counts.unions > MAX_UNIONS {
         return None;
     }
     let json = if schema == root {
@@ -116,7 +116,7 @@ pub(super) fn taken(json: &str) -> Option<Taken> {
     } else {
         schema.to_string()
     };
-    Some(Taken {
+    Some(BindableSchema {
         json,
         is_weaker: reader.is_weaker,
     })
@@ -124,12 +124,15 @@ pub(super) fn taken(json: &str) -> Option<Taken> {
 
 /// True if the schema's type is a list.
 pub(super) fn is_list(json: &str) -> bool {
-    parse(json).is_some_and(|root| root.get("type").is_some_and(|kind| kind.is(r#""array""#)))
+    parse(json).is_some_and(|root| {
+        root.get("type")
+            .is_some_and(|kind| kind.is_literal(r#""array""#))
+    })
 }
 
 /// Parses the schema; `None` if it is too long.
 fn parse(json: &str) -> Option<Node> {
-    if json.len() <= LONGEST {
+    if json.len() <= MAX_SCHEMA_BYTES {
         Node::parse(json)
     } else {
         None
@@ -137,7 +140,7 @@ fn parse(json: &str) -> Option<Node> {
 }
 
 /// Converter of one schema.
-struct Reader<'a> {
+struct SchemaConverter<'a> {
     root: &'a Node,
     /// References on the path to the current position, to detect recursion.
     open: Vec<String>,
@@ -149,85 +152,88 @@ struct Reader<'a> {
     is_weaker: bool,
 }
 
-impl Reader<'_> {
-    fn schema(&mut self, node: &Node) -> Option<Node> {
+impl SchemaConverter<'_> {
+    fn convert(&mut self, node: &Node) -> Option<Node> {
         self.steps += 1;
-        if self.steps > MOST_STEPS || self.depth >= DEEPEST || !matches!(node, Node::Object(_)) {
+        if self.steps > MAX_SUBSCHEMAS
+            || self.depth >= MAX_DEPTH
+            || !matches!(node, Node::Object(_))
+        {
             return None;
         }
         let open = self.open.len();
         self.depth += 1;
         let schema = self
-            .flat(node.clone())
-            .and_then(|flat| self.flat_schema(flat));
+            .flatten(node.clone())
+            .and_then(|flat| self.convert_flattened(flat));
         self.depth -= 1;
         self.open.truncate(open);
         schema
     }
 
     /// Merges `allOf` into `node`, and replaces references other than those to definitions.
-    fn flat(&mut self, mut node: Node) -> Option<Node> {
+    fn flatten(&mut self, mut node: Node) -> Option<Node> {
         if let Some(reference) = node.get("$ref") {
             let reference = reference.as_text()?;
             let is_alone = node
                 .fields()
                 .iter()
-                .all(|(name, _)| name == "$ref" || NOTES.contains(&&**name));
+                .all(|(name, _)| name == "$ref" || ANNOTATIONS.contains(&&**name));
             if is_alone && is_definition(&reference) {
-                self.follow(&reference)?;
+                self.check_definition(&reference)?;
                 return Some(node);
             }
             node.remove("$ref");
-            let target = self.target(&reference)?;
-            node = merge(node, self.flat(target)?)?;
+            let target = self.resolve(&reference)?;
+            node = merge(node, self.flatten(target)?)?;
         }
         let Some(all_of) = node.remove("allOf") else {
             return Some(node);
         };
         all_of.items().iter().try_fold(node, |node, member| {
             let member = match member.get("$ref").and_then(Node::as_text) {
-                Some(reference) if member.fields().len() == 1 => self.target(&reference)?,
+                Some(reference) if member.fields().len() == 1 => self.resolve(&reference)?,
                 _ => member.clone(),
             };
-            merge(node, self.flat(member)?)
+            merge(node, self.flatten(member)?)
         })
     }
 
     /// Checks the definition that `reference` names.
-    fn follow(&mut self, reference: &str) -> Option<()> {
+    fn check_definition(&mut self, reference: &str) -> Option<()> {
         if self.known.contains(reference) {
             return Some(());
         }
         let open = self.open.len();
-        let target = self.target(reference)?;
-        self.schema(&target)?;
+        let target = self.resolve(reference)?;
+        self.convert(&target)?;
         self.open.truncate(open);
         self.known.insert(reference.to_owned());
         Some(())
     }
 
     /// Resolves `reference`; `None` for one that leads outside the schema, or is recursive.
-    fn target(&mut self, reference: &str) -> Option<Node> {
+    fn resolve(&mut self, reference: &str) -> Option<Node> {
         let target = self.root.at(reference.strip_prefix('#')?)?;
-        self.copied += target.size(MOST_COPIED);
-        if self.copied > MOST_COPIED {
+        self.copied += target.size(MAX_COPIED);
+        if self.copied > MAX_COPIED {
             return None;
         }
         let target = target.clone();
-        if self.open.iter().any(|open| open == reference) || self.open.len() >= DEEPEST {
+        if self.open.iter().any(|open| open == reference) || self.open.len() >= MAX_DEPTH {
             return None;
         }
         self.open.push(reference.to_owned());
         Some(target)
     }
 
-    fn flat_schema(&mut self, mut node: Node) -> Option<Node> {
+    fn convert_flattened(&mut self, mut node: Node) -> Option<Node> {
         if node.has("oneOf") {
             self.is_weaker = true;
-            node = renamed(node, "oneOf", "anyOf")?;
+            node = rename_field(node, "oneOf", "anyOf")?;
         }
-        node = self.list(node)?;
-        node = typed(node)?;
+        node = self.convert_items(node)?;
+        node = with_implied_type(node)?;
         let is_plain = |list: &Node| {
             list.items()
                 .iter()
@@ -241,28 +247,28 @@ impl Reader<'_> {
             return None;
         }
         for name in ["properties", "$defs", "definitions"] {
-            self.fields(&mut node, name)?;
+            self.convert_fields(&mut node, name)?;
         }
         if let Some(members) = node.get("anyOf") {
             let members = members.items().to_vec();
             let members = members
                 .iter()
-                .map(|member| self.schema(member))
+                .map(|member| self.convert(member))
                 .collect::<Option<_>>()?;
             node.set("anyOf", Node::List(members));
         }
-        close(&mut node)?;
-        self.is_weaker |= words::move_limits(&mut node);
+        close_object(&mut node)?;
+        self.is_weaker |= words::move_limits_to_description(&mut node);
         Some(node)
     }
 
-    fn fields(&mut self, node: &mut Node, name: &str) -> Option<()> {
+    fn convert_fields(&mut self, node: &mut Node, name: &str) -> Option<()> {
         let Some(fields) = node.get(name).map(|fields| fields.fields().to_vec()) else {
             return Some(());
         };
         let mut schemas = Vec::new();
         for (key, schema) in fields {
-            if name == "properties" && !is_name(&key) {
+            if name == "properties" && !is_property_name(&key) {
                 return None;
             }
             // References inside a definition may lead back to it.
@@ -270,7 +276,7 @@ impl Reader<'_> {
             if name != "properties" {
                 self.open.push(format!("#/{name}/{key}"));
             }
-            let schema = self.schema(&schema)?;
+            let schema = self.convert(&schema)?;
             self.open.truncate(open);
             schemas.push((key, schema));
         }
@@ -279,9 +285,9 @@ impl Reader<'_> {
     }
 
     /// Converts the keywords about the items of a list.
-    fn list(&mut self, mut node: Node) -> Option<Node> {
+    fn convert_items(&mut self, mut node: Node) -> Option<Node> {
         if matches!(node.get("items"), Some(Node::List(_))) {
-            node = renamed(node, "items", "prefixItems")?;
+            node = rename_field(node, "items", "prefixItems")?;
             if let Some(further) = node.remove("additionalItems") {
                 node.set("items", further);
             }
@@ -291,12 +297,13 @@ impl Reader<'_> {
             .get("prefixItems")
             .map(|prefix| prefix.items().to_vec());
         let further = node.get("items").cloned();
-        let is_any = |items: &Node| items.is("true") || (*items == Node::Object(Vec::new()));
+        let is_any =
+            |items: &Node| items.is_literal("true") || (*items == Node::Object(Vec::new()));
         for item in prefix.iter().flatten().chain(&further) {
-            if is_any(item) || (prefix.is_some() && item.is("false")) {
+            if is_any(item) || (prefix.is_some() && item.is_literal("false")) {
                 continue;
             }
-            let item = self.schema(item)?;
+            let item = self.convert(item)?;
             if !members.contains(&item) {
                 members.push(item);
             }
@@ -324,13 +331,13 @@ fn is_definition(reference: &str) -> bool {
 }
 
 /// True if Anthropic takes the property name.
-fn is_name(name: &str) -> bool {
+fn is_property_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 /// Renames the field `old` to `new`, at its position; `None` if `new` exists.
-fn renamed(node: Node, old: &str, new: &str) -> Option<Node> {
+fn rename_field(node: Node, old: &str, new: &str) -> Option<Node> {
     if node.has(new) {
         return None;
     }
@@ -343,7 +350,7 @@ fn renamed(node: Node, old: &str, new: &str) -> Option<Node> {
 }
 
 /// Adds the implied type to a schema without one; `None` if any type would do.
-fn typed(node: Node) -> Option<Node> {
+fn with_implied_type(node: Node) -> Option<Node> {
     if ["type", "enum", "const", "anyOf", "$ref"]
         .iter()
         .any(|name| node.has(name))
@@ -355,14 +362,14 @@ fn typed(node: Node) -> Option<Node> {
     let Node::Object(mut fields) = node else {
         return None;
     };
-    fields.insert(0, ("type".to_owned(), Node::text(kind)));
+    fields.insert(0, ("type".to_owned(), Node::from_text(kind)));
     Some(Node::Object(fields))
 }
 
 /// Closes an object; `None` if it may have any field, or must have one that it does not name.
-fn close(node: &mut Node) -> Option<()> {
+fn close_object(node: &mut Node) -> Option<()> {
     let kind = node.get("type");
-    let is_object = |kind: &Node| kind.is(r#""object""#);
+    let is_object = |kind: &Node| kind.is_literal(r#""object""#);
     let is_object = kind.is_some_and(|kind| is_object(kind) || kind.items().iter().any(is_object));
     if !is_object && !node.has("properties") {
         return Some(());
@@ -370,7 +377,7 @@ fn close(node: &mut Node) -> Option<()> {
     let names = node.get("properties").map(Node::fields).unwrap_or_default();
     let is_open = !node
         .get("additionalProperties")
-        .is_some_and(|more| more.is("false"));
+        .is_some_and(|more| more.is_literal("false"));
     if names.is_empty() && is_open {
         return None;
     }
@@ -384,7 +391,7 @@ fn close(node: &mut Node) -> Option<()> {
     {
         return None;
     }
-    node.set("additionalProperties", Node::no());
+    node.set("additionalProperties", Node::false_value());
     Some(())
 }
 
@@ -398,7 +405,7 @@ fn merge(mut node: Node, other: Node) -> Option<Node> {
         match (name.as_str(), node.get(&name)) {
             (_, None) => node.set(&name, value),
             (_, Some(old)) if *old == value => {}
-            ("additionalProperties", Some(_)) => node.set(&name, Node::no()),
+            ("additionalProperties", Some(_)) => node.set(&name, Node::false_value()),
             ("properties", Some(old)) => {
                 let merged = merge_fields(old.clone(), value)?;
                 node.set(&name, merged);
@@ -413,7 +420,7 @@ fn merge(mut node: Node, other: Node) -> Option<Node> {
                 let all = old.iter().cloned().chain(more).collect();
                 node.set(&name, Node::List(all));
             }
-            (note, Some(_)) if NOTES.contains(&note) => {}
+            (note, Some(_)) if ANNOTATIONS.contains(&note) => {}
             _ => return None,
         }
     }
@@ -436,12 +443,12 @@ fn merge_fields(mut node: Node, other: Node) -> Option<Node> {
 
 /// Counts of a schema that Anthropic limits.
 #[derive(Default)]
-struct Counts {
+struct SchemaCounts {
     optional: usize,
     unions: usize,
 }
 
-impl Counts {
+impl SchemaCounts {
     fn add(&mut self, node: &Node) {
         let properties = node.get("properties").map(Node::fields).unwrap_or_default();
         let required = node.get("required").map(Node::items).unwrap_or_default();

@@ -9,7 +9,7 @@ use serde::de::Visitor;
 use serde_json::value::RawValue;
 
 /// Maximum number of fields of an object, since lookup is linear.
-const MOST_FIELDS: usize = 2000;
+const MAX_FIELDS: usize = 2000;
 
 /// JSON value that keeps scalars as they were written, numbers included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Node {
         let json = json.trim();
         Some(match json.as_bytes().first()? {
             b'{' => {
-                let fields: Fields<'_> = serde_json::from_str(json).ok()?;
+                let fields: OrderedFields<'_> = serde_json::from_str(json).ok()?;
                 let read =
                     |(name, value): (String, &RawValue)| Some((name, Self::parse(value.get())?));
                 Self::Object(fields.0.into_iter().map(read).collect::<Option<_>>()?)
@@ -65,11 +65,11 @@ impl Node {
         })
     }
 
-    pub(super) fn text(text: &str) -> Self {
+    pub(super) fn from_text(text: &str) -> Self {
         Self::Plain(quoted(text))
     }
 
-    pub(super) fn no() -> Self {
+    pub(super) fn false_value() -> Self {
         Self::Plain("false".to_owned())
     }
 
@@ -82,7 +82,7 @@ impl Node {
     }
 
     /// True if this scalar is written exactly as `json`.
-    pub(super) fn is(&self, json: &str) -> bool {
+    pub(super) fn is_literal(&self, json: &str) -> bool {
         matches!(self, Self::Plain(plain) if plain == json)
     }
 
@@ -173,17 +173,19 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
+struct OrderedFields<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for OrderedFields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(InOrder).map(Fields)
+        deserializer
+            .deserialize_map(OrderedFieldsVisitor)
+            .map(OrderedFields)
     }
 }
 
-struct InOrder;
+struct OrderedFieldsVisitor;
 
-impl<'de> Visitor<'de> for InOrder {
+impl<'de> Visitor<'de> for OrderedFieldsVisitor {
     type Value = Vec<(String, &'de RawValue)>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,7 +195,7 @@ impl<'de> Visitor<'de> for InOrder {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields: Self::Value = Vec::new();
         while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-            if fields.len() >= MOST_FIELDS {
+            if fields.len() >= MAX_FIELDS {
                 return Err(serde::de::Error::custom("too many fields"));
             }
             fields.retain(|(key, _)| *key != name);

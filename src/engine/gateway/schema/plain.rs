@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::Node;
-use super::is_name;
+use super::is_property_name;
 use super::parse;
 use super::words;
 
@@ -29,22 +29,22 @@ const COMBINATIONS: [(&str, &str); 3] = [
     ),
 ];
 /// Maximum length of a property name.
-const LONGEST_NAME: usize = 64;
+const MAX_NAME_CHARACTERS: usize = 64;
 
 /// Old property names with their new names.
-pub(in crate::engine::gateway) type Renamed = Vec<(String, String)>;
+pub(in crate::engine::gateway) type RenamedProperties = Vec<(String, String)>;
 
 /// Schema in the form that Anthropic takes for unbound tools.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::engine::gateway) struct PlainSchema {
+pub(in crate::engine::gateway) struct UnboundSchema {
     pub(in crate::engine::gateway) json: String,
     /// Properties that have another name there, with the new one.
-    pub(in crate::engine::gateway) renamed: Renamed,
+    pub(in crate::engine::gateway) renamed: RenamedProperties,
 }
 
 /// Converts the schema of a tool into a form that Anthropic takes; `None` if it is accepted as it
 /// is, or too long.
-pub(in crate::engine::gateway) fn plain(json: &str) -> Option<PlainSchema> {
+pub(in crate::engine::gateway) fn unbound_schema(json: &str) -> Option<UnboundSchema> {
     if !is_refused(json) {
         return None;
     }
@@ -52,11 +52,11 @@ pub(in crate::engine::gateway) fn plain(json: &str) -> Option<PlainSchema> {
     for (keyword, demand) in COMBINATIONS {
         if let Some(members) = root.remove(keyword) {
             combine(&mut root, &members, keyword == "allOf");
-            words::add(&mut root, &format!("{demand}: {members}"));
+            words::append_description(&mut root, &format!("{demand}: {members}"));
         }
     }
     let renamed = rename(&mut root);
-    Some(PlainSchema {
+    Some(UnboundSchema {
         json: root.to_string(),
         renamed,
     })
@@ -64,17 +64,19 @@ pub(in crate::engine::gateway) fn plain(json: &str) -> Option<PlainSchema> {
 
 /// Converts the schema of a natively written tool. Returns the tool, its name and the renamed
 /// properties; `None` if the schema may stay as it is.
-pub(in crate::engine::gateway) fn plain_tool(json: &str) -> Option<(String, String, Renamed)> {
+pub(in crate::engine::gateway) fn unbound_native_tool(
+    json: &str,
+) -> Option<(String, String, RenamedProperties)> {
     #[derive(Deserialize)]
-    struct Written<'a> {
+    struct NativeToolSchema<'a> {
         name: String,
         #[serde(default)]
         strict: bool,
         #[serde(borrow)]
         input_schema: &'a RawValue,
     }
-    let written: Written<'_> = serde_json::from_str(json).ok()?;
-    let schema = plain(written.input_schema.get()).filter(|_| !written.strict)?;
+    let written: NativeToolSchema<'_> = serde_json::from_str(json).ok()?;
+    let schema = unbound_schema(written.input_schema.get()).filter(|_| !written.strict)?;
     let mut tool = parse(json)?;
     tool.set("input_schema", parse(&schema.json)?);
     Some((tool.to_string(), written.name, schema.renamed))
@@ -95,7 +97,7 @@ fn is_refused(json: &str) -> bool {
     }
     serde_json::from_str::<Top>(json).is_ok_and(|top| {
         top.all_of.or(top.any_of).or(top.one_of).is_some()
-            || top.properties.keys().any(|name| !is_name(name))
+            || top.properties.keys().any(|name| !is_property_name(name))
     })
 }
 
@@ -105,7 +107,7 @@ fn combine(root: &mut Node, members: &Node, all: bool) {
     let members: Vec<Node> = members
         .items()
         .iter()
-        .filter_map(|member| resolved(root, member))
+        .filter_map(|member| resolve_member(root, member))
         .collect();
     let mut properties = root
         .get("properties")
@@ -132,7 +134,7 @@ fn combine(root: &mut Node, members: &Node, all: bool) {
             .cloned();
         required.extend(new.collect::<Vec<_>>());
     }
-    root.set("type", Node::text("object"));
+    root.set("type", Node::from_text("object"));
     root.set("properties", Node::Object(properties));
     if !required.is_empty() {
         root.set("required", Node::List(required));
@@ -140,7 +142,7 @@ fn combine(root: &mut Node, members: &Node, all: bool) {
 }
 
 /// Returns `member`, or the definition that it refers to.
-fn resolved(root: &Node, member: &Node) -> Option<Node> {
+fn resolve_member(root: &Node, member: &Node) -> Option<Node> {
     match member.get("$ref").and_then(Node::as_text) {
         Some(reference) => root.at(reference.strip_prefix('#')?).cloned(),
         None => Some(member.clone()),
@@ -148,17 +150,20 @@ fn resolved(root: &Node, member: &Node) -> Option<Node> {
 }
 
 /// Renames properties that Anthropic does not take, and adds the old names to their descriptions.
-fn rename(root: &mut Node) -> Renamed {
+fn rename(root: &mut Node) -> RenamedProperties {
     let mut properties = root
         .get("properties")
         .map(|known| known.fields().to_vec())
         .unwrap_or_default();
     let mut taken: HashSet<String> = properties.iter().map(|(name, _)| name.clone()).collect();
     let mut renamed = Vec::new();
-    for (name, schema) in properties.iter_mut().filter(|(name, _)| !is_name(name)) {
+    for (name, schema) in properties
+        .iter_mut()
+        .filter(|(name, _)| !is_property_name(name))
+    {
         let new = free_name(name, &taken);
         taken.insert(new.clone());
-        words::add(schema, &format!("Its name is {}.", Node::text(name)));
+        words::append_description(schema, &format!("Its name is {}.", Node::from_text(name)));
         renamed.push((std::mem::replace(name, new.clone()), new));
     }
     if renamed.is_empty() {
@@ -173,7 +178,7 @@ fn rename(root: &mut Node) -> Renamed {
         let found = item
             .as_text()
             .and_then(|name| renamed.iter().find(|(old, _)| *old == name));
-        found.map_or(item.clone(), |(_, new)| Node::text(new))
+        found.map_or(item.clone(), |(_, new)| Node::from_text(new))
     };
     if !required.is_empty() {
         root.set(
@@ -190,7 +195,7 @@ fn free_name(name: &str, taken: &HashSet<String>) -> String {
     let clean: String = name
         .chars()
         .map(|c| if is_plain(c) { c } else { '_' })
-        .take(LONGEST_NAME - 6)
+        .take(MAX_NAME_CHARACTERS - 6)
         .collect();
     let clean = if clean.is_empty() {
         "_".to_owned()
@@ -208,8 +213,8 @@ fn free_name(name: &str, taken: &HashSet<String>) -> String {
 mod tests {
     use super::*;
 
-    fn plain_of(json: &str) -> PlainSchema {
-        plain(json).unwrap()
+    fn plain_of(json: &str) -> UnboundSchema {
+        unbound_schema(json).unwrap()
     }
 
     #[test]
@@ -219,7 +224,7 @@ mod tests {
             r#"{"type":"object"}"#,
             "true",
         ] {
-            assert_eq!(plain(json), None, "{json}");
+            assert_eq!(unbound_schema(json), None, "{json}");
         }
     }
 
@@ -249,6 +254,6 @@ mod tests {
         insta::assert_snapshot!(schema.json, @r#"{"type":"object","properties":{"_filter_2":{"type":"string","description":"d\n\nIts name is \"$filter\"."},"_filter":{},"__filter":{"description":"Its name is \"é filter\"."},"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn":{"description":"Its name is \"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn\"."},"_":{"description":"Its name is \"\"."}},"required":["_filter_2","_filter"]}"#);
         let new: Vec<_> = schema.renamed.iter().map(|(_, new)| new.as_str()).collect();
         assert_eq!(new, ["_filter_2", "__filter", &"n".repeat(58), "_"]);
-        assert!(new.iter().all(|name| is_name(name)));
+        assert!(new.iter().all(|name| is_property_name(name)));
     }
 }

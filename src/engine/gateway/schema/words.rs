@@ -17,7 +17,7 @@ const FORMATS: [&str; 10] = [
 ];
 
 /// Maximum repetition count in a pattern; Anthropic refuses large ranges.
-const MOST_REPEATS: u32 = 100;
+const MAX_REPEATS: u32 = 100;
 
 /// Keywords that Anthropic refuses. All others are accepted or ignored.
 const REFUSED: [&str; 27] = [
@@ -52,7 +52,7 @@ const REFUSED: [&str; 27] = [
 
 /// Moves the limits of `node` that Anthropic refuses into its description. True if the schema
 /// became weaker.
-pub(super) fn move_limits(node: &mut Node) -> bool {
+pub(super) fn move_limits_to_description(node: &mut Node) -> bool {
     let refused: Vec<(String, Node)> = node
         .fields()
         .iter()
@@ -64,16 +64,16 @@ pub(super) fn move_limits(node: &mut Node) -> bool {
     }
     let said: Vec<String> = refused
         .iter()
-        .filter_map(|(name, value)| say(name, value))
+        .filter_map(|(name, value)| describe_limit(name, value))
         .collect();
     if !said.is_empty() {
-        add(node, &format!("Limits: {}.", said.join("; ")));
+        append_description(node, &format!("Limits: {}.", said.join("; ")));
     }
     !said.is_empty()
 }
 
 /// Appends a sentence to the description of `node`.
-pub(super) fn add(node: &mut Node, sentence: &str) {
+pub(super) fn append_description(node: &mut Node, sentence: &str) {
     let before = node
         .get("description")
         .and_then(Node::as_text)
@@ -81,13 +81,13 @@ pub(super) fn add(node: &mut Node, sentence: &str) {
     let gap = if before.is_empty() { "" } else { "\n\n" };
     node.set(
         "description",
-        Node::text(&format!("{before}{gap}{sentence}")),
+        Node::from_text(&format!("{before}{gap}{sentence}")),
     );
 }
 
 fn is_refused(name: &str, value: &Node) -> bool {
     match name {
-        "minItems" => !value.is("0") && !value.is("1"),
+        "minItems" => !value.is_literal("0") && !value.is_literal("1"),
         "format" => !value
             .as_text()
             .is_some_and(|format| FORMATS.contains(&&*format)),
@@ -97,7 +97,7 @@ fn is_refused(name: &str, value: &Node) -> bool {
 }
 
 /// Describes a limit in words; `None` if it limits nothing.
-fn say(name: &str, value: &Node) -> Option<String> {
+fn describe_limit(name: &str, value: &Node) -> Option<String> {
     let said = match name {
         "minimum" => format!("at least {value}"),
         "maximum" => format!("at most {value}"),
@@ -108,7 +108,7 @@ fn say(name: &str, value: &Node) -> Option<String> {
         "maxLength" => format!("at most {value} characters"),
         "minItems" => format!("at least {value} items"),
         "maxItems" => format!("at most {value} items"),
-        "uniqueItems" if !value.is("true") => return None,
+        "uniqueItems" if !value.is_literal("true") => return None,
         "uniqueItems" => "no item twice".to_owned(),
         "pattern" => format!("matches the regular expression {value}"),
         "format" => format!("has the format {value}"),
@@ -137,7 +137,7 @@ fn is_simple(pattern: &str) -> bool {
         let numbers = range.split('}').next().unwrap_or_default().split(',');
         numbers
             .flat_map(str::parse::<u32>)
-            .all(|number| number <= MOST_REPEATS)
+            .all(|number| number <= MAX_REPEATS)
     };
     let mut groups = pattern
         .match_indices("(?")

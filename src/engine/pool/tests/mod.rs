@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use super::{BusyReason, Claim, Config, Error, LaunchError, Launcher, Lease, Pool, Stats, Worker};
+use super::{
+    BusyReason, Claim, Config, Error, LaunchError, Launcher, Lease, Pool, PoolStats, Worker,
+};
 
 /// Behaviour of the scripted workers, shared with the test.
 #[derive(Default)]
@@ -70,7 +72,7 @@ impl Worker for ScriptedWorker {
         !self.script.workers_are_dead.load(Ordering::Relaxed)
     }
 
-    async fn answers(&mut self) -> bool {
+    async fn is_responsive(&mut self) -> bool {
         self.script.checks.fetch_add(1, Ordering::Relaxed);
         if self.number < self.script.silent_before.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
@@ -143,7 +145,7 @@ impl Bench {
             "no worker is left"
         );
         let stats = self.pool.stats();
-        let Stats {
+        let PoolStats {
             busy,
             idle,
             starting,

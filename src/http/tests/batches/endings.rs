@@ -1,7 +1,7 @@
 //! Tests of how batches end and how they resume.
 
 use super::*;
-use crate::accounts::auth::Change;
+use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
 
 /// Turns that answer `count` prompts and hang on all others.
@@ -125,7 +125,7 @@ async fn batch_fails_when_its_key_is_revoked() {
     let registry = Registry::temporary().await.unwrap();
     let change = KeyChange {
         name: Some("key".to_owned()),
-        permissions: Change::Keep,
+        permissions: FieldChange::Keep,
         ..KeyChange::default()
     };
     let (key, text) = registry

@@ -29,7 +29,7 @@ struct Bench {
 #[derive(Clone)]
 struct Ground {
     _folder: Arc<tempfile::TempDir>,
-    tools: Tools,
+    tools: BatchDeps,
 }
 
 impl Ground {
@@ -46,12 +46,12 @@ impl Ground {
 
     /// Starts a server on this state whose batches run `parallel` lines at a time.
     fn bench(&self, turns: impl Turns + 'static, parallel: usize) -> Bench {
-        let Tools { files, keys, .. } = self.tools.clone();
+        let BatchDeps { files, keys, .. } = self.tools.clone();
         let state = whole_state(
-            &Shelves::temporary(),
+            &ResponseTables::temporary(),
             turns,
             Keys::none(),
-            LastWords::default(),
+            DrainExpired::default(),
         );
         let tools = batch_tools(&state.turns, &keys, state.answers.clone(), files.clone());
         let stop = tools.stop.clone();

@@ -37,7 +37,7 @@ async fn task_is_found_by_its_chosen_id() {
         .ask("POST", "/api/v1/tasks/test-123/interrupt", Value::Null)
         .await;
     assert_eq!(status, 200);
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     let told = body(desk.events("/api/v1/tasks/test-123/events", &[]).await).await;
     let events: Vec<Value> = told
         .lines()
@@ -85,7 +85,7 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
         );
     }
     let puppet = desk.office.puppets.recv().await.unwrap();
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     desk.until("nightly", |task| task["status"] == "completed")
         .await;
     assert_eq!(

@@ -6,21 +6,21 @@ mod running;
 use std::fmt::Write as _;
 
 use super::*;
-use crate::accounts::auth::Change;
+use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::Permission;
-use crate::services::tasks::testing::Office;
+use crate::services::tasks::testing::TaskTestServer;
 
 pub(crate) use crate::engine::agent::AgentEvent;
-pub(crate) use crate::engine::agent::Answer;
-pub(crate) use crate::engine::agent::EndReason;
-pub(crate) use crate::services::tasks::testing::Heard;
-pub(crate) use crate::services::tasks::testing::Puppet;
+pub(crate) use crate::engine::agent::AgentStop;
+pub(crate) use crate::engine::agent::PermissionDecision;
+pub(crate) use crate::services::tasks::testing::AgentCall;
+pub(crate) use crate::services::tasks::testing::AgentScript;
 
 /// Server whose callers may have tasks: two keys that may, and one that may not.
 pub(crate) struct Desk {
     router: Router,
-    pub(crate) office: Office,
+    pub(crate) office: TaskTestServer,
     pub(crate) keys: [String; 2],
     other: String,
     known: Keys,
@@ -30,7 +30,7 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) async fn open() -> Self {
         let registry = Registry::temporary().await.unwrap();
-        let key = async |permissions: Change<Vec<Permission>>| {
+        let key = async |permissions: FieldChange<Vec<Permission>>| {
             let change = KeyChange {
                 name: Some("key".to_owned()),
                 permissions,
@@ -44,20 +44,20 @@ impl Desk {
                 .reveal()
                 .to_owned()
         };
-        let may = || Change::Set(vec![Permission::Tasks]);
+        let may = || FieldChange::Set(vec![Permission::Tasks]);
         let (keys, other) = (
             [key(may()).await, key(may()).await],
-            key(Change::Keep).await,
+            key(FieldChange::Keep).await,
         );
         let known = Keys::none().with_stored(&registry);
-        let office = Office::for_keys(known.clone()).await;
+        let office = TaskTestServer::for_keys(known.clone()).await;
         let turns = Arc::new(ScriptedTurns::playing(greeting()));
-        let turns = Admission::new(turns, gateway::testing::rules().await);
+        let turns = Admission::new(turns, gateway::testing::admission_deps().await);
         let state = whole_state(
-            &Shelves::temporary(),
+            &ResponseTables::temporary(),
             turns,
             known.clone(),
-            LastWords::default(),
+            DrainExpired::default(),
         );
         let router = router(AppState {
             tasks: Some(office.tasks.clone()),
@@ -113,7 +113,7 @@ impl Desk {
     }
 
     /// Creates a task, and returns it with the handle that drives its agent.
-    pub(crate) async fn begun(&mut self, fields: Value) -> (String, Puppet) {
+    pub(crate) async fn begun(&mut self, fields: Value) -> (String, AgentScript) {
         let (status, task) = self.ask("POST", "/v1/tasks", self.order(fields)).await;
         assert_eq!(status, 201, "{task}");
         (
@@ -192,7 +192,7 @@ async fn task_is_created_followed_and_deleted() {
         (&task["status"], &task["result"]),
         (&json!("running"), &Value::Null)
     );
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     let events = desk.events(&format!("/v1/tasks/{id}/events"), &[]).await;
     assert_eq!(
         events.headers()["content-type"],
@@ -244,7 +244,7 @@ async fn task_shows_its_outcome() {
     let (id, puppet) = desk
         .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"}))
         .await;
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     let mut task = desk.until(&id, |task| task["status"] == "completed").await;
     assert_eq!(
         desk.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null))
@@ -362,7 +362,7 @@ async fn tasks_are_per_key_and_need_the_permission() {
 #[tokio::test]
 async fn tasks_are_off_without_configured_folders() {
     let registry = Registry::temporary().await.unwrap();
-    let permissions = Change::Set(vec![Permission::Tasks]);
+    let permissions = FieldChange::Set(vec![Permission::Tasks]);
     let change = KeyChange {
         name: Some("key".to_owned()),
         permissions,
@@ -376,10 +376,10 @@ async fn tasks_are_off_without_configured_folders() {
     let keys = Keys::none().with_stored(&registry);
     let turns = ScriptedTurns::playing([]);
     let router = router(whole_state(
-        &Shelves::temporary(),
+        &ResponseTables::temporary(),
         turns,
         keys,
-        LastWords::default(),
+        DrainExpired::default(),
     ));
     let bearer = format!("Bearer {}", key.reveal());
     let response = send(
@@ -476,7 +476,7 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
         ),
     ] {
         let (id, puppet) = desk.begun(fields).await;
-        puppet.end(EndReason::Completed, "0.01");
+        puppet.end(AgentStop::Completed, "0.01");
         let task = desk.until(&id, |task| task["status"] == "completed").await;
         assert_eq!(
             (&task["tools"], &task["permission_mode"]),

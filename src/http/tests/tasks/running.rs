@@ -34,7 +34,10 @@ async fn permission_request_is_answered_once() {
     let heard = puppet.heard.recv().await.unwrap();
     assert_eq!(
         heard,
-        Heard::Answer("q1".to_owned(), Answer::Deny("Not that.".to_owned()))
+        AgentCall::Answer(
+            "q1".to_owned(),
+            PermissionDecision::Deny("Not that.".to_owned())
+        )
     );
     let (status, error) = desk.ask("POST", &path, json!({"decision": "allow"})).await;
     assert_eq!(
@@ -50,8 +53,8 @@ async fn task_is_interrupted_once() {
     let path = format!("/v1/tasks/{id}/interrupt");
     let (status, task) = desk.ask("POST", &path, json!(null)).await;
     assert_eq!((status, &task["status"]), (200, &json!("running")));
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
-    puppet.end(EndReason::Interrupted, "0.25");
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
+    puppet.end(AgentStop::Interrupted, "0.25");
     let told = body(
         desk.events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[])
             .await,
@@ -92,7 +95,7 @@ async fn reconnecting_reader_misses_no_event() {
     drop(stream);
     let last =
         read.lines().rfind(|line| line.starts_with("id: ")).unwrap()["id: ".len()..].to_owned();
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     read.push_str(&body(desk.events(&path, &[("last-event-id", &last)]).await).await);
     let ids: Vec<usize> = read
         .lines()
@@ -118,7 +121,7 @@ async fn reconnecting_reader_misses_no_event() {
 async fn task_is_stopped_when_its_key_is_revoked() {
     let mut desk = Desk::open().await;
     let (id, mut puppet) = desk.begun(json!({})).await;
-    puppet.say(AgentEvent::Turn {
+    puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     desk.until(&id, |task| task["progress"]["turns"] == 1).await;
@@ -128,13 +131,13 @@ async fn task_is_stopped_when_its_key_is_revoked() {
     };
     let caller = desk.known.authenticate(&credentials, None).unwrap();
     desk.registry.revoke_key(&caller.name).await.unwrap();
-    puppet.say(AgentEvent::Turn {
+    puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
-    puppet.end(EndReason::Interrupted, "0.25");
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
+    puppet.end(AgentStop::Interrupted, "0.25");
     desk.office.stop.cancel();
-    desk.office.tasks.ended().await;
+    desk.office.tasks.wait_until_ended().await;
     let task = desk.office.tasks.get(&caller, &id).await.unwrap();
     assert_eq!(
         task.error.map(|error| error.code).as_deref(),

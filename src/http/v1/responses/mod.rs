@@ -15,31 +15,31 @@ use axum::response::Response;
 use super::answer::describe;
 use super::answer::json;
 use crate::api::openai::responses;
-use crate::api::openai::responses::CreateRequest;
+use crate::api::openai::responses::CreateResponseRequest;
 use crate::api::openai::responses::kept;
 use crate::domain::Caller;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::http::Config;
 use crate::http::error::ApiError;
-use crate::http::extract::Admitted;
+use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
 use crate::http::extract::number;
 use crate::http::extract::page;
-use crate::http::middleware::access_log::Notes;
-use crate::http::state::LastWords;
-use crate::services::responses::Making;
+use crate::http::middleware::access_log::RequestNotes;
+use crate::http::state::DrainExpired;
+use crate::services::responses::ResponseExecution;
 use crate::services::responses::Responses;
 
-const LARGEST_PAGE: usize = 100;
-const USUAL_PAGE: usize = 20;
+const MAX_PAGE_SIZE: usize = 100;
+const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// Creates a response: as one body, as a stream, or in the background.
 pub(in crate::http) async fn create_response(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<LastWords>,
-    Admitted(caller): Admitted,
-    Extension(notes): Extension<Notes>,
+    State(last_words): State<DrainExpired>,
+    AdmittedCaller(caller): AdmittedCaller,
+    Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, responses::decode).await?;
@@ -55,25 +55,39 @@ async fn answer(
     responses: &Responses,
     config: &Config,
     caller: Caller,
-    notes: Notes,
-    request: CreateRequest,
+    notes: RequestNotes,
+    request: CreateResponseRequest,
 ) -> Result<Response, ApiError> {
     let stream = request.stream;
     let created = responses.create(caller, request, None).await?;
-    let (mut response, told) = match created.making {
-        Making::Here { mut run, told } if stream => {
-            let first = run.begin(config.first_event_wait).await?;
+    let (mut response, told) = match created.execution {
+        ResponseExecution::Foreground {
+            mut run,
+            turn_info: told,
+        } if stream => {
+            let first = run.first_step(config.first_event_wait).await?;
             (
                 stream::response(run.into_steps(first), config.heartbeat, notes),
                 told,
             )
         }
-        Making::Here { run, told } => (json(run.finish().await?.to_json()), told),
-        Making::There { events, told, .. } if stream => (
+        ResponseExecution::Foreground {
+            run,
+            turn_info: told,
+        } => (json(run.finish().await?.to_json()), told),
+        ResponseExecution::Background {
+            events,
+            turn_info: told,
+            ..
+        } if stream => (
             stream::response(events.into_steps(), config.heartbeat, notes),
             told,
         ),
-        Making::There { response, told, .. } => (json(response.to_json()), told),
+        ResponseExecution::Background {
+            response,
+            turn_info: told,
+            ..
+        } => (json(response.to_json()), told),
     };
     describe(&mut response, &told, &created.remarks);
     Ok(response)
@@ -84,7 +98,7 @@ pub(in crate::http) async fn retrieve_response(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
-    Extension(notes): Extension<Notes>,
+    Extension(notes): Extension<RequestNotes>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
@@ -107,7 +121,7 @@ pub(in crate::http) async fn delete_response(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     responses.delete(&caller, &id).await?;
-    Ok(json(kept::deleted(&id)))
+    Ok(json(kept::deleted_body(&id)))
 }
 
 /// Cancels a background response.
@@ -126,7 +140,7 @@ pub(in crate::http) async fn list_input_items(
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
+    let page = page(&query, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?;
     Ok(json(responses.input_items(&caller, &id, &page).await?))
 }
 
@@ -134,13 +148,13 @@ pub(in crate::http) async fn list_input_items(
 pub(in crate::http) async fn count_input_tokens(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
-    Admitted(caller): Admitted,
+    AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, responses::decode).await?;
     let (count, remarks) = responses.count_tokens(caller, request).await?;
-    let mut response = json(kept::input_tokens(count));
-    describe(&mut response, &Told::default(), &remarks);
+    let mut response = json(kept::input_tokens_body(count));
+    describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }
 
@@ -148,12 +162,12 @@ pub(in crate::http) async fn count_input_tokens(
 pub(in crate::http) async fn compact(
     State(responses): State<Responses>,
     State(config): State<Arc<Config>>,
-    Admitted(caller): Admitted,
+    AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, responses::decode).await?;
     let (items, remarks) = responses.conversation(&caller, request).await?;
-    let mut response = json(kept::compacted(items));
-    describe(&mut response, &Told::default(), &remarks);
+    let mut response = json(kept::compaction_body(items));
+    describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }

@@ -19,33 +19,33 @@ use futures::stream::BoxStream;
 
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
-use crate::api::openai::responses::CreateRequest;
-use crate::api::openai::responses::Lane;
+use crate::api::openai::responses::CreateResponseRequest;
+use crate::api::openai::responses::SocketStreamId;
 use crate::api::openai::responses::decode_message;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
-use crate::http::middleware::access_log::Line;
+use crate::http::error::ErrorKind;
+use crate::http::middleware::access_log::AccessLogLine;
 use crate::http::middleware::request_id::RequestId;
 use crate::http::socket;
-use crate::http::socket::Ended;
-use crate::http::socket::Happened;
-use crate::http::socket::Socket;
+use crate::http::socket::ClientSocket;
+use crate::http::socket::SocketClosed;
+use crate::http::socket::SocketEvent;
 use crate::http::state::AppState;
-use crate::http::state::LastWords;
-use crate::http::state::Stopping;
-use crate::runtime::compute::elsewhere;
-use crate::services::responses::Created;
-use crate::services::responses::Making;
-use crate::services::responses::Memory;
+use crate::http::state::DrainExpired;
+use crate::http::state::ShutdownStarted;
+use crate::runtime::compute::run_blocking;
+use crate::services::responses::CreatedResponse;
+use crate::services::responses::ResponseExecution;
+use crate::services::responses::ResponseStep;
 use crate::services::responses::Responses;
-use crate::services::responses::Step;
+use crate::services::responses::SocketHistory;
 
 /// Maximum number of requests that wait for the one being answered.
-const QUEUE: usize = 8;
+const MAX_QUEUED_REQUESTS: usize = 8;
 /// Path of the endpoint in log lines.
 const PATH: &str = "/v1/responses";
 
@@ -59,7 +59,7 @@ pub(in crate::http) async fn open(
     let Ok(upgrade) = upgrade else {
         return no_socket();
     };
-    let place = match bodies.socket(&caller.name) {
+    let place = match bodies.acquire_socket(&caller.name) {
         Ok(place) => place,
         Err(error) => return error.into_response(),
     };
@@ -67,13 +67,13 @@ pub(in crate::http) async fn open(
         responses,
         keys,
         config,
-        last_words,
-        stopping,
+        drain_expired: last_words,
+        shutdown_started: stopping,
         ..
     } = state;
     let (limit, heartbeat) = (config.body_limit, config.heartbeat);
-    let (memory, waiting) = (Memory::default(), VecDeque::new());
-    let mut session = Session {
+    let (memory, waiting) = (SocketHistory::default(), VecDeque::new());
+    let mut session = ResponsesSocketSession {
         responses,
         keys,
         config,
@@ -97,7 +97,7 @@ pub(in crate::http) async fn open(
 
 fn no_socket() -> Response {
     let error = ApiError::new(
-        Kind::MethodNotAllowed,
+        ErrorKind::MethodNotAllowed,
         "GET /v1/responses opens a WebSocket, and this request does not ask for one. To create a response, use POST; to \
          get one, GET /v1/responses/{id}.",
     );
@@ -105,7 +105,7 @@ fn no_socket() -> Response {
 }
 
 /// Connection of one client.
-struct Session {
+struct ResponsesSocketSession {
     responses: Responses,
     keys: Arc<Keys>,
     config: Arc<Config>,
@@ -113,32 +113,33 @@ struct Session {
     caller: Caller,
     /// Id of the request that opened the WebSocket.
     id: RequestId,
-    memory: Memory,
+    memory: SocketHistory,
     /// Messages that arrived while a response was being made.
     waiting: VecDeque<String>,
 }
 
-impl Session {
+impl ResponsesSocketSession {
     /// Answers requests until the client leaves or the server stops. Dropping the future cancels
     /// the running turn.
     async fn converse(
         &mut self,
-        mut socket: Socket,
-        last_words: &LastWords,
-        stopping: &Stopping,
-    ) -> Result<(), Ended> {
+        mut socket: ClientSocket,
+        last_words: &DrainExpired,
+        stopping: &ShutdownStarted,
+    ) -> Result<(), SocketClosed> {
         loop {
             let text = match self.waiting.pop_front() {
                 Some(text) => text,
-                None => match stopping.0.run_until_cancelled(socket.hear()).await {
+                None => match stopping.0.run_until_cancelled(socket.next_message()).await {
                     Some(heard) => heard?,
-                    None => return socket.close(socket::farewell()).await,
+                    None => return socket.close(socket::shutdown_close_frame()).await,
                 },
             };
             if stopping.0.is_cancelled() {
                 let error = ApiError::shutting_down();
-                let error = Lane::of(&text).error(&error.envelope(), error.status());
-                socket.say(error).await?;
+                let error =
+                    SocketStreamId::parse(&text).error_message(&error.envelope(), error.status());
+                socket.send_text(error).await?;
             } else {
                 self.answer(&mut socket, text, last_words).await?;
             }
@@ -148,22 +149,26 @@ impl Session {
     /// Answers the message `text`. Messages that arrive meanwhile are queued.
     async fn answer(
         &mut self,
-        socket: &mut Socket,
+        socket: &mut ClientSocket,
         text: String,
-        last_words: &LastWords,
-    ) -> Result<(), Ended> {
+        last_words: &DrainExpired,
+    ) -> Result<(), SocketClosed> {
         let policy = self.config.policy;
-        let read = move |text: &str| (Lane::of(text), decode_message(text, policy));
+        let read = move |text: &str| (SocketStreamId::parse(text), decode_message(text, policy));
         let text = Arc::new(text);
         let unread = Arc::clone(&text);
-        let (lane, request) = match self.bodies.read(&self.caller.name, text, read).await {
+        let (lane, request) = match self
+            .bodies
+            .decode_message(&self.caller.name, text, read)
+            .await
+        {
             Ok((lane, request)) => (lane, request.map_err(ApiError::from)),
             Err(error) => (
-                elsewhere(move || Lane::of_unread(&unread)).await,
+                run_blocking(move || SocketStreamId::scan(&unread)).await,
                 Err(error),
             ),
         };
-        let line = Line::of_message(&self.id, Some(&self.caller), PATH);
+        let line = AccessLogLine::for_message(&self.id, Some(&self.caller), PATH);
         let mut steps = self.steps(request, last_words);
         let mut is_over = false;
         while !is_over || !socket.is_clear() {
@@ -172,15 +177,15 @@ impl Session {
                 // Backpressure: no further step is polled until the last one is sent.
                 step = steps.next(), if is_clear => {
                     let Some(step) = step else { return Ok(()) };
-                    is_over = add(socket, &lane, &line, step);
+                    is_over = queue_step(socket, &lane, &line, step);
                 }
-                happened = socket.next() => if let Happened::Heard(text) = happened? {
+                happened = socket.next() => if let SocketEvent::Message(text) = happened? {
                     self.waiting.push_back(text);
                     let limit = self.config.body_limit;
                     let bytes: usize = self.waiting.iter().map(String::len).sum();
-                    if self.waiting.len() > QUEUE || bytes > limit {
+                    if self.waiting.len() > MAX_QUEUED_REQUESTS || bytes > limit {
                         socket.close(too_many(limit)).await?;
-                        return Err(Ended);
+                        return Err(SocketClosed);
                     }
                 },
             }
@@ -194,9 +199,9 @@ impl Session {
     /// A response that has begun reacts to the shutdown by itself.
     fn steps(
         &self,
-        request: Result<CreateRequest, ApiError>,
-        last_words: &LastWords,
-    ) -> BoxStream<'static, Result<(Option<Remarks>, Step), ApiError>> {
+        request: Result<CreateResponseRequest, ApiError>,
+        last_words: &DrainExpired,
+    ) -> BoxStream<'static, Result<(Option<Remarks>, ResponseStep), ApiError>> {
         // The key may have been changed or revoked since the connection was opened.
         let caller = self
             .keys
@@ -204,16 +209,23 @@ impl Session {
         let (responses, memory) = (self.responses.clone(), self.memory.clone());
         let limit = self.config.first_event_wait;
         let begun = async move {
-            let Created {
-                making,
+            let CreatedResponse {
+                execution: making,
                 mut remarks,
             } = responses.create(caller?, request?, Some(memory)).await?;
             let (steps, told) = match making {
-                Making::Here { mut run, told } => {
-                    let first = run.begin(limit).await?;
+                ResponseExecution::Foreground {
+                    mut run,
+                    turn_info: told,
+                } => {
+                    let first = run.first_step(limit).await?;
                     (run.into_steps(first).left_stream(), told)
                 }
-                Making::There { events, told, .. } => (events.into_steps().right_stream(), told),
+                ResponseExecution::Background {
+                    events,
+                    turn_info: told,
+                    ..
+                } => (events.into_steps().right_stream(), told),
             };
             remarks.ignored.extend(told.all_left_out());
             remarks.repaired.extend(told.repaired);
@@ -233,36 +245,36 @@ impl Session {
 }
 
 /// Queues the events of `step` for sending, and returns true if it is the last step.
-fn add(
-    socket: &mut Socket,
-    lane: &Lane,
-    line: &Line,
-    step: Result<(Option<Remarks>, Step), ApiError>,
+fn queue_step(
+    socket: &mut ClientSocket,
+    lane: &SocketStreamId,
+    line: &AccessLogLine,
+    step: Result<(Option<Remarks>, ResponseStep), ApiError>,
 ) -> bool {
     match step {
         Ok((
             remarks,
-            Step {
+            ResponseStep {
                 events,
                 failure,
                 is_last,
             },
         )) => {
             if let Some(failure) = failure {
-                line.failed(&failure.into());
+                line.record_failure(&failure.into());
             }
             let mut remarks = remarks;
             for event in &events {
-                socket.add(match remarks.take() {
-                    Some(remarks) => lane.first_event(event, &remarks),
-                    None => lane.event(event),
+                socket.queue_text(match remarks.take() {
+                    Some(remarks) => lane.first_event_message(event, &remarks),
+                    None => lane.event_message(event),
                 });
             }
             is_last
         }
         Err(error) => {
-            line.failed(&error);
-            socket.add(lane.error(&error.envelope(), error.status()));
+            line.record_failure(&error);
+            socket.queue_text(lane.error_message(&error.envelope(), error.status()));
             true
         }
     }
@@ -271,7 +283,7 @@ fn add(
 /// Close reasons are limited to 123 bytes.
 fn too_many(limit: usize) -> CloseFrame {
     let reason = format!(
-        "more than {QUEUE} requests or {limit} bytes are waiting; send the next when one is answered"
+        "more than {MAX_QUEUED_REQUESTS} requests or {limit} bytes are waiting; send the next when one is answered"
     );
     CloseFrame {
         code: close_code::POLICY,

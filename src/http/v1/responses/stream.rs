@@ -7,18 +7,18 @@ use futures::Stream;
 use futures::StreamExt as _;
 
 use crate::http::error::ApiError;
-use crate::http::middleware::access_log::Notes;
-use crate::http::sse::Encoder;
+use crate::http::middleware::access_log::RequestNotes;
 use crate::http::sse::EventStream;
+use crate::http::sse::SseEncoder;
 use crate::http::sse::named_frame;
-use crate::http::state::LastWords;
-use crate::services::responses::Step;
+use crate::http::state::DrainExpired;
+use crate::services::responses::ResponseStep;
 
 /// Streams `steps`, which report failures and the shutdown themselves.
 pub(super) fn response(
-    steps: impl Stream<Item = Step> + Send + 'static,
+    steps: impl Stream<Item = ResponseStep> + Send + 'static,
     heartbeat: Duration,
-    notes: Notes,
+    notes: RequestNotes,
 ) -> Response {
     let encoder = StepEncoder {
         notes: notes.clone(),
@@ -27,25 +27,25 @@ pub(super) fn response(
         Box::pin(steps.map(Ok::<_, ApiError>)),
         encoder,
         heartbeat,
-        LastWords::default(),
+        DrainExpired::default(),
         notes,
     )
     .into_response()
 }
 
 struct StepEncoder {
-    notes: Notes,
+    notes: RequestNotes,
 }
 
-impl Encoder for StepEncoder {
-    type Event = Step;
+impl SseEncoder for StepEncoder {
+    type Event = ResponseStep;
 
-    fn event(&mut self, step: Step, frames: &mut String) -> bool {
+    fn event(&mut self, step: ResponseStep, frames: &mut String) -> bool {
         for event in &step.events {
             named_frame(frames, &event.name, &event.data);
         }
         if let Some(error) = step.failure {
-            self.notes.error(&ApiError::from(error));
+            self.notes.record_error(&ApiError::from(error));
         }
         step.is_last
     }

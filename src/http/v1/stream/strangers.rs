@@ -6,51 +6,54 @@ use std::net::Ipv4Addr;
 use axum::extract::ws::CloseFrame;
 use axum::extract::ws::close_code;
 
-use super::GREETING;
+use super::AUTH_TIMEOUT;
 use crate::http::connection::Connection;
-use crate::http::crowd::Crowd;
-use crate::http::crowd::Guest;
+use crate::http::crowd::UnauthenticatedClient;
+use crate::http::crowd::UnauthenticatedClients;
 use crate::http::error::ApiError;
-use crate::http::error::Kind;
+use crate::http::error::ErrorKind;
 
 /// Maximum number of unauthenticated sockets. Any client can open one and send a message, so
 /// together they may take 256 MiB. Browser pages count until their first message, since they cannot
 /// send a header.
-const MOST: usize = 64;
+const MAX_SOCKETS: usize = 64;
 /// Maximum number of unauthenticated sockets per address.
-const MOST_OF_ONE: usize = 32;
+const MAX_SOCKETS_PER_ADDRESS: usize = 32;
 
 /// Tracks unauthenticated sockets. Clones share the count.
 #[derive(Debug, Clone)]
-pub(in crate::http) struct Strangers(Crowd);
+pub(in crate::http) struct UnauthenticatedSockets(UnauthenticatedClients);
 
-impl Default for Strangers {
+impl Default for UnauthenticatedSockets {
     fn default() -> Self {
-        Self(Crowd::new(MOST_OF_ONE, MOST))
+        Self(UnauthenticatedClients::new(
+            MAX_SOCKETS_PER_ADDRESS,
+            MAX_SOCKETS,
+        ))
     }
 }
 
-impl Strangers {
+impl UnauthenticatedSockets {
     /// Admits the socket of `connection`. At the limit, the oldest socket is evicted.
-    pub(super) fn admit(&self, connection: Option<&Connection>) -> Guest {
+    pub(super) fn admit(&self, connection: Option<&Connection>) -> UnauthenticatedClient {
         let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         self.0
-            .join(connection.map_or(nowhere, |connection| connection.address))
+            .register(connection.map_or(nowhere, |connection| connection.address))
     }
 }
 
 /// Returns the error for an evicted socket.
 pub(super) fn too_many() -> ApiError {
     let message = format!(
-        "More than {MOST_OF_ONE} sockets of this address, or {MOST} in all, are open whose clients have not said yet who they are, \
+        "More than {MAX_SOCKETS_PER_ADDRESS} sockets of this address, or {MAX_SOCKETS} in all, are open whose clients have not said yet who they are, \
          and the oldest is closed. Bring the key with the request, in the header `Authorization: Bearer KEY` or as a protocol beside \
          `realtime`, or say at once who you are."
     );
-    ApiError::new(Kind::TooManyStrangers, message).retry_after(GREETING)
+    ApiError::new(ErrorKind::TooManyUnauthenticated, message).retry_after(AUTH_TIMEOUT)
 }
 
 /// Returns the close frame for an evicted socket.
-pub(super) fn farewell() -> CloseFrame {
+pub(super) fn evicted_close_frame() -> CloseFrame {
     CloseFrame {
         code: close_code::AGAIN,
         reason: "too many sockets are silent".into(),

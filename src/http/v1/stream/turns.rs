@@ -12,38 +12,38 @@ use futures::TryStreamExt as _;
 use futures::stream;
 use futures::stream::BoxStream;
 
-use crate::api::openai::chat::About;
+use crate::api::openai::chat::ChatTurnMetadata;
 use crate::api::openai::chat::SocketEncoder;
 use crate::api::openai::chat::error_message;
 use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
-use crate::engine::gateway::Told;
+use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::Turns;
 use crate::http::error::ApiError;
-use crate::http::middleware::access_log::Line;
+use crate::http::middleware::access_log::AccessLogLine;
 use crate::http::v1::answer::cache_word;
 
 /// Running turn. Dropping it cancels the run.
-pub(super) struct Running {
+pub(super) struct ActiveTurn {
     encoder: SocketEncoder,
-    line: Line,
-    steps: BoxStream<'static, Result<Step, ApiError>>,
+    line: AccessLogLine,
+    steps: BoxStream<'static, Result<ActiveTurnStep, ApiError>>,
 }
 
 /// Step of a turn.
-enum Step {
+enum ActiveTurnStep {
     /// Admitted, with a worker assigned.
-    Taken(Told),
+    Admitted(TurnInfo),
     Event(TurnEvent),
 }
 
 /// Running turns of a socket. Backpressure: no turn is polled while an earlier message is unsent,
 /// so a client that stops reading stalls its own turns only, and nothing is buffered for it.
 #[derive(Default)]
-pub(super) struct All(VecDeque<Running>);
+pub(super) struct ActiveTurns(VecDeque<ActiveTurn>);
 
-impl All {
+impl ActiveTurns {
     /// Returns the number of running turns.
     pub(super) fn count(&self) -> usize {
         self.0.len()
@@ -61,16 +61,21 @@ impl All {
         caller: Caller,
         turn: Turn,
         encoder: SocketEncoder,
-        line: Line,
+        line: AccessLogLine,
     ) {
         let turns = Arc::clone(turns);
         let run = async move {
             let running = turns.run(caller, turn).await.map_err(ApiError::from)?;
-            let events = running.events.map_ok(Step::Event).map_err(ApiError::from);
-            Ok::<_, ApiError>(stream::iter([Ok(Step::Taken(running.told))]).chain(events))
+            let events = running
+                .events
+                .map_ok(ActiveTurnStep::Event)
+                .map_err(ApiError::from);
+            Ok::<_, ApiError>(
+                stream::iter([Ok(ActiveTurnStep::Admitted(running.info))]).chain(events),
+            )
         };
         let steps = run.boxed().into_stream().try_flatten().boxed();
-        self.0.push_back(Running {
+        self.0.push_back(ActiveTurn {
             encoder,
             line,
             steps,
@@ -80,7 +85,7 @@ impl All {
     /// Cancels the turn `id` and returns its last message; `None` if there is no such turn.
     pub(super) fn cancel(&mut self, id: &str) -> Option<String> {
         let index = self.0.iter().position(|turn| turn.encoder.id() == id)?;
-        let Running { encoder, line, .. } = self.0.remove(index)?;
+        let ActiveTurn { encoder, line, .. } = self.0.remove(index)?;
         line.cancel();
         Some(encoder.cancelled())
     }
@@ -105,7 +110,7 @@ impl All {
             match turn.steps.poll_next_unpin(context) {
                 Poll::Pending => self.0.push_back(turn),
                 Poll::Ready(step) => {
-                    let (messages, turn) = turn.after(step);
+                    let (messages, turn) = turn.apply_step(step);
                     self.0.extend(turn);
                     return Poll::Ready(messages);
                 }
@@ -115,15 +120,18 @@ impl All {
     }
 }
 
-impl Running {
+impl ActiveTurn {
     /// Applies `step` and returns its messages, and the turn unless the step was its end.
-    fn after(mut self, step: Option<Result<Step, ApiError>>) -> (Vec<String>, Option<Self>) {
+    fn apply_step(
+        mut self,
+        step: Option<Result<ActiveTurnStep, ApiError>>,
+    ) -> (Vec<String>, Option<Self>) {
         match step {
-            Some(Ok(Step::Taken(told))) => {
-                self.encoder.about(about(&told));
+            Some(Ok(ActiveTurnStep::Admitted(told))) => {
+                self.encoder.set_metadata(about(&told));
                 (Vec::new(), Some(self))
             }
-            Some(Ok(Step::Event(event))) => {
+            Some(Ok(ActiveTurnStep::Event(event))) => {
                 let messages = self.encoder.event(&event);
                 let is_over = matches!(event, TurnEvent::Finished(_));
                 if is_over {
@@ -139,22 +147,22 @@ impl Running {
 
     fn failed(self, error: &ApiError) -> String {
         self.line.fail(error);
-        message_of(Some(self.encoder.id()), error)
+        encode_error(Some(self.encoder.id()), error)
     }
 }
 
 /// Encodes `error` as a message.
-pub(super) fn message_of(id: Option<&str>, error: &ApiError) -> String {
+pub(super) fn encode_error(id: Option<&str>, error: &ApiError) -> String {
     error_message(id, &error.envelope(), error.status(), error.wait())
 }
 
-fn about(told: &Told) -> About {
-    About {
+fn about(told: &TurnInfo) -> ChatTurnMetadata {
+    ChatTurnMetadata {
         model: told.model.clone(),
         route: told
             .route
             .as_ref()
-            .map(crate::engine::routing::Choice::header_value),
+            .map(crate::engine::routing::RoutingChoice::header_value),
         cache: told.cache.map(cache_word),
         ignored: told.left_out.clone(),
         repaired: told.repaired.clone(),

@@ -16,7 +16,7 @@ use axum::response::Response;
 use futures::Stream;
 use futures::StreamExt as _;
 
-use super::Offered;
+use super::EnabledTasks;
 use super::view;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
@@ -24,28 +24,28 @@ use crate::domain::Caller;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::number;
-use crate::http::middleware::access_log::Notes;
-use crate::http::sse::Encoder;
+use crate::http::middleware::access_log::RequestNotes;
 use crate::http::sse::EventStream;
-use crate::http::state::LastWords;
-use crate::services::tasks::Event;
-use crate::services::tasks::Follower;
+use crate::http::sse::SseEncoder;
+use crate::http::state::DrainExpired;
+use crate::services::tasks::TaskEvent;
+use crate::services::tasks::TaskFollower;
 
 /// Header with the last event that a reconnecting client has received; browsers send it by
 /// themselves.
-const LAST: &str = "last-event-id";
+const LAST_EVENT_ID: &str = "last-event-id";
 /// Query parameter with the same meaning, for the first connection.
-const AFTER: &str = "starting_after";
+const STARTING_AFTER: &str = "starting_after";
 
 /// Streams the past and future events of a task until it ends.
 pub(in crate::http) async fn stream_events(
-    Offered(tasks): Offered,
+    EnabledTasks(tasks): EnabledTasks,
     State(config): State<Arc<Config>>,
-    State(last_words): State<LastWords>,
+    State(last_words): State<DrainExpired>,
     Extension(caller): Extension<Caller>,
-    Extension(notes): Extension<Notes>,
+    Extension(notes): Extension<RequestNotes>,
     Path(id): Path<String>,
-    First(first): First,
+    FirstEvent(first): FirstEvent,
 ) -> Result<Response, ApiError> {
     let follower = tasks.follow(&caller, &id, first).await?;
     if follower.is_done() {
@@ -56,7 +56,7 @@ pub(in crate::http) async fn stream_events(
     let encoder = TaskEncoder {
         id: follower.task_id(),
     };
-    let events = readable(follower);
+    let events = readable_events(follower);
     let stream = EventStream::new(
         Box::pin(events.map(Ok::<_, ApiError>)),
         encoder,
@@ -68,7 +68,7 @@ pub(in crate::http) async fn stream_events(
 }
 
 /// Returns the events up to the first that cannot be read; a client that reconnects retries it.
-pub(super) fn readable(follower: Follower) -> impl Stream<Item = Event> + Send {
+pub(super) fn readable_events(follower: TaskFollower) -> impl Stream<Item = TaskEvent> + Send {
     follower.into_events().filter_map(|event| {
         let told = event.inspect_err(|error| {
             let error: &dyn std::error::Error = error;
@@ -79,13 +79,17 @@ pub(super) fn readable(follower: Follower) -> impl Stream<Item = Event> + Send {
 }
 
 /// Sequence number of the first wanted event.
-pub(in crate::http) struct First(pub(super) u64);
+pub(in crate::http) struct FirstEvent(pub(super) u64);
 
-impl<S: Sync> FromRequestParts<S> for First {
+impl<S: Sync> FromRequestParts<S> for FirstEvent {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let after = match parts.headers.get(LAST).filter(|last| !last.is_empty()) {
+        let after = match parts
+            .headers
+            .get(LAST_EVENT_ID)
+            .filter(|last| !last.is_empty())
+        {
             Some(last) => {
                 let last = last.to_str().ok().and_then(|last| last.parse::<u64>().ok());
                 Some(last.ok_or_else(|| {
@@ -96,7 +100,7 @@ impl<S: Sync> FromRequestParts<S> for First {
             None => {
                 let query =
                     Query::<HashMap<String, String>>::try_from_uri(&parts.uri).unwrap_or_default();
-                number(&query, AFTER, 0..=usize::MAX)?.map(|after| after as u64)
+                number(&query, STARTING_AFTER, 0..=usize::MAX)?.map(|after| after as u64)
             }
         };
         Ok(Self(after.map_or(0, |after| after.saturating_add(1))))
@@ -107,10 +111,10 @@ struct TaskEncoder {
     id: String,
 }
 
-impl Encoder for TaskEncoder {
-    type Event = Event;
+impl SseEncoder for TaskEncoder {
+    type Event = TaskEvent;
 
-    fn event(&mut self, event: Event, frames: &mut String) -> bool {
+    fn event(&mut self, event: TaskEvent, frames: &mut String) -> bool {
         let (number, name, data) = (
             event.sequence_number,
             event.told.name(),

@@ -18,7 +18,7 @@ use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 
-use self::request::CreateRequest;
+use self::request::CreateTaskRequest;
 use super::answer::json;
 use crate::accounts::auth;
 use crate::accounts::auth::NewWebhook;
@@ -34,20 +34,20 @@ use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
 use crate::http::state::AppState;
-use crate::services::tasks::Spec;
 use crate::services::tasks::Task;
+use crate::services::tasks::TaskSpec;
 use crate::services::tasks::Tasks;
 
 pub(in crate::http) use self::events::stream_events;
 pub(in crate::http) use self::socket::open as open_socket;
 
-const LARGEST_PAGE: usize = 100;
-const USUAL_PAGE: usize = 20;
+const MAX_PAGE_SIZE: usize = 100;
+const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// Extractor of the task service; fails on a server without tasks.
-pub(in crate::http) struct Offered(Tasks);
+pub(in crate::http) struct EnabledTasks(Tasks);
 
-impl FromRequestParts<AppState> for Offered {
+impl FromRequestParts<AppState> for EnabledTasks {
     type Rejection = ApiError;
 
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
@@ -61,18 +61,18 @@ impl FromRequestParts<AppState> for Offered {
 
 /// Creates a task, which starts when a slot is free.
 pub(in crate::http) async fn create_task(
-    Offered(tasks): Offered,
+    EnabledTasks(tasks): EnabledTasks,
     State(turns): State<Arc<dyn Turns>>,
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let CreateRequest {
+    let CreateTaskRequest {
         mut spec,
         webhook,
         project,
     } = body
         .decode({
-            let model = tasks.model().clone();
+            let model = tasks.default_model().clone();
             move |body| request::create(body, &model)
         })
         .await?;
@@ -89,7 +89,7 @@ pub(in crate::http) async fn create_task(
 }
 
 /// Builds the turn by which the model of a task is resolved and routed.
-fn as_turn(spec: &Spec, project: Option<String>) -> Turn {
+fn as_turn(spec: &TaskSpec, project: Option<String>) -> Turn {
     Turn {
         model: spec.model.clone(),
         system: spec.system_prompt.iter().cloned().collect(),
@@ -104,18 +104,18 @@ fn as_turn(spec: &Spec, project: Option<String>) -> Turn {
 
 /// Lists the caller's tasks.
 pub(in crate::http) async fn list_tasks(
-    Offered(tasks): Offered,
+    EnabledTasks(tasks): EnabledTasks,
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
-    let mut page = page(&query, USUAL_PAGE, LARGEST_PAGE)?;
+    let mut page = page(&query, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?;
     let list = tasks.list(&caller).await?;
     if let Some(after) = &mut page.after
         && let Some(task) = list.iter().find(|task| task.task_id() == *after)
     {
         after.clone_from(&task.id);
     }
-    let (list, has_more) = page.of(list, |task| Some(&task.id))?;
+    let (list, has_more) = page.select(list, |task| Some(&task.id))?;
     let list: Vec<_> = list.iter().map(view::task).collect();
     Ok(json(openai::list_body(
         &list,
@@ -126,7 +126,7 @@ pub(in crate::http) async fn list_tasks(
 
 /// Returns the current state of a task.
 pub(in crate::http) async fn retrieve_task(
-    Offered(tasks): Offered,
+    EnabledTasks(tasks): EnabledTasks,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -135,7 +135,7 @@ pub(in crate::http) async fn retrieve_task(
 
 /// Asks a task to stop.
 pub(in crate::http) async fn interrupt_task(
-    Offered(tasks): Offered,
+    EnabledTasks(tasks): EnabledTasks,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -144,7 +144,7 @@ pub(in crate::http) async fn interrupt_task(
 
 /// Deletes a task and its events.
 pub(in crate::http) async fn delete_task(
-    Offered(tasks): Offered,
+    EnabledTasks(tasks): EnabledTasks,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -155,14 +155,16 @@ pub(in crate::http) async fn delete_task(
 
 /// Answers a permission request of a task.
 pub(in crate::http) async fn answer_permission(
-    Offered(tasks): Offered,
+    EnabledTasks(tasks): EnabledTasks,
     Extension(caller): Extension<Caller>,
     Path((id, question)): Path<(String, String)>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let answer = body.decode(request::answer).await?;
     let shown = view::answered(&question, &answer).to_string();
-    tasks.answer(&caller, &id, &question, answer).await?;
+    tasks
+        .answer_permission(&caller, &id, &question, answer)
+        .await?;
     Ok(json(shown))
 }
 

@@ -11,7 +11,7 @@ fn document_lists_task_fields() {
     document::check("task socket fields", &[&MESSAGE, &PERMISSION]);
 }
 
-fn read(fields: Value) -> CreateRequest {
+fn read(fields: Value) -> CreateTaskRequest {
     let mut body = json!({"prompt": "do it", "workspace": "/work"});
     let Value::Object(fields) = fields else {
         panic!("no fields")
@@ -22,7 +22,7 @@ fn read(fields: Value) -> CreateRequest {
 
 #[test]
 fn task_defaults_are_the_most_restrictive() {
-    let CreateRequest {
+    let CreateTaskRequest {
         spec,
         webhook,
         project,
@@ -53,13 +53,13 @@ fn task_budget_is_parsed_exactly() {
 #[test]
 fn denial_message_is_passed_to_the_agent() {
     let words = |body: Value| match answer(body.to_string().as_bytes()).unwrap() {
-        Answer::Deny(words) => words,
-        Answer::Allow => "allowed".to_owned(),
+        PermissionDecision::Deny(words) => words,
+        PermissionDecision::Allow => "allowed".to_owned(),
     };
     assert_eq!(words(json!({"decision": "allow"})), "allowed");
     assert_eq!(
         words(json!({"decision": "deny", "message": "Not on a Friday."})),
         "Not on a Friday."
     );
-    assert_eq!(words(json!({"decision": "deny"})), DENIED);
+    assert_eq!(words(json!({"decision": "deny"})), DEFAULT_DENIAL);
 }

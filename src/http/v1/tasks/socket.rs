@@ -14,40 +14,40 @@ use futures::Stream;
 use futures::StreamExt as _;
 use serde_json::json;
 
-use super::Offered;
-use super::events::First;
-use super::events::readable;
+use super::EnabledTasks;
+use super::events::FirstEvent;
+use super::events::readable_events;
 use super::request;
-use super::request::Said;
+use super::request::TaskSocketMessage;
 use super::view;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
 use crate::domain::Caller;
 use crate::http::error::ApiError;
-use crate::http::middleware::access_log::Line;
+use crate::http::middleware::access_log::AccessLogLine;
 use crate::http::middleware::request_id::RequestId;
 use crate::http::socket;
-use crate::http::socket::Ended;
-use crate::http::socket::Happened;
-use crate::http::socket::Socket;
+use crate::http::socket::ClientSocket;
+use crate::http::socket::SocketClosed;
+use crate::http::socket::SocketEvent;
 use crate::http::state::AppState;
-use crate::http::state::LastWords;
-use crate::services::tasks::Event;
+use crate::http::state::DrainExpired;
+use crate::services::tasks::TaskEvent;
 use crate::services::tasks::Tasks;
 
 const PATH: &str = "/v1/tasks/{id}/ws";
 const PONG: &str = r#"{"type":"pong"}"#;
 /// Maximum size of a message, in bytes: a decision with a short text.
-const LIMIT: usize = 64 * 1024;
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Opens the WebSocket.
 pub(in crate::http) async fn open(
     State(state): State<AppState>,
-    Offered(tasks): Offered,
+    EnabledTasks(tasks): EnabledTasks,
     Extension(caller): Extension<Caller>,
     Extension(request): Extension<RequestId>,
     Path(id): Path<String>,
-    First(first): First,
+    FirstEvent(first): FirstEvent,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let Ok(upgrade) = upgrade else {
@@ -57,15 +57,15 @@ pub(in crate::http) async fn open(
     // The generated id is used from here on: a chosen id may name another task before the socket
     // closes.
     let (id, task_id, is_whole) = (follower.id(), follower.task_id(), follower.is_done());
-    let events = readable(follower);
+    let events = readable_events(follower);
     let AppState {
         keys,
         config,
-        last_words,
+        drain_expired: last_words,
         ..
     } = state;
     let heartbeat = config.heartbeat;
-    let view = View {
+    let view = TaskSocketSession {
         tasks,
         keys,
         caller,
@@ -77,7 +77,7 @@ pub(in crate::http) async fn open(
     };
     Ok(socket::open(
         upgrade,
-        LIMIT,
+        MAX_MESSAGE_BYTES,
         heartbeat,
         last_words,
         async move |socket| view.converse(socket, events).await,
@@ -85,14 +85,14 @@ pub(in crate::http) async fn open(
 }
 
 fn no_socket() -> Response {
-    socket::required(
+    socket::upgrade_required(
         "GET /v1/tasks/{id}/ws opens a WebSocket, and this request does not ask for one. The same events come over HTTP from \
          GET /v1/tasks/{id}/events.",
     )
 }
 
 /// Shared state of one socket.
-struct View {
+struct TaskSocketSession {
     tasks: Tasks,
     keys: Arc<Keys>,
     caller: Caller,
@@ -104,34 +104,34 @@ struct View {
     is_whole: bool,
     /// Id of the request that opened the WebSocket.
     request: RequestId,
-    last_words: LastWords,
+    last_words: DrainExpired,
 }
 
-impl View {
+impl TaskSocketSession {
     /// Sends events until the task ends, the client leaves or the server stops.
     async fn converse(
         &self,
-        mut socket: Socket,
-        events: impl Stream<Item = Event> + Send,
-    ) -> Result<(), Ended> {
+        mut socket: ClientSocket,
+        events: impl Stream<Item = TaskEvent> + Send,
+    ) -> Result<(), SocketClosed> {
         let mut events = std::pin::pin!(events);
         let mut is_whole = self.is_whole;
         loop {
             tokio::select! {
-                () = self.last_words.0.cancelled() => return socket.close(socket::farewell()).await,
+                () = self.last_words.0.cancelled() => return socket.close(socket::shutdown_close_frame()).await,
                 happened = socket.next() => {
-                    if let Happened::Heard(text) = happened? {
+                    if let SocketEvent::Message(text) = happened? {
                         let answer = self.answer(&text).await;
-                        answer.into_iter().for_each(|answer| socket.add(answer));
+                        answer.into_iter().for_each(|answer| socket.queue_text(answer));
                     }
                 }
                 // Backpressure: no event is read while an earlier one is unsent.
                 event = events.next(), if socket.is_clear() => match event {
                     Some(event) => {
                         is_whole = event.told.is_last();
-                        socket.add(view::event(&self.task_id, &event));
+                        socket.queue_text(view::event(&self.task_id, &event));
                     }
-                    None => return socket.close(end(is_whole)).await,
+                    None => return socket.close(close_frame(is_whole)).await,
                 },
             }
         }
@@ -139,30 +139,30 @@ impl View {
 
     /// Handles the message `text` and returns the immediate answer, if any.
     async fn answer(&self, text: &str) -> Option<String> {
-        let done = match request::hear(text) {
-            Ok(said) => self.act(said).await,
+        let done = match request::parse_message(text) {
+            Ok(said) => self.apply(said).await,
             Err(error) => Err(error.into()),
         };
         done.unwrap_or_else(|error| {
-            Line::of_message(&self.request, Some(&self.caller), PATH).fail(&error);
-            Some(refusal(&error))
+            AccessLogLine::for_message(&self.request, Some(&self.caller), PATH).fail(&error);
+            Some(encode_error(&error))
         })
     }
 
     /// Applies a message; its effect is reported by an event.
-    async fn act(&self, said: Said) -> Result<Option<String>, ApiError> {
+    async fn apply(&self, said: TaskSocketMessage) -> Result<Option<String>, ApiError> {
         // The key may have been changed or revoked since the connection was opened.
         let caller = self
             .keys
             .authenticate_again(&self.caller, Some(Permission::Tasks))?;
         match said {
-            Said::Ping => return Ok(Some(PONG.to_owned())),
-            Said::Interrupt => {
+            TaskSocketMessage::Ping => return Ok(Some(PONG.to_owned())),
+            TaskSocketMessage::Interrupt => {
                 self.tasks.interrupt(&caller, &self.id).await?;
             }
-            Said::Permission { request_id, answer } => {
+            TaskSocketMessage::Permission { request_id, answer } => {
                 self.tasks
-                    .answer(&caller, &self.id, &request_id, answer)
+                    .answer_permission(&caller, &self.id, &request_id, answer)
                     .await?;
             }
         }
@@ -171,7 +171,7 @@ impl View {
 }
 
 /// Returns the close frame after the last event.
-fn end(is_whole: bool) -> CloseFrame {
+fn close_frame(is_whole: bool) -> CloseFrame {
     if is_whole {
         return CloseFrame {
             code: close_code::NORMAL,
@@ -186,7 +186,7 @@ fn end(is_whole: bool) -> CloseFrame {
 
 /// Encodes a failure as a message. Its type is not `error`, which would mean that the task has
 /// failed.
-fn refusal(error: &ApiError) -> String {
+fn encode_error(error: &ApiError) -> String {
     let envelope = error.envelope();
     let words = json!({
         "type": envelope.r#type, "code": envelope.code, "message": envelope.message, "param": envelope.param,

@@ -4,12 +4,12 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::domain::Money;
-use crate::engine::agent::Answer;
-use crate::engine::agent::Question;
-use crate::services::tasks::Event;
+use crate::engine::agent::PermissionDecision;
+use crate::engine::agent::PermissionRequest;
 use crate::services::tasks::Task;
-use crate::services::tasks::Tokens;
-use crate::services::tasks::Told;
+use crate::services::tasks::TaskEvent;
+use crate::services::tasks::TaskEventKind;
+use crate::services::tasks::TaskTokens;
 
 /// Renders a task.
 pub(super) fn task(task: &Task) -> Value {
@@ -66,8 +66,8 @@ pub(super) fn deleted(gone: &Task) -> Value {
 }
 
 /// Renders the confirmation of an answer to a permission request.
-pub(super) fn answered(question: &str, answer: &Answer) -> Value {
-    let decision = if *answer == Answer::Allow {
+pub(super) fn answered(question: &str, answer: &PermissionDecision) -> Value {
+    let decision = if *answer == PermissionDecision::Allow {
         "allow"
     } else {
         "deny"
@@ -76,10 +76,10 @@ pub(super) fn answered(question: &str, answer: &Answer) -> Value {
 }
 
 /// Renders an event, in the same way for server-sent events and for the WebSocket.
-pub(super) fn event(id: &str, event: &Event) -> String {
+pub(super) fn event(id: &str, event: &TaskEvent) -> String {
     let mut value = serde_json::to_value(&event.told).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
-        if let Told::Progress { tokens, .. } = event.told {
+        if let TaskEventKind::Progress { tokens, .. } = event.told {
             fields.remove("tokens");
             fields.insert("usage".to_owned(), usage(tokens));
         }
@@ -90,7 +90,7 @@ pub(super) fn event(id: &str, event: &Event) -> String {
     value.to_string()
 }
 
-fn question(question: &Question) -> Value {
+fn question(question: &PermissionRequest) -> Value {
     json!({
         "request_id": question.id,
         "tool": question.tool,
@@ -100,7 +100,7 @@ fn question(question: &Question) -> Value {
     })
 }
 
-fn usage(tokens: Tokens) -> Value {
+fn usage(tokens: TaskTokens) -> Value {
     let input = tokens.input + tokens.cache_write + tokens.cache_read;
     json!({
         "input_tokens": input,

@@ -8,15 +8,15 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::testing::Heard;
-use super::testing::Office;
+use super::testing::AgentCall;
+use super::testing::TaskTestServer;
 use super::testing::me;
 use super::*;
 use crate::accounts::auth::Keys;
-use crate::accounts::ledger::Period;
-use crate::accounts::ledger::Query;
-use crate::accounts::webhooks::Endpoint;
-use crate::accounts::webhooks::Secret;
+use crate::accounts::ledger::UsagePeriod;
+use crate::accounts::ledger::UsageQuery;
+use crate::accounts::webhooks::SigningSecret;
+use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::Budget;
 use crate::domain::Caller;
 use crate::domain::Cap;
@@ -26,18 +26,18 @@ use crate::domain::Grant;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::engine::agent::AgentEvent;
-use crate::engine::agent::Answer;
-use crate::engine::agent::Change;
-use crate::engine::agent::EndReason;
+use crate::engine::agent::AgentStop;
+use crate::engine::agent::FileChange;
+use crate::engine::agent::PermissionDecision;
 use crate::storage::store::Store;
 use crate::storage::store::testing::Faulty;
 use crate::storage::store::testing::Gated;
 
 #[tokio::test(start_paused = true)]
 async fn task_events_are_replayed_to_a_late_reader() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let task = office.create().await;
-    assert_eq!(task.status, Status::Queued);
+    assert_eq!(task.status, TaskStatus::Queued);
     let puppet = office.puppets.recv().await.unwrap();
     assert_eq!(
         puppet.job.workspace,
@@ -55,13 +55,13 @@ async fn task_events_are_replayed_to_a_late_reader() {
             id: "toolu_1".to_owned(),
             content: "ok".to_owned(),
             is_error: false,
-            change: Some(Change {
+            change: Some(FileChange {
                 path: path.into(),
                 is_new,
             }),
         });
     }
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     let early = office.told(&task.id, 0).await;
     insta::assert_snapshot!(early, @r#"
     0 {"status":"running","tokens":{"cache_read":0,"cache_write":0,"input":0,"output":0},"turns":0,"type":"progress"}
@@ -86,7 +86,7 @@ async fn task_events_are_replayed_to_a_late_reader() {
     let task = office.tasks.get(&me(), &task.id).await.unwrap();
     assert_eq!(
         (task.status, task.turns, task.tokens.input),
-        (Status::Completed, 1, 7)
+        (TaskStatus::Completed, 1, 7)
     );
     assert_eq!(
         (task.cost(), task.result.as_deref()),
@@ -98,10 +98,10 @@ async fn task_events_are_replayed_to_a_late_reader() {
 
 #[tokio::test(start_paused = true)]
 async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
-    let asked = async |office: &Office, id: &str| loop {
+    let asked = async |office: &TaskTestServer, id: &str| loop {
         let task = office.tasks.get(&me(), &task.id).await.unwrap();
         if task.questions.iter().any(|question| question.id == id) {
             break;
@@ -112,36 +112,36 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
     asked(&office, "q1").await;
     let nobody = office
         .tasks
-        .answer(&me(), &task.id, "q9", Answer::Allow)
+        .answer_permission(&me(), &task.id, "q9", PermissionDecision::Allow)
         .await
         .unwrap_err();
-    assert!(matches!(nobody, Error::UnknownQuestion(_)));
+    assert!(matches!(nobody, Error::UnknownPermissionRequest(_)));
     office
         .tasks
-        .answer(&me(), &task.id, "q1", Answer::Allow)
+        .answer_permission(&me(), &task.id, "q1", PermissionDecision::Allow)
         .await
         .unwrap();
     assert_eq!(
         puppet.heard.recv().await.unwrap(),
-        Heard::Answer("q1".to_owned(), Answer::Allow)
+        AgentCall::Answer("q1".to_owned(), PermissionDecision::Allow)
     );
     let again = office
         .tasks
-        .answer(&me(), &task.id, "q1", Answer::Allow)
+        .answer_permission(&me(), &task.id, "q1", PermissionDecision::Allow)
         .await;
     assert!(
-        matches!(again, Err(Error::UnknownQuestion(_))),
+        matches!(again, Err(Error::UnknownPermissionRequest(_))),
         "a question is answered once"
     );
     puppet.ask("q2");
     let begun = Instant::now();
     let denied = puppet.heard.recv().await.unwrap();
-    assert!(matches!(denied, Heard::Answer(id, Answer::Deny(_)) if id == "q2"));
+    assert!(matches!(denied, AgentCall::Answer(id, PermissionDecision::Deny(_)) if id == "q2"));
     assert_eq!(begun.elapsed().as_secs(), 20);
     puppet.ask("q3");
     asked(&office, "q3").await;
-    puppet.say(AgentEvent::Withdrawn("q3".to_owned()));
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.say(AgentEvent::PermissionWithdrawn("q3".to_owned()));
+    puppet.end(AgentStop::Completed, "0.25");
     let told = office.told(&task.id, 0).await;
     let decisions: Vec<&str> = told
         .lines()
@@ -156,55 +156,59 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
 
 #[tokio::test(start_paused = true)]
 async fn permission_request_is_answered_by_the_policy_of_the_task() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     for (permission_mode, is_allowed) in [
         (PermissionMode::BypassPermissions, true),
         (PermissionMode::DontAsk, false),
         (PermissionMode::Plan, false),
     ] {
-        let spec = Spec {
+        let spec = TaskSpec {
             permission_mode,
             ..office.spec()
         };
         let task = office.tasks.create(&me(), spec).await.unwrap();
         let mut puppet = office.puppets.recv().await.unwrap();
         puppet.ask("q1");
-        let Heard::Answer(_, answer) = puppet.heard.recv().await.unwrap() else {
+        let AgentCall::Answer(_, answer) = puppet.heard.recv().await.unwrap() else {
             panic!("no answer")
         };
-        assert_eq!(answer == Answer::Allow, is_allowed, "{permission_mode:?}");
-        puppet.end(EndReason::Completed, "0.25");
-        assert_eq!(office.ended(&task.id).await.status, Status::Completed);
+        assert_eq!(
+            answer == PermissionDecision::Allow,
+            is_allowed,
+            "{permission_mode:?}"
+        );
+        puppet.end(AgentStop::Completed, "0.25");
+        assert_eq!(office.ended(&task.id).await.status, TaskStatus::Completed);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn agent_is_interrupted_and_killed_after_the_grace_period() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
     office.tasks.interrupt(&me(), &task.id).await.unwrap();
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
-    puppet.end(EndReason::Interrupted, "0.25");
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
+    puppet.end(AgentStop::Interrupted, "0.25");
     let task = office.ended(&task.id).await;
     assert_eq!(
         (task.status, task.cost()),
-        (Status::Interrupted, Money::from_decimal("0.25"))
+        (TaskStatus::Interrupted, Money::from_decimal("0.25"))
     );
     assert!(matches!(
         office.tasks.interrupt(&me(), &task.id).await,
-        Err(Error::Over)
+        Err(Error::TaskEnded)
     ));
 
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn {
+    puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     let begun = Instant::now();
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
     assert_eq!(begun.elapsed().as_secs(), 60, "the time of a task ends");
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Dropped);
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Dropped);
     assert_eq!(
         begun.elapsed().as_secs(),
         65,
@@ -213,19 +217,19 @@ async fn agent_is_interrupted_and_killed_after_the_grace_period() {
     let task = office.ended(&task.id).await;
     assert_eq!(
         (task.status, &*task.error.unwrap().code),
-        (Status::Failed, "timeout")
+        (TaskStatus::Failed, "timeout")
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn queue_limits_apply_and_queued_tasks_can_be_cancelled() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let first = office.create().await;
     let puppet = office.puppets.recv().await.unwrap();
     let second = office.create().await;
     assert!(matches!(
         office.tasks.create(&me(), office.spec()).await,
-        Err(Error::TooMany(2))
+        Err(Error::TooManyForKey(2))
     ));
     let others = office
         .tasks
@@ -237,7 +241,7 @@ async fn queue_limits_apply_and_queued_tasks_can_be_cancelled() {
             .tasks
             .create(&Caller::named("third"), office.spec())
             .await,
-        Err(Error::Full)
+        Err(Error::QueueFull)
     ));
     office
         .tasks
@@ -254,10 +258,10 @@ async fn queue_limits_apply_and_queued_tasks_can_be_cancelled() {
     let second = office.ended(&second.id).await;
     assert_eq!(
         (second.status, second.cost()),
-        (Status::Cancelled, Some(Money::ZERO))
+        (TaskStatus::Cancelled, Some(Money::ZERO))
     );
     let third = office.create().await;
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     office.ended(&first.id).await;
     let mut puppet = office.puppets.recv().await.unwrap();
     assert_eq!(puppet.job.task, third.id);
@@ -281,14 +285,17 @@ async fn queue_limits_apply_and_queued_tasks_can_be_cancelled() {
     let foreign = office.tasks.get(&Caller::named("other"), &third.id).await;
     assert!(matches!(foreign, Err(Error::NotFound(_))));
     office.stop.cancel();
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
-    puppet.end(EndReason::Interrupted, "0.25");
-    assert_eq!(office.ended(&third.id).await.status, Status::Interrupted);
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
+    puppet.end(AgentStop::Interrupted, "0.25");
+    assert_eq!(
+        office.ended(&third.id).await.status,
+        TaskStatus::Interrupted
+    );
 }
 
 #[tokio::test]
 async fn task_queue_is_fair_between_keys() {
-    let mut office = Office::for_keys(Keys::new(["many", "few"]).unwrap()).await;
+    let mut office = TaskTestServer::for_keys(Keys::new(["many", "few"]).unwrap()).await;
     let [many, few] = ["key-1", "key-2"].map(Caller::named);
     let first = office.tasks.create(&many, office.spec()).await.unwrap();
     let second = office.tasks.create(&many, office.spec()).await.unwrap();
@@ -296,19 +303,19 @@ async fn task_queue_is_fair_between_keys() {
     for task in [first, others, second] {
         let puppet = office.puppets.recv().await.unwrap();
         assert_eq!(puppet.job.task, task.id);
-        puppet.end(EndReason::Completed, "0.25");
+        puppet.end(AgentStop::Completed, "0.25");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn deleted_task_is_interrupted_and_its_session_forgotten() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
     let me = me();
     let (deleted, ()) = tokio::join!(office.tasks.delete(&me, &task.id), async {
-        assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
-        puppet.end(EndReason::Interrupted, "0.25");
+        assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
+        puppet.end(AgentStop::Interrupted, "0.25");
     });
     deleted.unwrap();
     assert_eq!(office.forgotten.recv().await, task.session_id.parse().ok());
@@ -328,53 +335,53 @@ async fn deleted_task_is_interrupted_and_its_session_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn kill_at_shutdown_drops_agents_without_waiting() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
     puppet.say(AgentEvent::Message("hm".to_owned()));
     let begun = Instant::now();
     office.stop.cancel();
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
     let late = office.tasks.create(&me(), office.spec()).await;
     assert!(matches!(late, Err(Error::ShuttingDown)));
     office.kill.cancel();
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Dropped);
-    office.tasks.ended().await;
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Dropped);
+    office.tasks.wait_until_ended().await;
     assert_eq!(begun.elapsed().as_secs(), 0);
     assert_eq!(
         office.tasks.get(&me(), &task.id).await.unwrap().status,
-        Status::Interrupted
+        TaskStatus::Interrupted
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn timeout_and_webhook_host_outside_the_limits_are_rejected() {
-    let office = Office::open().await;
+    let office = TaskTestServer::open().await;
     let timeout = Some(std::time::Duration::from_secs(61));
     let long = office
         .tasks
         .create(
             &me(),
-            Spec {
+            TaskSpec {
                 timeout,
                 ..office.spec()
             },
         )
         .await;
-    assert!(matches!(long, Err(Error::TooLong(most)) if most.as_secs() == 60));
+    assert!(matches!(long, Err(Error::TimeoutTooLong(most)) if most.as_secs() == 60));
     for (url, is_allowed) in [
         ("https://hooks.example.com/a", true),
         ("https://example.com/a", false),
     ] {
-        let webhook = Some(Endpoint {
+        let webhook = Some(WebhookEndpoint {
             url: url.parse().unwrap(),
-            secret: Secret::new().unwrap(),
+            secret: SigningSecret::new().unwrap(),
         });
         let asked = office
             .tasks
             .create(
                 &me(),
-                Spec {
+                TaskSpec {
                     webhook,
                     ..office.spec()
                 },
@@ -390,21 +397,21 @@ async fn timeout_and_webhook_host_outside_the_limits_are_rejected() {
 
 #[tokio::test(start_paused = true)]
 async fn second_task_in_a_busy_session_is_rejected() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let first = office.create().await;
     office
         .puppets
         .recv()
         .await
         .unwrap()
-        .end(EndReason::Completed, "0.25");
+        .end(AgentStop::Completed, "0.25");
     office.ended(&first.id).await;
     let session = first.session_id.parse().ok();
     let me = me();
     let ask = || {
         office.tasks.create(
             &me,
-            Spec {
+            TaskSpec {
                 session,
                 ..office.spec()
             },
@@ -419,7 +426,7 @@ async fn second_task_in_a_busy_session_is_rejected() {
 async fn task_creation_completes_when_the_client_disconnects() {
     let gate = Arc::new(Gated::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
-    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
+    let mut office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
     gate.close();
     assert!(
         office
@@ -431,23 +438,23 @@ async fn task_creation_completes_when_the_client_disconnects() {
     );
     gate.open();
     let puppet = office.puppets.recv().await.unwrap();
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     assert_eq!(
         office.ended(&puppet.job.task).await.status,
-        Status::Completed
+        TaskStatus::Completed
     );
     assert_eq!(office.tasks.counts(), [("queued", 0), ("running", 0)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn missing_workspace_is_rejected() {
-    let office = Office::open().await;
+    let office = TaskTestServer::open().await;
     let workspace = office.folder.path().join("missing");
     let refused = office
         .tasks
         .create(
             &me(),
-            Spec {
+            TaskSpec {
                 workspace,
                 ..office.spec()
             },
@@ -455,13 +462,13 @@ async fn missing_workspace_is_rejected() {
         .await;
     assert!(matches!(
         refused,
-        Err(Error::Workspace(BadWorkspace::Missing))
+        Err(Error::Workspace(WorkspaceError::Missing))
     ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn second_of_two_concurrent_permission_answers_is_rejected() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
     puppet.ask("q1");
@@ -476,21 +483,24 @@ async fn second_of_two_concurrent_permission_answers_is_rejected() {
         tokio::task::yield_now().await;
     }
     let me = me();
-    let answer = |answer| office.tasks.answer(&me, &task.id, "q1", answer);
-    let (one, other) = tokio::join!(answer(Answer::Allow), answer(Answer::Deny("no".to_owned())));
+    let answer = |answer| office.tasks.answer_permission(&me, &task.id, "q1", answer);
+    let (one, other) = tokio::join!(
+        answer(PermissionDecision::Allow),
+        answer(PermissionDecision::Deny("no".to_owned()))
+    );
     assert!(
-        one.is_ok() && matches!(other, Err(Error::UnknownQuestion(_))),
+        one.is_ok() && matches!(other, Err(Error::UnknownPermissionRequest(_))),
         "{one:?} {other:?}"
     );
     assert_eq!(
         puppet.heard.recv().await.unwrap(),
-        Heard::Answer("q1".to_owned(), Answer::Allow)
+        AgentCall::Answer("q1".to_owned(), PermissionDecision::Allow)
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn queued_task_fails_if_its_workspace_was_replaced() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let first = office.create().await;
     let puppet = office.puppets.recv().await.unwrap();
     let workspace = office.folder.path().join("a");
@@ -499,7 +509,7 @@ async fn queued_task_fails_if_its_workspace_was_replaced() {
         .tasks
         .create(
             &me(),
-            Spec {
+            TaskSpec {
                 workspace: workspace.clone(),
                 ..office.spec()
             },
@@ -508,12 +518,12 @@ async fn queued_task_fails_if_its_workspace_was_replaced() {
         .unwrap();
     std::fs::remove_dir(&workspace).unwrap();
     std::os::unix::fs::symlink("/", &workspace).unwrap();
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     office.ended(&first.id).await;
     let waiting = office.ended(&waiting.id).await;
     assert_eq!(
         (waiting.status, waiting.cost()),
-        (Status::Failed, Some(Money::ZERO))
+        (TaskStatus::Failed, Some(Money::ZERO))
     );
     assert!(office.puppets.try_recv().is_err());
 }

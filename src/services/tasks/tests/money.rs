@@ -1,7 +1,7 @@
 //! Tests of what tasks cost, also after failures.
 
+use super::super::testing::AgentScript;
 use super::super::testing::NEVER_READY;
-use super::super::testing::Puppet;
 use super::*;
 use crate::accounts::auth;
 use crate::accounts::auth::KeyChange;
@@ -11,14 +11,14 @@ use crate::accounts::auth::Registry;
 use crate::accounts::ledger;
 use crate::domain::ModelName;
 use crate::engine::agent::AgentEvent;
-use crate::engine::agent::EndReason;
-use crate::engine::agent::Ending;
-use crate::engine::agent::Session;
+use crate::engine::agent::AgentReport;
+use crate::engine::agent::AgentSession;
+use crate::engine::agent::AgentStop;
 
 #[tokio::test(start_paused = true)]
 async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
     let store = Store::in_memory(TaskTracker::new());
-    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
+    let mut office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
     let (running, waiting) = (office.create().await, office.create().await);
     let puppet = office.puppets.recv().await.unwrap();
     puppet.say(AgentEvent::Message("hm".to_owned()));
@@ -26,22 +26,28 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
         tokio::task::yield_now().await;
     }
     // The first server is dead from here on.
-    let Office {
+    let TaskTestServer {
         folder,
         tasks: _dead,
         puppets: _silent,
         ..
     } = office;
-    let mut office = Office::on(&store, folder).await;
+    let mut office = TaskTestServer::with_store(&store, folder).await;
     assert_eq!(office.tasks.recover().await.unwrap(), 2);
     let running = office.tasks.get(&me(), &running.id).await.unwrap();
-    assert_eq!((running.status, running.events), (Status::Interrupted, 3));
-    assert_eq!(office.ended(&waiting.id).await.status, Status::Cancelled);
+    assert_eq!(
+        (running.status, running.events),
+        (TaskStatus::Interrupted, 3)
+    );
+    assert_eq!(
+        office.ended(&waiting.id).await.status,
+        TaskStatus::Cancelled
+    );
     assert_eq!(office.told(&running.id, 1).await.lines().count(), 2);
-    let query = Query {
+    let query = UsageQuery {
         project: None,
         key: None,
-        period: Period::All,
+        period: UsagePeriod::All,
         group_by: None,
     };
     let usage = office.ledger.reader().usage(&query).await.unwrap();
@@ -57,7 +63,7 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
         .tasks
         .create(
             &me(),
-            Spec {
+            TaskSpec {
                 session,
                 ..office.spec()
             },
@@ -65,26 +71,26 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
         .await
         .unwrap();
     let puppet = office.puppets.recv().await.unwrap();
-    assert_eq!(puppet.job.session, Session::Stored(of_it));
+    assert_eq!(puppet.job.session, AgentSession::Stored(of_it));
     let busy = office
         .tasks
         .create(
             &me(),
-            Spec {
+            TaskSpec {
                 session,
                 ..office.spec()
             },
         )
         .await;
     assert!(matches!(busy, Err(Error::SessionBusy(task)) if task == next.id));
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     office.ended(&next.id).await;
     // The earlier cost of the session was charged to the earlier task.
     let last = office
         .tasks
         .create(
             &me(),
-            Spec {
+            TaskSpec {
                 session,
                 ..office.spec()
             },
@@ -96,7 +102,7 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
         .recv()
         .await
         .unwrap()
-        .end(EndReason::Completed, "0.40");
+        .end(AgentStop::Completed, "0.40");
     assert_eq!(
         office.ended(&last.id).await.cost(),
         Money::from_decimal("0.15")
@@ -111,7 +117,7 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
             .tasks
             .create(
                 &caller,
-                Spec {
+                TaskSpec {
                     session,
                     ..office.spec()
                 },
@@ -123,7 +129,7 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
 
 #[tokio::test(start_paused = true)]
 async fn task_cost_is_charged_from_its_hold() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let monthly = Cap {
         tokens: None,
         money: Money::from_decimal("1.5"),
@@ -139,7 +145,7 @@ async fn task_cost_is_charged_from_its_hold() {
         grant: Arc::new(grant),
         ..me()
     };
-    let used = async |office: &Office| {
+    let used = async |office: &TaskTestServer| {
         let budgets = office.ledger.reader().budgets(&caller).await.unwrap();
         budgets[0].used.money.to_decimal()
     };
@@ -149,17 +155,17 @@ async fn task_cost_is_charged_from_its_hold() {
     assert!(matches!(over, Err(Error::Ledger(_))), "{over:?}");
     let puppet = office.puppets.recv().await.unwrap();
     assert_eq!(Some(puppet.job.max_budget), Money::from_decimal("1"));
-    puppet.end(EndReason::MaxTurns, "0.25");
+    puppet.end(AgentStop::MaxTurns, "0.25");
     let task = office.ended(&task.id).await;
     assert_eq!(
         (task.status, &*task.error.unwrap().code),
-        (Status::Failed, "max_turns")
+        (TaskStatus::Failed, "max_turns")
     );
     assert_eq!(used(&office).await, "0.25");
     // The usage of an agent that crashes during an answer is unknown.
     let task = office.tasks.create(&caller, office.spec()).await.unwrap();
     let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn {
+    puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     puppet
@@ -179,7 +185,7 @@ async fn task_cost_is_charged_from_its_hold() {
         .await
         .unwrap();
     let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn {
+    puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     let usage = Usage {
@@ -187,7 +193,7 @@ async fn task_cost_is_charged_from_its_hold() {
         output_tokens: 1000,
         ..Usage::default()
     };
-    puppet.say(AgentEvent::Spent(usage));
+    puppet.say(AgentEvent::UsageUpdated(usage));
     puppet
         .says
         .send(Err(Failure::new(FailureKind::Crashed, "gone")))
@@ -203,11 +209,11 @@ async fn task_cost_is_charged_from_its_hold() {
         .await
         .unwrap();
     let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Turn {
+    puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
-    puppet.say(AgentEvent::Spent(usage));
-    puppet.end(EndReason::Interrupted, "0.02");
+    puppet.say(AgentEvent::UsageUpdated(usage));
+    puppet.end(AgentStop::Interrupted, "0.02");
     let tokens = office.ended(&task.id).await.tokens;
     assert_eq!((tokens.input, tokens.output), (10_000, 1000));
 }
@@ -222,7 +228,7 @@ fn with_room(caller: &Caller) -> Caller {
 
 #[tokio::test(start_paused = true)]
 async fn session_cost_is_kept_after_a_task_is_deleted() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     let first = office.create().await;
     let session = first.session_id.parse().ok();
     office
@@ -230,14 +236,14 @@ async fn session_cost_is_kept_after_a_task_is_deleted() {
         .recv()
         .await
         .unwrap()
-        .end(EndReason::Completed, "0.25");
+        .end(AgentStop::Completed, "0.25");
     office.ended(&first.id).await;
     for (total, cost) in [("0.40", "0.15"), ("0.45", "0.05")] {
         let next = office
             .tasks
             .create(
                 &me(),
-                Spec {
+                TaskSpec {
                     session,
                     ..office.spec()
                 },
@@ -249,7 +255,7 @@ async fn session_cost_is_kept_after_a_task_is_deleted() {
             .recv()
             .await
             .unwrap()
-            .end(EndReason::Completed, total);
+            .end(AgentStop::Completed, total);
         assert_eq!(
             office.ended(&next.id).await.cost(),
             Money::from_decimal(cost)
@@ -266,23 +272,23 @@ async fn session_cost_is_kept_after_a_task_is_deleted() {
 async fn task_end_is_stored_once_the_disk_is_writable_again() {
     let disk = Arc::new(Faulty::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
-    let mut office = Office::on(&store, tempfile::tempdir().unwrap()).await;
+    let mut office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
     let task = office.create().await;
     let mut puppet = office.puppets.recv().await.unwrap();
     disk.fill(true);
     puppet.say(AgentEvent::Message("hm".to_owned()));
     assert_eq!(
         puppet.heard.recv().await.unwrap(),
-        Heard::Dropped,
+        AgentCall::Dropped,
         "what cannot be told is not done"
     );
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     assert_eq!(
         office.tasks.get(&me(), &task.id).await.unwrap().status,
-        Status::Running
+        TaskStatus::Running
     );
     disk.fill(false);
-    assert_eq!(office.ended(&task.id).await.status, Status::Failed);
+    assert_eq!(office.ended(&task.id).await.status, TaskStatus::Failed);
     assert!(office.told(&task.id, 0).await.contains(r#""type":"error""#));
 }
 
@@ -304,12 +310,12 @@ fn dollars(dollars: &str) -> Option<Money> {
 }
 
 /// Creates a service with a key that has a budget.
-async fn with_key(budget: Budget) -> (Office, Registry, Caller) {
+async fn with_key(budget: Budget) -> (TaskTestServer, Registry, Caller) {
     let registry = Registry::temporary().await.unwrap();
     let change = KeyChange {
         name: Some("key".to_owned()),
-        budget: auth::Change::Set(budget),
-        permissions: auth::Change::Set(vec![Permission::Tasks]),
+        budget: auth::FieldChange::Set(budget),
+        permissions: auth::FieldChange::Set(vec![Permission::Tasks]),
         ..KeyChange::default()
     };
     let (key, _) = registry
@@ -317,20 +323,20 @@ async fn with_key(budget: Budget) -> (Office, Registry, Caller) {
         .await
         .unwrap();
     let keys = Keys::none().with_stored(&registry);
-    let caller = keys.caller_of(&key.id(), None).unwrap();
-    (Office::for_keys(keys).await, registry, caller)
+    let caller = keys.caller_of_owner(&key.id(), None).unwrap();
+    (TaskTestServer::for_keys(keys).await, registry, caller)
 }
 
-async fn held(office: &Office, caller: &Caller) -> Money {
+async fn held(office: &TaskTestServer, caller: &Caller) -> Money {
     ledger::testing::budgets(&office.ledger, caller).await[0]
         .0
         .money
 }
 
 /// Reports a finished call, after which all calls used `output_tokens`, and the result of a tool.
-fn call(puppet: &Puppet, number: u32, output_tokens: u64) {
+fn call(puppet: &AgentScript, number: u32, output_tokens: u64) {
     let id = format!("toolu_{number}");
-    puppet.say(AgentEvent::Turn {
+    puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     puppet.say(AgentEvent::ToolUse {
@@ -338,7 +344,7 @@ fn call(puppet: &Puppet, number: u32, output_tokens: u64) {
         name: "Read".to_owned(),
         input: "{}".to_owned(),
     });
-    puppet.say(AgentEvent::Spent(Usage {
+    puppet.say(AgentEvent::UsageUpdated(Usage {
         output_tokens,
         ..Usage::default()
     }));
@@ -352,7 +358,7 @@ fn call(puppet: &Puppet, number: u32, output_tokens: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn hold_covers_one_call_even_if_max_budget_is_lower() {
-    let tiny = |office: &Office| Spec {
+    let tiny = |office: &TaskTestServer| TaskSpec {
         max_budget: Some(Money::from_nanos(1000)),
         ..office.spec()
     };
@@ -363,7 +369,10 @@ async fn hold_covers_one_call_even_if_max_budget_is_lower() {
         if has_room {
             assert!(held(&office, &caller).await >= dollars(CALL).unwrap());
         } else {
-            assert!(matches!(made, Err(Error::Ledger(ledger::Error::Over(_)))));
+            assert!(matches!(
+                made,
+                Err(Error::Ledger(ledger::Error::BudgetExceeded(_)))
+            ));
         }
     }
 }
@@ -371,7 +380,7 @@ async fn hold_covers_one_call_even_if_max_budget_is_lower() {
 #[tokio::test(start_paused = true)]
 async fn task_stops_before_a_call_that_exceeds_the_budget() {
     let (mut office, _registry, caller) = with_key(monthly("1")).await;
-    let spec = Spec {
+    let spec = TaskSpec {
         max_budget: dollars("0.50"),
         ..office.spec()
     };
@@ -401,8 +410,8 @@ async fn task_stops_before_a_call_that_exceeds_the_budget() {
     // Another request spends the rest of the budget.
     ledger::testing::spend(&office.ledger, &caller, dollars("0.30").unwrap()).await;
     call(&puppet, 3, 40_000);
-    assert_eq!(puppet.heard.recv().await.unwrap(), Heard::Interrupt);
-    puppet.end(EndReason::Interrupted, "0.40");
+    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
+    puppet.end(AgentStop::Interrupted, "0.40");
     let mut task = office.tasks.get(&caller, &task.id).await.unwrap();
     while !task.status.is_over() {
         tokio::task::yield_now().await;
@@ -410,7 +419,7 @@ async fn task_stops_before_a_call_that_exceeds_the_budget() {
     }
     assert_eq!(
         (task.status, &*task.error.clone().unwrap().code),
-        (Status::Failed, "insufficient_quota")
+        (TaskStatus::Failed, "insufficient_quota")
     );
     assert_eq!(task.cost(), dollars("0.40"));
     assert!(held(&office, &caller).await <= dollars("1").unwrap());
@@ -423,11 +432,11 @@ async fn queued_task_fails_at_start_if_the_budget_was_lowered() {
     let waiting = office.tasks.create(&caller, office.spec()).await.unwrap();
     let puppet = office.puppets.recv().await.unwrap();
     let change = KeyChange {
-        budget: auth::Change::Set(monthly("0.5")),
+        budget: auth::FieldChange::Set(monthly("0.5")),
         ..KeyChange::default()
     };
     registry.change_key(&caller.name, change).await.unwrap();
-    puppet.end(EndReason::Completed, "0.25");
+    puppet.end(AgentStop::Completed, "0.25");
     let ended = async |id: &str| {
         loop {
             let task = office.tasks.get(&caller, id).await.unwrap();
@@ -437,19 +446,19 @@ async fn queued_task_fails_at_start_if_the_budget_was_lowered() {
             tokio::task::yield_now().await;
         }
     };
-    assert_eq!(ended(&first.id).await.status, Status::Completed);
+    assert_eq!(ended(&first.id).await.status, TaskStatus::Completed);
     let waiting = ended(&waiting.id).await;
     assert_eq!(
         (waiting.status, &*waiting.error.clone().unwrap().code),
-        (Status::Failed, "insufficient_quota")
+        (TaskStatus::Failed, "insufficient_quota")
     );
     assert_eq!(waiting.cost(), Some(Money::ZERO));
     assert!(office.puppets.try_recv().is_err(), "no agent was started");
     assert_eq!(held(&office, &caller).await, dollars("0.25").unwrap());
 }
 
-fn finish(puppet: &Puppet, reason: EndReason, dollars: &str) {
-    puppet.say(AgentEvent::Finished(Ending {
+fn finish(puppet: &AgentScript, reason: AgentStop, dollars: &str) {
+    puppet.say(AgentEvent::Finished(AgentReport {
         reason,
         result: "words".to_owned(),
         usage: Usage::default(),
@@ -468,39 +477,39 @@ fn assert_is_prompt(cost: Option<Money>, what: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn unanswered_call_is_charged_for_its_prompt() {
-    let mut office = Office::open().await;
-    let spec = |office: &Office| Spec {
+    let mut office = TaskTestServer::open().await;
+    let spec = |office: &TaskTestServer| TaskSpec {
         model: ModelName::new("haiku"),
         ..office.spec()
     };
     let gone = || Err(Failure::new(FailureKind::Crashed, "gone"));
     for (what, is_made, reason, is_charged) in [
-        ("interrupted", true, Some(EndReason::Interrupted), true),
+        ("interrupted", true, Some(AgentStop::Interrupted), true),
         (
             "interrupted before its call",
             false,
-            Some(EndReason::Interrupted),
+            Some(AgentStop::Interrupted),
             false,
         ),
         (
             "silent",
             true,
-            Some(EndReason::Failed(FailureKind::TimedOut)),
+            Some(AgentStop::Failed(FailureKind::TimedOut)),
             true,
         ),
         (
             "refused",
             true,
-            Some(EndReason::Failed(FailureKind::RateLimited)),
+            Some(AgentStop::Failed(FailureKind::RateLimited)),
             false,
         ),
-        ("no session", false, Some(EndReason::NoSession), false),
+        ("no session", false, Some(AgentStop::NoSession), false),
         ("crashed", true, None, true),
     ] {
         let task = office.tasks.create(&me(), spec(&office)).await.unwrap();
         let puppet = office.puppets.recv().await.unwrap();
         if is_made {
-            puppet.say(AgentEvent::Calling);
+            puppet.say(AgentEvent::CallSent);
         }
         match reason {
             Some(reason) => finish(&puppet, reason, "0"),
@@ -517,20 +526,20 @@ async fn unanswered_call_is_charged_for_its_prompt() {
 
 #[tokio::test(start_paused = true)]
 async fn unanswered_later_call_is_charged_on_top_of_the_session_cost() {
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     for is_made in [true, false] {
-        let spec = Spec {
+        let spec = TaskSpec {
             model: ModelName::new("haiku"),
             ..office.spec()
         };
         let task = office.tasks.create(&me(), spec).await.unwrap();
         let puppet = office.puppets.recv().await.unwrap();
-        puppet.say(AgentEvent::Calling);
+        puppet.say(AgentEvent::CallSent);
         call(&puppet, 1, 1000);
         if is_made {
-            puppet.say(AgentEvent::Calling);
+            puppet.say(AgentEvent::CallSent);
         }
-        finish(&puppet, EndReason::Interrupted, "0.5");
+        finish(&puppet, AgentStop::Interrupted, "0.5");
         let cost = office.ended(&task.id).await.cost().unwrap();
         let told = dollars("0.5").unwrap();
         if is_made {
@@ -543,8 +552,8 @@ async fn unanswered_later_call_is_charged_on_top_of_the_session_cost() {
 
 #[tokio::test(start_paused = true)]
 async fn hold_is_not_begun_before_the_agent_gets_its_prompt() {
-    let mut office = Office::open().await;
-    let spec = Spec {
+    let mut office = TaskTestServer::open().await;
+    let spec = TaskSpec {
         prompt: NEVER_READY.to_owned(),
         ..office.spec()
     };
@@ -552,10 +561,10 @@ async fn hold_is_not_begun_before_the_agent_gets_its_prompt() {
     let _starting = office.puppets.recv().await.unwrap();
     assert_eq!(
         office.tasks.get(&me(), &task.id).await.unwrap().status,
-        Status::Running
+        TaskStatus::Running
     );
     assert_eq!(ledger::testing::begun_holds(&office.ledger).await, 0);
-    let mut office = Office::open().await;
+    let mut office = TaskTestServer::open().await;
     office.create().await;
     let _at_work = office.puppets.recv().await.unwrap();
     while ledger::testing::begun_holds(&office.ledger).await == 0 {

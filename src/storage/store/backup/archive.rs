@@ -14,7 +14,7 @@ use sha2::Sha256;
 
 use super::files::check_file_list;
 use crate::storage::store::Error;
-use crate::storage::store::backend::Record;
+use crate::storage::store::backend::StoreRecord;
 use crate::storage::store::large_values::referenced_file;
 
 /// Name of the record file in the folder of a backup.
@@ -133,7 +133,7 @@ impl ArchiveReader {
 
     /// Reads the next record and checks the size of the file it references. Returns `None` after
     /// the last record, once the checksum matches.
-    pub(super) fn next(&mut self) -> Result<Option<Record>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<StoreRecord>, Error> {
         let key_length = self.number()?;
         if key_length == END {
             return self.end().map(|()| None);

@@ -12,11 +12,11 @@ use crate::storage::store::Error;
 
 /// Name of the file list of a backup. Each line has the size and the path of a file. It is written
 /// last, so a backup without it is incomplete.
-const LIST: &str = "files.list";
+const FILE_LIST: &str = "files.list";
 /// Last line of the list.
-const END: &str = "end\n";
+const LIST_END: &str = "end\n";
 /// Mode of folders that only their owner may access.
-const PRIVATE: u32 = 0o700;
+const PRIVATE_MODE: u32 = 0o700;
 
 /// Writes the list of the files in the subfolders of the backup `folder`. It is on disk when this
 /// returns.
@@ -26,22 +26,22 @@ pub(super) fn write_file_list(folder: &Path) -> Result<(), Error> {
         // Writing to a string cannot fail.
         let _ = writeln!(lines, "{size} {path}");
     }
-    let mut list = File::create_new(folder.join(LIST))?;
-    list.write_all((lines + END).as_bytes())?;
+    let mut list = File::create_new(folder.join(FILE_LIST))?;
+    list.write_all((lines + LIST_END).as_bytes())?;
     Ok(list.sync_all()?)
 }
 
 /// Checks that every file listed in the backup `folder` exists with its size.
 pub(super) fn check_file_list(folder: &Path) -> Result<(), Error> {
     const DAMAGED: Error = Error::Damaged("a file is missing or has another size");
-    let list = match fs::read_to_string(folder.join(LIST)) {
+    let list = match fs::read_to_string(folder.join(FILE_LIST)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Error::Damaged("it was not finished"));
         }
         list => list?,
     };
     let lines = list
-        .strip_suffix(END)
+        .strip_suffix(LIST_END)
         .ok_or(Error::Damaged("its list of files is cut short"))?;
     for line in lines.lines() {
         let (size, path) = line.split_once(' ').ok_or(DAMAGED)?;
@@ -83,7 +83,7 @@ pub(in crate::storage::store) fn remove_if_there(path: &Path) -> io::Result<()> 
 pub(super) fn make_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(PRIVATE)
+        .mode(PRIVATE_MODE)
         .create(folder)
 }
 

@@ -17,8 +17,8 @@ use super::files::copy_files;
 use super::files::make_private;
 use super::files::write_file_list;
 use crate::domain::SECONDS_A_DAY;
-use crate::domain::date_of;
-use crate::domain::day_of;
+use crate::domain::date_from_day;
+use crate::domain::day_from_unix;
 use crate::domain::unix_now_ms;
 use crate::storage::store::Backend;
 use crate::storage::store::Error;
@@ -31,9 +31,9 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Delay of the first check, so that a short-lived server makes no backup.
 const FIRST_CHECK: Duration = Duration::from_secs(60);
 /// Name prefix of a daily backup.
-const DAILY: &str = "daily-";
+const DAILY_PREFIX: &str = "daily-";
 /// File extension of an unfinished backup.
-const UNFINISHED: &str = "partial";
+const UNFINISHED_EXTENSION: &str = "partial";
 
 /// A finished backup on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +56,9 @@ pub(super) struct BackupFolder {
     folder: PathBuf,
     /// Folders that are copied along with the records, each under the last component of its path.
     /// Their files must be immutable.
-    beside: Vec<PathBuf>,
+    extra_folders: Vec<PathBuf>,
     /// Number of daily backups to retain; 0 disables them.
-    daily: usize,
+    max_daily: usize,
     /// Held while a backup is made or removed.
     running: Mutex<()>,
 }
@@ -70,8 +70,8 @@ impl Backups {
         Self(Arc::new(BackupFolder {
             store,
             folder,
-            beside,
-            daily,
+            extra_folders: beside,
+            max_daily: daily,
             running: Mutex::new(()),
         }))
     }
@@ -94,8 +94,8 @@ impl Backups {
 
     /// Starts a task that makes a daily backup and removes the oldest ones, until `stop` is
     /// cancelled.
-    pub fn keep_daily(&self, stop: CancellationToken) {
-        if self.0.daily == 0 {
+    pub fn spawn_daily_backups(&self, stop: CancellationToken) {
+        if self.0.max_daily == 0 {
             return;
         }
         let this = self.clone();
@@ -151,7 +151,7 @@ impl BackupFolder {
         let _only = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         make_private(&self.folder)?;
         let path = self.folder.join(format!("{prefix}{}", time_name()));
-        let partial = path.with_extension(UNFINISHED);
+        let partial = path.with_extension(UNFINISHED_EXTENSION);
         // Write to a temporary name, then rename: an unfinished backup never has a final name.
         let made = self.write_to(&partial);
         if made.is_err() {
@@ -165,18 +165,18 @@ impl BackupFolder {
 
     fn write_to(&self, folder: &Path) -> Result<BackupContents, Error> {
         make_private(folder)?;
-        self.copy_beside(folder)?;
+        self.copy_extra_folders(folder)?;
         let contents = self.store.backend.back_up(folder)?;
         // Second pass: files that were created between the first copy and the snapshot of the
         // records.
-        self.copy_beside(folder)?;
+        self.copy_extra_folders(folder)?;
         write_file_list(folder)?;
         File::open(folder)?.sync_all()?;
         Ok(contents)
     }
 
-    fn copy_beside(&self, folder: &Path) -> Result<(), Error> {
-        for source in self.beside.iter().filter(|source| source.is_dir()) {
+    fn copy_extra_folders(&self, folder: &Path) -> Result<(), Error> {
+        for source in self.extra_folders.iter().filter(|source| source.is_dir()) {
             let Some(name) = source.file_name() else {
                 continue;
             };
@@ -191,11 +191,11 @@ impl BackupFolder {
         if self
             .daily_names("")?
             .pop()
-            .is_some_and(|newest| newest > format!("{DAILY}{a_day_ago}"))
+            .is_some_and(|newest| newest > format!("{DAILY_PREFIX}{a_day_ago}"))
         {
             return Ok(());
         }
-        let Backup { path, contents } = self.create(DAILY)?;
+        let Backup { path, contents } = self.create(DAILY_PREFIX)?;
         let records = contents.records;
         tracing::info!(path = %path.display(), records, "daily backup made");
         self.remove_old()
@@ -206,10 +206,10 @@ impl BackupFolder {
     fn remove_old(&self) -> Result<(), Error> {
         let _only = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut old = self.daily_names("")?;
-        old.truncate(old.len().saturating_sub(self.daily));
+        old.truncate(old.len().saturating_sub(self.max_daily));
         for name in old
             .into_iter()
-            .chain(self.daily_names(&format!(".{UNFINISHED}"))?)
+            .chain(self.daily_names(&format!(".{UNFINISHED_EXTENSION}"))?)
         {
             fs::remove_dir_all(self.folder.join(name))?;
         }
@@ -226,7 +226,7 @@ impl BackupFolder {
         for entry in entries {
             let name = entry?.file_name().to_string_lossy().into_owned();
             let time = name
-                .strip_prefix(DAILY)
+                .strip_prefix(DAILY_PREFIX)
                 .and_then(|name| name.strip_suffix(suffix));
             if time.is_some_and(is_time_name) {
                 names.push(name);
@@ -251,7 +251,7 @@ pub fn time_name() -> String {
 /// Returns the name of a backup made at `now` (Unix milliseconds). Names sort chronologically.
 fn name_at(now: u64) -> String {
     let (seconds, milliseconds) = (now / 1000, now % 1000);
-    let (year, month, day) = date_of(day_of(seconds));
+    let (year, month, day) = date_from_day(day_from_unix(seconds));
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}-{milliseconds:03}Z")
 }

@@ -3,22 +3,26 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::storage::store::backend::Record;
+use crate::storage::store::backend::StoreRecord;
 
 /// Old values of the records changed since the backup began, and the files that it still needs.
 #[derive(Debug, Default)]
-pub(in crate::storage::store) struct FrozenRecords {
+pub(in crate::storage::store) struct SnapshotRecords {
     /// Values at the time of the snapshot; `None` for records that did not exist then.
-    before: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    old_values: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Files of large values to remove after the backup.
     pub(in crate::storage::store) replaced_files: Vec<String>,
 }
 
-impl FrozenRecords {
+impl SnapshotRecords {
     /// Records the value of `key` before a change of it is written. Only the first change counts.
-    pub(in crate::storage::store) fn note(&mut self, key: &[u8], value: Option<&Vec<u8>>) {
-        if !self.before.contains_key(key) {
-            self.before.insert(key.to_vec(), value.cloned());
+    pub(in crate::storage::store) fn record_old_value(
+        &mut self,
+        key: &[u8],
+        value: Option<&Vec<u8>>,
+    ) {
+        if !self.old_values.contains_key(key) {
+            self.old_values.insert(key.to_vec(), value.cloned());
         }
     }
 
@@ -30,16 +34,16 @@ impl FrozenRecords {
     pub(in crate::storage::store) fn next(
         &self,
         after: Bound<&[u8]>,
-        live: Option<Record>,
+        live: Option<StoreRecord>,
     ) -> NextRecord {
         let noted = self
-            .before
+            .old_values
             .range::<[u8], _>((after, Bound::Unbounded))
             .next();
         match (noted, live) {
             (Some((noted, _)), Some(live)) if live.0 < *noted => NextRecord::Found(live),
             (Some((key, Some(value))), _) => NextRecord::Found((key.clone(), value.clone())),
-            (Some((key, None)), _) => NextRecord::NotThereYet(key.clone()),
+            (Some((key, None)), _) => NextRecord::CreatedLater(key.clone()),
             (None, Some(live)) => NextRecord::Found(live),
             (None, None) => NextRecord::End,
         }
@@ -48,8 +52,8 @@ impl FrozenRecords {
 
 /// Result of a step through the snapshot.
 pub(in crate::storage::store) enum NextRecord {
-    Found(Record),
+    Found(StoreRecord),
     /// A key created after the snapshot; continue after it.
-    NotThereYet(Vec<u8>),
+    CreatedLater(Vec<u8>),
     End,
 }

@@ -15,8 +15,8 @@ pub(super) use archive::ArchiveWriter;
 pub(super) use archive::LARGE_VALUES;
 pub(super) use files::link_or_copy;
 pub(super) use files::remove_if_there;
-pub(super) use frozen::FrozenRecords;
 pub(super) use frozen::NextRecord;
+pub(super) use frozen::SnapshotRecords;
 
 pub use archive::BackupContents;
 pub use archive::verify_backup;

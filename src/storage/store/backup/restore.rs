@@ -12,13 +12,13 @@ use super::files::link_or_copy;
 use crate::storage::store::Error;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::backend::Backend as _;
-use crate::storage::store::backend::Change;
+use crate::storage::store::backend::StoreChange;
 use crate::storage::store::large_values::LargeValues;
 use crate::storage::store::large_values::referenced_file;
 use crate::storage::store::sled_database::SledDatabase;
 
 /// Maximum number of records per write.
-const GROUP: usize = 1000;
+const MAX_WRITE_GROUP: usize = 1000;
 
 /// Restores `backup` to `folder`, which must not exist. Nothing is created unless the backup
 /// verifies. The store is on disk when this returns.
@@ -34,7 +34,7 @@ pub fn restore_backup(backup: &Path, folder: &Path) -> Result<BackupContents, Er
     let floor = FreeSpaceFloor::new(folder, 0);
     let values = LargeValues::open(SledDatabase::open(folder, floor.clone())?, &large, floor)?;
     let mut reader = ArchiveReader::open(backup)?;
-    let (mut group, mut references): (Vec<Change>, Vec<Change>) = Default::default();
+    let (mut group, mut references): (Vec<StoreChange>, Vec<StoreChange>) = Default::default();
     while let Some((key, value)) = reader.next()? {
         match referenced_file(&value) {
             Some(name) => {
@@ -44,7 +44,7 @@ pub fn restore_backup(backup: &Path, folder: &Path) -> Result<BackupContents, Er
             // An earlier version kept large values in the database. They get files here.
             None => group.push((key, Some(value))),
         }
-        if group.len() + references.len() == GROUP {
+        if group.len() + references.len() == MAX_WRITE_GROUP {
             values.write(&std::mem::take(&mut group))?;
             values.write_references(&std::mem::take(&mut references))?;
         }

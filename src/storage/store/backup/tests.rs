@@ -14,12 +14,12 @@ use crate::storage::store::Config;
 use crate::storage::store::Error;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
-use crate::storage::store::Table;
+use crate::storage::store::StoreTable;
 use crate::storage::store::Transaction;
 use crate::storage::store::backend::Backend as _;
 use crate::storage::store::sled_database::SledDatabase;
 
-const TABLE: Table = Table::new("t");
+const TABLE: StoreTable = StoreTable::new("t");
 
 fn open(folder: &Path) -> Store {
     Store::open(folder, Config::default(), TaskTracker::new()).unwrap()
@@ -272,13 +272,13 @@ proptest! {
         steps in steps(),
     ) {
         let expected: Vec<_> = live.iter().map(|(key, value)| (vec![*key], vec![*value])).collect();
-        let (mut frozen, mut found, mut last) = (FrozenRecords::default(), Vec::new(), None::<Vec<u8>>);
+        let (mut frozen, mut found, mut last) = (SnapshotRecords::default(), Vec::new(), None::<Vec<u8>>);
         let mut is_over = false;
         // The rest is read without further changes.
         for step in steps.into_iter().chain(std::iter::repeat_n(Step::Read, 20)) {
             match step {
                 Step::Change(key, value) => {
-                    frozen.note(&[key], live.get(&key).map(|value| vec![*value]).as_ref());
+                    frozen.record_old_value(&[key], live.get(&key).map(|value| vec![*value]).as_ref());
                     match value {
                         Some(value) => live.insert(key, value),
                         None => live.remove(&key),
@@ -293,7 +293,7 @@ proptest! {
                             last = Some(record.0.clone());
                             found.push(record);
                         }
-                        NextRecord::NotThereYet(key) => last = Some(key),
+                        NextRecord::CreatedLater(key) => last = Some(key),
                         NextRecord::End => is_over = true,
                     }
                 }

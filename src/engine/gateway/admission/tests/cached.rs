@@ -8,7 +8,7 @@ fn same() -> Turn {
 }
 
 fn status(asked: &Result<RunningTurn, Error>) -> Option<CacheStatus> {
-    asked.as_ref().unwrap().told.cache
+    asked.as_ref().unwrap().info.cache
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn cached_answer_costs_nothing() {
     let made = read(made.unwrap()).await;
     let again = setting.ask(&caller, same()).await;
     assert_eq!(status(&again), Some(CacheStatus::Hit));
-    assert_eq!(again.as_ref().unwrap().told.model, "m-1");
+    assert_eq!(again.as_ref().unwrap().info.model, "m-1");
     let again = read(again.unwrap()).await;
     assert_eq!((setting.runs.count(), cost(&again)), (0, Some(0)));
     assert_eq!(again[..2], made[..2]);

@@ -22,15 +22,15 @@ async fn turn_cancelled_before_the_answer_is_charged_its_prompt() {
         let caller = capped("a", 10_000);
         let running = setting.ask(&caller, turn("m", None)).await.unwrap();
         let run = setting.runs.take();
-        run.bill.mark_under_way(true);
-        run.bill.mark_under_way(is_under_way);
+        run.bill.set_under_way(true);
+        run.bill.set_under_way(is_under_way);
         drop(running);
-        run.bill.count_prompt(Usage {
+        run.bill.record_prompt_usage(Usage {
             input_tokens: counted,
             ..Usage::default()
         });
         // The CLI reports a cost of zero for a call that it interrupted.
-        run.bill.note(Money::ZERO);
+        run.bill.record_cost(Money::ZERO);
         setting.rest().await;
         let (requests, tokens, nanos) = setting.charged().await;
         assert_eq!(
@@ -62,7 +62,7 @@ async fn turn_failed_by_its_worker_upstream_is_charged_its_prompt() {
             .await
             .unwrap();
         let run = setting.runs.take();
-        run.bill.mark_under_way(is_under_way);
+        run.bill.set_under_way(is_under_way);
         run.events
             .unbounded_send(Err(Failure::new(kind, "no").into()))
             .unwrap();
@@ -96,12 +96,12 @@ async fn prompt_lost_with_a_worker_is_charged_besides_the_retry() {
             .await
             .unwrap();
         let mut run = setting.runs.take();
-        run.bill.mark_under_way(true);
-        run.bill = run.bill.next_run();
+        run.bill.set_under_way(true);
+        run.bill = run.bill.add_run();
         match is_refused {
             false => run.answer(9),
             true => {
-                run.bill.note(Money::ZERO);
+                run.bill.record_cost(Money::ZERO);
                 run.events
                     .unbounded_send(Err(Failure::new(FailureKind::Overloaded, "no").into()))
                     .unwrap();
@@ -144,7 +144,7 @@ async fn turn_cancelled_before_the_answer_keeps_its_rate_limit_tokens() {
         .prices
         .estimate("m", &turn("m", None))
         .tokens;
-    let left = u64::from(next.told.limits.tokens.unwrap().remaining);
+    let left = u64::from(next.info.limits.tokens.unwrap().remaining);
     assert_eq!(left, 10_000 - prompt - estimate);
 }
 
@@ -156,10 +156,10 @@ struct Queue {
 
 impl Turns for Arc<Queue> {
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        self.run_behind(Gate::default(), caller, turn)
+        self.run_gated(Gate::default(), caller, turn)
     }
 
-    fn run_behind(
+    fn run_gated(
         &self,
         gate: Gate,
         caller: Caller,
@@ -167,7 +167,7 @@ impl Turns for Arc<Queue> {
     ) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         async move {
             self.workers.acquire().await.unwrap().forget();
-            gate.pass().await;
+            gate.wait_until_open().await;
             self.runs.run(caller, turn).await
         }
         .boxed()
@@ -194,9 +194,9 @@ impl Turns for Arc<Queue> {
 #[tokio::test]
 async fn turn_goes_upstream_only_after_its_start_is_on_disk() {
     let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
-    let rules = Rules {
+    let rules = AdmissionDeps {
         ledger: ledger.clone(),
-        ..testing::rules().await
+        ..testing::admission_deps().await
     };
     let queue = Arc::new(Queue {
         runs: Runs::default(),

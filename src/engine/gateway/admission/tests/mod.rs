@@ -16,14 +16,14 @@ use futures::channel::mpsc::UnboundedSender;
 
 use super::*;
 use crate::accounts::ledger;
-use crate::accounts::ledger::Figures;
-use crate::accounts::ledger::Period;
-use crate::accounts::ledger::Query;
-use crate::domain::Bill;
+use crate::accounts::ledger::UsagePeriod;
+use crate::accounts::ledger::UsageQuery;
+use crate::accounts::ledger::UsageTotals;
 use crate::domain::Budget;
 use crate::domain::CacheControl;
 use crate::domain::CalledTool;
 use crate::domain::Cap;
+use crate::domain::CostMeter;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
@@ -45,7 +45,7 @@ struct Run {
     turn: Turn,
     events: UnboundedSender<Result<TurnEvent, Error>>,
     /// Written by the worker; dropped when no further writes can come.
-    bill: Bill,
+    bill: CostMeter,
 }
 
 /// Gateway whose runs the test scripts.
@@ -81,10 +81,10 @@ impl Turns for Runs {
             return std::future::pending().boxed();
         }
         let (events, received) = mpsc::unbounded();
-        let bill = Bill::default();
+        let bill = CostMeter::default();
         let running = RunningTurn {
             bill: bill.reader(),
-            ..RunningTurn::new(Told::of("m-1"), Box::pin(received))
+            ..RunningTurn::new(TurnInfo::for_model("m-1"), Box::pin(received))
         };
         self.0.lock().unwrap().push(Run { turn, events, bill });
         std::future::ready(Ok(running)).boxed()
@@ -98,17 +98,17 @@ impl Turns for Runs {
         std::future::ready(Ok(turn.model)).boxed()
     }
 
-    fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<Fit, Error>> {
+    fn fit<'a>(&'a self, _: &'a Caller, turn: &'a Turn) -> BoxFuture<'a, Result<ModelFit, Error>> {
         let model = if turn.model.as_str() == "alias" {
             "m-1"
         } else {
             turn.model.as_str()
         };
-        std::future::ready(Ok(Fit {
+        std::future::ready(Ok(ModelFit {
             model: model.to_owned(),
             left_out: Vec::new(),
             repaired: Vec::new(),
-            runs: form::most_runs(&turn.sampling.format),
+            runs: form::max_runs(&turn.sampling.format),
         }))
         .boxed()
     }
@@ -139,7 +139,7 @@ impl Run {
     fn answer(&self, nanos: i64) {
         self.begin();
         self.say(TurnEvent::Text("Hello".to_owned()));
-        self.bill.note(Money::from_nanos(nanos));
+        self.bill.record_cost(Money::from_nanos(nanos));
         self.say(finished());
     }
 }
@@ -198,10 +198,10 @@ struct Setting {
 
 impl Setting {
     async fn new() -> Self {
-        Self::with(testing::rules().await)
+        Self::with(testing::admission_deps().await)
     }
 
-    fn with(rules: Rules) -> Self {
+    fn with(rules: AdmissionDeps) -> Self {
         let runs = Runs::default();
         let (ledger, tracker) = (rules.ledger.clone(), rules.tracker.clone());
         Self {
@@ -218,13 +218,13 @@ impl Setting {
 
     /// Returns the total charges: requests, tokens, nano-dollars.
     async fn charged(&self) -> (u64, u128, u128) {
-        let query = Query {
+        let query = UsageQuery {
             project: None,
             key: None,
-            period: Period::All,
+            period: UsagePeriod::All,
             group_by: None,
         };
-        let Figures {
+        let UsageTotals {
             requests,
             total_tokens,
             cost_nanos,

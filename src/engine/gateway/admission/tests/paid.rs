@@ -38,9 +38,9 @@ async fn answer_that_may_be_repeated_is_held_twice() {
 #[tokio::test]
 async fn end_of_the_answer_waits_until_the_charge_is_on_disk() {
     let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
-    let setting = Setting::with(Rules {
+    let setting = Setting::with(AdmissionDeps {
         ledger,
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
     let mut running = setting
         .ask(&Caller::named("a"), turn("m", None))
@@ -69,9 +69,9 @@ async fn end_of_the_answer_waits_until_the_charge_is_on_disk() {
 #[tokio::test]
 async fn turn_does_not_run_before_its_hold_is_taken() {
     let (ledger, gate) = ledger::testing::gated(testing::NOW).await;
-    let setting = Setting::with(Rules {
+    let setting = Setting::with(AdmissionDeps {
         ledger,
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
     let (capped, uncapped) = (capped("a", 10_000), Caller::named("b"));
     gate.close();
@@ -93,10 +93,10 @@ async fn turn_does_not_run_before_its_hold_is_taken() {
 #[tokio::test(start_paused = true)]
 async fn turn_does_not_run_while_the_ledger_fails() {
     let (ledger, disk) = ledger::testing::faulty(testing::NOW).await;
-    ledger.keep_tidy(&TaskTracker::new(), CancellationToken::new());
-    let setting = Setting::with(Rules {
+    ledger.spawn_cleanup(&TaskTracker::new(), CancellationToken::new());
+    let setting = Setting::with(AdmissionDeps {
         ledger,
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
     let running = setting
         .ask(&capped("a", 10_000), turn("m", None))
@@ -198,7 +198,7 @@ async fn cancelled_run_is_charged_at_its_final_cost() {
         setting.used(&caller).await >= ESTIMATE,
         "the hold lasts until it is known"
     );
-    run.bill.note(Money::from_nanos(42));
+    run.bill.record_cost(Money::from_nanos(42));
     setting.rest().await;
     assert_eq!(setting.charged().await, (1, 100, 42));
     assert_eq!(setting.used(&caller).await, 100);
@@ -238,7 +238,7 @@ async fn run_that_has_not_begun_is_free() {
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Overloaded, "busy").into()))
         .unwrap();
-    run.bill.note(Money::ZERO);
+    run.bill.record_cost(Money::ZERO);
     assert!(read(failed).await[0].is_err());
     drop(setting.ask(&caller, turn("m", None)).await.unwrap());
     drop(setting.runs.take());
@@ -261,7 +261,7 @@ async fn run_that_fails_halfway_is_charged() {
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Upstream, "broken").into()))
         .unwrap();
-    run.bill.note(Money::from_nanos(5));
+    run.bill.record_cost(Money::from_nanos(5));
     assert!(read(running).await[1].is_err());
     setting.rest().await;
     assert_eq!(setting.charged().await, (1, 100, 5));
@@ -356,9 +356,9 @@ async fn hold_uses_the_price_of_the_model_behind_an_alias() {
         document_tokens: 10,
         web_search: Money::default(),
     };
-    let rules = Rules {
+    let rules = AdmissionDeps {
         prices: Arc::new(Prices::new(config)),
-        ..testing::rules().await
+        ..testing::admission_deps().await
     };
     let setting = Setting::with(rules);
     let daily = Cap {
@@ -418,7 +418,7 @@ async fn nearly_used_budget_routes_to_the_cheaper_model() {
         let running = setting.ask(&capped("a", tokens), hard()).await.unwrap();
         assert_eq!(
             running
-                .told
+                .info
                 .route
                 .map(|choice| choice.model.to_string())
                 .as_deref(),
@@ -445,10 +445,10 @@ async fn cost_of_the_first_run_is_charged_when_the_second_dies() {
         .unwrap();
     let run = setting.runs.take();
     run.begin();
-    run.bill.count(tokens(20));
-    run.bill.note(Money::from_nanos(5000));
-    let second = run.bill.next_run();
-    second.count(tokens(10));
+    run.bill.record_usage(tokens(20));
+    run.bill.record_cost(Money::from_nanos(5000));
+    let second = run.bill.add_run();
+    second.record_usage(tokens(10));
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Crashed, "dead").into()))
         .unwrap();
@@ -469,8 +469,8 @@ async fn held_back_answer_that_breaks_off_is_charged_for_its_text() {
         .unwrap();
     let run = setting.runs.take();
     run.begin();
-    run.bill.count(tokens(40));
-    run.bill.note(Money::ZERO);
+    run.bill.record_usage(tokens(40));
+    run.bill.record_cost(Money::ZERO);
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Upstream, "cut off").into()))
         .unwrap();
@@ -496,11 +496,11 @@ async fn tokens_of_failed_runs_count_against_the_rate_limit() {
         ..Caller::named("a")
     };
     let running = setting.ask(&caller, turn("m", None)).await.unwrap();
-    let before = running.told.limits.tokens.unwrap().remaining;
+    let before = running.info.limits.tokens.unwrap().remaining;
     let run = setting.runs.take();
     run.begin();
-    run.bill.count(tokens(20));
-    run.bill.next_run().count(tokens(30));
+    run.bill.record_usage(tokens(20));
+    run.bill.add_run().record_usage(tokens(30));
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Upstream, "no JSON").into()))
         .unwrap();
@@ -508,7 +508,7 @@ async fn tokens_of_failed_runs_count_against_the_rate_limit() {
     let next = setting.ask(&caller, turn("m", None)).await.unwrap();
     let taken = 10_000 - before;
     assert_eq!(
-        next.told.limits.tokens.unwrap().remaining,
+        next.info.limits.tokens.unwrap().remaining,
         10_000 - 250 - taken
     );
 }

@@ -33,9 +33,9 @@ async fn key_without_web_search_is_refused_search_and_fetch() {
         no_web_search: true,
         ..Grant::default()
     });
-    let off = Setting::with(Rules {
+    let off = Setting::with(AdmissionDeps {
         web_searches: None,
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
     let fetch = || written(&[r#"{"type":"web_fetch_20250910","name":"web_fetch"}"#]);
     for turn in [searching(Some(1)), fetch()] {
@@ -92,14 +92,14 @@ fn with_server() -> Turn {
 #[tokio::test]
 async fn code_and_mcp_servers_need_permission_and_setting() {
     let betas = || [CODE_EXECUTION_BETA, MCP_BETA].map(str::to_owned).to_vec();
-    let setting = Setting::with(Rules {
+    let setting = Setting::with(AdmissionDeps {
         betas: betas(),
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
-    let off = Setting::with(Rules {
+    let off = Setting::with(AdmissionDeps {
         betas: betas(),
         server_tools: false,
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
     let caller = keyed(Grant {
         no_server_tools: true,
@@ -148,9 +148,9 @@ async fn code_and_mcp_servers_need_their_betas() {
             Some(Error::ServerToolsOff(ServerToolsOff::WithoutBeta(beta)))
         );
         let betas = vec![beta.to_owned()];
-        let with_beta = Setting::with(Rules {
+        let with_beta = Setting::with(AdmissionDeps {
             betas,
-            ..testing::rules().await
+            ..testing::admission_deps().await
         });
         assert_eq!(refusal(&with_beta, &Caller::named("b"), turn).await, None);
     }
@@ -159,10 +159,10 @@ async fn code_and_mcp_servers_need_their_betas() {
 #[tokio::test]
 async fn mcp_servers_need_a_cli_that_reads_their_calls() {
     let betas = vec![MCP_BETA.to_owned()];
-    let setting = Setting::with(Rules {
+    let setting = Setting::with(AdmissionDeps {
         betas,
         reads_mcp: false,
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
     let refused = refusal(&setting, &Caller::named("b"), with_server()).await;
     assert_eq!(
@@ -175,7 +175,7 @@ async fn mcp_servers_need_a_cli_that_reads_their_calls() {
 async fn optional_tools_are_removed_and_reported() {
     let optional = |kind, told_as: &str| OptionalTool {
         kind,
-        told_as: told_as.to_owned(),
+        notice: told_as.to_owned(),
     };
     let mut turn = searching(None);
     turn.tools.runs_code = true;
@@ -186,18 +186,18 @@ async fn optional_tools_are_removed_and_reported() {
         optional(ServerToolKind::Mcp, "mcp"),
     ];
     let betas = || [CODE_EXECUTION_BETA, MCP_BETA].map(str::to_owned).to_vec();
-    let all = Setting::with(Rules {
+    let all = Setting::with(AdmissionDeps {
         betas: betas(),
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
-    let none = Setting::with(Rules {
+    let none = Setting::with(AdmissionDeps {
         web_searches: None,
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
-    let no_mcp = Setting::with(Rules {
+    let no_mcp = Setting::with(AdmissionDeps {
         betas: betas(),
         reads_mcp: false,
-        ..testing::rules().await
+        ..testing::admission_deps().await
     });
     let caller = keyed(Grant {
         no_web_search: true,
@@ -212,7 +212,7 @@ async fn optional_tools_are_removed_and_reported() {
         (&no_mcp, &Caller::named("b"), &["mcp"]),
     ] {
         let running = setting.ask(caller, turn.clone()).await.unwrap();
-        let mut left_out = running.told.left_out.clone();
+        let mut left_out = running.info.left_out.clone();
         left_out.sort_unstable();
         assert_eq!(left_out, expected);
         let ran = setting.runs.take().turn.tools;

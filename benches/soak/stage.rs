@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use messages_stand_in::{RecordLimits, Settings, StandIn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -129,6 +131,7 @@ impl Stage {
                 id.to_owned(),
             ))
         };
+        fill(&client("filler", json!({})).await?.0).await?;
         let budget =
             json!({"budget": {"monthly": {"tokens": 1_000_000_000_u64, "money": "100000"}}});
         let accounts = vec![
@@ -325,4 +328,23 @@ fn keep_log(folder: TempDir, log: &Path, journal: &Journal) {
         journal.say(&format!("the log of the server is {}", kept.display()));
     }
     drop(folder);
+}
+
+/// Conversations that lie in the store from the beginning, so that the store's page cache is full and what
+/// the server takes up is that of one that has run for long.
+const CONVERSATIONS: usize = 20_000;
+
+/// Makes [`CONVERSATIONS`] side by side.
+async fn fill(client: &Client) -> anyhow::Result<()> {
+    let item = json!({"type": "message", "role": "user", "content": "x".repeat(600)});
+    let body = json!({"items": [item]});
+    stream::iter(0..CONVERSATIONS)
+        .map(|_| async {
+            let made = client.post("/v1/conversations", &body).send().await?;
+            made.error_for_status()?;
+            anyhow::Ok(())
+        })
+        .buffer_unordered(64)
+        .try_collect()
+        .await
 }

@@ -43,6 +43,10 @@ impl Client {
             check(&response, &question).map(|()| response)
         });
         let Some(first) = first.await else { return };
+        // On a full disk an answer is delivered and cannot be stored; it says so.
+        if first["store"] == false {
+            return;
+        }
         let question = self.question();
         let body = json!({"model": "haiku", "input": question.prompt, "previous_response_id": first["id"], "stream": true});
         let second = self.watch(Door::ResponseStreamed, async {
@@ -59,6 +63,9 @@ impl Client {
             check(&last, &question).map(|()| last)
         });
         let Some(second) = second.await else { return };
+        if second["store"] == false {
+            return;
+        }
         // What was told is kept: it is found again, word for word.
         let path = format!("{PATH}/{}", second["id"].as_str().unwrap_or_default());
         let found = self.watch(Door::Records, async {

@@ -125,7 +125,9 @@ impl Run {
                 .unwrap_or_else(|| Err(ended_early()))?;
             self.writer.event(&event);
         }
-        self.keep_when_over().await?;
+        if !self.keep_when_over().await? {
+            self.writer.mark_unstored(&mut Vec::new());
+        }
         Ok(self.writer.response().clone())
     }
 
@@ -133,11 +135,15 @@ impl Run {
     /// to its conversation, the step ends with a failure: a client that saw a regular end would
     /// continue from items that the conversation lacks.
     async fn step(&mut self, mut events: Vec<Event>, mut failure: Option<Error>) -> Step {
-        if let Err(error) = self.keep_when_over().await {
-            events.pop();
-            events.extend(self.writer.fail_at_the_end(&(self.explain)(&error)));
-            self.keeper.save(self.writer.response()).await;
-            failure = Some(error);
+        match self.keep_when_over().await {
+            Ok(true) => {}
+            Ok(false) => self.writer.mark_unstored(&mut events),
+            Err(error) => {
+                events.pop();
+                events.extend(self.writer.fail_at_the_end(&(self.explain)(&error)));
+                self.keeper.save(self.writer.response()).await;
+                failure = Some(error);
+            }
         }
         Step {
             events,
@@ -146,11 +152,12 @@ impl Run {
         }
     }
 
-    async fn keep_when_over(&mut self) -> Result<(), Error> {
+    /// Stores a response that is over. Returns false if it should have been stored and is not.
+    async fn keep_when_over(&mut self) -> Result<bool, Error> {
         if self.writer.is_over() {
             self.keeper.keep(self.writer.response()).await
         } else {
-            Ok(())
+            Ok(true)
         }
     }
 }
@@ -175,13 +182,16 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Stores a finished response. Only completed and incomplete responses are appended to their
-    /// conversation; failed and cancelled ones are not.
+    /// conversation; failed and cancelled ones are not. Returns false if its own record could not
+    /// be written.
     ///
     /// # Errors
     /// When it cannot be appended to its conversation. Nothing is stored then.
-    async fn keep(&mut self, response: &Response) -> Result<(), Error> {
+    async fn keep(&mut self, response: &Response) -> Result<bool, Error> {
         let taken = self.conversation.take();
-        match taken.filter(|_| matches!(response.status, Status::Completed | Status::Incomplete)) {
+        let is_stored = match taken
+            .filter(|_| matches!(response.status, Status::Completed | Status::Incomplete))
+        {
             Some(taken) => {
                 let record = self.record(response);
                 let bytes = record.to_bytes()?;
@@ -191,9 +201,10 @@ impl Keeper {
                     record: bytes,
                 });
                 taken.append(record.items(), beside).await?;
+                true
             }
             None => self.save(response).await,
-        }
+        };
         if let Some(memory) = &self.memory {
             let record = self.record(response);
             let earlier = std::mem::take(&mut self.earlier);
@@ -202,21 +213,25 @@ impl Keeper {
                 earlier.into_iter().chain(record.items()).collect(),
             );
         }
-        Ok(())
+        Ok(is_stored)
     }
 
-    /// Stores the response on its own. A failure is logged only.
-    async fn save(&self, response: &Response) {
-        if let Some(records) = &self.records
-            && let Err(error) = self.record(response).save(records, &self.owner).await
-        {
+    /// Stores the response on its own, where it is to be stored. Returns false after a failure,
+    /// which is logged.
+    async fn save(&self, response: &Response) -> bool {
+        let Some(records) = &self.records else {
+            return true;
+        };
+        let saved = self.record(response).save(records, &self.owner).await;
+        if let Err(error) = &saved {
             // The answer is generated and paid for, so it is delivered even if it cannot be stored.
             tracing::error!(
                 response.id = response.id,
-                error = &error as &dyn std::error::Error,
+                error = error as &dyn std::error::Error,
                 "response not stored"
             );
         }
+        saved.is_ok()
     }
 
     fn record(&self, response: &Response) -> Record {

@@ -25,16 +25,21 @@ pub struct Event {
 pub(super) struct Sequence(u64);
 
 impl Sequence {
-    pub(super) fn event(&mut self, name: &'static str, body: &impl Serialize) -> Event {
+    pub(super) fn event(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        body: &impl Serialize,
+    ) -> Event {
+        let name = name.into();
         let event = Numbered {
-            r#type: name,
+            r#type: &name,
             sequence_number: self.0,
             body,
         };
         self.0 += 1;
         Event {
-            name: name.into(),
             data: json::to_string(&event),
+            name,
         }
     }
 
@@ -46,7 +51,7 @@ impl Sequence {
 
 #[derive(Serialize)]
 struct Numbered<'a, B> {
-    r#type: &'static str,
+    r#type: &'a str,
     sequence_number: u64,
     #[serde(flatten)]
     body: &'a B,

@@ -165,7 +165,7 @@ impl Open {
     fn tell(&self, told: &[Told], sequence: &mut Sequence, events: &mut Vec<Event>) {
         events.extend(
             told.iter()
-                .map(|(name, body)| sequence.event(name, &self.within(body))),
+                .map(|(name, body)| sequence.event(*name, &self.within(body))),
         );
     }
 

@@ -1,5 +1,6 @@
 //! Builder of a response and its stream events from the events of a turn.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::client_call::ClientCall;
@@ -217,6 +218,16 @@ impl Writer {
         self.fail(envelope)
     }
 
+    /// Sets `store` to false, because the response could not be stored, and renders the final event
+    /// again, which was not sent.
+    pub fn mark_unstored(&mut self, events: &mut Vec<Event>) {
+        self.response.store = false;
+        let Some(last) = events.pop() else { return };
+        // The number must be reused, so that the stream has no gap.
+        self.sequence.take_back();
+        events.push(self.whole(last.name));
+    }
+
     /// Cancels the response; returns the final events, none once the response is over.
     pub fn cancel(&mut self) -> Vec<Event> {
         if self.is_over() {
@@ -311,7 +322,7 @@ impl Writer {
         }));
     }
 
-    fn whole(&mut self, name: &'static str) -> Event {
+    fn whole(&mut self, name: impl Into<Cow<'static, str>>) -> Event {
         self.sequence.event(
             name,
             &Whole {

@@ -1,4 +1,4 @@
-//! A small HTTP client: one kept connection, nothing between the clock and the bytes.
+//! Minimal HTTP client over one keep-alive connection, without overhead in the measurements.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 const CHAT: &str = "/v1/chat/completions";
-/// No request of a bench takes so long: one that does has failed.
+/// Maximum time of a request; a slower one counts as failed.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// When the parts of an answer came.
+/// Arrival times of the parts of an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Timing {
-    /// The first text.
+    /// Time to the first text.
     pub(crate) first: Duration,
-    /// The end.
+    /// Time to the end.
     pub(crate) total: Duration,
-    /// Between one text and the next.
+    /// Times between one text and the next.
     pub(crate) gaps: Vec<Duration>,
-    /// How many texts.
+    /// Number of texts.
     pub(crate) texts: usize,
 }
 
-/// Notes when texts come.
-pub(crate) struct Clock {
+/// TextClock that records the arrival of texts.
+pub(crate) struct TextClock {
     begun: Instant,
     latest: Instant,
     timing: Timing,
 }
 
-impl Clock {
+impl TextClock {
     pub(crate) fn start() -> Self {
         let now = Instant::now();
         Self {
@@ -60,20 +60,20 @@ impl Clock {
     }
 }
 
-/// How the length of a body is told.
+/// Remaining body, by content length or chunked.
 #[derive(Debug, Clone, Copy)]
 enum Rest {
     Bytes(usize),
     Chunks,
 }
 
-/// A kept connection.
+/// Keep-alive connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
     buffer: BytesMut,
     rest: Rest,
-    /// A header line, or nothing.
+    /// Authorization header line, or empty.
     authorization: String,
 }
 
@@ -94,7 +94,7 @@ impl Connection {
         self
     }
 
-    /// Asks for a whole answer and says how long it took.
+    /// Requests a whole answer and returns the time it took.
     pub(crate) async fn chat(&mut self, body: &str) -> anyhow::Result<Duration> {
         let answered = async {
             let begun = Instant::now();
@@ -113,10 +113,10 @@ impl Connection {
             .context("no answer in time")?
     }
 
-    /// Asks for a streamed answer and reads it to `[DONE]`.
+    /// Requests a streamed answer and reads it up to `[DONE]`.
     pub(crate) async fn stream(&mut self, body: &str) -> anyhow::Result<Timing> {
         let streamed = async {
-            let clock = Clock::start();
+            let clock = TextClock::start();
             self.send(body).await?;
             self.events(clock).await
         };
@@ -125,7 +125,7 @@ impl Connection {
             .context("no answer in time")?
     }
 
-    async fn events(&mut self, mut clock: Clock) -> anyhow::Result<Timing> {
+    async fn events(&mut self, mut clock: TextClock) -> anyhow::Result<Timing> {
         self.head().await?;
         let mut pending = BytesMut::new();
         let mut is_done = false;
@@ -153,7 +153,7 @@ impl Connection {
         Ok(timing)
     }
 
-    /// Asks for a streamed answer and reads no further than its head and its first frame.
+    /// Requests a streamed answer and reads only its head and its first frame.
     pub(crate) async fn begin_stream(&mut self, body: &str) -> anyhow::Result<()> {
         let begun = async {
             self.send(body).await?;
@@ -168,7 +168,7 @@ impl Connection {
             .context("no answer in time")?
     }
 
-    /// Sends a chat request without reading what comes back.
+    /// Sends a chat request without reading the response.
     pub(crate) async fn send(&mut self, body: &str) -> anyhow::Result<()> {
         let head = format!(
             "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\n{}content-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -195,7 +195,7 @@ impl Connection {
         Ok(whole)
     }
 
-    /// Reads the head of a response, which must be a 200.
+    /// Reads the head of a response; the status must be 200.
     async fn head(&mut self) -> anyhow::Result<()> {
         let end = self.find(b"\r\n\r\n").await?;
         let head = self.buffer.split_to(end + 4);
@@ -220,7 +220,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The next piece of the body.
+    /// Reads the next piece of the body.
     async fn piece(&mut self) -> anyhow::Result<Option<Bytes>> {
         match self.rest {
             Rest::Bytes(0) => Ok(None),
@@ -266,7 +266,7 @@ impl Connection {
     }
 }
 
-/// Whether an event holds a piece of the answer; the first holds an empty one.
+/// True if an event contains text; the first event has an empty text.
 fn has_text(event: &[u8]) -> bool {
     const CONTENT: &[u8] = b"\"content\":\"";
     let place = memmem::find(event, CONTENT).map(|place| place + CONTENT.len());

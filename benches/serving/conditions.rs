@@ -1,4 +1,4 @@
-//! Where and when a run took place.
+//! Conditions of a run: machine, commit, date, load.
 
 use std::path::Path;
 
@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use crate::processes::output;
 
-/// Noted at the begin of a run.
+/// Conditions recorded at the start of a run.
 pub(crate) struct Conditions {
     bench: &'static str,
     begun: Instant,
     load: String,
-    /// Whether the servers had a core of their own, where that was wanted.
+    /// Set if the servers had a core of their own; `None` if that was not wanted.
     pub(crate) pinned: Option<bool>,
 }
 
@@ -25,7 +25,7 @@ impl Conditions {
         }
     }
 
-    /// Who measured what, where and when; ask at the end.
+    /// Formats the conditions as Markdown; call at the end of the run.
     pub(crate) async fn to_markdown(&self) -> String {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let git =
@@ -78,7 +78,7 @@ impl Conditions {
 }
 
 fn command(bench: &str) -> String {
-    // `--bench` is cargo's own.
+    // Cargo adds `--bench`.
     let words: Vec<String> = std::env::args()
         .skip(1)
         .filter(|word| word != "--bench")

@@ -1,4 +1,5 @@
-//! Conversations: what a request costs by the turns that it brings, and how many requests with history are served at a time.
+//! Conversations: cost of a request by the number of its turns, and throughput of requests with
+//! history.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,37 +13,37 @@ use crate::plan::Plan;
 use crate::processes::{memory, tree_cpu};
 use crate::progress;
 use crate::report::{Report, Table};
-use crate::server::{Server, Settings};
+use crate::server::{Server, ServerSettings};
 use crate::statistics::Sample;
 
-/// Turns that a request brings, its prompt included.
+/// Numbers of turns of a request, including its prompt.
 const TURNS: [usize; 5] = [1, 2, 20, 100, 1000];
-/// The most that a baseline is asked for: before requests were sent whole, each message of them took milliseconds.
-const MOST_OF_BASELINE: usize = 100;
-/// Words of each message.
+/// Maximum number of turns for the baseline; in old versions each message took milliseconds.
+const MAX_BASELINE_TURNS: usize = 100;
+/// Number of words of each message.
 const WORDS: usize = 60;
-/// Workers, and clients that ask at the same time.
-const CROWD: usize = 4;
-/// Requests of each client before those that count: a worker lives for hundreds.
+/// Number of workers and of concurrent clients.
+const CLIENTS: usize = 4;
+/// Number of warm-up requests of each client.
 const WARM_UP: usize = 15;
-/// Turns that each of their requests brings.
-const CROWD_TURNS: usize = 21;
+/// Number of turns of each concurrent request.
+const CONCURRENT_TURNS: usize = 21;
 
-/// A server that is measured.
+/// Measured server version.
 struct Candidate {
     name: &'static str,
-    lone: Server,
-    crowd: Server,
-    most_turns: usize,
+    single: Server,
+    concurrent: Server,
+    max_turns: usize,
     first_ms: [Sample; TURNS.len()],
     cpu_ms: [Sample; TURNS.len()],
     elapsed: Duration,
     served: usize,
-    crowd_cpu: f64,
+    concurrent_cpu: f64,
     connections: usize,
 }
 
-/// Measures the server with the CLI at `cli` and, beside it, the server program `baseline`.
+/// Measures this server and the server program `baseline`, with the CLI at `cli`.
 pub(crate) async fn measure(
     cli: &Path,
     baseline: Option<&PathBuf>,
@@ -55,13 +56,13 @@ pub(crate) async fn measure(
     })
     .await?;
     let keys = json!(
-        (0..plan.conversations * 64 + CROWD)
+        (0..plan.conversations * 64 + CLIENTS)
             .map(key)
             .collect::<Vec<_>>()
     )
     .to_string();
     let settings = |program: Option<&PathBuf>| {
-        let settings = Settings::over(cli).set("ANTHROPIC_BASE_URL", &upstream.base_url());
+        let settings = ServerSettings::over(cli).set("ANTHROPIC_BASE_URL", &upstream.base_url());
         let settings = settings
             .set("SWITCHBOARD_AUTH__KEYS", &keys)
             .set("SWITCHBOARD_POOL__MAX_TURNS", "100000");
@@ -72,7 +73,13 @@ pub(crate) async fn measure(
     let mut candidates = vec![Candidate::start("this version", &settings, None, usize::MAX).await?];
     if let Some(baseline) = baseline {
         candidates.push(
-            Candidate::start("the baseline", &settings, Some(baseline), MOST_OF_BASELINE).await?,
+            Candidate::start(
+                "the baseline",
+                &settings,
+                Some(baseline),
+                MAX_BASELINE_TURNS,
+            )
+            .await?,
         );
     }
     for round in 0..plan.conversations {
@@ -82,17 +89,17 @@ pub(crate) async fn measure(
             plan.conversations
         ));
         for candidate in &mut candidates {
-            candidate.one_by_one(round).await?;
+            candidate.measure_by_turns(round).await?;
         }
         for candidate in &mut candidates {
-            candidate.crowd(plan.crowd, round).await?;
+            candidate.measure_concurrent(plan.concurrent, round).await?;
         }
         upstream.clear();
     }
-    tell(&candidates, report)?;
+    add_tables(&candidates, report)?;
     for candidate in candidates {
-        candidate.lone.end().await?;
-        candidate.crowd.end().await?;
+        candidate.single.end().await?;
+        candidate.concurrent.end().await?;
     }
     Ok(())
 }
@@ -100,32 +107,32 @@ pub(crate) async fn measure(
 impl Candidate {
     async fn start(
         name: &'static str,
-        settings: &impl Fn(Option<&PathBuf>) -> Settings,
+        settings: &impl Fn(Option<&PathBuf>) -> ServerSettings,
         program: Option<&PathBuf>,
-        most_turns: usize,
+        max_turns: usize,
     ) -> anyhow::Result<Self> {
-        let lone = settings(program).workers(1, 1).start_warm(1).await?;
-        let crowd = settings(program)
-            .workers(CROWD, CROWD)
-            .start_warm(CROWD as u64)
+        let single = settings(program).workers(1, 1).start_warm(1).await?;
+        let concurrent = settings(program)
+            .workers(CLIENTS, CLIENTS)
+            .start_warm(CLIENTS as u64)
             .await?;
         let mut candidate = Self {
             name,
-            lone,
-            crowd,
-            most_turns,
+            single,
+            concurrent,
+            max_turns,
             first_ms: Default::default(),
             cpu_ms: Default::default(),
             elapsed: Duration::ZERO,
             served: 0,
-            crowd_cpu: 0.0,
+            concurrent_cpu: 0.0,
             connections: 0,
         };
-        // A process gets faster over its first turns.
+        // Warm-up: a process gets faster over its first turns.
         for _ in 0..10 {
             let key = candidate.next_key();
             candidate
-                .lone
+                .single
                 .connect_as(&key)
                 .await?
                 .stream(&body(0, 2))
@@ -135,47 +142,47 @@ impl Candidate {
         Ok(candidate)
     }
 
-    /// A key that has asked for nothing yet, so that no server can go on with what it has.
+    /// Returns an unused key, so that no worker can continue an earlier conversation.
     fn next_key(&mut self) -> String {
         self.connections += 1;
         key(self.connections)
     }
 
-    async fn one_by_one(&mut self, round: usize) -> anyhow::Result<()> {
+    async fn measure_by_turns(&mut self, round: usize) -> anyhow::Result<()> {
         for (index, turns) in TURNS.into_iter().enumerate() {
-            if turns > self.most_turns {
+            if turns > self.max_turns {
                 continue;
             }
             let key = self.next_key();
-            let mut connection = self.lone.connect_as(&key).await?;
-            self.lone.until_clean().await?;
-            let cpu = tree_cpu(self.lone.id)?;
+            let mut connection = self.single.connect_as(&key).await?;
+            self.single.until_clean().await?;
+            let cpu = tree_cpu(self.single.id)?;
             self.first_ms[index].push_ms(connection.stream(&body(round, turns)).await?.first);
-            self.lone.until_clean().await?;
-            self.cpu_ms[index].push((tree_cpu(self.lone.id)? - cpu) * 1e3);
+            self.single.until_clean().await?;
+            self.cpu_ms[index].push((tree_cpu(self.single.id)? - cpu) * 1e3);
         }
         Ok(())
     }
 
-    async fn crowd(&mut self, requests: usize, round: usize) -> anyhow::Result<()> {
-        let (begun, cpu) = (Instant::now(), tree_cpu(self.crowd.id)?);
+    async fn measure_concurrent(&mut self, requests: usize, round: usize) -> anyhow::Result<()> {
+        let (begun, cpu) = (Instant::now(), tree_cpu(self.concurrent.id)?);
         self.ask_all(requests, round).await?;
         self.elapsed += begun.elapsed();
-        self.crowd_cpu += tree_cpu(self.crowd.id)? - cpu;
-        self.served += requests * CROWD;
+        self.concurrent_cpu += tree_cpu(self.concurrent.id)? - cpu;
+        self.served += requests * CLIENTS;
         Ok(())
     }
 
-    /// Has all clients ask at the same time, each `requests` times.
+    /// Makes `requests` requests from each of the concurrent clients.
     async fn ask_all(&mut self, requests: usize, round: usize) -> anyhow::Result<()> {
-        let keys: Vec<String> = (0..CROWD).map(|_| self.next_key()).collect();
-        let server = &self.crowd;
+        let keys: Vec<String> = (0..CLIENTS).map(|_| self.next_key()).collect();
+        let server = &self.concurrent;
         let clients = keys.iter().map(|key| async move {
             let mut connection = server.connect_as(key).await?;
             for request in 0..requests {
-                // Another conversation each time.
+                // Each request is of a new conversation.
                 connection
-                    .chat(&whole_body(round * requests + request, CROWD_TURNS))
+                    .chat(&whole_body(round * requests + request, CONCURRENT_TURNS))
                     .await?;
             }
             anyhow::Ok(())
@@ -213,24 +220,24 @@ fn messages(round: usize, turns: usize) -> Vec<Value> {
     messages
 }
 
-fn tell(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<()> {
+fn add_tables(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<()> {
     let p50 = |turns: usize| {
         let index = TURNS.iter().position(|measured| *measured == turns);
         index.map_or(f64::NAN, |index| candidates[0].first_ms[index].p50())
     };
-    for (turns, most) in [(100, 1.3), (1000, 3.0)] {
+    for (turns, max) in [(100, 1.3), (1000, 3.0)] {
         let ratio = p50(turns) / p50(2);
         let what = format!("TTFT p50 of turn {turns} to turn 2, in any process");
-        report.bar(
+        report.add_target(
             &what,
-            &format!("≤ {most}"),
+            &format!("≤ {max}"),
             &format!("{ratio:.2}"),
-            ratio <= most,
+            ratio <= max,
         );
     }
     if let [this, baseline] = candidates {
         let ratio = this.rate() / baseline.rate();
-        report.bar(
+        report.add_target(
             "requests/s with 20 turns of history, to the baseline",
             "≥ 5",
             &format!("{ratio:.1}"),
@@ -242,7 +249,7 @@ fn tell(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<()> {
         for (index, turns) in TURNS
             .iter()
             .enumerate()
-            .filter(|(_, turns)| **turns <= candidate.most_turns)
+            .filter(|(_, turns)| **turns <= candidate.max_turns)
         {
             let (first, cpu) = (&candidate.first_ms[index], &candidate.cpu_ms[index]);
             rows.push(vec![
@@ -264,28 +271,28 @@ fn tell(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<()> {
         header: vec!["server", "turns", "times", "TTFT", "CPU ms"],
         rows,
     });
-    crowd_table(candidates, report)
+    concurrent_table(candidates, report)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-fn crowd_table(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<()> {
+fn concurrent_table(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for candidate in candidates {
-        let server = memory(candidate.crowd.id)?;
+        let server = memory(candidate.concurrent.id)?;
         rows.push(vec![
             candidate.name.to_owned(),
             candidate.served.to_string(),
             format!("{:.1}", candidate.rate()),
-            format!("{:.3}", candidate.crowd_cpu / candidate.served as f64),
+            format!("{:.3}", candidate.concurrent_cpu / candidate.served as f64),
             format!("{:.1}", server.rss / 1e6),
         ]);
     }
     report.add(Table {
         title: "Requests with history",
         note: format!(
-            "{CROWD} clients and {CROWD} workers; each request is of another conversation and brings {} turns of history. \
+            "{CLIENTS} clients and {CLIENTS} workers; each request is of another conversation and brings {} turns of history. \
              CPU of the server and its workers in seconds a request; RSS of the server after the run, in MB.",
-            CROWD_TURNS - 1
+            CONCURRENT_TURNS - 1
         ),
         header: vec!["server", "requests", "requests/s", "CPU s", "RSS MB"],
         rows,

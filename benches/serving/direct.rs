@@ -1,4 +1,4 @@
-//! A CLI process driven over its pipes with the lines that the server would send, and nothing in between.
+//! CLI process driven directly over its pipes, with the same lines that the server sends.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use uuid::Uuid;
 
-use crate::client::{Clock, Timing};
+use crate::client::{TextClock, Timing};
 use crate::processes::{self, Core};
 
 const DEADLINE: Duration = Duration::from_secs(60);
-const LONGEST_LINE: usize = 16 * 1024 * 1024;
-/// The CLI's own first block of a system prompt.
+const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
+/// First block of a system prompt, which the CLI requires.
 const IDENTITY: &str = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
 
-/// What the server sets as well, so that the CLI does the same work for everybody.
-const FIXED: &[(&str, &str)] = &[
+/// Environment that the server sets as well, so that the CLI does the same work.
+const ENVIRONMENT: &[(&str, &str)] = &[
     ("ANTHROPIC_API_KEY", "made-up"),
     ("CLAUDE_CODE_ATTRIBUTION_HEADER", "0"),
     ("CLAUDE_CODE_DISABLE_ATTACHMENTS", "1"),
@@ -47,7 +47,7 @@ const FIXED: &[(&str, &str)] = &[
     ("ENABLE_TOOL_SEARCH", "false"),
 ];
 
-const COMMON: &[&str] = &[
+const COMMON_ARGUMENTS: &[&str] = &[
     "--output-format",
     "stream-json",
     "--verbose",
@@ -61,7 +61,7 @@ const COMMON: &[&str] = &[
     "--bare",
 ];
 
-/// A CLI with a home of its own and a key that opens nothing.
+/// CLI with a separate home directory and an invented API key.
 pub(crate) struct Cli {
     program: PathBuf,
     core: Core,
@@ -70,11 +70,11 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// The CLI at `program`, whose upstream is `base_url`.
+    /// Prepares the CLI at `program` with the upstream `base_url`.
     pub(crate) fn new(program: &Path, core: Core, base_url: Option<&str>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("empty"))?;
-        let mut environment: BTreeMap<String, String> = FIXED
+        let mut environment: BTreeMap<String, String> = ENVIRONMENT
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
@@ -95,7 +95,7 @@ impl Cli {
         command
             .arg("-p")
             .args(arguments)
-            .args(COMMON)
+            .args(COMMON_ARGUMENTS)
             .envs(&self.environment);
         command
             .current_dir(self.folder.path().join("empty"))
@@ -104,13 +104,13 @@ impl Cli {
         command
     }
 
-    /// One process for one prompt: the way that needs no protocol.
+    /// Runs one process for one prompt, without the stream protocol.
     pub(crate) async fn ask(&self, prompt: &str, system: &str) -> anyhow::Result<Timing> {
         let asked = async {
-            let mut clock = Clock::start();
+            let mut clock = TextClock::start();
             let arguments = [prompt, "--model", "haiku", "--system-prompt", system];
             let mut child = self.command(&arguments).spawn()?;
-            let mut lines = Lines::new(child.stdout.take().context("no pipe")?);
+            let mut lines = StdoutLines::new(child.stdout.take().context("no pipe")?);
             let mut is_whole = false;
             while let Some(line) = lines.next().await? {
                 if has(&line, "\"text_delta\"") {
@@ -131,16 +131,16 @@ impl Cli {
             .context("the CLI did not answer in time")?
     }
 
-    /// A process that stays.
-    pub(crate) async fn open(&self) -> anyhow::Result<Direct> {
+    /// Starts a process for several turns.
+    pub(crate) async fn open(&self) -> anyhow::Result<DirectProcess> {
         let mut child = self
             .command(&["--input-format", "stream-json"])
             .stdin(Stdio::piped())
             .spawn()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (stdin, stdout) = pipes.context("no pipes")?;
-        let lines = Lines::new(stdout);
-        let mut direct = Direct {
+        let lines = StdoutLines::new(stdout);
+        let mut direct = DirectProcess {
             _child: child,
             stdin,
             lines,
@@ -159,23 +159,23 @@ impl Cli {
     }
 }
 
-/// A process that answers turn after turn.
-pub(crate) struct Direct {
-    /// Killed when dropped.
+/// Running process that answers one turn after another.
+pub(crate) struct DirectProcess {
+    /// Child process, killed when dropped.
     _child: Child,
     stdin: ChildStdin,
-    lines: Lines,
+    lines: StdoutLines,
     requests: u64,
-    /// The `uuid` of the turn's user line.
+    /// `uuid` of the last turn's user line.
     last: String,
     is_over: bool,
 }
 
-impl Direct {
-    /// One turn, timed to the line that makes the answer whole.
+impl DirectProcess {
+    /// Runs one turn and times it up to the line that completes the answer.
     pub(crate) async fn turn(&mut self, prompt: &str, system: &str) -> anyhow::Result<Timing> {
         let turn = async {
-            let mut clock = Clock::start();
+            let mut clock = TextClock::start();
             self.configure(prompt, system).await?;
             self.last = Uuid::new_v4().to_string();
             self.is_over = false;
@@ -219,7 +219,7 @@ impl Direct {
         .map(drop)
     }
 
-    /// Forgets the turn, as the server does between two requests.
+    /// Rewinds the turn, as the server does between two requests.
     pub(crate) async fn reset(&mut self) -> anyhow::Result<()> {
         let reset = async {
             while !self.is_over {
@@ -260,16 +260,16 @@ impl Direct {
     }
 }
 
-struct Lines {
+struct StdoutLines {
     stdout: ChildStdout,
     decoder: LineDecoder,
 }
 
-impl Lines {
+impl StdoutLines {
     fn new(stdout: ChildStdout) -> Self {
         Self {
             stdout,
-            decoder: LineDecoder::new(LONGEST_LINE),
+            decoder: LineDecoder::new(MAX_LINE_BYTES),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the parts cost that stand before the workers, without HTTP: an answer from the cache, and what the limits take.
+//! Cost of a cache hit and of the rate limits, without HTTP and workers.
 
 use std::time::Duration;
 
@@ -29,30 +29,34 @@ use crate::progress;
 use crate::report::{Report, Table};
 use crate::statistics::Sample;
 
-/// Bytes of a prompt: some 700 words.
+/// Size of a prompt in bytes, about 700 words.
 const PROMPT_BYTES: usize = 4096;
-/// Events of an answer, and the text of each: some 350 words.
+/// Number of events of an answer of about 350 words.
 const EVENTS: usize = 100;
 const PIECE: &str = " of twenty characters";
 
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mut rows = Vec::new();
-    hits(plan, report, &mut rows).await?;
-    admissions(plan, &mut rows)?;
+    measure_cache(plan, report, &mut rows).await?;
+    measure_rate_limits(plan, &mut rows)?;
     report.add(Table {
         title: "Before the workers",
         note: format!(
             "On one thread, without HTTP. A hit: the key of a turn with a prompt of {PROMPT_BYTES} bytes, the look-up, and \
              reading all {EVENTS} events. A request through the limits: let in by a key and its project, settled, ended."
         ),
-        header: vec!["what", "p50 µs", "p99 µs", "most µs"],
+        header: vec!["what", "p50 µs", "p99 µs", "max µs"],
         rows,
     });
     Ok(())
 }
 
-/// Answers of a full cache, each asked for in turn.
-async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
+/// Fills the cache and measures hits on its answers.
+async fn measure_cache(
+    plan: &Plan,
+    report: &mut Report,
+    rows: &mut Vec<Vec<String>>,
+) -> anyhow::Result<()> {
     progress(&format!("cache: {} answers", plan.kept));
     let config = cache::Config {
         mode: cache::CachingMode::All,
@@ -91,7 +95,7 @@ async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> 
         stats.entries
     );
     let what = format!("a hit in the cache, {} answers kept, p99", plan.kept);
-    report.bar(
+    report.add_target(
         &what,
         "≤ 150 µs",
         &format!("{:.1} µs", hit.percentile(99.0)),
@@ -102,17 +106,17 @@ async fn hits(plan: &Plan, report: &mut Report, rows: &mut Vec<Vec<String>>) -> 
     Ok(())
 }
 
-fn admissions(plan: &Plan, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
+fn measure_rate_limits(plan: &Plan, rows: &mut Vec<Vec<String>>) -> anyhow::Result<()> {
     progress("limits");
-    let most = Rates {
+    let rates = Rates {
         requests_per_minute: Some(u32::MAX),
         tokens_per_minute: Some(u32::MAX),
         concurrent_requests: Some(9),
         weight: None,
     };
     let grant = Grant {
-        rates: most,
-        project_rates: most,
+        rates,
+        project_rates: rates,
         ..Grant::default()
     };
     let caller = Caller {

@@ -1,4 +1,4 @@
-//! `fake-claude` in the place of the CLI: what the server itself costs, beside a bare axum echo.
+//! The server's own cost with `fake-claude` as CLI, compared with a bare axum echo.
 
 use std::path::Path;
 
@@ -13,26 +13,26 @@ use crate::processes::{self, Core, own_cpu, pinned_program};
 use crate::progress;
 use crate::report::{Report, Table};
 use crate::roles;
-use crate::server::{Server, Settings, chat};
+use crate::server::{Server, ServerSettings, chat};
 use crate::statistics::Sample;
 
 pub(crate) const CLIENTS: usize = 8;
-/// An answer of five texts, at once.
+/// Prompt whose answer has five texts, sent at once.
 const SHORT: &str = "Go on.";
 const BURST: &str = "[[tokens=100]]";
-/// Nagle's algorithm and a delayed acknowledgement together take 40 ms.
+/// Threshold of a delayed burst; Nagle's algorithm and a delayed acknowledgement take 40 ms.
 const STALLED_MS: f64 = 35.0;
 
-/// Everything that takes part.
-pub(crate) struct Stage {
+/// Measured servers and processes.
+pub(crate) struct FakeCliBench {
     echo: Server,
     pub(crate) ours: Server,
     pub(crate) cli: Cli,
-    /// The same on the servers' core.
+    /// CLI pinned to the servers' core.
     far_cli: Cli,
 }
 
-/// Measures with `fake` as CLI, servers on one core and all else on another if there are two.
+/// Runs this part with `fake` as CLI, with servers and load on separate cores if there are two.
 pub(crate) async fn measure(
     fake: &Path,
     cores: [Core; 2],
@@ -43,32 +43,32 @@ pub(crate) async fn measure(
     let folder = tempfile::tempdir()?;
     let pinned = pinned_program(folder.path(), fake, load)?;
     let workers = CLIENTS + 2;
-    let settings = Settings::over(&pinned)
+    let settings = ServerSettings::over(&pinned)
         .workers(workers, workers)
         .on(servers);
     let ours = settings.set("SWITCHBOARD_POOL__MAX_TURNS", "1000000");
-    let stage = Stage {
+    let bench = FakeCliBench {
         echo: Server::role(roles::ECHO, servers).await?,
         ours: ours.start_warm(workers as u64).await?,
         cli: Cli::new(fake, load, None)?,
         far_cli: Cli::new(fake, servers, None)?,
     };
     memory(
-        &stage.ours,
+        &bench.ours,
         "RSS of the server at start, 10 idle workers aside",
         report,
     )?;
-    stage.cost(plan, report).await?;
-    stage.added(plan, report).await?;
-    stage.paced(plan, report).await?;
-    stage.bursts(plan, report).await?;
+    bench.measure_cpu(plan, report).await?;
+    bench.measure_added_latency(plan, report).await?;
+    bench.measure_paced(plan, report).await?;
+    bench.measure_bursts(plan, report).await?;
     memory(
-        &stage.ours,
+        &bench.ours,
         "RSS of the server after this load, children aside",
         report,
     )?;
-    stage.ours.end().await?;
-    stage.echo.end().await
+    bench.ours.end().await?;
+    bench.echo.end().await
 }
 
 fn memory(server: &Server, what: &str, report: &mut Report) -> anyhow::Result<()> {
@@ -78,18 +78,18 @@ fn memory(server: &Server, what: &str, report: &mut Report) -> anyhow::Result<()
         memory.rss / 1e6,
         memory.anonymous / 1e6
     );
-    report.bar(what, "< 15 MB", &measured, memory.rss < 15e6);
+    report.add_target(what, "< 15 MB", &measured, memory.rss < 15e6);
     Ok(())
 }
 
-/// One round of requests by eight clients at once.
+/// Figures of one round of requests by eight concurrent clients.
 struct Round {
     cpu_us: f64,
     rate: f64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-async fn crowd(server: &Server, body: &str, requests: usize) -> anyhow::Result<Round> {
+async fn run_clients(server: &Server, body: &str, requests: usize) -> anyhow::Result<Round> {
     let (begun, cpu) = (Instant::now(), own_cpu(server.id)?);
     let clients = (0..CLIENTS).map(async |_| {
         let mut connection = server.connect().await?;
@@ -106,7 +106,7 @@ async fn crowd(server: &Server, body: &str, requests: usize) -> anyhow::Result<R
     })
 }
 
-async fn stream_crowd(server: &Server, requests: usize) -> anyhow::Result<f64> {
+async fn run_streaming_clients(server: &Server, requests: usize) -> anyhow::Result<f64> {
     let cpu = own_cpu(server.id)?;
     let body = chat(SHORT, "", true);
     let clients = (0..CLIENTS).map(async |_| {
@@ -121,12 +121,12 @@ async fn stream_crowd(server: &Server, requests: usize) -> anyhow::Result<f64> {
     Ok((own_cpu(server.id)? - cpu) * 1e6 / requests as f64)
 }
 
-impl Stage {
-    /// P1: CPU time of the server process for each request, as a multiple of the echo's.
-    async fn cost(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+impl FakeCliBench {
+    /// P1: measures the CPU time per request, as a multiple of the echo server's.
+    async fn measure_cpu(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         let body = chat(SHORT, "", false);
-        crowd(&self.echo, &body, plan.echoes / 10).await?;
-        crowd(&self.ours, &body, plan.chats / 10).await?;
+        run_clients(&self.echo, &body, plan.echoes / 10).await?;
+        run_clients(&self.ours, &body, plan.chats / 10).await?;
         let (mut echoes, mut chats, mut streams) =
             (Sample::default(), Sample::default(), Sample::default());
         let (mut echo_rates, mut rates, mut ratios) =
@@ -136,9 +136,9 @@ impl Stage {
                 "fake CLI: CPU per request, round {round} of {}",
                 plan.rounds
             ));
-            let echo = crowd(&self.echo, &body, plan.echoes).await?;
-            let ours = crowd(&self.ours, &body, plan.chats).await?;
-            streams.push(stream_crowd(&self.ours, plan.chats).await?);
+            let echo = run_clients(&self.echo, &body, plan.echoes).await?;
+            let ours = run_clients(&self.ours, &body, plan.chats).await?;
+            streams.push(run_streaming_clients(&self.ours, plan.chats).await?);
             ratios.push(ours.cpu_us / echo.cpu_us);
             echoes.push(echo.cpu_us);
             chats.push(ours.cpu_us);
@@ -152,7 +152,7 @@ impl Stage {
             ""
         };
         let measured = format!("{} ×{steady}", ratios.spread(1));
-        report.bar(
+        report.add_target(
             "P1: CPU per request to the echo's",
             "≤ 5 ×",
             &measured,
@@ -177,8 +177,8 @@ impl Stage {
         Ok(())
     }
 
-    /// P2: what the server adds for one client.
-    async fn added(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    /// P2: measures the added latency for one client.
+    async fn measure_added_latency(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         const WARM_UP: usize = 50;
         progress("fake CLI: added latency");
         let mut direct = self.cli.open().await?;
@@ -205,13 +205,13 @@ impl Stage {
         let [past, far, through, echoes] = &samples;
         let us = |sample: &Sample, percent: f64| sample.percentile(percent) * 1e3;
         let [half, most] = [50.0, 99.0].map(|percent| us(through, percent) - us(past, percent));
-        report.bar(
+        report.add_target(
             "P2: added p50, one client",
             "≤ 100 µs",
             &format!("{half:.0} µs"),
             half <= 100.0,
         );
-        report.bar(
+        report.add_target(
             "P2: added p99, one client",
             "≤ 300 µs",
             &format!("{most:.0} µs"),
@@ -239,8 +239,8 @@ impl Stage {
         Ok(())
     }
 
-    /// P5: bursts of small frames on a kept connection, which a sender without `TCP_NODELAY` would hold back.
-    async fn bursts(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    /// P5: measures bursts of small frames, which a sender without `TCP_NODELAY` would delay.
+    async fn measure_bursts(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         progress("fake CLI: bursts");
         let mut connection: Connection = self.ours.connect().await?;
         let body = chat(BURST, "", true);
@@ -258,7 +258,7 @@ impl Stage {
             took_ms.percentile(99.0),
             took_ms.max()
         );
-        report.bar(
+        report.add_target(
             "P5: bursts of 100 frames that take 35 ms or more",
             "0",
             &measured,

@@ -1,4 +1,4 @@
-//! What the server takes up: memory of idle streams, time to start, size of the binary.
+//! Footprint of the server: memory of idle streams, start time, size of the binary.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::processes::{self, Core};
 use crate::progress;
 use crate::report::{Report, Table};
 use crate::roles;
-use crate::server::{Server, Settings, chat};
+use crate::server::{Server, ServerSettings, chat};
 use crate::statistics::Sample;
 
-/// Begins to answer and then says nothing more.
+/// Prompt whose answer begins and then stalls.
 const STALL: &str = "[[stall_at=0]]";
-/// Files a process needs besides the streams it holds.
+/// File descriptors that a process needs besides its streams.
 const SPARE_FILES: u64 = 200;
 
-/// Measures with `fake` as CLI.
+/// Runs this part with `fake` as CLI.
 pub(crate) async fn measure(fake: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     starts(fake, plan, report).await?;
     size(report)?;
@@ -39,7 +39,7 @@ pub(crate) async fn measure(fake: &Path, plan: &Plan, report: &mut Report) -> an
         let server = Server::role(roles::SILENT, Core::Any).await?;
         let bytes = idle(&server, count).await?;
         server.end().await?;
-        report.bar(
+        report.add_target(
             &format!("H2: memory of an idle stream, {count} held"),
             "≤ 16 KiB",
             &kib(bytes),
@@ -97,10 +97,10 @@ fn growth(server: &Server, before: f64, count: usize) -> anyhow::Result<f64> {
     Ok((processes::memory(server.id)?.anonymous - before) / count as f64)
 }
 
-/// Streams that were begun and of which nothing more comes.
+/// Measures the memory of each idle stream in a server without workers.
 async fn idle(server: &Server, count: usize) -> anyhow::Result<f64> {
     let body = chat(STALL, "", true);
-    // What the first requests allocate once belongs to nobody.
+    // One-time allocations of the first requests do not count.
     for _ in 0..10 {
         server.connect().await?.begin_stream(&body).await?;
     }
@@ -115,7 +115,7 @@ async fn idle(server: &Server, count: usize) -> anyhow::Result<f64> {
 }
 
 async fn stalled(fake: &Path, count: usize) -> anyhow::Result<f64> {
-    let server = Settings::over(fake)
+    let server = ServerSettings::over(fake)
         .workers(count + 1, count)
         .start_warm(count as u64)
         .await?;
@@ -133,9 +133,9 @@ async fn stalled(fake: &Path, count: usize) -> anyhow::Result<f64> {
     Ok(bytes)
 }
 
-/// Streaming requests behind one worker that never ends.
+/// Measures the memory of each queued streaming request.
 async fn queued(fake: &Path, count: usize) -> anyhow::Result<f64> {
-    let settings = Settings::over(fake)
+    let settings = ServerSettings::over(fake)
         .workers(1, 1)
         .set("SWITCHBOARD_POOL__QUEUE_LENGTH", &count.to_string());
     let server = settings.start_warm(1).await?;
@@ -158,13 +158,13 @@ async fn queued(fake: &Path, count: usize) -> anyhow::Result<f64> {
     Ok(bytes)
 }
 
-/// P9: from the start of the process to its first answers.
+/// P9: measures the time from process start to the first answers.
 async fn starts(fake: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     progress("footprint: starts");
     let (mut healthy_ms, mut answered_ms) = (Sample::default(), Sample::default());
     for _ in 0..plan.starts {
         let begun = Instant::now();
-        let server = Settings::over(fake).start().await?;
+        let server = ServerSettings::over(fake).start().await?;
         let mut connection = server.connect().await?;
         let health = connection.get("/health").await?;
         healthy_ms.push_ms(begun.elapsed());
@@ -183,7 +183,7 @@ async fn starts(fake: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result
         ),
     ] {
         let measured = format!("{} ms", sample.spread(1));
-        report.bar(
+        report.add_target(
             what,
             &format!("≤ {wanted_ms} ms"),
             &measured,
@@ -193,7 +193,7 @@ async fn starts(fake: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result
     Ok(())
 }
 
-/// P10: the binary, with the line tables that make a backtrace readable and without.
+/// P10: measures the binary, with and without the line tables for backtraces.
 fn size(report: &mut Report) -> anyhow::Result<()> {
     let binary = Path::new(env!("CARGO_BIN_EXE_claude-switchboard"));
     #[expect(clippy::cast_precision_loss, reason = "the size of a file")]
@@ -220,6 +220,6 @@ fn size(report: &mut Report) -> anyhow::Result<()> {
             format!("{whole:.1} MB, not stripped: `strip` is not installed"),
         ),
     };
-    report.bar("P10: stripped binary", "≤ 15 MB", &measured, size <= 15.0);
+    report.add_target("P10: stripped binary", "≤ 15 MB", &measured, size <= 15.0);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a hundred thousand keys cost: the time to find one, and the memory they take.
+//! Cost of a hundred thousand keys: lookup time and memory.
 
 use anyhow::Context as _;
 use anyhow::ensure;
@@ -17,14 +17,14 @@ use crate::progress;
 use crate::report::{Report, Table};
 use crate::statistics::Sample;
 
-/// Keys that are made at the same time.
-const AT_ONCE: usize = 500;
+/// Number of keys created concurrently.
+const CONCURRENT: usize = 500;
 
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let texts = make(plan.keys, folder.path()).await?;
-    // Opened anew, as at the start of a server: what making them has taken is not theirs.
-    let before = resident()?;
+    let texts = create_keys(plan.keys, folder.path()).await?;
+    // Reopened as at a server start, so that memory used to create the keys does not count.
+    let before = resident_bytes()?;
     let begin = Instant::now();
     let tracker = TaskTracker::new();
     let registry = Registry::open(Store::open(
@@ -34,7 +34,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     )?)
     .await?;
     let opened = begin.elapsed();
-    let grown = resident()?.saturating_sub(before) as f64 / 1e6;
+    let grown = resident_bytes()?.saturating_sub(before) as f64 / 1e6;
     let keys = Keys::new([""; 0])?.with_stored(&registry);
     let mut sample = Sample::default();
     let begin = Instant::now();
@@ -72,8 +72,8 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
     Ok(())
 }
 
-/// Makes keys in `folder`, and gives the texts of some, in no order.
-async fn make(count: usize, folder: &std::path::Path) -> anyhow::Result<Vec<String>> {
+/// Creates keys in `folder` and returns the texts of a fifth of them, unordered.
+async fn create_keys(count: usize, folder: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let tracker = TaskTracker::new();
     let registry = Registry::open(Store::open(
         folder,
@@ -82,12 +82,12 @@ async fn make(count: usize, folder: &std::path::Path) -> anyhow::Result<Vec<Stri
     )?)
     .await?;
     let mut texts = Vec::new();
-    for made in (0..count).step_by(AT_ONCE) {
+    for made in (0..count).step_by(CONCURRENT) {
         let change = || KeyChange {
-            name: Some("somebody".to_owned()),
+            name: Some("bench".to_owned()),
             ..KeyChange::default()
         };
-        let making = (0..AT_ONCE).map(|_| registry.create_key("default".to_owned(), change()));
+        let making = (0..CONCURRENT).map(|_| registry.create_key("default".to_owned(), change()));
         for made in futures::future::try_join_all(making).await? {
             texts.push(made.1.reveal().to_owned());
         }
@@ -102,8 +102,8 @@ async fn make(count: usize, folder: &std::path::Path) -> anyhow::Result<Vec<Stri
     Ok(texts.into_iter().step_by(5).collect())
 }
 
-/// Memory in use, in bytes.
-fn resident() -> anyhow::Result<u64> {
+/// Returns the resident memory of this process, in bytes.
+fn resident_bytes() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status
         .lines()

@@ -1,17 +1,19 @@
-//! What serving costs, in one run: `make bench`, or `cargo bench --bench serving -- [--quick]
+//! Performance of the server: `make bench`, or `cargo bench --bench serving -- [--quick]
 //! [real|conversations|ledger|fake|footprint|engines|keys]`.
 //!
-//! 1. The real CLI against the scripted stand-in ([`real_cli`]): spawned for each request, as other proxies do, and in
-//!    our workers.
-//! 2. Conversations ([`conversations`]) of one turn to a thousand; with `--baseline PROGRAM` beside another version.
-//! 3. The books of a request ([`ledger`]), on disk.
-//! 4. `fake-claude` in its place ([`fake_cli`]): what the server itself costs, beside a bare axum echo.
-//! 5. What it takes up ([`footprint`]).
-//! 6. The cache and the limits by themselves ([`engines`]), and a hundred thousand keys ([`keys`]).
+//! 1. The real CLI with the scripted stand-in ([`real_cli`]): spawned for each request, as other
+//!    proxies do, and in warm workers.
+//! 2. Conversations ([`conversations`]) of one to a thousand turns; with `--baseline PROGRAM`
+//!    compared with another version.
+//! 3. Holds and charges of requests in the ledger ([`ledger`]), on disk.
+//! 4. `fake-claude` instead of the CLI ([`fake_cli`]): the server's own cost, compared with a bare
+//!    axum echo.
+//! 5. Memory, start time and binary size ([`footprint`]).
+//! 6. The cache and the rate limits alone ([`engines`]), and a hundred thousand keys ([`keys`]).
 //!
-//! What is compared takes turns within the run, counts are fixed, and a request that fails ends it: there are no
-//! figures then. A whole run writes its tables into docs/PERFORMANCE.md as well. `CLAUDE_BIN` names another CLI than
-//! the one that tools/install-cli installs.
+//! Compared candidates alternate within the run, counts are fixed, and a failed request ends the
+//! run without figures. A complete run also writes its tables into docs/PERFORMANCE.md.
+//! `CLAUDE_BIN` names another CLI than that of tools/install-cli.
 
 mod client;
 mod conditions;
@@ -43,18 +45,18 @@ use report::Report;
 
 #[derive(Parser)]
 struct Options {
-    /// Only these parts, without writing docs/PERFORMANCE.md.
+    /// Parts to measure, without writing docs/PERFORMANCE.md; all by default.
     parts: Vec<Part>,
-    /// Fewer requests, to see that everything works; writes no document.
+    /// Run with fewer requests, to check that everything works; writes no document.
     #[arg(long)]
     quick: bool,
-    /// Another version's server program (a release build of another commit), measured beside this one where conversations are.
+    /// Server program of another version (a release build), compared in the conversations part.
     #[arg(long)]
     baseline: Option<PathBuf>,
-    /// Serve as one of those that are measured.
+    /// Serve in this role, as one of the measured servers.
     #[arg(long, hide = true)]
     role: Option<String>,
-    /// Given by cargo.
+    /// Flag that cargo passes.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -73,7 +75,7 @@ enum Part {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     if let Some(role) = options.role {
-        return roles::play(&role);
+        return roles::serve(&role);
     }
     let plan = if options.quick {
         plan::QUICK
@@ -144,13 +146,13 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says on stderr what is going on; stdout is for the tables.
+/// Prints progress to stderr; stdout is for the tables.
 fn progress(what: &str) {
-    // Nobody reads it when stderr is closed.
+    // A closed stderr is not an error.
     let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
-/// The servers' core and that of all else, where there are two.
+/// Returns the core of the servers and that of the load, if there are two cores.
 async fn cores() -> [Core; 2] {
     let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     if count >= 2 && processes::pin_self(1).await {

@@ -1,35 +1,35 @@
-//! The server's own share of a turn: what it takes longer than the same CLI driven directly.
+//! The server's own share of a turn: the added latency compared with driving the same CLI directly.
 
 use std::time::Duration;
 
 use crate::client::Connection;
-use crate::direct::Direct;
-use crate::real_cli::{PROMPT, Stage};
+use crate::direct::DirectProcess;
+use crate::real_cli::{PROMPT, RealCliBench};
 use crate::report::{Report, Table};
 use crate::server::chat;
 use crate::statistics::Sample;
 
-impl Stage {
-    /// The same turn on a reused process, past the server and through it, in turns.
-    pub(crate) async fn own_share(
+impl RealCliBench {
+    /// Measures the same turn on a reused process, directly and through the server, alternating.
+    pub(crate) async fn measure_own_share(
         &mut self,
         pairs: usize,
         report: &mut Report,
     ) -> anyhow::Result<()> {
         let mut direct = self.raw.open().await?;
-        let mut connection = self.lone.connect().await?;
+        let mut connection = self.single.connect().await?;
         let mut rows = Vec::new();
         for (is_new, name) in [
             (true, "a new system prompt each"),
             (false, "the same system prompt"),
         ] {
-            let [past, through, added] = self
-                .pairs(pairs, is_new, &mut direct, &mut connection)
+            let [direct_ms, served_ms, added_ms] = self
+                .measure_pairs(pairs, is_new, &mut direct, &mut connection)
                 .await?;
-            let (difference, paired) = (through.p50() - past.p50(), added.p50());
+            let (difference, paired) = (served_ms.p50() - direct_ms.p50(), added_ms.p50());
             if is_new {
                 let measured = format!("{difference:.2} ms (median of pairs {paired:.2} ms)");
-                report.bar(
+                report.add_target(
                     "own share, TTFT p50",
                     "≤ 2 ms",
                     &measured,
@@ -37,10 +37,10 @@ impl Stage {
                 );
             }
             let row = [
-                past.p50(),
-                past.percentile(95.0),
-                through.p50(),
-                through.percentile(95.0),
+                direct_ms.p50(),
+                direct_ms.percentile(95.0),
+                served_ms.p50(),
+                served_ms.percentile(95.0),
                 difference,
                 paired,
             ];
@@ -63,16 +63,16 @@ impl Stage {
         Ok(())
     }
 
-    async fn pairs(
+    async fn measure_pairs(
         &mut self,
         pairs: usize,
         is_new: bool,
-        direct: &mut Direct,
+        direct: &mut DirectProcess,
         connection: &mut Connection,
     ) -> anyhow::Result<[Sample; 3]> {
-        // A process gets faster over its first turns.
+        // Warm-up: a process gets faster over its first turns.
         const WARM_UP: usize = 30;
-        let [mut past, mut through, mut added] =
+        let [mut direct_ms, mut served_ms, mut added_ms] =
             [Sample::default(), Sample::default(), Sample::default()];
         for pair in 0..pairs + WARM_UP {
             let system = if is_new {
@@ -82,35 +82,35 @@ impl Stage {
             };
             let body = chat(PROMPT, &system, true);
             let for_direct = if is_new || pair == 0 { &system } else { "" };
-            // Who is first changes from pair to pair, so that being first is no advantage.
+            // The order alternates from pair to pair, so that neither way gains from being first.
             let (directly, served) = if pair % 2 == 0 {
-                let directly = past_the_server(direct, for_direct).await?;
-                (directly, self.through_the_server(connection, &body).await?)
+                let directly = time_direct_turn(direct, for_direct).await?;
+                (directly, self.time_served_turn(connection, &body).await?)
             } else {
-                let served = self.through_the_server(connection, &body).await?;
-                (past_the_server(direct, for_direct).await?, served)
+                let served = self.time_served_turn(connection, &body).await?;
+                (time_direct_turn(direct, for_direct).await?, served)
             };
             if pair >= WARM_UP {
-                past.push_ms(directly);
-                through.push_ms(served);
-                added.push((served.as_secs_f64() - directly.as_secs_f64()) * 1e3);
+                direct_ms.push_ms(directly);
+                served_ms.push_ms(served);
+                added_ms.push((served.as_secs_f64() - directly.as_secs_f64()) * 1e3);
             }
         }
-        Ok([past, through, added])
+        Ok([direct_ms, served_ms, added_ms])
     }
 
-    async fn through_the_server(
+    async fn time_served_turn(
         &self,
         connection: &mut Connection,
         body: &str,
     ) -> anyhow::Result<Duration> {
         let first = connection.stream(body).await?.first;
-        self.lone.until_quiet().await?;
+        self.single.until_quiet().await?;
         Ok(first)
     }
 }
 
-async fn past_the_server(direct: &mut Direct, system: &str) -> anyhow::Result<Duration> {
+async fn time_direct_turn(direct: &mut DirectProcess, system: &str) -> anyhow::Result<Duration> {
     let first = direct.turn(PROMPT, system).await?.first;
     direct.reset().await?;
     Ok(first)

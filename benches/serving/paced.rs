@@ -1,4 +1,4 @@
-//! P4: streams at the pace of a model, past the server and through it.
+//! P4: streams at the pace of a model, directly and through the server.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use futures::future::try_join_all;
 use tokio::time::sleep;
 
 use crate::client::Timing;
-use crate::direct::Direct;
-use crate::fake_cli::{CLIENTS, Stage};
+use crate::direct::DirectProcess;
+use crate::fake_cli::{CLIENTS, FakeCliBench};
 use crate::plan::Plan;
 use crate::progress;
 use crate::report::{Report, Table};
@@ -17,14 +17,18 @@ use crate::statistics::Sample;
 const FRAMES: usize = 64;
 const GAP: Duration = Duration::from_millis(20);
 
-impl Stage {
-    /// P4: streams at the pace of a model.
-    pub(crate) async fn paced(&self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+impl FakeCliBench {
+    /// P4: measures streams at the pace of a model.
+    pub(crate) async fn measure_paced(
+        &self,
+        plan: &Plan,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         let mut directs = Vec::new();
         for _ in 0..CLIENTS {
             directs.push(self.cli.open().await?);
         }
-        let (mut past, mut through) = (Streams::default(), Streams::default());
+        let (mut direct, mut served) = (StreamTimes::default(), StreamTimes::default());
         for round in 0..=plan.paced {
             progress(&format!(
                 "fake CLI: paced streams, round {round} of {}",
@@ -34,40 +38,40 @@ impl Stage {
                 self.paced_directly(&mut directs).await?,
                 self.paced_through().await?,
             ];
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
-                timings[0].iter().for_each(|timing| past.add(timing));
-                timings[1].iter().for_each(|timing| through.add(timing));
+                timings[0].iter().for_each(|timing| direct.add(timing));
+                timings[1].iter().for_each(|timing| served.add(timing));
             }
         }
-        let added = |pick: fn(&Streams) -> &Sample, percent: f64| {
-            (pick(&through).percentile(percent) - pick(&past).percentile(percent)) * 1e3
+        let added = |pick: fn(&StreamTimes) -> &Sample, percent: f64| {
+            (pick(&served).percentile(percent) - pick(&direct).percentile(percent)) * 1e3
         };
         let (first, gap) = (
             added(|streams| &streams.first_ms, 99.0),
             added(|streams| &streams.gaps_ms, 99.0),
         );
-        report.bar(
+        report.add_target(
             "P4: added time to first frame, p99",
             "≤ 300 µs",
             &format!("{first:.0} µs"),
             first <= 300.0,
         );
-        report.bar(
+        report.add_target(
             "P4: added gap, p99",
             "≤ 100 µs",
             &format!("{gap:.0} µs"),
             gap <= 100.0,
         );
-        report.bar(
+        report.add_target(
             "P4: frames lost",
             "0",
-            &through.lost.to_string(),
-            through.lost == 0,
+            &served.lost.to_string(),
+            served.lost == 0,
         );
         report.add(Table {
             title: "P4: streams of 64 frames, one every 20 ms",
-            note: "8 at a time, begun 2.5 ms apart; past the server and through it in turns."
+            note: "8 at a time, begun 2.5 ms apart; directly and through the server, in turns."
                 .to_owned(),
             header: vec![
                 "way",
@@ -78,17 +82,17 @@ impl Stage {
                 "p99",
                 "frames lost",
             ],
-            rows: [("`fake-claude` over its pipes", &past), ("ours", &through)]
+            rows: [("`fake-claude` over its pipes", &direct), ("ours", &served)]
                 .map(|(name, streams)| streams.row(name))
                 .to_vec(),
         });
         Ok(())
     }
 
-    async fn paced_directly(&self, directs: &mut [Direct]) -> anyhow::Result<Vec<Timing>> {
+    async fn paced_directly(&self, directs: &mut [DirectProcess]) -> anyhow::Result<Vec<Timing>> {
         let prompt = paced_prompt();
-        let streams = directs.iter_mut().zip(0..).map(async |(direct, place)| {
-            stagger(place).await;
+        let streams = directs.iter_mut().zip(0..).map(async |(direct, index)| {
+            stagger(index).await;
             let timing = direct.turn(&prompt, "").await?;
             direct.reset().await?;
             anyhow::Ok(timing)
@@ -98,9 +102,9 @@ impl Stage {
 
     async fn paced_through(&self) -> anyhow::Result<Vec<Timing>> {
         let body = chat(&paced_prompt(), "", true);
-        let streams = (0..).take(CLIENTS).map(async |place| {
+        let streams = (0..).take(CLIENTS).map(async |index| {
             let mut connection = self.ours.connect().await?;
-            stagger(place).await;
+            stagger(index).await;
             connection.stream(&body).await
         });
         try_join_all(streams).await
@@ -111,18 +115,18 @@ fn paced_prompt() -> String {
     format!("[[tokens={FRAMES} gap_ms={}]]", GAP.as_millis())
 }
 
-async fn stagger(place: u32) {
-    sleep(GAP / 8 * place).await;
+async fn stagger(index: u32) {
+    sleep(GAP / 8 * index).await;
 }
 
 #[derive(Default)]
-struct Streams {
+struct StreamTimes {
     first_ms: Sample,
     gaps_ms: Sample,
     lost: usize,
 }
 
-impl Streams {
+impl StreamTimes {
     fn add(&mut self, timing: &Timing) {
         self.first_ms.push_ms(timing.first);
         timing

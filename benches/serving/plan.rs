@@ -1,51 +1,51 @@
-//! How much is measured. Everything is counted, nothing runs for as long as it takes.
+//! Numbers of requests and rounds of a run; no part is limited by time.
 
-/// Counts of a run.
+/// Numbers of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// Rounds in which everything with the real CLI has its turn.
+    /// Rounds with the real CLI, in which all ways alternate.
     pub(crate) real_rounds: usize,
-    /// Requests of a round: spawned ones, and as many new conversations.
+    /// Spawned requests of a round, and as many new conversations.
     pub(crate) spawned: usize,
-    /// Requests of a round, one after another on reused workers.
+    /// Sequential requests of a round on reused workers.
     pub(crate) reused: usize,
-    /// Requests of a round of each client of the crowd.
-    pub(crate) crowd: usize,
-    /// Conversations of a hundred turns.
+    /// Requests of a round by each concurrent client.
+    pub(crate) concurrent: usize,
+    /// Rounds of the conversations part.
     pub(crate) conversations: usize,
-    /// The same turn, through the server and past it.
+    /// Pairs of the same turn, directly and through the server.
     pub(crate) pairs: usize,
-    /// Rounds of the ledger, and the requests of a round for each number of callers.
+    /// Rounds of the ledger part.
     pub(crate) ledger_rounds: usize,
     pub(crate) charges: usize,
-    /// Rounds with `fake-claude`.
+    /// Rounds of CPU measurements with `fake-claude`.
     pub(crate) rounds: usize,
-    /// Requests of a round to the echo, and to the server.
+    /// Requests of a round to the echo server.
     pub(crate) echoes: usize,
     pub(crate) chats: usize,
-    /// Requests through the server and past it, one client.
+    /// Requests of one client, directly and through the server.
     pub(crate) added: usize,
-    /// Rounds of eight paced streams.
+    /// Rounds of eight paced streams each.
     pub(crate) paced: usize,
     pub(crate) bursts: usize,
     pub(crate) starts: usize,
-    /// Numbers of idle streams.
+    /// Numbers of idle streams to measure.
     pub(crate) idle: &'static [usize],
-    /// Idle streams that have a worker each.
+    /// Number of idle streams with a worker each.
     pub(crate) stalled: usize,
-    /// Answers in the cache, and how often one is asked for.
+    /// Number of answers in the cache.
     pub(crate) kept: usize,
     pub(crate) hits: usize,
-    /// Keys that are stored.
+    /// Number of stored keys.
     pub(crate) keys: usize,
 }
 
-/// What a figure that is to be believed takes.
+/// Plan of a run with reliable figures.
 pub(crate) const FULL: Plan = Plan {
     real_rounds: 8,
     spawned: 4,
     reused: 15,
-    crowd: 6,
+    concurrent: 6,
     conversations: 8,
     pairs: 120,
     ledger_rounds: 5,
@@ -64,12 +64,12 @@ pub(crate) const FULL: Plan = Plan {
     keys: 100_000,
 };
 
-/// Enough to see that everything works.
+/// Plan of a short run that only checks that everything works.
 pub(crate) const QUICK: Plan = Plan {
     real_rounds: 2,
     spawned: 2,
     reused: 5,
-    crowd: 2,
+    concurrent: 2,
     conversations: 1,
     pairs: 10,
     ledger_rounds: 2,

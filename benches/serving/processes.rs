@@ -1,4 +1,4 @@
-//! Processes: started, pinned to a core, measured, ended.
+//! Processes: start, pinning to a core, measurement, end.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,17 +11,17 @@ use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 
-/// The unit of `/proc/PID/stat` on Linux, whatever the kernel's own tick is.
+/// Clock ticks per second in `/proc/PID/stat`, independent of the kernel's tick.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Which core a process is kept on.
+/// Core that a process is pinned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Core {
     Any,
     Only(u8),
 }
 
-/// A command with an empty environment. What it starts is killed when its handle is dropped.
+/// Creates a command with an empty environment, whose process is killed when its handle is dropped.
 #[expect(
     clippy::disallowed_methods,
     reason = "the bench starts what it measures"
@@ -43,7 +43,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>, core: Core) -> Command {
     command
 }
 
-/// The Claude CLI: that of `CLAUDE_BIN`, or the one that `tools/install-cli` installs.
+/// Returns the path of the Claude CLI: `CLAUDE_BIN`, or that of `tools/install-cli`.
 #[expect(
     clippy::disallowed_methods,
     reason = "a bench has no configuration but this"
@@ -60,7 +60,7 @@ pub(crate) fn real_cli() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// Keeps this process, with all its threads, on `core`. False when that cannot be done.
+/// Pins this process with all its threads to `core`; false if that fails.
 pub(crate) async fn pin_self(core: u8) -> bool {
     let id = std::process::id().to_string();
     let mut taskset = command("taskset", Core::Any);
@@ -71,7 +71,7 @@ pub(crate) async fn pin_self(core: u8) -> bool {
     taskset.status().await.is_ok_and(|status| status.success())
 }
 
-/// A program that runs `program` on `core`, for who cannot be told about cores.
+/// Writes a wrapper script that runs `program` on `core`.
 pub(crate) fn pinned_program(folder: &Path, program: &Path, core: Core) -> anyhow::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let Core::Only(core) = core else {
@@ -89,7 +89,7 @@ pub(crate) fn pinned_program(folder: &Path, program: &Path, core: Core) -> anyho
     Ok(script)
 }
 
-/// What a short command prints.
+/// Returns the output of a short command.
 pub(crate) async fn output(program: &str, arguments: &[&str], folder: &Path) -> Option<String> {
     let run = command(program, Core::Any)
         .args(arguments)
@@ -102,11 +102,11 @@ pub(crate) async fn output(program: &str, arguments: &[&str], folder: &Path) -> 
         .then(|| String::from_utf8_lossy(&run.stdout).trim().to_owned())
 }
 
-/// Lets this process, and what it starts, open as many files as the system allows.
+/// Raises the limit of open files of this process and its children to the system's maximum.
 pub(crate) fn raise_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // A refusal leaves the old limit, which is what is then found.
+    // If this fails, the old limit stays and is returned below.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -117,7 +117,7 @@ pub(crate) fn raise_file_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Asks a process to end and waits for it.
+/// Sends `SIGTERM` to a process and waits for its end.
 pub(crate) async fn end(mut child: Child) -> anyhow::Result<()> {
     let id = child
         .id()
@@ -130,19 +130,19 @@ pub(crate) async fn end(mut child: Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// CPU time of a process itself, in seconds.
+/// Returns the CPU time of a process itself, in seconds.
 pub(crate) fn own_cpu(id: u32) -> anyhow::Result<f64> {
     let stat = Stat::read(id).context("the process is gone")?;
     Ok(stat.own_ticks / TICKS_PER_SECOND)
 }
 
-/// CPU time of the children of this process that have ended, in seconds.
+/// Returns the CPU time of the ended children of this process, in seconds.
 pub(crate) fn ended_children_cpu() -> anyhow::Result<f64> {
     let stat = Stat::read(std::process::id()).context("no /proc")?;
     Ok(stat.ended_ticks / TICKS_PER_SECOND)
 }
 
-/// CPU time of a process and all below it, the ended ones included, in seconds.
+/// Returns the CPU time of a process and its descendants, including ended ones, in seconds.
 pub(crate) fn tree_cpu(root: u32) -> anyhow::Result<f64> {
     ensure!(Stat::read(root).is_some(), "the process is gone");
     let stats = std::iter::once(root)
@@ -154,7 +154,7 @@ pub(crate) fn tree_cpu(root: u32) -> anyhow::Result<f64> {
         / TICKS_PER_SECOND)
 }
 
-/// The processes that a process has started, and those that these have started, and so on.
+/// Returns the ids of all descendants of a process.
 pub(crate) fn descendants(root: u32) -> anyhow::Result<Vec<u32>> {
     let ids = std::fs::read_dir("/proc")?.flatten();
     let ids = ids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -171,14 +171,14 @@ pub(crate) fn descendants(root: u32) -> anyhow::Result<Vec<u32>> {
 struct Stat {
     parent: u32,
     own_ticks: f64,
-    /// Of children that have ended and were waited for.
+    /// CPU time of ended and reaped children.
     ended_ticks: f64,
 }
 
 impl Stat {
     fn read(id: u32) -> Option<Self> {
         let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The name, in parentheses, may hold anything.
+        // The name in parentheses may itself contain parentheses and blanks.
         let fields: Vec<&str> = text[text.rfind(')')? + 2..].split(' ').collect();
         let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
         Some(Self {
@@ -189,11 +189,11 @@ impl Stat {
     }
 }
 
-/// Memory of a process, in bytes.
+/// Memory use of a process, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     pub(crate) rss: f64,
-    /// What no file stands behind.
+    /// Resident memory that is not backed by a file.
     pub(crate) anonymous: f64,
 }
 
@@ -216,10 +216,10 @@ pub(crate) fn memory(id: u32) -> anyhow::Result<Memory> {
     Ok(Memory { rss, anonymous })
 }
 
-/// The address in the line that a server logs when it listens; none until that line is whole.
-pub(crate) fn address_in(said: &str) -> Option<SocketAddr> {
-    let (_, rest) = said.split_once("listening on http://")?;
-    // A line that is not whole may end within the number of the port.
+/// Finds the listen address in a server's log; `None` until that line is complete.
+pub(crate) fn address_in(log: &str) -> Option<SocketAddr> {
+    let (_, rest) = log.split_once("listening on http://")?;
+    // An incomplete line may end within the port number.
     let (line, _) = rest.split_once('\n')?;
     line.chars()
         .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))

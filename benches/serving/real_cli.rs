@@ -1,4 +1,4 @@
-//! The real CLI against the scripted stand-in: a process for each request, and warm workers.
+//! The real CLI with the scripted stand-in: a process for each request, and warm workers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use crate::plan::Plan;
 use crate::processes::{self, Core, ended_children_cpu, tree_cpu};
 use crate::progress;
 use crate::report::{Report, Table};
-use crate::server::{Server, Settings, chat};
+use crate::server::{Server, ServerSettings, chat};
 use crate::statistics::Sample;
 
-/// The upstream answers at once: what is left is the way to it and back.
+/// Prompt that the upstream answers at once, so that only the overhead is measured.
 pub(crate) const PROMPT: &str = "Go on. [[tokens=5]]";
 const CLIENTS: usize = 8;
 
-/// The figures of one way to serve.
+/// Figures of one way to serve.
 #[derive(Default)]
-struct Way {
+struct ServingFigures {
     first_ms: Sample,
     elapsed: Duration,
     cpu_seconds: f64,
-    /// Of each round, for the ratios.
+    /// Median of each round, for the ratios.
     first_by_round: Vec<f64>,
     rate_by_round: Vec<f64>,
 }
 
-impl Way {
+impl ServingFigures {
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
     fn add(&mut self, first_ms: &Sample, elapsed: Duration, cpu_seconds: f64) {
         self.first_by_round.push(first_ms.p50());
@@ -55,114 +55,126 @@ impl Way {
     }
 }
 
-/// Everything that takes part.
-pub(crate) struct Stage {
+/// Measured servers and processes.
+pub(crate) struct RealCliBench {
     pub(crate) raw: Cli,
-    /// Each of its workers serves one request; the next one is started beside it.
+    /// Server whose workers serve one request each; the next one is started concurrently.
     fresh: Server,
-    /// The same with no room to start the next one before the request is over.
-    calm: Server,
+    /// The same, with the next worker started after the request.
+    sequential: Server,
     reused: Server,
-    crowd: Server,
-    /// Has one worker, which is as old as the process it is compared with.
-    pub(crate) lone: Server,
+    concurrent: Server,
+    /// Server with one worker, which is as old as the process it is compared with.
+    pub(crate) single: Server,
     upstream: StandIn,
     asked: usize,
 }
 
-/// Measures with the CLI at `cli`.
+/// Runs this part with the CLI at `cli`.
 pub(crate) async fn measure(cli: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let mut stage = Stage::set(cli).await?;
-    let mut ways: [Way; 6] = Default::default();
+    let mut bench = RealCliBench::start(cli).await?;
+    let mut figures: [ServingFigures; 6] = Default::default();
     for round in 1..=plan.real_rounds {
         progress(&format!("real CLI: round {round} of {}", plan.real_rounds));
-        stage.spawned(plan.spawned, &mut ways[0]).await?;
-        stage
-            .new_conversations(plan.spawned, false, &mut ways[1])
+        bench.measure_spawned(plan.spawned, &mut figures[0]).await?;
+        bench
+            .measure_new_conversations(plan.spawned, false, &mut figures[1])
             .await?;
-        stage
-            .new_conversations(plan.spawned, true, &mut ways[2])
+        bench
+            .measure_new_conversations(plan.spawned, true, &mut figures[2])
             .await?;
-        stage
-            .one_after_another(plan.reused, true, &mut ways[3])
+        bench
+            .measure_reused(plan.reused, true, &mut figures[3])
             .await?;
-        stage
-            .one_after_another(plan.reused, false, &mut ways[4])
+        bench
+            .measure_reused(plan.reused, false, &mut figures[4])
             .await?;
-        stage.crowd(plan.crowd, &mut ways[5]).await?;
-        stage.upstream.clear();
+        bench
+            .measure_concurrent(plan.concurrent, &mut figures[5])
+            .await?;
+        bench.upstream.clear();
     }
-    compare(&ways, report);
+    compare(&figures, report);
     progress("real CLI: the server's own share");
-    stage.own_share(plan.pairs, report).await?;
-    memory(&stage.reused, report)?;
-    stage.clear().await
+    bench.measure_own_share(plan.pairs, report).await?;
+    memory(&bench.reused, report)?;
+    bench.end().await
 }
 
-impl Stage {
-    async fn set(cli: &Path) -> anyhow::Result<Self> {
+impl RealCliBench {
+    async fn start(cli: &Path) -> anyhow::Result<Self> {
         let upstream = StandIn::start_with(StandInSettings {
             is_lenient: true,
             ..StandInSettings::default()
         })
         .await?;
         let url = upstream.base_url();
-        let settings = || Settings::over(cli).set("ANTHROPIC_BASE_URL", &url);
+        let settings = || ServerSettings::over(cli).set("ANTHROPIC_BASE_URL", &url);
         let single = || settings().set("SWITCHBOARD_POOL__MAX_TURNS", "1");
         let fresh = single().workers(2, 1).start_warm(1).await?;
-        let calm = single().workers(1, 1).start_warm(1).await?;
-        // Turns enough that no worker is replaced on the way.
+        let sequential = single().workers(1, 1).start_warm(1).await?;
+        // Enough turns that no worker is replaced during the run.
         let lasting = || settings().set("SWITCHBOARD_POOL__MAX_TURNS", "100000");
         let reused = lasting().start_warm(1).await?;
-        let crowd = lasting().workers(4, 4).start_warm(4).await?;
-        let lone = lasting().workers(1, 1).start_warm(1).await?;
+        let concurrent = lasting().workers(4, 4).start_warm(4).await?;
+        let single = lasting().workers(1, 1).start_warm(1).await?;
         let raw = Cli::new(cli, Core::Any, Some(&url))?;
-        let mut stage = Self {
+        let mut bench = Self {
             raw,
             fresh,
-            calm,
+            sequential,
             reused,
-            crowd,
-            lone,
+            concurrent,
+            single,
             upstream,
             asked: 0,
         };
-        // The first turns of a process are slower; that is (b), and neither (c) nor (d).
-        stage.raw.ask(PROMPT, "warm up").await?;
-        stage
-            .one_after_another(6, true, &mut Way::default())
+        // Warm-up: the first turns of a process are slower, which belongs to (b) only.
+        bench.raw.ask(PROMPT, "warm up").await?;
+        bench
+            .measure_reused(6, true, &mut ServingFigures::default())
             .await?;
-        stage.crowd(3, &mut Way::default()).await?;
-        Ok(stage)
+        bench
+            .measure_concurrent(3, &mut ServingFigures::default())
+            .await?;
+        Ok(bench)
     }
 
-    /// A system prompt that no request had before: what follows is independent of all others.
+    /// Returns an unused system prompt, so that the conversation is new.
     pub(crate) fn new_system(&mut self) -> String {
         self.asked += 1;
         format!("You are number {}. Be brief.", self.asked)
     }
 
-    async fn spawned(&mut self, count: usize, way: &mut Way) -> anyhow::Result<()> {
+    async fn measure_spawned(
+        &mut self,
+        count: usize,
+        figures: &mut ServingFigures,
+    ) -> anyhow::Result<()> {
         let (begun, cpu) = (Instant::now(), ended_children_cpu()?);
         let mut first_ms = Sample::default();
         for _ in 0..count {
             let system = self.new_system();
             first_ms.push_ms(self.raw.ask(PROMPT, &system).await?.first);
         }
-        way.add(&first_ms, begun.elapsed(), ended_children_cpu()? - cpu);
+        figures.add(&first_ms, begun.elapsed(), ended_children_cpu()? - cpu);
         Ok(())
     }
 
-    async fn new_conversations(
+    async fn measure_new_conversations(
         &mut self,
         count: usize,
-        is_calm: bool,
-        way: &mut Way,
+        is_sequential: bool,
+        figures: &mut ServingFigures,
     ) -> anyhow::Result<()> {
         let bodies: Vec<String> = (0..count)
             .map(|_| chat(PROMPT, &self.new_system(), true))
             .collect();
-        let server = if is_calm { &self.calm } else { &self.fresh };
+        let server = if is_sequential {
+            &self.sequential
+        } else {
+            &self.fresh
+        };
         server.until_quiet().await?;
         let (begun, cpu) = (Instant::now(), tree_cpu(server.id)?);
         let mut first_ms = Sample::default();
@@ -171,15 +183,15 @@ impl Stage {
             first_ms.push_ms(connection.stream(body).await?.first);
             server.until_quiet().await?;
         }
-        way.add(&first_ms, begun.elapsed(), tree_cpu(server.id)? - cpu);
+        figures.add(&first_ms, begun.elapsed(), tree_cpu(server.id)? - cpu);
         Ok(())
     }
 
-    async fn one_after_another(
+    async fn measure_reused(
         &mut self,
         count: usize,
         is_new: bool,
-        way: &mut Way,
+        figures: &mut ServingFigures,
     ) -> anyhow::Result<()> {
         self.reused.until_quiet().await?;
         let (begun, cpu) = (Instant::now(), tree_cpu(self.reused.id)?);
@@ -195,12 +207,16 @@ impl Stage {
         }
         let elapsed = begun.elapsed();
         self.reused.until_quiet().await?;
-        way.add(&first_ms, elapsed, tree_cpu(self.reused.id)? - cpu);
+        figures.add(&first_ms, elapsed, tree_cpu(self.reused.id)? - cpu);
         Ok(())
     }
 
-    async fn crowd(&mut self, count: usize, way: &mut Way) -> anyhow::Result<()> {
-        self.crowd.until_quiet().await?;
+    async fn measure_concurrent(
+        &mut self,
+        count: usize,
+        figures: &mut ServingFigures,
+    ) -> anyhow::Result<()> {
+        self.concurrent.until_quiet().await?;
         let bodies: Vec<Vec<String>> = (0..CLIENTS)
             .map(|_| {
                 (0..count)
@@ -208,9 +224,9 @@ impl Stage {
                     .collect()
             })
             .collect();
-        let (begun, cpu) = (Instant::now(), tree_cpu(self.crowd.id)?);
+        let (begun, cpu) = (Instant::now(), tree_cpu(self.concurrent.id)?);
         let clients = bodies.iter().map(async |bodies| {
-            let mut connection = self.crowd.connect().await?;
+            let mut connection = self.concurrent.connect().await?;
             let mut first_ms = Sample::default();
             for body in bodies {
                 first_ms.push_ms(connection.stream(body).await?.first);
@@ -222,21 +238,27 @@ impl Stage {
             first_ms.extend(&client);
         }
         let elapsed = begun.elapsed();
-        self.crowd.until_quiet().await?;
-        way.add(&first_ms, elapsed, tree_cpu(self.crowd.id)? - cpu);
+        self.concurrent.until_quiet().await?;
+        figures.add(&first_ms, elapsed, tree_cpu(self.concurrent.id)? - cpu);
         Ok(())
     }
 
-    async fn clear(self) -> anyhow::Result<()> {
-        for server in [self.fresh, self.calm, self.reused, self.crowd, self.lone] {
+    async fn end(self) -> anyhow::Result<()> {
+        for server in [
+            self.fresh,
+            self.sequential,
+            self.reused,
+            self.concurrent,
+            self.single,
+        ] {
             server.end().await?;
         }
         Ok(())
     }
 }
 
-fn compare(ways: &[Way; 6], report: &mut Report) {
-    let [spawned, fresh, calm, reused, same, crowd] = ways;
+fn compare(figures: &[ServingFigures; 6], report: &mut Report) {
+    let [spawned, fresh, sequential, reused, same, concurrent] = figures;
     let ratios = |these: &[f64], those: &[f64]| {
         these
             .iter()
@@ -244,25 +266,25 @@ fn compare(ways: &[Way; 6], report: &mut Report) {
             .map(|(a, b)| a / b)
             .collect::<Sample>()
     };
-    let mut bar = |what: &str, wanted: &str, ratios: &Sample, is_met: bool| {
-        report.bar(what, wanted, &ratios.spread(3), is_met);
+    let mut add_target = |what: &str, wanted: &str, ratios: &Sample, is_met: bool| {
+        report.add_target(what, wanted, &ratios.spread(3), is_met);
     };
     let ratio = ratios(&fresh.first_by_round, &spawned.first_by_round);
-    bar(
+    add_target(
         "TTFT p50, (b) to (a)",
         "≤ 0.30",
         &ratio,
         ratio.p50() <= 0.30,
     );
     let ratio = ratios(&reused.first_by_round, &spawned.first_by_round);
-    bar(
+    add_target(
         "TTFT p50, (c) to (a)",
         "≤ 0.12",
         &ratio,
         ratio.p50() <= 0.12,
     );
     let ratio = ratios(&reused.rate_by_round, &spawned.rate_by_round);
-    bar(
+    add_target(
         "requests per second, (c) to (a)",
         "≥ 8",
         &ratio,
@@ -280,10 +302,10 @@ fn compare(ways: &[Way; 6], report: &mut Report) {
         rows: vec![
             spawned.row("(a) `claude -p` spawned per request"),
             fresh.row("(b) new conversation, fresh worker"),
-            calm.row("(b2) the same, next worker started later"),
+            sequential.row("(b2) the same, next worker started later"),
             reused.row("(c) one after another, reused workers"),
             same.row("(c2) the same, settings unchanged"),
-            crowd.row("(d) 8 clients, 4 workers"),
+            concurrent.row("(d) 8 clients, 4 workers"),
         ],
     });
 }
@@ -291,7 +313,7 @@ fn compare(ways: &[Way; 6], report: &mut Report) {
 fn memory(server: &Server, report: &mut Report) -> anyhow::Result<()> {
     let memory = processes::memory(server.id)?;
     let measured = format!("{:.1} MB", memory.rss / 1e6);
-    report.bar(
+    report.add_target(
         "RSS of the server after the runs with the real CLI",
         "< 15 MB",
         &measured,

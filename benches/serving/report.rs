@@ -1,4 +1,4 @@
-//! What was found, as tables on the terminal and in the documentation.
+//! Report of a run, as tables on the terminal and in the documentation.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,14 +8,14 @@ use anyhow::Context as _;
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 
-/// All tables of a run.
+/// Targets and tables of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    bars: Vec<Vec<String>>,
+    targets: Vec<Vec<String>>,
     tables: Vec<Table>,
 }
 
-/// One table and what is to be known about it.
+/// Table with an explanatory note.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) title: &'static str,
@@ -25,10 +25,10 @@ pub(crate) struct Table {
 }
 
 impl Report {
-    /// Adds a figure that was wanted.
-    pub(crate) fn bar(&mut self, what: &str, wanted: &str, measured: &str, is_met: bool) {
+    /// Adds a figure with its target.
+    pub(crate) fn add_target(&mut self, what: &str, wanted: &str, measured: &str, is_met: bool) {
         let verdict = if is_met { "met" } else { "**missed**" };
-        self.bars.push(
+        self.targets.push(
             [what, wanted, measured, verdict]
                 .map(str::to_owned)
                 .to_vec(),
@@ -39,17 +39,17 @@ impl Report {
         self.tables.push(table);
     }
 
-    /// The whole report in Markdown.
+    /// Formats the whole report as Markdown.
     pub(crate) fn to_markdown(&self, conditions: &str) -> String {
         let mut text = conditions.to_owned();
         let mut wanted = vec!["figure", "wanted", "measured", ""];
-        if !self.bars.is_empty() {
+        if !self.targets.is_empty() {
             section(
                 &mut text,
                 "Wanted and measured",
                 "",
                 &mut wanted,
-                &self.bars,
+                &self.targets,
             );
         }
         for table in &self.tables {
@@ -110,7 +110,7 @@ fn section(
     }
 }
 
-/// Puts `measured` between the markers of the document; what stands around them stays.
+/// Replaces the part of the document between the markers by `measured`.
 pub(crate) fn write_into(path: &Path, measured: &str) -> anyhow::Result<()> {
     let old =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -118,8 +118,8 @@ pub(crate) fn write_into(path: &Path, measured: &str) -> anyhow::Result<()> {
         .find(BEGIN)
         .zip(old.find(END))
         .filter(|(begin, end)| begin < end);
-    let (begin, end) = place
-        .with_context(|| format!("{} has not the markers {BEGIN} and {END}", path.display()))?;
+    let (begin, end) =
+        place.with_context(|| format!("{} lacks the markers {BEGIN} and {END}", path.display()))?;
     let new = format!(
         "{}{BEGIN}\n{}\n{}",
         &old[..begin],

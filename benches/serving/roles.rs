@@ -1,5 +1,7 @@
-//! What the server is compared with, and the server's own doors with nobody behind them. Each runs in a process of
-//! its own, so that its CPU time and memory can be told from those of the load.
+//! Servers for comparison: a bare axum echo, and this server's HTTP side without workers.
+//!
+//! Each runs in a separate process, so that its CPU time and memory are separate from those of the
+//! load.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -36,13 +38,13 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
 
-/// axum with nothing but the JSON of a chat.
+/// Role of an axum server that only parses and answers the JSON of a chat.
 pub(crate) const ECHO: &str = "echo";
-/// The server's HTTP side over turns that begin and then say nothing.
+/// Role of this server's HTTP side over turns that begin and then stall.
 pub(crate) const SILENT: &str = "silent";
 
-/// Serves as `role` until it is told to end.
-pub(crate) fn play(role: &str) -> anyhow::Result<()> {
+/// Serves in a role until `SIGTERM`.
+pub(crate) fn serve(role: &str) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -55,8 +57,8 @@ pub(crate) fn play(role: &str) -> anyhow::Result<()> {
             listener.local_addr()?
         )?;
         let served = match role {
-            ECHO => echo(listener).boxed(),
-            SILENT => silent(listener).boxed(),
+            ECHO => serve_echo(listener).boxed(),
+            SILENT => serve_silent(listener).boxed(),
             _ => bail!("there is no role `{role}`"),
         };
         tokio::select! {
@@ -67,62 +69,62 @@ pub(crate) fn play(role: &str) -> anyhow::Result<()> {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct EchoRequest {
     model: String,
-    messages: Vec<Message>,
+    messages: Vec<EchoMessage>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Message {
+struct EchoMessage {
     role: String,
     content: String,
 }
 
 #[derive(Serialize)]
-struct Answered {
+struct EchoResponse {
     id: &'static str,
     object: &'static str,
     created: u64,
     model: String,
-    choices: [Choice; 1],
-    usage: Usage,
+    choices: [EchoChoice; 1],
+    usage: EchoUsage,
 }
 
 #[derive(Serialize)]
-struct Choice {
+struct EchoChoice {
     index: u32,
-    message: Message,
+    message: EchoMessage,
     finish_reason: &'static str,
 }
 
 #[derive(Serialize)]
-struct Usage {
+struct EchoUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
 }
 
-async fn echo(listener: TcpListener) -> anyhow::Result<()> {
-    let answer = async |Json(mut asked): Json<Asked>| {
-        let content = asked
+async fn serve_echo(listener: TcpListener) -> anyhow::Result<()> {
+    let answer = async |Json(mut request): Json<EchoRequest>| {
+        let content = request
             .messages
             .pop()
             .map_or_else(String::new, |message| message.content);
-        let message = Message {
+        let message = EchoMessage {
             role: "assistant".to_owned(),
             content,
         };
-        Json(Answered {
+        Json(EchoResponse {
             id: "chatcmpl-1",
             object: "chat.completion",
             created: 1,
-            model: asked.model,
-            choices: [Choice {
+            model: request.model,
+            choices: [EchoChoice {
                 index: 0,
                 message,
                 finish_reason: "stop",
             }],
-            usage: Usage {
+            usage: EchoUsage {
                 prompt_tokens: 1,
                 completion_tokens: 1,
                 total_tokens: 2,
@@ -130,7 +132,7 @@ async fn echo(listener: TcpListener) -> anyhow::Result<()> {
         })
     };
     let listener = listener.tap_io(|stream| {
-        // Without it the echo would only be slower.
+        // A failure only makes the echo slower.
         let _ = stream.set_nodelay(true);
     });
     axum::serve(
@@ -141,10 +143,10 @@ async fn echo(listener: TcpListener) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Turns that begin and never say anything.
-struct Silence;
+/// Turns that begin and then stall.
+struct SilentTurns;
 
-impl Turns for Silence {
+impl Turns for SilentTurns {
     fn run(&self, _caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         let model = turn.model.as_str().to_owned();
         let begun = futures::stream::iter([Ok(TurnEvent::started(
@@ -190,7 +192,7 @@ fn http_config() -> http::Config {
     }
 }
 
-fn no_batches() -> batches::Config {
+fn batches_config() -> batches::Config {
     batches::Config {
         parallel: 1,
         max_line_bytes: 0,
@@ -198,7 +200,7 @@ fn no_batches() -> batches::Config {
     }
 }
 
-fn no_cache() -> cache::Config {
+fn cache_config() -> cache::Config {
     cache::Config {
         mode: cache::CachingMode::Off,
         max_bytes: 0,
@@ -206,7 +208,7 @@ fn no_cache() -> cache::Config {
     }
 }
 
-fn one_session() -> sessions::Config {
+fn sessions_config() -> sessions::Config {
     sessions::Config {
         idle: Duration::from_secs(60),
         max_sessions: 1,
@@ -214,7 +216,7 @@ fn one_session() -> sessions::Config {
     }
 }
 
-fn one_record() -> TtlLimits {
+fn store_limits() -> TtlLimits {
     TtlLimits {
         time_to_live: Duration::from_secs(60),
         max_records: 1,
@@ -222,7 +224,7 @@ fn one_record() -> TtlLimits {
     }
 }
 
-/// Connections are not what is measured.
+/// Limits of connections, effectively off.
 fn server_config() -> server::Config {
     server::Config {
         header_read_timeout: Duration::from_secs(10),
@@ -234,13 +236,13 @@ fn server_config() -> server::Config {
     }
 }
 
-async fn silent(listener: TcpListener) -> anyhow::Result<()> {
+async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
-    let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(Silence), Arc::new(Keys::none()));
+    let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(SilentTurns), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
     let (store, folder) = (Store::in_memory(tracker.clone()), tempfile::tempdir()?);
-    let shelves = ResponseTables::new(&store, one_record());
-    let conversations = Conversations::new(&store, Arc::clone(&keys), one_record());
+    let shelves = ResponseTables::new(&store, store_limits());
+    let conversations = Conversations::new(&store, Arc::clone(&keys), store_limits());
     let responses = Responses::new(
         Arc::clone(&turns),
         Arc::clone(&keys),
@@ -263,13 +265,13 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         stopping: shutdown.started(),
         stop: shutdown.drain_expired(),
     };
-    let batches = Batches::new(tools, no_batches());
+    let batches = Batches::new(tools, batches_config());
     let settings = Settings::load(
         None,
         &Environment::from_iter([("HOME", "/")]),
         &CommandLineFlags::default(),
     )?;
-    let sessions = Sessions::new(&store, Arc::clone(&keys), one_session());
+    let sessions = Sessions::new(&store, Arc::clone(&keys), sessions_config());
     let router = http::router(AppState {
         turns,
         keys,
@@ -278,7 +280,7 @@ async fn silent(listener: TcpListener) -> anyhow::Result<()> {
         shutdown_started: ShutdownStarted(shutdown.started()),
         admin: None,
         ledger: LedgerReader::new(store, Clock::system()),
-        cache: AnswerCache::new(no_cache()),
+        cache: AnswerCache::new(cache_config()),
         metrics: Metrics::default(),
         responses,
         conversations,

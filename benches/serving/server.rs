@@ -1,4 +1,4 @@
-//! Servers in processes of their own: ours, and what it is compared with.
+//! Servers in separate processes: this server, and those it is compared with.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::processes::{self, Core};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A server that listens.
+/// Listening server process.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) id: u32,
@@ -25,16 +25,16 @@ pub(crate) struct Server {
     folder: TempDir,
 }
 
-/// What is still to be decided about a server of ours.
-pub(crate) struct Settings {
+/// Builder of a process of this server.
+pub(crate) struct ServerSettings {
     program: PathBuf,
     cli: PathBuf,
     core: Core,
     variables: BTreeMap<String, String>,
 }
 
-impl Settings {
-    /// A server over the CLI at `cli`, signed in with a key that opens nothing.
+impl ServerSettings {
+    /// Begins a server with the CLI at `cli` and an invented API key.
     pub(crate) fn over(cli: &Path) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_claude-switchboard"));
         let settings = Self {
@@ -53,15 +53,15 @@ impl Settings {
         self
     }
 
-    /// Another version of the server, to compare with.
+    /// Sets the program of another version of the server.
     pub(crate) fn program(mut self, program: &Path) -> Self {
         self.program = program.to_owned();
         self
     }
 
-    /// The most workers there may be, and how many are kept ready.
-    pub(crate) fn workers(self, most: usize, ready: usize) -> Self {
-        self.set("SWITCHBOARD_POOL__MAX_WORKERS", &most.to_string())
+    /// Sets the maximum number of workers and the number started ahead.
+    pub(crate) fn workers(self, max: usize, ready: usize) -> Self {
+        self.set("SWITCHBOARD_POOL__MAX_WORKERS", &max.to_string())
             .set("SWITCHBOARD_POOL__PREWARM", &ready.to_string())
     }
 
@@ -79,7 +79,7 @@ impl Settings {
         Server::start(command, true).await
     }
 
-    /// Starts it and waits until `ready` workers are.
+    /// Starts the server and waits until `ready` workers are idle.
     pub(crate) async fn start_warm(self, ready: u64) -> anyhow::Result<Server> {
         let server = self.start().await?;
         server
@@ -91,9 +91,9 @@ impl Settings {
     }
 }
 
-/// What `/ready` says of the workers.
+/// Worker counts from `/ready`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Workers {
+pub(crate) struct WorkerCounts {
     pub(crate) starting: u64,
     pub(crate) idle: u64,
     pub(crate) busy: u64,
@@ -101,14 +101,14 @@ pub(crate) struct Workers {
     pub(crate) waiting: u64,
 }
 
-impl Workers {
+impl WorkerCounts {
     fn is_quiet(self) -> bool {
         self.busy + self.resetting + self.starting + self.waiting == 0
     }
 }
 
 impl Server {
-    /// Another role of this bench, in a process of its own.
+    /// Starts another role of this bench in a separate process.
     pub(crate) async fn role(name: &str, core: Core) -> anyhow::Result<Self> {
         let mut command = processes::command(std::env::current_exe()?, core);
         command.args(["--role", name]);
@@ -128,14 +128,15 @@ impl Server {
             .stderr(File::create(&log)?)
             .spawn()?;
         let id = child.id().context("the server is gone")?;
-        // The address is taken from the server's own words, so whoever answers there is the one that was started.
+        // The address comes from the log of the started process, so no other server can answer
+        // there.
         let address = loop {
-            let said = std::fs::read_to_string(&log)?;
-            if let Some(address) = processes::address_in(&said) {
+            let log_text = std::fs::read_to_string(&log)?;
+            if let Some(address) = processes::address_in(&log_text) {
                 break address;
             }
             if child.try_wait()?.is_some() || begun.elapsed() > DEADLINE {
-                bail!("a server did not start: {said}");
+                bail!("a server did not start: {log_text}");
             }
             sleep(Duration::from_micros(200)).await;
         };
@@ -151,16 +152,16 @@ impl Server {
         Connection::open(self.address).await
     }
 
-    /// A connection whose requests carry `key`.
+    /// Opens a connection whose requests carry `key`.
     pub(crate) async fn connect_as(&self, key: &str) -> anyhow::Result<Connection> {
         Ok(Connection::open(self.address).await?.with_key(key))
     }
 
-    pub(crate) async fn workers(&self) -> anyhow::Result<Workers> {
+    pub(crate) async fn workers(&self) -> anyhow::Result<WorkerCounts> {
         let ready: Value = serde_json::from_slice(&self.connect().await?.get("/ready").await?)?;
         let count = |value: &Value| value.as_u64().context("/ready has another form");
         let workers = &ready["workers"];
-        Ok(Workers {
+        Ok(WorkerCounts {
             starting: count(&workers["starting"])?,
             idle: count(&workers["idle"])?,
             busy: count(&workers["busy"])?,
@@ -169,54 +170,55 @@ impl Server {
         })
     }
 
-    /// Waits until the workers are as `condition` wants them.
+    /// Waits until the worker counts satisfy `condition`.
     pub(crate) async fn until(
         &self,
         what: &str,
-        condition: impl Fn(Workers) -> bool,
+        condition: impl Fn(WorkerCounts) -> bool,
     ) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
-            // Not ready is no 200, and is waited out.
+            // While not ready, the status is not 200; keep polling.
             let workers = self.workers().await;
             if workers.as_ref().is_ok_and(|workers| condition(*workers)) {
                 return Ok(());
             }
             if begun.elapsed() > DEADLINE {
-                bail!("not in time: {what}; {workers:?}; {}", self.last_words());
+                bail!("not in time: {what}; {workers:?}; {}", self.log_tail());
             }
             sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// Waits until every worker is back and clean, and one is there.
+    /// Waits until a worker is idle and none is busy, resetting or starting.
     pub(crate) async fn until_quiet(&self) -> anyhow::Result<()> {
-        self.until("every worker is back", |workers| {
+        self.until("a worker is idle and none is busy", |workers| {
             workers.idle > 0 && workers.is_quiet()
         })
         .await
     }
 
-    /// Waits until no worker has anything to do, whether it is clean or not.
+    /// Waits until no worker is busy, resetting or starting.
     pub(crate) async fn until_clean(&self) -> anyhow::Result<()> {
-        self.until("no worker is busy", Workers::is_quiet).await
+        self.until("no worker is busy", WorkerCounts::is_quiet)
+            .await
     }
 
     pub(crate) async fn end(self) -> anyhow::Result<()> {
-        let said = self.last_words();
-        processes::end(self.child).await.with_context(|| said)?;
+        let log_text = self.log_tail();
+        processes::end(self.child).await.with_context(|| log_text)?;
         drop(self.folder);
         Ok(())
     }
 
-    fn last_words(&self) -> String {
+    fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().rev().take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 }
 
-/// A chat request; `system` may be empty.
+/// Builds the body of a chat request; `system` may be empty.
 pub(crate) fn chat(prompt: &str, system: &str, stream: bool) -> String {
     let mut messages = vec![serde_json::json!({"role": "user", "content": prompt})];
     if !system.is_empty() {

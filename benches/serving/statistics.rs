@@ -1,8 +1,8 @@
-//! Percentiles and ratios.
+//! Percentiles, means and extremes of samples.
 
 use std::time::Duration;
 
-/// Figures of one kind.
+/// Measured values of one kind.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample(Vec<f64>);
 
@@ -27,7 +27,7 @@ impl Sample {
         self.percentile(50.0)
     }
 
-    /// The smallest figure that at least `percent` of all do not exceed; not a number when there are none.
+    /// Returns the percentile by nearest rank; NaN for an empty sample.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -41,7 +41,7 @@ impl Sample {
         sorted.get(rank.max(1) - 1).copied().unwrap_or(f64::NAN)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a count of figures")]
+    #[expect(clippy::cast_precision_loss, reason = "a count of values")]
     pub(crate) fn mean(&self) -> f64 {
         self.0.iter().sum::<f64>() / self.0.len() as f64
     }
@@ -54,12 +54,12 @@ impl Sample {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// How many exceed `limit`.
+    /// Counts the values of at least `limit`.
     pub(crate) fn above(&self, limit: f64) -> usize {
         self.0.iter().filter(|value| **value >= limit).count()
     }
 
-    /// Median, with the least and the greatest.
+    /// Formats the median with minimum and maximum.
     pub(crate) fn spread(&self, digits: usize) -> String {
         let (median, min, max) = (self.p50(), self.min(), self.max());
         format!("{median:.digits$} ({min:.digits$} to {max:.digits$})")

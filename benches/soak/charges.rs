@@ -1,4 +1,4 @@
-//! Charges of keys with budgets, compared with their answers and with the calls upstream.
+//! Charges of keys with budgets, compared with their answers and with the upstream calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,22 +6,22 @@ use anyhow::Context as _;
 use messages_stand_in::StandIn;
 use serde_json::Value;
 
-use crate::doors::{Client, Door, TOKENS_PER_CALL};
+use crate::doors::{Client, Endpoint, TOKENS_PER_CALL};
 use crate::journal::{Event, Outcome};
 use crate::server::Server;
 
-/// Answers that a key asks for at the end, when no fault can be to blame.
-const CALM_ANSWERS: u64 = 10;
+/// Number of requests of a key at the end, when no fault is active.
+const FAULT_FREE_REQUESTS: u64 = 10;
 
-/// Calls upstream by the key whose mark they carry.
+/// Upstream calls, counted by the key whose marker they contain.
 #[derive(Debug, Default)]
-pub(crate) struct Calls {
+pub(crate) struct UpstreamCalls {
     seen: BTreeSet<u64>,
     by_key: BTreeMap<String, u64>,
 }
 
-impl Calls {
-    /// Counts what the stand-in has on record and was not counted before; the record holds the latest only.
+impl UpstreamCalls {
+    /// Counts the recorded calls not counted before; the stand-in keeps only the latest calls.
     pub(crate) fn count(&mut self, upstream: &StandIn) {
         for recorded in upstream.requests() {
             if recorded.path != "/v1/messages" || !self.seen.insert(recorded.sequence) {
@@ -36,7 +36,7 @@ impl Calls {
         }
     }
 
-    fn of(&self, key: &str) -> u64 {
+    fn count_for(&self, key: &str) -> u64 {
         self.by_key.get(key).copied().unwrap_or_default()
     }
 }
@@ -47,62 +47,62 @@ fn key_in(message: &Value) -> Option<String> {
     Some(rest.split_once('-')?.0.to_owned())
 }
 
-/// The books of one key.
+/// Charges of one key, in tokens.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct KeyCharges {
     pub(crate) key: &'static str,
     pub(crate) answered: u64,
     pub(crate) charged: u64,
-    /// Charges for requests whose usage is unknown because the server was killed.
+    /// Part of the charges that is estimated, because the server was killed during the request.
     pub(crate) estimated: u64,
     pub(crate) upstream: u64,
-    /// What was charged for the answers of the calm at the end.
-    pub(crate) calm: u64,
+    /// Charges for the requests at the end, without faults.
+    pub(crate) fault_free: u64,
 }
 
-impl Account {
-    /// Nothing is given for free, and nothing is charged that upstream was not asked for.
+impl KeyCharges {
+    /// True if every answer is charged, and nothing is charged without an upstream call.
     pub(crate) fn is_right(&self) -> bool {
         let known = self.charged.saturating_sub(self.estimated);
         self.answered <= known
             && known <= self.upstream
-            && self.calm == CALM_ANSWERS * TOKENS_PER_CALL
+            && self.fault_free == FAULT_FREE_REQUESTS * TOKENS_PER_CALL
     }
 }
 
-/// Asks for some answers in the calm, and adds up all of the key whose id is `id`.
-pub(crate) async fn account(
+/// Makes fault-free requests and collects the charges of the key with this id.
+pub(crate) async fn collect_charges(
     client: &Client,
     id: &str,
     server: &Server,
     events: &[Event],
-    (calls, upstream): (&mut Calls, &StandIn),
-) -> anyhow::Result<Account> {
+    (calls, upstream): (&mut UpstreamCalls, &StandIn),
+) -> anyhow::Result<KeyCharges> {
     let before = tokens(server, id).await?;
     calls.count(upstream);
     let answered = events
         .iter()
-        .filter(|event| event.key == client.name && event.door.is_one_call());
+        .filter(|event| event.key == client.name && event.endpoint.is_one_call());
     let answered = answered
         .filter(|event| matches!(event.outcome, Outcome::Answered))
         .count();
-    let made = calls.of(client.name);
-    for _ in 0..CALM_ANSWERS {
-        // One that is not answered is on record, and what it was charged is missing below.
-        client.chat(Door::Chat).await;
+    let made = calls.count_for(client.name);
+    for _ in 0..FAULT_FREE_REQUESTS {
+        // A failed request is in the journal, and its charge is missing below.
+        client.chat(Endpoint::Chat).await;
     }
     let after = tokens(server, id).await?;
-    Ok(Account {
+    Ok(KeyCharges {
         key: client.name,
         answered: u64::try_from(answered)? * TOKENS_PER_CALL,
         charged: before.0,
         estimated: before.1,
         upstream: made * TOKENS_PER_CALL,
-        calm: after.0.saturating_sub(before.0),
+        fault_free: after.0.saturating_sub(before.0),
     })
 }
 
-/// All tokens that a key was charged, and those of them that are estimated.
+/// Returns all tokens charged to a key, and those of them that are estimated.
 async fn tokens(server: &Server, id: &str) -> anyhow::Result<(u64, u64)> {
     let usage = server
         .admin(&format!("/admin/usage?period=all&key_id={id}"), None)

@@ -1,4 +1,5 @@
-//! Who asks what, and how often: all doors in turn, at a steady rate that does not wait for answers.
+//! Load generator: all endpoints in a fixed cycle, at a constant rate that does not wait for
+//! answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,22 +9,22 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::doors::{Client, Door};
+use crate::doors::{Client, Endpoint};
 use crate::journal::Journal;
 use crate::server::WORKERS;
 
-/// Requests under way beyond which the next one waits.
-const MOST_UNDER_WAY: usize = 400;
+/// Maximum number of concurrent actions; the next one waits.
+const MAX_IN_FLIGHT: usize = 400;
 
-/// What a client does at a time.
+/// Action of a client.
 #[derive(Debug, Clone, Copy)]
-enum Act {
+enum ClientAction {
     Chat,
     Stream,
     ReadSlowly,
-    Leave,
+    Disconnect,
     Overspend,
-    Hurry,
+    ExceedRate,
     Tools,
     Responses,
     Background,
@@ -39,13 +40,13 @@ enum Act {
     Ready,
 }
 
-use Act::{
-    Background, Chat, Conversation, CountTokens, FileBatch, Files, Health, Hurry, InlineBatch,
-    Leave, Overspend, ReadSlowly, Ready, Responses, Session, Socket, Stream, Tools, Usage,
+use ClientAction::{
+    Background, Chat, Conversation, CountTokens, Disconnect, ExceedRate, FileBatch, Files, Health,
+    InlineBatch, Overspend, ReadSlowly, Ready, Responses, Session, Socket, Stream, Tools, Usage,
 };
 
-/// One round. What costs most stands once, and acts of a kind stand apart.
-const ROUND: [Act; 60] = [
+/// Cycle of actions: expensive ones appear once, equal ones are spread out.
+const ACTION_CYCLE: [ClientAction; 60] = [
     Chat,
     Stream,
     Health,
@@ -63,13 +64,13 @@ const ROUND: [Act; 60] = [
     Background,
     Ready,
     Chat,
-    Hurry,
+    ExceedRate,
     Stream,
     Conversation,
     Tools,
     Usage,
     Stream,
-    Leave,
+    Disconnect,
     Health,
     Chat,
     InlineBatch,
@@ -89,7 +90,7 @@ const ROUND: [Act; 60] = [
     Background,
     Chat,
     FileBatch,
-    Hurry,
+    ExceedRate,
     Stream,
     Conversation,
     Health,
@@ -100,7 +101,7 @@ const ROUND: [Act; 60] = [
     Stream,
     CountTokens,
     Tools,
-    Leave,
+    Disconnect,
     Chat,
     Usage,
     Overspend,
@@ -108,36 +109,36 @@ const ROUND: [Act; 60] = [
     Stream,
 ];
 
-impl Act {
-    /// How long it takes a worker, in plain calls.
+impl ClientAction {
+    /// Returns the worker time of the action, in units of a plain call.
     fn cost(self) -> f64 {
         match self {
-            Chat | Stream | Background | Conversation | Leave => 1.0,
+            Chat | Stream | Background | Conversation | Disconnect => 1.0,
             Tools | Responses | Session | Socket => 2.0,
             InlineBatch => 3.0,
             FileBatch => 4.0,
             ReadSlowly => 8.0,
-            Hurry => 0.5,
+            ExceedRate => 0.5,
             CountTokens | Files | Usage | Overspend | Health | Ready => 0.1,
         }
     }
 }
 
-/// The callers of a run.
+/// Clients of a run.
 #[derive(Debug)]
-pub(crate) struct Crowd {
-    /// Callers without limits, and some with budgets that are large enough.
+pub(crate) struct LoadGenerator {
+    /// Clients without limits or with budgets that are never exhausted.
     pub(crate) callers: Vec<Client>,
-    /// One whose budget is soon used up.
-    pub(crate) poor: Client,
-    /// One who may ask seldom.
-    pub(crate) limited: Client,
+    /// Client whose budget is soon exhausted.
+    pub(crate) low_budget: Client,
+    /// Client with a low rate limit.
+    pub(crate) rate_limited: Client,
     pub(crate) server: SocketAddr,
     pub(crate) journal: Arc<Journal>,
 }
 
-impl Crowd {
-    /// Calls a second that are answered when there are always more to make.
+impl LoadGenerator {
+    /// Measures the answered calls per second under full load.
     pub(crate) async fn capacity(&self, seconds: f64) -> f64 {
         let begun = Instant::now();
         let end = begun + Duration::from_secs_f64(seconds);
@@ -148,7 +149,7 @@ impl Crowd {
                 let mut answered = 0;
                 while Instant::now() < end {
                     answered += u32::from(client.chat_streamed().await);
-                    answered += u32::from(client.chat(Door::Chat).await);
+                    answered += u32::from(client.chat(Endpoint::Chat).await);
                 }
                 answered
             });
@@ -157,46 +158,50 @@ impl Crowd {
         f64::from(answered) / begun.elapsed().as_secs_f64()
     }
 
-    /// Makes `rate` calls a second until `stop` says so, and waits for what is under way.
+    /// Makes `rate` calls per second until `stop` is set, then waits for the running ones.
     pub(crate) async fn drive(&self, rate: f64, stop: &watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         let mut due = Instant::now();
-        for (turn, act) in ROUND.into_iter().cycle().enumerate() {
+        for (number, action) in ACTION_CYCLE.into_iter().cycle().enumerate() {
             sleep_until(due).await;
             if *stop.borrow() {
                 break;
             }
             while tasks.try_join_next().is_some() {}
-            if tasks.len() >= MOST_UNDER_WAY {
+            if tasks.len() >= MAX_IN_FLIGHT {
                 self.journal
-                    .say("held back: too many requests are under way");
+                    .print("held back: too many actions are running");
                 tasks.join_next().await;
             }
-            let client = self.callers[turn % self.callers.len()].clone();
-            let (poor, limited, server) = (self.poor.clone(), self.limited.clone(), self.server);
+            let client = self.callers[number % self.callers.len()].clone();
+            let (low_budget, rate_limited, server) = (
+                self.low_budget.clone(),
+                self.rate_limited.clone(),
+                self.server,
+            );
             tasks.spawn(async move {
-                match act {
-                    Overspend => drop(poor.chat(Door::OverBudget).await),
-                    Hurry => drop(limited.chat(Door::Limited).await),
+                match action {
+                    Overspend => drop(low_budget.chat(Endpoint::OverBudget).await),
+                    ExceedRate => drop(rate_limited.chat(Endpoint::Limited).await),
                     ReadSlowly => client.read_slowly(server).await,
-                    _ => perform(act, &client).await,
+                    _ => perform(action, &client).await,
                 }
             });
-            // Being late is caught up with for a second at most.
-            due = (due + Duration::from_secs_f64(act.cost() / rate))
+            // Catch up at most one second of delay.
+            due = (due + Duration::from_secs_f64(action.cost() / rate))
                 .max(Instant::now() - Duration::from_secs(1));
         }
         self.journal
-            .say(&format!("no more requests; {} are under way", tasks.len()));
+            .print(&format!("no more requests; {} are running", tasks.len()));
         tasks.join_all().await;
     }
 }
 
-async fn perform(act: Act, client: &Client) {
-    match act {
-        Chat | Overspend | Hurry | ReadSlowly => drop(client.chat(Door::Chat).await),
+async fn perform(action: ClientAction, client: &Client) {
+    match action {
+        Chat | Overspend | ExceedRate | ReadSlowly => drop(client.chat(Endpoint::Chat).await),
         Stream => drop(client.chat_streamed().await),
-        Leave => client.leave().await,
+        Disconnect => client.disconnect_early().await,
         Tools => client.tools().await,
         Responses => client.responses().await,
         Background => client.background().await,

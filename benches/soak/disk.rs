@@ -1,4 +1,4 @@
-//! The disk of the server: a small one of its own, which can be filled, where the system lets us make it.
+//! Disk for the server's data: a small tmpfs that can be filled, where mounting is permitted.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 const FILLER: &str = "filler";
 
-/// A folder for the server's data. Dropped, it is gone, with the disk if it had one.
+/// Folder for the server's data, unmounted and removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Disk {
     folder: TempDir,
@@ -19,8 +19,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A disk in memory of so many MiB; without the right to mount one, an ordinary folder.
-    pub(crate) fn make(mib: u64, parent: &Path) -> anyhow::Result<Self> {
+    /// Mounts a tmpfs of `mib` MiB; without permission to mount, creates an ordinary folder.
+    pub(crate) fn create(mib: u64, parent: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(parent)?;
         let options = std::ffi::CString::new(format!("size={mib}m,mode=700"))?;
         const TMPFS: &CStr = c"tmpfs";
@@ -29,7 +29,7 @@ impl Disk {
         Ok(Self { folder, is_own })
     }
 
-    /// Whether it can be filled without harm to others.
+    /// True if the disk is a separate tmpfs, which can be filled safely.
     pub(crate) fn is_own(&self) -> bool {
         self.is_own
     }
@@ -38,12 +38,12 @@ impl Disk {
         self.folder.path().join("data")
     }
 
-    /// Takes all the space that is left, and says how many MiB that was.
+    /// Allocates all free space and returns its size in MiB.
     pub(crate) fn fill(&self) -> anyhow::Result<u64> {
         let space = rustix::fs::statvfs(self.folder.path())?;
         let mut bytes = space.f_bavail * space.f_frsize;
         let file = File::create(self.folder.path().join(FILLER))?;
-        // The server writes meanwhile, so what was free a moment ago may not be.
+        // The server writes concurrently, so the free space may shrink before the allocation.
         while bytes > 0 {
             if rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes).is_ok() {
                 return Ok(bytes >> 20);
@@ -57,7 +57,7 @@ impl Disk {
         std::fs::remove_file(self.folder.path().join(FILLER)).context("cannot free the disk")
     }
 
-    /// MiB that are taken.
+    /// Returns the used space in MiB.
     pub(crate) fn used_mib(&self) -> anyhow::Result<u64> {
         let space = rustix::fs::statvfs(self.folder.path())?;
         Ok(((space.f_blocks - space.f_bfree) * space.f_frsize) >> 20)
@@ -67,7 +67,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if self.is_own {
-            // What is still open there keeps the disk alive until it is closed.
+            // Open files keep a detached mount alive until they are closed.
             let _ = unmount(self.folder.path(), UnmountFlags::DETACH);
         }
     }

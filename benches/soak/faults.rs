@@ -1,4 +1,4 @@
-//! What goes wrong, when, and for how long.
+//! Injected faults and their schedule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,34 +13,36 @@ use crate::disk::Disk;
 use crate::journal::Journal;
 use crate::server::Server;
 
-/// Something that is done to the server or to what it needs.
+/// Fault of the server, its workers, its disk or its upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     ServerKilled,
     WorkersKilled,
-    LimitMet,
-    Failing,
-    Overloaded,
-    StreamsBroken,
-    Slow,
-    WorkerStopped,
-    WorkerStoppedAndKilled,
+    UpstreamRateLimited,
+    UpstreamFails,
+    UpstreamOverloaded,
+    StreamsInterrupted,
+    UpstreamSlow,
+    WorkerSuspended,
+    WorkerSuspendedAndKilled,
     DiskFull,
 }
 
-/// In this order; the server is killed in the first round only, early, so that the figures of one process fill the second
-/// quarter of a run and the last.
-const ROUND: [Fault; 10] = [
+/// Cycle of faults.
+///
+/// The server is killed early and in the first round only, so that the second and the last quarter
+/// of a run measure the same process.
+const FAULT_CYCLE: [Fault; 10] = [
     Fault::ServerKilled,
     Fault::WorkersKilled,
-    Fault::LimitMet,
+    Fault::UpstreamRateLimited,
     Fault::DiskFull,
-    Fault::StreamsBroken,
-    Fault::WorkerStopped,
-    Fault::Overloaded,
-    Fault::WorkerStoppedAndKilled,
-    Fault::Failing,
-    Fault::Slow,
+    Fault::StreamsInterrupted,
+    Fault::WorkerSuspended,
+    Fault::UpstreamOverloaded,
+    Fault::WorkerSuspendedAndKilled,
+    Fault::UpstreamFails,
+    Fault::UpstreamSlow,
 ];
 
 impl Fault {
@@ -48,45 +50,45 @@ impl Fault {
         match self {
             Self::ServerKilled => "the server is killed and started again",
             Self::WorkersKilled => "workers are killed",
-            Self::LimitMet => "upstream answers 429 with retry-after 1",
-            Self::Failing => "upstream answers 500",
-            Self::Overloaded => "upstream answers 529",
-            Self::StreamsBroken => "upstream breaks off each answer",
-            Self::Slow => "upstream is slow",
-            Self::WorkerStopped => "a worker is stopped, and goes on",
-            Self::WorkerStoppedAndKilled => "a worker is stopped, then killed",
+            Self::UpstreamRateLimited => "upstream answers 429 with retry-after 1",
+            Self::UpstreamFails => "upstream answers 500",
+            Self::UpstreamOverloaded => "upstream answers 529",
+            Self::StreamsInterrupted => "upstream interrupts each answer",
+            Self::UpstreamSlow => "upstream is slow",
+            Self::WorkerSuspended => "a worker is suspended, then resumed",
+            Self::WorkerSuspendedAndKilled => "a worker is suspended, then killed",
             Self::DiskFull => "the disk is full",
         }
     }
 
-    /// What upstream does meanwhile, in directives of the stand-in.
+    /// Returns the stand-in directives of an upstream fault.
     fn upstream(self) -> Option<&'static str> {
         match self {
-            Self::LimitMet => Some("[[status=429 retry_after=1 message=scripted]]"),
-            Self::Failing => Some("[[status=500 message=scripted]]"),
-            Self::Overloaded => Some("[[status=529 message=scripted]]"),
-            Self::StreamsBroken => Some("[[cut_after=4]]"),
-            Self::Slow => Some("[[headers_ms=1000 gap_ms=50]]"),
+            Self::UpstreamRateLimited => Some("[[status=429 retry_after=1 message=scripted]]"),
+            Self::UpstreamFails => Some("[[status=500 message=scripted]]"),
+            Self::UpstreamOverloaded => Some("[[status=529 message=scripted]]"),
+            Self::StreamsInterrupted => Some("[[cut_after=4]]"),
+            Self::UpstreamSlow => Some("[[headers_ms=1000 gap_ms=50]]"),
             _ => None,
         }
     }
 }
 
-/// When faults come, by the length of a run, in seconds.
+/// Schedule of the faults, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
-    /// From one fault to the next.
+    /// Interval from one fault to the next.
     pub(crate) slot: f64,
-    /// How long a fault lasts.
+    /// Duration of a fault.
     pub(crate) hold: f64,
-    /// Seconds for which the disk is full.
+    /// Duration of the full disk.
     pub(crate) disk_hold: f64,
-    /// Seconds that the server has to recover after the end of a fault.
+    /// Recovery time of the server after a fault.
     pub(crate) allowance: f64,
 }
 
 impl Schedule {
-    pub(crate) fn of(seconds: f64) -> Self {
+    pub(crate) fn for_duration(seconds: f64) -> Self {
         let slot = (seconds / 11.0).clamp(16.0, 150.0);
         Self {
             slot,
@@ -97,7 +99,7 @@ impl Schedule {
     }
 }
 
-/// Everything that a fault may be done to.
+/// Targets of the faults.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) server: Arc<Mutex<Server>>,
@@ -107,11 +109,13 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Does one after the other, as long as each is over, with its allowance, by `end`; gives what could not be done.
-    pub(crate) async fn suffer(&self, schedule: Schedule, end: f64) -> Vec<String> {
+    /// Injects faults until no further one would end, including its recovery time, before `end`.
+    ///
+    /// Returns the faults that could not be injected.
+    pub(crate) async fn inject_faults(&self, schedule: Schedule, end: f64) -> Vec<String> {
         let mut failed = Vec::new();
         let mut due = self.journal.now() + schedule.slot / 4.0;
-        for (turn, fault) in ROUND.into_iter().cycle().enumerate() {
+        for (number, fault) in FAULT_CYCLE.into_iter().cycle().enumerate() {
             let hold = if fault == Fault::DiskFull {
                 schedule.disk_hold
             } else {
@@ -120,37 +124,42 @@ impl Target {
             if due + hold + schedule.allowance > end {
                 break;
             }
-            let is_again = turn >= ROUND.len();
+            let is_again = number >= FAULT_CYCLE.len();
             if (fault == Fault::ServerKilled && is_again)
                 || (fault == Fault::DiskFull && !self.disk.is_own())
             {
                 continue;
             }
             sleep(Duration::from_secs_f64((due - self.journal.now()).max(0.0))).await;
-            let window = self.journal.begin(
+            let window = self.journal.begin_fault(
                 fault.name(),
                 fault == Fault::ServerKilled,
                 schedule.allowance,
             );
             let note = self
-                .inflict(fault, Duration::from_secs_f64(hold), turn)
+                .inject_fault(fault, Duration::from_secs_f64(hold), number)
                 .await;
             let note = note.unwrap_or_else(|error| {
                 failed.push(format!("{}: {error:#}", fault.name()));
                 format!("FAILED: {error:#}")
             });
-            self.journal.end(window, note);
-            // A fault that took longer than it should leaves the next one its calm before.
+            self.journal.end_fault(window, note);
+            // After a fault that took too long, the next one still waits for the recovery time.
             due = (due + schedule.slot).max(self.journal.now() + schedule.allowance);
         }
         failed
     }
 
-    async fn inflict(&self, fault: Fault, hold: Duration, turn: usize) -> anyhow::Result<String> {
+    async fn inject_fault(
+        &self,
+        fault: Fault,
+        hold: Duration,
+        number: usize,
+    ) -> anyhow::Result<String> {
         if let Some(directives) = fault.upstream() {
-            self.upstream.impose(directives)?;
+            self.upstream.inject(directives)?;
             sleep(hold).await;
-            self.upstream.impose("")?;
+            self.upstream.inject("")?;
             return Ok(format!("`{directives}`"));
         }
         match fault {
@@ -159,54 +168,62 @@ impl Target {
                 server.kill().await?;
                 let killed = self.journal.now();
                 server.run().await?;
-                Ok(format!(
-                    "ready {:.1} s after the kill",
-                    self.journal.now() - killed
-                ))
+                let ready = self.journal.now() - killed;
+                // Reads every record, so that the store's page cache is full from here on.
+                server.admin("/admin/store/verify", None).await?;
+                Ok(format!("ready {ready:.1} s after the kill"))
             }
             Fault::DiskFull => {
                 let mib = self.disk.fill()?;
                 sleep(hold).await;
                 self.disk.free()?;
-                Ok(format!("{mib} MiB taken away"))
+                Ok(format!("{mib} MiB allocated"))
             }
             Fault::WorkersKilled => {
                 let mut killed = 0;
-                for place in 0..3 {
-                    killed +=
-                        usize::from(self.signal_one(turn + place, Signal::KILL).await.is_some());
+                for index in 0..3 {
+                    killed += usize::from(
+                        self.signal_worker(number + index, Signal::KILL)
+                            .await
+                            .is_some(),
+                    );
                     sleep(hold / 3).await;
                 }
                 Ok(format!("{killed} killed"))
             }
-            _ => self.stop_one(fault, hold, turn).await,
+            _ => self.suspend_worker(fault, hold, number).await,
         }
     }
 
-    async fn stop_one(&self, fault: Fault, hold: Duration, turn: usize) -> anyhow::Result<String> {
+    async fn suspend_worker(
+        &self,
+        fault: Fault,
+        hold: Duration,
+        number: usize,
+    ) -> anyhow::Result<String> {
         let worker = self
-            .signal_one(turn, Signal::STOP)
+            .signal_worker(number, Signal::STOP)
             .await
-            .context("there is no worker to stop")?;
+            .context("there is no worker to suspend")?;
         sleep(hold).await;
         let (signal, what) = match fault {
-            Fault::WorkerStopped => (Signal::CONT, "goes on"),
+            Fault::WorkerSuspended => (Signal::CONT, "resumed"),
             _ => (Signal::KILL, "killed"),
         };
         let is_there = self.server.lock().await.signal(worker, signal);
         Ok(if is_there {
             what
         } else {
-            "the server had ended it"
+            "already ended by the server"
         }
         .to_owned())
     }
 
-    /// Sends a signal to one of the workers, of those that there are now.
-    async fn signal_one(&self, place: usize, signal: Signal) -> Option<u32> {
+    /// Sends a signal to one of the current workers and returns its id.
+    async fn signal_worker(&self, index: usize, signal: Signal) -> Option<u32> {
         let server = self.server.lock().await;
         let workers = server.workers();
-        let worker = *workers.get(place.checked_rem(workers.len())?)?;
+        let worker = *workers.get(index.checked_rem(workers.len())?)?;
         server.signal(worker, signal).then_some(worker)
     }
 }

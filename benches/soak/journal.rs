@@ -1,4 +1,4 @@
-//! The outcome of every request, and the times of the faults.
+//! Journal of the outcome of every request and of the times of the faults.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -8,75 +8,75 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::doors::Door;
+use crate::doors::Endpoint;
 
-/// Why a request was not answered.
+/// Reason why a request was not answered.
 #[derive(Debug, Clone)]
-pub(crate) enum Trouble {
-    /// An error in the envelope of the API, with a known code.
+pub(crate) enum RequestFailure {
+    /// Error response of the API with a known code.
     Refused(String),
-    /// The connection broke off without a word.
+    /// Connection closed without an error response.
     Cut(String),
-    /// Anything else: another's words, a torn stream, a hang, an error that nobody knows.
+    /// Any other failure: a wrong answer, a hang, an unknown error.
     Wrong(String),
 }
 
-/// How a request ended.
+/// Outcome of a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     Answered,
-    /// The client left on purpose.
-    Left,
-    Not(Trouble),
+    /// Intentional disconnect of the client.
+    Disconnected,
+    Failed(RequestFailure),
 }
 
-/// One request.
+/// Finished request.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
-    pub(crate) door: Door,
+    pub(crate) endpoint: Endpoint,
     pub(crate) key: &'static str,
-    /// Seconds since the begin of the run.
+    /// Start, in seconds since the start of the run.
     pub(crate) begun: f64,
     pub(crate) ended: f64,
     pub(crate) outcome: Outcome,
 }
 
-/// The time in which a fault may be felt.
+/// Time span in which a fault may have effects.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub(crate) fault: &'static str,
-    /// Whether the server itself is gone, so that it cannot say anything.
+    /// Set if the server itself is killed, so that connections end without a response.
     pub(crate) is_server_gone: bool,
     pub(crate) begun: f64,
-    /// When the fault was over; infinite while it lasts.
+    /// End of the fault; infinite while it lasts.
     pub(crate) ended: f64,
-    /// Seconds after that within which the server must be as before.
+    /// Seconds after the end within which the server must have recovered.
     pub(crate) allowance: f64,
-    /// What was done.
+    /// Note about the injected fault, for the report.
     pub(crate) note: String,
 }
 
 impl Window {
-    /// Whether a request was under way while the fault could be felt.
-    pub(crate) fn touches(&self, event: &Event) -> bool {
+    /// True if the request overlaps the fault or the recovery time after it.
+    pub(crate) fn overlaps_with_recovery(&self, event: &Event) -> bool {
         event.begun <= self.ended + self.allowance && event.ended >= self.begun
     }
 
-    /// Whether a request was under way while the fault lasted.
-    pub(crate) fn meets(&self, event: &Event) -> bool {
+    /// True if the request overlaps the fault itself.
+    pub(crate) fn overlaps(&self, event: &Event) -> bool {
         event.begun <= self.ended && event.ended >= self.begun
     }
 }
 
-/// Everything that happened.
+/// Record of all requests and faults of a run.
 #[derive(Debug)]
 pub(crate) struct Journal {
     started: Instant,
-    inner: Mutex<Inner>,
+    inner: Mutex<JournalInner>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct JournalInner {
     events: Vec<Event>,
     windows: Vec<Window>,
 }
@@ -89,49 +89,49 @@ impl Journal {
         }
     }
 
-    /// Seconds since the begin.
+    /// Returns the seconds since the start of the run.
     pub(crate) fn now(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, JournalInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a request of `key`, which must end within `deadline`, and notes what became of it.
-    pub(crate) async fn watch<T>(
+    /// Runs a request of `key` within `deadline` and records its outcome.
+    pub(crate) async fn run_request<T>(
         &self,
-        (door, key): (Door, &'static str),
+        (endpoint, key): (Endpoint, &'static str),
         deadline: Duration,
-        request: impl Future<Output = Result<T, Trouble>>,
+        request: impl Future<Output = Result<T, RequestFailure>>,
     ) -> Option<T> {
         let begun = self.now();
-        let result = in_time(deadline, request).await;
-        self.note(
-            (door, key),
+        let result = with_deadline(deadline, request).await;
+        self.record_outcome(
+            (endpoint, key),
             begun,
-            result.as_ref().map(drop).map_err(Trouble::clone),
+            result.as_ref().map(drop).map_err(RequestFailure::clone),
         );
         result.ok()
     }
 
-    /// Notes what became of a request.
-    pub(crate) fn note(
+    /// Records the outcome of a request.
+    pub(crate) fn record_outcome(
         &self,
-        (door, key): (Door, &'static str),
+        (endpoint, key): (Endpoint, &'static str),
         begun: f64,
-        result: Result<(), Trouble>,
+        result: Result<(), RequestFailure>,
     ) {
         let outcome = match result {
-            Err(trouble) => Outcome::Not(trouble),
-            Ok(()) if door == Door::Left => Outcome::Left,
+            Err(failure) => Outcome::Failed(failure),
+            Ok(()) if endpoint == Endpoint::EarlyDisconnect => Outcome::Disconnected,
             Ok(()) => Outcome::Answered,
         };
-        if let Outcome::Not(Trouble::Wrong(what)) = &outcome {
-            self.say(&format!("WRONG: {door:?} of {key}: {what}"));
+        if let Outcome::Failed(RequestFailure::Wrong(what)) = &outcome {
+            self.print(&format!("WRONG: {endpoint:?} of {key}: {what}"));
         }
         self.lock().events.push(Event {
-            door,
+            endpoint,
             key,
             begun,
             ended: self.now(),
@@ -139,9 +139,14 @@ impl Journal {
         });
     }
 
-    /// Opens the window of a fault and gives its place.
-    pub(crate) fn begin(&self, fault: &'static str, is_server_gone: bool, allowance: f64) -> usize {
-        self.say(&format!("fault begins: {fault}"));
+    /// Opens the window of a fault and returns its index.
+    pub(crate) fn begin_fault(
+        &self,
+        fault: &'static str,
+        is_server_gone: bool,
+        allowance: f64,
+    ) -> usize {
+        self.print(&format!("fault begins: {fault}"));
         let begun = self.now();
         let mut inner = self.lock();
         let ended = f64::INFINITY;
@@ -156,15 +161,15 @@ impl Journal {
         inner.windows.len() - 1
     }
 
-    /// Notes that the fault of a window is over.
-    pub(crate) fn end(&self, window: usize, note: String) {
+    /// Closes the window of a fault.
+    pub(crate) fn end_fault(&self, window: usize, note: String) {
         let now = self.now();
         let mut inner = self.lock();
         if let Some(window) = inner.windows.get_mut(window) {
             (window.ended, window.note) = (now, note);
             let (fault, note, begun) = (window.fault, window.note.clone(), window.begun);
             drop(inner);
-            self.say(&format!(
+            self.print(&format!(
                 "fault over after {:.1} s: {fault} ({note})",
                 now - begun
             ));
@@ -179,8 +184,8 @@ impl Journal {
         self.lock().windows.clone()
     }
 
-    /// How many requests ended in which way since `since`, for a line of progress.
-    pub(crate) fn counts(&self, since: f64) -> String {
+    /// Summarises the outcomes since `since`, for a progress line.
+    pub(crate) fn outcome_summary(&self, since: f64) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for event in self
             .lock()
@@ -191,10 +196,10 @@ impl Journal {
         {
             let name = match &event.outcome {
                 Outcome::Answered => "answered",
-                Outcome::Left => "left",
-                Outcome::Not(Trouble::Refused(_)) => "refused",
-                Outcome::Not(Trouble::Cut(_)) => "cut",
-                Outcome::Not(Trouble::Wrong(_)) => "wrong",
+                Outcome::Disconnected => "disconnected",
+                Outcome::Failed(RequestFailure::Refused(_)) => "refused",
+                Outcome::Failed(RequestFailure::Cut(_)) => "cut",
+                Outcome::Failed(RequestFailure::Wrong(_)) => "wrong",
             };
             *counts.entry(name).or_default() += 1;
         }
@@ -205,20 +210,20 @@ impl Journal {
             .join(", ")
     }
 
-    /// A line on stderr, with the time of the run before it.
-    pub(crate) fn say(&self, what: &str) {
-        // Nobody reads it when stderr is closed.
+    /// Prints a line to stderr, prefixed with the time of the run.
+    pub(crate) fn print(&self, what: &str) {
+        // A closed stderr is not an error.
         let _ = writeln!(std::io::stderr(), "soak {:>6.1} s  {what}", self.now());
     }
 }
 
-/// What `request` gives, which must not take longer than `deadline`.
-pub(crate) async fn in_time<T>(
+/// Awaits `request`, and returns a failure if it exceeds `deadline`.
+pub(crate) async fn with_deadline<T>(
     deadline: Duration,
-    request: impl Future<Output = Result<T, Trouble>>,
-) -> Result<T, Trouble> {
+    request: impl Future<Output = Result<T, RequestFailure>>,
+) -> Result<T, RequestFailure> {
     let hang = |_| {
-        Err(Trouble::Wrong(format!(
+        Err(RequestFailure::Wrong(format!(
             "no end within {} s",
             deadline.as_secs()
         )))

@@ -1,10 +1,11 @@
-//! Hours of everything at once: `make soak MINUTES=60`, or `cargo bench --bench soak -- --minutes 60`.
+//! Soak test: `make soak MINUTES=60`, or `cargo bench --bench soak -- --minutes 60`.
 //!
-//! The server ([`server`]) runs over the real CLI and the scripted stand-in. A crowd of clients ([`crowd`]) uses all of its
-//! doors ([`doors`]) at two thirds of what it can do, while one thing after the other is broken ([`faults`]). Each request
-//! has to be answered rightly or refused in words ([`journal`]), what the server takes up has to stay flat ([`samples`]), and
-//! the books have to be right in the end ([`charges`]). [`verdicts`] holds the bounds; a broken one ends the run with 1.
-//! docs/RELIABILITY.md says what is promised, and holds the report of a run.
+//! The server ([`server`]) runs with the real CLI and the scripted stand-in. A load generator
+//! ([`crowd`]) calls all endpoints ([`doors`]) at two thirds of the measured capacity, while faults
+//! are injected one after another ([`faults`]). Each request must be answered correctly or refused
+//! with a known error ([`journal`]), the server's resource use must stay flat ([`samples`]), and
+//! the charges must be right at the end ([`charges`]). [`verdicts`] checks the bounds; a violation
+//! ends the run with exit code 1. docs/RELIABILITY.md has the guarantees and the report of a run.
 
 mod charges;
 #[path = "../serving/conditions.rs"]
@@ -36,25 +37,26 @@ use tokio::runtime::Builder;
 
 use report::Report;
 
-/// What is asked of a run.
+/// Options of a run.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How long the faults go on; measuring before and adding up behind come on top.
+    /// Duration of the fault phase; the capacity measurement and the evaluation take additional
+    /// time.
     #[arg(long, default_value_t = 60.0)]
     minutes: f64,
-    /// Another server program than the one of this checkout.
+    /// Server program to test instead of that of this checkout.
     #[arg(long)]
     server: Option<PathBuf>,
-    /// Calls a second, in the place of two thirds of what is measured.
+    /// Calls per second, instead of two thirds of the measured capacity.
     #[arg(long)]
     rate: Option<f64>,
-    /// MiB of the disk of its own that the server gets where this program may mount one.
+    /// Size in MiB of the tmpfs for the server's data, where this program may mount one.
     #[arg(long, default_value_t = 1024)]
     disk_mib: u64,
-    /// Where the report goes, between the markers of that document; without it, to stdout alone.
+    /// Document whose part between the markers is replaced by the report.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Given by cargo.
+    /// Flag that cargo passes.
     #[arg(long, hide = true)]
     bench: bool,
 }

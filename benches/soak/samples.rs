@@ -1,26 +1,33 @@
-//! What the server takes up over the run, and whether that is flat.
+//! Resource use of the server over the run, and the check that it stays flat.
 
 use crate::disk::Disk;
 use crate::processes;
 use crate::server::Server;
 use crate::statistics;
 
-/// A sample of the server process: memory, descriptors and threads at one time.
+/// Resource use of the server process at one time.
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct Snapshot {
     at: f64,
     figures: [f64; FIGURES.len()],
 }
 
-/// A watched figure with its bound: the median of the last quarter may exceed that of the second by the share `part` plus `beside`.
+/// Figure with its bound.
+///
+/// The median of the last quarter of a run may exceed that of the second by the factor `share` plus
+/// `constant`.
 struct Figure {
     name: &'static str,
-    part: f64,
-    beside: f64,
+    share: f64,
+    constant: f64,
 }
 
-const fn figure(name: &'static str, part: f64, beside: f64) -> Figure {
-    Figure { name, part, beside }
+const fn figure(name: &'static str, share: f64, constant: f64) -> Figure {
+    Figure {
+        name,
+        share,
+        constant,
+    }
 }
 
 const FIGURES: [Figure; 6] = [
@@ -29,36 +36,41 @@ const FIGURES: [Figure; 6] = [
     figure("descriptors", 0.1, 10.0),
     figure("threads", 0.0, 4.0),
     figure("workers", 0.0, 0.0),
-    // What is kept for clients grows as they ask for it.
+    // Stored records of clients grow without bound.
     figure("disk, MiB", f64::INFINITY, 0.0),
 ];
 
-/// All looks of a run.
+/// Snapshots of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Series(Vec<Look>);
+pub(crate) struct SnapshotSeries(Vec<Snapshot>);
 
-/// One figure over the run.
+/// Course of one figure over the run.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub(crate) struct FigureCourse {
     pub(crate) name: &'static str,
     pub(crate) second_quarter: f64,
     pub(crate) last_quarter: f64,
-    pub(crate) most: f64,
-    /// How far the last quarter may go, where that is bound.
+    pub(crate) max_value: f64,
+    /// Bound of the last quarter, if the figure has one.
     pub(crate) bound: Option<f64>,
     pub(crate) chart: String,
 }
 
-impl Course {
+impl FigureCourse {
     pub(crate) fn is_flat(&self) -> bool {
-        // Without figures, in a run that is too short, there is no number, and that is not flat.
+        // Without snapshots, in too short a run, the median is NaN, which counts as not flat.
         self.bound.is_none_or(|bound| self.last_quarter <= bound)
     }
 }
 
-impl Series {
-    /// Looks at the server, while it runs, and says what is seen.
-    pub(crate) fn look(&mut self, at: f64, server: &Server, disk: &Disk) -> anyhow::Result<String> {
+impl SnapshotSeries {
+    /// Takes a snapshot of the running server and returns it as text.
+    pub(crate) fn snapshot(
+        &mut self,
+        at: f64,
+        server: &Server,
+        disk: &Disk,
+    ) -> anyhow::Result<String> {
         let Some(id) = server.id() else {
             return Ok("no server".to_owned());
         };
@@ -78,7 +90,7 @@ impl Series {
             workers,
             disk,
         ];
-        self.0.push(Look { at, figures });
+        self.0.push(Snapshot { at, figures });
         let said = figures
             .iter()
             .zip(&FIGURES)
@@ -86,29 +98,28 @@ impl Series {
         Ok(said.collect::<Vec<_>>().join(", "))
     }
 
-    /// The figures over a run between these seconds.
-    pub(crate) fn courses(&self, begun: f64, ended: f64) -> Vec<Course> {
+    /// Returns the courses of all figures between these seconds.
+    pub(crate) fn courses(&self, begun: f64, ended: f64) -> Vec<FigureCourse> {
         let course = |(index, figure): (usize, &Figure)| {
             let of = |from: f64, to: f64| -> statistics::Sample {
-                let looks = self
-                    .0
-                    .iter()
-                    .filter(|look| (from..=to).contains(&((look.at - begun) / (ended - begun))));
-                looks.map(|look| look.figures[index]).collect()
+                let snapshots = self.0.iter().filter(|snapshot| {
+                    (from..=to).contains(&((snapshot.at - begun) / (ended - begun)))
+                });
+                snapshots.map(|snapshot| snapshot.figures[index]).collect()
             };
             let (second_quarter, last_quarter, whole) = (
                 of(0.25, 0.5).p50(),
                 of(0.75, 1.0).p50(),
                 of(0.0, f64::INFINITY),
             );
-            let bound = second_quarter * (1.0 + figure.part) + figure.beside;
-            let bound = (!figure.part.is_infinite()).then_some(bound);
+            let bound = second_quarter * (1.0 + figure.share) + figure.constant;
+            let bound = (!figure.share.is_infinite()).then_some(bound);
             let chart = self.chart(index);
-            Course {
+            FigureCourse {
                 name: figure.name,
                 second_quarter,
                 last_quarter,
-                most: whole.max(),
+                max_value: whole.max(),
                 bound,
                 chart,
             }
@@ -116,20 +127,24 @@ impl Series {
         FIGURES.iter().enumerate().map(course).collect()
     }
 
-    /// A line of at most 60 bars, the highest of each stretch, from nothing to the highest of all.
+    /// Draws a chart of at most 60 bars, each the maximum of its interval, scaled from zero.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a part of seven"
+        reason = "a value from 0 to 7"
     )]
     fn chart(&self, index: usize) -> String {
         const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-        let values: Vec<f64> = self.0.iter().map(|look| look.figures[index]).collect();
-        let most = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        let values: Vec<f64> = self
+            .0
+            .iter()
+            .map(|snapshot| snapshot.figures[index])
+            .collect();
+        let max_value = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let stretches = values.chunks(values.len().div_ceil(60).max(1));
         let highest = stretches.map(|stretch| stretch.iter().copied().fold(0.0, f64::max));
         highest
-            .map(|value| BARS[((value / most * 7.0).round() as usize).min(7)])
+            .map(|value| BARS[((value / max_value * 7.0).round() as usize).min(7)])
             .collect()
     }
 }

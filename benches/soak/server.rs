@@ -1,4 +1,4 @@
-//! The server under test, in a process of its own: started, killed, started again.
+//! Server under test in a separate process, which can be killed and restarted.
 
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
@@ -13,21 +13,21 @@ use tokio::time::{Instant, sleep};
 
 use crate::processes::{self, Core};
 
-/// How long a start or an end may take.
+/// Maximum time of a start or an end.
 const DEADLINE: Duration = Duration::from_secs(90);
-/// The admin key of the run, which opens nothing else.
-pub(crate) const ADMIN: &str = "made-up-admin-key";
-/// Processes of the pool.
+/// Invented admin key of the run.
+pub(crate) const ADMIN_KEY: &str = "made-up-admin-key";
+/// Number of workers in the pool.
 pub(crate) const WORKERS: usize = 5;
 
-/// A server, its data and its log.
+/// Server process with its data directory and log.
 #[derive(Debug)]
 pub(crate) struct Server {
     program: PathBuf,
     cli: PathBuf,
     upstream: String,
     data_dir: PathBuf,
-    /// Holds the log and the home; never the data, whose disk may be full.
+    /// Folder of the log and the home directory, not on the data disk, which may be full.
     folder: PathBuf,
     address: SocketAddr,
     child: Option<Child>,
@@ -35,7 +35,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server over the CLI at `cli`, whose upstream is `upstream`, and waits until it is ready.
+    /// Starts a server with the CLI at `cli` and the URL `upstream`, and waits until it is ready.
     pub(crate) async fn start(
         program: PathBuf,
         cli: PathBuf,
@@ -63,7 +63,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Runs the program, on the address that it had, and waits until it is ready.
+    /// Starts the program on its previous address and waits until it is ready.
     pub(crate) async fn run(&mut self) -> anyhow::Result<()> {
         let before = self.log().len();
         let mut command = processes::command(&self.program, Core::Any);
@@ -101,7 +101,7 @@ impl Server {
                 .as_mut()
                 .is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
             if is_gone || begun.elapsed() > DEADLINE {
-                // Its own looks at /ready say nothing of the reason.
+                // Access log lines of the readiness polls do not explain the failure.
                 let reasons = said
                     .lines()
                     .rev()
@@ -121,7 +121,7 @@ impl Server {
         asked.is_ok_and(|response| response.status().is_success())
     }
 
-    /// What `/ready` says, whether ready or not.
+    /// Returns the body of `/ready`, whether ready or not.
     pub(crate) async fn ready(&self) -> anyhow::Result<Value> {
         Ok(self
             .http
@@ -140,53 +140,53 @@ impl Server {
         self.address
     }
 
-    /// Asks the admin API.
+    /// Calls the admin API.
     pub(crate) async fn admin(&self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let url = self.url(path);
         let request = body.map_or_else(
             || self.http.get(&url),
             |body| self.http.post(&url).json(body),
         );
-        let response = request.bearer_auth(ADMIN).send().await?;
+        let response = request.bearer_auth(ADMIN_KEY).send().await?;
         let (status, body) = (response.status(), response.json::<Value>().await?);
         ensure!(status.is_success(), "{path}: {status} {body}");
         Ok(body)
     }
 
-    /// The process, while it runs.
+    /// Returns the process id while the server runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.as_ref()?.id()
     }
 
-    /// The processes of the CLI that this server has started, without what they have started.
+    /// Returns the CLI processes started by this server, without their children.
     pub(crate) fn workers(&self) -> Vec<u32> {
         let below = self
             .id()
             .and_then(|id| processes::descendants(id).ok())
             .unwrap_or_default();
-        // A process that does not run the CLI yet is none that answers.
+        // Between fork and exec, a process does not run the CLI yet.
         below.into_iter().filter(|id| self.runs_cli(*id)).collect()
     }
 
-    /// Whether the process `id` runs the CLI.
+    /// True if the process runs the CLI.
     fn runs_cli(&self, id: u32) -> bool {
         std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| is_same(&exe, &self.cli))
     }
 
-    /// Sends a signal to a worker; false when it is no process of this server's any more.
+    /// Sends a signal to a worker; false if it is no longer a process of this server.
     pub(crate) fn signal(&self, worker: u32, signal: Signal) -> bool {
         let id = Pid::from_raw(worker.cast_signed()).filter(|_| self.workers().contains(&worker));
         id.is_some_and(|id| kill_process(id, signal).is_ok())
     }
 
-    /// Kills the server itself, as a crash would.
+    /// Kills the server process with `SIGKILL`, like a crash.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         let mut child = self.child.take().context("no server runs")?;
         child.kill().await?;
         Ok(())
     }
 
-    /// Ends the server in peace, and gives those of its processes that are left.
+    /// Stops the server gracefully and returns its worker processes that are left.
     pub(crate) async fn end(&mut self) -> anyhow::Result<Vec<u32>> {
         let child = self.child.take().context("no server runs")?;
         let id = child.id().context("the server is gone")?;
@@ -195,7 +195,7 @@ impl Server {
         Ok(below.into_iter().filter(|id| self.runs_cli(*id)).collect())
     }
 
-    /// What `claude-switchboard ledger verify` says, when no server runs.
+    /// Runs `claude-switchboard ledger verify` while no server runs, and returns its output.
     pub(crate) async fn verify_offline(&self) -> anyhow::Result<String> {
         let mut command = processes::command(&self.program, Core::Any);
         command
@@ -232,12 +232,12 @@ fn is_same(running: &Path, cli: &Path) -> bool {
     std::fs::canonicalize(cli).is_ok_and(|cli| cli == running)
 }
 
-/// The settings that differ from the defaults, and why: docs/RELIABILITY.md.
+/// Settings that differ from the defaults; docs/RELIABILITY.md gives the reasons.
 fn variables() -> Vec<(&'static str, String)> {
     [
         ("ANTHROPIC_API_KEY", "made-up"),
         ("SWITCHBOARD_CLAUDE__SIGN_IN", "api_key"),
-        ("SWITCHBOARD_ADMIN_KEY", ADMIN),
+        ("SWITCHBOARD_ADMIN_KEY", ADMIN_KEY),
         ("SWITCHBOARD_POOL__MAX_WORKERS", &WORKERS.to_string()),
         ("SWITCHBOARD_POOL__PREWARM", &WORKERS.to_string()),
         ("SWITCHBOARD_POOL__QUEUE_LENGTH", "40"),

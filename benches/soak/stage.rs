@@ -1,10 +1,12 @@
-//! A run, from the first process to the last.
+//! Sequence of a run: setup, load with faults, evaluation.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::stream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use messages_stand_in::{RecordLimits, Settings, StandIn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,55 +15,55 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::Options;
-use crate::charges::{self, Account, Calls};
-use crate::crowd::Crowd;
+use crate::charges::{self, KeyCharges, UpstreamCalls};
+use crate::crowd::LoadGenerator;
 use crate::disk::Disk;
 use crate::doors::Client;
 use crate::faults::{Schedule, Target};
 use crate::journal::Journal;
 use crate::processes;
-use crate::samples::Series;
+use crate::samples::SnapshotSeries;
 use crate::server::Server;
 use crate::verdicts::Findings;
 
-/// Seconds for which the capacity is measured.
+/// Duration of the capacity measurement, in seconds.
 const MEASURED_SECONDS: f64 = 15.0;
-/// The part of the capacity that is asked for.
-const LOAD: f64 = 2.0 / 3.0;
-/// From one look at the server to the next.
-const LOOK: Duration = Duration::from_secs(10);
-/// How long the last requests and runs may take.
+/// Load as a share of the capacity.
+const LOAD_SHARE: f64 = 2.0 / 3.0;
+/// Interval of snapshots of the server.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum time for the last requests to end.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Everything that takes part.
-struct Stage {
+/// State of a run.
+struct SoakRun {
     target: Target,
-    crowd: Crowd,
-    /// The clients with budgets, with the ids of their keys.
+    load: LoadGenerator,
+    /// Clients with budgets, with the ids of their keys.
     accounts: Vec<(Client, String)>,
-    calls: Calls,
-    series: Series,
+    calls: UpstreamCalls,
+    series: SnapshotSeries,
     folder: TempDir,
 }
 
-/// Runs it all; gives what was found, and what is to be said about the run.
+/// Runs the whole test and returns its findings and a description of the run.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<(Findings, String)> {
-    let mut stage = Stage::set(options).await?;
-    let journal = Arc::clone(&stage.target.journal);
+    let mut soak = SoakRun::prepare(options).await?;
+    let journal = Arc::clone(&soak.target.journal);
     let rate = match options.rate {
         Some(rate) => rate,
-        None => stage.crowd.capacity(MEASURED_SECONDS).await * LOAD,
+        None => soak.load.capacity(MEASURED_SECONDS).await * LOAD_SHARE,
     };
     anyhow::ensure!(
         rate > 0.0,
         "nothing was answered while the capacity was measured"
     );
     let seconds = options.minutes * 60.0;
-    let schedule = Schedule::of(seconds);
+    let schedule = Schedule::for_duration(seconds);
     let (begun, disk) = (
         journal.now(),
-        if stage.target.disk.is_own() {
-            "of its own, in memory"
+        if soak.target.disk.is_own() {
+            "separate tmpfs"
         } else {
             "shared: no fault of a full disk"
         },
@@ -75,20 +77,22 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<(Findings, String)>
         "- server: {shown}\n- load: {rate:.1} calls a second ({})\n- disk: {disk}\n- faults: one every {:.0} s\n",
         options
             .rate
-            .map_or("two thirds of what was measured", |_| "as was asked for"),
+            .map_or("two thirds of the measured capacity", |_| "as requested"),
         schedule.slot
     );
-    journal.say(about.trim());
-    let failed = stage.go_on(rate, begun + seconds, schedule).await?;
-    let findings = stage.add_up(begun, failed).await;
+    journal.print(about.trim());
+    let failed = soak
+        .run_load_and_faults(rate, begun + seconds, schedule)
+        .await?;
+    let findings = soak.evaluate(begun, failed).await;
     Ok((findings, about))
 }
 
-impl Stage {
-    async fn set(options: &Options) -> anyhow::Result<Self> {
+impl SoakRun {
+    async fn prepare(options: &Options) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let disk = Disk::make(options.disk_mib, folder.path())?;
-        // All that is recorded between two looks, with room to spare.
+        let disk = Disk::create(options.disk_mib, folder.path())?;
+        // More requests than are recorded between two snapshots.
         let record = RecordLimits {
             requests: 4000,
             ..RecordLimits::default()
@@ -129,6 +133,7 @@ impl Stage {
                 id.to_owned(),
             ))
         };
+        fill(&client("filler", json!({})).await?.0).await?;
         let budget =
             json!({"budget": {"monthly": {"tokens": 1_000_000_000_u64, "money": "100000"}}});
         let accounts = vec![
@@ -141,12 +146,15 @@ impl Stage {
             client("k3", json!({})).await?.0,
         ];
         callers.extend(accounts.iter().map(|(client, _)| client.clone()));
-        let crowd = Crowd {
+        let load = LoadGenerator {
             callers,
-            poor: client("poor", json!({"budget": {"monthly": {"tokens": 6_000}}}))
-                .await?
-                .0,
-            limited: client("limited", json!({"requests_per_minute": 4}))
+            low_budget: client(
+                "low_budget",
+                json!({"budget": {"monthly": {"tokens": 6_000}}}),
+            )
+            .await?
+            .0,
+            rate_limited: client("rate_limited", json!({"requests_per_minute": 4}))
                 .await?
                 .0,
             server: server.address(),
@@ -160,16 +168,16 @@ impl Stage {
         };
         Ok(Self {
             target,
-            crowd,
+            load,
             accounts,
-            calls: Calls::default(),
-            series: Series::default(),
+            calls: UpstreamCalls::default(),
+            series: SnapshotSeries::default(),
             folder,
         })
     }
 
-    /// Has the crowd ask, faults come and the server be looked at, until `end`; gives the faults that could not be made.
-    async fn go_on(
+    /// Runs load, faults and snapshots until `end`; returns the faults that could not be injected.
+    async fn run_load_and_faults(
         &mut self,
         rate: f64,
         end: f64,
@@ -178,30 +186,31 @@ impl Stage {
         let (stop, stopped) = watch::channel(false);
         let target = self.target.clone();
         let faults = async {
-            let suffered = target.suffer(schedule, end).await;
+            let failed = target.inject_faults(schedule, end).await;
             sleep(Duration::from_secs_f64(
                 (end - target.journal.now()).max(0.0),
             ))
             .await;
             stop.send_replace(true);
-            suffered
+            failed
         };
-        let crowd = &self.crowd;
-        let work = async { tokio::join!(faults, crowd.drive(rate, &stopped)).0 };
+        let load = &self.load;
+        let work = async { tokio::join!(faults, load.drive(rate, &stopped)).0 };
         let (calls, series) = (&mut self.calls, &mut self.series);
-        let looks = async {
+        let snapshots = async {
             let mut since = target.journal.now();
             loop {
-                sleep(LOOK).await;
+                sleep(SNAPSHOT_INTERVAL).await;
                 calls.count(&target.upstream);
                 let server = target.server.lock().await;
-                let figures = series.look(target.journal.now(), &server, &target.disk);
+                let figures = series.snapshot(target.journal.now(), &server, &target.disk);
                 drop(server);
-                // A server that is gone by itself shows in what its clients meet.
+                // A crashed server is found by the failures of its clients.
                 let figures = figures.unwrap_or_else(|error| format!("no figures: {error:#}"));
-                target
-                    .journal
-                    .say(&format!("{}; {figures}", target.journal.counts(since)));
+                target.journal.print(&format!(
+                    "{}; {figures}",
+                    target.journal.outcome_summary(since)
+                ));
                 since = target.journal.now();
             }
         };
@@ -211,15 +220,15 @@ impl Stage {
         ];
         tokio::select! {
             failed = work => Ok(failed),
-            () = looks => Ok(Vec::new()),
-            // What was started ends with what holds it, which a signal that is not caught would leave behind.
-            _ = interrupt.recv() => anyhow::bail!("broken off"),
-            _ = terminate.recv() => anyhow::bail!("broken off"),
+            () = snapshots => Ok(Vec::new()),
+            // Without a handler, a signal would leave the started processes behind as orphans.
+            _ = interrupt.recv() => anyhow::bail!("interrupted"),
+            _ = terminate.recv() => anyhow::bail!("interrupted"),
         }
     }
 
-    /// Asks the books, ends the server and looks at what is left. What cannot be asked is a finding as well.
-    async fn add_up(mut self, begun: f64, mut remains: Vec<String>) -> Findings {
+    /// Checks the charges, stops the server and looks for leftovers; every error becomes a finding.
+    async fn evaluate(mut self, begun: f64, mut remains: Vec<String>) -> Findings {
         let ended = self.target.journal.now();
         let (server, journal) = (
             Arc::clone(&self.target.server),
@@ -227,17 +236,20 @@ impl Stage {
         );
         let mut server = server.lock().await;
         let (mut accounts, mut ledger) = (Vec::new(), Vec::new());
-        if let Err(error) = self.ask_books(&server, &mut accounts, &mut ledger).await {
-            remains.push(format!("the books cannot be asked: {error:#}"));
+        if let Err(error) = self
+            .check_charges(&server, &mut accounts, &mut ledger)
+            .await
+        {
+            remains.push(format!("the charges cannot be checked: {error:#}"));
         }
         match server.end().await {
             Ok(left) => {
                 remains.extend((!left.is_empty()).then(|| format!("processes {left:?} are left")));
             }
-            Err(error) => remains.push(format!("the end: {error:#}")),
+            Err(error) => remains.push(format!("shutdown: {error:#}")),
         }
         match server.verify_offline().await {
-            Ok(said) => journal.say(&said),
+            Ok(said) => journal.print(&said),
             Err(error) => ledger.push(format!("{error:#}")),
         }
         let log = server.log();
@@ -259,17 +271,17 @@ impl Stage {
         }
     }
 
-    async fn ask_books(
+    async fn check_charges(
         &mut self,
         server: &Server,
-        accounts: &mut Vec<Account>,
+        accounts: &mut Vec<KeyCharges>,
         ledger: &mut Vec<String>,
     ) -> anyhow::Result<()> {
         until_quiet(server).await?;
         let events = self.target.journal.events();
         for (client, id) in &self.accounts {
             let upstream = (&mut self.calls, &*self.target.upstream);
-            accounts.push(charges::account(client, id, server, &events, upstream).await?);
+            accounts.push(charges::collect_charges(client, id, server, &events, upstream).await?);
         }
         until_quiet(server).await?;
         let verified = server.admin("/admin/ledger/verify", None).await?;
@@ -287,13 +299,13 @@ impl Stage {
     }
 }
 
-/// The server program: the one that was asked for, or the one that was built with this.
+/// Returns the path of the server program: the given one, or that of this build.
 fn program(options: &Options) -> std::io::Result<PathBuf> {
     let own = || PathBuf::from(env!("CARGO_BIN_EXE_claude-switchboard"));
     std::path::absolute(options.server.clone().unwrap_or_else(own))
 }
 
-/// Waits until nothing runs and nobody waits.
+/// Waits until no worker is busy and no request is queued.
 async fn until_quiet(server: &Server) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
@@ -312,17 +324,36 @@ async fn until_quiet(server: &Server) -> anyhow::Result<()> {
         }
         anyhow::ensure!(
             begun.elapsed() < DEADLINE,
-            "the server does not come to rest: {ready}"
+            "the server does not become idle: {ready}"
         );
         sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// The log of the server outlives the run, for whoever wants to know why.
+/// Copies the server's log out of the temporary folder, for later analysis.
 fn keep_log(folder: TempDir, log: &Path, journal: &Journal) {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.log");
     if std::fs::copy(log, &kept).is_ok() {
-        journal.say(&format!("the log of the server is {}", kept.display()));
+        journal.print(&format!("the log of the server is {}", kept.display()));
     }
     drop(folder);
+}
+
+/// Conversations that lie in the store from the beginning, so that the store's page cache is full and what
+/// the server takes up is that of one that has run for long.
+const CONVERSATIONS: usize = 20_000;
+
+/// Makes [`CONVERSATIONS`] side by side.
+async fn fill(client: &Client) -> anyhow::Result<()> {
+    let item = json!({"type": "message", "role": "user", "content": "x".repeat(600)});
+    let body = json!({"items": [item]});
+    stream::iter(0..CONVERSATIONS)
+        .map(|_| async {
+            let made = client.post("/v1/conversations", &body).send().await?;
+            made.error_for_status()?;
+            anyhow::Ok(())
+        })
+        .buffer_unordered(64)
+        .try_collect()
+        .await
 }

@@ -1,65 +1,72 @@
-//! The bounds of a run, and whether they were kept.
+//! Evaluation of a run against its bounds.
 
 use std::collections::BTreeMap;
 
-use crate::charges::Account;
-use crate::doors::Door;
-use crate::journal::{Event, Outcome, Trouble, Window};
+use crate::charges::KeyCharges;
+use crate::doors::Endpoint;
+use crate::journal::{Event, Outcome, RequestFailure, Window};
 use crate::report::{Report, Table};
-use crate::samples::Course;
+use crate::samples::FigureCourse;
 use crate::statistics::Sample;
 
-/// Part of the requests beside faults that must be answered.
+/// Minimum share of the requests outside of faults that must be answered.
 const AVAILABILITY: f64 = 0.999;
-/// Lines of what was not right that the report holds.
-const MOST_LINES: usize = 20;
+/// Maximum number of failed requests listed in the report.
+const MAX_LISTED_FAILURES: usize = 20;
 
-/// The measurements of a run, which the bounds are checked against.
+/// Measurements of a run.
 #[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) events: Vec<Event>,
     pub(crate) windows: Vec<Window>,
-    pub(crate) courses: Vec<Course>,
-    pub(crate) accounts: Vec<Account>,
-    /// The problems that the ledger found in itself, while the server ran and afterwards.
+    pub(crate) courses: Vec<FigureCourse>,
+    pub(crate) accounts: Vec<KeyCharges>,
+    /// Problems reported by the ledger check, with the server running and stopped.
     pub(crate) ledger: Vec<String>,
-    /// What else was not as it should be: processes left behind, an end with an error, a panic in the log.
+    /// Other problems: orphan processes, a failed shutdown, panics in the log.
     pub(crate) remains: Vec<String>,
 }
 
-/// A request with its verdict.
-struct Judged<'a> {
+/// Request with its verdict.
+struct JudgedRequest<'a> {
     event: &'a Event,
-    is_calm: bool,
-    /// Answered, or refused as was wanted.
+    is_outside_faults: bool,
+    /// Set if answered, or refused as expected.
     is_good: bool,
-    /// Neither answered rightly nor refused in words, by a server that was there.
+    /// Set if neither answered correctly nor refused with a known error, by a running server.
     is_broken: bool,
 }
 
 impl Findings {
-    /// Adds the verdicts and tables to the report; true if all bounds were kept.
+    /// Adds the verdicts and tables to the report; returns true if all bounds were met.
     pub(crate) fn judge(&self, report: &mut Report) -> bool {
-        let judged: Vec<Judged<'_>> = self.events.iter().map(|event| self.judged(event)).collect();
+        let judged: Vec<JudgedRequest<'_>> = self
+            .events
+            .iter()
+            .map(|event| self.judge_event(event))
+            .collect();
         let mut all_kept = true;
-        let mut bar = |what: &str, wanted: &str, measured: &str, is_kept: bool| {
+        let mut add_target = |what: &str, wanted: &str, measured: &str, is_kept: bool| {
             all_kept &= is_kept;
-            report.bar(what, wanted, measured, is_kept);
+            report.add_target(what, wanted, measured, is_kept);
         };
         let broken = judged.iter().filter(|request| request.is_broken).count();
         let measured = format!("{} of {}", judged.len() - broken, judged.len());
-        bar(
-            "answered rightly or refused in words",
+        add_target(
+            "answered correctly or refused with a known error",
             "all",
             &measured,
             broken == 0 && !judged.is_empty(),
         );
-        let calm: Vec<_> = judged.iter().filter(|request| request.is_calm).collect();
-        let good = calm.iter().filter(|request| request.is_good).count();
-        let share = part(good, calm.len());
-        let measured = format!("{:.3} % ({good} of {})", share * 100.0, calm.len());
-        bar(
-            "availability beside faults",
+        let fault_free: Vec<_> = judged
+            .iter()
+            .filter(|request| request.is_outside_faults)
+            .collect();
+        let good = fault_free.iter().filter(|request| request.is_good).count();
+        let share = ratio(good, fault_free.len());
+        let measured = format!("{:.3} % ({good} of {})", share * 100.0, fault_free.len());
+        add_target(
+            "availability outside of faults",
             "≥ 99.9 %",
             &measured,
             share >= AVAILABILITY,
@@ -67,7 +74,7 @@ impl Findings {
         for course in self.courses.iter().filter(|course| course.bound.is_some()) {
             let wanted = format!("≤ {:.1}", course.bound.unwrap_or_default());
             let measured = format!("{:.1}", course.last_quarter);
-            bar(
+            add_target(
                 &format!("{}, last quarter", course.name),
                 &wanted,
                 &measured,
@@ -81,8 +88,8 @@ impl Findings {
                 one_line(&problems.join("; "))
             }
         };
-        bar(
-            "problems of the ledger",
+        add_target(
+            "problems reported by the ledger",
             "none",
             &none(&self.ledger),
             self.ledger.is_empty(),
@@ -93,66 +100,71 @@ impl Findings {
             .filter(|account| !account.is_right())
             .map(|account| account.key.to_owned());
         let wrong: Vec<String> = wrong.collect();
-        bar(
+        add_target(
             "keys with wrong charges",
             "none",
             &none(&wrong),
             wrong.is_empty() && !self.accounts.is_empty(),
         );
-        bar(
-            "panics, processes left, a bad end",
+        add_target(
+            "panics, orphan processes, failed shutdown",
             "none",
             &none(&self.remains),
             self.remains.is_empty(),
         );
-        report.add(doors(&judged));
-        report.add(self.faults());
-        report.add(refusals(&judged));
-        report.add(self.figures());
-        report.add(self.books());
-        let amiss: Vec<_> = judged
+        report.add(endpoint_table(&judged));
+        report.add(self.fault_table());
+        report.add(refusal_table(&judged));
+        report.add(self.resource_table());
+        report.add(self.charge_table());
+        let failures: Vec<_> = judged
             .iter()
-            .filter(|request| request.is_broken || (request.is_calm && !request.is_good))
+            .filter(|request| request.is_broken || (request.is_outside_faults && !request.is_good))
             .collect();
-        if !amiss.is_empty() {
-            report.add(what_was_amiss(&amiss));
+        if !failures.is_empty() {
+            report.add(failure_table(&failures));
         }
         all_kept
     }
 
-    fn judged<'a>(&self, event: &'a Event) -> Judged<'a> {
-        let is_calm = !self.windows.iter().any(|window| window.touches(event));
+    fn judge_event<'a>(&self, event: &'a Event) -> JudgedRequest<'a> {
+        let is_outside_faults = !self
+            .windows
+            .iter()
+            .any(|window| window.overlaps_with_recovery(event));
         let (is_good, is_broken) = match &event.outcome {
-            Outcome::Answered | Outcome::Left => (true, false),
-            Outcome::Not(Trouble::Refused(code)) => (event.door.wants(code), false),
-            // A server that was killed cannot say a word.
-            Outcome::Not(Trouble::Cut(_)) => (
+            Outcome::Answered | Outcome::Disconnected => (true, false),
+            Outcome::Failed(RequestFailure::Refused(code)) => {
+                (event.endpoint.expects_refusal(code), false)
+            }
+            // A killed server cannot send an error response.
+            Outcome::Failed(RequestFailure::Cut(_)) => (
                 false,
                 !self
                     .windows
                     .iter()
-                    .any(|window| window.is_server_gone && window.meets(event)),
+                    .any(|window| window.is_server_gone && window.overlaps(event)),
             ),
-            Outcome::Not(Trouble::Wrong(_)) => (false, true),
+            Outcome::Failed(RequestFailure::Wrong(_)) => (false, true),
         };
-        Judged {
+        JudgedRequest {
             event,
-            is_calm,
+            is_outside_faults,
             is_good,
             is_broken,
         }
     }
 
-    fn faults(&self) -> Table {
+    fn fault_table(&self) -> Table {
         let row = |window: &Window| {
-            let touched = self.events.iter().filter(|event| window.meets(event));
-            let bad = |event: &&Event| !self.judged(event).is_good;
+            let touched = self.events.iter().filter(|event| window.overlaps(event));
+            let bad = |event: &&Event| !self.judge_event(event).is_good;
             let (all, refused) = (touched.clone().count(), touched.filter(bad).count());
-            // What the next fault does is none of this one's.
+            // Failures during the next fault are not attributed to this one.
             let is_late = |event: &&Event| {
-                let is_next = |other: &Window| other.begun > window.begun && other.meets(event);
+                let is_next = |other: &Window| other.begun > window.begun && other.overlaps(event);
                 event.begun > window.ended
-                    && window.touches(event)
+                    && window.overlaps_with_recovery(event)
                     && !self.windows.iter().any(is_next)
             };
             let after = self.events.iter().filter(is_late).filter(bad);
@@ -172,15 +184,15 @@ impl Findings {
         Table {
             title: "Faults",
             note: format!(
-                "In seconds. \"Back\" is when the last request began that was not answered, after the fault was over; the \
-                 server has {:.0} s for it, and afterwards each refusal counts.",
+                "In seconds. \"Back after\" is the start of the last failed request after the end of the fault; the \
+                 server has {:.0} s to recover, and afterwards each refusal counts.",
                 self.windows.first().map_or(0.0, |window| window.allowance)
             ),
             header: vec![
                 "fault",
                 "at",
                 "lasted",
-                "requests meanwhile",
+                "requests during it",
                 "not answered",
                 "back after",
                 "",
@@ -189,8 +201,8 @@ impl Findings {
         }
     }
 
-    fn figures(&self) -> Table {
-        let row = |course: &Course| {
+    fn resource_table(&self) -> Table {
+        let row = |course: &FigureCourse| {
             let bound = course
                 .bound
                 .map_or_else(|| "-".to_owned(), |bound| format!("{bound:.1}"));
@@ -202,73 +214,82 @@ impl Findings {
                 second,
                 last,
                 bound,
-                format!("{:.1}", course.most),
+                format!("{:.1}", course.max_value),
                 format!("`{}`", course.chart),
             ]
         };
         Table {
-            title: "What the server takes up",
-            note: "Medians of the second and of the last quarter of the run. Flat is: the last is at most a tenth above the \
-                   second, and 4 MB (10 descriptors); no workers and at most 4 threads more. The bars begin at nothing."
+            title: "Resource use of the server",
+            note: "Medians of the second and of the last quarter of the run. Flat means: the last is at most a tenth above the \
+                   second, plus 4 MB (10 descriptors); no more workers and at most 4 more threads. The bars start at zero."
                 .to_owned(),
-            header: vec!["figure", "second quarter", "last quarter", "bound", "most", "over the run"],
+            header: vec!["figure", "second quarter", "last quarter", "bound", "maximum", "over the run"],
             rows: self.courses.iter().map(row).collect(),
         }
     }
 
-    fn books(&self) -> Table {
-        let row = |account: &Account| {
-            let Account {
+    fn charge_table(&self) -> Table {
+        let row = |account: &KeyCharges| {
+            let KeyCharges {
                 key,
                 answered,
                 charged,
                 estimated,
                 upstream,
-                calm,
+                fault_free,
             } = account;
-            let figures = [answered, charged, estimated, upstream, calm].map(u64::to_string);
+            let figures = [answered, charged, estimated, upstream, fault_free].map(u64::to_string);
             [vec![(*key).to_owned()], figures.to_vec()].concat()
         };
         Table {
             title: "Keys with budgets, in tokens",
-            note: "What was charged, without what is estimated (the requests of a killed server), is no less than what was \
-                   answered and no more than upstream was asked for. In the calm at the end it is exactly the answers."
+            note: "Charges, without the estimated ones (requests of a killed server), are at least the tokens \
+                   answered and at most those called upstream. Without faults, at the end, they are exactly the answers."
                 .to_owned(),
-            header: vec!["key", "answered", "charged", "of it estimated", "asked of upstream", "in the calm"],
+            header: vec!["key", "answered", "charged", "of it estimated", "called upstream", "without faults"],
             rows: self.accounts.iter().map(row).collect(),
         }
     }
 }
 
-fn doors(judged: &[Judged<'_>]) -> Table {
-    let row = |door: Door| {
+fn endpoint_table(judged: &[JudgedRequest<'_>]) -> Table {
+    let row = |endpoint: Endpoint| {
         let all: Vec<_> = judged
             .iter()
-            .filter(|request| request.event.door == door)
+            .filter(|request| request.event.endpoint == endpoint)
             .collect();
-        let count = |is: fn(&Judged<'_>) -> bool| {
+        let count = |is: fn(&JudgedRequest<'_>) -> bool| {
             all.iter().filter(|request| is(request)).count().to_string()
         };
-        let is_refused = |request: &Judged<'_>| {
-            matches!(request.event.outcome, Outcome::Not(Trouble::Refused(_)))
+        let is_refused = |request: &JudgedRequest<'_>| {
+            matches!(
+                request.event.outcome,
+                Outcome::Failed(RequestFailure::Refused(_))
+            )
         };
-        let answered = all
-            .iter()
-            .filter(|request| matches!(request.event.outcome, Outcome::Answered | Outcome::Left));
+        let answered = all.iter().filter(|request| {
+            matches!(
+                request.event.outcome,
+                Outcome::Answered | Outcome::Disconnected
+            )
+        });
         let took: Sample = answered
             .map(|request| (request.event.ended - request.event.begun) * 1e3)
             .collect();
         vec![
-            door.name().to_owned(),
+            endpoint.name().to_owned(),
             all.len().to_string(),
             took.len().to_string(),
-            count(is_refused_as_wanted),
+            count(is_expected_refusal),
             (all.iter()
                 .filter(|request| is_refused(request) && !request.is_good)
                 .count())
             .to_string(),
             count(|request| {
-                matches!(request.event.outcome, Outcome::Not(Trouble::Cut(_))) && !request.is_broken
+                matches!(
+                    request.event.outcome,
+                    Outcome::Failed(RequestFailure::Cut(_))
+                ) && !request.is_broken
             }),
             count(|request| request.is_broken),
             format!("{:.0}", took.p50()),
@@ -276,29 +297,29 @@ fn doors(judged: &[Judged<'_>]) -> Table {
         ]
     };
     Table {
-        title: "Doors",
-        note: "Times in ms, of what was answered; faults are in them. \"Cut\" is by the kill of the server, \"failed\" is what \
-               must not be."
+        title: "Endpoints",
+        note: "Times in ms of answered requests, including those during faults. \"Cut\" means cut by the kill of the server, \"failed\" must \
+               be 0."
             .to_owned(),
-        header: vec!["door", "requests", "answered", "refused as wanted", "refused", "cut", "failed", "p50", "p99"],
-        rows: Door::ALL.into_iter().map(row).collect(),
+        header: vec!["endpoint", "requests", "answered", "refused as expected", "refused", "cut", "failed", "p50", "p99"],
+        rows: Endpoint::ALL.into_iter().map(row).collect(),
     }
 }
 
-fn is_refused_as_wanted(request: &Judged<'_>) -> bool {
-    request.is_good && matches!(request.event.outcome, Outcome::Not(_))
+fn is_expected_refusal(request: &JudgedRequest<'_>) -> bool {
+    request.is_good && matches!(request.event.outcome, Outcome::Failed(_))
 }
 
-fn refusals(judged: &[Judged<'_>]) -> Table {
+fn refusal_table(judged: &[JudgedRequest<'_>]) -> Table {
     let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for request in judged {
-        if let Outcome::Not(Trouble::Refused(code)) = &request.event.outcome {
-            let place = if request.is_good {
+        if let Outcome::Failed(RequestFailure::Refused(code)) = &request.event.outcome {
+            let column = if request.is_good {
                 0
             } else {
-                1 + usize::from(request.is_calm)
+                1 + usize::from(request.is_outside_faults)
             };
-            counts.entry(code).or_default()[place] += 1;
+            counts.entry(code).or_default()[column] += 1;
         }
     }
     let row = |(code, counts): (&str, [usize; 3])| {
@@ -311,43 +332,43 @@ fn refusals(judged: &[Judged<'_>]) -> Table {
     Table {
         title: "Refusals",
         note: String::new(),
-        header: vec!["code", "as wanted", "near faults", "beside faults"],
+        header: vec!["code", "as expected", "near faults", "outside of faults"],
         rows: counts.into_iter().map(row).collect(),
     }
 }
 
-fn what_was_amiss(amiss: &[&Judged<'_>]) -> Table {
-    let row = |request: &&Judged<'_>| {
+fn failure_table(failures: &[&JudgedRequest<'_>]) -> Table {
+    let row = |request: &&JudgedRequest<'_>| {
         let event = request.event;
         let what = match &event.outcome {
-            Outcome::Not(Trouble::Refused(code)) => format!("refused: {code}"),
-            Outcome::Not(Trouble::Cut(what)) => format!("cut: {what}"),
-            Outcome::Not(Trouble::Wrong(what)) => format!("wrong: {what}"),
-            Outcome::Answered | Outcome::Left => String::new(),
+            Outcome::Failed(RequestFailure::Refused(code)) => format!("refused: {code}"),
+            Outcome::Failed(RequestFailure::Cut(what)) => format!("cut: {what}"),
+            Outcome::Failed(RequestFailure::Wrong(what)) => format!("wrong: {what}"),
+            Outcome::Answered | Outcome::Disconnected => String::new(),
         };
         let what = one_line(&what);
         vec![
             format!("{:.1}", event.begun),
             format!("{:.1}", event.ended),
-            event.door.name().to_owned(),
+            event.endpoint.name().to_owned(),
             event.key.to_owned(),
             what,
         ]
     };
     Table {
-        title: "What was not right",
-        note: format!("{} in all.", amiss.len()),
-        header: vec!["from, s", "to, s", "door", "key", "what"],
-        rows: amiss.iter().take(MOST_LINES).map(row).collect(),
+        title: "Failed requests",
+        note: format!("{} in total.", failures.len()),
+        header: vec!["from, s", "to, s", "endpoint", "key", "failure"],
+        rows: failures.iter().take(MAX_LISTED_FAILURES).map(row).collect(),
     }
 }
 
-/// The beginning of a text, as it can stand in a table.
+/// Shortens a text to a table cell.
 fn one_line(text: &str) -> String {
     text.replace(['|', '\n'], " ").chars().take(300).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
-fn part(some: usize, all: usize) -> f64 {
+fn ratio(some: usize, all: usize) -> f64 {
     some as f64 / all.max(1) as f64
 }

@@ -1,4 +1,4 @@
-"""The list of clients in clients.toml, read and checked."""
+"""Parser of the list of clients in clients.toml."""
 
 import re
 import tomllib
@@ -7,7 +7,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SCRIPTS = FOLDER / "scripts"
-# The checks that have a column of their own in the table, in its order.
+# Checks with a column in the table, in its order.
 COLUMNS = ("chat", "stream", "tools", "structured")
 KINDS = {
     "program": "Programs",
@@ -17,47 +17,47 @@ KINDS = {
 
 
 class CatalogueError(Exception):
-    """A mistake in the list, or a name that is not in it."""
+    """Mistake in the list, or an unknown client name."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """A client program or library: where it comes from, how it is set up, and the script that tries it."""
+    """Client program or library: its source, its setup and its test script."""
 
     name: str
     kind: str
-    # "pypi" or "npm"; empty for what is in neither.
+    # "pypi" or "npm"; empty for neither.
     registry: str = ""
     # Requirements with exact versions; the first is the client itself.
     packages: tuple[str, ...] = ()
     script: str = ""
-    # How a reader sets it up, in Markdown.
+    # Setup instructions, in Markdown.
     setup: str = ""
-    # Whether .ci/run runs it.
+    # Set if .ci/run runs this client.
     in_ci: bool = False
-    # Whether the packages' install scripts have to run (npm).
+    # Set if the packages' install scripts have to run (npm).
     install_scripts: bool = False
-    # Checks that are known to fail, each with its reason.
+    # Checks known to fail, each with its reason.
     fails: dict[str, str] = field(default_factory=dict)
-    # Requests of it that the server refuses and it can do without, as `STATUS METHOD PATH`, each with its reason.
+    # Optional requests that the server refuses, as `STATUS METHOD PATH`, each with its reason.
     refused: dict[str, str] = field(default_factory=dict)
-    # Why it cannot be run here.
+    # Reason why the client cannot be run here.
     unavailable: str = ""
-    # What the reader of the table should know besides.
+    # Further notes for the table.
     note: str = ""
 
     @property
     def slug(self):
-        """The name as a folder and the command line have it."""
+        """Returns the name for folders and the command line."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     @property
     def package(self):
-        """The name of the client's own package, without its version."""
+        """Returns the name of the client's package, without its version."""
         return split_pin(self.packages[0])[0]
 
     def requirements(self, newest):
-        """The packages to install: as pinned, or the newest of each."""
+        """Returns the packages to install, pinned or the newest of each."""
         return [split_pin(pin)[0] + split_pin(pin)[1] if newest else pin for pin in self.packages]
 
 
@@ -70,7 +70,7 @@ def split_pin(pin):
 
 
 def read_clients(path=FOLDER / "clients.toml"):
-    """All clients of the list, and the day up to which their dependencies are taken."""
+    """Returns all clients of the list and the latest release day of their dependencies."""
     document = tomllib.loads(path.read_text())
     clients = [checked(entry) for entry in document["client"]]
     names = [client.slug for client in clients]
@@ -81,7 +81,7 @@ def read_clients(path=FOLDER / "clients.toml"):
 
 
 def checked(entry):
-    """The client of one entry, after a look at what would fail only later."""
+    """Builds the client of one entry and checks it early."""
     client = Client(**entry | {"packages": tuple(entry.get("packages", ()))})
     if client.kind not in KINDS:
         raise CatalogueError(f"{client.name}: `kind` is one of {', '.join(KINDS)}")
@@ -97,7 +97,7 @@ def checked(entry):
 
 
 def select(clients, only, everything):
-    """The clients to run: those that are named, all, or those of .ci/run."""
+    """Selects the clients to run: the named ones, all, or those of .ci/run."""
     known = {client.slug: client for client in clients}
     unknown = [name for name in only if name not in known]
     if unknown:

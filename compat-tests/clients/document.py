@@ -11,7 +11,7 @@ RULE = "| --- | --- | --- | --- | --- | --- | --- | --- |"
 
 
 def write_table(results, clients):
-    """Puts the rows of `results` into the table; rows of other clients of the list stay as they are."""
+    """Updates the rows of `results` in the table; rows of other listed clients stay unchanged."""
     text = DOCUMENT.read_text()
     before, rest = text.split(BEGIN)
     old, after = rest.split(END)
@@ -22,7 +22,7 @@ def write_table(results, clients):
 
 
 def tables(clients, rows):
-    """One table for each kind of client, in the order of the list."""
+    """Formats one table for each kind of client, in the order of the list."""
     parts = []
     for kind, title in KINDS.items():
         lines = [rows[client.name] for client in clients if client.kind == kind and client.name in rows]
@@ -45,7 +45,7 @@ def unavailable_row(client):
 
 
 def sentences(setup, *remarks):
-    """How a client is set up, and what there is to say besides."""
+    """Formats the setup of a client and its notes."""
     told = [remark for remark in remarks if remark]
     return " ".join([f"{setup}." if setup and told else setup, *told]).strip()
 

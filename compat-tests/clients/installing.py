@@ -1,4 +1,4 @@
-"""Installs clients, each into a folder of its own below .cache/clients."""
+"""Installs clients, each into a separate folder below .cache/clients."""
 
 import json
 import platform
@@ -12,15 +12,15 @@ from catalogue import FOLDER, split_pin
 
 ROOT = FOLDER.parent.parent
 CACHE = ROOT / ".cache" / "clients"
-# The oldest Node that all clients run on, and the package that brings one where the machine's is older.
+# Oldest Node version for all clients, and the package that provides it where the machine's is older.
 NODE_MAJOR = 22
 NODE_VERSION = "24.21.0"
-# Seconds for the packages of one client.
+# Timeout of the installation of one client, in seconds.
 INSTALL_SECONDS = 900
 
 
 class InstallError(Exception):
-    """What the package manager said last."""
+    """Error with the last output of the package manager."""
 
 
 def folder_of(client):
@@ -28,7 +28,7 @@ def folder_of(client):
 
 
 def install(client, until, newest):
-    """Installs a client unless that has been done, with nothing that came out after the day `until`; gives its version."""
+    """Installs a client if necessary, without packages released after the day `until`, and returns its version."""
     folder = folder_of(client)
     requirements = client.requirements(newest)
     until = date.today().isoformat() if newest else until
@@ -60,7 +60,7 @@ def install_from_npm(client, requirements, until):
 
 
 def installed_version(client):
-    """The version of the client's own package, as its files say."""
+    """Reads the version of the client's package from its files."""
     folder = folder_of(client)
     if client.registry == "npm":
         return json.loads((folder / "node_modules" / client.package / "package.json").read_text())["version"]
@@ -69,12 +69,12 @@ def installed_version(client):
 
 
 def uv():
-    """The machine's uv, or one of our own."""
+    """Returns the machine's uv, or the one of `prepare_tools`."""
     return shutil.which("uv") or str(CACHE / "uv" / "bin" / "uv")
 
 
 def prepare_tools(clients):
-    """Installs what the installations need: uv, and a Node that is new enough."""
+    """Installs the required tools: uv, and a sufficiently new Node."""
     CACHE.mkdir(parents=True, exist_ok=True)
     if any(client.registry == "pypi" for client in clients) and not Path(uv()).is_file():
         run(sys.executable, "-m", "venv", "--clear", CACHE / "uv")
@@ -88,7 +88,7 @@ def prepare_tools(clients):
 
 
 def node_folder():
-    """The folder of a Node that is new enough: the machine's, or the one of `prepare_tools`; `None` without one."""
+    """Returns the folder of a sufficiently new Node: the machine's, or that of `prepare_tools`; `None` without one."""
     candidates = [shutil.which("node"), *(CACHE / "node" / "node_modules").glob("node-*/bin/node")]
     for node in filter(None, candidates):
         major = run(node, "--print", "parseInt(process.versions.node)").strip()
@@ -105,7 +105,7 @@ def npm():
 
 
 def run(*command):
-    """Runs a command of an installation and gives what it printed."""
+    """Runs a command of an installation and returns its output."""
     try:
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False,
                               timeout=INSTALL_SECONDS)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Installs the clients of clients.toml and runs them against a server; README.md in the folder above says how."""
+"""Installs the clients of clients.toml and runs them against a server; see README.md in the parent folder."""
 
 import argparse
 import os
@@ -27,7 +27,7 @@ def read_arguments():
 
 
 def install_all(clients, until, newest, jobs):
-    """Installs the clients; gives by name the version that is there, or the error."""
+    """Installs the clients and returns the installed version or the error by name."""
     installing.prepare_tools(clients)
     found = {}
 
@@ -47,7 +47,7 @@ def install_all(clients, until, newest, jobs):
 
 
 def run_all(clients, versions, server, jobs):
-    """Runs the clients, and tells of each as it ends."""
+    """Runs the clients and reports each as it ends."""
     results = []
     with ThreadPoolExecutor(jobs) as pool:
         pending = [pool.submit(run_one, client, versions[client.name], server) for client in clients]

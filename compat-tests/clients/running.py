@@ -1,4 +1,4 @@
-"""Runs the script of a client against the server, and gathers what it checked."""
+"""Runs the script of a client against the server and collects the results of its checks."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from pathlib import Path
 import installing
 from catalogue import COLUMNS, SCRIPTS
 
-# What a script writes before each of its results.
+# Prefix of each result line of a script.
 MARK = "CHECK "
-# Seconds for all checks of a client.
+# Timeout of all checks of a client, in seconds.
 SCRIPT_SECONDS = 600
-# Characters of a script's output that a report of its failure ends with.
+# Number of output characters at the end of a failure report.
 TAIL = 3000
-# Telemetry and updates are off: no client tells anybody but this server what it does.
+# Telemetry and updates are off, so that clients call this server only.
 QUIET = {
     "DO_NOT_TRACK": "1",
     "ANONYMIZED_TELEMETRY": "false",
@@ -36,20 +36,20 @@ QUIET = {
 
 @dataclass
 class Result:
-    """What became of the checks of a client."""
+    """Results of the checks of a client."""
 
     client: object
     version: str = ""
-    # By check: "" if it passed, else why it failed.
+    # By check: "" if it passed, else the reason of the failure.
     checks: dict[str, str] = field(default_factory=dict)
-    # Requests of the client that the server answered with a 4xx, as the server's log tells them.
+    # Requests of the client answered with a 4xx, from the server's log.
     refusals: list[str] = field(default_factory=list)
-    # Why no check was run at all.
+    # Reason why no check was run.
     broken: str = ""
     seconds: float = 0
 
     def faults(self):
-        """What speaks against the client or its entry in the list."""
+        """Returns the failures of the client and the mistakes in its entry of the list."""
         if self.broken:
             return [self.broken]
         known = self.client.fails
@@ -62,11 +62,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Server:
-    """The server under test, as its clients and its operator know it."""
+    """Server under test: its address, admin API and log."""
 
     base_url: str
     admin_key: str
-    # Its log, with a JSON object on each line.
+    # Log of the server, with a JSON object on each line.
     log: Path
     stand_in: str
 
@@ -75,7 +75,7 @@ class Server:
         return self.base_url.removesuffix("/v1")
 
     def make_key(self, name):
-        """A key of its own for a client; gives the caller's name in the log, and the key."""
+        """Creates a key for a client; returns the caller's name in the log, and the key."""
         answer = self.ask("POST", "/admin/keys", {"name": name})
         return answer["id"], answer["key"]
 
@@ -87,7 +87,7 @@ class Server:
             return json.load(response)
 
     def refusals(self, caller, key):
-        """The answers with a 4xx, or with an error in their stream, that the log tells of a caller."""
+        """Returns a caller's requests that were answered with a 4xx or an error in the stream, from the log."""
         found = []
         for line in self.log_after(key).splitlines():
             if f'"{caller}"' not in line:
@@ -99,7 +99,7 @@ class Server:
         return found
 
     def log_after(self, key):
-        """The log once it holds the line of a request made now, which comes after those of all that are over."""
+        """Returns the log after a marker request, whose line follows those of all finished requests."""
         request = urllib.request.Request(f"{self.base_url}/models", headers={"authorization": f"Bearer {key}"})
         with urllib.request.urlopen(request, timeout=30) as response:
             last = response.headers["x-request-id"]
@@ -110,7 +110,7 @@ class Server:
 
 
 def try_client(client, server, version):
-    """Runs the script of an installed client in a home and a folder of its own."""
+    """Runs the script of an installed client in a separate home and folder."""
     started = time.monotonic()
     caller, key = server.make_key(client.slug)
     home = Path(tempfile.mkdtemp(prefix=f"{client.slug}-", dir=os.environ.get("WORK_DIR")))
@@ -128,7 +128,7 @@ def try_client(client, server, version):
 
 
 def run_script(client, server, key, home):
-    """Gives the output of the script and its status, which is `None` if it did not end in time."""
+    """Returns the output of the script and its status, or `None` if it timed out."""
     for name in ("home", "work", "tmp"):
         (home / name).mkdir()
     environment = QUIET | {
@@ -156,7 +156,7 @@ def run_script(client, server, key, home):
 
 
 def end_group(group):
-    """Ends what the script has left running in the process group that was made for it."""
+    """Kills the remaining processes of the script's process group."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
@@ -164,7 +164,7 @@ def end_group(group):
 
 
 def end_strays(home):
-    """Ends what the script has left running outside its group, such as daemons: whatever has its home in the environment."""
+    """Kills remaining processes outside of the group, such as daemons, found by the script's home in their environment."""
     strays = [environ.parent for environ in Path("/proc").glob("[0-9]*/environ") if holds(environ, home)]
     for stray in strays:
         try:
@@ -179,7 +179,7 @@ def end_strays(home):
 def holds(environ, home):
     try:
         return bytes(home) in environ.read_bytes()
-    except OSError:  # it is gone, or is another user's
+    except OSError:  # the process is gone or belongs to another user
         return False
 
 
@@ -201,7 +201,7 @@ def command_of(client):
 
 
 def read_checks(output):
-    """The results among the lines that a script has printed, those with a column first."""
+    """Parses the results of a script's output, those with a table column first."""
     lines = [json.loads(line.removeprefix(MARK)) for line in output.splitlines() if line.startswith(MARK)]
     checks = {line["name"]: line["fault"] for line in lines}
     first = {name: checks[name] for name in COLUMNS if name in checks}

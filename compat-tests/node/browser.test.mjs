@@ -1,4 +1,4 @@
-// A real browser: the chat page of examples/, and other people's code in a page, on another origin than the server's.
+// A real browser: the chat page of examples/, `fetch` and an SDK in a page, on another origin than the server's.
 
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -56,7 +56,7 @@ after(async () => {
   if (folder) await rm(folder, { recursive: true, force: true });
 });
 
-/** A test with a page of its own, at `path` of `host`; what it throws unseen fails the test. */
+/** A test with a new page at `path` of `host`; uncaught errors of the page fail the test. */
 function pageTest(name, { path = "/", host = "localhost", skip = false }, run) {
   test(name, { skip }, async () => {
     const page = await browser.newPage();
@@ -72,7 +72,7 @@ function pageTest(name, { path = "/", host = "localhost", skip = false }, run) {
   });
 }
 
-/** The same with the chat page, which knows the server. */
+/** The same with the chat page, configured with the server's address. */
 const chatTest = (name, run, options = {}) =>
   pageTest(name, options, async (page) => {
     await page.getByLabel("Base URL").fill(baseURL);

@@ -1,4 +1,4 @@
-// Claude Code itself, pointed at the server as at a gateway. Each test also checks that the server refused it nothing.
+// Claude Code with the server as its gateway. Each test also checks that the server refused no request.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -15,7 +15,7 @@ const mcpServer = join(import.meta.dirname, "mcp-server.mjs");
 const pixel =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
-/** A folder in which Claude Code works, with a home of its own; `run` gives what it says. */
+/** Creates a folder for Claude Code with a separate home; `run` returns its output. */
 async function folder(t, key) {
   const root = await mkdtemp(join(homedir(), "claude-code-"));
   t.after(() => rm(root, { recursive: true, force: true }));
@@ -32,7 +32,7 @@ async function folder(t, key) {
     ANTHROPIC_BASE_URL: new URL(baseURL).origin,
     ANTHROPIC_API_KEY: key.key,
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
-    // Root may let it do as it likes only where a sandbox is around it.
+    // As root, Claude Code skips permission checks only inside a sandbox.
     IS_SANDBOX: "1",
   };
   const run = async (words, { variables = {}, model = "sonnet", input = "" } = {}) => {
@@ -54,7 +54,7 @@ suite("Claude Code", { skip: !claude && "CLAUDE_BIN is not set", concurrency: 2 
 
   loggedTest("reads, runs and writes, one after the other", async (t, key) => {
     const { work, run } = await folder(t, key);
-    // Each result tells the model what to do next.
+    // Each result contains the directive of the next step.
     const write = call("Write", { file_path: join(work, "b.txt"), content: "two\n" });
     await writeFile(join(work, "write.txt"), write);
     await writeFile(join(work, "a.txt"), call("Bash", { command: "echo one >c.txt; cat write.txt", description: "d" }));
@@ -106,7 +106,7 @@ suite("Claude Code", { skip: !claude && "CLAUDE_BIN is not set", concurrency: 2 
     const [{ run }, upstream] = [await folder(t, key), new Upstream()];
     const found = await run([call("WebSearch", { query: `telephone exchanges ${upstream.marker}` })]);
     assert.match(found, /Web search results for query: "telephone exchanges/);
-    // The search is a request of its own, with the tool that Anthropic runs.
+    // The search is a separate request with Anthropic's server-side tool.
     const offered = (await upstream.calls()).flatMap(({ body }) => body.tools ?? []);
     assert.ok(offered.some(({ type }) => type?.startsWith("web_search_")), "no search was offered");
   });

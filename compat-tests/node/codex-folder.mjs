@@ -1,4 +1,4 @@
-// A folder in which Codex works in its usual set-up, with a home of its own.
+// A folder for Codex with its default configuration and a separate home.
 
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -24,7 +24,7 @@ command = ${JSON.stringify(process.execPath)}
 args = ${JSON.stringify([mcpServer])}
 `;
 
-/** Makes the folder for a test; `run` gives what Codex says, over HTTP or over a WebSocket. */
+/** Creates the folder for a test; `run` returns the output of Codex, over HTTP or over a WebSocket. */
 export async function codexFolder(t, { key, isSocket = false }) {
   const root = await mkdtemp(join(homedir(), "codex-"));
   t.after(() => rm(root, { recursive: true, force: true }));

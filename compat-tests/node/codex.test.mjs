@@ -1,5 +1,5 @@
-// Codex CLI in its usual set-up: it brings namespaces, custom tools with grammars and hosted tools in every request. Each
-// test also checks that the server refused it nothing.
+// Codex CLI with its default configuration, which sends namespaces, custom tools with grammars and hosted tools in every
+// request. Each test also checks that the server refused no request.
 
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
@@ -13,7 +13,7 @@ const pixel =
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 const patch = '*** Begin Patch\n*** Add File: a.txt\n+one\n+"two"\n*** End Patch\n';
 
-/** A directive by which the model calls tools in a program, as the newest models do. */
+/** Returns the directive for a program that calls tools, as the newest models write. */
 const program = (source) => call("functions__exec", { input: source });
 
 for (const [transport, isSocket] of [["HTTP", false], ["a WebSocket", true]]) {
@@ -21,8 +21,8 @@ for (const [transport, isSocket] of [["HTTP", false], ["a WebSocket", true]]) {
     const codexTest = (name, run) =>
       loggedTest(name, async (t, key) => run(await codexFolder(t, { key: key.key, isSocket }), key));
 
-    // The first is a name that Codex does not know. To the second it offers a tool for patches, and tools of MCP servers
-    // once they are searched for; to the third all tools inside programs.
+    // Codex does not know the first name. It offers the second model a patch tool, and MCP tools after a search; it offers
+    // the third all tools inside programs.
     for (const model of ["sonnet", "gpt-5.5", "gpt-5.6-sol"]) {
       codexTest(`${model} talks, and goes on`, async ({ run }, key) => {
         assert.equal(await run(model, say("Hello.")), "Hello.");

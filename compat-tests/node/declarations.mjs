@@ -1,5 +1,5 @@
-// The TypeScript compiler as the strict reader of what came over the wire: in a literal it refuses unknown fields,
-// missing ones and wrong types.
+// Strict validation of received bodies by the TypeScript compiler, which rejects unknown fields, missing fields and wrong
+// types in a literal.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 
-// What the SDK adds by itself is no part of a body, and OpenAI's document has more than the SDK. `cost_usd` is ours, as
-// docs/API.md says.
+// Exceptions: properties that the SDK adds, fields of OpenAI's documentation that the SDK lacks, and the extension
+// `cost_usd` (docs/API.md).
 const types = {
   ChatCompletion: "Priced<OpenAI.ChatCompletion>",
   ChatCompletionChunk: "Priced<OpenAI.ChatCompletionChunk>",
@@ -23,7 +23,7 @@ const preamble = `import OpenAI from "openai";
 type Priced<T> = Omit<T, "usage"> & { usage?: (OpenAI.CompletionUsage & { cost_usd?: number }) | null };
 type Of = OpenAI.Responses.Response;
 type Sent = { usage: Of["usage"] | null; user: Of["user"] | null; store: boolean };
-// The Open Responses specification demands these.
+// Fields required by the Open Responses specification.
 type Penalties = { presence_penalty: number; frequency_penalty: number };
 type RawResponse = Omit<Of, "output_text" | keyof Sent> & Sent & Penalties;
 type Raw<E> = E extends { response: Of } ? Omit<E, "response"> & { response: RawResponse }
@@ -32,7 +32,7 @@ type Raw<E> = E extends { response: Of } ? Omit<E, "response"> & { response: Raw
 const kinds = { "chat.completion": "ChatCompletion", model: "Model", response: "Response" };
 const seen = Object.fromEntries(Object.keys(types).map((name) => [name, []]));
 
-/** `fetch`, which keeps the bodies for the test of the declarations. */
+/** `fetch` that records the bodies for the declarations test. */
 export async function recording(url, init) {
   const response = await fetch(url, init);
   const type = response.headers.get("content-type") ?? "";
@@ -46,7 +46,7 @@ function record(body) {
   else seen[kinds[body.object]]?.push(body);
 }
 
-/** All that a stream brings, kept as well. */
+/** Collects and records all events of a stream. */
 export async function collect(kind, stream) {
   const items = [];
   for await (const item of stream) items.push(structuredClone(item));
@@ -54,7 +54,7 @@ export async function collect(kind, stream) {
   return items;
 }
 
-/** The last test of a file: what was seen of each kind satisfies the SDK's declarations. */
+/** Last test of a file: all recorded bodies satisfy the SDK's declarations. */
 export const testDeclarations = (...names) =>
   test("every shape satisfies the SDK's declarations", async (context) => {
     const folder = await mkdtemp(join(tmpdir(), "compat-types-"));

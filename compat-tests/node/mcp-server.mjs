@@ -1,4 +1,4 @@
-// An MCP server with one tool, which tells the weather.
+// An MCP server with one tool, which returns the weather.
 
 import { createInterface } from "node:readline";
 

@@ -1,4 +1,4 @@
-// Keys with limits and budgets, as OpenAI's SDK for Node meets them.
+// Keys with limits and budgets, with OpenAI's SDK for Node.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -17,7 +17,7 @@ async function admin(method, path, body) {
     return (await fetch(url, { method, headers, body: body && JSON.stringify(body) })).json();
 }
 
-/** A client with a key of its own, and the number of requests that it has sent. */
+/** Creates a client with a new key and a counter of its requests. */
 async function client(terms) {
     const made = await admin('POST', '/admin/keys', { name: 'compat-tests', ...terms });
     ids.push(made.id);

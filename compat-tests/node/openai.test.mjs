@@ -1,4 +1,4 @@
-// The official SDK for Node: what its users do, and what they get when things go wrong.
+// Chat completions with the official SDK for Node: typical usage and errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

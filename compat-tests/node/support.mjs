@@ -1,4 +1,4 @@
-// What the suites share: where the server is, what to say to have the model do something, and what went upstream.
+// Shared by the suites: the server's address, directives for the model, and the upstream calls.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -10,17 +10,17 @@ const { ADMIN_KEY: adminKey, SERVER_LOG: serverLog } = process.env;
 
 export const twelve = [...Array(12).keys()].map((n) => `w${n + 1}`).join(" ");
 
-/** The directive that makes the model call a tool. */
+/** Returns the directive that makes the model call a tool. */
 export const call = (tool, input) => `[[tool=${tool} input=${JSON.stringify(input)}]]`;
 
-/** The directive that makes the model say a text, or a value as JSON. */
+/** Returns the directive that makes the model answer a text, or a value as JSON. */
 export const say = (answer) => `[[say=${JSON.stringify(typeof answer === "string" ? answer : JSON.stringify(answer))}]]`;
 
 const bare = (name) => name.split("__").at(-1);
 const parts = (content) => (typeof content === "string" ? [{ type: "text", text: content }] : content);
 const textOf = (content) => parts(content).map((part) => part.text).join("\n");
 
-/** The calls which the stand-in got because of one test: those whose prompt holds the test's marker. */
+/** Upstream calls of one test, whose prompts contain the test's marker. */
 export class Upstream {
   marker = `marker-${crypto.randomUUID()}`;
 
@@ -29,7 +29,7 @@ export class Upstream {
     return calls.filter(({ path, body }) => path === "/v1/messages" && JSON.stringify(body).includes(this.marker));
   }
 
-  /** What the last call told of the conversation, in order, with calls and results of tools. */
+  /** Returns the conversation of the last call, in order, with tool calls and results. */
   async blocks() {
     const { messages } = (await this.calls()).at(-1).body;
     return messages
@@ -47,7 +47,7 @@ export class Upstream {
     return Object.fromEntries(tools.map((tool) => [bare(tool.name), tool]));
   }
 
-  /** Waits until the one call has come to an outcome. */
+  /** Waits for the outcome of the only call. */
   async comesTo(outcome) {
     const deadline = Date.now() + 5000;
     let found;
@@ -70,11 +70,11 @@ export async function all(iterable) {
   return found;
 }
 
-/** A test that looks at what went upstream. */
+/** A test that inspects the upstream calls. */
 export const upstreamTest = (name, run) =>
   test(name, { skip: !standIn && "STAND_IN_URL is not set" }, () => run(new Upstream()));
 
-/** A key of a test's own, by which the server's log tells what it answered to the client that has it. */
+/** A new key for a test, which identifies its client's requests in the server's log. */
 export class OwnKey {
   static async make(name) {
     const headers = { authorization: `Bearer ${adminKey}`, "content-type": "application/json" };
@@ -84,9 +84,9 @@ export class OwnKey {
     return Object.assign(new OwnKey(), await answer.json());
   }
 
-  /** The answers so far, as the server's log has them. */
+  /** Returns the answers so far, from the server's log. */
   async answers() {
-    // The log has a request's line when it is over; that of this one comes after those of all that were over before.
+    // The log line of this marker request follows those of all finished requests.
     const headers = { authorization: `Bearer ${this.key}` };
     const last = (await fetch(new URL("/v1/models", baseURL), { headers })).headers.get("x-request-id");
     const deadline = Date.now() + 5000;
@@ -99,7 +99,7 @@ export class OwnKey {
     return lines.map((line) => JSON.parse(line)).filter(({ target }) => target === "access");
   }
 
-  /** Checks that there were answers, and that each was one of success. */
+  /** Checks that there were answers and that all were successful. */
   async wasNeverRefused() {
     const answers = await this.answers();
     assert.notEqual(answers.length, 0, "no request came");
@@ -108,7 +108,7 @@ export class OwnKey {
   }
 }
 
-/** A test of a client whose requests the server's log is asked about. */
+/** A test that inspects its client's requests in the server's log. */
 export const loggedTest = (name, run) =>
   test(name, { skip: (!adminKey || !serverLog) && "ADMIN_KEY and SERVER_LOG are not set" }, async (t) => {
     const key = await OwnKey.make("node-client");

@@ -1,4 +1,4 @@
-// The AI SDK: its providers for OpenAI (chat and responses), for what is compatible with it, and for Anthropic.
+// The AI SDK: its providers for OpenAI (chat and responses), for compatible servers, and for Anthropic.
 
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
@@ -19,7 +19,7 @@ const anthropic = createAnthropic({ baseURL, apiKey });
 const Person = z.object({ name: z.string(), age: z.number() });
 const ada = { name: "Ada", age: 36 };
 
-// Each model with what makes the stand-in give an object, which the providers ask for in different ways.
+// Each model with the directive for an object, which the providers request in different ways.
 const models = {
   "openai.chat": { model: openai.chat("gpt-4o"), object: say(ada) },
   "openai.responses": { model: openai.responses("gpt-4o"), object: say(ada) },

@@ -1,4 +1,4 @@
-"""What all suites share: where the server is, and how a test finds its own calls in the stand-in's record."""
+"""Fixtures of all suites: the server's address, and a test's own calls in the stand-in's record."""
 
 import json
 import os
@@ -11,15 +11,15 @@ import pytest
 
 BASE_URL = os.environ["BASE_URL"]
 API_KEY = os.environ["API_KEY"]
-# Without it, tests that look at what went upstream are skipped.
+# Without it, tests that inspect upstream calls are skipped.
 STAND_IN_URL = os.environ.get("STAND_IN_URL")
 
-# Seconds a client waits for the next byte, so that a server which hangs fails the test.
+# Read timeout in seconds, so that a hanging server fails the test.
 TIMEOUT = 30
 
 
 class Upstream:
-    """The calls which the stand-in got because of one test: those whose prompt holds the test's marker."""
+    """Upstream calls of one test, whose prompts contain the test's marker."""
 
     def __init__(self, marker):
         self.marker = marker
@@ -32,7 +32,7 @@ class Upstream:
         return self.calls()[-1]["body"]
 
     def tools(self):
-        """The tools of the last call by the names that the client gave them."""
+        """Returns the tools of the last call by the names that the client gave them."""
         return {bare(tool["name"]): tool for tool in self.last()["tools"]}
 
     def raw_blocks(self):
@@ -40,11 +40,11 @@ class Upstream:
         return [block for message in messages for block in parts(message["content"])]
 
     def blocks(self):
-        """All the last call told of the conversation, in order, with calls and results of tools."""
+        """Returns the conversation of the last call, in order, with tool calls and results."""
         return [told(block) for block in self.raw_blocks()]
 
     def results(self):
-        """The results in the last call by the names of the tools, joined by the ids of the calls."""
+        """Returns the tool results of the last call by tool name."""
         names = {block["id"]: bare(block["name"]) for block in self.raw_blocks() if block["type"] == "tool_use"}
         results = [block for block in self.raw_blocks() if block["type"] == "tool_result"]
         return {names[block["tool_use_id"]]: text(block["content"]) for block in results}
@@ -58,7 +58,7 @@ class Upstream:
         return self.call()["body"]
 
     def turns(self):
-        """The conversation as role and text. The CLI notes its effort in a system message of its own, without text."""
+        """Returns the conversation as (role, text), without the CLI's empty system message."""
         turns = [(message["role"], text(message["content"])) for message in self.body()["messages"]]
         return [turn for turn in turns if turn != ("system", "")]
 
@@ -71,7 +71,7 @@ class Upstream:
 
 
 def bare(name):
-    """A tool's name without what the CLI puts before it."""
+    """Removes the CLI's prefix from a tool name."""
     return name.rpartition("__")[2]
 
 
@@ -90,12 +90,12 @@ def told(block):
 
 
 def call(tool, **arguments):
-    """The directive that makes the model call a tool."""
+    """Returns the directive that makes the model call a tool."""
     return f"[[tool={tool} input={json.dumps(arguments)}]]"
 
 
 def say(answer):
-    """The directive that makes the model say a text, or a value as JSON."""
+    """Returns the directive that makes the model answer a text, or a value as JSON."""
     answer = answer if isinstance(answer, str) else json.dumps(answer)
     return f"[[say={json.dumps(answer, ensure_ascii=False)}]]"
 
@@ -105,7 +105,7 @@ def text(content):
 
 
 def eventually(condition, within=5):
-    """Waits until `condition` holds, and says whether it came to that."""
+    """Waits until `condition` holds and returns whether it did in time."""
     deadline = time.monotonic() + within
     while not (holds := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -114,7 +114,7 @@ def eventually(condition, within=5):
 
 @pytest.fixture
 def marker():
-    """A text no other prompt holds."""
+    """A text that no other prompt contains."""
     return f"marker-{uuid.uuid4().hex}"
 
 
@@ -139,7 +139,7 @@ async def async_client():
 
 @pytest.fixture
 def raw():
-    """HTTP without an SDK's leniency."""
+    """Plain HTTP client, for checks that an SDK would hide."""
     headers = {"authorization": f"Bearer {API_KEY}"}
     with httpx.Client(base_url=BASE_URL, headers=headers, timeout=TIMEOUT) as raw:
         yield raw

@@ -1,4 +1,4 @@
-"""The Anthropic SDK, which speaks the language of the Messages API."""
+"""The Anthropic SDK with the Messages API."""
 
 import anthropic
 import pytest

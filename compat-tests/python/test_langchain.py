@@ -1,4 +1,4 @@
-"""LangChain's `ChatOpenAI`, as its users call it."""
+"""LangChain's `ChatOpenAI`: typical usage."""
 
 import openai
 import pydantic

@@ -63,7 +63,7 @@ def test_streamed_calls_add_up(model):
 
 @pytest.mark.parametrize(("choice", "name"), [("any", "get_weather"), ("get_time", "get_time")])
 def test_tool_choice(choice, name):
-    # Of a model that takes a demand: others are told in words.
+    # A model that supports forced calls; others get an instruction in the prompt.
     model = ChatOpenAI(model="haiku", base_url=BASE_URL, api_key=API_KEY, timeout=TIMEOUT, max_retries=0)
     assert [made["name"] for made in model.bind_tools(TOOLS, tool_choice=choice).invoke("Hi.").tool_calls] == [name]
 

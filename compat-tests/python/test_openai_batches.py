@@ -1,4 +1,4 @@
-"""Files and batches of OpenAI, with the official SDK."""
+"""OpenAI's files and batches with the official SDK."""
 
 import json
 import time
@@ -26,7 +26,7 @@ def begin(client, requests, endpoint=CHAT, **options):
 
 
 def wait(client, batch, within=30):
-    """Polls as clients do, until the batch is over."""
+    """Polls until the batch ends."""
     deadline = time.monotonic() + within
     while batch.status in ("validating", "in_progress", "finalizing", "cancelling"):
         assert time.monotonic() < deadline, batch

@@ -1,4 +1,4 @@
-"""The official SDK for Python: what its users do, and what they get when things go wrong."""
+"""Chat completions with the official SDK for Python: typical usage and errors."""
 
 import asyncio
 import time

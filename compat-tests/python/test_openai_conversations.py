@@ -38,7 +38,7 @@ def test_items(client):
     conversation = client.conversations.create(items=[said("a")])
     added = client.conversations.items.create(conversation.id, items=[said(text) for text in "bcd"])
     assert [item.content[0].text for item in added.data] == ["b", "c", "d"]
-    # By pages of two.
+    # Pages of two items.
     items = list(client.conversations.items.list(conversation.id, order="asc", limit=2, include=["reasoning.encrypted_content"]))
     assert [item.content[0].text for item in items] == ["a", "b", "c", "d"]
     one = client.conversations.items.retrieve(items[1].id, conversation_id=conversation.id)

@@ -15,7 +15,7 @@ PNG = base64.b64decode(
 
 @pytest.fixture
 def upload(client):
-    """Uploads files, which go with the test."""
+    """Uploads files and deletes them after the test."""
     ids = []
 
     def upload(name, content, purpose="user_data"):
@@ -28,7 +28,7 @@ def upload(client):
 
 
 def blocks(upstream, kind):
-    """The blocks of this kind in the last call upstream."""
+    """Returns the blocks of this type in the last upstream call."""
     messages = upstream.last()["messages"]
     return [block for message in messages for block in parts(message["content"]) if block["type"] == kind]
 

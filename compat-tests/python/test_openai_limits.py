@@ -1,4 +1,4 @@
-"""Keys with limits and budgets, as the OpenAI SDK meets them: what it tries again, and what it gives up."""
+"""Keys with limits and budgets, with the OpenAI SDK: which errors it retries and which it raises."""
 
 import os
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not ADMIN_KEY, reason="without ADMIN_KEY no keys
 
 @pytest.fixture
 def key():
-    """Makes a client whose key is as it is told, and which notes what it sends."""
+    """Creates a client with a new key of these properties, which records its requests."""
     ids = []
     admin = httpx.Client(base_url=BASE_URL.removesuffix("/v1"), headers={"authorization": f"Bearer {ADMIN_KEY}"})
 
@@ -43,7 +43,7 @@ def ask(client, prompt, **more):
 
 def test_a_request_above_the_limit_is_tried_again_when_it_can_pass(key):
     client, sent = key(requests_per_minute=120)
-    # Given again by the server, so that they come faster than the limit lets them.
+    # Cache hits, which are faster than the rate limit allows.
     for count in range(1, 400):
         answer = ask(client, say("Hello"), temperature=0)
         if answer.retries_taken:

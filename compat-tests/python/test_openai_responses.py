@@ -1,4 +1,4 @@
-"""The Responses API with the official SDK: answers, events, tools, objects, and conversations that the server keeps."""
+"""The Responses API with the official SDK: answers, events, tools, objects and stored conversations."""
 
 import json
 
@@ -183,7 +183,7 @@ def test_a_stream_of_calls(client):
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "get_weather"}], ids=["any", "named"])
 def test_a_call_that_is_demanded(client, choice):
     free = {**WEATHER, "strict": False}
-    # The stand-in fills in what the schema requires, as a model that answers in its form does.
+    # The stand-in answers with the required fields of the schema, like a model with a response schema.
     assert calls(ask(client, "Hi.", tools=[free], tool_choice=choice)) == [("get_weather", {"city": "text"})]
     assert [name for name, _ in calls(ask(client, "Hi.", tools=[free], tool_choice=choice, model="haiku"))] == ["get_weather"]
 
@@ -229,7 +229,7 @@ def test_parse_gives_arguments_as_objects(client):
     assert json.loads(response.output[0].arguments) == {"city": "Paris"}
 
 
-# What the server keeps
+# Stored responses
 
 
 def test_a_conversation_goes_on_by_name(client, upstream, marker):

@@ -1,4 +1,4 @@
-"""Function calling with the official SDK: calls, their results, and every way to ask for them."""
+"""Function calling with the official SDK: calls, results and every `tool_choice`."""
 
 import json
 
@@ -130,7 +130,7 @@ def test_a_call_without_arguments(client):
 
 
 def streamed(client, prompt, **options):
-    """The calls of a stream, put together as its readers do, and how it ended."""
+    """Assembles the calls of a stream and returns them with the finish reason."""
     calls, finish = [], None
     for chunk in ask(client, prompt, stream=True, **options):
         [choice] = chunk.choices
@@ -243,7 +243,7 @@ def test_parse_gives_arguments_as_objects(client, upstream, marker):
     assert upstream.tools()["Search"]["description"] == "Looks something up."
 
 
-# What functions were called before they were tools
+# Functions: the predecessor of tools
 
 
 def test_functions_of_old(client, upstream, marker):
@@ -258,7 +258,7 @@ def test_functions_of_old(client, upstream, marker):
     assert len(upstream.calls()) == 2
 
 
-# Mistakes
+# Errors
 
 
 @pytest.mark.parametrize(

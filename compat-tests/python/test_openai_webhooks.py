@@ -1,4 +1,4 @@
-"""The official SDK for Python verifies the events that webhooks are sent."""
+"""Webhook events, verified by the official SDK for Python."""
 
 import http.server
 import os
@@ -13,7 +13,7 @@ ADMIN_KEY = os.environ.get("ADMIN_KEY")
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Takes every event, and keeps it."""
+    """Accepts and records every event."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)

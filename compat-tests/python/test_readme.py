@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand but for the address and the key."""
+"""Runs the README's examples unchanged except for the address and the key."""
 
 import pathlib
 import re

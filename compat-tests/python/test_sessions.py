@@ -1,4 +1,4 @@
-"""Conversations that the server keeps, as plain HTTP."""
+"""Sessions: stored conversations over plain HTTP."""
 
 import pytest
 from conftest import say

@@ -1,4 +1,4 @@
-"""The WebSocket of many turns, as a Python program without an SDK drives it."""
+"""The WebSocket endpoint `/v1/stream`, used by a Python program without an SDK."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ KEY = {"Authorization": f"Bearer {API_KEY}"}
 
 
 class Turns:
-    """Turns over one socket, each waited for where it is wanted."""
+    """Turns over one WebSocket, whose answers can be awaited separately."""
 
     def __init__(self, socket):
         self.socket = socket
@@ -39,7 +39,7 @@ class Turns:
         return turn
 
     async def messages(self, turn):
-        """All of them, the last one included."""
+        """Returns all messages of a turn, including the last."""
         messages = []
         while not messages or messages[-1]["type"] not in ("done", "error"):
             messages.append(await asyncio.wait_for(self.queues[turn].get(), TIMEOUT))
@@ -64,7 +64,7 @@ async def read(socket):
 
 
 def runs(messages):
-    """The types, each once for all that follow one another."""
+    """Returns the message types without consecutive repetitions."""
     return [kind for kind, _ in itertools.groupby(messages, lambda message: message["type"])]
 
 
@@ -179,13 +179,13 @@ async def test_a_key_among_the_protocols():
 
 
 def busy():
-    """How many workers are in use."""
+    """Returns the number of busy workers."""
     ready = urlsplit(BASE_URL)._replace(path="/ready").geturl()
     return httpx.get(ready).json()["workers"]["busy"]
 
 
 def slow_socket():
-    """A connection that takes little at a time."""
+    """Creates a socket with a small receive buffer."""
     address = urlsplit(BASE_URL)
     connection = sockets.socket()
     connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 32 * 1024)
@@ -194,14 +194,14 @@ def slow_socket():
 
 
 async def ping(socket):
-    """Gives signs of life, without which a silent client is given up."""
+    """Sends pings, because the server closes the connection of a silent client."""
     while True:
         await socket.send(json.dumps({"type": "ping"}))
         await asyncio.sleep(0.3)
 
 
 async def test_who_does_not_read_holds_up_its_own_turn_alone(turns):
-    """Its answer is far larger than what lies between the server and it, so its worker cannot be done with it."""
+    """Backpressure: the answer exceeds all buffers, so the worker of the unread turn stays busy."""
     count = 8_000
     prompt = f"[[tokens={count}]]"
     before = busy()
@@ -213,7 +213,7 @@ async def test_who_does_not_read_holds_up_its_own_turn_alone(turns):
         pinging = asyncio.create_task(ping(deaf))
         words, done = await turns.answer(await turns.chat(prompt))
         assert (len(words.split()), done["finish_reason"]) == (count, "stop")
-        # Longer than the same took another that was asked for later.
+        # Longer than the same answer took for the client that reads.
         await asyncio.sleep(1)
         assert busy() == before + 1
         pinging.cancel()

@@ -1,7 +1,7 @@
-"""Every body and every chunk, held to the SDK's own types without the SDK's leniency.
+"""Strict validation of every body and chunk against the SDK's types.
 
-The SDK lets unknown fields, missing fields and wrong types pass. Here nothing does: types are strict, unknown fields
-are errors, and what OpenAI always sends must be there.
+The SDK accepts unknown fields, missing fields and wrong types. Here types are strict, unknown fields are errors, and
+fields that OpenAI always sends are required.
 """
 
 import json
@@ -32,7 +32,7 @@ def strictly(kind, text):
 
 
 def without_extensions(text):
-    """Takes out the fields that OpenAI does not have and docs/API.md names: thoughts, a text, what it cost, limits of models."""
+    """Removes the extensions that docs/API.md lists: reasoning, a text, the cost, limits of models."""
     body = json.loads(text)
     cost = (body.get("usage") or {}).pop("cost_usd", 0)
     assert isinstance(cost, int | float) and cost >= 0
@@ -90,7 +90,7 @@ def test_a_completion(raw, prompt, options):
 
 
 class Stream:
-    """A stream as it came: comments apart, payloads parsed by nothing but the rules of the format."""
+    """Parses a raw stream strictly, with its comments separate."""
 
     def __init__(self, raw, body):
         with raw.stream("POST", CHAT, json={**body, "stream": True}) as response:
@@ -188,7 +188,7 @@ def test_models(raw):
 HI = [{"role": "user", "content": "Hi."}]
 
 REFUSALS = [
-    # name, status, code, param, how to ask
+    # name, status, code, param, request
     ("no JSON", 400, None, None, {"content": "{", "headers": {"content-type": "application/json"}}),
     ("no object", 400, None, None, {"json": []}),
     ("no model", 400, "missing_required_parameter", "model", {"json": {"messages": HI}}),
@@ -251,7 +251,7 @@ def test_a_text_completion(raw, options):
         *payloads, last = response.read().decode().removesuffix("\n\n").split("\n\n")
     assert last == "data: [DONE]"
     for payload in payloads:
-        # OpenAI sends null before the end, and the SDK does not know of it.
+        # OpenAI sends null before the last chunk, which the SDK's type does not allow.
         ended = payload.replace('"finish_reason":null', '"finish_reason":"stop"')
         strictly(Completion, ended.removeprefix("data: "))
 

@@ -1,4 +1,4 @@
-"""Every message and every event, held to the types of the Anthropic SDK as `test_strict.py` does for those of OpenAI."""
+"""Strict validation of every message and event against the Anthropic SDK's types, like `test_strict.py` for OpenAI's."""
 
 import json
 import typing

@@ -1,4 +1,4 @@
-"""Every response and every event, held to the SDK's own types as `test_strict.py` does for chat completions."""
+"""Strict validation of every response and event against the SDK's types, like `test_strict.py` for chat completions."""
 
 import json
 import typing
@@ -11,7 +11,7 @@ from test_strict import refused, strictly
 
 EVENTS = {name: kind for kind in typing.get_args(typing.get_args(ResponseStreamEvent)[0])
           for name in typing.get_args(kind.model_fields["type"].annotation)}
-# What OpenAI's document has and the SDK has not.
+# Fields in OpenAI's documentation that the SDK lacks.
 BEYOND = {"response": "store", "response.function_call_arguments.done": "name"}
 WEATHER = {
     "type": "function",
@@ -23,7 +23,7 @@ WEATHER = {
 SCHEMA = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"],
           "additionalProperties": False}
 THOUGHTFUL = {"reasoning": {"effort": "low", "summary": "auto"}, "include": ["reasoning.encrypted_content"]}
-# What the schema of a response requires, and what OpenAI sends beyond it.
+# Required fields of a response, and those that OpenAI sends in addition.
 ALWAYS = {
     "id", "object", "created_at", "status", "error", "incomplete_details", "instructions", "metadata", "model", "output",
     "parallel_tool_calls", "temperature", "tool_choice", "tools", "top_p", "background", "max_output_tokens",
@@ -44,13 +44,13 @@ PROMPTS = [
     pytest.param("[[say=ok]]", {"user": "u", "metadata": {"a": "b"}, "instructions": "Be brief.", "temperature": 0.5,
                                 "top_p": 0.9, "store": False, "truncation": "disabled"}, id="echoed"),
 ]
-# Fields of the Open Responses specification, which the SDK does not have.
+# Fields of the Open Responses specification, which the SDK lacks.
 PENALTIES = ("presence_penalty", "frequency_penalty")
 ENDS = {"completed", "incomplete", "failed"}
 
 
 def declared(body):
-    """A body as the SDK declares it, with that of a response in an event."""
+    """Removes the fields that the SDK lacks from a body and from a response in an event."""
     beyond = BEYOND.get(body.get("type") or body.get("object"))
     assert beyond is None or isinstance(body[beyond], bool | str)
     nested = {"response": declared(body["response"])} if "response" in body else {}
@@ -83,7 +83,7 @@ def events_of(raw, body):
 
 
 def without_ids(item):
-    """An item without what differs between two answers to the same."""
+    """Removes the fields of an item that differ between two answers to the same request."""
     return {name: value for name, value in item.items() if name not in ("id", "call_id", "encrypted_content")}
 
 

@@ -1,4 +1,4 @@
-//! async-openai: chat completions, streams, tools and responses. Its types refuse what is missing or of a wrong kind.
+//! async-openai: chat completions, streams, tools and responses. Its types reject missing fields and wrong types.
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! Any body a client may send either is a turn or is refused with a reason.
+//! Chat completions: any body is either decoded to a turn or rejected with a message.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any body a client of Anthropic's may send either is a turn or is refused with a reason.
+//! Anthropic's Messages API: any body is either decoded to a turn or rejected with a message.
 
 #![no_main]
 
@@ -12,7 +12,7 @@ fuzz_target!(|body: &[u8]| {
         Ok(request) => {
             assert!(!request.turn.prompt.is_empty() || !request.turn.history.is_empty());
             assert!(request.turn.history.iter().all(|message| !message.parts.is_empty()));
-            // The other way round it need not be so: what only Anthropic's API knows passes, and strict refuses it.
+            // The converse does not hold: strict mode rejects pass-through fields that lenient accepts silently.
             assert!(strict.is_err() || request.remarks == Remarks::default());
         }
         Err(error) => {

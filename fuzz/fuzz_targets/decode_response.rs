@@ -1,4 +1,4 @@
-//! Any body a client may send either is a request for a response or is refused with a reason; so is its conversation.
+//! Responses API: any body and its conversation are either decoded or rejected with a message.
 
 #![no_main]
 

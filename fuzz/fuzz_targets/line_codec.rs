@@ -1,4 +1,4 @@
-//! The lines of a CLI process, cut anywhere, with anything in them.
+//! Line decoder of the CLI protocol: arbitrary lines, split at arbitrary positions.
 #![no_main]
 
 use claude_switchboard::engine::claude::protocol::{LineDecoder, parse};
@@ -7,19 +7,19 @@ use libfuzzer_sys::fuzz_target;
 const MAX_LINE_BYTES: usize = 256;
 
 fuzz_target!(|input: (u8, &[u8])| {
-    let (cut, bytes) = input;
+    let (piece_bytes, bytes) = input;
     let mut whole = LineDecoder::new(MAX_LINE_BYTES);
     whole.buffer().extend_from_slice(bytes);
     let expected: Vec<_> = std::iter::from_fn(|| whole.next_line()).collect();
 
     let mut pieces = LineDecoder::new(MAX_LINE_BYTES);
     let mut lines = Vec::new();
-    for piece in bytes.chunks(usize::from(cut).max(1)) {
+    for piece in bytes.chunks(usize::from(piece_bytes).max(1)) {
         pieces.buffer().extend_from_slice(piece);
         lines.extend(std::iter::from_fn(|| pieces.next_line()));
-        assert!(pieces.buffer().len() <= MAX_LINE_BYTES, "what is kept of an unfinished line is bounded");
+        assert!(pieces.buffer().len() <= MAX_LINE_BYTES, "the buffer of an unfinished line is bounded");
     }
-    assert_eq!(lines, expected, "any cut gives the same lines");
+    assert_eq!(lines, expected, "every split gives the same lines");
     assert_eq!(pieces.overlong_lines(), whole.overlong_lines());
     for line in &lines {
         assert!(line.len() <= MAX_LINE_BYTES);

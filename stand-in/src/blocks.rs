@@ -1,127 +1,129 @@
-//! The content blocks of an answer, and their bounds: `max_tokens` and `stop_sequences`.
+//! Content blocks of an answer, truncated by `max_tokens` and `stop_sequences`.
 
 use serde_json::{Value, json};
 
 const EMPTY_INPUT: &str = "{}";
-/// Characters in each piece of a tool's input, at most.
-const INPUT_PIECE_CHARS: usize = 12;
-/// Thinking blocks carry a signature which clients hand back unread.
+/// Maximum number of characters in a piece of a tool's input.
+const MAX_INPUT_PIECE_CHARS: usize = 12;
+/// Signature of thinking blocks, which clients return unread.
 pub(crate) const SIGNATURE: &str = "c3RhbmQtaW4gc2lnbmF0dXJl";
 
-/// A block before its bounds, with its text or its input.
-pub(crate) type Part = (Kind, String);
+/// Block before truncation: its kind with its text or input.
+pub(crate) type DraftBlock = (BlockKind, String);
 
-/// A content block, cut into the pieces which its deltas carry. Each piece is a token.
+/// Content block, split into the pieces that its deltas carry; each piece is one token.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Block {
-    pub kind: Kind,
+    pub kind: BlockKind,
     pub pieces: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Kind {
+pub(crate) enum BlockKind {
     Thinking,
-    /// With the deltas which follow the text.
+    /// Text block with the deltas sent before its text.
     Text(Vec<Value>),
     ToolUse {
         id: String,
         name: String,
     },
-    /// A call which the API runs itself, as it opens: with an empty input.
+    /// Opening block of a call that the API runs itself, with an empty input.
     ServerCall(Value),
-    /// The result of such a call, or its error. It is sent as it is.
+    /// Result or error of such a call, sent unchanged.
     ServerResult(Value),
-    /// A scripted block, which is sent as it is.
+    /// Scripted block, sent unchanged.
     Other(Value),
 }
 
-/// Why an answer ends, and by which stop sequence.
+/// Stop reason of an answer, and the stop sequence that matched.
 pub(crate) type Stop = (&'static str, Option<String>);
 
 impl Block {
-    /// The block without its content, as a stream begins it.
+    /// Returns the block without its content, for `content_block_start`.
     pub fn opening(&self) -> Value {
         match &self.kind {
-            Kind::Thinking => json!({"type": "thinking", "thinking": "", "signature": ""}),
-            Kind::Text(deltas) if citations(deltas).next().is_some() => {
+            BlockKind::Thinking => json!({"type": "thinking", "thinking": "", "signature": ""}),
+            BlockKind::Text(deltas) if citations_in(deltas).next().is_some() => {
                 json!({"type": "text", "text": "", "citations": []})
             }
-            Kind::Text(_) => json!({"type": "text", "text": ""}),
-            Kind::ToolUse { id, name } => tool_use("tool_use", id, name, &json!({})),
-            Kind::ServerCall(block) | Kind::ServerResult(block) | Kind::Other(block) => {
-                block.clone()
-            }
+            BlockKind::Text(_) => json!({"type": "text", "text": ""}),
+            BlockKind::ToolUse { id, name } => tool_use("tool_use", id, name, &json!({})),
+            BlockKind::ServerCall(block)
+            | BlockKind::ServerResult(block)
+            | BlockKind::Other(block) => block.clone(),
         }
     }
 
-    /// The block as it stands when the answer is complete.
+    /// Returns the complete block.
     pub fn whole(&self) -> Value {
         let content = self.pieces.concat();
         match &self.kind {
-            Kind::Thinking => {
+            BlockKind::Thinking => {
                 json!({"type": "thinking", "thinking": content, "signature": SIGNATURE})
             }
-            Kind::Text(deltas) => {
+            BlockKind::Text(deltas) => {
                 let mut text = json!({"type": "text", "text": content});
-                let citations: Vec<_> = citations(deltas).collect();
+                let citations: Vec<_> = citations_in(deltas).collect();
                 if !citations.is_empty() {
                     text["citations"] = json!(citations);
                 }
                 text
             }
-            Kind::ToolUse { id, name } => tool_use("tool_use", id, name, &input(&content)),
-            Kind::ServerCall(opening) => {
+            BlockKind::ToolUse { id, name } => {
+                tool_use("tool_use", id, name, &parse_input(&content))
+            }
+            BlockKind::ServerCall(opening) => {
                 let mut block = opening.clone();
-                block["input"] = input(&content);
+                block["input"] = parse_input(&content);
                 block
             }
-            Kind::ServerResult(block) | Kind::Other(block) => block.clone(),
+            BlockKind::ServerResult(block) | BlockKind::Other(block) => block.clone(),
         }
     }
 
-    /// The delta which carries a piece.
+    /// Returns the delta that carries a piece.
     pub fn delta(&self, piece: usize) -> Value {
         let piece = &self.pieces[piece];
         match self.kind {
-            Kind::Thinking => json!({"type": "thinking_delta", "thinking": piece}),
-            Kind::ToolUse { .. } | Kind::ServerCall(_) => {
+            BlockKind::Thinking => json!({"type": "thinking_delta", "thinking": piece}),
+            BlockKind::ToolUse { .. } | BlockKind::ServerCall(_) => {
                 json!({"type": "input_json_delta", "partial_json": piece})
             }
-            Kind::Text(_) | Kind::ServerResult(_) | Kind::Other(_) => {
+            BlockKind::Text(_) | BlockKind::ServerResult(_) | BlockKind::Other(_) => {
                 json!({"type": "text_delta", "text": piece})
             }
         }
     }
 
-    /// The deltas which come before the pieces, as the real API sends them.
-    pub fn extras(&self) -> &[Value] {
+    /// Returns the deltas sent before the pieces.
+    pub fn leading_deltas(&self) -> &[Value] {
         match &self.kind {
-            Kind::Text(deltas) => deltas,
+            BlockKind::Text(deltas) => deltas,
             _ => &[],
         }
     }
 }
 
-impl Kind {
-    /// Whether it is a call, whose input is streamed.
+impl BlockKind {
+    /// True for a call, whose input is streamed.
     pub fn has_input(&self) -> bool {
         matches!(self, Self::ToolUse { .. } | Self::ServerCall(_))
     }
 
     fn pieces(&self, content: &str) -> Vec<String> {
         if self.has_input() {
-            input_pieces(content)
+            split_input(content)
         } else {
-            words(content)
+            split_words(content)
         }
     }
 
-    /// Whether it makes a block without any piece, where there is `room` for more tokens.
-    fn stands_alone(&self, room: usize) -> bool {
+    /// True if the block is kept although it has no pieces, given `room` for more tokens.
+    fn is_kept_without_pieces(&self, room: usize) -> bool {
         match self {
             Self::Thinking | Self::ServerCall(_) => false,
             Self::Text(deltas) => !deltas.is_empty(),
-            // A call without input has no piece, but is a call.
+            // A call with an empty input has no pieces, but is sent.
             Self::ToolUse { .. } => room > 0,
             Self::ServerResult(_) | Self::Other(_) => true,
         }
@@ -132,22 +134,24 @@ fn tool_use(kind: &str, id: &str, name: &str, input: &Value) -> Value {
     json!({"type": kind, "id": id, "name": name, "input": input})
 }
 
-/// The input of a call as a value. One which `max_tokens` has cut is no JSON any more.
-fn input(content: &str) -> Value {
+/// Parses the input of a call; an input truncated by `max_tokens` becomes `{}`.
+fn parse_input(content: &str) -> Value {
     serde_json::from_str(content).unwrap_or_else(|_| json!({}))
 }
 
-/// What the deltas of a text cite.
-fn citations(deltas: &[Value]) -> impl Iterator<Item = &Value> {
+/// Returns the citations among the deltas of a text.
+fn citations_in(deltas: &[Value]) -> impl Iterator<Item = &Value> {
     deltas
         .iter()
         .filter(|delta| delta["type"] == "citations_delta")
         .map(|delta| &delta["citation"])
 }
 
-/// Cuts the parts at the first stop sequence in a text and at `max_tokens` pieces. An empty text without deltas makes no block.
-pub(crate) fn bounded(
-    parts: impl Iterator<Item = Part>,
+/// Truncates the blocks at the first stop sequence in a text and at `max_tokens` pieces.
+///
+/// An empty text without deltas yields no block.
+pub(crate) fn truncate_blocks(
+    parts: impl Iterator<Item = DraftBlock>,
     sequences: &[&str],
     max_tokens: usize,
 ) -> (Vec<Block>, Stop) {
@@ -155,7 +159,7 @@ pub(crate) fn bounded(
     let mut room = max_tokens;
     let mut stop = ("end_turn", None);
     for (mut kind, mut content) in parts {
-        let cut = matches!(kind, Kind::Text(_))
+        let cut = matches!(kind, BlockKind::Text(_))
             .then(|| stop_match(&content, sequences))
             .flatten();
         if let Some((at, _)) = cut {
@@ -166,12 +170,12 @@ pub(crate) fn bounded(
         pieces.truncate(room);
         room -= pieces.len();
         match &mut kind {
-            Kind::ToolUse { .. } => stop = ("tool_use", None),
-            // The answer ends within the text.
-            Kind::Text(deltas) if is_over || cut.is_some() => deltas.clear(),
+            BlockKind::ToolUse { .. } => stop = ("tool_use", None),
+            // The answer ends within this text, so its citations are dropped.
+            BlockKind::Text(deltas) if is_over || cut.is_some() => deltas.clear(),
             _ => {}
         }
-        if !pieces.is_empty() || kind.stands_alone(room) {
+        if !pieces.is_empty() || kind.is_kept_without_pieces(room) {
             blocks.push(Block { kind, pieces });
         }
         if is_over {
@@ -184,7 +188,7 @@ pub(crate) fn bounded(
     (blocks, stop)
 }
 
-/// Where the earliest stop sequence begins in `text`; of several at one place, the first listed.
+/// Finds the earliest stop sequence in `text`; of several at the same position, the first listed.
 fn stop_match<'a>(text: &str, sequences: &[&'a str]) -> Option<(usize, &'a str)> {
     let matches = sequences.iter().filter(|sequence| !sequence.is_empty());
     matches
@@ -192,8 +196,8 @@ fn stop_match<'a>(text: &str, sequences: &[&'a str]) -> Option<(usize, &'a str)>
         .min_by_key(|(at, _)| *at)
 }
 
-/// Cuts `text` before the space of each word; the spaces at its end stay with the last one.
-fn words(text: &str) -> Vec<String> {
+/// Splits `text` before the space of each word; trailing spaces stay with the last word.
+fn split_words(text: &str) -> Vec<String> {
     let body = text.trim_end();
     let mut pieces = Vec::new();
     let mut start = 0;
@@ -211,13 +215,13 @@ fn words(text: &str) -> Vec<String> {
     pieces
 }
 
-/// Cuts a tool's input into at least two pieces. The real API has none for an empty object.
-fn input_pieces(input: &str) -> Vec<String> {
+/// Splits a tool's input into pieces; like the real API, an empty object has none.
+fn split_input(input: &str) -> Vec<String> {
     if input == EMPTY_INPUT {
         return Vec::new();
     }
     let chars: Vec<char> = input.chars().collect();
-    let size = chars.len().div_ceil(3).clamp(1, INPUT_PIECE_CHARS);
+    let size = chars.len().div_ceil(3).clamp(1, MAX_INPUT_PIECE_CHARS);
     chars
         .chunks(size)
         .map(|chunk| chunk.iter().collect())
@@ -231,8 +235,8 @@ mod tests {
     use super::*;
 
     fn text(content: &str, sequences: &[&str], max_tokens: usize) -> (String, Stop) {
-        let (blocks, stop) = bounded(
-            iter::once((Kind::Text(Vec::new()), content.to_owned())),
+        let (blocks, stop) = truncate_blocks(
+            iter::once((BlockKind::Text(Vec::new()), content.to_owned())),
             sequences,
             max_tokens,
         );
@@ -243,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn words_join_to_the_same_text() {
+    fn split_words_join_to_the_same_text() {
         for content in [
             "",
             " ",
@@ -253,13 +257,13 @@ mod tests {
             "a  b\n\nc \n",
             "größer als ö\u{a0}x",
         ] {
-            assert_eq!(words(content).concat(), content);
+            assert_eq!(split_words(content).concat(), content);
         }
-        assert_eq!(words("a  b\n"), ["a", "  b\n"]);
+        assert_eq!(split_words("a  b\n"), ["a", "  b\n"]);
     }
 
     #[test]
-    fn stop_sequences_match_across_words_and_the_earliest_wins() {
+    fn earliest_stop_sequence_wins_and_matches_across_words() {
         assert_eq!(
             text("one two three", &["ee", "o th"], 99),
             ("one tw".into(), ("stop_sequence", Some("o th".into())))
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn max_tokens_cuts_at_words_and_comes_before_a_later_stop() {
+    fn max_tokens_truncates_at_words_before_a_later_stop_sequence() {
         assert_eq!(text("a b c", &[], 2), ("a b".into(), ("max_tokens", None)));
         assert_eq!(text("a b c", &[], 3), ("a b c".into(), ("end_turn", None)));
         assert_eq!(
@@ -290,21 +294,21 @@ mod tests {
 
     #[test]
     fn max_tokens_counts_over_all_blocks() {
-        let tool = Kind::ToolUse {
+        let tool = BlockKind::ToolUse {
             id: "t".into(),
             name: "n".into(),
         };
         let parts = [
-            (Kind::Thinking, "x y"),
-            (Kind::Text(Vec::new()), "z"),
+            (BlockKind::Thinking, "x y"),
+            (BlockKind::Text(Vec::new()), "z"),
             (tool, "{\"a\":1}"),
         ];
         let parts = parts.map(|(kind, content)| (kind, content.to_owned()));
-        let (blocks, stop) = bounded(parts.clone().into_iter(), &[], 4);
+        let (blocks, stop) = truncate_blocks(parts.clone().into_iter(), &[], 4);
         assert_eq!(
             (blocks.len(), blocks[2].pieces.len(), stop.0),
             (3, 1, "max_tokens")
         );
-        assert_eq!(bounded(parts.into_iter(), &[], 99).1.0, "tool_use");
+        assert_eq!(truncate_blocks(parts.into_iter(), &[], 99).1.0, "tool_use");
     }
 }

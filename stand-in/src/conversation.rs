@@ -1,20 +1,23 @@
-//! The parts of a Messages request which the script looks at.
+//! View of a Messages request: the parts that directives and rules need.
 
 use serde_json::Value;
 
 use crate::{directives::Directives, server_tools};
 
-/// The CLI puts text of its own into user messages, in blocks which begin so.
+/// Prefix of text blocks that the CLI adds to user messages.
 const REMINDER: &str = "<system-reminder>";
 
-/// A request body which has been checked as far as the real API's most common complaints go.
+/// Request body with a model, messages and, if required, `max_tokens`.
 pub(crate) struct Conversation<'a> {
     body: &'a Value,
     turn: &'a Value,
 }
 
 impl<'a> Conversation<'a> {
-    /// Checks the required fields; the error is the message of a 400.
+    /// Checks the required fields.
+    ///
+    /// # Errors
+    /// The message of a 400 response.
     pub fn new(body: &'a Value, needs_max_tokens: bool) -> Result<Self, String> {
         if !body["model"].is_string() {
             return Err("model: Field required".to_owned());
@@ -58,12 +61,13 @@ impl<'a> Conversation<'a> {
             .collect()
     }
 
-    /// The last text of the last user message.
+    /// Returns the last text of the last user message.
     pub fn last_text(&self) -> &'a str {
         self.texts().last().copied().unwrap_or_default()
     }
 
-    /// The directives of the last text block which has any, or else of the last result of a tool, with that text.
+    /// Returns the directives of the last text block that has any, or else of the last tool result,
+    /// with that text.
     pub fn directives(&self) -> Result<Option<(Directives, &'a str)>, String> {
         let blocks = self.turn.as_array().into_iter().flatten();
         let results = blocks.filter(|block| block["type"] == "tool_result");
@@ -76,7 +80,7 @@ impl<'a> Conversation<'a> {
         Ok(None)
     }
 
-    /// The results in the last user message, joined; `None` if it holds no tool result.
+    /// Returns the joined tool results of the last user message; `None` without tool results.
     pub fn tool_results(&self) -> Option<String> {
         let blocks = self
             .turn
@@ -89,7 +93,9 @@ impl<'a> Conversation<'a> {
         (!results.is_empty()).then(|| results.join("; "))
     }
 
-    /// The tool which `tool_choice` forces; of any, the first that the client runs, or else the first.
+    /// Returns the tool that `tool_choice` forces.
+    ///
+    /// With `any`, the first tool that the client runs, or else the first tool.
     pub fn forced_tool(&self) -> Option<&'a str> {
         let choice = &self.body["tool_choice"];
         match choice["type"].as_str()? {
@@ -104,22 +110,23 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// The offered tool named `name`.
-    pub fn offered(&self, name: &str) -> Option<&'a Value> {
+    /// Returns the offered tool with this name.
+    pub fn offered_tool(&self, name: &str) -> Option<&'a Value> {
         self.tools().find(|tool| tool["name"] == name)
     }
 
-    /// Whether the API runs the offered tool named `name` itself.
+    /// True if the API itself runs the offered tool with this name.
     pub fn is_server_tool(&self, name: &str) -> bool {
-        self.offered(name).is_some_and(server_tools::is_server_tool)
+        self.offered_tool(name)
+            .is_some_and(server_tools::is_server_tool)
     }
 
-    /// The tools of the request. Those with a type may lack a name or a schema.
+    /// Returns the tools of the request; a tool with a type may lack a name or a schema.
     pub fn tools(&self) -> impl Iterator<Item = &'a Value> {
         self.body["tools"].as_array().into_iter().flatten()
     }
 
-    /// The name of the offered tool which `name` means: itself, or with the prefix the client gave it.
+    /// Resolves `name` to an offered tool's name, with or without the client's prefix.
     pub fn offered_name(&self, name: &'a str) -> &'a str {
         let is_prefixed = |offered: &&str| {
             offered
@@ -132,17 +139,18 @@ impl<'a> Conversation<'a> {
             .unwrap_or(name)
     }
 
-    /// The JSON schema which the answer must satisfy.
+    /// Returns the JSON schema that the answer must satisfy.
     pub fn output_schema(&self) -> Option<&'a Value> {
         let format = &self.body["output_config"]["format"];
         (format["type"] == "json_schema").then(|| &format["schema"])
     }
 
-    /// A quarter of the characters in system, messages and tools; at least 1.
+    /// Estimates the input tokens: a quarter of the characters in system, messages and tools, at
+    /// least 1.
     pub fn estimated_tokens(&self) -> u64 {
         let characters: usize = ["system", "messages", "tools"]
             .iter()
-            .map(|key| characters(&self.body[key]))
+            .map(|key| count_characters(&self.body[key]))
             .sum();
         u64::try_from(characters / 4).unwrap_or(u64::MAX).max(1)
     }
@@ -159,7 +167,9 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// The content of the last user message since the assistant's last, other than one of nothing but reminders.
+/// Returns the content of the last user message after the assistant's last message.
+///
+/// Messages that consist of reminders only are skipped.
 fn last_user_content(messages: &[Value]) -> &Value {
     let since_answer = messages
         .iter()
@@ -181,7 +191,7 @@ fn is_reminder(text: &str) -> bool {
     text.trim_start().starts_with(REMINDER)
 }
 
-/// The text of a string, or of each text block of a list.
+/// Returns the text of a string, or of each text block of a list.
 fn texts_of(content: &Value) -> Vec<&str> {
     match content {
         Value::String(text) => vec![text],
@@ -194,18 +204,18 @@ fn texts_of(content: &Value) -> Vec<&str> {
     }
 }
 
-/// Characters of all strings within `value`, without those that are no text: type names and encoded files.
-fn characters(value: &Value) -> usize {
+/// Counts the characters of all strings in `value`, except type names and encoded files.
+fn count_characters(value: &Value) -> usize {
     match value {
         Value::String(text) => text.chars().count(),
-        Value::Array(items) => items.iter().map(characters).sum(),
+        Value::Array(items) => items.iter().map(count_characters).sum(),
         Value::Object(fields) => {
             let is_text =
                 |key: &str| !matches!(key, "type" | "source" | "cache_control" | "signature");
             fields
                 .iter()
                 .filter(|(key, _)| is_text(key))
-                .map(|(_, field)| characters(field))
+                .map(|(_, field)| count_characters(field))
                 .sum()
         }
         _ => 0,
@@ -219,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reminders_are_not_the_users_text() {
+    fn reminder_blocks_are_ignored() {
         let body = json!({"model": "m", "max_tokens": 1, "messages": [
             {"role": "user", "content": "[[tokens=1]]"},
             {"role": "assistant", "content": "ok"},
@@ -237,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn tool_names_match_with_or_without_the_clients_prefix() {
+    fn tool_name_matches_with_or_without_the_clients_prefix() {
         let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}],
             "tools": [{"name": "mcp__c__look_up"}, {"name": "up"}]});
         let conversation = Conversation::new(&body, false).unwrap();
@@ -247,10 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn the_estimate_counts_texts_only() {
+    fn token_estimate_counts_text_only() {
         let body = json!({"model": "m", "system": "12345678", "messages": [{"role": "user", "content": [
             {"type": "image", "source": {"data": "AAAAAAAAAAAAAAAAAAAAAAAA"}}]}]});
-        // "user" is four characters, which makes three tokens with the eight of the system text.
+        // Four characters of "user" and eight of the system text make three tokens.
         assert_eq!(
             Conversation::new(&body, false).unwrap().estimated_tokens(),
             3

@@ -1,4 +1,5 @@
-//! Reads the `[[key=value ...]]` directives out of a prompt. The crate's documentation holds the table of keys.
+//! Parser of the `[[key=value ...]]` directives of a prompt; the crate's documentation lists the
+//! keys.
 
 use std::time::Duration;
 
@@ -6,31 +7,31 @@ use serde_json::Value;
 
 use crate::values::{number, object, read_value, split_key};
 
-/// More would only fill memory; a client's `max_tokens` is far below it.
+/// Maximum of `tokens`, far above any client's `max_tokens`, to bound memory.
 const MAX_TOKENS: usize = 1_000_000;
 
-/// All keys; a group is one only if it begins with one of them.
+/// Known keys; text in double brackets is a group only if it begins with one of them.
 const KEYS: &str = "say echo echo_request tokens thinking tool input search code mcp block delta headers_ms ttft_ms gap_ms status \
     message retry_after cut_after stall_after error_after times tag limit limit_reset stop_reason usage_in usage_out \
     usage_cache_read usage_cache_write lenient";
 
-/// What a prompt asks of the stand-in.
+/// Directives of a prompt.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Directives {
-    /// The groups as written, one after the other: the identity which `times` counts by.
+    /// Groups as written, which identify the directives for `times`.
     pub written: String,
-    pub text: Text,
+    pub text: TextSource,
     pub thinking: Option<String>,
     pub tools: Vec<ToolCall>,
-    /// The queries of the web searches which the API makes.
+    /// Queries of server-side web searches.
     pub searches: Vec<String>,
-    /// The commands which the API runs.
+    /// Commands of server-side code execution.
     pub code: Vec<String>,
-    /// The calls of tools of an MCP server which the API makes.
+    /// Server-side calls of MCP tools.
     pub mcp: Vec<ToolCall>,
-    /// Content blocks which are sent as they are.
+    /// Content blocks sent unchanged.
     pub blocks: Vec<Value>,
-    /// Deltas which follow the text in its block.
+    /// Deltas sent before the text in its block.
     pub deltas: Vec<Value>,
     pub headers_delay: Duration,
     pub first_delta_delay: Duration,
@@ -39,18 +40,18 @@ pub(crate) struct Directives {
     pub message: Option<String>,
     pub retry_after_seconds: Option<u64>,
     pub times: Option<u64>,
-    pub limit: Option<Limit>,
-    /// Seconds until the limit is lifted.
+    pub limit: Option<RateLimitState>,
+    /// Seconds until the rate limit resets.
     pub limit_reset_seconds: Option<u64>,
     pub stop_reason: Option<String>,
-    /// Whether the rules of the real API are off.
+    /// Set when the validation rules are off.
     pub is_lenient: bool,
     pub usage: UsageOverrides,
 }
 
-/// The source of the answer's text, in falling order of precedence.
+/// Source of the answer's text, in falling order of precedence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Text {
+pub(crate) enum TextSource {
     Say(String),
     Echo,
     EchoRequest,
@@ -59,14 +60,14 @@ pub(crate) enum Text {
     Unscripted,
 }
 
-/// A scripted tool call; `input` is the JSON object as written.
+/// Scripted tool call; `input` is the JSON object as written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ToolCall {
     pub name: String,
     pub input: String,
 }
 
-/// A scripted failure. The numbers of the last three are deltas sent before it happens.
+/// Scripted fault; the numbers of the last three count the deltas sent before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     Status(u16),
@@ -75,15 +76,15 @@ pub(crate) enum Fault {
     Error(usize),
 }
 
-/// How a subscription stands to its limit, in the words of the headers.
+/// State of a subscription's rate limit, named as in the headers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Limit {
+pub(crate) enum RateLimitState {
     Allowed,
     Warning,
     Rejected,
 }
 
-/// Token counts which replace the stand-in's own.
+/// Token counts that replace the computed ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct UsageOverrides {
     pub input: Option<u64>,
@@ -93,14 +94,17 @@ pub(crate) struct UsageOverrides {
 }
 
 impl Directives {
-    /// Reads all groups in `text`: `None` if it holds none, an error text if one of them is wrong.
+    /// Parses all groups in `text`; `None` if it has none.
+    ///
+    /// # Errors
+    /// A message that names the mistake in a group.
     pub fn parse(text: &str) -> Result<Option<Self>, String> {
         let mut directives = Self::default();
         let mut rest = text;
         while let Some(start) = rest.find("[[") {
             let body = &rest[start + 2..];
             if !begins_with_key(body) {
-                // One bracket on, not two: `[[[tokens=1]]]` still holds a group.
+                // Advance by one bracket, not two: `[[[tokens=1]]]` contains a group.
                 rest = &rest[start + 1..];
                 continue;
             }
@@ -114,22 +118,22 @@ impl Directives {
         Ok((!directives.written.is_empty()).then_some(directives))
     }
 
-    /// Replaces the fault by that of `imposed` and adds its delays; the answer stays the same.
-    pub fn suffer(&mut self, imposed: &Self) {
-        if imposed.fault.is_some() {
-            self.fault = imposed.fault;
-            self.message.clone_from(&imposed.message);
-            self.retry_after_seconds = imposed.retry_after_seconds;
-            // `times` counts by what is written, so calls with an imposed fault are counted together.
-            self.times = imposed.times;
-            self.written.clone_from(&imposed.written);
+    /// Replaces the fault by that of `injected` and adds its delays; the answer stays the same.
+    pub fn inject(&mut self, injected: &Self) {
+        if injected.fault.is_some() {
+            self.fault = injected.fault;
+            self.message.clone_from(&injected.message);
+            self.retry_after_seconds = injected.retry_after_seconds;
+            // `times` counts by `written`, so calls with an injected fault share one count.
+            self.times = injected.times;
+            self.written.clone_from(&injected.written);
         }
-        self.headers_delay += imposed.headers_delay;
-        self.first_delta_delay += imposed.first_delta_delay;
-        self.gap += imposed.gap;
+        self.headers_delay += injected.headers_delay;
+        self.first_delta_delay += injected.first_delta_delay;
+        self.gap += injected.gap;
     }
 
-    /// Reads one group from behind its `[[` and returns what follows its `]]`.
+    /// Parses one group after its `[[` and returns the text after its `]]`.
     fn read_group<'a>(&mut self, body: &'a str) -> Result<&'a str, String> {
         let mut rest = body.trim_start();
         loop {
@@ -154,9 +158,9 @@ impl Directives {
 
     fn set(&mut self, key: &str, value: String) -> Result<(), String> {
         match key {
-            "say" => self.prefer(Text::Say(value)),
-            "echo" => self.prefer(Text::Echo),
-            "echo_request" => self.prefer(Text::EchoRequest),
+            "say" => self.set_text(TextSource::Say(value)),
+            "echo" => self.set_text(TextSource::Echo),
+            "echo_request" => self.set_text(TextSource::EchoRequest),
             "tokens" => {
                 let count = number(key, &value)?;
                 if count > MAX_TOKENS {
@@ -164,7 +168,7 @@ impl Directives {
                         "directive `tokens`: {count} is more than {MAX_TOKENS}"
                     ));
                 }
-                self.prefer(Text::Tokens(count));
+                self.set_text(TextSource::Tokens(count));
             }
             "thinking" => self.thinking = Some(value),
             "tool" => self.tools.push(ToolCall {
@@ -177,7 +181,8 @@ impl Directives {
             }),
             "code" => self.code.push(value),
             "input" => {
-                // Calls of MCP servers come first in an answer, so they are written first.
+                // An `input` belongs to the last `tool` if there is one, so `mcp` calls are written
+                // first.
                 let call = self.tools.last_mut().or(self.mcp.last_mut());
                 call.ok_or("directive `input`: no `tool` or `mcp` before it")?
                     .input = value;
@@ -185,13 +190,13 @@ impl Directives {
             "search" => self.searches.push(value),
             "block" => self.blocks.push(object(key, &value)?),
             "delta" => self.deltas.push(object(key, &value)?),
-            _ => return self.set_course(key, value),
+            _ => return self.set_delivery(key, value),
         }
         Ok(())
     }
 
-    /// Sets what is not content: the pace, the fault, the end and the usage.
-    fn set_course(&mut self, key: &str, value: String) -> Result<(), String> {
+    /// Sets a directive other than content: pace, fault, stop reason or usage.
+    fn set_delivery(&mut self, key: &str, value: String) -> Result<(), String> {
         match key {
             "headers_ms" => self.headers_delay = Duration::from_millis(number(key, &value)?),
             "ttft_ms" => self.first_delta_delay = Duration::from_millis(number(key, &value)?),
@@ -208,7 +213,7 @@ impl Directives {
             "times" => self.times = Some(number(key, &value)?),
             "tag" => {}
             "lenient" => self.is_lenient = true,
-            "limit" => self.limit = Some(limit(&value)?),
+            "limit" => self.limit = Some(parse_limit(&value)?),
             "limit_reset" => self.limit_reset_seconds = Some(number(key, &value)?),
             "stop_reason" => self.stop_reason = Some(value),
             "usage_in" => self.usage.input = Some(number(key, &value)?),
@@ -220,8 +225,8 @@ impl Directives {
         Ok(())
     }
 
-    /// Takes `text` unless one of higher precedence was given.
-    fn prefer(&mut self, text: Text) {
+    /// Sets `text` unless one of higher precedence is set.
+    fn set_text(&mut self, text: TextSource) {
         if text < self.text {
             self.text = text;
         }
@@ -234,11 +239,11 @@ fn begins_with_key(body: &str) -> bool {
     KEYS.split(' ').any(|known| known == key) && (after.starts_with('=') || is_bare)
 }
 
-fn limit(value: &str) -> Result<Limit, String> {
+fn parse_limit(value: &str) -> Result<RateLimitState, String> {
     match value {
-        "allowed" => Ok(Limit::Allowed),
-        "warning" => Ok(Limit::Warning),
-        "rejected" => Ok(Limit::Rejected),
+        "allowed" => Ok(RateLimitState::Allowed),
+        "warning" => Ok(RateLimitState::Warning),
+        "rejected" => Ok(RateLimitState::Rejected),
         other => Err(format!(
             "directive `limit`: expected allowed, warning or rejected, got `{other}`"
         )),
@@ -254,9 +259,9 @@ mod tests {
     }
 
     #[test]
-    fn reads_numbers_and_bare_words_of_all_groups() {
+    fn numbers_and_bare_words_of_all_groups_are_read() {
         let read = parse("Hi [[tokens=50 gap_ms=20]] there [[ ttft_ms=100 stop_reason=refusal ]]!");
-        assert_eq!(read.text, Text::Tokens(50));
+        assert_eq!(read.text, TextSource::Tokens(50));
         assert_eq!(read.gap, Duration::from_millis(20));
         assert_eq!(read.first_delta_delay, Duration::from_millis(100));
         assert_eq!(read.stop_reason.as_deref(), Some("refusal"));
@@ -265,11 +270,14 @@ mod tests {
     #[test]
     fn quoted_values_keep_escapes_brackets_and_newlines() {
         let read = parse("[[say=\"a \\\"b\\\" ]] \\n c\nd \\x\\\\\"]]");
-        assert_eq!(read.text, Text::Say("a \"b\" ]] \n c\nd \\x\\".to_owned()));
+        assert_eq!(
+            read.text,
+            TextSource::Say("a \"b\" ]] \n c\nd \\x\\".to_owned())
+        );
     }
 
     #[test]
-    fn inputs_belong_to_the_tool_before_them() {
+    fn input_belongs_to_the_preceding_tool() {
         let read = parse(r#"[[tool=a input={"m":[[1, 2]]} tool=b tool=c input={}]]"#);
         let calls: Vec<_> = read
             .tools
@@ -283,13 +291,16 @@ mod tests {
     }
 
     #[test]
-    fn precedence_of_texts_does_not_depend_on_order() {
-        assert_eq!(parse("[[tokens=3 echo]]").text, Text::Echo);
-        assert_eq!(parse(r#"[[say="" echo]]"#).text, Text::Say(String::new()));
+    fn text_precedence_does_not_depend_on_order() {
+        assert_eq!(parse("[[tokens=3 echo]]").text, TextSource::Echo);
+        assert_eq!(
+            parse(r#"[[say="" echo]]"#).text,
+            TextSource::Say(String::new())
+        );
     }
 
     #[test]
-    fn other_double_brackets_are_plain_text() {
+    fn double_brackets_without_a_known_key_are_plain_text() {
         for text in [
             "[[1,2],[3,4]]",
             "[[a wiki link]]",
@@ -300,11 +311,11 @@ mod tests {
         ] {
             assert_eq!(Directives::parse(text), Ok(None), "{text}");
         }
-        assert_eq!(parse("[[[tokens=1]]]").text, Text::Tokens(1));
+        assert_eq!(parse("[[[tokens=1]]]").text, TextSource::Tokens(1));
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn parse_error_names_the_mistake() {
         for (text, part) in [
             ("[[tokens=x]]", "`tokens`"),
             ("[[tokens=1 colour=red]]", "`colour`"),

@@ -1,4 +1,4 @@
-//! Errors in the envelope of the Messages API.
+//! Error responses in the envelope of the Messages API.
 
 use axum::{
     Json,
@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-/// An error answer; the type in its body follows from the status.
+/// Error response; the type in its body follows from the status.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -28,7 +28,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// A scripted error; without a message it says which status was asked for.
+    /// Creates a scripted error; the default message names the status.
     pub fn scripted(
         status: u16,
         message: Option<String>,
@@ -57,7 +57,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The envelope, as a body or as the data of an `error` event.
+/// Builds the envelope, used as a body and as the data of an `error` event.
 pub(crate) fn body(kind: &str, message: &str) -> Value {
     json!({"type": "error", "error": {"type": kind, "message": message}})
 }

@@ -1,15 +1,15 @@
-//! The headers in which the real API tells a subscription how it stands to its limits.
+//! Rate limit headers that the real API sends to a subscription.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::directives::{Directives, Limit};
+use crate::directives::{Directives, RateLimitState};
 
 const DEFAULT_RESET: Duration = Duration::from_secs(3600);
 
-/// Adds the headers which `directives` ask for.
-pub(crate) fn mark(headers: &mut HeaderMap, directives: &Directives) {
+/// Adds the rate limit headers that `directives` request.
+pub(crate) fn add_rate_limit_headers(headers: &mut HeaderMap, directives: &Directives) {
     let Some(limit) = directives.limit else {
         return;
     };
@@ -21,9 +21,9 @@ pub(crate) fn mark(headers: &mut HeaderMap, directives: &Directives) {
         .unwrap_or_default();
     let reset = (now + wait).as_secs();
     let (status, utilization) = match limit {
-        Limit::Allowed => ("allowed", "0.1"),
-        Limit::Warning => ("allowed_warning", "0.9"),
-        Limit::Rejected => ("rejected", "1"),
+        RateLimitState::Allowed => ("allowed", "0.1"),
+        RateLimitState::Warning => ("allowed_warning", "0.9"),
+        RateLimitState::Rejected => ("rejected", "1"),
     };
     let mut add = |name: &'static str, value: HeaderValue| {
         headers.insert(HeaderName::from_static(name), value)
@@ -52,7 +52,7 @@ pub(crate) fn mark(headers: &mut HeaderMap, directives: &Directives) {
         "anthropic-ratelimit-unified-5h-utilization",
         HeaderValue::from_static(utilization),
     );
-    if limit == Limit::Warning {
+    if limit == RateLimitState::Warning {
         add(
             "anthropic-ratelimit-unified-5h-surpassed-threshold",
             HeaderValue::from_static("0.9"),

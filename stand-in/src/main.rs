@@ -1,4 +1,4 @@
-//! The stand-in as a program: prints where it listens, and serves until it is told to end.
+//! The stand-in as a program: prints its address and serves until a signal or the end of its input.
 
 use std::{
     io::{self, Write as _},
@@ -67,20 +67,20 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the one line which whoever starts the program reads"
-)]
+#[expect(clippy::print_stdout, reason = "the parent process reads this line")]
 fn announce(base_url: &str) -> io::Result<()> {
     println!("listening on {base_url}");
     io::stdout().flush()
 }
 
-/// Reads on a thread of its own: the runtime would wait for a blocking read of its own at the end.
+/// Completes at the end of stdin.
+///
+/// The read runs on a separate thread, because the runtime waits for its own blocking reads at
+/// shutdown.
 async fn stdin_closed() {
     let (closed, is_closed) = oneshot::channel();
     thread::spawn(move || {
-        // An error ends the input as well.
+        // A read error counts as the end of the input.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         let _ = closed.send(());
     });

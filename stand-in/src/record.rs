@@ -1,4 +1,4 @@
-//! The record of requests: what came in, in order, and how each answer ended.
+//! Record of the received requests, in order, and of the outcome of each answer.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,67 +11,67 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// The headers worth a test's look. None of them is a credential.
-const KEPT_HEADERS: &str = "accept anthropic-beta anthropic-version content-type user-agent x-app \
+/// RecordedRequest headers, none of which is a credential.
+const RECORDED_HEADERS: &str = "accept anthropic-beta anthropic-version content-type user-agent x-app \
     x-claude-code-session-id x-client-request-id x-stainless-retry-count";
 
-/// Counted for each request on top of its body.
+/// Bytes counted for each request in addition to its body.
 const ENTRY_BYTES: usize = 1024;
 
-/// One request as the stand-in received it.
+/// Request as the stand-in received it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Recorded {
-    /// 1 for the first request of the server's life; clearing the record does not reset it.
+pub struct RecordedRequest {
+    /// Number of the request, from 1; clearing the record does not reset it.
     pub sequence: u64,
-    /// Milliseconds from the server's start until the whole request had arrived.
+    /// Milliseconds from the start of the server to the arrival of the whole request.
     pub at_ms: u64,
-    /// The HTTP method, in capitals.
+    /// HTTP method, in capitals.
     pub method: String,
-    /// The path without the query.
+    /// Path without the query.
     pub path: String,
-    /// The query without its question mark; empty if there is none.
+    /// Query without its question mark; empty if there is none.
     pub query: String,
-    /// Headers by lower-case name, of a short list without credentials.
+    /// Headers by lower-case name: a fixed list without credentials.
     pub headers: BTreeMap<String, String>,
-    /// The body; a string if it is no JSON, null if it is empty or was too large.
+    /// Body; a string if it is not JSON, null if it is empty or was too large.
     pub body: Arc<Value>,
-    /// How the answer ended, or that it has not.
+    /// State of the answer to this request.
     pub outcome: Outcome,
 }
 
-/// How an answer ended.
+/// State of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The answer is still under way.
+    /// The answer is still being sent.
     Running,
-    /// The answer was given to its scripted end, which may be an error or a cut.
+    /// The answer reached its scripted end, which may be an error or a cut.
     Finished,
     /// The client closed the connection before the end.
     ClientGone,
 }
 
-/// Counts since the server's start.
+/// Counters since the start of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Requests received.
+    /// Number of requests received.
     pub received: u64,
-    /// Answers under way now.
+    /// Number of answers being sent now.
     pub running: u64,
-    /// Answers given to their scripted end.
+    /// Number of answers that reached their scripted end.
     pub finished: u64,
-    /// Answers whose client left.
+    /// Number of answers whose client disconnected.
     pub client_gone: u64,
-    /// Requests which the record dropped to stay within its limits.
+    /// Number of requests evicted from the record to keep its limits.
     pub dropped: u64,
 }
 
-/// Bounds of the record; the oldest requests are dropped to stay within them.
+/// Limits of the record; the oldest requests are evicted to keep them.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordLimits {
-    /// Most requests kept; 10,000 by default.
+    /// Maximum number of requests; 10,000 by default.
     pub requests: usize,
-    /// Most bytes of bodies kept, as received, with 1 KiB a request added; 256 MiB by default.
+    /// Maximum bytes of received bodies, plus 1 KiB for each request; 256 MiB by default.
     pub bytes: usize,
 }
 
@@ -84,23 +84,24 @@ impl Default for RecordLimits {
     }
 }
 
-/// The shared record.
-pub(crate) struct Log {
+/// Shared record of requests.
+pub(crate) struct RequestLog {
     limits: RecordLimits,
     started: Instant,
-    inner: Mutex<Inner>,
+    inner: Mutex<RequestLogInner>,
     changed: watch::Sender<()>,
 }
 
 #[derive(Default)]
-struct Inner {
-    /// Sequence numbers in here are contiguous, so that an entry's place follows from the first one's.
-    entries: VecDeque<(Recorded, usize)>,
+struct RequestLogInner {
+    /// Entries with contiguous sequence numbers, so that the first one gives the index of any
+    /// other.
+    entries: VecDeque<(RecordedRequest, usize)>,
     bytes: usize,
     stats: Stats,
 }
 
-impl Log {
+impl RequestLog {
     pub fn new(limits: RecordLimits) -> Self {
         Self {
             limits,
@@ -110,33 +111,38 @@ impl Log {
         }
     }
 
-    /// Records a request; its outcome is settled by the returned guard.
-    pub fn open(self: &Arc<Self>, parts: &Parts, body: Arc<Value>, body_bytes: usize) -> Running {
+    /// Records a request; the returned guard sets its outcome.
+    pub fn open(
+        self: &Arc<Self>,
+        parts: &Parts,
+        body: Arc<Value>,
+        body_bytes: usize,
+    ) -> RunningAnswer {
         let mut inner = self.lock();
         inner.stats.received += 1;
         inner.stats.running += 1;
         let sequence = inner.stats.received;
-        let recorded = Recorded {
+        let recorded = RecordedRequest {
             sequence,
             at_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
-            headers: kept_headers(&parts.headers),
+            headers: recorded_headers(&parts.headers),
             body,
             outcome: Outcome::Running,
         };
         inner.push(recorded, body_bytes + ENTRY_BYTES, self.limits);
         drop(inner);
         self.changed.send_replace(());
-        Running {
+        RunningAnswer {
             log: Arc::clone(self),
             sequence,
             is_settled: false,
         }
     }
 
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.lock()
             .entries
             .iter()
@@ -154,7 +160,7 @@ impl Log {
         inner.bytes = 0;
     }
 
-    /// Wakes whoever waits for the record to change.
+    /// Returns a receiver of changes to the record.
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
@@ -166,14 +172,15 @@ impl Log {
         self.changed.send_replace(());
     }
 
-    /// A std mutex is enough: sections are short and never await. Counts stay true even if a holder panicked.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    /// Locks the record. Sections are short and never await; counts stay valid if a holder
+    /// panicked.
+    fn lock(&self) -> MutexGuard<'_, RequestLogInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    fn push(&mut self, recorded: Recorded, bytes: usize, limits: RecordLimits) {
+impl RequestLogInner {
+    fn push(&mut self, recorded: RecordedRequest, bytes: usize, limits: RecordLimits) {
         self.bytes += bytes;
         self.entries.push_back((recorded, bytes));
         while self.entries.len() > limits.requests || self.bytes > limits.bytes {
@@ -191,7 +198,7 @@ impl Inner {
             Outcome::ClientGone => self.stats.client_gone += 1,
             Outcome::Running | Outcome::Finished => self.stats.finished += 1,
         }
-        // The request may have been dropped or cleared meanwhile.
+        // The request may have been evicted or cleared since.
         let first = self
             .entries
             .front()
@@ -205,15 +212,15 @@ impl Inner {
     }
 }
 
-/// An answer under way. Dropped before [`Running::finish`], it means that the client has left.
+/// Guard of an answer being sent; a drop before [`RunningAnswer::finish`] records a disconnect.
 #[must_use]
-pub(crate) struct Running {
-    log: Arc<Log>,
+pub(crate) struct RunningAnswer {
+    log: Arc<RequestLog>,
     sequence: u64,
     is_settled: bool,
 }
 
-impl Running {
+impl RunningAnswer {
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -230,14 +237,14 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningAnswer {
     fn drop(&mut self) {
         self.settle(Outcome::ClientGone);
     }
 }
 
-fn kept_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let kept = KEPT_HEADERS
+fn recorded_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let kept = RECORDED_HEADERS
         .split(' ')
         .filter_map(|name| Some((name, headers.get(name)?)));
     kept.map(|(name, value)| {
@@ -255,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    fn open(log: &Arc<Log>, bytes: usize) -> Running {
+    fn open(log: &Arc<RequestLog>, bytes: usize) -> RunningAnswer {
         let (parts, ()) = Request::post("/v1/messages?beta=true")
             .header("x-api-key", "k")
             .body(())
@@ -265,13 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn drops_the_oldest_and_settles_the_rest() {
-        let log = Arc::new(Log::new(RecordLimits {
+    fn record_evicts_the_oldest_requests() {
+        let log = Arc::new(RequestLog::new(RecordLimits {
             requests: 2,
             bytes: usize::MAX,
         }));
         let mut running: Vec<_> = (0..3).map(|_| open(&log, 0)).collect();
-        running.iter_mut().for_each(Running::finish);
+        running.iter_mut().for_each(RunningAnswer::finish);
         let kept = log.requests();
         assert_eq!(
             kept.iter()
@@ -296,8 +303,8 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_bounded_and_clearing_keeps_the_sequence() {
-        let log = Arc::new(Log::new(RecordLimits {
+    fn record_bounds_bytes_and_clearing_keeps_the_sequence() {
+        let log = Arc::new(RequestLog::new(RecordLimits {
             requests: 9,
             bytes: 3 * ENTRY_BYTES,
         }));

@@ -1,21 +1,21 @@
-//! Composes the answer to a conversation, within its `max_tokens` and `stop_sequences`.
+//! Composition of the answer to a conversation, within its `max_tokens` and `stop_sequences`.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::{
-    blocks::{self, Block, Kind, Part},
+    blocks::{self, Block, BlockKind, DraftBlock},
     conversation::Conversation,
-    directives::{Directives, Fault, Text, ToolCall},
+    directives::{Directives, Fault, TextSource, ToolCall},
     schema,
     server_tools::{self, Searches},
 };
 
-/// Characters of the user's text which the demo answer quotes.
-const QUOTED_CHARS: usize = 200;
+/// Maximum number of characters of the user's text that the demo answer quotes.
+const MAX_QUOTED_CHARS: usize = 200;
 
-/// A whole answer, ready to be sent at once or in deltas.
+/// Complete answer, ready to be sent at once or in deltas.
 pub(crate) struct Reply {
     id: String,
     model: String,
@@ -34,25 +34,25 @@ struct Usage {
     output: u64,
     cache_read: u64,
     cache_write: u64,
-    /// Web searches which were charged; `None` if there was none at all.
+    /// Number of charged web searches; `None` without any search.
     searches: Option<u64>,
 }
 
 impl Reply {
-    /// Composes what `directives` ask for; `source` is the text they were found in.
+    /// Composes the answer that `directives` describe; `source` is the text that contains them.
     pub fn compose(
         conversation: &Conversation<'_>,
         directives: &Directives,
         source: &str,
         sequence: u64,
     ) -> Self {
-        let parts = parts(conversation, directives, source, sequence);
-        let (blocks, (stop_reason, stop_sequence)) = blocks::bounded(
+        let parts = draft_blocks(conversation, directives, source, sequence);
+        let (blocks, (stop_reason, stop_sequence)) = blocks::truncate_blocks(
             parts.into_iter(),
             &conversation.stop_sequences(),
             conversation.max_tokens(),
         );
-        let searches = server_tools::charged(&blocks);
+        let searches = server_tools::charged_searches(&blocks);
         let sent: usize = blocks.iter().map(|block| block.pieces.len()).sum();
         let overrides = &directives.usage;
         Self {
@@ -85,9 +85,9 @@ impl Reply {
         }
     }
 
-    /// The message as it stands when a stream begins: without content or an end.
+    /// Returns the message of the `message_start` event, without content and stop reason.
     pub fn opening(&self) -> Value {
-        // The real API counts the first token before it has sent any.
+        // The real API reports one output token in `message_start`.
         let usage = Usage {
             output: 1,
             searches: None,
@@ -97,7 +97,7 @@ impl Reply {
         self.message(Vec::new(), Value::Null, Value::Null, usage)
     }
 
-    /// The whole message.
+    /// Returns the complete message.
     pub fn whole(&self) -> Value {
         let content = self.blocks.iter().map(Block::whole).collect();
         self.message(
@@ -108,11 +108,11 @@ impl Reply {
         )
     }
 
-    /// The data of the `message_delta` event.
+    /// Returns the data of the `message_delta` event.
     pub fn closing(&self) -> Value {
         let delta = json!({"stop_reason": self.stop_reason, "stop_sequence": self.stop_sequence});
         let mut usage = self.usage.to_json();
-        // Told once, when the message begins.
+        // Sent only in `message_start`.
         for name in ["cache_creation", "service_tier"] {
             usage.as_object_mut().map(|fields| fields.remove(name));
         }
@@ -148,18 +148,18 @@ impl Usage {
     }
 }
 
-/// All that the answer holds, in order, before its bounds.
-fn parts(
+/// Returns all blocks of the answer, in order, before truncation.
+fn draft_blocks(
     conversation: &Conversation<'_>,
     directives: &Directives,
     source: &str,
     sequence: u64,
-) -> Vec<Part> {
+) -> Vec<DraftBlock> {
     let calls = tool_calls(conversation, directives);
     let tools = calls.iter().enumerate().map(|(index, call)| {
         let id = format!("toolu_standin{sequence:08}{index:02}");
         (
-            Kind::ToolUse {
+            BlockKind::ToolUse {
                 id,
                 name: conversation.offered_name(&call.name).to_owned(),
             },
@@ -168,7 +168,7 @@ fn parts(
     });
     let text = answer_text(conversation, directives, source, !calls.is_empty());
     let searches = Searches::new(conversation, directives, sequence);
-    // Without a text there is nothing which a source could support.
+    // An empty text has no citations.
     let citations = if text.is_empty() {
         Vec::new()
     } else {
@@ -181,7 +181,7 @@ fn parts(
     let mut parts: Vec<_> = directives
         .thinking
         .iter()
-        .map(|text| (Kind::Thinking, text.clone()))
+        .map(|text| (BlockKind::Thinking, text.clone()))
         .collect();
     parts.extend(searches.parts);
     parts.extend(server_tools::other_calls(
@@ -189,19 +189,20 @@ fn parts(
         directives,
         sequence,
     ));
-    parts.push((Kind::Text(deltas), text));
+    parts.push((BlockKind::Text(deltas), text));
     parts.extend(
         directives
             .blocks
             .iter()
-            .map(|block| (Kind::Other(block.clone()), String::new())),
+            .map(|block| (BlockKind::Other(block.clone()), String::new())),
     );
     parts.extend(tools);
     parts
 }
 
-/// The scripted calls, or else the one which the request forces, unless that brings the results of the last. A
-/// tool which the API runs is no call of the client's.
+/// Returns the scripted calls, or else a call of the forced tool.
+///
+/// A request with tool results and a forced server-side tool yield no default call.
 fn tool_calls(conversation: &Conversation<'_>, directives: &Directives) -> Vec<ToolCall> {
     if !directives.tools.is_empty() || conversation.tool_results().is_some() {
         return directives.tools.clone();
@@ -225,20 +226,20 @@ fn answer_text(
     has_calls: bool,
 ) -> String {
     match &directives.text {
-        Text::Say(text) => text.clone(),
-        Text::Echo => source.to_owned(),
-        Text::EchoRequest => conversation.body().to_string(),
-        Text::Tokens(count) => (1..=*count)
+        TextSource::Say(text) => text.clone(),
+        TextSource::Echo => source.to_owned(),
+        TextSource::EchoRequest => conversation.body().to_string(),
+        TextSource::Tokens(count) => (1..=*count)
             .map(|n| format!("w{n}"))
             .collect::<Vec<_>>()
             .join(" "),
-        Text::Unscripted if has_calls => String::new(),
-        Text::Unscripted => {
+        TextSource::Unscripted if has_calls => String::new(),
+        TextSource::Unscripted => {
             if let Some(results) = conversation.tool_results() {
                 return format!("Tool results: {results}");
             }
             match conversation.output_schema() {
-                Some(schema) => schema::minimal(schema).to_string(),
+                Some(schema) => schema::minimal_value(schema).to_string(),
                 None => demo_text(conversation.last_text()),
             }
         }
@@ -246,7 +247,7 @@ fn answer_text(
 }
 
 fn demo_text(asked: &str) -> String {
-    let quoted: String = asked.chars().take(QUOTED_CHARS).collect();
+    let quoted: String = asked.chars().take(MAX_QUOTED_CHARS).collect();
     let ellipsis = if quoted.len() < asked.len() {
         "..."
     } else {

@@ -1,4 +1,4 @@
-//! The HTTP face: the Messages API, and the record's own paths under `/_stand_in`.
+//! HTTP routes: the Messages API, and the record under `/_stand_in`.
 
 use std::{
     collections::HashMap,
@@ -21,41 +21,41 @@ use crate::{
     directives::{Directives, Fault},
     envelope::ApiError,
     limits,
-    record::{Log, Recorded, Running, Stats},
+    record::{RecordedRequest, RequestLog, RunningAnswer, Stats},
     reply::Reply,
     rules, server_tools, stream,
 };
 
-/// The real API's own limit on a request.
+/// Maximum size of a request body, as in the real API.
 const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
-/// Directive texts whose calls are counted for `times`; beyond it the counts start anew.
-const MAX_COUNTED: usize = 10_000;
+/// Maximum number of directive texts counted for `times`; when it is reached, all counts restart.
+const MAX_COUNTED_DIRECTIVES: usize = 10_000;
 
-/// What all requests share.
-pub(crate) struct Desk {
-    pub log: Arc<Log>,
+/// State shared by all requests.
+pub(crate) struct SharedState {
+    pub log: Arc<RequestLog>,
     is_lenient: bool,
     calls: Mutex<HashMap<String, u64>>,
-    /// The faults and delays which all messages meet, whatever their prompts ask for.
-    imposed: Mutex<Option<Directives>>,
+    /// Faults and delays applied to all messages, whatever their prompts contain.
+    injected: Mutex<Option<Directives>>,
 }
 
-impl Desk {
-    pub fn new(log: Arc<Log>, is_lenient: bool) -> Self {
+impl SharedState {
+    pub fn new(log: Arc<RequestLog>, is_lenient: bool) -> Self {
         Self {
             log,
             is_lenient,
             calls: Mutex::default(),
-            imposed: Mutex::default(),
+            injected: Mutex::default(),
         }
     }
 
-    /// Has all messages from now on meet these faults and delays, or none.
-    pub fn impose(&self, directives: Option<Directives>) {
-        *self.imposed.lock().unwrap_or_else(PoisonError::into_inner) = directives;
+    /// Applies faults and delays to all messages from now on, or ends that.
+    pub fn inject(&self, directives: Option<Directives>) {
+        *self.injected.lock().unwrap_or_else(PoisonError::into_inner) = directives;
     }
 
-    /// Empties the record, and counts `times` from zero again.
+    /// Clears the record and the counts for `times`.
     pub fn clear(&self) {
         self.log.clear();
         self.calls
@@ -64,13 +64,13 @@ impl Desk {
             .clear();
     }
 
-    /// Counts this call and says whether it is among the first `times` with these directives.
-    fn meets_fault(&self, directives: &Directives) -> bool {
+    /// Counts this call and returns true if it is among the first `times` with these directives.
+    fn takes_fault(&self, directives: &Directives) -> bool {
         let Some(times) = directives.times else {
             return true;
         };
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if calls.len() >= MAX_COUNTED {
+        if calls.len() >= MAX_COUNTED_DIRECTIVES {
             calls.clear();
         }
         let count = calls.entry(directives.written.clone()).or_default();
@@ -79,7 +79,7 @@ impl Desk {
     }
 }
 
-pub(crate) fn router(desk: Arc<Desk>) -> Router {
+pub(crate) fn router(state: Arc<SharedState>) -> Router {
     Router::new()
         .route(
             "/_stand_in/requests",
@@ -87,32 +87,32 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         )
         .route("/_stand_in/stats", get(stats))
         .fallback(answer)
-        .with_state(desk)
+        .with_state(state)
 }
 
-async fn list_requests(State(desk): State<Arc<Desk>>) -> Json<Vec<Recorded>> {
-    Json(desk.log.requests())
+async fn list_requests(State(state): State<Arc<SharedState>>) -> Json<Vec<RecordedRequest>> {
+    Json(state.log.requests())
 }
 
-async fn clear_requests(State(desk): State<Arc<Desk>>) -> StatusCode {
-    desk.clear();
+async fn clear_requests(State(state): State<Arc<SharedState>>) -> StatusCode {
+    state.clear();
     StatusCode::NO_CONTENT
 }
 
-async fn stats(State(desk): State<Arc<Desk>>) -> Json<Stats> {
-    Json(desk.log.stats())
+async fn stats(State(state): State<Arc<SharedState>>) -> Json<Stats> {
+    Json(state.log.stats())
 }
 
 /// Records the request and answers it.
-async fn answer(State(desk): State<Arc<Desk>>, request: Request) -> Response {
+async fn answer(State(state): State<Arc<SharedState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let read = to_bytes(body, MAX_BODY_BYTES).await;
     let bytes = read.as_ref().map_or(0, Bytes::len);
-    let body = Arc::new(read.as_ref().map_or(Value::Null, parsed));
-    let running = desk.log.open(&parts, Arc::clone(&body), bytes);
+    let body = Arc::new(read.as_ref().map_or(Value::Null, parse_body));
+    let running = state.log.open(&parts, Arc::clone(&body), bytes);
     let sequence = running.sequence();
     let mut response = if read.is_err() {
-        settled(
+        finish_with(
             ApiError::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "Request exceeds the maximum size",
@@ -120,7 +120,7 @@ async fn answer(State(desk): State<Arc<Desk>>, request: Request) -> Response {
             running,
         )
     } else {
-        route(&desk, &parts, &body, running).await
+        route(&state, &parts, &body, running).await
     };
     if let Ok(id) = HeaderValue::from_str(&format!("req_standin{sequence:08}")) {
         response.headers_mut().insert("request-id", id);
@@ -128,7 +128,7 @@ async fn answer(State(desk): State<Arc<Desk>>, request: Request) -> Response {
     response
 }
 
-fn parsed(bytes: &Bytes) -> Value {
+fn parse_body(bytes: &Bytes) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }
@@ -136,59 +136,66 @@ fn parsed(bytes: &Bytes) -> Value {
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 
-async fn route(desk: &Desk, parts: &Parts, body: &Value, running: Running) -> Response {
+async fn route(
+    state: &SharedState,
+    parts: &Parts,
+    body: &Value,
+    running: RunningAnswer,
+) -> Response {
     let is_post = parts.method == Method::POST;
     match parts.uri.path() {
         "/" if matches!(parts.method, Method::GET | Method::HEAD) => {
-            settled(StatusCode::OK, running)
+            finish_with(StatusCode::OK, running)
         }
-        "/v1/messages" | "/v1/messages/count_tokens" if !is_post => settled(
+        "/v1/messages" | "/v1/messages/count_tokens" if !is_post => finish_with(
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
             running,
         ),
-        "/v1/messages" | "/v1/messages/count_tokens" if !has_credential(&parts.headers) => settled(
-            ApiError::new(StatusCode::UNAUTHORIZED, "x-api-key header is required"),
-            running,
-        ),
-        "/v1/messages" => match create_message(desk, &parts.headers, body, running).await {
+        "/v1/messages" | "/v1/messages/count_tokens" if !has_credential(&parts.headers) => {
+            finish_with(
+                ApiError::new(StatusCode::UNAUTHORIZED, "x-api-key header is required"),
+                running,
+            )
+        }
+        "/v1/messages" => match create_message(state, &parts.headers, body, running).await {
             Ok(response) => response,
-            Err((error, running)) => settled(error, running),
+            Err((error, running)) => finish_with(error, running),
         },
-        "/v1/messages/count_tokens" => settled(count_tokens(body), running),
-        path => settled(
+        "/v1/messages/count_tokens" => finish_with(count_tokens(body), running),
+        path => finish_with(
             ApiError::new(StatusCode::NOT_FOUND, format!("Not found: {path}")),
             running,
         ),
     }
 }
 
-/// An error returns the guard as well, for it is settled with the answer.
+/// Answers a message request; an error returns the guard, which is finished with the response.
 async fn create_message(
-    desk: &Desk,
+    state: &SharedState,
     headers: &HeaderMap,
     body: &Value,
-    running: Running,
-) -> Result<Response, (ApiError, Running)> {
-    let (conversation, directives, source) = match read_request(desk, headers, body) {
+    running: RunningAnswer,
+) -> Result<Response, (ApiError, RunningAnswer)> {
+    let (conversation, directives, source) = match read_request(state, headers, body) {
         Ok(read) => read,
         Err(message) => return Err((ApiError::bad_request(message), running)),
     };
     let mut directives = directives;
-    if let Some(imposed) = desk
-        .imposed
+    if let Some(injected) = state
+        .injected
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .as_ref()
     {
-        directives.suffer(imposed);
+        directives.inject(injected);
     }
     time::sleep(directives.headers_delay).await;
-    if directives.fault.is_some() && !desk.meets_fault(&directives) {
+    if directives.fault.is_some() && !state.takes_fault(&directives) {
         directives.fault = None;
     }
     let mut response = if let Some(Fault::Status(status)) = directives.fault {
         let message = directives.message.clone();
-        settled(
+        finish_with(
             ApiError::scripted(status, message, directives.retry_after_seconds),
             running,
         )
@@ -200,12 +207,12 @@ async fn create_message(
             stream::whole(reply, running).await
         }
     };
-    limits::mark(response.headers_mut(), &directives);
+    limits::add_rate_limit_headers(response.headers_mut(), &directives);
     Ok(response)
 }
 
 fn read_request<'a>(
-    desk: &Desk,
+    state: &SharedState,
     headers: &HeaderMap,
     body: &'a Value,
 ) -> Result<(Conversation<'a>, Directives, &'a str), String> {
@@ -214,7 +221,7 @@ fn read_request<'a>(
     }
     let conversation = Conversation::new(body, true)?;
     let (directives, source) = conversation.directives()?.unwrap_or_default();
-    if !desk.is_lenient && !directives.is_lenient {
+    if !state.is_lenient && !directives.is_lenient {
         rules::check(headers, &conversation)?;
     }
     server_tools::check(&conversation, &directives)?;
@@ -234,8 +241,8 @@ fn has_credential(headers: &HeaderMap) -> bool {
         || headers.get(header::AUTHORIZATION).is_some_and(is_given)
 }
 
-/// A response which ends with what is given here.
-fn settled(answer: impl IntoResponse, mut running: Running) -> Response {
+/// Marks the answer as finished and returns its response.
+fn finish_with(answer: impl IntoResponse, mut running: RunningAnswer) -> Response {
     running.finish();
     answer.into_response()
 }

@@ -1,12 +1,12 @@
-//! The smallest JSON value that satisfies a simple JSON schema.
+//! Generation of a minimal JSON value for a simple JSON schema.
 
 use serde_json::{Map, Value, json};
 
-/// Deep enough for real schemas, and the end of those which refer to themselves.
+/// Maximum nesting depth, which ends the expansion of recursive schemas.
 const MAX_DEPTH: usize = 24;
 
-/// A minimal value for `schema`; keywords it does not know are ignored.
-pub(crate) fn minimal(schema: &Value) -> Value {
+/// Returns a minimal value for `schema`; unknown keywords are ignored.
+pub(crate) fn minimal_value(schema: &Value) -> Value {
     value_for(schema, schema, 0)
 }
 
@@ -34,11 +34,11 @@ fn value_for(schema: &Value, root: &Value, depth: usize) -> Value {
         .or_else(|| schema["type"][0].as_str());
     match kind {
         Some("string") => {
-            let shortest = schema["minLength"]
+            let min_length = schema["minLength"]
                 .as_u64()
                 .and_then(|length| usize::try_from(length).ok())
                 .unwrap_or(0);
-            json!("text".repeat(shortest.min(4096).div_ceil(4).max(1)))
+            json!("text".repeat(min_length.min(4096).div_ceil(4).max(1)))
         }
         Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| json!(0)),
         Some("boolean") => json!(false),
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn required_properties_of_each_type() {
+    fn minimal_value_has_required_properties_of_each_type() {
         let schema = json!({"type": "object", "required": ["s", "n", "i", "b", "a", "e", "r", "o"],
             "$defs": {"point": {"type": "object", "required": ["x"], "properties": {"x": {"type": ["number", "null"]}}}},
             "properties": {"s": {"type": "string"}, "n": {"type": "number"}, "i": {"type": "integer", "minimum": 3},
@@ -81,13 +81,13 @@ mod tests {
                 "e": {"enum": ["red", "blue"]}, "r": {"$ref": "#/$defs/point"}, "o": {"anyOf": [{"const": 7}]},
                 "skipped": {"type": "string"}}});
         let expected = json!({"s": "text", "n": 0, "i": 3, "b": false, "a": [false], "e": "red", "r": {"x": 0}, "o": 7});
-        assert_eq!(minimal(&schema), expected);
+        assert_eq!(minimal_value(&schema), expected);
     }
 
     #[test]
-    fn a_schema_that_holds_itself_ends() {
+    fn recursive_schema_terminates() {
         let schema =
             json!({"type": "object", "required": ["next"], "properties": {"next": {"$ref": "#"}}});
-        assert!(minimal(&schema)["next"].is_object());
+        assert!(minimal_value(&schema)["next"].is_object());
     }
 }

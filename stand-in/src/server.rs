@@ -1,4 +1,4 @@
-//! The server's life: listening, connections, and their end.
+//! Server lifecycle: listener, connections, and their end.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,47 +12,48 @@ use tokio::{
 
 use crate::{
     directives::Directives,
-    record::{Log, RecordLimits, Recorded, Stats},
-    routes::{self, Desk},
+    record::{RecordLimits, RecordedRequest, RequestLog, Stats},
+    routes::{self, SharedState},
 };
 
-/// A pause after a failed accept, which is most often for want of file descriptors.
+/// Pause after a failed accept, most often caused by a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What may be told a stand-in when it starts.
+/// Settings of a stand-in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// The bounds of the record.
+    /// Limits of the request record.
     pub record: RecordLimits,
-    /// Whether the rules of the real API are off for all requests.
+    /// Set to turn off the validation rules for all requests.
     pub is_lenient: bool,
 }
 
-/// A running stand-in. Dropping it stops the server and aborts its connections.
+/// Running stand-in; dropping it stops the server and aborts its connections.
 #[must_use = "dropping it stops the server"]
 pub struct StandIn {
     address: SocketAddr,
-    desk: Arc<Desk>,
+    state: Arc<SharedState>,
     task: JoinHandle<()>,
 }
 
 impl StandIn {
-    /// Serves on a free port of 127.0.0.1.
+    /// Starts a stand-in on a free port of 127.0.0.1.
     pub async fn start() -> io::Result<Self> {
         Self::start_with(Settings::default()).await
     }
 
-    /// Serves on a free port of 127.0.0.1 with other settings.
+    /// Starts a stand-in with these settings on a free port of 127.0.0.1.
     pub async fn start_with(settings: Settings) -> io::Result<Self> {
         Self::serve_with(TcpListener::bind(("127.0.0.1", 0)).await?, settings)
     }
 
-    /// Serves on `listener`, which must be bound to a loopback address.
+    /// Starts a stand-in on `listener`, which must be bound to a loopback address.
     pub fn serve(listener: TcpListener) -> io::Result<Self> {
         Self::serve_with(listener, Settings::default())
     }
 
-    /// Serves on `listener` with other settings.
+    /// Starts a stand-in with these settings on `listener`, which must be bound to a loopback
+    /// address.
     pub fn serve_with(listener: TcpListener, settings: Settings) -> io::Result<Self> {
         let address = listener.local_addr()?;
         if !address.ip().is_loopback() {
@@ -61,13 +62,13 @@ impl StandIn {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let desk = Arc::new(Desk::new(
-            Arc::new(Log::new(settings.record)),
+        let state = Arc::new(SharedState::new(
+            Arc::new(RequestLog::new(settings.record)),
             settings.is_lenient,
         ));
-        let service = TowerToHyperService::new(routes::router(Arc::clone(&desk)));
+        let service = TowerToHyperService::new(routes::router(Arc::clone(&state)));
         let task = tokio::spawn(async move {
-            // Owned by this task, so that aborting it aborts the connections.
+            // Cancellation: this task owns the set, so aborting it aborts the connections.
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
@@ -84,62 +85,69 @@ impl StandIn {
         });
         Ok(Self {
             address,
-            desk,
+            state,
             task,
         })
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at its end.
+    /// Returns `http://127.0.0.1:PORT`, without a trailing slash.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The recorded requests, oldest first.
-    pub fn requests(&self) -> Vec<Recorded> {
-        self.desk.log.requests()
+    /// Returns the recorded requests, oldest first.
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.state.log.requests()
     }
 
-    /// The counts since the start.
+    /// Returns the counters since the start.
     pub fn stats(&self) -> Stats {
-        self.desk.log.stats()
+        self.state.log.stats()
     }
 
-    /// Empties the record, and counts `times` directives from zero again.
+    /// Clears the record and the counts for `times` directives.
     pub fn clear(&self) {
-        self.desk.clear();
+        self.state.clear();
     }
 
-    /// Has all messages from now on meet the faults and delays of `directives`, such as `[[status=529]]`, whatever their
-    /// prompts ask for. What they are answered otherwise stays. A text without directives ends it.
+    /// Applies the faults and delays of `directives`, such as `[[status=529]]`, to all messages
+    /// from now on.
+    ///
+    /// The content of the answers stays as their prompts define it. A text without directives ends
+    /// the injection.
     ///
     /// # Errors
-    /// `InvalidInput` if a directive is wrong; nothing changes then.
-    pub fn impose(&self, directives: &str) -> io::Result<()> {
+    /// `InvalidInput` if a directive is invalid; nothing changes then.
+    pub fn inject(&self, directives: &str) -> io::Result<()> {
         let wrong = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
-        self.desk
-            .impose(Directives::parse(directives).map_err(wrong)?);
+        self.state
+            .inject(Directives::parse(directives).map_err(wrong)?);
         Ok(())
     }
 
-    /// Waits until at least `count` requests are on record, and returns them.
+    /// Waits until at least `count` requests are recorded, and returns them.
     ///
     /// # Errors
-    /// `TimedOut` if that has not come true within `deadline`.
-    pub async fn wait_for(&self, count: usize, deadline: Duration) -> io::Result<Vec<Recorded>> {
+    /// `TimedOut` if the condition is not met within `deadline`.
+    pub async fn wait_for(
+        &self,
+        count: usize,
+        deadline: Duration,
+    ) -> io::Result<Vec<RecordedRequest>> {
         self.wait_until(deadline, |requests| requests.len() >= count)
             .await
     }
 
-    /// Waits until the record satisfies `is_met`, such as an outcome being settled, and returns it.
+    /// Waits until the recorded requests satisfy `is_met`, and returns them.
     ///
     /// # Errors
-    /// `TimedOut` if that has not come true within `deadline`.
+    /// `TimedOut` if the condition is not met within `deadline`.
     pub async fn wait_until(
         &self,
         deadline: Duration,
-        is_met: impl Fn(&[Recorded]) -> bool,
-    ) -> io::Result<Vec<Recorded>> {
-        let mut changes = self.desk.log.subscribe();
+        is_met: impl Fn(&[RecordedRequest]) -> bool,
+    ) -> io::Result<Vec<RecordedRequest>> {
+        let mut changes = self.state.log.subscribe();
         let met = async {
             loop {
                 changes.mark_unchanged();
@@ -147,7 +155,7 @@ impl StandIn {
                 if is_met(&requests) {
                     return requests;
                 }
-                // The sender lives as long as `self`, so this only ever ends with a change.
+                // The sender lives as long as `self`, so this completes only upon a change.
                 let _ = changes.changed().await;
             }
         };
@@ -169,7 +177,7 @@ impl Drop for StandIn {
 }
 
 async fn serve_connection(stream: TcpStream, service: TowerToHyperService<axum::Router>) {
-    // Without it the kernel would gather small chunks, and a token would wait for the next.
+    // Nagle's algorithm would delay a token until the next one.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }

@@ -1,49 +1,50 @@
-//! Tools which the API runs itself: web searches with what the text cites of them, code, and calls of MCP servers.
+//! Server-side tools: web searches with citations, code execution, and calls of MCP servers.
 
 use serde_json::{Value, json};
 
 use crate::{
-    blocks::{Block, Kind, Part},
+    blocks::{Block, BlockKind, DraftBlock},
     conversation::Conversation,
     directives::Directives,
 };
 
-/// The name of the search tool, with which its types begin.
+/// Name of the web search tool, and prefix of its types.
 pub(crate) const WEB_SEARCH: &str = "web_search";
-/// How the types of the tool begin which runs code.
-const CODE: &str = "code_execution";
-/// How the types of the tools begin which stand for those of an MCP server.
-const TOOLSET: &str = "mcp_toolset";
-/// How the types of the tools begin which the API runs, other than [`WEB_SEARCH`].
-const OTHER_TYPES: [&str; 4] = ["web_fetch", CODE, "tool_search_tool", TOOLSET];
-/// How Claude Code asks for a search.
-const ASKED: &str = "Perform a web search for the query: ";
-/// Characters of the user's text which a forced search asks for.
-const QUERY_CHARS: usize = 200;
-/// Clients hand back what is encrypted unread.
-const ENCRYPTED: &str = "c3RhbmQtaW4gZW5jcnlwdGVk";
+/// Type prefix of the code execution tool.
+const CODE_EXECUTION: &str = "code_execution";
+/// Type prefix of a toolset of an MCP server.
+const MCP_TOOLSET: &str = "mcp_toolset";
+/// Type prefixes of the server-side tools other than [`WEB_SEARCH`].
+const OTHER_SERVER_TOOLS: [&str; 4] =
+    ["web_fetch", CODE_EXECUTION, "tool_search_tool", MCP_TOOLSET];
+/// Prompt prefix by which Claude Code requests a search.
+const SEARCH_PROMPT: &str = "Perform a web search for the query: ";
+/// Maximum number of characters of a default query.
+const MAX_QUERY_CHARS: usize = 200;
+/// Stand-in for encrypted content, which clients return unread.
+const ENCRYPTED_CONTENT: &str = "c3RhbmQtaW4gZW5jcnlwdGVk";
 
-/// The web searches of an answer.
+/// Web searches of an answer.
 pub(crate) struct Searches {
-    /// Each search, followed by its results.
-    pub parts: Vec<Part>,
-    /// The deltas which cite the first result of each search.
+    /// Blocks of each search, followed by its results.
+    pub parts: Vec<DraftBlock>,
+    /// Deltas that cite the first result of each search.
     pub citations: Vec<Value>,
 }
 
 impl Searches {
-    /// Makes the scripted searches, or else the one which the request forces.
+    /// Creates the scripted searches, or else the requested or forced one.
     pub fn new(conversation: &Conversation<'_>, directives: &Directives, sequence: u64) -> Self {
         let mut searches = Self {
             parts: Vec::new(),
             citations: Vec::new(),
         };
         let max_uses = search_tool(conversation).and_then(|tool| tool["max_uses"].as_u64());
-        for (index, query) in (0..).zip(queries(conversation, directives)) {
+        for (index, query) in (0..).zip(search_queries(conversation, directives)) {
             let is_refused = max_uses.is_some_and(|max| index >= max);
             let id = format!("srvtoolu_standin{sequence:08}{index:02}");
             let content = if is_refused {
-                too_many()
+                max_uses_exceeded()
             } else {
                 results(&query)
             };
@@ -55,23 +56,23 @@ impl Searches {
             let opening =
                 json!({"type": "server_tool_use", "id": id, "name": WEB_SEARCH, "input": {}});
             searches.parts.push((
-                Kind::ServerCall(opening),
+                BlockKind::ServerCall(opening),
                 json!({"query": query}).to_string(),
             ));
             searches
                 .parts
-                .push((Kind::ServerResult(result), String::new()));
+                .push((BlockKind::ServerResult(result), String::new()));
         }
         searches
     }
 }
 
-/// The scripted calls of the tools which run code or belong to an MCP server, each followed by its result.
+/// Creates the scripted code executions and MCP calls, each followed by its result.
 pub(crate) fn other_calls(
     conversation: &Conversation<'_>,
     directives: &Directives,
     sequence: u64,
-) -> Vec<Part> {
+) -> Vec<DraftBlock> {
     let id = |prefix: &str, index: usize| format!("{prefix}_standin{sequence:08}c{index:02}");
     let code = directives.code.iter().enumerate().flat_map(|(index, command)| {
         let id = id("srvtoolu", index);
@@ -84,7 +85,7 @@ pub(crate) fn other_calls(
         });
         let result =
             json!({"type": "bash_code_execution_tool_result", "tool_use_id": id, "content": content});
-        pair(opening, json!({"command": command}).to_string(), result)
+        call_and_result(opening, json!({"command": command}).to_string(), result)
     });
     let servers = directives.mcp.iter().enumerate().flat_map(|(index, call)| {
         let id = id("mcptoolu", index);
@@ -94,27 +95,30 @@ pub(crate) fn other_calls(
         let content = json!([{"type": "text", "text": format!("What {} gives.", call.name)}]);
         let result =
             json!({"type": "mcp_tool_result", "tool_use_id": id, "is_error": false, "content": content});
-        pair(opening, call.input.clone(), result)
+        call_and_result(opening, call.input.clone(), result)
     });
     code.chain(servers).collect()
 }
 
-fn pair(opening: Value, input: String, result: Value) -> [Part; 2] {
+fn call_and_result(opening: Value, input: String, result: Value) -> [DraftBlock; 2] {
     [
-        (Kind::ServerCall(opening), input),
-        (Kind::ServerResult(result), String::new()),
+        (BlockKind::ServerCall(opening), input),
+        (BlockKind::ServerResult(result), String::new()),
     ]
 }
 
-/// Refuses scripted calls in a request which offers no such tool; the error is the message of a 400.
+/// Checks that the request offers a tool for each scripted server-side call.
+///
+/// # Errors
+/// The message of a 400 response.
 pub(crate) fn check(
     conversation: &Conversation<'_>,
     directives: &Directives,
 ) -> Result<(), String> {
     for (key, is_scripted, prefix) in [
         ("search", !directives.searches.is_empty(), WEB_SEARCH),
-        ("code", !directives.code.is_empty(), CODE),
-        ("mcp", !directives.mcp.is_empty(), TOOLSET),
+        ("code", !directives.code.is_empty(), CODE_EXECUTION),
+        ("mcp", !directives.mcp.is_empty(), MCP_TOOLSET),
     ] {
         if is_scripted && !conversation.tools().any(|tool| has_type(tool, prefix)) {
             return Err(format!(
@@ -125,15 +129,18 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Whether the API runs `tool`. Others which have a type, like `bash_20250124`, are the client's to run.
+/// True if the API runs `tool`; other typed tools, like `bash_20250124`, are run by the client.
 pub(crate) fn is_server_tool(tool: &Value) -> bool {
-    is_search(tool) || OTHER_TYPES.iter().any(|prefix| has_type(tool, prefix))
+    is_search(tool)
+        || OTHER_SERVER_TOOLS
+            .iter()
+            .any(|prefix| has_type(tool, prefix))
 }
 
-/// How many searches an answer is charged for; `None` if it holds none at all.
-pub(crate) fn charged(blocks: &[Block]) -> Option<u64> {
+/// Counts the charged searches of an answer; `None` without any search.
+pub(crate) fn charged_searches(blocks: &[Block]) -> Option<u64> {
     let results = blocks.iter().filter_map(|block| match &block.kind {
-        Kind::ServerResult(result) if result["type"] == "web_search_tool_result" => {
+        BlockKind::ServerResult(result) if result["type"] == "web_search_tool_result" => {
             Some(u64::from(result["content"].is_array()))
         }
         _ => None,
@@ -155,24 +162,25 @@ fn search_tool<'a>(conversation: &Conversation<'a>) -> Option<&'a Value> {
     conversation.tools().find(|tool| is_search(tool))
 }
 
-/// The scripted queries. A search which is forced asks for the user's text, and one which Claude Code asks for for what it says,
-/// unless the script or the results of tools say more.
-fn queries(conversation: &Conversation<'_>, directives: &Directives) -> Vec<String> {
+/// Returns the scripted queries, or else that of Claude Code's search prompt or of a forced search.
+///
+/// With scripted calls or tool results, there is no default query.
+fn search_queries(conversation: &Conversation<'_>, directives: &Directives) -> Vec<String> {
     let is_scripted = !directives.searches.is_empty() || !directives.tools.is_empty();
     if is_scripted || conversation.tool_results().is_some() {
         return directives.searches.clone();
     }
     let forced = conversation
         .forced_tool()
-        .and_then(|name| conversation.offered(name));
+        .and_then(|name| conversation.offered_tool(name));
     let text = conversation.last_text();
     let asked = text
-        .strip_prefix(ASKED)
+        .strip_prefix(SEARCH_PROMPT)
         .filter(|_| search_tool(conversation).is_some());
     let query = asked.or_else(|| forced.filter(|tool| is_search(tool)).map(|_| text));
     query
         .into_iter()
-        .map(|query| query.chars().take(QUERY_CHARS).collect())
+        .map(|query| query.chars().take(MAX_QUERY_CHARS).collect())
         .collect()
 }
 
@@ -181,7 +189,7 @@ fn results(query: &str) -> Value {
     let result = |url: &str, title: String| {
         json!({
             "type": "web_search_result", "url": url, "title": title,
-            "encrypted_content": ENCRYPTED, "page_age": "January 1, 2026",
+            "encrypted_content": ENCRYPTED_CONTENT, "page_age": "January 1, 2026",
         })
     };
     json!([
@@ -190,14 +198,14 @@ fn results(query: &str) -> Value {
     ])
 }
 
-fn too_many() -> Value {
+fn max_uses_exceeded() -> Value {
     json!({"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"})
 }
 
 fn citation(query: &str) -> Value {
     let citation = json!({
         "type": "web_search_result_location", "url": url(query), "title": title(query),
-        "encrypted_index": ENCRYPTED, "cited_text": format!("What the stand-in knows about {query}."),
+        "encrypted_index": ENCRYPTED_CONTENT, "cited_text": format!("What the stand-in knows about {query}."),
     });
     json!({"type": "citations_delta", "citation": citation})
 }
@@ -206,7 +214,7 @@ fn title(query: &str) -> String {
     format!("All about {query}")
 }
 
-/// The page about `query`: its ASCII letters and digits, with a hyphen between words.
+/// Builds a page URL from the ASCII words of `query`, joined by hyphens.
 fn url(query: &str) -> String {
     let words = query
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -222,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_hold_the_words_of_the_query() {
+    fn page_url_contains_the_words_of_the_query() {
         for (query, page) in [
             ("Rust news", "rust-news"),
             (" a/b? 1 ", "a-b-1"),
@@ -234,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn the_type_says_who_runs_a_tool() {
-        for (tool, is_servers) in [
+    fn tool_type_determines_server_side_tools() {
+        for (tool, is_server_side) in [
             (
                 json!({"type": "web_search_20250305", "name": "web_search"}),
                 true,
@@ -249,7 +257,7 @@ mod tests {
             (json!({"type": "custom", "name": "web_search"}), false),
             (json!({"name": "web_search"}), false),
         ] {
-            assert_eq!(is_server_tool(&tool), is_servers, "{tool}");
+            assert_eq!(is_server_tool(&tool), is_server_side, "{tool}");
         }
     }
 }

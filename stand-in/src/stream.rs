@@ -1,4 +1,4 @@
-//! Sends a reply: as server-sent events at its pace, or whole, with its fault if it has one.
+//! Delivery of a reply, as paced server-sent events or whole, with its fault if it has one.
 
 use std::{convert::Infallible, future, io, time::Duration, vec};
 
@@ -13,31 +13,31 @@ use serde_json::{Value, json};
 use tokio::{task, time};
 
 use crate::{
-    blocks::{Block, Kind, SIGNATURE},
+    blocks::{Block, BlockKind, SIGNATURE},
     directives::Fault,
     envelope::{self, ApiError},
-    record::Running,
+    record::RunningAnswer,
     reply::Reply,
 };
 
-/// One thing to do, after a wait.
+/// Action after a wait.
 #[derive(Debug, PartialEq)]
 struct Step {
     wait: Duration,
     action: Action,
 }
 
-/// Blocks and pieces are named by their index.
+/// Event or fault; blocks, pieces and deltas are given by index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Action {
     MessageStart,
     BlockStart(usize),
     Ping,
-    /// The real API begins each tool input with an empty delta. It is no token.
+    /// Empty delta by which the real API begins each tool input; not a token.
     EmptyInput(usize),
     Delta(usize, usize),
-    /// A delta before the text of a block, for example a citation. It is no token.
-    Extra(usize, usize),
+    /// Delta before the text of a block, for example a citation; not a token.
+    LeadingDelta(usize, usize),
     Signature(usize),
     BlockStop(usize),
     MessageDelta,
@@ -47,16 +47,16 @@ enum Action {
     Stall,
 }
 
-/// A response whose body is the reply's events, one chunk for each delta.
-pub(crate) fn events(reply: Reply, running: Running) -> Response {
+/// Returns a response that streams the reply's events, one chunk for each delta.
+pub(crate) fn events(reply: Reply, running: RunningAnswer) -> Response {
     let steps = steps(&reply).into_iter();
-    let sender = Sender {
+    let sender = EventSender {
         reply,
         steps,
         running,
         due: time::Instant::now(),
     };
-    let body = Body::from_stream(stream::unfold(sender, Sender::next));
+    let body = Body::from_stream(stream::unfold(sender, EventSender::next));
     (
         [
             (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
@@ -67,8 +67,8 @@ pub(crate) fn events(reply: Reply, running: Running) -> Response {
         .into_response()
 }
 
-/// The reply as one JSON message, after the time which its deltas would have taken.
-pub(crate) async fn whole(reply: Reply, mut running: Running) -> Response {
+/// Returns the reply as one JSON message, after the time that its deltas would take.
+pub(crate) async fn whole(reply: Reply, mut running: RunningAnswer) -> Response {
     let steps = steps(&reply);
     time::sleep(
         steps
@@ -79,7 +79,7 @@ pub(crate) async fn whole(reply: Reply, mut running: Running) -> Response {
     .await;
     let response = match steps.last().map(|step| step.action) {
         Some(Action::Stall) => {
-            // The guard lives on in here, until the connection's end drops this future.
+            // Cancellation: the guard is dropped with this future when the connection ends.
             let never: Infallible = future::pending().await;
             match never {}
         }
@@ -96,7 +96,7 @@ pub(crate) async fn whole(reply: Reply, mut running: Running) -> Response {
     response
 }
 
-/// All steps of a reply, up to its fault.
+/// Returns all steps of a reply, up to its fault.
 fn steps(reply: &Reply) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut sent = 0;
@@ -134,32 +134,34 @@ fn actions(blocks: &[Block]) -> Vec<Action> {
         actions.push(Action::BlockStart(index));
         actions.extend((index == 0).then_some(Action::Ping));
         actions.extend(block.kind.has_input().then_some(Action::EmptyInput(index)));
-        actions.extend((0..block.extras().len()).map(|extra| Action::Extra(index, extra)));
+        actions.extend(
+            (0..block.leading_deltas().len()).map(|delta| Action::LeadingDelta(index, delta)),
+        );
         actions.extend((0..block.pieces.len()).map(|piece| Action::Delta(index, piece)));
-        actions.extend((block.kind == Kind::Thinking).then_some(Action::Signature(index)));
+        actions.extend((block.kind == BlockKind::Thinking).then_some(Action::Signature(index)));
         actions.push(Action::BlockStop(index));
     }
     actions.extend([Action::MessageDelta, Action::MessageStop]);
     actions
 }
 
-/// The state of a response body under way.
-struct Sender {
+/// State of a response body being sent.
+struct EventSender {
     reply: Reply,
     steps: vec::IntoIter<Step>,
-    running: Running,
-    /// When the last step was due. Waits add up from here, so that a long stream keeps its pace.
+    running: RunningAnswer,
+    /// Due time of the last step; waits add up from it, so that a long stream does not drift.
     due: time::Instant,
 }
 
-impl Sender {
+impl EventSender {
     async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
         let Step { wait, action } = self.steps.next()?;
         if wait.is_zero() {
-            // The server writes to the socket when the body is not ready. So what came before leaves by itself.
+            // The server flushes when the body is pending, so each delta leaves as its own chunk.
             if matches!(
                 action,
-                Action::Delta(..) | Action::Extra(..) | Action::BlockStop(_) | Action::Cut
+                Action::Delta(..) | Action::LeadingDelta(..) | Action::BlockStop(_) | Action::Cut
             ) {
                 task::yield_now().await;
             }
@@ -170,7 +172,8 @@ impl Sender {
         if action == Action::Stall {
             future::pending::<()>().await;
         }
-        // Settled with the last bytes handed over: a client may close as soon as it has read them.
+        // Finish before handing over the last bytes: a client may close as soon as it has read
+        // them.
         if matches!(action, Action::MessageStop | Action::Error | Action::Cut) {
             self.running.finish();
         }
@@ -204,7 +207,9 @@ impl Reply {
                 &json!({"type": "input_json_delta", "partial_json": ""}),
             ),
             Action::Delta(index, piece) => block_delta(index, &self.blocks[index].delta(piece)),
-            Action::Extra(index, extra) => block_delta(index, &self.blocks[index].extras()[extra]),
+            Action::LeadingDelta(index, delta) => {
+                block_delta(index, &self.blocks[index].leading_deltas()[delta])
+            }
             Action::Signature(index) => block_delta(
                 index,
                 &json!({"type": "signature_delta", "signature": SIGNATURE}),
@@ -219,7 +224,7 @@ impl Reply {
                 "error",
                 envelope::body("overloaded_error", &self.fault_message),
             ),
-            // Cut and stall send nothing; a ping is what the real API sends for nothing.
+            // Unreachable for cut and stall, which send no event.
             Action::Ping | Action::Cut | Action::Stall => ("ping", json!({"type": "ping"})),
         }
     }
@@ -232,7 +237,7 @@ fn block_delta(index: usize, delta: &Value) -> (&'static str, Value) {
     )
 }
 
-/// A body which fails makes the server close the connection without the chunk that ends it.
+/// Body error that makes the server close the connection without the terminating chunk.
 fn scripted_cut() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "scripted cut")
 }

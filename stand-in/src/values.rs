@@ -1,10 +1,10 @@
-//! Reads the keys and the values of directives as they are written.
+//! Parser of keys and values of directives.
 
 use std::str::FromStr;
 
 use serde_json::Value;
 
-/// Splits the key off, which is empty where none begins.
+/// Splits `text` after its leading key, which may be empty.
 pub(crate) fn split_key(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
@@ -12,7 +12,7 @@ pub(crate) fn split_key(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// Reads the value of `key` and returns it with what follows.
+/// Parses the value of `key` and returns it with the rest of the text.
 pub(crate) fn read_value<'a>(key: &str, written: &'a str) -> Result<(String, &'a str), String> {
     if matches!(key, "input" | "block" | "delta") {
         return read_object(key, written);
@@ -44,7 +44,7 @@ fn read_quoted(quoted: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Reads a JSON object, which may itself hold `]]`, and keeps it as written.
+/// Splits off a JSON object, which may itself contain `]]`, as written.
 fn read_object<'a>(key: &str, written: &'a str) -> Result<(String, &'a str), String> {
     let mut values = serde_json::Deserializer::from_str(written).into_iter::<Value>();
     match values.next() {
@@ -57,12 +57,12 @@ fn read_object<'a>(key: &str, written: &'a str) -> Result<(String, &'a str), Str
     }
 }
 
-/// The JSON object which [`read_value`] has read for `key`; there is none if the key was a bare word.
+/// Parses a value from [`read_value`] as JSON object; the value of a bare word is no object.
 pub(crate) fn object(key: &str, value: &str) -> Result<Value, String> {
     serde_json::from_str(value).map_err(|_| format!("directive `{key}`: expected a JSON object"))
 }
 
-/// Reads the number which is the value of `key`.
+/// Parses the value of `key` as a whole number.
 pub(crate) fn number<T: FromStr>(key: &str, value: &str) -> Result<T, String> {
     value
         .parse()

@@ -1,4 +1,4 @@
-//! What a client gets for each kind of script.
+//! Answers to each kind of directive.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
@@ -6,13 +6,13 @@ mod support;
 use serde_json::json;
 use support::{Api, deltas, events, kinds, request};
 
-/// A tool with an open schema.
+/// Tool with an unconstrained schema.
 fn tool(name: &str) -> serde_json::Value {
     json!({"name": name, "input_schema": {"type": "object"}})
 }
 
 #[tokio::test]
-async fn streams_the_events_of_the_real_api_in_order() {
+async fn stream_has_the_events_of_the_real_api_in_order() {
     let api = Api::start().await;
     let prompt = "Hi [[tokens=3 usage_in=7 usage_cache_read=5 usage_cache_write=2]]";
     let response = api.send(&request(prompt, json!({"stream": true}))).await;
@@ -51,7 +51,7 @@ async fn streams_the_events_of_the_real_api_in_order() {
 }
 
 #[tokio::test]
-async fn each_token_leaves_as_its_own_chunk() {
+async fn each_token_is_sent_as_its_own_chunk() {
     let api = Api::start().await;
     let mut response = api
         .send(&request("[[tokens=20]]", json!({"stream": true})))
@@ -62,12 +62,12 @@ async fn each_token_leaves_as_its_own_chunk() {
         assert!(text.ends_with("\n\n"), "a chunk holds whole events");
         chunks += usize::from(text.contains("text_delta"));
     }
-    // The reader may find two of them at once, but never all.
+    // A read may return several chunks at once, but not all of them.
     assert!(chunks > 1, "{chunks} chunks");
 }
 
 #[tokio::test]
-async fn thinking_text_and_parallel_tools_make_one_message_both_ways() {
+async fn thinking_text_and_parallel_tools_are_equal_whole_and_streamed() {
     let api = Api::start().await;
     let prompt = r#"[[thinking="Let me see." say="Looking  up" tool=search input={"q":"[[x]] and more"} tool=noop]]"#;
     let tools = json!([{"name": "mcp__c__search", "input_schema": {}}]);
@@ -107,7 +107,7 @@ async fn thinking_text_and_parallel_tools_make_one_message_both_ways() {
 }
 
 #[tokio::test]
-async fn unscripted_prompts_get_a_demo_text_and_tool_results_an_end() {
+async fn prompt_without_directives_gets_demo_text_or_tool_results() {
     let api = Api::start().await;
     let text = api.ask(&"é".repeat(300)).await["content"][0]["text"]
         .as_str()
@@ -141,7 +141,7 @@ async fn unscripted_prompts_get_a_demo_text_and_tool_results_an_end() {
 }
 
 #[tokio::test]
-async fn echoes_the_text_or_the_request() {
+async fn echo_directives_return_the_text_or_the_request() {
     let api = Api::start().await;
     assert_eq!(
         api.ask("a  b\n[[echo]]").await["content"][0]["text"],
@@ -153,7 +153,7 @@ async fn echoes_the_text_or_the_request() {
 }
 
 #[tokio::test]
-async fn bounds_of_the_request_are_kept() {
+async fn max_tokens_and_stop_sequences_are_respected() {
     let api = Api::start().await;
     for (more, text, reason, sequence) in [
         (
@@ -186,7 +186,7 @@ async fn bounds_of_the_request_are_kept() {
 }
 
 #[tokio::test]
-async fn forced_tools_and_schemas_are_served_without_a_script() {
+async fn forced_tools_and_schemas_need_no_directive() {
     let api = Api::start().await;
     let tools = json!([tool("a"), tool("b")]);
     for (choice, name) in [
@@ -209,7 +209,7 @@ async fn forced_tools_and_schemas_are_served_without_a_script() {
 }
 
 #[tokio::test]
-async fn counts_tokens_and_answers_the_root() {
+async fn tokens_are_counted_and_the_root_is_answered() {
     let api = Api::start().await;
     let body = request("12345678", json!({}));
     let count: serde_json::Value = api

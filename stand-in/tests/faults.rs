@@ -1,4 +1,4 @@
-//! Errors, cuts and stalls, as a client meets them.
+//! Scripted errors, cuts and stalls.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::{Api, DEADLINE, deltas, events, kinds, request};
 
 #[tokio::test]
-async fn each_status_has_its_type_in_the_envelope() {
+async fn error_type_follows_from_the_status() {
     let api = Api::start().await;
     for (status, kind) in [
         (400, "invalid_request_error"),
@@ -35,10 +35,10 @@ async fn each_status_has_its_type_in_the_envelope() {
 }
 
 #[tokio::test]
-async fn what_is_imposed_meets_every_message_until_it_is_over() {
+async fn injected_fault_applies_to_every_message_until_it_is_removed() {
     let api = Api::start().await;
     api.stand_in
-        .impose("[[status=529 retry_after=2 message=busy]]")
+        .inject("[[status=529 retry_after=2 message=busy]]")
         .unwrap();
     for prompt in ["[[say=one]]", "no directive"] {
         let response = api.send(&request(prompt, json!({}))).await;
@@ -50,7 +50,7 @@ async fn what_is_imposed_meets_every_message_until_it_is_over() {
             (529, &"2".parse().unwrap())
         );
     }
-    api.stand_in.impose("[[cut_after=1 times=1]]").unwrap();
+    api.stand_in.inject("[[cut_after=1 times=1]]").unwrap();
     let cut = api
         .send(&request("[[say=\"one two\"]]", json!({"stream": true})))
         .await;
@@ -58,10 +58,10 @@ async fn what_is_imposed_meets_every_message_until_it_is_over() {
     assert_eq!(
         api.ask("[[say=two]]").await["content"][0]["text"],
         "two",
-        "counted over all prompts"
+        "all prompts share the count of an injected fault"
     );
-    assert!(api.stand_in.impose("[[status=200]]").is_err());
-    api.stand_in.impose("").unwrap();
+    assert!(api.stand_in.inject("[[status=200]]").is_err());
+    api.stand_in.inject("").unwrap();
     assert_eq!(
         api.ask("[[say=three]]").await["content"][0]["text"],
         "three"
@@ -69,9 +69,9 @@ async fn what_is_imposed_meets_every_message_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn a_limit_is_told_in_the_headers_of_answers_and_errors() {
+async fn rate_limit_headers_are_sent_with_answers_and_errors() {
     let api = Api::start().await;
-    for (limit, told, status) in [
+    for (limit, expected, status) in [
         ("allowed", "allowed", 200),
         ("warning", "allowed_warning", 200),
         ("rejected", "rejected", 429),
@@ -95,7 +95,7 @@ async fn a_limit_is_told_in_the_headers_of_answers_and_errors() {
         };
         assert_eq!(
             (header("status"), header("representative-claim")),
-            (told, "five_hour")
+            (expected, "five_hour")
         );
         let reset = UNIX_EPOCH + Duration::from_secs(header("reset").parse().unwrap());
         let wait = reset.duration_since(SystemTime::now()).unwrap();
@@ -114,7 +114,7 @@ async fn a_limit_is_told_in_the_headers_of_answers_and_errors() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_refused_as_the_real_api_does() {
+async fn bad_requests_are_rejected_like_by_the_real_api() {
     let api = Api::start().await;
     for body in [
         json!({"model": "m", "max_tokens": 1}),
@@ -148,7 +148,7 @@ async fn bad_requests_are_refused_as_the_real_api_does() {
 }
 
 #[tokio::test]
-async fn times_limits_the_fault_to_the_first_calls() {
+async fn times_limits_a_fault_to_the_first_calls() {
     let api = Api::start().await;
     let statuses = async |prompt: &str| {
         let body = request(prompt, json!({}));
@@ -173,7 +173,7 @@ async fn times_limits_the_fault_to_the_first_calls() {
 }
 
 #[tokio::test]
-async fn a_cut_ends_the_connection_after_its_deltas() {
+async fn cut_closes_the_connection_after_its_deltas() {
     let api = Api::start().await;
     let mut response = api
         .send(&request(
@@ -192,7 +192,7 @@ async fn a_cut_ends_the_connection_after_its_deltas() {
     assert!(error.is_some(), "the stream must not end well");
     assert_eq!(deltas(&events(&text), "text"), ["w1", " w2", " w3"]);
     assert_eq!(api.stand_in.requests()[0].outcome, Outcome::Finished);
-    // Not streaming, there is no answer at all.
+    // Without streaming, no response arrives at all.
     assert!(
         api.post("/v1/messages", &request("[[cut_after=3]]", json!({})))
             .send()
@@ -202,7 +202,7 @@ async fn a_cut_ends_the_connection_after_its_deltas() {
 }
 
 #[tokio::test]
-async fn an_error_event_follows_its_deltas() {
+async fn error_event_follows_its_deltas() {
     let api = Api::start().await;
     let events = api.stream("[[tokens=9 error_after=2]]").await;
     assert_eq!(deltas(&events, "text"), ["w1", " w2"]);
@@ -217,7 +217,7 @@ async fn an_error_event_follows_its_deltas() {
 }
 
 #[tokio::test]
-async fn a_stall_lasts_until_the_client_leaves() {
+async fn stall_lasts_until_the_client_disconnects() {
     let api = Api::start().await;
     for more in [json!({"stream": true}), json!({})] {
         api.stand_in.clear();
@@ -236,15 +236,16 @@ async fn a_stall_lasts_until_the_client_leaves() {
         } else {
             sent.abort();
         }
-        let is_gone =
-            |requests: &[messages_stand_in::Recorded]| requests[0].outcome == Outcome::ClientGone;
+        let is_gone = |requests: &[messages_stand_in::RecordedRequest]| {
+            requests[0].outcome == Outcome::ClientGone
+        };
         api.stand_in.wait_until(DEADLINE, is_gone).await.unwrap();
     }
     assert_eq!(api.stand_in.stats().running, 0);
 }
 
 #[tokio::test]
-async fn dropping_the_stand_in_ends_its_connections() {
+async fn dropping_the_stand_in_closes_its_connections() {
     let api = Api::start().await;
     let mut response = api
         .send(&request(

@@ -1,4 +1,4 @@
-//! The record, in process and out, and the pace of answers.
+//! The request record, in process and over HTTP, and the pace of answers.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use messages_stand_in::{Outcome, Recorded, Settings, StandIn, Stats};
+use messages_stand_in::{Outcome, RecordedRequest, Settings, StandIn, Stats};
 use serde_json::json;
 use support::{Api, DEADLINE, request};
 
@@ -46,12 +46,12 @@ async fn requests_are_recorded_in_order_without_credentials() {
 }
 
 #[tokio::test]
-async fn the_record_is_read_and_cleared_over_http() {
+async fn record_is_read_and_cleared_over_http() {
     let api = Api::start().await;
     api.ask("[[status=500]]").await;
     api.ask("[[tokens=1]]").await;
     let url = format!("{}/_stand_in/requests", api.stand_in.base_url());
-    let read: Vec<Recorded> = api
+    let read: Vec<RecordedRequest> = api
         .client
         .get(&url)
         .send()
@@ -88,7 +88,7 @@ async fn the_record_is_read_and_cleared_over_http() {
 }
 
 #[tokio::test]
-async fn a_large_request_is_taken_and_a_larger_one_refused() {
+async fn body_above_the_limit_is_rejected() {
     let api = Api::start().await;
     assert_eq!(
         api.send(&request(&"x".repeat(8 << 20), json!({})))
@@ -96,7 +96,7 @@ async fn a_large_request_is_taken_and_a_larger_one_refused() {
             .status(),
         200
     );
-    // The server answers before it has read all of it, which the client may see as a broken connection.
+    // The server answers before it has read the whole body, which the client may see as a reset.
     if let Ok(response) = api
         .post("/v1/messages", &request(&"x".repeat(33 << 20), json!({})))
         .send()
@@ -107,7 +107,7 @@ async fn a_large_request_is_taken_and_a_larger_one_refused() {
 }
 
 #[tokio::test]
-async fn delays_are_kept() {
+async fn delay_directives_are_respected() {
     let api = Api::start().await;
     for more in [json!({"stream": true}), json!({})] {
         let start = Instant::now();
@@ -124,7 +124,7 @@ async fn delays_are_kept() {
 }
 
 #[tokio::test]
-async fn other_than_loopback_is_refused() {
+async fn address_other_than_loopback_is_rejected() {
     let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
     let error = StandIn::serve_with(listener, Settings::default())
         .err()
@@ -137,7 +137,7 @@ async fn other_than_loopback_is_refused() {
 }
 
 #[tokio::test]
-async fn the_program_says_where_it_listens_and_ends_with_its_stdin() {
+async fn program_prints_its_address_and_ends_with_its_stdin() {
     let mut child = program()
         .args(["--quiet", "--exit-with-stdin"])
         .stdin(Stdio::piped())

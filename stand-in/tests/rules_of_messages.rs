@@ -1,4 +1,4 @@
-//! What no model takes in messages: empty content, calls without results, marks and images beyond their bounds.
+//! Rules of messages for all models: content, tool results, `cache_control`, images.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
@@ -6,8 +6,8 @@ mod support;
 use serde_json::{Value, json};
 use support::{Api, request};
 
-/// Sends `messages` and checks the refusal; an empty one means that they are taken.
-async fn expect(api: &Api, messages: Value, refusal: &str) {
+/// Sends `messages` and checks the refusal; empty means accepted.
+async fn expect_refusal(api: &Api, messages: Value, refusal: &str) {
     let got = api
         .refusal(&request("", json!({"messages": messages})))
         .await
@@ -39,7 +39,7 @@ fn result(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn content_is_not_empty() {
+async fn empty_content_is_rejected() {
     let api = Api::start().await;
     for (messages, refusal) in [
         (
@@ -72,11 +72,11 @@ async fn content_is_not_empty() {
             "final assistant content cannot end with trailing",
         ),
     ] {
-        expect(&api, messages, refusal).await;
+        expect_refusal(&api, messages, refusal).await;
     }
     let marked = json!([{"type": "text", "text": "", "cache_control": {"type": "ephemeral"}}]);
     let refusal = "messages.0.content.0.text: cache_control cannot be set for empty text blocks";
-    expect(&api, json!([user(marked)]), refusal).await;
+    expect_refusal(&api, json!([user(marked)]), refusal).await;
     let system = request("Hi", json!({"system": [text("")]}));
     assert_eq!(
         api.refusal(&system).await.unwrap(),
@@ -85,7 +85,7 @@ async fn content_is_not_empty() {
 }
 
 #[tokio::test]
-async fn calls_and_results_come_in_pairs() {
+async fn tool_calls_and_results_must_be_paired() {
     let api = Api::start().await;
     let missing =
         "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: ";
@@ -110,10 +110,10 @@ async fn calls_and_results_come_in_pairs() {
             "messages.2.content.2: each tool_use must have a single result. Found multiple `tool_result` blocks with id: t2",
         ),
     ] {
-        expect(&api, json!([asked, called, user(after)]), refusal).await;
+        expect_refusal(&api, json!([asked, called, user(after)]), refusal).await;
     }
-    expect(&api, json!([asked, called]), &format!("{missing}t1, t2. ")).await;
-    expect(
+    expect_refusal(&api, json!([asked, called]), &format!("{missing}t1, t2. ")).await;
+    expect_refusal(
         &api,
         json!([
             asked,
@@ -126,10 +126,10 @@ async fn calls_and_results_come_in_pairs() {
     .await;
     let orphan =
         "messages.0.content.0: unexpected `tool_use_id` found in `tool_result` blocks: t1. ";
-    expect(&api, json!([user(json!([result("t1")]))]), orphan).await;
+    expect_refusal(&api, json!([user(json!([result("t1")]))]), orphan).await;
     let answered = user(json!([result("t1"), result("t2")]));
     let again = json!([asked, called, answered, called, answered]);
-    expect(
+    expect_refusal(
         &api,
         again,
         "messages.3.content.0: `tool_use` ids must be unique",
@@ -140,7 +140,7 @@ async fn calls_and_results_come_in_pairs() {
         assistant(json!([call("a.b")])),
         user(json!([result("a.b")]))
     ]);
-    expect(
+    expect_refusal(
         &api,
         dotted,
         "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
@@ -149,7 +149,7 @@ async fn calls_and_results_come_in_pairs() {
 }
 
 #[tokio::test]
-async fn thinking_is_signed() {
+async fn thinking_must_be_signed() {
     let api = Api::start().await;
     let thinking = |signature: Value| {
         let mut block = json!({"type": "thinking", "thinking": "Hm."});
@@ -162,36 +162,36 @@ async fn thinking_is_signed() {
             user(json!("c"))
         ])
     };
-    expect(
+    expect_refusal(
         &api,
         thinking(json!(null)),
         "messages.1.content.0.thinking.signature: Field required",
     )
     .await;
-    expect(
+    expect_refusal(
         &api,
         thinking(json!("")),
         "messages.1.content.0: Invalid `signature` in `thinking` block",
     )
     .await;
-    expect(&api, thinking(json!("c2lnbmVk")), "").await;
+    expect_refusal(&api, thinking(json!("c2lnbmVk")), "").await;
 }
 
 #[tokio::test]
-async fn marks_of_the_cache_are_few_and_well_placed() {
+async fn cache_control_is_limited_in_number_and_position() {
     let api = Api::start().await;
     let marked = |ttl: &str| json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": ttl}});
-    expect(&api, json!([user(json!(vec![marked("5m"); 4]))]), "").await;
+    expect_refusal(&api, json!([user(json!(vec![marked("5m"); 4]))]), "").await;
     let refusal = "A maximum of 4 blocks with cache_control may be provided. Found 5.";
-    expect(&api, json!([user(json!(vec![marked("5m"); 5]))]), refusal).await;
+    expect_refusal(&api, json!([user(json!(vec![marked("5m"); 5]))]), refusal).await;
     let refusal = "messages.0.content.1.cache_control.ttl: a ttl='1h' cache_control block must not come after";
-    expect(
+    expect_refusal(
         &api,
         json!([user(json!([marked("5m"), marked("1h")]))]),
         refusal,
     )
     .await;
-    expect(&api, json!([user(json!([marked("1h"), marked("5m")]))]), "").await;
+    expect_refusal(&api, json!([user(json!([marked("1h"), marked("5m")]))]), "").await;
     let thinking = json!({"type": "thinking", "thinking": "Hm.", "signature": "c2ln", "cache_control": {"type": "ephemeral"}});
     let messages = json!([
         user(json!("a")),
@@ -199,10 +199,10 @@ async fn marks_of_the_cache_are_few_and_well_placed() {
         user(json!("c"))
     ]);
     let refusal = "messages.1.content.0.thinking.cache_control: Extra inputs are not permitted";
-    expect(&api, messages, refusal).await;
+    expect_refusal(&api, messages, refusal).await;
     let mut message = user(json!("a"));
     message["cache_control"] = json!({"type": "ephemeral"});
-    expect(
+    expect_refusal(
         &api,
         json!([message]),
         "messages.0.cache_control: Extra inputs are not permitted",
@@ -211,28 +211,28 @@ async fn marks_of_the_cache_are_few_and_well_placed() {
 }
 
 #[tokio::test]
-async fn images_have_bounds() {
+async fn images_are_limited_in_type_and_size() {
     let api = Api::start().await;
     let image = |media_type: &str, data: &str| {
         let source = json!({"type": "base64", "media_type": media_type, "data": data});
         json!({"type": "image", "source": source})
     };
-    // The first 24 bytes of a PNG of 8001 by 1 pixels, and of one of 1 by 1.
+    // First 24 bytes of PNGs with 8001 by 1 and 1 by 1 pixels.
     let (wide, small) = (
         "iVBORw0KGgoAAAANSUhEUgAAH0EAAAAB",
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB",
     );
     let pixels = ".source.base64.data: At least one of the image dimensions exceed max allowed size: 8000 pixels";
-    expect(
+    expect_refusal(
         &api,
         json!([user(json!([image("image/png", wide)]))]),
         &format!("messages.0.content.0.image{pixels}"),
     )
     .await;
-    expect(&api, json!([user(json!([image("image/png", small)]))]), "").await;
+    expect_refusal(&api, json!([user(json!([image("image/png", small)]))]), "").await;
     let large = "A".repeat(5 * 1024 * 1024 + 4);
     let refusal = "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 5242884 bytes > 5242880 bytes";
-    expect(
+    expect_refusal(
         &api,
         json!([user(json!([image("image/jpeg", &large)]))]),
         refusal,
@@ -240,7 +240,7 @@ async fn images_have_bounds() {
     .await;
     let refusal =
         "messages.0.content.0.image.source.base64.media_type: Input should be 'image/jpeg',";
-    expect(
+    expect_refusal(
         &api,
         json!([user(json!([image("image/tiff", small)]))]),
         refusal,
@@ -254,5 +254,5 @@ async fn images_have_bounds() {
         user(json!([seen]))
     ]);
     let refusal = format!("messages.2.content.0.tool_result.content.0.image{pixels}");
-    expect(&api, messages, &refusal).await;
+    expect_refusal(&api, messages, &refusal).await;
 }

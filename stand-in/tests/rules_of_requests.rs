@@ -1,4 +1,4 @@
-//! What no model takes beside the messages: unknown names, odd tools, and values without sense.
+//! Rules of requests for all models: unknown names, invalid tools and values.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
@@ -6,8 +6,8 @@ mod support;
 use serde_json::{Value, json};
 use support::{Api, request};
 
-/// Asks with `more` fields and checks the refusal; an empty one means that the request is taken.
-async fn expect(api: &Api, more: Value, refusal: &str) {
+/// Sends a request with `more` fields and checks the refusal; empty means accepted.
+async fn expect_refusal(api: &Api, more: Value, refusal: &str) {
     let got = api
         .refusal(&request("[[tokens=1]]", more.clone()))
         .await
@@ -19,15 +19,15 @@ async fn expect(api: &Api, more: Value, refusal: &str) {
 }
 
 #[tokio::test]
-async fn unknown_fields_and_betas_are_refused() {
+async fn unknown_fields_and_betas_are_rejected() {
     let api = Api::start().await;
-    expect(
+    expect_refusal(
         &api,
         json!({"seed": 1}),
         "seed: Extra inputs are not permitted",
     )
     .await;
-    expect(
+    expect_refusal(
         &api,
         json!({"metadata": {"user_id": "u"}, "service_tier": "auto"}),
         "",
@@ -59,11 +59,11 @@ async fn unknown_fields_and_betas_are_refused() {
 }
 
 #[tokio::test]
-async fn stops_and_budgets_have_sense() {
+async fn stop_sequences_and_thinking_budgets_are_validated() {
     let api = Api::start().await;
     let stops = "stop_sequences: each stop sequence must contain non-whitespace";
-    expect(&api, json!({"stop_sequences": ["END", "\n\n"]}), stops).await;
-    expect(&api, json!({"stop_sequences": ["END", "\n-"]}), "").await;
+    expect_refusal(&api, json!({"stop_sequences": ["END", "\n\n"]}), stops).await;
+    expect_refusal(&api, json!({"stop_sequences": ["END", "\n-"]}), "").await;
     let budget = |tokens: u64, more: Value| {
         let mut fields =
             json!({"thinking": {"type": "enabled", "budget_tokens": tokens}, "max_tokens": 2048});
@@ -73,27 +73,27 @@ async fn stops_and_budgets_have_sense() {
             .extend(more.as_object().unwrap().clone());
         fields
     };
-    expect(&api, budget(1024, json!({})), "").await;
-    expect(
+    expect_refusal(&api, budget(1024, json!({})), "").await;
+    expect_refusal(
         &api,
         budget(1023, json!({})),
         "thinking.enabled.budget_tokens: Input should be greater than or",
     )
     .await;
-    expect(
+    expect_refusal(
         &api,
         budget(2048, json!({})),
         "`max_tokens` must be greater than `thinking.budget_tokens`",
     )
     .await;
-    expect(
+    expect_refusal(
         &api,
         budget(1024, json!({"temperature": 0})),
         "`temperature` may only be set to 1 when thinking",
     )
     .await;
     let forced = json!({"tools": [tool("a")], "tool_choice": {"type": "any"}});
-    expect(
+    expect_refusal(
         &api,
         budget(1024, forced),
         "Thinking may not be enabled when tool_choice forces tool use.",
@@ -106,32 +106,32 @@ fn tool(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn tools_are_named_once_and_plainly() {
+async fn tool_names_and_schemas_are_validated() {
     let api = Api::start().await;
     let pattern = "tools.1.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'";
     for name in ["a.b", "", "ä", &"a".repeat(129)] {
-        expect(&api, json!({"tools": [tool("a"), tool(name)]}), pattern).await;
+        expect_refusal(&api, json!({"tools": [tool("a"), tool(name)]}), pattern).await;
     }
-    expect(
+    expect_refusal(
         &api,
         json!({"tools": [tool(&"a".repeat(128)), tool("mcp__a-b")]}),
         "",
     )
     .await;
-    expect(
+    expect_refusal(
         &api,
         json!({"tools": [tool("a"), tool("a")]}),
         "tools: Tool names must be unique.",
     )
     .await;
-    expect(
+    expect_refusal(
         &api,
         json!({"tools": [{"name": "a"}]}),
         "tools.0.custom.input_schema: Field required",
     )
     .await;
     let choice = json!({"tool_choice": {"type": "auto"}});
-    expect(
+    expect_refusal(
         &api,
         choice,
         "tool_choice may only be specified while providing tools.",
@@ -139,21 +139,21 @@ async fn tools_are_named_once_and_plainly() {
     .await;
     let with = |schema: Value| json!({"tools": [{"name": "a", "input_schema": schema}]});
     let top = "tools.0.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level";
-    expect(
+    expect_refusal(
         &api,
         with(json!({"type": "object", "anyOf": [{"required": ["a"]}]})),
         top,
     )
     .await;
     let keys = "tools.0.custom.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'";
-    expect(
+    expect_refusal(
         &api,
         with(json!({"type": "object", "properties": {"$filter": {}}})),
         keys,
     )
     .await;
-    // Only the schemas of strict tools and of answers become a grammar.
-    expect(
+    // Only schemas of strict tools and of answers are restricted.
+    expect_refusal(
         &api,
         with(json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}})),
         "",
@@ -162,7 +162,7 @@ async fn tools_are_named_once_and_plainly() {
 }
 
 #[tokio::test]
-async fn a_forced_call_of_an_open_schema_is_empty() {
+async fn forced_call_of_an_unconstrained_schema_has_empty_input() {
     let api = Api::start().await;
     for choice in [json!({"type": "any"}), json!({"type": "tool", "name": "a"})] {
         let more =

@@ -1,4 +1,4 @@
-//! The schemas of answers and of strict tools, which a grammar must be able to say.
+//! Rules of the schemas of structured answers and strict tools.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
@@ -6,13 +6,13 @@ mod support;
 use serde_json::{Map, Value, json};
 use support::{Api, request};
 
-/// An object with the required property `v`.
+/// Object schema with the required property `v`.
 fn object(property: &Value) -> Value {
     json!({"type": "object", "properties": {"v": property}, "required": ["v"], "additionalProperties": false})
 }
 
 #[tokio::test]
-async fn schemas_hold_to_what_a_grammar_can_say() {
+async fn supported_schemas_are_accepted() {
     let api = Api::start().await;
     for property in [
         json!({"type": "integer"}),
@@ -35,7 +35,7 @@ async fn schemas_hold_to_what_a_grammar_can_say() {
 }
 
 #[tokio::test]
-async fn schemas_beyond_a_grammar_are_refused_in_answers_and_strict_tools() {
+async fn unsupported_keywords_are_rejected_in_answers_and_strict_tools() {
     let api = Api::start().await;
     for (property, refusal) in [
         (
@@ -84,7 +84,7 @@ async fn schemas_beyond_a_grammar_are_refused_in_answers_and_strict_tools() {
 }
 
 #[tokio::test]
-async fn objects_say_that_they_are_closed() {
+async fn objects_must_forbid_additional_properties() {
     let api = Api::start().await;
     for (property, refusal) in [
         (
@@ -100,7 +100,7 @@ async fn objects_say_that_they_are_closed() {
     }
 }
 
-/// Asks for an answer of which `property` is a part, and for a strict tool with it, and checks both refusals.
+/// Uses `property` in an answer's schema and in a strict tool, and checks both refusals.
 async fn expect_refusal(api: &Api, property: &Value, refusal: &str) {
     let schema = object(property);
     let got = api.refusal(&with_format(&schema)).await.unwrap();
@@ -130,7 +130,7 @@ fn with_tool(schema: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn schemas_neither_refer_to_themselves_nor_grow_without_bound() {
+async fn recursive_and_too_large_schemas_are_rejected() {
     let api = Api::start().await;
     let mut tree = object(&json!({"$ref": "#/$defs/Node"}));
     tree["$defs"] =

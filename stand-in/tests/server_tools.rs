@@ -1,4 +1,4 @@
-//! Web searches, citations and blocks of other kinds, streamed and not.
+//! Server-side tools, citations and scripted blocks, streamed and whole.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
@@ -8,7 +8,7 @@ use support::{Api, deltas, events, kinds, request};
 
 const SEARCH: &str = r#"[[thinking="Hm." search="Rust news" say="Rust is out."]]"#;
 
-/// The web search tool, with at most `max_uses` searches.
+/// Web search tool limited to `max_uses` searches.
 fn search_tool(max_uses: u64) -> Value {
     json!({"type": "web_search_20250305", "name": "web_search", "max_uses": max_uses})
 }
@@ -22,8 +22,8 @@ async fn stream(api: &Api, prompt: &str, mut more: Value) -> Vec<Value> {
     events(&api.send(&request(prompt, more)).await.text().await.unwrap())
 }
 
-/// The content which a client makes of the events.
-fn collected(events: &[Value]) -> Vec<Value> {
+/// Content blocks that a client assembles from the events.
+fn assemble_blocks(events: &[Value]) -> Vec<Value> {
     let mut blocks: Vec<Value> = Vec::new();
     let mut input = String::new();
     for event in events {
@@ -60,7 +60,7 @@ fn collected(events: &[Value]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_search_streams_its_query_its_results_and_a_citation() {
+async fn search_streams_its_query_results_and_citation() {
     let api = Api::start().await;
     let events = stream(&api, SEARCH, json!({"tools": [search_tool(1)]})).await;
     let of_block = |index: u64| {
@@ -128,14 +128,14 @@ async fn a_search_streams_its_query_its_results_and_a_citation() {
 }
 
 #[tokio::test]
-async fn what_is_streamed_is_what_the_whole_answer_holds() {
+async fn streamed_and_whole_answers_have_the_same_content() {
     let api = Api::start().await;
     let prompt = r#"[[search=a search=b say="Both." block={"type":"container_upload","file_id":"f"} tool=t]]"#;
     let more =
         json!({"tools": [search_tool(5), {"name": "t", "input_schema": {"type": "object"}}]});
     let whole = ask(&api, prompt, more.clone()).await;
-    let mut streamed = collected(&stream(&api, prompt, more).await);
-    // The ids tell the two answers apart.
+    let mut streamed = assemble_blocks(&stream(&api, prompt, more).await);
+    // Ids differ between the two answers.
     let mut content = whole["content"].as_array().unwrap().clone();
     for block in content.iter_mut().chain(&mut streamed) {
         for id in ["id", "tool_use_id"] {
@@ -166,7 +166,7 @@ async fn what_is_streamed_is_what_the_whole_answer_holds() {
 }
 
 #[tokio::test]
-async fn searches_beyond_max_uses_are_refused_and_free() {
+async fn searches_beyond_max_uses_are_refused_and_not_charged() {
     let api = Api::start().await;
     let refused =
         json!({"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"});
@@ -194,7 +194,7 @@ async fn searches_beyond_max_uses_are_refused_and_free() {
 }
 
 #[tokio::test]
-async fn a_search_needs_its_tool() {
+async fn search_requires_an_offered_tool() {
     let api = Api::start().await;
     let tools = json!({"tools": [{"type": "custom", "name": "web_search", "input_schema": {}}]});
     for more in [json!({}), tools] {
@@ -210,7 +210,7 @@ async fn a_search_needs_its_tool() {
 }
 
 #[tokio::test]
-async fn a_bound_leaves_out_what_would_follow_it() {
+async fn truncation_drops_the_following_blocks() {
     let api = Api::start().await;
     let more = |max_tokens: u64| json!({"tools": [search_tool(1)], "max_tokens": max_tokens});
     let answer = ask(&api, SEARCH, more(2)).await;
@@ -231,12 +231,12 @@ async fn a_bound_leaves_out_what_would_follow_it() {
     assert_eq!(
         answer["content"].as_array().unwrap().len(),
         2,
-        "there is no text to cite for"
+        "without a text there is no citation"
     );
 }
 
 #[tokio::test]
-async fn blocks_and_deltas_are_sent_as_they_are_written() {
+async fn scripted_blocks_and_deltas_are_sent_unchanged() {
     let api = Api::start().await;
     let block = json!({"type": "mcp_tool_use", "id": "m", "input": {"a": [[1]]}, "new": null});
     let upload = json!({"type": "container_upload", "file_id": "f"});
@@ -273,7 +273,7 @@ async fn blocks_and_deltas_are_sent_as_they_are_written() {
 }
 
 #[tokio::test]
-async fn forced_tools_with_a_type_are_run_by_whoever_runs_them() {
+async fn forced_typed_tools_run_on_the_server_or_the_client() {
     let api = Api::start().await;
     let bash = json!({"type": "bash_20250124", "name": "bash"});
     let code = json!({"type": "code_execution_20250825", "name": "code_execution"});
@@ -304,7 +304,7 @@ async fn forced_tools_with_a_type_are_run_by_whoever_runs_them() {
 }
 
 #[tokio::test]
-async fn code_and_calls_of_servers_are_made_before_the_text() {
+async fn code_execution_and_mcp_calls_precede_the_text() {
     let api = Api::start().await;
     let prompt = r#"[[code="ls" mcp=look input={"a":1} say=Done]]"#;
     let tools = json!([
@@ -331,8 +331,8 @@ async fn code_and_calls_of_servers_are_made_before_the_text() {
     );
     assert_eq!(blocks[3]["tool_use_id"], blocks[2]["id"]);
     let events = stream(&api, prompt, more).await;
-    // The ids hold the number of the request.
-    let streamed = json!(collected(&events))
+    // Ids contain the number of the request.
+    let streamed = json!(assemble_blocks(&events))
         .to_string()
         .replace("00000002", "00000001");
     assert_eq!(streamed, json!(blocks).to_string());

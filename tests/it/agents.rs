@@ -1,4 +1,4 @@
-//! Agents: the real CLI with real tools, in a folder of its own.
+//! The agent runner: the real CLI with real tools, in a workspace of its own.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::support::{eventually, real_cli, workers_of};
 
-/// Where agents are run.
-struct Yard {
+/// Runner over the real CLI and a stand-in upstream, with a data directory and a workspace.
+struct AgentHarness {
     runner: Box<dyn AgentRunner>,
     data_dir: DataDir,
     folder: TempDir,
@@ -26,7 +26,7 @@ struct Yard {
     _upstream: StandIn,
 }
 
-impl Yard {
+impl AgentHarness {
     async fn open() -> Self {
         let (upstream, folder, tracker) = (
             StandIn::start().await.unwrap(),
@@ -87,26 +87,27 @@ impl Yard {
         }
     }
 
-    async fn start(&self, job: AgentJob) -> Run {
+    async fn start(&self, job: AgentJob) -> AgentRun {
         let mut agent = self.runner.start(job).await.unwrap();
         agent.send_prompt();
-        Run { agent }
+        AgentRun { agent }
     }
 
-    /// An agent whose tool runs `command`, which makes the file `begun` and never ends.
-    async fn run_on(&self, command: &str) -> Run {
-        let prompt = call("Bash", &serde_json::json!({"command": command}));
+    /// Starts an agent and allows its `Bash` call of `command`, which must create the file `begun`.
+    /// Returns once that file exists.
+    async fn run_command(&self, command: &str) -> AgentRun {
+        let prompt = tool_directive("Bash", &serde_json::json!({"command": command}));
         let mut run = self.start(self.job(&prompt)).await;
-        let asked = run
+        let event = run
             .until(|event| matches!(event, AgentEvent::PermissionRequested(_)))
             .await;
-        let AgentEvent::PermissionRequested(question) = asked else {
+        let AgentEvent::PermissionRequested(question) = event else {
             unreachable!()
         };
         run.agent
             .answer_permission(&question.id, PermissionDecision::Allow);
         let begun = self.workspace().join("begun");
-        // Nothing is told while the tool runs, but what is to be sent leaves while it is waited for.
+        // No event comes while the tool runs, but waiting for one sends the queued answer.
         tokio::select! {
             event = run.next() => panic!("{event:?}"),
             () = eventually("the tool runs", || async { begun.exists().then_some(()) }) => {}
@@ -114,7 +115,7 @@ impl Yard {
         run
     }
 
-    /// Waits until nothing runs any more.
+    /// Waits until no process and no background task is left.
     async fn until_quiet(&self) {
         let data_dir = self.folder.path().join("data");
         eventually("no process is left", || async {
@@ -127,18 +128,18 @@ impl Yard {
     }
 }
 
-/// An agent that is watched.
-struct Run {
+/// Running agent, with a time limit on each of its events.
+struct AgentRun {
     agent: Box<dyn Agent>,
 }
 
-impl Run {
+impl AgentRun {
     async fn next(&mut self) -> AgentEvent {
         let next = tokio::time::timeout(Duration::from_secs(30), self.agent.next_event());
         next.await.expect("an event within 30 s").unwrap()
     }
 
-    /// Reads on until `condition` holds.
+    /// Reads events until `condition` holds for one, and returns that.
     async fn until(&mut self, condition: impl Fn(&AgentEvent) -> bool) -> AgentEvent {
         loop {
             let event = self.next().await;
@@ -149,13 +150,13 @@ impl Run {
         }
     }
 
-    /// Answers each question by `answer`, and gives what was told, a line for each event, and the ending.
+    /// Answers each permission request with `answer`. Returns a line for each event, and the end.
     async fn finish(
         mut self,
         answer: PermissionDecision,
         workspace: &Path,
     ) -> (String, AgentReport) {
-        let mut told = String::new();
+        let mut events = String::new();
         loop {
             let event = self.next().await;
             let line = match event {
@@ -176,47 +177,47 @@ impl Run {
                 }
                 AgentEvent::PermissionWithdrawn(_) => "withdrawn".to_owned(),
                 AgentEvent::Finished(ending) => {
-                    return (told.replace(workspace.to_str().unwrap(), "WORK"), ending);
+                    return (events.replace(workspace.to_str().unwrap(), "WORK"), ending);
                 }
             };
-            writeln!(told, "{line}").unwrap();
+            writeln!(events, "{line}").unwrap();
         }
     }
 }
 
-/// A prompt upon which the stand-in calls `tool`; what the tool gives may hold the next.
-fn call(tool: &str, input: &serde_json::Value) -> String {
+/// Returns a directive that makes the stand-in call `tool`, whose result may hold the next one.
+fn tool_directive(tool: &str, input: &serde_json::Value) -> String {
     format!("[[tool={tool} input={input}]]")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_writes_edits_and_runs_what_it_may() {
-    let yard = Yard::open().await;
-    let (work, script) = (yard.workspace(), yard.workspace().join("a.sh"));
-    let run = call("Bash", &serde_json::json!({"command": "sh ./a.sh"}));
+async fn agent_writes_edits_and_runs_allowed_tools() {
+    let harness = AgentHarness::open().await;
+    let (work, script) = (harness.workspace(), harness.workspace().join("a.sh"));
+    let run = tool_directive("Bash", &serde_json::json!({"command": "sh ./a.sh"}));
     std::fs::write(work.join("next"), format!("{run}\n")).unwrap();
-    let first = call(
+    let first = tool_directive(
         "Write",
         &serde_json::json!({"file_path": script, "content": "touch made"}),
     );
     let both = format!(
         "{}{}{}",
         first,
-        call(
+        tool_directive(
             "Edit",
             &serde_json::json!({"file_path": script, "old_string": "made", "new_string": "ran"})
         ),
-        call(
+        tool_directive(
             "Bash",
             &serde_json::json!({"command": "sh ./a.sh; cat ./next"})
         ),
     );
-    let (told, ending) = yard
-        .start(yard.job(&both))
+    let (events, ending) = harness
+        .start(harness.job(&both))
         .await
         .finish(PermissionDecision::Allow, &work)
         .await;
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(events, @r#"
     turn
     use Write
     use Edit
@@ -240,20 +241,20 @@ async fn an_agent_writes_edits_and_runs_what_it_may() {
         "{ending:?}"
     );
     assert!(work.join("ran").exists());
-    yard.until_quiet().await;
+    harness.until_quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_denied_is_not_done() {
-    let yard = Yard::open().await;
-    let prompt = call("Bash", &serde_json::json!({"command": "touch made"}));
+async fn denied_tool_call_is_not_run() {
+    let harness = AgentHarness::open().await;
+    let prompt = tool_directive("Bash", &serde_json::json!({"command": "touch made"}));
     let deny = PermissionDecision::Deny("not today".to_owned());
-    let (told, ending) = yard
-        .start(yard.job(&prompt))
+    let (events, ending) = harness
+        .start(harness.job(&prompt))
         .await
-        .finish(deny, &yard.workspace())
+        .finish(deny, &harness.workspace())
         .await;
-    insta::assert_snapshot!(told, @r"
+    insta::assert_snapshot!(events, @r"
     turn
     use Bash
     question Bash
@@ -265,108 +266,111 @@ async fn what_is_denied_is_not_done() {
         (ending.reason, &*ending.result),
         (AgentStop::Completed, "Tool results: not today")
     );
-    assert!(!yard.workspace().join("made").exists());
-    yard.until_quiet().await;
+    assert!(!harness.workspace().join("made").exists());
+    harness.until_quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_ends_a_tool_and_an_answer() {
-    let yard = Yard::open().await;
-    // It never ends by itself.
-    let mut run = yard.run_on("touch begun; tail -f /dev/null").await;
+async fn interrupt_ends_a_tool_call_and_an_answer() {
+    let harness = AgentHarness::open().await;
+    // The command never ends by itself.
+    let mut run = harness.run_command("touch begun; tail -f /dev/null").await;
     run.agent.interrupt();
     let (_, ending) = run
-        .finish(PermissionDecision::Allow, &yard.workspace())
+        .finish(PermissionDecision::Allow, &harness.workspace())
         .await;
     assert_eq!(ending.reason, AgentStop::Interrupted);
 
-    let mut run = yard.start(yard.job("[[tokens=100000 gap_ms=50]]")).await;
+    let mut run = harness
+        .start(harness.job("[[tokens=100000 gap_ms=50]]"))
+        .await;
     run.until(|event| matches!(event, AgentEvent::AnswerStarted { .. }))
         .await;
     run.agent.interrupt();
     let (_, ending) = run
-        .finish(PermissionDecision::Allow, &yard.workspace())
+        .finish(PermissionDecision::Allow, &harness.workspace())
         .await;
     assert_eq!(ending.reason, AgentStop::Interrupted);
-    yard.until_quiet().await;
+    harness.until_quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_drops_an_agent_ends_what_it_has_started() {
-    let yard = Yard::open().await;
+async fn dropping_an_agent_ends_its_processes() {
+    let harness = AgentHarness::open().await;
     drop(
-        yard.run_on("setsid tail -f /dev/null & touch begun; tail -f /dev/null")
+        harness
+            .run_command("setsid tail -f /dev/null & touch begun; tail -f /dev/null")
             .await,
     );
-    yard.until_quiet().await;
+    harness.until_quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turns_and_money_are_bounded() {
-    let yard = Yard::open().await;
-    let prompt = call(
+async fn agent_ends_at_turn_limit_budget_failure_or_unknown_session() {
+    let harness = AgentHarness::open().await;
+    let prompt = tool_directive(
         "Read",
-        &serde_json::json!({"file_path": yard.workspace().join("nothing")}),
+        &serde_json::json!({"file_path": harness.workspace().join("nothing")}),
     );
     let bounded = [
         (
             AgentJob {
                 max_turns: Some(1),
-                ..yard.job(&prompt)
+                ..harness.job(&prompt)
             },
             AgentStop::MaxTurns,
         ),
         (
             AgentJob {
                 max_budget: Money::from_nanos(1000),
-                ..yard.job(&prompt)
+                ..harness.job(&prompt)
             },
             AgentStop::MaxBudget,
         ),
         (
-            yard.job("[[status=500]]"),
+            harness.job("[[status=500]]"),
             AgentStop::Failed(FailureKind::Upstream),
         ),
         (
             AgentJob {
                 session: AgentSession::Stored(Uuid::new_v4()),
-                ..yard.job("hi")
+                ..harness.job("hi")
             },
             AgentStop::NoSession,
         ),
     ];
     for (job, reason) in bounded {
-        let (_, ending) = yard
+        let (_, ending) = harness
             .start(job)
             .await
-            .finish(PermissionDecision::Allow, &yard.workspace())
+            .finish(PermissionDecision::Allow, &harness.workspace())
             .await;
         assert_eq!(ending.reason, reason, "{ending:?}");
     }
-    yard.until_quiet().await;
+    harness.until_quiet().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_goes_on_and_its_cost_adds_up() {
-    let yard = Yard::open().await;
+async fn resumed_session_keeps_its_history_and_adds_up_its_cost() {
+    let harness = AgentHarness::open().await;
     let session = Uuid::new_v4();
     let first = AgentJob {
         session: AgentSession::New(session),
-        ..yard.job("[[say=one]]")
+        ..harness.job("[[say=one]]")
     };
-    let (_, first) = yard
+    let (_, first) = harness
         .start(first)
         .await
-        .finish(PermissionDecision::Allow, &yard.workspace())
+        .finish(PermissionDecision::Allow, &harness.workspace())
         .await;
     let second = AgentJob {
         session: AgentSession::Stored(session),
-        ..yard.job("[[echo_request]]")
+        ..harness.job("[[echo_request]]")
     };
-    let (_, second) = yard
+    let (_, second) = harness
         .start(second)
         .await
-        .finish(PermissionDecision::Allow, &yard.workspace())
+        .finish(PermissionDecision::Allow, &harness.workspace())
         .await;
     assert!(
         second.result.contains("one") && second.reason == AgentStop::Completed,
@@ -376,18 +380,18 @@ async fn a_session_goes_on_and_its_cost_adds_up() {
         second.session_cost > first.session_cost,
         "{first:?} {second:?}"
     );
-    // The bound on money is that of the run: what the session has cost before does not count.
-    let read = call("Read", &serde_json::json!({"file_path": "nothing"}));
+    // The budget is that of the run: earlier costs of the session do not count.
+    let read = tool_directive("Read", &serde_json::json!({"file_path": "nothing"}));
     let third = AgentJob {
         session: AgentSession::Stored(session),
         max_budget: second.session_cost.unwrap(),
-        ..yard.job(&read)
+        ..harness.job(&read)
     };
-    let (_, third) = yard
+    let (_, third) = harness
         .start(third)
         .await
-        .finish(PermissionDecision::Allow, &yard.workspace())
+        .finish(PermissionDecision::Allow, &harness.workspace())
         .await;
     assert_eq!(third.reason, AgentStop::Completed, "{third:?}");
-    yard.until_quiet().await;
+    harness.until_quiet().await;
 }

@@ -1,12 +1,12 @@
-//! Which part may use which, and how large a file may be.
+//! Allowed dependencies between modules, and the maximum length of files.
 //!
-//! The scanner reads lines, not syntax. It needs two habits: `use crate::module::Item;` one module a line, never
-//! `use crate::{..}`, and no `super::` that climbs out of a module into another.
+//! The scanner reads lines, not syntax, and relies on two conventions: `use crate::module::Item;`
+//! names one module a line, never `use crate::{..}`, and `super::` never leaves a module.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders of `src`, in the order of their imports: each may use those before it.
+/// Folders of `src` in dependency order: each may use those before it.
 const GROUPS: &[&str] = &[
     "domain",
     "telemetry",
@@ -25,7 +25,8 @@ const GROUPS: &[&str] = &[
     "lib",
 ];
 
-/// A module of a group, or a folder without modules of its own, and what it may use besides itself. `*` is everything.
+/// Allowed dependencies of each module of a group, and of each folder without modules of its own.
+/// Each may use itself; `*` allows everything.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("telemetry::logs", &[]),
@@ -226,14 +227,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lib", &["*"]),
 ];
 
-/// The maximum length of a file of the product, inline tests included.
+/// Maximum length of a file of the product, inline tests included.
 const MAX_LINES: usize = 500;
 
-/// The maximum length of a file of tests.
+/// Maximum length of a file of tests.
 const MAX_TEST_LINES: usize = 660;
 
 #[test]
-fn imports_point_one_way() {
+fn modules_use_only_allowed_modules() {
     let mut violations = Vec::new();
     for path in files(&root().join("src"), "rs") {
         let text = fs::read_to_string(&path).unwrap();
@@ -244,24 +245,21 @@ fn imports_point_one_way() {
 
 #[test]
 fn groups_use_only_groups_before_them() {
-    let place = |module: &str| {
+    let group_index = |module: &str| {
         let group = module.split("::").next().unwrap();
         GROUPS.iter().position(|name| *name == group).unwrap()
     };
     let pairs = MAY_USE
         .iter()
         .flat_map(|(module, used)| used.iter().map(move |used| (*module, *used)));
-    let climbing: Vec<_> = pairs
-        .filter(|(module, used)| *used != "*" && place(used) > place(module))
+    let upward: Vec<_> = pairs
+        .filter(|(module, used)| *used != "*" && group_index(used) > group_index(module))
         .collect();
-    assert!(
-        climbing.is_empty(),
-        "imports of a later group: {climbing:?}"
-    );
+    assert!(upward.is_empty(), "imports of a later group: {upward:?}");
 }
 
 #[test]
-fn files_are_short_enough_to_read() {
+fn files_do_not_exceed_the_maximum_length() {
     let folders = [
         "src",
         "tests",
@@ -300,21 +298,21 @@ fn max_lines(path: &Path) -> usize {
 }
 
 #[test]
-fn every_folder_has_a_face() {
-    let faceless: Vec<PathBuf> = files(&root().join("src"), "rs")
+fn every_folder_has_a_mod_rs() {
+    let without_mod_rs: Vec<PathBuf> = files(&root().join("src"), "rs")
         .iter()
         .filter_map(|path| path.parent())
         .filter(|folder| *folder != root().join("src") && !folder.join("mod.rs").exists())
         .map(Path::to_owned)
         .collect();
     assert!(
-        faceless.is_empty(),
-        "folders without a mod.rs: {faceless:?}"
+        without_mod_rs.is_empty(),
+        "folders without a mod.rs: {without_mod_rs:?}"
     );
 }
 
 #[test]
-fn the_scanner_sees_what_is_forbidden() {
+fn scanner_reports_forbidden_imports() {
     let scan = |path: &str, text: &str| scan(Path::new(path), text);
     let planted = "use crate::domain::Turn;\n\nuse crate::http::Sse;\n";
     assert_eq!(
@@ -343,28 +341,34 @@ fn the_scanner_sees_what_is_forbidden() {
 }
 
 #[test]
-fn the_scanner_sees_a_climb_into_another_module() {
-    let climb = |path: &str, text: &str| !scan(Path::new(path), text).is_empty();
-    assert!(climb("src/engine/pool/mod.rs", "use super::http::Sse;"));
-    assert!(climb(
+fn scanner_reports_super_paths_out_of_a_module() {
+    let is_reported = |path: &str, text: &str| !scan(Path::new(path), text).is_empty();
+    assert!(is_reported(
+        "src/engine/pool/mod.rs",
+        "use super::http::Sse;"
+    ));
+    assert!(is_reported(
         "src/engine/pool/lease.rs",
         "use super::super::http::Sse;"
     ));
-    assert!(!climb("src/engine/pool/lease.rs", "use super::Pool;"));
-    assert!(!climb(
+    assert!(!is_reported("src/engine/pool/lease.rs", "use super::Pool;"));
+    assert!(!is_reported(
         "src/engine/claude/protocol/line.rs",
         "use super::super::Config;"
     ));
     let in_tests = |path: &str| format!("mod tests {{\n    use {path};\n}}\n");
-    assert!(!climb("src/engine/pool/mod.rs", &in_tests("super::Pool")));
-    assert!(climb(
+    assert!(!is_reported(
+        "src/engine/pool/mod.rs",
+        &in_tests("super::Pool")
+    ));
+    assert!(is_reported(
         "src/engine/pool/mod.rs",
         &in_tests("super::super::http::Sse")
     ));
 }
 
 #[test]
-fn the_scanner_leaves_comments_alone() {
+fn scanner_ignores_comments() {
     let text = "//! See [`crate::http`].\n/// [`crate::engine::claude`]\nfn x() {} // as crate::http does\n";
     assert_eq!(scan(Path::new("src/engine/pool/mod.rs"), text), [""; 0]);
 }
@@ -373,7 +377,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files below `folder` that end in `.extension`, in order.
+/// Returns the files below `folder` that end in `.extension`, sorted.
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -388,13 +392,13 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The violations in one file, each as `src/x.rs:12: what`.
+/// Returns the violations in one file, each as `src/x.rs:12: problem`.
 fn scan(path: &Path, text: &str) -> Vec<String> {
     let module = module_of(path);
     let mut violations = Vec::new();
     let mut is_inside_inline_module = false;
     for (index, line) in text.lines().enumerate() {
-        // rustfmt leaves only the ends of items in the first column.
+        // The code is formatted, so a `}` in the first column ends an item.
         if line.contains("mod ") && line.ends_with('{') && !line.starts_with(' ') {
             is_inside_inline_module = true;
         } else if line == "}" {
@@ -408,15 +412,16 @@ fn scan(path: &Path, text: &str) -> Vec<String> {
     violations
 }
 
-/// What is wrong with a line of `module`, which stands `depth` modules below the root of the crate.
+/// Returns the problems of a line of `module`, at `depth` modules below the root of the crate.
 fn problems(module: &str, depth: usize, code: &str) -> impl Iterator<Item = String> {
     let depth = depth.saturating_sub(usize::from(module.contains("::")));
-    let climbs = depth > 0 && code.contains(&"super::".repeat(depth));
-    let climb = climbs.then(|| "climbs out of its module by `super::`, write `crate::`".to_owned());
+    let leaves_module = depth > 0 && code.contains(&"super::".repeat(depth));
+    let super_problem =
+        leaves_module.then(|| "leaves its module by `super::`, write `crate::`".to_owned());
     code.split("crate::")
         .skip(1)
         .filter_map(|rest| use_problem(module, rest))
-        .chain(climb)
+        .chain(super_problem)
 }
 
 fn use_problem(module: &str, rest: &str) -> Option<String> {
@@ -430,7 +435,7 @@ fn use_problem(module: &str, rest: &str) -> Option<String> {
     (!is_allowed).then(|| format!("\"{module}\" may not use \"{used}\""))
 }
 
-/// The module that a path behind `crate::` names; none where it names none, or a whole group.
+/// Returns the module that a path after `crate::` names, unless it names none or a whole group.
 fn module_in(path: &str) -> Option<String> {
     let mut names = path.split(|character: char| !character.is_alphanumeric() && character != '_');
     let first = names.next().filter(|name| !name.is_empty())?;
@@ -441,14 +446,15 @@ fn module_in(path: &str) -> Option<String> {
     Some(format!("{first}::{inner}"))
 }
 
-/// Whether a folder of `src` holds modules that have rows of their own.
+/// True if the modules of this folder of `src` have rows of their own.
 fn is_group(name: &str) -> bool {
     MAY_USE
         .iter()
         .any(|(row, _)| row.split_once("::").is_some_and(|(group, _)| group == name))
 }
 
-/// `src/engine/pool/lease.rs` belongs to `engine::pool`, `src/http/sse.rs` to `http`, and `src/engine/mod.rs` to `engine`.
+/// Returns the module of a file: `engine::pool` for `src/engine/pool/lease.rs`, `http` for
+/// `src/http/sse.rs`, and `engine` for `src/engine/mod.rs`.
 fn module_of(path: &Path) -> String {
     let mut names = path
         .components()
@@ -461,15 +467,15 @@ fn module_of(path: &Path) -> String {
     }
 }
 
-/// How many modules down from the root of the crate a file is.
+/// Returns the number of modules from the root of the crate down to a file.
 fn depth_of(path: &Path) -> usize {
-    let is_face = ["mod.rs", "lib.rs", "main.rs"]
+    let is_module_root = ["mod.rs", "lib.rs", "main.rs"]
         .iter()
-        .any(|face| path.ends_with(face));
-    path.components().count() - 1 - usize::from(is_face)
+        .any(|name| path.ends_with(name));
+    path.components().count() - 1 - usize::from(is_module_root)
 }
 
-/// The line without its comment.
+/// Returns the line without its comment.
 fn code_of(line: &str) -> &str {
     let line = if line.trim_start().starts_with("//") {
         ""

@@ -1,14 +1,14 @@
-//! The command `store`: backups while a server runs, and what comes back of them.
+//! The command `store`: backup of a running server, verification, repair and restore.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::command_line::{Ran, run};
+use crate::command_line::{CommandOutput, run};
 use crate::support::{ServerProcess, TestServer};
 
-fn on(folder: &Path, arguments: &[&str]) -> Ran {
+fn run_in(folder: &Path, arguments: &[&str]) -> CommandOutput {
     run(
         &[arguments, &["--data-dir", folder.to_str().unwrap()]].concat(),
         &[],
@@ -16,12 +16,12 @@ fn on(folder: &Path, arguments: &[&str]) -> Ran {
 }
 
 #[track_caller]
-fn said(ran: &Ran) -> &str {
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    &ran.stdout
+fn stdout_of(output: &CommandOutput) -> &str {
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    &output.stdout
 }
 
-/// Sends `body`, or reads where it is null.
+/// Posts `body`, or gets `path` if it is null. Returns the status and the JSON answer.
 async fn ask(server: &ServerProcess, path: &str, body: Value) -> (u16, Value) {
     let url = server.url(path);
     let request = if body.is_null() {
@@ -34,7 +34,7 @@ async fn ask(server: &ServerProcess, path: &str, body: Value) -> (u16, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_of_a_running_server_brings_everything_back_though_the_store_is_damaged() {
+async fn backup_of_a_running_server_restores_a_damaged_store() {
     let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let backup = elsewhere.path().join("backup");
     let backup = backup.to_str().unwrap();
@@ -47,27 +47,31 @@ async fn a_backup_of_a_running_server_brings_everything_back_though_the_store_is
         ask(&server, &messages, json!({"content": long})).await.0,
         200
     );
-    let made = on(data.path(), &["store", "backup", backup]);
+    let made = run_in(data.path(), &["store", "backup", backup]);
     assert!(
-        said(&made).contains("1 of them large values"),
+        stdout_of(&made).contains("1 of them large values"),
         "{}",
         made.stdout
     );
-    assert!(said(&on(data.path(), &["store", "verify"])).starts_with("all records can be read"));
     assert!(
-        said(&on(data.path(), &["store", "verify", backup])).starts_with("the backup is whole")
+        stdout_of(&run_in(data.path(), &["store", "verify"]))
+            .starts_with("all records can be read")
     );
-    let again = on(data.path(), &["store", "backup", backup]);
+    assert!(
+        stdout_of(&run_in(data.path(), &["store", "verify", backup]))
+            .starts_with("the backup is whole")
+    );
+    let again = run_in(data.path(), &["store", "backup", backup]);
     assert!(
         again.stderr.contains("is there already\nhint: "),
         "{}",
         again.stderr
     );
-    let taken = on(data.path(), &["store", "restore", backup]);
+    let refused = run_in(data.path(), &["store", "restore", backup]);
     assert!(
-        taken.stderr.contains("a server holds the data directory"),
+        refused.stderr.contains("a server holds the data directory"),
         "{}",
-        taken.stderr
+        refused.stderr
     );
     assert_eq!(
         ask(&server, &messages, json!({"content": "[[tokens=1]] later"}))
@@ -77,13 +81,13 @@ async fn a_backup_of_a_running_server_brings_everything_back_though_the_store_is
     );
     server.end().await;
 
-    // One flipped bit in each page of the database.
+    // Flips one bit in every 512 bytes of the database.
     let database = data.path().join("store/db");
     let mut bytes = fs::read(&database).unwrap();
     bytes.iter_mut().step_by(512).for_each(|byte| *byte ^= 1);
     fs::write(&database, &bytes).unwrap();
-    let restored = on(data.path(), &["store", "restore", backup]);
-    let (_, kept) = said(&restored)
+    let restored = run_in(data.path(), &["store", "restore", backup]);
+    let (_, kept) = stdout_of(&restored)
         .trim_end()
         .split_once("; what was there before is in ")
         .unwrap();
@@ -99,9 +103,9 @@ async fn a_backup_of_a_running_server_brings_everything_back_though_the_store_is
 }
 
 #[test]
-fn a_damaged_backup_is_refused_and_a_missing_one_is_said() {
+fn restore_refuses_damaged_and_missing_backups() {
     let data = tempfile::tempdir().unwrap();
-    let missing = on(data.path(), &["store", "restore", "/nonexistent"]);
+    let missing = run_in(data.path(), &["store", "restore", "/nonexistent"]);
     assert_eq!(missing.code, Some(1));
     assert!(
         missing
@@ -113,13 +117,13 @@ fn a_damaged_backup_is_refused_and_a_missing_one_is_said() {
     let folder = data.path().join("backups/2026-01-01T00-00-00-000Z");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("records"), "nothing").unwrap();
-    let listed = on(data.path(), &["store", "backups"]);
+    let listed = run_in(data.path(), &["store", "backups"]);
     assert!(
-        said(&listed).contains("the backup is damaged"),
+        stdout_of(&listed).contains("the backup is damaged"),
         "{}",
         listed.stdout
     );
-    let refused = on(data.path(), &["store", "restore", folder.to_str().unwrap()]);
+    let refused = run_in(data.path(), &["store", "restore", folder.to_str().unwrap()]);
     assert!(
         refused.stderr.contains("the backup is damaged"),
         "{}",
@@ -129,7 +133,7 @@ fn a_damaged_backup_is_refused_and_a_missing_one_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_whose_snapshot_is_damaged_is_opened_without_it_and_nothing_is_lost() {
+async fn repair_opens_a_store_with_a_damaged_snapshot_without_loss() {
     let data = tempfile::tempdir().unwrap();
     // The second start writes a snapshot.
     let mut session = String::new();
@@ -153,18 +157,21 @@ async fn a_store_whose_snapshot_is_damaged_is_opened_without_it_and_nothing_is_l
     snapshots
         .iter()
         .for_each(|path| fs::write(path, b"damaged").unwrap());
-    let refused = on(data.path(), &["store", "verify"]);
+    let refused = run_in(data.path(), &["store", "verify"]);
     assert!(
         refused.stderr.contains("`claude-switchboard store repair`"),
         "{}",
         refused.stderr
     );
-    let repaired = on(data.path(), &["store", "repair"]);
-    let (said, kept) = said(&repaired)
+    let repaired = run_in(data.path(), &["store", "repair"]);
+    let (report, kept) = stdout_of(&repaired)
         .trim_end()
         .split_once("; a copy of it as it was is in ")
         .unwrap();
-    assert!(said.contains("all figures of the ledger agree"), "{said}");
+    assert!(
+        report.contains("all figures of the ledger agree"),
+        "{report}"
+    );
     assert!(
         Path::new(kept)
             .join("store")

@@ -1,4 +1,4 @@
-//! Requests that cannot be served, through the whole server.
+//! Invalid requests, sent through the whole server.
 
 use std::fmt::Write as _;
 
@@ -89,12 +89,12 @@ fn bodies() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Rows of a table of refusals.
+/// Rendered table of error responses.
 #[derive(Default)]
 struct Table(String);
 
 impl Table {
-    /// Adds a row, once the answer was found to be an envelope with all four fields.
+    /// Asserts that the answer is an error envelope with all four fields, and adds a row for it.
     fn add(&mut self, what: &str, answer: &Answer) {
         assert_eq!(answer.headers["content-type"], "application/json", "{what}");
         assert!(answer.headers.contains_key("x-request-id"), "{what}");
@@ -119,7 +119,7 @@ impl Table {
 
 async fn ask(server: &TestServer, method: Method, path: &str, body: String) -> Answer {
     let request = server.http.request(method, server.url(path)).body(body);
-    Answer::of(
+    Answer::read(
         request
             .header("content-type", "application/json")
             .send()
@@ -165,7 +165,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
     assert_eq!(
         server.chat("[[tokens=1]]").send().await.text(),
         "w0 ",
-        "the server is none the worse"
+        "the server still answers"
     );
     server.end().await;
 
@@ -184,7 +184,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         .body(chat_with("n", 1));
     table.add(
         "wrong key",
-        &Answer::of(request.send().await.unwrap()).await,
+        &Answer::read(request.send().await.unwrap()).await,
     );
     server.end().await;
 
@@ -215,7 +215,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_strictness_fields_without_effect_are_named_and_the_rest_is_served() {
+async fn lenient_server_lists_ignored_fields_in_a_header() {
     let server = TestServer::fake().start().await;
     let answer = ask(
         &server,
@@ -232,7 +232,7 @@ async fn without_strictness_fields_without_effect_are_named_and_the_rest_is_serv
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_broken_in_a_conversation_is_repaired_and_told() {
+async fn lenient_server_repairs_conversations_and_lists_the_repairs() {
     let call =
         json!({"id": "c", "type": "function", "function": {"name": "look", "arguments": "[1]"}});
     let chat = json!([

@@ -1,4 +1,4 @@
-//! Files of requests, through the real CLI; and what becomes of them after a kill.
+//! Batches: run by the real CLI, and resumed after the server was killed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::support::{Journal, TestServer, within};
 
-/// A client that uploads, asks and downloads.
-struct Client {
+/// Client of the endpoints for files and batches.
+struct BatchClient {
     http: reqwest::Client,
     base: String,
 }
 
-impl Client {
+impl BatchClient {
     fn new(url: String) -> Self {
         Self {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -23,38 +23,43 @@ impl Client {
     }
 
     async fn get(&self, path: &str) -> Value {
-        read(self.http.get(format!("{}{path}", self.base))).await
+        read_json(self.http.get(format!("{}{path}", self.base))).await
     }
 
-    /// Begins a batch of chat requests, and gives its id.
-    async fn begin(&self, lines: &[Value]) -> String {
+    /// Uploads chat requests, creates a batch of them and returns its id.
+    async fn create_batch(&self, lines: &[Value]) -> String {
         let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let form = format!(
             "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n{lines}\r\n\
              --b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b--\r\n"
         );
         let upload = self.http.post(format!("{}/v1/files", self.base)).body(form);
-        let file = read(upload.header(CONTENT_TYPE, "multipart/form-data; boundary=b")).await;
-        let order = json!({
+        let file = read_json(upload.header(CONTENT_TYPE, "multipart/form-data; boundary=b")).await;
+        let batch = json!({
             "input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h",
         });
-        let made = read(
+        let created = read_json(
             self.http
                 .post(format!("{}/v1/batches", self.base))
-                .json(&order),
+                .json(&batch),
         )
         .await;
-        made["id"].as_str().unwrap().to_owned()
+        created["id"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until the batch is as `condition` wants it.
+    /// Waits until `condition` holds for the batch, and returns it.
     async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/v1/batches/{id}");
         let reached = || async {
             let batch = self.get(&path).await;
             condition(&batch).then_some(batch)
         };
-        within(Duration::from_secs(120), "the batch is so far", reached).await
+        within(
+            Duration::from_secs(120),
+            "the batch reaches the awaited state",
+            reached,
+        )
+        .await
     }
 
     async fn lines(&self, file: &Value) -> Vec<Value> {
@@ -75,7 +80,7 @@ impl Client {
     }
 }
 
-async fn read(request: reqwest::RequestBuilder) -> Value {
+async fn read_json(request: reqwest::RequestBuilder) -> Value {
     let response = request.send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
@@ -83,7 +88,7 @@ async fn read(request: reqwest::RequestBuilder) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn line(id: &str, prompt: &str) -> Value {
+fn request_line(id: &str, prompt: &str) -> Value {
     let body = json!({"model": "haiku", "messages": [{"role": "user", "content": prompt}]});
     json!({"custom_id": id, "method": "POST", "url": "/v1/chat/completions", "body": body})
 }
@@ -92,21 +97,21 @@ fn is_completed(batch: &Value) -> bool {
     batch["status"] == "completed"
 }
 
-fn text(line: &Value) -> &str {
+fn answer_text(line: &Value) -> &str {
     line["response"]["body"]["choices"][0]["message"]["content"]
         .as_str()
         .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_answered_by_the_cli_beside_a_client() {
+async fn batch_runs_alongside_an_interactive_request() {
     let server = TestServer::real().await.workers(2).start().await;
-    let client = Client::new(server.url(""));
+    let client = BatchClient::new(server.url(""));
     let mut lines: Vec<Value> = (0..6)
-        .map(|index| line(&format!("r{index}"), "[[tokens=2]]"))
+        .map(|index| request_line(&format!("r{index}"), "[[tokens=2]]"))
         .collect();
     lines[4]["body"]["model"] = json!("gemini-9");
-    let id = client.begin(&lines).await;
+    let id = client.create_batch(&lines).await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
     let batch = client.until(&id, is_completed).await;
     assert_eq!(
@@ -121,7 +126,7 @@ async fn a_batch_is_answered_by_the_cli_beside_a_client() {
         .collect();
     assert_eq!(ids, ["r0", "r1", "r2", "r3", "r5"]);
     assert!(
-        output.iter().all(|line| text(line) == "w1 w2"),
+        output.iter().all(|line| answer_text(line) == "w1 w2"),
         "{output:?}"
     );
     let errors = client.lines(&batch["error_file_id"]).await;
@@ -135,9 +140,10 @@ async fn a_batch_is_answered_by_the_cli_beside_a_client() {
     server.end().await;
 }
 
-/// Killed twice in the middle: each request has one answer in the end, and what was written was not run again.
+/// The server is killed twice during the batch. Each line is answered once, and a line whose result
+/// is written is not run again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_survives_kills_and_answers_every_line_once() {
+async fn killed_batch_is_resumed_and_answers_every_line_once() {
     const LINES: usize = 500;
     const KILLS: [u64; 2] = [100, 300];
     const PARALLEL: usize = 3;
@@ -152,26 +158,26 @@ async fn a_batch_survives_kills_and_answers_every_line_once() {
     let names: Vec<String> = (0..LINES).map(|index| format!("r{index}")).collect();
     let lines: Vec<Value> = names
         .iter()
-        .map(|name| line(name, &format!("[[tokens=1]] {name}")))
+        .map(|name| request_line(name, &format!("[[tokens=1]] {name}")))
         .collect();
     let mut id = String::new();
     for killed_at in KILLS {
         let server = server().spawn_in(folder.path()).await;
-        let client = Client::new(server.url(""));
+        let client = BatchClient::new(server.url(""));
         if id.is_empty() {
-            id = client.begin(&lines).await;
+            id = client.create_batch(&lines).await;
         }
-        let is_so_far =
+        let has_progressed =
             |batch: &Value| batch["request_counts"]["completed"].as_u64() >= Some(killed_at);
         assert_eq!(
-            client.until(&id, is_so_far).await["status"],
+            client.until(&id, has_progressed).await["status"],
             "in_progress",
-            "in the middle of it"
+            "the batch is still running"
         );
         server.kill().await;
     }
     let last = server().start_in(folder.path()).await;
-    let client = Client::new(last.url(""));
+    let client = BatchClient::new(last.url(""));
     let batch = client.until(&id, is_completed).await;
     assert_eq!(
         batch["request_counts"],

@@ -1,4 +1,4 @@
-//! The server as whoever runs it meets it: what it says at its start, and when it refuses to.
+//! Start of the binary: messages, refusals and permissions of its files.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_sign_in_it_serves_and_says_what_is_missing() {
+async fn server_without_credentials_starts_and_names_the_missing_variables() {
     let server = TestServer::fake()
         .without("ANTHROPIC_API_KEY")
         .spawn()
@@ -41,7 +41,7 @@ async fn without_a_sign_in_it_serves_and_says_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cli_that_is_missing_or_is_none_is_named() {
+async fn start_fails_and_names_a_missing_or_invalid_cli() {
     for missing in ["no-such-claude", "/nowhere/claude"] {
         let ended = TestServer::fake()
             .set("SWITCHBOARD_CLAUDE__BINARY", missing)
@@ -67,9 +67,9 @@ async fn a_cli_that_is_missing_or_is_none_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_in_use_is_named() {
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = taken.local_addr().unwrap();
+async fn start_fails_and_names_a_port_in_use() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
     let ended = TestServer::fake()
         .set("SWITCHBOARD_SERVER__LISTEN", address)
         .fail()
@@ -83,7 +83,7 @@ async fn a_port_in_use_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_data_directory_in_use_is_left_alone() {
+async fn start_fails_if_another_server_uses_the_data_directory() {
     let server = TestServer::fake().spawn().await;
     server
         .until("a worker is ready", |ready| ready["workers"]["idle"] == 1)
@@ -100,14 +100,14 @@ async fn a_data_directory_in_use_is_left_alone() {
     assert_eq!(
         server.workers(),
         workers,
-        "the first server's workers are not swept away"
+        "the first server's workers keep running"
     );
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_of_the_environment_admit_their_bearers_alone() {
+async fn only_keys_from_the_environment_are_accepted() {
     let server = TestServer::fake()
         .set("SWITCHBOARD_AUTH__KEYS", "key-one,key-two")
         .spawn()
@@ -130,7 +130,7 @@ async fn keys_of_the_environment_admit_their_bearers_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_cli_keeps_is_for_the_servers_user_alone() {
+async fn home_directory_of_the_cli_is_private_to_the_user() {
     let server = TestServer::fake().spawn().await;
     let mode = std::fs::metadata(server.data_dir().join("home"))
         .unwrap()
@@ -140,7 +140,7 @@ async fn what_the_cli_keeps_is_for_the_servers_user_alone() {
     server.end().await;
 }
 
-/// The last error with its hint.
+/// Returns the last error in the log, with its hint.
 fn last_error(log: &str) -> &str {
     let start = log
         .rfind("error: ")

@@ -1,10 +1,10 @@
-//! What goes upstream for a request at each door, whole but for what names the process and the session.
+//! Whole upstream request bodies of each endpoint, without the ids of process and session.
 
 use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
-/// The body of the one call that a request to `path` makes.
+/// Returns the body of the single upstream call that a request to `path` makes.
 async fn body_of(path: &str, request: Value) -> String {
     let server = TestServer::real().await.workers(1).start().await;
     let response = server

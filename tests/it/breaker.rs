@@ -1,9 +1,9 @@
-//! While Anthropic fails every call, the server makes none but one now and then.
+//! Circuit breaker: while calls to Anthropic fail, the server makes only an occasional probe call.
 
 use crate::support::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_are_held_back_until_one_succeeds() {
+async fn breaker_opens_after_failures_and_closes_after_a_success() {
     let server = TestServer::real()
         .await
         .workers(1)
@@ -42,7 +42,7 @@ async fn calls_are_held_back_until_one_succeeds() {
     );
 
     server
-        .until("it is time for the next try", |ready| {
+        .until("the next probe call is due", |ready| {
             ready["status"] == "ready"
         })
         .await;

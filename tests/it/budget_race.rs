@@ -1,4 +1,5 @@
-//! Many clients race for one budget, with all that a request can be: nothing is spent that it has no room for.
+//! Concurrent clients share one budget, with requests of every kind: neither the charges nor the
+//! upstream costs exceed it.
 
 use std::time::Duration;
 
@@ -16,16 +17,17 @@ use crate::support::{TestServer, eventually};
 
 const ADMIN: &str = "made-up-admin-key";
 const MODEL: &str = "sonnet";
-/// What each round may spend, in dollars.
+/// Budget of each round, in dollars.
 const BUDGET: &str = "0.80";
-/// Pages of the documents, each a text and a picture.
+/// Number of pages of each PDF; each page is billed as text and as an image.
 const PAGES: u64 = 12;
 
-/// How much is done: a round of few clients, or as many rounds of 200 as `BUDGET_RACE_ROUNDS` says.
-fn extent() -> (u64, usize) {
+/// Returns the numbers of rounds and of clients: one small round, or `BUDGET_RACE_ROUNDS` rounds of
+/// 200 clients.
+fn rounds_and_clients() -> (u64, usize) {
     #[expect(
         clippy::disallowed_methods,
-        reason = "whoever looks for races has it run for longer"
+        reason = "a variable makes the test run for longer"
     )]
     let rounds = std::env::var("BUDGET_RACE_ROUNDS");
     rounds
@@ -34,15 +36,16 @@ fn extent() -> (u64, usize) {
         .map_or((1, 48), |rounds| (rounds, 200))
 }
 
-/// One that races.
-struct Racer {
+/// Client with a key of the project whose budget is shared.
+struct BudgetClient {
     http: reqwest::Client,
     base: String,
     key: String,
     work: String,
 }
 
-impl Racer {
+impl BudgetClient {
+    /// Posts `body`. Returns `None` if the request is refused with status 429.
     async fn post(&self, path: &str, body: Value) -> Option<reqwest::Response> {
         let request = self
             .http
@@ -57,7 +60,7 @@ impl Racer {
         None
     }
 
-    /// Asks for an answer. True where there was room for it.
+    /// Sends a chat request. Returns true if it was admitted and answered.
     async fn chat(&self, content: Value, more: Value) -> bool {
         let mut body = json!({"model": MODEL, "max_tokens": 1000, "messages": [{"role": "user", "content": content}]});
         body.as_object_mut()
@@ -69,8 +72,8 @@ impl Racer {
         }
     }
 
-    /// Does what the client with this number does.
-    async fn race(&self, number: usize) -> bool {
+    /// Sends the kind of request that `number` selects. Returns true if it was admitted in time.
+    async fn send_request(&self, number: usize) -> bool {
         match number % 6 {
             0 => {
                 let digits = "3141592653 ".repeat(1000);
@@ -110,9 +113,11 @@ impl Racer {
                     "[[headers_ms=200 tokens=1 usage_in=11000 usage_out=1]] {}",
                     "12345 ".repeat(2000)
                 );
-                let asked = self.chat(json!(prompt), json!({}));
-                let patience = Duration::from_millis(number as u64 % 7 * 20);
-                tokio::time::timeout(patience, asked).await.unwrap_or(false)
+                let request = self.chat(json!(prompt), json!({}));
+                let timeout = Duration::from_millis(number as u64 % 7 * 20);
+                tokio::time::timeout(timeout, request)
+                    .await
+                    .unwrap_or(false)
             }
             _ => {
                 let prompt = "[[tokens=1 usage_in=9000 usage_out=32000]]";
@@ -126,18 +131,18 @@ impl Racer {
     }
 }
 
-/// A PDF with some pages.
+/// Returns a PDF with [`PAGES`] pages.
 fn pdf() -> Vec<u8> {
     let pages = "1 0 obj <</Type /Page>> endobj\n".repeat(usize::try_from(PAGES).unwrap());
     format!("%PDF-1.4\n{pages}").into_bytes()
 }
 
-/// What upstream bills for a call whose prompt says what it takes, as if all of its answer had come.
-fn billed(body: &str) -> Money {
+/// Returns the upstream cost of a call with a complete answer, from the usage in its prompt.
+fn upstream_cost(body: &str) -> Money {
     let environment = Environment::from_iter([("HOME", "/home/me")]);
     let prices =
         app::prices(&Settings::load(None, &environment, &CommandLineFlags::default()).unwrap());
-    let said = |name: &str| {
+    let number_of = |name: &str| {
         let (_, rest) = body.split_once(&format!("{name}="))?;
         rest.split(|other: char| !other.is_ascii_digit())
             .next()?
@@ -145,9 +150,9 @@ fn billed(body: &str) -> Money {
             .ok()
     };
     let usage = Usage {
-        input_tokens: said("usage_in").unwrap_or(0),
-        cache_write_tokens: said("usage_cache_write").unwrap_or(0),
-        output_tokens: said("usage_out").unwrap_or(0),
+        input_tokens: number_of("usage_in").unwrap_or(0),
+        cache_write_tokens: number_of("usage_cache_write").unwrap_or(0),
+        output_tokens: number_of("usage_out").unwrap_or(0),
         web_searches: u64::from(body.contains("search=")),
         ..Usage::default()
     };
@@ -166,8 +171,8 @@ async fn server(folder: &TempDir) -> TestServer {
         .await
 }
 
-/// Somebody with a key of a new project that has the budget.
-async fn racer(server: &TestServer, folder: &TempDir, round: u64) -> Racer {
+/// Creates a project with the budget, and a key of it.
+async fn create_client(server: &TestServer, folder: &TempDir, round: u64) -> BudgetClient {
     let http = reqwest::Client::new();
     let admin = async |path: &str, body: Value| {
         let request = http.post(server.url(path)).bearer_auth(ADMIN).json(&body);
@@ -188,7 +193,7 @@ async fn racer(server: &TestServer, folder: &TempDir, round: u64) -> Racer {
         .unwrap_or_else(|| panic!("{made} {project}"))
         .to_owned();
     let work = folder.path().canonicalize().unwrap().display().to_string();
-    Racer {
+    BudgetClient {
         http: http.clone(),
         base: server.url(""),
         key,
@@ -196,39 +201,39 @@ async fn racer(server: &TestServer, folder: &TempDir, round: u64) -> Racer {
     }
 }
 
-/// What is spent of the budget, once nothing is held any more.
-async fn spent(server: &TestServer, racer: &Racer) -> Money {
+/// Returns the amount charged to the budget, once no hold is open.
+async fn spent(server: &TestServer, client: &BudgetClient) -> Money {
     let get = async |path: &str, key: &str| {
-        let request = racer.http.get(server.url(path)).bearer_auth(key);
+        let request = client.http.get(server.url(path)).bearer_auth(key);
         request.send().await.unwrap().json::<Value>().await.unwrap()
     };
     let is_settled =
         || async { (get("/admin/ledger/verify", ADMIN).await["holds"] == 0).then_some(()) };
-    eventually("all is charged", is_settled).await;
-    let usage = get("/v1/usage?period=month", &racer.key).await;
+    eventually("all holds are settled", is_settled).await;
+    let usage = get("/v1/usage?period=month", &client.key).await;
     let used = &usage["budgets"][0]["money"]["used"];
     Money::from_decimal(used.as_str().unwrap_or_else(|| panic!("{usage}"))).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_crowd_spends_more_than_its_budget() {
+async fn concurrent_clients_do_not_exceed_their_shared_budget() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(&folder).await;
     let budget = Money::from_decimal(BUDGET).unwrap();
-    let (rounds, clients) = extent();
+    let (rounds, clients) = rounds_and_clients();
     for round in 0..rounds {
         server.upstream().clear();
-        let racer = &racer(&server, &folder, round).await;
-        let raced = stream::iter(0..clients)
-            .map(|number| racer.race(number))
+        let client = &create_client(&server, &folder, round).await;
+        let requests = stream::iter(0..clients)
+            .map(|number| client.send_request(number))
             .buffer_unordered(clients);
-        let passed: Vec<bool> = raced.collect().await;
-        let spent = spent(&server, racer).await;
+        let admitted: Vec<bool> = requests.collect().await;
+        let spent = spent(&server, client).await;
         let upstream: Vec<Money> = server
             .upstream()
             .requests()
             .iter()
-            .map(|request| billed(&request.body.to_string()))
+            .map(|request| upstream_cost(&request.body.to_string()))
             .collect();
         let billed = upstream.iter().fold(Money::ZERO, |sum, money| sum + *money);
         assert!(spent <= budget, "round {round}: {spent} are charged");
@@ -238,8 +243,8 @@ async fn no_crowd_spends_more_than_its_budget() {
             upstream.len()
         );
         assert!(
-            passed.contains(&true) && passed.contains(&false),
-            "the budget is used, and used up"
+            admitted.contains(&true) && admitted.contains(&false),
+            "some requests are admitted and some are refused"
         );
         assert!(spent > Money::ZERO);
     }

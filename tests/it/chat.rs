@@ -1,15 +1,15 @@
-//! Chat with the real CLI, and what of it goes upstream.
+//! Chat completions with the real CLI, and the upstream calls they make.
 
 use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
-fn last_upstream(server: &TestServer) -> Value {
+fn last_upstream_body(server: &TestServer) -> Value {
     (*server.upstream().requests().last().unwrap().body).clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_comes_whole_or_token_by_token() {
+async fn chat_answers_whole_or_streamed_with_usage() {
     let server = TestServer::real().await.start().await;
     let prompt = "[[tokens=3 usage_in=10 usage_cache_read=4 usage_cache_write=3]]";
     let answer = server.chat(prompt).send().await;
@@ -21,7 +21,8 @@ async fn an_answer_comes_whole_or_token_by_token() {
         "completion_tokens_details": {
             "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0
         },
-        // What the CLI reports: 10 tokens at $0.10 a million, 3 at 0.50, 3 at 0.125 and 4 at 0.01.
+        // Cost reported by the CLI: 10 tokens at $0.10 a million, 3 at 0.50, 3 at 0.125 and 4 at
+        // 0.01.
         "cost_usd": 2.915e-6,
     });
     assert_eq!(answer.body["usage"], usage);
@@ -53,14 +54,14 @@ async fn an_answer_comes_whole_or_token_by_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_leave_as_they_come() {
+async fn streamed_tokens_are_sent_without_delay() {
     let server = TestServer::real().await.start().await;
     let mut events = server.chat("[[tokens=50 stall_after=2]]").stream().await;
     assert_eq!(events.next_text().await, "w1");
     assert_eq!(
         events.next_text().await,
         " w2",
-        "what has come is not held back for what is still to come"
+        "a token is sent before the next one arrives"
     );
     drop(events);
     server.until_quiet().await;
@@ -68,7 +69,7 @@ async fn tokens_leave_as_they_come() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_and_parameters_go_upstream_as_they_are() {
+async fn history_and_parameters_are_sent_upstream() {
     let server = TestServer::real().await.start().await;
     let chat = server.chat("and now? [[tokens=2]]").after(&[
         ("system", "be brief"),
@@ -90,7 +91,7 @@ async fn history_and_parameters_go_upstream_as_they_are() {
         "{:?}",
         answer.headers
     );
-    let body = last_upstream(&server);
+    let body = last_upstream_body(&server);
     let identity = "You are a Claude agent, built on Anthropic's Claude Agent SDK.";
     let system = json!([
         {"type": "text", "text": identity},
@@ -131,7 +132,7 @@ async fn history_and_parameters_go_upstream_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_text_ends_the_answer_before_it() {
+async fn stop_sequence_ends_the_answer_before_it() {
     let server = TestServer::real().await.start().await;
     let answer = server.chat("[[tokens=9]]").with("stop", " w4").send().await;
     assert_eq!(answer.text(), "w1 w2 w3");
@@ -139,9 +140,10 @@ async fn a_stop_text_ends_the_answer_before_it() {
     server.end().await;
 }
 
-/// Anthropic refuses such a stop text. The worker is interrupted, and serves the next turn.
+/// Anthropic refuses a stop sequence of white space, so the server interrupts the worker, which
+/// serves the next turn.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_text_of_white_space_ends_the_answer_too() {
+async fn stop_sequence_of_white_space_ends_the_answer() {
     let server = TestServer::real().await.workers(1).start().await;
     let stops = json!(["\n", " ", "END", "a", "b"]);
     for _ in 0..2 {
@@ -154,22 +156,22 @@ async fn a_stop_text_of_white_space_ends_the_answer_too() {
         let tokens = answer.body["usage"]["completion_tokens"].as_u64().unwrap();
         assert!(
             (1..5).contains(&tokens),
-            "about what came up to the interrupt: {tokens}"
+            "tokens received before the interrupt: {tokens}"
         );
     }
     assert_eq!(
         server.upstream().requests().len(),
         2,
-        "no call of the CLI's own follows"
+        "the CLI makes no further call"
     );
     let body = server.upstream().requests()[0].body.clone();
     assert_eq!(body["stop_sequences"], json!(["END", "a", "b"]));
     server.end().await;
 }
 
-/// The CLI asks the model to go on when it meets its limit, up to three times, and each is billed.
+/// The CLI itself would ask the model to continue after the limit, up to three times, each billed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_ends_the_answer_without_a_further_call() {
+async fn max_tokens_ends_the_answer_without_a_further_call() {
     let server = TestServer::real().await.workers(1).start().await;
     for round in 1..=20 {
         let field = if round % 2 == 0 {
@@ -177,7 +179,7 @@ async fn a_limit_ends_the_answer_without_a_further_call() {
         } else {
             "max_completion_tokens"
         };
-        // Fifty tokens a second: the pace of a model.
+        // Fifty tokens a second, as from a real model.
         let answer = server
             .chat("[[tokens=50 gap_ms=20]]")
             .with(field, 8)
@@ -193,15 +195,15 @@ async fn a_limit_ends_the_answer_without_a_further_call() {
     assert_eq!(
         answer.text(),
         "w1 w2 w3 w4 w5",
-        "the limit is gone with its turn"
+        "the limit applies to its own turn only"
     );
-    assert_eq!(last_upstream(&server)["max_tokens"], 128_000);
+    assert_eq!(last_upstream_body(&server)["max_tokens"], 128_000);
     server.end().await;
 }
 
-/// `set_model` would make a call of its own to try an id.
+/// The control request `set_model` would make an upstream call of its own to check an id.
 #[tokio::test(flavor = "multi_thread")]
-async fn choosing_a_model_makes_no_call() {
+async fn model_selection_makes_no_upstream_call() {
     let server = TestServer::real().await.workers(1).start().await;
     let names = [
         "haiku",
@@ -216,7 +218,7 @@ async fn choosing_a_model_makes_no_call() {
         assert_eq!(answer.body["model"], name);
         assert_eq!(
             answer.headers["x-switchboard-model"].to_str().unwrap(),
-            last_upstream(&server)["model"]
+            last_upstream_body(&server)["model"]
         );
     }
     assert_eq!(server.upstream().requests().len(), names.len());
@@ -227,7 +229,7 @@ async fn choosing_a_model_makes_no_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_callers_share_four_workers() {
+async fn eight_clients_share_four_workers() {
     let server = TestServer::real().await.workers(4).start().await;
     let prompts: Vec<_> = (0..40)
         .map(|number| format!("[[say=\"nonce-{number}\"]]"))

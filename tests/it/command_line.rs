@@ -1,21 +1,21 @@
-//! The binary as somebody at a terminal meets it.
+//! The command line: help, configuration, completions and exit codes.
 
 use std::path::Path;
 
-/// What a run of the binary left behind.
+/// Exit code and output of a run of the binary.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct CommandOutput {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// Runs the binary with nothing but these variables.
+/// Runs the binary with `HOME` and `variables` as its whole environment.
 #[expect(
     clippy::disallowed_methods,
     reason = "a test starts the binary as a shell would"
 )]
-pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_claude-switchboard"))
         .args(arguments)
         .env_clear()
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
         .envs(variables.iter().copied())
         .output()
         .unwrap();
-    Ran {
+    CommandOutput {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
@@ -31,22 +31,22 @@ pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
 }
 
 #[test]
-fn version_is_the_packages() {
-    let ran = run(&["--version"], &[]);
-    assert_eq!(ran.code, Some(0));
+fn version_is_that_of_the_package() {
+    let output = run(&["--version"], &[]);
+    assert_eq!(output.code, Some(0));
     assert_eq!(
-        ran.stdout,
+        output.stdout,
         concat!("claude-switchboard ", env!("CARGO_PKG_VERSION"), "\n")
     );
 }
 
 #[test]
-fn help_shows_examples_and_the_defaults_in_force() {
-    let ran = run(&["--help"], &[]);
+fn help_shows_examples_and_defaults() {
+    let output = run(&["--help"], &[]);
     assert!(
-        ran.stdout.contains("Examples:") && ran.stdout.contains("check-config"),
+        output.stdout.contains("Examples:") && output.stdout.contains("check-config"),
         "{}",
-        ran.stdout
+        output.stdout
     );
     let settings: toml::Table = claude_switchboard::config::DEFAULTS.parse().unwrap();
     let help = run(&["serve", "--help"], &[]).stdout;
@@ -62,14 +62,14 @@ fn help_shows_examples_and_the_defaults_in_force() {
 }
 
 #[test]
-fn check_config_prints_what_is_in_force_without_secrets() {
+fn check_config_prints_the_effective_settings_without_secrets() {
     let variables = [
         ("SWITCHBOARD_AUTH__KEYS", "hush-hush"),
         ("SWITCHBOARD_POOL__MAX_WORKERS", "2"),
     ];
-    let ran = run(&["check-config"], &variables);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    let printed: toml::Table = ran.stdout.parse().unwrap();
+    let output = run(&["check-config"], &variables);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let printed: toml::Table = output.stdout.parse().unwrap();
     assert_eq!(printed["pool"]["max_workers"].as_integer(), Some(2));
     assert_eq!(printed["auth"]["keys"][0].as_str(), Some("***"));
     assert_eq!(
@@ -79,15 +79,15 @@ fn check_config_prints_what_is_in_force_without_secrets() {
 }
 
 #[test]
-fn check_config_says_which_variable_counts() {
+fn check_config_names_the_variables_in_effect() {
     let variables = [
         ("SWITCHBOARD_POOL__MAX_WORKERS", "2"),
         ("SESSION_MAX_CONCURRENT", "3"),
         ("PORT", "9000"),
     ];
-    let ran = run(&["check-config"], &variables);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    let told: Vec<&str> = ran
+    let output = run(&["check-config"], &variables);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    let notes: Vec<&str> = output
         .stdout
         .lines()
         .take_while(|line| line.starts_with("# "))
@@ -96,30 +96,31 @@ fn check_config_says_which_variable_counts() {
         "# pool.max_workers: SWITCHBOARD_POOL__MAX_WORKERS counts, not SESSION_MAX_CONCURRENT",
         "# server.listen: PORT counts",
     ];
-    assert_eq!(told, expected);
-    let printed: toml::Table = ran.stdout.parse().unwrap();
+    assert_eq!(notes, expected);
+    let printed: toml::Table = output.stdout.parse().unwrap();
     assert_eq!(printed["server"]["listen"].as_str(), Some("127.0.0.1:9000"));
-    let ran = run(&["check-config"], &[("STORAGE_TYPE", "redis")]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(64), ""));
+    let output = run(&["check-config"], &[("STORAGE_TYPE", "redis")]);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(64), ""));
     assert!(
-        ran.stderr
+        output
+            .stderr
             .starts_with("error: STORAGE_TYPE: this version keeps its records in"),
         "{}",
-        ran.stderr
+        output.stderr
     );
 }
 
 #[test]
-fn a_refused_configuration_exits_with_64_and_says_what_to_do() {
+fn invalid_configuration_exits_with_64_and_a_hint() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("switchboard.toml");
     std::fs::write(&path, "[pool]\nmax_worker = 2\n").unwrap();
     let path = path.to_str().unwrap();
     for command in ["check-config", "serve"] {
-        let ran = run(&[command, "--config", path], &[]);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(64), ""));
+        let output = run(&[command, "--config", path], &[]);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(64), ""));
         assert_eq!(
-            ran.stderr,
+            output.stderr,
             format!(
                 "error: {path}: pool.max_worker is not known\nhint: did you mean pool.max_workers?\n"
             )
@@ -128,25 +129,25 @@ fn a_refused_configuration_exits_with_64_and_says_what_to_do() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_with_the_reason() {
-    let ran = run(
+fn missing_configuration_file_is_reported() {
+    let output = run(
         &["check-config", "--config", "/nowhere/switchboard.toml"],
         &[],
     );
-    assert_eq!(ran.code, Some(64));
+    assert_eq!(output.code, Some(64));
     assert!(
-        ran.stderr.starts_with(
+        output.stderr.starts_with(
             "error: the configuration file /nowhere/switchboard.toml cannot be read: No such file"
         ),
         "{}",
-        ran.stderr
+        output.stderr
     );
 }
 
 #[test]
-fn a_server_without_keys_does_not_listen_to_others() {
+fn server_without_keys_refuses_a_public_address() {
     let folder = tempfile::tempdir().unwrap();
-    let ran = run(
+    let output = run(
         &[
             "serve",
             "--listen",
@@ -156,35 +157,37 @@ fn a_server_without_keys_does_not_listen_to_others() {
         ],
         &[],
     );
-    assert_eq!(ran.code, Some(64));
+    assert_eq!(output.code, Some(64));
     assert!(
-        ran.stderr
+        output
+            .stderr
             .contains("error: server.listen: 0.0.0.0:0 can be reached"),
         "{}",
-        ran.stderr
+        output.stderr
     );
     assert!(
-        ran.stderr
+        output
+            .stderr
             .contains("\nhint: make a key with `claude-switchboard keys create"),
         "{}",
-        ran.stderr
+        output.stderr
     );
 }
 
 #[test]
-fn completions_know_the_commands() {
+fn shell_completions_contain_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
-        let ran = run(&["completions", shell], &[]);
-        assert_eq!(ran.code, Some(0));
+        let output = run(&["completions", shell], &[]);
+        assert_eq!(output.code, Some(0));
         assert!(
-            ran.stdout.contains("check-config") && ran.stdout.contains("max-workers"),
+            output.stdout.contains("check-config") && output.stdout.contains("max-workers"),
             "{shell}"
         );
     }
 }
 
 #[test]
-fn the_example_file_of_every_default_is_accepted() {
+fn file_of_all_defaults_is_a_valid_configuration() {
     let defaults = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/default.toml");
     assert!(Path::new(defaults).exists());
     assert_eq!(

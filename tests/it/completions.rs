@@ -1,11 +1,11 @@
-//! The door from before chat, through the real CLI.
+//! The legacy completions endpoint, through the real CLI.
 
 use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prompts_are_answered_side_by_side() {
+async fn completions_answers_several_prompts_and_choices() {
     let server = TestServer::real().await.workers(2).start().await;
     let body = json!({
         "model": "claude-haiku-4-5", "max_tokens": 20, "n": 2, "temperature": 0.5,
@@ -21,13 +21,13 @@ async fn prompts_are_answered_side_by_side() {
     assert_eq!(response.status(), 200);
     let answer: Value = response.json().await.unwrap();
     let choices = answer["choices"].as_array().unwrap();
-    let told: Vec<_> = choices
+    let outcomes: Vec<_> = choices
         .iter()
         .map(|choice| (&choice["index"], &choice["finish_reason"]))
         .collect();
     let reasons = ["stop", "stop", "length", "length"].map(Value::from);
     let indices: Vec<Value> = (0..4).map(Value::from).collect();
-    assert_eq!(told, indices.iter().zip(&reasons).collect::<Vec<_>>());
+    assert_eq!(outcomes, indices.iter().zip(&reasons).collect::<Vec<_>>());
     assert_eq!(choices[1]["text"], "one");
     let bodies = server.upstream().requests();
     assert_eq!(bodies.len(), 4, "more runs than workers");

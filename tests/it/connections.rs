@@ -1,56 +1,57 @@
-//! More connections than there may be.
+//! Limits on open connections.
 
 use futures::future::join_all;
 
 use crate::support::{RawClient, ServerProcess, TestServer, eventually};
 
-/// So many files that fewer than a hundred may be connections.
+/// Limit on open files, which leaves room for fewer than a hundred connections.
 const OPEN_FILES: usize = 160;
 
-/// Connections that say nothing.
-async fn silent(server: &ServerProcess, count: usize) -> Vec<RawClient> {
+/// Opens connections that send nothing.
+async fn open_silent(server: &ServerProcess, count: usize) -> Vec<RawClient> {
     join_all((0..count).map(|_| server.connect())).await
 }
 
-/// What is answered at `path`, asked for with `key` by a connection that stays open if the server lets it.
+/// Gets `path` with the header line `key`. Returns the connection, which stays open, and the
+/// response.
 async fn ask(server: &ServerProcess, path: &str, key: &str) -> (RawClient, String) {
     let mut client = server.connect().await;
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{key}\r\n");
     client.write(request.as_bytes()).await;
-    let told = client.read_until("}").await;
-    (client, told)
+    let response = client.read_until("}").await;
+    (client, response)
 }
 
-fn is_served(told: &str) -> bool {
-    told.starts_with("HTTP/1.1 200 ")
+fn is_served(response: &str) -> bool {
+    response.starts_with("HTTP/1.1 200 ")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_connections_stop_nobody() {
+async fn silent_connections_do_not_block_requests() {
     let server = TestServer::fake().workers(1).open_files(OPEN_FILES);
     let server = server
         .set("SWITCHBOARD_SERVER__UNKNOWN_CONNECTIONS_PER_ADDRESS", 64)
         .spawn()
         .await;
-    let mut all = silent(&server, 64).await;
+    let mut all = open_silent(&server, 64).await;
     for _ in 0..4 {
         assert!(is_served(&ask(&server, "/health", "").await.1));
-        all.extend(silent(&server, 100).await);
+        all.extend(open_silent(&server, 100).await);
     }
     assert!(is_served(&ask(&server, "/health", "").await.1));
     assert_eq!(
         server.chat("[[tokens=2]]").send().await.text(),
         "w0 w1 ",
-        "a worker has its pipes"
+        "descriptors are left for the pipes of a worker"
     );
-    // Whoever was there first had to go.
+    // The oldest connection was evicted.
     all[0].read_to_end().await;
     drop(all);
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_is_answered_when_all_connections_are_taken_by_those_who_may() {
+async fn health_is_answered_when_authenticated_clients_hold_all_connections() {
     const KEY: &str = "authorization: Bearer key-of-a-test\r\n";
     let server = TestServer::fake().workers(1).open_files(2 * OPEN_FILES);
     let server = server
@@ -59,9 +60,9 @@ async fn health_is_answered_when_all_connections_are_taken_by_those_who_may() {
         .await;
     let mut kept = Vec::new();
     let refused = loop {
-        let (client, told) = ask(&server, "/v1/models", KEY).await;
-        if !is_served(&told) {
-            break told;
+        let (client, response) = ask(&server, "/v1/models", KEY).await;
+        if !is_served(&response) {
+            break response;
         }
         kept.push(client);
     };
@@ -70,11 +71,11 @@ async fn health_is_answered_when_all_connections_are_taken_by_those_who_may() {
         "{refused}"
     );
     assert!(kept.len() > OPEN_FILES / 8, "{}", kept.len());
-    let spare = silent(&server, 64).await;
+    let spare = open_silent(&server, 64).await;
     assert!(is_served(&ask(&server, "/health", "").await.1));
     assert!(!is_served(&ask(&server, "/v1/models", KEY).await.1));
     drop((kept, spare));
-    eventually("connections are taken again", || async {
+    eventually("connections are accepted again", || async {
         is_served(&ask(&server, "/v1/models", KEY).await.1).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! More than words: pictures, documents, thinking, and answers that keep to a schema, with the real CLI.
+//! Images, documents, thinking and structured output, with the real CLI.
 
 use serde_json::{Value, json};
 
@@ -6,11 +6,11 @@ use crate::support::TestServer;
 
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg==";
 
-fn upstream(server: &TestServer) -> Value {
+fn last_upstream_body(server: &TestServer) -> Value {
     (*server.upstream().requests().last().unwrap().body).clone()
 }
 
-/// Asks with parts before the words, and yields the blocks that went upstream.
+/// Sends `parts` before a text, and returns the blocks sent upstream.
 async fn blocks_of(server: &TestServer, parts: &[Value]) -> Vec<Value> {
     let content: Vec<Value> = parts
         .iter()
@@ -23,14 +23,14 @@ async fn blocks_of(server: &TestServer, parts: &[Value]) -> Vec<Value> {
         .send()
         .await;
     assert_eq!(answer.text(), "w1");
-    upstream(server)["messages"][0]["content"]
+    last_upstream_body(server)["messages"][0]["content"]
         .as_array()
         .unwrap()
         .clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_and_documents_go_upstream_as_blocks() {
+async fn images_and_documents_are_sent_upstream_as_blocks() {
     let server = TestServer::real().await.workers(1).start().await;
     let url = format!("data:image/png;base64,{PNG}");
     let blocks = blocks_of(
@@ -63,11 +63,11 @@ async fn pictures_and_documents_go_upstream_as_blocks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_picture_shown_earlier_is_replayed_and_then_forgotten() {
+async fn image_in_the_history_is_sent_and_not_kept_for_the_next_request() {
     let server = TestServer::real().await.workers(1).start().await;
-    let picture = json!([{"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}}]);
+    let image = json!([{"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}}]);
     let messages = json!([
-        {"role": "user", "content": picture},
+        {"role": "user", "content": image},
         {"role": "assistant", "content": "a red square"},
         {"role": "user", "content": "are you sure? [[tokens=1]]"},
     ]);
@@ -81,16 +81,16 @@ async fn a_picture_shown_earlier_is_replayed_and_then_forgotten() {
         "w1"
     );
     assert_eq!(
-        upstream(&server)["messages"][0]["content"][0]["source"]["data"],
+        last_upstream_body(&server)["messages"][0]["content"][0]["source"]["data"],
         PNG
     );
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
-    assert!(!upstream(&server).to_string().contains(PNG));
+    assert!(!last_upstream_body(&server).to_string().contains(PNG));
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thinking_comes_before_the_answer_and_apart_from_it() {
+async fn thinking_is_returned_as_reasoning_content_before_the_answer() {
     let server = TestServer::real().await.workers(1).start().await;
     let prompt = r#"[[thinking="let me see" say="42 it is"]]"#;
     let answer = server.chat(prompt).send().await;
@@ -125,10 +125,10 @@ async fn thinking_comes_before_the_answer_and_apart_from_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn effort_reaches_the_model_and_goes_with_its_turn() {
+async fn reasoning_effort_applies_to_its_own_turn_only() {
     let server = TestServer::real().await.workers(1).start().await;
     server.chat("[[tokens=1]]").send().await;
-    let plain = upstream(&server)["output_config"].clone();
+    let plain = last_upstream_body(&server)["output_config"].clone();
     for (effort, expected) in [
         ("minimal", "low"),
         ("low", "low"),
@@ -142,7 +142,7 @@ async fn effort_reaches_the_model_and_goes_with_its_turn() {
             .send()
             .await;
         assert_eq!(
-            upstream(&server)["output_config"]["effort"],
+            last_upstream_body(&server)["output_config"]["effort"],
             expected,
             "{effort}"
         );
@@ -152,15 +152,15 @@ async fn effort_reaches_the_model_and_goes_with_its_turn() {
         .with("reasoning_effort", "none")
         .send()
         .await;
-    assert_eq!(upstream(&server)["thinking"], Value::Null);
+    assert_eq!(last_upstream_body(&server)["thinking"], Value::Null);
     server.chat("[[tokens=1]]").send().await;
-    assert_eq!(upstream(&server)["output_config"], plain);
-    assert!(upstream(&server)["thinking"].is_object());
+    assert_eq!(last_upstream_body(&server)["output_config"], plain);
+    assert!(last_upstream_body(&server)["thinking"].is_object());
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schema_binds_the_answer() {
+async fn json_schema_constrains_the_answer() {
     let server = TestServer::real().await.workers(1).start().await;
     let schema = json!({
         "type": "object", "additionalProperties": false,
@@ -178,16 +178,16 @@ async fn a_schema_binds_the_answer() {
         person["name"].is_string() && person["age"].is_i64(),
         "{person}"
     );
-    let config = upstream(&server)["output_config"].clone();
+    let config = last_upstream_body(&server)["output_config"].clone();
     assert_eq!(
         config,
         json!({"effort": "high", "format": {"type": "json_schema", "schema": schema}})
     );
     server.chat("[[tokens=1]]").send().await;
     assert_eq!(
-        upstream(&server)["output_config"]["format"],
+        last_upstream_body(&server)["output_config"]["format"],
         Value::Null,
-        "the schema goes with its turn"
+        "the schema applies to its own turn only"
     );
 
     let limited =
@@ -201,7 +201,10 @@ async fn a_schema_binds_the_answer() {
     assert_eq!(answer.text(), r#"{"age":1}"#);
     let age = json!({"type": "integer", "description": "Limits: at least 1."});
     let sent = json!({"type": "object", "properties": {"age": age}, "additionalProperties": false});
-    assert_eq!(upstream(&server)["output_config"]["format"]["schema"], sent);
+    assert_eq!(
+        last_upstream_body(&server)["output_config"]["format"]["schema"],
+        sent
+    );
     let calls = server.upstream().requests().len();
     let refused = server
         .chat(r#"[[say="{\"age\":0}"]]"#)
@@ -209,10 +212,6 @@ async fn a_schema_binds_the_answer() {
         .send()
         .await;
     assert_eq!(refused.status, 502, "{refused:?}");
-    assert_eq!(
-        server.upstream().requests().len(),
-        calls + 2,
-        "one more try"
-    );
+    assert_eq!(server.upstream().requests().len(), calls + 2, "one retry");
     server.end().await;
 }

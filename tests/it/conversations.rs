@@ -1,4 +1,5 @@
-//! A conversation goes on in any process: each request brings all of it, and upstream gets just that.
+//! Conversations are stateless: each request brings the whole history, and exactly that goes
+//! upstream.
 
 use serde_json::{Value, json};
 
@@ -6,13 +7,13 @@ use crate::support::TestServer;
 
 const PROMPT: &str = "[[say=\"one\"]]";
 
-/// The body of the last call upstream.
-fn body(server: &TestServer) -> Value {
+/// Returns the body of the last upstream call.
+fn last_upstream_body(server: &TestServer) -> Value {
     Value::clone(&server.upstream().requests().last().unwrap().body)
 }
 
-/// `value` without the marks of the prompt cache, as text. Keys stand in one order in all of them.
-fn unmarked(value: &Value) -> String {
+/// Returns `value` as JSON text without `cache_control`. The order of the keys is always the same.
+fn without_cache_breakpoints(value: &Value) -> String {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(fields) => {
@@ -28,21 +29,21 @@ fn unmarked(value: &Value) -> String {
     value.to_string()
 }
 
-/// Where the prompt cache is marked: of each message the blocks that are.
-fn marked(body: &Value) -> Vec<(usize, usize)> {
-    let mut places = Vec::new();
+/// Returns the positions of the prompt cache breakpoints, each as (message, block).
+fn cache_breakpoints(body: &Value) -> Vec<(usize, usize)> {
+    let mut breakpoints = Vec::new();
     for (index, message) in body["messages"].as_array().unwrap().iter().enumerate() {
         for (block, content) in message["content"].as_array().unwrap().iter().enumerate() {
             if !content["cache_control"].is_null() {
-                places.push((index, block));
+                breakpoints.push((index, block));
             }
         }
     }
-    places
+    breakpoints
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_turn_is_one_call_with_the_conversation_as_it_came() {
+async fn each_turn_is_one_call_with_the_whole_conversation() {
     let server = TestServer::real().await.workers(1).start().await;
     assert_eq!(server.chat(PROMPT).send().await.text(), "one");
     let earlier = [("user", PROMPT), ("assistant", "one")];
@@ -67,13 +68,16 @@ async fn each_turn_is_one_call_with_the_conversation_as_it_came() {
         text("assistant", "one"),
         text("user", "[[say=\"two\"]]")
     ]);
-    assert_eq!(unmarked(&body(&server)["messages"]), expected.to_string());
+    assert_eq!(
+        without_cache_breakpoints(&last_upstream_body(&server)["messages"]),
+        expected.to_string()
+    );
     server.end().await;
 }
 
-/// What the next turn sends begins with what the last one has sent, up to the mark that it has left.
+/// The body of a turn begins with that of the previous turn, up to its last cache breakpoint.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_turn_begins_with_the_bytes_that_the_last_one_has_cached() {
+async fn turn_repeats_the_cached_prefix_of_the_previous_turn() {
     let server = TestServer::real().await.workers(1).start().await;
     let tool =
         json!({"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}});
@@ -85,15 +89,18 @@ async fn a_turn_begins_with_the_bytes_that_the_last_one_has_cached() {
             .after(&earlier)
             .with("tools", json!([tool]));
         let answer = chat.send().await.text().to_owned();
-        let body = body(&server);
+        let body = last_upstream_body(&server);
         let count = body["messages"].as_array().unwrap().len();
-        let marks: Vec<_> = [count.checked_sub(3), Some(count - 1)]
+        let expected_messages: Vec<_> = [count.checked_sub(3), Some(count - 1)]
             .into_iter()
             .flatten()
             .collect();
         assert_eq!(
-            marked(&body),
-            marks.iter().map(|index| (*index, 0)).collect::<Vec<_>>()
+            cache_breakpoints(&body),
+            expected_messages
+                .iter()
+                .map(|index| (*index, 0))
+                .collect::<Vec<_>>()
         );
         assert!(!body["system"].as_array().unwrap().last().unwrap()["cache_control"].is_null());
         assert!(!body["tools"][0]["cache_control"].is_null());
@@ -102,7 +109,10 @@ async fn a_turn_begins_with_the_bytes_that_the_last_one_has_cached() {
                 assert_eq!(body[field].to_string(), last[field].to_string(), "{field}");
             }
             let prefix = &body["messages"].as_array().unwrap()[..count - 2];
-            assert_eq!(unmarked(&json!(prefix)), unmarked(&last["messages"]));
+            assert_eq!(
+                without_cache_breakpoints(&json!(prefix)),
+                without_cache_breakpoints(&last["messages"])
+            );
         }
         last = Some(body);
         earlier.extend([
@@ -114,7 +124,7 @@ async fn a_turn_begins_with_the_bytes_that_the_last_one_has_cached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn instructions_and_parameters_may_change_from_turn_to_turn() {
+async fn instructions_and_parameters_may_change_between_turns() {
     let server = TestServer::real().await.workers(1).start().await;
     server
         .chat(PROMPT)
@@ -132,7 +142,7 @@ async fn instructions_and_parameters_may_change_from_turn_to_turn() {
         .with("model", "claude-haiku-4-5")
         .send()
         .await;
-    let body = body(&server);
+    let body = last_upstream_body(&server);
     assert_eq!(body["system"][1]["text"], "be long");
     assert_eq!(
         (&body["max_tokens"], &body["temperature"]),
@@ -143,7 +153,7 @@ async fn instructions_and_parameters_may_change_from_turn_to_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_thousand_messages_are_answered_at_once() {
+async fn conversation_of_twenty_thousand_messages_is_one_call() {
     let server = TestServer::real().await.workers(1).start().await;
     let earlier: Vec<(&str, &str)> = (0..20_000)
         .map(|index| {
@@ -163,7 +173,13 @@ async fn twenty_thousand_messages_are_answered_at_once() {
             .text(),
         "all"
     );
-    assert_eq!(body(&server)["messages"].as_array().unwrap().len(), 20_001);
+    assert_eq!(
+        last_upstream_body(&server)["messages"]
+            .as_array()
+            .unwrap()
+            .len(),
+        20_001
+    );
     assert_eq!(server.upstream().requests().len(), 1);
     server.end().await;
 }

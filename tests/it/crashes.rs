@@ -1,4 +1,5 @@
-//! A worker that dies costs one request at most, says so, and takes all it has started with it.
+//! A crashed worker costs one request at most, which fails with an error. Its child processes are
+//! killed.
 
 use crate::support::{Journal, TestServer, eventually, is_gone, is_zombie, kill, stop};
 
@@ -9,12 +10,12 @@ fn words(count: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_after_any_number_of_words_ends_the_stream_with_an_error() {
+async fn crash_at_any_point_ends_the_stream_with_an_error() {
     let server = TestServer::fake().workers(2).start().await;
     for words_sent in 0..=32 {
         let prompt = format!("[[tokens=32 crash_at={words_sent}]]");
         assert_eq!(
-            server.chat(&prompt).told().await,
+            server.chat(&prompt).streamed_outcome().await,
             format!("{}| {CRASHED}", words(words_sent))
         );
         assert_eq!(
@@ -27,9 +28,9 @@ async fn a_crash_after_any_number_of_words_ends_the_stream_with_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_to_die_is_the_same_to_a_client() {
+async fn every_exit_code_and_signal_gives_the_client_the_same_error() {
     let server = TestServer::fake().workers(1).start().await;
-    let ways = [
+    let exit_codes = [
         "exit_code=0",
         "exit_code=1",
         "exit_code=2",
@@ -44,41 +45,41 @@ async fn every_way_to_die_is_the_same_to_a_client() {
         "signal=PIPE",
         "signal=HUP",
     ];
-    for way in ways.into_iter().chain(signals) {
-        let during = format!("[[crash_at=2 {way}]]");
+    for death in exit_codes.into_iter().chain(signals) {
+        let during = format!("[[crash_at=2 {death}]]");
         assert_eq!(
-            server.chat(&during).told().await,
+            server.chat(&during).streamed_outcome().await,
             format!("w0 w1 | {CRASHED}"),
-            "{way}"
+            "{death}"
         );
         assert_eq!(
             server.chat(&during).send().await.error(),
             format!("502 {CRASHED}"),
-            "{way}, no stream"
+            "{death}, no stream"
         );
-        let before = format!("[[exit_at_start {way}]]");
+        let before = format!("[[exit_at_start {death}]]");
         assert_eq!(
-            server.chat(&before).told().await,
+            server.chat(&before).streamed_outcome().await,
             format!("502 {CRASHED}"),
-            "{way}, before the answer"
+            "{death}, before the answer"
         );
-        let within_a_line = format!("[[truncate_line_at=2 {way}]]");
+        let within_a_line = format!("[[truncate_line_at=2 {death}]]");
         assert_eq!(
-            server.chat(&within_a_line).told().await,
+            server.chat(&within_a_line).streamed_outcome().await,
             format!("w0 w1 | {CRASHED}"),
-            "{way}, in a line"
+            "{death}, in a line"
         );
         assert_eq!(
             server.chat("[[tokens=1]]").send().await.text(),
             "w0 ",
-            "after {way}"
+            "after {death}"
         );
     }
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_of_the_real_cli_ends_its_stream_with_an_error() {
+async fn killed_worker_of_the_real_cli_ends_its_stream_with_an_error() {
     let server = TestServer::real().await.workers(1).start().await;
     for _ in 0..3 {
         let worker = server.only_worker().await;
@@ -100,9 +101,9 @@ async fn a_killed_worker_of_the_real_cli_ends_its_stream_with_an_error() {
     server.end().await;
 }
 
-/// The request may meet the dead process before anybody has seen that it is dead.
+/// The request may be given the dead process before its death is detected.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_died_while_idle_costs_no_request() {
+async fn worker_that_died_while_idle_costs_no_request() {
     let server = TestServer::fake().workers(1).start().await;
     for _ in 0..30 {
         kill(server.only_worker().await);
@@ -115,7 +116,7 @@ async fn a_worker_that_died_while_idle_costs_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_will_not_go_is_ended_with_all_it_has_started() {
+async fn worker_that_ignores_sigterm_is_killed_with_its_children() {
     let journal = Journal::new();
     let server = TestServer::fake().workers(2).journal(&journal);
     let server = server
@@ -131,26 +132,25 @@ async fn a_worker_that_will_not_go_is_ended_with_all_it_has_started() {
         .until("the spare worker is ready", |stats| stats.idle == 1)
         .await;
     journal.nth("grandchild", 2).await;
-    assert_eq!(
-        server.workers().len(),
-        4,
-        "two workers and what they have started"
-    );
+    assert_eq!(server.workers().len(), 4, "two workers and a child of each");
     drop(stream);
     server.end().await;
 }
 
-/// What the worker has started keeps the pipe open, so that the end of the worker cannot be read from it.
+/// A grandchild keeps the pipe open, so the death of the worker does not show as end of file.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_pipe_outlives_it_is_missed_all_the_same() {
+async fn death_of_a_worker_is_detected_while_its_pipe_stays_open() {
     let journal = Journal::new();
     let server = TestServer::fake().workers(1).journal(&journal);
     let server = server
         .set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 1)
         .start()
         .await;
-    let told = server.chat("[[spawn_grandchild crash_at=2]]").told().await;
-    assert!(told.starts_with("w0 w1 | server_error "), "{told}");
+    let outcome = server
+        .chat("[[spawn_grandchild crash_at=2]]")
+        .streamed_outcome()
+        .await;
+    assert!(outcome.starts_with("w0 w1 | server_error "), "{outcome}");
     let grandchild = journal.nth("grandchild", 1).await;
     let grandchild = i32::try_from(grandchild["child"].as_i64().unwrap()).unwrap();
     let is_killed = || async { (!server.workers().contains(&grandchild)).then_some(()) };
@@ -160,7 +160,7 @@ async fn a_worker_whose_pipe_outlives_it_is_missed_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_process_that_ended_is_reaped() {
+async fn ended_processes_are_reaped() {
     let journal = Journal::new();
     let server = TestServer::fake()
         .workers(4)
@@ -182,17 +182,17 @@ async fn every_process_that_ended_is_reaped() {
     let started = journal.started();
     assert!(started.len() > 50, "{} processes have ended", started.len());
     let none = || async { (!started.iter().any(|id| is_zombie(*id))).then_some(()) };
-    eventually("nothing is left to be reaped", none).await;
+    eventually("no zombie is left", none).await;
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_idle_process_is_replaced_before_a_request_gets_it() {
+async fn stopped_idle_worker_is_replaced_before_a_request_gets_it() {
     let server = TestServer::real()
         .await
         .workers(1)
         .set("SWITCHBOARD_POOL__IDLE_CHECK_SECONDS", 0);
-    // Without the check this time would pass before the next request is served.
+    // Without the idle check, the next request would wait for this timeout.
     let server = server
         .set("SWITCHBOARD_CLAUDE__CONTROL_TIMEOUT_SECONDS", 3600)
         .start()
@@ -200,7 +200,7 @@ async fn a_stopped_idle_process_is_replaced_before_a_request_gets_it() {
     assert_eq!(
         server.chat("[[tokens=1]]").send().await.text(),
         "w1",
-        "a process that answers is lent"
+        "a worker that answers the check is used"
     );
     let worker = server.only_worker().await;
     stop(worker);

@@ -1,4 +1,5 @@
-//! No answer ever carries anything of another request, whatever happened to the requests before it.
+//! Isolation of concurrent requests: no answer contains data of another one, whatever became of
+//! earlier requests.
 
 use futures::StreamExt;
 use serde_json::json;
@@ -7,7 +8,7 @@ use crate::support::{RawClient, TestServer};
 
 const REQUESTS: u64 = 1000;
 
-/// The same numbers in every run.
+/// Returns a pseudo-random number, the same in every run.
 fn random(number: u64) -> u64 {
     let mixed = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -18,7 +19,7 @@ fn nonce(number: u64) -> String {
     format!("nonce-{number:04}-{:08x}", random(number ^ 0xABCD))
 }
 
-/// Whether all nonces in a text are the one of this request.
+/// Asserts that every nonce in `text` is that of this request.
 fn assert_own(text: &str, number: u64) {
     let (all, own) = (
         text.matches("nonce-").count(),
@@ -27,13 +28,13 @@ fn assert_own(text: &str, number: u64) {
     assert_eq!(
         all,
         own,
-        "the answer to {} carries another's: {text}",
+        "the answer to {} contains another nonce: {text}",
         nonce(number)
     );
 }
 
-/// One request of a kind that the random numbers choose. Says whether it was answered to its end.
-async fn request(server: &TestServer, number: u64) -> bool {
+/// Sends a request of a pseudo-random kind. Returns true if it is answered to its end.
+async fn send_request(server: &TestServer, number: u64) -> bool {
     let own = nonce(number);
     let echo = format!(
         "{own} a b c d e f {own} [[echo gap_ms={}]]",
@@ -41,7 +42,7 @@ async fn request(server: &TestServer, number: u64) -> bool {
     );
     let chat = server.chat(&echo);
     match random(number + 5000) % 8 {
-        // Leaves at some time, seen or not.
+        // The client disconnects at an arbitrary time.
         0 => {
             let mut client = RawClient::connect(server).await;
             client
@@ -64,13 +65,13 @@ async fn request(server: &TestServer, number: u64) -> bool {
         2 => {
             let crash = server
                 .chat(&format!("{own} [[echo crash_at={}]]", random(number) % 3))
-                .told()
+                .streamed_outcome()
                 .await;
             assert!(crash.ends_with("worker_failed"), "{crash}");
             assert_own(&crash, number);
             return false;
         }
-        // What the model would see, the conversation and the settings in force included.
+        // The answer is the whole context of the model, its conversation and settings included.
         3 | 4 => {
             let chat = server.chat(&format!("{own} [[echo_context]]"));
             let chat = chat.after(&[("system", &own), ("user", &own), ("assistant", &own)]);
@@ -78,16 +79,16 @@ async fn request(server: &TestServer, number: u64) -> bool {
             assert_eq!(answer.text().matches(&own).count(), 4, "{}", answer.text());
             assert_own(answer.text(), number);
         }
-        5 => assert_eq!(chat.told().await, format!("{echo}| stop")),
+        5 => assert_eq!(chat.streamed_outcome().await, format!("{echo}| stop")),
         _ => assert_eq!(chat.send().await.text(), echo),
     }
     true
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_requests_get_their_own_answers() {
+async fn thousand_concurrent_requests_get_their_own_answers() {
     let server = TestServer::fake().workers(4).start().await;
-    let requests = (0..REQUESTS).map(|number| request(&server, number));
+    let requests = (0..REQUESTS).map(|number| send_request(&server, number));
     let answered: Vec<_> = futures::stream::iter(requests)
         .buffer_unordered(12)
         .collect()
@@ -99,12 +100,14 @@ async fn a_thousand_requests_get_their_own_answers() {
     server.end().await;
 }
 
-/// A turn of one of three callers, of a kind that the random numbers choose: all that it sends holds the caller's word.
-async fn turn_of(server: &TestServer, number: u64) {
-    let word = format!("caller-{}", number % 3);
+/// Sends a turn of a pseudo-random kind for one of three callers. Each text and tool in it contains
+/// the name of the caller.
+async fn send_turn(server: &TestServer, number: u64) {
+    let caller = format!("caller-{}", number % 3);
     let key = format!("key-{}", number % 3);
-    let tool = json!({"name": format!("{word}_look"), "parameters": {"type": "object"}});
-    let said = |role: &str, text: &str| json!({"role": role, "content": format!("{word} {text}")});
+    let tool = json!({"name": format!("{caller}_look"), "parameters": {"type": "object"}});
+    let message =
+        |role: &str, text: &str| json!({"role": role, "content": format!("{caller} {text}")});
     let (prompt, further) = match random(number) % 6 {
         0 => ("[[tokens=3]]", json!({})),
         1 => ("[[tokens=30]]", json!({"max_tokens": 3})),
@@ -116,11 +119,11 @@ async fn turn_of(server: &TestServer, number: u64) {
         4 => ("[[tokens=40 gap_ms=5]]", json!({"stream": true})),
         _ => ("[[thinking=\"hm\" say=\"yes\"]]", json!({"stop": ["X"]})),
     };
-    let mut messages = vec![said("system", "be brief")];
+    let mut messages = vec![message("system", "be brief")];
     for _ in 0..random(number + 7) % 5 {
-        messages.extend([said("user", "earlier"), said("assistant", "answer")]);
+        messages.extend([message("user", "earlier"), message("assistant", "answer")]);
     }
-    messages.push(said("user", prompt));
+    messages.push(message("user", prompt));
     let mut body = json!({"model": "haiku", "messages": messages});
     body.as_object_mut()
         .unwrap()
@@ -132,23 +135,23 @@ async fn turn_of(server: &TestServer, number: u64) {
         .json(&body);
     let mut response = request.send().await.unwrap();
     if random(number) % 6 == 4 {
-        // Leaves in the middle.
+        // The client disconnects in the middle of the answer.
         response.chunk().await.unwrap();
         return;
     }
     response.text().await.unwrap();
 }
 
-/// A thousand turns on four processes of the real CLI: no body that goes upstream holds a word of another caller.
+/// A thousand turns of three callers run on four processes of the real CLI.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_body_upstream_holds_a_word_of_another_caller() {
+async fn upstream_bodies_contain_data_of_a_single_caller() {
     let server = TestServer::real().await.workers(4);
     let server = server.set("SWITCHBOARD_AUTH__KEYS", r#"["key-0","key-1","key-2"]"#);
     let server = server
         .set("SWITCHBOARD_CLAUDE__BREAKER_FAILURES", 0)
         .start()
         .await;
-    let turns = (0..REQUESTS).map(|number| turn_of(&server, number));
+    let turns = (0..REQUESTS).map(|number| send_turn(&server, number));
     futures::stream::iter(turns)
         .buffer_unordered(8)
         .for_each(|()| async {})
@@ -164,7 +167,7 @@ async fn no_body_upstream_holds_a_word_of_another_caller() {
         let body = request.body.to_string();
         let callers = ["caller-0", "caller-1", "caller-2"]
             .iter()
-            .filter(|word| body.contains(**word))
+            .filter(|caller| body.contains(**caller))
             .count();
         assert_eq!(callers, 1, "{body}");
     }

@@ -1,4 +1,4 @@
-//! A client that leaves frees its worker at once, however and whenever it leaves.
+//! A client that disconnects, in any way and at any time, frees its worker at once.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,21 +7,21 @@ use serde_json::Value;
 
 use crate::support::{Journal, RawClient, TestServer};
 
-/// How a client leaves.
+/// Ways in which a client disconnects.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Goodbye {
+enum Disconnect {
     Fin,
     Reset,
-    /// Stops writing and goes on reading, which HTTP servers take for leaving.
+    /// Closes its sending side and reads on, which HTTP servers treat as a disconnect.
     HalfClose,
-    /// Leaves another request behind, unread, which hides the end of the connection from the server.
+    /// Leaves a pipelined request unread in the socket, which hides the FIN from the server.
     PipelinedFin,
 }
 
-use Goodbye::{Fin, HalfClose, PipelinedFin, Reset};
+use Disconnect::{Fin, HalfClose, PipelinedFin, Reset};
 
-impl Goodbye {
-    async fn say(self, mut client: RawClient) {
+impl Disconnect {
+    async fn perform(self, mut client: RawClient) {
         match self {
             Fin => drop(client),
             Reset => client.reset(),
@@ -59,7 +59,7 @@ fn milliseconds(event: &Value) -> u64 {
 
 /// The server's own work takes a millisecond; the bound leaves room for a busy machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_turn_of_a_client_that_left_is_interrupted_at_once() {
+async fn disconnect_interrupts_the_turn_at_once() {
     let journal = Journal::new();
     let server = TestServer::fake()
         .workers(1)
@@ -68,7 +68,7 @@ async fn the_turn_of_a_client_that_left_is_interrupted_at_once() {
         .await;
     let worker = server.only_worker().await;
     let mut round = 0;
-    for goodbye in [Fin, Reset, HalfClose] {
+    for disconnect in [Fin, Reset, HalfClose] {
         let mut delays = Vec::new();
         for is_stream in [true, false] {
             for prompt in [
@@ -87,7 +87,7 @@ async fn the_turn_of_a_client_that_left_is_interrupted_at_once() {
                             .await;
                     }
                     let left_at = now();
-                    goodbye.say(client).await;
+                    disconnect.perform(client).await;
                     let interrupt = journal.nth("interrupt", round).await;
                     delays.push(milliseconds(&interrupt).saturating_sub(left_at));
                     assert_eq!(journal.nth("turn", round).await["outcome"], "interrupted");
@@ -102,7 +102,7 @@ async fn the_turn_of_a_client_that_left_is_interrupted_at_once() {
         delays.sort_unstable();
         assert!(
             delays[delays.len() / 2] <= 100,
-            "{goodbye:?}: {delays:?} ms"
+            "{disconnect:?}: {delays:?} ms"
         );
     }
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
@@ -110,7 +110,7 @@ async fn the_turn_of_a_client_that_left_is_interrupted_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_the_queue_never_gets_a_turn() {
+async fn disconnect_removes_a_queued_request() {
     let journal = Journal::new();
     let server = TestServer::fake()
         .workers(1)
@@ -119,13 +119,15 @@ async fn a_client_that_leaves_the_queue_never_gets_a_turn() {
         .await;
     let mut holder = server.chat("[[stall_at=1]]").stream().await;
     holder.next_text().await;
-    for goodbye in [Fin, Reset, HalfClose] {
+    for disconnect in [Fin, Reset, HalfClose] {
         for is_stream in [true, false] {
             let client = send(&server, "[[tokens=1]]", is_stream).await;
-            server.until("it waits", |stats| stats.waiting == 1).await;
-            goodbye.say(client).await;
             server
-                .until("it is forgotten", |stats| stats.waiting == 0)
+                .until("the request waits", |stats| stats.waiting == 1)
+                .await;
+            disconnect.perform(client).await;
+            server
+                .until("the request leaves the queue", |stats| stats.waiting == 0)
                 .await;
         }
     }
@@ -139,9 +141,9 @@ async fn a_client_that_leaves_the_queue_never_gets_a_turn() {
     server.end().await;
 }
 
-/// Of a client that is hidden behind a request of its own the server learns when a heartbeat cannot be delivered.
+/// A disconnect hidden behind a pipelined request shows when a heartbeat cannot be delivered.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_left_a_request_behind_is_found_by_the_heartbeat() {
+async fn heartbeat_detects_a_disconnect_hidden_by_a_pipelined_request() {
     let journal = Journal::new();
     let server = TestServer::fake().workers(1).journal(&journal);
     let server = server.set("SWITCHBOARD_SERVER__HEARTBEAT_SECONDS", 1);
@@ -158,7 +160,7 @@ async fn a_client_that_left_a_request_behind_is_found_by_the_heartbeat() {
         client
             .read_until(if round == 0 { "200 OK" } else { "w1 " })
             .await;
-        PipelinedFin.say(client).await;
+        PipelinedFin.perform(client).await;
         assert_eq!(
             journal.nth("turn", round + 1).await["outcome"],
             "interrupted"
@@ -168,9 +170,9 @@ async fn a_client_that_left_a_request_behind_is_found_by_the_heartbeat() {
     server.end().await;
 }
 
-/// Nothing can be written to a client that waits for one whole body, so its turn runs on, and to its end only.
+/// Without a stream no heartbeat can fail, so the turn runs to its end and then frees its worker.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hidden_client_without_a_stream_costs_its_turn_and_nothing_else() {
+async fn hidden_disconnect_without_a_stream_lets_the_turn_finish() {
     let journal = Journal::new();
     let server = TestServer::fake()
         .workers(1)
@@ -180,17 +182,20 @@ async fn a_hidden_client_without_a_stream_costs_its_turn_and_nothing_else() {
     let worker = server.only_worker().await;
     let holder = server.chat("[[stall_at=1]]").stream().await;
     let running = send(&server, "[[tokens=3 ttft_ms=50]]", false).await;
-    server.until("it waits", |stats| stats.waiting == 1).await;
-    PipelinedFin.say(running).await;
+    server
+        .until("the request waits", |stats| stats.waiting == 1)
+        .await;
+    PipelinedFin.perform(running).await;
     drop(holder);
     assert_eq!(journal.nth("turn", 2).await["deltas"], 3);
     assert_eq!(server.only_worker().await, worker);
     server.end().await;
 }
 
-/// `count` clients, four at a time, that leave in every way in the middle of their answers.
+/// Runs `count` clients, four at a time, that disconnect by FIN, reset or half-close in the middle
+/// of their answers.
 async fn disconnect_many(server: &TestServer, count: usize, prompt: &str, first: &str) {
-    let goodbyes = [Fin, Reset, HalfClose];
+    let disconnects = [Fin, Reset, HalfClose];
     let clients = (0..count).map(|number| async move {
         let is_stream = number % 4 != 3;
         let mut client = send(server, prompt, is_stream).await;
@@ -201,7 +206,9 @@ async fn disconnect_many(server: &TestServer, count: usize, prompt: &str, first:
                 .until("a worker is busy", |stats| stats.busy > 0)
                 .await;
         }
-        goodbyes[number % goodbyes.len()].say(client).await;
+        disconnects[number % disconnects.len()]
+            .perform(client)
+            .await;
     });
     futures::stream::iter(clients)
         .buffer_unordered(4)
@@ -210,7 +217,7 @@ async fn disconnect_many(server: &TestServer, count: usize, prompt: &str, first:
     server.until_quiet().await;
 }
 
-/// Both workers there may be, once they run.
+/// Starts both workers and returns their process ids.
 async fn both_workers(server: &TestServer) -> Vec<i32> {
     let (one, two) = tokio::join!(
         server.chat("[[tokens=2 gap_ms=500]]").send(),
@@ -224,7 +231,7 @@ async fn both_workers(server: &TestServer) -> Vec<i32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_disconnects_leave_nothing() {
+async fn workers_survive_a_thousand_disconnects() {
     let server = TestServer::fake()
         .workers(2)
         .set("SWITCHBOARD_POOL__MAX_TURNS", 1_000_000)
@@ -241,7 +248,7 @@ async fn a_thousand_disconnects_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_disconnects_leave_nothing_of_the_real_cli() {
+async fn workers_of_the_real_cli_survive_two_hundred_disconnects() {
     let server = TestServer::real().await.workers(2).start().await;
     let workers = both_workers(&server).await;
     disconnect_many(&server, 200, "[[tokens=100000 gap_ms=3]]", "w1").await;

@@ -1,12 +1,13 @@
-//! `doctor --live-rules` with the real CLI: what it makes of an API that keeps to the rules, and of one that takes everything.
+//! `doctor --live-rules` with the real CLI, for an API that follows the rules and for one that
+//! accepts everything.
 
 use messages_stand_in::{Settings, StandIn};
 
-use crate::command_line::{Ran, run};
+use crate::command_line::{CommandOutput, run};
 use crate::support::real_cli;
 
-/// What the command says of an API.
-async fn examined(is_lenient: bool, arguments: &[&str]) -> (Ran, usize) {
+/// Runs the command with a stand-in API. Returns its output and the number of upstream calls.
+async fn run_doctor(is_lenient: bool, arguments: &[&str]) -> (CommandOutput, usize) {
     let api = StandIn::start_with(Settings {
         is_lenient,
         ..Settings::default()
@@ -30,7 +31,7 @@ async fn examined(is_lenient: bool, arguments: &[&str]) -> (Ran, usize) {
         .chain(arguments)
         .map(|text| (*text).to_owned())
         .collect();
-    let ran = tokio::task::spawn_blocking(move || {
+    let output = tokio::task::spawn_blocking(move || {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let variables: Vec<_> = variables
             .iter()
@@ -38,7 +39,7 @@ async fn examined(is_lenient: bool, arguments: &[&str]) -> (Ran, usize) {
             .collect();
         run(&arguments, &variables)
     });
-    let ran = ran.await.unwrap();
+    let output = output.await.unwrap();
     let left = std::fs::read_dir(home.path()).unwrap().flatten();
     let left: Vec<_> = left
         .filter(|entry| {
@@ -50,55 +51,70 @@ async fn examined(is_lenient: bool, arguments: &[&str]) -> (Ran, usize) {
         })
         .collect();
     assert!(left.is_empty(), "{left:?}");
-    (ran, api.requests().len())
+    (output, api.requests().len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_that_hold_are_told_so() {
-    let (ran, _) = examined(false, &["--yes"]).await;
+async fn live_rules_that_hold_are_confirmed() {
+    let (output, _) = run_doctor(false, &["--yes"]).await;
     assert_eq!(
-        (ran.code, ran.stderr.as_str()),
+        (output.code, output.stderr.as_str()),
         (Some(0), ""),
         "{}",
-        ran.stdout
+        output.stdout
     );
     assert!(
-        ran.stdout
+        output
+            .stdout
             .contains("calls to Anthropic, which cost at most $"),
         "{}",
-        ran.stdout
+        output.stdout
     );
     assert!(
-        ran.stdout.ends_with("\nAll rules hold.\n"),
+        output.stdout.ends_with("\nAll rules hold.\n"),
         "{}",
-        ran.stdout
+        output.stdout
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rules_that_differ_come_with_the_configuration_that_mends_them() {
-    let (ran, _) = examined(true, &["--yes", "--model", "claude-sonnet-5-5"]).await;
-    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
-    assert!(ran.stdout.contains("taken (differs)"), "{}", ran.stdout);
+async fn live_rules_that_differ_print_the_corrected_configuration() {
+    let (output, _) = run_doctor(true, &["--yes", "--model", "claude-sonnet-5-5"]).await;
+    assert_eq!(output.code, Some(1), "{}", output.stdout);
     assert!(
-        ran.stdout
+        output.stdout.contains("taken (differs)"),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output
+            .stdout
             .ends_with("[models.restrictions]\n\"claude-sonnet-5-5\" = \"\"\n"),
         "{}",
-        ran.stdout
+        output.stdout
     );
     assert!(
-        ran.stderr
+        output
+            .stderr
             .contains("rules differ\nhint: put the lines above"),
         "{}",
-        ran.stderr
+        output.stderr
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_asked_of_anthropic_without_a_yes() {
-    let (ran, calls) = examined(false, &["--model", "claude-haiku-5-5"]).await;
-    assert_eq!(ran.code, Some(1), "stdin is empty: {}", ran.stdout);
-    assert!(ran.stdout.ends_with("Make them? [y/N] "), "{}", ran.stdout);
-    assert!(ran.stderr.contains("no call was made"), "{}", ran.stderr);
+async fn live_rules_make_no_call_without_confirmation() {
+    let (output, calls) = run_doctor(false, &["--model", "claude-haiku-5-5"]).await;
+    assert_eq!(output.code, Some(1), "stdin is empty: {}", output.stdout);
+    assert!(
+        output.stdout.ends_with("Make them? [y/N] "),
+        "{}",
+        output.stdout
+    );
+    assert!(
+        output.stderr.contains("no call was made"),
+        "{}",
+        output.stderr
+    );
     assert_eq!(calls, 0);
 }

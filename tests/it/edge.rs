@@ -1,4 +1,4 @@
-//! Clients that are slow, greedy or both.
+//! Slow clients, stalled readers and oversized bodies.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::support::{RawClient, ServerProcess, TestServer, eventually};
 const MEBIBYTE: u64 = 1 << 20;
 const HEAD: &str = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n";
 
-/// All that comes until the server closes, in whatever way it does.
+/// Reads until the server closes the connection, in whatever way.
 async fn rest_of(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut read = Vec::new();
     let reading = async {
@@ -30,7 +30,7 @@ async fn rest_of(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-/// Sends `start` and then `piece` after `piece` at a pace, and tells what comes until the server closes.
+/// Sends `start` and then `piece` again and again. Returns the response up to the close.
 async fn trickle(server: &ServerProcess, start: &[u8], piece: &[u8], pace: Duration) -> String {
     let mut client = server.connect().await;
     client.write(start).await;
@@ -45,26 +45,26 @@ async fn trickle(server: &ServerProcess, start: &[u8], piece: &[u8], pace: Durat
         }
     };
     tokio::select! {
-        told = rest_of(&mut read) => told,
-        () = writing => unreachable!("it ends with the reading"),
+        response = rest_of(&mut read) => response,
+        () = writing => unreachable!("writing ends with reading"),
     }
 }
 
-/// Sends `start` and no more, and tells what comes until the server closes.
+/// Sends `start` and no more. Returns the response up to the close.
 async fn stall(server: &ServerProcess, start: &[u8]) -> String {
     let mut client = server.connect().await;
     client.write(start).await;
     rest_of(&mut client.0).await
 }
 
-/// A client of whose answer the kernel takes in little.
+/// Connects with a small receive buffer, so that the kernel accepts little of the answer.
 async fn small_client(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(address).await.unwrap()
 }
 
-/// Asks for a stream and reads no more of it than its beginning.
+/// Requests a stream and reads only its beginning.
 async fn unread_stream(server: &ServerProcess, prompt: &str) -> RawClient {
     let mut client = RawClient(small_client(server.address).await);
     client
@@ -78,7 +78,7 @@ fn busy(ready: &Value) -> u64 {
     ready["workers"]["busy"].as_u64().unwrap()
 }
 
-/// Asks again and again until nobody attacks any more.
+/// Sends requests until the attack is over, and returns how many were answered.
 async fn good_client(server: &ServerProcess, is_over: &AtomicBool) -> usize {
     let mut served = 0;
     while !is_over.load(Ordering::Relaxed) {
@@ -91,12 +91,12 @@ async fn good_client(server: &ServerProcess, is_over: &AtomicBool) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_clients_are_closed_while_a_good_one_is_served() {
+async fn slow_clients_time_out_while_a_good_one_is_served() {
     let server = TestServer::fake()
         .workers(22)
         .set("SWITCHBOARD_SERVER__HEADER_READ_TIMEOUT_SECONDS", 1);
     let server = server.set("SWITCHBOARD_SERVER__BODY_PAUSE_TIMEOUT_SECONDS", 1);
-    // None has to go for others: what is waited for are the limits of time.
+    // High enough that no connection is evicted: only the timeouts close them.
     let server = server.set("SWITCHBOARD_SERVER__UNKNOWN_CONNECTIONS_PER_ADDRESS", 1000);
     let server = server.set("SWITCHBOARD_SERVER__BODY_READ_TIMEOUT_SECONDS", 2);
     let process = server
@@ -111,7 +111,7 @@ async fn slow_clients_are_closed_while_a_good_one_is_served() {
         let readers = async {
             let readers =
                 join_all((0..20).map(|_| unread_stream(server, "[[tokens=20000]]"))).await;
-            // The good client may have one.
+            // The good client may hold one worker.
             server
                 .until("the readers have lost their workers", |ready| {
                     busy(ready) <= 1
@@ -119,7 +119,7 @@ async fn slow_clients_are_closed_while_a_good_one_is_served() {
                 .await;
             readers
         };
-        let told = tokio::join!(
+        let response = tokio::join!(
             join_all((0..100).map(|_| stall(server, HEAD.as_bytes()))),
             join_all((0..100).map(|_| trickle(server, HEAD.as_bytes(), b"a: b\r\n", pace))),
             join_all((0..30).map(|_| stall(server, body.as_bytes()))),
@@ -127,7 +127,7 @@ async fn slow_clients_are_closed_while_a_good_one_is_served() {
             readers,
         );
         is_over.store(true, Ordering::Relaxed);
-        told
+        response
     };
     let (served, (stalled_heads, slow_heads, stalled_bodies, slow_bodies, readers)) =
         tokio::join!(good_client(server, &is_over), attack);
@@ -135,27 +135,27 @@ async fn slow_clients_are_closed_while_a_good_one_is_served() {
         .until("every worker is back", |ready| busy(ready) == 0)
         .await;
     assert!(served > 1, "{served}");
-    for told in stalled_heads.into_iter().chain(slow_heads) {
-        assert_eq!(told, "", "nothing is said to half a request");
+    for response in stalled_heads.into_iter().chain(slow_heads) {
+        assert_eq!(response, "", "an unfinished head gets no response");
     }
-    for told in stalled_bodies.into_iter().chain(slow_bodies) {
+    for response in stalled_bodies.into_iter().chain(slow_bodies) {
         assert!(
-            told.starts_with("HTTP/1.1 408 ") && told.contains(r#""code":"body_timeout""#),
-            "{told}"
+            response.starts_with("HTTP/1.1 408 ") && response.contains(r#""code":"body_timeout""#),
+            "{response}"
         );
     }
     for mut reader in readers {
-        let told = rest_of(&mut reader.0).await;
+        let response = rest_of(&mut reader.0).await;
         assert!(
-            !told.contains("[DONE]"),
-            "the whole answer, {} bytes",
-            told.len()
+            !response.contains("[DONE]"),
+            "the whole answer was sent, {} bytes",
+            response.len()
         );
     }
     process.end().await;
 }
 
-/// What the workers have written so far, in bytes each.
+/// Returns the bytes written so far by each worker.
 fn written(server: &ServerProcess) -> Vec<u64> {
     let written = |worker: i32| {
         let counters = std::fs::read_to_string(format!("/proc/{worker}/io")).unwrap();
@@ -169,10 +169,10 @@ fn written(server: &ServerProcess) -> Vec<u64> {
     server.workers().into_iter().map(written).collect()
 }
 
-/// Waits until no worker writes any more.
-async fn until_all_are_held_up(server: &ServerProcess) {
+/// Waits until backpressure keeps every worker from writing.
+async fn until_all_are_blocked(server: &ServerProcess) {
     let (mut last, mut unchanged) = (0, 0);
-    eventually("the workers are held up", || {
+    eventually("the workers are blocked", || {
         let now = written(server).iter().sum();
         unchanged = if now == last { unchanged + 1 } else { 0 };
         last = now;
@@ -182,7 +182,7 @@ async fn until_all_are_held_up(server: &ServerProcess) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_readers_that_stop_hold_up_their_workers_and_cost_little() {
+async fn stalled_readers_block_their_workers_and_use_little_memory() {
     const READERS: usize = 50;
     let server = TestServer::fake()
         .workers(READERS)
@@ -201,7 +201,7 @@ async fn fifty_readers_that_stop_hold_up_their_workers_and_cost_little() {
     // Some 12 MB each.
     let readers = join_all((0..READERS).map(|_| unread_stream(&server, "[[tokens=40000]]")));
     let mut readers = readers.await;
-    until_all_are_held_up(&server).await;
+    until_all_are_blocked(&server).await;
 
     for written in written(&server) {
         assert!(
@@ -210,7 +210,7 @@ async fn fifty_readers_that_stop_hold_up_their_workers_and_cost_little() {
         );
         assert!(
             written < 2 * MEBIBYTE,
-            "a worker could write {written} bytes that nobody reads"
+            "a worker wrote {written} bytes without a reader"
         );
     }
     let growth = server.peak_memory() - before;
@@ -223,7 +223,7 @@ async fn fifty_readers_that_stop_hold_up_their_workers_and_cost_little() {
     let whole = rest_of(&mut readers.swap_remove(0).0).await;
     assert!(
         whole.contains(r#""content":"w39999 ""#),
-        "who reads on gets all of it"
+        "a reader that resumes gets the whole answer"
     );
     assert!(whole.contains("data: [DONE]"));
     drop(readers);
@@ -233,8 +233,8 @@ async fn fifty_readers_that_stop_hold_up_their_workers_and_cost_little() {
     server.end().await;
 }
 
-/// Writes chunks of a body without end, up to a bound, and tells what comes until the server closes.
-async fn pour(server: &ServerProcess) -> String {
+/// Sends a chunked body of up to 1000 chunks of 64 KiB. Returns the response up to the close.
+async fn send_endless_body(server: &ServerProcess) -> String {
     let mut client = server.connect().await;
     client
         .write(format!("{HEAD}transfer-encoding: chunked\r\n\r\n").as_bytes())
@@ -253,8 +253,8 @@ async fn pour(server: &ServerProcess) -> String {
     tokio::join!(rest_of(&mut read), writing).0
 }
 
-/// Sends a body of 900 kB in zstd that unpacks to 30 GB, and tells what comes.
-async fn explode(server: &ServerProcess) -> String {
+/// Sends a zstd body of 900 kB that decompresses to 30 GB. Returns the response up to the close.
+async fn send_decompression_bomb(server: &ServerProcess) -> String {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
     // Each block is 128 KiB of zeros.
     frame.extend([0x02, 0x00, 0x10, 0x00].repeat(225_000));
@@ -272,7 +272,7 @@ async fn explode(server: &ServerProcess) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_over_the_limit_is_refused_before_it_is_there() {
+async fn oversized_body_is_refused_before_it_is_received() {
     let server = TestServer::fake()
         .set("SWITCHBOARD_SERVER__BODY_LIMIT_BYTES", MEBIBYTE)
         .spawn()
@@ -281,31 +281,31 @@ async fn a_body_over_the_limit_is_refused_before_it_is_there() {
     for length in [MEBIBYTE + 1, 1 << 40] {
         for expect in ["", "expect: 100-continue\r\n"] {
             let head = format!("{HEAD}{expect}content-length: {length}\r\n\r\n");
-            let told = stall(&server, head.as_bytes()).await;
+            let response = stall(&server, head.as_bytes()).await;
             assert!(
-                told.starts_with("HTTP/1.1 413 ") && told.contains("request_too_large"),
-                "{told}"
+                response.starts_with("HTTP/1.1 413 ") && response.contains("request_too_large"),
+                "{response}"
             );
         }
     }
     for encoding in ["compress", "deflate, x-unknown"] {
         let head = format!("{HEAD}content-encoding: {encoding}\r\ncontent-length: 1000\r\n\r\n");
-        let told = stall(&server, head.as_bytes()).await;
+        let response = stall(&server, head.as_bytes()).await;
         assert!(
-            told.starts_with("HTTP/1.1 415 ") && told.contains("unsupported_encoding"),
-            "{told}"
+            response.starts_with("HTTP/1.1 415 ") && response.contains("unsupported_encoding"),
+            "{response}"
         );
     }
-    for told in join_all((0..4).map(|_| pour(&server))).await {
+    for response in join_all((0..4).map(|_| send_endless_body(&server))).await {
         assert!(
-            told.starts_with("HTTP/1.1 413 ") && told.contains("request_too_large"),
-            "{told}"
+            response.starts_with("HTTP/1.1 413 ") && response.contains("request_too_large"),
+            "{response}"
         );
     }
-    for told in join_all((0..4).map(|_| explode(&server))).await {
+    for response in join_all((0..4).map(|_| send_decompression_bomb(&server))).await {
         assert!(
-            told.starts_with("HTTP/1.1 413 ") && told.contains("request_too_large"),
-            "{told}"
+            response.starts_with("HTTP/1.1 413 ") && response.contains("request_too_large"),
+            "{response}"
         );
     }
     let growth = server.peak_memory() - before;

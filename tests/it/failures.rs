@@ -1,4 +1,5 @@
-//! What a client gets for each way in which a call of the real CLI fails. docs/API.md, "Errors", promises it.
+//! Upstream failures of the real CLI and the errors that clients get for them, as documented in
+//! docs/API.md, "Errors".
 
 use std::fmt::Write as _;
 
@@ -6,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Builder, TestServer};
 
-/// Sends each prompt, streamed and not, and tells what came of it: `status type code | Retry-After | message`, and the
-/// stream if it ended otherwise.
+/// Sends each prompt, whole and streamed. Returns a line `status type code | Retry-After | message`
+/// for each, and the stream if it ends differently.
 async fn table(server: Builder, prompts: &[&str]) -> String {
     let server = server
         .workers(1)
@@ -23,9 +24,9 @@ async fn table(server: Builder, prompts: &[&str]) -> String {
             .map_or("-", |wait| wait.to_str().unwrap());
         let message = answer.body["error"]["message"].as_str().unwrap();
         writeln!(table, "{prompt} {} | {wait} | {message}", answer.error()).unwrap();
-        let told = server.chat(prompt).told().await;
-        if told != answer.error() {
-            writeln!(table, "    {told}").unwrap();
+        let streamed = server.chat(prompt).streamed_outcome().await;
+        if streamed != answer.error() {
+            writeln!(table, "    {streamed}").unwrap();
         }
     }
     server.end().await;
@@ -33,7 +34,7 @@ async fn table(server: Builder, prompts: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_calls() {
+async fn refused_upstream_calls_map_to_client_errors() {
     let mut prompts: Vec<String> = [
         400, 401, 402, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529,
     ]
@@ -61,9 +62,9 @@ async fn refused_calls() {
 "#);
 }
 
-/// The CLI would wait, and the worker with it.
+/// The CLI itself would wait, and block its worker.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_wait_is_the_clients_and_not_the_workers() {
+async fn long_retry_after_is_passed_on_to_the_client() {
     let server = TestServer::real()
         .await
         .workers(1)
@@ -85,7 +86,8 @@ async fn a_long_wait_is_the_clients_and_not_the_workers() {
             .unwrap()
             .parse()
             .unwrap();
-        // The CLI adds up to a quarter. Of more than a minute or so it does not tell: it gives up at once.
+        // The CLI adds up to a quarter. It reports no wait above about a minute and gives up at
+        // once.
         assert!((40..=60).contains(&wait), "{wait}");
         assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
     }
@@ -94,7 +96,7 @@ async fn a_long_wait_is_the_clients_and_not_the_workers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_break_off() {
+async fn upstream_stream_error_is_reported_as_overloaded() {
     let prompts = [
         "[[tokens=3 error_after=0]]",
         "[[tokens=3 gap_ms=5 error_after=2]]",
@@ -107,9 +109,9 @@ async fn calls_that_break_off() {
     "#);
 }
 
-/// How much comes before the cut is chance: the reset of a connection discards what nobody has read yet.
+/// The amount received before the cut varies: a connection reset discards unread data.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_cut() {
+async fn cut_upstream_connection_is_an_upstream_error() {
     let server = TestServer::real().await.workers(1).start().await;
     for prompt in [
         "[[tokens=3 cut_after=0]]",
@@ -119,15 +121,18 @@ async fn connections_that_are_cut() {
             server.chat(prompt).send().await.error(),
             "502 server_error upstream_error"
         );
-        let told = server.chat(prompt).told().await;
-        assert!(told.ends_with("server_error upstream_error"), "{told}");
+        let streamed = server.chat(prompt).streamed_outcome().await;
+        assert!(
+            streamed.ends_with("server_error upstream_error"),
+            "{streamed}"
+        );
         assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
     }
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_do_not_go_on() {
+async fn stalled_upstream_call_times_out() {
     let server = TestServer::real()
         .await
         .set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 3);
@@ -140,8 +145,8 @@ async fn calls_that_do_not_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_find_nobody() {
-    // Nobody listens on the discard port.
+async fn unreachable_upstream_is_an_upstream_error() {
+    // No process listens on the discard port.
     let server = TestServer::real()
         .await
         .set("ANTHROPIC_BASE_URL", "http://127.0.0.1:9");
@@ -151,7 +156,7 @@ hello 502 server_error upstream_error | - | The call to Anthropic failed.
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_fails_late_ends_with_the_error_and_the_worker_serves_on() {
+async fn late_stream_failure_ends_with_an_error_and_keeps_the_worker() {
     let server = TestServer::real().await.workers(1).start().await;
     let worker = server.only_worker().await;
     for fault in ["cut_after=2", "error_after=2"] {
@@ -171,7 +176,7 @@ async fn a_stream_that_fails_late_ends_with_the_error_and_the_worker_serves_on()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn arguments_that_break_a_strict_schema_never_pass_for_an_answer() {
+async fn strict_tool_arguments_that_break_the_schema_are_an_error() {
     let server = TestServer::real().await.workers(1).start().await;
     let worker = server.only_worker().await;
     let schema = json!({
@@ -188,11 +193,17 @@ async fn arguments_that_break_a_strict_schema_never_pass_for_an_answer() {
     let message = refused.body["error"]["message"].as_str().unwrap();
     insta::assert_snapshot!(message, @"Claude called the strict tool `count` with arguments that do not keep to its schema: `/properties/n/type` is not met. Try again.");
     assert_eq!(
-        ask(r#"{"n":"one"}"#, true).told().await,
+        ask(r#"{"n":"one"}"#, true).streamed_outcome().await,
         "| server_error upstream_error"
     );
-    assert_eq!(ask(r#"{"n":1}"#, true).told().await, "| tool_calls");
-    assert_eq!(ask(r#"{"n":"one"}"#, false).told().await, "| tool_calls");
+    assert_eq!(
+        ask(r#"{"n":1}"#, true).streamed_outcome().await,
+        "| tool_calls"
+    );
+    assert_eq!(
+        ask(r#"{"n":"one"}"#, false).streamed_outcome().await,
+        "| tool_calls"
+    );
     server.until_quiet().await;
     assert_eq!(server.only_worker().await, worker);
     server.end().await;

@@ -1,4 +1,4 @@
-//! Many requests of one key do not keep those of another waiting.
+//! Fair queueing: many requests of one key do not delay those of another.
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::support::{Answer, Journal, TestServer, eventually};
 
 const FLOOD: usize = 150;
-const PLACES: usize = 100;
+const QUEUE_LENGTH: usize = 100;
 
-/// Asks with a key. The models tell in the journal whose turn it was.
+/// Sends a request with `key`. The model identifies its turn in the journal.
 async fn ask(server: &TestServer, key: &str, model: &str) -> Answer {
     let body = json!({"model": model, "messages": [{"role": "user", "content": "[[tokens=1]]"}]});
     let request = server
@@ -17,11 +17,12 @@ async fn ask(server: &TestServer, key: &str, model: &str) -> Answer {
         .post(server.url("/v1/chat/completions"))
         .bearer_auth(key)
         .json(&body);
-    Answer::of(request.send().await.unwrap()).await
+    Answer::read(request.send().await.unwrap()).await
 }
 
-/// What the flood was told: how many were answered, and how many refused, each for its own share of the queue.
-fn count(answers: &[Answer]) -> (usize, usize) {
+/// Returns the numbers of answered and refused requests. Asserts that each refusal is for the share
+/// of the key in the queue.
+fn count_outcomes(answers: &[Answer]) -> (usize, usize) {
     let (served, refused): (Vec<_>, Vec<_>) =
         answers.iter().partition(|answer| answer.status == 200);
     for answer in &refused {
@@ -36,18 +37,18 @@ fn count(answers: &[Answer]) -> (usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn single_requests_are_served_before_the_rest_of_a_flood() {
+async fn fair_queue_serves_another_key_before_the_rest_of_a_flood() {
     let journal = Journal::new();
     let server = TestServer::fake()
         .workers(1)
         .journal(&journal)
         .set("SWITCHBOARD_AUTH__KEYS", "flood,single");
     let server = server
-        .set("SWITCHBOARD_POOL__QUEUE_LENGTH", PLACES)
+        .set("SWITCHBOARD_POOL__QUEUE_LENGTH", QUEUE_LENGTH)
         .start()
         .await;
     server.until_quiet().await;
-    // Holds the only worker until the queue is as the test wants it.
+    // Keeps the only worker busy until the queue is full.
     let body = json!({"model": "sonnet", "stream": true, "messages": [{"role": "user", "content": "[[tokens=9 stall_at=1]]"}]});
     let held = server
         .http
@@ -56,18 +57,18 @@ async fn single_requests_are_served_before_the_rest_of_a_flood() {
         .json(&body);
     let held = held.send().await.unwrap();
     server
-        .until("the worker is lent", |stats| stats.busy == 1)
+        .until("the worker is busy", |stats| stats.busy == 1)
         .await;
 
     let mut flood: FuturesUnordered<_> = (0..FLOOD)
         .map(|_| ask(&server, "flood", "sonnet"))
         .collect();
     let mut answers = Vec::new();
-    while answers.len() < FLOOD - PLACES {
+    while answers.len() < FLOOD - QUEUE_LENGTH {
         answers.push(flood.next().await.unwrap());
     }
-    assert_eq!(count(&answers), (0, FLOOD - PLACES));
-    assert_eq!(server.stats().waiting, PLACES);
+    assert_eq!(count_outcomes(&answers), (0, FLOOD - QUEUE_LENGTH));
+    assert_eq!(server.stats().waiting, QUEUE_LENGTH);
 
     let singles = async {
         for round in 1..=12 {
@@ -79,7 +80,7 @@ async fn single_requests_are_served_before_the_rest_of_a_flood() {
         }
     };
     let release = async {
-        // It has come into the full queue when one more of the flood has had to leave it.
+        // A further refusal of the flood shows that the single request is in the full queue.
         answers.push(flood.next().await.unwrap());
         drop(held);
         while let Some(answer) = flood.next().await {
@@ -88,13 +89,13 @@ async fn single_requests_are_served_before_the_rest_of_a_flood() {
     };
     tokio::join!(singles, release);
     assert_eq!(
-        count(&answers),
-        (PLACES - 1, FLOOD - PLACES + 1),
-        "one made room"
+        count_outcomes(&answers),
+        (QUEUE_LENGTH - 1, FLOOD - QUEUE_LENGTH + 1),
+        "one request of the flood made room"
     );
-    let turns = eventually("all turns are noted", || async {
-        let turns = journal.of("turn");
-        (turns.len() == 1 + PLACES - 1 + 12).then_some(turns)
+    let turns = eventually("all turns are in the journal", || async {
+        let turns = journal.events("turn");
+        (turns.len() == 1 + QUEUE_LENGTH - 1 + 12).then_some(turns)
     })
     .await;
     let models: Vec<_> = turns

@@ -1,4 +1,5 @@
-//! The CLI that other tests put in place of the real one: its lines, their order and its faults.
+//! Tests of `fake-claude`, which replaces the real CLI in other tests: its lines, their order and
+//! its faults.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,7 +16,7 @@ struct Cli {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    said: Vec<Value>,
+    received: Vec<Value>,
 }
 
 #[expect(
@@ -44,7 +45,7 @@ impl Cli {
             stdin: child.stdin.take(),
             child,
             stdout,
-            said: Vec::new(),
+            received: Vec::new(),
         }
     }
 
@@ -67,18 +68,19 @@ impl Cli {
         );
     }
 
-    /// A whole turn; returns the text of its deltas and its result.
+    /// Runs a whole turn. Returns the text of its deltas and its result line.
     fn turn(&mut self, uuid: &str, text: &str) -> (String, Value) {
-        let from = self.said.len();
+        let from = self.received.len();
         self.prompt(uuid, text);
         self.until(|line| line["command_uuid"] == uuid && is_end(&line["state"]));
-        let said = &self.said[from..];
-        let deltas = said
+        let lines = &self.received[from..];
+        let deltas = lines
             .iter()
             .filter_map(|line| line.pointer("/event/delta/text")?.as_str());
         (
             deltas.collect(),
-            said.iter()
+            lines
+                .iter()
                 .find(|line| line["type"] == "result")
                 .unwrap()
                 .clone(),
@@ -91,26 +93,26 @@ impl Cli {
             assert!(
                 self.stdout.read_line(&mut line).unwrap() > 0,
                 "ended after {:#?}",
-                self.said
+                self.received
             );
             let line: Value = serde_json::from_str(&line).unwrap();
-            self.said.push(line.clone());
+            self.received.push(line.clone());
             if found(&line) {
                 return line;
             }
         }
     }
 
-    /// Types of all lines since `from`, the most telling word of each.
-    fn words(&self, from: usize) -> Vec<&str> {
+    /// Returns the most specific type of each line received since `from`.
+    fn line_types(&self, from: usize) -> Vec<&str> {
         let word =
             |line: &'_ Value, path: &str| line.pointer(path).and_then(Value::as_str).map(str::len);
         let paths = ["/event/type", "/state", "/subtype", "/type"];
-        let told = self.said[from..].iter().filter_map(|line| {
+        let types = self.received[from..].iter().filter_map(|line| {
             let path = paths.iter().find(|path| word(line, path).is_some())?;
             line.pointer(path)?.as_str()
         });
-        told.collect()
+        types.collect()
     }
 
     fn rest(mut self) -> (Vec<u8>, ExitStatus) {
@@ -130,29 +132,29 @@ fn is_end(state: &Value) -> bool {
 }
 
 #[test]
-fn tells_its_version() {
-    let told = command().arg("--version").output().unwrap();
-    assert_eq!(told.stdout, b"2.1.329 (Claude Code)\n");
-    let told = command()
+fn version_flag_prints_the_version() {
+    let output = command().arg("--version").output().unwrap();
+    assert_eq!(output.stdout, b"2.1.329 (Claude Code)\n");
+    let output = command()
         .arg("--version")
         .env("FAKE_CLAUDE_VERSION", "9.9.9")
         .output()
         .unwrap();
-    assert_eq!(told.stdout, b"9.9.9 (Claude Code)\n");
+    assert_eq!(output.stdout, b"9.9.9 (Claude Code)\n");
 }
 
 #[test]
-fn a_mode_that_does_not_exist_is_refused() {
-    let told = command().env("FAKE_CLAUDE_TOKENZ", "1").output().unwrap();
-    assert_eq!(told.status.code(), Some(2));
+fn unknown_mode_is_refused() {
+    let output = command().env("FAKE_CLAUDE_TOKENZ", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
     assert_eq!(
-        told.stderr,
+        output.stderr,
         b"fake-claude: no such mode: FAKE_CLAUDE_TOKENZ\n"
     );
 }
 
 #[test]
-fn a_turn_has_the_lines_of_the_real_cli_in_its_order() {
+fn turn_has_the_lines_of_the_real_cli_in_order() {
     let mut cli = Cli::start(&[]);
     let models = cli.ask(&json!({"subtype": "initialize"}))["response"]["models"].take();
     assert_eq!(models.as_array().unwrap().len(), 5);
@@ -161,7 +163,7 @@ fn a_turn_has_the_lines_of_the_real_cli_in_its_order() {
         "claude-haiku-5-5"
     );
     assert_eq!(cli.ask(&json!({"subtype": "zork"}))["subtype"], "error");
-    let from = cli.said.len();
+    let from = cli.received.len();
     let (text, result) = cli.turn("u1", "hello [[tokens=2]]");
     assert_eq!(text, "w0 w1 ");
     let words = [
@@ -180,7 +182,7 @@ fn a_turn_has_the_lines_of_the_real_cli_in_its_order() {
         "success",
         "completed",
     ];
-    assert_eq!(cli.words(from), words);
+    assert_eq!(cli.line_types(from), words);
     assert_eq!(result["result"], "w0 w1 ");
     assert_eq!(result["usage"]["output_tokens"], 2);
     let (_, second) = cli.turn("u2", "hello [[tokens=2]]");
@@ -193,15 +195,15 @@ fn a_turn_has_the_lines_of_the_real_cli_in_its_order() {
 }
 
 #[test]
-fn a_replayed_conversation_is_held_until_the_rewind() {
+fn replayed_conversation_is_kept_until_the_rewind() {
     let mut cli = Cli::start(&[]);
     cli.ask(&json!({"subtype": "initialize", "systemPrompt": ["S"]}));
-    let from = cli.said.len();
+    let from = cli.received.len();
     let user = |text: &str| json!({"role": "user", "content": text});
     cli.write(&json!({"type": "user", "uuid": "u1", "shouldQuery": false, "message": user("[[no_result]]")}));
     cli.until(|line| line["state"] == "completed");
     assert_eq!(
-        cli.words(from),
+        cli.line_types(from),
         ["queued", "started", "init", "success", "completed"]
     );
     cli.write(
@@ -227,11 +229,11 @@ fn a_replayed_conversation_is_held_until_the_rewind() {
 }
 
 #[test]
-fn an_interrupt_ends_a_stalled_turn_and_the_next_one_works() {
+fn interrupt_ends_a_stalled_turn_and_the_next_turn_works() {
     let mut cli = Cli::start(&[("FAKE_CLAUDE_GAP_MS", "1")]);
     cli.prompt("u1", "[[stall_at=2 tokens=9]]");
     cli.until(|line| line.pointer("/event/delta/text") == Some(&json!("w1 ")));
-    let from = cli.said.len();
+    let from = cli.received.len();
     cli.ask(&json!({"subtype": "interrupt"}));
     cli.until(|line| is_end(&line["state"]));
     let words = [
@@ -244,12 +246,12 @@ fn an_interrupt_ends_a_stalled_turn_and_the_next_one_works() {
         "error_during_execution",
         "cancelled",
     ];
-    assert_eq!(cli.words(from), words);
+    assert_eq!(cli.line_types(from), words);
     assert_eq!(cli.turn("u2", "hi").0, "w0 w1 w2 w3 w4 ");
 }
 
 #[test]
-fn settings_limit_the_answer() {
+fn settings_set_stop_sequences_and_max_tokens() {
     let mut cli = Cli::start(&[]);
     let set = |env: Value| json!({"subtype": "apply_flag_settings", "settings": {"env": env}});
     cli.ask(&set(
@@ -257,7 +259,7 @@ fn settings_limit_the_answer() {
     ));
     assert_eq!(cli.turn("u1", "hi").0, "w0 w1 w");
     assert!(
-        cli.said
+        cli.received
             .iter()
             .any(|line| line.pointer("/event/delta/stop_sequence") == Some(&json!("2 w")))
     );
@@ -285,7 +287,7 @@ fn settings_limit_the_answer() {
 }
 
 #[test]
-fn an_api_error_is_told_twice() {
+fn api_error_is_in_the_message_and_in_the_result() {
     let mut cli = Cli::start(&[]);
     let (_, result) = cli.turn(
         "u1",
@@ -296,7 +298,7 @@ fn an_api_error_is_told_twice() {
         (&json!(true), &json!(429))
     );
     let line = cli
-        .said
+        .received
         .iter()
         .find(|line| line["type"] == "assistant")
         .unwrap();
@@ -311,7 +313,7 @@ fn an_api_error_is_told_twice() {
 }
 
 #[test]
-fn dies_as_it_is_told() {
+fn crash_uses_the_requested_exit_code_or_signal() {
     for (how, code, signal) in [
         ("", Some(1), None),
         ("exit_code=7", Some(7), None),
@@ -335,7 +337,7 @@ fn dies_as_it_is_told() {
 }
 
 #[test]
-fn faulty_lines_are_as_faulty_as_asked() {
+fn fault_modes_write_the_requested_faulty_lines() {
     let lines = |modes: &str| {
         let mut cli = Cli::start(&[]);
         cli.prompt("u1", &format!("[[tokens=1 {modes}]] "));
@@ -373,7 +375,7 @@ fn faulty_lines_are_as_faulty_as_asked() {
 }
 
 #[test]
-fn the_journal_holds_names_and_events() {
+fn journal_holds_events_and_names_of_variables_without_values() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let env = [
@@ -402,7 +404,7 @@ fn the_journal_holds_names_and_events() {
 }
 
 #[test]
-fn outlives_sigterm_and_the_end_of_stdin_when_told_to() {
+fn ignore_modes_survive_sigterm_and_the_end_of_stdin() {
     let mut cli = Cli::start(&[
         ("FAKE_CLAUDE_IGNORE_SIGTERM", "1"),
         ("FAKE_CLAUDE_IGNORE_STDIN_EOF", "1"),
@@ -419,10 +421,10 @@ fn outlives_sigterm_and_the_end_of_stdin_when_told_to() {
 }
 
 #[test]
-fn a_hung_process_answers_nothing_and_ends_with_stdin() {
+fn hung_process_answers_nothing_and_ends_with_stdin() {
     let mut cli = Cli::start(&[]);
     cli.prompt("u1", "[[hang_after_result dup_result]]");
-    // Both are awaited: the end of stdin ends the process between two lines.
+    // Both results are awaited, because the end of stdin may end the process between two lines.
     cli.until(|line| line["type"] == "result");
     cli.until(|line| line["type"] == "result");
     let rewind = json!({"subtype": "rewind_conversation", "target_message_uuid": "u1"});
@@ -432,17 +434,17 @@ fn a_hung_process_answers_nothing_and_ends_with_stdin() {
     assert_eq!(
         String::from_utf8(rest).unwrap(),
         "",
-        "no answer and no lifecycle"
+        "no answer and no lifecycle line"
     );
     assert_eq!(status.code(), Some(0));
 }
 
 #[test]
-fn an_interrupt_before_the_start_does_not_stop_the_turn() {
+fn interrupt_before_the_start_does_not_stop_the_turn() {
     let mut cli = Cli::start(&[]);
     cli.prompt("u1", "[[queue_ms=50 finish_on_eof]]");
-    let told = cli.ask(&json!({"subtype": "interrupt"}));
-    assert_eq!(told["response"]["still_queued"], json!(["u1"]));
+    let response = cli.ask(&json!({"subtype": "interrupt"}));
+    assert_eq!(response["response"]["still_queued"], json!(["u1"]));
     assert_eq!(
         cli.until(|line| line["type"] == "result")["result"],
         "w0 w1 w2 w3 w4 "
@@ -450,7 +452,7 @@ fn an_interrupt_before_the_start_does_not_stop_the_turn() {
 }
 
 #[test]
-fn finishes_the_turn_when_stdin_ends_if_told_to() {
+fn finish_on_eof_finishes_the_turn_when_stdin_ends() {
     let mut cli = Cli::start(&[]);
     cli.prompt("u1", "[[gap_ms=10 finish_on_eof]]");
     cli.until(|line| line["event"]["type"] == "content_block_start");
@@ -460,7 +462,7 @@ fn finishes_the_turn_when_stdin_ends_if_told_to() {
 }
 
 #[test]
-fn a_grandchild_keeps_stdout_open() {
+fn grandchild_keeps_stdout_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let env = [

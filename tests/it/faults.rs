@@ -1,51 +1,54 @@
-//! Whatever a worker does wrong, a client gets the answer or a clear error in time, and the next one gets an answer.
+//! Faults of a worker: the client gets the answer or a clear error in time, and the next request is
+//! answered.
 
 use std::time::Duration;
 
 use crate::support::TestServer;
 
-/// Above all that the settings below allow: the silence of a turn, the wait for its reset, the start of a new worker.
-const LIMIT: Duration = Duration::from_secs(10);
+/// Maximum time of a request. It exceeds the sum of the timeouts set below: a silent turn, its
+/// reset and the start of a new worker.
+const MAX_TIME: Duration = Duration::from_secs(10);
 
 const ANSWER: &str = "w0 w1 w2 w3 w4 | stop";
 
-/// What becomes of the worker.
+/// Fate of the worker after a turn.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Worker {
+enum WorkerFate {
     Kept,
     Replaced,
 }
 
-use Worker::{Kept, Replaced};
+use WorkerFate::{Kept, Replaced};
 
-fn impatient() -> crate::support::Builder {
+fn with_short_timeouts() -> crate::support::Builder {
     let server = TestServer::fake()
         .workers(1)
         .set("SWITCHBOARD_CLAUDE__EVENT_TIMEOUT_SECONDS", 1);
     server.set("SWITCHBOARD_CLAUDE__CONTROL_TIMEOUT_SECONDS", 1)
 }
 
-/// Sends each prompt to a worker that has served another, and another after it.
-async fn assert_outcomes(cases: &[(&str, &str, Worker)]) {
-    let server = impatient().start().await;
+/// Sends each prompt to a used worker, and an ordinary prompt after it. Asserts the outcome and the
+/// fate of the worker.
+async fn assert_outcomes(cases: &[(&str, &str, WorkerFate)]) {
+    let server = with_short_timeouts().start().await;
     for (prompt, expected, fate) in cases {
         let worker = server.only_worker().await;
-        let told = tokio::time::timeout(LIMIT, server.chat(prompt).told()).await;
-        assert_eq!(told.expect(prompt), *expected, "{prompt}");
-        let next = tokio::time::timeout(LIMIT, server.chat("[[tokens=1]]").send()).await;
+        let outcome = tokio::time::timeout(MAX_TIME, server.chat(prompt).streamed_outcome()).await;
+        assert_eq!(outcome.expect(prompt), *expected, "{prompt}");
+        let next = tokio::time::timeout(MAX_TIME, server.chat("[[tokens=1]]").send()).await;
         assert_eq!(next.expect(prompt).text(), "w0 ", "after {prompt}");
-        let became = if server.only_worker().await == worker {
+        let actual = if server.only_worker().await == worker {
             Kept
         } else {
             Replaced
         };
-        assert_eq!(became, *fate, "the worker of {prompt}");
+        assert_eq!(actual, *fate, "the worker of {prompt}");
     }
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turns_that_do_not_go_on() {
+async fn stalled_turns_time_out_and_slow_turns_are_answered() {
     assert_outcomes(&[
         ("[[stall_at=2]]", "w0 w1 | server_error timeout", Replaced),
         (
@@ -63,7 +66,7 @@ async fn turns_that_do_not_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn turns_that_do_not_end_or_cannot_be_forgotten() {
+async fn worker_that_cannot_be_reset_is_replaced() {
     assert_outcomes(&[
         ("[[hang_after_result]]", ANSWER, Replaced),
         ("[[no_result]]", ANSWER, Replaced),
@@ -76,7 +79,7 @@ async fn turns_that_do_not_end_or_cannot_be_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_calls() {
+async fn api_errors_map_to_client_errors() {
     assert_outcomes(&[
         (
             "[[api_error=rate_limit]]",
@@ -139,7 +142,7 @@ async fn failed_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_that_should_not_be_there() {
+async fn unexpected_lines_do_not_change_the_answer() {
     assert_outcomes(&[
         ("[[dup_result]]", ANSWER, Kept),
         ("[[result_is_error]]", ANSWER, Kept),
@@ -157,47 +160,51 @@ async fn lines_that_should_not_be_there() {
     .await;
 }
 
-/// An interrupt does not reach a turn that is only queued: it has to wait for it.
+/// An interrupt does not stop a turn that is still queued, so the server waits for the turn to
+/// start.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_a_turn_which_has_not_begun() {
-    let server = impatient().start().await;
+async fn disconnect_before_the_start_of_the_turn_frees_the_worker() {
+    let server = with_short_timeouts().start().await;
     for (delay, fate) in [(300, Kept), (5000, Replaced)] {
         let worker = server.only_worker().await;
         let prompt = format!("[[queue_ms={delay} ttft_ms=600000]]");
         let left =
             tokio::time::timeout(Duration::from_millis(100), server.chat(&prompt).send()).await;
-        assert!(left.is_err(), "the client leaves before the turn has begun");
+        assert!(
+            left.is_err(),
+            "the client disconnects before the turn starts"
+        );
         assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
-        let became = if server.only_worker().await == worker {
+        let actual = if server.only_worker().await == worker {
             Kept
         } else {
             Replaced
         };
-        assert_eq!(became, fate, "after {delay} ms in the queue");
+        assert_eq!(actual, fate, "after {delay} ms in the queue");
     }
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_a_worker_which_does_not_listen() {
-    let server = impatient().start().await;
-    for deafness in ["interrupt_ignored", "interrupt_ignored=answered"] {
+async fn worker_that_ignores_an_interrupt_is_replaced() {
+    let server = with_short_timeouts().start().await;
+    for mode in ["interrupt_ignored", "interrupt_ignored=answered"] {
         let worker = server.only_worker().await;
         let mut stream = server
-            .chat(&format!("[[stall_at=1 {deafness}]]"))
+            .chat(&format!("[[stall_at=1 {mode}]]"))
             .stream()
             .await;
         stream.next_text().await;
         drop(stream);
-        let next = tokio::time::timeout(LIMIT, server.chat("[[tokens=1]]").send()).await;
-        assert_eq!(next.expect(deafness).text(), "w0 ");
-        assert_ne!(server.only_worker().await, worker, "{deafness}");
+        let next = tokio::time::timeout(MAX_TIME, server.chat("[[tokens=1]]").send()).await;
+        assert_eq!(next.expect(mode).text(), "w0 ");
+        assert_ne!(server.only_worker().await, worker, "{mode}");
     }
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_on_stderr_stalls_nothing() {
+async fn flood_on_stderr_does_not_stall_turns() {
     let server = TestServer::fake()
         .workers(1)
         .set("FAKE_CLAUDE_STDERR_FLOOD", 1)
@@ -205,8 +212,10 @@ async fn a_flood_on_stderr_stalls_nothing() {
         .await;
     let worker = server.only_worker().await;
     for _ in 0..5 {
-        let told = tokio::time::timeout(LIMIT, server.chat("[[stderr_flood]]").told()).await;
-        assert_eq!(told.unwrap(), ANSWER);
+        let outcome =
+            tokio::time::timeout(MAX_TIME, server.chat("[[stderr_flood]]").streamed_outcome())
+                .await;
+        assert_eq!(outcome.unwrap(), ANSWER);
     }
     assert_eq!(server.only_worker().await, worker);
     server.end().await;

@@ -1,4 +1,4 @@
-//! Uploads of a size that no memory should hold.
+//! Uploads and downloads of files larger than the memory they may use.
 
 use futures::stream;
 use reqwest::Body;
@@ -11,7 +11,7 @@ const PIECE: usize = 1 << 20;
 const PIECES: usize = 300;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_file_goes_through_a_small_server() {
+async fn large_upload_and_download_use_little_memory() {
     let server = TestServer::fake().workers(1).spawn().await;
     let before = server.peak_memory();
     let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"large\"\r\n\r\n";
@@ -40,7 +40,7 @@ async fn a_large_file_goes_through_a_small_server() {
         received += chunk.len();
     }
     assert_eq!(received, PIECE * PIECES);
-    let grown = server.peak_memory() - before;
-    assert!(grown < 64 << 20, "grew by {grown} bytes");
+    let growth = server.peak_memory() - before;
+    assert!(growth < 64 << 20, "grew by {growth} bytes");
     server.end().await;
 }

@@ -1,4 +1,4 @@
-//! Output of a worker that no worker should write: it costs little memory and disturbs nobody else.
+//! Invalid output of a worker costs little memory and does not affect other requests.
 
 use futures::future::join_all;
 
@@ -14,15 +14,16 @@ async fn start(folder: &tempfile::TempDir) -> ServerProcess {
     server.spawn_in(folder.path()).await
 }
 
-/// What the prompt comes to, while two other requests run beside it from before its beginning to after its end.
-async fn told_beside_others(server: &ServerProcess, prompt: &str) -> String {
+/// Sends `prompt` while two other requests run, from before its start until after its end, and
+/// returns its outcome.
+async fn outcome_beside_others(server: &ServerProcess, prompt: &str) -> String {
     let mut others = Vec::new();
     for _ in 0..2 {
         let mut other = server.chat("[[tokens=200 gap_ms=10]]").stream().await;
         assert_eq!(other.next_text().await, "w0 ");
         others.push(other);
     }
-    let told = server.chat(prompt).told().await;
+    let outcome = server.chat(prompt).streamed_outcome().await;
     for other in join_all(others.into_iter().map(crate::support::Events::rest)).await {
         let texts = other
             .iter()
@@ -34,15 +35,15 @@ async fn told_beside_others(server: &ServerProcess, prompt: &str) -> String {
             "beside {prompt}"
         );
     }
-    told
+    outcome
 }
 
-/// The bytes of the answer that were in the faulty line are lost with it; what came before and after is not.
+/// Text in the faulty line is lost; text before and after it is not.
 #[tokio::test(flavor = "multi_thread")]
-async fn unreadable_lines_cost_no_more_than_themselves() {
+async fn unreadable_lines_are_skipped_with_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(&folder).await;
-    told_beside_others(&server, "[[tokens=5]]").await;
+    outcome_beside_others(&server, "[[tokens=5]]").await;
     let before = server.peak_memory();
     for (prompt, expected) in [
         ("[[bad_json_at=2]]", "w0 w1 w2 w3 w4 | stop"),
@@ -53,12 +54,12 @@ async fn unreadable_lines_cost_no_more_than_themselves() {
         ("[[deep_nesting=1000000]]", "w0 w1 w2 w3 w4 | stop"),
         ("[[duplicate_keys]]", "w0 w1 w2 w3 w4 | stop"),
     ] {
-        let told = told_beside_others(&server, prompt).await;
+        let outcome = outcome_beside_others(&server, prompt).await;
         assert!(
-            told == expected,
+            outcome == expected,
             "{prompt}: {:.80} and so on, {} bytes",
-            told,
-            told.len()
+            outcome,
+            outcome.len()
         );
         let growth = server.peak_memory().saturating_sub(before);
         assert!(growth <= 2 * LINE_LIMIT, "{prompt}: {growth} bytes more");
@@ -67,15 +68,18 @@ async fn unreadable_lines_cost_no_more_than_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_line_within_the_limit_is_an_answer() {
+async fn long_line_within_the_limit_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(&folder).await;
-    let told = server.chat("[[tokens=2 line_bytes=3M]]").told().await;
+    let outcome = server
+        .chat("[[tokens=2 line_bytes=3M]]")
+        .streamed_outcome()
+        .await;
     assert!(
-        told.starts_with("w0 xxx") && told.ends_with("xxxw1 | stop"),
+        outcome.starts_with("w0 xxx") && outcome.ends_with("xxxw1 | stop"),
         "{} bytes",
-        told.len()
+        outcome.len()
     );
-    assert!(told.len() > 3_000_000);
+    assert!(outcome.len() > 3_000_000);
     server.end().await;
 }

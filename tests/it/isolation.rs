@@ -1,4 +1,4 @@
-//! Nothing of one caller reaches another, and nothing of the host reaches a prompt.
+//! Isolation: no data of one caller reaches another, and no data of the host reaches a prompt.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -6,19 +6,20 @@ use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
-/// A request body without what names the process and the session.
+/// Returns the request body without the ids of process and session.
 fn without_ids(body: &Value) -> Value {
     let mut body = body.clone();
     body.as_object_mut().unwrap().remove("metadata");
     body
 }
 
-async fn upstream_of(server: &TestServer, prompt: &str) -> Value {
+/// Sends `prompt` and returns the body that goes upstream.
+async fn upstream_body_of(server: &TestServer, prompt: &str) -> Value {
     server.chat(prompt).send().await.text();
     without_ids(&server.upstream().requests().last().unwrap().body)
 }
 
-/// A conversation with everything a turn can carry.
+/// Sends a turn with history and parameters, and returns the body that goes upstream.
 async fn full_turn(server: &TestServer) -> Value {
     let chat = server.chat("last [[tokens=2]]").after(&[
         ("system", "S"),
@@ -34,9 +35,10 @@ async fn full_turn(server: &TestServer) -> Value {
     without_ids(&server.upstream().requests().last().unwrap().body)
 }
 
-/// Invariant 7: after whatever happened in a worker, the next request goes upstream as from a fresh one.
+/// Invariant 7: whatever happened in a worker, it sends the next request upstream as a fresh one
+/// does.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
+async fn reused_worker_sends_the_same_bytes_as_a_fresh_one() {
     for builder in [
         TestServer::real().await,
         TestServer::real()
@@ -45,13 +47,13 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
             .set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-made-up"),
     ] {
         let server = builder.workers(1).start().await;
-        let fresh_plain = upstream_of(&server, "plain [[tokens=1]]").await;
+        let fresh_plain = upstream_body_of(&server, "plain [[tokens=1]]").await;
         let only_worker = server.only_worker().await;
         let fresh_full = full_turn(&server).await;
 
         full_turn(&server).await;
         assert_eq!(
-            upstream_of(&server, "plain [[tokens=1]]").await,
+            upstream_body_of(&server, "plain [[tokens=1]]").await,
             fresh_plain,
             "after a replayed and limited turn"
         );
@@ -64,7 +66,7 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
         cut.next_text().await;
         drop(cut);
         assert_eq!(
-            upstream_of(&server, "plain [[tokens=1]]").await,
+            upstream_body_of(&server, "plain [[tokens=1]]").await,
             fresh_plain,
             "after an interrupted turn"
         );
@@ -75,7 +77,7 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
             .send()
             .await;
         assert_eq!(
-            upstream_of(&server, "plain [[tokens=1]]").await,
+            upstream_body_of(&server, "plain [[tokens=1]]").await,
             fresh_plain,
             "after a failed turn"
         );
@@ -100,7 +102,7 @@ async fn a_reused_worker_sends_the_same_bytes_as_a_fresh_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_that_begins_with_an_answer_leaves_nothing_behind() {
+async fn leading_assistant_message_does_not_reach_the_next_request() {
     let server = TestServer::real().await.workers(1).start().await;
     let answer = server
         .chat("go on [[tokens=1]]")
@@ -119,7 +121,7 @@ async fn a_conversation_that_begins_with_an_answer_leaves_nothing_behind() {
             .contains("secret opening")
     );
     assert!(
-        !upstream_of(&server, "[[tokens=1]]")
+        !upstream_body_of(&server, "[[tokens=1]]")
             .await
             .to_string()
             .contains("secret opening")
@@ -128,7 +130,7 @@ async fn a_conversation_that_begins_with_an_answer_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_is_a_text_whatever_the_cli_would_make_of_it() {
+async fn commands_and_file_mentions_of_the_cli_are_sent_as_plain_text() {
     let server = TestServer::real().await.workers(1).start().await;
     for text in [
         "@/etc/passwd",
@@ -139,7 +141,7 @@ async fn a_text_is_a_text_whatever_the_cli_would_make_of_it() {
         "#remember me",
         "<system-reminder>x</system-reminder>",
     ] {
-        let body = upstream_of(&server, text).await;
+        let body = upstream_body_of(&server, text).await;
         let turns = body["messages"].as_array().unwrap();
         let users: Vec<_> = turns.iter().filter(|turn| turn["role"] == "user").collect();
         assert_eq!(users.len(), 1, "{text}: {body}");
@@ -155,16 +157,16 @@ async fn a_text_is_a_text_whatever_the_cli_would_make_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_the_host_reaches_a_prompt() {
+async fn files_and_variables_of_the_host_do_not_reach_a_prompt() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    for place in [
+    for path in [
         "CLAUDE.md",
         "data/CLAUDE.md",
         "data/home/CLAUDE.md",
         "data/home/.claude/CLAUDE.md",
     ] {
-        let file = folder.path().join(place);
+        let file = folder.path().join(path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, "secret instruction").unwrap();
     }
@@ -177,7 +179,9 @@ async fn nothing_of_the_host_reaches_a_prompt() {
             .set("DATABASE_PASSWORD", "secret variable")
             .start_in(&data)
             .await;
-        let body = upstream_of(&server, "hi [[tokens=1]]").await.to_string();
+        let body = upstream_body_of(&server, "hi [[tokens=1]]")
+            .await
+            .to_string();
         assert!(!body.contains("secret"), "{body}");
         assert!(!body.contains(env!("CARGO_MANIFEST_DIR")), "{body}");
         for worker in server.workers() {
@@ -190,9 +194,9 @@ async fn nothing_of_the_host_reaches_a_prompt() {
     }
 }
 
-/// The CLI would ask `git` about its settings with each change of them, which every turn brings.
+/// The CLI would run `git` at each change of its settings, and every turn changes them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_turn_starts_no_other_program() {
+async fn turn_starts_no_other_program() {
     let programs = tempfile::tempdir().unwrap();
     let (git, started) = (programs.path().join("git"), programs.path().join("started"));
     std::fs::write(
@@ -216,7 +220,7 @@ async fn a_turn_starts_no_other_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prompt_of_two_megabytes_arrives_whole() {
+async fn prompt_of_two_megabytes_arrives_whole() {
     let server = TestServer::real().await.workers(1).start().await;
     let long = "x".repeat(2_000_000);
     let length = |value: &Value| value.as_str().unwrap().len();
@@ -261,11 +265,12 @@ async fn a_prompt_of_two_megabytes_arrives_whole() {
     server.end().await;
 }
 
-/// The CLI would have the model summarise a long conversation, at a price, and send the summary in its place.
+/// The CLI would have the model summarise a long conversation, a billed call, and send the summary
+/// instead.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_is_never_summarised() {
+async fn long_conversation_is_not_summarised() {
     let server = TestServer::real().await.workers(1).start().await;
-    // Longer than a model may be asked, so that the CLI has every reason.
+    // Longer than the context window of a model, so that the CLI would summarise it.
     let long = "x ".repeat(1_500_000);
     let earlier = [
         ("user", &*long),

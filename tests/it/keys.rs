@@ -1,4 +1,4 @@
-//! Keys as whoever runs the server makes them: with the real binary, through the socket and over HTTP.
+//! Management of API keys: by commands, through the admin socket and over HTTP.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,9 +13,9 @@ use crate::support::{Builder, ServerProcess, TestServer, eventually};
 
 const ADMIN: &str = "made-up-admin-key";
 
-/// What a run of the command left behind.
+/// Exit code and output of a command.
 #[derive(Debug)]
-struct Ran {
+struct CommandOutput {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -26,7 +26,7 @@ struct Ran {
     clippy::disallowed_methods,
     reason = "a test starts the binary as a shell would"
 )]
-async fn run(data_dir: &Path, arguments: &[&str]) -> Ran {
+async fn run(data_dir: &Path, arguments: &[&str]) -> CommandOutput {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_claude-switchboard"));
     command
         .args(arguments)
@@ -35,38 +35,39 @@ async fn run(data_dir: &Path, arguments: &[&str]) -> Ran {
         .env_clear()
         .stdin(Stdio::null());
     let output = command.kill_on_drop(true).output().await.unwrap();
-    Ran {
+    CommandOutput {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
-/// The same, with what it prints as JSON.
+/// Runs a command with `--json` and returns the JSON that it prints.
 async fn json_of(data_dir: &Path, arguments: &[&str]) -> Value {
-    let ran = run(data_dir, &[arguments, &["--json"]].concat()).await;
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    serde_json::from_str(&ran.stdout).unwrap()
+    let output = run(data_dir, &[arguments, &["--json"]].concat()).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    serde_json::from_str(&output.stdout).unwrap()
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// A server without a sign-in: what these tests ask needs no model.
+/// Returns a server without credentials: these tests make no upstream calls.
 fn server() -> Builder {
     TestServer::fake().without("ANTHROPIC_API_KEY")
 }
 
-/// The status and the code of the answer to a key. A server without a sign-in refuses with another code than one that does
-/// not know the key.
-async fn asked(server: &ServerProcess, key: &str) -> String {
+/// Returns the error code for a request with `key`. A server without credentials answers a valid
+/// key with [`AUTHENTICATED`].
+async fn error_code_for(server: &ServerProcess, key: &str) -> String {
     let request = server.http.get(server.url("/v1/models")).bearer_auth(key);
     let body: Value = request.send().await.unwrap().json().await.unwrap();
     text(&body["error"]["code"]).to_owned()
 }
 
-const LET_IN: &str = "not_signed_in";
+/// Error code of an authenticated request to a server without credentials.
+const AUTHENTICATED: &str = "not_signed_in";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_managed_while_no_server_runs() {
@@ -94,17 +95,17 @@ async fn keys_are_managed_while_no_server_runs() {
     .await;
     let project = text(&project["id"]);
     assert_eq!(project, "team", "the name is an id");
-    let spoken = json_of(
+    let with_id = json_of(
         data_dir,
         &["projects", "create", "The team", "--id", "team-2"],
     )
     .await;
     assert_eq!(
-        (&spoken["id"], &spoken["name"]),
+        (&with_id["id"], &with_id["name"]),
         (&json!("team-2"), &json!("The team"))
     );
-    let unspoken = json_of(data_dir, &["projects", "create", "The team"]).await;
-    assert!(text(&unspoken["id"]).starts_with("proj_"));
+    let without_id = json_of(data_dir, &["projects", "create", "The team"]).await;
+    assert!(text(&without_id["id"]).starts_with("proj_"));
     let taken = run(data_dir, &["projects", "create", "team"]).await;
     assert!(
         taken.code == Some(1) && taken.stderr.contains("There is a project 'team' already"),
@@ -165,13 +166,16 @@ async fn keys_are_managed_while_no_server_runs() {
             .contains("7 tokens/day")
     );
 
-    // The server that starts now knows them, and answers nobody else.
+    // A server that starts now accepts these keys and no others.
     let server = server().spawn_in(data_dir).await;
     for key in [&made["key"], &rotated["key"]] {
-        assert_eq!(asked(&server, text(key)).await, LET_IN);
+        assert_eq!(error_code_for(&server, text(key)).await, AUTHENTICATED);
     }
-    assert_eq!(asked(&server, text(&other["key"])).await, "revoked_api_key");
-    assert_eq!(asked(&server, "").await, "invalid_api_key");
+    assert_eq!(
+        error_code_for(&server, text(&other["key"])).await,
+        "revoked_api_key"
+    );
+    assert_eq!(error_code_for(&server, "").await, "invalid_api_key");
     server.end().await;
 }
 
@@ -180,9 +184,9 @@ async fn keys_are_managed_while_the_server_runs() {
     let server = server().spawn().await;
     let data_dir = server.data_dir();
     assert_eq!(
-        asked(&server, "").await,
-        LET_IN,
-        "without keys it answers its own machine"
+        error_code_for(&server, "").await,
+        AUTHENTICATED,
+        "a server without keys answers local requests"
     );
     let made = run(data_dir, &["keys", "create", "laptop"]).await;
     let key = made
@@ -192,8 +196,11 @@ async fn keys_are_managed_while_the_server_runs() {
         .unwrap()
         .to_owned();
     assert_eq!(
-        (asked(&server, "").await, asked(&server, &key).await),
-        ("invalid_api_key".into(), LET_IN.into())
+        (
+            error_code_for(&server, "").await,
+            error_code_for(&server, &key).await
+        ),
+        ("invalid_api_key".into(), AUTHENTICATED.into())
     );
     let mode = std::fs::metadata(data_dir.join("admin.sock"))
         .unwrap()
@@ -202,12 +209,15 @@ async fn keys_are_managed_while_the_server_runs() {
     assert_eq!(mode & 0o777, 0o600);
 
     let rotated = json_of(data_dir, &["keys", "rotate", &key]).await;
-    assert_eq!(asked(&server, &key).await, "expired_api_key");
-    assert_eq!(asked(&server, text(&rotated["key"])).await, LET_IN);
+    assert_eq!(error_code_for(&server, &key).await, "expired_api_key");
+    assert_eq!(
+        error_code_for(&server, text(&rotated["key"])).await,
+        AUTHENTICATED
+    );
     json_of(data_dir, &["keys", "create", "another"]).await;
     json_of(data_dir, &["keys", "revoke", &key]).await;
     assert_eq!(
-        asked(&server, text(&rotated["key"])).await,
+        error_code_for(&server, text(&rotated["key"])).await,
         "revoked_api_key"
     );
 
@@ -220,7 +230,7 @@ async fn keys_are_managed_while_the_server_runs() {
         !log.contains(&key) && !log.contains(text(&rotated["key"])),
         "{log}"
     );
-    // What a killed server leaves behind is in nobody's way.
+    // The socket of a killed server does not block commands.
     let folder = tempfile::tempdir().unwrap();
     let killed = self::server().spawn_in(folder.path()).await;
     killed.kill().await;
@@ -231,17 +241,17 @@ async fn keys_are_managed_while_the_server_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_cannot_be_done_says_what_to_do() {
+async fn failed_command_prints_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let failed = async |arguments: &[&str]| {
-        let ran = run(folder.path(), arguments).await;
+        let output = run(folder.path(), arguments).await;
         assert_eq!(
-            (ran.code, ran.stdout.as_str()),
+            (output.code, output.stdout.as_str()),
             (Some(1), ""),
             "{arguments:?}"
         );
-        assert!(ran.stderr.contains("\nhint: "), "{}", ran.stderr);
-        ran.stderr
+        assert!(output.stderr.contains("\nhint: "), "{}", output.stderr);
+        output.stderr
     };
     let unknown = failed(&["keys", "revoke", "key_none"]).await;
     assert!(
@@ -260,7 +270,7 @@ async fn a_command_that_cannot_be_done_says_what_to_do() {
     let project = failed(&["keys", "create", "x", "--project", "proj_none"]).await;
     assert!(project.contains("project_id"), "{project}");
 
-    // Somebody holds the directory and does not answer.
+    // The directory is locked by a process that does not answer.
     let lock = std::fs::File::open(folder.path().join("lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let silent = failed(&["keys", "list"]).await;
@@ -270,11 +280,11 @@ async fn a_command_that_cannot_be_done_says_what_to_do() {
     );
     drop(lock);
     std::fs::write(folder.path().join("file"), "").unwrap();
-    let ran = run(&folder.path().join("file"), &["keys", "list"]).await;
+    let output = run(&folder.path().join("file"), &["keys", "list"]).await;
     assert!(
-        ran.code == Some(1) && ran.stderr.contains("--data-dir DIR"),
+        output.code == Some(1) && output.stderr.contains("--data-dir DIR"),
         "{}",
-        ran.stderr
+        output.stderr
     );
 }
 
@@ -306,8 +316,8 @@ async fn keys_are_managed_over_http_with_the_admin_key() {
         text(&made["key"]),
         format!("/admin/keys/{}", text(&made["id"])),
     );
-    assert_eq!(asked(&server, key).await, LET_IN);
-    assert_eq!(asked(&server, ADMIN).await, "invalid_api_key");
+    assert_eq!(error_code_for(&server, key).await, AUTHENTICATED);
+    assert_eq!(error_code_for(&server, ADMIN).await, "invalid_api_key");
     let (status, refused) = send("GET", "/admin/keys", key, Value::Null).await;
     assert_eq!(
         (status, text(&refused["error"]["code"])),
@@ -330,12 +340,12 @@ async fn keys_are_managed_over_http_with_the_admin_key() {
         (403, "insufficient_permissions")
     );
     assert_eq!(send("DELETE", &path, ADMIN, Value::Null).await.0, 200);
-    assert_eq!(asked(&server, key).await, "revoked_api_key");
+    assert_eq!(error_code_for(&server, key).await, "revoked_api_key");
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_api_can_have_an_address_of_its_own() {
+async fn admin_api_listens_on_an_address_of_its_own() {
     let server = server()
         .set("SWITCHBOARD_ADMIN_KEY", ADMIN)
         .set("SWITCHBOARD_ADMIN__LISTEN", "127.0.0.1:0");
@@ -364,7 +374,7 @@ async fn the_admin_api_can_have_an_address_of_its_own() {
     clippy::disallowed_methods,
     reason = "a test starts the binary as a shell would"
 )]
-async fn the_first_start_on_a_terminal_shows_an_admin_key_once() {
+async fn first_start_on_a_terminal_shows_an_admin_key_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut shown = Vec::new();
     for _ in 0..2 {
@@ -404,14 +414,14 @@ async fn the_first_start_on_a_terminal_shows_an_admin_key_once() {
         let url = url.await;
         let process = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
         if let Some(key) = shown.first() {
-            let asked = reqwest::Client::new()
+            let request = reqwest::Client::new()
                 .get(format!("{url}/admin/keys"))
                 .bearer_auth(key);
-            assert_eq!(asked.send().await.unwrap().status().as_u16(), 200);
+            assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
         }
         rustix::process::kill_process(process, Signal::TERM).unwrap();
         assert!(child.wait().await.unwrap().success());
-        // The terminal is read to its end, which is an error once nobody writes to it any more.
+        // The terminal is read to its end, which is an error after its last writer has closed it.
         let mut seen = Vec::new();
         let _ = tokio::fs::File::from_std(terminal.into())
             .read_to_end(&mut seen)
@@ -427,17 +437,23 @@ async fn the_first_start_on_a_terminal_shows_an_admin_key_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_key_the_server_listens_to_others_and_never_opens_up() {
+async fn public_server_requires_a_key_after_the_last_one_is_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let made = json_of(folder.path(), &["keys", "create", "only"]).await;
     let server = server()
         .set("SWITCHBOARD_SERVER__LISTEN", "0.0.0.0:0")
         .spawn_in(folder.path())
         .await;
-    assert_eq!(asked(&server, text(&made["key"])).await, LET_IN);
+    assert_eq!(
+        error_code_for(&server, text(&made["key"])).await,
+        AUTHENTICATED
+    );
     json_of(folder.path(), &["keys", "revoke", text(&made["id"])]).await;
-    assert_eq!(asked(&server, text(&made["key"])).await, "revoked_api_key");
-    assert_eq!(asked(&server, "").await, "invalid_api_key");
+    assert_eq!(
+        error_code_for(&server, text(&made["key"])).await,
+        "revoked_api_key"
+    );
+    assert_eq!(error_code_for(&server, "").await, "invalid_api_key");
     server.end().await;
     let ended = self::server()
         .set("SWITCHBOARD_SERVER__LISTEN", "0.0.0.0:0")

@@ -12,11 +12,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use crate::command_line::{Ran, run};
+use crate::command_line::{CommandOutput, run};
 use crate::support::{Builder, TestServer, eventually};
 
-/// A data directory in which two keys have spent something, and a request was cut off.
-async fn used() -> TempDir {
+/// Returns a data directory with three charges of two keys.
+async fn data_dir_with_charges() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let tracker = TaskTracker::new();
     let store = Store::open(
@@ -71,30 +71,30 @@ async fn used() -> TempDir {
 }
 
 /// Runs a command on a data directory.
-fn on(folder: &Path, arguments: &[&str]) -> Ran {
+fn run_in(folder: &Path, arguments: &[&str]) -> CommandOutput {
     let folder = folder.to_str().unwrap();
     run(&[arguments, &["--data-dir", folder]].concat(), &[])
 }
 
 #[track_caller]
-fn said(ran: &Ran) -> &str {
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    &ran.stdout
+fn stdout_of(output: &CommandOutput) -> &str {
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    &output.stdout
 }
 
-/// The error and the hint of a command that has failed.
+/// Returns the error and the hint of a failed command.
 #[track_caller]
-fn refused(ran: &Ran) -> (&str, &str) {
-    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
-    let error = ran.stderr.trim_end().strip_prefix("error: ").unwrap();
+fn error_and_hint(output: &CommandOutput) -> (&str, &str) {
+    assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""));
+    let error = output.stderr.trim_end().strip_prefix("error: ").unwrap();
     error.split_once("\nhint: ").unwrap()
 }
 
 #[tokio::test]
-async fn what_was_used_is_printed_for_people_programs_and_spreadsheets() {
-    let folder = used().await;
-    let ran = on(folder.path(), &["usage", "--group-by", "model"]);
-    let rows: Vec<Vec<&str>> = said(&ran)
+async fn usage_is_printed_as_a_table_json_and_csv() {
+    let folder = data_dir_with_charges().await;
+    let output = run_in(folder.path(), &["usage", "--group-by", "model"]);
+    let rows: Vec<Vec<&str>> = stdout_of(&output)
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
@@ -108,7 +108,7 @@ async fn what_was_used_is_printed_for_people_programs_and_spreadsheets() {
             ("total", "3", "4.50")
         ]
     );
-    let ran = on(
+    let output = run_in(
         folder.path(),
         &[
             "usage",
@@ -120,7 +120,7 @@ async fn what_was_used_is_printed_for_people_programs_and_spreadsheets() {
             "json",
         ],
     );
-    let report: Value = serde_json::from_str(said(&ran)).unwrap();
+    let report: Value = serde_json::from_str(stdout_of(&output)).unwrap();
     assert_eq!(
         (
             &report["totals"]["requests"],
@@ -132,7 +132,7 @@ async fn what_was_used_is_printed_for_people_programs_and_spreadsheets() {
         (&report["project_id"], &report["period"]),
         (&"p".into(), &"day".into())
     );
-    let ran = on(
+    let output = run_in(
         folder.path(),
         &[
             "usage",
@@ -144,36 +144,37 @@ async fn what_was_used_is_printed_for_people_programs_and_spreadsheets() {
             "csv",
         ],
     );
-    let lines: Vec<&str> = said(&ran).split("\r\n").collect();
+    let lines: Vec<&str> = stdout_of(&output).split("\r\n").collect();
     assert!(
         lines[1].starts_with("a,2,") && lines[2].starts_with("b,1,"),
         "{lines:?}"
     );
-    let ran = run(&["usage", "--period", "year"], &[]);
+    let output = run(&["usage", "--period", "year"], &[]);
     assert!(
-        ran.stderr
+        output
+            .stderr
             .contains("[possible values: day, week, month, all]"),
         "{}",
-        ran.stderr
+        output.stderr
     );
 }
 
 #[tokio::test]
-async fn a_ledger_is_verified_backed_up_and_restored() {
-    let (folder, other) = (used().await, tempfile::tempdir().unwrap());
-    let ran = on(folder.path(), &["ledger", "verify"]);
+async fn ledger_is_verified_backed_up_and_restored() {
+    let (folder, other) = (data_dir_with_charges().await, tempfile::tempdir().unwrap());
+    let output = run_in(folder.path(), &["ledger", "verify"]);
     assert_eq!(
-        said(&ran),
+        stdout_of(&output),
         "all figures agree: 3 charges, 3 counters, 0 open holds\n"
     );
     let file = other.path().join("ledger.backup");
     let name = file.to_str().unwrap();
     for _ in 0..2 {
-        let ran = on(folder.path(), &["ledger", "backup", name]);
+        let output = run_in(folder.path(), &["ledger", "backup", name]);
         assert!(
-            said(&ran).ends_with(&format!(" records written to {name}\n")),
+            stdout_of(&output).ends_with(&format!(" records written to {name}\n")),
             "{}",
-            ran.stdout
+            output.stdout
         );
     }
     assert_eq!(
@@ -181,52 +182,60 @@ async fn a_ledger_is_verified_backed_up_and_restored() {
         0o600
     );
     let restored = other.path().join("data");
-    let ran = on(&restored, &["ledger", "restore", name]);
+    let output = run_in(&restored, &["ledger", "restore", name]);
     assert!(
-        said(&ran).ends_with(" records restored, 0 replaced\n"),
+        stdout_of(&output).ends_with(" records restored, 0 replaced\n"),
         "{}",
-        ran.stdout
+        output.stdout
     );
-    let usage = |folder: &Path| on(folder, &["usage", "--period", "all", "--format", "csv"]).stdout;
+    let usage =
+        |folder: &Path| run_in(folder, &["usage", "--period", "all", "--format", "csv"]).stdout;
     assert_eq!(usage(&restored), usage(folder.path()));
 
-    let ran = on(&restored, &["ledger", "restore", name]);
-    let (error, hint) = refused(&ran);
+    let output = run_in(&restored, &["ledger", "restore", name]);
+    let (error, hint) = error_and_hint(&output);
     assert!(
         error.starts_with("there is a ledger already") && hint.contains("--replace"),
         "{error}, {hint}"
     );
-    said(&on(&restored, &["ledger", "restore", name, "--replace"]));
-    said(&on(&restored, &["ledger", "verify"]));
+    stdout_of(&run_in(
+        &restored,
+        &["ledger", "restore", name, "--replace"],
+    ));
+    stdout_of(&run_in(&restored, &["ledger", "verify"]));
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, &text[..text.len() / 2]).unwrap();
-    let ran = on(&restored, &["ledger", "restore", name, "--replace"]);
-    assert!(refused(&ran).0.contains("cut off"), "{}", ran.stderr);
-    said(&on(&restored, &["ledger", "verify"]));
+    let output = run_in(&restored, &["ledger", "restore", name, "--replace"]);
+    assert!(
+        error_and_hint(&output).0.contains("cut off"),
+        "{}",
+        output.stderr
+    );
+    stdout_of(&run_in(&restored, &["ledger", "verify"]));
 }
 
 #[tokio::test]
-async fn a_data_directory_that_is_taken_or_empty_is_named_with_what_to_do() {
-    let folder = used().await;
+async fn locked_or_empty_data_directory_is_reported_with_a_hint() {
+    let folder = data_dir_with_charges().await;
     let backup = folder.path().join("ledger.backup");
     let backup = backup.to_str().unwrap();
-    said(&on(folder.path(), &["ledger", "backup", backup]));
-    let taken = lock_data_dir(folder.path()).unwrap();
+    stdout_of(&run_in(folder.path(), &["ledger", "backup", backup]));
+    let lock = lock_data_dir(folder.path()).unwrap();
     for command in [
         &["usage"][..],
         &["ledger", "verify"],
         &["ledger", "backup", "/nowhere/file"],
     ] {
-        let ran = on(folder.path(), command);
-        let (error, hint) = refused(&ran);
+        let output = run_in(folder.path(), command);
+        let (error, hint) = error_and_hint(&output);
         assert!(
             error.starts_with("a server holds the data directory, but does not answer at "),
             "{error}"
         );
         assert!(hint.starts_with("try again"), "{hint}");
     }
-    let ran = on(folder.path(), &["ledger", "restore", backup, "--replace"]);
-    let (error, hint) = refused(&ran);
+    let output = run_in(folder.path(), &["ledger", "restore", backup, "--replace"]);
+    let (error, hint) = error_and_hint(&output);
     assert_eq!(
         error,
         format!(
@@ -235,38 +244,38 @@ async fn a_data_directory_that_is_taken_or_empty_is_named_with_what_to_do() {
         )
     );
     assert!(hint.starts_with("stop the server"), "{hint}");
-    drop(taken);
+    drop(lock);
     let empty = tempfile::tempdir().unwrap();
     for command in [&["usage"][..], &["ledger", "verify"]] {
-        let ran = on(empty.path(), command);
+        let output = run_in(empty.path(), command);
         assert_eq!(
-            refused(&ran).0,
+            error_and_hint(&output).0,
             format!("there are no records in {}", empty.path().display())
         );
         assert_eq!(
             std::fs::read_dir(empty.path()).unwrap().count(),
             0,
-            "and none are made"
+            "and none are created"
         );
     }
-    let ran = on(folder.path(), &["ledger", "backup", "/nowhere/file"]);
+    let output = run_in(folder.path(), &["ledger", "backup", "/nowhere/file"]);
     assert!(
-        refused(&ran)
+        error_and_hint(&output)
             .0
             .starts_with("cannot write /nowhere/file: No such file"),
         "{}",
-        ran.stderr
+        output.stderr
     );
 }
 
-/// A server without a sign-in: what these tests ask needs no model.
+/// Returns a server without credentials: these tests make no upstream calls.
 fn server() -> Builder {
     TestServer::fake().without("ANTHROPIC_API_KEY")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_runs_is_asked_and_says_the_same() {
-    let folder = used().await;
+async fn commands_print_the_same_while_a_server_runs() {
+    let folder = data_dir_with_charges().await;
     let file = folder.path().join("ledger.backup");
     let file = file.to_str().unwrap();
     let all: [&[&str]; 5] = [
@@ -294,12 +303,12 @@ async fn a_server_that_runs_is_asked_and_says_the_same() {
         &["ledger", "verify"],
         &["ledger", "backup", file],
     ];
-    let said_by_all = || all.map(|command| said(&on(folder.path(), command)).to_owned());
-    let before = said_by_all();
+    let all_outputs = || all.map(|command| stdout_of(&run_in(folder.path(), command)).to_owned());
+    let before = all_outputs();
     let server = server().spawn_in(folder.path()).await;
-    assert_eq!(said_by_all(), before);
-    let ran = on(folder.path(), &["ledger", "restore", file, "--replace"]);
-    let (error, hint) = refused(&ran);
+    assert_eq!(all_outputs(), before);
+    let output = run_in(folder.path(), &["ledger", "restore", file, "--replace"]);
+    let (error, hint) = error_and_hint(&output);
     assert_eq!(
         error,
         format!(
@@ -317,19 +326,19 @@ async fn a_server_that_runs_is_asked_and_says_the_same() {
     let lines: Vec<&str> = csv.split("\r\n").collect();
     assert!(lines[1].starts_with("b,1,") && lines[2].is_empty(), "{csv}");
     server.end().await;
-    assert_eq!(said_by_all(), before);
-    said(&on(
+    assert_eq!(all_outputs(), before);
+    stdout_of(&run_in(
         folder.path(),
         &["ledger", "restore", file, "--replace"],
     ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_seen_once_it_is_answered() {
+async fn usage_includes_a_request_after_its_answer() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::fake().workers(1).spawn_in(folder.path()).await;
     assert_eq!(server.chat("[[tokens=2]]").send().await.status, 200);
-    // It is charged when its run is over, which may be after its answer.
+    // A request is charged at the end of its run, which may be after its answer.
     let charged = || async {
         let (_, report) = server.get("/v1/usage?group_by=key&period=day").await;
         Some(report["groups"][0].clone()).filter(|group| group["requests"] == 1)
@@ -339,15 +348,19 @@ async fn a_request_is_seen_once_it_is_answered() {
         group["name"] == "local" && group["total_tokens"].as_u64() > Some(0),
         "{group}"
     );
-    let ran = on(folder.path(), &["usage", "--format", "csv"]);
-    assert!(said(&ran).contains("\r\ntotal,1,"), "{}", ran.stdout);
-    said(&on(folder.path(), &["ledger", "verify"]));
+    let output = run_in(folder.path(), &["usage", "--format", "csv"]);
+    assert!(
+        stdout_of(&output).contains("\r\ntotal,1,"),
+        "{}",
+        output.stdout
+    );
+    stdout_of(&run_in(folder.path(), &["ledger", "verify"]));
     server.end().await;
 }
 
-/// What a server and the commands say of records that cannot be used: the folder's name, and this.
+/// Asserts that `log` names the unusable store, and contains `hint`.
 #[track_caller]
-fn assert_names(folder: &Path, log: &str, hint: &str) {
+fn assert_names_unusable_store(folder: &Path, log: &str, hint: &str) {
     let store = folder.join("store");
     let error = format!("error: the records in {} cannot be used: ", store.display());
     assert!(
@@ -357,17 +370,17 @@ fn assert_names(folder: &Path, log: &str, hint: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_store_is_named_with_how_to_repair_or_restore_it() {
-    let (folder, kept) = (used().await, tempfile::tempdir().unwrap());
+async fn damaged_store_is_reported_with_hints_to_repair_and_restore_it() {
+    let (folder, kept) = (data_dir_with_charges().await, tempfile::tempdir().unwrap());
     let usage = || {
-        on(
+        run_in(
             folder.path(),
             &["usage", "--period", "all", "--format", "csv"],
         )
     };
     let (before, file) = (usage().stdout, kept.path().join("ledger.backup"));
     let file = file.to_str().unwrap();
-    said(&on(folder.path(), &["ledger", "backup", file]));
+    stdout_of(&run_in(folder.path(), &["ledger", "backup", file]));
     let store = folder.path().join("store");
     let length = std::fs::metadata(store.join("db")).unwrap().len();
     std::fs::write(
@@ -378,55 +391,57 @@ async fn a_damaged_store_is_named_with_how_to_repair_or_restore_it() {
     let hint = "if the disk is full, free some space and start again. If the files are damaged, `claude-switchboard store repair`";
     let ended = server().fail_in(folder.path()).await;
     assert_eq!(ended.code, Some(1));
-    assert_names(folder.path(), &ended.log, hint);
+    assert_names_unusable_store(folder.path(), &ended.log, hint);
     for command in [
         &["usage"][..],
         &["ledger", "verify"],
         &["ledger", "restore", file, "--replace"],
     ] {
-        let ran = on(folder.path(), command);
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
-        assert_names(folder.path(), &ran.stderr, hint);
+        let output = run_in(folder.path(), command);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""));
+        assert_names_unusable_store(folder.path(), &output.stderr, hint);
     }
 
-    // It is done as the hint says.
+    // The store is restored as the hint suggests.
     std::fs::rename(&store, kept.path().join("store")).unwrap();
-    said(&on(folder.path(), &["ledger", "restore", file]));
-    assert_eq!(said(&usage()), before);
+    stdout_of(&run_in(folder.path(), &["ledger", "restore", file]));
+    assert_eq!(stdout_of(&usage()), before);
     server().spawn_in(folder.path()).await.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_of_a_later_program_is_left_alone_until_it_is_replaced() {
-    let folder = used().await;
+async fn ledger_of_a_newer_version_is_refused_until_it_is_replaced() {
+    let folder = data_dir_with_charges().await;
     let file = folder.path().join("ledger.backup");
     let file = file.to_str().unwrap();
-    said(&on(folder.path(), &["ledger", "backup", file]));
+    stdout_of(&run_in(folder.path(), &["ledger", "backup", file]));
     change(folder.path(), |transaction| {
         transaction.put(b"ledger\0a".to_vec(), vec![9, 9]);
     })
     .await;
     let ended = server().fail_in(folder.path()).await;
     assert_eq!(ended.code, Some(1));
-    assert_names(
+    assert_names_unusable_store(
         folder.path(),
         &ended.log,
         "use the program that has written it, or restore",
     );
-    let ran = on(folder.path(), &["ledger", "verify"]);
+    let output = run_in(folder.path(), &["ledger", "verify"]);
     assert!(
-        refused(&ran).0.contains("the ledger has version 9"),
+        error_and_hint(&output)
+            .0
+            .contains("the ledger has version 9"),
         "{}",
-        ran.stderr
+        output.stderr
     );
-    said(&on(
+    stdout_of(&run_in(
         folder.path(),
         &["ledger", "restore", file, "--replace"],
     ));
     server().spawn_in(folder.path()).await.end().await;
 }
 
-/// Changes records while no server runs.
+/// Changes records of the store while no server runs.
 async fn change(folder: &Path, work: impl FnOnce(&mut Transaction<'_>) + Send + 'static) {
     let tracker = TaskTracker::new();
     let store = Store::open(
@@ -446,15 +461,15 @@ async fn change(folder: &Path, work: impl FnOnce(&mut Transaction<'_>) + Send + 
 }
 
 #[tokio::test]
-async fn figures_that_do_not_agree_are_listed() {
-    let folder = used().await;
+async fn inconsistent_figures_of_the_ledger_are_listed() {
+    let folder = data_dir_with_charges().await;
     change(folder.path(), |transaction| {
         let (charge, _) = transaction.first(b"ledger\0c").unwrap().unwrap();
         transaction.remove(charge);
     })
     .await;
-    let ran = on(folder.path(), &["ledger", "verify"]);
-    let (error, hint) = refused(&ran);
+    let output = run_in(folder.path(), &["ledger", "verify"]);
+    let (error, hint) = error_and_hint(&output);
     assert!(
         error.starts_with("2 figures do not agree:\n") && error.contains("haiku"),
         "{error}"

@@ -1,4 +1,5 @@
-//! A server that is killed at any moment loses no charge that anybody has seen, and charges nothing twice.
+//! A server that is killed at any moment keeps the charge of every completed answer, and charges
+//! nothing twice.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,12 +17,13 @@ use crate::support::{Builder, ServerProcess, TestServer, eventually};
 
 const KILLS: u64 = 50;
 const CLIENTS: u64 = 4;
-/// Each request takes a number of tokens of its own, from here on, by which its charge is known.
-const FIRST: u64 = 1000;
-/// Far more than is ever spent; but with a budget, nothing runs before it is held.
+/// Output tokens of the first request. Each request has a number of its own, which identifies its
+/// charge.
+const FIRST_NUMBER: u64 = 1000;
+/// Budget that is never used up. A request of a key with a budget needs a hold before it runs.
 const BUDGET: u64 = 1 << 40;
 
-/// A server over `upstream`.
+/// Starts a server over `upstream`.
 async fn server(upstream: &StandIn, data_dir: &Path) -> ServerProcess {
     let builder: Builder = TestServer::real().await.workers(2);
     let builder = builder.set("ANTHROPIC_BASE_URL", upstream.base_url());
@@ -45,8 +47,8 @@ async fn set_budget(server: &ServerProcess) {
     assert_eq!(response.status(), 200);
 }
 
-/// Asks on and on, and notes which answers have come to their end; until the server is gone.
-async fn ask(http: reqwest::Client, url: String, next: Arc<AtomicU64>) -> Vec<u64> {
+/// Sends requests until the server is gone, and returns the numbers of those answered to the end.
+async fn ask_until_gone(http: reqwest::Client, url: String, next: Arc<AtomicU64>) -> Vec<u64> {
     let mut answered = Vec::new();
     loop {
         let number = next.fetch_add(1, Ordering::SeqCst);
@@ -68,8 +70,8 @@ async fn ask(http: reqwest::Client, url: String, next: Arc<AtomicU64>) -> Vec<u6
     }
 }
 
-/// The numbers of the calls that came upstream.
-fn called(upstream: &StandIn) -> Vec<u64> {
+/// Returns the numbers of the requests that arrived upstream, sorted.
+fn upstream_numbers(upstream: &StandIn) -> Vec<u64> {
     let number_of = |body: String| {
         let (_, rest) = body.split_once("usage_out=")?;
         rest.split(|other: char| !other.is_ascii_digit())
@@ -88,10 +90,10 @@ fn called(upstream: &StandIn) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_fifty_times_under_load_has_charged_what_upstream_has_counted() {
+async fn fifty_kills_under_load_lose_no_charge_and_charge_nothing_twice() {
     let upstream = StandIn::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let next = Arc::new(AtomicU64::new(FIRST));
+    let next = Arc::new(AtomicU64::new(FIRST_NUMBER));
     let mut answered = Vec::new();
     for kill in 0..KILLS {
         let server = server(&upstream, folder.path()).await;
@@ -101,9 +103,9 @@ async fn a_server_killed_fifty_times_under_load_has_charged_what_upstream_has_co
         let (http, url) = (server.http.clone(), server.url("/v1/chat/completions"));
         let mut asking = JoinSet::new();
         for _ in 0..CLIENTS {
-            asking.spawn(ask(http.clone(), url.clone(), Arc::clone(&next)));
+            asking.spawn(ask_until_gone(http.clone(), url.clone(), Arc::clone(&next)));
         }
-        // The calls say when: each time a little later in the life of an answer.
+        // Upstream calls determine the moment of the kill: each time a little later in an answer.
         let calls = upstream.stats().received + 1 + kill % 7;
         let are_there = || async { (upstream.stats().received >= calls).then_some(()) };
         eventually("calls come upstream", are_there).await;
@@ -115,10 +117,10 @@ async fn a_server_killed_fifty_times_under_load_has_charged_what_upstream_has_co
     }
     let server = server(&upstream, folder.path()).await;
     server.end().await;
-    check(folder.path(), &answered, &called(&upstream)).await;
+    check_charges(folder.path(), &answered, &upstream_numbers(&upstream)).await;
 }
 
-async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
+async fn check_charges(data_dir: &Path, answered: &[u64], called: &[u64]) {
     let tracker = TaskTracker::new();
     let store = Store::open(
         &data_dir.join("store"),
@@ -133,8 +135,8 @@ async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
     let mut unknown = 0;
     for charge in ledger.charges().await.unwrap() {
         match charge.usage.output_tokens {
-            number if number >= FIRST => *known.entry(number).or_default() += 1,
-            // Nobody saw its end: it is charged as it was held.
+            number if number >= FIRST_NUMBER => *known.entry(number).or_default() += 1,
+            // The end of the run is unknown, so its hold is charged.
             _ => unknown += 1,
         }
     }
@@ -142,7 +144,7 @@ async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
         assert_eq!(
             known.get(number),
             Some(&1),
-            "the charge of an answer that was seen"
+            "a completed answer is charged once"
         );
     }
     assert!(
@@ -151,7 +153,7 @@ async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
     );
     assert!(
         known.keys().all(|number| called.contains(number)),
-        "what is charged has run"
+        "each charged request has run"
     );
     let charged = known.len() + unknown;
     assert!(
@@ -161,16 +163,16 @@ async fn check(data_dir: &Path, answered: &[u64], called: &[u64]) {
     );
     assert!(
         !answered.is_empty() && unknown > 0,
-        "it was killed under load"
+        "the server was killed under load"
     );
     drop((store, ledger));
     tracker.close();
     tracker.wait().await;
 }
 
-/// Two requests are upstream and do not end, and as many as the queue takes wait behind them.
+/// Two requests run upstream without an end, and twenty wait in the queue behind them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_charges_what_ran_and_nothing_that_waited() {
+async fn killed_server_charges_running_requests_and_no_queued_ones() {
     const WAITING: u64 = 20;
     let upstream = StandIn::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -179,13 +181,16 @@ async fn a_killed_server_charges_what_ran_and_nothing_that_waited() {
     let mut asking = JoinSet::new();
     for number in 0..2 + WAITING {
         let (http, url) = (killed.http.clone(), killed.url("/v1/chat/completions"));
-        let prompt = format!("[[tokens=9 stall_after=1 usage_out={}]]", FIRST + number);
+        let prompt = format!(
+            "[[tokens=9 stall_after=1 usage_out={}]]",
+            FIRST_NUMBER + number
+        );
         let body = json!({"model": "haiku", "messages": [{"role": "user", "content": prompt}]});
         asking.spawn(async move { http.post(url).json(&body).send().await.is_ok() });
     }
     let all_wait = |stats: &Value| stats["waiting"] == WAITING && stats["workers"]["busy"] == 2;
     killed.until("the others wait", all_wait).await;
-    let are_upstream = || async { (called(&upstream).len() == 2).then_some(()) };
+    let are_upstream = || async { (upstream_numbers(&upstream).len() == 2).then_some(()) };
     eventually("two calls are upstream", are_upstream).await;
     killed.kill().await;
     assert!(

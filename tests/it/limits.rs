@@ -1,8 +1,8 @@
-//! What the real CLI says of a subscription's limits reaches the client.
+//! Limits of a subscription, as the real CLI reports them, reach the client.
 
 use crate::support::{Answer, TestServer};
 
-async fn subscribed() -> TestServer {
+async fn server_with_subscription() -> TestServer {
     let server = TestServer::real()
         .await
         .workers(1)
@@ -22,10 +22,10 @@ fn retry_after(answer: &Answer) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_says_when_it_is_lifted_and_a_warning_is_no_error() {
-    let server = subscribed().await;
+async fn subscription_limit_sets_retry_after_and_a_warning_is_no_error() {
+    let server = server_with_subscription().await;
     for limit in ["allowed", "warning", "rejected"] {
-        // The last one is served beyond the limit, at a price of its own.
+        // The last one is served beyond the limit, at extra cost.
         assert_eq!(
             server
                 .chat(&format!("[[tokens=1 limit={limit}]]"))
@@ -36,7 +36,7 @@ async fn a_limit_says_when_it_is_lifted_and_a_warning_is_no_error() {
             "{limit}"
         );
     }
-    // The CLI tells of a limit once: the second time the worker must remember.
+    // The CLI reports a limit once, so the worker must remember it for the second request.
     for prompt in [
         "first [[status=429 limit=rejected limit_reset=600]]",
         "second [[status=429 limit=rejected limit_reset=600]]",
@@ -54,11 +54,11 @@ async fn a_limit_says_when_it_is_lifted_and_a_warning_is_no_error() {
             "{message}"
         );
     }
-    let of_the_moment = server.chat("[[status=429]]").send().await;
+    let short_term = server.chat("[[status=429]]").send().await;
     assert_eq!(
-        retry_after(&of_the_moment),
+        retry_after(&short_term),
         5,
-        "a limit of the moment has no such time"
+        "a short-term limit has no reset time"
     );
     assert_eq!(
         server

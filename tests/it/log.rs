@@ -1,4 +1,4 @@
-//! What the log tells, at the level at which it tells most.
+//! The log contains no keys and no prompts at any level.
 
 use futures::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
@@ -12,7 +12,7 @@ use crate::support::{ServerProcess, TestServer};
 const ADMIN: &str = "secret-admin-key";
 const KEY: &str = "secret-key";
 const SIGN_IN: &str = "sk-ant-secret-sign-in";
-/// A word of every prompt and of every file.
+/// Marker in every prompt and every file.
 const PROMPT: &str = "TANGERINE";
 
 async fn send(
@@ -34,8 +34,8 @@ async fn send(
     )
 }
 
-/// Sends a message on a socket, and reads until one of type `last` comes.
-async fn talk(server: &ServerProcess, path: &str, message: &Value, last: &str) {
+/// Sends a message on a WebSocket, and reads events until one of type `last`.
+async fn send_on_socket(server: &ServerProcess, path: &str, message: &Value, last: &str) {
     let mut request = server
         .url(path)
         .replace("http:", "ws:")
@@ -105,9 +105,9 @@ async fn no_level_logs_a_key_or_a_prompt() {
         let message = json!({"model": "haiku", "max_tokens": 9, "messages": messages});
         assert_eq!(post("/v1/messages", KEY, message).await.0, 200);
         let chat = json!({"type": "chat", "id": "1", "model": "haiku", "messages": messages});
-        talk(&server, "/v1/stream", &chat, "done").await;
+        send_on_socket(&server, "/v1/stream", &chat, "done").await;
         let create = json!({"type": "response.create", "model": "haiku", "input": PROMPT});
-        talk(&server, "/v1/responses", &create, "response.completed").await;
+        send_on_socket(&server, "/v1/responses", &create, "response.completed").await;
         let file = upload(&server).await;
         let batch = json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"});
         assert_eq!(post("/v1/batches", KEY, batch).await.0, 200, "{file}");
@@ -120,7 +120,8 @@ async fn no_level_logs_a_key_or_a_prompt() {
                 .0,
             200
         );
-        // What is refused: by its key, its words, its fields and its form.
+        // Refused requests: an unknown key, a wrong type, an unknown model and a body that is not
+        // JSON.
         assert_eq!(
             post("/v1/responses", "secret-guess", json!({"input": PROMPT}))
                 .await
@@ -151,7 +152,7 @@ async fn no_level_logs_a_key_or_a_prompt() {
         assert_eq!(
             log.contains("DEBUG"),
             level != "info",
-            "our own parts are heard: {log}"
+            "the debug lines of the server: {log}"
         );
         for secret in [ADMIN, KEY, SIGN_IN, PROMPT, "secret-guess", &made] {
             let line = log.lines().find(|line| line.contains(secret));

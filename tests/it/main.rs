@@ -1,9 +1,9 @@
-//! The server as its clients see it: real sockets, real processes, the real CLI.
+//! Integration tests of the whole server: real sockets, real processes and the real CLI.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that meets the unexpected should stop there"
+    reason = "a failed expectation ends the test"
 )]
 
 mod agents;

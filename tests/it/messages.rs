@@ -1,4 +1,4 @@
-//! Anthropic's door, through the real CLI and back into the same language upstream.
+//! Anthropic's Messages API, through the real CLI to the stand-in of the same API upstream.
 
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -23,22 +23,22 @@ async fn post(server: &TestServer, path: &str, body: String) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
-/// A whole answer, which must be one.
-async fn message(server: &TestServer, body: &Value) -> Value {
+/// Posts a request and returns the response body; the status must be 200.
+async fn post_message(server: &TestServer, body: &Value) -> Value {
     let (status, text) = post(server, "/v1/messages", body.to_string()).await;
     assert_eq!(status, 200, "{text}");
     serde_json::from_str(&text).unwrap()
 }
 
-fn upstream(server: &TestServer) -> Value {
+fn upstream_body(server: &TestServer) -> Value {
     (*server.upstream().requests().last().unwrap().body).clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_comes_whole_or_token_by_token() {
+async fn message_is_returned_whole_or_streamed() {
     let server = TestServer::real().await.start().await;
     let mut request = ask("[[tokens=3 usage_in=10 usage_cache_read=4 usage_cache_write=3]]");
-    let answer = message(&server, &request).await;
+    let answer = post_message(&server, &request).await;
     assert_eq!(
         answer["content"],
         json!([{"type": "text", "text": "w1 w2 w3"}])
@@ -53,14 +53,14 @@ async fn a_message_comes_whole_or_token_by_token() {
         (&usage, &json!("end_turn"))
     );
     assert_eq!(
-        upstream(&server)["thinking"],
+        upstream_body(&server)["thinking"],
         Value::Null,
-        "nobody asked for thoughts"
+        "thinking was not requested"
     );
 
     let mut usage = usage;
-    for told_at_the_beginning in ["service_tier", "cache_creation"] {
-        usage.as_object_mut().unwrap().remove(told_at_the_beginning);
+    for sent_in_message_start in ["service_tier", "cache_creation"] {
+        usage.as_object_mut().unwrap().remove(sent_in_message_start);
     }
     request["stream"] = json!(true);
     let response = server
@@ -95,13 +95,13 @@ async fn a_message_comes_whole_or_token_by_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thinking_and_parameters_go_upstream_as_they_are() {
+async fn thinking_and_sampling_parameters_reach_upstream_unchanged() {
     let server = TestServer::real().await.workers(1).start().await;
     let mut request = ask(r#"[[thinking="let me see" say="42"]]"#);
     request["system"] = json!([{"type": "text", "text": "be brief"}]);
     request["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
     request["model"] = json!("claude-haiku-4-5");
-    let answer = message(&server, &request).await;
+    let answer = post_message(&server, &request).await;
     let thought = &answer["content"][0];
     assert_eq!(
         (&thought["type"], &thought["thinking"]),
@@ -113,7 +113,7 @@ async fn thinking_and_parameters_go_upstream_as_they_are() {
             .is_some_and(|seal| !seal.is_empty()),
         "{answer}"
     );
-    let body = upstream(&server);
+    let body = upstream_body(&server);
     assert_eq!(
         body["thinking"],
         json!({"type": "enabled", "budget_tokens": 1024})
@@ -129,13 +129,13 @@ async fn thinking_and_parameters_go_upstream_as_they_are() {
         "model": "claude-haiku-4-5", "max_tokens": 100, "messages": messages, "temperature": 0.5, "top_k": 5,
         "stop_sequences": [" w3"],
     });
-    let answer = message(&server, &request).await;
+    let answer = post_message(&server, &request).await;
     assert_eq!(answer["content"][0]["text"], "w1 w2");
     assert_eq!(
         (&answer["stop_reason"], &answer["stop_sequence"]),
         (&json!("stop_sequence"), &json!(" w3"))
     );
-    let body = upstream(&server);
+    let body = upstream_body(&server);
     assert_eq!(
         (&body["max_tokens"], &body["temperature"], &body["top_k"]),
         (&json!(100), &json!(0.5), &json!(5))
@@ -144,7 +144,7 @@ async fn thinking_and_parameters_go_upstream_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tools_are_called_and_their_results_come_back() {
+async fn tool_calls_reach_the_client_and_results_the_model() {
     let server = TestServer::real().await.workers(1).start().await;
     let prompt = r#"[[say="Let me." tool=look input={"z":"1"} tool=Bash input={"a":2}]]"#;
     let tools = format!(
@@ -173,7 +173,7 @@ async fn tools_are_called_and_their_results_come_back() {
         ]
     );
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-    assert_eq!(upstream(&server)["tools"][0]["input_schema"], schema);
+    assert_eq!(upstream_body(&server)["tools"][0]["input_schema"], schema);
 
     let result =
         |call: &Value| json!({"type": "tool_result", "tool_use_id": call["id"], "content": "seen"});
@@ -188,7 +188,7 @@ async fn tools_are_called_and_their_results_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_counted_upstream() {
+async fn count_tokens_uses_the_upstream_count() {
     let server = TestServer::real().await.workers(1).start().await;
     let count = async |prompt: &str| {
         let mut request = ask(prompt);
@@ -205,7 +205,7 @@ async fn tokens_are_counted_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_is_told_in_anthropics_words() {
+async fn errors_have_anthropics_shape_and_types() {
     let server = TestServer::real().await.workers(1).start().await;
     let mut table = Vec::new();
     let mut unknown = ask("hi");

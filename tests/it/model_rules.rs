@@ -1,4 +1,4 @@
-//! What a model does not take, with the real CLI.
+//! Parameters and formats that single models do not support, with the real CLI.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn tool(name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_model_does_not_take_is_left_out_and_named() {
+async fn parameter_unsupported_by_model_is_dropped_and_reported() {
     let server = TestServer::real().await.workers(1).start().await;
     let answer = server
         .chat("[[tokens=1]]")
@@ -33,7 +33,7 @@ async fn what_a_model_does_not_take_is_left_out_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_strict_server_refuses_what_a_model_does_not_take() {
+async fn strict_mode_rejects_parameter_unsupported_by_model() {
     let server = TestServer::real()
         .await
         .workers(1)
@@ -53,9 +53,10 @@ async fn a_strict_server_refuses_what_a_model_does_not_take() {
     server.end().await;
 }
 
-/// A model that the table does not know refuses by itself, once.
+/// A model without a row in the restrictions table refuses a parameter once; later requests leave
+/// it out.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_upstream_refuses_is_learnt() {
+async fn parameter_refused_upstream_is_dropped_from_later_requests() {
     let server = TestServer::real().await.workers(1);
     let server = server
         .set(
@@ -69,11 +70,11 @@ async fn what_upstream_refuses_is_learnt() {
     assert_eq!(first.text(), "ok");
     assert_eq!(
         first.headers["x-switchboard-ignored"], "temperature",
-        "known with the first event"
+        "reported although learnt during the request"
     );
-    // The CLI tries once more by itself, with the same body.
+    // The CLI retries once with the same body before the gateway retries without the parameter.
     assert_eq!(server.upstream().requests().len(), 3);
-    // The call that was answered is charged, though the one before it cost nothing.
+    // The answered call is charged; the refused calls before it cost nothing.
     let usage = server
         .http
         .get(server.url("/v1/usage"))
@@ -102,7 +103,7 @@ async fn what_upstream_refuses_is_learnt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_demanded_is_the_form_of_the_answer() {
+async fn forced_tool_call_is_emulated_with_a_response_schema() {
     let server = TestServer::real().await.workers(1).start().await;
     let choice = json!({"type": "function", "function": {"name": "b"}});
     let chat = server
@@ -147,8 +148,8 @@ async fn a_call_that_is_demanded_is_the_form_of_the_answer() {
     server.end().await;
 }
 
-/// The roles of the messages of the last call, with the first words of each.
-fn said(server: &TestServer) -> Vec<String> {
+/// Role and first line of each message of the last upstream request.
+fn message_openings(server: &TestServer) -> Vec<String> {
     let body = last_body(server);
     let words = |message: &Value| {
         let text = message["content"][0]["text"].as_str().unwrap();
@@ -166,9 +167,9 @@ fn said(server: &TestServer) -> Vec<String> {
         .collect()
 }
 
-/// The instructions that were there before stay as they are, so that the prompt cache is kept.
+/// Earlier instructions stay unchanged, so that the prompt cache is still hit.
 #[tokio::test(flavor = "multi_thread")]
-async fn instructions_in_the_middle_stay_in_their_place() {
+async fn system_messages_mid_conversation_keep_their_position() {
     let server = TestServer::real().await.workers(1).start().await;
     let messages = json!([
         {"role": "system", "content": "be brief"}, {"role": "user", "content": "one"},
@@ -200,7 +201,7 @@ async fn instructions_in_the_middle_stay_in_their_place() {
             .with("model", model)
             .with("messages", messages.clone());
         assert_eq!(chat.send().await.text(), "ok", "{model}");
-        assert_eq!(said(&server), expected);
+        assert_eq!(message_openings(&server), expected);
         let body = last_body(&server);
         assert_eq!(
             body["system"].as_array().unwrap().len(),
@@ -217,7 +218,7 @@ async fn instructions_in_the_middle_stay_in_their_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_has_begun_is_continued_by_models_that_do() {
+async fn assistant_prefill_is_continued_by_models_that_support_it() {
     let server = TestServer::real().await.workers(1).start().await;
     let messages = json!([
         {"role": "user", "content": "[[say=\"ok\"]]"}, {"role": "assistant", "content": "Once "},
@@ -238,22 +239,22 @@ async fn an_answer_that_has_begun_is_continued_by_models_that_do() {
             .await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert!(
-            said(&server).last().unwrap().starts_with(last),
+            message_openings(&server).last().unwrap().starts_with(last),
             "{:?}",
-            said(&server)
+            message_openings(&server)
         );
-        let told = answer
+        let reported = answer
             .headers
             .get("x-switchboard-repaired")
             .map(|name| name.to_str().unwrap());
-        assert_eq!(told, repaired, "{model}");
+        assert_eq!(reported, repaired, "{model}");
     }
     server.end().await;
 }
 
-/// The stand-in refuses what single models refuse.
+/// The stand-in rejects the thinking modes that the real model rejects.
 #[tokio::test(flavor = "multi_thread")]
-async fn thinking_is_turned_off_in_the_word_of_the_model() {
+async fn thinking_is_disabled_in_the_form_each_model_accepts() {
     let server = TestServer::real().await.workers(1).start().await;
     for (model, thinking, ignored) in [
         ("claude-haiku-4-5", None, None),
@@ -267,17 +268,17 @@ async fn thinking_is_turned_off_in_the_word_of_the_model() {
             .with("reasoning_effort", "none");
         let answer = chat.send().await;
         assert_eq!(answer.text(), "ok", "{model}");
-        let told = answer
+        let reported = answer
             .headers
             .get("x-switchboard-ignored")
             .map(|name| name.to_str().unwrap());
-        assert_eq!(told, ignored, "{model}");
+        assert_eq!(reported, ignored, "{model}");
         let body = last_body(&server);
         let kind = body["thinking"]["type"]
             .as_str()
             .filter(|kind| *kind != "disabled");
         assert_eq!(kind, thinking, "{model}: {body}");
-        // Nothing is said of thinking, and there is no room for it.
+        // Without a thinking parameter, a small `max_tokens` leaves no room for thinking.
         let small = server
             .chat("[[say=\"ok\"]]")
             .with("model", model)
@@ -305,7 +306,7 @@ async fn thinking_is_turned_off_in_the_word_of_the_model() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn schemas_of_earlier_drafts_are_put_into_the_words_of_the_last() {
+async fn tool_schemas_of_older_drafts_are_converted_to_2020_12() {
     let server = TestServer::real().await.workers(1).start().await;
     let parameters = json!({"type": "object", "properties": {"a": {"type": "array", "items": [{"type": "any"}]}}});
     let tool = json!({"type": "function", "function": {"name": "f", "parameters": parameters}});

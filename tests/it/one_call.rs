@@ -1,13 +1,15 @@
-//! A request is one call upstream, however its answer ends: the CLI by itself would go on after some of them, at a price.
+//! Each request makes exactly one upstream call, whatever its stop reason.
+//!
+//! Left alone, the CLI makes a further, billed call after some stop reasons.
 
 use serde_json::{Value, json};
 
 use crate::support::{Builder, Chat, TestServer};
 
-/// An ending of an answer: its prompt, its limit of tokens, and what the client is told.
+/// A way for an answer to end: prompt, `max_tokens`, and expected text with finish reason.
 type Ending = (&'static str, Option<u32>, &'static str);
 
-/// Endings after which the CLI would call again, and calls of tools.
+/// Stop reasons after which the CLI calls again by itself, and tool calls.
 const ENDINGS: [Ending; 6] = [
     ("[[tokens=50]]", Some(3), "w1 w2 w3| length"),
     ("[[thinking=\"a b\" tokens=50]]", Some(3), "w1| length"),
@@ -21,13 +23,13 @@ const ENDINGS: [Ending; 6] = [
     ("[[tool=not_offered input={\"a\":1}]]", None, "| tool_calls"),
 ];
 
-/// Answers without a word, after which the CLI would ask for one.
+/// Answers without text, after which the CLI prompts the model again.
 const SILENT: [Ending; 2] = [
     ("[[say=\"\"]]", None, "| stop"),
     ("[[thinking=\"a b\" say=\"\"]]", None, "| stop"),
 ];
 
-/// The chat request that ends so, with further directives in its prompt.
+/// Chat request for an ending, with further directives added to its prompt.
 fn chat<'a>(server: &'a TestServer, (prompt, limit, _): Ending, directives: &str) -> Chat<'a> {
     let tool =
         json!({"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}});
@@ -37,7 +39,7 @@ fn chat<'a>(server: &'a TestServer, (prompt, limit, _): Ending, directives: &str
     chat.with("max_tokens", limit.map_or(Value::Null, Value::from))
 }
 
-/// Has each ending come `rounds` times to each of two clients, and counts the calls.
+/// Requests each ending `rounds` times from two concurrent clients and counts the upstream calls.
 async fn assert_one_call_each(
     server: Builder,
     endings: &[Ending],
@@ -47,7 +49,7 @@ async fn assert_one_call_each(
     let server = server.workers(2).start().await;
     for _ in 0..rounds {
         for ending in endings {
-            let ask = || chat(&server, *ending, directives).told();
+            let ask = || chat(&server, *ending, directives).streamed_outcome();
             let (one, two) = tokio::join!(ask(), ask());
             assert_eq!(
                 (one.as_str(), two.as_str()),
@@ -65,15 +67,16 @@ async fn assert_one_call_each(
     server.end().await;
 }
 
-/// A server whose sign-in allows no `--bare`.
-async fn subscribed() -> Builder {
+/// Server with a subscription sign-in, which does not allow the CLI's `--bare` flag.
+async fn subscription_server() -> Builder {
     let server = TestServer::real().await.set("ANTHROPIC_API_KEY", "");
     server.set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-made-up")
 }
 
-/// The whole answer comes at once, so nothing that is sent after it has begun could keep the CLI from a further call.
+/// The whole answer arrives in one burst, so nothing sent after its start could stop a further
+/// call.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_follows_an_answer_that_comes_in_one_burst() {
+async fn answer_in_one_burst_causes_no_second_call() {
     assert_one_call_each(
         TestServer::real().await,
         &[&ENDINGS[..], &SILENT].concat(),
@@ -83,17 +86,18 @@ async fn no_call_follows_an_answer_that_comes_in_one_burst() {
     .await;
 }
 
-/// Without `--bare` an answer with words to a request of a usual size is safe in the same way.
+/// Without `--bare`, the same holds for an answer with text to a request of typical size.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_follows_a_burst_after_a_request_of_a_thousand_tokens_under_a_subscription() {
-    assert_one_call_each(subscribed().await, &ENDINGS, 5, "usage_in=1024").await;
+async fn subscription_burst_after_1024_prompt_tokens_causes_no_second_call() {
+    assert_one_call_each(subscription_server().await, &ENDINGS, 5, "usage_in=1024").await;
 }
 
-/// Without `--bare` any other request is safe as soon as its call is under way: sooner than any model answers.
+/// Without `--bare`, any other request is safe once its call is upstream, before a model can
+/// answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_follows_an_answer_under_a_subscription() {
+async fn subscription_answer_causes_no_second_call() {
     assert_one_call_each(
-        subscribed().await,
+        subscription_server().await,
         &[&ENDINGS[..], &SILENT].concat(),
         3,
         "headers_ms=300",
@@ -101,10 +105,10 @@ async fn no_call_follows_an_answer_under_a_subscription() {
     .await;
 }
 
-/// A call that fails is tried again, but not once a part of its answer has left.
+/// A failed call is retried, but not after part of its answer was sent to the client.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_follows_an_answer_that_is_cut_off() {
-    for server in [TestServer::real().await, subscribed().await] {
+async fn interrupted_answer_is_not_retried_after_its_first_token() {
+    for server in [TestServer::real().await, subscription_server().await] {
         let server = server
             .workers(1)
             .set("SWITCHBOARD_CLAUDE__MAX_RETRIES", 1)

@@ -1,4 +1,4 @@
-//! The calls of this server's own API, as clients write them that know nothing else of it, on one server with the real CLI.
+//! The server's own API end to end, as a minimal client calls it, with the real CLI.
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::support::{TestServer, eventually};
 
 const ADMIN: &str = "made-up-admin-key";
 
-/// A client with a key of the project `my-app`.
+/// Client with a key of the project `my-app`.
 struct Client {
     http: reqwest::Client,
     base: String,
@@ -51,8 +51,8 @@ impl Client {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    /// The messages that answer one turn on a socket, to the last.
-    async fn talk(&self, message: Value) -> Vec<Value> {
+    /// Sends one message over a WebSocket and returns the replies up to `done` or `error`.
+    async fn stream_turn(&self, message: Value) -> Vec<Value> {
         let url = format!("{}/v1/stream", self.base.replace("http:", "ws:"));
         let mut request = url.into_client_request().unwrap();
         request
@@ -77,7 +77,7 @@ impl Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_project_chats_counts_streams_and_has_tasks() {
+async fn own_api_chat_batch_usage_route_stream_and_task_in_one_project() {
     let folder = tempfile::tempdir().unwrap();
     let workspace = folder.path().canonicalize().unwrap();
     let builder = TestServer::real()
@@ -138,19 +138,19 @@ async fn a_project_chats_counts_streams_and_has_tasks() {
         "{advice}"
     );
 
-    let told = client
-        .talk(json!({"type": "chat", "model": "haiku", "messages": messages}))
+    let replies = client
+        .stream_turn(json!({"type": "chat", "model": "haiku", "messages": messages}))
         .await;
-    let words: String = told
+    let words: String = replies
         .iter()
         .filter(|message| message["type"] == "token")
         .map(|message| message["content"].as_str().unwrap())
         .collect();
-    let done = told.last().unwrap();
+    let done = replies.last().unwrap();
     assert_eq!(
         (words.as_str(), &done["type"]),
         ("hello", &json!("done")),
-        "{told:?}"
+        "{replies:?}"
     );
     assert!(done["usage"]["total_tokens"].as_u64() > Some(0), "{done}");
 
@@ -172,7 +172,7 @@ async fn a_project_chats_counts_streams_and_has_tasks() {
     assert_eq!(
         client.ask("POST", "/api/v1/tasks", task).await.1["id"],
         made["id"],
-        "begun once"
+        "the same task id starts one task"
     );
     server.end().await;
 }

@@ -1,11 +1,11 @@
-//! Fields and blocks of Anthropic's API pass through the server and the real CLI unchanged, in both directions.
+//! Pass-through of fields and blocks of Anthropic's API, unchanged in both directions.
 
 use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
-/// Posts `body` as a request of Anthropic's SDKs.
+/// Posts `body` to `/v1/messages` as Anthropic's SDKs do.
 async fn post(server: &TestServer, body: &Value) -> (u16, Value) {
     let response = server
         .http
@@ -17,7 +17,7 @@ async fn post(server: &TestServer, body: &Value) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// The events of a stream.
+/// Server-sent events of a streamed message.
 async fn events(server: &TestServer, body: &Value) -> Vec<Value> {
     let mut body = body.clone();
     body["stream"] = json!(true);
@@ -36,8 +36,8 @@ async fn events(server: &TestServer, body: &Value) -> Vec<Value> {
         .await
 }
 
-/// The content of an answer, as an SDK puts it together from the events of a stream.
-fn gathered(events: &[Value]) -> Vec<Value> {
+/// Content blocks that an SDK assembles from the events of a stream.
+fn assemble_blocks(events: &[Value]) -> Vec<Value> {
     let (mut blocks, mut inputs) = (Vec::new(), Vec::new());
     for event in events {
         let delta = &event["delta"];
@@ -84,7 +84,7 @@ fn gathered(events: &[Value]) -> Vec<Value> {
     blocks
 }
 
-/// A request with everything that the server itself does not know, nor anybody else.
+/// Request with fields and blocks that the server does not interpret, and an invented field.
 fn request(prompt: &str) -> Value {
     let mark = json!({"type": "ephemeral", "ttl": "1h"});
     json!({
@@ -121,7 +121,7 @@ fn request(prompt: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_goes_upstream_as_it_was_written() {
+async fn unknown_request_fields_and_blocks_reach_upstream_unchanged() {
     let server = TestServer::real().await.workers(1).start().await;
     let request = request("[[say=\"ok\"]]");
     let (status, answer) = post(&server, &request).await;
@@ -147,7 +147,7 @@ async fn a_request_goes_upstream_as_it_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_comes_back_as_it_was_given() {
+async fn unknown_response_blocks_reach_the_client_unchanged() {
     let server = TestServer::real().await.workers(1).start().await;
     let future = r#"{"type":"from_the_future","content":[{"z":1}]}"#;
     let delta =
@@ -200,16 +200,21 @@ async fn an_answer_comes_back_as_it_was_given() {
         }
         text
     };
-    assert_eq!(ids(&gathered(&events)), ids(blocks), "streamed as whole");
+    assert_eq!(
+        ids(&assemble_blocks(&events)),
+        ids(blocks),
+        "streamed and whole answers have the same blocks"
+    );
 
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_interrupted_goes_on() {
+async fn paused_turn_continues_after_its_content_is_sent_back() {
     let server = TestServer::real().await.workers(1).start().await;
     let mut request = request("[[search=\"rust news\" say=\"So far.\" stop_reason=pause_turn]]");
-    // A conversation that ends with an answer has no directive to be lenient by.
+    // Without a user message at the end there is no `lenient` directive, so unknown fields are
+    // rejected.
     request.as_object_mut().unwrap().remove("from_the_future");
     let (_, paused) = post(&server, &request).await;
     assert_eq!(paused["stop_reason"], "pause_turn");
@@ -230,9 +235,9 @@ async fn an_answer_that_was_interrupted_goes_on() {
     server.end().await;
 }
 
-/// A search costs as much as the CLI says, which is more than its tokens.
+/// A web search is charged in addition to its tokens, at the price that the CLI reports.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_of_the_web_is_charged() {
+async fn web_search_is_charged_per_search() {
     let server = TestServer::real().await.workers(1).start().await;
     let ask = async |prompt: &str| {
         let (status, answer) = post(&server, &request(prompt)).await;
@@ -259,9 +264,9 @@ async fn a_search_of_the_web_is_charged() {
     server.end().await;
 }
 
-/// Betas are the server's: the CLI settles them before the first call of a process.
+/// Betas come from the configuration only: the CLI fixes them before the first call of a process.
 #[tokio::test(flavor = "multi_thread")]
-async fn betas_reach_upstream_from_the_configuration() {
+async fn only_configured_betas_reach_upstream() {
     let server = TestServer::real().await.workers(1);
     let server = server
         .set("SWITCHBOARD_CLAUDE__BETAS", r#"["one-2026-01-01"]"#)

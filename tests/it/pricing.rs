@@ -1,4 +1,4 @@
-//! Our prices against what the real CLI charges.
+//! The price table, compared with the cost that the real CLI reports.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use tokio::process::Command;
 
 use crate::support::real_cli;
 
-/// What the CLI says of one run with these counts of tokens.
+/// Runs the CLI once with scripted token counts and returns its JSON report.
 #[expect(
     clippy::disallowed_methods,
     reason = "a test starts the CLI by itself, to see its own report"
 )]
-async fn run(upstream: &StandIn, home: &Path, model: &str, usage: &Usage) -> Value {
+async fn run_cli(upstream: &StandIn, home: &Path, model: &str, usage: &Usage) -> Value {
     let Usage {
         input_tokens,
         output_tokens,
@@ -65,7 +65,7 @@ async fn run(upstream: &StandIn, home: &Path, model: &str, usage: &Usage) -> Val
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_price_of_a_run_is_what_the_cli_charges() {
+async fn price_table_agrees_with_cost_reported_by_cli() {
     let environment = Environment::from_iter([("HOME", "/home/me")]);
     let prices =
         app::prices(&Settings::load(None, &environment, &CommandLineFlags::default()).unwrap());
@@ -80,12 +80,12 @@ async fn our_price_of_a_run_is_what_the_cli_charges() {
         ..Usage::default()
     };
     for model in ["haiku", "sonnet", "opus"] {
-        // The last one is above the bound from which on haiku has other prices.
+        // The second is above the prompt size from which haiku has other prices.
         for usage in [
             usage(1003, 707, 2011, 5013),
             usage(40_001, 707, 30_000, 30_000),
         ] {
-            let report = run(&upstream, home.path(), model, &usage).await;
+            let report = run_cli(&upstream, home.path(), model, &usage).await;
             let charged = Money::from_dollars(report["total_cost_usd"].as_f64().unwrap());
             let id = report["modelUsage"]
                 .as_object()

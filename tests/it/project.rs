@@ -1,4 +1,4 @@
-//! What the files around the code promise.
+//! Checks of files around the code: version pins, lock files, documents.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn the_cli_is_pinned_to_one_version() {
+fn cli_is_pinned_to_one_exact_version() {
     let pins: Value = serde_json::from_str(&read("tools/cli/package.json")).unwrap();
     let version = pins["dependencies"][PACKAGE].as_str().unwrap();
     assert!(
@@ -33,7 +33,7 @@ fn the_cli_is_pinned_to_one_version() {
 
 #[test]
 fn lock_files_name_no_registry() {
-    // Whoever installs decides where from; a recorded address would go around their registry.
+    // A recorded address would bypass the registry that the installing user has configured.
     let folders = ["tools/cli", "compat-tests", "compat-tests/node"];
     let locks = folders.map(|folder| format!("{folder}/package-lock.json"));
     for path in locks
@@ -48,12 +48,12 @@ fn lock_files_name_no_registry() {
 }
 
 #[test]
-fn contributing_fits_on_a_page() {
+fn contributing_has_at_most_80_lines() {
     assert!(read("CONTRIBUTING.md").lines().count() <= 80);
 }
 
 #[test]
-fn the_table_of_clients_is_that_of_the_list() {
+fn client_table_in_docs_matches_clients_toml() {
     let list: toml::Table = read("compat-tests/clients/clients.toml").parse().unwrap();
     let document = read("docs/CLIENTS.md");
     let (_, table) = document.split_once("<!-- clients: begin -->").unwrap();

@@ -1,4 +1,4 @@
-//! What Anthropic refuses in a request although the client may expect it to be taken, with the real CLI.
+//! Request parts that Anthropic rejects and the server removes or converts, with the real CLI.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ fn last_body(server: &TestServer) -> Value {
     Value::clone(&server.upstream().requests().last().unwrap().body)
 }
 
-/// Sends a message; gives the status, the ignored fields and the body.
-async fn message(server: &TestServer, body: &Value) -> (u16, String, Value) {
+/// Posts a message and returns the status, the ignored fields and the body.
+async fn post_message(server: &TestServer, body: &Value) -> (u16, String, Value) {
     let response = server
         .http
         .post(server.url("/v1/messages"))
@@ -31,7 +31,7 @@ fn ask(content: impl Into<Value>) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_that_upstream_does_not_know_is_left_out_and_named() {
+async fn field_unknown_upstream_is_dropped_and_reported() {
     let server = TestServer::real().await.workers(1).start().await;
     let mut request = ask("[[tokens=1]]");
     request["brand_new"] = json!({"a": 1});
@@ -53,26 +53,28 @@ async fn a_field_that_upstream_does_not_know_is_left_out_and_named() {
     }
     assert!(
         calls[0] > 1 && calls[2] == calls[0] + 2,
-        "it is learnt: {calls:?}"
+        "later requests leave it out at once: {calls:?}"
     );
     assert_eq!(last_body(&server)["brand_new"], Value::Null);
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thoughts_go_up_without_a_mark() {
+async fn cache_control_is_removed_from_thinking_blocks() {
     let server = TestServer::real().await.workers(1).start().await;
-    let mark = json!({"type": "ephemeral"});
-    let thought = json!({"type": "redacted_thinking", "data": "AAAA", "cache_control": mark});
+    let cache_control = json!({"type": "ephemeral"});
+    let thought =
+        json!({"type": "redacted_thinking", "data": "AAAA", "cache_control": cache_control});
     let mut request = ask("[[tokens=1]]");
-    let answer = json!([thought, {"type": "text", "text": "Hello.", "cache_control": mark}]);
+    let answer =
+        json!([thought, {"type": "text", "text": "Hello.", "cache_control": cache_control}]);
     let earlier = [
         json!({"role": "user", "content": "Hi."}),
         json!({"role": "assistant", "content": answer}),
     ];
     let messages = request["messages"].as_array_mut().unwrap();
     messages.splice(0..0, earlier);
-    let (status, ignored, answer) = message(&server, &request).await;
+    let (status, ignored, answer) = post_message(&server, &request).await;
     assert_eq!(
         (status, ignored.as_str()),
         (200, "messages[].content[].cache_control"),
@@ -83,20 +85,23 @@ async fn thoughts_go_up_without_a_mark() {
         content[0],
         json!({"type": "redacted_thinking", "data": "AAAA"})
     );
-    assert_eq!(content[1]["cache_control"], mark, "other marks stay");
+    assert_eq!(
+        content[1]["cache_control"], cache_control,
+        "cache_control of other blocks stays"
+    );
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prompt_that_is_too_long_is_told_in_the_words_of_the_clients_api() {
+async fn prompt_too_long_is_reported_in_the_wording_of_each_api() {
     let server = TestServer::real().await.workers(1).start().await;
-    // The CLI keeps the numbers to itself.
+    // The CLI does not pass on the token counts.
     for upstream in [
         "prompt is too long: 200001 tokens > 200000 maximum",
         "input length and `max_tokens` exceed context limit: 3 + 2 > 4, decrease input length or `max_tokens` and try again",
     ] {
         let refusal = format!("[[status=400 message=\"{upstream}\"]]");
-        let (status, _, answer) = message(&server, &ask(refusal.as_str())).await;
+        let (status, _, answer) = post_message(&server, &ask(refusal.as_str())).await;
         let error = &answer["error"];
         assert_eq!(
             (status, &error["type"]),
@@ -116,7 +121,7 @@ async fn a_prompt_that_is_too_long_is_told_in_the_words_of_the_clients_api() {
         );
     }
     let (status, _, answer) =
-        message(&server, &ask(r#"[[status=400 message="odd: is odd"]]"#)).await;
+        post_message(&server, &ask(r#"[[status=400 message="odd: is odd"]]"#)).await;
     assert_eq!(
         (status, &answer["error"]["message"]),
         (400, &json!("odd: is odd")),
@@ -126,7 +131,7 @@ async fn a_prompt_that_is_too_long_is_told_in_the_words_of_the_clients_api() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tools_go_up_in_a_form_that_is_taken_and_their_calls_come_back_in_their_own() {
+async fn rejected_tool_schema_is_converted_and_restored_in_its_calls() {
     let server = TestServer::real().await.workers(1).start().await;
     let schema = json!({
         "type": "object",
@@ -169,7 +174,7 @@ async fn tools_go_up_in_a_form_that_is_taken_and_their_calls_come_back_in_their_
     let mut request = ask(r#"[[tool=query input={"user_name":"a"}]]"#);
     request["tools"] =
         json!([{"name": "query", "input_schema": schema, "cache_control": {"type": "ephemeral"}}]);
-    let (status, _, answer) = message(&server, &request).await;
+    let (status, _, answer) = post_message(&server, &request).await;
     assert_eq!(
         (status, &answer["content"][0]["input"]),
         (200, &json!({"user name": "a"})),

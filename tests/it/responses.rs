@@ -1,4 +1,4 @@
-//! Responses, through the real CLI; and what is left of them after a kill.
+//! Responses through the real CLI, and their state after the server is killed.
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ async fn read(response: reqwest::Response) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn upstream(server: &TestServer) -> Value {
+fn upstream_body(server: &TestServer) -> Value {
     (*server.upstream().requests().last().unwrap().body).clone()
 }
 
@@ -37,7 +37,7 @@ fn text(response: &Value) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thoughts_and_calls_go_on_in_the_process_that_made_them() {
+async fn response_continues_reasoning_and_tool_calls_in_the_same_process() {
     let server = TestServer::real().await.workers(1).start().await;
     let worker = server.only_worker().await;
     let schema = json!({"type": "object", "properties": {"z": {"type": "string"}}});
@@ -65,7 +65,7 @@ async fn thoughts_and_calls_go_on_in_the_process_that_made_them() {
     assert_eq!(kinds, ["reasoning", "message", "function_call"]);
     assert_eq!(first["output"][0]["summary"][0]["text"], "let me see");
     assert_eq!(first["output"][2]["arguments"], r#"{"z":"1"}"#);
-    assert_eq!(upstream(&server)["system"][1]["text"], "be brief");
+    assert_eq!(upstream_body(&server)["system"][1]["text"], "be brief");
 
     let output = json!([{"type": "function_call_output", "call_id": first["output"][2]["call_id"], "output": "seen"}]);
     let next = ask(
@@ -73,25 +73,25 @@ async fn thoughts_and_calls_go_on_in_the_process_that_made_them() {
     );
     let second = post(&server, "/v1/responses", next).await;
     assert_eq!(text(&second), "Tool results: seen");
-    let continued = upstream(&server)["messages"].clone();
+    let continued = upstream_body(&server)["messages"].clone();
     assert_eq!(server.workers(), [worker], "the same process");
 
-    // A client that sends everything back, in another process.
+    // A client that sends the whole conversation back gets the same upstream messages.
     let mut items = vec![json!({"role": "user", "content": prompt})];
     items.extend(first["output"].as_array().unwrap().clone());
     items.push(output[0].clone());
     let whole = ask(json!({"input": items, "instructions": "be brief", "store": false}));
     post(&server, "/v1/responses", whole).await;
     assert_eq!(
-        upstream(&server)["messages"],
+        upstream_body(&server)["messages"],
         continued,
-        "with the thoughts and the calls as they were"
+        "reasoning and tool calls are unchanged"
     );
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_of_a_stored_conversation_are_counted_without_a_call_of_the_model() {
+async fn input_tokens_of_stored_conversation_are_counted_without_a_model_call() {
     let server = TestServer::real().await.workers(1).start().await;
     let first = post(
         &server,
@@ -125,7 +125,7 @@ async fn tokens_of_a_stored_conversation_are_counted_without_a_call_of_the_model
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_is_a_door_like_the_others() {
+async fn websocket_serves_responses_with_structured_output() {
     let server = TestServer::real().await.workers(1).start().await;
     let url = server.url("/v1/responses").replace("http:", "ws:");
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
@@ -149,14 +149,14 @@ async fn a_socket_is_a_door_like_the_others() {
         );
     }
     assert_eq!(text(&last["response"]), r#"{"a":1}"#);
-    let format = &upstream(&server)["output_config"]["format"];
+    let format = &upstream_body(&server)["output_config"]["format"];
     assert_eq!(format["type"], "json_schema", "{format}");
     socket.close(None).await.unwrap();
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn responses_survive_a_killed_server() {
+async fn stored_responses_survive_a_killed_server() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::fake().workers(2).spawn_in(folder.path()).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -176,17 +176,17 @@ async fn responses_survive_a_killed_server() {
     };
     assert_eq!(get(&whole["id"]).await, whole);
     assert_eq!(get(&half["id"]).await["status"], "failed");
-    let going_on =
+    let follow_up =
         json!({"model": "haiku", "input": "[[tokens=1]]", "previous_response_id": whole["id"]});
     assert_eq!(
-        post(&next, "/v1/responses", going_on).await["status"],
+        post(&next, "/v1/responses", follow_up).await["status"],
         "completed"
     );
     next.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_leaves_nothing_half_made() {
+async fn graceful_shutdown_marks_background_response_failed() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::fake().workers(1).spawn_in(folder.path()).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -201,7 +201,7 @@ async fn a_server_that_stops_leaves_nothing_half_made() {
     )
     .await;
     let is_busy = |ready: &Value| ready["workers"]["busy"] == 1;
-    server.until("the response is being made", is_busy).await;
+    server.until("the response is in progress", is_busy).await;
     server.end().await;
 
     let next = TestServer::fake().workers(1).start_in(folder.path()).await;

@@ -1,11 +1,11 @@
-//! A server that is killed leaves no process behind, or the next one over the same data finds it.
+//! Orphan processes: a killed server leaves none, or the next server over the same data ends them.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{Builder, Journal, ServerProcess, TestServer, eventually, within, workers_of};
 
-/// A server with four workers: two in the middle of an answer, and at least one idle.
+/// Starts a server with four workers: two in the middle of an answer, at least one idle.
 async fn busy_server(builder: Builder, data_dir: &Path, prompt: &str) -> ServerProcess {
     let server = builder
         .workers(4)
@@ -20,36 +20,36 @@ async fn busy_server(builder: Builder, data_dir: &Path, prompt: &str) -> ServerP
     }
     let all = || async { (server.workers().len() >= 4).then_some(()) };
     eventually("four workers run", all).await;
-    server.keep(streams)
+    server.keep_streams(streams)
 }
 
-async fn assert_killed_clean(server: ServerProcess, data_dir: &Path) {
+async fn kill_and_assert_no_worker_is_left(server: ServerProcess, data_dir: &Path) {
     server.kill().await;
-    let none = || async { workers_of(data_dir).is_empty().then_some(()) };
-    eventually("no worker survives its server", none).await;
+    let no_workers = || async { workers_of(data_dir).is_empty().then_some(()) };
+    eventually("no worker outlives its server", no_workers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_worker_of_the_real_cli_survives_a_killed_server() {
+async fn killed_server_leaves_no_real_cli_worker() {
     let folder = tempfile::tempdir().unwrap();
     let prompt = "[[tokens=9 stall_after=2]]";
     let server = busy_server(TestServer::real().await, folder.path(), prompt).await;
-    assert_killed_clean(server, folder.path()).await;
+    kill_and_assert_no_worker_is_left(server, folder.path()).await;
 }
 
-/// These would stay for ever if only the end of their input told them to go.
+/// End of input only_survivor would not end these workers.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_worker_that_ignores_the_end_of_its_input_survives_a_killed_server() {
+async fn killed_server_leaves_no_worker_that_ignores_end_of_input() {
     let folder = tempfile::tempdir().unwrap();
     let builder = TestServer::fake().set("FAKE_CLAUDE_IGNORE_STDIN_EOF", 1);
     let builder = builder.set("FAKE_CLAUDE_IGNORE_SIGTERM", 1);
     let server = busy_server(builder, folder.path(), "[[stall_at=2]]").await;
-    assert_killed_clean(server, folder.path()).await;
+    kill_and_assert_no_worker_is_left(server, folder.path()).await;
 }
 
-/// What a worker has started is told by nobody that the server is gone.
+/// A grandchild is not signalled when the server dies, so only the next server can end it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_survives_a_killed_server_is_ended_by_the_next_one() {
+async fn orphan_of_killed_server_is_ended_by_the_next_server() {
     let folder = tempfile::tempdir().unwrap();
     let other_folder = tempfile::tempdir().unwrap();
     let journal = Journal::new();
@@ -63,11 +63,11 @@ async fn what_survives_a_killed_server_is_ended_by_the_next_one() {
     let survivor = journal.nth("grandchild", 1).await;
     let survivor = i32::try_from(survivor["child"].as_i64().unwrap()).unwrap();
     server.kill().await;
-    let alone = || async { (workers_of(folder.path()) == [survivor]).then_some(()) };
+    let only_survivor = || async { (workers_of(folder.path()) == [survivor]).then_some(()) };
     within(
         Duration::from_secs(10),
         "only the grandchild survives",
-        alone,
+        only_survivor,
     )
     .await;
 

@@ -1,4 +1,4 @@
-//! Routing from outside: the endpoint, and the saving that the README names.
+//! Model routing from outside: the endpoint, and the saving that the README states.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::support::TestServer;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What the binary makes of the prompts that ship with it.
+/// Runs `route --explain` on the bundled example prompts and returns its output.
 #[expect(
     clippy::disallowed_methods,
     reason = "a test starts the binary as a shell would"
@@ -29,7 +29,7 @@ fn explain(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_readme_names_the_saving_that_the_command_prints() {
+fn readme_states_the_saving_that_the_command_prints() {
     let table = explain(&[]);
     let (_, sum) = table.split_once("\n\n").unwrap();
     let readme = std::fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
@@ -46,7 +46,7 @@ fn the_readme_names_the_saving_that_the_command_prints() {
 }
 
 #[test]
-fn the_prompts_that_ship_meet_every_rule_of_their_own() {
+fn example_prompts_cover_every_routing_rule() {
     let json: Value = serde_json::from_str(&explain(&["--json"])).unwrap();
     let rows = json["requests"].as_array().unwrap();
     assert_eq!(rows.len(), 40);
@@ -59,7 +59,7 @@ fn the_prompts_that_ship_meet_every_rule_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_is_recommended_without_a_run() {
+async fn route_endpoint_recommends_a_model_without_an_upstream_call() {
     let server = TestServer::real().await.workers(1).start().await;
     let task = json!({"task_description": "Architect a queue.", "context_size": 500});
     let answer = reqwest::Client::new()

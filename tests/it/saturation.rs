@@ -1,12 +1,12 @@
-//! Too many requests, or no worker to serve them.
+//! Overload: a overflow queue, queue timeouts, and workers that cannot start.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use crate::support::{Answer, TestServer, eventually};
 
-/// What a refused client is told to wait, in milliseconds; both headers must say the same.
-fn wait_of(answer: &Answer) -> u64 {
+/// Retry delay of a rejected request, in milliseconds; both headers must agree.
+fn retry_after_ms(answer: &Answer) -> u64 {
     let header = |name: &str| {
         answer.headers[name]
             .to_str()
@@ -21,7 +21,7 @@ fn wait_of(answer: &Answer) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_refuses_at_once() {
+async fn full_queue_rejects_requests_at_once() {
     let server = TestServer::fake()
         .workers(1)
         .set("SWITCHBOARD_POOL__QUEUE_LENGTH", 0);
@@ -37,7 +37,7 @@ async fn a_full_queue_refuses_at_once() {
             .await
             .expect("at once");
         assert_eq!(answer.error(), "429 rate_limit_error server_busy");
-        wait_of(&answer);
+        retry_after_ms(&answer);
     }
     assert_eq!(server.stats().waiting, 0);
     drop(running);
@@ -47,7 +47,7 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_that_is_too_long_ends_with_a_refusal() {
+async fn queue_timeout_rejects_waiting_requests() {
     let queue = TestServer::fake()
         .workers(1)
         .set("SWITCHBOARD_POOL__QUEUE_LENGTH", 2);
@@ -57,42 +57,44 @@ async fn a_wait_that_is_too_long_ends_with_a_refusal() {
         .await;
     let mut running = server.chat("[[tokens=9 stall_at=1]]").stream().await;
     running.next_text().await;
-    let full = async {
-        server.until("two wait", |stats| stats.waiting == 2).await;
+    let overflow = async {
+        server
+            .until("two requests wait", |stats| stats.waiting == 2)
+            .await;
         server.chat("one too many").send().await
     };
     let (first, second, third) =
-        tokio::join!(server.chat("hi").send(), server.chat("hi").send(), full);
+        tokio::join!(server.chat("hi").send(), server.chat("hi").send(), overflow);
     for answer in [first, second, third] {
         assert_eq!(answer.error(), "429 rate_limit_error server_busy");
-        wait_of(&answer);
+        retry_after_ms(&answer);
     }
     assert_eq!(
         server.stats().waiting,
         0,
-        "nobody is kept who was sent away"
+        "rejected requests leave the queue"
     );
     drop(running);
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_do_not_start_are_told_of_and_tried_ever_more_rarely() {
+async fn failing_worker_starts_are_reported_and_retried_with_backoff() {
     let server = TestServer::fake()
         .set("FAKE_CLAUDE_EXIT_AT_START", 1)
         .start()
         .await;
     let answer = server.chat("hi").send().await;
     assert_eq!(answer.error(), "503 server_error no_worker");
-    let wait = wait_of(&answer);
-    let longer = eventually("starts are tried more rarely", || async {
+    let wait = retry_after_ms(&answer);
+    let longer = eventually("starts are retried less often", || async {
         let answer = server.chat("hi").send().await;
         assert_eq!(answer.error(), "503 server_error no_worker");
-        Some(wait_of(&answer)).filter(|longer| *longer > wait)
+        Some(retry_after_ms(&answer)).filter(|longer| *longer > wait)
     })
     .await;
     assert!(longer <= 30_000, "{longer}");
-    let ready = Answer::of(server.http.get(server.url("/ready")).send().await.unwrap()).await;
+    let ready = Answer::read(server.http.get(server.url("/ready")).send().await.unwrap()).await;
     assert_eq!(ready.status, 503);
     let problem = ready.body["problems"][0]
         .as_str()
@@ -109,7 +111,7 @@ async fn workers_that_do_not_start_are_told_of_and_tried_ever_more_rarely() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cli_that_starts_again_is_used_again() {
+async fn server_recovers_when_cli_starts_again() {
     let folder = tempfile::tempdir().unwrap();
     let (cli, broken) = (folder.path().join("claude"), folder.path().join("broken"));
     let script = format!(

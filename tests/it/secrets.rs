@@ -1,4 +1,5 @@
-//! What an agent with a shell gets hold of: neither the server's keys nor its admin API, and nothing that outlives its task.
+//! Isolation of agents with a shell: no access to keys or the admin API, no process outlives its
+//! task.
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -8,50 +9,50 @@ use tempfile::TempDir;
 
 use crate::support::{Builder, ServerProcess, TestServer, eventually};
 
-const ADMIN: &str = "made-up-admin-key";
-const ORDINARY: &str = "made-up-ordinary-key";
-/// A user of every machine who may do nothing.
-const NOBODY: &str = "nobody";
-const NOBODYS_ID: u32 = 65534;
+const ADMIN_KEY: &str = "made-up-admin-key";
+const API_KEY: &str = "made-up-ordinary-key";
+/// Unprivileged user that exists on every machine.
+const UNPRIVILEGED_USER: &str = "nobody";
+const UNPRIVILEGED_UID: u32 = 65534;
 
-/// A server with a shell for agents in `work`.
+/// Server whose agents have a shell in `work`.
 async fn server(work: &Path) -> Builder {
     let server = TestServer::real()
         .await
         .workers(1)
-        .set("SWITCHBOARD_ADMIN_KEY", ADMIN);
-    let server = server.set("SWITCHBOARD_AUTH__KEYS", ORDINARY);
+        .set("SWITCHBOARD_ADMIN_KEY", ADMIN_KEY);
+    let server = server.set("SWITCHBOARD_AUTH__KEYS", API_KEY);
     server
         .set("SWITCHBOARD_TASKS__ROOTS", json!([work]))
         .set("SWITCHBOARD_TASKS__MODEL", "haiku")
 }
 
-/// Somebody who may have tasks on a server.
-struct Boss<'a> {
+/// Client with a key that may run tasks.
+struct TaskClient<'a> {
     server: &'a ServerProcess,
     key: String,
     work: &'a Path,
 }
 
-impl<'a> Boss<'a> {
-    async fn of(server: &'a ServerProcess, work: &'a Path) -> Self {
-        let mut boss = Self {
+impl<'a> TaskClient<'a> {
+    async fn new(server: &'a ServerProcess, work: &'a Path) -> Self {
+        let mut client = Self {
             server,
-            key: ADMIN.to_owned(),
+            key: ADMIN_KEY.to_owned(),
             work,
         };
-        let made = boss
+        let made = client
             .ask(
                 "POST",
                 "/admin/keys",
-                json!({"name": "boss", "permissions": ["tasks"]}),
+                json!({"name": "task-client", "permissions": ["tasks"]}),
             )
             .await;
-        boss.key = made["key"]
+        client.key = made["key"]
             .as_str()
             .unwrap_or_else(|| panic!("{made}"))
             .to_owned();
-        boss
+        client
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> Value {
@@ -70,8 +71,8 @@ impl<'a> Boss<'a> {
             .unwrap()
     }
 
-    /// Begins a task that runs a command in a shell.
-    async fn begin(&self, command: &str) -> String {
+    /// Creates a task that runs a command in a shell.
+    async fn create_task(&self, command: &str) -> String {
         let prompt = format!("[[tool=Bash input={}]]", json!({"command": command}));
         let task = json!({"prompt": prompt, "workspace": self.work, "preset": "full"});
         let task = self.ask("POST", "/v1/tasks", task).await;
@@ -81,8 +82,8 @@ impl<'a> Boss<'a> {
             .to_owned()
     }
 
-    /// Waits until the task is over, and gives all that is known of it.
-    async fn ended(&self, id: &str) -> Value {
+    /// Waits for the end of the task and returns its record.
+    async fn wait_for_end(&self, id: &str) -> Value {
         eventually("the task ends", || async {
             let task = self
                 .ask("GET", &format!("/v1/tasks/{id}"), Value::Null)
@@ -92,16 +93,17 @@ impl<'a> Boss<'a> {
         .await
     }
 
-    /// What a command says.
+    /// Runs a command in a task and returns its output.
     async fn run(&self, command: &str) -> String {
-        let task = self.ended(&self.begin(command).await).await;
+        let task = self.wait_for_end(&self.create_task(command).await).await;
         assert_eq!(task["status"], "completed", "{task}\n{}", self.server.log());
         task["result"].as_str().unwrap().to_owned()
     }
 }
 
-/// Commands that look for the server's keys: in its variables and its memory, over its admin socket, and in its files.
-fn searches(server: &ServerProcess) -> String {
+/// Shell commands that look for keys in the server's environment, standard input and command line,
+/// and over its admin socket.
+fn key_search_commands(server: &ServerProcess) -> String {
     let (id, data) = (server.id(), server.data_dir().display());
     let program = env!("CARGO_BIN_EXE_claude-switchboard");
     let orphan = format!(
@@ -118,30 +120,30 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn open_folder() -> TempDir {
+fn traversable_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
-/// A folder that agents of the user nobody may work in, below one that they may pass.
-fn nobodys(folder: &TempDir) -> PathBuf {
+/// Folder owned by the unprivileged user, below a folder that it may traverse.
+fn unprivileged_workspace(folder: &TempDir) -> PathBuf {
     let work = folder.path().canonicalize().unwrap().join("work");
     std::fs::create_dir(&work).unwrap();
-    chown(&work, Some(NOBODYS_ID), None).unwrap();
+    chown(&work, Some(UNPRIVILEGED_UID), None).unwrap();
     work
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_of_the_servers_own_user_finds_no_key_and_no_admin_socket() {
+async fn agent_of_the_servers_user_finds_no_key_and_no_admin_socket() {
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().canonicalize().unwrap();
     let server = server(&work).await.spawn().await;
-    let boss = Boss::of(&server, &work).await;
-    let said = boss.run(&searches(&server)).await;
+    let client = TaskClient::new(&server, &work).await;
+    let said = client.run(&key_search_commands(&server)).await;
     assert!(said.contains("the end"), "{said}");
     assert!(
-        !said.contains("made-up") && !said.contains("boss"),
+        !said.contains("made-up") && !said.contains("task-client"),
         "{said}"
     );
     assert_eq!(
@@ -158,43 +160,49 @@ async fn an_agent_of_the_servers_own_user_finds_no_key_and_no_admin_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_of_another_user_reaches_nothing_of_the_server() {
+async fn agent_of_another_user_cannot_access_the_server() {
     if !is_root() {
         return;
     }
-    let folder = open_folder();
-    let work = nobodys(&folder);
+    let folder = traversable_folder();
+    let work = unprivileged_workspace(&folder);
     let data = folder.path().join("data");
     let server = server(&work)
         .await
-        .set("SWITCHBOARD_TASKS__USER", NOBODY)
+        .set("SWITCHBOARD_TASKS__USER", UNPRIVILEGED_USER)
         .spawn_in(&data)
         .await;
-    let boss = Boss::of(&server, &work).await;
+    let client = TaskClient::new(&server, &work).await;
     let files = format!(
         "id -un; touch made; ls {0}; cat {0}/instance; ls {0}/store {0}/agents",
         data.display()
     );
     let memory = format!("head -c 1 /proc/{}/mem", server.id());
-    let said = boss
-        .run(&format!("{files}; {memory}; {}", searches(&server)))
+    let said = client
+        .run(&format!(
+            "{files}; {memory}; {}",
+            key_search_commands(&server)
+        ))
         .await;
-    assert!(said.contains(NOBODY) && said.contains("the end"), "{said}");
     assert!(
-        !said.contains("made-up") && !said.contains("boss"),
+        said.contains(UNPRIVILEGED_USER) && said.contains("the end"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("made-up") && !said.contains("task-client"),
         "{said}"
     );
     assert!(said.matches("Permission denied").count() >= 7, "{said}");
     let owner = std::os::unix::fs::MetadataExt::uid(&work.join("made").metadata().unwrap());
-    assert_eq!(owner, NOBODYS_ID);
-    // A folder that is not the user's is refused, in words for whoever runs the server.
+    assert_eq!(owner, UNPRIVILEGED_UID);
+    // A workspace of another user is rejected; the log tells the operator how to fix it.
     std::fs::create_dir(work.join("roots")).unwrap();
-    let other = Boss {
+    let other = TaskClient {
         work: &work.join("roots"),
-        key: boss.key.clone(),
+        key: client.key.clone(),
         server: &server,
     };
-    let refused = other.ended(&other.begin("true").await).await;
+    let refused = other.wait_for_end(&other.create_task("true").await).await;
     assert_eq!(refused["status"], "failed", "{refused}");
     assert!(
         refused["error"]["message"]
@@ -208,8 +216,8 @@ async fn an_agent_of_another_user_reaches_nothing_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_that_agents_cannot_run_as_ends_the_start() {
-    let folder = open_folder();
+async fn unusable_agent_user_fails_startup() {
+    let folder = traversable_folder();
     let work = folder.path().canonicalize().unwrap();
     let refused = async |user: &str| {
         let ended = server(&work)
@@ -232,7 +240,7 @@ async fn a_user_that_agents_cannot_run_as_ends_the_start() {
     );
     if !is_root() {
         assert!(
-            refused(NOBODY)
+            refused(UNPRIVILEGED_USER)
                 .await
                 .contains("only a server that is started as root")
         );
@@ -241,7 +249,9 @@ async fn a_user_that_agents_cannot_run_as_ends_the_start() {
     let closed = folder.path().join("closed");
     std::fs::create_dir(&closed).unwrap();
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let server = server(&work).await.set("SWITCHBOARD_TASKS__USER", NOBODY);
+    let server = server(&work)
+        .await
+        .set("SWITCHBOARD_TASKS__USER", UNPRIVILEGED_USER);
     let ended = server.fail_in(&closed.join("data")).await;
     assert!(
         ended.log.contains("closed is closed to it"),
@@ -250,8 +260,8 @@ async fn a_user_that_agents_cannot_run_as_ends_the_start() {
     );
 }
 
-/// The processes whose command line is `line`.
-fn running(line: &str) -> usize {
+/// Number of processes whose command line is `line`.
+fn count_running(line: &str) -> usize {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
     lines
@@ -260,7 +270,7 @@ fn running(line: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_hides_from_its_task_ends_with_it() {
+async fn detached_processes_end_with_their_task() {
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().canonicalize().unwrap();
     let server = server(&work)
@@ -268,58 +278,58 @@ async fn what_hides_from_its_task_ends_with_it() {
         .set("SWITCHBOARD_TASKS__MAX_RUNNING", 2)
         .spawn()
         .await;
-    let boss = Boss::of(&server, &work).await;
-    // The number tells these processes from those of other tests.
+    let client = TaskClient::new(&server, &work).await;
+    // A unique duration distinguishes these processes from those of other tests.
     let sleep = format!("sleep {}.5", 100_000 + u64::from(std::process::id()));
     let hidden = format!("env -i setsid {sleep} & (env -i setsid sh -c '{sleep}; true' &)");
-    assert!(boss.run(&hidden).await.contains("Tool results"));
-    eventually("nothing of the task is left", || async {
-        (running(&sleep) == 0).then_some(())
+    assert!(client.run(&hidden).await.contains("Tool results"));
+    eventually("no process of the task is left", || async {
+        (count_running(&sleep) == 0).then_some(())
     })
     .await;
 
-    // What an older task may have started lives as long as that, and what runs is nobody's stray.
-    let older = boss
-        .begin(&format!(
+    // Orphans that a still running task may have started are not killed before it ends.
+    let older = client
+        .create_task(&format!(
             "{hidden}; touch begun; until test -e goes_on; do sleep 0.1; done"
         ))
         .await;
-    eventually("it has begun", || async {
+    eventually("the older task has begun", || async {
         work.join("begun").exists().then_some(())
     })
     .await;
-    eventually("they sleep", || async {
-        (running(&sleep) == 2).then_some(())
+    eventually("both detached processes run", || async {
+        (count_running(&sleep) == 2).then_some(())
     })
     .await;
-    boss.run("true").await;
-    assert_eq!(running(&sleep), 2);
+    client.run("true").await;
+    assert_eq!(count_running(&sleep), 2);
     std::fs::write(work.join("goes_on"), "").unwrap();
-    assert_eq!(boss.ended(&older).await["status"], "completed");
-    eventually("nothing of the task is left", || async {
-        (running(&sleep) == 0).then_some(())
+    assert_eq!(client.wait_for_end(&older).await["status"], "completed");
+    eventually("no process of the task is left", || async {
+        (count_running(&sleep) == 0).then_some(())
     })
     .await;
-    eventually("all are reaped", || async {
-        (children(server.id()) == 1).then_some(())
+    eventually("all children are reaped", || async {
+        (count_children(server.id()) == 1).then_some(())
     })
     .await;
     let chat = json!({"model": "haiku", "messages": [{"role": "user", "content": "[[tokens=1]]"}]});
     let chat = server
         .http
         .post(server.url("/v1/chat/completions"))
-        .bearer_auth(ORDINARY)
+        .bearer_auth(API_KEY)
         .json(&chat);
     assert_eq!(
         chat.send().await.unwrap().status(),
         200,
-        "workers are no strays"
+        "workers are not killed as orphans"
     );
     server.end().await;
 }
 
-/// The number of children of a process, zombies included.
-fn children(id: u32) -> usize {
+/// Number of child processes, zombies included.
+fn count_children(id: u32) -> usize {
     claude_switchboard::runtime::proc_fs::all_processes()
         .iter()
         .filter(|stat| stat.parent == id.cast_signed())

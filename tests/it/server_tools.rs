@@ -1,4 +1,5 @@
-//! Code that Anthropic runs, for clients of Responses, with the real CLI and the stand-in.
+//! Code execution by Anthropic for clients of the Responses API, with the real CLI and the
+//! stand-in.
 
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ fn error(text: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_goes_upstream_and_comes_back_as_an_item() {
+async fn code_interpreter_runs_upstream_and_returns_an_output_item() {
     let server = TestServer::real()
         .await
         .workers(1)
@@ -75,7 +76,7 @@ async fn code_goes_upstream_and_comes_back_as_an_item() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_streams_with_the_events_of_openai() {
+async fn code_interpreter_streams_openai_events() {
     let server = TestServer::real()
         .await
         .workers(1)
@@ -104,7 +105,7 @@ async fn code_streams_with_the_events_of_openai() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_its_beta_a_tool_is_left_out_or_refused_where_it_must_be_called() {
+async fn tool_without_its_beta_is_dropped_or_refused_when_forced() {
     let server = TestServer::real().await.workers(1).start().await;
     let mut plain = request();
     plain["input"] = json!("[[say=hi]]");
@@ -139,9 +140,10 @@ async fn without_its_beta_a_tool_is_left_out_or_refused_where_it_must_be_called(
     server.end().await;
 }
 
-/// Fails when the CLI reads calls of MCP servers: set `READS_MCP` in src/engine/claude/server.rs, and test here what comes of them.
+/// Fails once the CLI can read calls of MCP servers; then set `READS_MCP` in
+/// `src/engine/claude/server.rs` and test here how such calls reach the client.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cli_reads_no_calls_of_mcp_servers() {
+async fn cli_cannot_read_calls_of_mcp_servers() {
     let server = TestServer::real()
         .await
         .workers(1)

@@ -1,4 +1,4 @@
-//! Conversations that the server keeps, through the real CLI.
+//! Sessions: conversations stored by the server, through the real CLI.
 
 use serde_json::{Value, json};
 
@@ -18,12 +18,12 @@ async fn ask(server: &TestServer, path: &str, body: Value) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn said(body: &Value) -> &str {
+fn answer_text(body: &Value) -> &str {
     body["choices"][0]["message"]["content"].as_str().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_message_brings_the_whole_conversation() {
+async fn second_message_sends_the_whole_conversation_upstream() {
     let server = TestServer::real().await.workers(1).start().await;
     let session = ask(
         &server,
@@ -33,12 +33,12 @@ async fn the_second_message_brings_the_whole_conversation() {
     .await;
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
     assert_eq!(
-        said(&ask(&server, &path, json!({"content": "[[say=\"one\"]]"})).await),
+        answer_text(&ask(&server, &path, json!({"content": "[[say=\"one\"]]"})).await),
         "one"
     );
     server.until_quiet().await;
     assert_eq!(
-        said(&ask(&server, &path, json!({"content": "[[say=\"two\"]]"})).await),
+        answer_text(&ask(&server, &path, json!({"content": "[[say=\"two\"]]"})).await),
         "two"
     );
     let requests = server.upstream().requests();
@@ -51,7 +51,7 @@ async fn the_second_message_brings_the_whole_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_of_calls_go_on_where_they_were_asked_for() {
+async fn tool_results_continue_the_session_that_called() {
     let server = TestServer::real().await.workers(1).start().await;
     let session = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
@@ -66,12 +66,12 @@ async fn results_of_calls_go_on_where_they_were_asked_for() {
     let id = &called["choices"][0]["message"]["tool_calls"][0]["id"];
     let result = json!([{"role": "tool", "tool_call_id": id, "content": "seen"}]);
     let answer = ask(&server, &path, json!({"messages": result, "tools": tools})).await;
-    assert_eq!(said(&answer), "Tool results: seen");
+    assert_eq!(answer_text(&answer), "Tool results: seen");
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_survives_a_restart() {
+async fn session_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::fake().workers(1).start_in(folder.path()).await;
     let session = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
@@ -80,7 +80,7 @@ async fn a_session_survives_a_restart() {
     server.end().await;
     let next = TestServer::fake().workers(1).start_in(folder.path()).await;
     assert_eq!(
-        said(&ask(&next, &path, json!({"content": "[[tokens=2]]"})).await),
+        answer_text(&ask(&next, &path, json!({"content": "[[tokens=2]]"})).await),
         "w0 w1 "
     );
     let kept = next

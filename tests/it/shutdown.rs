@@ -1,4 +1,4 @@
-//! What becomes of running requests when the server is told to stop.
+//! Graceful shutdown: drain of running requests, rejection of queued ones.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,25 +8,25 @@ use serde_json::Value;
 
 use crate::support::{Answer, Events, TestServer, eventually};
 
-/// Requests of each kind; the first three have a worker each.
-const EACH: usize = 4;
-const QUEUED: usize = 3 * EACH;
+/// Number of requests of each kind; requests of the first three kinds have a worker each.
+const PER_KIND: usize = 4;
+const QUEUED: usize = 3 * PER_KIND;
 
-/// Counts what has come so far.
+/// Counters of the requests' progress.
 #[derive(Default)]
 struct Progress {
-    /// Streams with a first token.
+    /// Number of streams with a first token.
     begun: AtomicUsize,
-    /// Answers that are whole.
-    whole: AtomicUsize,
+    /// Number of complete answers.
+    complete: AtomicUsize,
 }
 
-/// The text of a stream and its last event.
-async fn read_on(mut events: Events, progress: &Progress) -> (String, String) {
+/// Reads a stream to its end and returns its text and its last event.
+async fn read_stream(mut events: Events, progress: &Progress) -> (String, String) {
     let mut text = events.next_text().await;
     progress.begun.fetch_add(1, Ordering::Relaxed);
     let events = events.rest().await;
-    progress.whole.fetch_add(1, Ordering::Relaxed);
+    progress.complete.fetch_add(1, Ordering::Relaxed);
     for event in events
         .iter()
         .filter_map(|event| serde_json::from_str::<Value>(event).ok())
@@ -38,51 +38,52 @@ async fn read_on(mut events: Events, progress: &Progress) -> (String, String) {
     (text, events.last().unwrap().clone())
 }
 
-/// SIGTERM amidst short requests, streams and requests that wait for a worker.
+/// Sends SIGTERM while short requests and streams run and further requests are queued.
 async fn stop_under_load() {
     let server = TestServer::fake()
-        .workers(3 * EACH)
+        .workers(3 * PER_KIND)
         .set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 4);
     let server = server.spawn().await;
     let progress = &Progress::default();
     let in_flight = async |count: usize| {
         server
-            .until("all requests are there", |ready| {
+            .until("all requests are in flight", |ready| {
                 let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
                 let held = number(&ready["workers"]["busy"]) + number(&ready["waiting"]);
-                held + progress.whole.load(Ordering::Relaxed) == count
+                held + progress.complete.load(Ordering::Relaxed) == count
             })
             .await;
     };
-    let stream = async |prompt: &str| read_on(server.chat(prompt).stream().await, progress).await;
+    let stream =
+        async |prompt: &str| read_stream(server.chat(prompt).stream().await, progress).await;
     let short = async || -> Answer {
         let answer = server.chat("[[ttft_ms=700]]").send().await;
-        progress.whole.fetch_add(1, Ordering::Relaxed);
+        progress.complete.fetch_add(1, Ordering::Relaxed);
         answer
     };
     let queued = async || {
         eventually("streams run", || async {
-            (progress.begun.load(Ordering::Relaxed) == 2 * EACH).then_some(())
+            (progress.begun.load(Ordering::Relaxed) == 2 * PER_KIND).then_some(())
         })
         .await;
-        in_flight(3 * EACH).await;
+        in_flight(3 * PER_KIND).await;
         join_all((0..QUEUED).map(|_| server.chat("[[stall_at=1]]").send())).await
     };
     let stop = async {
-        in_flight(3 * EACH + QUEUED).await;
+        in_flight(3 * PER_KIND + QUEUED).await;
         server.signal(Signal::TERM);
         server.until_refused().await;
     };
     let (endless, ending, short, queued, ()) = tokio::join!(
-        join_all((0..EACH).map(|_| stream("[[tokens=9 stall_at=2]]"))),
-        join_all((0..EACH).map(|_| stream("[[tokens=25 gap_ms=40]]"))),
-        join_all((0..EACH).map(|_| short())),
+        join_all((0..PER_KIND).map(|_| stream("[[tokens=9 stall_at=2]]"))),
+        join_all((0..PER_KIND).map(|_| stream("[[tokens=25 gap_ms=40]]"))),
+        join_all((0..PER_KIND).map(|_| short())),
         queued(),
         stop,
     );
-    let whole: String = (0..25).map(|number| format!("w{number} ")).collect();
+    let complete: String = (0..25).map(|number| format!("w{number} ")).collect();
     for (text, last) in ending {
-        assert_eq!((text, last.as_str()), (whole.clone(), "[DONE]"));
+        assert_eq!((text, last.as_str()), (complete.clone(), "[DONE]"));
     }
     for answer in short {
         assert_eq!(answer.text(), "w0 w1 w2 w3 w4 ");
@@ -107,14 +108,14 @@ async fn stop_under_load() {
     );
 }
 
-/// Five times at once, so that the rounds meet different timings and take no longer than one.
+/// Five concurrent rounds, which see different timings and take no longer than one.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_can_end_within_the_grace_does_and_the_rest_are_told() {
+async fn drain_completes_short_requests_and_fails_the_rest_with_shutting_down() {
     join_all((0..5).map(|_| stop_under_load())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_it_at_once() {
+async fn second_signal_ends_the_drain_at_once() {
     for second in [Signal::TERM, Signal::INT] {
         let server = TestServer::fake()
             .set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600)
@@ -140,7 +141,7 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_server_ends_though_connections_are_kept_open() {
+async fn idle_server_stops_despite_open_keep_alive_connections() {
     let server = TestServer::fake()
         .set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600)
         .spawn()

@@ -1,4 +1,4 @@
-//! Signals that are not to stop the server.
+//! Signals that do not stop the server: SIGHUP reloads, SIGUSR1 and SIGUSR2 are ignored.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ fn write(file: &Path, keys: &str, filter: &str) {
     std::fs::write(file, text).unwrap();
 }
 
-async fn is_let_in(server: &ServerProcess, key: &str) -> bool {
+async fn is_accepted(server: &ServerProcess, key: &str) -> bool {
     let request = server.http.get(server.url("/v1/models")).bearer_auth(key);
     request.send().await.unwrap().status() == 200
 }
 
-/// Sends a signal, and waits until the log has one more line that holds `words`.
-async fn hang_up(server: &ServerProcess, signal: Signal, words: &str) {
+/// Sends a signal and waits for one more log line that contains `words`.
+async fn signal_and_wait_for_log(server: &ServerProcess, signal: Signal, words: &str) {
     let count = || server.log().matches(words).count();
     let before = count();
     server.signal(signal);
@@ -25,21 +25,21 @@ async fn hang_up(server: &ServerProcess, signal: Signal, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hanging_up_reads_keys_and_log_levels_again() {
+async fn sighup_reloads_keys_and_log_levels() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("switchboard.toml");
     write(&file, r#"["first", "second"]"#, "info");
     let server = TestServer::fake().config(&file).spawn().await;
-    assert!(is_let_in(&server, "first").await && is_let_in(&server, "second").await);
+    assert!(is_accepted(&server, "first").await && is_accepted(&server, "second").await);
 
     write(
         &file,
         r#"["second", "third"]"#,
         "claude_switchboard=debug,info",
     );
-    hang_up(&server, Signal::HUP, "were read again").await;
-    assert!(!is_let_in(&server, "first").await, "it was taken out");
-    assert!(is_let_in(&server, "second").await && is_let_in(&server, "third").await);
+    signal_and_wait_for_log(&server, Signal::HUP, "were read again").await;
+    assert!(!is_accepted(&server, "first").await, "the key was removed");
+    assert!(is_accepted(&server, "second").await && is_accepted(&server, "third").await);
     assert!(
         !server.log().contains("have changed too"),
         "{}",
@@ -53,24 +53,24 @@ async fn hanging_up_reads_keys_and_log_levels_again() {
         ("[]", "info", "everybody would be let in"),
     ] {
         write(&file, keys, filter);
-        hang_up(&server, Signal::HUP, "nothing is changed").await;
+        signal_and_wait_for_log(&server, Signal::HUP, "nothing is changed").await;
         assert!(server.log().contains(said), "{said}: {}", server.log());
         assert!(
-            is_let_in(&server, "third").await && !is_let_in(&server, "fourth").await,
+            is_accepted(&server, "third").await && !is_accepted(&server, "fourth").await,
             "{said}"
         );
     }
     std::fs::remove_file(&file).unwrap();
-    hang_up(&server, Signal::HUP, "nothing is changed").await;
+    signal_and_wait_for_log(&server, Signal::HUP, "nothing is changed").await;
     write(&file, r#"["fifth"]"#, "info");
     std::fs::write(
         &file,
         std::fs::read_to_string(&file).unwrap() + "[tasks]\nmax_running = 3\n",
     )
     .unwrap();
-    hang_up(&server, Signal::HUP, "were read again").await;
-    assert!(is_let_in(&server, "fifth").await && !is_let_in(&server, "third").await);
-    eventually("it says what it did not take", || async {
+    signal_and_wait_for_log(&server, Signal::HUP, "were read again").await;
+    assert!(is_accepted(&server, "fifth").await && !is_accepted(&server, "third").await);
+    eventually("the log names settings that were not reloaded", || async {
         server
             .log()
             .contains("other settings have changed too")
@@ -82,10 +82,10 @@ async fn hanging_up_reads_keys_and_log_levels_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signals_that_mean_nothing_end_nothing() {
+async fn sigusr1_and_sigusr2_are_ignored() {
     let server = TestServer::fake().spawn().await;
-    hang_up(&server, Signal::USR1, "SIGUSR1").await;
-    hang_up(&server, Signal::USR2, "SIGUSR2").await;
+    signal_and_wait_for_log(&server, Signal::USR1, "SIGUSR1").await;
+    signal_and_wait_for_log(&server, Signal::USR2, "SIGUSR2").await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
     server.end().await;
 }

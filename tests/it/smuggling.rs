@@ -1,7 +1,7 @@
-//! Requests that one reader may take for one and another for two.
+//! HTTP request smuggling: requests that a proxy and the server could delimit differently.
 //!
-//! Each is followed by a second request on the same connection. If the first is malformed, nobody can know where it
-//! ends, so the second must not be answered.
+//! Each is followed by a second request on the same connection. The end of a malformed request is
+//! ambiguous, so the second request must not be answered.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::support::{RawClient, TestServer};
 
-/// The second request, and what shows that it was answered.
+/// Second request on the connection.
 const MARKER: &str = "GET /marker HTTP/1.1\r\nhost: localhost\r\n\r\n";
-const ANSWER: &str = "GET /marker";
+/// Text of the response to [`MARKER`], which echoes its target.
+const MARKER_ECHO: &str = "GET /marker";
 
-/// A request, with some header lines and a body, to a path that reads it.
+/// Builds a request with header lines and a body, to a path that reads the body.
 fn request(headers: &str, body: &str) -> Vec<u8> {
     format!("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n{body}")
         .into_bytes()
@@ -73,7 +74,8 @@ fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What is unusual and still has one meaning: the second request is answered, which shows that this test can see it.
+/// Unusual but unambiguous requests; the answer to the second request shows that the test detects
+/// it.
 fn unusual() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("no body", request("", "")),
@@ -108,15 +110,15 @@ fn unusual() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Sends `first` and the second request, and tells all that comes until the server closes.
-async fn told(server: &TestServer, first: &[u8]) -> String {
+/// Sends `first` and the second request; returns all bytes received until the server closes.
+async fn exchange(server: &TestServer, first: &[u8]) -> String {
     let mut client = RawClient::connect(server).await;
     client.write(&[first, MARKER.as_bytes()].concat()).await;
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     let reading = async {
         while client
             .0
-            .read_buf(&mut told)
+            .read_buf(&mut received)
             .await
             .is_ok_and(|count| count > 0)
         {}
@@ -124,11 +126,11 @@ async fn told(server: &TestServer, first: &[u8]) -> String {
     tokio::time::timeout(Duration::from_secs(30), reading)
         .await
         .expect("closed within 30 s");
-    String::from_utf8_lossy(&told).into_owned()
+    String::from_utf8_lossy(&received).into_owned()
 }
 
 async fn server() -> TestServer {
-    // Connections on which nothing more comes are closed soon.
+    // A short timeout closes connections without further requests soon.
     TestServer::fake()
         .set("SWITCHBOARD_SERVER__HEADER_READ_TIMEOUT_SECONDS", 1)
         .start()
@@ -136,20 +138,23 @@ async fn server() -> TestServer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_follows_a_malformed_request_is_not_answered() {
+async fn request_after_a_malformed_one_is_not_answered() {
     let server = server().await;
     let requests = malformed();
     let asked = requests
         .iter()
-        .map(async |(what, request)| (what, told(&server, request).await));
+        .map(async |(what, request)| (what, exchange(&server, request).await));
     let mut smuggled = Vec::new();
-    for (what, told) in futures::future::join_all(asked).await {
-        assert!(told.starts_with("HTTP/1.1 400 "), "{what}: {told}");
+    for (what, received) in futures::future::join_all(asked).await {
+        assert!(received.starts_with("HTTP/1.1 400 "), "{what}: {received}");
         if what.contains("CL") && what.contains("TE") {
-            assert!(told.contains("cannot stand together"), "{what}: {told}");
+            assert!(
+                received.contains("cannot stand together"),
+                "{what}: {received}"
+            );
         }
-        if told.contains(ANSWER) || told.matches("HTTP/1.1 ").count() > 1 {
-            smuggled.push(format!("{what}: {told}"));
+        if received.contains(MARKER_ECHO) || received.matches("HTTP/1.1 ").count() > 1 {
+            smuggled.push(format!("{what}: {received}"));
         }
     }
     assert!(smuggled.is_empty(), "{}", smuggled.join("\n"));
@@ -157,37 +162,49 @@ async fn what_follows_a_malformed_request_is_not_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transfer_coding_that_is_not_read_is_refused_before_the_body() {
+async fn unsupported_transfer_coding_is_rejected_before_the_body() {
     let server = server().await;
     for coding in ["gzip, chunked", "chunked, chunked", "identity, chunked"] {
-        let told = told(
+        let received = exchange(
             &server,
             &request(&format!("transfer-encoding: {coding}\r\n"), "0\r\n\r\n"),
         )
         .await;
         assert!(
-            told.starts_with("HTTP/1.1 501 ") && told.contains("unsupported_transfer_encoding"),
-            "{told}"
+            received.starts_with("HTTP/1.1 501 ")
+                && received.contains("unsupported_transfer_encoding"),
+            "{received}"
         );
         assert_eq!(
-            (told.contains(ANSWER), told.matches("HTTP/1.1 ").count()),
+            (
+                received.contains(MARKER_ECHO),
+                received.matches("HTTP/1.1 ").count()
+            ),
             (false, 1),
-            "{told}"
+            "{received}"
         );
     }
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_follows_an_unusual_request_is_answered_once() {
+async fn request_after_an_unusual_one_is_answered_once() {
     let server = server().await;
     let requests = unusual();
     let asked = requests
         .iter()
-        .map(async |(what, request)| (what, told(&server, request).await));
-    for (what, told) in futures::future::join_all(asked).await {
-        assert_eq!(told.matches(ANSWER).count(), 1, "{what}: {told}");
-        assert_eq!(told.matches("HTTP/1.1 ").count(), 2, "{what}: {told}");
+        .map(async |(what, request)| (what, exchange(&server, request).await));
+    for (what, received) in futures::future::join_all(asked).await {
+        assert_eq!(
+            received.matches(MARKER_ECHO).count(),
+            1,
+            "{what}: {received}"
+        );
+        assert_eq!(
+            received.matches("HTTP/1.1 ").count(),
+            2,
+            "{what}: {received}"
+        );
     }
     server.end().await;
 }

@@ -1,4 +1,4 @@
-//! What runs of the real CLI cost, and whom.
+//! Charges for requests through the real CLI.
 
 use claude_switchboard::accounts::ledger::{ChargeOutcome, Clock, LedgerReader, ListedCharge};
 use claude_switchboard::storage::store::{self, Store};
@@ -7,8 +7,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::{TestServer, eventually};
 
-/// Ends the server and gives what it has charged, in the order of the requests.
-async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
+/// Stops the server and returns its charges in the order of the requests.
+async fn stop_and_list_charges(server: TestServer) -> Vec<ListedCharge> {
     let (data_dir, folder) = server.end_and_keep().await;
     let tracker = TaskTracker::new();
     let store = Store::open(
@@ -30,12 +30,15 @@ async fn charges_of(server: TestServer) -> Vec<ListedCharge> {
     charges
 }
 
-/// What upstream says that a call took; haiku costs 0.1, 0.5, 0.125 and 0.01 dollars for a million tokens.
+/// Token counts that upstream reports for a call.
+///
+/// Haiku costs 0.1 (input), 0.5 (output), 0.125 (cache write) and 0.01 (cache read) dollars per
+/// million tokens.
 const USAGE: &str = "usage_in=1000 usage_out=100 usage_cache_write=200 usage_cache_read=300";
-const NANOS: i64 = 1000 * 100 + 100 * 500 + 200 * 125 + 300 * 10;
+const COST_NANOS: i64 = 1000 * 100 + 100 * 500 + 200 * 125 + 300 * 10;
 
-/// A server whose own prices are all wrong, so that only the CLI can have said what is right.
-async fn wrong_about_prices() -> TestServer {
+/// Server with a wrong price table, so that a right charge can only come from the CLI.
+async fn server_with_wrong_prices() -> TestServer {
     let prices = r#"{ "haiku" = "input 9000, output 9000, cache write 9000, cache read 9000" }"#;
     TestServer::real()
         .await
@@ -55,14 +58,17 @@ fn nanos(charges: &[ListedCharge]) -> Vec<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_costs_what_the_cli_reports() {
-    let server = wrong_about_prices().await;
+async fn charge_equals_cost_reported_by_cli() {
+    let server = server_with_wrong_prices().await;
     for _ in 0..3 {
         let answer = server.chat(&format!("[[say=Hello {USAGE}]]")).send().await;
-        assert_eq!(answer.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
+        assert_eq!(
+            answer.body["usage"]["cost_usd"],
+            json!(COST_NANOS as f64 / 1e9)
+        );
     }
-    let charges = charges_of(server).await;
-    assert_eq!(nanos(&charges), [NANOS; 3]);
+    let charges = stop_and_list_charges(server).await;
+    assert_eq!(nanos(&charges), [COST_NANOS; 3]);
     for charge in charges {
         assert_eq!(
             (charge.project.as_str(), charge.model.as_str()),
@@ -80,8 +86,8 @@ async fn an_answer_costs_what_the_cli_reports() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_met_its_limit_costs_what_the_cli_reports() {
-    let server = wrong_about_prices().await;
+async fn charge_equals_cli_cost_when_max_tokens_is_reached() {
+    let server = server_with_wrong_prices().await;
     let prompt = format!("[[tokens=50 gap_ms=30 {USAGE}]]");
     let answer = server
         .chat(&prompt)
@@ -89,12 +95,12 @@ async fn an_answer_that_met_its_limit_costs_what_the_cli_reports() {
         .send()
         .await;
     assert_eq!(answer.body["choices"][0]["finish_reason"], "length");
-    assert_eq!(nanos(&charges_of(server).await), [NANOS]);
+    assert_eq!(nanos(&stop_and_list_charges(server).await), [COST_NANOS]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_of_tools_and_their_results_are_each_charged() {
-    let server = wrong_about_prices().await;
+async fn tool_call_and_tool_result_requests_are_each_charged() {
+    let server = server_with_wrong_prices().await;
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]);
     let prompt = format!("[[tool=look {USAGE}]]");
     let first = server
@@ -104,7 +110,10 @@ async fn calls_of_tools_and_their_results_are_each_charged() {
         .await;
     let message = &first.body["choices"][0]["message"];
     let id = &message["tool_calls"][0]["id"];
-    assert_eq!(first.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
+    assert_eq!(
+        first.body["usage"]["cost_usd"],
+        json!(COST_NANOS as f64 / 1e9)
+    );
     let messages = json!([
         {"role": "user", "content": prompt}, message,
         {"role": "tool", "tool_call_id": id, "content": format!("[[say=Done {USAGE}]]")},
@@ -122,14 +131,18 @@ async fn calls_of_tools_and_their_results_are_each_charged() {
         "one for each request"
     );
     let third = server.chat(&format!("[[say=Hello {USAGE}]]")).send().await;
-    assert_eq!(third.body["usage"]["cost_usd"], json!(NANOS as f64 / 1e9));
-    assert_eq!(nanos(&charges_of(server).await), [NANOS; 3]);
+    assert_eq!(
+        third.body["usage"]["cost_usd"],
+        json!(COST_NANOS as f64 / 1e9)
+    );
+    assert_eq!(nanos(&stop_and_list_charges(server).await), [COST_NANOS; 3]);
 }
 
-/// The CLI says what an answer that was cut off has cost; what upstream had counted by then is the prompt.
+/// The CLI reports the cost of a cancelled answer; upstream has counted at least the prompt by
+/// then.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_nobody_reads_on_is_charged() {
-    let server = wrong_about_prices().await;
+async fn cancelled_stream_is_charged() {
+    let server = server_with_wrong_prices().await;
     let mut events = server
         .chat(&format!("[[tokens=50 stall_after=2 {USAGE}]]"))
         .stream()
@@ -137,19 +150,19 @@ async fn an_answer_that_nobody_reads_on_is_charged() {
     events.next_text().await;
     drop(events);
     server.until_quiet().await;
-    let charges = charges_of(server).await;
+    let charges = stop_and_list_charges(server).await;
     assert_eq!(charges.len(), 1);
     assert_eq!(charges[0].outcome, ChargeOutcome::Cancelled);
     let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
     assert!(
-        (prompt..NANOS).contains(&charges[0].amount.money.nanos()),
+        (prompt..COST_NANOS).contains(&charges[0].amount.money.nanos()),
         "{charges:?}"
     );
 }
 
-/// The CLI counts nothing for a call that is broken off before upstream has begun to answer.
+/// The CLI reports no cost for a call cancelled before its response begins.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_left_before_its_answer_begins_is_charged_for_its_prompt() {
+async fn request_cancelled_before_its_response_is_charged_for_its_prompt() {
     let server = TestServer::real().await.workers(1).start().await;
     let prompt = format!("[[headers_ms=60000]] {}", "some words ".repeat(3000));
     let is_upstream = || async { (server.upstream().stats().received == 1).then_some(()) };
@@ -158,23 +171,23 @@ async fn a_call_that_is_left_before_its_answer_begins_is_charged_for_its_prompt(
         () = eventually("the call is upstream", is_upstream) => {}
     }
     server.until_quiet().await;
-    let charges = charges_of(server).await;
+    let charges = stop_and_list_charges(server).await;
     assert_eq!(charges.len(), 1);
     assert_eq!(charges[0].outcome, ChargeOutcome::Cancelled);
     assert!(
         charges[0].model.contains("opus") && charges[0].amount.tokens >= 10_000,
         "{charges:?}"
     );
-    // Written to the prompt cache, as it was held: 5 dollars for a million tokens.
+    // Charged like the hold, at the cache write price: 5 dollars per million tokens.
     assert_eq!(
         charges[0].amount.money.nanos(),
         i64::try_from(charges[0].amount.tokens).unwrap() * 5000
     );
 }
 
-/// Upstream breaks the answer off, for which the CLI counts nothing: the table of prices says what its beginning costs.
+/// The CLI reports no cost for an answer that upstream interrupts; the price table gives it.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_upstream_breaks_off_is_charged() {
+async fn answer_interrupted_upstream_is_charged() {
     for fault in ["error_after=3", "cut_after=3"] {
         let server = TestServer::real().await.workers(1).start().await;
         let events = server
@@ -185,7 +198,7 @@ async fn an_answer_that_upstream_breaks_off_is_charged() {
             .await;
         assert!(events.last().unwrap().contains("error"), "{events:?}");
         server.until_quiet().await;
-        let charges = charges_of(server).await;
+        let charges = stop_and_list_charges(server).await;
         assert_eq!(charges.len(), 1, "{fault}");
         let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
         assert!(
@@ -196,8 +209,8 @@ async fn an_answer_that_upstream_breaks_off_is_charged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_upstream_refuses_costs_nothing() {
-    let server = wrong_about_prices().await;
+async fn request_refused_upstream_costs_nothing() {
+    let server = server_with_wrong_prices().await;
     for status in ["400", "429", "529"] {
         let answer = server
             .chat(&format!("[[status={status} {USAGE}]]"))
@@ -205,11 +218,11 @@ async fn what_upstream_refuses_costs_nothing() {
             .await;
         assert_ne!(answer.status, 200);
     }
-    assert_eq!(charges_of(server).await, []);
+    assert_eq!(stop_and_list_charges(server).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_question_is_paid_once() {
+async fn identical_requests_are_charged_once() {
     let server = TestServer::real().await.workers(2).start().await;
     let prompt = format!("[[tokens=5 gap_ms=20 {USAGE}]]");
     let ask = || async {
@@ -242,12 +255,12 @@ async fn the_same_question_is_paid_once() {
             .all(|answer| answer.text() == "w1 w2 w3 w4 w5")
     );
     assert_eq!(server.upstream().requests().len(), 1);
-    assert_eq!(nanos(&charges_of(server).await), [NANOS]);
+    assert_eq!(nanos(&stop_and_list_charges(server).await), [COST_NANOS]);
 }
 
-/// The CLI may make a further call if upstream answers at once. Its cost is charged to the turn.
+/// The CLI may make a further call if upstream answers at once; the turn is charged for it too.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_call_that_is_made_is_charged() {
+async fn each_upstream_call_is_charged() {
     let prices = r#"{ "haiku" = "input 9000, output 9000, cache write 9000, cache read 9000" }"#;
     let server = TestServer::real()
         .await
@@ -267,7 +280,9 @@ async fn each_call_that_is_made_is_charged() {
     server.until_quiet().await;
     let calls = i64::try_from(server.upstream().requests().len()).unwrap();
     assert_eq!(
-        nanos(&charges_of(server).await).iter().sum::<i64>(),
+        nanos(&stop_and_list_charges(server).await)
+            .iter()
+            .sum::<i64>(),
         calls * (10 * 100 + 2 * 500)
     );
 }

@@ -1,11 +1,11 @@
-//! Workers that are slow to start, fail to start, or start all at once.
+//! Worker starts: slow, failing, many at once, and rejected by the start check.
 
 use std::time::Duration;
 
 use crate::support::{Answer, Builder, Journal, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
+async fn request_waits_for_a_slow_worker_start() {
     let server = TestServer::fake()
         .workers(1)
         .set("FAKE_CLAUDE_START_MS", 700)
@@ -16,7 +16,7 @@ async fn a_request_waits_for_a_worker_that_is_slow_to_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_cannot_start_are_an_error_that_says_why() {
+async fn failed_worker_start_is_reported_with_its_reason() {
     for (fault, why) in [
         ("FAKE_CLAUDE_INIT_FAILS", "did not answer the handshake"),
         ("FAKE_CLAUDE_EXIT_AT_START", "did not answer the handshake"),
@@ -54,7 +54,7 @@ async fn workers_that_cannot_start_are_an_error_that_says_why() {
             assert!(message.contains(why), "{fault}: {message}");
             assert!(
                 !message.contains("stderr"),
-                "what the process said is for the log: {message}"
+                "output of the process goes to the log only: {message}"
             );
         }
         server.end().await;
@@ -62,7 +62,7 @@ async fn workers_that_cannot_start_are_an_error_that_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_workers_start_at_once() {
+async fn fifty_workers_start_concurrently() {
     let server = TestServer::fake()
         .workers(50)
         .set("SWITCHBOARD_POOL__PREWARM", 50)
@@ -79,9 +79,9 @@ async fn fifty_workers_start_at_once() {
     server.end().await;
 }
 
-/// A version says nothing: what counts is what a process does in its start check.
+/// The start check examines the behaviour of a process, not its version.
 #[tokio::test(flavor = "multi_thread")]
-async fn any_version_that_passes_the_start_check_is_used() {
+async fn any_cli_version_that_passes_the_start_check_is_used() {
     for version in ["2.1.10", "9.0.0"] {
         let server = TestServer::fake()
             .set("FAKE_CLAUDE_VERSION", version)
@@ -92,9 +92,9 @@ async fn any_version_that_passes_the_start_check_is_used() {
     }
 }
 
-/// The calls of the check are the server's own, whatever way the others have to take.
+/// Calls of the start check go to the server itself and bypass a configured proxy.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_is_not_asked_for_the_start_check() {
+async fn start_check_bypasses_http_proxy() {
     let server = TestServer::real()
         .await
         .workers(1)
@@ -106,7 +106,7 @@ async fn a_proxy_is_not_asked_for_the_start_check() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_works_otherwise_hears_no_caller() {
+async fn worker_that_fails_the_start_check_receives_no_request() {
     for (fault, why) in [
         (
             "FAKE_CLAUDE_BODY_IGNORED",
@@ -132,7 +132,7 @@ async fn a_process_that_works_otherwise_hears_no_caller() {
     }
 }
 
-/// Asserts that no process of the server is used, and gives what its client is told.
+/// Asserts that no worker receives the request, and returns the client's error message.
 async fn assert_refused(server: Builder) -> String {
     let journal = Journal::new();
     let server = server.workers(1).journal(&journal).start().await;
@@ -144,12 +144,12 @@ async fn assert_refused(server: Builder) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_starts_no_process_ahead_is_ready_without_one() {
+async fn server_without_prewarm_is_ready_without_workers() {
     let server = TestServer::fake()
         .set("SWITCHBOARD_POOL__PREWARM", 0)
         .start()
         .await;
-    let ready = Answer::of(server.http.get(server.url("/ready")).send().await.unwrap()).await;
+    let ready = Answer::read(server.http.get(server.url("/ready")).send().await.unwrap()).await;
     assert_eq!(
         (ready.status, &ready.body["workers"]["starting"]),
         (200, &serde_json::json!(0))
@@ -157,13 +157,13 @@ async fn a_server_that_starts_no_process_ahead_is_ready_without_one() {
     assert_eq!(
         server.chat("[[tokens=1]]").send().await.text(),
         "w0 ",
-        "the first request starts one"
+        "the first request starts a worker"
     );
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cli_that_is_gone_is_named_without_its_place() {
+async fn missing_cli_is_reported_without_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let cli = folder.path().join("claude");
     std::fs::copy(env!("CARGO_BIN_EXE_fake-claude"), &cli).unwrap();
@@ -177,7 +177,7 @@ async fn a_cli_that_is_gone_is_named_without_its_place() {
     assert_eq!(
         server.chat("[[tokens=1]]").send().await.text(),
         "w0 ",
-        "a process that runs goes on"
+        "a running worker is still used"
     );
     assert_eq!(
         server.chat("[[crash_at=1]]").send().await.error(),
@@ -190,10 +190,10 @@ async fn a_cli_that_is_gone_is_named_without_its_place() {
         message.contains("the program of the Claude CLI is missing on this server"),
         "{message}"
     );
-    let place = folder.path().to_str().unwrap();
-    assert!(!message.contains(place), "{message}");
+    let path = folder.path().to_str().unwrap();
+    assert!(!message.contains(path), "{message}");
     assert!(server.log().contains(&format!(
-        "the program of the Claude CLI is gone program={place}/claude"
+        "the program of the Claude CLI is gone program={path}/claude"
     )));
     server.end().await;
 }

@@ -1,4 +1,4 @@
-//! Many turns over one WebSocket, through the real CLI.
+//! WebSocket endpoint `/v1/stream`: several turns on one connection, through the real CLI.
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ impl Socket {
         )
     }
 
-    async fn say(&mut self, message: Value) {
+    async fn send(&mut self, message: Value) {
         self.0
             .send(Message::text(message.to_string()))
             .await
@@ -28,7 +28,7 @@ impl Socket {
     }
 
     async fn chat(&mut self, id: &str, messages: Value) {
-        self.say(json!({"type": "chat", "id": id, "model": "haiku", "messages": messages}))
+        self.send(json!({"type": "chat", "id": id, "model": "haiku", "messages": messages}))
             .await;
     }
 
@@ -40,7 +40,9 @@ impl Socket {
         }
     }
 
-    /// The text of the turn `id` and its last message; what is said of others is dropped.
+    /// Reads to the end of the turn `id` and returns its text and last message.
+    ///
+    /// Messages of other turns are dropped.
     async fn answer(&mut self, id: &str) -> (String, Value) {
         let mut words = String::new();
         loop {
@@ -60,7 +62,7 @@ fn user(prompt: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_goes_on_over_a_socket_in_the_process_that_holds_it() {
+async fn websocket_conversation_continues_in_the_same_process() {
     let server = TestServer::real().await.workers(1).start().await;
     let worker = server.only_worker().await;
     let mut socket = Socket::open(&server).await;
@@ -87,7 +89,7 @@ async fn a_conversation_goes_on_over_a_socket_in_the_process_that_holds_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_turn_is_cancelled_while_another_is_answered() {
+async fn cancelling_one_turn_leaves_another_running() {
     let server = TestServer::real().await.workers(2).start().await;
     let mut socket = Socket::open(&server).await;
     socket
@@ -98,7 +100,7 @@ async fn one_turn_is_cancelled_while_another_is_answered() {
         .chat("short", json!([user("[[say=\"done\"]]")]))
         .await;
     assert_eq!(socket.answer("short").await.0, "done");
-    socket.say(json!({"type": "cancel", "id": "long"})).await;
+    socket.send(json!({"type": "cancel", "id": "long"})).await;
     assert_eq!(socket.answer("long").await.1["finish_reason"], "cancelled");
     server.until_quiet().await;
     socket.chat("next", json!([user("[[say=\"here\"]]")])).await;
@@ -107,14 +109,14 @@ async fn one_turn_is_cancelled_while_another_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thoughts_and_calls_have_messages_of_their_own() {
+async fn reasoning_and_tool_calls_have_their_own_message_types() {
     let server = TestServer::real().await.workers(1).start().await;
     let mut socket = Socket::open(&server).await;
     let prompt = r#"[[thinking="let me see" say="Let me." tool=look input={"z":"1"}]]"#;
     let schema = json!({"type": "object", "properties": {"z": {"type": "string"}}});
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": schema}}]);
     socket
-        .say(json!({"type": "chat", "id": "a", "model": "haiku", "messages": [user(prompt)], "tools": tools, "reasoning_effort": "low"}))
+        .send(json!({"type": "chat", "id": "a", "model": "haiku", "messages": [user(prompt)], "tools": tools, "reasoning_effort": "low"}))
         .await;
     let (mut thoughts, mut arguments, mut call) = (String::new(), String::new(), Value::Null);
     let done = loop {

@@ -1,4 +1,4 @@
-//! Tasks over HTTP: the real CLI with its own tools, in a real folder, from the request to the bill.
+//! Tasks over HTTP: the real CLI with its own tools in a real folder, from request to charge.
 
 use std::path::Path;
 
@@ -14,34 +14,34 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::{Builder, TestServer, eventually, workers_of};
 
-const ADMIN: &str = "made-up-admin-key";
+const ADMIN_KEY: &str = "made-up-admin-key";
 
-/// A server whose agents may work in `folder/work`, one at a time.
+/// Server whose agents may work in `folder/work`, one at a time.
 async fn server(folder: &TempDir) -> Builder {
     let work = folder.path().join("work");
     std::fs::create_dir_all(&work).unwrap();
     let builder = TestServer::real()
         .await
         .workers(1)
-        .set("SWITCHBOARD_ADMIN_KEY", ADMIN);
+        .set("SWITCHBOARD_ADMIN_KEY", ADMIN_KEY);
     let builder = builder
         .set("SWITCHBOARD_TASKS__ROOTS", json!([work]))
         .set("SWITCHBOARD_TASKS__MODEL", "haiku");
     builder.set("SWITCHBOARD_TASKS__MAX_RUNNING", 1)
 }
 
-/// Somebody who may have tasks.
-struct Boss {
+/// Client with a key that may run tasks.
+struct TaskClient {
     http: reqwest::Client,
     base: String,
     key: String,
     work: String,
 }
 
-impl Boss {
-    /// One with a new key that has these properties.
+impl TaskClient {
+    /// Creates a key with these properties and a client that uses it.
     async fn new(base: String, folder: &TempDir, terms: Value) -> Self {
-        let mut body = json!({"name": "boss", "permissions": ["tasks", "usage"]});
+        let mut body = json!({"name": "task-client", "permissions": ["tasks", "usage"]});
         let Value::Object(terms) = terms else {
             panic!("no terms")
         };
@@ -53,17 +53,17 @@ impl Boss {
             .unwrap()
             .display()
             .to_string();
-        let boss = Self {
+        let client = Self {
             http: reqwest::Client::new(),
             base,
-            key: ADMIN.to_owned(),
+            key: ADMIN_KEY.to_owned(),
             work,
         };
-        let (status, made) = boss.ask("POST", "/admin/keys", body).await;
+        let (status, made) = client.ask("POST", "/admin/keys", body).await;
         assert_eq!(status, 201, "{made}");
         Self {
             key: made["key"].as_str().unwrap().to_owned(),
-            ..boss
+            ..client
         }
     }
 
@@ -80,7 +80,7 @@ impl Boss {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    async fn order(&self, prompt: &str, fields: Value) -> (u16, Value) {
+    async fn create(&self, prompt: &str, fields: Value) -> (u16, Value) {
         let mut body = json!({"prompt": prompt, "workspace": self.work, "preset": "full"});
         let Value::Object(fields) = fields else {
             panic!("no fields")
@@ -89,8 +89,8 @@ impl Boss {
         self.ask("POST", "/v1/tasks", body).await
     }
 
-    async fn begin(&self, prompt: &str, fields: Value) -> String {
-        let (status, task) = self.order(prompt, fields).await;
+    async fn create_task(&self, prompt: &str, fields: Value) -> String {
+        let (status, task) = self.create(prompt, fields).await;
         assert_eq!(status, 201, "{task}");
         task["id"].as_str().unwrap().to_owned()
     }
@@ -108,7 +108,7 @@ impl Boss {
         .await
     }
 
-    async fn ended(&self, id: &str) -> Value {
+    async fn wait_for_end(&self, id: &str) -> Value {
         self.until(id, "the task ends", |task| {
             !["queued", "running"]
                 .iter()
@@ -117,8 +117,8 @@ impl Boss {
         .await
     }
 
-    /// All that the task tells after an event, to its end.
-    async fn told(&self, id: &str, after: Option<u64>) -> Vec<Value> {
+    /// Reads the task's events after a sequence number, up to its end.
+    async fn events(&self, id: &str, after: Option<u64>) -> Vec<Value> {
         let mut request = self
             .http
             .get(format!("{}/v1/tasks/{id}/events", self.base))
@@ -132,34 +132,34 @@ impl Boss {
             .collect()
     }
 
-    /// Asks the task to stop and waits until it has.
+    /// Interrupts the task and waits for its end.
     async fn interrupt(&self, id: &str) -> Value {
         let (status, task) = self
             .ask("POST", &format!("/v1/tasks/{id}/interrupt"), Value::Null)
             .await;
         assert_eq!(status, 200, "{task}");
-        self.ended(id).await
+        self.wait_for_end(id).await
     }
 }
 
-/// A prompt upon which the stand-in calls `tool`.
-fn call(tool: &str, input: &Value) -> String {
+/// Prompt directive that makes the stand-in call `tool`.
+fn tool_directive(tool: &str, input: &Value) -> String {
     format!("[[tool={tool} input={input}]]")
 }
 
-/// A command that never ends, and says that it has begun.
-fn endless() -> String {
-    call(
+/// Directive for a command that creates the file `begun` and never ends.
+fn endless_command() -> String {
+    tool_directive(
         "Bash",
         &json!({"command": "touch begun; tail -f /dev/null"}),
     )
 }
 
-async fn until_there(path: &Path) {
+async fn wait_for_file(path: &Path) {
     eventually("the tool runs", || async { path.exists().then_some(()) }).await;
 }
 
-fn words(events: &[Value]) -> Vec<String> {
+fn summaries(events: &[Value]) -> Vec<String> {
     let word = |event: &Value| {
         let detail = ["name", "text", "status"]
             .iter()
@@ -176,46 +176,46 @@ fn words(events: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_writes_edits_runs_and_is_paid() {
+async fn task_writes_edits_runs_commands_and_is_charged() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(&folder).await.start().await;
-    let boss = Boss::new(
+    let client = TaskClient::new(
         server.url(""),
         &folder,
         json!({"budget": {"monthly": {"money": "2"}}}),
     )
     .await;
-    let work = Path::new(&boss.work);
+    let work = Path::new(&client.work);
     let script = work.join("a.sh");
     std::fs::write(
         work.join("next"),
-        call("Bash", &json!({"command": "sh ./a.sh"})),
+        tool_directive("Bash", &json!({"command": "sh ./a.sh"})),
     )
     .unwrap();
     std::fs::write(work.join("old"), "one").unwrap();
     let prompt = [
-        call(
+        tool_directive(
             "Write",
             &json!({"file_path": script, "content": "touch made"}),
         ),
-        call(
+        tool_directive(
             "Edit",
             &json!({"file_path": script, "old_string": "made", "new_string": "ran"}),
         ),
-        call("Bash", &json!({"command": "cat ./next"})),
+        tool_directive("Bash", &json!({"command": "cat ./next"})),
     ];
-    let id = boss
-        .begin(&prompt.concat(), json!({"max_budget_usd": "1.5"}))
+    let id = client
+        .create_task(&prompt.concat(), json!({"max_budget_usd": "1.5"}))
         .await;
-    // Another would not fit beside it.
-    let (status, refused) = boss.order("hi", json!({})).await;
+    // The first task's hold leaves no room in the budget for a second.
+    let (status, refused) = client.create("hi", json!({})).await;
     assert_eq!(
         (status, &refused["error"]["code"]),
         (429, &json!("insufficient_quota"))
     );
-    let told = boss.told(&id, None).await;
+    let events = client.events(&id, None).await;
     assert_eq!(
-        words(&told),
+        summaries(&events),
         [
             "progress running",
             "tool_use Write",
@@ -233,14 +233,14 @@ async fn a_task_writes_edits_runs_and_is_paid() {
             "complete completed",
         ]
     );
-    let numbers: Vec<_> = told
+    let numbers: Vec<_> = events
         .iter()
         .map(|event| event["sequence_number"].as_u64().unwrap())
         .collect();
     assert_eq!(numbers, (0..14).collect::<Vec<_>>());
-    assert_eq!(boss.told(&id, Some(9)).await, told[10..]);
+    assert_eq!(client.events(&id, Some(9)).await, events[10..]);
     assert!(work.join("ran").exists());
-    let task = boss.get(&id).await;
+    let task = client.get(&id).await;
     assert_eq!(
         (&task["status"], &task["progress"]["turns"]),
         (&json!("completed"), &json!(3))
@@ -250,7 +250,7 @@ async fn a_task_writes_edits_runs_and_is_paid() {
         task["result"],
         "Tool results: (Bash completed with no output)"
     );
-    let (_, usage) = boss.ask("GET", "/v1/usage", Value::Null).await;
+    let (_, usage) = client.ask("GET", "/v1/usage", Value::Null).await;
     assert_eq!(
         (
             &usage["totals"]["requests"],
@@ -263,13 +263,15 @@ async fn a_task_writes_edits_runs_and_is_paid() {
         "{usage} {task}"
     );
     assert_eq!(
-        boss.ask("DELETE", &format!("/v1/tasks/{id}"), Value::Null)
+        client
+            .ask("DELETE", &format!("/v1/tasks/{id}"), Value::Null)
             .await
             .0,
         200
     );
     assert_eq!(
-        boss.ask("GET", &format!("/v1/tasks/{id}"), Value::Null)
+        client
+            .ask("GET", &format!("/v1/tasks/{id}"), Value::Null)
             .await
             .0,
         404
@@ -278,77 +280,81 @@ async fn a_task_writes_edits_runs_and_is_paid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_can_be_interrupted_in_each_phase() {
+async fn task_can_be_interrupted_in_each_phase() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(&folder).await.start().await;
-    let boss = Boss::new(server.url(""), &folder, json!({})).await;
-    let begun = Path::new(&boss.work).join("begun");
-    // While a tool runs, and while the next waits for its turn.
-    let running = boss.begin(&endless(), json!({})).await;
-    until_there(&begun).await;
-    let waiting = boss.begin("hi", json!({})).await;
-    let waiting = boss.interrupt(&waiting).await;
+    let client = TaskClient::new(server.url(""), &folder, json!({})).await;
+    let begun = Path::new(&client.work).join("begun");
+    // Phase: a tool runs, and another task is queued.
+    let running = client.create_task(&endless_command(), json!({})).await;
+    wait_for_file(&begun).await;
+    let waiting = client.create_task("hi", json!({})).await;
+    let waiting = client.interrupt(&waiting).await;
     assert_eq!(
         (&waiting["status"], &waiting["cost_usd"]),
         (&json!("cancelled"), &json!(0.0))
     );
-    let running = boss.interrupt(&running).await;
+    let running = client.interrupt(&running).await;
     assert_eq!(
         (&running["status"], &running["error"]),
         (&json!("interrupted"), &Value::Null)
     );
-    // While the model answers.
-    let answering = boss.begin("[[tokens=100000 gap_ms=50]]", json!({})).await;
-    boss.until(&answering, "the model is called", |task| {
-        task["progress"]["turns"] == 1
-    })
-    .await;
-    let answering = boss.interrupt(&answering).await;
+    // Phase: the model answers.
+    let answering = client
+        .create_task("[[tokens=100000 gap_ms=50]]", json!({}))
+        .await;
+    client
+        .until(&answering, "the model is called", |task| {
+            task["progress"]["turns"] == 1
+        })
+        .await;
+    let answering = client.interrupt(&answering).await;
     assert_eq!(answering["status"], "interrupted");
     assert!(
         answering["cost_usd"].as_f64().unwrap() > 0.0,
-        "the CLI counts it: {answering}"
+        "the CLI reports its cost: {answering}"
     );
-    // While a question waits for its answer.
-    let asking = boss
-        .begin(
-            &call("Bash", &json!({"command": "touch never"})),
+    // Phase: a permission request waits for its decision.
+    let asking = client
+        .create_task(
+            &tool_directive("Bash", &json!({"command": "touch never"})),
             json!({"permission_mode": "default"}),
         )
         .await;
-    boss.until(&asking, "it asks", |task| {
-        task["permission_requests"] != json!([])
-    })
-    .await;
-    let asking = boss.interrupt(&asking).await;
+    client
+        .until(&asking, "a permission request is pending", |task| {
+            task["permission_requests"] != json!([])
+        })
+        .await;
+    let asking = client.interrupt(&asking).await;
     assert_eq!(
         (&asking["status"], &asking["permission_requests"]),
         (&json!("interrupted"), &json!([]))
     );
-    assert!(!Path::new(&boss.work).join("never").exists());
-    // While its call is upstream and not answered: the CLI reports nothing for it.
+    assert!(!Path::new(&client.work).join("never").exists());
+    // Phase: the call is upstream without a response, for which the CLI reports no cost.
     let calls = server.upstream().stats().received;
-    let silent = boss.begin("[[headers_ms=600000]]", json!({})).await;
+    let silent = client.create_task("[[headers_ms=600000]]", json!({})).await;
     eventually("the model is called", || async {
         (server.upstream().stats().received > calls).then_some(())
     })
     .await;
-    let silent = boss.interrupt(&silent).await;
+    let silent = client.interrupt(&silent).await;
     assert_eq!(
         (&silent["status"], &silent["progress"]["turns"]),
         (&json!("interrupted"), &json!(0))
     );
-    // 12,000 tokens and more, written to the prompt cache for 0.125 dollars a million.
+    // At least 12,000 tokens at the cache write price of 0.125 dollars per million.
     assert!(
         silent["cost_usd"].as_f64().unwrap() >= 0.0015,
-        "its prompt is paid: {silent}"
+        "the prompt is charged: {silent}"
     );
-    // Before anything was done: it may have been too late for that.
-    let early = boss.begin("hi", json!({})).await;
-    let (status, _) = boss
+    // Phase: the start. The interrupt may come after the end of so short a task.
+    let early = client.create_task("hi", json!({})).await;
+    let (status, _) = client
         .ask("POST", &format!("/v1/tasks/{early}/interrupt"), Value::Null)
         .await;
-    let early = boss.ended(&early).await;
+    let early = client.wait_for_end(&early).await;
     assert!(
         status == 200
             && ["cancelled", "interrupted", "completed"]
@@ -360,17 +366,17 @@ async fn a_task_can_be_interrupted_in_each_phase() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_question_is_answered_over_http() {
+async fn permission_request_is_decided_over_http() {
     let folder = tempfile::tempdir().unwrap();
     let server = server(&folder).await.start().await;
-    let boss = Boss::new(server.url(""), &folder, json!({})).await;
-    let prompt = call("Bash", &json!({"command": "touch made"}));
+    let client = TaskClient::new(server.url(""), &folder, json!({})).await;
+    let prompt = tool_directive("Bash", &json!({"command": "touch made"}));
     for (decision, is_made) in [("deny", false), ("allow", true)] {
-        let id = boss
-            .begin(&prompt, json!({"permission_mode": "default"}))
+        let id = client
+            .create_task(&prompt, json!({"permission_mode": "default"}))
             .await;
-        let task = boss
-            .until(&id, "it asks", |task| {
+        let task = client
+            .until(&id, "a permission request is pending", |task| {
                 task["permission_requests"] != json!([])
             })
             .await;
@@ -384,14 +390,15 @@ async fn a_question_is_answered_over_http() {
             asked["request_id"].as_str().unwrap()
         );
         assert_eq!(
-            boss.ask("POST", &path, json!({"decision": decision}))
+            client
+                .ask("POST", &path, json!({"decision": decision}))
                 .await
                 .0,
             200
         );
-        assert_eq!(boss.ended(&id).await["status"], "completed");
+        assert_eq!(client.wait_for_end(&id).await["status"], "completed");
         assert_eq!(
-            Path::new(&boss.work).join("made").exists(),
+            Path::new(&client.work).join("made").exists(),
             is_made,
             "{decision}"
         );
@@ -399,15 +406,15 @@ async fn a_question_is_answered_over_http() {
     server.end().await;
 }
 
-/// Whether a file below a folder holds `text`.
-fn holds(folder: &Path, text: &str) -> bool {
+/// True if a file below the folder contains `text`.
+fn any_file_contains(folder: &Path, text: &str) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let is_found = |path: &Path| {
         String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).contains(text)
     };
     entries.map(|entry| entry.path()).any(|path| {
         if path.is_dir() {
-            holds(&path, text)
+            any_file_contains(&path, text)
         } else {
             is_found(&path)
         }
@@ -415,70 +422,77 @@ fn holds(folder: &Path, text: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_agent_reads_what_another_has_done_and_what_is_deleted_is_gone() {
+async fn agent_transcripts_are_private_and_deleted_with_their_task() {
     const SECRET: &str = "TANGERINE";
     let folder = tempfile::tempdir().unwrap();
     let server = server(&folder).await.start().await;
     let agents = server.data_dir().join("agents");
-    let boss = Boss::new(server.url(""), &folder, json!({})).await;
-    let other = Boss::new(server.url(""), &folder, json!({})).await;
-    let id = boss
-        .begin(&format!("[[say=\"{SECRET}\"]]"), json!({}))
+    let client = TaskClient::new(server.url(""), &folder, json!({})).await;
+    let other = TaskClient::new(server.url(""), &folder, json!({})).await;
+    let id = client
+        .create_task(&format!("[[say=\"{SECRET}\"]]"), json!({}))
         .await;
-    assert_eq!(boss.ended(&id).await["result"], SECRET);
-    assert!(holds(&agents, SECRET), "the CLI keeps its sessions there");
+    assert_eq!(client.wait_for_end(&id).await["result"], SECRET);
+    assert!(
+        any_file_contains(&agents, SECRET),
+        "the CLI stores its sessions there"
+    );
     let search = json!({"pattern": "TANG[E]RINE", "path": agents, "output_mode": "content"});
     let found = other
-        .begin(&call("Grep", &search), json!({"preset": "read_only"}))
+        .create_task(
+            &tool_directive("Grep", &search),
+            json!({"preset": "read_only"}),
+        )
         .await;
-    other.ended(&found).await;
-    let told = other.told(&found, None).await;
+    other.wait_for_end(&found).await;
+    let events = other.events(&found, None).await;
     assert!(
-        told.iter().any(|event| event["is_error"] == true),
-        "{told:?}"
+        events.iter().any(|event| event["is_error"] == true),
+        "{events:?}"
     );
-    assert!(!json!(told).to_string().contains(SECRET));
+    assert!(!json!(events).to_string().contains(SECRET));
     assert_eq!(
-        boss.ask("DELETE", &format!("/v1/tasks/{id}"), Value::Null)
+        client
+            .ask("DELETE", &format!("/v1/tasks/{id}"), Value::Null)
             .await
             .0,
         200
     );
-    eventually("what was said is gone", || async {
-        (!holds(&agents, SECRET)).then_some(())
+    eventually("the transcript is deleted", || async {
+        (!any_file_contains(&agents, SECRET)).then_some(())
     })
     .await;
     server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_servers_task_is_interrupted_and_goes_on() {
+async fn task_of_killed_server_is_interrupted_and_its_session_continues() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     let first = server(&folder).await.spawn_in(&data).await;
-    let boss = Boss::new(first.url(""), &folder, json!({})).await;
-    let write = call(
+    let client = TaskClient::new(first.url(""), &folder, json!({})).await;
+    let write = tool_directive(
         "Write",
-        &json!({"file_path": Path::new(&boss.work).join("kept"), "content": "words"}),
+        &json!({"file_path": Path::new(&client.work).join("kept"), "content": "words"}),
     );
-    let id = boss
-        .begin(&format!("{write}{}", endless()), json!({}))
+    let id = client
+        .create_task(&format!("{write}{}", endless_command()), json!({}))
         .await;
-    until_there(&Path::new(&boss.work).join("begun")).await;
-    let heard = boss
-        .until(&id, "it has told so", |task| {
+    wait_for_file(&Path::new(&client.work).join("begun")).await;
+    let before_kill = client
+        .until(&id, "the created file is reported", |task| {
             task["files"]["created"] != json!([])
         })
         .await;
     first.kill().await;
 
     let second = server(&folder).await.spawn_in(&data).await;
-    let boss = Boss {
+    let client = TaskClient {
         base: second.url(""),
-        ..boss
+        ..client
     };
-    eventually("nothing of the first server is left", || async {
+    eventually("no agent of the first server is left", || async {
         let agents = workers_of(&data)
             .into_iter()
             .filter(|id| is_agent(*id))
@@ -486,22 +500,22 @@ async fn a_killed_servers_task_is_interrupted_and_goes_on() {
         (agents == 0).then_some(())
     })
     .await;
-    let task = boss.get(&id).await;
+    let task = client.get(&id).await;
     assert_eq!(
         (&task["status"], &task["error"]),
         (&json!("interrupted"), &Value::Null)
     );
-    let told = boss.told(&id, None).await;
-    assert!(told.len() as u64 > heard["progress"]["events"].as_u64().unwrap());
-    assert_eq!(words(&told).last().unwrap(), "complete interrupted");
+    let events = client.events(&id, None).await;
+    assert!(events.len() as u64 > before_kill["progress"]["events"].as_u64().unwrap());
+    assert_eq!(summaries(&events).last().unwrap(), "complete interrupted");
 
-    let next = boss
-        .begin(
+    let next = client
+        .create_task(
             "[[echo_request]]",
             json!({"session_id": task["session_id"], "max_turns": 3}),
         )
         .await;
-    let next = boss.ended(&next).await;
+    let next = client.wait_for_end(&next).await;
     assert_eq!(
         (&next["status"], &next["session_id"]),
         (&json!("completed"), &task["session_id"])
@@ -511,12 +525,12 @@ async fn a_killed_servers_task_is_interrupted_and_goes_on() {
             .as_str()
             .unwrap()
             .contains("tail -f /dev/null"),
-        "it knows what was done: {next}"
+        "the session has the earlier turns: {next}"
     );
     second.end().await;
 }
 
-/// Whether a process works on a task.
+/// True if the process belongs to an agent.
 fn is_agent(id: i32) -> bool {
     let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
     environment
@@ -525,33 +539,33 @@ fn is_agent(id: i32) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_interrupts_its_tasks() {
+async fn graceful_shutdown_interrupts_tasks() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     let first = server(&folder).await.spawn_in(&data).await;
-    let boss = Boss::new(first.url(""), &folder, json!({})).await;
-    let running = boss.begin(&endless(), json!({})).await;
-    until_there(&Path::new(&boss.work).join("begun")).await;
-    let waiting = boss.begin("hi", json!({})).await;
-    let url = format!("{}/v1/tasks/{running}/events", boss.base);
-    let mut events = boss
+    let client = TaskClient::new(first.url(""), &folder, json!({})).await;
+    let running = client.create_task(&endless_command(), json!({})).await;
+    wait_for_file(&Path::new(&client.work).join("begun")).await;
+    let waiting = client.create_task("hi", json!({})).await;
+    let url = format!("{}/v1/tasks/{running}/events", client.base);
+    let mut stream = client
         .http
         .get(url)
-        .bearer_auth(&boss.key)
+        .bearer_auth(&client.key)
         .send()
         .await
         .unwrap()
         .bytes_stream();
-    events.next().await.unwrap().unwrap();
+    stream.next().await.unwrap().unwrap();
     first.signal(Signal::TERM);
-    let mut told = String::new();
-    while let Some(Ok(bytes)) = events.next().await {
-        told.push_str(std::str::from_utf8(&bytes).unwrap());
+    let mut events = String::new();
+    while let Some(Ok(bytes)) = stream.next().await {
+        events.push_str(std::str::from_utf8(&bytes).unwrap());
     }
     assert!(
-        told.contains("event: complete") && told.contains(r#""status":"interrupted""#),
-        "{told}"
+        events.contains("event: complete") && events.contains(r#""status":"interrupted""#),
+        "{events}"
     );
     let ended = first.ended().await;
     assert!(
@@ -561,17 +575,17 @@ async fn a_server_that_stops_interrupts_its_tasks() {
     );
 
     let second = server(&folder).await.spawn_in(&data).await;
-    let boss = Boss {
+    let client = TaskClient {
         base: second.url(""),
-        ..boss
+        ..client
     };
-    assert_eq!(boss.get(&running).await["status"], "interrupted");
-    assert_eq!(boss.get(&waiting).await["status"], "cancelled");
+    assert_eq!(client.get(&running).await["status"], "interrupted");
+    assert_eq!(client.get(&waiting).await["status"], "cancelled");
     second.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_of_its_own_hears_of_the_end() {
+async fn task_webhook_receives_the_completion() {
     let (sender, mut requests) = mpsc::unbounded_channel();
     let handler = async move |headers: HeaderMap, body: String| {
         sender
@@ -589,9 +603,9 @@ async fn a_webhook_of_its_own_hears_of_the_end() {
         .set("SWITCHBOARD_TASKS__WEBHOOK_HOSTS", "127.0.0.1")
         .start()
         .await;
-    let boss = Boss::new(server.url(""), &folder, json!({})).await;
-    let (_, task) = boss
-        .order("[[say=\"secret words\"]]", json!({"webhook": {"url": url}}))
+    let client = TaskClient::new(server.url(""), &folder, json!({})).await;
+    let (_, task) = client
+        .create("[[say=\"secret words\"]]", json!({"webhook": {"url": url}}))
         .await;
     assert!(
         task["webhook"]["secret"]

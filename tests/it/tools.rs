@@ -1,4 +1,4 @@
-//! Tools, from the gateway to the real CLI and back: what the model calls, what it waits for, what upstream sees.
+//! Tool calls and results from the gateway through the real CLI to the stand-in and back.
 
 use claude_switchboard::domain::Caller;
 use claude_switchboard::domain::FinishReason;
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
-/// The keys of the schema are in no order that anything would sort them into.
+/// Schema whose keys are not sorted, so that reordering is detected.
 const SCHEMA: &str =
     r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"integer"}}}"#;
 const TWO_CALLS: &str = r#"[[say="Let me." tool=look input={"z":"1"} tool=Bash input={"a":2}]]"#;
@@ -55,15 +55,15 @@ fn turn(tools: &[&str], prompt: &str) -> Turn {
     }
 }
 
-/// What came of a turn.
+/// Collected events of a turn.
 #[derive(Debug, Default, PartialEq)]
-struct Answer {
+struct TurnAnswer {
     text: String,
     calls: Vec<ToolUse>,
     reason: Option<FinishReason>,
 }
 
-impl Answer {
+impl TurnAnswer {
     fn add(&mut self, event: TurnEvent) {
         match event {
             TurnEvent::Text(text) => self.text += &text,
@@ -94,8 +94,8 @@ impl Answer {
             .collect()
     }
 
-    /// The turn in which the client brings `results`, one for each call.
-    fn then(&self, turn: &Turn, results: &[&[&str]]) -> Turn {
+    /// Follow-up turn with `results`, one for each call.
+    fn follow_up(&self, turn: &Turn, results: &[&[&str]]) -> Turn {
         let mut next = turn.clone();
         next.history.push(Message {
             role: Role::User,
@@ -120,12 +120,12 @@ impl Answer {
     }
 }
 
-struct Bench {
+struct GatewayBench {
     server: TestServer,
     gateway: Gateway<ClaudeLauncher>,
 }
 
-impl Bench {
+impl GatewayBench {
     async fn start(workers: usize) -> Self {
         let server = TestServer::real().await.workers(workers).start().await;
         let pool = server.app.workers.clone().unwrap();
@@ -140,10 +140,10 @@ impl Bench {
         }
     }
 
-    async fn run(&self, turn: &Turn) -> Answer {
+    async fn run(&self, turn: &Turn) -> TurnAnswer {
         let caller = Caller::named("test");
         let mut running = self.gateway.run(caller, turn.clone()).await.unwrap();
-        let mut answer = Answer::default();
+        let mut answer = TurnAnswer::default();
         while let Some(event) = running.events.next().await {
             answer.add(event.unwrap());
         }
@@ -159,26 +159,26 @@ impl Bench {
             .count()
     }
 
-    /// The body of the last call, without what names the process and without the numbers of the stand-in's answers.
-    fn body(&self) -> Value {
+    /// Body of the last upstream call, without its `metadata`, which names the process.
+    fn last_body(&self) -> Value {
         let mut body = Value::clone(&self.server.upstream().requests().last().unwrap().body);
         body.as_object_mut().unwrap().remove("metadata");
         body
     }
 }
 
-/// What goes upstream for `turn` from a process that is new.
-async fn fresh(turn: &Turn) -> Value {
-    let bench = Bench::start(1).await;
+/// Upstream body for `turn` from a new process.
+async fn body_from_new_process(turn: &Turn) -> Value {
+    let bench = GatewayBench::start(1).await;
     bench.run(turn).await;
-    let body = bench.body();
+    let body = bench.last_body();
     bench.server.end().await;
     body
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_are_answered_in_a_call_of_their_own() {
-    let bench = Bench::start(1).await;
+async fn tool_results_are_sent_in_one_further_call() {
+    let bench = GatewayBench::start(1).await;
     let first = turn(&["look", "Bash"], TWO_CALLS);
     let answer = bench.run(&first).await;
     assert_eq!(answer.text, "Let me.");
@@ -188,51 +188,55 @@ async fn results_are_answered_in_a_call_of_their_own() {
     );
     assert_eq!(answer.reason, Some(FinishReason::ToolCalls));
 
-    let second = answer.then(&first, &[&["one", "two"], &["<b>\u{1f600}\n \"x\"</b>"]]);
+    let second = answer.follow_up(&first, &[&["one", "two"], &["<b>\u{1f600}\n \"x\"</b>"]]);
     let after = bench.run(&second).await;
     assert_eq!(after.reason, Some(FinishReason::Stop));
     assert!(after.text.contains("one"), "{after:?}");
-    assert_eq!(bench.calls_upstream(), 2, "one for each request");
-    assert_eq!(bench.body(), fresh(&second).await, "as from a new process");
+    assert_eq!(bench.calls_upstream(), 2, "one call for each request");
+    assert_eq!(
+        bench.last_body(),
+        body_from_new_process(&second).await,
+        "same body as from a new process"
+    );
     bench.server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rounds_follow_one_another_and_then_words() {
-    let bench = Bench::start(1).await;
+async fn tool_rounds_are_followed_by_a_text_turn() {
+    let bench = GatewayBench::start(1).await;
     let mut next = turn(&["look"], "[[tool=look input={\"a\":1}]]");
     for round in 1..4 {
         let answer = bench.run(&next).await;
         assert_eq!(answer.calls.len(), 1, "round {round}: {answer:?}");
-        // The stand-in takes its directives from results too.
+        // The stand-in reads directives from tool results too.
         let result = if round < 3 {
             "[[tool=look input={\"a\":2}]]"
         } else {
             "done"
         };
-        next = answer.then(&next, &[&[result]]);
+        next = answer.follow_up(&next, &[&[result]]);
     }
     let last = bench.run(&next).await;
     assert_eq!(last.reason, Some(FinishReason::Stop));
-    let mut words = last.then(&next, &[]);
+    let mut words = last.follow_up(&next, &[]);
     words.prompt = vec![Part::text("[[say=\"bye\"]]")];
     assert_eq!(bench.run(&words).await.text, "bye");
     assert_eq!(bench.calls_upstream(), 5);
-    assert_eq!(bench.body(), fresh(&words).await);
+    assert_eq!(bench.last_body(), body_from_new_process(&words).await);
     bench.server.end().await;
 }
 
-/// The CLI would change such results, were they to pass through it.
+/// Empty and long results, which the CLI would change if they passed through it.
 #[tokio::test(flavor = "multi_thread")]
-async fn results_reach_the_model_whole() {
+async fn empty_and_long_tool_results_reach_the_model_unchanged() {
     let long = "x".repeat(200_000);
     for results in [[&[] as &[&str], &["ok"]], [&[&long], &["ok"]]] {
-        let bench = Bench::start(1).await;
+        let bench = GatewayBench::start(1).await;
         let first = turn(&["look", "Bash"], TWO_CALLS);
-        let second = bench.run(&first).await.then(&first, &results);
+        let second = bench.run(&first).await.follow_up(&first, &results);
         assert_eq!(bench.run(&second).await.reason, Some(FinishReason::Stop));
         assert_eq!(bench.calls_upstream(), 2);
-        let message = bench.body()["messages"]
+        let message = bench.last_body()["messages"]
             .as_array()
             .unwrap()
             .last()
@@ -250,33 +254,33 @@ async fn results_reach_the_model_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_caller_may_come_between_a_call_and_its_result() {
-    let bench = Bench::start(1).await;
+async fn process_can_serve_another_caller_between_call_and_result() {
+    let bench = GatewayBench::start(1).await;
     let first = turn(&["look", "Bash"], TWO_CALLS);
     let answer = bench.run(&first).await;
     let other = bench.run(&turn(&[], "[[say=\"mine\"]]")).await;
     assert_eq!(other.text, "mine");
     assert!(
-        !bench.body().to_string().contains("Let me."),
-        "nothing of the other turn is left"
+        !bench.last_body().to_string().contains("Let me."),
+        "the other turn leaves no trace"
     );
-    let second = answer.then(&first, &[&["one"], &["two"]]);
+    let second = answer.follow_up(&first, &[&["one"], &["two"]]);
     assert_eq!(bench.run(&second).await.reason, Some(FinishReason::Stop));
     assert_eq!(bench.calls_upstream(), 3);
-    assert_eq!(bench.body(), fresh(&second).await);
+    assert_eq!(bench.last_body(), body_from_new_process(&second).await);
     bench.server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_serves_other_tools_as_a_new_one_would() {
-    let bench = Bench::start(1).await;
+async fn reused_process_sends_changed_tools_like_a_new_one() {
+    let bench = GatewayBench::start(1).await;
     let worker = bench.server.only_worker().await;
     bench.run(&turn(&["look", "Bash"], "[[tokens=1]]")).await;
     for tools in [&["Read", "look"] as &[&str], &[], &["look"]] {
         let turn = turn(tools, "[[tokens=2]]");
         bench.run(&turn).await;
-        let body = bench.body();
-        assert_eq!(body, fresh(&turn).await, "{tools:?}");
+        let body = bench.last_body();
+        assert_eq!(body, body_from_new_process(&turn).await, "{tools:?}");
         let names: Vec<_> = body["tools"]
             .as_array()
             .unwrap()
@@ -290,15 +294,15 @@ async fn a_process_serves_other_tools_as_a_new_one_would() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_schemas_and_choices_reach_upstream_as_they_were_given() {
-    let bench = Bench::start(1).await;
+async fn tool_names_schemas_and_choice_reach_upstream_unchanged() {
+    let bench = GatewayBench::start(1).await;
     let mut forced = turn(&["StructuredOutput", "mcp__x__y", "Agent"], "[[tokens=1]]");
     forced.tools.list[1].strict = true;
     forced.tools.list[1].description = Some("long ".repeat(2000));
     forced.tools.choice = ToolChoice::Required;
     forced.tools.parallel = false;
     bench.run(&forced).await;
-    let body = bench.body();
+    let body = bench.last_body();
     let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
     schema["additionalProperties"] = json!(false);
     let expected = json!({
@@ -312,26 +316,29 @@ async fn names_schemas_and_choices_reach_upstream_as_they_were_given() {
     assert_eq!(
         body["thinking"],
         json!(null),
-        "a model that must call does not think"
+        "a forced tool call disables thinking"
     );
     bench.server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tools_may_change_while_a_call_is_out() {
-    let bench = Bench::start(1).await;
+async fn tools_may_change_between_call_and_result() {
+    let bench = GatewayBench::start(1).await;
     let first = turn(&["look", "Bash"], TWO_CALLS);
-    let mut second = bench.run(&first).await.then(&first, &[&["one"], &["two"]]);
+    let mut second = bench
+        .run(&first)
+        .await
+        .follow_up(&first, &[&["one"], &["two"]]);
     second.tools.list.push(tool("new"));
     bench.run(&second).await;
     assert_eq!(bench.calls_upstream(), 2);
-    assert_eq!(bench.body(), fresh(&second).await);
+    assert_eq!(bench.last_body(), body_from_new_process(&second).await);
     bench.server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_holds_in_a_turn_with_tools() {
-    let bench = Bench::start(1).await;
+async fn max_tokens_applies_to_turns_with_tools() {
+    let bench = GatewayBench::start(1).await;
     let mut limited = turn(&["look"], "[[tokens=40 tool=look input={}]]");
     limited.sampling.max_output_tokens = Some(10);
     assert_eq!(bench.run(&limited).await.reason, Some(FinishReason::Length));
@@ -339,19 +346,19 @@ async fn a_limit_holds_in_a_turn_with_tools() {
     called.sampling.max_output_tokens = Some(50);
     let answer = bench.run(&called).await;
     assert_eq!(answer.reason, Some(FinishReason::ToolCalls));
-    let after = bench.run(&answer.then(&called, &[&["one"]])).await;
+    let after = bench.run(&answer.follow_up(&called, &[&["one"]])).await;
     assert_eq!(
         after.reason,
         Some(FinishReason::Stop),
-        "a limit is of its turn alone"
+        "the limit applies to its own turn only"
     );
     assert_eq!(bench.calls_upstream(), 3);
     bench.server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_json_object_is_answered_as_text() {
-    let bench = Bench::start(1).await;
+async fn json_object_format_returns_only_the_object() {
+    let bench = GatewayBench::start(1).await;
     let mut object = turn(&["look"], r#"[[say="Sure:\n```json\n{\"a\": [1]}\n```"]]"#);
     object.sampling.format = Format::JsonObject;
     let answer = bench.run(&object).await;
@@ -359,7 +366,7 @@ async fn a_json_object_is_answered_as_text() {
         (answer.text.as_str(), answer.reason),
         (r#"{"a": [1]}"#, Some(FinishReason::Stop))
     );
-    let body = bench.body();
+    let body = bench.last_body();
     assert!(
         body["system"]
             .to_string()
@@ -373,7 +380,7 @@ async fn a_json_object_is_answered_as_text() {
         ),
         (&json!(null), 1)
     );
-    assert!(body["thinking"].is_object(), "it may think");
+    assert!(body["thinking"].is_object(), "thinking stays enabled");
     let mut call = turn(&["look"], TWO_CALLS);
     call.sampling.format = Format::JsonObject;
     let answer = bench.run(&call).await;
@@ -383,13 +390,17 @@ async fn a_json_object_is_answered_as_text() {
     );
     bench.run(&turn(&[], "[[tokens=1]]")).await;
     assert_eq!(bench.calls_upstream(), 3);
-    assert!(!bench.body()["system"].to_string().contains("JSON object"));
+    assert!(
+        !bench.last_body()["system"]
+            .to_string()
+            .contains("JSON object")
+    );
     bench.server.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_are_counted_without_a_call_of_the_model() {
-    let bench = Bench::start(1).await;
+async fn tokens_are_counted_without_a_model_call() {
+    let bench = GatewayBench::start(1).await;
     let count = async |turn: &Turn| {
         bench
             .gateway
@@ -401,11 +412,15 @@ async fn tokens_are_counted_without_a_call_of_the_model() {
     let mut long = bench
         .run(&turn(&["look", "Bash"], TWO_CALLS))
         .await
-        .then(&short, &[&["r"], &["s"]]);
+        .follow_up(&short, &[&["r"], &["s"]]);
     long.system = vec!["be brief ".repeat(100)];
     let (few, many) = (count(&short).await, count(&long).await);
     assert!((1..50).contains(&few), "{few}");
     assert!(many > few + 200, "{many}");
-    assert_eq!(bench.calls_upstream(), 1, "that of the tools alone");
+    assert_eq!(
+        bench.calls_upstream(),
+        1,
+        "only the tool turn called the model"
+    );
     bench.server.end().await;
 }

@@ -1,4 +1,4 @@
-//! Searches of the web for OpenAI's clients, with the real CLI and Anthropic's tool as the stand-in plays it.
+//! Web search for OpenAI clients, with the real CLI and Anthropic's tool simulated by the stand-in.
 
 use serde_json::{Value, json};
 
@@ -10,17 +10,18 @@ fn tool(server: &TestServer) -> Value {
     server.upstream().requests().last().unwrap().body["tools"][0].clone()
 }
 
-/// The source that the stand-in gives for its text.
+/// Citation that the stand-in attaches to its text.
 fn citation() -> Value {
     let url = "https://example.com/rust-news";
     json!({"type": "url_citation", "start_index": 0, "end_index": 10, "title": "All about rust news", "url": url})
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_has_annotations() {
+async fn chat_web_search_returns_url_annotations() {
     let server = TestServer::real().await.workers(1).start().await;
-    let place = json!({"type": "approximate", "approximate": {"city": "Bern", "country": "CH"}});
-    let options = json!({"search_context_size": "low", "user_location": place});
+    let user_location =
+        json!({"type": "approximate", "approximate": {"city": "Bern", "country": "CH"}});
+    let options = json!({"search_context_size": "low", "user_location": user_location});
     let whole = server
         .chat(PROMPT)
         .with("web_search_options", options.clone())
@@ -58,7 +59,7 @@ async fn a_chat_has_annotations() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_response_has_calls_and_annotations_and_goes_on() {
+async fn response_web_search_returns_calls_and_annotations_and_continues() {
     let server = TestServer::real().await.workers(1).start().await;
     let create = async |body: Value| {
         let response = server
@@ -104,12 +105,12 @@ async fn a_response_has_calls_and_annotations_and_goes_on() {
         .lines()
         .filter_map(|line| line.strip_prefix("event: response."))
         .collect();
-    let of_search: Vec<_> = names
+    let search_events: Vec<_> = names
         .iter()
         .filter(|name| name.contains("web_search_call"))
         .collect();
     assert_eq!(
-        of_search,
+        search_events,
         [
             &"web_search_call.in_progress",
             &"web_search_call.searching",
@@ -121,7 +122,7 @@ async fn a_response_has_calls_and_annotations_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_may_have_no_searches() {
+async fn disabled_web_search_is_refused_or_dropped() {
     let server = TestServer::real()
         .await
         .workers(1)

@@ -1,4 +1,4 @@
-//! Webhooks of the real server, with receivers on loopback.
+//! Webhooks of the real server, with receivers on the loopback interface.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::command_line::{Ran, run};
+use crate::command_line::{CommandOutput, run};
 use crate::support::{TestServer, eventually};
 
 type Requests = mpsc::UnboundedReceiver<(HeaderMap, Value)>;
 
-/// A receiver that takes everything.
+/// Starts a receiver that accepts every event and passes it to the returned channel.
 async fn receiver() -> (SocketAddr, Requests) {
     let (sender, requests) = mpsc::unbounded_channel();
     let handler = async move |headers: HeaderMap, body: String| {
@@ -36,7 +36,7 @@ async fn receiver() -> (SocketAddr, Requests) {
 }
 
 /// Runs `projects COMMAND default` on a data directory.
-fn project(folder: &Path, command: &str, arguments: &[&str]) -> Ran {
+fn run_projects_command(folder: &Path, command: &str, arguments: &[&str]) -> CommandOutput {
     let folder = folder.to_str().unwrap();
     let arguments = [
         &["projects", command, "default", "--data-dir", folder],
@@ -46,21 +46,21 @@ fn project(folder: &Path, command: &str, arguments: &[&str]) -> Ran {
     tokio::task::block_in_place(|| run(&arguments, &[]))
 }
 
-fn webhook(folder: &Path, arguments: &[&str]) -> Ran {
-    project(folder, "webhook", arguments)
+fn run_webhook_command(folder: &Path, arguments: &[&str]) -> CommandOutput {
+    run_projects_command(folder, "webhook", arguments)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_is_set_tried_out_and_taken_away_by_commands() {
+async fn webhook_commands_set_test_and_remove() {
     let (address, mut requests) = receiver().await;
     let folder = tempfile::tempdir().unwrap();
     let url = format!("http://{address}/hook?token=hidden");
-    let set = webhook(folder.path(), &[&url]);
+    let set = run_webhook_command(folder.path(), &[&url]);
     assert!(
         set.code == Some(0) && set.stdout.contains(&url) && set.stdout.contains("whsec_"),
         "{set:?}"
     );
-    let tried = webhook(folder.path(), &["--test"]);
+    let tried = run_webhook_command(folder.path(), &["--test"]);
     assert_eq!(tried.stdout, "The receiver answered with 200.\n");
     let (headers, event) = requests.recv().await.unwrap();
     assert_eq!(
@@ -73,16 +73,16 @@ async fn a_webhook_is_set_tried_out_and_taken_away_by_commands() {
         .without("ANTHROPIC_API_KEY")
         .spawn_in(folder.path())
         .await;
-    let tried = webhook(folder.path(), &["--test", "--json"]);
+    let tried = run_webhook_command(folder.path(), &["--test", "--json"]);
     let tried: Value = serde_json::from_str(&tried.stdout).unwrap();
     assert_eq!(
         (&tried["delivered"], &tried["status"]),
         (&json!(true), &json!(200))
     );
     assert_eq!(requests.recv().await.unwrap().1["id"], tried["event_id"]);
-    let removed = webhook(folder.path(), &["--remove"]);
+    let removed = run_webhook_command(folder.path(), &["--remove"]);
     assert!(removed.stdout.ends_with("has no webhook.\n"), "{removed:?}");
-    let refused = webhook(folder.path(), &["--test"]);
+    let refused = run_webhook_command(folder.path(), &["--test"]);
     assert!(
         refused.code == Some(1) && refused.stderr.contains("has no webhook"),
         "{refused:?}"
@@ -93,7 +93,7 @@ async fn a_webhook_is_set_tried_out_and_taken_away_by_commands() {
         &["http://a.example", "--test"],
     ] {
         assert_eq!(
-            webhook(folder.path(), arguments).code,
+            run_webhook_command(folder.path(), arguments).code,
             Some(2),
             "{arguments:?}"
         );
@@ -104,7 +104,7 @@ async fn a_webhook_is_set_tried_out_and_taken_away_by_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
+async fn undelivered_event_is_delivered_after_a_restart() {
     let (address, mut requests) = receiver().await;
     let folder = tempfile::tempdir().unwrap();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -136,7 +136,7 @@ async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
         tracker: tracker.clone(),
         stop: stop.clone(),
     };
-    // It stops before it begins.
+    // Cancelled before the start, so that the event stays undelivered in the store.
     stop.cancel();
     let webhooks = Webhooks::open(parts).await.unwrap();
     let event = WebhookEvent::new("budget.threshold_reached", &json!({"percent": 80}));
@@ -168,11 +168,11 @@ async fn what_an_earlier_server_could_not_deliver_is_delivered_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_budget_that_is_used_up_is_told() {
+async fn budget_thresholds_are_reported_by_webhook() {
     let (address, mut requests) = receiver().await;
     let server = TestServer::real().await.workers(1).spawn().await;
-    let budget = project(server.data_dir(), "budget", &["--daily-tokens", "2000"]);
-    let set = webhook(server.data_dir(), &[&format!("http://{address}/hook")]);
+    let budget = run_projects_command(server.data_dir(), "budget", &["--daily-tokens", "2000"]);
+    let set = run_webhook_command(server.data_dir(), &[&format!("http://{address}/hook")]);
     assert_eq!(
         (budget.code, set.code),
         (Some(0), Some(0)),
@@ -185,7 +185,7 @@ async fn a_budget_that_is_used_up_is_told() {
         .send()
         .await;
     assert_eq!(answer.text(), "Hello");
-    // They are sent at the same time.
+    // Both events are sent concurrently, in either order.
     let mut events = [
         requests.recv().await.unwrap().1,
         requests.recv().await.unwrap().1,

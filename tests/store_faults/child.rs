@@ -1,4 +1,4 @@
-//! The process that keeps records.
+//! The child process: a store that obeys lines on standard input.
 
 use std::error::Error as _;
 use std::io::BufRead as _;
@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 
 const TABLE: StoreTable = StoreTable::new("numbers");
 
-/// Opens the store in `folder`, says so, and obeys one line of standard input after the other until there is none.
+/// Opens the store in `folder` and reports that. Then obeys and answers each line of standard
+/// input, until its end.
 pub(crate) fn run(folder: &Path, min_free_bytes: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -18,9 +19,9 @@ pub(crate) fn run(folder: &Path, min_free_bytes: u64) {
     let _entered = runtime.enter();
     let store = match Store::open(folder, Config { min_free_bytes }, TaskTracker::new()) {
         Ok(store) => store,
-        Err(error) => return say(&format!("failed {}", chain(&error))),
+        Err(error) => return print_line(&format!("failed {}", error_chain(&error))),
     };
-    say("open");
+    print_line("open");
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
@@ -32,11 +33,11 @@ pub(crate) fn run(folder: &Path, min_free_bytes: u64) {
             ["remove", number] => runtime.block_on(change(&store, number, None)),
             ["get", number] => match runtime.block_on(store.get(TABLE.key(number))) {
                 Ok(value) => format!("value {}", value.map_or(-1, |value| value.len() as i64)),
-                Err(error) => format!("error {}", chain(&error)),
+                Err(error) => format!("error {}", error_chain(&error)),
             },
             _ => panic!("{line}"),
         };
-        say(&answer);
+        print_line(&answer);
     }
 }
 
@@ -51,17 +52,17 @@ async fn change(store: &Store, number: &str, value: Option<Vec<u8>>) -> String {
     };
     match store.transaction(work).await {
         Ok(()) => "done".to_owned(),
-        Err(error) => format!("error {}", chain(&error)),
+        Err(error) => format!("error {}", error_chain(&error)),
     }
 }
 
-fn say(line: &str) {
+fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
-    // The parent may have killed this process between two instructions.
+    // A write fails only if the parent reads no more; the child is killed then anyway.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-fn chain(error: &Error) -> String {
+fn error_chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -1,4 +1,4 @@
-//! Ten thousand records that are made, appended to and removed: the disk is given back.
+//! Disk use of a store in which ten thousand records are created, appended to and removed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,36 +8,37 @@ use std::time::Duration;
 use claude_switchboard::storage::store::{Config, Store, StoreTable, TtlLimits, TtlTable};
 use tokio_util::task::TaskTracker;
 
-use crate::Numbers;
+use crate::PseudoRandom;
 
-/// Records that are there at a time.
-const ALIVE: u64 = 200;
-/// Records that are made and removed side by side.
-const SIDE_BY_SIDE: u64 = 50;
-/// The most bytes of disk that a store may take above 1.5 times its records.
+/// Number of live records at a time.
+const LIVE_RECORDS: u64 = 200;
+/// Number of records that are created and removed concurrently.
+const CONCURRENCY: u64 = 50;
+/// Maximum disk use above 1.5 times the live bytes.
 const MAX_OVERHEAD: u64 = 64 << 20;
 
-/// Makes and removes `count` records in a store, and compares what it takes of the disk with what is alive.
+/// Creates and removes `count` records, and asserts that disk use is in proportion to the live
+/// bytes.
 pub(crate) fn run(count: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let alive = runtime.block_on(churn(folder.path(), count));
-    let taken = disk_use(folder.path());
+    let live_bytes = runtime.block_on(churn(folder.path(), count));
+    let disk_bytes = disk_use(folder.path());
     println!(
-        "{count} makes and removals: {} KiB alive take {} KiB of the disk",
-        alive / 1024,
-        taken / 1024
+        "{count} creations and removals: {} KiB of live records take {} KiB of the disk",
+        live_bytes / 1024,
+        disk_bytes / 1024
     );
     assert!(
-        taken <= alive * 3 / 2 + MAX_OVERHEAD,
-        "the store takes {taken} bytes for {alive}"
+        disk_bytes <= live_bytes * 3 / 2 + MAX_OVERHEAD,
+        "the store takes {disk_bytes} bytes for {live_bytes} live ones"
     );
 }
 
-/// Returns the bytes of the records that are alive at the end.
+/// Returns the bytes of the records that are live at the end.
 async fn churn(folder: &Path, count: u64) -> u64 {
     let tracker = TaskTracker::new();
     let store = Store::open(folder, Config::default(), tracker.clone()).unwrap();
@@ -46,14 +47,15 @@ async fn churn(folder: &Path, count: u64) -> u64 {
         max_records: 1 << 30,
         max_bytes: 1 << 40,
     };
-    let shelf = TtlTable::new(store, StoreTable::new("sessions"), limits);
-    for first in (0..count).step_by(usize::try_from(SIDE_BY_SIDE).unwrap()) {
-        let some = (first..first + SIDE_BY_SIDE).map(|number| make_and_remove(&shelf, number));
-        futures::future::join_all(some).await;
+    let records = TtlTable::new(store, StoreTable::new("sessions"), limits);
+    for first in (0..count).step_by(usize::try_from(CONCURRENCY).unwrap()) {
+        let changes =
+            (first..first + CONCURRENCY).map(|number| create_and_remove(&records, number));
+        futures::future::join_all(changes).await;
     }
     let mut kept = 0;
-    for number in count.saturating_sub(ALIVE)..count {
-        let whole = shelf
+    for number in count.saturating_sub(LIVE_RECORDS)..count {
+        let whole = records
             .get_with_parts("owner", &number.to_string())
             .await
             .unwrap()
@@ -65,32 +67,32 @@ async fn churn(folder: &Path, count: u64) -> u64 {
         );
         kept += whole.record.len() + whole.parts[0].len();
     }
-    drop(shelf);
+    drop(records);
     tracker.close();
     tracker.wait().await;
     kept as u64
 }
 
-async fn make_and_remove(shelf: &TtlTable, number: u64) {
+async fn create_and_remove(records: &TtlTable, number: u64) {
     let text = vec![7; usize::try_from(size_of(number)).unwrap()];
-    shelf
+    records
         .put("owner", &number.to_string(), text.clone())
         .await
         .unwrap();
     assert!(
-        shelf
+        records
             .append("owner", &number.to_string(), vec![7; 10], text)
             .await
             .unwrap()
     );
-    if let Some(old) = number.checked_sub(ALIVE) {
-        assert!(shelf.remove("owner", &old.to_string()).await.unwrap());
+    if let Some(old) = number.checked_sub(LIVE_RECORDS) {
+        assert!(records.remove("owner", &old.to_string()).await.unwrap());
     }
 }
 
-/// Most are small, some large, a few very large: from 100 bytes to 200 KB.
+/// Returns the size of a record, from 100 bytes to 200 kB: most are small, a few very large.
 fn size_of(number: u64) -> u64 {
-    let mut numbers = Numbers(number * 7919 + 1);
+    let mut numbers = PseudoRandom(number * 7919 + 1);
     numbers.below(100);
     match numbers.below(10) {
         0 => 200_000,
@@ -99,18 +101,18 @@ fn size_of(number: u64) -> u64 {
     }
 }
 
-/// The bytes that all files in `folder` take of the disk.
+/// Returns the disk space that the files in `folder` take, in bytes.
 fn disk_use(folder: &Path) -> u64 {
-    let of = |entry: fs::DirEntry| {
-        let about = entry.metadata().unwrap();
-        if about.is_dir() {
+    let size = |entry: fs::DirEntry| {
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() {
             disk_use(&entry.path())
         } else {
-            about.blocks() * 512
+            metadata.blocks() * 512
         }
     };
     fs::read_dir(folder)
         .unwrap()
-        .map(|entry| of(entry.unwrap()))
+        .map(|entry| size(entry.unwrap()))
         .sum()
 }

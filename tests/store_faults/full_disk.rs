@@ -1,4 +1,4 @@
-//! A disk that fills: before a start, between two writes and during one; then there is space again.
+//! A full disk: before a start, between two writes and during one. Then space is freed.
 
 use std::env;
 use std::fs::File;
@@ -9,16 +9,17 @@ use std::process::Command;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::Numbers;
-use crate::keeper::{Expected, Keeper};
+use crate::PseudoRandom;
+use crate::keeper::{ExpectedRecords, StoreChild};
 
 const DISK: &str = "size=48m";
-/// What stays free where there is a floor.
-const FLOOR: u64 = 8 << 20;
-/// How soon a store must be written again when there is space.
+/// Free space that the store leaves in half of the rounds, in bytes.
+const MIN_FREE_BYTES: u64 = 8 << 20;
+/// Maximum time until the store accepts writes after space was freed.
 const MAX_RECOVERY: Duration = Duration::from_secs(5);
 
-/// Runs this program with a small disk of its own, in a namespace, so that no privileges are needed.
+/// Runs this program with a small disk of its own, in a user and mount namespace, so that no
+/// privileges are needed.
 pub(crate) fn run_in_namespace() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
@@ -42,13 +43,13 @@ pub(crate) fn run(folder: &Path, rounds: u64) {
         .status()
         .unwrap();
     assert!(mounted.success(), "a tmpfs can be mounted");
-    let mut numbers = Numbers(0xd15c);
-    for min_free in [FLOOR, 0] {
+    let mut numbers = PseudoRandom(0xd15c);
+    for min_free in [MIN_FREE_BYTES, 0] {
         let mut disk = Disk {
             store: folder.join(format!("store-{min_free}")),
             filler: folder.join("filler"),
             min_free,
-            expected: Expected::default(),
+            expected: ExpectedRecords::default(),
             next: 0,
         };
         for round in 0..rounds / 2 {
@@ -66,53 +67,52 @@ struct Disk {
     store: PathBuf,
     filler: PathBuf,
     min_free: u64,
-    expected: Expected,
+    expected: ExpectedRecords,
     next: u64,
 }
 
 impl Disk {
-    fn run(&mut self, round: u64, numbers: &mut Numbers) {
-        let mut keeper = Keeper::open(&self.store, self.min_free);
-        self.write(&mut keeper, 20, numbers);
+    fn run(&mut self, round: u64, numbers: &mut PseudoRandom) {
+        let mut child = StoreChild::open(&self.store, self.min_free);
+        self.write(&mut child, 20, numbers);
         match round % 3 {
             0 => self.fill(),
             1 => {
-                // While it writes.
-                self.begin(&mut keeper, 40, numbers);
+                // The disk fills while writes are pending.
+                self.send_writes(&mut child, 40, numbers);
                 self.fill();
                 for _ in 0..40 {
-                    keeper.answer();
+                    child.answer();
                 }
             }
             _ => {
-                keeper.kill();
+                child.kill();
                 self.fill();
-                let full = Keeper::start(&self.store, self.min_free);
+                let full = StoreChild::start(&self.store, self.min_free);
                 let answer = full.answer();
                 let is_good = answer == "open" || answer.contains("No space left");
                 assert!(is_good, "a start on a full disk: {answer}");
                 full.kill();
                 std::fs::remove_file(&self.filler).unwrap();
-                keeper = Keeper::open(&self.store, self.min_free);
+                child = StoreChild::open(&self.store, self.min_free);
                 self.fill();
             }
         }
-        self.write_until_refused(&mut keeper, numbers);
+        self.write_until_refused(&mut child, numbers);
         if numbers.below(2) == 0 {
-            keeper.kill();
+            child.kill();
             std::fs::remove_file(&self.filler).unwrap();
-            keeper = Keeper::open(&self.store, self.min_free);
+            child = StoreChild::open(&self.store, self.min_free);
         } else {
             std::fs::remove_file(&self.filler).unwrap();
-            self.wait_for_recovery(&mut keeper);
+            self.wait_for_recovery(&mut child);
         }
-        self.write(&mut keeper, 5, numbers);
-        self.expected.check_all(&mut keeper);
-        self.empty(&mut keeper);
-        keeper.close();
+        self.write(&mut child, 5, numbers);
+        self.expected.check_all(&mut child);
+        self.remove_records(&mut child);
+        child.close();
     }
 
-    /// Takes all space.
     fn fill(&self) {
         let mut filler = File::create(&self.filler).unwrap();
         for block in [1 << 20, 4096, 1] {
@@ -120,56 +120,56 @@ impl Disk {
         }
     }
 
-    fn begin(&mut self, keeper: &mut Keeper, count: u64, numbers: &mut Numbers) {
+    fn send_writes(&mut self, child: &mut StoreChild, count: u64, numbers: &mut PseudoRandom) {
         for _ in 0..count {
             self.next += 1;
-            self.expected.begin(self.next);
-            keeper.send(&format!("put {} {}", self.next, numbers.below(9_000)));
+            self.expected.mark_pending(self.next);
+            child.send(&format!("put {} {}", self.next, numbers.below(9_000)));
         }
     }
 
-    fn write(&mut self, keeper: &mut Keeper, count: u64, numbers: &mut Numbers) {
+    fn write(&mut self, child: &mut StoreChild, count: u64, numbers: &mut PseudoRandom) {
         for _ in 0..count {
             self.next += 1;
             let size = numbers.below(9_000);
-            assert_eq!(keeper.ask(&format!("put {} {size}", self.next)), "done");
+            assert_eq!(child.ask(&format!("put {} {size}", self.next)), "done");
             self.expected.confirm(self.next, size as i64);
         }
     }
 
-    /// Writes until there is no space for more; every write is answered at once, one way or the other.
-    fn write_until_refused(&mut self, keeper: &mut Keeper, numbers: &mut Numbers) {
+    /// Writes until a write is refused for lack of space. Each write must be answered in time.
+    fn write_until_refused(&mut self, child: &mut StoreChild, numbers: &mut PseudoRandom) {
         loop {
             self.next += 1;
-            self.expected.begin(self.next);
+            self.expected.mark_pending(self.next);
             let size = numbers.below(9_000);
-            match keeper.ask(&format!("put {} {size}", self.next)).as_str() {
+            match child.ask(&format!("put {} {size}", self.next)).as_str() {
                 "done" => self.expected.confirm(self.next, size as i64),
                 refused => break assert!(refused.starts_with("error "), "{refused}"),
             }
         }
         for _ in 0..5 {
-            let refused = keeper.ask("put 0 9000");
+            let refused = child.ask("put 0 9000");
             assert!(refused.starts_with("error "), "{refused}");
-            self.expected.begin(0);
+            self.expected.mark_pending(0);
         }
     }
 
-    fn wait_for_recovery(&mut self, keeper: &mut Keeper) {
+    fn wait_for_recovery(&mut self, child: &mut StoreChild) {
         let started = Instant::now();
-        while keeper.ask("put 0 10") != "done" {
+        while child.ask("put 0 10") != "done" {
             assert!(
                 started.elapsed() < MAX_RECOVERY,
-                "the store is written again"
+                "the store accepts writes again"
             );
         }
         self.expected.confirm(0, 10);
     }
 
-    /// Removes most records, so that the next round has space.
-    fn empty(&mut self, keeper: &mut Keeper) {
+    /// Removes the newest records, so that the next round has space.
+    fn remove_records(&mut self, child: &mut StoreChild) {
         for number in self.next.saturating_sub(2_000)..self.next {
-            assert_eq!(keeper.ask(&format!("remove {number}")), "done");
+            assert_eq!(child.ask(&format!("remove {number}")), "done");
             self.expected.confirm(number, -1);
         }
     }

@@ -1,4 +1,4 @@
-//! The parent's side of a child.
+//! The parent's handle of a child, and the records that it expects in the store.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -12,18 +12,18 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// No answer may take so long, whatever the disk does: a store that waits for ever is what is looked for.
+/// Maximum time for an answer, whatever the disk does: a store that never answers is a failure.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// A running child.
-pub(crate) struct Keeper {
+/// Running child process with a store.
+pub(crate) struct StoreChild {
     process: Child,
     stdin: ChildStdin,
     lines: mpsc::Receiver<String>,
 }
 
-impl Keeper {
-    /// Starts a child. It has not opened its store yet.
+impl StoreChild {
+    /// Starts a child, which may not have opened its store yet.
     pub(crate) fn start(folder: &Path, min_free: u64) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command.arg("child").arg(folder).arg(min_free.to_string());
@@ -49,11 +49,11 @@ impl Keeper {
         }
     }
 
-    /// A child whose store is open.
+    /// Starts a child and waits until its store is open.
     pub(crate) fn open(folder: &Path, min_free: u64) -> Self {
-        let keeper = Self::start(folder, min_free);
-        assert_eq!(keeper.answer(), "open");
-        keeper
+        let child = Self::start(folder, min_free);
+        assert_eq!(child.answer(), "open");
+        child
     }
 
     pub(crate) fn send(&mut self, line: &str) {
@@ -71,13 +71,13 @@ impl Keeper {
         self.answer()
     }
 
-    /// Kills the child, wherever it is.
+    /// Kills the child by SIGKILL, at whatever point it is.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Lets the child end by itself.
+    /// Closes the input of the child, and waits for its end.
     pub(crate) fn close(self) {
         let Self {
             mut process, stdin, ..
@@ -87,33 +87,33 @@ impl Keeper {
     }
 }
 
-/// The records that the store must hold.
+/// Records that the store must contain.
 #[derive(Default)]
-pub(crate) struct Expected {
-    /// Sizes of the values whose writes were confirmed.
-    known: BTreeMap<u64, i64>,
-    /// Numbers whose last change was not confirmed: it may have been made or not.
-    open: BTreeSet<u64>,
+pub(crate) struct ExpectedRecords {
+    /// Sizes of the values whose last change was confirmed; -1 for a removed one.
+    confirmed: BTreeMap<u64, i64>,
+    /// Numbers whose last change is not confirmed: it may or may not have been made.
+    pending: BTreeSet<u64>,
 }
 
-impl Expected {
-    /// Notes that `number` is to be changed.
-    pub(crate) fn begin(&mut self, number: u64) {
-        self.open.insert(number);
+impl ExpectedRecords {
+    /// Records that a change of `number` is sent.
+    pub(crate) fn mark_pending(&mut self, number: u64) {
+        self.pending.insert(number);
     }
 
-    /// Notes that `number` has a value of `size` bytes for sure; -1 for none.
+    /// Records that `number` is confirmed to have a value of `size` bytes; -1 for none.
     pub(crate) fn confirm(&mut self, number: u64, size: i64) {
-        self.open.remove(&number);
-        self.known.insert(number, size);
+        self.pending.remove(&number);
+        self.confirmed.insert(number, size);
     }
 
-    /// Looks up the newest `count` numbers.
-    pub(crate) fn check_newest(&self, keeper: &mut Keeper, count: usize) {
-        for (number, size) in self.known.iter().rev().take(count) {
-            if !self.open.contains(number) {
+    /// Checks the newest `count` records, except those with a pending change.
+    pub(crate) fn check_newest(&self, child: &mut StoreChild, count: usize) {
+        for (number, size) in self.confirmed.iter().rev().take(count) {
+            if !self.pending.contains(number) {
                 assert_eq!(
-                    keeper.ask(&format!("get {number}")),
+                    child.ask(&format!("get {number}")),
                     format!("value {size}"),
                     "record {number}"
                 );
@@ -121,9 +121,9 @@ impl Expected {
         }
     }
 
-    /// Looks up all numbers, and returns how many there are.
-    pub(crate) fn check_all(&self, keeper: &mut Keeper) -> usize {
-        self.check_newest(keeper, usize::MAX);
-        self.known.len()
+    /// Checks all records, and returns their number.
+    pub(crate) fn check_all(&self, child: &mut StoreChild) -> usize {
+        self.check_newest(child, usize::MAX);
+        self.confirmed.len()
     }
 }

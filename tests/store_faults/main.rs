@@ -1,15 +1,16 @@
-//! Kills and full disks against the store on disk: no start fails, nothing is lost whose write was confirmed, and the disk is given
-//! back.
+//! The store on disk under SIGKILL and with full disks: every start succeeds, no confirmed write is
+//! lost, and disk space is reclaimed.
 //!
-//! This program is its own child: the child keeps records as it is told on its standard input, the parent kills it and fills
-//! its disk. `KILLS=1000 ROUNDS=100 cargo test --test store_faults` is the long run of `make soak`.
+//! This program is its own child: the child changes records on commands from its standard input,
+//! the parent kills it and fills its disk. `KILLS=1000 ROUNDS=100 cargo test --test store_faults`
+//! is the long run of `make soak`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a test that meets the unexpected should stop there; it says how far it is, and starts itself again"
+    reason = "a test fails by a panic; this one prints its progress and starts itself again"
 )]
 
 mod child;
@@ -26,24 +27,24 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["child", folder, min_free] => child::run(Path::new(folder), min_free.parse().unwrap()),
-        ["full-disk", folder] => full_disk::run(Path::new(folder), number_of("ROUNDS", 12)),
+        ["full-disk", folder] => full_disk::run(Path::new(folder), number_from_env("ROUNDS", 12)),
         _ => {
-            churn::run(number_of("CHURN", 10_000));
-            kills::run(number_of("KILLS", 60));
+            churn::run(number_from_env("CHURN", 10_000));
+            kills::run(number_from_env("KILLS", 60));
             full_disk::run_in_namespace();
         }
     }
 }
 
-/// How often something is done: the variable `name`, or `usual`.
-fn number_of(name: &str, usual: u64) -> u64 {
-    env::var(name).map_or(usual, |value| value.parse().expect(name))
+/// Returns the number in the variable `name`, or `default`.
+fn number_from_env(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |value| value.parse().expect(name))
 }
 
-/// Numbers that look random and are the same in each run.
-struct Numbers(u64);
+/// Pseudo-random numbers, the same in each run.
+struct PseudoRandom(u64);
 
-impl Numbers {
+impl PseudoRandom {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

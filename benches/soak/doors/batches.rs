@@ -1,14 +1,14 @@
-//! Batches: three requests in one, and a file of them.
+//! Batches: an inline batch of three requests, and a file batch.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{Client, Door, Question, chat, reading};
-use crate::journal::Trouble;
+use super::{Client, Endpoint, Question, chat, reading};
+use crate::journal::RequestFailure;
 
-const LINES: usize = 4;
+const BATCH_LINES: usize = 4;
 
 impl Client {
     pub(crate) async fn inline_batch(&self) {
@@ -35,14 +35,14 @@ impl Client {
             if count == questions.len() {
                 Ok(())
             } else {
-                Err(Trouble::Wrong(format!("{count} results")))
+                Err(RequestFailure::Wrong(format!("{count} results")))
             }
         };
-        self.watch(Door::InlineBatch, answered).await;
+        self.run_request(Endpoint::InlineBatch, answered).await;
     }
 
     pub(crate) async fn file_batch(&self) {
-        let questions: Vec<Question> = (0..LINES).map(|_| self.question()).collect();
+        let questions: Vec<Question> = (0..BATCH_LINES).map(|_| self.question()).collect();
         let line = |question: &Question| {
             let body = json!({"model": "haiku", "messages": [{"role": "user", "content": question.prompt}]});
             json!({"custom_id": question.marker, "method": "POST", "url": "/v1/chat/completions", "body": body})
@@ -57,7 +57,7 @@ impl Client {
                 "input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h",
             });
             let made = reading::json(self.post("/v1/batches", &order)).await?;
-            let batch = self.until_over(&made).await?;
+            let batch = self.wait_for_end(&made).await?;
             self.check_lines(&batch, &questions).await?;
             for file in ["input_file_id", "output_file_id"]
                 .map(|name| batch[name].as_str().unwrap_or_default())
@@ -66,27 +66,31 @@ impl Client {
             }
             Ok(())
         };
-        self.watch(Door::FileBatch, answered).await;
+        self.run_request(Endpoint::FileBatch, answered).await;
     }
 
-    /// Asks for a batch until it is over. It outlives what its client meets meanwhile.
-    async fn until_over(&self, made: &Value) -> Result<Value, Trouble> {
+    /// Polls a batch until it ends; failed polls do not affect the batch.
+    async fn wait_for_end(&self, made: &Value) -> Result<Value, RequestFailure> {
         let path = format!("/v1/batches/{}", made["id"].as_str().unwrap_or_default());
         loop {
             sleep(Duration::from_millis(500)).await;
             let batch = match reading::json(self.get(&path)).await {
-                Err(Trouble::Refused(_) | Trouble::Cut(_)) => continue,
+                Err(RequestFailure::Refused(_) | RequestFailure::Cut(_)) => continue,
                 found => found?,
             };
             match batch["status"].as_str() {
                 Some("completed") => return Ok(batch),
                 Some("validating" | "in_progress" | "finalizing") => {}
-                _ => return Err(Trouble::Wrong(reading::short(&batch))),
+                _ => return Err(RequestFailure::Wrong(reading::short(&batch))),
             }
         }
     }
 
-    async fn check_lines(&self, batch: &Value, questions: &[Question]) -> Result<(), Trouble> {
+    async fn check_lines(
+        &self,
+        batch: &Value,
+        questions: &[Question],
+    ) -> Result<(), RequestFailure> {
         if !batch["error_file_id"].is_null() {
             let errors = self.content(&batch["error_file_id"]).await?;
             let first = errors
@@ -104,7 +108,7 @@ impl Client {
         for question in questions {
             let line = lines.next().unwrap_or_default();
             if line["custom_id"] != question.marker {
-                return Err(Trouble::Wrong(format!(
+                return Err(RequestFailure::Wrong(format!(
                     "no line of {}: {}",
                     question.marker,
                     reading::short(&line)

@@ -1,13 +1,13 @@
-//! Files: up, down, and gone.
+//! Files: upload, download and deletion.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use super::{Client, Door, reading};
-use crate::journal::Trouble;
+use super::{Client, Endpoint, reading};
+use crate::journal::RequestFailure;
 
 impl Client {
-    /// An upload of a file with this content.
+    /// Builds an upload of a file with this content.
     pub(super) fn upload(&self, purpose: &str, content: &str) -> RequestBuilder {
         let form = format!(
             "--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\n{purpose}\r\n--b\r\nContent-Disposition: \
@@ -17,7 +17,7 @@ impl Client {
         request.header("content-type", "multipart/form-data; boundary=b")
     }
 
-    pub(super) async fn content(&self, file: &Value) -> Result<String, Trouble> {
+    pub(super) async fn content(&self, file: &Value) -> Result<String, RequestFailure> {
         let path = format!("/v1/files/{}/content", file.as_str().unwrap_or_default());
         let response = reading::send(self.get(&path)).await?;
         response.text().await.map_err(|error| reading::cut(&error))
@@ -29,7 +29,7 @@ impl Client {
             let file = reading::json(self.upload("user_data", &content)).await?;
             let found = self.content(&file["id"]).await?;
             if found != content {
-                return Err(Trouble::Wrong(format!(
+                return Err(RequestFailure::Wrong(format!(
                     "{} bytes came back of {}",
                     found.len(),
                     content.len()
@@ -38,6 +38,6 @@ impl Client {
             let path = format!("/v1/files/{}", file["id"].as_str().unwrap_or_default());
             reading::json(self.delete(&path)).await
         };
-        self.watch(Door::Files, gone).await;
+        self.run_request(Endpoint::Files, gone).await;
     }
 }

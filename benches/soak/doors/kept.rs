@@ -1,9 +1,9 @@
-//! What the server keeps for a key: sessions and conversations.
+//! Requests for stored records: sessions and conversations.
 
 use serde_json::{Value, json};
 
-use super::{Client, Door, chat, reading, responses};
-use crate::journal::Trouble;
+use super::{Client, Endpoint, chat, reading, responses};
+use crate::journal::RequestFailure;
 
 fn path_of(folder: &str, record: &Value) -> String {
     format!("{folder}/{}", record["id"].as_str().unwrap_or_default())
@@ -12,7 +12,7 @@ fn path_of(folder: &str, record: &Value) -> String {
 impl Client {
     pub(crate) async fn session(&self) {
         let Some(session) = self
-            .record(self.post("/v1/sessions", &json!({"model": "haiku"})))
+            .fetch_record(self.post("/v1/sessions", &json!({"model": "haiku"})))
             .await
         else {
             return;
@@ -31,51 +31,54 @@ impl Client {
                     return chat::check(&reading::json(request).await?, &question);
                 }
                 let mut text = String::new();
-                reading::stream(request, |chunk| Ok(chat::words(chunk, &mut text))).await?;
+                reading::stream(request, |chunk| Ok(chat::append_text(chunk, &mut text))).await?;
                 question.check(&text)
             };
-            answered += usize::from(self.watch(Door::Session, said).await.is_some());
+            answered += usize::from(self.run_request(Endpoint::Session, said).await.is_some());
         }
-        // Of one that broke off nobody knows whether it is kept.
+        // After a failed message, the number of stored messages is unknown.
         if answered == 2 {
-            self.count(&messages, 4).await;
+            self.check_count(&messages, 4).await;
         }
-        self.record(self.delete(&path)).await;
+        self.fetch_record(self.delete(&path)).await;
     }
 
     pub(crate) async fn conversation(&self) {
         let body = json!({"items": [{"type": "message", "role": "user", "content": "Hello."}]});
-        let Some(made) = self.record(self.post("/v1/conversations", &body)).await else {
+        let Some(made) = self
+            .fetch_record(self.post("/v1/conversations", &body))
+            .await
+        else {
             return;
         };
         let path = path_of("/v1/conversations", &made);
         let question = self.question();
         let body = json!({"model": "haiku", "input": question.prompt, "conversation": made["id"]});
-        let answered = self.watch(Door::Conversation, async {
+        let answered = self.run_request(Endpoint::Conversation, async {
             responses::check(
                 &reading::json(self.post("/v1/responses", &body)).await?,
                 &question,
             )
         });
         if answered.await.is_some() {
-            self.count(&format!("{path}/items"), 3).await;
+            self.check_count(&format!("{path}/items"), 3).await;
         }
-        self.record(self.delete(&path)).await;
+        self.fetch_record(self.delete(&path)).await;
     }
 
-    /// Whether so many are kept.
-    async fn count(&self, path: &str, wanted: usize) {
+    /// Checks the number of stored items.
+    async fn check_count(&self, path: &str, wanted: usize) {
         let listed = async {
             let list = reading::json(self.get(path)).await?;
             let count = list["data"].as_array().map_or(0, Vec::len);
             if count == wanted {
                 Ok(())
             } else {
-                Err(Trouble::Wrong(format!(
-                    "{count} of {wanted} are kept at {path}"
+                Err(RequestFailure::Wrong(format!(
+                    "{count} of {wanted} are stored at {path}"
                 )))
             }
         };
-        self.watch(Door::Records, listed).await;
+        self.run_request(Endpoint::Records, listed).await;
     }
 }

@@ -1,9 +1,9 @@
-//! Anthropic's Messages: a call of a tool, and the answer to its result.
+//! Anthropic's Messages API: a tool call, and the answer to its result.
 
 use serde_json::{Value, json};
 
-use super::{Client, Door, reading, usage};
-use crate::journal::Trouble;
+use super::{Client, Endpoint, reading, usage};
+use crate::journal::RequestFailure;
 
 const PATH: &str = "/v1/messages";
 
@@ -17,7 +17,7 @@ impl Client {
         let tools = json!([{"name": "look", "description": "Looks it up.", "input_schema": {
             "type": "object", "properties": {"for": {"type": "string"}}, "required": ["for"]}}]);
         let mut messages = vec![json!({"role": "user", "content": prompt})];
-        let called = self.watch(Door::ToolCall, async {
+        let called = self.run_request(Endpoint::ToolCall, async {
             let body =
                 json!({"model": "haiku", "max_tokens": 1000, "tools": tools, "messages": messages});
             let answer = reading::json(self.post(PATH, &body)).await?;
@@ -28,7 +28,7 @@ impl Client {
             if is_right {
                 Ok(blocks)
             } else {
-                Err(Trouble::Wrong(format!(
+                Err(RequestFailure::Wrong(format!(
                     "no call of {marker}: {}",
                     reading::short(&answer)
                 )))
@@ -56,7 +56,7 @@ impl Client {
             reading::stream(self.post(PATH, &body), read).await?;
             question.check(&text)
         };
-        self.watch(Door::ToolResult, answered).await;
+        self.run_request(Endpoint::ToolResult, answered).await;
     }
 
     pub(crate) async fn count_tokens(&self) {
@@ -67,9 +67,9 @@ impl Client {
             if is_right {
                 Ok(())
             } else {
-                Err(Trouble::Wrong(reading::short(&answer)))
+                Err(RequestFailure::Wrong(reading::short(&answer)))
             }
         };
-        self.watch(Door::CountTokens, counted).await;
+        self.run_request(Endpoint::CountTokens, counted).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The doors of the server, as clients use them; each answer is compared with what was asked for.
+//! Clients of all endpoints, which compare each answer with the expected one.
 
 mod batches;
 mod chat;
@@ -18,27 +18,27 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::journal::{Journal, Trouble};
+use crate::journal::{Journal, RequestFailure};
 
-/// Longer than a wait in the queue and the longest silence of a turn together.
+/// Deadline of a request: longer than the queue timeout and the event timeout together.
 const DEADLINE: Duration = Duration::from_secs(75);
-/// Batches wait until nobody else does, and an answer of thousands of words takes minutes while upstream is slow.
+/// Deadline of batches, which wait for all other requests, and of very long answers.
 const LONG_DEADLINE: Duration = Duration::from_secs(240);
-/// Tokens of each call, which the stand-in is told to count.
+/// Tokens of each call, as scripted by directives.
 pub(crate) const TOKENS_PER_CALL: u64 = USAGE_IN + USAGE_OUT;
 const USAGE_IN: u64 = 200;
 const USAGE_OUT: u64 = 20;
-/// The pace of the stand-in: ten words in 280 ms, so that workers, and not the cores, are what is scarce.
+/// Pace of the stand-in: ten words in 280 ms, so that workers and not CPU cores are the bottleneck.
 const PACE: &str = "ttft_ms=100 gap_ms=20";
 const WORDS: usize = 10;
 
-/// What is asked of the server, a row of the report each.
+/// Kind of request, each a row of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Door {
+pub(crate) enum Endpoint {
     Chat,
     ChatStreamed,
     SlowReader,
-    Left,
+    EarlyDisconnect,
     OverBudget,
     Limited,
     ToolCall,
@@ -59,12 +59,12 @@ pub(crate) enum Door {
     Ready,
 }
 
-impl Door {
+impl Endpoint {
     pub(crate) const ALL: [Self; 22] = [
         Self::Chat,
         Self::ChatStreamed,
         Self::SlowReader,
-        Self::Left,
+        Self::EarlyDisconnect,
         Self::OverBudget,
         Self::Limited,
         Self::ToolCall,
@@ -90,30 +90,30 @@ impl Door {
             Self::Chat => "chat",
             Self::ChatStreamed => "chat, streamed",
             Self::SlowReader => "chat, read slowly",
-            Self::Left => "chat, client leaves early",
-            Self::OverBudget => "chat, budget used up",
-            Self::Limited => "chat, key with a limit",
-            Self::ToolCall => "messages, call of a tool",
-            Self::ToolResult => "messages, its result, streamed",
+            Self::EarlyDisconnect => "chat, early disconnect",
+            Self::OverBudget => "chat, budget exhausted",
+            Self::Limited => "chat, rate-limited key",
+            Self::ToolCall => "messages, tool call",
+            Self::ToolResult => "messages, tool result, streamed",
             Self::Response => "responses, stored",
-            Self::ResponseStreamed => "responses, going on, streamed",
-            Self::Background => "responses, in the background",
-            Self::Session => "session, a message",
-            Self::Conversation => "conversation, a response in it",
+            Self::ResponseStreamed => "responses, continued, streamed",
+            Self::Background => "responses, background",
+            Self::Session => "session, message",
+            Self::Conversation => "conversation, response",
             Self::Socket => "turn over /v1/stream",
             Self::InlineBatch => "/v1/batch of three",
             Self::FileBatch => "/v1/batches, a file of four",
             Self::CountTokens => "count_tokens",
-            Self::Files => "files: up, down, deleted",
-            Self::Records => "other calls of what is kept",
+            Self::Files => "files: upload, download, delete",
+            Self::Records => "requests for stored records",
             Self::Usage => "/v1/usage",
             Self::Health => "/health",
             Self::Ready => "/ready",
         }
     }
 
-    /// Whether this refusal is what is wanted here.
-    pub(crate) fn wants(self, code: &str) -> bool {
+    /// True if this refusal is expected.
+    pub(crate) fn expects_refusal(self, code: &str) -> bool {
         match self {
             Self::OverBudget => code == "insufficient_quota",
             Self::Limited => code == "rate_limit_exceeded",
@@ -121,7 +121,7 @@ impl Door {
         }
     }
 
-    /// Whether an answer is one call upstream, of `TOKENS_PER_CALL`.
+    /// True if an answer is one upstream call of `TOKENS_PER_CALL`.
     pub(crate) fn is_one_call(self) -> bool {
         let not = [
             Self::InlineBatch,
@@ -129,7 +129,7 @@ impl Door {
             Self::CountTokens,
             Self::Files,
             Self::Records,
-            Self::Left,
+            Self::EarlyDisconnect,
         ];
         self < Self::Usage && !not.contains(&self)
     }
@@ -142,7 +142,7 @@ impl Door {
     }
 }
 
-/// A caller with a key.
+/// Client with a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) name: &'static str,
@@ -150,10 +150,10 @@ pub(crate) struct Client {
     base: Arc<str>,
     http: reqwest::Client,
     journal: Arc<Journal>,
-    asked: Arc<AtomicU64>,
+    sent_requests: Arc<AtomicU64>,
 }
 
-/// A prompt and the answer that it demands, which no other prompt does.
+/// Prompt with its unique expected answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     marker: String,
@@ -175,7 +175,7 @@ impl Client {
             base: base.into(),
             http,
             journal,
-            asked: Arc::default(),
+            sent_requests: Arc::default(),
         }
     }
 
@@ -183,15 +183,15 @@ impl Client {
         format!(
             "mk-{}-{}-",
             self.name,
-            self.asked.fetch_add(1, Ordering::Relaxed)
+            self.sent_requests.fetch_add(1, Ordering::Relaxed)
         )
     }
 
     fn question(&self) -> Question {
-        self.question_of(WORDS, PACE)
+        self.question_with(WORDS, PACE)
     }
 
-    fn question_of(&self, words: usize, pace: &str) -> Question {
+    fn question_with(&self, words: usize, pace: &str) -> Question {
         let marker = self.marker();
         let words = (1..words)
             .map(|word| format!(" {marker}{word}"))
@@ -211,7 +211,7 @@ impl Client {
             .bearer_auth(&self.key)
     }
 
-    fn post(&self, path: &str, body: &Value) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> RequestBuilder {
         self.request(Method::POST, path).json(body)
     }
 
@@ -223,26 +223,27 @@ impl Client {
         self.request(Method::DELETE, path)
     }
 
-    /// Runs a request within the deadline of its door, and notes its outcome in the journal.
-    async fn watch<T>(
+    /// Runs a request within the deadline of its endpoint and records its outcome in the journal.
+    async fn run_request<T>(
         &self,
-        door: Door,
-        request: impl Future<Output = Result<T, Trouble>>,
+        endpoint: Endpoint,
+        request: impl Future<Output = Result<T, RequestFailure>>,
     ) -> Option<T> {
         self.journal
-            .watch((door, self.name), door.deadline(), request)
+            .run_request((endpoint, self.name), endpoint.deadline(), request)
             .await
     }
 
-    /// A call that keeps or finds something, which must be answered with JSON.
-    async fn record(&self, request: RequestBuilder) -> Option<Value> {
-        self.watch(Door::Records, reading::json(request)).await
+    /// Sends a request for a stored record and returns the JSON answer.
+    async fn fetch_record(&self, request: RequestBuilder) -> Option<Value> {
+        self.run_request(Endpoint::Records, reading::json(request))
+            .await
     }
 }
 
 impl Question {
-    /// Whether `text` is the answer, to the letter.
-    fn check(&self, text: &str) -> Result<(), Trouble> {
+    /// Checks that `text` is exactly the expected answer.
+    fn check(&self, text: &str) -> Result<(), RequestFailure> {
         if text == self.answer {
             return Ok(());
         }
@@ -250,8 +251,8 @@ impl Question {
             self.answer.chars().take(60).collect(),
             text.chars().take(200).collect(),
         );
-        Err(Trouble::Wrong(format!(
-            "asked for {} characters, {wanted:?}; answered {}, {got:?}",
+        Err(RequestFailure::Wrong(format!(
+            "expected {} characters, {wanted:?}; answered {}, {got:?}",
             self.answer.len(),
             text.len()
         )))
@@ -262,7 +263,9 @@ fn usage() -> String {
     format!("usage_in={USAGE_IN} usage_out={USAGE_OUT}")
 }
 
-fn text_of<'a>(value: &'a Value, path: &str) -> Result<&'a str, Trouble> {
+fn text_of<'a>(value: &'a Value, path: &str) -> Result<&'a str, RequestFailure> {
     let found = value.pointer(path).and_then(Value::as_str);
-    found.ok_or_else(|| Trouble::Wrong(format!("no text at {path}: {}", reading::short(value))))
+    found.ok_or_else(|| {
+        RequestFailure::Wrong(format!("no text at {path}: {}", reading::short(value)))
+    })
 }

@@ -1,10 +1,10 @@
-//! What operators and dashboards ask.
+//! Requests of operators and dashboards: usage, health and readiness.
 
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-use super::{Client, Door, reading};
-use crate::journal::Trouble;
+use super::{Client, Endpoint, reading};
+use crate::journal::RequestFailure;
 
 impl Client {
     pub(crate) async fn usage(&self) {
@@ -12,7 +12,7 @@ impl Client {
             let answer = reading::json(self.get("/v1/usage?period=day&group_by=key")).await?;
             expect(answer["totals"]["total_tokens"].is_u64(), &answer)
         };
-        self.watch(Door::Usage, asked).await;
+        self.run_request(Endpoint::Usage, asked).await;
     }
 
     pub(crate) async fn health(&self) {
@@ -20,16 +20,17 @@ impl Client {
             let answer = reading::json(self.get("/health")).await?;
             expect(answer["status"] == "ok", &answer)
         };
-        self.watch(Door::Health, asked).await;
+        self.run_request(Endpoint::Health, asked).await;
     }
 
-    /// Not ready is an answer too, if it says why.
+    /// Requests `/ready`; not ready is valid if the response has a reason.
     pub(crate) async fn ready(&self) {
-        self.watch(Door::Ready, readiness(self.get("/ready"))).await;
+        self.run_request(Endpoint::Ready, readiness(self.get("/ready")))
+            .await;
     }
 }
 
-async fn readiness(request: RequestBuilder) -> Result<(), Trouble> {
+async fn readiness(request: RequestBuilder) -> Result<(), RequestFailure> {
     let response = request.send().await.map_err(|error| reading::cut(&error))?;
     let is_ready = response.status().is_success();
     let body: Value = response
@@ -41,14 +42,14 @@ async fn readiness(request: RequestBuilder) -> Result<(), Trouble> {
     if is_ready {
         Ok(())
     } else {
-        Err(Trouble::Refused("not_ready".to_owned()))
+        Err(RequestFailure::Refused("not_ready".to_owned()))
     }
 }
 
-fn expect(is_right: bool, body: &Value) -> Result<(), Trouble> {
+fn expect(is_right: bool, body: &Value) -> Result<(), RequestFailure> {
     if is_right {
         Ok(())
     } else {
-        Err(Trouble::Wrong(reading::short(body)))
+        Err(RequestFailure::Wrong(reading::short(body)))
     }
 }

@@ -1,17 +1,17 @@
-//! Responses: stored, gone on from, in the background.
+//! Responses API: stored, continued and background responses.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{Client, Door, Question, reading};
-use crate::journal::Trouble;
+use super::{Client, Endpoint, Question, reading};
+use crate::journal::RequestFailure;
 
 const PATH: &str = "/v1/responses";
 
-/// The text of a response that is whole.
-pub(super) fn check(response: &Value, question: &Question) -> Result<(), Trouble> {
+/// Checks the text of a completed response.
+pub(super) fn check(response: &Value, question: &Question) -> Result<(), RequestFailure> {
     if response["status"] != "completed" {
         return Err(failure(response));
     }
@@ -22,30 +22,36 @@ pub(super) fn check(response: &Value, question: &Question) -> Result<(), Trouble
     question.check(&text)
 }
 
-/// A response that failed has an error without an envelope of its own.
-fn failure(response: &Value) -> Trouble {
+/// Classifies the error of a failed response, which has no envelope.
+fn failure(response: &Value) -> RequestFailure {
     let (code, message) = (
         response["error"]["code"].as_str(),
         response["error"]["message"].as_str(),
     );
     match (code, message) {
-        (Some(code), Some(message)) if !message.is_empty() => Trouble::Refused(code.to_owned()),
-        _ => Trouble::Wrong(reading::short(response)),
+        (Some(code), Some(message)) if !message.is_empty() => {
+            RequestFailure::Refused(code.to_owned())
+        }
+        _ => RequestFailure::Wrong(reading::short(response)),
     }
 }
 
 impl Client {
     pub(crate) async fn responses(&self) {
         let question = self.question();
-        let first = self.watch(Door::Response, async {
+        let first = self.run_request(Endpoint::Response, async {
             let body = json!({"model": "haiku", "input": question.prompt});
             let response = reading::json(self.post(PATH, &body)).await?;
             check(&response, &question).map(|()| response)
         });
         let Some(first) = first.await else { return };
+        // On a full disk an answer is delivered and cannot be stored; it says so.
+        if first["store"] == false {
+            return;
+        }
         let question = self.question();
         let body = json!({"model": "haiku", "input": question.prompt, "previous_response_id": first["id"], "stream": true});
-        let second = self.watch(Door::ResponseStreamed, async {
+        let second = self.run_request(Endpoint::ResponseStreamed, async {
             let mut last = Value::Null;
             let read = |event: &Value| match event["type"].as_str() {
                 Some("response.completed") => {
@@ -59,27 +65,30 @@ impl Client {
             check(&last, &question).map(|()| last)
         });
         let Some(second) = second.await else { return };
-        // What was told is kept: it is found again, word for word.
+        if second["store"] == false {
+            return;
+        }
+        // A streamed response must be stored with the same text.
         let path = format!("{PATH}/{}", second["id"].as_str().unwrap_or_default());
-        let found = self.watch(Door::Records, async {
+        let found = self.run_request(Endpoint::Records, async {
             check(&reading::json(self.get(&path)).await?, &question)
         });
         if found.await.is_some() {
-            self.record(self.delete(&path)).await;
+            self.fetch_record(self.delete(&path)).await;
         }
     }
 
     pub(crate) async fn background(&self) {
         let question = self.question();
         let body = json!({"model": "haiku", "input": question.prompt, "background": true});
-        let made = self.watch(Door::Background, async {
+        let made = self.run_request(Endpoint::Background, async {
             let mut response = reading::json(self.post(PATH, &body)).await?;
             let path = format!("{PATH}/{}", response["id"].as_str().unwrap_or_default());
             while matches!(response["status"].as_str(), Some("queued" | "in_progress")) {
                 sleep(Duration::from_millis(100)).await;
                 response = match reading::json(self.get(&path)).await {
-                    // It goes on though nobody can ask for it: the next look tells.
-                    Err(Trouble::Refused(_) | Trouble::Cut(_)) => continue,
+                    // A failed poll does not affect the response; poll again.
+                    Err(RequestFailure::Refused(_) | RequestFailure::Cut(_)) => continue,
                     found => found?,
                 };
             }

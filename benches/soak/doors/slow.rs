@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep;
 
-use super::{Client, Door, chat, reading};
-use crate::journal::Trouble;
+use super::{Client, Endpoint, chat, reading};
+use crate::journal::RequestFailure;
 
-/// Its chunks are more than the buffers of both ends hold.
+/// Number of words whose chunks exceed the socket buffers of both ends.
 const WORDS: usize = 3000;
 const RECEIVE_BUFFER_BYTES: u32 = 8 * 1024;
 const PIECE_BYTES: usize = 8 * 1024;
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 impl Client {
     pub(crate) async fn read_slowly(&self, server: SocketAddr) {
-        let question = self.question_of(WORDS, "");
+        let question = self.question_with(WORDS, "");
         let asked = async {
             let body = chat::body(&question.prompt, true).to_string();
             let request = format!(
@@ -28,12 +28,12 @@ impl Client {
                 self.key,
                 body.len()
             );
-            let told = exchange(server, request.as_bytes())
+            let received = exchange(server, request.as_bytes())
                 .await
-                .map_err(|error| Trouble::Cut(error.to_string()))?;
-            question.check(&text_in(&told)?)
+                .map_err(|error| RequestFailure::Cut(error.to_string()))?;
+            question.check(&text_in(&received)?)
         };
-        self.watch(Door::SlowReader, asked).await;
+        self.run_request(Endpoint::SlowReader, asked).await;
     }
 }
 
@@ -42,26 +42,26 @@ async fn exchange(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     let mut stream: TcpStream = socket.connect(server).await?;
     stream.write_all(request).await?;
-    let (mut told, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    let (mut received, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
     loop {
         match stream.read(&mut piece).await? {
-            0 => return Ok(told),
-            count => told.extend_from_slice(piece.get(..count).unwrap_or_default()),
+            0 => return Ok(received),
+            count => received.extend_from_slice(piece.get(..count).unwrap_or_default()),
         }
         sleep(PAUSE).await;
     }
 }
 
-/// The text of a streamed answer as it came over the wire.
-fn text_in(told: &[u8]) -> Result<String, Trouble> {
-    let told = String::from_utf8_lossy(told);
-    let torn = || Trouble::Cut(format!("{} bytes came, without an end", told.len()));
-    let (head, rest) = told.split_once("\r\n\r\n").ok_or_else(torn)?;
+/// Parses the text of a raw streamed response.
+fn text_in(received: &[u8]) -> Result<String, RequestFailure> {
+    let received = String::from_utf8_lossy(received);
+    let torn = || RequestFailure::Cut(format!("{} bytes came, without an end", received.len()));
+    let (head, rest) = received.split_once("\r\n\r\n").ok_or_else(torn)?;
     let body = if head
         .to_ascii_lowercase()
         .contains("transfer-encoding: chunked")
     {
-        unchunked(rest).ok_or_else(torn)?
+        decode_chunked(rest).ok_or_else(torn)?
     } else {
         rest.to_owned()
     };
@@ -80,13 +80,13 @@ fn text_in(told: &[u8]) -> Result<String, Trouble> {
         if event["error"].is_object() {
             return Err(reading::refusal(&event));
         }
-        is_whole |= chat::words(&event, &mut text);
+        is_whole |= chat::append_text(&event, &mut text);
     }
     if is_whole { Ok(text) } else { Err(torn()) }
 }
 
-/// A chunked body put together; `None` if its end is missing.
-fn unchunked(mut rest: &str) -> Option<String> {
+/// Decodes a chunked body; `None` if its end is missing.
+fn decode_chunked(mut rest: &str) -> Option<String> {
     let mut body = String::new();
     loop {
         let (size, after) = rest.split_once("\r\n")?;

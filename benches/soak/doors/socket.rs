@@ -1,4 +1,4 @@
-//! Turns over `/v1/stream`, two side by side on one WebSocket.
+//! Turns over `/v1/stream`, two concurrent ones on one WebSocket.
 
 use std::collections::BTreeMap;
 
@@ -9,67 +9,72 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::{Client, DEADLINE, Door, Question, reading};
-use crate::journal::{Trouble, in_time};
+use super::{Client, DEADLINE, Endpoint, Question, reading};
+use crate::journal::{RequestFailure, with_deadline};
 
 impl Client {
     pub(crate) async fn socket(&self) {
         let questions = [self.question(), self.question()];
-        let mut answers: BTreeMap<&str, Result<(), Trouble>> = BTreeMap::new();
+        let mut answers: BTreeMap<&str, Result<(), RequestFailure>> = BTreeMap::new();
         let begun = self.journal.now();
-        let told = in_time(DEADLINE, self.converse(&questions, &mut answers)).await;
-        // Each turn is a request of its own; one that has no end yet shares the end of the socket.
+        let socket_end = with_deadline(DEADLINE, self.run_turns(&questions, &mut answers)).await;
+        // Each turn is recorded as a request; an unfinished one gets the outcome of the socket.
         for question in &questions {
             let end = answers
                 .remove(question.marker.as_str())
-                .unwrap_or_else(|| told.clone());
-            self.journal.note((Door::Socket, self.name), begun, end);
+                .unwrap_or_else(|| socket_end.clone());
+            self.journal
+                .record_outcome((Endpoint::Socket, self.name), begun, end);
         }
     }
 
-    async fn converse<'a>(
+    async fn run_turns<'a>(
         &self,
         questions: &'a [Question],
-        answers: &mut BTreeMap<&'a str, Result<(), Trouble>>,
-    ) -> Result<(), Trouble> {
+        answers: &mut BTreeMap<&'a str, Result<(), RequestFailure>>,
+    ) -> Result<(), RequestFailure> {
         let url = format!("{}/v1/stream", self.base.replace("http:", "ws:"));
-        let mut request = url.into_client_request().map_err(|error| broken(&error))?;
+        let mut request = url
+            .into_client_request()
+            .map_err(|error| connection_failure(&error))?;
         let value = format!("Bearer {}", self.key).parse();
         request.headers_mut().insert(
             "authorization",
-            value.map_err(|_| Trouble::Wrong("a bad key".to_owned()))?,
+            value.map_err(|_| RequestFailure::Wrong("a bad key".to_owned()))?,
         );
         let (mut socket, _) = connect_async(request)
             .await
-            .map_err(|error| broken(&error))?;
+            .map_err(|error| connection_failure(&error))?;
         for question in questions {
             let messages = json!([{"role": "user", "content": question.prompt}]);
             let message = json!({"type": "chat", "id": question.marker, "model": "haiku", "messages": messages});
             socket
                 .send(Message::text(message.to_string()))
                 .await
-                .map_err(|error| broken(&error))?;
+                .map_err(|error| connection_failure(&error))?;
         }
         let mut texts: BTreeMap<String, String> = BTreeMap::new();
         while answers.len() < questions.len() {
             let message = socket
                 .next()
                 .await
-                .ok_or_else(|| Trouble::Cut("the socket closed".to_owned()))?;
-            let message = match message.map_err(|error| broken(&error))? {
+                .ok_or_else(|| RequestFailure::Cut("the socket closed".to_owned()))?;
+            let message = match message.map_err(|error| connection_failure(&error))? {
                 Message::Text(text) => serde_json::from_str::<Value>(&text).unwrap_or_default(),
                 Message::Close(Some(frame)) if frame.code == CloseCode::Restart => {
-                    return Err(Trouble::Refused("shutting_down".to_owned()));
+                    return Err(RequestFailure::Refused("shutting_down".to_owned()));
                 }
                 Message::Close(frame) => {
-                    return Err(Trouble::Cut(format!("the socket closed with {frame:?}")));
+                    return Err(RequestFailure::Cut(format!(
+                        "the socket closed with {frame:?}"
+                    )));
                 }
                 _ => continue,
             };
             let id = message["id"].as_str().unwrap_or_default().to_owned();
             let text = texts.entry(id.clone()).or_default();
             let Some(question) = questions.iter().find(|question| question.marker == id) else {
-                return Err(Trouble::Wrong(format!(
+                return Err(RequestFailure::Wrong(format!(
                     "a message of no turn: {}",
                     reading::short(&message)
                 )));
@@ -83,19 +88,19 @@ impl Client {
                 _ => {}
             }
         }
-        // Nobody waits for the farewell.
+        // A failed close does not matter once all turns have ended.
         let _ = socket.close(None).await;
         Ok(())
     }
 }
 
-/// A refused handshake has an answer with words.
-fn broken(error: &tungstenite::Error) -> Trouble {
+/// Converts a socket error; a refused handshake has an error response.
+fn connection_failure(error: &tungstenite::Error) -> RequestFailure {
     if let tungstenite::Error::Http(response) = error
         && let Some(body) = response.body()
         && let Ok(body) = serde_json::from_slice(body)
     {
         return reading::refusal(&body);
     }
-    Trouble::Cut(error.to_string())
+    RequestFailure::Cut(error.to_string())
 }

@@ -13,7 +13,7 @@ def aider(*words, model="openai/sonnet"):
 
 
 def edit(answer, edit_format, model="openai/sonnet", before="x = 1\n"):
-    """Has the answer applied to a file; gives what is in it."""
+    """Lets aider apply the answer to a file and returns the file's content."""
     path = Path("number.py")
     path.write_text(before)
     aider("--edit-format", edit_format, "--message", say(answer), path, model=model)

@@ -1,4 +1,4 @@
-"""browser-use: the models that its agents think with. No browser is started."""
+"""browser-use: the models of its agents, without a browser."""
 
 from browser_use.llm.messages import UserMessage
 from browser_use.llm import ChatAnthropic, ChatOpenAI

@@ -1,15 +1,15 @@
-// What the scripts of JavaScript clients share: where the server is, what to ask, and how a check tells what it found.
-// The prompts hold directives that the stand-in behind the server obeys; `stand-in/src/lib.rs` lists them.
+// Shared by the scripts of JavaScript clients: the server's address, prompts, and the reporting of checks.
+// Prompts contain directives for the stand-in behind the server; `stand-in/src/lib.rs` lists them.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 
 export const { BASE_URL: baseURL, ROOT_URL: rootURL, API_KEY: apiKey } = process.env;
 
-/** The directive that makes the model say a text, or a value as JSON. */
+/** Returns the directive that makes the model answer a text, or a value as JSON. */
 export const say = (answer) => `[[say=${JSON.stringify(typeof answer === "string" ? answer : JSON.stringify(answer))}]]`;
 
-/** The directive that makes the model call a tool. */
+/** Returns the directive that makes the model call a tool. */
 export const call = (tool, input) => `[[tool=${tool} input=${JSON.stringify(input)}]]`;
 
 export const sentence = "Paris lies on the Seine.";
@@ -21,13 +21,13 @@ export const afterWeather = "Tool results: 18 degrees in Paris";
 
 const cities = [];
 
-/** The tool that `askWeather` has called. */
+/** Tool that `askWeather` makes the model call. */
 export function getWeather({ city }) {
   cities.push(city);
   return `18 degrees in ${city}`;
 }
 
-/** Runs a check, and writes whether it passed. */
+/** Runs a check and prints whether it passed. */
 export async function check(name, run) {
   cities.length = 0;
   let fault = "";
@@ -42,14 +42,14 @@ export async function check(name, run) {
 
 export const same = (found, wanted) => assert.deepEqual(found, wanted);
 
-/** Checks that the sentence came in more than one piece. */
+/** Checks that the sentence arrived in more than one piece. */
 export function isStream(pieces) {
   const told = pieces.filter(Boolean);
   assert.equal(told.join(""), sentence);
   assert.ok(told.length > 1, `the answer came in one piece: ${told}`);
 }
 
-/** Checks that the tool was called with the model's argument, and its result reached the model. */
+/** Checks that the tool was called with the model's argument and that its result reached the model. */
 export function weatherWasAsked(answer) {
   assert.deepEqual(cities.splice(0), ["Paris"]);
   assert.ok(answer.includes(afterWeather), `expected ${afterWeather} in ${answer}`);
@@ -61,7 +61,7 @@ export async function all(iterable) {
   return found;
 }
 
-/** Runs a program; gives what it printed on stdout, and fails with its stderr. */
+/** Runs a program and returns its stdout; fails with its stderr. */
 export async function run(command, args, { env = {}, cwd, seconds = 120, stdin = "" } = {}) {
   const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, timeout: seconds * 1000 });
   const [stdout, stderr] = [[], []];

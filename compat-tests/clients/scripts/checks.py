@@ -1,6 +1,6 @@
-"""What the scripts of Python clients share: where the server is, what to ask, and how a check tells what it found.
+"""Shared by the scripts of Python clients: the server's address, prompts, and the reporting of checks.
 
-The prompts hold directives that the stand-in behind the server obeys; `stand-in/src/lib.rs` lists them.
+Prompts contain directives for the stand-in behind the server; `stand-in/src/lib.rs` lists them.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ FAULT_CHARS = 600
 
 
 def say(answer):
-    """The directive that makes the model say a text, or a value as JSON."""
+    """Returns the directive that makes the model answer a text, or a value as JSON."""
     return f"[[say={json.dumps(answer if isinstance(answer, str) else json.dumps(answer))}]]"
 
 
 def call(tool, **arguments):
-    """The directive that makes the model call a tool."""
+    """Returns the directive that makes the model call a tool."""
     return f"[[tool={tool} input={json.dumps(arguments)}]]"
 
 
@@ -35,7 +35,7 @@ SENTENCE = "Paris lies on the Seine."
 TELL = say(SENTENCE)
 ADA = {"name": "Ada", "age": 36}
 TELL_ADA = say(ADA)
-# What `get_weather` answers, and what the model says of it.
+# Result of `get_weather`, and the model's answer to it.
 WEATHER = "18 degrees in Paris"
 ASK_WEATHER = call("get_weather", city="Paris")
 AFTER_RESULTS = "Tool results:"
@@ -61,12 +61,12 @@ WEATHER_TOOL = {
     },
 }
 
-# The arguments with which `get_weather` was called since `weather_was_asked` looked, or the check began.
+# Arguments of the calls of `get_weather` since the last `weather_was_asked` or the start of the check.
 cities = []
 
 
 def check(name):
-    """Runs the decorated function at once, and writes whether it passed."""
+    """Runs the decorated function at once and prints whether it passed."""
 
     def decide(function):
         cities.clear()
@@ -89,21 +89,21 @@ def same(found, wanted):
 
 
 def is_stream(pieces):
-    """Checks that the sentence came in more than one piece."""
+    """Checks that the sentence arrived in more than one piece."""
     pieces = [piece for piece in pieces if piece]
     same("".join(pieces), SENTENCE)
     assert len(pieces) > 1, f"the answer came in one piece: {pieces}"
 
 
 def weather_was_asked(answer):
-    """Checks that the tool was called with the model's argument, and its result reached the model."""
+    """Checks that the tool was called with the model's argument and that its result reached the model."""
     asked, cities[:] = list(cities), []
     same(asked, ["Paris"])
     assert AFTER_RESULTS in answer and WEATHER in answer, f"expected {AFTER_RESULTS!r} and {WEATHER!r} in {answer!r}"
 
 
 def run(*command, variables=None, stdin="", seconds=120, folder=None):
-    """Runs a program; gives what it printed on stdout, and fails with its stderr."""
+    """Runs a program and returns its stdout; fails with its stderr."""
     done = subprocess.run([str(word) for word in command], input=stdin, capture_output=True, text=True, check=False,
                           timeout=seconds, cwd=folder, env=os.environ | (variables or {}))
     print(done.stdout, done.stderr, flush=True)

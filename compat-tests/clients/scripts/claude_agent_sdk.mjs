@@ -1,4 +1,4 @@
-// Anthropic's Agent SDK; compat-tests/node/claude-code.test.mjs goes further.
+// Anthropic's Agent SDK; compat-tests/node/claude-code.test.mjs has more tests.
 
 import { createSdkMcpServer, query, tool } from "@anthropic-ai/claude-agent-sdk";
 import { z } from "zod";
@@ -16,7 +16,7 @@ const weather = tool("get_weather", "The weather of a city.", { city: z.string()
   content: [{ type: "text", text: getWeather(input) }],
 }));
 
-/** The messages of a run, of which the last is its result. */
+/** Returns the messages of a run, the last of which is its result. */
 const messages = (prompt, options) => all(query({ prompt, options: { ...base, ...options } }));
 const resultOf = async (prompt, options) => (await messages(prompt, options)).at(-1);
 
@@ -29,7 +29,7 @@ await check("stream", async () => {
 
 await check("tools", async () => {
   const mcpServers = { weather: createSdkMcpServer({ name: "weather", tools: [weather] }) };
-  // The tool is offered only after a search, and then by its whole name.
+  // The tool is offered only after a search, under its full name.
   const asked = askWeather.replace("get_weather", "mcp__weather__get_weather");
   weatherWasAsked((await resultOf(asked, { mcpServers })).result);
 });

@@ -1,4 +1,4 @@
-// Claude Code; compat-tests/node/claude-code.test.mjs goes further.
+// Claude Code; compat-tests/node/claude-code.test.mjs has more tests.
 
 import { readFile } from "node:fs/promises";
 

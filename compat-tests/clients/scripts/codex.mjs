@@ -1,4 +1,4 @@
-// Codex in its usual set-up; compat-tests/node/codex.test.mjs goes further.
+// Codex with its default configuration; compat-tests/node/codex.test.mjs has more tests.
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -26,7 +26,7 @@ await check("chat", async () => {
   for (const model of models) same(await exec(model, tell), sentence);
 });
 
-// Codex reads every answer as a stream; in pieces it shows none.
+// Codex streams every answer but prints it only as a whole.
 await check("stream", async () => {
   const events = (await exec("sonnet", "--json", tell)).split("\n").map((line) => JSON.parse(line));
   same(events.find(({ item }) => item?.type === "agent_message").item.text, sentence);

@@ -10,7 +10,7 @@ from checks import (ADA, API_KEY, ASK_WEATHER, BASE_URL, OPENAI, ROOT_URL, SENTE
                     same, weather_was_asked)
 
 
-# With LiteLLM an answer of a type is asked for by instructor, which reads these.
+# With LiteLLM, instructor requests typed answers and reads these variables.
 os.environ |= OPENAI
 
 

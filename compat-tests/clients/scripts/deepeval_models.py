@@ -1,4 +1,4 @@
-"""DeepEval: the model that its metrics ask."""
+"""DeepEval: the model of its metrics."""
 
 from deepeval.models import GPTModel
 from pydantic import BaseModel

@@ -17,7 +17,7 @@ class Person(BaseModel):
 
 
 async def texts(prompt, streaming=StreamingMode.NONE, **options):
-    """The texts of the events of a run, and whether each is a piece of one that comes whole later."""
+    """Returns the texts of the events of a run, each with a flag for partial texts."""
     model = LiteLlm(model="openai/sonnet", api_base=BASE_URL, api_key=API_KEY)
     runner = InMemoryRunner(agent=LlmAgent(name="helper", model=model, **options), app_name="checks")
     session = await runner.session_service.create_session(app_name="checks", user_id="user")

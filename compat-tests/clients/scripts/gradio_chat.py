@@ -1,4 +1,4 @@
-"""Gradio's chat page for a server that speaks OpenAI's API."""
+"""Gradio's chat page for a server with OpenAI's API."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from checks import API_KEY, BASE_URL, SENTENCE, TELL, check, same
 
 
 async def answers(page, words):
-    """What the page shows, one state after the other."""
+    """Returns the successive states of the page."""
     shown = page.fn(words, [])
     if inspect.isasyncgen(shown):
         return [state async for state in shown]

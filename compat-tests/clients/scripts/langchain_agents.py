@@ -49,7 +49,7 @@ def tools():
 def structured():
     for model in MODELS:
         same(model.with_structured_output(Person, method="json_schema").invoke(TELL_ADA), Person(**ADA))
-    # Of the newest models it forces no call, and leaves it to them.
+    # LangChain does not force a call with the newest models.
     same(MODELS[2].with_structured_output(Person).invoke(call("Person", **ADA)), Person(**ADA))
     for method in ("function_calling", "json_schema", "json_mode"):
         structured = MODELS[0].with_structured_output(Person, method=method)

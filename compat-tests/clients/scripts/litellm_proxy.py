@@ -22,7 +22,7 @@ BACKENDS = {
     "switchboard-anthropic": {"model": "anthropic/claude-sonnet-5-5", "api_base": ROOT_URL, "api_key": API_KEY},
 }
 START_SECONDS = 240
-# The proxy's own, which it wants to be hard to guess.
+# Key of the proxy, which must be hard to guess.
 KEY = f"sk-{secrets.token_hex(32)}"
 
 
@@ -33,7 +33,7 @@ def free_port():
 
 
 def start():
-    """Starts the proxy; gives its address. It ends with this script."""
+    """Starts the proxy, which ends with this script, and returns its address."""
     config = {"model_list": [{"model_name": name, "litellm_params": backend} for name, backend in BACKENDS.items()]}
     Path("config.yaml").write_text(json.dumps(config))  # JSON is YAML
     port = free_port()

@@ -1,4 +1,4 @@
-"""LlamaIndex with its OpenAILike, which takes any name of a model."""
+"""LlamaIndex with its OpenAILike, which accepts any model name."""
 
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage

@@ -1,4 +1,4 @@
-"""llm, Simon Willison's program: chat, tools, schemas, pictures and conversations."""
+"""llm, Simon Willison's command line program: chat, tools, schemas, pictures and conversations."""
 
 import base64
 import json

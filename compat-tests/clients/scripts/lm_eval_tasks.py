@@ -1,4 +1,4 @@
-"""EleutherAI's lm-eval: its models for completions and chat completions, with stop sequences of white space."""
+"""EleutherAI's lm-eval: its models for completions and chat completions, with whitespace stop sequences."""
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model

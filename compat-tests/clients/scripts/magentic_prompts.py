@@ -48,5 +48,5 @@ def tools():
 
 @check("structured")
 def structured():
-    # It has a function called whose parameters are the fields.
+    # magentic requests a function call whose parameters are the fields.
     same(tell_of_person(TELL_ADA), Person(**ADA))

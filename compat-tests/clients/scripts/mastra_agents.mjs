@@ -1,4 +1,4 @@
-// Mastra's agents, with its own router of models and with the AI SDK's.
+// Mastra's agents, with its own model router and with the AI SDK's providers.
 
 import { Agent } from "@mastra/core/agent";
 import { createTool } from "@mastra/core/tools";

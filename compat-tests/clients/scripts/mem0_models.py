@@ -1,4 +1,4 @@
-"""mem0: the model that finds what is worth remembering."""
+"""mem0: its model, which extracts memories."""
 
 import json
 

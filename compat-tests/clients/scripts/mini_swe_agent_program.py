@@ -1,4 +1,4 @@
-"""mini-swe-agent: a task that is done by commands of the shell."""
+"""mini-swe-agent: a task solved with shell commands."""
 
 from pathlib import Path
 

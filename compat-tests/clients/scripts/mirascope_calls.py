@@ -25,7 +25,7 @@ def chat():
 @check("stream")
 def stream():
     for name in MODELS:
-        # It ends each text with a line break of its own.
+        # mirascope appends a line break to each text.
         is_stream([piece.rstrip("\n") for piece in llm.model(name).stream(TELL).text_stream()])
 
 

@@ -16,7 +16,7 @@ const parameters = z.object({ city: z.string() });
 const weather = tool({ name: "get_weather", description: "The weather.", parameters, execute: async (i) => getWeather(i) });
 const agent = (options) => new Agent({ name: "helper", model: "sonnet", ...options });
 
-/** Runs it over each of the two APIs. */
+/** Runs an agent over each of the two APIs. */
 async function overEach(work) {
   for (const api of apis) {
     setOpenAIAPI(api);

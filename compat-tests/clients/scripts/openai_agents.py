@@ -22,7 +22,7 @@ def client():
 
 
 def models():
-    """Made anew for each check, whose event loop their connections belong to."""
+    """Created for each check, because connections belong to its event loop."""
     return [OpenAIResponsesModel("sonnet", client()), OpenAIChatCompletionsModel("sonnet", client())]
 
 

@@ -1,4 +1,4 @@
-// opencode with a provider of its own, and with those it has for OpenAI and Anthropic.
+// opencode with a custom provider, and with its own providers for OpenAI and Anthropic.
 
 import { readFile, writeFile } from "node:fs/promises";
 
@@ -18,9 +18,9 @@ await writeFile("opencode.json", JSON.stringify({
 const models = ["switchboard/sonnet", "openai/gpt-5.5", "anthropic/claude-sonnet-5-5"];
 const env = { OPENCODE_DISABLE_MODELS_FETCH: "1", OPENCODE_DISABLE_AUTOUPDATE: "1", OPENCODE_DISABLE_LSP_DOWNLOAD: "1" };
 
-/** The parts that a run tells. */
+/** Returns the parts of a run's output. */
 async function parts(model, prompt) {
-  // Of the command line it would escape the quotes.
+  // opencode would escape the quotes of a command line argument.
   const told = await run("opencode", ["run", "--format", "json", "--model", model], { env, stdin: prompt });
   return told.trim().split("\n").map((line) => JSON.parse(line));
 }

@@ -1,4 +1,4 @@
-// opencommit: the message of a commit. It has no other prompt than the diff, which holds what the model is to say.
+// opencommit: a commit message. The diff is the only prompt and contains the directive.
 
 import { writeFile } from "node:fs/promises";
 

@@ -13,7 +13,7 @@ const env = {
 
 await check("chat", async () => {
   const tests = [{ assert: [{ type: "equals", value: sentence }] }];
-  // What begins with a bracket is to promptfoo a list of messages.
+  // promptfoo parses a prompt that begins with a bracket as a list of messages.
   await writeFile("config.json", JSON.stringify({ prompts: [`Hello. ${tell}`], providers: [...openai, anthropic], tests }));
   await run("promptfoo", ["eval", "-c", "config.json", "-o", "out.json", "--no-cache", "--no-progress-bar"], { env });
   const { results } = JSON.parse(await readFile("out.json", "utf8"));

@@ -19,7 +19,7 @@ class Person(BaseModel):
 
 
 def models():
-    """Made anew for each check, whose event loop their connections belong to."""
+    """Created for each check, because connections belong to its event loop."""
     openai = OpenAIProvider(base_url=BASE_URL, api_key=API_KEY)
     yield OpenAIChatModel("sonnet", provider=openai)
     yield OpenAIResponsesModel("gpt-5", provider=openai)
@@ -49,5 +49,5 @@ async def tools():
 async def structured():
     for model in models():
         for output_type in (Person, NativeOutput(Person), PromptedOutput(Person)):
-            # A tool is called for its output with the same words.
+            # The output tool is called with the same arguments.
             same((await Agent(model, output_type=output_type).run(TELL_ADA)).output, Person(**ADA))

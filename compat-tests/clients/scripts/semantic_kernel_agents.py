@@ -37,7 +37,7 @@ def responses_agent(**options):
 
 
 PLUGINS = {"plugins": [WeatherPlugin()]}
-# A plugin's functions have its name in front of theirs.
+# Function names are prefixed with the name of their plugin.
 ASK_PLUGIN = ASK_WEATHER.replace("get_weather", "WeatherPlugin-get_weather")
 
 
@@ -60,7 +60,7 @@ async def stream():
 @check("tools")
 async def tools():
     weather_was_asked(await answer_of(chat_agent(**PLUGINS), ASK_PLUGIN))
-    # This agent sends its prompt again beside the result, so the model is told to call again: a second result ends it.
+    # This agent repeats its prompt beside the result, so the model calls again; the second result ends the run.
     await answer_of(responses_agent(**PLUGINS), ASK_PLUGIN)
     same(set(cities), {"Paris"})
 

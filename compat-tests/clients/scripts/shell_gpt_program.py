@@ -17,7 +17,7 @@ def chat():
 
 @check("stream")
 def stream():
-    # It reads every answer as a stream.
+    # shell-gpt streams every answer.
     assert "print(1)" in sgpt("--no-cache", "--code", say("print(1)"))
 
 

@@ -1,4 +1,4 @@
-"""instructor: answers as objects, by tools, by schemas and by JSON."""
+"""instructor: structured answers by tools, by schemas and by JSON."""
 
 import instructor
 import openai

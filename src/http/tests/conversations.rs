@@ -427,3 +427,33 @@ async fn response_that_cannot_be_stored_fails() {
     disk.fill(false);
     assert!(texts(&router, &path).await.is_empty());
 }
+
+/// An answer outside a conversation is delivered although it cannot be stored, and says so.
+#[tokio::test]
+async fn unstored_response_outside_a_conversation_has_store_false() {
+    let (shelves, disk) = ResponseTables::faulty();
+    let keys = Keys::new(["secret-1"]).unwrap();
+    let router = router(whole_state(
+        &shelves,
+        repeating(),
+        keys,
+        DrainExpired::default(),
+    ));
+    let request = json!({"model": "haiku", "input": "a"});
+    for (is_full, is_stored) in [(false, true), (true, false)] {
+        disk.fill(is_full);
+        let (status, answer) = ask(&router, "POST", "/v1/responses", request.clone()).await;
+        assert_eq!(
+            (status, &answer["status"], &answer["store"]),
+            (200, &json!("completed"), &json!(is_stored))
+        );
+        let mut streamed_request = request.clone();
+        streamed_request["stream"] = json!(true);
+        let told = streamed(&router, streamed_request).await;
+        let (_, last) = told.split_once("event: response.completed").unwrap();
+        assert!(last.contains(&format!("\"store\":{is_stored}")), "{last}");
+        let path = format!("/v1/responses/{}", answer["id"].as_str().unwrap());
+        let found = ask(&router, "GET", &path, json!(null)).await.0;
+        assert_eq!(found == 200, is_stored);
+    }
+}

@@ -125,7 +125,9 @@ impl ResponseRun {
                 .unwrap_or_else(|| Err(ended_early()))?;
             self.writer.event(&event);
         }
-        self.store_when_over().await?;
+        if !self.store_when_over().await? {
+            self.writer.mark_unstored(&mut Vec::new());
+        }
         Ok(self.writer.response().clone())
     }
 
@@ -137,11 +139,15 @@ impl ResponseRun {
         mut events: Vec<ResponseEvent>,
         mut failure: Option<Error>,
     ) -> ResponseStep {
-        if let Err(error) = self.store_when_over().await {
-            events.pop();
-            events.extend(self.writer.fail_unstored(&(self.explain)(&error)));
-            self.recorder.store_alone(self.writer.response()).await;
-            failure = Some(error);
+        match self.store_when_over().await {
+            Ok(true) => {}
+            Ok(false) => self.writer.mark_unstored(&mut events),
+            Err(error) => {
+                events.pop();
+                events.extend(self.writer.fail_unstored(&(self.explain)(&error)));
+                self.recorder.store_alone(self.writer.response()).await;
+                failure = Some(error);
+            }
         }
         ResponseStep {
             events,
@@ -150,11 +156,12 @@ impl ResponseRun {
         }
     }
 
-    async fn store_when_over(&mut self) -> Result<(), Error> {
+    /// Stores a response that is over. Returns false if it should have been stored and is not.
+    async fn store_when_over(&mut self) -> Result<bool, Error> {
         if self.writer.is_over() {
             self.recorder.store(self.writer.response()).await
         } else {
-            Ok(())
+            Ok(true)
         }
     }
 }
@@ -179,13 +186,14 @@ pub(super) struct ResponseRecorder {
 
 impl ResponseRecorder {
     /// Stores a finished response. Only completed and incomplete responses are appended to their
-    /// conversation; failed and cancelled ones are not.
+    /// conversation; failed and cancelled ones are not. Returns false if its own record could not
+    /// be written.
     ///
     /// # Errors
     /// When it cannot be appended to its conversation. Nothing is stored then.
-    async fn store(&mut self, response: &Response) -> Result<(), Error> {
+    async fn store(&mut self, response: &Response) -> Result<bool, Error> {
         let taken = self.conversation.take();
-        match taken.filter(|_| {
+        let is_stored = match taken.filter(|_| {
             matches!(
                 response.status,
                 ResponseStatus::Completed | ResponseStatus::Incomplete
@@ -200,9 +208,10 @@ impl ResponseRecorder {
                     record: bytes,
                 });
                 taken.append(record.items(), beside).await?;
+                true
             }
             None => self.store_alone(response).await,
-        }
+        };
         if let Some(memory) = &self.memory {
             let record = self.record(response);
             let earlier = std::mem::take(&mut self.earlier);
@@ -211,21 +220,25 @@ impl ResponseRecorder {
                 earlier.into_iter().chain(record.items()).collect(),
             );
         }
-        Ok(())
+        Ok(is_stored)
     }
 
-    /// Stores the response on its own. A failure is logged only.
-    async fn store_alone(&self, response: &Response) {
-        if let Some(records) = &self.records
-            && let Err(error) = self.record(response).save(records, &self.owner).await
-        {
+    /// Stores the response on its own, where it is to be stored. Returns false after a failure,
+    /// which is logged.
+    async fn store_alone(&self, response: &Response) -> bool {
+        let Some(records) = &self.records else {
+            return true;
+        };
+        let saved = self.record(response).save(records, &self.owner).await;
+        if let Err(error) = &saved {
             // The answer is generated and paid for, so it is delivered even if it cannot be stored.
             tracing::error!(
                 response.id = response.id,
-                error = &error as &dyn std::error::Error,
+                error = error as &dyn std::error::Error,
                 "response not stored"
             );
         }
+        saved.is_ok()
     }
 
     fn record(&self, response: &Response) -> ResponseRecord {

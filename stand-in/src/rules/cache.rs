@@ -1,12 +1,13 @@
-//! The marks `cache_control`: how many there are, where they stand and how long they last.
+//! Rules of `cache_control`: number, position and order of time-to-live.
 
 use serde_json::Value;
 
 use super::messages::blocks_of;
 
-const MOST_MARKS: usize = 4;
+const MAX_CACHED_BLOCKS: usize = 4;
 
-/// Refuses marks where none may stand, too many of them, and a longer time after a shorter.
+/// Rejects misplaced `cache_control`, too many of them, and a longer time-to-live after a shorter
+/// one.
 pub(crate) fn check(body: &Value) -> Result<(), String> {
     for (path, message) in blocks_of(&body["messages"], "messages") {
         if message["cache_control"].is_object() {
@@ -15,36 +16,36 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
             ));
         }
     }
-    let places = places(body);
-    let marked: Vec<_> = places
+    let blocks = cacheable_blocks(body);
+    let marked: Vec<_> = blocks
         .iter()
-        .filter(|(_, place)| place["cache_control"].is_object())
+        .filter(|(_, block)| block["cache_control"].is_object())
         .collect();
-    let kind_of_thinking = |place: &Value| {
-        place["type"]
+    let kind_of_thinking = |block: &Value| {
+        block["type"]
             .as_str()
             .filter(|kind| kind.ends_with("thinking"))
             .map(str::to_owned)
     };
     if let Some((path, kind)) = marked
         .iter()
-        .find_map(|(path, place)| Some((path, kind_of_thinking(place)?)))
+        .find_map(|(path, block)| Some((path, kind_of_thinking(block)?)))
     {
         return Err(format!(
             "{path}.{kind}.cache_control: Extra inputs are not permitted"
         ));
     }
     let count = marked.len() + usize::from(body["cache_control"].is_object());
-    if count > MOST_MARKS {
+    if count > MAX_CACHED_BLOCKS {
         return Err(format!(
-            "A maximum of {MOST_MARKS} blocks with cache_control may be provided. Found {count}."
+            "A maximum of {MAX_CACHED_BLOCKS} blocks with cache_control may be provided. Found {count}."
         ));
     }
-    let is_long = |place: &Value| place["cache_control"]["ttl"] == "1h";
+    let is_long = |block: &Value| block["cache_control"]["ttl"] == "1h";
     let after_short = marked
         .iter()
-        .skip_while(|(_, place)| is_long(place))
-        .find(|(_, place)| is_long(place));
+        .skip_while(|(_, block)| is_long(block))
+        .find(|(_, block)| is_long(block));
     after_short.map_or(Ok(()), |(path, _)| {
         Err(format!(
             "{path}.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control \
@@ -53,16 +54,16 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
     })
 }
 
-/// All that may hold a mark, in the order in which the API reads it.
-fn places(body: &Value) -> Vec<(String, &Value)> {
-    let mut places = blocks_of(&body["tools"], "tools");
-    places.extend(blocks_of(&body["system"], "system"));
+/// Returns all blocks that may have `cache_control`, in the order in which the API reads them.
+fn cacheable_blocks(body: &Value) -> Vec<(String, &Value)> {
+    let mut blocks = blocks_of(&body["tools"], "tools");
+    blocks.extend(blocks_of(&body["system"], "system"));
     for (path, message) in blocks_of(&body["messages"], "messages") {
         for (path, block) in blocks_of(&message["content"], &format!("{path}.content")) {
             let nested = blocks_of(&block["content"], &format!("{path}.content"));
-            places.push((path, block));
-            places.extend(nested);
+            blocks.push((path, block));
+            blocks.extend(nested);
         }
     }
-    places
+    blocks
 }

@@ -1,4 +1,4 @@
-//! The fields of a request beside its messages and tools, and the header `anthropic-beta`.
+//! Rules of fields other than messages and tools, and of the header `anthropic-beta`.
 
 use std::sync::LazyLock;
 
@@ -6,28 +6,27 @@ use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The least budget of thinking.
-const LEAST_BUDGET: u64 = 1024;
+/// Minimum of `thinking.budget_tokens`.
+const MIN_THINKING_BUDGET: u64 = 1024;
 
-static NAMES: LazyLock<Names> = LazyLock::new(|| {
-    toml::from_str(include_str!("../../rules/names.toml"))
-        .expect("the table of names is well-formed")
+static KNOWN_NAMES: LazyLock<KnownNames> = LazyLock::new(|| {
+    toml::from_str(include_str!("../../rules/names.toml")).expect("rules/names.toml is well-formed")
 });
 
-/// What the API knows by name.
+/// KnownNames of fields and betas that the API accepts.
 #[derive(Deserialize)]
-struct Names {
+struct KnownNames {
     fields: Vec<String>,
     betas: Vec<String>,
     betas_of_the_cli: Vec<String>,
     betas_of_clients: Vec<String>,
 }
 
-/// Refuses betas and fields which nobody knows, and values which no model takes.
+/// Rejects unknown betas and fields, and values that no model accepts.
 pub(crate) fn check(headers: &HeaderMap, body: &Value) -> Result<(), String> {
-    betas(headers)?;
+    check_betas(headers)?;
     for (name, _) in body.as_object().into_iter().flatten() {
-        if !NAMES.fields.contains(name) {
+        if !KNOWN_NAMES.fields.contains(name) {
             return Err(format!("{name}: Extra inputs are not permitted"));
         }
     }
@@ -39,10 +38,10 @@ pub(crate) fn check(headers: &HeaderMap, body: &Value) -> Result<(), String> {
     if sequences.any(|sequence| sequence.trim().is_empty()) {
         return Err("stop_sequences: each stop sequence must contain non-whitespace".to_owned());
     }
-    budget(body)
+    check_thinking_budget(body)
 }
 
-fn betas(headers: &HeaderMap) -> Result<(), String> {
+fn check_betas(headers: &HeaderMap) -> Result<(), String> {
     let values = headers
         .get_all("anthropic-beta")
         .iter()
@@ -51,7 +50,7 @@ fn betas(headers: &HeaderMap) -> Result<(), String> {
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .filter(|beta| !beta.is_empty());
-    let unknown: Vec<_> = betas.filter(|beta| !NAMES.has_beta(beta)).collect();
+    let unknown: Vec<_> = betas.filter(|beta| !KNOWN_NAMES.has_beta(beta)).collect();
     if unknown.is_empty() {
         return Ok(());
     }
@@ -62,7 +61,7 @@ fn betas(headers: &HeaderMap) -> Result<(), String> {
     ))
 }
 
-impl Names {
+impl KnownNames {
     fn has_beta(&self, name: &str) -> bool {
         [&self.betas, &self.betas_of_the_cli, &self.betas_of_clients]
             .into_iter()
@@ -71,8 +70,8 @@ impl Names {
     }
 }
 
-/// Checks a budget of thinking against what it may be and what it goes with.
-fn budget(body: &Value) -> Result<(), String> {
+/// Checks the thinking budget against its bounds and against other fields.
+fn check_thinking_budget(body: &Value) -> Result<(), String> {
     let thinking = &body["thinking"];
     if thinking["type"] != "enabled" {
         return Ok(());
@@ -80,14 +79,11 @@ fn budget(body: &Value) -> Result<(), String> {
     let Some(budget) = thinking["budget_tokens"].as_u64() else {
         return Err("thinking.enabled.budget_tokens: Field required".to_owned());
     };
-    if budget < LEAST_BUDGET {
+    if budget < MIN_THINKING_BUDGET {
         let words = "thinking.enabled.budget_tokens: Input should be greater than or equal to";
-        return Err(format!("{words} {LEAST_BUDGET}"));
+        return Err(format!("{words} {MIN_THINKING_BUDGET}"));
     }
-    if body["max_tokens"]
-        .as_u64()
-        .is_some_and(|most| most <= budget)
-    {
+    if body["max_tokens"].as_u64().is_some_and(|max| max <= budget) {
         return Err("`max_tokens` must be greater than `thinking.budget_tokens`.".to_owned());
     }
     if super::forces_tool(body) {

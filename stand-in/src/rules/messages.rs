@@ -1,16 +1,16 @@
-//! The content of messages and of the system prompt, block by block.
+//! Rules of the content blocks of messages and of the system prompt.
 
 use serde_json::Value;
 
 use super::{images, is_word};
 
-/// A block and its path, such as `messages.1.content.0`.
-type Placed<'a> = (String, &'a Value);
+/// Block with its path, such as `messages.1.content.0`.
+type BlockWithPath<'a> = (String, &'a Value);
 
-/// Refuses empty content, thinking without a signature, and images beyond their bounds.
+/// Rejects empty content, thinking without a signature, and invalid images.
 pub(crate) fn check(body: &Value) -> Result<(), String> {
     for (path, block) in blocks_of(&body["system"], "system") {
-        text(&path, block, "system")?;
+        check_text(&path, block, "system")?;
     }
     let messages = body["messages"]
         .as_array()
@@ -19,17 +19,17 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
     for (index, message) in messages.iter().enumerate() {
         let is_last_answer = index + 1 == messages.len() && message["role"] == "assistant";
         if !is_last_answer {
-            not_empty(index, message)?;
+            check_not_empty(index, message)?;
         }
         for (path, block) in blocks_of(&message["content"], &format!("messages.{index}.content")) {
-            self::block(&path, block)?;
+            check_block(&path, block)?;
         }
     }
-    final_space(messages)
+    check_prefill(messages)
 }
 
-/// The blocks of a list with their paths; a plain text has none.
-pub(super) fn blocks_of<'a>(content: &'a Value, path: &str) -> Vec<Placed<'a>> {
+/// Returns the blocks of a list with their paths; a plain text has none.
+pub(super) fn blocks_of<'a>(content: &'a Value, path: &str) -> Vec<BlockWithPath<'a>> {
     let blocks = content.as_array().into_iter().flatten();
     blocks
         .enumerate()
@@ -37,7 +37,7 @@ pub(super) fn blocks_of<'a>(content: &'a Value, path: &str) -> Vec<Placed<'a>> {
         .collect()
 }
 
-fn not_empty(index: usize, message: &Value) -> Result<(), String> {
+fn check_not_empty(index: usize, message: &Value) -> Result<(), String> {
     let is_empty = match &message["content"] {
         Value::String(text) if !text.is_empty() && text.trim().is_empty() => {
             return Err(
@@ -59,12 +59,12 @@ fn not_empty(index: usize, message: &Value) -> Result<(), String> {
     }
 }
 
-fn block(path: &str, block: &Value) -> Result<(), String> {
+fn check_block(path: &str, block: &Value) -> Result<(), String> {
     match block["type"].as_str() {
-        Some("text") => text(path, block, "messages"),
+        Some("text") => check_text(path, block, "messages"),
         Some("image") => images::check(&format!("{path}.image"), &block["source"]),
-        Some("thinking") => signature(path, block),
-        Some("tool_use") => call(path, block),
+        Some("thinking") => check_signature(path, block),
+        Some("tool_use") => check_call(path, block),
         Some("tool_result") => {
             let nested = blocks_of(&block["content"], &format!("{path}.tool_result.content"));
             let mut images = nested.iter().filter(|(_, block)| block["type"] == "image");
@@ -76,8 +76,8 @@ fn block(path: &str, block: &Value) -> Result<(), String> {
     }
 }
 
-/// `place` names the list as a whole, as the API does for empty texts.
-fn text(path: &str, block: &Value, place: &str) -> Result<(), String> {
+/// Rejects an empty text; `list` is the path of the whole list, which the API names in the error.
+fn check_text(path: &str, block: &Value, list: &str) -> Result<(), String> {
     let text = block["text"].as_str().unwrap_or_default();
     if !text.trim().is_empty() {
         return Ok(());
@@ -92,10 +92,10 @@ fn text(path: &str, block: &Value, place: &str) -> Result<(), String> {
     } else {
         "contain non-whitespace text"
     };
-    Err(format!("{place}: text content blocks must {wanted}"))
+    Err(format!("{list}: text content blocks must {wanted}"))
 }
 
-fn signature(path: &str, block: &Value) -> Result<(), String> {
+fn check_signature(path: &str, block: &Value) -> Result<(), String> {
     match block["signature"].as_str() {
         None => Err(format!("{path}.thinking.signature: Field required")),
         Some("") => Err(format!("{path}: Invalid `signature` in `thinking` block")),
@@ -103,7 +103,7 @@ fn signature(path: &str, block: &Value) -> Result<(), String> {
     }
 }
 
-fn call(path: &str, block: &Value) -> Result<(), String> {
+fn check_call(path: &str, block: &Value) -> Result<(), String> {
     let id = block["id"].as_str().unwrap_or_default();
     if !is_word(id, usize::MAX, "_-") {
         return Err(format!(
@@ -118,8 +118,8 @@ fn call(path: &str, block: &Value) -> Result<(), String> {
     ))
 }
 
-/// A prefill, where the model takes one, ends with a word.
-fn final_space(messages: &[Value]) -> Result<(), String> {
+/// Rejects an assistant prefill that ends with whitespace.
+fn check_prefill(messages: &[Value]) -> Result<(), String> {
     let last = messages
         .last()
         .filter(|message| message["role"] == "assistant");

@@ -1,5 +1,7 @@
-//! The rules of the real API: what it refuses with a 400. The words are those which users of client projects report in
-//! public issues and logs; no rule was tried on the API itself.
+//! Validation rules of the real API, whose violations it answers with a 400.
+//!
+//! The wording is that of public issues and logs of client projects; no rule was tried on the API
+//! itself.
 
 mod cache;
 mod fields;
@@ -15,7 +17,10 @@ use serde_json::Value;
 
 use crate::conversation::Conversation;
 
-/// Refuses what the real API refuses; the error is the message of a 400.
+/// Validates a request like the real API.
+///
+/// # Errors
+/// The message of a 400 response.
 pub(crate) fn check(headers: &HeaderMap, conversation: &Conversation<'_>) -> Result<(), String> {
     let body = conversation.body();
     fields::check(headers, body)?;
@@ -34,19 +39,19 @@ pub(crate) fn check(headers: &HeaderMap, conversation: &Conversation<'_>) -> Res
     pairing::check(body)
 }
 
-/// Whether the request leaves the model no answer but a call.
+/// True if `tool_choice` forces a tool call.
 fn forces_tool(body: &Value) -> bool {
     matches!(body["tool_choice"]["type"].as_str(), Some("any" | "tool"))
 }
 
-/// Whether a block is the call of a tool which the API runs, or its result.
+/// True for a call of a server-side tool and its result.
 fn is_of_server_tool(block: &Value) -> bool {
     let kind = block["type"].as_str().unwrap_or_default();
     matches!(kind, "server_tool_use" | "mcp_tool_use") || kind.ends_with("_tool_result")
 }
 
-/// Whether `text` has at least one character and at most `most`, all of them letters, digits or among `others`.
-fn is_word(text: &str, most: usize, others: &str) -> bool {
+/// True if `text` has 1 to `max` characters, each an ASCII letter, a digit or one of `others`.
+fn is_word(text: &str, max: usize, others: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
-    !text.is_empty() && text.len() <= most && text.chars().all(is_allowed)
+    !text.is_empty() && text.len() <= max && text.chars().all(is_allowed)
 }

@@ -1,4 +1,4 @@
-//! What single models refuse, and how much they take, by the table `rules/models.toml`.
+//! Restrictions and token limits of single models, from `rules/models.toml`.
 
 use std::sync::LazyLock;
 
@@ -7,31 +7,31 @@ use serde_json::Value;
 
 use crate::conversation::Conversation;
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
+static TABLE: LazyLock<ModelTable> = LazyLock::new(|| {
     toml::from_str(include_str!("../../rules/models.toml"))
-        .expect("the table of models is well-formed")
+        .expect("rules/models.toml is well-formed")
 });
 
 #[derive(Deserialize)]
-struct Table {
+struct ModelTable {
     #[serde(rename = "refusal")]
-    refusals: Vec<Refusal>,
+    refusals: Vec<ModelRestriction>,
     #[serde(rename = "limit")]
-    limits: Vec<Limit>,
+    limits: Vec<ModelTokenLimits>,
 }
 
-/// A part of a request which some models refuse.
+/// Restriction of some models.
 #[derive(Deserialize)]
-struct Refusal {
-    of: Subject,
+struct ModelRestriction {
+    of: RestrictedFeature,
     models: Vec<String>,
-    /// The error; `{}` stands for the parameter's name.
+    /// Error message; `{}` stands for the parameter's name.
     message: String,
 }
 
-/// The most tokens which some models give and hold.
+/// Maximum output and context tokens of some models.
 #[derive(Deserialize)]
-struct Limit {
+struct ModelTokenLimits {
     models: Vec<String>,
     output_tokens: u64,
     context_tokens: u64,
@@ -39,7 +39,7 @@ struct Limit {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Subject {
+enum RestrictedFeature {
     Sampling,
     TemperatureWithTopP,
     ForcedTool,
@@ -51,13 +51,13 @@ enum Subject {
     SystemMessages,
 }
 
-/// Refuses what the model of the request does not take.
+/// Checks the restrictions and token limits of the request's model.
 pub(crate) fn check(conversation: &Conversation<'_>) -> Result<(), String> {
     let (model, body) = (conversation.model(), conversation.body());
     for refusal in TABLE
         .refusals
         .iter()
-        .filter(|refusal| length_of_match(&refusal.models, model) > 0)
+        .filter(|refusal| longest_prefix_length(&refusal.models, model) > 0)
     {
         if let Some(parameter) = refusal.of.parameter_in(body) {
             return Err(refusal.message.replace("{}", parameter));
@@ -66,42 +66,42 @@ pub(crate) fn check(conversation: &Conversation<'_>) -> Result<(), String> {
     let limits = TABLE
         .limits
         .iter()
-        .max_by_key(|limit| length_of_match(&limit.models, model));
-    match limits.filter(|limit| length_of_match(&limit.models, model) > 0) {
+        .max_by_key(|limit| longest_prefix_length(&limit.models, model));
+    match limits.filter(|limit| longest_prefix_length(&limit.models, model) > 0) {
         Some(limit) => limit.check(conversation),
         None => Ok(()),
     }
 }
 
-/// The length of the longest of `beginnings` with which `model` begins; 0 if there is none.
-fn length_of_match(beginnings: &[String], model: &str) -> usize {
-    let matching = beginnings
+/// Returns the length of the longest prefix of `model` among `prefixes`; 0 if none matches.
+fn longest_prefix_length(prefixes: &[String], model: &str) -> usize {
+    let matching = prefixes
         .iter()
-        .filter(|beginning| model.starts_with(beginning.as_str()));
+        .filter(|prefix| model.starts_with(prefix.as_str()));
     matching.map(String::len).max().unwrap_or(0)
 }
 
-impl Limit {
+impl ModelTokenLimits {
     fn check(&self, conversation: &Conversation<'_>) -> Result<(), String> {
         let asked = conversation.body()["max_tokens"].as_u64().unwrap_or(0);
         if asked > self.output_tokens {
-            let (most, model) = (self.output_tokens, conversation.model());
+            let (max, model) = (self.output_tokens, conversation.model());
             return Err(format!(
-                "max_tokens: {asked} > {most}, which is the maximum allowed number of output tokens for {model}"
+                "max_tokens: {asked} > {max}, which is the maximum allowed number of output tokens for {model}"
             ));
         }
-        let (tokens, most) = (conversation.estimated_tokens(), self.context_tokens);
-        if tokens > most {
+        let (tokens, max) = (conversation.estimated_tokens(), self.context_tokens);
+        if tokens > max {
             return Err(format!(
-                "prompt is too long: {tokens} tokens > {most} maximum"
+                "prompt is too long: {tokens} tokens > {max} maximum"
             ));
         }
         Ok(())
     }
 }
 
-impl Subject {
-    /// The parameter of `body` by which it is asked for, if it is.
+impl RestrictedFeature {
+    /// Returns the parameter of `body` that uses this feature.
     fn parameter_in(self, body: &Value) -> Option<&'static str> {
         let thinks = |kind: &str| (body["thinking"]["type"] == kind).then_some("thinking");
         match self {
@@ -120,7 +120,7 @@ impl Subject {
     }
 }
 
-/// The first sampling parameter which is not as by default.
+/// Returns the first sampling parameter with a value other than the default.
 fn sampling_parameter(body: &Value) -> Option<&'static str> {
     let is_other = |name: &&str| {
         body[*name]
@@ -133,7 +133,7 @@ fn sampling_parameter(body: &Value) -> Option<&'static str> {
         .or_else(|| body["top_k"].is_number().then_some("top_k"))
 }
 
-/// Whether the conversation ends with a message of the assistant which is no paused answer.
+/// True if the conversation ends with an assistant message that is not a paused turn.
 fn ends_with_prefill(body: &Value) -> bool {
     let last = body["messages"]
         .as_array()
@@ -144,7 +144,7 @@ fn ends_with_prefill(body: &Value) -> bool {
     })
 }
 
-/// Whether a message has the role `system`.
+/// True if a message has the role `system`.
 fn has_system_message(body: &Value) -> bool {
     let mut messages = body["messages"].as_array().into_iter().flatten();
     messages.any(|message| message["role"] == "system")
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_entry_names_its_sources() {
+    fn each_table_entry_names_its_sources() {
         let table: toml::Table = toml::from_str(include_str!("../../rules/models.toml")).unwrap();
         for entry in table
             .values()
@@ -166,9 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_beginning_counts() {
-        let beginnings = ["claude-opus-4-1".to_owned(), "claude".to_owned()];
-        assert_eq!(length_of_match(&beginnings, "claude-opus-4-1-20250805"), 15);
-        assert_eq!(length_of_match(&beginnings, "other"), 0);
+    fn longest_matching_prefix_wins() {
+        let prefixes = ["claude-opus-4-1".to_owned(), "claude".to_owned()];
+        assert_eq!(
+            longest_prefix_length(&prefixes, "claude-opus-4-1-20250805"),
+            15
+        );
+        assert_eq!(longest_prefix_length(&prefixes, "other"), 0);
     }
 }

@@ -1,20 +1,20 @@
-//! The order of calls and their results: each call is answered at the start of the next message of the user.
+//! Pairing of tool calls and results: the next user message begins with a result for each call.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// A message, or several of one role in a row, which the API reads as one.
+/// Message, or consecutive messages of one role, which the API merges.
 struct Turn<'a> {
     index: usize,
     is_answer: bool,
-    /// The blocks with their paths.
+    /// Blocks with their paths.
     blocks: Vec<(String, &'a Value)>,
 }
 
-/// Refuses calls without a result, results without a call, and ids given twice.
+/// Rejects calls without a result, results without a call, and repeated ids.
 pub(crate) fn check(body: &Value) -> Result<(), String> {
-    let turns = turns(
+    let turns = merge_turns(
         body["messages"]
             .as_array()
             .map(Vec::as_slice)
@@ -24,12 +24,12 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
     for (position, turn) in turns.iter().enumerate() {
         let calls = turn
             .is_answer
-            .then(|| turn.calls(&mut known))
+            .then(|| turn.new_call_ids(&mut known))
             .transpose()?
             .unwrap_or_default();
         let results = turns
             .get(position + 1)
-            .map(Turn::leading_results)
+            .map(Turn::leading_result_ids)
             .unwrap_or_default();
         let missing: Vec<_> = calls
             .iter()
@@ -45,14 +45,16 @@ pub(crate) fn check(body: &Value) -> Result<(), String> {
             ));
         }
         if let Some(next) = turns.get(position + 1) {
-            next.answers(&calls)?;
+            next.check_results(&calls)?;
         }
     }
-    // There is nothing before the first message which it could answer.
-    turns.first().map_or(Ok(()), |first| first.answers(&[]))
+    // No call precedes the first message, so any result in it is unexpected.
+    turns
+        .first()
+        .map_or(Ok(()), |first| first.check_results(&[]))
 }
 
-fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
+fn merge_turns(messages: &[Value]) -> Vec<Turn<'_>> {
     let mut turns: Vec<Turn<'_>> = Vec::new();
     for (index, message) in messages
         .iter()
@@ -75,8 +77,8 @@ fn turns(messages: &[Value]) -> Vec<Turn<'_>> {
 }
 
 impl<'a> Turn<'a> {
-    /// The ids of its calls, which must be new in the conversation.
-    fn calls(&self, known: &mut HashSet<&'a str>) -> Result<Vec<&'a str>, String> {
+    /// Returns the ids of the calls, which must be new in the conversation.
+    fn new_call_ids(&self, known: &mut HashSet<&'a str>) -> Result<Vec<&'a str>, String> {
         let mut ids = Vec::new();
         for (path, block) in self
             .blocks
@@ -92,8 +94,8 @@ impl<'a> Turn<'a> {
         Ok(ids)
     }
 
-    /// The calls which it answers before it says anything else.
-    fn leading_results(&self) -> Vec<&'a str> {
+    /// Returns the call ids of the results before any other block.
+    fn leading_result_ids(&self) -> Vec<&'a str> {
         let leading = self
             .blocks
             .iter()
@@ -103,8 +105,8 @@ impl<'a> Turn<'a> {
             .collect()
     }
 
-    /// Checks that each result answers one of `calls`, and none twice.
-    fn answers(&self, calls: &[&str]) -> Result<(), String> {
+    /// Checks that each result belongs to one of `calls`, and no two to the same.
+    fn check_results(&self, calls: &[&str]) -> Result<(), String> {
         let mut answered = HashSet::new();
         for (path, block) in self
             .blocks

@@ -1,12 +1,12 @@
-//! The part of JSON Schema which answers and the calls of strict tools can be held to.
+//! Rules of JSON schemas of structured answers and strict tools.
 
 use serde_json::{Map, Value};
 
-/// Most properties which may be left out, over all schemas of a request.
-const MOST_OPTIONAL: usize = 24;
-/// Most properties of several types, over all schemas of a request.
-const MOST_UNIONS: usize = 16;
-/// Keywords which say nothing of the value.
+/// Maximum number of optional properties in all schemas of a request.
+const MAX_OPTIONAL: usize = 24;
+/// Maximum number of properties with several types in all schemas of a request.
+const MAX_UNIONS: usize = 16;
+/// Keywords that do not constrain the value.
 const ANNOTATIONS: [&str; 6] = [
     "title",
     "description",
@@ -15,7 +15,7 @@ const ANNOTATIONS: [&str; 6] = [
     "$schema",
     "$comment",
 ];
-/// Keywords which may not stand beside `anyOf` or `allOf`.
+/// Keywords not allowed beside `anyOf` or `allOf`.
 const NOT_BESIDE_UNIONS: [&str; 5] = [
     "additionalProperties",
     "discriminator",
@@ -23,7 +23,7 @@ const NOT_BESIDE_UNIONS: [&str; 5] = [
     "required",
     "type",
 ];
-/// Keywords which no grammar is made of, by the type they belong to.
+/// Unsupported keywords by type.
 const UNSUPPORTED: [(&str, &str); 5] = [
     (
         "object",
@@ -45,43 +45,43 @@ const UNSUPPORTED: [(&str, &str); 5] = [
     ),
 ];
 
-/// The schemas of a request, which share the bounds of one grammar.
+/// Checks of all schemas of a request, which share common limits.
 #[derive(Default)]
 pub(crate) struct Schemas<'a> {
     optional: usize,
     unions: usize,
-    /// The references which are being followed.
+    /// Names of the references being followed, to detect cycles.
     path_of_references: Vec<&'a str>,
 }
 
 impl<'a> Schemas<'a> {
     /// Checks the schema at `path` and counts its properties.
     pub fn check(&mut self, path: &str, schema: &'a Value) -> Result<(), String> {
-        self.node(schema)
-            .and_then(|()| self.references(schema, schema))
+        self.check_node(schema)
+            .and_then(|()| self.check_references(schema, schema))
             .map_err(|error| format!("{path}: {error}"))
     }
 
-    /// Checks the sums over all schemas.
+    /// Checks the totals of all schemas.
     pub fn finish(&self) -> Result<(), String> {
         let (optional, unions) = (self.optional, self.unions);
-        if unions > MOST_UNIONS {
+        if unions > MAX_UNIONS {
             return Err(format!(
                 "Schemas contains too many parameters with union types ({unions} parameters with type arrays or anyOf). \
                  This causes exponential compilation cost. Reduce the number of nullable or union-typed parameters \
-                 (limit: {MOST_UNIONS} parameters with unions)."
+                 (limit: {MAX_UNIONS} parameters with unions)."
             ));
         }
-        if optional > MOST_OPTIONAL {
+        if optional > MAX_OPTIONAL {
             return Err(format!(
                 "Schemas contains too many optional parameters ({optional}), which would make grammar compilation \
-                 inefficient. Reduce the number of optional parameters in your tool schemas (limit: {MOST_OPTIONAL})."
+                 inefficient. Reduce the number of optional parameters in your tool schemas (limit: {MAX_OPTIONAL})."
             ));
         }
         Ok(())
     }
 
-    fn node(&mut self, schema: &'a Value) -> Result<(), String> {
+    fn check_node(&mut self, schema: &'a Value) -> Result<(), String> {
         let Some(node) = schema.as_object() else {
             return Ok(());
         };
@@ -90,15 +90,15 @@ impl<'a> Schemas<'a> {
                 "Empty schema ({}) that accepts any JSON value is not supported.".to_owned(),
             );
         }
-        keywords(node)?;
+        check_keywords(node)?;
         for kind in types(schema) {
-            of_type(kind, node)?;
+            check_type_keywords(kind, node)?;
         }
-        self.count(node);
-        children(node).try_for_each(|child| self.node(child))
+        self.count_properties(node);
+        children(node).try_for_each(|child| self.check_node(child))
     }
 
-    fn count(&mut self, node: &Map<String, Value>) {
+    fn count_properties(&mut self, node: &Map<String, Value>) {
         let required = node.get("required").and_then(Value::as_array);
         let is_required =
             |key: &str| required.is_some_and(|names| names.iter().any(|name| name == key));
@@ -113,8 +113,8 @@ impl<'a> Schemas<'a> {
         }
     }
 
-    /// Follows all references from `schema` on, which must come to an end.
-    fn references(&mut self, schema: &'a Value, root: &'a Value) -> Result<(), String> {
+    /// Follows all references from `schema` and rejects cycles.
+    fn check_references(&mut self, schema: &'a Value, root: &'a Value) -> Result<(), String> {
         let Some(node) = schema.as_object() else {
             return Ok(());
         };
@@ -125,11 +125,11 @@ impl<'a> Schemas<'a> {
                 .iter()
                 .position(|known| *known == name)
             {
-                let circle = [&self.path_of_references[start..], &[name]]
+                let cycle = [&self.path_of_references[start..], &[name]]
                     .concat()
                     .join(" -> ");
                 return Err(format!(
-                    "Circular reference detected in schema definitions: {circle}"
+                    "Circular reference detected in schema definitions: {cycle}"
                 ));
             }
             if let Some(target) = reference
@@ -137,7 +137,7 @@ impl<'a> Schemas<'a> {
                 .and_then(|pointer| root.pointer(pointer))
             {
                 self.path_of_references.push(name);
-                self.references(target, root)?;
+                self.check_references(target, root)?;
                 self.path_of_references.pop();
             }
         }
@@ -145,12 +145,12 @@ impl<'a> Schemas<'a> {
             |child: &&Value| !definitions(node).any(|definition| std::ptr::eq(definition, *child));
         children(node)
             .filter(is_definition)
-            .try_for_each(|child| self.references(child, root))
+            .try_for_each(|child| self.check_references(child, root))
     }
 }
 
-/// Checks the keywords which do not belong to one type.
-fn keywords(node: &Map<String, Value>) -> Result<(), String> {
+/// Checks the keywords that apply to all types.
+fn check_keywords(node: &Map<String, Value>) -> Result<(), String> {
     if node.contains_key("oneOf") {
         return Err("Schema type 'oneOf' is not supported".to_owned());
     }
@@ -172,7 +172,7 @@ fn keywords(node: &Map<String, Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// The types which a schema allows; properties make it an object.
+/// Returns the types of a schema; a schema with properties is an object.
 fn types(schema: &Value) -> Vec<&str> {
     match &schema["type"] {
         Value::String(kind) => vec![kind],
@@ -182,8 +182,8 @@ fn types(schema: &Value) -> Vec<&str> {
     }
 }
 
-/// Checks the keywords of a schema which allows values of the type `kind`.
-fn of_type(kind: &str, node: &Map<String, Value>) -> Result<(), String> {
+/// Checks the keywords of a schema that allows the type `kind`.
+fn check_type_keywords(kind: &str, node: &Map<String, Value>) -> Result<(), String> {
     if node.get("items").is_some_and(Value::is_array) {
         return Err(
             "Array types must be specified with a single object schema for 'items'.".to_owned(),
@@ -215,7 +215,7 @@ fn of_type(kind: &str, node: &Map<String, Value>) -> Result<(), String> {
         && node
             .get("minItems")
             .and_then(Value::as_u64)
-            .is_some_and(|least| least > 1)
+            .is_some_and(|min| min > 1)
     {
         return Err(
             "For 'array' type, 'minItems' values other than 0 or 1 are not supported".to_owned(),
@@ -237,7 +237,7 @@ fn of_type(kind: &str, node: &Map<String, Value>) -> Result<(), String> {
     }
 }
 
-/// The schemas within a schema.
+/// Returns the direct subschemas of a schema.
 fn children(node: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     let properties = node
         .get("properties")
@@ -255,7 +255,7 @@ fn children(node: &Map<String, Value>) -> impl Iterator<Item = &Value> {
         .chain(node.get("items"))
 }
 
-/// The schemas which a schema gives names to.
+/// Returns the named definitions of a schema.
 fn definitions(node: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     let maps = ["$defs", "definitions"]
         .into_iter()

@@ -1,4 +1,4 @@
-//! The tools of a request and the choice among them.
+//! Rules of the tools of a request and of `tool_choice`.
 
 use std::collections::HashSet;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{is_word, schemas::Schemas};
 
-const MOST_NAME_CHARS: usize = 128;
-const MOST_KEY_CHARS: usize = 64;
+const MAX_NAME_CHARS: usize = 128;
+const MAX_KEY_CHARS: usize = 64;
 
-/// Refuses names and schemas which the API does not take, and a choice without tools.
+/// Rejects invalid names and schemas, and a `tool_choice` without tools.
 pub(crate) fn check<'a>(body: &'a Value, schemas: &mut Schemas<'a>) -> Result<(), String> {
     let tools = body["tools"]
         .as_array()
@@ -22,7 +22,7 @@ pub(crate) fn check<'a>(body: &'a Value, schemas: &mut Schemas<'a>) -> Result<()
     for (index, tool) in tools.iter().enumerate() {
         let path = format!("tools.{index}.custom");
         if matches!(tool["type"].as_str(), None | Some("custom")) {
-            custom(&path, tool)?;
+            check_custom_tool(&path, tool)?;
         }
         if tool["name"]
             .as_str()
@@ -37,12 +37,12 @@ pub(crate) fn check<'a>(body: &'a Value, schemas: &mut Schemas<'a>) -> Result<()
     Ok(())
 }
 
-/// Checks a tool which the client defines.
-fn custom(path: &str, tool: &Value) -> Result<(), String> {
+/// Checks a tool that the client defines.
+fn check_custom_tool(path: &str, tool: &Value) -> Result<(), String> {
     let name = tool["name"].as_str().unwrap_or_default();
-    if !is_word(name, MOST_NAME_CHARS, "_-") {
+    if !is_word(name, MAX_NAME_CHARS, "_-") {
         return Err(format!(
-            "{path}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,{MOST_NAME_CHARS}}}$'"
+            "{path}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,{MAX_NAME_CHARS}}}$'"
         ));
     }
     let schema = &tool["input_schema"];
@@ -62,9 +62,9 @@ fn custom(path: &str, tool: &Value) -> Result<(), String> {
         .into_iter()
         .flatten()
         .map(|(key, _)| key);
-    if keys.any(|key| !is_word(key, MOST_KEY_CHARS, "_.-")) {
+    if keys.any(|key| !is_word(key, MAX_KEY_CHARS, "_.-")) {
         return Err(format!(
-            "{path}.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{{1,{MOST_KEY_CHARS}}}$'"
+            "{path}.input_schema.properties: Property keys should match pattern '^[a-zA-Z0-9_.-]{{1,{MAX_KEY_CHARS}}}$'"
         ));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A client of the stand-in, as the tests need it.
+//! Test client of the stand-in.
 #![allow(
     clippy::unwrap_used,
     dead_code,
@@ -11,7 +11,7 @@ use messages_stand_in::{Settings, StandIn};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 
-/// Generous: it is only ever waited out by a test that fails.
+/// Deadline of waits, long because only a failing test reaches it.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 pub struct Api {
@@ -27,7 +27,7 @@ impl Api {
         }
     }
 
-    /// Without the rules of the real API.
+    /// Starts a stand-in without the validation rules.
     pub async fn lenient() -> Self {
         let settings = Settings {
             is_lenient: true,
@@ -39,7 +39,7 @@ impl Api {
         }
     }
 
-    /// The message of the 400 which answers `body`; `None` if it is taken.
+    /// Returns the message of the 400 response to `body`; `None` if it is accepted.
     pub async fn refusal(&self, body: &Value) -> Option<String> {
         let response = self.send(body).await;
         if response.status() == 200 {
@@ -65,7 +65,7 @@ impl Api {
             .unwrap()
     }
 
-    /// The whole message which answers `prompt`.
+    /// Returns the whole message that answers `prompt`.
     pub async fn ask(&self, prompt: &str) -> Value {
         self.send(&request(prompt, json!({})))
             .await
@@ -74,7 +74,7 @@ impl Api {
             .unwrap()
     }
 
-    /// The events which answer `prompt`.
+    /// Returns the events that answer `prompt`.
     pub async fn stream(&self, prompt: &str) -> Vec<Value> {
         events(
             &self
@@ -87,7 +87,7 @@ impl Api {
     }
 }
 
-/// A request of one user message, with `more` fields.
+/// Builds a request of one user message with `more` fields.
 pub fn request(prompt: &str, more: Value) -> Value {
     let mut body = json!({"model": "claude-test", "max_tokens": 1000, "messages": [{"role": "user", "content": prompt}]});
     body.as_object_mut()
@@ -96,7 +96,7 @@ pub fn request(prompt: &str, more: Value) -> Value {
     body
 }
 
-/// Reads server-sent events strictly, and checks that each name equals the type in its data.
+/// Parses server-sent events strictly and checks that each name equals the type in its data.
 pub fn events(text: &str) -> Vec<Value> {
     let parse = |frame: &str| {
         let (name, data) = frame.split_once('\n').unwrap();
@@ -114,7 +114,7 @@ pub fn kinds(events: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// The values of the field `name` in all deltas which have it.
+/// Returns the values of the field `name` in all deltas that have it.
 pub fn deltas<'a>(events: &'a [Value], name: &str) -> Vec<&'a str> {
     events
         .iter()

@@ -1,4 +1,5 @@
-//! Clients: a well-mannered one, and a raw one for what no library would do.
+//! HTTP clients: [`Chat`] for ordinary requests, [`RawClient`] for bytes that no library would
+//! send.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -11,14 +12,14 @@ use tokio::net::TcpStream;
 
 use super::server::TestServer;
 
-/// A chat request in the making.
+/// Builder of a chat completion request.
 pub(crate) struct Chat<'a> {
     http: &'a reqwest::Client,
     url: String,
     body: Value,
 }
 
-/// A whole response.
+/// Complete response with a JSON body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -26,7 +27,7 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-/// A streamed response, event by event.
+/// Streamed response, read event by event.
 pub(crate) struct Events {
     pub(crate) headers: reqwest::header::HeaderMap,
     stream: Pin<Box<dyn Stream<Item = Result<String, String>> + Send>>,
@@ -42,13 +43,13 @@ impl<'a> Chat<'a> {
         }
     }
 
-    /// Sets a field of the request.
+    /// Sets a field of the request body.
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.body[field] = value.into();
         self
     }
 
-    /// Puts earlier messages, as (role, text), before the prompt.
+    /// Inserts earlier messages, as (role, text), before the prompt.
     pub(crate) fn after(mut self, earlier: &[(&str, &str)]) -> Self {
         let earlier = earlier
             .iter()
@@ -67,29 +68,31 @@ impl<'a> Chat<'a> {
             .unwrap()
     }
 
-    /// Sends it and reads the whole response.
+    /// Sends the request and reads the whole response.
     pub(crate) async fn send(self) -> Answer {
-        Answer::of(self.post().await).await
+        Answer::read(self.post().await).await
     }
 
-    /// Sends it as a streamed request, which must be accepted.
+    /// Sends the request with `stream` set; the status must be 200.
     pub(crate) async fn stream(self) -> Events {
         let response = self.with("stream", true).post().await;
         if response.status() != 200 {
             panic!("{} {}", response.status(), response.text().await.unwrap());
         }
-        Events::of(response)
+        Events::from_response(response)
     }
 
-    /// Sends it as a streamed request and tells all that came of it: `text | reason of the end`,
-    /// `text | type code` of an error event, or `status type code` of a refusal.
-    pub(crate) async fn told(self) -> String {
+    /// Sends the request with `stream` set and summarises the response.
+    ///
+    /// The summary is `text| finish_reason`, `text| type code` after an error event, or
+    /// `status type code` of a rejected request.
+    pub(crate) async fn streamed_outcome(self) -> String {
         let response = self.with("stream", true).post().await;
         if response.status() != 200 {
-            return Answer::of(response).await.error();
+            return Answer::read(response).await.error();
         }
         let (mut text, mut end) = (String::new(), "nothing".to_owned());
-        for event in Events::of(response).rest().await {
+        for event in Events::from_response(response).rest().await {
             let Ok(event) = serde_json::from_str::<Value>(&event) else {
                 continue;
             };
@@ -98,13 +101,13 @@ impl<'a> Chat<'a> {
             if let Some(reason) = choice["finish_reason"].as_str() {
                 reason.clone_into(&mut end);
             } else if event["error"].is_object() {
-                end = error_words(&event);
+                end = type_and_code(&event);
             }
         }
         format!("{text}| {end}")
     }
 
-    /// The request as bytes, for a raw client.
+    /// Encodes the request as HTTP/1.1 bytes for a [`RawClient`].
     pub(crate) fn bytes(self) -> Vec<u8> {
         let body = self.body.to_string();
         format!(
@@ -117,8 +120,8 @@ impl<'a> Chat<'a> {
 }
 
 impl Answer {
-    /// Reads a whole response, which must be JSON.
-    pub(crate) async fn of(response: reqwest::Response) -> Self {
+    /// Reads a whole response; the body must be JSON.
+    pub(crate) async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self {
             status,
@@ -127,26 +130,26 @@ impl Answer {
         }
     }
 
-    /// The words of the answer, which must be one.
+    /// Returns the text of the answer; panics on an error response.
     pub(crate) fn text(&self) -> &str {
         let content = self.body["choices"][0]["message"]["content"].as_str();
         content.unwrap_or_else(|| panic!("no answer: {} {}", self.status, self.body))
     }
 
-    /// `status type code` of an error.
+    /// Formats an error as `status type code`.
     pub(crate) fn error(&self) -> String {
-        format!("{} {}", self.status, error_words(&self.body))
+        format!("{} {}", self.status, type_and_code(&self.body))
     }
 }
 
-/// `type code` of an error.
-fn error_words(body: &Value) -> String {
+/// Formats an error body as `type code`.
+fn type_and_code(body: &Value) -> String {
     let word = |name: &str| body["error"][name].as_str().unwrap_or("-");
     format!("{} {}", word("type"), word("code"))
 }
 
 impl Events {
-    fn of(response: reqwest::Response) -> Self {
+    fn from_response(response: reqwest::Response) -> Self {
         let headers = response.headers().clone();
         let events = response.bytes_stream().eventsource();
         let stream = events.map(|event| {
@@ -160,13 +163,13 @@ impl Events {
         }
     }
 
-    /// The payload of the next event, `None` at the end of the stream.
+    /// Returns the payload of the next event, or `None` at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<String> {
         let next = tokio::time::timeout(Duration::from_secs(30), self.stream.next()).await;
         next.expect("an event within 30 s").map(Result::unwrap)
     }
 
-    /// Reads on until an event holds text, and yields that.
+    /// Skips events without text and returns the next text.
     pub(crate) async fn next_text(&mut self) -> String {
         loop {
             let event: Value =
@@ -178,7 +181,7 @@ impl Events {
         }
     }
 
-    /// All payloads to the end.
+    /// Returns all remaining payloads up to the end of the stream.
     pub(crate) async fn rest(mut self) -> Vec<String> {
         let mut rest = Vec::new();
         while let Some(event) = self.next().await {
@@ -188,7 +191,7 @@ impl Events {
     }
 }
 
-/// A connection with nothing between the test and its bytes.
+/// Plain TCP connection for hand-written bytes.
 pub(crate) struct RawClient(pub(crate) TcpStream);
 
 impl RawClient {
@@ -200,7 +203,7 @@ impl RawClient {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Reads until what has come holds `text`.
+    /// Reads until the received bytes contain `text`, and returns them.
     pub(crate) async fn read_until(&mut self, text: &str) -> String {
         let mut received = Vec::new();
         loop {
@@ -216,12 +219,12 @@ impl RawClient {
         }
     }
 
-    /// Says that nothing more will be written, and goes on reading.
+    /// Closes the write half; reading stays possible.
     pub(crate) async fn half_close(&mut self) {
         self.0.shutdown().await.unwrap();
     }
 
-    /// Reads until the server closes, which it must do in time.
+    /// Reads until the server closes the connection; panics after 30 seconds.
     pub(crate) async fn read_to_end(&mut self) {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(Duration::from_secs(30), self.0.read_to_end(&mut rest));
@@ -230,7 +233,7 @@ impl RawClient {
             .unwrap();
     }
 
-    /// Closes with a reset instead of a goodbye.
+    /// Closes the connection with a TCP reset.
     pub(crate) fn reset(self) {
         rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO)).unwrap();
         drop(self.0);

@@ -1,4 +1,4 @@
-//! What the fakes were told and did, as they wrote it down.
+//! Journal of the fake CLI processes: their input and their actions.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::server::eventually;
 
-/// A file that all fakes of a server write to; `tests/support/fake_claude/journal.rs` lists the events.
+/// File that all fake processes of a server append to.
+///
+/// `tests/support/fake_claude/journal.rs` lists the events.
 pub(crate) struct Journal {
     folder: tempfile::TempDir,
 }
@@ -22,8 +24,8 @@ impl Journal {
         self.folder.path().join("journal")
     }
 
-    /// All events of one kind, in their order.
-    pub(crate) fn of(&self, event: &str) -> Vec<Value> {
+    /// Returns all events of one kind, in order.
+    pub(crate) fn events(&self, event: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path()).unwrap_or_default();
         let whole = text
             .split_inclusive('\n')
@@ -34,23 +36,23 @@ impl Journal {
             .collect()
     }
 
-    /// How many prompts have reached a worker.
+    /// Counts the prompts that reached a worker.
     pub(crate) fn prompts(&self) -> usize {
         let is_prompt = |line: &&Value| line["type"] == "user" && line["replay"].is_null();
-        self.of("line").iter().filter(is_prompt).count()
+        self.events("line").iter().filter(is_prompt).count()
     }
 
-    /// Waits until there are `count` events of one kind, and yields the last.
+    /// Waits for the event number `count` of one kind and returns it.
     pub(crate) async fn nth(&self, event: &str, count: usize) -> Value {
         eventually(&format!("{count} x {event}"), || async {
-            self.of(event).get(count - 1).cloned()
+            self.events(event).get(count - 1).cloned()
         })
         .await
     }
 
-    /// The processes that were started, dead ones included.
+    /// Returns the ids of all processes that were started, including ended ones.
     pub(crate) fn started(&self) -> Vec<i32> {
-        let starts = self.of("start");
+        let starts = self.events("start");
         starts
             .iter()
             .map(|start| i32::try_from(start["pid"].as_i64().unwrap()).unwrap())

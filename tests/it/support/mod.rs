@@ -1,20 +1,20 @@
-//! A small language for tests against a real server, real processes and the real CLI.
+//! Test support for a real server with real processes and the real CLI.
 //!
 //! ```text
 //! let server = TestServer::real().workers(1).start().await;   // the real CLI against the scripted stand-in
-//! let server = TestServer::fake().set("FAKE_CLAUDE_START_MS", "50").start().await;   // the CLI with faults
+//! let server = TestServer::fake().set("FAKE_CLAUDE_START_MS", "50").start().await;   // the fake CLI, which can misbehave
 //! let answer = server.chat("[[tokens=3]]").send().await;      // an Answer: status, headers, JSON body
 //! let stream = server.chat("[[tokens=3]]").stream().await;    // SSE, read event by event
-//! server.upstream().requests();                               // what really went upstream
-//! server.end().await;                                         // asserts that nothing is left
+//! server.upstream().requests();                               // requests received by the stand-in
+//! server.end().await;                                         // asserts that no lease and no process is left
 //!
-//! let journal = Journal::new();                               // what the CLI with faults was told and did
-//! let server = TestServer::fake().journal(&journal).spawn_in(folder).await;   // a process, to be killed or measured
-//! let process = TestServer::fake().workers(1).spawn().await;   // the same in a folder of its own
-//! let ended = TestServer::fake().without("PATH").fail().await;    // one that refuses to serve: exit code and log
+//! let journal = Journal::new();                               // input and actions of the fake CLI
+//! let server = TestServer::fake().journal(&journal).spawn_in(folder).await;   // a separate process
+//! let process = TestServer::fake().workers(1).spawn().await;   // the same with a temporary data directory
+//! let ended = TestServer::fake().without("PATH").fail().await;    // a failed start: exit code and log
 //! ```
 //!
-//! Waiting is for conditions with a deadline ([`eventually`]), never for a time.
+//! Tests wait for a condition with a deadline ([`eventually`]) and never sleep for a fixed time.
 
 mod client;
 mod journal;

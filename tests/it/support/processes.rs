@@ -1,8 +1,8 @@
-//! The processes of a server, found as the server itself would find them.
+//! Lookup of processes in `/proc`, and signals to them.
 
 use std::path::Path;
 
-/// The processes that carry the id of the data directory in their environment, zombies aside.
+/// Finds the processes with the id of the data directory in their environment, except zombies.
 pub(crate) fn workers_of(data_dir: &Path) -> Vec<i32> {
     let instance = std::fs::read_to_string(data_dir.join("instance")).unwrap();
     let marker = format!("SWITCHBOARD_INSTANCE={}", instance.trim());
@@ -17,20 +17,21 @@ pub(crate) fn workers_of(data_dir: &Path) -> Vec<i32> {
     .collect()
 }
 
-/// The state letter of a process, `Z` for a zombie, and its parent; `None` when it is gone.
+/// Returns the state letter of a process (`Z` for a zombie) and its parent, or `None` if it is
+/// gone.
 fn state_of(id: i32) -> Option<(char, i32)> {
     let line = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name before them is in brackets and may hold anything.
+    // The preceding name is in parentheses and may itself contain parentheses and blanks.
     let mut fields = line.rsplit_once(')')?.1.split_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
-/// Whether a process was started by this one and has ended, and nobody has reaped it.
+/// True if the process is an ended, unreaped child of this process.
 pub(crate) fn is_zombie(id: i32) -> bool {
     state_of(id).is_some_and(|(state, parent)| state == 'Z' && is_this_process(parent))
 }
 
-/// Whether a process was started by this one.
+/// True if the process is a child of this process.
 pub(crate) fn is_child(id: i32) -> bool {
     state_of(id).is_some_and(|(_, parent)| is_this_process(parent))
 }
@@ -39,19 +40,19 @@ fn is_this_process(id: i32) -> bool {
     u32::try_from(id) == Ok(std::process::id())
 }
 
-/// Kills one process by `SIGKILL`.
+/// Sends `SIGKILL` to a process.
 pub(crate) fn kill(id: i32) {
     let id = rustix::process::Pid::from_raw(id).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
 }
 
-/// Stops one process by `SIGSTOP`: it lives, and does nothing.
+/// Suspends a process with `SIGSTOP`.
 pub(crate) fn stop(id: i32) {
     let id = rustix::process::Pid::from_raw(id).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
 }
 
-/// Whether a process has ended and was reaped.
+/// True if the process has ended and was reaped.
 pub(crate) fn is_gone(id: i32) -> bool {
     !Path::new(&format!("/proc/{id}")).exists()
 }

@@ -1,4 +1,4 @@
-//! The server under test.
+//! Server under test, in the process of the test.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,7 +19,7 @@ use super::server_process::{Ended, ServerProcess, fail};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Waits until `condition` yields something.
+/// Polls `condition` until it returns a value; panics after 30 seconds.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     condition: impl FnMut() -> F,
@@ -27,7 +27,7 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     within(DEADLINE, what, condition).await
 }
 
-/// Waits until `condition` yields something, which may take no longer than `limit`.
+/// Polls `condition` until it returns a value; panics after `limit`.
 pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
     limit: Duration,
     what: &str,
@@ -43,7 +43,7 @@ pub(crate) async fn within<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// The real CLI, where `tools/install-cli` puts it.
+/// Path of the real CLI, as installed by `tools/install-cli`.
 pub(crate) fn real_cli() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(".cache/cli/node_modules/@anthropic-ai/claude-code");
@@ -55,17 +55,17 @@ pub(crate) fn real_cli() -> PathBuf {
     path
 }
 
-/// What is still to be decided about a server.
+/// Builder of a server: its environment, and limits of a separate process.
 pub(crate) struct Builder {
     variables: BTreeMap<String, String>,
-    /// A configuration file, for a process of its own.
+    /// Configuration file, used by [`Builder::spawn`] only.
     config: Option<PathBuf>,
     upstream: Option<StandIn>,
     open_files: Option<usize>,
 }
 
 impl Builder {
-    /// Sets a variable of the server's environment: a `SWITCHBOARD_` key, or one that reaches the workers.
+    /// Sets an environment variable: a `SWITCHBOARD_` key, or one that the workers inherit.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "so that numbers and texts are given alike"
@@ -75,50 +75,50 @@ impl Builder {
         self
     }
 
-    /// Has a server that is a process of its own read this file.
+    /// Sets the configuration file of a separate server process.
     pub(crate) fn config(mut self, file: &Path) -> Self {
         self.config = Some(file.to_owned());
         self
     }
 
-    /// The most workers there may be; one is kept ready.
+    /// Sets the maximum number of workers; one is started ahead.
     pub(crate) fn workers(self, count: usize) -> Self {
         self.set("SWITCHBOARD_POOL__MAX_WORKERS", count)
     }
 
-    /// Has the workers write down what they are told and do; they must be fakes.
+    /// Makes the workers, which must be fakes, record their input and actions.
     pub(crate) fn journal(self, journal: &Journal) -> Self {
         self.set("FAKE_CLAUDE_JOURNAL", journal.path().display())
     }
 
-    /// Files that the server may have open, connections included, where it is a process of its own.
-    pub(crate) fn open_files(self, most: usize) -> Self {
+    /// Limits the open files, connections included, of a separate server process.
+    pub(crate) fn open_files(self, limit: usize) -> Self {
         Self {
-            open_files: Some(most),
+            open_files: Some(limit),
             ..self
         }
     }
 
-    /// Takes a variable out of the server's environment.
+    /// Removes a variable from the server's environment.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.variables.remove(name);
         self
     }
 
-    /// Starts the server as a process of its own.
+    /// Starts the server as a separate process with a temporary data directory.
     pub(crate) async fn spawn(self) -> ServerProcess {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().to_owned();
-        self.spawn_in(&data_dir).await.in_folder(folder)
+        self.spawn_in(&data_dir).await.with_folder(folder)
     }
 
-    /// Starts a server process that refuses to serve, and waits for its end.
+    /// Starts a server process whose startup must fail, and waits for its end.
     pub(crate) async fn fail(self) -> Ended {
         let folder = tempfile::tempdir().unwrap();
         self.fail_in(folder.path()).await
     }
 
-    /// As [`Self::fail`], over a data directory that outlives it.
+    /// Like [`Self::fail`], with the caller's data directory.
     pub(crate) async fn fail_in(self, data_dir: &Path) -> Ended {
         fail(
             &self
@@ -128,14 +128,14 @@ impl Builder {
         .await
     }
 
-    /// Starts the server as a process of its own, over a data directory that outlives it.
+    /// Starts the server as a separate process with the caller's data directory.
     pub(crate) async fn spawn_in(mut self, data_dir: &Path) -> ServerProcess {
         self = self.set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display());
         let (config, open_files) = (self.config.as_deref(), self.open_files);
         ServerProcess::start(&self.variables, config, open_files, self.upstream, data_dir).await
     }
 
-    /// Starts the server on a free port and returns once it listens.
+    /// Starts the server in this process on a free port, with a temporary data directory.
     pub(crate) async fn start(self) -> TestServer {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().to_owned();
@@ -144,7 +144,7 @@ impl Builder {
         server
     }
 
-    /// Starts the server over a data directory that outlives it.
+    /// Starts the server in this process with the caller's data directory.
     pub(crate) async fn start_in(mut self, data_dir: &Path) -> TestServer {
         let data_dir = data_dir.to_owned();
         self.variables.insert(
@@ -166,7 +166,7 @@ impl Builder {
     }
 }
 
-/// A server that runs.
+/// Running server in the process of the test.
 pub(crate) struct TestServer {
     pub(crate) app: App,
     pub(crate) address: SocketAddr,
@@ -177,7 +177,7 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// A server over the real CLI, whose upstream is the stand-in.
+    /// Builder of a server with the real CLI, whose upstream is the stand-in.
     pub(crate) async fn real() -> Builder {
         let upstream = StandIn::start().await.unwrap();
         let url = upstream.base_url();
@@ -188,7 +188,7 @@ impl TestServer {
         builder
     }
 
-    /// A server over the CLI with faults.
+    /// Builder of a server with the fake CLI.
     pub(crate) fn fake() -> Builder {
         Self::over(Path::new(env!("CARGO_BIN_EXE_fake-claude"))).set(
             "SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT",
@@ -210,24 +210,24 @@ impl TestServer {
         .workers(2)
     }
 
-    /// What the CLI calls.
+    /// Returns the stand-in that the CLI calls.
     pub(crate) fn upstream(&self) -> &StandIn {
         self.upstream
             .as_ref()
             .expect("only a server over the real CLI has an upstream")
     }
 
-    /// The URL of a path.
+    /// Returns the URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// A chat request with one user message.
+    /// Begins a chat request with one user message.
     pub(crate) fn chat(&self, prompt: &str) -> Chat<'_> {
         Chat::new(&self.http, self.url("/v1/chat/completions"), prompt)
     }
 
-    /// What the workers are doing.
+    /// Returns the counters of the worker pool.
     pub(crate) fn stats(&self) -> PoolStats {
         self.app
             .workers
@@ -236,20 +236,20 @@ impl TestServer {
             .stats()
     }
 
-    /// Waits until the workers are as `condition` wants them.
+    /// Waits until the counters of the worker pool satisfy `condition`.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&PoolStats) -> bool) {
         eventually(what, || async { condition(&self.stats()).then_some(()) }).await;
     }
 
-    /// Waits until every worker is back and clean.
+    /// Waits until every worker is idle and reset.
     pub(crate) async fn until_quiet(&self) {
-        self.until("every worker is back", |stats| {
+        self.until("every worker is idle", |stats| {
             stats.busy + stats.resetting + stats.starting + stats.waiting == 0
         })
         .await;
     }
 
-    /// The one worker process there is, once it is ready.
+    /// Waits until exactly one worker process is ready and returns its id.
     pub(crate) async fn only_worker(&self) -> i32 {
         eventually("one worker is ready", || async {
             let workers = self.workers();
@@ -259,24 +259,24 @@ impl TestServer {
         .await
     }
 
-    /// The worker processes that run now.
+    /// Returns the ids of the running worker processes.
     pub(crate) fn workers(&self) -> Vec<i32> {
         workers_of(&self.data_dir)
     }
 
-    /// Where the server keeps its data.
+    /// Returns the data directory.
     pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// As [`Self::end`], and gives its data directory.
+    /// Like [`Self::end`], and returns the data directory with its guard.
     pub(crate) async fn end_and_keep(mut self) -> (PathBuf, Option<tempfile::TempDir>) {
         let kept = (self.data_dir.clone(), self.folder.take());
         self.end().await;
         kept
     }
 
-    /// Stops the server and asserts that it leaves nothing behind: no lease, no waiting request, no process.
+    /// Stops the server and asserts that no lease, waiting request or process is left.
     pub(crate) async fn end(self) {
         if self.app.workers.is_some() {
             self.until("no lease is left", |stats| {
@@ -292,9 +292,10 @@ impl TestServer {
             !left.iter().any(|id| is_child(*id)),
             "no worker is left: {left:?}"
         );
-        // What a worker had started was killed with it, but nobody has waited for it.
-        let none_is_left = || async { workers_of(&self.data_dir).is_empty().then_some(()) };
-        eventually("nothing that a worker had started is left", none_is_left).await;
+        // Processes started by a worker are killed with it but reaped by init, which may take a
+        // moment.
+        let no_process_is_left = || async { workers_of(&self.data_dir).is_empty().then_some(()) };
+        eventually("no process started by a worker is left", no_process_is_left).await;
         drop(self.folder);
     }
 }

@@ -1,5 +1,5 @@
-//! The server as a process of its own: it can be signalled and killed, it says things on its standard error and ends
-//! with a code, and its memory is its own.
+//! Server under test as a separate process, with signals, a log, an exit code and memory of its
+//! own.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,30 +18,30 @@ use super::client::{Chat, Events, RawClient};
 use super::processes::workers_of;
 use super::server::eventually;
 
-/// How long a process may take to end.
+/// Maximum time for a process to end.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A server that runs elsewhere.
+/// Running server in a separate process.
 pub(crate) struct ServerProcess {
     pub(crate) address: SocketAddr,
     pub(crate) http: reqwest::Client,
     process: Process,
     data_dir: PathBuf,
     upstream: Option<StandIn>,
-    /// Streams that stay open as long as the server runs.
+    /// Streams kept open as long as this server exists.
     streams: Vec<Events>,
-    /// The data directory, where it is to go with the server.
+    /// Temporary data directory, removed with this server.
     folder: Option<TempDir>,
 }
 
-/// How a server process ended.
+/// Exit code and log of a server process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) log: String,
 }
 
-/// A process and what it says.
+/// Child process and the file of its standard error.
 struct Process {
     child: Child,
     log: NamedTempFile,
@@ -55,13 +55,13 @@ impl Process {
         open_files: Option<usize>,
     ) -> Self {
         let log = NamedTempFile::new().unwrap();
-        let limit = open_files
-            .map(|most| format!("ulimit -n {most} && "))
+        let ulimit = open_files
+            .map(|limit| format!("ulimit -n {limit} && "))
             .unwrap_or_default();
         let mut command = Command::new("/bin/sh");
         command.args([
             "-c",
-            &format!("{limit}exec \"$0\" serve \"$@\""),
+            &format!("{ulimit}exec \"$0\" serve \"$@\""),
             env!("CARGO_BIN_EXE_claude-switchboard"),
         ]);
         command
@@ -102,7 +102,7 @@ impl Process {
     }
 }
 
-/// Starts a server that will not serve, and waits for its end.
+/// Starts a server whose startup must fail, and waits for its end.
 pub(super) async fn fail(variables: &BTreeMap<String, String>) -> Ended {
     Process::start(variables, None, None).ended().await
 }
@@ -133,41 +133,41 @@ impl ServerProcess {
         }
     }
 
-    /// Has `folder` live as long as the server.
-    pub(super) fn in_folder(mut self, folder: TempDir) -> Self {
+    /// Ties the lifetime of `folder` to that of the server.
+    pub(super) fn with_folder(mut self, folder: TempDir) -> Self {
         self.folder = Some(folder);
         self
     }
 
-    /// What the CLI calls.
+    /// Returns the stand-in that the CLI calls.
     pub(crate) fn upstream(&self) -> &StandIn {
         self.upstream
             .as_ref()
             .expect("only a server over the real CLI has an upstream")
     }
 
-    /// The URL of a path.
+    /// Returns the URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// A chat request with one user message.
+    /// Begins a chat request with one user message.
     pub(crate) fn chat(&self, prompt: &str) -> Chat<'_> {
         Chat::new(&self.http, self.url("/v1/chat/completions"), prompt)
     }
 
-    /// A connection with nothing between the test and its bytes.
+    /// Opens a plain TCP connection.
     pub(crate) async fn connect(&self) -> RawClient {
         RawClient(TcpStream::connect(self.address).await.unwrap())
     }
 
-    /// The status and body of a GET.
+    /// Sends a GET and returns status and JSON body.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let response = self.http.get(self.url(path)).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    /// Waits until `/ready` is as `condition` wants it.
+    /// Waits until the body of `/ready` satisfies `condition`.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) {
         eventually(what, || async {
             condition(&self.get("/ready").await.1).then_some(())
@@ -175,28 +175,28 @@ impl ServerProcess {
         .await;
     }
 
-    /// Keeps streams open, and so their workers busy, as long as the server runs.
-    pub(crate) fn keep(mut self, streams: Vec<Events>) -> Self {
+    /// Keeps streams open, and their workers busy, as long as this server exists.
+    pub(crate) fn keep_streams(mut self, streams: Vec<Events>) -> Self {
         self.streams = streams;
         self
     }
 
-    /// What it has written to its standard error so far.
+    /// Returns the standard error so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
 
-    /// The worker processes that run now.
+    /// Returns the ids of the running worker processes.
     pub(crate) fn workers(&self) -> Vec<i32> {
         workers_of(&self.data_dir)
     }
 
-    /// Where it keeps its data.
+    /// Returns the data directory.
     pub(crate) fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// The most memory it has had in use so far, in bytes.
+    /// Returns the peak resident memory so far, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
@@ -207,18 +207,18 @@ impl ServerProcess {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// The id of its process.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the server.
     pub(crate) fn signal(&self, signal: Signal) {
         let id = Pid::from_raw(self.id().cast_signed()).unwrap();
         rustix::process::kill_process(id, signal).unwrap();
     }
 
-    /// Waits until nobody can connect any more.
+    /// Waits until new connections are refused.
     pub(crate) async fn until_refused(&self) {
         let is_refused = || async {
             TcpStream::connect(self.address)
@@ -229,21 +229,21 @@ impl ServerProcess {
         eventually("new connections are refused", is_refused).await;
     }
 
-    /// Waits for its end and asserts that it leaves nothing behind.
+    /// Waits for the end of the process and asserts that no worker is left.
     pub(crate) async fn ended(self) -> Ended {
         let ended = self.process.ended().await;
-        // What was killed with it needs a moment to be gone on a loaded machine.
-        let none_is_left = || async { workers_of(&self.data_dir).is_empty().then_some(()) };
-        eventually("no worker is left", none_is_left).await;
+        // Killed workers take a moment to disappear on a loaded machine.
+        let no_worker_is_left = || async { workers_of(&self.data_dir).is_empty().then_some(()) };
+        eventually("no worker is left", no_worker_is_left).await;
         ended
     }
 
-    /// Kills it, so that it cannot clean up.
+    /// Kills the server with `SIGKILL`, without any cleanup.
     pub(crate) async fn kill(mut self) {
         self.process.child.kill().await.unwrap();
     }
 
-    /// Stops it and asserts that it ends well and leaves nothing behind.
+    /// Stops the server with `SIGTERM` and asserts exit code 0 and no worker left.
     pub(crate) async fn end(self) {
         self.signal(Signal::TERM);
         let ended = self.ended().await;

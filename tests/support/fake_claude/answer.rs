@@ -1,26 +1,26 @@
-//! What the model is going to say.
+//! The scripted answer of the model.
 
 use serde_json::Value;
 
 use crate::session::{Job, Session};
 
-/// An answer, cut into deltas.
+/// Answer of the model, split into deltas.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ScriptedAnswer {
     pub(crate) words: Vec<String>,
-    /// The stop text that ended it.
+    /// Stop sequence that ended the answer.
     pub(crate) stop_sequence: Option<String>,
-    /// The most deltas of one call.
+    /// Maximum number of deltas in one call.
     pub(crate) limit: usize,
 }
 
-impl Answer {
-    /// As the modes and the applied settings want it.
+impl ScriptedAnswer {
+    /// Builds the answer from the modes and the applied settings.
     pub(crate) fn new(session: &Session, job: &Job) -> Self {
         let state = session.state();
-        let text = if job.modes.on("echo") {
+        let text = if job.modes.is_on("echo") {
             Some(job.text.clone())
-        } else if job.modes.on("echo_context") {
+        } else if job.modes.is_on("echo_context") {
             Some(state.context().to_string())
         } else {
             job.modes.text("echo_env").map(|name| {
@@ -55,7 +55,7 @@ impl Answer {
     }
 }
 
-/// Ends `words` before the first text of `stops` in them, and tells which that was.
+/// Cuts `words` before the first occurrence of one of `stops`, and returns that one.
 fn cut_at_first<'s>(
     words: &mut Vec<String>,
     stops: impl Iterator<Item = &'s str>,

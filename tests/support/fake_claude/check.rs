@@ -1,4 +1,5 @@
-//! The calls of the start check: those that settings send to another address are made, as the real CLI makes them.
+//! Calls of the start check: when settings name another address, the calls are made there, as by
+//! the real CLI.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,10 +9,10 @@ use serde_json::{Value, json};
 use crate::session::{Job, Session, State};
 
 const BASE_URL: &str = "ANTHROPIC_BASE_URL";
-/// Holds the fields that settings add to the body of the call.
+/// Variable with the fields that settings add to the body of a call.
 pub(crate) const EXTRA_BODY: &str = "CLAUDE_CODE_EXTRA_BODY";
 
-/// The host, port and path to which settings send the calls, if they do.
+/// Returns the host, port and path to which settings direct the calls, if they do.
 pub(crate) fn address(state: &State) -> Option<String> {
     state
         .env
@@ -20,13 +21,13 @@ pub(crate) fn address(state: &State) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The body, where settings add messages to it.
+/// Returns the fields for the body, if settings add messages to it.
 pub(crate) fn body(state: &State) -> Option<Value> {
     let body: Value = serde_json::from_str(state.env.get(EXTRA_BODY)?).ok()?;
     body.get("messages").is_some().then_some(body)
 }
 
-/// The last message of that body: what the model is to answer.
+/// Returns the content of the last message of that body, which the model has to answer.
 pub(crate) fn prompt_of_body(state: &State) -> Option<Value> {
     body(state)?["messages"]
         .as_array()?
@@ -35,7 +36,8 @@ pub(crate) fn prompt_of_body(state: &State) -> Option<Value> {
         .cloned()
 }
 
-/// Makes the calls of `job` at `address`: one, and with the mode `calls_again` another one after an answer that was cut off.
+/// Makes the calls of `job` at `address`: one, and with the mode `calls_again` another one after an
+/// answer that was cut off.
 pub(crate) fn call(session: &Session, job: &Job, address: &str) -> io::Result<()> {
     let body = session
         .state()
@@ -44,10 +46,10 @@ pub(crate) fn call(session: &Session, job: &Job, address: &str) -> io::Result<()
         .cloned()
         .unwrap_or_else(|| "{}".to_owned());
     let own = json!({"messages": [{"role": "user", "content": job.content}]}).to_string();
-    let ignores_body = session.process_modes.on("body_ignored");
+    let ignores_body = session.process_modes.is_on("body_ignored");
     let body = if ignores_body { own } else { body };
     let answer = post(address, &body)?;
-    if answer.contains("max_tokens") && session.process_modes.on("calls_again") {
+    if answer.contains("max_tokens") && session.process_modes.is_on("calls_again") {
         post(address, &body)?;
     }
     Ok(())

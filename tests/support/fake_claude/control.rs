@@ -9,7 +9,7 @@ use crate::check;
 use crate::models;
 use crate::session::{Entry, EntryKind, Session, State};
 
-/// Answers one request, in the thread that reads.
+/// Answers one request, in the thread that reads stdin.
 pub(crate) fn answer(session: &Session, line: &Value) -> io::Result<()> {
     let id = line
         .get("request_id")
@@ -43,7 +43,7 @@ pub(crate) fn answer(session: &Session, line: &Value) -> io::Result<()> {
 fn initialize(session: &Session, id: &str, request: &Value) -> io::Result<()> {
     let modes = &session.process_modes;
     std::thread::sleep(Duration::from_millis(modes.count("start_ms")));
-    if modes.on("init_fails") {
+    if modes.is_on("init_fails") {
         return fail(
             session,
             id,
@@ -51,7 +51,7 @@ fn initialize(session: &Session, id: &str, request: &Value) -> io::Result<()> {
             "initialize_failed",
         );
     }
-    // A second one does not change the system prompt.
+    // A second `initialize` does not change the system prompt.
     let mut state = session.state();
     if state.system.is_null() {
         state.system = request
@@ -60,7 +60,7 @@ fn initialize(session: &Session, id: &str, request: &Value) -> io::Result<()> {
             .unwrap_or_else(|| json!([]));
     }
     drop(state);
-    session.say(&session.lines.ui_invalidate())?;
+    session.write_line(&session.lines.ui_invalidate())?;
     let response = json!({
         "commands": [],
         "agents": [],
@@ -76,7 +76,7 @@ fn initialize(session: &Session, id: &str, request: &Value) -> io::Result<()> {
     succeed(session, id, Some(&response))
 }
 
-/// With a conversation under way, the change becomes part of it.
+/// Sets the model. In a conversation, the change is added to it as a message.
 fn set_model(session: &Session, id: &str, request: &Value) -> io::Result<()> {
     let name = request
         .get("model")
@@ -103,7 +103,7 @@ fn set_model(session: &Session, id: &str, request: &Value) -> io::Result<()> {
             format!("{name} ({model})")
         };
         let text = format!("<local-command-stdout>Set model to `{label}`</local-command-stdout>");
-        let (uuid, line) = session.lines.note(&text, r#","isReplay":true"#);
+        let (uuid, line) = session.lines.inserted_message(&text, r#","isReplay":true"#);
         state.history.push(Entry {
             kind: EntryKind::Note,
             uuid,
@@ -111,7 +111,7 @@ fn set_model(session: &Session, id: &str, request: &Value) -> io::Result<()> {
             text,
         });
         drop(state);
-        session.say(&line)?;
+        session.write_line(&line)?;
     } else {
         drop(state);
     }
@@ -143,7 +143,7 @@ fn apply_settings(state: &mut State, settings: &Value) {
     }
 }
 
-/// Ends the turn that runs. One that is still queued is named and runs all the same.
+/// Ends the running turn. Queued turns are listed in the response and run nevertheless.
 fn interrupt(session: &Session, id: &str) -> io::Result<()> {
     let mut state = session.state();
     let ignored = state.modes.text("interrupt_ignored").map(str::to_owned);
@@ -159,7 +159,8 @@ fn interrupt(session: &Session, id: &str) -> io::Result<()> {
     {
         return Ok(());
     }
-    // The lock is held until the answer is out: what the player says on the interrupt comes after it.
+    // The lock is held until the response is written: the lines of the interrupted turn come after
+    // it.
     succeed(session, id, Some(&response))?;
     if ignored.is_none() && state.running.is_some() {
         state.interrupted = true;
@@ -207,8 +208,8 @@ fn rewind(session: &Session, id: &str, request: &Value) -> io::Result<()> {
     succeed(session, id, Some(&response))
 }
 
-/// Forgets all from the first user message on. The real CLI goes back to any other one as well, which leaves a part
-/// of the conversation; that is never wanted and fails here.
+/// Removes the conversation from the first user message on. The real CLI rewinds to any other one
+/// as well, which leaves a part of the conversation; no server does that, so it fails here.
 fn rewind_to(
     state: &mut State,
     target: &str,
@@ -250,7 +251,7 @@ fn succeed(session: &Session, id: &str, response: Option<&Value>) -> io::Result<
     let line = format!(
         r#"{{"type":"control_response","response":{{"subtype":"success","request_id":{id}{body}}}}}"#
     );
-    session.say(&(line + "\n"))
+    session.write_line(&(line + "\n"))
 }
 
 fn fail(session: &Session, id: &str, error: &str, code: &str) -> io::Result<()> {
@@ -261,7 +262,7 @@ fn fail(session: &Session, id: &str, error: &str, code: &str) -> io::Result<()> 
 }
 
 fn respond(session: &Session, response: &Value) -> io::Result<()> {
-    session.say(&format!(
+    session.write_line(&format!(
         "{{\"type\":\"control_response\",\"response\":{response}}}\n"
     ))
 }

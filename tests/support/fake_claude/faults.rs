@@ -1,4 +1,4 @@
-//! Things that no line of the protocol does.
+//! Faults outside the protocol: floods, grandchildren, signals and faulty lines.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -13,18 +13,18 @@ use crate::session::{Session, Stop};
 
 const BLOCK: usize = 64 << 10;
 
-/// Faults of the whole process, before it reads anything.
-pub(crate) fn at_start(modes: &Modes, journal: &Journal) {
+/// Applies the faults of the whole process, before it reads anything.
+pub(crate) fn apply_at_start(modes: &Modes, journal: &Journal) {
     if let Some(size) = modes.text("stderr_flood") {
         flood_stderr(size);
     }
-    if modes.on("spawn_grandchild") {
+    if modes.is_on("spawn_grandchild") {
         spawn_grandchild(journal);
     }
 }
 
-/// Those asked for by the prompt of one turn.
-pub(crate) fn in_turn(modes: &Modes, journal: &Journal) {
+/// Applies the process faults that the prompt of a turn asks for.
+pub(crate) fn apply_in_turn(modes: &Modes, journal: &Journal) {
     if let Some(size) = modes.directive("stderr_flood") {
         flood_stderr(size);
     }
@@ -37,7 +37,7 @@ fn flood_stderr(size: &str) {
     let size = if size == "1" {
         10 << 20
     } else {
-        crate::modes::size(size).unwrap_or(10 << 20)
+        crate::modes::parse_size(size).unwrap_or(10 << 20)
     };
     let line = [b"fake-claude: noise on stderr ".repeat(4), vec![b'\n']].concat();
     let mut stderr = io::stderr().lock();
@@ -62,8 +62,8 @@ fn spawn_grandchild(journal: &Journal) {
     }
 }
 
-/// Replaces the process by one that ignores SIGTERM, under the same pid: what is ignored stays so over `exec`, and
-/// to ignore a signal oneself takes unsafe code. Returns only on failure.
+/// Replaces the process by one that ignores SIGTERM, under the same pid: an ignored signal stays
+/// ignored across `exec`, and ignoring one directly needs unsafe code. Returns only on failure.
 #[expect(
     clippy::disallowed_methods,
     reason = "replaces this process, outside the server"
@@ -83,17 +83,17 @@ pub(crate) fn start_again_ignoring_sigterm(arguments: &[String]) -> io::Error {
         .exec()
 }
 
-/// Dies by a signal, as a crash does.
+/// Ends the process by a signal, as a crash does.
 pub(crate) fn kill_self(signal: i32) -> ExitCode {
     if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {
-        // What could not be sent shows as the exit code below.
+        // A signal that cannot be sent shows in the exit code below.
         let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
     }
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }
 
-/// Lines that mean nothing.
-pub(crate) fn noise(not_json: bool) -> io::Result<()> {
+/// Writes lines of unknown types, and with `not_json` lines that are not JSON.
+pub(crate) fn write_noise(not_json: bool) -> io::Result<()> {
     let types: &[u8] = b"{\"type\":\"brand_new\",\"nested\":{\"type\":\"result\"}}\n{\"type\":\"system\",\"subtype\":\"brand_new\"}\n{\"type\":\"stream_event\",\"event\":{\"type\":\"ping\"}}\n{\"no_type\":1}\n";
     let mut stdout = io::stdout().lock();
     stdout.write_all(types)?;
@@ -103,8 +103,8 @@ pub(crate) fn noise(not_json: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// The faulty lines that the modes ask for.
-pub(crate) fn lines(session: &Session, modes: &Modes) -> Result<(), Stop> {
+/// Writes the faulty lines that the modes ask for.
+pub(crate) fn write_faulty_lines(session: &Session, modes: &Modes) -> Result<(), Stop> {
     let lines = &session.lines;
     let mut stdout = io::stdout().lock();
     if let Some(size) = modes.number("line_bytes") {
@@ -113,10 +113,10 @@ pub(crate) fn lines(session: &Session, modes: &Modes) -> Result<(), Stop> {
             .saturating_sub(lines.delta("").len());
         write_delta_of(&mut stdout, lines, b"x", room)?;
     }
-    if modes.on("invalid_utf8") {
+    if modes.is_on("invalid_utf8") {
         write_delta_of(&mut stdout, lines, b"\xff\xfe\xc3", 3)?;
     }
-    if modes.on("nul_bytes") {
+    if modes.is_on("nul_bytes") {
         write_delta_of(&mut stdout, lines, b"\0", 3)?;
         stdout.write_all(b"\0\0\0\0\n")?;
     }
@@ -134,14 +134,14 @@ pub(crate) fn lines(session: &Session, modes: &Modes) -> Result<(), Stop> {
             .concat(),
         )?;
     }
-    if modes.on("duplicate_keys") {
+    if modes.is_on("duplicate_keys") {
         stdout.write_all(lines.delta_with_duplicate_keys().as_bytes())?;
     }
     if let Some(size) = modes.text("no_newline") {
         let size = if size == "1" {
             64 << 20
         } else {
-            crate::modes::size(size).unwrap_or(0)
+            crate::modes::parse_size(size).unwrap_or(0)
         };
         write_many(&mut stdout, b"x", usize::try_from(size).unwrap_or(0))?;
         stdout.flush()?;
@@ -151,7 +151,7 @@ pub(crate) fn lines(session: &Session, modes: &Modes) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A delta line whose text is `count` bytes of `pattern`, as they are.
+/// Writes a delta line whose text is `count` raw bytes of `pattern`.
 fn write_delta_of(
     stdout: &mut impl io::Write,
     lines: &Lines,

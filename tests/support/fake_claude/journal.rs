@@ -1,7 +1,7 @@
-//! What the process was told and did, for tests to read.
+//! Journal of the input and the events of the process, read by tests.
 //!
-//! One line of JSON for each event, appended by a single write, so that many processes can share a file. Each has
-//! `pid`, `ms` (since 1970) and `event`:
+//! One line of JSON for each event, appended by a single write, so that many processes can share a
+//! file. Each has `pid`, `ms` (since 1970) and `event`:
 //!
 //! | event | further fields |
 //! | --- | --- |
@@ -20,19 +20,20 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-/// Where events go, if anywhere.
+/// File for the events, if a journal is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Journal(Option<Arc<File>>);
 
 impl Journal {
-    /// A path that cannot be opened counts as none: a test that reads it will notice.
+    /// Opens the file at `path`. One that cannot be opened counts as none: a test that reads it
+    /// fails.
     pub(crate) fn open(path: Option<&str>) -> Self {
         let file =
             path.and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok());
         Self(file.map(Arc::new))
     }
 
-    /// Whether anybody reads it; else building an event is wasted.
+    /// True if events are written; otherwise there is no need to build them.
     pub(crate) fn is_kept(&self) -> bool {
         self.0.is_some()
     }
@@ -78,7 +79,7 @@ impl Journal {
         self.write("exit", json!({"signal": signal}));
     }
 
-    /// Appends an event; fields that are null in a `line` are left out.
+    /// Appends an event. Null fields of a `line` event are left out.
     pub(crate) fn write(&self, event: &str, mut fields: Value) {
         let Some(file) = &self.0 else { return };
         let now = std::time::SystemTime::UNIX_EPOCH

@@ -1,4 +1,4 @@
-//! The lines of the CLI, with its fields in its order. Each ends with a newline.
+//! Lines of the CLI, with its fields in its order. Each ends with a newline.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::models::Tokens;
 
-/// What the real CLI says in `system/init` after the model and before the ids.
+/// Fields of `system/init` between the model and the ids, as the real CLI writes them.
 const INIT_MIDDLE: &str = r#""permissionMode":"default","slash_commands":["doctor","plugin-authoring","agents","auto-mode-setup","autocompact","clear","color","compact","config","output-style","context","effort","fast","focus","heapdump","init","mcp","model","__remote-workflow","workflow-launch-exec","reload-plugins","reload-skills","rename","security-review","usage","insights","recap","goal","list-agents","team-onboarding"],"terminal_slash_commands":["doctor","color","focus","reload-plugins"],"apiKeySource":"ANTHROPIC_API_KEY","claude_code_version":"VERSION","output_style":"default","agents":["claude","Explore","general-purpose","Plan","statusline-setup"],"skills":["doctor","plugin-authoring"],"plugins":[],"capabilities":["interrupt_receipt_v1","interrupt_cancel_queued_v1","interrupt_send_now_v1","interrupt_requeue_taken_v1","msg_lifecycle_v1","request_marker_lists_v1","sdk_mcp_tools_list_changed","sdk_mcp_manifests","mcp_read_resource_v1"],"analytics_disabled":true,"product_feedback_disabled":true,"served_by_anthropic":false"#;
 
 const INIT_END: &str = r#""additional_directories":[],"fast_mode_state":"off","fast_mode_disabled_reason":"sdk_opt_in_required","per_turn_effort_active":true,"view_mode":"default""#;
@@ -17,7 +17,7 @@ const RESULT_MIDDLE: &str = r#""fast_mode_state":"off","fast_mode_disabled_reaso
 
 const TIMESTAMP: &str = "2026-01-01T00:00:00.000Z";
 
-/// Builds lines of one session.
+/// Builder of the lines of one session.
 #[derive(Debug)]
 pub(crate) struct Lines {
     version: String,
@@ -26,21 +26,21 @@ pub(crate) struct Lines {
     ids: AtomicU64,
 }
 
-/// What the `result` of a turn says.
+/// Fields of the `result` line of a turn.
 #[derive(Debug)]
-pub(crate) struct Outcome<'a> {
+pub(crate) struct ResultFields<'a> {
     pub(crate) uuid: &'a str,
-    /// `"end_turn"` with its quotes, or `null`.
+    /// JSON: a string with its quotes, or `null`.
     pub(crate) stop_reason: String,
-    /// Empty for a line that asked nothing.
+    /// Empty for a user line that was only added to the conversation.
     pub(crate) terminal_reason: &'a str,
     pub(crate) is_error: bool,
     pub(crate) subtype: &'a str,
-    /// `result` or `errors`, and what belongs to an API error: JSON fields.
-    pub(crate) told: String,
+    /// JSON fields: `result` or `errors`, and those of an API error.
+    pub(crate) body_fields: String,
     pub(crate) tokens: Tokens,
     pub(crate) turns: u64,
-    /// As JSON, since faulty ones are no numbers.
+    /// JSON text, because faulty costs are not numbers.
     pub(crate) total_cost: String,
     pub(crate) model_usage: String,
     pub(crate) model_usage_since: String,
@@ -67,7 +67,8 @@ impl Lines {
         &self.version
     }
 
-    /// One that no other line of any process on this machine has; cheaper than a random one.
+    /// Returns an id that no other line of any process on this machine has, cheaper than a random
+    /// one.
     pub(crate) fn uuid(&self) -> String {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         format!("{:08x}-fa4e-4000-8000-{id:012x}", std::process::id())
@@ -117,7 +118,7 @@ impl Lines {
         )
     }
 
-    /// A stream event of this session; `event` is JSON.
+    /// Returns the line of a stream event; `event` is JSON, and `more` holds JSON fields.
     pub(crate) fn event(&self, event: &str, more: &str) -> String {
         let (session, id) = (&self.session, self.uuid());
         format!(
@@ -176,7 +177,8 @@ impl Lines {
         )
     }
 
-    /// What the CLI says in the model's place when a call failed; `more` are JSON fields.
+    /// Returns the message that the CLI writes in place of the model after a failed call; `more`
+    /// holds JSON fields.
     pub(crate) fn failed_assistant(&self, text: &str, kind: &str, more: &str) -> String {
         let (text, kind) = (Value::from(text), Value::from(kind));
         let (session, id, message) = (&self.session, self.uuid(), self.uuid());
@@ -192,8 +194,8 @@ impl Lines {
         )
     }
 
-    /// A user line of the CLI's own, and its uuid.
-    pub(crate) fn note(&self, text: &str, more: &str) -> (String, String) {
+    /// Returns the uuid and the line of a user message that the CLI itself inserts.
+    pub(crate) fn inserted_message(&self, text: &str, more: &str) -> (String, String) {
         let (session, id) = (&self.session, self.uuid());
         let content = if more.contains("isReplay") {
             Value::from(text)
@@ -208,25 +210,25 @@ impl Lines {
         (id, line)
     }
 
-    pub(crate) fn result(&self, outcome: &Outcome<'_>) -> String {
-        let Outcome {
+    pub(crate) fn result(&self, fields: &ResultFields<'_>) -> String {
+        let ResultFields {
             stop_reason,
             terminal_reason,
             is_error,
             subtype,
-            told,
+            body_fields,
             turns,
             total_cost,
             ..
-        } = outcome;
-        let Outcome {
+        } = fields;
+        let ResultFields {
             model_usage,
             model_usage_since,
             index,
             tokens,
             ..
-        } = outcome;
-        let (session, id, uuid) = (&self.session, self.uuid(), Value::from(outcome.uuid));
+        } = fields;
+        let (session, id, uuid) = (&self.session, self.uuid(), Value::from(fields.uuid));
         let usage = usage(*tokens);
         let terminal = match *terminal_reason {
             "" => String::new(),
@@ -237,14 +239,14 @@ impl Lines {
              \"total_cost_usd\":{total_cost},\"usage\":{{{usage},{USAGE_END}}},\
              \"modelUsage\":{{{model_usage}}},\"permission_denials\":[],\
              {terminal}{RESULT_MIDDLE},\"is_error\":{is_error},\
-             \"num_turns\":{turns},\"subtype\":\"{subtype}\",{told},\"type\":\"result\",\"duration_ms\":1,\
+             \"num_turns\":{turns},\"subtype\":\"{subtype}\",{body_fields},\"type\":\"result\",\"duration_ms\":1,\
              \"uuid\":\"{id}\",\"user_message_uuid\":{uuid},\"user_message_uuids\":[{uuid}],\
              \"queued_turn_count\":0,\"result_index\":{index},\
              \"model_usage_since_last_result\":{{{model_usage_since}}}}}\n"
         )
     }
 
-    /// Lines of a sub-agent and of another session, none of which belongs to the turn.
+    /// Returns lines of a sub-agent and of another session, none of which belongs to the turn.
     pub(crate) fn foreign(&self, with_result: bool) -> Vec<String> {
         let text = "FOREIGN ";
         let other_session =
@@ -264,13 +266,13 @@ impl Lines {
             other_session(self.lifecycle("ffffffff-0000-4000-8000-000000000001", "completed")),
         ];
         if with_result {
-            lines.push(other_session(self.result(&Outcome {
+            lines.push(other_session(self.result(&ResultFields {
                 uuid: "ffffffff-0000-4000-8000-000000000001",
                 stop_reason: "\"end_turn\"".to_owned(),
                 terminal_reason: "completed",
                 is_error: false,
                 subtype: "success",
-                told: format!(r#""result":"{text}""#),
+                body_fields: format!(r#""result":"{text}""#),
                 tokens: Tokens::default(),
                 turns: 1,
                 total_cost: "1000".to_owned(),
@@ -304,7 +306,7 @@ fn usage(tokens: Tokens) -> String {
     )
 }
 
-/// One entry of `modelUsage`; `cost` is JSON.
+/// Returns an entry of `modelUsage`; `cost` is JSON.
 pub(crate) fn model_usage(model: &str, tokens: Tokens, cost: &str) -> String {
     let Tokens {
         input,

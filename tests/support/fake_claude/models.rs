@@ -1,22 +1,22 @@
-//! The catalogue of the real CLI, and what its models cost.
+//! The model catalogue of the real CLI, with prices.
 
 use serde_json::{Value, json};
 
-/// A model of the catalogue.
+/// Entry of the catalogue.
 #[derive(Debug)]
-pub(crate) struct Model {
+pub(crate) struct CatalogueModel {
     value: &'static str,
     resolved: &'static str,
     display: &'static str,
     description: &'static str,
-    /// Dollars a million tokens: read uncached, written.
+    /// Price of uncached input and of output, in dollars per million tokens.
     price: (f64, f64),
-    /// What a token read from the cache costs, as a part of one read uncached.
+    /// Price of a cache read as a fraction of that of uncached input.
     cached: f64,
 }
 
-const MODELS: [Model; 5] = [
-    Model {
+const MODELS: [CatalogueModel; 5] = [
+    CatalogueModel {
         value: "default",
         resolved: "claude-opus-5-5",
         display: "Default (recommended)",
@@ -24,7 +24,7 @@ const MODELS: [Model; 5] = [
         price: (4.0, 20.0),
         cached: 0.05,
     },
-    Model {
+    CatalogueModel {
         value: "opus",
         resolved: "claude-opus-5-5",
         display: "Opus",
@@ -32,7 +32,7 @@ const MODELS: [Model; 5] = [
         price: (4.0, 20.0),
         cached: 0.05,
     },
-    Model {
+    CatalogueModel {
         value: "fable",
         resolved: "claude-fable-5-2",
         display: "Fable",
@@ -40,7 +40,7 @@ const MODELS: [Model; 5] = [
         price: (8.0, 40.0),
         cached: 0.05,
     },
-    Model {
+    CatalogueModel {
         value: "sonnet",
         resolved: "claude-sonnet-5-5",
         display: "Sonnet",
@@ -48,7 +48,7 @@ const MODELS: [Model; 5] = [
         price: (2.0, 10.0),
         cached: 0.05,
     },
-    Model {
+    CatalogueModel {
         value: "haiku",
         resolved: "claude-haiku-5-5",
         display: "Haiku",
@@ -58,10 +58,10 @@ const MODELS: [Model; 5] = [
     },
 ];
 
-/// The id of the model that a process starts with.
-pub(crate) const DEFAULT: &str = "claude-opus-5-5";
+/// Id of the model at the start of a process.
+pub(crate) const DEFAULT_MODEL: &str = "claude-opus-5-5";
 
-/// The catalogue as `initialize` and `list_models` tell it.
+/// Returns the catalogue in the format of `initialize` and `list_models`.
 pub(crate) fn catalogue() -> Value {
     let models = MODELS.iter().map(|model| {
         json!({
@@ -79,7 +79,7 @@ pub(crate) fn catalogue() -> Value {
     models.collect()
 }
 
-/// The id that a name stands for: an alias, or any id that could be one of Anthropic's.
+/// Returns the id for a name: an alias of the catalogue, or any id that begins with `claude-`.
 pub(crate) fn resolve(name: &str) -> Option<String> {
     let known = MODELS
         .iter()
@@ -89,7 +89,7 @@ pub(crate) fn resolve(name: &str) -> Option<String> {
         .or_else(|| name.starts_with("claude-").then(|| name.to_owned()))
 }
 
-/// Tokens as the API counts them.
+/// Token counts in the categories of the API.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tokens {
     pub(crate) input: u64,
@@ -106,7 +106,8 @@ impl Tokens {
         self.output += other.output;
     }
 
-    /// In dollars, at the list price of the model; of Opus for one that is not in the catalogue.
+    /// Returns the cost in dollars at list price; a model outside the catalogue costs as much as
+    /// Opus.
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts of tokens stay far below 2^52"

@@ -1,4 +1,4 @@
-//! What to play: modes from the environment and from the directives in a prompt.
+//! Modes from the environment and from the directives in a prompt.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ const PREFIX: &str = "FAKE_CLAUDE_";
 /// Set for the second start of `ignore_sigterm`.
 pub(crate) const SIGTERM_IS_IGNORED: &str = "FAKE_CLAUDE_SIGTERM_IS_IGNORED";
 
-const KNOWN: &[&str] = &[
+const KNOWN_MODES: &[&str] = &[
     "api_error",
     "api_error_status",
     "api_error_text",
@@ -64,18 +64,17 @@ const KNOWN: &[&str] = &[
     "ttft_ms",
 ];
 
-/// What the process was started with.
+/// Environment of the process.
 #[derive(Debug)]
 pub(crate) struct Environment {
-    /// The names of all variables.
+    /// Names of all variables, except that of the second start.
     pub(crate) names: Vec<String>,
-    /// All variables.
     pub(crate) variables: BTreeMap<String, String>,
-    /// The version to claim.
+    /// Version that the process reports.
     pub(crate) version: String,
-    /// The path of the journal.
+    /// Path of the journal.
     pub(crate) journal: Option<String>,
-    /// Whether this is the second start of `ignore_sigterm`.
+    /// Set in the second start of `ignore_sigterm`.
     pub(crate) sigterm_is_ignored: bool,
 }
 
@@ -110,7 +109,7 @@ impl Environment {
     }
 }
 
-/// The modes in force: those of the process, and over them those of one prompt.
+/// Modes in effect: those of the process, overridden by those of one prompt.
 #[derive(Debug, Clone)]
 pub(crate) struct Modes {
     process: Arc<BTreeMap<String, String>>,
@@ -118,8 +117,8 @@ pub(crate) struct Modes {
 }
 
 impl Modes {
-    /// The modes that the environment sets, or the name of one which does not exist.
-    pub(crate) fn of_process(environment: &Environment) -> Result<Self, String> {
+    /// Reads the modes that the environment sets. The error is the name of an unknown variable.
+    pub(crate) fn from_environment(environment: &Environment) -> Result<Self, String> {
         let mut process = BTreeMap::new();
         for (name, value) in &environment.variables {
             let Some(mode) = name.strip_prefix(PREFIX) else {
@@ -129,7 +128,7 @@ impl Modes {
                 continue;
             }
             let mode = mode.to_ascii_lowercase();
-            if !KNOWN.contains(&mode.as_str()) {
+            if !KNOWN_MODES.contains(&mode.as_str()) {
                 return Err(name.clone());
             }
             process.insert(mode, value.clone());
@@ -140,7 +139,7 @@ impl Modes {
         })
     }
 
-    /// These modes with the directives of `prompt` over them.
+    /// Returns these modes, overridden by the directives of `prompt`.
     pub(crate) fn with_directives(&self, prompt: &str) -> Self {
         let mut directives = Vec::new();
         let mut rest = prompt;
@@ -148,14 +147,12 @@ impl Modes {
             let Some((inside, behind)) = after.split_once("]]") else {
                 break;
             };
-            directives.extend(
-                words(inside)
-                    .into_iter()
-                    .map(|word| match word.split_once('=') {
-                        Some((name, value)) => (name.to_owned(), value.to_owned()),
-                        None => (word, "1".to_owned()),
-                    }),
-            );
+            directives.extend(split_words(inside).into_iter().map(
+                |word| match word.split_once('=') {
+                    Some((name, value)) => (name.to_owned(), value.to_owned()),
+                    None => (word, "1".to_owned()),
+                },
+            ));
             rest = behind;
         }
         Self {
@@ -164,46 +161,45 @@ impl Modes {
         }
     }
 
-    /// Directives that no mode answers to.
-    pub(crate) fn unknown(&self) -> Vec<&str> {
+    /// Returns the names of directives that are not modes.
+    pub(crate) fn unknown_directives(&self) -> Vec<&str> {
         let names = self.directives.iter().map(|(name, _)| name.as_str());
-        names.filter(|name| !KNOWN.contains(name)).collect()
+        names.filter(|name| !KNOWN_MODES.contains(name)).collect()
     }
 
-    /// Only what the prompt says, for modes which the process has already acted on at its start.
+    /// Returns the value that the prompt sets, for modes that the process has applied at its start.
     pub(crate) fn directive(&self, mode: &str) -> Option<&str> {
-        debug_assert!(KNOWN.contains(&mode), "{mode} is not listed");
+        debug_assert!(KNOWN_MODES.contains(&mode), "{mode} is not listed");
         let found = self.directives.iter().rev().find(|(name, _)| name == mode);
         found
             .map(|(_, value)| value.as_str())
             .filter(|value| *value != "0")
     }
 
-    /// The value of a mode that is on.
+    /// Returns the value of a mode that is on.
     pub(crate) fn text(&self, mode: &str) -> Option<&str> {
-        debug_assert!(KNOWN.contains(&mode), "{mode} is not listed");
-        self.given(mode).filter(|value| *value != "0")
+        debug_assert!(KNOWN_MODES.contains(&mode), "{mode} is not listed");
+        self.value_of(mode).filter(|value| *value != "0")
     }
 
-    /// Whether a mode is on.
-    pub(crate) fn on(&self, mode: &str) -> bool {
+    pub(crate) fn is_on(&self, mode: &str) -> bool {
         self.text(mode).is_some()
     }
 
-    /// The number or size given for a mode.
+    /// Returns the number or size that is set for a mode.
     pub(crate) fn number(&self, mode: &str) -> Option<u64> {
-        debug_assert!(KNOWN.contains(&mode), "{mode} is not listed");
-        self.given(mode).and_then(size)
+        debug_assert!(KNOWN_MODES.contains(&mode), "{mode} is not listed");
+        self.value_of(mode).and_then(parse_size)
     }
 
-    /// As [`Self::number`], 0 when not given.
+    /// Returns the same as [`Self::number`], or 0 if none is set.
     pub(crate) fn count(&self, mode: &str) -> u64 {
         self.number(mode).unwrap_or(0)
     }
 
-    /// How the process is to die.
+    /// Returns the exit code or the signal for a crash.
     pub(crate) fn exit(&self) -> Exit {
-        match self.text("signal").and_then(signal) {
+        match self.text("signal").and_then(parse_signal) {
             Some(signal) => Exit::Signal(signal),
             None => Exit::Code(
                 self.number("exit_code")
@@ -213,7 +209,7 @@ impl Modes {
         }
     }
 
-    fn given(&self, mode: &str) -> Option<&str> {
+    fn value_of(&self, mode: &str) -> Option<&str> {
         let directive = self.directives.iter().rev().find(|(name, _)| name == mode);
         directive
             .map(|(_, value)| value)
@@ -222,8 +218,8 @@ impl Modes {
     }
 }
 
-/// Splits at blanks outside double quotes, and drops the quotes.
-fn words(text: &str) -> Vec<String> {
+/// Splits at white space outside double quotes, and drops the quotes.
+fn split_words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quoted = false;
@@ -239,8 +235,8 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// `12`, `64k`, `10M`.
-pub(crate) fn size(text: &str) -> Option<u64> {
+/// Parses a number with an optional unit: `12`, `64k` or `10M`.
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let (digits, unit) = match text.as_bytes().last()? {
         b'k' => (&text[..text.len() - 1], 1 << 10),
         b'M' => (&text[..text.len() - 1], 1 << 20),
@@ -249,7 +245,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
-fn signal(text: &str) -> Option<i32> {
+fn parse_signal(text: &str) -> Option<i32> {
     Some(match text.trim_start_matches("SIG") {
         "HUP" => 1,
         "INT" => 2,

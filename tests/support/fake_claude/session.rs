@@ -1,4 +1,5 @@
-//! What the two threads share: the one that reads and answers controls, and the one that plays turns.
+//! State that the two threads share: one reads stdin and answers control requests, the other runs
+//! turns.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write as _};
@@ -15,32 +16,31 @@ use crate::lines::Lines;
 use crate::models::{self, Tokens};
 use crate::modes::Modes;
 
-/// How the process ends.
+/// End of the process: an exit code or a signal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Exit {
     Code(u8),
     Signal(i32),
 }
 
-/// Why a turn does not go on.
+/// Reasons for which a turn does not continue.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// By an interrupt.
     Interrupted,
-    /// The process is to say nothing more.
+    /// The process must write nothing more.
     Hung,
-    /// The process is to end.
+    /// The process must end.
     Exit(Exit),
 }
 
-/// Nobody reads stdout any more.
+/// An I/O error means that stdout has no reader: the process ends with exit code 1.
 impl From<io::Error> for Stop {
     fn from(_: io::Error) -> Self {
         Self::Exit(Exit::Code(1))
     }
 }
 
-/// A user line that waits for its turn.
+/// User line that waits for its turn.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     pub(crate) uuid: String,
@@ -51,7 +51,7 @@ pub(crate) struct Job {
     pub(crate) modes: Modes,
 }
 
-/// A message of the conversation.
+/// Message of the conversation.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) kind: EntryKind,
@@ -64,7 +64,7 @@ pub(crate) struct Entry {
 pub(crate) enum EntryKind {
     User,
     Assistant,
-    /// What the CLI itself puts between, in the role of the user.
+    /// Message that the CLI itself inserts, in the role of the user.
     Note,
 }
 
@@ -77,33 +77,33 @@ impl EntryKind {
     }
 }
 
-/// All that changes while the process lives.
+/// Mutable state of the process.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) queue: VecDeque<Job>,
-    /// The uuid of the turn that is played.
+    /// Uuid of the running turn.
     pub(crate) running: Option<String>,
     pub(crate) interrupted: bool,
-    /// Reads on and answers nothing.
-    pub(crate) deaf: bool,
-    /// Stdin has ended and the last turn is to be finished first.
-    pub(crate) leave_when_idle: bool,
-    /// The modes of the last turn that started.
+    /// Set when the process reads on but answers nothing.
+    pub(crate) unresponsive: bool,
+    /// Set when stdin has ended but the last turn must be finished first.
+    pub(crate) exit_when_idle: bool,
+    /// Modes of the last turn that started.
     pub(crate) modes: Modes,
     pub(crate) model: String,
     pub(crate) effort: Option<String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) system: Value,
     pub(crate) history: Vec<Entry>,
-    /// Running totals: tokens and dollars of each model.
+    /// Totals so far: tokens and dollars of each model.
     pub(crate) spent: BTreeMap<String, (Tokens, f64)>,
     pub(crate) results: u64,
-    /// Whether the last result was an error: the real CLI then ends with exit code 1.
+    /// Set when the last result was an error: the real CLI then ends with exit code 1.
     pub(crate) last_failed: bool,
 }
 
 impl State {
-    /// All that the model would see, and how.
+    /// Returns the whole context of the model, as JSON.
     pub(crate) fn context(&self) -> Value {
         let held = || {
             let entries = self.history.iter();
@@ -127,18 +127,18 @@ impl State {
     }
 }
 
-/// The process, as its threads see it.
+/// Everything that the threads share.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) lines: Lines,
-    /// The environment of the process.
+    /// Environment variables of the process.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) process_modes: Modes,
     pub(crate) journal: Journal,
     state: Mutex<State>,
     changed: Condvar,
     noise: AtomicU8,
-    leave: mpsc::Sender<Exit>,
+    exits: mpsc::Sender<Exit>,
 }
 
 impl Session {
@@ -147,16 +147,16 @@ impl Session {
         variables: BTreeMap<String, String>,
         modes: Modes,
         journal: Journal,
-        leave: mpsc::Sender<Exit>,
+        exits: mpsc::Sender<Exit>,
     ) -> Self {
         let state = State {
             queue: VecDeque::new(),
             running: None,
             interrupted: false,
-            deaf: false,
-            leave_when_idle: false,
+            unresponsive: false,
+            exit_when_idle: false,
             modes: modes.clone(),
-            model: models::DEFAULT.to_owned(),
+            model: models::DEFAULT_MODEL.to_owned(),
             effort: None,
             env: BTreeMap::new(),
             system: Value::Null,
@@ -175,7 +175,7 @@ impl Session {
             state,
             changed,
             noise,
-            leave,
+            exits,
         }
     }
 
@@ -183,18 +183,18 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the player to look at the state again.
+    /// Wakes the turn thread to check the state again.
     pub(crate) fn wake(&self) {
         self.changed.notify_all();
     }
 
-    /// Ends the process. Returns, because only `main` can: the caller must do nothing more.
-    pub(crate) fn leave(&self, exit: Exit) {
-        // Whoever came first has said how.
-        let _ = self.leave.send(exit);
+    /// Asks `main` to end the process. Returns at once; the caller must do nothing more.
+    pub(crate) fn request_exit(&self, exit: Exit) {
+        // Only the first exit counts: `main` may be gone by now.
+        let _ = self.exits.send(exit);
     }
 
-    /// Waits, but not past an interrupt.
+    /// Waits for a time, or until an interrupt.
     pub(crate) fn pause(&self, milliseconds: u64) -> Result<(), Stop> {
         let mut state = self.state();
         if milliseconds > 0 && !state.interrupted {
@@ -220,9 +220,9 @@ impl Session {
         Stop::Interrupted
     }
 
-    /// Waits for the next user line and starts it; `None` when there will be no more.
+    /// Waits for the next user line and marks it as running; `None` when no more will come.
     pub(crate) fn next_job(&self) -> Option<Job> {
-        let idle = |state: &mut State| state.queue.is_empty() && !state.leave_when_idle;
+        let idle = |state: &mut State| state.queue.is_empty() && !state.exit_when_idle;
         let state = self
             .changed
             .wait_while(self.state(), idle)
@@ -239,17 +239,17 @@ impl Session {
         Some(job)
     }
 
-    /// Writes a line, which must end with a newline, by one write.
-    pub(crate) fn say(&self, line: &str) -> io::Result<()> {
+    /// Writes a line, which must end with a newline, in a single write.
+    pub(crate) fn write_line(&self, line: &str) -> io::Result<()> {
         let noise = self.noise.load(Ordering::Relaxed);
         if noise > 0 {
-            faults::noise(noise > 1)?;
+            faults::write_noise(noise > 1)?;
         }
         io::stdout().write_all(line.as_bytes())
     }
 }
 
-/// 0: none; 1: unknown types; 2: lines that are no JSON as well.
+/// Returns 0 for no noise, 1 for lines of unknown types, 2 for lines that are not JSON as well.
 fn noise_level(modes: &Modes) -> u8 {
     match modes.text("noise_on_stdout") {
         None => 0,

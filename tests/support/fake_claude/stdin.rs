@@ -1,4 +1,5 @@
-//! Reads stdin: hands user lines to the player and answers controls at once, also during a turn.
+//! Reads stdin: queues user lines for the turn thread, and answers control requests at once, also
+//! during a turn.
 
 use std::io::{self, BufRead as _, Write as _};
 
@@ -8,61 +9,61 @@ use crate::check;
 use crate::control;
 use crate::session::{Entry, EntryKind, Exit, Job, Session};
 
-/// Reads until stdin ends or holds something that is no line of the protocol.
+/// Reads until stdin ends or contains a line that is not JSON.
 pub(crate) fn read(session: &Session) {
     let mut stdin = io::stdin().lock();
     let mut line = Vec::new();
     loop {
         line.clear();
         match stdin.read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return end(session),
+            Ok(0) | Err(_) => return handle_eof(session),
             Ok(_) if line.iter().all(u8::is_ascii_whitespace) => {}
             Ok(_) => {
                 let Ok(value) = serde_json::from_slice::<Value>(&line) else {
                     // The process ends in any case.
                     let _ = writeln!(io::stderr(), "Error parsing streaming input line");
-                    return session.leave(Exit::Code(1));
+                    return session.request_exit(Exit::Code(1));
                 };
                 if check::address(&session.state()).is_none() {
                     session.journal.line(&value);
                 }
-                if take(session, value).is_err() {
-                    return session.leave(Exit::Code(1));
+                if handle_line(session, value).is_err() {
+                    return session.request_exit(Exit::Code(1));
                 }
             }
         }
     }
 }
 
-fn end(session: &Session) {
+fn handle_eof(session: &Session) {
     session.journal.eof();
     let mut state = session.state();
-    if state.modes.on("ignore_stdin_eof") {
+    if state.modes.is_on("ignore_stdin_eof") {
         return;
     }
     let busy = state.running.is_some() || !state.queue.is_empty();
-    if busy && !state.deaf && state.modes.on("finish_on_eof") {
-        state.leave_when_idle = true;
+    if busy && !state.unresponsive && state.modes.is_on("finish_on_eof") {
+        state.exit_when_idle = true;
         session.wake();
     } else {
-        session.leave(Exit::Code(u8::from(state.last_failed)));
+        session.request_exit(Exit::Code(u8::from(state.last_failed)));
     }
 }
 
-fn take(session: &Session, line: Value) -> io::Result<()> {
-    if session.state().deaf {
+fn handle_line(session: &Session, line: Value) -> io::Result<()> {
+    if session.state().unresponsive {
         return Ok(());
     }
     match line.get("type").and_then(Value::as_str) {
         Some("control_request") => control::answer(session, &line),
-        Some("user") => take_user(session, line),
-        Some("assistant") => take_assistant(session, line),
+        Some("user") => queue_user_line(session, line),
+        Some("assistant") => add_assistant_message(session, line),
         _ => Ok(()),
     }
 }
 
-fn take_user(session: &Session, mut line: Value) -> io::Result<()> {
-    let (uuid, content) = message(session, &mut line);
+fn queue_user_line(session: &Session, mut line: Value) -> io::Result<()> {
+    let (uuid, content) = take_uuid_and_content(session, &mut line);
     let known = |state: &crate::session::State| {
         state.history.iter().any(|entry| entry.uuid == uuid)
             || state.queue.iter().any(|job| job.uuid == uuid)
@@ -81,7 +82,7 @@ fn take_user(session: &Session, mut line: Value) -> io::Result<()> {
     } else {
         modes.clone()
     };
-    session.say(&session.lines.lifecycle(&uuid, "queued"))?;
+    session.write_line(&session.lines.lifecycle(&uuid, "queued"))?;
     session.state().queue.push_back(Job {
         uuid,
         content,
@@ -93,9 +94,9 @@ fn take_user(session: &Session, mut line: Value) -> io::Result<()> {
     Ok(())
 }
 
-/// An earlier answer goes into the conversation at once, past the queue.
-fn take_assistant(session: &Session, mut line: Value) -> io::Result<()> {
-    let (uuid, content) = message(session, &mut line);
+/// Adds an earlier answer to the conversation at once, past the queue.
+fn add_assistant_message(session: &Session, mut line: Value) -> io::Result<()> {
+    let (uuid, content) = take_uuid_and_content(session, &mut line);
     let line = session.lines.lifecycle(&uuid, "completed");
     let entry = Entry {
         kind: EntryKind::Assistant,
@@ -104,10 +105,10 @@ fn take_assistant(session: &Session, mut line: Value) -> io::Result<()> {
         content,
     };
     session.state().history.push(entry);
-    session.say(&line)
+    session.write_line(&line)
 }
 
-fn message(session: &Session, line: &mut Value) -> (String, Value) {
+fn take_uuid_and_content(session: &Session, line: &mut Value) -> (String, Value) {
     let uuid = line.get("uuid").and_then(Value::as_str).map(str::to_owned);
     let content = line
         .pointer_mut("/message/content")
@@ -116,7 +117,7 @@ fn message(session: &Session, line: &mut Value) -> (String, Value) {
     (uuid.unwrap_or_else(|| session.lines.uuid()), content)
 }
 
-/// The texts of a message, one below the other.
+/// Returns the texts of a message, joined by newlines.
 fn text_of(content: &Value) -> String {
     if let Some(text) = content.as_str() {
         return text.to_owned();

@@ -1,35 +1,36 @@
-//! Plays turns.
+//! Runs turns.
 
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::answer::ScriptedAnswer;
 use crate::faults;
-use crate::lines::{self, Outcome};
+use crate::lines::{self, ResultFields};
 use crate::models::Tokens;
 use crate::modes::Modes;
 use crate::session::{Entry, EntryKind, Exit, Job, Session, Stop};
 
-/// How often the CLI by itself asks the model to go on after a limit of tokens.
-const CONTINUATIONS: usize = 3;
+/// Number of times that the CLI itself asks the model to continue after the token limit.
+const MAX_CONTINUATIONS: usize = 3;
 
-/// Bounds the transcript from which on there is no call, so that none follows an answer.
-const ONE_CALL: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
+/// Variable with the length of the conversation above which the CLI makes no call. A server sets it
+/// so that none follows an answer.
+const BLOCKING_LIMIT: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
 
-const GO_ON: &str = "Output token limit hit. Resume directly — no apology, no recap of what you were doing. Pick up mid-thought if that is where the cut happened. Break remaining work into smaller pieces.";
+const CONTINUE_PROMPT: &str = "Output token limit hit. Resume directly — no apology, no recap of what you were doing. Pick up mid-thought if that is where the cut happened. Break remaining work into smaller pieces.";
 
-/// Plays one turn after the other, until the process is to end.
-pub(crate) fn play_all(session: &Session) {
+/// Runs one turn after the other, until the process has to end.
+pub(crate) fn run_all(session: &Session) {
     while let Some(job) = session.next_job() {
-        match Turn::new(session, &job).play() {
+        match Turn::new(session, &job).run() {
             Ok(()) => {}
-            Err(Stop::Exit(exit)) => return session.leave(exit),
+            Err(Stop::Exit(exit)) => return session.request_exit(exit),
             Err(Stop::Interrupted | Stop::Hung) => {
-                session.state().deaf = true;
+                session.state().unresponsive = true;
                 return;
             }
         }
     }
-    session.leave(Exit::Code(u8::from(session.state().last_failed)));
+    session.request_exit(Exit::Code(u8::from(session.state().last_failed)));
 }
 
 struct Turn<'a> {
@@ -37,19 +38,19 @@ struct Turn<'a> {
     job: &'a Job,
     modes: &'a Modes,
     model: String,
-    /// What the calls used so far.
+    /// Usage of the calls so far.
     tokens: Tokens,
-    /// The same without a call that was interrupted: what `usage` of the result tells.
+    /// Usage without that of an interrupted call, as in `usage` of the result.
     counted: Tokens,
     calls: u64,
     deltas: u64,
-    /// The text of the call under way.
+    /// Text of the current call.
     text: String,
     in_call: bool,
     stop_reason: Option<&'static str>,
 }
 
-/// What went wrong with a call.
+/// Error of a model call.
 struct ApiError {
     kind: String,
     status: Option<u64>,
@@ -73,10 +74,10 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn play(mut self) -> Result<(), Stop> {
+    fn run(mut self) -> Result<(), Stop> {
         let uuid = &self.job.uuid;
         self.session
-            .say(&self.session.lines.lifecycle(uuid, "started"))?;
+            .write_line(&self.session.lines.lifecycle(uuid, "started"))?;
         self.remember(
             EntryKind::User,
             uuid.clone(),
@@ -84,25 +85,26 @@ impl<'a> Turn<'a> {
             self.job.text.clone(),
         );
         self.session
-            .say(&self.session.lines.init(uuid, &self.model))?;
+            .write_line(&self.session.lines.init(uuid, &self.model))?;
         let checked_at = crate::check::address(&self.session.state());
         if let Some(address) = checked_at {
-            self.session.say(&self.session.lines.requesting(uuid))?;
-            if self.modes.on("check_hangs") {
+            self.session
+                .write_line(&self.session.lines.requesting(uuid))?;
+            if self.modes.is_on("check_hangs") {
                 return Err(self.session.stall());
             }
-            if !self.modes.on("base_url_ignored") {
+            if !self.modes.is_on("base_url_ignored") {
                 crate::check::call(self.session, self.job, &address)?;
             }
             self.session.state().running = None;
             return Ok(self
                 .session
-                .say(&self.session.lines.lifecycle(uuid, "completed"))?);
+                .write_line(&self.session.lines.lifecycle(uuid, "completed"))?);
         }
         if !self.job.query {
             return self.end("", "completed", r#""result":"""#.to_owned(), false);
         }
-        match self.ask() {
+        match self.make_calls() {
             Err(Stop::Interrupted) => self.end_interrupted(),
             Err(stop) => {
                 self.record(
@@ -116,15 +118,15 @@ impl<'a> Turn<'a> {
                 Err(stop)
             }
             Ok(None) => {
-                let told = format!(
+                let body_fields = format!(
                     r#""api_error_status":null,"result":{}"#,
                     Value::from(self.text.as_str())
                 );
-                let is_error = self.modes.on("result_is_error");
+                let is_error = self.modes.is_on("result_is_error");
                 self.end(
                     "completed",
                     if is_error { "error" } else { "completed" },
-                    told,
+                    body_fields,
                     is_error,
                 )
             }
@@ -132,11 +134,11 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Calls the model until it is done.
-    fn ask(&mut self) -> Result<Option<ApiError>, Stop> {
-        faults::in_turn(self.modes, &self.session.journal);
+    /// Makes the model calls of the turn. Returns the API error that ends it, if any.
+    fn make_calls(&mut self) -> Result<Option<ApiError>, Stop> {
+        faults::apply_in_turn(self.modes, &self.session.journal);
         self.session
-            .say(&self.session.lines.requesting(&self.job.uuid))?;
+            .write_line(&self.session.lines.requesting(&self.job.uuid))?;
         if self.modes.directive("exit_at_start").is_some() {
             return Err(Stop::Exit(self.modes.exit()));
         }
@@ -152,7 +154,7 @@ impl<'a> Turn<'a> {
                 .session
                 .lines
                 .api_retry(attempt, retries, status.unwrap_or(529), error);
-            self.session.say(&line)?;
+            self.session.write_line(&line)?;
         }
         self.session.pause(self.modes.count("ttft_ms"))?;
         if let Some(kind) = kind {
@@ -162,16 +164,16 @@ impl<'a> Turn<'a> {
             self.stop_reason = Some("stop_sequence");
             return Ok(Some(ApiError { kind, status, text }));
         }
-        let answer = Answer::new(self.session, self.job);
+        let answer = ScriptedAnswer::new(self.session, self.job);
         let mut rest = answer.words.as_slice();
-        for call in 0..=CONTINUATIONS {
+        for call in 0..=MAX_CONTINUATIONS {
             let (now, later) = rest.split_at(rest.len().min(answer.limit));
             rest = later;
             self.call(now, rest.is_empty(), answer.stop_sequence.as_deref())?;
             if rest.is_empty() {
                 return Ok(None);
             }
-            if self.session.state().env.contains_key(ONE_CALL) {
+            if self.session.state().env.contains_key(BLOCKING_LIMIT) {
                 self.stop_reason = Some("stop_sequence");
                 let text = "Prompt is too long".to_owned();
                 return Ok(Some(ApiError {
@@ -180,11 +182,16 @@ impl<'a> Turn<'a> {
                     text,
                 }));
             }
-            if call < CONTINUATIONS {
+            if call < MAX_CONTINUATIONS {
+                self.session.write_line(
+                    &self
+                        .session
+                        .lines
+                        .inserted_message(CONTINUE_PROMPT, r#","isSynthetic":true"#)
+                        .1,
+                )?;
                 self.session
-                    .say(&self.session.lines.note(GO_ON, r#","isSynthetic":true"#).1)?;
-                self.session
-                    .say(&self.session.lines.requesting(&self.job.uuid))?;
+                    .write_line(&self.session.lines.requesting(&self.job.uuid))?;
                 self.session.pause(self.modes.count("ttft_ms").max(5))?;
             }
         }
@@ -200,7 +207,7 @@ impl<'a> Turn<'a> {
         }))
     }
 
-    /// One call of the model, which says `words`.
+    /// Writes the lines of one model call, which answers `words`.
     fn call(
         &mut self,
         words: &[String],
@@ -220,15 +227,15 @@ impl<'a> Turn<'a> {
         self.text.clear();
         self.in_call = true;
         self.session
-            .say(&lines.message_start(&self.job.uuid, &self.model, prompt))?;
+            .write_line(&lines.message_start(&self.job.uuid, &self.model, prompt))?;
         let block =
             r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
-        self.session.say(&lines.event(block, ""))?;
+        self.session.write_line(&lines.event(block, ""))?;
         let gap = self.modes.count("gap_ms");
         for (index, word) in words.iter().enumerate() {
             self.session.pause(if index == 0 { 0 } else { gap })?;
             self.checkpoint(false)?;
-            self.session.say(&lines.delta(word))?;
+            self.session.write_line(&lines.delta(word))?;
             self.deltas += 1;
             self.tokens.output += 1;
             self.text.push_str(word);
@@ -236,7 +243,7 @@ impl<'a> Turn<'a> {
         self.checkpoint(is_last)?;
         self.session.pause(0)?;
         self.session
-            .say(&lines.assistant(&self.model, &self.text, prompt, false))?;
+            .write_line(&lines.assistant(&self.model, &self.text, prompt, false))?;
         let content = json!([{"type": "text", "text": self.text}]);
         self.remember(
             EntryKind::Assistant,
@@ -245,7 +252,7 @@ impl<'a> Turn<'a> {
             self.text.clone(),
         );
         self.session
-            .say(&lines.event(r#"{"type":"content_block_stop","index":0}"#, ""))?;
+            .write_line(&lines.event(r#"{"type":"content_block_stop","index":0}"#, ""))?;
         let reason = match (is_last, stop_sequence) {
             (false, _) => "max_tokens",
             (true, Some(_)) => "stop_sequence",
@@ -256,16 +263,16 @@ impl<'a> Turn<'a> {
         self.in_call = false;
         self.counted = self.tokens;
         self.session
-            .say(&lines.event(&message_delta(reason, &sequence, words.len()), ""))?;
+            .write_line(&lines.event(&message_delta(reason, &sequence, words.len()), ""))?;
         self.session
-            .say(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
-        if is_last && self.modes.on("no_result") {
+            .write_line(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
+        if is_last && self.modes.is_on("no_result") {
             return Err(self.session.stall());
         }
         Ok(())
     }
 
-    /// The faults that are due after the deltas sent so far.
+    /// Applies the faults that are due after the deltas sent so far.
     fn checkpoint(&self, at_end: bool) -> Result<(), Stop> {
         let session = self.session;
         let is_due = |mode| self.modes.number(mode) == Some(self.deltas);
@@ -276,23 +283,24 @@ impl<'a> Turn<'a> {
             return Err(Stop::Exit(self.modes.exit()));
         }
         if is_due("bad_json_at") {
-            session
-                .say("{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\n")?;
+            session.write_line(
+                "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\",\n",
+            )?;
         }
         if is_due("truncate_line_at") {
             let line = session.lines.delta("truncated");
-            session.say(&line[..line.len() / 2])?;
+            session.write_line(&line[..line.len() / 2])?;
             std::io::Write::flush(&mut std::io::stdout())?;
             return Err(Stop::Exit(self.modes.exit()));
         }
         if let Some(kind) = self.modes.text("interleave_session") {
             for line in session.lines.foreign(kind == "result") {
-                session.say(&line)?;
+                session.write_line(&line)?;
             }
         }
         let fault_at = self.modes.number("fault_at").unwrap_or(1);
         if self.deltas == fault_at || (at_end && self.deltas < fault_at) {
-            faults::lines(session, self.modes)?;
+            faults::write_faulty_lines(session, self.modes)?;
         }
         Ok(())
     }
@@ -300,8 +308,12 @@ impl<'a> Turn<'a> {
     fn end_interrupted(mut self) -> Result<(), Stop> {
         let lines = &self.session.lines;
         if self.in_call && !self.text.is_empty() {
-            self.session
-                .say(&lines.assistant(&self.model, &self.text, Tokens::default(), true))?;
+            self.session.write_line(&lines.assistant(
+                &self.model,
+                &self.text,
+                Tokens::default(),
+                true,
+            ))?;
             let content = json!([{"type": "text", "text": self.text}]);
             self.remember(
                 EntryKind::Assistant,
@@ -311,8 +323,8 @@ impl<'a> Turn<'a> {
             );
         }
         let text = "[Request interrupted by user]";
-        let (uuid, line) = lines.note(text, "");
-        self.session.say(&line)?;
+        let (uuid, line) = lines.inserted_message(text, "");
+        self.session.write_line(&line)?;
         self.remember(
             EntryKind::Note,
             uuid,
@@ -322,17 +334,17 @@ impl<'a> Turn<'a> {
         if self.in_call {
             self.stop_reason = None;
             self.session
-                .say(&lines.event(r#"{"type":"content_block_stop","index":0}"#, ""))?;
+                .write_line(&lines.event(r#"{"type":"content_block_stop","index":0}"#, ""))?;
             let event = r#"{"type":"message_delta","delta":{"container":null,"stop_details":null,"stop_reason":null,"stop_sequence":null}}"#;
-            self.session.say(&lines.event(event, ""))?;
+            self.session.write_line(&lines.event(event, ""))?;
             self.session
-                .say(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
+                .write_line(&lines.event(r#"{"type":"message_stop"}"#, ""))?;
         }
         let reason = self.stop_reason.unwrap_or("null");
-        let told = format!(
+        let body_fields = format!(
             r#""errors":["[ede_diagnostic] result_type=user last_content_type=n/a stop_reason={reason}"]"#
         );
-        self.end("aborted_streaming", "interrupted", told, true)
+        self.end("aborted_streaming", "interrupted", body_fields, true)
     }
 
     fn end_failed(self, error: &ApiError) -> Result<(), Stop> {
@@ -341,21 +353,28 @@ impl<'a> Turn<'a> {
             Some(_) => format!(r#","api_error_status":{status},"api_error_type":"api_error""#),
             None => format!(r#","api_error":{}"#, Value::from(error.kind.as_str())),
         };
-        self.session.say(
-            &self
-                .session
-                .lines
-                .failed_assistant(&error.text, &error.kind, &more),
-        )?;
+        self.session
+            .write_line(
+                &self
+                    .session
+                    .lines
+                    .failed_assistant(&error.text, &error.kind, &more),
+            )?;
         let text = Value::from(error.text.as_str());
         let more = more.replacen(&format!(r#","api_error_status":{status}"#), "", 1);
-        let told = format!(r#""api_error_status":{status}{more},"result":{text}"#);
-        self.end("api_error", "error", told, true)
+        let body_fields = format!(r#""api_error_status":{status}{more},"result":{text}"#);
+        self.end("api_error", "error", body_fields, true)
     }
 
-    /// The result, and after it the end of the lifecycle.
-    fn end(self, terminal: &str, outcome: &str, told: String, is_error: bool) -> Result<(), Stop> {
-        let hangs = self.job.query && self.modes.on("hang_after_result");
+    /// Writes the result line, and after it the end of the lifecycle.
+    fn end(
+        self,
+        terminal: &str,
+        outcome: &str,
+        body_fields: String,
+        is_error: bool,
+    ) -> Result<(), Stop> {
+        let hangs = self.job.query && self.modes.is_on("hang_after_result");
         let cost = self
             .modes
             .text("cost_usd")
@@ -367,7 +386,7 @@ impl<'a> Turn<'a> {
         };
         let line = {
             let mut state = self.session.state();
-            state.deaf |= hangs;
+            state.unresponsive |= hangs;
             if self.calls > 0 {
                 let spent = state.spent.entry(self.model.clone()).or_default();
                 spent.0.add(self.tokens);
@@ -379,12 +398,12 @@ impl<'a> Turn<'a> {
                 .fold(0.0, |total, (_, cost)| total + cost);
             let usage = state.spent.iter();
             let usage: Vec<String> = usage
-                .map(|(model, spent)| lines::model_usage(model, spent.0, &self.told_cost(spent.1)))
+                .map(|(model, spent)| lines::model_usage(model, spent.0, &self.cost_json(spent.1)))
                 .collect();
-            let since = lines::model_usage(&self.model, self.tokens, &self.told_cost(cost));
+            let since = lines::model_usage(&self.model, self.tokens, &self.cost_json(cost));
             state.results += 1;
             state.last_failed = is_error;
-            self.session.lines.result(&Outcome {
+            self.session.lines.result(&ResultFields {
                 uuid: &self.job.uuid,
                 stop_reason: json!(self.stop_reason).to_string(),
                 terminal_reason: terminal,
@@ -394,18 +413,18 @@ impl<'a> Turn<'a> {
                 } else {
                     "success"
                 },
-                told,
+                body_fields,
                 tokens: self.counted,
                 turns: self.turns(outcome),
-                total_cost: self.told_cost(total),
+                total_cost: self.cost_json(total),
                 model_usage: usage.join(","),
                 model_usage_since: if self.calls > 0 { since } else { String::new() },
                 index: state.results - 1,
             })
         };
-        self.session.say(&line)?;
-        if self.modes.on("dup_result") {
-            self.session.say(&line)?;
+        self.session.write_line(&line)?;
+        if self.modes.is_on("dup_result") {
+            self.session.write_line(&line)?;
         }
         if self.job.query {
             self.record(if hangs { "hung" } else { outcome }, cost);
@@ -424,10 +443,11 @@ impl<'a> Turn<'a> {
         };
         Ok(self
             .session
-            .say(&self.session.lines.lifecycle(&self.job.uuid, state))?)
+            .write_line(&self.session.lines.lifecycle(&self.job.uuid, state))?)
     }
 
-    /// As the CLI counts them: the one that was interrupted and the interrupt itself are turns too.
+    /// Returns the number of turns as the CLI counts them: an interrupted call and the interrupt
+    /// itself are turns too.
     fn turns(&self, outcome: &str) -> u64 {
         match outcome {
             "interrupted" => self.calls - u64::from(self.in_call) + 2,
@@ -436,13 +456,13 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// A cost as JSON, or as what the modes make of it.
-    fn told_cost(&self, cost: f64) -> String {
+    /// Returns a cost as JSON, or as the faulty value that the modes ask for.
+    fn cost_json(&self, cost: f64) -> String {
         match self.modes.text("nan_cost") {
             Some("bare") => "NaN".to_owned(),
             Some("huge") => "1e999".to_owned(),
             Some(_) => "null".to_owned(),
-            None if self.modes.on("negative_cost") => json!(-1.0 - cost).to_string(),
+            None if self.modes.is_on("negative_cost") => json!(-1.0 - cost).to_string(),
             None => json!(cost).to_string(),
         }
     }
@@ -465,7 +485,7 @@ impl<'a> Turn<'a> {
                 "deltas": self.deltas,
                 "upstream_calls": self.calls,
                 "cost_usd": cost,
-                "unknown_directives": self.modes.unknown(),
+                "unknown_directives": self.modes.unknown_directives(),
             });
             self.session.journal.write("turn", event);
         }

@@ -25,16 +25,21 @@ pub struct ResponseEvent {
 pub(super) struct Sequence(u64);
 
 impl Sequence {
-    pub(super) fn event(&mut self, name: &'static str, body: &impl Serialize) -> ResponseEvent {
+    pub(super) fn event(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        body: &impl Serialize,
+    ) -> ResponseEvent {
+        let name = name.into();
         let event = NumberedResponseEvent {
-            r#type: name,
+            r#type: &name,
             sequence_number: self.0,
             body,
         };
         self.0 += 1;
         ResponseEvent {
-            name: name.into(),
             data: json::to_string(&event),
+            name,
         }
     }
 
@@ -46,7 +51,7 @@ impl Sequence {
 
 #[derive(Serialize)]
 struct NumberedResponseEvent<'a, B> {
-    r#type: &'static str,
+    r#type: &'a str,
     sequence_number: u64,
     #[serde(flatten)]
     body: &'a B,

@@ -176,7 +176,7 @@ impl OpenOutputItem {
     ) {
         events.extend(
             told.iter()
-                .map(|(name, body)| sequence.event(name, &self.within(body))),
+                .map(|(name, body)| sequence.event(*name, &self.within(body))),
         );
     }
 

@@ -1,5 +1,6 @@
 //! Builder of a response and its stream events from the events of a turn.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::client_call::ClientCall;
@@ -232,6 +233,16 @@ impl ResponseWriter {
         self.fail(envelope)
     }
 
+    /// Sets `store` to false, because the response could not be stored, and renders the final event
+    /// again, which was not sent.
+    pub fn mark_unstored(&mut self, events: &mut Vec<ResponseEvent>) {
+        self.response.store = false;
+        let Some(last) = events.pop() else { return };
+        // The number must be reused, so that the stream has no gap.
+        self.sequence.reuse_last_number();
+        events.push(self.snapshot_event(last.name));
+    }
+
     /// Cancels the response; returns the final events, none once the response is over.
     pub fn cancel(&mut self) -> Vec<ResponseEvent> {
         if self.is_over() {
@@ -326,7 +337,7 @@ impl ResponseWriter {
         }));
     }
 
-    fn snapshot_event(&mut self, name: &'static str) -> ResponseEvent {
+    fn snapshot_event(&mut self, name: impl Into<Cow<'static, str>>) -> ResponseEvent {
         self.sequence.event(
             name,
             &ResponseSnapshot {

@@ -27,7 +27,7 @@ pub(crate) struct Timing {
     pub(crate) texts: usize,
 }
 
-/// TextClock that records the arrival of texts.
+/// `TextClock` that records the arrival of texts.
 pub(crate) struct TextClock {
     begun: Instant,
     latest: Instant,

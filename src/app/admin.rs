@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::StartupContext;
+use super::config_map;
 use super::descriptors;
-use super::parts;
 use crate::accounts::auth::AdminKey;
 use crate::accounts::auth::KeyText;
 use crate::accounts::auth::Keys;
@@ -98,10 +98,10 @@ pub(super) async fn serve(
     };
     let listener = super::bind(address).await?;
     let address = listener.local_addr()?;
-    let config = Arc::new(parts::http_config(settings));
+    let config = Arc::new(config_map::http_config(settings));
     let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
     let (config, shutdown) = (
-        parts::server_config(settings, descriptors::MAX_ADMIN_CONNECTIONS),
+        config_map::server_config(settings, descriptors::MAX_ADMIN_CONNECTIONS),
         shutdown.child(),
     );
     tracker.spawn(server::serve(
@@ -127,8 +127,8 @@ pub(super) fn serve_locally(
     tracker: &TaskTracker,
 ) -> std::io::Result<()> {
     let socket = LocalSocket::bind(path)?;
-    let router = http::admin_router(admin, &Arc::new(parts::http_config(settings)), None);
-    let config = parts::server_config(settings, descriptors::MAX_ADMIN_CONNECTIONS);
+    let router = http::admin_router(admin, &Arc::new(config_map::http_config(settings)), None);
+    let config = config_map::server_config(settings, descriptors::MAX_ADMIN_CONNECTIONS);
     tracker.spawn(socket.serve(router, config, shutdown.clone(), tracker.clone()));
     Ok(())
 }

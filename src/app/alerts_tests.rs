@@ -12,8 +12,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::TaskTracker;
 
 use super::StartupContext;
+use super::accounting::start_webhooks;
 use super::alerts;
-use super::books::start_webhooks;
 use super::records;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::NewWebhook;

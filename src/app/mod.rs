@@ -1,19 +1,19 @@
 //! Assembles the server: settings in, a running process out.
 
+mod accounting;
 mod admin;
+mod admin_client;
 mod alerts;
 #[cfg(test)]
 mod alerts_tests;
-mod books;
+mod client_services;
+mod config_map;
 mod descriptors;
-mod desk;
-mod ground;
 mod live_rules;
-mod parts;
 mod records;
 mod reload;
 mod restore;
-mod shelves;
+mod startup_context;
 mod tasks;
 mod workers;
 
@@ -46,19 +46,19 @@ use crate::server::DrainSummary;
 use crate::server::Shutdown;
 use crate::services::tasks::Tasks;
 
-use books::Accounting;
-use ground::StartupContext;
+use accounting::Accounting;
+use startup_context::StartupContext;
 use workers::Workers;
 
-pub use desk::AdminClient;
-pub use desk::AdminClientError;
+pub use admin_client::AdminClient;
+pub use admin_client::AdminClientError;
+pub use config_map::prices;
+pub use config_map::router;
 pub use live_rules::CheckedRule;
 pub use live_rules::GeneralRule;
 pub use live_rules::LiveRules;
 pub use live_rules::ProbeOutcome;
 pub use live_rules::ProbedRule;
-pub use parts::prices;
-pub use parts::router;
 pub use records::RecordsError;
 pub use records::backups_folder;
 pub use reload::Reload;
@@ -143,8 +143,8 @@ impl App {
         } = workers::start(&ground, environment, &data_dir).await?;
         let pool = pool_of(&workers);
         let breaker = Breaker::new(settings.claude.breaker_failures);
-        let rules = parts::counted_rules(settings, books.metrics.clone());
-        let gateway = Gateway::new(workers, parts::model_names(settings), rules, breaker);
+        let rules = config_map::counted_rules(settings, books.metrics.clone());
+        let gateway = Gateway::new(workers, config_map::model_names(settings), rules, breaker);
         let (turns, router) = books.admission(&ground, Arc::new(gateway));
         let shelves = ground.start_client_services(turns, &keys).await?;
         let tasks = ground.start_tasks(&books, &keys, agents).await?;
@@ -153,7 +153,7 @@ impl App {
         let routes = http::router(AppState {
             turns: shelves.turns,
             keys: Arc::clone(&keys),
-            config: Arc::new(parts::http_config(settings)),
+            config: Arc::new(config_map::http_config(settings)),
             drain_expired: DrainExpired(ground.shutdown.drain_expired()),
             shutdown_started: ShutdownStarted(ground.shutdown.started()),
             admin: admin_address.is_none().then_some(admin),
@@ -169,7 +169,10 @@ impl App {
             tasks: tasks.clone(),
             router,
         });
-        let (config, shutdown) = (parts::server_config(settings, connections), ground.shutdown);
+        let (config, shutdown) = (
+            config_map::server_config(settings, connections),
+            ground.shutdown,
+        );
         let serving = tracker.spawn(server::serve(
             listener,
             routes,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::Accounting;
-use super::ground::StartupContext;
+use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
 use crate::domain::ModelName;
 use crate::engine::agent::AgentRunner;

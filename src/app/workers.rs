@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::StartupContext;
-use super::parts;
+use super::config_map;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::agent::AgentRunner;
@@ -55,7 +55,7 @@ pub(super) async fn start(
     );
     let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
     let agents = runner(&launcher, settings).await?;
-    let pool = Pool::start(launcher, parts::pool_config(settings), tracker.clone());
+    let pool = Pool::start(launcher, config_map::pool_config(settings), tracker.clone());
     Ok(Workers {
         turns: SignInState::SignedIn(pool),
         agents: Some(agents),

@@ -3,8 +3,9 @@
 const MAX_LENGTH: usize = 64;
 
 /// True if `id` is allowed as an id chosen by a caller: 1 to 64 ASCII letters, digits, `-`, `_` and
-/// `.`, beginning with a letter or digit. Such an id is safe in paths and storage keys, and is
-/// never a relative path.
+/// `.`, beginning with a letter or digit.
+///
+/// Such an id is safe in paths and storage keys, and is never a relative path.
 pub fn is_chosen_id(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let begins = id.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);

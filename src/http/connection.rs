@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::crowd::UnauthenticatedClient;
+use super::unauthenticated::UnauthenticatedClient;
 
 /// Connection of a request. Clones denote the same connection.
 #[derive(Debug, Clone)]

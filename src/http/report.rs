@@ -111,7 +111,7 @@ impl ReportRequest {
             }
             match name.as_str() {
                 "period" => {
-                    query.period = one_of(name, value, &UsagePeriod::ALL, UsagePeriod::as_str)?
+                    query.period = one_of(name, value, &UsagePeriod::ALL, UsagePeriod::as_str)?;
                 }
                 "group_by" => {
                     query.group_by = Some(one_of(name, value, &GroupBy::ALL, GroupBy::as_str)?);

@@ -28,16 +28,16 @@ use super::canonical_path;
 use super::error::ApiError;
 use super::error::ErrorKind;
 use super::middleware::access_log;
+use super::middleware::api_flavor;
 use super::middleware::authenticate;
 use super::middleware::authenticate::AuthGuard;
 use super::middleware::authenticate::RequiredAuth;
 use super::middleware::body_limit;
 use super::middleware::body_limit::BodyLimits;
-use super::middleware::door;
+use super::middleware::cors;
+use super::middleware::cors::Cors;
 use super::middleware::framing;
-use super::middleware::local_only;
-use super::middleware::pages;
-use super::middleware::pages::Cors;
+use super::middleware::host_check;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::middleware::spare;
@@ -108,11 +108,11 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(guard, authenticate::layer))
         .layer(from_fn_with_state(
             Arc::clone(&state.keys),
-            local_only::layer,
+            host_check::layer,
         ))
         .layer(from_fn_with_state(
             Cors::new(&state.keys, &state.config),
-            pages::layer,
+            cors::layer,
         ));
     let router = with_outer_layers(router).with_state(state);
     // Outside of the router, because it changes the path that is routed by.
@@ -165,7 +165,7 @@ fn with_outer_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Rou
         .layer(CatchPanicLayer::custom(panic::response))
         .layer(from_fn(spare::layer))
         .layer(from_fn(framing::layer))
-        .layer(from_fn(door::layer))
+        .layer(from_fn(api_flavor::layer))
         .layer(from_fn(access_log::layer))
         .layer(from_fn(request_id::layer))
 }

@@ -5,11 +5,11 @@
 
 mod config;
 mod connection;
+mod connection_limiter;
 mod deadline_io;
 mod head_watch;
 mod local;
 mod shutdown;
-mod visitors;
 
 #[cfg(test)]
 mod tests;
@@ -29,12 +29,12 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 pub use config::Config;
+pub use connection_limiter::SPARE_CONNECTIONS;
 pub use local::LocalSocket;
 pub use local::send_local_request;
 pub use shutdown::Shutdown;
-pub use visitors::SPARE_CONNECTIONS;
 
-use visitors::ConnectionLimiter;
+use connection_limiter::ConnectionLimiter;
 
 /// Time for streams to send a last error event after the drain timeout.
 const LAST_ERROR_GRACE: Duration = Duration::from_millis(500);

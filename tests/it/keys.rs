@@ -70,6 +70,10 @@ async fn error_code_for(server: &ServerProcess, key: &str) -> String {
 const AUTHENTICATED: &str = "not_signed_in";
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story from the first key to the last"
+)]
 async fn keys_are_managed_while_no_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path();

@@ -37,7 +37,7 @@ async fn killed_server_leaves_no_real_cli_worker() {
     kill_and_assert_no_worker_is_left(server, folder.path()).await;
 }
 
-/// End of input only_survivor would not end these workers.
+/// End of input `only_survivor` would not end these workers.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_server_leaves_no_worker_that_ignores_end_of_input() {
     let folder = tempfile::tempdir().unwrap();

@@ -141,7 +141,7 @@ async fn tool_without_its_beta_is_dropped_or_refused_when_forced() {
 }
 
 /// Fails once the CLI can read calls of MCP servers; then set `READS_MCP` in
-/// `src/engine/claude/server.rs` and test here how such calls reach the client.
+/// `src/engine/claude/server_blocks.rs` and test here how such calls reach the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn cli_cannot_read_calls_of_mcp_servers() {
     let server = TestServer::real()

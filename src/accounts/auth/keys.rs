@@ -17,9 +17,9 @@ use super::key::KeyPolicy;
 use super::key::Permission;
 use super::key::id_of;
 use super::key::prefix_of;
-use super::places;
+use super::key_index::KeyIndex;
 use super::registry::Registry;
-use super::ring::KeyIndex;
+use super::tables;
 use super::text::KeyPrefix;
 use crate::domain::Caller;
 use crate::domain::DEFAULT_PROJECT;
@@ -308,7 +308,7 @@ impl Keys {
     fn write_last_use(&self, prefix: KeyPrefix, now: u64) {
         let Some(store) = &self.store else { return };
         let written = store.transaction::<_, Error, _>(move |transaction| {
-            transaction.put(places::last_use(prefix), now.to_be_bytes().to_vec());
+            transaction.put(tables::last_use(prefix), now.to_be_bytes().to_vec());
             Ok(())
         });
         // The transaction is queued by the call itself; its result does not matter to the request.

@@ -12,18 +12,18 @@ mod configured;
 mod digest;
 mod error;
 mod key;
+mod key_index;
 mod keys;
 #[cfg(test)]
 mod keys_tests;
-mod places;
 mod project;
 mod records;
 mod registry;
 #[cfg(test)]
 mod registry_tests;
-mod ring;
 #[cfg(test)]
 mod scale_tests;
+mod tables;
 mod text;
 
 pub use admin::AdminKey;
@@ -42,7 +42,7 @@ pub use key::KeyPolicy;
 pub use key::Permission;
 pub use keys::Credentials;
 pub use keys::Keys;
-pub use places::RegistryPage;
 pub use project::Project;
 pub use registry::Registry;
+pub use tables::RegistryPage;
 pub use text::KeyText;

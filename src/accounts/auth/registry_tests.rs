@@ -137,7 +137,7 @@ async fn keys_and_projects_survive_restart() {
 async fn unreadable_record_fails_the_start() {
     for record in [&b"\x02{}"[..], b"\x01{", b""] {
         let store = store();
-        let (key, record) = (places::KEYS.key("0123456789ab"), record.to_vec());
+        let (key, record) = (tables::KEYS.key("0123456789ab"), record.to_vec());
         let work = move |transaction: &mut crate::storage::store::Transaction<'_>| {
             transaction.put(key, record);
             Ok::<_, Error>(())
@@ -382,7 +382,7 @@ async fn last_use_is_written_at_most_once_a_minute() {
         keys.authenticate_at(start + after, &with(&text), None)
             .unwrap();
         let kept = store.transaction::<_, Error, _>(move |transaction| {
-            Ok(transaction.get(&places::last_use(prefix))?)
+            Ok(transaction.get(&tables::last_use(prefix))?)
         });
         let kept = kept.await.unwrap().unwrap();
         assert_eq!(

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::accounts::auth::digest::KeyDigest;
 use crate::accounts::auth::key::KeyRecord;
-use crate::accounts::auth::ring::IndexedKey;
+use crate::accounts::auth::key_index::IndexedKey;
 use crate::accounts::auth::text::KeyPrefix;
 use crate::domain::Rates;
 use crate::storage::store::Store;

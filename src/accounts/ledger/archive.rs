@@ -15,8 +15,8 @@ use crate::storage::store::Transaction;
 
 use super::Error;
 use super::migration;
-use super::places;
-use super::places::TABLE;
+use super::storage_keys;
+use super::storage_keys::TABLE;
 
 const FIRST_LINE: &str = "claude-switchboard ledger 1";
 
@@ -114,7 +114,7 @@ fn parse_backup(text: &str) -> Result<Vec<StoreRecord>, Error> {
     };
     let records: Option<Vec<StoreRecord>> = body.lines().map(record).collect();
     let records = records.ok_or_else(|| Error::Backup("has a line that is no record"))?;
-    if records.iter().any(|(key, _)| *key == places::head()) {
+    if records.iter().any(|(key, _)| *key == storage_keys::head()) {
         Ok(records)
     } else {
         Err(Error::Backup("holds no ledger"))

@@ -6,9 +6,9 @@ use crate::storage::store::Store;
 
 use super::ChargeOutcome;
 use super::Error;
-use super::places;
 use super::records::ChargeRecord;
 use super::records::LedgerRecord as _;
+use super::storage_keys;
 
 /// Charge of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub struct ListedCharge {
 
 /// Reads all charges in `store`.
 pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Error> {
-    let records = store.scan(places::charges()).await?;
+    let records = store.scan(storage_keys::charges()).await?;
     let listed = records.into_iter().map(|(key, value)| {
-        let id = places::parse_id(&key).ok_or(Error::Unreadable {
+        let id = storage_keys::parse_id(&key).ok_or(Error::Unreadable {
             what: "the id of a charge",
         })?;
         let charged = ChargeRecord::decode(&value)?;

@@ -3,10 +3,10 @@
 use crate::storage::store::Transaction;
 
 use super::Error;
-use super::places;
 use super::records::LedgerHead;
 use super::records::LedgerRecord as _;
 use super::records::VERSION;
+use super::storage_keys;
 
 /// Migration step from one version to the next. Runs in the transaction that opens the ledger.
 pub(super) type MigrationStep = fn(&mut Transaction<'_>) -> Result<(), Error>;
@@ -25,7 +25,7 @@ pub(super) fn run_steps(
     steps: &[(u8, MigrationStep)],
     last: u8,
 ) -> Result<(), Error> {
-    let Some(head) = transaction.get(&places::head())? else {
+    let Some(head) = transaction.get(&storage_keys::head())? else {
         return Ok(());
     };
     let mut version = *head.first().ok_or(Error::Unreadable {

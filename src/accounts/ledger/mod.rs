@@ -24,7 +24,6 @@
 
 mod alerts;
 mod archive;
-mod book;
 mod budget;
 mod calendar;
 mod charges;
@@ -33,15 +32,16 @@ mod codec;
 mod error;
 mod hold;
 mod migration;
-mod places;
 mod reader;
 mod records;
 mod render;
+mod storage_keys;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod usage;
 mod verify;
 
@@ -67,8 +67,6 @@ pub use alerts::Alert;
 pub use archive::Restored;
 pub use archive::count_records;
 pub use archive::restore;
-pub use book::resumable_id;
-pub use book::waiting_id;
 pub use budget::BudgetExceeded;
 pub use budget::BudgetScope;
 pub use budget::BudgetUnit;
@@ -85,6 +83,8 @@ pub use reader::LedgerReader;
 pub use render::to_csv;
 pub use render::to_json;
 pub use render::to_table;
+pub use transactions::resumable_id;
+pub use transactions::waiting_id;
 pub use usage::GroupBy;
 pub use usage::UsagePeriod;
 pub use usage::UsageQuery;
@@ -154,7 +154,7 @@ impl Ledger {
     pub async fn open(store: Store, clock: Clock, config: Config) -> Result<OpenedLedger, Error> {
         let now = clock.clone();
         let (epoch, unknown) = store
-            .transaction(move |transaction| book::open_epoch(transaction, now.now()))
+            .transaction(move |transaction| transactions::open_epoch(transaction, now.now()))
             .await?;
         let (sender, alerts) = mpsc::unbounded_channel();
         let inner = LedgerInner {
@@ -193,7 +193,7 @@ impl Ledger {
         let held = self.0.store.transaction(move |transaction| {
             let now = ledger.0.clock.now();
             let (id, amount) =
-                book::place_hold(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
+                transactions::place_hold(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
             // Made inside the transaction: if the future is dropped, this guard is dropped and
             // releases the hold.
             Ok::<_, Error>(BudgetHold::new(ledger, id, amount, caller.grant))
@@ -208,10 +208,9 @@ impl Ledger {
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         let (this, id) = (self.clone(), id.to_owned());
-        let raised = self
-            .0
-            .store
-            .transaction(move |transaction| book::raise_hold(transaction, &id, amount, &grant));
+        let raised = self.0.store.transaction(move |transaction| {
+            transactions::raise_hold(transaction, &id, amount, &grant)
+        });
         async move { this.record_store_health(raised.await) }
     }
 
@@ -240,7 +239,7 @@ impl Ledger {
                         .push(owed);
                 }
             });
-            book::rename_hold(transaction, &id, &begun)
+            transactions::rename_hold(transaction, &id, &begun)
         });
         async move { this.record_store_health(renamed.await) }
     }
@@ -294,7 +293,7 @@ impl Ledger {
                 }
             });
             // The retry is registered first, so that an error of the transaction itself is covered.
-            let (debit, new) = book::close_hold(transaction, now, &id, closing, &grant)?;
+            let (debit, new) = transactions::close_hold(transaction, now, &id, closing, &grant)?;
             transaction.after_write(move |is_made| {
                 // A closed channel is fine: alerts are optional for the opener.
                 new.into_iter()

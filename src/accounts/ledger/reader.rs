@@ -18,9 +18,9 @@ use super::VerifyReport;
 use super::archive;
 use super::budget::BudgetAccount;
 use super::charges;
-use super::places;
 use super::records::BudgetMeter;
 use super::records::LedgerRecord as _;
+use super::storage_keys;
 use super::usage;
 use super::verify;
 
@@ -79,7 +79,7 @@ impl LedgerReader {
         let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, today);
         let mut budgets = Vec::new();
         for account in accounts.into_iter().filter(BudgetAccount::is_capped) {
-            let place = places::meter(account.span, account.scope, account.name);
+            let place = storage_keys::meter(account.span, account.scope, account.name);
             let bytes = self.store.get(place).await?;
             let meter = bytes
                 .map(|bytes| BudgetMeter::decode(&bytes))

@@ -14,10 +14,10 @@ use super::PendingClose;
 use super::budget::BudgetWindow;
 use super::calendar::Day;
 use super::calendar::Span;
-use super::places;
 use super::records::LedgerHead;
 use super::records::LedgerRecord as _;
 use super::records::load_record;
+use super::storage_keys;
 
 /// Interval at which failed closes are retried. The next transaction reopens a failed store.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -83,8 +83,9 @@ impl Ledger {
             return;
         }
         let written = self.0.store.transaction(|transaction| {
-            let head: LedgerHead = load_record(transaction, &places::head())?.unwrap_or_default();
-            transaction.put(places::head(), head.encode());
+            let head: LedgerHead =
+                load_record(transaction, &storage_keys::head())?.unwrap_or_default();
+            transaction.put(storage_keys::head(), head.encode());
             Ok::<_, Error>(())
         });
         if self.record_store_health(written.await).is_ok() {
@@ -108,21 +109,21 @@ impl Ledger {
 
 /// Deletes one group of records older than `first`; returns true if there may be more.
 fn sweep_group(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Error> {
-    let mut head: LedgerHead = load_record(transaction, &places::head())?.unwrap_or_default();
+    let mut head: LedgerHead = load_record(transaction, &storage_keys::head())?.unwrap_or_default();
     if head.first_kept_day < first {
         // In the same transaction as the first deletion, so verification never expects deleted
         // charges.
         head.first_kept_day = first;
-        transaction.put(places::head(), head.encode());
+        transaction.put(storage_keys::head(), head.encode());
     }
     let mut left = MAX_RECORDS_PER_SWEEP;
-    let orders = places::charge_days();
+    let orders = storage_keys::charge_days();
     remove_while(transaction, &orders, &mut left, |transaction, key| {
-        let (day, id) = places::parse_charge_day(key).ok_or(Error::Unreadable {
+        let (day, id) = storage_keys::parse_charge_day(key).ok_or(Error::Unreadable {
             what: "the day of a charge",
         })?;
         if day < first {
-            transaction.remove(places::charge(&id));
+            transaction.remove(storage_keys::charge(&id));
         }
         Ok(day < first)
     })?;
@@ -130,10 +131,10 @@ fn sweep_group(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Er
         let limit = Span::around(window, first);
         remove_while(
             transaction,
-            &places::meters_of_window(limit),
+            &storage_keys::meters_of_window(limit),
             &mut left,
             |_, key| {
-                let parts = places::parse_meter(key).ok_or(Error::Unreadable {
+                let parts = storage_keys::parse_meter(key).ok_or(Error::Unreadable {
                     what: "the time of a budget",
                 })?;
                 // Budgets of past days and months are no longer checked.

@@ -9,8 +9,8 @@ use super::ChargeOutcome;
 use super::Clock;
 use super::Config;
 use super::Ledger;
-use super::book;
-use super::places;
+use super::storage_keys;
+use super::transactions;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Cap;
@@ -61,11 +61,12 @@ async fn over(store: Store, now: u64) -> Ledger {
 
 /// Number of open holds that a crash would charge now.
 pub(crate) async fn begun_holds(ledger: &Ledger) -> usize {
-    let holds = ledger.0.store.scan(places::holds()).await.unwrap();
+    let holds = ledger.0.store.scan(storage_keys::holds()).await.unwrap();
     let ids = holds
         .iter()
-        .filter_map(|(place, _)| places::parse_id(place));
-    ids.filter(|id| book::is_charged_after_crash(id)).count()
+        .filter_map(|(place, _)| storage_keys::parse_id(place));
+    ids.filter(|id| transactions::is_charged_after_crash(id))
+        .count()
 }
 
 /// Charges `money` to `caller`.

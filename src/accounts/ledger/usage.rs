@@ -9,9 +9,9 @@ use crate::storage::store::StoreRecord;
 use super::Clock;
 use super::Day;
 use super::Error;
-use super::places;
 use super::records::LedgerRecord as _;
 use super::records::UsageCounters;
+use super::storage_keys;
 
 /// Model name in reports for usage without a known model.
 const UNKNOWN_MODEL: &str = "unknown";
@@ -160,20 +160,20 @@ async fn usage_records(
     today: Day,
 ) -> Result<Vec<StoreRecord>, Error> {
     let (project, from) = match (project, from) {
-        (None, _) => return Ok(store.scan(places::all_usage()).await?),
-        (Some(project), None) => return Ok(store.scan(places::usage_of(project)).await?),
+        (None, _) => return Ok(store.scan(storage_keys::all_usage()).await?),
+        (Some(project), None) => return Ok(store.scan(storage_keys::usage_of(project)).await?),
         (Some(project), Some(from)) => (project, from),
     };
     let (mut records, mut day) = (Vec::new(), from);
     while day <= today {
-        records.extend(store.scan(places::usage_on(project, day)).await?);
+        records.extend(store.scan(storage_keys::usage_on(project, day)).await?);
         day = day.next();
     }
     Ok(records)
 }
 
 pub(super) fn parse_usage_key(key: &[u8]) -> Result<(String, Day, String, String), Error> {
-    places::parse_usage(key).ok_or(Error::Unreadable {
+    storage_keys::parse_usage(key).ok_or(Error::Unreadable {
         what: "whose usage it is",
     })
 }

@@ -13,7 +13,6 @@ use super::Day;
 use super::Error;
 use super::budget::BudgetAccount;
 use super::calendar::Span;
-use super::places;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
 use super::records::ChargeRecord;
@@ -21,6 +20,7 @@ use super::records::HoldRecord;
 use super::records::LedgerHead;
 use super::records::LedgerRecord;
 use super::records::UsageCounters;
+use super::storage_keys;
 use super::usage;
 
 /// Result of a verification.
@@ -57,21 +57,21 @@ impl LedgerSnapshot {
 /// days and months whose meters are kept, the spent sums must equal those of the counters, and the
 /// held sums those of the open holds.
 pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
-    let snapshot = LedgerSnapshot(store.snapshot(places::TABLE.key("")).await?);
-    let head = snapshot.scan(&places::head()).next();
+    let snapshot = LedgerSnapshot(store.snapshot(storage_keys::TABLE.key("")).await?);
+    let head = snapshot.scan(&storage_keys::head()).next();
     let head = head
         .map(|(_, value)| LedgerHead::decode(value))
         .transpose()?
         .unwrap_or_default();
-    let charges: Vec<(String, ChargeRecord)> = named(&snapshot, &places::charges())?;
-    let holds: Vec<(String, HoldRecord)> = named(&snapshot, &places::holds())?;
+    let charges: Vec<(String, ChargeRecord)> = named(&snapshot, &storage_keys::charges())?;
+    let holds: Vec<(String, HoldRecord)> = named(&snapshot, &storage_keys::holds())?;
     let mut kept = UsageTable::new();
-    for (key, value) in snapshot.scan(&places::all_usage()) {
+    for (key, value) in snapshot.scan(&storage_keys::all_usage()) {
         kept.insert(usage::parse_usage_key(key)?, UsageCounters::decode(value)?);
     }
     let mut meters = MeterTable::new();
-    for (key, value) in snapshot.scan(&places::meters()) {
-        let place = places::parse_meter(key).ok_or(Error::Unreadable {
+    for (key, value) in snapshot.scan(&storage_keys::meters()) {
+        let place = storage_keys::parse_meter(key).ok_or(Error::Unreadable {
             what: "the time of a budget",
         })?;
         meters.insert(place, BudgetMeter::decode(value)?);
@@ -110,7 +110,7 @@ fn named<R: LedgerRecord>(
     prefix: &[u8],
 ) -> Result<Vec<(String, R)>, Error> {
     let records = snapshot.scan(prefix).map(|(key, value)| {
-        let id = places::parse_id(key).ok_or(Error::Unreadable { what: "an id" })?;
+        let id = storage_keys::parse_id(key).ok_or(Error::Unreadable { what: "an id" })?;
         Ok((id, R::decode(value)?))
     });
     records.collect()
@@ -122,8 +122,8 @@ fn compare_orders(
     problems: &mut Vec<String>,
 ) -> Result<(), Error> {
     let mut found = BTreeMap::new();
-    for (key, _) in snapshot.scan(&places::charge_days()) {
-        let (day, id) = places::parse_charge_day(key).ok_or(Error::Unreadable {
+    for (key, _) in snapshot.scan(&storage_keys::charge_days()) {
+        let (day, id) = storage_keys::parse_charge_day(key).ok_or(Error::Unreadable {
             what: "the day of a charge",
         })?;
         found.insert((id, day), ());

@@ -12,8 +12,8 @@
 mod bucket;
 #[cfg(test)]
 mod bucket_tests;
-mod limited;
 mod permit;
+mod rate_limited;
 mod scope;
 mod state;
 #[cfg(test)]
@@ -32,9 +32,9 @@ use crate::domain::Rates;
 
 use scope::SharedScopeLimiter;
 
-pub use limited::LimitKind;
-pub use limited::RateLimited;
 pub use permit::Permit;
+pub use rate_limited::LimitKind;
+pub use rate_limited::RateLimited;
 pub use scope::LimitScope;
 pub use state::LimitLevel;
 pub use state::RateLimitState;

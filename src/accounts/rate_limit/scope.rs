@@ -12,8 +12,8 @@ use crate::domain::Rates;
 use super::bucket::Bucket;
 use super::bucket::Shortage;
 use super::bucket::TakeId;
-use super::limited::LimitKind;
-use super::limited::RateLimited;
+use super::rate_limited::LimitKind;
+use super::rate_limited::RateLimited;
 use super::state::RateLimitState;
 
 /// `Retry-After` for the concurrency limit: long enough for a short response to end.

@@ -9,14 +9,14 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::address::WebhookEndpoint;
-use super::back_off;
+use super::endpoint::WebhookEndpoint;
 use super::event::WebhookEvent;
-use super::lane::MAX_PENDING;
-use super::lane::ReceiverQueue;
-use super::lane::ReceiverQueues;
 use super::pending;
 use super::pending::PendingEvent;
+use super::receiver_queue::MAX_PENDING;
+use super::receiver_queue::ReceiverQueue;
+use super::receiver_queue::ReceiverQueues;
+use super::retry_delay;
 use super::sender::WebhookSender;
 use super::sender::send_once;
 use crate::storage::store;
@@ -164,7 +164,7 @@ impl Webhooks {
             let verdict = self.attempt(&pending, lane).await;
             pending.tries += 1;
             let pause = match verdict {
-                AttemptOutcome::Failed(_) => back_off::delay_after(pending.tries),
+                AttemptOutcome::Failed(_) => retry_delay::delay_after(pending.tries),
                 AttemptOutcome::Arrived | AttemptOutcome::Unwanted(_) => None,
             };
             self.log_attempt(&pending, verdict, pause);

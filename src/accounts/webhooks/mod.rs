@@ -8,27 +8,27 @@
 //! Knows neither the contents of events nor who subscribes to them. The receiver of an owner is
 //! looked up for each attempt, so a change applies to pending events too.
 
-mod address;
-mod back_off;
 mod delivery;
+mod endpoint;
 mod event;
 mod http;
 #[cfg(test)]
 mod http_tests;
-mod lane;
 mod pending;
+mod receiver_queue;
+mod retry_delay;
 mod secret;
 mod sender;
 #[cfg(test)]
 mod tests;
 
-pub use address::InvalidWebhookUrl;
-pub use address::WebhookEndpoint;
-pub use address::WebhookUrl;
 pub use delivery::EndpointLookup;
 pub use delivery::Error;
 pub use delivery::WebhookDeps;
 pub use delivery::Webhooks;
+pub use endpoint::InvalidWebhookUrl;
+pub use endpoint::WebhookEndpoint;
+pub use endpoint::WebhookUrl;
 pub use event::WebhookEvent;
 pub use http::HttpSender;
 pub use secret::InvalidSecret;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::address::WebhookEndpoint;
+use super::endpoint::WebhookEndpoint;
 use super::event::WebhookEvent;
 use crate::storage::store::Error;
 use crate::storage::store::Store;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::address::WebhookEndpoint;
-use super::address::WebhookUrl;
+use super::endpoint::WebhookEndpoint;
+use super::endpoint::WebhookUrl;
 use super::event::WebhookEvent;
 use crate::domain::unix_now;
 

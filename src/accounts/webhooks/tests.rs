@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::lane::MAX_PENDING;
 use super::pending::PendingEvent;
+use super::receiver_queue::MAX_PENDING;
 use super::*;
 use crate::storage::store::Store;
 

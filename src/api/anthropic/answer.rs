@@ -73,11 +73,11 @@ impl MessageBuilder {
                 }),
             },
             TurnEvent::ThinkingRedacted(data) => {
-                self.blocks.push(AnthropicBlock::RedactedThinking { data })
+                self.blocks.push(AnthropicBlock::RedactedThinking { data });
             }
             TurnEvent::Text(piece) => match self.blocks.last_mut() {
                 Some(AnthropicBlock::Text { text, .. }) if !self.begins_text => {
-                    text.push_str(&piece)
+                    text.push_str(&piece);
                 }
                 _ => {
                     self.begins_text = false;

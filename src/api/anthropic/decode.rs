@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::cache_breakpoints;
 use super::content;
 use super::content::Instruction;
 use super::fields;
-use super::marks;
 use super::messages;
 use super::native;
 use super::parameters;
@@ -105,7 +105,7 @@ fn decode_object(
         has_cache_breakpoints: false,
         has_long_cache_ttl: false,
     };
-    marks::limit_breakpoints(
+    cache_breakpoints::limit_breakpoints(
         &mut native,
         &mut conversation.history,
         &mut conversation.prompt,

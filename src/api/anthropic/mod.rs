@@ -11,12 +11,12 @@ pub mod files;
 pub mod models;
 
 mod answer;
+mod cache_breakpoints;
 mod content;
 mod decode;
 mod fields;
 mod json;
 mod list;
-mod marks;
 mod messages;
 mod native;
 mod parameters;

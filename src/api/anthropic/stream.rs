@@ -93,7 +93,7 @@ impl MessageStreamEncoder {
             MessageStreamState::Over => return events,
             MessageStreamState::Fresh => match &event {
                 TurnEvent::Started { usage, native, .. } => {
-                    self.start_message(usage, native, &mut events)
+                    self.start_message(usage, native, &mut events);
                 }
                 _ => self.start_message(&Usage::default(), &NativeFields::default(), &mut events),
             },

@@ -10,14 +10,14 @@ pub mod completions;
 pub mod conversations;
 pub mod error;
 pub mod files;
+pub mod inline_batch;
 pub mod models;
 pub mod responses;
 pub mod sessions;
-pub mod together;
 
 mod cache_mark;
 mod citation;
-mod custom;
+mod custom_input;
 mod functions;
 mod inline;
 mod json;

@@ -4,11 +4,11 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use super::error::InvalidRequest;
-use super::object::ObjectPath;
-use super::object::ObjectReader;
-use super::shape::describe_value;
+use super::field_type::describe_value;
+use super::object_reader::ObjectPath;
+use super::object_reader::ObjectReader;
+use super::schema::ObjectSchema;
 use super::structure;
-use super::table::ObjectSchema;
 
 /// Parses `body` as a JSON object with the fields of `table`; `needs` names the required fields in
 /// error messages.

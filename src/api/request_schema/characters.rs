@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 use super::error::InvalidRequest;
-use super::ignored::RemarkCollector;
+use super::remarks::RemarkCollector;
 use super::repair::Repair;
 
 /// Escape of U+FFFD, the replacement character.

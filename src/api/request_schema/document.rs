@@ -5,9 +5,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::Visitor;
 
-use super::table::Field;
-use super::table::ObjectSchema;
-use super::table::Support;
+use super::schema::Field;
+use super::schema::ObjectSchema;
+use super::schema::Support;
 
 /// Pages that contain tables of fields.
 const PAGES: [&str; 13] = [

@@ -10,7 +10,7 @@ use anyhow::bail;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::parts;
+use super::config_map;
 use super::workers;
 use crate::config::Environment;
 use crate::config::Settings;
@@ -116,7 +116,7 @@ impl LiveRules {
         let one = pool::Config {
             max_workers: 1,
             prewarm: 1,
-            ..parts::pool_config(settings)
+            ..config_map::pool_config(settings)
         };
         let pool = Pool::start(launcher, one, tracker.clone());
         let models = if models.is_empty() {
@@ -124,7 +124,7 @@ impl LiveRules {
         } else {
             models.to_vec()
         };
-        let probes = probe::plan_probes(&models, &parts::model_rules(settings));
+        let probes = probe::plan_probes(&models, &config_map::model_rules(settings));
         Ok(Self {
             pool,
             probes,
@@ -141,7 +141,7 @@ impl LiveRules {
 
     /// Maximum cost of all calls, by the prices of `settings`.
     pub fn max_cost(&self, settings: &Settings) -> Money {
-        let prices = parts::prices(settings);
+        let prices = config_map::prices(settings);
         let cost = |probe: &RuleProbe| prices.estimate(&probe.model, &probe.turn).money;
         self.probes
             .iter()

@@ -11,11 +11,11 @@
 //! Cached: answers that finished or hit the token limit. Not cached: refusals, which may turn out
 //! otherwise the next time, and tool calls, since a worker is parked for their results.
 
-mod answer;
-mod flight;
+mod cached_stream;
 mod key;
 #[cfg(test)]
 mod key_tests;
+mod shared_run;
 #[cfg(test)]
 mod tests;
 
@@ -36,9 +36,9 @@ use crate::domain::FinishReason;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
-use flight::SharedRun;
+use shared_run::SharedRun;
 
-pub use answer::CachedStream;
+pub use cached_stream::CachedStream;
 pub use key::CacheKey;
 
 /// Approximate memory of an entry besides its events.

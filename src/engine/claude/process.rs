@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use super::agent::AgentUser;
-use super::strays::ChildId;
-use super::strays::ChildTable;
+use super::subreaper::ChildId;
+use super::subreaper::ChildTable;
 
 /// Number of bytes kept of a process's standard error, for the log.
 const MAX_STDERR_BYTES: usize = 2 * 1024;

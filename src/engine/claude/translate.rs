@@ -14,7 +14,7 @@ use crate::domain::Usage;
 
 use super::failure::classify;
 use super::protocol::{ApiRetry, CallFailed, CliEvent, LineLifecycle, StreamEvent};
-use super::server;
+use super::server_blocks;
 
 /// Maximum delay before a retry by the CLI; its own delays are shorter.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -225,12 +225,12 @@ impl TurnTranslator {
                 self.open = OpenBlock::Server;
                 self.is_after_text = false;
                 self.has_server_block = true;
-                TurnStep::Emit(TurnEvent::ServerBlock(server::parse_block(block)))
+                TurnStep::Emit(TurnEvent::ServerBlock(server_blocks::parse_block(block)))
             }
             StreamEvent::Input(piece) if self.open == OpenBlock::Server => {
-                TurnStep::Emit(server::input_delta(&piece))
+                TurnStep::Emit(server_blocks::input_delta(&piece))
             }
-            StreamEvent::OtherDelta(delta) => self.delta(server::parse_delta(delta)),
+            StreamEvent::OtherDelta(delta) => self.delta(server_blocks::parse_delta(delta)),
             StreamEvent::Input(piece) => self.input(piece.into_owned()),
             StreamEvent::BlockEnd => self.end_block(),
             StreamEvent::MessageDelta {

@@ -16,7 +16,7 @@ use super::config::Config;
 use super::process::Process;
 use super::session::CliSession;
 use super::start::start_session;
-use super::talk::TurnDriver;
+use super::turn_driver::TurnDriver;
 
 /// Worker with a live CLI process.
 #[derive(Debug)]

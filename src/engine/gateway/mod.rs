@@ -25,14 +25,13 @@ mod admission;
 mod breaker;
 mod catalogue;
 mod circuit;
-mod demand;
+mod demanded_call;
 mod error;
 mod forced_call;
-mod form;
 mod instructions;
-mod keeping;
-mod late;
-mod learnt;
+mod json_answer;
+mod late_names;
+mod learned_refusals;
 mod model_rules;
 mod patterns;
 mod prefill;
@@ -40,15 +39,16 @@ mod property_names;
 mod refused_field;
 mod run;
 mod schema;
+mod schema_check;
 mod service;
 mod stops;
 mod strict;
-mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod thinking;
+mod usage_counter;
 
 use std::pin::Pin;
 
@@ -74,7 +74,7 @@ pub use catalogue::ModelNames;
 pub use error::Error;
 pub use error::FileFault;
 pub use error::ServerToolsOff;
-pub use late::LateNames;
+pub use late_names::LateNames;
 pub use model_rules::ModelRules;
 pub use service::{Gateway, SignInState};
 
@@ -259,7 +259,7 @@ pub trait Turns: Send + Sync {
             model: turn.model.to_string(),
             left_out: Vec::new(),
             repaired: Vec::new(),
-            runs: form::max_runs(&turn.sampling.format),
+            runs: json_answer::max_runs(&turn.sampling.format),
         })))
     }
 

@@ -16,10 +16,10 @@ use crate::domain::Turn;
 use super::Error;
 use super::forced_call;
 use super::forced_call::ForcedCall;
-use super::form;
 use super::instructions;
-use super::learnt::LearnedRefusals;
-use super::learnt::UpstreamRefusal;
+use super::json_answer;
+use super::learned_refusals::LearnedRefusals;
+use super::learned_refusals::UpstreamRefusal;
 use super::patterns::Patterns;
 use super::prefill;
 use super::refused_field::RefusedField;
@@ -137,9 +137,9 @@ impl ModelRules {
         let is_restricted = self.restrictions(model).contains(&Restriction::ForcedTools);
         let tool = forced_call::only_tool(turn).filter(|_| is_restricted);
         match tool.map(forced_call::arguments_format) {
-            Some(form) => form::max_runs(&form),
+            Some(form) => json_answer::max_runs(&form),
             None if is_restricted && forced_call::is_demanded(turn) => 2,
-            None => form::max_runs(&turn.sampling.format),
+            None => json_answer::max_runs(&turn.sampling.format),
         }
     }
 

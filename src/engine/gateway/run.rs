@@ -28,16 +28,16 @@ use crate::runtime::compute::in_place;
 use super::Error;
 use super::TurnStream;
 use super::breaker::BreakerPass;
-use super::demand::DemandedCall;
-use super::form::JsonAnswerCheck;
-use super::late::LateNames;
-use super::learnt::UpstreamRefusal;
+use super::demanded_call::DemandedCall;
+use super::json_answer::JsonAnswerCheck;
+use super::late_names::LateNames;
+use super::learned_refusals::UpstreamRefusal;
 use super::model_rules::ModelRules;
 use super::property_names::PropertyNames;
 use super::schema;
 use super::stops::StopTextFilter;
 use super::strict::ToolArgumentCheck;
-use super::tally::UsageCounter;
+use super::usage_counter::UsageCounter;
 
 /// Long enough for another worker to be reset, too short to be noticed beside the time the model
 /// takes.

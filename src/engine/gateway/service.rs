@@ -25,9 +25,9 @@ use crate::runtime::fair_queue::Tenant;
 
 use super::breaker::Breaker;
 use super::catalogue::ModelNames;
-use super::demand::DemandedCall;
+use super::demanded_call::DemandedCall;
 use super::forced_call;
-use super::form::JsonAnswerCheck;
+use super::json_answer::JsonAnswerCheck;
 use super::model_rules::ModelRules;
 use super::run::TurnRun;
 use super::run::WorkerSource;

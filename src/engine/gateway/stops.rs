@@ -9,7 +9,7 @@ use crate::domain::FinishReason;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
-use super::tally::UsageCounter;
+use super::usage_counter::UsageCounter;
 
 /// Filter that searches an answer for stop texts.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use crate::domain::Tool;
 use crate::domain::Tools;
 use crate::domain::TurnEvent;
 
-use super::keeping::SchemaCheck;
+use super::schema_check::SchemaCheck;
 
 /// Collects the tool calls of an answer.
 #[derive(Debug)]

@@ -5,9 +5,9 @@
 //! access log.
 
 mod answers;
+mod api_flavor;
 mod batches;
 mod conversations;
-mod door;
 mod files;
 mod keys;
 mod ledger;
@@ -40,7 +40,7 @@ use crate::http::middleware::content_encoding;
 use crate::storage::store;
 
 pub use answers::client_error;
-pub(super) use door::ApiFlavor;
+pub(super) use api_flavor::ApiFlavor;
 pub use responses::response_error;
 pub(super) use table::ErrorKind;
 

@@ -1,13 +1,13 @@
 //! Layers that every request passes before a handler, from the outside in.
 
 pub(super) mod access_log;
+pub(super) mod api_flavor;
 pub(super) mod authenticate;
 pub(super) mod body_limit;
 pub(super) mod content_encoding;
-pub(super) mod door;
+pub(super) mod cors;
 pub(super) mod framing;
-pub(super) mod local_only;
-pub(super) mod pages;
+pub(super) mod host_check;
 pub(super) mod panic;
 pub(super) mod request_id;
 pub(super) mod spare;

@@ -10,8 +10,8 @@ use futures::stream;
 use super::answer::describe;
 use super::answer::json;
 use crate::accounts::auth::AuthError;
-use crate::api::openai::together;
-use crate::api::openai::together::InlineBatchOutcome;
+use crate::api::openai::inline_batch;
+use crate::api::openai::inline_batch::InlineBatchOutcome;
 use crate::api::request_schema::InvalidRequest;
 use crate::domain::Caller;
 use crate::engine::gateway::TurnInfo;
@@ -34,7 +34,7 @@ pub(in crate::http) async fn answer_requests(
     AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
-    let request = body.decode_by(config.policy, together::decode).await?;
+    let request = body.decode_by(config.policy, inline_batch::decode).await?;
     if request
         .project
         .is_some_and(|project| !caller.is_in_project(&project))
@@ -52,7 +52,7 @@ pub(in crate::http) async fn answer_requests(
         .run_until_cancelled(outcomes)
         .await
         .ok_or_else(ApiError::shutting_down)?;
-    let mut response = json(together::response_body(&outcomes));
+    let mut response = json(inline_batch::response_body(&outcomes));
     describe(&mut response, &TurnInfo::default(), &request.remarks);
     Ok(response)
 }

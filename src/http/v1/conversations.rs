@@ -12,7 +12,7 @@ use axum::response::Response;
 use super::answer::describe;
 use super::answer::json;
 use crate::api::openai::conversations;
-use crate::api::openai::responses::kept;
+use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::engine::gateway::TurnInfo;
@@ -109,7 +109,7 @@ pub(in crate::http) async fn create_items(
         .await?;
     let added = store.add_items(&caller, &id, new.items).await?;
     Ok(answer(
-        kept::list_body(&added.iter().collect::<Vec<_>>(), false),
+        stored_items::list_body(&added.iter().collect::<Vec<_>>(), false),
         &new.remarks,
     ))
 }

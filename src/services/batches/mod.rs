@@ -12,6 +12,7 @@
 //! Independent of HTTP and of how failures are worded.
 
 mod check;
+mod cleanup;
 mod error;
 mod finish;
 mod job;
@@ -19,8 +20,7 @@ mod lines;
 mod messages;
 mod records;
 mod service;
-mod share;
-mod tidy;
+mod throttle;
 
 pub use error::Error;
 pub use service::BatchDeps;

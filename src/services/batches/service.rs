@@ -16,7 +16,7 @@ use super::Error;
 use super::job::BatchJob;
 use super::records::BatchRecord;
 use super::records::BatchRecords;
-use super::share::BatchThrottle;
+use super::throttle::BatchThrottle;
 use crate::accounts::auth::Keys;
 use crate::api::openai::PageRequest;
 use crate::api::openai::batches::Batch;

@@ -9,13 +9,13 @@
 //! Independent of HTTP, of how responses are generated, and of how failures are worded.
 
 mod error;
+mod locked;
 mod record;
 mod service;
-mod taken;
 #[cfg(test)]
 mod tests;
 
 pub use error::Error;
+pub use locked::CompanionRecord;
+pub use locked::LockedConversation;
 pub use service::Conversations;
-pub use taken::CompanionRecord;
-pub use taken::LockedConversation;

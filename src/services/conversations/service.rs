@@ -9,16 +9,16 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::locked::LockedConversation;
 use super::record::ConversationHead;
 use super::record::ConversationRecord;
 use super::record::WholeConversation;
 use super::record::lines;
-use super::taken::LockedConversation;
 use crate::accounts::auth::Keys;
 use crate::api::openai::PageRequest;
 use crate::api::openai::conversations::CreateConversation;
 use crate::api::openai::conversations::StoredConversation;
-use crate::api::openai::responses::kept;
+use crate::api::openai::responses::stored_items;
 use crate::domain::Caller;
 use crate::domain::unix_now;
 use crate::storage::store::RecordLocks;
@@ -92,7 +92,7 @@ impl Conversations {
     ) -> Result<StoredConversation, Error> {
         let now = unix_now();
         let conversation = StoredConversation::new(request.metadata, now);
-        let items = kept::with_unique_ids([], request.new_items.items);
+        let items = stored_items::with_unique_ids([], request.new_items.items);
         let head = ConversationHead {
             conversation: conversation.clone(),
             changed_at: now,
@@ -165,7 +165,7 @@ impl Conversations {
         let items = self.items(caller, id).await?;
         let (items, has_more) =
             page.select(items.iter().collect(), |item: &&Value| item["id"].as_str())?;
-        Ok(kept::list_body(&items, has_more))
+        Ok(stored_items::list_body(&items, has_more))
     }
 
     /// Returns a single item.

@@ -14,7 +14,7 @@ use super::Error;
 use super::ResponseRun;
 use super::ResponseStep;
 use super::record;
-use super::shelves::ResponseTables;
+use super::tables::ResponseTables;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
 

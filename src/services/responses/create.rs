@@ -20,7 +20,7 @@ use super::service::ResponsesInner;
 use crate::api::openai::responses::CreateResponseRequest;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseWriter;
-use crate::api::openai::responses::kept;
+use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::domain::Finish;
@@ -88,7 +88,7 @@ impl Responses {
         let has_memory = memory.is_some();
         let keeper = ResponseRecorder {
             records: response.store.then(|| self.0.tables.records.clone()),
-            input: kept::from_input(&response.id, input),
+            input: stored_items::from_input(&response.id, input),
             owner,
             memory,
             conversation,
@@ -145,7 +145,7 @@ impl Responses {
         let owner = self.0.keys.owner_id(caller);
         let items = self.conversation_items(caller, &request).await?;
         let (request, earlier) = self.resolve_request(&owner, request, items, None).await?;
-        let input = kept::from_input(&request.response.id, request.input.clone());
+        let input = stored_items::from_input(&request.response.id, request.input.clone());
         let remarks = request.check_input(&earlier)?;
         Ok((earlier.into_iter().chain(input).collect(), remarks))
     }

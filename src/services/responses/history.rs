@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::Error;
 use super::record::ResponseRecord;
-use crate::api::openai::responses::kept;
 use crate::api::openai::responses::response_of_item;
+use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
@@ -117,7 +117,7 @@ impl HistoryLoader<'_> {
         earlier: &[Value],
         input: &mut [Value],
     ) -> Result<(), Error> {
-        let named = |(index, item)| Some((index, kept::reference_id(item)?.to_owned()));
+        let named = |(index, item)| Some((index, stored_items::reference_id(item)?.to_owned()));
         let wanted: Vec<(usize, String)> = input.iter().enumerate().filter_map(named).collect();
         let near = by_id(earlier.iter().chain(&*input));
         let others = wanted
@@ -163,7 +163,7 @@ impl HistoryLoader<'_> {
 fn by_id<'a>(items: impl IntoIterator<Item = &'a Value>) -> HashMap<&'a str, &'a Value> {
     let mut known = HashMap::new();
     for item in items {
-        if let (None, Some(id)) = (kept::reference_id(item), item["id"].as_str()) {
+        if let (None, Some(id)) = (stored_items::reference_id(item), item["id"].as_str()) {
             known.entry(id).or_insert(item);
         }
     }

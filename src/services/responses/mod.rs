@@ -17,7 +17,7 @@ mod history;
 mod record;
 mod run;
 mod service;
-mod shelves;
+mod tables;
 
 pub use background::ResponseFollower;
 pub use create::CreatedResponse;
@@ -27,4 +27,4 @@ pub use history::SocketHistory;
 pub use run::ResponseRun;
 pub use run::ResponseStep;
 pub use service::Responses;
-pub use shelves::ResponseTables;
+pub use tables::ResponseTables;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Error;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
-use crate::api::openai::responses::kept;
+use crate::api::openai::responses::stored_items;
 use crate::storage::store::Stored;
 use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
@@ -24,7 +24,7 @@ pub(super) struct ResponseRecord {
 impl ResponseRecord {
     /// Returns the items that the response adds to a conversation: input and output.
     pub(super) fn items(self) -> Vec<Value> {
-        let output = kept::from_output(&self.response);
+        let output = stored_items::from_output(&self.response);
         self.input.into_iter().chain(output).collect()
     }
 

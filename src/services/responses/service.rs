@@ -13,14 +13,14 @@ use super::background::ResponseFollower;
 use super::record;
 use super::record::ResponseRecord;
 use super::run::ResponseErrorMapper;
-use super::shelves::ResponseTables;
+use super::tables::ResponseTables;
 
 use crate::accounts::auth::Keys;
 use crate::api::openai::PageRequest;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseWriter;
 use crate::api::openai::responses::ToolNames;
-use crate::api::openai::responses::kept;
+use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
@@ -215,7 +215,7 @@ impl Responses {
         let input = self.load_record(&owner, id).await?.input;
         let (items, has_more) =
             page.select(input.iter().collect(), |item: &&Value| item["id"].as_str())?;
-        Ok(kept::list_body(&items, has_more))
+        Ok(stored_items::list_body(&items, has_more))
     }
 
     async fn load_record(&self, owner: &str, id: &str) -> Result<ResponseRecord, Error> {

@@ -12,7 +12,7 @@
 mod error;
 mod record;
 mod service;
-mod talk;
+mod session_turn;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,5 +22,5 @@ mod tests;
 pub use error::Error;
 pub use service::Config;
 pub use service::Sessions;
-pub use talk::SessionTurn;
-pub use talk::StoredAnswerStream;
+pub use session_turn::SessionTurn;
+pub use session_turn::StoredAnswerStream;

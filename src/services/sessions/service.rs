@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::record::SessionRecord;
-use super::talk::SessionTurn;
+use super::session_turn::SessionTurn;
 use crate::accounts::auth::Keys;
 use crate::api::openai::PageRequest;
 use crate::api::openai::sessions::ChatSession;

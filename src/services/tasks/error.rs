@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::live::TaskAdmitError;
+use super::active::TaskAdmitError;
 use super::task::Task;
 use super::workspace::WorkspaceError;
 use crate::accounts::ledger;

@@ -3,9 +3,9 @@
 use futures::Stream;
 use tokio::sync::watch;
 
-use super::shelves::TaskStore;
 use super::task::Task;
 use super::task::TaskEvent;
+use super::task_store::TaskStore;
 use crate::storage::store::Error;
 
 /// Reads the stored and future events of a task. All events come from the store, so a slow or late

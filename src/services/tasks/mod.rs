@@ -3,32 +3,35 @@
 //! Covers permissions, workspaces, budgets, the lifecycle of a task, its stored state and its
 //! events. Independent of HTTP, and of how an agent is run (see [`agent`](crate::engine::agent)).
 
-mod chosen;
-mod end;
+mod active;
+mod checks;
+mod chosen_id;
 mod error;
 mod follow;
-mod funds;
-mod live;
+mod outcome;
+mod permissions;
+mod prior_session_cost;
+mod recovery;
 mod run;
 mod service;
-mod shelves;
 mod spec;
-mod spent;
-mod standing;
 mod task;
-mod terms;
+mod task_hold;
+mod task_store;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod workspace;
 
-pub use chosen::ChosenId;
+pub use chosen_id::ChosenId;
 pub use error::Error;
 pub use follow::TaskFollower;
+pub use permissions::AGENT_TOOLS;
+pub use permissions::PermissionMode;
+pub use permissions::ToolPreset;
 pub use service::TaskDeps;
 pub use service::Tasks;
-pub use shelves::TaskStore;
 pub use spec::Config;
 pub use spec::TaskSpec;
 pub use task::Task;
@@ -37,8 +40,6 @@ pub use task::TaskEvent;
 pub use task::TaskEventKind;
 pub use task::TaskStatus;
 pub use task::TaskTokens;
-pub use terms::AGENT_TOOLS;
-pub use terms::PermissionMode;
-pub use terms::ToolPreset;
+pub use task_store::TaskStore;
 pub use workspace::WorkspaceError;
 pub use workspace::WorkspaceRoots;

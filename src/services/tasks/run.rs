@@ -9,21 +9,21 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 
-use super::end::TaskOutcome;
-use super::end::TaskStopReason;
+use super::active::ActiveTaskGuard;
+use super::active::TaskCommand;
+use super::active::TaskRecorder;
 use super::error::Error;
-use super::funds;
-use super::funds::TaskHold;
-use super::live::ActiveTaskGuard;
-use super::live::TaskCommand;
-use super::live::TaskRecorder;
+use super::outcome::TaskOutcome;
+use super::outcome::TaskStopReason;
+use super::permissions::ApprovalPolicy;
+use super::prior_session_cost::PriorSessionCost;
 use super::service::TaskDeps;
 use super::service::TasksInner;
-use super::spent::PriorSessionCost;
 use super::task::TaskEventKind;
 use super::task::TaskStatus;
 use super::task::TaskTokens;
-use super::terms::ApprovalPolicy;
+use super::task_hold;
+use super::task_hold::TaskHold;
 use crate::accounts::ledger;
 use crate::accounts::ledger::BudgetHold;
 use crate::domain::Caller;
@@ -83,7 +83,7 @@ impl TaskRun {
     ) {
         let task = self.recorder.task();
         let TaskDeps { prices, config, .. } = &self.inner.deps;
-        let amount = funds::first_hold_amount(
+        let amount = task_hold::first_hold_amount(
             prices,
             &task,
             self.conversation_tokens,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::chosen::ChosenId;
-use super::terms::PermissionMode;
+use super::chosen_id::ChosenId;
+use super::permissions::PermissionMode;
 use super::workspace::WorkspaceRoots;
 use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::ModelName;

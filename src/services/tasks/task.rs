@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
 
-use super::chosen::ChosenId;
+use super::chosen_id::ChosenId;
+use super::permissions::AGENT_TOOLS;
+use super::permissions::PermissionMode;
 use super::spec::TaskBounds;
 use super::spec::TaskSpec;
-use super::terms::AGENT_TOOLS;
-use super::terms::PermissionMode;
 use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::ModelName;
 use crate::domain::Money;

@@ -8,7 +8,7 @@ use super::Error;
 use super::folder::ContentFolder;
 use super::folder::ContentGuard;
 use super::service;
-use super::space::SpaceReservation;
+use super::usage::SpaceReservation;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::domain::UPLOAD_ID_PREFIX;

@@ -12,9 +12,9 @@ mod draft;
 mod error;
 mod folder;
 mod service;
-mod space;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub use draft::FileDraft;
 pub use draft::FinishedFile;

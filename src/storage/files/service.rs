@@ -14,7 +14,7 @@ use super::Error;
 use super::FileDraft;
 use super::FinishedFile;
 use super::folder::ContentFolder;
-use super::space::ProjectUsage;
+use super::usage::ProjectUsage;
 use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;

@@ -7,25 +7,25 @@
 
 mod backend;
 mod backup;
-mod busy;
 #[cfg(test)]
 mod contract;
 mod disk_space;
 mod large_values;
 #[cfg(test)]
 mod large_values_tests;
-mod order;
-mod parts;
 mod record;
-mod shape;
-mod shelf;
-#[cfg(test)]
-mod shelf_tests;
+mod record_locks;
+mod record_parts;
 mod sled_database;
 #[cfg(test)]
 mod sled_database_tests;
 #[cfg(test)]
 pub(crate) mod testing;
+mod ttl_index;
+mod ttl_layout;
+mod ttl_table;
+#[cfg(test)]
+mod ttl_table_tests;
 mod writer;
 
 use std::collections::HashSet;
@@ -58,16 +58,16 @@ pub use backup::copy_files;
 pub use backup::restore_backup;
 pub use backup::time_name;
 pub use backup::verify_backup;
-pub use busy::RecordLock;
-pub use busy::RecordLocks;
 pub use disk_space::FreeSpaceFloor;
-pub use parts::RecordWithParts;
 pub use record::Stored;
 pub use record::decode_record;
 pub use record::encode_record;
-pub use shelf::TtlLimits;
-pub use shelf::TtlTable;
+pub use record_locks::RecordLock;
+pub use record_locks::RecordLocks;
+pub use record_parts::RecordWithParts;
 pub use sled_database::remove_snapshots;
+pub use ttl_table::TtlLimits;
+pub use ttl_table::TtlTable;
 pub use writer::Transaction;
 
 /// Settings of an on-disk store.

@@ -11,9 +11,9 @@ use crate::accounts::auth::key::KeyPolicy;
 use crate::accounts::auth::key::KeyRecord;
 use crate::accounts::auth::key::id_of;
 use crate::accounts::auth::key::prefix_of;
-use crate::accounts::auth::places;
-use crate::accounts::auth::places::RegistryPage;
-use crate::accounts::auth::ring::KeyIndex;
+use crate::accounts::auth::key_index::KeyIndex;
+use crate::accounts::auth::tables;
+use crate::accounts::auth::tables::RegistryPage;
 use crate::accounts::auth::text::KeyPrefix;
 use crate::accounts::auth::text::KeyText;
 use crate::domain::unix_now;
@@ -31,9 +31,9 @@ impl Registry {
     ) -> Result<(ApiKey, KeyText), Error> {
         let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
-            places::get_project(transaction, &project)?;
+            tables::get_project(transaction, &project)?;
             let mut prefix = KeyPrefix::new()?;
-            while transaction.get(&places::key(prefix))?.is_some() {
+            while transaction.get(&tables::key(prefix))?.is_some() {
                 prefix = KeyPrefix::new()?;
             }
             let text = KeyText::new(prefix)?;
@@ -60,7 +60,7 @@ impl Registry {
         let prefix = parse_key_id(id)?;
         let stored = self
             .store
-            .transaction(move |transaction| places::get_key(transaction, prefix))
+            .transaction(move |transaction| tables::get_key(transaction, prefix))
             .await?;
         Ok(self.with_last_use(stored.key))
     }
@@ -77,7 +77,7 @@ impl Registry {
             .transpose()?
             .map(|prefix| prefix.to_string());
         let work = move |transaction: &mut Transaction<'_>| {
-            places::read_page::<KeyRecord>(transaction, places::KEYS, after.as_deref(), page.limit)
+            tables::read_page::<KeyRecord>(transaction, tables::KEYS, after.as_deref(), page.limit)
         };
         let (keys, has_more) = self.store.transaction(work).await?;
         Ok((
@@ -155,7 +155,7 @@ impl Registry {
     ) -> Result<(ApiKey, T), Error> {
         let (prefix, ring) = (parse_key_id(id)?, Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
-            let mut stored = places::get_key(transaction, prefix)?;
+            let mut stored = tables::get_key(transaction, prefix)?;
             if stored.key.revoked_at.is_some() {
                 // A revocation that was reported as failed may be on disk all the same: update the
                 // index.
@@ -204,7 +204,7 @@ fn save_key(
     prefix: KeyPrefix,
     stored: &KeyRecord,
 ) {
-    places::put_key(transaction, prefix, stored);
+    tables::put_key(transaction, prefix, stored);
     let (ring, stored) = (Arc::clone(ring), stored.clone());
     transaction.after_write(move |is_made| {
         if is_made {

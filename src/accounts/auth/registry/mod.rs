@@ -9,10 +9,10 @@ use std::sync::Arc;
 use super::Error;
 use super::admin::AdminKey;
 use super::key::KeyRecord;
-use super::places;
+use super::key_index::KeyIndex;
 use super::project::Project;
 use super::records;
-use super::ring::KeyIndex;
+use super::tables;
 use super::text::KeyText;
 use crate::domain::DEFAULT_PROJECT;
 use crate::storage::store::Store;
@@ -59,7 +59,7 @@ impl Registry {
     /// # Errors
     /// When the store fails.
     pub async fn admin_key(&self) -> Result<Option<AdminKey>, Error> {
-        let record = self.store.get(places::admin()).await?;
+        let record = self.store.get(tables::admin()).await?;
         record
             .map(|record| records::decode(&record, "the admin key"))
             .transpose()
@@ -75,7 +75,7 @@ impl Registry {
         let key = AdminKey::of(text.reveal());
         let record = records::encode(&key);
         let work = move |transaction: &mut Transaction<'_>| {
-            transaction.put(places::admin(), record);
+            transaction.put(tables::admin(), record);
             Ok::<_, Error>(())
         };
         self.store.transaction(work).await?;
@@ -86,7 +86,7 @@ impl Registry {
         let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             if transaction
-                .get(&places::project(DEFAULT_PROJECT))?
+                .get(&tables::project(DEFAULT_PROJECT))?
                 .is_none()
             {
                 projects::save_project(transaction, &ring, &Project::default_project());
@@ -94,22 +94,22 @@ impl Registry {
             Ok::<_, Error>(())
         };
         self.store.transaction(work).await?;
-        for (key, record) in self.store.scan(places::PROJECTS.key("")).await? {
-            let id = String::from_utf8_lossy(places::PROJECTS.key_suffix(&key)).into_owned();
+        for (key, record) in self.store.scan(tables::PROJECTS.key("")).await? {
+            let id = String::from_utf8_lossy(tables::PROJECTS.key_suffix(&key)).into_owned();
             self.index.put_project(&records::decode(&record, &id)?);
         }
         Ok(())
     }
 
     async fn load_keys(&self) -> Result<(), Error> {
-        let uses = self.store.scan(places::LAST_USES.key("")).await?;
+        let uses = self.store.scan(tables::LAST_USES.key("")).await?;
         let number = |value: &[u8]| value.try_into().map_or(0, u64::from_be_bytes);
         let uses: HashMap<&[u8], u64> = uses
             .iter()
-            .map(|(key, value)| (places::LAST_USES.key_suffix(key), number(value)))
+            .map(|(key, value)| (tables::LAST_USES.key_suffix(key), number(value)))
             .collect();
-        for (key, record) in self.store.scan(places::KEYS.key("")).await? {
-            let rest = places::KEYS.key_suffix(&key);
+        for (key, record) in self.store.scan(tables::KEYS.key("")).await? {
+            let rest = tables::KEYS.key_suffix(&key);
             let name = String::from_utf8_lossy(rest);
             let stored: KeyRecord = records::decode(&record, &name)?;
             let prefix = name

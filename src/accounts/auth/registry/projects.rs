@@ -6,11 +6,11 @@ use super::Registry;
 use crate::accounts::auth::Error;
 use crate::accounts::auth::change::FieldChange;
 use crate::accounts::auth::change::ProjectChange;
-use crate::accounts::auth::places;
-use crate::accounts::auth::places::RegistryPage;
+use crate::accounts::auth::key_index::KeyIndex;
 use crate::accounts::auth::project::Project;
 use crate::accounts::auth::records;
-use crate::accounts::auth::ring::KeyIndex;
+use crate::accounts::auth::tables;
+use crate::accounts::auth::tables::RegistryPage;
 use crate::accounts::auth::text::KeyPrefix;
 use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::Budget;
@@ -47,7 +47,7 @@ impl Registry {
     pub async fn project(&self, id: &str) -> Result<Project, Error> {
         let id = id.to_owned();
         self.store
-            .transaction(move |transaction| places::get_project(transaction, &id))
+            .transaction(move |transaction| tables::get_project(transaction, &id))
             .await
     }
 
@@ -57,9 +57,9 @@ impl Registry {
     /// When the store fails.
     pub async fn projects(&self, page: RegistryPage) -> Result<(Vec<Project>, bool), Error> {
         let work = move |transaction: &mut Transaction<'_>| {
-            places::read_page(
+            tables::read_page(
                 transaction,
-                places::PROJECTS,
+                tables::PROJECTS,
                 page.after.as_deref(),
                 page.limit,
             )
@@ -79,7 +79,7 @@ impl Registry {
     pub async fn change_project(&self, id: &str, change: ProjectChange) -> Result<Project, Error> {
         let (id, ring) = (id.to_owned(), Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
-            let mut project = places::get_project(transaction, &id)?;
+            let mut project = tables::get_project(transaction, &id)?;
             change.apply(&mut project)?;
             save_project(transaction, &ring, &project);
             Ok::<_, Error>(project)
@@ -114,12 +114,12 @@ impl Registry {
         }
         let (id, ring) = (id.to_owned(), Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
-            let project = places::get_project(transaction, &id)?.id;
-            if let Some(key) = places::find_active_key(transaction, &project)? {
+            let project = tables::get_project(transaction, &id)?.id;
+            if let Some(key) = tables::find_active_key(transaction, &project)? {
                 return Err(Error::InUse { project, key });
             }
-            transaction.remove(places::project(&project));
-            transaction.put(places::deleted_project(&project), Vec::new());
+            transaction.remove(tables::project(&project));
+            transaction.put(tables::deleted_project(&project), Vec::new());
             tracing::info!(project.id = project, "project deleted");
             transaction.after_write(move |is_made| {
                 if is_made {
@@ -136,10 +136,10 @@ impl Registry {
 /// usage are still stored under them.
 fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<String, Error> {
     let is_known = |id: &str| {
-        let known = transaction.get(&places::project(id))?;
+        let known = transaction.get(&tables::project(id))?;
         Ok::<_, Error>(
             known
-                .or(transaction.get(&places::deleted_project(id))?)
+                .or(transaction.get(&tables::deleted_project(id))?)
                 .is_some(),
         )
     };
@@ -163,7 +163,7 @@ pub(super) fn save_project(
     ring: &Arc<KeyIndex>,
     project: &Project,
 ) {
-    transaction.put(places::project(&project.id), records::encode(project));
+    transaction.put(tables::project(&project.id), records::encode(project));
     let (ring, project) = (Arc::clone(ring), project.clone());
     transaction.after_write(move |is_made| {
         if is_made {

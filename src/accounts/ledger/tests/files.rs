@@ -48,7 +48,10 @@ async fn used() -> TestLedger {
 async fn newer_ledger_is_refused_with_advice() {
     let books = used().await;
     change(&books.store, |transaction| {
-        transaction.put(places::head(), [&[2], b"what comes".as_slice()].concat());
+        transaction.put(
+            storage_keys::head(),
+            [&[2], b"what comes".as_slice()].concat(),
+        );
     })
     .await;
     let error = reopen(&books).await.unwrap_err();
@@ -65,11 +68,11 @@ async fn newer_ledger_is_refused_with_advice() {
 async fn damaged_ledger_is_refused_with_advice() {
     type Place = fn() -> Vec<u8>;
     let keys: [(Place, &str); 3] = [
-        (places::head, "its head"),
-        (|| places::hold("2"), "a hold"),
+        (storage_keys::head, "its head"),
+        (|| storage_keys::hold("2"), "a hold"),
         (
             || {
-                places::meter(
+                storage_keys::meter(
                     calendar::Span::around(BudgetWindow::Day, Day::of(NOW)),
                     BudgetScope::Key,
                     "a",
@@ -110,12 +113,12 @@ async fn older_ledger_is_migrated_atomically() {
     let store = Store::in_memory(TaskTracker::new());
     let steps: [(u8, migration::MigrationStep); 2] = [
         (1, |transaction| {
-            transaction.put(places::head(), vec![2, 20]);
+            transaction.put(storage_keys::head(), vec![2, 20]);
             Ok(())
         }),
         (2, |transaction| {
-            assert_eq!(transaction.get(&places::head())?, Some(vec![2, 20]));
-            transaction.put(places::head(), vec![3, 30]);
+            assert_eq!(transaction.get(&storage_keys::head())?, Some(vec![2, 20]));
+            transaction.put(storage_keys::head(), vec![3, 30]);
             Ok(())
         }),
     ];
@@ -127,19 +130,25 @@ async fn older_ledger_is_migrated_atomically() {
     let steps: &'static [(u8, migration::MigrationStep)] = Box::leak(Box::new(steps));
     through(steps, 3).await.unwrap();
     assert_eq!(
-        store.get(places::head()).await.unwrap(),
+        store.get(storage_keys::head()).await.unwrap(),
         None,
         "there is nothing yet"
     );
     change(&store, |transaction| {
-        transaction.put(places::head(), vec![1, 10]);
+        transaction.put(storage_keys::head(), vec![1, 10]);
     })
     .await;
     assert!(through(&steps[..1], 3).await.is_err());
-    assert_eq!(store.get(places::head()).await.unwrap(), Some(vec![1, 10]));
+    assert_eq!(
+        store.get(storage_keys::head()).await.unwrap(),
+        Some(vec![1, 10])
+    );
     through(steps, 3).await.unwrap();
     through(steps, 3).await.unwrap();
-    assert_eq!(store.get(places::head()).await.unwrap(), Some(vec![3, 30]));
+    assert_eq!(
+        store.get(storage_keys::head()).await.unwrap(),
+        Some(vec![3, 30])
+    );
     assert!(matches!(
         through(steps, 2).await,
         Err(Error::Newer { found: 3, known: 2 })
@@ -243,7 +252,15 @@ async fn sweep_deletes_old_charges_and_keeps_sums() {
         assert_eq!((totals.requests, totals.output_tokens), (301, 603));
         books.pass(365 * DAY);
         books.ledger.sweep().await.unwrap();
-        assert_eq!(books.store.scan(places::meters()).await.unwrap().len(), 0);
+        assert_eq!(
+            books
+                .store
+                .scan(storage_keys::meters())
+                .await
+                .unwrap()
+                .len(),
+            0
+        );
         books.assert_sound().await;
     }
 }
@@ -253,36 +270,39 @@ async fn verify_reports_inconsistent_sums() {
     type Change = fn(&mut Transaction<'_>);
     let changes: [(Change, &str); 6] = [
         (
-            |transaction| transaction.remove(places::charge("1")),
+            |transaction| transaction.remove(storage_keys::charge("1")),
             "should not be there",
         ),
         (
-            |transaction| transaction.remove(places::charge_day(Day::of(NOW), "1")),
+            |transaction| transaction.remove(storage_keys::charge_day(Day::of(NOW), "1")),
             "day of a charge",
         ),
         (
-            |transaction| transaction.remove(places::usage("p", Day::of(NOW), "a", "m")),
+            |transaction| transaction.remove(storage_keys::usage("p", Day::of(NOW), "a", "m")),
             "usage",
         ),
         (
-            |transaction| transaction.remove(places::hold("2")),
+            |transaction| transaction.remove(storage_keys::hold("2")),
             "budget",
         ),
         (
             |transaction| {
-                let charged = transaction.get(&places::charge("1")).unwrap().unwrap();
-                transaction.put(places::charge("2"), charged.clone());
+                let charged = transaction
+                    .get(&storage_keys::charge("1"))
+                    .unwrap()
+                    .unwrap();
+                transaction.put(storage_keys::charge("2"), charged.clone());
             },
             "charged and still open",
         ),
         (
             |transaction| {
                 let mut held: records::HoldRecord =
-                    records::load_record(transaction, &places::hold("2"))
+                    records::load_record(transaction, &storage_keys::hold("2"))
                         .unwrap()
                         .unwrap();
                 held.epoch = 9;
-                transaction.put(places::hold("2"), held.encode());
+                transaction.put(storage_keys::hold("2"), held.encode());
             },
             "taken in start 9, and there were 1",
         ),

@@ -156,10 +156,10 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
         tracker,
     ) = open(folder).await;
     let mut charges = BTreeMap::new();
-    for (place, value) in store.scan(places::charges()).await.unwrap() {
+    for (place, value) in store.scan(storage_keys::charges()).await.unwrap() {
         let charged = ChargeRecord::decode(&value).unwrap();
         if charged.key == key(round).name {
-            charges.insert(places::parse_id(&place).unwrap(), charged);
+            charges.insert(storage_keys::parse_id(&place).unwrap(), charged);
         }
     }
     for (id, tokens) in &seen.settled {
@@ -195,7 +195,7 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
     );
     assert!(spent <= CAP, "{spent}");
     let holds: Vec<HoldRecord> = store
-        .scan(places::holds())
+        .scan(storage_keys::holds())
         .await
         .unwrap()
         .iter()

@@ -158,7 +158,7 @@ impl TestLedger {
 
     async fn meter(&self, scope: BudgetScope, name: &str, window: BudgetWindow) -> BudgetMeter {
         let today = Day::of(self.now.load(Ordering::SeqCst));
-        let place = places::meter(calendar::Span::around(window, today), scope, name);
+        let place = storage_keys::meter(calendar::Span::around(window, today), scope, name);
         let bytes = self.store.get(place).await.unwrap();
         bytes
             .map(|bytes| BudgetMeter::decode(&bytes).unwrap())
@@ -166,7 +166,7 @@ impl TestLedger {
     }
 
     async fn charge(&self, id: &str) -> Option<ChargeRecord> {
-        let bytes = self.store.get(places::charge(id)).await.unwrap();
+        let bytes = self.store.get(storage_keys::charge(id)).await.unwrap();
         bytes.map(|bytes| ChargeRecord::decode(&bytes).unwrap())
     }
 

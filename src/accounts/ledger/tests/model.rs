@@ -262,11 +262,11 @@ impl Pair {
     async fn assert_equal(&self) {
         self.books.assert_sound().await;
         let mut found = Meters::new();
-        for (key, value) in self.books.store.scan(places::meters()).await.unwrap() {
+        for (key, value) in self.books.store.scan(storage_keys::meters()).await.unwrap() {
             let BudgetMeter { spent, held, .. } = BudgetMeter::decode(&value).unwrap();
             let figures = [spent.tokens, held.tokens, spent.money, held.money];
             found.insert(
-                places::parse_meter(&key).unwrap(),
+                storage_keys::parse_meter(&key).unwrap(),
                 figures.map(|figure| i128::try_from(figure).unwrap()),
             );
         }

@@ -48,7 +48,7 @@ impl ChatAnswer {
                 }
             }
             TurnEvent::Citation(citation) => {
-                self.annotations.extend(self.cited.url_citation(&citation))
+                self.annotations.extend(self.cited.url_citation(&citation));
             }
             TurnEvent::Finished(finish) => self.finish = Some(finish),
         }

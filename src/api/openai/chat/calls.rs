@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::custom_tools::CUSTOM;
 use super::fields;
 use crate::api::history::DraftPart;
-use crate::api::openai::custom;
+use crate::api::openai::custom_input;
 use crate::api::openai::functions;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectReader;
@@ -147,5 +147,5 @@ fn take_called_custom_tool(custom: &mut ObjectReader) -> Result<(String, String)
     let input = custom
         .take_text("input")?
         .ok_or_else(|| custom.missing_field("input"))?;
-    Ok((name, custom::wrap_text(&input)))
+    Ok((name, custom_input::wrap_text(&input)))
 }

@@ -1,8 +1,8 @@
 //! Custom tools, which take plain text, in chat requests.
 
 use super::fields;
-use crate::api::openai::custom;
-use crate::api::openai::custom::Grammar;
+use crate::api::openai::custom_input;
+use crate::api::openai::custom_input::Grammar;
 use crate::api::openai::functions;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectReader;
@@ -41,11 +41,11 @@ pub(super) fn read_custom_tool(
         Some(format) => read_grammar(ObjectReader::new(format, place)?, ignored)?,
         None => None,
     };
-    let description = custom::description(description, grammar);
+    let description = custom_input::description(description, grammar);
     Ok(Tool {
         name,
         description,
-        schema: custom::SCHEMA.to_owned(),
+        schema: custom_input::SCHEMA.to_owned(),
         strict: false,
     })
 }

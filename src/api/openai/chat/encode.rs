@@ -12,7 +12,7 @@ use super::types::FunctionCall;
 use super::types::ToolCall;
 use super::types::finish_reason_in_format;
 use crate::api::openai::REFUSAL;
-use crate::api::openai::custom;
+use crate::api::openai::custom_input;
 use crate::api::openai::json;
 use crate::domain::FinishReason;
 use crate::domain::ToolUse;
@@ -89,7 +89,7 @@ impl ChatReply {
                     .collect();
             }
             ToolCallFormat::Functions => {
-                message.function_call = answer.calls.first().map(function_call)
+                message.function_call = answer.calls.first().map(function_call);
             }
         }
         ChatChoice {
@@ -104,7 +104,7 @@ impl ChatReply {
         if self.tool_call_format.is_custom(&call.name) {
             let custom = CustomCall {
                 name: &call.name,
-                input: custom::extract_text(&call.input),
+                input: custom_input::extract_text(&call.input),
             };
             return ToolCall {
                 id: &call.id,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::calls;
 use super::content;
 use super::fields;
-use super::speakers;
+use super::participants;
 use crate::api::history;
 use crate::api::history::DraftPart;
 use crate::api::history::DraftRules;
@@ -61,7 +61,7 @@ pub(super) fn decode(
     check_length("messages", messages.len())?;
     let mut system = Vec::new();
     let mut draft = HistoryDraft::new(RULES);
-    let has_speakers = speakers::has_several_names(&messages);
+    let has_speakers = participants::has_several_names(&messages);
     for (index, message) in messages.into_iter().enumerate() {
         let message = ObjectReader::new(
             message,
@@ -90,7 +90,7 @@ fn add_message(
     let path = message.place.field("content");
     let mut parts = take_content(&mut message, speaker, ignored)?;
     if has_speakers && speaker == ChatRole::User {
-        speakers::prefix_name(&message.take_text("name")?.unwrap_or_default(), &mut parts);
+        participants::prefix_name(&message.take_text("name")?.unwrap_or_default(), &mut parts);
     }
     let pieces = |parts: Vec<Part>| {
         parts

@@ -8,7 +8,7 @@ use super::types::finish_reason_in_format;
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::REFUSAL;
 use crate::api::openai::citation::CitedText;
-use crate::api::openai::custom::CustomInputParser;
+use crate::api::openai::custom_input::CustomInputParser;
 use crate::api::openai::json;
 use crate::domain::Citation;
 use crate::domain::Finish;

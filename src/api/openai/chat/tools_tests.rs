@@ -119,7 +119,10 @@ fn custom_tools_are_decoded() {
     );
     let tools = request_of.turn.tools;
     assert_eq!(tools.choice, ToolChoice::Named("c".to_owned()));
-    assert_eq!(tools.list[0].schema, crate::api::openai::custom::SCHEMA);
+    assert_eq!(
+        tools.list[0].schema,
+        crate::api::openai::custom_input::SCHEMA
+    );
     assert!(
         tools.list[0]
             .description

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::api::openai::labels;
 use crate::api::openai::responses;
-use crate::api::openai::responses::kept;
+use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectReader;
@@ -143,7 +143,7 @@ fn take_items(request: &mut ObjectReader) -> Result<Option<Vec<Value>>, InvalidR
     }
     if let Some(index) = items
         .iter()
-        .position(|item| kept::reference_id(item).is_some())
+        .position(|item| stored_items::reference_id(item).is_some())
     {
         let path = format!("{ITEMS}[{index}]");
         let message = format!(
@@ -170,7 +170,7 @@ fn read_new_items(
         }
     }
     Ok(NewItems {
-        items: kept::with_new_ids(items),
+        items: stored_items::with_new_ids(items),
         remarks,
     })
 }

@@ -11,7 +11,7 @@ use super::events::ItemEvent;
 use super::events::ItemEventBody;
 use super::types::ResponseItem;
 use super::types::ResponseStatus;
-use crate::api::openai::custom::CustomInputParser;
+use crate::api::openai::custom_input::CustomInputParser;
 
 /// Client tool call in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]

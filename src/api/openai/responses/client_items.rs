@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::client_tool::EXECUTED_BY_CLIENT;
 use super::client_tool::claude_name;
-use crate::api::openai::custom;
+use crate::api::openai::custom_input;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::code;
@@ -119,7 +119,7 @@ impl ClientToolItem<'_> {
     fn custom_call(&mut self) -> Result<(), InvalidRequest> {
         let input = self.take("input", "a string", into_text)?;
         self.set("type", CALL);
-        self.set("arguments", custom::wrap_text(&input));
+        self.set("arguments", custom_input::wrap_text(&input));
         self.rename()
     }
 

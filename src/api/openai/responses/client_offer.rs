@@ -9,8 +9,8 @@ use super::parameters::unexpected_value;
 use super::tool_fields;
 use super::tools;
 use super::tools::ResponseToolOffer;
-use crate::api::openai::custom;
-use crate::api::openai::custom::Grammar;
+use crate::api::openai::custom_input;
+use crate::api::openai::custom_input::Grammar;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
@@ -98,8 +98,8 @@ impl ResponseToolOffer {
         };
         let tool = Tool {
             name: String::new(),
-            description: custom::description(description, grammar),
-            schema: custom::SCHEMA.to_owned(),
+            description: custom_input::description(description, grammar),
+            schema: custom_input::SCHEMA.to_owned(),
             strict: false,
         };
         self.add_client_tool(tool, path, ClientToolKind::Custom, namespace, &name)

@@ -8,9 +8,9 @@ use super::client_tool::ToolNames;
 use super::fields;
 use super::id;
 use super::input;
-use super::kept;
 use super::parameters;
 use super::socket;
+use super::stored_items;
 use super::tools;
 use super::tools::ResponseToolOffer;
 use super::types::ConversationId;
@@ -97,7 +97,10 @@ pub(super) fn read_request(
     let goes_on = previous_response_id.is_some() || conversation.is_some();
     let input = take_input(&mut request, goes_on)?;
     // References may resolve to items that add tools, so the tool choice has to wait for them.
-    let is_whole = !goes_on && input.iter().all(|item| kept::reference_id(item).is_none());
+    let is_whole = !goes_on
+        && input
+            .iter()
+            .all(|item| stored_items::reference_id(item).is_none());
     let offer = tools::take_tools(&mut request, written, &input, is_whole, &mut ignored)?;
     let parameters = parameters::take_parameters(&mut request, written, &mut ignored)?;
     let instructions = request.take_text("instructions")?;
@@ -269,7 +272,7 @@ impl CreateResponseRequest {
     pub fn reference_indexes(&self) -> Vec<usize> {
         let items = self.input.iter().enumerate();
         items
-            .filter(|(_, item)| kept::reference_id(item).is_some())
+            .filter(|(_, item)| stored_items::reference_id(item).is_some())
             .map(|(index, _)| index)
             .collect()
     }

@@ -1,6 +1,7 @@
 //! Output item under construction, and its stream events.
 
 use super::client_call::ClientCall;
+use super::encrypted_content::EncryptedContent;
 use super::events::AnnotationAdded;
 use super::events::ContentPart;
 use super::events::InOutputItem;
@@ -17,7 +18,6 @@ use super::events::TextDone;
 use super::events::in_message;
 use super::events::in_summary;
 use super::id;
-use super::sealed::EncryptedContent;
 use super::server_call::ServerCall;
 use super::types::ReasoningSummary;
 use super::types::ResponseAnnotation;

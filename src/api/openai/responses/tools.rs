@@ -13,7 +13,7 @@ use super::client_tool::ToolNames;
 use super::client_tool::claude_name;
 use super::client_tool::distinct_claude_name;
 use super::client_tool::is_name_character;
-use super::sealed::EncryptedContent;
+use super::encrypted_content::EncryptedContent;
 use super::server_tools;
 use super::tool_choice;
 use super::tool_fields;

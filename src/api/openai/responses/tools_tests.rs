@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::api::openai::responses::decode;
-use crate::api::openai::responses::sealed::EncryptedContent;
+use crate::api::openai::responses::encrypted_content::EncryptedContent;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::Policy;
 use crate::domain::ToolChoice;
@@ -141,7 +141,10 @@ fn namespace_tools_become_functions() {
         with.list[0].description.as_deref(),
         Some("F\n\nOf all tools that begin with `n__`: N.")
     );
-    assert_eq!(with.list[1].schema, crate::api::openai::custom::SCHEMA);
+    assert_eq!(
+        with.list[1].schema,
+        crate::api::openai::custom_input::SCHEMA
+    );
     let allowed = json!({"type": "allowed_tools", "tools": [{"type": "namespace", "name": "n"}]});
     assert_eq!(tools(&list, &allowed).unwrap().0.list.len(), 2);
     // Its own name is enough while it is unique.

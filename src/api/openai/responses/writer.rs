@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 
 use super::client_call::ClientCall;
 use super::client_tool::ToolNames;
+use super::encrypted_content::EncryptedContent;
 use super::events::ResponseErrorEvent;
 use super::events::ResponseEvent;
 use super::events::ResponseSnapshot;
 use super::events::Sequence;
 use super::item::OpenOutputItem;
 use super::item::OutputItemKind;
-use super::sealed::EncryptedContent;
 use super::server_call::ServerCall;
 use super::types::IncompleteDetails;
 use super::types::Response;
@@ -108,7 +108,7 @@ impl ResponseWriter {
                 }
             }
             TurnEvent::Thinking(piece) => {
-                self.add_piece(self.thinking_kind(None), piece, &mut events)
+                self.add_piece(self.thinking_kind(None), piece, &mut events);
             }
             TurnEvent::ThinkingSignature(signature) => {
                 if self

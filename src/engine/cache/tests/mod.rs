@@ -1,7 +1,7 @@
 //! Cache tests with scripted runs.
 
-mod flights;
-mod kept;
+mod shared_runs;
+mod stored;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::config::Config;
 use super::launcher::program_missing;
-use super::leftovers;
+use super::orphans;
 use super::pipe::Pipe;
 use super::process::Process;
 use super::process::Program;
@@ -457,7 +457,7 @@ impl Drop for ClaudeAgent {
                 sleep(pause).await;
                 let task = Arc::clone(&task);
                 // An error cannot be reported to anyone: the agent is gone.
-                let _ = spawn_blocking(move || leftovers::kill_marked(TASK_VARIABLE, &task)).await;
+                let _ = spawn_blocking(move || orphans::kill_marked(TASK_VARIABLE, &task)).await;
             }
         });
     }

@@ -7,7 +7,7 @@ use crate::domain::MediaSource;
 use crate::domain::Part;
 use crate::domain::Thinking;
 
-use super::cache::BlockBreakpoint;
+use super::cache_breakpoints::BlockBreakpoint;
 
 /// Content block of a message.
 #[derive(Debug, Serialize)]

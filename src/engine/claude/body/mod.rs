@@ -5,7 +5,7 @@
 //! does not depend on what the process did before.
 
 mod blocks;
-mod cache;
+mod cache_breakpoints;
 mod server_tools;
 mod tools;
 
@@ -31,7 +31,7 @@ use crate::domain::Turn;
 use super::SignIn;
 use blocks::BodyBlock;
 use blocks::blocks;
-use cache::EphemeralBreakpoint;
+use cache_breakpoints::EphemeralBreakpoint;
 use server_tools::McpServerBlock;
 use tools::BodyToolChoice;
 use tools::ToolBlock;
@@ -115,7 +115,7 @@ struct SystemBlock<'a> {
 pub(super) fn request_body(turn: &Turn, sign_in: SignIn) -> Option<String> {
     let sampling = &turn.sampling;
     let mut messages = messages(turn);
-    let mark = cache::set_breakpoints(turn, &mut messages, sign_in);
+    let mark = cache_breakpoints::set_breakpoints(turn, &mut messages, sign_in);
     let body = MessagesApiBody {
         system: system(turn, mark)?,
         tools: tools(turn, mark)?,

@@ -10,7 +10,7 @@ use crate::domain::McpServer;
 use crate::domain::Tools;
 use crate::domain::WebSearch;
 
-use super::cache::EphemeralBreakpoint;
+use super::cache_breakpoints::EphemeralBreakpoint;
 
 /// Tool that Anthropic runs.
 #[derive(Serialize)]

@@ -8,7 +8,7 @@ use crate::domain::ToolChoice;
 use crate::domain::Tools;
 use crate::domain::Turn;
 
-use super::cache::EphemeralBreakpoint;
+use super::cache_breakpoints::EphemeralBreakpoint;
 use super::server_tools;
 use super::server_tools::ServerToolBlock;
 

@@ -5,10 +5,10 @@
 //! not break the server.
 
 mod agent;
-mod codec;
 mod control;
 mod event;
 mod line;
+mod line_decoder;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -17,11 +17,11 @@ pub use agent::{
     AgentControlRequest, AgentLine, AgentResultLine, PermissionResponse, PlainAgentLine,
     parse_agent, permission_line, refusal_line,
 };
-pub use codec::LineDecoder;
 pub use control::{ControlRequest, FlagSettings};
 pub use event::{
     ApiRetry, CallFailed, CliEvent, ControlResponse, LimitReport, LineLifecycle, ResultLine, parse,
     parse_with_session,
 };
 pub use line::{prompt_line, transcript_line};
+pub use line_decoder::LineDecoder;
 pub use stream::{ApiUsage, StreamEvent};

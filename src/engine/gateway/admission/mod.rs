@@ -1,13 +1,13 @@
 //! Admission: everything decided about a turn before it asks for a worker. Permissions, routing,
 //! rate limits, cache lookup, and the budget hold.
 
-mod account;
-mod charging;
-mod holding;
+mod billing_stream;
+mod pending_hold;
+mod rate_limit_stream;
 mod server_tools;
-mod spending;
 #[cfg(test)]
 mod tests;
+mod turn_billing;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -46,12 +46,12 @@ use crate::engine::routing::Router;
 use crate::engine::routing::RoutingChoice;
 use crate::runtime::compute::in_place;
 
-use account::TurnBilling;
-use charging::BillingStream;
-use holding::PendingHold;
-use holding::WaitingHold;
-use spending::RateLimitStream;
-use spending::TurnUsageMeter;
+use billing_stream::BillingStream;
+use pending_hold::PendingHold;
+use pending_hold::WaitingHold;
+use rate_limit_stream::RateLimitStream;
+use rate_limit_stream::TurnUsageMeter;
+use turn_billing::TurnBilling;
 
 const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
                           fails. It is tried again each second.";

@@ -1,7 +1,7 @@
 //! The pool with in-memory workers, on paused time.
 
 mod fairness;
-mod signs_of_life;
+mod health_checks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -16,7 +16,7 @@ use super::answer::describe;
 use super::answer::json;
 use crate::api::openai::responses;
 use crate::api::openai::responses::CreateResponseRequest;
-use crate::api::openai::responses::kept;
+use crate::api::openai::responses::stored_items;
 use crate::domain::Caller;
 use crate::engine::gateway::TurnInfo;
 use crate::http::Config;
@@ -121,7 +121,7 @@ pub(in crate::http) async fn delete_response(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     responses.delete(&caller, &id).await?;
-    Ok(json(kept::deleted_body(&id)))
+    Ok(json(stored_items::deleted_body(&id)))
 }
 
 /// Cancels a background response.
@@ -153,7 +153,7 @@ pub(in crate::http) async fn count_input_tokens(
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, responses::decode).await?;
     let (count, remarks) = responses.count_tokens(caller, request).await?;
-    let mut response = json(kept::input_tokens_body(count));
+    let mut response = json(stored_items::input_tokens_body(count));
     describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }
@@ -167,7 +167,7 @@ pub(in crate::http) async fn compact(
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, responses::decode).await?;
     let (items, remarks) = responses.conversation(&caller, request).await?;
-    let mut response = json(kept::compaction_body(items));
+    let mut response = json(stored_items::compaction_body(items));
     describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }

@@ -1,7 +1,7 @@
 //! `GET /v1/stream`, an API of this server: a WebSocket that carries many concurrent turns.
 
-mod strangers;
 mod turns;
+mod unauthenticated;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use futures::future::BoxFuture;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use self::strangers::too_many as too_many_strangers;
 use self::turns::ActiveTurns;
 use self::turns::encode_error;
+use self::unauthenticated::too_many as too_many_strangers;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
@@ -39,7 +39,6 @@ use crate::http::Config;
 use crate::http::bodies::Bodies;
 use crate::http::bodies::SocketSlot;
 use crate::http::connection::Connection;
-use crate::http::crowd::UnauthenticatedClient;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::access_log::AccessLogLine;
@@ -51,10 +50,11 @@ use crate::http::socket::SocketEvent;
 use crate::http::state::AppState;
 use crate::http::state::DrainExpired;
 use crate::http::state::ShutdownStarted;
+use crate::http::unauthenticated::UnauthenticatedClient;
 use crate::runtime::compute::in_place;
 use crate::runtime::compute::run_blocking;
 
-pub(in crate::http) use self::strangers::UnauthenticatedSockets;
+pub(in crate::http) use self::unauthenticated::UnauthenticatedSockets;
 
 /// Path of the endpoint in log lines.
 const PATH: &str = "/v1/stream";
@@ -216,7 +216,7 @@ impl StreamSocketSession {
                 let error = too_many_strangers();
                 AccessLogLine::for_message(&self.id, None, PATH).fail(&error);
                 socket.send_text(encode_error(None, &error)).await?;
-                socket.close(strangers::evicted_close_frame()).await?;
+                socket.close(unauthenticated::evicted_close_frame()).await?;
                 return Err(SocketClosed);
             }
         };

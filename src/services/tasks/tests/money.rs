@@ -16,6 +16,10 @@ use crate::engine::agent::AgentSession;
 use crate::engine::agent::AgentStop;
 
 #[tokio::test(start_paused = true)]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story from the start to the resumed session"
+)]
 async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
     let store = Store::in_memory(TaskTracker::new());
     let mut office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;

@@ -87,8 +87,9 @@ pub(super) fn make_private(folder: &Path) -> io::Result<()> {
         .create(folder)
 }
 
-/// Copies the files of `source` that `target` lacks or has with another size. Creates `target` if
-/// it is missing. A file that disappears meanwhile is skipped. The directory entries are on disk
+/// Copies the files of `source` that `target` lacks or has with another size.
+///
+/// Creates `target` if it is missing. A file that disappears meanwhile is skipped. The directory entries are on disk
 /// when this returns.
 ///
 /// # Errors

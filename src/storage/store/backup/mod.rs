@@ -6,8 +6,8 @@
 mod archive;
 mod files;
 mod folder;
-mod frozen;
 mod restore;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +15,8 @@ pub(super) use archive::ArchiveWriter;
 pub(super) use archive::LARGE_VALUES;
 pub(super) use files::link_or_copy;
 pub(super) use files::remove_if_there;
-pub(super) use frozen::NextRecord;
-pub(super) use frozen::SnapshotRecords;
+pub(super) use snapshot::NextRecord;
+pub(super) use snapshot::SnapshotRecords;
 
 pub use archive::BackupContents;
 pub use archive::verify_backup;

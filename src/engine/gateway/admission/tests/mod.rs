@@ -1,8 +1,8 @@
 //! Admission tests: limits, billing and the cache, with scripted runs.
 
+mod billing;
 mod cached;
-mod left;
-mod paid;
+mod cancelled;
 mod server_tools;
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use crate::domain::ServerTool;
 use crate::domain::Tools;
 use crate::domain::Usage;
 use crate::domain::WebSearch;
-use crate::engine::gateway::form;
+use crate::engine::gateway::json_answer;
 use crate::engine::gateway::testing;
 use crate::engine::pool::BusyReason;
 
@@ -108,7 +108,7 @@ impl Turns for Runs {
             model: model.to_owned(),
             left_out: Vec::new(),
             repaired: Vec::new(),
-            runs: form::max_runs(&turn.sampling.format),
+            runs: json_answer::max_runs(&turn.sampling.format),
         }))
         .boxed()
     }

@@ -7,7 +7,7 @@
 use uuid::Uuid;
 
 use super::Error;
-use super::order::decode_u64;
+use super::ttl_index::decode_u64;
 
 /// First byte of a record without parts.
 const WHOLE: u8 = 1;

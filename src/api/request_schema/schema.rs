@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::shape::FieldType;
+use super::field_type::FieldType;
 
 /// Support of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

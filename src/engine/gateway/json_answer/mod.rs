@@ -21,7 +21,7 @@ use crate::domain::Format;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 
-use super::keeping::SchemaCheck;
+use super::schema_check::SchemaCheck;
 use object::JsonObjectExtractor;
 use plan::FormatPlan;
 

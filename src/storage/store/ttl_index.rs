@@ -1,6 +1,6 @@
 //! Expiry index entries of a TTL table, and its totals.
 
-use super::parts::StoredParts;
+use super::record_parts::StoredParts;
 
 /// Separator of owner and id in a key. Neither contains it.
 pub(super) const KEY_SEPARATOR: char = '\0';

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::end::TaskOutcome;
-use super::end::TaskStopReason;
-use super::funds::TaskHold;
+use super::outcome::TaskOutcome;
+use super::outcome::TaskStopReason;
 use super::run::TaskRun;
 use super::service::TaskDeps;
+use super::task_hold::TaskHold;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Permission;
 use crate::accounts::ledger;

@@ -240,5 +240,5 @@ pub fn response_body(outcomes: &[InlineBatchOutcome]) -> String {
 }
 
 #[cfg(test)]
-#[path = "together_tests.rs"]
+#[path = "inline_batch_tests.rs"]
 mod tests;

@@ -24,8 +24,8 @@ use crate::domain::unix_now;
 use crate::engine::agent::PermissionDecision;
 use crate::storage::store::Error;
 
-use super::shelves::TaskStore;
 use super::spec::Config;
+use super::task_store::TaskStore;
 
 /// Delay between attempts to store the end of a task.
 const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use std::task::ready;
 use futures::Stream;
 use futures::future::BoxFuture;
 
-use super::account::TurnBilling;
+use super::turn_billing::TurnBilling;
 use crate::accounts::ledger::ChargeOutcome;
 use crate::domain::Finish;
 use crate::domain::TurnEvent;

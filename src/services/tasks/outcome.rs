@@ -3,12 +3,12 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::funds;
-use super::spent::PriorSessionCost;
+use super::prior_session_cost::PriorSessionCost;
 use super::task::Task;
 use super::task::TaskError;
 use super::task::TaskStatus;
 use super::task::TaskTokens;
+use super::task_hold;
 use crate::accounts::ledger;
 use crate::accounts::ledger::BudgetHold;
 use crate::accounts::ledger::Charge;
@@ -149,7 +149,7 @@ impl TaskOutcome {
             return hold.release().boxed();
         }
         let price = |usage: &Usage| prices.cost(&task.model, usage);
-        let left_prompt = funds::prompt_usage(left);
+        let left_prompt = task_hold::prompt_usage(left);
         // A model without a price counts as the most expensive one, as it did in the hold.
         let left_cost = prices.amount(&task.model, &left_prompt).money;
         let money = told

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 use serde_json::json;
 
+use super::encrypted_content::EncryptedContent;
 use super::id;
-use super::sealed::EncryptedContent;
 use super::types::Response;
 use super::types::ResponseUsage;
 use crate::api::openai::json as writing;

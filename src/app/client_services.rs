@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::ground::StartupContext;
-use super::parts;
+use super::config_map;
 use super::records;
+use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
 use crate::engine::gateway::Turns;
 use crate::http;
@@ -52,7 +52,7 @@ impl StartupContext<'_> {
         let answers = Answers::new(
             Arc::clone(&turns),
             responses.clone(),
-            parts::policy(self.settings),
+            config_map::policy(self.settings),
         );
         let tools = batches::BatchDeps {
             files: files.clone(),

@@ -67,5 +67,5 @@ fn is_quiet(readiness: &Readiness) -> bool {
 }
 
 #[cfg(test)]
-#[path = "share_tests.rs"]
+#[path = "throttle_tests.rs"]
 mod tests;

@@ -10,8 +10,8 @@ use futures::Stream;
 use crate::domain::TurnEvent;
 
 use super::CachedAnswer;
-use super::flight::SharedRun;
-use super::flight::SharedRunReader;
+use super::shared_run::SharedRun;
+use super::shared_run::SharedRunReader;
 
 /// Stream of the events of an answer, replayed from the cache or followed live. Ends after
 /// `Finished` or after the first error.

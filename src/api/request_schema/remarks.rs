@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::error::InvalidRequest;
 use super::error::code;
-use super::object::ObjectPath;
+use super::field_type::printable;
+use super::object_reader::ObjectPath;
 use super::repair::Repair;
-use super::shape::printable;
-use super::table::Field;
+use super::schema::Field;
 
 /// Policy for fields without effect, and for faults that can be repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,13 +7,13 @@
 use super::Error;
 use super::StoreTable;
 use super::Transaction;
-use super::order::TtlEntry;
-use super::order::TtlTotals;
-use super::order::decode_index_value;
-use super::order::owner_prefix;
-use super::parts::StoredParts;
-use super::parts::StoredRecord;
-use super::shelf::TtlLimits;
+use super::record_parts::StoredParts;
+use super::record_parts::StoredRecord;
+use super::ttl_index::TtlEntry;
+use super::ttl_index::TtlTotals;
+use super::ttl_index::decode_index_value;
+use super::ttl_index::owner_prefix;
+use super::ttl_table::TtlLimits;
 
 /// Maximum number of records removed per sweep transaction, so that other transactions get their
 /// turn in between.

@@ -14,7 +14,7 @@ use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnStream;
-use crate::engine::gateway::tally::UsageCounter;
+use crate::engine::gateway::usage_counter::UsageCounter;
 
 /// Events of a turn, with its rate limit permit: held until the last event, or until the stream is
 /// dropped.

@@ -19,8 +19,8 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 
 use super::authenticate::wants_socket;
-use super::local_only::is_single;
-use super::local_only::is_this_host;
+use super::host_check::is_single;
+use super::host_check::is_this_host;
 use crate::accounts::auth::Keys;
 use crate::http::Config;
 use crate::http::error::ApiError;

@@ -9,14 +9,14 @@ use super::Error;
 use super::Store;
 use super::StoreTable;
 use super::Transaction;
-use super::order::KEY_SEPARATOR;
-use super::order::record_key;
-use super::parts::RecordWithParts;
-use super::parts::live_content;
-use super::parts::read_with_parts;
-use super::shape::PART;
-use super::shape::RECORD;
-use super::shape::TtlLayout;
+use super::record_parts::RecordWithParts;
+use super::record_parts::live_content;
+use super::record_parts::read_with_parts;
+use super::ttl_index::KEY_SEPARATOR;
+use super::ttl_index::record_key;
+use super::ttl_layout::PART;
+use super::ttl_layout::RECORD;
+use super::ttl_layout::TtlLayout;
 use crate::domain::unix_now;
 
 /// Interval between removals of expired records.
@@ -396,10 +396,10 @@ impl TtlTable {
     /// Counts the records, and checks that indexes and totals agree with them.
     #[cfg(test)]
     pub(super) async fn count(&self) -> usize {
-        use super::order::TtlTotals;
-        use super::shape::EXPIRY_INDEX;
-        use super::shape::OWNER_EXPIRY_INDEX;
-        use super::shape::OWNER_TOTALS;
+        use super::ttl_index::TtlTotals;
+        use super::ttl_layout::EXPIRY_INDEX;
+        use super::ttl_layout::OWNER_EXPIRY_INDEX;
+        use super::ttl_layout::OWNER_TOTALS;
 
         let part = async |part| {
             self.store

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Error;
 use super::record::ConversationRecord;
 use super::record::lines;
-use crate::api::openai::responses::kept;
+use crate::api::openai::responses::stored_items;
 use crate::domain::unix_now;
 use crate::storage::store;
 use crate::storage::store::RecordLock;
@@ -66,7 +66,7 @@ impl LockedConversation {
         let known = known
             .iter()
             .filter_map(|item| item["id"].as_str().map(ToOwned::to_owned));
-        let items = kept::with_unique_ids(known, items);
+        let items = stored_items::with_unique_ids(known, items);
         let new = lines(&items);
         let within = shelf.clone();
         let work = move |transaction: &mut Transaction<'_>| {

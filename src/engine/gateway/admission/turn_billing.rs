@@ -15,7 +15,7 @@ use crate::domain::Finish;
 use crate::domain::Money;
 use crate::domain::RunCost;
 use crate::domain::Usage;
-use crate::engine::gateway::tally::UsageCounter;
+use crate::engine::gateway::usage_counter::UsageCounter;
 
 /// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
 /// milliseconds; a process that does not obey it is ended within this time.

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::error::InvalidRequest;
 use super::error::code;
-use super::ignored::RemarkCollector;
-use super::shape::FieldType;
+use super::field_type::FieldType;
+use super::remarks::RemarkCollector;
 
 /// Reads the stop sequences in `value` of `field`: a string or an array of strings. Empty ones,
 /// which would end every answer, are dropped and reported.

@@ -15,7 +15,6 @@ use super::budget::BudgetAccount;
 use super::calendar::Day;
 use super::hold::HoldClosing;
 use super::migration;
-use super::places;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
 use super::records::ChargeRecord;
@@ -24,6 +23,7 @@ use super::records::LedgerHead;
 use super::records::LedgerRecord as _;
 use super::records::UsageCounters;
 use super::records::load_record;
+use super::storage_keys;
 
 /// Prefix of the hold ids of resumable runs, which run again after a restart until their result is
 /// known.
@@ -64,13 +64,13 @@ pub(super) fn open_epoch(
     now: u64,
 ) -> Result<(u64, usize), Error> {
     migration::migrate(transaction)?;
-    let mut head: LedgerHead = load_record(transaction, &places::head())?.unwrap_or_default();
+    let mut head: LedgerHead = load_record(transaction, &storage_keys::head())?.unwrap_or_default();
     head.epoch += 1;
-    transaction.put(places::head(), head.encode());
-    let (holds, mut unknown) = (places::holds(), 0_usize);
+    transaction.put(storage_keys::head(), head.encode());
+    let (holds, mut unknown) = (storage_keys::holds(), 0_usize);
     let mut next = transaction.first(&holds)?;
     while let Some((key, _)) = next {
-        let id = places::parse_id(&key).ok_or(Error::Unreadable {
+        let id = storage_keys::parse_id(&key).ok_or(Error::Unreadable {
             what: "the id of a hold",
         })?;
         // Resumable runs place another hold when they run again; waiting runs never went upstream.
@@ -99,7 +99,8 @@ pub(super) fn place_hold(
     id: &str,
 ) -> Result<(String, Amount), Error> {
     let mut id = id.to_owned();
-    while let Some(charged) = load_record::<ChargeRecord>(transaction, &places::charge(&id))? {
+    while let Some(charged) = load_record::<ChargeRecord>(transaction, &storage_keys::charge(&id))?
+    {
         match charged.outcome {
             _ if !is_resumable(&id) => return Err(Error::Duplicate { id }),
             // The answer was charged but lost. A hold of zero: closing it finds the charge and
@@ -109,7 +110,7 @@ pub(super) fn place_hold(
             _ => id.push(ATTEMPT_SUFFIX),
         }
     }
-    if transaction.get(&places::hold(&id))?.is_some() {
+    if transaction.get(&storage_keys::hold(&id))?.is_some() {
         return Err(Error::Duplicate { id });
     }
     let amount = Amount {
@@ -127,7 +128,7 @@ pub(super) fn place_hold(
         key,
         amount,
     };
-    transaction.put(places::hold(&id), held.encode());
+    transaction.put(storage_keys::hold(&id), held.encode());
     Ok((id, amount))
 }
 
@@ -138,7 +139,7 @@ pub(super) fn raise_hold(
     wanted: Amount,
     grant: &Grant,
 ) -> Result<Amount, Error> {
-    let place = places::hold(id);
+    let place = storage_keys::hold(id);
     let held: Option<HoldRecord> = load_record(transaction, &place)?;
     let held = held.ok_or(Error::Unreadable {
         what: "a hold that is to be raised",
@@ -175,7 +176,7 @@ fn reserve_in_accounts<'a>(
 ) -> Result<(), Error> {
     let mut over = None;
     for account in accounts {
-        let place = places::meter(account.span, account.scope, account.name);
+        let place = storage_keys::meter(account.span, account.scope, account.name);
         let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
         meter.held = meter.held.minus(before);
         // Of several exceeded budgets, the one that resets last is reported.
@@ -197,9 +198,9 @@ pub(super) fn rename_hold(
     id: &str,
     begun: &str,
 ) -> Result<(), Error> {
-    if let Some(held) = load_record::<HoldRecord>(transaction, &places::hold(id))? {
-        transaction.remove(places::hold(id));
-        transaction.put(places::hold(begun), held.encode());
+    if let Some(held) = load_record::<HoldRecord>(transaction, &storage_keys::hold(id))? {
+        transaction.remove(storage_keys::hold(id));
+        transaction.put(storage_keys::hold(begun), held.encode());
     }
     Ok(())
 }
@@ -213,10 +214,10 @@ pub(super) fn close_hold(
     closing: HoldClosing,
     grant: &Grant,
 ) -> Result<(Amount, Vec<Alert>), Error> {
-    let place = places::hold(id);
+    let place = storage_keys::hold(id);
     let Some(held) = load_record::<HoldRecord>(transaction, &place)? else {
         // Idempotent: the hold was released, or charged earlier.
-        let earlier: Option<ChargeRecord> = load_record(transaction, &places::charge(id))?;
+        let earlier: Option<ChargeRecord> = load_record(transaction, &storage_keys::charge(id))?;
         return Ok((
             earlier.map(|charged| charged.amount()).unwrap_or_default(),
             Vec::new(),
@@ -280,7 +281,7 @@ fn debit_meters(
 ) -> Result<Vec<Alert>, Error> {
     let mut alerts = Vec::new();
     for account in BudgetAccount::all(&held.key, &held.project, grant, Day::of(held.taken_at)) {
-        let place = places::meter(account.span, account.scope, account.name);
+        let place = storage_keys::meter(account.span, account.scope, account.name);
         let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
         meter.held = meter.held.minus(AmountSum::of(held.amount));
         meter.spent = meter.spent.plus(AmountSum::of(debit));
@@ -301,9 +302,9 @@ fn write_charge(
     charged: &ChargeRecord,
 ) -> Result<(), Error> {
     let day = charged.day();
-    transaction.put(places::charge(id), charged.encode());
-    transaction.put(places::charge_day(day, id), Vec::new());
-    let place = places::usage(&charged.project, day, &charged.key, &charged.model);
+    transaction.put(storage_keys::charge(id), charged.encode());
+    transaction.put(storage_keys::charge_day(day, id), Vec::new());
+    let place = storage_keys::usage(&charged.project, day, &charged.key, &charged.model);
     let counters: UsageCounters = load_record(transaction, &place)?.unwrap_or_default();
     transaction.put(place, counters.plus(UsageCounters::of(charged)).encode());
     Ok(())

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use super::RecordsError;
 use super::StartupContext;
 use super::alerts;
-use super::parts;
+use super::config_map;
 use crate::accounts::ledger;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Ledger;
@@ -75,7 +75,7 @@ impl Accounting {
         }
         ledger.spawn_cleanup(tracker, shutdown.started());
         let (cache, metrics) = (
-            AnswerCache::new(parts::cache_config(settings)),
+            AnswerCache::new(config_map::cache_config(settings)),
             Metrics::default(),
         );
         tracker.spawn(alerts::forward_alerts(
@@ -88,7 +88,7 @@ impl Accounting {
             key_rates: settings.limits.key_rates(),
         });
         limits.spawn_cleanup(tracker, shutdown.started());
-        let prices = Arc::new(parts::prices(settings));
+        let prices = Arc::new(config_map::prices(settings));
         Ok(Self {
             ledger,
             cache,
@@ -110,7 +110,7 @@ impl Accounting {
         let StartupContext {
             settings, tracker, ..
         } = ground;
-        let router = Arc::new(parts::router(settings, &self.prices));
+        let router = Arc::new(config_map::router(settings, &self.prices));
         let rules = AdmissionDeps {
             router: Arc::clone(&router),
             prices: Arc::clone(&self.prices),

@@ -243,7 +243,7 @@ impl<E: Clone> SharedRunReader<E> {
             }
             match &state.run {
                 SharedRunPhase::Starting(_) | SharedRunPhase::Running(_) => {
-                    ready!(self.poll_step(state, context))
+                    ready!(self.poll_step(state, context));
                 }
                 SharedRunPhase::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
                 SharedRunPhase::Over => return Poll::Ready(None),

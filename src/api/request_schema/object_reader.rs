@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use super::error::InvalidRequest;
 use super::error::code;
-use super::ignored::RemarkCollector;
-use super::shape::as_integer;
-use super::shape::describe_value;
-use super::table::Field;
-use super::table::ObjectSchema;
-use super::table::Support;
+use super::field_type::as_integer;
+use super::field_type::describe_value;
+use super::remarks::RemarkCollector;
+use super::schema::Field;
+use super::schema::ObjectSchema;
+use super::schema::Support;
 
 /// Position of an object in a request, and its table of fields.
 #[derive(Debug, Clone)]

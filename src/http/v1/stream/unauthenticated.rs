@@ -8,10 +8,10 @@ use axum::extract::ws::close_code;
 
 use super::AUTH_TIMEOUT;
 use crate::http::connection::Connection;
-use crate::http::crowd::UnauthenticatedClient;
-use crate::http::crowd::UnauthenticatedClients;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
+use crate::http::unauthenticated::UnauthenticatedClient;
+use crate::http::unauthenticated::UnauthenticatedClients;
 
 /// Maximum number of unauthenticated sockets. Any client can open one and send a message, so
 /// together they may take 256 MiB. Browser pages count until their first message, since they cannot

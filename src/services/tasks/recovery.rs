@@ -1,0 +1,92 @@
+//! Recovery after a restart, and the removal of sessions that no task needs.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::active::TaskRecorder;
+use super::error::Error;
+use super::service::TaskDeps;
+use super::service::Tasks;
+use super::task::TaskStatus;
+
+/// Interval between cleanups of CLI sessions that no stored task uses.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+impl Tasks {
+    /// Ends the tasks that an earlier process left unfinished: started ones as interrupted, queued
+    /// ones as cancelled. Returns their number.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        let shelves = &self.0.deps.store;
+        let mut found = 0;
+        for (owner, mut task) in shelves.load_all().await?.0 {
+            if task.status.is_over() {
+                continue;
+            }
+            // The stored counter may lag behind the stored events.
+            while shelves
+                .load_event(&owner, &task.id, task.events)
+                .await?
+                .is_some()
+            {
+                task.events += 1;
+            }
+            let status = if task.started_at.is_some() {
+                TaskStatus::Interrupted
+            } else {
+                TaskStatus::Cancelled
+            };
+            let (log, _) = TaskRecorder::new(&owner, task, shelves);
+            log.record_end(|task| task.status = status, None, &self.0.deps.kill)
+                .await;
+            self.0.send_webhooks(&log.task()).await;
+            found += 1;
+        }
+        Ok(found)
+    }
+
+    /// Starts the periodic cleanup of CLI sessions that no stored task uses. Ends at shutdown.
+    pub fn spawn_cleanup(&self) {
+        let (this, stop) = (self.clone(), self.0.deps.stop.clone());
+        self.0.deps.tracker.spawn(async move {
+            while stop
+                .run_until_cancelled(sleep(CLEANUP_INTERVAL))
+                .await
+                .is_some()
+            {
+                if let Err(error) = this.forget_unused_sessions().await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "task session cleanup failed"
+                    );
+                }
+            }
+        });
+    }
+
+    async fn forget_unused_sessions(&self) -> Result<(), Error> {
+        let TaskDeps {
+            runner: Some(runner),
+            store: shelves,
+            ..
+        } = &self.0.deps
+        else {
+            return Ok(());
+        };
+        let (tasks, unreadable) = shelves.load_all().await?;
+        if unreadable > 0 {
+            // Which sessions belong to tasks that cannot be read is unknown, so none is forgotten.
+            return Ok(());
+        }
+        runner.forget_other_sessions(
+            tasks
+                .iter()
+                .filter_map(|(_, task)| task.session_id.parse().ok())
+                .collect(),
+        );
+        Ok(())
+    }
+}

@@ -143,7 +143,7 @@ fn prompt_tokens_count_everything_sent_upstream() {
             20_000,
         ),
         (
-            native(r#"{"type":"result","content":[{"type":"image","source":{}},{"a":1}]}"#),
+            native(r#"{"type":"tool_result","content":[{"type":"image","source":{}},{"a":1}]}"#),
             1607,
         ),
         (native(r#"{"type":"search_result"}"#), 14),

@@ -199,7 +199,7 @@ async fn failed_background_response_is_logged_without_content() {
         let text = log.text();
         let line = text
             .lines()
-            .find(|line| line.contains("in the background"))
+            .find(|line| line.contains("background response failed"))
             .unwrap();
         let line: Value = serde_json::from_str(line).unwrap();
         (

@@ -87,5 +87,5 @@ fn status_requesting_becomes_a_calling_event() {
         r#"{"type":"system","subtype":"status","status":null,"session_id":"s","uuid":"u"}"#,
         r#"{"type":"system","subtype":"init","cwd":"/ws","tools":[]}"#,
     ];
-    assert_eq!(told(&lines), "Calling\n");
+    assert_eq!(told(&lines), "CallSent\n");
 }

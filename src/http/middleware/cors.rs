@@ -29,7 +29,7 @@ use crate::http::error::ErrorKind;
 /// Value of `allowed_origins` that allows every origin.
 const ANY_ORIGIN: &str = "*";
 /// Methods of the API that pages may use.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 /// Preflight cache time in seconds: the longest that browsers accept.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 

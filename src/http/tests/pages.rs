@@ -94,7 +94,7 @@ async fn preflight_needs_no_key() {
     assert_eq!(headers["access-control-allow-headers"], ASKED[1].1);
     assert_eq!(
         headers["access-control-allow-methods"],
-        "GET, POST, PATCH, DELETE"
+        "GET, POST, PUT, PATCH, DELETE"
     );
     let vary: Vec<_> = headers.get_all("vary").iter().collect();
     assert_eq!(vary, ["access-control-request-headers", "origin"]);

@@ -238,3 +238,29 @@ fn batch_key(project: &str, id: &str) -> Vec<u8> {
 fn outcome_key(id: &str, number: u64) -> Vec<u8> {
     RESULTS.key([id.as_bytes(), b"\0", &number.to_be_bytes()].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::openai::batches::BatchStatus;
+    use crate::storage::store::testing::read_earlier_record;
+
+    #[test]
+    fn batch_written_without_a_version_is_read() {
+        let record: BatchRecord = read_earlier_record(include_bytes!("fixtures/batch-v0.json"));
+        assert_eq!(record.batch.status, BatchStatus::InProgress);
+        assert_eq!(
+            (record.lines, record.batch.request_counts.total),
+            (200, 200)
+        );
+    }
+
+    #[test]
+    fn line_outcome_of_an_unknown_tag_is_not_read() {
+        let bytes = include_bytes!("fixtures/batch-result-v0");
+        let outcome = LineOutcome::decode(bytes).unwrap();
+        assert!(outcome.is_answer && outcome.line.ends_with('\n'));
+        assert_eq!(outcome.encode(), bytes);
+        assert_eq!(LineOutcome::decode(b"\x02{}"), None);
+    }
+}

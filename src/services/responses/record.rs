@@ -92,3 +92,20 @@ pub(super) async fn load_events(
             .collect(),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::store::testing::read_earlier_record;
+
+    #[test]
+    fn response_written_without_a_version_is_read() {
+        let record: ResponseRecord =
+            read_earlier_record(include_bytes!("fixtures/response-v0.json"));
+        assert_eq!(record.response.id, "resp_fe44a29161d84bd48aca11815d42efaa");
+        assert_eq!(record.input.len(), 1);
+        let StoredEvents(events) =
+            read_earlier_record(include_bytes!("fixtures/response-events-v0.json"));
+        assert_eq!(events[0].0, "response.created");
+    }
+}

@@ -130,3 +130,31 @@ fn split_lines(bytes: &[u8]) -> (&[u8], &[u8]) {
         None => (bytes, &[]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_written_without_versions_is_read() {
+        let stored = RecordWithParts {
+            record: include_bytes!("fixtures/session-v0.json").to_vec(),
+            parts: Vec::new(),
+        };
+        let record = SessionRecord::read("earlier", &stored).unwrap();
+        assert_eq!((record.session.message_count, record.entries.len()), (4, 4));
+    }
+
+    #[test]
+    fn damaged_session_is_an_error_that_names_it() {
+        let stored = RecordWithParts {
+            record: b"\x01{\"id\":\n\x01[]".to_vec(),
+            parts: Vec::new(),
+        };
+        let error = SessionRecord::read("sess_1", &stored).unwrap_err();
+        assert!(
+            error.to_string().contains("session sess_1 cannot be read"),
+            "{error}"
+        );
+    }
+}

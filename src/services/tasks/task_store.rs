@@ -227,3 +227,17 @@ impl Stored for SessionCost {
 fn event_key(id: &str, number: u64) -> String {
     format!("{id}/{number:08}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::store::testing::read_earlier_record;
+
+    #[test]
+    fn task_written_without_a_version_is_read() {
+        let task: Task = read_earlier_record(include_bytes!("fixtures/task-v0.json"));
+        assert_eq!(task.prompt, "say hi again");
+        let event: TaskEvent = read_earlier_record(include_bytes!("fixtures/task-event-v0.json"));
+        assert_eq!(event.sequence_number, 0);
+    }
+}

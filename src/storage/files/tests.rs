@@ -10,6 +10,7 @@ use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::storage::store::Store;
+use crate::storage::store::testing::read_earlier_record;
 
 async fn make(
     files: &Files,
@@ -259,4 +260,50 @@ async fn uploads_fail_below_the_free_space_floor_and_server_files_do_not() {
     assert!(matches!(files.draft("p").await, Err(Error::DiskFull(_))));
     let mut ours = files.draft_for_server("p").await.unwrap();
     ours.write(b"what a batch has cost").await.unwrap();
+}
+
+#[test]
+fn file_written_without_a_version_is_read() {
+    let file: File = read_earlier_record(include_bytes!("fixtures/file-v0.json"));
+    assert_eq!((file.bytes, file.purpose), (825, Purpose::BatchOutput));
+}
+
+#[tokio::test]
+async fn unreadable_record_keeps_its_content_and_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("files");
+    let files = Files::temporary(&path).await.unwrap();
+    let store = files.store().clone();
+    let file = make(&files, "a", b"some bytes of a file", None)
+        .await
+        .unwrap();
+    let key = service::record_key("a", &file.id);
+    store
+        .transaction(move |transaction| {
+            transaction.put(key, b"\x02of a later version".to_vec());
+            Ok::<_, Error>(())
+        })
+        .await
+        .unwrap();
+    let again = Files::open(store, &path, Config::default()).await.unwrap();
+    assert_eq!(names(&path), [file.id.clone()]);
+    let page = PageRequest {
+        limit: 9,
+        after: None,
+        is_ascending: true,
+    };
+    for error in [
+        again.get("a", &file.id).await.unwrap_err(),
+        again.list("a", None, &page).await.unwrap_err(),
+        again.delete("a", &file.id).await.unwrap_err(),
+    ] {
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("file {} cannot be read", file.id)),
+            "{error}"
+        );
+    }
+    again.sweep(u64::MAX).await.unwrap();
+    assert_eq!(names(&path), [file.id]);
 }

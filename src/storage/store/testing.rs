@@ -11,6 +11,9 @@ use super::Error;
 use super::MemoryBackend;
 use super::StoreChange;
 use super::StoreRecord;
+use super::Stored;
+use super::decode_record;
+use super::encode_record;
 use super::writer::WriteSet;
 use super::writer::bytes_of;
 
@@ -116,4 +119,16 @@ impl Backend for Gated {
     fn check_space(&self, changes: &WriteSet, pending: u64) -> Result<(), Error> {
         self.inner.check_space(changes, pending)
     }
+}
+
+/// Decodes `earlier`, a record as an earlier version wrote it, asserts that it is written with the
+/// current version and reads back equal, and returns its value.
+#[track_caller]
+pub(crate) fn read_earlier_record<T: Stored>(earlier: &[u8]) -> T {
+    let value: T = decode_record("earlier", earlier).unwrap();
+    let bytes = encode_record(&value).unwrap();
+    assert_eq!(bytes[0], T::VERSION);
+    let again: T = decode_record("again", &bytes).unwrap();
+    assert_eq!(encode_record(&again).unwrap(), bytes);
+    value
 }

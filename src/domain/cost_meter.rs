@@ -29,7 +29,7 @@ pub struct RunCost {
     pub is_under_way: bool,
 }
 
-/// Reading end of a [`Bill`]. Clones read the same entries.
+/// Reading end of a [`CostMeter`]. Clones read the same entries.
 #[derive(Debug, Clone)]
 pub struct CostWatch(watch::Receiver<Vec<RunCost>>);
 

@@ -18,7 +18,7 @@ pub struct Turn {
     pub history: Vec<Message>,
     /// Last user message, or the results of the tools that the model called last. Empty if, and
     /// only if, the model continues the answer at the end of `history`, which Anthropic paused;
-    /// [`Part::GoOn`] if it continues an answer that the caller has begun.
+    /// [`Part::Continue`] if it continues an answer that the caller has begun.
     pub prompt: Vec<Part>,
     /// Sampling parameters, and the bounds of the answer.
     pub sampling: Sampling,
@@ -67,7 +67,7 @@ impl Turn {
         self.system.push(instruction);
     }
 
-    /// Returns `n` copies of the turn, numbered by [`Sampling::choice`].
+    /// Returns `n` copies of the turn, numbered by [`Sampling::choice_index`].
     pub fn repeat(self, n: usize) -> Vec<Self> {
         let mut turns = vec![self; n];
         for (choice, turn) in turns.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! Outgoing messages are queued in the socket and sent while it is polled for input. So a client
 //! that does not read can still send, and producers wait until the socket [is
-//! clear](Socket::is_clear), which bounds the queue.
+//! clear](ClientSocket::is_clear), which bounds the queue.
 
 use std::collections::VecDeque;
 use std::error::Error as _;

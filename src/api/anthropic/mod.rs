@@ -1,7 +1,7 @@
 //! Anthropic's API: decoding of requests, encoding of answers, and error bodies.
 //!
 //! [`decode()`] reads a request to a [`MessagesRequest`], following the tables in `fields`, which
-//! define the support of each field. [`Answer`] builds an answer as one body, [`StreamEncoder`] as
+//! define the support of each field. [`MessageBuilder`] builds an answer as one body, [`MessageStreamEncoder`] as
 //! the events of a stream. Independent of HTTP and of the CLI, although the CLI uses the same API
 //! upstream: the two meet only in [`domain`](crate::domain).
 

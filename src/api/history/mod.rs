@@ -1,7 +1,7 @@
 //! Conversations in the form upstream accepts: faults are repaired and reported, or rejected under
 //! the strict policy.
 //!
-//! Each API reads its messages into a [`Draft`] unchanged. [`Draft::finish`] enforces Anthropic's
+//! Each API reads its messages into a [`HistoryDraft`] unchanged. [`HistoryDraft::finish`] enforces Anthropic's
 //! rules: each tool call is answered at the start of the next user message, no result is without
 //! its call, and no message is empty. Whether an assistant message may come last (prefill) depends
 //! on the model, which is not known here.

@@ -1,7 +1,7 @@
 //! Schema-driven reading of JSON requests: tables of fields say how each field is handled.
 //!
 //! Independent of any API: a decoder declares its tables, takes the fields it supports out of each
-//! [`Object`], and lets [`Object::finish`] reject or report the rest.
+//! [`ObjectReader`], and lets [`ObjectReader::finish`] reject or report the rest.
 
 mod body;
 mod characters;

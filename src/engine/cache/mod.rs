@@ -1,9 +1,9 @@
 //! Response cache: stored answers, and single-flight coalescing of equal turns that run now.
 //!
 //! Independent of HTTP and of how an answer is made; `E` is the error of a run. Two turns are the
-//! same when every field is ([`Key`]), and only for callers of one project.
+//! same when every field is ([`CacheKey`]), and only for callers of one project.
 //!
-//! On a cache miss the first caller runs the turn in a [shared run](flight); callers with an equal
+//! On a cache miss the first caller runs the turn in a [shared run](shared_run); callers with an equal
 //! turn get the events so far and then follow. A shared run goes on as long as it has a reader:
 //! each waiting reader drives it, so it needs no task of its own, a slow reader does not hold up
 //! the others, and the run is cancelled as soon as the last reader is dropped.
@@ -116,7 +116,7 @@ struct CachedAnswer {
 pub enum Lookup<E> {
     /// Cache hit: a stored answer, or a running one to follow.
     Hit(CachedStream<E>),
-    /// Cache miss: run the turn and pass the run to [`Filler::fill`].
+    /// Cache miss: run the turn and pass the run to [`MissGuard::fill`].
     Miss(MissGuard<E>),
     /// Bypass: run the turn without the cache.
     Bypass,

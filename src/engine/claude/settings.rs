@@ -22,7 +22,7 @@ const BLOCKING_LIMIT: &str = "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE";
 const BARE_CALL_LIMIT: &str = "36";
 
 /// The same limit without `--bare`, where the CLI puts some 350 tokens of its own before the
-/// prompt. It would allow a further call after a short answer, so [`NO_CALL`] replaces it as soon
+/// prompt. It would allow a further call after a short answer, so [`NO_CALL_LIMIT`] replaces it as soon
 /// as the first call is under way.
 const FIRST_CALL_LIMIT: &str = "1024";
 
@@ -116,7 +116,7 @@ pub(super) fn call_limit_settings(sign_in: SignIn) -> FlagSettings<'static> {
 }
 
 /// Returns the change that a turn under `sign_in` makes when its call is under way, see
-/// [`Settings::forbid_further_calls`].
+/// [`ProcessSettings::forbid_further_calls`].
 pub(super) fn no_further_call_settings(sign_in: SignIn) -> Option<FlagSettings<'static>> {
     (call_limit(sign_in) == FIRST_CALL_LIMIT).then(|| blocking_limit(NO_CALL_LIMIT))
 }
@@ -133,7 +133,7 @@ fn call_limit(sign_in: SignIn) -> &'static str {
     }
 }
 
-/// Directs calls to the upstream API again, after [`checked`].
+/// Directs calls to the upstream API again, after [`start_check_settings`].
 pub(super) fn upstream_settings(
     base_url: Option<&String>,
     max_retries: u32,

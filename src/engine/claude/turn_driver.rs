@@ -164,7 +164,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
         }
     }
 
-    /// Returns the next step of the running turn, [`Step::Nothing`] if there is none.
+    /// Returns the next step of the running turn, [`TurnStep::Nothing`] if there is none.
     async fn next_step(&mut self) -> Result<TurnStep, Failure> {
         let TurnPhase::Running(translator) = &mut self.phase else {
             return Ok(TurnStep::Nothing);

@@ -2,7 +2,7 @@
 //!
 //! With one tool, the model answers with the arguments of the call, bound to their schema, and the
 //! answer is delivered as the call. With several tools, or arguments of any form, the model is
-//! instructed to call, and the answer is held back by [`Demand`](super::demand).
+//! instructed to call, and the answer is held back by [`Demand`](super::demanded_call).
 
 use futures::StreamExt as _;
 use futures::stream;

@@ -8,7 +8,7 @@ use crate::domain::Part;
 use crate::domain::ToolChoice;
 use crate::domain::Turn;
 
-/// Name under which callers are told that [`ask`] replaced the prefill.
+/// Name under which callers are told that [`replace_by_instruction`] replaced the prefill.
 pub(super) const REPAIR_NAME: &str = "assistant_last";
 
 /// Text of the user that asks the model to continue a cut-off answer.

@@ -7,7 +7,7 @@ use claude_switchboard::api::openai::responses::decode;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
-    let turn = |policy| decode(body, policy).and_then(|request| request.turn(&[]));
+    let turn = |policy| decode(body, policy).and_then(|request| request.into_turn(&[]));
     let strict = turn(Policy::Strict);
     match turn(Policy::Lenient) {
         Ok((turn, remarks)) => {

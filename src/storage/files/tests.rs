@@ -286,7 +286,7 @@ async fn unreadable_record_keeps_its_content_and_is_reported() {
         .await
         .unwrap();
     let again = Files::open(store, &path, Config::default()).await.unwrap();
-    assert_eq!(names(&path), [file.id.clone()]);
+    assert_eq!(names(&path), std::slice::from_ref(&file.id));
     let page = PageRequest {
         limit: 9,
         after: None,

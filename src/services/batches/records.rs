@@ -14,14 +14,13 @@ use crate::storage::store::Stored;
 use crate::storage::store::Transaction;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
+use crate::storage::store::skip_unreadable;
 
 /// Table of batches: project and id -> [`BatchRecord`].
 const BATCHES: StoreTable = StoreTable::new("batches");
 /// Table of line outcomes: batch id and line number -> outcome. Kept until the output files are
 /// made.
 const RESULTS: StoreTable = StoreTable::new("batch-results");
-/// Separator of project and id in a key. Neither contains it.
-const KEY_SEPARATOR: char = '\0';
 /// Maximum number of outcomes removed per transaction, so that other transactions get their turn in
 /// between.
 const MAX_REMOVAL_GROUP: u64 = 256;
@@ -56,14 +55,13 @@ pub(super) struct BatchRecords(pub(super) Store);
 
 impl BatchRecords {
     pub(super) async fn load(&self, project: &str, id: &str) -> Result<Option<BatchRecord>, Error> {
-        let bytes = self.0.get(batch_key(project, id)).await?;
+        let bytes = self.0.get(BATCHES.owned_key(project, id)).await?;
         Ok(bytes.map(|bytes| decode_record(id, &bytes)).transpose()?)
     }
 
     /// Returns the batches of `project`, oldest first.
     pub(super) async fn list(&self, project: &str) -> Result<Vec<BatchRecord>, Error> {
-        let records = self.0.scan(batch_key(project, "")).await?;
-        let read = |(key, record): &(Vec<u8>, Vec<u8>)| decode_record(&id_in(key), record);
+        let records = self.0.scan(BATCHES.owned_key(project, "")).await?;
         Ok(records.iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -71,17 +69,10 @@ impl BatchRecords {
     /// others.
     pub(super) async fn readable(&self) -> Result<Vec<BatchRecord>, Error> {
         let records = self.0.scan(BATCHES.key("")).await?;
-        let read = |(key, record): &(Vec<u8>, Vec<u8>)| {
-            decode_record(&id_in(key), record)
-                .inspect_err(|error| {
-                    tracing::error!(
-                        error = error as &dyn std::error::Error,
-                        "stored batch unreadable"
-                    );
-                })
-                .ok()
-        };
-        Ok(records.iter().filter_map(read).collect())
+        let readable = records
+            .iter()
+            .filter_map(|entry| skip_unreadable(read(entry)).transpose());
+        Ok(readable.collect::<Result<_, _>>()?)
     }
 
     /// Writes a new batch, and applies `work` in the same transaction.
@@ -97,7 +88,7 @@ impl BatchRecords {
     }
 
     pub(super) async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
-        let key = batch_key(project, id);
+        let key = BATCHES.owned_key(project, id);
         let work = move |transaction: &mut Transaction<'_>| {
             transaction.remove(key);
             Ok(())
@@ -116,7 +107,7 @@ impl BatchRecords {
     where
         W: FnOnce(&mut BatchRecord, &mut Transaction<'_>) -> Result<(), Error> + Send + 'static,
     {
-        let (key, id) = (batch_key(project, id), id.to_owned());
+        let (key, id) = (BATCHES.owned_key(project, id), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(bytes) = transaction.get(&key)? else {
                 return Ok(None);
@@ -200,7 +191,8 @@ impl LineOutcome {
         [&[u8::from(self.is_answer)], self.line.as_bytes()].concat()
     }
 
-    /// Decodes a tag, 0 for an error and 1 for an answer, and the line. A later version takes other tags.
+    /// Decodes a tag, 0 for an error and 1 for an answer, and the line. Other tags are free for later
+    /// versions.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (tag @ (0 | 1), rest) = bytes.split_first()? else {
             return None;
@@ -214,7 +206,7 @@ impl LineOutcome {
 
 fn put(transaction: &mut Transaction<'_>, record: &BatchRecord) -> Result<(), Error> {
     let bytes = encode_record(record)?;
-    transaction.put(batch_key(&record.project, &record.batch.id), bytes);
+    transaction.put(BATCHES.owned_key(&record.project, &record.batch.id), bytes);
     Ok(())
 }
 
@@ -222,17 +214,9 @@ impl Stored for BatchRecord {
     const KIND: &'static str = "batch";
 }
 
-/// The id of a batch in the key of its record.
-fn id_in(key: &[u8]) -> String {
-    let name = String::from_utf8_lossy(BATCHES.key_suffix(key));
-    name.rsplit(KEY_SEPARATOR)
-        .next()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-fn batch_key(project: &str, id: &str) -> Vec<u8> {
-    BATCHES.key(format!("{project}{KEY_SEPARATOR}{id}"))
+fn read((key, record): &(Vec<u8>, Vec<u8>)) -> Result<BatchRecord, store::Error> {
+    let (_, id) = BATCHES.owner_and_id(key).unwrap_or_default();
+    decode_record(&id, record)
 }
 
 fn outcome_key(id: &str, number: u64) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! Storage format of responses.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
@@ -8,6 +10,7 @@ use super::Error;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
 use crate::api::openai::responses::stored_items;
+use crate::storage::store;
 use crate::storage::store::Stored;
 use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
@@ -32,9 +35,9 @@ impl ResponseRecord {
         shelf: &TtlTable,
         owner: &str,
         id: &str,
-    ) -> Result<Option<Self>, Error> {
+    ) -> Result<Option<Self>, store::Error> {
         let bytes = shelf.get(owner, id).await?;
-        Ok(bytes.map(|bytes| decode_record(id, &bytes)).transpose()?)
+        bytes.map(|bytes| decode_record(id, &bytes)).transpose()
     }
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
@@ -52,11 +55,11 @@ impl Stored for ResponseRecord {
     const KIND: &'static str = "response";
 }
 
-/// The events of a stream, each its name and its JSON.
+/// Events of a stream: name and JSON of each.
 #[derive(Serialize, Deserialize)]
-struct StoredEvents(Vec<(String, String)>);
+struct StoredEvents<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl Stored for StoredEvents {
+impl Stored for StoredEvents<'_> {
     const KIND: &'static str = "events of a response";
 }
 
@@ -68,7 +71,7 @@ pub(super) async fn save_events(
 ) -> Result<(), Error> {
     let events = events
         .iter()
-        .map(|event| (event.name.to_string(), event.data.clone()));
+        .map(|event| (Cow::from(&*event.name), Cow::from(&*event.data)));
     let record = encode_record(&StoredEvents(events.collect()))?;
     Ok(shelf.put(owner, id, record).await?)
 }
@@ -86,8 +89,8 @@ pub(super) async fn load_events(
         events
             .into_iter()
             .map(|(name, data)| ResponseEvent {
-                name: name.into(),
-                data,
+                name: name.into_owned().into(),
+                data: data.into_owned(),
             })
             .collect(),
     ))

@@ -26,7 +26,7 @@ use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::engine::gateway::Turns;
 use crate::services::conversations::Conversations;
-use crate::storage::store;
+use crate::storage::store::skip_unreadable;
 
 /// The response service: creates, stores and returns responses. Clones share the state.
 #[derive(Clone)]
@@ -91,16 +91,10 @@ impl Responses {
         } = &*self.0;
         let names = shelves.unfinished.list_keys().await?;
         for (owner, id) in &names {
-            let record = match ResponseRecord::load(&shelves.records, owner, id).await {
-                // Its mark stays, so that a version that can read the record ends it.
-                Err(Error::Store(error @ store::Error::Unreadable { .. })) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "unfinished response unreadable"
-                    );
-                    continue;
-                }
-                record => record?,
+            let record = ResponseRecord::load(&shelves.records, owner, id).await;
+            let Some(record) = skip_unreadable(record)? else {
+                // The mark stays, so that a version that can read the record ends the response.
+                continue;
             };
             if let Some(record) = record {
                 let mut writer = ResponseWriter::new(record.response, ToolNames::default(), false);

@@ -2,6 +2,8 @@
 //! Each turn adds a part with its new messages. A turn thus writes only what is new, and a list of
 //! sessions does not read messages.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -60,8 +62,7 @@ impl SessionRecord {
         owner: &str,
     ) -> Result<Vec<ChatSession>, Error> {
         let records = shelf.list(owner).await?;
-        // The id is part of what cannot be read, so the error names the owner.
-        let session = |bytes: &Vec<u8>| decode_record(&format!("of {owner}"), split_lines(bytes).0);
+        let session = |(id, bytes): &(String, Vec<u8>)| decode_record(id, split_lines(bytes).0);
         let mut sessions: Vec<ChatSession> =
             records.iter().map(session).collect::<Result<_, _>>()?;
         sessions
@@ -72,11 +73,12 @@ impl SessionRecord {
     /// Encodes the record, without the messages that are in parts.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, store::Error> {
         let session = encode_record(&self.session)?;
-        let inline = encode_record(&StoredEntries(self.entries[..self.inline].to_vec()))?;
+        let inline = encode_record(&StoredEntries(Cow::Borrowed(&self.entries[..self.inline])))?;
         Ok([session, inline].join(&b'\n'))
     }
 
-    /// Adds `new` entries, and returns the part that is to be appended to the record with them; empty where there is nothing to append.
+    /// Adds `new` entries and returns the part to append to the record; empty if there is nothing to
+    /// append.
     pub(super) fn add_entries(
         &mut self,
         new: impl IntoIterator<Item = SessionEntry>,
@@ -90,16 +92,17 @@ impl SessionRecord {
         self.entries.extend(new);
         match &self.entries[in_parts..] {
             [] => Ok(Vec::new()),
-            entries => encode_record(&StoredEntries(entries.to_vec())),
+            entries => encode_record(&StoredEntries(Cow::Borrowed(entries))),
         }
     }
 
     fn read(id: &str, stored: &RecordWithParts) -> Result<Self, Error> {
         let (session, inline) = split_lines(&stored.record);
-        let StoredEntries(mut entries) = decode_record(id, inline)?;
+        let StoredEntries(entries) = decode_record(id, inline)?;
+        let mut entries = entries.into_owned();
         let inline = entries.len();
         for part in &stored.parts {
-            entries.extend(decode_record::<StoredEntries>(id, part)?.0);
+            entries.extend(decode_record::<StoredEntries<'_>>(id, part)?.0.into_owned());
         }
         let size = stored.record.len() + stored.parts.iter().map(Vec::len).sum::<usize>();
         Ok(Self {
@@ -117,13 +120,14 @@ impl Stored for ChatSession {
 
 /// Messages of a session.
 #[derive(Serialize, Deserialize)]
-struct StoredEntries(Vec<SessionEntry>);
+struct StoredEntries<'a>(Cow<'a, [SessionEntry]>);
 
-impl Stored for StoredEntries {
+impl Stored for StoredEntries<'_> {
     const KIND: &'static str = "messages of session";
 }
 
-/// Splits a record at its line break, which JSON has only in escaped form. Without one, the second line is empty.
+/// Splits a record at its line break; JSON contains no unescaped ones. Without a line break, the
+/// second line is empty.
 fn split_lines(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&bytes[..end], &bytes[end + 1..]),

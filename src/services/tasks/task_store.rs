@@ -18,6 +18,7 @@ use crate::storage::store::TtlLimits;
 use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
+use crate::storage::store::skip_unreadable;
 
 /// Stored tasks with their events, chosen ids and session costs.
 #[derive(Debug, Clone)]
@@ -106,15 +107,9 @@ impl TaskStore {
         let mut tasks = Vec::new();
         let mut unreadable = 0;
         for (owner, id) in self.tasks.list_keys().await? {
-            match self.load_task(&owner, &id).await {
-                Err(error @ Error::Unreadable { .. }) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "stored task unreadable"
-                    );
-                    unreadable += 1;
-                }
-                task => tasks.extend(task?.map(|task| (owner, task))),
+            match skip_unreadable(self.load_task(&owner, &id).await)? {
+                Some(task) => tasks.extend(task.map(|task| (owner, task))),
+                None => unreadable += 1,
             }
         }
         Ok((tasks, unreadable))
@@ -123,8 +118,10 @@ impl TaskStore {
     /// Returns the tasks of `owner`.
     pub(super) async fn load_all_of(&self, owner: &str) -> Result<Vec<Task>, Error> {
         let records = self.tasks.list(owner).await?;
-        let read = |record: &Vec<u8>| decode_record(&format!("of {owner}"), record);
-        records.iter().map(read).collect()
+        records
+            .iter()
+            .map(|(id, record)| decode_record(id, record))
+            .collect()
     }
 
     /// Returns the total cost of a session as reported by the CLI, or `None` if it is unknown.

@@ -145,7 +145,7 @@ impl FinishedFile {
             reservation: room,
         } = self;
         let (key, value) = (
-            service::record_key(room.project(), &file.id),
+            service::TABLE.owned_key(room.project(), &file.id),
             encode_record(&file)?,
         );
         let enter = move |transaction: &mut Transaction<'_>| {

@@ -19,17 +19,17 @@ use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::domain::unix_now;
+use crate::storage::store;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::Stored;
 use crate::storage::store::Transaction;
 use crate::storage::store::decode_record;
+use crate::storage::store::skip_unreadable;
 
 /// Table of file records: project and id -> the file as its client sees it.
-const TABLE: StoreTable = StoreTable::new("files");
-/// Separator of project and id in a key. Neither contains it.
-const KEY_SEPARATOR: char = '\0';
+pub(super) const TABLE: StoreTable = StoreTable::new("files");
 /// Interval between removals of expired files.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -81,32 +81,23 @@ impl Files {
         };
         let files = Self(Arc::new(inner));
         let records = files.0.store.scan(TABLE.key("")).await?;
-        // By the keys: the bytes of a record that cannot be read stay as well.
-        let ids: HashSet<String> = records
-            .iter()
-            .filter_map(|(key, _)| owner_and_id(key))
-            .map(|(_, id)| id)
-            .collect();
+        // The ids come from the keys, so that the content of an unreadable record stays.
+        let mut ids = HashSet::new();
+        for entry in &records {
+            let Some((project, id)) = TABLE.owner_and_id(&entry.0) else {
+                continue;
+            };
+            ids.insert(id);
+            if let Some(file) = skip_unreadable(read(entry))? {
+                let mut room = files.0.space.begin_reservation(&project);
+                room.reserve_more(file.bytes, u64::MAX);
+                room.keep();
+            }
+        }
         match files.0.folder.remove_unknown(&ids).await? {
             0 => {}
             removed => {
                 tracing::warn!(removed, "incomplete files removed");
-            }
-        }
-        for (key, record) in &records {
-            let Some((project, id)) = owner_and_id(key) else {
-                continue;
-            };
-            match decode_record::<File>(&id, record) {
-                Ok(file) => {
-                    let mut room = files.0.space.begin_reservation(&project);
-                    room.reserve_more(file.bytes, u64::MAX);
-                    room.keep();
-                }
-                Err(error) => tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "stored file unreadable"
-                ),
             }
         }
         Ok(files)
@@ -170,12 +161,11 @@ impl Files {
     }
 
     pub(super) async fn sweep(&self, now: u64) -> Result<(), Error> {
-        for (key, record) in self.0.store.scan(TABLE.key("")).await? {
-            let Some((project, id)) = owner_and_id(&key) else {
-                continue;
-            };
-            // A record that cannot be read was logged at the start, and stays.
-            if decode_record::<File>(&id, &record).is_ok_and(|file| is_expired(&file, now)) {
+        for entry in self.0.store.scan(TABLE.key("")).await? {
+            // Unreadable records were logged at the start, and stay.
+            if let Some((project, id)) = TABLE.owner_and_id(&entry.0)
+                && read(&entry).is_ok_and(|file| is_expired(&file, now))
+            {
                 self.remove(&project, &id).await?;
             }
         }
@@ -255,7 +245,7 @@ impl Files {
     /// # Errors
     /// [`Error::NotFound`] if there is none or it has expired.
     pub async fn get(&self, project: &str, id: &str) -> Result<File, Error> {
-        let record = self.0.store.get(record_key(project, id)).await?;
+        let record = self.0.store.get(TABLE.owned_key(project, id)).await?;
         let file = record
             .map(|record| decode_record::<File>(id, &record))
             .transpose()?;
@@ -299,8 +289,8 @@ impl Files {
     /// When they cannot be read.
     pub async fn list_visible(&self, project: &str) -> Result<Vec<File>, Error> {
         let now = unix_now();
-        let records = self.0.store.scan(record_key(project, "")).await?;
-        let mut files = records.iter().map(read).collect::<Result<Vec<File>, _>>()?;
+        let records = self.0.store.scan(TABLE.owned_key(project, "")).await?;
+        let mut files: Vec<File> = records.iter().map(read).collect::<Result<_, _>>()?;
         files.retain(|file| !is_expired(file, now) && file.purpose != Purpose::MessageBatch);
         Ok(files)
     }
@@ -317,7 +307,7 @@ impl Files {
     /// Removes the record before the content, so that no record is left without content.
     async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
         let (key, space, owner) = (
-            record_key(project, id),
+            TABLE.owned_key(project, id),
             self.0.space.clone(),
             project.to_owned(),
         );
@@ -347,20 +337,9 @@ impl Stored for File {
     const KIND: &'static str = "file";
 }
 
-/// The project and the id in the key of a record.
-fn owner_and_id(key: &[u8]) -> Option<(String, String)> {
-    let name = String::from_utf8_lossy(TABLE.key_suffix(key)).into_owned();
-    let (project, id) = name.split_once(KEY_SEPARATOR)?;
-    Some((project.to_owned(), id.to_owned()))
-}
-
-fn read((key, record): &(Vec<u8>, Vec<u8>)) -> Result<File, Error> {
-    let id = owner_and_id(key).map(|(_, id)| id).unwrap_or_default();
-    Ok(decode_record(&id, record)?)
-}
-
-pub(super) fn record_key(project: &str, id: &str) -> Vec<u8> {
-    TABLE.key(format!("{project}{KEY_SEPARATOR}{id}"))
+fn read((key, record): &(Vec<u8>, Vec<u8>)) -> Result<File, store::Error> {
+    let (_, id) = TABLE.owner_and_id(key).unwrap_or_default();
+    decode_record(&id, record)
 }
 
 fn is_expired(file: &File, now: u64) -> bool {

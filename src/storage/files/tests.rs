@@ -277,7 +277,7 @@ async fn unreadable_record_keeps_its_content_and_is_reported() {
     let file = make(&files, "a", b"some bytes of a file", None)
         .await
         .unwrap();
-    let key = service::record_key("a", &file.id);
+    let key = service::TABLE.owned_key("a", &file.id);
     store
         .transaction(move |transaction| {
             transaction.put(key, b"\x02of a later version".to_vec());

@@ -62,6 +62,7 @@ pub use disk_space::FreeSpaceFloor;
 pub use record::Stored;
 pub use record::decode_record;
 pub use record::encode_record;
+pub use record::skip_unreadable;
 pub use record_locks::RecordLock;
 pub use record_locks::RecordLocks;
 pub use record_parts::RecordWithParts;
@@ -154,6 +155,16 @@ impl StoreTable {
     /// Returns `key` without the table's name, the inverse of [`key`](Self::key).
     pub fn key_suffix(self, key: &[u8]) -> &[u8] {
         key.get(self.0.len() + 1..).unwrap_or_default()
+    }
+
+    /// Returns the key of the record `id` of `owner`. Neither may contain a null character.
+    pub fn owned_key(self, owner: &str, id: &str) -> Vec<u8> {
+        self.key(ttl_index::record_key(owner, id))
+    }
+
+    /// Returns owner and id from `key`, the inverse of [`owned_key`](Self::owned_key).
+    pub fn owner_and_id(self, key: &[u8]) -> Option<(String, String)> {
+        ttl_index::owner_and_id(self.key_suffix(key))
     }
 }
 

@@ -1,27 +1,31 @@
-//! The encoding of stored values: a version byte, then JSON.
+//! Encoding of stored values: a version byte, then JSON.
 //!
-//! A value that cannot be read is an error that names it, never an absent one: callers must not sweep, forget or overwrite what
-//! belongs to it.
+//! A value that cannot be read is an error that names it, and never counts as absent: nothing that
+//! belongs to it may be swept or overwritten.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Error;
 
-/// Versions are below every byte that JSON can begin with, so values of the time before versions are told from the others.
+/// Maximum version. JSON begins with none of the bytes up to it, so JSON without a version byte is
+/// recognised.
 const MAX_VERSION: u8 = b'\t' - 1;
 
 /// A value that is stored.
 pub trait Stored: Serialize + DeserializeOwned {
-    /// The kind of value in the words of an error, such as `batch`.
+    /// Kind of value in error messages, such as `batch`.
     const KIND: &'static str;
-    /// The version that is written: raised when an earlier program could not read the value, or would read it wrongly.
+    /// Version of new records. Raised when earlier programs could not read them, or would read them
+    /// wrongly.
     const VERSION: u8 = 1;
+    /// Oldest version that is read; 0 is JSON without a version byte.
+    const MIN_VERSION: u8 = 0;
 
-    /// Reads JSON that was written as `version`; 0 is JSON of the time before versions.
+    /// Parses the JSON of a record of `version`.
     ///
     /// # Errors
-    /// Fails for JSON that is no such value.
+    /// Fails if the JSON is not such a value.
     fn from_version(version: u8, json: &[u8]) -> Result<Self, serde_json::Error> {
         let _ = version;
         serde_json::from_slice(json)
@@ -45,7 +49,7 @@ pub fn encode_record<T: Stored>(value: &T) -> Result<Vec<u8>, Error> {
 /// Decodes the stored value called `name`.
 ///
 /// # Errors
-/// Fails with [`Error::Unreadable`] for a value of a later version, and for damaged ones.
+/// [`Error::Unreadable`] if its version is not supported, or it is damaged.
 pub fn decode_record<T: Stored>(name: &str, bytes: &[u8]) -> Result<T, Error> {
     let (version, json) = match bytes {
         [version @ 1..=MAX_VERSION, json @ ..] => (*version, json),
@@ -56,13 +60,13 @@ pub fn decode_record<T: Stored>(name: &str, bytes: &[u8]) -> Result<T, Error> {
         name: name.to_owned(),
         reason,
     };
-    if version > T::VERSION {
+    if !(T::MIN_VERSION..=T::VERSION).contains(&version) {
         return Err(unreadable(format!(
             "its version is {version}, and this program reads versions up to {}",
             T::VERSION
         )));
     }
-    // The words of serde quote the value, which is a client's: the category and the place have to do.
+    // The message of serde quotes the value, which belongs to a client, so it is left out.
     T::from_version(version, json).map_err(|error| {
         unreadable(format!(
             "{:?} error at column {}",
@@ -70,6 +74,23 @@ pub fn decode_record<T: Stored>(name: &str, bytes: &[u8]) -> Result<T, Error> {
             error.column()
         ))
     })
+}
+
+/// Logs an unreadable record and returns `None` for it, so that the others are still processed.
+///
+/// # Errors
+/// Returns every other error.
+pub fn skip_unreadable<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(error @ Error::Unreadable { .. }) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "stored record unreadable"
+            );
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 #[cfg(test)]

@@ -91,3 +91,10 @@ pub(super) fn decode_index_value(value: &[u8]) -> (u64, StoredParts) {
 pub(super) fn decode_u64(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_be_bytes)
 }
+
+/// Returns owner and id from a record key, the inverse of [`record_key`].
+pub(super) fn owner_and_id(key: &[u8]) -> Option<(String, String)> {
+    let key = String::from_utf8_lossy(key);
+    let (owner, id) = key.split_once(KEY_SEPARATOR)?;
+    Some((owner.to_owned(), id.to_owned()))
+}

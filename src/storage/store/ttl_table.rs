@@ -12,7 +12,7 @@ use super::Transaction;
 use super::record_parts::RecordWithParts;
 use super::record_parts::live_content;
 use super::record_parts::read_with_parts;
-use super::ttl_index::KEY_SEPARATOR;
+use super::ttl_index::owner_and_id;
 use super::ttl_index::record_key;
 use super::ttl_layout::PART;
 use super::ttl_layout::RECORD;
@@ -238,19 +238,18 @@ impl TtlTable {
         self.store.read(read).await
     }
 
-    /// Returns all records of `owner`, without their parts.
+    /// Returns all records of `owner` with their ids, without their parts.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub async fn list(&self, owner: &str) -> Result<Vec<Vec<u8>>, Error> {
-        let records = self
-            .store
-            .scan(self.layout.storage_key(RECORD, &record_key(owner, "")))
-            .await?;
-        Ok(records
-            .iter()
-            .filter_map(|(_, value)| live_content(value, unix_now()))
-            .collect())
+    /// Fails when they cannot be read.
+    pub async fn list(&self, owner: &str) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let prefix = self.layout.storage_key(RECORD, &record_key(owner, ""));
+        let records = self.store.scan(prefix.clone()).await?;
+        let live = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            let id = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            Some((id, live_content(value, unix_now())?))
+        };
+        Ok(records.iter().filter_map(live).collect())
     }
 
     /// Returns the record `id` of `owner`, without its parts.
@@ -283,12 +282,10 @@ impl TtlTable {
     pub async fn list_keys(&self) -> Result<Vec<(String, String)>, Error> {
         let prefix = self.layout.storage_key(RECORD, &[]);
         let records = self.store.scan(prefix.clone()).await?;
-        let name = |key: &[u8]| {
-            let name = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-            name.split_once(KEY_SEPARATOR)
-                .map(|(owner, id)| (owner.to_owned(), id.to_owned()))
-        };
-        Ok(records.iter().filter_map(|(key, _)| name(key)).collect())
+        Ok(records
+            .iter()
+            .filter_map(|(key, _)| owner_and_id(&key[prefix.len()..]))
+            .collect())
     }
 
     /// Starts a task that removes expired records periodically, until `stop` is cancelled.

@@ -44,7 +44,7 @@ impl Accounting {
     /// alerts.
     ///
     /// # Errors
-    /// When the records cannot be read; the error has a hint for the operator.
+    /// Fails when the records cannot be read; the error has a hint for the operator.
     pub(super) async fn open(ground: &StartupContext<'_>) -> Result<Self, RecordsError> {
         let StartupContext {
             settings,
@@ -145,7 +145,7 @@ impl Accounting {
 /// Starts the delivery of webhook events through `sender`.
 ///
 /// # Errors
-/// When undelivered events of an earlier start cannot be read.
+/// Fails when undelivered events of an earlier start cannot be read.
 pub(super) async fn start_webhooks(
     ground: &StartupContext<'_>,
     sender: &Arc<dyn WebhookSender>,

@@ -28,7 +28,7 @@ pub(super) const ADMIN_SOCKET: &str = "admin.sock";
 /// Returns the key index made of the configured keys and the stored keys of `registry`.
 ///
 /// # Errors
-/// When there are no keys and the listen address is reachable from other machines.
+/// Fails when there are no keys and the listen address is reachable from other machines.
 pub(super) fn caller_keys(settings: &Settings, registry: &Registry) -> anyhow::Result<Keys> {
     let keys = Keys::new(settings.auth.keys.iter().map(SettingsKey::reveal))?.with_stored(registry);
     settings.check_reach(keys.any_exist())?;
@@ -77,7 +77,7 @@ fn print_admin_key(text: &KeyText) -> std::io::Result<()> {
 /// returned.
 ///
 /// # Errors
-/// When the TCP address cannot be bound. A failure of the local socket is only logged.
+/// Fails when the TCP address cannot be bound. A failure of the local socket is only logged.
 pub(super) async fn serve(
     ground: &StartupContext<'_>,
     admin: &AdminServices,
@@ -118,7 +118,7 @@ pub(super) async fn serve(
 /// Serves the admin API on a Unix socket at `path`, for processes of this user.
 ///
 /// # Errors
-/// When the socket cannot be created.
+/// Fails when the socket cannot be created.
 pub(super) fn serve_locally(
     path: &Path,
     settings: &Settings,

@@ -109,7 +109,7 @@ impl AdminClient {
     /// if no server runs.
     ///
     /// # Errors
-    /// When the data directory cannot be used.
+    /// Fails when the data directory cannot be used.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let path = settings.server.data_dir.clone();
         let socket = path.join(admin::ADMIN_SOCKET);
@@ -148,7 +148,7 @@ impl AdminClient {
     /// Connects like [`Self::open`], but creates no records.
     ///
     /// # Errors
-    /// When the data directory has no records or cannot be used.
+    /// Fails when the data directory has no records or cannot be used.
     pub async fn open_existing(settings: &Settings) -> anyhow::Result<Self> {
         let path = settings.server.data_dir.clone();
         if records::store_folder(&path).exists() {
@@ -161,7 +161,7 @@ impl AdminClient {
     /// Sends a request and returns the JSON of the response.
     ///
     /// # Errors
-    /// When the request is refused, the server does not answer, or the response is not JSON.
+    /// Fails when the request is refused, the server does not answer, or the response is not JSON.
     pub async fn request_json(
         &self,
         method: &str,
@@ -176,7 +176,7 @@ impl AdminClient {
     /// Sends a request and returns the response body as text.
     ///
     /// # Errors
-    /// When the request is refused or the server does not answer.
+    /// Fails when the request is refused or the server does not answer.
     pub async fn request_text(
         &self,
         method: &str,

@@ -38,7 +38,7 @@ impl StartupContext<'_> {
     /// Starts the services on top of `turns`, and resumes unfinished batches of an earlier server.
     ///
     /// # Errors
-    /// When the store or the folder of files cannot be used.
+    /// Fails when the store or the folder of files cannot be used.
     pub(super) async fn start_client_services(
         &self,
         turns: Arc<dyn Turns>,

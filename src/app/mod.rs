@@ -95,7 +95,7 @@ pub struct App {
 /// Serves until a signal stops it. SIGHUP makes `reload` read the settings again.
 ///
 /// # Errors
-/// When the server cannot start; the error says what to do.
+/// Fails when the server cannot start; the error says what to do.
 pub async fn run(
     settings: Settings,
     environment: Environment,
@@ -120,8 +120,8 @@ impl App {
     /// Starts a server and returns once it listens.
     ///
     /// # Errors
-    /// When its data directory is held by another process, its address cannot be bound, the records
-    /// cannot be used, or the CLI cannot be used.
+    /// Fails when its data directory is held by another process, its address cannot be bound, the
+    /// records cannot be used, or the CLI cannot be used.
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
         let connections =

@@ -72,7 +72,7 @@ pub(super) fn backups(settings: &Settings, store: &Store) -> Backups {
 /// Opens the store. The caller must hold the data directory.
 ///
 /// # Errors
-/// When the store cannot be opened.
+/// Fails when the store cannot be opened.
 pub(super) fn open_store(
     settings: &Settings,
     tracker: &TaskTracker,
@@ -88,7 +88,7 @@ pub(super) fn open_store(
 /// Opens the registry of keys and projects in `store`.
 ///
 /// # Errors
-/// When its records cannot be read.
+/// Fails when its records cannot be read.
 pub(super) async fn open_registry(
     settings: &Settings,
     store: &Store,

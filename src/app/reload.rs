@@ -43,7 +43,7 @@ impl Reload {
     /// is to end the process.
     ///
     /// # Errors
-    /// When the process may not install signal handlers.
+    /// Fails when the process may not install signal handlers.
     pub(super) fn listen_for_signals(
         self,
         settings: Settings,

@@ -30,7 +30,7 @@ use crate::storage::store::BackupContents;
 /// replaced only if `may_replace` is set.
 ///
 /// # Errors
-/// When a server runs, the records cannot be used, or the export is not valid.
+/// Fails when a server runs, the records cannot be used, or the export is not valid.
 pub async fn restore_ledger(
     settings: &Settings,
     text: &str,
@@ -59,8 +59,8 @@ pub struct RestoredStore {
 /// previous store is kept in a folder beside it.
 ///
 /// # Errors
-/// When a server runs, the backup is damaged, or a write fails; the previous store then stays in
-/// place.
+/// Fails when a server runs, the backup is damaged, or a write fails; the previous store then stays
+/// in place.
 pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<RestoredStore> {
     let data_dir = &settings.server.data_dir;
     let _held = lock_data_dir(settings)?;
@@ -106,7 +106,7 @@ pub struct RepairedStore {
 /// copy of it is kept.
 ///
 /// # Errors
-/// When a server runs, there is no store, or it cannot be read without its snapshots either.
+/// Fails when a server runs, there is no store, or it cannot be read without its snapshots either.
 pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> {
     let data_dir = &settings.server.data_dir;
     let folder = records::store_folder(data_dir);

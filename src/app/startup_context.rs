@@ -33,7 +33,7 @@ impl<'a> StartupContext<'a> {
     /// Opens the store and the key registry. The caller must hold the data directory.
     ///
     /// # Errors
-    /// When the records cannot be used.
+    /// Fails when the records cannot be used.
     pub(super) async fn open(
         settings: &'a Settings,
         tracker: &TaskTracker,
@@ -57,7 +57,7 @@ impl<'a> StartupContext<'a> {
     /// earlier start as failed.
     ///
     /// # Errors
-    /// When responses of an earlier start cannot be read.
+    /// Fails when responses of an earlier start cannot be read.
     pub(super) async fn start_responses(
         &self,
         turns: &Arc<dyn Turns>,

@@ -21,7 +21,7 @@ impl StartupContext<'_> {
     /// server as interrupted. Returns `None` if no folder is configured for agents.
     ///
     /// # Errors
-    /// When the store cannot be used.
+    /// Fails when the store cannot be used.
     pub(super) async fn start_tasks(
         &self,
         books: &Accounting,

@@ -27,7 +27,7 @@ pub(super) struct Workers {
 /// Starts the worker pool and the agent runner, if there is a sign-in.
 ///
 /// # Errors
-/// When the CLI cannot be used.
+/// Fails when the CLI cannot be used.
 pub(super) async fn start(
     ground: &StartupContext<'_>,
     environment: &Environment,

@@ -96,7 +96,7 @@ impl OutputArguments {
     /// Returns `answer` as JSON, or as the text made by `words`.
     ///
     /// # Errors
-    /// When the JSON cannot be serialized, which does not happen for a JSON value.
+    /// Fails when the JSON cannot be serialized, which does not happen for a JSON value.
     pub(super) fn show(
         &self,
         answer: &Value,
@@ -114,7 +114,7 @@ impl ServerArguments {
     /// Loads the settings of the selected server.
     ///
     /// # Errors
-    /// When the settings are refused.
+    /// Fails when the settings are refused.
     pub(super) fn settings(&self, environment: &Environment) -> anyhow::Result<Settings> {
         let flags = CommandLineFlags {
             data_dir: self.data_dir.clone(),
@@ -127,7 +127,7 @@ impl ServerArguments {
 /// Sends one request to the selected server and returns its answer.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses the request.
+/// Fails when the server cannot be reached or refuses the request.
 pub(super) fn request_json(
     target: &ServerArguments,
     environment: &Environment,
@@ -143,7 +143,7 @@ pub(super) fn request_json(
 /// Reads all pages of the list at `path` and returns the items as an array.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses a request.
+/// Fails when the server cannot be reached or refuses a request.
 pub(super) fn read_all_pages(
     target: &ServerArguments,
     environment: &Environment,
@@ -166,7 +166,7 @@ pub(super) fn read_all_pages(
 /// Reads `path` and returns the response body as text; creates no records if there are none.
 ///
 /// # Errors
-/// When there are no records, or the request is refused.
+/// Fails when there are no records, or the request is refused.
 pub(super) fn request_text(
     target: &ServerArguments,
     environment: &Environment,

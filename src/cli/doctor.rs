@@ -45,7 +45,7 @@ pub(super) struct DoctorArguments {
 /// Makes the calls and prints their outcomes.
 ///
 /// # Errors
-/// When a rule does not hold or could not be checked, or the calls cannot be made.
+/// Fails when a rule does not hold or could not be checked, or the calls cannot be made.
 pub(super) fn run(arguments: &DoctorArguments, environment: &Environment) -> anyhow::Result<()> {
     let settings = Settings::load(
         arguments.config.as_deref(),

@@ -52,7 +52,7 @@ pub(super) enum LedgerCommand {
 /// Runs the command and returns its output.
 ///
 /// # Errors
-/// When the command fails, with advice on what to do next.
+/// Fails when the command fails, with advice on what to do next.
 pub(super) fn run(command: &LedgerCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
         LedgerCommand::Backup { file, target } => backup(target, environment, file),

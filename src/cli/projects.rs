@@ -85,7 +85,7 @@ impl ProjectsCommand {
     /// Runs the command and returns its output.
     ///
     /// # Errors
-    /// When the request fails, with advice on what to do next.
+    /// Fails when the request fails, with advice on what to do next.
     pub(super) fn run(self, environment: &Environment) -> anyhow::Result<String> {
         match self {
             Self::Create {

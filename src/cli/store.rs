@@ -61,7 +61,7 @@ pub(super) enum StoreCommand {
 /// Runs the command and returns its output.
 ///
 /// # Errors
-/// When the command fails, with advice on what to do next.
+/// Fails when the command fails, with advice on what to do next.
 pub(super) fn run(command: &StoreCommand, environment: &Environment) -> anyhow::Result<String> {
     match command {
         StoreCommand::Backup { folder, target } => backup(target, environment, folder.as_deref()),

@@ -53,7 +53,7 @@ enum UsageFormat {
 /// Returns the report to print.
 ///
 /// # Errors
-/// When the usage cannot be read, with advice on what to do next.
+/// Fails when the usage cannot be read, with advice on what to do next.
 pub(super) fn report(
     arguments: &UsageArguments,
     environment: &Environment,

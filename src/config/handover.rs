@@ -81,8 +81,8 @@ struct ReceivedVariables {
 /// same.
 ///
 /// # Errors
-/// When variables were handed over and cannot be read, because the server would run without its
-/// keys.
+/// Fails when variables were handed over and cannot be read, because the server would run without
+/// its keys.
 pub fn hide_secrets(environment: Environment) -> io::Result<(Environment, Option<io::Error>)> {
     if environment.get(HANDOVER_MARK).is_some() {
         let ReceivedVariables {

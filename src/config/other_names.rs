@@ -88,7 +88,7 @@ pub(super) struct VariableAlias {
 /// effect.
 ///
 /// # Errors
-/// When an effective alias has an invalid value, or `STORAGE_TYPE` asks for Redis.
+/// Fails when an effective alias has an invalid value, or `STORAGE_TYPE` asks for Redis.
 pub(super) fn add_aliases(
     layers: &mut SettingLayers,
     environment: &Environment,

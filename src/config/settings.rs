@@ -88,8 +88,8 @@ impl Settings {
     /// and validates the result. Alias variables apply to keys that none of these set.
     ///
     /// # Errors
-    /// When a key or variable is unknown, or a value has the wrong type or is not allowed; the
-    /// first such one is named.
+    /// Fails when a key or variable is unknown, or a value has the wrong type or is not allowed;
+    /// the first such one is named.
     pub fn load(
         file: Option<&Path>,
         environment: &Environment,
@@ -131,7 +131,7 @@ impl Settings {
     /// Renders the settings as a TOML configuration file, with `***` for secrets.
     ///
     /// # Errors
-    /// When a path is not UTF-8.
+    /// Fails when a path is not UTF-8.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
@@ -140,7 +140,7 @@ impl Settings {
     /// configured, so `has_keys` is known only once the store is open.
     ///
     /// # Errors
-    /// When other machines could reach a server without keys.
+    /// Fails when other machines could reach a server without keys.
     pub fn check_reach(&self, has_keys: bool) -> Result<(), Error> {
         self.server
             .check_reach(has_keys)

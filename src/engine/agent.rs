@@ -18,7 +18,7 @@ pub trait AgentRunner: fmt::Debug + Send + Sync + 'static {
     /// Starts an agent for `job`. Returns once the agent is ready for its prompt.
     ///
     /// # Errors
-    /// When the agent cannot be started.
+    /// Fails when the agent cannot be started.
     fn start(&self, job: AgentJob) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>>;
 
     /// Deletes the stored conversation of a session, in the background.
@@ -39,7 +39,7 @@ pub trait Agent: Send {
     /// dropping the future loses no event.
     ///
     /// # Errors
-    /// When the agent died or broke its protocol.
+    /// Fails when the agent died or broke its protocol.
     fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>>;
 
     /// Answers the permission request with the id `question`; ignored if the agent has withdrawn

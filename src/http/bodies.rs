@@ -106,7 +106,7 @@ impl Bodies {
     /// Reserves memory for a body of `bytes` of the key `name`, waiting in order of arrival.
     ///
     /// # Errors
-    /// When no memory is free in time.
+    /// Fails when no memory is free in time.
     pub(super) async fn reserve(
         &self,
         name: &str,
@@ -130,7 +130,7 @@ impl Bodies {
     /// decoder, and is read off the threads that serve connections.
     ///
     /// # Errors
-    /// When memory or a decoder is not free in time, see [`reserve`](Self::reserve).
+    /// Fails when memory or a decoder is not free in time, see [`reserve`](Self::reserve).
     pub(super) async fn decode_message<T: Send + 'static>(
         &self,
         name: &str,
@@ -149,7 +149,7 @@ impl Bodies {
     /// Takes a socket slot of the key `name`.
     ///
     /// # Errors
-    /// When all slots of the key are taken.
+    /// Fails when all slots of the key are taken.
     pub(super) fn acquire_socket(&self, name: &str) -> Result<SocketSlot, ApiError> {
         let lane = self.bodies_of(name);
         match Arc::clone(&lane.sockets).try_acquire_owned() {
@@ -206,7 +206,7 @@ impl BodyReservation {
     /// wait for more would deadlock.
     ///
     /// # Errors
-    /// When the memory is not free now.
+    /// Fails when the memory is not free now.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
         let more = blocks(bytes.saturating_sub(self.bytes()));
         let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_many_owned(more);
@@ -229,7 +229,7 @@ impl BodyReservation {
     /// held until then.
     ///
     /// # Errors
-    /// When no decoder is free in time.
+    /// Fails when no decoder is free in time.
     pub(super) async fn decode<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,

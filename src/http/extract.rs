@@ -245,7 +245,7 @@ fn wrongly_encoded(encoding: &str) -> ApiError {
 /// Reads the number `name` of the query.
 ///
 /// # Errors
-/// When it is not a number within `range`.
+/// Fails when it is not a number within `range`.
 pub(super) fn number(
     query: &HashMap<String, String>,
     name: &str,
@@ -270,7 +270,7 @@ pub(super) fn number(
 /// Reads the page parameters of the query: `usual` items by default, at most `most`.
 ///
 /// # Errors
-/// When a parameter is not valid.
+/// Fails when a parameter is not valid.
 pub(super) fn page(
     query: &HashMap<String, String>,
     usual: usize,

@@ -93,7 +93,7 @@ impl MultipartForm {
     /// Returns the next piece; `None` at the end of the form.
     ///
     /// # Errors
-    /// When the next piece does not arrive in time, or the form is not valid.
+    /// Fails when the next piece does not arrive in time, or the form is not valid.
     pub(super) async fn next(&mut self) -> Result<Option<FormPiece>, ApiError> {
         let (pause_limit, limit) = (self.pause_limit, self.limit);
         let next = async { self.read().await.map_err(|error| broken(error, limit))? };

@@ -82,7 +82,7 @@ impl ReportRequest {
     /// Parses `parameters`, of which only those in `known` are allowed.
     ///
     /// # Errors
-    /// When a parameter is unknown, sent twice, or has a value that is not allowed.
+    /// Fails when a parameter is unknown, sent twice, or has a value that is not allowed.
     pub(super) fn read(
         parameters: &QueryParameters,
         headers: &HeaderMap,

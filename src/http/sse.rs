@@ -82,7 +82,7 @@ impl<E: SseEncoder, F: Into<ApiError> + 'static> EventStream<E, F> {
     /// Waits at most `limit` for the first event, so that an early failure gets its own status.
     ///
     /// # Errors
-    /// When the turn fails before its first event.
+    /// Fails when the turn fails before its first event.
     pub(super) async fn wait_for_first(&mut self, limit: Duration) -> Result<(), ApiError> {
         let Some(events) = &mut self.events else {
             return Ok(());

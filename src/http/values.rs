@@ -17,7 +17,7 @@ use crate::domain::is_chosen_id;
 /// Reads an array of strings.
 ///
 /// # Errors
-/// When the value has another type.
+/// Fails when the value has another type.
 pub(super) fn texts(
     object: &mut ObjectReader,
     name: &'static str,
@@ -38,7 +38,7 @@ pub(super) fn texts(
 /// Reads an id chosen by the client, which must be usable in a path.
 ///
 /// # Errors
-/// When the value is not a valid id.
+/// Fails when the value is not a valid id.
 pub(super) fn chosen_id(
     object: &mut ObjectReader,
     name: &'static str,
@@ -57,7 +57,7 @@ pub(super) fn chosen_id(
 /// Reads an amount of US dollars, given as a string or a number.
 ///
 /// # Errors
-/// When the value is not an amount.
+/// Fails when the value is not an amount.
 pub(super) fn money(
     object: &mut ObjectReader,
     name: &'static str,
@@ -85,7 +85,7 @@ pub(super) fn money(
 /// Reads a webhook with the fields of `table`.
 ///
 /// # Errors
-/// When the value is not a valid webhook.
+/// Fails when the value is not a valid webhook.
 pub(super) fn webhook(
     object: &mut ObjectReader,
     table: &'static ObjectSchema,
@@ -110,7 +110,7 @@ pub(super) fn webhook(
 /// Refuses all remaining fields, whatever the policy: a misspelt limit must not be ignored.
 ///
 /// # Errors
-/// When a field remains.
+/// Fails when a field remains.
 pub(super) fn finish(object: ObjectReader) -> Result<(), InvalidRequest> {
     object.finish(&mut RemarkCollector::new(Policy::Strict))
 }

@@ -37,7 +37,7 @@ impl LocalSocket {
     /// directory.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// Fails when the folder cannot be written.
     pub fn bind(path: &Path) -> io::Result<Self> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -100,7 +100,7 @@ impl Drop for LocalSocket {
 /// the response.
 ///
 /// # Errors
-/// When no server listens there, or the response breaks off.
+/// Fails when no server listens there, or the response breaks off.
 pub async fn send_local_request(
     socket: &Path,
     method: &str,

@@ -66,7 +66,7 @@ impl Shutdown {
     /// Begins the shutdown on SIGTERM or SIGINT; a second signal stops at once.
     ///
     /// # Errors
-    /// When the process may not install signal handlers.
+    /// Fails when the process may not install signal handlers.
     pub fn listen_for_signals(&self, tracker: &TaskTracker) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

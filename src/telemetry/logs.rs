@@ -66,7 +66,7 @@ impl LogLevels {
     /// Replaces the filter by `filter`.
     ///
     /// # Errors
-    /// When the filter is not valid.
+    /// Fails when the filter is not valid.
     pub fn set(&self, filter: &str) -> Result<(), Error> {
         Ok(self.0.reload(parse(filter)?)?)
     }
@@ -75,7 +75,7 @@ impl LogLevels {
 /// Sets up the log of the process on stderr; possible once per process.
 ///
 /// # Errors
-/// When the filter is not valid or a log is already set up.
+/// Fails when the filter is not valid or a log is already set up.
 pub fn init(config: &Config) -> Result<LogLevels, Error> {
     let is_terminal = std::io::stderr().is_terminal();
     let (subscriber, levels) = subscriber(config, std::io::stderr, is_terminal)?;
@@ -86,7 +86,7 @@ pub fn init(config: &Config) -> Result<LogLevels, Error> {
 /// Builds a log on any writer, such as a test's.
 ///
 /// # Errors
-/// When the filter is not valid.
+/// Fails when the filter is not valid.
 fn subscriber<W>(
     config: &Config,
     writer: W,

@@ -119,7 +119,7 @@ impl Metrics {
     /// Renders all metrics as text.
     ///
     /// # Errors
-    /// When formatting fails, which does not happen for a string.
+    /// Fails when formatting fails, which does not happen for a string.
     pub fn render(&self, levels: &MetricsSnapshot) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix(PREFIX);
         let alerts = self.alerts.clone();

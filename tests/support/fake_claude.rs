@@ -66,8 +66,7 @@
 //! | `rewind_fails=REASON` | `rewound: false`; `target_not_found` |
 //! | `rewind_slow_ms=N` | waits before it answers |
 //!
-//! When stdin ends the process ends at once, with exit code 0, or 1 if its last result was an
-//! error. Modes of interrupt and reset given as directives hold from the start of their turn to the
+//! The process exits as soon as stdin is closed: with code 0, or 1 if its last result was an error. Modes of interrupt and reset given as directives hold from the start of their turn to the
 //! start of the next.
 //!
 //! `FAKE_CLAUDE_VERSION` replaces the version. `FAKE_CLAUDE_JOURNAL=PATH` appends a line of JSON

@@ -107,7 +107,7 @@ impl KeyChange {
 
 impl ProjectChange {
     /// # Errors
-    /// When the system gives no random bytes for a secret.
+    /// Fails when the system gives no random bytes for a secret.
     pub(super) fn apply(self, project: &mut Project) -> Result<(), getrandom::Error> {
         if let Some(name) = self.name {
             project.name = name;
@@ -125,7 +125,7 @@ impl NewWebhook {
     /// Converts into an endpoint; generates a secret if none is given.
     ///
     /// # Errors
-    /// When the system gives no random bytes for it.
+    /// Fails when the system gives no random bytes for it.
     pub fn endpoint(self) -> Result<WebhookEndpoint, getrandom::Error> {
         Ok(WebhookEndpoint {
             url: self.url,

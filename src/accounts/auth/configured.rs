@@ -31,7 +31,7 @@ impl ConfiguredKeys {
     /// Creates the list from the texts of the keys.
     ///
     /// # Errors
-    /// When a key is empty, as from an unset variable, or cannot be sent in a header.
+    /// Fails when a key is empty, as from an unset variable, or cannot be sent in a header.
     pub(super) fn new<K: AsRef<str>>(
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Self, InvalidKey> {

@@ -199,7 +199,7 @@ impl IndexedKey {
     /// [`AuthError::Wrong`], so it does not reveal that the key is revoked or expired.
     ///
     /// # Errors
-    /// When the digest `given` is not that of the key, or the key is no longer valid.
+    /// Fails when the digest `given` is not that of the key, or the key is no longer valid.
     pub(super) fn check_secret(&self, given: &KeyDigest, now: u64) -> Result<(), AuthError> {
         let is_present = self.digest.matches(given);
         let previous = self
@@ -223,7 +223,7 @@ impl IndexedKey {
     /// Checks that the key is neither revoked nor expired, whatever its secret.
     ///
     /// # Errors
-    /// When it is revoked or expired.
+    /// Fails when it is revoked or expired.
     pub(super) fn check_validity(&self, now: u64) -> Result<(), AuthError> {
         match () {
             () if self.is_revoked => Err(AuthError::Revoked),

@@ -66,7 +66,7 @@ impl Keys {
     /// Creates the configured keys of a server; an empty list is [`Keys::none`].
     ///
     /// # Errors
-    /// When a key is empty, as from an unset variable, or cannot be sent in a header.
+    /// Fails when a key is empty, as from an unset variable, or cannot be sent in a header.
     pub fn new<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> Result<Self, InvalidKey> {
         Ok(Self {
             configured: Arc::new(RwLock::new(ConfiguredKeys::new(keys)?)),
@@ -79,7 +79,7 @@ impl Keys {
     /// of keys.
     ///
     /// # Errors
-    /// When a key is invalid, or no key would be left at all. Nothing is changed then.
+    /// Fails when a key is invalid, or no key would be left at all. Nothing is changed then.
     pub fn reconfigure<K: AsRef<str>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -148,7 +148,7 @@ impl Keys {
     /// suffices.
     ///
     /// # Errors
-    /// When no key of the request is valid and has the permission `needed`.
+    /// Fails when no key of the request is valid and has the permission `needed`.
     pub fn authenticate(
         &self,
         credentials: &Credentials<'_>,
@@ -186,7 +186,7 @@ impl Keys {
     /// its current grant.
     ///
     /// # Errors
-    /// When its key is no longer valid, or lacks the permission `needed`.
+    /// Fails when its key is no longer valid, or lacks the permission `needed`.
     pub fn authenticate_again(
         &self,
         caller: &Caller,
@@ -224,7 +224,7 @@ impl Keys {
     /// Authenticates a request to the admin API.
     ///
     /// # Errors
-    /// When the request does not have the admin key.
+    /// Fails when the request does not have the admin key.
     pub fn authenticate_admin(&self, credentials: &Credentials<'_>) -> Result<(), AdminError> {
         let is_admin = |text| self.admin.as_ref().is_some_and(|admin| admin.matches(text));
         if credentials.key_texts().any(is_admin) {
@@ -250,7 +250,7 @@ impl Keys {
     /// grant.
     ///
     /// # Errors
-    /// When its key is no longer valid, or lacks the permission `needed`.
+    /// Fails when its key is no longer valid, or lacks the permission `needed`.
     pub fn caller_of_owner(
         &self,
         owner: &str,

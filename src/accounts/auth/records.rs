@@ -1,34 +1,40 @@
-//! Encoding of records in the store: a version byte, then JSON.
+//! Stored form of keys and projects.
 
 use serde::Deserialize;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::Error;
+use super::admin::AdminKey;
+use super::key::KeyRecord;
+use super::project::Project;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Money;
 use crate::domain::Rates;
+use crate::storage::store::Stored;
+use crate::storage::store::decode_record;
 
-/// Version: the first byte of every record.
-const VERSION: u8 = 1;
+impl Stored for KeyRecord {
+    const KIND: &'static str = "key";
+    const MIN_VERSION: u8 = 1;
+}
 
-/// Encodes `value` as a record.
-pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut record = vec![VERSION];
-    // Cannot fail: plain structs with string keys.
-    let _ = serde_json::to_writer(&mut record, value);
-    record
+impl Stored for Project {
+    const KIND: &'static str = "project";
+    const MIN_VERSION: u8 = 1;
+}
+
+impl Stored for AdminKey {
+    const KIND: &'static str = "admin key";
+    const MIN_VERSION: u8 = 1;
 }
 
 /// Decodes the value in `record`; `name` is used in the error.
 ///
 /// # Errors
-/// When it has another version or is damaged.
-pub(super) fn decode<T: DeserializeOwned>(record: &[u8], name: &str) -> Result<T, Error> {
-    let content = record.strip_prefix(&[VERSION]);
-    let value = content.and_then(|content| serde_json::from_slice(content).ok());
-    value.ok_or_else(|| Error::Unreadable(name.to_owned()))
+/// [`Error::Unreadable`] if it has another version or is damaged.
+pub(super) fn decode<T: Stored>(record: &[u8], name: &str) -> Result<T, Error> {
+    decode_record(name, record).map_err(|_| Error::Unreadable(name.to_owned()))
 }
 
 /// Serialised form of [`Rates`].

@@ -3,8 +3,6 @@
 //! The last use of a key has a table of its own: it is written often and must not overwrite a
 //! concurrent change of the key.
 
-use serde::de::DeserializeOwned;
-
 use super::Error;
 use super::key::KeyRecord;
 use super::key::id_of;
@@ -12,7 +10,9 @@ use super::project::Project;
 use super::records;
 use super::text::KeyPrefix;
 use crate::storage::store::StoreTable;
+use crate::storage::store::Stored;
 use crate::storage::store::Transaction;
+use crate::storage::store::encode_record;
 
 /// Keys: prefix to [`KeyRecord`].
 pub(super) const KEYS: StoreTable = StoreTable::new("keys");
@@ -63,7 +63,7 @@ fn active_keys(project: &str) -> Vec<u8> {
 /// Reads the key with this prefix.
 ///
 /// # Errors
-/// When no key has it, or its record is unreadable.
+/// Fails when no key has it, or its record is unreadable.
 pub(super) fn get_key(
     transaction: &Transaction<'_>,
     prefix: KeyPrefix,
@@ -76,7 +76,14 @@ pub(super) fn get_key(
 }
 
 /// Writes the key with this prefix, and updates the index of unrevoked keys.
-pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: KeyPrefix, stored: &KeyRecord) {
+///
+/// # Errors
+/// Fails when the record cannot be encoded.
+pub(super) fn put_key(
+    transaction: &mut Transaction<'_>,
+    prefix: KeyPrefix,
+    stored: &KeyRecord,
+) -> Result<(), Error> {
     let member = [
         active_keys(&stored.key.project),
         prefix.to_string().into_bytes(),
@@ -87,13 +94,14 @@ pub(super) fn put_key(transaction: &mut Transaction<'_>, prefix: KeyPrefix, stor
     } else {
         transaction.put(member, Vec::new());
     }
-    transaction.put(key(prefix), records::encode(stored));
+    transaction.put(key(prefix), encode_record(stored)?);
+    Ok(())
 }
 
 /// Id of an unrevoked key of `project`, if there is one.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// Fails when the store cannot be read.
 pub(super) fn find_active_key(
     transaction: &Transaction<'_>,
     project: &str,
@@ -106,7 +114,7 @@ pub(super) fn find_active_key(
 /// Reads the project with this id.
 ///
 /// # Errors
-/// When no project has it, or its record is unreadable.
+/// Fails when no project has it, or its record is unreadable.
 pub(super) fn get_project(transaction: &Transaction<'_>, id: &str) -> Result<Project, Error> {
     match transaction.get(&project(id))? {
         Some(record) => records::decode(&record, id),
@@ -117,8 +125,8 @@ pub(super) fn get_project(transaction: &Transaction<'_>, id: &str) -> Result<Pro
 /// Reads up to `limit` records of `table` after the key `after`, and whether there are more.
 ///
 /// # Errors
-/// When a record is unreadable.
-pub(super) fn read_page<T: DeserializeOwned>(
+/// Fails when a record is unreadable.
+pub(super) fn read_page<T: Stored>(
     transaction: &Transaction<'_>,
     table: StoreTable,
     after: Option<&str>,

@@ -29,7 +29,7 @@ impl KeyText {
     /// Generates a key with this prefix.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// Fails when the system gives no random bytes.
     pub(super) fn new(prefix: KeyPrefix) -> Result<Self, getrandom::Error> {
         Ok(Self(format!("{BRAND}{prefix}-{}", secret()?)))
     }
@@ -37,7 +37,7 @@ impl KeyText {
     /// Generates a key of the admin API.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// Fails when the system gives no random bytes.
     pub(super) fn admin() -> Result<Self, getrandom::Error> {
         Ok(Self(format!("{ADMIN_BRAND}{}", secret()?)))
     }
@@ -58,7 +58,7 @@ impl KeyPrefix {
     /// Generates a prefix from the present time. The caller checks that it is not in use.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// Fails when the system gives no random bytes.
     pub(super) fn new() -> Result<Self, getrandom::Error> {
         let chance = getrandom::u32()? & ((1 << RANDOM_BITS) - 1);
         let bits = (unix_now_ms() << RANDOM_BITS) | u64::from(chance);

@@ -46,7 +46,7 @@ pub(super) async fn backup(store: &Store) -> Result<String, Error> {
 /// Number of records in the backup `text`.
 ///
 /// # Errors
-/// When `text` is no backup or is damaged.
+/// Fails when `text` is no backup or is damaged.
 pub fn count_records(text: &str) -> Result<usize, Error> {
     Ok(parse_backup(text)?.len())
 }
@@ -55,8 +55,8 @@ pub fn count_records(text: &str) -> Result<usize, Error> {
 /// replaced only if `may_replace`.
 ///
 /// # Errors
-/// When `text` is no backup, damaged, or newer than this program; when the existing ledger may not
-/// be replaced; or when the store fails.
+/// Fails when `text` is no backup, damaged, or newer than this program; when the existing ledger
+/// may not be replaced; or when the store fails.
 pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Restored, Error> {
     let records = parse_backup(text)?;
     store

@@ -106,7 +106,7 @@ impl BudgetHold {
     /// Renames the hold as [`rename`](Self::rename) does, and marks the run as started.
     ///
     /// # Errors
-    /// When the store fails; the hold is released then.
+    /// Fails when the store fails; the hold is released then.
     pub fn start_as(self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
         let handed_over = self.rename(id);
         async move { handed_over.await.map(Self::start) }
@@ -118,7 +118,7 @@ impl BudgetHold {
     /// still released.
     ///
     /// # Errors
-    /// When the store fails; the hold is released then.
+    /// Fails when the store fails; the hold is released then.
     pub fn rename(mut self, id: &str) -> impl Future<Output = Result<Self, Error>> + Send + use<> {
         let renamed = self.ledger.rename(&self.id, id);
         // Transactions run in order, so every later one finds the hold under its new id.
@@ -157,7 +157,7 @@ impl BudgetHold {
     /// charge, which is returned.
     ///
     /// # Errors
-    /// When the store fails. The charge is retried until it succeeds or the server ends.
+    /// Fails when the store fails. The charge is retried until it succeeds or the server ends.
     pub fn settle(
         self,
         charge: Charge,

@@ -150,7 +150,7 @@ impl Ledger {
     /// closed; those whose run may have gone upstream are charged in full.
     ///
     /// # Errors
-    /// When the records are newer than this program or unreadable, or the store fails.
+    /// Fails when the records are newer than this program or unreadable, or the store fails.
     pub async fn open(store: Store, clock: Clock, config: Config) -> Result<OpenedLedger, Error> {
         let now = clock.clone();
         let (epoch, unknown) = store

@@ -64,7 +64,7 @@ impl LedgerReader {
     /// Computes a usage report.
     ///
     /// # Errors
-    /// When the records cannot be read.
+    /// Fails when the records cannot be read.
     pub async fn usage(&self, query: &UsageQuery) -> Result<UsageReport, Error> {
         usage::usage_report(&self.store, &self.clock, query).await
     }
@@ -73,7 +73,7 @@ impl LedgerReader {
     /// transaction: good enough to choose a model, not to admit a request.
     ///
     /// # Errors
-    /// When the records cannot be read.
+    /// Fails when the records cannot be read.
     pub async fn budgets(&self, caller: &Caller) -> Result<Vec<BudgetStatus>, Error> {
         let today = Day::of(self.clock.now());
         let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, today);
@@ -102,7 +102,7 @@ impl LedgerReader {
     /// Summarises the budgets of `caller` for model routing.
     ///
     /// # Errors
-    /// When the records cannot be read.
+    /// Fails when the records cannot be read.
     pub async fn budget_state(&self, caller: &Caller) -> Result<BudgetState, Error> {
         let budgets = self.budgets(caller).await?;
         Ok(BudgetState::from_budgets(
@@ -115,7 +115,7 @@ impl LedgerReader {
     /// Lists the single charges that are still kept.
     ///
     /// # Errors
-    /// When the records cannot be read.
+    /// Fails when the records cannot be read.
     pub async fn charges(&self) -> Result<Vec<ListedCharge>, Error> {
         charges::list_charges(&self.store).await
     }
@@ -123,7 +123,7 @@ impl LedgerReader {
     /// Exports the whole ledger as text for [`restore`](super::restore).
     ///
     /// # Errors
-    /// When the records cannot be read.
+    /// Fails when the records cannot be read.
     pub async fn backup(&self) -> Result<String, Error> {
         archive::backup(&self.store).await
     }
@@ -131,7 +131,7 @@ impl LedgerReader {
     /// Verifies the sums of the ledger.
     ///
     /// # Errors
-    /// When a record cannot be read.
+    /// Fails when a record cannot be read.
     pub async fn verify(&self) -> Result<VerifyReport, Error> {
         verify::verify(&self.store).await
     }

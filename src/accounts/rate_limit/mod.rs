@@ -85,8 +85,8 @@ impl RateLimits {
     /// Atomic: if any limit refuses, nothing is taken from any of them.
     ///
     /// # Errors
-    /// When a limit of the key or of its project is reached, or is too small for the request at any
-    /// time.
+    /// Fails when a limit of the key or of its project is reached, or is too small for the request
+    /// at any time.
     pub fn admit(&self, caller: &Caller, estimated_tokens: u64) -> Result<Permit, RateLimited> {
         let now = self.now();
         let limited = [

@@ -32,7 +32,7 @@ impl Permit {
     /// estimate so far.
     ///
     /// # Errors
-    /// When the token limit of the key or of its project does not suffice. All debits of the
+    /// Fails when the token limit of the key or of its project does not suffice. All debits of the
     /// request are refunded then; the permit still counts as concurrent until it is dropped.
     pub fn take_tokens(&mut self, tokens: u64) -> Result<(), RateLimited> {
         let now = self.limits.now();

@@ -81,7 +81,7 @@ impl Webhooks {
     /// Starts delivery, and resumes events that an earlier start left undelivered.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn open(parts: WebhookDeps) -> Result<Self, store::Error> {
         let (pending, unreadable) = pending::load_pending(&parts.store).await?;
         if unreadable > 0 {
@@ -105,7 +105,7 @@ impl Webhooks {
     /// event is on disk. After a shutdown, the next start delivers it.
     ///
     /// # Errors
-    /// When too many events of the owner are pending, or the event cannot be stored.
+    /// Fails when too many events of the owner are pending, or the event cannot be stored.
     pub async fn send(&self, owner: &str, event: WebhookEvent) -> Result<(), Error> {
         if (self.deps.endpoint_of)(owner).is_none() {
             return Ok(());
@@ -123,7 +123,8 @@ impl Webhooks {
     /// [`send`](Self::send).
     ///
     /// # Errors
-    /// When too many events of the owner are pending for this host, or the event cannot be stored.
+    /// Fails when too many events of the owner are pending for this host, or the event cannot be
+    /// stored.
     pub async fn send_to(
         &self,
         owner: &str,

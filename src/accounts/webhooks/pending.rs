@@ -1,4 +1,4 @@
-//! Undelivered events in the store: a version byte, then JSON.
+//! Undelivered events in the store.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -8,10 +8,11 @@ use super::event::WebhookEvent;
 use crate::storage::store::Error;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
+use crate::storage::store::Stored;
 use crate::storage::store::Transaction;
+use crate::storage::store::decode_record;
+use crate::storage::store::encode_record;
 
-/// Version: the first byte of every record.
-const VERSION: u8 = 1;
 /// Undelivered events: id of the event to [`PendingEvent`].
 const TABLE: StoreTable = StoreTable::new("webhooks-pending");
 
@@ -28,6 +29,11 @@ pub(super) struct PendingEvent {
     pub(super) tries: u32,
 }
 
+impl Stored for PendingEvent {
+    const KIND: &'static str = "webhook event";
+    const MIN_VERSION: u8 = 1;
+}
+
 impl PendingEvent {
     /// Key of the delivery queue: owner, and host if the event has a receiver of its own.
     pub(super) fn queue_key(&self) -> String {
@@ -39,10 +45,7 @@ impl PendingEvent {
 
     /// Writes the event with its number of attempts.
     pub(super) async fn save(&self, store: &Store) -> Result<(), Error> {
-        let mut record = vec![VERSION];
-        // Cannot fail: plain structs with string keys.
-        let _ = serde_json::to_writer(&mut record, self);
-        self.put(store, Some(record)).await
+        self.put(store, Some(encode_record(self)?)).await
     }
 
     /// Deletes the event from the store.
@@ -66,10 +69,12 @@ impl PendingEvent {
 /// Reads the events in `store`, and the number of records that are unreadable and left out.
 pub(super) async fn load_pending(store: &Store) -> Result<(Vec<PendingEvent>, usize), Error> {
     let records = store.scan(TABLE.key("")).await?;
-    let read = |record: &[u8]| serde_json::from_slice(record.strip_prefix(&[VERSION])?).ok();
     let pending: Vec<PendingEvent> = records
         .iter()
-        .filter_map(|(_, record)| read(record))
+        .filter_map(|(key, record)| {
+            let id = String::from_utf8_lossy(TABLE.key_suffix(key));
+            decode_record(&id, record).ok()
+        })
         .collect();
     let unreadable = records.len() - pending.len();
     Ok((pending, unreadable))

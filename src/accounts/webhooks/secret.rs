@@ -33,7 +33,7 @@ impl SigningSecret {
     /// Generates a random secret.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// Fails when the system gives no random bytes.
     pub fn new() -> Result<Self, getrandom::Error> {
         let mut bytes = vec![0; GENERATED_BYTES];
         getrandom::fill(&mut bytes)?;

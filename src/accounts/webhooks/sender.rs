@@ -1,4 +1,4 @@
-//! One attempt to send a webhook event.
+//! Interface of the HTTP client that sends one webhook request, without retries.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub trait WebhookSender: fmt::Debug + Send + Sync + 'static {
     /// the future cancels the request.
     ///
     /// # Errors
-    /// When no response arrives.
+    /// Fails when no response arrives.
     fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>>;
 }
 
@@ -53,7 +53,7 @@ pub enum SendError {
 /// Sends `event` to `endpoint` once, and returns the status of the response.
 ///
 /// # Errors
-/// When no response arrives before the timeout.
+/// Fails when no response arrives before the timeout.
 pub async fn send_once(
     sender: &dyn WebhookSender,
     endpoint: &WebhookEndpoint,

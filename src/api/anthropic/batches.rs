@@ -151,7 +151,7 @@ impl MessageBatch {
 /// Decodes the body of `POST /v1/messages/batches`.
 ///
 /// # Errors
-/// If the body is not such a request.
+/// Fails if the body is not such a request.
 pub fn create(body: &[u8], policy: Policy) -> Result<(Vec<NewRequest>, Remarks), InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(body, &mut ignored)?;

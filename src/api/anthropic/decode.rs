@@ -41,7 +41,7 @@ pub struct MessagesRequest {
 /// Decodes the body of `POST /v1/messages`.
 ///
 /// # Errors
-/// If the body is not such a request, or asks for something not supported.
+/// Fails if the body is not such a request, or asks for something not supported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(body, &mut ignored)?;
@@ -59,7 +59,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidReq
 /// `max_tokens`.
 ///
 /// # Errors
-/// If the body is not such a request, or asks for something not supported.
+/// Fails if the body is not such a request, or asks for something not supported.
 pub fn decode_count(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(body, &mut ignored)?;

@@ -111,7 +111,7 @@ fn media_type_of(filename: &str) -> &'static str {
 /// Decodes the text fields of an upload form to the file's lifetime in seconds and the remarks.
 ///
 /// # Errors
-/// If the form asks for something not supported.
+/// Fails if the form asks for something not supported.
 pub fn decode(
     texts: Vec<(String, String)>,
     policy: Policy,

@@ -41,7 +41,7 @@ impl Cursor {
     /// Parses the query parameters of a list request.
     ///
     /// # Errors
-    /// If a parameter is invalid, or two exclude each other.
+    /// Fails if a parameter is invalid, or two exclude each other.
     pub fn from_query<'a>(
         parameter: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<Self, InvalidRequest> {
@@ -79,7 +79,7 @@ impl Cursor {
     /// its direction.
     ///
     /// # Errors
-    /// If the page begins at an item that does not exist.
+    /// Fails if the page begins at an item that does not exist.
     pub fn select_page<T>(
         &self,
         mut items: Vec<T>,

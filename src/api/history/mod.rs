@@ -120,7 +120,7 @@ impl HistoryDraft {
     /// instructions, if there is one.
     ///
     /// # Errors
-    /// If there is no message to answer, and under the strict policy if anything had to be
+    /// Fails if there is no message to answer, and under the strict policy if anything had to be
     /// repaired.
     pub fn finish(
         mut self,

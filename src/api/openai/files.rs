@@ -138,7 +138,7 @@ impl File {
 /// Decodes the text fields of an upload form, given as pairs of name and value.
 ///
 /// # Errors
-/// If a field is missing or asks for something unsupported.
+/// Fails if a field is missing or asks for something unsupported.
 pub fn decode(
     texts: Vec<(String, String)>,
     policy: Policy,
@@ -212,7 +212,7 @@ fn nest_fields(texts: Vec<(String, String)>) -> Map<String, Value> {
 /// Parses the purpose by which a client filters the list of files.
 ///
 /// # Errors
-/// If there is no such purpose.
+/// Fails if there is no such purpose.
 pub fn parse_list_purpose(name: &str) -> Result<Purpose, InvalidRequest> {
     Purpose::from_name(name).ok_or_else(|| {
         let message = format!(

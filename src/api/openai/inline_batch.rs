@@ -123,7 +123,8 @@ struct InlineBatchBody<'a> {
 /// Decodes the body of `POST /v1/batch`.
 ///
 /// # Errors
-/// If the body is malformed. Faults of a single request are returned in its place in `bodies`.
+/// Fails if the body is malformed. Faults of a single request are returned in its place in
+/// `bodies`.
 pub fn decode(body: &[u8], policy: Policy) -> Result<InlineBatchRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(body, &mut ignored)?;

@@ -31,7 +31,7 @@ impl PageRequest {
     /// items follow.
     ///
     /// # Errors
-    /// If `after` names an unknown item.
+    /// Fails if `after` names an unknown item.
     pub fn select<T>(
         &self,
         mut items: Vec<T>,

@@ -14,7 +14,7 @@ use super::structure;
 /// error messages.
 ///
 /// # Errors
-/// If the body is not a JSON object.
+/// Fails if the body is not a JSON object.
 pub fn parse_request(
     body: &[u8],
     table: &'static ObjectSchema,

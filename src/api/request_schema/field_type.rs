@@ -36,7 +36,7 @@ impl FieldType {
     /// Checks that `value` has this type and range; `path` is only called for the error message.
     ///
     /// # Errors
-    /// If it has not.
+    /// Fails if it has not.
     pub fn check(self, value: &Value, path: impl FnOnce() -> String) -> Result<(), InvalidRequest> {
         let code = match self.verdict(value) {
             TypeVerdict::Fits => return Ok(()),

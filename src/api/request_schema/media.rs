@@ -41,7 +41,7 @@ pub fn of(bytes: &[u8]) -> Option<Media<'_>> {
 /// Detects the media type of the base64 image `data`.
 ///
 /// # Errors
-/// If it is not base64, or not an image that Claude can read. The message follows a path.
+/// Fails if it is not base64, or not an image that Claude can read. The message follows a path.
 pub fn image_media_type(data: &str) -> Result<&'static str, String> {
     image_type(&decode_base64(data)?).ok_or_else(|| NOT_AN_IMAGE.to_owned())
 }
@@ -57,7 +57,7 @@ pub fn strip_whitespace(data: &str) -> Cow<'_, str> {
 /// Detects the media type of the base64 document `data`.
 ///
 /// # Errors
-/// If it is not base64, or not a PDF. The message follows a path.
+/// Fails if it is not base64, or not a PDF. The message follows a path.
 pub fn document_media_type(data: &str) -> Result<&'static str, String> {
     if decode_base64(data)?.starts_with(PDF) {
         Ok("application/pdf")
@@ -70,7 +70,7 @@ pub fn document_media_type(data: &str) -> Result<&'static str, String> {
 /// Decodes the base64 text `data`.
 ///
 /// # Errors
-/// If it is not base64. The message follows a path.
+/// Fails if it is not base64. The message follows a path.
 pub fn decode_base64(data: &str) -> Result<Vec<u8>, String> {
     BASE64_STANDARD
         .decode(data)

@@ -93,7 +93,7 @@ impl ObjectReader {
     /// Creates a reader of `value`.
     ///
     /// # Errors
-    /// If `value` is not an object.
+    /// Fails if `value` is not an object.
     pub fn new(value: Value, place: ObjectPath) -> Result<Self, InvalidRequest> {
         match value {
             Value::Object(fields) => Ok(Self { fields, place }),
@@ -138,7 +138,7 @@ impl ObjectReader {
     /// Takes a field and checks it against the table; `null` counts as absent.
     ///
     /// # Errors
-    /// If the value does not have the declared type or range.
+    /// Fails if the value does not have the declared type or range.
     pub fn take(&mut self, name: &'static str) -> Result<Option<Value>, InvalidRequest> {
         let field = self.place.table.find(name);
         debug_assert!(field.is_some(), "the table of fields has no row for {name}");
@@ -152,7 +152,7 @@ impl ObjectReader {
     /// Takes a boolean, like [`take`](Self::take).
     ///
     /// # Errors
-    /// If the value does not have the declared type or range.
+    /// Fails if the value does not have the declared type or range.
     pub fn take_bool(&mut self, name: &'static str) -> Result<Option<bool>, InvalidRequest> {
         Ok(self.take(name)?.and_then(|value| value.as_bool()))
     }
@@ -160,7 +160,7 @@ impl ObjectReader {
     /// Takes a number, like [`take`](Self::take).
     ///
     /// # Errors
-    /// If the value does not have the declared type or range.
+    /// Fails if the value does not have the declared type or range.
     pub fn take_number(&mut self, name: &'static str) -> Result<Option<f64>, InvalidRequest> {
         Ok(self.take(name)?.and_then(|value| value.as_f64()))
     }
@@ -168,7 +168,7 @@ impl ObjectReader {
     /// Takes an integer, like [`take`](Self::take).
     ///
     /// # Errors
-    /// If the value does not have the declared type or range.
+    /// Fails if the value does not have the declared type or range.
     pub fn take_integer(&mut self, name: &'static str) -> Result<Option<i64>, InvalidRequest> {
         Ok(self
             .take(name)?
@@ -178,7 +178,7 @@ impl ObjectReader {
     /// Takes a string, like [`take`](Self::take).
     ///
     /// # Errors
-    /// If the value does not have the declared type or range.
+    /// Fails if the value does not have the declared type or range.
     pub fn take_text(&mut self, name: &'static str) -> Result<Option<String>, InvalidRequest> {
         Ok(match self.take(name)? {
             Some(Value::String(text)) => Some(text),
@@ -204,7 +204,7 @@ impl ObjectReader {
     /// except that unknown fields are passed on. The strict policy rejects them.
     ///
     /// # Errors
-    /// If a field asks for something not supported.
+    /// Fails if a field asks for something not supported.
     pub fn finish_native(mut self, ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
         if !ignored.is_strict() {
             self.fields
@@ -219,7 +219,7 @@ impl ObjectReader {
     /// Under the strict policy unknown fields are left for [`finish`](Self::finish) to reject.
     ///
     /// # Errors
-    /// If a value does not have the declared type or range.
+    /// Fails if a value does not have the declared type or range.
     pub fn take_native(
         &mut self,
         ignored: &mut RemarkCollector,
@@ -253,7 +253,7 @@ impl ObjectReader {
     /// `ignored`.
     ///
     /// # Errors
-    /// If a field asks for something not supported, or has an invalid value.
+    /// Fails if a field asks for something not supported, or has an invalid value.
     pub fn finish(self, ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
         let place = self.place;
         for (name, value) in self

@@ -11,7 +11,7 @@ use super::remarks::RemarkCollector;
 /// which would end every answer, are dropped and reported.
 ///
 /// # Errors
-/// If one is not a string, and under the strict policy if one is empty.
+/// Fails if one is not a string, and under the strict policy if one is empty.
 pub fn parse_stop_sequences(
     field: &str,
     value: Option<Value>,

@@ -19,7 +19,7 @@ const MAX_MESSAGES: usize = 100_000;
 /// Checks that `body` can be parsed in reasonable memory. Invalid JSON is not detected here.
 ///
 /// # Errors
-/// If it has too many objects, arrays or values.
+/// Fails if it has too many objects, arrays or values.
 pub(super) fn check(body: &[u8]) -> Result<(), InvalidRequest> {
     // Each container takes at least two bytes, so a shorter body cannot exceed the limit.
     if body.len() < 2 * MAX_CONTAINERS {
@@ -66,7 +66,7 @@ fn too_many(what: &str, most: usize) -> InvalidRequest {
 /// Checks that the conversation in the field `name` is not too long.
 ///
 /// # Errors
-/// If it has too many messages.
+/// Fails if it has too many messages.
 pub fn check_length(name: &str, messages: usize) -> Result<(), InvalidRequest> {
     if messages <= MAX_MESSAGES {
         return Ok(());

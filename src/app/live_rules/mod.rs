@@ -96,7 +96,7 @@ impl LiveRules {
     /// empty.
     ///
     /// # Errors
-    /// When there is no sign-in or the CLI cannot be used.
+    /// Fails when there is no sign-in or the CLI cannot be used.
     pub async fn prepare(
         settings: &Settings,
         environment: &Environment,

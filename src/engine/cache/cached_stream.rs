@@ -87,7 +87,7 @@ impl<E: Clone + Send + 'static> CachedStream<E> {
     /// Waits until the run that produces the answer has started.
     ///
     /// # Errors
-    /// If the run could not start, or has already failed.
+    /// Fails if the run could not start, or has already failed.
     pub async fn started(&mut self) -> Result<(), E> {
         match &self.source {
             CachedStreamSource::Stored(_) => Ok(()),

@@ -61,7 +61,7 @@ impl ClaudeLauncher {
     /// directory has the id `instance`.
     ///
     /// # Errors
-    /// If the CLI is missing or cannot be run.
+    /// Fails if the CLI is missing or cannot be run.
     pub async fn prepare(
         config: Config,
         instance: &str,

@@ -65,7 +65,7 @@ impl Spawner {
     /// Starts the thread. Must be called within the runtime that waits for the children.
     ///
     /// # Errors
-    /// If no thread can be started.
+    /// Fails if no thread can be started.
     pub(super) fn start(tracker: TaskTracker) -> io::Result<Self> {
         let runtime = tokio::runtime::Handle::current();
         let (requests, received) = mpsc::channel();

@@ -93,7 +93,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> CliSession<R, W> {
     /// Opens the protocol and asks for the models. The caller sets the timeout.
     ///
     /// # Errors
-    /// If the process ends, or refuses one of the requests.
+    /// Fails if the process ends, or refuses one of the requests.
     pub(super) async fn handshake(&mut self) -> Result<Vec<Model>, Failure> {
         let initialize = self.send(&ControlRequest::Initialize {
             system_prompt: &[""],
@@ -204,7 +204,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> CliSession<R, W> {
     /// Returns the `uuid` of the answer that is then the last, if any.
     ///
     /// # Errors
-    /// If the CLI refuses.
+    /// Fails if the CLI refuses.
     pub(super) async fn rewind(&mut self, uuid: &str) -> Result<Option<String>, String> {
         let control = ControlRequest::RewindConversation {
             target_message_uuid: uuid,

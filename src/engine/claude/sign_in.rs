@@ -30,7 +30,7 @@ impl SignIn {
     /// set.
     ///
     /// # Errors
-    /// If the variable that the sign-in needs is not set. The message says what to set.
+    /// Fails if the variable that the sign-in needs is not set. The message says what to set.
     pub fn choose(
         configured: &str,
         environment: &BTreeMap<String, String>,

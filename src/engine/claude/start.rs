@@ -36,7 +36,7 @@ impl StartError {
 /// knows.
 ///
 /// # Errors
-/// If the process must not be used, or was not ready in time.
+/// Fails if the process must not be used, or was not ready in time.
 pub(super) async fn start_session<R, W>(
     session: &mut CliSession<R, W>,
     config: &Config,

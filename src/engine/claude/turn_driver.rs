@@ -250,7 +250,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
     /// Waits until the last turn is over, and removes it from the transcript.
     ///
     /// # Errors
-    /// If the CLI cannot confirm that nothing of the turn is left.
+    /// Fails if the CLI cannot confirm that nothing of the turn is left.
     pub(super) async fn reset(&mut self) -> Result<(), String> {
         // Cancelled at any await below, the phase stays `Changing`, and the worker is not reused.
         let mut translator = match std::mem::replace(&mut self.phase, TurnPhase::Changing) {

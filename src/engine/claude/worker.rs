@@ -29,8 +29,8 @@ impl ClaudeWorker {
     /// Makes a process that was just started ready for turns.
     ///
     /// # Errors
-    /// If the process must not be used. The message contains the reason; how the process ended and
-    /// its standard error are logged.
+    /// Fails if the process must not be used. The message contains the reason; how the process
+    /// ended and its standard error are logged.
     pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
         let failed = |error: io::Error| LaunchError {
             message: error.to_string(),

@@ -1,7 +1,6 @@
 //! System instructions in the middle of a conversation.
 //!
-//! They keep their position, so that the prefix does not change and the prompt cache keeps its
-//! hits. A model that takes messages with the role `system` wants them at the end of each user
+//! Their position is kept, so that the prefix stays equal and the prompt cache keeps its hits. A model that takes messages with the role `system` wants them at the end of each user
 //! turn. For any other model they become text of the user.
 
 use crate::domain::Message;

@@ -102,7 +102,7 @@ where
     /// it.
     ///
     /// # Errors
-    /// If no worker accepts the turn.
+    /// Fails if no worker accepts the turn.
     pub(super) async fn start(
         source: WorkerSource<L>,
         lease: Lease<L>,

@@ -65,7 +65,7 @@ impl ToolArgumentCheck {
     /// Checks the calls of an answer that ended for `reason`.
     ///
     /// # Errors
-    /// If the arguments of a call violate the schema.
+    /// Fails if the arguments of a call violate the schema.
     pub(super) fn check(&mut self, reason: FinishReason) -> Result<(), Failure> {
         if reason != FinishReason::ToolCalls {
             // The last call may have been cut off, as the finish reason says.

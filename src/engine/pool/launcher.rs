@@ -16,7 +16,7 @@ pub trait Worker: Send + 'static {
     /// Stops what the last request left running and clears its state.
     ///
     /// # Errors
-    /// If the reset fails, with the cause; the pool then ends the worker.
+    /// Fails if the reset fails, with the cause; the pool then ends the worker.
     fn reset(&mut self) -> impl Future<Output = Result<(), String>> + Send;
 
     /// Cheap check, without I/O, that the worker still exists.

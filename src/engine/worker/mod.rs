@@ -82,19 +82,19 @@ pub trait TurnWorker: Send {
     /// on its way.
     ///
     /// # Errors
-    /// If the worker cannot take the turn; it must be reset before further use.
+    /// Fails if the worker cannot take the turn; it must be reset before further use.
     fn start(&mut self, turn: &WorkerTurn) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Returns the next event of the answer, or `None` after [`TurnEvent::Finished`].
     ///
     /// # Errors
-    /// If the turn failed; no event follows.
+    /// Fails if the turn failed; no event follows.
     fn next_event(&mut self) -> impl Future<Output = Result<Option<TurnEvent>, Failure>> + Send;
 
     /// Counts the tokens of the turn's prompt. The worker must be reset afterwards.
     ///
     /// # Errors
-    /// If they cannot be counted.
+    /// Fails if they cannot be counted.
     fn count_tokens(
         &mut self,
         turn: &WorkerTurn,

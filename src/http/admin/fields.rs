@@ -37,7 +37,7 @@ const MAX_MODELS: usize = 100;
 /// Decodes the project and properties of a new key.
 ///
 /// # Errors
-/// When the body is not valid.
+/// Fails when the body is not valid.
 pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest> {
     let mut object = request_schema::parse_request(body, &NEW_KEY, "`name`")?;
     let project = object
@@ -54,7 +54,7 @@ pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest
 /// Decodes the changes to a key.
 ///
 /// # Errors
-/// When the body is not valid.
+/// Fails when the body is not valid.
 pub(super) fn key_change(body: &[u8]) -> Result<KeyChange, InvalidRequest> {
     let mut object = request_schema::parse_request(body, &KEY, "what is to be different")?;
     let change = key(&mut object)?;
@@ -65,7 +65,7 @@ pub(super) fn key_change(body: &[u8]) -> Result<KeyChange, InvalidRequest> {
 /// Decodes the grace period of the old secret at a rotation, in seconds; 0 for an empty body.
 ///
 /// # Errors
-/// When the body is not valid.
+/// Fails when the body is not valid.
 pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
     if body.is_empty() {
         return Ok(0);
@@ -79,7 +79,7 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
 /// Decodes the chosen id, if any, and the properties of a new project.
 ///
 /// # Errors
-/// When the body is not valid.
+/// Fails when the body is not valid.
 pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange), InvalidRequest> {
     let mut object = request_schema::parse_request(body, &NEW_PROJECT, "`name` or `id`")?;
     let id = chosen_id(&mut object, "id")?;
@@ -95,7 +95,7 @@ pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange)
 /// Decodes the changes to a project.
 ///
 /// # Errors
-/// When the body is not valid.
+/// Fails when the body is not valid.
 pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidRequest> {
     let mut object = request_schema::parse_request(body, &PROJECT, "what is to be different")?;
     let change = project(&mut object)?;
@@ -106,7 +106,7 @@ pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidReques
 /// Decodes a body that is a budget.
 ///
 /// # Errors
-/// When the body is not valid.
+/// Fails when the body is not valid.
 pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
     caps(request_schema::parse_request(
         body,

@@ -102,7 +102,7 @@ impl ResponseOptions {
 /// Renders the events of `running` as one body or as a stream.
 ///
 /// # Errors
-/// When the turn fails before anything was sent.
+/// Fails when the turn fails before anything was sent.
 pub(super) async fn render_chat<E>(
     running: FanOut<E>,
     wish: ResponseOptions,

@@ -17,7 +17,7 @@ use crate::engine::gateway::TurnStream;
 /// Collects the events of `n` turns into `n` answers.
 ///
 /// # Errors
-/// When a turn fails, or its events end before its answer is complete.
+/// Fails when a turn fails, or its events end before its answer is complete.
 pub async fn collect_answers<E>(
     mut events: AnswerEvents<(usize, TurnEvent), E>,
     n: usize,
@@ -40,7 +40,7 @@ where
 /// string), with the finish of the turn.
 ///
 /// # Errors
-/// When a turn fails, or its events end before its answer is complete.
+/// Fails when a turn fails, or its events end before its answer is complete.
 pub async fn collect_texts(
     mut events: AnswerEvents<(usize, TurnEvent)>,
     mut texts: Vec<String>,
@@ -64,7 +64,7 @@ pub async fn collect_texts(
 /// used.
 ///
 /// # Errors
-/// When the turn fails, or its events end before its answer is complete.
+/// Fails when the turn fails, or its events end before its answer is complete.
 pub async fn collect_message(
     mut events: TurnStream,
     reply: &MessageHead,

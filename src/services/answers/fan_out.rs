@@ -43,8 +43,8 @@ impl<E> fmt::Debug for FanOut<E> {
 /// Runs the turns of `list` concurrently for `caller`. An empty list gives an empty stream.
 ///
 /// # Errors
-/// When the first turn does not start. Failures of the other turns arrive through `events`: each
-/// waits for its own worker while the turns that have one run.
+/// Fails when the first turn does not start. Failures of the other turns arrive through `events`:
+/// each waits for its own worker while the turns that have one run.
 pub async fn fan_out(
     turns: &Arc<dyn Turns>,
     caller: &Caller,

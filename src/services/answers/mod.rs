@@ -84,7 +84,7 @@ impl Answers {
     /// Answers the request `body` as `endpoint` would answer it over HTTP for `caller`.
     ///
     /// # Errors
-    /// When the request is invalid, or its turn fails.
+    /// Fails when the request is invalid, or its turn fails.
     pub async fn answer(
         &self,
         caller: &Caller,

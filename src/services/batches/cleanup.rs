@@ -35,7 +35,7 @@ impl Batches {
     /// files expire on their own.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub(crate) async fn sweep(&self, now: u64) -> Result<(), Error> {
         let kept = self.0.config.time_to_live.as_secs();
         let is_over = |record: &BatchRecord| {

@@ -28,7 +28,7 @@ impl Batches {
     /// The batch and its input file are recorded in one transaction.
     ///
     /// # Errors
-    /// When a request is too long, or its file exceeds a size limit.
+    /// Fails when a request is too long, or its file exceeds a size limit.
     pub async fn create_message_batch(
         &self,
         caller: &Caller,
@@ -70,7 +70,7 @@ impl Batches {
     /// Deletes a finished batch with its files.
     ///
     /// # Errors
-    /// When the caller's project has no batch with this id, or it is not finished.
+    /// Fails when the caller's project has no batch with this id, or it is not finished.
     pub async fn delete(
         &self,
         caller: &Caller,
@@ -100,8 +100,8 @@ impl Batches {
     /// Opens the output and error files of a finished batch.
     ///
     /// # Errors
-    /// When the caller's project has no batch with this id, it is not finished, or its files are
-    /// gone.
+    /// Fails when the caller's project has no batch with this id, it is not finished, or its files
+    /// are gone.
     pub async fn open_outcomes(
         &self,
         caller: &Caller,

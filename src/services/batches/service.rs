@@ -164,7 +164,7 @@ impl Batches {
     /// Resumes batches that an earlier server left unfinished, and returns their number.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
         let mut unfinished = self.0.records.readable().await?;
         unfinished.retain(|record| !record.is_tidy);
@@ -175,7 +175,7 @@ impl Batches {
     /// Creates the batch that `request` asks for and starts it.
     ///
     /// # Errors
-    /// When the input file does not exist or has another purpose.
+    /// Fails when the input file does not exist or has another purpose.
     pub async fn create(
         &self,
         caller: &Caller,
@@ -243,7 +243,7 @@ impl Batches {
     /// Returns the current state of a batch.
     ///
     /// # Errors
-    /// When the caller's project has no batch with this id.
+    /// Fails when the caller's project has no batch with this id.
     pub async fn get(
         &self,
         caller: &Caller,
@@ -264,7 +264,7 @@ impl Batches {
     /// Returns all batches of the caller's project, oldest first.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn list_all(
         &self,
         caller: &Caller,
@@ -281,7 +281,7 @@ impl Batches {
     /// Returns a page of the batches of the caller's project, and whether there are more.
     ///
     /// # Errors
-    /// When the page begins after an unknown batch.
+    /// Fails when the page begins after an unknown batch.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -298,7 +298,8 @@ impl Batches {
     /// Cancels a batch. Outcomes recorded so far are kept.
     ///
     /// # Errors
-    /// When the caller's project has no batch with this id, or it is already ending or finished.
+    /// Fails when the caller's project has no batch with this id, or it is already ending or
+    /// finished.
     pub async fn cancel(
         &self,
         caller: &Caller,

@@ -50,7 +50,8 @@ impl LockedConversation {
     /// conversation. Returns the items with their final ids, once they are on disk.
     ///
     /// # Errors
-    /// When the conversation was deleted meanwhile, or cannot be written. Nothing is written then.
+    /// Fails when the conversation was deleted meanwhile, or cannot be written. Nothing is written
+    /// then.
     pub async fn append(
         self,
         items: Vec<Value>,

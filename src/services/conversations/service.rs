@@ -84,7 +84,7 @@ impl Conversations {
     /// Creates a conversation.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub async fn create(
         &self,
         caller: &Caller,
@@ -111,7 +111,7 @@ impl Conversations {
     /// Returns a conversation without its items.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id.
+    /// Fails when the caller has no conversation with this id.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<StoredConversation, Error> {
         Ok(self.head(&self.owner(caller), id).await?.conversation)
     }
@@ -119,7 +119,7 @@ impl Conversations {
     /// Replaces the metadata of a conversation.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id.
+    /// Fails when the caller has no conversation with this id.
     pub async fn update(
         &self,
         caller: &Caller,
@@ -136,7 +136,7 @@ impl Conversations {
     /// fails.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id.
+    /// Fails when the caller has no conversation with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         if self.0.table.remove(&self.owner(caller), id).await? {
             return Ok(());
@@ -147,7 +147,7 @@ impl Conversations {
     /// Returns all items, oldest first.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id.
+    /// Fails when the caller has no conversation with this id.
     pub async fn items(&self, caller: &Caller, id: &str) -> Result<Vec<Value>, Error> {
         Ok(self.load(&self.owner(caller), id).await?.items()?)
     }
@@ -155,7 +155,8 @@ impl Conversations {
     /// Returns a page of the items as the JSON body of a list.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id, or the page begins after an unknown item.
+    /// Fails when the caller has no conversation with this id, or the page begins after an unknown
+    /// item.
     pub async fn list_items(
         &self,
         caller: &Caller,
@@ -171,7 +172,7 @@ impl Conversations {
     /// Returns a single item.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id, or it has no such item.
+    /// Fails when the caller has no conversation with this id, or it has no such item.
     pub async fn item(&self, caller: &Caller, id: &str, item: &str) -> Result<Value, Error> {
         let items = self.items(caller, id).await?;
         let found = items.into_iter().find(|one| one["id"] == item);
@@ -181,7 +182,7 @@ impl Conversations {
     /// Appends items and returns them with their final ids.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id, or it is locked or full.
+    /// Fails when the caller has no conversation with this id, or it is locked or full.
     pub async fn add_items(
         &self,
         caller: &Caller,
@@ -194,7 +195,8 @@ impl Conversations {
     /// Deletes an item and returns the conversation.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id, it has no such item, or it is locked.
+    /// Fails when the caller has no conversation with this id, it has no such item, or it is
+    /// locked.
     pub async fn delete_item(
         &self,
         caller: &Caller,
@@ -240,7 +242,7 @@ impl Conversations {
     /// Locks a conversation for appending.
     ///
     /// # Errors
-    /// When the caller has no conversation with this id, or it is locked or full.
+    /// Fails when the caller has no conversation with this id, or it is locked or full.
     pub async fn lock(&self, caller: &Caller, id: &str) -> Result<LockedConversation, Error> {
         let (taken, size) = self.lock_any_size(caller, id).await?;
         if size > MAX_CONVERSATION_BYTES {

@@ -68,7 +68,7 @@ impl Responses {
     /// socket.
     ///
     /// # Errors
-    /// When the request is invalid, or the turn cannot be started.
+    /// Fails when the request is invalid, or the turn cannot be started.
     pub async fn create(
         &self,
         caller: Caller,
@@ -120,7 +120,7 @@ impl Responses {
     /// Counts the tokens of the conversation of `request`, and returns the remarks on it.
     ///
     /// # Errors
-    /// When the request is invalid.
+    /// Fails when the request is invalid.
     pub async fn count_tokens(
         &self,
         caller: Caller,
@@ -136,7 +136,7 @@ impl Responses {
     /// Assembles the conversation of `request`, including its own input, with the remarks on it.
     ///
     /// # Errors
-    /// When the request is invalid.
+    /// Fails when the request is invalid.
     pub async fn conversation(
         &self,
         caller: &Caller,

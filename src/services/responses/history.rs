@@ -72,7 +72,7 @@ impl HistoryLoader<'_> {
     /// Returns the items of the conversation that ends with the response `previous`.
     ///
     /// # Errors
-    /// When it or a response before it is missing or unfinished, or the items exceed the size
+    /// Fails when it or a response before it is missing or unfinished, or the items exceed the size
     /// limit.
     pub(super) async fn items_before(&self, previous: Option<&str>) -> Result<Vec<Value>, Error> {
         let mut room = MAX_EARLIER_BYTES;
@@ -111,7 +111,7 @@ impl HistoryLoader<'_> {
     /// `input`.
     ///
     /// # Errors
-    /// When a reference is unknown, or the items exceed the size limit.
+    /// Fails when a reference is unknown, or the items exceed the size limit.
     pub(super) async fn dereference(
         &self,
         earlier: &[Value],

@@ -68,7 +68,7 @@ impl ResponseRun {
     /// Waits at most `limit` for the first event of the turn, and returns the first step.
     ///
     /// # Errors
-    /// When the turn failed before its first event.
+    /// Fails when the turn failed before its first event.
     pub async fn first_step(&mut self, limit: Duration) -> Result<ResponseStep, Error> {
         let events = match tokio::time::timeout(limit, self.events.next()).await {
             Ok(Some(event)) => self.writer.event(&event?),
@@ -115,7 +115,7 @@ impl ResponseRun {
     /// Runs the turn to its end and returns the response.
     ///
     /// # Errors
-    /// When the turn failed.
+    /// Fails when the turn failed.
     pub async fn finish(mut self) -> Result<Response, Error> {
         while !self.writer.is_over() {
             let event = self
@@ -190,7 +190,7 @@ impl ResponseRecorder {
     /// be written.
     ///
     /// # Errors
-    /// When it cannot be appended to its conversation. Nothing is stored then.
+    /// Fails when it cannot be appended to its conversation. Nothing is stored then.
     async fn store(&mut self, response: &Response) -> Result<bool, Error> {
         let taken = self.conversation.take();
         let is_stored = match taken.filter(|_| {

@@ -82,7 +82,7 @@ impl Responses {
     /// Marks responses as failed that an earlier server left unfinished, and returns their number.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
         let ResponsesInner {
             tables: shelves,
@@ -115,7 +115,7 @@ impl Responses {
     /// Returns the current state of a response.
     ///
     /// # Errors
-    /// When the caller has no response with this id.
+    /// Fails when the caller has no response with this id.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let owner = self.0.keys.owner_id(caller);
         match self
@@ -132,7 +132,7 @@ impl Responses {
     /// Returns a reader of the response's events, from the one numbered `first` on.
     ///
     /// # Errors
-    /// When the caller has no response with this id, or its events are not stored.
+    /// Fails when the caller has no response with this id, or its events are not stored.
     pub async fn follow(
         &self,
         caller: &Caller,
@@ -157,7 +157,7 @@ impl Responses {
     /// Cancels a background response and returns it. A finished one is returned unchanged.
     ///
     /// # Errors
-    /// When the caller has no response with this id, or it is not a background response.
+    /// Fails when the caller has no response with this id, or it is not a background response.
     pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
         let owner = self.0.keys.owner_id(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
@@ -181,7 +181,7 @@ impl Responses {
     /// Deletes a response. One in progress is cancelled first.
     ///
     /// # Errors
-    /// When the caller has no response with this id.
+    /// Fails when the caller has no response with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let owner = self.0.keys.owner_id(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
@@ -198,7 +198,8 @@ impl Responses {
     /// Returns a page of the response's input items as the JSON body of a list.
     ///
     /// # Errors
-    /// When the caller has no response with this id, or the page begins after an unknown item.
+    /// Fails when the caller has no response with this id, or the page begins after an unknown
+    /// item.
     pub async fn input_items(
         &self,
         caller: &Caller,

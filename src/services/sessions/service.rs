@@ -85,7 +85,7 @@ impl Sessions {
     /// Creates a session.
     ///
     /// # Errors
-    /// When the caller has reached the maximum number of sessions.
+    /// Fails when the caller has reached the maximum number of sessions.
     pub async fn create(
         &self,
         caller: &Caller,
@@ -124,7 +124,7 @@ impl Sessions {
     /// Returns a page of the caller's sessions, and whether there are more.
     ///
     /// # Errors
-    /// When the page begins after an unknown session.
+    /// Fails when the page begins after an unknown session.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -137,7 +137,7 @@ impl Sessions {
     /// Returns the current state of a session.
     ///
     /// # Errors
-    /// When the caller has no session with this id.
+    /// Fails when the caller has no session with this id.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<ChatSession, Error> {
         SessionRecord::load_session(&self.0.table, &self.owner(caller), id).await
     }
@@ -145,7 +145,8 @@ impl Sessions {
     /// Returns a page of the session's messages, and whether there are more.
     ///
     /// # Errors
-    /// When the caller has no session with this id, or the page begins after an unknown message.
+    /// Fails when the caller has no session with this id, or the page begins after an unknown
+    /// message.
     pub async fn messages(
         &self,
         caller: &Caller,
@@ -161,7 +162,7 @@ impl Sessions {
     /// Deletes a session. An answer that is still being generated is not stored.
     ///
     /// # Errors
-    /// When the caller has no session with this id.
+    /// Fails when the caller has no session with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         if self.0.table.remove(&self.owner(caller), id).await? {
             return Ok(());
@@ -172,7 +173,7 @@ impl Sessions {
     /// Locks a session for one message and its answer.
     ///
     /// # Errors
-    /// When the caller has no session with this id, or it is locked.
+    /// Fails when the caller has no session with this id, or it is locked.
     pub async fn begin_turn(&self, caller: &Caller, id: &str) -> Result<SessionTurn, Error> {
         let owner = self.owner(caller);
         // Ownership is checked before the lock, so that the existence of other owners' sessions

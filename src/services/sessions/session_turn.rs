@@ -56,7 +56,7 @@ impl SessionTurn {
     /// Decodes a message to the session.
     ///
     /// # Errors
-    /// When the body is invalid, or the session is full.
+    /// Fails when the body is invalid, or the session is full.
     pub fn decode_message(&self, body: &[u8], policy: Policy) -> Result<MessageRequest, Error> {
         let SessionRecord {
             session,

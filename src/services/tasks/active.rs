@@ -94,8 +94,8 @@ impl ActiveTasks {
     /// Admits `task` to the registry.
     ///
     /// # Errors
-    /// When the queue is full, the owner has its maximum number of tasks, or another task uses the
-    /// same session.
+    /// Fails when the queue is full, the owner has its maximum number of tasks, or another task
+    /// uses the same session.
     pub(super) fn admit(
         &self,
         owner: &str,

@@ -62,8 +62,8 @@ impl Tasks {
     /// [`create`](Self::create), with `true`.
     ///
     /// # Errors
-    /// When the task may not or cannot be created, or another request has created a task with this
-    /// id.
+    /// Fails when the task may not or cannot be created, or another request has created a task with
+    /// this id.
     pub async fn create_once(
         &self,
         caller: &Caller,

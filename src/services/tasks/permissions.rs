@@ -68,7 +68,7 @@ impl ToolPreset {
     /// Returns the tools of the preset, or those of `allow` if given, without those of `deny`.
     ///
     /// # Errors
-    /// When a name in `allow` or `deny` is unknown; the error is that name.
+    /// Fails when a name in `allow` or `deny` is unknown; the error is that name.
     pub fn tools(
         self,
         allow: Option<&[String]>,

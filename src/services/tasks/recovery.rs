@@ -18,7 +18,7 @@ impl Tasks {
     /// ones as cancelled. Returns their number.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
         let shelves = &self.0.deps.store;
         let mut found = 0;

@@ -148,7 +148,7 @@ impl Tasks {
     /// returns.
     ///
     /// # Errors
-    /// When the request is invalid, or a limit, a budget or the store does not allow it.
+    /// Fails when the request is invalid, or a limit, a budget or the store does not allow it.
     pub async fn create(&self, caller: &Caller, spec: TaskSpec) -> Result<Task, Error> {
         self.admit_request(caller)?;
         self.create_admitted(caller, spec).await
@@ -157,7 +157,7 @@ impl Tasks {
     /// Charges the request to the caller's rate limit.
     ///
     /// # Errors
-    /// When the limit is reached, tasks are disabled, or the server is shutting down.
+    /// Fails when the limit is reached, tasks are disabled, or the server is shutting down.
     pub(super) fn admit_request(&self, caller: &Caller) -> Result<(), Error> {
         let TaskDeps {
             runner,
@@ -304,7 +304,7 @@ impl Tasks {
     /// Returns the current state of a task.
     ///
     /// # Errors
-    /// When the caller has no task with this id, or the store fails.
+    /// Fails when the caller has no task with this id, or the store fails.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
         let made = self.generated_id(&owner, id).await?;
@@ -322,7 +322,7 @@ impl Tasks {
     /// Lists the caller's tasks, oldest first.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<Task>, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
         let stored = self.0.deps.store.load_all_of(&owner).await?;
@@ -339,7 +339,7 @@ impl Tasks {
     /// time of the call: it may still be running.
     ///
     /// # Errors
-    /// When the caller has no task with this id, or the task has ended.
+    /// Fails when the caller has no task with this id, or the task has ended.
     pub async fn interrupt(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let task = self.get(caller, id).await?;
         let live = self
@@ -355,7 +355,7 @@ impl Tasks {
     /// state.
     ///
     /// # Errors
-    /// When the caller has no task with this id, or the store fails.
+    /// Fails when the caller has no task with this id, or the store fails.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
         let id = &*self.generated_id(&owner, id).await?;
@@ -388,7 +388,7 @@ impl Tasks {
     /// Answers a permission request of a task.
     ///
     /// # Errors
-    /// When the caller has no task with this id, or the task has no open request `question`.
+    /// Fails when the caller has no task with this id, or the task has no open request `question`.
     pub async fn answer_permission(
         &self,
         caller: &Caller,
@@ -416,7 +416,7 @@ impl Tasks {
     /// Reads the events of a task, starting with event number `first`.
     ///
     /// # Errors
-    /// When the caller has no task with this id, or the store fails.
+    /// Fails when the caller has no task with this id, or the store fails.
     pub async fn follow(
         &self,
         caller: &Caller,

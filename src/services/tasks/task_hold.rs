@@ -121,7 +121,7 @@ impl TaskHold {
     /// Renames the hold and starts it, so that a crash charges all of it from now on.
     ///
     /// # Errors
-    /// When the ledger cannot be written. The hold is released then.
+    /// Fails when the ledger cannot be written. The hold is released then.
     pub(super) async fn start_as(self, id: &str) -> Result<Self, ledger::Error> {
         Ok(Self {
             hold: self.hold.start_as(id).await?,
@@ -208,7 +208,8 @@ impl TaskHold {
     /// it. After `max_budget` is spent, no further call is covered.
     ///
     /// # Errors
-    /// When a budget has no room, or the ledger cannot be written. The hold is unchanged then.
+    /// Fails when a budget has no room, or the ledger cannot be written. The hold is unchanged
+    /// then.
     pub(super) async fn cover_next_call(
         &mut self,
         model: &str,

@@ -60,7 +60,7 @@ impl WorkspaceRoots {
     /// Returns the canonical path of `asked`, if it is a folder under a root.
     ///
     /// # Errors
-    /// When the folder does not exist or is not allowed.
+    /// Fails when the folder does not exist or is not allowed.
     pub fn resolve(&self, asked: &Path) -> Result<PathBuf, WorkspaceError> {
         if !asked.is_absolute() {
             return Err(WorkspaceError::Relative);

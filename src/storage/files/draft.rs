@@ -52,7 +52,7 @@ impl FileDraft {
     /// Appends `bytes`.
     ///
     /// # Errors
-    /// When a size limit or the free space is exceeded, or the bytes cannot be written.
+    /// Fails when a size limit or the free space is exceeded, or the bytes cannot be written.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let more = bytes.len() as u64;
         if self.reservation.bytes() + more > self.file_limit {
@@ -81,7 +81,7 @@ impl FileDraft {
     /// seconds; by default only batch files expire.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub async fn finish(
         self,
         filename: String,

@@ -66,7 +66,7 @@ impl Files {
     /// contents without a record.
     ///
     /// # Errors
-    /// When the store or the folder cannot be used.
+    /// Fails when the store or the folder cannot be used.
     pub async fn open(store: Store, path: &Path, config: Config) -> Result<Self, Error> {
         let folder = ContentFolder::open(path).await?;
         let floor = FreeSpaceFloor::new(path, config.min_free_bytes);
@@ -106,7 +106,7 @@ impl Files {
     /// Opens files with an in-memory store and contents in `path`.
     ///
     /// # Errors
-    /// When the folder cannot be used.
+    /// Fails when the folder cannot be used.
     #[cfg(test)]
     pub(crate) async fn temporary(path: &Path) -> Result<Self, Error> {
         let config = Config {
@@ -175,7 +175,7 @@ impl Files {
     /// Creates a file of `project`, subject to the size limits.
     ///
     /// # Errors
-    /// When the disk lacks free space or the file cannot be created.
+    /// Fails when the disk lacks free space or the file cannot be created.
     pub async fn draft(&self, project: &str) -> Result<FileDraft, Error> {
         let Config {
             max_file_bytes,
@@ -196,7 +196,7 @@ impl Files {
     /// to the size limits.
     ///
     /// # Errors
-    /// When the file cannot be created.
+    /// Fails when the file cannot be created.
     pub async fn draft_for_server(&self, project: &str) -> Result<FileDraft, Error> {
         let floor = Some(self.0.server_floor.clone());
         Ok(FileDraft {
@@ -230,7 +230,7 @@ impl Files {
     /// Records a finished file.
     ///
     /// # Errors
-    /// When the record cannot be written.
+    /// Fails when the record cannot be written.
     pub async fn record(&self, finished: FinishedFile) -> Result<File, Error> {
         let (file, enter) = finished.into_record()?;
         let work = move |transaction: &mut Transaction<'_>| {
@@ -271,7 +271,7 @@ impl Files {
     /// are more.
     ///
     /// # Errors
-    /// When the page begins after an unknown file.
+    /// Fails when the page begins after an unknown file.
     pub async fn list(
         &self,
         project: &str,
@@ -286,7 +286,7 @@ impl Files {
     /// Returns the files of `project` that clients may see, oldest first.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Fails when they cannot be read.
     pub async fn list_visible(&self, project: &str) -> Result<Vec<File>, Error> {
         let now = unix_now();
         let records = self.0.store.scan(TABLE.owned_key(project, "")).await?;

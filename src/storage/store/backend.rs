@@ -22,20 +22,21 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Returns the value of `key`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
     /// Returns the first record after the bound `after` whose key starts with `prefix`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error>;
 
     /// Applies `changes` atomically and durably. On return they survive a kill of the process, and
     /// a power loss as far as the disk keeps what it has confirmed.
     ///
     /// # Errors
-    /// When the changes cannot be written. They may be found on disk after a restart nevertheless.
+    /// Fails when the changes cannot be written. They may be found on disk after a restart
+    /// nevertheless.
     fn write(&self, changes: &[StoreChange]) -> Result<(), Error>;
 
     /// Checks that writes are possible now.
@@ -66,7 +67,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 /// Calls `visit` with every record of `backend`, in key order.
 ///
 /// # Errors
-/// When a record cannot be read.
+/// Fails when a record cannot be read.
 pub(super) fn for_each_record(
     backend: &dyn Backend,
     mut visit: impl FnMut(&[u8], &[u8]),

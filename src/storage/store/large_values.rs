@@ -60,7 +60,7 @@ impl<B: Backend> LargeValues<B> {
     /// is missing. `floor` limits what may be written.
     ///
     /// # Errors
-    /// When the folder cannot be used.
+    /// Fails when the folder cannot be used.
     pub(super) fn open(inner: B, folder: &Path, floor: FreeSpaceFloor) -> Result<Self, Error> {
         fs::create_dir_all(folder)?;
         if let Some(parent) = folder.parent() {
@@ -80,7 +80,7 @@ impl<B: Backend> LargeValues<B> {
     /// so that new files are not among them.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// Fails when the folder cannot be read.
     pub(super) fn list_files(&self) -> Result<HashSet<String>, Error> {
         let mut files = HashSet::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -93,7 +93,7 @@ impl<B: Backend> LargeValues<B> {
     /// nothing unless every record can be read.
     ///
     /// # Errors
-    /// When a record cannot be read or a file cannot be removed.
+    /// Fails when a record cannot be read or a file cannot be removed.
     pub(super) fn remove_unreferenced(&self, mut files: HashSet<String>) -> Result<usize, Error> {
         if files.is_empty() {
             return Ok(0);
@@ -118,7 +118,7 @@ impl<B: Backend> LargeValues<B> {
     /// Writes references to files that exist already, without creating files.
     ///
     /// # Errors
-    /// When the references cannot be written.
+    /// Fails when the references cannot be written.
     pub(super) fn write_references(&self, changes: &[StoreChange]) -> Result<(), Error> {
         self.inner.write(changes)
     }

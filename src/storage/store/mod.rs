@@ -200,7 +200,7 @@ impl Store {
     /// tasks on `tracker`.
     ///
     /// # Errors
-    /// When another process has it open, or its files cannot be used.
+    /// Fails when another process has it open, or its files cannot be used.
     pub fn open(folder: &Path, config: Config, tracker: TaskTracker) -> Result<Self, Error> {
         let floor = FreeSpaceFloor::new(folder, config.min_free_bytes);
         let database = SledDatabase::open(folder, floor.clone())?;
@@ -256,7 +256,7 @@ impl Store {
     /// Creates a store on top of `backend`, with a writer thread.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// Fails when no thread can be started.
     pub fn new(backend: Arc<dyn Backend>, tracker: TaskTracker) -> Result<Self, Error> {
         let (jobs, received) = mpsc::channel();
         let writing = Arc::clone(&backend);
@@ -319,7 +319,7 @@ impl Store {
     /// Returns the value of `key`. Sees only what is on disk.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub async fn get(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
         self.read(move |backend| backend.get(&key)).await
     }
@@ -328,7 +328,7 @@ impl Store {
     /// concurrent writes may or may not be included.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Fails when they cannot be read.
     pub async fn scan(&self, prefix: Vec<u8>) -> Result<Vec<StoreRecord>, Error> {
         self.read(move |backend| scan(backend, &prefix)).await
     }
@@ -337,7 +337,7 @@ impl Store {
     /// Concurrent transactions wait for it.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Fails when they cannot be read.
     pub async fn snapshot(&self, prefix: Vec<u8>) -> Result<Vec<StoreRecord>, Error> {
         self.transaction(move |transaction| transaction.scan(&prefix))
             .await

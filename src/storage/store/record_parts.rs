@@ -153,7 +153,7 @@ pub(super) fn live_content(value: &[u8], now: u64) -> Option<Vec<u8>> {
 /// part by its key.
 ///
 /// # Errors
-/// When a read fails, or parts are still missing after [`MAX_READS`] attempts.
+/// Fails when a read fails, or parts are still missing after [`MAX_READS`] attempts.
 pub(super) fn read_with_parts(
     key: &[u8],
     now: u64,

@@ -67,7 +67,7 @@ impl SledDatabase {
     /// may be written.
     ///
     /// # Errors
-    /// When another process has it open, or its files cannot be used.
+    /// Fails when another process has it open, or its files cannot be used.
     pub(super) fn open(folder: &Path, floor: FreeSpaceFloor) -> Result<Self, Error> {
         let open = RwLock::new(Some(OpenDatabase::open(folder)?));
         Ok(Self(Arc::new(SharedDatabase {
@@ -178,7 +178,7 @@ fn open_when_unlocked(folder: &Path) -> Result<sled::Db, sled::Error> {
 /// folder.
 ///
 /// # Errors
-/// When a snapshot cannot be removed.
+/// Fails when a snapshot cannot be removed.
 pub fn remove_snapshots(folder: &Path) -> Result<(), Error> {
     for (path, _) in snapshots(folder)? {
         fs::remove_file(path)?;

@@ -54,7 +54,7 @@ impl TtlTable {
     /// expiry time and removes its parts.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub async fn put(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<(), Error> {
         let (shape, key) = (self.layout, record_key(owner, id));
         self.store
@@ -66,7 +66,7 @@ impl TtlTable {
     /// and stores nothing, if there is no such record. On disk when this returns.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub async fn replace_and_extend(
         &self,
         owner: &str,
@@ -85,7 +85,7 @@ impl TtlTable {
     /// otherwise. Check and write are atomic. On disk when this returns.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub async fn insert_within_quota(
         &self,
         owner: &str,
@@ -120,7 +120,7 @@ impl TtlTable {
     /// Returns the record like [`get`](Self::get), within `transaction`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub fn get_in(
         &self,
         transaction: &Transaction<'_>,
@@ -134,7 +134,7 @@ impl TtlTable {
     /// Stores `record` like [`put`](Self::put), within `transaction`.
     ///
     /// # Errors
-    /// When the existing record cannot be read.
+    /// Fails when the existing record cannot be read.
     pub fn put_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -149,7 +149,7 @@ impl TtlTable {
     /// Replaces the record like [`replace_and_extend`](Self::replace_and_extend), within `transaction`.
     ///
     /// # Errors
-    /// When the existing record cannot be read.
+    /// Fails when the existing record cannot be read.
     pub fn replace_and_extend_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -165,7 +165,7 @@ impl TtlTable {
     /// within `transaction`. Earlier parts are kept. Returns false if there is no such record.
     ///
     /// # Errors
-    /// When the existing record cannot be read.
+    /// Fails when the existing record cannot be read.
     pub fn append_in(
         &self,
         transaction: &mut Transaction<'_>,
@@ -187,7 +187,7 @@ impl TtlTable {
     /// on disk.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub async fn append(
         &self,
         owner: &str,
@@ -205,7 +205,7 @@ impl TtlTable {
     /// Returns the record with its parts like [`get_with_parts`](Self::get_with_parts), within `transaction`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub fn get_with_parts_in(
         &self,
         transaction: &Transaction<'_>,
@@ -222,7 +222,7 @@ impl TtlTable {
     /// Returns the record `id` of `owner` with its parts.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub async fn get_with_parts(
         &self,
         owner: &str,
@@ -255,7 +255,7 @@ impl TtlTable {
     /// Returns the record `id` of `owner`, without its parts.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub async fn get(&self, owner: &str, id: &str) -> Result<Option<Vec<u8>>, Error> {
         let value = self
             .store
@@ -267,7 +267,7 @@ impl TtlTable {
     /// Removes the record `id` of `owner`. Returns true if there was one that had not expired.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub async fn remove(&self, owner: &str, id: &str) -> Result<bool, Error> {
         let (shape, key) = (self.layout, record_key(owner, id));
         self.store
@@ -278,7 +278,7 @@ impl TtlTable {
     /// Returns owner and id of every record, including expired ones.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Fails when they cannot be read.
     pub async fn list_keys(&self) -> Result<Vec<(String, String)>, Error> {
         let prefix = self.layout.storage_key(RECORD, &[]);
         let records = self.store.scan(prefix.clone()).await?;

@@ -61,7 +61,7 @@ impl<'a> Transaction<'a> {
     /// Returns the value of `key`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         match self.own.get(key).or_else(|| self.group.get(key)) {
             Some(value) => Ok(value.clone()),
@@ -72,7 +72,7 @@ impl<'a> Transaction<'a> {
     /// Returns the first record whose key starts with `prefix`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub fn first(&self, prefix: &[u8]) -> Result<Option<StoreRecord>, Error> {
         self.next(prefix, Bound::Included(prefix))
     }
@@ -80,7 +80,7 @@ impl<'a> Transaction<'a> {
     /// Returns the first record after the key `after` whose key starts with `prefix`.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub fn after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<StoreRecord>, Error> {
         self.next(prefix, Bound::Excluded(after))
     }
@@ -88,7 +88,7 @@ impl<'a> Transaction<'a> {
     /// Returns all records whose keys start with `prefix`, in key order.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Fails when they cannot be read.
     pub fn scan(&self, prefix: &[u8]) -> Result<Vec<StoreRecord>, Error> {
         let (mut records, mut next) = (Vec::new(), self.first(prefix)?);
         while let Some(record) = next {

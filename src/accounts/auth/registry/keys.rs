@@ -23,7 +23,7 @@ impl Registry {
     /// Creates a key of `project` with the fields of `change`. Its text is returned only here.
     ///
     /// # Errors
-    /// When there is no such project, or the store fails.
+    /// Fails when there is no such project, or the store fails.
     pub async fn create_key(
         &self,
         project: String,
@@ -44,7 +44,7 @@ impl Registry {
                 digest: KeyDigest::of(text.reveal()),
                 previous: None,
             };
-            save_key(transaction, &ring, prefix, &stored);
+            save_key(transaction, &ring, prefix, &stored)?;
             Ok::<_, Error>((stored.key, text))
         };
         let (key, text) = self.store.transaction(work).await?;
@@ -55,7 +55,7 @@ impl Registry {
     /// Returns the key with this id.
     ///
     /// # Errors
-    /// When no key has this id, or the store fails.
+    /// Fails when no key has this id, or the store fails.
     pub async fn key(&self, id: &str) -> Result<ApiKey, Error> {
         let prefix = parse_key_id(id)?;
         let stored = self
@@ -68,7 +68,7 @@ impl Registry {
     /// Lists keys in the order of creation, revoked ones included, and whether there are more.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn keys(&self, page: RegistryPage) -> Result<(Vec<ApiKey>, bool), Error> {
         let after = page
             .after
@@ -91,7 +91,7 @@ impl Registry {
     /// Changes a key that is not revoked.
     ///
     /// # Errors
-    /// When no key has this id, or it is revoked.
+    /// Fails when no key has this id, or it is revoked.
     pub async fn change_key(&self, id: &str, change: KeyChange) -> Result<ApiKey, Error> {
         let key = self.edit_key(id, move |stored| {
             change.apply(&mut stored.key);
@@ -105,7 +105,7 @@ impl Registry {
     /// Rotates the secret of a key. The old secret stays valid for `grace_seconds`.
     ///
     /// # Errors
-    /// When no key has this id, or it is revoked.
+    /// Fails when no key has this id, or it is revoked.
     pub async fn rotate_key(
         &self,
         id: &str,
@@ -131,7 +131,7 @@ impl Registry {
     /// Revokes a key permanently. Idempotent: a revoked key stays as it is.
     ///
     /// # Errors
-    /// When no key has this id.
+    /// Fails when no key has this id.
     pub async fn revoke_key(&self, id: &str) -> Result<ApiKey, Error> {
         let revoked = self.edit_key(id, |stored| {
             stored.key.revoked_at = Some(unix_now());
@@ -163,7 +163,7 @@ impl Registry {
                 return Err(Error::Revoked(id_of(prefix)));
             }
             let result = work(&mut stored)?;
-            save_key(transaction, &ring, prefix, &stored);
+            save_key(transaction, &ring, prefix, &stored)?;
             Ok((stored.key, result))
         };
         let (key, result) = self.store.transaction(work).await?;
@@ -198,17 +198,21 @@ fn new_key(prefix: KeyPrefix, project: String) -> ApiKey {
 }
 
 /// Writes a key, and updates the index once it is on disk.
+///
+/// # Errors
+/// Fails when the record cannot be encoded.
 fn save_key(
     transaction: &mut Transaction<'_>,
     ring: &Arc<KeyIndex>,
     prefix: KeyPrefix,
     stored: &KeyRecord,
-) {
-    tables::put_key(transaction, prefix, stored);
+) -> Result<(), Error> {
+    tables::put_key(transaction, prefix, stored)?;
     let (ring, stored) = (Arc::clone(ring), stored.clone());
     transaction.after_write(move |is_made| {
         if is_made {
             ring.put(prefix, &stored, 0);
         }
     });
+    Ok(())
 }

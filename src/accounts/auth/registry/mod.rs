@@ -17,6 +17,7 @@ use super::text::KeyText;
 use crate::domain::DEFAULT_PROJECT;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
+use crate::storage::store::encode_record;
 
 /// Registry of stored keys and projects. Clones share it.
 ///
@@ -33,8 +34,8 @@ impl Registry {
     /// index.
     ///
     /// # Errors
-    /// When the store fails or a record is unreadable. A skipped key might be a revoked one, so the
-    /// start fails instead.
+    /// Fails when the store fails or a record is unreadable. A skipped key might be a revoked one,
+    /// so the start fails instead.
     pub async fn open(store: Store) -> Result<Self, Error> {
         let registry = Self {
             store,
@@ -48,7 +49,7 @@ impl Registry {
     /// Opens a registry in an empty in-memory store.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// Fails when no thread can be started.
     #[cfg(test)]
     pub(crate) async fn temporary() -> Result<Self, Error> {
         Self::open(Store::in_memory(tokio_util::task::TaskTracker::new())).await
@@ -57,7 +58,7 @@ impl Registry {
     /// Reads the key of the admin API, if one was created here.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn admin_key(&self) -> Result<Option<AdminKey>, Error> {
         let record = self.store.get(tables::admin()).await?;
         record
@@ -69,11 +70,11 @@ impl Registry {
     /// here.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn create_admin_key(&self) -> Result<(AdminKey, KeyText), Error> {
         let text = KeyText::admin()?;
         let key = AdminKey::of(text.reveal());
-        let record = records::encode(&key);
+        let record = encode_record(&key)?;
         let work = move |transaction: &mut Transaction<'_>| {
             transaction.put(tables::admin(), record);
             Ok::<_, Error>(())
@@ -89,7 +90,7 @@ impl Registry {
                 .get(&tables::project(DEFAULT_PROJECT))?
                 .is_none()
             {
-                projects::save_project(transaction, &ring, &Project::default_project());
+                projects::save_project(transaction, &ring, &Project::default_project())?;
             }
             Ok::<_, Error>(())
         };

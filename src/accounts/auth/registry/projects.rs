@@ -8,7 +8,6 @@ use crate::accounts::auth::change::FieldChange;
 use crate::accounts::auth::change::ProjectChange;
 use crate::accounts::auth::key_index::KeyIndex;
 use crate::accounts::auth::project::Project;
-use crate::accounts::auth::records;
 use crate::accounts::auth::tables;
 use crate::accounts::auth::tables::RegistryPage;
 use crate::accounts::auth::text::KeyPrefix;
@@ -16,12 +15,13 @@ use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::Budget;
 use crate::domain::DEFAULT_PROJECT;
 use crate::storage::store::Transaction;
+use crate::storage::store::encode_record;
 
 impl Registry {
     /// Creates a project with the fields of `change`, and the id `chosen` or else a generated one.
     ///
     /// # Errors
-    /// When another project has or had the chosen id, or the store fails.
+    /// Fails when another project has or had the chosen id, or the store fails.
     pub async fn create_project(
         &self,
         chosen: Option<String>,
@@ -32,7 +32,7 @@ impl Registry {
             let id = free_id(transaction, chosen)?;
             let mut project = Project::named(id, "");
             change.apply(&mut project)?;
-            save_project(transaction, &ring, &project);
+            save_project(transaction, &ring, &project)?;
             Ok::<_, Error>(project)
         };
         let project = self.store.transaction(work).await?;
@@ -43,7 +43,7 @@ impl Registry {
     /// Returns the project with this id.
     ///
     /// # Errors
-    /// When no project has this id, or the store fails.
+    /// Fails when no project has this id, or the store fails.
     pub async fn project(&self, id: &str) -> Result<Project, Error> {
         let id = id.to_owned();
         self.store
@@ -54,7 +54,7 @@ impl Registry {
     /// Lists projects in the order of their ids, and whether there are more.
     ///
     /// # Errors
-    /// When the store fails.
+    /// Fails when the store fails.
     pub async fn projects(&self, page: RegistryPage) -> Result<(Vec<Project>, bool), Error> {
         let work = move |transaction: &mut Transaction<'_>| {
             tables::read_page(
@@ -75,13 +75,13 @@ impl Registry {
     /// Changes the fields of a project.
     ///
     /// # Errors
-    /// When no project has this id, or the store fails.
+    /// Fails when no project has this id, or the store fails.
     pub async fn change_project(&self, id: &str, change: ProjectChange) -> Result<Project, Error> {
         let (id, ring) = (id.to_owned(), Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
             let mut project = tables::get_project(transaction, &id)?;
             change.apply(&mut project)?;
-            save_project(transaction, &ring, &project);
+            save_project(transaction, &ring, &project)?;
             Ok::<_, Error>(project)
         };
         let project = self.store.transaction(work).await?;
@@ -92,7 +92,7 @@ impl Registry {
     /// Replaces the budget of a project.
     ///
     /// # Errors
-    /// When no project has this id, or the store fails.
+    /// Fails when no project has this id, or the store fails.
     pub async fn set_budget(&self, id: &str, budget: Budget) -> Result<Project, Error> {
         self.change_project(
             id,
@@ -107,7 +107,8 @@ impl Registry {
     /// Deletes a project whose keys are all revoked.
     ///
     /// # Errors
-    /// When no project has this id, it is the default one, or it has keys that are not revoked.
+    /// Fails when no project has this id, it is the default one, or it has keys that are not
+    /// revoked.
     pub async fn delete_project(&self, id: &str) -> Result<(), Error> {
         if id == DEFAULT_PROJECT {
             return Err(Error::DefaultProject);
@@ -158,16 +159,20 @@ fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<Stri
 }
 
 /// Writes a project, and updates the index once it is on disk.
+///
+/// # Errors
+/// Fails when the record cannot be encoded.
 pub(super) fn save_project(
     transaction: &mut Transaction<'_>,
     ring: &Arc<KeyIndex>,
     project: &Project,
-) {
-    transaction.put(tables::project(&project.id), records::encode(project));
+) -> Result<(), Error> {
+    transaction.put(tables::project(&project.id), encode_record(project)?);
     let (ring, project) = (Arc::clone(ring), project.clone());
     transaction.after_write(move |is_made| {
         if is_made {
             ring.put_project(&project);
         }
     });
+    Ok(())
 }

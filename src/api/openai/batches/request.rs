@@ -71,7 +71,7 @@ pub struct CreateBatchRequest {
 /// Decodes the body of `POST /v1/batches`; `endpoints` are the supported paths.
 ///
 /// # Errors
-/// If the body is malformed or asks for something unsupported.
+/// Fails if the body is malformed or asks for something unsupported.
 pub fn decode(
     body: &[u8],
     endpoints: &[&str],

@@ -45,7 +45,7 @@ pub struct ChatRequest {
 /// editors send here, is decoded as such and answered as a chat.
 ///
 /// # Errors
-/// If the body is malformed or asks for something unsupported.
+/// Fails if the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let mended = &*repair_characters(body, &mut ignored)?;

@@ -96,7 +96,7 @@ impl fmt::Debug for ChatClientMessage {
 /// Parses a message of the client.
 ///
 /// # Errors
-/// If the message is malformed or asks for something unsupported.
+/// Fails if the message is malformed or asks for something unsupported.
 pub fn parse_message(text: &str, policy: Policy) -> Result<ChatClientMessage, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(text.as_bytes(), &mut ignored)?;

@@ -45,7 +45,7 @@ pub struct CompletionRequest {
 /// Decodes the body of `POST /v1/completions`.
 ///
 /// # Errors
-/// If the body is malformed or asks for something unsupported.
+/// Fails if the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(body, &mut ignored)?;

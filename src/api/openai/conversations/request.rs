@@ -81,7 +81,7 @@ pub struct NewItems {
 /// Decodes the body of `POST /v1/conversations`; an empty body counts as `{}`.
 ///
 /// # Errors
-/// If the body is malformed or an item is invalid.
+/// Fails if the body is malformed or an item is invalid.
 pub fn decode_create_conversation(
     body: &[u8],
     policy: Policy,
@@ -105,7 +105,7 @@ pub fn decode_create_conversation(
 /// Decodes the body of `POST /v1/conversations/{id}`: the new metadata.
 ///
 /// # Errors
-/// If the body is malformed.
+/// Fails if the body is malformed.
 pub fn decode_update_conversation(
     body: &[u8],
     policy: Policy,
@@ -121,7 +121,7 @@ pub fn decode_update_conversation(
 /// Decodes the body of `POST /v1/conversations/{id}/items`.
 ///
 /// # Errors
-/// If the body is malformed or an item is invalid.
+/// Fails if the body is malformed or an item is invalid.
 pub fn decode_new_items(body: &[u8], policy: Policy) -> Result<NewItems, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = repair_characters(body, &mut ignored)?;

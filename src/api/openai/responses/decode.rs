@@ -65,7 +65,7 @@ pub(super) enum RequestTransport {
 /// Decodes the body of `POST /v1/responses`.
 ///
 /// # Errors
-/// If the body is malformed or asks for something unsupported.
+/// Fails if the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<CreateResponseRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     read_request(
@@ -281,7 +281,7 @@ impl CreateResponseRequest {
     /// indexes `referenced`, which have replaced references.
     ///
     /// # Errors
-    /// If two tools have the same name, or the tool choice names none of them.
+    /// Fails if two tools have the same name, or the tool choice names none of them.
     pub fn add_tools(
         &mut self,
         earlier: &[Value],
@@ -310,7 +310,7 @@ impl CreateResponseRequest {
     /// the request. References in the input must be resolved before.
     ///
     /// # Errors
-    /// If the items do not form a valid conversation.
+    /// Fails if the items do not form a valid conversation.
     pub fn into_turn(mut self, earlier: &[Value]) -> Result<(Turn, Remarks), InvalidRequest> {
         self.offer.apply_choice(&mut self.ignored)?;
         let instructions = self.response.instructions.take();
@@ -342,7 +342,7 @@ impl CreateResponseRequest {
     /// generates an answer.
     ///
     /// # Errors
-    /// If an item is invalid, or does not fit those before it.
+    /// Fails if an item is invalid, or does not fit those before it.
     pub fn check_input(mut self, earlier: &[Value]) -> Result<Remarks, InvalidRequest> {
         input::check_conversation(
             (self.continuation_field(), earlier),

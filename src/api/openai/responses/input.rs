@@ -141,7 +141,7 @@ pub(super) fn check_conversation(
 /// Checks that each of `items` is valid by itself.
 ///
 /// # Errors
-/// If an item is invalid; the path in the error begins with `input`.
+/// Fails if an item is invalid; the path in the error begins with `input`.
 pub fn check_items(items: &[Value], ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
     check_conversation(("input", &[]), items, ignored)
 }

@@ -59,7 +59,7 @@ pub struct CreateSessionRequest {
 /// `{}`.
 ///
 /// # Errors
-/// If the body is malformed.
+/// Fails if the body is malformed.
 pub fn decode_create_session(body: &[u8]) -> Result<CreateSessionRequest, InvalidRequest> {
     let body = if body.trim_ascii().is_empty() {
         b"{}"

@@ -62,7 +62,7 @@ pub struct MessageRequest {
 /// Decodes the body of `POST /v1/sessions/{id}/messages`, which continues `earlier`.
 ///
 /// # Errors
-/// If the body is malformed or asks for something unsupported.
+/// Fails if the body is malformed or asks for something unsupported.
 pub fn decode_session_message(
     body: &[u8],
     earlier: &SessionContext<'_>,

@@ -114,7 +114,7 @@ impl ClaudeRunner {
     /// files. Must be called before the first agent starts.
     ///
     /// # Errors
-    /// If this machine or configuration does not allow that.
+    /// Fails if this machine or configuration does not allow that.
     pub async fn run_as(mut self, name: &str) -> Result<Self, AgentUserError> {
         if self.config.sign_in == super::SignIn::Stored {
             return Err(AgentUserError::StoredSignIn(name.to_owned()));
@@ -134,7 +134,7 @@ impl ClaudeRunner {
     /// Checks that agents can work in a folder.
     ///
     /// # Errors
-    /// If their user has no access; the message is meant for the log.
+    /// Fails if their user has no access; the message is meant for the log.
     pub fn check_workspace(&self, folder: &Path) -> Result<(), String> {
         self.user
             .as_ref()

@@ -88,7 +88,7 @@ impl AgentUser {
     /// Looks up the user called `name`.
     ///
     /// # Errors
-    /// If there is none, or agents cannot run as it.
+    /// Fails if there is none, or agents cannot run as it.
     pub(in crate::engine::claude) fn find(name: &str) -> Result<Self, AgentUserError> {
         let passwd = fs::read_to_string(PASSWD).unwrap_or_default();
         let user =
@@ -135,7 +135,7 @@ impl AgentUser {
     /// run meanwhile: it could replace a file by a link before its owner is changed.
     ///
     /// # Errors
-    /// If something cannot be changed.
+    /// Fails if something cannot be changed.
     pub(super) fn prepare(&self, data_dir: &Path) -> Result<(), AgentUserError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -162,7 +162,7 @@ impl AgentUser {
     /// Creates the home of a session.
     ///
     /// # Errors
-    /// If it cannot be created.
+    /// Fails if it cannot be created.
     pub(super) fn make_home(&self, home: &Path) -> io::Result<()> {
         for folder in [home, &home.join("tmp")] {
             match fs::DirBuilder::new().mode(0o700).create(folder) {
@@ -195,7 +195,7 @@ impl AgentUser {
     /// Checks by the permissions of its parent folders that the user can reach `needed`.
     ///
     /// # Errors
-    /// If one of the folders denies access.
+    /// Fails if one of the folders denies access.
     pub(super) fn check_reachable(&self, needed: &Path) -> Result<(), AgentUserError> {
         let mut above: Vec<&Path> = needed.ancestors().skip(1).collect();
         above.reverse();

@@ -141,7 +141,7 @@ pub struct AgentResultLine {
 /// Parses one line.
 ///
 /// # Errors
-/// If it is not a JSON object with a `type`, or lacks a required field of its type.
+/// Fails if it is not a JSON object with a `type`, or lacks a required field of its type.
 pub fn parse_agent(line: &[u8]) -> Result<AgentLine<'_>, serde_json::Error> {
     #[derive(Deserialize)]
     struct AgentLineHead<'line> {

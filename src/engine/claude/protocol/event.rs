@@ -159,7 +159,7 @@ struct CallReportBlock {
 /// Parses one line.
 ///
 /// # Errors
-/// If the line is not a JSON object with a `type`, or lacks a required field of its type.
+/// Fails if the line is not a JSON object with a `type`, or lacks a required field of its type.
 pub fn parse(line: &[u8]) -> Result<CliEvent<'_>, serde_json::Error> {
     parse_with_session(line).map(|(_, event)| event)
 }

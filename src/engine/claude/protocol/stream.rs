@@ -213,7 +213,7 @@ struct MessageEnd<'line> {
 /// Parses an event.
 ///
 /// # Errors
-/// If it has no type, or lacks a required field of its type.
+/// Fails if it has no type, or lacks a required field of its type.
 pub(super) fn stream_event(line: &str) -> Result<StreamEvent<'_>, serde_json::Error> {
     let event: StreamLine<'_> = serde_json::from_str(line)?;
     Ok(

@@ -84,7 +84,7 @@ impl From<Failure> for StartCheckError {
 /// transcript empty.
 ///
 /// # Errors
-/// If the process must not be used.
+/// Fails if the process must not be used.
 pub(super) async fn check<R, W>(
     session: &mut CliSession<R, W>,
     models: &[Model],

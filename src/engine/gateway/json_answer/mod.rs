@@ -161,7 +161,7 @@ impl JsonAnswerCheck {
     /// that was cut off or refused, or that calls tools, is not checked.
     ///
     /// # Errors
-    /// If it is not JSON, or violates its schema.
+    /// Fails if it is not JSON, or violates its schema.
     pub(super) fn finish(&mut self, finish: &Finish) -> Result<Vec<TurnEvent>, Failure> {
         let is_whole = finish.reason == FinishReason::Stop && finish.stop_text.is_none();
         if !self.is_json || !is_whole || self.has_called {

@@ -213,7 +213,7 @@ pub(super) struct CreateTaskRequest {
 /// because a misspelled limit must not be ignored.
 ///
 /// # Errors
-/// When the body is not a valid request.
+/// Fails when the body is not a valid request.
 pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateTaskRequest, InvalidRequest> {
     let mut request = parse_request(body, &CREATE, "`prompt` and `workspace`")?;
     let prompt = request
@@ -270,7 +270,7 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateTaskRequest
 /// Decodes the answer to a permission request.
 ///
 /// # Errors
-/// When the body is not a valid answer.
+/// Fails when the body is not a valid answer.
 pub(super) fn answer(body: &[u8]) -> Result<PermissionDecision, InvalidRequest> {
     let mut request = parse_request(body, &ANSWER, "`decision`")?;
     let answer = decision(&mut request)?;
@@ -281,7 +281,7 @@ pub(super) fn answer(body: &[u8]) -> Result<PermissionDecision, InvalidRequest> 
 /// Decodes a message on the WebSocket of a task.
 ///
 /// # Errors
-/// When the text is not a valid message.
+/// Fails when the text is not a valid message.
 pub(super) fn parse_message(text: &str) -> Result<TaskSocketMessage, InvalidRequest> {
     let mut message = parse_request(text.as_bytes(), &MESSAGE, "a `type`")?;
     let kind = message

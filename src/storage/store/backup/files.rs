@@ -93,7 +93,7 @@ pub(super) fn make_private(folder: &Path) -> io::Result<()> {
 /// when this returns.
 ///
 /// # Errors
-/// When a file cannot be read or written.
+/// Fails when a file cannot be read or written.
 pub fn copy_files(source: &Path, target: &Path) -> Result<(), Error> {
     make_private(target)?;
     for entry in fs::read_dir(source)? {

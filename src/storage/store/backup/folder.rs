@@ -79,7 +79,7 @@ impl Backups {
     /// Makes a backup while writes continue. The backup is on disk when this returns.
     ///
     /// # Errors
-    /// When the store cannot be read or the backup cannot be written.
+    /// Fails when the store cannot be read or the backup cannot be written.
     pub async fn create(&self) -> Result<Backup, Error> {
         self.blocking(|inner| inner.create("")).await
     }
@@ -87,7 +87,7 @@ impl Backups {
     /// Reads every record of the store and returns its contents.
     ///
     /// # Errors
-    /// When a record cannot be read.
+    /// Fails when a record cannot be read.
     pub async fn verify_store(&self) -> Result<BackupContents, Error> {
         self.0.store.read(contents_of).await
     }

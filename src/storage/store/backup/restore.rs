@@ -24,7 +24,7 @@ const MAX_WRITE_GROUP: usize = 1000;
 /// verifies. The store is on disk when this returns.
 ///
 /// # Errors
-/// When the backup is damaged, or something cannot be read or written.
+/// Fails when the backup is damaged, or something cannot be read or written.
 pub fn restore_backup(backup: &Path, folder: &Path) -> Result<BackupContents, Error> {
     let expected = verify_backup(backup)?;
     fs::create_dir_all(folder.parent().unwrap_or(Path::new(".")))?;

@@ -53,7 +53,8 @@ pub(crate) struct KeyCharges {
     pub(crate) key: &'static str,
     pub(crate) answered: u64,
     pub(crate) charged: u64,
-    /// Part of the charges that is estimated, because the server was killed during the request.
+    /// Part of the charges that is estimated, because upstream counted nothing: the client left, or
+    /// the worker or the server was killed during the request.
     pub(crate) estimated: u64,
     pub(crate) upstream: u64,
     /// Charges for the requests at the end, without faults.

@@ -243,7 +243,7 @@ impl Findings {
         };
         Table {
             title: "Keys with budgets, in tokens",
-            note: "Charges, without the estimated ones (requests of a killed server), are at least the tokens \
+            note: "Charges, without the estimated ones (requests that were left, or whose worker or server was killed), are at least the tokens \
                    answered and at most those called upstream. Without faults, at the end, they are exactly the answers."
                 .to_owned(),
             header: vec!["key", "answered", "charged", "of it estimated", "called upstream", "without faults"],

@@ -165,6 +165,7 @@ impl Office {
             model: "haiku".to_owned(),
             usage,
             money,
+            estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
         })
         .await

@@ -29,7 +29,7 @@ pub struct ListedCharge {
     pub usage: Usage,
     /// Debited tokens and money.
     pub amount: Amount,
-    /// Set if tokens or money were charged as held, because the real usage is unknown.
+    /// Set if tokens or money were charged as held or estimated, because upstream reported none.
     pub is_estimated: bool,
 }
 
@@ -50,6 +50,7 @@ pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Err
             outcome,
             usage,
             is_unknown,
+            estimated_tokens,
             ..
         } = charged;
         Ok(ListedCharge {
@@ -61,7 +62,7 @@ pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Err
             outcome,
             usage,
             amount,
-            is_estimated: is_unknown,
+            is_estimated: is_unknown || estimated_tokens > 0,
         })
     });
     listed.collect()

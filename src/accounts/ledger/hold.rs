@@ -39,8 +39,10 @@ enum HoldState {
 pub struct Charge {
     /// Resolved id of the model that answered; empty if none did.
     pub model: String,
-    /// Token usage of the run.
+    /// Token usage of the run, as upstream reported it.
     pub usage: Usage,
+    /// Estimated tokens of prompts about which upstream reported nothing.
+    pub estimated_tokens: u64,
     /// Cost of the run. If `None` or negative, the held amount is charged instead: a charge is
     /// never a credit.
     pub money: Option<Money>,

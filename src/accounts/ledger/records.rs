@@ -97,7 +97,7 @@ pub(super) struct ChargeRecord {
     pub(super) outcome: ChargeOutcome,
     /// Token counts; the cost is in `money`, not here.
     pub(super) usage: Usage,
-    /// Tokens charged as held, because the real number is unknown.
+    /// Tokens charged as held or as estimated, because upstream reported no number.
     pub(super) estimated_tokens: u64,
     pub(super) money: Money,
     /// Set if tokens or money are those of the hold.

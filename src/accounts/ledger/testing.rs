@@ -80,6 +80,7 @@ pub(crate) async fn spend(ledger: &Ledger, caller: &Caller, money: Money) -> Amo
         model: String::new(),
         usage: Usage::default(),
         money: Some(money),
+        estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
     };
     hold.settle(charge).await.unwrap()

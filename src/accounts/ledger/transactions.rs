@@ -249,7 +249,7 @@ fn settled_record(held: &HoldRecord, charge: Charge, now: u64) -> ChargeRecord {
             cost: None,
             ..charge.usage
         },
-        estimated_tokens: 0,
+        estimated_tokens: charge.estimated_tokens,
         money: known.unwrap_or(held.amount.money),
         is_unknown: known.is_none(),
         ..unknown_record(held, now)

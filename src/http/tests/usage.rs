@@ -76,6 +76,7 @@ async fn spend(ledger: &Ledger, caller: &Caller, model: &str, tokens: u64) {
         model: model.to_owned(),
         usage,
         money,
+        estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
     };
     hold.settle(charge).await.unwrap();

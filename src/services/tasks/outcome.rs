@@ -155,10 +155,10 @@ impl TaskOutcome {
         let money = told
             .or_else(|| price(&usage?))
             .map(|money| money + left_cost);
-        let (model, usage) = (task.model.clone(), usage.unwrap_or_default() + left_prompt);
         hold.settle(Charge {
-            model,
-            usage,
+            model: task.model.clone(),
+            usage: usage.unwrap_or_default(),
+            estimated_tokens: left,
             money,
             outcome,
         })

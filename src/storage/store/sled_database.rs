@@ -28,8 +28,9 @@ use super::backend::StoreChange;
 use super::backend::StoreRecord;
 use super::disk_space::FreeSpaceFloor;
 
-/// Size of sled's page cache, in bytes. Small, because records are rarely read again.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// Size of sled's page cache, in bytes. Small, because records are rarely read again, and sled keeps
+/// up to ten times as much before it evicts.
+const CACHE_BYTES: u64 = 2 * 1024 * 1024;
 /// Number of attempts to lock the database, and the pause between them.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);

@@ -232,6 +232,7 @@ fn charge(tokens: u64, nanos: i64) -> Charge {
             ..Usage::default()
         },
         money: Some(Money::from_nanos(nanos)),
+        estimated_tokens: 0,
         outcome: ChargeOutcome::Answered,
     }
 }

@@ -174,25 +174,27 @@ impl TurnBilling {
         }
     }
 
-    /// Returns the usage of all runs.
-    fn total_usage(&self) -> Usage {
-        let counted = self.tally.usage().merge_max(self.bill.usage()) + self.lost_prompts_usage();
+    /// Returns the usage of all runs, without the prompts that are only estimated.
+    fn counted_usage(&self) -> Usage {
+        self.tally.usage().merge_max(self.bill.usage())
+    }
+
+    /// Returns the estimated tokens of all prompts about which upstream reported nothing.
+    fn estimated_prompt_tokens(&self) -> u64 {
         // A prompt counted upstream is part of the bill already.
-        match self.charged_prompt.filter(|_| {
-            self.bill
-                .runs()
-                .last()
+        let last = self.charged_prompt.filter(|_| {
+            let runs = self.bill.runs();
+            runs.last()
                 .is_some_and(|last| last.usage.total_tokens() == 0)
-        }) {
-            Some(left) => counted + left,
-            None => counted,
-        }
+        });
+        (self.lost_prompts_usage() + last.unwrap_or_default()).total_tokens()
     }
 
     fn charge(&self, money: Option<Money>, outcome: ChargeOutcome) -> Charge {
         Charge {
             model: self.model().to_owned(),
-            usage: self.total_usage(),
+            usage: self.counted_usage(),
+            estimated_tokens: self.estimated_prompt_tokens(),
             money,
             outcome,
         }

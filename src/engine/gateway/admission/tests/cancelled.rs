@@ -37,6 +37,8 @@ async fn turn_cancelled_before_the_answer_is_charged_its_prompt() {
             (requests, tokens, nanos),
             (u64::from(is_under_way), charged.0.into(), charged.1.into())
         );
+        let estimated = if counted == 0 { charged.0 } else { 0 };
+        assert_eq!(setting.estimated_tokens().await, estimated.into());
         assert_eq!(setting.used(&caller).await, charged.0);
     }
 }
@@ -113,6 +115,7 @@ async fn prompt_lost_with_a_worker_is_charged_besides_the_retry() {
         let answer = if is_refused { (0, 0) } else { (120, 9) };
         let (requests, tokens, nanos) = setting.charged().await;
         assert_eq!((requests, tokens), (1, u128::from(prompt) + answer.0));
+        assert_eq!(setting.estimated_tokens().await, prompt.into());
         assert_eq!(nanos, u128::from(3 * prompt) + answer.1);
     }
 }

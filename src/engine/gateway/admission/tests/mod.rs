@@ -218,19 +218,28 @@ impl Setting {
 
     /// Returns the total charges: requests, tokens, nano-dollars.
     async fn charged(&self) -> (u64, u128, u128) {
+        let UsageTotals {
+            requests,
+            total_tokens,
+            cost_nanos,
+            ..
+        } = self.usage_totals().await;
+        (requests, total_tokens, cost_nanos)
+    }
+
+    /// Returns the charged tokens that are estimated.
+    async fn estimated_tokens(&self) -> u128 {
+        self.usage_totals().await.estimated_tokens
+    }
+
+    async fn usage_totals(&self) -> UsageTotals {
         let query = UsageQuery {
             project: None,
             key: None,
             period: UsagePeriod::All,
             group_by: None,
         };
-        let UsageTotals {
-            requests,
-            total_tokens,
-            cost_nanos,
-            ..
-        } = self.ledger.reader().usage(&query).await.unwrap().totals;
-        (requests, total_tokens, cost_nanos)
+        self.ledger.reader().usage(&query).await.unwrap().totals
     }
 
     /// Returns the tokens spent and held from the budget of `caller`.

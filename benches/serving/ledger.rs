@@ -158,6 +158,7 @@ async fn spend(
             model: "claude-sonnet-5-5".to_owned(),
             usage,
             money,
+            estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
         };
         let begun = Instant::now();

@@ -60,6 +60,7 @@ async fn data_dir_with_charges() -> TempDir {
             model: model.to_owned(),
             usage,
             money,
+            estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
         };
         hold.settle(charge).await.unwrap();

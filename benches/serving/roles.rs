@@ -21,7 +21,9 @@ use claude_switchboard::engine::cache;
 use claude_switchboard::engine::gateway::{
     AnswerCache, Error, ModelCard, Readiness, RunningTurn, TurnInfo, Turns,
 };
-use claude_switchboard::http::{self, AppState, DrainExpired, ShutdownStarted};
+use claude_switchboard::http::{
+    self, ApiServices, AppState, DrainExpired, MetricsSources, ShutdownStarted,
+};
 use claude_switchboard::server::{self, Shutdown};
 use claude_switchboard::services::answers::Answers;
 use claude_switchboard::services::batches::{self, BatchDeps, Batches};
@@ -280,15 +282,19 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         shutdown_started: ShutdownStarted(shutdown.started()),
         admin: None,
         ledger: LedgerReader::new(store, Clock::system()),
-        cache: AnswerCache::new(cache_config()),
-        metrics: Metrics::default(),
-        responses,
-        conversations,
-        answers,
-        batches,
-        files,
-        sessions,
-        tasks: None,
+        metrics: MetricsSources {
+            process: Metrics::default(),
+            cache: AnswerCache::new(cache_config()),
+        },
+        services: ApiServices {
+            responses,
+            conversations,
+            answers,
+            batches,
+            files,
+            sessions,
+            tasks: None,
+        },
         router: Arc::new(app::router(&settings, &Arc::new(app::prices(&settings)))),
     });
     server::serve(

@@ -38,8 +38,10 @@ use crate::engine::gateway::Gateway;
 use crate::engine::gateway::SignInState;
 use crate::engine::pool::Pool;
 use crate::http;
+use crate::http::ApiServices;
 use crate::http::AppState;
 use crate::http::DrainExpired;
+use crate::http::MetricsSources;
 use crate::http::ShutdownStarted;
 use crate::server;
 use crate::server::DrainSummary;
@@ -158,15 +160,19 @@ impl App {
             shutdown_started: ShutdownStarted(ground.shutdown.started()),
             admin: admin_address.is_none().then_some(admin),
             ledger,
-            cache: books.cache.clone(),
-            metrics: books.metrics.clone(),
-            conversations: shelves.conversations,
-            responses: shelves.responses,
-            answers: shelves.answers,
-            batches: shelves.batches,
-            files: shelves.files,
-            sessions: shelves.sessions,
-            tasks: tasks.clone(),
+            metrics: MetricsSources {
+                process: books.metrics.clone(),
+                cache: books.cache.clone(),
+            },
+            services: ApiServices {
+                conversations: shelves.conversations,
+                responses: shelves.responses,
+                answers: shelves.answers,
+                batches: shelves.batches,
+                files: shelves.files,
+                sessions: shelves.sessions,
+                tasks: tasks.clone(),
+            },
             router,
         });
         let (config, shutdown) = (

@@ -11,10 +11,9 @@ use serde_json::json;
 
 use super::error::ApiError;
 use super::error::ErrorKind;
-use crate::engine::gateway::AnswerCache;
+use super::state::ApiServices;
+use super::state::MetricsSources;
 use crate::engine::gateway::Turns;
-use crate::services::tasks::Tasks;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::MetricsSnapshot;
 
 /// Reports that the process is alive.
@@ -49,11 +48,10 @@ pub(super) async fn ready(State(turns): State<Arc<dyn Turns>>) -> impl IntoRespo
 /// Returns the metrics for Prometheus.
 pub(super) async fn metrics(
     State(turns): State<Arc<dyn Turns>>,
-    State(cache): State<AnswerCache>,
-    State(metrics): State<Metrics>,
-    State(tasks): State<Option<Tasks>>,
+    State(sources): State<MetricsSources>,
+    State(ApiServices { tasks, .. }): State<ApiServices>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let (readiness, cache) = (turns.readiness(), cache.stats());
+    let (readiness, cache) = (turns.readiness(), sources.cache.stats());
     let workers = readiness.workers;
     let levels = MetricsSnapshot {
         cache_hits: cache.hits,
@@ -72,7 +70,7 @@ pub(super) async fn metrics(
         tasks: tasks.map_or([("queued", 0), ("running", 0)], |tasks| tasks.counts()),
         is_ready: readiness.problems.is_empty(),
     };
-    let text = metrics.render(&levels);
+    let text = sources.process.render(&levels);
     let text = text.map_err(|error| {
         ApiError::new(ErrorKind::Internal, "The figures cannot be written.").caused_by(error)
     })?;

@@ -31,7 +31,7 @@ use tungstenite::error::ProtocolError;
 
 use super::error::ApiError;
 use super::error::ErrorKind;
-use super::state::DrainExpired;
+use super::shutdown::DrainExpired;
 
 /// Time limit for sending the last messages.
 const CLOSE_GRACE: Duration = Duration::from_millis(400);

@@ -22,7 +22,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::error::ApiError;
 use super::middleware::access_log::RequestNotes;
-use super::state::DrainExpired;
+use super::shutdown::DrainExpired;
 use crate::services::answers::AnswerEvents;
 
 /// Heartbeat: a comment, the only thing every client ignores.

@@ -33,6 +33,7 @@ mod fake_claude;
 mod faults;
 mod files;
 mod garbage;
+mod import_circles;
 mod isolation;
 mod keys;
 mod ledger;

@@ -44,46 +44,14 @@ const MAX_PAGE_SIZE: usize = 100;
 const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// State shared by the handlers.
-#[derive(Clone)]
+#[derive(Clone, FromRef)]
 pub(super) struct AdminState {
-    admin: AdminServices,
+    registry: Registry,
+    ledger: LedgerReader,
+    cache: AnswerCache,
+    backups: Backups,
+    webhooks: Arc<dyn WebhookSender>,
     config: Arc<Config>,
-}
-
-impl FromRef<AdminState> for Registry {
-    fn from_ref(state: &AdminState) -> Self {
-        state.admin.registry.clone()
-    }
-}
-
-impl FromRef<AdminState> for LedgerReader {
-    fn from_ref(state: &AdminState) -> Self {
-        state.admin.ledger.clone()
-    }
-}
-
-impl FromRef<AdminState> for AnswerCache {
-    fn from_ref(state: &AdminState) -> Self {
-        state.admin.cache.clone()
-    }
-}
-
-impl FromRef<AdminState> for Backups {
-    fn from_ref(state: &AdminState) -> Self {
-        state.admin.backups.clone()
-    }
-}
-
-impl FromRef<AdminState> for Arc<dyn WebhookSender> {
-    fn from_ref(state: &AdminState) -> Self {
-        Self::clone(&state.admin.webhooks)
-    }
-}
-
-impl FromRef<AdminState> for Arc<Config> {
-    fn from_ref(state: &AdminState) -> Self {
-        Self::clone(&state.config)
-    }
 }
 
 /// Builds the router of the admin API.
@@ -93,8 +61,19 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         .fold(Router::new(), |router, (path, methods)| {
             router.route(path, methods)
         });
+    let AdminServices {
+        registry,
+        ledger,
+        cache,
+        backups,
+        webhooks,
+    } = admin.clone();
     router.with_state(AdminState {
-        admin: admin.clone(),
+        registry,
+        ledger,
+        cache,
+        backups,
+        webhooks,
         config: Arc::clone(config),
     })
 }

@@ -8,10 +8,14 @@ const BOUNDARY: &str = "multipart/form-data; boundary=b";
 pub(super) async fn with_files(turns: ScriptedTurns) -> (Router, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::temporary(folder.path()).await.unwrap();
+    let state = state(turns);
     (
         router(AppState {
-            files,
-            ..state(turns)
+            services: ApiServices {
+                files,
+                ..state.services
+            },
+            ..state
         }),
         folder,
     )

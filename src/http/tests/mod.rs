@@ -50,9 +50,11 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::AdminServices;
+use super::ApiServices;
 use super::AppState;
 use super::Config;
 use super::DrainExpired;
+use super::MetricsSources;
 use super::ShutdownStarted;
 use super::router;
 use crate::accounts::auth::AdminKey;
@@ -288,20 +290,24 @@ fn whole_state(
         shutdown_started: ShutdownStarted::default(),
         admin: None,
         ledger: LedgerReader::temporary(),
-        cache: gateway::testing::cache(),
-        metrics: Metrics::default(),
-        batches: batches_with(
-            batch_tools(&turns, &keys, answers.clone(), files.clone()),
-            1,
-        ),
-        files,
-        conversations,
-        sessions: crate::services::sessions::testing::temporary(&keys),
+        metrics: MetricsSources {
+            process: Metrics::default(),
+            cache: gateway::testing::cache(),
+        },
+        services: ApiServices {
+            batches: batches_with(
+                batch_tools(&turns, &keys, answers.clone(), files.clone()),
+                1,
+            ),
+            files,
+            conversations,
+            sessions: crate::services::sessions::testing::temporary(&keys),
+            responses,
+            answers,
+            tasks: None,
+        },
         turns,
         keys,
-        responses,
-        answers,
-        tasks: None,
         router,
     }
 }

@@ -430,8 +430,8 @@ async fn responses_running_at_a_crash_are_failed_at_restart() {
     };
     let made = found(&router(state()), ask(json!({"background": true}))).await;
     let next = state();
-    assert_eq!(next.responses.recover().await.unwrap(), 1);
-    assert_eq!(next.responses.recover().await.unwrap(), 0);
+    assert_eq!(next.services.responses.recover().await.unwrap(), 1);
+    assert_eq!(next.services.responses.recover().await.unwrap(), 0);
     let failed = found(&router(next), at("GET", &id(&made), "")).await;
     assert_eq!(failed["status"], "failed");
 }

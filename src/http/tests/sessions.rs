@@ -196,7 +196,13 @@ async fn number_of_sessions_per_key_is_limited() {
 async fn session_answer_that_cannot_be_stored_fails() {
     let state = keyed::keyed(state(repeating()));
     let (sessions, disk) = faulty(&state.keys);
-    let router = router(AppState { sessions, ..state });
+    let router = router(AppState {
+        services: ApiServices {
+            sessions,
+            ..state.services
+        },
+        ..state
+    });
     let path = made(&router).await;
     let messages = format!("{path}/messages");
     disk.fill(true);

@@ -83,7 +83,13 @@ impl Server {
             DrainExpired::default(),
         );
         Self {
-            router: router(AppState { files, ..state }),
+            router: router(AppState {
+                services: ApiServices {
+                    files,
+                    ..state.services
+                },
+                ..state
+            }),
             stranger,
             _folder: folder,
         }

@@ -21,14 +21,15 @@ use crate::http::error::ApiError;
 use crate::http::error::client_error;
 use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
-use crate::http::state::DrainExpired;
+use crate::http::shutdown::DrainExpired;
+use crate::http::state::ApiServices;
 use crate::services::answers::Answers;
 use crate::services::answers::ApiEndpoint;
 
 /// Answers several chat requests concurrently, in the order of the requests.
 pub(in crate::http) async fn answer_requests(
     State(turns): State<Arc<dyn Turns>>,
-    State(answers): State<Answers>,
+    State(ApiServices { answers, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     State(last_words): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,

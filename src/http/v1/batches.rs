@@ -18,16 +18,16 @@ use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
+use crate::http::state::ApiServices;
 use crate::services::answers::ApiEndpoint;
 use crate::services::batches::BatchFamily;
-use crate::services::batches::Batches;
 
 const MAX_PAGE_SIZE: usize = 100;
 const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// Creates a batch and starts it.
 pub(in crate::http) async fn create_batch(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     body: RequestBody,
@@ -37,30 +37,30 @@ pub(in crate::http) async fn create_batch(
     };
     let request = body.decode_by(config.policy, decode).await?;
     let remarks = request.remarks.clone();
-    let mut response = json(store.create(&caller, request).await?.to_json());
+    let mut response = json(batches.create(&caller, request).await?.to_json());
     describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }
 
 /// Lists the batches of the caller's project.
 pub(in crate::http) async fn list_batches(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let page = page(&query, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)?;
-    let (list, has_more) = store.list(&caller, BatchFamily::OpenAi, &page).await?;
+    let (list, has_more) = batches.list(&caller, BatchFamily::OpenAi, &page).await?;
     Ok(json(batches::list_body(&list, has_more)))
 }
 
 /// Returns the current state of a batch.
 pub(in crate::http) async fn retrieve_batch(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     Ok(json(
-        store
+        batches
             .get(&caller, BatchFamily::OpenAi, &id)
             .await?
             .to_json(),
@@ -69,12 +69,12 @@ pub(in crate::http) async fn retrieve_batch(
 
 /// Cancels a batch.
 pub(in crate::http) async fn cancel_batch(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     Ok(json(
-        store
+        batches
             .cancel(&caller, BatchFamily::OpenAi, &id)
             .await?
             .to_json(),

@@ -20,10 +20,10 @@ use crate::http::error::ApiError;
 use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
 use crate::http::middleware::access_log::RequestNotes;
+use crate::http::shutdown::DrainExpired;
 use crate::http::sse::EventStream;
 use crate::http::sse::SseEncoder;
 use crate::http::sse::frame;
-use crate::http::state::DrainExpired;
 use crate::services::answers;
 use crate::services::answers::fan_out;
 

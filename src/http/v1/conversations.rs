@@ -20,14 +20,14 @@ use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
-use crate::services::conversations::Conversations;
+use crate::http::state::ApiServices;
 
 const MAX_PAGE_SIZE: usize = 100;
 const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// Creates a conversation.
 pub(in crate::http) async fn create_conversation(
-    State(store): State<Conversations>,
+    State(ApiServices { conversations, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     body: RequestBody,
@@ -37,23 +37,23 @@ pub(in crate::http) async fn create_conversation(
         .await?;
     let remarks = request.new_items.remarks.clone();
     Ok(answer(
-        store.create(&caller, request).await?.to_json(),
+        conversations.create(&caller, request).await?.to_json(),
         &remarks,
     ))
 }
 
 /// Returns a conversation without its items.
 pub(in crate::http) async fn retrieve_conversation(
-    State(store): State<Conversations>,
+    State(ApiServices { conversations, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(store.get(&caller, &id).await?.to_json()))
+    Ok(json(conversations.get(&caller, &id).await?.to_json()))
 }
 
 /// Changes the metadata of a conversation.
 pub(in crate::http) async fn update_conversation(
-    State(store): State<Conversations>,
+    State(ApiServices { conversations, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
@@ -63,30 +63,33 @@ pub(in crate::http) async fn update_conversation(
         .decode_by(config.policy, conversations::decode_update_conversation)
         .await?;
     Ok(answer(
-        store.update(&caller, &id, metadata).await?.to_json(),
+        conversations
+            .update(&caller, &id, metadata)
+            .await?
+            .to_json(),
         &remarks,
     ))
 }
 
 /// Deletes a conversation.
 pub(in crate::http) async fn delete_conversation(
-    State(store): State<Conversations>,
+    State(ApiServices { conversations, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    store.delete(&caller, &id).await?;
+    conversations.delete(&caller, &id).await?;
     Ok(json(conversations::deleted_body(&id)))
 }
 
 /// Lists the items of a conversation.
 pub(in crate::http) async fn list_items(
-    State(store): State<Conversations>,
+    State(ApiServices { conversations, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     Ok(json(
-        store
+        conversations
             .list_items(
                 &caller,
                 &id,
@@ -98,7 +101,7 @@ pub(in crate::http) async fn list_items(
 
 /// Adds items to a conversation.
 pub(in crate::http) async fn create_items(
-    State(store): State<Conversations>,
+    State(ApiServices { conversations, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
@@ -107,7 +110,7 @@ pub(in crate::http) async fn create_items(
     let new = body
         .decode_by(config.policy, conversations::decode_new_items)
         .await?;
-    let added = store.add_items(&caller, &id, new.items).await?;
+    let added = conversations.add_items(&caller, &id, new.items).await?;
     Ok(answer(
         stored_items::list_body(&added.iter().collect::<Vec<_>>(), false),
         &new.remarks,
@@ -116,21 +119,26 @@ pub(in crate::http) async fn create_items(
 
 /// Returns an item of a conversation.
 pub(in crate::http) async fn retrieve_item(
-    State(store): State<Conversations>,
-    Extension(caller): Extension<Caller>,
-    Path((id, item)): Path<(String, String)>,
-) -> Result<Response, ApiError> {
-    Ok(json(store.item(&caller, &id, &item).await?.to_string()))
-}
-
-/// Deletes an item of a conversation.
-pub(in crate::http) async fn delete_item(
-    State(store): State<Conversations>,
+    State(ApiServices { conversations, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path((id, item)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     Ok(json(
-        store.delete_item(&caller, &id, &item).await?.to_json(),
+        conversations.item(&caller, &id, &item).await?.to_string(),
+    ))
+}
+
+/// Deletes an item of a conversation.
+pub(in crate::http) async fn delete_item(
+    State(ApiServices { conversations, .. }): State<ApiServices>,
+    Extension(caller): Extension<Caller>,
+    Path((id, item)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    Ok(json(
+        conversations
+            .delete_item(&caller, &id, &item)
+            .await?
+            .to_json(),
     ))
 }
 

@@ -33,6 +33,7 @@ use crate::http::error::ApiFlavor;
 use crate::http::extract::page;
 use crate::http::form::FormPiece;
 use crate::http::form::MultipartForm;
+use crate::http::state::ApiServices;
 use crate::storage::files::Files;
 
 /// Size of a chunk of a downloaded file, in bytes.
@@ -43,7 +44,7 @@ const DEFAULT_FILENAME: &str = "file";
 
 /// Stores an uploaded file, which is written to disk as it arrives.
 pub(in crate::http) async fn create_file(
-    State(store): State<Files>,
+    State(ApiServices { files, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     Extension(door): Extension<ApiFlavor>,
@@ -54,7 +55,7 @@ pub(in crate::http) async fn create_file(
         match piece {
             FormPiece::Text { name, text } => texts.push((name, text)),
             FormPiece::File { name, kind } if draft.is_none() => {
-                draft = Some(store.draft(&caller.project).await?);
+                draft = Some(files.draft(&caller.project).await?);
                 (filename, mime_type) = (name, kind);
             }
             FormPiece::File { .. } => return Err(MultipartForm::second_file()),
@@ -70,7 +71,7 @@ pub(in crate::http) async fn create_file(
     let filename = filename.unwrap_or_else(|| DEFAULT_FILENAME.to_owned());
     let finished = draft.finish(filename, purpose, expires_after).await?;
     let finished = finished.with_mime_type(mime_type.filter(|_| door == ApiFlavor::Anthropic));
-    let mut response = render_file(door, &store.record(finished).await?);
+    let mut response = render_file(door, &files.record(finished).await?);
     describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }
@@ -114,13 +115,13 @@ fn to_anthropic(file: &File) -> FileMetadata {
 
 /// Lists the files of the caller's project.
 pub(in crate::http) async fn list_files(
-    State(store): State<Files>,
+    State(ApiServices { files, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Extension(door): Extension<ApiFlavor>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
     if door == ApiFlavor::Anthropic {
-        return list_metadata(&store, &caller, &pairs).await;
+        return list_metadata(&files, &caller, &pairs).await;
     }
     let query: HashMap<String, String> = pairs.into_iter().collect();
     let page = page(&query, MAX_PAGE_SIZE, MAX_PAGE_SIZE)?;
@@ -128,13 +129,13 @@ pub(in crate::http) async fn list_files(
         .get("purpose")
         .map(|purpose| files::parse_list_purpose(purpose))
         .transpose()?;
-    let (list, has_more) = store.list(&caller.project, purpose, &page).await?;
+    let (list, has_more) = files.list(&caller.project, purpose, &page).await?;
     Ok(json(files::list_body(&list, has_more)))
 }
 
 /// Lists files in Anthropic's format: one page, or the files whose ids the query has.
 async fn list_metadata(
-    store: &Files,
+    files: &Files,
     caller: &Caller,
     pairs: &[(String, String)],
 ) -> Result<Response, ApiError> {
@@ -143,7 +144,7 @@ async fn list_metadata(
         .filter(|(name, _)| ["ids", "ids[]"].contains(&name.as_str()))
         .map(|(_, id)| &**id)
         .collect();
-    let mut all = store.list_visible(&caller.project).await?;
+    let mut all = files.list_visible(&caller.project).await?;
     all.reverse();
     let (files, has_more) = if ids.is_empty() {
         let parameter = |name: &str| {
@@ -163,21 +164,21 @@ async fn list_metadata(
 
 /// Returns the metadata of a file.
 pub(in crate::http) async fn retrieve_file(
-    State(store): State<Files>,
+    State(ApiServices { files, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Extension(door): Extension<ApiFlavor>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(render_file(door, &store.get(&caller.project, &id).await?))
+    Ok(render_file(door, &files.get(&caller.project, &id).await?))
 }
 
 /// Streams the content of a file.
 pub(in crate::http) async fn download_file(
-    State(store): State<Files>,
+    State(ApiServices { files, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let (file, content) = store.open_content(&caller.project, &id).await?;
+    let (file, content) = files.open_content(&caller.project, &id).await?;
     let pieces = futures::stream::try_unfold(content, async |mut content| {
         let mut piece = Vec::with_capacity(CHUNK_BYTES);
         content.read_buf(&mut piece).await?;
@@ -193,12 +194,12 @@ pub(in crate::http) async fn download_file(
 
 /// Deletes a file.
 pub(in crate::http) async fn delete_file(
-    State(store): State<Files>,
+    State(ApiServices { files, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Extension(door): Extension<ApiFlavor>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    store.delete(&caller.project, &id).await?;
+    files.delete(&caller.project, &id).await?;
     Ok(json(match door {
         ApiFlavor::OpenAi => files::deleted_body(&id),
         ApiFlavor::Anthropic => anthropic::files::deleted(&id),

@@ -30,14 +30,14 @@ use crate::engine::gateway::TurnInfo;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
+use crate::http::state::ApiServices;
 use crate::services::batches::BatchFamily;
-use crate::services::batches::Batches;
 
 const MESSAGES: BatchFamily = BatchFamily::Messages;
 
 /// Creates a batch and starts it.
 pub(in crate::http) async fn create_message_batch(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     body: RequestBody,
@@ -46,7 +46,7 @@ pub(in crate::http) async fn create_message_batch(
     let requests = requests
         .into_iter()
         .map(|request| (request.custom_id, request.params));
-    let batch = store
+    let batch = batches
         .create_message_batch(&caller, requests.collect())
         .await?;
     let mut response = render_batch(&batch);
@@ -56,12 +56,12 @@ pub(in crate::http) async fn create_message_batch(
 
 /// Lists the batches of the caller's project.
 pub(in crate::http) async fn list_message_batches(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     let cursor = Cursor::from_query(|name| query.get(name).map(String::as_str))?;
-    let mut all = store.list_all(&caller, MESSAGES).await?;
+    let mut all = batches.list_all(&caller, MESSAGES).await?;
     all.reverse();
     let (page, has_more) = cursor.select_page(all, |batch| &batch.id)?;
     let page: Vec<_> = page.iter().map(to_anthropic).collect();
@@ -70,39 +70,39 @@ pub(in crate::http) async fn list_message_batches(
 
 /// Returns the current state of a batch.
 pub(in crate::http) async fn retrieve_message_batch(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(render_batch(&store.get(&caller, MESSAGES, &id).await?))
+    Ok(render_batch(&batches.get(&caller, MESSAGES, &id).await?))
 }
 
 /// Cancels a batch.
 pub(in crate::http) async fn cancel_message_batch(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(render_batch(&store.cancel(&caller, MESSAGES, &id).await?))
+    Ok(render_batch(&batches.cancel(&caller, MESSAGES, &id).await?))
 }
 
 /// Deletes a finished batch.
 pub(in crate::http) async fn delete_message_batch(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    store.delete(&caller, MESSAGES, &id).await?;
+    batches.delete(&caller, MESSAGES, &id).await?;
     Ok(json(batches::deleted(&id)))
 }
 
 /// Streams the results of a batch, one JSON line per request.
 pub(in crate::http) async fn message_batch_results(
-    State(store): State<Batches>,
+    State(ApiServices { batches, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let files = store.open_outcomes(&caller, MESSAGES, &id).await?;
+    let files = batches.open_outcomes(&caller, MESSAGES, &id).await?;
     let lines = files.into_iter().map(|file| {
         let lines = BufReader::new(file).lines();
         futures::stream::try_unfold(lines, async |mut lines| {

@@ -24,10 +24,10 @@ use crate::http::extract::AdmittedCaller;
 use crate::http::extract::RequestBody;
 use crate::http::middleware::access_log::RequestNotes;
 use crate::http::middleware::request_id::RequestId;
+use crate::http::shutdown::DrainExpired;
 use crate::http::sse::EventStream;
 use crate::http::sse::SseEncoder;
 use crate::http::sse::named_frame;
-use crate::http::state::DrainExpired;
 use crate::services::answers::collect_message;
 
 /// Answers a conversation as one body or as a stream.

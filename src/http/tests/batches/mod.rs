@@ -37,7 +37,12 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::temporary(folder.path()).await.unwrap();
         let state = state(ScriptedTurns::playing([]));
-        let tools = batch_tools(&state.turns, &Arc::new(keys), state.answers.clone(), files);
+        let tools = batch_tools(
+            &state.turns,
+            &Arc::new(keys),
+            state.services.answers.clone(),
+            files,
+        );
         Self {
             _folder: Arc::new(folder),
             tools,
@@ -53,12 +58,20 @@ impl Ground {
             Keys::none(),
             DrainExpired::default(),
         );
-        let tools = batch_tools(&state.turns, &keys, state.answers.clone(), files.clone());
+        let tools = batch_tools(
+            &state.turns,
+            &keys,
+            state.services.answers.clone(),
+            files.clone(),
+        );
         let stop = tools.stop.clone();
         let batches = batches_with(tools, parallel);
         let state = AppState {
-            files,
-            batches: batches.clone(),
+            services: ApiServices {
+                files,
+                batches: batches.clone(),
+                ..state.services
+            },
             keys,
             ..state
         };

@@ -60,7 +60,10 @@ impl Desk {
             DrainExpired::default(),
         );
         let router = router(AppState {
-            tasks: Some(office.tasks.clone()),
+            services: ApiServices {
+                tasks: Some(office.tasks.clone()),
+                ..state.services
+            },
             ..state
         });
         Self {
@@ -76,7 +79,10 @@ impl Desk {
     /// Adds the keys and tasks to `state`.
     pub(crate) fn state(&self, state: AppState) -> AppState {
         AppState {
-            tasks: Some(self.office.tasks.clone()),
+            services: ApiServices {
+                tasks: Some(self.office.tasks.clone()),
+                ..state.services
+            },
             keys: self.known.clone().into(),
             ..state
         }

@@ -26,7 +26,8 @@ use crate::http::extract::RequestBody;
 use crate::http::extract::number;
 use crate::http::extract::page;
 use crate::http::middleware::access_log::RequestNotes;
-use crate::http::state::DrainExpired;
+use crate::http::shutdown::DrainExpired;
+use crate::http::state::ApiServices;
 use crate::services::responses::ResponseExecution;
 use crate::services::responses::Responses;
 
@@ -35,7 +36,7 @@ const DEFAULT_PAGE_SIZE: usize = 20;
 
 /// Creates a response: as one body, as a stream, or in the background.
 pub(in crate::http) async fn create_response(
-    State(responses): State<Responses>,
+    State(ApiServices { responses, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     State(last_words): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
@@ -95,7 +96,7 @@ async fn answer(
 
 /// Returns a stored response, or with `stream=true` its events.
 pub(in crate::http) async fn retrieve_response(
-    State(responses): State<Responses>,
+    State(ApiServices { responses, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
     Extension(notes): Extension<RequestNotes>,
@@ -116,7 +117,7 @@ pub(in crate::http) async fn retrieve_response(
 
 /// Deletes a response.
 pub(in crate::http) async fn delete_response(
-    State(responses): State<Responses>,
+    State(ApiServices { responses, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -126,7 +127,7 @@ pub(in crate::http) async fn delete_response(
 
 /// Cancels a background response.
 pub(in crate::http) async fn cancel_response(
-    State(responses): State<Responses>,
+    State(ApiServices { responses, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -135,7 +136,7 @@ pub(in crate::http) async fn cancel_response(
 
 /// Lists the input items of a response.
 pub(in crate::http) async fn list_input_items(
-    State(responses): State<Responses>,
+    State(ApiServices { responses, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
@@ -146,7 +147,7 @@ pub(in crate::http) async fn list_input_items(
 
 /// Counts the tokens of an input.
 pub(in crate::http) async fn count_input_tokens(
-    State(responses): State<Responses>,
+    State(ApiServices { responses, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
@@ -160,7 +161,7 @@ pub(in crate::http) async fn count_input_tokens(
 
 /// Compacts a conversation into one item.
 pub(in crate::http) async fn compact(
-    State(responses): State<Responses>,
+    State(ApiServices { responses, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,

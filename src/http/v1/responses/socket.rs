@@ -30,13 +30,14 @@ use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::access_log::AccessLogLine;
 use crate::http::middleware::request_id::RequestId;
+use crate::http::shutdown::DrainExpired;
+use crate::http::shutdown::ShutdownStarted;
 use crate::http::socket;
 use crate::http::socket::ClientSocket;
 use crate::http::socket::SocketClosed;
 use crate::http::socket::SocketEvent;
+use crate::http::state::ApiServices;
 use crate::http::state::AppState;
-use crate::http::state::DrainExpired;
-use crate::http::state::ShutdownStarted;
 use crate::runtime::compute::run_blocking;
 use crate::services::responses::CreatedResponse;
 use crate::services::responses::ResponseExecution;
@@ -64,7 +65,7 @@ pub(in crate::http) async fn open(
         Err(error) => return error.into_response(),
     };
     let AppState {
-        responses,
+        services: ApiServices { responses, .. },
         keys,
         config,
         drain_expired: last_words,

@@ -8,10 +8,10 @@ use futures::StreamExt as _;
 
 use crate::http::error::ApiError;
 use crate::http::middleware::access_log::RequestNotes;
+use crate::http::shutdown::DrainExpired;
 use crate::http::sse::EventStream;
 use crate::http::sse::SseEncoder;
 use crate::http::sse::named_frame;
-use crate::http::state::DrainExpired;
 use crate::services::responses::ResponseStep;
 
 /// Streams `steps`, which report failures and the shutdown themselves.

@@ -5,7 +5,6 @@ mod unauthenticated;
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::Extension;
 use axum::extract::State;
@@ -21,6 +20,7 @@ use uuid::Uuid;
 
 use self::turns::ActiveTurns;
 use self::turns::encode_error;
+use self::unauthenticated::AUTH_TIMEOUT;
 use self::unauthenticated::too_many as too_many_strangers;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
@@ -43,13 +43,13 @@ use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::middleware::access_log::AccessLogLine;
 use crate::http::middleware::request_id::RequestId;
+use crate::http::shutdown::DrainExpired;
+use crate::http::shutdown::ShutdownStarted;
 use crate::http::socket;
 use crate::http::socket::ClientSocket;
 use crate::http::socket::SocketClosed;
 use crate::http::socket::SocketEvent;
 use crate::http::state::AppState;
-use crate::http::state::DrainExpired;
-use crate::http::state::ShutdownStarted;
 use crate::http::unauthenticated::UnauthenticatedClient;
 use crate::runtime::compute::in_place;
 use crate::runtime::compute::run_blocking;
@@ -60,8 +60,6 @@ pub(in crate::http) use self::unauthenticated::UnauthenticatedSockets;
 const PATH: &str = "/v1/stream";
 /// Maximum number of concurrent turns per socket.
 const MAX_TURNS: usize = 16;
-/// Authentication timeout of a client that sent no key with its request.
-const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a message before authentication, in bytes.
 const UNAUTHENTICATED_MESSAGE_LIMIT: usize = 4 << 20;
 /// Close code for failed authentication.

@@ -2,17 +2,19 @@
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use axum::extract::ws::CloseFrame;
 use axum::extract::ws::close_code;
 
-use super::AUTH_TIMEOUT;
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
 use crate::http::unauthenticated::UnauthenticatedClient;
 use crate::http::unauthenticated::UnauthenticatedClients;
 
+/// Authentication timeout of a client that sent no key with its request.
+pub(super) const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of unauthenticated sockets. Any client can open one and send a message, so
 /// together they may take 256 MiB. Browser pages count until their first message, since they cannot
 /// send a header.

@@ -16,7 +16,7 @@ use axum::response::Response;
 use futures::Stream;
 use futures::StreamExt as _;
 
-use super::EnabledTasks;
+use super::enabled::EnabledTasks;
 use super::view;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
@@ -25,9 +25,9 @@ use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::number;
 use crate::http::middleware::access_log::RequestNotes;
+use crate::http::shutdown::DrainExpired;
 use crate::http::sse::EventStream;
 use crate::http::sse::SseEncoder;
-use crate::http::state::DrainExpired;
 use crate::services::tasks::TaskEvent;
 use crate::services::tasks::TaskFollower;
 

@@ -1,5 +1,6 @@
 //! `/v1/tasks`, an API of this server: agents that work in folders of the server.
 
+mod enabled;
 mod events;
 mod request;
 mod socket;
@@ -9,15 +10,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::Extension;
-use axum::extract::FromRequestParts;
 use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 
+use self::enabled::EnabledTasks;
 use self::request::CreateTaskRequest;
 use super::answer::json;
 use crate::accounts::auth;
@@ -33,31 +33,14 @@ use crate::engine::gateway::Turns;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
-use crate::http::state::AppState;
 use crate::services::tasks::Task;
 use crate::services::tasks::TaskSpec;
-use crate::services::tasks::Tasks;
 
 pub(in crate::http) use self::events::stream_events;
 pub(in crate::http) use self::socket::open as open_socket;
 
 const MAX_PAGE_SIZE: usize = 100;
 const DEFAULT_PAGE_SIZE: usize = 20;
-
-/// Extractor of the task service; fails on a server without tasks.
-pub(in crate::http) struct EnabledTasks(Tasks);
-
-impl FromRequestParts<AppState> for EnabledTasks {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        state
-            .tasks
-            .clone()
-            .map(Self)
-            .ok_or_else(ApiError::tasks_off)
-    }
-}
 
 /// Creates a task, which starts when a slot is free.
 pub(in crate::http) async fn create_task(

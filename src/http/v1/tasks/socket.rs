@@ -14,7 +14,7 @@ use futures::Stream;
 use futures::StreamExt as _;
 use serde_json::json;
 
-use super::EnabledTasks;
+use super::enabled::EnabledTasks;
 use super::events::FirstEvent;
 use super::events::readable_events;
 use super::request;
@@ -26,12 +26,12 @@ use crate::domain::Caller;
 use crate::http::error::ApiError;
 use crate::http::middleware::access_log::AccessLogLine;
 use crate::http::middleware::request_id::RequestId;
+use crate::http::shutdown::DrainExpired;
 use crate::http::socket;
 use crate::http::socket::ClientSocket;
 use crate::http::socket::SocketClosed;
 use crate::http::socket::SocketEvent;
 use crate::http::state::AppState;
-use crate::http::state::DrainExpired;
 use crate::services::tasks::TaskEvent;
 use crate::services::tasks::Tasks;
 

@@ -1,6 +1,5 @@
 //! Request and response bodies of `/v1/files`.
 
-use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
@@ -64,7 +63,7 @@ pub(super) const OUTPUT_EXPIRES_AFTER: ObjectSchema = ObjectSchema {
 };
 
 /// Purpose of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// Input file of a batch.
@@ -79,8 +78,8 @@ pub enum Purpose {
     MessageBatch,
 }
 
-/// File metadata, as clients see it and as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// File metadata, as clients see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct File {
     /// Unique id: `file-` and 32 hexadecimal digits; ids increase with the time of creation.
     pub id: String,
@@ -91,7 +90,7 @@ pub struct File {
     /// Time of creation, in seconds of Unix time.
     pub created_at: u64,
     /// Expiry time, in seconds of Unix time; the file never expires if none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
     /// Name of the file, as the client gave it.
     pub filename: String,
@@ -100,7 +99,7 @@ pub struct File {
     /// Always `processed`, since files need no processing.
     pub status: String,
     /// Always null, as in `OpenAI`'s API.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<String>,
 }
 

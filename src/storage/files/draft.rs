@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Error;
 use super::folder::ContentFolder;
 use super::folder::ContentGuard;
-use super::service;
+use super::record;
 use super::usage::SpaceReservation;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
@@ -15,7 +15,6 @@ use crate::domain::UPLOAD_ID_PREFIX;
 use crate::domain::unix_now;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Transaction;
-use crate::storage::store::encode_record;
 
 /// Default time to live of batch input and output files, in seconds: 30 days.
 const DEFAULT_BATCH_FILE_TTL: u64 = 2_592_000;
@@ -144,10 +143,8 @@ impl FinishedFile {
             bytes,
             reservation: room,
         } = self;
-        let (key, value) = (
-            service::TABLE.owned_key(room.project(), &file.id),
-            encode_record(&file)?,
-        );
+        let (file, value) = record::encode_file(file)?;
+        let key = record::TABLE.owned_key(room.project(), &file.id);
         let enter = move |transaction: &mut Transaction<'_>| {
             transaction.put(key, value);
             transaction.after_write(move |is_made| {

@@ -11,6 +11,7 @@
 mod draft;
 mod error;
 mod folder;
+mod record;
 mod service;
 #[cfg(test)]
 mod tests;

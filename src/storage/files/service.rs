@@ -14,22 +14,19 @@ use super::Error;
 use super::FileDraft;
 use super::FinishedFile;
 use super::folder::ContentFolder;
+use super::record::TABLE;
+use super::record::decode_file;
+use super::record::read_file;
 use super::usage::ProjectUsage;
 use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::domain::unix_now;
-use crate::storage::store;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
-use crate::storage::store::StoreTable;
-use crate::storage::store::Stored;
 use crate::storage::store::Transaction;
-use crate::storage::store::decode_record;
 use crate::storage::store::skip_unreadable;
 
-/// Table of file records: project and id -> the file as its client sees it.
-pub(super) const TABLE: StoreTable = StoreTable::new("files");
 /// Interval between removals of expired files.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -88,7 +85,7 @@ impl Files {
                 continue;
             };
             ids.insert(id);
-            if let Some(file) = skip_unreadable(read(entry))? {
+            if let Some(file) = skip_unreadable(read_file(entry))? {
                 let mut room = files.0.space.begin_reservation(&project);
                 room.reserve_more(file.bytes, u64::MAX);
                 room.keep();
@@ -164,7 +161,7 @@ impl Files {
         for entry in self.0.store.scan(TABLE.key("")).await? {
             // Unreadable records were logged at the start, and stay.
             if let Some((project, id)) = TABLE.owner_and_id(&entry.0)
-                && read(&entry).is_ok_and(|file| is_expired(&file, now))
+                && read_file(&entry).is_ok_and(|file| is_expired(&file, now))
             {
                 self.remove(&project, &id).await?;
             }
@@ -246,9 +243,7 @@ impl Files {
     /// [`Error::NotFound`] if there is none or it has expired.
     pub async fn get(&self, project: &str, id: &str) -> Result<File, Error> {
         let record = self.0.store.get(TABLE.owned_key(project, id)).await?;
-        let file = record
-            .map(|record| decode_record::<File>(id, &record))
-            .transpose()?;
+        let file = record.map(|record| decode_file(id, &record)).transpose()?;
         file.filter(|file| !is_expired(file, unix_now()))
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
@@ -290,7 +285,7 @@ impl Files {
     pub async fn list_visible(&self, project: &str) -> Result<Vec<File>, Error> {
         let now = unix_now();
         let records = self.0.store.scan(TABLE.owned_key(project, "")).await?;
-        let mut files: Vec<File> = records.iter().map(read).collect::<Result<_, _>>()?;
+        let mut files: Vec<File> = records.iter().map(read_file).collect::<Result<_, _>>()?;
         files.retain(|file| !is_expired(file, now) && file.purpose != Purpose::MessageBatch);
         Ok(files)
     }
@@ -316,7 +311,7 @@ impl Files {
             let Some(record) = transaction.get(&key)? else {
                 return Ok(None);
             };
-            let file: File = decode_record(&name, &record)?;
+            let file = decode_file(&name, &record)?;
             transaction.remove(key);
             let bytes = file.bytes;
             transaction.after_write(move |is_made| {
@@ -331,15 +326,6 @@ impl Files {
             None => Ok(()),
         }
     }
-}
-
-impl Stored for File {
-    const KIND: &'static str = "file";
-}
-
-fn read((key, record): &(Vec<u8>, Vec<u8>)) -> Result<File, store::Error> {
-    let (_, id) = TABLE.owner_and_id(key).unwrap_or_default();
-    decode_record(&id, record)
 }
 
 fn is_expired(file: &File, now: u64) -> bool {

@@ -10,7 +10,6 @@ use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::storage::store::Store;
-use crate::storage::store::testing::read_earlier_record;
 
 async fn make(
     files: &Files,
@@ -262,12 +261,6 @@ async fn uploads_fail_below_the_free_space_floor_and_server_files_do_not() {
     ours.write(b"what a batch has cost").await.unwrap();
 }
 
-#[test]
-fn file_written_without_a_version_is_read() {
-    let file: File = read_earlier_record(include_bytes!("fixtures/file-v0.json"));
-    assert_eq!((file.bytes, file.purpose), (825, Purpose::BatchOutput));
-}
-
 #[tokio::test]
 async fn unreadable_record_keeps_its_content_and_is_reported() {
     let folder = tempfile::tempdir().unwrap();
@@ -277,7 +270,7 @@ async fn unreadable_record_keeps_its_content_and_is_reported() {
     let file = make(&files, "a", b"some bytes of a file", None)
         .await
         .unwrap();
-    let key = service::TABLE.owned_key("a", &file.id);
+    let key = record::TABLE.owned_key("a", &file.id);
     store
         .transaction(move |transaction| {
             transaction.put(key, b"\x02of a later version".to_vec());

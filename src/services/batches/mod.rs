@@ -20,6 +20,7 @@ mod lines;
 mod messages;
 mod records;
 mod service;
+mod stored_batch;
 mod throttle;
 
 pub use error::Error;

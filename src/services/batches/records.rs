@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::Error;
+use super::stored_batch::StoredBatch;
 use crate::api::openai::batches::Batch;
 use crate::api::openai::responses;
 use crate::domain::Usage;
@@ -28,6 +29,7 @@ const MAX_REMOVAL_GROUP: u64 = 256;
 /// A batch with the data that clients do not see.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct BatchRecord {
+    #[serde(with = "StoredBatch")]
     pub(super) batch: Batch,
     pub(super) project: String,
     /// Owner id of the key that runs the batch.
@@ -40,7 +42,7 @@ pub(super) struct BatchRecord {
     pub(super) is_tidy: bool,
 }
 
-/// Outcome of a line.
+/// Outcome of a line. Stored as a tag and the line itself, which is a line of the output file already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LineOutcome {
     /// True if the line was answered.
@@ -225,6 +227,8 @@ fn outcome_key(id: &str, number: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::api::openai::batches::BatchStatus;
     use crate::storage::store::testing::read_earlier_record;
@@ -237,6 +241,41 @@ mod tests {
             (record.lines, record.batch.request_counts.total),
             (200, 200)
         );
+    }
+
+    /// Clients distinguish `null` from an absent field.
+    #[test]
+    fn batch_serializes_every_openai_field() {
+        let mut batch = json!({
+            "id": "batch_1", "object": "batch", "endpoint": "/a", "model": null, "errors": null, "input_file_id": "file-1",
+            "completion_window": "24h", "status": "in_progress", "output_file_id": null, "error_file_id": null, "created_at": 1,
+            "in_progress_at": null, "expires_at": 2, "finalizing_at": null, "completed_at": null, "failed_at": null,
+            "expired_at": null, "cancelling_at": null, "cancelled_at": null,
+            "request_counts": {"total": 1, "completed": 0, "failed": 0}, "usage": null, "metadata": null,
+        });
+        for status in [
+            "validating",
+            "failed",
+            "in_progress",
+            "finalizing",
+            "completed",
+            "expired",
+            "cancelling",
+            "cancelled",
+        ] {
+            batch["status"] = json!(status);
+            let stored = json!({
+                "batch": batch, "project": "p", "owner": "o", "lines": 1, "output_expires_after": null, "is_tidy": false,
+            });
+            let record: BatchRecord =
+                decode_record("batch_1", stored.to_string().as_bytes()).unwrap();
+            let read = record.batch;
+            assert_eq!(
+                serde_json::from_str::<serde_json::Value>(&read.to_json()).unwrap(),
+                batch
+            );
+            assert_eq!(read.status.as_str(), status);
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! Wire form of a batch, also its stored form; fields in `OpenAI`'s order.
+//! Wire form of a batch; fields in `OpenAI`'s order.
 
-use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
@@ -9,7 +8,7 @@ use crate::api::openai::json;
 use crate::api::openai::responses::ResponseUsage;
 
 /// A batch of requests. Times are seconds of Unix time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Batch {
     /// Unique id: `batch_` and 32 hexadecimal digits; ids increase with the time of creation.
     pub id: String,
@@ -58,7 +57,7 @@ pub struct Batch {
 }
 
 /// State of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words of OpenAI")]
 pub enum BatchStatus {
@@ -73,7 +72,7 @@ pub enum BatchStatus {
 }
 
 /// Number of requests of a batch, by result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct BatchRequestCounts {
     /// Number of all requests.
     pub total: u64,
@@ -84,7 +83,7 @@ pub struct BatchRequestCounts {
 }
 
 /// Faults for which a batch failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BatchErrors {
     /// Object type, always `list`.
     pub object: String,
@@ -93,7 +92,7 @@ pub struct BatchErrors {
 }
 
 /// Fault for which a batch failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BatchError {
     /// Error code for programs.
     pub code: String,

@@ -13,6 +13,7 @@ mod error;
 mod record;
 mod service;
 mod session_turn;
+mod stored_session;
 
 #[cfg(test)]
 pub(crate) mod testing;

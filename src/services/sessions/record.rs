@@ -2,17 +2,13 @@
 //! Each turn adds a part with its new messages. A turn thus writes only what is new, and a list of
 //! sessions does not read messages.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
-use serde::Serialize;
-
 use super::Error;
+use super::stored_session::SessionHead;
+use super::stored_session::StoredEntries;
 use crate::api::openai::sessions::ChatSession;
 use crate::api::openai::sessions::SessionEntry;
 use crate::storage::store;
 use crate::storage::store::RecordWithParts;
-use crate::storage::store::Stored;
 use crate::storage::store::TtlTable;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
@@ -53,7 +49,7 @@ impl SessionRecord {
     ) -> Result<ChatSession, Error> {
         let stored = shelf.get(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
-        Ok(decode_record(id, split_lines(&stored).0)?)
+        Ok(decode_session(id, split_lines(&stored).0)?)
     }
 
     /// Loads the sessions of `owner`, oldest first.
@@ -62,7 +58,7 @@ impl SessionRecord {
         owner: &str,
     ) -> Result<Vec<ChatSession>, Error> {
         let records = shelf.list(owner).await?;
-        let session = |(id, bytes): &(String, Vec<u8>)| decode_record(id, split_lines(bytes).0);
+        let session = |(id, bytes): &(String, Vec<u8>)| decode_session(id, split_lines(bytes).0);
         let mut sessions: Vec<ChatSession> =
             records.iter().map(session).collect::<Result<_, _>>()?;
         sessions
@@ -72,8 +68,8 @@ impl SessionRecord {
 
     /// Encodes the record, without the messages that are in parts.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, store::Error> {
-        let session = encode_record(&self.session)?;
-        let inline = encode_record(&StoredEntries(Cow::Borrowed(&self.entries[..self.inline])))?;
+        let session = encode_record(&SessionHead(self.session.clone()))?;
+        let inline = encode_record(&StoredEntries::new(&self.entries[..self.inline]))?;
         Ok([session, inline].join(&b'\n'))
     }
 
@@ -92,21 +88,21 @@ impl SessionRecord {
         self.entries.extend(new);
         match &self.entries[in_parts..] {
             [] => Ok(Vec::new()),
-            entries => encode_record(&StoredEntries(Cow::Borrowed(entries))),
+            entries => encode_record(&StoredEntries::new(entries)),
         }
     }
 
     fn read(id: &str, stored: &RecordWithParts) -> Result<Self, Error> {
         let (session, inline) = split_lines(&stored.record);
-        let StoredEntries(entries) = decode_record(id, inline)?;
-        let mut entries = entries.into_owned();
+        let stored_inline: StoredEntries<'_> = decode_record(id, inline)?;
+        let mut entries: Vec<SessionEntry> = stored_inline.into_entries().collect();
         let inline = entries.len();
         for part in &stored.parts {
-            entries.extend(decode_record::<StoredEntries<'_>>(id, part)?.0.into_owned());
+            entries.extend(decode_record::<StoredEntries<'_>>(id, part)?.into_entries());
         }
         let size = stored.record.len() + stored.parts.iter().map(Vec::len).sum::<usize>();
         Ok(Self {
-            session: decode_record(id, session)?,
+            session: decode_session(id, session)?,
             entries,
             inline,
             size,
@@ -114,16 +110,8 @@ impl SessionRecord {
     }
 }
 
-impl Stored for ChatSession {
-    const KIND: &'static str = "session";
-}
-
-/// Messages of a session.
-#[derive(Serialize, Deserialize)]
-struct StoredEntries<'a>(Cow<'a, [SessionEntry]>);
-
-impl Stored for StoredEntries<'_> {
-    const KIND: &'static str = "messages of session";
+fn decode_session(id: &str, bytes: &[u8]) -> Result<ChatSession, store::Error> {
+    decode_record(id, bytes).map(|SessionHead(session)| session)
 }
 
 /// Splits a record at its line break; JSON contains no unescaped ones. Without a line break, the

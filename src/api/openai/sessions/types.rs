@@ -1,6 +1,5 @@
-//! Wire form of sessions, also their stored form.
+//! Wire form of sessions.
 
-use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
@@ -12,7 +11,7 @@ use crate::domain::Money;
 use crate::domain::Usage;
 
 /// Conversation stored by the server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ChatSession {
     /// Unique id: `sess_` and 32 random hexadecimal digits.
     pub id: String,
@@ -39,7 +38,7 @@ pub struct ChatSession {
 }
 
 /// Sum of the usage of several answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct SessionUsage {
     /// Number of prompt tokens.
     pub prompt_tokens: u64,
@@ -51,8 +50,8 @@ pub struct SessionUsage {
     pub cost_usd: f64,
 }
 
-/// Stored message of a session.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Message of a session.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SessionEntry {
     /// Unique id: `msg_` and 32 random hexadecimal digits.
     pub id: String,

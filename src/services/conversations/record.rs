@@ -1,12 +1,16 @@
 //! Storage format of conversations: lines of JSON. The first line of the record is the
 //! conversation, the others are its initial items. Items added later are the lines of one part
 //! each, so adding does not read or rewrite existing items.
+//!
+//! An item is kept as the client sent it, on purpose: no struct decides how it is read, so its line has
+//! no version. The conversation itself has a stored form apart from the wire.
 
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
 use serde_json::Value;
 
-use crate::api::openai::conversations::StoredConversation;
+use crate::api::openai::conversations::Conversation;
 use crate::storage::store;
 use crate::storage::store::RecordWithParts;
 use crate::storage::store::Stored;
@@ -16,9 +20,20 @@ use crate::storage::store::encode_record;
 /// Stored data of a conversation, without its items.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ConversationHead {
-    pub(super) conversation: StoredConversation,
+    #[serde(with = "StoredConversation")]
+    pub(super) conversation: Conversation,
     /// Time of the last change (Unix seconds). The time to live counts from it.
     pub(super) changed_at: u64,
+}
+
+/// Serialised form of [`Conversation`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Conversation")]
+struct StoredConversation {
+    id: String,
+    object: String,
+    created_at: u64,
+    metadata: Map<String, Value>,
 }
 
 /// A stored conversation with its lines still encoded.
@@ -81,7 +96,7 @@ impl Stored for ConversationHead {
     const KIND: &'static str = "conversation";
 }
 
-/// An item as it came: its line has no version, since no struct decides how it is read.
+/// An item as the client sent it.
 #[derive(Serialize, Deserialize)]
 struct StoredItem(Value);
 

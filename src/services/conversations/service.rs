@@ -16,8 +16,8 @@ use super::record::WholeConversation;
 use super::record::lines;
 use crate::accounts::auth::Keys;
 use crate::api::openai::PageRequest;
+use crate::api::openai::conversations::Conversation;
 use crate::api::openai::conversations::CreateConversation;
-use crate::api::openai::conversations::StoredConversation;
 use crate::api::openai::responses::stored_items;
 use crate::domain::Caller;
 use crate::domain::unix_now;
@@ -89,9 +89,9 @@ impl Conversations {
         &self,
         caller: &Caller,
         request: CreateConversation,
-    ) -> Result<StoredConversation, Error> {
+    ) -> Result<Conversation, Error> {
         let now = unix_now();
-        let conversation = StoredConversation::new(request.metadata, now);
+        let conversation = Conversation::new(request.metadata, now);
         let items = stored_items::with_unique_ids([], request.new_items.items);
         let head = ConversationHead {
             conversation: conversation.clone(),
@@ -112,7 +112,7 @@ impl Conversations {
     ///
     /// # Errors
     /// Fails when the caller has no conversation with this id.
-    pub async fn get(&self, caller: &Caller, id: &str) -> Result<StoredConversation, Error> {
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Conversation, Error> {
         Ok(self.head(&self.owner(caller), id).await?.conversation)
     }
 
@@ -125,7 +125,7 @@ impl Conversations {
         caller: &Caller,
         id: &str,
         metadata: Map<String, Value>,
-    ) -> Result<StoredConversation, Error> {
+    ) -> Result<Conversation, Error> {
         let change = move |head: &mut ConversationHead| head.conversation.metadata = metadata;
         self.update_head(&self.owner(caller), id, change)
             .await?
@@ -202,7 +202,7 @@ impl Conversations {
         caller: &Caller,
         id: &str,
         item: &str,
-    ) -> Result<StoredConversation, Error> {
+    ) -> Result<Conversation, Error> {
         let (conversation, _) = self.lock_any_size(caller, id).await?;
         let LockedConversation {
             table: shelf,
@@ -305,7 +305,7 @@ impl Conversations {
         owner: &str,
         id: &str,
         change: impl FnOnce(&mut ConversationHead) + Send + 'static,
-    ) -> Result<Option<StoredConversation>, Error> {
+    ) -> Result<Option<Conversation>, Error> {
         let (shelf, owner, id) = (self.0.table.clone(), owner.to_owned(), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {

@@ -11,5 +11,5 @@ pub use request::NewItems;
 pub use request::decode_create_conversation;
 pub use request::decode_new_items;
 pub use request::decode_update_conversation;
-pub use types::StoredConversation;
+pub use types::Conversation;
 pub use types::deleted_body;

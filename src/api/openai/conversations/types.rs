@@ -1,6 +1,5 @@
-//! Wire form of conversations, also their stored form.
+//! Wire form of conversations.
 
-use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
@@ -9,8 +8,8 @@ use serde_json::json;
 use crate::api::openai::json;
 
 /// Conversation without its items.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct StoredConversation {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Conversation {
     /// Unique id: `conv_` and 32 random hexadecimal digits.
     pub id: String,
     /// Object type, always `conversation`.
@@ -21,7 +20,7 @@ pub struct StoredConversation {
     pub metadata: Map<String, Value>,
 }
 
-impl StoredConversation {
+impl Conversation {
     /// Creates a conversation with a new id; `now` is in seconds of Unix time.
     pub fn new(metadata: Map<String, Value>, now: u64) -> Self {
         let id = format!("conv_{}", uuid::Uuid::new_v4().simple());

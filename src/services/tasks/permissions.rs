@@ -99,6 +99,17 @@ impl ToolPreset {
 }
 
 impl PermissionMode {
+    /// Returns the name of the policy in the API, which is the CLI's.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::AcceptEdits => "acceptEdits",
+            Self::Plan => "plan",
+            Self::DontAsk => "dontAsk",
+            Self::BypassPermissions => "bypassPermissions",
+        }
+    }
+
     /// Returns the permission mode of the agent itself.
     pub(super) fn agent_mode(self) -> AgentMode {
         match self {

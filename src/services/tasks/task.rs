@@ -1,4 +1,4 @@
-//! Tasks as their owners see them and as they are stored.
+//! Tasks as they are stored. Clients see a view, which `http` makes.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -126,7 +126,7 @@ pub struct TaskTokens {
     pub output: u64,
 }
 
-/// Event of a task, as stored and sent to readers.
+/// Event of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskEvent {
     /// Position among the task's events, starting at 0.
@@ -210,6 +210,18 @@ pub enum TaskEventKind {
 }
 
 impl TaskStatus {
+    /// Returns the name of the status in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// True for the final statuses: all but queued and running.
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
@@ -339,7 +351,7 @@ impl Task {
     /// Returns the body of the webhook event: the outcome, without prompt or result.
     pub(super) fn webhook_body(&self) -> Value {
         let code = self.error.as_ref().map(|error| &error.code);
-        json!({"id": self.id, "task_id": self.task_id(), "status": self.status, "turns": self.turns, "error_code": code,
+        json!({"id": self.id, "task_id": self.task_id(), "status": self.status.as_str(), "turns": self.turns, "error_code": code,
             "cost_usd": self.cost().map(Money::to_decimal)})
     }
 

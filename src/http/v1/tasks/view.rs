@@ -21,7 +21,7 @@ pub(super) fn task(task: &Task) -> Value {
         "id": task.id,
         "task_id": task.task_id(),
         "object": "task",
-        "status": task.status,
+        "status": task.status.as_str(),
         "created_at": task.created_at,
         "started_at": task.started_at,
         "ended_at": task.ended_at,
@@ -31,7 +31,7 @@ pub(super) fn task(task: &Task) -> Value {
         "model": task.model,
         "system_prompt": task.system_prompt,
         "tools": task.tools,
-        "permission_mode": task.permission_mode,
+        "permission_mode": task.permission_mode.as_str(),
         "max_turns": task.max_turns,
         "max_budget_usd": task.max_budget().dollars(),
         "timeout_seconds": task.timeout_seconds,
@@ -77,17 +77,52 @@ pub(super) fn answered(question: &str, answer: &PermissionDecision) -> Value {
 
 /// Renders an event, in the same way for server-sent events and for the WebSocket.
 pub(super) fn event(id: &str, event: &TaskEvent) -> String {
-    let mut value = serde_json::to_value(&event.told).unwrap_or_default();
-    if let Some(fields) = value.as_object_mut() {
-        if let TaskEventKind::Progress { tokens, .. } = event.told {
-            fields.remove("tokens");
-            fields.insert("usage".to_owned(), usage(tokens));
-        }
-        fields.insert("task_id".to_owned(), id.into());
-        fields.insert("sequence_number".to_owned(), event.sequence_number.into());
-        fields.insert("created_at".to_owned(), event.created_at.into());
-    }
+    let mut value = event_content(&event.told);
+    value["type"] = event.told.name().into();
+    value["task_id"] = id.into();
+    value["sequence_number"] = event.sequence_number.into();
+    value["created_at"] = event.created_at.into();
     value.to_string()
+}
+
+fn event_content(event: &TaskEventKind) -> Value {
+    match event {
+        TaskEventKind::Message { text } => json!({"text": text}),
+        TaskEventKind::ToolUse { id, name, input } => {
+            json!({"id": id, "name": name, "input": input})
+        }
+        TaskEventKind::ToolResult {
+            tool_use_id,
+            content,
+            is_error,
+        } => json!({"tool_use_id": tool_use_id, "content": content, "is_error": is_error}),
+        TaskEventKind::PermissionRequest {
+            request_id,
+            tool,
+            tool_use_id,
+            input,
+            reason,
+        } => json!({
+            "request_id": request_id,
+            "tool": tool,
+            "tool_use_id": tool_use_id,
+            "input": input,
+            "reason": reason,
+        }),
+        TaskEventKind::PermissionResolved {
+            request_id,
+            decision,
+        } => json!({"request_id": request_id, "decision": decision}),
+        TaskEventKind::Progress {
+            status,
+            turns,
+            tokens,
+        } => json!({"status": status.as_str(), "turns": turns, "usage": usage(*tokens)}),
+        TaskEventKind::Complete { status, result } => {
+            json!({"status": status.as_str(), "result": result})
+        }
+        TaskEventKind::Error { code, message } => json!({"code": code, "message": message}),
+    }
 }
 
 fn question(question: &PermissionRequest) -> Value {

@@ -1,13 +1,12 @@
 //! Citations of web sources in `OpenAI`'s form.
 
-use serde::Deserialize;
 use serde::Serialize;
 
 use crate::domain::Citation;
 use crate::domain::TurnEvent;
 
 /// Citation of a web page for a range of the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UrlCitation {
     /// Start of the cited range, in characters of the answer.
     pub start_index: usize,

@@ -268,12 +268,9 @@ impl Responses {
             .unfinished
             .put(&owner, &response.id, Vec::new())
             .await?;
-        ResponseRecord {
-            response: response.clone(),
-            input: run.recorder.input.clone(),
-        }
-        .save(&shelves.records, &owner)
-        .await?;
+        ResponseRecord::new(&response, run.recorder.input.clone())?
+            .save(&shelves.records, &owner, &response.id)
+            .await?;
         let live = running.register(&owner, &response);
         run.cancel = live.cancel.clone();
         let events = live.follow(0);

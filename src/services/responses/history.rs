@@ -97,14 +97,15 @@ impl HistoryLoader<'_> {
         let record = ResponseRecord::load(self.records, self.owner, id)
             .await?
             .ok_or_else(|| not_found(id))?;
-        if !record.response.status.is_final() {
+        let response = record.fields(id)?;
+        if !response.status.is_final() {
             return Err(unfinished(id).into());
         }
-        if let Some(conversation) = &record.response.conversation {
+        if let Some(conversation) = &response.conversation {
             return Err(is_in_conversation(id, &conversation.id).into());
         }
-        let before = record.response.previous_response_id.clone();
-        Ok((record.items(), before))
+        let items = record.input.into_iter().chain(response.output).collect();
+        Ok((items, response.previous_response_id))
     }
 
     /// Replaces the item references in `input` by the items. `earlier` holds the items before
@@ -150,7 +151,8 @@ impl HistoryLoader<'_> {
         let mut all = Vec::new();
         for response in responses {
             let record = ResponseRecord::load(self.records, self.owner, &response).await?;
-            for item in record.map(ResponseRecord::items).unwrap_or_default() {
+            let items = record.map(|record| record.items(&response)).transpose()?;
+            for item in items.unwrap_or_default() {
                 take_room(&mut room, &item).ok_or_else(|| too_large("input"))?;
                 all.push(item);
             }

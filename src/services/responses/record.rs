@@ -4,12 +4,17 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
 use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::Error;
+use crate::api::openai::responses::ConversationId;
 use crate::api::openai::responses::Response;
+use crate::api::openai::responses::ResponseError;
 use crate::api::openai::responses::ResponseEvent;
-use crate::api::openai::responses::stored_items;
+use crate::api::openai::responses::ResponseStatus;
 use crate::storage::store;
 use crate::storage::store::Stored;
 use crate::storage::store::TtlTable;
@@ -17,18 +22,62 @@ use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 
 /// A response with its own input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ResponseRecord {
-    pub(super) response: Response,
+    /// The response as its client gets it. Kept word for word, on purpose: no struct decides how it is
+    /// read, and an old response is given back as it was made.
+    response: Box<RawValue>,
     /// Input items of the request itself, without earlier ones.
     pub(super) input: Vec<Value>,
 }
 
+/// Fields of a stored response that the server itself reads.
+#[derive(Deserialize)]
+pub(super) struct StoredResponse {
+    pub(super) status: ResponseStatus,
+    pub(super) background: bool,
+    #[serde(default)]
+    pub(super) conversation: Option<ConversationId>,
+    pub(super) previous_response_id: Option<String>,
+    pub(super) output: Vec<Value>,
+}
+
 impl ResponseRecord {
-    /// Returns the items that the response adds to a conversation: input and output.
-    pub(super) fn items(self) -> Vec<Value> {
-        let output = stored_items::from_output(&self.response);
-        self.input.into_iter().chain(output).collect()
+    pub(super) fn new(response: &Response, input: Vec<Value>) -> Result<Self, store::Error> {
+        Ok(Self {
+            response: to_document(response)?,
+            input,
+        })
+    }
+
+    /// Returns the JSON of the response.
+    pub(super) fn into_document(self) -> String {
+        Box::<str>::from(self.response).into_string()
+    }
+
+    /// Reads the fields of the response `id` that the server itself needs.
+    pub(super) fn fields(&self, id: &str) -> Result<StoredResponse, store::Error> {
+        serde_json::from_str(self.response.get())
+            .map_err(|error| store::Error::unreadable::<Self>(id, &error))
+    }
+
+    /// Returns the items that the response `id` adds to a conversation: input and output.
+    pub(super) fn items(self, id: &str) -> Result<Vec<Value>, store::Error> {
+        let StoredResponse { output, .. } = self.fields(id)?;
+        Ok(self.input.into_iter().chain(output).collect())
+    }
+
+    /// Marks the response `id` as failed with `error`, if it is not over.
+    pub(super) fn fail(&mut self, id: &str, error: &ResponseError) -> Result<(), store::Error> {
+        if self.fields(id)?.status.is_final() {
+            return Ok(());
+        }
+        let mut document: Map<String, Value> = serde_json::from_str(self.response.get())
+            .map_err(|error| store::Error::unreadable::<Self>(id, &error))?;
+        document.insert("status".to_owned(), json!(ResponseStatus::Failed));
+        document.insert("error".to_owned(), json!(error));
+        self.response = to_document(&document)?;
+        Ok(())
     }
 
     pub(super) async fn load(
@@ -40,19 +89,22 @@ impl ResponseRecord {
         bytes.map(|bytes| decode_record(id, &bytes)).transpose()
     }
 
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        Ok(encode_record(self)?)
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, store::Error> {
+        encode_record(self)
     }
 
-    pub(super) async fn save(&self, shelf: &TtlTable, owner: &str) -> Result<(), Error> {
-        Ok(shelf
-            .put(owner, &self.response.id, self.to_bytes()?)
-            .await?)
+    pub(super) async fn save(&self, shelf: &TtlTable, owner: &str, id: &str) -> Result<(), Error> {
+        Ok(shelf.put(owner, id, self.to_bytes()?).await?)
     }
 }
 
 impl Stored for ResponseRecord {
     const KIND: &'static str = "response";
+}
+
+fn to_document(response: &impl Serialize) -> Result<Box<RawValue>, store::Error> {
+    serde_json::value::to_raw_value(response)
+        .map_err(|error| store::Error::unwritable::<ResponseRecord>(&error))
 }
 
 /// Events of a stream: name and JSON of each.
@@ -105,8 +157,11 @@ mod tests {
     fn response_written_without_a_version_is_read() {
         let record: ResponseRecord =
             read_earlier_record(include_bytes!("fixtures/response-v0.json"));
-        assert_eq!(record.response.id, "resp_fe44a29161d84bd48aca11815d42efaa");
         assert_eq!(record.input.len(), 1);
+        let id = "resp_fe44a29161d84bd48aca11815d42efaa";
+        assert_eq!(record.clone().items(id).unwrap().len(), 2);
+        let document: Value = serde_json::from_str(&record.into_document()).unwrap();
+        assert_eq!(document["id"], id);
         let StoredEvents(events) =
             read_earlier_record(include_bytes!("fixtures/response-events-v0.json"));
         assert_eq!(events[0].0, "response.created");

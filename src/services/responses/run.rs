@@ -16,12 +16,14 @@ use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
 use crate::api::openai::responses::ResponseStatus;
 use crate::api::openai::responses::ResponseWriter;
+use crate::api::openai::responses::stored_items;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::gateway;
 use crate::engine::gateway::TurnStream;
 use crate::services::conversations::CompanionRecord;
 use crate::services::conversations::LockedConversation;
+use crate::storage::store;
 use crate::storage::store::TtlTable;
 
 /// Maps an error to the error envelope for the client.
@@ -200,25 +202,21 @@ impl ResponseRecorder {
             )
         }) {
             Some(taken) => {
-                let record = self.record(response);
-                let bytes = record.to_bytes()?;
+                let bytes = self.record(response)?.to_bytes()?;
                 let beside = self.records.clone().map(|shelf| CompanionRecord {
                     table: shelf,
                     id: response.id.clone(),
                     record: bytes,
                 });
-                taken.append(record.items(), beside).await?;
+                taken.append(self.items(response), beside).await?;
                 true
             }
             None => self.store_alone(response).await,
         };
         if let Some(memory) = &self.memory {
-            let record = self.record(response);
+            let items = self.items(response);
             let earlier = std::mem::take(&mut self.earlier);
-            memory.remember(
-                &response.id,
-                earlier.into_iter().chain(record.items()).collect(),
-            );
+            memory.remember(&response.id, earlier.into_iter().chain(items).collect());
         }
         Ok(is_stored)
     }
@@ -229,7 +227,10 @@ impl ResponseRecorder {
         let Some(records) = &self.records else {
             return true;
         };
-        let saved = self.record(response).save(records, &self.owner).await;
+        let saved = match self.record(response) {
+            Ok(record) => record.save(records, &self.owner, &response.id).await,
+            Err(error) => Err(error.into()),
+        };
         if let Err(error) = &saved {
             // The answer is generated and paid for, so it is delivered even if it cannot be stored.
             tracing::error!(
@@ -241,10 +242,13 @@ impl ResponseRecorder {
         saved.is_ok()
     }
 
-    fn record(&self, response: &Response) -> ResponseRecord {
-        ResponseRecord {
-            response: response.clone(),
-            input: self.input.clone(),
-        }
+    fn record(&self, response: &Response) -> Result<ResponseRecord, store::Error> {
+        ResponseRecord::new(response, self.input.clone())
+    }
+
+    /// Returns the items that `response` adds to a conversation: input and output.
+    fn items(&self, response: &Response) -> Vec<Value> {
+        let output = stored_items::from_output(response);
+        self.input.iter().cloned().chain(output).collect()
     }
 }

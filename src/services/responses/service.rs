@@ -17,9 +17,7 @@ use super::tables::ResponseTables;
 
 use crate::accounts::auth::Keys;
 use crate::api::openai::PageRequest;
-use crate::api::openai::responses::Response;
-use crate::api::openai::responses::ResponseWriter;
-use crate::api::openai::responses::ToolNames;
+use crate::api::openai::responses::ResponseError;
 use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
@@ -89,34 +87,35 @@ impl Responses {
             explain,
             ..
         } = &*self.0;
+        let interrupted = explain(&crate::engine::gateway::Error::ShuttingDown.into());
+        let interrupted = ResponseError::from(&interrupted);
         let names = shelves.unfinished.list_keys().await?;
         for (owner, id) in &names {
             let record = ResponseRecord::load(&shelves.records, owner, id).await;
-            let Some(record) = skip_unreadable(record)? else {
+            let failed = record.and_then(|record| {
+                let Some(mut record) = record else {
+                    return Ok(None);
+                };
+                record.fail(id, &interrupted)?;
+                Ok(Some(record))
+            });
+            let Some(record) = skip_unreadable(failed)? else {
                 // The mark stays, so that a version that can read the record ends the response.
                 continue;
             };
             if let Some(record) = record {
-                let mut writer = ResponseWriter::new(record.response, ToolNames::default(), false);
-                writer.fail(&explain(
-                    &crate::engine::gateway::Error::ShuttingDown.into(),
-                ));
-                let record = ResponseRecord {
-                    response: writer.response().clone(),
-                    input: record.input,
-                };
-                record.save(&shelves.records, owner).await?;
+                record.save(&shelves.records, owner, id).await?;
             }
             shelves.unfinished.remove(owner, id).await?;
         }
         Ok(names.len())
     }
 
-    /// Returns the current state of a response.
+    /// Returns the current state of a response, as JSON.
     ///
     /// # Errors
     /// Fails when the caller has no response with this id.
-    pub async fn get(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
+    pub async fn get(&self, caller: &Caller, id: &str) -> Result<String, Error> {
         let owner = self.0.keys.owner_id(caller);
         match self
             .0
@@ -124,8 +123,8 @@ impl Responses {
             .get(&owner, id)
             .and_then(|live| live.response())
         {
-            Some(response) => Ok(response),
-            None => Ok(self.load_record(&owner, id).await?.response),
+            Some(response) => Ok(response.to_json()),
+            None => Ok(self.load_record(&owner, id).await?.into_document()),
         }
     }
 
@@ -154,18 +153,18 @@ impl Responses {
         }
     }
 
-    /// Cancels a background response and returns it. A finished one is returned unchanged.
+    /// Cancels a background response and returns its JSON. A finished one is returned unchanged.
     ///
     /// # Errors
     /// Fails when the caller has no response with this id, or it is not a background response.
-    pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<Response, Error> {
+    pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<String, Error> {
         let owner = self.0.keys.owner_id(caller);
         if let Some(live) = self.0.running.get(&owner, id) {
             live.cancel.cancel();
             live.wait_until_over().await;
         }
-        let response = self.load_record(&owner, id).await?.response;
-        if !response.background {
+        let record = self.load_record(&owner, id).await?;
+        if !record.fields(id)?.background {
             let message = "Cannot cancel a synchronous response: only one that was created with `\"background\": true` can \
                            be cancelled. To end another, close its connection.";
             return Err(InvalidRequest {
@@ -175,7 +174,7 @@ impl Responses {
             }
             .into());
         }
-        Ok(response)
+        Ok(record.into_document())
     }
 
     /// Deletes a response. One in progress is cancelled first.

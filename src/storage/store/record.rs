@@ -32,6 +32,38 @@ pub trait Stored: Serialize + DeserializeOwned {
     }
 }
 
+impl Error {
+    /// Creates the error of the stored value `name`. The message of serde quotes the value, which
+    /// belongs to a client, so it is left out.
+    pub fn unreadable<T: Stored>(name: &str, error: &serde_json::Error) -> Self {
+        let reason = format!("{:?} error at column {}", error.classify(), error.column());
+        Self::Unreadable {
+            kind: T::KIND,
+            name: name.to_owned(),
+            reason,
+        }
+    }
+
+    /// Creates the error of the stored value `name`, which a later program has written.
+    pub fn unsupported_version(kind: &'static str, name: &str, version: u8, newest: u8) -> Self {
+        Self::Unreadable {
+            kind,
+            name: name.to_owned(),
+            reason: format!(
+                "its version is {version}, and this program reads versions up to {newest}"
+            ),
+        }
+    }
+
+    /// Creates the error of a value that JSON cannot hold.
+    pub fn unwritable<T: Stored>(error: &serde_json::Error) -> Self {
+        Self::Unwritable {
+            kind: T::KIND,
+            reason: error.to_string(),
+        }
+    }
+}
+
 /// Encodes `value` for the store.
 ///
 /// # Errors
@@ -39,10 +71,7 @@ pub trait Stored: Serialize + DeserializeOwned {
 pub fn encode_record<T: Stored>(value: &T) -> Result<Vec<u8>, Error> {
     const { assert!(T::VERSION > 0 && T::VERSION <= MAX_VERSION) };
     let mut bytes = vec![T::VERSION];
-    serde_json::to_writer(&mut bytes, value).map_err(|error| Error::Unwritable {
-        kind: T::KIND,
-        reason: error.to_string(),
-    })?;
+    serde_json::to_writer(&mut bytes, value).map_err(|error| Error::unwritable::<T>(&error))?;
     Ok(bytes)
 }
 
@@ -55,25 +84,15 @@ pub fn decode_record<T: Stored>(name: &str, bytes: &[u8]) -> Result<T, Error> {
         [version @ 1..=MAX_VERSION, json @ ..] => (*version, json),
         json => (0, json),
     };
-    let unreadable = |reason: String| Error::Unreadable {
-        kind: T::KIND,
-        name: name.to_owned(),
-        reason,
-    };
     if !(T::MIN_VERSION..=T::VERSION).contains(&version) {
-        return Err(unreadable(format!(
-            "its version is {version}, and this program reads versions up to {}",
-            T::VERSION
-        )));
+        return Err(Error::unsupported_version(
+            T::KIND,
+            name,
+            version,
+            T::VERSION,
+        ));
     }
-    // The message of serde quotes the value, which belongs to a client, so it is left out.
-    T::from_version(version, json).map_err(|error| {
-        unreadable(format!(
-            "{:?} error at column {}",
-            error.classify(),
-            error.column()
-        ))
-    })
+    T::from_version(version, json).map_err(|error| Error::unreadable::<T>(name, &error))
 }
 
 /// Logs an unreadable record and returns `None` for it, so that the others are still processed.

@@ -41,6 +41,7 @@ pub use socket::SocketStreamId;
 pub use socket::decode_message;
 pub use types::ConversationId;
 pub use types::Response;
+pub use types::ResponseError;
 pub use types::ResponseStatus;
 pub use types::ResponseUsage;
 pub use writer::ResponseWriter;

@@ -1,22 +1,21 @@
 //! Wire types of the details of server tool calls.
 
-use serde::Deserialize;
 use serde::Serialize;
 
 /// Action of a web search call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SearchAction {
     /// Action type, always `search`.
     pub r#type: String,
     /// Query of the search.
     pub query: String,
     /// Sources found by the search.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SearchSource>,
 }
 
 /// Source found by a web search.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SearchSource {
     /// Source type, always `url`.
     pub r#type: String,
@@ -25,7 +24,7 @@ pub struct SearchSource {
 }
 
 /// Output of a code interpreter call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum CodeOutput {
     /// Text that the code wrote.
@@ -36,7 +35,7 @@ pub enum CodeOutput {
 }
 
 /// Error of an MCP call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum McpError {
     /// Error that the tool itself reported.
@@ -47,7 +46,7 @@ pub enum McpError {
 }
 
 /// Text of an MCP tool result.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct McpText {
     /// Content type, always `text`.
     pub r#type: String,

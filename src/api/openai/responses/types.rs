@@ -1,4 +1,4 @@
-//! Wire types of responses, also their stored form; fields in `OpenAI`'s order.
+//! Wire types of responses; fields in `OpenAI`'s order.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -12,12 +12,11 @@ use crate::api::openai::citation::UrlCitation;
 use crate::domain;
 
 /// A response, complete or in progress.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Response {
     /// Unique id: `resp_` and 32 random hexadecimal digits.
     pub id: String,
     /// Always null; the SDK for Node declares it.
-    #[serde(default)]
     pub access_programs: (),
     /// Object type, always `response`.
     pub object: String,
@@ -28,7 +27,7 @@ pub struct Response {
     /// True if it is generated in the background.
     pub background: bool,
     /// Conversation that it continues; input and output are added to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationId>,
     /// Time of completion, in seconds of Unix time; null unless completed.
     pub completed_at: Option<u64>,
@@ -51,19 +50,14 @@ pub struct Response {
     #[expect(missing_docs, reason = "an echo of the request")]
     pub reasoning: Value,
     /// Always 0, as is `frequency_penalty`.
-    #[serde(default)]
     pub presence_penalty: f64,
     #[expect(missing_docs, reason = "explained above")]
-    #[serde(default)]
     pub frequency_penalty: f64,
     /// Always null, since Anthropic bounds the calls.
-    #[serde(default)]
     pub max_tool_calls: (),
     #[expect(missing_docs, reason = "an echo of the request")]
-    #[serde(default)]
     pub safety_identifier: Option<String>,
     #[expect(missing_docs, reason = "an echo of the request")]
-    #[serde(default)]
     pub prompt_cache_key: Option<String>,
     /// Service tier, always `default`.
     pub service_tier: String,
@@ -119,7 +113,7 @@ pub struct ConversationId {
 }
 
 /// Error of a failed response.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResponseError {
     /// Error code, one of the few that `OpenAI` defines for this.
     pub code: String,
@@ -128,14 +122,14 @@ pub struct ResponseError {
 }
 
 /// Reason why a response is incomplete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IncompleteDetails {
     /// Wire value: `max_output_tokens` or `content_filter`.
     pub reason: String,
 }
 
 /// Output item of a response.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ResponseItem {
     /// Thinking of the model.
@@ -160,7 +154,7 @@ pub enum ResponseItem {
         status: ResponseStatus,
         call_id: String,
         name: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         namespace: Option<String>,
         arguments: String,
     },
@@ -170,7 +164,7 @@ pub enum ResponseItem {
         status: ResponseStatus,
         call_id: String,
         name: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         namespace: Option<String>,
         input: String,
     },
@@ -229,13 +223,12 @@ pub enum ResponseItem {
         output: Option<String>,
         error: Option<McpError>,
         /// Always null, since no approval is requested.
-        #[serde(default)]
         approval_request_id: (),
     },
 }
 
 /// Annotation of a message text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ResponseAnnotation {
     /// Citation of a web page.
@@ -262,7 +255,7 @@ impl ResponseItem {
 }
 
 /// Summary of thinking, as far as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type")]
 pub enum ReasoningSummary {
     /// Summary text, the only kind.
@@ -274,7 +267,7 @@ pub enum ReasoningSummary {
 }
 
 /// Content part of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ResponseContent {
     /// Text of an answer.
@@ -305,7 +298,7 @@ impl ResponseContent {
 }
 
 /// Token usage of a response.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ResponseUsage {
     /// Number of tokens of the prompt.
     pub input_tokens: u64,
@@ -320,14 +313,14 @@ pub struct ResponseUsage {
 }
 
 /// Breakdown of the prompt tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ResponseInputDetails {
     pub cached_tokens: u64,
     pub cache_write_tokens: u64,
 }
 
 /// Breakdown of the answer tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ResponseOutputDetails {
     pub reasoning_tokens: u64,
 }

@@ -210,7 +210,7 @@ impl ResponseWriter {
         let mut events = self.begin();
         self.close_all(ResponseStatus::Incomplete, &mut events);
         self.response.status = ResponseStatus::Failed;
-        self.response.error = Some(response_error(envelope));
+        self.response.error = Some(ResponseError::from(envelope));
         let failure = ResponseErrorEvent {
             code: envelope.code,
             message: &envelope.message,
@@ -348,15 +348,17 @@ impl ResponseWriter {
 }
 
 /// Converts an error to one of the few codes that `OpenAI` has for failed responses.
-fn response_error(envelope: &OpenAiErrorEnvelope) -> ResponseError {
-    let code = match envelope.r#type {
-        "invalid_request_error" => "invalid_prompt",
-        "rate_limit_error" => "rate_limit_exceeded",
-        _ => "server_error",
-    };
-    ResponseError {
-        code: code.to_owned(),
-        message: envelope.message.clone(),
+impl From<&OpenAiErrorEnvelope> for ResponseError {
+    fn from(envelope: &OpenAiErrorEnvelope) -> Self {
+        let code = match envelope.r#type {
+            "invalid_request_error" => "invalid_prompt",
+            "rate_limit_error" => "rate_limit_exceeded",
+            _ => "server_error",
+        };
+        Self {
+            code: code.to_owned(),
+            message: envelope.message.clone(),
+        }
     }
 }
 

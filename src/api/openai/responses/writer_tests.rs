@@ -210,10 +210,6 @@ fn response_matches_openai_schema() {
         (read.output.len(), read.output_text().as_deref()),
         (3, Some("a"))
     );
-    assert_eq!(
-        serde_json::from_str::<Response>(&written).unwrap(),
-        *writer.response()
-    );
 }
 
 fn search(id: &str) -> TurnEvent {
@@ -450,14 +446,4 @@ fn absent_response_fields_are_null() {
     ] {
         assert_eq!(response.get(field), Some(&Value::Null), "{field}");
     }
-}
-
-#[test]
-fn stored_response_without_access_programs_is_read() {
-    let mut stored = serde_json::to_value(writer(false).response()).unwrap();
-    stored.as_object_mut().unwrap().remove("access_programs");
-    assert_eq!(
-        serde_json::from_value::<Response>(stored).unwrap(),
-        *writer(false).response()
-    );
 }

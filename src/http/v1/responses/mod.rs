@@ -104,7 +104,7 @@ pub(in crate::http) async fn retrieve_response(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
     if query.get("stream").is_none_or(|stream| stream != "true") {
-        return Ok(json(responses.get(&caller, &id).await?.to_json()));
+        return Ok(json(responses.get(&caller, &id).await?));
     }
     let first = number(&query, "starting_after", 0..=usize::MAX - 1)?.map_or(0, |after| after + 1);
     let events = responses.follow(&caller, &id, first).await?;
@@ -131,7 +131,7 @@ pub(in crate::http) async fn cancel_response(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(responses.cancel(&caller, &id).await?.to_json()))
+    Ok(json(responses.cancel(&caller, &id).await?))
 }
 
 /// Lists the input items of a response.

@@ -38,6 +38,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<
         Clock::system(),
         Config {
             keep_charges_days: 92,
+            node: "server".to_owned(),
         },
     )
     .await?

@@ -31,7 +31,7 @@ use claude_switchboard::services::conversations::Conversations;
 use claude_switchboard::services::responses::{ResponseTables, Responses};
 use claude_switchboard::services::sessions::{self, Sessions};
 use claude_switchboard::storage::files::{self, Files};
-use claude_switchboard::storage::store::{Store, TtlLimits};
+use claude_switchboard::storage::store::{self, Store, TtlLimits};
 use claude_switchboard::telemetry::metrics::Metrics;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -242,7 +242,9 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(SilentTurns), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
-    let (store, folder) = (Store::in_memory(tracker.clone()), tempfile::tempdir()?);
+    let folder = tempfile::tempdir()?;
+    let records = folder.path().join("records");
+    let store = Store::open(&records, store::Config::default(), tracker.clone())?;
     let shelves = ResponseTables::new(&store, store_limits());
     let conversations = Conversations::new(&store, Arc::clone(&keys), store_limits());
     let responses = Responses::new(

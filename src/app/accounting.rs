@@ -39,6 +39,9 @@ pub(super) struct Accounting {
     sender: Arc<dyn WebhookSender>,
 }
 
+/// Name of the only server on the records of this machine. Never changes.
+const SINGLE_NODE: &str = "server";
+
 impl Accounting {
     /// Opens the ledger, starts the cleanup of ledger and rate limits, and starts sending budget
     /// alerts.
@@ -60,6 +63,7 @@ impl Accounting {
             .map_err(|error| bad(error.into()))?;
         let config = ledger::Config {
             keep_charges_days: settings.ledger.keep_charges_days,
+            node: SINGLE_NODE.to_owned(),
         };
         let opened = Ledger::open(store.clone(), Clock::system(), config).await;
         let OpenedLedger {
@@ -73,7 +77,8 @@ impl Accounting {
                 "requests interrupted by last shutdown charged as estimated"
             );
         }
-        ledger.spawn_cleanup(tracker, shutdown.started());
+        // Until the drain ends: running requests need the lease, and charges may have to be retried.
+        ledger.spawn_cleanup(tracker, shutdown.drain_expired());
         let (cache, metrics) = (
             AnswerCache::new(config_map::cache_config(settings)),
             Metrics::default(),

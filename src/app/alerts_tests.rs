@@ -93,6 +93,7 @@ impl Office {
             clock,
             Config {
                 keep_charges_days: 1,
+                node: "server".to_owned(),
             },
         )
         .await

@@ -27,6 +27,7 @@ async fn data_dir_with_charges() -> TempDir {
     .unwrap();
     let config = Config {
         keep_charges_days: 92,
+        node: "server".to_owned(),
     };
     let ledger = Ledger::open(store, Clock::system(), config)
         .await
@@ -443,7 +444,7 @@ async fn ledger_of_a_newer_version_is_refused_until_it_is_replaced() {
 }
 
 /// Changes records of the store while no server runs.
-async fn change(folder: &Path, work: impl FnOnce(&mut Transaction<'_>) + Send + 'static) {
+async fn change(folder: &Path, work: impl Fn(&mut Transaction<'_>) + Send + 'static) {
     let tracker = TaskTracker::new();
     let store = Store::open(
         &folder.join("store"),
@@ -451,7 +452,7 @@ async fn change(folder: &Path, work: impl FnOnce(&mut Transaction<'_>) + Send + 
         tracker.clone(),
     )
     .unwrap();
-    let work = |transaction: &mut Transaction<'_>| {
+    let work = move |transaction: &mut Transaction<'_>| {
         work(transaction);
         Ok::<_, claude_switchboard::storage::store::Error>(())
     };

@@ -44,9 +44,9 @@ pub(crate) fn run(folder: &Path, min_free_bytes: u64) {
 async fn change(store: &Store, number: &str, value: Option<Vec<u8>>) -> String {
     let key = TABLE.key(number);
     let work = move |transaction: &mut Transaction<'_>| {
-        match value {
-            Some(value) => transaction.put(key, value),
-            None => transaction.remove(key),
+        match &value {
+            Some(value) => transaction.put(key.clone(), value.clone()),
+            None => transaction.remove(key.clone()),
         }
         Ok::<_, Error>(())
     };

@@ -140,7 +140,7 @@ async fn unreadable_record_fails_the_start() {
         let store = store();
         let (key, record) = (tables::KEYS.key("0123456789ab"), record.to_vec());
         let work = move |transaction: &mut crate::storage::store::Transaction<'_>| {
-            transaction.put(key, record);
+            transaction.put(key.clone(), record.clone());
             Ok::<_, Error>(())
         };
         store.transaction(work).await.unwrap();

@@ -133,20 +133,14 @@ pub(super) fn read_page<T: Stored>(
     limit: usize,
 ) -> Result<(Vec<T>, bool), Error> {
     let prefix = table.key("");
-    let mut next = match after {
-        Some(after) => transaction.after(&prefix, &table.key(after))?,
-        None => transaction.first(&prefix)?,
-    };
-    let mut items = Vec::new();
-    while let Some((key, record)) = next {
-        if items.len() == limit {
-            return Ok((items, true));
-        }
-        items.push(records::decode(
-            &record,
-            &String::from_utf8_lossy(table.key_suffix(&key)),
-        )?);
-        next = transaction.after(&prefix, &key)?;
-    }
-    Ok((items, false))
+    let after = after.map(|after| table.key(after));
+    // One more than wanted tells whether there are more.
+    let mut found = transaction.range(&prefix, after.as_deref(), limit.saturating_add(1))?;
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let items = found.iter().map(|(key, record)| {
+        let name = String::from_utf8_lossy(table.key_suffix(key));
+        records::decode(record, &name)
+    });
+    Ok((items.collect::<Result<_, _>>()?, has_more))
 }

@@ -69,8 +69,8 @@ pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Res
                 records: records.len(),
                 replaced: old,
             };
-            for (key, value) in records {
-                transaction.put(key, value);
+            for (key, value) in &records {
+                transaction.put(key.clone(), value.clone());
             }
             // Refuses a newer ledger now instead of at the next start; the transaction is rolled
             // back.
@@ -81,12 +81,10 @@ pub async fn restore(store: &Store, text: &str, may_replace: bool) -> Result<Res
 }
 
 fn remove_all_records(transaction: &mut Transaction<'_>) -> Result<usize, Error> {
-    let (prefix, mut count) = (TABLE.key(""), 0);
-    let mut next = transaction.first(&prefix)?;
-    while let Some((key, _)) = next {
-        next = transaction.after(&prefix, &key)?;
+    let records = transaction.scan(&TABLE.key(""))?;
+    let count = records.len();
+    for (key, _) in records {
         transaction.remove(key);
-        count += 1;
     }
     Ok(count)
 }

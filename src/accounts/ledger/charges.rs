@@ -37,10 +37,8 @@ pub struct ListedCharge {
 pub(super) async fn list_charges(store: &Store) -> Result<Vec<ListedCharge>, Error> {
     let records = store.scan(storage_keys::charges()).await?;
     let listed = records.into_iter().map(|(key, value)| {
-        let id = storage_keys::parse_id(&key).ok_or(Error::Unreadable {
-            what: "the id of a charge",
-        })?;
-        let charged = ChargeRecord::decode(&value)?;
+        let id = storage_keys::parse_id(ChargeRecord::KIND, &key)?;
+        let charged = ChargeRecord::decode(&key, &value)?;
         let amount = charged.amount();
         let ChargeRecord {
             taken_at,

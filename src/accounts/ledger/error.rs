@@ -3,6 +3,7 @@
 use crate::storage::store;
 
 use super::budget::BudgetExceeded;
+use super::storage_keys;
 
 /// Error of the ledger.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,15 +25,18 @@ pub enum Error {
         /// Newest version that this program knows.
         known: u8,
     },
-    /// A record is damaged or unreadable.
-    #[error("a record of the ledger cannot be read ({what})")]
-    Unreadable {
-        /// Kind of the unreadable record.
-        what: &'static str,
+    /// A record of the ledger is damaged, or of a version that this program does not know.
+    #[error(transparent)]
+    Unreadable(store::Error),
+    /// Another server with the same name uses the ledger.
+    #[error("another server with the name {node} uses the ledger")]
+    Superseded {
+        /// Name of the server.
+        node: String,
     },
     /// The store failed to read or write.
     #[error("the ledger cannot be read or written")]
-    Store(#[from] store::Error),
+    Store(#[source] store::Error),
     /// The file to restore is no backup, or is damaged.
     #[error("the file {0}")]
     Backup(&'static str),
@@ -44,7 +48,25 @@ pub enum Error {
     },
 }
 
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unreadable { .. } => Self::Unreadable(error),
+            error => Self::Store(error),
+        }
+    }
+}
+
 impl Error {
+    /// Creates the error of the record at `key`.
+    pub(super) fn unreadable(kind: &'static str, key: &[u8], reason: &str) -> Self {
+        Self::Unreadable(store::Error::Unreadable {
+            kind,
+            name: storage_keys::record_name(key),
+            reason: reason.to_owned(),
+        })
+    }
+
     /// Advice for the operator, for errors of the stored ledger itself.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -52,7 +74,7 @@ impl Error {
                 "use the program that has written it, or restore an older backup with `claude-switchboard ledger restore FILE \
                  --replace`",
             ),
-            Self::Unreadable { .. } => Some(
+            Self::Unreadable(_) => Some(
                 "stop the server and restore the last backup with `claude-switchboard ledger restore FILE --replace`; it does \
                  not touch keys and responses",
             ),

@@ -28,9 +28,14 @@ pub(super) fn run_steps(
     let Some(head) = transaction.get(&storage_keys::head())? else {
         return Ok(());
     };
-    let mut version = *head.first().ok_or(Error::Unreadable {
-        what: LedgerHead::WHAT,
-    })?;
+    let unreadable = || {
+        Error::unreadable(
+            LedgerHead::KIND,
+            &storage_keys::head(),
+            "its version is unknown",
+        )
+    };
+    let mut version = *head.first().ok_or_else(unreadable)?;
     if version > last {
         return Err(Error::Newer {
             found: version,
@@ -39,9 +44,7 @@ pub(super) fn run_steps(
     }
     while version < last {
         let step = steps.iter().find(|(begin, _)| *begin == version);
-        let (_, step) = step.ok_or(Error::Unreadable {
-            what: LedgerHead::WHAT,
-        })?;
+        let (_, step) = step.ok_or_else(unreadable)?;
         step(transaction)?;
         version += 1;
     }

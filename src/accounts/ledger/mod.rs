@@ -32,6 +32,7 @@ mod codec;
 mod error;
 mod hold;
 mod migration;
+mod node_lease;
 mod reader;
 mod records;
 mod render;
@@ -60,8 +61,10 @@ use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Grant;
 use crate::storage::store::Store;
+use crate::storage::store::Transaction;
 
 use hold::HoldClosing;
+use node_lease::NodeLease;
 
 pub use alerts::Alert;
 pub use archive::Restored;
@@ -93,10 +96,13 @@ pub use usage::UsageTotals;
 pub use verify::VerifyReport;
 
 /// Configuration of the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Days for which single charges are kept; their sums are kept for ever.
     pub keep_charges_days: u32,
+    /// Name of this server, the same at each start; different from those of the servers that share
+    /// its store.
+    pub node: String,
 }
 
 /// Ledger of all budgets and charges. Clones share it.
@@ -119,8 +125,7 @@ struct LedgerInner {
     store: Store,
     clock: Clock,
     config: Config,
-    /// Number of this start. Holds of an earlier epoch have no owner any more.
-    epoch: u64,
+    lease: NodeLease,
     alerts: UnboundedSender<Alert>,
     /// Holds that the store failed to close; retried by the task in `sweep`.
     pending_closes: Mutex<Vec<PendingClose>>,
@@ -140,28 +145,31 @@ impl fmt::Debug for Ledger {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Ledger")
-            .field("epoch", &self.0.epoch)
+            .field("lease", &self.0.lease)
             .finish_non_exhaustive()
     }
 }
 
 impl Ledger {
-    /// Opens the ledger in `store`, once for each start of a server. Holds of earlier starts are
-    /// closed; those whose run may have gone upstream are charged in full.
+    /// Opens the ledger in `store`, once for each start of a server. Holds of its earlier starts are
+    /// closed, and those of other servers that are gone; those whose run may have gone upstream are
+    /// charged in full.
     ///
     /// # Errors
     /// Fails when the records are newer than this program or unreadable, or the store fails.
     pub async fn open(store: Store, clock: Clock, config: Config) -> Result<OpenedLedger, Error> {
-        let now = clock.clone();
-        let (epoch, unknown) = store
-            .transaction(move |transaction| transactions::open_epoch(transaction, now.now()))
+        let (now, node, is_shared) = (clock.clone(), config.node.clone(), store.is_shared());
+        let (lease, unknown) = store
+            .transaction(move |transaction| {
+                NodeLease::open(transaction, &node, is_shared, now.now())
+            })
             .await?;
         let (sender, alerts) = mpsc::unbounded_channel();
         let inner = LedgerInner {
             store,
             clock,
             config,
-            epoch,
+            lease,
             alerts: sender,
             pending_closes: Mutex::default(),
             is_failing: AtomicBool::new(false),
@@ -190,14 +198,16 @@ impl Ledger {
     ) -> impl Future<Output = Result<BudgetHold, Error>> + Send + use<> {
         let (this, ledger, caller, id) =
             (self.clone(), self.clone(), caller.clone(), id.to_owned());
-        let held = self.0.store.transaction(move |transaction| {
-            let now = ledger.0.clock.now();
-            let (id, amount) =
-                transactions::place_hold(transaction, now, ledger.0.epoch, &caller, estimate, &id)?;
-            // Made inside the transaction: if the future is dropped, this guard is dropped and
-            // releases the hold.
-            Ok::<_, Error>(BudgetHold::new(ledger, id, amount, caller.grant))
-        });
+        let grant = Arc::clone(&caller.grant);
+        let place = move |transaction: &mut Transaction<'_>| {
+            let LedgerInner { clock, lease, .. } = &*ledger.0;
+            transactions::place_hold(transaction, clock.now(), lease, &caller, estimate, &id)
+        };
+        let holder = self.clone();
+        // The guard is made for the caller even if the future is dropped, and then dropped too, which
+        // releases the hold.
+        let guard = move |(id, amount)| BudgetHold::new(holder, id, amount, grant);
+        let held = self.0.store.transaction_then(place, guard);
         async move { this.record_store_health(held.await) }
     }
 
@@ -222,6 +232,7 @@ impl Ledger {
         let (this, ledger, id, begun) =
             (self.clone(), self.clone(), id.to_owned(), begun.to_owned());
         let renamed = self.0.store.transaction(move |transaction| {
+            let ledger = ledger.clone();
             let owed = PendingClose {
                 id: id.clone(),
                 closing: HoldClosing::Released,
@@ -231,12 +242,7 @@ impl Ledger {
             // one.
             transaction.after_write(move |is_made| {
                 if !is_made {
-                    ledger
-                        .0
-                        .pending_closes
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(owed);
+                    ledger.retry_later(owed);
                 }
             });
             transactions::rename_hold(transaction, &id, &begun)
@@ -280,20 +286,22 @@ impl Ledger {
         };
         let closed = self.0.store.transaction(move |transaction| {
             let (now, alerts) = (ledger.0.clock.now(), ledger.0.alerts.clone());
-            // A close that fails is queued again: no charge is lost while the server runs.
             let PendingClose { id, closing, grant } = owed.clone();
-            transaction.after_write(move |is_made| {
-                if !is_made {
-                    ledger
-                        .0
-                        .pending_closes
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(owed);
-                }
-            });
-            // The retry is registered first, so that an error of the transaction itself is covered.
-            let (debit, new) = transactions::close_hold(transaction, now, &id, closing, &grant)?;
+            let closed = transactions::close_hold(transaction, now, &id, closing, &grant);
+            if let Err(error @ Error::Unreadable(_)) = &closed {
+                // A record does not become readable by itself. The hold stays for an operator.
+                let error = error as &dyn std::error::Error;
+                tracing::error!(hold.id = id, error, "hold not closed");
+            } else {
+                let (ledger, owed) = (ledger.clone(), owed.clone());
+                // Registered before an error returns: no charge is lost while the server runs.
+                transaction.after_write(move |is_made| {
+                    if !is_made {
+                        ledger.retry_later(owed);
+                    }
+                });
+            }
+            let (debit, new) = closed?;
             transaction.after_write(move |is_made| {
                 // A closed channel is fine: alerts are optional for the opener.
                 new.into_iter()
@@ -303,5 +311,13 @@ impl Ledger {
             Ok(debit)
         });
         async move { this.record_store_health(closed.await) }
+    }
+    /// Queues a close for the task that retries failed ones.
+    fn retry_later(&self, close: PendingClose) {
+        self.0
+            .pending_closes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(close);
     }
 }

@@ -80,9 +80,9 @@ impl LedgerReader {
         let mut budgets = Vec::new();
         for account in accounts.into_iter().filter(BudgetAccount::is_capped) {
             let place = storage_keys::meter(account.span, account.scope, account.name);
-            let bytes = self.store.get(place).await?;
+            let bytes = self.store.get(place.clone()).await?;
             let meter = bytes
-                .map(|bytes| BudgetMeter::decode(&bytes))
+                .map(|bytes| BudgetMeter::decode(&place, &bytes))
                 .transpose()?
                 .unwrap_or_default();
             let (used, cap) = account.used(&meter);

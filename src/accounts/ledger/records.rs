@@ -1,8 +1,10 @@
-//! Stored records of the ledger. The first byte of every record is its version.
+//! Stored records of the ledger. The first byte of every record is its version, as in the codec of
+//! other records, and errors of reading are the same.
 
 use crate::domain::Amount;
 use crate::domain::Money;
 use crate::domain::Usage;
+use crate::storage::store;
 use crate::storage::store::Transaction;
 
 use super::ChargeOutcome;
@@ -10,6 +12,7 @@ use super::Error;
 use super::calendar::Day;
 use super::codec::RecordReader;
 use super::codec::RecordWriter;
+use super::storage_keys;
 
 /// Version of the written records. Older ones are migrated by `migration`.
 pub(super) const VERSION: u8 = 1;
@@ -17,7 +20,7 @@ pub(super) const VERSION: u8 = 1;
 /// Kind of record with its binary encoding.
 pub(super) trait LedgerRecord: Sized {
     /// Name of the kind in error messages.
-    const WHAT: &'static str;
+    const KIND: &'static str;
 
     fn write(&self, writer: &mut RecordWriter);
 
@@ -29,19 +32,19 @@ pub(super) trait LedgerRecord: Sized {
         writer.into_bytes()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let unreadable = Error::Unreadable { what: Self::WHAT };
+    /// Decodes the record at `key`.
+    fn decode(key: &[u8], bytes: &[u8]) -> Result<Self, Error> {
         match bytes.split_first() {
-            Some((&version, _)) if version > VERSION => Err(Error::Newer {
-                found: version,
-                known: VERSION,
-            }),
             Some((&VERSION, rest)) => {
                 let mut reader = RecordReader(rest);
                 let record = Self::read(&mut reader).filter(|_| reader.is_at_end());
-                record.ok_or(unreadable)
+                record.ok_or_else(|| Error::unreadable(Self::KIND, key, "its bytes are damaged"))
             }
-            _ => Err(unreadable),
+            Some((&version, _)) => {
+                let name = storage_keys::record_name(key);
+                Err(store::Error::unsupported_version(Self::KIND, &name, version, VERSION).into())
+            }
+            None => Err(Error::unreadable(Self::KIND, key, "it is empty")),
         }
     }
 }
@@ -53,7 +56,7 @@ pub(super) fn load_record<R: LedgerRecord>(
 ) -> Result<Option<R>, Error> {
     transaction
         .get(key)?
-        .map(|bytes| R::decode(&bytes))
+        .map(|bytes| R::decode(key, &bytes))
         .transpose()
 }
 
@@ -71,6 +74,14 @@ pub(super) struct LedgerHead {
     pub(super) epoch: u64,
     /// First day whose charges are all kept; older ones are swept.
     pub(super) first_kept_day: Day,
+}
+
+/// Lease of a server on its epoch, in a store that several servers share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeaseRecord {
+    pub(super) epoch: u64,
+    /// End of the lease, in seconds of Unix time.
+    pub(super) ends_at: u64,
 }
 
 /// Record of an open hold.
@@ -220,7 +231,7 @@ impl UsageCounters {
 }
 
 impl LedgerRecord for LedgerHead {
-    const WHAT: &'static str = "its head";
+    const KIND: &'static str = "head of the ledger";
 
     fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.epoch);
@@ -235,8 +246,24 @@ impl LedgerRecord for LedgerHead {
     }
 }
 
+impl LedgerRecord for LeaseRecord {
+    const KIND: &'static str = "lease of a server";
+
+    fn write(&self, writer: &mut RecordWriter) {
+        writer.number(self.epoch);
+        writer.number(self.ends_at);
+    }
+
+    fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
+        Some(Self {
+            epoch: reader.number()?,
+            ends_at: reader.number()?,
+        })
+    }
+}
+
 impl LedgerRecord for HoldRecord {
-    const WHAT: &'static str = "a hold";
+    const KIND: &'static str = "hold";
 
     fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.epoch);
@@ -258,7 +285,7 @@ impl LedgerRecord for HoldRecord {
 }
 
 impl LedgerRecord for ChargeRecord {
-    const WHAT: &'static str = "a charge";
+    const KIND: &'static str = "charge";
 
     fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.taken_at);
@@ -322,7 +349,7 @@ impl LedgerRecord for ChargeRecord {
 }
 
 impl LedgerRecord for BudgetMeter {
-    const WHAT: &'static str = "what is spent of a budget";
+    const KIND: &'static str = "meter of a budget";
 
     fn write(&self, writer: &mut RecordWriter) {
         for sum in [self.spent, self.held] {
@@ -349,7 +376,7 @@ impl LedgerRecord for BudgetMeter {
 }
 
 impl LedgerRecord for UsageCounters {
-    const WHAT: &'static str = "the usage of a day";
+    const KIND: &'static str = "usage of a day";
 
     fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.requests);

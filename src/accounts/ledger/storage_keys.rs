@@ -2,6 +2,7 @@
 
 use crate::storage::store::StoreTable;
 
+use super::Error;
 use super::budget::BudgetScope;
 use super::calendar::Day;
 use super::calendar::Span;
@@ -19,8 +20,13 @@ const HOLD: u8 = b'h';
 const METER: u8 = b'm';
 /// Index of charges by day and id, to find the oldest.
 const CHARGE_DAY: u8 = b'o';
+/// Leases of the servers, by name.
+const NODE: u8 = b'n';
 /// Usage counters by project, day, key and model.
 const USAGE: u8 = b'u';
+
+/// Reason of the error of a record whose key cannot be parsed.
+const BAD_KEY: &str = "its key is damaged";
 
 fn storage_key(kind: u8, rest: &[&[u8]]) -> Vec<u8> {
     TABLE.key([&[kind], rest.concat().as_slice()].concat())
@@ -46,9 +52,24 @@ pub(super) fn charges() -> Vec<u8> {
     storage_key(CHARGE, &[])
 }
 
-/// Extracts the id from the storage key of a hold or a charge.
-pub(super) fn parse_id(key: &[u8]) -> Option<String> {
-    String::from_utf8(TABLE.key_suffix(key).get(1..)?.to_vec()).ok()
+pub(super) fn node(name: &str) -> Vec<u8> {
+    storage_key(NODE, &[name.as_bytes()])
+}
+
+pub(super) fn nodes() -> Vec<u8> {
+    storage_key(NODE, &[])
+}
+
+/// Returns the name of a record in error messages: its key without table and kind.
+pub(super) fn record_name(key: &[u8]) -> String {
+    let name = TABLE.key_suffix(key).get(1..).unwrap_or_default();
+    String::from_utf8_lossy(name).escape_debug().to_string()
+}
+
+/// Extracts the id from the storage key of a hold or a charge, whose kind is `kind`.
+pub(super) fn parse_id(kind: &'static str, key: &[u8]) -> Result<String, Error> {
+    let id = TABLE.key_suffix(key).get(1..).unwrap_or_default();
+    String::from_utf8(id.to_vec()).map_err(|_| Error::unreadable(kind, key, "its id is not UTF-8"))
 }
 
 pub(super) fn charge_day(day: Day, id: &str) -> Vec<u8> {
@@ -60,12 +81,13 @@ pub(super) fn charge_days() -> Vec<u8> {
 }
 
 /// Extracts day and id from a key of the day index.
-pub(super) fn parse_charge_day(key: &[u8]) -> Option<(Day, String)> {
-    let (number, id) = read_number(TABLE.key_suffix(key).get(1..)?)?;
-    Some((
-        Day::from_number(number),
-        String::from_utf8(id.to_vec()).ok()?,
-    ))
+pub(super) fn parse_charge_day(key: &[u8]) -> Result<(Day, String), Error> {
+    let parse = || {
+        let (number, id) = read_number(TABLE.key_suffix(key).get(1..)?)?;
+        let id = String::from_utf8(id.to_vec()).ok()?;
+        Some((Day::from_number(number), id))
+    };
+    parse().ok_or_else(|| Error::unreadable("day of a charge", key, BAD_KEY))
 }
 
 pub(super) fn meter(span: Span, scope: BudgetScope, name: &str) -> Vec<u8> {
@@ -91,16 +113,16 @@ pub(super) fn meters_of_window(span: Span) -> Vec<u8> {
 }
 
 /// Extracts span, scope and name from the key of a meter.
-pub(super) fn parse_meter(key: &[u8]) -> Option<(Span, BudgetScope, String)> {
-    let (kind, rest) = TABLE.key_suffix(key).get(1..)?.split_first()?;
-    let (number, rest) = read_number(rest)?;
-    let (letter, name) = rest.split_first()?;
-    let scope = BudgetScope::from_letter(*letter)?;
-    Some((
-        Span::from_key(*kind, number)?,
-        scope,
-        String::from_utf8(name.to_vec()).ok()?,
-    ))
+pub(super) fn parse_meter(key: &[u8]) -> Result<(Span, BudgetScope, String), Error> {
+    let parse = || {
+        let (kind, rest) = TABLE.key_suffix(key).get(1..)?.split_first()?;
+        let (number, rest) = read_number(rest)?;
+        let (letter, name) = rest.split_first()?;
+        let scope = BudgetScope::from_letter(*letter)?;
+        let name = String::from_utf8(name.to_vec()).ok()?;
+        Some((Span::from_key(*kind, number)?, scope, name))
+    };
+    parse().ok_or_else(|| Error::unreadable("meter of a budget", key, BAD_KEY))
 }
 
 /// Prefix of the usage of all projects.
@@ -132,16 +154,19 @@ pub(super) fn usage(project: &str, day: Day, key: &str, model: &str) -> Vec<u8> 
 }
 
 /// Extracts project, day, key and model from a usage key.
-pub(super) fn parse_usage(key: &[u8]) -> Option<(String, Day, String, String)> {
-    let (project, rest) = read_text(TABLE.key_suffix(key).get(1..)?)?;
-    let (day, rest) = read_number(rest)?;
-    let (name, model) = read_text(rest)?;
-    Some((
-        project,
-        Day::from_number(day),
-        name,
-        String::from_utf8(model.to_vec()).ok()?,
-    ))
+pub(super) fn parse_usage(key: &[u8]) -> Result<(String, Day, String, String), Error> {
+    let parse = || {
+        let (project, rest) = read_text(TABLE.key_suffix(key).get(1..)?)?;
+        let (day, rest) = read_number(rest)?;
+        let (name, model) = read_text(rest)?;
+        Some((
+            project,
+            Day::from_number(day),
+            name,
+            String::from_utf8(model.to_vec()).ok()?,
+        ))
+    };
+    parse().ok_or_else(|| Error::unreadable("usage of a day", key, BAD_KEY))
 }
 
 /// Encodes a name with its length in front, so that no encoded name is a prefix of another.
@@ -174,13 +199,13 @@ mod tests {
             project in any::<String>(), key in any::<String>(), model in any::<String>(), seconds in any::<u32>(),
         ) {
             let day = Day::of(seconds.into());
-            let parts = parse_usage(&usage(&project, day, &key, &model));
-            prop_assert_eq!(parts, Some((project.clone(), day, key.clone(), model)));
-            prop_assert_eq!(parse_id(&charge(&key)), Some(key.clone()));
-            prop_assert_eq!(parse_charge_day(&charge_day(day, &key)), Some((day, key)));
+            let parts = parse_usage(&usage(&project, day, &key, &model)).unwrap();
+            prop_assert_eq!(parts, (project.clone(), day, key.clone(), model));
+            prop_assert_eq!(parse_id("charge", &charge(&key)).unwrap(), key.clone());
+            prop_assert_eq!(parse_charge_day(&charge_day(day, &key)).unwrap(), (day, key));
             let span = Span::around(BudgetWindow::Month, day);
             let place = meter(span, BudgetScope::Project, &project);
-            prop_assert_eq!(parse_meter(&place), Some((span, BudgetScope::Project, project)));
+            prop_assert_eq!(parse_meter(&place).unwrap(), (span, BudgetScope::Project, project));
         }
     }
 }

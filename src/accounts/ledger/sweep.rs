@@ -10,6 +10,7 @@ use crate::storage::store::Transaction;
 
 use super::Error;
 use super::Ledger;
+use super::LedgerInner;
 use super::PendingClose;
 use super::budget::BudgetWindow;
 use super::calendar::Day;
@@ -21,6 +22,8 @@ use super::storage_keys;
 
 /// Interval at which failed closes are retried. The next transaction reopens a failed store.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Number of retry intervals between two renewals of the lease.
+const RENEW_INTERVALS: u32 = 5;
 /// Number of retry intervals between two sweeps. Sweeps delete whole days, so they can be rare.
 const SWEEP_INTERVALS: u32 = 600;
 /// Maximum number of records deleted in one transaction, so that other transactions are not held
@@ -39,6 +42,9 @@ impl Ledger {
                 .await
                 .is_some()
             {
+                if intervals % RENEW_INTERVALS == 0 {
+                    ledger.renew_lease().await;
+                }
                 ledger.retry_pending_closes().await;
                 ledger.probe_store().await;
                 if intervals % SWEEP_INTERVALS == 0
@@ -52,6 +58,28 @@ impl Ledger {
                 intervals += 1;
             }
         });
+    }
+
+    /// Renews the lease of this server, and charges the holds of servers whose lease is over.
+    pub(super) async fn renew_lease(&self) {
+        if !self.0.store.is_shared() {
+            return;
+        }
+        let ledger = self.clone();
+        let renewed = self.0.store.transaction(move |transaction| {
+            let LedgerInner { clock, lease, .. } = &*ledger.0;
+            lease.renew(transaction, clock.now())
+        });
+        match self.record_store_health(renewed.await) {
+            Ok(0) => {}
+            Ok(unknown) => {
+                tracing::warn!(unknown, "requests of lost servers charged as estimated");
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "ledger lease not renewed");
+            }
+        }
     }
 
     /// Retries the closes that failed because of the store.
@@ -119,9 +147,7 @@ fn sweep_group(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Er
     let mut left = MAX_RECORDS_PER_SWEEP;
     let orders = storage_keys::charge_days();
     remove_while(transaction, &orders, &mut left, |transaction, key| {
-        let (day, id) = storage_keys::parse_charge_day(key).ok_or(Error::Unreadable {
-            what: "the day of a charge",
-        })?;
+        let (day, id) = storage_keys::parse_charge_day(key)?;
         if day < first {
             transaction.remove(storage_keys::charge(&id));
         }
@@ -134,9 +160,7 @@ fn sweep_group(transaction: &mut Transaction<'_>, first: Day) -> Result<bool, Er
             &storage_keys::meters_of_window(limit),
             &mut left,
             |_, key| {
-                let parts = storage_keys::parse_meter(key).ok_or(Error::Unreadable {
-                    what: "the time of a budget",
-                })?;
+                let parts = storage_keys::parse_meter(key)?;
                 // Budgets of past days and months are no longer checked.
                 Ok(parts.0 < limit)
             },
@@ -152,12 +176,10 @@ fn remove_while(
     left: &mut usize,
     is_old: impl Fn(&mut Transaction<'_>, &[u8]) -> Result<bool, Error>,
 ) -> Result<(), Error> {
-    let mut next = transaction.first(prefix)?;
-    while let Some((key, _)) = next.filter(|_| *left > 0) {
+    for (key, _) in transaction.range(prefix, None, *left)? {
         if !is_old(transaction, &key)? {
             return Ok(());
         }
-        next = transaction.after(prefix, &key)?;
         transaction.remove(key);
         *left -= 1;
     }

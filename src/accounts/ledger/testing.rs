@@ -52,6 +52,7 @@ pub(crate) async fn budgets(ledger: &Ledger, caller: &Caller) -> Vec<(Amount, Ca
 async fn over(store: Store, now: u64) -> Ledger {
     let config = Config {
         keep_charges_days: 92,
+        node: "server".to_owned(),
     };
     Ledger::open(store, Clock::new(move || now), config)
         .await
@@ -64,7 +65,7 @@ pub(crate) async fn begun_holds(ledger: &Ledger) -> usize {
     let holds = ledger.0.store.scan(storage_keys::holds()).await.unwrap();
     let ids = holds
         .iter()
-        .filter_map(|(place, _)| storage_keys::parse_id(place));
+        .filter_map(|(place, _)| storage_keys::parse_id("hold", place).ok());
     ids.filter(|id| transactions::is_charged_after_crash(id))
         .count()
 }

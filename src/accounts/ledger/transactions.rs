@@ -1,4 +1,4 @@
-//! Transactions on holds: open a new epoch, place, raise, rename and close a hold.
+//! Transactions on holds: place, raise, rename and close a hold.
 
 use crate::domain::Amount;
 use crate::domain::Caller;
@@ -14,12 +14,11 @@ use super::alerts::Alert;
 use super::budget::BudgetAccount;
 use super::calendar::Day;
 use super::hold::HoldClosing;
-use super::migration;
+use super::node_lease::NodeLease;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
 use super::records::ChargeRecord;
 use super::records::HoldRecord;
-use super::records::LedgerHead;
 use super::records::LedgerRecord as _;
 use super::records::UsageCounters;
 use super::records::load_record;
@@ -57,43 +56,11 @@ fn is_resumable(id: &str) -> bool {
     id.starts_with(RESUMABLE_PREFIX)
 }
 
-/// Starts a new epoch and closes the holds that earlier ones left open. Returns the epoch and the
-/// number of holds that were charged in full.
-pub(super) fn open_epoch(
-    transaction: &mut Transaction<'_>,
-    now: u64,
-) -> Result<(u64, usize), Error> {
-    migration::migrate(transaction)?;
-    let mut head: LedgerHead = load_record(transaction, &storage_keys::head())?.unwrap_or_default();
-    head.epoch += 1;
-    transaction.put(storage_keys::head(), head.encode());
-    let (holds, mut unknown) = (storage_keys::holds(), 0_usize);
-    let mut next = transaction.first(&holds)?;
-    while let Some((key, _)) = next {
-        let id = storage_keys::parse_id(&key).ok_or(Error::Unreadable {
-            what: "the id of a hold",
-        })?;
-        // Resumable runs place another hold when they run again; waiting runs never went upstream.
-        let is_unknown = is_charged_after_crash(&id);
-        let closing = if is_unknown {
-            HoldClosing::Unknown
-        } else {
-            HoldClosing::Released
-        };
-        // The budgets are unknown here (they come with the caller), so no alert is raised; the next
-        // charge raises it.
-        close_hold(transaction, now, &id, closing, &Grant::default())?;
-        unknown += usize::from(is_unknown);
-        next = transaction.after(&holds, &key)?;
-    }
-    Ok((head.epoch, unknown))
-}
-
 /// Holds `estimate` if all budgets have room. Returns the id of the hold and the amount held.
 pub(super) fn place_hold(
     transaction: &mut Transaction<'_>,
     now: u64,
-    epoch: u64,
+    lease: &NodeLease,
     caller: &Caller,
     estimate: Amount,
     id: &str,
@@ -120,6 +87,7 @@ pub(super) fn place_hold(
     let wanted = AmountSum::of(amount);
     let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, Day::of(now));
     reserve_in_accounts(transaction, accounts, AmountSum::default(), wanted)?;
+    let epoch = lease.epoch_of_hold(transaction, now)?;
     let (project, key) = (caller.project.clone(), caller.name.clone());
     let held = HoldRecord {
         epoch,
@@ -140,10 +108,16 @@ pub(super) fn raise_hold(
     grant: &Grant,
 ) -> Result<Amount, Error> {
     let place = storage_keys::hold(id);
-    let held: Option<HoldRecord> = load_record(transaction, &place)?;
-    let held = held.ok_or(Error::Unreadable {
-        what: "a hold that is to be raised",
-    })?;
+    let Some(held) = load_record::<HoldRecord>(transaction, &place)? else {
+        let charged: Option<ChargeRecord> = load_record(transaction, &storage_keys::charge(id))?;
+        return match charged {
+            // A repeated run whose answer was charged already is free, so nothing is held for it.
+            Some(charged) if is_resumable(id) && charged.outcome == ChargeOutcome::Answered => {
+                Ok(Amount::default())
+            }
+            _ => Err(Error::unreadable(HoldRecord::KIND, &place, "it is gone")),
+        };
+    };
     let (tokens, money) = (
         held.amount.tokens.max(wanted.tokens),
         held.amount.money.max(wanted.money),

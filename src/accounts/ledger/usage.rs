@@ -109,12 +109,12 @@ pub(super) async fn usage_report(
     let mut totals = UsageCounters::default();
     let (mut groups, mut families) = (BTreeMap::new(), BTreeMap::new());
     for (key, value) in usage_records(store, query.project.as_deref(), from, today).await? {
-        let (_, day, name, model) = parse_usage_key(&key)?;
+        let (_, day, name, model) = storage_keys::parse_usage(&key)?;
         let is_meant = query.key.as_ref().is_none_or(|wanted| *wanted == name);
         if !is_meant || from.is_some_and(|from| !(from..=today).contains(&day)) {
             continue;
         }
-        let counters = UsageCounters::decode(&value)?;
+        let counters = UsageCounters::decode(&key, &value)?;
         totals = totals.plus(counters);
         let model = if model.is_empty() {
             UNKNOWN_MODEL.to_owned()
@@ -170,12 +170,6 @@ async fn usage_records(
         day = day.next();
     }
     Ok(records)
-}
-
-pub(super) fn parse_usage_key(key: &[u8]) -> Result<(String, Day, String, String), Error> {
-    storage_keys::parse_usage(key).ok_or(Error::Unreadable {
-        what: "whose usage it is",
-    })
 }
 
 impl UsageTotals {

@@ -21,7 +21,6 @@ use super::records::LedgerHead;
 use super::records::LedgerRecord;
 use super::records::UsageCounters;
 use super::storage_keys;
-use super::usage;
 
 /// Result of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,21 +59,22 @@ pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
     let snapshot = LedgerSnapshot(store.snapshot(storage_keys::TABLE.key("")).await?);
     let head = snapshot.scan(&storage_keys::head()).next();
     let head = head
-        .map(|(_, value)| LedgerHead::decode(value))
+        .map(|(key, value)| LedgerHead::decode(key, value))
         .transpose()?
         .unwrap_or_default();
     let charges: Vec<(String, ChargeRecord)> = named(&snapshot, &storage_keys::charges())?;
     let holds: Vec<(String, HoldRecord)> = named(&snapshot, &storage_keys::holds())?;
     let mut kept = UsageTable::new();
     for (key, value) in snapshot.scan(&storage_keys::all_usage()) {
-        kept.insert(usage::parse_usage_key(key)?, UsageCounters::decode(value)?);
+        kept.insert(
+            storage_keys::parse_usage(key)?,
+            UsageCounters::decode(key, value)?,
+        );
     }
     let mut meters = MeterTable::new();
     for (key, value) in snapshot.scan(&storage_keys::meters()) {
-        let place = storage_keys::parse_meter(key).ok_or(Error::Unreadable {
-            what: "the time of a budget",
-        })?;
-        meters.insert(place, BudgetMeter::decode(value)?);
+        let place = storage_keys::parse_meter(key)?;
+        meters.insert(place, BudgetMeter::decode(key, value)?);
     }
     let mut problems = Vec::new();
     compare_orders(&snapshot, &charges, &mut problems)?;
@@ -110,8 +110,10 @@ fn named<R: LedgerRecord>(
     prefix: &[u8],
 ) -> Result<Vec<(String, R)>, Error> {
     let records = snapshot.scan(prefix).map(|(key, value)| {
-        let id = storage_keys::parse_id(key).ok_or(Error::Unreadable { what: "an id" })?;
-        Ok((id, R::decode(value)?))
+        Ok((
+            storage_keys::parse_id(R::KIND, key)?,
+            R::decode(key, value)?,
+        ))
     });
     records.collect()
 }
@@ -123,9 +125,7 @@ fn compare_orders(
 ) -> Result<(), Error> {
     let mut found = BTreeMap::new();
     for (key, _) in snapshot.scan(&storage_keys::charge_days()) {
-        let (day, id) = storage_keys::parse_charge_day(key).ok_or(Error::Unreadable {
-            what: "the day of a charge",
-        })?;
+        let (day, id) = storage_keys::parse_charge_day(key)?;
         found.insert((id, day), ());
     }
     let expected = charges

@@ -56,9 +56,9 @@ impl PendingEvent {
     async fn put(&self, store: &Store, record: Option<Vec<u8>>) -> Result<(), Error> {
         let key = TABLE.key(&self.event.id);
         let work = move |transaction: &mut Transaction<'_>| {
-            match record {
-                Some(record) => transaction.put(key, record),
-                None => transaction.remove(key),
+            match &record {
+                Some(record) => transaction.put(key.clone(), record.clone()),
+                None => transaction.remove(key.clone()),
             }
             Ok(())
         };

@@ -65,12 +65,12 @@ impl BatchJob {
             errors.map(FinishedFile::into_record).transpose()?,
         ];
         let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
-            let ids = entries.map(|made| {
-                let (file, enter) = made?;
+            let ids = entries.each_ref().map(|made| {
+                let (file, enter) = made.as_ref()?;
                 enter(transaction);
-                Some(file.id)
+                Some(file.id.clone())
             });
-            end_batch(record, end, ids);
+            end_batch(record, &end, ids);
             Ok(())
         };
         records.update(&self.project, &self.id, work).await
@@ -189,7 +189,7 @@ fn unanswered_reason(end: &BatchEnd) -> Option<(&str, &str)> {
     }
 }
 
-fn end_batch(record: &mut BatchRecord, end: BatchEnd, [answers, errors]: [Option<String>; 2]) {
+fn end_batch(record: &mut BatchRecord, end: &BatchEnd, [answers, errors]: [Option<String>; 2]) {
     let batch = &mut record.batch;
     (batch.output_file_id, batch.error_file_id) = (answers, errors);
     let (status, at) = match end {
@@ -197,7 +197,7 @@ fn end_batch(record: &mut BatchRecord, end: BatchEnd, [answers, errors]: [Option
         BatchEnd::Cancelled => (BatchStatus::Cancelled, &mut batch.cancelled_at),
         BatchEnd::Expired => (BatchStatus::Expired, &mut batch.expired_at),
         BatchEnd::Failed(fault) => {
-            batch.errors = Some(vec![fault].into());
+            batch.errors = Some(vec![fault.clone()].into());
             (BatchStatus::Failed, &mut batch.failed_at)
         }
     };

@@ -144,10 +144,10 @@ impl BatchJob {
             if checked.faults.is_empty() {
                 (batch.status, batch.in_progress_at) = (BatchStatus::InProgress, Some(unix_now()));
                 batch.request_counts.total = checked.total;
-                (batch.model, record.lines) = (checked.model, checked.lines);
+                (batch.model, record.lines) = (checked.model.clone(), checked.lines);
             } else {
                 (batch.status, batch.failed_at) = (BatchStatus::Failed, Some(unix_now()));
-                batch.errors = Some(checked.faults.into());
+                batch.errors = Some(checked.faults.clone().into());
             }
             Ok(())
         };

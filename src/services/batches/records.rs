@@ -80,7 +80,7 @@ impl BatchRecords {
     /// Writes a new batch, and applies `work` in the same transaction.
     pub(super) async fn save_with<W>(&self, record: BatchRecord, work: W) -> Result<(), Error>
     where
-        W: FnOnce(&mut Transaction<'_>) + Send + 'static,
+        W: Fn(&mut Transaction<'_>) + Send + 'static,
     {
         let work = move |transaction: &mut Transaction<'_>| {
             work(transaction);
@@ -92,7 +92,7 @@ impl BatchRecords {
     pub(super) async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
         let key = BATCHES.owned_key(project, id);
         let work = move |transaction: &mut Transaction<'_>| {
-            transaction.remove(key);
+            transaction.remove(key.clone());
             Ok(())
         };
         self.0.transaction(work).await
@@ -107,7 +107,7 @@ impl BatchRecords {
         work: W,
     ) -> Result<Option<BatchRecord>, Error>
     where
-        W: FnOnce(&mut BatchRecord, &mut Transaction<'_>) -> Result<(), Error> + Send + 'static,
+        W: Fn(&mut BatchRecord, &mut Transaction<'_>) -> Result<(), Error> + Send + 'static,
     {
         let (key, id) = (BATCHES.owned_key(project, id), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
@@ -145,7 +145,7 @@ impl BatchRecords {
             }) += 1;
             let before = record.batch.usage.map(Usage::from).unwrap_or_default();
             record.batch.usage = Some(responses::ResponseUsage::from(&(before + usage)));
-            transaction.put(place, outcome.encode());
+            transaction.put(place.clone(), outcome.encode());
             Ok(())
         };
         self.update(&record.project, &record.batch.id, work)
@@ -178,8 +178,8 @@ impl BatchRecords {
                 .collect();
             let work = move |transaction: &mut Transaction<'_>| {
                 places
-                    .into_iter()
-                    .for_each(|place| transaction.remove(place));
+                    .iter()
+                    .for_each(|place| transaction.remove(place.clone()));
                 Ok::<_, Error>(())
             };
             self.0.transaction(work).await?;

@@ -209,7 +209,7 @@ impl Batches {
     pub(super) async fn store_and_start(
         &self,
         record: BatchRecord,
-        enter: impl FnOnce(&mut Transaction<'_>) + Send + 'static,
+        enter: impl Fn(&mut Transaction<'_>) + Send + 'static,
     ) -> Result<Batch, Error> {
         let this = self.clone();
         let begun = self.0.tracker.spawn(async move {

@@ -71,22 +71,24 @@ impl LockedConversation {
         let new = lines(&items);
         let within = shelf.clone();
         let work = move |transaction: &mut Transaction<'_>| {
-            // The lock is held until the write is done, also if the caller is cancelled.
-            transaction.after_write(move |_| drop(taken));
+            // The closure lives until the write is done, also if the caller is cancelled, and holds
+            // the lock.
+            let _ = &taken;
             let Some(bytes) = within.get_in(transaction, &owner, &id)? else {
-                return Err(AppendError::Gone(id));
+                return Err(AppendError::Gone(id.clone()));
             };
             let mut record = ConversationRecord::read(&id, &bytes)?;
             record.head.changed_at = unix_now();
-            let addition = [std::mem::take(&mut record.lines), new].concat();
+            let earlier = std::mem::take(&mut record.lines);
+            let addition = [earlier.as_slice(), &new].concat();
             within.append_in(transaction, &owner, &id, &record.to_bytes()?, &addition)?;
             if let Some(CompanionRecord {
                 table: shelf,
                 id,
                 record,
-            }) = beside
+            }) = &beside
             {
-                shelf.put_in(transaction, &owner, &id, &record)?;
+                shelf.put_in(transaction, &owner, id, record)?;
             }
             Ok(())
         };

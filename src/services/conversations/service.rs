@@ -126,7 +126,9 @@ impl Conversations {
         id: &str,
         metadata: Map<String, Value>,
     ) -> Result<Conversation, Error> {
-        let change = move |head: &mut ConversationHead| head.conversation.metadata = metadata;
+        let change = move |head: &mut ConversationHead| {
+            head.conversation.metadata.clone_from(&metadata);
+        };
         self.update_head(&self.owner(caller), id, change)
             .await?
             .ok_or_else(|| Error::NotFound(id.to_owned()))
@@ -219,11 +221,11 @@ impl Conversations {
         // The lock keeps others from adding items, so these are all items when the write happens.
         let left = lines(&items);
         let work = move |transaction: &mut Transaction<'_>| {
-            // The lock is held until the write is done, so that no one continues from the deleted
-            // item.
-            transaction.after_write(move |_| drop(taken));
+            // The closure lives until the write is done and holds the lock, so that no one continues
+            // from the deleted item.
+            let _ = &taken;
             let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {
-                return Err(Error::Gone(id));
+                return Err(Error::Gone(id.clone()));
             };
             let ConversationRecord { head, .. } = ConversationRecord::read(&id, &bytes)?;
             let record = ConversationRecord {
@@ -231,7 +233,7 @@ impl Conversations {
                     changed_at: unix_now(),
                     ..head
                 },
-                lines: left,
+                lines: left.clone(),
             };
             shelf.replace_and_extend_in(transaction, &owner, &id, &record.to_bytes()?)?;
             Ok(record.head.conversation)
@@ -304,7 +306,7 @@ impl Conversations {
         &self,
         owner: &str,
         id: &str,
-        change: impl FnOnce(&mut ConversationHead) + Send + 'static,
+        change: impl Fn(&mut ConversationHead) + Send + 'static,
     ) -> Result<Option<Conversation>, Error> {
         let (shelf, owner, id) = (self.0.table.clone(), owner.to_owned(), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {

@@ -136,9 +136,9 @@ impl SessionTurn {
         let (shelf, name) = (inner.table.clone(), id.clone());
         let bytes = record.to_bytes()?;
         let work = move |transaction: &mut Transaction<'_>| {
-            // The lock is held until the write is done, also if the caller is cancelled: the next
-            // message must see it.
-            transaction.after_write(move |_| drop(taken));
+            // The closure lives until the write is done, also if the caller is cancelled, and holds
+            // the lock: the next message must see it.
+            let _ = &taken;
             shelf.append_in(transaction, &owner, &name, &bytes, &messages)
         };
         let appended: Result<bool, store::Error> = inner.table.transaction(work).await;

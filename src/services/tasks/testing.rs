@@ -199,6 +199,7 @@ impl TaskTestServer {
         // 2026-11-21 in UTC.
         let config = ledger::Config {
             keep_charges_days: 1,
+            node: "server".to_owned(),
         };
         let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config)
             .await

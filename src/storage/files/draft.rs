@@ -1,5 +1,7 @@
 //! A file that is being written.
 
+use std::sync::Arc;
+
 use tokio::fs;
 use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
@@ -137,7 +139,7 @@ impl FinishedFile {
     /// cancelled.
     pub fn into_record(
         self,
-    ) -> Result<(File, impl FnOnce(&mut Transaction<'_>) + Send + 'static), Error> {
+    ) -> Result<(File, impl Fn(&mut Transaction<'_>) + Send + 'static), Error> {
         let Self {
             file,
             bytes,
@@ -145,14 +147,17 @@ impl FinishedFile {
         } = self;
         let (file, value) = record::encode_file(file)?;
         let key = record::TABLE.owned_key(room.project(), &file.id);
+        let guards = Arc::new((bytes, room));
         let enter = move |transaction: &mut Transaction<'_>| {
-            transaction.put(key, value);
+            transaction.put(key.clone(), value.clone());
+            let guards = Arc::clone(&guards);
             transaction.after_write(move |is_made| {
+                let (content, reservation) = &*guards;
                 // A write that was reported as failed may be on disk nevertheless, so the content
                 // stays. The next start removes contents without a record.
-                bytes.keep();
+                content.keep();
                 if is_made {
-                    room.keep();
+                    reservation.keep();
                 }
             });
         };

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use tokio::fs;
 use tokio::fs::File;
@@ -20,7 +22,7 @@ pub(super) struct ContentFolder(PathBuf);
 #[derive(Debug)]
 pub(super) struct ContentGuard {
     path: PathBuf,
-    is_kept: bool,
+    is_kept: AtomicBool,
 }
 
 impl ContentFolder {
@@ -53,7 +55,7 @@ impl ContentFolder {
             file,
             ContentGuard {
                 path,
-                is_kept: false,
+                is_kept: AtomicBool::new(false),
             },
         ))
     }
@@ -104,14 +106,15 @@ impl ContentFolder {
 }
 
 impl ContentGuard {
-    pub(super) fn keep(mut self) {
-        self.is_kept = true;
+    /// Keeps the file after the drop.
+    pub(super) fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for ContentGuard {
     fn drop(&mut self) {
-        if !self.is_kept {
+        if !*self.is_kept.get_mut() {
             // A file that cannot be deleted now is deleted at the next start.
             let _ = std::fs::remove_file(&self.path);
         }

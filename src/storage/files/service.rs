@@ -22,6 +22,7 @@ use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::domain::unix_now;
+use crate::storage::store;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
@@ -81,9 +82,7 @@ impl Files {
         // The ids come from the keys, so that the content of an unreadable record stays.
         let mut ids = HashSet::new();
         for entry in &records {
-            let Some((project, id)) = TABLE.owner_and_id(&entry.0) else {
-                continue;
-            };
+            let (project, id) = TABLE.owner_and_id(&entry.0).ok_or_else(unknown_key)?;
             ids.insert(id);
             if let Some(file) = skip_unreadable(read_file(entry))? {
                 let mut room = files.0.space.begin_reservation(&project);
@@ -232,9 +231,10 @@ impl Files {
         let (file, enter) = finished.into_record()?;
         let work = move |transaction: &mut Transaction<'_>| {
             enter(transaction);
-            Ok::<_, Error>(file)
+            Ok::<_, Error>(())
         };
-        self.0.store.transaction(work).await
+        self.0.store.transaction(work).await?;
+        Ok(file)
     }
 
     /// Returns the file `id` of `project`.
@@ -312,8 +312,8 @@ impl Files {
                 return Ok(None);
             };
             let file = decode_file(&name, &record)?;
-            transaction.remove(key);
-            let bytes = file.bytes;
+            transaction.remove(key.clone());
+            let (space, owner, bytes) = (space.clone(), owner.clone(), file.bytes);
             transaction.after_write(move |is_made| {
                 if is_made {
                     space.release(&owner, bytes);
@@ -325,6 +325,16 @@ impl Files {
             Some(file) => Ok(self.0.folder.remove(&file.id).await?),
             None => Ok(()),
         }
+    }
+}
+
+/// Error of a record whose key names no file. Which content belongs to it is unknown, so none is
+/// removed.
+fn unknown_key() -> store::Error {
+    store::Error::Unreadable {
+        kind: "file",
+        name: String::new(),
+        reason: "its key names no file".to_owned(),
     }
 }
 

@@ -273,7 +273,7 @@ async fn unreadable_record_keeps_its_content_and_is_reported() {
     let key = record::TABLE.owned_key("a", &file.id);
     store
         .transaction(move |transaction| {
-            transaction.put(key, b"\x02of a later version".to_vec());
+            transaction.put(key.clone(), b"\x02of a later version".to_vec());
             Ok::<_, Error>(())
         })
         .await

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 /// Bytes in use, by project. Clones share the state.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +17,7 @@ pub(super) struct SpaceReservation {
     space: ProjectUsage,
     project: String,
     bytes: u64,
+    is_kept: AtomicBool,
 }
 
 impl ProjectUsage {
@@ -24,6 +27,7 @@ impl ProjectUsage {
             space: self.clone(),
             project: project.to_owned(),
             bytes: 0,
+            is_kept: AtomicBool::new(false),
         }
     }
 
@@ -67,13 +71,15 @@ impl SpaceReservation {
     }
 
     /// Keeps the bytes in use after the drop, until they are released.
-    pub(super) fn keep(mut self) {
-        self.bytes = 0;
+    pub(super) fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for SpaceReservation {
     fn drop(&mut self) {
-        self.space.release(&self.project, self.bytes);
+        if !*self.is_kept.get_mut() {
+            self.space.release(&self.project, self.bytes);
+        }
     }
 }

@@ -1,11 +1,7 @@
 //! The storage engine behind the store.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Bound;
 use std::path::Path;
-use std::sync::PoisonError;
-use std::sync::RwLock;
 
 use super::Error;
 use super::backup::BackupContents;
@@ -16,8 +12,20 @@ pub type StoreChange = (Vec<u8>, Option<Vec<u8>>);
 /// A key with its value.
 pub type StoreRecord = (Vec<u8>, Vec<u8>);
 
+/// Consecutive records of a range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordPage {
+    /// Records in key order. Empty only in the last page.
+    pub records: Vec<StoreRecord>,
+    /// True if the range has no records after these.
+    pub is_last: bool,
+}
+
+/// Number of records that are read at a time where all are wanted.
+pub(super) const PAGE_RECORDS: usize = 256;
+
 /// A storage engine: an ordered map from keys to values. Reads are concurrent; there is only one
-/// writer at a time.
+/// writer at a time in this process.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Returns the value of `key`.
     ///
@@ -25,18 +33,21 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Fails when it cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
-    /// Returns the first record after the bound `after` whose key starts with `prefix`.
+    /// Returns the first records whose keys start with `prefix`; only those after the key `after`,
+    /// if there is one. Returns at most `limit`, which is not 0, and fewer where they are large.
     ///
     /// # Errors
-    /// Fails when it cannot be read.
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error>;
+    /// Fails when they cannot be read.
+    fn range(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize)
+    -> Result<RecordPage, Error>;
 
     /// Applies `changes` atomically and durably. On return they survive a kill of the process, and
     /// a power loss as far as the disk keeps what it has confirmed.
     ///
     /// # Errors
-    /// Fails when the changes cannot be written. They may be found on disk after a restart
-    /// nevertheless.
+    /// [`Error::Conflict`] when another server has changed what was read for them; nothing is
+    /// written then, and the transactions run again. Otherwise fails when the changes cannot be
+    /// written; they may be found after a restart nevertheless.
     fn write(&self, changes: &[StoreChange]) -> Result<(), Error>;
 
     /// Checks that writes are possible now.
@@ -44,6 +55,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The reason why they are not.
     fn check_writable(&self) -> Result<(), Error>;
+
+    /// Returns true if other servers may use the same records at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Checks that the disk has space for `changes`, given `pending` bytes of earlier changes in
     /// the same group.
@@ -57,66 +73,30 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Writes a consistent backup of all records to `folder`. Writes continue meanwhile.
     ///
     /// # Errors
-    /// [`Error::NotOnDisk`] for in-memory records; otherwise when a record cannot be read or the
-    /// backup cannot be written.
+    /// [`Error::NotOnDisk`] for records that are not on this disk; otherwise when a record cannot be
+    /// read or the backup cannot be written.
     fn back_up(&self, _folder: &Path) -> Result<BackupContents, Error> {
         Err(Error::NotOnDisk)
     }
 }
 
-/// Calls `visit` with every record of `backend`, in key order.
+/// Calls `visit` with every record of `backend` whose key starts with `prefix`, in key order.
 ///
 /// # Errors
-/// Fails when a record cannot be read.
+/// Fails when a record cannot be read, or `visit` fails.
 pub(super) fn for_each_record(
     backend: &dyn Backend,
-    mut visit: impl FnMut(&[u8], &[u8]),
+    prefix: &[u8],
+    mut visit: impl FnMut(StoreRecord) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut last: Option<Vec<u8>> = None;
+    let mut after: Option<Vec<u8>> = None;
     loop {
-        let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let Some((key, value)) = backend.next(&[], after)? else {
+        let RecordPage { records, is_last } =
+            backend.range(prefix, after.as_deref(), PAGE_RECORDS)?;
+        after = records.last().map(|(key, _)| key.clone());
+        records.into_iter().try_for_each(&mut visit)?;
+        if is_last {
             return Ok(());
-        };
-        visit(&key, &value);
-        last = Some(key);
-    }
-}
-
-/// Backend in memory, for tests and for servers that store nothing on disk.
-#[derive(Debug, Default)]
-pub struct MemoryBackend(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);
-
-impl Backend for MemoryBackend {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned())
-    }
-
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
-        let records = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let found = records.range::<[u8], _>((after, Bound::Unbounded)).next();
-        Ok(found
-            .filter(|(key, _)| key.starts_with(prefix))
-            .map(|(key, value)| (key.clone(), value.clone())))
-    }
-
-    fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
-        let mut records = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for (key, value) in changes {
-            match value {
-                Some(value) => records.insert(key.clone(), value.clone()),
-                None => records.remove(key),
-            };
         }
-        Ok(())
-    }
-
-    fn check_writable(&self) -> Result<(), Error> {
-        Ok(())
     }
 }

@@ -1,11 +1,15 @@
 //! Contract tests that every backend must pass.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
 use futures::future::join_all;
 use proptest::prelude::*;
 
 use super::testing::Faulty;
 use super::testing::Gated;
 use super::testing::SPACE;
+use super::testing::Shared;
 use super::*;
 
 const TABLE: StoreTable = StoreTable::new("t");
@@ -133,8 +137,8 @@ async fn scan_lists_one_table_in_key_order() {
             transaction.remove(key("a"));
             transaction.put(key("b2"), Vec::new());
             let first = transaction.first(&key(""))?.unwrap().0;
-            let next = transaction.after(&key(""), &first)?.unwrap().0;
-            let last = transaction.after(&key(""), &key("c"))?;
+            let next = transaction.range(&key(""), Some(&first), 1)?.remove(0).0;
+            let last = transaction.range(&key(""), Some(&key("c")), 1)?.pop();
             Ok::<_, Error>((first, next, last))
         });
         assert_eq!(
@@ -168,9 +172,10 @@ async fn afterwards_callback_runs_after_the_future_is_dropped() {
     let work = |result: Result<(), Error>| {
         let told = told.clone();
         move |transaction: &mut Transaction<'_>| {
+            let told = told.clone();
             transaction.put(key("a"), b"1".to_vec());
             transaction.after_write(move |is_made| told.send(is_made).unwrap());
-            result
+            result.clone()
         }
     };
     drop(store.transaction(work(Ok(()))));
@@ -234,12 +239,131 @@ async fn transaction_without_disk_space_fails_alone_in_its_group() {
     );
 }
 
+#[tokio::test]
+async fn range_is_read_page_by_page() {
+    let (stores, _folder) = stores();
+    for store in stores {
+        let fill = |transaction: &mut Transaction<'_>| {
+            for number in 0..600 {
+                // Every hundredth value is too large for the database.
+                let bytes = if number % 100 == 0 { 5000 } else { 1 };
+                transaction.put(key(&format!("{number:03}")), vec![b'x'; bytes]);
+            }
+            transaction.put(OTHER.key(""), Vec::new());
+            Ok::<_, Error>(())
+        };
+        store.transaction(fill).await.unwrap();
+        let names: Vec<Vec<u8>> = (0..600)
+            .map(|number| key(&format!("{number:03}")))
+            .collect();
+        let scanned = store.scan(key("")).await.unwrap();
+        assert!(scanned.iter().map(|(key, _)| key).eq(&names));
+        let pages = |transaction: &mut Transaction<'_>| {
+            let (mut found, mut after) = (Vec::new(), None::<Vec<u8>>);
+            loop {
+                let page = transaction.range(&key(""), after.as_deref(), 7)?;
+                assert!(page.len() <= 7);
+                let Some((last, _)) = page.last() else {
+                    return Ok::<_, Error>(found);
+                };
+                after = Some(last.clone());
+                found.extend(page);
+            }
+        };
+        assert_eq!(store.transaction(pages).await.unwrap(), scanned);
+    }
+}
+
+/// Engines that several servers share find that another one has changed what a transaction read.
+#[tokio::test]
+async fn transaction_runs_again_after_a_conflict() {
+    let backend = Arc::new(Shared::default());
+    let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
+    put(&store, "a", "mine").await;
+    backend.add_conflict((key("a"), Some(b"theirs".to_vec())));
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (runs, lock, made) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(()),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let (counted, held, guards) = (Arc::clone(&runs), Arc::clone(&lock), Arc::clone(&made));
+    let copy = move |transaction: &mut Transaction<'_>| {
+        let _ = &held;
+        counted.fetch_add(1, Ordering::Relaxed);
+        let value = transaction.get(&key("a"))?.unwrap();
+        transaction.put(key("b"), value.clone());
+        let told = told.clone();
+        transaction.after_write(move |is_made| told.send(is_made).unwrap());
+        Ok::<_, Error>(value)
+    };
+    let guard = move |value| (value, guards.fetch_add(1, Ordering::Relaxed));
+    let (value, _) = store.transaction_then(copy, guard).await.unwrap();
+    assert_eq!(
+        (value, text(&store, "b").await.as_deref()),
+        (b"theirs".to_vec(), Some("theirs"))
+    );
+    assert_eq!(runs.load(Ordering::Relaxed), 2);
+    assert_eq!(made.load(Ordering::Relaxed), 1, "only the last run counts");
+    assert_eq!((heard.recv().await, heard.recv().await), (Some(true), None));
+    assert_eq!(Arc::strong_count(&lock), 1, "released before the caller");
+}
+
+#[tokio::test]
+async fn transaction_that_always_conflicts_fails_and_writes_nothing() {
+    let backend = Arc::new(Shared::default());
+    let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
+    for _ in 0..8 {
+        backend.add_conflict((key("a"), Some(b"theirs".to_vec())));
+    }
+    let write = |transaction: &mut Transaction<'_>| {
+        transaction.put(key("b"), b"mine".to_vec());
+        Ok::<_, Error>(())
+    };
+    assert!(matches!(
+        store.transaction(write).await,
+        Err(Error::Conflict)
+    ));
+    assert_eq!(text(&store, "b").await, None);
+    store.transaction(write).await.unwrap();
+    assert_eq!(text(&store, "b").await.as_deref(), Some("mine"));
+}
+
+#[tokio::test]
+async fn lease_is_held_by_one_of_two_servers() {
+    let backend = Arc::new(Shared::default());
+    let open = || Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
+    let claim = |store: &Store, name: &'static str| {
+        store.transaction(move |transaction| {
+            let is_free = transaction.get(&key("lease"))?.is_none();
+            if is_free {
+                transaction.put(key("lease"), name.into());
+            }
+            Ok::<_, Error>(is_free)
+        })
+    };
+    let (first, second) = (open(), open());
+    assert!(first.is_shared());
+    assert!(claim(&first, "first").await.unwrap());
+    assert!(!claim(&second, "second").await.unwrap());
+    put(&second, "other", "1").await;
+    assert_eq!(text(&first, "other").await.as_deref(), Some("1"));
+    backend.write(&[(key("lease"), None)]).unwrap();
+    backend.add_conflict((key("lease"), Some(b"second".to_vec())));
+    assert!(
+        !claim(&first, "first").await.unwrap(),
+        "the other was faster"
+    );
+    assert_eq!(text(&first, "lease").await.as_deref(), Some("second"));
+}
+
 proptest! {
     /// A transaction reads like a map, with any mix of written and unwritten changes.
     #[test]
     fn transaction_reads_like_a_map(
         written in proptest::collection::btree_map("[ab]{0,3}", any::<bool>(), 0..8),
         changed in proptest::collection::btree_map("[ab]{0,3}", any::<Option<bool>>(), 0..8),
+        limit in 1_usize..5,
     ) {
         let value = |is_set: bool| vec![u8::from(is_set)];
         let backend = MemoryBackend::default();
@@ -255,10 +379,17 @@ proptest! {
         }
         let transaction = Transaction::new(&backend, &group);
         let mut found = Vec::new();
-        let mut next = transaction.first(&key("")).unwrap();
-        while let Some((place, value)) = next {
-            next = transaction.after(&key(""), &place).unwrap();
-            found.push((String::from_utf8(TABLE.key_suffix(&place).to_vec()).unwrap(), value == [1]));
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = transaction.range(&key(""), after.as_deref(), limit).unwrap();
+            let is_last = page.len() < limit;
+            after = page.last().map(|(place, _)| place.clone());
+            found.extend(page.into_iter().map(|(place, value)| {
+                (String::from_utf8(TABLE.key_suffix(&place).to_vec()).unwrap(), value == [1])
+            }));
+            if is_last {
+                break;
+            }
         }
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }

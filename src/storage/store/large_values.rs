@@ -10,7 +10,6 @@ use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Write as _;
-use std::ops::Bound;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -21,8 +20,8 @@ use uuid::Uuid;
 
 use super::Error;
 use super::backend::Backend;
+use super::backend::RecordPage;
 use super::backend::StoreChange;
-use super::backend::StoreRecord;
 use super::backend::for_each_record;
 use super::backup::ArchiveWriter;
 use super::backup::BackupContents;
@@ -40,6 +39,10 @@ pub(super) const MAX_INLINE: usize = 4096;
 /// Prefix of a reference. A value with the same prefix is stored in a file too, so that references
 /// are unambiguous.
 const REFERENCE: &[u8] = b"\0large value 1\0";
+/// Prefix of the references of all versions.
+const ANY_REFERENCE: &[u8] = b"\0large value ";
+/// Size of the large values above which a page ends, in bytes.
+const MAX_PAGE_BYTES: usize = 8 << 20;
 /// Maximum number of attempts to follow a reference whose file is removed concurrently.
 const MAX_READS: usize = 8;
 
@@ -98,10 +101,14 @@ impl<B: Backend> LargeValues<B> {
         if files.is_empty() {
             return Ok(0);
         }
-        for_each_record(&self.inner, |_, value| {
-            if let Some(name) = referenced_file(value) {
-                files.remove(&name);
+        for_each_record(&self.inner, &[], |(_, value)| {
+            match referenced_file(&value) {
+                Some(name) => _ = files.remove(&name),
+                // A later version may refer to files in another way, so none is removed.
+                None if value.starts_with(ANY_REFERENCE) => return Err(Error::UnknownReference),
+                None => {}
             }
+            Ok(())
         })?;
         // Under the write lock: files replaced since a backup began may still be needed by it.
         let _writing = lock(&self.writing);
@@ -196,13 +203,12 @@ impl<B: Backend> LargeValues<B> {
         let mut last: Option<Vec<u8>> = None;
         loop {
             self.floor.check(0)?;
-            let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             // The live record is read before the snapshot is consulted: a record removed in between
             // is found in the snapshot.
-            let live = self.inner.next(&[], after)?;
+            let live = self.inner.range(&[], last.as_deref(), 1)?.records.pop();
             let next = lock(&self.frozen)
                 .as_ref()
-                .map_or(NextRecord::End, |frozen| frozen.next(after, live));
+                .map_or(NextRecord::End, |frozen| frozen.next(last.as_deref(), live));
             match next {
                 NextRecord::Found((key, value)) => {
                     let size = referenced_file(&value)
@@ -274,16 +280,38 @@ impl<B: Backend> Backend for LargeValues<B> {
         Err(Error::MissingFile)
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
-        for _ in 0..MAX_READS {
-            let Some((key, value)) = self.inner.next(prefix, after)? else {
-                return Ok(None);
-            };
-            if let Some(value) = self.resolve(value)? {
-                return Ok(Some((key, value)));
+    fn range(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<RecordPage, Error> {
+        let mut after = after.map(<[u8]>::to_vec);
+        loop {
+            let mut page = self.inner.range(prefix, after.as_deref(), limit)?;
+            let (mut records, mut bytes) = (Vec::new(), 0);
+            for (key, value) in page.records {
+                if bytes > MAX_PAGE_BYTES {
+                    page.is_last = false;
+                    break;
+                }
+                after = Some(key.clone());
+                let value = match self.resolve(value)? {
+                    Some(value) => Some(value),
+                    // The record has changed since it was read.
+                    None => self.get(&key)?,
+                };
+                bytes += value.as_ref().map_or(0, Vec::len);
+                records.extend(value.map(|value| (key, value)));
+            }
+            // All of them may have been removed meanwhile.
+            if page.is_last || !records.is_empty() {
+                return Ok(RecordPage {
+                    records,
+                    is_last: page.is_last,
+                });
             }
         }
-        Err(Error::MissingFile)
     }
 
     fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Bound;
 use std::path::Path;
 
 use proptest::prelude::*;
 
 use super::Error;
 use super::backend::Backend;
-use super::backend::MemoryBackend;
 use super::disk_space::FreeSpaceFloor;
 use super::large_values::LargeValues;
 use super::large_values::MAX_INLINE;
+use super::memory::MemoryBackend;
 use super::testing::Faulty;
 
 fn open<B: Backend>(inner: B, folder: &Path) -> LargeValues<B> {
@@ -37,8 +36,8 @@ fn large_value_has_a_file_until_it_is_replaced_or_removed() {
     put(&values, "b", &large).unwrap();
     assert_eq!(values.get(b"b").unwrap(), Some(large.clone()));
     assert_eq!(
-        values.next(b"", Bound::Excluded(b"a")).unwrap(),
-        Some((b"b".to_vec(), large.clone()))
+        values.range(b"", Some(b"a"), 1).unwrap().records,
+        [(b"b".to_vec(), large.clone())]
     );
     put(&values, "b", &[3; 10_000]).unwrap();
     assert_eq!(
@@ -137,9 +136,27 @@ fn missing_large_value_file_is_an_error() {
     fs::remove_file(lost).unwrap();
     assert!(matches!(values.get(b"a"), Err(Error::MissingFile)));
     assert!(matches!(
-        values.next(b"", Bound::Unbounded),
+        values.range(b"", None, 1),
         Err(Error::MissingFile)
     ));
+}
+
+/// A later version may refer to its files in another way.
+#[test]
+fn files_stay_where_a_reference_is_not_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = MemoryBackend::default();
+    let later = b"\0large value 2\0name".to_vec();
+    memory.write(&[(b"a".to_vec(), Some(later))]).unwrap();
+    let values = open(memory, folder.path());
+    put(&values, "b", &[1; 5000]).unwrap();
+    fs::write(folder.path().join("name"), b"of the later version").unwrap();
+    let listed = values.list_files().unwrap();
+    assert!(matches!(
+        values.remove_unreferenced(listed),
+        Err(Error::UnknownReference)
+    ));
+    assert_eq!(files(folder.path()), 2);
 }
 
 proptest! {

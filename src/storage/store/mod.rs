@@ -13,6 +13,8 @@ mod disk_space;
 mod large_values;
 #[cfg(test)]
 mod large_values_tests;
+#[cfg(test)]
+mod memory;
 mod record;
 mod record_locks;
 mod record_parts;
@@ -30,9 +32,9 @@ mod writer;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(test)]
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
@@ -40,15 +42,17 @@ use std::thread;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use backend::for_each_record;
 use backup::LARGE_VALUES;
 use large_values::LargeValues;
+#[cfg(test)]
+use memory::InlineWriter;
 use sled_database::SledDatabase;
-use writer::InlineWriter;
+use writer::QueuedTransaction;
 use writer::WriteJob;
-use writer::WriteOutcome;
 
 pub use backend::Backend;
-pub use backend::MemoryBackend;
+pub use backend::RecordPage;
 pub use backend::StoreChange;
 pub use backend::StoreRecord;
 pub use backup::Backup;
@@ -59,6 +63,8 @@ pub use backup::restore_backup;
 pub use backup::time_name;
 pub use backup::verify_backup;
 pub use disk_space::FreeSpaceFloor;
+#[cfg(test)]
+pub(crate) use memory::MemoryBackend;
 pub use record::Stored;
 pub use record::decode_record;
 pub use record::encode_record;
@@ -81,9 +87,12 @@ pub struct Config {
 /// Reasons why the store fails.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The database cannot be read or written.
+    /// The engine cannot read or write.
     #[error("the store failed")]
-    Database(#[from] sled::Error),
+    Engine(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// Another server has changed what a transaction read, each time that it ran.
+    #[error("the store's records are changed by others too often")]
+    Conflict,
     /// A write would leave less free space than [`Config::min_free_bytes`].
     #[error("the disk is full: {free_mib} MiB are free, {needed_mib} MiB are needed")]
     DiskFull {
@@ -95,10 +104,13 @@ pub enum Error {
     /// A write failed, and the database is being reopened.
     #[error("the store failed to write, and is being opened again")]
     Recovering,
+    /// A value refers to a file in a way that this program does not know.
+    #[error("a reference to a file of the store cannot be read")]
+    UnknownReference,
     /// The file of a large value is missing.
     #[error("a file of the store is missing")]
     MissingFile,
-    /// The backup differs from what was written. The text says how.
+    /// A stored value cannot be read.
     #[error("the stored {kind} {name} cannot be read: {reason}")]
     Unreadable {
         /// The kind of value.
@@ -128,6 +140,13 @@ pub enum Error {
     /// The store is shutting down, or the transaction panicked.
     #[error("the store is closed")]
     Closed,
+}
+
+impl Error {
+    /// Wraps an error of an engine.
+    fn engine(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Engine(Arc::new(error))
+    }
 }
 
 impl From<std::io::Error> for Error {
@@ -181,8 +200,9 @@ pub struct Store {
 #[derive(Clone)]
 enum StoreWriter {
     /// A dedicated thread, which blocks on the disk.
-    Thread(mpsc::Sender<WriteJob>),
-    /// The calling thread, for stores without a disk.
+    Thread(mpsc::Sender<Box<dyn WriteJob>>),
+    /// The calling thread.
+    #[cfg(test)]
     Inline(Arc<Mutex<InlineWriter>>),
 }
 
@@ -243,11 +263,23 @@ impl Store {
         self.backend.check_writable()
     }
 
+    /// Returns true if other servers may use the same records at the same time.
+    pub fn is_shared(&self) -> bool {
+        self.backend.is_shared()
+    }
+
     /// Creates an in-memory store. Transactions run on the calling thread.
-    pub fn in_memory(tracker: TaskTracker) -> Self {
+    #[cfg(test)]
+    pub(crate) fn in_memory(tracker: TaskTracker) -> Self {
+        Self::inline(Arc::new(MemoryBackend::default()), tracker)
+    }
+
+    /// Creates a store on top of `backend`. Transactions run on the calling thread.
+    #[cfg(test)]
+    pub(crate) fn inline(backend: Arc<dyn Backend>, tracker: TaskTracker) -> Self {
         let writer = StoreWriter::Inline(Arc::default());
         Self {
-            backend: Arc::new(MemoryBackend::default()),
+            backend,
             writer,
             tracker,
         }
@@ -282,6 +314,11 @@ impl Store {
     /// may still be found after the store is reopened. The transaction is queued by the call
     /// itself, so it also runs when the returned future is dropped.
     ///
+    /// `work` may run several times, of which the last counts: it changes nothing but the
+    /// transaction, and what else it does is registered by
+    /// [`after_write`](Transaction::after_write). It is dropped once its changes are on disk, before
+    /// the caller is told, so a lock that it holds covers the write.
+    ///
     /// # Errors
     /// `work`'s own, or the store's.
     pub fn transaction<T, E, W>(
@@ -289,28 +326,39 @@ impl Store {
         work: W,
     ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
     where
-        W: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        W: Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let job: WriteJob = Box::new(move |transaction: &mut Transaction<'_>| {
-            let result = work(transaction);
-            let is_good = result.is_ok();
-            let tell = Box::new(move |written: Result<(), Error>| {
-                // The receiver is gone if the caller was cancelled.
-                let _ =
-                    sender.send(result.and_then(|value| written.map(|()| value).map_err(E::from)));
-            });
-            WriteOutcome {
-                is_good,
-                notify: tell,
-            }
-        });
+        self.transaction_then(work, |value| value)
+    }
+
+    /// Runs `work` like [`transaction`](Self::transaction), and `convert` once with the result after
+    /// its changes are on disk, also when the returned future is dropped.
+    ///
+    /// A guard is made by `convert`: one made by `work` would be dropped by the next run.
+    ///
+    /// # Errors
+    /// `work`'s own, or the store's.
+    pub fn transaction_then<T, U, E, W, C>(
+        &self,
+        work: W,
+        convert: C,
+    ) -> impl Future<Output = Result<U, E>> + Send + use<T, U, E, W, C>
+    where
+        W: Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        C: FnOnce(T) -> U + Send + 'static,
+        T: Send + 'static,
+        U: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (caller, receiver) = oneshot::channel();
+        let job = Box::new(QueuedTransaction::new(work, convert, caller));
         match &self.writer {
             // If the thread is gone, the job is dropped with its sender, and the receiver reports
             // `Closed`.
             StoreWriter::Thread(jobs) => drop(jobs.send(job)),
+            #[cfg(test)]
             StoreWriter::Inline(queue) => InlineWriter::submit(queue, &*self.backend, job),
         }
         async move { receiver.await.unwrap_or_else(|_| Err(Error::Closed.into())) }
@@ -343,11 +391,12 @@ impl Store {
             .await
     }
 
-    /// Runs a read on the blocking thread pool, or on the calling thread for in-memory stores.
+    /// Runs a read on the blocking thread pool.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Backend) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        #[cfg(test)]
         if matches!(self.writer, StoreWriter::Inline(_)) {
             return work(&*self.backend);
         }
@@ -360,14 +409,10 @@ impl Store {
 }
 
 fn scan(backend: &dyn Backend, prefix: &[u8]) -> Result<Vec<StoreRecord>, Error> {
-    let mut records: Vec<StoreRecord> = Vec::new();
-    loop {
-        let after = records.last().map_or(Bound::Included(prefix), |(key, _)| {
-            Bound::Excluded(key.as_slice())
-        });
-        match backend.next(prefix, after)? {
-            Some(record) => records.push(record),
-            None => return Ok(records),
-        }
-    }
+    let mut records = Vec::new();
+    for_each_record(backend, prefix, |record| {
+        records.push(record);
+        Ok(())
+    })?;
+    Ok(records)
 }

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use super::Error;
 use super::backend::Backend;
+use super::backend::RecordPage;
 use super::backend::StoreChange;
-use super::backend::StoreRecord;
 use super::disk_space::FreeSpaceFloor;
 
 /// Size of sled's page cache, in bytes. Small, because records are rarely read again, and sled keeps
@@ -139,7 +139,7 @@ fn recover(shared: &Weak<SharedDatabase>, failed: OpenDatabase) {
 impl OpenDatabase {
     fn open(folder: &Path) -> Result<Self, Error> {
         remove_unfinished_snapshots(folder)?;
-        let database = open_when_unlocked(folder)?;
+        let database = open_when_unlocked(folder).map_err(Error::engine)?;
         let file = File::open(folder.join("db"))?;
         File::open(folder)?.sync_all()?;
         Ok(Self { database, file })
@@ -147,8 +147,8 @@ impl OpenDatabase {
 
     /// Writes `batch` and syncs it to disk.
     fn write(&self, batch: sled::Batch) -> Result<(), Error> {
-        self.database.apply_batch(batch)?;
-        self.database.flush()?;
+        self.database.apply_batch(batch).map_err(Error::engine)?;
+        self.database.flush().map_err(Error::engine)?;
         Ok(self.file.sync_data()?)
     }
 }
@@ -217,19 +217,38 @@ fn snapshots(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
 
 impl Backend for SledDatabase {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.with_database(|open| Ok(open.database.get(key)?.map(|value| value.to_vec())))
+        self.with_database(|open| {
+            let value = open.database.get(key).map_err(Error::engine)?;
+            Ok(value.map(|value| value.to_vec()))
+        })
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
+    fn range(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<RecordPage, Error> {
+        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
         self.with_database(|open| {
-            let found = open
-                .database
-                .range::<&[u8], _>((after, Bound::Unbounded))
-                .next()
-                .transpose()?;
-            Ok(found
-                .filter(|(key, _)| key.starts_with(prefix))
-                .map(|(key, value)| (key.to_vec(), value.to_vec())))
+            let mut records = Vec::new();
+            for record in open.database.range::<&[u8], _>((start, Bound::Unbounded)) {
+                let (key, value) = record.map_err(Error::engine)?;
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                if records.len() == limit {
+                    return Ok(RecordPage {
+                        records,
+                        is_last: false,
+                    });
+                }
+                records.push((key.to_vec(), value.to_vec()));
+            }
+            Ok(RecordPage {
+                records,
+                is_last: true,
+            })
         })
     }
 

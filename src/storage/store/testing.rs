@@ -1,6 +1,6 @@
 //! Backends with fault injection.
 
-use std::ops::Bound;
+use std::collections::VecDeque;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use super::Backend;
 use super::Error;
 use super::MemoryBackend;
+use super::RecordPage;
 use super::StoreChange;
-use super::StoreRecord;
 use super::Stored;
 use super::decode_record;
 use super::encode_record;
@@ -39,8 +39,13 @@ impl Backend for Faulty {
         self.memory.get(key)
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
-        self.memory.next(prefix, after)
+    fn range(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<RecordPage, Error> {
+        self.memory.range(prefix, after, limit)
     }
 
     fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
@@ -72,6 +77,52 @@ impl Backend for Faulty {
     }
 }
 
+/// Backend in memory that other servers use, too.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    memory: MemoryBackend,
+    /// Changes that others make, each just before a write of this server.
+    conflicts: Mutex<VecDeque<StoreChange>>,
+}
+
+impl Shared {
+    /// Lets another server make `change` before the next write, which then conflicts with it.
+    pub(crate) fn add_conflict(&self, change: StoreChange) {
+        self.conflicts.lock().unwrap().push_back(change);
+    }
+}
+
+impl Backend for Shared {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.memory.get(key)
+    }
+
+    fn range(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<RecordPage, Error> {
+        self.memory.range(prefix, after, limit)
+    }
+
+    fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
+        if let Some(change) = self.conflicts.lock().unwrap().pop_front() {
+            self.memory.write(&[change])?;
+            return Err(Error::Conflict);
+        }
+        self.memory.write(changes)
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
 /// Backend in memory that can block writes.
 #[derive(Debug, Default)]
 pub(crate) struct Gated {
@@ -98,8 +149,13 @@ impl Backend for Gated {
         self.inner.get(key)
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
-        self.inner.next(prefix, after)
+    fn range(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<RecordPage, Error> {
+        self.inner.range(prefix, after, limit)
     }
 
     fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {

@@ -110,7 +110,7 @@ impl TtlTable {
         work: W,
     ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
     where
-        W: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        W: Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {

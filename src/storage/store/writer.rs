@@ -4,24 +4,30 @@
 //! under them. The changes of a group of transactions are written and synced together, and their
 //! callers are notified only after that. A group shares the cost of one disk sync, so the number of
 //! syncs does not grow with the load.
+//!
+//! An engine that several servers share may find that another one has changed what a group read. The
+//! whole group then runs again, which is why transactions are `Fn`: nothing but the transaction is
+//! changed by a run.
 
 use std::collections::BTreeMap;
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::mpsc;
+
+use tokio::sync::oneshot;
 
 use super::Error;
 use super::backend::Backend;
+use super::backend::PAGE_RECORDS;
 use super::backend::StoreChange;
 use super::backend::StoreRecord;
 
 /// Maximum number of transactions in a group commit. Bounds the latency of each.
 const MAX_GROUP: usize = 512;
+/// Maximum number of times that a group runs, if others change what it reads.
+const MAX_RUNS: usize = 8;
 
 /// New value per key; `None` deletes the key.
 pub(super) type WriteSet = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -74,15 +80,7 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// Fails when it cannot be read.
     pub fn first(&self, prefix: &[u8]) -> Result<Option<StoreRecord>, Error> {
-        self.next(prefix, Bound::Included(prefix))
-    }
-
-    /// Returns the first record after the key `after` whose key starts with `prefix`.
-    ///
-    /// # Errors
-    /// Fails when it cannot be read.
-    pub fn after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<StoreRecord>, Error> {
-        self.next(prefix, Bound::Excluded(after))
+        Ok(self.range(prefix, None, 1)?.pop())
     }
 
     /// Returns all records whose keys start with `prefix`, in key order.
@@ -90,38 +88,65 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// Fails when they cannot be read.
     pub fn scan(&self, prefix: &[u8]) -> Result<Vec<StoreRecord>, Error> {
-        let (mut records, mut next) = (Vec::new(), self.first(prefix)?);
-        while let Some(record) = next {
-            next = self.after(prefix, &record.0)?;
-            records.push(record);
+        let mut records: Vec<StoreRecord> = Vec::new();
+        loop {
+            let after = records.last().map(|(key, _)| key.as_slice());
+            let page = self.range(prefix, after, PAGE_RECORDS)?;
+            let is_last = page.len() < PAGE_RECORDS;
+            records.extend(page);
+            if is_last {
+                return Ok(records);
+            }
         }
-        // Merges three ordered sources: own changes, changes of the group, the backend. The
-        // smallest key wins; a deleted key is skipped.
-        Ok(records)
     }
 
-    fn next(&self, prefix: &[u8], after: Bound<&[u8]>) -> Result<Option<StoreRecord>, Error> {
+    /// Returns the first `limit` records whose keys start with `prefix`, in key order; only those
+    /// after the key `after`, if there is one. Fewer than `limit` records are the last ones.
+    ///
+    /// # Errors
+    /// Fails when they cannot be read.
+    pub fn range(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<StoreRecord>, Error> {
+        let mut records = Vec::new();
         let mut after = after.map(<[u8]>::to_vec);
-        loop {
-            let bound = || after.as_ref().map(Vec::as_slice);
-            let changed = [&self.own, self.group].map(|changes| {
-                let next = changes.range::<[u8], _>((bound(), Bound::Unbounded)).next();
-                next.map(|(key, _)| key)
-                    .filter(|key| key.starts_with(prefix))
-            });
-            let written = self.backend.next(prefix, bound())?;
-            let keys = changed
+        while records.len() < limit {
+            let page = self.backend.range(prefix, after.as_deref(), limit)?;
+            // Changes beyond this page are merged with the page that follows.
+            let last = page.records.last().filter(|_| !page.is_last);
+            let end = last.map(|(key, _)| key.clone());
+            let mut merged: WriteSet = page
+                .records
                 .into_iter()
-                .flatten()
-                .chain(written.as_ref().map(|(key, _)| key));
-            let Some(key) = keys.min().cloned() else {
-                return Ok(None);
-            };
-            if let Some(value) = self.get(&key)? {
-                return Ok(Some((key, value)));
+                .map(|(key, value)| (key, Some(value)))
+                .collect();
+            let start = after
+                .as_deref()
+                .map_or(Bound::Included(prefix), Bound::Excluded);
+            // Own changes come last, because they win over those of the group.
+            for changes in [self.group, &self.own] {
+                let changed = changes
+                    .range::<[u8], _>((start, Bound::Unbounded))
+                    .take_while(|(key, _)| {
+                        key.starts_with(prefix) && end.as_ref().is_none_or(|end| *key <= end)
+                    });
+                merged.extend(changed.map(|(key, value)| (key.clone(), value.clone())));
             }
-            after = Bound::Excluded(key);
+            records.extend(
+                merged
+                    .into_iter()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            );
+            if end.is_none() {
+                break;
+            }
+            after = end;
         }
+        records.truncate(limit);
+        Ok(records)
     }
 
     /// Sets `key` to `value`.
@@ -142,71 +167,151 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// A queued transaction. Running it returns its outcome with the callback that notifies the caller.
-pub(super) type WriteJob = Box<dyn FnOnce(&mut Transaction<'_>) -> WriteOutcome + Send>;
+/// A queued transaction.
+pub(super) trait WriteJob: Send {
+    /// Runs the transaction, perhaps not for the first time. Returns true if it succeeded, so that
+    /// its changes are to be written.
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> bool;
 
-pub(super) struct WriteOutcome {
-    /// True if the transaction succeeded, so that its changes are to be written.
-    pub(super) is_good: bool,
     /// Notifies the caller of the result of the write.
-    pub(super) notify: Box<dyn FnOnce(Result<(), Error>)>,
+    fn finish(self: Box<Self>, written: Result<(), Error>);
 }
 
-/// Runs jobs until all senders are dropped.
-pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<WriteJob>) {
-    while let Ok(first) = jobs.recv() {
-        write_group(
-            backend,
-            std::iter::once(first).chain(jobs.try_iter().take(MAX_GROUP - 1)),
-        );
+/// A transaction with its result and its caller.
+pub(super) struct QueuedTransaction<T, U, E, W, C> {
+    work: W,
+    /// Converts the result once it is on disk.
+    convert: C,
+    result: Option<Result<T, E>>,
+    caller: oneshot::Sender<Result<U, E>>,
+}
+
+impl<T, U, E, W, C> QueuedTransaction<T, U, E, W, C> {
+    pub(super) fn new(work: W, convert: C, caller: oneshot::Sender<Result<U, E>>) -> Self {
+        Self {
+            work,
+            convert,
+            result: None,
+            caller,
+        }
     }
 }
 
+impl<T, U, E, W, C> WriteJob for QueuedTransaction<T, U, E, W, C>
+where
+    W: Fn(&mut Transaction<'_>) -> Result<T, E> + Send,
+    C: FnOnce(T) -> U + Send,
+    T: Send,
+    U: Send,
+    E: From<Error> + Send,
+{
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> bool {
+        self.result.insert((self.work)(transaction)).is_ok()
+    }
+
+    fn finish(self: Box<Self>, written: Result<(), Error>) {
+        let Self {
+            work,
+            convert,
+            result,
+            caller,
+        } = *self;
+        // Locks that the closure holds are released before the caller goes on.
+        drop(work);
+        let result = result.unwrap_or_else(|| Err(Error::Closed.into()));
+        let told = result.and_then(|value| written.map(|()| convert(value)).map_err(E::from));
+        // The receiver is gone if the caller was cancelled.
+        drop(caller.send(told));
+    }
+}
+
+/// Runs jobs until all senders are dropped.
+pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Box<dyn WriteJob>>) {
+    while let Ok(first) = jobs.recv() {
+        let others = jobs.try_iter().take(MAX_GROUP - 1);
+        write_group(backend, std::iter::once(first).chain(others).collect());
+    }
+}
+
+/// A job that has run.
+struct FinishedRun {
+    job: Box<dyn WriteJob>,
+    afterwards: Vec<WriteCallback>,
+    is_good: bool,
+    /// Reason why its changes are not in the group.
+    refused: Option<Error>,
+}
+
 /// Runs a group of jobs, writes their changes with one disk sync, then notifies the callers.
-fn write_group(backend: &dyn Backend, jobs: impl Iterator<Item = WriteJob>) {
+pub(super) fn write_group(backend: &dyn Backend, mut jobs: Vec<Box<dyn WriteJob>>) {
+    let mut runs = 0;
+    loop {
+        let (finished, changes) = run_group(backend, jobs);
+        let written = if changes.is_empty() {
+            Ok(())
+        } else {
+            backend.write(&changes)
+        };
+        runs += 1;
+        if matches!(written, Err(Error::Conflict)) && runs < MAX_RUNS {
+            // Callbacks and results of this run are dropped: only the last run counts.
+            jobs = finished.into_iter().map(|finished| finished.job).collect();
+            continue;
+        }
+        if let Err(error) = &written {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "store write failed"
+            );
+        }
+        return notify_callers(finished, &written);
+    }
+}
+
+/// Runs the jobs serially, each on the changes of those before it, and returns all changes.
+fn run_group(
+    backend: &dyn Backend,
+    jobs: Vec<Box<dyn WriteJob>>,
+) -> (Vec<FinishedRun>, Vec<StoreChange>) {
     let mut group = BTreeMap::new();
     let mut bytes = 0;
-    let mut waiting = Vec::new();
-    for job in jobs {
+    let mut finished = Vec::new();
+    for mut job in jobs {
         let mut transaction = Transaction::new(backend, &group);
-        // A panic drops the job's sender, so its caller gets `Closed`. The other jobs are
+        // A panic drops the job with its sender, so its caller gets `Closed`. The other jobs are
         // unaffected.
-        let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| job(&mut transaction))) else {
+        let Ok(is_good) = catch_unwind(AssertUnwindSafe(|| job.run(&mut transaction))) else {
             continue;
         };
         let Transaction {
             own, afterwards, ..
         } = transaction;
         // Space is checked per transaction, so that one that does not fit fails alone.
-        let writes = outcome.is_good && !own.is_empty();
-        let refused = if writes {
+        let refused = if is_good && !own.is_empty() {
             backend.check_space(&own, bytes).err()
         } else {
             None
         };
-        if outcome.is_good && refused.is_none() {
+        if is_good && refused.is_none() {
             bytes += bytes_of(&own);
             group.extend(own);
         }
-        waiting.push((outcome, afterwards, refused));
+        finished.push(FinishedRun {
+            job,
+            afterwards,
+            is_good,
+            refused,
+        });
     }
-    let changes: Vec<StoreChange> = group.into_iter().collect();
-    let written = if changes.is_empty() {
-        Ok(())
-    } else {
-        backend.write(&changes)
-    };
-    if let Err(error) = &written {
-        tracing::error!(
-            error = error as &dyn std::error::Error,
-            "store write failed"
-        );
-    }
-    for (outcome, afterwards, refused) in waiting {
-        let written = refused.map_or_else(|| written.clone(), Err);
-        let is_made = outcome.is_good && written.is_ok();
-        afterwards.into_iter().for_each(|work| work(is_made));
-        (outcome.notify)(written);
+    (finished, group.into_iter().collect())
+}
+
+fn notify_callers(finished: Vec<FinishedRun>, group: &Result<(), Error>) {
+    for run in finished {
+        let written = run.refused.map_or_else(|| group.clone(), Err);
+        let is_made = run.is_good && written.is_ok();
+        run.afterwards.into_iter().for_each(|work| work(is_made));
+        run.job.finish(written);
     }
 }
 
@@ -217,33 +322,4 @@ pub(super) fn bytes_of(changes: &WriteSet) -> u64 {
         .flatten()
         .map(|value| value.len() as u64)
         .sum()
-}
-
-/// Runs jobs on the calling thread, for stores without a disk.
-#[derive(Default)]
-pub(super) struct InlineWriter {
-    waiting: VecDeque<WriteJob>,
-    is_busy: bool,
-}
-
-impl InlineWriter {
-    /// Runs `job`. A job submitted from within a job, or by another thread meanwhile, is queued and
-    /// run by the thread that is running jobs already.
-    // The lock is never held while a job runs, so a job may submit another one.
-    pub(super) fn submit(this: &Mutex<Self>, backend: &dyn Backend, job: WriteJob) {
-        let lock = || this.lock().unwrap_or_else(PoisonError::into_inner);
-        lock().waiting.push_back(job);
-        if std::mem::replace(&mut lock().is_busy, true) {
-            return;
-        }
-        loop {
-            let mut state = lock();
-            let Some(job) = state.waiting.pop_front() else {
-                state.is_busy = false;
-                return;
-            };
-            drop(state);
-            write_group(backend, std::iter::once(job));
-        }
-    }
 }

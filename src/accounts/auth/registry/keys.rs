@@ -37,8 +37,8 @@ impl Registry {
                 prefix = KeyPrefix::new()?;
             }
             let text = KeyText::new(prefix)?;
-            let mut key = new_key(prefix, project);
-            change.apply(&mut key);
+            let mut key = new_key(prefix, project.clone());
+            change.clone().apply(&mut key);
             let stored = KeyRecord {
                 key,
                 digest: KeyDigest::of(text.reveal()),
@@ -94,7 +94,7 @@ impl Registry {
     /// Fails when no key has this id, or it is revoked.
     pub async fn change_key(&self, id: &str, change: KeyChange) -> Result<ApiKey, Error> {
         let key = self.edit_key(id, move |stored| {
-            change.apply(&mut stored.key);
+            change.clone().apply(&mut stored.key);
             Ok(())
         });
         let (key, ()) = key.await?;
@@ -151,7 +151,7 @@ impl Registry {
     async fn edit_key<T: Send + 'static>(
         &self,
         id: &str,
-        work: impl FnOnce(&mut KeyRecord) -> Result<T, Error> + Send + 'static,
+        work: impl Fn(&mut KeyRecord) -> Result<T, Error> + Send + 'static,
     ) -> Result<(ApiKey, T), Error> {
         let (prefix, ring) = (parse_key_id(id)?, Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {

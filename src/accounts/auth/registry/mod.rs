@@ -76,7 +76,7 @@ impl Registry {
         let key = AdminKey::of(text.reveal());
         let record = encode_record(&key)?;
         let work = move |transaction: &mut Transaction<'_>| {
-            transaction.put(tables::admin(), record);
+            transaction.put(tables::admin(), record.clone());
             Ok::<_, Error>(())
         };
         self.store.transaction(work).await?;

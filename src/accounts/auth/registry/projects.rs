@@ -29,9 +29,9 @@ impl Registry {
     ) -> Result<Project, Error> {
         let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
-            let id = free_id(transaction, chosen)?;
+            let id = free_id(transaction, chosen.as_deref())?;
             let mut project = Project::named(id, "");
-            change.apply(&mut project)?;
+            change.clone().apply(&mut project)?;
             save_project(transaction, &ring, &project)?;
             Ok::<_, Error>(project)
         };
@@ -80,7 +80,7 @@ impl Registry {
         let (id, ring) = (id.to_owned(), Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
             let mut project = tables::get_project(transaction, &id)?;
-            change.apply(&mut project)?;
+            change.clone().apply(&mut project)?;
             save_project(transaction, &ring, &project)?;
             Ok::<_, Error>(project)
         };
@@ -121,9 +121,10 @@ impl Registry {
             }
             transaction.remove(tables::project(&project));
             transaction.put(tables::deleted_project(&project), Vec::new());
-            tracing::info!(project.id = project, "project deleted");
+            let ring = Arc::clone(&ring);
             transaction.after_write(move |is_made| {
                 if is_made {
+                    tracing::info!(project.id = project, "project deleted");
                     ring.remove_project(&project);
                 }
             });
@@ -135,7 +136,7 @@ impl Registry {
 
 /// Returns the id `chosen`, or a generated one. Ids of deleted projects are not reused: files and
 /// usage are still stored under them.
-fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<String, Error> {
+fn free_id(transaction: &Transaction<'_>, chosen: Option<&str>) -> Result<String, Error> {
     let is_known = |id: &str| {
         let known = transaction.get(&tables::project(id))?;
         Ok::<_, Error>(
@@ -145,10 +146,10 @@ fn free_id(transaction: &Transaction<'_>, chosen: Option<String>) -> Result<Stri
         )
     };
     if let Some(id) = chosen {
-        return if is_known(&id)? {
-            Err(Error::ProjectExists(id))
+        return if is_known(id)? {
+            Err(Error::ProjectExists(id.to_owned()))
         } else {
-            Ok(id)
+            Ok(id.to_owned())
         };
     }
     let mut id = format!("proj_{}", KeyPrefix::new()?);

@@ -367,11 +367,10 @@ async fn resumable_run_is_charged_once_across_restarts() {
             hold.start().settle(charge(20, 1)).await.unwrap();
         }
         assert_eq!(books.tokens().await, (50, 0));
-        let again = books
-            .ledger
-            .hold(&daily(100), amount(60, 3), &lost)
-            .await
-            .unwrap();
+        let repeated = books.ledger.hold(&daily(100), amount(60, 3), &lost).await;
+        let mut again = repeated.unwrap();
+        again.raise(amount(90, 9), Arc::default()).await.unwrap();
+        assert_eq!(again.amount(), amount(0, 0), "it is free");
         drop(again.start());
         let books = books.restart().await;
         assert_eq!(books.tokens().await, (50, 0), "nor is one that nobody ends");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::storage::store::Transaction;
 
-async fn change(store: &Store, work: impl FnOnce(&mut Transaction<'_>) + Send + 'static) {
+async fn change(store: &Store, work: impl Fn(&mut Transaction<'_>) + Send + 'static) {
     store
         .transaction(move |transaction| {
             work(transaction);
@@ -19,6 +19,7 @@ async fn reopen(books: &TestLedger) -> Result<OpenedLedger, Error> {
         books.clock(),
         Config {
             keep_charges_days: 92,
+            node: "server".to_owned(),
         },
     )
     .await
@@ -68,8 +69,8 @@ async fn newer_ledger_is_refused_with_advice() {
 async fn damaged_ledger_is_refused_with_advice() {
     type Place = fn() -> Vec<u8>;
     let keys: [(Place, &str); 3] = [
-        (storage_keys::head, "its head"),
-        (|| storage_keys::hold("2"), "a hold"),
+        (storage_keys::head, "head of the ledger"),
+        (|| storage_keys::hold("2"), "hold 2"),
         (
             || {
                 storage_keys::meter(
@@ -78,7 +79,7 @@ async fn damaged_ledger_is_refused_with_advice() {
                     "a",
                 )
             },
-            "what is spent of a budget",
+            "meter of a budget",
         ),
     ];
     for damage in [
@@ -185,6 +186,7 @@ async fn backup_restores_the_same_ledger() {
     );
     let config = Config {
         keep_charges_days: 92,
+        node: "server".to_owned(),
     };
     let opened = Ledger::open(other.clone(), books.clock(), config)
         .await
@@ -313,4 +315,22 @@ async fn verify_reports_inconsistent_sums() {
         let problems = verify(&books.store).await.unwrap().problems.join("\n");
         assert!(problems.contains(expected), "{expected}: {problems}");
     }
+}
+
+#[tokio::test]
+async fn close_of_an_unreadable_hold_is_not_retried() {
+    let books = used().await;
+    let hold = books.ledger.hold(&daily(100), amount(5, 5), "3").await;
+    change(&books.store, |transaction| {
+        transaction.put(storage_keys::hold("3"), vec![9]);
+    })
+    .await;
+    let error = hold.unwrap().settle(charge(1, 1)).await.unwrap_err();
+    assert!(matches!(error, Error::Unreadable(_)), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "the stored hold 3 cannot be read: its version is 9, and this program reads versions up to 1"
+    );
+    assert!(books.ledger.0.pending_closes.lock().unwrap().is_empty());
+    assert!(!books.ledger.is_failing());
 }

@@ -47,6 +47,7 @@ async fn open(folder: &Path) -> (OpenedLedger, Store, TaskTracker) {
     let store = open_sled(folder, &tracker);
     let config = Config {
         keep_charges_days: 92,
+        node: "server".to_owned(),
     };
     let opened = Ledger::open(store.clone(), Clock::new(|| NOW), config)
         .await
@@ -157,9 +158,12 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
     ) = open(folder).await;
     let mut charges = BTreeMap::new();
     for (place, value) in store.scan(storage_keys::charges()).await.unwrap() {
-        let charged = ChargeRecord::decode(&value).unwrap();
+        let charged = ChargeRecord::decode(&place, &value).unwrap();
         if charged.key == key(round).name {
-            charges.insert(storage_keys::parse_id(&place).unwrap(), charged);
+            charges.insert(
+                storage_keys::parse_id(ChargeRecord::KIND, &place).unwrap(),
+                charged,
+            );
         }
     }
     for (id, tokens) in &seen.settled {
@@ -199,7 +203,7 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
         .await
         .unwrap()
         .iter()
-        .map(|(_, value)| HoldRecord::decode(value).unwrap())
+        .map(|(place, value)| HoldRecord::decode(place, value).unwrap())
         .collect();
     assert_eq!(holds, []);
     assert_eq!(verify(&store).await.unwrap().problems, [""; 0]);

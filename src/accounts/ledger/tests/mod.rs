@@ -5,6 +5,7 @@ mod concurrency;
 mod contract;
 mod files;
 mod kills;
+mod leases;
 mod model;
 mod reports;
 
@@ -107,6 +108,7 @@ impl TestLedger {
         let clock = Clock::new(move || told.load(Ordering::SeqCst));
         let config = Config {
             keep_charges_days: 92,
+            node: "server".to_owned(),
         };
         let OpenedLedger {
             ledger,
@@ -159,15 +161,16 @@ impl TestLedger {
     async fn meter(&self, scope: BudgetScope, name: &str, window: BudgetWindow) -> BudgetMeter {
         let today = Day::of(self.now.load(Ordering::SeqCst));
         let place = storage_keys::meter(calendar::Span::around(window, today), scope, name);
-        let bytes = self.store.get(place).await.unwrap();
+        let bytes = self.store.get(place.clone()).await.unwrap();
         bytes
-            .map(|bytes| BudgetMeter::decode(&bytes).unwrap())
+            .map(|bytes| BudgetMeter::decode(&place, &bytes).unwrap())
             .unwrap_or_default()
     }
 
     async fn charge(&self, id: &str) -> Option<ChargeRecord> {
-        let bytes = self.store.get(storage_keys::charge(id)).await.unwrap();
-        bytes.map(|bytes| ChargeRecord::decode(&bytes).unwrap())
+        let place = storage_keys::charge(id);
+        let bytes = self.store.get(place.clone()).await.unwrap();
+        bytes.map(|bytes| ChargeRecord::decode(&place, &bytes).unwrap())
     }
 
     /// Waits until all queued transactions are done or have failed.

@@ -263,7 +263,7 @@ impl Pair {
         self.books.assert_sound().await;
         let mut found = Meters::new();
         for (key, value) in self.books.store.scan(storage_keys::meters()).await.unwrap() {
-            let BudgetMeter { spent, held, .. } = BudgetMeter::decode(&value).unwrap();
+            let BudgetMeter { spent, held, .. } = BudgetMeter::decode(&key, &value).unwrap();
             let figures = [spent.tokens, held.tokens, spent.money, held.money];
             found.insert(
                 storage_keys::parse_meter(&key).unwrap(),

@@ -135,12 +135,13 @@ impl Backups {
 /// Counts the records of `backend` by reading all of them.
 fn contents_of(backend: &dyn Backend) -> Result<BackupContents, Error> {
     let mut contents = BackupContents::default();
-    for_each_record(backend, |_, value| {
+    for_each_record(backend, &[], |(_, value)| {
         contents.records += 1;
         if value.len() > MAX_INLINE {
             contents.large_values += 1;
             contents.large_bytes += value.len() as u64;
         }
+        Ok(())
     })?;
     Ok(contents)
 }

@@ -33,9 +33,10 @@ impl SnapshotRecords {
     /// found in the snapshot.
     pub(in crate::storage::store) fn next(
         &self,
-        after: Bound<&[u8]>,
+        after: Option<&[u8]>,
         live: Option<StoreRecord>,
     ) -> NextRecord {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let noted = self
             .old_values
             .range::<[u8], _>((after, Bound::Unbounded))

@@ -1,7 +1,6 @@
 //! Backups: consistency, detection of damage, restore, retention.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -287,8 +286,7 @@ proptest! {
                 Step::Read if is_over => {}
                 Step::Read => {
                     let next = next(&live, last.as_deref());
-                    let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-                    match frozen.next(after, next) {
+                    match frozen.next(last.as_deref(), next) {
                         NextRecord::Found(record) => {
                             last = Some(record.0.clone());
                             found.push(record);

@@ -1,0 +1,161 @@
+//! Leases of the servers (nodes) that share a ledger.
+//!
+//! Each start of a node takes an epoch, which its holds carry. In a store that is shared, the node
+//! also has a lease on its epoch, and renews it while it runs. A hold whose epoch has no lease is one
+//! that nobody will close any more: the next node that looks closes it. A store that is not shared is
+//! locked by its one server, so there are no leases, and only the present epoch is live.
+
+use std::collections::HashSet;
+
+use crate::domain::Grant;
+use crate::storage::store::Transaction;
+
+use super::Error;
+use super::hold::HoldClosing;
+use super::migration;
+use super::records::HoldRecord;
+use super::records::LeaseRecord;
+use super::records::LedgerHead;
+use super::records::LedgerRecord as _;
+use super::records::load_record;
+use super::storage_keys;
+use super::transactions::close_hold;
+use super::transactions::is_charged_after_crash;
+
+/// Time for which a lease is valid, in seconds. Much longer than the clocks of nodes differ.
+pub(super) const LEASE_SECONDS: u64 = 30;
+
+/// The epoch of this start of a node, with its lease.
+#[derive(Debug, Clone)]
+pub(super) struct NodeLease {
+    node: String,
+    epoch: u64,
+    is_shared: bool,
+}
+
+impl NodeLease {
+    /// Starts a new epoch of `node`, and closes the holds of epochs without a lease. Returns the
+    /// number of holds that were charged in full, too.
+    pub(super) fn open(
+        transaction: &mut Transaction<'_>,
+        node: &str,
+        is_shared: bool,
+        now: u64,
+    ) -> Result<(Self, usize), Error> {
+        migration::migrate(transaction)?;
+        let mut head: LedgerHead =
+            load_record(transaction, &storage_keys::head())?.unwrap_or_default();
+        head.epoch += 1;
+        transaction.put(storage_keys::head(), head.encode());
+        let lease = Self {
+            node: node.to_owned(),
+            epoch: head.epoch,
+            is_shared,
+        };
+        lease.remove_lapsed(transaction, now)?;
+        if is_shared {
+            lease.extend(transaction, now);
+        }
+        let charged = lease.close_orphaned_holds(transaction, now)?;
+        Ok((lease, charged))
+    }
+
+    /// Returns the epoch for a new hold. A node that slept past the end of its lease takes it anew:
+    /// its earlier holds may be closed, and without a lease the new one would be, too.
+    pub(super) fn epoch_of_hold(
+        &self,
+        transaction: &mut Transaction<'_>,
+        now: u64,
+    ) -> Result<u64, Error> {
+        if self.is_shared
+            && self
+                .load(transaction)?
+                .is_none_or(|lease| lease.ends_at <= now)
+        {
+            self.extend(transaction, now);
+        }
+        Ok(self.epoch)
+    }
+
+    /// Renews the lease, and closes the holds of nodes whose lease is over. Returns the number of
+    /// holds that were charged in full.
+    pub(super) fn renew(
+        &self,
+        transaction: &mut Transaction<'_>,
+        now: u64,
+    ) -> Result<usize, Error> {
+        self.load(transaction)?;
+        self.extend(transaction, now);
+        if self.remove_lapsed(transaction, now)? {
+            self.close_orphaned_holds(transaction, now)
+        } else {
+            Ok(0)
+        }
+    }
+
+    /// Reads the lease of this node; `None` if another node has removed it after its end.
+    fn load(&self, transaction: &Transaction<'_>) -> Result<Option<LeaseRecord>, Error> {
+        let lease: Option<LeaseRecord> = load_record(transaction, &storage_keys::node(&self.node))?;
+        match lease {
+            // Another start under the same name has closed the holds of this one.
+            Some(lease) if lease.epoch != self.epoch => Err(Error::Superseded {
+                node: self.node.clone(),
+            }),
+            lease => Ok(lease),
+        }
+    }
+
+    fn extend(&self, transaction: &mut Transaction<'_>, now: u64) {
+        let lease = LeaseRecord {
+            epoch: self.epoch,
+            ends_at: now.saturating_add(LEASE_SECONDS),
+        };
+        transaction.put(storage_keys::node(&self.node), lease.encode());
+    }
+
+    /// Removes the leases that are over, and every lease in a store that is not shared. Returns true
+    /// if there were any.
+    fn remove_lapsed(&self, transaction: &mut Transaction<'_>, now: u64) -> Result<bool, Error> {
+        let mut has_lapsed = false;
+        for (key, value) in transaction.scan(&storage_keys::nodes())? {
+            let lease = LeaseRecord::decode(&key, &value)?;
+            if !self.is_shared || lease.ends_at <= now {
+                transaction.remove(key);
+                has_lapsed = true;
+            }
+        }
+        Ok(has_lapsed)
+    }
+
+    /// Closes the holds whose epoch has no lease. Returns the number of those that were charged in
+    /// full.
+    fn close_orphaned_holds(
+        &self,
+        transaction: &mut Transaction<'_>,
+        now: u64,
+    ) -> Result<usize, Error> {
+        let mut live = HashSet::from([self.epoch]);
+        for (key, value) in transaction.scan(&storage_keys::nodes())? {
+            live.insert(LeaseRecord::decode(&key, &value)?.epoch);
+        }
+        let mut charged = 0;
+        for (key, value) in transaction.scan(&storage_keys::holds())? {
+            let id = storage_keys::parse_id(HoldRecord::KIND, &key)?;
+            if live.contains(&HoldRecord::decode(&key, &value)?.epoch) {
+                continue;
+            }
+            // Resumable runs place another hold when they run again; waiting runs never went
+            // upstream.
+            let closing = if is_charged_after_crash(&id) {
+                charged += 1;
+                HoldClosing::Unknown
+            } else {
+                HoldClosing::Released
+            };
+            // The budgets are unknown here (they come with the caller), so no alert is raised; the
+            // next charge raises it.
+            close_hold(transaction, now, &id, closing, &Grant::default())?;
+        }
+        Ok(charged)
+    }
+}

@@ -1,0 +1,148 @@
+//! Servers that share one store, on paused time.
+
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::accounts::ledger::node_lease::LEASE_SECONDS;
+use crate::storage::store::testing::Shared;
+
+/// Store and clock of all servers.
+struct SharedStore {
+    backend: Arc<Shared>,
+    start: Instant,
+}
+
+impl SharedStore {
+    fn new() -> Self {
+        Self {
+            backend: Arc::new(Shared::default()),
+            start: Instant::now(),
+        }
+    }
+
+    fn store(&self) -> Store {
+        Store::inline(Arc::clone(&self.backend) as _, TaskTracker::new())
+    }
+
+    /// Starts the server `node`, whose lease is not renewed.
+    async fn server(&self, node: &str) -> OpenedLedger {
+        let start = self.start;
+        let clock = Clock::new(move || NOW + start.elapsed().as_secs());
+        let config = Config {
+            keep_charges_days: 92,
+            node: node.to_owned(),
+        };
+        Ledger::open(self.store(), clock, config).await.unwrap()
+    }
+
+    /// Starts the server `node`, whose lease is renewed while it runs.
+    async fn running_server(&self, node: &str) -> OpenedLedger {
+        let opened = self.server(node).await;
+        opened
+            .ledger
+            .spawn_cleanup(&TaskTracker::new(), CancellationToken::new());
+        opened
+    }
+
+    async fn charges(&self) -> Vec<(String, ChargeOutcome)> {
+        let charges = LedgerReader::new(self.store(), Clock::system())
+            .charges()
+            .await
+            .unwrap();
+        charges
+            .into_iter()
+            .map(|charge| (charge.id, charge.outcome))
+            .collect()
+    }
+
+    async fn assert_sound(&self) {
+        assert_eq!(verify(&self.store()).await.unwrap().problems, [""; 0]);
+    }
+}
+
+async fn begin(server: &OpenedLedger, id: &str) -> BudgetHold {
+    let hold = server.ledger.hold(&daily(100), amount(20, 5), id);
+    hold.await.unwrap().start()
+}
+
+async fn sleep_seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn second_server_leaves_the_holds_of_the_first() {
+    let shared = SharedStore::new();
+    let first = shared.running_server("a").await;
+    let hold = begin(&first, "1").await;
+    sleep_seconds(10 * LEASE_SECONDS).await;
+    let second = shared.running_server("b").await;
+    assert_eq!(second.charged_holds, 0);
+    sleep_seconds(10 * LEASE_SECONDS).await;
+    assert_eq!(hold.settle(charge(7, 4)).await.unwrap(), amount(7, 4));
+    shared.assert_sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn holds_of_a_lost_server_are_charged_when_its_lease_is_over() {
+    let shared = SharedStore::new();
+    let lost = shared.server("a").await;
+    begin(&lost, "1").await.forget();
+    let waiting = waiting_id("2");
+    let held = lost.ledger.hold(&daily(100), amount(1, 1), &waiting).await;
+    held.unwrap().forget();
+    let _other = shared.running_server("b").await;
+    sleep_seconds(LEASE_SECONDS - 1).await;
+    assert_eq!(shared.charges().await, []);
+    sleep_seconds(10).await;
+    assert_eq!(
+        shared.charges().await,
+        [("1".to_owned(), ChargeOutcome::Unknown)]
+    );
+    assert_eq!(
+        shared.store().scan(storage_keys::holds()).await.unwrap(),
+        []
+    );
+    shared.assert_sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarted_server_charges_its_own_holds_at_once() {
+    let shared = SharedStore::new();
+    let (first, second) = (shared.server("a").await, shared.server("b").await);
+    begin(&first, "1").await.forget();
+    let running = begin(&second, "2").await;
+    assert_eq!(shared.server("a").await.charged_holds, 1);
+    assert_eq!(
+        shared.charges().await,
+        [("1".to_owned(), ChargeOutcome::Unknown)]
+    );
+    running.settle(charge(7, 4)).await.unwrap();
+    shared.assert_sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_that_slept_past_its_lease_takes_it_anew() {
+    let shared = SharedStore::new();
+    let slept = shared.server("a").await;
+    let early = begin(&slept, "1").await;
+    sleep_seconds(2 * LEASE_SECONDS).await;
+    assert_eq!(shared.server("b").await.charged_holds, 1);
+    assert_eq!(
+        early.settle(charge(7, 4)).await.unwrap(),
+        amount(20, 5),
+        "charged in full, once"
+    );
+    let late = begin(&slept, "2").await;
+    assert_eq!(shared.server("c").await.charged_holds, 0);
+    late.settle(charge(7, 4)).await.unwrap();
+    shared.assert_sound().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_of_the_same_name_supersedes_the_earlier_one() {
+    let shared = SharedStore::new();
+    let (earlier, later) = (shared.server("a").await, shared.server("a").await);
+    let refused = earlier.ledger.hold(&daily(100), amount(1, 1), "1").await;
+    assert!(matches!(refused, Err(Error::Superseded { node }) if node == "a"));
+    begin(&later, "1").await.release().await.unwrap();
+}

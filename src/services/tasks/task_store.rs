@@ -89,7 +89,12 @@ impl TaskStore {
         id: &str,
     ) -> Result<Option<String>, Error> {
         let record = self.chosen_ids.get(owner, id).await?;
-        Ok(record.and_then(|record| String::from_utf8(record).ok()))
+        let generated = record.map(String::from_utf8).transpose();
+        generated.map_err(|_| Error::Unreadable {
+            kind: "chosen id of task",
+            name: id.to_owned(),
+            reason: "it is not UTF-8".to_owned(),
+        })
     }
 
     pub(super) async fn save(&self, owner: &str, task: &Task) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::ttl_index::decode_u64;
+use super::ttl_index::owner_and_id;
 
 /// First byte of a record without parts.
 const WHOLE: u8 = 1;
@@ -92,29 +93,34 @@ pub(super) struct StoredRecord<'a> {
 }
 
 impl<'a> StoredRecord<'a> {
-    /// Decodes `bytes`. A record in an unknown format counts as expired at 0.
-    pub(super) fn read(bytes: &'a [u8]) -> Self {
-        let nothing = Self {
-            expires_at: 0,
-            parts: StoredParts::NONE,
-            record: &[],
-        };
-        let Some((head, rest)) = bytes.split_at_checked(HEADER_BYTES) else {
-            return nothing;
-        };
-        let ends = decode_u64(&head[1..]);
+    /// Decodes `bytes`, the record of `key`.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] for a record in an unknown format.
+    pub(super) fn read(key: &[u8], bytes: &'a [u8]) -> Result<Self, Error> {
+        Self::parse(bytes).ok_or_else(|| Error::Unreadable {
+            kind: "record",
+            // The owner may be the digest of a key, so only the id is told.
+            name: owner_and_id(key).map(|(_, id)| id).unwrap_or_default(),
+            reason: "its format is unknown".to_owned(),
+        })
+    }
+
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_at_checked(HEADER_BYTES)?;
+        let expires_at = decode_u64(&head[1..]);
         match (head[0], rest.split_at_checked(PARTS_BYTES)) {
-            (WHOLE, _) => Self {
-                expires_at: ends,
+            (WHOLE, _) => Some(Self {
+                expires_at,
                 parts: StoredParts::NONE,
                 record: rest,
-            },
-            (WITH_PARTS, Some((parts, record))) => Self {
-                expires_at: ends,
+            }),
+            (WITH_PARTS, Some((parts, record))) => Some(Self {
+                expires_at,
                 parts: StoredParts::read(parts),
                 record,
-            },
-            _ => nothing,
+            }),
+            _ => None,
         }
     }
 
@@ -143,10 +149,13 @@ pub struct RecordWithParts {
     pub parts: Vec<Vec<u8>>,
 }
 
-/// Returns the content of the record `value`, unless it is expired or unreadable.
-pub(super) fn live_content(value: &[u8], now: u64) -> Option<Vec<u8>> {
-    let stored = StoredRecord::read(value);
-    (stored.expires_at > now).then(|| stored.record.to_vec())
+/// Returns the content of the record `value` of `key`, unless it is expired.
+///
+/// # Errors
+/// [`Error::Unreadable`] for a record in an unknown format.
+pub(super) fn live_content(key: &[u8], value: &[u8], now: u64) -> Result<Option<Vec<u8>>, Error> {
+    let stored = StoredRecord::read(key, value)?;
+    Ok((stored.expires_at > now).then(|| stored.record.to_vec()))
 }
 
 /// Reads a record with its parts, unless it is expired. `record` reads the record, `part` reads a
@@ -164,7 +173,7 @@ pub(super) fn read_with_parts(
         let Some(value) = record()? else {
             return Ok(None);
         };
-        let stored = StoredRecord::read(&value);
+        let stored = StoredRecord::read(key, &value)?;
         if stored.expires_at <= now {
             return Ok(None);
         }

@@ -177,17 +177,15 @@ impl TtlLayout {
     pub(super) fn sweep(&self, transaction: &mut Transaction<'_>, now: u64) -> Result<bool, Error> {
         self.migrate_owner_indexes(transaction)?;
         let prefix = self.storage_key(EXPIRY_INDEX, &[]);
-        for _ in 0..MAX_SWEEP_GROUP {
-            let Some((place, size)) = transaction.first(&prefix)? else {
-                return Ok(false);
-            };
-            let entry = TtlEntry::from_index(&place[prefix.len()..], &size);
+        let oldest = transaction.range(&prefix, None, MAX_SWEEP_GROUP)?;
+        for (place, size) in &oldest {
+            let entry = TtlEntry::from_index(&place[prefix.len()..], size);
             if entry.expires_at > now {
                 return Ok(false);
             }
             self.remove_entry(transaction, &entry)?;
         }
-        Ok(true)
+        Ok(oldest.len() == MAX_SWEEP_GROUP)
     }
 
     /// Evicts records until the table is within its limits: the oldest of the largest owner first,
@@ -262,7 +260,7 @@ impl TtlLayout {
             expires_at: ends,
             parts,
             ..
-        } = StoredRecord::read(stored);
+        } = StoredRecord::read(key, stored)?;
         let mut entry = TtlEntry {
             key: key.to_vec(),
             expires_at: ends,

@@ -127,8 +127,12 @@ impl TtlTable {
         owner: &str,
         id: &str,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let value = transaction.get(&self.layout.storage_key(RECORD, &record_key(owner, id)))?;
-        Ok(value.and_then(|value| live_content(&value, unix_now())))
+        let key = record_key(owner, id);
+        let value = transaction.get(&self.layout.storage_key(RECORD, &key))?;
+        Ok(value
+            .map(|value| live_content(&key, &value, unix_now()))
+            .transpose()?
+            .flatten())
     }
 
     /// Stores `record` like [`put`](Self::put), within `transaction`.
@@ -247,9 +251,13 @@ impl TtlTable {
         let records = self.store.scan(prefix.clone()).await?;
         let live = |(key, value): &(Vec<u8>, Vec<u8>)| {
             let id = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-            Some((id, live_content(value, unix_now())?))
+            let content = live_content(&record_key(owner, &id), value, unix_now())?;
+            Ok(content.map(|content| (id, content)))
         };
-        Ok(records.iter().filter_map(live).collect())
+        records
+            .iter()
+            .filter_map(|entry| live(entry).transpose())
+            .collect()
     }
 
     /// Returns the record `id` of `owner`, without its parts.
@@ -257,11 +265,15 @@ impl TtlTable {
     /// # Errors
     /// Fails when it cannot be read.
     pub async fn get(&self, owner: &str, id: &str) -> Result<Option<Vec<u8>>, Error> {
+        let key = record_key(owner, id);
         let value = self
             .store
-            .get(self.layout.storage_key(RECORD, &record_key(owner, id)))
+            .get(self.layout.storage_key(RECORD, &key))
             .await?;
-        Ok(value.and_then(|value| live_content(&value, unix_now())))
+        Ok(value
+            .map(|value| live_content(&key, &value, unix_now()))
+            .transpose()?
+            .flatten())
     }
 
     /// Removes the record `id` of `owner`. Returns true if there was one that had not expired.
@@ -372,7 +384,7 @@ impl TtlTable {
             .get(self.layout.storage_key(RECORD, &record_key(owner, id)))
             .await
             .unwrap();
-        value.and_then(|value| live_content(&value, now))
+        value.and_then(|value| live_content(&record_key(owner, id), &value, now).unwrap())
     }
 
     #[cfg(test)]

@@ -49,6 +49,33 @@ async fn record_expires_and_put_does_not_extend_it() {
     }
 }
 
+/// A later version may have written it.
+#[tokio::test]
+async fn record_in_an_unknown_format_is_an_error_and_stays() {
+    let shelf = shelf();
+    shelf.put("a", "1", b"one".to_vec()).await.unwrap();
+    let (key, later) = (THINGS.key(b"ra\x001"), b"\x09something".to_vec());
+    assert!(shelf.store().get(key.clone()).await.unwrap().is_some());
+    let (place, value) = (key.clone(), later.clone());
+    let write = move |transaction: &mut Transaction<'_>| {
+        transaction.put(place.clone(), value.clone());
+        Ok::<_, Error>(())
+    };
+    shelf.store().transaction(write).await.unwrap();
+    for error in [
+        shelf.get("a", "1").await.unwrap_err(),
+        shelf.list("a").await.unwrap_err(),
+        shelf.put("a", "1", b"two".to_vec()).await.unwrap_err(),
+        shelf.remove("a", "1").await.unwrap_err(),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            "the stored record 1 cannot be read: its format is unknown"
+        );
+    }
+    assert_eq!(shelf.store().get(key).await.unwrap(), Some(later));
+}
+
 #[tokio::test]
 async fn renew_restarts_the_ttl_of_existing_records_only() {
     let shelf = shelf();

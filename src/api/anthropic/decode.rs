@@ -12,13 +12,14 @@ use super::parameters;
 use super::tools;
 use super::tools::DecodedTools;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::ItemList;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::RawJson;
 use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
 use crate::api::request_schema::code;
-use crate::api::request_schema::parse_request;
+use crate::api::request_schema::parse_request_with_items;
 use crate::api::request_schema::repair_characters;
 use crate::domain::ModelName;
 use crate::domain::Native;
@@ -45,14 +46,17 @@ pub struct MessagesRequest {
 pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(body, &mut ignored)?;
-    let mut request = parse_request(
-        body,
-        &fields::REQUEST,
-        "`model`, `max_tokens` and `messages`",
-    )?;
+    let needs = "`model`, `max_tokens` and `messages`";
+    let (mut request, messages) =
+        parse_request_with_items(body, &fields::REQUEST, needs, "messages")?;
     let limit = parameters::take_max_tokens(&mut request)?;
     let limit = limit.ok_or_else(|| request.missing_field("max_tokens"))?;
-    decode_object(request, Some(limit), RawJson::new(body), ignored)
+    decode_object(
+        (request, messages),
+        Some(limit),
+        RawJson::new(body),
+        ignored,
+    )
 }
 
 /// Decodes the body of `POST /v1/messages/count_tokens`: the same format, but without a required
@@ -63,13 +67,15 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidReq
 pub fn decode_count(body: &[u8], policy: Policy) -> Result<MessagesRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(body, &mut ignored)?;
-    let mut request = parse_request(body, &fields::REQUEST, "`model` and `messages`")?;
+    let needs = "`model` and `messages`";
+    let (mut request, messages) =
+        parse_request_with_items(body, &fields::REQUEST, needs, "messages")?;
     let limit = parameters::take_max_tokens(&mut request)?;
-    decode_object(request, limit, RawJson::new(body), ignored)
+    decode_object((request, messages), limit, RawJson::new(body), ignored)
 }
 
 fn decode_object(
-    mut request: ObjectReader,
+    (mut request, messages): (ObjectReader, Option<ItemList<'_>>),
     limit: Option<u32>,
     written: RawJson<'_>,
     mut ignored: RemarkCollector,
@@ -83,9 +89,7 @@ fn decode_object(
     let mut parameters = parameters::decode(&mut request, limit, &tools, written, &mut ignored)?;
     let project = request.take_text("project_id")?;
     let instructions = request.take("system")?;
-    let messages = request
-        .take("messages")?
-        .ok_or_else(|| request.missing_field("messages"))?;
+    let messages = request.require_items("messages", messages)?;
     let passed = request.take_native(&mut ignored)?;
     let passed = passed
         .into_iter()

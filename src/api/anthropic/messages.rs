@@ -1,7 +1,5 @@
 //! Decoding of the messages of a request.
 
-use serde_json::Value;
-
 use super::content;
 use super::content::BlockContext;
 use super::content::Instruction;
@@ -12,6 +10,7 @@ use crate::api::history::DraftPart;
 use crate::api::history::DraftRules;
 use crate::api::history::HistoryDraft;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::ItemList;
 use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::RawJson;
@@ -39,22 +38,19 @@ pub(super) struct DecodedConversation {
     pub(super) prompt: Vec<Part>,
 }
 
-/// Decodes `value`, the array of messages, after the instructions `system`.
+/// Decodes the messages of a request, after the instructions `system`.
 pub(super) fn decode(
     mut system: Vec<Instruction>,
-    value: Value,
+    messages: ItemList<'_>,
     written: RawJson<'_>,
     ignored: &mut RemarkCollector,
 ) -> Result<DecodedConversation, InvalidRequest> {
-    let Value::Array(messages) = value else {
-        return Ok(DecodedConversation::default());
-    };
-    check_length("messages", messages.len())?;
+    check_length("messages", messages.count())?;
     let written = written.items();
     let mut draft = HistoryDraft::new(RULES);
-    for (index, message) in messages.into_iter().enumerate() {
+    for (index, message) in messages.parse_each().enumerate() {
         let message = ObjectReader::new(
-            message,
+            message?,
             ObjectPath::at(format!("messages[{index}]"), &fields::MESSAGE),
         )?;
         let path = message.place.field("content");

@@ -1,5 +1,6 @@
 //! Valid and invalid messages.
 
+use serde_json::Value;
 use serde_json::json;
 
 use super::*;

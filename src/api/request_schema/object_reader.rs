@@ -7,6 +7,7 @@ use super::error::InvalidRequest;
 use super::error::code;
 use super::field_type::as_integer;
 use super::field_type::describe_value;
+use super::item_list::ItemList;
 use super::remarks::RemarkCollector;
 use super::schema::Field;
 use super::schema::ObjectSchema;
@@ -184,6 +185,24 @@ impl ObjectReader {
             Some(Value::String(text)) => Some(text),
             _ => None,
         })
+    }
+
+    /// Returns `items`, the required array `name` that was parsed apart from the other fields.
+    ///
+    /// # Errors
+    /// Fails if the field is missing or not an array.
+    pub fn require_items<'a>(
+        &mut self,
+        name: &'static str,
+        items: Option<ItemList<'a>>,
+    ) -> Result<ItemList<'a>, InvalidRequest> {
+        match items {
+            Some(items) => Ok(items),
+            None => {
+                self.take(name)?;
+                Err(self.missing_field(name))
+            }
+        }
     }
 
     /// Creates the error for a required field that is missing.

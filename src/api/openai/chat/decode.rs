@@ -10,13 +10,14 @@ use crate::api::openai::labels;
 use crate::api::openai::responses;
 use crate::api::openai::web_search;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::ItemList;
 use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::Remarks;
 use crate::api::request_schema::code;
-use crate::api::request_schema::parse_request;
+use crate::api::request_schema::parse_request_with_items;
 use crate::api::request_schema::repair_characters;
 use crate::domain::ModelName;
 use crate::domain::Native;
@@ -49,11 +50,16 @@ pub struct ChatRequest {
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let mended = &*repair_characters(body, &mut ignored)?;
-    let request = parse_request(mended, &fields::REQUEST, "`model` and `messages`")?;
-    if request.has("input") && !request.has("messages") {
+    let (request, messages) = parse_request_with_items(
+        mended,
+        &fields::REQUEST,
+        "`model` and `messages`",
+        "messages",
+    )?;
+    if request.has("input") && messages.is_none() && !request.has("messages") {
         return read_responses(body, policy);
     }
-    read_request(request, mended, ignored)
+    read_request(request, messages, mended, ignored)
 }
 
 /// Decodes `body`, which is written for `/v1/responses`.
@@ -84,9 +90,10 @@ fn read_responses(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidReq
     })
 }
 
-/// Decodes `request`, the parsed `body` without fields of other APIs.
+/// Decodes `request` and its `messages`, the parsed `body` without fields of other APIs.
 pub(super) fn read_request(
     mut request: ObjectReader,
+    messages: Option<ItemList<'_>>,
     body: &[u8],
     mut ignored: RemarkCollector,
 ) -> Result<ChatRequest, InvalidRequest> {
@@ -104,9 +111,7 @@ pub(super) fn read_request(
     let (mut tools, dialect) = tools::decode(&mut request, body, &mut ignored)?;
     tools.web_search = take_web_search(&mut request, &tools, &mut ignored)?;
     let is_cached_long = cache_mark::take_long_retention(&mut request)?;
-    let messages = request
-        .take("messages")?
-        .ok_or_else(|| request.missing_field("messages"))?;
+    let messages = request.require_items("messages", messages)?;
     request.finish(&mut ignored)?;
     let conversation = messages::decode(messages, &mut ignored)?;
     let turn = Turn {

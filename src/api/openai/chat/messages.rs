@@ -11,6 +11,7 @@ use crate::api::history::DraftPart;
 use crate::api::history::DraftRules;
 use crate::api::history::HistoryDraft;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::ItemList;
 use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::RemarkCollector;
@@ -50,21 +51,18 @@ pub(super) enum ChatRole {
     Function,
 }
 
-/// Decodes `value`, the array of messages.
+/// Decodes the messages of a request.
 pub(super) fn decode(
-    value: Value,
+    messages: ItemList<'_>,
     ignored: &mut RemarkCollector,
 ) -> Result<ChatConversation, InvalidRequest> {
-    let Value::Array(messages) = value else {
-        return Ok(ChatConversation::default());
-    };
-    check_length("messages", messages.len())?;
+    check_length("messages", messages.count())?;
     let mut system = Vec::new();
     let mut draft = HistoryDraft::new(RULES);
     let has_speakers = participants::has_several_names(&messages);
-    for (index, message) in messages.into_iter().enumerate() {
+    for (index, message) in messages.parse_each().enumerate() {
         let message = ObjectReader::new(
-            message,
+            message?,
             ObjectPath::at(format!("messages[{index}]"), &fields::MESSAGE),
         )?;
         add_message(&mut system, &mut draft, message, has_speakers, ignored)?;

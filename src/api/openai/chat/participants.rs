@@ -2,16 +2,24 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde::Deserialize;
 
+use crate::api::request_schema::ItemList;
 use crate::domain::Part;
 
+/// Role and name of a message.
+#[derive(Debug, Deserialize)]
+struct Speaker {
+    role: String,
+    name: Option<String>,
+}
+
 /// True if the messages of the role `user` carry more than one name.
-pub(super) fn has_several_names(messages: &[Value]) -> bool {
-    let of_user = messages.iter().filter(|message| message["role"] == "user");
-    let names: HashSet<_> = of_user
-        .filter_map(|message| message["name"].as_str())
-        .map(str::trim)
+pub(super) fn has_several_names(messages: &ItemList<'_>) -> bool {
+    let speakers = messages.peek_all::<Speaker>().flatten();
+    let names: HashSet<String> = speakers
+        .filter(|speaker| speaker.role == "user")
+        .filter_map(|speaker| Some(speaker.name?.trim().to_owned()))
         .collect();
     names.len() > 1
 }
@@ -30,6 +38,7 @@ pub(super) fn prefix_name(name: &str, parts: &mut Vec<Part>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
     use serde_json::json;
 
     use super::*;

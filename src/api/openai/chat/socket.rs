@@ -14,13 +14,14 @@ use crate::api::openai::labels::CLIENT_CHOSEN_ID_RULE;
 use crate::api::openai::labels::is_client_chosen_id;
 use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::ItemList;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
-use crate::api::request_schema::parse_request;
+use crate::api::request_schema::parse_request_with_items;
 use crate::api::request_schema::printable;
 use crate::api::request_schema::repair_characters;
 
@@ -100,7 +101,7 @@ impl fmt::Debug for ChatClientMessage {
 pub fn parse_message(text: &str, policy: Policy) -> Result<ChatClientMessage, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(text.as_bytes(), &mut ignored)?;
-    let mut message = parse_request(body, &MESSAGE, "a `type`")?;
+    let (mut message, messages) = parse_request_with_items(body, &MESSAGE, "a `type`", "messages")?;
     let kind = message
         .take_text("type")?
         .ok_or_else(|| message.missing_field("type"))?;
@@ -111,7 +112,7 @@ pub fn parse_message(text: &str, policy: Policy) -> Result<ChatClientMessage, In
     match kind.as_str() {
         "chat" => Ok(ChatClientMessage::Chat {
             id,
-            request: Box::new(read_chat(message, body, ignored)?),
+            request: Box::new(read_chat(message, messages, body, ignored)?),
         }),
         "cancel" => {
             let id = id.ok_or_else(|| message.missing_field("id"))?;
@@ -142,6 +143,7 @@ fn refuse_other_fields(message: ObjectReader) -> Result<(), InvalidRequest> {
 
 fn read_chat(
     message: ObjectReader,
+    messages: Option<ItemList<'_>>,
     body: &[u8],
     ignored: RemarkCollector,
 ) -> Result<ChatRequest, InvalidRequest> {
@@ -149,7 +151,7 @@ fn read_chat(
     // Without effect here: every answer streams and ends with its usage.
     request.take("stream")?;
     request.take("stream_options")?;
-    let request = decode::read_request(request, body, ignored)?;
+    let request = decode::read_request(request, messages, body, ignored)?;
     if request.n > 1 {
         let message = "`n`: a turn of this socket has one answer. Ask for several turns, each with an `id` of its own.";
         return Err(InvalidRequest::at("n", code::UNSUPPORTED, message));

@@ -153,6 +153,26 @@ impl<L: Launcher> Pool<L> {
         }
     }
 
+    /// Checks, without waiting or taking a place, that [`lease`](Self::lease) would lend a worker to
+    /// `claim` now or queue it.
+    ///
+    /// # Errors
+    /// As [`lease`](Self::lease), except for a wait that is too long.
+    pub fn check_room(&self, claim: &Claim) -> Result<(), Error> {
+        let mut state = self.state();
+        if self.0.closed.is_cancelled() {
+            return Err(Error::Closed);
+        }
+        if !state.idle.is_empty() {
+            return Ok(());
+        }
+        let places = self.queue_places(&mut state)?;
+        state
+            .waiting
+            .check_place(claim, places)
+            .map_err(|reason| self.busy_error(reason))
+    }
+
     /// Takes an idle worker, or queues `sender`.
     fn take_idle_or_enqueue(
         &self,
@@ -243,6 +263,18 @@ impl<L: Launcher> Pool<L> {
         claim: &Claim,
         sender: Waiter<L>,
     ) -> Result<Option<(Waiter<L>, BusyReason)>, Error> {
+        let places = self.queue_places(state)?;
+        state
+            .waiting
+            .push(claim, places, sender)
+            .map_err(|reason| self.busy_error(reason))
+    }
+
+    /// Returns the number of places in the queue, which requests that have given up no longer take.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if no worker can be started, so that waiting would be in vain.
+    fn queue_places(&self, state: &mut PoolState<L>) -> Result<usize, Error> {
         if let Some(outage) = state.current_outage() {
             return Err(outage);
         }
@@ -250,11 +282,7 @@ impl<L: Launcher> Pool<L> {
         // Workers that are not lent will serve that many requests, which therefore do not count as
         // queued.
         let coming = self.0.config.max_workers - state.busy.min(self.0.config.max_workers);
-        let places = self.0.config.queue_length + coming;
-        state
-            .waiting
-            .push(claim, places, sender)
-            .map_err(|reason| self.busy_error(reason))
+        Ok(self.0.config.queue_length + coming)
     }
 
     /// Hands a clean worker to the next waiting request, or keeps it idle.

@@ -38,19 +38,11 @@ impl<T> Queue<T> {
         places: usize,
         item: T,
     ) -> Result<Option<(T, BusyReason)>, BusyReason> {
+        self.check_place(claim, places)?;
         let rounds = self.rounds_of(claim.class);
-        let taken = rounds.len();
+        let (taken, most) = (rounds.len(), rounds.longest());
         let mut sent_away = None;
         if taken >= places {
-            let (own, most) = (rounds.len_of(&claim.tenant), rounds.longest());
-            if most < own + 2 {
-                // Evicting would only swap items of one tenant, or take the single place of
-                // another.
-                return Err(match own {
-                    0 => BusyReason::QueueFull,
-                    own => BusyReason::OwnShare { own, taken },
-                });
-            }
             let reason = BusyReason::OwnShare { own: most, taken };
             sent_away = rounds
                 .pop_newest_of_longest()
@@ -58,6 +50,27 @@ impl<T> Queue<T> {
         }
         rounds.push(&claim.tenant, item);
         Ok(sent_away)
+    }
+
+    /// Checks that [`push`](Self::push) would take an item now.
+    ///
+    /// # Errors
+    /// The reason why there is no place.
+    pub(super) fn check_place(&self, claim: &Claim, places: usize) -> Result<(), BusyReason> {
+        let rounds = match claim.class {
+            Class::Live => &self.live,
+            Class::Background => &self.background,
+        };
+        let (own, taken) = (rounds.len_of(&claim.tenant), rounds.len());
+        // With a smaller lead, evicting would only swap items of one tenant, or take the single
+        // place of another.
+        if taken < places || rounds.longest() >= own + 2 {
+            return Ok(());
+        }
+        Err(match own {
+            0 => BusyReason::QueueFull,
+            own => BusyReason::OwnShare { own, taken },
+        })
     }
 
     /// Removes the next item to be served.

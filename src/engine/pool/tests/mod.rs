@@ -229,6 +229,8 @@ async fn number_of_workers_never_exceeds_the_maximum() {
 async fn queue_length_is_bounded() {
     let bench = Bench::new(config());
     let (first, second) = (bench.lease().await, bench.lease().await);
+    let check_room = || bench.pool.check_room(&Claim::own());
+    assert_eq!(check_room(), Ok(()));
     let waiting: Vec<_> = (0..2)
         .map(|_| bench.pool.clone())
         .map(|pool| {
@@ -238,13 +240,12 @@ async fn queue_length_is_bounded() {
         })
         .collect();
     tokio::task::yield_now().await;
-    assert_eq!(
-        bench.pool.lease(&Claim::own()).await.unwrap_err(),
-        Error::Busy {
-            workers: 2,
-            reason: BusyReason::OwnShare { own: 2, taken: 2 }
-        }
-    );
+    let busy = Error::Busy {
+        workers: 2,
+        reason: BusyReason::OwnShare { own: 2, taken: 2 },
+    };
+    assert_eq!(check_room(), Err(busy.clone()));
+    assert_eq!(bench.pool.lease(&Claim::own()).await.unwrap_err(), busy);
     drop((first, second));
     for waiter in waiting {
         drop(waiter.await.unwrap().unwrap());
@@ -380,6 +381,7 @@ async fn failing_starts_back_off_fail_waiters_and_recover() {
         matches!(error, Error::Unavailable { .. }),
         "told at once while backing off: {error:?}"
     );
+    assert_eq!(bench.pool.check_room(&Claim::own()), Err(error));
     bench.script.launch_fails.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(31)).await;
     drop(bench.lease().await);
@@ -404,6 +406,7 @@ async fn close_fails_waiters_and_ends_every_worker() {
         bench.pool.lease(&Claim::own()).await.map(drop),
         Err(Error::Closed)
     );
+    assert_eq!(bench.pool.check_room(&Claim::own()), Err(Error::Closed));
     drop(leases);
     bench.end().await;
 }

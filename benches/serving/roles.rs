@@ -19,7 +19,7 @@ use claude_switchboard::config::{CommandLineFlags, Environment, Settings};
 use claude_switchboard::domain::{self, Caller, ModelName, Turn, TurnEvent};
 use claude_switchboard::engine::cache;
 use claude_switchboard::engine::gateway::{
-    AnswerCache, Error, ModelCard, Readiness, RunningTurn, TurnInfo, Turns,
+    AnswerCache, Error, ModelCard, Readiness, RunningTurn, TurnInfo, TurnPipeline, Turns,
 };
 use claude_switchboard::http::{
     self, ApiServices, AppState, DrainExpired, MetricsSources, ShutdownStarted,
@@ -240,7 +240,7 @@ fn server_config() -> server::Config {
 
 async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
-    let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(SilentTurns), Arc::new(Keys::none()));
+    let (turns, keys) = (TurnPipeline::new(SilentTurns), Arc::new(Keys::none()));
     let tracker = TaskTracker::new();
     let folder = tempfile::tempdir()?;
     let records = folder.path().join("records");
@@ -248,7 +248,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
     let shelves = ResponseTables::new(&store, store_limits());
     let conversations = Conversations::new(&store, Arc::clone(&keys), store_limits());
     let responses = Responses::new(
-        Arc::clone(&turns),
+        turns.clone(),
         Arc::clone(&keys),
         shelves,
         conversations.clone(),
@@ -256,13 +256,13 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         shutdown.drain_expired(),
         http::response_error,
     );
-    let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
+    let answers = Answers::new(turns.clone(), responses.clone(), Policy::Lenient);
     let room = files::Config::default();
     let files = Files::open(store.clone(), folder.path(), room).await?;
     let tools = BatchDeps {
         files: files.clone(),
         keys: Arc::clone(&keys),
-        turns: Arc::clone(&turns),
+        turns: turns.clone(),
         answers: answers.clone(),
         explain: http::client_error,
         tracker,

@@ -19,10 +19,8 @@ use crate::accounts::webhooks;
 use crate::accounts::webhooks::WebhookSender;
 use crate::accounts::webhooks::Webhooks;
 use crate::engine::claude;
-use crate::engine::gateway::Admission;
 use crate::engine::gateway::AdmissionDeps;
 use crate::engine::gateway::AnswerCache;
-use crate::engine::gateway::Turns;
 use crate::engine::routing::Router;
 use crate::http::AdminServices;
 use crate::storage::store;
@@ -105,19 +103,17 @@ impl Accounting {
         })
     }
 
-    /// Wraps `turns` in admission (routing, rate limits, budgets, response cache). Also returns the
-    /// model router, which the route endpoint uses.
+    /// Collects what the steps of the pipeline depend on, with `router` as the model router.
     pub(super) fn admission(
         &self,
         ground: &StartupContext<'_>,
-        turns: Arc<dyn Turns>,
-    ) -> (Arc<dyn Turns>, Arc<Router>) {
+        router: &Arc<Router>,
+    ) -> AdmissionDeps {
         let StartupContext {
             settings, tracker, ..
         } = ground;
-        let router = Arc::new(config_map::router(settings, &self.prices));
-        let rules = AdmissionDeps {
-            router: Arc::clone(&router),
+        AdmissionDeps {
+            router: Arc::clone(router),
             prices: Arc::clone(&self.prices),
             limits: self.limits.clone(),
             ledger: self.ledger.clone(),
@@ -131,8 +127,7 @@ impl Accounting {
             cache: self.cache.clone(),
             tracker: tracker.clone(),
             runtime: Handle::current(),
-        };
-        (Arc::new(Admission::new(turns, rules)), router)
+        }
     }
 
     /// Collects what the admin API reads and changes.

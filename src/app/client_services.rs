@@ -1,4 +1,4 @@
-//! Services that store data for clients: conversations, responses, files, batches, sessions.
+//! Services that store data for clients: conversations, responses, batches, sessions, and files.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::config_map;
 use super::records;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http;
 use crate::services::answers::Answers;
 use crate::services::batches;
@@ -17,19 +17,15 @@ use crate::services::conversations::Conversations;
 use crate::services::responses::Responses;
 use crate::services::sessions;
 use crate::services::sessions::Sessions;
-use crate::services::uploads::Uploads;
 use crate::storage::files;
 use crate::storage::files::Files;
 use crate::storage::store;
 
 /// Services that store data for clients.
 pub(super) struct ClientServices {
-    /// Turns whose uploaded file ids are replaced by file contents.
-    pub(super) turns: Arc<dyn Turns>,
     pub(super) conversations: Conversations,
     pub(super) responses: Responses,
     pub(super) answers: Answers,
-    pub(super) files: Files,
     pub(super) batches: Batches,
     pub(super) sessions: Sessions,
 }
@@ -38,26 +34,24 @@ impl StartupContext<'_> {
     /// Starts the services on top of `turns`, and resumes unfinished batches of an earlier server.
     ///
     /// # Errors
-    /// Fails when the store or the folder of files cannot be used.
+    /// Fails when the store cannot be used.
     pub(super) async fn start_client_services(
         &self,
-        turns: Arc<dyn Turns>,
+        turns: &TurnPipeline,
+        files: &Files,
         keys: &Arc<Keys>,
     ) -> anyhow::Result<ClientServices> {
-        let files = self.open_files().await?;
-        let limit = self.settings.server.body_limit as u64;
-        let turns: Arc<dyn Turns> = Arc::new(Uploads::new(turns, files.clone(), limit));
         let conversations = self.start_conversations(keys);
-        let responses = self.start_responses(&turns, keys, &conversations).await?;
+        let responses = self.start_responses(turns, keys, &conversations).await?;
         let answers = Answers::new(
-            Arc::clone(&turns),
+            turns.clone(),
             responses.clone(),
             config_map::policy(self.settings),
         );
         let tools = batches::BatchDeps {
             files: files.clone(),
             keys: Arc::clone(keys),
-            turns: Arc::clone(&turns),
+            turns: turns.clone(),
             answers: answers.clone(),
             explain: http::client_error,
             tracker: self.tracker.clone(),
@@ -80,11 +74,9 @@ impl StartupContext<'_> {
         }
         let sessions = self.start_sessions(keys);
         Ok(ClientServices {
-            turns,
             conversations,
             responses,
             answers,
-            files,
             batches,
             sessions,
         })
@@ -117,7 +109,10 @@ impl StartupContext<'_> {
     }
 
     /// Opens the uploaded files and starts their cleanup.
-    async fn open_files(&self) -> anyhow::Result<Files> {
+    ///
+    /// # Errors
+    /// Fails when their folder or the store cannot be used.
+    pub(super) async fn open_files(&self) -> anyhow::Result<Files> {
         let folder = self.settings.server.data_dir.join(records::FILES_FOLDER);
         let config = files::Config {
             max_file_bytes: self.settings.files.max_file_bytes(),

@@ -18,6 +18,7 @@ use crate::engine::routing;
 use crate::engine::routing::Router;
 use crate::http;
 use crate::server;
+use crate::services::uploads;
 use crate::telemetry::metrics::Metrics;
 
 /// Builds the price list of `settings`.
@@ -87,6 +88,15 @@ pub(super) fn pool_config(settings: &Settings) -> pool::Config {
         max_age: pool.max_age,
         idle_timeout: pool.idle_timeout,
         check_after: pool.idle_check,
+    }
+}
+
+/// Builds the limits on the uploaded files of turns, which wait for memory as long as for a worker.
+pub(super) fn uploads_config(settings: &Settings) -> uploads::Config {
+    uploads::Config {
+        max_turn_bytes: settings.server.body_limit as u64,
+        queue_timeout: settings.pool.queue_timeout,
+        max_workers: settings.pool.max_workers,
     }
 }
 

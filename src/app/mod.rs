@@ -35,7 +35,9 @@ use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::DataDir;
 use crate::engine::gateway::Breaker;
 use crate::engine::gateway::Gateway;
+use crate::engine::gateway::PipelineSteps;
 use crate::engine::gateway::SignInState;
+use crate::engine::gateway::TurnPipeline;
 use crate::engine::pool::Pool;
 use crate::http;
 use crate::http::ApiServices;
@@ -47,6 +49,7 @@ use crate::server;
 use crate::server::DrainSummary;
 use crate::server::Shutdown;
 use crate::services::tasks::Tasks;
+use crate::services::uploads::Uploads;
 
 use accounting::Accounting;
 use startup_context::StartupContext;
@@ -147,13 +150,24 @@ impl App {
         let breaker = Breaker::new(settings.claude.breaker_failures);
         let rules = config_map::counted_rules(settings, books.metrics.clone());
         let gateway = Gateway::new(workers, config_map::model_names(settings), rules, breaker);
-        let (turns, router) = books.admission(&ground, Arc::new(gateway));
-        let shelves = ground.start_client_services(turns, &keys).await?;
+        let (files, router) = (
+            ground.open_files().await?,
+            Arc::new(config_map::router(settings, &books.prices)),
+        );
+        let turns = TurnPipeline::new(PipelineSteps {
+            admission: Arc::new(books.admission(&ground, &router)),
+            files: Arc::new(Uploads::new(
+                files.clone(),
+                config_map::uploads_config(settings),
+            )),
+            gateway: Arc::new(gateway),
+        });
+        let shelves = ground.start_client_services(&turns, &files, &keys).await?;
         let tasks = ground.start_tasks(&books, &keys, agents).await?;
         let (ledger, admin) = (books.ledger.reader(), books.admin(&ground));
         let admin_address = admin::serve(&ground, &admin, &keys).await?;
         let routes = http::router(AppState {
-            turns: shelves.turns,
+            turns,
             keys: Arc::clone(&keys),
             config: Arc::new(config_map::http_config(settings)),
             drain_expired: DrainExpired(ground.shutdown.drain_expired()),
@@ -169,7 +183,7 @@ impl App {
                 responses: shelves.responses,
                 answers: shelves.answers,
                 batches: shelves.batches,
-                files: shelves.files,
+                files,
                 sessions: shelves.sessions,
                 tasks: tasks.clone(),
             },

@@ -9,7 +9,7 @@ use super::records;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
 use crate::config::Settings;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http;
 use crate::server::Shutdown;
 use crate::services::conversations::Conversations;
@@ -60,7 +60,7 @@ impl<'a> StartupContext<'a> {
     /// Fails when responses of an earlier start cannot be read.
     pub(super) async fn start_responses(
         &self,
-        turns: &Arc<dyn Turns>,
+        turns: &TurnPipeline,
         keys: &Arc<Keys>,
         conversations: &Conversations,
     ) -> anyhow::Result<Responses> {
@@ -73,7 +73,7 @@ impl<'a> StartupContext<'a> {
         let shelves = ResponseTables::new(&self.store, limits);
         shelves.spawn_cleanup(&self.shutdown.started());
         let (turns, keys, stop) = (
-            Arc::clone(turns),
+            turns.clone(),
             Arc::clone(keys),
             self.shutdown.drain_expired(),
         );

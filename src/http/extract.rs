@@ -33,7 +33,7 @@ use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::runtime::compute::LARGE;
 
 /// First reservation for a body of unknown size, in bytes; doubled each time that it is full.
@@ -94,7 +94,7 @@ pub(super) struct AdmittedCaller(pub(super) Caller);
 impl<S> FromRequestParts<S> for AdmittedCaller
 where
     S: Send + Sync,
-    Arc<dyn Turns>: FromRef<S>,
+    TurnPipeline: FromRef<S>,
 {
     type Rejection = ApiError;
 
@@ -104,7 +104,7 @@ where
             .get::<Caller>()
             .cloned()
             .ok_or_else(missing_layers)?;
-        Ok(Self(Arc::<dyn Turns>::from_ref(state).enter(caller)?))
+        Ok(Self(TurnPipeline::from_ref(state).enter(caller)?))
     }
 }
 

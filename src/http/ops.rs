@@ -1,7 +1,5 @@
 //! Endpoints of operations: `/health` and `/ready`, which are public, and `/metrics`.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,7 +11,7 @@ use super::error::ApiError;
 use super::error::ErrorKind;
 use super::state::ApiServices;
 use super::state::MetricsSources;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::telemetry::metrics::MetricsSnapshot;
 
 /// Reports that the process is alive.
@@ -22,7 +20,7 @@ pub(super) async fn health() -> impl IntoResponse {
 }
 
 /// Reports if turns can be served now, and otherwise what to do.
-pub(super) async fn ready(State(turns): State<Arc<dyn Turns>>) -> impl IntoResponse {
+pub(super) async fn ready(State(turns): State<TurnPipeline>) -> impl IntoResponse {
     let readiness = turns.readiness();
     let (status, word) = if readiness.problems.is_empty() {
         (StatusCode::OK, "ready")
@@ -47,7 +45,7 @@ pub(super) async fn ready(State(turns): State<Arc<dyn Turns>>) -> impl IntoRespo
 
 /// Returns the metrics for Prometheus.
 pub(super) async fn metrics(
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     State(sources): State<MetricsSources>,
     State(ApiServices { tasks, .. }): State<ApiServices>,
 ) -> Result<impl IntoResponse, ApiError> {

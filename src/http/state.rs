@@ -13,7 +13,7 @@ use crate::accounts::auth::Registry;
 use crate::accounts::ledger::LedgerReader;
 use crate::accounts::webhooks::WebhookSender;
 use crate::engine::gateway::AnswerCache;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::engine::routing::Router;
 use crate::services::answers::Answers;
 use crate::services::batches::Batches;
@@ -29,7 +29,7 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Clone, FromRef)]
 pub struct AppState {
     /// Pipeline that runs turns.
-    pub turns: Arc<dyn Turns>,
+    pub turns: TurnPipeline,
     /// Router that chooses models.
     pub router: Arc<Router>,
     /// Keys that requests are authenticated with.

@@ -18,6 +18,7 @@ use super::VerifyReport;
 use super::archive;
 use super::budget::BudgetAccount;
 use super::charges;
+use super::records::AmountSum;
 use super::records::BudgetMeter;
 use super::records::LedgerRecord as _;
 use super::storage_keys;
@@ -75,9 +76,42 @@ impl LedgerReader {
     /// # Errors
     /// Fails when the records cannot be read.
     pub async fn budgets(&self, caller: &Caller) -> Result<Vec<BudgetStatus>, Error> {
+        let meters = self.capped_meters(caller).await?.into_iter();
+        Ok(meters
+            .map(|(account, meter)| {
+                let (used, cap) = account.used(&meter);
+                BudgetStatus {
+                    scope: account.scope,
+                    window: account.window,
+                    used,
+                    cap,
+                    resets_at: account.span.ends_at(),
+                }
+            })
+            .collect())
+    }
+
+    /// Checks that no budget of `caller` is used up. Reads only what is on disk: good enough to
+    /// refuse a request early, not to admit it.
+    ///
+    /// # Errors
+    /// [`Error::BudgetExceeded`] if one is used up, or an error of the store.
+    pub async fn check_budgets(&self, caller: &Caller) -> Result<(), Error> {
+        let meters = self.capped_meters(caller).await?;
+        let over = meters
+            .iter()
+            .find_map(|(account, meter)| account.check(meter, AmountSum::default()));
+        over.map_or(Ok(()), |over| Err(Error::BudgetExceeded(over)))
+    }
+
+    /// Returns the capped budgets of `caller` with what is spent and held of them.
+    async fn capped_meters<'a>(
+        &self,
+        caller: &'a Caller,
+    ) -> Result<Vec<(BudgetAccount<'a>, BudgetMeter)>, Error> {
         let today = Day::of(self.clock.now());
         let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, today);
-        let mut budgets = Vec::new();
+        let mut meters = Vec::new();
         for account in accounts.into_iter().filter(BudgetAccount::is_capped) {
             let place = storage_keys::meter(account.span, account.scope, account.name);
             let bytes = self.store.get(place.clone()).await?;
@@ -85,18 +119,9 @@ impl LedgerReader {
                 .map(|bytes| BudgetMeter::decode(&place, &bytes))
                 .transpose()?
                 .unwrap_or_default();
-            let (used, cap) = account.used(&meter);
-            let (scope, window, resets_at) =
-                (account.scope, account.window, account.span.ends_at());
-            budgets.push(BudgetStatus {
-                scope,
-                window,
-                used,
-                cap,
-                resets_at,
-            });
+            meters.push((account, meter));
         }
-        Ok(budgets)
+        Ok(meters)
     }
 
     /// Summarises the budgets of `caller` for model routing.

@@ -9,6 +9,9 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::pool::BusyReason;
 
+/// Retry-After when all workers are busy: long enough for a short answer to end.
+const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
+
 /// Reason why a turn was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -76,14 +79,6 @@ pub enum Error {
         /// Reason why the file cannot be used.
         fault: FileFault,
     },
-    /// The files of turns that have not started yet fill the memory reserved for them.
-    #[error("files of turns that wait take all of {bytes} bytes")]
-    FilesFull {
-        /// Size of that memory, in bytes.
-        bytes: u64,
-        /// Time after which a retry may succeed.
-        retry_after: Duration,
-    },
     /// The ledger cannot record costs, so no run may begin.
     #[error("the ledger cannot be used: {0}")]
     Ledger(String),
@@ -133,6 +128,15 @@ pub enum FileFault {
 }
 
 impl Error {
+    /// Creates the error of a turn for which none of the `workers` is free, nor a place to wait.
+    pub fn busy(workers: usize, reason: BusyReason) -> Self {
+        Self::Busy {
+            workers,
+            reason,
+            retry_after: RETRY_WHEN_BUSY,
+        }
+    }
+
     /// True if a run failed for reasons of the one caller that began it: its budget, or its share
     /// of the queue. A caller that joined the run may then start its own. Rate limits are checked
     /// before a run.

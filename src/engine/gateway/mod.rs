@@ -1,9 +1,8 @@
-//! Gateway: the pipeline of one turn, from admission to the end of its answer.
+//! Gateway: what a turn passes until it is answered.
 //!
-//! 0. [`Admission`] checks that the caller may name the model, routes a turn that leaves the model
-//!    open, asks the caller's rate limits, looks the answer up in the cache, and holds the
-//!    estimated cost in the ledger. Permit and hold live in the stream; the charge is on disk
-//!    before the last event leaves.
+//! [`pipeline`] shows the steps in their order, from the permissions of the caller to the pool. At
+//! its end, [`Gateway`] runs the turn:
+//!
 //! 1. A server without a sign-in refuses the turn.
 //! 2. The model's name is resolved once the catalogue is known; an unknown one is refused before it
 //!    waits.
@@ -21,7 +20,6 @@
 //! 8. At the end of the answer, or when the stream is dropped, the worker returns to the pool and
 //!    is reset. A worker that failed is ended.
 
-mod admission;
 mod breaker;
 mod catalogue;
 mod circuit;
@@ -34,6 +32,7 @@ mod late_names;
 mod learned_refusals;
 mod model_rules;
 mod patterns;
+mod pipeline;
 mod prefill;
 mod property_names;
 mod refused_field;
@@ -48,6 +47,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod thinking;
+mod turn_files;
 mod usage_counter;
 
 use std::pin::Pin;
@@ -67,8 +67,6 @@ use crate::engine::cache::Cache;
 use crate::engine::routing::RoutingChoice;
 
 pub use crate::engine::pool::BusyReason;
-pub use admission::Admission;
-pub use admission::AdmissionDeps;
 pub use breaker::Breaker;
 pub use catalogue::ModelNames;
 pub use error::Error;
@@ -76,7 +74,12 @@ pub use error::FileFault;
 pub use error::ServerToolsOff;
 pub use late_names::LateNames;
 pub use model_rules::ModelRules;
+pub use pipeline::AdmissionDeps;
+pub use pipeline::PipelineSteps;
+pub use pipeline::TurnPipeline;
 pub use service::{Gateway, SignInState};
+pub use turn_files::FileMemory;
+pub use turn_files::TurnFiles;
 
 /// Response cache of the gateway; clones share it.
 pub type AnswerCache = Cache<Error>;
@@ -214,7 +217,8 @@ pub struct WorkerCounts {
     pub resetting: usize,
 }
 
-/// Interface of the gateway to its users; a trait, so that they can be tested without workers.
+/// Interface to what runs turns: the [pipeline](TurnPipeline), the gateway at its end, and those
+/// that stand in for them in tests.
 pub trait Turns: Send + Sync {
     /// Checks the caller's rate limits before the body is read. The returned caller carries a
     /// permit: the first turn run for it uses the permit, and an unused one is given back.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 
@@ -32,9 +31,6 @@ use super::model_rules::ModelRules;
 use super::run::TurnRun;
 use super::run::WorkerSource;
 use super::{Error, ModelCard, ModelFit, Readiness, RunningTurn, TurnInfo, Turns, WorkerCounts};
-
-/// Retry-After when all workers are busy: long enough for a short answer to end.
-const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
 /// Sign-in of the server.
 #[derive(Debug)]
@@ -310,11 +306,7 @@ fn claim_of(caller: &Caller) -> Claim {
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Busy { workers, reason } => Self::Busy {
-                workers,
-                reason,
-                retry_after: RETRY_WHEN_BUSY,
-            },
+            PoolError::Busy { workers, reason } => Self::busy(workers, reason),
             PoolError::Unavailable {
                 reason,
                 retry_after,

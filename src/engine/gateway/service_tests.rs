@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use super::*;
 use crate::domain::Grant;
 use crate::domain::Rates;
-use crate::engine::gateway::Admission;
+use crate::engine::gateway::testing;
 use crate::engine::gateway::testing::admission_deps;
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +77,7 @@ async fn token_count_holds_its_concurrency_permit_to_the_end() {
         ..
     } = Bench::new();
     script.0.lock().unwrap().counts_hang = true;
-    let admission = Admission::new(Arc::new(gateway), admission_deps().await);
+    let pipeline = testing::pipeline(gateway, admission_deps().await);
     let rates = Rates {
         concurrent_requests: Some(1),
         ..Rates::default()
@@ -89,15 +89,15 @@ async fn token_count_holds_its_concurrency_permit_to_the_end() {
         }),
         ..caller()
     };
-    let mut first = admission.count_tokens(admission.enter(caller.clone()).unwrap(), turn("haiku"));
+    let mut first = pipeline.count_tokens(pipeline.enter(caller.clone()).unwrap(), turn("haiku"));
     while pool.stats().busy == 0 {
         assert!((&mut first).now_or_never().is_none());
         tokio::task::yield_now().await;
     }
     assert!(matches!(
-        admission.enter(caller.clone()),
+        pipeline.enter(caller.clone()),
         Err(Error::Limited(_))
     ));
     drop(first);
-    assert!(admission.enter(caller).is_ok());
+    assert!(pipeline.enter(caller).is_ok());
 }

@@ -3,16 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::AdmissionDeps;
 use super::AnswerCache;
+use super::Error;
+use super::FileMemory;
+use super::PipelineSteps;
+use super::TurnFiles;
+use super::Turns;
 use crate::accounts::ledger;
 use crate::accounts::pricing;
 use crate::accounts::pricing::Prices;
 use crate::accounts::rate_limit;
 use crate::accounts::rate_limit::RateLimits;
+use crate::domain::Caller;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::domain::Native;
@@ -38,6 +46,31 @@ pub(super) fn turn(model: &str) -> Turn {
         history: Vec::new(),
         prompt: vec![Part::text("hi")],
         sampling: Sampling::default(),
+    }
+}
+
+/// Returns the pipeline in front of `gateway`, for turns that name no files.
+pub(crate) fn pipeline(gateway: impl Turns + 'static, admission: AdmissionDeps) -> PipelineSteps {
+    PipelineSteps {
+        admission: Arc::new(admission),
+        files: Arc::new(NoFiles),
+        gateway: Arc::new(gateway),
+    }
+}
+
+struct NoFiles;
+
+impl TurnFiles for NoFiles {
+    fn are_named_in(&self, _: &Turn) -> bool {
+        false
+    }
+
+    fn inline<'a>(
+        &'a self,
+        _: &'a Caller,
+        _: &'a mut Turn,
+    ) -> BoxFuture<'a, Result<FileMemory, Error>> {
+        std::future::ready(Ok(None)).boxed()
     }
 }
 

@@ -153,7 +153,6 @@ impl From<Error> for ApiError {
             Error::WebSearchOff { by_key } => Self::web_search_off(*by_key),
             Error::ServerToolsOff(why) => Self::server_tools_off(*why),
             Error::File { place, fault } => no_file(place, fault),
-            Error::FilesFull { bytes, retry_after } => files_full(*bytes).retry_after(*retry_after),
             Error::Ledger(_) => Self::new(
                 ErrorKind::Unwritable,
                 "This server cannot write down what runs cost, so it runs nothing; its log tells more.",
@@ -167,15 +166,6 @@ impl From<Error> for ApiError {
             this.caused_by(error)
         }
     }
-}
-
-fn files_full(bytes: u64) -> ApiError {
-    let message = format!(
-        "The files of requests that wait for a worker take all the {} MiB this server has for them. Try again when some of them \
-         are under way.",
-        bytes >> 20
-    );
-    ApiError::new(ErrorKind::BodiesFull, message)
 }
 
 /// Error: the file in the field `place` cannot be used in the turn.

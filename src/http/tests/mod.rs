@@ -72,13 +72,13 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::engine::gateway;
-use crate::engine::gateway::Admission;
 use crate::engine::gateway::AdmissionDeps;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::ModelCard;
 use crate::engine::gateway::Readiness;
 use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::TurnInfo;
+use crate::engine::gateway::TurnPipeline;
 use crate::engine::gateway::TurnStream;
 use crate::engine::gateway::Turns;
 use crate::engine::routing;
@@ -268,10 +268,10 @@ fn whole_state(
     keys: Keys,
     last_words: DrainExpired,
 ) -> AppState {
-    let (turns, keys): (Arc<dyn Turns>, _) = (Arc::new(turns), Arc::new(keys));
+    let (turns, keys) = (TurnPipeline::new(turns), Arc::new(keys));
     let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
     let conversations = Conversations::temporary(shelves.store(), &keys);
-    let (own, all) = (Arc::clone(&turns), conversations.clone());
+    let (own, all) = (turns.clone(), conversations.clone());
     let responses = Responses::new(
         own,
         Arc::clone(&keys),
@@ -281,7 +281,7 @@ fn whole_state(
         stop,
         super::response_error,
     );
-    let answers = Answers::new(Arc::clone(&turns), responses.clone(), Policy::Lenient);
+    let answers = Answers::new(turns.clone(), responses.clone(), Policy::Lenient);
     let (config, files) = (Arc::new(config()), Files::nowhere());
     let router = Arc::new(routing::testing::router());
     AppState {
@@ -314,7 +314,7 @@ fn whole_state(
 
 /// Batch dependencies on top of `turns`, with temporary storage.
 fn batch_tools(
-    turns: &Arc<dyn Turns>,
+    turns: &TurnPipeline,
     keys: &Arc<Keys>,
     answers: Answers,
     files: Files,
@@ -322,7 +322,7 @@ fn batch_tools(
     BatchDeps::temporary(
         files,
         Arc::clone(keys),
-        Arc::clone(turns),
+        turns.clone(),
         answers,
         super::client_error,
     )
@@ -400,7 +400,7 @@ async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
 
 /// Router with admission by `rules`.
 fn admitting_by(turns: ScriptedTurns, rules: AdmissionDeps) -> Router {
-    let turns = Admission::new(Arc::new(turns), rules);
+    let turns = gateway::testing::pipeline(turns, rules);
     super::router(whole_state(
         &ResponseTables::temporary(),
         turns,

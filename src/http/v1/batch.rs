@@ -15,7 +15,7 @@ use crate::api::openai::inline_batch::InlineBatchOutcome;
 use crate::api::request_schema::InvalidRequest;
 use crate::domain::Caller;
 use crate::engine::gateway::TurnInfo;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::error::client_error;
@@ -28,7 +28,7 @@ use crate::services::answers::ApiEndpoint;
 
 /// Answers several chat requests concurrently, in the order of the requests.
 pub(in crate::http) async fn answer_requests(
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     State(ApiServices { answers, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     State(last_words): State<DrainExpired>,

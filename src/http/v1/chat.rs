@@ -17,7 +17,7 @@ use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::gateway;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::AdmittedCaller;
@@ -33,7 +33,7 @@ use crate::services::answers::fan_out;
 
 /// Answers a chat request as one body or as a stream.
 pub(in crate::http) async fn create_chat_completion(
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
     State(last_words): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
@@ -50,7 +50,7 @@ pub(in crate::http) async fn create_chat_completion(
 }
 
 async fn answer(
-    turns: &Arc<dyn Turns>,
+    turns: &TurnPipeline,
     config: &Config,
     caller: &Caller,
     notes: RequestNotes,

@@ -14,7 +14,7 @@ use crate::api::openai::completions::CompletionReply;
 use crate::api::openai::completions::CompletionRequest;
 use crate::domain::Caller;
 use crate::domain::TurnEvent;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::AdmittedCaller;
@@ -29,7 +29,7 @@ use crate::services::answers::fan_out;
 
 /// Answers prompts as one body or as a stream.
 pub(in crate::http) async fn create_completion(
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
     State(last_words): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
@@ -46,7 +46,7 @@ pub(in crate::http) async fn create_completion(
 }
 
 async fn answer(
-    turns: &Arc<dyn Turns>,
+    turns: &TurnPipeline,
     config: &Config,
     caller: &Caller,
     notes: RequestNotes,

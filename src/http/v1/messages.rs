@@ -17,7 +17,7 @@ use crate::api::anthropic::MessagesRequest;
 use crate::domain::TurnEvent;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnInfo;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http::Config;
 use crate::http::error::ApiError;
 use crate::http::extract::AdmittedCaller;
@@ -32,7 +32,7 @@ use crate::services::answers::collect_message;
 
 /// Answers a conversation as one body or as a stream.
 pub(in crate::http) async fn create_message(
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
     State(last_words): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
@@ -83,7 +83,7 @@ pub(in crate::http) async fn create_message(
 
 /// Counts the tokens of a conversation.
 pub(in crate::http) async fn count_tokens(
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
     State(last_words): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,

@@ -1,7 +1,6 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::Path;
@@ -17,7 +16,7 @@ use crate::domain::Caller;
 use crate::domain::ModelName;
 use crate::domain::TokenLimits;
 use crate::engine::gateway::ModelCard;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http::error::ApiError;
 use crate::http::error::ApiFlavor;
 
@@ -27,7 +26,7 @@ const CODEX: &str = "client_version";
 
 /// Lists the model names that the caller may use.
 pub(in crate::http) async fn list_models(
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     Extension(door): Extension<ApiFlavor>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
@@ -49,7 +48,7 @@ pub(in crate::http) async fn list_models(
 
 /// Returns one model.
 pub(in crate::http) async fn retrieve_model(
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     Extension(door): Extension<ApiFlavor>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,

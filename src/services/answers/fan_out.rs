@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::Stream;
@@ -17,7 +16,7 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::TurnInfo;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 
 /// Boxed stream of events that ends with the last event or with the first error.
 pub type AnswerEvents<T, E = Error> = Pin<Box<dyn Stream<Item = Result<T, E>> + Send>>;
@@ -46,7 +45,7 @@ impl<E> fmt::Debug for FanOut<E> {
 /// Fails when the first turn does not start. Failures of the other turns arrive through `events`:
 /// each waits for its own worker while the turns that have one run.
 pub async fn fan_out(
-    turns: &Arc<dyn Turns>,
+    turns: &TurnPipeline,
     caller: &Caller,
     list: Vec<Turn>,
 ) -> Result<FanOut, Error> {
@@ -61,7 +60,7 @@ pub async fn fan_out(
     let rest = list.map(|turn| {
         // Lazy: each of the other turns starts when the merged stream first polls it, and all are
         // polled side by side.
-        let (turns, caller) = (Arc::clone(turns), caller.clone());
+        let (turns, caller) = (turns.clone(), caller.clone());
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
         running.into_stream().try_flatten().boxed()
     });

@@ -10,7 +10,6 @@ mod error;
 mod fan_out;
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::api::anthropic;
 use crate::api::anthropic::MessagesRequest;
@@ -26,7 +25,7 @@ use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::engine::gateway::TurnInfo;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::services::responses::ResponseExecution;
 use crate::services::responses::Responses;
 
@@ -45,7 +44,7 @@ pub use fan_out::fan_out;
 /// Answers API requests in-process. Cheap to clone: clones share the same services.
 #[derive(Clone)]
 pub struct Answers {
-    turns: Arc<dyn Turns>,
+    turns: TurnPipeline,
     responses: Responses,
     policy: Policy,
 }
@@ -73,7 +72,7 @@ impl fmt::Debug for Answers {
 impl Answers {
     /// Answers requests through `turns` and `responses`. `policy` decides how fields without effect
     /// are treated.
-    pub fn new(turns: Arc<dyn Turns>, responses: Responses, policy: Policy) -> Self {
+    pub fn new(turns: TurnPipeline, responses: Responses, policy: Policy) -> Self {
         Self {
             turns,
             responses,

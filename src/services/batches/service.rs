@@ -28,7 +28,7 @@ use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::domain::unix_now;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::services::answers::Answers;
 use crate::services::answers::ApiEndpoint;
 use crate::services::answers::ClientErrorMapper;
@@ -67,7 +67,7 @@ pub struct BatchDeps {
     /// API keys that own and run batches.
     pub keys: Arc<Keys>,
     /// Source of the pool's load, to yield to waiting clients.
-    pub turns: Arc<dyn Turns>,
+    pub turns: TurnPipeline,
     /// Executor of the requests in the lines.
     pub answers: Answers,
     /// Mapper from errors to error envelopes.
@@ -122,7 +122,7 @@ impl BatchDeps {
     pub(crate) fn temporary(
         files: Files,
         keys: Arc<Keys>,
-        turns: Arc<dyn Turns>,
+        turns: TurnPipeline,
         answers: Answers,
         explain: ClientErrorMapper,
     ) -> Self {

@@ -1,7 +1,6 @@
 //! Limit on the workers that batches use.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -9,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::gateway::Readiness;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::runtime::fair_queue::FairPermit;
 use crate::runtime::fair_queue::FairSemaphore;
 use crate::runtime::fair_queue::Tenant;
@@ -24,14 +23,14 @@ const MAX_YIELD: Duration = Duration::from_secs(60);
 /// Limit on concurrent lines of all batches. Fair queueing: keys take turns.
 pub(super) struct BatchThrottle {
     permits: FairSemaphore,
-    turns: Arc<dyn Turns>,
+    turns: TurnPipeline,
     /// Cancelled when no new line may start.
     stopping: CancellationToken,
 }
 
 impl BatchThrottle {
     /// Creates a limit of `parallel` concurrent lines.
-    pub(super) fn new(parallel: usize, turns: Arc<dyn Turns>, stopping: CancellationToken) -> Self {
+    pub(super) fn new(parallel: usize, turns: TurnPipeline, stopping: CancellationToken) -> Self {
         Self {
             permits: FairSemaphore::new(parallel),
             turns,

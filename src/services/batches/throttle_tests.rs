@@ -15,6 +15,7 @@ use crate::domain::Turn;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::ModelCard;
 use crate::engine::gateway::RunningTurn;
+use crate::engine::gateway::Turns;
 use crate::engine::gateway::WorkerCounts;
 
 #[test]
@@ -67,7 +68,7 @@ impl Turns for Quiet {
 
 #[tokio::test]
 async fn lines_of_one_key_do_not_delay_the_first_of_another() {
-    let share = BatchThrottle::new(1, Arc::new(Quiet), CancellationToken::new());
+    let share = BatchThrottle::new(1, TurnPipeline::new(Quiet), CancellationToken::new());
     let log = Mutex::new(Vec::new());
     let held = share.acquire(&Tenant::new("many", 1)).await;
     let line = async |key: &'static str| {

@@ -1,7 +1,5 @@
 //! Creation of responses.
 
-use std::sync::Arc;
-
 use futures::FutureExt as _;
 use futures::TryStreamExt as _;
 use serde_json::Value;
@@ -243,7 +241,7 @@ impl Responses {
             },
             Err(_) => TurnInfo::default(),
         };
-        let turns = Arc::clone(&self.0.turns);
+        let turns = self.0.turns.clone();
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
         RunningTurn::new(told, Box::pin(running.into_stream().try_flatten()))
     }

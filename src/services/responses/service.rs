@@ -22,7 +22,7 @@ use crate::api::openai::responses::stored_items;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::services::conversations::Conversations;
 use crate::storage::store::skip_unreadable;
 
@@ -31,7 +31,7 @@ use crate::storage::store::skip_unreadable;
 pub struct Responses(pub(super) Arc<ResponsesInner>);
 
 pub(super) struct ResponsesInner {
-    pub(super) turns: Arc<dyn Turns>,
+    pub(super) turns: TurnPipeline,
     pub(super) keys: Arc<Keys>,
     pub(super) tables: ResponseTables,
     pub(super) conversations: Conversations,
@@ -56,7 +56,7 @@ impl Responses {
     /// responses in progress fail once `stop` is cancelled. `explain` maps errors to envelopes for
     /// the client.
     pub fn new(
-        turns: Arc<dyn Turns>,
+        turns: TurnPipeline,
         keys: Arc<Keys>,
         shelves: ResponseTables,
         conversations: Conversations,

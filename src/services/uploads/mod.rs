@@ -1,8 +1,8 @@
 //! Replaces file ids in a turn with the contents of the files, before the turn is run.
 //!
-//! A turn may name files that its caller uploaded. This layer inlines their contents, so that the
-//! layers below (token counting, cache keys, history hashes) see the same parts as if the caller
-//! had sent the contents. Independent of wire formats and of the wording of errors.
+//! A turn may name files that its caller uploaded. Their contents are inlined, so that the later
+//! steps of the pipeline (token counting, cache keys, history hashes) see the same parts as if the
+//! caller had sent the contents. Independent of wire formats and of the wording of errors.
 
 mod native;
 
@@ -14,7 +14,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::future::BoxFuture;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -23,17 +22,14 @@ use crate::api::request_schema::media;
 use crate::api::request_schema::media::Media;
 use crate::domain::Caller;
 use crate::domain::MediaSource;
-use crate::domain::ModelName;
 use crate::domain::NativeUpload;
 use crate::domain::Part;
 use crate::domain::Turn;
+use crate::engine::gateway::BusyReason;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::FileFault;
-use crate::engine::gateway::ModelCard;
-use crate::engine::gateway::ModelFit;
-use crate::engine::gateway::Readiness;
-use crate::engine::gateway::RunningTurn;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::FileMemory;
+use crate::engine::gateway::TurnFiles;
 use crate::storage::files;
 use crate::storage::files::Files;
 
@@ -45,17 +41,23 @@ const MAX_WAITING_TURNS: u64 = 8;
 /// Memory for waiting background turns, in the same unit. Separate, because these wait without a
 /// timeout.
 const MAX_WAITING_BACKGROUND_TURNS: u64 = 2;
-/// Maximum wait of a foreground turn for memory.
-const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Delay after which a client is told to retry when that timeout has passed.
-const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Runs turns with their uploaded files inlined. Clones share the memory limits.
+/// Limits on the files of turns.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Maximum size of the files of one turn, in bytes of base64.
+    pub max_turn_bytes: u64,
+    /// Maximum wait of a foreground turn for memory: that for a worker.
+    pub queue_timeout: Duration,
+    /// Maximum number of workers, which the error of a wait that was too long names.
+    pub max_workers: usize,
+}
+
+/// Uploaded files for turns, with a bound on the memory that they take. Clones share it.
 #[derive(Clone)]
 pub struct Uploads {
-    turns: Arc<dyn Turns>,
     files: Files,
-    limit: u64,
+    config: Config,
     /// Memory for foreground turns that have not started, in blocks.
     memory: Arc<Semaphore>,
     /// Memory for background turns that have not started, in blocks.
@@ -66,42 +68,34 @@ impl fmt::Debug for Uploads {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Uploads")
-            .field("limit", &self.limit)
+            .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }
 
 impl Uploads {
-    /// Wraps `turns` and reads files from `files`. The files of one turn may have at most `limit`
-    /// bytes in base64.
-    pub fn new(turns: Arc<dyn Turns>, files: Files, limit: u64) -> Self {
+    /// Creates the source of the contents of `files`.
+    pub fn new(files: Files, config: Config) -> Self {
         let room_of = |turns| {
-            let blocks = usize::try_from(limit.saturating_mul(turns).div_ceil(BLOCK_BYTES))
-                .unwrap_or(usize::MAX);
+            let bytes = config.max_turn_bytes.saturating_mul(turns);
+            let blocks = usize::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(usize::MAX);
             Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS)))
         };
         Self {
-            turns,
             files,
-            limit,
+            config,
             memory: room_of(MAX_WAITING_TURNS),
             background_memory: room_of(MAX_WAITING_BACKGROUND_TURNS),
         }
     }
 
-    /// Replaces the file ids in `turn` with the contents. The caller holds the returned memory
-    /// permit until the turn has started, so that waiting turns cannot exhaust the memory.
-    async fn inline_files(
-        &self,
-        caller: &Caller,
-        turn: &mut Turn,
-    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
-        if leaf_parts(turn).all(|part| files_named_by(part).is_empty()) {
+    async fn inline_files(&self, caller: &Caller, turn: &mut Turn) -> Result<FileMemory, Error> {
+        if !self.are_named_in(turn) {
             return Ok(None);
         }
         let encoded = self.encoded_size(caller, turn).await?;
         let memory = self.reserve_memory(caller, encoded).await?;
-        for part in leaf_parts(turn) {
+        for part in leaf_parts_mut(turn) {
             if let Part::Native(block) = part {
                 self.inline_native_files(caller, block).await?;
             } else if let Some(file) = FileReference::from_part(part) {
@@ -115,37 +109,31 @@ impl Uploads {
         Ok(memory)
     }
 
-    /// Reserves memory for `bytes` of file contents. A foreground turn fails after a timeout.
-    async fn reserve_memory(
-        &self,
-        caller: &Caller,
-        bytes: u64,
-    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
+    /// Reserves memory for `bytes` of file contents. A foreground turn waits no longer than one that
+    /// waits for a worker: it is the turns in that queue which hold the memory.
+    async fn reserve_memory(&self, caller: &Caller, bytes: u64) -> Result<FileMemory, Error> {
         let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES)).unwrap_or(u32::MAX);
         // The semaphores are never closed, so `ok()` loses no error.
         if caller.in_background {
             return Ok(Arc::clone(&self.background_memory)
                 .acquire_many_owned(blocks)
-                // Backpressure: a foreground client is told to retry instead of waiting without
-                // bound.
                 .await
                 .ok());
         }
-        let full = |_| Error::FilesFull {
-            bytes: self.limit.saturating_mul(MAX_WAITING_TURNS),
-            retry_after: RETRY_DELAY,
-        };
-        Ok(timeout(
-            MEMORY_TIMEOUT,
-            Arc::clone(&self.memory).acquire_many_owned(blocks),
-        )
-        .await
-        .map_err(full)?
-        .ok())
+        let Config {
+            queue_timeout,
+            max_workers,
+            ..
+        } = self.config;
+        // Backpressure: a foreground client is told to retry instead of waiting without bound.
+        let reserving = Arc::clone(&self.memory).acquire_many_owned(blocks);
+        let reserved = timeout(queue_timeout, reserving).await;
+        let waited = BusyReason::WaitedTooLong(queue_timeout);
+        Ok(reserved.map_err(|_| Error::busy(max_workers, waited))?.ok())
     }
 
     /// Returns the total size of the files of a turn in base64, checked against the limit per turn.
-    async fn encoded_size(&self, caller: &Caller, turn: &mut Turn) -> Result<u64, Error> {
+    async fn encoded_size(&self, caller: &Caller, turn: &Turn) -> Result<u64, Error> {
         let mut size = 0;
         for part in leaf_parts(turn) {
             for (id, place) in files_named_by(part) {
@@ -154,8 +142,9 @@ impl Uploads {
                     fault,
                 };
                 size += self.encoded_file_size(caller, &id).await.map_err(fault)?;
-                if size > self.limit {
-                    return Err(fault(FileFault::TooLarge { limit: self.limit }));
+                let limit = self.config.max_turn_bytes;
+                if size > limit {
+                    return Err(fault(FileFault::TooLarge { limit }));
                 }
             }
         }
@@ -198,50 +187,17 @@ impl Uploads {
     }
 }
 
-impl Turns for Uploads {
-    fn enter(&self, caller: Caller) -> Result<Caller, Error> {
-        self.turns.enter(caller)
+impl TurnFiles for Uploads {
+    fn are_named_in(&self, turn: &Turn) -> bool {
+        leaf_parts(turn).any(|part| !files_named_by(part).is_empty())
     }
 
-    fn run(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        Box::pin(async move {
-            let _memory = self.inline_files(&caller, &mut turn).await?;
-            self.turns.run(caller, turn).await
-        })
-    }
-
-    fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
-        Box::pin(async move {
-            let _memory = self.inline_files(&caller, &mut turn).await?;
-            self.turns.count_tokens(caller, turn).await
-        })
-    }
-
-    fn resolve(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
-        Box::pin(async move {
-            let _memory = self.inline_files(&caller, &mut turn).await?;
-            self.turns.resolve(caller, turn).await
-        })
-    }
-
-    fn fit<'a>(
+    fn inline<'a>(
         &'a self,
         caller: &'a Caller,
-        turn: &'a Turn,
-    ) -> BoxFuture<'a, Result<ModelFit, Error>> {
-        self.turns.fit(caller, turn)
-    }
-
-    fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
-        self.turns.model(name)
-    }
-
-    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
-        self.turns.models()
-    }
-
-    fn readiness(&self) -> Readiness {
-        self.turns.readiness()
+        turn: &'a mut Turn,
+    ) -> BoxFuture<'a, Result<FileMemory, Error>> {
+        Box::pin(self.inline_files(caller, turn))
     }
 }
 
@@ -301,7 +257,19 @@ fn files_named_by(part: &Part) -> Vec<(String, String)> {
 }
 
 /// Iterates over all parts of history and prompt, with tool results replaced by their inner parts.
-fn leaf_parts(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
+fn leaf_parts(turn: &Turn) -> impl Iterator<Item = &Part> {
+    let messages = turn.history.iter().map(|message| &message.parts);
+    messages
+        .chain([&turn.prompt])
+        .flatten()
+        .flat_map(|part| match part {
+            Part::ToolResult(result) => result.parts.as_slice(),
+            part => std::slice::from_ref(part),
+        })
+}
+
+/// Iterates like [`leaf_parts`], over parts that can be changed.
+fn leaf_parts_mut(turn: &mut Turn) -> impl Iterator<Item = &mut Part> {
     let messages = turn.history.iter_mut().map(|message| &mut message.parts);
     messages
         .chain([&mut turn.prompt])

@@ -51,8 +51,8 @@ impl Desk {
         );
         let known = Keys::none().with_stored(&registry);
         let office = TaskTestServer::for_keys(known.clone()).await;
-        let turns = Arc::new(ScriptedTurns::playing(greeting()));
-        let turns = Admission::new(turns, gateway::testing::admission_deps().await);
+        let turns = ScriptedTurns::playing(greeting());
+        let turns = gateway::testing::pipeline(turns, gateway::testing::admission_deps().await);
         let state = whole_state(
             &ResponseTables::temporary(),
             turns,

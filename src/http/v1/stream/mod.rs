@@ -34,7 +34,7 @@ use crate::api::openai::chat::turn_id;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
 use crate::http::bodies::SocketSlot;
@@ -136,7 +136,7 @@ type DecodedMessage = Result<ChatClientMessage, (Option<String>, ApiError)>;
 
 /// Shared state of one socket.
 struct StreamSocketSession {
-    turns: Arc<dyn Turns>,
+    turns: TurnPipeline,
     keys: Arc<Keys>,
     config: Arc<Config>,
     stopping: ShutdownStarted,

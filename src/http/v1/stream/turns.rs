@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
@@ -19,7 +18,7 @@ use crate::domain::Caller;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::gateway::TurnInfo;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http::error::ApiError;
 use crate::http::middleware::access_log::AccessLogLine;
 use crate::http::v1::answer::cache_word;
@@ -57,13 +56,13 @@ impl ActiveTurns {
     /// Starts `turn` for `caller`; `line` is logged when it ends.
     pub(super) fn begin(
         &mut self,
-        turns: &Arc<dyn Turns>,
+        turns: &TurnPipeline,
         caller: Caller,
         turn: Turn,
         encoder: SocketEncoder,
         line: AccessLogLine,
     ) {
-        let turns = Arc::clone(turns);
+        let turns = turns.clone();
         let run = async move {
             let running = turns.run(caller, turn).await.map_err(ApiError::from)?;
             let events = running

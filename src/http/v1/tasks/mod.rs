@@ -7,7 +7,6 @@ mod socket;
 mod view;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::extract::Extension;
 use axum::extract::Path;
@@ -29,7 +28,7 @@ use crate::domain::Part;
 use crate::domain::Sampling;
 use crate::domain::Tools;
 use crate::domain::Turn;
-use crate::engine::gateway::Turns;
+use crate::engine::gateway::TurnPipeline;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 use crate::http::extract::page;
@@ -45,7 +44,7 @@ const DEFAULT_PAGE_SIZE: usize = 20;
 /// Creates a task, which starts when a slot is free.
 pub(in crate::http) async fn create_task(
     EnabledTasks(tasks): EnabledTasks,
-    State(turns): State<Arc<dyn Turns>>,
+    State(turns): State<TurnPipeline>,
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {

@@ -3,6 +3,7 @@
 mod billing;
 mod cached;
 mod cancelled;
+mod files;
 mod server_tools;
 
 use std::sync::Arc;
@@ -13,9 +14,12 @@ use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use futures::channel::mpsc::UnboundedSender;
+use futures::future::BoxFuture;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::accounts::ledger;
+use crate::accounts::ledger::Ledger;
 use crate::accounts::ledger::UsagePeriod;
 use crate::accounts::ledger::UsageQuery;
 use crate::accounts::ledger::UsageTotals;
@@ -29,6 +33,7 @@ use crate::domain::FailureKind;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::Grant;
+use crate::domain::ModelName;
 use crate::domain::Part;
 use crate::domain::Sampling;
 use crate::domain::ServerBlock;
@@ -36,6 +41,9 @@ use crate::domain::ServerTool;
 use crate::domain::Tools;
 use crate::domain::Usage;
 use crate::domain::WebSearch;
+use crate::engine::gateway::ModelCard;
+use crate::engine::gateway::ModelFit;
+use crate::engine::gateway::Readiness;
 use crate::engine::gateway::json_answer;
 use crate::engine::gateway::testing;
 use crate::engine::pool::BusyReason;
@@ -190,7 +198,7 @@ fn capped(name: &str, tokens: u64) -> Caller {
 }
 
 struct Setting {
-    admission: Admission,
+    pipeline: PipelineSteps,
     runs: Runs,
     ledger: Ledger,
     tracker: TaskTracker,
@@ -205,7 +213,7 @@ impl Setting {
         let runs = Runs::default();
         let (ledger, tracker) = (rules.ledger.clone(), rules.tracker.clone());
         Self {
-            admission: Admission::new(Arc::new(runs.clone()), rules),
+            pipeline: testing::pipeline(runs.clone(), rules),
             runs,
             ledger,
             tracker,
@@ -213,7 +221,7 @@ impl Setting {
     }
 
     async fn ask(&self, caller: &Caller, turn: Turn) -> Result<RunningTurn, Error> {
-        self.admission.run(caller.clone(), turn).await
+        self.pipeline.run(caller.clone(), turn).await
     }
 
     /// Returns the total charges: requests, tokens, nano-dollars.

@@ -109,13 +109,13 @@ async fn turn_does_not_run_while_the_ledger_fails() {
             Err(Error::Ledger(_))
         ));
     }
-    assert_eq!(setting.admission.readiness().problems, [UNWRITABLE]);
+    assert_eq!(setting.pipeline.readiness().problems, [turns::UNWRITABLE]);
     // An answer that was paid for upstream reaches its client, and is charged later.
     setting.runs.0.lock().unwrap().remove(0).answer(5);
     assert_eq!(cost(&read(running).await), Some(5));
     assert_eq!(setting.charged().await, (0, 0, 0));
     disk.fill(false);
-    while !setting.admission.readiness().problems.is_empty() || setting.charged().await.0 == 0 {
+    while !setting.pipeline.readiness().problems.is_empty() || setting.charged().await.0 == 0 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(setting.charged().await, (1, 120, 5));
@@ -168,8 +168,8 @@ async fn price_table_is_used_when_the_worker_reports_no_cost() {
 async fn concurrent_turns_run_only_within_the_budget() {
     let setting = Setting::new().await;
     let estimate = setting
+        .pipeline
         .admission
-        .rules
         .prices
         .estimate("m", &turn("m", None))
         .tokens;
@@ -285,18 +285,18 @@ async fn key_is_limited_to_its_models() {
             is_allowed
         );
         let counted = setting
-            .admission
+            .pipeline
             .count_tokens(caller.clone(), turn(model, None))
             .await;
         assert_eq!(counted.is_ok(), is_allowed);
         let resolved = setting
-            .admission
+            .pipeline
             .resolve(caller.clone(), turn(model, None))
             .await;
         assert_eq!(resolved.is_ok(), is_allowed);
     }
     let chosen = setting
-        .admission
+        .pipeline
         .resolve(Caller::named("b"), turn("auto", None))
         .await;
     assert_eq!(chosen, Ok(ModelName::new("light")));

@@ -8,8 +8,8 @@ use crate::domain::Rates;
 async fn turn_cancelled_before_the_answer_is_charged_its_prompt() {
     let setting = Setting::new().await;
     let prompt = setting
+        .pipeline
         .admission
-        .rules
         .prices
         .prompt_tokens(&turn("m", None));
     // Not yet upstream or refused there, not counted, counted after the client has gone.
@@ -48,8 +48,8 @@ async fn turn_cancelled_before_the_answer_is_charged_its_prompt() {
 async fn turn_failed_by_its_worker_upstream_is_charged_its_prompt() {
     let setting = Setting::new().await;
     let prompt = setting
+        .pipeline
         .admission
-        .rules
         .prices
         .prompt_tokens(&turn("m", None));
     for (kind, is_under_way, charged) in [
@@ -89,8 +89,8 @@ async fn prompt_lost_with_a_worker_is_charged_besides_the_retry() {
     for is_refused in [false, true] {
         let setting = Setting::new().await;
         let prompt = setting
+            .pipeline
             .admission
-            .rules
             .prices
             .prompt_tokens(&turn("m", None));
         let running = setting
@@ -135,15 +135,15 @@ async fn turn_cancelled_before_the_answer_keeps_its_rate_limit_tokens() {
         ..Caller::named("a")
     };
     let prompt = setting
+        .pipeline
         .admission
-        .rules
         .prices
         .prompt_tokens(&turn("m", None));
     drop(setting.ask(&caller, turn("m", None)).await.unwrap());
     let next = setting.ask(&caller, turn("m", None)).await.unwrap();
     let estimate = setting
+        .pipeline
         .admission
-        .rules
         .prices
         .estimate("m", &turn("m", None))
         .tokens;
@@ -205,9 +205,9 @@ async fn turn_goes_upstream_only_after_its_start_is_on_disk() {
         runs: Runs::default(),
         workers: tokio::sync::Semaphore::new(0),
     });
-    let admission = Admission::new(Arc::new(Arc::clone(&queue)), rules);
+    let pipeline = testing::pipeline(Arc::clone(&queue), rules);
     let begun = async || ledger::testing::begun_holds(&ledger).await;
-    let mut asked = admission.run(capped("a", 10_000), turn("m", None));
+    let mut asked = pipeline.run(capped("a", 10_000), turn("m", None));
     while ledger::testing::budgets(&ledger, &capped("a", 1)).await[0]
         .0
         .tokens
@@ -226,7 +226,7 @@ async fn turn_goes_upstream_only_after_its_start_is_on_disk() {
     gate.open();
     let running = asked.await.unwrap();
     assert_eq!((queue.runs.count(), begun().await), (1, 1));
-    let mut free = admission.run(Caller::named("b"), turn("m", None));
+    let mut free = pipeline.run(Caller::named("b"), turn("m", None));
     assert!(futures::poll!(&mut free).is_pending());
     assert_eq!(begun().await, 1);
     queue.workers.add_permits(1);

@@ -1,0 +1,283 @@
+//! Pipeline of a turn: its steps, in the order in which a turn passes them.
+//!
+//! `PipelineSteps::pass` has those before an answer can come from the cache, `PendingTurn` those of
+//! a turn that is run. A new step is a call in one of the two, and what it keeps until the end of
+//! the answer wraps the events there.
+
+mod admission;
+mod billing_stream;
+mod pending_hold;
+mod rate_limit_stream;
+mod server_tools;
+#[cfg(test)]
+mod tests;
+mod turn_billing;
+mod turns;
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use futures::StreamExt as _;
+
+use super::CacheStatus;
+use super::Error;
+use super::FileMemory;
+use super::RunningTurn;
+use super::TurnFiles;
+use super::TurnInfo;
+use super::TurnStream;
+use super::Turns;
+use crate::accounts::rate_limit::Permit;
+use crate::domain::Caller;
+use crate::domain::Gate;
+use crate::domain::Money;
+use crate::domain::Turn;
+use crate::domain::TurnEvent;
+use crate::engine::cache::Lookup;
+use crate::runtime::compute::in_place;
+
+use admission::TurnEstimate;
+use billing_stream::BillingStream;
+use pending_hold::PendingHold;
+use pending_hold::WaitingHold;
+use rate_limit_stream::RateLimitStream;
+use rate_limit_stream::TurnUsageMeter;
+use turn_billing::TurnBilling;
+
+pub use admission::AdmissionDeps;
+
+/// Pipeline that answers turns, as handlers and services hold it. Clones share it.
+#[derive(Clone)]
+pub struct TurnPipeline(Arc<dyn Turns>);
+
+impl TurnPipeline {
+    /// Creates a pipeline of `turns`: [`PipelineSteps`], or what stands in for them in a test.
+    pub fn new(turns: impl Turns + 'static) -> Self {
+        Self(Arc::new(turns))
+    }
+}
+
+impl Deref for TurnPipeline {
+    type Target = dyn Turns;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for TurnPipeline {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TurnPipeline")
+            .finish_non_exhaustive()
+    }
+}
+
+/// Steps of the pipeline, with what each of them depends on.
+pub struct PipelineSteps {
+    /// Limits, prices, ledger and cache.
+    pub admission: Arc<AdmissionDeps>,
+    /// Uploaded files that turns name.
+    pub files: Arc<dyn TurnFiles>,
+    /// Gateway that runs the turns which pass.
+    pub gateway: Arc<dyn Turns>,
+}
+
+impl fmt::Debug for PipelineSteps {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PipelineSteps")
+            .field("admission", &self.admission)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Admitted turn that is answered from the cache, or run.
+#[derive(Clone)]
+struct PendingTurn {
+    admission: Arc<AdmissionDeps>,
+    gateway: Arc<dyn Turns>,
+    caller: Caller,
+    turn: Turn,
+    estimate: TurnEstimate,
+    /// Reads the tokens of the runs so far.
+    meter: TurnUsageMeter,
+}
+
+impl PipelineSteps {
+    async fn pass(&self, mut caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
+        // 1. Permissions of the caller: project, model, tools that Anthropic runs.
+        let mut left_out = self.admission.enforce_permissions(&caller, &mut turn)?;
+        // 2. Uploaded files, whose memory is kept until the turn has started.
+        let _memory = self.inline_files(&mut caller, &mut turn).await?;
+        // 3. Model: automatic choice, sign-in, name, adaptation of the turn to it.
+        let route = self.admission.route(&caller, &mut turn).await?;
+        let fit = self.gateway.fit(&caller, &turn).await?;
+        // 4. Rate limits, until the last event.
+        let estimate = self.admission.estimate(&turn, &fit);
+        let mut permit = self
+            .admission
+            .take_permit(&caller, estimate.amount.tokens)?;
+        let limits = permit.state();
+        // 5. Response cache. 6. Hold. 7. Circuit breaker, pool and worker.
+        let meter = TurnUsageMeter::default();
+        let pending = PendingTurn {
+            admission: Arc::clone(&self.admission),
+            gateway: Arc::clone(&self.gateway),
+            caller,
+            turn,
+            estimate,
+            meter: meter.clone(),
+        };
+        let answered = pending.answer(&mut permit).await;
+        let (info, events) = answered.inspect_err(|_| permit.settle(0))?;
+        left_out.extend(fit.left_out);
+        let info = TurnInfo {
+            route,
+            limits,
+            left_out,
+            repaired: fit.repaired,
+            ..info
+        };
+        let events = RateLimitStream::new(events, permit, meter, estimate.prompt_tokens);
+        Ok(RunningTurn::new(info, Box::pin(events)))
+    }
+
+    /// Replaces the ids of files in `turn` with their contents. The caller is admitted first: one
+    /// over its limits must not wait for memory that others need.
+    async fn inline_files(
+        &self,
+        caller: &mut Caller,
+        turn: &mut Turn,
+    ) -> Result<FileMemory, Error> {
+        if !self.files.are_named_in(turn) {
+            return Ok(None);
+        }
+        self.admission.admit_before_files(caller).await?;
+        self.files.inline(caller, turn).await
+    }
+
+    /// Passes a turn that is not run through the steps that its model depends on.
+    async fn choose_model(&self, caller: &Caller, turn: &mut Turn) -> Result<FileMemory, Error> {
+        admission::check_permissions(caller, turn)?;
+        let memory = self.files.inline(caller, turn).await?;
+        self.admission.route(caller, turn).await?;
+        Ok(memory)
+    }
+}
+
+impl PendingTurn {
+    /// Answers the turn from the cache, or runs it.
+    async fn answer(self, permit: &mut Permit) -> Result<(TurnInfo, TurnStream), Error> {
+        let with = |status, info| TurnInfo {
+            cache: Some(status),
+            ..info
+        };
+        loop {
+            let made = Arc::new(OnceLock::new());
+            let mut answer = match in_place(self.turn.bytes(), || self.look_up()) {
+                Lookup::Bypass => {
+                    let (info, events) = self.run().await?;
+                    return Ok((with(CacheStatus::Bypass, info), events));
+                }
+                Lookup::Hit(answer) => answer,
+                Lookup::Miss(filler) => {
+                    filler.fill(self.clone().run_and_publish(Arc::clone(&made)))
+                }
+            };
+            match answer.started().await {
+                Ok(()) if answer.is_hit() => {
+                    permit.settle(0);
+                    return Ok((
+                        with(CacheStatus::Hit, TurnInfo::for_model(answer.model())),
+                        Box::pin(answer.map(without_cost)),
+                    ));
+                }
+                Ok(()) => {
+                    let info = made.get().cloned().unwrap_or_default();
+                    return Ok((with(CacheStatus::Miss, info), Box::pin(answer)));
+                }
+                // Retry: the single-flight leader failed for its own reasons (budget, share of the
+                // queue), which do not concern this caller.
+                Err(error) if answer.is_hit() && error.concerns_only_its_caller() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn look_up(&self) -> Lookup<Error> {
+        let Caller {
+            project,
+            cache_control,
+            in_background,
+            ..
+        } = &self.caller;
+        self.admission
+            .cache
+            .lookup(project, &self.turn, *cache_control, *in_background)
+    }
+
+    /// Runs the turn as [`run`](Self::run) does, and stores its metadata in `made` for the caller
+    /// that awaits the shared answer.
+    async fn run_and_publish(self, made: Arc<OnceLock<TurnInfo>>) -> Result<TurnStream, Error> {
+        let (info, events) = self.run().await?;
+        made.get_or_init(|| info);
+        Ok(events)
+    }
+
+    /// Runs the turn after holding its estimated cost, and returns its metadata and events.
+    async fn run(self) -> Result<(TurnInfo, TurnStream), Error> {
+        let Self {
+            admission,
+            gateway,
+            caller,
+            turn,
+            estimate,
+            meter,
+        } = self;
+        // 6. Hold. Without a budget it cannot be refused; it is then taken when the run begins, and
+        // a waiting turn costs no disk write.
+        let holding = PendingHold {
+            ledger: admission.ledger.clone(),
+            caller: caller.clone(),
+            estimate: estimate.amount,
+            choice: turn.sampling.choice_index,
+        };
+        let may_be_over = caller.grant.is_capped() || admission.ledger.is_failing();
+        let waiting = if may_be_over {
+            holding.take_while_waiting().await?
+        } else {
+            WaitingHold::Deferred(holding)
+        };
+        let (gate, keeper) = Gate::closed();
+        let hold = async move {
+            keeper.wait_for_arrival().await;
+            // Write-ahead: nothing goes upstream before its hold is on disk. A client that leaves
+            // earlier pays nothing, one that leaves later pays by the hold.
+            let hold = waiting.begin().await?;
+            keeper.open();
+            Ok::<_, Error>(hold)
+        };
+        // 7. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
+        // before its gate, or the hold, which then releases itself.
+        let (hold, running) = futures::try_join!(hold, gateway.run_gated(gate, caller, turn))?;
+        let RunningTurn { info, events, bill } = running;
+        meter.attach(bill.clone());
+        let tokens = estimate.prompt_tokens;
+        let billing = TurnBilling::new(admission, hold, bill, &info.model, tokens);
+        Ok((info, Box::pin(BillingStream::new(events, billing))))
+    }
+}
+
+/// Sets the cost of a cached answer to zero.
+fn without_cost(event: Result<TurnEvent, Error>) -> Result<TurnEvent, Error> {
+    event.map(|event| match event {
+        TurnEvent::Finished(mut finish) => {
+            finish.usage.cost = Some(Money::ZERO);
+            TurnEvent::Finished(finish)
+        }
+        event => event,
+    })
+}

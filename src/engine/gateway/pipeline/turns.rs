@@ -1,0 +1,90 @@
+//! The pipeline as [`Turns`].
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use super::PipelineSteps;
+use super::admission::AUTO_MODEL;
+use crate::domain::Caller;
+use crate::domain::ModelName;
+use crate::domain::RequestPermit;
+use crate::domain::Turn;
+use crate::engine::gateway::Error;
+use crate::engine::gateway::ModelCard;
+use crate::engine::gateway::ModelFit;
+use crate::engine::gateway::Readiness;
+use crate::engine::gateway::RunningTurn;
+use crate::engine::gateway::Turns;
+
+pub(super) const UNWRITABLE: &str = "What runs cost cannot be written down, so none is begun: the disk under server.data_dir is full, or \
+                          fails. It is tried again each second.";
+
+impl Turns for PipelineSteps {
+    fn enter(&self, caller: Caller) -> Result<Caller, Error> {
+        let permit = self.admission.limits.admit_without_estimate(&caller)?;
+        Ok(Caller {
+            permit: RequestPermit::new(permit),
+            ..caller
+        })
+    }
+
+    fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
+        self.pass(caller, turn).boxed()
+    }
+
+    fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {
+        let counted = async move {
+            let _memory = self.choose_model(&caller, &mut turn).await?;
+            self.gateway.count_tokens(caller, turn).await
+        };
+        counted.boxed()
+    }
+
+    fn resolve(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<ModelName, Error>> {
+        let resolved = async move {
+            let _memory = self.choose_model(&caller, &mut turn).await?;
+            self.gateway.resolve(caller, turn).await
+        };
+        resolved.boxed()
+    }
+
+    fn fit<'a>(
+        &'a self,
+        caller: &'a Caller,
+        turn: &'a Turn,
+    ) -> BoxFuture<'a, Result<ModelFit, Error>> {
+        self.gateway.fit(caller, turn)
+    }
+
+    fn model(&self, name: ModelName) -> BoxFuture<'_, Result<ModelCard, Error>> {
+        if name.as_str() == AUTO_MODEL {
+            return std::future::ready(Ok(auto_model_card())).boxed();
+        }
+        self.gateway.model(name)
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelCard>, Error>> {
+        let listed = async {
+            let mut cards = self.gateway.models().await?;
+            cards.push(auto_model_card());
+            Ok(cards)
+        };
+        listed.boxed()
+    }
+
+    fn readiness(&self) -> Readiness {
+        let mut readiness = self.gateway.readiness();
+        if self.admission.ledger.is_failing() {
+            readiness.problems.push(UNWRITABLE.to_owned());
+        }
+        readiness
+    }
+}
+
+/// Returns the card of automatic model selection.
+fn auto_model_card() -> ModelCard {
+    ModelCard {
+        name: ModelName::new(AUTO_MODEL),
+        resolves_to: AUTO_MODEL.to_owned(),
+    }
+}

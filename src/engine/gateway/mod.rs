@@ -229,6 +229,15 @@ pub trait Turns: Send + Sync {
         Ok(caller)
     }
 
+    /// Checks, without waiting, if `turn` would be refused now: by a missing sign-in, an unknown
+    /// model, the circuit breaker or a full queue. [`run`](Self::run) checks all of it again.
+    ///
+    /// # Errors
+    /// The error that `run` would return.
+    fn preflight(&self, _: &Caller, _: &Turn) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Runs `turn` for `caller`: waits for a worker within the bounds of the queue, and sends it
     /// the turn.
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>>;

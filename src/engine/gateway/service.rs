@@ -213,6 +213,15 @@ impl<L: Launcher> Turns for Gateway<L>
 where
     L::Worker: TurnWorker,
 {
+    fn preflight(&self, caller: &Caller, turn: &Turn) -> Result<(), Error> {
+        let pool = self.pool()?;
+        // Until the first worker has reported the models, `run` checks the name.
+        if let Some(models) = self.models.get() {
+            self.check_breaker(&self.names.resolve(&turn.model, models)?)?;
+        }
+        Ok(pool.check_room(&claim_of(caller))?)
+    }
+
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         self.run_gated(Gate::default(), caller, turn)
     }

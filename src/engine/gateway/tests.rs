@@ -21,6 +21,9 @@ use super::{Breaker, BusyReason, Error, Gateway, ModelNames, ModelRules, SignInS
 #[path = "outage_tests.rs"]
 mod outage;
 
+#[path = "preflight_tests.rs"]
+mod preflight;
+
 #[path = "refused_tests.rs"]
 mod refused;
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use super::Backend;
@@ -25,12 +26,18 @@ pub(crate) const SPACE: u64 = 1 << 20;
 pub(crate) struct Faulty {
     memory: MemoryBackend,
     is_full: AtomicBool,
+    writes: AtomicUsize,
 }
 
 impl Faulty {
     /// Makes writes fail with a full disk, or succeed again.
     pub(crate) fn fill(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    /// Number of writes so far.
+    pub(crate) fn writes(&self) -> usize {
+        self.writes.load(Ordering::Relaxed)
     }
 }
 
@@ -50,6 +57,7 @@ impl Backend for Faulty {
 
     fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
         self.check_writable()?;
+        self.writes.fetch_add(1, Ordering::Relaxed);
         self.memory.write(changes)
     }
 

@@ -121,7 +121,7 @@ impl PipelineSteps {
             .admission
             .take_permit(&caller, estimate.amount.tokens)?;
         let limits = permit.state();
-        // 5. Response cache. 6. Hold. 7. Circuit breaker, pool and worker.
+        // 5. Response cache. 6. Preflight. 7. Hold. 8. Circuit breaker, pool and worker.
         let meter = TurnUsageMeter::default();
         let pending = PendingTurn {
             admission: Arc::clone(&self.admission),
@@ -237,7 +237,9 @@ impl PendingTurn {
             estimate,
             meter,
         } = self;
-        // 6. Hold. Without a budget it cannot be refused; it is then taken when the run begins, and
+        // 6. Preflight: what would be refused after the hold is refused without a disk write.
+        gateway.preflight(&caller, &turn)?;
+        // 7. Hold. Without a budget it cannot be refused; it is then taken when the run begins, and
         // a waiting turn costs no disk write.
         let holding = PendingHold {
             ledger: admission.ledger.clone(),
@@ -260,7 +262,7 @@ impl PendingTurn {
             keeper.open();
             Ok::<_, Error>(hold)
         };
-        // 7. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
+        // 8. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
         // before its gate, or the hold, which then releases itself.
         let (hold, running) = futures::try_join!(hold, gateway.run_gated(gate, caller, turn))?;
         let RunningTurn { info, events, bill } = running;

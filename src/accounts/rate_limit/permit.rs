@@ -29,13 +29,19 @@ impl Permit {
     }
 
     /// Takes about `tokens` for the prompt and the response of the request, in place of its
-    /// estimate so far.
+    /// estimate so far; in addition to what it was settled at, if it was.
     ///
     /// # Errors
     /// Fails when the token limit of the key or of its project does not suffice. All debits of the
     /// request are refunded then; the permit still counts as concurrent until it is dropped.
     pub fn take_tokens(&mut self, tokens: u64) -> Result<(), RateLimited> {
         let now = self.limits.now();
+        // A settled debit is final and may be merged with others, so a new one is taken.
+        if std::mem::take(&mut self.is_settled) {
+            for (scope, take) in &mut self.scopes {
+                *take = scope.lock().next_take();
+            }
+        }
         // Lock order: key, then project, as in `RateLimits::admit`.
         let mut locked: Vec<_> = self
             .scopes
@@ -62,7 +68,7 @@ impl Permit {
 
     /// Corrects the token debit to the `tokens` that the request really used, more or fewer than
     /// estimated. Above the limit the bucket goes into debt, and later requests wait. Only the
-    /// first call has an effect.
+    /// first call after tokens were taken has an effect.
     pub fn settle(&mut self, tokens: u64) {
         self.settle_at(Some(tokens));
     }

@@ -131,11 +131,16 @@ impl ScopeLimiter {
         }
     }
 
+    /// Returns the id of the next debits.
+    pub(super) fn next_take(&mut self) -> TakeId {
+        self.last_take = self.last_take.next();
+        self.last_take
+    }
+
     /// Takes one request and about `tokens`, and counts the request as running. Returns the id by
     /// which its debits can be corrected.
     pub(super) fn take_request(&mut self, now: u64, tokens: u64) -> TakeId {
-        let id = self.last_take.next();
-        self.last_take = id;
+        let id = self.next_take();
         self.running += 1;
         if let Some(bucket) = &mut self.requests {
             bucket.take(id, 1, now, false);

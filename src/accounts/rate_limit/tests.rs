@@ -368,6 +368,28 @@ async fn late_token_debit_is_refunded_when_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tokens_taken_after_settling_are_settled_too() {
+    let (limits, caller) = (limits(), caller("k", tokens(1000), tokens(5000)));
+    let remaining = |permit: &super::Permit| permit.state().tokens.unwrap().remaining;
+    let mut permit = limits.admit(&caller, 100).unwrap();
+    permit.settle(10);
+    assert_eq!(
+        permit.take_tokens(991).unwrap_err().kind,
+        LimitKind::Tokens(991)
+    );
+    assert_eq!(remaining(&permit), 990, "what was settled is final");
+    permit.take_tokens(900).unwrap();
+    assert_eq!(remaining(&permit), 90);
+    permit.settle(200);
+    assert_eq!(remaining(&permit), 790);
+    permit.take_tokens(90).unwrap();
+    drop(permit);
+    advance(Duration::from_secs(60)).await;
+    limits.sweep();
+    assert!(limits.is_empty(), "no debit is left open");
+}
+
+#[tokio::test(start_paused = true)]
 async fn late_token_debit_applies_to_changed_limit() {
     let limits = limits();
     let mut early = limits

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::domain::CostMeter;
 use crate::domain::Failure;
@@ -414,6 +413,5 @@ where
 /// once.
 fn retry_delay() -> Duration {
     let range = MAX_RETRY_DELAY - MIN_RETRY_DELAY;
-    let (_, random) = Uuid::new_v4().as_u64_pair();
-    MIN_RETRY_DELAY + range.mul_f64(f64::from(random as u32) / f64::from(u32::MAX))
+    MIN_RETRY_DELAY + range.mul_f64(fastrand::f64())
 }

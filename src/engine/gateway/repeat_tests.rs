@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::{Format, Money, Restriction, Schema, ToolChoice};
+use crate::engine::gateway::RunningTurn;
 
 fn with(format: Format) -> Turn {
     Turn {
@@ -141,6 +142,47 @@ async fn turn_on_a_closed_pool_fails() {
         matches!(failed, Err(Error::ShuttingDown | Error::Failed(_))),
         "{failed:?}"
     );
+    bench.end().await;
+}
+
+/// Reads the events of a turn to their end, and returns the text or the failure.
+async fn read(running: RunningTurn) -> Result<String, Error> {
+    let mut words = String::new();
+    let mut events = running.events;
+    while let Some(event) = events.next().await {
+        if let TurnEvent::Text(text) = event? {
+            words += &text;
+        }
+    }
+    Ok(words)
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeat_moves_to_another_worker_when_its_worker_is_gone() {
+    let bench = Bench::new();
+    bench.script(answer(&["no"], 3));
+    let running = bench.gateway.run(caller(), with(Format::JsonObject));
+    let running = running.await.unwrap();
+    let crashed = Failure::new(FailureKind::Crashed, "dead");
+    bench.script.0.lock().unwrap().starts.push_back(crashed);
+    bench.script(answer(&["{}"], 4));
+    assert_eq!(read(running).await, Ok("{}".to_owned()));
+    assert_eq!(runs(&bench), 3);
+    assert_eq!(bench.end().await, 2, "the dead worker is not reset");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_fails_when_no_worker_is_left_to_repeat_it() {
+    let bench = Bench::new();
+    bench.script(answer(&["no"], 3));
+    let running = bench.gateway.run(caller(), with(Format::JsonObject));
+    let running = running.await.unwrap();
+    bench.pool.close();
+    let Err(Error::Failed(failure)) = read(running).await else {
+        panic!("not failed")
+    };
+    assert!(failure.message.contains("asked for"), "{failure}");
+    assert_eq!(runs(&bench), 1);
     bench.end().await;
 }
 

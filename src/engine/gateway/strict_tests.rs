@@ -1,7 +1,14 @@
 //! Valid and invalid arguments of strict tools.
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use super::*;
 use crate::domain::ToolChoice;
+
+/// Far above what a check takes on a loaded machine.
+const MAX_CHECK_TIME: Duration = Duration::from_secs(20);
 
 const COUNT: &str = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1},"to":{"enum":["a","b"]}},
     "required":["n"],"additionalProperties":false}"#;
@@ -127,7 +134,13 @@ fn hostile_schemas_are_checked_in_bounded_time() {
         r##"{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"$ref":"#/$defs/b"}]},"b":{"not":{"$ref":"#/$defs/a"}}}}"##,
         r#"{"properties":{"n":{"pattern":"^(?=a)(a+)+$"}}}"#,
     ] {
-        let arguments = format!(r#"{{"n":"{}!"}}"#, "a".repeat(64));
-        let _ = told(&[tool("odd", schema, true)], &[("odd", &arguments)]);
+        // On a thread of its own, so that a check without an end fails instead of hanging.
+        let (sender, checked) = mpsc::channel();
+        thread::spawn(move || {
+            let arguments = format!(r#"{{"n":"{}!"}}"#, "a".repeat(64));
+            let _ = told(&[tool("odd", schema, true)], &[("odd", &arguments)]);
+            sender.send(())
+        });
+        assert_eq!(checked.recv_timeout(MAX_CHECK_TIME), Ok(()), "{schema}");
     }
 }

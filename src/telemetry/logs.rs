@@ -2,6 +2,8 @@
 //!
 //! Independent of the settings file and of all other modules.
 
+use std::error::Error as StdError;
+use std::fmt;
 use std::io::IsTerminal;
 
 use tracing::Level;
@@ -60,6 +62,23 @@ pub enum Error {
     /// The log no longer exists.
     #[error("the log cannot be changed")]
     Gone(#[from] reload::Error),
+}
+
+/// Error with all its causes for a log line: `outermost: cause: cause of the cause`. Given as an
+/// error itself, JSON lines would have the outermost message alone.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorChain<'a>(pub &'a (dyn StdError + 'static));
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(formatter, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
 }
 
 impl LogLevels {
@@ -134,7 +153,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::Mutex;
 
-    use super::{Config, LogLevels, LogLineFormat, subscriber};
+    use super::{Config, Error, ErrorChain, LogLevels, LogLineFormat, parse, subscriber};
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -228,6 +247,18 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["message"], "turn done");
         assert_eq!(lines[0]["turn.id"], 7);
+    }
+
+    #[test]
+    fn error_chain_has_every_cause_in_both_formats() {
+        let error: Error = parse("pool=loud").unwrap_err();
+        let expected = "the log filter `pool=loud` is not valid: error parsing level filter";
+        for format in [LogLineFormat::Text, LogLineFormat::Json] {
+            let text = logged_of("info", format, |_| {
+                tracing::warn!(error = %ErrorChain(&error), "filter not changed");
+            });
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     #[test]

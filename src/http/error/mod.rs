@@ -38,6 +38,7 @@ use crate::api::request_schema::InvalidRequest;
 use crate::domain::LogText;
 use crate::http::middleware::content_encoding;
 use crate::storage::store;
+use crate::telemetry::logs::ErrorChain;
 
 pub use answers::client_error;
 pub(super) use api_flavor::ApiFlavor;
@@ -180,14 +181,7 @@ impl ApiError {
             // Both may contain names chosen by the client, so they are escaped.
             return LogText(told).to_string();
         };
-        let mut story = source.to_string();
-        let mut next = source.source();
-        while let Some(cause) = next {
-            story.push_str(": ");
-            story.push_str(&cause.to_string());
-            next = cause.source();
-        }
-        story
+        ErrorChain(source.as_ref()).to_string()
     }
 
     /// Returns the content for changes; not shared while the error is being built, so nothing is

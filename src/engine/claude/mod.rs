@@ -15,6 +15,7 @@ mod orphans;
 mod pipe;
 mod process;
 pub mod protocol;
+mod reset_error;
 mod server_blocks;
 mod session;
 mod settings;

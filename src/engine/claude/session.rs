@@ -21,6 +21,7 @@ use super::protocol::{
     CallFailed, CliEvent, ControlRequest, ControlResponse, FlagSettings, LineLifecycle,
     parse_with_session, prompt_line, transcript_line,
 };
+use super::reset_error::ResetError;
 
 /// Placeholder text of every prompt. It is replaced by the conversation in the body of the call.
 const PLACEHOLDER_PROMPT: &str = ".";
@@ -205,22 +206,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> CliSession<R, W> {
     ///
     /// # Errors
     /// Fails if the CLI refuses.
-    pub(super) async fn rewind(&mut self, uuid: &str) -> Result<Option<String>, String> {
+    pub(super) async fn rewind(&mut self, uuid: &str) -> Result<Option<String>, ResetError> {
         let control = ControlRequest::RewindConversation {
             target_message_uuid: uuid,
             last_seen_user_message_uuid: uuid,
         };
         let request = self.send(&control);
-        let answer = self
-            .await_response_in_time(&request)
-            .await
-            .map_err(|failure| failure.message)?;
-        let rewound: RewindResult = parse_response(&answer).map_err(|failure| failure.message)?;
+        let answer = self.await_response_in_time(&request).await?;
+        let rewound: RewindResult = parse_response(&answer)?;
         if !rewound.rewound {
-            return Err(format!(
-                "the rewind was refused: {}",
-                rewound.reason.unwrap_or_default()
-            ));
+            let reason = rewound.reason.unwrap_or_default();
+            return Err(ResetError::RewindRefused(reason));
         }
         Ok(rewound.preceding_assistant_uuid)
     }

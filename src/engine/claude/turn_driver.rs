@@ -17,6 +17,7 @@ use crate::runtime::compute::in_place;
 use super::body;
 use super::config::Config;
 use super::protocol::CliEvent;
+use super::reset_error::ResetError;
 use super::session::CliSession;
 use super::settings::{self, ProcessSettings};
 use super::sign_in::SignIn;
@@ -96,7 +97,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
     async fn prepare_turn(&mut self) -> Result<(), Failure> {
         self.reset()
             .await
-            .map_err(|error| Failure::new(FailureKind::Crashed, error))?;
+            .map_err(|error| Failure::new(FailureKind::Crashed, error.to_string()))?;
         self.phase = TurnPhase::Configuring;
         Ok(())
     }
@@ -251,15 +252,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
     ///
     /// # Errors
     /// Fails if the CLI cannot confirm that nothing of the turn is left.
-    pub(super) async fn reset(&mut self) -> Result<(), String> {
+    pub(super) async fn reset(&mut self) -> Result<(), ResetError> {
         // Cancelled at any await below, the phase stays `Changing`, and the worker is not reused.
         let mut translator = match std::mem::replace(&mut self.phase, TurnPhase::Changing) {
             // Settings are applied in order, so those of the next turn follow those still in
             // transit.
             TurnPhase::Clean | TurnPhase::Configuring => return self.remove_large_body().await,
-            TurnPhase::Changing => {
-                return Err("it was left while its transcript was being changed".to_owned());
-            }
+            TurnPhase::Changing => return Err(ResetError::TranscriptChanging),
             TurnPhase::Running(mut translator) => {
                 // Race: an interrupt that arrives before the run has begun has no effect on the
                 // prompt.
@@ -273,18 +272,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
         self.wait_until(&mut translator, TurnTranslator::is_over)
             .await?;
         if self.session.rewind(translator.uuid()).await?.is_some() {
-            return Err("the rewind left an earlier answer behind".to_owned());
+            return Err(ResetError::AnswerLeft);
         }
         self.remove_large_body().await
     }
 
     /// Removes the body of the last call if it is large, and marks the process clean.
-    async fn remove_large_body(&mut self) -> Result<(), String> {
+    async fn remove_large_body(&mut self) -> Result<(), ResetError> {
         if std::mem::take(&mut self.body_bytes) > LARGE_BODY_BYTES {
-            self.session
-                .configure(settings::no_body_settings())
-                .await
-                .map_err(|failure| failure.message)?;
+            self.session.configure(settings::no_body_settings()).await?;
         }
         self.phase = TurnPhase::Clean;
         Ok(())
@@ -295,7 +291,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
         &mut self,
         translator: &mut TurnTranslator,
         is_there: impl Fn(&TurnTranslator) -> bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), ResetError> {
         if is_there(translator) {
             return Ok(());
         }
@@ -304,8 +300,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
             is_there(translator).then_some(())
         });
         match tokio::time::timeout(self.control_timeout, there).await {
-            Ok(result) => result.map_err(|failure| failure.message),
-            Err(_) => Err("its turn did not end in time".to_owned()),
+            Ok(result) => Ok(result?),
+            Err(_) => Err(ResetError::TurnTimedOut),
         }
     }
 }

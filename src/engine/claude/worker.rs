@@ -11,9 +11,11 @@ use crate::engine::pool::LaunchError;
 use crate::engine::pool::Worker;
 use crate::engine::worker::TurnWorker;
 use crate::engine::worker::WorkerTurn;
+use crate::telemetry::logs::ErrorChain;
 
 use super::config::Config;
 use super::process::Process;
+use super::reset_error::ResetError;
 use super::session::CliSession;
 use super::start::start_session;
 use super::turn_driver::TurnDriver;
@@ -46,9 +48,10 @@ impl ClaudeWorker {
             Err(error) => {
                 // Logged only: both may name paths of this machine, which are not for clients.
                 let (id, words) = (process.id(), process.describe_exit().await);
-                tracing::warn!(worker.pid = id, exit = %words, %error, "worker process cannot be used");
+                let message = ErrorChain(&error).to_string();
+                tracing::warn!(worker.pid = id, exit = %words, error = message, "worker process cannot be used");
                 Err(LaunchError {
-                    message: error.to_string(),
+                    message,
                     is_permanent: error.is_permanent(),
                 })
             }
@@ -82,7 +85,9 @@ impl TurnWorker for ClaudeWorker {
 }
 
 impl Worker for ClaudeWorker {
-    async fn reset(&mut self) -> Result<(), String> {
+    type ResetError = ResetError;
+
+    async fn reset(&mut self) -> Result<(), ResetError> {
         self.driver.reset().await
     }
 

@@ -1,6 +1,7 @@
 //! The gateway with in-memory workers, on paused time.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -63,7 +64,9 @@ impl Launcher for Scripted {
 }
 
 impl Worker for Scripted {
-    async fn reset(&mut self) -> Result<(), String> {
+    type ResetError = Infallible;
+
+    async fn reset(&mut self) -> Result<(), Infallible> {
         self.0.lock().unwrap().resets += 1;
         Ok(())
     }

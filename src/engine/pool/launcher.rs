@@ -1,5 +1,6 @@
 //! Traits that the pool requires of the things it pools.
 
+use std::error::Error;
 use std::future::Future;
 
 /// Starts workers for the pool.
@@ -13,11 +14,14 @@ pub trait Launcher: Send + Sync + 'static {
 
 /// Expensive resource that serves one request at a time. Dropping it ends it.
 pub trait Worker: Send + 'static {
+    /// Reason why a worker could not be reset; it is logged.
+    type ResetError: Error + Send + Sync + 'static;
+
     /// Stops what the last request left running and clears its state.
     ///
     /// # Errors
     /// Fails if the reset fails, with the cause; the pool then ends the worker.
-    fn reset(&mut self) -> impl Future<Output = Result<(), String>> + Send;
+    fn reset(&mut self) -> impl Future<Output = Result<(), Self::ResetError>> + Send;
 
     /// Cheap check, without I/O, that the worker still exists.
     fn is_alive(&mut self) -> bool;

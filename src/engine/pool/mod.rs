@@ -30,6 +30,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry::logs::ErrorChain;
+
 pub use claim::{Claim, Class};
 pub use config::Config;
 pub use launcher::{LaunchError, Launcher, Worker};
@@ -340,7 +342,7 @@ impl<L: Launcher> Pool<L> {
     async fn reset(&self, mut slot: Slot<L::Worker>) {
         let result = slot.worker.reset().await;
         if let Err(error) = &result {
-            tracing::info!(%error, "worker reset failed");
+            tracing::info!(error = %ErrorChain(error), "worker reset failed");
         }
         if result.is_ok() && !slot.is_worn_out(&self.0.config) {
             self.hand_over(slot, PoolPhase::Resetting);

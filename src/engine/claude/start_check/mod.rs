@@ -10,6 +10,7 @@ mod endpoint;
 mod sample;
 
 use std::collections::BTreeMap;
+use std::io;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -25,6 +26,7 @@ use super::body;
 use super::config::Config;
 use super::failure::classify;
 use super::protocol::CallFailed;
+use super::reset_error::ResetError;
 use super::session::CliSession;
 use super::settings;
 use super::sign_in::SignIn;
@@ -38,7 +40,7 @@ pub(super) enum StartCheckError {
         "the Claude CLI does not send requests as they are given to it: {0}. Either a policy of your organisation has it \
          ignore CLAUDE_CODE_EXTRA_BODY, or this version works differently: use the one that the server was tested with"
     )]
-    OtherBody(String),
+    OtherBody(BodyMismatch),
     /// The process calls the model again by itself, or not at all.
     #[error(
         "the Claude CLI made {count} calls instead of one for a prompt whose answer {ending}, and each would be billed. This \
@@ -62,21 +64,44 @@ pub(super) enum StartCheckError {
         "the start check of the Claude CLI did not end within {0} s (claude.start_timeout_seconds)"
     )]
     TimedOut(u64),
+    /// No port is free for the calls of the process.
+    #[error("no port is free")]
+    NoPort(#[source] io::Error),
+    /// The calls of the process could not be accepted.
+    #[error("its calls could not be accepted")]
+    NotAccepted(#[source] io::Error),
+    /// The process knows no models.
+    #[error("it has no models")]
+    NoModels,
+    /// The process did not remove the prompt of the check.
+    #[error("its rewind left an answer behind")]
+    AnswerLeft,
+    /// The process did not remove the prompt of the check, and says why.
+    #[error(transparent)]
+    Reset(#[from] ResetError),
     /// The process failed during the check.
-    #[error("{0}")]
-    Failed(String),
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// Difference between the body that a process is given and the one that it sends.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BodyMismatch {
+    /// What is sent is no JSON object.
+    #[error("its body is no JSON object")]
+    NoObject,
+    /// These fields differ; the names are quoted.
+    #[error("{} came changed or not at all", .0.join(", "))]
+    Fields(Vec<String>),
 }
 
 impl StartCheckError {
     /// True if the next process of the same CLI would fail in the same way.
     pub(super) fn is_permanent(&self) -> bool {
-        !matches!(self, Self::TimedOut(_) | Self::Failed(_))
-    }
-}
-
-impl From<Failure> for StartCheckError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure.message)
+        matches!(
+            self,
+            Self::OtherBody(_) | Self::OtherCalls { .. } | Self::NotReached
+        )
     }
 }
 
@@ -95,16 +120,16 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let listening =
-        |error: std::io::Error| StartCheckError::Failed(format!("no port is free: {error}"));
-    let endpoint = CheckEndpoint::bind().await.map_err(listening)?;
+    let endpoint = CheckEndpoint::bind()
+        .await
+        .map_err(StartCheckError::NoPort)?;
     let address = endpoint.base_url();
     let (calls, served) = endpoint.serve();
     let checked = run_checks(session, models, config, &address, calls);
     tokio::select! {
         result = checked => result,
         () = tokio::time::sleep_until(deadline) => Err(StartCheckError::TimedOut(config.start_timeout.as_secs())),
-        error = served => Err(StartCheckError::Failed(format!("its calls could not be accepted: {error}"))),
+        error = served => Err(StartCheckError::NotAccepted(error)),
     }
 }
 
@@ -122,7 +147,7 @@ where
     let asked = models
         .first()
         .and_then(|model| body::request_body(&sample::turn(model), config.sign_in));
-    let asked = asked.ok_or_else(|| StartCheckError::Failed("it has no models".to_owned()))?;
+    let asked = asked.ok_or(StartCheckError::NoModels)?;
     session
         .configure(settings::start_check_settings(address, &asked))
         .await?;
@@ -213,25 +238,19 @@ where
     W: AsyncWrite + Unpin,
 {
     let report = session.wait_until_done(uuid).await?;
-    match session
-        .rewind(uuid)
-        .await
-        .map_err(StartCheckError::Failed)?
-    {
+    match session.rewind(uuid).await? {
         None => Ok(report),
-        Some(_) => Err(StartCheckError::Failed(
-            "its rewind left an answer behind".to_owned(),
-        )),
+        Some(_) => Err(StartCheckError::AnswerLeft),
     }
 }
 
 /// Compares the fields that were requested with those that were sent.
 ///
 /// # Errors
-/// A text that names the fields that differ.
-fn compare_fields(asked: &str, sent: &Bytes) -> Result<(), String> {
+/// Fails if one of the former is missing or differs.
+fn compare_fields(asked: &str, sent: &Bytes) -> Result<(), BodyMismatch> {
     type Fields<'a> = BTreeMap<String, &'a RawValue>;
-    let unreadable = |_| "its body is no JSON object".to_owned();
+    let unreadable = |_| BodyMismatch::NoObject;
     let asked: Fields<'_> = serde_json::from_str(asked).map_err(unreadable)?;
     let sent: Fields<'_> = serde_json::from_slice(sent).map_err(unreadable)?;
     let differs = |(name, value): &(&String, &&RawValue)| {
@@ -242,9 +261,10 @@ fn compare_fields(asked: &str, sent: &Bytes) -> Result<(), String> {
         .filter(differs)
         .map(|(name, _)| format!("`{name}`"))
         .collect();
-    match names.as_slice() {
-        [] => Ok(()),
-        names => Err(format!("{} came changed or not at all", names.join(", "))),
+    if names.is_empty() {
+        Ok(())
+    } else {
+        Err(BodyMismatch::Fields(names))
     }
 }
 
@@ -268,9 +288,9 @@ mod tests {
         );
         let changed = r#"{"messages":[{"b":"ü","a":1}]}"#;
         assert_eq!(
-            compare(asked, changed),
-            Err("`messages`, `tools` came changed or not at all".to_owned())
+            compare(asked, changed).unwrap_err().to_string(),
+            "`messages`, `tools` came changed or not at all"
         );
-        assert!(compare(asked, "no").is_err());
+        assert_eq!(compare(asked, "no"), Err(BodyMismatch::NoObject));
     }
 }

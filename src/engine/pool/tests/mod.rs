@@ -58,11 +58,13 @@ impl Launcher for ScriptedLauncher {
 }
 
 impl Worker for ScriptedWorker {
-    async fn reset(&mut self) -> Result<(), String> {
+    type ResetError = std::io::Error;
+
+    async fn reset(&mut self) -> std::io::Result<()> {
         tokio::time::sleep(Duration::from_millis(3)).await;
         self.script.resets.fetch_add(1, Ordering::Relaxed);
         if self.script.reset_fails.load(Ordering::Relaxed) {
-            Err("refused".to_owned())
+            Err(std::io::ErrorKind::ConnectionRefused.into())
         } else {
             Ok(())
         }

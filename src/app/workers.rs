@@ -15,6 +15,7 @@ use crate::engine::claude::DataDir;
 use crate::engine::claude::SignIn;
 use crate::engine::gateway::SignInState;
 use crate::engine::pool::Pool;
+use crate::telemetry::logs::ErrorChain;
 
 /// Worker pool and agent runner.
 pub(super) struct Workers {
@@ -73,8 +74,8 @@ async fn runner(
     }
     let runner = runner.run_as(&tasks.user).await?;
     for root in tasks.roots.iter().filter(|root| root.is_dir()) {
-        if let Err(words) = runner.check_workspace(root) {
-            tracing::warn!(error = %words, path = %root.display(), "folder may be open to the user of agents");
+        if let Err(error) = runner.check_workspace(root) {
+            tracing::warn!(error = %ErrorChain(&error), path = %root.display(), "folder may be open to the user of agents");
         }
     }
     tracing::info!(user = tasks.user, "agents run as separate user");

@@ -42,6 +42,7 @@ use crate::engine::agent::AgentJob;
 use crate::engine::agent::AgentReport;
 use crate::engine::agent::AgentRunner;
 use crate::engine::agent::PermissionDecision;
+use crate::telemetry::logs::ErrorChain;
 
 use command::TASK_VARIABLE;
 use translate::AgentTranslator;
@@ -135,7 +136,7 @@ impl ClaudeRunner {
     ///
     /// # Errors
     /// Fails if their user has no access; the message is meant for the log.
-    pub fn check_workspace(&self, folder: &Path) -> Result<(), String> {
+    pub fn check_workspace(&self, folder: &Path) -> Result<(), AgentUserError> {
         self.user
             .as_ref()
             .map_or(Ok(()), |user| user.check_workspace(folder))
@@ -143,9 +144,9 @@ impl ClaudeRunner {
 
     /// Runs the CLI once as the user of agents, so that a problem shows at start-up.
     async fn try_cli(&self, user: &str) -> Result<(), AgentUserError> {
-        let failed = |reason: String| AgentUserError::Cli {
+        let not_started = |source| AgentUserError::CliNotStarted {
             user: user.to_owned(),
-            reason,
+            source,
         };
         let program = Program {
             path: self.path.clone(),
@@ -157,14 +158,8 @@ impl ClaudeRunner {
             user: self.user.clone(),
             is_agent: false,
         };
-        let mut process = self
-            .spawner
-            .spawn(program)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        let (stdout, _stdin) = process
-            .take_pipes()
-            .map_err(|error| failed(error.to_string()))?;
+        let mut process = self.spawner.spawn(program).await.map_err(not_started)?;
+        let (stdout, _stdin) = process.take_pipes().map_err(not_started)?;
         let mut output = String::new();
         let mut stdout = stdout.take(1024);
         let read = tokio::time::timeout(
@@ -175,7 +170,10 @@ impl ClaudeRunner {
         if matches!(read, Ok(Ok(1..))) {
             Ok(())
         } else {
-            Err(failed(process.describe_exit().await))
+            Err(AgentUserError::Cli {
+                user: user.to_owned(),
+                reason: process.describe_exit().await,
+            })
         }
     }
 
@@ -204,8 +202,8 @@ impl ClaudeRunner {
             }
             .map_err(not_started)?;
         }
-        if let Err(words) = self.check_workspace(&job.workspace) {
-            tracing::warn!(task.id = job.task, error = %words, "agent cannot work in its workspace");
+        if let Err(error) = self.check_workspace(&job.workspace) {
+            tracing::warn!(task.id = job.task, error = %ErrorChain(&error), "agent cannot work in its workspace");
             return Err(Failure::new(
                 FailureKind::Crashed,
                 "Agents run as a user who cannot work in this workspace. Whoever runs the server can give the folder to it.",

@@ -65,12 +65,32 @@ pub enum AgentUserError {
         /// Folder without search permission for the user.
         closed: PathBuf,
     },
+    /// The user cannot read, write and enter a workspace.
+    #[error(
+        "tasks.user: `{user}` cannot work in {}; give the folder to it: chown -R {user} FOLDER",
+        folder.display()
+    )]
+    NoAccess {
+        /// Name of the user.
+        user: String,
+        /// Folder of the workspace.
+        folder: PathBuf,
+    },
     /// The data directory cannot be prepared.
     #[error("tasks.user: {} cannot be prepared for agents", path.display())]
     Prepare {
         /// Path that cannot be changed.
         path: PathBuf,
         /// Error of the file system.
+        #[source]
+        source: io::Error,
+    },
+    /// The CLI cannot be started as that user.
+    #[error("tasks.user: the Claude CLI does not run as `{user}`")]
+    CliNotStarted {
+        /// Name of the user.
+        user: String,
+        /// Error of the start.
         #[source]
         source: io::Error,
     },
@@ -225,18 +245,16 @@ impl AgentUser {
     }
 
     /// Checks that the user can work in a folder. The error is meant for the log.
-    pub(super) fn check_workspace(&self, folder: &Path) -> Result<(), String> {
-        let name = &self.name;
-        self.check_reachable(folder)
-            .map_err(|error| error.to_string())?;
+    pub(super) fn check_workspace(&self, folder: &Path) -> Result<(), AgentUserError> {
+        self.check_reachable(folder)?;
         let is_open = fs::metadata(folder).is_ok_and(|data| self.has_permission(&data, 0o7));
-        let words = format!("tasks.user: `{name}` cannot work in {}", folder.display());
         if is_open {
             Ok(())
         } else {
-            Err(format!(
-                "{words}; give the folder to it: chown -R {name} FOLDER"
-            ))
+            Err(AgentUserError::NoAccess {
+                user: self.name.clone(),
+                folder: folder.to_owned(),
+            })
         }
     }
 }
@@ -295,12 +313,8 @@ mod tests {
         set(closed, 0o711);
         agent().check_reachable(&inner).unwrap();
         set(&inner, 0o755);
-        assert!(
-            agent()
-                .check_workspace(&inner)
-                .unwrap_err()
-                .contains("chown")
-        );
+        let error = agent().check_workspace(&inner).unwrap_err();
+        assert!(error.to_string().contains("chown"), "{error}");
         set(&inner, 0o777);
         agent().check_workspace(&inner).unwrap();
     }

@@ -80,6 +80,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "engine::gateway",
         &[
             "domain",
+            "telemetry::logs",
             "runtime::compute",
             "runtime::fair_queue",
             "accounts::ledger",

@@ -1,5 +1,8 @@
 //! Errors of the gateway, by the distinctions that a caller must make.
 
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::ledger;
@@ -72,16 +75,17 @@ pub enum Error {
     #[error("code and MCP servers may not be had: {0}")]
     ServerToolsOff(ServerToolsOff),
     /// A file that the turn names cannot be part of it.
-    #[error("the file at `{place}` cannot be used: {fault}")]
+    #[error("the file at `{place}` cannot be used")]
     File {
         /// Path of the field that names the file.
         place: String,
         /// Reason why the file cannot be used.
+        #[source]
         fault: FileFault,
     },
     /// The ledger cannot record costs, so no run may begin.
-    #[error("the ledger cannot be used: {0}")]
-    Ledger(String),
+    #[error("the ledger cannot be used")]
+    Ledger(#[source] SharedCause),
     /// The run failed.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -122,10 +126,41 @@ pub enum FileFault {
         /// Size limit, in bytes of base64.
         limit: u64,
     },
-    /// The file could not be read; the text is for the log.
-    #[error("{0}")]
-    Unreadable(String),
+    /// The file could not be read; the cause is for the log.
+    #[error("it cannot be read")]
+    Unreadable(#[source] SharedCause),
 }
+
+/// Cause of an error, kept for the log. Clones share it, and are equal to each other alone.
+#[derive(Debug, Clone)]
+pub struct SharedCause(Arc<dyn StdError + Send + Sync>);
+
+impl SharedCause {
+    /// Creates the cause of one error.
+    pub fn new(cause: impl StdError + Send + Sync + 'static) -> Self {
+        Self(Arc::new(cause))
+    }
+}
+
+impl fmt::Display for SharedCause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl StdError for SharedCause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+impl PartialEq for SharedCause {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SharedCause {}
 
 impl Error {
     /// Creates the error of a turn for which none of the `workers` is free, nor a place to wait.
@@ -162,7 +197,7 @@ impl From<ledger::Error> for Error {
     fn from(error: ledger::Error) -> Self {
         match error {
             ledger::Error::BudgetExceeded(over) => Self::OverBudget(over),
-            error => Self::Ledger(error.to_string()),
+            error => Self::Ledger(SharedCause::new(error)),
         }
     }
 }

@@ -72,6 +72,7 @@ pub use catalogue::ModelNames;
 pub use error::Error;
 pub use error::FileFault;
 pub use error::ServerToolsOff;
+pub use error::SharedCause;
 pub use late_names::LateNames;
 pub use model_rules::ModelRules;
 pub use pipeline::AdmissionDeps;

@@ -29,6 +29,7 @@ use crate::engine::gateway::BusyReason;
 use crate::engine::gateway::Error;
 use crate::engine::gateway::FileFault;
 use crate::engine::gateway::FileMemory;
+use crate::engine::gateway::SharedCause;
 use crate::engine::gateway::TurnFiles;
 use crate::storage::files;
 use crate::storage::files::Files;
@@ -306,7 +307,7 @@ impl From<files::Error> for FileFault {
     fn from(error: files::Error) -> Self {
         match error {
             files::Error::NotFound(id) => Self::Missing { id },
-            error => Self::Unreadable(error.to_string()),
+            error => Self::Unreadable(SharedCause::new(error)),
         }
     }
 }

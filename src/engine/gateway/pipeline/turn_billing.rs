@@ -16,6 +16,7 @@ use crate::domain::Money;
 use crate::domain::RunCost;
 use crate::domain::Usage;
 use crate::engine::gateway::usage_counter::UsageCounter;
+use crate::telemetry::logs::ErrorChain;
 
 /// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
 /// milliseconds; a process that does not obey it is ended within this time.
@@ -65,7 +66,7 @@ impl TurnBilling {
             if let Err(error) = settled {
                 // The answer is made and paid for, so it is delivered all the same. The ledger
                 // retries the write.
-                tracing::error!(%error, "answer sent before its charge was on disk");
+                tracing::error!(error = %ErrorChain(&error), "answer sent before its charge was on disk");
             }
         });
         (finish, settled.boxed())
@@ -98,7 +99,7 @@ impl TurnBilling {
                 self.hold.settle(charge).await
             };
             if let Err(error) = settled {
-                tracing::error!(%error, "charge of run not on disk yet");
+                tracing::error!(error = %ErrorChain(&error), "charge of run not on disk yet");
             }
         };
         tracker.spawn_on(settling, &runtime);

@@ -9,6 +9,7 @@ use crate::accounts::pricing;
 use crate::accounts::pricing::Prices;
 use crate::domain::Format;
 use crate::domain::Rates;
+use crate::telemetry::logs::ErrorChain;
 
 /// Minimum hold for `turn(..)`: 50 tokens for the call, some for the text, 50 for the answer.
 const ESTIMATE: u64 = 100;
@@ -104,10 +105,12 @@ async fn turn_does_not_run_while_the_ledger_fails() {
         .unwrap();
     disk.fill(true);
     for caller in [capped("a", 10_000), Caller::named("b")] {
-        assert!(matches!(
-            setting.ask(&caller, turn("m", None)).await,
-            Err(Error::Ledger(_))
-        ));
+        let error = setting.ask(&caller, turn("m", None)).await.unwrap_err();
+        assert!(matches!(error, Error::Ledger(_)), "{error:?}");
+        assert_eq!(
+            ErrorChain(&error).to_string(),
+            "the ledger cannot be used: the ledger cannot be read or written: the disk is full: 0 MiB are free, 1 MiB are needed"
+        );
     }
     assert_eq!(setting.pipeline.readiness().problems, [turns::UNWRITABLE]);
     // An answer that was paid for upstream reaches its client, and is charged later.

@@ -94,3 +94,27 @@ mod nanos {
         Ok(Option::<i64>::deserialize(deserializer)?.map(Money::from_nanos))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::auth::key::Permission;
+    use crate::storage::store::testing::read_earlier_record;
+
+    #[test]
+    fn key_of_version_1_is_read() {
+        let record: KeyRecord = read_earlier_record(include_bytes!("fixtures/key-v1.json"));
+        let terms = &record.key.terms;
+        assert_eq!(
+            terms.permissions.as_deref(),
+            Some(&[Permission::Inference, Permission::WebSearch][..])
+        );
+        assert_eq!(terms.rates.requests_per_minute, Some(60));
+        assert_eq!(
+            (terms.budget.daily.tokens, terms.budget.monthly.money),
+            (Some(1000), Some(Money::from_nanos(5_000_000_000)))
+        );
+        assert_eq!(record.digest.hex_prefix(2), "abab");
+        let _: AdminKey = read_earlier_record(include_bytes!("fixtures/admin-key-v1.json"));
+    }
+}

@@ -79,3 +79,15 @@ pub(super) async fn load_pending(store: &Store) -> Result<(Vec<PendingEvent>, us
     let unreadable = records.len() - pending.len();
     Ok((pending, unreadable))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::store::testing::read_earlier_record;
+
+    #[test]
+    fn pending_event_of_version_1_is_read() {
+        let pending: PendingEvent = read_earlier_record(include_bytes!("fixtures/pending-v1.json"));
+        assert_eq!((pending.event.id.as_str(), pending.tries), ("evt_2c6f", 2));
+    }
+}

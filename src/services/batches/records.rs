@@ -234,13 +234,16 @@ mod tests {
     use crate::storage::store::testing::read_earlier_record;
 
     #[test]
-    fn batch_written_without_a_version_is_read() {
-        let record: BatchRecord = read_earlier_record(include_bytes!("fixtures/batch-v0.json"));
-        assert_eq!(record.batch.status, BatchStatus::InProgress);
-        assert_eq!(
-            (record.lines, record.batch.request_counts.total),
-            (200, 200)
-        );
+    fn batch_of_each_version_is_read() {
+        for earlier in [
+            &include_bytes!("fixtures/batch-v0.json")[..],
+            include_bytes!("fixtures/batch-v1.json"),
+        ] {
+            let record: BatchRecord = read_earlier_record(earlier);
+            assert_eq!(record.batch.status, BatchStatus::InProgress);
+            let counts = record.batch.request_counts;
+            assert_eq!((record.lines, counts.total), (200, 200));
+        }
     }
 
     /// Clients distinguish `null` from an absent field.

@@ -113,3 +113,41 @@ pub(super) fn lines(items: &[Value]) -> Vec<u8> {
 fn line(item: &Value) -> Vec<u8> {
     format!("{item}\n").into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversation_of_each_version_is_read() {
+        for earlier in [
+            &include_bytes!("fixtures/conversation-v0.json")[..],
+            include_bytes!("fixtures/conversation-v1.json"),
+        ] {
+            let stored = RecordWithParts {
+                record: earlier.to_vec(),
+                parts: vec![lines(&[serde_json::json!({"id": "msg_2"})])],
+            };
+            let whole = WholeConversation::read("earlier", &stored).unwrap();
+            assert_eq!(whole.head.conversation.metadata["topic"], "demo");
+            let items = whole.items().unwrap();
+            let ids: Vec<_> = items.iter().map(|item| &item["id"]).collect();
+            assert_eq!(ids, ["msg_1", "fc_1", "msg_2"]);
+            let record = ConversationRecord::read("earlier", earlier).unwrap();
+            assert_eq!(
+                record.to_bytes().unwrap(),
+                include_bytes!("fixtures/conversation-v1.json")
+            );
+        }
+    }
+
+    #[test]
+    fn damaged_item_is_an_error_that_names_the_conversation() {
+        let mut record = include_bytes!("fixtures/conversation-v1.json").to_vec();
+        record.extend(b"{\"id\":\n");
+        let parts = Vec::new();
+        let whole = WholeConversation::read("c", &RecordWithParts { record, parts }).unwrap();
+        let error = whole.items().unwrap_err().to_string();
+        assert!(error.contains("item of conversation conv_7f3a"), "{error}");
+    }
+}

@@ -154,16 +154,44 @@ mod tests {
     use crate::storage::store::testing::read_earlier_record;
 
     #[test]
-    fn response_written_without_a_version_is_read() {
-        let record: ResponseRecord =
-            read_earlier_record(include_bytes!("fixtures/response-v0.json"));
-        assert_eq!(record.input.len(), 1);
+    fn response_of_each_version_is_read() {
         let id = "resp_fe44a29161d84bd48aca11815d42efaa";
-        assert_eq!(record.clone().items(id).unwrap().len(), 2);
-        let document: Value = serde_json::from_str(&record.into_document()).unwrap();
-        assert_eq!(document["id"], id);
-        let StoredEvents(events) =
-            read_earlier_record(include_bytes!("fixtures/response-events-v0.json"));
-        assert_eq!(events[0].0, "response.created");
+        for earlier in [
+            &include_bytes!("fixtures/response-v0.json")[..],
+            include_bytes!("fixtures/response-v1.json"),
+        ] {
+            let record: ResponseRecord = read_earlier_record(earlier);
+            assert_eq!(record.input.len(), 1);
+            assert_eq!(record.clone().items(id).unwrap().len(), 2);
+            let document: Value = serde_json::from_str(&record.into_document()).unwrap();
+            assert_eq!(document["id"], id);
+        }
+        for earlier in [
+            &include_bytes!("fixtures/response-events-v0.json")[..],
+            include_bytes!("fixtures/response-events-v1.json"),
+        ] {
+            let StoredEvents(events) = decode_record(id, earlier).unwrap();
+            assert_eq!(events[0].0, "response.created");
+        }
+    }
+
+    /// A later version may give clients more fields.
+    #[test]
+    fn response_with_unknown_fields_is_given_back_as_it_was_stored() {
+        let document = r#"{"z":1.0,"id":"r","status":"in_progress","background":true,"previous_response_id":null,"output":[],"a":null}"#;
+        let stored = format!(r#"{{"response":{document},"input":[]}}"#);
+        let mut record: ResponseRecord = decode_record("r", stored.as_bytes()).unwrap();
+        assert_eq!(record.clone().into_document(), document);
+        let error = ResponseError {
+            code: "server_error".to_owned(),
+            message: "stopped".to_owned(),
+        };
+        record.fail("r", &error).unwrap();
+        record.fail("r", &error).unwrap();
+        let failed: Value = serde_json::from_str(&record.into_document()).unwrap();
+        assert_eq!(
+            (&failed["status"], &failed["error"]["message"], &failed["z"]),
+            (&json!("failed"), &json!("stopped"), &json!(1.0))
+        );
     }
 }

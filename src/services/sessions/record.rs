@@ -128,13 +128,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn session_written_without_versions_is_read() {
-        let stored = RecordWithParts {
-            record: include_bytes!("fixtures/session-v0.json").to_vec(),
-            parts: Vec::new(),
-        };
-        let record = SessionRecord::read("earlier", &stored).unwrap();
-        assert_eq!((record.session.message_count, record.entries.len()), (4, 4));
+    fn session_of_each_version_is_read() {
+        for earlier in [
+            &include_bytes!("fixtures/session-v0.json")[..],
+            include_bytes!("fixtures/session-v1.json"),
+        ] {
+            let stored = RecordWithParts {
+                record: earlier.to_vec(),
+                parts: Vec::new(),
+            };
+            let record = SessionRecord::read("earlier", &stored).unwrap();
+            assert_eq!((record.session.message_count, record.entries.len()), (4, 4));
+            let again = RecordWithParts {
+                record: record.to_bytes().unwrap(),
+                parts: Vec::new(),
+            };
+            let again = SessionRecord::read("again", &again).unwrap();
+            assert_eq!(
+                (again.session, again.entries),
+                (record.session, record.entries)
+            );
+        }
     }
 
     #[test]

@@ -236,10 +236,22 @@ mod tests {
     use crate::storage::store::testing::read_earlier_record;
 
     #[test]
-    fn task_written_without_a_version_is_read() {
-        let task: Task = read_earlier_record(include_bytes!("fixtures/task-v0.json"));
-        assert_eq!(task.prompt, "say hi again");
-        let event: TaskEvent = read_earlier_record(include_bytes!("fixtures/task-event-v0.json"));
-        assert_eq!(event.sequence_number, 0);
+    fn task_of_each_version_is_read() {
+        for earlier in [
+            &include_bytes!("fixtures/task-v0.json")[..],
+            include_bytes!("fixtures/task-v1.json"),
+        ] {
+            let task: Task = read_earlier_record(earlier);
+            assert_eq!(task.prompt, "say hi again");
+        }
+        for earlier in [
+            &include_bytes!("fixtures/task-event-v0.json")[..],
+            include_bytes!("fixtures/task-event-v1.json"),
+        ] {
+            let event: TaskEvent = read_earlier_record(earlier);
+            assert_eq!(event.sequence_number, 0);
+        }
+        let SessionCost(nanos) = decode_record("s", b"\x01250000").unwrap();
+        assert_eq!(nanos, Some(250_000));
     }
 }

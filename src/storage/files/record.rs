@@ -79,10 +79,15 @@ mod tests {
     use crate::storage::store::testing::read_earlier_record;
 
     #[test]
-    fn file_written_without_a_version_is_read() {
-        let FileRecord(file) = read_earlier_record(include_bytes!("fixtures/file-v0.json"));
-        assert_eq!((file.bytes, file.purpose), (825, Purpose::BatchOutput));
-        let (file, bytes) = encode_file(file).unwrap();
-        assert_eq!(decode_file(&file.id, &bytes).unwrap(), file);
+    fn file_of_each_version_is_read() {
+        for earlier in [
+            &include_bytes!("fixtures/file-v0.json")[..],
+            include_bytes!("fixtures/file-v1.json"),
+        ] {
+            let FileRecord(file) = read_earlier_record(earlier);
+            assert_eq!((file.bytes, file.purpose), (825, Purpose::BatchOutput));
+            let (file, bytes) = encode_file(file).unwrap();
+            assert_eq!(decode_file(&file.id, &bytes).unwrap(), file);
+        }
     }
 }

@@ -8,6 +8,7 @@ mod kills;
 mod leases;
 mod model;
 mod reports;
+mod versions;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::archive::backup;
 use super::records::BudgetMeter;
 use super::records::ChargeRecord;
+use super::records::LedgerHead;
 use super::records::LedgerRecord as _;
 use super::testing::budgets;
 use super::verify::verify;

@@ -204,8 +204,8 @@ impl Ledger {
             transactions::place_hold(transaction, clock.now(), lease, &caller, estimate, &id)
         };
         let holder = self.clone();
-        // The guard is made for the caller even if the future is dropped, and then dropped too, which
-        // releases the hold.
+        // The guard is made even if the future is dropped or the write fails, and then dropped too,
+        // which releases the hold.
         let guard = move |(id, amount)| BudgetHold::new(holder, id, amount, grant);
         let held = self.0.store.transaction_then(place, guard);
         async move { this.record_store_health(held.await) }

@@ -309,6 +309,22 @@ async fn transaction_runs_again_after_a_conflict() {
     assert_eq!(Arc::strong_count(&lock), 1, "released before the caller");
 }
 
+/// Changes of a failed write may be on disk nevertheless, and the drop of the guard undoes them.
+#[tokio::test]
+async fn guard_is_made_and_dropped_when_the_write_fails() {
+    let backend = Arc::new(Faulty::default());
+    let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
+    let (guard, dropped) = tokio::sync::oneshot::channel::<()>();
+    backend.fill(true);
+    let write = |transaction: &mut Transaction<'_>| {
+        transaction.put(key("a"), b"1".to_vec());
+        Ok::<_, Error>(())
+    };
+    let made = store.transaction_then(write, move |()| guard).await;
+    assert!(matches!(made, Err(Error::DiskFull { .. })));
+    assert!(dropped.await.is_err());
+}
+
 #[tokio::test]
 async fn transaction_that_always_conflicts_fails_and_writes_nothing() {
     let backend = Arc::new(Shared::default());

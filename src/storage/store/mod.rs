@@ -333,10 +333,11 @@ impl Store {
         self.transaction_then(work, |value| value)
     }
 
-    /// Runs `work` like [`transaction`](Self::transaction), and `convert` once with the result after
-    /// its changes are on disk, also when the returned future is dropped.
+    /// Runs `work` like [`transaction`](Self::transaction), and then `convert` once with the result of
+    /// its last run, also when the write failed or the returned future is dropped.
     ///
-    /// A guard is made by `convert`: one made by `work` would be dropped by the next run.
+    /// A guard is made by `convert`: one made by `work` would be dropped by the next run. After a
+    /// failed write the guard is dropped, because its changes may be on disk nevertheless.
     ///
     /// # Errors
     /// `work`'s own, or the store's.

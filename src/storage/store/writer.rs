@@ -180,7 +180,7 @@ pub(super) trait WriteJob: Send {
 /// A transaction with its result and its caller.
 pub(super) struct QueuedTransaction<T, U, E, W, C> {
     work: W,
-    /// Converts the result once it is on disk.
+    /// Converts the result of the last run.
     convert: C,
     result: Option<Result<T, E>>,
     caller: oneshot::Sender<Result<U, E>>,
@@ -219,7 +219,10 @@ where
         // Locks that the closure holds are released before the caller goes on.
         drop(work);
         let result = result.unwrap_or_else(|| Err(Error::Closed.into()));
-        let told = result.and_then(|value| written.map(|()| convert(value)).map_err(E::from));
+        // Converted after a failed write, too: such changes may be on disk nevertheless, and the drop
+        // of a guard undoes them.
+        let told = result.map(convert);
+        let told = told.and_then(|value| written.map(|()| value).map_err(E::from));
         // The receiver is gone if the caller was cancelled.
         drop(caller.send(told));
     }

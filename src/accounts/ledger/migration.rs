@@ -28,25 +28,35 @@ pub(super) fn run_steps(
     let Some(head) = transaction.get(&storage_keys::head())? else {
         return Ok(());
     };
-    let unreadable = || {
-        Error::unreadable(
-            LedgerHead::KIND,
-            &storage_keys::head(),
-            "its version is unknown",
-        )
-    };
-    let mut version = *head.first().ok_or_else(unreadable)?;
-    if version > last {
-        return Err(Error::Newer {
-            found: version,
-            known: last,
-        });
-    }
+    let mut version = version_of(&head, last)?;
     while version < last {
         let step = steps.iter().find(|(begin, _)| *begin == version);
-        let (_, step) = step.ok_or_else(unreadable)?;
+        let (_, step) = step.ok_or_else(unknown_version)?;
         step(transaction)?;
         version += 1;
     }
     Ok(())
+}
+
+/// Returns the version of the ledger whose head is `head`.
+///
+/// # Errors
+/// [`Error::Newer`] if it is above `newest`.
+pub(super) fn version_of(head: &[u8], newest: u8) -> Result<u8, Error> {
+    let version = *head.first().ok_or_else(unknown_version)?;
+    if version > newest {
+        return Err(Error::Newer {
+            found: version,
+            known: newest,
+        });
+    }
+    Ok(version)
+}
+
+fn unknown_version() -> Error {
+    Error::unreadable(
+        LedgerHead::KIND,
+        &storage_keys::head(),
+        "its version is unknown",
+    )
 }

@@ -231,7 +231,7 @@ impl UsageCounters {
 }
 
 impl LedgerRecord for LedgerHead {
-    const KIND: &'static str = "head of the ledger";
+    const KIND: &'static str = "head";
 
     fn write(&self, writer: &mut RecordWriter) {
         writer.number(self.epoch);

@@ -62,8 +62,10 @@ pub(super) fn nodes() -> Vec<u8> {
 
 /// Returns the name of a record in error messages: its key without table and kind.
 pub(super) fn record_name(key: &[u8]) -> String {
-    let name = TABLE.key_suffix(key).get(1..).unwrap_or_default();
-    String::from_utf8_lossy(name).escape_debug().to_string()
+    match TABLE.key_suffix(key).get(1..) {
+        None | Some([]) => "of the ledger".to_owned(),
+        Some(name) => String::from_utf8_lossy(name).escape_debug().to_string(),
+    }
 }
 
 /// Extracts the id from the storage key of a hold or a charge, whose kind is `kind`.

@@ -13,6 +13,7 @@ use super::Day;
 use super::Error;
 use super::budget::BudgetAccount;
 use super::calendar::Span;
+use super::migration;
 use super::records::AmountSum;
 use super::records::BudgetMeter;
 use super::records::ChargeRecord;
@@ -20,6 +21,7 @@ use super::records::HoldRecord;
 use super::records::LedgerHead;
 use super::records::LedgerRecord;
 use super::records::UsageCounters;
+use super::records::VERSION;
 use super::storage_keys;
 
 /// Result of a verification.
@@ -58,10 +60,11 @@ impl LedgerSnapshot {
 pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
     let snapshot = LedgerSnapshot(store.snapshot(storage_keys::TABLE.key("")).await?);
     let head = snapshot.scan(&storage_keys::head()).next();
-    let head = head
-        .map(|(key, value)| LedgerHead::decode(key, value))
-        .transpose()?
-        .unwrap_or_default();
+    let read = |(key, value): &store::StoreRecord| {
+        migration::version_of(value, VERSION)?;
+        LedgerHead::decode(key, value)
+    };
+    let head = head.map(read).transpose()?.unwrap_or_default();
     let charges: Vec<(String, ChargeRecord)> = named(&snapshot, &storage_keys::charges())?;
     let holds: Vec<(String, HoldRecord)> = named(&snapshot, &storage_keys::holds())?;
     let mut kept = UsageTable::new();

@@ -82,7 +82,9 @@ impl Files {
         // The ids come from the keys, so that the content of an unreadable record stays.
         let mut ids = HashSet::new();
         for entry in &records {
-            let (project, id) = TABLE.owner_and_id(&entry.0).ok_or_else(unknown_key)?;
+            let (project, id) = TABLE
+                .owner_and_id(&entry.0)
+                .ok_or_else(|| unknown_key(&entry.0))?;
             ids.insert(id);
             if let Some(file) = skip_unreadable(read_file(entry))? {
                 let mut room = files.0.space.begin_reservation(&project);
@@ -330,10 +332,10 @@ impl Files {
 
 /// Error of a record whose key names no file. Which content belongs to it is unknown, so none is
 /// removed.
-fn unknown_key() -> store::Error {
+fn unknown_key(key: &[u8]) -> store::Error {
     store::Error::Unreadable {
         kind: "file",
-        name: String::new(),
+        name: String::from_utf8_lossy(key).escape_debug().to_string(),
         reason: "its key names no file".to_owned(),
     }
 }

@@ -36,7 +36,6 @@ use crate::accounts::rate_limit::RateLimitState;
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::request_schema::InvalidRequest;
 use crate::domain::LogText;
-use crate::http::middleware::content_encoding;
 use crate::storage::store;
 use crate::telemetry::logs::ErrorChain;
 
@@ -48,6 +47,8 @@ pub(super) use table::ErrorKind;
 /// `Retry-After` for causes outside the client: a stopped server restarts at once, and a full disk
 /// is checked every second.
 const RETRY_AFTER_RESTART: Duration = Duration::from_secs(1);
+/// Encodings of bodies that are read, as a header lists them.
+pub(super) const SUPPORTED_ENCODINGS: &str = "gzip, deflate, br, zstd";
 
 /// Error as sent to the client, with the cause for the log. Clones share their content.
 #[derive(Debug, Clone)]
@@ -241,7 +242,7 @@ impl IntoResponse for ApiError {
         if self.0.kind == ErrorKind::UnsupportedEncoding {
             headers.insert(
                 header::ACCEPT_ENCODING,
-                HeaderValue::from_static(content_encoding::SUPPORTED),
+                HeaderValue::from_static(SUPPORTED_ENCODINGS),
             );
         }
         if is_hopeless {

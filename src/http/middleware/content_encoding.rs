@@ -22,9 +22,8 @@ use tokio_util::io::StreamReader;
 
 use crate::http::error::ApiError;
 use crate::http::error::ErrorKind;
+use crate::http::error::SUPPORTED_ENCODINGS;
 
-/// Supported encodings, as a header lists them.
-pub(in crate::http) const SUPPORTED: &str = "gzip, deflate, br, zstd";
 /// Maximum number of encodings of one body.
 const MAX_ENCODINGS: usize = 3;
 /// Maximum zstd window as a power of two: 8 MiB, the limit of RFC 9659 for HTTP.
@@ -97,7 +96,7 @@ fn encodings(headers: &HeaderMap) -> Result<Vec<ContentEncoding>, ApiError> {
 
 fn unsupported(what: &str) -> ApiError {
     let message = format!(
-        "`Content-Encoding`: this server does not read {what}. Send the body in one of {SUPPORTED}, or plain without the header."
+        "`Content-Encoding`: this server does not read {what}. Send the body in one of {SUPPORTED_ENCODINGS}, or plain without the header."
     );
     ApiError::new(ErrorKind::UnsupportedEncoding, message)
 }

@@ -51,7 +51,7 @@ pub struct Credentials<'a> {
     pub authorization: Option<&'a str>,
     /// Value of the header `x-api-key`.
     pub api_key: Option<&'a str>,
-    /// Project that the request is meant for, by id or name.
+    /// Project that the request is meant for, by id or name; counts for stored keys alone.
     pub project: Option<&'a str>,
 }
 
@@ -173,10 +173,11 @@ impl Keys {
             return Err(AuthError::NotPermitted(permission));
         }
         let caller = self.caller(found);
-        if credentials
+        // SDKs send the header by themselves, so it binds only keys that were made in a project.
+        let project = credentials
             .project
-            .is_some_and(|project| !caller.is_in_project(project))
-        {
+            .filter(|_| prefix_of(&caller.name).is_some());
+        if project.is_some_and(|project| !caller.is_in_project(project)) {
             return Err(AuthError::ForeignProject);
         }
         Ok(caller)

@@ -186,22 +186,34 @@ async fn admin_paths_are_unknown_when_served_on_another_listener() {
 async fn project_header_must_name_the_project_of_the_key() {
     let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
     let stored = made(&registry, &Permission::ALL).await;
-    for key in ["secret-1", stored.reveal()] {
-        let ask = async |project: &[u8]| {
-            let mut request = request("GET", "/v1/models", &[("x-api-key", key)], Body::empty());
-            let project = axum::http::HeaderValue::from_bytes(project).unwrap();
-            request.headers_mut().insert("openai-project", project);
-            send(router.clone(), request).await
-        };
-        assert_eq!(ask(b"default").await.status(), StatusCode::OK);
-        for other in [&b"proj_other"[..], b"", b"\xff"] {
-            let (status, error) = error(ask(other).await).await;
-            assert_eq!(
-                (status.as_u16(), &error["code"]),
-                (403, &json!("mismatched_project"))
-            );
+    let ask = async |project: &[u8]| for_project(&router, stored.reveal(), project).await;
+    assert_eq!(ask(b"default").await.status(), StatusCode::OK);
+    for other in [&b"proj_other"[..], b"", b"\xff"] {
+        let (status, error) = error(ask(other).await).await;
+        assert_eq!(
+            (status.as_u16(), &error["code"]),
+            (403, &json!("mismatched_project"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn project_header_is_ignored_for_keys_that_belong_to_no_project() {
+    let (configured, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let open = router(state(ScriptedTurns::playing(greeting())));
+    for project in [&b"default"[..], b"proj_other", b"", b"\xff"] {
+        for (router, key) in [(&configured, "secret-1"), (&open, "anything"), (&open, "")] {
+            let response = for_project(router, key, project).await;
+            assert_eq!(response.status(), StatusCode::OK, "{key:?} {project:?}");
         }
     }
+}
+
+async fn for_project(router: &Router, key: &str, project: &[u8]) -> Response {
+    let mut request = request("GET", "/v1/models", &[("x-api-key", key)], Body::empty());
+    let project = axum::http::HeaderValue::from_bytes(project).unwrap();
+    request.headers_mut().insert("openai-project", project);
+    send(router.clone(), request).await
 }
 
 #[tokio::test]

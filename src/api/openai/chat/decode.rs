@@ -1,5 +1,7 @@
 //! Decoding of a chat request body into a turn.
 
+use serde_json::Value;
+
 use super::fields;
 use super::messages;
 use super::parameters;
@@ -172,18 +174,27 @@ pub(in crate::api::openai) fn take_model(
     Ok(ModelName::new(model))
 }
 
+/// Takes `stream_options`, which belong only to a stream.
+pub(in crate::api::openai) fn take_stream_options(
+    request: &mut ObjectReader,
+    stream: bool,
+) -> Result<Option<Value>, InvalidRequest> {
+    let options = request.take("stream_options")?;
+    if options.is_some() && !stream {
+        let message = "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
+        return Err(InvalidRequest::at("stream_options", code::VALUE, message));
+    }
+    Ok(options)
+}
+
 pub(in crate::api::openai) fn take_include_usage(
     request: &mut ObjectReader,
     stream: bool,
     ignored: &mut RemarkCollector,
 ) -> Result<bool, InvalidRequest> {
-    let Some(options) = request.take("stream_options")? else {
+    let Some(options) = take_stream_options(request, stream)? else {
         return Ok(false);
     };
-    if !stream {
-        let message = "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
-        return Err(InvalidRequest::at("stream_options", code::VALUE, message));
-    }
     let mut options = ObjectReader::new(
         options,
         ObjectPath::at("stream_options", &fields::STREAM_OPTIONS),

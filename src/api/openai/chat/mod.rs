@@ -26,6 +26,7 @@ pub use decode::ChatRequest;
 pub use decode::decode;
 pub(super) use decode::take_include_usage;
 pub(super) use decode::take_model;
+pub(super) use decode::take_stream_options;
 pub use encode::ChatReply;
 pub(super) use parameters::take_stop_sequences;
 pub(super) use parameters::take_temperature;

@@ -193,13 +193,9 @@ fn take_stream_options(
     stream: bool,
     ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    let Some(options) = request.take("stream_options")? else {
+    let Some(options) = chat::take_stream_options(request, stream)? else {
         return Ok(());
     };
-    if !stream {
-        let words = "is only allowed together with `\"stream\": true`. Remove it, or stream.";
-        return Err(request.invalid_field("stream_options", code::VALUE, words));
-    }
     ObjectReader::new(
         options,
         ObjectPath::at("stream_options", &fields::STREAM_OPTIONS),

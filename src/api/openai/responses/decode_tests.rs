@@ -138,7 +138,11 @@ fn unsupported_values_are_refused_with_a_reason() {
             json!({"format": {"type": "json_schema"}}),
             "text.format.schema missing_required_parameter",
         ),
-        ("stream_options", json!({}), "stream_options invalid_value"),
+        (
+            "stream_options",
+            json!({}),
+            "stream_options invalid_value: `stream_options` is only allowed together with `\"stream\": true`.",
+        ),
         (
             "max_output_tokens",
             json!(0),

@@ -32,6 +32,9 @@ pub enum WorkspaceError {
     /// The folder does not exist.
     #[error("there is no such folder")]
     Missing,
+    /// The real path of the folder cannot be stored or shown as text.
+    #[error("the real path of the folder is not UTF-8")]
+    NotUtf8,
 }
 
 impl WorkspaceRoots {
@@ -103,7 +106,10 @@ impl WorkspaceRoots {
         {
             return Err(WorkspaceError::Private);
         }
-        Ok(found)
+        match found.to_str() {
+            Some(_) => Ok(found),
+            None => Err(WorkspaceError::NotUtf8),
+        }
     }
 }
 
@@ -129,6 +135,8 @@ fn nearest_existing(missing: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -196,6 +204,18 @@ mod tests {
             WorkspaceRoots::default().resolve(&at("root")),
             Err(WorkspaceError::Outside)
         );
+    }
+
+    #[test]
+    fn workspace_whose_real_path_is_not_utf8_is_rejected() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let odd = root.join(OsStr::from_bytes(b"caf\xe9"));
+        std::fs::create_dir(&odd).unwrap();
+        symlink(&odd, root.join("link")).unwrap();
+        let roots = WorkspaceRoots::new([root.clone()]);
+        let found = roots.resolve(&root.join("link"));
+        assert_eq!(found, Err(WorkspaceError::NotUtf8));
     }
 
     #[test]

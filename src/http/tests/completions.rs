@@ -38,6 +38,26 @@ async fn completion_prompts_run_concurrently() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn completion_of_no_tokens_has_no_text_but_the_echo() {
+    for (echo, expected) in [(true, "a"), (false, "")] {
+        let mut request =
+            json!({"model": "m", "prompt": "a", "max_tokens": 0, "echo": echo, "stream": false});
+        let whole = send(router(state(echoing())), post(&request)).await;
+        assert_eq!(whole.status(), StatusCode::OK);
+        let whole: Value = serde_json::from_str(&body(whole).await).unwrap();
+        assert_eq!(whole["choices"][0]["text"], expected);
+        request["stream"] = json!(true);
+        let streamed = body(send(router(state(echoing())), post(&request)).await).await;
+        let texts = streamed
+            .split("\n\n")
+            .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok());
+        let texts =
+            texts.map(|chunk: Value| chunk["choices"][0]["text"].as_str().unwrap().to_owned());
+        assert_eq!(texts.collect::<String>(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn completion_stream_interleaves_in_order_of_arrival() {
     let prompts = json!({"model": "m", "prompt": ["a", "b"], "stream": true});
     let response = send(router(state(echoing())), post(&prompts)).await;

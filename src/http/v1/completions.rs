@@ -55,6 +55,7 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let reply = CompletionReply::new(request.model);
     let running = fan_out(turns, caller, request.turns).await?;
+    let running = running.with_text_if(request.shows_text);
     let mut response = if request.stream {
         let encoder = CompletionEncoder::new(reply, request.echoes, request.include_usage);
         let mut stream =

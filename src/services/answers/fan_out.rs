@@ -7,6 +7,7 @@ use futures::FutureExt as _;
 use futures::Stream;
 use futures::StreamExt as _;
 use futures::TryStreamExt as _;
+use futures::future;
 use futures::stream;
 use futures::stream::BoxStream;
 use futures::stream::SelectAll;
@@ -28,6 +29,20 @@ pub struct FanOut<E = Error> {
     /// Events of all turns in order of arrival, each with the index of its turn. Ends after the
     /// last turn or with the first error.
     pub events: AnswerEvents<(usize, TurnEvent), E>,
+}
+
+impl FanOut {
+    /// Leaves out the text of the answers unless `shows_text`.
+    #[must_use]
+    pub fn with_text_if(self, shows_text: bool) -> Self {
+        let is_shown = move |(_, event): &(usize, TurnEvent)| {
+            future::ready(shows_text || !matches!(event, TurnEvent::Text(_)))
+        };
+        Self {
+            events: Box::pin(self.events.try_filter(is_shown)),
+            ..self
+        }
+    }
 }
 
 impl<E> fmt::Debug for FanOut<E> {

@@ -141,6 +141,7 @@ impl Answers {
         reject_stream(request.stream)?;
         let reply = CompletionReply::new(request.model);
         let running = fan_out(&self.turns, caller, request.turns).await?;
+        let running = running.with_text_if(request.shows_text);
         let texts = collect_texts(running.events, request.echoes).await?;
         let usage = texts
             .iter()

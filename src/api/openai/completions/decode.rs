@@ -38,6 +38,8 @@ pub struct CompletionRequest {
     pub stream: bool,
     /// True if the stream ends with a usage chunk.
     pub include_usage: bool,
+    /// False if the answer has no text of its own, because no tokens were asked for.
+    pub shows_text: bool,
     /// Fields of the request that were ignored or repaired.
     pub remarks: Remarks,
 }
@@ -53,7 +55,8 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
     let model = chat::take_model(&mut request)?;
     let stream = request.take_bool("stream")?.unwrap_or(false);
     let include_usage = chat::take_include_usage(&mut request, stream, &mut ignored)?;
-    let sampling = take_sampling(&mut request, &mut ignored)?;
+    let limit = take_max_tokens(&mut request)?;
+    let sampling = take_sampling(&mut request, limit, &mut ignored)?;
     let n = request
         .take_integer("n")?
         .and_then(|n| usize::try_from(n).ok())
@@ -81,6 +84,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<CompletionRequest, InvalidR
         model: model.to_string(),
         stream,
         include_usage,
+        shows_text: limit > 0,
         remarks: ignored.into_remarks(),
     })
 }
@@ -98,15 +102,21 @@ fn new_turn(model: &ModelName, prompt: &str, sampling: &Sampling) -> Turn {
     }
 }
 
-fn take_sampling(
-    request: &mut ObjectReader,
-    ignored: &mut RemarkCollector,
-) -> Result<Sampling, InvalidRequest> {
+fn take_max_tokens(request: &mut ObjectReader) -> Result<u32, InvalidRequest> {
     let limit = request
         .take_integer("max_tokens")?
         .and_then(|tokens| u32::try_from(tokens).ok());
+    Ok(limit.unwrap_or(DEFAULT_MAX_TOKENS))
+}
+
+fn take_sampling(
+    request: &mut ObjectReader,
+    limit: u32,
+    ignored: &mut RemarkCollector,
+) -> Result<Sampling, InvalidRequest> {
     Ok(Sampling {
-        max_output_tokens: Some(limit.unwrap_or(DEFAULT_MAX_TOKENS)),
+        // Claude makes at least one token.
+        max_output_tokens: Some(limit.max(1)),
         temperature: chat::take_temperature(request)?,
         top_p: request.take_number("top_p")?,
         stop: chat::take_stop_sequences(request, ignored)?,

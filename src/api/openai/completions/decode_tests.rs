@@ -62,6 +62,18 @@ fn sampling_parameters_match_chat() {
 }
 
 #[test]
+fn no_tokens_ask_for_the_least_claude_makes_without_its_text() {
+    let limit = |tokens: Value| {
+        let request = decoded(&json!({"model": "m", "prompt": "a", "max_tokens": tokens}));
+        let limit = request.turns[0].sampling.max_output_tokens;
+        (limit, request.shows_text)
+    };
+    assert_eq!(limit(json!(0)), (Some(1), false));
+    assert_eq!(limit(json!(1)), (Some(1), true));
+    assert_eq!(limit(json!(null)), (Some(16), true));
+}
+
+#[test]
 fn unsupported_requests_are_refused_with_their_field() {
     let with = |field: &str, value: Value| {
         let mut body = json!({"model": "m", "prompt": "a"});

@@ -36,10 +36,10 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             Object,
             "Only together with `\"stream\": true`.",
         ),
-        honoured(
+        emulated(
             "max_tokens",
-            Integer(1, MAX_TOKENS),
-            "16 unless it is given, as in OpenAI's API.",
+            Integer(0, MAX_TOKENS),
+            "16 unless it is given, as in OpenAI's API. With 0 the answer has no text but the prompt's `echo`; Claude makes one token, which `usage` counts.",
         ),
         emulated(
             "temperature",

@@ -34,11 +34,7 @@ const RESULTS_TTL_SECONDS: u64 = 2_592_000;
 /// Fields of the request that creates a batch.
 pub(super) static CREATE: ObjectSchema = ObjectSchema {
     prefix: "",
-    fields: &[honoured(
-        "requests",
-        FieldType::Array,
-        "Required. 1 to 100000 requests.",
-    )],
+    fields: &[honoured("requests", FieldType::Array, "1 to 100000 requests.").required()],
 };
 
 /// Fields of one request in a batch.
@@ -48,13 +44,15 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "custom_id",
             FieldType::Text,
-            "Required. 1 to 64 letters, digits, `_` and `-`; each of its own.",
-        ),
+            "1 to 64 letters, digits, `_` and `-`; each of its own.",
+        )
+        .required(),
         honoured(
             "params",
             FieldType::Object,
-            "Required. The body of a `POST /v1/messages`, which is looked at when it is its turn. `stream` is refused then.",
-        ),
+            "The body of a `POST /v1/messages`, which is looked at when it is its turn. `stream` is refused then.",
+        )
+        .required(),
     ],
 };
 
@@ -184,9 +182,7 @@ fn decode_request(
     known: &mut HashSet<String>,
     ignored: &mut RemarkCollector,
 ) -> Result<NewRequest, InvalidRequest> {
-    let custom_id = item
-        .take_text("custom_id")?
-        .ok_or_else(|| item.missing_field("custom_id"))?;
+    let custom_id = item.require_text("custom_id")?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if !(1..=MAX_ID_LENGTH).contains(&custom_id.len()) || !custom_id.bytes().all(fits) {
         return Err(item.invalid_field(
@@ -199,9 +195,7 @@ fn decode_request(
         let words = "another request before has the same. Each must have one of its own.";
         return Err(item.invalid_field("custom_id", code::VALUE, words));
     }
-    let params = item
-        .take("params")?
-        .ok_or_else(|| item.missing_field("params"))?;
+    let params = item.require("params")?;
     item.finish(ignored)?;
     Ok(NewRequest {
         custom_id,

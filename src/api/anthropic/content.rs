@@ -101,9 +101,7 @@ fn block(
     home: BlockContext,
     ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
-    let kind = block
-        .take_text("type")?
-        .ok_or_else(|| block.missing_field("type"))?;
+    let kind = block.require_text("type")?;
     let Some((table, read)) = home.decoder(&kind) else {
         let words = format!("expected {}, got `{}`.", home.expected(), printable(&kind));
         return Err(block.invalid_field("type", code::VALUE, &words));
@@ -211,9 +209,7 @@ pub(super) fn instruction_parts(part: Part) -> Vec<Part> {
 
 /// Takes a required string.
 fn required(block: &mut ObjectReader, name: &'static str) -> Result<String, InvalidRequest> {
-    block
-        .take_text(name)?
-        .ok_or_else(|| block.missing_field(name))
+    block.require_text(name)
 }
 
 fn text(
@@ -231,9 +227,7 @@ fn image(
     _: RawJson<'_>,
     ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
-    let image = block
-        .take("source")?
-        .ok_or_else(|| block.missing_field("source"))?;
+    let image = block.require("source")?;
     let image = source::image(image, &block.place, ignored)?;
     block.finish(ignored)?;
     Ok(Part::Image(image))
@@ -244,9 +238,7 @@ fn document(
     _: RawJson<'_>,
     ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
-    let source = block
-        .take("source")?
-        .ok_or_else(|| block.missing_field("source"))?;
+    let source = block.require("source")?;
     let title = block.take_text("title")?;
     let document = source::document(source, title, &block.place, ignored)?;
     block.finish(ignored)?;
@@ -285,10 +277,7 @@ fn tool_use(
 ) -> Result<Part, InvalidRequest> {
     let id = id(&mut block, "id")?;
     let name = tools::take_name(&mut block)?;
-    let input = match block
-        .take("input")?
-        .ok_or_else(|| block.missing_field("input"))?
-    {
+    let input = match block.require("input")? {
         // Some clients send the input as a string of JSON, as in OpenAI's API.
         Value::String(text) => text,
         input => written.field("input").to_compact(&input),

@@ -168,9 +168,7 @@ fn has_cache_breakpoints<'a>(native: &Native, parts: impl Iterator<Item = &'a Pa
 }
 
 fn model(request: &mut ObjectReader) -> Result<ModelName, InvalidRequest> {
-    let model = request
-        .take_text("model")?
-        .ok_or_else(|| request.missing_field("model"))?;
+    let model = request.require_text("model")?;
     if model.trim().is_empty() {
         return Err(request.invalid_field(
             "model",

@@ -114,18 +114,14 @@ fn decode_message(
 ) -> Result<(BlockContext, Vec<Part>), InvalidRequest> {
     let home = decode_role(&mut message)?;
     let place = message.place.clone();
-    let content = message
-        .take("content")?
-        .ok_or_else(|| message.missing_field("content"))?;
+    let content = message.require("content")?;
     message.finish(ignored)?;
     let parts = content::decode_parts(content, written.field("content"), home, &place, ignored)?;
     Ok((home, parts))
 }
 
 fn decode_role(message: &mut ObjectReader) -> Result<BlockContext, InvalidRequest> {
-    let role = message
-        .take_text("role")?
-        .ok_or_else(|| message.missing_field("role"))?;
+    let role = message.require_text("role")?;
     match role.as_str() {
         "user" => Ok(BlockContext::User),
         "assistant" => Ok(BlockContext::Assistant),

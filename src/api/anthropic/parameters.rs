@@ -104,12 +104,10 @@ fn check_metadata(
     request: &mut ObjectReader,
     ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    let Some(labels) = request.take("metadata")? else {
-        return Ok(());
-    };
-    let mut labels = ObjectReader::new(labels, ObjectPath::at("metadata", &fields::METADATA))?;
-    labels.take("user_id")?;
-    labels.finish(ignored)
+    match request.take_object("metadata")? {
+        Some(labels) => labels.finish(ignored),
+        None => Ok(()),
+    }
 }
 
 /// Decodes `thinking` to the mode and whether its text is shown.
@@ -125,9 +123,7 @@ fn thinking(
     };
     let mut json = written.to_compact(&thinking);
     let mut thinking = ObjectReader::new(thinking, ObjectPath::at("thinking", &fields::THINKING))?;
-    let kind = thinking
-        .take_text("type")?
-        .ok_or_else(|| thinking.missing_field("type"))?;
+    let kind = thinking.require_text("type")?;
     let budget = take_token_count(&mut thinking, "budget_tokens")?;
     let wanted = match kind.as_str() {
         // No thinking before the answer; with `between_tools` the model reports progress between
@@ -298,15 +294,11 @@ fn format(
     ignored: &mut RemarkCollector,
 ) -> Result<Format, InvalidRequest> {
     let mut format = ObjectReader::new(value, ObjectPath::at(path, &fields::OUTPUT_FORMAT))?;
-    let kind = format
-        .take_text("type")?
-        .ok_or_else(|| format.missing_field("type"))?;
+    let kind = format.require_text("type")?;
     if kind != "json_schema" {
         return Err(unexpected(&format, "type", &kind, "`json_schema`"));
     }
-    let schema = format
-        .take("schema")?
-        .ok_or_else(|| format.missing_field("schema"))?;
+    let schema = format.require("schema")?;
     format.finish(ignored)?;
     let json = written.field("schema").to_compact(&schema);
     Ok(Format::Schema(Schema {

@@ -74,7 +74,5 @@ fn source(
 }
 
 fn required(source: &mut ObjectReader, name: &'static str) -> Result<String, InvalidRequest> {
-    source
-        .take_text(name)?
-        .ok_or_else(|| source.missing_field(name))
+    source.require_text(name)
 }

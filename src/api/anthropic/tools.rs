@@ -100,9 +100,7 @@ fn tool(
     tool.take_text("type")?;
     let name = take_name(&mut tool)?;
     let description = tool.take_text("description")?;
-    let schema = tool
-        .take("input_schema")?
-        .ok_or_else(|| tool.missing_field("input_schema"))?;
+    let schema = tool.require("input_schema")?;
     if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
         let words = "the input of a tool is an object. Add `\"type\": \"object\"` to the schema.";
         return Err(tool.invalid_field("input_schema", code::VALUE, words));
@@ -120,9 +118,7 @@ fn tool(
 
 /// Takes the name of a tool.
 pub(super) fn take_name(object: &mut ObjectReader) -> Result<String, InvalidRequest> {
-    let name = object
-        .take_text("name")?
-        .ok_or_else(|| object.missing_field("name"))?;
+    let name = object.require_text("name")?;
     if name.len() > MAX_NAME_LENGTH || !is_identifier(&name) {
         let words = "the name of a tool is 1 to 128 letters, digits, `_` and `-`. Change it.";
         return Err(object.invalid_field("name", code::VALUE, words));
@@ -149,9 +145,7 @@ fn take_choice(
     };
     let mut choice =
         ObjectReader::new(choice, ObjectPath::at("tool_choice", &fields::TOOL_CHOICE))?;
-    let kind = choice
-        .take_text("type")?
-        .ok_or_else(|| choice.missing_field("type"))?;
+    let kind = choice.require_text("type")?;
     let name = choice.take_text("name")?;
     let wanted = match kind.as_str() {
         "auto" => ToolChoice::Auto,

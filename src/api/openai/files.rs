@@ -31,8 +31,9 @@ pub(super) const UPLOAD: ObjectSchema = ObjectSchema {
         honoured(
             "purpose",
             FieldType::Text,
-            "Required. `batch`, for the requests of a batch; `user_data` or `vision`, for what messages name by `file_id`.",
-        ),
+            "`batch`, for the requests of a batch; `user_data` or `vision`, for what messages name by `file_id`.",
+        )
+        .required(),
         honoured(
             "expires_after",
             FieldType::Object,
@@ -46,8 +47,9 @@ const EXPIRES_AFTER_FIELDS: [Field; 2] = [
     honoured(
         "seconds",
         FieldType::Integer(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS),
-        "Required. From then on the file is gone.",
-    ),
+        "From then on the file is gone.",
+    )
+    .required(),
 ];
 
 /// Fields of `expires_after`, written `expires_after[anchor]` and so on in a form.
@@ -144,9 +146,7 @@ pub fn decode(
 ) -> Result<UploadRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
     let mut form = ObjectReader::new(Value::Object(nest_fields(texts)), ObjectPath::root(&UPLOAD))?;
-    let purpose = form
-        .take_text("purpose")?
-        .ok_or_else(|| form.missing_field("purpose"))?;
+    let purpose = form.require_text("purpose")?;
     let purpose = Purpose::from_name(&purpose).filter(|purpose| *purpose != Purpose::BatchOutput);
     let purpose = purpose.ok_or_else(|| {
         let words = "expected `batch`, for the requests of a batch, or `user_data` or `vision`, for what messages name. Claude has \

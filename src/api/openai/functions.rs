@@ -53,9 +53,7 @@ pub(super) fn read_function_with_schema(
 
 /// Takes the name of a function and checks its characters and length.
 pub(super) fn take_name(function: &mut ObjectReader) -> Result<String, InvalidRequest> {
-    let name = function
-        .take_text("name")?
-        .ok_or_else(|| function.missing_field("name"))?;
+    let name = function.require_text("name")?;
     let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if (1..=MAX_NAME_LENGTH).contains(&name.len()) && name.chars().all(is_fit) {
         return Ok(name);

@@ -38,8 +38,9 @@ static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "requests",
             FieldType::Array,
-            "Required. 1 to 100 bodies of `/v1/chat/completions`, which may have `prompt`, a string, in the place of `messages`.",
-        ),
+            "1 to 100 bodies of `/v1/chat/completions`, which may have `prompt`, a string, in the place of `messages`.",
+        )
+        .required(),
         honoured(
             "parallel",
             FieldType::BoolOrInteger(1, MAX_PARALLEL),

@@ -12,6 +12,8 @@ const MAX_METADATA_PAIRS: usize = 16;
 const MAX_METADATA_KEY_LENGTH: usize = 64;
 const MAX_METADATA_VALUE_LENGTH: usize = 512;
 
+/// Maximum length of the name of an answer's schema.
+pub(super) const MAX_SCHEMA_NAME_LENGTH: usize = 64;
 /// Maximum length of an id that the client chooses on a socket.
 const MAX_CLIENT_CHOSEN_ID_LENGTH: usize = 256;
 /// Rule for such an id, in the words of an error message.

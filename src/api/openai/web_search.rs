@@ -10,17 +10,15 @@ use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::RemarkCollector;
-use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
-use crate::api::request_schema::printable;
 use crate::domain::WebSearch;
 
 const CITY: Field = honoured("city", Text, "Told to the search.");
 const REGION: Field = honoured("region", Text, "Told to the search.");
 const COUNTRY: Field = honoured("country", Text, "Told to the search.");
 const TIMEZONE: Field = honoured("timezone", Text, "Told to the search.");
-const LOCATION_TYPE: Field = honoured("type", Text, "`approximate`.");
+const LOCATION_TYPE: Field = honoured("type", Text, "`approximate`.").one_of(&["approximate"]);
 
 /// Field for the amount of search results that the model reads.
 pub(in crate::api::openai) const CONTEXT_SIZE: Field = ignored(
@@ -38,7 +36,8 @@ pub(in crate::api::openai) static OPTIONS: ObjectSchema = ObjectSchema {
             "user_location",
             FieldType::Object,
             "Where the user is, for the search.",
-        ),
+        )
+        .with_inner(&CHAT_LOCATION),
         CONTEXT_SIZE,
     ],
 };
@@ -48,7 +47,7 @@ static CHAT_LOCATION: ObjectSchema = ObjectSchema {
     prefix: "web_search_options.user_location.",
     fields: &[
         LOCATION_TYPE,
-        honoured("approximate", FieldType::Object, "The place."),
+        honoured("approximate", FieldType::Object, "The place.").with_inner(&CHAT_PLACE),
     ],
 };
 
@@ -59,7 +58,7 @@ static CHAT_PLACE: ObjectSchema = ObjectSchema {
 };
 
 /// Fields of `user_location` of a web search tool in Responses.
-static LOCATION: ObjectSchema = ObjectSchema {
+pub(in crate::api::openai) static LOCATION: ObjectSchema = ObjectSchema {
     prefix: "tools[].user_location.",
     fields: &[LOCATION_TYPE, CITY, REGION, COUNTRY, TIMEZONE],
 };
@@ -78,19 +77,16 @@ pub(in crate::api::openai) fn read_chat_options(
     mut options: ObjectReader,
     ignored: &mut RemarkCollector,
 ) -> Result<WebSearch, InvalidRequest> {
-    let location = options.take("user_location")?;
-    let place = options.place.inner("user_location", &CHAT_LOCATION);
+    let location = options.take_object("user_location")?;
     options.finish(ignored)?;
-    let Some(location) = location else {
+    let Some(mut location) = location else {
         return Ok(WebSearch::default());
     };
-    let mut location = ObjectReader::new(location, place)?;
-    check_type(&mut location)?;
-    let approximate = location.take("approximate")?;
-    let place = location.place.inner("approximate", &CHAT_PLACE);
+    location.take("type")?;
+    let approximate = location.take_object("approximate")?;
     location.finish(ignored)?;
     let user_location = approximate
-        .map(|value| read_place(ObjectReader::new(value, place)?, ignored))
+        .map(|place| read_place(place, ignored))
         .transpose()?
         .flatten();
     Ok(WebSearch {
@@ -104,22 +100,11 @@ pub(in crate::api::openai) fn take_location(
     tool: &mut ObjectReader,
     ignored: &mut RemarkCollector,
 ) -> Result<Option<String>, InvalidRequest> {
-    let Some(location) = tool.take("user_location")? else {
+    let Some(mut location) = tool.take_object("user_location")? else {
         return Ok(None);
     };
-    let mut location = ObjectReader::new(location, tool.place.inner("user_location", &LOCATION))?;
-    check_type(&mut location)?;
+    location.take("type")?;
     read_place(location, ignored)
-}
-
-fn check_type(location: &mut ObjectReader) -> Result<(), InvalidRequest> {
-    match location.take_text("type")? {
-        Some(other) if other != "approximate" => {
-            let words = format!("expected `approximate`, got `{}`.", printable(&other));
-            Err(location.invalid_field("type", code::VALUE, &words))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn read_place(

@@ -1,6 +1,8 @@
 //! Checks of schemas against the documentation and against wire types; for tests.
 
 use std::fmt;
+use std::fs;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::Visitor;
@@ -9,42 +11,42 @@ use super::schema::Field;
 use super::schema::ObjectSchema;
 use super::schema::Support;
 
-/// Pages that contain tables of fields.
-const PAGES: [&str; 13] = [
-    include_str!("../../../docs/api/admin.md"),
-    include_str!("../../../docs/api/batches.md"),
-    include_str!("../../../docs/api/chat-completions.md"),
-    include_str!("../../../docs/api/completions.md"),
-    include_str!("../../../docs/api/conversation-repair.md"),
-    include_str!("../../../docs/api/conversations.md"),
-    include_str!("../../../docs/api/files.md"),
-    include_str!("../../../docs/api/message-batches.md"),
-    include_str!("../../../docs/api/messages.md"),
-    include_str!("../../../docs/api/responses.md"),
-    include_str!("../../../docs/api/routing.md"),
-    include_str!("../../../docs/api/sessions.md"),
-    include_str!("../../../docs/api/tasks.md"),
-];
-
-/// Asserts that one of the pages shows `tables` between its comments `NAME: begin` and `NAME: end`.
+/// Asserts that one of the pages of docs/api shows `tables` between its comments `NAME: begin` and
+/// `NAME: end`.
 pub(crate) fn check(name: &str, tables: &[&ObjectSchema]) {
     check_text(name, &markdown(tables));
 }
 
-/// Asserts that one of the pages shows `expected` between its comments `NAME: begin` and
-/// `NAME: end`.
+/// Asserts that one of the pages of docs/api shows `expected` between its comments `NAME: begin`
+/// and `NAME: end`; with `UPDATE_DOCS` in the environment, writes it there.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's switch, no setting of the server"
+)]
 pub(crate) fn check_text(name: &str, expected: &str) {
     let (begin, end) = (
         format!("<!-- {name}: begin -->\n"),
         format!("<!-- {name}: end -->"),
     );
-    let shown = PAGES
-        .iter()
-        .find_map(|page| Some(page.split_once(&begin)?.1.split_once(&end)?.0));
-    assert!(
-        shown == Some(expected),
-        "the documentation is out of date: put this between its two `{name}` comments:\n{expected}"
-    );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api");
+    let pages = fs::read_dir(folder).expect("docs/api is a folder");
+    let shown = pages.flatten().find_map(|page| {
+        let text = fs::read_to_string(page.path()).ok()?;
+        let (before, rest) = text.split_once(&begin)?;
+        let (shown, after) = rest.split_once(&end)?;
+        let updated = [before, &begin, expected, &end, after].concat();
+        Some((page.path(), shown == expected, updated))
+    });
+    match shown {
+        Some((_, true, _)) => {}
+        Some((path, false, updated)) if std::env::var_os("UPDATE_DOCS").is_some() => {
+            fs::write(path, updated).expect("the page can be written");
+        }
+        _ => panic!(
+            "no page of docs/api shows this between its two `{name}` comments; \
+             UPDATE_DOCS=1 cargo test api:: writes it:\n{expected}"
+        ),
+    }
 }
 
 /// Renders the rows of the tables; rows that several tables share appear once.
@@ -54,8 +56,9 @@ fn markdown(tables: &[&ObjectSchema]) -> String {
         for field in table.fields {
             let (prefix, name) = (table.prefix, field.name);
             let (words, handling) = (field.field_type.description(), handling(field));
+            let required = if field.is_required { "Required. " } else { "" };
             let row = format!(
-                "| `{prefix}{name}` | {words} | {handling} | {} |\n",
+                "| `{prefix}{name}` | {words} | {handling} | {required}{} |\n",
                 field.note
             );
             if !rows.contains(&row) {
@@ -73,6 +76,7 @@ fn handling(field: &Field) -> String {
     let word = match field.support {
         Support::Honoured => "honoured",
         Support::Emulated => "emulated",
+        Support::Checked => "checked",
         Support::Refused => "refused",
         Support::Ignored => "ignored",
         Support::Passed => "passed on",

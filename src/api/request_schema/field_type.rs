@@ -24,6 +24,8 @@ pub enum FieldType {
     Array,
     /// JSON object.
     Object,
+    /// String of 1 to so many ASCII letters, digits, `_` and `-`.
+    Identifier(usize),
     /// String or array.
     TextOrArray,
     /// String or object.
@@ -62,6 +64,10 @@ impl FieldType {
             Self::Text => value.is_string(),
             Self::Array => value.is_array(),
             Self::Object => value.is_object(),
+            Self::Identifier(max) => match value.as_str() {
+                Some(name) if !is_identifier(name, max) => return TypeVerdict::OutOfRange,
+                name => name.is_some(),
+            },
             Self::TextOrArray => value.is_string() || value.is_array(),
             Self::TextOrObject => value.is_string() || value.is_object(),
             Self::TextOrNumber => value.is_string() || value.is_number(),
@@ -100,6 +106,9 @@ impl FieldType {
             Self::Number(min, max) => format!("a number from {min} to {max}"),
             Self::Array => "an array".into(),
             Self::Object => "an object".into(),
+            Self::Identifier(max) => {
+                format!("a string of 1 to {max} letters, digits, `_` and `-`")
+            }
             Self::TextOrArray => "a string or an array".into(),
             Self::TextOrObject => "a string or an object".into(),
             Self::TextOrNumber => "a string or a number".into(),
@@ -111,6 +120,11 @@ enum TypeVerdict {
     Fits,
     WrongType,
     OutOfRange,
+}
+
+fn is_identifier(name: &str, max: usize) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    (1..=max).contains(&name.len()) && name.bytes().all(is_fit)
 }
 
 fn number(value: &Value, in_range: impl FnOnce(&serde_json::Number) -> bool) -> TypeVerdict {

@@ -13,6 +13,12 @@ use super::schema::Field;
 use super::schema::ObjectSchema;
 use super::schema::Support;
 
+/// Table of an object whose fields are all unknown.
+static NO_FIELDS: ObjectSchema = ObjectSchema {
+    prefix: "",
+    fields: &[],
+};
+
 /// Position of an object in a request, and its table of fields.
 #[derive(Debug, Clone)]
 pub struct ObjectPath {
@@ -52,6 +58,13 @@ impl ObjectPath {
             path: format!("{}[{index}]", self.field(name)),
             table,
         }
+    }
+
+    /// Returns the position of the object in field `name`, read by the table in the field's row.
+    fn child(&self, name: &str) -> Self {
+        let table = self.table.find(name).and_then(|field| field.inner);
+        debug_assert!(table.is_some(), "the row of {name} names no table");
+        self.inner(name, table.unwrap_or(&NO_FIELDS))
     }
 
     /// Returns the path of the object: `messages[2].content[0]`; empty for the request itself.
@@ -121,6 +134,11 @@ impl ObjectReader {
         }
     }
 
+    /// Returns the remaining fields as a JSON object.
+    pub fn to_value(&self) -> Value {
+        Value::Object(self.fields.clone())
+    }
+
     /// Returns the string in a field without taking it.
     pub fn peek_text(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str()
@@ -139,15 +157,54 @@ impl ObjectReader {
     /// Takes a field and checks it against the table; `null` counts as absent.
     ///
     /// # Errors
-    /// Fails if the value does not have the declared type or range.
+    /// Fails if the value is none that the table allows, or a required field is absent.
     pub fn take(&mut self, name: &'static str) -> Result<Option<Value>, InvalidRequest> {
         let field = self.place.table.find(name);
         debug_assert!(field.is_some(), "the table of fields has no row for {name}");
         let value = self.fields.remove(name).filter(|value| !value.is_null());
-        if let (Some(value), Some(field)) = (&value, field) {
-            field.field_type.check(value, || self.place.field(name))?;
+        match (&value, field) {
+            (Some(value), Some(field)) => field.check(value, || self.place.field(name))?,
+            (None, Some(field)) if field.is_required => return Err(self.missing_field(name)),
+            _ => {}
         }
         Ok(value)
+    }
+
+    /// Takes a field that this object must have, like [`take`](Self::take): one that the table
+    /// requires, or one that objects of this kind need.
+    ///
+    /// # Errors
+    /// Fails if the field is absent, or the value is none that the table allows.
+    pub fn require(&mut self, name: &'static str) -> Result<Value, InvalidRequest> {
+        self.take(name)?.ok_or_else(|| self.missing_field(name))
+    }
+
+    /// Takes a string that this object must have, like [`require`](Self::require).
+    ///
+    /// # Errors
+    /// Fails if the field is absent, or the value is none that the table allows.
+    pub fn require_text(&mut self, name: &'static str) -> Result<String, InvalidRequest> {
+        self.take_text(name)?
+            .ok_or_else(|| self.missing_field(name))
+    }
+
+    /// Takes the object in a field that has a table of its own, like [`take`](Self::take).
+    ///
+    /// # Errors
+    /// Fails if the value is not an object, or a required field is absent.
+    pub fn take_object(&mut self, name: &'static str) -> Result<Option<Self>, InvalidRequest> {
+        let value = self.take(name)?;
+        let place = self.place.child(name);
+        value.map(|value| Self::new(value, place)).transpose()
+    }
+
+    /// Takes an object that this object must have, like [`take_object`](Self::take_object).
+    ///
+    /// # Errors
+    /// Fails if the field is absent, or the value is not an object.
+    pub fn require_object(&mut self, name: &'static str) -> Result<Self, InvalidRequest> {
+        self.take_object(name)?
+            .ok_or_else(|| self.missing_field(name))
     }
 
     /// Takes a boolean, like [`take`](Self::take).
@@ -261,7 +318,7 @@ impl ObjectReader {
                 continue;
             };
             if let Some(field) = table.find(&name) {
-                field.field_type.check(&value, || self.place.field(&name))?;
+                field.check(&value, || self.place.field(&name))?;
             }
             passed.push((name, value));
         }
@@ -295,7 +352,7 @@ fn check_untaken(
     place: &ObjectPath,
     ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    field.field_type.check(value, || place.field(field.name))?;
+    field.check(value, || place.field(field.name))?;
     if field.is_no_op(value) {
         return Ok(());
     }
@@ -306,10 +363,14 @@ fn check_untaken(
             Err(InvalidRequest::at(path, code::UNSUPPORTED, message))
         }
         Support::Ignored => ignored.ignore_known(place, field),
-        Support::Passed => Ok(()),
+        Support::Passed | Support::Checked => Ok(()),
         Support::Honoured | Support::Emulated => {
             debug_assert!(false, "nobody reads {}", field.name);
             ignored.ignore_known(place, field)
         }
     }
 }
+
+#[cfg(test)]
+#[path = "object_reader_tests.rs"]
+mod tests;

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
+use super::error::InvalidRequest;
+use super::error::code;
 use super::field_type::FieldType;
+use super::field_type::printable;
 
 /// Support of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub enum Support {
     Honoured,
     /// Works by other means or within limits, which the note describes.
     Emulated,
+    /// Accepted and checked, without effect; not reported, because nothing else is expected of it.
+    Checked,
     /// Rejected with status 400.
     Refused,
     /// Accepted without effect, and reported in a header.
@@ -28,6 +33,12 @@ pub struct Field {
     pub support: Support,
     /// Type and range of the value.
     pub field_type: FieldType,
+    /// True if the field must be present and not `null`.
+    pub is_required: bool,
+    /// Texts that the value may be; empty if any.
+    pub one_of: &'static [&'static str],
+    /// Table of the object in the field, or of each object in its array.
+    pub inner: Option<&'static ObjectSchema>,
     /// JSON values that ask for the default behaviour and therefore equal omission of the field.
     pub no_op: &'static [&'static str],
     /// Note of one or two sentences for the documentation; for a refused field also the reason in
@@ -52,6 +63,40 @@ impl ObjectSchema {
 }
 
 impl Field {
+    const fn new(
+        name: &'static str,
+        support: Support,
+        field_type: FieldType,
+        note: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            support,
+            field_type,
+            is_required: false,
+            one_of: &[],
+            inner: None,
+            no_op: &[],
+            note,
+        }
+    }
+
+    /// Checks type, range and texts of `value`; `path` is only called for the error message.
+    ///
+    /// # Errors
+    /// Fails if the value is none that the field may have.
+    pub fn check(&self, value: &Value, path: impl Fn() -> String) -> Result<(), InvalidRequest> {
+        self.field_type.check(value, &path)?;
+        match value.as_str() {
+            Some(text) if !self.one_of.is_empty() && !self.one_of.contains(&text) => {
+                let (path, expected) = (path(), list_words(self.one_of));
+                let message = format!("`{path}`: expected {expected}, got `{}`.", printable(text));
+                Err(InvalidRequest::at(path, code::VALUE, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// True if `value` asks for the default behaviour.
     pub fn is_no_op(&self, value: &Value) -> bool {
         self.no_op
@@ -85,11 +130,41 @@ impl Field {
             .join(" or ")
     }
 
+    /// Requires the field to be present and not `null`.
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.is_required = true;
+        self
+    }
+
+    /// Sets the texts that the value may be.
+    #[must_use]
+    pub const fn one_of(mut self, texts: &'static [&'static str]) -> Self {
+        self.one_of = texts;
+        self
+    }
+
+    /// Sets the table of the object in the field, or of each object in its array.
+    #[must_use]
+    pub const fn with_inner(mut self, table: &'static ObjectSchema) -> Self {
+        self.inner = Some(table);
+        self
+    }
+
     /// Sets the values that ask for the default behaviour.
     #[must_use]
     pub const fn with_no_op(mut self, no_op: &'static [&'static str]) -> Self {
         self.no_op = no_op;
         self
+    }
+}
+
+/// Lists texts for a message: `` `low`, `medium` or `high` ``.
+pub fn list_words(texts: &[&str]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("`{text}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
     }
 }
 
@@ -102,55 +177,30 @@ pub const PROJECT: Field = honoured(
 
 /// Creates a field that works as documented.
 pub const fn honoured(name: &'static str, shape: FieldType, note: &'static str) -> Field {
-    Field {
-        name,
-        support: Support::Honoured,
-        field_type: shape,
-        no_op: &[],
-        note,
-    }
+    Field::new(name, Support::Honoured, shape, note)
 }
 
 /// Creates a field that works by other means or within limits.
 pub const fn emulated(name: &'static str, shape: FieldType, note: &'static str) -> Field {
-    Field {
-        name,
-        support: Support::Emulated,
-        field_type: shape,
-        no_op: &[],
-        note,
-    }
+    Field::new(name, Support::Emulated, shape, note)
+}
+
+/// Creates a field that is accepted and checked, without effect.
+pub const fn checked(name: &'static str, shape: FieldType, note: &'static str) -> Field {
+    Field::new(name, Support::Checked, shape, note)
 }
 
 /// Creates a field that is rejected with status 400.
 pub const fn refused(name: &'static str, shape: FieldType, note: &'static str) -> Field {
-    Field {
-        name,
-        support: Support::Refused,
-        field_type: shape,
-        no_op: &[],
-        note,
-    }
+    Field::new(name, Support::Refused, shape, note)
 }
 
 /// Creates a field that is sent to Claude as the client wrote it.
 pub const fn passed(name: &'static str, shape: FieldType, note: &'static str) -> Field {
-    Field {
-        name,
-        support: Support::Passed,
-        field_type: shape,
-        no_op: &[],
-        note,
-    }
+    Field::new(name, Support::Passed, shape, note)
 }
 
 /// Creates a field that is accepted without effect.
 pub const fn ignored(name: &'static str, shape: FieldType, note: &'static str) -> Field {
-    Field {
-        name,
-        support: Support::Ignored,
-        field_type: shape,
-        no_op: &[],
-        note,
-    }
+    Field::new(name, Support::Ignored, shape, note)
 }

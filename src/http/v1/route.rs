@@ -28,16 +28,13 @@ use crate::http::extract::RequestBody;
 static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
-        honoured(
-            "task_description",
-            Text,
-            "Required. What the prompt would be.",
-        ),
+        honoured("task_description", Text, "What the prompt would be.").required(),
         honoured(
             "context_size",
             Integer(0, u32::MAX as i64),
-            "Required. Tokens of all that would go with it: messages, instructions and tools.",
-        ),
+            "Tokens of all that would go with it: messages, instructions and tools.",
+        )
+        .required(),
         PROJECT,
     ],
 };
@@ -90,9 +87,7 @@ pub(in crate::http) async fn recommend_model(
 /// Decodes the request. Unknown fields are always refused: no client sends any by default.
 fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, ApiError> {
     let mut request = parse_request(body, &REQUEST, "`task_description` and `context_size`")?;
-    let task = request
-        .take_text("task_description")?
-        .ok_or_else(|| request.missing_field("task_description"))?;
+    let task = request.require_text("task_description")?;
     let size = request
         .take_integer("context_size")?
         .ok_or_else(|| request.missing_field("context_size"))?;

@@ -33,7 +33,7 @@ const CITATIONS: Field = passed(
     "Of a text: the sources of an answer that is sent back.",
 );
 
-const SOURCE_FIELD: Field = honoured("source", Object, "Of an image or a document. Required.");
+const SOURCE_FIELD: Field = honoured("source", Object, "Of an image or a document.").required();
 
 const TOOLSET: Field = passed("toolset_name", Text, "Goes to Claude as it is.");
 
@@ -62,12 +62,14 @@ pub(in crate::api::anthropic) static MESSAGE: ObjectSchema = ObjectSchema {
             "role",
             Text,
             "`user` and `assistant` are honoured; messages of one role that follow each other are one. `system` before all others is read with the instructions; later it [stays in its place](../API.md#system-messages).",
-        ),
+        )
+        .required(),
         honoured(
             "content",
             TextOrArray,
             "A string or an array of blocks. A message that is blank is left out.",
-        ),
+        )
+        .required(),
         ignored("clear_at", Text, "Instructions stay.").with_no_op(&["\"never\""]),
         ignored(
             "output_config",
@@ -119,8 +121,9 @@ pub(in crate::api::anthropic) static TOOL_RESULT: ObjectSchema = ObjectSchema {
         honoured(
             "tool_use_id",
             Text,
-            "Required: the `id` of a call in the message before.",
-        ),
+            "The `id` of a call in the message before.",
+        )
+        .required(),
         honoured(
             "content",
             TextOrArray,
@@ -137,12 +140,13 @@ pub(in crate::api::anthropic) static THINKING_BLOCK: ObjectSchema = ObjectSchema
     prefix: BLOCK,
     fields: &[
         TYPE,
-        honoured("thinking", Text, "Required. May be empty."),
+        honoured("thinking", Text, "May be empty.").required(),
         honoured(
             "signature",
             Text,
-            "Required, as Claude gave it: without it Claude takes no thoughts back.",
-        ),
+            "As Claude gave it: without it Claude takes no thoughts back.",
+        )
+        .required(),
         IGNORED_CACHE_CONTROL,
     ],
 };
@@ -152,7 +156,7 @@ pub(in crate::api::anthropic) static REDACTED_THINKING: ObjectSchema = ObjectSch
     prefix: BLOCK,
     fields: &[
         TYPE,
-        honoured("data", Text, "Required, as Claude gave it."),
+        honoured("data", Text, "As Claude gave it.").required(),
         IGNORED_CACHE_CONTROL,
     ],
 };
@@ -162,17 +166,9 @@ pub(in crate::api::anthropic) static TOOL_USE: ObjectSchema = ObjectSchema {
     prefix: BLOCK,
     fields: &[
         TYPE,
-        honoured("id", Text, "Required. Letters, digits, `_` and `-`."),
-        honoured(
-            "name",
-            Text,
-            "Required. 1 to 128 letters, digits, `_` and `-`.",
-        ),
-        honoured(
-            "input",
-            Any,
-            "Required. An object; it reaches Claude as it was sent.",
-        ),
+        honoured("id", Text, "Letters, digits, `_` and `-`.").required(),
+        honoured("name", Text, "1 to 128 letters, digits, `_` and `-`.").required(),
+        honoured("input", Any, "An object; it reaches Claude as it was sent.").required(),
         passed("caller", Any, "Goes to Claude as it is."),
         CACHE_CONTROL,
         TOOLSET,
@@ -187,7 +183,8 @@ pub(in crate::api::anthropic) static SOURCE: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`base64`, `url`, or `file` for what was uploaded here. Others, such as `text` and `content`, go to Claude as they are.",
-        ),
+        )
+        .required(),
         honoured(
             "data",
             Text,

@@ -15,7 +15,6 @@ pub(super) use content::TEXT;
 pub(super) use content::THINKING_BLOCK;
 pub(super) use content::TOOL_RESULT;
 pub(super) use content::TOOL_USE;
-pub(super) use request::METADATA;
 pub(super) use request::OUTPUT_CONFIG;
 pub(super) use request::OUTPUT_FORMAT;
 pub(super) use request::REQUEST;

@@ -11,6 +11,7 @@ use crate::api::request_schema::FieldType::TextOrArray;
 use crate::api::request_schema::FieldType::TextOrObject;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::checked;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::passed;
@@ -30,16 +31,8 @@ pub(super) const CACHE_CONTROL: Field = passed(
 pub(in crate::api::anthropic) static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
-        honoured(
-            "model",
-            Text,
-            "Required. The answer carries the name as it was sent.",
-        ),
-        honoured(
-            "messages",
-            Array,
-            "Required. The last one should come from the user.",
-        ),
+        honoured("model", Text, "The answer carries the name as it was sent.").required(),
+        honoured("messages", Array, "The last one should come from the user.").required(),
         honoured(
             "max_tokens",
             Integer(1, MAX_TOKENS),
@@ -92,7 +85,7 @@ pub(in crate::api::anthropic) static REQUEST: ObjectSchema = ObjectSchema {
             Object,
             "The old name of `output_config.format`.",
         ),
-        honoured("metadata", Object, "Checked, and not sent to Claude."),
+        checked("metadata", Object, "Not sent to Claude.").with_inner(&METADATA),
         PROJECT,
         CACHE_CONTROL,
         passed("service_tier", Text, "Goes to Claude as it is."),
@@ -134,11 +127,7 @@ pub(in crate::api::anthropic) static REQUEST: ObjectSchema = ObjectSchema {
 /// Fields of `metadata`.
 pub(in crate::api::anthropic) static METADATA: ObjectSchema = ObjectSchema {
     prefix: "metadata.",
-    fields: &[honoured(
-        "user_id",
-        Text,
-        "Checked, and not sent to Claude.",
-    )],
+    fields: &[checked("user_id", Text, "Not sent to Claude.")],
 };
 
 /// Fields of `thinking`.
@@ -149,7 +138,8 @@ pub(in crate::api::anthropic) static THINKING: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`enabled`, `adaptive`, `disabled` or `between_tools`. The last two are one: Claude gets the word that its model takes. Others go to Claude as they are.",
-        ),
+        )
+        .required(),
         honoured(
             "budget_tokens",
             Integer(1024, MAX_TOKENS),
@@ -186,12 +176,8 @@ pub(in crate::api::anthropic) static OUTPUT_CONFIG: ObjectSchema = ObjectSchema 
 pub(in crate::api::anthropic) static OUTPUT_FORMAT: ObjectSchema = ObjectSchema {
     prefix: "output_config.format.",
     fields: &[
-        honoured("type", Text, "`json_schema`."),
-        honoured(
-            "schema",
-            Object,
-            "Required. It reaches Claude as it was sent.",
-        ),
+        honoured("type", Text, "`json_schema`.").required(),
+        honoured("schema", Object, "It reaches Claude as it was sent.").required(),
     ],
 };
 
@@ -207,8 +193,9 @@ pub(in crate::api::anthropic) static TOOL: ObjectSchema = ObjectSchema {
         honoured(
             "name",
             Text,
-            "Required. 1 to 128 letters, digits, `_` and `-`; each name once.",
-        ),
+            "1 to 128 letters, digits, `_` and `-`; each name once.",
+        )
+        .required(),
         honoured("description", Text, "Told to Claude."),
         honoured(
             "input_schema",
@@ -242,7 +229,8 @@ pub(in crate::api::anthropic) static TOOL_CHOICE: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`auto`, `any`, `tool` or `none`. Claude cannot be made to call a tool beside `thinking` of the type `enabled`.",
-        ),
+        )
+        .required(),
         honoured("name", Text, "Required by `tool`: one of `tools`."),
         honoured(
             "disable_parallel_tool_use",

@@ -1,5 +1,6 @@
 //! Tables compared with Anthropic's own types and with the documentation.
 
+use super::request::METADATA;
 use super::*;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::document;

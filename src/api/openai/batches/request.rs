@@ -26,18 +26,21 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "input_file_id",
             FieldType::Text,
-            "Required. A file of the purpose `batch`, in the key's project.",
-        ),
+            "A file of the purpose `batch`, in the key's project.",
+        )
+        .required(),
         honoured(
             "endpoint",
             FieldType::Text,
-            "Required. `/v1/chat/completions`, `/v1/completions` or `/v1/responses`: what answers the requests.",
-        ),
+            "`/v1/chat/completions`, `/v1/completions` or `/v1/responses`: what answers the requests.",
+        )
+        .required(),
         honoured(
             "completion_window",
             FieldType::Text,
-            "Required. `24h`; OpenAI has no other either.",
-        ),
+            "`24h`; OpenAI has no other either.",
+        )
+        .required(),
         honoured(
             "metadata",
             FieldType::Object,
@@ -83,19 +86,13 @@ pub fn decode(
         &REQUEST,
         "`input_file_id`, `endpoint` and `completion_window`",
     )?;
-    let input_file_id = request
-        .take_text("input_file_id")?
-        .ok_or_else(|| request.missing_field("input_file_id"))?;
-    let endpoint = request
-        .take_text("endpoint")?
-        .ok_or_else(|| request.missing_field("endpoint"))?;
+    let input_file_id = request.require_text("input_file_id")?;
+    let endpoint = request.require_text("endpoint")?;
     if !endpoints.contains(&endpoint.as_str()) {
         let words = format!("expected one of {}.", endpoints.join(", "));
         return Err(request.invalid_field("endpoint", code::VALUE, &words));
     }
-    let completion_window = request
-        .take_text("completion_window")?
-        .ok_or_else(|| request.missing_field("completion_window"))?;
+    let completion_window = request.require_text("completion_window")?;
     if completion_window != COMPLETION_WINDOW {
         let words = format!(
             "expected `{COMPLETION_WINDOW}`, got `{}`.",

@@ -32,13 +32,7 @@ pub(super) fn take_calls(
             });
         }
     }
-    if let Some(call) = message.take("function_call")? {
-        let mut call = ObjectReader::new(
-            call,
-            message
-                .place
-                .inner("function_call", &fields::CALLED_FUNCTION),
-        )?;
+    if let Some(mut call) = message.take_object("function_call")? {
         let (name, input) = take_called_function(&mut call)?;
         call.finish(ignored)?;
         let part = Part::ToolUse(ToolUse {
@@ -58,15 +52,13 @@ fn read_call(
     mut call: ObjectReader,
     ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
-    let id = call
-        .take_text("id")?
-        .ok_or_else(|| call.missing_field("id"))?;
+    let id = call.require_text("id")?;
     let kind = call
         .take_text("type")?
         .unwrap_or_else(|| "function".to_owned());
-    let (field, table, read): (_, _, fn(&mut ObjectReader) -> _) = match kind.as_str() {
-        "function" => ("function", &fields::CALLED_FUNCTION, take_called_function),
-        CUSTOM => (CUSTOM, &fields::CALLED_CUSTOM, take_called_custom_tool),
+    let (field, read): (_, fn(&mut ObjectReader) -> _) = match kind.as_str() {
+        "function" => ("function", take_called_function),
+        CUSTOM => (CUSTOM, take_called_custom_tool),
         other => {
             let kind = printable(other);
             let words = format!(
@@ -75,8 +67,7 @@ fn read_call(
             return Err(call.invalid_field("type", code::UNSUPPORTED, &words));
         }
     };
-    let inner = call.take(field)?.ok_or_else(|| call.missing_field(field))?;
-    let mut inner = ObjectReader::new(inner, call.place.inner(field, table))?;
+    let mut inner = call.require_object(field)?;
     let (name, input) = read(&mut inner)?;
     inner.finish(ignored)?;
     call.finish(ignored)?;
@@ -88,9 +79,7 @@ pub(super) fn tool_result(
     message: &mut ObjectReader,
     parts: Vec<Part>,
 ) -> Result<DraftPart, InvalidRequest> {
-    let id = message
-        .take_text("tool_call_id")?
-        .ok_or_else(|| message.missing_field("tool_call_id"))?;
+    let id = message.require_text("tool_call_id")?;
     let part = Part::ToolResult(ToolResult {
         id,
         parts,
@@ -107,9 +96,7 @@ pub(super) fn legacy_result(
     message: &mut ObjectReader,
     parts: Vec<Part>,
 ) -> Result<DraftPart, InvalidRequest> {
-    let name = message
-        .take_text("name")?
-        .ok_or_else(|| message.missing_field("name"))?;
+    let name = message.require_text("name")?;
     let part = Part::ToolResult(ToolResult {
         id: legacy_call_id(&name),
         parts,
@@ -144,8 +131,6 @@ fn take_called_function(function: &mut ObjectReader) -> Result<(String, String),
 /// Takes the name of a custom tool call and its text, wrapped as JSON arguments.
 fn take_called_custom_tool(custom: &mut ObjectReader) -> Result<(String, String), InvalidRequest> {
     let name = functions::take_name(custom)?;
-    let input = custom
-        .take_text("input")?
-        .ok_or_else(|| custom.missing_field("input"))?;
+    let input = custom.require_text("input")?;
     Ok((name, custom_input::wrap_text(&input)))
 }

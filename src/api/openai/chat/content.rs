@@ -49,9 +49,7 @@ fn read_part(
 ) -> Result<(Part, Option<Part>), InvalidRequest> {
     let mark =
         cache_mark::take_cache_mark(&mut part)?.filter(|_| speaker != ChatRole::Instructions);
-    let kind = part
-        .take_text("type")?
-        .ok_or_else(|| part.missing_field("type"))?;
+    let kind = part.require_text("type")?;
     let (field, read): (_, fn(Value, &ObjectPath, &mut RemarkCollector) -> _) = match (
         kind.as_str(),
         speaker,
@@ -66,7 +64,7 @@ fn read_part(
         }
         (other, _) => return Err(unexpected_type(&part, other, speaker)),
     };
-    let value = part.take(field)?.ok_or_else(|| part.missing_field(field))?;
+    let value = part.require(field)?;
     for other in ["text", "refusal", "image_url", "file"] {
         if other != field && part.take(other)?.is_some() {
             let message = format!("belongs only to parts of type `{other}`. Remove it.");
@@ -114,9 +112,7 @@ fn image(
     ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     let mut image = ObjectReader::new(value, place.inner("image_url", &fields::IMAGE))?;
-    let url = image
-        .take_text("url")?
-        .ok_or_else(|| image.missing_field("url"))?;
+    let url = image.require_text("url")?;
     let part =
         inline::image_part(&url).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
     image.finish(ignored)?;

@@ -1,14 +1,11 @@
 //! Custom tools, which take plain text, in chat requests.
 
-use super::fields;
 use crate::api::openai::custom_input;
 use crate::api::openai::custom_input::Grammar;
 use crate::api::openai::functions;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::RemarkCollector;
-use crate::api::request_schema::code;
-use crate::api::request_schema::printable;
 use crate::domain::Tool;
 
 /// Type of a custom tool, and name of the field that describes it.
@@ -25,20 +22,16 @@ pub(super) fn read_custom_tool(
     let mut inner = if is_flat {
         tool
     } else {
-        let custom = tool
-            .take(CUSTOM)?
-            .ok_or_else(|| tool.missing_field(CUSTOM))?;
-        let place = tool.place.inner(CUSTOM, &fields::CUSTOM);
+        let custom = tool.require_object(CUSTOM)?;
         tool.finish(ignored)?;
-        ObjectReader::new(custom, place)?
+        custom
     };
     let name = functions::take_name(&mut inner)?;
     let description = inner.take_text("description")?;
-    let format = inner.take("format")?;
-    let place = inner.place.inner("format", &fields::CUSTOM_FORMAT);
+    let format = inner.take_object("format")?;
     inner.finish(ignored)?;
     let grammar = match format {
-        Some(format) => read_grammar(ObjectReader::new(format, place)?, ignored)?,
+        Some(format) => read_grammar(format, ignored)?,
         None => None,
     };
     let description = custom_input::description(description, grammar);
@@ -56,32 +49,21 @@ fn read_grammar(
     mut format: ObjectReader,
     ignored: &mut RemarkCollector,
 ) -> Result<Option<Grammar>, InvalidRequest> {
-    let kind = format
-        .take_text("type")?
-        .ok_or_else(|| format.missing_field("type"))?;
-    let inner = format.take("grammar")?;
+    let kind = format.require_text("type")?;
+    let inner = format.take_object("grammar")?;
     if kind == "text" {
         format.finish(ignored)?;
         return Ok(None);
     }
-    if kind != "grammar" {
-        let words = format!("expected `text` or `grammar`, got `{}`.", printable(&kind));
-        return Err(format.invalid_field("type", code::VALUE, &words));
-    }
     let mut grammar = match inner {
         Some(inner) => {
-            let place = format.place.inner("grammar", &fields::GRAMMAR);
             format.finish(ignored)?;
-            ObjectReader::new(inner, place)?
+            inner
         }
         None => format,
     };
-    let syntax = grammar
-        .take_text("syntax")?
-        .ok_or_else(|| grammar.missing_field("syntax"))?;
-    let definition = grammar
-        .take_text("definition")?
-        .ok_or_else(|| grammar.missing_field("definition"))?;
+    let syntax = grammar.require_text("syntax")?;
+    let definition = grammar.require_text("definition")?;
     grammar.finish(ignored)?;
     Ok(Some(Grammar { syntax, definition }))
 }

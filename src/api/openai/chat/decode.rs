@@ -1,7 +1,5 @@
 //! Decoding of a chat request body into a turn.
 
-use serde_json::Value;
-
 use super::fields;
 use super::messages;
 use super::parameters;
@@ -13,7 +11,6 @@ use crate::api::openai::responses;
 use crate::api::openai::web_search;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ItemList;
-use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::RemarkCollector;
@@ -145,25 +142,20 @@ fn take_web_search(
     tools: &Tools,
     ignored: &mut RemarkCollector,
 ) -> Result<Option<WebSearch>, InvalidRequest> {
-    let Some(options) = request.take("web_search_options")? else {
+    let Some(options) = request.take_object("web_search_options")? else {
         return Ok(None);
     };
     if tools.list.iter().any(|tool| tool.name == WebSearch::NAME) {
         let words = "the search of the web is called `web_search`, and so is a function. Rename the function.";
         return Err(request.invalid_field("web_search_options", code::VALUE, words));
     }
-    let place = request
-        .place
-        .inner("web_search_options", &web_search::OPTIONS);
-    web_search::read_chat_options(ObjectReader::new(options, place)?, ignored).map(Some)
+    web_search::read_chat_options(options, ignored).map(Some)
 }
 
 pub(in crate::api::openai) fn take_model(
     request: &mut ObjectReader,
 ) -> Result<ModelName, InvalidRequest> {
-    let model = request
-        .take_text("model")?
-        .ok_or_else(|| request.missing_field("model"))?;
+    let model = request.require_text("model")?;
     if model.trim().is_empty() {
         return Err(InvalidRequest::at(
             "model",
@@ -178,8 +170,8 @@ pub(in crate::api::openai) fn take_model(
 pub(in crate::api::openai) fn take_stream_options(
     request: &mut ObjectReader,
     stream: bool,
-) -> Result<Option<Value>, InvalidRequest> {
-    let options = request.take("stream_options")?;
+) -> Result<Option<ObjectReader>, InvalidRequest> {
+    let options = request.take_object("stream_options")?;
     if options.is_some() && !stream {
         let message = "`stream_options` is only allowed together with `\"stream\": true`. Remove it, or stream.";
         return Err(InvalidRequest::at("stream_options", code::VALUE, message));
@@ -192,13 +184,9 @@ pub(in crate::api::openai) fn take_include_usage(
     stream: bool,
     ignored: &mut RemarkCollector,
 ) -> Result<bool, InvalidRequest> {
-    let Some(options) = take_stream_options(request, stream)? else {
+    let Some(mut options) = take_stream_options(request, stream)? else {
         return Ok(false);
     };
-    let mut options = ObjectReader::new(
-        options,
-        ObjectPath::at("stream_options", &fields::STREAM_OPTIONS),
-    )?;
     let include_usage = options.take_bool("include_usage")?.unwrap_or(false);
     options.finish(ignored)?;
     Ok(include_usage)

@@ -339,6 +339,22 @@ fn empty_or_unfinished_messages_are_repaired() {
 }
 
 #[test]
+fn schema_of_an_answer_needs_a_well_formed_name() {
+    let named = |name: Value| {
+        let schema = json!({"schema": {}, "name": name});
+        with(json!({"response_format": {"type": "json_schema", "json_schema": schema}}))
+    };
+    let path = "response_format.json_schema.name";
+    assert_refused([
+        (named(json!(null)), path, code::MISSING),
+        (named(json!("a b")), path, code::VALUE),
+        (named(json!("a".repeat(65))), path, code::VALUE),
+        (named(json!(1)), path, code::TYPE),
+    ]);
+    decoded(&named(json!("a-1_B")));
+}
+
+#[test]
 fn parameter_errors_name_the_field() {
     assert_refused([
         (

@@ -6,9 +6,12 @@ pub(super) use super::part_fields::FILE;
 pub(super) use super::part_fields::IMAGE;
 pub(super) use super::part_fields::PART;
 use crate::api::openai::cache_mark;
+use crate::api::openai::labels::MAX_SCHEMA_NAME_LENGTH;
+use crate::api::openai::web_search;
 use crate::api::request_schema::FieldType::Any;
 use crate::api::request_schema::FieldType::Array;
 use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Identifier;
 use crate::api::request_schema::FieldType::Integer;
 use crate::api::request_schema::FieldType::Number;
 use crate::api::request_schema::FieldType::Object;
@@ -17,6 +20,7 @@ use crate::api::request_schema::FieldType::TextOrArray;
 use crate::api::request_schema::FieldType::TextOrObject;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::checked;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -32,19 +36,22 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "model",
             Text,
-            "Required. The answer carries the name as it was sent.",
-        ),
+            "The answer carries the name as it was sent.",
+        )
+        .required(),
         honoured(
             "messages",
             Array,
-            "Required. The last one that is no instruction should come from the user.",
-        ),
+            "The last one that is no instruction should come from the user.",
+        )
+        .required(),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
         honoured(
             "stream_options",
             Object,
             "Only together with `\"stream\": true`.",
-        ),
+        )
+        .with_inner(&STREAM_OPTIONS),
         honoured(
             "max_completion_tokens",
             Integer(1, MAX_TOKENS),
@@ -66,12 +73,12 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             TextOrArray,
             "Strings of any number; strict mode takes 4, as OpenAI does. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
         ),
-        honoured("user", Text, "Checked, and not sent to Claude."),
+        checked("user", Text, "Not sent to Claude."),
         PROJECT,
-        honoured(
+        checked(
             "metadata",
             Object,
-            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Checked, and not sent to Claude.",
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Not sent to Claude.",
         ),
         honoured(
             "n",
@@ -107,7 +114,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "response_format",
             Object,
             "The answer is JSON: any object, or one that keeps to a schema.",
-        ),
+        )
+        .with_inner(&RESPONSE_FORMAT),
         refused(
             "logprobs",
             Bool,
@@ -127,7 +135,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "web_search_options",
             Object,
             "Claude may search the web, by Anthropic's own tool; the sources come as `annotations`. No function may be called `web_search` beside it.",
-        ),
+        )
+        .with_inner(&web_search::OPTIONS),
         refused("moderation", Object, "Moderation is not supported."),
         ignored(
             "frequency_penalty",
@@ -151,7 +160,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "reasoning_effort",
             Text,
             "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
-        ),
+        )
+        .one_of(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
         ignored(
             "verbosity",
             Text,
@@ -178,7 +188,7 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
 };
 
 /// The fields of `stream_options`.
-pub(super) static STREAM_OPTIONS: ObjectSchema = ObjectSchema {
+pub(in crate::api::openai) static STREAM_OPTIONS: ObjectSchema = ObjectSchema {
     prefix: "stream_options.",
     fields: &[
         honoured(
@@ -198,7 +208,8 @@ pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
             "role",
             Text,
             "`system` and `developer` are the same: before all others they are the instructions, later they [stay in their place](#system-messages). `tool` and the older `function` bring the results of calls and should follow the message that made them.",
-        ),
+        )
+        .required(),
         honoured(
             "content",
             TextOrArray,
@@ -220,7 +231,7 @@ pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
             "Part of an answer that is sent back; not told to Claude again.",
         )
         .with_no_op(&["[]"]),
-        honoured(
+        checked(
             "reasoning_content",
             Text,
             "Part of an answer that is sent back: taken as it came, and not sent to Claude.",
@@ -240,7 +251,8 @@ pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
             "function_call",
             Object,
             "Of an assistant message: a call in its old form.",
-        ),
+        )
+        .with_inner(&CALLED_FUNCTION),
     ],
 };
 
@@ -257,12 +269,14 @@ pub(super) static TOOL: ObjectSchema = ObjectSchema {
             "function",
             Object,
             "The function. Its fields may also stand in the tool itself, `parameters` as `input_schema` too.",
-        ),
+        )
+        .with_inner(&FUNCTION),
         honoured(
             "custom",
             Object,
             "The custom tool. Its fields may also stand in the tool itself.",
-        ),
+        )
+        .with_inner(&CUSTOM),
     ],
 };
 
@@ -276,7 +290,7 @@ pub(super) static FLAT_TOOL: ObjectSchema = ObjectSchema {
         honoured("parameters", Object, "As those of a function."),
         honoured("input_schema", Object, "As the parameters of a function."),
         honoured("strict", Bool, "As that of a function."),
-        honoured("format", Object, "As that of a custom tool."),
+        honoured("format", Object, "As that of a custom tool.").with_inner(&CUSTOM_FORMAT),
     ],
 };
 
@@ -286,7 +300,7 @@ pub(super) static CUSTOM: ObjectSchema = ObjectSchema {
     fields: &[
         honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
         honoured("description", Text, "Told to Claude."),
-        honoured("format", Object, "What its input must keep to."),
+        honoured("format", Object, "What its input must keep to.").with_inner(&CUSTOM_FORMAT),
     ],
 };
 
@@ -298,12 +312,15 @@ pub(super) static CUSTOM_FORMAT: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`text` or `grammar`. A grammar is described to Claude, and does not bind.",
-        ),
+        )
+        .one_of(&["text", "grammar"])
+        .required(),
         honoured(
             "grammar",
             Object,
             "The grammar. Its fields may also stand beside `type`.",
-        ),
+        )
+        .with_inner(&GRAMMAR),
         honoured("syntax", Text, "As that of a grammar."),
         honoured("definition", Text, "As that of a grammar."),
     ],
@@ -369,8 +386,8 @@ pub(super) static CHOSEN_FUNCTION: ObjectSchema = ObjectSchema {
 pub(super) static ALLOWED_TOOLS: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.allowed_tools.",
     fields: &[
-        honoured("mode", Text, "`auto` or `required`."),
-        honoured("tools", Array, "The tools, by name."),
+        honoured("mode", Text, "`auto` or `required`.").required(),
+        honoured("tools", Array, "The tools, by name.").required(),
     ],
 };
 
@@ -398,14 +415,14 @@ pub(super) static LEGACY_FUNCTION_CALL: ObjectSchema = ObjectSchema {
 pub(super) static TOOL_CALL: ObjectSchema = ObjectSchema {
     prefix: "messages[].tool_calls[].",
     fields: &[
-        honoured("id", Text, "Required. Its result names it."),
+        honoured("id", Text, "Its result names it.").required(),
         honoured(
             "type",
             Text,
             "`function`, also when it is left out, or `custom`.",
         ),
-        honoured("function", Object, "What was called."),
-        honoured("custom", Object, "What was called."),
+        honoured("function", Object, "What was called.").with_inner(&CALLED_FUNCTION),
+        honoured("custom", Object, "What was called.").with_inner(&CALLED_CUSTOM),
         ignored("index", Any, "Part of a stream that is sent back."),
     ],
 };
@@ -440,8 +457,10 @@ pub(super) static RESPONSE_FORMAT: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`text`, `json_schema` or `json_object`. For the last Claude is told to answer with an object; words around it are cut away.",
-        ),
-        honoured("json_schema", Object, "The schema of the answer."),
+        )
+        .required()
+        .one_of(&["text", "json_object", "json_schema"]),
+        honoured("json_schema", Object, "The schema of the answer.").with_inner(&JSON_SCHEMA),
     ],
 };
 
@@ -452,9 +471,15 @@ pub(super) static JSON_SCHEMA: ObjectSchema = ObjectSchema {
         honoured(
             "schema",
             Object,
-            "Required. Claude's answer is bound to it, as far as Anthropic can; see [schemas](#schemas).",
-        ),
-        honoured("name", Text, "Required by OpenAI. Not sent to Claude."),
+            "Claude's answer is bound to it, as far as Anthropic can; see [schemas](#schemas).",
+        )
+        .required(),
+        checked(
+            "name",
+            Identifier(MAX_SCHEMA_NAME_LENGTH),
+            "Not sent to Claude.",
+        )
+        .required(),
         honoured(
             "strict",
             Bool,

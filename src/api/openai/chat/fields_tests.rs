@@ -96,7 +96,12 @@ fn every_honoured_field_is_read_by_the_decoder() {
         ("reasoning_effort", "\"low\""),
         ("prompt_cache_retention", "\"24h\""),
     ];
-    let read = |field: &&Field| matches!(field.support, Support::Honoured | Support::Emulated);
+    let read = |field: &&Field| {
+        matches!(
+            field.support,
+            Support::Honoured | Support::Emulated | Support::Checked
+        )
+    };
     let named: Vec<_> = REQUEST
         .fields
         .iter()

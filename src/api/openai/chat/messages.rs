@@ -152,9 +152,7 @@ fn take_content(
 }
 
 fn take_role(message: &mut ObjectReader) -> Result<ChatRole, InvalidRequest> {
-    let role = message
-        .take_text("role")?
-        .ok_or_else(|| message.missing_field("role"))?;
+    let role = message.require_text("role")?;
     match role.as_str() {
         "system" | "developer" => Ok(ChatRole::Instructions),
         "user" => Ok(ChatRole::User),

@@ -28,6 +28,8 @@ pub(super) use decode::take_include_usage;
 pub(super) use decode::take_model;
 pub(super) use decode::take_stream_options;
 pub use encode::ChatReply;
+pub(super) use fields::STREAM_OPTIONS;
+pub(super) use parameters::parse_effort;
 pub(super) use parameters::take_stop_sequences;
 pub(super) use parameters::take_temperature;
 pub use socket::ChatClientMessage;

@@ -2,15 +2,12 @@
 
 use serde_json::Value;
 
-use super::fields;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::RawJson;
 use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
 use crate::api::request_schema::parse_stop_sequences;
-use crate::api::request_schema::printable;
 use crate::domain::Effort;
 use crate::domain::Format;
 use crate::domain::Sampling;
@@ -48,22 +45,19 @@ pub(in crate::api::openai) fn take_temperature(
 }
 
 fn take_effort(request: &mut ObjectReader) -> Result<Option<Effort>, InvalidRequest> {
-    let Some(effort) = request.take_text("reasoning_effort")? else {
-        return Ok(None);
-    };
-    match effort.as_str() {
-        "none" => Ok(Some(Effort::None)),
-        "minimal" | "low" => Ok(Some(Effort::Low)),
-        "medium" => Ok(Some(Effort::Medium)),
-        "high" => Ok(Some(Effort::High)),
-        "xhigh" | "max" => Ok(Some(Effort::XHigh)),
-        other => {
-            let message = format!(
-                "`reasoning_effort`: expected `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`, got `{}`.",
-                printable(other)
-            );
-            Err(InvalidRequest::at("reasoning_effort", code::VALUE, message))
-        }
+    let effort = request.take_text("reasoning_effort")?;
+    Ok(effort.as_deref().map(parse_effort))
+}
+
+/// Returns the effort that a word of the table asks for.
+pub(in crate::api::openai) fn parse_effort(word: &str) -> Effort {
+    match word {
+        "none" => Effort::None,
+        "minimal" | "low" => Effort::Low,
+        "medium" => Effort::Medium,
+        "high" => Effort::High,
+        // The table allows `xhigh` and `max` beside these.
+        _ => Effort::XHigh,
     }
 }
 
@@ -73,39 +67,26 @@ fn take_format(
     body: &[u8],
     ignored: &mut RemarkCollector,
 ) -> Result<Format, InvalidRequest> {
-    let Some(format) = request.take("response_format")? else {
+    let Some(mut format) = request.take_object("response_format")? else {
         return Ok(Format::Text);
     };
-    let mut format = ObjectReader::new(
-        format,
-        ObjectPath::at("response_format", &fields::RESPONSE_FORMAT),
-    )?;
-    let kind = format
-        .take_text("type")?
-        .ok_or_else(|| format.missing_field("type"))?;
-    let schema = format.take("json_schema")?;
+    let kind = format.require_text("type")?;
+    let schema = format.take_object("json_schema")?;
     if schema.is_some() && kind != "json_schema" {
         let path = format.place.field("json_schema");
         let message = format!("`{path}` belongs only to the type `json_schema`. Remove it.");
         return Err(InvalidRequest::at(path, code::VALUE, message));
     }
-    let path = "response_format.type";
     let wanted = match kind.as_str() {
         "text" => Format::Text,
         "json_object" => Format::JsonObject,
-        "json_schema" => {
+        // The table allows only `json_schema` beside these.
+        _ => {
             let schema = schema.ok_or_else(|| format.missing_field("json_schema"))?;
             let written = RawJson::new(body)
                 .field("response_format")
                 .field("json_schema");
             Format::Schema(json_schema(schema, written, ignored)?)
-        }
-        other => {
-            let other = printable(other);
-            let message = format!(
-                "`{path}`: expected `text`, `json_object` or `json_schema`, got `{other}`."
-            );
-            return Err(InvalidRequest::at(path, code::VALUE, message));
         }
     };
     format.finish(ignored)?;
@@ -113,19 +94,13 @@ fn take_format(
 }
 
 fn json_schema(
-    value: Value,
+    mut object: ObjectReader,
     written: RawJson<'_>,
     ignored: &mut RemarkCollector,
 ) -> Result<Schema, InvalidRequest> {
-    let mut object = ObjectReader::new(
-        value,
-        ObjectPath::at("response_format.json_schema", &fields::JSON_SCHEMA),
-    )?;
-    object.take("name")?;
     let is_strict = object.take_bool("strict")?.unwrap_or(false);
-    let schema = object
-        .take("schema")?
-        .ok_or_else(|| object.missing_field("schema"))?;
+    let schema = object.require("schema")?;
+    object.require("name")?;
     object.finish(ignored)?;
     Ok(Schema {
         json: written.field("schema").to_compact(&schema),

@@ -16,7 +16,8 @@ pub(super) static PART: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`text`; in messages of the user and of tools also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not hear.",
-        ),
+        )
+        .required(),
         honoured("text", Text, "Every part stays a text of its own."),
         honoured("refusal", Text, "Taken as text."),
         honoured("image_url", Object, "A picture for Claude to see."),
@@ -35,7 +36,8 @@ pub(super) static IMAGE: ObjectSchema = ObjectSchema {
             "url",
             Text,
             "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. It reaches Claude as it was sent.",
-        ),
+        )
+        .required(),
         ignored("detail", Text, "Claude sees an image in one way.").with_no_op(&["\"auto\""]),
     ],
 };

@@ -29,11 +29,7 @@ use crate::api::request_schema::repair_characters;
 static MESSAGE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
-        honoured(
-            "type",
-            Text,
-            "Required. `chat`, `cancel`, `ping` or `auth`.",
-        ),
+        honoured("type", Text, "`chat`, `cancel`, `ping` or `auth`.").required(),
         honoured("id", Text, "The client's name for a turn."),
     ],
 };
@@ -41,11 +37,7 @@ static MESSAGE: ObjectSchema = ObjectSchema {
 /// Fields of an `auth` message.
 static AUTH: ObjectSchema = ObjectSchema {
     prefix: "",
-    fields: &[honoured(
-        "api_key",
-        Text,
-        "Required. One of the server's keys.",
-    )],
+    fields: &[honoured("api_key", Text, "One of the server's keys.").required()],
 };
 
 /// Message from the client.
@@ -102,9 +94,7 @@ pub fn parse_message(text: &str, policy: Policy) -> Result<ChatClientMessage, In
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(text.as_bytes(), &mut ignored)?;
     let (mut message, messages) = parse_request_with_items(body, &MESSAGE, "a `type`", "messages")?;
-    let kind = message
-        .take_text("type")?
-        .ok_or_else(|| message.missing_field("type"))?;
+    let kind = message.require_text("type")?;
     let id = message.take_text("id")?;
     if id.as_deref().is_some_and(|id| !is_client_chosen_id(id)) {
         return Err(message.invalid_field("id", code::VALUE, CLIENT_CHOSEN_ID_RULE));
@@ -121,9 +111,7 @@ pub fn parse_message(text: &str, policy: Policy) -> Result<ChatClientMessage, In
         "ping" => refuse_other_fields(message).map(|()| ChatClientMessage::Ping),
         "auth" => {
             let mut message = message.with_schema(&AUTH);
-            let api_key = message
-                .take_text("api_key")?
-                .ok_or_else(|| message.missing_field("api_key"))?;
+            let api_key = message.require_text("api_key")?;
             refuse_other_fields(message).map(|()| ChatClientMessage::Auth { api_key })
         }
         _ => {

@@ -142,11 +142,7 @@ fn read_tools(
             list.push(read_flat_function(tool, written, ignored)?);
         } else {
             take_function_type(&mut tool)?;
-            let function = tool
-                .take("function")?
-                .ok_or_else(|| tool.missing_field("function"))?;
-            let mut function =
-                ObjectReader::new(function, tool.place.inner("function", &fields::FUNCTION))?;
+            let mut function = tool.require_object("function")?;
             list.push(functions::read_function(
                 &mut function,
                 written.field("function"),
@@ -197,9 +193,7 @@ fn read_legacy_functions(
 
 /// Takes the `type`, which must be `function`.
 fn take_function_type(object: &mut ObjectReader) -> Result<(), InvalidRequest> {
-    let kind = object
-        .take_text("type")?
-        .ok_or_else(|| object.missing_field("type"))?;
+    let kind = object.require_text("type")?;
     if kind == "function" {
         return Ok(());
     }
@@ -289,9 +283,7 @@ fn read_choice_object(
         None => take_function_type(&mut choice)?,
     }
     let field = field.unwrap_or("function");
-    let value = choice
-        .take(field)?
-        .ok_or_else(|| choice.missing_field(field))?;
+    let value = choice.require(field)?;
     for other in KINDS.into_iter().filter(|kind| *kind != field) {
         if choice.take(other)?.is_some() {
             let path = choice.place.field(other);
@@ -316,9 +308,7 @@ fn retain_allowed_tools(
     mut allowed: ObjectReader,
     ignored: &mut RemarkCollector,
 ) -> Result<(Vec<Tool>, ToolChoice), InvalidRequest> {
-    let mode = allowed
-        .take_text("mode")?
-        .ok_or_else(|| allowed.missing_field("mode"))?;
+    let mode = allowed.require_text("mode")?;
     let choice = parse_choice_word(
         &mode,
         &allowed.place.field("mode"),
@@ -343,7 +333,7 @@ fn retain_allowed_tools(
             CUSTOM => tool.take("type").map(drop)?,
             _ => take_function_type(&mut tool)?,
         }
-        let function = tool.take(field)?.ok_or_else(|| tool.missing_field(field))?;
+        let function = tool.require(field)?;
         names.push(take_chosen_name(function, &tool.place, &list, ignored)?);
         tool.finish(ignored)?;
     }

@@ -128,10 +128,7 @@ fn take_sampling(
 
 /// Takes the prompts; checks that `n` answers to each do not exceed the limit.
 fn take_prompts(request: &mut ObjectReader, n: usize) -> Result<Vec<String>, InvalidRequest> {
-    let prompts = match request
-        .take("prompt")?
-        .ok_or_else(|| request.missing_field("prompt"))?
-    {
+    let prompts = match request.require("prompt")? {
         Value::Array(prompts) => prompts
             .into_iter()
             .enumerate()

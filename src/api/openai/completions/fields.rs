@@ -1,5 +1,6 @@
 //! Field table of completion requests.
 
+use crate::api::openai::chat::STREAM_OPTIONS;
 use crate::api::request_schema::FieldType::Bool;
 use crate::api::request_schema::FieldType::Integer;
 use crate::api::request_schema::FieldType::Number;
@@ -8,6 +9,7 @@ use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::FieldType::TextOrArray;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::checked;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -23,19 +25,22 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "model",
             Text,
-            "Required. The answer carries the name as it was sent.",
-        ),
+            "The answer carries the name as it was sent.",
+        )
+        .required(),
         honoured(
             "prompt",
             TextOrArray,
-            "Required. A string, or up to 16 strings, each of which is answered for itself. Tokens are refused.",
-        ),
+            "A string, or up to 16 strings, each of which is answered for itself. Tokens are refused.",
+        )
+        .required(),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
         honoured(
             "stream_options",
             Object,
             "Only together with `\"stream\": true`.",
-        ),
+        )
+        .with_inner(&STREAM_OPTIONS),
         emulated(
             "max_tokens",
             Integer(0, MAX_TOKENS),
@@ -58,7 +63,7 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "So many answers to each prompt; at most 16 in all. Each is a run of its own, and `usage` is their sum.",
         ),
         honoured("echo", Bool, "The prompt stands before its answer."),
-        honoured("user", Text, "Checked, and not sent to Claude."),
+        checked("user", Text, "Not sent to Claude."),
         PROJECT,
         refused("suffix", Text, "Claude does not fill gaps.").with_no_op(&["\"\""]),
         refused(

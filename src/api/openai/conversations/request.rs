@@ -46,8 +46,9 @@ pub(super) static UPDATE: ObjectSchema = ObjectSchema {
     fields: &[honoured(
         "metadata",
         FieldType::Object,
-        "Required. Takes the place of what was there.",
-    )],
+        "Takes the place of what was there.",
+    )
+    .required()],
 };
 
 /// Fields of a request that adds items.
@@ -56,8 +57,8 @@ pub(super) static ADD: ObjectSchema = ObjectSchema {
     fields: &[honoured(
         "items",
         FieldType::Array,
-        "Required. Up to 20 items, as in the `input` of a [response](#post-v1responses), without references to other items.",
-    )],
+        "Up to 20 items, as in the `input` of a [response](#post-v1responses), without references to other items.",
+    ).required()],
 };
 
 /// Decoded body of `POST /v1/conversations`.

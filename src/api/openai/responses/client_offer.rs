@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::client_tool::ClientToolKind;
 use super::client_tool::EXECUTED_BY_CLIENT;
 use super::client_tool::claude_name;
-use super::parameters::unexpected_value;
 use super::tool_fields;
 use super::tools;
 use super::tools::ResponseToolOffer;
@@ -42,13 +41,9 @@ impl ResponseToolOffer {
         let mut namespace =
             ObjectReader::new(value, ObjectPath::at(path, &tool_fields::NAMESPACE))?;
         namespace.take_text("type")?;
-        let name = namespace
-            .take_text("name")?
-            .ok_or_else(|| namespace.missing_field("name"))?;
+        let name = namespace.require_text("name")?;
         let description = namespace.take_text("description")?;
-        let list = namespace
-            .take("tools")?
-            .ok_or_else(|| namespace.missing_field("tools"))?;
+        let list = namespace.require("tools")?;
         namespace.finish(ignored)?;
         let first = self.tools.list.len();
         let written = written.field("tools").items();
@@ -89,11 +84,10 @@ impl ResponseToolOffer {
         tool.take_text("type")?;
         let name = tools::take_name(&mut tool)?;
         let description = tool.take_text("description")?;
-        let format = tool.take("format")?;
-        let place = tool.place.inner("format", &tool_fields::CUSTOM_FORMAT);
+        let format = tool.take_object("format")?;
         tool.finish(ignored)?;
         let grammar = match format {
-            Some(format) => read_grammar(ObjectReader::new(format, place)?, ignored)?,
+            Some(format) => read_grammar(format, ignored)?,
             None => None,
         };
         let tool = Tool {
@@ -110,24 +104,15 @@ fn read_grammar(
     mut format: ObjectReader,
     ignored: &mut RemarkCollector,
 ) -> Result<Option<Grammar>, InvalidRequest> {
-    let kind = format
-        .take_text("type")?
-        .ok_or_else(|| format.missing_field("type"))?;
+    let kind = format.require_text("type")?;
     let (syntax, definition) = (format.take_text("syntax")?, format.take_text("definition")?);
     let grammar = match kind.as_str() {
         "text" => None,
-        "grammar" => Some(Grammar {
+        // The table allows only `grammar` beside it.
+        _ => Some(Grammar {
             syntax: syntax.ok_or_else(|| format.missing_field("syntax"))?,
             definition: definition.ok_or_else(|| format.missing_field("definition"))?,
         }),
-        other => {
-            return Err(unexpected_value(
-                &format,
-                "type",
-                "`text` or `grammar`",
-                other,
-            ));
-        }
     };
     format.finish(ignored)?;
     Ok(grammar)

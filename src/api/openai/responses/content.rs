@@ -78,9 +78,7 @@ fn read_part(
 ) -> Result<(Part, Option<Part>), InvalidRequest> {
     let mark =
         cache_mark::take_cache_mark(&mut part)?.filter(|_| speaker != ItemRole::Instructions);
-    let kind = part
-        .take_text("type")?
-        .ok_or_else(|| part.missing_field("type"))?;
+    let kind = part.require_text("type")?;
     let (field, read): (_, fn(&mut ObjectReader) -> _) = match (kind.as_str(), speaker) {
         ("input_text", ItemRole::Instructions | ItemRole::User | ItemRole::Tool)
         | ("output_text", ItemRole::Assistant) => ("text", text),

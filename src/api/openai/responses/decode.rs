@@ -20,7 +20,6 @@ use crate::api::openai::cache_mark;
 use crate::api::openai::chat;
 use crate::api::openai::labels;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::Policy;
 use crate::api::request_schema::RawJson;
@@ -196,11 +195,7 @@ fn take_stream_options(
     let Some(options) = chat::take_stream_options(request, stream)? else {
         return Ok(());
     };
-    ObjectReader::new(
-        options,
-        ObjectPath::at("stream_options", &fields::STREAM_OPTIONS),
-    )?
-    .finish(ignored)
+    options.finish(ignored)
 }
 
 fn take_background(
@@ -232,9 +227,7 @@ fn take_conversation(
         Some(object) => {
             let place = request.place.inner("conversation", &fields::CONVERSATION);
             let mut object = ObjectReader::new(object, place)?;
-            let id = object
-                .take_text("id")?
-                .ok_or_else(|| object.missing_field("id"))?;
+            let id = object.require_text("id")?;
             object.finish(ignored)?;
             id
         }

@@ -139,6 +139,16 @@ fn unsupported_values_are_refused_with_a_reason() {
             "text.format.schema missing_required_parameter",
         ),
         (
+            "text",
+            json!({"format": {"type": "json_schema", "schema": {}}}),
+            "text.format.name missing_required_parameter",
+        ),
+        (
+            "text",
+            json!({"format": {"type": "json_schema", "schema": {}, "name": "a".repeat(65)}}),
+            "text.format.name invalid_value",
+        ),
+        (
             "stream_options",
             json!({}),
             "stream_options invalid_value: `stream_options` is only allowed together with `\"stream\": true`.",

@@ -3,8 +3,10 @@
 //! Decoding reads these tables, the API documentation shows them, and a test compares the two.
 
 use crate::api::openai::cache_mark;
+use crate::api::openai::labels::MAX_SCHEMA_NAME_LENGTH;
 use crate::api::request_schema::FieldType::Array;
 use crate::api::request_schema::FieldType::Bool;
+use crate::api::request_schema::FieldType::Identifier;
 use crate::api::request_schema::FieldType::Integer;
 use crate::api::request_schema::FieldType::Number;
 use crate::api::request_schema::FieldType::Object;
@@ -13,6 +15,7 @@ use crate::api::request_schema::FieldType::TextOrArray;
 use crate::api::request_schema::FieldType::TextOrObject;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::checked;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -29,8 +32,9 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "model",
             Text,
-            "Required. The answer carries the name as it was sent.",
-        ),
+            "The answer carries the name as it was sent.",
+        )
+        .required(),
         honoured(
             "input",
             TextOrArray,
@@ -46,7 +50,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "stream_options",
             Object,
             "Only together with `\"stream\": true`.",
-        ),
+        )
+        .with_inner(&STREAM_OPTIONS),
         honoured(
             "store",
             Bool,
@@ -61,7 +66,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "conversation",
             TextOrObject,
             "A [conversation](#v1conversations) by its id, or as `{\"id\": ...}`: its items come before the input, and input and output are added to it. Not beside `previous_response_id`.",
-        ),
+        )
+        .with_inner(&CONVERSATION),
         honoured(
             "background",
             Bool,
@@ -89,12 +95,13 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
         ),
         honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
-        honoured("text", Object, "The form of the answer."),
+        honoured("text", Object, "The form of the answer.").with_inner(&TEXT),
         honoured(
             "reasoning",
             Object,
             "How hard Claude thinks, and whether its thoughts are shown.",
-        ),
+        )
+        .with_inner(&REASONING),
         honoured(
             "include",
             Array,
@@ -105,7 +112,7 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             Object,
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Given back, and not sent to Claude.",
         ),
-        honoured("user", Text, "Given back, and not sent to Claude."),
+        checked("user", Text, "Given back, and not sent to Claude."),
         PROJECT,
         honoured(
             "type",
@@ -173,7 +180,7 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
 /// The fields of `conversation`.
 pub(super) static CONVERSATION: ObjectSchema = ObjectSchema {
     prefix: "conversation.",
-    fields: &[honoured("id", Text, "Required. The conversation.")],
+    fields: &[honoured("id", Text, "The conversation.").required()],
 };
 
 /// The fields of `stream_options`.
@@ -192,7 +199,8 @@ pub(super) static TEXT: ObjectSchema = ObjectSchema {
             "format",
             Object,
             "Any text, a JSON object, or JSON that keeps to a schema.",
-        ),
+        )
+        .with_inner(&FORMAT),
         ignored(
             "verbosity",
             Text,
@@ -210,16 +218,18 @@ pub(super) static FORMAT: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`text`, `json_schema` or `json_object`. For the last Claude is told to answer with an object; words around it are cut away.",
-        ),
+        )
+        .required()
+        .one_of(&["text", "json_object", "json_schema"]),
         honoured(
             "schema",
             Object,
             "Claude's answer is bound to it, as far as Anthropic can; see [schemas](#schemas).",
         ),
-        honoured(
+        checked(
             "name",
-            Text,
-            "Required by OpenAI. Given back, and not sent to Claude.",
+            Identifier(MAX_SCHEMA_NAME_LENGTH),
+            "Required by `json_schema`. Given back, and not sent to Claude.",
         ),
         honoured(
             "strict",
@@ -242,13 +252,15 @@ pub(super) static REASONING: ObjectSchema = ObjectSchema {
             "effort",
             Text,
             "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
-        ),
+        )
+        .one_of(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
         emulated(
             "summary",
             Text,
             "`auto`, `concise` and `detailed` are one: the thoughts are shown as Claude tells them. Without it they are not shown.",
-        ),
-        emulated("generate_summary", Text, "The old name of `summary`."),
+        )
+        .one_of(&["auto", "concise", "detailed"]),
+        emulated("generate_summary", Text, "The old name of `summary`.").one_of(&["auto", "concise", "detailed"]),
         ignored("mode", Text, "There is one mode.").with_no_op(&["\"standard\""]),
         ignored(
             "context",

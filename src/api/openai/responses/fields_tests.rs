@@ -85,10 +85,12 @@ fn every_honoured_field_is_read_by_the_decoder() {
         "prompt_cache_retention": "24h",
     });
     let read = |table: &'static ObjectSchema| {
-        table
-            .fields
-            .iter()
-            .filter(|field| matches!(field.support, Support::Honoured | Support::Emulated))
+        table.fields.iter().filter(|field| {
+            matches!(
+                field.support,
+                Support::Honoured | Support::Emulated | Support::Checked
+            )
+        })
     };
     let of_sockets = ["type", "stream_id", "generate"];
     for field in read(&REQUEST).filter(|field| !of_sockets.contains(&field.name)) {

@@ -237,9 +237,7 @@ impl InputReader {
         item: &mut ObjectReader,
         ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
-        let role = item
-            .take_text("role")?
-            .ok_or_else(|| item.missing_field("role"))?;
+        let role = item.require_text("role")?;
         let speaker = match role.as_str() {
             "system" | "developer" => ItemRole::Instructions,
             "user" => ItemRole::User,
@@ -249,9 +247,7 @@ impl InputReader {
                 return Err(unexpected_value(item, "role", expected, other));
             }
         };
-        let content = item
-            .take("content")?
-            .ok_or_else(|| item.missing_field("content"))?;
+        let content = item.require("content")?;
         let parts = content::read_parts(content, speaker, &item.place, "content", ignored)?;
         match speaker {
             ItemRole::Instructions if self.draft.is_empty() => {
@@ -297,9 +293,7 @@ impl InputReader {
     ) -> Result<(), InvalidRequest> {
         let id = take_call_id(item)?;
         let name = name.ok_or_else(|| item.missing_field("name"))?;
-        let input = item
-            .take_text("arguments")?
-            .ok_or_else(|| item.missing_field("arguments"))?;
+        let input = item.require_text("arguments")?;
         if status == Some("incomplete") {
             self.skipped.insert(id);
             return Ok(());
@@ -326,9 +320,7 @@ impl InputReader {
         let id = take_call_id(item)?;
         // Its call carries the namespace as well.
         item.take("namespace")?;
-        let output = item
-            .take("output")?
-            .ok_or_else(|| item.missing_field("output"))?;
+        let output = item.require("output")?;
         let parts = content::read_parts(output, ItemRole::Tool, &item.place, "output", ignored)?;
         if self.skipped.contains(&id) {
             return Ok(());
@@ -369,9 +361,7 @@ impl InputReader {
     }
 
     fn add_compaction(&mut self, item: &mut ObjectReader) -> Result<(), InvalidRequest> {
-        let text = item
-            .take_text("encrypted_content")?
-            .ok_or_else(|| item.missing_field("encrypted_content"))?;
+        let text = item.require_text("encrypted_content")?;
         let Some(EncryptedContent::Conversation(items)) = EncryptedContent::from_text(&text) else {
             return Err(invalid_encrypted_content(item));
         };
@@ -396,9 +386,7 @@ impl InputReader {
 }
 
 fn take_call_id(item: &mut ObjectReader) -> Result<String, InvalidRequest> {
-    let id = item
-        .take_text("call_id")?
-        .ok_or_else(|| item.missing_field("call_id"))?;
+    let id = item.require_text("call_id")?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if (1..=MAX_CALL_ID_LENGTH).contains(&id.len()) && id.bytes().all(fits) {
         return Ok(id);

@@ -8,6 +8,7 @@ use crate::api::request_schema::FieldType::Object;
 use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::FieldType::TextOrArray;
 use crate::api::request_schema::ObjectSchema;
+use crate::api::request_schema::checked;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
@@ -69,8 +70,8 @@ pub(super) static ITEM: ObjectSchema = ObjectSchema {
             Text,
             "Of a `tool_search_call` and its output: with `client` they are told to Claude, and the tools that were found are offered; otherwise they are left out.",
         ),
-        honoured("environment", Object, "Of a `shell_call`: taken as it is."),
-        honoured(
+        checked("environment", Object, "Of a `shell_call`: taken as it is."),
+        checked(
             "max_output_length",
             Any,
             "Of a `shell_call_output`: taken as it is.",
@@ -90,22 +91,22 @@ pub(super) static ITEM: ObjectSchema = ObjectSchema {
             Object,
             "Of a `local_shell_call` or `shell_call`. Of a `web_search_call`, which is skipped.",
         ),
-        honoured(
+        checked(
             "code",
             Text,
             "Of a `code_interpreter_call`, which is skipped.",
         ),
-        honoured(
+        checked(
             "container_id",
             Text,
             "Of a `code_interpreter_call`, which is skipped.",
         ),
-        honoured(
+        checked(
             "outputs",
             Array,
             "Of a `code_interpreter_call`, which is skipped.",
         ),
-        honoured(
+        checked(
             "server_label",
             Text,
             "Of an `mcp_call` and `mcp_list_tools`, which are skipped.",
@@ -115,12 +116,12 @@ pub(super) static ITEM: ObjectSchema = ObjectSchema {
             Array,
             "Of `additional_tools`: as `tools` of the request. Of `mcp_list_tools`, which is skipped.",
         ),
-        honoured(
+        checked(
             "error",
             Any,
             "Of an `mcp_call` and `mcp_list_tools`, which are skipped.",
         ),
-        honoured(
+        checked(
             "approval_request_id",
             Text,
             "Of an `mcp_call`, which is skipped.",
@@ -142,7 +143,8 @@ pub(super) static PART: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`input_text`, of the user and in outputs of calls also `input_image` and `input_file`; in assistant messages `output_text` and `refusal`. `input_audio` is refused: Claude does not hear.",
-        ),
+        )
+        .required(),
         honoured("text", Text, "Every part stays a text of its own."),
         honoured("refusal", Text, "Taken as text."),
         honoured(

@@ -20,9 +20,7 @@ pub(super) fn read_server(
     others: &[McpServer],
     ignored: &mut RemarkCollector,
 ) -> Result<McpServer, InvalidRequest> {
-    let name = tool
-        .take_text("server_label")?
-        .ok_or_else(|| tool.missing_field("server_label"))?;
+    let name = tool.require_text("server_label")?;
     if name.trim().is_empty() || others.iter().any(|other| other.name == name) {
         let words = "expected a name that no other MCP server of the request has. Change it.";
         return Err(tool.invalid_field("server_label", code::VALUE, words));

@@ -3,10 +3,9 @@
 use serde_json::Value;
 use serde_json::json;
 
-use super::fields;
+use crate::api::openai::chat;
 use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::RawJson;
 use crate::api::request_schema::RemarkCollector;
@@ -81,23 +80,18 @@ fn take_reasoning(
     ignored: &mut RemarkCollector,
 ) -> Result<Reasoning, InvalidRequest> {
     let as_sent = json!({"effort": null, "summary": null});
-    let Some(value) = request.take("reasoning")? else {
+    let Some(mut reasoning) = request.take_object("reasoning")? else {
         return Ok(Reasoning {
             effort: None,
             summary: false,
             as_sent,
         });
     };
-    let mut reasoning =
-        ObjectReader::new(value, request.place.inner("reasoning", &fields::REASONING))?;
     let word = reasoning.take_text("effort")?;
-    let effort = word
-        .as_deref()
-        .map(|word| parse_effort(&reasoning, word))
-        .transpose()?;
+    let effort = word.as_deref().map(chat::parse_effort);
     let summary = [
-        take_summary(&mut reasoning, "summary")?,
-        take_summary(&mut reasoning, "generate_summary")?,
+        reasoning.take_text("summary")?,
+        reasoning.take_text("generate_summary")?,
     ];
     let summary = summary.into_iter().flatten().next();
     reasoning.finish(ignored)?;
@@ -109,35 +103,6 @@ fn take_reasoning(
     })
 }
 
-fn parse_effort(reasoning: &ObjectReader, word: &str) -> Result<Effort, InvalidRequest> {
-    match word {
-        "none" => Ok(Effort::None),
-        "minimal" | "low" => Ok(Effort::Low),
-        "medium" => Ok(Effort::Medium),
-        "high" => Ok(Effort::High),
-        "xhigh" | "max" => Ok(Effort::XHigh),
-        other => {
-            let expected = "`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`";
-            Err(unexpected_value(reasoning, "effort", expected, other))
-        }
-    }
-}
-
-fn take_summary(
-    reasoning: &mut ObjectReader,
-    name: &'static str,
-) -> Result<Option<String>, InvalidRequest> {
-    match reasoning.take_text(name)? {
-        Some(word) if !["auto", "concise", "detailed"].contains(&&*word) => Err(unexpected_value(
-            reasoning,
-            name,
-            "`auto`, `concise` or `detailed`",
-            &word,
-        )),
-        word => Ok(word),
-    }
-}
-
 /// Takes `text`; returns the output format and the echo for the response.
 fn take_text_options(
     request: &mut ObjectReader,
@@ -145,55 +110,43 @@ fn take_text_options(
     ignored: &mut RemarkCollector,
 ) -> Result<(Format, Value), InvalidRequest> {
     let plain = json!({"format": {"type": "text"}});
-    let Some(value) = request.take("text")? else {
+    let Some(mut text) = request.take_object("text")? else {
         return Ok((Format::Text, plain));
     };
-    let mut text = ObjectReader::new(value, request.place.inner("text", &fields::TEXT))?;
-    let format = text.take("format")?;
-    let place = text.place.inner("format", &fields::FORMAT);
+    let format = text.take_object("format")?;
     text.finish(ignored)?;
     let Some(format) = format else {
         return Ok((Format::Text, plain));
     };
-    let as_sent = json!({"format": format});
+    let as_sent = json!({"format": format.to_value()});
     Ok((
-        self::read_format(format, place, written.field("format"), ignored)?,
+        read_format(format, written.field("format"), ignored)?,
         as_sent,
     ))
 }
 
 fn read_format(
-    value: Value,
-    place: ObjectPath,
+    mut format: ObjectReader,
     written: RawJson<'_>,
     ignored: &mut RemarkCollector,
 ) -> Result<Format, InvalidRequest> {
-    let mut format = ObjectReader::new(value, place)?;
-    let kind = format
-        .take_text("type")?
-        .ok_or_else(|| format.missing_field("type"))?;
+    let kind = format.require_text("type")?;
     let schema = format.take("schema")?;
-    format.take("name")?;
+    let name = format.take("name")?;
     let is_strict = format.take_bool("strict")?.unwrap_or(false);
     let wanted = match kind.as_str() {
         "text" => Format::Text,
         "json_object" => Format::JsonObject,
-        "json_schema" => {
+        // The table allows only `json_schema` beside these.
+        _ => {
             let schema = schema.ok_or_else(|| format.missing_field("schema"))?;
+            name.ok_or_else(|| format.missing_field("name"))?;
             let json = written.field("schema").to_compact(&schema);
             Format::Schema(Schema {
                 json,
                 is_strict,
                 is_native: false,
             })
-        }
-        other => {
-            return Err(unexpected_value(
-                &format,
-                "type",
-                "`text`, `json_object` or `json_schema`",
-                other,
-            ));
         }
     };
     format.finish(ignored)?;

@@ -104,15 +104,13 @@ fn read_web_search(
     ignored: &mut RemarkCollector,
 ) -> Result<WebSearch, InvalidRequest> {
     let user_location = web_search::take_location(&mut tool, ignored)?;
-    let filters = tool.take("filters")?;
-    let place = tool.place.inner("filters", &tool_fields::FILTERS);
+    let filters = tool.take_object("filters")?;
     tool.finish(ignored)?;
     let mut search = WebSearch {
         user_location,
         ..WebSearch::default()
     };
-    if let Some(filters) = filters {
-        let mut filters = ObjectReader::new(filters, place)?;
+    if let Some(mut filters) = filters {
         let mut domains = |name| {
             let list = filters.take(name)?.unwrap_or_default();
             read_strings(list, &filters.place.field(name))

@@ -72,9 +72,7 @@ fn read_choice_object(
     offer: &mut ResponseToolOffer,
     ignored: &mut RemarkCollector,
 ) -> Result<ToolChoice, InvalidRequest> {
-    let kind = choice
-        .take_text("type")?
-        .ok_or_else(|| choice.missing_field("type"))?;
+    let kind = choice.require_text("type")?;
     let name = choice.take_text("name")?;
     let namespace = choice.take_text("namespace")?;
     let mode = choice.take_text("mode")?;

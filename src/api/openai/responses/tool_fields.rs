@@ -1,6 +1,7 @@
 //! Field tables of tools and `tool_choice`; see [`fields`](super::fields).
 
 use crate::api::openai::web_search;
+use crate::api::openai::web_search::LOCATION;
 use crate::api::request_schema::Field;
 use crate::api::request_schema::FieldType::Any;
 use crate::api::request_schema::FieldType::Array;
@@ -96,7 +97,8 @@ pub(super) static CUSTOM: ObjectSchema = ObjectSchema {
             "format",
             Object,
             "Of `custom`: what its input must keep to.",
-        ),
+        )
+        .with_inner(&CUSTOM_FORMAT),
         DEFER_LOADING,
         ALLOWED_CALLERS,
         ASYNC,
@@ -111,7 +113,9 @@ pub(super) static CUSTOM_FORMAT: ObjectSchema = ObjectSchema {
             "type",
             Text,
             "`text` or `grammar`. A grammar is described to Claude, and does not bind.",
-        ),
+        )
+        .required()
+        .one_of(&["text", "grammar"]),
         honoured(
             "syntax",
             Text,
@@ -170,12 +174,14 @@ pub(super) static SEARCH: ObjectSchema = ObjectSchema {
             "user_location",
             Object,
             "Of `web_search`: where the user is, for the search.",
-        ),
+        )
+        .with_inner(&LOCATION),
         honoured(
             "filters",
             Object,
             "Of `web_search`: the domains that are searched.",
-        ),
+        )
+        .with_inner(&FILTERS),
         web_search::CONTEXT_SIZE,
         ignored(
             "search_content_types",

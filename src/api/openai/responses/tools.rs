@@ -414,8 +414,7 @@ fn read_function(
     schema: RawJson<'_>,
     ignored: &mut RemarkCollector,
 ) -> Result<(Tool, Value), InvalidRequest> {
-    tool.take_text("type")?
-        .ok_or_else(|| tool.missing_field("type"))?;
+    tool.require_text("type")?;
     let name = take_name(&mut tool)?;
     let description = tool.take_text("description")?;
     let parameters = tool.take("parameters")?;
@@ -442,9 +441,7 @@ fn read_function(
 
 /// Takes the name of a tool and checks its characters and length.
 pub(super) fn take_name(tool: &mut ObjectReader) -> Result<String, InvalidRequest> {
-    let name = tool
-        .take_text("name")?
-        .ok_or_else(|| tool.missing_field("name"))?;
+    let name = tool.require_text("name")?;
     if (1..=MAX_NAME_LENGTH).contains(&name.len()) && name.chars().all(is_name_character) {
         return Ok(name);
     }

@@ -43,14 +43,20 @@ pub(super) fn take_metadata(
     let Some(Value::Object(metadata)) = request.take("metadata")? else {
         return Ok(None);
     };
+    check_metadata(&metadata)?;
+    Ok(Some(metadata))
+}
+
+/// Checks the number of pairs, that they are strings, and their lengths.
+pub(super) fn check_metadata(metadata: &Map<String, Value>) -> Result<(), InvalidRequest> {
     if metadata.len() > MAX_METADATA_PAIRS {
-        let words = format!(
-            "expected at most {MAX_METADATA_PAIRS} pairs, got {}. Remove some.",
+        let message = format!(
+            "`metadata`: expected at most {MAX_METADATA_PAIRS} pairs, got {}. Remove some.",
             metadata.len()
         );
-        return Err(request.invalid_field("metadata", code::VALUE, &words));
+        return Err(InvalidRequest::at("metadata", code::VALUE, message));
     }
-    for (key, value) in &metadata {
+    for (key, value) in metadata {
         if key.chars().count() > MAX_METADATA_KEY_LENGTH {
             let message = format!(
                 "`metadata` has a key of more than {MAX_METADATA_KEY_LENGTH} characters. Shorten it."
@@ -70,7 +76,7 @@ pub(super) fn take_metadata(
             return Err(InvalidRequest::at(path, code::VALUE, message));
         }
     }
-    Ok(Some(metadata))
+    Ok(())
 }
 
 /// True if `name` is valid as an id that the client chooses on a socket.

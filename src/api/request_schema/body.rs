@@ -30,13 +30,21 @@ pub fn parse_request(
     table: &'static ObjectSchema,
     needs: &str,
 ) -> Result<ObjectReader, InvalidRequest> {
+    ObjectReader::new(parse_object(body, needs)?, ObjectPath::root(table))
+}
+
+/// Parses `body` as a JSON object; `needs` names the required fields in error messages.
+///
+/// # Errors
+/// Fails if the body is not a JSON object.
+pub fn parse_object(body: &[u8], needs: &str) -> Result<Value, InvalidRequest> {
     structure::check(body)?;
     let value: Value =
         serde_json::from_slice(body).map_err(|error| not_json(body, &error, needs))?;
     if !value.is_object() {
         return Err(not_an_object(body, needs));
     }
-    ObjectReader::new(value, ObjectPath::root(table))
+    Ok(value)
 }
 
 /// Parses `body` as [`parse_request`] does, except for the items of the array `name`, which are

@@ -1,8 +1,10 @@
 //! Checks of schemas against the documentation and against wire types; for tests.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::Visitor;
@@ -28,14 +30,11 @@ pub(crate) fn check_text(name: &str, expected: &str) {
         format!("<!-- {name}: begin -->\n"),
         format!("<!-- {name}: end -->"),
     );
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api");
-    let pages = fs::read_dir(folder).expect("docs/api is a folder");
-    let shown = pages.flatten().find_map(|page| {
-        let text = fs::read_to_string(page.path()).ok()?;
+    let shown = pages().find_map(|(path, text)| {
         let (before, rest) = text.split_once(&begin)?;
         let (shown, after) = rest.split_once(&end)?;
         let updated = [before, &begin, expected, &end, after].concat();
-        Some((page.path(), shown == expected, updated))
+        Some((path, shown == expected, updated))
     });
     match shown {
         Some((_, true, _)) => {}
@@ -47,6 +46,37 @@ pub(crate) fn check_text(name: &str, expected: &str) {
              UPDATE_DOCS=1 cargo test api:: writes it:\n{expected}"
         ),
     }
+}
+
+/// Asserts that the table between the comments `NAME: begin` and `NAME: end` has a row for each of
+/// `fields`, whose names are written there behind `prefix`, and for no others.
+pub(crate) fn check_names(name: &str, prefix: &str, fields: &[&str]) {
+    let (begin, end) = (
+        format!("<!-- {name}: begin -->"),
+        format!("<!-- {name}: end -->"),
+    );
+    let table = pages().find_map(|(_, text)| {
+        let (_, rest) = text.split_once(&begin)?;
+        Some(rest.split_once(&end)?.0.to_owned())
+    });
+    let table = table.expect("a page of docs/api has the two comments");
+    let rows = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter_map(|row| row.strip_prefix(prefix))
+        .filter(|row| !row.contains('.'));
+    let (shown, expected): (BTreeSet<&str>, _) = (rows.collect(), fields.iter().copied().collect());
+    assert_eq!(shown, expected, "rows `{prefix}...` of the table `{name}`");
+}
+
+/// Returns the pages of docs/api with their texts.
+fn pages() -> impl Iterator<Item = (PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api");
+    let pages = fs::read_dir(folder).expect("docs/api is a folder");
+    pages.flatten().map(|page| {
+        let text = fs::read_to_string(page.path()).expect("a page is text");
+        (page.path(), text)
+    })
 }
 
 /// Renders the rows of the tables; rows that several tables share appear once.

@@ -1,4 +1,5 @@
 //! Schema-driven reading of JSON requests: tables of fields say how each field is handled.
+//! Requests of this server's own APIs are read by serde instead ([`typed`]).
 //!
 //! Independent of any API: a decoder declares its tables, takes the fields it supports out of each
 //! [`ObjectReader`], and lets [`ObjectReader::finish`] reject or report the rest.
@@ -18,6 +19,7 @@ mod repair;
 mod schema;
 mod stop_sequences;
 mod structure;
+pub mod typed;
 
 pub use body::parse_request;
 pub use body::parse_request_with_items;

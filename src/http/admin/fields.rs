@@ -1,54 +1,123 @@
-//! Decoding of request bodies of the admin API. Unknown fields are always refused, because a
-//! misspelt limit would otherwise have no effect.
+//! Decoding of request bodies of the admin API.
 
-use super::tables::BUDGET_FIELDS;
-use super::tables::CAP;
-use super::tables::KEY;
-use super::tables::NEW_KEY;
-use super::tables::NEW_PROJECT;
-use super::tables::PROJECT;
-use super::tables::ROTATION;
-use super::tables::WEBHOOK;
-use super::tables::WHOLE_BUDGET;
+use serde::Deserialize;
+
+use super::field_values::Expiry;
+use super::field_values::Models;
+use super::field_values::Permissions;
+use super::field_values::change;
+use super::field_values::name;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
+use crate::accounts::auth::NewWebhook;
 use crate::accounts::auth::Permission;
 use crate::accounts::auth::ProjectChange;
 use crate::accounts::auth::RatesChange;
-use crate::api::request_schema;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::code;
+use crate::api::request_schema::typed;
+use crate::api::request_schema::typed::BoundedInteger;
+use crate::api::request_schema::typed::Object;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::DEFAULT_PROJECT;
-use crate::domain::unix_now;
+use crate::domain::Money;
+use crate::http::values::WebhookFields;
 use crate::http::values::chosen_id;
-use crate::http::values::finish;
 use crate::http::values::money;
-use crate::http::values::texts;
-use crate::http::values::webhook;
 
-/// Maximum length of a key's or project's name, in characters.
-const MAX_NAME_CHARACTERS: usize = 100;
-/// Maximum number of models in a key's allow-list.
-const MAX_MODELS: usize = 100;
+/// Maximum grace period at a rotation, 90 days in seconds.
+const MAX_GRACE_SECONDS: i64 = 90 * 24 * 60 * 60;
+
+type Rate = BoundedInteger<1, { u32::MAX as i64 }>;
+type Weight = BoundedInteger<1, 100>;
+
+/// Fields of `POST /admin/keys` and `PATCH /admin/keys/{id}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFields {
+    #[serde(default, deserialize_with = "name")]
+    name: Option<String>,
+    project_id: Option<String>,
+    #[serde(default, deserialize_with = "change::<_, Models, _>")]
+    models: FieldChange<Vec<String>>,
+    #[serde(default, deserialize_with = "change::<_, Rate, _>")]
+    requests_per_minute: FieldChange<u32>,
+    #[serde(default, deserialize_with = "change::<_, Rate, _>")]
+    tokens_per_minute: FieldChange<u32>,
+    #[serde(default, deserialize_with = "change::<_, Rate, _>")]
+    concurrent_requests: FieldChange<u32>,
+    #[serde(default, deserialize_with = "change::<_, Weight, _>")]
+    weight: FieldChange<u32>,
+    #[serde(default, deserialize_with = "change::<_, Object<BudgetFields>, _>")]
+    budget: FieldChange<Budget>,
+    #[serde(default, deserialize_with = "change::<_, Permissions, _>")]
+    permissions: FieldChange<Vec<Permission>>,
+    #[serde(default, deserialize_with = "change::<_, Expiry, _>")]
+    expires_at: FieldChange<u64>,
+}
+
+/// Fields of `POST /admin/keys/{id}/rotate`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RotationFields {
+    grace_seconds: Option<BoundedInteger<0, MAX_GRACE_SECONDS>>,
+}
+
+/// Fields of `POST /admin/projects` and `PATCH /admin/projects/{id}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProjectFields {
+    #[serde(default, deserialize_with = "chosen_id")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "name")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "change::<_, Rate, _>")]
+    requests_per_minute: FieldChange<u32>,
+    #[serde(default, deserialize_with = "change::<_, Rate, _>")]
+    tokens_per_minute: FieldChange<u32>,
+    #[serde(default, deserialize_with = "change::<_, Rate, _>")]
+    concurrent_requests: FieldChange<u32>,
+    #[serde(default, deserialize_with = "change::<_, Weight, _>")]
+    weight: FieldChange<u32>,
+    #[serde(default, deserialize_with = "change::<_, Object<BudgetFields>, _>")]
+    budget: FieldChange<Budget>,
+    #[serde(default, deserialize_with = "change::<_, Object<WebhookFields>, _>")]
+    webhook: FieldChange<NewWebhook>,
+}
+
+/// Fields of a budget.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BudgetFields {
+    daily: Option<Object<CapFields>>,
+    monthly: Option<Object<CapFields>>,
+}
+
+/// Fields of the budget of a day or a month.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CapFields {
+    tokens: Option<BoundedInteger<0, { i64::MAX }>>,
+    #[serde(default, deserialize_with = "money")]
+    money: Option<Money>,
+}
 
 /// Decodes the project and properties of a new key.
 ///
 /// # Errors
 /// Fails when the body is not valid.
 pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest> {
-    let mut object = request_schema::parse_request(body, &NEW_KEY, "`name`")?;
-    let project = object
-        .take_text("project_id")?
-        .unwrap_or_else(|| DEFAULT_PROJECT.to_owned());
-    let change = key(&mut object)?;
+    let mut fields: KeyFields = typed::parse_typed(body, "`name`")?;
+    let project = fields.project_id.take();
+    let change = KeyChange::from(fields);
     if change.name.is_none() {
-        return Err(object.missing_field("name"));
+        return Err(typed::missing("name"));
     }
-    finish(object)?;
-    Ok((project, change))
+    Ok((
+        project.unwrap_or_else(|| DEFAULT_PROJECT.to_owned()),
+        change,
+    ))
 }
 
 /// Decodes the changes to a key.
@@ -56,10 +125,11 @@ pub(super) fn new_key(body: &[u8]) -> Result<(String, KeyChange), InvalidRequest
 /// # Errors
 /// Fails when the body is not valid.
 pub(super) fn key_change(body: &[u8]) -> Result<KeyChange, InvalidRequest> {
-    let mut object = request_schema::parse_request(body, &KEY, "what is to be different")?;
-    let change = key(&mut object)?;
-    finish(object)?;
-    Ok(change)
+    let fields: KeyFields = typed::parse_typed(body, "what is to be different")?;
+    if fields.project_id.is_some() {
+        return Err(unchangeable("project_id", "A key stays in its project."));
+    }
+    Ok(fields.into())
 }
 
 /// Decodes the grace period of the old secret at a rotation, in seconds; 0 for an empty body.
@@ -70,10 +140,8 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
     if body.is_empty() {
         return Ok(0);
     }
-    let mut object = request_schema::parse_request(body, &ROTATION, "`grace_seconds`")?;
-    let seconds = object.take_integer("grace_seconds")?.unwrap_or(0);
-    finish(object)?;
-    Ok(seconds.unsigned_abs())
+    let fields: RotationFields = typed::parse_typed(body, "`grace_seconds`")?;
+    Ok(fields.grace_seconds.map_or(0, BoundedInteger::get))
 }
 
 /// Decodes the chosen id, if any, and the properties of a new project.
@@ -81,14 +149,13 @@ pub(super) fn grace(body: &[u8]) -> Result<u64, InvalidRequest> {
 /// # Errors
 /// Fails when the body is not valid.
 pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange), InvalidRequest> {
-    let mut object = request_schema::parse_request(body, &NEW_PROJECT, "`name` or `id`")?;
-    let id = chosen_id(&mut object, "id")?;
-    let mut change = project(&mut object)?;
+    let mut fields: ProjectFields = typed::parse_typed(body, "`name` or `id`")?;
+    let id = fields.id.take();
+    let mut change = ProjectChange::from(fields);
     change.name = change.name.or_else(|| id.clone());
     if change.name.is_none() {
-        return Err(object.missing_field("name"));
+        return Err(typed::missing("name"));
     }
-    finish(object)?;
     Ok((id, change))
 }
 
@@ -97,10 +164,11 @@ pub(super) fn new_project(body: &[u8]) -> Result<(Option<String>, ProjectChange)
 /// # Errors
 /// Fails when the body is not valid.
 pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidRequest> {
-    let mut object = request_schema::parse_request(body, &PROJECT, "what is to be different")?;
-    let change = project(&mut object)?;
-    finish(object)?;
-    Ok(change)
+    let fields: ProjectFields = typed::parse_typed(body, "what is to be different")?;
+    if fields.id.is_some() {
+        return Err(unchangeable("id", "The id of a project never changes."));
+    }
+    Ok(fields.into())
 }
 
 /// Decodes a body that is a budget.
@@ -108,11 +176,8 @@ pub(super) fn project_change(body: &[u8]) -> Result<ProjectChange, InvalidReques
 /// # Errors
 /// Fails when the body is not valid.
 pub(super) fn whole_budget(body: &[u8]) -> Result<Budget, InvalidRequest> {
-    caps(request_schema::parse_request(
-        body,
-        &WHOLE_BUDGET,
-        "`daily` and `monthly`",
-    )?)
+    let fields: Object<BudgetFields> = typed::parse_typed(body, "`daily` and `monthly`")?;
+    Ok(fields.into())
 }
 
 /// Error: the project of a new key does not exist.
@@ -127,151 +192,78 @@ pub(super) fn no_webhook() -> InvalidRequest {
     InvalidRequest::at("id", code::VALUE, message)
 }
 
-fn key(object: &mut ObjectReader) -> Result<KeyChange, InvalidRequest> {
-    Ok(KeyChange {
-        name: name(object)?,
-        models: change(object, "models", models)?,
-        rates: rates(object)?,
-        budget: change(object, "budget", budget)?,
-        permissions: change(object, "permissions", permissions)?,
-        expires_at: change(object, "expires_at", expiry)?,
-    })
+fn unchangeable(name: &str, why: &str) -> InvalidRequest {
+    let message = format!("`{name}`: {why} Remove it.");
+    InvalidRequest::at(name, code::UNSUPPORTED, message)
 }
 
-fn project(object: &mut ObjectReader) -> Result<ProjectChange, InvalidRequest> {
-    Ok(ProjectChange {
-        name: name(object)?,
-        rates: rates(object)?,
-        budget: change(object, "budget", budget)?,
-        webhook: change(object, "webhook", |object| webhook(object, &WEBHOOK))?,
-    })
-}
-
-/// Reads the change to a field; `null` clears the value.
-fn change<T>(
-    object: &mut ObjectReader,
-    name: &'static str,
-    read: impl FnOnce(&mut ObjectReader) -> Result<Option<T>, InvalidRequest>,
-) -> Result<FieldChange<T>, InvalidRequest> {
-    if object.is_null(name) {
-        return Ok(FieldChange::Clear);
-    }
-    Ok(read(object)?.map_or(FieldChange::Keep, FieldChange::Set))
-}
-
-fn name(object: &mut ObjectReader) -> Result<Option<String>, InvalidRequest> {
-    let Some(name) = object.take_text("name")? else {
-        return Ok(None);
-    };
-    let is_good = !name.trim().is_empty()
-        && name.chars().count() <= MAX_NAME_CHARACTERS
-        && !name.chars().any(char::is_control);
-    if is_good {
-        return Ok(Some(name));
-    }
-    Err(object.invalid_field(
-        "name",
-        code::VALUE,
-        "expected 1 to 100 characters on one line.",
-    ))
-}
-
-fn rates(object: &mut ObjectReader) -> Result<RatesChange, InvalidRequest> {
-    let mut rate = |name: &'static str| {
-        change(object, name, |object| {
-            Ok(object
-                .take_integer(name)?
-                .and_then(|number| u32::try_from(number).ok()))
-        })
-    };
-    Ok(RatesChange {
-        requests_per_minute: rate("requests_per_minute")?,
-        tokens_per_minute: rate("tokens_per_minute")?,
-        concurrent_requests: rate("concurrent_requests")?,
-        weight: rate("weight")?,
-    })
-}
-
-fn models(object: &mut ObjectReader) -> Result<Option<Vec<String>>, InvalidRequest> {
-    let Some(names) = texts(object, "models")? else {
-        return Ok(None);
-    };
-    let is_good =
-        (1..=MAX_MODELS).contains(&names.len()) && names.iter().all(|name| !name.trim().is_empty());
-    if is_good {
-        return Ok(Some(names));
-    }
-    Err(object.invalid_field(
-        "models",
-        code::VALUE,
-        "expected 1 to 100 names. `null` or nothing stands for all models.",
-    ))
-}
-
-fn permissions(object: &mut ObjectReader) -> Result<Option<Vec<Permission>>, InvalidRequest> {
-    let Some(names) = texts(object, "permissions")? else {
-        return Ok(None);
-    };
-    let known = |name: &String| {
-        Permission::ALL
-            .into_iter()
-            .find(|permission| permission.as_str() == name)
-    };
-    let found: Option<Vec<Permission>> = names.iter().map(known).collect();
-    match found {
-        Some(mut permissions) if !permissions.is_empty() => {
-            permissions.sort_unstable();
-            permissions.dedup();
-            Ok(Some(permissions))
-        }
-        _ => {
-            let words = "expected one or more of `inference`, `responses`, `usage`, `tasks`, `web_search` and `server_tools`. `null` or nothing stands for all but `tasks`.";
-            Err(object.invalid_field("permissions", code::VALUE, words))
+impl From<KeyFields> for KeyChange {
+    fn from(fields: KeyFields) -> Self {
+        Self {
+            name: fields.name,
+            models: fields.models,
+            rates: RatesChange {
+                requests_per_minute: fields.requests_per_minute,
+                tokens_per_minute: fields.tokens_per_minute,
+                concurrent_requests: fields.concurrent_requests,
+                weight: fields.weight,
+            },
+            budget: fields.budget,
+            permissions: fields.permissions,
+            expires_at: fields.expires_at,
         }
     }
 }
 
-fn expiry(object: &mut ObjectReader) -> Result<Option<u64>, InvalidRequest> {
-    let Some(end) = object.take_integer("expires_at")?.map(i64::unsigned_abs) else {
-        return Ok(None);
-    };
-    if end > unix_now() {
-        return Ok(Some(end));
+impl From<ProjectFields> for ProjectChange {
+    fn from(fields: ProjectFields) -> Self {
+        Self {
+            name: fields.name,
+            rates: RatesChange {
+                requests_per_minute: fields.requests_per_minute,
+                tokens_per_minute: fields.tokens_per_minute,
+                concurrent_requests: fields.concurrent_requests,
+                weight: fields.weight,
+            },
+            budget: fields.budget,
+            webhook: fields.webhook,
+        }
     }
-    Err(object.invalid_field(
-        "expires_at",
-        code::VALUE,
-        "lies in the past. To end a key at once, delete it.",
-    ))
 }
 
-fn budget(object: &mut ObjectReader) -> Result<Option<Budget>, InvalidRequest> {
-    let Some(value) = object.take("budget")? else {
-        return Ok(None);
-    };
-    caps(ObjectReader::new(
-        value,
-        object.place.inner("budget", &BUDGET_FIELDS),
-    )?)
-    .map(Some)
+impl From<Object<BudgetFields>> for Budget {
+    fn from(Object(fields): Object<BudgetFields>) -> Self {
+        Self {
+            daily: fields.daily.map(Cap::from).unwrap_or_default(),
+            monthly: fields.monthly.map(Cap::from).unwrap_or_default(),
+        }
+    }
 }
 
-fn caps(mut object: ObjectReader) -> Result<Budget, InvalidRequest> {
-    let budget = Budget {
-        daily: cap(&mut object, "daily")?,
-        monthly: cap(&mut object, "monthly")?,
-    };
-    finish(object)?;
-    Ok(budget)
+impl From<Object<CapFields>> for Cap {
+    fn from(Object(fields): Object<CapFields>) -> Self {
+        Self {
+            tokens: fields.tokens.map(BoundedInteger::get),
+            money: fields.money,
+        }
+    }
 }
 
-fn cap(object: &mut ObjectReader, name: &'static str) -> Result<Cap, InvalidRequest> {
-    let Some(value) = object.take(name)? else {
-        return Ok(Cap::default());
-    };
-    let mut object = ObjectReader::new(value, object.place.inner(name, &CAP))?;
-    let tokens = object.take_integer("tokens")?.map(i64::unsigned_abs);
-    let money = money(&mut object, "money")?;
-    finish(object)?;
-    Ok(Cap { tokens, money })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::request_schema::document::check_names;
+    use crate::api::request_schema::document::fields_of;
+
+    #[test]
+    fn document_lists_admin_fields() {
+        let page = "admin key fields";
+        check_names(page, "", fields_of::<KeyFields>());
+        check_names(page, "budget.", fields_of::<BudgetFields>());
+        check_names(page, "budget.daily.", fields_of::<CapFields>());
+        let page = "admin project fields";
+        check_names(page, "", fields_of::<ProjectFields>());
+        check_names(page, "webhook.", fields_of::<WebhookFields>());
+        check_names("admin rotation fields", "", fields_of::<RotationFields>());
+    }
 }

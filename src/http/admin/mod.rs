@@ -4,14 +4,12 @@
 //! usage is recorded by [`ledger`](crate::accounts::ledger).
 
 mod cache;
+mod field_values;
 mod fields;
 mod keys;
 mod ledger;
 mod projects;
 mod store;
-mod tables;
-#[cfg(test)]
-mod tables_tests;
 mod write;
 
 use std::collections::HashMap;

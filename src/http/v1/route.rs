@@ -5,18 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::Extension;
 use axum::extract::State;
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::accounts::auth::AuthError;
 use crate::accounts::ledger::LedgerReader;
-use crate::api::request_schema::FieldType::Integer;
-use crate::api::request_schema::FieldType::Text;
-use crate::api::request_schema::ObjectSchema;
-use crate::api::request_schema::PROJECT;
-use crate::api::request_schema::Policy;
-use crate::api::request_schema::RemarkCollector;
-use crate::api::request_schema::honoured;
-use crate::api::request_schema::parse_request;
+use crate::api::request_schema::typed;
+use crate::api::request_schema::typed::BoundedInteger;
 use crate::domain::Caller;
 use crate::engine::routing::Router;
 use crate::engine::routing::RoutingChoice;
@@ -24,25 +19,13 @@ use crate::engine::routing::RoutingFeatures;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
 
-/// Fields of the request.
-static REQUEST: ObjectSchema = ObjectSchema {
-    prefix: "",
-    fields: &[
-        honoured("task_description", Text, "What the prompt would be.").required(),
-        honoured(
-            "context_size",
-            Integer(0, u32::MAX as i64),
-            "Tokens of all that would go with it: messages, instructions and tools.",
-        )
-        .required(),
-        PROJECT,
-    ],
-};
-
-/// Decoded request.
-struct RouteRequest {
-    task: String,
-    context_tokens: u64,
+/// Fields of the request. Unknown ones are refused: no client sends any by default.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteFields {
+    task_description: String,
+    context_size: BoundedInteger<0, { u32::MAX as i64 }>,
+    project_id: Option<String>,
 }
 
 /// Model choice with its reason.
@@ -60,21 +43,22 @@ pub(in crate::http) async fn recommend_model(
     Extension(caller): Extension<Caller>,
     body: RequestBody,
 ) -> Result<Json<Recommendation>, ApiError> {
-    let RouteRequest {
-        task,
-        context_tokens,
-    } = {
-        let caller = caller.clone();
-        body.decode(move |body| decode(body, &caller)).await?
-    };
+    let read = |body: &[u8]| typed::parse_typed(body, "`task_description` and `context_size`");
+    let fields: RouteFields = body.decode(read).await?;
+    if fields
+        .project_id
+        .is_some_and(|project| !caller.is_in_project(&project))
+    {
+        return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
+    }
     let budget = ledger.budget_state(&caller).await?;
     let RoutingChoice {
         model,
         rule,
         reason,
     } = router.choose(&RoutingFeatures {
-        prompt: vec![&task],
-        context_tokens,
+        prompt: vec![&fields.task_description],
+        context_tokens: fields.context_size.get(),
         budget,
     });
     Ok(Json(Recommendation {
@@ -84,26 +68,6 @@ pub(in crate::http) async fn recommend_model(
     }))
 }
 
-/// Decodes the request. Unknown fields are always refused: no client sends any by default.
-fn decode(body: &[u8], caller: &Caller) -> Result<RouteRequest, ApiError> {
-    let mut request = parse_request(body, &REQUEST, "`task_description` and `context_size`")?;
-    let task = request.require_text("task_description")?;
-    let size = request
-        .take_integer("context_size")?
-        .ok_or_else(|| request.missing_field("context_size"))?;
-    if request
-        .take_text("project_id")?
-        .is_some_and(|project| !caller.is_in_project(&project))
-    {
-        return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
-    }
-    request.finish(&mut RemarkCollector::new(Policy::Strict))?;
-    Ok(RouteRequest {
-        task,
-        context_tokens: u64::try_from(size).unwrap_or(0),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +75,6 @@ mod tests {
 
     #[test]
     fn document_lists_route_fields() {
-        document::check("route fields", &[&REQUEST]);
+        document::check_names("route fields", "", document::fields_of::<RouteFields>());
     }
 }

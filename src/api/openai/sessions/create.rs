@@ -1,46 +1,28 @@
 //! Request body of `POST /v1/sessions`.
 
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::Error as _;
 use serde_json::Map;
 use serde_json::Value;
 
 use crate::api::openai::labels;
-use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::ObjectSchema;
-use crate::api::request_schema::PROJECT;
-use crate::api::request_schema::Policy;
-use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::code;
-use crate::api::request_schema::honoured;
-use crate::api::request_schema::parse_request;
+use crate::api::request_schema::typed;
 
 /// Fields of the request.
-pub(super) static CREATE: ObjectSchema = ObjectSchema {
-    prefix: "",
-    fields: &[
-        honoured(
-            "model",
-            FieldType::Text,
-            "Answers the messages that name no other.",
-        ),
-        honoured(
-            "instructions",
-            FieldType::Text,
-            "What Claude is told before the conversation.",
-        ),
-        honoured(
-            "system_prompt",
-            FieldType::Text,
-            "The same as `instructions`. Not beside it.",
-        ),
-        honoured(
-            "metadata",
-            FieldType::Object,
-            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
-        ),
-        PROJECT,
-    ],
-};
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionFields {
+    #[serde(default, deserialize_with = "model")]
+    model: Option<String>,
+    instructions: Option<String>,
+    system_prompt: Option<String>,
+    #[serde(default, deserialize_with = "typed::object")]
+    metadata: Option<Map<String, Value>>,
+    project_id: Option<String>,
+}
 
 /// Decoded body of `POST /v1/sessions`.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,37 +48,34 @@ pub fn decode_create_session(body: &[u8]) -> Result<CreateSessionRequest, Invali
     } else {
         body
     };
-    let mut request = parse_request(body, &CREATE, "`model` or nothing at all")?;
-    let model = request.take_text("model")?;
-    if model
-        .as_deref()
-        .is_some_and(|model| model.trim().is_empty())
-    {
-        return Err(request.invalid_field(
-            "model",
-            code::VALUE,
-            "it is blank. Give the name of a model, or leave it out.",
-        ));
+    let fields: SessionFields = typed::parse_typed(body, "`model` or nothing at all")?;
+    if fields.instructions.is_some() && fields.system_prompt.is_some() {
+        let message = "`system_prompt`: it is the same as `instructions`. Remove one.";
+        return Err(InvalidRequest::at("system_prompt", code::VALUE, message));
     }
-    let instructions = request.take_text("instructions")?;
-    let prompt = request.take_text("system_prompt")?;
-    if instructions.is_some() && prompt.is_some() {
-        return Err(request.invalid_field(
-            "system_prompt",
-            code::VALUE,
-            "it is the same as `instructions`. Remove one.",
-        ));
-    }
-    let metadata = labels::take_metadata(&mut request)?.unwrap_or_default();
-    let project = request.take_text("project_id")?;
-    request.finish(&mut RemarkCollector::new(Policy::Strict))?;
-    let instructions = instructions
-        .or(prompt)
+    let metadata = fields.metadata.unwrap_or_default();
+    labels::check_metadata(&metadata)?;
+    let instructions = fields
+        .instructions
+        .or(fields.system_prompt)
         .filter(|text| !text.trim().is_empty());
     Ok(CreateSessionRequest {
-        model,
+        model: fields.model,
         instructions,
         metadata,
-        project,
+        project: fields.project_id,
     })
+}
+
+fn model<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let model = Option::<String>::deserialize(deserializer)?;
+    if model
+        .as_deref()
+        .is_none_or(|model| !model.trim().is_empty())
+    {
+        return Ok(model);
+    }
+    Err(D::Error::custom(
+        "it is blank. Give the name of a model, or leave it out.",
+    ))
 }

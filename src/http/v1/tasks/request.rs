@@ -3,29 +3,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::Error as _;
 use uuid::Uuid;
 
 use crate::accounts::auth::NewWebhook;
-use crate::api::request_schema::Field;
-use crate::api::request_schema::FieldType;
 use crate::api::request_schema::InvalidRequest;
-use crate::api::request_schema::ObjectReader;
-use crate::api::request_schema::ObjectSchema;
-use crate::api::request_schema::PROJECT;
 use crate::api::request_schema::code;
-use crate::api::request_schema::honoured;
-use crate::api::request_schema::parse_request;
 use crate::api::request_schema::printable;
+use crate::api::request_schema::typed;
+use crate::api::request_schema::typed::BoundedInteger;
+use crate::api::request_schema::typed::Object;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::engine::agent::PermissionDecision;
+use crate::http::values::WebhookFields;
 use crate::http::values::chosen_id;
-use crate::http::values::finish;
 use crate::http::values::money;
-use crate::http::values::texts;
-use crate::http::values::webhook;
 use crate::services::tasks;
 use crate::services::tasks::ChosenId;
 use crate::services::tasks::PermissionMode;
@@ -39,150 +34,88 @@ const MAX_PROMPT_BYTES: usize = 1 << 20;
 /// Message to an agent whose permission request is denied without one.
 const DEFAULT_DENIAL: &str = "The user does not want this to be done.";
 
-const DECISION: Field = honoured("decision", FieldType::Text, "Required. `allow` or `deny`.");
-const DENIAL: Field = honoured(
-    "message",
-    FieldType::Text,
-    "What the agent is told beside a `deny`.",
-);
-
 /// Fields of `POST /v1/tasks`.
-pub(super) static CREATE: ObjectSchema = ObjectSchema {
-    prefix: "",
-    fields: &[
-        honoured(
-            "prompt",
-            FieldType::Text,
-            "Required. What the agent is to do, in up to 1 MiB.",
-        ),
-        honoured(
-            "workspace",
-            FieldType::Text,
-            "Required. The folder of the server in which it is to do it: an absolute path, one of `tasks.roots` or under one.",
-        ),
-        honoured(
-            "model",
-            FieldType::Text,
-            "As in a chat, `auto` included. Left out, `tasks.model` of the configuration.",
-        ),
-        honoured(
-            "system_prompt",
-            FieldType::Text,
-            "Instructions, added to those that the CLI gives its agents.",
-        ),
-        honoured(
-            "preset",
-            FieldType::Text,
-            "`read_only` (unless it says otherwise), `edit` or `full`: tools and permissions that go together.",
-        ),
-        honoured(
-            "tools",
-            FieldType::Object,
-            "Which tools it has, in the place of the preset's.",
-        ),
-        honoured(
-            "permission_mode",
-            FieldType::Text,
-            "What becomes of what it may not do unasked, in the place of the preset's way: `default` and `acceptEdits` ask you, \
-             `dontAsk` and `plan` deny, `bypassPermissions` allows.",
-        ),
-        honoured(
-            "max_turns",
-            FieldType::Integer(1, 10_000),
-            "The most calls of the model.",
-        ),
-        honoured(
-            "max_budget_usd",
-            FieldType::TextOrNumber,
-            "The most it may cost, in US dollars; held in the key's budgets until it ends. Left out, `tasks.max_budget_usd`.",
-        ),
-        honoured(
-            "timeout_seconds",
-            FieldType::Integer(1, MAX_TIMEOUT_SECONDS),
-            "How long it may run; then it is stopped. Not above `tasks.timeout_seconds`, which counts when it is left out.",
-        ),
-        honoured(
-            "session_id",
-            FieldType::Text,
-            "The session of an earlier task of this key in the same workspace. The agent goes on in it and knows all of it.",
-        ),
-        honoured(
-            "webhook",
-            FieldType::Object,
-            "Who is told that it has ended, beside the webhook of the project.",
-        ),
-        honoured(
-            "task_id",
-            FieldType::Text,
-            "An id of your choice, by which all paths of the task know it as well: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit, unique among the tasks of the key. The same request again is answered with the task as it is now (200), another one of the same id with a 409. Left out, the task is known by its `id` alone.",
-        ),
-        PROJECT,
-    ],
-};
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaskFields {
+    #[serde(deserialize_with = "prompt")]
+    prompt: String,
+    workspace: String,
+    #[serde(default, deserialize_with = "model_name")]
+    model: Option<ModelName>,
+    system_prompt: Option<String>,
+    preset: Option<ToolPreset>,
+    tools: Option<Object<ToolFields>>,
+    permission_mode: Option<PermissionMode>,
+    max_turns: Option<BoundedInteger<1, 10_000>>,
+    #[serde(default, deserialize_with = "budget")]
+    max_budget_usd: Option<Money>,
+    timeout_seconds: Option<BoundedInteger<1, MAX_TIMEOUT_SECONDS>>,
+    #[serde(default, deserialize_with = "session_id")]
+    session_id: Option<Uuid>,
+    webhook: Option<Object<WebhookFields>>,
+    #[serde(default, deserialize_with = "task_id")]
+    task_id: Option<String>,
+    project_id: Option<String>,
+}
 
 /// Fields of `tools`.
-pub(super) static TOOLS: ObjectSchema = ObjectSchema {
-    prefix: "tools.",
-    fields: &[
-        honoured(
-            "allow",
-            FieldType::Array,
-            "Names of tools: it has these and no others.",
-        ),
-        honoured(
-            "deny",
-            FieldType::Array,
-            "Names of tools that it has not, whatever the preset or `allow` says.",
-        ),
-    ],
-};
-
-/// Fields of `webhook`.
-pub(super) static WEBHOOK: ObjectSchema = ObjectSchema {
-    prefix: "webhook.",
-    fields: &[
-        honoured(
-            "url",
-            FieldType::Text,
-            "Required. On one of the hosts of `tasks.webhook_hosts`.",
-        ),
-        honoured(
-            "secret",
-            FieldType::Text,
-            "`whsec_` and 24 to 64 bytes in base64, for the signature. Left out, one is made and shown once, in the answer.",
-        ),
-    ],
-};
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolFields {
+    #[serde(default, deserialize_with = "typed::texts")]
+    allow: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "typed::texts")]
+    deny: Option<Vec<String>>,
+}
 
 /// Fields of `POST /v1/tasks/{id}/permissions/{request_id}`.
-pub(super) static ANSWER: ObjectSchema = ObjectSchema {
-    prefix: "",
-    fields: &[DECISION, DENIAL],
-};
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecisionFields {
+    decision: Decision,
+    message: Option<String>,
+}
 
-/// Fields that all messages on the WebSocket of a task share.
-pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
-    prefix: "",
-    fields: &[honoured(
-        "type",
-        FieldType::Text,
-        "Required. `permission`, `interrupt` or `ping`.",
-    )],
-};
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Decision {
+    Allow,
+    Deny,
+}
+
+/// Field that all messages on the WebSocket of a task share; the others depend on it.
+#[derive(Deserialize)]
+struct SocketMessageType {
+    r#type: SocketMessageKind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SocketMessageKind {
+    Permission,
+    Interrupt,
+    Ping,
+}
 
 /// Fields of a `permission` message.
-pub(super) static PERMISSION: ObjectSchema = ObjectSchema {
-    prefix: "",
-    fields: &[
-        honoured(
-            "request_id",
-            FieldType::Text,
-            "Required. Which question is answered.",
-        ),
-        DECISION,
-        DENIAL,
-    ],
-};
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PermissionFields {
+    #[serde(rename = "type")]
+    _type: SocketMessageKind,
+    request_id: String,
+    decision: Decision,
+    message: Option<String>,
+}
+
+/// Fields of an `interrupt` or `ping` message.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignalFields {
+    #[serde(rename = "type")]
+    _type: SocketMessageKind,
+}
 
 /// Message of a client on the WebSocket of a task.
 #[derive(Debug, PartialEq)]
@@ -209,61 +142,35 @@ pub(super) struct CreateTaskRequest {
     pub(super) project: Option<String>,
 }
 
-/// Decodes the body of `POST /v1/tasks`; `model` is the default model. Unknown fields are refused,
-/// because a misspelled limit must not be ignored.
+/// Decodes the body of `POST /v1/tasks`; `model` is the default model.
 ///
 /// # Errors
 /// Fails when the body is not a valid request.
 pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateTaskRequest, InvalidRequest> {
-    let mut request = parse_request(body, &CREATE, "`prompt` and `workspace`")?;
-    let prompt = request
-        .take_text("prompt")?
-        .ok_or_else(|| request.missing_field("prompt"))?;
-    if prompt.trim().is_empty() {
-        return Err(request.invalid_field(
-            "prompt",
-            code::VALUE,
-            "it is blank. Say what is to be done.",
-        ));
-    }
-    if prompt.len() > MAX_PROMPT_BYTES {
-        let words = "it has more than 1 MiB. Put what is to be read into a file of the workspace.";
-        return Err(request.invalid_field("prompt", code::VALUE, words));
-    }
-    let workspace = request
-        .take_text("workspace")?
-        .ok_or_else(|| request.missing_field("workspace"))?;
-    let preset = take_word::<ToolPreset>(&mut request, "preset", "`read_only`, `edit` or `full`")?
-        .unwrap_or_default();
-    let modes = "`default`, `acceptEdits`, `plan`, `dontAsk` or `bypassPermissions`";
-    let permission_mode = take_word::<PermissionMode>(&mut request, "permission_mode", modes)?;
+    let body = typed::parse_object(body, "`prompt` and `workspace`")?;
+    let fields: TaskFields = typed::from_value(&body)?;
+    let preset = fields.preset.unwrap_or_default();
     let spec = TaskSpec {
-        chosen: take_chosen_id(&mut request, body)?,
-        prompt,
-        workspace: PathBuf::from(workspace),
-        model: name(&mut request)?.unwrap_or_else(|| model.clone()),
-        system_prompt: request
-            .take_text("system_prompt")?
-            .filter(|text| !text.trim().is_empty()),
-        tools: tools(&mut request, preset)?,
-        permission_mode: permission_mode.unwrap_or(preset.permission_mode()),
-        max_turns: request
-            .take_integer("max_turns")?
-            .and_then(|turns| u32::try_from(turns).ok()),
-        max_budget: budget(&mut request)?,
-        timeout: request
-            .take_integer("timeout_seconds")?
-            .map(|time| Duration::from_secs(time.unsigned_abs())),
-        session: session(&mut request)?,
+        // A hash of the whole body recognizes repeated requests.
+        chosen: fields.task_id.map(|id| ChosenId::new(id, &body)),
+        prompt: fields.prompt,
+        workspace: PathBuf::from(fields.workspace),
+        model: fields.model.unwrap_or_else(|| model.clone()),
+        system_prompt: fields.system_prompt.filter(|text| !text.trim().is_empty()),
+        tools: select_tools(preset, fields.tools)?,
+        permission_mode: fields.permission_mode.unwrap_or(preset.permission_mode()),
+        max_turns: fields.max_turns.map(u32::from),
+        max_budget: fields.max_budget_usd,
+        timeout: fields
+            .timeout_seconds
+            .map(|time| Duration::from_secs(time.get())),
+        session: fields.session_id,
         webhook: None,
     };
-    let webhook = webhook(&mut request, &WEBHOOK)?;
-    let project = request.take_text("project_id")?;
-    finish(request)?;
     Ok(CreateTaskRequest {
         spec,
-        webhook,
-        project,
+        webhook: fields.webhook.map(NewWebhook::from),
+        project: fields.project_id,
     })
 }
 
@@ -272,10 +179,8 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateTaskRequest
 /// # Errors
 /// Fails when the body is not a valid answer.
 pub(super) fn answer(body: &[u8]) -> Result<PermissionDecision, InvalidRequest> {
-    let mut request = parse_request(body, &ANSWER, "`decision`")?;
-    let answer = decision(&mut request)?;
-    finish(request)?;
-    Ok(answer)
+    let fields: DecisionFields = typed::parse_typed(body, "`decision`")?;
+    decide(&fields.decision, fields.message)
 }
 
 /// Decodes a message on the WebSocket of a task.
@@ -283,145 +188,103 @@ pub(super) fn answer(body: &[u8]) -> Result<PermissionDecision, InvalidRequest> 
 /// # Errors
 /// Fails when the text is not a valid message.
 pub(super) fn parse_message(text: &str) -> Result<TaskSocketMessage, InvalidRequest> {
-    let mut message = parse_request(text.as_bytes(), &MESSAGE, "a `type`")?;
-    let kind = message
-        .take_text("type")?
-        .ok_or_else(|| message.missing_field("type"))?;
-    match kind.as_str() {
-        "permission" => {
-            let mut message = message.with_schema(&PERMISSION);
-            let request_id = message
-                .take_text("request_id")?
-                .ok_or_else(|| message.missing_field("request_id"))?;
-            let answer = decision(&mut message)?;
-            finish(message).map(|()| TaskSocketMessage::Permission { request_id, answer })
+    let message = typed::parse_object(text.as_bytes(), "a `type`")?;
+    let kind: SocketMessageType = typed::from_value(&message)?;
+    match kind.r#type {
+        SocketMessageKind::Permission => {
+            let fields: PermissionFields = typed::from_value(&message)?;
+            Ok(TaskSocketMessage::Permission {
+                request_id: fields.request_id,
+                answer: decide(&fields.decision, fields.message)?,
+            })
         }
-        "interrupt" => finish(message).map(|()| TaskSocketMessage::Interrupt),
-        "ping" => finish(message).map(|()| TaskSocketMessage::Ping),
-        _ => {
-            let words = format!(
-                "expected `permission`, `interrupt` or `ping`, got `{}`.",
-                printable(&kind)
-            );
-            Err(message.invalid_field("type", code::VALUE, &words))
+        SocketMessageKind::Interrupt => {
+            typed::from_value(&message).map(|SignalFields { .. }| TaskSocketMessage::Interrupt)
+        }
+        SocketMessageKind::Ping => {
+            typed::from_value(&message).map(|SignalFields { .. }| TaskSocketMessage::Ping)
         }
     }
 }
 
-/// Reads the decision and message fields.
-fn decision(request: &mut ObjectReader) -> Result<PermissionDecision, InvalidRequest> {
-    let message = request.take_text("message")?;
-    match request.take_text("decision")?.as_deref() {
-        Some("allow") if message.is_some() => Err(request.invalid_field(
-            "message",
-            code::VALUE,
-            "an agent that is allowed hears no message. Remove it.",
-        )),
-        Some("allow") => Ok(PermissionDecision::Allow),
-        Some("deny") => Ok(PermissionDecision::Deny(
+fn decide(
+    decision: &Decision,
+    message: Option<String>,
+) -> Result<PermissionDecision, InvalidRequest> {
+    match (decision, message) {
+        (Decision::Allow, Some(_)) => {
+            let message = "`message`: an agent that is allowed hears no message. Remove it.";
+            Err(InvalidRequest::at("message", code::VALUE, message))
+        }
+        (Decision::Allow, None) => Ok(PermissionDecision::Allow),
+        (Decision::Deny, message) => Ok(PermissionDecision::Deny(
             message.unwrap_or_else(|| DEFAULT_DENIAL.to_owned()),
         )),
-        Some(_) => {
-            Err(request.invalid_field("decision", code::VALUE, "expected `allow` or `deny`."))
-        }
-        None => Err(request.missing_field("decision")),
     }
 }
 
-/// Reads a field that takes one of a few words.
-fn take_word<T: DeserializeOwned>(
-    request: &mut ObjectReader,
-    name: &'static str,
-    words: &str,
-) -> Result<Option<T>, InvalidRequest> {
-    let Some(text) = request.take_text(name)? else {
-        return Ok(None);
-    };
-    match serde_json::from_value(Value::String(text)) {
-        Ok(word) => Ok(Some(word)),
-        Err(_) => Err(request.invalid_field(name, code::VALUE, &format!("expected {words}."))),
-    }
+fn select_tools(
+    preset: ToolPreset,
+    fields: Option<Object<ToolFields>>,
+) -> Result<Vec<&'static str>, InvalidRequest> {
+    let Object(ToolFields { allow, deny }) = fields.unwrap_or(Object(ToolFields::default()));
+    let deny = deny.unwrap_or_default();
+    preset.tools(allow.as_deref(), &deny).map_err(|unknown| {
+        let known: Vec<_> = tasks::AGENT_TOOLS.iter().map(|(tool, _)| *tool).collect();
+        let message = format!(
+            "`tools`: no tool is called `{}`. There are {}.",
+            printable(&unknown),
+            known.join(", ")
+        );
+        InvalidRequest::at("tools", code::VALUE, message)
+    })
 }
 
-/// Reads the id chosen by the client, with a hash of the whole `body` that recognizes repeated
-/// requests.
-fn take_chosen_id(
-    request: &mut ObjectReader,
-    body: &[u8],
-) -> Result<Option<ChosenId>, InvalidRequest> {
-    let Some(id) = chosen_id(request, "task_id")? else {
-        return Ok(None);
-    };
-    if ChosenId::is_generated(&id) {
-        let words = "`task_` with 32 hexadecimal digits is what this server calls tasks. Choose another id.";
-        return Err(request.invalid_field("task_id", code::VALUE, words));
+fn prompt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let prompt = String::deserialize(deserializer)?;
+    if prompt.trim().is_empty() {
+        return Err(D::Error::custom("it is blank. Say what is to be done."));
     }
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| InvalidRequest::body(format!("{error}.")))?;
-    Ok(Some(ChosenId::new(id, &body)))
+    if prompt.len() > MAX_PROMPT_BYTES {
+        return Err(D::Error::custom(
+            "it has more than 1 MiB. Put what is to be read into a file of the workspace.",
+        ));
+    }
+    Ok(prompt)
 }
 
-fn name(request: &mut ObjectReader) -> Result<Option<ModelName>, InvalidRequest> {
-    match request.take_text("model")? {
-        Some(model) if model.trim().is_empty() => Err(request.invalid_field(
-            "model",
-            code::VALUE,
+fn model_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ModelName>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(model) if model.trim().is_empty() => Err(D::Error::custom(
             "it is blank. Give the name of a model, or leave it out.",
         )),
         model => Ok(model.map(ModelName::new)),
     }
 }
 
-fn tools(
-    request: &mut ObjectReader,
-    preset: ToolPreset,
-) -> Result<Vec<&'static str>, InvalidRequest> {
-    let Some(value) = request.take("tools")? else {
-        return Ok(preset.tools(None, &[]).unwrap_or_default());
-    };
-    let mut object = ObjectReader::new(value, request.place.inner("tools", &TOOLS))?;
-    let (allow, deny) = (texts(&mut object, "allow")?, texts(&mut object, "deny")?);
-    finish(object)?;
-    preset
-        .tools(allow.as_deref(), &deny.unwrap_or_default())
-        .map_err(|unknown| {
-            let known: Vec<_> = tasks::AGENT_TOOLS.iter().map(|(tool, _)| *tool).collect();
-            let unknown = printable(&unknown);
-            request.invalid_field(
-                "tools",
-                code::VALUE,
-                &format!(
-                    "no tool is called `{unknown}`. There are {}.",
-                    known.join(", ")
-                ),
-            )
-        })
-}
-
-fn budget(request: &mut ObjectReader) -> Result<Option<Money>, InvalidRequest> {
-    let name = "max_budget_usd";
-    match money(request, name)? {
-        Some(amount) if amount <= Money::ZERO => Err(request.invalid_field(
-            name,
-            code::VALUE,
+fn budget<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Money>, D::Error> {
+    match money(deserializer)? {
+        Some(amount) if amount <= Money::ZERO => Err(D::Error::custom(
             "expected an amount above 0. Nothing can be done for nothing.",
         )),
         amount => Ok(amount),
     }
 }
 
-fn session(request: &mut ObjectReader) -> Result<Option<Uuid>, InvalidRequest> {
-    let Some(text) = request.take_text("session_id")? else {
-        return Ok(None);
-    };
-    let session = Uuid::try_parse(&text).ok();
-    session.map(Some).ok_or_else(|| {
-        request.invalid_field(
-            "session_id",
-            code::VALUE,
-            "expected the `session_id` of an earlier task.",
-        )
-    })
+fn session_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let session = text.map(|text| Uuid::try_parse(&text)).transpose();
+    session.map_err(|_| D::Error::custom("expected the `session_id` of an earlier task."))
+}
+
+/// Reads the id chosen by the client, which is none that this server generates.
+fn task_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match chosen_id(deserializer)? {
+        Some(id) if ChosenId::is_generated(&id) => Err(D::Error::custom(
+            "`task_` with 32 hexadecimal digits is what this server calls tasks. Choose another id.",
+        )),
+        id => Ok(id),
+    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::*;
-use crate::api::request_schema::document;
+use crate::api::request_schema::document::check_names;
+use crate::api::request_schema::document::fields_of;
 
 #[test]
 fn document_lists_task_fields() {
-    document::check("task fields", &[&CREATE, &super::TOOLS, &WEBHOOK]);
-    document::check("task answer fields", &[&ANSWER]);
-    document::check("task socket fields", &[&MESSAGE, &PERMISSION]);
+    check_names("task fields", "", fields_of::<TaskFields>());
+    check_names("task fields", "tools.", fields_of::<ToolFields>());
+    check_names("task fields", "webhook.", fields_of::<WebhookFields>());
+    check_names("task answer fields", "", fields_of::<DecisionFields>());
+    check_names("task socket fields", "", fields_of::<PermissionFields>());
 }
 
 fn read(fields: Value) -> CreateTaskRequest {

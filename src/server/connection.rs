@@ -22,6 +22,7 @@ use super::deadline_io::DeadlineIo;
 use super::head_watch::HeadWatch;
 use crate::http::Connection;
 use crate::http::TwoLengths;
+use crate::telemetry::logs::ErrorChain;
 
 /// Maximum buffered size of a request head, and of a response that the client is slow to read, in
 /// bytes.
@@ -105,7 +106,7 @@ pub(super) async fn run<A: HttpService>(
     };
     if let Err(error) = result {
         tracing::debug!(
-            error = &error as &dyn std::error::Error,
+            error = %ErrorChain(&error),
             "connection ended early"
         );
     }

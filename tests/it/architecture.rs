@@ -48,17 +48,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "storage::files",
         &[
             "domain",
+            "telemetry::logs",
             "api::openai",
             "api::request_schema",
             "storage::store",
         ],
     ),
-    ("storage::store", &["domain"]),
+    ("storage::store", &["domain", "telemetry::logs"]),
     (
         "accounts::auth",
         &["domain", "storage::store", "accounts::webhooks"],
     ),
-    ("accounts::ledger", &["domain", "storage::store"]),
+    (
+        "accounts::ledger",
+        &["domain", "telemetry::logs", "storage::store"],
+    ),
     ("accounts::pricing", &["domain"]),
     ("accounts::rate_limit", &["domain"]),
     ("accounts::webhooks", &["domain", "storage::store"]),
@@ -110,6 +114,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "services::batches",
         &[
             "domain",
+            "telemetry::logs",
             "runtime::fair_queue",
             "api::openai",
             "api::request_schema",
@@ -134,6 +139,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "services::responses",
         &[
             "domain",
+            "telemetry::logs",
             "api::openai",
             "api::request_schema",
             "storage::store",
@@ -157,6 +163,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "services::tasks",
         &[
             "domain",
+            "telemetry::logs",
             "runtime::fair_queue",
             "storage::store",
             "accounts::auth",
@@ -205,7 +212,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "services::uploads",
         ],
     ),
-    ("server", &["domain", "runtime::proc_fs", "http"]),
+    (
+        "server",
+        &["domain", "telemetry::logs", "runtime::proc_fs", "http"],
+    ),
     ("config", &["domain"]),
     ("app", &["*"]),
     (

@@ -62,6 +62,7 @@ use crate::domain::Caller;
 use crate::domain::Grant;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
+use crate::telemetry::logs::ErrorChain;
 
 use hold::HoldClosing;
 use node_lease::NodeLease;
@@ -290,8 +291,7 @@ impl Ledger {
             let closed = transactions::close_hold(transaction, now, &id, closing, &grant);
             if let Err(error @ Error::Unreadable(_)) = &closed {
                 // A record does not become readable by itself. The hold stays for an operator.
-                let error = error as &dyn std::error::Error;
-                tracing::error!(hold.id = id, error, "hold not closed");
+                tracing::error!(hold.id = id, error = %ErrorChain(error), "hold not closed");
             } else {
                 let (ledger, owed) = (ledger.clone(), owed.clone());
                 // Registered before an error returns: no charge is lost while the server runs.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::storage::store::Transaction;
+use crate::telemetry::logs::ErrorChain;
 
 use super::Error;
 use super::Ledger;
@@ -51,7 +52,7 @@ impl Ledger {
                     && let Err(error) = ledger.sweep().await
                 {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "ledger sweep failed"
                     );
                 }
@@ -76,8 +77,7 @@ impl Ledger {
                 tracing::warn!(unknown, "requests of lost servers charged as estimated");
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "ledger lease not renewed");
+                tracing::error!(error = %ErrorChain(&error), "ledger lease not renewed");
             }
         }
     }

@@ -8,6 +8,7 @@ use super::Batches;
 use super::Error;
 use super::records::BatchRecord;
 use crate::domain::unix_now;
+use crate::telemetry::logs::ErrorChain;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
@@ -23,7 +24,7 @@ impl Batches {
             {
                 if let Err(error) = batches.sweep(unix_now()).await {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "old batches not removed"
                     );
                 }

@@ -29,6 +29,7 @@ use crate::runtime::fair_queue::Tenant;
 use crate::services::answers::RetryAdvice;
 use crate::storage::files;
 use crate::storage::store::Transaction;
+use crate::telemetry::logs::ErrorChain;
 
 /// Delay before a retry after a store or file error.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -78,7 +79,7 @@ impl BatchJob {
     pub(super) async fn run_to_end(&self) {
         while let Err(error) = Box::pin(self.resume()).await {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = %ErrorChain(&error),
                 batch.id = self.id,
                 "batch interrupted"
             );

@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 use futures::Stream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::field::display;
 
 use super::Error;
 use super::ResponseRun;
@@ -17,6 +18,7 @@ use super::record;
 use super::tables::ResponseTables;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
+use crate::telemetry::logs::ErrorChain;
 
 /// Output of a background response so far.
 #[derive(Debug)]
@@ -96,7 +98,7 @@ impl BackgroundResponses {
         if let Err(error) = tidied.await {
             tracing::error!(
                 response.id = id,
-                error = &error as &dyn std::error::Error,
+                error = %ErrorChain(&error),
                 "response not stored"
             );
         }
@@ -112,7 +114,7 @@ impl BackgroundResponses {
 
 /// Logs a failure. A failed background response may never be retrieved, so the log reports it.
 fn log_failure(id: &str, failure: &Error, code: Option<&str>) {
-    let cause = (!failure.may_quote_the_request()).then_some(failure as &dyn std::error::Error);
+    let cause = (!failure.may_quote_the_request()).then(|| display(ErrorChain(failure)));
     tracing::warn!(
         response.id = id,
         error.code = code,

@@ -25,6 +25,7 @@ use crate::services::conversations::CompanionRecord;
 use crate::services::conversations::LockedConversation;
 use crate::storage::store;
 use crate::storage::store::TtlTable;
+use crate::telemetry::logs::ErrorChain;
 
 /// Maps an error to the error envelope for the client.
 pub(super) type ResponseErrorMapper = fn(&Error) -> OpenAiErrorEnvelope;
@@ -235,7 +236,7 @@ impl ResponseRecorder {
             // The answer is generated and paid for, so it is delivered even if it cannot be stored.
             tracing::error!(
                 response.id = response.id,
-                error = error as &dyn std::error::Error,
+                error = %ErrorChain(error),
                 "response not stored"
             );
         }

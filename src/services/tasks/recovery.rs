@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::telemetry::logs::ErrorChain;
+
 use super::active::TaskRecorder;
 use super::error::Error;
 use super::service::TaskDeps;
@@ -59,7 +61,7 @@ impl Tasks {
             {
                 if let Err(error) = this.forget_unused_sessions().await {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "task session cleanup failed"
                     );
                 }

@@ -27,6 +27,7 @@ use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
 use crate::storage::store::skip_unreadable;
+use crate::telemetry::logs::ErrorChain;
 
 /// Interval between removals of expired files.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -150,7 +151,7 @@ impl Files {
             {
                 if let Err(error) = files.sweep(unix_now()).await {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "expired files not removed"
                     );
                 }

@@ -18,6 +18,8 @@ use std::sync::PoisonError;
 
 use uuid::Uuid;
 
+use crate::telemetry::logs::ErrorChain;
+
 use super::Error;
 use super::backend::Backend;
 use super::backend::RecordPage;
@@ -238,7 +240,7 @@ impl<B: Backend> LargeValues<B> {
         for name in names {
             if let Err(error) = self.remove_file(name) {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %ErrorChain(&error),
                     "large value file not removed"
                 );
             }

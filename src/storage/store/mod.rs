@@ -51,6 +51,8 @@ use sled_database::SledDatabase;
 use writer::QueuedTransaction;
 use writer::WriteJob;
 
+use crate::telemetry::logs::ErrorChain;
+
 pub use backend::Backend;
 pub use backend::RecordPage;
 pub use backend::StoreChange;
@@ -248,7 +250,7 @@ impl Store {
                 Ok(removed) => tracing::info!(removed, "leftover files removed"),
                 Err(error) => {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "leftover files not removed"
                     );
                 }

@@ -6,6 +6,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::telemetry::logs::ErrorChain;
+
 use super::Error;
 
 /// Maximum version. JSON begins with none of the bytes up to it, so JSON without a version byte is
@@ -103,7 +105,7 @@ pub fn skip_unreadable<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
     match read {
         Err(error @ Error::Unreadable { .. }) => {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = %ErrorChain(&error),
                 "stored record unreadable"
             );
             Ok(None)

@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::telemetry::logs::ErrorChain;
+
 use super::Error;
 use super::backend::Backend;
 use super::backend::RecordPage;
@@ -124,7 +126,7 @@ fn recover(shared: &Weak<SharedDatabase>, failed: OpenDatabase) {
             }
             Err(error) if logged.is_none_or(|logged| logged.elapsed() >= RECOVERY_LOG_INTERVAL) => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = %ErrorChain(&error),
                     "store reopen failed"
                 );
                 logged = Some(Instant::now());

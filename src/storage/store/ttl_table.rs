@@ -18,6 +18,7 @@ use super::ttl_layout::PART;
 use super::ttl_layout::RECORD;
 use super::ttl_layout::TtlLayout;
 use crate::domain::unix_now;
+use crate::telemetry::logs::ErrorChain;
 
 /// Interval between removals of expired records.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -311,7 +312,7 @@ impl TtlTable {
             {
                 if let Err(error) = shelf.sweep(unix_now()).await {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "expired records not removed"
                     );
                 }

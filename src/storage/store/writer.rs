@@ -18,6 +18,8 @@ use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
+use crate::telemetry::logs::ErrorChain;
+
 use super::Error;
 use super::backend::Backend;
 use super::backend::PAGE_RECORDS;
@@ -263,7 +265,7 @@ pub(super) fn write_group(backend: &dyn Backend, mut jobs: Vec<Box<dyn WriteJob>
         }
         if let Err(error) = &written {
             tracing::error!(
-                error = error as &dyn std::error::Error,
+                error = %ErrorChain(error),
                 "store write failed"
             );
         }

@@ -25,6 +25,7 @@ use crate::storage::store::Error;
 use crate::storage::store::Store;
 use crate::storage::store::backend::for_each_record;
 use crate::storage::store::large_values::MAX_INLINE;
+use crate::telemetry::logs::ErrorChain;
 
 /// Interval between checks of the newest backup's age.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -109,7 +110,7 @@ impl Backups {
                 pause = CHECK_INTERVAL;
                 if let Err(error) = this.blocking(BackupFolder::make_daily).await {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %ErrorChain(&error),
                         "daily backup failed"
                     );
                 }

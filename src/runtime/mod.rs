@@ -3,7 +3,9 @@
 //! - [`compute`]: CPU-heavy work, off the threads that serve connections.
 //! - [`fair_queue`]: fair queueing among tenants with weights (deficit round robin).
 //! - [`proc_fs`]: process information from `/proc`.
+//! - [`run_registry`]: what runs in the background, by owner and id.
 
 pub mod compute;
 pub mod fair_queue;
 pub mod proc_fs;
+pub mod run_registry;

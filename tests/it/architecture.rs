@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime::compute", &[]),
     ("runtime::fair_queue", &[]),
     ("runtime::proc_fs", &[]),
+    ("runtime::run_registry", &[]),
     (
         "api::anthropic",
         &["domain", "api::history", "api::request_schema"],

@@ -137,6 +137,7 @@ pub(crate) struct Gated {
     inner: Faulty,
     is_closed: Mutex<bool>,
     opened: Condvar,
+    is_blocking: AtomicBool,
 }
 
 impl Gated {
@@ -149,6 +150,11 @@ impl Gated {
     pub(crate) fn open(&self) {
         *self.is_closed.lock().unwrap() = false;
         self.opened.notify_all();
+    }
+
+    /// True if a write waits.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.is_blocking.load(Ordering::Relaxed)
     }
 }
 
@@ -168,11 +174,13 @@ impl Backend for Gated {
 
     fn write(&self, changes: &[StoreChange]) -> Result<(), Error> {
         let is_closed = self.is_closed.lock().unwrap();
+        self.is_blocking.store(*is_closed, Ordering::Relaxed);
         drop(
             self.opened
                 .wait_while(is_closed, |is_closed| *is_closed)
                 .unwrap(),
         );
+        self.is_blocking.store(false, Ordering::Relaxed);
         self.inner.write(changes)
     }
 

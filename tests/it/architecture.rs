@@ -117,6 +117,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "telemetry::logs",
             "runtime::fair_queue",
+            "runtime::run_registry",
             "api::openai",
             "api::request_schema",
             "storage::files",

@@ -1,11 +1,7 @@
 //! Operations on batches.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -29,6 +25,7 @@ use crate::api::request_schema::code;
 use crate::domain::Caller;
 use crate::domain::unix_now;
 use crate::engine::gateway::TurnPipeline;
+use crate::runtime::run_registry::RunRegistry;
 use crate::services::answers::Answers;
 use crate::services::answers::ApiEndpoint;
 use crate::services::answers::ClientErrorMapper;
@@ -94,8 +91,8 @@ pub(super) struct BatchesInner {
     pub(super) config: Config,
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
-    /// Cancellation tokens of the running batches, by id.
-    running: Mutex<HashMap<String, CancellationToken>>,
+    /// Registry of the running batches, by project and id. Followers read the stored records.
+    running: RunRegistry,
 }
 
 impl fmt::Debug for BatchDeps {
@@ -157,7 +154,7 @@ impl Batches {
             config,
             stop: tools.stop,
             tracker: tools.tracker,
-            running: Mutex::default(),
+            running: RunRegistry::default(),
         }))
     }
 
@@ -334,33 +331,29 @@ impl Batches {
             }
             .into());
         }
-        if let Some(running) = self.running().get(id) {
+        if let Some(running) = self.0.running.get(&caller.project, id) {
             running.cancel();
         }
         Ok(batch)
     }
 
     pub(super) fn start(&self, record: &BatchRecord) {
-        let (id, cancel) = (record.batch.id.clone(), CancellationToken::new());
-        self.running().insert(id.clone(), cancel.clone());
+        let (project, id) = (record.project.clone(), record.batch.id.clone());
+        // A batch that runs already is not started again: its lines would be answered twice.
+        let Some(registration) = self.0.running.try_register(&project, &id, ()) else {
+            return;
+        };
         let job = BatchJob {
             inner: Arc::clone(&self.0),
-            project: record.project.clone(),
-            id: id.clone(),
-            cancel,
+            project,
+            id,
+            cancel: registration.cancel_token().clone(),
         };
-        let this = self.clone();
+        let stop = self.0.stop.clone();
         self.0.tracker.spawn(async move {
-            this.0.stop.run_until_cancelled(job.run_to_end()).await;
-            this.running().remove(&id);
+            stop.run_until_cancelled(job.run_to_end()).await;
+            drop(registration);
         });
-    }
-
-    fn running(&self) -> MutexGuard<'_, HashMap<String, CancellationToken>> {
-        self.0
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -131,6 +131,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "services::conversations",
         &[
             "domain",
+            "runtime::run_registry",
             "api::openai",
             "api::request_schema",
             "storage::store",
@@ -155,6 +156,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "api::openai",
+            "runtime::run_registry",
             "api::request_schema",
             "storage::store",
             "accounts::auth",

@@ -9,8 +9,8 @@ use super::record::ConversationRecord;
 use super::record::lines;
 use crate::api::openai::responses::stored_items;
 use crate::domain::unix_now;
+use crate::runtime::run_registry::RunGuard;
 use crate::storage::store;
-use crate::storage::store::RecordLock;
 use crate::storage::store::Transaction;
 use crate::storage::store::TtlTable;
 
@@ -21,7 +21,7 @@ pub struct LockedConversation {
     pub(super) id: String,
     /// Items of the conversation, oldest first.
     pub items: Vec<Value>,
-    pub(super) lock: RecordLock,
+    pub(super) lock: RunGuard,
 }
 
 /// A record of the same owner to write in the same transaction.

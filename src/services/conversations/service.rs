@@ -21,7 +21,7 @@ use crate::api::openai::conversations::CreateConversation;
 use crate::api::openai::responses::stored_items;
 use crate::domain::Caller;
 use crate::domain::unix_now;
-use crate::storage::store::RecordLocks;
+use crate::runtime::run_registry::RunRegistry;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::Transaction;
@@ -40,7 +40,8 @@ pub struct Conversations(Arc<ConversationsInner>);
 struct ConversationsInner {
     keys: Arc<Keys>,
     table: TtlTable,
-    locks: RecordLocks,
+    /// Registry of the conversations that are being continued or changed.
+    changes: RunRegistry,
     time_to_live: Duration,
 }
 
@@ -60,7 +61,7 @@ impl Conversations {
         Self(Arc::new(ConversationsInner {
             keys,
             table: shelf,
-            locks: RecordLocks::default(),
+            changes: RunRegistry::default(),
             time_to_live: limits.time_to_live,
         }))
     }
@@ -263,10 +264,11 @@ impl Conversations {
         // Ownership is checked before the lock, so that the existence of other owners'
         // conversations does not leak.
         self.head(&owner, id).await?;
-        let taken = self
+        // Registered as a lock alone, without state to follow.
+        let lock = self
             .0
-            .locks
-            .try_lock(&owner, id)
+            .changes
+            .try_register(&owner, id, ())
             .ok_or_else(|| Error::Locked(id.to_owned()))?;
         // Read under the lock: items may have been added in between.
         let whole = self.load(&owner, id).await?;
@@ -278,7 +280,7 @@ impl Conversations {
                 owner,
                 id: id.to_owned(),
                 items,
-                lock: taken,
+                lock,
             },
             whole.lines.len(),
         ))

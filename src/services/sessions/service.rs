@@ -18,7 +18,7 @@ use crate::api::openai::sessions::SessionEntry;
 use crate::api::openai::sessions::SessionUsage;
 use crate::domain::Caller;
 use crate::domain::unix_now;
-use crate::storage::store::RecordLocks;
+use crate::runtime::run_registry::RunRegistry;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::TtlLimits;
@@ -46,7 +46,8 @@ pub struct Sessions(pub(super) Arc<SessionsInner>);
 pub(super) struct SessionsInner {
     keys: Arc<Keys>,
     pub(super) table: TtlTable,
-    locks: RecordLocks,
+    /// Registry of the sessions whose message is being answered.
+    turns: RunRegistry,
     pub(super) config: Config,
 }
 
@@ -72,7 +73,7 @@ impl Sessions {
         Self(Arc::new(SessionsInner {
             keys,
             table: shelf,
-            locks: RecordLocks::default(),
+            turns: RunRegistry::default(),
             config,
         }))
     }
@@ -179,10 +180,12 @@ impl Sessions {
         // Ownership is checked before the lock, so that the existence of other owners' sessions
         // does not leak.
         SessionRecord::load_session(&self.0.table, &owner, id).await?;
-        let taken = self
+        // Registered as a lock alone: a turn of a session ends with its client's connection, so it
+        // has no state to follow, and nothing cancels, waits for or recovers it.
+        let lock = self
             .0
-            .locks
-            .try_lock(&owner, id)
+            .turns
+            .try_register(&owner, id, ())
             .ok_or_else(|| Error::Busy(id.to_owned()))?;
         // Read under the lock: an answer may have been appended in between.
         let mut record = SessionRecord::load(&self.0.table, &owner, id).await?;
@@ -191,7 +194,7 @@ impl Sessions {
             inner: Arc::clone(&self.0),
             owner,
             record,
-            lock: taken,
+            lock,
         })
     }
 

@@ -24,8 +24,8 @@ use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::unix_now;
 use crate::engine::gateway::TurnStream;
+use crate::runtime::run_registry::RunGuard;
 use crate::storage::store;
-use crate::storage::store::RecordLock;
 use crate::storage::store::Transaction;
 
 /// Maximum size of a session, in bytes: the request size limit of the Anthropic API.
@@ -39,7 +39,7 @@ pub struct SessionTurn {
     pub(super) inner: Arc<SessionsInner>,
     pub(super) owner: String,
     pub(super) record: SessionRecord,
-    pub(super) lock: RecordLock,
+    pub(super) lock: RunGuard,
 }
 
 impl fmt::Debug for SessionTurn {

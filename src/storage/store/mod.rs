@@ -16,7 +16,6 @@ mod large_values_tests;
 #[cfg(test)]
 mod memory;
 mod record;
-mod record_locks;
 mod record_parts;
 mod sled_database;
 #[cfg(test)]
@@ -71,8 +70,6 @@ pub use record::Stored;
 pub use record::decode_record;
 pub use record::encode_record;
 pub use record::skip_unreadable;
-pub use record_locks::RecordLock;
-pub use record_locks::RecordLocks;
 pub use record_parts::RecordWithParts;
 pub use sled_database::remove_snapshots;
 pub use ttl_table::TtlLimits;

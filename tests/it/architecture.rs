@@ -143,6 +143,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "runtime::run_registry",
             "api::openai",
             "api::request_schema",
             "storage::store",

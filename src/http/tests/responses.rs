@@ -6,8 +6,12 @@ use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Part;
+use crate::storage::store::Store;
+use crate::storage::store::testing::Gated;
 
 const PATH: &str = "/v1/responses";
+/// Longest wait for something that happens at once.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 fn ask(fields: Value) -> Request<Body> {
     let mut body = json!({"model": "sonnet", "input": "Hi"});
@@ -345,6 +349,33 @@ async fn background_response_can_be_followed_and_cancelled() {
         r#"400 "invalid_value" "stream""#,
         "it was not made as a stream"
     );
+}
+
+#[tokio::test]
+async fn background_response_runs_even_if_its_client_leaves_while_it_is_stored() {
+    let disk = Arc::new(Gated::default());
+    let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
+    let turns = ScriptedTurns::playing([started(), Step::Hang]);
+    let mut held = turns.held();
+    let state = whole_state(
+        &ResponseTables::over(&store),
+        turns,
+        Keys::none(),
+        DrainExpired::default(),
+    );
+    disk.close();
+    let mut creating = Box::pin(send(router(state), ask(json!({"background": true}))));
+    while !disk.is_blocking() {
+        assert!((&mut creating).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    drop(creating);
+    disk.open();
+    let is_run = held.wait_for(|held| *held == 1);
+    tokio::time::timeout(DEADLINE, is_run)
+        .await
+        .expect("the response runs")
+        .unwrap();
 }
 
 #[tokio::test]

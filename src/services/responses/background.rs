@@ -1,14 +1,7 @@
 //! Responses generated in the background.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-
 use futures::Stream;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tracing::field::display;
 
 use super::Error;
@@ -18,21 +11,28 @@ use super::record;
 use super::tables::ResponseTables;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
+use crate::runtime::run_registry::RunGuard;
+use crate::runtime::run_registry::RunRegistry;
 use crate::telemetry::logs::ErrorChain;
 
 /// Output of a background response so far.
 #[derive(Debug)]
-struct BackgroundLog {
+pub(super) struct BackgroundLog {
     events: Vec<ResponseEvent>,
-    response: Option<Response>,
-    is_over: bool,
+    /// Latest snapshot of the response, taken at the last change of its status.
+    pub(super) response: Option<Response>,
 }
+
+/// Registry of the background responses in progress.
+pub(super) type BackgroundResponses = RunRegistry<BackgroundLog>;
 
 /// A background response in progress.
 #[derive(Debug)]
 pub(super) struct BackgroundResponse {
-    log: watch::Sender<BackgroundLog>,
-    pub(super) cancel: CancellationToken,
+    pub(super) run: ResponseRun,
+    pub(super) registration: RunGuard<BackgroundLog>,
+    /// Whether the events are stored at the end.
+    pub(super) keeps_events: bool,
 }
 
 /// Reader of the events of a response, from any position, including future events.
@@ -42,74 +42,72 @@ pub struct ResponseFollower {
     next: usize,
 }
 
-/// Registry of the background responses in progress, by owner and id.
-#[derive(Debug, Default)]
-pub(super) struct BackgroundResponses(Mutex<HashMap<(String, String), Arc<BackgroundResponse>>>);
-
-impl BackgroundResponses {
-    pub(super) fn get(&self, owner: &str, id: &str) -> Option<Arc<BackgroundResponse>> {
-        self.lock().get(&(owner.to_owned(), id.to_owned())).cloned()
-    }
-
-    /// Registers `response` of `owner` before it runs.
-    pub(super) fn register(&self, owner: &str, response: &Response) -> Arc<BackgroundResponse> {
-        let log = BackgroundLog {
-            events: Vec::new(),
-            response: Some(response.clone()),
-            is_over: false,
-        };
-        let live = Arc::new(BackgroundResponse {
-            log: watch::Sender::new(log),
-            cancel: CancellationToken::new(),
-        });
-        self.lock()
-            .insert((owner.to_owned(), response.id.clone()), Arc::clone(&live));
-        live
-    }
-
-    /// Runs `run` to its end, then stores its events if `keeps_events` is set, and deregisters it.
-    pub(super) async fn run_to_end(
-        &self,
-        mut run: ResponseRun,
-        live: &BackgroundResponse,
-        shelves: &ResponseTables,
-        keeps_events: bool,
-    ) {
-        let (owner, id) = (run.recorder.owner.clone(), run.response().id.clone());
-        live.add_events(run.writer.begin(), run.response());
-        while let Some(step) = run.next().await {
-            live.add_events(step.events, run.response());
+impl BackgroundResponse {
+    /// Runs the response to its end, then stores its events if they are to be kept.
+    pub(super) async fn run_to_end(mut self, tables: &ResponseTables) {
+        let first = self.run.writer.begin();
+        self.add_events(first);
+        while let Some(step) = self.run.next().await {
+            self.add_events(step.events);
             if let Some(failure) = step.failure {
-                log_failure(&id, &failure, (run.explain)(&failure).code);
+                let id = &self.run.response().id;
+                log_failure(id, &failure, (self.run.explain)(&failure).code);
             }
         }
-        let events = if keeps_events {
-            live.log.borrow().events.clone()
-        } else {
-            Vec::new()
-        };
-        let tidied = async {
-            if keeps_events {
-                record::save_events(&shelves.streams, &owner, &id, &events).await?;
-            }
-            shelves.unfinished.remove(&owner, &id).await?;
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = tidied.await {
+        let id = self.run.response().id.clone();
+        let events = self.keeps_events.then(|| self.events());
+        if let Err(error) = store_end(tables, self.registration.owner(), &id, events).await {
             tracing::error!(
                 response.id = id,
                 error = %ErrorChain(&error),
                 "response not stored"
             );
         }
-        // Deregistered before followers are woken, so that later lookups use the stored record.
-        self.lock().remove(&(owner, id));
-        live.log.send_modify(|log| log.is_over = true);
+        // The registration ends last, so that later lookups use the stored record.
+        drop(self.registration);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<BackgroundResponse>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn events(&self) -> Vec<ResponseEvent> {
+        self.registration.state().borrow().events.clone()
     }
+
+    fn add_events(&self, events: Vec<ResponseEvent>) {
+        let response = self.run.response();
+        self.registration.state().send_modify(|log| {
+            log.events.extend(events);
+            if log
+                .response
+                .as_ref()
+                .is_none_or(|known| known.status != response.status)
+            {
+                log.response = Some(response.clone());
+            }
+        });
+    }
+}
+
+impl BackgroundLog {
+    /// Creates the log of `response` before it runs.
+    pub(super) fn new(response: Response) -> Self {
+        Self {
+            events: Vec::new(),
+            response: Some(response),
+        }
+    }
+}
+
+/// Stores the events of a response, if given, and removes the marker of an unfinished response.
+async fn store_end(
+    tables: &ResponseTables,
+    owner: &str,
+    id: &str,
+    events: Option<Vec<ResponseEvent>>,
+) -> Result<(), Error> {
+    if let Some(events) = events {
+        record::save_events(&tables.streams, owner, id, &events).await?;
+    }
+    tables.unfinished.remove(owner, id).await?;
+    Ok(())
 }
 
 /// Logs a failure. A failed background response may never be retrieved, so the log reports it.
@@ -123,45 +121,17 @@ fn log_failure(id: &str, failure: &Error, code: Option<&str>) {
     );
 }
 
-impl BackgroundResponse {
-    /// Returns the latest snapshot of the response, taken at the last change of its status.
-    pub(super) fn response(&self) -> Option<Response> {
-        self.log.borrow().response.clone()
-    }
-
-    pub(super) fn follow(&self, next: usize) -> ResponseFollower {
-        ResponseFollower {
-            log: self.log.subscribe(),
-            next,
-        }
-    }
-
-    /// Waits until the response is finished and deregistered.
-    pub(super) async fn wait_until_over(&self) {
-        let _ = self.log.subscribe().wait_for(|log| log.is_over).await;
-    }
-
-    fn add_events(&self, events: Vec<ResponseEvent>, response: &Response) {
-        self.log.send_modify(|log| {
-            log.events.extend(events);
-            if log
-                .response
-                .as_ref()
-                .is_none_or(|known| known.status != response.status)
-            {
-                log.response = Some(response.clone());
-            }
-        });
-    }
-}
-
 impl ResponseFollower {
+    /// Creates a reader of the events in `log`, starting with number `next`.
+    pub(super) fn new(log: watch::Receiver<BackgroundLog>, next: usize) -> Self {
+        Self { log, next }
+    }
+
     /// Creates a reader of a complete list of events.
     pub(super) fn from_stored(events: Vec<ResponseEvent>, next: usize) -> Self {
         let (_, log) = watch::channel(BackgroundLog {
             events,
             response: None,
-            is_over: true,
         });
         Self { log, next }
     }
@@ -186,7 +156,7 @@ impl ResponseFollower {
     /// Waits for the next events. Returns an empty list after the last.
     async fn next(&mut self) -> Vec<ResponseEvent> {
         loop {
-            let is_over = {
+            {
                 // Marks the value as seen before reading it, so that a concurrent change wakes
                 // `changed`.
                 let log = self.log.borrow_and_update();
@@ -195,9 +165,9 @@ impl ResponseFollower {
                     self.next += events.len();
                     return events;
                 }
-                log.is_over
-            };
-            if is_over || self.log.changed().await.is_err() {
+            }
+            // Fails once the response is over and all its events were seen.
+            if self.log.changed().await.is_err() {
                 return Vec::new();
             }
         }

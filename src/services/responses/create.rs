@@ -3,10 +3,13 @@
 use futures::FutureExt as _;
 use futures::TryStreamExt as _;
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::Responses;
+use super::background::BackgroundLog;
+use super::background::BackgroundResponse;
 use super::background::ResponseFollower;
 use super::history::HistoryLoader;
 use super::history::SocketHistory;
@@ -26,6 +29,7 @@ use crate::domain::FinishReason;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
+use crate::engine::gateway;
 use crate::engine::gateway::ModelFit;
 use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::TurnInfo;
@@ -246,43 +250,65 @@ impl Responses {
         RunningTurn::new(told, Box::pin(running.into_stream().try_flatten()))
     }
 
+    /// Stores the response of `run` and runs it in the background, even if the client disconnects
+    /// meanwhile.
     async fn run_in_background(
         &self,
-        mut run: ResponseRun,
-        stream: bool,
-        told: TurnInfo,
+        run: ResponseRun,
+        keeps_events: bool,
+        turn_info: TurnInfo,
     ) -> Result<ResponseExecution, Error> {
-        let response = run.response().clone();
-        let owner = run.recorder.owner.clone();
-        let ResponsesInner {
-            tables: shelves,
-            running,
-            tracker,
-            ..
-        } = &*self.0;
+        let response = Box::new(run.response().clone());
+        let this = self.clone();
+        let (created, is_created) = oneshot::channel();
+        // Spawned, so that no client can leave a marked or stored response that nobody runs.
+        self.0.tracker.spawn(async move {
+            match this.0.register(run, keeps_events).await {
+                Ok(background) => {
+                    let events = background.registration.state().subscribe();
+                    // The client may have disconnected.
+                    let _ = created.send(Ok(ResponseFollower::new(events, 0)));
+                    background.run_to_end(&this.0.tables).await;
+                }
+                Err(error) => drop(created.send(Err(error))),
+            }
+        });
+        let shutting_down = gateway::Error::ShuttingDown;
+        let events = is_created
+            .await
+            .unwrap_or_else(|_| Err(shutting_down.into()))?;
+        Ok(ResponseExecution::Background {
+            response,
+            events,
+            turn_info,
+        })
+    }
+}
+
+impl ResponsesInner {
+    /// Registers and stores a background response before it runs.
+    async fn register(
+        &self,
+        mut run: ResponseRun,
+        keeps_events: bool,
+    ) -> Result<BackgroundResponse, Error> {
+        let (owner, response) = (run.recorder.owner.clone(), run.response().clone());
+        let log = BackgroundLog::new(response.clone());
+        let registration = self.running.register(&owner, &response.id, log).await;
+        run.cancel = registration.cancel_token().clone();
         // The marker is written before the record, so that recovery finds every unfinished
         // response.
-        shelves
+        self.tables
             .unfinished
             .put(&owner, &response.id, Vec::new())
             .await?;
         ResponseRecord::new(&response, run.recorder.input.clone())?
-            .save(&shelves.records, &owner, &response.id)
+            .save(&self.tables.records, &owner, &response.id)
             .await?;
-        let live = running.register(&owner, &response);
-        run.cancel = live.cancel.clone();
-        let events = live.follow(0);
-        let this = self.clone();
-        tracker.spawn(async move {
-            this.0
-                .running
-                .run_to_end(run, &live, &this.0.tables, stream)
-                .await;
-        });
-        Ok(ResponseExecution::Background {
-            response: Box::new(response),
-            events,
-            turn_info: told,
+        Ok(BackgroundResponse {
+            run,
+            registration,
+            keeps_events,
         })
     }
 }

@@ -117,12 +117,8 @@ impl Responses {
     /// Fails when the caller has no response with this id.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<String, Error> {
         let owner = self.0.keys.owner_id(caller);
-        match self
-            .0
-            .running
-            .get(&owner, id)
-            .and_then(|live| live.response())
-        {
+        let running = self.0.running.get(&owner, id);
+        match running.and_then(|run| run.state().response.clone()) {
             Some(response) => Ok(response.to_json()),
             None => Ok(self.load_record(&owner, id).await?.into_document()),
         }
@@ -139,8 +135,8 @@ impl Responses {
         first: usize,
     ) -> Result<ResponseFollower, Error> {
         let owner = self.0.keys.owner_id(caller);
-        if let Some(live) = self.0.running.get(&owner, id) {
-            return Ok(live.follow(first));
+        if let Some(run) = self.0.running.get(&owner, id) {
+            return Ok(ResponseFollower::new(run.follow(), first));
         }
         self.load_record(&owner, id).await?;
         match record::load_events(&self.0.tables.streams, &owner, id).await? {
@@ -159,10 +155,7 @@ impl Responses {
     /// Fails when the caller has no response with this id, or it is not a background response.
     pub async fn cancel(&self, caller: &Caller, id: &str) -> Result<String, Error> {
         let owner = self.0.keys.owner_id(caller);
-        if let Some(live) = self.0.running.get(&owner, id) {
-            live.cancel.cancel();
-            live.wait_until_over().await;
-        }
+        self.0.running.cancel_and_wait(&owner, id).await;
         let record = self.load_record(&owner, id).await?;
         if !record.fields(id)?.background {
             let message = "Cannot cancel a synchronous response: only one that was created with `\"background\": true` can \
@@ -183,10 +176,7 @@ impl Responses {
     /// Fails when the caller has no response with this id.
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<(), Error> {
         let owner = self.0.keys.owner_id(caller);
-        if let Some(live) = self.0.running.get(&owner, id) {
-            live.cancel.cancel();
-            live.wait_until_over().await;
-        }
+        self.0.running.cancel_and_wait(&owner, id).await;
         self.0.tables.streams.remove(&owner, id).await?;
         if self.0.tables.records.remove(&owner, id).await? {
             return Ok(());

@@ -46,7 +46,7 @@ impl ResponseTables {
 
     /// Opens small tables in `store`.
     #[cfg(test)]
-    fn over(store: &Store) -> Self {
+    pub(crate) fn over(store: &Store) -> Self {
         let limits = TtlLimits {
             time_to_live: std::time::Duration::from_secs(60),
             max_records: 100,

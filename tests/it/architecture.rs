@@ -156,8 +156,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "services::sessions",
         &[
             "domain",
-            "api::openai",
             "runtime::run_registry",
+            "api::openai",
             "api::request_schema",
             "storage::store",
             "accounts::auth",
@@ -170,6 +170,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "telemetry::logs",
             "runtime::fair_queue",
+            "runtime::run_registry",
             "storage::store",
             "accounts::auth",
             "accounts::ledger",

@@ -1,17 +1,11 @@
 //! Registry of the queued and running tasks, and the recorder of their state.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +16,11 @@ use super::task::TaskStatus;
 use crate::domain::Money;
 use crate::domain::unix_now;
 use crate::engine::agent::PermissionDecision;
+use crate::runtime::run_registry::RunGuard;
+use crate::runtime::run_registry::RunHandle;
+use crate::runtime::run_registry::RunKey;
+use crate::runtime::run_registry::RunMap;
+use crate::runtime::run_registry::RunRegistry;
 use crate::storage::store::Error;
 
 use super::spec::Config;
@@ -30,35 +29,26 @@ use super::task_store::TaskStore;
 /// Delay between attempts to store the end of a task.
 const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Command to a queued or running task.
+/// Answer to an open permission request of a task.
 #[derive(Debug)]
-pub(super) enum TaskCommand {
-    Interrupt,
-    /// Answer to the permission request with this id. The sender reports whether the request was
-    /// still open.
-    Answer(String, PermissionDecision, oneshot::Sender<bool>),
+pub(super) struct PermissionAnswer {
+    /// Id of the permission request.
+    pub(super) question: String,
+    pub(super) decision: PermissionDecision,
+    /// Told whether the request was still open.
+    pub(super) heard: oneshot::Sender<bool>,
 }
 
-/// Handle to a queued or running task, for requests about it.
-#[derive(Debug, Clone)]
-pub(super) struct TaskHandle {
-    pub(super) task: watch::Receiver<Task>,
-    commands: UnboundedSender<TaskCommand>,
-}
+/// Registry of queued and running tasks.
+pub(super) type ActiveTasks = RunRegistry<Task, PermissionInbox>;
+type PermissionInbox = UnboundedSender<PermissionAnswer>;
 
-/// Records the state and events of a task. Owned by the run of the task, the only writer.
+/// Records the state and events of a task. Owned by the run of the task, the only writer. The task
+/// is registered as active until it is dropped.
 #[derive(Debug)]
 pub(super) struct TaskRecorder {
-    pub(super) owner: String,
-    task: watch::Sender<Task>,
+    registration: RunGuard<Task, PermissionInbox>,
     store: TaskStore,
-}
-
-/// Entry of a task in the registry, removed when dropped.
-#[derive(Debug)]
-pub(super) struct ActiveTaskGuard {
-    active: ActiveTasks,
-    key: (String, String),
 }
 
 /// Reason why a task was not admitted.
@@ -72,132 +62,111 @@ pub(super) enum TaskAdmitError {
     SessionBusy(String),
 }
 
-/// Registry of queued and running tasks, by owner and id.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ActiveTasks(Arc<Mutex<HashMap<(String, String), TaskHandle>>>);
+/// Returns the numbers of queued and running tasks.
+pub(super) fn count_by_status(active: &ActiveTasks) -> (usize, usize) {
+    active.read(|runs| {
+        let is_queued =
+            |run: &&RunHandle<Task, PermissionInbox>| run.state().status == TaskStatus::Queued;
+        let queued = runs.values().filter(is_queued).count();
+        (queued, runs.len() - queued)
+    })
+}
 
-impl ActiveTasks {
-    pub(super) fn get(&self, owner: &str, id: &str) -> Option<TaskHandle> {
-        self.lock().get(&(owner.to_owned(), id.to_owned())).cloned()
+/// Checks that a task of `owner` in `session` may be admitted beside the active ones.
+fn check_room(
+    runs: &RunMap<Task, PermissionInbox>,
+    owner: &str,
+    session: &str,
+    config: &Config,
+) -> Result<(), TaskAdmitError> {
+    if runs.len() >= config.max_running + config.queue_length {
+        return Err(TaskAdmitError::QueueFull);
     }
-
-    /// Returns the numbers of queued and running tasks.
-    pub(super) fn counts(&self) -> (usize, usize) {
-        let lives = self.lock();
-        let queued = lives
-            .values()
-            .filter(|live| live.task.borrow().status == TaskStatus::Queued)
-            .count();
-        (queued, lives.len() - queued)
+    if runs.keys().filter(|(other, _)| other == owner).count() >= config.max_per_key {
+        return Err(TaskAdmitError::TooManyForOwner(config.max_per_key));
     }
+    let id_if_in_session = |run: &RunHandle<Task, PermissionInbox>| {
+        let task = run.state();
+        (task.session_id == session).then(|| task.id.clone())
+    };
+    match runs.values().find_map(id_if_in_session) {
+        Some(other) => Err(TaskAdmitError::SessionBusy(other)),
+        None => Ok(()),
+    }
+}
 
-    /// Admits `task` to the registry.
+impl TaskRecorder {
+    /// Registers `task` as active. Returns its recorder, and the answers to its permission
+    /// requests.
     ///
     /// # Errors
     /// Fails when the queue is full, the owner has its maximum number of tasks, or another task
     /// uses the same session.
     pub(super) fn admit(
-        &self,
+        active: &ActiveTasks,
         owner: &str,
         task: Task,
-        shelves: &TaskStore,
+        store: &TaskStore,
         config: &Config,
-    ) -> Result<
-        (
-            TaskRecorder,
-            UnboundedReceiver<TaskCommand>,
-            ActiveTaskGuard,
-        ),
-        TaskAdmitError,
-    > {
-        // One lock for all checks and the insert: concurrent requests cannot exceed a limit or
-        // share a session.
-        let mut lives = self.lock();
-        if lives.len() >= config.max_running + config.queue_length {
-            return Err(TaskAdmitError::QueueFull);
-        }
-        if lives.keys().filter(|(other, _)| other == owner).count() >= config.max_per_key {
-            return Err(TaskAdmitError::TooManyForOwner(config.max_per_key));
-        }
-        if let Some(other) = lives
-            .values()
-            .find_map(|live| live.id_if_in_session(&task.session_id))
-        {
-            return Err(TaskAdmitError::SessionBusy(other));
-        }
-        let (commands, received) = mpsc::unbounded_channel();
-        let key = (owner.to_owned(), task.id.clone());
-        let (log, task) = TaskRecorder::new(owner, task, shelves);
-        lives.insert(key.clone(), TaskHandle { task, commands });
-        Ok((
-            log,
-            received,
-            ActiveTaskGuard {
-                active: self.clone(),
-                key,
-            },
-        ))
+    ) -> Result<(Self, UnboundedReceiver<PermissionAnswer>), TaskAdmitError> {
+        let session = task.session_id.clone();
+        Self::register(active, owner, task, store, |runs, _| {
+            check_room(runs, owner, &session, config)
+        })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), TaskHandle>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for ActiveTaskGuard {
-    fn drop(&mut self) {
-        self.active.lock().remove(&self.key);
-    }
-}
-
-impl TaskHandle {
-    /// Returns the id of the task if it works in `session`.
-    fn id_if_in_session(&self, session: &str) -> Option<String> {
-        let task = self.task.borrow();
-        (task.session_id == session).then(|| task.id.clone())
-    }
-
-    pub(super) fn send_command(&self, command: TaskCommand) {
-        // Fails only for a task that has just ended, which needs no command.
-        let _ = self.commands.send(command);
-    }
-
-    /// Waits until the task has ended.
-    pub(super) async fn wait_until_over(mut self) {
-        let _ = self.task.wait_for(|task| task.status.is_over()).await;
-    }
-}
-
-impl TaskRecorder {
-    /// Creates the recorder of a task, and a view of its state for readers.
-    pub(super) fn new(
+    /// Registers `task`, which an earlier process left unfinished, whatever the limits are. Returns
+    /// `None` for a task of this process.
+    pub(super) fn recover(
+        active: &ActiveTasks,
         owner: &str,
         task: Task,
-        shelves: &TaskStore,
-    ) -> (Self, watch::Receiver<Task>) {
-        let (sender, task) = watch::channel(task);
-        (
-            Self {
-                owner: owner.to_owned(),
-                task: sender,
-                store: shelves.clone(),
-            },
-            task,
-        )
+        store: &TaskStore,
+    ) -> Option<Self> {
+        let is_free = |runs: &RunMap<Task, PermissionInbox>, key: &RunKey| {
+            (!runs.contains_key(key)).then_some(()).ok_or(())
+        };
+        let registered = Self::register(active, owner, task, store, is_free);
+        registered.ok().map(|(recorder, _)| recorder)
+    }
+
+    fn register<E>(
+        active: &ActiveTasks,
+        owner: &str,
+        task: Task,
+        store: &TaskStore,
+        admit: impl FnOnce(&RunMap<Task, PermissionInbox>, &RunKey) -> Result<(), E>,
+    ) -> Result<(Self, UnboundedReceiver<PermissionAnswer>), E> {
+        let (inbox, answers) = mpsc::unbounded_channel();
+        let id = task.id.clone();
+        let recorder = Self {
+            registration: active.register_if(owner, &id, task, inbox, admit)?,
+            store: store.clone(),
+        };
+        Ok((recorder, answers))
+    }
+
+    pub(super) fn owner(&self) -> &str {
+        self.registration.owner()
+    }
+
+    /// Waits until the task is to end early.
+    pub(super) async fn cancelled(&self) {
+        self.registration.cancel_token().cancelled().await;
     }
 
     pub(super) fn task(&self) -> Task {
-        self.task.borrow().clone()
+        self.registration.state().borrow().clone()
     }
 
     /// Reads the task without cloning it.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Task) -> T) -> T {
-        read(&self.task.borrow())
+        read(&self.registration.state().borrow())
     }
 
     /// Changes the task in memory. Readers see the change but are not woken.
     pub(super) fn change(&self, change: impl FnOnce(&mut Task)) {
-        self.task.send_if_modified(|task| {
+        self.registration.state().send_if_modified(|task| {
             change(task);
             false
         });
@@ -206,13 +175,13 @@ impl TaskRecorder {
     /// Stores a new task.
     pub(super) async fn add(&self) -> Result<(), Error> {
         let task = self.task();
-        self.store.add(&self.owner, &task).await
+        self.store.add(self.owner(), &task).await
     }
 
     /// Stores the current state of the task.
     pub(super) async fn save(&self) -> Result<(), Error> {
         let task = self.task();
-        self.store.save(&self.owner, &task).await
+        self.store.save(self.owner(), &task).await
     }
 
     /// Stores an event, then wakes the readers.
@@ -225,8 +194,10 @@ impl TaskRecorder {
         };
         // Write-ahead: readers learn of an event from the counter, which changes after the event is
         // on disk.
-        self.store.add_event(&self.owner, &id, &event).await?;
-        self.task.send_modify(|task| task.events += 1);
+        self.store.add_event(self.owner(), &id, &event).await?;
+        self.registration
+            .state()
+            .send_modify(|task| task.events += 1);
         Ok(())
     }
 
@@ -256,7 +227,7 @@ impl TaskRecorder {
             }
         }
         // Readers see the end only now, when it is on disk or the server is being killed.
-        self.task.send_replace(task);
+        self.registration.state().send_replace(task);
     }
 
     async fn write_end(
@@ -267,11 +238,11 @@ impl TaskRecorder {
     ) -> Result<(), Error> {
         if task.turns > 0 {
             self.store
-                .save_session_cost(&self.owner, &task.session_id, session_cost)
+                .save_session_cost(self.owner(), &task.session_id, session_cost)
                 .await?;
         }
-        self.store.add_event(&self.owner, &task.id, event).await?;
-        self.store.save(&self.owner, task).await
+        self.store.add_event(self.owner(), &task.id, event).await?;
+        self.store.save(self.owner(), task).await
     }
 }
 

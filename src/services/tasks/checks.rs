@@ -55,7 +55,7 @@ impl TaskRun {
         self.inner
             .deps
             .keys
-            .caller_of_owner(&self.recorder.owner, Some(Permission::Tasks))
+            .caller_of_owner(self.recorder.owner(), Some(Permission::Tasks))
     }
 
     /// Raises the hold to cover one more model call, within the budgets as they are now.

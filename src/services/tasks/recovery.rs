@@ -41,7 +41,9 @@ impl Tasks {
             } else {
                 TaskStatus::Cancelled
             };
-            let (log, _) = TaskRecorder::new(&owner, task, shelves);
+            let Some(log) = TaskRecorder::recover(&self.0.active, &owner, task, shelves) else {
+                continue;
+            };
             log.record_end(|task| task.status = status, None, &self.0.deps.kill)
                 .await;
             self.0.send_webhooks(&log.task()).await;

@@ -9,8 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 
-use super::active::ActiveTaskGuard;
-use super::active::TaskCommand;
+use super::active::PermissionAnswer;
 use super::active::TaskRecorder;
 use super::error::Error;
 use super::outcome::TaskOutcome;
@@ -50,8 +49,7 @@ pub(super) struct TaskRun {
     pub(super) inner: Arc<TasksInner>,
     pub(super) runner: Arc<dyn AgentRunner>,
     pub(super) recorder: TaskRecorder,
-    pub(super) commands: UnboundedReceiver<TaskCommand>,
-    pub(super) active_guard: ActiveTaskGuard,
+    pub(super) answers: UnboundedReceiver<PermissionAnswer>,
     pub(super) timeout: Duration,
     pub(super) session: AgentSession,
     /// Cost of the session before this task.
@@ -104,11 +102,11 @@ impl TaskRun {
         match hold.await {
             Ok(hold) => {
                 let _ = made.send(Ok(()));
-                let tenant = Tenant::new(&self.recorder.owner, caller.weight());
+                let tenant = Tenant::new(self.recorder.owner(), caller.weight());
                 self.run_to_end(hold, &tenant).await;
             }
             Err(error) => {
-                drop(self.active_guard);
+                drop(self.recorder);
                 let _ = made.send(Err(error));
             }
         }
@@ -144,26 +142,24 @@ impl TaskRun {
                 &self.inner.deps.kill,
             )
             .await;
-        // Only now: until the end is recorded, the session must stay busy.
-        drop(self.active_guard);
         let task = self.recorder.task();
+        // Only now: until the end is recorded, the session must stay busy.
+        drop(self.recorder);
         tracing::info!(task.id = task.id, status = ?task.status, turns = task.turns, "task ended");
         self.inner.send_webhooks(&task).await;
     }
 
     /// Waits for a fair-queue permit of `tenant`. Returns `None` if the task is cancelled first.
     async fn wait_for_permit(&mut self, tenant: &Tenant) -> Option<FairPermit> {
-        // Pinned outside the loop: commands do not cost the task its position in the queue.
+        // Pinned outside the loop: an answer does not cost the task its position in the queue.
         let mut permit = std::pin::pin!(self.inner.permits.acquire(tenant));
         loop {
             tokio::select! {
                 permit = &mut permit => return Some(permit),
                 () = self.inner.deps.stop.cancelled() => return None,
-                command = self.commands.recv() => match command {
-                    // No permission request is open yet; dropping the sender reports that.
-                    Some(TaskCommand::Answer(..)) => {}
-                    Some(TaskCommand::Interrupt) | None => return None,
-                },
+                () = self.recorder.cancelled() => return None,
+                // No permission request is open yet; dropping the answer reports that.
+                Some(_) = self.answers.recv() => {}
             }
         }
     }
@@ -287,16 +283,14 @@ impl TaskRun {
                     return Ok(Some(TaskOutcome::AgentFailed { failure, why: course.stop_reason, usage: course.hold.known_usage() }));
                 }
             },
-            command = self.commands.recv() => match command {
-                Some(TaskCommand::Answer(question, answer, heard)) => {
-                    let decision = if answer == PermissionDecision::Allow { "allow" } else { "deny" };
-                    let is_open = course.permission_deadlines.contains_key(&question);
-                    self.close_permission(course, &question, Some(answer), decision).await?;
-                    // The client may have disconnected.
-                    let _ = heard.send(is_open);
-                }
-                Some(TaskCommand::Interrupt) | None => self.request_stop(course, TaskStopReason::Requested),
-            },
+            Some(PermissionAnswer { question, decision, heard }) = self.answers.recv() => {
+                let name = if decision == PermissionDecision::Allow { "allow" } else { "deny" };
+                let is_open = course.permission_deadlines.contains_key(&question);
+                self.close_permission(course, &question, Some(decision), name).await?;
+                // The client may have disconnected.
+                let _ = heard.send(is_open);
+            }
+            () = self.recorder.cancelled(), if course.stop_reason.is_none() => self.request_stop(course, TaskStopReason::Requested),
             () = stop.cancelled(), if course.stop_reason.is_none() => self.request_stop(course, TaskStopReason::Requested),
             () = kill.cancelled() => {
                 return Ok(Some(TaskOutcome::Killed { why: TaskStopReason::Requested, usage: course.hold.known_usage() }));

@@ -12,7 +12,9 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::active::ActiveTasks;
-use super::active::TaskCommand;
+use super::active::PermissionAnswer;
+use super::active::TaskRecorder;
+use super::active::count_by_status;
 use super::chosen_id::generate_id;
 use super::error::Error;
 use super::follow::TaskFollower;
@@ -135,7 +137,7 @@ impl Tasks {
 
     /// Returns the number of queued and of running tasks, by status name.
     pub fn counts(&self) -> [(&'static str, usize); 2] {
-        let (queued, running) = self.0.active.counts();
+        let (queued, running) = count_by_status(&self.0.active);
         [("queued", queued), ("running", running)]
     }
 
@@ -199,14 +201,15 @@ impl Tasks {
             ..
         } = bounds;
         let task = Task::queued(generate_id(), &caller.project, spec, bounds);
-        let (log, commands, place) = self.0.active.admit(&owner, task.clone(), shelves, config)?;
+        let active = &self.0.active;
+        let (recorder, answers) =
+            TaskRecorder::admit(active, &owner, task.clone(), shelves, config)?;
         let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
         let run = TaskRun {
             inner,
             runner,
-            recorder: log,
-            commands,
-            active_guard: place,
+            recorder,
+            answers,
             timeout,
             session,
             prior_cost: spent,
@@ -309,7 +312,7 @@ impl Tasks {
         let owner = self.0.deps.keys.owner_id(caller);
         let made = self.generated_id(&owner, id).await?;
         if let Some(live) = self.0.active.get(&owner, &made) {
-            return Ok(live.task.borrow().clone());
+            return Ok(live.state().clone());
         }
         self.0
             .deps
@@ -327,7 +330,7 @@ impl Tasks {
         let owner = self.0.deps.keys.owner_id(caller);
         let stored = self.0.deps.store.load_all_of(&owner).await?;
         let now = |task: Task| match self.0.active.get(&owner, &task.id) {
-            Some(live) => live.task.borrow().clone(),
+            Some(live) => live.state().clone(),
             None => task,
         };
         let mut tasks: Vec<Task> = stored.into_iter().map(now).collect();
@@ -347,7 +350,7 @@ impl Tasks {
             .active
             .get(&self.0.deps.keys.owner_id(caller), &task.id)
             .ok_or(Error::TaskEnded)?;
-        live.send_command(TaskCommand::Interrupt);
+        live.cancel();
         Ok(task)
     }
 
@@ -359,10 +362,7 @@ impl Tasks {
     pub async fn delete(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
         let id = &*self.generated_id(&owner, id).await?;
-        if let Some(live) = self.0.active.get(&owner, id) {
-            live.send_command(TaskCommand::Interrupt);
-            live.wait_until_over().await;
-        }
+        self.0.active.cancel_and_wait(&owner, id).await;
         let task = self.get(caller, id).await?;
         let TaskDeps {
             store: shelves,
@@ -404,7 +404,12 @@ impl Tasks {
             .get(&self.0.deps.keys.owner_id(caller), &task.id)
             .ok_or_else(unknown)?;
         let (heard, is_heard) = oneshot::channel();
-        live.send_command(TaskCommand::Answer(question.to_owned(), answer, heard));
+        // Fails only for a task that has just ended.
+        let _ = live.inbox().send(PermissionAnswer {
+            question: question.to_owned(),
+            decision: answer,
+            heard,
+        });
         // A task that has ended meanwhile has no open request.
         if is_heard.await.unwrap_or(false) {
             Ok(())
@@ -426,7 +431,7 @@ impl Tasks {
         let owner = self.0.deps.keys.owner_id(caller);
         let made = self.generated_id(&owner, id).await?;
         let task = match self.0.active.get(&owner, &made) {
-            Some(live) => live.task,
+            Some(live) => live.follow(),
             None => watch::channel(self.get(caller, id).await?).1,
         };
         Ok(TaskFollower {

@@ -73,13 +73,14 @@ impl Tasks {
             return Ok((self.create(caller, spec).await?, true));
         };
         self.admit_request(caller)?;
+        let owner = self.0.deps.keys.owner_id(caller);
         // Owned by the spawned task until the new task is on disk, even if the client disconnects:
         // two concurrent requests never create a task with the same id.
-        let names = self.0.chosen_id_lock.clone().lock_owned().await;
+        let lock = self.0.chosen_ids.register(&owner, &chosen.id, ()).await;
         let (this, caller) = (self.clone(), caller.clone());
         let made = self.0.deps.tracker.spawn(async move {
             let made = this.find_or_start(&caller, spec, &chosen).await;
-            drop(names);
+            drop(lock);
             made
         });
         made.await.unwrap_or(Err(Error::ShuttingDown))

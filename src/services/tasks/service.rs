@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::Mutex as AsyncMutex;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +36,7 @@ use crate::engine::agent::AgentRunner;
 use crate::engine::agent::AgentSession;
 use crate::engine::agent::PermissionDecision;
 use crate::runtime::fair_queue::FairSemaphore;
+use crate::runtime::run_registry::RunRegistry;
 
 /// Dependencies of the task service.
 pub struct TaskDeps {
@@ -72,8 +72,8 @@ pub(super) struct TasksInner {
     pub(super) deps: TaskDeps,
     pub(super) active: ActiveTasks,
     pub(super) permits: FairSemaphore,
-    /// Lock that serializes creating and deleting tasks with chosen ids.
-    pub(super) chosen_id_lock: Arc<AsyncMutex<()>>,
+    /// Registry of the chosen ids whose tasks are being created or deleted.
+    pub(super) chosen_ids: RunRegistry,
 }
 
 impl fmt::Debug for TaskDeps {
@@ -125,7 +125,7 @@ impl Tasks {
             deps: parts,
             active: ActiveTasks::default(),
             permits: room,
-            chosen_id_lock: Arc::default(),
+            chosen_ids: RunRegistry::default(),
         }))
     }
 
@@ -369,11 +369,13 @@ impl Tasks {
             runner,
             ..
         } = &self.0.deps;
-        {
-            // A task that is being created with the same chosen id keeps that id.
-            let _names = self.0.chosen_id_lock.lock().await;
-            shelves.remove(&owner, &task).await?;
-        }
+        // A task that is being created with the same chosen id keeps that id.
+        let lock = match &task.chosen {
+            Some(chosen) => Some(self.0.chosen_ids.register(&owner, &chosen.id, ()).await),
+            None => None,
+        };
+        shelves.remove(&owner, &task).await?;
+        drop(lock);
         let is_left = shelves
             .load_all_of(&owner)
             .await?

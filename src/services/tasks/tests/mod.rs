@@ -3,6 +3,7 @@
 mod money;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::time::Instant;
@@ -32,6 +33,9 @@ use crate::engine::agent::PermissionDecision;
 use crate::storage::store::Store;
 use crate::storage::store::testing::Faulty;
 use crate::storage::store::testing::Gated;
+
+/// Longest wait for something that happens at once.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test(start_paused = true)]
 async fn task_events_are_replayed_to_a_late_reader() {
@@ -444,6 +448,38 @@ async fn task_creation_completes_when_the_client_disconnects() {
         TaskStatus::Completed
     );
     assert_eq!(office.tasks.counts(), [("queued", 0), ("running", 0)]);
+}
+
+#[tokio::test]
+async fn chosen_id_does_not_wait_for_the_creation_of_another() {
+    let gate = Arc::new(Gated::default());
+    let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
+    let office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
+    let me = me();
+    let create = |id: &str| {
+        let chosen = ChosenId::new(id.to_owned(), &serde_json::json!({}));
+        let spec = TaskSpec {
+            chosen: Some(chosen),
+            ..office.spec()
+        };
+        office.tasks.create_once(&me, spec)
+    };
+    let (first, is_new) = create("first").await.unwrap();
+    assert!(is_new);
+    gate.close();
+    let mut second = Box::pin(create("second"));
+    assert!((&mut second).now_or_never().is_none(), "waits for the disk");
+    let mut again = Box::pin(create("second"));
+    assert!((&mut again).now_or_never().is_none(), "waits for its twin");
+    let known = tokio::time::timeout(DEADLINE, create("first")).await;
+    let (known, is_new) = known.expect("waits for no other id").unwrap();
+    assert_eq!((known.id, is_new), (first.id, false));
+    gate.open();
+    let (second, again) = (second.await.unwrap(), again.await.unwrap());
+    assert_eq!(
+        (second.1, again.1, &again.0.id),
+        (true, false, &second.0.id)
+    );
 }
 
 #[tokio::test(start_paused = true)]

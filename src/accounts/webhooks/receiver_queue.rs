@@ -26,13 +26,18 @@ pub(super) struct ReceiverQueue {
 }
 
 impl ReceiverQueues {
-    /// Queue with the key `owner`, created if missing.
+    /// Returns the queue with the key `owner`, created if missing.
     pub(super) fn queue_for(&self, owner: &str) -> ReceiverQueue {
-        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes
-            .entry(owner.to_owned())
-            .or_insert_with(ReceiverQueue::new)
-            .clone()
+        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.get(owner) {
+            return queue.clone();
+        }
+        // Eviction: a queue that only the map holds has no pending event. Clones are made under
+        // this lock, so none appears meanwhile.
+        queues.retain(|_, queue| Arc::strong_count(&queue.pending) > 1);
+        let queue = ReceiverQueue::new();
+        queues.insert(owner.to_owned(), queue.clone());
+        queue
     }
 }
 
@@ -52,5 +57,25 @@ impl ReceiverQueue {
     /// Waits for a free slot for one attempt.
     pub(super) async fn wait_for_attempt(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.attempts).acquire_owned().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_without_pending_events_is_evicted() {
+        let queues = ReceiverQueues::default();
+        let busy = queues.queue_for("busy");
+        let slots: Vec<_> = std::iter::from_fn(|| busy.reserve_slot()).collect();
+        drop(busy);
+        for number in 0..100 {
+            queues.queue_for(&format!("idle {number}"));
+        }
+        assert_eq!(queues.0.lock().unwrap().len(), 2, "the busy and the last");
+        assert!(queues.queue_for("busy").reserve_slot().is_none(), "full");
+        drop(slots);
+        assert!(queues.queue_for("busy").reserve_slot().is_some());
     }
 }

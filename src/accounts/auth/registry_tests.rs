@@ -16,6 +16,7 @@ use crate::domain::unix_now_ms;
 use crate::storage::store::MemoryBackend;
 use crate::storage::store::Store;
 use crate::storage::store::encode_record;
+use crate::storage::store::testing::Faulty;
 
 fn store() -> Store {
     Store::in_memory(TaskTracker::new())
@@ -481,4 +482,28 @@ fn project_record_without_webhook_field_is_read() {
         record,
         "and is kept as before"
     );
+}
+
+#[tokio::test]
+async fn project_deletion_is_logged_once_it_is_on_disk() {
+    let disk = Arc::new(Faulty::default());
+    let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
+    let registry = Registry::open(store).await.unwrap();
+    let change = ProjectChange::default();
+    let project = registry.create_project(None, change).await.unwrap().id;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(Arc::new(log.reopen().unwrap()))
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let is_logged = || {
+        let text = std::fs::read_to_string(log.path()).unwrap();
+        text.contains("project deleted")
+    };
+    disk.fill(true);
+    registry.delete_project(&project).await.unwrap_err();
+    assert!(!is_logged());
+    disk.fill(false);
+    registry.delete_project(&project).await.unwrap();
+    assert!(is_logged());
 }

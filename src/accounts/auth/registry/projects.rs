@@ -113,9 +113,9 @@ impl Registry {
         if id == DEFAULT_PROJECT {
             return Err(Error::DefaultProject);
         }
-        let (id, ring) = (id.to_owned(), Arc::clone(&self.index));
+        let (named, ring) = (id.to_owned(), Arc::clone(&self.index));
         let work = move |transaction: &mut Transaction<'_>| {
-            let project = tables::get_project(transaction, &id)?.id;
+            let project = tables::get_project(transaction, &named)?.id;
             if let Some(key) = tables::find_active_key(transaction, &project)? {
                 return Err(Error::InUse { project, key });
             }
@@ -124,13 +124,14 @@ impl Registry {
             let ring = Arc::clone(&ring);
             transaction.after_write(move |is_made| {
                 if is_made {
-                    tracing::info!(project.id = project, "project deleted");
                     ring.remove_project(&project);
                 }
             });
             Ok(())
         };
-        self.store.transaction(work).await
+        self.store.transaction(work).await?;
+        tracing::info!(project.id = id, "project deleted");
+        Ok(())
     }
 }
 

@@ -106,13 +106,10 @@ impl Reload {
             signal = "SIGHUP",
             keys = count,
             filter,
-            "configured keys and log filter were read again"
+            "configured keys and log filter reloaded"
         );
         if has_more {
-            tracing::warn!(
-                signal = "SIGHUP",
-                "other settings have changed too; a restart applies them"
-            );
+            tracing::warn!(signal = "SIGHUP", "changed settings need a restart");
         }
     }
 }

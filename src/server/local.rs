@@ -76,9 +76,7 @@ impl LocalSocket {
                     ));
                 }
                 Ok(_) => {
-                    tracing::warn!(
-                        "another user's process, or an agent, asked at the admin socket and was not heard"
-                    );
+                    tracing::warn!("admin socket refused a foreign process");
                 }
                 Err(error) => {
                     tracing::debug!(%error, "admin socket accept failed");

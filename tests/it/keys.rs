@@ -227,7 +227,7 @@ async fn keys_are_managed_while_the_server_runs() {
 
     let log = server.log();
     assert!(
-        log.contains("a key was made") && log.contains("a key was revoked"),
+        log.contains("key created") && log.contains("key revoked"),
         "{log}"
     );
     assert!(

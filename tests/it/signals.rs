@@ -37,7 +37,7 @@ async fn sighup_reloads_keys_and_log_levels() {
         r#"["second", "third"]"#,
         "claude_switchboard=debug,info",
     );
-    signal_and_wait_for_log(&server, Signal::HUP, "were read again").await;
+    signal_and_wait_for_log(&server, Signal::HUP, "log filter reloaded").await;
     assert!(!is_accepted(&server, "first").await, "the key was removed");
     assert!(is_accepted(&server, "second").await && is_accepted(&server, "third").await);
     assert!(
@@ -68,12 +68,12 @@ async fn sighup_reloads_keys_and_log_levels() {
         std::fs::read_to_string(&file).unwrap() + "[tasks]\nmax_running = 3\n",
     )
     .unwrap();
-    signal_and_wait_for_log(&server, Signal::HUP, "were read again").await;
+    signal_and_wait_for_log(&server, Signal::HUP, "log filter reloaded").await;
     assert!(is_accepted(&server, "fifth").await && !is_accepted(&server, "third").await);
     eventually("the log names settings that were not reloaded", || async {
         server
             .log()
-            .contains("other settings have changed too")
+            .contains("changed settings need a restart")
             .then_some(())
     })
     .await;

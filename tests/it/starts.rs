@@ -192,8 +192,10 @@ async fn missing_cli_is_reported_without_its_path() {
     );
     let path = folder.path().to_str().unwrap();
     assert!(!message.contains(path), "{message}");
-    assert!(server.log().contains(&format!(
-        "the program of the Claude CLI is gone program={path}/claude"
-    )));
+    assert!(
+        server
+            .log()
+            .contains(&format!("Claude CLI program missing program={path}/claude"))
+    );
     server.end().await;
 }

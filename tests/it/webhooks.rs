@@ -157,7 +157,7 @@ async fn undelivered_event_is_delivered_after_a_restart() {
         (&json!(event.id), &json!({"percent": 80}))
     );
     let log = eventually("a line of the log about the delivery", async || {
-        Some(server.log()).filter(|log| log.contains("a webhook event was delivered"))
+        Some(server.log()).filter(|log| log.contains("webhook event delivered"))
     });
     let log = log.await;
     assert!(

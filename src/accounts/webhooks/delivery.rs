@@ -219,7 +219,7 @@ impl Webhooks {
                     owner,
                     host,
                     attempt = tries,
-                    "a webhook event was delivered"
+                    "webhook event delivered"
                 );
                 return;
             }

@@ -155,7 +155,7 @@ impl ClaudeLauncher {
 pub(super) fn program_missing(program: &Path) -> Option<&'static str> {
     // The path is logged only: clients need not know the paths of this machine.
     (!is_program(program)).then(|| {
-        tracing::error!(program = %program.display(), "the program of the Claude CLI is gone");
+        tracing::error!(program = %program.display(), "Claude CLI program missing");
         PROGRAM_MISSING
     })
 }

@@ -134,7 +134,7 @@ impl CircuitPass {
         self.is_probe = false;
         let before = std::mem::replace(&mut *self.circuit.state(), CircuitState::Closed(0));
         if !matches!(before, CircuitState::Closed(_)) {
-            tracing::info!("calls to Anthropic succeed again");
+            tracing::info!("circuit breaker closed");
         }
     }
 
@@ -161,7 +161,7 @@ impl CircuitPass {
             CircuitState::Closed(_) => {
                 let outage = Outage::new(failure, most_failures, MIN_WAIT);
                 let seconds = outage.wait.as_secs();
-                tracing::warn!(error = %failure, failures = most_failures, seconds, "calls to Anthropic are held back");
+                tracing::warn!(error = %failure, failures = most_failures, seconds, "circuit breaker opened");
                 *state = CircuitState::Open(outage);
             }
             CircuitState::Probing(outage, _) if is_probe => {

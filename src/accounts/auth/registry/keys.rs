@@ -48,7 +48,7 @@ impl Registry {
             Ok::<_, Error>((stored.key, text))
         };
         let (key, text) = self.store.transaction(work).await?;
-        tracing::info!(key.id = key.id(), project = key.project, "a key was made");
+        tracing::info!(key.id = key.id(), project = key.project, "key created");
         Ok((key, text))
     }
 
@@ -139,7 +139,7 @@ impl Registry {
         });
         match revoked.await {
             Ok((key, ())) => {
-                tracing::info!(key.id = key.id(), "a key was revoked");
+                tracing::info!(key.id = key.id(), "key revoked");
                 Ok(key)
             }
             Err(Error::Revoked(_)) => self.key(id).await,

@@ -13,7 +13,6 @@ use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::Ledger;
 use crate::accounts::ledger::OpenedLedger;
 use crate::accounts::pricing::Prices;
-use crate::accounts::rate_limit;
 use crate::accounts::rate_limit::RateLimits;
 use crate::accounts::webhooks;
 use crate::accounts::webhooks::WebhookSender;
@@ -60,8 +59,8 @@ impl Accounting {
             .await
             .map_err(|error| bad(error.into()))?;
         let config = ledger::Config {
-            keep_charges_days: settings.ledger.keep_charges_days,
             node: SINGLE_NODE.to_owned(),
+            ..settings.ledger.clone()
         };
         let opened = Ledger::open(store.clone(), Clock::system(), config).await;
         let OpenedLedger {
@@ -77,19 +76,14 @@ impl Accounting {
         }
         // Until the drain ends: running requests need the lease, and charges may have to be retried.
         ledger.spawn_cleanup(tracker, shutdown.drain_expired());
-        let (cache, metrics) = (
-            AnswerCache::new(config_map::cache_config(settings)),
-            Metrics::default(),
-        );
+        let (cache, metrics) = (AnswerCache::new(settings.cache), Metrics::default());
         tracker.spawn(alerts::forward_alerts(
             alerts,
             webhooks.clone(),
             metrics.clone(),
             shutdown.drain_expired(),
         ));
-        let limits = RateLimits::new(rate_limit::Config {
-            key_rates: settings.limits.key_rates(),
-        });
+        let limits = RateLimits::new(settings.limits);
         limits.spawn_cleanup(tracker, shutdown.started());
         let prices = Arc::new(config_map::prices(settings));
         Ok(Self {

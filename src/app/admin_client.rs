@@ -14,7 +14,6 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::admin;
-use super::config_map;
 use super::records;
 use crate::accounts::ledger::Clock;
 use crate::accounts::ledger::LedgerReader;
@@ -130,7 +129,7 @@ impl AdminClient {
             registry,
             backups: records::backups(settings, &store),
             ledger: LedgerReader::new(store, Clock::system()),
-            cache: AnswerCache::new(config_map::cache_config(settings)),
+            cache: AnswerCache::new(settings.cache),
             webhooks: Arc::new(HttpSender::new(tracker.clone())),
         };
         admin::serve_locally(&socket, settings, &admin, &shutdown, &tracker)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::config_map;
 use super::records;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
@@ -15,11 +14,9 @@ use crate::services::batches;
 use crate::services::batches::Batches;
 use crate::services::conversations::Conversations;
 use crate::services::responses::Responses;
-use crate::services::sessions;
 use crate::services::sessions::Sessions;
 use crate::storage::files;
 use crate::storage::files::Files;
-use crate::storage::store;
 
 /// Services that store data for clients.
 pub(super) struct ClientServices {
@@ -43,11 +40,7 @@ impl StartupContext<'_> {
     ) -> anyhow::Result<ClientServices> {
         let conversations = self.start_conversations(keys);
         let responses = self.start_responses(turns, keys, &conversations).await?;
-        let answers = Answers::new(
-            turns.clone(),
-            responses.clone(),
-            config_map::policy(self.settings),
-        );
+        let answers = Answers::new(turns.clone(), responses.clone(), self.settings.http.policy);
         let tools = batches::BatchDeps {
             files: files.clone(),
             keys: Arc::clone(keys),
@@ -59,14 +52,10 @@ impl StartupContext<'_> {
             stop: self.shutdown.drain_expired(),
         };
         let config = batches::Config {
-            parallel: self
-                .settings
-                .batches
-                .share_of(self.settings.pool.max_workers),
-            max_line_bytes: self.settings.server.body_limit,
-            time_to_live: self.settings.batches.time_to_live,
+            max_line_bytes: self.settings.http.body_limit,
+            ..self.settings.batches
         };
-        let batches = Batches::new(tools, config);
+        let batches = Batches::new(tools, config.for_pool(self.settings.pool.max_workers));
         batches.spawn_cleanup();
         match batches.recover().await? {
             0 => {}
@@ -84,12 +73,7 @@ impl StartupContext<'_> {
 
     /// Starts the conversation service and its cleanup.
     fn start_conversations(&self, keys: &Arc<Keys>) -> Conversations {
-        let settings = &self.settings.conversations;
-        let limits = store::TtlLimits {
-            time_to_live: settings.time_to_live,
-            max_records: settings.max_stored as u64,
-            max_bytes: settings.max_stored_bytes as u64,
-        };
+        let limits = self.settings.conversations;
         let conversations = Conversations::new(&self.store, Arc::clone(keys), limits);
         conversations.spawn_cleanup(self.shutdown.started());
         conversations
@@ -97,13 +81,7 @@ impl StartupContext<'_> {
 
     /// Starts the session service and its cleanup.
     fn start_sessions(&self, keys: &Arc<Keys>) -> Sessions {
-        let settings = &self.settings.sessions;
-        let config = sessions::Config {
-            idle: settings.idle,
-            max_sessions: settings.max_sessions,
-            max_bytes: settings.max_bytes as u64,
-        };
-        let sessions = Sessions::new(&self.store, Arc::clone(keys), config);
+        let sessions = Sessions::new(&self.store, Arc::clone(keys), self.settings.sessions);
         sessions.spawn_cleanup(self.shutdown.started());
         sessions
     }
@@ -115,10 +93,8 @@ impl StartupContext<'_> {
     pub(super) async fn open_files(&self) -> anyhow::Result<Files> {
         let folder = self.settings.server.data_dir.join(records::FILES_FOLDER);
         let config = files::Config {
-            max_file_bytes: self.settings.files.max_file_bytes(),
-            max_project_bytes: self.settings.files.max_project_bytes(),
-            min_free_bytes: self.settings.files.min_free_bytes(),
-            min_free_bytes_for_server: self.settings.store.min_free_bytes() * 2,
+            min_free_bytes_for_server: self.settings.store.min_free_bytes * 2,
+            ..self.settings.files
         };
         let files = Files::open(self.store.clone(), &folder, config).await;
         let files = files.with_context(|| format!("cannot use {}", folder.display()))?;

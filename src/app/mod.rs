@@ -35,6 +35,7 @@ use crate::engine::claude::ClaudeLauncher;
 use crate::engine::claude::DataDir;
 use crate::engine::gateway::Breaker;
 use crate::engine::gateway::Gateway;
+use crate::engine::gateway::ModelNames;
 use crate::engine::gateway::PipelineSteps;
 use crate::engine::gateway::SignInState;
 use crate::engine::gateway::TurnPipeline;
@@ -147,9 +148,11 @@ impl App {
             agents,
         } = workers::start(&ground, environment, &data_dir).await?;
         let pool = pool_of(&workers);
-        let breaker = Breaker::new(settings.claude.breaker_failures);
+        let breaker = Breaker::new(settings.breaker.breaker_failures);
         let rules = config_map::counted_rules(settings, books.metrics.clone());
-        let gateway = Gateway::new(workers, config_map::model_names(settings), rules, breaker);
+        let models = settings.models.clone();
+        let names = ModelNames::new(models.aliases, models.fallback);
+        let gateway = Gateway::new(workers, names, rules, breaker);
         let (files, router) = (
             ground.open_files().await?,
             Arc::new(config_map::router(settings, &books.prices)),
@@ -207,7 +210,7 @@ impl App {
             workers: pool,
             keys,
             tasks,
-            drain_timeout: settings.server.drain_timeout,
+            drain_timeout: settings.connections.drain_timeout,
             tracker,
             serving,
             data_dir,

@@ -8,7 +8,6 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::auth::Registry;
 use crate::accounts::ledger;
 use crate::config::Settings;
-use crate::storage::store;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
 
@@ -78,10 +77,7 @@ pub(super) fn open_store(
     tracker: &TaskTracker,
 ) -> Result<Store, RecordsError> {
     let folder = store_folder(&settings.server.data_dir);
-    let config = store::Config {
-        min_free_bytes: settings.store.min_free_bytes(),
-    };
-    Store::open(&folder, config, tracker.clone())
+    Store::open(&folder, settings.store, tracker.clone())
         .map_err(|error| RecordsError::new(settings, error))
 }
 

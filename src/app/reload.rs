@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounts::auth::Keys;
+use crate::accounts::auth::SettingsKey;
 use crate::config::Error;
 use crate::config::Settings;
-use crate::config::SettingsKey;
 use crate::telemetry::logs::LogLevels;
 
 /// Reads the settings again from the sources they came from at start-up.
@@ -98,8 +98,9 @@ impl Reload {
         }
         in_force.auth = read.auth.clone();
         in_force.log.filter.clone_from(&read.log.filter);
-        // Notices are messages about the settings, not settings: they must not count as a change.
+        // Texts about the settings are no settings: they must not count as a change.
         in_force.notices.clone_from(&read.notices);
+        in_force.printed.clone_from(&read.printed);
         let has_more = *read != *in_force;
         let filter = &in_force.log.filter;
         tracing::info!(

@@ -15,7 +15,6 @@ use crate::server::Shutdown;
 use crate::services::conversations::Conversations;
 use crate::services::responses::ResponseTables;
 use crate::services::responses::Responses;
-use crate::storage::store;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
 
@@ -64,13 +63,7 @@ impl<'a> StartupContext<'a> {
         keys: &Arc<Keys>,
         conversations: &Conversations,
     ) -> anyhow::Result<Responses> {
-        let settings = &self.settings.responses;
-        let limits = store::TtlLimits {
-            time_to_live: settings.time_to_live,
-            max_records: settings.max_stored as u64,
-            max_bytes: settings.max_stored_bytes as u64,
-        };
-        let shelves = ResponseTables::new(&self.store, limits);
+        let shelves = ResponseTables::new(&self.store, self.settings.responses);
         shelves.spawn_cleanup(&self.shutdown.started());
         let (turns, keys, stop) = (
             turns.clone(),

@@ -7,14 +7,11 @@ use tokio_util::task::TaskTracker;
 use super::Accounting;
 use super::startup_context::StartupContext;
 use crate::accounts::auth::Keys;
-use crate::domain::ModelName;
 use crate::engine::agent::AgentRunner;
 use crate::services::tasks;
 use crate::services::tasks::TaskDeps;
 use crate::services::tasks::TaskStore;
 use crate::services::tasks::Tasks;
-use crate::services::tasks::WorkspaceRoots;
-use crate::storage::store::TtlLimits;
 
 impl StartupContext<'_> {
     /// Starts the task service with the runner `agents`, and marks running tasks of an earlier
@@ -35,12 +32,7 @@ impl StartupContext<'_> {
         for root in settings.roots.iter().filter(|root| !root.is_dir()) {
             tracing::warn!(path = %root.display(), "folder of `tasks.roots` missing");
         }
-        let limits = TtlLimits {
-            time_to_live: settings.time_to_live,
-            max_records: settings.max_stored as u64,
-            max_bytes: settings.max_stored_bytes as u64,
-        };
-        let shelves = TaskStore::new(&self.store, limits);
+        let shelves = TaskStore::new(&self.store, self.settings.stored_tasks);
         shelves.spawn_cleanup(&self.shutdown.started());
         let tasks = Tasks::new(TaskDeps {
             runner: agents,
@@ -63,22 +55,12 @@ impl StartupContext<'_> {
         Ok(Some(tasks))
     }
 
-    /// Builds the configuration of tasks.
+    /// Returns the configuration of tasks, none of which may work in the data directory.
     fn task_config(&self) -> tasks::Config {
-        let settings = &self.settings.tasks;
+        let (tasks, data_dir) = (self.settings.tasks.clone(), &self.settings.server.data_dir);
         tasks::Config {
-            roots: WorkspaceRoots::new(settings.roots.clone())
-                .excluding(self.settings.server.data_dir.clone()),
-            max_running: settings.max_running,
-            queue_length: settings.queue_length,
-            max_per_key: settings.max_per_key,
-            model: ModelName::new(&settings.model),
-            webhook_hosts: settings.webhook_hosts.clone(),
-            timeout: settings.timeout,
-            budget: settings.budget(),
-            max_output_tokens: settings.max_output_tokens,
-            permission_timeout: settings.permission_timeout,
-            grace: settings.grace,
+            roots: tasks.roots.excluding(data_dir.clone()),
+            ..tasks
         }
     }
 }

@@ -1,16 +1,13 @@
 //! Start-up of the worker pool and the agent runner.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::StartupContext;
-use super::config_map;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::agent::AgentRunner;
-use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
+use crate::engine::claude::CliSetup;
 use crate::engine::claude::DataDir;
 use crate::engine::claude::SignIn;
 use crate::engine::gateway::SignInState;
@@ -38,7 +35,7 @@ pub(super) async fn start(
         settings, tracker, ..
     } = ground;
     let variables = environment.for_workers(settings.claude.sign_in);
-    let sign_in = match SignIn::choose(settings.claude.sign_in.as_str(), &variables) {
+    let sign_in = match SignIn::choose(settings.claude.sign_in, &variables) {
         Ok(sign_in) => sign_in,
         Err(missing) => {
             tracing::warn!(hint = %missing, "sign-in missing; requests get 401");
@@ -48,15 +45,15 @@ pub(super) async fn start(
             });
         }
     };
-    let config = cli_config(
-        settings,
+    let setup = CliSetup {
+        config: settings.claude.clone(),
         sign_in,
-        variables,
-        settings.server.data_dir.clone(),
-    );
-    let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
+        environment: variables,
+        data_dir: settings.server.data_dir.clone(),
+    };
+    let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone()).await?;
     let agents = runner(&launcher, settings).await?;
-    let pool = Pool::start(launcher, config_map::pool_config(settings), tracker.clone());
+    let pool = Pool::start(launcher, settings.pool.clone(), tracker.clone());
     Ok(Workers {
         turns: SignInState::SignedIn(pool),
         agents: Some(agents),
@@ -68,39 +65,21 @@ async fn runner(
     launcher: &ClaudeLauncher,
     settings: &Settings,
 ) -> anyhow::Result<Arc<dyn AgentRunner>> {
-    let (runner, tasks) = (launcher.runner(), &settings.tasks);
-    if tasks.user.is_empty() || tasks.roots.is_empty() {
+    let (runner, roots) = (launcher.runner(), &settings.tasks.roots);
+    let Some(user) = settings
+        .agents
+        .user
+        .as_deref()
+        .filter(|_| !roots.is_empty())
+    else {
         return Ok(Arc::new(runner));
-    }
-    let runner = runner.run_as(&tasks.user).await?;
-    for root in tasks.roots.iter().filter(|root| root.is_dir()) {
+    };
+    let runner = runner.run_as(user).await?;
+    for root in roots.iter().filter(|root| root.is_dir()) {
         if let Err(error) = runner.check_workspace(root) {
             tracing::warn!(error = %ErrorChain(&error), path = %root.display(), "folder may be open to the user of agents");
         }
     }
-    tracing::info!(user = tasks.user, "agents run as separate user");
+    tracing::info!(user, "agents run as separate user");
     Ok(Arc::new(runner))
-}
-
-/// Builds the configuration for CLI processes whose home is in `data_dir`.
-pub(super) fn cli_config(
-    settings: &Settings,
-    sign_in: SignIn,
-    environment: BTreeMap<String, String>,
-    data_dir: PathBuf,
-) -> claude::Config {
-    let claude = &settings.claude;
-    claude::Config {
-        binary: claude.binary.clone(),
-        sign_in,
-        environment,
-        pass_environment: claude.pass_environment.clone(),
-        data_dir,
-        max_retries: claude.max_retries,
-        betas: claude.betas.clone(),
-        event_timeout: claude.event_timeout,
-        control_timeout: claude.control_timeout,
-        start_timeout: claude.start_timeout,
-        max_line_bytes: claude.max_line_bytes,
-    }
 }

@@ -142,7 +142,7 @@ pub fn run(cli: Cli, environment: Environment) -> anyhow::Result<()> {
                 .iter()
                 .map(|notice| format!("# {notice}\n"))
                 .collect();
-            print(format!("{notices}{}", settings.to_toml()?).as_bytes())
+            print(format!("{notices}{}", settings.printed).as_bytes())
         }
         CliCommand::Doctor(arguments) => doctor::run(&arguments, &environment),
         CliCommand::Route(arguments) => print(route::explain(&arguments, &environment)?.as_bytes()),

@@ -10,7 +10,6 @@ use crate::app::Reload;
 use crate::config;
 use crate::config::CommandLineFlags;
 use crate::config::Environment;
-use crate::config::LogFormat;
 use crate::config::Settings;
 use crate::engine::claude;
 use crate::telemetry::logs;
@@ -49,13 +48,7 @@ pub(super) fn serve(arguments: ServeArguments, environment: Environment) -> anyh
     let (file, variables) = (arguments.config, environment.clone());
     let load = move || Settings::load(file.as_deref(), &variables, &flags);
     let settings = load()?;
-    let levels = logs::init(&logs::Config {
-        filter: settings.log.filter.clone(),
-        format: match settings.log.format {
-            LogFormat::Text => logs::LogLineFormat::Text,
-            LogFormat::Json => logs::LogLineFormat::Json,
-        },
-    })?;
+    let levels = logs::init(&settings.log)?;
     if let Some(error) = in_sight {
         tracing::warn!(%error, "environment variables still readable in /proc by processes of this user");
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::claude::SignInMethod;
 use super::other_names::API_KEY;
+use crate::engine::claude::SignInMethod;
 
 /// Prefix of the server's own variables.
 pub(super) const PREFIX: &str = "SWITCHBOARD_";

@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::DEFAULTS;
 use super::environment::{Environment, PREFIX};
 use super::error::Error;
-use super::origin::{CommandLineFlags, SettingOrigin, variable_of};
+use super::origin::{CommandLineFlags, SEE_DOCUMENT, SettingOrigin, variable_of};
 use super::value;
 
 /// Tables with free keys; a later layer adds entries to them instead of replacing them.
 const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing.models"];
 /// Short aliases of the variables that their keys imply.
 const VARIABLE_ALIASES: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
+/// Names of keys, in any section, whose values are never printed.
+const SECRET_NAMES: &[&str] = &["key", "keys", "password", "secret", "token"];
+const MASK: &str = "***";
 
 /// Layers merged so far.
 pub(super) struct SettingLayers {
@@ -175,9 +179,57 @@ impl SettingLayers {
         told.filter_map(notice).collect()
     }
 
-    /// Returns the merged value of all layers.
-    pub(super) fn merged(&self) -> Value {
-        Value::Table(self.merged.clone())
+    /// Returns the text at `key`; empty if there is none.
+    pub(super) fn text(&self, key: &str) -> &str {
+        let value = key
+            .split_once('.')
+            .and_then(|(section, name)| self.merged.get(section)?.get(name)?.as_str());
+        value.unwrap_or_default()
+    }
+
+    /// Replaces the value of `key`, which keeps its origin.
+    pub(super) fn replace(&mut self, key: &str, value: Value) {
+        merge_value(&mut self.merged, key, value, false);
+    }
+
+    /// Reads the merged values of `section` as the settings of one part. Several parts may read the
+    /// same section.
+    ///
+    /// # Errors
+    /// Fails when a value is not allowed.
+    pub(super) fn section<T: DeserializeOwned>(&self, section: &str) -> Result<T, Error> {
+        let values = self.merged.get(section).cloned();
+        let values = values.unwrap_or_else(|| Value::Table(Table::new()));
+        serde_path_to_error::deserialize(values).map_err(|error| {
+            let text = error
+                .inner()
+                .message()
+                .replace("unknown variant", "unknown value");
+            // A reader's own error has its advice on a second line.
+            let (message, hint) = text.split_once('\n').unwrap_or((&text, SEE_DOCUMENT));
+            Error::Refused {
+                name: self.name_of(&format!("{section}.{}", error.path())),
+                message: message.to_owned(),
+                hint: hint.to_owned(),
+            }
+        })
+    }
+
+    /// Renders the merged values as a TOML configuration file, with `***` for secrets.
+    pub(super) fn to_toml(&self) -> String {
+        let mut printed = self.merged.clone();
+        for section in printed
+            .iter_mut()
+            .filter_map(|(_, value)| value.as_table_mut())
+        {
+            for (_, value) in section
+                .iter_mut()
+                .filter(|(name, _)| SECRET_NAMES.contains(&name.as_str()))
+            {
+                mask(value);
+            }
+        }
+        printed.to_string()
     }
 
     /// Returns the display name of the value at `path`, a key or a position inside its value.
@@ -231,6 +283,15 @@ fn merge_value(table: &mut Table, key: &str, value: Value, adds: bool) {
     }
 }
 
+/// Replaces the texts in `value` by asterisks.
+fn mask(value: &mut Value) {
+    match value {
+        Value::String(text) if text.is_empty() => {}
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        _ => *value = Value::String(MASK.to_owned()),
+    }
+}
+
 fn collect_known(table: &Table, prefix: &str, known: &mut BTreeMap<String, Value>) {
     for (name, value) in table {
         let key = format!("{prefix}{name}");
@@ -250,5 +311,24 @@ fn wrong_type(name: String, default: &Value, found: &str) -> Error {
         name,
         expected: value::describe_expected(default),
         found: found.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SettingLayers;
+    use crate::config::Settings;
+
+    #[test]
+    fn every_key_is_read_by_a_part() {
+        let known = SettingLayers::defaults().unwrap().known;
+        for key in known.keys() {
+            let mut layers = SettingLayers::defaults().unwrap();
+            layers.replace("server.data_dir", toml::Value::String("/data".to_owned()));
+            assert!(Settings::read(&layers).is_ok());
+            let (section, name) = key.split_once('.').unwrap();
+            layers.merged[section].as_table_mut().unwrap().remove(name);
+            assert!(Settings::read(&layers).is_err(), "nothing reads {key}");
+        }
     }
 }

@@ -1,12 +1,8 @@
-//! Origins of values, and the refusal of values.
+//! Origins of values.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::environment::PREFIX;
-
-/// Maximum duration of a setting, one year; longer ones would overflow clocks.
-const MAX_SECONDS: u64 = 31_536_000;
 
 /// Advice for a value out of its range.
 pub(super) const SEE_DOCUMENT: &str = "docs/CONFIGURATION.md says what the key means";
@@ -67,74 +63,4 @@ impl SettingOrigin {
 /// Returns the name of the variable that sets `key`.
 pub(super) fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
-}
-
-/// Refusal of a value that has the right type but is not allowed.
-#[derive(Debug)]
-pub(super) struct SettingRefusal {
-    pub(super) key: String,
-    pub(super) message: String,
-    pub(super) hint: String,
-}
-
-impl SettingRefusal {
-    pub(super) fn new(
-        key: impl Into<String>,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Self {
-        Self {
-            key: key.into(),
-            message: message.into(),
-            hint: hint.into(),
-        }
-    }
-}
-
-/// Validator of the values of one section.
-pub(super) struct SettingCheck {
-    section: &'static str,
-}
-
-impl SettingCheck {
-    pub(super) fn section(section: &'static str) -> Self {
-        Self { section }
-    }
-
-    pub(super) fn refuse(
-        &self,
-        key: &str,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> SettingRefusal {
-        SettingRefusal::new(format!("{}.{key}", self.section), message, hint)
-    }
-
-    pub(super) fn number(
-        &self,
-        key: &str,
-        value: usize,
-        allowed: std::ops::RangeInclusive<usize>,
-    ) -> Result<(), SettingRefusal> {
-        if allowed.contains(&value) {
-            return Ok(());
-        }
-        let (least, most) = allowed.into_inner();
-        let message = format!("{value} is not between {least} and {most}");
-        Err(self.refuse(key, message, SEE_DOCUMENT))
-    }
-
-    pub(super) fn seconds(
-        &self,
-        key: &str,
-        value: Duration,
-        least: u64,
-    ) -> Result<(), SettingRefusal> {
-        let seconds = value.as_secs();
-        if (least..=MAX_SECONDS).contains(&seconds) {
-            return Ok(());
-        }
-        let message = format!("{seconds} is not between {least} and {MAX_SECONDS} seconds");
-        Err(self.refuse(key, message, SEE_DOCUMENT))
-    }
 }

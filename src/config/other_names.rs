@@ -5,11 +5,11 @@
 
 use toml::Value;
 
-use super::claude::SignInMethod;
 use super::environment::Environment;
 use super::error::Error;
 use super::layers::SettingLayers;
 use super::value;
+use crate::engine::claude::SignInMethod;
 
 /// Alias of the API key by which the CLI signs in.
 pub(super) const API_KEY: VariableAlias = VariableAlias {

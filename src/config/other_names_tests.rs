@@ -2,7 +2,7 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 
-use crate::config::{CommandLineFlags, Environment, Settings, SignInMethod};
+use crate::config::{CommandLineFlags, Environment, Settings};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     [("HOME", "/home/me")]
@@ -138,42 +138,42 @@ fn claude_api_key_alias_signs_in_unless_another_sign_in_wins() {
     for (variables, sign_in, key, notice) in [
         (
             vec![other],
-            SignInMethod::Auto,
+            "auto",
             Some("sk-hush"),
             "the sign-in: CLAUDE_API_KEY counts",
         ),
         (
             vec![other],
-            SignInMethod::ApiKey,
+            "api_key",
             Some("sk-hush"),
             "the sign-in: CLAUDE_API_KEY counts",
         ),
         (
             vec![other],
-            SignInMethod::Stored,
+            "stored",
             None,
             "the sign-in: claude.sign_in counts, not CLAUDE_API_KEY",
         ),
         (
             vec![other, ("ANTHROPIC_API_KEY", "sk-own")],
-            SignInMethod::Auto,
+            "auto",
             Some("sk-own"),
             "the sign-in: ANTHROPIC_API_KEY counts, not CLAUDE_API_KEY",
         ),
         (
             vec![other, ("CLAUDE_CODE_OAUTH_TOKEN", "token")],
-            SignInMethod::Auto,
+            "auto",
             None,
             "the sign-in: CLAUDE_CODE_OAUTH_TOKEN counts, not CLAUDE_API_KEY",
         ),
         (
             vec![other, ("CLAUDE_CODE_OAUTH_TOKEN", "token")],
-            SignInMethod::ApiKey,
+            "api_key",
             Some("sk-hush"),
             "the sign-in: CLAUDE_API_KEY counts",
         ),
     ] {
-        let sign_in_name = ("SWITCHBOARD_CLAUDE__SIGN_IN", sign_in.as_str());
+        let sign_in_name = ("SWITCHBOARD_CLAUDE__SIGN_IN", sign_in);
         let environment = environment(&[variables.as_slice(), &[sign_in_name]].concat());
         let settings = Settings::load(None, &environment, &CommandLineFlags::default()).unwrap();
         assert_eq!(settings.notices, [notice]);

@@ -2,85 +2,97 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use super::admin::AdminSettings;
-use super::auth::AuthSettings;
-use super::batches::BatchSettings;
-use super::cache::CacheSettings;
-use super::claude::ClaudeSettings;
-use super::conversations::ConversationSettings;
 use super::environment::Environment;
 use super::error::Error;
-use super::files::FileSettings;
 use super::layers::SettingLayers;
-use super::ledger::LedgerSettings;
-use super::limits::RateLimitSettings;
-use super::log::LogSettings;
-use super::models::ModelSettings;
-use super::origin::{CommandLineFlags, SEE_DOCUMENT, SettingRefusal};
+use super::origin::CommandLineFlags;
 use super::other_names;
-use super::pool::PoolSettings;
-use super::pricing::PricingSettings;
-use super::responses::ResponseSettings;
-use super::routing::RoutingSettings;
+use super::paths;
 use super::server::ServerSettings;
-use super::server_tools::ServerToolSettings;
-use super::sessions::SessionSettings;
-use super::store::StoreSettings;
-use super::tasks::TaskSettings;
-use super::web_search::WebSearchSettings;
+use crate::accounts::auth;
+use crate::accounts::ledger;
+use crate::accounts::pricing;
+use crate::accounts::rate_limit;
+use crate::engine::cache;
+use crate::engine::claude;
+use crate::engine::gateway::BreakerConfig;
+use crate::engine::gateway::ModelConfig;
+use crate::engine::gateway::ServerToolConfig;
+use crate::engine::gateway::WebSearchConfig;
+use crate::engine::pool;
+use crate::engine::routing;
+use crate::http;
+use crate::runtime::setting::SettingRefusal;
+use crate::server;
+use crate::services::batches;
+use crate::services::sessions;
+use crate::services::tasks;
+use crate::storage::files;
+use crate::storage::store;
+use crate::storage::store::TtlLimits;
+use crate::telemetry::logs;
 
-/// Validated settings in force, with one field per section of `default.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Validated settings in force, as the parts declare them. `default.toml` explains each key.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// HTTP server: listening, timeouts and limits of requests.
+    /// Address and data directory, in `[server]`.
     pub server: ServerSettings,
+    /// Connections of clients, in `[server]`.
+    pub connections: server::Config,
+    /// Requests and answers, in `[server]`.
+    pub http: http::Config,
     /// Authentication: keys of callers.
-    pub auth: AuthSettings,
+    pub auth: auth::Config,
     /// Default rate limits of a key.
-    pub limits: RateLimitSettings,
+    pub limits: rate_limit::Config,
     /// Admin API: key and address.
     pub admin: AdminSettings,
     /// Claude CLI and how it is run.
-    pub claude: ClaudeSettings,
+    pub claude: claude::Config,
+    /// Circuit breaker, in `[claude]`.
+    pub breaker: BreakerConfig,
     /// Pool of warm worker processes.
-    pub pool: PoolSettings,
+    pub pool: pool::Config,
     /// Model aliases, and restrictions by model.
-    pub models: ModelSettings,
+    pub models: ModelConfig,
     /// Prices of models, and token estimates.
-    pub pricing: PricingSettings,
+    pub pricing: pricing::Config,
     /// Model choice for requests with `model: auto`.
-    pub routing: RoutingSettings,
+    pub routing: routing::Config,
     /// Retention of stored responses.
-    pub responses: ResponseSettings,
+    pub responses: TtlLimits,
     /// Retention of stored conversations.
-    pub conversations: ConversationSettings,
+    pub conversations: TtlLimits,
     /// Retention and number of sessions.
-    pub sessions: SessionSettings,
+    pub sessions: sessions::Config,
     /// Share of the pool for batches, and retention.
-    pub batches: BatchSettings,
+    pub batches: batches::Config,
     /// Limits of uploaded files.
-    pub files: FileSettings,
-    /// Agents that work in folders of this machine.
-    pub tasks: TaskSettings,
+    pub files: files::Config,
+    /// Tasks: agents that work in folders of this machine.
+    pub tasks: tasks::Config,
+    /// Retention of tasks, in `[tasks]`.
+    pub stored_tasks: TtlLimits,
+    /// User of agents, in `[tasks]`.
+    pub agents: claude::AgentConfig,
     /// Disk space and backups of the store.
-    pub store: StoreSettings,
+    pub store: store::Config,
     /// Retention of individual charges.
-    pub ledger: LedgerSettings,
+    pub ledger: ledger::Config,
     /// Response cache: selection, size and time to live.
-    pub cache: CacheSettings,
+    pub cache: cache::Config,
     /// Web searches by Anthropic.
-    pub web_search: WebSearchSettings,
+    pub web_search: WebSearchConfig,
     /// Other tools that Anthropic runs.
-    pub server_tools: ServerToolSettings,
+    pub server_tools: ServerToolConfig,
     /// Log filter and format.
-    pub log: LogSettings,
+    pub log: logs::Config,
     /// Notices for the operator, such as which of two settings wins; no section of the file. They
     /// contain no values.
-    #[serde(skip)]
     pub notices: Vec<String>,
+    /// All settings as a TOML configuration file, with `***` for secrets.
+    pub printed: String,
 }
 
 impl Settings {
@@ -102,38 +114,49 @@ impl Settings {
         layers.add_variables(environment)?;
         layers.add_flags(flags);
         let mut notices = other_names::add_aliases(&mut layers, environment)?;
-        let mut settings: Self =
-            serde_path_to_error::deserialize(layers.merged()).map_err(|error| {
-                let name = layers.name_of(&error.path().to_string());
-                let message = error
-                    .inner()
-                    .message()
-                    .replace("unknown variant", "unknown value");
-                Error::Refused {
-                    name,
-                    message,
-                    hint: SEE_DOCUMENT.to_owned(),
-                }
-            })?;
-        settings
-            .resolve(environment)
-            .and_then(|()| settings.check())
-            .map_err(|refusal| Error::Refused {
-                name: layers.name_of(&refusal.key),
-                message: refusal.message,
-                hint: refusal.hint,
-            })?;
+        paths::resolve(&mut layers, environment)?;
+        let mut settings = Self::read(&layers)?;
+        settings.check(&layers)?;
         notices.extend(environment.api_key_notice(settings.claude.sign_in));
         settings.notices = [layers.notices(), notices].concat();
         Ok(settings)
     }
 
-    /// Renders the settings as a TOML configuration file, with `***` for secrets.
+    /// Reads the settings of each part.
     ///
     /// # Errors
-    /// Fails when a path is not UTF-8.
-    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(self)
+    /// Fails when a value is not allowed.
+    pub(super) fn read(layers: &SettingLayers) -> Result<Self, Error> {
+        Ok(Self {
+            server: layers.section("server")?,
+            connections: layers.section("server")?,
+            http: layers.section("server")?,
+            auth: layers.section("auth")?,
+            limits: layers.section("limits")?,
+            admin: layers.section("admin")?,
+            claude: layers.section("claude")?,
+            breaker: layers.section("claude")?,
+            pool: layers.section("pool")?,
+            models: layers.section("models")?,
+            pricing: layers.section("pricing")?,
+            routing: layers.section("routing")?,
+            responses: layers.section("responses")?,
+            conversations: layers.section("conversations")?,
+            sessions: layers.section("sessions")?,
+            batches: layers.section("batches")?,
+            files: layers.section("files")?,
+            tasks: layers.section("tasks")?,
+            stored_tasks: layers.section("tasks")?,
+            agents: layers.section("tasks")?,
+            store: layers.section("store")?,
+            ledger: layers.section("ledger")?,
+            cache: layers.section("cache")?,
+            web_search: layers.section("web_search")?,
+            server_tools: layers.section("server_tools")?,
+            log: layers.section("log")?,
+            notices: Vec::new(),
+            printed: layers.to_toml(),
+        })
     }
 
     /// Checks that a server without keys listens on loopback only. Keys may be stored as well as
@@ -145,36 +168,24 @@ impl Settings {
         self.server
             .check_reach(has_keys)
             .map_err(|refusal| Error::Refused {
-                name: refusal.key,
+                name: format!("server.{}", refusal.key),
                 message: refusal.message,
                 hint: refusal.hint,
             })
     }
 
-    fn resolve(&mut self, environment: &Environment) -> Result<(), SettingRefusal> {
-        self.claude.resolve(environment);
-        self.server.resolve(environment)
-    }
-
-    fn check(&self) -> Result<(), SettingRefusal> {
-        self.server.check()?;
-        self.auth.check()?;
-        self.claude.check()?;
-        self.pool.check()?;
-        self.models.check()?;
-        self.pricing.check()?;
-        self.routing.check()?;
-        self.responses.check()?;
-        self.conversations.check()?;
-        self.sessions.check()?;
-        self.batches.check()?;
-        self.files.check()?;
-        self.store.check()?;
-        self.tasks.check()?;
-        self.cache.check()?;
-        self.web_search.check()?;
-        self.ledger.check()?;
-        self.admin.check(&self.auth, &self.server)?;
-        self.log.check()
+    /// Checks values that depend on each other.
+    fn check(&self, layers: &SettingLayers) -> Result<(), Error> {
+        let refused = |section: &'static str| {
+            move |refusal: SettingRefusal| Error::Refused {
+                name: layers.name_of(&format!("{section}.{}", refusal.key)),
+                message: refusal.message,
+                hint: refusal.hint,
+            }
+        };
+        self.http.check().map_err(refused("server"))?;
+        self.pool.check().map_err(refused("pool"))?;
+        let admin = self.admin.check(&self.auth, &self.server);
+        admin.map_err(refused("admin"))
     }
 }

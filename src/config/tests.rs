@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use insta::assert_snapshot;
 
-use super::{CommandLineFlags, DEFAULTS, Environment, LogFormat, Settings, SignInMethod};
+use super::{CommandLineFlags, DEFAULTS, Environment, Settings};
+use crate::accounts::auth::SettingsKey;
+use crate::api::request_schema::Policy;
+use crate::engine::claude::SignInMethod;
+use crate::telemetry::logs::LogLineFormat;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     [("HOME", "/home/me")]
@@ -44,7 +48,7 @@ fn defaults_apply_without_configuration() {
     assert_eq!(settings.claude.binary, Path::new("claude"));
     assert_eq!(settings.pool.max_workers, 5);
     assert_eq!(settings.models.aliases["gpt-4o"], "sonnet");
-    assert_eq!(settings.log.format, LogFormat::Text);
+    assert_eq!(settings.log.format, LogLineFormat::Text);
 }
 
 #[test]
@@ -72,15 +76,10 @@ fn later_layers_override_earlier_ones() {
         ),
         (7, 3, 9)
     );
-    assert_eq!(settings.log.format, LogFormat::Json);
-    assert!(settings.server.strict);
+    assert_eq!(settings.log.format, LogLineFormat::Json);
+    assert_eq!(settings.http.policy, Policy::Strict);
     assert_eq!(settings.server.listen.to_string(), "0.0.0.0:80");
-    let keys: Vec<&str> = settings
-        .auth
-        .keys
-        .iter()
-        .map(super::SettingsKey::reveal)
-        .collect();
+    let keys: Vec<&str> = settings.auth.keys.iter().map(SettingsKey::reveal).collect();
     assert_eq!(keys, ["one", "two"]);
     let aliases = &settings.models.aliases;
     assert_eq!(
@@ -324,8 +323,7 @@ fn admin_key_has_an_alias_variable_and_must_differ_from_caller_keys() {
         );
         assert!(
             settings
-                .to_toml()
-                .unwrap()
+                .printed
                 .contains("[admin]\nkey = \"***\"\nlisten = \"\"")
         );
     }
@@ -366,22 +364,18 @@ fn secrets_are_never_printed() {
     let settings = load("", &variables, &CommandLineFlags::default()).unwrap();
     let printed = format!(
         "{settings:?}{}{:?}",
-        settings.to_toml().unwrap(),
+        settings.printed,
         environment(&variables)
     );
     assert!(!printed.contains("hush"), "{printed}");
-    assert!(settings.to_toml().unwrap().contains("keys = [\"***\"]"));
+    assert!(settings.printed.contains("keys = [\"***\"]"));
 }
 
 #[test]
 fn printed_settings_can_be_loaded_again() {
     let settings = Settings::load(None, &environment(&[]), &CommandLineFlags::default()).unwrap();
     assert_eq!(
-        load(
-            &settings.to_toml().unwrap(),
-            &[],
-            &CommandLineFlags::default()
-        ),
+        load(&settings.printed, &[], &CommandLineFlags::default()),
         Ok(settings)
     );
     assert!(load(DEFAULTS, &[], &CommandLineFlags::default()).is_ok());

@@ -4,8 +4,10 @@
 //! - [`fair_queue`]: fair queueing among tenants with weights (deficit round robin).
 //! - [`proc_fs`]: process information from `/proc`.
 //! - [`run_registry`]: what runs in the background, by owner and id.
+//! - [`setting`]: readers of settings, for the `Config` of each part.
 
 pub mod compute;
 pub mod fair_queue;
 pub mod proc_fs;
 pub mod run_registry;
+pub mod setting;

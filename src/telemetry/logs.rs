@@ -6,6 +6,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io::IsTerminal;
 
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::Error as _;
 use tracing::Level;
 use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
@@ -17,16 +20,18 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Configuration of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Log levels, by module where they differ: `info,claude_switchboard::engine::pool=debug`.
+    #[serde(deserialize_with = "filter")]
     pub filter: String,
     /// Format of the log lines.
     pub format: LogLineFormat,
 }
 
 /// Format of the log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogLineFormat {
     /// Human-readable; coloured on a terminal.
     Text,
@@ -126,6 +131,18 @@ where
         LogLineFormat::Json => Box::new(registry.with(lines.json().flatten_event(true))),
     };
     Ok((subscriber, LogLevels(handle)))
+}
+
+/// Reads a filter of the log.
+fn filter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let filter = String::deserialize(deserializer)?;
+    match EnvFilter::builder().parse(&filter) {
+        Ok(_) => Ok(filter),
+        // The second line is advice, as in the readers of the settings.
+        Err(error) => Err(D::Error::custom(format!(
+            "`{filter}`: {error}\nwrite a level, such as \"info\", or \"info,claude_switchboard::engine::pool=debug\""
+        ))),
+    }
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, Error> {

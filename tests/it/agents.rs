@@ -9,7 +9,9 @@ use claude_switchboard::engine::agent::{
     Agent, AgentEvent, AgentJob, AgentMode, AgentReport, AgentRunner, AgentSession, AgentStop,
     PermissionDecision,
 };
-use claude_switchboard::engine::claude::{self, ClaudeLauncher, DataDir, SignIn};
+use claude_switchboard::engine::claude::{
+    self, ClaudeLauncher, CliSetup, DataDir, SignIn, SignInMethod,
+};
 use messages_stand_in::StandIn;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -42,12 +44,8 @@ impl AgentHarness {
         ];
         let config = claude::Config {
             binary: real_cli(),
-            sign_in: SignIn::ApiKey,
-            environment: environment
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+            sign_in: SignInMethod::Auto,
             pass_environment: Vec::new(),
-            data_dir: folder.path().join("data"),
             max_retries: 0,
             betas: Vec::new(),
             event_timeout: Duration::from_secs(120),
@@ -55,7 +53,15 @@ impl AgentHarness {
             start_timeout: Duration::from_secs(30),
             max_line_bytes: 1 << 20,
         };
-        let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone())
+        let setup = CliSetup {
+            config,
+            sign_in: SignIn::ApiKey,
+            environment: environment
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            data_dir: folder.path().join("data"),
+        };
+        let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone())
             .await
             .unwrap();
         Self {

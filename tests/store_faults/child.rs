@@ -17,7 +17,11 @@ pub(crate) fn run(folder: &Path, min_free_bytes: u64) {
         .build()
         .unwrap();
     let _entered = runtime.enter();
-    let store = match Store::open(folder, Config { min_free_bytes }, TaskTracker::new()) {
+    let config = Config {
+        min_free_bytes,
+        ..Config::default()
+    };
+    let store = match Store::open(folder, config, TaskTracker::new()) {
         Ok(store) => store,
         Err(error) => return print_line(&format!("failed {}", error_chain(&error))),
     };

@@ -8,6 +8,7 @@
 
 mod admin;
 mod change;
+mod config;
 mod configured;
 mod digest;
 mod error;
@@ -32,6 +33,8 @@ pub use change::KeyChange;
 pub use change::NewWebhook;
 pub use change::ProjectChange;
 pub use change::RatesChange;
+pub use config::Config;
+pub use config::SettingsKey;
 pub use configured::InvalidKey;
 pub use error::AdminError;
 pub use error::AuthError;

@@ -53,6 +53,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
@@ -60,6 +61,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Grant;
+use crate::runtime::setting;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
 use crate::telemetry::logs::ErrorChain;
@@ -97,12 +99,14 @@ pub use usage::UsageTotals;
 pub use verify::VerifyReport;
 
 /// Configuration of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// Days for which single charges are kept; their sums are kept for ever.
+    /// Days for which single charges are kept, ten years at most; their sums are kept for ever.
+    #[serde(deserialize_with = "setting::number::<1, 3_660, _, _>")]
     pub keep_charges_days: u32,
     /// Name of this server, the same at each start; different from those of the servers that share
-    /// its store.
+    /// its store. No setting.
+    #[serde(skip)]
     pub node: String,
 }
 

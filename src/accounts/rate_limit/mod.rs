@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
+use serde::Deserialize;
+use serde::Deserializer;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,11 +44,23 @@ pub use state::RateLimitState;
 /// Interval at which idle scopes are evicted. A bucket refills within a minute.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Rate limits that apply by default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Default rate limits of a key, 0 for none; limits of its own take precedence one by one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Config {
-    /// Default limits of a key; limits of its own take precedence one by one.
-    pub key_rates: Rates,
+    /// Maximum requests per minute.
+    #[serde(deserialize_with = "limit")]
+    pub requests_per_minute: Option<u32>,
+    /// Maximum tokens per minute, of prompts and answers together.
+    #[serde(deserialize_with = "limit")]
+    pub tokens_per_minute: Option<u32>,
+    /// Maximum number of concurrent requests.
+    #[serde(deserialize_with = "limit")]
+    pub concurrent_requests: Option<u32>,
+}
+
+/// Reads a limit, where 0 means none.
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    u32::deserialize(deserializer).map(|limit| Some(limit).filter(|limit| *limit > 0))
 }
 
 /// Rate limiter for all keys and projects. Clones share the state.
@@ -173,7 +187,7 @@ impl RateLimits {
     }
 
     fn key_rates(&self, caller: &Caller) -> Rates {
-        let (own, general) = (caller.grant.rates, self.0.config.key_rates);
+        let (own, general) = (caller.grant.rates, self.0.config);
         Rates {
             requests_per_minute: own.requests_per_minute.or(general.requests_per_minute),
             tokens_per_minute: own.tokens_per_minute.or(general.tokens_per_minute),

@@ -197,7 +197,8 @@ async fn request_above_limit_has_no_retry_after() {
 #[tokio::test(start_paused = true)]
 async fn key_without_own_limits_uses_defaults() {
     let limits = RateLimits::new(Config {
-        key_rates: requests(3),
+        requests_per_minute: Some(3),
+        ..Config::default()
     });
     assert_eq!(passing(&limits, &caller("a", NONE, NONE), 0), 3);
     assert_eq!(passing(&limits, &caller("b", requests(5), NONE), 0), 5);

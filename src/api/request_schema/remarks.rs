@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
+
 use super::error::InvalidRequest;
 use super::error::code;
 use super::field_type::printable;
@@ -10,12 +12,24 @@ use super::repair::Repair;
 use super::schema::Field;
 
 /// Policy for fields without effect, and for faults that can be repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(from = "bool")]
 pub enum Policy {
     /// Serve the request and report the field, or the repair.
     Lenient,
     /// Reject the request with an error.
     Strict,
+}
+
+impl From<bool> for Policy {
+    /// Returns `Strict` for true, as the key `strict` of the configuration means it.
+    fn from(is_strict: bool) -> Self {
+        if is_strict {
+            Self::Strict
+        } else {
+            Self::Lenient
+        }
+    }
 }
 
 /// Remarks on a request, reported beside its answer.

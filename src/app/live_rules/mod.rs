@@ -11,7 +11,6 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::config_map;
-use super::workers;
 use crate::config::Environment;
 use crate::config::Settings;
 use crate::domain::Failure;
@@ -21,6 +20,7 @@ use crate::domain::Restriction;
 use crate::domain::TurnEvent;
 use crate::engine::claude;
 use crate::engine::claude::ClaudeLauncher;
+use crate::engine::claude::CliSetup;
 use crate::engine::claude::DataDir;
 use crate::engine::claude::SignIn;
 use crate::engine::pool;
@@ -103,20 +103,25 @@ impl LiveRules {
         models: &[String],
     ) -> anyhow::Result<Self> {
         let variables = environment.for_workers(settings.claude.sign_in);
-        let chosen = SignIn::choose(settings.claude.sign_in.as_str(), &variables);
+        let chosen = SignIn::choose(settings.claude.sign_in, &variables);
         let sign_in = chosen.map_err(|missing| anyhow::anyhow!(missing.0))?;
         let home = TemporaryHome(
             std::env::temp_dir().join(format!("claude-switchboard-{}", Uuid::new_v4())),
         );
         let data_dir =
             claude::lock_data_dir(&home.0).context("a home for the CLI cannot be made")?;
-        let config = workers::cli_config(settings, sign_in, variables, home.0.clone());
+        let setup = CliSetup {
+            config: settings.claude.clone(),
+            sign_in,
+            environment: variables,
+            data_dir: home.0.clone(),
+        };
         let tracker = TaskTracker::new();
-        let launcher = ClaudeLauncher::prepare(config, &data_dir.instance, tracker.clone()).await?;
+        let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone()).await?;
         let one = pool::Config {
             max_workers: 1,
             prewarm: 1,
-            ..config_map::pool_config(settings)
+            ..settings.pool.clone()
         };
         let pool = Pool::start(launcher, one, tracker.clone());
         let models = if models.is_empty() {

@@ -30,11 +30,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::Stream;
+use serde::Deserialize;
 
 use crate::domain::CacheControl;
 use crate::domain::FinishReason;
 use crate::domain::Turn;
 use crate::domain::TurnEvent;
+use crate::runtime::setting;
 
 use shared_run::SharedRun;
 
@@ -45,18 +47,22 @@ pub use key::CacheKey;
 const ENTRY_BYTES: usize = 256;
 
 /// Settings of the response cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Selects the turns whose answers are cached.
     pub mode: CachingMode,
     /// Capacity in bytes of memory; beyond it, the least used entries are evicted.
+    #[serde(deserialize_with = "setting::number::<{ 1 << 20 }, { 1 << 40 }, _, _>")]
     pub max_bytes: u64,
     /// TTL of an entry.
+    #[serde(rename = "ttl_seconds")]
+    #[serde(deserialize_with = "setting::seconds::<1, _>")]
     pub time_to_live: Duration,
 }
 
 /// Selection of the turns whose answers are cached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CachingMode {
     /// Caching is off.
     Off,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::config::Config;
+use super::setup::CliSetup;
 
 /// Environment variable with the maximum tokens of an answer.
 pub(super) const MAX_OUTPUT_TOKENS: &str = "CLAUDE_CODE_MAX_OUTPUT_TOKENS";
@@ -86,8 +86,8 @@ const ARGUMENTS: &[&str] = &[
 ];
 
 /// Returns the arguments of a chat worker.
-pub(super) fn arguments(config: &Config) -> Vec<&'static str> {
-    let bare = config.sign_in.is_bare().then_some("--bare");
+pub(super) fn arguments(setup: &CliSetup) -> Vec<&'static str> {
+    let bare = setup.sign_in.is_bare().then_some("--bare");
     PROTOCOL
         .iter()
         .chain(ARGUMENTS)
@@ -97,35 +97,35 @@ pub(super) fn arguments(config: &Config) -> Vec<&'static str> {
 }
 
 /// Returns the complete environment of a process of the server with the id `instance`.
-pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, String> {
-    let home = home(config).display().to_string();
+pub(super) fn environment(setup: &CliSetup, instance: &str) -> BTreeMap<String, String> {
+    let home = home(setup).display().to_string();
     let mut environment: BTreeMap<String, String> = [
         ("HOME".to_owned(), home.clone()),
         ("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config")),
         (
             "CLAUDE_CODE_MAX_RETRIES".to_owned(),
-            config.max_retries.to_string(),
+            setup.config.max_retries.to_string(),
         ),
         (INSTANCE_VARIABLE.to_owned(), instance.to_owned()),
     ]
     .into();
-    if !config.betas.is_empty() {
-        environment.insert("ANTHROPIC_BETAS".to_owned(), config.betas.join(","));
+    if !setup.config.betas.is_empty() {
+        environment.insert("ANTHROPIC_BETAS".to_owned(), setup.config.betas.join(","));
     }
     environment.extend(
         FIXED
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
     );
-    let stored = config.sign_in == super::SignIn::Stored;
+    let stored = setup.sign_in == super::SignIn::Stored;
     if stored {
         // The CLI finds its login in its default directory; ours would hide it.
         environment.remove("CLAUDE_CONFIG_DIR");
     }
-    let passed = config
+    let passed = setup
         .environment
         .iter()
-        .filter(|(name, _)| is_allowed(config, name));
+        .filter(|(name, _)| is_allowed(setup, name));
     environment.extend(passed.map(|(name, value)| (name.clone(), value.clone())));
     for name in ["NO_PROXY", "no_proxy"] {
         let listed = environment.get(name).filter(|listed| !listed.is_empty());
@@ -142,13 +142,13 @@ pub(super) fn environment(config: &Config, instance: &str) -> BTreeMap<String, S
 /// device, and so that the directory's name, which the CLI may tell the model, is the same for all
 /// and the prompt cache is hit. In another directory the CLI would run `git` at each change of its
 /// settings, which delays each turn by some milliseconds.
-pub(super) fn home(config: &Config) -> PathBuf {
-    config.data_dir.join("home")
+pub(super) fn home(setup: &CliSetup) -> PathBuf {
+    setup.data_dir.join("home")
 }
 
-fn is_allowed(config: &Config, name: &str) -> bool {
-    let sign_in = config.sign_in.variables().iter().copied();
-    let passed = config.pass_environment.iter().map(String::as_str);
+fn is_allowed(setup: &CliSetup, name: &str) -> bool {
+    let sign_in = setup.sign_in.variables().iter().copied();
+    let passed = setup.config.pass_environment.iter().map(String::as_str);
     ALLOWED
         .iter()
         .copied()
@@ -164,12 +164,12 @@ fn is_allowed(config: &Config, name: &str) -> bool {
 mod tests {
     use super::{arguments, environment};
     use crate::engine::claude::SignIn;
-    use crate::engine::claude::testing::config;
+    use crate::engine::claude::testing::setup;
 
     #[test]
     fn process_environment_has_only_allowed_variables() {
-        let mut config = config();
-        config.environment = [
+        let mut setup = setup();
+        setup.environment = [
             ("PATH", "/bin"),
             ("HOME", "/home/me"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
@@ -181,9 +181,9 @@ mod tests {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        config.pass_environment = vec!["EXTRA_*".to_owned()];
-        let names = |config: &crate::engine::claude::Config| {
-            let environment = environment(config, "i");
+        setup.config.pass_environment = vec!["EXTRA_*".to_owned()];
+        let names = |setup: &crate::engine::claude::CliSetup| {
+            let environment = environment(setup, "i");
             let fixed = |name: &str| super::FIXED.iter().any(|(fixed, _)| *fixed == name);
             environment
                 .keys()
@@ -192,19 +192,19 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        insta::assert_snapshot!(names(&config), @"ANTHROPIC_API_KEY ANTHROPIC_BASE_URL CLAUDE_CODE_MAX_RETRIES CLAUDE_CONFIG_DIR EXTRA_ONE HOME NO_PROXY PATH SWITCHBOARD_INSTANCE no_proxy");
-        assert_eq!(environment(&config, "i")["HOME"], "/data/home");
-        config.sign_in = SignIn::OauthToken;
-        assert!(names(&config).contains("CLAUDE_CODE_OAUTH_TOKEN"));
-        config.sign_in = SignIn::Stored;
-        assert_eq!(environment(&config, "i")["HOME"], "/home/me");
+        insta::assert_snapshot!(names(&setup), @"ANTHROPIC_API_KEY ANTHROPIC_BASE_URL CLAUDE_CODE_MAX_RETRIES CLAUDE_CONFIG_DIR EXTRA_ONE HOME NO_PROXY PATH SWITCHBOARD_INSTANCE no_proxy");
+        assert_eq!(environment(&setup, "i")["HOME"], "/data/home");
+        setup.sign_in = SignIn::OauthToken;
+        assert!(names(&setup).contains("CLAUDE_CODE_OAUTH_TOKEN"));
+        setup.sign_in = SignIn::Stored;
+        assert_eq!(environment(&setup, "i")["HOME"], "/home/me");
     }
 
     #[test]
     fn bare_argument_is_used_for_api_keys_and_clouds_only() {
-        let mut config = config();
-        assert!(arguments(&config).contains(&"--bare"));
-        config.sign_in = SignIn::OauthToken;
-        assert!(!arguments(&config).contains(&"--bare"));
+        let mut setup = setup();
+        assert!(arguments(&setup).contains(&"--bare"));
+        setup.sign_in = SignIn::OauthToken;
+        assert!(!arguments(&setup).contains(&"--bare"));
     }
 }

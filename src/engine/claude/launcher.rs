@@ -13,8 +13,8 @@ use crate::engine::pool::Launcher;
 
 use super::agent::ClaudeRunner;
 use super::command;
-use super::config::Config;
 use super::process::{Program, Spawner, is_program};
+use super::setup::CliSetup;
 use super::version::{TESTED, Version};
 use super::worker::ClaudeWorker;
 
@@ -27,7 +27,7 @@ const PROGRAM_MISSING: &str =
 /// Launcher of workers that are CLI processes.
 #[derive(Debug)]
 pub struct ClaudeLauncher {
-    config: Config,
+    setup: CliSetup,
     program: Program,
     instance: String,
     spawner: Spawner,
@@ -63,27 +63,25 @@ impl ClaudeLauncher {
     /// # Errors
     /// Fails if the CLI is missing or cannot be run.
     pub async fn prepare(
-        config: Config,
+        setup: CliSetup,
         instance: &str,
         tracker: TaskTracker,
     ) -> Result<Self, SetupError> {
-        let path = find(&config)?;
+        let path = find(&setup)?;
         let program = Program {
             path,
-            arguments: command::arguments(&config)
+            arguments: command::arguments(&setup)
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
-            environment: command::environment(&config, instance)
-                .into_iter()
-                .collect(),
-            directory: command::home(&config),
+            environment: command::environment(&setup, instance).into_iter().collect(),
+            directory: command::home(&setup),
             user: None,
             is_agent: false,
         };
         let spawner = Spawner::start(tracker).map_err(SetupError::Run)?;
         let launcher = Self {
-            config,
+            setup,
             program,
             instance: instance.to_owned(),
             spawner,
@@ -96,8 +94,8 @@ impl ClaudeLauncher {
 
     /// Creates a runner of agents with the same CLI.
     pub fn runner(&self) -> ClaudeRunner {
-        let (config, path) = (self.config.clone(), self.program.path.clone());
-        ClaudeRunner::new(config, path, self.instance.clone(), self.spawner.clone())
+        let (setup, path) = (self.setup.clone(), self.program.path.clone());
+        ClaudeRunner::new(setup, path, self.instance.clone(), self.spawner.clone())
     }
 
     async fn version(&self) -> Result<Version, SetupError> {
@@ -137,7 +135,7 @@ impl ClaudeLauncher {
                 message: format!("the Claude CLI could not be started: {error}"),
                 is_permanent: false,
             })?;
-        ClaudeWorker::open(process, &self.config).await
+        ClaudeWorker::open(process, &self.setup).await
     }
 
     /// Returns the error of a launch if the program is missing. Not permanent: the program is
@@ -174,14 +172,14 @@ impl Launcher for ClaudeLauncher {
     }
 }
 
-fn find(config: &Config) -> Result<PathBuf, SetupError> {
-    let binary = &config.binary;
+fn find(setup: &CliSetup) -> Result<PathBuf, SetupError> {
+    let binary = &setup.config.binary;
     let not_found = || SetupError::NotFound(binary.display().to_string());
     if binary.components().count() > 1 {
         // Absolute, because processes run in another directory.
         return std::fs::canonicalize(binary).map_err(|_| not_found());
     }
-    let path = config.environment.get("PATH").ok_or_else(not_found)?;
+    let path = setup.environment.get("PATH").ok_or_else(not_found)?;
     std::env::split_paths(path)
         .map(|folder| folder.join(binary))
         .find(|file| is_program(file))

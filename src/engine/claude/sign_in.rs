@@ -2,6 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
+/// Methods of signing in that can be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignInMethod {
+    /// First of the other methods whose variable is set; never `Stored`.
+    Auto,
+    /// API key in `ANTHROPIC_API_KEY`.
+    ApiKey,
+    /// Token in `CLAUDE_CODE_OAUTH_TOKEN`.
+    OauthToken,
+    /// Login stored by the CLI.
+    Stored,
+    /// Amazon Bedrock credentials.
+    Bedrock,
+    /// Google Vertex AI credentials.
+    Vertex,
+}
+
 /// Method of signing in at Anthropic, or at a cloud that serves its models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignIn {
@@ -26,22 +46,22 @@ const HOW_TO_SIGN_IN: &str = "set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (
      server's environment, or sign_in = \"stored\" to use the login kept by the CLI";
 
 impl SignIn {
-    /// Returns the sign-in named by the configuration; `auto` selects the first whose variable is
+    /// Returns the sign-in named by the configuration; `Auto` selects the first whose variable is
     /// set.
     ///
     /// # Errors
     /// Fails if the variable that the sign-in needs is not set. The message says what to set.
     pub fn choose(
-        configured: &str,
+        configured: SignInMethod,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, MissingSignIn> {
         let chosen = match configured {
-            "api_key" => Self::ApiKey,
-            "oauth_token" => Self::OauthToken,
-            "stored" => return Ok(Self::Stored),
-            "bedrock" => Self::Bedrock,
-            "vertex" => Self::Vertex,
-            _ => {
+            SignInMethod::ApiKey => Self::ApiKey,
+            SignInMethod::OauthToken => Self::OauthToken,
+            SignInMethod::Stored => return Ok(Self::Stored),
+            SignInMethod::Bedrock => Self::Bedrock,
+            SignInMethod::Vertex => Self::Vertex,
+            SignInMethod::Auto => {
                 let known = [Self::Bedrock, Self::Vertex, Self::ApiKey, Self::OauthToken];
                 let found = known.into_iter().find(|way| way.is_set_in(environment));
                 return found.ok_or_else(|| {
@@ -106,9 +126,9 @@ impl SignIn {
 
 #[cfg(test)]
 mod tests {
-    use super::SignIn;
+    use super::{SignIn, SignInMethod};
 
-    fn choose(configured: &str, variables: &[&str]) -> Result<SignIn, String> {
+    fn choose(configured: SignInMethod, variables: &[&str]) -> Result<SignIn, String> {
         let environment = variables
             .iter()
             .map(|name| ((*name).to_owned(), "x".to_owned()))
@@ -119,28 +139,31 @@ mod tests {
     #[test]
     fn sign_in_is_chosen_by_the_variables_that_are_set() {
         assert_eq!(
-            choose("auto", &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]),
+            choose(
+                SignInMethod::Auto,
+                &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]
+            ),
             Ok(SignIn::ApiKey)
         );
         assert_eq!(
-            choose("auto", &["CLAUDE_CODE_OAUTH_TOKEN"]),
+            choose(SignInMethod::Auto, &["CLAUDE_CODE_OAUTH_TOKEN"]),
             Ok(SignIn::OauthToken)
         );
         assert_eq!(
             choose(
-                "oauth_token",
+                SignInMethod::OauthToken,
                 &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]
             ),
             Ok(SignIn::OauthToken)
         );
-        assert_eq!(choose("stored", &[]), Ok(SignIn::Stored));
+        assert_eq!(choose(SignInMethod::Stored, &[]), Ok(SignIn::Stored));
     }
 
     #[test]
     fn sign_in_error_names_the_missing_variable() {
-        insta::assert_snapshot!(choose("auto", &[]).unwrap_err(), @r#"The server has no sign-in for Claude: set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (made by `claude setup-token`) in the server's environment, or sign_in = "stored" to use the login kept by the CLI."#);
+        insta::assert_snapshot!(choose(SignInMethod::Auto, &[]).unwrap_err(), @r#"The server has no sign-in for Claude: set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (made by `claude setup-token`) in the server's environment, or sign_in = "stored" to use the login kept by the CLI."#);
         assert!(
-            choose("oauth_token", &["ANTHROPIC_API_KEY"])
+            choose(SignInMethod::OauthToken, &["ANTHROPIC_API_KEY"])
                 .unwrap_err()
                 .contains("CLAUDE_CODE_OAUTH_TOKEN, which is not set")
         );

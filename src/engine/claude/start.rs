@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use crate::domain::Failure;
 use crate::domain::Model;
 
-use super::config::Config;
 use super::session::CliSession;
+use super::setup::CliSetup;
 use super::start_check;
 use super::start_check::StartCheckError;
 
@@ -39,18 +39,18 @@ impl StartError {
 /// Fails if the process must not be used, or was not ready in time.
 pub(super) async fn start_session<R, W>(
     session: &mut CliSession<R, W>,
-    config: &Config,
+    setup: &CliSetup,
 ) -> Result<Vec<Model>, StartError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let deadline = Instant::now() + config.start_timeout;
+    let deadline = Instant::now() + setup.config.start_timeout;
     let shaken = tokio::time::timeout_at(deadline, session.handshake()).await;
-    let late = |_| StartError::HandshakeTimedOut(config.start_timeout.as_secs());
+    let late = |_| StartError::HandshakeTimedOut(setup.config.start_timeout.as_secs());
     let models = shaken.map_err(late)?.map_err(StartError::Handshake)?;
-    if config.sign_in.uses_base_url() {
-        start_check::check(session, &models, config, deadline).await?;
+    if setup.sign_in.uses_base_url() {
+        start_check::check(session, &models, setup, deadline).await?;
     }
     Ok(models)
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHal
 
 use super::{LARGE_BODY_BYTES, TurnDriver};
 use crate::engine::claude::session::CliSession;
-use crate::engine::claude::testing::{config, turn};
+use crate::engine::claude::testing::{setup, turn};
 use crate::engine::worker::WorkerTurn;
 
 type Read = ReadHalf<DuplexStream>;
@@ -41,11 +41,11 @@ impl Cli {
 fn talk() -> (TurnDriver<Read, Write>, Cli) {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let (reader, writer) = tokio::io::split(ours);
-    let config = config();
+    let setup = setup();
     let talk = TurnDriver::new(
-        CliSession::new(reader, writer, &config),
+        CliSession::new(reader, writer, &setup.config),
         Vec::new(),
-        &config,
+        &setup,
     );
     let (reader, writer) = tokio::io::split(theirs);
     (

@@ -8,21 +8,24 @@ use crate::domain::Sampling;
 use crate::domain::Tools;
 use crate::domain::Turn;
 
-use super::{Config, SignIn};
+use super::{CliSetup, Config, SignIn, SignInMethod};
 
-pub(super) fn config() -> Config {
-    Config {
-        binary: "claude".into(),
+pub(super) fn setup() -> CliSetup {
+    CliSetup {
+        config: Config {
+            binary: "claude".into(),
+            sign_in: SignInMethod::Auto,
+            pass_environment: Vec::new(),
+            max_retries: 1,
+            betas: Vec::new(),
+            event_timeout: Duration::from_secs(120),
+            control_timeout: Duration::from_secs(10),
+            start_timeout: Duration::from_secs(30),
+            max_line_bytes: 1024 * 1024,
+        },
         sign_in: SignIn::ApiKey,
         environment: [].into(),
-        pass_environment: Vec::new(),
         data_dir: "/data".into(),
-        max_retries: 1,
-        betas: Vec::new(),
-        event_timeout: Duration::from_secs(120),
-        control_timeout: Duration::from_secs(10),
-        start_timeout: Duration::from_secs(30),
-        max_line_bytes: 1024 * 1024,
     }
 }
 

@@ -15,11 +15,11 @@ use crate::engine::worker::WorkerTurn;
 use crate::runtime::compute::in_place;
 
 use super::body;
-use super::config::Config;
 use super::protocol::CliEvent;
 use super::reset_error::ResetError;
 use super::session::CliSession;
 use super::settings::{self, ProcessSettings};
+use super::setup::CliSetup;
 use super::sign_in::SignIn;
 use super::translate::{TurnStep, TurnTranslator};
 
@@ -66,14 +66,14 @@ pub(super) struct TurnDriver<R, W> {
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
-    pub(super) fn new(session: CliSession<R, W>, models: Vec<Model>, config: &Config) -> Self {
+    pub(super) fn new(session: CliSession<R, W>, models: Vec<Model>, setup: &CliSetup) -> Self {
         Self {
             session,
             models,
-            sign_in: config.sign_in,
+            sign_in: setup.sign_in,
             settings: None,
-            event_timeout: config.event_timeout,
-            control_timeout: config.control_timeout,
+            event_timeout: setup.config.event_timeout,
+            control_timeout: setup.config.control_timeout,
             body_bytes: 0,
             phase: TurnPhase::Clean,
         }

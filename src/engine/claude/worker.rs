@@ -13,10 +13,10 @@ use crate::engine::worker::TurnWorker;
 use crate::engine::worker::WorkerTurn;
 use crate::telemetry::logs::ErrorChain;
 
-use super::config::Config;
 use super::process::Process;
 use super::reset_error::ResetError;
 use super::session::CliSession;
+use super::setup::CliSetup;
 use super::start::start_session;
 use super::turn_driver::TurnDriver;
 
@@ -33,17 +33,17 @@ impl ClaudeWorker {
     /// # Errors
     /// Fails if the process must not be used. The message contains the reason; how the process
     /// ended and its standard error are logged.
-    pub(super) async fn open(mut process: Process, config: &Config) -> Result<Self, LaunchError> {
+    pub(super) async fn open(mut process: Process, setup: &CliSetup) -> Result<Self, LaunchError> {
         let failed = |error: io::Error| LaunchError {
             message: error.to_string(),
             is_permanent: false,
         };
         let (stdout, stdin) = process.take_pipes().map_err(failed)?;
-        let mut session = CliSession::new(stdout, stdin, config);
-        match start_session(&mut session, config).await {
+        let mut session = CliSession::new(stdout, stdin, &setup.config);
+        match start_session(&mut session, setup).await {
             Ok(models) => Ok(Self {
                 process,
-                driver: TurnDriver::new(session, models, config),
+                driver: TurnDriver::new(session, models, setup),
             }),
             Err(error) => {
                 // Logged only: both may name paths of this machine, which are not for clients.

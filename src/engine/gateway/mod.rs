@@ -23,6 +23,7 @@
 mod breaker;
 mod catalogue;
 mod circuit;
+mod config;
 mod demanded_call;
 mod error;
 mod forced_call;
@@ -69,6 +70,10 @@ use crate::engine::routing::RoutingChoice;
 pub use crate::engine::pool::BusyReason;
 pub use breaker::Breaker;
 pub use catalogue::ModelNames;
+pub use config::BreakerConfig;
+pub use config::ModelConfig;
+pub use config::ServerToolConfig;
+pub use config::WebSearchConfig;
 pub use error::Error;
 pub use error::FileFault;
 pub use error::ServerToolsOff;

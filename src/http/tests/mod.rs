@@ -61,6 +61,7 @@ use crate::accounts::auth::AdminKey;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
 use crate::accounts::ledger::LedgerReader;
+use crate::accounts::rate_limit;
 use crate::accounts::rate_limit::RateLimits;
 use crate::api::request_schema::Policy;
 use crate::domain::Caller;
@@ -388,7 +389,11 @@ fn with_keys(turns: ScriptedTurns) -> Router {
 
 /// Router whose only key has the limits `rates`.
 async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
-    let limits = RateLimits::new(crate::accounts::rate_limit::Config { key_rates: rates });
+    let limits = RateLimits::new(rate_limit::Config {
+        requests_per_minute: rates.requests_per_minute,
+        tokens_per_minute: rates.tokens_per_minute,
+        concurrent_requests: rates.concurrent_requests,
+    });
     admitting_by(
         turns,
         AdmissionDeps {

@@ -13,6 +13,7 @@
 
 mod check;
 mod cleanup;
+mod config;
 mod error;
 mod finish;
 mod job;
@@ -23,8 +24,8 @@ mod service;
 mod stored_batch;
 mod throttle;
 
+pub use config::Config;
 pub use error::Error;
 pub use service::BatchDeps;
 pub use service::BatchFamily;
 pub use service::Batches;
-pub use service::Config;

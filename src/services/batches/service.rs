@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::Error;
+use super::config::Config;
 use super::job::BatchJob;
 use super::records::BatchRecord;
 use super::records::BatchRecords;
@@ -35,17 +35,6 @@ use crate::storage::store::Transaction;
 
 /// Completion window of a batch, in seconds.
 const COMPLETION_WINDOW: u64 = 24 * 3600;
-
-/// Limits of the batch service.
-#[derive(Debug, Clone, Copy)]
-pub struct Config {
-    /// Maximum number of concurrent lines of all batches.
-    pub parallel: usize,
-    /// Maximum length of a line, in bytes.
-    pub max_line_bytes: usize,
-    /// Time that a finished batch is kept.
-    pub time_to_live: Duration,
-}
 
 /// API family of a batch. Clients of one API do not see the batches of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use crate::api::openai::sessions::SessionUsage;
 use crate::domain::Caller;
 use crate::domain::unix_now;
 use crate::runtime::run_registry::RunRegistry;
+use crate::runtime::setting;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::TtlLimits;
@@ -28,14 +30,18 @@ use crate::storage::store::TtlTable;
 const TABLE: StoreTable = StoreTable::new("sessions");
 
 /// Limits of sessions. The defaults are those of the configuration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Idle time after which a session expires. Default: 86400 s (one day).
+    #[serde(rename = "idle_seconds")]
+    #[serde(deserialize_with = "setting::seconds::<1, _>")]
     pub idle: Duration,
     /// Maximum number of sessions per key. Default: 1000.
+    #[serde(deserialize_with = "setting::number::<1, { u32::MAX as u64 }, _, _>")]
     pub max_sessions: usize,
     /// Maximum total size of all sessions, in bytes. Above it, the longest idle sessions of the
     /// largest owner are evicted. Default: 1073741824 (1 GiB).
+    #[serde(deserialize_with = "setting::number::<{ 1 << 20 }, { u32::MAX as u64 }, _, _>")]
     pub max_bytes: u64,
 }
 

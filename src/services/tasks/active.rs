@@ -23,7 +23,7 @@ use crate::runtime::run_registry::RunMap;
 use crate::runtime::run_registry::RunRegistry;
 use crate::storage::store::Error;
 
-use super::spec::Config;
+use super::config::Config;
 use super::task_store::TaskStore;
 
 /// Delay between attempts to store the end of a task.

@@ -6,6 +6,7 @@
 mod active;
 mod checks;
 mod chosen_id;
+mod config;
 mod error;
 mod follow;
 mod outcome;
@@ -25,6 +26,7 @@ mod tests;
 mod workspace;
 
 pub use chosen_id::ChosenId;
+pub use config::Config;
 pub use error::Error;
 pub use follow::TaskFollower;
 pub use permissions::AGENT_TOOLS;
@@ -32,7 +34,6 @@ pub use permissions::PermissionMode;
 pub use permissions::ToolPreset;
 pub use service::TaskDeps;
 pub use service::Tasks;
-pub use spec::Config;
 pub use spec::TaskSpec;
 pub use task::Task;
 pub use task::TaskError;

@@ -1,4 +1,4 @@
-//! Requested tasks, and the limits within which tasks run.
+//! Requested tasks, and the limits within which each one runs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,38 +7,10 @@ use uuid::Uuid;
 
 use super::chosen_id::ChosenId;
 use super::permissions::PermissionMode;
-use super::workspace::WorkspaceRoots;
 use crate::accounts::webhooks::WebhookEndpoint;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::engine::agent::AgentSession;
-
-/// Limits and defaults of all tasks.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Folders under which agents may work.
-    pub roots: WorkspaceRoots,
-    /// Maximum number of running tasks.
-    pub max_running: usize,
-    /// Maximum number of queued tasks.
-    pub queue_length: usize,
-    /// Maximum number of running and queued tasks of one key.
-    pub max_per_key: usize,
-    /// Default model of tasks.
-    pub model: ModelName,
-    /// Hosts allowed in the webhooks of single tasks.
-    pub webhook_hosts: Vec<String>,
-    /// Default timeout of tasks, which is also the maximum.
-    pub timeout: Duration,
-    /// Default maximum cost of a task.
-    pub budget: Money,
-    /// Maximum output tokens of one model call, used to size the budget hold.
-    pub max_output_tokens: u32,
-    /// Time until an unanswered permission request is denied.
-    pub permission_timeout: Duration,
-    /// Time between the interrupt of an agent and its kill.
-    pub grace: Duration,
-}
 
 /// Validated request for a new task.
 #[derive(Debug, Clone)]

@@ -55,6 +55,11 @@ impl WorkspaceRoots {
         }
     }
 
+    /// Iterates over the folders as they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        self.roots.iter().map(PathBuf::as_path)
+    }
+
     /// True if there are no roots, so that no agent may work anywhere.
     pub fn is_empty(&self) -> bool {
         self.roots.is_empty()

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio::fs;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,6 +23,7 @@ use crate::api::openai::PageRequest;
 use crate::api::openai::files::File;
 use crate::api::openai::files::Purpose;
 use crate::domain::unix_now;
+use crate::runtime::setting;
 use crate::storage::store;
 use crate::storage::store::FreeSpaceFloor;
 use crate::storage::store::Store;
@@ -33,16 +35,23 @@ use crate::telemetry::logs::ErrorChain;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Size limits of client files.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Maximum size of a file, in bytes.
+    #[serde(rename = "max_file_mib")]
+    #[serde(deserialize_with = "setting::mebibytes::<1, { u32::MAX as u64 }, _, _>")]
     pub max_file_bytes: u64,
     /// Maximum total size of a project's files, in bytes.
+    #[serde(rename = "max_project_mib")]
+    #[serde(deserialize_with = "setting::mebibytes::<1, { u32::MAX as u64 }, _, _>")]
     pub max_project_bytes: u64,
     /// Free space to leave on the disk, in bytes. Uploads that would leave less are rejected.
+    #[serde(rename = "min_free_mib")]
+    #[serde(deserialize_with = "setting::mebibytes::<0, { u32::MAX as u64 }, _, _>")]
     pub min_free_bytes: u64,
     /// Free space to leave on the disk when the server itself writes a file, in bytes. Leaves room
-    /// for the store's own writes.
+    /// for the store's own writes. No setting: twice what the store leaves.
+    #[serde(skip)]
     pub min_free_bytes_for_server: u64,
 }
 

@@ -38,8 +38,11 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
 
+use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+
+use crate::runtime::setting;
 
 use backend::for_each_record;
 use backup::LARGE_VALUES;
@@ -77,10 +80,15 @@ pub use ttl_table::TtlTable;
 pub use writer::Transaction;
 
 /// Settings of an on-disk store.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Config {
     /// Free space to leave on the disk, in bytes. Writes that would leave less are rejected.
+    #[serde(rename = "min_free_mib")]
+    #[serde(deserialize_with = "setting::mebibytes::<0, { 1 << 20 }, _, _>")]
     pub min_free_bytes: u64,
+    /// Number of daily backups that are kept, for a year at most.
+    #[serde(deserialize_with = "setting::number::<0, 366, _, _>")]
+    pub backups: usize,
 }
 
 /// Reasons why the store fails.

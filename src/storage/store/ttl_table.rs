@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Backend;
@@ -18,19 +19,26 @@ use super::ttl_layout::PART;
 use super::ttl_layout::RECORD;
 use super::ttl_layout::TtlLayout;
 use crate::domain::unix_now;
+use crate::runtime::setting;
 use crate::telemetry::logs::ErrorChain;
 
 /// Interval between removals of expired records.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Time to live and size limits of a TTL table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct TtlLimits {
     /// Time to live of a record.
+    #[serde(rename = "ttl_seconds")]
+    #[serde(deserialize_with = "setting::seconds::<1, _>")]
     pub time_to_live: Duration,
     /// Maximum number of records. Above it, the oldest of the largest owner are evicted.
+    #[serde(rename = "max_stored")]
+    #[serde(deserialize_with = "setting::number::<1, { u32::MAX as u64 }, _, _>")]
     pub max_records: u64,
     /// Maximum size of all records, in bytes. Evicts like `max_records`.
+    #[serde(rename = "max_stored_bytes")]
+    #[serde(deserialize_with = "setting::number::<{ 1 << 20 }, { u32::MAX as u64 }, _, _>")]
     pub max_bytes: u64,
 }
 

@@ -11,7 +11,7 @@ use crate::engine::agent::AgentMode;
 use crate::engine::agent::AgentSession;
 use crate::engine::claude::SignIn;
 use crate::engine::claude::command;
-use crate::engine::claude::config::Config;
+use crate::engine::claude::setup::CliSetup;
 
 /// Environment variable with the task's id, by which orphan processes of the task are found.
 pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
@@ -62,13 +62,13 @@ pub(super) fn arguments(job: &AgentJob) -> Vec<String> {
 
 /// Returns the complete environment of a process for `job`, on the server with the id `instance`.
 pub(super) fn environment(
-    config: &Config,
+    setup: &CliSetup,
     instance: &str,
     job: &AgentJob,
 ) -> BTreeMap<String, String> {
-    let mut environment = command::environment(config, instance);
+    let mut environment = command::environment(setup, instance);
     environment.retain(|name, _| !EXCLUDED_VARIABLES.contains(&name.as_str()));
-    if let Some(home) = home_dir(config, job) {
+    if let Some(home) = home_dir(setup, job) {
         let home = home.display().to_string();
         environment.insert("CLAUDE_CONFIG_DIR".to_owned(), format!("{home}/config"));
         environment.insert("CLAUDE_CODE_TMPDIR".to_owned(), format!("{home}/tmp"));
@@ -85,27 +85,27 @@ pub(super) fn environment(
 /// Returns the home directory of the process for `job`. Each session has its own, because the CLI
 /// lets an agent read everything stored for its working directory. `None` for a stored sign-in,
 /// which is in the user's own home.
-pub(super) fn home_dir(config: &Config, job: &AgentJob) -> Option<PathBuf> {
-    (config.sign_in != SignIn::Stored).then(|| homes_dir(config).join(job.session.id().to_string()))
+pub(super) fn home_dir(setup: &CliSetup, job: &AgentJob) -> Option<PathBuf> {
+    (setup.sign_in != SignIn::Stored).then(|| homes_dir(setup).join(job.session.id().to_string()))
 }
 
 /// Returns the directory that contains the stored sessions.
-pub(super) fn sessions_dir(config: &Config) -> PathBuf {
-    let variables = &config.environment;
+pub(super) fn sessions_dir(setup: &CliSetup) -> PathBuf {
+    let variables = &setup.environment;
     let own = || variables.get("CLAUDE_CONFIG_DIR").map(PathBuf::from);
     let usual = || {
         variables
             .get("HOME")
             .map(|home| PathBuf::from(home).join(".claude"))
     };
-    match config.sign_in {
+    match setup.sign_in {
         SignIn::Stored => own().or_else(usual).unwrap_or_default(),
-        _ => homes_dir(config),
+        _ => homes_dir(setup),
     }
 }
 
-fn homes_dir(config: &Config) -> PathBuf {
-    config.data_dir.join("agents")
+fn homes_dir(setup: &CliSetup) -> PathBuf {
+    setup.data_dir.join("agents")
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
     use crate::domain::ModelName;
     use crate::domain::Money;
     use crate::engine::agent::{AgentJob, AgentMode, AgentSession};
-    use crate::engine::claude::testing::config;
+    use crate::engine::claude::testing::setup;
 
     fn job() -> AgentJob {
         AgentJob {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn agent_environment_has_its_own_home_and_task_marker() {
-        let environment = environment(&config(), "i", &job());
+        let environment = environment(&setup(), "i", &job());
         let home = format!("/data/agents/{}", uuid::Uuid::nil());
         assert_eq!(environment["HOME"], home);
         assert_eq!(environment["CLAUDE_CONFIG_DIR"], format!("{home}/config"));

@@ -22,7 +22,6 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::config::Config;
 use super::launcher::program_missing;
 use super::orphans;
 use super::pipe::Pipe;
@@ -34,6 +33,7 @@ use super::protocol::{
     ControlRequest, FlagSettings, PermissionResponse, parse_agent, permission_line, prompt_line,
     refusal_line,
 };
+use super::setup::CliSetup;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::agent::Agent;
@@ -70,7 +70,7 @@ const MIN_SESSION_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Starts a CLI process for each task.
 #[derive(Debug)]
 pub struct ClaudeRunner {
-    config: Config,
+    setup: CliSetup,
     path: PathBuf,
     instance: String,
     spawner: Spawner,
@@ -101,9 +101,9 @@ enum AgentLink {
 }
 
 impl ClaudeRunner {
-    pub(super) fn new(config: Config, path: PathBuf, instance: String, spawner: Spawner) -> Self {
+    pub(super) fn new(setup: CliSetup, path: PathBuf, instance: String, spawner: Spawner) -> Self {
         Self {
-            config,
+            setup,
             path,
             instance,
             spawner,
@@ -117,7 +117,7 @@ impl ClaudeRunner {
     /// # Errors
     /// Fails if this machine or configuration does not allow that.
     pub async fn run_as(mut self, name: &str) -> Result<Self, AgentUserError> {
-        if self.config.sign_in == super::SignIn::Stored {
+        if self.setup.sign_in == super::SignIn::Stored {
             return Err(AgentUserError::StoredSignIn(name.to_owned()));
         }
         let user = AgentUser::find(name)?;
@@ -125,8 +125,8 @@ impl ClaudeRunner {
             return Err(AgentUserError::NoSetpriv);
         }
         user.check_reachable(&self.path)?;
-        let data_dir = std::path::absolute(&self.config.data_dir);
-        user.prepare(data_dir.as_ref().unwrap_or(&self.config.data_dir))?;
+        let data_dir = std::path::absolute(&self.setup.data_dir);
+        user.prepare(data_dir.as_ref().unwrap_or(&self.setup.data_dir))?;
         self.user = Some(user);
         self.try_cli(name).await?;
         Ok(self)
@@ -151,7 +151,7 @@ impl ClaudeRunner {
         let program = Program {
             path: self.path.clone(),
             arguments: vec!["--version".to_owned()],
-            environment: super::command::environment(&self.config, &self.instance)
+            environment: super::command::environment(&self.setup, &self.instance)
                 .into_iter()
                 .collect(),
             directory: PathBuf::from("/"),
@@ -163,7 +163,7 @@ impl ClaudeRunner {
         let mut output = String::new();
         let mut stdout = stdout.take(1024);
         let read = tokio::time::timeout(
-            self.config.start_timeout,
+            self.setup.config.start_timeout,
             stdout.read_to_string(&mut output),
         )
         .await;
@@ -181,7 +181,7 @@ impl ClaudeRunner {
         let program = Program {
             path: self.path.clone(),
             arguments: command::arguments(&job),
-            environment: command::environment(&self.config, &self.instance, &job)
+            environment: command::environment(&self.setup, &self.instance, &job)
                 .into_iter()
                 .collect(),
             directory: job.workspace.clone(),
@@ -192,7 +192,7 @@ impl ClaudeRunner {
             tracing::warn!(%error, "agent could not be started");
             Failure::new(FailureKind::Crashed, "The agent could not be started.")
         };
-        if let Some(home) = command::home_dir(&self.config, &job) {
+        if let Some(home) = command::home_dir(&self.setup, &job) {
             match self.user.clone() {
                 None => tokio::fs::create_dir_all(home.join("tmp")).await,
                 Some(user) => {
@@ -211,7 +211,7 @@ impl ClaudeRunner {
         }
         let mut process = self.spawner.spawn(program).await.map_err(not_started)?;
         let (stdout, stdin) = process.take_pipes().map_err(not_started)?;
-        let pipe = Pipe::new(stdout, stdin, self.config.max_line_bytes);
+        let pipe = Pipe::new(stdout, stdin, self.setup.config.max_line_bytes);
         let mut agent = ClaudeAgent {
             process,
             link: AgentLink::Open(pipe),
@@ -220,7 +220,8 @@ impl ClaudeRunner {
             task: job.task.clone(),
             tracker: self.spawner.tracker().clone(),
         };
-        let ready = tokio::time::timeout(self.config.start_timeout, agent.handshake(&job)).await;
+        let ready =
+            tokio::time::timeout(self.setup.config.start_timeout, agent.handshake(&job)).await;
         ready.unwrap_or_else(|_| {
             Err(Failure::new(
                 FailureKind::TimedOut,
@@ -246,7 +247,7 @@ impl AgentRunner for ClaudeRunner {
     }
 
     fn forget_session(&self, session: Uuid) {
-        let folder = command::sessions_dir(&self.config);
+        let folder = command::sessions_dir(&self.setup);
         self.spawner.tracker().spawn_blocking(move || {
             transcripts::delete_sessions(&folder, Duration::ZERO, &|other| *other == session);
         });
@@ -254,10 +255,10 @@ impl AgentRunner for ClaudeRunner {
 
     fn forget_other_sessions(&self, sessions: HashSet<Uuid>) {
         // With a stored sign-in, the user's own sessions are in the same directory.
-        if self.config.sign_in == super::SignIn::Stored {
+        if self.setup.sign_in == super::SignIn::Stored {
             return;
         }
-        let folder = command::sessions_dir(&self.config);
+        let folder = command::sessions_dir(&self.setup);
         self.spawner.tracker().spawn_blocking(move || {
             transcripts::delete_sessions(&folder, MIN_SESSION_AGE, &|session| {
                 !sessions.contains(session)

@@ -23,12 +23,12 @@ use crate::domain::FailureKind;
 use crate::domain::Model;
 
 use super::body;
-use super::config::Config;
 use super::failure::classify;
 use super::protocol::CallFailed;
 use super::reset_error::ResetError;
 use super::session::CliSession;
 use super::settings;
+use super::setup::CliSetup;
 use super::sign_in::SignIn;
 use endpoint::{CheckCalls, CheckEndpoint, CheckReply};
 
@@ -113,7 +113,7 @@ impl StartCheckError {
 pub(super) async fn check<R, W>(
     session: &mut CliSession<R, W>,
     models: &[Model],
-    config: &Config,
+    setup: &CliSetup,
     deadline: Instant,
 ) -> Result<(), StartCheckError>
 where
@@ -125,10 +125,10 @@ where
         .map_err(StartCheckError::NoPort)?;
     let address = endpoint.base_url();
     let (calls, served) = endpoint.serve();
-    let checked = run_checks(session, models, config, &address, calls);
+    let checked = run_checks(session, models, setup, &address, calls);
     tokio::select! {
         result = checked => result,
-        () = tokio::time::sleep_until(deadline) => Err(StartCheckError::TimedOut(config.start_timeout.as_secs())),
+        () = tokio::time::sleep_until(deadline) => Err(StartCheckError::TimedOut(setup.config.start_timeout.as_secs())),
         error = served => Err(StartCheckError::NotAccepted(error)),
     }
 }
@@ -136,7 +136,7 @@ where
 async fn run_checks<R, W>(
     session: &mut CliSession<R, W>,
     models: &[Model],
-    config: &Config,
+    setup: &CliSetup,
     address: &str,
     calls: CheckCalls,
 ) -> Result<(), StartCheckError>
@@ -146,7 +146,7 @@ where
 {
     let asked = models
         .first()
-        .and_then(|model| body::request_body(&sample::turn(model), config.sign_in));
+        .and_then(|model| body::request_body(&sample::turn(model), setup.sign_in));
     let asked = asked.ok_or(StartCheckError::NoModels)?;
     session
         .configure(settings::start_check_settings(address, &asked))
@@ -158,15 +158,15 @@ where
     let sent = bodies.first().ok_or_else(|| not_reached(report))?;
     compare_fields(&asked, sent).map_err(StartCheckError::OtherBody)?;
     for (reply, ending) in ENDINGS {
-        let count = count_calls(session, config.sign_in, &calls, reply).await?;
+        let count = count_calls(session, setup.sign_in, &calls, reply).await?;
         if count != 1 {
             return Err(StartCheckError::OtherCalls { count, ending });
         }
     }
     session
         .configure(settings::upstream_settings(
-            config.base_url(),
-            config.max_retries,
+            setup.base_url(),
+            setup.config.max_retries,
         ))
         .await?;
     Ok(())

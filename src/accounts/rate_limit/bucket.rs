@@ -15,15 +15,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::Quota;
-use governor::RateLimiter;
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::NotKeyed;
-use governor::state::StateStore;
-
 use super::state::LimitLevel;
+
+/// Time in which a whole limit refills, in nanoseconds.
+const MINUTE: u64 = 60_000_000_000;
 
 /// Token bucket of one limit. Times are nanoseconds since the limits were created; weights are
 /// durations in nanoseconds.
@@ -97,23 +92,14 @@ impl Bucket {
 
     /// Checks if `amount` can be taken now; returns the shortage if not. Takes nothing.
     pub(super) fn shortage(&self, amount: u64, now: u64) -> Option<Shortage> {
-        let Ok(amount) = u32::try_from(amount) else {
+        let limit = u64::from(self.limit.get());
+        if amount > limit {
             return Some(Shortage::Permanent);
-        };
-        // Zero counts as one: a request without tokens waits too while the bucket is in debt.
-        let amount = NonZeroU32::new(amount).unwrap_or(NonZeroU32::MIN);
-        let question = BucketSnapshot {
-            backlog: self.backlog(now),
-        };
-        let limiter =
-            RateLimiter::<_, _, _, NoOpMiddleware<Nanos>>::new(self.quota(), question, FrozenClock);
-        match limiter.check_n(amount) {
-            Ok(Ok(())) => None,
-            Ok(Err(refusal)) => Some(Shortage::Temporary(
-                refusal.wait_time_from(FrozenClock.now()),
-            )),
-            Err(_) => Some(Shortage::Permanent),
         }
+        // Zero counts as one: a request without tokens waits too while the bucket is in debt.
+        let needed = self.backlog(now).saturating_add(self.weight(amount.max(1)));
+        let wait = needed.saturating_sub(self.weight(limit));
+        (wait > 0).then(|| Shortage::Temporary(Duration::from_nanos(wait)))
     }
 
     /// Takes `amount` unconditionally; the bucket may go into debt. The caller checks
@@ -187,10 +173,6 @@ impl Bucket {
         self.takes.len()
     }
 
-    fn quota(&self) -> Quota {
-        Quota::per_minute(self.limit)
-    }
-
     /// Time until the bucket is full, in nanoseconds.
     fn backlog(&self, now: u64) -> u64 {
         self.full_at.saturating_sub(now)
@@ -199,8 +181,7 @@ impl Bucket {
     /// Time in which `amount` refills, in nanoseconds.
     fn weight(&self, amount: u64) -> u64 {
         // Never zero: a minute has more nanoseconds than a `u32` limit has units.
-        let one = u64::try_from(self.quota().replenish_interval().as_nanos()).unwrap_or(u64::MAX);
-        one.saturating_mul(amount)
+        (MINUTE / u64::from(self.limit.get())).saturating_mul(amount)
     }
 
     /// Merges neighbouring settled debits, and folds a settled first debit into `settled_full_at`.
@@ -225,36 +206,5 @@ impl Bucket {
 impl Take {
     fn apply(&self, full_at: u64) -> u64 {
         full_at.saturating_add(self.weight).max(self.min_full_at)
-    }
-}
-
-/// Snapshot of a bucket for one governor check: a state store that reports the current backlog,
-/// relative to a clock that stands at zero. Changes made by governor are discarded;
-/// [`Bucket::take`] makes them.
-struct BucketSnapshot {
-    backlog: u64,
-}
-
-impl StateStore for BucketSnapshot {
-    type Key = NotKeyed;
-
-    fn measure_and_replace<T, F, E>(&self, _: &NotKeyed, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        // Clamped: governor adds to this value without overflow checks.
-        decide(Some(self.backlog.min(u64::MAX / 4).into())).map(|(outcome, _)| outcome)
-    }
-}
-
-/// Clock that stands still at zero during a check.
-#[derive(Debug, Clone, Copy)]
-struct FrozenClock;
-
-impl Clock for FrozenClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        Nanos::default()
     }
 }

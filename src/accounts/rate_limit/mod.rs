@@ -1,10 +1,9 @@
 //! Rate limits: requests per minute, tokens per minute and concurrent requests, for each key and
 //! for all keys of a project together.
 //!
-//! Knows neither HTTP nor what a token costs. [`governor`] decides if a request fits, by GCRA: a
-//! limit per minute is a token bucket that holds one minute's worth and refills evenly. The
-//! buckets' contents are kept here, because the tokens of a request are only known when it ends and
-//! governor cannot refund. [`bucket`] describes how corrections stay exact.
+//! Knows neither HTTP nor what a token costs. A limit per minute is a token bucket (GCRA) that holds
+//! one minute's worth and refills evenly. The tokens of a request are only known when it ends;
+//! [`bucket`] describes how corrections stay exact.
 //!
 //! [`RateLimits::admit`] takes from all buckets or from none. Lock order: key, then project. Both locks
 //! are held for check and debit; the fixed order prevents deadlock.

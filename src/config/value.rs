@@ -1,5 +1,6 @@
 //! Types of values: the type of a key follows from its default.
 
+use strsim::levenshtein;
 use toml::{Table, Value};
 
 /// Maximum of a number; negative ones are not allowed either.
@@ -78,27 +79,11 @@ pub(super) fn parse(default: &Value, text: &str) -> Result<Value, &'static str> 
 /// Returns the known key most similar to `name`, if one is similar enough. Both are dotted keys.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let score = |key: &&str| distance(name, key).min(distance(&last(name), &last(key)) + 1);
+    let score = |key: &&str| levenshtein(name, key).min(levenshtein(&last(name), &last(key)) + 1);
     // Among keys whose last part is equally similar, the one whose section matches better wins.
     known
-        .min_by_key(|key| (score(key), distance(name, key)))
+        .min_by_key(|key| (score(key), levenshtein(name, key)))
         .filter(|key| score(key) <= 1 + name.len() / 4)
-}
-
-/// Levenshtein distance of `left` and `right`.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, character) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, other) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(character != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use clap::ValueHint;
 
 use super::CommandError;
 use super::print;
-use super::table::TextTable;
 use crate::app::CheckedRule;
 use crate::app::LiveRules;
 use crate::app::ProbeOutcome;
@@ -17,6 +16,7 @@ use crate::app::ProbedRule;
 use crate::config::CommandLineFlags;
 use crate::config::Environment;
 use crate::config::Settings;
+use crate::runtime::text_table::TextTable;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -12,9 +12,9 @@ use super::admin::read_all_pages;
 use super::admin::request_json;
 use super::duration::DurationArgument;
 use super::table;
-use super::table::TextTable;
 use crate::config::Environment;
 use crate::domain::unix_now;
+use crate::runtime::text_table::TextTable;
 
 const EXAMPLES: &str = "\
 Examples:

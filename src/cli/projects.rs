@@ -13,9 +13,9 @@ use super::admin::ServerArguments;
 use super::admin::read_all_pages;
 use super::admin::request_json;
 use super::table;
-use super::table::TextTable;
 use crate::config::Environment;
 use crate::domain::is_chosen_id;
+use crate::runtime::text_table::TextTable;
 
 /// Operations on projects.
 #[derive(Debug, Subcommand)]

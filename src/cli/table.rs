@@ -1,50 +1,9 @@
-//! Rendering of admin API answers as tables and text.
+//! Rendering of values of the admin API's answers as text.
 
-use std::fmt;
 use std::fmt::Write as _;
 
 use crate::domain::unix_now;
 use serde_json::Value;
-
-/// Table with headings, each column as wide as its widest cell.
-#[derive(Debug)]
-pub(super) struct TextTable<const COLUMNS: usize> {
-    rows: Vec<[String; COLUMNS]>,
-}
-
-impl<const COLUMNS: usize> TextTable<COLUMNS> {
-    /// Creates a table with these headings.
-    pub(super) fn new(headings: [&str; COLUMNS]) -> Self {
-        Self {
-            rows: vec![headings.map(str::to_owned)],
-        }
-    }
-
-    pub(super) fn row(&mut self, row: [String; COLUMNS]) {
-        self.rows.push(row);
-    }
-}
-
-impl<const COLUMNS: usize> fmt::Display for TextTable<COLUMNS> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |column: usize| {
-            self.rows
-                .iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (text, width) in row.iter().zip(&widths) {
-                write!(line, "{text:width$}  ")?;
-            }
-            writeln!(formatter, "{}", line.trim_end())?;
-        }
-        Ok(())
-    }
-}
 
 /// Returns a string value, or `-` for any other.
 pub(super) fn text(value: &Value) -> String {

@@ -5,9 +5,11 @@
 //! - [`proc_fs`]: process information from `/proc`.
 //! - [`run_registry`]: what runs in the background, by owner and id.
 //! - [`setting`]: readers of settings, for the `Config` of each part.
+//! - [`text_table`]: tables of text for terminals.
 
 pub mod compute;
 pub mod fair_queue;
 pub mod proc_fs;
 pub mod run_registry;
 pub mod setting;
+pub mod text_table;

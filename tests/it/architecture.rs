@@ -36,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime::proc_fs", &[]),
     ("runtime::run_registry", &[]),
     ("runtime::setting", &["domain"]),
+    ("runtime::text_table", &[]),
     (
         "api::anthropic",
         &["domain", "api::history", "api::request_schema"],
@@ -76,6 +77,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "telemetry::logs",
             "runtime::setting",
+            "runtime::text_table",
             "storage::store",
         ],
     ),
@@ -284,6 +286,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "runtime::text_table",
             "api::openai",
             "api::request_schema",
             "storage::store",

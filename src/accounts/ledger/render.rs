@@ -1,11 +1,11 @@
 //! Pure rendering of usage reports as JSON, CSV and table.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::domain::Money;
+use crate::runtime::text_table::TextTable;
 
 use super::BudgetStatus;
 use super::GroupBy;
@@ -13,18 +13,8 @@ use super::UsageReport;
 use super::UsageTotals;
 
 const NANOS: u128 = 1_000_000_000;
-/// Columns after the first, which is the group.
-const COLUMNS: [&str; 9] = [
-    "requests",
-    "input_tokens",
-    "cache_write_tokens",
-    "cache_read_tokens",
-    "output_tokens",
-    "estimated_tokens",
-    "total_tokens",
-    "cost_usd",
-    "unknown_requests",
-];
+/// Columns of a table or of CSV: the group, then its figures.
+const COLUMNS: usize = 10;
 /// Label of the line with the totals.
 const TOTAL: &str = "total";
 
@@ -183,65 +173,54 @@ pub fn to_json(report: &UsageReport, budgets: Option<&[BudgetStatus]>) -> String
 /// Renders a report as CSV (RFC 4180) with a header: one line for each group, or the totals if
 /// nothing is grouped.
 pub fn to_csv(report: &UsageReport) -> String {
-    let mut text = String::new();
-    for line in lines(report, report.groups.is_empty()) {
-        let cells: Vec<String> = line.iter().map(|cell| quoted(cell)).collect();
-        let _ = write!(text, "{}\r\n", cells.join(","));
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    let rows = rows(report, report.groups.is_empty());
+    // Cannot fail: memory takes all, and every row has the same number of cells.
+    let _ = writer.write_record(headings(report));
+    for row in rows {
+        let _ = writer.write_record(row);
     }
-    text
+    let text = writer.into_inner().unwrap_or_default();
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Renders a report as a table for a terminal, with the totals below.
 pub fn to_table(report: &UsageReport) -> String {
-    let lines = lines(report, true);
-    let width = |column: usize| {
-        lines
-            .iter()
-            .map(|line| line[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..=COLUMNS.len()).map(width).collect();
-    let mut text = String::new();
-    for line in &lines {
-        let cells = line
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, &width))| {
-                // Terminal injection: names may come from clients, so control characters are
-                // replaced.
-                let cell: String = cell
-                    .chars()
-                    .map(|char| if char.is_control() { '?' } else { char })
-                    .collect();
-                if column == 0 {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("{cell:>width$}")
-                }
-            });
-        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  "));
+    let mut table = TextTable::of_numbers(headings(report));
+    for row in rows(report, true) {
+        table.row(row);
     }
-    text
+    table.to_string()
 }
 
-fn lines(report: &UsageReport, has_totals: bool) -> Vec<Vec<String>> {
-    let group = report.query.group_by.map_or("", GroupBy::as_str);
-    let head = std::iter::once(group)
-        .chain(COLUMNS)
-        .map(str::to_owned)
-        .collect();
-    let totals = has_totals.then(|| line(TOTAL, &report.totals));
+fn headings(report: &UsageReport) -> [&'static str; COLUMNS] {
+    [
+        report.query.group_by.map_or("", GroupBy::as_str),
+        "requests",
+        "input_tokens",
+        "cache_write_tokens",
+        "cache_read_tokens",
+        "output_tokens",
+        "estimated_tokens",
+        "total_tokens",
+        "cost_usd",
+        "unknown_requests",
+    ]
+}
+
+fn rows(report: &UsageReport, has_totals: bool) -> impl Iterator<Item = [String; COLUMNS]> {
     let groups = report
         .groups
         .iter()
-        .map(|(name, figures)| line(name, figures));
-    std::iter::once(head).chain(groups).chain(totals).collect()
+        .map(|(name, figures)| row(name, figures));
+    let totals = has_totals.then(|| row(TOTAL, &report.totals));
+    groups.chain(totals)
 }
 
-fn line(name: &str, figures: &UsageTotals) -> Vec<String> {
-    vec![
+fn row(name: &str, figures: &UsageTotals) -> [String; COLUMNS] {
+    [
         name.to_owned(),
         figures.requests.to_string(),
         figures.input_tokens.to_string(),
@@ -264,12 +243,4 @@ fn fraction(nanos: u128) -> f64 {
 fn dollars(nanos: u128) -> String {
     let rest = format!("{:09}", nanos % NANOS);
     format!("{}.{:0<2}", nanos / NANOS, rest.trim_end_matches('0'))
-}
-
-fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell.to_owned()
-    }
 }

@@ -1,5 +1,6 @@
 //! Building blocks below everything else, without knowledge of APIs or models.
 //!
+//! - [`backoff`]: delays between attempts, with jitter.
 //! - [`compute`]: CPU-heavy work, off the threads that serve connections.
 //! - [`fair_queue`]: fair queueing among tenants with weights (deficit round robin).
 //! - [`proc_fs`]: process information from `/proc`.
@@ -7,6 +8,7 @@
 //! - [`setting`]: readers of settings, for the `Config` of each part.
 //! - [`text_table`]: tables of text for terminals.
 
+pub mod backoff;
 pub mod compute;
 pub mod fair_queue;
 pub mod proc_fs;

@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("telemetry::logs", &[]),
     ("telemetry::metrics", &[]),
+    ("runtime::backoff", &[]),
     ("runtime::compute", &[]),
     ("runtime::fair_queue", &[]),
     ("runtime::proc_fs", &[]),
@@ -83,7 +84,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("accounts::pricing", &["domain", "runtime::setting"]),
     ("accounts::rate_limit", &["domain"]),
-    ("accounts::webhooks", &["domain", "storage::store"]),
+    (
+        "accounts::webhooks",
+        &["domain", "runtime::backoff", "storage::store"],
+    ),
     ("engine::agent", &["domain"]),
     ("engine::cache", &["domain", "runtime::setting"]),
     (
@@ -104,6 +108,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "runtime::backoff",
             "runtime::compute",
             "runtime::fair_queue",
             "runtime::setting",
@@ -118,7 +123,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "engine::pool",
-        &["telemetry::logs", "runtime::fair_queue", "runtime::setting"],
+        &[
+            "telemetry::logs",
+            "runtime::backoff",
+            "runtime::fair_queue",
+            "runtime::setting",
+        ],
     ),
     (
         "engine::routing",
@@ -141,6 +151,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "runtime::backoff",
             "runtime::fair_queue",
             "runtime::run_registry",
             "runtime::setting",

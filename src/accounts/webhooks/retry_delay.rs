@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::runtime::backoff;
+
 /// Base delays between attempts, growing about exponentially.
 const RETRY_DELAYS: [Duration; 6] = [
     Duration::from_secs(5),
@@ -12,13 +14,10 @@ const RETRY_DELAYS: [Duration; 6] = [
     Duration::from_secs(6 * 60 * 60),
 ];
 
-/// Delay after `tries` failed attempts, or `None` after the last one. Jitter adds up to a fifth, so
-/// that events that failed together are not retried together.
+/// Delay after `tries` failed attempts, with jitter, or `None` after the last one.
 pub(super) fn delay_after(tries: u32) -> Option<Duration> {
     let index = usize::try_from(tries).ok()?.checked_sub(1)?;
-    let pause = *RETRY_DELAYS.get(index)?;
-    let chance = getrandom::u32().unwrap_or_default();
-    Some(pause + pause.mul_f64(f64::from(chance) / f64::from(u32::MAX) / 5.0))
+    RETRY_DELAYS.get(index).copied().map(backoff::with_jitter)
 }
 
 #[cfg(test)]

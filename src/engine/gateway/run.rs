@@ -22,6 +22,7 @@ use crate::engine::pool::Lease;
 use crate::engine::pool::Pool;
 use crate::engine::worker::TurnWorker;
 use crate::engine::worker::WorkerTurn;
+use crate::runtime::backoff::random_between;
 use crate::runtime::compute::in_place;
 
 use super::Error;
@@ -238,7 +239,7 @@ where
         let Some(mut turn) = self.repeat_turn.take() else {
             return Ok(false);
         };
-        tokio::time::sleep(retry_delay()).await;
+        tokio::time::sleep(random_between(MIN_RETRY_DELAY, MAX_RETRY_DELAY)).await;
         let Ok(lease) = self.source.lease().await else {
             return Ok(false);
         };
@@ -391,7 +392,7 @@ where
         // Deadlock hazard: the lease is returned before another is taken, since the pool may have
         // one worker.
         self.lease = None;
-        tokio::time::sleep(retry_delay()).await;
+        tokio::time::sleep(random_between(MIN_RETRY_DELAY, MAX_RETRY_DELAY)).await;
         self.lease = Some(self.source.lease().await?);
         Ok(self.send_turn(&turn).await?)
     }
@@ -407,11 +408,4 @@ where
             lease.mark_broken();
         }
     }
-}
-
-/// Returns the delay before a retry, with jitter, since many turns may have lost their workers at
-/// once.
-fn retry_delay() -> Duration {
-    let range = MAX_RETRY_DELAY - MIN_RETRY_DELAY;
-    MIN_RETRY_DELAY + range.mul_f64(fastrand::f64())
 }

@@ -8,9 +8,10 @@ use super::Pool;
 use super::launcher::{LaunchError, Launcher};
 use super::lease::health_check;
 use super::state::{PoolPhase, Slot};
+use crate::runtime::backoff::Backoff;
 
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+/// Delays between starts while they fail.
+const START_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<L: Launcher> Pool<L> {
@@ -63,11 +64,7 @@ impl<L: Launcher> Pool<L> {
         tracing::warn!(%error, "worker start failed");
         let told = {
             let mut state = self.state();
-            // Exponential back-off, capped, without jitter.
-            let failures = state.launch_failed(error);
-            let delay = FIRST_BACK_OFF
-                .saturating_mul(1 << failures.min(16))
-                .min(MAX_BACK_OFF);
+            let delay = START_BACKOFF.delay(state.launch_failed(error));
             state.retry_at = Some(Instant::now() + delay);
             self.retry_later(delay);
             state

@@ -25,6 +25,7 @@ use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
 use crate::domain::Usage;
 use crate::domain::unix_now;
+use crate::runtime::backoff::Backoff;
 use crate::runtime::fair_queue::Tenant;
 use crate::services::answers::RetryAdvice;
 use crate::storage::files;
@@ -35,8 +36,8 @@ use crate::telemetry::logs::ErrorChain;
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Maximum number of attempts for a line that failed with an error of unknown duration.
 const MAX_TRIES: u32 = 4;
-/// Delay before the second attempt. Doubles with each attempt (exponential backoff).
-const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Delays between the attempts of a line.
+const LINE_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(4));
 
 /// A batch being run, from its current state to its end.
 pub(super) struct BatchJob {
@@ -311,9 +312,7 @@ impl BatchJob {
             tries += 1;
             let pause = match refusal.retry {
                 RetryAdvice::After(wait) => wait,
-                RetryAdvice::Unknown if tries < MAX_TRIES => {
-                    FIRST_RETRY_DELAY * 2_u32.pow(tries - 1)
-                }
+                RetryAdvice::Unknown if tries < MAX_TRIES => LINE_BACKOFF.delay(tries),
                 RetryAdvice::Unknown | RetryAdvice::Never => {
                     let body = refusal.envelope.to_json();
                     let line = batches::response_line(

@@ -23,13 +23,11 @@ use crate::engine::gateway::AnswerCache;
 use crate::engine::routing::Router;
 use crate::http::AdminServices;
 use crate::storage::store;
-use crate::telemetry::metrics::Metrics;
 
 /// Services that meter and bound what callers spend.
 pub(super) struct Accounting {
     pub(super) ledger: Ledger,
     pub(super) cache: AnswerCache,
-    pub(super) metrics: Metrics,
     pub(super) prices: Arc<Prices>,
     pub(super) limits: RateLimits,
     pub(super) webhooks: Webhooks,
@@ -76,11 +74,11 @@ impl Accounting {
         }
         // Until the drain ends: running requests need the lease, and charges may have to be retried.
         ledger.spawn_cleanup(tracker, shutdown.drain_expired());
-        let (cache, metrics) = (AnswerCache::new(settings.cache), Metrics::default());
+        let cache = AnswerCache::new(settings.cache);
         tracker.spawn(alerts::forward_alerts(
             alerts,
             webhooks.clone(),
-            metrics.clone(),
+            ground.metrics.clone(),
             shutdown.drain_expired(),
         ));
         let limits = RateLimits::new(settings.limits);
@@ -89,7 +87,6 @@ impl Accounting {
         Ok(Self {
             ledger,
             cache,
-            metrics,
             prices,
             limits,
             webhooks,
@@ -132,6 +129,7 @@ impl Accounting {
             cache: self.cache.clone(),
             backups: ground.backups.clone(),
             webhooks: Arc::clone(&self.sender),
+            metrics: ground.metrics.http.clone(),
         }
     }
 }

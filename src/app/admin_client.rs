@@ -25,6 +25,7 @@ use crate::engine::gateway::AnswerCache;
 use crate::http::AdminServices;
 use crate::server;
 use crate::server::Shutdown;
+use crate::telemetry::metrics::Metrics;
 
 /// Client of the admin API of a data directory.
 #[derive(Debug)]
@@ -131,6 +132,8 @@ impl AdminClient {
             ledger: LedgerReader::new(store, Clock::system()),
             cache: AnswerCache::new(settings.cache),
             webhooks: Arc::new(HttpSender::new(tracker.clone())),
+            // Nothing scrapes a command's own socket.
+            metrics: Metrics::new().http.clone(),
         };
         admin::serve_locally(&socket, settings, &admin, &shutdown, &tracker)
             .with_context(|| format!("cannot use {}", socket.display()))?;

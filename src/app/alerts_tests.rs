@@ -78,6 +78,7 @@ impl Office {
             registry,
             shutdown,
             tracker,
+            metrics: Metrics::new(),
         };
         let webhooks = start_webhooks(&ground, &sender).await.unwrap();
         let StartupContext {

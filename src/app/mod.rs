@@ -149,7 +149,7 @@ impl App {
         } = workers::start(&ground, environment, &data_dir).await?;
         let pool = pool_of(&workers);
         let breaker = Breaker::new(settings.breaker.breaker_failures);
-        let rules = config_map::counted_rules(settings, books.metrics.clone());
+        let rules = config_map::counted_rules(settings, ground.metrics.clone());
         let models = settings.models.clone();
         let names = ModelNames::new(models.aliases, models.fallback);
         let gateway = Gateway::new(workers, names, rules, breaker);
@@ -178,7 +178,7 @@ impl App {
             admin: admin_address.is_none().then_some(admin),
             ledger,
             metrics: MetricsSources {
-                process: books.metrics.clone(),
+                process: ground.metrics.clone(),
                 cache: books.cache.clone(),
             },
             services: ApiServices {

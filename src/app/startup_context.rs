@@ -17,6 +17,7 @@ use crate::services::responses::ResponseTables;
 use crate::services::responses::Responses;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
+use crate::telemetry::metrics::Metrics;
 
 /// Settings, store, key registry and shutdown handle, shared by the start-up of all services.
 pub(super) struct StartupContext<'a> {
@@ -26,6 +27,7 @@ pub(super) struct StartupContext<'a> {
     pub(super) registry: Registry,
     pub(super) shutdown: Shutdown,
     pub(super) tracker: TaskTracker,
+    pub(super) metrics: Metrics,
 }
 
 impl<'a> StartupContext<'a> {
@@ -49,6 +51,7 @@ impl<'a> StartupContext<'a> {
             registry,
             shutdown,
             tracker: tracker.clone(),
+            metrics: Metrics::new(),
         })
     }
 

@@ -32,7 +32,10 @@ pub(super) async fn start(
     data_dir: &DataDir,
 ) -> anyhow::Result<Workers> {
     let StartupContext {
-        settings, tracker, ..
+        settings,
+        tracker,
+        metrics,
+        ..
     } = ground;
     let variables = environment.for_workers(settings.claude.sign_in);
     let sign_in = match SignIn::choose(settings.claude.sign_in, &variables) {
@@ -53,7 +56,12 @@ pub(super) async fn start(
     };
     let launcher = ClaudeLauncher::prepare(setup, &data_dir.instance, tracker.clone()).await?;
     let agents = runner(&launcher, settings).await?;
-    let pool = Pool::start(launcher, settings.pool.clone(), tracker.clone());
+    let pool = Pool::start(
+        launcher,
+        settings.pool.clone(),
+        metrics.pool.clone(),
+        tracker.clone(),
+    );
     Ok(Workers {
         turns: SignInState::SignedIn(pool),
         agents: Some(agents),

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -12,6 +13,7 @@ use super::error::ErrorKind;
 use super::state::ApiServices;
 use super::state::MetricsSources;
 use crate::engine::gateway::TurnPipeline;
+use crate::telemetry::metrics::MetricsFormat;
 use crate::telemetry::metrics::MetricsSnapshot;
 
 /// Reports that the process is alive.
@@ -48,6 +50,7 @@ pub(super) async fn metrics(
     State(turns): State<TurnPipeline>,
     State(sources): State<MetricsSources>,
     State(ApiServices { tasks, .. }): State<ApiServices>,
+    headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     let (readiness, cache) = (turns.readiness(), sources.cache.stats());
     let workers = readiness.workers;
@@ -68,10 +71,12 @@ pub(super) async fn metrics(
         tasks: tasks.map_or([("queued", 0), ("running", 0)], |tasks| tasks.counts()),
         is_ready: readiness.problems.is_empty(),
     };
-    let text = sources.process.render(&levels);
+    let accept = headers.get(header::ACCEPT);
+    let accept = accept.and_then(|value| value.to_str().ok());
+    let format = MetricsFormat::from_accept(accept.unwrap_or_default());
+    let text = sources.process.render(&levels, format);
     let text = text.map_err(|error| {
         ApiError::new(ErrorKind::Internal, "The figures cannot be written.").caused_by(error)
     })?;
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, content_type)], text))
+    Ok(([(header::CONTENT_TYPE, format.content_type())], text))
 }

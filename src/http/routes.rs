@@ -61,6 +61,7 @@ use super::v1::tasks;
 use super::v1::usage;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
+use crate::telemetry::metrics::HttpMetrics;
 
 /// Path with its required credentials and its handlers.
 struct RouteEntry {
@@ -114,7 +115,7 @@ pub fn router(state: AppState) -> Router {
             Cors::new(&state.keys, &state.config),
             cors::layer,
         ));
-    let router = with_outer_layers(router).with_state(state);
+    let router = with_outer_layers(router, state.metrics.process.http.clone()).with_state(state);
     // Outside of the router, because it changes the path that is routed by.
     let canonical =
         MapRequestLayer::new(move |request| canonical_path::canonicalize(request, &resources));
@@ -150,23 +151,27 @@ pub fn admin_router(
         BodyLimits::new(config),
         body_limit::layer,
     ));
-    with_outer_layers(match keys {
+    let router = match keys {
         Some(keys) => router.layer(from_fn_with_state(
             AuthGuard::admin(keys),
             authenticate::layer,
         )),
         None => router,
-    })
+    };
+    with_outer_layers(router, admin.metrics.clone())
 }
 
 /// Adds the outermost layers, which all requests pass.
-fn with_outer_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+fn with_outer_layers<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    metrics: HttpMetrics,
+) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(panic::response))
         .layer(from_fn(spare::layer))
         .layer(from_fn(framing::layer))
         .layer(from_fn(api_flavor::layer))
-        .layer(from_fn(access_log::layer))
+        .layer(from_fn_with_state(metrics, access_log::layer))
         .layer(from_fn(request_id::layer))
 }
 

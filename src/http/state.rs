@@ -23,6 +23,7 @@ use crate::services::sessions::Sessions;
 use crate::services::tasks::Tasks;
 use crate::storage::files::Files;
 use crate::storage::store::Backups;
+use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::metrics::Metrics;
 
 /// State of all handlers; each handler extracts the fields that it needs.
@@ -91,6 +92,8 @@ pub struct AdminServices {
     pub backups: Backups,
     /// Transport for webhook tests.
     pub webhooks: Arc<dyn WebhookSender>,
+    /// Metrics of the requests to the admin API.
+    pub metrics: HttpMetrics,
 }
 
 impl fmt::Debug for AppState {

@@ -28,6 +28,7 @@ use crate::engine::pool::Claim;
 use crate::engine::pool::Pool;
 use crate::engine::worker::TurnWorker as _;
 use crate::engine::worker::WorkerTurn;
+use crate::telemetry::metrics::PoolMetrics;
 
 use probe::RuleProbe;
 
@@ -123,7 +124,7 @@ impl LiveRules {
             prewarm: 1,
             ..settings.pool.clone()
         };
-        let pool = Pool::start(launcher, one, tracker.clone());
+        let pool = Pool::start(launcher, one, PoolMetrics::default(), tracker.clone());
         let models = if models.is_empty() {
             listed_models(&pool).await?
         } else {

@@ -15,6 +15,7 @@ use crate::domain::{
 };
 use crate::engine::pool::{self, LaunchError, Launcher, Pool, Worker};
 use crate::engine::worker::{TurnWorker, WorkerTurn};
+use crate::telemetry::metrics::PoolMetrics;
 
 use super::testing::turn;
 use super::{Breaker, BusyReason, Error, Gateway, ModelNames, ModelRules, SignInState, Turns};
@@ -150,7 +151,12 @@ impl Bench {
             idle_timeout: Duration::from_secs(1000),
             check_after: Duration::from_secs(1000),
         };
-        let pool = Pool::start(script.clone(), config, tracker.clone());
+        let pool = Pool::start(
+            script.clone(),
+            config,
+            PoolMetrics::default(),
+            tracker.clone(),
+        );
         let names = ModelNames::new([("gpt-4o".to_owned(), "haiku".to_owned())].into(), None);
         let gateway = Gateway::new(
             SignInState::SignedIn(pool.clone()),

@@ -22,6 +22,17 @@ pub enum Class {
     Background,
 }
 
+impl Class {
+    /// Returns the name for metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Background => "background",
+        }
+    }
+}
+
 impl Claim {
     /// Returns a live claim of the server itself, such as for listing the models.
     pub fn own() -> Self {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Pool;
 use super::launcher::{Launcher, Worker};
 use super::state::Slot;
@@ -18,6 +20,8 @@ pub struct Lease<L: Launcher> {
     pool: Pool<L>,
     is_used: bool,
     is_broken: bool,
+    /// Time of the first use.
+    used_since: Option<Instant>,
 }
 
 /// State in which a worker is returned.
@@ -47,12 +51,14 @@ impl<L: Launcher> Lease<L> {
             pool,
             is_used: false,
             is_broken: false,
+            used_since: None,
         }
     }
 
     /// Returns the worker for use; it must be reset before another request gets it.
     pub fn worker(&mut self) -> Option<&mut L::Worker> {
         self.is_used = true;
+        self.used_since.get_or_insert_with(Instant::now);
         self.slot.as_mut().map(|slot| &mut slot.worker)
     }
 
@@ -103,6 +109,9 @@ impl<L: Launcher> Drop for Lease<L> {
             Self { is_used: true, .. } => Returned::Used,
             _ => Returned::Unused,
         };
+        if let Some(since) = self.used_since {
+            self.pool.0.metrics.record_lease(since.elapsed());
+        }
         self.pool.take_back(slot, state);
     }
 }

@@ -27,10 +27,13 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::metrics::PoolMetrics;
+use crate::telemetry::metrics::RetireReason;
 
 pub use claim::{Claim, Class};
 pub use config::Config;
@@ -90,6 +93,7 @@ pub struct Pool<L: Launcher>(Arc<PoolInner<L>>);
 struct PoolInner<L: Launcher> {
     launcher: L,
     config: Config,
+    metrics: PoolMetrics,
     tracker: TaskTracker,
     closed: CancellationToken,
     /// Held for a few instructions at a time and never across an await, so a blocking mutex is
@@ -111,10 +115,11 @@ impl<L: Launcher> std::fmt::Debug for Pool<L> {
 
 impl<L: Launcher> Pool<L> {
     /// Creates a pool and starts its first workers at once, on tasks of `tracker`.
-    pub fn start(launcher: L, config: Config, tracker: TaskTracker) -> Self {
+    pub fn start(launcher: L, config: Config, metrics: PoolMetrics, tracker: TaskTracker) -> Self {
         let pool = Self(Arc::new(PoolInner {
             launcher,
             config,
+            metrics,
             tracker,
             closed: CancellationToken::new(),
             state: Mutex::new(PoolState::new()),
@@ -137,6 +142,15 @@ impl<L: Launcher> Pool<L> {
     /// [`Error::Busy`] if the queue is full or the wait too long, [`Error::Unavailable`] if no
     /// worker can be started, [`Error::Closed`] after [`close`](Self::close).
     pub async fn lease(&self, claim: &Claim) -> Result<Lease<L>, Error> {
+        let begun = Instant::now();
+        let lease = self.lease_unmeasured(claim).await?;
+        self.0
+            .metrics
+            .record_wait(claim.class.name(), begun.elapsed());
+        Ok(lease)
+    }
+
+    async fn lease_unmeasured(&self, claim: &Claim) -> Result<Lease<L>, Error> {
         loop {
             let (sender, receiver) = oneshot::channel();
             // Replacing the idle worker is left to the maintenance: a start takes a core for half a
@@ -324,8 +338,10 @@ impl<L: Launcher> Pool<L> {
     fn take_back(&self, mut slot: Slot<L::Worker>, state_of: Returned) {
         slot.turns += u32::from(state_of != Returned::Unused);
         match state_of {
-            _ if self.0.closed.is_cancelled() => self.retire(slot, PoolPhase::Busy),
-            Returned::Broken => self.retire(slot, PoolPhase::Busy),
+            _ if self.0.closed.is_cancelled() => {
+                self.retire(slot, PoolPhase::Busy, RetireReason::Closed);
+            }
+            Returned::Broken => self.retire(slot, PoolPhase::Busy, RetireReason::Broken),
             Returned::Unused => self.hand_over(slot, PoolPhase::Busy),
             Returned::Used => {
                 self.state().move_busy_to_resetting();
@@ -340,18 +356,23 @@ impl<L: Launcher> Pool<L> {
     }
 
     async fn reset(&self, mut slot: Slot<L::Worker>) {
+        let begun = Instant::now();
         let result = slot.worker.reset().await;
+        self.0.metrics.record_reset(begun.elapsed());
         if let Err(error) = &result {
             tracing::info!(error = %ErrorChain(error), "worker reset failed");
         }
-        if result.is_ok() && !slot.is_worn_out(&self.0.config) {
-            self.hand_over(slot, PoolPhase::Resetting);
+        if result.is_err() {
+            self.retire(slot, PoolPhase::Resetting, RetireReason::ResetFailed);
+        } else if slot.is_worn_out(&self.0.config) {
+            self.retire(slot, PoolPhase::Resetting, RetireReason::WornOut);
         } else {
-            self.retire(slot, PoolPhase::Resetting);
+            self.hand_over(slot, PoolPhase::Resetting);
         }
     }
 
-    fn retire(&self, slot: Slot<L::Worker>, from: PoolPhase) {
+    fn retire(&self, slot: Slot<L::Worker>, from: PoolPhase, reason: RetireReason) {
+        self.0.metrics.count_retired(reason, 1);
         self.state().decrement(from);
         drop(slot);
         self.refill();

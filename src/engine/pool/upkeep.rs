@@ -9,6 +9,7 @@ use super::launcher::{LaunchError, Launcher};
 use super::lease::health_check;
 use super::state::{PoolPhase, Slot};
 use crate::runtime::backoff::Backoff;
+use crate::telemetry::metrics::RetireReason;
 
 /// Delays between starts while they fail.
 const START_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
@@ -43,15 +44,17 @@ impl<L: Launcher> Pool<L> {
                     pool.hand_over(slot, PoolPhase::Resetting);
                 } else {
                     tracing::warn!("idle worker failed health check");
-                    pool.retire(slot, PoolPhase::Resetting);
+                    pool.retire(slot, PoolPhase::Resetting, RetireReason::Unresponsive);
                 }
             });
         }
     }
 
     async fn launch_one(&self) {
+        let begun = Instant::now();
         match self.0.launcher.launch().await {
             Ok(worker) => {
+                self.0.metrics.record_start(begun.elapsed());
                 self.hand_over(Slot::new(worker), PoolPhase::Starting);
                 // Starts the next one that had to wait for a free start.
                 self.refill();
@@ -62,6 +65,7 @@ impl<L: Launcher> Pool<L> {
 
     fn launch_failed(&self, error: LaunchError) {
         tracing::warn!(%error, "worker start failed");
+        self.0.metrics.count_failed_start();
         let told = {
             let mut state = self.state();
             let delay = START_BACKOFF.delay(state.launch_failed(error));
@@ -104,6 +108,9 @@ impl<L: Launcher> Pool<L> {
             let retired = self.state().take_retired(&self.0.config);
             if !retired.is_empty() {
                 tracing::debug!(workers = retired.len(), "idle workers retired");
+                self.0
+                    .metrics
+                    .count_retired(RetireReason::Idle, retired.len());
             }
             drop(retired);
             self.refill();

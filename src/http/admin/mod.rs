@@ -65,6 +65,7 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
         cache,
         backups,
         webhooks,
+        metrics: _,
     } = admin.clone();
     router.with_state(AdminState {
         registry,

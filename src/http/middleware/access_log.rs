@@ -6,10 +6,12 @@ use std::sync::OnceLock;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::extract::Request;
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::StatusCode;
@@ -27,6 +29,8 @@ use super::request_id::RequestId;
 use crate::domain::Caller;
 use crate::domain::LogText;
 use crate::http::error::ApiError;
+use crate::telemetry::metrics::HttpMetrics;
+use crate::telemetry::metrics::RequestEnd;
 
 /// Facts about a request that are collected for its line. Clones share their content.
 #[derive(Debug, Clone, Default)]
@@ -50,9 +54,13 @@ impl RequestNotes {
     }
 }
 
-/// Runs the request in its span and writes its line at the end.
-pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response {
-    let mut line = AccessLogLine::new(&request);
+/// Runs the request in its span; writes its line and counts it at the end.
+pub(in crate::http) async fn layer(
+    State(metrics): State<HttpMetrics>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let mut line = AccessLogLine::new(&request, metrics);
     request.extensions_mut().insert(line.notes.clone());
     let span = line.span.clone();
     let mut response = next.run(request).instrument(span).await;
@@ -71,6 +79,10 @@ pub(in crate::http) struct AccessLogLine {
     id: RequestId,
     method: Method,
     path: String,
+    /// True if `path` is that of a route, and not of the client's choice.
+    is_routed: bool,
+    /// Metrics that count the request; `None` for messages of a socket, which is one request.
+    metrics: Option<HttpMetrics>,
     start: Instant,
     status: Option<StatusCode>,
     is_complete: bool,
@@ -78,13 +90,14 @@ pub(in crate::http) struct AccessLogLine {
 }
 
 impl AccessLogLine {
-    fn new(request: &Request) -> Self {
+    fn new(request: &Request, metrics: HttpMetrics) -> Self {
         let id = request
             .extensions()
             .get::<RequestId>()
             .cloned()
             .unwrap_or_default();
-        let path = match request.extensions().get::<MatchedPath>() {
+        let route = request.extensions().get::<MatchedPath>();
+        let path = match route {
             Some(route) => route.as_str().to_owned(),
             None => LogText(request.uri().path()).to_string(),
         };
@@ -93,6 +106,8 @@ impl AccessLogLine {
             notes: RequestNotes::default(),
             method: request.method().clone(),
             path,
+            is_routed: route.is_some(),
+            metrics: Some(metrics),
             start: Instant::now(),
             status: None,
             is_complete: false,
@@ -116,6 +131,8 @@ impl AccessLogLine {
             notes,
             method: Method::GET,
             path: path.to_owned(),
+            is_routed: true,
+            metrics: None,
             start: Instant::now(),
             status: Some(StatusCode::OK),
             is_complete: false,
@@ -154,6 +171,19 @@ impl AccessLogLine {
         }
     }
 
+    fn count(&self, duration: Duration) {
+        let Some(metrics) = &self.metrics else {
+            return;
+        };
+        metrics.count_request(&RequestEnd {
+            route: self.is_routed.then_some(self.path.as_str()),
+            method: self.method.as_str(),
+            status: self.status.map_or(0, |status| status.as_u16()),
+            error_code: self.notes.0.error.get().map(ApiError::code),
+            duration,
+        });
+    }
+
     /// Returns how the response ended: complete, with an error as its last event, cancelled by the
     /// client, or cut off.
     fn end(&self) -> &'static str {
@@ -180,6 +210,7 @@ impl Drop for AccessLogLine {
             LogText(self.method.as_str()).to_string(),
             self.start.elapsed(),
         );
+        self.count(duration);
         let is_fault =
             error.is_some_and(|error| error.kind().is_fault()) || std::thread::panicking();
         let _entered = self.span.enter();

@@ -374,6 +374,7 @@ fn admin_of(registry: &Registry) -> AdminServices {
         cache,
         backups,
         webhooks,
+        metrics: Metrics::new().http.clone(),
     }
 }
 

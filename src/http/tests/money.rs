@@ -181,7 +181,11 @@ async fn admin_can_clear_the_cache() {
 #[tokio::test]
 async fn metrics_need_the_admin_key() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
-    let asked = |key| request("GET", "/metrics", &[("authorization", key)], "");
+    let open_metrics = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    let asked = |key| {
+        let headers = [("authorization", key), ("accept", open_metrics)];
+        request("GET", "/metrics", &headers, "")
+    };
     for (key, status) in [("Bearer secret-1", 403), ("Bearer wrong", 401)] {
         assert_eq!(send(router.clone(), asked(key)).await.status(), status);
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
+use crate::telemetry::metrics::PoolMetrics;
+
 use super::{
     BusyReason, Claim, Config, Error, LaunchError, Launcher, Lease, Pool, PoolStats, Worker,
 };
@@ -116,6 +118,7 @@ impl Bench {
         let pool = Pool::start(
             ScriptedLauncher(Arc::clone(&script)),
             config,
+            PoolMetrics::default(),
             tracker.clone(),
         );
         Self {

@@ -1,0 +1,258 @@
+//! Metrics for Prometheus, in its text format or that of `OpenMetrics`.
+//!
+//! All families are registered once, when the server starts. Counters and histograms are updated
+//! where events happen; gauges are read at each scrape. Labels have values from finite sets only:
+//! what a client may choose freely is counted as `other` or `unmatched`.
+
+mod http;
+mod labels;
+mod levels;
+mod pool;
+mod process;
+mod services;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::encoding::text as open_metrics;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use labels::CounterFamily;
+use labels::OTHER;
+use levels::LevelGauges;
+use process::ProcessGauges;
+
+pub use http::HttpMetrics;
+pub use http::RequestEnd;
+pub use levels::MetricsSnapshot;
+pub use pool::PoolMetrics;
+pub use pool::RetireReason;
+pub use services::ServiceMetrics;
+pub use storage::LedgerMetrics;
+pub use storage::StoreMetrics;
+pub use turns::AnswerStart;
+pub use turns::RunEnd;
+pub use turns::Saving;
+pub use turns::TokenKind;
+pub use turns::TurnMetrics;
+
+/// Prefix of the names of the server's own metrics.
+const PREFIX: &str = "switchboard";
+/// Maximum number of label sets of the counter of learnt refusals.
+const MAX_LEARNT_REFUSALS: usize = 100;
+
+/// Metrics of the process. Clones share them.
+#[derive(Clone)]
+pub struct Metrics(Arc<MetricsInner>);
+
+struct MetricsInner {
+    registry: Registry,
+    /// Serialises scrapes, which set the gauges before they are written.
+    scrape: Mutex<()>,
+    levels: LevelGauges,
+    process: ProcessGauges,
+    alerts: CounterFamily<AlertLabels>,
+    learnt_refusals: CounterFamily<LearntRefusalLabels>,
+    /// Number of label sets requested for `learnt_refusals`, which bounds their cardinality.
+    learnt_refusal_sets: AtomicUsize,
+    families: MetricFamilies,
+}
+
+/// Families that the parts of the server update.
+#[derive(Debug, Clone)]
+pub struct MetricFamilies {
+    /// HTTP requests.
+    pub http: HttpMetrics,
+    /// Turns.
+    pub turns: TurnMetrics,
+    /// Worker pool.
+    pub pool: PoolMetrics,
+    /// Ledger.
+    pub ledger: LedgerMetrics,
+    /// Store.
+    pub store: StoreMetrics,
+    /// Batches, tasks and webhooks.
+    pub services: ServiceMetrics,
+}
+
+/// Text format of a scrape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// Text format 0.0.4 of Prometheus, which every scraper reads.
+    Prometheus,
+    /// Text format 1.0.0 of `OpenMetrics`.
+    OpenMetrics,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabels {
+    scope: String,
+    window: String,
+    percent: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LearntRefusalLabels {
+    model: String,
+    parameter: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::ops::Deref for Metrics {
+    type Target = MetricFamilies;
+
+    fn deref(&self) -> &MetricFamilies {
+        &self.0.families
+    }
+}
+
+impl MetricsFormat {
+    /// Returns the format that the header `Accept` of a scraper asks for.
+    #[must_use]
+    pub fn from_accept(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// Returns the value of `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => prometheus_text::CONTENT_TYPE,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers all families.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let process = ProcessGauges::register(&mut registry);
+        let own = registry.sub_registry_with_prefix(PREFIX);
+        let version = env!("CARGO_PKG_VERSION");
+        own.register(
+            "build",
+            "Version of the server",
+            Info::new(BuildLabels { version }),
+        );
+        let (alerts, learnt_refusals) = (CounterFamily::default(), CounterFamily::default());
+        own.register(
+            "budget_alerts",
+            "Budgets of which a part was spent, in percent",
+            alerts.clone(),
+        );
+        own.register(
+            "refusals_learnt",
+            "Parameters that upstream was found to refuse, which are left out from then on",
+            learnt_refusals.clone(),
+        );
+        let families = MetricFamilies {
+            http: HttpMetrics::register(own),
+            turns: TurnMetrics::register(own),
+            pool: PoolMetrics::register(own),
+            ledger: LedgerMetrics::register(own),
+            store: StoreMetrics::register(own),
+            services: ServiceMetrics::register(own),
+        };
+        let levels = LevelGauges::register(own);
+        Self(Arc::new(MetricsInner {
+            registry,
+            scrape: Mutex::new(()),
+            levels,
+            process,
+            alerts,
+            learnt_refusals,
+            learnt_refusal_sets: AtomicUsize::new(0),
+            families,
+        }))
+    }
+
+    /// Counts that `percent` of a budget is used: of a key or a project (`scope`), per day or month
+    /// (`window`).
+    pub fn count_budget_alert(
+        &self,
+        scope: impl fmt::Display,
+        window: impl fmt::Display,
+        percent: u8,
+    ) {
+        let labels = AlertLabels {
+            scope: scope.to_string(),
+            window: window.to_string(),
+            percent,
+        };
+        self.0.alerts.get_or_create(&labels).inc();
+    }
+
+    /// Counts that upstream was found to refuse `parameter` for `model`. Clients choose both
+    /// values, so label sets beyond [`MAX_LEARNT_REFUSALS`] are counted together to bound the
+    /// cardinality.
+    pub fn count_learnt_refusal(&self, model: &str, parameter: &str) {
+        let labels = |model: &str, parameter: &str| LearntRefusalLabels {
+            model: model.to_owned(),
+            parameter: parameter.to_owned(),
+        };
+        let mine = labels(model, parameter);
+        let is_known = self.0.learnt_refusals.get(&mine).is_some();
+        let sets = &self.0.learnt_refusal_sets;
+        let is_beyond = !is_known && sets.fetch_add(1, Ordering::Relaxed) >= MAX_LEARNT_REFUSALS;
+        let labels = if is_beyond {
+            labels(OTHER, OTHER)
+        } else {
+            mine
+        };
+        self.0.learnt_refusals.get_or_create(&labels).inc();
+    }
+
+    /// Renders all metrics as text in `format`.
+    ///
+    /// # Errors
+    /// Fails when formatting fails, which does not happen for a string.
+    pub fn render(
+        &self,
+        levels: &MetricsSnapshot,
+        format: MetricsFormat,
+    ) -> Result<String, fmt::Error> {
+        let inner = &*self.0;
+        let _scrape = inner.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.levels.set(levels);
+        inner.process.refresh();
+        let mut text = String::new();
+        match format {
+            MetricsFormat::Prometheus => prometheus_text::encode(&mut text, &inner.registry)?,
+            MetricsFormat::OpenMetrics => open_metrics::encode(&mut text, &inner.registry)?,
+        }
+        Ok(text)
+    }
+}

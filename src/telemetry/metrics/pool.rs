@@ -1,0 +1,153 @@
+//! Metrics of the worker pool.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::labels::CounterFamily;
+use super::labels::SecondsFamily;
+use super::labels::seconds_family;
+use super::labels::seconds_histogram;
+
+/// Durations of waits, starts and resets, and the numbers of retired workers.
+#[derive(Debug, Clone)]
+pub struct PoolMetrics {
+    queue_wait: SecondsFamily<ClassLabel>,
+    lease: Histogram,
+    start: Histogram,
+    reset: Histogram,
+    failed_starts: Counter,
+    retired: CounterFamily<ReasonLabel>,
+}
+
+/// Reason why a worker is retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetireReason {
+    /// Its process has ended by itself.
+    Dead,
+    /// Its run failed in a way that leaves it unusable.
+    Broken,
+    /// It did not respond to a health check.
+    Unresponsive,
+    /// Its reset after a run failed.
+    ResetFailed,
+    /// It has reached its maximum age or number of turns.
+    WornOut,
+    /// It was idle for too long beyond the prewarmed ones.
+    Idle,
+    /// The pool was closed.
+    Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+impl RetireReason {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Broken => "broken",
+            Self::Unresponsive => "unresponsive",
+            Self::ResetFailed => "reset_failed",
+            Self::WornOut => "worn_out",
+            Self::Idle => "idle",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Default for PoolMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+impl PoolMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            queue_wait: seconds_family(),
+            lease: seconds_histogram(),
+            start: seconds_histogram(),
+            reset: seconds_histogram(),
+            failed_starts: Counter::default(),
+            retired: CounterFamily::default(),
+        };
+        registry.register(
+            "queue_wait_seconds",
+            "Time that a run waits for a worker, by class; 0 when one is idle",
+            metrics.queue_wait.clone(),
+        );
+        registry.register(
+            "worker_lease_seconds",
+            "Time that a worker is lent to a run",
+            metrics.lease.clone(),
+        );
+        registry.register(
+            "worker_start_seconds",
+            "Time that a worker takes to start",
+            metrics.start.clone(),
+        );
+        registry.register(
+            "worker_reset_seconds",
+            "Time that a worker takes to be reset after a run",
+            metrics.reset.clone(),
+        );
+        registry.register(
+            "worker_failed_starts",
+            "Workers that could not be started",
+            metrics.failed_starts.clone(),
+        );
+        registry.register(
+            "workers_retired",
+            "Workers that were ended, by reason",
+            metrics.retired.clone(),
+        );
+        metrics
+    }
+
+    /// Records the wait of a run of this class for a worker.
+    pub fn record_wait(&self, class: &'static str, wait: Duration) {
+        self.queue_wait
+            .get_or_create(&ClassLabel { class })
+            .observe(wait.as_secs_f64());
+    }
+
+    /// Records the time that a worker was lent.
+    pub fn record_lease(&self, time: Duration) {
+        self.lease.observe(time.as_secs_f64());
+    }
+
+    /// Records the time of a successful start.
+    pub fn record_start(&self, time: Duration) {
+        self.start.observe(time.as_secs_f64());
+    }
+
+    /// Counts a failed start.
+    pub fn count_failed_start(&self) {
+        self.failed_starts.inc();
+    }
+
+    /// Records the time of a reset.
+    pub fn record_reset(&self, time: Duration) {
+        self.reset.observe(time.as_secs_f64());
+    }
+
+    /// Counts `workers` that are ended for `reason`.
+    pub fn count_retired(&self, reason: RetireReason, workers: usize) {
+        let label = ReasonLabel {
+            reason: reason.label(),
+        };
+        self.retired.get_or_create(&label).inc_by(workers as u64);
+    }
+}

@@ -1,0 +1,262 @@
+//! Metrics of turns: what they took, cost and saved.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::labels::CounterFamily;
+use super::labels::KnownModels;
+use super::labels::ModelLabel;
+use super::labels::SecondsFamily;
+use super::labels::seconds_family;
+
+/// Counter of dollars.
+type DollarCounter = Counter<f64, AtomicU64>;
+
+/// Counters and durations of turns, by model.
+#[derive(Debug, Clone)]
+pub struct TurnMetrics {
+    models: KnownModels,
+    runs: CounterFamily<RunLabels>,
+    first_token: SecondsFamily<StartLabels>,
+    token_gap: SecondsFamily<ModelLabel>,
+    tokens: CounterFamily<TokenLabels>,
+    cost: Family<ModelLabel, DollarCounter>,
+    saved: Family<SavingLabel, DollarCounter>,
+    refusals: CounterFamily<RefusalLabel>,
+}
+
+/// Source of the first token of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerStart {
+    /// Idle worker.
+    Warm,
+    /// Worker that had to be waited for.
+    Queued,
+    /// Response cache, or the run of an equal turn.
+    Cached,
+}
+
+/// End of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEnd {
+    /// Complete answer.
+    Answered,
+    /// Error.
+    Failed,
+    /// Client or operator cancelled it.
+    Cancelled,
+}
+
+/// Kind of counted tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Prompt tokens outside of the prompt cache.
+    Input,
+    /// Tokens of the answer, thinking included.
+    Output,
+    /// Prompt tokens read from the prompt cache.
+    CacheRead,
+    /// Prompt tokens written to the prompt cache.
+    CacheWrite,
+}
+
+/// Reason why an answer cost less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saving {
+    /// Response cache of the server.
+    ResponseCache,
+    /// Prompt cache of Anthropic.
+    PromptCache,
+    /// Model routing.
+    Routing,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabels {
+    model: String,
+    end: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StartLabels {
+    model: String,
+    start: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    model: String,
+    r#type: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SavingLabel {
+    by: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabel {
+    by: &'static str,
+}
+
+impl AnswerStart {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Queued => "queued",
+            Self::Cached => "cached",
+        }
+    }
+}
+
+impl RunEnd {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl TokenKind {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::CacheRead => "cache_read",
+            Self::CacheWrite => "cache_write",
+        }
+    }
+}
+
+impl Saving {
+    fn label(self) -> &'static str {
+        match self {
+            Self::ResponseCache => "response_cache",
+            Self::PromptCache => "prompt_cache",
+            Self::Routing => "routing",
+        }
+    }
+}
+
+impl TurnMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            models: KnownModels::default(),
+            runs: CounterFamily::default(),
+            first_token: seconds_family(),
+            token_gap: seconds_family(),
+            tokens: CounterFamily::default(),
+            cost: Family::default(),
+            saved: Family::default(),
+            refusals: CounterFamily::default(),
+        };
+        registry.register(
+            "runs",
+            "Turns that were answered, failed or cancelled, by model",
+            metrics.runs.clone(),
+        );
+        registry.register(
+            "first_token_seconds",
+            "Time from the admission of a turn to the first token of its answer",
+            metrics.first_token.clone(),
+        );
+        registry.register(
+            "token_gap_seconds",
+            "Time between two pieces of an answer",
+            metrics.token_gap.clone(),
+        );
+        registry.register("tokens", "Tokens by model and type", metrics.tokens.clone());
+        registry.register(
+            "cost_usd",
+            "Dollars charged, by model",
+            metrics.cost.clone(),
+        );
+        registry.register(
+            "saved_usd",
+            "Dollars that the response cache, the prompt cache and routing have saved",
+            metrics.saved.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Turns refused before they ran, by what refused them",
+            metrics.refusals.clone(),
+        );
+        metrics
+    }
+
+    /// Gives `models` labels of their own; all others share one. Only for names that upstream or
+    /// the operator chooses.
+    pub fn know_models(&self, models: impl IntoIterator<Item = String>) {
+        self.models.add(models);
+    }
+
+    /// Counts a turn that has ended.
+    pub fn count_run(&self, model: &str, end: RunEnd) {
+        let labels = RunLabels {
+            model: self.models.label(model),
+            end: end.label(),
+        };
+        self.runs.get_or_create(&labels).inc();
+    }
+
+    /// Records the time to the first token.
+    pub fn record_first_token(&self, model: &str, start: AnswerStart, time: Duration) {
+        let labels = StartLabels {
+            model: self.models.label(model),
+            start: start.label(),
+        };
+        let histogram = self.first_token.get_or_create(&labels);
+        histogram.observe(time.as_secs_f64());
+    }
+
+    /// Records the time between two pieces of an answer.
+    pub fn record_token_gap(&self, model: &str, time: Duration) {
+        let label = self.model_label(model);
+        self.token_gap
+            .get_or_create(&label)
+            .observe(time.as_secs_f64());
+    }
+
+    /// Counts tokens.
+    pub fn count_tokens(&self, model: &str, kind: TokenKind, tokens: u64) {
+        // A label set is made only once there is something to count.
+        if tokens == 0 {
+            return;
+        }
+        let labels = TokenLabels {
+            model: self.models.label(model),
+            r#type: kind.label(),
+        };
+        self.tokens.get_or_create(&labels).inc_by(tokens);
+    }
+
+    /// Adds a charge, in dollars.
+    pub fn add_cost(&self, model: &str, dollars: f64) {
+        let label = self.model_label(model);
+        self.cost.get_or_create(&label).inc_by(dollars.max(0.0));
+    }
+
+    /// Adds dollars that were saved.
+    pub fn add_saving(&self, saving: Saving, dollars: f64) {
+        let label = SavingLabel { by: saving.label() };
+        self.saved.get_or_create(&label).inc_by(dollars.max(0.0));
+    }
+
+    /// Counts a turn that `by` refused: a word of a fixed set, such as `rate_limit`.
+    pub fn count_refusal(&self, by: &'static str) {
+        self.refusals.get_or_create(&RefusalLabel { by }).inc();
+    }
+
+    fn model_label(&self, model: &str) -> ModelLabel {
+        ModelLabel {
+            model: self.models.label(model),
+        }
+    }
+}

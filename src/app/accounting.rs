@@ -117,6 +117,7 @@ impl Accounting {
             betas: settings.claude.betas.clone(),
             cache: self.cache.clone(),
             tracker: tracker.clone(),
+            metrics: ground.metrics.turns.clone(),
             runtime: Handle::current(),
         }
     }

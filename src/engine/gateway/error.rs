@@ -186,6 +186,26 @@ impl Error {
         )
     }
 
+    /// Returns the step that refused a turn, as metrics name it.
+    pub(super) fn refused_by(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "queue",
+            Self::Unavailable { .. } => "workers",
+            Self::NotSignedIn(_) => "sign_in",
+            Self::UnknownModel(_) | Self::Restricted { .. } => "model",
+            Self::ShuttingDown => "shutdown",
+            Self::Limited(_) => "rate_limit",
+            Self::OverBudget(_) => "budget",
+            Self::ForeignProject
+            | Self::ForbiddenModel(_)
+            | Self::WebSearchOff { .. }
+            | Self::ServerToolsOff(_) => "permission",
+            Self::File { .. } => "file",
+            Self::Ledger(_) => "ledger",
+            Self::Failed(_) => "upstream",
+        }
+    }
+
     /// True if the message may quote the request, so that it must not be logged: upstream quotes
     /// what it refuses.
     pub fn may_quote_the_request(&self) -> bool {

@@ -124,6 +124,8 @@ pub struct TurnInfo {
     pub route: Option<RoutingChoice>,
     /// Remaining rate limits of the caller.
     pub limits: RateLimitState,
+    /// True if the turn had to wait for a worker.
+    pub has_queued: bool,
     /// Cache status; `None` if the turn did not pass the cache.
     pub cache: Option<CacheStatus>,
     /// Parts of the request that were left out, because the model does not take them or the caller

@@ -131,7 +131,10 @@ where
         // The hold is recorded on disk while the worker prepares the turn.
         turn.gate.mark_arrived();
         let bill = turn.bill.reader();
-        let told = TurnInfo::for_model(model);
+        let told = TurnInfo {
+            has_queued: lease.has_queued(),
+            ..TurnInfo::for_model(model)
+        };
         let demand = forced
             .demanded
             .map(DemandedCall::for_choice)

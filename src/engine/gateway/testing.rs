@@ -31,6 +31,7 @@ use crate::domain::Turn;
 use crate::engine::cache;
 use crate::engine::cache::Cache;
 use crate::engine::routing;
+use crate::telemetry::metrics::TurnMetrics;
 
 /// 21 November 2026, 10:00 UTC.
 pub(crate) const NOW: u64 = 1_795_255_200;
@@ -89,6 +90,7 @@ pub(crate) async fn admission_deps() -> AdmissionDeps {
         reads_mcp: true,
         betas: Vec::new(),
         tracker,
+        metrics: TurnMetrics::default(),
         runtime: Handle::current(),
     }
 }

@@ -20,6 +20,8 @@ pub struct Lease<L: Launcher> {
     pool: Pool<L>,
     is_used: bool,
     is_broken: bool,
+    /// Set if the request had to wait for the worker.
+    has_queued: bool,
     /// Time of the first use.
     used_since: Option<Instant>,
 }
@@ -51,6 +53,7 @@ impl<L: Launcher> Lease<L> {
             pool,
             is_used: false,
             is_broken: false,
+            has_queued: false,
             used_since: None,
         }
     }
@@ -65,6 +68,15 @@ impl<L: Launcher> Lease<L> {
     /// Returns the worker for inspection; it stays clean.
     pub fn inspect(&self) -> Option<&L::Worker> {
         self.slot.as_ref().map(|slot| &slot.worker)
+    }
+
+    /// True if the request had to wait for the worker.
+    pub fn has_queued(&self) -> bool {
+        self.has_queued
+    }
+
+    pub(super) fn mark_queued(&mut self) {
+        self.has_queued = true;
     }
 
     /// Runs a health check; a worker that fails it ends with the lease.

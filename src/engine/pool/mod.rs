@@ -235,7 +235,10 @@ impl<L: Launcher> Pool<L> {
             Class::Background => Ok(receiver.await),
         };
         match lent {
-            Ok(Ok(lease)) => lease,
+            Ok(Ok(lease)) => lease.map(|mut lease| {
+                lease.mark_queued();
+                lease
+            }),
             Ok(Err(_)) => Err(Error::Closed),
             Err(_) => Err(self.busy_error(BusyReason::WaitedTooLong(self.0.config.queue_timeout))),
         }

@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 
 /// Label value of what is outside of a finite set.
 pub(super) const OTHER: &str = "other";
+/// Maximum number of models with a label of their own.
+const MAX_MODELS: usize = 64;
 /// Bounds of durations, in seconds: from a request that does no work to a long answer.
 const SECONDS: [f64; 17] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -46,16 +48,25 @@ pub(super) struct ModelLabel {
 pub(super) struct KnownModels(Arc<RwLock<HashSet<String>>>);
 
 impl KnownModels {
-    /// Adds `models`, which upstream or the operator names.
-    pub(super) fn add(&self, models: impl IntoIterator<Item = String>) {
+    /// Adds a model that upstream or the operator names, up to [`MAX_MODELS`].
+    pub(super) fn add(&self, model: &str) {
+        if self.contains(model) {
+            return;
+        }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.extend(models);
+        if known.len() < MAX_MODELS {
+            known.insert(model.to_owned());
+        }
+    }
+
+    fn contains(&self, model: &str) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains(model)
     }
 
     /// Returns the label value of `model`.
     pub(super) fn label(&self, model: &str) -> String {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(model) {
+        if self.contains(model) {
             model.to_owned()
         } else {
             OTHER.to_owned()

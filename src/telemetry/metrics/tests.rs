@@ -40,7 +40,7 @@ fn record_turn(metrics: &Metrics, model: &str) {
 #[test]
 fn every_metric_is_rendered() {
     let metrics = Metrics::new();
-    metrics.turns.know_models(["claude-m".to_owned()]);
+    metrics.turns.know_model("claude-m");
     metrics.count_budget_alert("key", "daily", 80);
     metrics.clone().count_budget_alert("key", "daily", 80);
     metrics.count_learnt_refusal("claude-m", "temperature");
@@ -143,7 +143,7 @@ fn format_follows_the_accept_header() {
 #[test]
 fn invented_paths_methods_and_models_make_no_series() {
     let metrics = Metrics::new();
-    metrics.turns.know_models(["claude-m".to_owned()]);
+    metrics.turns.know_model("claude-m");
     let record = |number: usize| {
         metrics
             .http

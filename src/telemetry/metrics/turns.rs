@@ -145,6 +145,13 @@ impl Saving {
     }
 }
 
+impl Default for TurnMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
 impl TurnMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
@@ -191,10 +198,10 @@ impl TurnMetrics {
         metrics
     }
 
-    /// Gives `models` labels of their own; all others share one. Only for names that upstream or
-    /// the operator chooses.
-    pub fn know_models(&self, models: impl IntoIterator<Item = String>) {
-        self.models.add(models);
+    /// Gives `model` a label of its own; unknown models share one. Only for ids that a name was
+    /// resolved to: clients could name any number of others.
+    pub fn know_model(&self, model: &str) {
+        self.models.add(model);
     }
 
     /// Counts a turn that has ended.

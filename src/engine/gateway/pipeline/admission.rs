@@ -21,6 +21,7 @@ use crate::engine::gateway::ModelFit;
 use crate::engine::routing::Router;
 use crate::engine::routing::RoutingChoice;
 use crate::runtime::compute::in_place;
+use crate::telemetry::metrics::TurnMetrics;
 
 /// Model name that leaves the choice to the server.
 pub(super) const AUTO_MODEL: &str = "auto";
@@ -48,6 +49,8 @@ pub struct AdmissionDeps {
     pub betas: Vec<String>,
     /// Tracks charges of turns whose client has gone, to be finished before shutdown.
     pub tracker: TaskTracker,
+    /// Metrics of turns.
+    pub metrics: TurnMetrics,
     /// Runtime of these charges.
     pub runtime: Handle,
 }

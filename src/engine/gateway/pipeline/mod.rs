@@ -6,6 +6,7 @@
 
 mod admission;
 mod billing_stream;
+mod measured_stream;
 mod pending_hold;
 mod rate_limit_stream;
 mod server_tools;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use futures::StreamExt as _;
+use tokio::time::Instant;
 
 use super::CacheStatus;
 use super::Error;
@@ -37,9 +39,12 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::cache::Lookup;
 use crate::runtime::compute::in_place;
+use crate::telemetry::metrics::Saving;
+use crate::telemetry::metrics::TurnMetrics;
 
 use admission::TurnEstimate;
 use billing_stream::BillingStream;
+use measured_stream::MeasuredStream;
 use pending_hold::PendingHold;
 use pending_hold::WaitingHold;
 use rate_limit_stream::RateLimitStream;
@@ -107,6 +112,23 @@ struct PendingTurn {
 }
 
 impl PipelineSteps {
+    /// Answers a turn, and measures it from here to its last event.
+    async fn measure(&self, caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
+        let asked_at = Instant::now();
+        let admission = &self.admission;
+        match self.pass(caller, turn).await {
+            Ok(running) => Ok(MeasuredStream::wrap(
+                running,
+                Arc::clone(admission),
+                asked_at,
+            )),
+            Err(error) => {
+                admission.metrics.count_refusal(error.refused_by());
+                Err(error)
+            }
+        }
+    }
+
     async fn pass(&self, mut caller: Caller, mut turn: Turn) -> Result<RunningTurn, Error> {
         // 1. Permissions of the caller: project, model, tools that Anthropic runs.
         let mut left_out = self.admission.enforce_permissions(&caller, &mut turn)?;
@@ -115,6 +137,7 @@ impl PipelineSteps {
         // 3. Model: automatic choice, sign-in, name, adaptation of the turn to it.
         let route = self.admission.route(&caller, &mut turn).await?;
         let fit = self.gateway.fit(&caller, &turn).await?;
+        self.admission.metrics.know_model(&fit.model);
         // 4. Rate limits, until the last event.
         let estimate = self.admission.estimate(&turn, &fit);
         let mut permit = self
@@ -190,10 +213,10 @@ impl PendingTurn {
             match answer.started().await {
                 Ok(()) if answer.is_hit() => {
                     permit.settle(0);
-                    return Ok((
-                        with(CacheStatus::Hit, TurnInfo::for_model(answer.model())),
-                        Box::pin(answer.map(without_cost)),
-                    ));
+                    let metrics = self.admission.metrics.clone();
+                    let info = TurnInfo::for_model(answer.model());
+                    let events = answer.map(move |event| without_cost(&metrics, event));
+                    return Ok((with(CacheStatus::Hit, info), Box::pin(events)));
                 }
                 Ok(()) => {
                     let info = made.get().cloned().unwrap_or_default();
@@ -273,10 +296,15 @@ impl PendingTurn {
     }
 }
 
-/// Sets the cost of a cached answer to zero.
-fn without_cost(event: Result<TurnEvent, Error>) -> Result<TurnEvent, Error> {
+/// Sets the cost of a cached answer to zero, and counts it as saved.
+fn without_cost(
+    metrics: &TurnMetrics,
+    event: Result<TurnEvent, Error>,
+) -> Result<TurnEvent, Error> {
     event.map(|event| match event {
         TurnEvent::Finished(mut finish) => {
+            let saved = finish.usage.cost.unwrap_or_default();
+            metrics.add_saving(Saving::ResponseCache, saved.dollars());
             finish.usage.cost = Some(Money::ZERO);
             TurnEvent::Finished(finish)
         }

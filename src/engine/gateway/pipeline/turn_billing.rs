@@ -17,6 +17,8 @@ use crate::domain::RunCost;
 use crate::domain::Usage;
 use crate::engine::gateway::usage_counter::UsageCounter;
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::metrics::Saving;
+use crate::telemetry::metrics::TokenKind;
 
 /// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
 /// milliseconds; a process that does not obey it is ended within this time.
@@ -191,10 +193,46 @@ impl TurnBilling {
         (self.lost_prompts_usage() + last.unwrap_or_default()).total_tokens()
     }
 
+    /// Returns the dollars that were saved by reading parts of the prompt from the prompt cache.
+    fn prompt_cache_saving(&self, usage: &Usage) -> f64 {
+        let price = |usage: Usage| {
+            let cost = self.rules.prices.cost(self.model(), &usage);
+            cost.unwrap_or_default().dollars()
+        };
+        let tokens = usage.cache_read_tokens;
+        let unread = Usage {
+            input_tokens: tokens,
+            ..Usage::default()
+        };
+        let read = Usage {
+            cache_read_tokens: tokens,
+            ..Usage::default()
+        };
+        price(unread) - price(read)
+    }
+
+    /// Counts a charge in the metrics.
+    fn count(&self, usage: &Usage, money: Option<Money>) {
+        let (metrics, model) = (&self.rules.metrics, self.model());
+        for (kind, tokens) in [
+            (TokenKind::Input, usage.input_tokens),
+            (TokenKind::CacheWrite, usage.cache_write_tokens),
+            (TokenKind::CacheRead, usage.cache_read_tokens),
+            (TokenKind::Output, usage.output_tokens),
+        ] {
+            metrics.count_tokens(model, kind, tokens);
+        }
+        let charged = money.unwrap_or(self.hold.amount().money);
+        metrics.add_cost(model, charged.dollars());
+        metrics.add_saving(Saving::PromptCache, self.prompt_cache_saving(usage));
+    }
+
     fn charge(&self, money: Option<Money>, outcome: ChargeOutcome) -> Charge {
+        let usage = self.counted_usage();
+        self.count(&usage, money);
         Charge {
             model: self.model().to_owned(),
-            usage: self.counted_usage(),
+            usage,
             estimated_tokens: self.estimated_prompt_tokens(),
             money,
             outcome,

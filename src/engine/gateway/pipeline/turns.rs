@@ -29,7 +29,7 @@ impl Turns for PipelineSteps {
     }
 
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
-        self.pass(caller, turn).boxed()
+        self.measure(caller, turn).boxed()
     }
 
     fn count_tokens(&self, caller: Caller, mut turn: Turn) -> BoxFuture<'_, Result<u64, Error>> {

@@ -9,8 +9,6 @@ mod labels;
 mod levels;
 mod pool;
 mod process;
-mod services;
-mod storage;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -38,9 +36,6 @@ pub use http::RequestEnd;
 pub use levels::MetricsSnapshot;
 pub use pool::PoolMetrics;
 pub use pool::RetireReason;
-pub use services::ServiceMetrics;
-pub use storage::LedgerMetrics;
-pub use storage::StoreMetrics;
 pub use turns::AnswerStart;
 pub use turns::RunEnd;
 pub use turns::Saving;
@@ -78,12 +73,6 @@ pub struct MetricFamilies {
     pub turns: TurnMetrics,
     /// Worker pool.
     pub pool: PoolMetrics,
-    /// Ledger.
-    pub ledger: LedgerMetrics,
-    /// Store.
-    pub store: StoreMetrics,
-    /// Batches, tasks and webhooks.
-    pub services: ServiceMetrics,
 }
 
 /// Text format of a scrape.
@@ -182,9 +171,6 @@ impl Metrics {
             http: HttpMetrics::register(own),
             turns: TurnMetrics::register(own),
             pool: PoolMetrics::register(own),
-            ledger: LedgerMetrics::register(own),
-            store: StoreMetrics::register(own),
-            services: ServiceMetrics::register(own),
         };
         let levels = LevelGauges::register(own);
         Self(Arc::new(MetricsInner {

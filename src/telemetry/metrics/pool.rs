@@ -26,8 +26,6 @@ pub struct PoolMetrics {
 /// Reason why a worker is retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetireReason {
-    /// Its process has ended by itself.
-    Dead,
     /// Its run failed in a way that leaves it unusable.
     Broken,
     /// It did not respond to a health check.
@@ -55,7 +53,6 @@ struct ReasonLabel {
 impl RetireReason {
     fn label(self) -> &'static str {
         match self {
-            Self::Dead => "dead",
             Self::Broken => "broken",
             Self::Unresponsive => "unresponsive",
             Self::ResetFailed => "reset_failed",

@@ -55,8 +55,6 @@ fn every_metric_is_rendered() {
         .count_request(&request(Some("/v1/models"), "GET"));
     metrics.pool.record_wait("live", Duration::ZERO);
     metrics.pool.count_retired(RetireReason::WornOut, 2);
-    metrics.store.record_commit(3, Duration::from_millis(2));
-    metrics.services.count_batch_line("completed");
     let levels = MetricsSnapshot {
         cache_hits: 3,
         workers: [("idle", 1), ("busy", 2), ("starting", 0), ("resetting", 0)],
@@ -88,8 +86,6 @@ fn every_metric_is_rendered() {
             r#"switchboard_refusals_total{by="rate_limit"} 1"#,
             r#"switchboard_queue_wait_seconds_count{class="live"} 1"#,
             r#"switchboard_workers_retired_total{reason="worn_out"} 2"#,
-            "switchboard_store_commit_transactions_sum 3.0",
-            r#"switchboard_batch_lines_total{end="completed"} 1"#,
             "# EOF",
         ],
     );

@@ -67,11 +67,11 @@ struct MetricsInner {
 /// Families that the parts of the server update.
 #[derive(Debug, Clone)]
 pub struct MetricFamilies {
-    /// HTTP requests.
+    /// Families of HTTP requests.
     pub http: HttpMetrics,
-    /// Turns.
+    /// Families of turns, by model.
     pub turns: TurnMetrics,
-    /// Worker pool.
+    /// Families of the worker pool.
     pub pool: PoolMetrics,
 }
 
@@ -144,7 +144,7 @@ impl MetricsFormat {
 }
 
 impl Metrics {
-    /// Registers all families.
+    /// Registers all families of metrics.
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::default();

@@ -231,7 +231,7 @@ impl TurnMetrics {
             .observe(time.as_secs_f64());
     }
 
-    /// Counts tokens.
+    /// Counts tokens of one kind.
     pub fn count_tokens(&self, model: &str, kind: TokenKind, tokens: u64) {
         // A label set is made only once there is something to count.
         if tokens == 0 {

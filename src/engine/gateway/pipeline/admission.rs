@@ -49,7 +49,7 @@ pub struct AdmissionDeps {
     pub betas: Vec<String>,
     /// Tracks charges of turns whose client has gone, to be finished before shutdown.
     pub tracker: TaskTracker,
-    /// Metrics of turns.
+    /// Metrics that turns are counted in.
     pub metrics: TurnMetrics,
     /// Runtime of these charges.
     pub runtime: Handle,

@@ -47,3 +47,7 @@ pub(super) async fn forward_alerts(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "alerts_tests.rs"]
+mod tests;

@@ -11,10 +11,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::TaskTracker;
 
-use super::StartupContext;
-use super::accounting::start_webhooks;
-use super::alerts;
-use super::records;
+use super::super::StartupContext;
+use super::super::accounting::start_webhooks;
+use super::super::alerts;
+use super::super::records;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::NewWebhook;
 use crate::accounts::auth::ProjectChange;

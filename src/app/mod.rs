@@ -4,8 +4,6 @@ mod accounting;
 mod admin;
 mod admin_client;
 mod alerts;
-#[cfg(test)]
-mod alerts_tests;
 mod client_services;
 mod config_map;
 mod descriptors;

@@ -4,8 +4,6 @@
 //! [`environment()`] reads the environment of the process.
 
 mod admin;
-#[cfg(test)]
-mod document;
 mod environment;
 mod error;
 mod handover;

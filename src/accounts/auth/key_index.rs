@@ -250,3 +250,7 @@ impl IndexedKey {
         Some(self.used_at.load(Ordering::Relaxed)).filter(|used_at| *used_at > 0)
     }
 }
+
+#[cfg(test)]
+#[path = "key_index_tests.rs"]
+mod tests;

@@ -375,3 +375,7 @@ fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, key) = authorization.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

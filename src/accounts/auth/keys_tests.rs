@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
 use crate::domain::Caller;
 use crate::domain::Cap;
 use crate::domain::Money;

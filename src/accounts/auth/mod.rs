@@ -15,15 +15,9 @@ mod error;
 mod key;
 mod key_index;
 mod keys;
-#[cfg(test)]
-mod keys_tests;
 mod project;
 mod records;
 mod registry;
-#[cfg(test)]
-mod registry_tests;
-#[cfg(test)]
-mod scale_tests;
 mod tables;
 mod text;
 

@@ -208,3 +208,7 @@ impl Take {
         full_at.saturating_add(self.weight).max(self.min_full_at)
     }
 }
+
+#[cfg(test)]
+#[path = "bucket_tests.rs"]
+mod tests;

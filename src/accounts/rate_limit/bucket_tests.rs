@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::bucket::Bucket;
-use super::bucket::Shortage;
-use super::bucket::TakeId;
+use super::Bucket;
+use super::Shortage;
+use super::TakeId;
 
 const SECOND: u64 = 1_000_000_000;
 const FIRST: TakeId = TakeId::FIRST;

@@ -9,8 +9,6 @@
 //! are held for check and debit; the fixed order prevents deadlock.
 
 mod bucket;
-#[cfg(test)]
-mod bucket_tests;
 mod permit;
 mod rate_limited;
 mod scope;

@@ -94,3 +94,7 @@ where
         self.0.spawn(future);
     }
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

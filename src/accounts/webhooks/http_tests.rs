@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::*;
+use super::super::*;
 
 type Requests = mpsc::UnboundedReceiver<(String, HeaderMap, String)>;
 

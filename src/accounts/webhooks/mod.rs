@@ -12,8 +12,6 @@ mod delivery;
 mod endpoint;
 mod event;
 mod http;
-#[cfg(test)]
-mod http_tests;
 mod pending;
 mod receiver_queue;
 mod retry_delay;

@@ -332,3 +332,7 @@ impl CacheKeyHasher {
         self.0.update([kind]);
     }
 }
+
+#[cfg(test)]
+#[path = "key_tests.rs"]
+mod tests;

@@ -20,7 +20,7 @@ use crate::domain::ToolUse;
 use crate::domain::Tools;
 use crate::domain::Turn;
 
-use super::CacheKey;
+use super::super::CacheKey;
 
 /// Few and short texts, so that equal ones occur, and ones that look the same when concatenated.
 fn text() -> impl Strategy<Value = String> + Clone {

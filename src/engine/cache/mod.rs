@@ -13,8 +13,6 @@
 
 mod cached_stream;
 mod key;
-#[cfg(test)]
-mod key_tests;
 mod shared_run;
 #[cfg(test)]
 mod tests;

@@ -312,5 +312,5 @@ fn truncated_answer() -> Failure {
 }
 
 #[cfg(test)]
-#[path = "talk_tests.rs"]
+#[path = "turn_driver_tests.rs"]
 mod tests;

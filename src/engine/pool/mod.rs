@@ -13,8 +13,6 @@ mod config;
 mod launcher;
 mod lease;
 mod queue;
-#[cfg(test)]
-mod queue_tests;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -119,3 +119,7 @@ impl<T> Queue<T> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

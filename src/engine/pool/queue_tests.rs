@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::BusyReason;
-use super::claim::{Claim, Class};
-use super::queue::Queue;
+use super::super::BusyReason;
+use super::super::claim::{Claim, Class};
+use super::Queue;
 use crate::runtime::fair_queue::Tenant;
 
 const PLACES: usize = 8;

@@ -5,11 +5,7 @@
 //! is up to the caller.
 
 mod permits;
-#[cfg(test)]
-mod permits_tests;
 mod rounds;
-#[cfg(test)]
-mod rounds_tests;
 
 use std::sync::Arc;
 

@@ -81,3 +81,7 @@ impl Drop for FairPermit {
         self.0.release();
     }
 }
+
+#[cfg(test)]
+#[path = "permits_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use futures::future::join_all;
 use futures::poll;
 
-use super::*;
+use super::super::*;
 
 #[tokio::test]
 async fn tenants_get_permits_in_turn() {

@@ -188,3 +188,7 @@ impl<T> FairQueue<T> {
         self.current.iter().chain(&self.next)
     }
 }
+
+#[cfg(test)]
+#[path = "rounds_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::super::*;
 
 fn tenant(id: usize) -> Tenant {
     Tenant::new(&id.to_string(), weight(id))

@@ -100,3 +100,7 @@ pub(super) fn for_each_record(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod tests;

@@ -350,3 +350,7 @@ impl<B: Backend> Backend for LargeValues<B> {
         written
     }
 }
+
+#[cfg(test)]
+#[path = "large_values_tests.rs"]
+mod tests;

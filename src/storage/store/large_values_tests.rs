@@ -6,13 +6,13 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::Error;
-use super::backend::Backend;
-use super::disk_space::FreeSpaceFloor;
-use super::large_values::LargeValues;
-use super::large_values::MAX_INLINE;
-use super::memory::MemoryBackend;
-use super::testing::Faulty;
+use super::super::Error;
+use super::super::backend::Backend;
+use super::super::disk_space::FreeSpaceFloor;
+use super::super::memory::MemoryBackend;
+use super::super::testing::Faulty;
+use super::LargeValues;
+use super::MAX_INLINE;
 
 fn open<B: Backend>(inner: B, folder: &Path) -> LargeValues<B> {
     LargeValues::open(inner, folder, FreeSpaceFloor::new(folder, 0)).unwrap()

@@ -7,26 +7,18 @@
 
 mod backend;
 mod backup;
-#[cfg(test)]
-mod contract;
 mod disk_space;
 mod large_values;
-#[cfg(test)]
-mod large_values_tests;
 #[cfg(test)]
 mod memory;
 mod record;
 mod record_parts;
 mod sled_database;
 #[cfg(test)]
-mod sled_database_tests;
-#[cfg(test)]
 pub(crate) mod testing;
 mod ttl_index;
 mod ttl_layout;
 mod ttl_table;
-#[cfg(test)]
-mod ttl_table_tests;
 mod writer;
 
 use std::collections::HashSet;

@@ -278,3 +278,7 @@ impl Backend for SledDatabase {
         self.with_database(|_| Ok(()))
     }
 }
+
+#[cfg(test)]
+#[path = "sled_database_tests.rs"]
+mod tests;

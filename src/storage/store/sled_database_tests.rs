@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
-use super::Error;
-use super::backend::Backend;
-use super::disk_space::FreeSpaceFloor;
-use super::sled_database::SledDatabase;
+use super::super::Error;
+use super::super::backend::Backend;
+use super::super::disk_space::FreeSpaceFloor;
+use super::SledDatabase;
 
 const RECORDS: u32 = 2_000;
 

@@ -463,3 +463,7 @@ impl TtlTable {
         records.len()
     }
 }
+
+#[cfg(test)]
+#[path = "ttl_table_tests.rs"]
+mod tests;

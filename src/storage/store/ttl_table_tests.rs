@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::*;
+use super::super::*;
 use crate::domain::unix_now;
 
 const MINUTE: TtlLimits = TtlLimits {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio_util::task::TaskTracker;
 
-use super::*;
+use super::super::*;
 use crate::accounts::webhooks::SigningSecret;
 use crate::domain::Budget;
 use crate::domain::Cap;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::*;
+use super::super::*;
 use crate::accounts::auth::digest::KeyDigest;
 use crate::accounts::auth::key::KeyRecord;
 use crate::accounts::auth::key_index::IndexedKey;

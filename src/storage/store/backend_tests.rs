@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use futures::future::join_all;
 use proptest::prelude::*;
 
-use super::testing::Faulty;
-use super::testing::Gated;
-use super::testing::SPACE;
-use super::testing::Shared;
-use super::*;
+use super::super::testing::Faulty;
+use super::super::testing::Gated;
+use super::super::testing::SPACE;
+use super::super::testing::Shared;
+use super::super::*;
 
 const TABLE: StoreTable = StoreTable::new("t");
 const OTHER: StoreTable = StoreTable::new("t2");

@@ -1,5 +1,7 @@
 //! Settings as an operator writes them, and the messages for wrong ones.
 
+mod document;
+
 use std::path::{Path, PathBuf};
 
 use insta::assert_snapshot;

@@ -20,19 +20,10 @@ use crate::telemetry::metrics::PoolMetrics;
 use super::testing::turn;
 use super::{Breaker, BusyReason, Error, Gateway, ModelNames, ModelRules, SignInState, Turns};
 
-#[path = "outage_tests.rs"]
 mod outage;
-
-#[path = "preflight_tests.rs"]
 mod preflight;
-
-#[path = "refused_tests.rs"]
 mod refused;
-
-#[path = "repeat_tests.rs"]
 mod repeats;
-
-#[path = "service_tests.rs"]
 mod service;
 
 /// Behaviour of the next turns, and the turns that workers received.

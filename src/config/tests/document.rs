@@ -64,8 +64,8 @@ fn configuration_document_is_up_to_date() {
 #[test]
 fn every_configuration_key_has_a_comment() {
     assert_eq!(
-        keys_without_comment("[pool]\n# Kept.\nkept = 1\nbare = 2\n"),
-        ["| `pool.bare`<br>`SWITCHBOARD_POOL__BARE` | `2` |  |"]
+        keys_without_comment("\n[pool]\n# Kept.\nkept = 1\nbare = 2\n"),
+        ["| `bare`<br>`SWITCHBOARD_POOL__BARE` | `2` |  |"]
     );
     assert_eq!(keys_without_comment(DEFAULTS), [""; 0]);
 }

@@ -80,7 +80,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pipe<R, W> {
 #[cfg(test)]
 mod tests {
     use super::Pipe;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    /// Longest wait for two sides that would wait for each other.
+    const DEADLINE: Duration = Duration::from_secs(10);
 
     #[tokio::test]
     async fn pipe_reads_while_much_output_is_queued() {
@@ -109,7 +114,8 @@ mod tests {
                 }
             }
         };
-        tokio::join!(other, ours);
+        let both = async { tokio::join!(other, ours) };
+        timeout(DEADLINE, both).await.expect("neither side waits");
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Crash test: a process killed at any moment loses no charge that it has confirmed, and charges
 //! nothing twice.
 //!
-//! The process is this test binary again, with one test. Shows the effect of a kill; for the loss
+//! The process is this test again, in a process of its own. Shows the effect of a kill; for the loss
 //! of power see `store`.
 
 use std::collections::BTreeMap;
@@ -77,23 +77,24 @@ async fn write(ledger: Ledger, round: u64, writer: u64) {
     }
 }
 
-/// Child process of the test below; does nothing without its variables, and otherwise never ends.
-#[test]
+/// Returns the round and the folder of a process that is to be killed.
 #[expect(
     clippy::disallowed_methods,
     reason = "how the one process tells the other what to do"
 )]
-fn writes_until_it_is_killed() {
-    let (Ok(round), Ok(folder)) = (std::env::var(ROUND), std::env::var(FOLDER)) else {
-        return;
-    };
-    let round = round.parse().unwrap();
+fn role_of_this_process() -> Option<(u64, String)> {
+    let (round, folder) = (std::env::var(ROUND).ok()?, std::env::var(FOLDER).ok()?);
+    Some((round.parse().unwrap(), folder))
+}
+
+/// Writes to the ledger in `folder` until the process is killed.
+fn write_until_killed(round: u64, folder: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let (OpenedLedger { ledger, .. }, ..) = open(Path::new(&folder)).await;
+        let (OpenedLedger { ledger, .. }, ..) = open(Path::new(folder)).await;
         // The test harness has started a line of its own.
         say("");
         let mut tasks = tokio::task::JoinSet::new();
@@ -107,7 +108,7 @@ fn writes_until_it_is_killed() {
     reason = "the process that is to be killed"
 )]
 fn start(folder: &Path, round: u64) -> Child {
-    let name = "accounts::ledger::tests::kills::writes_until_it_is_killed";
+    let name = "accounts::ledger::tests::kills::confirmed_charges_survive_kills_and_are_made_once";
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]);
     command
@@ -221,6 +222,9 @@ fn spent_nanos(charges: &BTreeMap<String, ChargeRecord>) -> i64 {
 
 #[test]
 fn confirmed_charges_survive_kills_and_are_made_once() {
+    if let Some((round, folder)) = role_of_this_process() {
+        return write_until_killed(round, &folder);
+    }
     let mut folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -13,7 +13,7 @@ run: ## Serve on 127.0.0.1:8080: Claude when signed in, else an offline demo (AR
 
 test: ## Run all tests, with the real CLI and other people's clients
 	@tools/install-cli
-	cargo test --workspace
+	timeout --verbose --kill-after=30 1h cargo test --workspace
 	@if [ -x compat-tests/run ]; then compat-tests/run; fi
 
 # The table is of pinned versions, so the newest ones write nothing.

@@ -14,13 +14,15 @@
 //! let ended = TestServer::fake().without("PATH").fail().await;    // a failed start: exit code and log
 //! ```
 //!
-//! Tests wait for a condition with a deadline ([`eventually`]) and never sleep for a fixed time.
+//! Tests wait for a condition with a deadline ([`eventually`]) and never sleep for a fixed time. A test that keeps a server
+//! for ten minutes hangs: the run is aborted and names it.
 
 mod client;
 mod journal;
 mod processes;
 mod server;
 mod server_process;
+mod watchdog;
 
 pub(crate) use client::{Answer, Chat, Events, RawClient};
 pub(crate) use journal::Journal;

@@ -16,6 +16,7 @@ use super::client::Chat;
 use super::journal::Journal;
 use super::processes::{is_child, workers_of};
 use super::server_process::{Ended, ServerProcess, fail};
+use super::watchdog::WatchedTest;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -146,6 +147,7 @@ impl Builder {
 
     /// Starts the server in this process with the caller's data directory.
     pub(crate) async fn start_in(mut self, data_dir: &Path) -> TestServer {
+        let watched = WatchedTest::begin();
         let data_dir = data_dir.to_owned();
         self.variables.insert(
             "SWITCHBOARD_SERVER__DATA_DIR".to_owned(),
@@ -162,6 +164,7 @@ impl Builder {
             http: reqwest::Client::new(),
             data_dir,
             folder: None,
+            _watched: watched,
         }
     }
 }
@@ -174,6 +177,7 @@ pub(crate) struct TestServer {
     upstream: Option<StandIn>,
     data_dir: PathBuf,
     folder: Option<tempfile::TempDir>,
+    _watched: WatchedTest,
 }
 
 impl TestServer {

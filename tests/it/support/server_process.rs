@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use super::client::{Chat, Events, RawClient};
 use super::processes::workers_of;
 use super::server::eventually;
+use super::watchdog::WatchedTest;
 
 /// Maximum time for a process to end.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -32,6 +33,7 @@ pub(crate) struct ServerProcess {
     streams: Vec<Events>,
     /// Temporary data directory, removed with this server.
     folder: Option<TempDir>,
+    _watched: WatchedTest,
 }
 
 /// Exit code and log of a server process.
@@ -115,6 +117,7 @@ impl ServerProcess {
         upstream: Option<StandIn>,
         data_dir: &Path,
     ) -> Self {
+        let watched = WatchedTest::begin();
         let mut process = Process::start(variables, config, open_files);
         let address = eventually("the server listens", || {
             let log = process.log();
@@ -130,6 +133,7 @@ impl ServerProcess {
             upstream,
             streams: Vec::new(),
             folder: None,
+            _watched: watched,
         }
     }
 

@@ -273,6 +273,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "telemetry::logs",
             "runtime::setting",
+            "api::request_schema",
             "storage::files",
             "storage::store",
             "accounts::auth",

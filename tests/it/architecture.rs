@@ -108,6 +108,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "telemetry::metrics",
             "runtime::backoff",
             "runtime::compute",
             "runtime::fair_queue",
@@ -125,6 +126,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "engine::pool",
         &[
             "telemetry::logs",
+            "telemetry::metrics",
             "runtime::backoff",
             "runtime::fair_queue",
             "runtime::setting",

@@ -157,16 +157,22 @@ impl Registry {
         let work = move |transaction: &mut Transaction<'_>| {
             let mut stored = tables::get_key(transaction, prefix)?;
             if stored.key.revoked_at.is_some() {
-                // A revocation that was reported as failed may be on disk all the same: update the
-                // index.
-                ring.put(prefix, &stored, 0);
-                return Err(Error::Revoked(id_of(prefix)));
+                // A revocation that was reported as failed may be on disk all the same, and one of
+                // this group is not on disk yet: the index follows once it is.
+                let ring = Arc::clone(&ring);
+                transaction.after_write(move |is_made| {
+                    if is_made {
+                        ring.put(prefix, &stored, 0);
+                    }
+                });
+                return Ok::<_, Error>(None);
             }
             let result = work(&mut stored)?;
             save_key(transaction, &ring, prefix, &stored)?;
-            Ok((stored.key, result))
+            Ok(Some((stored.key, result)))
         };
-        let (key, result) = self.store.transaction(work).await?;
+        let edited: Option<(ApiKey, T)> = self.store.transaction(work).await?;
+        let (key, result) = edited.ok_or_else(|| Error::Revoked(id_of(prefix)))?;
         Ok((self.with_last_use(key), result))
     }
 

@@ -155,10 +155,12 @@ impl TaskOutcome {
         let money = told
             .or_else(|| price(&usage?))
             .map(|money| money + left_cost);
+        // An answer was cut off before it was counted: the whole hold is charged.
+        let estimated_tokens = usage.map_or(hold.amount().tokens, |_| left);
         hold.settle(Charge {
             model: task.model.clone(),
             usage: usage.unwrap_or_default(),
-            estimated_tokens: left,
+            estimated_tokens,
             money,
             outcome,
         })

@@ -215,7 +215,7 @@ mod tests {
     fn workspace_whose_real_path_is_not_utf8_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let odd = root.join(OsStr::from_bytes(b"caf\xe9"));
+        let odd = root.join(OsStr::from_bytes(b"odd\xe9"));
         std::fs::create_dir(&odd).unwrap();
         symlink(&odd, root.join("link")).unwrap();
         let roots = WorkspaceRoots::new([root.clone()]);

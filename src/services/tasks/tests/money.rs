@@ -167,7 +167,14 @@ async fn task_cost_is_charged_from_its_hold() {
     );
     assert_eq!(used(&office).await, "0.25");
     // The usage of an agent that crashes during an answer is unknown.
+    let tokens = async || {
+        let budgets = office.ledger.reader().budgets(&caller).await.unwrap();
+        budgets[0].used.tokens
+    };
+    let before = tokens().await;
     let task = office.tasks.create(&caller, office.spec()).await.unwrap();
+    let held = tokens().await - before;
+    assert!(held > 0);
     let puppet = office.puppets.recv().await.unwrap();
     puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
@@ -182,6 +189,7 @@ async fn task_cost_is_charged_from_its_hold() {
         (Money::from_decimal("1"), "agent_failed")
     );
     assert_eq!(used(&office).await, "1.25");
+    assert_eq!(tokens().await - before, held);
     // All calls of this agent were finished.
     let task = office
         .tasks

@@ -73,7 +73,11 @@ pub fn parse_request_with_items<'a>(
     }
     let mut fields = Map::new();
     for (name, raw) in raw_fields {
-        let value = serde_json::from_str(raw.get()).map_err(invalid)?;
+        let value = serde_json::from_str(raw.get()).map_err(|error| {
+            // Only what the first pass does not look at: numbers out of range, depth, escapes.
+            let message = format!("`{name}` is not valid JSON: {error}.");
+            InvalidRequest::body(message)
+        })?;
         fields.insert(name.into_owned(), value);
     }
     let request = ObjectReader::new(Value::Object(fields), ObjectPath::root(table))?;

@@ -106,13 +106,17 @@ pub fn parse_message(text: &str, policy: Policy) -> Result<ChatClientMessage, In
         }),
         "cancel" => {
             let id = id.ok_or_else(|| message.missing_field("id"))?;
-            refuse_other_fields(message).map(|()| ChatClientMessage::Cancel { id })
+            refuse_other_fields(message, messages.is_some())
+                .map(|()| ChatClientMessage::Cancel { id })
         }
-        "ping" => refuse_other_fields(message).map(|()| ChatClientMessage::Ping),
+        "ping" => {
+            refuse_other_fields(message, messages.is_some()).map(|()| ChatClientMessage::Ping)
+        }
         "auth" => {
             let mut message = message.with_schema(&AUTH);
             let api_key = message.require_text("api_key")?;
-            refuse_other_fields(message).map(|()| ChatClientMessage::Auth { api_key })
+            refuse_other_fields(message, messages.is_some())
+                .map(|()| ChatClientMessage::Auth { api_key })
         }
         _ => {
             let words = format!(
@@ -125,7 +129,11 @@ pub fn parse_message(text: &str, policy: Policy) -> Result<ChatClientMessage, In
 }
 
 /// Refuses unknown fields under every policy: no client adds fields to these messages by default.
-fn refuse_other_fields(message: ObjectReader) -> Result<(), InvalidRequest> {
+fn refuse_other_fields(message: ObjectReader, has_messages: bool) -> Result<(), InvalidRequest> {
+    if has_messages {
+        let words = "only a message of the type `chat` has it.";
+        return Err(message.invalid_field("messages", code::UNKNOWN, words));
+    }
     message.finish(&mut RemarkCollector::new(Policy::Strict))
 }
 

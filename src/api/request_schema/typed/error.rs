@@ -34,11 +34,10 @@ pub(super) fn invalid_request(value: &Value, path: &Path, message: &str) -> Inva
     let expected = SERDE_PHRASES
         .iter()
         .any(|phrase| message.starts_with(phrase))
-        .then(|| message.split_once(", expected "))
+        .then(|| message.rsplit_once(", expected "))
         .flatten();
     let message = match (expected, found) {
         (Some((_, expected)), Some(found)) => {
-            let expected = expected.replace("string or map", "a string");
             format!(
                 "`{path}`: expected {expected}, got {}.",
                 describe_value(found)

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::Deserializer;
 use serde::de::DeserializeOwned;
 use serde::de::Error as _;
+use serde::de::IntoDeserializer;
 use serde::de::MapAccess;
 use serde::de::Unexpected;
 use serde::de::Visitor;
@@ -66,6 +67,17 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
         T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
+}
+
+/// Word of a fixed set. An enum alone would also be read from an object with the word as its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        T::deserialize(IntoDeserializer::<D::Error>::into_deserializer(word)).map(Self)
     }
 }
 

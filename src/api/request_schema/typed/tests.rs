@@ -8,7 +8,7 @@ struct Order {
     count: Option<BoundedInteger<1, 9>>,
     #[serde(default, deserialize_with = "texts")]
     tags: Option<Vec<String>>,
-    size: Option<Size>,
+    size: Option<Word<Size>>,
     address: Option<Object<Address>>,
     parts: Option<Vec<Object<Address>>>,
 }
@@ -56,6 +56,8 @@ fn errors_name_the_exact_path_and_never_the_text() {
         r#"{"name": "a", "count": "s"}"#,
         r#"{"name": "a", "tags": ["a", 1]}"#,
         r#"{"name": "a", "size": "s"}"#,
+        r#"{"name": "a", "size": "s, expected s"}"#,
+        r#"{"name": "a", "size": {"small": null}}"#,
         r#"{"name": "a", "address": {}}"#,
         r#"{"name": "a", "address": "s"}"#,
         r#"{"name": "a", "address": ["1"]}"#,
@@ -75,6 +77,8 @@ fn errors_name_the_exact_path_and_never_the_text() {
     invalid_type count `count`: expected an integer from 1 to 9, got a string.
     invalid_type tags `tags`: expected an array of strings, got an array.
     invalid_value size `size`: expected `small` or `large`, got a string.
+    invalid_value size `size`: expected `small` or `large`, got a string.
+    invalid_type size `size`: expected a string, got an object.
     missing_required_parameter address.port `address.port` is missing.
     invalid_type address `address`: expected an object, got a string.
     invalid_type address `address`: expected an object, got an array.

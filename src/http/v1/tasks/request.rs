@@ -15,6 +15,7 @@ use crate::api::request_schema::printable;
 use crate::api::request_schema::typed;
 use crate::api::request_schema::typed::BoundedInteger;
 use crate::api::request_schema::typed::Object;
+use crate::api::request_schema::typed::Word;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::engine::agent::PermissionDecision;
@@ -44,9 +45,9 @@ struct TaskFields {
     #[serde(default, deserialize_with = "model_name")]
     model: Option<ModelName>,
     system_prompt: Option<String>,
-    preset: Option<ToolPreset>,
+    preset: Option<Word<ToolPreset>>,
     tools: Option<Object<ToolFields>>,
-    permission_mode: Option<PermissionMode>,
+    permission_mode: Option<Word<PermissionMode>>,
     max_turns: Option<BoundedInteger<1, 10_000>>,
     #[serde(default, deserialize_with = "budget")]
     max_budget_usd: Option<Money>,
@@ -73,7 +74,7 @@ struct ToolFields {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DecisionFields {
-    decision: Decision,
+    decision: Word<Decision>,
     message: Option<String>,
 }
 
@@ -87,7 +88,7 @@ enum Decision {
 /// Field that all messages on the WebSocket of a task share; the others depend on it.
 #[derive(Deserialize)]
 struct SocketMessageType {
-    r#type: SocketMessageKind,
+    r#type: Word<SocketMessageKind>,
 }
 
 #[derive(Deserialize)]
@@ -103,9 +104,9 @@ enum SocketMessageKind {
 #[serde(deny_unknown_fields)]
 struct PermissionFields {
     #[serde(rename = "type")]
-    _type: SocketMessageKind,
+    _type: Word<SocketMessageKind>,
     request_id: String,
-    decision: Decision,
+    decision: Word<Decision>,
     message: Option<String>,
 }
 
@@ -149,7 +150,7 @@ pub(super) struct CreateTaskRequest {
 pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateTaskRequest, InvalidRequest> {
     let body = typed::parse_object(body, "`prompt` and `workspace`")?;
     let fields: TaskFields = typed::from_value(&body)?;
-    let preset = fields.preset.unwrap_or_default();
+    let preset = fields.preset.map(|preset| preset.0).unwrap_or_default();
     let spec = TaskSpec {
         // A hash of the whole body recognizes repeated requests.
         chosen: fields.task_id.map(|id| ChosenId::new(id, &body)),
@@ -158,7 +159,9 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateTaskRequest
         model: fields.model.unwrap_or_else(|| model.clone()),
         system_prompt: fields.system_prompt.filter(|text| !text.trim().is_empty()),
         tools: select_tools(preset, fields.tools)?,
-        permission_mode: fields.permission_mode.unwrap_or(preset.permission_mode()),
+        permission_mode: fields
+            .permission_mode
+            .map_or(preset.permission_mode(), |mode| mode.0),
         max_turns: fields.max_turns.map(u32::from),
         max_budget: fields.max_budget_usd,
         timeout: fields
@@ -180,7 +183,7 @@ pub(super) fn create(body: &[u8], model: &ModelName) -> Result<CreateTaskRequest
 /// Fails when the body is not a valid answer.
 pub(super) fn answer(body: &[u8]) -> Result<PermissionDecision, InvalidRequest> {
     let fields: DecisionFields = typed::parse_typed(body, "`decision`")?;
-    decide(&fields.decision, fields.message)
+    decide(&fields.decision.0, fields.message)
 }
 
 /// Decodes a message on the WebSocket of a task.
@@ -190,12 +193,12 @@ pub(super) fn answer(body: &[u8]) -> Result<PermissionDecision, InvalidRequest> 
 pub(super) fn parse_message(text: &str) -> Result<TaskSocketMessage, InvalidRequest> {
     let message = typed::parse_object(text.as_bytes(), "a `type`")?;
     let kind: SocketMessageType = typed::from_value(&message)?;
-    match kind.r#type {
+    match kind.r#type.0 {
         SocketMessageKind::Permission => {
             let fields: PermissionFields = typed::from_value(&message)?;
             Ok(TaskSocketMessage::Permission {
                 request_id: fields.request_id,
-                answer: decide(&fields.decision, fields.message)?,
+                answer: decide(&fields.decision.0, fields.message)?,
             })
         }
         SocketMessageKind::Interrupt => {

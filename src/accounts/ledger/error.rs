@@ -75,8 +75,9 @@ impl Error {
                  --replace`",
             ),
             Self::Unreadable(_) => Some(
-                "stop the server and restore the last backup with `claude-switchboard ledger restore FILE --replace`; it does \
-                 not touch keys and responses",
+                "if a later version of the program has written it, use that one; if it is damaged, stop the server and \
+                 restore the last backup with `claude-switchboard ledger restore FILE --replace`, which does not touch keys \
+                 and responses",
             ),
             _ => None,
         }

@@ -34,6 +34,14 @@ enum HoldState {
     Closed,
 }
 
+/// Means to correct the charge of a settled hold, whose real cost becomes known late.
+#[derive(Debug, Clone)]
+pub struct ChargeCorrection {
+    ledger: Ledger,
+    id: String,
+    grant: Arc<Grant>,
+}
+
 /// Usage and cost of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
@@ -69,6 +77,25 @@ pub(super) enum HoldClosing {
     Settled(Charge),
     Released,
     Unknown,
+}
+
+impl Charge {
+    /// Returns all tokens, counted and estimated.
+    pub(super) fn tokens(&self) -> u64 {
+        self.usage
+            .total_tokens()
+            .saturating_add(self.estimated_tokens)
+    }
+}
+
+impl HoldClosing {
+    /// Returns the charge of a settled hold.
+    pub(super) fn charge(&self) -> Option<&Charge> {
+        match self {
+            Self::Settled(charge) => Some(charge),
+            Self::Released | Self::Unknown => None,
+        }
+    }
 }
 
 impl ChargeOutcome {
@@ -159,12 +186,22 @@ impl BudgetHold {
     /// charge, which is returned.
     ///
     /// # Errors
-    /// Fails when the store fails. The charge is retried until it succeeds or the server ends.
+    /// Fails when the store fails. The charge is retried until it succeeds or the server ends; one
+    /// whose records cannot be read is logged, and its hold stays.
     pub fn settle(
         self,
         charge: Charge,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         self.end(HoldClosing::Settled(charge))
+    }
+
+    /// Returns the means to correct the charge that the hold will be settled with.
+    pub fn correction(&self) -> ChargeCorrection {
+        ChargeCorrection {
+            ledger: self.ledger.clone(),
+            id: self.id.clone(),
+            grant: Arc::clone(&self.grant),
+        }
     }
 
     /// Releases the hold without a charge, for a run that did not take place.
@@ -188,6 +225,17 @@ impl BudgetHold {
     #[cfg(test)]
     pub(super) fn forget(mut self) {
         self.state = HoldState::Closed;
+    }
+}
+
+impl ChargeCorrection {
+    /// Replaces the cost of the charge by `money`, in the charge and in all sums. Idempotent. Does
+    /// nothing if the hold was released.
+    ///
+    /// # Errors
+    /// Fails when the store fails; the charge stays as it is then.
+    pub async fn apply(self, money: Money) -> Result<(), Error> {
+        self.ledger.correct(&self.id, money, self.grant).await
     }
 }
 

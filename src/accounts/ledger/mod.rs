@@ -61,6 +61,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::domain::Amount;
 use crate::domain::Caller;
 use crate::domain::Grant;
+use crate::domain::Money;
 use crate::runtime::setting;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
@@ -83,6 +84,7 @@ pub use clock::Clock;
 pub use error::Error;
 pub use hold::BudgetHold;
 pub use hold::Charge;
+pub use hold::ChargeCorrection;
 pub use hold::ChargeOutcome;
 pub use reader::BudgetStatus;
 pub use reader::LedgerReader;
@@ -294,8 +296,16 @@ impl Ledger {
             let PendingClose { id, closing, grant } = owed.clone();
             let closed = transactions::close_hold(transaction, now, &id, closing, &grant);
             if let Err(error @ Error::Unreadable(_)) = &closed {
-                // A record does not become readable by itself. The hold stays for an operator.
-                tracing::error!(hold.id = id, error = %ErrorChain(error), "hold not closed");
+                // A record does not become readable by itself. The hold stays for an operator, who
+                // finds here what was to be charged.
+                let charge = owed.closing.charge();
+                tracing::error!(
+                    hold.id = id,
+                    charge.tokens = charge.map(Charge::tokens),
+                    charge.nano_usd = charge.and_then(|charge| charge.money).map(Money::nanos),
+                    error = %ErrorChain(error),
+                    "hold not closed"
+                );
             } else {
                 let (ledger, owed) = (ledger.clone(), owed.clone());
                 // Registered before an error returns: no charge is lost while the server runs.
@@ -316,6 +326,21 @@ impl Ledger {
         });
         async move { this.record_store_health(closed.await) }
     }
+
+    /// Replaces the cost of the charge `id`.
+    fn correct(
+        &self,
+        id: &str,
+        money: Money,
+        grant: Arc<Grant>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (this, id) = (self.clone(), id.to_owned());
+        let corrected = self.0.store.transaction(move |transaction| {
+            transactions::correct_charge(transaction, &id, money, &grant)
+        });
+        async move { this.record_store_health(corrected.await) }
+    }
+
     /// Queues a close for the task that retries failed ones.
     fn retry_later(&self, close: PendingClose) {
         self.0

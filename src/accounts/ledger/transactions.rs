@@ -214,6 +214,38 @@ pub(super) fn close_hold(
     Ok((debit, alerts))
 }
 
+/// Replaces the cost of the charge `id` by `money`, in its record, the meters and the usage. Does
+/// nothing if there is no such charge.
+pub(super) fn correct_charge(
+    transaction: &mut Transaction<'_>,
+    id: &str,
+    money: Money,
+    grant: &Grant,
+) -> Result<(), Error> {
+    let place = storage_keys::charge(id);
+    let Some(charged) = load_record::<ChargeRecord>(transaction, &place)? else {
+        return Ok(());
+    };
+    let corrected = ChargeRecord {
+        money,
+        is_unknown: false,
+        ..charged.clone()
+    };
+    let day = charged.day();
+    for account in BudgetAccount::all(&charged.key, &charged.project, grant, day) {
+        let place = storage_keys::meter(account.span, account.scope, account.name);
+        let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
+        let spent = meter.spent.minus(AmountSum::of(charged.amount()));
+        meter.spent = spent.plus(AmountSum::of(corrected.amount()));
+        transaction.put(place, meter.encode());
+    }
+    let usage = storage_keys::usage(&charged.project, day, &charged.key, &charged.model);
+    let counters: UsageCounters = load_record(transaction, &usage)?.unwrap_or_default();
+    transaction.put(usage, counters.correct(&charged, &corrected).encode());
+    transaction.put(place, corrected.encode());
+    Ok(())
+}
+
 fn settled_record(held: &HoldRecord, charge: Charge, now: u64) -> ChargeRecord {
     let known = charge.money.filter(|money| *money >= Money::ZERO);
     ChargeRecord {

@@ -202,6 +202,7 @@ impl Error {
             | Self::ServerToolsOff(_) => "permission",
             Self::File { .. } => "file",
             Self::Ledger(_) => "ledger",
+            Self::Failed(failure) if failure.is_workers_fault() => "workers",
             Self::Failed(_) => "upstream",
         }
     }

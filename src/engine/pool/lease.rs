@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Pool;
 use super::launcher::{Launcher, Worker};
 use super::state::Slot;
+use crate::telemetry::metrics::RetireReason;
 
 /// Timeout of a health check, about a hundred times its usual duration.
 const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -19,7 +20,8 @@ pub struct Lease<L: Launcher> {
     slot: Option<Slot<L::Worker>>,
     pool: Pool<L>,
     is_used: bool,
-    is_broken: bool,
+    /// Reason why the worker cannot be used again.
+    broken: Option<RetireReason>,
     /// Set if the request had to wait for the worker.
     has_queued: bool,
     /// Time of the first use.
@@ -34,7 +36,7 @@ pub(super) enum Returned {
     /// Needs a reset.
     Used,
     /// Must be ended.
-    Broken,
+    Broken(RetireReason),
 }
 
 impl<L: Launcher> std::fmt::Debug for Lease<L> {
@@ -52,7 +54,7 @@ impl<L: Launcher> Lease<L> {
             slot: Some(slot),
             pool,
             is_used: false,
-            is_broken: false,
+            broken: None,
             has_queued: false,
             used_since: None,
         }
@@ -89,13 +91,13 @@ impl<L: Launcher> Lease<L> {
         };
         let is_answering = health_check(&mut slot.worker).await;
         self.is_used = false;
-        self.is_broken = !is_answering;
+        self.broken = (!is_answering).then_some(RetireReason::Unresponsive);
         is_answering
     }
 
     /// Marks the worker as unusable: it ends with the lease.
     pub fn mark_broken(&mut self) {
-        self.is_broken = true;
+        self.broken = Some(RetireReason::Broken);
     }
 
     /// Ends the lease without returning the worker.
@@ -116,8 +118,9 @@ impl<L: Launcher> Drop for Lease<L> {
         let Some(slot) = self.slot.take() else { return };
         let state = match self {
             Self {
-                is_broken: true, ..
-            } => Returned::Broken,
+                broken: Some(reason),
+                ..
+            } => Returned::Broken(*reason),
             Self { is_used: true, .. } => Returned::Used,
             _ => Returned::Unused,
         };

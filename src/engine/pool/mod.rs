@@ -85,6 +85,20 @@ pub enum BusyReason {
     WaitedTooLong(Duration),
 }
 
+/// Records the wait for a worker when it ends: with one, in vain, or because the client has left.
+struct WaitTimer<'a> {
+    metrics: &'a PoolMetrics,
+    class: Class,
+    begun: Instant,
+}
+
+impl Drop for WaitTimer<'_> {
+    fn drop(&mut self) {
+        let wait = self.begun.elapsed();
+        self.metrics.record_wait(self.class.name(), wait);
+    }
+}
+
 /// Handle on the pool; clones share it.
 pub struct Pool<L: Launcher>(Arc<PoolInner<L>>);
 
@@ -140,15 +154,11 @@ impl<L: Launcher> Pool<L> {
     /// [`Error::Busy`] if the queue is full or the wait too long, [`Error::Unavailable`] if no
     /// worker can be started, [`Error::Closed`] after [`close`](Self::close).
     pub async fn lease(&self, claim: &Claim) -> Result<Lease<L>, Error> {
-        let begun = Instant::now();
-        let lease = self.lease_unmeasured(claim).await?;
-        self.0
-            .metrics
-            .record_wait(claim.class.name(), begun.elapsed());
-        Ok(lease)
-    }
-
-    async fn lease_unmeasured(&self, claim: &Claim) -> Result<Lease<L>, Error> {
+        let _timer = WaitTimer {
+            metrics: &self.0.metrics,
+            class: claim.class,
+            begun: Instant::now(),
+        };
         loop {
             let (sender, receiver) = oneshot::channel();
             // Replacing the idle worker is left to the maintenance: a start takes a core for half a
@@ -251,6 +261,9 @@ impl<L: Launcher> Pool<L> {
             self.0.closed.cancel();
             (std::mem::take(&mut state.idle), state.waiting.drain())
         };
+        self.0
+            .metrics
+            .count_retired(RetireReason::Closed, idle.len());
         for waiter in waiting {
             let _ = waiter.send(Err(Error::Closed));
         }
@@ -329,6 +342,7 @@ impl<L: Launcher> Pool<L> {
         if !self.0.closed.is_cancelled() {
             state.idle.extend(lease.into_slot().map(Slot::now_idle));
         } else {
+            self.0.metrics.count_retired(RetireReason::Closed, 1);
             // The worker is dropped after the lock is released.
             drop(state);
             drop(lease.into_slot());
@@ -342,7 +356,7 @@ impl<L: Launcher> Pool<L> {
             _ if self.0.closed.is_cancelled() => {
                 self.retire(slot, PoolPhase::Busy, RetireReason::Closed);
             }
-            Returned::Broken => self.retire(slot, PoolPhase::Busy, RetireReason::Broken),
+            Returned::Broken(reason) => self.retire(slot, PoolPhase::Busy, reason),
             Returned::Unused => self.hand_over(slot, PoolPhase::Busy),
             Returned::Used => {
                 self.state().move_busy_to_resetting();

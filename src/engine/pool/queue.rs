@@ -40,10 +40,11 @@ impl<T> Queue<T> {
     ) -> Result<Option<(T, BusyReason)>, BusyReason> {
         self.check_place(claim, places)?;
         let rounds = self.rounds_of(claim.class);
-        let (taken, most) = (rounds.len(), rounds.longest());
+        let taken = rounds.len();
         let mut sent_away = None;
         if taken >= places {
-            let reason = BusyReason::OwnShare { own: most, taken };
+            let own = rounds.longest();
+            let reason = BusyReason::OwnShare { own, taken };
             sent_away = rounds
                 .pop_newest_of_longest()
                 .map(|newest| (newest, reason));

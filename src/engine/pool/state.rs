@@ -10,6 +10,7 @@ use super::config::Config;
 use super::launcher::{LaunchError, Launcher, Worker};
 use super::lease::Lease;
 use super::queue::Queue;
+use crate::telemetry::metrics::RetireReason;
 
 /// Failed starts in a row after which waiting requests fail, if no other worker is left for them.
 const FAILURES_BEFORE_OUTAGE: u32 = 3;
@@ -89,6 +90,8 @@ pub(super) struct PoolState<L: Launcher> {
     pub(super) busy: usize,
     pub(super) resetting: usize,
     pub(super) retry_at: Option<Instant>,
+    /// Dead workers that were met on a request's path and are not counted in the metrics yet.
+    dead: usize,
     failures: u32,
     last_failure: Option<LaunchError>,
 }
@@ -102,6 +105,7 @@ impl<L: Launcher> PoolState<L> {
             busy: 0,
             resetting: 0,
             retry_at: None,
+            dead: 0,
             failures: 0,
             last_failure: None,
         }
@@ -114,6 +118,7 @@ impl<L: Launcher> PoolState<L> {
                 self.busy += 1;
                 return Some(slot);
             }
+            self.dead += 1;
         }
         None
     }
@@ -195,22 +200,31 @@ impl<L: Launcher> PoolState<L> {
     }
 
     /// Takes out the idle workers that are dead, worn out, or idle beyond the spare ones for too
-    /// long.
-    pub(super) fn take_retired(&mut self, config: &Config) -> Vec<Slot<L::Worker>> {
-        let spare = config.prewarm;
+    /// long, with the reasons.
+    pub(super) fn take_retired(&mut self, config: &Config) -> Vec<(Slot<L::Worker>, RetireReason)> {
         let count = self.idle.len();
-        let (kept, retired) = std::mem::take(&mut self.idle)
-            .into_iter()
-            .enumerate()
-            .map(|(index, mut slot)| {
-                // The oldest ones come first in the stack, so the surplus is at its front.
-                let is_spare = count - index > spare && slot.was_idle_for(config.idle_timeout);
-                let is_kept = slot.worker.is_alive() && !slot.is_worn_out(config) && !is_spare;
-                (is_kept, slot)
-            })
-            .partition::<Vec<_>, _>(|(is_kept, _)| *is_kept);
-        self.idle = kept.into_iter().map(|(_, slot)| slot).collect();
-        retired.into_iter().map(|(_, slot)| slot).collect()
+        let mut retired = Vec::new();
+        for (index, mut slot) in std::mem::take(&mut self.idle).into_iter().enumerate() {
+            // The oldest ones come first in the stack, so the surplus is at its front.
+            let is_surplus = count - index > config.prewarm;
+            let reason = if !slot.worker.is_alive() {
+                RetireReason::Dead
+            } else if slot.is_worn_out(config) {
+                RetireReason::WornOut
+            } else if is_surplus && slot.was_idle_for(config.idle_timeout) {
+                RetireReason::Idle
+            } else {
+                self.idle.push(slot);
+                continue;
+            };
+            retired.push((slot, reason));
+        }
+        retired
+    }
+
+    /// Returns how many dead workers were met since the last call.
+    pub(super) fn take_dead_count(&mut self) -> usize {
+        std::mem::take(&mut self.dead)
     }
 
     pub(super) fn stats(&self, config: &Config) -> PoolStats {

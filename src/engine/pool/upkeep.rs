@@ -105,12 +105,17 @@ impl<L: Launcher> Pool<L> {
             .await
             .is_some()
         {
-            let retired = self.state().take_retired(&self.0.config);
+            let (dead, retired) = {
+                let mut state = self.state();
+                (state.take_dead_count(), state.take_retired(&self.0.config))
+            };
+            let metrics = &self.0.metrics;
+            metrics.count_retired(RetireReason::Dead, dead);
             if !retired.is_empty() {
                 tracing::debug!(workers = retired.len(), "idle workers retired");
-                self.0
-                    .metrics
-                    .count_retired(RetireReason::Idle, retired.len());
+            }
+            for (_, reason) in &retired {
+                metrics.count_retired(*reason, 1);
             }
             drop(retired);
             self.refill();

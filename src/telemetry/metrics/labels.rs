@@ -48,7 +48,7 @@ pub(super) struct ModelLabel {
 pub(super) struct KnownModels(Arc<RwLock<HashSet<String>>>);
 
 impl KnownModels {
-    /// Adds a model that upstream or the operator names, up to [`MAX_MODELS`].
+    /// Adds a model that upstream has answered by, up to [`MAX_MODELS`].
     pub(super) fn add(&self, model: &str) {
         if self.contains(model) {
             return;

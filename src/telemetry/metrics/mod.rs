@@ -37,9 +37,10 @@ pub use levels::MetricsSnapshot;
 pub use pool::PoolMetrics;
 pub use pool::RetireReason;
 pub use turns::AnswerStart;
-pub use turns::RunEnd;
 pub use turns::Saving;
 pub use turns::TokenKind;
+pub use turns::TokenPace;
+pub use turns::TurnEnd;
 pub use turns::TurnMetrics;
 
 /// Prefix of the names of the server's own metrics.

@@ -26,6 +26,8 @@ pub struct PoolMetrics {
 /// Reason why a worker is retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetireReason {
+    /// Its process has ended by itself.
+    Dead,
     /// Its run failed in a way that leaves it unusable.
     Broken,
     /// It did not respond to a health check.
@@ -53,6 +55,7 @@ struct ReasonLabel {
 impl RetireReason {
     fn label(self) -> &'static str {
         match self {
+            Self::Dead => "dead",
             Self::Broken => "broken",
             Self::Unresponsive => "unresponsive",
             Self::ResetFailed => "reset_failed",
@@ -82,7 +85,7 @@ impl PoolMetrics {
         };
         registry.register(
             "queue_wait_seconds",
-            "Time that a run waits for a worker, by class; 0 when one is idle",
+            "Time that a request waits for a worker, in vain or not, by class; 0 when one is idle",
             metrics.queue_wait.clone(),
         );
         registry.register(
@@ -142,6 +145,9 @@ impl PoolMetrics {
 
     /// Counts `workers` that are ended for `reason`.
     pub fn count_retired(&self, reason: RetireReason, workers: usize) {
+        if workers == 0 {
+            return;
+        }
         let label = ReasonLabel {
             reason: reason.label(),
         };

@@ -30,9 +30,9 @@ fn request<'a>(route: Option<&'a str>, method: &'a str) -> RequestEnd<'a> {
 /// Records an event of each kind for `model`.
 fn record_turn(metrics: &Metrics, model: &str) {
     let turns = &metrics.turns;
-    turns.count_run(model, RunEnd::Answered);
+    turns.count_turn(model, TurnEnd::Answered);
     turns.record_first_token(model, AnswerStart::Warm, Duration::from_millis(20));
-    turns.record_token_gap(model, Duration::from_millis(7));
+    turns.token_pace(model).record_piece();
     turns.count_tokens(model, TokenKind::CacheRead, 12);
     turns.add_cost(model, 0.25);
 }
@@ -77,7 +77,7 @@ fn every_metric_is_rendered() {
             r#"switchboard_http_requests_total{route="/v1/models",method="GET",status="404"} 1"#,
             r#"switchboard_http_request_seconds_bucket{le="0.005",route="/v1/models"} 1"#,
             r#"switchboard_http_errors_total{code="not_found"} 1"#,
-            r#"switchboard_runs_total{model="claude-m",end="answered"} 1"#,
+            r#"switchboard_turns_total{model="claude-m",end="answered"} 1"#,
             r#"switchboard_first_token_seconds_count{model="claude-m",start="warm"} 1"#,
             r#"switchboard_token_gap_seconds_count{model="claude-m"} 1"#,
             r#"switchboard_tokens_total{model="claude-m",type="cache_read"} 12"#,

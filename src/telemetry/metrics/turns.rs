@@ -6,7 +6,9 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 
 use super::labels::CounterFamily;
 use super::labels::KnownModels;
@@ -21,13 +23,20 @@ type DollarCounter = Counter<f64, AtomicU64>;
 #[derive(Debug, Clone)]
 pub struct TurnMetrics {
     models: KnownModels,
-    runs: CounterFamily<RunLabels>,
+    turns: CounterFamily<TurnLabels>,
     first_token: SecondsFamily<StartLabels>,
     token_gap: SecondsFamily<ModelLabel>,
     tokens: CounterFamily<TokenLabels>,
     cost: Family<ModelLabel, DollarCounter>,
     saved: Family<SavingLabel, DollarCounter>,
     refusals: CounterFamily<RefusalLabel>,
+}
+
+/// Pace of one answer. Holds its histogram, so that a piece takes no lookup.
+#[derive(Debug)]
+pub struct TokenPace {
+    gaps: Histogram,
+    last: Instant,
 }
 
 /// Source of the first token of an answer.
@@ -41,9 +50,9 @@ pub enum AnswerStart {
     Cached,
 }
 
-/// End of a run.
+/// End of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunEnd {
+pub enum TurnEnd {
     /// Complete answer.
     Answered,
     /// Error.
@@ -77,7 +86,7 @@ pub enum Saving {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RunLabels {
+struct TurnLabels {
     model: String,
     end: &'static str,
 }
@@ -114,7 +123,7 @@ impl AnswerStart {
     }
 }
 
-impl RunEnd {
+impl TurnEnd {
     fn label(self) -> &'static str {
         match self {
             Self::Answered => "answered",
@@ -152,11 +161,20 @@ impl Default for TurnMetrics {
     }
 }
 
+impl TokenPace {
+    /// Records the time since the piece before.
+    pub fn record_piece(&mut self) {
+        let now = Instant::now();
+        let gap = now.duration_since(std::mem::replace(&mut self.last, now));
+        self.gaps.observe(gap.as_secs_f64());
+    }
+}
+
 impl TurnMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             models: KnownModels::default(),
-            runs: CounterFamily::default(),
+            turns: CounterFamily::default(),
             first_token: seconds_family(),
             token_gap: seconds_family(),
             tokens: CounterFamily::default(),
@@ -165,9 +183,9 @@ impl TurnMetrics {
             refusals: CounterFamily::default(),
         };
         registry.register(
-            "runs",
+            "turns",
             "Turns that were answered, failed or cancelled, by model",
-            metrics.runs.clone(),
+            metrics.turns.clone(),
         );
         registry.register(
             "first_token_seconds",
@@ -192,25 +210,25 @@ impl TurnMetrics {
         );
         registry.register(
             "refusals",
-            "Turns refused before they ran, by what refused them",
+            "Requests and turns refused before they ran, by what refused them",
             metrics.refusals.clone(),
         );
         metrics
     }
 
-    /// Gives `model` a label of its own; unknown models share one. Only for ids that a name was
-    /// resolved to: clients could name any number of others.
+    /// Gives `model` a label of its own; unknown models share one. Only for ids that upstream has
+    /// answered by: clients could name any number of others.
     pub fn know_model(&self, model: &str) {
         self.models.add(model);
     }
 
     /// Counts a turn that has ended.
-    pub fn count_run(&self, model: &str, end: RunEnd) {
-        let labels = RunLabels {
+    pub fn count_turn(&self, model: &str, end: TurnEnd) {
+        let labels = TurnLabels {
             model: self.models.label(model),
             end: end.label(),
         };
-        self.runs.get_or_create(&labels).inc();
+        self.turns.get_or_create(&labels).inc();
     }
 
     /// Records the time to the first token.
@@ -223,12 +241,13 @@ impl TurnMetrics {
         histogram.observe(time.as_secs_f64());
     }
 
-    /// Records the time between two pieces of an answer.
-    pub fn record_token_gap(&self, model: &str, time: Duration) {
+    /// Begins to measure the pace of an answer, whose first piece has come now.
+    pub fn token_pace(&self, model: &str) -> TokenPace {
         let label = self.model_label(model);
-        self.token_gap
-            .get_or_create(&label)
-            .observe(time.as_secs_f64());
+        TokenPace {
+            gaps: self.token_gap.get_or_create_owned(&label),
+            last: Instant::now(),
+        }
     }
 
     /// Counts tokens of one kind.
@@ -256,7 +275,7 @@ impl TurnMetrics {
         self.saved.get_or_create(&label).inc_by(dollars.max(0.0));
     }
 
-    /// Counts a turn that `by` refused: a word of a fixed set, such as `rate_limit`.
+    /// Counts a request or a turn that `by` refused: a word of a fixed set, such as `rate_limit`.
     pub fn count_refusal(&self, by: &'static str) {
         self.refusals.get_or_create(&RefusalLabel { by }).inc();
     }

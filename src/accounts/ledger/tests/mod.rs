@@ -3,6 +3,7 @@
 mod alerts;
 mod concurrency;
 mod contract;
+mod corrections;
 mod files;
 mod kills;
 mod leases;

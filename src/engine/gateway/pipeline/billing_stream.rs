@@ -66,7 +66,7 @@ impl Stream for BillingStream {
                 BillingStage::Running { events, account } => {
                     match ready!(events.as_mut().poll_next(context)) {
                         Some(Ok(event)) => {
-                            account.tally.record(&event);
+                            account.record(&event);
                             match event {
                                 TurnEvent::Finished(finish) => self.settle(finish),
                                 event => return Poll::Ready(Some(Ok(event))),

@@ -18,58 +18,63 @@ use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::TurnStream;
 use crate::telemetry::metrics::AnswerStart;
-use crate::telemetry::metrics::RunEnd;
 use crate::telemetry::metrics::Saving;
+use crate::telemetry::metrics::TokenPace;
+use crate::telemetry::metrics::TurnEnd;
 use crate::telemetry::metrics::TurnMetrics;
+
+/// Measurement of one turn. Counts the end of the turn once: a measurement that is dropped before is
+/// that of a cancelled turn.
+pub(super) struct TurnMeasure {
+    admission: Arc<AdmissionDeps>,
+    /// Id of the model that is to answer, and then that by which upstream answers.
+    model: String,
+    start: AnswerStart,
+    is_routed: bool,
+    asked_at: Instant,
+    /// Set by the first piece of the answer.
+    pace: Option<TokenPace>,
+    is_counted: bool,
+}
 
 /// Events of a turn, measured as they pass.
 pub(super) struct MeasuredStream {
     events: TurnStream,
-    admission: Arc<AdmissionDeps>,
-    model: String,
-    is_routed: bool,
-    start: AnswerStart,
-    /// Time of the admission, and then of the last piece of the answer.
-    last: Instant,
-    has_begun: bool,
-    is_counted: bool,
+    measure: TurnMeasure,
 }
 
-impl MeasuredStream {
-    /// Measures `running`, which was asked for at `asked_at`.
-    pub(super) fn wrap(
-        running: RunningTurn,
-        admission: Arc<AdmissionDeps>,
-        asked_at: Instant,
-    ) -> RunningTurn {
-        let RunningTurn { info, events, bill } = running;
-        let measured = Self {
-            events,
+impl TurnMeasure {
+    /// Begins to measure a turn that is asked for now.
+    pub(super) fn begin(admission: Arc<AdmissionDeps>) -> Self {
+        Self {
             admission,
-            model: info.model.clone(),
-            is_routed: info.route.is_some() && info.cache != Some(CacheStatus::Hit),
-            start: answer_start(&info),
-            last: asked_at,
-            has_begun: false,
+            model: String::new(),
+            start: AnswerStart::Warm,
+            is_routed: false,
+            asked_at: Instant::now(),
+            pace: None,
             is_counted: false,
-        };
-        RunningTurn {
-            info,
-            events: Box::pin(measured),
-            bill,
         }
+    }
+
+    /// Ends the measurement of a turn that is refused.
+    pub(super) fn discard(mut self) {
+        self.is_counted = true;
     }
 
     fn record(&mut self, event: &TurnEvent) {
         match event {
-            // The resolved id, which an answer from the cache names only here.
-            TurnEvent::Started { model, .. } => model.clone_into(&mut self.model),
+            TurnEvent::Started { model, .. } => {
+                // Only what answers gets a label of its own: clients may ask for any name.
+                self.metrics().know_model(model);
+                model.clone_into(&mut self.model);
+            }
             TurnEvent::Text(_) | TurnEvent::Thinking(_) | TurnEvent::ToolInput(_) => {
                 self.record_piece();
             }
             TurnEvent::Finished(finish) => {
                 self.count_routing_saving(&finish.usage);
-                self.count_end(RunEnd::Answered);
+                self.count_end(TurnEnd::Answered);
             }
             _ => {}
         }
@@ -77,13 +82,14 @@ impl MeasuredStream {
 
     /// Counts what the chosen model saves against the heaviest one that routing may choose.
     fn count_routing_saving(&self, usage: &Usage) {
-        if !self.is_routed {
-            return;
-        }
         let AdmissionDeps { prices, router, .. } = &*self.admission;
-        let price = |model: &str| prices.cost(model, usage).unwrap_or_default().dollars();
-        let saved = price(router.heavy_model().as_str()) - price(&self.model);
-        self.metrics().add_saving(Saving::Routing, saved);
+        let heavy = prices.cost(router.heavy_model().as_str(), usage);
+        if let (true, Some(heavy), Some(own)) =
+            (self.is_routed, heavy, prices.cost(&self.model, usage))
+        {
+            let saved = heavy.dollars() - own.dollars();
+            self.metrics().add_saving(Saving::Routing, saved);
+        }
     }
 
     fn metrics(&self) -> &TurnMetrics {
@@ -91,20 +97,42 @@ impl MeasuredStream {
     }
 
     fn record_piece(&mut self) {
-        let now = Instant::now();
-        let time = now.duration_since(self.last);
-        if self.has_begun {
-            self.metrics().record_token_gap(&self.model, time);
-        } else {
-            self.metrics()
-                .record_first_token(&self.model, self.start, time);
+        match &mut self.pace {
+            Some(pace) => pace.record_piece(),
+            None => {
+                let time = self.asked_at.elapsed();
+                let metrics = &self.admission.metrics;
+                metrics.record_first_token(&self.model, self.start, time);
+                self.pace = Some(metrics.token_pace(&self.model));
+            }
         }
-        (self.last, self.has_begun) = (now, true);
     }
 
-    fn count_end(&mut self, end: RunEnd) {
+    fn count_end(&mut self, end: TurnEnd) {
         if !std::mem::replace(&mut self.is_counted, true) {
-            self.metrics().count_run(&self.model, end);
+            self.admission.metrics.count_turn(&self.model, end);
+        }
+    }
+}
+
+impl Drop for TurnMeasure {
+    // Cancellation: the client has left before the answer, or during it.
+    fn drop(&mut self) {
+        self.count_end(TurnEnd::Cancelled);
+    }
+}
+
+impl MeasuredStream {
+    /// Measures the events of `running` by `measure`.
+    pub(super) fn wrap(running: RunningTurn, mut measure: TurnMeasure) -> RunningTurn {
+        let RunningTurn { info, events, bill } = running;
+        info.model.clone_into(&mut measure.model);
+        measure.start = answer_start(&info);
+        measure.is_routed = info.route.is_some() && info.cache != Some(CacheStatus::Hit);
+        RunningTurn {
+            info,
+            events: Box::pin(Self { events, measure }),
+            bill,
         }
     }
 }
@@ -115,17 +143,10 @@ impl Stream for MeasuredStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(self.events.as_mut().poll_next(context));
         match &next {
-            Some(Ok(event)) => self.record(event),
-            Some(Err(_)) | None => self.count_end(RunEnd::Failed),
+            Some(Ok(event)) => self.measure.record(event),
+            Some(Err(_)) | None => self.measure.count_end(TurnEnd::Failed),
         }
         Poll::Ready(next)
-    }
-}
-
-impl Drop for MeasuredStream {
-    // Cancellation: a stream that is dropped before its end is a cancelled turn.
-    fn drop(&mut self) {
-        self.count_end(RunEnd::Cancelled);
     }
 }
 

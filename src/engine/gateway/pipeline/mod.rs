@@ -13,6 +13,7 @@ mod server_tools;
 #[cfg(test)]
 mod tests;
 mod turn_billing;
+mod turn_costs;
 mod turns;
 
 use std::fmt;
@@ -21,7 +22,6 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use futures::StreamExt as _;
-use tokio::time::Instant;
 
 use super::CacheStatus;
 use super::Error;
@@ -45,6 +45,7 @@ use crate::telemetry::metrics::TurnMetrics;
 use admission::TurnEstimate;
 use billing_stream::BillingStream;
 use measured_stream::MeasuredStream;
+use measured_stream::TurnMeasure;
 use pending_hold::PendingHold;
 use pending_hold::WaitingHold;
 use rate_limit_stream::RateLimitStream;
@@ -114,15 +115,12 @@ struct PendingTurn {
 impl PipelineSteps {
     /// Answers a turn, and measures it from here to its last event.
     async fn measure(&self, caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
-        let asked_at = Instant::now();
         let admission = &self.admission;
+        let measure = TurnMeasure::begin(Arc::clone(admission));
         match self.pass(caller, turn).await {
-            Ok(running) => Ok(MeasuredStream::wrap(
-                running,
-                Arc::clone(admission),
-                asked_at,
-            )),
+            Ok(running) => Ok(MeasuredStream::wrap(running, measure)),
             Err(error) => {
+                measure.discard();
                 admission.metrics.count_refusal(error.refused_by());
                 Err(error)
             }
@@ -137,7 +135,6 @@ impl PipelineSteps {
         // 3. Model: automatic choice, sign-in, name, adaptation of the turn to it.
         let route = self.admission.route(&caller, &mut turn).await?;
         let fit = self.gateway.fit(&caller, &turn).await?;
-        self.admission.metrics.know_model(&fit.model);
         // 4. Rate limits, until the last event.
         let estimate = self.admission.estimate(&turn, &fit);
         let mut permit = self

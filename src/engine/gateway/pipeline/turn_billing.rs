@@ -7,18 +7,15 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::AdmissionDeps;
+use super::turn_costs::TurnCosts;
 use crate::accounts::ledger::BudgetHold;
-use crate::accounts::ledger::Charge;
+use crate::accounts::ledger::ChargeCorrection;
 use crate::accounts::ledger::ChargeOutcome;
 use crate::domain::CostWatch;
 use crate::domain::Finish;
 use crate::domain::Money;
-use crate::domain::RunCost;
-use crate::domain::Usage;
-use crate::engine::gateway::usage_counter::UsageCounter;
+use crate::domain::TurnEvent;
 use crate::telemetry::logs::ErrorChain;
-use crate::telemetry::metrics::Saving;
-use crate::telemetry::metrics::TokenKind;
 
 /// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
 /// milliseconds; a process that does not obey it is ended within this time.
@@ -26,15 +23,8 @@ const BILL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Turn with a hold that must be settled.
 pub(super) struct TurnBilling {
-    rules: Arc<AdmissionDeps>,
+    costs: TurnCosts,
     hold: BudgetHold,
-    bill: CostWatch,
-    pub(super) tally: UsageCounter,
-    /// Id of the model that is to answer.
-    model: String,
-    prompt_tokens: u64,
-    /// Tokens charged for a prompt that was upstream when the run was cut short, before any answer.
-    charged_prompt: Option<Usage>,
 }
 
 impl TurnBilling {
@@ -45,32 +35,37 @@ impl TurnBilling {
         model: &str,
         prompt_tokens: u64,
     ) -> Self {
-        let model = model.to_owned();
         Self {
-            rules,
+            costs: TurnCosts::new(rules, bill, model, prompt_tokens),
             hold: hold.start(),
-            bill,
-            tally: UsageCounter::default(),
-            model,
-            prompt_tokens,
-            charged_prompt: None,
         }
+    }
+
+    /// Counts the usage in an event of the turn.
+    pub(super) fn record(&mut self, event: &TurnEvent) {
+        self.costs.tally.record(event);
     }
 
     /// Charges a complete answer. Returns its end with the cost, and a future that completes when
     /// the charge is on disk.
     pub(super) fn charge_answer(self, mut finish: Finish) -> (Finish, BoxFuture<'static, ()>) {
+        let Self { costs, hold } = self;
         // A stop text enforced by the server may have ended the answer in the middle of the run.
-        let cost = self.total_cost(finish.stop_text.is_none());
+        let is_whole = finish.stop_text.is_none();
+        let cost = costs.total_cost(is_whole);
         finish.usage.cost = cost;
-        let charge = self.charge(cost, ChargeOutcome::Answered);
-        let settled = self.hold.settle(charge).map(|settled| {
+        let charge = costs.charge(cost, hold.amount().money, ChargeOutcome::Answered);
+        let correction = hold.correction();
+        let settled = hold.settle(charge).map(|settled| {
             if let Err(error) = settled {
                 // The answer is made and paid for, so it is delivered all the same. The ledger
                 // retries the write.
                 tracing::error!(error = %ErrorChain(&error), "answer sent before its charge was on disk");
             }
         });
+        if !is_whole && costs.is_awaited() {
+            correct_when_reported(costs, cost, correction);
+        }
         (finish, settled.boxed())
     }
 
@@ -79,26 +74,24 @@ impl TurnBilling {
     /// A client that leaves while the call is upstream pays for the prompt even before any answer;
     /// likewise if the worker falls silent or dies during the call (`is_lost`). A call that
     /// upstream refused, or that failed there before the model began to answer, is free.
-    pub(super) fn charge_cut_short(mut self, outcome: ChargeOutcome, is_lost: bool) {
-        let (tracker, runtime) = (self.rules.tracker.clone(), self.rules.runtime.clone());
+    pub(super) fn charge_cut_short(self, outcome: ChargeOutcome, is_lost: bool) {
+        let Self { mut costs, hold } = self;
+        let (tracker, runtime) = (costs.rules.tracker.clone(), costs.rules.runtime.clone());
         let settling = async move {
-            if tokio::time::timeout(BILL_TIMEOUT, self.bill.wait_for_costs())
-                .await
-                .is_err()
-            {
+            if !wait_for_report(&mut costs).await {
                 tracing::warn!("run cost not reported, charged by price table");
             }
             if outcome == ChargeOutcome::Cancelled || is_lost {
-                self.charged_prompt = self.upstream_prompt_usage();
+                costs.charged_prompt = costs.upstream_prompt_usage();
             }
-            let cost = self.total_cost(false);
-            let is_taken = self.has_begun() || self.lost_prompts_usage().total_tokens() > 0;
+            let cost = costs.total_cost(false);
+            let is_taken = costs.has_begun() || costs.lost_prompts_usage().total_tokens() > 0;
             let is_free = !is_taken && cost.is_none_or(|cost| cost == Money::ZERO);
             let settled = if is_free {
-                self.hold.release().await
+                hold.release().await
             } else {
-                let charge = self.charge(cost, outcome);
-                self.hold.settle(charge).await
+                let charge = costs.charge(cost, hold.amount().money, outcome);
+                hold.settle(charge).await
             };
             if let Err(error) = settled {
                 tracing::error!(error = %ErrorChain(&error), "charge of run not on disk yet");
@@ -106,141 +99,33 @@ impl TurnBilling {
         };
         tracker.spawn_on(settling, &runtime);
     }
-
-    /// Returns the cost of all runs: as reported, else by the price table; `None` if a needed price
-    /// is unknown. `is_whole` is set if the last run came to its end: the CLI reports a cost of
-    /// zero for an answer that was broken off.
-    fn total_cost(&self, is_whole: bool) -> Option<Money> {
-        let mut runs = self.bill.runs();
-        if self.bill.usage().total_tokens() == 0 {
-            // No usage was recorded for each run.
-            runs.last_mut()?.usage = self.tally.usage();
-        }
-        if let Some(last) = runs.last_mut().filter(|_| !is_whole && self.has_begun()) {
-            last.cost = last.cost.filter(|cost| *cost > Money::ZERO);
-            last.usage = self.charged_prompt.unwrap_or(last.usage);
-        }
-        let last = runs.len() - 1;
-        for run in runs[..last].iter_mut().filter(|run| is_lost_upstream(run)) {
-            run.usage = self.prompt_usage();
-            // A model without a price counts as the most expensive one, as in the hold.
-            run.cost = Some(self.rules.prices.amount(self.model(), &run.usage).money);
-        }
-        let price = |run: &RunCost| self.rules.prices.cost(self.model(), &run.usage);
-        runs.iter().try_fold(Money::ZERO, |sum, run| {
-            run.cost.or_else(|| price(run)).map(|cost| sum + cost)
-        })
-    }
-
-    /// Returns the usage of the last prompt, if its call is upstream and nothing of the answer was
-    /// read.
-    fn upstream_prompt_usage(&self) -> Option<Usage> {
-        let last = self.bill.runs().pop().filter(|last| last.is_under_way)?;
-        match last.usage.total_tokens() {
-            0 => Some(self.prompt_usage()),
-            // Counted upstream although the client had gone.
-            _ => (!self.tally.has_begun()).then_some(last.usage),
-        }
-    }
-
-    /// Returns the usage of a prompt about which upstream reported nothing, as in the hold: all of
-    /// it is written to the prompt cache.
-    fn prompt_usage(&self) -> Usage {
-        Usage {
-            cache_write_tokens: self.prompt_tokens,
-            ..Usage::default()
-        }
-    }
-
-    /// Returns the usage of the prompts that were upstream with workers that died, before the last
-    /// run.
-    fn lost_prompts_usage(&self) -> Usage {
-        let mut earlier = self.bill.runs();
-        earlier.pop();
-        earlier
-            .iter()
-            .filter(|run| is_lost_upstream(run))
-            .fold(Usage::default(), |sum, _| sum + self.prompt_usage())
-    }
-
-    /// True if anything was used upstream.
-    fn has_begun(&self) -> bool {
-        self.tally.has_begun() || self.charged_prompt.is_some()
-    }
-
-    /// Returns the id of the model that answers, or was to answer.
-    fn model(&self) -> &str {
-        if self.tally.has_begun() {
-            &self.tally.model
-        } else {
-            &self.model
-        }
-    }
-
-    /// Returns the usage of all runs, without the prompts that are only estimated.
-    fn counted_usage(&self) -> Usage {
-        self.tally.usage().merge_max(self.bill.usage())
-    }
-
-    /// Returns the estimated tokens of all prompts about which upstream reported nothing.
-    fn estimated_prompt_tokens(&self) -> u64 {
-        // A prompt counted upstream is part of the bill already.
-        let last = self.charged_prompt.filter(|_| {
-            let runs = self.bill.runs();
-            runs.last()
-                .is_some_and(|last| last.usage.total_tokens() == 0)
-        });
-        (self.lost_prompts_usage() + last.unwrap_or_default()).total_tokens()
-    }
-
-    /// Returns the dollars that were saved by reading parts of the prompt from the prompt cache.
-    fn prompt_cache_saving(&self, usage: &Usage) -> f64 {
-        let price = |usage: Usage| {
-            let cost = self.rules.prices.cost(self.model(), &usage);
-            cost.unwrap_or_default().dollars()
-        };
-        let tokens = usage.cache_read_tokens;
-        let unread = Usage {
-            input_tokens: tokens,
-            ..Usage::default()
-        };
-        let read = Usage {
-            cache_read_tokens: tokens,
-            ..Usage::default()
-        };
-        price(unread) - price(read)
-    }
-
-    /// Counts a charge in the metrics.
-    fn count(&self, usage: &Usage, money: Option<Money>) {
-        let (metrics, model) = (&self.rules.metrics, self.model());
-        for (kind, tokens) in [
-            (TokenKind::Input, usage.input_tokens),
-            (TokenKind::CacheWrite, usage.cache_write_tokens),
-            (TokenKind::CacheRead, usage.cache_read_tokens),
-            (TokenKind::Output, usage.output_tokens),
-        ] {
-            metrics.count_tokens(model, kind, tokens);
-        }
-        let charged = money.unwrap_or(self.hold.amount().money);
-        metrics.add_cost(model, charged.dollars());
-        metrics.add_saving(Saving::PromptCache, self.prompt_cache_saving(usage));
-    }
-
-    fn charge(&self, money: Option<Money>, outcome: ChargeOutcome) -> Charge {
-        let usage = self.counted_usage();
-        self.count(&usage, money);
-        Charge {
-            model: self.model().to_owned(),
-            usage,
-            estimated_tokens: self.estimated_prompt_tokens(),
-            money,
-            outcome,
-        }
-    }
 }
 
-/// True if an earlier run left its prompt upstream, without any answer or reported cost.
-fn is_lost_upstream(run: &RunCost) -> bool {
-    run.is_under_way && run.cost.is_none() && run.usage.total_tokens() == 0
+/// Corrects a charge of `charged`, which the price table has set, by the cost that the CLI reports
+/// late.
+fn correct_when_reported(
+    mut costs: TurnCosts,
+    charged: Option<Money>,
+    correction: ChargeCorrection,
+) {
+    let (tracker, runtime) = (costs.rules.tracker.clone(), costs.rules.runtime.clone());
+    let correcting = async move {
+        wait_for_report(&mut costs).await;
+        let Some(cost) = costs
+            .total_cost(false)
+            .filter(|cost| Some(*cost) != charged)
+        else {
+            return;
+        };
+        if let Err(error) = correction.apply(cost).await {
+            tracing::error!(error = %ErrorChain(&error), "charge by price table not corrected");
+        }
+    };
+    tracker.spawn_on(correcting, &runtime);
+}
+
+/// Waits for the costs of all runs. Returns false if they are not reported in time.
+async fn wait_for_report(costs: &mut TurnCosts) -> bool {
+    let reported = tokio::time::timeout(BILL_TIMEOUT, costs.bill.wait_for_costs());
+    reported.await.is_ok()
 }

@@ -21,7 +21,10 @@ pub(super) const UNWRITABLE: &str = "What runs cost cannot be written down, so n
 
 impl Turns for PipelineSteps {
     fn enter(&self, caller: Caller) -> Result<Caller, Error> {
-        let permit = self.admission.limits.admit_without_estimate(&caller)?;
+        let permit = self.admission.limits.admit_without_estimate(&caller);
+        let permit = permit.map_err(Error::from).inspect_err(|error| {
+            self.admission.metrics.count_refusal(error.refused_by());
+        })?;
         Ok(Caller {
             permit: RequestPermit::new(permit),
             ..caller

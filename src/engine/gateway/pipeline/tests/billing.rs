@@ -231,6 +231,37 @@ async fn run_without_reported_cost_is_charged_by_its_events() {
     assert_eq!(setting.charged().await, (2, 222, 930));
 }
 
+/// Under load, the CLI reports the cost of an interrupted run after the end of the answer.
+#[tokio::test(start_paused = true)]
+async fn charge_by_the_price_table_is_corrected_by_a_late_report() {
+    for is_reported in [true, false] {
+        let setting = Setting::new().await;
+        let running = setting
+            .ask(&Caller::named("a"), turn("m", None))
+            .await
+            .unwrap();
+        let run = setting.runs.take();
+        run.begin();
+        run.say(TurnEvent::Finished(Finish {
+            stop_text: Some("END".to_owned()),
+            ..match finished() {
+                TurnEvent::Finished(finish) => finish,
+                other => panic!("{other:?}"),
+            }
+        }));
+        // 100 tokens at 3 nano-dollars and 20 at 15.
+        assert_eq!(cost(&read(running).await), Some(600));
+        assert_eq!(setting.charged().await, (1, 120, 600));
+        if is_reported {
+            run.bill.record_cost(Money::from_nanos(42));
+        }
+        setting.rest().await;
+        let cost = if is_reported { 42 } else { 600 };
+        assert_eq!(setting.charged().await, (1, 120, cost));
+        drop(run);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn run_that_has_not_begun_is_free() {
     let setting = Setting::new().await;

@@ -44,7 +44,7 @@ async fn answered_turn_is_measured_and_its_cached_answer_counts_as_saved() {
     assert_series(
         &metrics,
         &[
-            r#"switchboard_runs_total{model="m-1",end="answered"} 2"#,
+            r#"switchboard_turns_total{model="m-1",end="answered"} 2"#,
             r#"switchboard_first_token_seconds_bucket{model="m-1",start="warm",le="0.025"} 0"#,
             r#"switchboard_first_token_seconds_bucket{model="m-1",start="warm",le="0.05"} 1"#,
             r#"switchboard_first_token_seconds_count{model="m-1",start="cached"} 1"#,
@@ -65,6 +65,7 @@ async fn failed_cancelled_and_refused_turns_are_counted_apart() {
     let running = setting.ask(&caller, turn("m-1", None)).await.unwrap();
     let failure = Failure::new(FailureKind::Overloaded, "no");
     let failed = setting.runs.take();
+    failed.begin();
     failed.events.unbounded_send(Err(failure.into())).unwrap();
     read(running).await;
     drop(setting.ask(&caller, turn("m-1", None)).await.unwrap());
@@ -77,8 +78,8 @@ async fn failed_cancelled_and_refused_turns_are_counted_apart() {
     assert_series(
         &metrics,
         &[
-            r#"switchboard_runs_total{model="m-1",end="failed"} 1"#,
-            r#"switchboard_runs_total{model="m-1",end="cancelled"} 1"#,
+            r#"switchboard_turns_total{model="m-1",end="failed"} 1"#,
+            r#"switchboard_turns_total{model="m-1",end="cancelled"} 1"#,
             r#"switchboard_refusals_total{by="budget"} 1"#,
         ],
     );

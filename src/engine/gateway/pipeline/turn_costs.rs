@@ -1,0 +1,194 @@
+//! Costs of a turn: tokens and money of its runs, as reported or by the price table.
+
+use std::sync::Arc;
+
+use super::AdmissionDeps;
+use crate::accounts::ledger::Charge;
+use crate::accounts::ledger::ChargeOutcome;
+use crate::domain::CostWatch;
+use crate::domain::Money;
+use crate::domain::RunCost;
+use crate::domain::Usage;
+use crate::engine::gateway::usage_counter::UsageCounter;
+use crate::telemetry::metrics::Saving;
+use crate::telemetry::metrics::TokenKind;
+
+/// Usage and costs of a turn so far.
+pub(super) struct TurnCosts {
+    pub(super) rules: Arc<AdmissionDeps>,
+    pub(super) bill: CostWatch,
+    pub(super) tally: UsageCounter,
+    /// Id of the model that is to answer.
+    model: String,
+    prompt_tokens: u64,
+    /// Tokens charged for a prompt that was upstream when the run was cut short, before any answer.
+    pub(super) charged_prompt: Option<Usage>,
+}
+
+impl TurnCosts {
+    pub(super) fn new(
+        rules: Arc<AdmissionDeps>,
+        bill: CostWatch,
+        model: &str,
+        prompt_tokens: u64,
+    ) -> Self {
+        Self {
+            rules,
+            bill,
+            tally: UsageCounter::default(),
+            model: model.to_owned(),
+            prompt_tokens,
+            charged_prompt: None,
+        }
+    }
+
+    /// True if the cost of the last run may still be reported.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.bill
+            .runs()
+            .last()
+            .is_some_and(|run| run.cost.is_none())
+    }
+
+    /// Returns the cost of all runs: as reported, else by the price table; `None` if a needed price
+    /// is unknown. `is_whole` is set if the last run came to its end: the CLI reports a cost of
+    /// zero for an answer that was broken off.
+    pub(super) fn total_cost(&self, is_whole: bool) -> Option<Money> {
+        let mut runs = self.bill.runs();
+        if self.bill.usage().total_tokens() == 0 {
+            // No usage was recorded for each run.
+            runs.last_mut()?.usage = self.tally.usage();
+        }
+        if let Some(last) = runs.last_mut().filter(|_| !is_whole && self.has_begun()) {
+            last.cost = last.cost.filter(|cost| *cost > Money::ZERO);
+            last.usage = self.charged_prompt.unwrap_or(last.usage);
+        }
+        let last = runs.len() - 1;
+        for run in runs[..last].iter_mut().filter(|run| is_lost_upstream(run)) {
+            run.usage = self.prompt_usage();
+            // A model without a price counts as the most expensive one, as in the hold.
+            run.cost = Some(self.rules.prices.amount(self.model(), &run.usage).money);
+        }
+        let price = |run: &RunCost| self.rules.prices.cost(self.model(), &run.usage);
+        runs.iter().try_fold(Money::ZERO, |sum, run| {
+            run.cost.or_else(|| price(run)).map(|cost| sum + cost)
+        })
+    }
+
+    /// Returns the usage of the last prompt, if its call is upstream and nothing of the answer was
+    /// read.
+    pub(super) fn upstream_prompt_usage(&self) -> Option<Usage> {
+        let last = self.bill.runs().pop().filter(|last| last.is_under_way)?;
+        match last.usage.total_tokens() {
+            0 => Some(self.prompt_usage()),
+            // Counted upstream although the client had gone.
+            _ => (!self.tally.has_begun()).then_some(last.usage),
+        }
+    }
+
+    /// Returns the usage of a prompt about which upstream reported nothing, as in the hold: all of
+    /// it is written to the prompt cache.
+    fn prompt_usage(&self) -> Usage {
+        Usage {
+            cache_write_tokens: self.prompt_tokens,
+            ..Usage::default()
+        }
+    }
+
+    /// Returns the usage of the prompts that were upstream with workers that died, before the last
+    /// run.
+    pub(super) fn lost_prompts_usage(&self) -> Usage {
+        let mut earlier = self.bill.runs();
+        earlier.pop();
+        earlier
+            .iter()
+            .filter(|run| is_lost_upstream(run))
+            .fold(Usage::default(), |sum, _| sum + self.prompt_usage())
+    }
+
+    /// True if anything was used upstream.
+    pub(super) fn has_begun(&self) -> bool {
+        self.tally.has_begun() || self.charged_prompt.is_some()
+    }
+
+    /// Returns the id of the model that answers, or was to answer.
+    fn model(&self) -> &str {
+        if self.tally.has_begun() {
+            &self.tally.model
+        } else {
+            &self.model
+        }
+    }
+
+    /// Returns the usage of all runs, without the prompts that are only estimated.
+    fn counted_usage(&self) -> Usage {
+        self.tally.usage().merge_max(self.bill.usage())
+    }
+
+    /// Returns the estimated tokens of all prompts about which upstream reported nothing.
+    fn estimated_prompt_tokens(&self) -> u64 {
+        // A prompt counted upstream is part of the bill already.
+        let last = self.charged_prompt.filter(|_| {
+            let runs = self.bill.runs();
+            runs.last()
+                .is_some_and(|last| last.usage.total_tokens() == 0)
+        });
+        (self.lost_prompts_usage() + last.unwrap_or_default()).total_tokens()
+    }
+
+    /// Returns the dollars that were saved by reading parts of the prompt from the prompt cache.
+    fn prompt_cache_saving(&self, usage: &Usage) -> f64 {
+        let price = |usage: Usage| {
+            let cost = self.rules.prices.cost(self.model(), &usage);
+            cost.unwrap_or_default().dollars()
+        };
+        let tokens = usage.cache_read_tokens;
+        let unread = Usage {
+            input_tokens: tokens,
+            ..Usage::default()
+        };
+        let read = Usage {
+            cache_read_tokens: tokens,
+            ..Usage::default()
+        };
+        price(unread) - price(read)
+    }
+
+    /// Creates the charge of `money` for the turn, and counts it in the metrics. `held` is what a
+    /// charge without money debits.
+    pub(super) fn charge(
+        &self,
+        money: Option<Money>,
+        held: Money,
+        outcome: ChargeOutcome,
+    ) -> Charge {
+        let usage = self.counted_usage();
+        self.count(&usage, money.unwrap_or(held));
+        Charge {
+            model: self.model().to_owned(),
+            usage,
+            estimated_tokens: self.estimated_prompt_tokens(),
+            money,
+            outcome,
+        }
+    }
+
+    fn count(&self, usage: &Usage, charged: Money) {
+        let (metrics, model) = (&self.rules.metrics, self.model());
+        for (kind, tokens) in [
+            (TokenKind::Input, usage.input_tokens),
+            (TokenKind::CacheWrite, usage.cache_write_tokens),
+            (TokenKind::CacheRead, usage.cache_read_tokens),
+            (TokenKind::Output, usage.output_tokens),
+        ] {
+            metrics.count_tokens(model, kind, tokens);
+        }
+        metrics.add_cost(model, charged.dollars());
+        metrics.add_saving(Saving::PromptCache, self.prompt_cache_saving(usage));
+    }
+}
+
+/// True if an earlier run left its prompt upstream, without any answer or reported cost.
+fn is_lost_upstream(run: &RunCost) -> bool {
+    run.is_under_way && run.cost.is_none() && run.usage.total_tokens() == 0
+}

@@ -117,10 +117,12 @@ impl Findings {
         report.add(refusal_table(&judged));
         report.add(self.resource_table());
         report.add(self.charge_table());
-        let failures: Vec<_> = judged
+        let mut failures: Vec<_> = judged
             .iter()
             .filter(|request| request.is_broken || (request.is_outside_faults && !request.is_good))
             .collect();
+        // Only the first ones are listed: wrong answers say more than refusals.
+        failures.sort_by_key(|request| !request.is_broken);
         if !failures.is_empty() {
             report.add(failure_table(&failures));
         }

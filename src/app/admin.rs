@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::StartupContext;
 use super::config_map;
-use super::descriptors;
+use super::file_descriptors;
 use crate::accounts::auth::AdminKey;
 use crate::accounts::auth::KeyText;
 use crate::accounts::auth::Keys;
@@ -101,7 +101,7 @@ pub(super) async fn serve(
     let config = Arc::new(config_map::http_config(settings));
     let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
     let (config, shutdown) = (
-        config_map::server_config(settings, descriptors::MAX_ADMIN_CONNECTIONS),
+        config_map::server_config(settings, file_descriptors::MAX_ADMIN_CONNECTIONS),
         shutdown.child(),
     );
     tracker.spawn(server::serve(
@@ -128,7 +128,7 @@ pub(super) fn serve_locally(
 ) -> std::io::Result<()> {
     let socket = LocalSocket::bind(path)?;
     let router = http::admin_router(admin, &Arc::new(config_map::http_config(settings)), None);
-    let config = config_map::server_config(settings, descriptors::MAX_ADMIN_CONNECTIONS);
+    let config = config_map::server_config(settings, file_descriptors::MAX_ADMIN_CONNECTIONS);
     tracker.spawn(socket.serve(router, config, shutdown.clone(), tracker.clone()));
     Ok(())
 }

@@ -6,7 +6,7 @@ mod admin_client;
 mod alerts;
 mod client_services;
 mod config_map;
-mod descriptors;
+mod file_descriptors;
 mod live_rules;
 mod records;
 mod reload;
@@ -128,8 +128,10 @@ impl App {
     /// records cannot be used, or the CLI cannot be used.
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
-        let connections =
-            descriptors::max_connections(settings.pool.max_workers, settings.tasks.max_running);
+        let connections = file_descriptors::max_connections(
+            settings.pool.max_workers,
+            settings.tasks.max_running,
+        );
         let data_dir = claude::lock_data_dir(&settings.server.data_dir)?;
         match claude::kill_orphans(&data_dir.instance) {
             0 => {}

@@ -40,7 +40,7 @@ use super::middleware::framing;
 use super::middleware::host_check;
 use super::middleware::panic;
 use super::middleware::request_id;
-use super::middleware::spare;
+use super::middleware::reserved_connections;
 use super::ops;
 use super::root::RootPage;
 use super::v1::batch;
@@ -168,7 +168,7 @@ fn with_outer_layers<S: Clone + Send + Sync + 'static>(
 ) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(panic::response))
-        .layer(from_fn(spare::layer))
+        .layer(from_fn(reserved_connections::layer))
         .layer(from_fn(framing::layer))
         .layer(from_fn(api_flavor::layer))
         .layer(from_fn_with_state(metrics, access_log::layer))

@@ -5,12 +5,13 @@
 
 mod agent;
 mod body;
+mod cli_settings;
 mod command;
 mod config;
 mod costs;
 mod failure;
+mod finish_reason;
 mod launcher;
-mod limit;
 mod orphans;
 mod pipe;
 mod process;
@@ -18,12 +19,12 @@ pub mod protocol;
 mod reset_error;
 mod server_blocks;
 mod session;
-mod settings;
 mod setup;
 mod sign_in;
 mod start;
 mod start_check;
 mod subreaper;
+mod subscription_limit;
 #[cfg(test)]
 mod testing;
 mod translate;

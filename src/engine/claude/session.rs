@@ -15,13 +15,13 @@ use crate::runtime::compute::in_place;
 
 use super::config::Config;
 use super::costs::CostTracker;
-use super::limit::SubscriptionLimit;
 use super::pipe::Pipe;
 use super::protocol::{
     CallFailed, CliEvent, ControlRequest, ControlResponse, FlagSettings, LineLifecycle,
     parse_with_session, prompt_line, transcript_line,
 };
 use super::reset_error::ResetError;
+use super::subscription_limit::SubscriptionLimit;
 
 /// Placeholder text of every prompt. It is replaced by the conversation in the body of the call.
 const PLACEHOLDER_PROMPT: &str = ".";

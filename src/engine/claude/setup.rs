@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::cli_settings::BASE_URL;
 use super::config::Config;
-use super::settings::BASE_URL;
 use super::sign_in::SignIn;
 
 /// All that is needed to start and drive CLI processes.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Finish;
-use crate::domain::FinishReason;
 use crate::domain::NativeFields;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
 use super::failure::classify;
+use super::finish_reason::decide_finish_reason;
 use super::protocol::{ApiRetry, CallFailed, CliEvent, LineLifecycle, StreamEvent};
 use super::server_blocks;
 
@@ -316,17 +316,8 @@ impl TurnTranslator {
         }
     }
 
-    /// Maps the stop reason; the only place that decides why an answer ended.
     fn finish(&mut self, stop_reason: &str, stop_text: Option<String>) -> Finish {
-        let (reason, is_whole) = match stop_reason {
-            "max_tokens" => (FinishReason::Length, true),
-            "model_context_window_exceeded" => (FinishReason::Length, false),
-            "refusal" => (FinishReason::ContentFilter, true),
-            "pause_turn" => (FinishReason::Paused, true),
-            "tool_use" if self.has_called => (FinishReason::ToolCalls, true),
-            "tool_use" | "end_turn" | "stop_sequence" => (FinishReason::Stop, true),
-            _ => (FinishReason::Stop, false),
-        };
+        let (reason, is_whole) = decide_finish_reason(stop_reason, self.has_called);
         let mut native = std::mem::take(&mut self.native);
         native.stop_reason = (!is_whole).then(|| stop_reason.to_owned());
         Finish {

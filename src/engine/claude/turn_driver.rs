@@ -15,10 +15,10 @@ use crate::engine::worker::WorkerTurn;
 use crate::runtime::compute::in_place;
 
 use super::body;
+use super::cli_settings::{self, ProcessSettings};
 use super::protocol::CliEvent;
 use super::reset_error::ResetError;
 use super::session::CliSession;
-use super::settings::{self, ProcessSettings};
 use super::setup::CliSetup;
 use super::sign_in::SignIn;
 use super::translate::{TurnStep, TurnTranslator};
@@ -280,7 +280,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
     /// Removes the body of the last call if it is large, and marks the process clean.
     async fn remove_large_body(&mut self) -> Result<(), ResetError> {
         if std::mem::take(&mut self.body_bytes) > LARGE_BODY_BYTES {
-            self.session.configure(settings::no_body_settings()).await?;
+            self.session
+                .configure(cli_settings::no_body_settings())
+                .await?;
         }
         self.phase = TurnPhase::Clean;
         Ok(())

@@ -41,7 +41,7 @@ mod run;
 mod schema;
 mod schema_check;
 mod service;
-mod stops;
+mod stop_sequences;
 mod strict;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -35,7 +35,7 @@ use super::learned_refusals::UpstreamRefusal;
 use super::model_rules::ModelRules;
 use super::property_names::PropertyNames;
 use super::schema;
-use super::stops::StopTextFilter;
+use super::stop_sequences::StopTextFilter;
 use super::strict::ToolArgumentCheck;
 use super::usage_counter::UsageCounter;
 

@@ -8,12 +8,12 @@ mod answers;
 mod api_flavor;
 mod batches;
 mod conversations;
+mod error_codes;
 mod files;
 mod keys;
 mod ledger;
 mod responses;
 mod sessions;
-mod table;
 mod tasks;
 mod turns;
 
@@ -41,8 +41,8 @@ use crate::telemetry::logs::ErrorChain;
 
 pub use answers::client_error;
 pub(super) use api_flavor::ApiFlavor;
+pub(super) use error_codes::ErrorKind;
 pub use responses::response_error;
-pub(super) use table::ErrorKind;
 
 /// `Retry-After` for causes outside the client: a stopped server restarts at once, and a full disk
 /// is checked every second.

@@ -10,4 +10,4 @@ pub(super) mod framing;
 pub(super) mod host_check;
 pub(super) mod panic;
 pub(super) mod request_id;
-pub(super) mod spare;
+pub(super) mod reserved_connections;

@@ -23,11 +23,11 @@ use crate::domain::FailureKind;
 use crate::domain::Model;
 
 use super::body;
+use super::cli_settings;
 use super::failure::classify;
 use super::protocol::CallFailed;
 use super::reset_error::ResetError;
 use super::session::CliSession;
-use super::settings;
 use super::setup::CliSetup;
 use super::sign_in::SignIn;
 use endpoint::{CheckCalls, CheckEndpoint, CheckReply};
@@ -149,7 +149,7 @@ where
         .and_then(|model| body::request_body(&sample::turn(model), setup.sign_in));
     let asked = asked.ok_or(StartCheckError::NoModels)?;
     session
-        .configure(settings::start_check_settings(address, &asked))
+        .configure(cli_settings::start_check_settings(address, &asked))
         .await?;
     calls.answer_with(CheckReply::Whole);
     let uuid = send_prompt(session);
@@ -164,7 +164,7 @@ where
         }
     }
     session
-        .configure(settings::upstream_settings(
+        .configure(cli_settings::upstream_settings(
             setup.base_url(),
             setup.config.max_retries,
         ))
@@ -191,11 +191,11 @@ where
     W: AsyncWrite + Unpin,
 {
     session
-        .configure(settings::call_limit_settings(sign_in))
+        .configure(cli_settings::call_limit_settings(sign_in))
         .await?;
     calls.hold();
     let uuid = send_prompt(session);
-    if let Some(settings) = settings::no_further_call_settings(sign_in) {
+    if let Some(settings) = cli_settings::no_further_call_settings(sign_in) {
         if !session.wait_for_call(&uuid).await? {
             return Ok(0);
         }

@@ -363,5 +363,5 @@ impl From<&OpenAiErrorEnvelope> for ResponseError {
 }
 
 #[cfg(test)]
-#[path = "writer_tests.rs"]
+#[path = "response_events_tests.rs"]
 mod tests;

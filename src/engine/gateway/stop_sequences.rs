@@ -109,5 +109,5 @@ fn held_from(text: &str, stops: &[String]) -> usize {
 }
 
 #[cfg(test)]
-#[path = "stops_tests.rs"]
+#[path = "stop_sequences_tests.rs"]
 mod tests;

@@ -152,7 +152,9 @@ async fn agent_of_the_servers_user_finds_no_key_and_no_admin_socket() {
         "neither the agent nor its orphan: {said}"
     );
     assert!(
-        server.log().contains("an agent, asked at the admin socket"),
+        server
+            .log()
+            .contains("admin socket refused a foreign process"),
         "{}",
         server.log()
     );

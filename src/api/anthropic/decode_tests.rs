@@ -604,3 +604,12 @@ fn excess_cache_breakpoints_are_dropped_earliest_first() {
     let refused = decode(body.to_string().as_bytes(), Policy::Strict).unwrap_err();
     assert!(refused.message.contains("no more than 4"), "{refused:?}");
 }
+
+#[test]
+fn tool_of_anthropic_may_have_no_name() {
+    let toolset = json!({"type": "mcp_toolset", "mcp_server_name": "docs"});
+    let request = decoded(&with(json!({"tools": [toolset]})));
+    assert_eq!(request.turn.native.tools.unwrap().len(), 1);
+    let nameless = with(json!({"tools": [{"input_schema": {"type": "object"}}]}));
+    assert_refused([(nameless, "tools[0].name", "is missing")]);
+}

@@ -193,9 +193,8 @@ pub(in crate::api::anthropic) static TOOL: ObjectSchema = ObjectSchema {
         honoured(
             "name",
             Text,
-            "1 to 128 letters, digits, `_` and `-`; each name once.",
-        )
-        .required(),
+            "1 to 128 letters, digits, `_` and `-`; each name once. Only some tools of Anthropic have none.",
+        ),
         honoured("description", Text, "Told to Claude."),
         honoured(
             "input_schema",

@@ -26,19 +26,19 @@ pub struct PoolMetrics {
 /// Reason why a worker is retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetireReason {
-    /// Its process has ended by itself.
+    /// Worker process found dead.
     Dead,
-    /// Its run failed in a way that leaves it unusable.
+    /// Worker unusable after a failed run.
     Broken,
-    /// It did not respond to a health check.
+    /// Worker without a response to a health check.
     Unresponsive,
-    /// Its reset after a run failed.
+    /// Worker whose reset after a run failed.
     ResetFailed,
-    /// It has reached its maximum age or number of turns.
+    /// Worker at its maximum age or number of turns.
     WornOut,
-    /// It was idle for too long beyond the prewarmed ones.
+    /// Worker idle for too long, beyond the prewarmed number.
     Idle,
-    /// The pool was closed.
+    /// Worker ended because the pool is closed.
     Closed,
 }
 

@@ -135,7 +135,7 @@ fn format_follows_the_accept_header() {
     }
 }
 
-/// What clients choose must not make series: each would stay in memory, here and in Prometheus.
+/// Label values that clients choose create no series, which would stay in memory for ever.
 #[test]
 fn invented_paths_methods_and_models_make_no_series() {
     let metrics = Metrics::new();

@@ -87,7 +87,7 @@ pub(super) enum StartCheckError {
 /// Difference between the body that a process is given and the one that it sends.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BodyMismatch {
-    /// What is sent is no JSON object.
+    /// The sent body is not a JSON object.
     #[error("its body is no JSON object")]
     NoObject,
     /// These fields differ; the names are quoted.

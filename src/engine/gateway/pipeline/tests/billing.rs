@@ -8,7 +8,6 @@ use super::*;
 use crate::accounts::pricing;
 use crate::accounts::pricing::Prices;
 use crate::domain::Format;
-use crate::domain::Rates;
 use crate::telemetry::logs::ErrorChain;
 
 /// Minimum hold for `turn(..)`: 50 tokens for the call, some for the text, 50 for the answer.
@@ -395,21 +394,7 @@ async fn hold_uses_the_price_of_the_model_behind_an_alias() {
         ..testing::admission_deps().await
     };
     let setting = Setting::with(rules);
-    let daily = Cap {
-        tokens: None,
-        money: Some(Money::from_nanos(500_000)),
-    };
-    let grant = Grant {
-        budget: Budget {
-            daily,
-            ..Budget::default()
-        },
-        ..Grant::default()
-    };
-    let caller = Caller {
-        grant: Arc::new(grant),
-        ..Caller::named("a")
-    };
+    let caller = capped_in_money("a", 500_000);
     let refused = setting.ask(&caller, turn("m-9", None)).await.map(drop);
     assert!(matches!(refused, Err(Error::OverBudget(_))), "{refused:?}");
     assert!(setting.ask(&caller, turn("alias", None)).await.is_ok());
@@ -419,21 +404,7 @@ async fn hold_uses_the_price_of_the_model_behind_an_alias() {
 #[tokio::test]
 async fn hold_includes_the_price_of_possible_web_searches() {
     let setting = Setting::new().await;
-    let daily = Cap {
-        tokens: None,
-        money: Some(Money::from_nanos(45_000_000)),
-    };
-    let grant = Grant {
-        budget: Budget {
-            daily,
-            ..Budget::default()
-        },
-        ..Grant::default()
-    };
-    let caller = Caller {
-        grant: Arc::new(grant),
-        ..Caller::named("a")
-    };
+    let caller = capped_in_money("a", 45_000_000);
     for max_uses in [None, Some(5)] {
         let refused = setting.ask(&caller, searching(max_uses)).await.map(drop);
         assert!(matches!(refused, Err(Error::OverBudget(_))), "{max_uses:?}");
@@ -518,17 +489,7 @@ async fn held_back_answer_that_breaks_off_is_charged_for_its_text() {
 #[tokio::test(start_paused = true)]
 async fn tokens_of_failed_runs_count_against_the_rate_limit() {
     let setting = Setting::new().await;
-    let rates = Rates {
-        tokens_per_minute: Some(10_000),
-        ..Rates::default()
-    };
-    let caller = Caller {
-        grant: Arc::new(Grant {
-            rates,
-            ..Grant::default()
-        }),
-        ..Caller::named("a")
-    };
+    let caller = limited_in_tokens("a", 10_000);
     let running = setting.ask(&caller, turn("m", None)).await.unwrap();
     let before = running.info.limits.tokens.unwrap().remaining;
     let run = setting.runs.take();

@@ -1,7 +1,6 @@
 //! Turns that are cancelled or lose their worker, while they wait or while their call is upstream.
 
 use super::*;
-use crate::domain::Rates;
 
 /// The call of a cancelled turn is upstream before anything of its answer comes.
 #[tokio::test(start_paused = true)]
@@ -123,17 +122,7 @@ async fn prompt_lost_with_a_worker_is_charged_besides_the_retry() {
 #[tokio::test(start_paused = true)]
 async fn turn_cancelled_before_the_answer_keeps_its_rate_limit_tokens() {
     let setting = Setting::new().await;
-    let rates = Rates {
-        tokens_per_minute: Some(10_000),
-        ..Rates::default()
-    };
-    let caller = Caller {
-        grant: Arc::new(Grant {
-            rates,
-            ..Grant::default()
-        }),
-        ..Caller::named("a")
-    };
+    let caller = limited_in_tokens("a", 10_000);
     let prompt = setting
         .pipeline
         .admission

@@ -36,6 +36,7 @@ use crate::domain::FinishReason;
 use crate::domain::Grant;
 use crate::domain::ModelName;
 use crate::domain::Part;
+use crate::domain::Rates;
 use crate::domain::Sampling;
 use crate::domain::ServerBlock;
 use crate::domain::ServerTool;
@@ -181,17 +182,56 @@ fn turn(model: &str, temperature: Option<f64>) -> Turn {
 
 /// Returns a caller with the key `name` and a daily budget of `tokens`.
 fn capped(name: &str, tokens: u64) -> Caller {
-    let daily = Cap {
-        tokens: Some(tokens),
-        money: None,
-    };
-    let grant = Grant {
-        budget: Budget {
-            daily,
-            ..Budget::default()
+    budgeted(
+        name,
+        Cap {
+            tokens: Some(tokens),
+            money: None,
         },
-        ..Grant::default()
+    )
+}
+
+/// Returns a caller with the key `name` and a daily budget of `nanos` nano-dollars.
+fn capped_in_money(name: &str, nanos: i64) -> Caller {
+    budgeted(
+        name,
+        Cap {
+            tokens: None,
+            money: Some(Money::from_nanos(nanos)),
+        },
+    )
+}
+
+fn budgeted(name: &str, daily: Cap) -> Caller {
+    let budget = Budget {
+        daily,
+        ..Budget::default()
     };
+    granted(
+        name,
+        Grant {
+            budget,
+            ..Grant::default()
+        },
+    )
+}
+
+/// Returns a caller with the key `name` and a rate limit of `tokens` a minute.
+fn limited_in_tokens(name: &str, tokens: u32) -> Caller {
+    let rates = Rates {
+        tokens_per_minute: Some(tokens),
+        ..Rates::default()
+    };
+    granted(
+        name,
+        Grant {
+            rates,
+            ..Grant::default()
+        },
+    )
+}
+
+fn granted(name: &str, grant: Grant) -> Caller {
     Caller {
         grant: Arc::new(grant),
         ..Caller::named(name)

@@ -135,8 +135,8 @@ pub(super) fn request_json(
     path: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<Value> {
-    with_admin_client(target, environment, async |desk| {
-        desk.request_json(method, path, body).await
+    with_admin_client(target, environment, async |client| {
+        client.request_json(method, path, body).await
     })
 }
 
@@ -149,10 +149,10 @@ pub(super) fn read_all_pages(
     environment: &Environment,
     path: &str,
 ) -> anyhow::Result<Value> {
-    with_admin_client(target, environment, async |desk| {
+    with_admin_client(target, environment, async |client| {
         let (mut items, mut next) = (Vec::new(), format!("{path}?limit=100"));
         loop {
-            let mut page = desk.request_json("GET", &next, None).await?;
+            let mut page = client.request_json("GET", &next, None).await?;
             let last = page["last_id"].as_str().unwrap_or_default().to_owned();
             items.append(page["data"].as_array_mut().unwrap_or(&mut Vec::new()));
             if page["has_more"] != true {
@@ -174,9 +174,9 @@ pub(super) fn request_text(
 ) -> anyhow::Result<String> {
     let settings = target.settings(environment)?;
     block_on(async {
-        let desk = AdminClient::open_existing(&settings).await?;
-        let read = desk.request_text("GET", path, None).await;
-        desk.close().await;
+        let client = AdminClient::open_existing(&settings).await?;
+        let read = client.request_text("GET", path, None).await;
+        client.close().await;
         read
     })
 }
@@ -188,9 +188,9 @@ fn with_admin_client(
 ) -> anyhow::Result<Value> {
     let settings = target.settings(environment)?;
     block_on(async {
-        let desk = AdminClient::open(&settings).await?;
-        let done = work(&desk).await;
-        desk.close().await;
+        let client = AdminClient::open(&settings).await?;
+        let done = work(&client).await;
+        client.close().await;
         done
     })
 }

@@ -405,19 +405,26 @@ fn journal_holds_events_and_names_of_variables_without_values() {
 
 #[test]
 fn ignore_modes_survive_sigterm_and_the_end_of_stdin() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
     let mut cli = Cli::start(&[
         ("FAKE_CLAUDE_IGNORE_SIGTERM", "1"),
         ("FAKE_CLAUDE_IGNORE_STDIN_EOF", "1"),
+        ("FAKE_CLAUDE_JOURNAL", path.to_str().unwrap()),
     ]);
     cli.ask(&json!({"subtype": "initialize"}));
     let pid = rustix::process::Pid::from_child(&cli.child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(cli.turn("u1", "hi").0, "w0 w1 w2 w3 w4 ");
     drop(cli.stdin.take());
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    assert!(cli.child.try_wait().unwrap().is_none());
+    let read = || std::fs::read_to_string(&path).unwrap();
+    while !read().contains(r#""event":"eof""#) {
+        std::thread::yield_now();
+    }
+    assert!(read().contains(r#""ignored":true"#), "{}", read());
     cli.child.kill().unwrap();
-    cli.child.wait().unwrap();
+    let status = cli.child.wait().unwrap();
+    assert_eq!(status.signal(), Some(9), "it ended by itself: {status}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ environment or by a flag, goes before all of them; `check-config` and the log of
 #[test]
 #[expect(
     clippy::disallowed_methods,
-    reason = "a switch for whoever runs the test"
+    reason = "a switch for those who run the test"
 )]
 fn configuration_document_is_up_to_date() {
     let made = render(DEFAULTS);

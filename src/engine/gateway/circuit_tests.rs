@@ -64,7 +64,7 @@ async fn single_probe_closes_the_circuit() {
     assert_eq!(
         circuit.refusal(),
         None,
-        "whoever asks whether turns are served is told yes, or no probe would come"
+        "readiness stays green, or no probe would come"
     );
     let probe = circuit.admit().unwrap();
     assert_eq!(circuit.admit().unwrap_err().retry_after, Some(SECOND));

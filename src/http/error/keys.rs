@@ -18,21 +18,21 @@ impl From<AuthError> for ApiError {
             ),
             AuthError::Wrong => Self::new(
                 ErrorKind::WrongKey,
-                "Incorrect API key provided. Ask whoever runs this server for one of its keys; \
+                "Incorrect API key provided. Ask the operator of this server for one of its keys; \
                  keys of OpenAI or Anthropic do not work here.",
             ),
             AuthError::Expired => Self::new(
                 ErrorKind::ExpiredKey,
-                "This API key has expired, or was replaced by a new one. Ask whoever runs this server for the new one.",
+                "This API key has expired, or was replaced by a new one. Ask the operator of this server for the new one.",
             ),
             AuthError::Revoked => Self::new(
                 ErrorKind::RevokedKey,
-                "This API key was revoked. Ask whoever runs this server for another one.",
+                "This API key was revoked. Ask the operator of this server for another one.",
             ),
             AuthError::NotPermitted(permission) => Self::new(
                 ErrorKind::NotPermitted,
                 format!(
-                    "This API key has no permission `{permission}`, which this request needs. Ask whoever runs this server \
+                    "This API key has no permission `{permission}`, which this request needs. Ask the operator of this server \
                      for it."
                 ),
             ),

@@ -18,7 +18,7 @@ impl ApiError {
     pub(in crate::http) fn tasks_off() -> Self {
         Self::new(
             ErrorKind::TasksOff,
-            "This server runs no tasks. Whoever runs it can allow them: `tasks.roots` in its configuration lists the folders in \
+            "This server runs no tasks. Its operator can allow them: `tasks.roots` in its configuration lists the folders in \
              which agents may work.",
         )
     }
@@ -34,7 +34,7 @@ impl From<Error> for ApiError {
             }
             Error::WebhookHost => refused(
                 "webhook.url",
-                "no webhook may be on this host. Whoever runs the server can allow it: `tasks.webhook_hosts`.",
+                "no webhook may be on this host. Its operator can allow it: `tasks.webhook_hosts`.",
             ),
             Error::UnknownSession(_) => Self::new(
                 ErrorKind::UnknownSession,
@@ -72,6 +72,11 @@ impl From<Error> for ApiError {
                      or delete that task first; the same request again is answered with the task.",
                     task.id
                 ),
+            )
+            .at("task_id"),
+            Error::IdInUse => Self::new(
+                ErrorKind::TaskExists,
+                "A task of this key with this `task_id` has not ended. Choose another one, or wait for its end.",
             )
             .at("task_id"),
             Error::UnknownPermissionRequest(id) => {

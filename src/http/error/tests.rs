@@ -151,7 +151,7 @@ fn table_of_request_errors() {
 401 invalid_request_error invalid_api_key - | - - | -
     You didn't provide an API key. Send one of this server's keys as `Authorization: Bearer KEY` or `x-api-key: KEY`.
 401 invalid_request_error invalid_api_key - | - - | -
-    Incorrect API key provided. Ask whoever runs this server for one of its keys; keys of OpenAI or Anthropic do not work here.
+    Incorrect API key provided. Ask the operator of this server for one of its keys; keys of OpenAI or Anthropic do not work here.
 400 invalid_request_error - - | - - | -
     InvalidRequest
 400 invalid_request_error body_unreadable - | - - | -
@@ -216,11 +216,11 @@ fn table_of_key_and_project_errors() {
     );
     insta::assert_snapshot!(table, @"
 401 invalid_request_error expired_api_key - | - - | -
-    This API key has expired, or was replaced by a new one. Ask whoever runs this server for the new one.
+    This API key has expired, or was replaced by a new one. Ask the operator of this server for the new one.
 401 invalid_request_error revoked_api_key - | - - | -
-    This API key was revoked. Ask whoever runs this server for another one.
+    This API key was revoked. Ask the operator of this server for another one.
 403 invalid_request_error insufficient_permissions - | - - | -
-    This API key has no permission `usage`, which this request needs. Ask whoever runs this server for it.
+    This API key has no permission `usage`, which this request needs. Ask the operator of this server for it.
 403 invalid_request_error mismatched_project - | - - | -
     This API key does not belong to the project that the request names. Leave out the header `OpenAI-Project` and the field `project_id`, or name the key's own project, by its id or its name.
 401 invalid_request_error invalid_api_key - | - - | -

@@ -112,7 +112,7 @@ async fn wrong_key_is_logged_without_its_text() {
     );
     body(send(with_keys(ScriptedTurns::playing([])), request).await).await;
     insta::assert_snapshot!(log.line(), @r#"
-{"end":"complete","error":"Incorrect API key provided. Ask whoever runs this server for one of its keys; keys of OpenAI or Anthropic do not work here.","error.code":"invalid_api_key","level":"INFO","message":"GET /nothing","path":"/nothing","status":401}
+{"end":"complete","error":"Incorrect API key provided. Ask the operator of this server for one of its keys; keys of OpenAI or Anthropic do not work here.","error.code":"invalid_api_key","level":"INFO","message":"GET /nothing","path":"/nothing","status":401}
 "#);
     assert!(!log.text().contains("a-wrong-one"));
 }

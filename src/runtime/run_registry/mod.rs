@@ -18,6 +18,11 @@ use std::sync::PoisonError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// Refusal of a run whose owner has another one with the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a run of this owner has this id")]
+pub struct RunIdInUse;
+
 /// Owner and id of a run.
 pub type RunKey = (String, String);
 
@@ -73,10 +78,8 @@ impl<State, Inbox: Clone> Clone for RunHandle<State, Inbox> {
 impl<State> RunRegistry<State> {
     /// Registers a run. Returns `None` if one with this owner and id is registered already.
     pub fn try_register(&self, owner: &str, id: &str, state: State) -> Option<RunGuard<State>> {
-        let is_free = |runs: &RunMap<State, ()>, key: &RunKey| {
-            (!runs.contains_key(key)).then_some(()).ok_or(())
-        };
-        self.register_if(owner, id, state, (), is_free).ok()
+        self.register_if(owner, id, state, (), |_| Ok::<_, RunIdInUse>(()))
+            .ok()
     }
 
     /// Registers a run, once an earlier one with this owner and id has ended. Cancellation-safe.
@@ -97,23 +100,25 @@ impl<State> RunRegistry<State> {
 }
 
 impl<State, Inbox> RunRegistry<State, Inbox> {
-    /// Registers a run if `admit` accepts its key beside the registered runs. `admit` has to refuse
-    /// a key that may be registered already.
+    /// Registers a run if its id is free and `admit` accepts it beside the registered runs.
     ///
     /// # Errors
-    /// Fails with the error of `admit`.
-    pub fn register_if<E>(
+    /// Fails with [`RunIdInUse`] or the error of `admit`.
+    pub fn register_if<E: From<RunIdInUse>>(
         &self,
         owner: &str,
         id: &str,
         state: State,
         inbox: Inbox,
-        admit: impl FnOnce(&RunMap<State, Inbox>, &RunKey) -> Result<(), E>,
+        admit: impl FnOnce(&RunMap<State, Inbox>) -> Result<(), E>,
     ) -> Result<RunGuard<State, Inbox>, E> {
         let key = key_of(owner, id);
         // One lock for all checks and the insert: concurrent runs cannot exceed a limit.
         let mut runs = self.lock();
-        admit(&runs, &key)?;
+        if runs.contains_key(&key) {
+            return Err(RunIdInUse.into());
+        }
+        admit(&runs)?;
         Ok(self.insert(&mut runs, key, state, inbox))
     }
 

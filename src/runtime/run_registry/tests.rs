@@ -42,7 +42,7 @@ fn key_in_use_is_refused_until_its_run_has_ended() {
 fn concurrent_registrations_do_not_exceed_a_limit() {
     const LIMIT: usize = 3;
     let runs = RunRegistry::<()>::default();
-    let admit = |runs: &RunMap<(), ()>, _: &RunKey| (runs.len() < LIMIT).then_some(()).ok_or(());
+    let admit = |runs: &RunMap<(), ()>| (runs.len() < LIMIT).then_some(()).ok_or(RunIdInUse);
     for _ in 0..ROUNDS {
         let guards: Vec<_> = std::thread::scope(|scope| {
             let register = |id: usize| {
@@ -149,7 +149,7 @@ async fn run_that_panics_or_is_dropped_leaves_no_entry() {
 async fn message_reaches_the_run_through_its_inbox() {
     let (inbox, mut messages) = tokio::sync::mpsc::unbounded_channel();
     let runs = RunRegistry::default();
-    let admit = |_: &RunMap<_, _>, _: &RunKey| Ok::<_, ()>(());
+    let admit = |_: &RunMap<_, _>| Ok::<_, RunIdInUse>(());
     let guard = runs.register_if("me", "1", (), inbox, admit).unwrap();
     runs.get("me", "1").unwrap().inbox().send("go on").unwrap();
     assert_eq!(messages.recv().await, Some("go on"));

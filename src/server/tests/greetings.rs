@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use super::streams::chat;
 use super::streams::obeying;
 use super::streams::open;
-use super::streams::told;
+use super::streams::events_until_end;
 use super::*;
 use crate::http::tests::keyed::Revocable;
 use crate::http::tests::keyed::keyed;
@@ -31,14 +31,14 @@ async fn socket_authenticates_with_its_first_message() {
         .await;
     assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})));
     socket.say(chat("a", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(events_until_end(&mut socket, 1).await.last().unwrap(), "a done stop");
     socket
         .say(json!({"type": "auth", "api_key": "guess"}))
         .await;
-    assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
+    assert_eq!(events_until_end(&mut socket, 1).await, ["- error invalid_api_key"]);
     socket.say(chat("a", "hi")).await;
     assert_eq!(
-        told(&mut socket, 1).await.last().unwrap(),
+        events_until_end(&mut socket, 1).await.last().unwrap(),
         "a done stop",
         "still the key that was good"
     );
@@ -50,7 +50,7 @@ async fn socket_authenticates_with_its_first_message() {
     ] {
         let mut socket = open(&server).await;
         socket.say(first).await;
-        assert_eq!(told(&mut socket, 1).await, ["- error invalid_api_key"]);
+        assert_eq!(events_until_end(&mut socket, 1).await, ["- error invalid_api_key"]);
         assert_eq!(socket.next().await, Some(json!(4401)));
     }
 }
@@ -114,7 +114,7 @@ async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
         .await;
     page.until("authenticated").await;
     assert_eq!(
-        told(&mut strangers[0], 1).await,
+        events_until_end(&mut strangers[0], 1).await,
         ["- error too_many_sockets"]
     );
     assert_eq!(strangers[0].next().await, Some(json!(1013)));
@@ -127,7 +127,7 @@ async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
         "nobody else had to go"
     );
     known.say(chat("a", "hi")).await;
-    assert_eq!(told(&mut known, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(events_until_end(&mut known, 1).await.last().unwrap(), "a done stop");
 }
 
 /// Returns the status and the agreed protocol of a WebSocket handshake with these headers.
@@ -227,8 +227,8 @@ async fn revoked_key_is_refused_for_the_next_turn() {
         .await;
     socket.until("authenticated").await;
     socket.say(chat("a", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(events_until_end(&mut socket, 1).await.last().unwrap(), "a done stop");
     key.revoke().await;
     socket.say(chat("b", "hi")).await;
-    assert_eq!(told(&mut socket, 1).await, ["b error revoked_api_key"]);
+    assert_eq!(events_until_end(&mut socket, 1).await, ["b error revoked_api_key"]);
 }

@@ -1,10 +1,10 @@
 //! Tests with real sockets in front of a scripted gateway.
 
 mod clients;
-mod deaf;
 mod greetings;
 mod local;
 mod sockets;
+mod stalled_sockets;
 mod stopping;
 mod streams;
 mod tasks;

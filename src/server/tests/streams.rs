@@ -49,8 +49,8 @@ pub(super) fn obeying() -> ScriptedTurns {
 }
 
 /// Returns a short text for each event until `count` turns have ended.
-pub(super) async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
-    let (mut told, mut ended) = (Vec::new(), 0);
+pub(super) async fn events_until_end(socket: &mut Socket, count: usize) -> Vec<String> {
+    let (mut events, mut ended) = (Vec::new(), 0);
     while ended < count {
         let event = socket.next().await.unwrap();
         let kind = event["type"].as_str().unwrap();
@@ -62,13 +62,13 @@ pub(super) async fn told(socket: &mut Socket, count: usize) -> Vec<String> {
         ]
         .map(|value| value.as_str());
         let detail = detail.into_iter().flatten().collect::<String>();
-        told.push(
+        events.push(
             format!("{} {kind} {detail}", event["id"].as_str().unwrap_or("-"))
                 .trim()
                 .to_owned(),
         );
     }
-    told
+    events
 }
 
 #[tokio::test]
@@ -102,13 +102,13 @@ async fn turns_run_concurrently_and_ids_can_be_reused() {
         socket.say(chat(id, "hi")).await;
         let expected =
             ["started", "token hi", "token !", "done stop"].map(|words| format!("{id} {words}"));
-        assert_eq!(told(&mut socket, 1).await, expected);
+        assert_eq!(events_until_end(&mut socket, 1).await, expected);
     }
     let mut both = Vec::new();
     for id in ["c", "d"] {
         socket.say(chat(id, "ho")).await;
     }
-    both.extend(told(&mut socket, 2).await);
+    both.extend(events_until_end(&mut socket, 2).await);
     for id in ["c", "d"] {
         let of_one: Vec<_> = both
             .iter()
@@ -157,13 +157,13 @@ async fn cancel_ends_one_turn_and_keeps_the_others() {
     }
     server.until_held(2).await;
     socket.say(json!({"type": "cancel", "id": "a"})).await;
-    assert_eq!(told(&mut socket, 1).await, ["a done cancelled"]);
+    assert_eq!(events_until_end(&mut socket, 1).await, ["a done cancelled"]);
     server.until_held(1).await;
     socket.say(json!({"type": "cancel", "id": "a"})).await;
-    assert_eq!(told(&mut socket, 1).await, ["a error turn_not_found"]);
+    assert_eq!(events_until_end(&mut socket, 1).await, ["a error turn_not_found"]);
     socket.say(chat("b", "hi")).await;
     assert_eq!(
-        told(&mut socket, 1).await,
+        events_until_end(&mut socket, 1).await,
         ["b error invalid_value"],
         "it is still running"
     );
@@ -180,7 +180,7 @@ async fn queued_turn_can_be_cancelled() {
     socket.until("started").await;
     server.until_held(1).await;
     socket.say(json!({"type": "cancel", "id": "a"})).await;
-    assert_eq!(told(&mut socket, 1).await, ["a done cancelled"]);
+    assert_eq!(events_until_end(&mut socket, 1).await, ["a done cancelled"]);
     server.until_held(0).await;
 }
 
@@ -211,7 +211,7 @@ async fn errors_are_sent_and_keep_the_socket_open() {
     }
     socket.say(chat("a", "fail")).await;
     assert_eq!(
-        told(&mut socket, 1).await,
+        events_until_end(&mut socket, 1).await,
         ["a started", "a token fail", "a error overloaded"]
     );
     socket.say(json!({"type": "ping"})).await;
@@ -221,7 +221,7 @@ async fn errors_are_sent_and_keep_the_socket_open() {
         .send(Message::Binary(chat("a", "hi").to_string().into()))
         .await
         .unwrap();
-    assert_eq!(told(&mut socket, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(events_until_end(&mut socket, 1).await.last().unwrap(), "a done stop");
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn each_turn_has_an_access_log_line() {
     socket.say(json!({"type": "cancel", "id": "a"})).await;
     socket.until("done").await;
     let text = log.text();
-    let told = |line: &str| {
+    let events_until_end = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
         let fields = ["caller", "path", "end", "error.code"];
         fields
@@ -294,7 +294,7 @@ async fn each_turn_has_an_access_log_line() {
     let lines: Vec<_> = text
         .lines()
         .filter(|line| line.contains(r#""status":200"#))
-        .map(told)
+        .map(events_until_end)
         .collect();
     assert_eq!(
         lines,
@@ -322,7 +322,7 @@ async fn shutdown_ends_turns_with_an_error_and_closes_sockets() {
     assert_eq!(idle.next().await, Some(json!(1012)));
     busy.say(chat("b", "hi")).await;
     assert_eq!(
-        told(&mut busy, 2).await,
+        events_until_end(&mut busy, 2).await,
         ["b error shutting_down", "a error shutting_down"]
     );
     assert_eq!(busy.next().await, Some(json!(1012)));

@@ -14,12 +14,12 @@ use crate::http::tests::tasks::AgentCall;
 use crate::http::tests::tasks::AgentEvent;
 use crate::http::tests::tasks::AgentScript;
 use crate::http::tests::tasks::AgentStop;
-use crate::http::tests::tasks::Desk;
+use crate::http::tests::tasks::TaskFixture;
 use crate::http::tests::tasks::PermissionDecision;
 
 /// Server with one running task.
 struct Stage {
-    desk: Desk,
+    fixture: TaskFixture,
     server: Server,
     task: String,
     puppet: AgentScript,
@@ -27,12 +27,12 @@ struct Stage {
 
 impl Stage {
     async fn open() -> Self {
-        let mut desk = Desk::open().await;
+        let mut fixture = TaskFixture::open().await;
         let turns = ScriptedTurns::playing([]);
-        let server = Server::start_as(turns, config(), |_| {}, |state| desk.state(state)).await;
-        let (task, puppet) = desk.begun(json!({})).await;
+        let server = Server::start_as(turns, config(), |_| {}, |state| fixture.state(state)).await;
+        let (task, puppet) = fixture.begun(json!({})).await;
         Self {
-            desk,
+            fixture,
             server,
             task,
             puppet,
@@ -45,7 +45,7 @@ impl Stage {
             self.server.address, self.task
         );
         let mut request = url.into_client_request().unwrap();
-        let bearer = format!("Bearer {}", self.desk.keys[key]).parse().unwrap();
+        let bearer = format!("Bearer {}", self.fixture.keys[key]).parse().unwrap();
         request.headers_mut().insert("authorization", bearer);
         match client_async(request, self.server.connect().await).await {
             Ok((socket, _)) => Ok(Socket(socket)),

@@ -18,7 +18,7 @@ use crate::domain::unix_now;
 use crate::engine::agent::PermissionDecision;
 use crate::runtime::run_registry::RunGuard;
 use crate::runtime::run_registry::RunHandle;
-use crate::runtime::run_registry::RunKey;
+use crate::runtime::run_registry::RunIdInUse;
 use crate::runtime::run_registry::RunMap;
 use crate::runtime::run_registry::RunRegistry;
 use crate::storage::store::Error;
@@ -60,6 +60,14 @@ pub(super) enum TaskAdmitError {
     TooManyForOwner(usize),
     /// The task with this id is running in the same session.
     SessionBusy(String),
+    /// An active task of the owner has the same id.
+    IdInUse,
+}
+
+impl From<RunIdInUse> for TaskAdmitError {
+    fn from(_: RunIdInUse) -> Self {
+        Self::IdInUse
+    }
 }
 
 /// Returns the numbers of queued and running tasks.
@@ -110,7 +118,7 @@ impl TaskRecorder {
         config: &Config,
     ) -> Result<(Self, UnboundedReceiver<PermissionAnswer>), TaskAdmitError> {
         let session = task.session_id.clone();
-        Self::register(active, owner, task, store, |runs, _| {
+        Self::register(active, owner, task, store, |runs| {
             check_room(runs, owner, &session, config)
         })
     }
@@ -123,19 +131,17 @@ impl TaskRecorder {
         task: Task,
         store: &TaskStore,
     ) -> Option<Self> {
-        let is_free = |runs: &RunMap<Task, PermissionInbox>, key: &RunKey| {
-            (!runs.contains_key(key)).then_some(()).ok_or(())
-        };
-        let registered = Self::register(active, owner, task, store, is_free);
+        let admit = |_: &RunMap<Task, PermissionInbox>| Ok::<_, RunIdInUse>(());
+        let registered = Self::register(active, owner, task, store, admit);
         registered.ok().map(|(recorder, _)| recorder)
     }
 
-    fn register<E>(
+    fn register<E: From<RunIdInUse>>(
         active: &ActiveTasks,
         owner: &str,
         task: Task,
         store: &TaskStore,
-        admit: impl FnOnce(&RunMap<Task, PermissionInbox>, &RunKey) -> Result<(), E>,
+        admit: impl FnOnce(&RunMap<Task, PermissionInbox>) -> Result<(), E>,
     ) -> Result<(Self, UnboundedReceiver<PermissionAnswer>), E> {
         let (inbox, answers) = mpsc::unbounded_channel();
         let id = task.id.clone();

@@ -45,6 +45,9 @@ pub enum Error {
     /// The chosen id belongs to another task of the caller.
     #[error("the task {} has this id", .0.id)]
     TaskExists(Box<Task>),
+    /// An active task of the caller has the same id.
+    #[error("an active task has this id")]
+    IdInUse,
     /// The task has no open permission request with this id.
     #[error("the task asks nothing called {0}")]
     UnknownPermissionRequest(String),
@@ -68,6 +71,7 @@ impl From<TaskAdmitError> for Error {
             TaskAdmitError::QueueFull => Self::QueueFull,
             TaskAdmitError::TooManyForOwner(most) => Self::TooManyForKey(most),
             TaskAdmitError::SessionBusy(task) => Self::SessionBusy(task),
+            TaskAdmitError::IdInUse => Self::IdInUse,
         }
     }
 }

@@ -52,7 +52,7 @@ impl Error {
             kind,
             name: name.to_owned(),
             reason: format!(
-                "its version is {version}, and this program reads versions up to {newest}"
+                "its version is {version}, and this program can read versions up to {newest}"
             ),
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         };
         assert_eq!(
             told(b"\x03{\"name\":\"a\"}"),
-            "the stored sample s-1 cannot be read: its version is 3, and this program reads versions up to 2"
+            "the stored sample s-1 cannot be read: its version is 3, and this program can read versions up to 2"
         );
         assert_eq!(
             told(b"\x02{\"name\":{\"secret\":1}}"),

@@ -67,8 +67,8 @@ impl Journal {
         );
     }
 
-    pub(crate) fn eof(&self) {
-        self.write("eof", json!({}));
+    pub(crate) fn eof(&self, is_ignored: bool) {
+        self.write("eof", json!({"ignored": is_ignored}));
     }
 
     pub(crate) fn exit_code(&self, code: u8) {

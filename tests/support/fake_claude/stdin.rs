@@ -36,9 +36,10 @@ pub(crate) fn read(session: &Session) {
 }
 
 fn handle_eof(session: &Session) {
-    session.journal.eof();
     let mut state = session.state();
-    if state.modes.is_on("ignore_stdin_eof") {
+    let is_ignored = state.modes.is_on("ignore_stdin_eof");
+    session.journal.eof(is_ignored);
+    if is_ignored {
         return;
     }
     let busy = state.running.is_some() || !state.queue.is_empty();

@@ -329,7 +329,7 @@ async fn close_of_an_unreadable_hold_is_not_retried() {
     assert!(matches!(error, Error::Unreadable(_)), "{error}");
     assert_eq!(
         error.to_string(),
-        "the stored hold 3 cannot be read: its version is 9, and this program reads versions up to 1"
+        "the stored hold 3 cannot be read: its version is 9, and this program can read versions up to 1"
     );
     assert!(books.ledger.0.pending_closes.lock().unwrap().is_empty());
     assert!(!books.ledger.is_failing());

@@ -87,6 +87,6 @@ fn record_of_a_later_version_is_an_error_that_names_it() {
     let error = HoldRecord::decode(&storage_keys::hold("waits/1"), b"\x02").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the stored hold waits/1 cannot be read: its version is 2, and this program reads versions up to 1"
+        "the stored hold waits/1 cannot be read: its version is 2, and this program can read versions up to 1"
     );
 }

@@ -206,7 +206,7 @@ impl ClaudeRunner {
             tracing::warn!(task.id = job.task, error = %ErrorChain(&error), "agent cannot work in its workspace");
             return Err(Failure::new(
                 FailureKind::Crashed,
-                "Agents run as a user who cannot work in this workspace. Whoever runs the server can give the folder to it.",
+                "Agents run as a user who cannot work in this workspace. The operator of the server can give the folder to it.",
             ));
         }
         let mut process = self.spawner.spawn(program).await.map_err(not_started)?;

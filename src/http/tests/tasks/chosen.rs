@@ -5,40 +5,40 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn task_is_found_by_its_chosen_id() {
-    let mut desk = Desk::open().await;
-    let order = desk.order(json!({"task_id": "test-123"}));
-    let (status, made) = desk.ask("POST", "/api/v1/tasks", order.clone()).await;
+    let mut fixture = TaskFixture::open().await;
+    let order = fixture.order(json!({"task_id": "test-123"}));
+    let (status, made) = fixture.ask("POST", "/api/v1/tasks", order.clone()).await;
     assert_eq!((status, &made["task_id"]), (201, &json!("test-123")));
     assert!(made["id"].as_str().unwrap().starts_with("task_"));
-    let puppet = desk.office.puppets.recv().await.unwrap();
-    let (status, task) = desk.ask("GET", "/api/v1/tasks/test-123", Value::Null).await;
+    let puppet = fixture.server.puppets.recv().await.unwrap();
+    let (status, task) = fixture.ask("GET", "/api/v1/tasks/test-123", Value::Null).await;
     assert_eq!(
         (status, &task["id"], &task["status"]),
         (200, &made["id"], &json!("running"))
     );
 
-    let (status, again) = desk.ask("POST", "/api/v1/tasks", order).await;
+    let (status, again) = fixture.ask("POST", "/api/v1/tasks", order).await;
     assert_eq!(
         (status, &again["id"]),
         (200, &made["id"]),
         "the same request is the same task"
     );
-    let other = desk.order(json!({"task_id": "test-123", "max_turns": 3}));
+    let other = fixture.order(json!({"task_id": "test-123", "max_turns": 3}));
     assert_eq!(
-        refusal(desk.ask("POST", "/v1/tasks", other).await),
+        refusal(fixture.ask("POST", "/v1/tasks", other).await),
         "409 task_exists task_id"
     );
-    let (_, list) = desk
+    let (_, list) = fixture
         .ask("GET", "/v1/tasks?after=test-123", Value::Null)
         .await;
     assert_eq!(list["data"], json!([]));
 
-    let (status, _) = desk
+    let (status, _) = fixture
         .ask("POST", "/api/v1/tasks/test-123/interrupt", Value::Null)
         .await;
     assert_eq!(status, 200);
     puppet.end(AgentStop::Completed, "0.25");
-    let told = body(desk.events("/api/v1/tasks/test-123/events", &[]).await).await;
+    let told = body(fixture.events("/api/v1/tasks/test-123/events", &[]).await).await;
     let events: Vec<Value> = told
         .lines()
         .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
@@ -47,7 +47,7 @@ async fn task_is_found_by_its_chosen_id() {
         events.len() > 1 && events.iter().all(|event| event["task_id"] == "test-123"),
         "{told}"
     );
-    let (status, gone) = desk
+    let (status, gone) = fixture
         .ask("DELETE", "/api/v1/tasks/test-123", Value::Null)
         .await;
     assert_eq!(
@@ -56,7 +56,7 @@ async fn task_is_found_by_its_chosen_id() {
     );
     for path in ["/v1/tasks/test-123", "/v1/tasks/test-123/events"] {
         assert_eq!(
-            refusal(desk.ask("GET", path, Value::Null).await),
+            refusal(fixture.ask("GET", path, Value::Null).await),
             "404 task_not_found -",
             "{path}"
         );
@@ -65,38 +65,38 @@ async fn task_is_found_by_its_chosen_id() {
 
 #[tokio::test(start_paused = true)]
 async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
-    let mut desk = Desk::open().await;
-    let order = desk.order(json!({"task_id": "nightly"}));
-    let [first, second] = desk.keys.clone();
+    let mut fixture = TaskFixture::open().await;
+    let order = fixture.order(json!({"task_id": "nightly"}));
+    let [first, second] = fixture.keys.clone();
     let mut made = Vec::new();
     for key in [&first, &second] {
-        let (status, task) = desk.ask_as(key, "POST", "/v1/tasks", order.clone()).await;
+        let (status, task) = fixture.ask_as(key, "POST", "/v1/tasks", order.clone()).await;
         assert_eq!(status, 201, "{task}");
         made.push(task["id"].clone());
     }
     assert_ne!(made[0], made[1]);
     for (key, id) in [(&first, &made[0]), (&second, &made[1])] {
         assert_eq!(
-            &desk
+            &fixture
                 .ask_as(key, "GET", "/v1/tasks/nightly", Value::Null)
                 .await
                 .1["id"],
             id
         );
     }
-    let puppet = desk.office.puppets.recv().await.unwrap();
+    let puppet = fixture.server.puppets.recv().await.unwrap();
     puppet.end(AgentStop::Completed, "0.25");
-    desk.until("nightly", |task| task["status"] == "completed")
+    fixture.until("nightly", |task| task["status"] == "completed")
         .await;
     assert_eq!(
-        desk.ask("DELETE", "/v1/tasks/nightly", Value::Null).await.0,
+        fixture.ask("DELETE", "/v1/tasks/nightly", Value::Null).await.0,
         200
     );
-    let (status, next) = desk
+    let (status, next) = fixture
         .ask(
             "POST",
             "/v1/tasks",
-            desk.order(json!({"task_id": "nightly"})),
+            fixture.order(json!({"task_id": "nightly"})),
         )
         .await;
     assert_eq!(status, 201);
@@ -105,7 +105,7 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
         "nothing of the task that is gone is left"
     );
     assert_eq!(
-        desk.ask_as(&second, "GET", "/v1/tasks/nightly", Value::Null)
+        fixture.ask_as(&second, "GET", "/v1/tasks/nightly", Value::Null)
             .await
             .1["id"],
         made[1]
@@ -114,10 +114,10 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_requests_with_one_id_create_one_task() {
-    let desk = Desk::open().await;
-    let order = desk.order(json!({"task_id": "once"}));
+    let fixture = TaskFixture::open().await;
+    let order = fixture.order(json!({"task_id": "once"}));
     let asked =
-        futures::future::join_all((0..5).map(|_| desk.ask("POST", "/v1/tasks", order.clone())))
+        futures::future::join_all((0..5).map(|_| fixture.ask("POST", "/v1/tasks", order.clone())))
             .await;
     let mut statuses: Vec<u16> = asked.iter().map(|(status, _)| *status).collect();
     statuses.sort_unstable();
@@ -127,7 +127,7 @@ async fn concurrent_requests_with_one_id_create_one_task() {
 
 #[tokio::test(start_paused = true)]
 async fn invalid_task_id_is_refused() {
-    let desk = Desk::open().await;
+    let fixture = TaskFixture::open().await;
     let made_here = format!("task_{}", "0".repeat(32));
     for (id, expected) in [
         (json!(""), "400 invalid_value task_id"),
@@ -137,9 +137,9 @@ async fn invalid_task_id_is_refused() {
         (json!(made_here), "400 invalid_value task_id"),
         (json!(5), "400 invalid_type task_id"),
     ] {
-        let order = desk.order(json!({"task_id": id}));
+        let order = fixture.order(json!({"task_id": id}));
         assert_eq!(
-            refusal(desk.ask("POST", "/v1/tasks", order).await),
+            refusal(fixture.ask("POST", "/v1/tasks", order).await),
             expected,
             "{id}"
         );

@@ -18,16 +18,16 @@ pub(crate) use crate::services::tasks::testing::AgentCall;
 pub(crate) use crate::services::tasks::testing::AgentScript;
 
 /// Server whose callers may have tasks: two keys that may, and one that may not.
-pub(crate) struct Desk {
+pub(crate) struct TaskFixture {
     router: Router,
-    pub(crate) office: TaskTestServer,
+    pub(crate) server: TaskTestServer,
     pub(crate) keys: [String; 2],
     other: String,
     known: Keys,
     registry: Registry,
 }
 
-impl Desk {
+impl TaskFixture {
     pub(crate) async fn open() -> Self {
         let registry = Registry::temporary().await.unwrap();
         let key = async |permissions: FieldChange<Vec<Permission>>| {
@@ -50,7 +50,7 @@ impl Desk {
             key(FieldChange::Keep).await,
         );
         let known = Keys::none().with_stored(&registry);
-        let office = TaskTestServer::for_keys(known.clone()).await;
+        let server = TaskTestServer::for_keys(known.clone()).await;
         let turns = ScriptedTurns::playing(greeting());
         let turns = gateway::testing::pipeline(turns, gateway::testing::admission_deps().await);
         let state = whole_state(
@@ -61,14 +61,14 @@ impl Desk {
         );
         let router = router(AppState {
             services: ApiServices {
-                tasks: Some(office.tasks.clone()),
+                tasks: Some(server.tasks.clone()),
                 ..state.services
             },
             ..state
         });
         Self {
             router,
-            office,
+            server,
             keys,
             other,
             known,
@@ -80,7 +80,7 @@ impl Desk {
     pub(crate) fn state(&self, state: AppState) -> AppState {
         AppState {
             services: ApiServices {
-                tasks: Some(self.office.tasks.clone()),
+                tasks: Some(self.server.tasks.clone()),
                 ..state.services
             },
             keys: self.known.clone().into(),
@@ -110,7 +110,7 @@ impl Desk {
     /// Returns a request for a task with these fields beside the required ones.
     fn order(&self, fields: Value) -> Value {
         let mut body =
-            json!({"prompt": "do it", "workspace": self.office.folder.path(), "preset": "edit"});
+            json!({"prompt": "do it", "workspace": self.server.folder.path(), "preset": "edit"});
         let Value::Object(fields) = fields else {
             panic!("no fields")
         };
@@ -124,7 +124,7 @@ impl Desk {
         assert_eq!(status, 201, "{task}");
         (
             task["id"].as_str().unwrap().to_owned(),
-            self.office.puppets.recv().await.unwrap(),
+            self.server.puppets.recv().await.unwrap(),
         )
     }
 
@@ -177,8 +177,8 @@ fn steady(text: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn task_is_created_followed_and_deleted() {
-    let mut desk = Desk::open().await;
-    let (id, puppet) = desk
+    let mut fixture = TaskFixture::open().await;
+    let (id, puppet) = fixture
         .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."}))
         .await;
     assert_eq!(
@@ -191,7 +191,7 @@ async fn task_is_created_followed_and_deleted() {
         name: "Bash".to_owned(),
         input: "{}".to_owned(),
     });
-    let task = desk
+    let task = fixture
         .until(&id, |task| task["progress"]["tools"] == json!(["Bash"]))
         .await;
     assert_eq!(
@@ -199,7 +199,7 @@ async fn task_is_created_followed_and_deleted() {
         (&json!("running"), &Value::Null)
     );
     puppet.end(AgentStop::Completed, "0.25");
-    let events = desk.events(&format!("/v1/tasks/{id}/events"), &[]).await;
+    let events = fixture.events(&format!("/v1/tasks/{id}/events"), &[]).await;
     assert_eq!(
         events.headers()["content-type"],
         "text/event-stream; charset=utf-8"
@@ -221,12 +221,12 @@ async fn task_is_created_followed_and_deleted() {
     event: complete
     data: {"result":"words","sequence_number":3,"status":"completed","type":"complete"}
     "#);
-    let (_, list) = desk.ask("GET", "/v1/tasks?limit=1", json!(null)).await;
+    let (_, list) = fixture.ask("GET", "/v1/tasks?limit=1", json!(null)).await;
     assert_eq!(
         (&list["data"][0]["id"], &list["has_more"]),
         (&json!(id), &json!(false))
     );
-    let (status, gone) = desk
+    let (status, gone) = fixture
         .ask("DELETE", &format!("/v1/tasks/{id}"), json!(null))
         .await;
     assert_eq!(
@@ -237,7 +237,7 @@ async fn task_is_created_followed_and_deleted() {
         )
     );
     assert_eq!(
-        desk.ask("GET", &format!("/v1/tasks/{id}"), json!(null))
+        fixture.ask("GET", &format!("/v1/tasks/{id}"), json!(null))
             .await
             .0,
         404
@@ -246,14 +246,14 @@ async fn task_is_created_followed_and_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn task_shows_its_outcome() {
-    let mut desk = Desk::open().await;
-    let (id, puppet) = desk
+    let mut fixture = TaskFixture::open().await;
+    let (id, puppet) = fixture
         .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"}))
         .await;
     puppet.end(AgentStop::Completed, "0.25");
-    let mut task = desk.until(&id, |task| task["status"] == "completed").await;
+    let mut task = fixture.until(&id, |task| task["status"] == "completed").await;
     assert_eq!(
-        desk.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null))
+        fixture.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null))
             .await
             .1,
         task
@@ -325,8 +325,8 @@ async fn task_shows_its_outcome() {
 
 #[tokio::test(start_paused = true)]
 async fn tasks_are_per_key_and_need_the_permission() {
-    let mut desk = Desk::open().await;
-    let (id, _puppet) = desk.begun(json!({})).await;
+    let mut fixture = TaskFixture::open().await;
+    let (id, _puppet) = fixture.begun(json!({})).await;
     let paths = [
         ("GET", format!("/v1/tasks/{id}")),
         ("DELETE", format!("/v1/tasks/{id}")),
@@ -335,16 +335,16 @@ async fn tasks_are_per_key_and_need_the_permission() {
         ("POST", format!("/v1/tasks/{id}/permissions/q")),
     ];
     for (method, path) in &paths {
-        let (status, error) = desk
-            .ask_as(&desk.keys[1], method, path, json!({"decision": "allow"}))
+        let (status, error) = fixture
+            .ask_as(&fixture.keys[1], method, path, json!({"decision": "allow"}))
             .await;
         assert_eq!(
             (status, &error["error"]["code"]),
             (404, &json!("task_not_found")),
             "{method} {path}"
         );
-        let (status, error) = desk
-            .ask_as(&desk.other, method, path, json!({"decision": "allow"}))
+        let (status, error) = fixture
+            .ask_as(&fixture.other, method, path, json!({"decision": "allow"}))
             .await;
         assert_eq!(
             (status, &error["error"]["code"]),
@@ -352,13 +352,13 @@ async fn tasks_are_per_key_and_need_the_permission() {
         );
     }
     assert_eq!(
-        desk.ask_as(&desk.keys[1], "GET", "/v1/tasks", json!(null))
+        fixture.ask_as(&fixture.keys[1], "GET", "/v1/tasks", json!(null))
             .await
             .1["data"],
         json!([])
     );
     assert_eq!(
-        desk.ask_as(&desk.other, "POST", "/v1/tasks", desk.order(json!({})))
+        fixture.ask_as(&fixture.other, "POST", "/v1/tasks", fixture.order(json!({})))
             .await
             .0,
         403
@@ -402,8 +402,8 @@ async fn tasks_are_off_without_configured_folders() {
 
 #[tokio::test(start_paused = true)]
 async fn invalid_task_request_names_the_field() {
-    let desk = Desk::open().await;
-    let root = desk.office.folder.path().to_owned();
+    let fixture = TaskFixture::open().await;
+    let root = fixture.server.folder.path().to_owned();
     for (fields, status, param) in [
         (json!({"prompt": " "}), 400, "prompt"),
         (json!({"prompt": null}), 400, "prompt"),
@@ -439,8 +439,8 @@ async fn invalid_task_request_names_the_field() {
         ),
         (json!({"max_turn": 1}), 400, "max_turn"),
     ] {
-        let (found, error) = desk
-            .ask("POST", "/v1/tasks", desk.order(fields.clone()))
+        let (found, error) = fixture
+            .ask("POST", "/v1/tasks", fixture.order(fields.clone()))
             .await;
         assert_eq!(
             (found, &error["error"]["param"]),
@@ -448,11 +448,11 @@ async fn invalid_task_request_names_the_field() {
             "{fields}: {error}"
         );
     }
-    let (status, error) = desk
+    let (status, error) = fixture
         .ask(
             "POST",
             "/v1/tasks",
-            desk.order(json!({"project_id": "other"})),
+            fixture.order(json!({"project_id": "other"})),
         )
         .await;
     assert_eq!(
@@ -463,7 +463,7 @@ async fn invalid_task_request_names_the_field() {
 
 #[tokio::test(start_paused = true)]
 async fn presets_and_lists_select_the_tools_of_an_agent() {
-    let mut desk = Desk::open().await;
+    let mut fixture = TaskFixture::open().await;
     for (fields, tools, mode) in [
         (
             json!({"preset": null}),
@@ -481,19 +481,19 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
             "default",
         ),
     ] {
-        let (id, puppet) = desk.begun(fields).await;
+        let (id, puppet) = fixture.begun(fields).await;
         puppet.end(AgentStop::Completed, "0.01");
-        let task = desk.until(&id, |task| task["status"] == "completed").await;
+        let task = fixture.until(&id, |task| task["status"] == "completed").await;
         assert_eq!(
             (&task["tools"], &task["permission_mode"]),
             (&tools, &json!(mode))
         );
     }
-    let (_, task) = desk
+    let (_, task) = fixture
         .ask(
             "POST",
             "/v1/tasks",
-            desk.order(json!({"webhook": {"url": "https://hooks.example.com/a"}})),
+            fixture.order(json!({"webhook": {"url": "https://hooks.example.com/a"}})),
         )
         .await;
     assert!(
@@ -503,7 +503,7 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
             .starts_with("whsec_"),
         "{task}"
     );
-    let (_, again) = desk
+    let (_, again) = fixture
         .ask(
             "GET",
             &format!("/v1/tasks/{}", task["id"].as_str().unwrap()),

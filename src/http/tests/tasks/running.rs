@@ -5,10 +5,10 @@ use crate::accounts::auth::Credentials;
 
 #[tokio::test(start_paused = true)]
 async fn permission_request_is_answered_once() {
-    let mut desk = Desk::open().await;
-    let (id, mut puppet) = desk.begun(json!({})).await;
+    let mut fixture = TaskFixture::open().await;
+    let (id, mut puppet) = fixture.begun(json!({})).await;
     puppet.ask("q1");
-    let task = desk
+    let task = fixture
         .until(&id, |task| task["permission_requests"] != json!([]))
         .await;
     let asked = json!({"request_id": "q1", "tool": "Bash", "tool_use_id": "toolu_1", "input": {"command": "ls"}, "reason": null});
@@ -20,10 +20,10 @@ async fn permission_request_is_answered_once() {
         (json!({"decision": "allow", "message": "x"}), "message"),
         (json!({"decision": "allow", "for": "ever"}), "for"),
     ] {
-        let (status, error) = desk.ask("POST", &path, body).await;
+        let (status, error) = fixture.ask("POST", &path, body).await;
         assert_eq!((status, &error["error"]["param"]), (400, &json!(param)));
     }
-    let (status, answered) = desk
+    let (status, answered) = fixture
         .ask(
             "POST",
             &path,
@@ -39,7 +39,7 @@ async fn permission_request_is_answered_once() {
             PermissionDecision::Deny("Not that.".to_owned())
         )
     );
-    let (status, error) = desk.ask("POST", &path, json!({"decision": "allow"})).await;
+    let (status, error) = fixture.ask("POST", &path, json!({"decision": "allow"})).await;
     assert_eq!(
         (status, &error["error"]["code"]),
         (404, &json!("permission_request_not_found"))
@@ -48,15 +48,15 @@ async fn permission_request_is_answered_once() {
 
 #[tokio::test(start_paused = true)]
 async fn task_is_interrupted_once() {
-    let mut desk = Desk::open().await;
-    let (id, mut puppet) = desk.begun(json!({})).await;
+    let mut fixture = TaskFixture::open().await;
+    let (id, mut puppet) = fixture.begun(json!({})).await;
     let path = format!("/v1/tasks/{id}/interrupt");
-    let (status, task) = desk.ask("POST", &path, json!(null)).await;
+    let (status, task) = fixture.ask("POST", &path, json!(null)).await;
     assert_eq!((status, &task["status"]), (200, &json!("running")));
     assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
     puppet.end(AgentStop::Interrupted, "0.25");
     let told = body(
-        desk.events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[])
+        fixture.events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[])
             .await,
     )
     .await;
@@ -64,12 +64,12 @@ async fn task_is_interrupted_once() {
         told.contains(r#""status":"interrupted""#) && told.contains("event: complete"),
         "{told}"
     );
-    let (status, error) = desk.ask("POST", &path, json!(null)).await;
+    let (status, error) = fixture.ask("POST", &path, json!(null)).await;
     assert_eq!(
         (status, &error["error"]["code"]),
         (400, &json!("task_over"))
     );
-    let (status, error) = desk
+    let (status, error) = fixture
         .ask("GET", &format!("/v1/tasks/{id}/ws"), json!(null))
         .await;
     assert_eq!(
@@ -80,14 +80,14 @@ async fn task_is_interrupted_once() {
 
 #[tokio::test(start_paused = true)]
 async fn reconnecting_reader_misses_no_event() {
-    let mut desk = Desk::open().await;
-    let (id, puppet) = desk.begun(json!({})).await;
+    let mut fixture = TaskFixture::open().await;
+    let (id, puppet) = fixture.begun(json!({})).await;
     let path = format!("/v1/tasks/{id}/events");
     for number in 1..=998 {
         puppet.say(AgentEvent::Message(number.to_string()));
     }
     // The reader from the beginning disconnects in the middle.
-    let mut stream = desk.events(&path, &[]).await.into_body().into_data_stream();
+    let mut stream = fixture.events(&path, &[]).await.into_body().into_data_stream();
     let mut read = String::new();
     while !read.contains("id: 400\n") {
         read.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
@@ -96,7 +96,7 @@ async fn reconnecting_reader_misses_no_event() {
     let last =
         read.lines().rfind(|line| line.starts_with("id: ")).unwrap()["id: ".len()..].to_owned();
     puppet.end(AgentStop::Completed, "0.25");
-    read.push_str(&body(desk.events(&path, &[("last-event-id", &last)]).await).await);
+    read.push_str(&body(fixture.events(&path, &[("last-event-id", &last)]).await).await);
     let ids: Vec<usize> = read
         .lines()
         .filter_map(|line| line.strip_prefix("id: ")?.parse().ok())
@@ -106,39 +106,39 @@ async fn reconnecting_reader_misses_no_event() {
         read.ends_with("\n\n")
             && read.lines().rfind(|line| line.starts_with("event: ")) == Some("event: complete")
     );
-    let nothing = desk.events(&path, &[("last-event-id", "999")]).await;
+    let nothing = fixture.events(&path, &[("last-event-id", "999")]).await;
     assert_eq!(nothing.status(), StatusCode::NO_CONTENT);
     for (path, headers) in [
         (path.clone(), [("last-event-id", "x")]),
         (format!("{path}?starting_after=-1"), [("x-nothing", "")]),
     ] {
-        let (status, _) = error(desk.events(&path, &headers).await).await;
+        let (status, _) = error(fixture.events(&path, &headers).await).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn task_is_stopped_when_its_key_is_revoked() {
-    let mut desk = Desk::open().await;
-    let (id, mut puppet) = desk.begun(json!({})).await;
+    let mut fixture = TaskFixture::open().await;
+    let (id, mut puppet) = fixture.begun(json!({})).await;
     puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
-    desk.until(&id, |task| task["progress"]["turns"] == 1).await;
+    fixture.until(&id, |task| task["progress"]["turns"] == 1).await;
     let credentials = Credentials {
-        api_key: Some(&desk.keys[0]),
+        api_key: Some(&fixture.keys[0]),
         ..Credentials::default()
     };
-    let caller = desk.known.authenticate(&credentials, None).unwrap();
-    desk.registry.revoke_key(&caller.name).await.unwrap();
+    let caller = fixture.known.authenticate(&credentials, None).unwrap();
+    fixture.registry.revoke_key(&caller.name).await.unwrap();
     puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
     puppet.end(AgentStop::Interrupted, "0.25");
-    desk.office.stop.cancel();
-    desk.office.tasks.wait_until_ended().await;
-    let task = desk.office.tasks.get(&caller, &id).await.unwrap();
+    fixture.server.stop.cancel();
+    fixture.server.tasks.wait_until_ended().await;
+    let task = fixture.server.tasks.get(&caller, &id).await.unwrap();
     assert_eq!(
         task.error.map(|error| error.code).as_deref(),
         Some("key_revoked")

@@ -79,7 +79,7 @@ async fn task_events_are_replayed_to_a_late_reader() {
     assert_eq!(
         office.told(&task.id, 0).await,
         early,
-        "whoever comes later reads the same"
+        "a later reader gets the same"
     );
     let rest: String = early
         .lines()

@@ -15,9 +15,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::streams::chat;
+use super::streams::events_until_end;
 use super::streams::obeying;
 use super::streams::open;
-use super::streams::events_until_end;
 use super::*;
 use crate::http::tests::keyed::Revocable;
 use crate::http::tests::keyed::keyed;
@@ -31,11 +31,17 @@ async fn socket_authenticates_with_its_first_message() {
         .await;
     assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})));
     socket.say(chat("a", "hi")).await;
-    assert_eq!(events_until_end(&mut socket, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(
+        events_until_end(&mut socket, 1).await.last().unwrap(),
+        "a done stop"
+    );
     socket
         .say(json!({"type": "auth", "api_key": "guess"}))
         .await;
-    assert_eq!(events_until_end(&mut socket, 1).await, ["- error invalid_api_key"]);
+    assert_eq!(
+        events_until_end(&mut socket, 1).await,
+        ["- error invalid_api_key"]
+    );
     socket.say(chat("a", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await.last().unwrap(),
@@ -50,7 +56,10 @@ async fn socket_authenticates_with_its_first_message() {
     ] {
         let mut socket = open(&server).await;
         socket.say(first).await;
-        assert_eq!(events_until_end(&mut socket, 1).await, ["- error invalid_api_key"]);
+        assert_eq!(
+            events_until_end(&mut socket, 1).await,
+            ["- error invalid_api_key"]
+        );
         assert_eq!(socket.next().await, Some(json!(4401)));
     }
 }
@@ -127,7 +136,10 @@ async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
         "nobody else had to go"
     );
     known.say(chat("a", "hi")).await;
-    assert_eq!(events_until_end(&mut known, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(
+        events_until_end(&mut known, 1).await.last().unwrap(),
+        "a done stop"
+    );
 }
 
 /// Returns the status and the agreed protocol of a WebSocket handshake with these headers.
@@ -227,8 +239,14 @@ async fn revoked_key_is_refused_for_the_next_turn() {
         .await;
     socket.until("authenticated").await;
     socket.say(chat("a", "hi")).await;
-    assert_eq!(events_until_end(&mut socket, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(
+        events_until_end(&mut socket, 1).await.last().unwrap(),
+        "a done stop"
+    );
     key.revoke().await;
     socket.say(chat("b", "hi")).await;
-    assert_eq!(events_until_end(&mut socket, 1).await, ["b error revoked_api_key"]);
+    assert_eq!(
+        events_until_end(&mut socket, 1).await,
+        ["b error revoked_api_key"]
+    );
 }

@@ -8,9 +8,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::sockets::Socket;
 use super::streams::chat;
+use super::streams::events_until_end;
 use super::streams::open;
 use super::streams::prompt;
-use super::streams::events_until_end;
 use super::*;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
@@ -65,7 +65,10 @@ async fn stalled_socket_delays_only_its_own_turns_and_is_closed() {
     server.until_held(1).await;
     let mut socket = open(&server).await;
     socket.say(chat("b", "hi")).await;
-    assert_eq!(events_until_end(&mut socket, 1).await.last().unwrap(), "b done stop");
+    assert_eq!(
+        events_until_end(&mut socket, 1).await.last().unwrap(),
+        "b done stop"
+    );
     server.until_held(0).await;
     drop(stalled);
 }

@@ -160,7 +160,10 @@ async fn cancel_ends_one_turn_and_keeps_the_others() {
     assert_eq!(events_until_end(&mut socket, 1).await, ["a done cancelled"]);
     server.until_held(1).await;
     socket.say(json!({"type": "cancel", "id": "a"})).await;
-    assert_eq!(events_until_end(&mut socket, 1).await, ["a error turn_not_found"]);
+    assert_eq!(
+        events_until_end(&mut socket, 1).await,
+        ["a error turn_not_found"]
+    );
     socket.say(chat("b", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await,
@@ -221,7 +224,10 @@ async fn errors_are_sent_and_keep_the_socket_open() {
         .send(Message::Binary(chat("a", "hi").to_string().into()))
         .await
         .unwrap();
-    assert_eq!(events_until_end(&mut socket, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(
+        events_until_end(&mut socket, 1).await.last().unwrap(),
+        "a done stop"
+    );
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ use crate::http::tests::tasks::AgentCall;
 use crate::http::tests::tasks::AgentEvent;
 use crate::http::tests::tasks::AgentScript;
 use crate::http::tests::tasks::AgentStop;
-use crate::http::tests::tasks::TaskFixture;
 use crate::http::tests::tasks::PermissionDecision;
+use crate::http::tests::tasks::TaskFixture;
 
 /// Server with one running task.
 struct Stage {
@@ -45,7 +45,9 @@ impl Stage {
             self.server.address, self.task
         );
         let mut request = url.into_client_request().unwrap();
-        let bearer = format!("Bearer {}", self.fixture.keys[key]).parse().unwrap();
+        let bearer = format!("Bearer {}", self.fixture.keys[key])
+            .parse()
+            .unwrap();
         request.headers_mut().insert("authorization", bearer);
         match client_async(request, self.server.connect().await).await {
             Ok((socket, _)) => Ok(Socket(socket)),

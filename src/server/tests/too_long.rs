@@ -92,7 +92,10 @@ async fn large_message_within_the_limit_is_read() {
     let text = "x".repeat(100_000);
     let mut socket = Socket::open_at(&server, "/v1/stream").await;
     socket.say(chat("a", &text)).await;
-    assert_eq!(events_until_end(&mut socket, 1).await.last().unwrap(), "a done stop");
+    assert_eq!(
+        events_until_end(&mut socket, 1).await.last().unwrap(),
+        "a done stop"
+    );
     let mut socket = Socket::open_at(&server, "/v1/responses").await;
     socket
         .say(json!({"type": "response.create", "model": "sonnet", "input": text}))

@@ -6,6 +6,7 @@
 
 mod answer;
 mod calls;
+mod chunk;
 mod content;
 mod custom_tools;
 mod decode;

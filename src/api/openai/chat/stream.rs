@@ -1,5 +1,12 @@
 //! Stream of a chat completion, as payloads of server-sent events.
 
+use super::chunk::CallDelta;
+use super::chunk::ChatChunk;
+use super::chunk::ChatChunkChoice;
+use super::chunk::ChatDelta;
+use super::chunk::ChunkUsage;
+use super::chunk::CustomCallDelta;
+use super::chunk::FunctionCallDelta;
 use super::encode::ChatReply;
 use super::tools::ToolCallFormat;
 use super::types::ChatAnnotation;
@@ -16,9 +23,6 @@ use crate::domain::FinishReason;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 
-const ROLE_DELTA: &str = r#"{"role":"assistant","content":"","refusal":null}"#;
-const CHOICE_TAIL: &str = r#","logprobs":null,"finish_reason":null}"#;
-
 /// Turns the events of the turns of one request into the payloads of `data:` lines; HTTP does the
 /// framing.
 ///
@@ -26,11 +30,7 @@ const CHOICE_TAIL: &str = r#","logprobs":null,"finish_reason":null}"#;
 /// then text and tool calls, then one finish reason.
 #[derive(Debug)]
 pub struct ChatStreamEncoder {
-    /// Beginning of each chunk, up to and including the opening bracket of `choices`.
-    head: String,
-    /// End of each chunk, from the closing bracket of `choices`.
-    tail: &'static str,
-    tool_call_format: ToolCallFormat,
+    reply: ChatReply,
     include_usage: bool,
     usage: Usage,
     choices: Vec<ChatChoiceProgress>,
@@ -40,8 +40,6 @@ pub struct ChatStreamEncoder {
 /// Progress of one choice.
 #[derive(Debug)]
 struct ChatChoiceProgress {
-    /// Beginning of the choice in each chunk, up to and including the name of its delta.
-    head: String,
     state: ChatChoiceState,
     /// Number of tool calls begun.
     call_count: usize,
@@ -66,14 +64,7 @@ impl ChatStreamEncoder {
     /// Creates an encoder for `n` choices; `include_usage` is the client's
     /// `stream_options.include_usage`.
     pub fn new(reply: &ChatReply, n: usize, include_usage: bool) -> Self {
-        let head = format!(
-            r#"{{"id":{},"object":"chat.completion.chunk","created":{},"model":{},"choices":["#,
-            json::to_string(&reply.id),
-            reply.created,
-            json::to_string(&reply.model),
-        );
-        let choice = |index| ChatChoiceProgress {
-            head: format!(r#"{{"index":{index},"delta":"#),
+        let choice = || ChatChoiceProgress {
             state: ChatChoiceState::Fresh,
             call_count: 0,
             has_input: true,
@@ -81,16 +72,10 @@ impl ChatStreamEncoder {
             cited: CitedText::default(),
         };
         Self {
-            head,
-            tail: if include_usage {
-                r#"],"usage":null}"#
-            } else {
-                "]}"
-            },
-            tool_call_format: reply.tool_call_format.clone(),
+            reply: reply.clone(),
             include_usage,
             usage: Usage::default(),
-            choices: (0..n).map(choice).collect(),
+            choices: std::iter::repeat_with(choice).take(n).collect(),
             has_failed: false,
         }
     }
@@ -103,7 +88,7 @@ impl ChatStreamEncoder {
             Some(choice) if !self.has_failed && choice.state != ChatChoiceState::Finished => {
                 if choice.state == ChatChoiceState::Fresh {
                     choice.state = ChatChoiceState::Open;
-                    payloads.push(self.chunk(index, ROLE_DELTA));
+                    payloads.push(self.chunk(index, ChatDelta::ROLE, None));
                 }
             }
             _ => return payloads,
@@ -122,10 +107,11 @@ impl ChatStreamEncoder {
             | TurnEvent::BlockDelta(_)
             | TurnEvent::NextText => {}
             TurnEvent::Thinking(text) => {
-                payloads.extend(self.piece(index, r#"{"reasoning_content":"#, text, "}"));
+                let delta = |reasoning_content| ChatDelta::Reasoning { reasoning_content };
+                payloads.extend(self.piece(index, text, delta));
             }
             TurnEvent::Text(text) => {
-                payloads.extend(self.piece(index, r#"{"content":"#, text, "}"));
+                payloads.extend(self.piece(index, text, |content| ChatDelta::Content { content }));
             }
             TurnEvent::ToolCall { id, name, .. } => self.call(index, id, name, &mut payloads),
             TurnEvent::ToolInput(piece) => payloads.extend(self.input(index, piece)),
@@ -154,37 +140,43 @@ impl ChatStreamEncoder {
     /// Returns the chunk for a citation; none unless its source is on the web.
     fn annotation(&mut self, index: usize, citation: &Citation) -> Option<String> {
         let citation = self.choices.get(index)?.cited.url_citation(citation)?;
-        let annotation = json::to_string(&ChatAnnotation::from(&citation));
-        Some(self.chunk(index, &format!(r#"{{"annotations":[{annotation}]}}"#)))
+        let delta = ChatDelta::Annotation {
+            annotations: [ChatAnnotation::from(&citation)],
+        };
+        Some(self.chunk(index, delta, None))
     }
 
     fn call(&mut self, index: usize, id: &str, name: &str, payloads: &mut Vec<String>) {
         let Some(choice) = self.choices.get_mut(index) else {
             return;
         };
-        let (custom, number, name) = (name, choice.call_count, json::to_string(name));
+        let number = choice.call_count;
         choice.call_count += 1;
         choice.has_input = false;
         choice.text = None;
-        let delta = match self.tool_call_format {
-            ToolCallFormat::Custom(_) if self.tool_call_format.is_custom(custom) => {
+        let function = FunctionCallDelta {
+            name: Some(name),
+            arguments: "",
+        };
+        let delta = match self.reply.tool_call_format {
+            ToolCallFormat::Custom(_) if self.reply.tool_call_format.is_custom(name) => {
                 choice.text = Some(CustomInputParser::default());
-                format!(
-                    r#"{{"tool_calls":[{{"index":{number},"id":{},"type":"custom","custom":{{"name":{name},"input":""}}}}]}}"#,
-                    json::to_string(id)
-                )
+                let custom = CustomCallDelta {
+                    name: Some(name),
+                    input: "",
+                };
+                ChatDelta::begin_call(number, id, "custom", CallDelta::Custom(custom))
             }
-            ToolCallFormat::Tools | ToolCallFormat::Custom(_) => format!(
-                r#"{{"tool_calls":[{{"index":{number},"id":{},"type":"function","function":{{"name":{name},"arguments":""}}}}]}}"#,
-                json::to_string(id)
-            ),
+            ToolCallFormat::Tools | ToolCallFormat::Custom(_) => {
+                ChatDelta::begin_call(number, id, "function", CallDelta::Function(function))
+            }
             // A message in the deprecated format has room for one call.
             ToolCallFormat::Functions if number > 0 => return,
-            ToolCallFormat::Functions => {
-                format!(r#"{{"function_call":{{"name":{name},"arguments":""}}}}"#)
-            }
+            ToolCallFormat::Functions => ChatDelta::FunctionCall {
+                function_call: function,
+            },
         };
-        payloads.push(self.chunk(index, &delta));
+        payloads.push(self.chunk(index, delta, None));
     }
 
     fn input(&mut self, index: usize, piece: &str) -> Option<String> {
@@ -195,23 +187,31 @@ impl ChatStreamEncoder {
             let piece = text.push(piece);
             return self.text_piece(index, number, &piece);
         }
-        match self.tool_call_format {
+        let function = |arguments| FunctionCallDelta {
+            name: None,
+            arguments,
+        };
+        match self.reply.tool_call_format {
             ToolCallFormat::Tools | ToolCallFormat::Custom(_) => {
-                let delta =
-                    format!(r#"{{"tool_calls":[{{"index":{number},"function":{{"arguments":"#);
-                self.piece(index, &delta, piece, "}}]}")
+                self.piece(index, piece, |piece| {
+                    ChatDelta::continue_call(number, CallDelta::Function(function(piece)))
+                })
             }
             ToolCallFormat::Functions if number > 0 => None,
             ToolCallFormat::Functions => {
-                self.piece(index, r#"{"function_call":{"arguments":"#, piece, "}}")
+                self.piece(index, piece, |piece| ChatDelta::FunctionCall {
+                    function_call: function(piece),
+                })
             }
         }
     }
 
     /// Returns the chunk for a piece of the text of custom tool call `number`.
     fn text_piece(&self, index: usize, number: usize, piece: &str) -> Option<String> {
-        let delta = format!(r#"{{"tool_calls":[{{"index":{number},"custom":{{"input":"#);
-        self.piece(index, &delta, piece, "}}]}")
+        self.piece(index, piece, |input| {
+            let custom = CustomCallDelta { name: None, input };
+            ChatDelta::continue_call(number, CallDelta::Custom(custom))
+        })
     }
 
     /// Ends the open tool call, if any. A call without input gets an empty object.
@@ -228,50 +228,57 @@ impl ChatStreamEncoder {
 
     fn finish(&mut self, index: usize, finish: &Finish, payloads: &mut Vec<String>) {
         if finish.reason == FinishReason::ContentFilter {
-            payloads.extend(self.piece(index, r#"{"refusal":"#, REFUSAL, "}"));
+            payloads.push(self.chunk(index, ChatDelta::Refusal { refusal: REFUSAL }, None));
         }
         let Some(choice) = self.choices.get_mut(index) else {
             return;
         };
         choice.state = ChatChoiceState::Finished;
-        let reason = finish_reason_in_format(finish.reason, &self.tool_call_format);
-        let end = format!(r#"{{}},"logprobs":null,"finish_reason":"{reason}"}}"#);
-        payloads.push([&self.head, &choice.head, &end, self.tail].concat());
+        let reason = finish_reason_in_format(finish.reason, &self.reply.tool_call_format);
+        payloads.push(self.chunk(index, ChatDelta::Empty {}, Some(reason)));
         self.usage = self.usage + finish.usage;
         // The usage chunk follows the last choice to finish, before `[DONE]`.
         if self.include_usage && self.done().is_some() {
-            let usage = json::to_string(&CompletionUsage::from(&self.usage));
-            payloads.push(format!(r#"{}],"usage":{usage}}}"#, self.head));
+            let usage = CompletionUsage::from(&self.usage);
+            payloads.push(self.payload(&[], Some(ChunkUsage::Total(usage))));
         }
     }
 
-    /// Hot path: only the text is escaped, the JSON around it is copied.
-    fn piece(&self, index: usize, before: &str, text: &str, after: &str) -> Option<String> {
-        if text.is_empty() {
-            return None;
-        }
-        let text = json::to_string(text);
-        let head = self.choices.get(index)?.head.as_str();
-        Some(
-            [
-                &self.head,
-                head,
-                before,
-                &text,
-                after,
-                CHOICE_TAIL,
-                self.tail,
-            ]
-            .concat(),
-        )
+    /// Returns the chunk for a piece of text; none for an empty one.
+    fn piece<'a>(
+        &self,
+        index: usize,
+        text: &'a str,
+        delta: impl FnOnce(&'a str) -> ChatDelta<'a>,
+    ) -> Option<String> {
+        (!text.is_empty()).then(|| self.chunk(index, delta(text), None))
     }
 
-    fn chunk(&self, index: usize, delta: &str) -> String {
-        let head = self
-            .choices
-            .get(index)
-            .map_or("", |choice| choice.head.as_str());
-        [&self.head, head, delta, CHOICE_TAIL, self.tail].concat()
+    fn chunk(
+        &self,
+        index: usize,
+        delta: ChatDelta<'_>,
+        finish_reason: Option<&'static str>,
+    ) -> String {
+        let choice = ChatChunkChoice {
+            index,
+            delta,
+            logprobs: (),
+            finish_reason,
+        };
+        let usage = self.include_usage.then_some(ChunkUsage::Pending);
+        self.payload(&[choice], usage)
+    }
+
+    fn payload(&self, choices: &[ChatChunkChoice<'_>], usage: Option<ChunkUsage>) -> String {
+        json::to_string(&ChatChunk {
+            id: &self.reply.id,
+            object: "chat.completion.chunk",
+            created: self.reply.created,
+            model: &self.reply.model,
+            choices,
+            usage,
+        })
     }
 }
 

@@ -11,7 +11,9 @@ async fn task_is_found_by_its_chosen_id() {
     assert_eq!((status, &made["task_id"]), (201, &json!("test-123")));
     assert!(made["id"].as_str().unwrap().starts_with("task_"));
     let puppet = fixture.server.puppets.recv().await.unwrap();
-    let (status, task) = fixture.ask("GET", "/api/v1/tasks/test-123", Value::Null).await;
+    let (status, task) = fixture
+        .ask("GET", "/api/v1/tasks/test-123", Value::Null)
+        .await;
     assert_eq!(
         (status, &task["id"], &task["status"]),
         (200, &made["id"], &json!("running"))
@@ -70,7 +72,9 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
     let [first, second] = fixture.keys.clone();
     let mut made = Vec::new();
     for key in [&first, &second] {
-        let (status, task) = fixture.ask_as(key, "POST", "/v1/tasks", order.clone()).await;
+        let (status, task) = fixture
+            .ask_as(key, "POST", "/v1/tasks", order.clone())
+            .await;
         assert_eq!(status, 201, "{task}");
         made.push(task["id"].clone());
     }
@@ -86,10 +90,14 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
     }
     let puppet = fixture.server.puppets.recv().await.unwrap();
     puppet.end(AgentStop::Completed, "0.25");
-    fixture.until("nightly", |task| task["status"] == "completed")
+    fixture
+        .until("nightly", |task| task["status"] == "completed")
         .await;
     assert_eq!(
-        fixture.ask("DELETE", "/v1/tasks/nightly", Value::Null).await.0,
+        fixture
+            .ask("DELETE", "/v1/tasks/nightly", Value::Null)
+            .await
+            .0,
         200
     );
     let (status, next) = fixture
@@ -105,7 +113,8 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
         "nothing of the task that is gone is left"
     );
     assert_eq!(
-        fixture.ask_as(&second, "GET", "/v1/tasks/nightly", Value::Null)
+        fixture
+            .ask_as(&second, "GET", "/v1/tasks/nightly", Value::Null)
             .await
             .1["id"],
         made[1]

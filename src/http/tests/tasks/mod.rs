@@ -237,7 +237,8 @@ async fn task_is_created_followed_and_deleted() {
         )
     );
     assert_eq!(
-        fixture.ask("GET", &format!("/v1/tasks/{id}"), json!(null))
+        fixture
+            .ask("GET", &format!("/v1/tasks/{id}"), json!(null))
             .await
             .0,
         404
@@ -251,9 +252,12 @@ async fn task_shows_its_outcome() {
         .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"}))
         .await;
     puppet.end(AgentStop::Completed, "0.25");
-    let mut task = fixture.until(&id, |task| task["status"] == "completed").await;
+    let mut task = fixture
+        .until(&id, |task| task["status"] == "completed")
+        .await;
     assert_eq!(
-        fixture.ask("GET", &format!("/api/v1/tasks/{id}"), json!(null))
+        fixture
+            .ask("GET", &format!("/api/v1/tasks/{id}"), json!(null))
             .await
             .1,
         task
@@ -352,13 +356,20 @@ async fn tasks_are_per_key_and_need_the_permission() {
         );
     }
     assert_eq!(
-        fixture.ask_as(&fixture.keys[1], "GET", "/v1/tasks", json!(null))
+        fixture
+            .ask_as(&fixture.keys[1], "GET", "/v1/tasks", json!(null))
             .await
             .1["data"],
         json!([])
     );
     assert_eq!(
-        fixture.ask_as(&fixture.other, "POST", "/v1/tasks", fixture.order(json!({})))
+        fixture
+            .ask_as(
+                &fixture.other,
+                "POST",
+                "/v1/tasks",
+                fixture.order(json!({}))
+            )
             .await
             .0,
         403
@@ -483,7 +494,9 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
     ] {
         let (id, puppet) = fixture.begun(fields).await;
         puppet.end(AgentStop::Completed, "0.01");
-        let task = fixture.until(&id, |task| task["status"] == "completed").await;
+        let task = fixture
+            .until(&id, |task| task["status"] == "completed")
+            .await;
         assert_eq!(
             (&task["tools"], &task["permission_mode"]),
             (&tools, &json!(mode))

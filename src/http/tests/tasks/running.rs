@@ -39,7 +39,9 @@ async fn permission_request_is_answered_once() {
             PermissionDecision::Deny("Not that.".to_owned())
         )
     );
-    let (status, error) = fixture.ask("POST", &path, json!({"decision": "allow"})).await;
+    let (status, error) = fixture
+        .ask("POST", &path, json!({"decision": "allow"}))
+        .await;
     assert_eq!(
         (status, &error["error"]["code"]),
         (404, &json!("permission_request_not_found"))
@@ -56,7 +58,8 @@ async fn task_is_interrupted_once() {
     assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
     puppet.end(AgentStop::Interrupted, "0.25");
     let told = body(
-        fixture.events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[])
+        fixture
+            .events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[])
             .await,
     )
     .await;
@@ -87,7 +90,11 @@ async fn reconnecting_reader_misses_no_event() {
         puppet.say(AgentEvent::Message(number.to_string()));
     }
     // The reader from the beginning disconnects in the middle.
-    let mut stream = fixture.events(&path, &[]).await.into_body().into_data_stream();
+    let mut stream = fixture
+        .events(&path, &[])
+        .await
+        .into_body()
+        .into_data_stream();
     let mut read = String::new();
     while !read.contains("id: 400\n") {
         read.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
@@ -124,7 +131,9 @@ async fn task_is_stopped_when_its_key_is_revoked() {
     puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
-    fixture.until(&id, |task| task["progress"]["turns"] == 1).await;
+    fixture
+        .until(&id, |task| task["progress"]["turns"] == 1)
+        .await;
     let credentials = Credentials {
         api_key: Some(&fixture.keys[0]),
         ..Credentials::default()

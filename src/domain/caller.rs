@@ -173,4 +173,24 @@ mod tests {
         assert!(grant.allows_model("haiku"));
         assert!(!grant.allows_model("opus") && !grant.allows_model("haiku "));
     }
+
+    #[test]
+    fn weight_is_that_of_the_key_else_of_its_project_else_one() {
+        let rates = |weight| Rates {
+            weight,
+            ..Rates::default()
+        };
+        for (key, project, weight) in [(None, None, 1), (None, Some(3), 3), (Some(2), Some(3), 2)] {
+            let grant = Grant {
+                rates: rates(key),
+                project_rates: rates(project),
+                ..Grant::default()
+            };
+            let caller = Caller {
+                grant: Arc::new(grant),
+                ..Caller::named("a")
+            };
+            assert_eq!(caller.weight(), weight);
+        }
+    }
 }

@@ -103,7 +103,14 @@ async fn no_level_logs_a_key_or_a_prompt() {
         let response = json!({"model": "haiku", "input": PROMPT, "instructions": PROMPT});
         assert_eq!(post("/v1/responses", KEY, response).await.0, 200);
         let message = json!({"model": "haiku", "max_tokens": 9, "messages": messages});
-        assert_eq!(post("/v1/messages", KEY, message).await.0, 200);
+        assert_eq!(post("/v1/messages", KEY, message.clone()).await.0, 200);
+        let requests = json!([{"custom_id": "a", "params": message}]);
+        let (status, made) = post("/v1/messages/batches", KEY, json!({"requests": requests})).await;
+        assert_eq!(status, 200, "{made}");
+        let (_, session) = post("/v1/sessions", KEY, json!({"model": "haiku"})).await;
+        let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
+        let (status, said) = post(&path, KEY, json!({"content": PROMPT})).await;
+        assert_eq!(status, 200, "{said}");
         let chat = json!({"type": "chat", "id": "1", "model": "haiku", "messages": messages});
         send_on_socket(&server, "/v1/stream", &chat, "done").await;
         let create = json!({"type": "response.create", "model": "haiku", "input": PROMPT});

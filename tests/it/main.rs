@@ -34,6 +34,7 @@ mod faults;
 mod files;
 mod garbage;
 mod import_circles;
+mod full_disk;
 mod isolation;
 mod keys;
 mod ledger;

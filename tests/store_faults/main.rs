@@ -3,7 +3,7 @@
 //!
 //! This program is its own child: the child changes records on commands from its standard input,
 //! the parent kills it and fills its disk. `KILLS=1000 ROUNDS=100 cargo test --test store_faults`
-//! is the long run of `make soak`.
+//! is the long run.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -27,9 +27,11 @@ const MAX_UNPACKED_BYTES: u64 = 8 << 20;
 /// pages than a request may have.
 const STREAM_OVERHEAD_BYTES: u64 = 1024;
 
-static PAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("/Page"));
-/// Marker of an object stream, which can contain pages.
-static PACKED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("/ObjStm"));
+/// Longest form of `/Type`, with all letters escaped.
+const MAX_ESCAPED_TYPE: usize = 13;
+
+/// Type of an object stream, which can contain pages.
+const PACKED: &[u8] = b"ObjStm";
 static STREAM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("stream"));
 
 /// Size of a document, as far as it can be seen.
@@ -136,9 +138,8 @@ fn count_pages(data: &str, room: &mut UnpackQuota) -> (u64, bool) {
 impl PackedStreams<'_> {
     /// Moves behind the next marker; returns false if there is none.
     fn has_next(&mut self) -> bool {
-        let marked = PACKED
-            .find(self.rest)
-            .and_then(|at| self.rest.get(at + PACKED.needle().len()..));
+        let marked = memchr::memchr_iter(b'/', self.rest)
+            .find_map(|at| strip_name(&self.rest[at..], PACKED));
         self.rest = marked.unwrap_or_default();
         marked.is_some()
     }
@@ -167,17 +168,43 @@ impl PackedStreams<'_> {
 }
 
 fn count_page_markers(bytes: &[u8]) -> u64 {
-    PAGE.find_iter(bytes)
+    memchr::memchr_iter(b'/', bytes)
         .filter(|at| is_page(bytes, *at))
         .count() as u64
 }
 
-/// True if the `/Page` at `at` is the value of a `/Type`.
+/// True if the slash at `at` begins the name `Page`, as the value of a `/Type`.
 fn is_page(bytes: &[u8], at: usize) -> bool {
-    let is_whole = bytes
-        .get(at + 5)
-        .is_none_or(|next| !next.is_ascii_alphanumeric());
-    is_whole && bytes[..at].trim_ascii_end().ends_with(b"/Type")
+    let is_whole = |rest: &[u8]| {
+        rest.first()
+            .is_none_or(|next| !next.is_ascii_alphanumeric() && *next != b'#')
+    };
+    if !strip_name(&bytes[at..], b"Page").is_some_and(is_whole) {
+        return false;
+    }
+    let before = bytes[..at].trim_ascii_end();
+    let tail = &before[before.len().saturating_sub(MAX_ESCAPED_TYPE)..];
+    memchr::memrchr(b'/', tail)
+        .and_then(|start| strip_name(&tail[start..], b"Type"))
+        .is_some_and(<[u8]>::is_empty)
+}
+
+/// Returns what follows a slash and `name`, any byte of which may be written as `#` and two
+/// hexadecimal digits; `None` for another name.
+fn strip_name<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = bytes.strip_prefix(b"/")?;
+    for wanted in name {
+        let (found, after) = match rest.strip_prefix(b"#") {
+            Some(escaped) => {
+                let (digits, after) = escaped.split_at_checked(2)?;
+                let digits = std::str::from_utf8(digits).ok()?;
+                (u8::from_str_radix(digits, 16).ok()?, after)
+            }
+            None => rest.split_first().map(|(first, after)| (*first, after))?,
+        };
+        rest = (found == *wanted).then_some(after)?;
+    }
+    Some(rest)
 }
 
 #[cfg(test)]
@@ -228,6 +255,25 @@ mod tests {
             };
             assert_eq!(size(&pdf), expected, "{pages} {content}");
         }
+    }
+
+    #[test]
+    fn pages_and_streams_with_escaped_names_are_counted() {
+        let pages = b"<</Type/P#61ge>> <</T#79pe /Page>> <</#54#79#70#65\n/#50#61#67#65>>";
+        let others = b"<</Type/P#61ges>> <</Type/Page#73>> <</Kind/P#61ge>> /P#6";
+        let seen = size(&[pages.as_slice(), others].concat());
+        assert!(
+            matches!(seen, DocumentSize::Inline { pages: 3, is_whole: true, .. }),
+            "{seen:?}"
+        );
+        let mut stream = packed(pages);
+        let at = stream.iter().position(|byte| *byte == b'S').unwrap();
+        stream.splice(at..=at, *b"#53");
+        let seen = size(&stream);
+        assert!(
+            matches!(seen, DocumentSize::Inline { pages: 3, is_whole: true, .. }),
+            "{seen:?}"
+        );
     }
 
     /// Number of streams started, and number of bytes behind the last one.

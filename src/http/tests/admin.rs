@@ -77,8 +77,11 @@ async fn key_is_created_changed_rotated_and_revoked() {
     });
     assert_eq!(found, expected);
 
-    let change = json!({"name": "ci 2", "models": null, "requests_per_minute": null, "tokens_per_minute": 5, "budget": null});
+    let change = json!({"name": "ci 2", "models": null, "requests_per_minute": null, "tokens_per_minute": 5, "weight": 7, "budget": null});
     let (status, changed) = ask(&router, "PATCH", &path, change).await;
+    assert_eq!(changed["weight"], json!(7));
+    let (status_of_weight, _) = ask(&router, "PATCH", &path, json!({"weight": 101})).await;
+    assert_eq!(status_of_weight, 400);
     assert_eq!(
         (status, &changed["name"], &changed["models"]),
         (200, &json!("ci 2"), &Value::Null)

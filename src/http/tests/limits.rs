@@ -166,6 +166,23 @@ async fn rate_limit_is_checked_before_the_body_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn concurrency_limit_is_checked_before_the_body_is_read() {
+    let rates = Rates {
+        concurrent_requests: Some(1),
+        ..Rates::default()
+    };
+    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    let unfinished = || request("POST", "/v1/chat/completions", &[], silent());
+    let mut first = Box::pin(send(router.clone(), unfinished()));
+    assert!(futures::poll!(&mut first).is_pending());
+    let second = send(router.clone(), unfinished()).await;
+    assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
+    drop(first);
+    let third = send(router, post(&chat(false))).await;
+    assert_eq!(third.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn invalid_request_counts_and_releases_its_slot() {
     let rates = Rates {
         requests_per_minute: Some(2),

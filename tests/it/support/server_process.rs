@@ -58,7 +58,7 @@ impl Process {
     ) -> Self {
         let log = NamedTempFile::new().unwrap();
         let ulimit = open_files
-            .map(|limit| format!("ulimit -n {limit} && "))
+            .map(|limit| format!("ulimit -S -n {} && ulimit -H -n {limit} && ", limit / 2))
             .unwrap_or_default();
         let mut command = Command::new("/bin/sh");
         command.args([

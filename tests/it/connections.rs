@@ -59,7 +59,9 @@ async fn health_is_answered_when_authenticated_clients_hold_all_connections() {
         .spawn()
         .await;
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
     let fields: Vec<_> = line.unwrap().split_whitespace().collect();
     assert_eq!(fields[3], fields[4], "the soft limit is raised");
     let mut kept = Vec::new();

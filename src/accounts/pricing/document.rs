@@ -263,7 +263,14 @@ mod tests {
         let others = b"<</Type/P#61ges>> <</Type/Page#73>> <</Kind/P#61ge>> /P#6";
         let seen = size(&[pages.as_slice(), others].concat());
         assert!(
-            matches!(seen, DocumentSize::Inline { pages: 3, is_whole: true, .. }),
+            matches!(
+                seen,
+                DocumentSize::Inline {
+                    pages: 3,
+                    is_whole: true,
+                    ..
+                }
+            ),
             "{seen:?}"
         );
         let mut stream = packed(pages);
@@ -271,7 +278,14 @@ mod tests {
         stream.splice(at..=at, *b"#53");
         let seen = size(&stream);
         assert!(
-            matches!(seen, DocumentSize::Inline { pages: 3, is_whole: true, .. }),
+            matches!(
+                seen,
+                DocumentSize::Inline {
+                    pages: 3,
+                    is_whole: true,
+                    ..
+                }
+            ),
             "{seen:?}"
         );
     }

@@ -153,6 +153,14 @@ impl Server {
         Ok(body)
     }
 
+    /// Writes an export of the ledger to `file`.
+    pub(crate) async fn save_ledger(&self, file: &Path) -> anyhow::Result<()> {
+        let request = self.http.get(self.url("/admin/ledger/backup"));
+        let response = request.bearer_auth(ADMIN_KEY).send().await?;
+        tokio::fs::write(file, response.error_for_status()?.bytes().await?).await?;
+        Ok(())
+    }
+
     /// Returns the process id while the server runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.as_ref()?.id()

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use tokio::sync::Notify;
+
 use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -376,6 +378,36 @@ async fn background_response_runs_even_if_its_client_leaves_while_it_is_stored()
         .await
         .expect("the response runs")
         .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn background_response_ends_once_its_full_disk_has_space() {
+    let (tables, disk) = ResponseTables::faulty();
+    let finish = Arc::new(Notify::new());
+    let finished_turns = Arc::clone(&finish);
+    let turns = ScriptedTurns::new(move |_, _| {
+        let finish = Arc::clone(&finished_turns);
+        let end = stream::once(async move { finish.notified().await });
+        let end = end.flat_map(|()| play(vec![finished()]));
+        Ok(play(vec![started(), text("a")]).chain(end).boxed())
+    });
+    let state = whole_state(&tables, turns, Keys::none(), DrainExpired::default());
+    let router = router(state);
+    let made = found(&router, ask(json!({"background": true}))).await;
+    disk.fill(true);
+    finish.notify_one();
+    sleep(Duration::from_secs(60)).await;
+    let status = async || found(&router, at("GET", &id(&made), "")).await["status"].clone();
+    assert_eq!(status().await, "in_progress");
+    disk.fill(false);
+    let completed = async {
+        while status().await != "completed" {
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(600), completed)
+        .await
+        .expect("it is stored again");
 }
 
 #[tokio::test]

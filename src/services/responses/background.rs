@@ -8,6 +8,7 @@ use super::Error;
 use super::ResponseRun;
 use super::ResponseStep;
 use super::record;
+use super::store_attempts::StoreAttempts;
 use super::tables::ResponseTables;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
@@ -56,12 +57,13 @@ impl BackgroundResponse {
         }
         let id = self.run.response().id.clone();
         let events = self.keeps_events.then(|| self.events());
-        if let Err(error) = store_end(tables, self.registration.owner(), &id, events).await {
-            tracing::error!(
-                response.id = id,
-                error = %ErrorChain(&error),
-                "response not stored"
-            );
+        let (owner, mut attempts) = (self.registration.owner(), StoreAttempts::default());
+        // A marker that is left makes the next start call the response failed, or complete if its
+        // record says so.
+        while let Err(error) = store_end(tables, owner, &id, events.as_deref()).await {
+            if !attempts.wait_after(&error, &id, Some(&self.run.stop)).await {
+                break;
+            }
         }
         // The registration ends last, so that later lookups use the stored record.
         drop(self.registration);
@@ -101,10 +103,10 @@ async fn store_end(
     tables: &ResponseTables,
     owner: &str,
     id: &str,
-    events: Option<Vec<ResponseEvent>>,
+    events: Option<&[ResponseEvent]>,
 ) -> Result<(), Error> {
     if let Some(events) = events {
-        record::save_events(&tables.streams, owner, id, &events).await?;
+        record::save_events(&tables.streams, owner, id, events).await?;
     }
     tables.unfinished.remove(owner, id).await?;
     Ok(())

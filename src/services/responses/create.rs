@@ -96,6 +96,7 @@ impl Responses {
             conversation,
             // Only a socket's memory reads the earlier items.
             earlier: if has_memory { earlier } else { Vec::new() },
+            retry_until: response.background.then(|| self.0.stop.clone()),
         };
         let run = ResponseRun {
             writer: ResponseWriter::new(response, names, shows_thinking),

@@ -17,6 +17,7 @@ mod history;
 mod record;
 mod run;
 mod service;
+mod store_attempts;
 mod tables;
 
 pub use background::ResponseFollower;

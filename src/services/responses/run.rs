@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::history::SocketHistory;
 use super::record::ResponseRecord;
+use super::store_attempts::StoreAttempts;
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::responses::Response;
 use crate::api::openai::responses::ResponseEvent;
@@ -25,7 +26,6 @@ use crate::services::conversations::CompanionRecord;
 use crate::services::conversations::LockedConversation;
 use crate::storage::store;
 use crate::storage::store::TtlTable;
-use crate::telemetry::logs::ErrorChain;
 
 /// Maps an error to the error envelope for the client.
 pub(super) type ResponseErrorMapper = fn(&Error) -> OpenAiErrorEnvelope;
@@ -185,6 +185,9 @@ pub(super) struct ResponseRecorder {
     /// Items before the response's own input.
     pub(super) earlier: Vec<Value>,
     pub(super) input: Vec<Value>,
+    /// Set for background responses, which are stored again after a failure until this is
+    /// cancelled.
+    pub(super) retry_until: Option<CancellationToken>,
 }
 
 impl ResponseRecorder {
@@ -228,19 +231,19 @@ impl ResponseRecorder {
         let Some(records) = &self.records else {
             return true;
         };
-        let saved = match self.record(response) {
-            Ok(record) => record.save(records, &self.owner, &response.id).await,
-            Err(error) => Err(error.into()),
+        let mut attempts = StoreAttempts::default();
+        let (id, stop) = (response.id.as_str(), self.retry_until.as_ref());
+        let record = match self.record(response) {
+            Ok(record) => record,
+            Err(error) => return attempts.wait_after(&error.into(), id, None).await,
         };
-        if let Err(error) = &saved {
-            // The answer is generated and paid for, so it is delivered even if it cannot be stored.
-            tracing::error!(
-                response.id = response.id,
-                error = %ErrorChain(error),
-                "response not stored"
-            );
+        // The answer is generated and paid for, so it is delivered even if it cannot be stored.
+        while let Err(error) = record.save(records, &self.owner, id).await {
+            if !attempts.wait_after(&error, id, stop).await {
+                return false;
+            }
         }
-        saved.is_ok()
+        true
     }
 
     fn record(&self, response: &Response) -> Result<ResponseRecord, store::Error> {

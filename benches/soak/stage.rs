@@ -286,7 +286,9 @@ impl SoakRun {
         until_quiet(server).await?;
         if !accounts.iter().all(KeyCharges::is_right) {
             // Its charges tell which of them is wrong.
-            server.save_ledger(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak-ledger.txt")).await?;
+            server
+                .save_ledger(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak-ledger.txt"))
+                .await?;
         }
         let verified = server.admin("/admin/ledger/verify", None).await?;
         ledger.extend(

@@ -182,6 +182,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "runtime::backoff",
             "runtime::run_registry",
             "api::openai",
             "api::request_schema",

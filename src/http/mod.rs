@@ -9,6 +9,7 @@ mod bodies;
 mod canonical_path;
 mod config;
 mod connection;
+mod docs_page;
 mod error;
 mod extract;
 mod form;

@@ -25,6 +25,7 @@ use super::AppState;
 use super::Config;
 use super::admin;
 use super::canonical_path;
+use super::docs_page;
 use super::error::ApiError;
 use super::error::ErrorKind;
 use super::middleware::access_log;
@@ -188,7 +189,13 @@ fn routes() -> Vec<RouteEntry> {
     };
     all(
         RequiredAuth::Public,
-        vec![("/health", get(ops::health)), ("/ready", get(ops::ready))],
+        vec![
+            ("/health", get(ops::health)),
+            ("/ready", get(ops::ready)),
+            ("/docs", get(docs_page::page)),
+            ("/docs/docs.css", get(docs_page::style)),
+            ("/docs/docs.js", get(docs_page::script)),
+        ],
     );
     all(RequiredAuth::Admin, vec![("/metrics", get(ops::metrics))]);
     all(

@@ -8,6 +8,7 @@ mod batches;
 mod chosen_ids;
 mod completions;
 mod conversations;
+mod docs_page;
 mod encodings;
 mod files;
 mod guard;

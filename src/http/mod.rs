@@ -14,6 +14,8 @@ mod error;
 mod extract;
 mod form;
 mod middleware;
+#[cfg(test)]
+mod openapi;
 mod ops;
 mod report;
 mod root;

@@ -6,18 +6,18 @@ use std::time::Duration;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use crate::support::{Journal, TestServer, within};
+use crate::support::{HttpClient, HttpRequest, Journal, TestServer, within};
 
 /// Client of the endpoints for files and batches.
 struct BatchClient {
-    http: reqwest::Client,
+    http: HttpClient,
     base: String,
 }
 
 impl BatchClient {
     fn new(url: String) -> Self {
         Self {
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: HttpClient::new(),
             base: url,
         }
     }
@@ -80,7 +80,7 @@ impl BatchClient {
     }
 }
 
-async fn read_json(request: reqwest::RequestBuilder) -> Value {
+async fn read_json(request: HttpRequest) -> Value {
     let response = request.send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();

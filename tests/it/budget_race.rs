@@ -13,7 +13,7 @@ use futures::stream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{TestServer, eventually};
+use crate::support::{HttpClient, HttpResponse, TestServer, eventually};
 
 const ADMIN: &str = "made-up-admin-key";
 const MODEL: &str = "sonnet";
@@ -38,7 +38,7 @@ fn rounds_and_clients() -> (u64, usize) {
 
 /// Client with a key of the project whose budget is shared.
 struct BudgetClient {
-    http: reqwest::Client,
+    http: HttpClient,
     base: String,
     key: String,
     work: String,
@@ -46,7 +46,7 @@ struct BudgetClient {
 
 impl BudgetClient {
     /// Posts `body`. Returns `None` if the request is refused with status 429.
-    async fn post(&self, path: &str, body: Value) -> Option<reqwest::Response> {
+    async fn post(&self, path: &str, body: Value) -> Option<HttpResponse> {
         let request = self
             .http
             .post(format!("{}{path}", self.base))
@@ -173,7 +173,7 @@ async fn server(folder: &TempDir) -> TestServer {
 
 /// Creates a project with the budget, and a key of it.
 async fn create_client(server: &TestServer, folder: &TempDir, round: u64) -> BudgetClient {
-    let http = reqwest::Client::new();
+    let http = HttpClient::new();
     let admin = async |path: &str, body: Value| {
         let request = http.post(server.url(path)).bearer_auth(ADMIN).json(&body);
         let answer: Value = request.send().await.unwrap().json().await.unwrap();

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
-use crate::support::{Builder, ServerProcess, TestServer, eventually};
+use crate::support::{Builder, HttpClient, ServerProcess, TestServer, eventually};
 
 const ADMIN: &str = "made-up-admin-key";
 
@@ -418,7 +418,7 @@ async fn first_start_on_a_terminal_shows_an_admin_key_once() {
         let url = url.await;
         let process = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
         if let Some(key) = shown.first() {
-            let request = reqwest::Client::new()
+            let request = HttpClient::new()
                 .get(format!("{url}/admin/keys"))
                 .bearer_auth(key);
             assert_eq!(request.send().await.unwrap().status().as_u16(), 200);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use crate::support::{Builder, ServerProcess, TestServer, eventually};
+use crate::support::{Builder, HttpClient, ServerProcess, TestServer, eventually};
 
 const KILLS: u64 = 50;
 const CLIENTS: u64 = 4;
@@ -48,7 +48,7 @@ async fn set_budget(server: &ServerProcess) {
 }
 
 /// Sends requests until the server is gone, and returns the numbers of those answered to the end.
-async fn ask_until_gone(http: reqwest::Client, url: String, next: Arc<AtomicU64>) -> Vec<u64> {
+async fn ask_until_gone(http: HttpClient, url: String, next: Arc<AtomicU64>) -> Vec<u64> {
     let mut answered = Vec::new();
     loop {
         let number = next.fetch_add(1, Ordering::SeqCst);

@@ -6,13 +6,13 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::support::{TestServer, eventually};
+use crate::support::{HttpClient, TestServer, eventually};
 
 const ADMIN: &str = "made-up-admin-key";
 
 /// Client with a key of the project `my-app`.
 struct Client {
-    http: reqwest::Client,
+    http: HttpClient,
     base: String,
     key: String,
 }
@@ -20,7 +20,7 @@ struct Client {
 impl Client {
     async fn new(base: String) -> Self {
         let admin = Self {
-            http: reqwest::Client::new(),
+            http: HttpClient::new(),
             base,
             key: ADMIN.to_owned(),
         };

@@ -4,7 +4,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::TestServer;
+use crate::support::{HttpClient, HttpResponse, TestServer};
 
 async fn post(server: &TestServer, path: &str, body: Value) -> Value {
     read(
@@ -19,7 +19,7 @@ async fn post(server: &TestServer, path: &str, body: Value) -> Value {
     .await
 }
 
-async fn read(response: reqwest::Response) -> Value {
+async fn read(response: HttpResponse) -> Value {
     let status = response.status();
     let text = response.text().await.unwrap();
     assert!(status.is_success(), "{status} {text}");
@@ -159,7 +159,7 @@ async fn websocket_serves_responses_with_structured_output() {
 async fn stored_responses_survive_a_killed_server() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::fake().workers(2).spawn_in(folder.path()).await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = HttpClient::new();
     let create = async |fields: Value| {
         let request = client.post(server.url("/v1/responses")).json(&fields);
         read(request.send().await.unwrap()).await
@@ -189,7 +189,7 @@ async fn stored_responses_survive_a_killed_server() {
 async fn graceful_shutdown_marks_background_response_failed() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::fake().workers(1).spawn_in(folder.path()).await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = HttpClient::new();
     let body = json!({"model": "haiku", "input": "[[stall_at=2]]", "background": true});
     let made = read(
         client

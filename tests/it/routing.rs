@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::TestServer;
+use crate::support::{HttpClient, TestServer};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -62,7 +62,7 @@ fn example_prompts_cover_every_routing_rule() {
 async fn route_endpoint_recommends_a_model_without_an_upstream_call() {
     let server = TestServer::real().await.workers(1).start().await;
     let task = json!({"task_description": "Architect a queue.", "context_size": 500});
-    let answer = reqwest::Client::new()
+    let answer = HttpClient::new()
         .post(server.url("/v1/route"))
         .json(&task)
         .send()

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use crate::support::{Builder, TestServer, eventually, workers_of};
+use crate::support::{Builder, HttpClient, TestServer, eventually, workers_of};
 
 const ADMIN_KEY: &str = "made-up-admin-key";
 
@@ -32,7 +32,7 @@ async fn server(folder: &TempDir) -> Builder {
 
 /// Client with a key that may run tasks.
 struct TaskClient {
-    http: reqwest::Client,
+    http: HttpClient,
     base: String,
     key: String,
     work: String,
@@ -54,7 +54,7 @@ impl TaskClient {
             .display()
             .to_string();
         let client = Self {
-            http: reqwest::Client::new(),
+            http: HttpClient::new(),
             base,
             key: ADMIN_KEY.to_owned(),
             work,
@@ -124,7 +124,7 @@ impl TaskClient {
             .get(format!("{}/v1/tasks/{id}/events", self.base))
             .bearer_auth(&self.key);
         if let Some(after) = after {
-            request = request.header("last-event-id", after);
+            request = request.header("last-event-id", after.to_string());
         }
         let text = request.send().await.unwrap().text().await.unwrap();
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));

@@ -1,5 +1,6 @@
 //! Tests of the credentials that each path requires.
 
+use super::checked_answers::checked;
 use super::*;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::FieldChange;
@@ -165,7 +166,11 @@ async fn admin_paths_are_unknown_when_served_on_another_listener() {
         .with_stored(&registry)
         .with_admin(Some(AdminKey::of("secret-admin")));
     let admin = super::admin_of(&registry);
-    let alone = routes::admin_router(&admin, &Arc::new(config()), Some(Arc::new(keys)));
+    let alone = checked(routes::admin_router(
+        &admin,
+        &Arc::new(config()),
+        Some(Arc::new(keys)),
+    ));
     for path in ["/admin/keys", "/v1/models", "/health"] {
         assert_eq!(status(&alone, "GET", path, None).await, 401, "{path}");
     }
@@ -173,7 +178,7 @@ async fn admin_paths_are_unknown_when_served_on_another_listener() {
         status(&alone, "GET", "/admin/keys", Some("secret-admin")).await,
         200
     );
-    let private = routes::admin_router(&admin, &Arc::new(config()), None);
+    let private = checked(routes::admin_router(&admin, &Arc::new(config()), None));
     assert_eq!(status(&private, "GET", "/admin/keys", None).await, 200);
     let (status, error) = error(send(private, request("GET", "/v1/models", &[], "")).await).await;
     assert_eq!(status, StatusCode::NOT_FOUND);

@@ -2,9 +2,11 @@
 
 pub(crate) mod access_log;
 mod admin;
+mod answer_check;
 mod answers;
 mod batch;
 mod batches;
+mod checked_answers;
 mod chosen_ids;
 mod completions;
 mod conversations;
@@ -57,7 +59,7 @@ use super::Config;
 use super::DrainExpired;
 use super::MetricsSources;
 use super::ShutdownStarted;
-use super::router;
+use super::openapi::responses as response_schemas;
 use crate::accounts::auth::AdminKey;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
@@ -94,6 +96,8 @@ use crate::storage::files::Files;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::Metrics;
+
+pub(crate) use self::checked_answers::router;
 
 /// Next step of a scripted turn.
 #[derive(Debug, Clone)]
@@ -408,7 +412,7 @@ async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
 /// Router with admission by `rules`.
 fn admitting_by(turns: ScriptedTurns, rules: AdmissionDeps) -> Router {
     let turns = gateway::testing::pipeline(turns, rules);
-    super::router(whole_state(
+    router(whole_state(
         &ResponseTables::temporary(),
         turns,
         Keys::none(),

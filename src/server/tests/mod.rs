@@ -29,9 +29,9 @@ use super::serve;
 use crate::http::AppState;
 use crate::http::DrainExpired;
 use crate::http::ShutdownStarted;
-use crate::http::router;
 use crate::http::tests as http;
 use crate::http::tests::ScriptedTurns;
+use crate::http::tests::router;
 
 /// Deadline for everything the tests wait for.
 const DEADLINE: Duration = Duration::from_secs(10);

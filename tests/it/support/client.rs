@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::answer_check::AnswerCheck;
+use super::http::{HttpClient, HttpResponse};
 use super::server::TestServer;
 
 /// Builder of a chat completion request.
 pub(crate) struct Chat<'a> {
-    http: &'a reqwest::Client,
+    http: &'a HttpClient,
     url: String,
     body: Value,
 }
@@ -34,7 +36,7 @@ pub(crate) struct Events {
 }
 
 impl<'a> Chat<'a> {
-    pub(crate) fn new(http: &'a reqwest::Client, url: String, prompt: &str) -> Self {
+    pub(crate) fn new(http: &'a HttpClient, url: String, prompt: &str) -> Self {
         let messages = json!([{"role": "user", "content": prompt}]);
         Self {
             http,
@@ -59,7 +61,7 @@ impl<'a> Chat<'a> {
         self
     }
 
-    async fn post(self) -> reqwest::Response {
+    async fn post(self) -> HttpResponse {
         self.http
             .post(self.url)
             .json(&self.body)
@@ -121,7 +123,7 @@ impl<'a> Chat<'a> {
 
 impl Answer {
     /// Reads a whole response; the body must be JSON.
-    pub(crate) async fn read(response: reqwest::Response) -> Self {
+    pub(crate) async fn read(response: HttpResponse) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self {
             status,
@@ -142,6 +144,28 @@ impl Answer {
     }
 }
 
+/// Validates the first response in `received` if it is an error with a whole JSON body.
+fn check_error(received: &str) {
+    let Some((head, rest)) = received.split_once("\r\n\r\n") else {
+        return;
+    };
+    let status = head.split(' ').nth(1);
+    let status = status.and_then(|word| word.parse::<u16>().ok());
+    let header = |name: &str| {
+        let mut lines = head.lines();
+        lines.find_map(|line| line.strip_prefix(name).map(str::trim))
+    };
+    let length = header("content-length:").and_then(|length| length.parse::<usize>().ok());
+    let body = length.and_then(|length| rest.get(..length));
+    let media_type = header("content-type:").filter(|kind| *kind == "application/json");
+    if let (Some(status @ 400..), Some(body), Some(_)) = (status, body, media_type) {
+        // Errors are the same on every path.
+        let mut check = AnswerCheck::begin("GET", "/", status, media_type);
+        check.add(body.as_bytes());
+        check.end();
+    }
+}
+
 /// Formats an error body as `type code`.
 fn type_and_code(body: &Value) -> String {
     let word = |name: &str| body["error"][name].as_str().unwrap_or("-");
@@ -149,7 +173,7 @@ fn type_and_code(body: &Value) -> String {
 }
 
 impl Events {
-    fn from_response(response: reqwest::Response) -> Self {
+    fn from_response(response: HttpResponse) -> Self {
         let headers = response.headers().clone();
         let events = response.bytes_stream().eventsource();
         let stream = events.map(|event| {
@@ -213,6 +237,7 @@ impl RawClient {
             received.extend_from_slice(&chunk[..count]);
             let whole = String::from_utf8_lossy(&received);
             if whole.contains(text) {
+                check_error(&whole);
                 return whole.into_owned();
             }
             assert!(count > 0, "the connection closed after: {whole}");

@@ -14,17 +14,24 @@
 //! let ended = TestServer::fake().without("PATH").fail().await;    // a failed start: exit code and log
 //! ```
 //!
+//! Every answer that comes through `server.http` or [`HttpClient`] is validated against the response schemas.
 //! Tests wait for a condition with a deadline ([`eventually`]) and never sleep for a fixed time. A test that keeps a server
 //! for ten minutes hangs: the run is aborted and names it.
 
+#[path = "../../../src/http/tests/answer_check.rs"]
+mod answer_check;
 mod client;
+mod http;
 mod journal;
 mod processes;
+#[path = "../../../src/http/openapi/responses.rs"]
+mod response_schemas;
 mod server;
 mod server_process;
 mod watchdog;
 
 pub(crate) use client::{Answer, Chat, Events, RawClient};
+pub(crate) use http::{HttpClient, HttpRequest, HttpResponse};
 pub(crate) use journal::Journal;
 pub(crate) use processes::{is_gone, is_zombie, kill, stop, workers_of};
 pub(crate) use server::{Builder, TestServer, eventually, real_cli, within};

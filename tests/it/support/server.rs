@@ -13,6 +13,7 @@ use messages_stand_in::StandIn;
 use tokio::time::Instant;
 
 use super::client::Chat;
+use super::http::HttpClient;
 use super::journal::Journal;
 use super::processes::{is_child, workers_of};
 use super::server_process::{Ended, ServerProcess, fail};
@@ -161,7 +162,7 @@ impl Builder {
             app,
             address,
             upstream: self.upstream,
-            http: reqwest::Client::new(),
+            http: HttpClient::new(),
             data_dir,
             folder: None,
             _watched: watched,
@@ -173,7 +174,7 @@ impl Builder {
 pub(crate) struct TestServer {
     pub(crate) app: App,
     pub(crate) address: SocketAddr,
-    pub(crate) http: reqwest::Client,
+    pub(crate) http: HttpClient,
     upstream: Option<StandIn>,
     data_dir: PathBuf,
     folder: Option<tempfile::TempDir>,

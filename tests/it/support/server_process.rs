@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::client::{Chat, Events, RawClient};
+use super::http::HttpClient;
 use super::processes::workers_of;
 use super::server::eventually;
 use super::watchdog::WatchedTest;
@@ -25,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Running server in a separate process.
 pub(crate) struct ServerProcess {
     pub(crate) address: SocketAddr,
-    pub(crate) http: reqwest::Client,
+    pub(crate) http: HttpClient,
     process: Process,
     data_dir: PathBuf,
     upstream: Option<StandIn>,
@@ -127,7 +128,7 @@ impl ServerProcess {
         let address = address.await;
         Self {
             address,
-            http: reqwest::Client::new(),
+            http: HttpClient::new(),
             process,
             data_dir: data_dir.to_owned(),
             upstream,

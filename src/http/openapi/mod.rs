@@ -1,0 +1,3 @@
+//! Description of this server's API by the OpenAPI Specification.
+
+pub(crate) mod responses;

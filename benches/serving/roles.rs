@@ -190,6 +190,7 @@ fn http_config() -> http::Config {
         body_read_timeout: Duration::from_secs(60),
         allowed_origins: Vec::new(),
         policy: Policy::Lenient,
+        docs: false,
         betas: Vec::new(),
     }
 }

@@ -52,6 +52,9 @@ pub struct Config {
     /// Default listed: clients send such fields by default and cannot be told not to.
     #[serde(rename = "strict")]
     pub policy: Policy,
+    /// True if the description of the API is served: `/openapi.json`, and pages made from it.
+    /// Default true: it says nothing that this project does not publish.
+    pub docs: bool,
     /// Beta features of Anthropic's API that every call asks for; those of the CLI.
     #[serde(skip)]
     pub betas: Vec<String>,

@@ -14,11 +14,11 @@ mod error;
 mod extract;
 mod form;
 mod middleware;
-#[cfg(test)]
 mod openapi;
 mod ops;
 mod report;
 mod root;
+mod route_table;
 mod routes;
 mod shutdown;
 mod socket;

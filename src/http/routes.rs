@@ -1,9 +1,10 @@
 //! Routes: paths, required credentials and handlers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::Router;
+use axum::extract::Query;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::Method;
@@ -12,10 +13,6 @@ use axum::middleware::from_fn;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use axum::routing::MethodRouter;
-use axum::routing::any;
-use axum::routing::get;
-use axum::routing::post;
 use tower::Layer as _;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -42,51 +39,39 @@ use super::middleware::host_check;
 use super::middleware::panic;
 use super::middleware::request_id;
 use super::middleware::reserved_connections;
-use super::ops;
+use super::openapi::DescribedRoute;
+use super::openapi::ServedDocument;
+use super::openapi::get;
+use super::openapi::operations;
 use super::root::RootPage;
-use super::v1::batch;
-use super::v1::batches;
-use super::v1::chat;
-use super::v1::completions;
-use super::v1::conversations;
-use super::v1::files;
-use super::v1::message_batches;
-use super::v1::messages;
-use super::v1::models;
-use super::v1::responses;
-use super::v1::route;
-use super::v1::sessions;
-use super::v1::stream;
-use super::v1::stream::UnauthenticatedSockets;
-use super::v1::tasks;
-use super::v1::usage;
+use super::route_table::RouteEntry;
+use super::route_table::routes;
+use super::route_table::unsupported_routes;
 use crate::accounts::auth::Keys;
-use crate::accounts::auth::Permission;
 use crate::telemetry::metrics::HttpMetrics;
 
-/// Path with its required credentials and its handlers.
-struct RouteEntry {
-    path: &'static str,
-    need: RequiredAuth,
-    methods: MethodRouter<AppState>,
-}
+/// Path of the document that describes the API.
+const DOCUMENT: &str = "/openapi.json";
 
 /// Builds the router of the whole server.
 pub fn router(state: AppState) -> Router {
-    let root = RootPage::new(without_ids(routes().iter().map(|route| route.path)));
-    let described = Arc::clone(&root);
-    let mut router = Router::new().route(
-        "/",
-        get(async move |headers: HeaderMap| described.answer(&headers)),
-    );
-    let mut needs = vec![("/", RequiredAuth::Public)];
+    let mut paths = without_ids(routes().iter().map(|route| route.path));
+    paths.extend(state.config.docs.then_some(DOCUMENT));
+    let root = RootPage::new(paths);
+    let mut all = vec![root_route(Arc::clone(&root))];
+    all.extend(routes());
+    if state.config.docs {
+        all.extend(docs_routes(described_routes(state.admin.is_some())));
+    }
+    all.extend(unsupported_routes());
+    let (mut router, mut needs) = (Router::new(), Vec::new());
     for RouteEntry {
         path,
         need,
         methods,
-    } in routes().into_iter().chain(unsupported_routes())
+    } in all
     {
-        router = router.route(path, methods);
+        router = router.route(path, methods.into_router());
         needs.push((path, need));
     }
     if let Some(admin) = &state.admin {
@@ -121,6 +106,57 @@ pub fn router(state: AppState) -> Router {
     let canonical =
         MapRequestLayer::new(move |request| canonical_path::canonicalize(request, &resources));
     Router::new().fallback_service(canonical.layer(router))
+}
+
+/// Route of the description of the server.
+fn root_route(root: Arc<RootPage>) -> RouteEntry {
+    let answer = async move |headers: HeaderMap| root.answer(&headers);
+    RouteEntry {
+        path: "/",
+        need: RequiredAuth::Public,
+        methods: get(&operations::DESCRIBE_SERVER, answer),
+    }
+}
+
+/// Routes of the document that describes `routes`, and of the page that shows it.
+fn docs_routes(routes: Vec<DescribedRoute>) -> [RouteEntry; 4] {
+    let document = ServedDocument::new(routes);
+    let answer = async move |Query(query): Query<HashMap<String, String>>, headers: HeaderMap| {
+        document.answer(&query, &headers)
+    };
+    let document = get(&operations::GET_DOCUMENT, answer);
+    let page = get(&operations::GET_DOCS_PAGE, docs_page::page);
+    let style = get(&operations::GET_DOCS_STYLE, docs_page::style);
+    let script = get(&operations::GET_DOCS_SCRIPT, docs_page::script);
+    [
+        (DOCUMENT, document),
+        ("/docs", page),
+        ("/docs/docs.css", style),
+        ("/docs/docs.js", script),
+    ]
+    .map(|(path, methods)| RouteEntry {
+        path,
+        need: RequiredAuth::Public,
+        methods,
+    })
+}
+
+/// Returns the routes that the document describes; those of the admin API if `has_admin`.
+pub(super) fn described_routes(has_admin: bool) -> Vec<DescribedRoute> {
+    let own = [root_route(RootPage::new(Vec::new()))].into_iter();
+    let own = own.chain(docs_routes(Vec::new())).chain(routes());
+    let mut described: Vec<_> = own
+        .map(|route| route.methods.describe(route.path, route.need))
+        .collect();
+    if has_admin {
+        let routes = admin::routes();
+        described.extend(
+            routes
+                .iter()
+                .map(|(path, methods)| methods.describe(path, RequiredAuth::Admin)),
+        );
+    }
+    described
 }
 
 /// Returns advice for the client of an unknown URL.
@@ -176,218 +212,9 @@ fn with_outer_layers<S: Clone + Send + Sync + 'static>(
         .layer(from_fn(request_id::layer))
 }
 
-/// Routes of callers and of operations. Unlisted paths require a key.
-#[expect(clippy::too_many_lines, reason = "a table, with a row for each route")]
-fn routes() -> Vec<RouteEntry> {
-    let mut routes = Vec::new();
-    let mut all = |need, list: Vec<(&'static str, MethodRouter<AppState>)>| {
-        routes.extend(list.into_iter().map(|(path, methods)| RouteEntry {
-            path,
-            need,
-            methods,
-        }));
-    };
-    all(
-        RequiredAuth::Public,
-        vec![
-            ("/health", get(ops::health)),
-            ("/ready", get(ops::ready)),
-            ("/docs", get(docs_page::page)),
-            ("/docs/docs.css", get(docs_page::style)),
-            ("/docs/docs.js", get(docs_page::script)),
-        ],
-    );
-    all(RequiredAuth::Admin, vec![("/metrics", get(ops::metrics))]);
-    all(
-        RequiredAuth::Permission(Permission::Inference),
-        vec![
-            ("/v1/chat/completions", post(chat::create_chat_completion)),
-            ("/v1/completions", post(completions::create_completion)),
-            ("/v1/messages", post(messages::create_message)),
-            ("/v1/messages/count_tokens", post(messages::count_tokens)),
-            (
-                "/v1/responses",
-                post(responses::create_response).get(responses::socket::open),
-            ),
-            (
-                "/v1/responses/input_tokens",
-                post(responses::count_input_tokens),
-            ),
-            ("/v1/responses/compact", post(responses::compact)),
-            ("/v1/batch", post(batch::answer_requests)),
-            (
-                "/v1/batches",
-                get(batches::list_batches).post(batches::create_batch),
-            ),
-            ("/v1/batches/{id}", get(batches::retrieve_batch)),
-            ("/v1/batches/{id}/cancel", post(batches::cancel_batch)),
-            (
-                body_limit::UPLOADS,
-                get(files::list_files).post(files::create_file),
-            ),
-            (
-                "/v1/files/{id}",
-                get(files::retrieve_file).delete(files::delete_file),
-            ),
-            ("/v1/files/{id}/content", get(files::download_file)),
-            (
-                "/v1/sessions",
-                get(sessions::list_sessions).post(sessions::create_session),
-            ),
-            (
-                "/v1/sessions/{id}",
-                get(sessions::retrieve_session).delete(sessions::delete_session),
-            ),
-            (
-                "/v1/sessions/{id}/messages",
-                get(sessions::list_messages).post(sessions::create_message),
-            ),
-        ],
-    );
-    all(
-        RequiredAuth::FirstMessage(Permission::Inference),
-        vec![(
-            "/v1/stream",
-            get(stream::open).layer(Extension(UnauthenticatedSockets::default())),
-        )],
-    );
-    all(
-        RequiredAuth::Permission(Permission::Responses),
-        vec![
-            (
-                "/v1/responses/{id}",
-                get(responses::retrieve_response).delete(responses::delete_response),
-            ),
-            (
-                "/v1/responses/{id}/cancel",
-                post(responses::cancel_response),
-            ),
-            (
-                "/v1/responses/{id}/input_items",
-                get(responses::list_input_items),
-            ),
-        ],
-    );
-    all(
-        RequiredAuth::Permission(Permission::Responses),
-        conversation_routes(),
-    );
-    all(
-        RequiredAuth::Permission(Permission::Inference),
-        message_batch_routes(),
-    );
-    all(RequiredAuth::Permission(Permission::Tasks), task_routes());
-    all(
-        RequiredAuth::Permission(Permission::Usage),
-        vec![("/v1/usage", get(usage::usage))],
-    );
-    all(
-        RequiredAuth::Key,
-        vec![
-            ("/v1/models", get(models::list_models)),
-            ("/v1/models/{*id}", get(models::retrieve_model)),
-            ("/v1/route", post(route::recommend_model)),
-        ],
-    );
-    routes
-}
-
-fn message_batch_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
-    let all =
-        get(message_batches::list_message_batches).post(message_batches::create_message_batch);
-    let one =
-        get(message_batches::retrieve_message_batch).delete(message_batches::delete_message_batch);
-    vec![
-        ("/v1/messages/batches", all),
-        ("/v1/messages/batches/{id}", one),
-        (
-            "/v1/messages/batches/{id}/cancel",
-            post(message_batches::cancel_message_batch),
-        ),
-        (
-            "/v1/messages/batches/{id}/results",
-            get(message_batches::message_batch_results),
-        ),
-    ]
-}
-
-fn conversation_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
-    let one = get(conversations::retrieve_conversation).post(conversations::update_conversation);
-    vec![
-        (
-            "/v1/conversations",
-            post(conversations::create_conversation),
-        ),
-        (
-            "/v1/conversations/{id}",
-            one.delete(conversations::delete_conversation),
-        ),
-        (
-            "/v1/conversations/{id}/items",
-            get(conversations::list_items).post(conversations::create_items),
-        ),
-        (
-            "/v1/conversations/{id}/items/{item}",
-            get(conversations::retrieve_item).delete(conversations::delete_item),
-        ),
-    ]
-}
-
-fn task_routes() -> Vec<(&'static str, MethodRouter<AppState>)> {
-    vec![
-        ("/v1/tasks", get(tasks::list_tasks).post(tasks::create_task)),
-        (
-            "/v1/tasks/{id}",
-            get(tasks::retrieve_task).delete(tasks::delete_task),
-        ),
-        ("/v1/tasks/{id}/interrupt", post(tasks::interrupt_task)),
-        ("/v1/tasks/{id}/events", get(tasks::stream_events)),
-        ("/v1/tasks/{id}/ws", get(tasks::open_socket)),
-        (
-            "/v1/tasks/{id}/permissions/{request_id}",
-            post(tasks::answer_permission),
-        ),
-    ]
-}
-
-/// Paths of `OpenAI`'s API that are not supported, whose clients get an explanation.
-fn unsupported_routes() -> impl Iterator<Item = RouteEntry> {
-    [
-        ("/v1/embeddings", any(unsupported)),
-        ("/v1/moderations", any(unsupported)),
-        ("/v1/audio/{*rest}", any(unsupported)),
-        ("/v1/images/{*rest}", any(unsupported)),
-        ("/v1/uploads", any(no_uploads)),
-        ("/v1/uploads/{*rest}", any(no_uploads)),
-    ]
-    .into_iter()
-    .map(|(path, methods)| RouteEntry {
-        path,
-        need: RequiredAuth::Key,
-        methods,
-    })
-}
-
 /// Returns the `paths` without parameters, which can be requested as they are.
 fn without_ids(paths: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
     paths.filter(|path| !path.contains('{')).collect()
-}
-
-async fn unsupported(request: Request) -> ApiError {
-    let message = format!(
-        "Claude has no model for {}, and this server no other. It serves chat: POST /v1/chat/completions, \
-         POST /v1/responses and POST /v1/messages.",
-        request.uri().path()
-    );
-    ApiError::new(ErrorKind::UnsupportedEndpoint, message)
-}
-
-async fn no_uploads(request: Request) -> ApiError {
-    let message = format!(
-        "This server takes no files in parts, so there is no {}. Upload the file as a whole: POST /v1/files.",
-        request.uri().path()
-    );
-    ApiError::new(ErrorKind::UnsupportedEndpoint, message)
 }
 
 fn unknown_url(request: &Request, there_is: &str) -> ApiError {
@@ -418,6 +245,7 @@ async fn method_not_allowed(request: Request) -> Response {
 pub(super) fn needs() -> Vec<(&'static str, RequiredAuth)> {
     routes()
         .into_iter()
+        .chain(docs_routes(Vec::new()))
         .chain(unsupported_routes())
         .map(|route| (route.path, route.need))
         .collect()

@@ -9,6 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::error::kind_of_status;
+use super::fields;
 use super::json;
 use super::list;
 use super::time;
@@ -32,9 +33,13 @@ const MAX_ID_LENGTH: usize = 64;
 const RESULTS_TTL_SECONDS: u64 = 2_592_000;
 
 /// Fields of the request that creates a batch.
-pub(super) static CREATE: ObjectSchema = ObjectSchema {
+pub static CREATE: ObjectSchema = ObjectSchema {
     prefix: "",
-    fields: &[honoured("requests", FieldType::Array, "1 to 100000 requests.").required()],
+    fields: &[
+        honoured("requests", FieldType::Array, "1 to 100000 requests.")
+            .required()
+            .with_inner(&REQUEST),
+    ],
 };
 
 /// Fields of one request in a batch.
@@ -52,7 +57,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             FieldType::Object,
             "The body of a `POST /v1/messages`, which is looked at when it is its turn. `stream` is refused then.",
         )
-        .required(),
+        .required()
+        .with_inner(&fields::REQUEST),
     ],
 };
 

@@ -37,7 +37,7 @@ const MEDIA_TYPES: [(&str, &str); 10] = [
 ];
 
 /// Fields of the upload form, except the file itself.
-pub(super) static UPLOAD: ObjectSchema = ObjectSchema {
+pub static UPLOAD: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured(
         "expires_in_seconds",

@@ -35,6 +35,7 @@ pub use decode::MessagesRequest;
 pub use decode::decode;
 pub use decode::decode_count;
 pub use error::AnthropicError;
+pub use fields::REQUEST;
 pub use list::Cursor;
 pub use stream::MessageStreamEncoder;
 pub use stream::MessageStreamEvent;

@@ -25,7 +25,7 @@ const MIN_LIFETIME_SECONDS: i64 = 3_600;
 const MAX_LIFETIME_SECONDS: i64 = 2_592_000;
 
 /// Fields of the form of `POST /v1/files`, without the file itself.
-pub(super) const UPLOAD: ObjectSchema = ObjectSchema {
+pub static UPLOAD: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -38,7 +38,8 @@ pub(super) const UPLOAD: ObjectSchema = ObjectSchema {
             "expires_after",
             FieldType::Object,
             "When the file goes by itself. Without it a file of the purpose `batch` goes after 30 days, others stay.",
-        ),
+        )
+        .with_inner(&EXPIRES_AFTER),
     ],
 };
 
@@ -53,13 +54,13 @@ const EXPIRES_AFTER_FIELDS: [Field; 2] = [
 ];
 
 /// Fields of `expires_after`, written `expires_after[anchor]` and so on in a form.
-pub(super) const EXPIRES_AFTER: ObjectSchema = ObjectSchema {
+pub(super) static EXPIRES_AFTER: ObjectSchema = ObjectSchema {
     prefix: "expires_after.",
     fields: &EXPIRES_AFTER_FIELDS,
 };
 
 /// Fields of `output_expires_after` of a batch.
-pub(super) const OUTPUT_EXPIRES_AFTER: ObjectSchema = ObjectSchema {
+pub(super) static OUTPUT_EXPIRES_AFTER: ObjectSchema = ObjectSchema {
     prefix: "output_expires_after.",
     fields: &EXPIRES_AFTER_FIELDS,
 };

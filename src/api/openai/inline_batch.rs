@@ -32,7 +32,7 @@ const MAX_PARALLEL: i64 = 1024;
 const DEFAULT_PARALLEL: usize = 3;
 
 /// Fields of the request.
-static REQUEST: ObjectSchema = ObjectSchema {
+pub static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(

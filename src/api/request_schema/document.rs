@@ -48,25 +48,49 @@ pub(crate) fn check_text(name: &str, expected: &str) {
     }
 }
 
-/// Asserts that the table between the comments `NAME: begin` and `NAME: end` has a row for each of
-/// `fields`, whose names are written there behind `prefix`, and for no others.
-pub(crate) fn check_names(name: &str, prefix: &str, fields: &[&str]) {
-    let (begin, end) = (
-        format!("<!-- {name}: begin -->"),
-        format!("<!-- {name}: end -->"),
-    );
-    let table = pages().find_map(|(_, text)| {
-        let (_, rest) = text.split_once(&begin)?;
-        Some(rest.split_once(&end)?.0.to_owned())
+/// Asserts that one of the pages of docs/api shows `tables` of an API of this server, whose fields
+/// all work, between its comments `NAME: begin` and `NAME: end`.
+pub(crate) fn check_own(name: &str, tables: &[&ObjectSchema]) {
+    let rows = tables.iter().flat_map(|table| {
+        table.fields.iter().map(move |field| {
+            let (prefix, name, note) = (table.prefix, field.name, field.note);
+            let (words, required) = (field.field_type.description(), required(field));
+            format!("| `{prefix}{name}` | {words} | {required}{note} |\n")
+        })
     });
-    let table = table.expect("a page of docs/api has the two comments");
-    let rows = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter_map(|row| row.strip_prefix(prefix))
-        .filter(|row| !row.contains('.'));
-    let (shown, expected): (BTreeSet<&str>, _) = (rows.collect(), fields.iter().copied().collect());
-    assert_eq!(shown, expected, "rows `{prefix}...` of the table `{name}`");
+    let rows: String = rows.collect();
+    check_text(
+        name,
+        &format!("| Field | Value | Note |\n| --- | --- | --- |\n{rows}"),
+    );
+}
+
+/// Asserts that `table` has a row for each field of `T`, and no others.
+pub(crate) fn check_struct<T: Deserialize<'static>>(table: &ObjectSchema) {
+    let rows: BTreeSet<&str> = table.fields.iter().map(|field| field.name).collect();
+    let fields: BTreeSet<&str> = fields_of::<T>().iter().copied().collect();
+    assert_eq!(rows, fields, "rows `{}...`", table.prefix);
+}
+
+/// Asserts that the links in the rows of tables lead from `root` to each of `tables`.
+pub(crate) fn check_links(root: &'static ObjectSchema, tables: &[&'static ObjectSchema]) {
+    let mut linked: Vec<&ObjectSchema> = vec![root];
+    let mut index = 0;
+    while let Some(table) = linked.get(index).copied() {
+        for (_, inner) in table.fields.iter().flat_map(Field::tables) {
+            if !linked.iter().any(|known| std::ptr::eq(*known, inner)) {
+                linked.push(inner);
+            }
+        }
+        index += 1;
+    }
+    let is_linked = |table: &ObjectSchema| linked.iter().any(|known| std::ptr::eq(*known, table));
+    let lost: Vec<&str> = tables
+        .iter()
+        .filter(|table| !is_linked(table))
+        .map(|table| table.prefix)
+        .collect();
+    assert!(lost.is_empty(), "no row names the tables of {lost:?}");
 }
 
 /// Returns the pages of docs/api with their texts.
@@ -86,9 +110,9 @@ fn markdown(tables: &[&ObjectSchema]) -> String {
         for field in table.fields {
             let (prefix, name) = (table.prefix, field.name);
             let (words, handling) = (field.field_type.description(), handling(field));
-            let required = if field.is_required { "Required. " } else { "" };
             let row = format!(
-                "| `{prefix}{name}` | {words} | {handling} | {required}{} |\n",
+                "| `{prefix}{name}` | {words} | {handling} | {}{} |\n",
+                required(field),
                 field.note
             );
             if !rows.contains(&row) {
@@ -100,6 +124,10 @@ fn markdown(tables: &[&ObjectSchema]) -> String {
         "| Field | Value | Handling | Note |\n| --- | --- | --- | --- |\n{}",
         rows.concat()
     )
+}
+
+fn required(field: &Field) -> &'static str {
+    if field.is_required { "Required. " } else { "" }
 }
 
 fn handling(field: &Field) -> String {

@@ -38,6 +38,7 @@ pub use remarks::RemarkCollector;
 pub use remarks::Remarks;
 pub use repair::Repair;
 pub use schema::Field;
+pub use schema::ObjectKind;
 pub use schema::ObjectSchema;
 pub use schema::PROJECT;
 pub use schema::Support;

@@ -46,6 +46,10 @@ impl ObjectPath {
 
     /// Returns the position of the object in field `name` of this one.
     pub fn inner(&self, name: &str, table: &'static ObjectSchema) -> Self {
+        debug_assert!(
+            self.links(name, table),
+            "the row of {name} names no such table"
+        );
         Self {
             path: self.field(name),
             table,
@@ -54,6 +58,10 @@ impl ObjectPath {
 
     /// Returns the position of an item of the array in field `name` of this one.
     pub fn item(&self, name: &str, index: usize, table: &'static ObjectSchema) -> Self {
+        debug_assert!(
+            self.links(name, table),
+            "the row of {name} names no such table"
+        );
         Self {
             path: format!("{}[{index}]", self.field(name)),
             table,
@@ -64,7 +72,17 @@ impl ObjectPath {
     fn child(&self, name: &str) -> Self {
         let table = self.table.find(name).and_then(|field| field.inner);
         debug_assert!(table.is_some(), "the row of {name} names no table");
-        self.inner(name, table.unwrap_or(&NO_FIELDS))
+        Self {
+            path: self.field(name),
+            table: table.unwrap_or(&NO_FIELDS),
+        }
+    }
+
+    /// True if the row of `name` names `table`, so that documents made from the tables show it.
+    fn links(&self, name: &str, table: &ObjectSchema) -> bool {
+        self.table
+            .find(name)
+            .is_some_and(|field| field.links_to(table))
     }
 
     /// Returns the path of the object: `messages[2].content[0]`; empty for the request itself.

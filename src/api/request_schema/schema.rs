@@ -39,12 +39,20 @@ pub struct Field {
     pub one_of: &'static [&'static str],
     /// Table of the object in the field, or of each object in its array.
     pub inner: Option<&'static ObjectSchema>,
+    /// Tables of the objects in the field or in its array, each with the name of its kind, if there
+    /// are several kinds.
+    pub kinds: &'static [ObjectKind],
+    /// True if the array or the object in the field holds strings.
+    pub holds_texts: bool,
     /// JSON values that ask for the default behaviour and therefore equal omission of the field.
     pub no_op: &'static [&'static str],
     /// Note of one or two sentences for the documentation; for a refused field also the reason in
     /// the error.
     pub note: &'static str,
 }
+
+/// Name of a kind of objects, and their table.
+pub type ObjectKind = (&'static str, &'static ObjectSchema);
 
 /// Table of the fields of one kind of object.
 #[derive(Debug)]
@@ -76,9 +84,23 @@ impl Field {
             is_required: false,
             one_of: &[],
             inner: None,
+            kinds: &[],
+            holds_texts: false,
             no_op: &[],
             note,
         }
+    }
+
+    /// Returns the tables of the objects that the field may hold, each with the name of its kind,
+    /// which is empty if there is only one.
+    pub fn tables(&self) -> impl Iterator<Item = ObjectKind> {
+        let inner = self.inner.map(|table| ("", table));
+        inner.into_iter().chain(self.kinds.iter().copied())
+    }
+
+    /// True if objects in the field are read by `table`.
+    pub(super) fn links_to(&self, table: &ObjectSchema) -> bool {
+        self.tables().any(|(_, linked)| std::ptr::eq(linked, table))
     }
 
     /// Checks type, range and texts of `value`; `path` is only called for the error message.
@@ -148,6 +170,20 @@ impl Field {
     #[must_use]
     pub const fn with_inner(mut self, table: &'static ObjectSchema) -> Self {
         self.inner = Some(table);
+        self
+    }
+
+    /// Sets the tables of the objects in the field or in its array, by the names of their kinds.
+    #[must_use]
+    pub const fn with_kinds(mut self, kinds: &'static [ObjectKind]) -> Self {
+        self.kinds = kinds;
+        self
+    }
+
+    /// Declares that the array or the object in the field holds strings.
+    #[must_use]
+    pub const fn of_texts(mut self) -> Self {
+        self.holds_texts = true;
         self
     }
 

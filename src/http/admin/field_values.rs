@@ -15,7 +15,7 @@ const MAX_NAME_CHARACTERS: usize = 100;
 /// Maximum number of models in a key's allow-list.
 const MAX_MODELS: usize = 100;
 /// End of the year 9999 in Unix seconds; rejects timestamps in milliseconds.
-const MAX_TIMESTAMP: i64 = 253_402_300_799;
+pub(super) const MAX_TIMESTAMP: i64 = 253_402_300_799;
 
 /// Reads the change of a field: `null` clears the value.
 pub(super) fn change<'de, D, F, T>(deserializer: D) -> Result<FieldChange<T>, D::Error>

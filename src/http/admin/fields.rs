@@ -27,7 +27,7 @@ use crate::http::values::chosen_id;
 use crate::http::values::money;
 
 /// Maximum grace period at a rotation, 90 days in seconds.
-const MAX_GRACE_SECONDS: i64 = 90 * 24 * 60 * 60;
+pub(super) const MAX_GRACE_SECONDS: i64 = 90 * 24 * 60 * 60;
 
 type Rate = BoundedInteger<1, { u32::MAX as i64 }>;
 type Weight = BoundedInteger<1, 100>;
@@ -252,18 +252,22 @@ impl From<Object<CapFields>> for Cap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::request_schema::document::check_names;
-    use crate::api::request_schema::document::fields_of;
+    use crate::api::request_schema::document::check_own;
+    use crate::api::request_schema::document::check_struct;
+    use crate::http::admin::tables;
 
     #[test]
     fn document_lists_admin_fields() {
-        let page = "admin key fields";
-        check_names(page, "", fields_of::<KeyFields>());
-        check_names(page, "budget.", fields_of::<BudgetFields>());
-        check_names(page, "budget.daily.", fields_of::<CapFields>());
-        let page = "admin project fields";
-        check_names(page, "", fields_of::<ProjectFields>());
-        check_names(page, "webhook.", fields_of::<WebhookFields>());
-        check_names("admin rotation fields", "", fields_of::<RotationFields>());
+        check_struct::<KeyFields>(&tables::KEY);
+        check_struct::<BudgetFields>(&tables::BUDGET);
+        check_struct::<CapFields>(&tables::CAP);
+        check_struct::<ProjectFields>(&tables::PROJECT);
+        check_struct::<WebhookFields>(&tables::WEBHOOK);
+        check_struct::<RotationFields>(&tables::ROTATION);
+        let of_keys = [&tables::KEY, &tables::BUDGET, &tables::CAP];
+        check_own("admin key fields", &of_keys);
+        let of_projects = [&tables::PROJECT, &tables::WEBHOOK];
+        check_own("admin project fields", &of_projects);
+        check_own("admin rotation fields", &[&tables::ROTATION]);
     }
 }

@@ -10,6 +10,7 @@ mod keys;
 mod ledger;
 mod projects;
 mod store;
+pub(super) mod tables;
 mod write;
 
 use std::collections::HashMap;
@@ -21,16 +22,17 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use axum::routing::MethodRouter;
-use axum::routing::get;
-use axum::routing::post;
-use axum::routing::put;
 use serde_json::Value;
 
 use super::AdminServices;
 use super::Config;
 use super::error::ApiError;
 use super::extract::number;
+use super::openapi::DescribedMethods;
+use super::openapi::get;
+use super::openapi::operations;
+use super::openapi::post;
+use super::openapi::put;
 use crate::accounts::auth::Registry;
 use crate::accounts::auth::RegistryPage;
 use crate::accounts::ledger::LedgerReader;
@@ -57,7 +59,7 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
     let router = routes()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| {
-            router.route(path, methods)
+            router.route(path, methods.into_router())
         });
     let AdminServices {
         registry,
@@ -78,37 +80,67 @@ pub(super) fn router<S>(admin: &AdminServices, config: &Arc<Config>) -> Router<S
 }
 
 /// Returns the routes of the admin API.
-pub(super) fn routes() -> Vec<(&'static str, MethodRouter<AdminState>)> {
+pub(super) fn routes() -> Vec<(&'static str, DescribedMethods<AdminState>)> {
     vec![
-        ("/admin/keys", post(keys::create_key).get(keys::list_keys)),
+        (
+            "/admin/keys",
+            post(&operations::CREATE_KEY, keys::create_key)
+                .get(&operations::LIST_KEYS, keys::list_keys),
+        ),
         (
             "/admin/keys/{id}",
-            get(keys::retrieve_key)
-                .patch(keys::change_key)
-                .delete(keys::revoke_key),
+            get(&operations::RETRIEVE_KEY, keys::retrieve_key)
+                .patch(&operations::CHANGE_KEY, keys::change_key)
+                .delete(&operations::REVOKE_KEY, keys::revoke_key),
         ),
-        ("/admin/keys/{id}/rotate", post(keys::rotate_key)),
+        (
+            "/admin/keys/{id}/rotate",
+            post(&operations::ROTATE_KEY, keys::rotate_key),
+        ),
         (
             "/admin/projects",
-            post(projects::create_project).get(projects::list_projects),
+            post(&operations::CREATE_PROJECT, projects::create_project)
+                .get(&operations::LIST_PROJECTS, projects::list_projects),
         ),
         (
             "/admin/projects/{id}",
-            get(projects::retrieve_project)
-                .patch(projects::change_project)
-                .delete(projects::delete_project),
+            get(&operations::RETRIEVE_PROJECT, projects::retrieve_project)
+                .patch(&operations::CHANGE_PROJECT, projects::change_project)
+                .delete(&operations::DELETE_PROJECT, projects::delete_project),
         ),
-        ("/admin/projects/{id}/budget", put(projects::set_budget)),
+        (
+            "/admin/projects/{id}/budget",
+            put(&operations::SET_BUDGET, projects::set_budget),
+        ),
         (
             "/admin/projects/{id}/webhook/test",
-            post(projects::test_webhook),
+            post(&operations::TEST_WEBHOOK, projects::test_webhook),
         ),
-        ("/admin/usage", get(ledger::usage)),
-        ("/admin/ledger/backup", get(ledger::backup)),
-        ("/admin/ledger/verify", get(ledger::verify)),
-        ("/admin/store/backup", post(store::backup)),
-        ("/admin/store/verify", get(store::verify)),
-        ("/admin/cache", get(cache::stats).delete(cache::clear)),
+        (
+            "/admin/usage",
+            get(&operations::GET_ALL_USAGE, ledger::usage),
+        ),
+        (
+            "/admin/ledger/backup",
+            get(&operations::BACK_UP_LEDGER, ledger::backup),
+        ),
+        (
+            "/admin/ledger/verify",
+            get(&operations::VERIFY_LEDGER, ledger::verify),
+        ),
+        (
+            "/admin/store/backup",
+            post(&operations::BACK_UP_STORE, store::backup),
+        ),
+        (
+            "/admin/store/verify",
+            get(&operations::VERIFY_STORE, store::verify),
+        ),
+        (
+            "/admin/cache",
+            get(&operations::GET_CACHE, cache::stats)
+                .delete(&operations::CLEAR_CACHE, cache::clear),
+        ),
     ]
 }
 

@@ -127,15 +127,87 @@ pub(in crate::http) enum ErrorKind {
 }
 
 /// Status, type and code of a kind.
-pub(super) struct ErrorRow {
-    pub(super) status: u16,
-    pub(super) r#type: &'static str,
-    pub(super) code: Option<&'static str>,
+pub(in crate::http) struct ErrorRow {
+    pub(in crate::http) status: u16,
+    pub(in crate::http) r#type: &'static str,
+    pub(in crate::http) code: Option<&'static str>,
     /// True if only the operator can remove the cause, although the status suggests a retry.
-    pub(super) is_persistent: bool,
+    pub(in crate::http) is_persistent: bool,
 }
 
 impl ErrorKind {
+    /// All kinds, in the order of the enum.
+    pub(in crate::http) const ALL: [Self; 68] = [
+        Self::InvalidRequest,
+        Self::BodyUnreadable,
+        Self::MissingKey,
+        Self::WrongKey,
+        Self::ExpiredKey,
+        Self::RevokedKey,
+        Self::NotSignedIn,
+        Self::SignInFailed,
+        Self::ForbiddenHost,
+        Self::ForbiddenOrigin,
+        Self::NotPermitted,
+        Self::ForbiddenModel,
+        Self::WebSearchOff,
+        Self::ServerToolsOff,
+        Self::ForeignProject,
+        Self::NotAdmin,
+        Self::UnknownUrl,
+        Self::UnsupportedEndpoint,
+        Self::UnknownModel,
+        Self::UnknownResponse,
+        Self::UnknownBatch,
+        Self::UnknownFile,
+        Self::UnknownSession,
+        Self::UnknownConversation,
+        Self::UnknownItem,
+        Self::UnknownTurn,
+        Self::UnknownTask,
+        Self::UnknownPermissionRequest,
+        Self::TaskExists,
+        Self::TaskOver,
+        Self::TooManyTasks,
+        Self::TasksOff,
+        Self::UnknownKey,
+        Self::UnknownProject,
+        Self::ProjectExists,
+        Self::MethodNotAllowed,
+        Self::NoSocket,
+        Self::SessionBusy,
+        Self::TooManySessions,
+        Self::SessionFull,
+        Self::ConversationLocked,
+        Self::ConversationFull,
+        Self::BodyTimeout,
+        Self::TooLarge,
+        Self::FilesFull,
+        Self::UnsupportedEncoding,
+        Self::UnsupportedCoding,
+        Self::ContextTooLong,
+        Self::TooManyTurns,
+        Self::TooManySockets,
+        Self::TooManyBodies,
+        Self::Limited,
+        Self::OverBudget,
+        Self::RateLimited,
+        Self::ServerBusy,
+        Self::Internal,
+        Self::NotKept,
+        Self::WorkerFailed,
+        Self::Upstream,
+        Self::NoWorker,
+        Self::Unwritable,
+        Self::StorageUnavailable,
+        Self::BodiesFull,
+        Self::TooManyConnections,
+        Self::TooManyUnauthenticated,
+        Self::ShuttingDown,
+        Self::Overloaded,
+        Self::TimedOut,
+    ];
+
     /// Returns true if the operator should know of the error.
     pub(in crate::http) const fn is_fault(self) -> bool {
         let row = self.row();
@@ -144,7 +216,7 @@ impl ErrorKind {
 
     /// Returns the row of the kind. The type follows from the status, except where clients expect a
     /// certain one.
-    pub(super) const fn row(self) -> ErrorRow {
+    pub(in crate::http) const fn row(self) -> ErrorRow {
         let (status, code) = self.status_and_code();
         let r#type = match (self, status) {
             (Self::NotSignedIn | Self::SignInFailed, _) => "authentication_error",
@@ -234,5 +306,17 @@ impl ErrorKind {
             Self::Overloaded => (503, Some("overloaded")),
             Self::TimedOut => (504, Some("timeout")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorKind;
+
+    #[test]
+    fn list_of_kinds_is_whole() {
+        let numbers = ErrorKind::ALL.map(|kind| kind as usize);
+        assert!(numbers.into_iter().eq(0..ErrorKind::ALL.len()));
+        assert_eq!(ErrorKind::TimedOut as usize, ErrorKind::ALL.len() - 1);
     }
 }

@@ -86,7 +86,9 @@ async fn only_public_paths_are_served_without_a_key() {
         }
     }
     open.dedup();
-    assert_eq!(open, ["/health", "/ready", "/", "/health/"]);
+    let docs = ["/openapi.json", "/docs", "/docs/docs.css", "/docs/docs.js"];
+    let expected = [&["/health", "/ready"], &docs[..], &["/", "/health/"]].concat();
+    assert_eq!(open, expected);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod large_bodies;
 mod limits;
 mod messages;
 mod money;
+mod openapi;
 mod pages;
 mod refusals;
 mod responses;
@@ -243,6 +244,7 @@ pub(crate) fn config() -> Config {
         body_read_timeout: Duration::from_secs(60),
         allowed_origins: Vec::new(),
         policy: Policy::Lenient,
+        docs: true,
         betas: vec!["known-2026-01-01".to_owned()],
     }
 }

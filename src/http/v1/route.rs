@@ -10,6 +10,11 @@ use serde::Serialize;
 
 use crate::accounts::auth::AuthError;
 use crate::accounts::ledger::LedgerReader;
+use crate::api::request_schema::FieldType::Integer;
+use crate::api::request_schema::FieldType::Text;
+use crate::api::request_schema::ObjectSchema;
+use crate::api::request_schema::PROJECT;
+use crate::api::request_schema::honoured;
 use crate::api::request_schema::typed;
 use crate::api::request_schema::typed::BoundedInteger;
 use crate::domain::Caller;
@@ -18,6 +23,21 @@ use crate::engine::routing::RoutingChoice;
 use crate::engine::routing::RoutingFeatures;
 use crate::http::error::ApiError;
 use crate::http::extract::RequestBody;
+
+/// Table of the fields of the request.
+pub(in crate::http) static ROUTE: ObjectSchema = ObjectSchema {
+    prefix: "",
+    fields: &[
+        honoured("task_description", Text, "What the prompt would be.").required(),
+        honoured(
+            "context_size",
+            Integer(0, u32::MAX as i64),
+            "Tokens of all that would go with it: messages, instructions and tools.",
+        )
+        .required(),
+        PROJECT,
+    ],
+};
 
 /// Fields of the request. Unknown ones are refused: no client sends any by default.
 #[derive(Deserialize)]
@@ -75,6 +95,7 @@ mod tests {
 
     #[test]
     fn document_lists_route_fields() {
-        document::check_names("route fields", "", document::fields_of::<RouteFields>());
+        document::check_struct::<RouteFields>(&ROUTE);
+        document::check_own("route fields", &[&ROUTE]);
     }
 }

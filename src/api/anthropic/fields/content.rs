@@ -33,7 +33,9 @@ const CITATIONS: Field = passed(
     "Of a text: the sources of an answer that is sent back.",
 );
 
-const SOURCE_FIELD: Field = honoured("source", Object, "Of an image or a document.").required();
+const SOURCE_FIELD: Field = honoured("source", Object, "Of an image or a document.")
+    .required()
+    .with_inner(&SOURCE);
 
 const TOOLSET: Field = passed("toolset_name", Text, "Goes to Claude as it is.");
 
@@ -63,13 +65,23 @@ pub(in crate::api::anthropic) static MESSAGE: ObjectSchema = ObjectSchema {
             Text,
             "`user` and `assistant` are honoured; messages of one role that follow each other are one. `system` before all others is read with the instructions; later it [stays in its place](../API.md#system-messages).",
         )
-        .required(),
+        .required()
+        .one_of(&["user", "assistant", "system"]),
         honoured(
             "content",
             TextOrArray,
             "A string or an array of blocks. A message that is blank is left out.",
         )
-        .required(),
+        .required()
+        .with_kinds(&[
+            ("text", &TEXT),
+            ("image", &IMAGE),
+            ("document", &DOCUMENT),
+            ("tool_result", &TOOL_RESULT),
+            ("thinking", &THINKING_BLOCK),
+            ("redacted_thinking", &REDACTED_THINKING),
+            ("tool_use", &TOOL_USE),
+        ]),
         ignored("clear_at", Text, "Instructions stay.").with_no_op(&["\"never\""]),
         ignored(
             "output_config",
@@ -128,7 +140,8 @@ pub(in crate::api::anthropic) static TOOL_RESULT: ObjectSchema = ObjectSchema {
             "content",
             TextOrArray,
             "Of a result: a string, or texts, images and documents.",
-        ),
+        )
+        .with_kinds(&[("text", &TEXT), ("image", &IMAGE), ("document", &DOCUMENT)]),
         honoured("is_error", Bool, "The tool failed."),
         CACHE_CONTROL,
         TOOLSET,

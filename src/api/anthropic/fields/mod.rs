@@ -17,7 +17,7 @@ pub(super) use content::TOOL_RESULT;
 pub(super) use content::TOOL_USE;
 pub(super) use request::OUTPUT_CONFIG;
 pub(super) use request::OUTPUT_FORMAT;
-pub(super) use request::REQUEST;
+pub use request::REQUEST;
 pub(super) use request::THINKING;
 pub(super) use request::TOOL;
 pub(super) use request::TOOL_CHOICE;

@@ -1,5 +1,7 @@
 //! Fields of a request other than its messages.
 
+use super::content::MESSAGE;
+use super::content::SYSTEM;
 use crate::api::request_schema::Field;
 use crate::api::request_schema::FieldType::Array;
 use crate::api::request_schema::FieldType::Bool;
@@ -28,11 +30,13 @@ pub(super) const CACHE_CONTROL: Field = passed(
 );
 
 /// Fields of the request object.
-pub(in crate::api::anthropic) static REQUEST: ObjectSchema = ObjectSchema {
+pub static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured("model", Text, "The answer carries the name as it was sent.").required(),
-        honoured("messages", Array, "The last one should come from the user.").required(),
+        honoured("messages", Array, "The last one should come from the user.")
+            .required()
+            .with_inner(&MESSAGE),
         honoured(
             "max_tokens",
             Integer(1, MAX_TOKENS),
@@ -42,7 +46,8 @@ pub(in crate::api::anthropic) static REQUEST: ObjectSchema = ObjectSchema {
             "system",
             TextOrArray,
             "A string or an array of texts, which stay texts of their own.",
-        ),
+        )
+        .with_inner(&SYSTEM),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
         honoured(
             "temperature",
@@ -59,32 +64,38 @@ pub(in crate::api::anthropic) static REQUEST: ObjectSchema = ObjectSchema {
             "stop_sequences",
             Array,
             "Strings. Anthropic stops at none of white space alone: those [end the answer](../API.md#stop-texts) here.",
-        ),
+        )
+        .of_texts(),
         honoured(
             "tools",
             Array,
             "Names and schemas reach Claude as they were sent.",
-        ),
+        )
+        .with_inner(&TOOL),
         honoured(
             "tool_choice",
             Object,
             "Only together with `tools`, unless it leaves Claude the choice.",
-        ),
+        )
+        .with_inner(&TOOL_CHOICE),
         honoured(
             "thinking",
             Object,
             "Without it Claude is not asked to think, unless there is an `output_config.effort`.",
-        ),
+        )
+        .with_inner(&THINKING),
         honoured(
             "output_config",
             Object,
             "How hard to think, and the form of the answer.",
-        ),
+        )
+        .with_inner(&OUTPUT_CONFIG),
         honoured(
             "output_format",
             Object,
             "The old name of `output_config.format`.",
-        ),
+        )
+        .with_inner(&OUTPUT_FORMAT),
         checked("metadata", Object, "Not sent to Claude.").with_inner(&METADATA),
         PROJECT,
         CACHE_CONTROL,
@@ -162,12 +173,14 @@ pub(in crate::api::anthropic) static OUTPUT_CONFIG: ObjectSchema = ObjectSchema 
             "effort",
             Text,
             "`low`, `medium`, `high`, `xhigh`, or `max`, which acts as `xhigh`.",
-        ),
+        )
+        .one_of(&["low", "medium", "high", "xhigh", "max"]),
         honoured(
             "format",
             Object,
             "The answer is JSON that keeps to a schema.",
-        ),
+        )
+        .with_inner(&OUTPUT_FORMAT),
         passed("task_budget", Object, "Goes to Claude as it is."),
     ],
 };
@@ -176,7 +189,9 @@ pub(in crate::api::anthropic) static OUTPUT_CONFIG: ObjectSchema = ObjectSchema 
 pub(in crate::api::anthropic) static OUTPUT_FORMAT: ObjectSchema = ObjectSchema {
     prefix: "output_config.format.",
     fields: &[
-        honoured("type", Text, "`json_schema`.").required(),
+        honoured("type", Text, "`json_schema`.")
+            .required()
+            .one_of(&["json_schema"]),
         honoured("schema", Object, "It reaches Claude as it was sent.").required(),
     ],
 };

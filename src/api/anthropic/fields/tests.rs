@@ -33,6 +33,11 @@ fn documentation_shows_message_fields() {
 }
 
 #[test]
+fn every_table_is_linked_from_the_request() {
+    document::check_links(&REQUEST, &tables());
+}
+
+#[test]
 fn table_fields_are_unique_and_no_op_values_are_valid() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {

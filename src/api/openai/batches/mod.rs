@@ -12,6 +12,7 @@ pub use line::error_line;
 pub use line::request_line;
 pub use line::response_line;
 pub use request::CreateBatchRequest;
+pub use request::REQUEST;
 pub use request::decode;
 pub use types::Batch;
 pub use types::BatchError;

@@ -14,13 +14,12 @@ use crate::api::request_schema::Remarks;
 use crate::api::request_schema::code;
 use crate::api::request_schema::honoured;
 use crate::api::request_schema::parse_request;
-use crate::api::request_schema::printable;
 
 /// Only supported `completion_window`.
 const COMPLETION_WINDOW: &str = "24h";
 
 /// Fields of the request.
-pub(super) static REQUEST: ObjectSchema = ObjectSchema {
+pub static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -40,17 +39,20 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             FieldType::Text,
             "`24h`; OpenAI has no other either.",
         )
-        .required(),
+        .required()
+        .one_of(&[COMPLETION_WINDOW]),
         honoured(
             "metadata",
             FieldType::Object,
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
-        ),
+        )
+        .of_texts(),
         honoured(
             "output_expires_after",
             FieldType::Object,
             "When the files of answers and errors go. 30 days after they are made, unless it says otherwise.",
-        ),
+        )
+        .with_inner(&files::OUTPUT_EXPIRES_AFTER),
     ],
 };
 
@@ -93,13 +95,6 @@ pub fn decode(
         return Err(request.invalid_field("endpoint", code::VALUE, &words));
     }
     let completion_window = request.require_text("completion_window")?;
-    if completion_window != COMPLETION_WINDOW {
-        let words = format!(
-            "expected `{COMPLETION_WINDOW}`, got `{}`.",
-            printable(&completion_window)
-        );
-        return Err(request.invalid_field("completion_window", code::VALUE, &words));
-    }
     let metadata = labels::take_metadata(&mut request)?;
     let (name, table) = ("output_expires_after", &files::OUTPUT_EXPIRES_AFTER);
     let output_expires_after = files::take_expires_after(&mut request, name, table, &mut ignored)?;

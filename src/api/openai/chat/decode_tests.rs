@@ -543,7 +543,7 @@ fn error_messages_state_the_remedy() {
         ),
         (
             messages(json!([{"role": "Bot\n", "content": "x"}])),
-            "`messages[0].role`: expected `system`, `developer`, `user`, `assistant` or `tool`, got `Bot?`.",
+            "`messages[0].role`: expected `system`, `developer`, `user`, `assistant`, `tool` or `function`, got `Bot?`.",
         ),
     ];
     for (request, message) in rows {

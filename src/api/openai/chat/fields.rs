@@ -5,6 +5,8 @@
 pub(super) use super::part_fields::FILE;
 pub(super) use super::part_fields::IMAGE;
 pub(super) use super::part_fields::PART;
+pub(super) use super::tool_fields::FLAT_TOOL;
+pub(super) use super::tool_fields::TOOL;
 use crate::api::openai::cache_mark;
 use crate::api::openai::labels::MAX_SCHEMA_NAME_LENGTH;
 use crate::api::openai::web_search;
@@ -30,7 +32,7 @@ use crate::api::request_schema::refused;
 const MAX_TOKENS: i64 = u32::MAX as i64;
 
 /// Fields of the request body.
-pub(super) static REQUEST: ObjectSchema = ObjectSchema {
+pub static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -44,7 +46,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             Array,
             "The last one that is no instruction should come from the user.",
         )
-        .required(),
+        .required()
+        .with_inner(&MESSAGE),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
         honoured(
             "stream_options",
@@ -72,14 +75,16 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "stop",
             TextOrArray,
             "Strings of any number; strict mode takes 4, as OpenAI does. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
-        ),
+        )
+        .of_texts(),
         checked("user", Text, "Not sent to Claude."),
         PROJECT,
         checked(
             "metadata",
             Object,
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Not sent to Claude.",
-        ),
+        )
+        .of_texts(),
         honoured(
             "n",
             Integer(1, 8),
@@ -89,22 +94,26 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "tools",
             Array,
             "Up to 128 functions. They reach Claude as they were written.",
-        ),
+        )
+        .with_kinds(&[("nested", &TOOL), ("flat", &FLAT_TOOL)]),
         honoured(
             "tool_choice",
             TextOrObject,
             "`none`, `auto`, `required`, a function by its name, or `allowed_tools`. Made to call, Claude does not think.",
-        ),
+        )
+        .with_inner(&TOOL_CHOICE),
         honoured(
             "functions",
             Array,
             "The old name of `tools`. Not beside it; answered in the old words.",
-        ),
+        )
+        .with_inner(&LEGACY_FUNCTION),
         honoured(
             "function_call",
             TextOrObject,
             "The old name of `tool_choice`: `none`, `auto` or a function's name.",
-        ),
+        )
+        .with_inner(&LEGACY_FUNCTION_CALL),
         honoured(
             "parallel_tool_calls",
             Bool,
@@ -201,7 +210,7 @@ pub(in crate::api::openai) static STREAM_OPTIONS: ObjectSchema = ObjectSchema {
 };
 
 /// Fields of a message of any role.
-pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
+pub(in crate::api::openai) static MESSAGE: ObjectSchema = ObjectSchema {
     prefix: "messages[].",
     fields: &[
         emulated(
@@ -209,12 +218,14 @@ pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
             Text,
             "`system` and `developer` are the same: before all others they are the instructions, later they [stay in their place](#system-messages). `tool` and the older `function` bring the results of calls and should follow the message that made them.",
         )
-        .required(),
+        .required()
+        .one_of(&["system", "developer", "user", "assistant", "tool", "function"]),
         honoured(
             "content",
             TextOrArray,
             "A string or an array of parts. Blank texts are skipped. A message with nothing else is left out; a result may be empty.",
-        ),
+        )
+        .with_inner(&PART),
         honoured(
             "refusal",
             Text,
@@ -241,7 +252,8 @@ pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
             "tool_calls",
             Array,
             "Of an assistant message. Each call should have its result.",
-        ),
+        )
+        .with_inner(&TOOL_CALL),
         honoured(
             "tool_call_id",
             Text,
@@ -253,104 +265,6 @@ pub(super) static MESSAGE: ObjectSchema = ObjectSchema {
             "Of an assistant message: a call in its old form.",
         )
         .with_inner(&CALLED_FUNCTION),
-    ],
-};
-
-/// The fields of a tool.
-pub(super) static TOOL: ObjectSchema = ObjectSchema {
-    prefix: "tools[].",
-    fields: &[
-        honoured(
-            "type",
-            Text,
-            "`function` or `custom`. A custom tool takes a text: Claude knows it as a function with one string.",
-        ),
-        honoured(
-            "function",
-            Object,
-            "The function. Its fields may also stand in the tool itself, `parameters` as `input_schema` too.",
-        )
-        .with_inner(&FUNCTION),
-        honoured(
-            "custom",
-            Object,
-            "The custom tool. Its fields may also stand in the tool itself.",
-        )
-        .with_inner(&CUSTOM),
-    ],
-};
-
-/// Fields of a tool without a nested `function` or `custom` object.
-pub(super) static FLAT_TOOL: ObjectSchema = ObjectSchema {
-    prefix: "tools[].",
-    fields: &[
-        honoured("type", Text, "As that of a tool; without it a function."),
-        honoured("name", Text, "As that of a function."),
-        honoured("description", Text, "As that of a function."),
-        honoured("parameters", Object, "As those of a function."),
-        honoured("input_schema", Object, "As the parameters of a function."),
-        honoured("strict", Bool, "As that of a function."),
-        honoured("format", Object, "As that of a custom tool.").with_inner(&CUSTOM_FORMAT),
-    ],
-};
-
-/// The fields of a custom tool.
-pub(super) static CUSTOM: ObjectSchema = ObjectSchema {
-    prefix: "tools[].custom.",
-    fields: &[
-        honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
-        honoured("description", Text, "Told to Claude."),
-        honoured("format", Object, "What its input must keep to.").with_inner(&CUSTOM_FORMAT),
-    ],
-};
-
-/// The fields of `format` of a custom tool.
-pub(super) static CUSTOM_FORMAT: ObjectSchema = ObjectSchema {
-    prefix: "tools[].custom.format.",
-    fields: &[
-        emulated(
-            "type",
-            Text,
-            "`text` or `grammar`. A grammar is described to Claude, and does not bind.",
-        )
-        .one_of(&["text", "grammar"])
-        .required(),
-        honoured(
-            "grammar",
-            Object,
-            "The grammar. Its fields may also stand beside `type`.",
-        )
-        .with_inner(&GRAMMAR),
-        honoured("syntax", Text, "As that of a grammar."),
-        honoured("definition", Text, "As that of a grammar."),
-    ],
-};
-
-/// The fields of a grammar.
-pub(super) static GRAMMAR: ObjectSchema = ObjectSchema {
-    prefix: "tools[].custom.format.grammar.",
-    fields: &[
-        honoured("syntax", Text, "`lark` or `regex`. Told to Claude."),
-        honoured("definition", Text, "Told to Claude."),
-    ],
-};
-
-/// The fields of a tool's function.
-pub(super) static FUNCTION: ObjectSchema = ObjectSchema {
-    prefix: "tools[].function.",
-    fields: &[
-        honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
-        honoured("description", Text, "Told to Claude."),
-        honoured(
-            "parameters",
-            Object,
-            "A JSON Schema of the type `object`, told to Claude as it was written. Without it there are no parameters.",
-        ),
-        honoured(
-            "strict",
-            Bool,
-            "Claude's arguments are bound to the [schema](#schemas). If they do not fit, the answer ends with an error.",
-        ),
     ],
 };
 
@@ -370,9 +284,12 @@ pub(super) static TOOL_CHOICE: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.",
     fields: &[
         honoured("type", Text, "`function`, `custom` or `allowed_tools`."),
-        honoured("function", Object, "The function that must be called."),
-        honoured("custom", Object, "The custom tool that must be called."),
-        honoured("allowed_tools", Object, "Only these are offered to Claude."),
+        honoured("function", Object, "The function that must be called.")
+            .with_inner(&CHOSEN_FUNCTION),
+        honoured("custom", Object, "The custom tool that must be called.")
+            .with_inner(&CHOSEN_FUNCTION),
+        honoured("allowed_tools", Object, "Only these are offered to Claude.")
+            .with_inner(&ALLOWED_TOOLS),
     ],
 };
 
@@ -387,7 +304,9 @@ pub(super) static ALLOWED_TOOLS: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.allowed_tools.",
     fields: &[
         honoured("mode", Text, "`auto` or `required`.").required(),
-        honoured("tools", Array, "The tools, by name.").required(),
+        honoured("tools", Array, "The tools, by name.")
+            .required()
+            .with_inner(&ALLOWED_TOOL),
     ],
 };
 
@@ -396,8 +315,8 @@ pub(super) static ALLOWED_TOOL: ObjectSchema = ObjectSchema {
     prefix: "tool_choice.allowed_tools.tools[].",
     fields: &[
         honoured("type", Text, "`function` or `custom`."),
-        honoured("function", Object, "Its name."),
-        honoured("custom", Object, "Its name."),
+        honoured("function", Object, "Its name.").with_inner(&CHOSEN_FUNCTION),
+        honoured("custom", Object, "Its name.").with_inner(&CHOSEN_FUNCTION),
     ],
 };
 

@@ -5,6 +5,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::api::openai::chat::decode;
+use crate::api::openai::chat::tool_fields::CUSTOM;
+use crate::api::openai::chat::tool_fields::CUSTOM_FORMAT;
+use crate::api::openai::chat::tool_fields::FUNCTION;
+use crate::api::openai::chat::tool_fields::GRAMMAR;
 use crate::api::openai::web_search;
 use crate::api::request_schema::Field;
 use crate::api::request_schema::Policy;
@@ -44,6 +48,11 @@ fn tables() -> Vec<&'static ObjectSchema> {
 #[test]
 fn field_tables_match_document() {
     document::check("fields", &tables());
+}
+
+#[test]
+fn every_table_is_linked_from_the_request() {
+    document::check_links(&REQUEST, &tables());
 }
 
 #[test]

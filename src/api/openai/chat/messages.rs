@@ -17,7 +17,6 @@ use crate::api::request_schema::ObjectReader;
 use crate::api::request_schema::RemarkCollector;
 use crate::api::request_schema::check_length;
 use crate::api::request_schema::code;
-use crate::api::request_schema::printable;
 use crate::domain::Message;
 use crate::domain::Part;
 use crate::domain::Role;
@@ -158,13 +157,8 @@ fn take_role(message: &mut ObjectReader) -> Result<ChatRole, InvalidRequest> {
         "user" => Ok(ChatRole::User),
         "assistant" => Ok(ChatRole::Assistant),
         "tool" => Ok(ChatRole::Tool),
-        "function" => Ok(ChatRole::Function),
-        other => Err(unexpected_value(
-            message,
-            "role",
-            other,
-            "`system`, `developer`, `user`, `assistant` or `tool`",
-        )),
+        // The field table admits no other word than `function`.
+        _ => Ok(ChatRole::Function),
     }
 }
 
@@ -190,17 +184,6 @@ fn as_instruction(part: Part) -> Part {
     } else {
         part
     }
-}
-
-fn unexpected_value(
-    object: &ObjectReader,
-    field: &str,
-    value: &str,
-    expected: &str,
-) -> InvalidRequest {
-    let path = object.place.field(field);
-    let message = format!("`{path}`: expected {expected}, got `{}`.", printable(value));
-    InvalidRequest::at(path, code::VALUE, message)
 }
 
 /// Refuses fields that belong to messages of another role.

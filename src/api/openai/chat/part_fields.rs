@@ -9,7 +9,7 @@ use crate::api::request_schema::ignored;
 use crate::api::request_schema::refused;
 
 /// Fields of a content part.
-pub(super) static PART: ObjectSchema = ObjectSchema {
+pub(in crate::api::openai) static PART: ObjectSchema = ObjectSchema {
     prefix: "messages[].content[].",
     fields: &[
         honoured(
@@ -20,9 +20,9 @@ pub(super) static PART: ObjectSchema = ObjectSchema {
         .required(),
         honoured("text", Text, "Every part stays a text of its own."),
         honoured("refusal", Text, "Taken as text."),
-        honoured("image_url", Object, "A picture for Claude to see."),
+        honoured("image_url", Object, "A picture for Claude to see.").with_inner(&IMAGE),
         refused("input_audio", Object, "Claude does not hear."),
-        honoured("file", Object, "A file for Claude to read."),
+        honoured("file", Object, "A file for Claude to read.").with_inner(&FILE),
         cache_mark::BREAKPOINT,
         cache_mark::CACHE_CONTROL,
     ],

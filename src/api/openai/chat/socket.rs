@@ -26,7 +26,7 @@ use crate::api::request_schema::printable;
 use crate::api::request_schema::repair_characters;
 
 /// Fields of every message.
-static MESSAGE: ObjectSchema = ObjectSchema {
+pub static MESSAGE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured("type", Text, "`chat`, `cancel`, `ping` or `auth`.").required(),
@@ -35,7 +35,7 @@ static MESSAGE: ObjectSchema = ObjectSchema {
 };
 
 /// Fields of an `auth` message.
-static AUTH: ObjectSchema = ObjectSchema {
+pub static AUTH: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured("api_key", Text, "One of the server's keys.").required()],
 };

@@ -19,7 +19,7 @@ use crate::api::request_schema::refused;
 const MAX_TOKENS: i64 = u32::MAX as i64;
 
 /// Fields of the request body.
-pub(super) static REQUEST: ObjectSchema = ObjectSchema {
+pub static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -33,7 +33,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             TextOrArray,
             "A string, or up to 16 strings, each of which is answered for itself. Tokens are refused.",
         )
-        .required(),
+        .required()
+        .of_texts(),
         honoured("stream", Bool, "The answer comes in pieces as it is made."),
         honoured(
             "stream_options",
@@ -56,7 +57,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "stop",
             TextOrArray,
             "As in [chat](#stop-texts): any number, white space too.",
-        ),
+        )
+        .of_texts(),
         honoured(
             "n",
             Integer(1, 8),

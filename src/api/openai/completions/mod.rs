@@ -12,3 +12,4 @@ pub use decode::CompletionRequest;
 pub use decode::decode;
 pub use encode::CompletionEncoder;
 pub use encode::CompletionReply;
+pub use fields::REQUEST;

@@ -6,8 +6,11 @@ mod request;
 mod tests;
 mod types;
 
+pub use request::ADD;
+pub use request::CREATE;
 pub use request::CreateConversation;
 pub use request::NewItems;
+pub use request::UPDATE;
 pub use request::decode_create_conversation;
 pub use request::decode_new_items;
 pub use request::decode_update_conversation;

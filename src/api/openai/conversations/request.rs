@@ -24,41 +24,46 @@ const MAX_ITEMS: usize = 20;
 const ITEMS: &str = "items";
 
 /// Fields of a request that creates a conversation.
-pub(super) static CREATE: ObjectSchema = ObjectSchema {
+pub static CREATE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
             "items",
             FieldType::Array,
             "Up to 20 items, as in the `input` of a [response](#post-v1responses), by which the conversation begins.",
-        ),
+        )
+        .with_inner(&responses::ITEM),
         honoured(
             "metadata",
             FieldType::Object,
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
-        ),
+        )
+        .of_texts(),
     ],
 };
 
 /// Fields of a request that changes a conversation.
-pub(super) static UPDATE: ObjectSchema = ObjectSchema {
+pub static UPDATE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured(
         "metadata",
         FieldType::Object,
         "Takes the place of what was there.",
     )
-    .required()],
+    .required()
+    .of_texts()],
 };
 
 /// Fields of a request that adds items.
-pub(super) static ADD: ObjectSchema = ObjectSchema {
+pub static ADD: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[honoured(
         "items",
         FieldType::Array,
         "Up to 20 items, as in the `input` of a [response](#post-v1responses), without references to other items.",
-    ).required()],
+    )
+    .required()
+    .with_inner(&responses::ITEM)],
 };
 
 /// Decoded body of `POST /v1/conversations`.

@@ -2,6 +2,9 @@
 //!
 //! Decoding reads these tables, the API documentation shows them, and a test compares the two.
 
+use super::item_fields::ITEM;
+use super::tool_fields::TOOL_CHOICE;
+use super::tool_fields::TOOL_KINDS;
 use crate::api::openai::cache_mark;
 use crate::api::openai::labels::MAX_SCHEMA_NAME_LENGTH;
 use crate::api::request_schema::FieldType::Array;
@@ -26,7 +29,7 @@ const MAX_TOKENS: i64 = u32::MAX as i64;
 const CACHE: &str = "Anthropic finds a prompt by its beginning.";
 
 /// Fields of the request body.
-pub(super) static REQUEST: ObjectSchema = ObjectSchema {
+pub static REQUEST: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
@@ -39,7 +42,8 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "input",
             TextOrArray,
             "Required. A string is a message of the user. The last item that is no instruction must be the user's or the output of a call.",
-        ),
+        )
+        .with_inner(&ITEM),
         honoured(
             "instructions",
             Text,
@@ -77,12 +81,14 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "tools",
             Array,
             "Functions, and searches of the web, code and MCP servers, which are Anthropic's matter. OpenAI's other tools are refused by name.",
-        ),
+        )
+        .with_kinds(TOOL_KINDS),
         honoured(
             "tool_choice",
             TextOrObject,
             "`none`, `auto`, `required`, a function, `web_search`, `code_interpreter`, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
-        ),
+        )
+        .with_inner(&TOOL_CHOICE),
         honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
         honoured(
             "max_output_tokens",
@@ -106,12 +112,14 @@ pub(super) static REQUEST: ObjectSchema = ObjectSchema {
             "include",
             Array,
             "`reasoning.encrypted_content`, `web_search_call.action.sources` and `code_interpreter_call.outputs` are always there, what belongs to OpenAI's own tools never. `message.output_text.logprobs` is refused.",
-        ),
+        )
+        .of_texts(),
         honoured(
             "metadata",
             Object,
             "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters. Given back, and not sent to Claude.",
-        ),
+        )
+        .of_texts(),
         checked("user", Text, "Given back, and not sent to Claude."),
         PROJECT,
         honoured(

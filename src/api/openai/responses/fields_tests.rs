@@ -48,6 +48,11 @@ fn field_tables_match_document() {
 }
 
 #[test]
+fn every_table_is_linked_from_the_request() {
+    document::check_links(&REQUEST, &tables());
+}
+
+#[test]
 fn table_rows_are_unique_and_defaults_parse() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {

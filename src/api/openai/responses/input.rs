@@ -10,7 +10,6 @@ use super::content::ItemRole;
 use super::content::refuse_other_fields;
 use super::encrypted_content::EncryptedContent;
 use super::item_fields;
-use super::parameters::unexpected_value;
 use crate::api::history;
 use crate::api::history::DraftPart;
 use crate::api::history::DraftRules;
@@ -241,11 +240,8 @@ impl InputReader {
         let speaker = match role.as_str() {
             "system" | "developer" => ItemRole::Instructions,
             "user" => ItemRole::User,
-            "assistant" => ItemRole::Assistant,
-            other => {
-                let expected = "`user`, `assistant`, `system` or `developer`";
-                return Err(unexpected_value(item, "role", expected, other));
-            }
+            // The field table admits no other word than `assistant`.
+            _ => ItemRole::Assistant,
         };
         let content = item.require("content")?;
         let parts = content::read_parts(content, speaker, &item.place, "content", ignored)?;

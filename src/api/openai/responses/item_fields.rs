@@ -14,7 +14,7 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 
 /// Fields of an item of any type.
-pub(super) static ITEM: ObjectSchema = ObjectSchema {
+pub(in crate::api::openai) static ITEM: ObjectSchema = ObjectSchema {
     prefix: "input[].",
     fields: &[
         honoured(
@@ -32,12 +32,14 @@ pub(super) static ITEM: ObjectSchema = ObjectSchema {
             "role",
             Text,
             "Of a message. `user` and `assistant`; `system` and `developer` are the same: before all others they follow the `instructions`, later they [stay in their place](#system-messages).",
-        ),
+        )
+        .one_of(&["user", "assistant", "system", "developer"]),
         honoured(
             "content",
             TextOrArray,
             "Of a message: a string or an array of parts. Blank texts are skipped, and messages of nothing else.",
-        ),
+        )
+        .with_inner(&PART),
         honoured(
             "call_id",
             Text,
@@ -62,7 +64,8 @@ pub(super) static ITEM: ObjectSchema = ObjectSchema {
             "output",
             TextOrArray,
             "Of an output: a string, or an array of `input_text`, `input_image` and `input_file`; of a `shell_call_output` an array of what the commands put out.",
-        ),
+        )
+        .with_inner(&PART),
         honoured("input", Text, "Of a custom tool call."),
         honoured("operation", Object, "Of an `apply_patch_call`."),
         honoured(

@@ -9,6 +9,7 @@ use crate::api::request_schema::FieldType::Bool;
 use crate::api::request_schema::FieldType::Object;
 use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::FieldType::TextOrObject;
+use crate::api::request_schema::ObjectKind;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::emulated;
 use crate::api::request_schema::honoured;
@@ -48,6 +49,17 @@ const ALLOWED_CALLERS: Field =
 const ASYNC: Field =
     ignored("async", Bool, "Claude waits for the outputs of its calls.").with_no_op(&["false"]);
 
+/// Tables of tools by kind.
+pub(super) const TOOL_KINDS: &[ObjectKind] = &[
+    ("function", &FUNCTION),
+    ("namespace", &NAMESPACE),
+    ("custom", &CUSTOM),
+    ("built_in", &BUILT_IN),
+    ("web_search", &SEARCH),
+    ("code_interpreter", &CODE),
+    ("mcp", &MCP),
+];
+
 /// Fields of a function tool.
 pub(super) static FUNCTION: ObjectSchema = ObjectSchema {
     prefix: "tools[].",
@@ -79,7 +91,8 @@ pub(super) static NAMESPACE: ObjectSchema = ObjectSchema {
             "tools",
             Array,
             "Of `namespace`: its tools, `function` and `custom`.",
-        ),
+        )
+        .with_kinds(&[("function", &FUNCTION), ("custom", &CUSTOM)]),
         DEFER_LOADING,
         ALLOWED_CALLERS,
         ASYNC,
@@ -138,7 +151,8 @@ pub(super) static BUILT_IN: ObjectSchema = ObjectSchema {
             "environment",
             Object,
             "Of `shell`: where the client runs it. With a container of OpenAI's the tool is left out.",
-        ),
+        )
+        .with_inner(&ENVIRONMENT),
         honoured(
             "execution",
             Text,
@@ -202,12 +216,13 @@ pub(super) static SEARCH: ObjectSchema = ObjectSchema {
 pub(super) static FILTERS: ObjectSchema = ObjectSchema {
     prefix: "tools[].filters.",
     fields: &[
-        honoured("allowed_domains", Array, "Only these are searched."),
+        honoured("allowed_domains", Array, "Only these are searched.").of_texts(),
         honoured(
             "blocked_domains",
             Array,
             "These are not searched. Not beside `allowed_domains`.",
-        ),
+        )
+        .of_texts(),
     ],
 };
 
@@ -220,7 +235,8 @@ pub(super) static CODE: ObjectSchema = ObjectSchema {
             "container",
             TextOrObject,
             "Of `code_interpreter`: one that Anthropic makes for the answer.",
-        ),
+        )
+        .with_inner(&CONTAINER),
         ALLOWED_CALLERS,
     ],
 };
@@ -279,7 +295,9 @@ pub(super) static MCP: ObjectSchema = ObjectSchema {
             "allowed_tools",
             Any,
             "Of `mcp`: an array of names, or an object that has it as `tool_names`.",
-        ),
+        )
+        .with_inner(&MCP_FILTER)
+        .of_texts(),
         honoured(
             "require_approval",
             TextOrObject,
@@ -309,7 +327,7 @@ pub(super) static MCP: ObjectSchema = ObjectSchema {
 pub(super) static MCP_FILTER: ObjectSchema = ObjectSchema {
     prefix: "tools[].allowed_tools.",
     fields: &[
-        honoured("tool_names", Array, "The tools that may be called."),
+        honoured("tool_names", Array, "The tools that may be called.").of_texts(),
         refused(
             "read_only",
             Bool,
@@ -338,7 +356,8 @@ pub(super) static TOOL_CHOICE: ObjectSchema = ObjectSchema {
             "tools",
             Array,
             "Of `allowed_tools`: those of `tools` that Claude is shown.",
-        ),
+        )
+        .with_inner(&ALLOWED_TOOL),
     ],
 };
 

@@ -7,11 +7,41 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::api::openai::labels;
+use crate::api::request_schema::FieldType::Object;
+use crate::api::request_schema::FieldType::Text;
 use crate::api::request_schema::InvalidRequest;
+use crate::api::request_schema::ObjectSchema;
+use crate::api::request_schema::PROJECT;
 use crate::api::request_schema::code;
+use crate::api::request_schema::honoured;
 use crate::api::request_schema::typed;
 
-/// Fields of the request.
+/// Fields of the request body.
+pub static CREATE: ObjectSchema = ObjectSchema {
+    prefix: "",
+    fields: &[
+        honoured("model", Text, "Answers the messages that name no other."),
+        honoured(
+            "instructions",
+            Text,
+            "What Claude is told before the conversation.",
+        ),
+        honoured(
+            "system_prompt",
+            Text,
+            "The same as `instructions`. Not beside it.",
+        ),
+        honoured(
+            "metadata",
+            Object,
+            "Up to 16 pairs of strings, keys up to 64 and values up to 512 characters.",
+        )
+        .of_texts(),
+        PROJECT,
+    ],
+};
+
+/// Decoded fields of the request body.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SessionFields {

@@ -23,19 +23,21 @@ use crate::api::request_schema::repair_characters;
 use crate::domain::ToolUse;
 
 /// Fields of the new messages; all other fields are those of a chat request.
-pub(super) static NEW: ObjectSchema = ObjectSchema {
+pub static NEW: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
         honoured(
             "content",
             FieldType::TextOrArray,
             "Required. What the user says: a string, or an array of parts.",
-        ),
+        )
+        .with_inner(&chat::PART),
         honoured(
             "messages",
             FieldType::Array,
             "In the place of `content`: messages of the roles `user` and `tool`, for the results of calls.",
-        ),
+        )
+        .with_inner(&chat::MESSAGE),
     ],
 };
 

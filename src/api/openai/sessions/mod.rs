@@ -8,9 +8,11 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use create::CREATE;
 pub use create::CreateSessionRequest;
 pub use create::decode_create_session;
 pub use message::MessageRequest;
+pub use message::NEW;
 pub use message::SessionContext;
 pub use message::assistant_message;
 pub use message::decode_session_message;

@@ -13,8 +13,8 @@ use crate::domain::ToolUse;
 
 #[test]
 fn field_tables_match_document() {
-    let fields = document::fields_of::<SessionFields>();
-    document::check_names("session fields", "", fields);
+    document::check_struct::<SessionFields>(&CREATE);
+    document::check_own("session fields", &[&CREATE]);
     document::check("session message fields", &[&NEW]);
 }
 

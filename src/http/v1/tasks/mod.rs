@@ -2,6 +2,7 @@
 
 mod enabled;
 mod events;
+mod fields;
 mod request;
 mod socket;
 mod view;
@@ -36,6 +37,9 @@ use crate::services::tasks::Task;
 use crate::services::tasks::TaskSpec;
 
 pub(in crate::http) use self::events::stream_events;
+pub(in crate::http) use self::fields::DECISION;
+pub(in crate::http) use self::fields::SOCKET;
+pub(in crate::http) use self::fields::TASK;
 pub(in crate::http) use self::socket::open as open_socket;
 
 const MAX_PAGE_SIZE: usize = 100;

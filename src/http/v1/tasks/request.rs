@@ -29,7 +29,7 @@ use crate::services::tasks::TaskSpec;
 use crate::services::tasks::ToolPreset;
 
 /// Maximum timeout that a request may ask for, in seconds; the configured bound is usually lower.
-const MAX_TIMEOUT_SECONDS: i64 = 7 * 24 * 60 * 60;
+pub(super) const MAX_TIMEOUT_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// Maximum size of a prompt, in bytes, since it is stored with the task.
 const MAX_PROMPT_BYTES: usize = 1 << 20;
 /// Message to an agent whose permission request is denied without one.

@@ -2,16 +2,32 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::*;
-use crate::api::request_schema::document::check_names;
-use crate::api::request_schema::document::fields_of;
+use crate::api::request_schema::document::check_own;
+use crate::api::request_schema::document::check_struct;
+use crate::http::v1::tasks::fields;
 
 #[test]
 fn document_lists_task_fields() {
-    check_names("task fields", "", fields_of::<TaskFields>());
-    check_names("task fields", "tools.", fields_of::<ToolFields>());
-    check_names("task fields", "webhook.", fields_of::<WebhookFields>());
-    check_names("task answer fields", "", fields_of::<DecisionFields>());
-    check_names("task socket fields", "", fields_of::<PermissionFields>());
+    check_struct::<TaskFields>(&fields::TASK);
+    check_struct::<ToolFields>(&fields::TOOLS);
+    check_struct::<WebhookFields>(&fields::WEBHOOK);
+    check_struct::<DecisionFields>(&fields::DECISION);
+    check_struct::<PermissionFields>(&fields::SOCKET);
+    let tables = [&fields::TASK, &fields::TOOLS, &fields::WEBHOOK];
+    check_own("task fields", &tables);
+    check_own("task answer fields", &[&fields::DECISION]);
+    check_own("task socket fields", &[&fields::SOCKET]);
+}
+
+#[test]
+fn words_of_the_tables_are_those_of_the_enums() {
+    let words = |name: &str| fields::TASK.find(name).unwrap().one_of.to_vec();
+    for word in words("preset") {
+        assert!(serde_json::from_value::<ToolPreset>(word.into()).is_ok());
+    }
+    for word in words("permission_mode") {
+        assert!(serde_json::from_value::<PermissionMode>(word.into()).is_ok());
+    }
 }
 
 fn read(fields: Value) -> CreateTaskRequest {

@@ -1,0 +1,153 @@
+//! Headers of responses.
+
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+/// Headers by name: description and type of the value.
+static HEADERS: [(&str, &str, &str); 17] = [
+    (
+        "x-request-id",
+        "string",
+        "Id of the request, also in the server's log. A client's own is kept if it is well formed.",
+    ),
+    (
+        "retry-after",
+        "integer",
+        "Seconds after which a retry may succeed.",
+    ),
+    (
+        "retry-after-ms",
+        "integer",
+        "Milliseconds after which a retry may succeed.",
+    ),
+    (
+        "x-should-retry",
+        "string",
+        "`false` where a retry changes nothing.",
+    ),
+    (
+        "accept-encoding",
+        "string",
+        "The encodings of bodies that are read.",
+    ),
+    (
+        "x-ratelimit-limit-requests",
+        "integer",
+        "Requests a minute of the key.",
+    ),
+    (
+        "x-ratelimit-limit-tokens",
+        "integer",
+        "Tokens a minute of the key.",
+    ),
+    (
+        "x-ratelimit-remaining-requests",
+        "integer",
+        "Requests that may be made now.",
+    ),
+    (
+        "x-ratelimit-remaining-tokens",
+        "integer",
+        "Tokens that may be used now.",
+    ),
+    (
+        "x-ratelimit-reset-requests",
+        "string",
+        "Time until the limit of requests is whole again, such as `1m2s`.",
+    ),
+    (
+        "x-ratelimit-reset-tokens",
+        "string",
+        "Time until the limit of tokens is whole again, such as `1m2s`.",
+    ),
+    (
+        "x-switchboard-ignored",
+        "string",
+        "Fields of the request that had no effect, with commas between them.",
+    ),
+    (
+        "x-switchboard-repaired",
+        "string",
+        "Repairs of the conversation, with commas between them.",
+    ),
+    (
+        "x-switchboard-model",
+        "string",
+        "Id of the model that answers.",
+    ),
+    (
+        "x-switchboard-route",
+        "string",
+        "For the model `auto`: the chosen model, the rule and the reason.",
+    ),
+    (
+        "x-cache",
+        "string",
+        "Whether the answer comes from the response cache: `hit`, `miss` or `bypass`.",
+    ),
+    (
+        "etag",
+        "string",
+        "Version of the document, to be sent as `If-None-Match`.",
+    ),
+];
+
+/// Returns the headers of an error.
+pub(super) fn of_error(status: u16) -> Value {
+    let mut names = vec!["x-request-id"];
+    if matches!(status, 429 | 503) {
+        names.extend(["retry-after", "retry-after-ms"]);
+    }
+    if matches!(status, 401 | 409 | 429 | 500) {
+        names.push("x-should-retry");
+    }
+    if status == 415 {
+        names.push("accept-encoding");
+    }
+    if status == 429 {
+        names.extend(rate_limits());
+    }
+    references(names)
+}
+
+/// Returns the headers of a success. Only an operation with a body has fields to remark on.
+pub(super) fn of_success(has_body: bool, runs_model: bool, is_document: bool) -> Value {
+    let mut names = vec!["x-request-id"];
+    if has_body {
+        names.extend(["x-switchboard-ignored", "x-switchboard-repaired"]);
+    }
+    if runs_model {
+        names.extend(["x-switchboard-model", "x-switchboard-route", "x-cache"]);
+        names.extend(rate_limits());
+    }
+    if is_document {
+        names.push("etag");
+    }
+    references(names)
+}
+
+/// Returns all headers as components.
+pub(super) fn components() -> Map<String, Value> {
+    HEADERS
+        .iter()
+        .map(|(name, kind, description)| {
+            let header = json!({"description": description, "schema": {"type": kind}});
+            ((*name).to_owned(), header)
+        })
+        .collect()
+}
+
+fn rate_limits() -> impl Iterator<Item = &'static str> {
+    let names = HEADERS.iter().map(|(name, ..)| *name);
+    names.filter(|name| name.starts_with("x-ratelimit-"))
+}
+
+fn references(names: Vec<&str>) -> Value {
+    let reference = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
+    let headers: Map<String, Value> = names
+        .into_iter()
+        .map(|name| (name.to_owned(), reference(name)))
+        .collect();
+    headers.into()
+}

@@ -94,11 +94,6 @@ impl AnswerCheck {
         self.expected = ExpectedBody::Unchecked;
     }
 
-    /// True if a part of the body was given that is not validated yet.
-    pub(crate) fn has_begun(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     fn validate(&self, component: &str, text: &[u8]) {
         let shown = String::from_utf8_lossy(text);
         let value: Value = serde_json::from_slice(text)

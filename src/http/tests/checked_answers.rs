@@ -44,13 +44,21 @@ async fn check(request: Request, next: Next) -> Response {
         response.status().as_u16(),
         media_type,
     );
-    response.map(|body| Body::new(CheckedBody { body, check }))
+    response.map(|body| {
+        Body::new(CheckedBody {
+            body,
+            check,
+            has_begun: false,
+        })
+    })
 }
 
 /// Body that is validated while it is read, and changed in nothing.
 struct CheckedBody {
     body: Body,
     check: AnswerCheck,
+    /// True if a part of the body has been read.
+    has_begun: bool,
 }
 
 impl HttpBody for CheckedBody {
@@ -66,6 +74,7 @@ impl HttpBody for CheckedBody {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(bytes) = frame.data_ref() {
+                    this.has_begun = true;
                     this.check.add(bytes);
                 }
             }
@@ -88,7 +97,7 @@ impl Drop for CheckedBody {
     fn drop(&mut self) {
         // A reader that knows the length does not ask for the end. A client that leaves has not
         // received the answer.
-        if self.body.is_end_stream() && self.check.has_begun() && !std::thread::panicking() {
+        if self.body.is_end_stream() && self.has_begun && !std::thread::panicking() {
             self.check.end();
         }
     }

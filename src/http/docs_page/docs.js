@@ -106,9 +106,10 @@ function sampleOf(schema, name = "", depth = 0) {
   return "text";
 }
 
-/** Returns the operations of the document, each with what the page needs. */
+/** Returns the operations of the document in the order of its tags, each with what the page needs. */
 function operationsOf(document) {
-  return Object.entries(document.paths).flatMap(([path, item]) =>
+  const order = (document.tags ?? []).map(({ name }) => name);
+  const operations = Object.entries(document.paths).flatMap(([path, item]) =>
     METHODS.filter((method) => item[method]).map((method) => {
       const told = item[method];
       const content = resolve(told.requestBody).content ?? {};
@@ -134,6 +135,7 @@ function operationsOf(document) {
       };
     }),
   );
+  return operations.sort((one, other) => order.indexOf(one.tag) - order.indexOf(other.tag));
 }
 
 // Search and navigation
@@ -165,6 +167,7 @@ function showOperations(operations, current) {
         element("span", {}, operation.title, element("small", { text: [operation.path, ...fields.slice(0, 3)].join(" · ") })))))),
   ]);
   $("operations").replaceChildren(...(parts.length ? parts : [element("p", { role: "status", text: "Nothing matches." })]));
+  $("operations").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
 }
 
 function openMenu(isOpen) {
@@ -203,7 +206,10 @@ function fieldList(schema) {
   const whole = inner(schema);
   const alternatives = variants(whole).filter((variant) => hasFields(variant));
   if (!whole.properties && alternatives.length === 1) return fieldList(alternatives[0]);
-  const items = Object.entries(whole.properties ?? {}).map(([name, field]) => fieldItem(name, field, whole.required?.includes(name)));
+  const required = (name) => whole.required?.includes(name) ?? false;
+  const items = Object.entries(whole.properties ?? {})
+    .sort(([one], [other]) => required(other) - required(one))
+    .map(([name, field]) => fieldItem(name, field, required(name)));
   const kinds = whole.properties ? [] : alternatives.map((variant) => {
     const { title, description } = resolve(variant);
     return element("li", {}, element("div", { class: "field" }, element("code", { text: title ?? nameOf(variant) ?? "object" })),

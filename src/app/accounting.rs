@@ -60,7 +60,8 @@ impl Accounting {
             node: SINGLE_NODE.to_owned(),
             ..settings.ledger.clone()
         };
-        let opened = Ledger::open(store.clone(), Clock::system(), config).await;
+        let measured = ground.metrics.ledger.clone();
+        let opened = Ledger::open_measured(store.clone(), Clock::system(), config, measured).await;
         let OpenedLedger {
             ledger,
             charged_holds: unknown,
@@ -150,6 +151,7 @@ pub(super) async fn start_webhooks(
         sender: Arc::clone(sender),
         tracker: ground.tracker.clone(),
         stop: ground.shutdown.drain_expired(),
+        metrics: ground.metrics.webhooks.clone(),
     };
     Webhooks::open(parts).await
 }

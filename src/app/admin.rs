@@ -1,4 +1,4 @@
-//! Caller keys, the admin key, and the listeners of the admin API.
+//! Caller keys, the admin key, and the listeners of the admin API and of the metrics.
 
 use std::io::IsTerminal as _;
 use std::io::Write as _;
@@ -19,7 +19,9 @@ use crate::accounts::auth::SettingsKey;
 use crate::config::Settings;
 use crate::http;
 use crate::http::AdminServices;
+use crate::http::AppState;
 use crate::server;
+use crate::server::HttpService;
 use crate::server::LocalSocket;
 use crate::server::Shutdown;
 
@@ -32,6 +34,7 @@ pub(super) const ADMIN_SOCKET: &str = "admin.sock";
 pub(super) fn caller_keys(settings: &Settings, registry: &Registry) -> anyhow::Result<Keys> {
     let keys = Keys::new(settings.auth.keys.iter().map(SettingsKey::reveal))?.with_stored(registry);
     settings.check_reach(keys.any_exist())?;
+    let keys = keys.with_scraper(settings.metrics.token().map(AdminKey::of));
     Ok(if settings.server.listen.ip().is_loopback() {
         keys
     } else {
@@ -96,23 +99,53 @@ pub(super) async fn serve(
     let Some(address) = settings.admin.listen else {
         return Ok(None);
     };
-    let listener = super::bind(address).await?;
-    let address = listener.local_addr()?;
     let config = Arc::new(config_map::http_config(settings));
     let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
-    let (config, shutdown) = (
-        config_map::server_config(settings, file_descriptors::MAX_ADMIN_CONNECTIONS),
-        shutdown.child(),
-    );
+    let address = serve_apart(ground, address, router).await?;
+    tracing::info!(%address, "admin API listening");
+    Ok(Some(address))
+}
+
+/// Serves the metrics on their own TCP address, which is returned, if one is configured.
+///
+/// # Errors
+/// Fails when the address cannot be bound.
+pub(super) async fn serve_metrics(
+    ground: &StartupContext<'_>,
+    state: &AppState,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(address) = ground.settings.metrics.listen else {
+        return Ok(None);
+    };
+    let router = http::metrics_router(state.clone());
+    let address = serve_apart(ground, address, router).await?;
+    tracing::info!(%address, "metrics listening");
+    Ok(Some(address))
+}
+
+/// Serves `router` on a TCP address of its own, which is returned.
+async fn serve_apart(
+    ground: &StartupContext<'_>,
+    address: SocketAddr,
+    router: impl HttpService + Sync,
+) -> anyhow::Result<SocketAddr> {
+    let StartupContext {
+        settings,
+        shutdown,
+        tracker,
+        ..
+    } = ground;
+    let listener = super::bind(address).await?;
+    let address = listener.local_addr()?;
+    let config = config_map::server_config(settings, file_descriptors::MAX_ADMIN_CONNECTIONS);
     tracker.spawn(server::serve(
         listener,
         router,
         config,
-        shutdown,
+        shutdown.child(),
         tracker.clone(),
     ));
-    tracing::info!(%address, "admin API listening");
-    Ok(Some(address))
+    Ok(address)
 }
 
 /// Serves the admin API on a Unix socket at `path`, for processes of this user.

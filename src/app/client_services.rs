@@ -50,6 +50,7 @@ impl StartupContext<'_> {
             tracker: self.tracker.clone(),
             stopping: self.shutdown.started(),
             stop: self.shutdown.drain_expired(),
+            metrics: self.metrics.batches.clone(),
         };
         let config = batches::Config {
             max_line_bytes: self.settings.http.body_limit,

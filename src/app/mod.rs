@@ -83,6 +83,8 @@ pub struct App {
     pub address: SocketAddr,
     /// Address of the admin API, if it has its own listener.
     pub admin_address: Option<SocketAddr>,
+    /// Address of the metrics, if they have a listener of their own.
+    pub metrics_address: Option<SocketAddr>,
     /// Handle that stops the server.
     pub shutdown: Shutdown,
     /// Worker pool; `None` without a sign-in.
@@ -169,7 +171,7 @@ impl App {
         let tasks = ground.start_tasks(&books, &keys, agents).await?;
         let (ledger, admin) = (books.ledger.reader(), books.admin(&ground));
         let admin_address = admin::serve(&ground, &admin, &keys).await?;
-        let routes = http::router(AppState {
+        let state = AppState {
             turns,
             keys: Arc::clone(&keys),
             config: Arc::new(config_map::http_config(settings)),
@@ -180,6 +182,8 @@ impl App {
             metrics: MetricsSources {
                 process: ground.metrics.clone(),
                 cache: books.cache.clone(),
+                registry: Some(ground.registry.clone())
+                    .filter(|_| !settings.metrics.labels.is_empty()),
             },
             services: ApiServices {
                 conversations: shelves.conversations,
@@ -191,7 +195,9 @@ impl App {
                 tasks: tasks.clone(),
             },
             router,
-        });
+        };
+        let metrics_address = admin::serve_metrics(&ground, &state).await?;
+        let routes = http::router(state);
         let (config, shutdown) = (
             config_map::server_config(settings, connections),
             ground.shutdown,
@@ -206,6 +212,7 @@ impl App {
         Ok(Self {
             address,
             admin_address,
+            metrics_address,
             shutdown,
             workers: pool,
             keys,

@@ -10,6 +10,7 @@ use crate::accounts::ledger;
 use crate::config::Settings;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
+use crate::telemetry::metrics::StoreMetrics;
 
 const DAMAGED_HINT: &str = "if the disk is full, free some space and start again. If the files are damaged, `claude-switchboard store \
                        repair` opens them without the database's snapshot and says whether records are missing; then \
@@ -76,8 +77,20 @@ pub(super) fn open_store(
     settings: &Settings,
     tracker: &TaskTracker,
 ) -> Result<Store, RecordsError> {
+    open_measured_store(settings, tracker, StoreMetrics::default())
+}
+
+/// Opens the store as [`open_store`] does. Its commits are recorded in `metrics`.
+///
+/// # Errors
+/// Fails when the store cannot be opened.
+pub(super) fn open_measured_store(
+    settings: &Settings,
+    tracker: &TaskTracker,
+    metrics: StoreMetrics,
+) -> Result<Store, RecordsError> {
     let folder = store_folder(&settings.server.data_dir);
-    Store::open(&folder, settings.store, tracker.clone())
+    Store::open_measured(&folder, settings.store, tracker.clone(), metrics)
         .map_err(|error| RecordsError::new(settings, error))
 }
 

@@ -18,6 +18,7 @@ use crate::services::responses::Responses;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::OwnerConfig;
 
 /// Settings, store, key registry and shutdown handle, shared by the start-up of all services.
 pub(super) struct StartupContext<'a> {
@@ -39,7 +40,11 @@ impl<'a> StartupContext<'a> {
         settings: &'a Settings,
         tracker: &TaskTracker,
     ) -> Result<Self, RecordsError> {
-        let store = records::open_store(settings, tracker)?;
+        let metrics = Metrics::by_owner(OwnerConfig {
+            labels: settings.metrics.labels.clone(),
+            max_owners: settings.metrics.max_series,
+        });
+        let store = records::open_measured_store(settings, tracker, metrics.store.clone())?;
         let registry = records::open_registry(settings, &store).await?;
         let shutdown = Shutdown::new();
         let backups = records::backups(settings, &store);
@@ -51,7 +56,7 @@ impl<'a> StartupContext<'a> {
             registry,
             shutdown,
             tracker: tracker.clone(),
-            metrics: Metrics::new(),
+            metrics,
         })
     }
 

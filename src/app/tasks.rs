@@ -42,6 +42,7 @@ impl StartupContext<'_> {
             prices: Arc::clone(&books.prices),
             rate_limits: books.limits.clone(),
             webhooks: Some(books.webhooks.clone()),
+            metrics: self.metrics.tasks.clone(),
             tracker: TaskTracker::new(),
             stop: self.shutdown.started(),
             kill: self.shutdown.drain_expired(),

@@ -54,7 +54,8 @@ impl AdminSettings {
     }
 }
 
-fn read_address<'de, D: Deserializer<'de>>(
+/// Reads an address; an empty text is none.
+pub(super) fn read_address<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SocketAddr>, D::Error> {
     let text = String::deserialize(deserializer)?;

@@ -6,6 +6,7 @@ use super::admin::AdminSettings;
 use super::environment::Environment;
 use super::error::Error;
 use super::layers::SettingLayers;
+use super::metrics::MetricsSettings;
 use super::origin::CommandLineFlags;
 use super::other_names;
 use super::paths;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub limits: rate_limit::Config,
     /// Admin API: key and address.
     pub admin: AdminSettings,
+    /// Metrics: credential, address and labels.
+    pub metrics: MetricsSettings,
     /// Claude CLI and how it is run.
     pub claude: claude::Config,
     /// Circuit breaker, in `[claude]`.
@@ -134,6 +137,7 @@ impl Settings {
             auth: layers.section("auth")?,
             limits: layers.section("limits")?,
             admin: layers.section("admin")?,
+            metrics: layers.section("metrics")?,
             claude: layers.section("claude")?,
             breaker: layers.section("claude")?,
             pool: layers.section("pool")?,
@@ -186,6 +190,8 @@ impl Settings {
         self.http.check().map_err(refused("server"))?;
         self.pool.check().map_err(refused("pool"))?;
         let admin = self.admin.check(&self.auth, &self.server);
-        admin.map_err(refused("admin"))
+        admin.map_err(refused("admin"))?;
+        let metrics = self.metrics.check(&self.auth, &self.admin, &self.server);
+        metrics.map_err(refused("metrics"))
     }
 }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod bodies;
+mod budget_levels;
 mod canonical_path;
 mod config;
 mod connection;
@@ -37,6 +38,7 @@ pub use error::client_error;
 pub use error::response_error;
 pub use middleware::framing::TwoLengths;
 pub use routes::admin_router;
+pub use routes::metrics_router;
 pub use routes::router;
 pub use shutdown::DrainExpired;
 pub use shutdown::ShutdownStarted;

@@ -1,5 +1,7 @@
 //! Endpoints of operations: `/health` and `/ready`, which are public, and `/metrics`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -8,10 +10,14 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::json;
 
+use super::budget_levels::read_budgets;
 use super::error::ApiError;
 use super::error::ErrorKind;
 use super::state::ApiServices;
 use super::state::MetricsSources;
+use crate::accounts::auth::Keys;
+use crate::accounts::ledger::LedgerReader;
+use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::TurnPipeline;
 use crate::telemetry::metrics::MetricsFormat;
 use crate::telemetry::metrics::MetricsSnapshot;
@@ -49,27 +55,14 @@ pub(super) async fn ready(State(turns): State<TurnPipeline>) -> impl IntoRespons
 pub(super) async fn metrics(
     State(turns): State<TurnPipeline>,
     State(sources): State<MetricsSources>,
-    State(ApiServices { tasks, .. }): State<ApiServices>,
+    State(keys): State<Arc<Keys>>,
+    State(ledger): State<LedgerReader>,
+    State(services): State<ApiServices>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
-    let (readiness, cache) = (turns.readiness(), sources.cache.stats());
-    let workers = readiness.workers;
     let levels = MetricsSnapshot {
-        cache_hits: cache.hits,
-        cache_misses: cache.misses,
-        cache_bypassed: cache.bypassed,
-        cache_entries: cache.entries,
-        cache_bytes: cache.bytes,
-        workers: [
-            ("starting", workers.starting),
-            ("idle", workers.idle),
-            ("busy", workers.busy),
-            ("resetting", workers.resetting),
-        ],
-        max_workers: workers.max,
-        waiting: readiness.waiting,
-        tasks: tasks.map_or([("queued", 0), ("running", 0)], |tasks| tasks.counts()),
-        is_ready: readiness.problems.is_empty(),
+        budgets: read_budgets(&sources, &keys, &ledger).await?,
+        ..snapshot(&turns, &sources.cache, &services)
     };
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|value| value.to_str().ok());
@@ -79,4 +72,33 @@ pub(super) async fn metrics(
         ApiError::new(ErrorKind::Internal, "The figures cannot be written.").caused_by(error)
     })?;
     Ok(([(header::CONTENT_TYPE, format.content_type())], text))
+}
+
+/// Reads the levels and totals that other parts keep.
+fn snapshot(turns: &TurnPipeline, cache: &AnswerCache, services: &ApiServices) -> MetricsSnapshot {
+    let (readiness, cache) = (turns.readiness(), cache.stats());
+    let workers = readiness.workers;
+    let tasks = services.tasks.as_ref();
+    MetricsSnapshot {
+        cache_hits: cache.hits,
+        cache_joined: cache.joined,
+        cache_evicted: cache.evicted,
+        cache_misses: cache.misses,
+        cache_bypassed: cache.bypassed,
+        cache_entries: cache.entries,
+        cache_bytes: cache.bytes,
+        workers: vec![
+            ("starting", workers.starting),
+            ("idle", workers.idle),
+            ("busy", workers.busy),
+            ("resetting", workers.resetting),
+        ],
+        max_workers: workers.max,
+        waiting: readiness.waiting,
+        tasks: tasks.map_or_else(Vec::new, |tasks| tasks.counts().into()),
+        batches: services.batches.counts().into(),
+        circuits: readiness.circuits,
+        budgets: Vec::new(),
+        is_ready: readiness.problems.is_empty(),
+    }
 }

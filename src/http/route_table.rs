@@ -58,7 +58,7 @@ pub(super) fn routes() -> Vec<RouteEntry> {
         ],
     );
     all(
-        RequiredAuth::Admin,
+        RequiredAuth::Scraper,
         vec![("/metrics", get(&operations::GET_METRICS, ops::metrics))],
     );
     all(

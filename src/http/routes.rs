@@ -43,6 +43,7 @@ use super::openapi::DescribedRoute;
 use super::openapi::ServedDocument;
 use super::openapi::get;
 use super::openapi::operations;
+use super::ops;
 use super::root::RootPage;
 use super::route_table::RouteEntry;
 use super::route_table::routes;
@@ -52,6 +53,8 @@ use crate::telemetry::metrics::HttpMetrics;
 
 /// Path of the document that describes the API.
 const DOCUMENT: &str = "/openapi.json";
+/// Path of the metrics.
+const METRICS: &str = "/metrics";
 
 /// Builds the router of the whole server.
 pub fn router(state: AppState) -> Router {
@@ -196,6 +199,25 @@ pub fn admin_router(
         None => router,
     };
     with_outer_layers(router, admin.metrics.clone())
+}
+
+/// Builds the router of the metrics alone. A server whose metrics have no key of their own serves
+/// them to everybody who reaches the listener and names this machine, so it must be on loopback.
+pub fn metrics_router(state: AppState) -> Router {
+    let keys = Arc::clone(&state.keys);
+    let unknown =
+        async |request: Request| unknown_url(&request, "Here are the metrics alone: /metrics.");
+    let router = Router::new()
+        .route(METRICS, axum::routing::get(ops::metrics))
+        .fallback(unknown)
+        .method_not_allowed_fallback(method_not_allowed);
+    let router = if keys.has_scraper() {
+        let guard = AuthGuard::new(keys, [(METRICS, RequiredAuth::Scraper)], false);
+        router.layer(from_fn_with_state(guard, authenticate::layer))
+    } else {
+        router.layer(from_fn(host_check::local_layer))
+    };
+    with_outer_layers(router, state.metrics.process.http.clone()).with_state(state)
 }
 
 /// Adds the outermost layers, which all requests pass.

@@ -77,6 +77,8 @@ pub struct MetricsSources {
     pub process: Metrics,
     /// Response cache, for its statistics.
     pub cache: AnswerCache,
+    /// Registry of the keys whose budgets are shown; `None` if no budgets are.
+    pub registry: Option<Registry>,
 }
 
 /// State of the admin API.

@@ -61,7 +61,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "storage::store",
-        &["domain", "telemetry::logs", "runtime::setting"],
+        &[
+            "domain",
+            "telemetry::logs",
+            "telemetry::metrics",
+            "runtime::setting",
+        ],
     ),
     (
         "accounts::auth",
@@ -77,6 +82,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "telemetry::metrics",
             "runtime::setting",
             "runtime::text_table",
             "storage::store",
@@ -86,7 +92,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("accounts::rate_limit", &["domain"]),
     (
         "accounts::webhooks",
-        &["domain", "runtime::backoff", "storage::store"],
+        &[
+            "domain",
+            "telemetry::metrics",
+            "runtime::backoff",
+            "storage::store",
+        ],
     ),
     ("engine::agent", &["domain"]),
     ("engine::cache", &["domain", "runtime::setting"]),
@@ -153,6 +164,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "telemetry::metrics",
             "runtime::backoff",
             "runtime::fair_queue",
             "runtime::run_registry",
@@ -210,6 +222,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "domain",
             "telemetry::logs",
+            "telemetry::metrics",
             "runtime::fair_queue",
             "runtime::run_registry",
             "runtime::setting",
@@ -275,6 +288,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "config",
         &[
             "telemetry::logs",
+            "telemetry::metrics",
             "runtime::setting",
             "api::request_schema",
             "storage::files",

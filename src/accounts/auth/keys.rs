@@ -41,6 +41,8 @@ pub struct Keys {
     /// Store for the last use of stored keys.
     store: Option<Store>,
     admin: Option<AdminKey>,
+    /// Key of the metrics, which is none of the admin API.
+    scraper: Option<AdminKey>,
     requires_key: bool,
 }
 
@@ -123,6 +125,17 @@ impl Keys {
     #[must_use]
     pub fn with_admin(self, admin: Option<AdminKey>) -> Self {
         Self { admin, ..self }
+    }
+
+    /// Sets the key by which the metrics are read. The admin key opens them as well.
+    #[must_use]
+    pub fn with_scraper(self, scraper: Option<AdminKey>) -> Self {
+        Self { scraper, ..self }
+    }
+
+    /// True if the metrics have a key of their own.
+    pub fn has_scraper(&self) -> bool {
+        self.scraper.is_some()
     }
 
     /// Requires a key even if none exists, for a server that is reachable from other machines.
@@ -220,6 +233,18 @@ impl Keys {
             project,
             terms,
         }))
+    }
+
+    /// Authenticates a request for the metrics.
+    ///
+    /// # Errors
+    /// Fails when the request has neither the key of the metrics nor the admin key.
+    pub fn authenticate_scraper(&self, credentials: &Credentials<'_>) -> Result<(), AdminError> {
+        let is_scraper = |text| self.scraper.as_ref().is_some_and(|key| key.matches(text));
+        if credentials.key_texts().any(is_scraper) {
+            return Ok(());
+        }
+        self.authenticate_admin(credentials)
     }
 
     /// Authenticates a request to the admin API.

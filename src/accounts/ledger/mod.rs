@@ -57,6 +57,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
 use crate::domain::Amount;
 use crate::domain::Caller;
@@ -66,6 +67,7 @@ use crate::runtime::setting;
 use crate::storage::store::Store;
 use crate::storage::store::Transaction;
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::metrics::LedgerMetrics;
 
 use hold::HoldClosing;
 use node_lease::NodeLease;
@@ -134,6 +136,7 @@ struct LedgerInner {
     config: Config,
     lease: NodeLease,
     alerts: UnboundedSender<Alert>,
+    metrics: LedgerMetrics,
     /// Holds that the store failed to close; retried by the task in `sweep`.
     pending_closes: Mutex<Vec<PendingClose>>,
     /// Set while the last transaction failed because of the store.
@@ -165,6 +168,20 @@ impl Ledger {
     /// # Errors
     /// Fails when the records are newer than this program or unreadable, or the store fails.
     pub async fn open(store: Store, clock: Clock, config: Config) -> Result<OpenedLedger, Error> {
+        Self::open_measured(store, clock, config, LedgerMetrics::default()).await
+    }
+
+    /// Opens the ledger as [`open`](Self::open) does. Its holds and charges are recorded in
+    /// `metrics`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_measured(
+        store: Store,
+        clock: Clock,
+        config: Config,
+        metrics: LedgerMetrics,
+    ) -> Result<OpenedLedger, Error> {
         let (now, node, is_shared) = (clock.clone(), config.node.clone(), store.is_shared());
         let (lease, unknown) = store
             .transaction(move |transaction| {
@@ -178,6 +195,7 @@ impl Ledger {
             config,
             lease,
             alerts: sender,
+            metrics,
             pending_closes: Mutex::default(),
             is_failing: AtomicBool::new(false),
         };
@@ -214,8 +232,13 @@ impl Ledger {
         // The guard is made even if the future is dropped or the write fails, and then dropped too,
         // which releases the hold.
         let guard = move |(id, amount)| BudgetHold::new(holder, id, amount, grant);
+        let begun = Instant::now();
         let held = self.0.store.transaction_then(place, guard);
-        async move { this.record_store_health(held.await) }
+        async move {
+            let held = this.record_store_health(held.await)?;
+            this.0.metrics.record_hold(begun.elapsed());
+            Ok(held)
+        }
     }
 
     fn raise(
@@ -286,6 +309,7 @@ impl Ledger {
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         let (this, ledger) = (self.clone(), self.clone());
+        let (begun, is_charge) = (Instant::now(), closing.charge().is_some());
         let owed = PendingClose {
             id: id.to_owned(),
             closing,
@@ -324,7 +348,13 @@ impl Ledger {
             });
             Ok(debit)
         });
-        async move { this.record_store_health(closed.await) }
+        async move {
+            let debit = this.record_store_health(closed.await)?;
+            if is_charge {
+                this.0.metrics.record_charge(begun.elapsed());
+            }
+            Ok(debit)
+        }
     }
 
     /// Replaces the cost of the charge `id`.

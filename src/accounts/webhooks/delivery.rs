@@ -21,6 +21,8 @@ use super::sender::WebhookSender;
 use super::sender::send_once;
 use crate::storage::store;
 use crate::storage::store::Store;
+use crate::telemetry::metrics::DeliveryEnd;
+use crate::telemetry::metrics::WebhookMetrics;
 
 /// Status by which a receiver refuses an event for good (410 Gone).
 const STATUS_GONE: u16 = 410;
@@ -47,6 +49,8 @@ pub struct WebhookDeps {
     pub tracker: TaskTracker,
     /// Cancelled on shutdown; pending events stay in the store.
     pub stop: CancellationToken,
+    /// Metrics that events are counted in.
+    pub metrics: WebhookMetrics,
 }
 
 /// Reason why an event is not accepted.
@@ -143,7 +147,10 @@ impl Webhooks {
     async fn enqueue(&self, pending: PendingEvent) -> Result<(), Error> {
         let lane = self.queues.queue_for(&pending.queue_key());
         // Backpressure: the slot is held until the event is delivered or given up.
-        let place = lane.reserve_slot().ok_or(Error::Full)?;
+        let Some(place) = lane.reserve_slot() else {
+            self.deps.metrics.count_delivery(DeliveryEnd::QueueFull);
+            return Err(Error::Full);
+        };
         pending.save(&self.deps.store).await?;
         self.start(pending, lane, place);
         Ok(())
@@ -168,12 +175,23 @@ impl Webhooks {
                 AttemptOutcome::Failed(_) => retry_delay::delay_after(pending.tries),
                 AttemptOutcome::Arrived | AttemptOutcome::Unwanted(_) => None,
             };
+            self.count_attempt(&verdict, pause.is_some());
             self.log_attempt(&pending, verdict, pause);
             let Some(pause) = pause else { break };
             log_store_failure(&pending, pending.save(&self.deps.store).await);
             sleep(pause).await;
         }
         log_store_failure(&pending, pending.remove(&self.deps.store).await);
+    }
+
+    fn count_attempt(&self, outcome: &AttemptOutcome, is_retried: bool) {
+        let metrics = &self.deps.metrics;
+        match outcome {
+            AttemptOutcome::Arrived => metrics.count_delivery(DeliveryEnd::Delivered),
+            AttemptOutcome::Unwanted(_) => metrics.count_delivery(DeliveryEnd::Unwanted),
+            AttemptOutcome::Failed(_) if is_retried => metrics.count_retry(),
+            AttemptOutcome::Failed(_) => metrics.count_delivery(DeliveryEnd::GivenUp),
+        }
     }
 
     fn endpoint(&self, pending: &PendingEvent) -> Option<WebhookEndpoint> {

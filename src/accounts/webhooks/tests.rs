@@ -15,6 +15,8 @@ use super::pending::PendingEvent;
 use super::receiver_queue::MAX_PENDING;
 use super::*;
 use crate::storage::store::Store;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::testing::assert_series;
 
 /// Scripted answer of a receiver.
 #[derive(Debug, Clone)]
@@ -67,6 +69,7 @@ struct Start {
     store: Store,
     tracker: TaskTracker,
     stop: CancellationToken,
+    metrics: Metrics,
     /// Owners without a receiver; the host of every other owner is its name.
     closed: Arc<Mutex<Vec<String>>>,
 }
@@ -93,6 +96,7 @@ impl Start {
         let (tracker, stop, closed) =
             (TaskTracker::new(), CancellationToken::new(), Arc::default());
         let gone: Arc<Mutex<Vec<String>>> = Arc::clone(&closed);
+        let metrics = Metrics::new();
         let parts = WebhookDeps {
             store: store.clone(),
             endpoint_of: Box::new(move |owner| {
@@ -104,6 +108,7 @@ impl Start {
             }),
             tracker: tracker.clone(),
             stop: stop.clone(),
+            metrics: metrics.webhooks.clone(),
         };
         let webhooks = Webhooks::open(parts).await.unwrap();
         Self {
@@ -112,6 +117,7 @@ impl Start {
             store,
             tracker,
             stop,
+            metrics,
             closed,
         }
     }
@@ -175,14 +181,21 @@ async fn failed_delivery_is_retried_until_it_succeeds() {
     }
     start.settle().await;
     assert!(start.arrivals.try_recv().is_err() && start.pending().await.is_empty());
+    assert_series(
+        &start.metrics,
+        &[
+            r#"switchboard_webhook_deliveries_total{end="delivered"} 1"#,
+            "switchboard_webhook_retries_total 5",
+        ],
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn undeliverable_event_is_given_up() {
-    for (script, tries) in [
-        (&[Fail][..], 7),
-        (&[Status(503), Status(410)], 2),
-        (&[Status(404)], 7),
+    for (script, tries, end) in [
+        (&[Fail][..], 7, "given_up"),
+        (&[Status(503), Status(410)], 2, "unwanted"),
+        (&[Status(404)], 7, "given_up"),
     ] {
         let mut start = Start::first(&[("a", script)]).await;
         start.send("a").await;
@@ -193,6 +206,9 @@ async fn undeliverable_event_is_given_up() {
             (tries, 0),
             "{script:?}"
         );
+        let delivery = format!(r#"switchboard_webhook_deliveries_total{{end="{end}"}} 1"#);
+        let retries = format!("switchboard_webhook_retries_total {}", tries - 1);
+        assert_series(&start.metrics, &[&delivery, &retries]);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::accounts::auth::SettingsKey;
 use crate::api::request_schema::Policy;
 use crate::engine::claude::SignInMethod;
 use crate::telemetry::logs::LogLineFormat;
+use crate::telemetry::metrics::OwnerLabel;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     [("HOME", "/home/me")]
@@ -315,6 +316,50 @@ fn server_without_keys_may_only_listen_on_loopback() {
 }
 
 #[test]
+fn metrics_token_and_listener_are_checked() {
+    let file = "[metrics]\ntoken = \"0123456789abcdef\"\nlisten = \"0.0.0.0:9464\"\nlabels = [\"project\"]";
+    let metrics_of = |file: &str, variables: &[(&str, &str)]| {
+        let settings = load(file, variables, &CommandLineFlags::default());
+        settings.unwrap().metrics
+    };
+    let metrics = metrics_of(file, &[]);
+    assert_eq!(metrics.token(), Some("0123456789abcdef"));
+    assert_eq!(
+        (metrics.labels.as_slice(), metrics.max_series),
+        (&[OwnerLabel::Project][..], 200)
+    );
+    assert_eq!(metrics_of("", &[]).token(), None);
+    let variables = [("SWITCHBOARD_METRICS__LABELS", "project,key")];
+    let labels = metrics_of("", &variables).labels;
+    assert_eq!(labels, [OwnerLabel::Project, OwnerLabel::Key]);
+    for (file, reason) in [
+        (
+            "token = \"short\"",
+            "it is no text of 16 or more visible ASCII characters",
+        ),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "it is the address of server.listen",
+        ),
+        (
+            "listen = \"0.0.0.0:9464\"",
+            "can be reached from other machines, and asks for no token",
+        ),
+        ("labels = [\"user\"]", "metrics.labels"),
+        ("max_series = 0", "metrics.max_series"),
+    ] {
+        let told = refusal(&format!("[metrics]\n{file}"), &[]);
+        assert!(told.contains(reason), "{file}: {told}");
+    }
+    let one_key = [
+        ("SWITCHBOARD_METRICS__TOKEN", "0123456789abcdef"),
+        ("SWITCHBOARD_ADMIN_KEY", "0123456789abcdef"),
+    ];
+    let told = refusal("", &one_key);
+    assert!(told.contains("it is admin.key"), "{told}");
+}
+
+#[test]
 fn admin_key_has_an_alias_variable_and_must_differ_from_caller_keys() {
     let key = "0123456789abcdef";
     for name in ["SWITCHBOARD_ADMIN_KEY", "SWITCHBOARD_ADMIN__KEY"] {
@@ -361,6 +406,7 @@ fn secrets_are_never_printed() {
     let variables = [
         ("SWITCHBOARD_AUTH__KEYS", "hush-hush"),
         ("SWITCHBOARD_ADMIN_KEY", "hush-hush-hush-hush"),
+        ("SWITCHBOARD_METRICS__TOKEN", "hush-hush-hush-scraper"),
         ("ANTHROPIC_API_KEY", "sk-hush-hush"),
     ];
     let settings = load("", &variables, &CommandLineFlags::default()).unwrap();

@@ -75,10 +75,14 @@ pub enum CachingMode {
 pub struct CacheStats {
     /// Turns answered from a stored answer or by joining the run of another caller.
     pub hits: u64,
+    /// Turns among the hits that joined the run of another caller.
+    pub joined: u64,
     /// Turns that were run and could be cached.
     pub misses: u64,
     /// Turns that bypassed the cache.
     pub bypassed: u64,
+    /// Stored answers that were removed for their age or to make room.
+    pub evicted: u64,
     /// Number of stored answers.
     pub entries: u64,
     /// Memory of the stored answers, in bytes.
@@ -95,8 +99,11 @@ struct CacheInner<E> {
     /// is removed, so a lookup here first, and in `kept` next, misses none.
     shared_runs: Mutex<SharedRuns<E>>,
     hits: AtomicU64,
+    joined: AtomicU64,
     misses: AtomicU64,
     bypassed: AtomicU64,
+    /// Shared with the listener of `stored`.
+    evicted: Arc<AtomicU64>,
 }
 
 type SharedRuns<E> = HashMap<SharedRunKey, Weak<SharedRun<E>>>;
@@ -173,19 +180,28 @@ impl<E> std::fmt::Debug for MissGuard<E> {
 impl<E: Clone + Send + 'static> Cache<E> {
     /// Creates an empty cache.
     pub fn new(config: Config) -> Self {
+        let evicted = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&evicted);
         let kept = moka::sync::Cache::builder()
             .max_capacity(config.max_bytes)
             .time_to_live(config.time_to_live)
             .weigher(|_, kept: &Arc<CachedAnswer>| u32::try_from(kept.bytes()).unwrap_or(u32::MAX))
             .support_invalidation_closures()
+            .eviction_listener(move |_, _, cause| {
+                if cause.was_evicted() {
+                    count.fetch_add(1, Relaxed);
+                }
+            })
             .build();
         Self(Arc::new(CacheInner {
             mode: config.mode,
             stored: kept,
             shared_runs: Mutex::default(),
             hits: AtomicU64::new(0),
+            joined: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             bypassed: AtomicU64::new(0),
+            evicted,
         }))
     }
 
@@ -270,8 +286,10 @@ impl<E: Clone + Send + 'static> Cache<E> {
         self.0.stored.run_pending_tasks();
         CacheStats {
             hits: self.0.hits.load(Relaxed),
+            joined: self.0.joined.load(Relaxed),
             misses: self.0.misses.load(Relaxed),
             bypassed: self.0.bypassed.load(Relaxed),
+            evicted: self.0.evicted.load(Relaxed),
             entries: self.0.stored.entry_count(),
             bytes: self.0.stored.weighted_size(),
         }
@@ -285,7 +303,10 @@ impl<E: Clone + Send + 'static> Cache<E> {
     fn find_hit(&self, flights: &SharedRuns<E>, key: SharedRunKey) -> Option<CachedStream<E>> {
         let flight = flights.get(&key).and_then(Weak::upgrade);
         let answer = match flight {
-            Some(flight) => CachedStream::follower(flight),
+            Some(flight) => {
+                self.0.joined.fetch_add(1, Relaxed);
+                CachedStream::follower(flight)
+            }
             None => CachedStream::from_stored(self.0.stored.get(&key.turn)?),
         };
         self.0.hits.fetch_add(1, Relaxed);

@@ -31,6 +31,7 @@ pub struct ClaudeLauncher {
     program: Program,
     instance: String,
     spawner: Spawner,
+    version: Option<Version>,
 }
 
 /// Reason why the CLI cannot be used.
@@ -85,11 +86,20 @@ impl ClaudeLauncher {
             program,
             instance: instance.to_owned(),
             spawner,
+            version: None,
         };
-        let version = launcher.version().await?;
+        let version = launcher.read_version().await?;
         let path = launcher.program.path.display();
         tracing::info!(%version, tested = %TESTED, program = %path, "claude CLI found");
-        Ok(launcher)
+        Ok(Self {
+            version: Some(version),
+            ..launcher
+        })
+    }
+
+    /// Version of the CLI.
+    pub fn version(&self) -> Option<Version> {
+        self.version
     }
 
     /// Creates a runner of agents with the same CLI.
@@ -98,7 +108,7 @@ impl ClaudeLauncher {
         ClaudeRunner::new(setup, path, self.instance.clone(), self.spawner.clone())
     }
 
-    async fn version(&self) -> Result<Version, SetupError> {
+    async fn read_version(&self) -> Result<Version, SetupError> {
         let program = Program {
             arguments: vec!["--version".to_owned()],
             ..self.program.clone()

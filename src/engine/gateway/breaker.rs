@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::telemetry::metrics::CircuitLevel;
 
 use super::circuit::Circuit;
 use super::circuit::CircuitPass;
@@ -62,6 +63,21 @@ impl Breaker {
         // Lock order: the models, then a circuit.
         self.outage()
             .or_else(|| self.models().get(model)?.refusal())
+    }
+
+    /// Returns the states of all circuits, that of the sign-in first.
+    pub(super) fn levels(&self) -> Vec<CircuitLevel> {
+        let level = |model: Option<&String>, circuit: &Circuit| CircuitLevel {
+            model: model.cloned(),
+            state: circuit.level(),
+        };
+        let models = self.models();
+        let of_models = models
+            .iter()
+            .map(|(model, circuit)| level(Some(model), circuit));
+        std::iter::once(level(None, &self.0.sign_in))
+            .chain(of_models)
+            .collect()
     }
 
     /// Admits a turn of `model`, as the probe if one is due.

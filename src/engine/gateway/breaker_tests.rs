@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::advance;
 
 use super::*;
+use crate::telemetry::metrics::BreakerState;
 
 fn failure(kind: FailureKind) -> Failure {
     Failure::new(kind, "It failed.")
@@ -122,4 +123,26 @@ async fn number_of_remembered_models_is_bounded() {
     }
     assert!(breaker.models().len() <= MAX_MODELS);
     assert!(breaker.refusal("claude-999").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn levels_show_each_circuit_as_turns_meet_it() {
+    let breaker = Breaker::new(2);
+    let level = |model: Option<&str>, state| CircuitLevel {
+        model: model.map(str::to_owned),
+        state,
+    };
+    let shared = level(None, BreakerState::Closed);
+    assert_eq!(breaker.levels(), std::slice::from_ref(&shared));
+    fail(&breaker, "opus", &[FailureKind::RateLimited; 2]);
+    let opus = |state| [shared.clone(), level(Some("opus"), state)];
+    assert_eq!(breaker.levels(), opus(BreakerState::Open));
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(breaker.levels(), opus(BreakerState::HalfOpen));
+    let probe = breaker.admit("opus").unwrap();
+    assert_eq!(breaker.levels(), opus(BreakerState::HalfOpen));
+    probe.succeeded();
+    assert_eq!(breaker.levels(), [shared]);
+    fail(&breaker, "haiku", &[FailureKind::Overloaded; 2]);
+    assert_eq!(breaker.levels(), [level(None, BreakerState::Open)]);
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::Failure;
+use crate::telemetry::metrics::BreakerState;
 
 /// First wait; each failed probe doubles it.
 const MIN_WAIT: Duration = Duration::from_secs(1);
@@ -81,6 +82,16 @@ impl Circuit {
     /// Returns the failure that a turn is refused with now, if any.
     pub(super) fn refusal(&self) -> Option<Failure> {
         self.state().refusal()
+    }
+
+    /// Returns the state as metrics show it. An open circuit whose next try is due admits a probe, so
+    /// it is half open.
+    pub(super) fn level(&self) -> BreakerState {
+        match &*self.state() {
+            CircuitState::Closed(_) => BreakerState::Closed,
+            CircuitState::Open(outage) if Instant::now() < outage.next_try => BreakerState::Open,
+            CircuitState::Open(_) | CircuitState::Probing(..) => BreakerState::HalfOpen,
+        }
     }
 
     /// Admits a turn, as the probe if one is due.

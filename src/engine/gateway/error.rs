@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::accounts::ledger;
 use crate::accounts::ledger::BudgetExceeded;
+use crate::accounts::ledger::BudgetScope;
+use crate::accounts::rate_limit::LimitKind;
+use crate::accounts::rate_limit::LimitScope;
 use crate::accounts::rate_limit::RateLimited;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -186,15 +189,47 @@ impl Error {
         )
     }
 
+    /// Returns the step that refused a turn, and whose limit or right it was, as metrics name them.
+    pub(super) fn refusal_labels(&self) -> (&'static str, &'static str) {
+        (self.refused_by(), self.refusal_scope())
+    }
+
+    fn refusal_scope(&self) -> &'static str {
+        let (key, project, server) = ("key", "project", "server");
+        match self {
+            Self::Limited(limited) => match limited.scope {
+                LimitScope::Key => key,
+                LimitScope::Project => project,
+            },
+            Self::OverBudget(over) => match over.scope {
+                BudgetScope::Key => key,
+                BudgetScope::Project => project,
+            },
+            Self::Busy {
+                reason: BusyReason::OwnShare { .. },
+                ..
+            }
+            | Self::ForeignProject
+            | Self::ForbiddenModel(_)
+            | Self::WebSearchOff { by_key: true }
+            | Self::ServerToolsOff(ServerToolsOff::ByKey) => key,
+            _ => server,
+        }
+    }
+
     /// Returns the step that refused a turn, as metrics name it.
-    pub(super) fn refused_by(&self) -> &'static str {
+    fn refused_by(&self) -> &'static str {
         match self {
             Self::Busy { .. } => "queue",
             Self::Unavailable { .. } => "workers",
             Self::NotSignedIn(_) => "sign_in",
             Self::UnknownModel(_) | Self::Restricted { .. } => "model",
             Self::ShuttingDown => "shutdown",
-            Self::Limited(_) => "rate_limit",
+            Self::Limited(limited) => match limited.kind {
+                LimitKind::Requests => "requests",
+                LimitKind::Tokens(_) => "tokens",
+                LimitKind::ConcurrentRequests => "concurrency",
+            },
             Self::OverBudget(_) => "budget",
             Self::ForeignProject
             | Self::ForbiddenModel(_)

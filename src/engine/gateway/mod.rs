@@ -66,6 +66,7 @@ use crate::domain::Turn;
 use crate::domain::TurnEvent;
 use crate::engine::cache::Cache;
 use crate::engine::routing::RoutingChoice;
+use crate::telemetry::metrics::CircuitLevel;
 
 pub use crate::engine::pool::BusyReason;
 pub use breaker::Breaker;
@@ -208,6 +209,8 @@ pub struct Readiness {
     pub workers: WorkerCounts,
     /// Requests that wait for a worker.
     pub waiting: usize,
+    /// Circuits of the circuit breaker.
+    pub circuits: Vec<CircuitLevel>,
 }
 
 /// Numbers of worker processes by state.

@@ -298,6 +298,7 @@ where
                 resetting: stats.resetting,
             },
             waiting: stats.waiting,
+            circuits: self.breaker.levels(),
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::domain::LogText;
 use crate::http::error::ApiError;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::metrics::RequestEnd;
+use crate::telemetry::metrics::RequestExemplar;
 
 /// Facts about a request that are collected for its line. Clones share their content.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +64,8 @@ pub(in crate::http) async fn layer(
     let mut line = AccessLogLine::new(&request, metrics);
     request.extensions_mut().insert(line.notes.clone());
     let span = line.span.clone();
-    let mut response = next.run(request).instrument(span).await;
+    let answering = next.run(request).instrument(span);
+    let mut response = line.exemplar().scope(answering).await;
     line.record_response(&response);
     let milliseconds = u64::try_from(line.start.elapsed().as_millis()).unwrap_or(u64::MAX);
     response
@@ -139,6 +141,11 @@ impl AccessLogLine {
             is_cancelled: false,
             id: id.clone(),
         }
+    }
+
+    /// Returns the id by which metrics name the request.
+    fn exemplar(&self) -> RequestExemplar {
+        RequestExemplar::of_request(self.id.as_str())
     }
 
     /// Records that the answer ends with `error`.

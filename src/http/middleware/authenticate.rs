@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::access_log::RequestNotes;
+use crate::accounts::auth::AdminError;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
@@ -21,11 +22,14 @@ use crate::domain::CacheControl;
 use crate::domain::Caller;
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
+use crate::http::error::ErrorKind;
 
 /// Path prefix of the admin API.
 const ADMIN: &str = "/admin";
 /// Caller name of the operator in the access log.
 const ADMIN_CALLER: &str = "admin";
+/// Caller name of a scraper of the metrics in the access log.
+const SCRAPER_CALLER: &str = "scraper";
 /// Prefix of a key that is offered as a WebSocket subprotocol.
 const SUBPROTOCOL_KEY_PREFIX: &str = "openai-insecure-api-key.";
 const PROJECT: &str = "openai-project";
@@ -44,6 +48,8 @@ pub(in crate::http) enum RequiredAuth {
     FirstMessage(Permission),
     /// Admin key.
     Admin,
+    /// Key of the metrics, or the admin key.
+    Scraper,
 }
 
 /// Authenticates requests by the needs of their routes.
@@ -105,6 +111,11 @@ impl AuthGuard {
                 self.keys.authenticate_admin(&credentials)?;
                 return Ok(Some(Caller::named(ADMIN_CALLER)));
             }
+            RequiredAuth::Scraper => {
+                let scraper = self.keys.authenticate_scraper(&credentials);
+                scraper.map_err(scraper_error)?;
+                return Ok(Some(Caller::named(SCRAPER_CALLER)));
+            }
             RequiredAuth::Key => None,
             RequiredAuth::Permission(permission) | RequiredAuth::FirstMessage(permission) => {
                 Some(permission)
@@ -140,6 +151,24 @@ pub(in crate::http) async fn layer(
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
+}
+
+/// Returns the client error of a scraper without a valid key.
+fn scraper_error(error: AdminError) -> ApiError {
+    let (kind, what) = match error {
+        AdminError::Missing => (ErrorKind::MissingKey, "The metrics need a key."),
+        AdminError::Wrong => (
+            ErrorKind::WrongKey,
+            "Incorrect key of the metrics provided.",
+        ),
+        AdminError::Ordinary => (
+            ErrorKind::NotAdmin,
+            "This API key does not open the metrics.",
+        ),
+    };
+    let message =
+        format!("{what} Send the setting `metrics.token` as `Authorization: Bearer TOKEN`.");
+    ApiError::new(kind, message)
 }
 
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {

@@ -31,6 +31,15 @@ pub(in crate::http) async fn layer(
     Ok(next.run(request).await)
 }
 
+/// Refuses requests for other hosts, whether there are keys or not.
+pub(in crate::http) async fn local_layer(
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    check_host(&request)?;
+    Ok(next.run(request).await)
+}
+
 fn check_host(request: &Request) -> Result<(), ApiError> {
     let names_us = is_single(request.headers(), &header::HOST, |host| {
         host.parse::<Authority>()

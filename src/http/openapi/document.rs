@@ -138,6 +138,7 @@ impl DocumentParts {
                 Some(permission.as_str())
             }
             RequiredAuth::Admin => Some("admin"),
+            RequiredAuth::Scraper => Some("metrics"),
             RequiredAuth::Public | RequiredAuth::Key => None,
         };
         fields.extend(permission.map(|word| ("x-permission".to_owned(), word.into())));
@@ -244,7 +245,10 @@ fn security(need: RequiredAuth) -> Value {
     match need {
         RequiredAuth::Public => json!([]),
         RequiredAuth::FirstMessage(_) => json!([{"bearer": []}, {"apiKey": []}, {}]),
-        RequiredAuth::Key | RequiredAuth::Permission(_) | RequiredAuth::Admin => {
+        RequiredAuth::Key
+        | RequiredAuth::Permission(_)
+        | RequiredAuth::Admin
+        | RequiredAuth::Scraper => {
             json!([{"bearer": []}, {"apiKey": []}])
         }
     }

@@ -174,7 +174,7 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
     let is_one_of = |tags: &[Tag]| tags.contains(&operation.tag);
     let (is_public, is_admin) = (
         route.need == RequiredAuth::Public,
-        route.need == RequiredAuth::Admin,
+        matches!(route.need, RequiredAuth::Admin | RequiredAuth::Scraper),
     );
     let has_body = matches!(
         operation.body,

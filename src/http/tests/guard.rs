@@ -127,7 +127,8 @@ async fn admin_key_opens_the_admin_api_and_nothing_else() {
     {
         let path = filled(route);
         let is_refused = status(&router, "GET", &path, Some("secret-admin")).await == 401;
-        assert_eq!(is_refused, need != RequiredAuth::Admin, "{path} {need:?}");
+        let is_operators = matches!(need, RequiredAuth::Admin | RequiredAuth::Scraper);
+        assert_eq!(is_refused, !is_operators, "{path} {need:?}");
     }
 }
 
@@ -142,7 +143,7 @@ async fn key_without_the_needed_permission_gets_403() {
                 RequiredAuth::Permission(needed) | RequiredAuth::FirstMessage(needed) => {
                     needed != permission
                 }
-                RequiredAuth::Admin => true,
+                RequiredAuth::Admin | RequiredAuth::Scraper => true,
                 RequiredAuth::Public | RequiredAuth::Key => false,
             };
             assert_eq!(

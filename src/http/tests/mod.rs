@@ -301,6 +301,7 @@ fn whole_state(
         metrics: MetricsSources {
             process: Metrics::default(),
             cache: gateway::testing::cache(),
+            registry: None,
         },
         services: ApiServices {
             batches: batches_with(

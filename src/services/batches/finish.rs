@@ -43,6 +43,7 @@ impl BatchJob {
         let Some(record) = records.update(&self.project, &self.id, begin).await? else {
             return Ok(None);
         };
+        self.show(record.batch.status);
         let end = actual_end(&record, end);
         let mut output = OutputFiles {
             files: &self.inner.files,

@@ -27,10 +27,12 @@ use crate::domain::Usage;
 use crate::domain::unix_now;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::fair_queue::Tenant;
+use crate::runtime::run_registry::RunGuard;
 use crate::services::answers::RetryAdvice;
 use crate::storage::files;
 use crate::storage::store::Transaction;
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::metrics::BatchLineEnd;
 
 /// Delay before a retry after a store or file error.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -46,6 +48,8 @@ pub(super) struct BatchJob {
     pub(super) id: String,
     /// Cancelled when the client cancels the batch.
     pub(super) cancel: CancellationToken,
+    /// Entry among the running batches, which shows the state.
+    pub(super) registration: RunGuard<BatchStatus>,
 }
 
 /// Result of running the lines.
@@ -96,6 +100,7 @@ impl BatchJob {
         if record.batch.status == BatchStatus::Validating {
             record = self.validate(record).await?;
         }
+        self.show(record.batch.status);
         if !record.batch.status.is_final() {
             let end = match record.batch.status {
                 BatchStatus::Cancelling => BatchEnd::Cancelled,
@@ -103,6 +108,10 @@ impl BatchJob {
             };
             record = self.finish(end).await?.unwrap_or(record);
             let counts = record.batch.request_counts;
+            let ended = counts.completed + counts.failed;
+            let not_run = counts.total.saturating_sub(ended);
+            let metrics = &self.inner.metrics;
+            metrics.count_lines(BatchLineEnd::NotRun, not_run);
             let status = record.batch.status.as_str();
             tracing::info!(
                 batch.id = self.id,
@@ -120,6 +129,11 @@ impl BatchJob {
             })
             .await?;
         Ok(())
+    }
+
+    /// Shows `status` as the state of the batch.
+    pub(super) fn show(&self, status: BatchStatus) {
+        self.registration.state().send_replace(status);
     }
 
     /// Validates the input file and returns the updated batch.
@@ -251,9 +265,16 @@ impl BatchJob {
                 )
             }
         };
-        Ok(records
+        let end = if outcome.is_answer {
+            BatchLineEnd::Answered
+        } else {
+            BatchLineEnd::Failed
+        };
+        records
             .record_outcome(record, line.number, outcome, usage)
-            .await?)
+            .await?;
+        self.inner.metrics.count_lines(end, 1);
+        Ok(())
     }
 
     /// Runs a line, with retries, until there is an answer or a final failure.

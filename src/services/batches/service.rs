@@ -32,6 +32,7 @@ use crate::services::answers::ClientErrorMapper;
 use crate::storage::files;
 use crate::storage::files::Files;
 use crate::storage::store::Transaction;
+use crate::telemetry::metrics::BatchMetrics;
 
 /// Completion window of a batch, in seconds.
 const COMPLETION_WINDOW: u64 = 24 * 3600;
@@ -64,6 +65,8 @@ pub struct BatchDeps {
     pub stopping: CancellationToken,
     /// Cancelled when running lines must end.
     pub stop: CancellationToken,
+    /// Metrics that lines are counted in.
+    pub metrics: BatchMetrics,
 }
 
 /// The batch service: creates and runs batches. Clones share the state.
@@ -80,8 +83,10 @@ pub(super) struct BatchesInner {
     pub(super) config: Config,
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
-    /// Registry of the running batches, by project and id. Followers read the stored records.
-    running: RunRegistry,
+    pub(super) metrics: BatchMetrics,
+    /// Registry of the running batches with their states, by project and id. Followers read the
+    /// stored records.
+    running: RunRegistry<BatchStatus>,
 }
 
 impl fmt::Debug for BatchDeps {
@@ -126,6 +131,7 @@ impl BatchDeps {
             tracker,
             stopping,
             stop,
+            metrics: BatchMetrics::default(),
         }
     }
 }
@@ -143,6 +149,7 @@ impl Batches {
             config,
             stop: tools.stop,
             tracker: tools.tracker,
+            metrics: tools.metrics,
             running: RunRegistry::default(),
         }))
     }
@@ -156,6 +163,22 @@ impl Batches {
         unfinished.retain(|record| !record.is_tidy);
         unfinished.iter().for_each(|record| self.start(record));
         Ok(unfinished.len())
+    }
+
+    /// Returns the number of unfinished batches by state.
+    pub fn counts(&self) -> [(&'static str, usize); 4] {
+        let states = [
+            BatchStatus::Validating,
+            BatchStatus::InProgress,
+            BatchStatus::Finalizing,
+            BatchStatus::Cancelling,
+        ];
+        self.0.running.read(|runs| {
+            states.map(|state| {
+                let count = runs.values().filter(|run| *run.state() == state).count();
+                (state.as_str(), count)
+            })
+        })
     }
 
     /// Creates the batch that `request` asks for and starts it.
@@ -329,7 +352,8 @@ impl Batches {
     pub(super) fn start(&self, record: &BatchRecord) {
         let (project, id) = (record.project.clone(), record.batch.id.clone());
         // A batch that runs already is not started again: its lines would be answered twice.
-        let Some(registration) = self.0.running.try_register(&project, &id, ()) else {
+        let status = record.batch.status;
+        let Some(registration) = self.0.running.try_register(&project, &id, status) else {
             return;
         };
         let job = BatchJob {
@@ -337,11 +361,12 @@ impl Batches {
             project,
             id,
             cancel: registration.cancel_token().clone(),
+            registration,
         };
         let stop = self.0.stop.clone();
         self.0.tracker.spawn(async move {
             stop.run_until_cancelled(job.run_to_end()).await;
-            drop(registration);
+            drop(job);
         });
     }
 }

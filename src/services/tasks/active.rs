@@ -70,14 +70,33 @@ impl From<RunIdInUse> for TaskAdmitError {
     }
 }
 
-/// Returns the numbers of queued and running tasks.
-pub(super) fn count_by_status(active: &ActiveTasks) -> (usize, usize) {
-    active.read(|runs| {
-        let is_queued =
-            |run: &&RunHandle<Task, PermissionInbox>| run.state().status == TaskStatus::Queued;
-        let queued = runs.values().filter(is_queued).count();
-        (queued, runs.len() - queued)
-    })
+/// Numbers of active tasks by state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct TaskCounts {
+    pub(super) queued: usize,
+    /// Running tasks without an open permission request.
+    pub(super) running: usize,
+    /// Running tasks with an open permission request.
+    pub(super) asking: usize,
+}
+
+impl TaskCounts {
+    /// Counts the tasks of `active`.
+    pub(super) fn of(active: &ActiveTasks) -> Self {
+        active.read(|runs| {
+            let mut counts = Self::default();
+            for run in runs.values() {
+                let task = run.state();
+                let count = match task.status {
+                    TaskStatus::Queued => &mut counts.queued,
+                    _ if task.questions.is_empty() => &mut counts.running,
+                    _ => &mut counts.asking,
+                };
+                *count += 1;
+            }
+            counts
+        })
+    }
 }
 
 /// Checks that a task of `owner` in `session` may be admitted beside the active ones.

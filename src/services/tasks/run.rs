@@ -143,6 +143,8 @@ impl TaskRun {
             )
             .await;
         let task = self.recorder.task();
+        let metrics = &self.inner.deps.metrics;
+        metrics.count_end(task.status.as_str());
         // Only now: until the end is recorded, the session must stay busy.
         drop(self.recorder);
         tracing::info!(task.id = task.id, status = ?task.status, turns = task.turns, "task ended");
@@ -349,11 +351,17 @@ impl TaskRun {
         course: &mut TaskRunState<'_>,
         question: &str,
         answer: Option<PermissionDecision>,
-        decision: &str,
+        decision: &'static str,
     ) -> Result<(), store::Error> {
-        if course.permission_deadlines.remove(question).is_none() {
+        let Some(deadline) = course.permission_deadlines.remove(question) else {
             return Ok(());
-        }
+        };
+        let TaskDeps {
+            metrics, config, ..
+        } = &self.inner.deps;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = config.permission_timeout.saturating_sub(left);
+        metrics.record_permission_wait(decision, wait);
         if let Some(answer) = answer {
             course.agent.answer_permission(question, answer);
         }

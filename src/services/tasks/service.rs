@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::active::ActiveTasks;
 use super::active::PermissionAnswer;
+use super::active::TaskCounts;
 use super::active::TaskRecorder;
-use super::active::count_by_status;
 use super::chosen_id::generate_id;
 use super::config::Config;
 use super::error::Error;
@@ -37,6 +37,7 @@ use crate::engine::agent::AgentSession;
 use crate::engine::agent::PermissionDecision;
 use crate::runtime::fair_queue::FairSemaphore;
 use crate::runtime::run_registry::RunRegistry;
+use crate::telemetry::metrics::TaskMetrics;
 
 /// Dependencies of the task service.
 pub struct TaskDeps {
@@ -54,6 +55,8 @@ pub struct TaskDeps {
     pub rate_limits: RateLimits,
     /// Webhooks of projects, told when a task ends.
     pub webhooks: Option<Webhooks>,
+    /// Metrics that tasks are counted in.
+    pub metrics: TaskMetrics,
     /// Tracker of the spawned runs and nothing else, as shutdown waits for it.
     pub tracker: TaskTracker,
     /// Cancelled at the start of a shutdown: agents are interrupted.
@@ -135,10 +138,19 @@ impl Tasks {
         self.0.deps.tracker.wait().await;
     }
 
-    /// Returns the number of queued and of running tasks, by status name.
-    pub fn counts(&self) -> [(&'static str, usize); 2] {
-        let (queued, running) = count_by_status(&self.0.active);
-        [("queued", queued), ("running", running)]
+    /// Returns the number of unfinished tasks by state: queued, running, and waiting for the answer
+    /// to a permission request.
+    pub fn counts(&self) -> [(&'static str, usize); 3] {
+        let TaskCounts {
+            queued,
+            running,
+            asking,
+        } = TaskCounts::of(&self.0.active);
+        [
+            ("queued", queued),
+            ("running", running),
+            ("awaiting_permission", asking),
+        ]
     }
 
     /// Returns the default model of tasks.

@@ -39,6 +39,7 @@ use crate::engine::agent::PermissionDecision;
 use crate::engine::agent::PermissionRequest;
 use crate::storage::store::Store;
 use crate::storage::store::TtlLimits;
+use crate::telemetry::metrics::Metrics;
 
 /// Prompt of an agent that never becomes ready.
 pub(crate) const NEVER_READY: &str = "never ready";
@@ -165,6 +166,7 @@ pub(crate) struct TaskTestServer {
     /// Sessions that the runner was asked to delete.
     pub(crate) forgotten: UnboundedReceiver<Uuid>,
     pub(crate) ledger: Ledger,
+    pub(crate) metrics: Metrics,
     pub(crate) stop: CancellationToken,
     pub(crate) kill: CancellationToken,
     pub(crate) folder: TempDir,
@@ -210,6 +212,7 @@ impl TaskTestServer {
             max_records: 100,
             max_bytes: 1 << 20,
         };
+        let metrics = Metrics::new();
         let tasks = Tasks::new(TaskDeps {
             runner: Some(Arc::new(ScriptedRunner {
                 puppets: sender,
@@ -221,6 +224,7 @@ impl TaskTestServer {
             prices: Arc::new(prices()),
             rate_limits: rate_limit::RateLimits::new(rate_limit::Config::default()),
             webhooks: None,
+            metrics: metrics.tasks.clone(),
             tracker: TaskTracker::new(),
             stop: stop.clone(),
             kill: kill.clone(),
@@ -243,6 +247,7 @@ impl TaskTestServer {
             puppets,
             forgotten,
             ledger: opened.ledger,
+            metrics,
             stop,
             kill,
             folder,

@@ -13,6 +13,7 @@ use super::backend::RecordPage;
 use super::backend::StoreChange;
 use super::writer::WriteJob;
 use super::writer::write_group;
+use crate::telemetry::metrics::StoreMetrics;
 
 /// Backend in memory.
 #[derive(Debug, Default)]
@@ -89,7 +90,7 @@ impl InlineWriter {
                 return;
             };
             drop(state);
-            write_group(backend, vec![job]);
+            write_group(backend, vec![job], &StoreMetrics::default());
         }
     }
 }

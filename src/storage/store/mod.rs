@@ -46,6 +46,7 @@ use writer::QueuedTransaction;
 use writer::WriteJob;
 
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::metrics::StoreMetrics;
 
 pub use backend::Backend;
 pub use backend::RecordPage;
@@ -221,6 +222,20 @@ impl Store {
     /// # Errors
     /// Fails when another process has it open, or its files cannot be used.
     pub fn open(folder: &Path, config: Config, tracker: TaskTracker) -> Result<Self, Error> {
+        Self::open_measured(folder, config, tracker, StoreMetrics::default())
+    }
+
+    /// Opens the store in `folder` as [`open`](Self::open) does. Its commits are recorded in
+    /// `metrics`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_measured(
+        folder: &Path,
+        config: Config,
+        tracker: TaskTracker,
+        metrics: StoreMetrics,
+    ) -> Result<Self, Error> {
         let floor = FreeSpaceFloor::new(folder, config.min_free_bytes);
         let database = SledDatabase::open(folder, floor.clone())?;
         let backend = Arc::new(LargeValues::open(
@@ -230,7 +245,7 @@ impl Store {
         )?);
         // Listed before the first write, so no file of this run is among them.
         let files = backend.list_files()?;
-        let store = Self::new(Arc::clone(&backend) as Arc<dyn Backend>, tracker)?;
+        let store = Self::with_writer(Arc::clone(&backend) as Arc<dyn Backend>, tracker, metrics)?;
         store.remove_leftover_files(backend, files);
         Ok(store)
     }
@@ -289,6 +304,14 @@ impl Store {
     /// # Errors
     /// Fails when no thread can be started.
     pub fn new(backend: Arc<dyn Backend>, tracker: TaskTracker) -> Result<Self, Error> {
+        Self::with_writer(backend, tracker, StoreMetrics::default())
+    }
+
+    fn with_writer(
+        backend: Arc<dyn Backend>,
+        tracker: TaskTracker,
+        metrics: StoreMetrics,
+    ) -> Result<Self, Error> {
         let (jobs, received) = mpsc::channel();
         let writing = Arc::clone(&backend);
         // Graceful shutdown: the tracker waits for this token, so for every queued transaction.
@@ -296,7 +319,7 @@ impl Store {
         thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
-                writer::run(&*writing, &received);
+                writer::run(&*writing, &received, &metrics);
                 drop(writing);
                 drop(token);
             })?;

@@ -17,8 +17,10 @@ use std::panic::catch_unwind;
 use std::sync::mpsc;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::metrics::StoreMetrics;
 
 use super::Error;
 use super::backend::Backend;
@@ -231,10 +233,15 @@ where
 }
 
 /// Runs jobs until all senders are dropped.
-pub(super) fn run(backend: &dyn Backend, jobs: &mpsc::Receiver<Box<dyn WriteJob>>) {
+pub(super) fn run(
+    backend: &dyn Backend,
+    jobs: &mpsc::Receiver<Box<dyn WriteJob>>,
+    metrics: &StoreMetrics,
+) {
     while let Ok(first) = jobs.recv() {
         let others = jobs.try_iter().take(MAX_GROUP - 1);
-        write_group(backend, std::iter::once(first).chain(others).collect());
+        let group = std::iter::once(first).chain(others).collect();
+        write_group(backend, group, metrics);
     }
 }
 
@@ -248,14 +255,21 @@ struct FinishedRun {
 }
 
 /// Runs a group of jobs, writes their changes with one disk sync, then notifies the callers.
-pub(super) fn write_group(backend: &dyn Backend, mut jobs: Vec<Box<dyn WriteJob>>) {
+pub(super) fn write_group(
+    backend: &dyn Backend,
+    mut jobs: Vec<Box<dyn WriteJob>>,
+    metrics: &StoreMetrics,
+) {
     let mut runs = 0;
     loop {
         let (finished, changes) = run_group(backend, jobs);
         let written = if changes.is_empty() {
             Ok(())
         } else {
-            backend.write(&changes)
+            let begun = Instant::now();
+            let written = backend.write(&changes);
+            metrics.record_commit(finished.len(), begun.elapsed());
+            written
         };
         runs += 1;
         if matches!(written, Err(Error::Conflict)) && runs < MAX_RUNS {
@@ -264,6 +278,7 @@ pub(super) fn write_group(backend: &dyn Backend, mut jobs: Vec<Box<dyn WriteJob>
             continue;
         }
         if let Err(error) = &written {
+            metrics.count_failed_commit();
             tracing::error!(
                 error = %ErrorChain(error),
                 "store write failed"

@@ -15,9 +15,14 @@ pub(super) const OTHER: &str = "other";
 /// Maximum number of models with a label of their own.
 const MAX_MODELS: usize = 64;
 /// Bounds of durations, in seconds: from a request that does no work to a long answer.
-const SECONDS: [f64; 17] = [
+pub(super) const SECONDS: [f64; 17] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     120.0, 300.0,
+];
+
+/// Bounds of durations of disk writes, in seconds.
+const DISK_SECONDS: [f64; 14] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
 ];
 
 /// Histograms of durations in seconds, one for each label set.
@@ -29,6 +34,11 @@ pub(super) type CounterFamily<L> = Family<L, Counter>;
 /// Creates a histogram of durations in seconds.
 pub(super) fn seconds_histogram() -> Histogram {
     Histogram::new(SECONDS)
+}
+
+/// Creates a histogram of the durations of disk writes, in seconds.
+pub(super) fn disk_histogram() -> Histogram {
+    Histogram::new(DISK_SECONDS)
 }
 
 /// Creates the histograms of durations in seconds.
@@ -57,6 +67,12 @@ impl KnownModels {
         if known.len() < MAX_MODELS {
             known.insert(model.to_owned());
         }
+    }
+
+    /// Returns the models that have a label of their own.
+    pub(super) fn all(&self) -> Vec<String> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().cloned().collect()
     }
 
     fn contains(&self, model: &str) -> bool {

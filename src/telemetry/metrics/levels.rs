@@ -1,4 +1,6 @@
-//! Gauges that are read at each scrape.
+//! Gauges that are set at each scrape.
+
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -6,35 +8,23 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Gauges and totals as read at one scrape.
-#[derive(Debug, Clone, Default)]
-pub struct MetricsSnapshot {
-    /// Turns answered from the cache.
-    pub cache_hits: u64,
-    /// Cacheable turns that were run.
-    pub cache_misses: u64,
-    /// Turns that are not cacheable.
-    pub cache_bypassed: u64,
-    /// Number of cached answers.
-    pub cache_entries: u64,
-    /// Memory of the cached answers, in bytes.
-    pub cache_bytes: u64,
-    /// Number of workers by state.
-    pub workers: [(&'static str, usize); 4],
-    /// Maximum number of workers.
-    pub max_workers: usize,
-    /// Number of requests that wait for a worker.
-    pub waiting: usize,
-    /// Number of unfinished tasks by status.
-    pub tasks: [(&'static str, usize); 2],
-    /// True if requests can be served.
-    pub is_ready: bool,
-}
+use super::labels::KnownModels;
+use super::labels::ModelLabel;
+use super::snapshot::BudgetLevel;
+use super::snapshot::CircuitLevel;
+use super::snapshot::MetricsSnapshot;
+
+/// Label value of the circuit that all models share.
+const ALL_MODELS: &str = "all";
 
 /// Registered gauges of a snapshot.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct LevelGauges {
+    models: KnownModels,
+    breaker: Family<ModelLabel, Gauge>,
     cache_hits: Counter,
+    cache_joined: Counter,
+    cache_evicted: Counter,
     cache_misses: Counter,
     cache_bypassed: Counter,
     cache_entries: Gauge,
@@ -43,7 +33,19 @@ pub(super) struct LevelGauges {
     max_workers: Gauge,
     waiting: Gauge,
     tasks: Family<StateLabel, Gauge>,
+    batches: Family<StateLabel, Gauge>,
+    budgets: Family<BudgetLabels, DollarGauge>,
     ready: Gauge,
+}
+
+/// Gauge of dollars.
+type DollarGauge = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    scope: &'static str,
+    id: String,
+    window: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,64 +54,114 @@ struct StateLabel {
 }
 
 impl LevelGauges {
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let gauges = Self::default();
+    /// Registers the gauges. Circuits of other models than `models` share a label.
+    pub(super) fn register(registry: &mut Registry, models: KnownModels) -> Self {
+        let gauges = Self {
+            models,
+            breaker: Family::default(),
+            cache_hits: Counter::default(),
+            cache_joined: Counter::default(),
+            cache_evicted: Counter::default(),
+            cache_misses: Counter::default(),
+            cache_bypassed: Counter::default(),
+            cache_entries: Gauge::default(),
+            cache_bytes: Gauge::default(),
+            workers: Family::default(),
+            max_workers: Gauge::default(),
+            waiting: Gauge::default(),
+            tasks: Family::default(),
+            batches: Family::default(),
+            budgets: Family::default(),
+            ready: Gauge::default(),
+        };
+        gauges.register_counters(registry);
+        gauges.register_gauges(registry);
+        gauges
+    }
+
+    fn register_counters(&self, registry: &mut Registry) {
         let counters = [
             (
                 "cache_hits",
                 "Turns answered from the response cache",
-                &gauges.cache_hits,
+                &self.cache_hits,
+            ),
+            (
+                "cache_joined",
+                "Turns among the hits that joined the run of an equal turn",
+                &self.cache_joined,
             ),
             (
                 "cache_misses",
                 "Cacheable turns that were run",
-                &gauges.cache_misses,
+                &self.cache_misses,
             ),
             (
                 "cache_bypassed",
                 "Turns that are not cacheable",
-                &gauges.cache_bypassed,
+                &self.cache_bypassed,
+            ),
+            (
+                "cache_evicted",
+                "Cached answers that were removed for their age or to make room",
+                &self.cache_evicted,
             ),
         ];
         for (name, help, counter) in counters {
             registry.register(name, help, counter.clone());
         }
+    }
+
+    fn register_gauges(&self, registry: &mut Registry) {
         let levels = [
-            ("cache_entries", "Cached answers", &gauges.cache_entries),
+            ("cache_entries", "Cached answers", &self.cache_entries),
             (
                 "cache_bytes",
                 "Memory of the cached answers",
-                &gauges.cache_bytes,
+                &self.cache_bytes,
             ),
             (
                 "workers_max",
                 "Maximum number of worker processes",
-                &gauges.max_workers,
+                &self.max_workers,
             ),
             (
                 "requests_waiting",
                 "Requests that wait for a worker",
-                &gauges.waiting,
+                &self.waiting,
             ),
-            ("ready", "1 if requests can be served", &gauges.ready),
+            ("ready", "1 if requests can be served", &self.ready),
         ];
         for (name, help, gauge) in levels {
             registry.register(name, help, gauge.clone());
         }
+        let families = [
+            ("workers", "Worker processes by state", &self.workers),
+            ("tasks", "Unfinished tasks by state", &self.tasks),
+            ("batches", "Unfinished batches by state", &self.batches),
+        ];
+        for (name, help, family) in families {
+            registry.register(name, help, family.clone());
+        }
         registry.register(
-            "workers",
-            "Worker processes by state",
-            gauges.workers.clone(),
+            "breaker_state",
+            "Circuit breaker by model, and of all models: 0 closed, 1 half open, 2 open",
+            self.breaker.clone(),
         );
-        registry.register("tasks", "Unfinished tasks by status", gauges.tasks.clone());
-        gauges
+        registry.register(
+            "budget_remaining_usd",
+            "Dollars that are left of a budget; the same on each server of a shared store",
+            self.budgets.clone(),
+        );
     }
 
     /// Sets all gauges to the values of `snapshot`.
     pub(super) fn set(&self, snapshot: &MetricsSnapshot) {
         raise(&self.cache_hits, snapshot.cache_hits);
+        raise(&self.cache_joined, snapshot.cache_joined);
         raise(&self.cache_misses, snapshot.cache_misses);
         raise(&self.cache_bypassed, snapshot.cache_bypassed);
+        raise(&self.cache_evicted, snapshot.cache_evicted);
         self.cache_entries.set(gauge_value(snapshot.cache_entries));
         self.cache_bytes.set(gauge_value(snapshot.cache_bytes));
         self.max_workers
@@ -119,12 +171,44 @@ impl LevelGauges {
         let states = [
             (&self.workers, snapshot.workers.as_slice()),
             (&self.tasks, snapshot.tasks.as_slice()),
+            (&self.batches, snapshot.batches.as_slice()),
         ];
         for (family, counts) in states {
             for (state, count) in counts {
                 let gauge = family.get_or_create(&StateLabel { state });
                 gauge.set(gauge_value(*count as u64));
             }
+        }
+        self.set_circuits(&snapshot.circuits);
+        self.set_budgets(&snapshot.budgets);
+    }
+
+    fn set_budgets(&self, budgets: &[BudgetLevel]) {
+        self.budgets.clear();
+        for level in budgets {
+            let labels = BudgetLabels {
+                scope: level.scope,
+                id: level.id.clone(),
+                window: level.window,
+            };
+            self.budgets.get_or_create(&labels).set(level.remaining);
+        }
+    }
+
+    /// Sets the states of `circuits`; models without one are closed. Of several that share a label,
+    /// the one that admits least counts.
+    fn set_circuits(&self, circuits: &[CircuitLevel]) {
+        self.breaker.clear();
+        for model in self.models.all() {
+            drop(self.breaker.get_or_create(&ModelLabel { model }));
+        }
+        for CircuitLevel { model, state } in circuits {
+            let model = match model {
+                Some(model) => self.models.label(model),
+                None => ALL_MODELS.to_owned(),
+            };
+            let gauge = self.breaker.get_or_create(&ModelLabel { model });
+            gauge.set(gauge.get().max(state.value()));
         }
     }
 }

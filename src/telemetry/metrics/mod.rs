@@ -4,13 +4,23 @@
 //! where events happen; gauges are read at each scrape. Labels have values from finite sets only:
 //! what a client may choose freely is counted as `other` or `unmatched`.
 
+mod background;
+mod build;
+mod exemplar;
+mod format;
 mod http;
 mod labels;
 mod levels;
+mod owners;
 mod pool;
 mod process;
+mod records;
+mod snapshot;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod turn_kinds;
 mod turns;
 
 use std::fmt;
@@ -23,24 +33,40 @@ use std::sync::atomic::Ordering;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::encoding::text as open_metrics;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use build::BuildInfo;
 use labels::CounterFamily;
 use labels::OTHER;
 use levels::LevelGauges;
+use owners::KnownOwners;
 use process::ProcessGauges;
 
+pub use background::BatchLineEnd;
+pub use background::BatchMetrics;
+pub use background::DeliveryEnd;
+pub use background::TaskMetrics;
+pub use background::WebhookMetrics;
+pub use exemplar::RequestExemplar;
+pub use format::MetricsFormat;
 pub use http::HttpMetrics;
 pub use http::RequestEnd;
-pub use levels::MetricsSnapshot;
+pub use owners::Owner;
+pub use owners::OwnerConfig;
+pub use owners::OwnerLabel;
 pub use pool::PoolMetrics;
 pub use pool::RetireReason;
-pub use turns::AnswerStart;
-pub use turns::Saving;
-pub use turns::TokenKind;
+pub use records::LedgerMetrics;
+pub use records::StoreMetrics;
+pub use snapshot::BreakerState;
+pub use snapshot::BudgetLevel;
+pub use snapshot::CircuitLevel;
+pub use snapshot::MetricsSnapshot;
+pub use turn_kinds::AnswerStart;
+pub use turn_kinds::Saving;
+pub use turn_kinds::TokenKind;
+pub use turn_kinds::TurnEnd;
 pub use turns::TokenPace;
-pub use turns::TurnEnd;
 pub use turns::TurnMetrics;
 
 /// Prefix of the names of the server's own metrics.
@@ -58,6 +84,7 @@ struct MetricsInner {
     scrape: Mutex<()>,
     levels: LevelGauges,
     process: ProcessGauges,
+    build: BuildInfo,
     alerts: CounterFamily<AlertLabels>,
     learnt_refusals: CounterFamily<LearntRefusalLabels>,
     /// Number of label sets requested for `learnt_refusals`, which bounds their cardinality.
@@ -74,15 +101,16 @@ pub struct MetricFamilies {
     pub turns: TurnMetrics,
     /// Families of the worker pool.
     pub pool: PoolMetrics,
-}
-
-/// Text format of a scrape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsFormat {
-    /// Text format 0.0.4 of Prometheus, which every scraper reads.
-    Prometheus,
-    /// Text format 1.0.0 of `OpenMetrics`.
-    OpenMetrics,
+    /// Families of the store.
+    pub store: StoreMetrics,
+    /// Families of the ledger.
+    pub ledger: LedgerMetrics,
+    /// Families of batches and their lines.
+    pub batches: BatchMetrics,
+    /// Families of tasks and their permissions.
+    pub tasks: TaskMetrics,
+    /// Families of webhook deliveries.
+    pub webhooks: WebhookMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,11 +124,6 @@ struct AlertLabels {
 struct LearntRefusalLabels {
     model: String,
     parameter: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
 }
 
 impl fmt::Debug for Metrics {
@@ -123,40 +146,20 @@ impl std::ops::Deref for Metrics {
     }
 }
 
-impl MetricsFormat {
-    /// Returns the format that the header `Accept` of a scraper asks for.
-    #[must_use]
-    pub fn from_accept(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") {
-            Self::OpenMetrics
-        } else {
-            Self::Prometheus
-        }
-    }
-
-    /// Returns the value of `Content-Type`.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Prometheus => prometheus_text::CONTENT_TYPE,
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        }
-    }
-}
-
 impl Metrics {
-    /// Registers all families of metrics.
+    /// Registers all families of metrics. Tokens and costs are counted by model alone.
     #[must_use]
     pub fn new() -> Self {
+        Self::by_owner(OwnerConfig::default())
+    }
+
+    /// Registers all families of metrics. Tokens and costs are also counted by `owners`.
+    #[must_use]
+    pub fn by_owner(owners: OwnerConfig) -> Self {
         let mut registry = Registry::default();
         let process = ProcessGauges::register(&mut registry);
         let own = registry.sub_registry_with_prefix(PREFIX);
-        let version = env!("CARGO_PKG_VERSION");
-        own.register(
-            "build",
-            "Version of the server",
-            Info::new(BuildLabels { version }),
-        );
+        let build = BuildInfo::register(own);
         let (alerts, learnt_refusals) = (CounterFamily::default(), CounterFamily::default());
         own.register(
             "budget_alerts",
@@ -170,20 +173,31 @@ impl Metrics {
         );
         let families = MetricFamilies {
             http: HttpMetrics::register(own),
-            turns: TurnMetrics::register(own),
+            turns: TurnMetrics::register(own, KnownOwners::new(owners)),
             pool: PoolMetrics::register(own),
+            store: StoreMetrics::register(own),
+            ledger: LedgerMetrics::register(own),
+            batches: BatchMetrics::register(own),
+            tasks: TaskMetrics::register(own),
+            webhooks: WebhookMetrics::register(own),
         };
-        let levels = LevelGauges::register(own);
+        let levels = LevelGauges::register(own, families.turns.known_models());
         Self(Arc::new(MetricsInner {
             registry,
             scrape: Mutex::new(()),
             levels,
             process,
+            build,
             alerts,
             learnt_refusals,
             learnt_refusal_sets: AtomicUsize::new(0),
             families,
         }))
+    }
+
+    /// Sets the version of the Claude CLI, which is found once.
+    pub fn set_cli_version(&self, version: impl fmt::Display) {
+        self.0.build.set_cli_version(version.to_string());
     }
 
     /// Counts that `percent` of a budget is used: of a key or a project (`scope`), per day or month
@@ -235,6 +249,7 @@ impl Metrics {
         let _scrape = inner.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         inner.levels.set(levels);
         inner.process.refresh();
+        inner.build.refresh();
         let mut text = String::new();
         match format {
             MetricsFormat::Prometheus => prometheus_text::encode(&mut text, &inner.registry)?,

@@ -7,15 +7,16 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::exemplar;
+use super::exemplar::ExemplarFamily;
+use super::exemplar::RequestExemplar;
 use super::labels::CounterFamily;
-use super::labels::SecondsFamily;
-use super::labels::seconds_family;
 use super::labels::seconds_histogram;
 
 /// Durations of waits, starts and resets, and the numbers of retired workers.
 #[derive(Debug, Clone)]
 pub struct PoolMetrics {
-    queue_wait: SecondsFamily<ClassLabel>,
+    queue_wait: ExemplarFamily<ClassLabel>,
     lease: Histogram,
     start: Histogram,
     reset: Histogram,
@@ -53,6 +54,16 @@ struct ReasonLabel {
 }
 
 impl RetireReason {
+    const ALL: [Self; 7] = [
+        Self::Dead,
+        Self::Broken,
+        Self::Unresponsive,
+        Self::ResetFailed,
+        Self::WornOut,
+        Self::Idle,
+        Self::Closed,
+    ];
+
     fn label(self) -> &'static str {
         match self {
             Self::Dead => "dead",
@@ -76,13 +87,17 @@ impl Default for PoolMetrics {
 impl PoolMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
-            queue_wait: seconds_family(),
+            queue_wait: exemplar::exemplar_family(),
             lease: seconds_histogram(),
             start: seconds_histogram(),
             reset: seconds_histogram(),
             failed_starts: Counter::default(),
             retired: CounterFamily::default(),
         };
+        // The first worker that is ended is an increase, too.
+        for reason in RetireReason::ALL.map(RetireReason::label) {
+            drop(metrics.retired.get_or_create(&ReasonLabel { reason }));
+        }
         registry.register(
             "queue_wait_seconds",
             "Time that a request waits for a worker, in vain or not, by class; 0 when one is idle",
@@ -118,9 +133,9 @@ impl PoolMetrics {
 
     /// Records the wait of a run of this class for a worker.
     pub fn record_wait(&self, class: &'static str, wait: Duration) {
-        self.queue_wait
-            .get_or_create(&ClassLabel { class })
-            .observe(wait.as_secs_f64());
+        let histogram = self.queue_wait.get_or_create(&ClassLabel { class });
+        let request = RequestExemplar::current();
+        exemplar::observe(&histogram, wait.as_secs_f64(), request);
     }
 
     /// Records the time that a worker was lent.

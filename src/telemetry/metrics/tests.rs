@@ -31,37 +31,69 @@ fn request<'a>(route: Option<&'a str>, method: &'a str) -> RequestEnd<'a> {
 fn record_turn(metrics: &Metrics, model: &str) {
     let turns = &metrics.turns;
     turns.count_turn(model, TurnEnd::Answered);
-    turns.record_first_token(model, AnswerStart::Warm, Duration::from_millis(20));
+    turns.record_first_token(model, AnswerStart::Warm, Duration::from_millis(20), None);
     turns.token_pace(model).record_piece();
-    turns.count_tokens(model, TokenKind::CacheRead, 12);
-    turns.add_cost(model, 0.25);
+    let owner = turns.owner("p", "k");
+    turns.count_tokens(model, &owner, TokenKind::CacheRead, 12);
+    turns.add_cost(model, &owner, 0.25);
 }
 
-#[test]
-fn every_metric_is_rendered() {
+/// Metrics with a series in each family, and the levels that go with them.
+pub(super) fn filled() -> (Metrics, MetricsSnapshot) {
     let metrics = Metrics::new();
     metrics.turns.know_model("claude-m");
     metrics.count_budget_alert("key", "daily", 80);
-    metrics.clone().count_budget_alert("key", "daily", 80);
     metrics.count_learnt_refusal("claude-m", "temperature");
-    for number in 0..200 {
-        metrics.count_learnt_refusal("claude-m", &format!("odd{number}"));
-    }
     record_turn(&metrics, "claude-m");
     metrics.turns.add_saving(Saving::ResponseCache, 0.5);
-    metrics.turns.count_refusal("rate_limit");
+    metrics.turns.count_refusal("requests", "key");
     metrics
         .http
         .count_request(&request(Some("/v1/models"), "GET"));
     metrics.pool.record_wait("live", Duration::ZERO);
     metrics.pool.count_retired(RetireReason::WornOut, 2);
+    metrics.batches.count_lines(BatchLineEnd::Answered, 3);
+    metrics.tasks.count_end("completed");
+    let wait = Duration::from_secs(40);
+    metrics.tasks.record_permission_wait("allow", wait);
+    metrics.webhooks.count_delivery(DeliveryEnd::GivenUp);
+    metrics.store.record_commit(3, Duration::from_millis(1));
+    metrics.ledger.record_hold(Duration::from_millis(2));
+    metrics.set_cli_version("2.1.329");
+    let circuit = |model: Option<&str>, state| CircuitLevel {
+        model: model.map(str::to_owned),
+        state,
+    };
     let levels = MetricsSnapshot {
         cache_hits: 3,
-        workers: [("idle", 1), ("busy", 2), ("starting", 0), ("resetting", 0)],
-        tasks: [("queued", 0), ("running", 1)],
+        cache_joined: 1,
+        workers: vec![("idle", 1), ("busy", 2)],
+        tasks: vec![("queued", 0), ("running", 1)],
+        batches: vec![("in_progress", 2)],
+        circuits: vec![
+            circuit(None, BreakerState::Closed),
+            circuit(Some("claude-x"), BreakerState::HalfOpen),
+            circuit(Some("claude-y"), BreakerState::Open),
+        ],
+        budgets: vec![BudgetLevel {
+            scope: "project",
+            id: "p".to_owned(),
+            window: "daily",
+            remaining: 1.5,
+        }],
         is_ready: true,
         ..MetricsSnapshot::default()
     };
+    (metrics, levels)
+}
+
+#[test]
+fn every_metric_is_rendered() {
+    let (metrics, levels) = filled();
+    metrics.clone().count_budget_alert("key", "daily", 80);
+    for number in 0..200 {
+        metrics.count_learnt_refusal("claude-m", &format!("odd{number}"));
+    }
     let text = rendered(&metrics, &levels);
     assert_lines(
         &text,
@@ -83,11 +115,30 @@ fn every_metric_is_rendered() {
             r#"switchboard_tokens_total{model="claude-m",type="cache_read"} 12"#,
             r#"switchboard_cost_usd_total{model="claude-m"} 0.25"#,
             r#"switchboard_saved_usd_total{by="response_cache"} 0.5"#,
-            r#"switchboard_refusals_total{by="rate_limit"} 1"#,
+            r#"switchboard_refusals_total{by="requests",scope="key"} 1"#,
+            r#"switchboard_batch_lines_total{end="answered"} 3"#,
+            r#"switchboard_batches{state="in_progress"} 2"#,
+            r#"switchboard_tasks_ended_total{status="completed"} 1"#,
+            r#"switchboard_permission_wait_seconds_count{decision="allow"} 1"#,
+            r#"switchboard_webhook_deliveries_total{end="given_up"} 1"#,
+            r#"switchboard_store_commit_transactions_bucket{le="4.0"} 1"#,
+            "switchboard_hold_seconds_count 1",
+            "switchboard_charge_seconds_count 0",
+            r#"switchboard_breaker_state{model="all"} 0"#,
+            r#"switchboard_breaker_state{model="claude-m"} 0"#,
+            r#"switchboard_breaker_state{model="other"} 2"#,
+            r#"switchboard_budget_remaining_usd{scope="project",id="p",window="daily"} 1.5"#,
             r#"switchboard_queue_wait_seconds_count{class="live"} 1"#,
             r#"switchboard_workers_retired_total{reason="worn_out"} 2"#,
             "# EOF",
         ],
+    );
+    let build = text
+        .lines()
+        .find(|line| line.starts_with("switchboard_build_info{"));
+    assert!(
+        build.is_some_and(|line| line.ends_with(r#"cli_version="2.1.329"} 1"#)),
+        "{text}"
     );
     for name in ["process_resident_memory_bytes", "process_open_fds"] {
         let value = text
@@ -127,6 +178,18 @@ fn format_follows_the_accept_header() {
         "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
     for (accept, format) in [
         (prometheus, MetricsFormat::OpenMetrics),
+        (
+            "application/openmetrics-text;q=0.2, text/plain;q=0.9",
+            MetricsFormat::Prometheus,
+        ),
+        (
+            "text/plain;q=0.5,application/openmetrics-text;version=1.0.0",
+            MetricsFormat::OpenMetrics,
+        ),
+        (
+            "application/openmetrics-text; q=0",
+            MetricsFormat::Prometheus,
+        ),
         ("text/plain", MetricsFormat::Prometheus),
         ("*/*", MetricsFormat::Prometheus),
         ("", MetricsFormat::Prometheus),
@@ -156,4 +219,80 @@ fn invented_paths_methods_and_models_make_no_series() {
     let before = series();
     (1..1000).for_each(record);
     assert_eq!(series(), before);
+}
+
+#[test]
+fn owners_beyond_the_maximum_are_counted_as_other() {
+    let metrics = Metrics::by_owner(OwnerConfig {
+        labels: vec![OwnerLabel::Project],
+        max_owners: 2,
+    });
+    metrics.turns.know_model("m");
+    let count = |project: &str| {
+        let owner = metrics.turns.owner(project, "key-1");
+        metrics.turns.count_tokens("m", &owner, TokenKind::Input, 1);
+        metrics.turns.add_cost("m", &owner, 0.5);
+    };
+    ["a", "b", "c", "d", "a"].iter().copied().for_each(count);
+    let text = rendered(&metrics, &MetricsSnapshot::default());
+    assert_lines(
+        &text,
+        &[
+            r#"switchboard_tokens_total{model="m",type="input",project="a"} 2"#,
+            r#"switchboard_tokens_total{model="m",type="input",project="b"} 1"#,
+            r#"switchboard_tokens_total{model="m",type="input",project="other"} 2"#,
+            r#"switchboard_cost_usd_total{model="m",project="other"} 1.0"#,
+        ],
+    );
+    assert!(!text.contains("key-1"), "{text}");
+}
+
+#[tokio::test]
+async fn exemplars_name_the_request_in_open_metrics_alone() {
+    let metrics = Metrics::new();
+    metrics.turns.know_model("m");
+    let asked = async {
+        metrics.pool.record_wait("live", Duration::from_millis(2));
+        let request = RequestExemplar::current();
+        let time = Duration::from_millis(40);
+        let turns = &metrics.turns;
+        turns.record_first_token("m", AnswerStart::Warm, time, request);
+    };
+    RequestExemplar::of_request("req_1").scope(asked).await;
+    metrics.pool.record_wait("live", Duration::from_secs(2));
+    let levels = MetricsSnapshot::default();
+    let text = rendered(&metrics, &levels);
+    let exemplar = |bucket: &str| {
+        let line = text.lines().find(|line| line.starts_with(bucket));
+        line.and_then(|line| line.split_once(" # "))
+            .map(|(_, shown)| shown)
+    };
+    for (bucket, value) in [
+        (
+            r#"switchboard_first_token_seconds_bucket{le="0.05","#,
+            "0.04",
+        ),
+        (
+            r#"switchboard_queue_wait_seconds_bucket{le="0.0025","#,
+            "0.002",
+        ),
+    ] {
+        let shown = exemplar(bucket).unwrap_or_default();
+        let expected = format!(r#"{{request_id="req_1"}} {value} "#);
+        assert!(shown.starts_with(&expected), "{bucket} {shown}\n{text}");
+    }
+    let background = r#"switchboard_queue_wait_seconds_bucket{le="2.5","#;
+    assert_eq!(exemplar(background), None, "{text}");
+    let plain = metrics.render(&levels, MetricsFormat::Prometheus).unwrap();
+    assert!(!plain.contains("req_1"));
+}
+
+#[tokio::test]
+async fn exemplar_with_a_long_id_is_left_out() {
+    let current = async || RequestExemplar::current();
+    let long = "x".repeat(101);
+    let of_request = RequestExemplar::of_request;
+    assert_eq!(of_request(&long).scope(current()).await, None);
+    assert!(of_request(&long[1..]).scope(current()).await.is_some());
+    assert_eq!(current().await, None);
 }

@@ -10,11 +10,21 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use super::exemplar;
+use super::exemplar::ExemplarFamily;
+use super::exemplar::RequestExemplar;
 use super::labels::CounterFamily;
 use super::labels::KnownModels;
 use super::labels::ModelLabel;
 use super::labels::SecondsFamily;
 use super::labels::seconds_family;
+use super::owners::KnownOwners;
+use super::owners::Owner;
+use super::owners::OwnerConfig;
+use super::turn_kinds::AnswerStart;
+use super::turn_kinds::Saving;
+use super::turn_kinds::TokenKind;
+use super::turn_kinds::TurnEnd;
 
 /// Counter of dollars.
 type DollarCounter = Counter<f64, AtomicU64>;
@@ -23,13 +33,14 @@ type DollarCounter = Counter<f64, AtomicU64>;
 #[derive(Debug, Clone)]
 pub struct TurnMetrics {
     models: KnownModels,
+    owners: KnownOwners,
     turns: CounterFamily<TurnLabels>,
-    first_token: SecondsFamily<StartLabels>,
+    first_token: ExemplarFamily<StartLabels>,
     token_gap: SecondsFamily<ModelLabel>,
     tokens: CounterFamily<TokenLabels>,
-    cost: Family<ModelLabel, DollarCounter>,
+    cost: Family<CostLabels, DollarCounter>,
     saved: Family<SavingLabel, DollarCounter>,
-    refusals: CounterFamily<RefusalLabel>,
+    refusals: CounterFamily<RefusalLabels>,
 }
 
 /// Pace of one answer. Holds its histogram, so that a piece takes no lookup.
@@ -37,52 +48,6 @@ pub struct TurnMetrics {
 pub struct TokenPace {
     gaps: Histogram,
     last: Instant,
-}
-
-/// Source of the first token of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnswerStart {
-    /// Idle worker.
-    Warm,
-    /// Worker that had to be waited for.
-    Queued,
-    /// Response cache, or the run of an equal turn.
-    Cached,
-}
-
-/// End of a turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TurnEnd {
-    /// Complete answer.
-    Answered,
-    /// Error.
-    Failed,
-    /// Client or operator cancelled it.
-    Cancelled,
-}
-
-/// Kind of counted tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenKind {
-    /// Prompt tokens outside of the prompt cache.
-    Input,
-    /// Tokens of the answer, thinking included.
-    Output,
-    /// Prompt tokens read from the prompt cache.
-    CacheRead,
-    /// Prompt tokens written to the prompt cache.
-    CacheWrite,
-}
-
-/// Reason why an answer cost less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Saving {
-    /// Response cache of the server.
-    ResponseCache,
-    /// Prompt cache of Anthropic.
-    PromptCache,
-    /// Model routing.
-    Routing,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -101,6 +66,15 @@ struct StartLabels {
 struct TokenLabels {
     model: String,
     r#type: &'static str,
+    #[prometheus(flatten)]
+    owner: Owner,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CostLabels {
+    model: String,
+    #[prometheus(flatten)]
+    owner: Owner,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -109,55 +83,15 @@ struct SavingLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusalLabel {
+struct RefusalLabels {
     by: &'static str,
-}
-
-impl AnswerStart {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Warm => "warm",
-            Self::Queued => "queued",
-            Self::Cached => "cached",
-        }
-    }
-}
-
-impl TurnEnd {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl TokenKind {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Output => "output",
-            Self::CacheRead => "cache_read",
-            Self::CacheWrite => "cache_write",
-        }
-    }
-}
-
-impl Saving {
-    fn label(self) -> &'static str {
-        match self {
-            Self::ResponseCache => "response_cache",
-            Self::PromptCache => "prompt_cache",
-            Self::Routing => "routing",
-        }
-    }
+    scope: &'static str,
 }
 
 impl Default for TurnMetrics {
     /// Creates metrics that nothing reads.
     fn default() -> Self {
-        Self::register(&mut Registry::default())
+        Self::register(&mut Registry::default(), KnownOwners::default())
     }
 }
 
@@ -171,11 +105,12 @@ impl TokenPace {
 }
 
 impl TurnMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, owners: KnownOwners) -> Self {
         let metrics = Self {
             models: KnownModels::default(),
+            owners,
             turns: CounterFamily::default(),
-            first_token: seconds_family(),
+            first_token: exemplar::exemplar_family(),
             token_gap: seconds_family(),
             tokens: CounterFamily::default(),
             cost: Family::default(),
@@ -210,7 +145,7 @@ impl TurnMetrics {
         );
         registry.register(
             "refusals",
-            "Requests and turns refused before they ran, by what refused them",
+            "Requests and turns refused before they ran, by what refused them and whose it is",
             metrics.refusals.clone(),
         );
         metrics
@@ -231,14 +166,20 @@ impl TurnMetrics {
         self.turns.get_or_create(&labels).inc();
     }
 
-    /// Records the time to the first token.
-    pub fn record_first_token(&self, model: &str, start: AnswerStart, time: Duration) {
+    /// Records the time to the first token of an answer to `request`.
+    pub fn record_first_token(
+        &self,
+        model: &str,
+        start: AnswerStart,
+        time: Duration,
+        request: Option<RequestExemplar>,
+    ) {
         let labels = StartLabels {
             model: self.models.label(model),
             start: start.label(),
         };
         let histogram = self.first_token.get_or_create(&labels);
-        histogram.observe(time.as_secs_f64());
+        exemplar::observe(&histogram, time.as_secs_f64(), request);
     }
 
     /// Begins to measure the pace of an answer, whose first piece has come now.
@@ -250,8 +191,18 @@ impl TurnMetrics {
         }
     }
 
+    /// Returns the owner by which the tokens and costs of a turn are counted.
+    pub fn owner(&self, project: &str, key: &str) -> Owner {
+        self.owners.owner(project, key)
+    }
+
+    /// Returns the owners that tokens and costs are counted by.
+    pub fn owner_config(&self) -> &OwnerConfig {
+        self.owners.config()
+    }
+
     /// Counts tokens of one kind.
-    pub fn count_tokens(&self, model: &str, kind: TokenKind, tokens: u64) {
+    pub fn count_tokens(&self, model: &str, owner: &Owner, kind: TokenKind, tokens: u64) {
         // A label set is made only once there is something to count.
         if tokens == 0 {
             return;
@@ -259,14 +210,18 @@ impl TurnMetrics {
         let labels = TokenLabels {
             model: self.models.label(model),
             r#type: kind.label(),
+            owner: owner.clone(),
         };
         self.tokens.get_or_create(&labels).inc_by(tokens);
     }
 
     /// Adds a charge, in dollars.
-    pub fn add_cost(&self, model: &str, dollars: f64) {
-        let label = self.model_label(model);
-        self.cost.get_or_create(&label).inc_by(dollars.max(0.0));
+    pub fn add_cost(&self, model: &str, owner: &Owner, dollars: f64) {
+        let labels = CostLabels {
+            model: self.models.label(model),
+            owner: owner.clone(),
+        };
+        self.cost.get_or_create(&labels).inc_by(dollars.max(0.0));
     }
 
     /// Adds dollars that were saved.
@@ -275,9 +230,16 @@ impl TurnMetrics {
         self.saved.get_or_create(&label).inc_by(dollars.max(0.0));
     }
 
-    /// Counts a request or a turn that `by` refused: a word of a fixed set, such as `rate_limit`.
-    pub fn count_refusal(&self, by: &'static str) {
-        self.refusals.get_or_create(&RefusalLabel { by }).inc();
+    /// Counts a request or a turn that `by` of `scope` refused: words of fixed sets, such as the
+    /// `budget` of the `key`.
+    pub fn count_refusal(&self, by: &'static str, scope: &'static str) {
+        let labels = RefusalLabels { by, scope };
+        self.refusals.get_or_create(&labels).inc();
+    }
+
+    /// Returns the models that have a label of their own.
+    pub(super) fn known_models(&self) -> KnownModels {
+        self.models.clone()
     }
 
     fn model_label(&self, model: &str) -> ModelLabel {

@@ -154,7 +154,13 @@ async fn entries_are_evicted_beyond_the_capacity() {
     for prompt in 0..50 {
         play(miss(ask(&cache, &prompt.to_string())), long.clone()).await;
     }
-    let CacheStats { entries, bytes, .. } = cache.stats();
+    let CacheStats {
+        entries,
+        bytes,
+        evicted,
+        ..
+    } = cache.stats();
+    assert_eq!(evicted + entries, 50);
     assert!((5..=11).contains(&entries), "{entries} entries");
     assert!(
         (entries * 9_000..=100_000).contains(&bytes),
@@ -175,5 +181,6 @@ async fn entries_expire_after_their_ttl() {
     tokio::time::timeout(Duration::from_secs(10), is_gone)
         .await
         .unwrap();
-    assert_eq!(cache.stats().entries, 0);
+    let stats = cache.stats();
+    assert_eq!((stats.entries, stats.evicted), (0, 1));
 }

@@ -18,6 +18,7 @@ use crate::engine::gateway::RunningTurn;
 use crate::engine::gateway::TurnInfo;
 use crate::engine::gateway::TurnStream;
 use crate::telemetry::metrics::AnswerStart;
+use crate::telemetry::metrics::RequestExemplar;
 use crate::telemetry::metrics::Saving;
 use crate::telemetry::metrics::TokenPace;
 use crate::telemetry::metrics::TurnEnd;
@@ -32,6 +33,7 @@ pub(super) struct TurnMeasure {
     start: AnswerStart,
     is_routed: bool,
     asked_at: Instant,
+    request: Option<RequestExemplar>,
     /// Set by the first piece of the answer.
     pace: Option<TokenPace>,
     is_counted: bool,
@@ -52,6 +54,7 @@ impl TurnMeasure {
             start: AnswerStart::Warm,
             is_routed: false,
             asked_at: Instant::now(),
+            request: RequestExemplar::current(),
             pace: None,
             is_counted: false,
         }
@@ -102,7 +105,8 @@ impl TurnMeasure {
             None => {
                 let time = self.asked_at.elapsed();
                 let metrics = &self.admission.metrics;
-                metrics.record_first_token(&self.model, self.start, time);
+                let request = self.request.take();
+                metrics.record_first_token(&self.model, self.start, time, request);
                 self.pace = Some(metrics.token_pace(&self.model));
             }
         }

@@ -121,7 +121,8 @@ impl PipelineSteps {
             Ok(running) => Ok(MeasuredStream::wrap(running, measure)),
             Err(error) => {
                 measure.discard();
-                admission.metrics.count_refusal(error.refused_by());
+                let (by, scope) = error.refusal_labels();
+                admission.metrics.count_refusal(by, scope);
                 Err(error)
             }
         }
@@ -273,6 +274,7 @@ impl PendingTurn {
         } else {
             WaitingHold::Deferred(holding)
         };
+        let owner = admission.metrics.owner(&caller.project, &caller.name);
         let (gate, keeper) = Gate::closed();
         let hold = async move {
             keeper.wait_for_arrival().await;
@@ -288,7 +290,7 @@ impl PendingTurn {
         let RunningTurn { info, events, bill } = running;
         meter.attach(bill.clone());
         let tokens = estimate.prompt_tokens;
-        let billing = TurnBilling::new(admission, hold, bill, &info.model, tokens);
+        let billing = TurnBilling::new(admission, hold, bill, &info.model, owner, tokens);
         Ok((info, Box::pin(BillingStream::new(events, billing))))
     }
 }

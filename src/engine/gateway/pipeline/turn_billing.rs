@@ -16,6 +16,7 @@ use crate::domain::Finish;
 use crate::domain::Money;
 use crate::domain::TurnEvent;
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::metrics::Owner;
 
 /// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
 /// milliseconds; a process that does not obey it is ended within this time.
@@ -33,10 +34,11 @@ impl TurnBilling {
         hold: BudgetHold,
         bill: CostWatch,
         model: &str,
+        owner: Owner,
         prompt_tokens: u64,
     ) -> Self {
         Self {
-            costs: TurnCosts::new(rules, bill, model, prompt_tokens),
+            costs: TurnCosts::new(rules, bill, model, owner, prompt_tokens),
             hold: hold.start(),
         }
     }

@@ -10,6 +10,7 @@ use crate::domain::Money;
 use crate::domain::RunCost;
 use crate::domain::Usage;
 use crate::engine::gateway::usage_counter::UsageCounter;
+use crate::telemetry::metrics::Owner;
 use crate::telemetry::metrics::Saving;
 use crate::telemetry::metrics::TokenKind;
 
@@ -20,6 +21,8 @@ pub(super) struct TurnCosts {
     pub(super) tally: UsageCounter,
     /// Id of the model that is to answer.
     model: String,
+    /// Owner by which metrics count the turn.
+    owner: Owner,
     prompt_tokens: u64,
     /// Tokens charged for a prompt that was upstream when the run was cut short, before any answer.
     pub(super) charged_prompt: Option<Usage>,
@@ -30,6 +33,7 @@ impl TurnCosts {
         rules: Arc<AdmissionDeps>,
         bill: CostWatch,
         model: &str,
+        owner: Owner,
         prompt_tokens: u64,
     ) -> Self {
         Self {
@@ -37,6 +41,7 @@ impl TurnCosts {
             bill,
             tally: UsageCounter::default(),
             model: model.to_owned(),
+            owner,
             prompt_tokens,
             charged_prompt: None,
         }
@@ -181,9 +186,9 @@ impl TurnCosts {
             (TokenKind::CacheRead, usage.cache_read_tokens),
             (TokenKind::Output, usage.output_tokens),
         ] {
-            metrics.count_tokens(model, kind, tokens);
+            metrics.count_tokens(model, &self.owner, kind, tokens);
         }
-        metrics.add_cost(model, charged.dollars());
+        metrics.add_cost(model, &self.owner, charged.dollars());
         metrics.add_saving(Saving::PromptCache, self.prompt_cache_saving(usage));
     }
 }

@@ -23,7 +23,8 @@ impl Turns for PipelineSteps {
     fn enter(&self, caller: Caller) -> Result<Caller, Error> {
         let permit = self.admission.limits.admit_without_estimate(&caller);
         let permit = permit.map_err(Error::from).inspect_err(|error| {
-            self.admission.metrics.count_refusal(error.refused_by());
+            let (by, scope) = error.refusal_labels();
+            self.admission.metrics.count_refusal(by, scope);
         })?;
         Ok(Caller {
             permit: RequestPermit::new(permit),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::KeyChange;
+use crate::telemetry::metrics::testing::assert_series;
 
 /// Turns that answer `count` prompts and hang on all others.
 fn answering(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
@@ -41,6 +42,8 @@ async fn cancelled_batch_keeps_finished_lines() {
     let bench = Bench::of(turns).await;
     let id = bench.begin(&lines(5)).await;
     bench.until(&id, completed(3)).await;
+    let running = bench.batches.counts().map(|(_, count)| count);
+    assert_eq!(running, [0, 1, 0, 0], "it is in progress");
     let batch = bench
         .ask("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null)
         .await;
@@ -62,6 +65,15 @@ async fn cancelled_batch_keeps_finished_lines() {
         .ask("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null)
         .await;
     assert_eq!(again["status"], "cancelled");
+    bench.until_idle().await;
+    assert_series(
+        &bench.metrics,
+        &[
+            r#"switchboard_batch_lines_total{end="answered"} 3"#,
+            r#"switchboard_batch_lines_total{end="failed"} 0"#,
+            r#"switchboard_batch_lines_total{end="not_run"} 2"#,
+        ],
+    );
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 struct Bench {
     router: Router,
     batches: Batches,
+    metrics: Metrics,
     stop: CancellationToken,
     _ground: Ground,
 }
@@ -58,12 +59,16 @@ impl Ground {
             Keys::none(),
             DrainExpired::default(),
         );
-        let tools = batch_tools(
-            &state.turns,
-            &keys,
-            state.services.answers.clone(),
-            files.clone(),
-        );
+        let metrics = Metrics::new();
+        let tools = BatchDeps {
+            metrics: metrics.batches.clone(),
+            ..batch_tools(
+                &state.turns,
+                &keys,
+                state.services.answers.clone(),
+                files.clone(),
+            )
+        };
         let stop = tools.stop.clone();
         let batches = batches_with(tools, parallel);
         let state = AppState {
@@ -78,6 +83,7 @@ impl Ground {
         Bench {
             router: router(state),
             batches,
+            metrics,
             stop,
             _ground: self.clone(),
         }
@@ -131,6 +137,16 @@ impl Bench {
             Ok(batch) => batch,
             Err(_) => panic!("still {}", self.get(id).await),
         }
+    }
+
+    /// Waits until no batch is running.
+    async fn until_idle(&self) {
+        let waiting = async {
+            while self.batches.counts().iter().any(|(_, count)| *count > 0) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, waiting).await.unwrap();
     }
 
     /// Waits until the batch has this status.

@@ -33,9 +33,15 @@ use crate::engine::agent::PermissionDecision;
 use crate::storage::store::Store;
 use crate::storage::store::testing::Faulty;
 use crate::storage::store::testing::Gated;
+use crate::telemetry::metrics::testing::assert_series;
 
 /// Longest wait for something that happens at once.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Numbers of tasks that are queued, that run, and that wait for permission.
+fn counts_of(office: &TaskTestServer) -> [usize; 3] {
+    office.tasks.counts().map(|(_, count)| count)
+}
 
 #[tokio::test(start_paused = true)]
 async fn task_events_are_replayed_to_a_late_reader() {
@@ -114,6 +120,7 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
     };
     puppet.ask("q1");
     asked(&office, "q1").await;
+    assert_eq!(counts_of(&office), [0, 0, 1]);
     let nobody = office
         .tasks
         .answer_permission(&me(), &task.id, "q9", PermissionDecision::Allow)
@@ -156,6 +163,16 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
     4 {"decision":"timeout","request_id":"q2","type":"permission_resolved"}
     6 {"decision":"withdrawn","request_id":"q3","type":"permission_resolved"}
     "#);
+    let waits = "switchboard_permission_wait_seconds";
+    assert_series(
+        &office.metrics,
+        &[
+            &format!(r#"{waits}_count{{decision="allow"}} 1"#),
+            &format!(r#"{waits}_sum{{decision="timeout"}} 20.0"#),
+            &format!(r#"{waits}_count{{decision="withdrawn"}} 1"#),
+            r#"switchboard_tasks_ended_total{status="completed"} 1"#,
+        ],
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,7 +274,7 @@ async fn queue_limits_apply_and_queued_tasks_can_be_cancelled() {
         .delete(&Caller::named("other"), &others.id)
         .await
         .unwrap();
-    assert_eq!(office.tasks.counts(), [("queued", 1), ("running", 1)]);
+    assert_eq!(counts_of(&office), [1, 1, 0]);
     office.tasks.interrupt(&me(), &second.id).await.unwrap();
     let second = office.ended(&second.id).await;
     assert_eq!(
@@ -447,7 +464,7 @@ async fn task_creation_completes_when_the_client_disconnects() {
         office.ended(&puppet.job.task).await.status,
         TaskStatus::Completed
     );
-    assert_eq!(office.tasks.counts(), [("queued", 0), ("running", 0)]);
+    assert_eq!(counts_of(&office), [0, 0, 0]);
 }
 
 #[tokio::test]

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::MetricsFormat;
-use crate::telemetry::metrics::MetricsSnapshot;
+use crate::telemetry::metrics::testing::assert_series;
 
 async fn measured() -> (Setting, Metrics) {
     let metrics = Metrics::new();
@@ -12,14 +11,6 @@ async fn measured() -> (Setting, Metrics) {
         ..testing::admission_deps().await
     };
     (Setting::with(rules), metrics)
-}
-
-fn assert_series(metrics: &Metrics, series: &[&str]) {
-    let levels = MetricsSnapshot::default();
-    let text = metrics.render(&levels, MetricsFormat::Prometheus).unwrap();
-    for line in series {
-        assert!(text.lines().any(|found| found == *line), "{line}\n{text}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +71,7 @@ async fn failed_cancelled_and_refused_turns_are_counted_apart() {
         &[
             r#"switchboard_turns_total{model="m-1",end="failed"} 1"#,
             r#"switchboard_turns_total{model="m-1",end="cancelled"} 1"#,
-            r#"switchboard_refusals_total{by="budget"} 1"#,
+            r#"switchboard_refusals_total{by="budget",scope="key"} 1"#,
         ],
     );
 }

@@ -1,0 +1,216 @@
+//! Metrics of what runs without a waiting client: lines of batches, tasks, webhook events.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+
+use super::labels::CounterFamily;
+use super::labels::SecondsFamily;
+use super::labels::seconds_family;
+
+/// Numbers of the lines of batches. Clones share them.
+#[derive(Debug, Clone)]
+pub struct BatchMetrics {
+    lines: CounterFamily<EndLabel>,
+}
+
+/// Numbers of ended tasks, and waits for permission. Clones share them.
+#[derive(Debug, Clone)]
+pub struct TaskMetrics {
+    ended: CounterFamily<StatusLabel>,
+    permission_wait: SecondsFamily<DecisionLabel>,
+}
+
+/// Numbers of webhook events and of further attempts. Clones share them.
+#[derive(Debug, Clone)]
+pub struct WebhookMetrics {
+    deliveries: CounterFamily<EndLabel>,
+    retries: Counter,
+}
+
+/// End of a line of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchLineEnd {
+    /// Answered by the model.
+    Answered,
+    /// Failed after all attempts.
+    Failed,
+    /// Not run: the batch ended before.
+    NotRun,
+}
+
+/// End of a webhook event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryEnd {
+    /// Delivered to its receiver.
+    Delivered,
+    /// Unwanted: the receiver refused it for good, or is gone.
+    Unwanted,
+    /// Given up after the last attempt.
+    GivenUp,
+    /// Not accepted: too many events wait for the receiver.
+    QueueFull,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabel {
+    end: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabel {
+    decision: &'static str,
+}
+
+impl BatchLineEnd {
+    const ALL: [Self; 3] = [Self::Answered, Self::Failed, Self::NotRun];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::NotRun => "not_run",
+        }
+    }
+}
+
+impl DeliveryEnd {
+    const ALL: [Self; 4] = [
+        Self::Delivered,
+        Self::Unwanted,
+        Self::GivenUp,
+        Self::QueueFull,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Unwanted => "unwanted",
+            Self::GivenUp => "given_up",
+            Self::QueueFull => "queue_full",
+        }
+    }
+}
+
+impl Default for BatchMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+impl Default for TaskMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+impl Default for WebhookMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+impl BatchMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let lines = CounterFamily::default();
+        start_at_zero(&lines, BatchLineEnd::ALL.map(BatchLineEnd::label));
+        registry.register(
+            "batch_lines",
+            "Lines of batches by their end",
+            lines.clone(),
+        );
+        Self { lines }
+    }
+
+    /// Counts `lines` that ended in this way.
+    pub fn count_lines(&self, end: BatchLineEnd, lines: u64) {
+        if lines > 0 {
+            let label = EndLabel { end: end.label() };
+            self.lines.get_or_create(&label).inc_by(lines);
+        }
+    }
+}
+
+impl TaskMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            ended: CounterFamily::default(),
+            permission_wait: seconds_family(),
+        };
+        registry.register(
+            "tasks_ended",
+            "Tasks that have ended, by status",
+            metrics.ended.clone(),
+        );
+        registry.register(
+            "permission_wait_seconds",
+            "Time until a permission request of a task is decided, by decision",
+            metrics.permission_wait.clone(),
+        );
+        metrics
+    }
+
+    /// Counts a task that ended with `status`, a word of a fixed set.
+    pub fn count_end(&self, status: &'static str) {
+        self.ended.get_or_create(&StatusLabel { status }).inc();
+    }
+
+    /// Records the time until a permission request was decided: `decision` is a word of a fixed set.
+    pub fn record_permission_wait(&self, decision: &'static str, wait: Duration) {
+        self.permission_wait
+            .get_or_create(&DecisionLabel { decision })
+            .observe(wait.as_secs_f64());
+    }
+}
+
+impl WebhookMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            deliveries: CounterFamily::default(),
+            retries: Counter::default(),
+        };
+        start_at_zero(
+            &metrics.deliveries,
+            DeliveryEnd::ALL.map(DeliveryEnd::label),
+        );
+        registry.register(
+            "webhook_deliveries",
+            "Webhook events by their end",
+            metrics.deliveries.clone(),
+        );
+        registry.register(
+            "webhook_retries",
+            "Failed attempts to deliver a webhook event after which another one follows",
+            metrics.retries.clone(),
+        );
+        metrics
+    }
+
+    /// Counts an event that ended in this way.
+    pub fn count_delivery(&self, end: DeliveryEnd) {
+        let label = EndLabel { end: end.label() };
+        self.deliveries.get_or_create(&label).inc();
+    }
+
+    /// Counts a failed attempt that is followed by another one.
+    pub fn count_retry(&self) {
+        self.retries.inc();
+    }
+}
+
+/// Creates the series of `ends`, so that the first event of each is an increase.
+fn start_at_zero<const N: usize>(family: &CounterFamily<EndLabel>, ends: [&'static str; N]) {
+    for end in ends {
+        drop(family.get_or_create(&EndLabel { end }));
+    }
+}

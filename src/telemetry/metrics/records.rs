@@ -1,0 +1,108 @@
+//! Metrics of what is written to disk: transactions of the store, holds and charges of the ledger.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::labels::disk_histogram;
+
+/// Bounds of the number of transactions that one disk sync is for.
+const GROUP_SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// Durations and sizes of the store's group commits. Clones share them.
+#[derive(Debug, Clone)]
+pub struct StoreMetrics {
+    commit: Histogram,
+    transactions: Histogram,
+    failed: Counter,
+}
+
+/// Durations of the ledger's writes. Clones share them.
+#[derive(Debug, Clone)]
+pub struct LedgerMetrics {
+    hold: Histogram,
+    charge: Histogram,
+}
+
+impl Default for StoreMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+impl Default for LedgerMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        Self::register(&mut Registry::default())
+    }
+}
+
+impl StoreMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            commit: disk_histogram(),
+            transactions: Histogram::new(GROUP_SIZES),
+            failed: Counter::default(),
+        };
+        registry.register(
+            "store_commit_seconds",
+            "Time that the store takes to write a group of transactions and to sync it to the disk",
+            metrics.commit.clone(),
+        );
+        registry.register(
+            "store_commit_transactions",
+            "Transactions that are written with one disk sync",
+            metrics.transactions.clone(),
+        );
+        registry.register(
+            "store_failed_commits",
+            "Groups of transactions that could not be written",
+            metrics.failed.clone(),
+        );
+        metrics
+    }
+
+    /// Records a group commit of `transactions` that took `time`.
+    pub fn record_commit(&self, transactions: usize, time: Duration) {
+        self.commit.observe(time.as_secs_f64());
+        self.transactions.observe(transactions as f64);
+    }
+
+    /// Counts a group that could not be written.
+    pub fn count_failed_commit(&self) {
+        self.failed.inc();
+    }
+}
+
+impl LedgerMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            hold: disk_histogram(),
+            charge: disk_histogram(),
+        };
+        registry.register(
+            "hold_seconds",
+            "Time until the hold of a run is on disk",
+            metrics.hold.clone(),
+        );
+        registry.register(
+            "charge_seconds",
+            "Time until the charge of a run is on disk",
+            metrics.charge.clone(),
+        );
+        metrics
+    }
+
+    /// Records the time until a hold is on disk.
+    pub fn record_hold(&self, time: Duration) {
+        self.hold.observe(time.as_secs_f64());
+    }
+
+    /// Records the time until a charge is on disk.
+    pub fn record_charge(&self, time: Duration) {
+        self.charge.observe(time.as_secs_f64());
+    }
+}

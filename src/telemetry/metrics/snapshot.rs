@@ -1,0 +1,80 @@
+//! Figures that other parts keep, as read at a scrape.
+
+/// Gauges and totals as read at one scrape.
+#[derive(Debug, Clone, Default)]
+pub struct MetricsSnapshot {
+    /// Turns answered from the cache.
+    pub cache_hits: u64,
+    /// Turns among them that joined the run of an equal turn.
+    pub cache_joined: u64,
+    /// Cached answers that were removed for their age or to make room.
+    pub cache_evicted: u64,
+    /// Cacheable turns that were run.
+    pub cache_misses: u64,
+    /// Turns that are not cacheable.
+    pub cache_bypassed: u64,
+    /// Number of cached answers.
+    pub cache_entries: u64,
+    /// Memory of the cached answers, in bytes.
+    pub cache_bytes: u64,
+    /// Number of workers by state.
+    pub workers: Vec<(&'static str, usize)>,
+    /// Maximum number of workers.
+    pub max_workers: usize,
+    /// Number of requests that wait for a worker.
+    pub waiting: usize,
+    /// Number of unfinished tasks by state.
+    pub tasks: Vec<(&'static str, usize)>,
+    /// Number of unfinished batches by state.
+    pub batches: Vec<(&'static str, usize)>,
+    /// Circuits of the circuit breaker.
+    pub circuits: Vec<CircuitLevel>,
+    /// Budgets of projects and keys, if they are shown.
+    pub budgets: Vec<BudgetLevel>,
+    /// True if requests can be served.
+    pub is_ready: bool,
+}
+
+/// State of a circuit of the circuit breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CircuitLevel {
+    /// Model that the circuit is for; `None` for the circuit that all models share.
+    pub model: Option<String>,
+    /// State of the circuit.
+    pub state: BreakerState,
+}
+
+/// Remaining dollars of one budget.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BudgetLevel {
+    /// Owner of the budget: `key` or `project`.
+    pub scope: &'static str,
+    /// Id of the key or the project.
+    pub id: String,
+    /// Time window of the budget: `daily` or `monthly`.
+    pub window: &'static str,
+    /// Cap minus what is spent and held, in dollars; below zero if more was spent.
+    pub remaining: f64,
+}
+
+/// State of a circuit, by what it admits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BreakerState {
+    /// Circuit that admits all turns.
+    #[default]
+    Closed,
+    /// Circuit that admits a probe.
+    HalfOpen,
+    /// Circuit that admits no turn.
+    Open,
+}
+
+impl BreakerState {
+    pub(super) fn value(self) -> i64 {
+        match self {
+            Self::Closed => 0,
+            Self::HalfOpen => 1,
+            Self::Open => 2,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Words by which metrics tell turns, tokens and savings apart.
+
+/// Source of the first token of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerStart {
+    /// Idle worker.
+    Warm,
+    /// Worker that had to be waited for.
+    Queued,
+    /// Response cache, or the run of an equal turn.
+    Cached,
+}
+
+/// End of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// Complete answer.
+    Answered,
+    /// Error.
+    Failed,
+    /// Client or operator cancelled it.
+    Cancelled,
+}
+
+/// Kind of counted tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Prompt tokens outside of the prompt cache.
+    Input,
+    /// Tokens of the answer, thinking included.
+    Output,
+    /// Prompt tokens read from the prompt cache.
+    CacheRead,
+    /// Prompt tokens written to the prompt cache.
+    CacheWrite,
+}
+
+/// Reason why an answer cost less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saving {
+    /// Response cache of the server.
+    ResponseCache,
+    /// Prompt cache of Anthropic.
+    PromptCache,
+    /// Model routing.
+    Routing,
+}
+
+impl AnswerStart {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Queued => "queued",
+            Self::Cached => "cached",
+        }
+    }
+}
+
+impl TurnEnd {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl TokenKind {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::CacheRead => "cache_read",
+            Self::CacheWrite => "cache_write",
+        }
+    }
+}
+
+impl Saving {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::ResponseCache => "response_cache",
+            Self::PromptCache => "prompt_cache",
+            Self::Routing => "routing",
+        }
+    }
+}

@@ -6,6 +6,8 @@
 
 mod background;
 mod build;
+#[cfg(test)]
+mod documents_tests;
 mod exemplar;
 mod format;
 mod http;

@@ -32,7 +32,7 @@ use claude_switchboard::services::responses::{ResponseTables, Responses};
 use claude_switchboard::services::sessions::{self, Sessions};
 use claude_switchboard::storage::files::{self, Files};
 use claude_switchboard::storage::store::{self, Store, TtlLimits};
-use claude_switchboard::telemetry::metrics::Metrics;
+use claude_switchboard::telemetry::metrics::{BatchMetrics, Metrics};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -269,6 +269,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         tracker,
         stopping: shutdown.started(),
         stop: shutdown.drain_expired(),
+        metrics: BatchMetrics::default(),
     };
     let batches = Batches::new(tools, batches_config());
     let settings = Settings::load(
@@ -288,6 +289,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
         metrics: MetricsSources {
             process: Metrics::default(),
             cache: AnswerCache::new(cache_config()),
+            registry: None,
         },
         services: ApiServices {
             responses,

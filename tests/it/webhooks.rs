@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use claude_switchboard::accounts::auth::{FieldChange, NewWebhook, ProjectChange, Registry};
 use claude_switchboard::accounts::webhooks::{HttpSender, WebhookDeps, WebhookEvent, Webhooks};
 use claude_switchboard::storage::store::{self, Store};
+use claude_switchboard::telemetry::metrics::WebhookMetrics;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -135,6 +136,7 @@ async fn undelivered_event_is_delivered_after_a_restart() {
         sender: Arc::new(HttpSender::new(tracker.clone())),
         tracker: tracker.clone(),
         stop: stop.clone(),
+        metrics: WebhookMetrics::default(),
     };
     // Cancelled before the start, so that the event stays undelivered in the store.
     stop.cancel();

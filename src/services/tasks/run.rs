@@ -143,8 +143,7 @@ impl TaskRun {
             )
             .await;
         let task = self.recorder.task();
-        let metrics = &self.inner.deps.metrics;
-        metrics.count_end(task.status.as_str());
+        self.inner.deps.metrics.count_end(task.status.as_str());
         // Only now: until the end is recorded, the session must stay busy.
         drop(self.recorder);
         tracing::info!(task.id = task.id, status = ?task.status, turns = task.turns, "task ended");
@@ -356,12 +355,10 @@ impl TaskRun {
         let Some(deadline) = course.permission_deadlines.remove(question) else {
             return Ok(());
         };
-        let TaskDeps {
-            metrics, config, ..
-        } = &self.inner.deps;
+        let deps = &self.inner.deps;
         let left = deadline.saturating_duration_since(Instant::now());
-        let wait = config.permission_timeout.saturating_sub(left);
-        metrics.record_permission_wait(decision, wait);
+        let wait = deps.config.permission_timeout.saturating_sub(left);
+        deps.metrics.record_permission_wait(decision, wait);
         if let Some(answer) = answer {
             course.agent.answer_permission(question, answer);
         }

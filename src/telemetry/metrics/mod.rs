@@ -6,8 +6,6 @@
 
 mod background;
 mod build;
-#[cfg(test)]
-mod documents_tests;
 mod exemplar;
 mod format;
 mod http;

@@ -7,6 +7,7 @@ mod corrections;
 mod files;
 mod kills;
 mod leases;
+mod measured;
 mod model;
 mod reports;
 mod versions;

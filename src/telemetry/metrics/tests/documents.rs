@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::tests::filled;
 use super::*;
 
 /// Suffixes of the series of a histogram.

@@ -1,5 +1,7 @@
 //! Rendering of all metrics, and bounds on the number of series.
 
+mod documents;
+
 use std::time::Duration;
 
 use super::*;
@@ -39,7 +41,7 @@ fn record_turn(metrics: &Metrics, model: &str) {
 }
 
 /// Metrics with a series in each family, and the levels that go with them.
-pub(super) fn filled() -> (Metrics, MetricsSnapshot) {
+fn filled() -> (Metrics, MetricsSnapshot) {
     let metrics = Metrics::new();
     metrics.turns.know_model("claude-m");
     metrics.count_budget_alert("key", "daily", 80);

@@ -42,6 +42,7 @@ mod ledger_kills;
 mod limits;
 mod log;
 mod messages;
+mod metrics;
 mod model_rules;
 mod one_call;
 mod own_calls;

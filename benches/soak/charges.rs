@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use messages_stand_in::StandIn;
 use serde_json::Value;
 
-use crate::doors::{Client, Endpoint, TOKENS_PER_CALL};
+use crate::endpoints::{Client, Endpoint, TOKENS_PER_CALL};
 use crate::journal::{Event, Outcome};
 use crate::server::Server;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::doors::Endpoint;
+use crate::endpoints::Endpoint;
 
 /// Reason why a request was not answered.
 #[derive(Debug, Clone)]

@@ -1,18 +1,19 @@
 //! Soak test: `make soak MINUTES=60`, or `cargo bench --bench soak -- --minutes 60`.
 //!
 //! The server ([`server`]) runs with the real CLI and the scripted stand-in. A load generator
-//! ([`crowd`]) calls all endpoints ([`doors`]) at two thirds of the measured capacity, while faults
-//! are injected one after another ([`faults`]). Each request must be answered correctly or refused
-//! with a known error ([`journal`]), the server's resource use must stay flat ([`samples`]), and
-//! the charges must be right at the end ([`charges`]). [`verdicts`] checks the bounds; a violation
-//! ends the run with exit code 1. docs/RELIABILITY.md has the guarantees and the report of a run.
+//! ([`load_generator`]) calls all endpoints ([`endpoints`]) at two thirds of the measured
+//! capacity, while faults are injected one after another ([`faults`]). Each request must be
+//! answered correctly or refused with a known error ([`journal`]), the server's resource use must
+//! stay flat ([`samples`]), and the charges must be right at the end ([`charges`]).
+//! [`evaluation`] checks the bounds; a violation ends the run with exit code 1.
+//! docs/RELIABILITY.md has the guarantees and the report of a run.
 
 mod charges;
 #[path = "../serving/conditions.rs"]
 mod conditions;
-mod crowd;
+mod load_generator;
 mod disk;
-mod doors;
+mod endpoints;
 mod faults;
 mod journal;
 #[expect(dead_code, reason = "the other bench uses the rest")]
@@ -22,11 +23,11 @@ mod processes;
 mod report;
 mod samples;
 mod server;
-mod stage;
+mod run;
 #[expect(dead_code, reason = "the other bench uses the rest")]
 #[path = "../serving/statistics.rs"]
 mod statistics;
-mod verdicts;
+mod evaluation;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -70,7 +71,7 @@ fn main() -> anyhow::Result<ExitCode> {
         .build()?;
     let mut report = Report::default();
     let (is_kept, about) = runtime.block_on(async {
-        let (findings, about) = stage::run(&options).await?;
+        let (findings, about) = run::run(&options).await?;
         anyhow::Ok((findings.judge(&mut report), about))
     })?;
     let conditions = runtime.block_on(conditions.to_markdown());

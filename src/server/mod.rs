@@ -8,7 +8,7 @@ mod connection;
 mod connection_limiter;
 mod deadline_io;
 mod head_watch;
-mod local;
+mod admin_socket;
 mod shutdown;
 
 #[cfg(test)]
@@ -30,8 +30,8 @@ use tower::Service;
 
 pub use config::Config;
 pub use connection_limiter::SPARE_CONNECTIONS;
-pub use local::LocalSocket;
-pub use local::send_local_request;
+pub use admin_socket::LocalSocket;
+pub use admin_socket::send_local_request;
 pub use shutdown::Shutdown;
 
 use connection_limiter::ConnectionLimiter;

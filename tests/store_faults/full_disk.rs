@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::PseudoRandom;
-use crate::keeper::{ExpectedRecords, StoreChild};
+use crate::store_child::{ExpectedRecords, StoreChild};
 
 const DISK: &str = "size=48m";
 /// Free space that the store leaves in half of the rounds, in bytes.

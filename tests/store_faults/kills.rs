@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::PseudoRandom;
-use crate::keeper::{ExpectedRecords, StoreChild};
+use crate::store_child::{ExpectedRecords, StoreChild};
 
 /// Number of changes that are sent together before a kill.
 const CHANGES: u64 = 24;

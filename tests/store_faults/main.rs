@@ -16,7 +16,7 @@
 mod child;
 mod churn;
 mod full_disk;
-mod keeper;
+mod store_child;
 mod kills;
 
 use std::env;

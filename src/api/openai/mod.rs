@@ -19,7 +19,7 @@ mod cache_mark;
 mod citation;
 mod custom_input;
 mod functions;
-mod inline;
+mod inline_media;
 mod json;
 mod labels;
 mod list;

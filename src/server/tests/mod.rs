@@ -1,14 +1,14 @@
 //! Tests with real sockets in front of a scripted gateway.
 
 mod clients;
-mod greetings;
-mod local;
-mod sockets;
+mod socket_authentication;
+mod admin_socket;
+mod response_sockets;
 mod stalled_sockets;
-mod stopping;
-mod streams;
+mod shutdown;
+mod turn_sockets;
 mod tasks;
-mod too_long;
+mod message_limits;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -6,11 +6,11 @@ use futures::stream;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::sockets::Socket;
-use super::streams::chat;
-use super::streams::events_until_end;
-use super::streams::open;
-use super::streams::prompt;
+use super::response_sockets::Socket;
+use super::turn_sockets::chat;
+use super::turn_sockets::events_until_end;
+use super::turn_sockets::open;
+use super::turn_sockets::prompt;
 use super::*;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;

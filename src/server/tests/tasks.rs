@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use super::sockets::Socket;
+use super::response_sockets::Socket;
 use super::*;
 use crate::http::tests::tasks::AgentCall;
 use crate::http::tests::tasks::AgentEvent;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::fields;
 use super::messages::ChatRole;
 use crate::api::openai::cache_mark;
-use crate::api::openai::inline;
+use crate::api::openai::inline_media;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
@@ -114,7 +114,7 @@ fn image(
     let mut image = ObjectReader::new(value, place.inner("image_url", &fields::IMAGE))?;
     let url = image.require_text("url")?;
     let part =
-        inline::image_part(&url).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
+        inline_media::image_part(&url).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
     image.finish(ignored)?;
     Ok(part)
 }
@@ -139,7 +139,7 @@ fn file(
             },
             title,
         },
-        (Some(data), None) => inline::file_part(&data, title)
+        (Some(data), None) => inline_media::file_part(&data, title)
             .map_err(|fault| refuse(&file, "file_data", code::VALUE, &fault))?,
         (None, None) => return Err(file.missing_field("file_data")),
     };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::item_fields;
 use super::parameters::unexpected_value;
 use crate::api::openai::cache_mark;
-use crate::api::openai::inline;
+use crate::api::openai::inline_media;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::ObjectPath;
 use crate::api::request_schema::ObjectReader;
@@ -137,7 +137,7 @@ fn image(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
         (Some(url), None) => url,
         (None, id) => return Ok(id.map(|id| Part::Image(upload(part, id)))),
     };
-    inline::image_part(&url)
+    inline_media::image_part(&url)
         .map(Some)
         .map_err(|fault| part.invalid_field("image_url", code::VALUE, &fault))
 }
@@ -152,7 +152,7 @@ fn file(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
     let source = match (data, url, id) {
         (None, None, None) => return Ok(None),
         (Some(data), None, None) => {
-            let file = inline::file_part(&data, title);
+            let file = inline_media::file_part(&data, title);
             return file
                 .map(Some)
                 .map_err(|fault| part.invalid_field("file_data", code::VALUE, &fault));

@@ -7,7 +7,7 @@
 
 mod client_call;
 mod client_items;
-mod client_offer;
+mod client_tool_list;
 mod client_tool;
 mod content;
 mod decode;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use serde_json::json;
 
-use super::client_offer;
+use super::client_tool_list;
 use super::client_tool::ClientTool;
 use super::client_tool::ClientToolKind;
 use super::client_tool::MAX_NAME_LENGTH;
@@ -241,7 +241,7 @@ impl ResponseToolOffer {
             }
             "namespace" => self.add_namespace(value, path, written, ignored)?,
             "custom" => self.add_custom(value, path, None, ignored)?,
-            _ => match client_offer::read_built_in(value, path, written, ignored)? {
+            _ => match client_tool_list::read_built_in(value, path, written, ignored)? {
                 Some((form, tool)) => self.add_client_tool(tool, path, form, None, &kind)?,
                 None => return self.leave_out(&kind, path, ignored, unsupported_tool(path, &kind)),
             },

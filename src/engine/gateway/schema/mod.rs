@@ -7,8 +7,8 @@
 
 pub(super) mod draft;
 mod node;
-mod plain;
-mod words;
+mod non_strict;
+mod limit_descriptions;
 
 #[cfg(test)]
 mod tests;
@@ -17,8 +17,8 @@ use std::collections::HashSet;
 
 use node::Node;
 
-pub(super) use plain::unbound_native_tool;
-pub(super) use plain::unbound_schema;
+pub(super) use non_strict::unbound_native_tool;
+pub(super) use non_strict::unbound_schema;
 
 /// Maximum number of subschemas, those repeated by references included.
 const MAX_SUBSCHEMAS: usize = 5000;
@@ -258,7 +258,7 @@ impl SchemaConverter<'_> {
             node.set("anyOf", Node::List(members));
         }
         close_object(&mut node)?;
-        self.is_weaker |= words::move_limits_to_description(&mut node);
+        self.is_weaker |= limit_descriptions::move_limits_to_description(&mut node);
         Some(node)
     }
 

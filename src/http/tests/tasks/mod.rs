@@ -1,6 +1,6 @@
 //! Tests of tasks, with scripted agents.
 
-mod chosen;
+mod chosen_ids;
 mod running;
 
 use std::fmt::Write as _;

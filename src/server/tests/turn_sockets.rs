@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::sockets::Socket;
-use super::sockets::hanging;
+use super::response_sockets::Socket;
+use super::response_sockets::hanging;
 use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;

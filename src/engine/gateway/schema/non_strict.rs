@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::Node;
 use super::is_property_name;
 use super::parse;
-use super::words;
+use super::limit_descriptions;
 
 /// Keywords that Anthropic refuses at the top level, and their description in words.
 const COMBINATIONS: [(&str, &str); 3] = [
@@ -52,7 +52,7 @@ pub(in crate::engine::gateway) fn unbound_schema(json: &str) -> Option<UnboundSc
     for (keyword, demand) in COMBINATIONS {
         if let Some(members) = root.remove(keyword) {
             combine(&mut root, &members, keyword == "allOf");
-            words::append_description(&mut root, &format!("{demand}: {members}"));
+            limit_descriptions::append_description(&mut root, &format!("{demand}: {members}"));
         }
     }
     let renamed = rename(&mut root);
@@ -163,7 +163,7 @@ fn rename(root: &mut Node) -> RenamedProperties {
     {
         let new = free_name(name, &taken);
         taken.insert(new.clone());
-        words::append_description(schema, &format!("Its name is {}.", Node::from_text(name)));
+        limit_descriptions::append_description(schema, &format!("Its name is {}.", Node::from_text(name)));
         renamed.push((std::mem::replace(name, new.clone()), new));
     }
     if renamed.is_empty() {

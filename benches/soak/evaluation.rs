@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::charges::KeyCharges;
-use crate::doors::Endpoint;
+use crate::endpoints::Endpoint;
 use crate::journal::{Event, Outcome, RequestFailure, Window};
 use crate::report::{Report, Table};
 use crate::samples::FigureCourse;

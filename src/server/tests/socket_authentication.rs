@@ -14,10 +14,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
-use super::streams::chat;
-use super::streams::events_until_end;
-use super::streams::obeying;
-use super::streams::open;
+use super::turn_sockets::chat;
+use super::turn_sockets::events_until_end;
+use super::turn_sockets::obeying;
+use super::turn_sockets::open;
 use super::*;
 use crate::http::tests::keyed::Revocable;
 use crate::http::tests::keyed::keyed;

@@ -25,7 +25,7 @@ async fn body_of(path: &str, request: Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_chat() {
+async fn chat_request_body_is_stable() {
     let call = json!({"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{\"z\": 1, \"a\": 2}"}});
     let tool = json!({"name": "look", "description": "d", "parameters": {"type": "object", "properties": {"z": {}, "a": {}}}});
     let request = json!({
@@ -43,7 +43,7 @@ async fn of_a_chat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_response() {
+async fn response_request_body_is_stable() {
     let request = json!({
         "model": "sonnet", "instructions": "be brief", "max_output_tokens": 99, "reasoning": {"effort": "low"},
         "tools": [{"type": "web_search", "user_location": {"type": "approximate", "country": "CH"}}],
@@ -57,13 +57,13 @@ async fn of_a_response() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_completion() {
+async fn completion_request_body_is_stable() {
     let request = json!({"model": "haiku", "prompt": "[[tokens=1]]"});
     insta::assert_snapshot!(body_of("/v1/completions", request).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_message() {
+async fn message_request_body_is_stable() {
     let request = json!({
         "model": "opus", "max_tokens": 4096, "system": "be brief", "thinking": {"type": "enabled", "budget_tokens": 1024},
         "messages": [{"role": "user", "content": [

@@ -6,9 +6,9 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::sockets::Socket;
-use super::streams::chat;
-use super::streams::events_until_end;
+use super::response_sockets::Socket;
+use super::turn_sockets::chat;
+use super::turn_sockets::events_until_end;
 use super::*;
 use crate::http::tests::keyed::keyed;
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::doors::{Client, Endpoint};
+use crate::endpoints::{Client, Endpoint};
 use crate::journal::Journal;
 use crate::server::WORKERS;
 

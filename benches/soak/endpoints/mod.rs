@@ -3,7 +3,7 @@
 mod batches;
 mod chat;
 mod files;
-mod kept;
+mod stored_records;
 mod messages;
 mod probes;
 mod reading;

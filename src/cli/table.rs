@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_rounded_down() {
+    fn table_durations_are_rounded_down() {
         for (seconds, words) in [
             (0, "0 s"),
             (119, "119 s"),

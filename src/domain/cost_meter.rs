@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bill_keeps_first_cost_and_wait_ends_when_writers_are_dropped() {
+    async fn cost_meter_keeps_first_cost_and_wait_ends_when_writers_are_dropped() {
         let (bill, mut reader) = (CostMeter::default(), CostMeter::default().reader());
         reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [None], "nobody can note anything");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bill_has_an_entry_for_each_run() {
+    async fn cost_meter_has_an_entry_for_each_run() {
         let first = CostMeter::default();
         let mut reader = first.reader();
         let second = first.add_run();

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn gate_opens_only_after_the_keeper_has_seen_the_worker() {
+    async fn turn_waits_at_gate_until_it_is_opened() {
         Gate::default().wait_until_open().await;
         let (gate, keeper) = Gate::closed();
         assert!(futures::poll!(std::pin::pin!(keeper.wait_for_arrival())).is_pending());

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entry_gives_its_permit_only_once() {
+    fn request_permit_is_taken_once() {
         let entry = RequestPermit::new(7_u32);
         let other = entry.clone();
         assert_eq!(other.take::<String>(), None);

@@ -76,7 +76,7 @@ fn configured_key_gives_caller_its_name() {
 }
 
 #[test]
-fn server_without_keys_admits_local_unless_reachable() {
+fn server_without_keys_admits_callers_only_if_no_key_is_required() {
     assert_eq!(
         ask(&Keys::none(), "anything").unwrap(),
         Caller::named("local")
@@ -296,7 +296,7 @@ async fn key_is_limited_to_its_permissions() {
 }
 
 #[tokio::test]
-async fn request_for_another_project_is_refused() {
+async fn keys_refuse_request_for_another_project() {
     let registry = registry().await;
     let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
     let project = registry

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_formatted_like_go() {
+    fn rate_limit_durations_are_formatted_like_go() {
         for (nanoseconds, written) in [
             (0, "0s"),
             (1, "1ms"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_match_openai() {
+    fn rate_limit_headers_match_openai() {
         let level = |limit, remaining, seconds| LimitLevel {
             limit,
             remaining,

@@ -73,7 +73,7 @@ fn system_blocks_become_instructions() {
 }
 
 #[test]
-fn sampling_parameters_are_decoded() {
+fn anthropic_sampling_parameters_are_decoded() {
     let fields =
         json!({"temperature": 0.5, "top_p": 1, "top_k": 40, "stop_sequences": ["a", "\n"]});
     let expected = Sampling {
@@ -606,7 +606,7 @@ fn excess_cache_breakpoints_are_dropped_earliest_first() {
 }
 
 #[test]
-fn tool_of_anthropic_may_have_no_name() {
+fn anthropic_tool_without_name_is_accepted() {
     let toolset = json!({"type": "mcp_toolset", "mcp_server_name": "docs"});
     let request = decoded(&with(json!({"tools": [toolset]})));
     assert_eq!(request.turn.native.tools.unwrap().len(), 1);

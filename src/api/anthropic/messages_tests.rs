@@ -85,7 +85,7 @@ fn messages_are_split_into_history_and_prompt() {
 }
 
 #[test]
-fn images_and_documents_are_decoded() {
+fn anthropic_images_and_documents_are_decoded() {
     let source = |media_type: &str, data: &str| MediaSource::Base64 {
         media_type: media_type.into(),
         data: data.into(),
@@ -189,7 +189,7 @@ fn results_of_several_calls_become_one_prompt() {
 }
 
 #[test]
-fn many_results_in_reverse_order_are_matched() {
+fn anthropic_results_in_reverse_order_are_matched() {
     const CALLS: usize = 1000;
     let ids = || (0..CALLS).map(|number| format!("c{number}"));
     let calls: Vec<_> = ids().map(|id| call(&id)).collect();

@@ -56,7 +56,7 @@ fn stream_sends_native_fields_where_upstream_did() {
 }
 
 #[test]
-fn stream_of_thinking_text_and_tool_calls() {
+fn stream_has_blocks_of_thinking_text_and_tool_calls() {
     let events = encode(
         true,
         vec![

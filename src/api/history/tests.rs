@@ -363,7 +363,7 @@ fn invalid_characters_in_arguments_are_replaced() {
 }
 
 #[test]
-fn many_results_in_reverse_order_are_matched() {
+fn history_results_in_reverse_order_are_matched() {
     const CALLS: usize = 10_000;
     let calls: Vec<_> = (0..CALLS)
         .map(|number| call(&format!("c{}", number % 5000)))

@@ -84,7 +84,7 @@ fn invalid_upload_form_is_refused_with_its_field() {
 }
 
 #[test]
-fn field_table_matches_document() {
+fn file_field_table_matches_document() {
     document::check("file fields", &[&UPLOAD, &EXPIRES_AFTER]);
 }
 

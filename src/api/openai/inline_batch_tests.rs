@@ -2,12 +2,12 @@ use super::*;
 use crate::api::request_schema::document;
 
 #[test]
-fn field_table_matches_document() {
+fn inline_batch_field_table_matches_document() {
     document::check("requests fields", &[&REQUEST]);
 }
 
 #[test]
-fn requests_become_chat_bodies_verbatim() {
+fn inline_batch_requests_become_chat_bodies_verbatim() {
     let body = br#"{"parallel": 2, "color": 1, "requests": [{"messages": [ ], "model": "m"}, {"prompt": "Hi", "model": "m", "n": 1.0}, 5,
         {"prompt": 5}, {"prompt": "a", "messages": []}]}"#;
     let request = decode(body, Policy::Lenient).unwrap();

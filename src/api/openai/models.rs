@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn list_and_single_model_bodies() {
+    fn model_and_list_have_the_bodies_of_openai() {
         let listed = |name, limits| ModelEntry {
             name,
             owned_by: "anthropic",

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_listed_once_without_patterns() {
+    fn model_names_are_listed_once_without_patterns() {
         let cards = names(None).cards(&models());
         let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
         assert_eq!(

@@ -32,7 +32,7 @@ fn wait(circuit: &Circuit) -> Option<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_of_failures_opens_the_circuit_and_the_last_is_the_refusal() {
+async fn consecutive_failures_open_circuit_and_last_error_is_returned() {
     let circuit = Circuit::new(3);
     fail(&circuit, &[FailureKind::Upstream, FailureKind::RateLimited]);
     assert_eq!(circuit.refusal(), None);
@@ -46,7 +46,7 @@ async fn row_of_failures_opens_the_circuit_and_the_last_is_the_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn success_resets_the_row_and_a_dropped_turn_does_not_count() {
+async fn success_resets_failure_count_and_dropped_turn_does_not_count() {
     let circuit = Circuit::new(2);
     fail(&circuit, &[FailureKind::Overloaded]);
     circuit.admit().unwrap().succeeded();

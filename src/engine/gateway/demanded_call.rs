@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_is_held_until_the_demanded_call_begins() {
+    fn answer_is_buffered_until_the_required_call_begins() {
         let mut demand = DemandedCall::for_choice(ToolChoice::Required);
         assert_eq!(demand.filter(text()), []);
         assert_eq!(demand.filter(call("a")), [text(), call("a")]);

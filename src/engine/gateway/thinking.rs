@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn disabled_thinking_becomes_between_tools() {
+    fn disabled_thinking_is_sent_as_between_tools() {
         for (effort, limit, expected) in [
             (
                 Some(Effort::None),

@@ -39,7 +39,7 @@ fn newest_item_of_the_largest_tenant_is_evicted() {
 }
 
 #[test]
-fn queue_with_a_tenant_on_each_place_is_full() {
+fn queue_is_full_when_each_slot_has_another_tenant() {
     let mut queue = Queue::new();
     for tenant in 0..8 {
         assert_eq!(queue.push(&claim(tenant), PLACES, tenant), Ok(None));

@@ -47,7 +47,7 @@ fn row(table: &mut String, error: ApiError) {
 
 /// Columns: status, type, code, param | Retry-After, retry-after-ms | x-should-retry
 #[test]
-fn table_of_gateway_errors() {
+fn gateway_errors_map_to_status_and_code() {
     let mut table = String::new();
     let mut row = |error: gateway::Error| row(&mut table, error.into());
     row(gateway::Error::Busy {
@@ -77,7 +77,7 @@ fn table_of_gateway_errors() {
 }
 
 #[test]
-fn table_of_upstream_failures() {
+fn upstream_failures_map_to_status_and_code() {
     let mut table = String::new();
     row(&mut table, failed(FailureKind::SignIn, None));
     row(
@@ -120,7 +120,7 @@ fn table_of_upstream_failures() {
 }
 
 #[test]
-fn table_of_request_errors() {
+fn request_errors_map_to_status_and_code() {
     let mut table = String::new();
     let invalid = InvalidRequest {
         message: "n".into(),
@@ -178,7 +178,7 @@ fn table_of_request_errors() {
 }
 
 #[test]
-fn table_of_key_and_project_errors() {
+fn key_and_project_errors_map_to_status_and_code() {
     let mut table = String::new();
     let (id, project) = ("key_1\n".to_owned(), "proj_1".to_owned());
     row(&mut table, AuthError::Expired.into());

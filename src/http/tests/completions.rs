@@ -38,7 +38,7 @@ async fn completion_prompts_run_concurrently() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn completion_of_no_tokens_has_no_text_but_the_echo() {
+async fn completion_with_max_tokens_0_returns_only_the_echo() {
     for (echo, expected) in [(true, "a"), (false, "")] {
         let mut request =
             json!({"model": "m", "prompt": "a", "max_tokens": 0, "echo": echo, "stream": false});

@@ -135,7 +135,7 @@ async fn cached_answer_is_served_as_stream_or_body() {
 }
 
 #[tokio::test]
-async fn request_for_another_project_is_refused() {
+async fn request_naming_another_project_is_forbidden() {
     for (path, body) in bodies(&json!({"project_id": "default"})) {
         let response = send(paying().await, request("POST", path, &[], body.to_string())).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");

@@ -236,7 +236,7 @@ async fn missing_or_wrong_key_gets_401() {
 }
 
 #[tokio::test]
-async fn gateway_gets_the_caller() {
+async fn gateway_receives_authenticated_caller() {
     let turns = ScriptedTurns::new(|caller, _| Ok(play(vec![text(&caller.name), finished()])));
     let headers = [("authorization", "Bearer secret-2")];
     let request = request(

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn elsewhere_does_not_block_the_runtime() {
+    async fn run_blocking_does_not_block_the_runtime() {
         let (release, released) = std::sync::mpsc::channel();
         let (begin, begun) = tokio::sync::oneshot::channel();
         let work = TaskTracker::new().spawn(run_blocking(move || {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panic_in_elsewhere_is_resumed_in_the_caller() {
+    async fn panic_in_run_blocking_is_resumed_in_the_caller() {
         let waiting = TaskTracker::new().spawn(run_blocking(|| -> () { panic!("in the work") }));
         assert!(waiting.await.unwrap_err().is_panic());
     }

@@ -121,7 +121,7 @@ async fn restarted_server_charges_its_own_holds_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn server_that_slept_past_its_lease_takes_it_anew() {
+async fn suspended_server_acquires_its_lease_again() {
     let shared = SharedStore::new();
     let slept = shared.server("a").await;
     let early = begin(&slept, "1").await;

@@ -8,7 +8,7 @@ use crate::api::request_schema::Remarks;
 use crate::api::request_schema::document;
 
 #[test]
-fn field_table_matches_document() {
+fn batch_field_table_matches_document() {
     document::check("batch fields", &[&REQUEST, &OUTPUT_EXPIRES_AFTER]);
 }
 
@@ -46,7 +46,7 @@ fn line_decode_keeps_body_bytes() {
 }
 
 #[test]
-fn result_lines_of_responses_and_errors() {
+fn batch_result_lines_hold_responses_and_errors() {
     let masked = |line: String| {
         assert!(
             line.ends_with("}\n") && line.matches('\n').count() == 1,

@@ -111,7 +111,7 @@ fn choices_are_numbered_and_usage_is_summed() {
 }
 
 #[test]
-fn completion_body_snapshot() {
+fn completion_body_is_stable() {
     let body =
         String::from_utf8(reply().response(&[said("Hi \"you\"\n", FinishReason::Stop)])).unwrap();
     assert_eq!(

@@ -43,7 +43,7 @@ fn encode(include_usage: bool, events: &[TurnEvent]) -> (Vec<String>, Option<&'s
 }
 
 #[test]
-fn stream_without_usage_snapshot() {
+fn chat_stream_without_usage_is_stable() {
     let (payloads, done) = encode(
         false,
         &[started(), text("Hé\n\u{7}"), finished(FinishReason::Length)],
@@ -252,7 +252,7 @@ fn event() -> impl Strategy<Value = TurnEvent> {
 
 proptest! {
     #[test]
-    fn any_events_give_a_well_formed_stream(
+    fn any_events_give_a_well_formed_chat_stream(
         events in proptest::collection::vec(event(), 0..12),
         include_usage in any::<bool>(),
     ) {

@@ -68,7 +68,7 @@ fn function_schema_is_kept_verbatim() {
 }
 
 #[test]
-fn tool_choice_forms_are_decoded() {
+fn chat_tool_choice_forms_are_decoded() {
     let choice = |choice: Value| {
         let tools = tools(&request(
             json!({"tools": [tool("a"), tool("b")], "tool_choice": choice}),

@@ -15,7 +15,7 @@ fn refused(body: &Value) -> (String, &'static str) {
 }
 
 #[test]
-fn minimal_request_uses_defaults() {
+fn minimal_completion_request_uses_defaults() {
     let request = decoded(&json!({"model": "m", "prompt": "Once"}));
     assert_eq!(request.turns.len(), 1);
     assert_eq!(request.turns[0].prompt, [Part::text("Once")]);
@@ -62,7 +62,7 @@ fn sampling_parameters_match_chat() {
 }
 
 #[test]
-fn no_tokens_ask_for_the_least_claude_makes_without_its_text() {
+fn completion_max_tokens_0_requests_one_token_and_hides_text() {
     let limit = |tokens: Value| {
         let request = decoded(&json!({"model": "m", "prompt": "a", "max_tokens": tokens}));
         let limit = request.turns[0].sampling.max_output_tokens;
@@ -121,7 +121,7 @@ fn unsupported_requests_are_refused_with_their_field() {
 }
 
 #[test]
-fn ignored_fields_are_reported() {
+fn completion_ignored_fields_are_reported() {
     let body = json!({"model": "m", "prompt": "a", "presence_penalty": 1, "logit_bias": {"1": 2}, "suffix": ""});
     let request = decode(body.to_string().as_bytes(), Policy::Lenient).unwrap();
     assert_eq!(request.remarks.ignored, ["logit_bias", "presence_penalty"]);

@@ -10,7 +10,7 @@ use crate::api::request_schema::Policy;
 use crate::api::request_schema::document;
 
 #[test]
-fn field_tables_match_document() {
+fn conversation_field_tables_match_document() {
     document::check("conversation fields", &[&CREATE]);
     document::check("conversation update fields", &[&UPDATE]);
     document::check("conversation item fields", &[&ADD]);

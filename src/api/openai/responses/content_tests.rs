@@ -19,7 +19,7 @@ fn prompt(part: &Value) -> Result<Vec<Part>, String> {
 }
 
 #[test]
-fn images_and_documents_are_decoded() {
+fn response_images_and_documents_are_decoded() {
     let png = prompt(&json!({"type": "input_image", "image_url": PNG, "detail": "auto"})).unwrap();
     assert!(
         matches!(&png[0], Part::Image(MediaSource::Base64 { media_type, .. }) if media_type == "image/png")

@@ -171,7 +171,7 @@ fn unsupported_values_are_refused_with_a_reason() {
 }
 
 #[test]
-fn ignored_fields_are_reported() {
+fn response_ignored_fields_are_reported() {
     let body = json!({
         "model": "m", "truncation": "auto", "text": {"verbosity": "low"}, "max_tool_calls": 3, "personality": "x",
         "input": [{"role": "user", "phase": "x", "content": [{"type": "input_text", "text": "x", "detail": "high"}]}],

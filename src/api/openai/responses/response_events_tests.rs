@@ -387,7 +387,7 @@ fn event() -> impl Strategy<Value = TurnEvent> {
 
 proptest! {
     #[test]
-    fn any_events_give_a_well_formed_stream(
+    fn any_events_give_a_well_formed_response_stream(
         turn in proptest::collection::vec(event(), 0..14),
         shows in any::<bool>(),
         is_cancelled in any::<bool>(),

@@ -22,7 +22,7 @@ fn two() -> Value {
 }
 
 #[test]
-fn tool_choice_forms_are_decoded() {
+fn response_tool_choice_forms_are_decoded() {
     let choice = |choice: Value| tools(&two(), &choice).unwrap().0;
     assert_eq!(choice(Value::Null).choice, ToolChoice::Auto);
     assert_eq!(choice(json!("none")).choice, ToolChoice::None);

@@ -32,7 +32,7 @@ fn told(lines: &[&str]) -> String {
 }
 
 #[test]
-fn calls_of_tools_and_their_results_are_told() {
+fn tool_calls_and_results_become_events() {
     let use_ = r#"{"type":"assistant","message":{"content":[{"text":"writing","type":"text"},{"id":"toolu_1","input":{"file_path":"/ws/a"},"name":"Write","type":"tool_use"}]},"parent_tool_use_id":null}"#;
     let created = r#"{"type":"user","message":{"role":"user","content":[{"tool_use_id":"toolu_1","type":"tool_result","content":"File created"}]},"parent_tool_use_id":null,"tool_use_result":{"type":"create","filePath":"/ws/a","content":"x","structuredPatch":[]}}"#;
     let edited = r#"{"type":"user","message":{"role":"user","content":[{"tool_use_id":"toolu_2","type":"tool_result","content":[{"type":"text","text":"ok"}]}]},"tool_use_result":{"filePath":"/ws/b","oldString":"x","structuredPatch":[]}}"#;
@@ -45,7 +45,7 @@ fn calls_of_tools_and_their_results_are_told() {
 }
 
 #[test]
-fn questions_are_asked_and_withdrawn() {
+fn permission_requests_are_raised_and_withdrawn() {
     let question = r#"{"type":"control_request","request_id":"q1","request":{"subtype":"can_use_tool","tool_name":"Bash","input":{"command":"touch b"},"decision_reason":"Path is outside","tool_use_id":"toolu_1"}}"#;
     let cancel = r#"{"type":"control_cancel_request","request_id":"q1"}"#;
     let other =
@@ -54,7 +54,7 @@ fn questions_are_asked_and_withdrawn() {
 }
 
 #[test]
-fn endings_are_told_apart() {
+fn agent_stop_reasons_are_distinguished() {
     let result = |fields: &str| {
         let line = format!(
             r#"{{"type":"result","usage":{{"input_tokens":5,"output_tokens":2}},{fields}}}"#
@@ -74,7 +74,7 @@ fn endings_are_told_apart() {
 }
 
 #[test]
-fn tokens_of_all_calls_add_up() {
+fn agent_tokens_are_summed() {
     let start = r#"{"type":"stream_event","event":{"type":"message_start","message":{"model":"m","usage":{"input_tokens":10,"output_tokens":1}}}}"#;
     let end = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{},"usage":{"output_tokens":4}}}"#;
     insta::assert_snapshot!(told(&[start, end, start, end]));

@@ -78,7 +78,7 @@ fn told(
 }
 
 #[test]
-fn accepted_schema_binds_and_streams() {
+fn supported_schema_is_enforced_and_streams() {
     for is_strict in [true, false] {
         let mut turn = turn(schema(PLAIN, is_strict));
         let mut form = JsonAnswerCheck::apply(&mut turn);
@@ -102,7 +102,7 @@ fn accepted_schema_binds_and_streams() {
 }
 
 #[test]
-fn answer_for_strict_schema_with_limits_is_held_to_its_end() {
+fn answer_for_strict_schema_with_limits_is_buffered() {
     let events = [thinking(), text(r#"{"n""#), text(":1}")];
     let mut strict = form(schema(LIMITED, true));
     let (steps, end) = told(&mut strict, &events, FinishReason::Stop);
@@ -130,7 +130,7 @@ fn answer_for_strict_schema_with_limits_is_held_to_its_end() {
 }
 
 #[test]
-fn unbindable_schema_becomes_an_instruction() {
+fn unenforceable_schema_becomes_an_instruction() {
     let mut turn = turn(schema(OPEN, true));
     let mut told_form = JsonAnswerCheck::apply(&mut turn);
     assert_eq!(turn.sampling.format, Format::Text);
@@ -291,7 +291,7 @@ fn strict_tools_get_bindable_schemas() {
 }
 
 #[test]
-fn most_runs_is_two_for_answers_that_may_repeat() {
+fn max_runs_is_two_for_answers_that_may_repeat() {
     for (format, expected) in [
         (Format::Text, 1),
         (Format::JsonObject, 2),

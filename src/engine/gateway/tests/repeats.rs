@@ -111,7 +111,7 @@ async fn partly_sent_answer_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn object_streams_as_soon_as_it_begins() {
+async fn json_object_streams_as_soon_as_it_begins() {
     let bench = Bench::new();
     bench.script([
         Ok(started()),
@@ -231,7 +231,7 @@ async fn runs_of(bench: &Bench, format: Format) -> Vec<(u64, Option<i64>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn usage_of_a_held_back_run_that_broke_off_is_recorded() {
+async fn usage_of_a_buffered_run_that_broke_off_is_recorded() {
     let bench = Bench::new();
     bench.script([Ok(started()), Ok(text("x".repeat(40).as_str()))]);
     bench.script([Err(Failure::new(FailureKind::Upstream, "cut off"))]);
@@ -324,7 +324,7 @@ fn calling(names: &[&str]) -> Vec<Result<TurnEvent, Failure>> {
 /// A model that takes no forced tool choice is instructed to call, and the turn is repeated if it
 /// does not.
 #[tokio::test(start_paused = true)]
-async fn turn_is_repeated_when_the_demanded_call_is_missing() {
+async fn turn_is_repeated_when_the_required_call_is_missing() {
     let rules = [(
         "claude-haiku-5-5".to_owned(),
         vec![Restriction::ForcedTools],
@@ -371,7 +371,7 @@ async fn turn_is_repeated_when_the_demanded_call_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_lost_with_its_worker_has_its_own_bill_entry() {
+async fn run_lost_with_its_worker_has_its_own_cost_entry() {
     for (says_calls, lines) in [(true, vec![true, true]), (false, vec![false])] {
         let bench = Bench::new();
         bench.script.0.lock().unwrap().says_calls = says_calls;

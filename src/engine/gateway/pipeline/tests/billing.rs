@@ -466,7 +466,7 @@ async fn cost_of_the_first_run_is_charged_when_the_second_dies() {
 
 /// An answer that is held back sends nothing before it breaks off.
 #[tokio::test(start_paused = true)]
-async fn held_back_answer_that_breaks_off_is_charged_for_its_text() {
+async fn buffered_answer_that_breaks_off_is_charged_for_its_text() {
     let setting = Setting::new().await;
     let running = setting
         .ask(&Caller::named("a"), turn("m", None))

@@ -13,12 +13,12 @@ const ANSWER: &str = "w0 w1 w2 w3 w4 | stop";
 
 /// Fate of the worker after a turn.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum WorkerFate {
+enum WorkerOutcome {
     Kept,
     Replaced,
 }
 
-use WorkerFate::{Kept, Replaced};
+use WorkerOutcome::{Kept, Replaced};
 
 fn with_short_timeouts() -> crate::support::Builder {
     let server = TestServer::fake()
@@ -29,9 +29,9 @@ fn with_short_timeouts() -> crate::support::Builder {
 
 /// Sends each prompt to a used worker, and an ordinary prompt after it. Asserts the outcome and the
 /// fate of the worker.
-async fn assert_outcomes(cases: &[(&str, &str, WorkerFate)]) {
+async fn assert_outcomes(cases: &[(&str, &str, WorkerOutcome)]) {
     let server = with_short_timeouts().start().await;
-    for (prompt, expected, fate) in cases {
+    for (prompt, expected, outcome) in cases {
         let worker = server.only_worker().await;
         let outcome = tokio::time::timeout(MAX_TIME, server.chat(prompt).streamed_outcome()).await;
         assert_eq!(outcome.expect(prompt), *expected, "{prompt}");
@@ -42,7 +42,7 @@ async fn assert_outcomes(cases: &[(&str, &str, WorkerFate)]) {
         } else {
             Replaced
         };
-        assert_eq!(actual, *fate, "the worker of {prompt}");
+        assert_eq!(actual, *outcome, "the worker of {prompt}");
     }
     server.end().await;
 }
@@ -165,7 +165,7 @@ async fn unexpected_lines_do_not_change_the_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn disconnect_before_the_start_of_the_turn_frees_the_worker() {
     let server = with_short_timeouts().start().await;
-    for (delay, fate) in [(300, Kept), (5000, Replaced)] {
+    for (delay, outcome) in [(300, Kept), (5000, Replaced)] {
         let worker = server.only_worker().await;
         let prompt = format!("[[queue_ms={delay} ttft_ms=600000]]");
         let left =
@@ -180,7 +180,7 @@ async fn disconnect_before_the_start_of_the_turn_frees_the_worker() {
         } else {
             Replaced
         };
-        assert_eq!(actual, fate, "after {delay} ms in the queue");
+        assert_eq!(actual, outcome, "after {delay} ms in the queue");
     }
     server.end().await;
 }

@@ -25,20 +25,20 @@ const MINUTE: u64 = 60_000_000_000;
 #[derive(Debug)]
 pub(super) struct Bucket {
     limit: NonZeroU32,
-    /// Value of `full_at` before the debits in `takes`.
+    /// Value of `full_at` before all of `debits`.
     settled_full_at: u64,
     /// Debits from the first unsettled one on, in the order in which they were taken.
-    takes: Vec<Take>,
-    /// Time when the bucket is full again: `settled_full_at` with all of `takes` applied.
+    debits: Vec<Debit>,
+    /// Time when the bucket is full again: `settled_full_at` with all of `debits` applied.
     full_at: u64,
 }
 
 /// Id of a debit within one scope; later ids are greater. Ids stay valid when the buckets of the
 /// scope are replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct TakeId(u64);
+pub(super) struct DebitId(u64);
 
-impl TakeId {
+impl DebitId {
     /// Lower bound: smaller than the id of any debit.
     pub(super) const FIRST: Self = Self(0);
 
@@ -49,8 +49,8 @@ impl TakeId {
 
 /// Debit from a bucket: the function `full_at -> max(full_at + weight, min_full_at)`.
 #[derive(Debug, Clone, Copy)]
-struct Take {
-    id: TakeId,
+struct Debit {
+    id: DebitId,
     weight: u64,
     min_full_at: u64,
     is_settled: bool,
@@ -71,7 +71,7 @@ impl Bucket {
         Self {
             limit,
             settled_full_at: 0,
-            takes: Vec::new(),
+            debits: Vec::new(),
             full_at: 0,
         }
     }
@@ -87,7 +87,7 @@ impl Bucket {
         // The debt is kept in units, not in time: one unit has another weight under the new limit.
         self.full_at = now.saturating_add(self.weight(taken));
         self.settled_full_at = self.full_at;
-        self.takes.clear();
+        self.debits.clear();
     }
 
     /// Checks if `amount` can be taken now; returns the shortage if not. Takes nothing.
@@ -104,52 +104,52 @@ impl Bucket {
 
     /// Takes `amount` unconditionally; the bucket may go into debt. The caller checks
     /// [`shortage`](Self::shortage) first.
-    pub(super) fn take(&mut self, id: TakeId, amount: u64, now: u64, is_settled: bool) {
+    pub(super) fn take(&mut self, id: DebitId, amount: u64, now: u64, is_settled: bool) {
         let weight = self.weight(amount);
-        let take = Take {
+        let debit = Debit {
             id,
             weight,
             min_full_at: now.saturating_add(weight),
             is_settled,
         };
-        self.full_at = take.apply(self.full_at);
-        self.takes.push(take);
+        self.full_at = debit.apply(self.full_at);
+        self.debits.push(debit);
         self.merge_settled();
     }
 
     /// Settles the debit `id` at `amount`, or at its present amount if `None`. This is final: the
     /// caller must not change a settled debit again.
-    pub(super) fn settle(&mut self, id: TakeId, amount: Option<u64>) {
+    pub(super) fn settle(&mut self, id: DebitId, amount: Option<u64>) {
         self.change(id, amount, true);
     }
 
     /// Changes the amount of the debit `id`, which stays unsettled. If a change of the limit has
     /// dropped the debit, takes the amount anew.
-    pub(super) fn amend(&mut self, id: TakeId, amount: u64, now: u64) {
-        if self.takes.iter().any(|take| take.id == id) {
+    pub(super) fn amend(&mut self, id: DebitId, amount: u64, now: u64) {
+        if self.debits.iter().any(|debit| debit.id == id) {
             self.change(id, Some(amount), false);
         } else {
             self.take(id, amount, now, false);
         }
     }
 
-    fn change(&mut self, id: TakeId, amount: Option<u64>, is_settled: bool) {
+    fn change(&mut self, id: DebitId, amount: Option<u64>, is_settled: bool) {
         // Not a binary search: a debit that was taken anew is out of id order.
-        let Some(position) = self.takes.iter().position(|take| take.id == id) else {
+        let Some(position) = self.debits.iter().position(|debit| debit.id == id) else {
             return;
         };
-        let weight = amount.map_or(self.takes[position].weight, |amount| self.weight(amount));
-        let take = &mut self.takes[position];
+        let weight = amount.map_or(self.debits[position].weight, |amount| self.weight(amount));
+        let debit = &mut self.debits[position];
         // `min_full_at - weight` is the time of the debit, so the corrected debit is dated as before.
-        take.min_full_at = (take.min_full_at - take.weight).saturating_add(weight);
-        take.weight = weight;
-        take.is_settled |= is_settled;
+        debit.min_full_at = (debit.min_full_at - debit.weight).saturating_add(weight);
+        debit.weight = weight;
+        debit.is_settled |= is_settled;
         self.merge_settled();
         // Replay: debits after the corrected one see the corrected state.
         self.full_at = self
-            .takes
+            .debits
             .iter()
-            .fold(self.settled_full_at, |full_at, take| take.apply(full_at));
+            .fold(self.settled_full_at, |full_at, debit| debit.apply(full_at));
     }
 
     pub(super) fn level(&self, now: u64) -> LimitLevel {
@@ -164,13 +164,13 @@ impl Bucket {
 
     /// True if the bucket equals a new one: full, and without unsettled debits.
     pub(super) fn is_idle(&self, now: u64) -> bool {
-        self.takes.is_empty() && self.backlog(now) == 0
+        self.debits.is_empty() && self.backlog(now) == 0
     }
 
     /// Number of stored debits.
     #[cfg(test)]
     pub(super) fn take_count(&self) -> usize {
-        self.takes.len()
+        self.debits.len()
     }
 
     /// Time until the bucket is full, in nanoseconds.
@@ -188,7 +188,7 @@ impl Bucket {
     fn merge_settled(&mut self) {
         // Applying `first`, then `next`, is one debit with the summed weight and
         // `next(first.min_full_at)`.
-        self.takes.dedup_by(|next, first| {
+        self.debits.dedup_by(|next, first| {
             let are_settled = first.is_settled && next.is_settled;
             if are_settled {
                 first.min_full_at = next.apply(first.min_full_at);
@@ -196,14 +196,14 @@ impl Bucket {
             }
             are_settled
         });
-        if let Some(first) = self.takes.first().filter(|first| first.is_settled) {
+        if let Some(first) = self.debits.first().filter(|first| first.is_settled) {
             self.settled_full_at = first.apply(self.settled_full_at);
-            self.takes.remove(0);
+            self.debits.remove(0);
         }
     }
 }
 
-impl Take {
+impl Debit {
     fn apply(&self, full_at: u64) -> u64 {
         full_at.saturating_add(self.weight).max(self.min_full_at)
     }

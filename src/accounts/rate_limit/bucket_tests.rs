@@ -7,10 +7,10 @@ use proptest::prelude::*;
 
 use super::Bucket;
 use super::Shortage;
-use super::TakeId;
+use super::DebitId;
 
 const SECOND: u64 = 1_000_000_000;
-const FIRST: TakeId = TakeId::FIRST;
+const FIRST: DebitId = DebitId::FIRST;
 
 fn bucket(limit: u32) -> Bucket {
     Bucket::new(NonZeroU32::new(limit).unwrap())
@@ -36,8 +36,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Time when a bucket of 60 a minute is full again after these debits.
-fn full_at(takes: &[(u64, u64)]) -> u64 {
-    takes.iter().fold(0, |full_at: u64, (at, amount)| {
+fn full_at(debits: &[(u64, u64)]) -> u64 {
+    debits.iter().fold(0, |full_at: u64, (at, amount)| {
         full_at.max(*at) + amount * SECOND
     })
 }
@@ -47,24 +47,24 @@ proptest! {
     #[test]
     fn settled_bucket_equals_bucket_with_final_amounts(steps in prop::collection::vec(step(), 0..60)) {
         let (mut now, mut bucket) = (0, bucket(60));
-        let (mut takes, mut open, mut id) = (Vec::new(), Vec::new(), FIRST);
+        let (mut debits, mut open, mut id) = (Vec::new(), Vec::new(), FIRST);
         for step in steps {
             match step {
                 Step::Wait(time) => now += time,
                 Step::Take(amount) => {
                     id = id.next();
                     bucket.take(id, amount, now, false);
-                    open.push((takes.len(), id));
-                    takes.push((now, amount));
+                    open.push((debits.len(), id));
+                    debits.push((now, amount));
                 }
                 Step::Settle(..) if open.is_empty() => {}
                 Step::Settle(index, amount) => {
                     let (position, id) = open.remove(index.index(open.len()));
-                    takes[position].1 = amount.unwrap_or(takes[position].1);
+                    debits[position].1 = amount.unwrap_or(debits[position].1);
                     bucket.settle(id, amount);
                 }
             }
-            let backlog = full_at(&takes).saturating_sub(now);
+            let backlog = full_at(&debits).saturating_sub(now);
             prop_assert_eq!(bucket.level(now).reset, Duration::from_nanos(backlog));
             prop_assert!(bucket.take_count() <= 2 * open.len());
         }

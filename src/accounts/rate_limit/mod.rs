@@ -130,14 +130,14 @@ impl RateLimits {
                 locked.iter().map(|scope| scope.state(now)),
             )));
         }
-        let takes: Vec<_> = locked
+        let debits: Vec<_> = locked
             .iter_mut()
             .map(|scope| scope.take_request(now, estimated_tokens))
             .collect();
         drop(locked);
         Ok(Permit::new(
             self.clone(),
-            scopes.into_iter().zip(takes).collect(),
+            scopes.into_iter().zip(debits).collect(),
         ))
     }
 

@@ -2,7 +2,7 @@
 
 use super::RateLimited;
 use super::RateLimits;
-use super::bucket::TakeId;
+use super::bucket::DebitId;
 use super::scope;
 use super::scope::SharedScopeLimiter;
 use super::state::RateLimitState;
@@ -15,12 +15,12 @@ use super::state::RateLimitState;
 #[derive(Debug)]
 pub struct Permit {
     limits: RateLimits,
-    scopes: Vec<(SharedScopeLimiter, TakeId)>,
+    scopes: Vec<(SharedScopeLimiter, DebitId)>,
     is_settled: bool,
 }
 
 impl Permit {
-    pub(super) fn new(limits: RateLimits, scopes: Vec<(SharedScopeLimiter, TakeId)>) -> Self {
+    pub(super) fn new(limits: RateLimits, scopes: Vec<(SharedScopeLimiter, DebitId)>) -> Self {
         Self {
             limits,
             scopes,
@@ -38,15 +38,15 @@ impl Permit {
         let now = self.limits.now();
         // A settled debit is final and may be merged with others, so a new one is taken.
         if std::mem::take(&mut self.is_settled) {
-            for (scope, take) in &mut self.scopes {
-                *take = scope.lock().next_take();
+            for (scope, debit) in &mut self.scopes {
+                *debit = scope.lock().next_debit_id();
             }
         }
         // Lock order: key, then project, as in `RateLimits::admit`.
         let mut locked: Vec<_> = self
             .scopes
             .iter()
-            .map(|(scope, take)| (scope.lock(), *take))
+            .map(|(scope, debit)| (scope.lock(), *debit))
             .collect();
         let refusals = locked
             .iter()
@@ -54,7 +54,7 @@ impl Permit {
         if let Some(refusal) = refusals.max_by_key(scope::LimitHit::severity) {
             locked
                 .iter_mut()
-                .for_each(|(scope, take)| scope.refund(*take));
+                .for_each(|(scope, debit)| scope.refund(*debit));
             self.is_settled = true;
             return Err(refusal.into_rate_limited(RateLimitState::tightest(
                 locked.iter().map(|(scope, _)| scope.state(now)),
@@ -62,7 +62,7 @@ impl Permit {
         }
         locked
             .iter_mut()
-            .for_each(|(scope, take)| scope.amend(now, *take, tokens));
+            .for_each(|(scope, debit)| scope.amend(now, *debit, tokens));
         Ok(())
     }
 
@@ -83,8 +83,8 @@ impl Permit {
         if std::mem::replace(&mut self.is_settled, true) {
             return;
         }
-        for (scope, take) in &self.scopes {
-            scope.lock().settle(*take, tokens);
+        for (scope, debit) in &self.scopes {
+            scope.lock().settle(*debit, tokens);
         }
     }
 }

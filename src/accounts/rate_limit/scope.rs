@@ -11,7 +11,7 @@ use crate::domain::Rates;
 
 use super::bucket::Bucket;
 use super::bucket::Shortage;
-use super::bucket::TakeId;
+use super::bucket::DebitId;
 use super::rate_limited::LimitKind;
 use super::rate_limited::RateLimited;
 use super::state::RateLimitState;
@@ -38,7 +38,7 @@ pub(super) struct ScopeLimiter {
     scope: LimitScope,
     rates: Rates,
     running: u32,
-    last_take: TakeId,
+    last_debit_id: DebitId,
     /// `None` without a limit, and for a limit of zero.
     requests: Option<Bucket>,
     /// `None` as for `requests`.
@@ -60,7 +60,7 @@ impl SharedScopeLimiter {
             scope: whose,
             rates: Rates::default(),
             running: 0,
-            last_take: TakeId::FIRST,
+            last_debit_id: DebitId::FIRST,
             requests: None,
             tokens: None,
         })))
@@ -132,15 +132,15 @@ impl ScopeLimiter {
     }
 
     /// Returns the id of the next debits.
-    pub(super) fn next_take(&mut self) -> TakeId {
-        self.last_take = self.last_take.next();
-        self.last_take
+    pub(super) fn next_debit_id(&mut self) -> DebitId {
+        self.last_debit_id = self.last_debit_id.next();
+        self.last_debit_id
     }
 
     /// Takes one request and about `tokens`, and counts the request as running. Returns the id by
     /// which its debits can be corrected.
-    pub(super) fn take_request(&mut self, now: u64, tokens: u64) -> TakeId {
-        let id = self.next_take();
+    pub(super) fn take_request(&mut self, now: u64, tokens: u64) -> DebitId {
+        let id = self.next_debit_id();
         self.running += 1;
         if let Some(bucket) = &mut self.requests {
             bucket.take(id, 1, now, false);
@@ -163,28 +163,28 @@ impl ScopeLimiter {
         })
     }
 
-    /// Changes the estimated tokens of `take`.
-    pub(super) fn amend(&mut self, now: u64, take: TakeId, tokens: u64) {
+    /// Changes the estimated tokens of `debit`.
+    pub(super) fn amend(&mut self, now: u64, debit: DebitId, tokens: u64) {
         if let Some(bucket) = &mut self.tokens {
-            bucket.amend(take, tokens, now);
+            bucket.amend(debit, tokens, now);
         }
     }
 
-    /// Settles the token debit `take` at `tokens`, or at its estimate if `None`. The request debit
+    /// Settles the token debit `debit` at `tokens`, or at its estimate if `None`. The request debit
     /// stays.
-    pub(super) fn settle(&mut self, take: TakeId, tokens: Option<u64>) {
+    pub(super) fn settle(&mut self, debit: DebitId, tokens: Option<u64>) {
         if let Some(bucket) = &mut self.requests {
-            bucket.settle(take, None);
+            bucket.settle(debit, None);
         }
         if let Some(bucket) = &mut self.tokens {
-            bucket.settle(take, tokens);
+            bucket.settle(debit, tokens);
         }
     }
 
-    /// Refunds `take` in both buckets, requests and tokens.
-    pub(super) fn refund(&mut self, take: TakeId) {
+    /// Refunds `debit` in both buckets, requests and tokens.
+    pub(super) fn refund(&mut self, debit: DebitId) {
         for bucket in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
-            bucket.settle(take, Some(0));
+            bucket.settle(debit, Some(0));
         }
     }
 

@@ -74,7 +74,7 @@ pub(super) fn replace_forced_choice(turn: &mut Turn) -> ForcedCall {
     };
     turn.sampling.format = arguments_format(&tool);
     let name = tool.name;
-    // Stop texts would cut the arguments.
+    // Stop sequences would cut the arguments.
     turn.sampling.stop.clear();
     // The tools stay, since the conversation may contain calls of them.
     turn.tools.choice = ToolChoice::None;

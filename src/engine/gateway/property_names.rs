@@ -88,14 +88,14 @@ fn adapt(tool: &mut Tool) -> Option<RenamedTool> {
     if tool.strict {
         return None;
     }
-    let plain = schema::unbound_schema(&tool.schema)?;
+    let plain = schema::to_non_strict(&tool.schema)?;
     tool.schema = plain.json;
     Some((tool.name.clone(), plain.renamed))
 }
 
 /// Adapts a natively written tool.
 fn adapt_native(json: &mut String) -> Option<RenamedTool> {
-    let (adapted, name, renamed) = schema::unbound_native_tool(json)?;
+    let (adapted, name, renamed) = schema::to_non_strict_native_tool(json)?;
     *json = adapted;
     Some((name, renamed))
 }

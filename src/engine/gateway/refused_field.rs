@@ -18,14 +18,14 @@ const MAX_PATH_BYTES: usize = 200;
 /// Field that upstream does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RefusedField {
-    home: RefusedFieldHome,
+    root: PathRoot,
     /// Field names that lead to it, with the types of blocks among them.
     path: Vec<String>,
 }
 
 /// Object in which a path begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RefusedFieldHome {
+enum PathRoot {
     Request,
     Instruction,
     Tool,
@@ -42,23 +42,23 @@ impl RefusedField {
             .filter(|path| path.len() <= MAX_PATH_BYTES)?;
         let steps: Vec<&str> = path.split('.').collect();
         let is_number = |step: &str| step.bytes().all(|byte| byte.is_ascii_digit());
-        let (home, path) = match &steps[..] {
+        let (root, path) = match &steps[..] {
             ["messages", message, "content", block, path @ ..]
                 if is_number(message) && is_number(block) =>
             {
-                (RefusedFieldHome::Block, path)
+                (PathRoot::Block, path)
             }
             ["system", block, path @ ..] if is_number(block) => {
-                (RefusedFieldHome::Instruction, path)
+                (PathRoot::Instruction, path)
             }
-            ["tools", tool, path @ ..] if is_number(tool) => (RefusedFieldHome::Tool, path),
-            path => (RefusedFieldHome::Request, path),
+            ["tools", tool, path @ ..] if is_number(tool) => (PathRoot::Tool, path),
+            path => (PathRoot::Request, path),
         };
         let is_named = path
             .last()
             .is_some_and(|name| !name.is_empty() && *name != "type");
         is_named.then(|| Self {
-            home,
+            root,
             path: path.iter().map(|step| (*step).to_owned()).collect(),
         })
     }
@@ -94,15 +94,15 @@ impl RefusedField {
 
     /// Removes the field from `turn`, wherever it occurs. True if it was there.
     pub(super) fn remove_from(&self, turn: &mut Turn) -> bool {
-        match self.home {
-            RefusedFieldHome::Request => self.remove_from_request(turn),
-            RefusedFieldHome::Instruction => {
+        match self.root {
+            PathRoot::Request => self.remove_from_request(turn),
+            PathRoot::Instruction => {
                 self.remove_from_items(turn.native.system.iter_mut().flatten())
             }
-            RefusedFieldHome::Tool => {
+            PathRoot::Tool => {
                 self.remove_from_items(turn.native.tools.iter_mut().flatten())
             }
-            RefusedFieldHome::Block => {
+            PathRoot::Block => {
                 let parts = turn
                     .history
                     .iter_mut()
@@ -138,14 +138,14 @@ impl RefusedField {
 impl fmt::Display for RefusedField {
     /// Writes the path in the format of the header of ignored fields.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self.home {
-            RefusedFieldHome::Request => "",
-            RefusedFieldHome::Instruction => "system[].",
-            RefusedFieldHome::Tool => "tools[].",
-            RefusedFieldHome::Block => "messages[].content[].",
+        formatter.write_str(match self.root {
+            PathRoot::Request => "",
+            PathRoot::Instruction => "system[].",
+            PathRoot::Tool => "tools[].",
+            PathRoot::Block => "messages[].content[].",
         })?;
         // In a block or a tool, the first step is its type.
-        let is_typed = self.home != RefusedFieldHome::Request && self.path.len() > 1;
+        let is_typed = self.root != PathRoot::Request && self.path.len() > 1;
         formatter.write_str(&self.path[usize::from(is_typed)..].join("."))
     }
 }

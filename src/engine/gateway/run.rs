@@ -35,7 +35,7 @@ use super::learned_refusals::UpstreamRefusal;
 use super::model_rules::ModelRules;
 use super::property_names::PropertyNames;
 use super::schema;
-use super::stop_sequences::StopTextFilter;
+use super::stop_sequences::StopSequenceFilter;
 use super::strict::ToolArgumentCheck;
 use super::usage_counter::UsageCounter;
 
@@ -43,7 +43,7 @@ use super::usage_counter::UsageCounter;
 /// takes.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(200);
-/// Maximum wait, at the end of an answer that a stop text has ended, for the cost of its run.
+/// Maximum wait, at the end of an answer that a stop sequence has ended, for the cost of its run.
 const BILL_TIMEOUT: Duration = Duration::from_millis(250);
 /// Timeout for a worker to accept a turn, until its call is under way. Each step has a shorter
 /// timeout of its own; this one bounds them together.
@@ -67,7 +67,7 @@ pub(super) struct TurnRun<L: Launcher> {
     /// Breaker pass; taken when the outcome of the call upstream is known.
     pass: Option<BreakerPass>,
     strict: ToolArgumentCheck,
-    stops: StopTextFilter,
+    stops: StopSequenceFilter,
     form: JsonAnswerCheck,
     demand: DemandedCall,
     rules: Arc<ModelRules>,
@@ -114,7 +114,7 @@ where
     ) -> Result<Self, Error> {
         let (strict, stops, form, names, repeat) = in_place(turn.turn.bytes(), || {
             let strict = ToolArgumentCheck::new(&turn.turn.tools);
-            let stops = StopTextFilter::take_from(&mut turn.turn);
+            let stops = StopSequenceFilter::take_from(&mut turn.turn);
             let form = JsonAnswerCheck::apply(&mut turn.turn);
             let names = PropertyNames::apply(&mut turn.turn);
             let repeat = (form.may_repeat() || demand.is_open()).then(|| turn.clone());

@@ -1,7 +1,7 @@
-//! Enforcement of stop texts that Anthropic refuses: those without a visible character.
+//! Enforcement of stop sequences that Anthropic refuses: those without a visible character.
 //!
 //! The answer is searched for them instead. Text is held back only while it may be the beginning of
-//! a stop text; the first complete one ends the answer before it. Thinking and the arguments of
+//! a stop sequence; the first complete one ends the answer before it. Thinking and the arguments of
 //! tool calls are not searched.
 
 use crate::domain::Finish;
@@ -11,17 +11,17 @@ use crate::domain::TurnEvent;
 
 use super::usage_counter::UsageCounter;
 
-/// Filter that searches an answer for stop texts.
+/// Filter that searches an answer for stop sequences.
 #[derive(Debug, Default)]
-pub(super) struct StopTextFilter {
+pub(super) struct StopSequenceFilter {
     texts: Vec<String>,
-    /// End of the text so far, while it may be the beginning of a stop text.
+    /// End of the text so far, while it may be the beginning of a stop sequence.
     held: String,
     has_ended: bool,
 }
 
-impl StopTextFilter {
-    /// Moves the stop texts that Anthropic refuses from `turn` into a new filter.
+impl StopSequenceFilter {
+    /// Moves the stop sequences that Anthropic refuses from `turn` into a new filter.
     pub(super) fn take_from(turn: &mut Turn) -> Self {
         let texts = turn
             .sampling
@@ -34,7 +34,7 @@ impl StopTextFilter {
         }
     }
 
-    /// True if a stop text has ended the answer in the middle of its run.
+    /// True if a stop sequence has ended the answer in the middle of its run.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }
@@ -45,7 +45,7 @@ impl StopTextFilter {
         self.has_ended = false;
     }
 
-    /// Takes the next event, and returns the events that may be sent now. A stop text ends the
+    /// Takes the next event, and returns the events that may be sent now. A stop sequence ends the
     /// answer, with the tokens that `tally` has counted so far.
     pub(super) fn filter(&mut self, event: TurnEvent, tally: &UsageCounter) -> Vec<TurnEvent> {
         if self.texts.is_empty() {
@@ -87,7 +87,7 @@ fn as_text(text: String) -> Option<TurnEvent> {
     (!text.is_empty()).then_some(TurnEvent::Text(text))
 }
 
-/// Returns the stop text that is complete first, and its start; of several that end at the same
+/// Returns the stop sequence that is complete first, and its start; of several that end at the same
 /// place, the longest.
 fn first_match<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> {
     let found = stops
@@ -96,7 +96,7 @@ fn first_match<'a>(text: &str, stops: &'a [String]) -> Option<(usize, &'a str)> 
     found.min_by_key(|(start, stop)| (start + stop.len(), *start))
 }
 
-/// Returns the start of the longest suffix of `text` that is a prefix of a stop text.
+/// Returns the start of the longest suffix of `text` that is a prefix of a stop sequence.
 fn held_from(text: &str, stops: &[String]) -> usize {
     let longest = stops.iter().map(String::len).max().unwrap_or(0);
     let nearest = text.len().saturating_sub(longest.saturating_sub(1));

@@ -4,10 +4,10 @@ use super::*;
 use crate::domain::Usage;
 use crate::engine::gateway::testing::turn;
 
-fn watching(stops: &[String]) -> StopTextFilter {
-    StopTextFilter {
+fn watching(stops: &[String]) -> StopSequenceFilter {
+    StopSequenceFilter {
         texts: stops.to_vec(),
-        ..StopTextFilter::default()
+        ..StopSequenceFilter::default()
     }
 }
 
@@ -23,9 +23,9 @@ fn end() -> TurnEvent {
     TurnEvent::Finished(Finish::new(FinishReason::Stop, Usage::default()))
 }
 
-/// Returns the text that `pieces` come to, and the stop text that ended it.
+/// Returns the text that `pieces` come to, and the stop sequence that ended it.
 fn told(
-    stops: &mut StopTextFilter,
+    stops: &mut StopSequenceFilter,
     pieces: impl IntoIterator<Item = String>,
 ) -> (String, Option<String>) {
     let mut words = String::new();
@@ -41,7 +41,7 @@ fn told(
     panic!("no end")
 }
 
-/// Reference implementation: searches each prefix of the whole text for a stop text at its end.
+/// Reference implementation: searches each prefix of the whole text for a stop sequence at its end.
 fn split(text: &str, stops: &[String]) -> (String, Option<String>) {
     let ends = text
         .char_indices()
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn held_text_is_a_prefix_of_a_stop_text(
+    fn held_text_is_a_prefix_of_a_stop_sequence(
         stops in proptest::collection::vec("[ \n]{1,4}", 1..4), text in "[a \n]{0,20}",
     ) {
         let mut watching = watching(&stops);
@@ -85,7 +85,7 @@ proptest! {
 }
 
 #[test]
-fn answer_ends_before_the_stop_text() {
+fn answer_ends_before_the_stop_sequence() {
     for (stops, pieces, words, stop) in [
         (
             &["\n\n"][..],
@@ -106,10 +106,10 @@ fn answer_ends_before_the_stop_text() {
 }
 
 #[test]
-fn only_refused_stop_texts_are_taken_from_the_turn() {
+fn only_refused_stop_sequences_are_taken_from_the_turn() {
     let mut turn = turn("m");
     turn.sampling.stop = texts(&["\n\n", "END", " ", "\u{1f}", "a b", "\t\u{2003}"]);
-    let stops = StopTextFilter::take_from(&mut turn);
+    let stops = StopSequenceFilter::take_from(&mut turn);
     assert_eq!(turn.sampling.stop, ["END", "a b"]);
     assert_eq!(stops.texts, ["\n\n", " ", "\u{1f}", "\t\u{2003}"]);
 }

@@ -15,14 +15,14 @@ pub(crate) fn keyed(state: AppState) -> AppState {
 }
 
 /// Key that can be revoked.
-pub(crate) struct Revocable {
+pub(crate) struct RevocableKey {
     pub(crate) text: String,
     id: String,
     keys: Keys,
     registry: Registry,
 }
 
-impl Revocable {
+impl RevocableKey {
     pub(crate) async fn new() -> Self {
         let registry = Registry::temporary().await.unwrap();
         let permissions = FieldChange::Set(vec![Permission::Inference]);

@@ -13,17 +13,17 @@ use crate::http::tests::Step;
 const SOON: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy)]
-enum Leaving {
+enum DisconnectKind {
     Fin,
     Reset,
     HalfClose,
 }
 
-impl Leaving {
+impl DisconnectKind {
     const ALL: [Self; 3] = [Self::Fin, Self::Reset, Self::HalfClose];
 
     /// Leaves, and returns the half of the connection that stays open, if any.
-    async fn leave(self, mut client: TcpStream) -> Option<TcpStream> {
+    async fn disconnect(self, mut client: TcpStream) -> Option<TcpStream> {
         match self {
             Self::Fin => None,
             Self::Reset => {
@@ -52,16 +52,16 @@ async fn turn_is_cancelled_when_client_disconnects_at_any_stage() {
     ];
     for (index, (turns, stream)) in stages.into_iter().enumerate() {
         let mut server = Server::start(turns()).await;
-        for leaving in Leaving::ALL {
+        for kind in DisconnectKind::ALL {
             let mut client = server.connect().await;
             client.write_all(&chat(stream)).await.unwrap();
             server.until_held(1).await;
             if index == 4 {
                 read_until(&mut client, "\"a\"").await;
             }
-            let _kept = leaving.leave(client).await;
+            let _kept = kind.disconnect(client).await;
             let left = timeout(SOON, server.held.wait_for(|held| *held == 0)).await;
-            assert!(left.is_ok(), "{leaving:?} at stage {index}");
+            assert!(left.is_ok(), "{kind:?} at stage {index}");
         }
     }
 }

@@ -19,7 +19,7 @@ use super::turn_sockets::events_until_end;
 use super::turn_sockets::obeying;
 use super::turn_sockets::open;
 use super::*;
-use crate::http::tests::keyed::Revocable;
+use crate::http::tests::keyed::RevocableKey;
 use crate::http::tests::keyed::keyed;
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn socket_is_refused_to_pages_of_other_origins() {
 
 #[tokio::test]
 async fn revoked_key_is_refused_for_the_next_turn() {
-    let key = Revocable::new().await;
+    let key = RevocableKey::new().await;
     let server = Server::start_as(obeying(), config(), |_| {}, |state| key.state(state)).await;
     let mut socket = open(&server).await;
     socket

@@ -18,14 +18,14 @@ use crate::http::tests::tasks::PermissionDecision;
 use crate::http::tests::tasks::TaskFixture;
 
 /// Server with one running task.
-struct Stage {
+struct RunningTask {
     fixture: TaskFixture,
     server: Server,
     task: String,
     puppet: AgentScript,
 }
 
-impl Stage {
+impl RunningTask {
     async fn open() -> Self {
         let mut fixture = TaskFixture::open().await;
         let turns = ScriptedTurns::playing([]);
@@ -66,17 +66,17 @@ fn numbers(events: &[Value]) -> Vec<u64> {
 
 #[tokio::test]
 async fn task_is_watched_and_controlled_over_one_socket() {
-    let mut stage = Stage::open().await;
-    let mut socket = stage.open_socket("", 0).await.unwrap();
-    stage.puppet.say(AgentEvent::Message("hm".to_owned()));
+    let mut running = RunningTask::open().await;
+    let mut socket = running.open_socket("", 0).await.unwrap();
+    running.puppet.say(AgentEvent::Message("hm".to_owned()));
     assert_eq!(socket.until("message").await["text"], "hm");
-    stage.puppet.ask("q1");
+    running.puppet.ask("q1");
     assert_eq!(socket.until("permission_request").await["request_id"], "q1");
     socket
         .say(json!({"type": "permission", "request_id": "q1", "decision": "allow"}))
         .await;
     assert_eq!(
-        stage.puppet.heard.recv().await.unwrap(),
+        running.puppet.heard.recv().await.unwrap(),
         AgentCall::Answer("q1".to_owned(), PermissionDecision::Allow)
     );
     assert_eq!(
@@ -109,35 +109,35 @@ async fn task_is_watched_and_controlled_over_one_socket() {
     socket.until("request_error").await;
     socket.say(json!({"type": "interrupt"})).await;
     assert_eq!(
-        stage.puppet.heard.recv().await.unwrap(),
+        running.puppet.heard.recv().await.unwrap(),
         AgentCall::Interrupt
     );
-    stage.puppet.end(AgentStop::Interrupted, "0.25");
+    running.puppet.end(AgentStop::Interrupted, "0.25");
     assert_eq!(socket.until("complete").await["status"], "interrupted");
     assert_eq!(socket.next().await, Some(json!(1000)));
 }
 
 #[tokio::test]
 async fn socket_opened_later_starts_after_the_requested_event() {
-    let stage = Stage::open().await;
+    let running = RunningTask::open().await;
     for number in 1..=5 {
-        stage.puppet.say(AgentEvent::Message(number.to_string()));
+        running.puppet.say(AgentEvent::Message(number.to_string()));
     }
-    let mut socket = stage.open_socket("?starting_after=2", 0).await.unwrap();
+    let mut socket = running.open_socket("?starting_after=2", 0).await.unwrap();
     let mut events = Vec::new();
     while events.len() < 3 {
         events.push(socket.next().await.unwrap());
     }
-    stage.puppet.end(AgentStop::Completed, "0.25");
+    running.puppet.end(AgentStop::Completed, "0.25");
     events.push(socket.until("complete").await);
     assert_eq!(numbers(&events), [3, 4, 5, 6]);
     assert_eq!(
-        stage.open_socket("", 1).await.err(),
+        running.open_socket("", 1).await.err(),
         Some(404),
         "another key has no such task"
     );
     assert_eq!(
-        stage.open_socket("?starting_after=x", 0).await.err(),
+        running.open_socket("?starting_after=x", 0).await.err(),
         Some(400)
     );
 }

@@ -42,9 +42,9 @@ fn lines_yield_to_waiting_clients_and_a_busy_pool() {
 }
 
 /// Turns of an idle server.
-struct Quiet;
+struct IdleTurns;
 
-impl Turns for Quiet {
+impl Turns for IdleTurns {
     fn run(&self, _: Caller, _: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         pending().boxed()
     }
@@ -68,7 +68,7 @@ impl Turns for Quiet {
 
 #[tokio::test]
 async fn lines_of_one_key_do_not_delay_the_first_of_another() {
-    let share = BatchThrottle::new(1, TurnPipeline::new(Quiet), CancellationToken::new());
+    let share = BatchThrottle::new(1, TurnPipeline::new(IdleTurns), CancellationToken::new());
     let log = Mutex::new(Vec::new());
     let held = share.acquire(&Tenant::new("many", 1)).await;
     let line = async |key: &'static str| {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::testing::Faulty;
 use super::super::testing::Gated;
 use super::super::testing::SPACE;
-use super::super::testing::Shared;
+use super::super::testing::SharedBackend;
 use super::super::*;
 
 const TABLE: StoreTable = StoreTable::new("t");
@@ -277,7 +277,7 @@ async fn range_is_read_page_by_page() {
 /// Engines that several servers share find that another one has changed what a transaction read.
 #[tokio::test]
 async fn transaction_runs_again_after_a_conflict() {
-    let backend = Arc::new(Shared::default());
+    let backend = Arc::new(SharedBackend::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     put(&store, "a", "mine").await;
     backend.add_conflict((key("a"), Some(b"theirs".to_vec())));
@@ -327,7 +327,7 @@ async fn guard_is_made_and_dropped_when_the_write_fails() {
 
 #[tokio::test]
 async fn transaction_that_always_conflicts_fails_and_writes_nothing() {
-    let backend = Arc::new(Shared::default());
+    let backend = Arc::new(SharedBackend::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     for _ in 0..8 {
         backend.add_conflict((key("a"), Some(b"theirs".to_vec())));
@@ -347,7 +347,7 @@ async fn transaction_that_always_conflicts_fails_and_writes_nothing() {
 
 #[tokio::test]
 async fn lease_is_held_by_one_of_two_servers() {
-    let backend = Arc::new(Shared::default());
+    let backend = Arc::new(SharedBackend::default());
     let open = || Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let claim = |store: &Store, name: &'static str| {
         store.transaction(move |transaction| {

@@ -87,20 +87,20 @@ impl Backend for Faulty {
 
 /// Backend in memory that other servers use, too.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
+pub(crate) struct SharedBackend {
     memory: MemoryBackend,
     /// Changes that others make, each just before a write of this server.
     conflicts: Mutex<VecDeque<StoreChange>>,
 }
 
-impl Shared {
+impl SharedBackend {
     /// Lets another server make `change` before the next write, which then conflicts with it.
     pub(crate) fn add_conflict(&self, change: StoreChange) {
         self.conflicts.lock().unwrap().push_back(change);
     }
 }
 
-impl Backend for Shared {
+impl Backend for SharedBackend {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.memory.get(key)
     }

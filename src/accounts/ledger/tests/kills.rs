@@ -28,7 +28,7 @@ const FOLDER: &str = "LEDGER_KILL_FOLDER";
 
 /// Lines that one process has printed before its death.
 #[derive(Default)]
-struct Seen {
+struct PrintedLines {
     held: Vec<String>,
     settled: BTreeMap<String, u64>,
     refused: usize,
@@ -119,18 +119,18 @@ fn start(folder: &Path, round: u64) -> Child {
 }
 
 /// Starts a process, kills it after `lines` lines, and reads its remaining output.
-fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
+fn kill_after(folder: &Path, round: u64, lines: u64) -> PrintedLines {
     let mut child = start(folder, round);
-    let (mut seen, mut count) = (Seen::default(), 0);
+    let (mut printed, mut count) = (PrintedLines::default(), 0);
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            ["held", id] => seen.held.push(id.to_owned()),
+            ["held", id] => printed.held.push(id.to_owned()),
             ["done", id, tokens] => {
-                seen.settled.insert(id.to_owned(), tokens.parse().unwrap());
+                printed.settled.insert(id.to_owned(), tokens.parse().unwrap());
             }
-            ["over", _] => seen.refused += 1,
+            ["over", _] => printed.refused += 1,
             // Output of the test harness.
             _ => continue,
         }
@@ -143,11 +143,11 @@ fn kill_after(folder: &Path, round: u64, lines: u64) -> Seen {
         !child.wait().unwrap().success() && count >= lines,
         "it was killed, and did not fail"
     );
-    seen
+    printed
 }
 
 /// Checks the ledger after the kill against the printed lines.
-async fn check(folder: &Path, round: u64, seen: &Seen) {
+async fn check(folder: &Path, round: u64, printed: &PrintedLines) {
     let (
         OpenedLedger {
             ledger,
@@ -167,7 +167,7 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
             );
         }
     }
-    for (id, tokens) in &seen.settled {
+    for (id, tokens) in &printed.settled {
         let charged = charges.get(id).unwrap_or_else(|| panic!("{id} is lost"));
         assert_eq!(
             (charged.amount(), charged.is_unknown),
@@ -176,7 +176,7 @@ async fn check(folder: &Path, round: u64, seen: &Seen) {
         );
     }
     assert!(
-        seen.held.iter().all(|id| charges.contains_key(id)),
+        printed.held.iter().all(|id| charges.contains_key(id)),
         "what was held is charged, one way or the other"
     );
     let closed: Vec<&ChargeRecord> = charges
@@ -238,11 +238,11 @@ fn confirmed_charges_survive_kills_and_are_made_once() {
         }
         // From the first lines to long after the budget is used up.
         let lines = 1 + round * round * 7919 % 1_200;
-        let seen = kill_after(folder.path(), round, lines);
-        runtime.block_on(check(folder.path(), round, &seen));
-        settled += seen.settled.len();
-        refused += usize::from(seen.refused > 0);
-        lost += seen.held.len() - seen.settled.len();
+        let printed = kill_after(folder.path(), round, lines);
+        runtime.block_on(check(folder.path(), round, &printed));
+        settled += printed.settled.len();
+        refused += usize::from(printed.refused > 0);
+        lost += printed.held.len() - printed.settled.len();
     }
     assert!(
         settled > 1_000 && refused > 5 && lost > 50,

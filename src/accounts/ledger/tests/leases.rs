@@ -4,18 +4,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::accounts::ledger::node_lease::LEASE_SECONDS;
-use crate::storage::store::testing::Shared;
+use crate::storage::store::testing::SharedBackend;
 
 /// Store and clock of all servers.
 struct SharedStore {
-    backend: Arc<Shared>,
+    backend: Arc<SharedBackend>,
     start: Instant,
 }
 
 impl SharedStore {
     fn new() -> Self {
         Self {
-            backend: Arc::new(Shared::default()),
+            backend: Arc::new(SharedBackend::default()),
             start: Instant::now(),
         }
     }

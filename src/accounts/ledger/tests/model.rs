@@ -160,14 +160,14 @@ impl Model {
 }
 
 /// Ledger and model, driven by the same steps.
-struct Pair {
+struct LedgerAndModel {
     books: TestLedger,
     model: Model,
     holds: Vec<BudgetHold>,
     ids: usize,
 }
 
-impl Pair {
+impl LedgerAndModel {
     async fn step(mut self, step: Step) -> Self {
         let now = self.books.now.load(Ordering::SeqCst);
         let open = |index: usize, holds: &Vec<BudgetHold>| {
@@ -293,7 +293,7 @@ impl Pair {
 }
 
 async fn compare(books: TestLedger, steps: Vec<Step>) {
-    let mut pair = Pair {
+    let mut pair = LedgerAndModel {
         books,
         model: Model::default(),
         holds: Vec::new(),

@@ -14,21 +14,21 @@ use super::cache_breakpoints::BlockBreakpoint;
 #[serde(untagged)]
 pub(super) enum BodyBlock<'a> {
     /// Block built from a part of the turn.
-    Made(MadeBlock<'a>),
+    Made(BuiltBlock<'a>),
     /// Block in the JSON of the caller.
     Written(&'a RawValue),
 }
 
 /// Built block, with an optional cache breakpoint at its end.
 #[derive(Debug, Serialize)]
-pub(super) struct MadeBlock<'a> {
+pub(super) struct BuiltBlock<'a> {
     #[serde(flatten)]
     content: BodyContent<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cache_control: Option<BlockBreakpoint<'a>>,
 }
 
-impl<'a> MadeBlock<'a> {
+impl<'a> BuiltBlock<'a> {
     /// Returns the blocks inside a tool result; empty for any other block.
     pub(super) fn nested_blocks(&self) -> &[BodyBlock<'a>] {
         if let BodyContent::ToolResult { content, .. } = &self.content {
@@ -142,7 +142,7 @@ fn block(part: &Part) -> Option<BodyBlock<'_>> {
             is_error: result.is_error,
         },
     };
-    Some(BodyBlock::Made(MadeBlock {
+    Some(BodyBlock::Made(BuiltBlock {
         content,
         cache_control: None,
     }))

@@ -27,7 +27,7 @@ use plan::FormatPlan;
 
 /// Extent to which events are held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AnswerHoldBack {
+enum Buffering {
     /// Holds nothing back.
     No,
     /// Until the object begins.
@@ -44,8 +44,8 @@ pub(super) struct JsonAnswerCheck {
     schema: Option<String>,
     /// Extracts the object from the answer, if Claude is only instructed to give one.
     object: Option<JsonObjectExtractor>,
-    hold: AnswerHoldBack,
-    held: Vec<TurnEvent>,
+    buffering: Buffering,
+    buffered: Vec<TurnEvent>,
     json: String,
     /// Set once something of the answer was sent.
     is_sent: bool,
@@ -71,9 +71,9 @@ impl JsonAnswerCheck {
                 }
             )
             .then(JsonObjectExtractor::default),
-            hold: hold_back(&plan, strict.is_some()),
+            buffering: choose_buffering(&plan, strict.is_some()),
             schema: strict,
-            held: Vec::new(),
+            buffered: Vec::new(),
             json: String::new(),
             is_sent: false,
             has_called: false,
@@ -86,13 +86,13 @@ impl JsonAnswerCheck {
     /// True if the answer may be repeated: nothing of it was sent, and its format is not
     /// guaranteed.
     pub(super) fn may_repeat(&self) -> bool {
-        self.hold != AnswerHoldBack::No && !self.is_sent
+        self.buffering != Buffering::No && !self.is_sent
     }
 
     /// Resets the filter for a repeated answer.
     pub(super) fn reset(&mut self) {
         self.object = self.object.take().map(|_| JsonObjectExtractor::default());
-        self.held.clear();
+        self.buffered.clear();
         self.json.clear();
         (self.is_sent, self.has_called) = (false, false);
     }
@@ -110,13 +110,13 @@ impl JsonAnswerCheck {
             },
             event => event,
         };
-        let begins = self.hold == AnswerHoldBack::ToObject && !self.json.is_empty();
-        self.held.push(event);
+        let begins = self.buffering == Buffering::ToObject && !self.json.is_empty();
+        self.buffered.push(event);
         if self.has_called {
             // The text beside a tool call may be prose.
             return self.release(true);
         }
-        if self.is_sent || begins || self.hold == AnswerHoldBack::No {
+        if self.is_sent || begins || self.buffering == Buffering::No {
             return self.release(false);
         }
         Vec::new()
@@ -143,18 +143,18 @@ impl JsonAnswerCheck {
     /// Releases the events held back: all of them, or with the extracted object in place of the
     /// text.
     fn release(&mut self, is_whole: bool) -> Vec<TurnEvent> {
-        let mut held = std::mem::take(&mut self.held);
+        let mut buffered = std::mem::take(&mut self.buffered);
         if self.object.is_some() && !self.is_sent && !is_whole {
-            held.retain(|event| {
+            buffered.retain(|event| {
                 !matches!(
                     event,
                     TurnEvent::Text(_) | TurnEvent::NextText | TurnEvent::Citation(_)
                 )
             });
-            held.push(TurnEvent::Text(self.json.clone()));
+            buffered.push(TurnEvent::Text(self.json.clone()));
         }
-        self.is_sent |= !held.is_empty();
-        held
+        self.is_sent |= !buffered.is_empty();
+        buffered
     }
 
     /// Checks an answer that came to its `finish`, and returns the events left to send. An answer
@@ -176,7 +176,7 @@ impl JsonAnswerCheck {
                 "does not keep to the schema that was asked for: {what}"
             )));
         }
-        if self.held.is_empty() {
+        if self.buffered.is_empty() {
             Ok(Vec::new())
         } else {
             Ok(self.release(false))
@@ -187,23 +187,23 @@ impl JsonAnswerCheck {
 /// Returns the maximum number of runs of a turn for an answer of this `format`.
 pub(super) fn max_runs(format: &Format) -> u32 {
     let is_strict = matches!(format, Format::Schema(schema) if schema.is_strict);
-    if hold_back(&FormatPlan::for_format(format), is_strict) == AnswerHoldBack::No {
+    if choose_buffering(&FormatPlan::for_format(format), is_strict) == Buffering::No {
         1
     } else {
         2
     }
 }
 
-fn hold_back(plan: &FormatPlan, is_strict: bool) -> AnswerHoldBack {
+fn choose_buffering(plan: &FormatPlan, is_strict: bool) -> Buffering {
     match plan {
         FormatPlan::Bound {
             is_weaker: true, ..
-        } if is_strict => AnswerHoldBack::ToEnd,
-        FormatPlan::Any | FormatPlan::Bound { .. } => AnswerHoldBack::No,
+        } if is_strict => Buffering::ToEnd,
+        FormatPlan::Any | FormatPlan::Bound { .. } => Buffering::No,
         FormatPlan::Instructed {
             is_object: true, ..
-        } if !is_strict => AnswerHoldBack::ToObject,
-        FormatPlan::Instructed { .. } => AnswerHoldBack::ToEnd,
+        } if !is_strict => Buffering::ToObject,
+        FormatPlan::Instructed { .. } => Buffering::ToEnd,
     }
 }
 

@@ -45,7 +45,7 @@ impl FormatPlan {
             }
             Format::Schema(schema) => &schema.json,
         };
-        match schema::to_bindable(schema) {
+        match schema::to_enforceable(schema) {
             Some(taken) => Self::Bound {
                 other: Some(taken.json),
                 is_weaker: taken.is_weaker,
@@ -100,7 +100,7 @@ pub(super) fn bind_tools(turn: &mut Turn) {
         return;
     }
     for tool in turn.tools.list.iter_mut().filter(|tool| tool.strict) {
-        match schema::to_bindable(&tool.schema) {
+        match schema::to_enforceable(&tool.schema) {
             Some(taken) => tool.schema = taken.json,
             None => tool.strict = false,
         }

@@ -17,8 +17,8 @@ use std::collections::HashSet;
 
 use node::Node;
 
-pub(super) use non_strict::unbound_native_tool;
-pub(super) use non_strict::unbound_schema;
+pub(super) use non_strict::to_non_strict_native_tool;
+pub(super) use non_strict::to_non_strict;
 
 /// Maximum number of subschemas, those repeated by references included.
 const MAX_SUBSCHEMAS: usize = 5000;
@@ -87,14 +87,14 @@ const ANNOTATIONS: [&str; 7] = [
 
 /// Schema in the form that Anthropic takes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BindableSchema {
+pub(super) struct EnforceableSchema {
     pub(super) json: String,
     /// Set if it allows values that the original forbids.
     pub(super) is_weaker: bool,
 }
 
 /// Converts a schema into the form that Anthropic takes; `None` if it has none, or is not a schema.
-pub(super) fn to_bindable(json: &str) -> Option<BindableSchema> {
+pub(super) fn to_enforceable(json: &str) -> Option<EnforceableSchema> {
     let root = parse(json)?;
     let mut reader = SchemaConverter {
         root: &root,
@@ -116,7 +116,7 @@ pub(super) fn to_bindable(json: &str) -> Option<BindableSchema> {
     } else {
         schema.to_string()
     };
-    Some(BindableSchema {
+    Some(EnforceableSchema {
         json,
         is_weaker: reader.is_weaker,
     })

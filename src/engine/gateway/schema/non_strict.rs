@@ -36,7 +36,7 @@ pub(in crate::engine::gateway) type RenamedProperties = Vec<(String, String)>;
 
 /// Schema in the form that Anthropic takes for unbound tools.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::engine::gateway) struct UnboundSchema {
+pub(in crate::engine::gateway) struct NonStrictSchema {
     pub(in crate::engine::gateway) json: String,
     /// Properties that have another name there, with the new one.
     pub(in crate::engine::gateway) renamed: RenamedProperties,
@@ -44,7 +44,7 @@ pub(in crate::engine::gateway) struct UnboundSchema {
 
 /// Converts the schema of a tool into a form that Anthropic takes; `None` if it is accepted as it
 /// is, or too long.
-pub(in crate::engine::gateway) fn unbound_schema(json: &str) -> Option<UnboundSchema> {
+pub(in crate::engine::gateway) fn to_non_strict(json: &str) -> Option<NonStrictSchema> {
     if !is_refused(json) {
         return None;
     }
@@ -56,7 +56,7 @@ pub(in crate::engine::gateway) fn unbound_schema(json: &str) -> Option<UnboundSc
         }
     }
     let renamed = rename(&mut root);
-    Some(UnboundSchema {
+    Some(NonStrictSchema {
         json: root.to_string(),
         renamed,
     })
@@ -64,7 +64,7 @@ pub(in crate::engine::gateway) fn unbound_schema(json: &str) -> Option<UnboundSc
 
 /// Converts the schema of a natively written tool. Returns the tool, its name and the renamed
 /// properties; `None` if the schema may stay as it is.
-pub(in crate::engine::gateway) fn unbound_native_tool(
+pub(in crate::engine::gateway) fn to_non_strict_native_tool(
     json: &str,
 ) -> Option<(String, String, RenamedProperties)> {
     #[derive(Deserialize)]
@@ -76,7 +76,7 @@ pub(in crate::engine::gateway) fn unbound_native_tool(
         input_schema: &'a RawValue,
     }
     let written: NativeToolSchema<'_> = serde_json::from_str(json).ok()?;
-    let schema = unbound_schema(written.input_schema.get()).filter(|_| !written.strict)?;
+    let schema = to_non_strict(written.input_schema.get()).filter(|_| !written.strict)?;
     let mut tool = parse(json)?;
     tool.set("input_schema", parse(&schema.json)?);
     Some((tool.to_string(), written.name, schema.renamed))
@@ -85,7 +85,7 @@ pub(in crate::engine::gateway) fn unbound_native_tool(
 /// True if the top level of the schema has anything that Anthropic refuses.
 fn is_refused(json: &str) -> bool {
     #[derive(Deserialize)]
-    struct Top {
+    struct TopLevel {
         #[serde(default)]
         properties: HashMap<String, IgnoredAny>,
         #[serde(rename = "allOf")]
@@ -95,9 +95,9 @@ fn is_refused(json: &str) -> bool {
         #[serde(rename = "oneOf")]
         one_of: Option<IgnoredAny>,
     }
-    serde_json::from_str::<Top>(json).is_ok_and(|top| {
-        top.all_of.or(top.any_of).or(top.one_of).is_some()
-            || top.properties.keys().any(|name| !is_property_name(name))
+    serde_json::from_str::<TopLevel>(json).is_ok_and(|root| {
+        root.all_of.or(root.any_of).or(root.one_of).is_some()
+            || root.properties.keys().any(|name| !is_property_name(name))
     })
 }
 
@@ -213,8 +213,8 @@ fn free_name(name: &str, taken: &HashSet<String>) -> String {
 mod tests {
     use super::*;
 
-    fn plain_of(json: &str) -> UnboundSchema {
-        unbound_schema(json).unwrap()
+    fn plain_of(json: &str) -> NonStrictSchema {
+        to_non_strict(json).unwrap()
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
             r#"{"type":"object"}"#,
             "true",
         ] {
-            assert_eq!(unbound_schema(json), None, "{json}");
+            assert_eq!(to_non_strict(json), None, "{json}");
         }
     }
 

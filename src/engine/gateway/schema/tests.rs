@@ -20,7 +20,7 @@ fn object(property: &Value) -> Value {
 /// Converts a schema with one property. Returns the property, and whether it allows more than
 /// before.
 fn property(property: &Value) -> Option<(String, bool)> {
-    let taken = to_bindable(&object(property).to_string())?;
+    let taken = to_enforceable(&object(property).to_string())?;
     let schema: Value = serde_json::from_str(&taken.json).unwrap();
     Some((schema["properties"]["p"].to_string(), taken.is_weaker))
 }
@@ -28,8 +28,8 @@ fn property(property: &Value) -> Option<(String, bool)> {
 #[test]
 fn supported_schema_is_unchanged() {
     assert_eq!(
-        to_bindable(TAKEN),
-        Some(BindableSchema {
+        to_enforceable(TAKEN),
+        Some(EnforceableSchema {
             json: TAKEN.to_owned(),
             is_weaker: false
         })
@@ -41,14 +41,14 @@ fn objects_are_closed_and_keys_keep_their_order() {
     let schema = r#"{"type":"object","properties":{"z":{"properties":{"y":{"type":"number"}}},"a":{"type":"integer"}}}"#;
     let expected = r#"{"type":"object","properties":{"z":{"type":"object","properties":{"y":{"type":"number"}},"additionalProperties":false},"a":{"type":"integer"}},"additionalProperties":false}"#;
     assert_eq!(
-        to_bindable(schema),
-        Some(BindableSchema {
+        to_enforceable(schema),
+        Some(EnforceableSchema {
             json: expected.to_owned(),
             is_weaker: false
         })
     );
     let open = json!({"additionalProperties": true, "type": "object", "properties": {"a": {"type": "null"}}});
-    let taken = to_bindable(&open.to_string()).unwrap();
+    let taken = to_enforceable(&open.to_string()).unwrap();
     assert!(
         taken.json.contains(r#""additionalProperties":false"#) && !taken.is_weaker,
         "{taken:?}"
@@ -127,7 +127,7 @@ fn internal_references_are_kept_or_replaced() {
         "definitions": {"x": {"properties": {"y": {"type": "null"}}}},
     });
     let taken: Value =
-        serde_json::from_str(&to_bindable(&schema.to_string()).unwrap().json).unwrap();
+        serde_json::from_str(&to_enforceable(&schema.to_string()).unwrap().json).unwrap();
     assert_eq!(taken["properties"]["b"], taken["properties"]["a"]);
     assert_eq!(taken["properties"]["c"]["additionalProperties"], false);
     assert_eq!(taken["properties"]["d"], json!({"$ref": "#/definitions/x"}));
@@ -164,9 +164,9 @@ fn unsupported_schema_is_not_converted() {
         .collect();
     let wide = json!({"type": "object", "properties": optional});
     for schema in [holding, union, wide] {
-        assert_eq!(to_bindable(&schema.to_string()), None, "{schema}");
+        assert_eq!(to_enforceable(&schema.to_string()), None, "{schema}");
     }
-    assert_eq!(to_bindable("no JSON"), None);
+    assert_eq!(to_enforceable("no JSON"), None);
 }
 
 #[test]
@@ -187,11 +187,11 @@ fn hostile_schemas_are_converted_in_bounded_time() {
     };
     let chain: Value = (0..5000).map(next).collect();
     assert_eq!(
-        to_bindable(&json!({"type": "object", "properties": doubling}).to_string()),
+        to_enforceable(&json!({"type": "object", "properties": doubling}).to_string()),
         None
     );
     assert_eq!(
-        to_bindable(&json!({"$ref": "#/$defs/d0", "$defs": chain}).to_string()),
+        to_enforceable(&json!({"$ref": "#/$defs/d0", "$defs": chain}).to_string()),
         None
     );
 }
@@ -278,10 +278,10 @@ proptest! {
         let definition = json!({"type": "object", "properties": {"n": {"type": "number", "minimum": 1}}});
         let mut root = object(&schema);
         root["$defs"] = json!({"d": definition});
-        if let Some(taken) = to_bindable(&root.to_string()) {
+        if let Some(taken) = to_enforceable(&root.to_string()) {
             let schema: Value = serde_json::from_str(&taken.json).unwrap();
             prop_assert_eq!(refused(&schema), Vec::<String>::new());
-            prop_assert_eq!(super::to_bindable(&taken.json).unwrap().json, taken.json, "once is enough");
+            prop_assert_eq!(super::to_enforceable(&taken.json).unwrap().json, taken.json, "once is enough");
         }
     }
 }
@@ -297,12 +297,12 @@ fn exponentially_growing_schema_is_not_converted() {
         r#"{{"type":"object","$defs":{{"a":{{"enum":[{values}]}}}},"properties":{{{}}}}}"#,
         fields.join(",")
     );
-    assert_eq!(to_bindable(&copies), None);
+    assert_eq!(to_enforceable(&copies), None);
     let fields: Vec<_> = (0..3000).map(|n| format!(r#""p{n}":1"#)).collect();
-    assert_eq!(to_bindable(&format!("{{{}}}", fields.join(","))), None);
+    assert_eq!(to_enforceable(&format!("{{{}}}", fields.join(","))), None);
     let long = format!(
         r#"{{"type":"string","description":"{}"}}"#,
         "x".repeat(300 * 1024)
     );
-    assert_eq!(to_bindable(&long), None);
+    assert_eq!(to_enforceable(&long), None);
 }

@@ -112,14 +112,14 @@ impl TurnWorker for Scripted {
     }
 }
 
-struct Bench {
+struct GatewayFixture {
     gateway: Gateway<Scripted>,
     pool: Pool<Scripted>,
     script: Scripted,
     tracker: TaskTracker,
 }
 
-impl Bench {
+impl GatewayFixture {
     fn new() -> Self {
         Self::with(ModelRules::default())
     }
@@ -197,41 +197,41 @@ fn text(text: &str) -> TurnEvent {
 
 #[tokio::test(start_paused = true)]
 async fn turn_streams_and_its_worker_is_reset() {
-    let bench = Bench::new();
-    bench.script([Ok(text("a")), Ok(text("b")), Ok(finished())]);
-    let running = bench.run("gpt-4o").await.unwrap();
+    let fixture = GatewayFixture::new();
+    fixture.script([Ok(text("a")), Ok(text("b")), Ok(finished())]);
+    let running = fixture.run("gpt-4o").await.unwrap();
     assert_eq!(running.info.model, "claude-haiku-5-5");
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     assert_eq!(events, [text("a"), text("b"), finished()]);
-    assert_eq!(bench.script.0.lock().unwrap().served, ["claude-haiku-5-5"]);
-    assert_eq!(bench.end().await, 1);
+    assert_eq!(fixture.script.0.lock().unwrap().served, ["claude-haiku-5-5"]);
+    assert_eq!(fixture.end().await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_turn_returns_its_worker() {
-    let bench = Bench::new();
-    bench.script([Ok(text("a"))]);
-    let mut running = bench.run("haiku").await.unwrap();
+    let fixture = GatewayFixture::new();
+    fixture.script([Ok(text("a"))]);
+    let mut running = fixture.run("haiku").await.unwrap();
     running.events.next().await.unwrap().unwrap();
     drop(running);
-    assert_eq!(bench.end().await, 1);
+    assert_eq!(fixture.end().await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn worker_is_returned_before_the_end_is_read() {
-    let bench = Bench::new();
-    bench.script([Ok(finished())]);
-    let mut running = bench.run("haiku").await.unwrap();
+    let fixture = GatewayFixture::new();
+    fixture.script([Ok(finished())]);
+    let mut running = fixture.run("haiku").await.unwrap();
     running.events.next().await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(bench.pool.stats().idle, 1);
+    assert_eq!(fixture.pool.stats().idle, 1);
     drop(running);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn invalid_strict_tool_arguments_fail_the_answer_at_its_end() {
-    let bench = Bench::new();
+    let fixture = GatewayFixture::new();
     let called = Finish::new(FinishReason::ToolCalls, Usage::default());
     let call = || Ok(TurnEvent::tool_call("1", "look"));
     let finished = || Ok(TurnEvent::Finished(called.clone()));
@@ -250,39 +250,39 @@ async fn invalid_strict_tool_arguments_fail_the_answer_at_its_end() {
         ..turn("haiku")
     };
     for (input, is_good) in [(r#"{"b":1}"#, false), (r#"{"a":1}"#, true)] {
-        bench.script([
+        fixture.script([
             call(),
             Ok(TurnEvent::ToolInput(input.to_owned())),
             finished(),
         ]);
-        let running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
+        let running = fixture.gateway.run(caller(), turn.clone()).await.unwrap();
         let events: Vec<_> = running.events.collect().await;
         assert_eq!(events.len(), 3);
         assert_eq!(events[2].is_ok(), is_good, "{events:?}");
     }
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn token_count_uses_a_worker_that_is_reset_afterwards() {
-    let bench = Bench::new();
+    let fixture = GatewayFixture::new();
     assert_eq!(
-        bench.gateway.count_tokens(caller(), turn("haiku")).await,
+        fixture.gateway.count_tokens(caller(), turn("haiku")).await,
         Ok(7)
     );
-    let unknown = bench.gateway.count_tokens(caller(), turn("gemini-9")).await;
+    let unknown = fixture.gateway.count_tokens(caller(), turn("gemini-9")).await;
     assert_eq!(unknown, Err(Error::UnknownModel("gemini-9".to_owned())));
-    assert_eq!(bench.end().await, 1);
+    assert_eq!(fixture.end().await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn model_name_is_resolved_without_running_the_turn() {
-    let bench = Bench::new();
-    let resolved = bench.gateway.resolve(caller(), turn("haiku")).await;
+    let fixture = GatewayFixture::new();
+    let resolved = fixture.gateway.resolve(caller(), turn("haiku")).await;
     assert_eq!(resolved, Ok(ModelName::new("claude-haiku-5-5")));
-    let unknown = bench.gateway.resolve(caller(), turn("gemini-9")).await;
+    let unknown = fixture.gateway.resolve(caller(), turn("gemini-9")).await;
     assert_eq!(unknown, Err(Error::UnknownModel("gemini-9".to_owned())));
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,73 +292,73 @@ async fn only_failures_of_the_worker_itself_end_it() {
         (FailureKind::TimedOut, 0),
         (FailureKind::Overloaded, 1),
     ] {
-        let bench = Bench::new();
-        bench.script([Ok(text("a")), Err(Failure::new(kind, "failed"))]);
-        let mut running = bench.run("haiku").await.unwrap();
+        let fixture = GatewayFixture::new();
+        fixture.script([Ok(text("a")), Err(Failure::new(kind, "failed"))]);
+        let mut running = fixture.run("haiku").await.unwrap();
         running.events.next().await.unwrap().unwrap();
         assert!(
             matches!(running.events.next().await, Some(Err(Error::Failed(failure))) if failure.kind == kind)
         );
         assert!(running.events.next().await.is_none());
-        assert_eq!(bench.end().await, resets);
+        assert_eq!(fixture.end().await, resets);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn worker_that_cannot_accept_the_turn_is_replaced_once() {
-    let bench = Bench::new();
+    let fixture = GatewayFixture::new();
     let crashed = || Failure::new(FailureKind::Crashed, "dead");
-    bench.script.0.lock().unwrap().starts.push_back(crashed());
-    bench.script([Ok(finished())]);
-    let running = bench.run("haiku").await.unwrap();
+    fixture.script.0.lock().unwrap().starts.push_back(crashed());
+    fixture.script([Ok(finished())]);
+    let running = fixture.run("haiku").await.unwrap();
     assert_eq!(running.events.count().await, 1);
-    bench
+    fixture
         .script
         .0
         .lock()
         .unwrap()
         .starts
         .extend([crashed(), crashed()]);
-    assert!(matches!(bench.run("haiku").await, Err(Error::Failed(_))));
-    assert_eq!(bench.script.0.lock().unwrap().served.len(), 4);
-    bench.end().await;
+    assert!(matches!(fixture.run("haiku").await, Err(Error::Failed(_))));
+    assert_eq!(fixture.script.0.lock().unwrap().served.len(), 4);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn crashed_worker_is_replaced_once_before_the_answer_but_not_a_silent_one() {
-    let bench = Bench::new();
+    let fixture = GatewayFixture::new();
     let crashed = || Err(Failure::new(FailureKind::Crashed, "dead"));
-    bench.script([crashed(), Ok(text("a")), Ok(finished())]);
-    let running = bench.run("haiku").await.unwrap();
+    fixture.script([crashed(), Ok(text("a")), Ok(finished())]);
+    let running = fixture.run("haiku").await.unwrap();
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     assert_eq!(events, [text("a"), finished()]);
-    assert_eq!(bench.script.0.lock().unwrap().served.len(), 2);
+    assert_eq!(fixture.script.0.lock().unwrap().served.len(), 2);
 
-    bench.script([crashed(), crashed()]);
-    let running = bench.run("haiku").await.unwrap();
+    fixture.script([crashed(), crashed()]);
+    let running = fixture.run("haiku").await.unwrap();
     assert!(matches!(
         running.events.collect::<Vec<_>>().await.as_slice(),
         [Err(Error::Failed(_))]
     ));
-    assert_eq!(bench.script.0.lock().unwrap().served.len(), 4);
+    assert_eq!(fixture.script.0.lock().unwrap().served.len(), 4);
 
-    bench.script([Err(Failure::new(FailureKind::TimedOut, "silent"))]);
-    let running = bench.run("haiku").await.unwrap();
+    fixture.script([Err(Failure::new(FailureKind::TimedOut, "silent"))]);
+    let running = fixture.run("haiku").await.unwrap();
     assert_eq!(running.events.count().await, 1);
     assert_eq!(
-        bench.script.0.lock().unwrap().served.len(),
+        fixture.script.0.lock().unwrap().served.len(),
         5,
         "the model may be at work on it"
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn worker_that_times_out_on_start_is_replaced_once() {
-    let bench = Bench::new();
-    bench.script.0.lock().unwrap().hanging = 2;
+    let fixture = GatewayFixture::new();
+    fixture.script.0.lock().unwrap().hanging = 2;
     let begun = tokio::time::Instant::now();
-    let failed = bench.run("haiku").await.unwrap_err();
+    let failed = fixture.run("haiku").await.unwrap_err();
     assert!(
         matches!(&failed, Error::Failed(failure) if failure.kind == FailureKind::TimedOut),
         "{failed:?}"
@@ -369,21 +369,21 @@ async fn worker_that_times_out_on_start_is_replaced_once() {
         "{:?}",
         begun.elapsed()
     );
-    bench.script.0.lock().unwrap().hanging = 1;
-    bench.run("haiku").await.unwrap();
-    bench.end().await;
+    fixture.script.0.lock().unwrap().hanging = 1;
+    fixture.run("haiku").await.unwrap();
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn unknown_model_is_refused_without_a_worker() {
-    let bench = Bench::new();
+    let fixture = GatewayFixture::new();
     assert_eq!(
-        bench.run("gemini-9").await.unwrap_err(),
+        fixture.run("gemini-9").await.unwrap_err(),
         Error::UnknownModel("gemini-9".to_owned())
     );
-    assert!(bench.script.0.lock().unwrap().served.is_empty());
+    assert!(fixture.script.0.lock().unwrap().served.is_empty());
     assert_eq!(
-        bench.end().await,
+        fixture.end().await,
         0,
         "a worker that was only looked at needs no reset"
     );
@@ -391,9 +391,9 @@ async fn unknown_model_is_refused_without_a_worker() {
 
 #[tokio::test(start_paused = true)]
 async fn full_pool_returns_busy_with_retry_after() {
-    let bench = Bench::new();
-    let running = bench.run("haiku").await.unwrap();
-    let error = bench.run("haiku").await.unwrap_err();
+    let fixture = GatewayFixture::new();
+    let running = fixture.run("haiku").await.unwrap();
+    let error = fixture.run("haiku").await.unwrap_err();
     assert_eq!(
         error,
         Error::Busy {
@@ -403,16 +403,16 @@ async fn full_pool_returns_busy_with_retry_after() {
         }
     );
     drop(running);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn models_are_listed_with_their_aliases() {
-    let bench = Bench::new();
-    let cards = bench.gateway.models().await.unwrap();
+    let fixture = GatewayFixture::new();
+    let cards = fixture.gateway.models().await.unwrap();
     let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
     assert_eq!(names, ["claude-haiku-5-5", "haiku", "gpt-4o"]);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test]
@@ -434,12 +434,12 @@ async fn missing_sign_in_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn retry_on_another_worker_waits_for_a_pause() {
-    let bench = Bench::new();
-    bench.script([
+    let fixture = GatewayFixture::new();
+    fixture.script([
         Err(Failure::new(FailureKind::Crashed, "dead")),
         Ok(finished()),
     ]);
-    let running = bench.run("haiku").await.unwrap();
+    let running = fixture.run("haiku").await.unwrap();
     let begun = Instant::now();
     assert_eq!(running.events.count().await, 1);
     let paused = begun.elapsed();
@@ -447,5 +447,5 @@ async fn retry_on_another_worker_waits_for_a_pause() {
         Duration::from_millis(50) <= paused && paused <= Duration::from_millis(205),
         "{paused:?}"
     );
-    bench.end().await;
+    fixture.end().await;
 }

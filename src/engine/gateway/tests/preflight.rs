@@ -74,13 +74,13 @@ async fn turn_without_a_sign_in_is_refused_without_a_disk_write() {
 #[tokio::test(start_paused = true)]
 async fn turn_of_an_unknown_model_is_refused_without_a_disk_write() {
     let admission = CountedAdmission::new().await;
-    let bench = Bench::new();
-    bench.gateway.models().await.unwrap();
+    let fixture = GatewayFixture::new();
+    fixture.gateway.models().await.unwrap();
     let expected = Error::UnknownModel("gemini-9".to_owned());
-    let checked = bench.gateway.preflight(&caller(), &turn("gemini-9"));
+    let checked = fixture.gateway.preflight(&caller(), &turn("gemini-9"));
     assert_eq!(checked, Err(expected.clone()));
     assert_eq!(
-        admission.run(bench.gateway, "gemini-9").await,
+        admission.run(fixture.gateway, "gemini-9").await,
         (Some(expected), 0)
     );
 }
@@ -88,13 +88,13 @@ async fn turn_of_an_unknown_model_is_refused_without_a_disk_write() {
 #[tokio::test(start_paused = true)]
 async fn turn_is_refused_without_a_disk_write_while_the_breaker_is_open() {
     let admission = CountedAdmission::new().await;
-    let bench = Bench::new();
+    let fixture = GatewayFixture::new();
     for _ in 0..2 {
-        bench.script([Err(Failure::new(FailureKind::Overloaded, "Overloaded."))]);
-        let running = bench.run("haiku").await.unwrap();
+        fixture.script([Err(Failure::new(FailureKind::Overloaded, "Overloaded."))]);
+        let running = fixture.run("haiku").await.unwrap();
         assert_eq!(running.events.count().await, 1);
     }
-    let (error, writes) = admission.run(bench.gateway, "haiku").await;
+    let (error, writes) = admission.run(fixture.gateway, "haiku").await;
     assert!(
         matches!(&error, Some(Error::Failed(failure)) if failure.kind == FailureKind::Overloaded),
         "{error:?}"
@@ -105,11 +105,11 @@ async fn turn_is_refused_without_a_disk_write_while_the_breaker_is_open() {
 #[tokio::test(start_paused = true)]
 async fn turn_is_refused_without_a_disk_write_while_the_queue_is_full() {
     let admission = CountedAdmission::new().await;
-    let bench = Bench::new();
-    let _running = bench.run("haiku").await.unwrap();
+    let fixture = GatewayFixture::new();
+    let _running = fixture.run("haiku").await.unwrap();
     let expected = Error::busy(1, BusyReason::QueueFull);
     assert_eq!(
-        admission.run(bench.gateway, "haiku").await,
+        admission.run(fixture.gateway, "haiku").await,
         (Some(expected), 0)
     );
 }
@@ -117,8 +117,8 @@ async fn turn_is_refused_without_a_disk_write_while_the_queue_is_full() {
 #[tokio::test(start_paused = true)]
 async fn accepted_turn_is_held_on_disk() {
     let admission = CountedAdmission::new().await;
-    let bench = Bench::new();
-    let (error, writes) = admission.run(bench.gateway, "haiku").await;
+    let fixture = GatewayFixture::new();
+    let (error, writes) = admission.run(fixture.gateway, "haiku").await;
     assert_eq!(error, None);
     assert!(writes > 0);
 }

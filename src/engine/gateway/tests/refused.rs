@@ -28,8 +28,8 @@ fn with_fields(names: impl IntoIterator<Item = String>) -> Turn {
 }
 
 /// Returns the field names of the turn that a worker received last.
-fn sent(bench: &Bench) -> Vec<String> {
-    let script = bench.script.0.lock().unwrap();
+fn sent(fixture: &GatewayFixture) -> Vec<String> {
+    let script = fixture.script.0.lock().unwrap();
     script
         .turns
         .last()
@@ -43,44 +43,44 @@ fn sent(bench: &Bench) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn refused_field_is_left_out_reported_and_remembered() {
-    let bench = Bench::new();
-    bench.script([refusal("odd")].into_iter().chain(answer()));
+    let fixture = GatewayFixture::new();
+    fixture.script([refusal("odd")].into_iter().chain(answer()));
     let turn = with_fields(["known".to_owned(), "odd".to_owned()]);
-    let mut running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
+    let mut running = fixture.gateway.run(caller(), turn.clone()).await.unwrap();
     assert!(running.info.all_left_out().is_empty(), "not known yet");
     running.events.next().await.unwrap().unwrap();
     assert_eq!(running.info.all_left_out(), ["odd"]);
     assert_eq!(
-        (sent(&bench), bench.script.0.lock().unwrap().turns.len()),
+        (sent(&fixture), fixture.script.0.lock().unwrap().turns.len()),
         (vec!["known".to_owned()], 2)
     );
     drop(running);
 
     assert_eq!(
-        bench.gateway.fit(&caller(), &turn).await.unwrap().left_out,
+        fixture.gateway.fit(&caller(), &turn).await.unwrap().left_out,
         ["odd"]
     );
-    bench.script(answer());
-    let mut running = bench.gateway.run(caller(), turn).await.unwrap();
+    fixture.script(answer());
+    let mut running = fixture.gateway.run(caller(), turn).await.unwrap();
     running.events.next().await.unwrap().unwrap();
     assert_eq!(
-        (sent(&bench), bench.script.0.lock().unwrap().turns.len()),
+        (sent(&fixture), fixture.script.0.lock().unwrap().turns.len()),
         (vec!["known".to_owned()], 3)
     );
     drop(running);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn retries_after_refusals_are_bounded() {
-    let bench = Bench::new();
-    bench.script((0..9).map(|number| refusal(&format!("f{number}"))));
+    let fixture = GatewayFixture::new();
+    fixture.script((0..9).map(|number| refusal(&format!("f{number}"))));
     let turn = with_fields((0..20).map(|number| format!("f{number}")));
-    let mut running = bench.gateway.run(caller(), turn.clone()).await.unwrap();
+    let mut running = fixture.gateway.run(caller(), turn.clone()).await.unwrap();
     let failed = running.events.next().await.unwrap();
     assert!(matches!(failed, Err(Error::Failed(failure)) if failure.message.contains("f8")));
     assert!(
-        bench
+        fixture
             .gateway
             .fit(&caller(), &turn)
             .await
@@ -90,17 +90,17 @@ async fn retries_after_refusals_are_bounded() {
         "what was not answered is not remembered"
     );
     drop(running);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn tool_calls_return_with_the_callers_property_names() {
-    let bench = Bench::new();
+    let fixture = GatewayFixture::new();
     let call = TurnEvent::tool_call("c", "query");
     let input = |piece: &str| Ok(TurnEvent::ToolInput(piece.to_owned()));
     let finish = Finish::new(FinishReason::ToolCalls, Usage::default());
     let finished = Ok(TurnEvent::Finished(finish));
-    bench.script([Ok(call), input(r#"{"_fil"#), input(r#"ter":1}"#), finished]);
+    fixture.script([Ok(call), input(r#"{"_fil"#), input(r#"ter":1}"#), finished]);
     let mut turn = turn("haiku");
     let schema = r#"{"type":"object","properties":{"$filter":{}}}"#.to_owned();
     turn.tools.list = vec![Tool {
@@ -109,7 +109,7 @@ async fn tool_calls_return_with_the_callers_property_names() {
         schema,
         strict: false,
     }];
-    let running = bench.gateway.run(caller(), turn).await.unwrap();
+    let running = fixture.gateway.run(caller(), turn).await.unwrap();
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     let inputs: String = events
         .iter()
@@ -119,5 +119,5 @@ async fn tool_calls_return_with_the_callers_property_names() {
         })
         .collect();
     assert_eq!(inputs, r#"{"$filter":1}"#);
-    bench.end().await;
+    fixture.end().await;
 }

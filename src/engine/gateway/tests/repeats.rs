@@ -52,8 +52,8 @@ fn answer(words: &[&str], output_tokens: u64) -> Vec<Result<TurnEvent, Failure>>
 }
 
 /// Runs a turn for `format`, and returns the text and the tokens of the answer, or the failure.
-async fn told(bench: &Bench, format: Format) -> Result<(String, u64), Error> {
-    let mut running = bench.gateway.run(caller(), with(format)).await?;
+async fn told(fixture: &GatewayFixture, format: Format) -> Result<(String, u64), Error> {
+    let mut running = fixture.gateway.run(caller(), with(format)).await?;
     let (mut words, mut starts) = (String::new(), 0);
     while let Some(event) = running.events.next().await {
         match event? {
@@ -69,56 +69,56 @@ async fn told(bench: &Bench, format: Format) -> Result<(String, u64), Error> {
     panic!("no end")
 }
 
-fn runs(bench: &Bench) -> usize {
-    bench.script.0.lock().unwrap().served.len()
+fn runs(fixture: &GatewayFixture) -> usize {
+    fixture.script.0.lock().unwrap().served.len()
 }
 
 #[tokio::test(start_paused = true)]
 async fn answer_in_a_wrong_format_is_repeated_once() {
     for (format, bad) in [(Format::JsonObject, "I cannot."), (limited(), r#"{"n":0}"#)] {
-        let bench = Bench::new();
-        bench.script(answer(&[bad], 3));
-        bench.script(answer(&[r#"{"n""#, ":1}"], 4));
+        let fixture = GatewayFixture::new();
+        fixture.script(answer(&[bad], 3));
+        fixture.script(answer(&[r#"{"n""#, ":1}"], 4));
         let good = (r#"{"n":1}"#.to_owned(), 7);
         assert_eq!(
-            told(&bench, format.clone()).await,
+            told(&fixture, format.clone()).await,
             Ok(good),
             "the tokens of both are counted"
         );
-        assert_eq!(runs(&bench), 2);
+        assert_eq!(runs(&fixture), 2);
 
-        bench.script(answer(&[bad], 3));
-        bench.script(answer(&[bad], 3));
-        let Err(Error::Failed(failure)) = told(&bench, format).await else {
+        fixture.script(answer(&[bad], 3));
+        fixture.script(answer(&[bad], 3));
+        let Err(Error::Failed(failure)) = told(&fixture, format).await else {
             panic!("not failed")
         };
         assert!(failure.message.contains("asked for"), "{failure}");
-        assert_eq!((failure.kind, runs(&bench)), (FailureKind::Upstream, 4));
-        assert_eq!(bench.end().await, 4);
+        assert_eq!((failure.kind, runs(&fixture)), (FailureKind::Upstream, 4));
+        assert_eq!(fixture.end().await, 4);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn partly_sent_answer_is_not_repeated() {
-    let bench = Bench::new();
-    bench.script(answer(&[r#"So: {"a": nonsense"#], 3));
+    let fixture = GatewayFixture::new();
+    fixture.script(answer(&[r#"So: {"a": nonsense"#], 3));
     assert!(matches!(
-        told(&bench, Format::JsonObject).await,
+        told(&fixture, Format::JsonObject).await,
         Err(Error::Failed(_))
     ));
-    assert_eq!(runs(&bench), 1);
-    bench.end().await;
+    assert_eq!(runs(&fixture), 1);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn json_object_streams_as_soon_as_it_begins() {
-    let bench = Bench::new();
-    bench.script([
+    let fixture = GatewayFixture::new();
+    fixture.script([
         Ok(started()),
         Ok(text("Sure:\n```json\n")),
         Ok(text(r#"{"a""#)),
     ]);
-    let mut running = bench
+    let mut running = fixture
         .gateway
         .run(caller(), with(Format::JsonObject))
         .await
@@ -129,20 +129,20 @@ async fn json_object_streams_as_soon_as_it_begins() {
         text(r#"{"a""#)
     );
     drop(running);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn turn_on_a_closed_pool_fails() {
-    let bench = Bench::new();
-    bench.script(answer(&["no"], 3));
-    bench.pool.close();
-    let failed = told(&bench, Format::JsonObject).await;
+    let fixture = GatewayFixture::new();
+    fixture.script(answer(&["no"], 3));
+    fixture.pool.close();
+    let failed = told(&fixture, Format::JsonObject).await;
     assert!(
         matches!(failed, Err(Error::ShuttingDown | Error::Failed(_))),
         "{failed:?}"
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 /// Reads the events of a turn to their end, and returns the text or the failure.
@@ -159,46 +159,46 @@ async fn read(running: RunningTurn) -> Result<String, Error> {
 
 #[tokio::test(start_paused = true)]
 async fn repeat_moves_to_another_worker_when_its_worker_is_gone() {
-    let bench = Bench::new();
-    bench.script(answer(&["no"], 3));
-    let running = bench.gateway.run(caller(), with(Format::JsonObject));
+    let fixture = GatewayFixture::new();
+    fixture.script(answer(&["no"], 3));
+    let running = fixture.gateway.run(caller(), with(Format::JsonObject));
     let running = running.await.unwrap();
     let crashed = Failure::new(FailureKind::Crashed, "dead");
-    bench.script.0.lock().unwrap().starts.push_back(crashed);
-    bench.script(answer(&["{}"], 4));
+    fixture.script.0.lock().unwrap().starts.push_back(crashed);
+    fixture.script(answer(&["{}"], 4));
     assert_eq!(read(running).await, Ok("{}".to_owned()));
-    assert_eq!(runs(&bench), 3);
-    assert_eq!(bench.end().await, 2, "the dead worker is not reset");
+    assert_eq!(runs(&fixture), 3);
+    assert_eq!(fixture.end().await, 2, "the dead worker is not reset");
 }
 
 #[tokio::test(start_paused = true)]
 async fn answer_fails_when_no_worker_is_left_to_repeat_it() {
-    let bench = Bench::new();
-    bench.script(answer(&["no"], 3));
-    let running = bench.gateway.run(caller(), with(Format::JsonObject));
+    let fixture = GatewayFixture::new();
+    fixture.script(answer(&["no"], 3));
+    let running = fixture.gateway.run(caller(), with(Format::JsonObject));
     let running = running.await.unwrap();
-    bench.pool.close();
+    fixture.pool.close();
     let Err(Error::Failed(failure)) = read(running).await else {
         panic!("not failed")
     };
     assert!(failure.message.contains("asked for"), "{failure}");
-    assert_eq!(runs(&bench), 1);
-    bench.end().await;
+    assert_eq!(runs(&fixture), 1);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn cost_of_both_runs_is_reported() {
-    let bench = Bench::new();
-    bench.script(answer(&["no"], 3));
-    bench.script(answer(&["{}"], 4));
-    bench
+    let fixture = GatewayFixture::new();
+    fixture.script(answer(&["no"], 3));
+    fixture.script(answer(&["{}"], 4));
+    fixture
         .script
         .0
         .lock()
         .unwrap()
         .costs
         .extend([Money::from_nanos(30), Money::from_nanos(40)]);
-    let running = bench
+    let running = fixture
         .gateway
         .run(caller(), with(Format::JsonObject))
         .await
@@ -215,12 +215,12 @@ async fn cost_of_both_runs_is_reported() {
         .map(|run| run.cost.map(Money::nanos))
         .collect();
     assert_eq!(costs, [Some(30), Some(40)]);
-    bench.end().await;
+    fixture.end().await;
 }
 
 /// Returns the output tokens and the cost of each run of a turn.
-async fn runs_of(bench: &Bench, format: Format) -> Vec<(u64, Option<i64>)> {
-    let running = bench.gateway.run(caller(), with(format)).await.unwrap();
+async fn runs_of(fixture: &GatewayFixture, format: Format) -> Vec<(u64, Option<i64>)> {
+    let running = fixture.gateway.run(caller(), with(format)).await.unwrap();
     let bill = running.bill.clone();
     let events: Vec<_> = running.events.collect().await;
     assert!(events.last().unwrap().is_err(), "{events:?}");
@@ -232,27 +232,27 @@ async fn runs_of(bench: &Bench, format: Format) -> Vec<(u64, Option<i64>)> {
 
 #[tokio::test(start_paused = true)]
 async fn usage_of_a_buffered_run_that_broke_off_is_recorded() {
-    let bench = Bench::new();
-    bench.script([Ok(started()), Ok(text("x".repeat(40).as_str()))]);
-    bench.script([Err(Failure::new(FailureKind::Upstream, "cut off"))]);
+    let fixture = GatewayFixture::new();
+    fixture.script([Ok(started()), Ok(text("x".repeat(40).as_str()))]);
+    fixture.script([Err(Failure::new(FailureKind::Upstream, "cut off"))]);
     assert_eq!(
-        runs_of(&bench, limited()).await,
+        runs_of(&fixture, limited()).await,
         [(10, None)],
         "four bytes to a token"
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn both_runs_are_recorded_when_the_second_fails() {
-    let bench = Bench::new();
-    bench.script(answer(&["no"], 3));
-    bench.script([
+    let fixture = GatewayFixture::new();
+    fixture.script(answer(&["no"], 3));
+    fixture.script([
         Ok(started()),
         Ok(text("12345678")),
         Err(Failure::new(FailureKind::Crashed, "dead")),
     ]);
-    bench
+    fixture
         .script
         .0
         .lock()
@@ -260,27 +260,27 @@ async fn both_runs_are_recorded_when_the_second_fails() {
         .costs
         .push_back(Money::from_nanos(30));
     assert_eq!(
-        runs_of(&bench, Format::JsonObject).await,
+        runs_of(&fixture, Format::JsonObject).await,
         [(3, Some(30)), (2, None)]
     );
 
-    bench.script(answer(&["no"], 3));
-    bench.script(answer(&["no"], 4));
+    fixture.script(answer(&["no"], 3));
+    fixture.script(answer(&["no"], 4));
     assert_eq!(
-        runs_of(&bench, Format::JsonObject).await,
+        runs_of(&fixture, Format::JsonObject).await,
         [(3, None), (4, None)]
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 /// Text that was held back is not searched again, and the worker serves the next turn.
 #[tokio::test(start_paused = true)]
-async fn white_space_stop_text_ends_the_run() {
-    let bench = Bench::new();
+async fn white_space_stop_sequence_ends_the_run() {
+    let fixture = GatewayFixture::new();
     let mut turn = turn("haiku");
     turn.sampling.stop = vec!["\n\n".to_owned()];
-    bench.script([Ok(started()), Ok(text("one\n")), Ok(text("\ntwo"))]);
-    let running = bench.gateway.run(caller(), turn).await.unwrap();
+    fixture.script([Ok(started()), Ok(text("one\n")), Ok(text("\ntwo"))]);
+    let running = fixture.gateway.run(caller(), turn).await.unwrap();
     let bill = running.bill.clone();
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     let [begun, words, TurnEvent::Finished(finish)] = &*events else {
@@ -296,7 +296,7 @@ async fn white_space_stop_text_ends_the_run() {
         (5, 2)
     );
     assert_eq!(bill.usage(), finish.usage);
-    assert_eq!(bench.end().await, 1);
+    assert_eq!(fixture.end().await, 1);
 }
 
 fn calling(names: &[&str]) -> Vec<Result<TurnEvent, Failure>> {
@@ -335,9 +335,9 @@ async fn turn_is_repeated_when_the_required_call_is_missing() {
         (ToolChoice::Required, &[], &[], ""),
         (ToolChoice::Named("b".to_owned()), &["a"], &["a"], "a"),
     ] {
-        let bench = Bench::with(ModelRules::new(rules.clone().into(), false));
-        bench.script(calling(first));
-        bench.script(calling(second));
+        let fixture = GatewayFixture::with(ModelRules::new(rules.clone().into(), false));
+        fixture.script(calling(first));
+        fixture.script(calling(second));
         let mut turn = turn("haiku");
         let tool = |name: &str| Tool {
             name: name.to_owned(),
@@ -347,8 +347,8 @@ async fn turn_is_repeated_when_the_required_call_is_missing() {
         };
         turn.tools.list = vec![tool("a"), tool("b")];
         turn.tools.choice = choice;
-        assert_eq!(bench.gateway.fit(&caller(), &turn).await.unwrap().runs, 2);
-        let running = bench.gateway.run(caller(), turn).await.unwrap();
+        assert_eq!(fixture.gateway.fit(&caller(), &turn).await.unwrap().runs, 2);
+        let running = fixture.gateway.run(caller(), turn).await.unwrap();
         let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
         let names = events.iter().filter_map(|event| match event {
             TurnEvent::ToolCall { name, .. } => Some(name.as_str()),
@@ -358,7 +358,7 @@ async fn turn_is_repeated_when_the_required_call_is_missing() {
         let Some(TurnEvent::Finished(finish)) = events.last() else {
             panic!("{events:?}")
         };
-        assert_eq!((finish.usage.output_tokens, runs(&bench)), (6, 2));
+        assert_eq!((finish.usage.output_tokens, runs(&fixture)), (6, 2));
         assert_eq!(
             events
                 .iter()
@@ -366,21 +366,21 @@ async fn turn_is_repeated_when_the_required_call_is_missing() {
                 .count(),
             1
         );
-        bench.end().await;
+        fixture.end().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn run_lost_with_its_worker_has_its_own_cost_entry() {
     for (says_calls, lines) in [(true, vec![true, true]), (false, vec![false])] {
-        let bench = Bench::new();
-        bench.script.0.lock().unwrap().says_calls = says_calls;
-        bench.script([
+        let fixture = GatewayFixture::new();
+        fixture.script.0.lock().unwrap().says_calls = says_calls;
+        fixture.script([
             Err(Failure::new(FailureKind::Crashed, "dead")),
             Ok(text("a")),
             Ok(finished()),
         ]);
-        let running = bench.run("haiku").await.unwrap();
+        let running = fixture.run("haiku").await.unwrap();
         assert_eq!(running.events.count().await, 2);
         let noted: Vec<_> = running
             .bill
@@ -389,6 +389,6 @@ async fn run_lost_with_its_worker_has_its_own_cost_entry() {
             .map(|run| run.is_under_way)
             .collect();
         assert_eq!(noted, lines);
-        bench.end().await;
+        fixture.end().await;
     }
 }

@@ -12,15 +12,15 @@ use crate::engine::gateway::testing::admission_deps;
 
 #[tokio::test(start_paused = true)]
 async fn rate_limit_of_one_model_leaves_the_server_ready() {
-    let bench = Bench::new();
+    let fixture = GatewayFixture::new();
     for _ in 0..2 {
         let wait = Some(Duration::from_secs(3600));
         let limited = Failure {
             retry_after: wait,
             ..Failure::new(FailureKind::RateLimited, "Limited.")
         };
-        bench.script([Err(limited)]);
-        bench
+        fixture.script([Err(limited)]);
+        fixture
             .run("claude-opus-5-5")
             .await
             .unwrap()
@@ -28,7 +28,7 @@ async fn rate_limit_of_one_model_leaves_the_server_ready() {
             .for_each(async |_| {})
             .await;
     }
-    let Err(Error::Failed(refusal)) = bench.run("claude-opus-5-5").await else {
+    let Err(Error::Failed(refusal)) = fixture.run("claude-opus-5-5").await else {
         panic!("not refused")
     };
     assert_eq!(
@@ -36,46 +36,46 @@ async fn rate_limit_of_one_model_leaves_the_server_ready() {
         (FailureKind::RateLimited, Some(Duration::from_secs(3600)))
     );
     assert!(
-        bench
+        fixture
             .gateway
             .count_tokens(caller(), turn("claude-opus-5-5"))
             .await
             .is_err()
     );
-    assert!(bench.gateway.readiness().problems.is_empty());
-    bench.script([Ok(text("a")), Ok(finished())]);
-    assert_eq!(bench.run("haiku").await.unwrap().events.count().await, 2);
+    assert!(fixture.gateway.readiness().problems.is_empty());
+    fixture.script([Ok(text("a")), Ok(finished())]);
+    assert_eq!(fixture.run("haiku").await.unwrap().events.count().await, 2);
     assert!(
-        bench.run("claude-opus-5-5").await.is_err(),
+        fixture.run("claude-opus-5-5").await.is_err(),
         "which says nothing of the other"
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn server_without_prewarming_is_ready() {
     for (prewarm, is_ready) in [(0, true), (1, false)] {
-        let bench = Bench::of(ModelRules::default(), prewarm);
+        let fixture = GatewayFixture::of(ModelRules::default(), prewarm);
         assert_eq!(
-            bench.gateway.readiness().problems.is_empty(),
+            fixture.gateway.readiness().problems.is_empty(),
             is_ready,
             "{prewarm}"
         );
-        bench.script([Ok(finished())]);
-        assert_eq!(bench.run("haiku").await.unwrap().events.count().await, 1);
-        assert!(bench.gateway.readiness().problems.is_empty());
-        bench.end().await;
+        fixture.script([Ok(finished())]);
+        assert_eq!(fixture.run("haiku").await.unwrap().events.count().await, 1);
+        assert!(fixture.gateway.readiness().problems.is_empty());
+        fixture.end().await;
     }
 }
 
 #[tokio::test]
 async fn token_count_holds_its_concurrency_permit_to_the_end() {
-    let Bench {
+    let GatewayFixture {
         gateway,
         pool,
         script,
         ..
-    } = Bench::new();
+    } = GatewayFixture::new();
     script.0.lock().unwrap().counts_hang = true;
     let pipeline = testing::pipeline(gateway, admission_deps().await);
     let rates = Rates {

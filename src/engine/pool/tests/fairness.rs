@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::super::{BusyReason, Claim, Class, Config, Error};
-use super::{Bench, config};
+use super::{PoolFixture, config};
 use crate::runtime::fair_queue::Tenant;
 
 fn live(tenant: &str) -> Claim {
@@ -17,10 +17,10 @@ fn live(tenant: &str) -> Claim {
 
 /// Spawns `count` requests of `claim` that hold a worker for a second each, and logs which are
 /// served or refused.
-fn flood(bench: &Bench, claim: &Claim, count: usize, log: &Arc<Mutex<Vec<String>>>) {
+fn flood(fixture: &PoolFixture, claim: &Claim, count: usize, log: &Arc<Mutex<Vec<String>>>) {
     for _ in 0..count {
-        let (pool, claim, log) = (bench.pool.clone(), claim.clone(), Arc::clone(log));
-        bench.tracker.spawn(async move {
+        let (pool, claim, log) = (fixture.pool.clone(), claim.clone(), Arc::clone(log));
+        fixture.tracker.spawn(async move {
             let lent = pool.lease(&claim).await;
             let note = |what: String| log.lock().unwrap().push(what);
             match lent {
@@ -46,24 +46,24 @@ async fn asked() {
 
 #[tokio::test(start_paused = true)]
 async fn flood_of_one_tenant_neither_refuses_nor_delays_another() {
-    let bench = Bench::new(Config {
+    let fixture = PoolFixture::new(Config {
         queue_length: 20,
         ..config()
     });
-    bench.settle().await;
+    fixture.settle().await;
     let log = Arc::default();
     for _ in 0..12 {
         // New ones come as soon as some are evicted.
-        flood(&bench, &live("flood"), 150, &log);
+        flood(&fixture, &live("flood"), 150, &log);
         asked().await;
-        assert!(bench.pool.stats().waiting >= 20, "the queue is full");
+        assert!(fixture.pool.stats().waiting >= 20, "the queue is full");
         let before = log
             .lock()
             .unwrap()
             .iter()
             .filter(|what| *what == "Live")
             .count();
-        let lease = bench
+        let lease = fixture
             .pool
             .lease(&live("single"))
             .await
@@ -90,25 +90,25 @@ async fn flood_of_one_tenant_neither_refuses_nor_delays_another() {
         log.iter().all(|what| what == "own share" || what == "Live"),
         "{log:?}"
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn background_requests_are_served_last_but_not_starved() {
-    let bench = Bench::new(Config {
+    let fixture = PoolFixture::new(Config {
         max_workers: 1,
         queue_length: 60,
         ..config()
     });
-    bench.settle().await;
-    let (log, held) = (Arc::default(), bench.lease().await);
+    fixture.settle().await;
+    let (log, held) = (Arc::default(), fixture.lease().await);
     let background = Claim {
         class: Class::Background,
         ..live("other")
     };
-    flood(&bench, &background, 2, &log);
+    flood(&fixture, &background, 2, &log);
     asked().await;
-    flood(&bench, &live("flood"), 40, &log);
+    flood(&fixture, &live("flood"), 40, &log);
     asked().await;
     drop(held);
     tokio::time::sleep(Duration::from_secs(50)).await;
@@ -122,19 +122,19 @@ async fn background_requests_are_served_last_but_not_starved() {
         places.iter().map(|(place, _)| *place).collect::<Vec<_>>(),
         [15, 31]
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn background_request_waits_without_timeout() {
-    let bench = Bench::new(Config {
+    let fixture = PoolFixture::new(Config {
         max_workers: 1,
         ..config()
     });
-    let held = bench.lease().await;
+    let held = fixture.lease().await;
     let log = Arc::default();
     flood(
-        &bench,
+        &fixture,
         &Claim {
             class: Class::Background,
             ..live("a")
@@ -145,7 +145,7 @@ async fn background_request_waits_without_timeout() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(*log.lock().unwrap(), [""; 0]);
     drop(held);
-    bench.settle().await;
+    fixture.settle().await;
     assert_eq!(*log.lock().unwrap(), ["Background"]);
-    bench.end().await;
+    fixture.end().await;
 }

@@ -105,13 +105,13 @@ fn config() -> Config {
     }
 }
 
-struct Bench {
+struct PoolFixture {
     pool: Pool<ScriptedLauncher>,
     script: Arc<Script>,
     tracker: TaskTracker,
 }
 
-impl Bench {
+impl PoolFixture {
     fn new(config: Config) -> Self {
         let script = Arc::new(Script::default());
         let tracker = TaskTracker::new();
@@ -163,59 +163,59 @@ impl Bench {
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_starts_are_limited() {
-    let bench = Bench::new(Config {
+    let fixture = PoolFixture::new(Config {
         max_workers: 5,
         prewarm: 5,
         ..config()
     });
     for (starting, idle) in [(2, 0), (2, 2), (1, 4), (0, 5)] {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let stats = bench.pool.stats();
+        let stats = fixture.pool.stats();
         assert_eq!((stats.starting, stats.idle), (starting, idle));
         tokio::time::sleep(Duration::from_millis(499)).await;
     }
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn last_reset_worker_is_lent_first() {
-    let bench = Bench::new(config());
-    bench.settle().await;
+    let fixture = PoolFixture::new(config());
+    fixture.settle().await;
     for _ in 0..10 {
-        let mut lease = bench.lease().await;
+        let mut lease = fixture.lease().await;
         assert_eq!(lease.worker().unwrap().number, 0);
         drop(lease);
         tokio::time::sleep(Duration::from_millis(4)).await;
     }
-    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 10);
-    bench.end().await;
+    assert_eq!(fixture.script.resets.load(Ordering::Relaxed), 10);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn spare_worker_is_started_while_one_is_in_use() {
-    let bench = Bench::new(config());
-    bench.settle().await;
-    let lease = bench.lease().await;
+    let fixture = PoolFixture::new(config());
+    fixture.settle().await;
+    let lease = fixture.lease().await;
     assert_eq!(
-        bench.pool.stats().starting,
+        fixture.pool.stats().starting,
         0,
         "not while the request may need the core"
     );
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(bench.pool.stats().idle, 1);
+    assert_eq!(fixture.pool.stats().idle, 1);
     drop(lease);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn number_of_workers_never_exceeds_the_maximum() {
-    let bench = Bench::new(Config {
+    let fixture = PoolFixture::new(Config {
         queue_length: 100,
         ..config()
     });
     let mut requests = tokio::task::JoinSet::new();
     for _ in 0..50 {
-        let pool = bench.pool.clone();
+        let pool = fixture.pool.clone();
         requests.spawn(async move {
             let mut lease = pool.lease(&Claim::own()).await.unwrap();
             lease.worker().unwrap();
@@ -225,21 +225,21 @@ async fn number_of_workers_never_exceeds_the_maximum() {
     while let Some(result) = requests.join_next().await {
         result.unwrap();
     }
-    assert_eq!(bench.script.most_alive.load(Ordering::Relaxed), 2);
-    assert_eq!(bench.script.launches.load(Ordering::Relaxed), 2);
-    bench.end().await;
+    assert_eq!(fixture.script.most_alive.load(Ordering::Relaxed), 2);
+    assert_eq!(fixture.script.launches.load(Ordering::Relaxed), 2);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn queue_length_is_bounded() {
-    let bench = Bench::new(config());
-    let (first, second) = (bench.lease().await, bench.lease().await);
-    let check_room = || bench.pool.check_room(&Claim::own());
+    let fixture = PoolFixture::new(config());
+    let (first, second) = (fixture.lease().await, fixture.lease().await);
+    let check_room = || fixture.pool.check_room(&Claim::own());
     assert_eq!(check_room(), Ok(()));
     let waiting: Vec<_> = (0..2)
-        .map(|_| bench.pool.clone())
+        .map(|_| fixture.pool.clone())
         .map(|pool| {
-            bench
+            fixture
                 .tracker
                 .spawn(async move { pool.lease(&Claim::own()).await })
         })
@@ -250,21 +250,21 @@ async fn queue_length_is_bounded() {
         reason: BusyReason::OwnShare { own: 2, taken: 2 },
     };
     assert_eq!(check_room(), Err(busy.clone()));
-    assert_eq!(bench.pool.lease(&Claim::own()).await.unwrap_err(), busy);
+    assert_eq!(fixture.pool.lease(&Claim::own()).await.unwrap_err(), busy);
     drop((first, second));
     for waiter in waiting {
         drop(waiter.await.unwrap().unwrap());
     }
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn queue_wait_times_out() {
-    let bench = Bench::new(config());
-    let leases = (bench.lease().await, bench.lease().await);
+    let fixture = PoolFixture::new(config());
+    let leases = (fixture.lease().await, fixture.lease().await);
     let before = tokio::time::Instant::now();
     assert_eq!(
-        bench.pool.lease(&Claim::own()).await.unwrap_err(),
+        fixture.pool.lease(&Claim::own()).await.unwrap_err(),
         Error::Busy {
             workers: 2,
             reason: BusyReason::WaitedTooLong(Duration::from_secs(60))
@@ -272,146 +272,146 @@ async fn queue_wait_times_out() {
     );
     assert_eq!(before.elapsed(), Duration::from_secs(60));
     drop(leases);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_waiter_gets_no_worker() {
-    let bench = Bench::new(config());
-    let leases = (bench.lease().await, bench.lease().await);
+    let fixture = PoolFixture::new(config());
+    let leases = (fixture.lease().await, fixture.lease().await);
     let gone =
-        tokio::time::timeout(Duration::from_millis(10), bench.pool.lease(&Claim::own())).await;
+        tokio::time::timeout(Duration::from_millis(10), fixture.pool.lease(&Claim::own())).await;
     assert!(gone.is_err());
     drop(leases);
-    bench.settle().await;
-    assert_eq!(bench.pool.stats().busy, 0);
+    fixture.settle().await;
+    assert_eq!(fixture.pool.stats().busy, 0);
     assert_eq!(
-        bench.script.resets.load(Ordering::Relaxed),
+        fixture.script.resets.load(Ordering::Relaxed),
         2,
         "only the used workers were reset"
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn worker_is_replaced_when_its_reset_fails() {
-    let bench = Bench::new(config());
-    let lease = bench.lease().await;
-    bench.script.reset_fails.store(true, Ordering::Relaxed);
+    let fixture = PoolFixture::new(config());
+    let lease = fixture.lease().await;
+    fixture.script.reset_fails.store(true, Ordering::Relaxed);
     drop(lease);
-    bench.settle().await;
-    bench.settle().await;
-    assert_eq!(bench.script.launches.load(Ordering::Relaxed), 2);
-    assert_eq!(bench.script.alive.load(Ordering::Relaxed), 1);
-    bench.end().await;
+    fixture.settle().await;
+    fixture.settle().await;
+    assert_eq!(fixture.script.launches.load(Ordering::Relaxed), 2);
+    assert_eq!(fixture.script.alive.load(Ordering::Relaxed), 1);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn broken_worker_is_ended_without_reset() {
-    let bench = Bench::new(config());
-    let mut lease = bench.lease().await;
+    let fixture = PoolFixture::new(config());
+    let mut lease = fixture.lease().await;
     lease.mark_broken();
     drop(lease);
-    bench.settle().await;
-    assert_eq!(bench.script.resets.load(Ordering::Relaxed), 0);
-    bench.end().await;
+    fixture.settle().await;
+    assert_eq!(fixture.script.resets.load(Ordering::Relaxed), 0);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn worker_is_replaced_after_max_turns_and_max_age() {
-    let bench = Bench::new(Config {
+    let fixture = PoolFixture::new(Config {
         max_turns: 2,
         max_workers: 1,
         ..config()
     });
     for _ in 0..4 {
-        drop(bench.lease().await);
+        drop(fixture.lease().await);
     }
-    bench.settle().await;
-    assert_eq!(bench.script.launches.load(Ordering::Relaxed), 3);
+    fixture.settle().await;
+    assert_eq!(fixture.script.launches.load(Ordering::Relaxed), 3);
     tokio::time::sleep(Duration::from_secs(3602)).await;
-    bench.settle().await;
-    assert_eq!(bench.script.launches.load(Ordering::Relaxed), 4);
-    bench.end().await;
+    fixture.settle().await;
+    assert_eq!(fixture.script.launches.load(Ordering::Relaxed), 4);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn surplus_idle_workers_are_retired_after_idle_timeout() {
-    let bench = Bench::new(config());
-    drop((bench.lease().await, bench.lease().await));
-    bench.settle().await;
-    assert_eq!(bench.pool.stats().idle, 2);
+    let fixture = PoolFixture::new(config());
+    drop((fixture.lease().await, fixture.lease().await));
+    fixture.settle().await;
+    assert_eq!(fixture.pool.stats().idle, 2);
     tokio::time::sleep(Duration::from_secs(602)).await;
-    assert_eq!(bench.pool.stats().idle, 1);
-    bench.end().await;
+    assert_eq!(fixture.pool.stats().idle, 1);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn dead_idle_worker_is_not_lent() {
-    let bench = Bench::new(config());
-    bench.settle().await;
-    bench.script.workers_are_dead.store(true, Ordering::Relaxed);
+    let fixture = PoolFixture::new(config());
+    fixture.settle().await;
+    fixture.script.workers_are_dead.store(true, Ordering::Relaxed);
     let waiting = {
-        let pool = bench.pool.clone();
-        bench.tracker.spawn(async move {
+        let pool = fixture.pool.clone();
+        fixture.tracker.spawn(async move {
             pool.lease(&Claim::own())
                 .await
                 .map(|mut lease| lease.worker().unwrap().number)
         })
     };
     tokio::task::yield_now().await;
-    bench
+    fixture
         .script
         .workers_are_dead
         .store(false, Ordering::Relaxed);
     assert_eq!(waiting.await.unwrap().unwrap(), 1);
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn failing_starts_back_off_fail_waiters_and_recover() {
-    let bench = Bench::new(config());
-    bench.script.launch_fails.store(true, Ordering::Relaxed);
-    let error = bench.pool.lease(&Claim::own()).await.unwrap_err();
+    let fixture = PoolFixture::new(config());
+    fixture.script.launch_fails.store(true, Ordering::Relaxed);
+    let error = fixture.pool.lease(&Claim::own()).await.unwrap_err();
     assert!(
         matches!(&error, Error::Unavailable { reason, .. } if reason == "no such program"),
         "{error:?}"
     );
     assert_eq!(
-        bench.pool.stats().last_failure.as_deref(),
+        fixture.pool.stats().last_failure.as_deref(),
         Some("no such program")
     );
-    let error = bench.pool.lease(&Claim::own()).await.unwrap_err();
+    let error = fixture.pool.lease(&Claim::own()).await.unwrap_err();
     assert!(
         matches!(error, Error::Unavailable { .. }),
         "told at once while backing off: {error:?}"
     );
-    assert_eq!(bench.pool.check_room(&Claim::own()), Err(error));
-    bench.script.launch_fails.store(false, Ordering::Relaxed);
+    assert_eq!(fixture.pool.check_room(&Claim::own()), Err(error));
+    fixture.script.launch_fails.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(31)).await;
-    drop(bench.lease().await);
-    assert_eq!(bench.pool.stats().last_failure, None);
-    bench.end().await;
+    drop(fixture.lease().await);
+    assert_eq!(fixture.pool.stats().last_failure, None);
+    fixture.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn close_fails_waiters_and_ends_every_worker() {
-    let bench = Bench::new(config());
-    let leases = (bench.lease().await, bench.lease().await);
+    let fixture = PoolFixture::new(config());
+    let leases = (fixture.lease().await, fixture.lease().await);
     let waiting = {
-        let pool = bench.pool.clone();
-        bench
+        let pool = fixture.pool.clone();
+        fixture
             .tracker
             .spawn(async move { pool.lease(&Claim::own()).await.map(drop) })
     };
     tokio::task::yield_now().await;
-    bench.pool.close();
+    fixture.pool.close();
     assert_eq!(waiting.await.unwrap(), Err(Error::Closed));
     assert_eq!(
-        bench.pool.lease(&Claim::own()).await.map(drop),
+        fixture.pool.lease(&Claim::own()).await.map(drop),
         Err(Error::Closed)
     );
-    assert_eq!(bench.pool.check_room(&Claim::own()), Err(Error::Closed));
+    assert_eq!(fixture.pool.check_room(&Claim::own()), Err(Error::Closed));
     drop(leases);
-    bench.end().await;
+    fixture.end().await;
 }

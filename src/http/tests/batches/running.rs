@@ -164,9 +164,9 @@ async fn batch_line_is_retried_by_kind_of_error() {
 }
 
 /// Turns of a server with this many clients in the queue.
-struct Crowded(ScriptedTurns, Arc<AtomicUsize>);
+struct TurnsWithQueuedClients(ScriptedTurns, Arc<AtomicUsize>);
 
-impl Turns for Crowded {
+impl Turns for TurnsWithQueuedClients {
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         self.0.run(caller, turn)
     }
@@ -197,7 +197,7 @@ async fn batch_lines_yield_to_clients_and_batches_share_fairly() {
     let waiting = Arc::new(AtomicUsize::new(1));
     let bench = Ground::new(Keys::none())
         .await
-        .bench(Crowded(turns, Arc::clone(&waiting)), 1);
+        .bench(TurnsWithQueuedClients(turns, Arc::clone(&waiting)), 1);
     let named = |name: &str| {
         (1..=3)
             .map(|number| line(&format!("{name}{number}")))
@@ -220,7 +220,7 @@ async fn batch_lines_are_not_starved_by_clients() {
     let (turns, log) = logging(|_| Ok(greeting()));
     let bench = Ground::new(Keys::none())
         .await
-        .bench(Crowded(turns, Arc::new(AtomicUsize::new(1))), 1);
+        .bench(TurnsWithQueuedClients(turns, Arc::new(AtomicUsize::new(1))), 1);
     bench.begin(&lines(2)).await;
     for _ in 0..1000 {
         if log.lock().unwrap().len() == 2 {

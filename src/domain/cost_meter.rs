@@ -79,9 +79,9 @@ impl CostMeter {
     /// Records the prompt tokens that upstream has counted, unless usage is already recorded.
     pub fn record_prompt_usage(&self, usage: Usage) {
         self.runs.send_if_modified(|lines| {
-            let noted = &mut lines[self.index].usage;
-            if noted.total_tokens() == 0 {
-                *noted = usage;
+            let recorded = &mut lines[self.index].usage;
+            if recorded.total_tokens() == 0 {
+                *recorded = usage;
             }
             false
         });
@@ -146,13 +146,13 @@ mod tests {
 
     #[tokio::test]
     async fn cost_meter_keeps_first_cost_and_wait_ends_when_writers_are_dropped() {
-        let (bill, mut reader) = (CostMeter::default(), CostMeter::default().reader());
+        let (meter, mut reader) = (CostMeter::default(), CostMeter::default().reader());
         reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [None], "nobody can note anything");
-        reader = bill.reader();
-        bill.record_cost(Money::from_nanos(3));
-        bill.clone().record_cost(Money::from_nanos(4));
-        drop(bill);
+        reader = meter.reader();
+        meter.record_cost(Money::from_nanos(3));
+        meter.clone().record_cost(Money::from_nanos(4));
+        drop(meter);
         reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [Some(3)]);
     }

@@ -78,13 +78,13 @@ mod tests {
     #[tokio::test]
     async fn turn_waits_at_gate_until_it_is_opened() {
         Gate::default().wait_until_open().await;
-        let (gate, keeper) = Gate::closed();
-        assert!(futures::poll!(std::pin::pin!(keeper.wait_for_arrival())).is_pending());
+        let (gate, opener) = Gate::closed();
+        assert!(futures::poll!(std::pin::pin!(opener.wait_for_arrival())).is_pending());
         let mut passed = std::pin::pin!(gate.wait_until_open());
         assert!(futures::poll!(&mut passed).is_pending());
-        keeper.wait_for_arrival().await;
+        opener.wait_for_arrival().await;
         assert!(futures::poll!(&mut passed).is_pending());
-        keeper.open();
+        opener.open();
         passed.await;
         gate.mark_arrived();
         gate.wait_until_open().await;

@@ -46,7 +46,7 @@ struct BodiesInner {
     decoders: Arc<Semaphore>,
     /// Per-key semaphores of keys with a large body or a socket, by the key's name. Weak, so that
     /// idle keys are dropped.
-    lanes: Mutex<HashMap<String, Weak<KeyBodies>>>,
+    by_key: Mutex<HashMap<String, Weak<KeyBodies>>>,
 }
 
 /// Semaphores of one key.
@@ -61,7 +61,7 @@ struct KeyBodies {
 /// Slot of a socket among those of its key, released on drop.
 #[derive(Debug)]
 pub(super) struct SocketSlot {
-    _lane: Arc<KeyBodies>,
+    _key_bodies: Arc<KeyBodies>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -77,7 +77,7 @@ type BodyPermits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 /// Reserved memory of one body.
 pub(super) struct BodyReservation {
     bodies: Bodies,
-    lane: Arc<KeyBodies>,
+    key_bodies: Arc<KeyBodies>,
     own: OwnedSemaphorePermit,
     all: OwnedSemaphorePermit,
 }
@@ -99,7 +99,7 @@ impl Bodies {
             budget,
             all: semaphore(budget / BLOCK_BYTES),
             decoders: semaphore((processors / 2).max(1)),
-            lanes: Mutex::default(),
+            by_key: Mutex::default(),
         }))
     }
 
@@ -112,15 +112,15 @@ impl Bodies {
         name: &str,
         bytes: usize,
     ) -> Result<BodyReservation, ApiError> {
-        let lane = self.bodies_of(name);
-        let taken = acquire_both(&lane.room, &self.0.all, blocks(bytes), MEMORY_TIMEOUT).await;
-        let (own, all) = taken.map_err(|missing| match missing {
+        let key_bodies = self.bodies_of(name);
+        let permits = acquire_both(&key_bodies.room, &self.0.all, blocks(bytes), MEMORY_TIMEOUT).await;
+        let (own, all) = permits.map_err(|missing| match missing {
             MissingPermits::Own => self.too_many(),
             MissingPermits::All => self.full(),
         })?;
         Ok(BodyReservation {
             bodies: self.clone(),
-            lane,
+            key_bodies,
             own,
             all,
         })
@@ -151,10 +151,10 @@ impl Bodies {
     /// # Errors
     /// Fails when all slots of the key are taken.
     pub(super) fn acquire_socket(&self, name: &str) -> Result<SocketSlot, ApiError> {
-        let lane = self.bodies_of(name);
-        match Arc::clone(&lane.sockets).try_acquire_owned() {
+        let key_bodies = self.bodies_of(name);
+        match Arc::clone(&key_bodies.sockets).try_acquire_owned() {
             Ok(place) => Ok(SocketSlot {
-                _lane: lane,
+                _key_bodies: key_bodies,
                 _place: place,
             }),
             Err(_) => Err(too_many_sockets()),
@@ -162,20 +162,20 @@ impl Bodies {
     }
 
     fn bodies_of(&self, name: &str) -> Arc<KeyBodies> {
-        let mut lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(name).and_then(Weak::upgrade) {
-            return lane;
+        let mut by_key = self.0.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key_bodies) = by_key.get(name).and_then(Weak::upgrade) {
+            return key_bodies;
         }
         // Bounds the map: entries of keys without bodies or sockets are removed here.
-        lanes.retain(|_, lane| lane.strong_count() > 0);
+        by_key.retain(|_, key_bodies| key_bodies.strong_count() > 0);
         let room = semaphore(self.0.budget / BLOCK_BYTES / 2);
-        let lane = Arc::new(KeyBodies {
+        let key_bodies = Arc::new(KeyBodies {
             room,
             turn: semaphore(1),
             sockets: semaphore(MAX_SOCKETS_PER_KEY),
         });
-        lanes.insert(name.to_owned(), Arc::downgrade(&lane));
-        lane
+        by_key.insert(name.to_owned(), Arc::downgrade(&key_bodies));
+        key_bodies
     }
 
     fn too_many(&self) -> ApiError {
@@ -210,7 +210,7 @@ impl BodyReservation {
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
         let more = blocks(bytes.saturating_sub(self.bytes()));
         let take = |from: &Arc<Semaphore>| Arc::clone(from).try_acquire_many_owned(more);
-        let own = take(&self.lane.room).map_err(|_| self.bodies.too_many())?;
+        let own = take(&self.key_bodies.room).map_err(|_| self.bodies.too_many())?;
         let all = take(&self.bodies.0.all).map_err(|_| self.bodies.full())?;
         self.own.merge(own);
         self.all.merge(all);
@@ -234,7 +234,7 @@ impl BodyReservation {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = acquire_both(&self.lane.turn, &self.bodies.0.decoders, 1, DECODE_TIMEOUT).await;
+        let turn = acquire_both(&self.key_bodies.turn, &self.bodies.0.decoders, 1, DECODE_TIMEOUT).await;
         let turn = turn.map_err(|missing| match missing {
             MissingPermits::Own => too_many_before(),
             MissingPermits::All => self.bodies.full(),

@@ -34,7 +34,7 @@ async fn shrink_releases_exactly_what_is_not_needed() {
     drop(bodies.reserve("b", 1).await.unwrap());
     assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK_BYTES);
     assert_eq!(
-        bodies.0.lanes.lock().unwrap().len(),
+        bodies.0.by_key.lock().unwrap().len(),
         1,
         "of keys that wait for nothing nothing is kept"
     );
@@ -64,7 +64,7 @@ async fn body_without_a_free_decoder_is_refused_with_503() {
 async fn body_behind_others_of_its_key_is_refused_with_429() {
     let bodies = Bodies::new(8 * MIB);
     let room = bodies.reserve("a", MIB).await.unwrap();
-    let _turn = Arc::clone(&room.lane.turn).acquire_owned().await;
+    let _turn = Arc::clone(&room.key_bodies.turn).acquire_owned().await;
     let begun = Instant::now();
     let refused = room.decode(|| ()).await.unwrap_err();
     assert_eq!((refused.status(), begun.elapsed()), (429, DECODE_TIMEOUT));

@@ -56,11 +56,11 @@ impl fmt::Debug for UnauthenticatedClients {
 }
 
 impl UnauthenticatedClients {
-    /// Creates a set with at most `most_of_one` clients per address and `most` in all.
-    pub fn new(most_of_one: usize, most: usize) -> Self {
+    /// Creates a set with at most `max_per_address` clients per address and `max_total` in all.
+    pub fn new(max_per_address: usize, max_total: usize) -> Self {
         Self(Arc::new(UnauthenticatedClientsInner {
-            max_per_address: most_of_one,
-            max_total: most,
+            max_per_address,
+            max_total,
             registry: Mutex::default(),
         }))
     }
@@ -68,21 +68,21 @@ impl UnauthenticatedClients {
     /// Adds a client at `address`. At a limit, the oldest client is evicted.
     pub fn register(&self, address: IpAddr) -> UnauthenticatedClient {
         let address = client_group(address);
-        let mut guests = self.registry();
-        if guests
+        let mut registry = self.registry();
+        if registry
             .by_address
             .get(&address)
             .is_some_and(|list| list.len() >= self.0.max_per_address)
         {
-            guests.evict_oldest(address);
+            registry.evict_oldest(address);
         }
-        if guests.count >= self.0.max_total {
-            guests.evict_from_largest();
+        if registry.count >= self.0.max_total {
+            registry.evict_from_largest();
         }
-        guests.last += 1;
-        guests.count += 1;
-        let (number, left) = (guests.last, CancellationToken::new());
-        guests
+        registry.last += 1;
+        registry.count += 1;
+        let (number, left) = (registry.last, CancellationToken::new());
+        registry
             .by_address
             .entry(address)
             .or_default()
@@ -110,8 +110,8 @@ impl UnauthenticatedClients {
 
 impl ClientRegistry {
     fn evict_from_largest(&mut self) -> bool {
-        let most = self.by_address.iter().max_by_key(|(_, list)| list.len());
-        let Some(address) = most.map(|(address, _)| *address) else {
+        let largest = self.by_address.iter().max_by_key(|(_, list)| list.len());
+        let Some(address) = largest.map(|(address, _)| *address) else {
             return false;
         };
         self.evict_oldest(address)
@@ -178,45 +178,45 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn gone(guests: &[UnauthenticatedClient]) -> Vec<bool> {
-        guests
+    fn evicted_flags(clients: &[UnauthenticatedClient]) -> Vec<bool> {
+        clients
             .iter()
-            .map(|guest| guest.evicted().is_cancelled())
+            .map(|client| client.evicted().is_cancelled())
             .collect()
     }
 
     #[test]
     fn oldest_client_of_an_address_is_evicted_at_its_limit() {
-        let crowd = UnauthenticatedClients::new(2, 9);
-        let other = crowd.register(address("10.0.0.2"));
+        let clients = UnauthenticatedClients::new(2, 9);
+        let other = clients.register(address("10.0.0.2"));
         let mut all: Vec<_> = (0..4)
-            .map(|_| crowd.register(address("::ffff:10.0.0.1")))
+            .map(|_| clients.register(address("::ffff:10.0.0.1")))
             .collect();
-        assert_eq!(gone(&all), [true, true, false, false]);
+        assert_eq!(evicted_flags(&all), [true, true, false, false]);
         all[2].mark_authenticated();
-        all.push(crowd.register(address("10.0.0.1")));
-        assert_eq!(gone(&all), [true, true, false, false, false]);
+        all.push(clients.register(address("10.0.0.1")));
+        assert_eq!(evicted_flags(&all), [true, true, false, false, false]);
         assert!(!other.evicted().is_cancelled());
     }
 
     #[test]
     fn address_with_most_clients_is_evicted_first() {
-        let crowd = UnauthenticatedClients::new(9, 4);
+        let clients = UnauthenticatedClients::new(9, 4);
         let many: Vec<_> = (1..4)
-            .map(|host| crowd.register(address(&format!("2001:db8::{host}"))))
+            .map(|host| clients.register(address(&format!("2001:db8::{host}"))))
             .collect();
         let others: Vec<_> = (1..4)
-            .map(|net| crowd.register(address(&format!("2001:db8:0:{net}::1"))))
+            .map(|net| clients.register(address(&format!("2001:db8:0:{net}::1"))))
             .collect();
         assert_eq!(
-            (gone(&many), gone(&others)),
+            (evicted_flags(&many), evicted_flags(&others)),
             (vec![true, true, false], vec![false; 3])
         );
         drop(others);
-        assert!(crowd.evict_one());
-        assert_eq!(gone(&many), [true; 3]);
+        assert!(clients.evict_one());
+        assert_eq!(evicted_flags(&many), [true; 3]);
         drop(many);
-        assert!(!crowd.evict_one());
-        assert!(crowd.registry().by_address.is_empty() && crowd.registry().count == 0);
+        assert!(!clients.evict_one());
+        assert!(clients.registry().by_address.is_empty() && clients.registry().count == 0);
     }
 }

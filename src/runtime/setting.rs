@@ -32,52 +32,52 @@ pub fn refuse<E: Error>(reason: impl Display, hint: impl Display) -> E {
     E::custom(format!("{reason}\n{hint}"))
 }
 
-/// Reads a whole number from `LEAST` to `MOST`.
+/// Reads a whole number from `MIN` to `MAX`.
 ///
 /// # Errors
 /// Fails when the value is out of bounds.
-pub fn number<'de, const LEAST: u64, const MOST: u64, N, D>(deserializer: D) -> Result<N, D::Error>
+pub fn number<'de, const MIN: u64, const MAX: u64, N, D>(deserializer: D) -> Result<N, D::Error>
 where
     N: TryFrom<u64>,
     D: Deserializer<'de>,
 {
     let value = u64::deserialize(deserializer)?;
-    let number = (LEAST..=MOST).contains(&value).then(|| N::try_from(value));
+    let number = (MIN..=MAX).contains(&value).then(|| N::try_from(value));
     number
         .and_then(Result::ok)
-        .ok_or_else(|| D::Error::custom(format!("{value} is not between {LEAST} and {MOST}")))
+        .ok_or_else(|| D::Error::custom(format!("{value} is not between {MIN} and {MAX}")))
 }
 
-/// Reads a size in MiB, from `LEAST` to `MOST`, and returns it in bytes.
+/// Reads a size in MiB, from `MIN` to `MAX`, and returns it in bytes.
 ///
 /// # Errors
 /// Fails when the value is out of bounds.
-pub fn mebibytes<'de, const LEAST: u64, const MOST: u64, N, D>(
+pub fn mebibytes<'de, const MIN: u64, const MAX: u64, N, D>(
     deserializer: D,
 ) -> Result<N, D::Error>
 where
     N: TryFrom<u64>,
     D: Deserializer<'de>,
 {
-    let value = number::<LEAST, MOST, u64, D>(deserializer)?;
+    let value = number::<MIN, MAX, u64, D>(deserializer)?;
     let bytes = value.checked_mul(1 << 20).map(N::try_from);
     bytes
         .and_then(Result::ok)
         .ok_or_else(|| D::Error::custom(format!("{value} MiB are too many")))
 }
 
-/// Reads a duration in seconds, from `LEAST` to a year.
+/// Reads a duration in seconds, from `MIN` to a year.
 ///
 /// # Errors
 /// Fails when the value is out of bounds.
-pub fn seconds<'de, const LEAST: u64, D: Deserializer<'de>>(
+pub fn seconds<'de, const MIN: u64, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
     let seconds = u64::deserialize(deserializer)?;
-    if (LEAST..=MAX_SECONDS).contains(&seconds) {
+    if (MIN..=MAX_SECONDS).contains(&seconds) {
         return Ok(Duration::from_secs(seconds));
     }
-    let reason = format!("{seconds} is not between {LEAST} and {MAX_SECONDS} seconds");
+    let reason = format!("{seconds} is not between {MIN} and {MAX_SECONDS} seconds");
     Err(D::Error::custom(reason))
 }
 

@@ -33,7 +33,7 @@ impl ConnectionLimiter {
     /// `/health`.
     pub(super) fn register(&self, address: IpAddr, open: usize) -> Connection {
         let is_spare = open >= self.max_connections && !self.unauthenticated.evict_one();
-        let crowd = if is_spare {
+        let clients = if is_spare {
             &self.spare
         } else {
             &self.unauthenticated
@@ -41,7 +41,7 @@ impl ConnectionLimiter {
         Connection {
             address,
             is_spare,
-            unauthenticated: Arc::new(crowd.register(address)),
+            unauthenticated: Arc::new(clients.register(address)),
         }
     }
 }

@@ -61,27 +61,27 @@ impl ConfiguredKeys {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Self, InvalidKey> {
         let wanted = Self::new(keys)?.0;
-        let is_in = |places: &[ConfiguredKey], place: &ConfiguredKey| {
-            places
+        let is_in = |keys: &[ConfiguredKey], key: &ConfiguredKey| {
+            keys
                 .iter()
-                .any(|other| other.digest.matches(&place.digest))
+                .any(|other| other.digest.matches(&key.digest))
         };
-        let stay = |place: &ConfiguredKey| ConfiguredKey {
-            is_present: is_in(&wanted, place),
-            ..place.clone()
+        let stay = |key: &ConfiguredKey| ConfiguredKey {
+            is_present: is_in(&wanted, key),
+            ..key.clone()
         };
-        let mut places: Vec<ConfiguredKey> = self.0.iter().map(stay).collect();
-        places.extend(
+        let mut keys: Vec<ConfiguredKey> = self.0.iter().map(stay).collect();
+        keys.extend(
             wanted
                 .iter()
-                .filter(|place| !is_in(&self.0, place))
+                .filter(|key| !is_in(&self.0, key))
                 .cloned(),
         );
-        Ok(Self(places))
+        Ok(Self(keys))
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.iter().filter(|place| place.is_present).count()
+        self.0.iter().filter(|key| key.is_present).count()
     }
 
     /// Name of the key with this digest.
@@ -108,7 +108,7 @@ impl ConfiguredKeys {
 
     /// True if the key of `caller` is still in the configuration.
     pub(super) fn is_present(&self, caller: &Caller) -> bool {
-        self.find(caller).is_some_and(|place| place.is_present)
+        self.find(caller).is_some_and(|key| key.is_present)
     }
 
     fn find(&self, caller: &Caller) -> Option<&ConfiguredKey> {
@@ -134,9 +134,9 @@ mod tests {
             (names(&second).as_str(), second.len()),
             (" key-2 key-3 ", 2)
         );
-        let gone = Caller::named("key-1");
+        let removed = Caller::named("key-1");
         assert!(
-            !second.is_present(&gone) && second.digest(&gone).unwrap().matches(&KeyDigest::of("a"))
+            !second.is_present(&removed) && second.digest(&removed).unwrap().matches(&KeyDigest::of("a"))
         );
         let third = second.with_keys(["d", "a"]).unwrap();
         assert_eq!((names(&third).as_str(), third.len()), ("key-1   key-4", 2));

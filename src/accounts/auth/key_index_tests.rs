@@ -103,9 +103,9 @@ async fn keys_authenticate_among_a_hundred_thousand() {
         };
         lookups().for_each(|text| look_up(&text));
         let texts: Vec<String> = lookups().collect();
-        let begun = Instant::now();
+        let started = Instant::now();
         texts.iter().for_each(look_up);
-        let each = begun.elapsed() / u32::try_from(texts.len()).unwrap();
+        let each = started.elapsed() / u32::try_from(texts.len()).unwrap();
         let kind = if has_limits {
             "with limits and models of their own"
         } else {

@@ -30,7 +30,7 @@ fn named(name: &str) -> KeyChange {
 }
 
 /// Creates a key of the default project.
-async fn made(registry: &Registry, change: KeyChange) -> (ApiKey, KeyText) {
+async fn create_key(registry: &Registry, change: KeyChange) -> (ApiKey, KeyText) {
     registry
         .create_key("default".to_owned(), change)
         .await
@@ -186,14 +186,14 @@ async fn invalid_key_error_names_the_reason() {
         expires_at: FieldChange::Set(later(seconds)),
         ..named("short")
     };
-    let (short, short_text) = made(&registry, until(100)).await;
-    let (revoked, revoked_text) = made(&registry, named("revoked")).await;
+    let (short, short_text) = create_key(&registry, until(100)).await;
+    let (revoked, revoked_text) = create_key(&registry, named("revoked")).await;
     registry.revoke_key(&revoked.id()).await.unwrap();
-    let (both, both_text) = made(&registry, until(100)).await;
+    let (both, both_text) = create_key(&registry, until(100)).await;
     registry.revoke_key(&both.id()).await.unwrap();
-    let (rotated, old_text) = made(&registry, named("rotated")).await;
+    let (rotated, old_text) = create_key(&registry, named("rotated")).await;
     let (_, new_text) = registry.rotate_key(&rotated.id(), 100).await.unwrap();
-    let (at_once, lost_text) = made(&registry, named("leaked")).await;
+    let (at_once, lost_text) = create_key(&registry, named("leaked")).await;
     registry.rotate_key(&at_once.id(), 0).await.unwrap();
 
     for (what, text, seconds, expected) in [
@@ -233,7 +233,7 @@ async fn invalid_key_error_names_the_reason() {
 async fn wrong_secret_does_not_reveal_key_state() {
     let registry = registry().await;
     let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
-    let (key, text) = made(&registry, named("revoked")).await;
+    let (key, text) = create_key(&registry, named("revoked")).await;
     registry.revoke_key(&key.id()).await.unwrap();
     let (rest, last) = text.reveal().split_at(text.reveal().len() - 1);
     let guess = format!("{rest}{}", if last == "x" { "y" } else { "x" });
@@ -258,9 +258,9 @@ async fn wrong_secret_does_not_reveal_key_state() {
 async fn key_is_limited_to_its_permissions() {
     let registry = registry().await;
     let keys = Keys::new(["configured"]).unwrap().with_stored(&registry);
-    let (_, all) = made(&registry, named("all")).await;
+    let (_, all) = create_key(&registry, named("all")).await;
     let permissions = FieldChange::Set(vec![Permission::Usage]);
-    let (_, usage) = made(
+    let (_, usage) = create_key(
         &registry,
         KeyChange {
             permissions,
@@ -269,7 +269,7 @@ async fn key_is_limited_to_its_permissions() {
     )
     .await;
     for permission in Permission::ALL {
-        let asked = |text: &str| keys.authenticate(&with(text), Some(permission)).map(drop);
+        let authenticate = |text: &str| keys.authenticate(&with(text), Some(permission)).map(drop);
         // Agents act on this machine.
         let unasked = if permission == Permission::Tasks {
             Err(AuthError::NotPermitted(permission))
@@ -277,7 +277,7 @@ async fn key_is_limited_to_its_permissions() {
             Ok(())
         };
         assert_eq!(
-            (asked("configured"), asked(all.reveal())),
+            (authenticate("configured"), authenticate(all.reveal())),
             (unasked, unasked)
         );
         let expected = if permission == Permission::Usage {
@@ -285,7 +285,7 @@ async fn key_is_limited_to_its_permissions() {
         } else {
             Err(AuthError::NotPermitted(permission))
         };
-        assert_eq!(asked(usage.reveal()), expected);
+        assert_eq!(authenticate(usage.reveal()), expected);
     }
     let caller = ask(&keys, usage.reveal()).unwrap();
     let needed = Some(Permission::Inference);
@@ -344,7 +344,7 @@ async fn server_is_open_only_without_valid_keys() {
         expires_at: FieldChange::Set(1),
         ..named("over")
     };
-    let (key, text) = made(&registry, ended).await;
+    let (key, text) = create_key(&registry, ended).await;
     assert!(
         !keys.is_open(),
         "one that is over may be made to last longer"
@@ -377,7 +377,7 @@ async fn owner_id_survives_reordering_and_rotation() {
     assert_eq!(owner(&keys, "first"), owner(&moved, "first"));
     assert_ne!(owner(&moved, "first"), owner(&moved, "new"));
     assert_eq!(owner(&Keys::none(), "any"), "local");
-    let (key, text) = made(&registry, named("rotated")).await;
+    let (key, text) = create_key(&registry, named("rotated")).await;
     let before = owner(&keys, text.reveal());
     let (_, new) = registry.rotate_key(&key.id(), 0).await.unwrap();
     assert_eq!(owner(&keys, new.reveal()), before);
@@ -388,12 +388,12 @@ async fn admin_key_and_ordinary_keys_are_separate() {
     let registry = registry().await;
     assert!(registry.admin_key().await.unwrap().is_none());
     let (_, admin) = registry.create_admin_key().await.unwrap();
-    let kept = registry.admin_key().await.unwrap();
+    let admin_key = registry.admin_key().await.unwrap();
     let keys = Keys::new(["configured"])
         .unwrap()
         .with_stored(&registry)
-        .with_admin(kept);
-    let (_, text) = made(&registry, named("ordinary")).await;
+        .with_admin(admin_key);
+    let (_, text) = create_key(&registry, named("ordinary")).await;
     let admitted = |text: &str| keys.authenticate_admin(&with(text));
     assert_eq!(admitted(admin.reveal()), Ok(()));
     assert_eq!(admitted(text.reveal()), Err(AdminError::Ordinary));
@@ -418,7 +418,7 @@ proptest! {
         runtime.block_on(async {
             let registry = registry().await;
             let keys = Keys::none().with_stored(&registry);
-            let (_, text) = made(&registry, named("only")).await;
+            let (_, text) = create_key(&registry, named("only")).await;
             let text = text.reveal();
             assert!(ask(&keys, text).is_ok());
             let replaced: String =
@@ -459,9 +459,9 @@ async fn caller_is_found_by_owner_id_while_key_is_valid() {
         Ok("key-1"),
         "wherever in the list it stands"
     );
-    let gone = Keys::new(["first"]).unwrap().with_stored(&registry);
+    let removed = Keys::new(["first"]).unwrap().with_stored(&registry);
     assert_eq!(
-        name(&gone, &second),
+        name(&removed, &second),
         Err(AuthError::Wrong),
         "another in its place is another"
     );

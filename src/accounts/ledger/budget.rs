@@ -224,15 +224,15 @@ fn money(nanos: u64) -> Money {
 }
 
 impl BudgetScope {
-    pub(super) fn letter(self) -> u8 {
+    pub(super) fn tag(self) -> u8 {
         match self {
             Self::Key => b'k',
             Self::Project => b'p',
         }
     }
 
-    pub(super) fn from_letter(letter: u8) -> Option<Self> {
-        match letter {
+    pub(super) fn from_tag(tag: u8) -> Option<Self> {
+        match tag {
             b'k' => Some(Self::Key),
             b'p' => Some(Self::Project),
             _ => None,

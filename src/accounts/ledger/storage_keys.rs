@@ -99,7 +99,7 @@ pub(super) fn meter(span: Span, scope: BudgetScope, name: &str) -> Vec<u8> {
         &[
             &[kind],
             &number.to_be_bytes(),
-            &[scope.letter()],
+            &[scope.tag()],
             name.as_bytes(),
         ],
     )
@@ -119,8 +119,8 @@ pub(super) fn parse_meter(key: &[u8]) -> Result<(Span, BudgetScope, String), Err
     let parse = || {
         let (kind, rest) = TABLE.key_suffix(key).get(1..)?.split_first()?;
         let (number, rest) = read_number(rest)?;
-        let (letter, name) = rest.split_first()?;
-        let scope = BudgetScope::from_letter(*letter)?;
+        let (tag, name) = rest.split_first()?;
+        let scope = BudgetScope::from_tag(*tag)?;
         let name = String::from_utf8(name.to_vec()).ok()?;
         Some((Span::from_key(*kind, number)?, scope, name))
     };

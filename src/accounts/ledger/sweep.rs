@@ -84,16 +84,16 @@ impl Ledger {
 
     /// Retries the closes that failed because of the store.
     pub(super) async fn retry_pending_closes(&self) {
-        let owed = std::mem::take(
+        let pending = std::mem::take(
             &mut *self
                 .0
                 .pending_closes
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        let count = owed.len();
+        let count = pending.len();
         let mut failed = 0;
-        for PendingClose { id, closing, grant } in owed {
+        for PendingClose { id, closing, grant } in pending {
             failed += usize::from(self.close(&id, closing, grant).await.is_err());
         }
         if count > 0 {

@@ -166,15 +166,15 @@ fn reserve_in_accounts<'a>(
     over.map_or(Ok(()), |over| Err(Error::BudgetExceeded(over)))
 }
 
-/// Renames the hold `id` to `begun`.
+/// Renames the hold `id` to `started_id`.
 pub(super) fn rename_hold(
     transaction: &mut Transaction<'_>,
     id: &str,
-    begun: &str,
+    started_id: &str,
 ) -> Result<(), Error> {
     if let Some(held) = load_record::<HoldRecord>(transaction, &storage_keys::hold(id))? {
         transaction.remove(storage_keys::hold(id));
-        transaction.put(storage_keys::hold(begun), held.encode());
+        transaction.put(storage_keys::hold(started_id), held.encode());
     }
     Ok(())
 }
@@ -291,8 +291,8 @@ fn debit_meters(
         let mut meter: BudgetMeter = load_record(transaction, &place)?.unwrap_or_default();
         meter.held = meter.held.minus(AmountSum::of(held.amount));
         meter.spent = meter.spent.plus(AmountSum::of(debit));
-        let (told, new) = account.reached_thresholds(&meter);
-        meter.alerted = told;
+        let (reported, new) = account.reached_thresholds(&meter);
+        meter.alerted = reported;
         alerts.extend(
             new.into_iter()
                 .map(|reached| Alert::new(&account, &held.project, reached)),

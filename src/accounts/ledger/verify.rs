@@ -67,9 +67,9 @@ pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
     let head = head.map(read).transpose()?.unwrap_or_default();
     let charges: Vec<(String, ChargeRecord)> = named(&snapshot, &storage_keys::charges())?;
     let holds: Vec<(String, HoldRecord)> = named(&snapshot, &storage_keys::holds())?;
-    let mut kept = UsageTable::new();
+    let mut retained = UsageTable::new();
     for (key, value) in snapshot.scan(&storage_keys::all_usage()) {
-        kept.insert(
+        retained.insert(
             storage_keys::parse_usage(key)?,
             UsageCounters::decode(key, value)?,
         );
@@ -86,14 +86,14 @@ pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
     let is_kept = |(_, day, ..): &(String, Day, String, String)| *day >= head.first_kept_day;
     compare(
         "usage",
-        &only(&kept, is_kept),
+        &only(&retained, is_kept),
         &only(&added, is_kept),
         &mut problems,
     );
     let is_kept = |(span, ..): &(Span, BudgetScope, String)| {
         *span >= Span::around(window_of(*span), head.first_kept_day)
     };
-    let expected = expected_meters(&kept, &holds);
+    let expected = expected_meters(&retained, &holds);
     compare(
         "budget",
         &only(&sums(&meters), is_kept),
@@ -103,7 +103,7 @@ pub(super) async fn verify(store: &Store) -> Result<VerifyReport, Error> {
     Ok(VerifyReport {
         charges: charges.len(),
         holds: holds.len(),
-        counters: kept.len(),
+        counters: retained.len(),
         problems,
     })
 }

@@ -20,40 +20,40 @@ pub(super) struct CostTracker {
 }
 
 impl CostTracker {
-    /// Starts the turn of `bill`.
-    pub(super) fn start_turn(&mut self, bill: CostMeter) {
-        self.is_shared |= self.current.replace(bill).is_some();
+    /// Starts the turn of `meter`.
+    pub(super) fn start_turn(&mut self, meter: CostMeter) {
+        self.is_shared |= self.current.replace(meter).is_some();
     }
 
     /// Processes a result with the process's `total`, and records the cost of the turn.
     pub(super) fn record_total(&mut self, total: Option<Money>) {
-        let bill = self.current.take();
+        let meter = self.current.take();
         let Some(total) = total else {
             // A missing total is included in the next one, so the next cost covers two turns.
-            self.is_shared |= bill.is_some();
+            self.is_shared |= meter.is_some();
             return;
         };
         let cost = total - std::mem::replace(&mut self.total, total);
         let is_shared = std::mem::take(&mut self.is_shared);
-        if let Some(bill) = bill.filter(|_| !is_shared && cost >= Money::ZERO) {
-            bill.record_cost(cost);
+        if let Some(meter) = meter.filter(|_| !is_shared && cost >= Money::ZERO) {
+            meter.record_cost(cost);
         }
     }
 
     /// Updates the usage of the running turn by `event`, even if the turn's reader has gone.
     pub(super) fn observe(&self, event: &CliEvent<'_>) {
-        let Some(bill) = &self.current else { return };
+        let Some(meter) = &self.current else { return };
         match event {
-            CliEvent::Call => bill.set_under_way(true),
+            CliEvent::Call => meter.set_under_way(true),
             CliEvent::Stream(StreamEvent::MessageStart { usage, .. }) => {
                 let mut prompt = Usage::default();
                 usage.merge_into(&mut prompt);
-                bill.set_under_way(true);
-                bill.record_prompt_usage(prompt);
+                meter.set_under_way(true);
+                meter.record_prompt_usage(prompt);
             }
             // Upstream does not charge a call that it refuses. The CLI does not report when a
             // retried call is made again, so a call that is being retried stays under way.
-            CliEvent::CallFailed(_) => bill.set_under_way(false),
+            CliEvent::CallFailed(_) => meter.set_under_way(false),
             _ => {}
         }
     }
@@ -70,9 +70,9 @@ mod tests {
     use crate::engine::claude::protocol::{ApiRetry, CallFailed};
 
     fn begin(costs: &mut CostTracker) -> impl Fn() -> Option<i64> + use<> {
-        let bill = CostMeter::default();
-        costs.start_turn(bill.clone());
-        move || bill.reader().runs()[0].cost.map(Money::nanos)
+        let meter = CostMeter::default();
+        costs.start_turn(meter.clone());
+        move || meter.reader().runs()[0].cost.map(Money::nanos)
     }
 
     fn report(costs: &mut CostTracker, nanos: i64) {
@@ -121,10 +121,10 @@ mod tests {
     #[test]
     fn call_is_under_way_until_the_cli_gives_it_up() {
         let mut costs = CostTracker::default();
-        let bill = CostMeter::default();
-        let is_under_way = || bill.reader().runs()[0].is_under_way;
+        let meter = CostMeter::default();
+        let is_under_way = || meter.reader().runs()[0].is_under_way;
         costs.observe(&CliEvent::Call);
-        costs.start_turn(bill.clone());
+        costs.start_turn(meter.clone());
         assert!(!is_under_way(), "it was another turn's");
         costs.observe(&CliEvent::Call);
         assert!(is_under_way());

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn overlong_prompt_is_reported_in_anthropics_words() {
-        for (text, told) in [
+        for (text, limits) in [
             (
                 "API Error: 400 prompt is too long: 2 tokens > 1 maximum",
                 "prompt is too long: 2 tokens > 1 maximum",
@@ -237,7 +237,7 @@ mod tests {
             let failure = classify(Some(&call), Some(400), "", None);
             assert_eq!(
                 (failure.kind, failure.message.as_str()),
-                (FailureKind::ContextTooLong, told)
+                (FailureKind::ContextTooLong, limits)
             );
         }
     }

@@ -222,7 +222,7 @@ mod tests {
                 parse_block(&RawValue::from_string(json.to_owned()).unwrap()).tool
             )
         };
-        let told = [
+        let results = [
             r#"{"type":"server_tool_use","id":"1","name":"web_search","input":{}}"#,
             r#"{"type":"web_search_tool_result","tool_use_id":"1","content":[{"url":"https://a"}]}"#,
             r#"{"type":"web_search_tool_result","tool_use_id":"1","content":{"error_code":"too_many_requests"}}"#,
@@ -234,7 +234,7 @@ mod tests {
             r#"{"type":"mcp_tool_result","tool_use_id":"3","is_error":true,"content":[{"type":"text","text":"no"}]}"#,
             r#"{"type":"web_fetch_tool_result","tool_use_id":"4","content":{}}"#,
         ];
-        insta::assert_snapshot!(told.map(read).join("\n"), @r#"
+        insta::assert_snapshot!(results.map(read).join("\n"), @r#"
         Call { id: "1", tool: Search }
         Result { id: "1", outcome: ServerToolOutcome { is_failed: false, texts: ["https://a"] } }
         Result { id: "1", outcome: ServerToolOutcome { is_failed: true, texts: ["too_many_requests"] } }

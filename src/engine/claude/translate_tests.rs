@@ -41,8 +41,8 @@ fn native_fields_of_the_answer_are_passed_on() {
     let start = r#"{"type":"stream_event","event":{"type":"message_start","message":{"id":"i","model":"m","container":null,"usage":{"input_tokens":10,"service_tier":"standard"}}}}"#;
     let call = r#"{"type":"stream_event","event":{"type":"content_block_start","content_block":{"type":"tool_use","id":"t","name":"look","caller":{"type":"direct"}}}}"#;
     let end = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"new","container":{"id":"c"}},"usage":{"output_tokens":5,"cache_creation":{"a":1}},"context_management":{}}}"#;
-    let told = steps(&[start, call, end]).1;
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    let events = steps(&[start, call, end]).1;
+    insta::assert_snapshot!(events.join("\n"), @r#"
     Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 0, cache_read_tokens: 0, output_tokens: 0, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [("container", "null")], beside: [], usage: [("service_tier", "\"standard\"")] } })
     Emit(ToolCall { id: "t", name: "look", caller: Some("{\"type\":\"direct\"}") })
     Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 0, cache_read_tokens: 0, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: Some("new"), message: [("container", "{\"id\":\"c\"}")], beside: [("context_management", "{}")], usage: [("cache_creation", "{\"a\":1}")] } })
@@ -130,7 +130,7 @@ fn citations_come_after_the_text_they_refer_to() {
     };
     let end = event(r#"{"type":"content_block_stop"}"#);
     let mut translator = TurnTranslator::new("u".to_owned());
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     for line in [
         START,
         &begin,
@@ -144,18 +144,18 @@ fn citations_come_after_the_text_they_refer_to() {
         END,
     ] {
         while let Some(event) = translator.next_citation() {
-            told.push(event);
+            events.push(event);
         }
         if let TurnStep::Emit(event) = translator.translate(parse(line.as_bytes()).unwrap()) {
-            told.push(event);
+            events.push(event);
         }
     }
-    let told = told.iter().skip(1).map(|event| match event {
+    let events = events.iter().skip(1).map(|event| match event {
         TurnEvent::Text(text) => text.clone(),
         TurnEvent::Citation(citation) => citation.url.clone().unwrap(),
         other => format!("{other:?}"),
     });
-    assert_eq!(told.collect::<Vec<_>>(), ["w", "a", "b", "NextText", "w"]);
+    assert_eq!(events.collect::<Vec<_>>(), ["w", "a", "b", "NextText", "w"]);
 }
 
 proptest! {

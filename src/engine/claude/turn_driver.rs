@@ -229,11 +229,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
         if self.session.costs.is_reported() {
             return;
         }
-        let told = self.session.read_until(|event| {
+        let costs = self.session.read_until(|event| {
             translator.follow_lifecycle(&event);
             matches!(event, CliEvent::Result(_)).then_some(())
         });
-        match tokio::time::timeout(COSTS_TIMEOUT, told).await {
+        match tokio::time::timeout(COSTS_TIMEOUT, costs).await {
             Ok(Ok(())) => {}
             // The following reset notices that the process has ended.
             Ok(Err(failure)) => tracing::debug!(error = %failure, "process ended with its answer"),

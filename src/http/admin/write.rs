@@ -39,8 +39,8 @@ pub(super) fn key(key: &ApiKey) -> Value {
 }
 
 /// Renders a key with its secret, which is shown this once.
-pub(super) fn new_key(made: &ApiKey, text: &KeyText) -> Value {
-    let mut value = key(made);
+pub(super) fn new_key(created: &ApiKey, text: &KeyText) -> Value {
+    let mut value = key(created);
     value["key"] = text.reveal().into();
     value
 }
@@ -61,9 +61,9 @@ pub(super) fn project(project: &Project) -> Value {
 }
 
 /// Renders a project with the secret of its webhook, which is shown this once.
-pub(super) fn with_secret(made: &Project) -> Value {
-    let mut value = project(made);
-    if let Some(webhook) = &made.webhook {
+pub(super) fn with_secret(created: &Project) -> Value {
+    let mut value = project(created);
+    if let Some(webhook) = &created.webhook {
         value["webhook"]["secret"] = webhook.secret.reveal().into();
     }
     value

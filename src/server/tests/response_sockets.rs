@@ -101,13 +101,13 @@ fn said(response: &Value) -> &str {
 async fn requests_are_answered_in_order_with_their_stream_ids() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;
-    for (lane, input) in [("a", "1"), ("b", "2"), ("a", "3")] {
-        socket.ask(json!({"stream_id": lane, "input": input})).await;
+    for (stream_id, input) in [("a", "1"), ("b", "2"), ("a", "3")] {
+        socket.ask(json!({"stream_id": stream_id, "input": input})).await;
     }
-    for (lane, answer) in [("a", "0 1"), ("b", "0 2"), ("a", "0 3")] {
+    for (stream_id, answer) in [("a", "0 1"), ("b", "0 2"), ("a", "0 3")] {
         loop {
             let event = socket.next().await.unwrap();
-            assert_eq!(event["stream_id"], lane);
+            assert_eq!(event["stream_id"], stream_id);
             if event["type"] == "response.completed" {
                 assert_eq!(said(&event["response"]), answer);
                 break;

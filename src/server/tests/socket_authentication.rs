@@ -100,9 +100,9 @@ async fn expect_farewell(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
 #[tokio::test]
 async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
     let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
-    let mut strangers = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..32 {
-        strangers.push(open(&server).await);
+        clients.push(open(&server).await);
     }
     assert_eq!(
         handshake(&server, &[("authorization", "Bearer secret-1")])
@@ -112,26 +112,26 @@ async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
         "it is none"
     );
     // An authenticated socket no longer counts as unauthenticated.
-    let mut known = strangers.remove(0);
+    let mut known = clients.remove(0);
     known
         .say(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
     known.until("authenticated").await;
-    strangers.push(open(&server).await);
+    clients.push(open(&server).await);
     let mut page = open(&server).await;
     page.say(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
     page.until("authenticated").await;
     assert_eq!(
-        events_until_end(&mut strangers[0], 1).await,
+        events_until_end(&mut clients[0], 1).await,
         ["- error too_many_sockets"]
     );
-    assert_eq!(strangers[0].next().await, Some(json!(1013)));
-    strangers[1]
+    assert_eq!(clients[0].next().await, Some(json!(1013)));
+    clients[1]
         .say(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
     assert_eq!(
-        strangers[1].next().await,
+        clients[1].next().await,
         Some(json!({"type": "authenticated"})),
         "nobody else had to go"
     );

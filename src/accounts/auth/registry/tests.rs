@@ -36,7 +36,7 @@ fn with(text: &KeyText) -> Credentials<'_> {
     }
 }
 
-async fn made(registry: &Registry, name: &str) -> (ApiKey, KeyText) {
+async fn create_key(registry: &Registry, name: &str) -> (ApiKey, KeyText) {
     registry
         .create_key("default".to_owned(), named(name))
         .await
@@ -95,9 +95,9 @@ async fn keys_and_projects_survive_restart() {
         .create_key(project.id.clone(), change)
         .await
         .unwrap();
-    let (rotated, old) = made(&registry, "rotated").await;
+    let (rotated, old) = create_key(&registry, "rotated").await;
     let (_, new) = registry.rotate_key(&rotated.id(), 1000).await.unwrap();
-    let (revoked, revoked_text) = made(&registry, "revoked").await;
+    let (revoked, revoked_text) = create_key(&registry, "revoked").await;
     registry.revoke_key(&revoked.id()).await.unwrap();
     let keys = Keys::none().with_stored(&registry);
     let caller = keys.authenticate(&with(&text), None).unwrap();
@@ -156,9 +156,9 @@ async fn unreadable_record_fails_the_start() {
 #[tokio::test]
 async fn keys_are_listed_by_creation_in_pages() {
     let registry = Registry::open(store()).await.unwrap();
-    let mut made_ids = Vec::new();
+    let mut created_ids = Vec::new();
     for number in 0..5 {
-        made_ids.push(made(&registry, &format!("key {number}")).await.0.id());
+        created_ids.push(create_key(&registry, &format!("key {number}")).await.0.id());
         // Within one millisecond the order is random.
         let last = unix_now_ms();
         while unix_now_ms() == last {
@@ -174,7 +174,7 @@ async fn keys_are_listed_by_creation_in_pages() {
             break;
         }
     }
-    assert_eq!(listed, made_ids);
+    assert_eq!(listed, created_ids);
     assert!(matches!(
         registry.keys(page(2, Some("nonsense".to_owned()))).await,
         Err(Error::UnknownKey(_))
@@ -189,7 +189,7 @@ async fn keys_are_listed_by_creation_in_pages() {
 #[tokio::test]
 async fn invalid_operations_are_refused() {
     let registry = Registry::open(store()).await.unwrap();
-    let (key, _) = made(&registry, "key").await;
+    let (key, _) = create_key(&registry, "key").await;
     registry.revoke_key(&key.id()).await.unwrap();
     let revoked_at = registry.key(&key.id()).await.unwrap().revoked_at;
     assert_eq!(
@@ -233,10 +233,10 @@ async fn invalid_operations_are_refused() {
             "{id}"
         );
     }
-    let nowhere = registry
+    let unknown_project = registry
         .create_key("proj_none".to_owned(), named("lost"))
         .await;
-    assert!(matches!(nowhere, Err(Error::UnknownProject(_))));
+    assert!(matches!(unknown_project, Err(Error::UnknownProject(_))));
     assert!(matches!(
         registry.delete_project("default").await,
         Err(Error::DefaultProject)
@@ -276,7 +276,7 @@ async fn confirmed_revocation_takes_effect_at_once() {
     let registry = Registry::open(store()).await.unwrap();
     let keys = Arc::new(Keys::new(["other"]).unwrap().with_stored(&registry));
     for _ in 0..20 {
-        let (key, text) = made(&registry, "busy").await;
+        let (key, text) = create_key(&registry, "busy").await;
         let (text, is_revoked) = (Arc::new(text), Arc::new(AtomicBool::new(false)));
         let users: Vec<_> = (0..4)
             .map(|_| {
@@ -313,7 +313,7 @@ async fn confirmed_revocation_takes_effect_at_once() {
 async fn change_is_made_although_its_future_is_dropped() {
     let registry = Registry::open(store()).await.unwrap();
     let keys = Keys::new(["other"]).unwrap().with_stored(&registry);
-    let (key, text) = made(&registry, "key").await;
+    let (key, text) = create_key(&registry, "key").await;
     let id = key.id();
     {
         let mut revoking = std::pin::pin!(registry.revoke_key(&id));
@@ -333,7 +333,7 @@ async fn change_is_made_although_its_future_is_dropped() {
 #[tokio::test]
 async fn concurrent_changes_are_both_applied() {
     let registry = Registry::open(store()).await.unwrap();
-    let (key, _) = made(&registry, "key").await;
+    let (key, _) = create_key(&registry, "key").await;
     let id = key.id();
     let rates = RatesChange {
         requests_per_minute: FieldChange::Set(1),
@@ -376,19 +376,19 @@ async fn last_use_is_written_at_most_once_a_minute() {
     .unwrap();
     let registry = Registry::open(store.clone()).await.unwrap();
     let keys = Keys::none().with_stored(&registry);
-    let (key, text) = made(&registry, "key").await;
+    let (key, text) = create_key(&registry, "key").await;
     assert_eq!(registry.key(&key.id()).await.unwrap().last_used_at, None);
     let prefix = key.prefix.parse().unwrap();
     let start = unix_now();
     for (after, written) in [(0, 0), (59, 0), (60, 60), (61, 60), (200, 200)] {
         keys.authenticate_at(start + after, &with(&text), None)
             .unwrap();
-        let kept = store.transaction::<_, Error, _>(move |transaction| {
+        let stored = store.transaction::<_, Error, _>(move |transaction| {
             Ok(transaction.get(&tables::last_use(prefix))?)
         });
-        let kept = kept.await.unwrap().unwrap();
+        let stored = stored.await.unwrap().unwrap();
         assert_eq!(
-            u64::from_be_bytes(kept.try_into().unwrap()),
+            u64::from_be_bytes(stored.try_into().unwrap()),
             start + written,
             "{after} s"
         );
@@ -423,27 +423,27 @@ async fn webhook_is_set_and_removed_with_its_project() {
             ..ProjectChange::default()
         }
     };
-    let made = registry
+    let created = registry
         .create_project(None, set("https://example.com/a", None))
         .await
         .unwrap();
-    let webhook = made.webhook.clone().unwrap();
+    let webhook = created.webhook.clone().unwrap();
     assert_eq!(
-        (registry.webhook(&made.id), registry.webhook("default")),
+        (registry.webhook(&created.id), registry.webhook("default")),
         (Some(webhook.clone()), None)
     );
     let opened = Registry::open(store.clone()).await.unwrap();
     assert_eq!(
         (
-            opened.webhook(&made.id),
-            opened.project(&made.id).await.unwrap()
+            opened.webhook(&created.id),
+            opened.project(&created.id).await.unwrap()
         ),
-        (Some(webhook.clone()), made.clone())
+        (Some(webhook.clone()), created.clone())
     );
 
     let own = SigningSecret::new().unwrap();
     let changed = registry
-        .change_project(&made.id, set("http://example.org", Some(own.clone())))
+        .change_project(&created.id, set("http://example.org", Some(own.clone())))
         .await
         .unwrap();
     assert_eq!(changed.webhook.clone().unwrap().secret, own);
@@ -451,25 +451,25 @@ async fn webhook_is_set_and_removed_with_its_project() {
         name: Some("x".to_owned()),
         ..ProjectChange::default()
     };
-    registry.change_project(&made.id, renamed).await.unwrap();
-    assert_eq!(registry.webhook(&made.id), changed.webhook);
+    registry.change_project(&created.id, renamed).await.unwrap();
+    assert_eq!(registry.webhook(&created.id), changed.webhook);
     let cleared = ProjectChange {
         webhook: FieldChange::Clear,
         ..ProjectChange::default()
     };
-    registry.change_project(&made.id, cleared).await.unwrap();
-    assert_eq!(registry.webhook(&made.id), None);
+    registry.change_project(&created.id, cleared).await.unwrap();
+    assert_eq!(registry.webhook(&created.id), None);
     registry
-        .change_project(&made.id, set("https://example.com/a", None))
+        .change_project(&created.id, set("https://example.com/a", None))
         .await
         .unwrap();
     assert_ne!(
-        registry.webhook(&made.id).unwrap().secret,
+        registry.webhook(&created.id).unwrap().secret,
         webhook.secret,
         "each gets a secret of its own"
     );
-    registry.delete_project(&made.id).await.unwrap();
-    assert_eq!(registry.webhook(&made.id), None);
+    registry.delete_project(&created.id).await.unwrap();
+    assert_eq!(registry.webhook(&created.id), None);
 }
 
 #[test]

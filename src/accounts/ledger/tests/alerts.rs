@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn told(books: &mut TestLedger) -> Vec<(BudgetScope, BudgetWindow, BudgetUnit, u8, u64)> {
-    let alerts = std::iter::from_fn(|| books.alerts.try_recv().ok());
+fn drain_alerts(test_ledger: &mut TestLedger) -> Vec<(BudgetScope, BudgetWindow, BudgetUnit, u8, u64)> {
+    let alerts = std::iter::from_fn(|| test_ledger.alerts.try_recv().ok());
     alerts
         .map(|alert| {
             (
@@ -17,10 +17,10 @@ fn told(books: &mut TestLedger) -> Vec<(BudgetScope, BudgetWindow, BudgetUnit, u
         .collect()
 }
 
-async fn spend(books: &TestLedger, caller: &Caller, tokens: u64) {
+async fn spend(test_ledger: &TestLedger, caller: &Caller, tokens: u64) {
     // Only spent amounts count, so nothing is held; each charge has an id of its own.
     let id = uuid::Uuid::new_v4().to_string();
-    let hold = books
+    let hold = test_ledger
         .ledger
         .hold(caller, Amount::default(), &id)
         .await
@@ -39,7 +39,7 @@ async fn alert_is_raised_once_per_threshold_and_day() {
             spent,
         )
     };
-    for mut books in TestLedger::all().await {
+    for mut test_ledger in TestLedger::all().await {
         let caller = daily(1000);
         for (spent, expected) in [
             (499, vec![]),
@@ -49,14 +49,14 @@ async fn alert_is_raised_once_per_threshold_and_day() {
             (199, vec![]),
             (1, vec![key(100, 1000)]),
         ] {
-            spend(&books, &caller, spent).await;
-            assert_eq!(told(&mut books), expected);
+            spend(&test_ledger, &caller, spent).await;
+            assert_eq!(drain_alerts(&mut test_ledger), expected);
         }
-        let mut books = books.restart().await;
-        books.pass(DAY);
-        spend(&books, &caller, 1001).await;
+        let mut test_ledger = test_ledger.restart().await;
+        test_ledger.pass(DAY);
+        spend(&test_ledger, &caller, 1001).await;
         assert_eq!(
-            told(&mut books),
+            drain_alerts(&mut test_ledger),
             [key(50, 1001), key(80, 1001), key(100, 1001)]
         );
     }
@@ -64,22 +64,22 @@ async fn alert_is_raised_once_per_threshold_and_day() {
 
 #[tokio::test]
 async fn restart_does_not_repeat_alerts() {
-    let books = TestLedger::on_sled().await;
-    spend(&books, &daily(1000), 600).await;
-    let mut books = books.restart().await;
-    spend(&books, &daily(1000), 100).await;
-    assert_eq!(told(&mut books), []);
+    let test_ledger = TestLedger::on_sled().await;
+    spend(&test_ledger, &daily(1000), 600).await;
+    let mut test_ledger = test_ledger.restart().await;
+    spend(&test_ledger, &daily(1000), 100).await;
+    assert_eq!(drain_alerts(&mut test_ledger), []);
 }
 
 #[tokio::test]
 async fn raised_cap_allows_the_alert_again() {
-    let mut books = TestLedger::in_memory().await;
-    spend(&books, &daily(100), 90).await;
-    assert_eq!(told(&mut books).len(), 2);
-    spend(&books, &daily(1000), 1).await;
-    spend(&books, &daily(1000), 500).await;
+    let mut test_ledger = TestLedger::in_memory().await;
+    spend(&test_ledger, &daily(100), 90).await;
+    assert_eq!(drain_alerts(&mut test_ledger).len(), 2);
+    spend(&test_ledger, &daily(1000), 1).await;
+    spend(&test_ledger, &daily(1000), 500).await;
     assert_eq!(
-        told(&mut books),
+        drain_alerts(&mut test_ledger),
         [(
             BudgetScope::Key,
             BudgetWindow::Day,
@@ -92,7 +92,7 @@ async fn raised_cap_allows_the_alert_again() {
 
 #[tokio::test]
 async fn each_budget_raises_its_own_alerts() {
-    let mut books = TestLedger::in_memory().await;
+    let mut test_ledger = TestLedger::in_memory().await;
     let money = Cap {
         tokens: None,
         money: Some(Money::from_nanos(10)),
@@ -109,24 +109,24 @@ async fn each_budget_raises_its_own_alerts() {
         },
         project_budget,
     );
-    let hold = books
+    let hold = test_ledger
         .ledger
         .hold(&caller, Amount::default(), "1")
         .await
         .unwrap();
     hold.settle(charge(60, 9)).await.unwrap();
-    let first = books.alerts.recv().await.unwrap();
+    let first = test_ledger.alerts.recv().await.unwrap();
     assert_eq!(
         (first.name.as_str(), first.since.as_str(), first.cap),
         ("a", "2026-11-21", 100)
     );
-    let second = books.alerts.recv().await.unwrap();
+    let second = test_ledger.alerts.recv().await.unwrap();
     assert_eq!(
         (second.name.as_str(), second.since.as_str(), second.unit),
         ("p", "2026-11-01", BudgetUnit::Money)
     );
     assert_eq!(
-        told(&mut books),
+        drain_alerts(&mut test_ledger),
         [(
             BudgetScope::Project,
             BudgetWindow::Month,
@@ -140,8 +140,8 @@ async fn each_budget_raises_its_own_alerts() {
 #[tokio::test]
 async fn alert_is_sent_only_after_the_charge_is_on_disk() {
     let backend = Arc::new(crate::storage::store::testing::Faulty::default());
-    let mut books = TestLedger::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
-    let hold = books
+    let mut test_ledger = TestLedger::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
+    let hold = test_ledger
         .ledger
         .hold(&daily(10), amount(10, 0), "1")
         .await
@@ -149,10 +149,10 @@ async fn alert_is_sent_only_after_the_charge_is_on_disk() {
     backend.fill(true);
     // Holds also for a dropped hold.
     drop(hold.start());
-    books.settle_down().await;
-    books.ledger.retry_pending_closes().await;
-    assert_eq!(told(&mut books), []);
+    test_ledger.settle_down().await;
+    test_ledger.ledger.retry_pending_closes().await;
+    assert_eq!(drain_alerts(&mut test_ledger), []);
     backend.fill(false);
-    books.ledger.retry_pending_closes().await;
-    assert_eq!(told(&mut books).len(), 3);
+    test_ledger.ledger.retry_pending_closes().await;
+    assert_eq!(drain_alerts(&mut test_ledger).len(), 3);
 }

@@ -11,7 +11,7 @@ use super::*;
 const CALLERS: usize = 200;
 
 /// Starts `CALLERS` requests at once where `room` of them fit. Returns how many were admitted.
-async fn round(books: &TestLedger, number: usize, room: u64) -> u64 {
+async fn round(test_ledger: &TestLedger, number: usize, room: u64) -> u64 {
     let name = format!("key-{number}");
     let budget = Budget {
         daily: cap(room * 10),
@@ -25,7 +25,7 @@ async fn round(books: &TestLedger, number: usize, room: u64) -> u64 {
     let mut tasks = JoinSet::new();
     for index in 0..CALLERS {
         let (barrier, ledger, caller) =
-            (Arc::clone(&barrier), books.ledger.clone(), caller.clone());
+            (Arc::clone(&barrier), test_ledger.ledger.clone(), caller.clone());
         tasks.spawn(async move {
             barrier.wait().await;
             ledger
@@ -56,7 +56,7 @@ async fn round(books: &TestLedger, number: usize, room: u64) -> u64 {
         });
     }
     tasks.join_all().await;
-    for (used, _) in budgets(&books.ledger, &caller).await {
+    for (used, _) in budgets(&test_ledger.ledger, &caller).await {
         assert_eq!(
             used,
             amount(admitted * 7, 0),
@@ -66,16 +66,16 @@ async fn round(books: &TestLedger, number: usize, room: u64) -> u64 {
     admitted
 }
 
-async fn rounds(books: &TestLedger, count: usize) {
+async fn rounds(test_ledger: &TestLedger, count: usize) {
     for number in 0..count {
         let room = [1, 7, 100, 199, 200, 300][number % 6];
         assert_eq!(
-            round(books, number, room).await,
+            round(test_ledger, number, room).await,
             room.min(CALLERS as u64),
             "round {number}"
         );
     }
-    books.assert_sound().await;
+    test_ledger.assert_sound().await;
 }
 
 fn threads() -> usize {
@@ -106,10 +106,10 @@ fn concurrent_holds_never_exceed_budget_on_disk() {
 #[test]
 fn concurrent_settlements_of_one_id_debit_once() {
     run(async {
-        for books in TestLedger::all().await {
+        for test_ledger in TestLedger::all().await {
             for number in 0..30 {
                 let id = number.to_string();
-                books
+                test_ledger
                     .ledger
                     .hold(&daily(u64::MAX), amount(10, 0), &id)
                     .await
@@ -117,7 +117,7 @@ fn concurrent_settlements_of_one_id_debit_once() {
                     .forget();
                 let mut tasks = JoinSet::new();
                 for tokens in 1..=32 {
-                    let (ledger, id) = (books.ledger.clone(), id.clone());
+                    let (ledger, id) = (test_ledger.ledger.clone(), id.clone());
                     let closing = HoldClosing::Settled(charge(tokens, 0));
                     tasks.spawn(async move {
                         ledger.close(&id, closing, Arc::default()).await.unwrap()
@@ -126,8 +126,8 @@ fn concurrent_settlements_of_one_id_debit_once() {
                 let debits = tasks.join_all().await;
                 assert!(debits.iter().all(|debit| *debit == debits[0]), "{debits:?}");
             }
-            books.assert_sound().await;
-            let charges = verify(&books.store).await.unwrap().charges;
+            test_ledger.assert_sound().await;
+            let charges = verify(&test_ledger.store).await.unwrap().charges;
             assert_eq!(charges, 30);
         }
     });
@@ -137,10 +137,10 @@ fn concurrent_settlements_of_one_id_debit_once() {
 #[test]
 fn ledger_is_consistent_at_every_moment() {
     run(async {
-        for books in TestLedger::all().await {
+        for test_ledger in TestLedger::all().await {
             let mut tasks = JoinSet::new();
             for task in 0..4 {
-                let ledger = books.ledger.clone();
+                let ledger = test_ledger.ledger.clone();
                 tasks.spawn(async move {
                     for number in 0..100 {
                         let hold = ledger.hold(
@@ -155,13 +155,13 @@ fn ledger_is_consistent_at_every_moment() {
             let mut looks = 0;
             while tasks.try_join_next().transpose().unwrap().is_some() || !tasks.is_empty() {
                 assert_eq!(
-                    books.ledger.reader().verify().await.unwrap().problems,
+                    test_ledger.ledger.reader().verify().await.unwrap().problems,
                     [""; 0]
                 );
                 let other = Store::in_memory(TaskTracker::new());
                 restore(
                     &other,
-                    &books.ledger.reader().backup().await.unwrap(),
+                    &test_ledger.ledger.reader().backup().await.unwrap(),
                     false,
                 )
                 .await

@@ -13,10 +13,10 @@ async fn change(store: &Store, work: impl Fn(&mut Transaction<'_>) + Send + 'sta
         .unwrap();
 }
 
-async fn reopen(books: &TestLedger) -> Result<OpenedLedger, Error> {
+async fn reopen(test_ledger: &TestLedger) -> Result<OpenedLedger, Error> {
     Ledger::open(
-        books.store.clone(),
-        books.clock(),
+        test_ledger.store.clone(),
+        test_ledger.clock(),
         Config {
             keep_charges_days: 92,
             node: "server".to_owned(),
@@ -27,8 +27,8 @@ async fn reopen(books: &TestLedger) -> Result<OpenedLedger, Error> {
 
 /// Opens a ledger with one charge and one open hold.
 async fn used() -> TestLedger {
-    let books = TestLedger::in_memory().await;
-    books
+    let test_ledger = TestLedger::in_memory().await;
+    test_ledger
         .ledger
         .hold(&daily(100), amount(10, 5), "1")
         .await
@@ -36,26 +36,26 @@ async fn used() -> TestLedger {
         .settle(charge(7, 4))
         .await
         .unwrap();
-    books
+    test_ledger
         .ledger
         .hold(&daily(100), amount(20, 5), "2")
         .await
         .unwrap()
         .forget();
-    books
+    test_ledger
 }
 
 #[tokio::test]
 async fn newer_ledger_is_refused_with_advice() {
-    let books = used().await;
-    change(&books.store, |transaction| {
+    let test_ledger = used().await;
+    change(&test_ledger.store, |transaction| {
         transaction.put(
             storage_keys::head(),
             [&[2], b"what comes".as_slice()].concat(),
         );
     })
     .await;
-    let error = reopen(&books).await.unwrap_err();
+    let error = reopen(&test_ledger).await.unwrap_err();
     insta::assert_snapshot!(error, @"the ledger has version 2, and this program knows versions up to 1");
     assert!(
         error
@@ -90,12 +90,12 @@ async fn damaged_ledger_is_refused_with_advice() {
         &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ] {
         for (key, what) in keys {
-            let books = used().await;
-            change(&books.store, move |transaction| {
+            let test_ledger = used().await;
+            change(&test_ledger.store, move |transaction| {
                 transaction.put(key(), damage.to_vec());
             })
             .await;
-            let error = reopen(&books).await.unwrap_err();
+            let error = reopen(&test_ledger).await.unwrap_err();
             assert!(error.to_string().contains(what), "{damage:?}: {error}");
             assert!(
                 error
@@ -103,7 +103,7 @@ async fn damaged_ledger_is_refused_with_advice() {
                     .unwrap()
                     .contains("ledger restore FILE --replace")
             );
-            assert!(verify(&books.store).await.is_err());
+            assert!(verify(&test_ledger.store).await.is_err());
         }
     }
 }
@@ -158,8 +158,8 @@ async fn older_ledger_is_migrated_atomically() {
 
 #[tokio::test]
 async fn backup_restores_the_same_ledger() {
-    let books = used().await;
-    let text = backup(&books.store).await.unwrap();
+    let test_ledger = used().await;
+    let text = backup(&test_ledger.store).await.unwrap();
     let records = count_records(&text).unwrap();
     let other = Store::in_memory(TaskTracker::new());
     let restored = restore(&other, &text, false).await.unwrap();
@@ -188,7 +188,7 @@ async fn backup_restores_the_same_ledger() {
         keep_charges_days: 92,
         node: "server".to_owned(),
     };
-    let opened = Ledger::open(other.clone(), books.clock(), config)
+    let opened = Ledger::open(other.clone(), test_ledger.clock(), config)
         .await
         .unwrap();
     assert_eq!(opened.charged_holds, 1);
@@ -196,8 +196,8 @@ async fn backup_restores_the_same_ledger() {
 
 #[tokio::test]
 async fn damaged_backup_is_refused_and_changes_nothing() {
-    let books = used().await;
-    let text = backup(&books.store).await.unwrap();
+    let test_ledger = used().await;
+    let text = backup(&test_ledger.store).await.unwrap();
     let store = Store::in_memory(TaskTracker::new());
     for place in 0..text.len() {
         let mut changed = text.clone().into_bytes();
@@ -216,15 +216,15 @@ async fn damaged_backup_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn sweep_deletes_old_charges_and_keeps_sums() {
-    for books in TestLedger::all().await {
+    for test_ledger in TestLedger::all().await {
         for number in 0..300 {
-            let hold = books
+            let hold = test_ledger
                 .ledger
                 .hold(&daily(u64::MAX), amount(1, 1), &format!("old-{number}"));
             hold.await.unwrap().settle(charge(2, 1)).await.unwrap();
         }
-        books.pass(DAY);
-        books
+        test_ledger.pass(DAY);
+        test_ledger
             .ledger
             .hold(&daily(100), amount(1, 1), "new")
             .await
@@ -232,30 +232,30 @@ async fn sweep_deletes_old_charges_and_keeps_sums() {
             .settle(charge(3, 1))
             .await
             .unwrap();
-        books.pass(91 * DAY);
-        books.ledger.sweep().await.unwrap();
+        test_ledger.pass(91 * DAY);
+        test_ledger.ledger.sweep().await.unwrap();
         assert_eq!(
-            verify(&books.store).await.unwrap().charges,
+            verify(&test_ledger.store).await.unwrap().charges,
             301,
             "92 days ago is still kept"
         );
-        books.pass(DAY);
-        books.ledger.sweep().await.unwrap();
-        books.assert_sound().await;
-        assert_eq!(verify(&books.store).await.unwrap().charges, 1);
-        assert!(books.charge("old-7").await.is_none());
+        test_ledger.pass(DAY);
+        test_ledger.ledger.sweep().await.unwrap();
+        test_ledger.assert_sound().await;
+        assert_eq!(verify(&test_ledger.store).await.unwrap().charges, 1);
+        assert!(test_ledger.charge("old-7").await.is_none());
         let query = UsageQuery {
             project: None,
             key: None,
             period: UsagePeriod::All,
             group_by: None,
         };
-        let totals = books.ledger.reader().usage(&query).await.unwrap().totals;
+        let totals = test_ledger.ledger.reader().usage(&query).await.unwrap().totals;
         assert_eq!((totals.requests, totals.output_tokens), (301, 603));
-        books.pass(365 * DAY);
-        books.ledger.sweep().await.unwrap();
+        test_ledger.pass(365 * DAY);
+        test_ledger.ledger.sweep().await.unwrap();
         assert_eq!(
-            books
+            test_ledger
                 .store
                 .scan(storage_keys::meters())
                 .await
@@ -263,7 +263,7 @@ async fn sweep_deletes_old_charges_and_keeps_sums() {
                 .len(),
             0
         );
-        books.assert_sound().await;
+        test_ledger.assert_sound().await;
     }
 }
 
@@ -310,18 +310,18 @@ async fn verify_reports_inconsistent_sums() {
         ),
     ];
     for (work, expected) in changes {
-        let books = used().await;
-        change(&books.store, work).await;
-        let problems = verify(&books.store).await.unwrap().problems.join("\n");
+        let test_ledger = used().await;
+        change(&test_ledger.store, work).await;
+        let problems = verify(&test_ledger.store).await.unwrap().problems.join("\n");
         assert!(problems.contains(expected), "{expected}: {problems}");
     }
 }
 
 #[tokio::test]
 async fn close_of_an_unreadable_hold_is_not_retried() {
-    let books = used().await;
-    let hold = books.ledger.hold(&daily(100), amount(5, 5), "3").await;
-    change(&books.store, |transaction| {
+    let test_ledger = used().await;
+    let hold = test_ledger.ledger.hold(&daily(100), amount(5, 5), "3").await;
+    change(&test_ledger.store, |transaction| {
         transaction.put(storage_keys::hold("3"), vec![9]);
     })
     .await;
@@ -331,6 +331,6 @@ async fn close_of_an_unreadable_hold_is_not_retried() {
         error.to_string(),
         "the stored hold 3 cannot be read: its version is 9, and this program can read versions up to 1"
     );
-    assert!(books.ledger.0.pending_closes.lock().unwrap().is_empty());
-    assert!(!books.ledger.is_failing());
+    assert!(test_ledger.ledger.0.pending_closes.lock().unwrap().is_empty());
+    assert!(!test_ledger.ledger.is_failing());
 }

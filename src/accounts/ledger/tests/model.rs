@@ -161,7 +161,7 @@ impl Model {
 
 /// Ledger and model, driven by the same steps.
 struct LedgerAndModel {
-    books: TestLedger,
+    test_ledger: TestLedger,
     model: Model,
     holds: Vec<BudgetHold>,
     ids: usize,
@@ -169,7 +169,7 @@ struct LedgerAndModel {
 
 impl LedgerAndModel {
     async fn step(mut self, step: Step) -> Self {
-        let now = self.books.now.load(Ordering::SeqCst);
+        let now = self.test_ledger.now.load(Ordering::SeqCst);
         let open = |index: usize, holds: &Vec<BudgetHold>| {
             (!holds.is_empty()).then(|| index % holds.len())
         };
@@ -200,14 +200,14 @@ impl LedgerAndModel {
                 let lost = self.holds.len();
                 self.holds.drain(..).for_each(BudgetHold::forget);
                 (0..lost).for_each(|_| self.model.close_unknown(0));
-                self.books = self.books.restart().await;
-                assert_eq!(self.books.unknown, lost);
+                self.test_ledger = self.test_ledger.restart().await;
+                assert_eq!(self.test_ledger.unknown, lost);
             }
-            Step::Forth => self.books.pass(HOUR),
-            Step::Back => self.books.now.store(now - HOUR, Ordering::SeqCst),
+            Step::Forth => self.test_ledger.pass(HOUR),
+            Step::Back => self.test_ledger.now.store(now - HOUR, Ordering::SeqCst),
             Step::MonthEnd => {
                 let end = Span::around(BudgetWindow::Month, Day::of(now)).ends_at();
-                self.books.now.store(end - HOUR / 2, Ordering::SeqCst);
+                self.test_ledger.now.store(end - HOUR / 2, Ordering::SeqCst);
             }
             Step::Sweep => self.sweep(now).await,
         }
@@ -215,10 +215,10 @@ impl LedgerAndModel {
     }
 
     async fn hold(&mut self, caller: &Caller, tokens: u64, nanos: i64) {
-        let now = self.books.now.load(Ordering::SeqCst);
+        let now = self.test_ledger.now.load(Ordering::SeqCst);
         self.ids += 1;
         let held = self
-            .books
+            .test_ledger
             .ledger
             .hold(caller, amount(tokens, nanos), &self.ids.to_string())
             .await;
@@ -249,7 +249,7 @@ impl LedgerAndModel {
     }
 
     async fn sweep(&mut self, now: u64) {
-        self.books.ledger.sweep().await.unwrap();
+        self.test_ledger.ledger.sweep().await.unwrap();
         let first = Day::of(now).minus(92);
         let is_kept = |span: &Span| match span {
             Span::Day(_) => *span >= Span::around(BudgetWindow::Day, first),
@@ -260,9 +260,9 @@ impl LedgerAndModel {
     }
 
     async fn assert_equal(&self) {
-        self.books.assert_sound().await;
+        self.test_ledger.assert_sound().await;
         let mut found = Meters::new();
-        for (key, value) in self.books.store.scan(storage_keys::meters()).await.unwrap() {
+        for (key, value) in self.test_ledger.store.scan(storage_keys::meters()).await.unwrap() {
             let BudgetMeter { spent, held, .. } = BudgetMeter::decode(&key, &value).unwrap();
             let figures = [spent.tokens, held.tokens, spent.money, held.money];
             found.insert(
@@ -278,7 +278,7 @@ impl LedgerAndModel {
             group_by: None,
         };
         let totals = self
-            .books
+            .test_ledger
             .ledger
             .reader()
             .usage(&query)
@@ -292,9 +292,9 @@ impl LedgerAndModel {
     }
 }
 
-async fn compare(books: TestLedger, steps: Vec<Step>) {
+async fn compare(test_ledger: TestLedger, steps: Vec<Step>) {
     let mut pair = LedgerAndModel {
-        books,
+        test_ledger,
         model: Model::default(),
         holds: Vec::new(),
         ids: 0,

@@ -4,9 +4,9 @@ use insta::assert_snapshot;
 
 use super::*;
 
-async fn use_model(books: &TestLedger, caller: &Caller, model: &str, usage: Usage, nanos: i64) {
+async fn use_model(test_ledger: &TestLedger, caller: &Caller, model: &str, usage: Usage, nanos: i64) {
     let id = uuid::Uuid::new_v4().to_string();
-    let hold = books
+    let hold = test_ledger
         .ledger
         .hold(caller, Amount::default(), &id)
         .await
@@ -21,8 +21,8 @@ async fn use_model(books: &TestLedger, caller: &Caller, model: &str, usage: Usag
 }
 
 /// Ledger with a week of usage by two keys and two models, and one lost request.
-async fn books() -> TestLedger {
-    let books = TestLedger::in_memory().await;
+async fn test_ledger() -> TestLedger {
+    let test_ledger = TestLedger::in_memory().await;
     let [a, b] = ["a", "b"].map(|name| caller(name, Budget::default(), Budget::default()));
     let usage = |input_tokens, output_tokens| Usage {
         input_tokens,
@@ -33,32 +33,32 @@ async fn books() -> TestLedger {
         web_searches: 0,
         cost: None,
     };
-    books.now.fetch_sub(21 * DAY, Ordering::SeqCst);
-    use_model(&books, &a, "opus", usage(1, 2), 5_000_000_000).await;
-    books.pass(14 * DAY);
-    use_model(&books, &a, "opus", usage(10, 20), 1_250_000_000).await;
-    books.pass(7 * DAY - 10 * HOUR);
-    use_model(&books, &a, "haiku", usage(100, 200), 1).await;
-    use_model(&books, &b, "haiku", usage(1000, 2000), 10).await;
+    test_ledger.now.fetch_sub(21 * DAY, Ordering::SeqCst);
+    use_model(&test_ledger, &a, "opus", usage(1, 2), 5_000_000_000).await;
+    test_ledger.pass(14 * DAY);
+    use_model(&test_ledger, &a, "opus", usage(10, 20), 1_250_000_000).await;
+    test_ledger.pass(7 * DAY - 10 * HOUR);
+    use_model(&test_ledger, &a, "haiku", usage(100, 200), 1).await;
+    use_model(&test_ledger, &b, "haiku", usage(1000, 2000), 10).await;
     let other = Caller {
         project: "q".to_owned(),
         ..b.clone()
     };
-    use_model(&books, &other, "say \"hi\", opus", usage(7, 7), 7).await;
+    use_model(&test_ledger, &other, "say \"hi\", opus", usage(7, 7), 7).await;
     drop(
-        books
+        test_ledger
             .ledger
             .hold(&b, amount(50, 600), "lost")
             .await
             .unwrap()
             .start(),
     );
-    books.assert_sound().await;
-    books
+    test_ledger.assert_sound().await;
+    test_ledger
 }
 
 async fn report(
-    books: &TestLedger,
+    test_ledger: &TestLedger,
     project: Option<&str>,
     period: UsagePeriod,
     group_by: Option<GroupBy>,
@@ -69,19 +69,19 @@ async fn report(
         period,
         group_by,
     };
-    books.ledger.reader().usage(&query).await.unwrap()
+    test_ledger.ledger.reader().usage(&query).await.unwrap()
 }
 
 #[tokio::test]
 async fn report_periods_follow_the_calendar() {
-    let books = books().await;
+    let test_ledger = test_ledger().await;
     for (period, from, requests) in [
         (UsagePeriod::Day, Some("2026-11-21"), 3),
         (UsagePeriod::Week, Some("2026-11-16"), 3),
         (UsagePeriod::Month, Some("2026-11-01"), 4),
         (UsagePeriod::All, None, 5),
     ] {
-        let report = report(&books, Some("p"), period, None).await;
+        let report = report(&test_ledger, Some("p"), period, None).await;
         assert_eq!(report.from.map(|day| day.to_string()).as_deref(), from);
         assert_eq!(
             (report.totals.requests, report.groups.len()),
@@ -90,7 +90,7 @@ async fn report_periods_follow_the_calendar() {
         );
         let sum: u64 = {
             let by_day =
-                super::reports::report(&books, Some("p"), period, Some(GroupBy::Day)).await;
+                super::reports::report(&test_ledger, Some("p"), period, Some(GroupBy::Day)).await;
             by_day
                 .groups
                 .iter()
@@ -100,14 +100,14 @@ async fn report_periods_follow_the_calendar() {
         assert_eq!(sum, requests);
     }
     assert_eq!(
-        report(&books, None, UsagePeriod::All, None)
+        report(&test_ledger, None, UsagePeriod::All, None)
             .await
             .totals
             .requests,
         6
     );
     assert_eq!(
-        report(&books, Some("nobody"), UsagePeriod::All, None)
+        report(&test_ledger, Some("nobody"), UsagePeriod::All, None)
             .await
             .totals,
         UsageTotals::default()
@@ -118,7 +118,7 @@ async fn report_periods_follow_the_calendar() {
         period: UsagePeriod::Month,
         group_by: Some(GroupBy::Key),
     };
-    let of_a_key = books.ledger.reader().usage(&query).await.unwrap();
+    let of_a_key = test_ledger.ledger.reader().usage(&query).await.unwrap();
     assert_eq!(
         of_a_key
             .groups
@@ -132,8 +132,8 @@ async fn report_periods_follow_the_calendar() {
 
 #[tokio::test]
 async fn report_renders_as_table_and_csv() {
-    let books = books().await;
-    let by_model = report(&books, None, UsagePeriod::All, Some(GroupBy::Model)).await;
+    let test_ledger = test_ledger().await;
+    let by_model = report(&test_ledger, None, UsagePeriod::All, Some(GroupBy::Model)).await;
     assert_snapshot!(to_table(&by_model), @r#"
     model           requests  input_tokens  cache_write_tokens  cache_read_tokens  output_tokens  estimated_tokens  total_tokens     cost_usd  unknown_requests
     haiku                  2          1100                   6                  8           2200                 0          3314  0.000000011                 0
@@ -149,7 +149,7 @@ async fn report_renders_as_table_and_csv() {
     "say ""hi"", opus",1,7,3,4,7,0,21,0.000000007,0|
     unknown,1,0,0,0,0,50,50,0.0000006,1|
     "#);
-    let totals = report(&books, Some("q"), UsagePeriod::Day, None).await;
+    let totals = report(&test_ledger, Some("q"), UsagePeriod::Day, None).await;
     assert_snapshot!(to_csv(&totals).replace("\r\n", "|\n"), @r"
     ,requests,input_tokens,cache_write_tokens,cache_read_tokens,output_tokens,estimated_tokens,total_tokens,cost_usd,unknown_requests|
     total,1,7,3,4,7,0,21,0.000000007,0|
@@ -158,8 +158,8 @@ async fn report_renders_as_table_and_csv() {
 
 #[tokio::test]
 async fn report_renders_as_json() {
-    let books = books().await;
-    let by_day = report(&books, Some("p"), UsagePeriod::Month, Some(GroupBy::Day)).await;
+    let test_ledger = test_ledger().await;
+    let by_day = report(&test_ledger, Some("p"), UsagePeriod::Month, Some(GroupBy::Day)).await;
     let mut json: serde_json::Value = serde_json::from_str(&to_json(&by_day, None)).unwrap();
     let by_model = json.as_object_mut().unwrap().remove("by_model").unwrap();
     assert_snapshot!(by_model, @r#"{"haiku":{"cost":1.1e-8,"tokens":3314},"opus":{"cost":1.25,"tokens":37},"unknown":{"cost":6e-7,"tokens":50}}"#);
@@ -220,9 +220,9 @@ async fn report_renders_as_json() {
 
 #[tokio::test]
 async fn table_replaces_control_characters_in_names() {
-    let books = TestLedger::in_memory().await;
-    use_model(&books, &daily(9), "\u{1b}[2Jopus", Usage::default(), 0).await;
-    let report = report(&books, None, UsagePeriod::All, Some(GroupBy::Model)).await;
+    let test_ledger = TestLedger::in_memory().await;
+    use_model(&test_ledger, &daily(9), "\u{1b}[2Jopus", Usage::default(), 0).await;
+    let report = report(&test_ledger, None, UsagePeriod::All, Some(GroupBy::Model)).await;
     assert!(
         to_table(&report).contains("\n?[2Jopus "),
         "{}",

@@ -112,13 +112,13 @@ pub(super) fn take_socket_fields(
     way: RequestTransport,
 ) -> Result<bool, InvalidRequest> {
     let kind = request.take_text("type")?;
-    let lane = request.take_text("stream_id")?;
+    let stream_id = request.take_text("stream_id")?;
     let generate = request.take_bool("generate")?;
     match way {
         RequestTransport::Http => {
             let sent = [
                 ("type", kind.is_some()),
-                ("stream_id", lane.is_some()),
+                ("stream_id", stream_id.is_some()),
                 ("generate", generate.is_some()),
             ];
             match sent.into_iter().find(|(_, is_sent)| *is_sent) {
@@ -136,7 +136,7 @@ pub(super) fn take_socket_fields(
                 let words = format!("expected `response.create`, got `{}`.", printable(&kind));
                 return Err(request.invalid_field("type", code::VALUE, &words));
             }
-            if lane.is_some_and(|lane| !is_client_chosen_id(&lane)) {
+            if stream_id.is_some_and(|stream_id| !is_client_chosen_id(&stream_id)) {
                 return Err(request.invalid_field("stream_id", code::VALUE, CLIENT_CHOSEN_ID_RULE));
             }
             Ok(generate.unwrap_or(true))

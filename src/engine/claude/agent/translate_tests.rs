@@ -5,7 +5,7 @@ use crate::engine::agent::AgentEvent;
 use crate::engine::claude::protocol::parse_agent;
 
 /// Renders the events of `lines`, one in each line, and the reactions.
-fn told(lines: &[&str]) -> String {
+fn events_text(lines: &[&str]) -> String {
     let mut translator = AgentTranslator::default();
     let mut text = String::new();
     for line in lines {
@@ -41,7 +41,7 @@ fn tool_calls_and_results_become_events() {
     let note =
         r#"{"type":"user","message":{"role":"user","content":"[Request interrupted by user]"}}"#;
     let within = r#"{"type":"assistant","message":{"content":[{"text":"of a tool","type":"text"}]},"parent_tool_use_id":"toolu_9"}"#;
-    insta::assert_snapshot!(told(&[use_, created, edited, refused, read, note, within]));
+    insta::assert_snapshot!(events_text(&[use_, created, edited, refused, read, note, within]));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn permission_requests_are_raised_and_withdrawn() {
     let cancel = r#"{"type":"control_cancel_request","request_id":"q1"}"#;
     let other =
         r#"{"type":"control_request","request_id":"q2","request":{"subtype":"mcp_message"}}"#;
-    insta::assert_snapshot!(told(&[question, cancel, cancel, other]));
+    insta::assert_snapshot!(events_text(&[question, cancel, cancel, other]));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn agent_stop_reasons_are_distinguished() {
         let line = format!(
             r#"{{"type":"result","usage":{{"input_tokens":5,"output_tokens":2}},{fields}}}"#
         );
-        told(&[&line])
+        events_text(&[&line])
     };
     let endings = [
         r#""subtype":"success","is_error":false,"terminal_reason":"completed","result":"done","total_cost_usd":0.5"#,
@@ -77,7 +77,7 @@ fn agent_stop_reasons_are_distinguished() {
 fn agent_tokens_are_summed() {
     let start = r#"{"type":"stream_event","event":{"type":"message_start","message":{"model":"m","usage":{"input_tokens":10,"output_tokens":1}}}}"#;
     let end = r#"{"type":"stream_event","event":{"type":"message_delta","delta":{},"usage":{"output_tokens":4}}}"#;
-    insta::assert_snapshot!(told(&[start, end, start, end]));
+    insta::assert_snapshot!(events_text(&[start, end, start, end]));
 }
 
 #[test]
@@ -87,5 +87,5 @@ fn status_requesting_becomes_a_calling_event() {
         r#"{"type":"system","subtype":"status","status":null,"session_id":"s","uuid":"u"}"#,
         r#"{"type":"system","subtype":"init","cwd":"/ws","tools":[]}"#,
     ];
-    assert_eq!(told(&lines), "CallSent\n");
+    assert_eq!(events_text(&lines), "CallSent\n");
 }

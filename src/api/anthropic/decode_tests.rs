@@ -92,33 +92,33 @@ fn anthropic_sampling_parameters_are_decoded() {
 
 #[test]
 fn thinking_and_effort_are_decoded() {
-    let told = |fields: Value| {
+    let effort_and_thinking = |fields: Value| {
         let sampling = sampling(fields);
         (sampling.effort, sampling.thinking_budget)
     };
     let budget = json!({"type": "enabled", "budget_tokens": 2048});
     let (adaptive, disabled) = (json!({"type": "adaptive"}), json!({"type": "disabled"}));
     let effort = |effort: &str| json!({"effort": effort});
-    assert_eq!(told(json!({"thinking": budget})), (None, Some(2048)));
-    assert_eq!(told(json!({"thinking": adaptive})), (None, None));
+    assert_eq!(effort_and_thinking(json!({"thinking": budget})), (None, Some(2048)));
+    assert_eq!(effort_and_thinking(json!({"thinking": adaptive})), (None, None));
     assert_eq!(
-        told(json!({"thinking": disabled})),
+        effort_and_thinking(json!({"thinking": disabled})),
         (Some(Effort::None), None)
     );
     assert_eq!(
-        told(json!({"output_config": effort("low")})),
+        effort_and_thinking(json!({"output_config": effort("low")})),
         (Some(Effort::Low), None)
     );
     assert_eq!(
-        told(json!({"thinking": budget, "output_config": effort("high")})),
+        effort_and_thinking(json!({"thinking": budget, "output_config": effort("high")})),
         (Some(Effort::High), Some(2048))
     );
     assert_eq!(
-        told(json!({"thinking": adaptive, "output_config": effort("max")})).0,
+        effort_and_thinking(json!({"thinking": adaptive, "output_config": effort("max")})).0,
         Some(Effort::XHigh)
     );
     assert_eq!(
-        told(json!({"thinking": disabled, "output_config": effort("medium")})).0,
+        effort_and_thinking(json!({"thinking": disabled, "output_config": effort("medium")})).0,
         Some(Effort::None)
     );
 

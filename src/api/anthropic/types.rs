@@ -166,8 +166,8 @@ impl<'a> MessageStop<'a> {
 }
 
 fn stop_reason(finish: &Finish) -> &str {
-    if let Some(told) = &finish.native.stop_reason {
-        return told;
+    if let Some(reason) = &finish.native.stop_reason {
+        return reason;
     }
     match finish.reason {
         FinishReason::Stop if finish.stop_text.is_some() => "stop_sequence",

@@ -84,10 +84,10 @@ fn repaired(messages: &[(char, &[Part])]) -> (String, Vec<&'static str>) {
     };
     let (made, names) = finish(Policy::Lenient);
     assert_eq!(finish(Policy::Strict).0.is_ok(), names.is_empty());
-    (told(&made.unwrap()), names)
+    (render(&made.unwrap()), names)
 }
 
-fn told(made: &RepairedConversation) -> String {
+fn render(made: &RepairedConversation) -> String {
     let line = |role: char, parts: &[Part]| {
         format!(
             "{role}: {}",
@@ -268,7 +268,7 @@ fn assistant_message_at_the_end_is_continued() {
     let made = paused
         .finish(|| None, &mut RemarkCollector::new(Policy::Strict))
         .unwrap();
-    assert_eq!(told(&made), "u: hi | a: The | u: ");
+    assert_eq!(render(&made), "u: hi | a: The | u: ");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn instructions_without_messages_become_the_user_message() {
     let made = nothing()
         .finish(|| Some("Sing.".into()), &mut ignored)
         .unwrap();
-    assert_eq!(told(&made), "u: Sing.");
+    assert_eq!(render(&made), "u: Sing.");
     assert_eq!(
         ignored.into_remarks().repaired,
         ["empty_messages", "no_user_message"]

@@ -31,8 +31,8 @@ pub fn repair_characters<'a>(
 /// Returns the repaired `body`, if anything had to be repaired.
 fn repaired(body: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::new();
-    // `told`: end of what is copied to `mended`; `read`: end of what is scanned.
-    let (mut told, mut read) = (0, 0);
+    // `copied`: end of what is copied to `mended`; `read`: end of what is scanned.
+    let (mut copied, mut read) = (0, 0);
     while let Some(distance) = memchr(b'\\', body.get(read..)?) {
         let start = read + distance;
         let (length, instead): (_, Option<&[u8]>) = match escaped_code_unit(body, start) {
@@ -51,15 +51,15 @@ fn repaired(body: &[u8]) -> Option<Vec<u8>> {
         };
         read = (start + length).min(body.len());
         if let Some(instead) = instead {
-            mended.extend_from_slice(body.get(told..start)?);
+            mended.extend_from_slice(body.get(copied..start)?);
             mended.extend_from_slice(instead);
-            told = read;
+            copied = read;
         }
     }
-    if told == 0 {
+    if copied == 0 {
         return None;
     }
-    mended.extend_from_slice(body.get(told..)?);
+    mended.extend_from_slice(body.get(copied..)?);
     Some(mended)
 }
 

@@ -184,9 +184,9 @@ fn probe_restriction(model: &str, restriction: Restriction, refused: &[Restricti
             turn.sampling.max_output_tokens = Some(MIN_THINKING_BUDGET + MAX_PROBE_TOKENS);
         }
         Restriction::SystemMessages => {
-            let said = std::mem::replace(&mut turn.prompt, vec![Part::text("Now.")]);
-            let told = vec![Part::Instruction("Be brief.".to_owned())];
-            turn.history = [said, told]
+            let prompt = std::mem::replace(&mut turn.prompt, vec![Part::text("Now.")]);
+            let instruction = vec![Part::Instruction("Be brief.".to_owned())];
+            turn.history = [prompt, instruction]
                 .map(|parts| Message {
                     role: Role::User,
                     parts,
@@ -195,7 +195,7 @@ fn probe_restriction(model: &str, restriction: Restriction, refused: &[Restricti
                 .collect();
         }
         Restriction::Prefill => {
-            let said = std::mem::replace(&mut turn.prompt, vec![Part::Continue]);
+            let prompt = std::mem::replace(&mut turn.prompt, vec![Part::Continue]);
             let begun = Message {
                 role: Role::Assistant,
                 parts: vec![Part::text("O")],
@@ -203,7 +203,7 @@ fn probe_restriction(model: &str, restriction: Restriction, refused: &[Restricti
             turn.history = vec![
                 Message {
                     role: Role::User,
-                    parts: said,
+                    parts: prompt,
                 },
                 begun,
             ];

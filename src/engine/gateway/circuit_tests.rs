@@ -125,21 +125,21 @@ async fn request_of_many_turns_passes_after_retries() {
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_of_upstream_lengthens_the_wait_within_bounds() {
-    for (asked, told, waited) in [(0, 1, 1), (7, 7, 7), (200, 200, 200), (3600, 3600, 300)] {
+    for (requested, reported, waited) in [(0, 1, 1), (7, 7, 7), (200, 200, 200), (3600, 3600, 300)] {
         let circuit = Circuit::new(1);
         let limited = Failure {
-            retry_after: Some(SECOND * asked),
+            retry_after: Some(SECOND * requested),
             ..failure(FailureKind::RateLimited)
         };
         circuit.admit().unwrap().failed(&limited);
-        assert_eq!(wait(&circuit), Some(told));
+        assert_eq!(wait(&circuit), Some(reported));
         advance(SECOND * (waited - 1)).await;
-        assert_eq!(wait(&circuit), Some(told - u64::from(waited) + 1));
+        assert_eq!(wait(&circuit), Some(reported - u64::from(waited) + 1));
         advance(SECOND).await;
         let _probe = circuit.admit().expect("it is time for the next try");
         assert_eq!(
             wait(&circuit),
-            Some((told - u64::from(waited)).max(1)),
+            Some((reported - u64::from(waited)).max(1)),
             "while that is under way"
         );
     }

@@ -223,17 +223,17 @@ mod tests {
     async fn text_is_delivered_as_a_tool_call() {
         let text = |piece: &str| Ok(TurnEvent::Text(piece.to_owned()));
         let end = |reason| Ok(TurnEvent::Finished(Finish::new(reason, Usage::default())));
-        let told = async |events: Vec<Result<TurnEvent, Error>>| {
+        let events_text = async |events: Vec<Result<TurnEvent, Error>>| {
             let events: Vec<_> = text_as_tool_call(Box::pin(stream::iter(events)), "b".to_owned())
                 .collect()
                 .await;
-            let told = events.into_iter().map(|event| match event.unwrap() {
+            let texts = events.into_iter().map(|event| match event.unwrap() {
                 TurnEvent::ToolCall { name, .. } => name,
                 TurnEvent::ToolInput(piece) => piece,
                 TurnEvent::Finished(finish) => format!("{:?}", finish.reason),
                 event => format!("{event:?}"),
             });
-            told.collect::<Vec<_>>().join(" ")
+            texts.collect::<Vec<_>>().join(" ")
         };
         let thought = Ok(TurnEvent::Thinking("hm".to_owned()));
         let events = vec![
@@ -242,13 +242,13 @@ mod tests {
             text("1}"),
             end(FinishReason::Stop),
         ];
-        assert_eq!(told(events).await, r#"Thinking("hm") b {"a": 1} ToolCalls"#);
+        assert_eq!(events_text(events).await, r#"Thinking("hm") b {"a": 1} ToolCalls"#);
         assert_eq!(
-            told(vec![text("{"), end(FinishReason::Length)]).await,
+            events_text(vec![text("{"), end(FinishReason::Length)]).await,
             "b { Length"
         );
         assert_eq!(
-            told(vec![end(FinishReason::ContentFilter)]).await,
+            events_text(vec![end(FinishReason::ContentFilter)]).await,
             "ContentFilter"
         );
     }

@@ -18,12 +18,12 @@ pub(super) fn move_to_turn_end(turn: &mut Turn) {
         role: Role::User,
         parts: std::mem::take(&mut turn.prompt),
     });
-    for said in turn.history.chunk_by_mut(|one, next| one.role == next.role) {
-        if said
+    for messages in turn.history.chunk_by_mut(|one, next| one.role == next.role) {
+        if messages
             .first()
             .is_some_and(|message| message.role == Role::User)
         {
-            move_in_messages(said);
+            move_in_messages(messages);
         }
     }
     turn.prompt = turn
@@ -57,9 +57,9 @@ pub(super) fn has_any(turn: &Turn) -> bool {
 }
 
 /// Arranges consecutive messages of the user.
-fn move_in_messages(said: &mut [Message]) {
+fn move_in_messages(messages: &mut [Message]) {
     let mut instructions = Vec::new();
-    for message in said.iter_mut() {
+    for message in messages.iter_mut() {
         let mut is_instruction = false;
         let taken = message.parts.extract_if(.., |part| {
             // A cache mark belongs to the part before it.
@@ -72,10 +72,10 @@ fn move_in_messages(said: &mut [Message]) {
         });
         instructions.extend(taken);
     }
-    if said.iter().all(|message| message.parts.is_empty()) {
+    if messages.iter().all(|message| message.parts.is_empty()) {
         make_text(&mut instructions);
     }
-    if let Some(last) = said.last_mut() {
+    if let Some(last) = messages.last_mut() {
         last.parts.extend(instructions);
     }
 }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::engine::gateway::testing::turn;
 
-    fn said(role: Role, parts: &[Part]) -> Message {
+    fn message(role: Role, parts: &[Part]) -> Message {
         Message {
             role,
             parts: parts.to_vec(),
@@ -105,8 +105,8 @@ mod tests {
     }
 
     /// Renders each message as `u` or `a` and its parts.
-    fn told(turn: &Turn) -> String {
-        let prompt = said(Role::User, &turn.prompt);
+    fn render(turn: &Turn) -> String {
+        let prompt = message(Role::User, &turn.prompt);
         let part = |part: &Part| match part {
             Part::Text(text) if text.starts_with("<system>") => "<words>".to_owned(),
             Part::Text(text) => text.clone(),
@@ -114,7 +114,7 @@ mod tests {
             Part::CacheBreakpoint(_) => "!".to_owned(),
             part => panic!("{part:?}"),
         };
-        let message = |message: &Message| {
+        let line = |message: &Message| {
             let side = if message.role == Role::User { "u" } else { "a" };
             format!(
                 "{side} {}",
@@ -124,7 +124,7 @@ mod tests {
         turn.history
             .iter()
             .chain([&prompt])
-            .map(message)
+            .map(line)
             .collect::<Vec<_>>()
             .join(", ")
     }
@@ -143,44 +143,44 @@ mod tests {
         let mark = Part::CacheBreakpoint("{}".to_owned());
         for (messages, arranged) in [
             (
-                vec![said(user, &[text("a")]), said(user, &[instruction("x")])],
+                vec![message(user, &[text("a")]), message(user, &[instruction("x")])],
                 "u a, u [x]",
             ),
             (
-                vec![said(user, &[instruction("x"), mark, text("a")])],
+                vec![message(user, &[instruction("x"), mark, text("a")])],
                 "u a [x] !",
             ),
             (
                 vec![
-                    said(user, &[text("a")]),
-                    said(answer, &[text("b")]),
-                    said(user, &[instruction("x")]),
-                    said(user, &[text("c")]),
-                    said(user, &[instruction("y")]),
+                    message(user, &[text("a")]),
+                    message(answer, &[text("b")]),
+                    message(user, &[instruction("x")]),
+                    message(user, &[text("c")]),
+                    message(user, &[instruction("y")]),
                 ],
                 "u a, a b, u c, u [x] [y]",
             ),
             (
                 vec![
-                    said(user, &[text("a")]),
-                    said(user, &[instruction("x")]),
-                    said(answer, &[text("b")]),
-                    said(user, &[instruction("y")]),
+                    message(user, &[text("a")]),
+                    message(user, &[instruction("x")]),
+                    message(answer, &[text("b")]),
+                    message(user, &[instruction("y")]),
                 ],
                 "u a, u [x], a b, u <words>",
             ),
         ] {
             let mut turn = conversation(messages);
             move_to_turn_end(&mut turn);
-            assert_eq!(told(&turn), arranged);
+            assert_eq!(render(&turn), arranged);
         }
     }
 
     #[test]
     fn instruction_becomes_text_at_its_position() {
-        let mut turn = conversation(vec![said(Role::User, &[instruction("x"), Part::text("a")])]);
+        let mut turn = conversation(vec![message(Role::User, &[instruction("x"), Part::text("a")])]);
         convert_to_text(&mut turn);
-        assert_eq!(told(&turn), "u <words> a");
+        assert_eq!(render(&turn), "u <words> a");
         assert!(!has_any(&turn));
     }
 }

@@ -220,17 +220,17 @@ fn older() -> ModelRules {
 
 #[test]
 fn instructions_and_prefill_stay_if_the_model_takes_them() {
-    let (mut taken, mut told) = (in_the_middle("new"), in_the_middle("old"));
-    assert_eq!(older().repaired(&taken, "new"), Vec::<&str>::new());
-    older().adapt(&mut taken);
-    assert!(taken.is_continuation());
-    assert_eq!(taken.history[1].parts, [Part::Instruction("b".to_owned())]);
-    assert_eq!(taken.history[2].parts, [Part::text("c")]);
+    let (mut supported, mut repaired) = (in_the_middle("new"), in_the_middle("old"));
+    assert_eq!(older().repaired(&supported, "new"), Vec::<&str>::new());
+    older().adapt(&mut supported);
+    assert!(supported.is_continuation());
+    assert_eq!(supported.history[1].parts, [Part::Instruction("b".to_owned())]);
+    assert_eq!(supported.history[2].parts, [Part::text("c")]);
 
-    assert_eq!(older().repaired(&told, "old"), ["assistant_last"]);
-    older().adapt(&mut told);
-    assert!(matches!(&*told.prompt, [Part::Text(words)] if words.contains("Go on")));
-    assert_eq!(told.history[1].parts, [Part::instruction_as_text("b")]);
+    assert_eq!(older().repaired(&repaired, "old"), ["assistant_last"]);
+    older().adapt(&mut repaired);
+    assert!(matches!(&*repaired.prompt, [Part::Text(words)] if words.contains("Go on")));
+    assert_eq!(repaired.history[1].parts, [Part::instruction_as_text("b")]);
 
     let strict = ModelRules::new(
         [("old".to_owned(), vec![Restriction::Prefill])].into(),

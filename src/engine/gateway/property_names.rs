@@ -145,14 +145,14 @@ impl KeyRewriter {
 
     /// Takes the next piece, and returns the text that can be sent by now.
     fn push(&mut self, piece: &str) -> String {
-        let mut told = String::with_capacity(piece.len());
+        let mut output = String::with_capacity(piece.len());
         for character in piece.chars() {
             match self.text.take() {
-                Some(text) => self.push_inside_string(text, character, &mut told),
-                None => self.push_outside_string(character, &mut told),
+                Some(text) => self.push_inside_string(text, character, &mut output),
+                None => self.push_outside_string(character, &mut output),
             }
         }
-        told
+        output
     }
 
     /// Returns the text held back, for an input that ends inside a name.
@@ -164,22 +164,22 @@ impl KeyRewriter {
         &mut self,
         mut text: JsonStringState,
         character: char,
-        told: &mut String,
+        output: &mut String,
     ) {
         match &mut text.key {
             Some(key) => key.push(character),
-            None => told.push(character),
+            None => output.push(character),
         }
         let is_end = character == '"' && !text.is_escaped;
         text.is_escaped = character == '\\' && !text.is_escaped;
         if !is_end {
             self.text = Some(text);
         } else if let Some(key) = text.key {
-            told.push_str(&self.new_name_of(key));
+            output.push_str(&self.new_name_of(key));
         }
     }
 
-    fn push_outside_string(&mut self, character: char, told: &mut String) {
+    fn push_outside_string(&mut self, character: char, output: &mut String) {
         if character == '"' {
             let is_key = self.depth == 1 && std::mem::take(&mut self.is_key_next);
             self.text = Some(JsonStringState {
@@ -197,7 +197,7 @@ impl KeyRewriter {
         }
         // Only the input object itself is at depth 1.
         self.is_key_next |= self.depth == 1 && matches!(character, '{' | ',');
-        told.push(character);
+        output.push(character);
     }
 
     /// Returns the new name for `key`, which includes its quotes, or `key` itself.

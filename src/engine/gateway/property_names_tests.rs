@@ -55,7 +55,7 @@ fn tool_properties_are_renamed_also_in_earlier_calls() {
         written.contains(r#""_filter":{"#) && written.ends_with(r#""cache_control":{}}"#),
         "{written}"
     );
-    assert_eq!(told(&mut names, &[r#"{"_filter":1}"#]), r#"{"$filter":1}"#);
+    assert_eq!(call_input(&mut names, &[r#"{"_filter":1}"#]), r#"{"$filter":1}"#);
 
     let mut turn = with_tool(tool(true));
     let before = turn.clone();
@@ -67,7 +67,7 @@ fn tool_properties_are_renamed_also_in_earlier_calls() {
 }
 
 /// Returns the input of a call that comes in `pieces`, as the caller receives it.
-fn told(names: &mut PropertyNames, pieces: &[&str]) -> String {
+fn call_input(names: &mut PropertyNames, pieces: &[&str]) -> String {
     let call = [TurnEvent::tool_call("c", "query")].into_iter();
     let inputs = pieces
         .iter()
@@ -108,11 +108,11 @@ fn restored_names_do_not_depend_on_the_chunking() {
                 .into_iter()
                 .filter(|piece| !piece.is_empty())
                 .collect();
-            assert_eq!(told(&mut names, &pieces), wanted, "{pieces:?}");
+            assert_eq!(call_input(&mut names, &pieces), wanted, "{pieces:?}");
         }
     }
     assert_eq!(
-        told(&mut names, &[r#"{"_filter":1,"_fil"#]),
+        call_input(&mut names, &[r#"{"_filter":1,"_fil"#]),
         r#"{"$filter":1,"_fil"#,
         "cut off"
     );

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn refused_field_is_removed_at_its_path() {
-        for (path, told, gone) in [
+        for (path, shown, is_removed) in [
             ("brand_new", "brand_new", r#"("brand_new", "{\"a\":1}"), "#),
             ("output_config.odd", "output_config.odd", r#",\"odd\":2"#),
             ("system.0.text.odd", "system[].odd", r#"\"odd\":1,\"text\""#),
@@ -239,7 +239,7 @@ mod tests {
             let message =
                 format!("Anthropic refused the request: {path}: Extra inputs are not permitted");
             let field = RefusedField::parse(&message).unwrap();
-            assert_eq!(field.to_string(), told);
+            assert_eq!(field.to_string(), shown);
             let mut turn = turn_with_everything();
             assert!(field.is_in(&turn), "{path}");
             let before = written(&turn);
@@ -247,8 +247,8 @@ mod tests {
             assert!(!field.is_in(&turn), "{path}");
             // Of the two blocks, only the one of the named type loses the field.
             assert_eq!(
-                written(&turn).matches(gone).count() + 1,
-                before.matches(gone).count(),
+                written(&turn).matches(is_removed).count() + 1,
+                before.matches(is_removed).count(),
                 "{path}"
             );
         }

@@ -24,7 +24,7 @@ fn end() -> TurnEvent {
 }
 
 /// Returns the text that `pieces` come to, and the stop sequence that ended it.
-fn told(
+fn filtered_text(
     stops: &mut StopSequenceFilter,
     pieces: impl IntoIterator<Item = String>,
 ) -> (String, Option<String>) {
@@ -67,7 +67,7 @@ proptest! {
         let mut rest = text.chars();
         let pieces = sizes.iter().cycle().map(|size| rest.by_ref().take(*size).collect::<String>());
         let pieces: Vec<_> = pieces.take_while(|piece| !piece.is_empty()).collect();
-        prop_assert_eq!(told(&mut watching(&stops), pieces), split(&text, &stops));
+        prop_assert_eq!(filtered_text(&mut watching(&stops), pieces), split(&text, &stops));
     }
 
     #[test]
@@ -101,7 +101,7 @@ fn answer_ends_before_the_stop_sequence() {
     ] {
         let pieces = pieces.iter().map(|piece| (*piece).to_owned());
         let expected = (words.to_owned(), stop.map(str::to_owned));
-        assert_eq!(told(&mut watching(&texts(stops)), pieces), expected);
+        assert_eq!(filtered_text(&mut watching(&texts(stops)), pieces), expected);
     }
 }
 

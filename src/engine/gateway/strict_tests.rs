@@ -23,7 +23,7 @@ fn tool(name: &str, schema: &str, strict: bool) -> Tool {
 }
 
 /// Checks an answer that ended for `reason` after these calls, as (tool, arguments).
-fn told_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
+fn check_calls_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
     let mut strict = ToolArgumentCheck::new(&Tools {
         list: tools.to_vec(),
         choice: ToolChoice::Auto,
@@ -44,8 +44,8 @@ fn told_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Resu
     })
 }
 
-fn told(tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
-    told_at(FinishReason::ToolCalls, tools, calls)
+fn check_calls(tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
+    check_calls_at(FinishReason::ToolCalls, tools, calls)
 }
 
 #[test]
@@ -67,14 +67,14 @@ fn invalid_arguments_fail_without_being_quoted() {
         ("[1]", "`/type` is not met"),
         (r#"{"n":1"#, "it is no JSON"),
     ] {
-        let message = told(&tools, &[("count", arguments)]).unwrap_err();
+        let message = check_calls(&tools, &[("count", arguments)]).unwrap_err();
         assert!(message.contains(expected), "{arguments}: {message}");
         assert!(
             !message.contains("secret") && message.contains("`count`"),
             "{message}"
         );
     }
-    assert_eq!(told(&tools, &[("count", r#"{"n":1,"to":"b"}"#)]), Ok(()));
+    assert_eq!(check_calls(&tools, &[("count", r#"{"n":1,"to":"b"}"#)]), Ok(()));
 }
 
 #[test]
@@ -82,30 +82,30 @@ fn every_call_of_a_strict_tool_is_checked() {
     let tools = [tool("count", COUNT, true), tool("loose", COUNT, false)];
     let (good, bad) = (("count", r#"{"n":1}"#), ("count", "{}"));
     assert_eq!(
-        told(&tools, &[good, ("loose", "{}"), ("unknown", "x"), good]),
+        check_calls(&tools, &[good, ("loose", "{}"), ("unknown", "x"), good]),
         Ok(())
     );
-    assert!(told(&tools, &[bad, good]).is_err());
-    assert!(told(&tools, &[good, ("loose", "{}"), bad]).is_err());
-    assert_eq!(told(&tools, &[]), Ok(()));
+    assert!(check_calls(&tools, &[bad, good]).is_err());
+    assert!(check_calls(&tools, &[good, ("loose", "{}"), bad]).is_err());
+    assert_eq!(check_calls(&tools, &[]), Ok(()));
 }
 
 #[test]
 fn cut_off_call_is_not_checked() {
     let tools = [tool("count", COUNT, true)];
     assert_eq!(
-        told_at(FinishReason::Length, &tools, &[("count", r#"{"n":"#)]),
+        check_calls_at(FinishReason::Length, &tools, &[("count", r#"{"n":"#)]),
         Ok(())
     );
     assert!(
-        told_at(
+        check_calls_at(
             FinishReason::Length,
             &tools,
             &[("count", "{}"), ("count", r#"{"n":"#)]
         )
         .is_err()
     );
-    assert_eq!(told_at(FinishReason::Stop, &tools, &[]), Ok(()));
+    assert_eq!(check_calls_at(FinishReason::Stop, &tools, &[]), Ok(()));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn uncompilable_schema_accepts_everything() {
         r#"{"properties":{"n":{"pattern":"("}}}"#,
     ] {
         assert_eq!(
-            told(&[tool("odd", schema, true)], &[("odd", r#"{"n":"x"}"#)]),
+            check_calls(&[tool("odd", schema, true)], &[("odd", r#"{"n":"x"}"#)]),
             Ok(()),
             "{schema}"
         );
@@ -138,7 +138,7 @@ fn hostile_schemas_are_checked_in_bounded_time() {
         let (sender, checked) = mpsc::channel();
         thread::spawn(move || {
             let arguments = format!(r#"{{"n":"{}!"}}"#, "a".repeat(64));
-            let _ = told(&[tool("odd", schema, true)], &[("odd", &arguments)]);
+            let _ = check_calls(&[tool("odd", schema, true)], &[("odd", &arguments)]);
             sender.send(())
         });
         assert_eq!(checked.recv_timeout(MAX_CHECK_TIME), Ok(()), "{schema}");

@@ -66,7 +66,7 @@ impl<L: Launcher> Pool<L> {
     fn launch_failed(&self, error: LaunchError) {
         tracing::warn!(%error, "worker start failed");
         self.0.metrics.count_failed_start();
-        let told = {
+        let waiters = {
             let mut state = self.state();
             let delay = START_BACKOFF.delay(state.launch_failed(error));
             state.retry_at = Some(Instant::now() + delay);
@@ -75,7 +75,7 @@ impl<L: Launcher> Pool<L> {
                 .current_outage()
                 .map(|outage| (outage, state.waiting.drain()))
         };
-        let Some((outage, waiting)) = told else {
+        let Some((outage, waiting)) = waiters else {
             return;
         };
         for waiter in waiting {

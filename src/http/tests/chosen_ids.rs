@@ -220,7 +220,7 @@ async fn sessions_are_served_below_api_prefix() {
     .await;
     let path = format!("/api/v1/sessions/{}", made["id"].as_str().unwrap());
     assert_eq!(status, 201, "{made}");
-    let (status, said) = call(
+    let (status, answer) = call(
         &router,
         &key,
         "POST",
@@ -229,7 +229,7 @@ async fn sessions_are_served_below_api_prefix() {
     )
     .await;
     assert_eq!(
-        (status, &said["choices"][0]["message"]["content"]),
+        (status, &answer["choices"][0]["message"]["content"]),
         (200, &json!("Hello"))
     );
     let (status, list) = call(&router, &key, "GET", "/api/v1/sessions", Value::Null).await;
@@ -247,12 +247,12 @@ async fn sessions_are_served_below_api_prefix() {
 async fn route_recommendation_has_model_and_reason() {
     let (router, key) = with_project().await;
     let asked = json!({"task_description": "Say hello.", "context_size": 500});
-    let (status, told) = call(&router, &key, "POST", "/v1/route", asked).await;
-    assert_eq!((status, &told["recommended_model"]), (200, &json!("light")));
+    let (status, route) = call(&router, &key, "POST", "/v1/route", asked).await;
+    assert_eq!((status, &route["recommended_model"]), (200, &json!("light")));
     assert!(
-        told["reasoning"]
+        route["reasoning"]
             .as_str()
             .is_some_and(|reason| !reason.is_empty()),
-        "{told}"
+        "{route}"
     );
 }

@@ -379,11 +379,11 @@ async fn response_fails_when_its_conversation_is_deleted() {
             ask(&router, "DELETE", &path, json!(null)).await.0
         };
         let read = async { body(making.await).await };
-        let (told, deleted) = tokio::join!(read, deleting);
+        let (stream_text, deleted) = tokio::join!(read, deleting);
         assert_eq!(deleted, 200);
-        assert!(told.contains("conversation_not_found"), "{told}");
-        assert_eq!(told.contains("event: response.failed"), stream, "{told}");
-        assert!(!told.contains("response.completed"), "{told}");
+        assert!(stream_text.contains("conversation_not_found"), "{stream_text}");
+        assert_eq!(stream_text.contains("event: response.failed"), stream, "{stream_text}");
+        assert!(!stream_text.contains("response.completed"), "{stream_text}");
     }
 }
 
@@ -391,10 +391,10 @@ async fn response_fails_when_its_conversation_is_deleted() {
 /// complete.
 #[tokio::test]
 async fn response_that_cannot_be_stored_fails() {
-    let (shelves, disk) = ResponseTables::faulty();
+    let (tables, disk) = ResponseTables::faulty();
     let keys = Keys::new(["secret-1"]).unwrap();
     let router = router(whole_state(
-        &shelves,
+        &tables,
         repeating(),
         keys,
         DrainExpired::default(),
@@ -406,13 +406,13 @@ async fn response_that_cannot_be_stored_fails() {
         (status, &error["error"]["code"]),
         (500, &json!("answer_not_kept"))
     );
-    let told = streamed(&router, respond(&id, "a")).await;
+    let stream_text = streamed(&router, respond(&id, "a")).await;
     assert!(
-        told.contains("answer_not_kept") && told.ends_with("}\n\n"),
-        "{told}"
+        stream_text.contains("answer_not_kept") && stream_text.ends_with("}\n\n"),
+        "{stream_text}"
     );
-    assert!(!told.contains("response.completed"), "{told}");
-    let numbers: Vec<&str> = told
+    assert!(!stream_text.contains("response.completed"), "{stream_text}");
+    let numbers: Vec<&str> = stream_text
         .split("\"sequence_number\":")
         .skip(1)
         .map(|rest| rest.split([',', '}']).next().unwrap())
@@ -431,10 +431,10 @@ async fn response_that_cannot_be_stored_fails() {
 /// An answer outside a conversation is delivered although it cannot be stored, and says so.
 #[tokio::test]
 async fn unstored_response_outside_a_conversation_has_store_false() {
-    let (shelves, disk) = ResponseTables::faulty();
+    let (tables, disk) = ResponseTables::faulty();
     let keys = Keys::new(["secret-1"]).unwrap();
     let router = router(whole_state(
-        &shelves,
+        &tables,
         repeating(),
         keys,
         DrainExpired::default(),
@@ -449,8 +449,8 @@ async fn unstored_response_outside_a_conversation_has_store_false() {
         );
         let mut streamed_request = request.clone();
         streamed_request["stream"] = json!(true);
-        let told = streamed(&router, streamed_request).await;
-        let (_, last) = told.split_once("event: response.completed").unwrap();
+        let stream_text = streamed(&router, streamed_request).await;
+        let (_, last) = stream_text.split_once("event: response.completed").unwrap();
         assert!(last.contains(&format!("\"store\":{is_stored}")), "{last}");
         let path = format!("/v1/responses/{}", answer["id"].as_str().unwrap());
         let found = ask(&router, "GET", &path, json!(null)).await.0;

@@ -3,17 +3,17 @@
 use super::*;
 
 /// Returns the rate-limit headers, with their common prefix removed.
-fn told(response: &Response) -> String {
-    let told = response.headers().iter().filter_map(|(name, value)| {
+fn rate_limit_headers(response: &Response) -> String {
+    let headers = response.headers().iter().filter_map(|(name, value)| {
         Some(format!(
             "{} {}",
             name.as_str().strip_prefix("x-ratelimit-")?,
             value.to_str().unwrap()
         ))
     });
-    let mut told: Vec<_> = told.collect();
-    told.sort();
-    told.join(", ")
+    let mut headers: Vec<_> = headers.collect();
+    headers.sort();
+    headers.join(", ")
 }
 
 #[tokio::test(start_paused = true)]
@@ -29,7 +29,7 @@ async fn requests_over_the_rate_limit_get_429_until_retry_after() {
     ] {
         let response = send(router.clone(), post(&chat(false))).await;
         assert_eq!(
-            (response.status(), told(&response).as_str()),
+            (response.status(), rate_limit_headers(&response).as_str()),
             (StatusCode::OK, expected)
         );
     }
@@ -48,7 +48,7 @@ async fn requests_over_the_rate_limit_get_429_until_retry_after() {
         assert_eq!(response.headers()["retry-after"], "30");
         assert_eq!(response.headers()["retry-after-ms"], "30000");
         assert_eq!(
-            told(&response),
+            rate_limit_headers(&response),
             "limit-requests 2, remaining-requests 0, reset-requests 1m0s"
         );
         assert!(
@@ -81,13 +81,13 @@ async fn unused_tokens_are_credited_back() {
             .to_owned();
         value.parse::<u32>().unwrap()
     };
-    assert!(remaining(&first) < 100, "{}", told(&first));
+    assert!(remaining(&first) < 100, "{}", rate_limit_headers(&first));
     asked["max_tokens"] = json!(1);
     let second = send(router.clone(), post(&asked)).await;
     assert!(
         remaining(&second) > 900,
         "the greeting had 5 tokens: {}",
-        told(&second)
+        rate_limit_headers(&second)
     );
 
     asked["max_tokens"] = json!(2000);
@@ -232,9 +232,9 @@ async fn request_counts_once_per_turn() {
     }
     let last = send(router, post(&chat(false))).await;
     assert!(
-        told(&last).contains("remaining-requests 0"),
+        rate_limit_headers(&last).contains("remaining-requests 0"),
         "{}",
-        told(&last)
+        rate_limit_headers(&last)
     );
 }
 

@@ -172,24 +172,24 @@ async fn message_failures_have_type_by_status() {
 #[tokio::test]
 async fn errors_of_layers_have_anthropics_format() {
     let answering = || playing(greeting());
-    let told = async |router: Router, request: Request<Body>| {
+    let outcome = async |router: Router, request: Request<Body>| {
         let (status, kind, _) = refused(router, request).await;
         format!("{status} {kind}")
     };
     let keyless = with_keys(ScriptedTurns::playing([]));
-    assert_eq!(told(keyless, ask(false)).await, "401 authentication_error");
+    assert_eq!(outcome(keyless, ask(false)).await, "401 authentication_error");
     let get = request("GET", PATH, &[], Body::empty());
-    assert_eq!(told(answering(), get).await, "405 invalid_request_error");
+    assert_eq!(outcome(answering(), get).await, "405 invalid_request_error");
     let large = request("POST", PATH, &[], "x".repeat(1001));
-    assert_eq!(told(answering(), large).await, "413 request_too_large");
+    assert_eq!(outcome(answering(), large).await, "413 request_too_large");
     let foreign = request("POST", PATH, &[("origin", "https://evil.example")], "{}");
-    assert_eq!(told(answering(), foreign).await, "403 permission_error");
+    assert_eq!(outcome(answering(), foreign).await, "403 permission_error");
     assert_eq!(
-        told(playing(vec![Step::Panic]), ask(false)).await,
+        outcome(playing(vec![Step::Panic]), ask(false)).await,
         "500 api_error"
     );
     let unknown = request("POST", "/v1/messages/others", &[], "{}");
-    assert_eq!(told(answering(), unknown).await, "404 not_found_error");
+    assert_eq!(outcome(answering(), unknown).await, "404 not_found_error");
     let version = [("anthropic-version", "2023-06-01")];
     let doubled = request("POST", "/v1/v2/messages", &version, "{}");
     let (status, kind, message) = refused(answering(), doubled).await;

@@ -67,17 +67,17 @@ async fn request_over_budget_is_refused_without_retry() {
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
         assert_eq!(response.headers()["x-should-retry"], "false", "{path}");
         assert!(response.headers().get("retry-after").is_none());
-        let told = self::body(response).await;
+        let refusal = self::body(response).await;
         assert!(
-            told.contains("Of $0.000000005 $0.000000005 are left"),
-            "{told}"
+            refusal.contains("Of $0.000000005 $0.000000005 are left"),
+            "{refusal}"
         );
         assert!(
-            told.contains("It begins anew on 2026-12-01 at 00:00 UTC."),
-            "{told}"
+            refusal.contains("It begins anew on 2026-12-01 at 00:00 UTC."),
+            "{refusal}"
         );
         if path != "/v1/messages" {
-            assert!(told.contains(
+            assert!(refusal.contains(
                 r#""type":"insufficient_quota","param":null,"code":"insufficient_quota""#
             ));
         }

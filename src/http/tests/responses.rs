@@ -482,10 +482,10 @@ async fn shutdown_fails_running_responses() {
 
 #[tokio::test]
 async fn responses_running_at_a_crash_are_failed_at_restart() {
-    let shelves = ResponseTables::temporary();
+    let tables = ResponseTables::temporary();
     let state = || {
         whole_state(
-            &shelves,
+            &tables,
             ScriptedTurns::playing([Step::Hang]),
             Keys::none(),
             DrainExpired::default(),

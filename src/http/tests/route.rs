@@ -113,13 +113,13 @@ async fn auto_model_is_chosen_and_reported() {
                 request("POST", path, &[], asked.to_string()),
             )
             .await;
-            let told = response
+            let header = response
                 .headers()
                 .get("x-switchboard-route")
                 .map(|value| value.to_str().unwrap().to_owned());
-            assert_eq!(told.is_some(), route.is_some(), "{path}");
+            assert_eq!(header.is_some(), route.is_some(), "{path}");
             assert!(
-                told.unwrap_or_default()
+                header.unwrap_or_default()
                     .starts_with(route.unwrap_or_default()),
                 "{path}"
             );

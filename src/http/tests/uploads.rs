@@ -26,7 +26,7 @@ struct Server {
     _folder: tempfile::TempDir,
 }
 
-fn told(part: &Part) -> String {
+fn render(part: &Part) -> String {
     match part {
         Part::Text(text) => text.clone(),
         Part::Image(MediaSource::Base64 { media_type, data }) => format!("{media_type} {data}"),
@@ -39,7 +39,7 @@ fn told(part: &Part) -> String {
         Part::ToolResult(result) => result
             .parts
             .iter()
-            .map(told)
+            .map(render)
             .collect::<Vec<_>>()
             .join(" + "),
         other => format!("{other:?}"),
@@ -48,7 +48,7 @@ fn told(part: &Part) -> String {
 
 fn echo(_: &Caller, turn: &Turn) -> Result<TurnStream, Error> {
     let history = turn.history.iter().flat_map(|Message { parts, .. }| parts);
-    let parts: Vec<String> = history.chain(&turn.prompt).map(told).collect();
+    let parts: Vec<String> = history.chain(&turn.prompt).map(render).collect();
     Ok(play(vec![started(), text(&parts.join(" | ")), finished()]))
 }
 
@@ -468,15 +468,15 @@ async fn messages_api_names_files_as_sources() {
     // Fields that are passed through to Claude are filled in too.
     let mut marked = block("document", &pdf);
     marked["cache_control"] = json!({"type": "ephemeral"});
-    let told = ask(marked).await;
+    let answer = ask(marked).await;
     assert!(
-        told.contains("JVBERi0x") && told.contains("ephemeral") && !told.contains(&pdf),
-        "{told}"
+        answer.contains("JVBERi0x") && answer.contains("ephemeral") && !answer.contains(&pdf),
+        "{answer}"
     );
     let mut cited = block("document", &words);
     cited["citations"] = json!({"enabled": true});
-    let told = ask(json!({"type": "tool_result", "tool_use_id": "t", "content": [cited]})).await;
-    assert!(told.contains("# Words") && !told.contains(&words), "{told}");
+    let answer = ask(json!({"type": "tool_result", "tool_use_id": "t", "content": [cited]})).await;
+    assert!(answer.contains("# Words") && !answer.contains(&words), "{answer}");
     let mut odd = block("document", &gif);
     odd["title"] = json!("x");
     odd["context"] = json!("y");

@@ -35,9 +35,9 @@ async fn used() -> (Router, Registry, Ledger) {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
-    let shelves = ResponseTables::temporary();
+    let tables = ResponseTables::temporary();
     let state = whole_state(
-        &shelves,
+        &tables,
         ScriptedTurns::playing([]),
         keys,
         DrainExpired::default(),

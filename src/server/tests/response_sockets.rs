@@ -91,7 +91,7 @@ pub(super) fn hanging() -> ScriptedTurns {
     ScriptedTurns::playing([http::started(), http::text("a"), Step::Hang])
 }
 
-fn said(response: &Value) -> &str {
+fn answer_text(response: &Value) -> &str {
     response["output"][0]["content"][0]["text"]
         .as_str()
         .unwrap()
@@ -109,7 +109,7 @@ async fn requests_are_answered_in_order_with_their_stream_ids() {
             let event = socket.next().await.unwrap();
             assert_eq!(event["stream_id"], stream_id);
             if event["type"] == "response.completed" {
-                assert_eq!(said(&event["response"]), answer);
+                assert_eq!(answer_text(&event["response"]), answer);
                 break;
             }
         }
@@ -124,7 +124,7 @@ async fn last_unstored_response_can_be_continued_on_its_socket() {
     let first = socket.made().await;
     let next = json!({"store": false, "previous_response_id": first["id"], "input": "2"});
     socket.ask(next.clone()).await;
-    assert_eq!(said(&socket.made().await), "2 2");
+    assert_eq!(answer_text(&socket.made().await), "2 2");
     socket.ask(next).await;
     let error = socket.next().await.unwrap();
     assert_eq!(
@@ -142,7 +142,7 @@ async fn last_unstored_response_can_be_continued_on_its_socket() {
     let kept = socket.made().await;
     assert_eq!(kept["output"], json!([]));
     socket.ask(json!({"previous_response_id": kept["id"], "input": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]})).await;
-    assert_eq!(said(&socket.made().await), "2 c");
+    assert_eq!(answer_text(&socket.made().await), "2 c");
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn empty_input_is_accepted_without_generation() {
     socket
         .ask(json!({"store": false, "previous_response_id": kept["id"], "input": "a"}))
         .await;
-    assert_eq!(said(&socket.made().await), "0 a");
+    assert_eq!(answer_text(&socket.made().await), "0 a");
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn bad_request_gets_an_error_and_keeps_the_socket_open() {
         assert_eq!(error["error"]["param"], param, "{error}");
     }
     socket.ask(json!({})).await;
-    assert_eq!(said(&socket.made().await), "0 Hi");
+    assert_eq!(answer_text(&socket.made().await), "0 Hi");
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn each_response_has_an_access_log_line() {
     socket.ask(json!({})).await;
     socket.until("response.created").await;
     let text = log.text();
-    let told = |line: &str| {
+    let summarize = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
         format!(
             "{} {} {} {}",
@@ -237,7 +237,7 @@ async fn each_response_has_an_access_log_line() {
     let lines: Vec<_> = text
         .lines()
         .filter(|line| line.contains(r#""status":200"#))
-        .map(told)
+        .map(summarize)
         .collect();
     assert_eq!(
         lines[..2],

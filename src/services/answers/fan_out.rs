@@ -49,7 +49,7 @@ impl<E> fmt::Debug for FanOut<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("FanOut")
-            .field("told", &self.info)
+            .field("info", &self.info)
             .finish_non_exhaustive()
     }
 }

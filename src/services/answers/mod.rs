@@ -167,10 +167,10 @@ impl Answers {
         let response = match created.execution {
             ResponseExecution::Foreground {
                 run,
-                turn_info: told,
+                turn_info: info,
             } => {
                 let response = run.finish().await?;
-                remarks = merge_remarks(remarks, told);
+                remarks = merge_remarks(remarks, info);
                 response
             }
             ResponseExecution::Background { response, .. } => *response,
@@ -186,9 +186,9 @@ impl Answers {
 
 /// Adds to `remarks` what became known during the turn: parameters left out and values repaired.
 /// Call it after the turn has ended, as upstream may refuse parameters until then.
-fn merge_remarks(mut remarks: Remarks, told: TurnInfo) -> Remarks {
-    remarks.ignored.extend(told.all_left_out());
-    remarks.repaired.extend(told.repaired);
+fn merge_remarks(mut remarks: Remarks, info: TurnInfo) -> Remarks {
+    remarks.ignored.extend(info.all_left_out());
+    remarks.repaired.extend(info.repaired);
     remarks
 }
 

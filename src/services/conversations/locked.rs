@@ -58,7 +58,7 @@ impl LockedConversation {
         beside: Option<CompanionRecord>,
     ) -> Result<Vec<Value>, Error> {
         let Self {
-            table: shelf,
+            table,
             owner,
             id,
             items: known,
@@ -69,7 +69,7 @@ impl LockedConversation {
             .filter_map(|item| item["id"].as_str().map(ToOwned::to_owned));
         let items = stored_items::with_unique_ids(known, items);
         let new = lines(&items);
-        let within = shelf.clone();
+        let within = table.clone();
         let work = move |transaction: &mut Transaction<'_>| {
             // The closure lives until the write is done, also if the caller is cancelled, and holds
             // the lock.
@@ -83,16 +83,16 @@ impl LockedConversation {
             let addition = [earlier.as_slice(), &new].concat();
             within.append_in(transaction, &owner, &id, &record.to_bytes()?, &addition)?;
             if let Some(CompanionRecord {
-                table: shelf,
+                table,
                 id,
                 record,
             }) = &beside
             {
-                shelf.put_in(transaction, &owner, id, record)?;
+                table.put_in(transaction, &owner, id, record)?;
             }
             Ok(())
         };
-        shelf
+        table
             .transaction(work)
             .await
             .map_err(|failed| match failed {

@@ -57,10 +57,10 @@ impl Conversations {
     /// Creates the service on the conversations in `store`. Each belongs to the key in `keys` that
     /// created it.
     pub fn new(store: &Store, keys: Arc<Keys>, limits: TtlLimits) -> Self {
-        let shelf = TtlTable::new(store.clone(), TABLE, limits);
+        let table = TtlTable::new(store.clone(), TABLE, limits);
         Self(Arc::new(ConversationsInner {
             keys,
-            table: shelf,
+            table,
             changes: RunRegistry::default(),
             time_to_live: limits.time_to_live,
         }))
@@ -208,7 +208,7 @@ impl Conversations {
     ) -> Result<Conversation, Error> {
         let (conversation, _) = self.lock_any_size(caller, id).await?;
         let LockedConversation {
-            table: shelf,
+            table,
             owner,
             id,
             mut items,
@@ -225,7 +225,7 @@ impl Conversations {
             // The closure lives until the write is done and holds the lock, so that no one continues
             // from the deleted item.
             let _ = &taken;
-            let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {
+            let Some(bytes) = table.get_in(transaction, &owner, &id)? else {
                 return Err(Error::Gone(id.clone()));
             };
             let ConversationRecord { head, .. } = ConversationRecord::read(&id, &bytes)?;
@@ -236,7 +236,7 @@ impl Conversations {
                 },
                 lines: left.clone(),
             };
-            shelf.replace_and_extend_in(transaction, &owner, &id, &record.to_bytes()?)?;
+            table.replace_and_extend_in(transaction, &owner, &id, &record.to_bytes()?)?;
             Ok(record.head.conversation)
         };
         self.0.table.transaction(work).await
@@ -273,10 +273,10 @@ impl Conversations {
         // Read under the lock: items may have been added in between.
         let whole = self.load(&owner, id).await?;
         self.extend_for_change(&owner, id, &whole.head).await?;
-        let (items, shelf) = (whole.items()?, self.0.table.clone());
+        let (items, table) = (whole.items()?, self.0.table.clone());
         Ok((
             LockedConversation {
-                table: shelf,
+                table,
                 owner,
                 id: id.to_owned(),
                 items,
@@ -310,15 +310,15 @@ impl Conversations {
         id: &str,
         change: impl Fn(&mut ConversationHead) + Send + 'static,
     ) -> Result<Option<Conversation>, Error> {
-        let (shelf, owner, id) = (self.0.table.clone(), owner.to_owned(), id.to_owned());
+        let (table, owner, id) = (self.0.table.clone(), owner.to_owned(), id.to_owned());
         let work = move |transaction: &mut Transaction<'_>| {
-            let Some(bytes) = shelf.get_in(transaction, &owner, &id)? else {
+            let Some(bytes) = table.get_in(transaction, &owner, &id)? else {
                 return Ok(None);
             };
             let mut record = ConversationRecord::read(&id, &bytes)?;
             change(&mut record.head);
             record.head.changed_at = unix_now();
-            shelf.append_in(transaction, &owner, &id, &record.to_bytes()?, &[])?;
+            table.append_in(transaction, &owner, &id, &record.to_bytes()?, &[])?;
             Ok(Some(record.head.conversation))
         };
         self.0.table.transaction(work).await

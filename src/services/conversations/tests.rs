@@ -104,11 +104,11 @@ async fn append_writes_items_and_the_record_beside_atomically() {
         max_records: 9,
         max_bytes: 1 << 20,
     };
-    let shelf = TtlTable::new(store, StoreTable::new("beside"), limits);
+    let table = TtlTable::new(store, StoreTable::new("beside"), limits);
     let id = made(&conversations).await;
     let beside = || {
         Some(CompanionRecord {
-            table: shelf.clone(),
+            table: table.clone(),
             id: "x".to_owned(),
             record: b"y".to_vec(),
         })
@@ -119,7 +119,7 @@ async fn append_writes_items_and_the_record_beside_atomically() {
     conversations.delete(&caller(), &id).await.unwrap();
     let gone = taken.append(vec![said("msg_1")], beside()).await;
     assert!(matches!(gone, Err(Error::Gone(_))));
-    assert_eq!(shelf.get(&owner, "x").await.unwrap(), None);
+    assert_eq!(table.get(&owner, "x").await.unwrap(), None);
     assert!(matches!(
         conversations.get(&caller(), &id).await,
         Err(Error::NotFound(_))
@@ -128,7 +128,7 @@ async fn append_writes_items_and_the_record_beside_atomically() {
     let id = made(&conversations).await;
     let taken = conversations.lock(&caller(), &id).await.unwrap();
     taken.append(vec![said("msg_1")], beside()).await.unwrap();
-    assert_eq!(shelf.get(&owner, "x").await.unwrap(), Some(b"y".to_vec()));
+    assert_eq!(table.get(&owner, "x").await.unwrap(), Some(b"y".to_vec()));
 }
 
 #[tokio::test]
@@ -142,10 +142,10 @@ async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
         max_records: 9,
         max_bytes: 1 << 20,
     };
-    let shelf = TtlTable::new(store, StoreTable::new("conversations"), limits);
+    let table = TtlTable::new(store, StoreTable::new("conversations"), limits);
     let owner = Keys::none().owner_id(&caller());
     let lines_and_parts = async || {
-        let whole = shelf.get_with_parts(&owner, &id).await.unwrap().unwrap();
+        let whole = table.get_with_parts(&owner, &id).await.unwrap().unwrap();
         let breaks = |bytes: &Vec<u8>| bytes.iter().filter(|byte| **byte == b'\n').count();
         (
             breaks(&whole.record),

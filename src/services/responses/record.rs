@@ -81,11 +81,11 @@ impl ResponseRecord {
     }
 
     pub(super) async fn load(
-        shelf: &TtlTable,
+        table: &TtlTable,
         owner: &str,
         id: &str,
     ) -> Result<Option<Self>, store::Error> {
-        let bytes = shelf.get(owner, id).await?;
+        let bytes = table.get(owner, id).await?;
         bytes.map(|bytes| decode_record(id, &bytes)).transpose()
     }
 
@@ -93,8 +93,8 @@ impl ResponseRecord {
         encode_record(self)
     }
 
-    pub(super) async fn save(&self, shelf: &TtlTable, owner: &str, id: &str) -> Result<(), Error> {
-        Ok(shelf.put(owner, id, self.to_bytes()?).await?)
+    pub(super) async fn save(&self, table: &TtlTable, owner: &str, id: &str) -> Result<(), Error> {
+        Ok(table.put(owner, id, self.to_bytes()?).await?)
     }
 }
 
@@ -116,7 +116,7 @@ impl Stored for StoredEvents<'_> {
 }
 
 pub(super) async fn save_events(
-    shelf: &TtlTable,
+    table: &TtlTable,
     owner: &str,
     id: &str,
     events: &[ResponseEvent],
@@ -125,15 +125,15 @@ pub(super) async fn save_events(
         .iter()
         .map(|event| (Cow::from(&*event.name), Cow::from(&*event.data)));
     let record = encode_record(&StoredEvents(events.collect()))?;
-    Ok(shelf.put(owner, id, record).await?)
+    Ok(table.put(owner, id, record).await?)
 }
 
 pub(super) async fn load_events(
-    shelf: &TtlTable,
+    table: &TtlTable,
     owner: &str,
     id: &str,
 ) -> Result<Option<Vec<ResponseEvent>>, Error> {
-    let Some(bytes) = shelf.get(owner, id).await? else {
+    let Some(bytes) = table.get(owner, id).await? else {
         return Ok(None);
     };
     let StoredEvents(events) = decode_record(id, &bytes)?;

@@ -207,8 +207,8 @@ impl ResponseRecorder {
         }) {
             Some(taken) => {
                 let bytes = self.record(response)?.to_bytes()?;
-                let beside = self.records.clone().map(|shelf| CompanionRecord {
-                    table: shelf,
+                let beside = self.records.clone().map(|table| CompanionRecord {
+                    table,
                     id: response.id.clone(),
                     record: bytes,
                 });

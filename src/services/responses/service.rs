@@ -58,7 +58,7 @@ impl Responses {
     pub fn new(
         turns: TurnPipeline,
         keys: Arc<Keys>,
-        shelves: ResponseTables,
+        tables: ResponseTables,
         conversations: Conversations,
         tracker: TaskTracker,
         stop: CancellationToken,
@@ -68,7 +68,7 @@ impl Responses {
         Self(Arc::new(ResponsesInner {
             turns,
             keys,
-            tables: shelves,
+            tables,
             conversations,
             running,
             tracker,
@@ -83,15 +83,15 @@ impl Responses {
     /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
         let ResponsesInner {
-            tables: shelves,
+            tables,
             explain,
             ..
         } = &*self.0;
         let interrupted = explain(&crate::engine::gateway::Error::ShuttingDown.into());
         let interrupted = ResponseError::from(&interrupted);
-        let names = shelves.unfinished.list_keys().await?;
+        let names = tables.unfinished.list_keys().await?;
         for (owner, id) in &names {
-            let record = ResponseRecord::load(&shelves.records, owner, id).await;
+            let record = ResponseRecord::load(&tables.records, owner, id).await;
             let failed = record.and_then(|record| {
                 let Some(mut record) = record else {
                     return Ok(None);
@@ -104,9 +104,9 @@ impl Responses {
                 continue;
             };
             if let Some(record) = record {
-                record.save(&shelves.records, owner, id).await?;
+                record.save(&tables.records, owner, id).await?;
             }
-            shelves.unfinished.remove(owner, id).await?;
+            tables.unfinished.remove(owner, id).await?;
         }
         Ok(names.len())
     }

@@ -22,11 +22,11 @@ pub struct ResponseTables {
 impl ResponseTables {
     /// Opens the tables in `store`.
     pub fn new(store: &Store, limits: TtlLimits) -> Self {
-        let shelf = |name| TtlTable::new(store.clone(), StoreTable::new(name), limits);
+        let table = |name| TtlTable::new(store.clone(), StoreTable::new(name), limits);
         Self {
-            records: shelf("responses"),
-            streams: shelf("response-events"),
-            unfinished: shelf("responses-unfinished"),
+            records: table("responses"),
+            streams: table("response-events"),
+            unfinished: table("responses-unfinished"),
         }
     }
 
@@ -63,8 +63,8 @@ impl ResponseTables {
 
     /// Starts tasks that remove expired records, until `stop` is cancelled.
     pub fn spawn_cleanup(&self, stop: &CancellationToken) {
-        for shelf in [&self.records, &self.streams, &self.unfinished] {
-            shelf.spawn_cleanup(stop.clone());
+        for table in [&self.records, &self.streams, &self.unfinished] {
+            table.spawn_cleanup(stop.clone());
         }
     }
 }

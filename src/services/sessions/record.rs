@@ -35,29 +35,29 @@ impl SessionRecord {
         }
     }
 
-    pub(super) async fn load(shelf: &TtlTable, owner: &str, id: &str) -> Result<Self, Error> {
-        let stored = shelf.get_with_parts(owner, id).await?;
+    pub(super) async fn load(table: &TtlTable, owner: &str, id: &str) -> Result<Self, Error> {
+        let stored = table.get_with_parts(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
         Self::read(id, &stored)
     }
 
     /// Loads a session without its messages.
     pub(super) async fn load_session(
-        shelf: &TtlTable,
+        table: &TtlTable,
         owner: &str,
         id: &str,
     ) -> Result<ChatSession, Error> {
-        let stored = shelf.get(owner, id).await?;
+        let stored = table.get(owner, id).await?;
         let stored = stored.ok_or_else(|| Error::NotFound(id.to_owned()))?;
         Ok(decode_session(id, split_lines(&stored).0)?)
     }
 
     /// Loads the sessions of `owner`, oldest first.
     pub(super) async fn load_sessions(
-        shelf: &TtlTable,
+        table: &TtlTable,
         owner: &str,
     ) -> Result<Vec<ChatSession>, Error> {
-        let records = shelf.list(owner).await?;
+        let records = table.list(owner).await?;
         let session = |(id, bytes): &(String, Vec<u8>)| decode_session(id, split_lines(bytes).0);
         let mut sessions: Vec<ChatSession> =
             records.iter().map(session).collect::<Result<_, _>>()?;

@@ -75,10 +75,10 @@ impl Sessions {
             max_records: u64::from(u32::MAX),
             max_bytes: config.max_bytes,
         };
-        let shelf = TtlTable::new(store.clone(), TABLE, limits);
+        let table = TtlTable::new(store.clone(), TABLE, limits);
         Self(Arc::new(SessionsInner {
             keys,
-            table: shelf,
+            table,
             turns: RunRegistry::default(),
             config,
         }))
@@ -99,7 +99,7 @@ impl Sessions {
         request: CreateSessionRequest,
     ) -> Result<ChatSession, Error> {
         let SessionsInner {
-            table: shelf,
+            table,
             config,
             ..
         } = &*self.0;
@@ -119,7 +119,7 @@ impl Sessions {
         };
         let record = SessionRecord::new(session);
         let (owner, id, bytes) = (self.owner(caller), &record.session.id, record.to_bytes()?);
-        if shelf
+        if table
             .insert_within_quota(&owner, id, bytes, config.max_sessions)
             .await?
         {

@@ -133,13 +133,13 @@ impl SessionTurn {
         session.last_active_at = now;
         session.expires_at = now + inner.config.idle.as_secs();
         let id = record.session.id.clone();
-        let (shelf, name) = (inner.table.clone(), id.clone());
+        let (table, name) = (inner.table.clone(), id.clone());
         let bytes = record.to_bytes()?;
         let work = move |transaction: &mut Transaction<'_>| {
             // The closure lives until the write is done, also if the caller is cancelled, and holds
             // the lock: the next message must see it.
             let _ = &taken;
-            shelf.append_in(transaction, &owner, &name, &bytes, &messages)
+            table.append_in(transaction, &owner, &name, &bytes, &messages)
         };
         let appended: Result<bool, store::Error> = inner.table.transaction(work).await;
         if appended.map_err(Error::NotStored)? {

@@ -45,16 +45,16 @@ impl TaskFollower {
     async fn next_event(&mut self) -> Result<Option<TaskEvent>, Error> {
         loop {
             // The borrow ends before the await: it holds a read lock that would block the task.
-            let (id, told, is_over) = {
+            let (id, count, is_over) = {
                 let task = self.task.borrow_and_update();
                 (task.id.clone(), task.events, task.status.is_over())
             };
-            if self.next < told {
+            if self.next < count {
                 let event = self.store.load_event(&self.owner, &id, self.next).await?;
                 self.next += 1;
                 // The event has expired, or its task was deleted. The final event can still be
                 // built from the task.
-                let is_last = is_over && self.next == told;
+                let is_last = is_over && self.next == count;
                 match event.or_else(|| is_last.then(|| self.task.borrow().final_event())) {
                     Some(event) => return Ok(Some(event)),
                     None => continue,

@@ -125,7 +125,7 @@ impl TaskOutcome {
         spent: PriorSessionCost,
         prices: &Prices,
     ) -> SettleFuture {
-        let (told, usage, left, outcome) = match self {
+        let (reported, usage, left, outcome) = match self {
             Self::CancelledInQueue => return hold.release().boxed(),
             Self::Reported {
                 report: ending,
@@ -137,10 +137,10 @@ impl TaskOutcome {
                     AgentStop::Interrupted => ChargeOutcome::Cancelled,
                     _ => ChargeOutcome::Failed,
                 };
-                let told = ending
+                let reported = ending
                     .session_cost
                     .and_then(|total| spent.cost_of_run(total));
-                (told, Some(ending.usage), *left, outcome)
+                (reported, Some(ending.usage), *left, outcome)
             }
             Self::AgentFailed { usage, .. } => (None, *usage, 0, ChargeOutcome::Failed),
             Self::Killed { usage, .. } => (None, *usage, 0, ChargeOutcome::Cancelled),
@@ -152,7 +152,7 @@ impl TaskOutcome {
         let left_prompt = task_hold::prompt_usage(left);
         // A model without a price counts as the most expensive one, as it did in the hold.
         let left_cost = prices.amount(&task.model, &left_prompt).money;
-        let money = told
+        let money = reported
             .or_else(|| price(&usage?))
             .map(|money| money + left_cost);
         // An answer was cut off before it was counted: the whole hold is charged.

@@ -22,14 +22,14 @@ impl Tasks {
     /// # Errors
     /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
-        let shelves = &self.0.deps.store;
+        let store = &self.0.deps.store;
         let mut found = 0;
-        for (owner, mut task) in shelves.load_all().await?.0 {
+        for (owner, mut task) in store.load_all().await?.0 {
             if task.status.is_over() {
                 continue;
             }
             // The stored counter may lag behind the stored events.
-            while shelves
+            while store
                 .load_event(&owner, &task.id, task.events)
                 .await?
                 .is_some()
@@ -41,7 +41,7 @@ impl Tasks {
             } else {
                 TaskStatus::Cancelled
             };
-            let Some(log) = TaskRecorder::recover(&self.0.active, &owner, task, shelves) else {
+            let Some(log) = TaskRecorder::recover(&self.0.active, &owner, task, store) else {
                 continue;
             };
             log.record_end(|task| task.status = status, None, &self.0.deps.kill)
@@ -74,13 +74,13 @@ impl Tasks {
     async fn forget_unused_sessions(&self) -> Result<(), Error> {
         let TaskDeps {
             runner: Some(runner),
-            store: shelves,
+            store,
             ..
         } = &self.0.deps
         else {
             return Ok(());
         };
-        let (tasks, unreadable) = shelves.load_all().await?;
+        let (tasks, unreadable) = store.load_all().await?;
         if unreadable > 0 {
             // Which sessions belong to tasks that cannot be read is unknown, so none is forgotten.
             return Ok(());

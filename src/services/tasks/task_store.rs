@@ -55,13 +55,13 @@ impl TaskStore {
 
     /// Starts the cleanup of expired records, until `stop` is cancelled.
     pub fn spawn_cleanup(&self, stop: &CancellationToken) {
-        for shelf in [
+        for table in [
             &self.tasks,
             &self.chosen_ids,
             &self.events,
             &self.session_costs,
         ] {
-            shelf.spawn_cleanup(stop.clone());
+            table.spawn_cleanup(stop.clone());
         }
     }
 

@@ -168,23 +168,23 @@ async fn transaction_runs_after_its_future_is_dropped() {
 async fn afterwards_callback_runs_after_the_future_is_dropped() {
     let backend = Arc::new(Faulty::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut outcomes) = tokio::sync::mpsc::unbounded_channel();
     let work = |result: Result<(), Error>| {
-        let told = told.clone();
+        let sender = sender.clone();
         move |transaction: &mut Transaction<'_>| {
-            let told = told.clone();
+            let sender = sender.clone();
             transaction.put(key("a"), b"1".to_vec());
-            transaction.after_write(move |is_made| told.send(is_made).unwrap());
+            transaction.after_write(move |is_made| sender.send(is_made).unwrap());
             result.clone()
         }
     };
     drop(store.transaction(work(Ok(()))));
-    assert_eq!(heard.recv().await, Some(true));
+    assert_eq!(outcomes.recv().await, Some(true));
     drop(store.transaction(work(Err(Error::Closed))));
-    assert_eq!(heard.recv().await, Some(false));
+    assert_eq!(outcomes.recv().await, Some(false));
     backend.fill(true);
     drop(store.transaction(work(Ok(()))));
-    assert_eq!(heard.recv().await, Some(false));
+    assert_eq!(outcomes.recv().await, Some(false));
 }
 
 #[tokio::test]
@@ -281,7 +281,7 @@ async fn transaction_runs_again_after_a_conflict() {
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     put(&store, "a", "mine").await;
     backend.add_conflict((key("a"), Some(b"theirs".to_vec())));
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut outcomes) = tokio::sync::mpsc::unbounded_channel();
     let (runs, lock, made) = (
         Arc::new(AtomicUsize::new(0)),
         Arc::new(()),
@@ -293,8 +293,8 @@ async fn transaction_runs_again_after_a_conflict() {
         counted.fetch_add(1, Ordering::Relaxed);
         let value = transaction.get(&key("a"))?.unwrap();
         transaction.put(key("b"), value.clone());
-        let told = told.clone();
-        transaction.after_write(move |is_made| told.send(is_made).unwrap());
+        let sender = sender.clone();
+        transaction.after_write(move |is_made| sender.send(is_made).unwrap());
         Ok::<_, Error>(value)
     };
     let guard = move |value| (value, guards.fetch_add(1, Ordering::Relaxed));
@@ -305,7 +305,7 @@ async fn transaction_runs_again_after_a_conflict() {
     );
     assert_eq!(runs.load(Ordering::Relaxed), 2);
     assert_eq!(made.load(Ordering::Relaxed), 1, "only the last run counts");
-    assert_eq!((heard.recv().await, heard.recv().await), (Some(true), None));
+    assert_eq!((outcomes.recv().await, outcomes.recv().await), (Some(true), None));
     assert_eq!(Arc::strong_count(&lock), 1, "released before the caller");
 }
 

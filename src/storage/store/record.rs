@@ -159,21 +159,21 @@ mod tests {
 
     #[test]
     fn record_that_cannot_be_read_is_an_error_that_names_it_and_quotes_nothing() {
-        let told = |bytes: &[u8]| {
+        let error_text = |bytes: &[u8]| {
             decode_record::<Sample>("s-1", bytes)
                 .unwrap_err()
                 .to_string()
         };
         assert_eq!(
-            told(b"\x03{\"name\":\"a\"}"),
+            error_text(b"\x03{\"name\":\"a\"}"),
             "the stored sample s-1 cannot be read: its version is 3, and this program can read versions up to 2"
         );
         assert_eq!(
-            told(b"\x02{\"name\":{\"secret\":1}}"),
+            error_text(b"\x02{\"name\":{\"secret\":1}}"),
             "the stored sample s-1 cannot be read: Data error at column 8"
         );
         assert_eq!(
-            told(b""),
+            error_text(b""),
             "the stored sample s-1 cannot be read: Eof error at column 0"
         );
     }

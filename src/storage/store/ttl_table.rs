@@ -311,14 +311,14 @@ impl TtlTable {
 
     /// Starts a task that removes expired records periodically, until `stop` is cancelled.
     pub fn spawn_cleanup(&self, stop: CancellationToken) {
-        let shelf = self.clone();
+        let table = self.clone();
         self.store.tracker.spawn(async move {
             while stop
                 .run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL))
                 .await
                 .is_some()
             {
-                if let Err(error) = shelf.sweep(unix_now()).await {
+                if let Err(error) = table.sweep(unix_now()).await {
                     tracing::warn!(
                         error = %ErrorChain(&error),
                         "expired records not removed"

@@ -12,139 +12,139 @@ const MINUTE: TtlLimits = TtlLimits {
 };
 const THINGS: StoreTable = StoreTable::new("things");
 
-fn shelf() -> TtlTable {
+fn table() -> TtlTable {
     TtlTable::new(Store::in_memory(TaskTracker::new()), THINGS, MINUTE)
 }
 
 #[tokio::test]
 async fn record_is_readable_by_its_owner_only() {
-    let shelf = shelf();
-    shelf.put_at(0, "a", "1", b"one").await;
+    let table = table();
+    table.put_at(0, "a", "1", b"one").await;
     assert_eq!(
-        shelf.get_at(1, "a", "1").await.as_deref(),
+        table.get_at(1, "a", "1").await.as_deref(),
         Some(&b"one"[..])
     );
-    assert_eq!(shelf.get_at(1, "b", "1").await, None);
-    assert_eq!(shelf.get_at(1, "a", "2").await, None);
+    assert_eq!(table.get_at(1, "b", "1").await, None);
+    assert_eq!(table.get_at(1, "a", "2").await, None);
 }
 
 #[tokio::test]
 async fn record_expires_and_put_does_not_extend_it() {
-    let shelf = shelf();
-    shelf.put_at(0, "a", "1", b"one").await;
-    shelf.put_at(30, "a", "2", b"two").await;
-    shelf.put_at(50, "a", "1", b"uno").await;
+    let table = table();
+    table.put_at(0, "a", "1", b"one").await;
+    table.put_at(30, "a", "2", b"two").await;
+    table.put_at(50, "a", "1", b"uno").await;
     assert_eq!(
-        shelf.get_at(59, "a", "1").await.as_deref(),
+        table.get_at(59, "a", "1").await.as_deref(),
         Some(&b"uno"[..])
     );
     assert_eq!(
-        shelf.get_at(60, "a", "1").await,
+        table.get_at(60, "a", "1").await,
         None,
         "a new text has no new time"
     );
     for (now, left) in [(59, 2), (60, 1), (89, 1), (90, 0)] {
-        shelf.sweep(now).await.unwrap();
-        assert_eq!(shelf.count().await, left, "{now}");
+        table.sweep(now).await.unwrap();
+        assert_eq!(table.count().await, left, "{now}");
     }
 }
 
 /// A later version may have written it.
 #[tokio::test]
 async fn record_in_an_unknown_format_is_an_error_and_stays() {
-    let shelf = shelf();
-    shelf.put("a", "1", b"one".to_vec()).await.unwrap();
+    let table = table();
+    table.put("a", "1", b"one".to_vec()).await.unwrap();
     let (key, later) = (THINGS.key(b"ra\x001"), b"\x09something".to_vec());
-    assert!(shelf.store().get(key.clone()).await.unwrap().is_some());
+    assert!(table.store().get(key.clone()).await.unwrap().is_some());
     let (place, value) = (key.clone(), later.clone());
     let write = move |transaction: &mut Transaction<'_>| {
         transaction.put(place.clone(), value.clone());
         Ok::<_, Error>(())
     };
-    shelf.store().transaction(write).await.unwrap();
+    table.store().transaction(write).await.unwrap();
     for error in [
-        shelf.get("a", "1").await.unwrap_err(),
-        shelf.list("a").await.unwrap_err(),
-        shelf.put("a", "1", b"two".to_vec()).await.unwrap_err(),
-        shelf.remove("a", "1").await.unwrap_err(),
+        table.get("a", "1").await.unwrap_err(),
+        table.list("a").await.unwrap_err(),
+        table.put("a", "1", b"two".to_vec()).await.unwrap_err(),
+        table.remove("a", "1").await.unwrap_err(),
     ] {
         assert_eq!(
             error.to_string(),
             "the stored record 1 cannot be read: its format is unknown"
         );
     }
-    assert_eq!(shelf.store().get(key).await.unwrap(), Some(later));
+    assert_eq!(table.store().get(key).await.unwrap(), Some(later));
 }
 
 #[tokio::test]
 async fn renew_restarts_the_ttl_of_existing_records_only() {
-    let shelf = shelf();
-    shelf.put_at(0, "a", "1", b"one").await;
-    assert!(shelf.replace_and_extend_at(50, "a", "1", b"uno").await);
+    let table = table();
+    table.put_at(0, "a", "1", b"one").await;
+    assert!(table.replace_and_extend_at(50, "a", "1", b"uno").await);
     assert_eq!(
-        shelf.get_at(109, "a", "1").await.as_deref(),
+        table.get_at(109, "a", "1").await.as_deref(),
         Some(&b"uno"[..])
     );
-    assert_eq!(shelf.get_at(110, "a", "1").await, None);
+    assert_eq!(table.get_at(110, "a", "1").await, None);
     assert!(
-        !shelf.replace_and_extend_at(110, "a", "1", b"late").await,
+        !table.replace_and_extend_at(110, "a", "1", b"late").await,
         "its time is over"
     );
-    assert!(!shelf.replace_and_extend_at(1, "b", "1", b"never").await);
-    assert_eq!(shelf.get_at(111, "a", "1").await, None);
-    assert_eq!(shelf.get_at(2, "b", "1").await, None);
+    assert!(!table.replace_and_extend_at(1, "b", "1", b"never").await);
+    assert_eq!(table.get_at(111, "a", "1").await, None);
+    assert_eq!(table.get_at(2, "b", "1").await, None);
 }
 
 #[tokio::test]
 async fn appended_parts_are_read_and_removed_with_their_record() {
-    let shelf = shelf();
+    let table = table();
     let now = unix_now();
-    shelf.put_at(now, "a", "1", b"one").await;
-    assert!(shelf.append_at(now + 50, "a", "1", [b"uno", b"x"]).await);
+    table.put_at(now, "a", "1", b"one").await;
+    assert!(table.append_at(now + 50, "a", "1", [b"uno", b"x"]).await);
     assert!(
-        shelf.append_at(now + 51, "a", "1", [b"dos", b""]).await,
+        table.append_at(now + 51, "a", "1", [b"dos", b""]).await,
         "an empty addition is none"
     );
-    assert!(shelf.append_at(now + 52, "a", "1", [b"tres", b"y"]).await);
+    assert!(table.append_at(now + 52, "a", "1", [b"tres", b"y"]).await);
     let whole = RecordWithParts {
         record: b"tres".to_vec(),
         parts: vec![b"x".to_vec(), b"y".to_vec()],
     };
     assert_eq!(
-        shelf.get_with_parts("a", "1").await.unwrap(),
+        table.get_with_parts("a", "1").await.unwrap(),
         Some(whole.clone())
     );
-    let (reader, within) = (shelf.clone(), shelf.clone());
+    let (reader, within) = (table.clone(), table.clone());
     let read =
         reader.transaction(move |transaction| within.get_with_parts_in(transaction, "a", "1"));
     assert_eq!(read.await.unwrap(), Some(whole));
     assert_eq!(
-        shelf.get_at(now + 111, "a", "1").await.as_deref(),
+        table.get_at(now + 111, "a", "1").await.as_deref(),
         Some(&b"tres"[..]),
         "its time began anew"
     );
     assert!(
-        !shelf.append_at(now + 112, "a", "1", [b"late", b"z"]).await,
+        !table.append_at(now + 112, "a", "1", [b"late", b"z"]).await,
         "its time is over"
     );
-    assert!(!shelf.append_at(now, "b", "1", [b"never", b"z"]).await);
-    assert_eq!(shelf.count().await, 1);
-    shelf.put_at(now, "a", "1", b"new").await;
+    assert!(!table.append_at(now, "b", "1", [b"never", b"z"]).await);
+    assert_eq!(table.count().await, 1);
+    table.put_at(now, "a", "1", b"new").await;
     assert_eq!(
-        shelf
+        table
             .get_with_parts("a", "1")
             .await
             .unwrap()
             .map(|whole| whole.parts),
         Some(Vec::new())
     );
-    assert!(shelf.append_at(now, "a", "1", [b"new", b"w"]).await);
-    assert_eq!(shelf.count().await, 1);
-    shelf.remove("a", "1").await.unwrap();
+    assert!(table.append_at(now, "a", "1", [b"new", b"w"]).await);
+    assert_eq!(table.count().await, 1);
+    table.remove("a", "1").await.unwrap();
     assert_eq!(
         (
-            shelf.count().await,
-            shelf.store().scan(THINGS.key("")).await.unwrap().len()
+            table.count().await,
+            table.store().scan(THINGS.key("")).await.unwrap().len()
         ),
         (0, 0)
     );
@@ -152,23 +152,23 @@ async fn appended_parts_are_read_and_removed_with_their_record() {
 
 #[tokio::test]
 async fn parts_count_toward_the_size_limit_and_expire_with_their_record() {
-    let shelf = shelf();
-    shelf.put_at(0, "a", "1", b"one").await;
-    shelf.put_at(1, "b", "2", b"two").await;
-    shelf.append_at(2, "b", "2", [b"two", &[0; 40]]).await;
-    shelf.append_at(3, "b", "2", [b"two", &[0; 40]]).await;
+    let table = table();
+    table.put_at(0, "a", "1", b"one").await;
+    table.put_at(1, "b", "2", b"two").await;
+    table.append_at(2, "b", "2", [b"two", &[0; 40]]).await;
+    table.append_at(3, "b", "2", [b"two", &[0; 40]]).await;
     assert_eq!(
-        shelf.count().await,
+        table.count().await,
         1,
         "the owner who has most has to make room"
     );
-    assert!(shelf.get_at(4, "b", "2").await.is_none());
-    shelf.append_at(5, "a", "1", [b"one", b"more"]).await;
-    shelf.sweep(65).await.unwrap();
+    assert!(table.get_at(4, "b", "2").await.is_none());
+    table.append_at(5, "a", "1", [b"one", b"more"]).await;
+    table.sweep(65).await.unwrap();
     assert_eq!(
         (
-            shelf.count().await,
-            shelf.store().scan(THINGS.key("")).await.unwrap().len()
+            table.count().await,
+            table.store().scan(THINGS.key("")).await.unwrap().len()
         ),
         (0, 0)
     );
@@ -176,52 +176,52 @@ async fn parts_count_toward_the_size_limit_and_expire_with_their_record() {
 
 #[tokio::test]
 async fn eviction_removes_the_oldest_above_the_record_or_size_limit() {
-    let shelf = shelf();
+    let table = table();
     for (now, id) in [(0, "1"), (1, "2"), (2, "3"), (3, "4")] {
-        shelf.put_at(now, "a", id, b"x").await;
+        table.put_at(now, "a", id, b"x").await;
     }
     assert_eq!(
-        (shelf.get_at(4, "a", "1").await, shelf.count().await),
+        (table.get_at(4, "a", "1").await, table.count().await),
         (None, 3)
     );
-    shelf.put_at(5, "a", "5", &[0; 80]).await;
+    table.put_at(5, "a", "5", &[0; 80]).await;
     assert_eq!(
-        (shelf.get_at(6, "a", "3").await, shelf.count().await),
+        (table.get_at(6, "a", "3").await, table.count().await),
         (None, 2)
     );
-    assert!(shelf.get_at(6, "a", "4").await.is_some());
+    assert!(table.get_at(6, "a", "4").await.is_some());
 }
 
 #[tokio::test]
 async fn eviction_removes_the_oldest_of_the_largest_owner() {
-    let shelf = shelf();
+    let table = table();
     let there = async |now, names: [(&str, &str); 3]| {
         for (owner, id) in names {
             assert!(
-                shelf.get_at(now, owner, id).await.is_some(),
+                table.get_at(now, owner, id).await.is_some(),
                 "{owner} {id} at {now}"
             );
         }
-        assert_eq!(shelf.count().await, 3, "at {now}");
+        assert_eq!(table.count().await, 3, "at {now}");
     };
-    shelf.put_at(0, "b", "1", b"x").await;
+    table.put_at(0, "b", "1", b"x").await;
     for (now, id) in [(1, "1"), (2, "2"), (3, "3"), (4, "4")] {
-        shelf.put_at(now, "a", id, b"x").await;
+        table.put_at(now, "a", id, b"x").await;
     }
     there(4, [("b", "1"), ("a", "3"), ("a", "4")]).await;
     // An owner that comes late to a full table gets a share as well.
-    shelf.put_at(5, "c", "1", b"x").await;
+    table.put_at(5, "c", "1", b"x").await;
     there(5, [("b", "1"), ("a", "4"), ("c", "1")]).await;
-    shelf.put_at(6, "c", "2", b"x").await;
+    table.put_at(6, "c", "2", b"x").await;
     there(6, [("b", "1"), ("a", "4"), ("c", "2")]).await;
     // The same for bytes: the largest owner is evicted, although another record is older.
-    shelf.put_at(7, "c", "3", &[0; 60]).await;
-    shelf.put_at(8, "a", "5", &[0; 20]).await;
-    assert_eq!(shelf.get_at(8, "c", "3").await, None);
+    table.put_at(7, "c", "3", &[0; 60]).await;
+    table.put_at(8, "a", "5", &[0; 20]).await;
+    assert_eq!(table.get_at(8, "c", "3").await, None);
     assert_eq!(
         (
-            shelf.get_at(8, "b", "1").await.is_some(),
-            shelf.count().await
+            table.get_at(8, "b", "1").await.is_some(),
+            table.count().await
         ),
         (true, 2)
     );
@@ -229,7 +229,7 @@ async fn eviction_removes_the_oldest_of_the_largest_owner() {
 
 #[tokio::test]
 async fn add_rejects_records_above_the_owner_limit() {
-    let shelf = shelf();
+    let table = table();
     for (now, owner, id, is_added) in [
         (0, "a", "1", true),
         (1, "a", "2", true),
@@ -237,25 +237,25 @@ async fn add_rejects_records_above_the_owner_limit() {
         (2, "b", "1", true),
     ] {
         assert_eq!(
-            shelf.insert_within_quota_at(now, owner, id, 2).await,
+            table.insert_within_quota_at(now, owner, id, 2).await,
             is_added,
             "{owner} {id}"
         );
     }
-    assert!(!shelf.insert_within_quota_at(59, "a", "3", 2).await);
+    assert!(!table.insert_within_quota_at(59, "a", "3", 2).await);
     assert!(
-        shelf.insert_within_quota_at(60, "a", "3", 2).await,
+        table.insert_within_quota_at(60, "a", "3", 2).await,
         "the time of one is over, though nobody has swept it"
     );
-    assert_eq!(shelf.count().await, 3);
+    assert_eq!(table.count().await, 3);
 }
 
 #[tokio::test]
 async fn table_without_owner_indexes_is_migrated() {
     let store = Store::in_memory(TaskTracker::new());
-    let shelf = TtlTable::new(store.clone(), THINGS, MINUTE);
+    let table = TtlTable::new(store.clone(), THINGS, MINUTE);
     for (now, owner, id) in [(0, "b", "1"), (1, "a", "1"), (2, "a", "2")] {
-        shelf.put_at(now, owner, id, b"x").await;
+        table.put_at(now, owner, id, b"x").await;
     }
     let forget = |transaction: &mut Transaction<'_>| {
         for part in ["n", "p"] {
@@ -266,13 +266,13 @@ async fn table_without_owner_indexes_is_migrated() {
         Ok::<_, Error>(())
     };
     store.transaction(forget).await.unwrap();
-    shelf.put_at(3, "a", "3", b"x").await;
-    assert!(shelf.get_at(3, "b", "1").await.is_some());
-    assert_eq!(shelf.count().await, 3);
+    table.put_at(3, "a", "3", b"x").await;
+    assert!(table.get_at(3, "b", "1").await.is_some());
+    assert_eq!(table.count().await, 3);
     store.transaction(forget).await.unwrap();
-    assert!(!shelf.insert_within_quota_at(4, "a", "4", 2).await);
-    shelf.sweep(60).await.unwrap();
-    assert_eq!(shelf.count().await, 2);
+    assert!(!table.insert_within_quota_at(4, "a", "4", 2).await);
+    table.sweep(60).await.unwrap();
+    assert_eq!(table.count().await, 2);
 }
 
 #[tokio::test]
@@ -282,12 +282,12 @@ async fn sweep_removes_more_records_than_one_transaction() {
         max_records: 1000,
         max_bytes: 1 << 20,
     };
-    let shelf = TtlTable::new(Store::in_memory(TaskTracker::new()), THINGS, limits);
+    let table = TtlTable::new(Store::in_memory(TaskTracker::new()), THINGS, limits);
     for number in 0..600 {
-        shelf.put_at(0, "a", &number.to_string(), b"x").await;
+        table.put_at(0, "a", &number.to_string(), b"x").await;
     }
-    shelf.sweep(60).await.unwrap();
-    assert_eq!(shelf.count().await, 0);
+    table.sweep(60).await.unwrap();
+    assert_eq!(table.count().await, 0);
 }
 
 #[tokio::test]
@@ -299,25 +299,25 @@ async fn records_and_sizes_survive_a_restart() {
     };
     for _ in 0..2 {
         let tracker = TaskTracker::new();
-        let shelf = TtlTable::new(
+        let table = TtlTable::new(
             Store::open(folder.path(), Config::default(), tracker.clone()).unwrap(),
             THINGS,
             limits,
         );
-        let found = shelf.get("a", "1").await.unwrap();
-        shelf.put("a", "1", b"one".to_vec()).await.unwrap();
+        let found = table.get("a", "1").await.unwrap();
+        table.put("a", "1", b"one".to_vec()).await.unwrap();
         assert_eq!(
-            shelf.list_keys().await.unwrap(),
+            table.list_keys().await.unwrap(),
             [("a".to_owned(), "1".to_owned())]
         );
         if found.is_some() {
-            shelf.put("a", "2", b"x".to_vec()).await.unwrap();
+            table.put("a", "2", b"x".to_vec()).await.unwrap();
             assert!(
-                !shelf.remove("a", "1").await.unwrap(),
+                !table.remove("a", "1").await.unwrap(),
                 "it had to make room: sizes are known after a restart"
             );
         }
-        drop(shelf);
+        drop(table);
         tracker.close();
         tracker.wait().await;
     }

@@ -101,12 +101,12 @@ fn choices_are_numbered_and_usage_is_summed() {
         said("a", FinishReason::Stop),
         said("b", FinishReason::Length),
     ]));
-    let told: Vec<_> = read
+    let choices: Vec<_> = read
         .choices
         .iter()
         .map(|choice| (choice.index, choice.message.content.as_deref()))
         .collect();
-    assert_eq!(told, [(0, Some("a")), (1, Some("b"))]);
+    assert_eq!(choices, [(0, Some("a")), (1, Some("b"))]);
     assert_eq!(read.usage.unwrap().total_tokens, 2 * 4321);
 }
 

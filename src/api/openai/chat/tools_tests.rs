@@ -479,7 +479,7 @@ fn rounds(rounds: &[&[&str]]) -> Value {
 }
 
 /// Returns the ids sent upstream, each with the client's own id, in the order of the results.
-fn told(request: &Value) -> Vec<(String, String)> {
+fn result_ids(request: &Value) -> Vec<(String, String)> {
     let turn = decoded(&request.to_string()).turn;
     let parts = turn
         .history
@@ -502,7 +502,7 @@ fn told(request: &Value) -> Vec<(String, String)> {
 fn tool_call_ids_invalid_upstream_are_replaced() {
     let pair = |id: &str, own: &str| (id.to_owned(), own.to_owned());
     assert_eq!(
-        told(&rounds(&[&["a/b c", "a?b c"]])),
+        result_ids(&rounds(&[&["a/b c", "a?b c"]])),
         [pair("call-2", "a?b c"), pair("call-1", "a/b c")]
     );
     let again = rounds(&[&["0", "call-2"], &["0", "1"], &["call-1", "é"]]);
@@ -515,7 +515,7 @@ fn tool_call_ids_invalid_upstream_are_replaced() {
         pair("call-3", "call-1"),
     ];
     assert_eq!(
-        told(&again),
+        result_ids(&again),
         expected,
         "clients count anew, and may count as this server does"
     );

@@ -70,7 +70,7 @@ impl ClientCall {
     /// that was cut short.
     pub(super) fn end(&mut self, status: ResponseStatus) -> Vec<ItemEvent> {
         let is_empty = self.arguments.is_empty() && status == ResponseStatus::Completed;
-        let mut told: Vec<_> = is_empty
+        let mut events: Vec<_> = is_empty
             .then(|| self.push("{}"))
             .flatten()
             .into_iter()
@@ -78,15 +78,15 @@ impl ClientCall {
         match self.tool.kind {
             ClientToolKind::Function => {
                 let (name, arguments) = (self.tool.name.clone(), self.arguments.clone());
-                told.push((
+                events.push((
                     "response.function_call_arguments.done",
                     ItemEventBody::Call { name, arguments },
                 ));
             }
             ClientToolKind::Custom => {
-                told.extend(input_delta(self.input.finish()));
+                events.extend(input_delta(self.input.finish()));
                 let input = self.input.text().to_owned();
-                told.push((
+                events.push((
                     "response.custom_tool_call_input.done",
                     ItemEventBody::Input { input },
                 ));
@@ -96,7 +96,7 @@ impl ClientCall {
             | ClientToolKind::ApplyPatch
             | ClientToolKind::ToolSearch => {}
         }
-        told
+        events
     }
 
     /// Builds the output item with the id `id`.

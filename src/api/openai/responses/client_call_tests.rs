@@ -51,18 +51,18 @@ fn called() -> (ResponseWriter, Vec<ResponseEvent>) {
 
 #[test]
 fn custom_tool_input_streams_as_plain_text() {
-    let told = |event: &ResponseEvent| {
+    let summarize = |event: &ResponseEvent| {
         let data: Value = serde_json::from_str(&event.data).unwrap();
-        let said = ["delta", "input", "arguments"]
+        let content = ["delta", "input", "arguments"]
             .into_iter()
             .find_map(|name| data[name].as_str());
         event
             .name
             .contains("_call_")
-            .then(|| format!("{} {}", event.name, said.unwrap_or_default()))
+            .then(|| format!("{} {}", event.name, content.unwrap_or_default()))
     };
     assert_eq!(
-        called().1.iter().filter_map(told).collect::<Vec<_>>(),
+        called().1.iter().filter_map(summarize).collect::<Vec<_>>(),
         [
             "response.function_call_arguments.delta {}",
             "response.function_call_arguments.done {}",
@@ -145,13 +145,13 @@ fn strict_policy_accepts_own_calls_sent_back() {
             None
         }
     };
-    let told: Vec<_> = turn
+    let names: Vec<_> = turn
         .history
         .iter()
         .flat_map(|message| &message.parts)
         .filter_map(name)
         .collect();
-    assert_eq!(told, CALLS.map(|(name, _)| name));
+    assert_eq!(names, CALLS.map(|(name, _)| name));
     assert!(
         turn.tools
             .list

@@ -112,11 +112,11 @@ impl OpenOutputItem {
             | OutputItemKind::Thinking { .. }
             | OutputItemKind::Call(_) => {}
         }
-        let told = open
+        let item_events = open
             .server_call()
             .map(ServerCall::begin)
             .unwrap_or_default();
-        open.push_events(&told, sequence, events);
+        open.push_events(&item_events, sequence, events);
         open
     }
 
@@ -158,24 +158,24 @@ impl OpenOutputItem {
         sequence: &mut Sequence,
         events: &mut Vec<ResponseEvent>,
     ) {
-        let told = match &mut self.kind {
+        let item_events = match &mut self.kind {
             OutputItemKind::Server(call) => call.push(piece),
             OutputItemKind::Call(call) => call.push(piece).into_iter().collect(),
             OutputItemKind::Message | OutputItemKind::Refusal | OutputItemKind::Thinking { .. } => {
                 Vec::new()
             }
         };
-        self.push_events(&told, sequence, events);
+        self.push_events(&item_events, sequence, events);
     }
 
     fn push_events(
         &self,
-        told: &[ItemEvent],
+        item_events: &[ItemEvent],
         sequence: &mut Sequence,
         events: &mut Vec<ResponseEvent>,
     ) {
         events.extend(
-            told.iter()
+            item_events.iter()
                 .map(|(name, body)| sequence.event(*name, &self.within(body))),
         );
     }
@@ -253,14 +253,14 @@ impl OpenOutputItem {
         sequence: &mut Sequence,
         events: &mut Vec<ResponseEvent>,
     ) -> ResponseItem {
-        let (status, told) = match &mut self.kind {
+        let (status, item_events) = match &mut self.kind {
             OutputItemKind::Server(call) => call.end(status),
             OutputItemKind::Call(call) => (status, call.end(status)),
             OutputItemKind::Message | OutputItemKind::Refusal | OutputItemKind::Thinking { .. } => {
                 (status, Vec::new())
             }
         };
-        self.push_events(&told, sequence, events);
+        self.push_events(&item_events, sequence, events);
         let item = self.item(status);
         match &item {
             ResponseItem::Message { content, .. } => {

@@ -276,9 +276,9 @@ fn parallel_searches_keep_their_sources() {
     .iter()
     .flat_map(|event| writer.event(event))
     .collect();
-    let told = outline(&events);
-    assert_eq!(told.matches("web_search_call.in_progress").count(), 4);
-    assert_eq!(told.matches("web_search_call.completed").count(), 2);
+    let events_outline = outline(&events);
+    assert_eq!(events_outline.matches("web_search_call.in_progress").count(), 4);
+    assert_eq!(events_outline.matches("web_search_call.completed").count(), 2);
     let output = serde_json::to_value(&writer.response().output).unwrap();
     let of = |index: usize| {
         let item = &output[index];

@@ -58,7 +58,7 @@ impl ServerCall {
 
     /// Returns the first events of the item, with those of the buffered input.
     pub(super) fn begin(&mut self) -> Vec<ItemEvent> {
-        let mut told = match self.tool {
+        let mut events = match self.tool {
             CalledTool::Search => vec![
                 ("response.web_search_call.in_progress", EMPTY_BODY),
                 ("response.web_search_call.searching", EMPTY_BODY),
@@ -66,9 +66,9 @@ impl ServerCall {
             CalledTool::Code => vec![("response.code_interpreter_call.in_progress", EMPTY_BODY)],
             CalledTool::Mcp { .. } => vec![("response.mcp_call.in_progress", EMPTY_BODY)],
         };
-        let kept = std::mem::take(&mut self.input);
-        told.extend(self.push(&kept));
-        told
+        let buffered = std::mem::take(&mut self.input);
+        events.extend(self.push(&buffered));
+        events
     }
 
     /// Appends a piece of the input; returns its events. Code is emitted as a whole, since a piece
@@ -117,12 +117,12 @@ impl ServerCall {
             None if status == ResponseStatus::Completed => ResponseStatus::Incomplete,
             None => status,
         };
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         if let CalledTool::Mcp { .. } = self.tool {
             if self.input.is_empty() && status != ResponseStatus::Incomplete {
-                told = self.push("{}");
+                events = self.push("{}");
             }
-            told.push((
+            events.push((
                 "response.mcp_call_arguments.done",
                 ItemEventBody::Arguments {
                     arguments: self.input.clone(),
@@ -143,8 +143,8 @@ impl ServerCall {
             // OpenAI has no such event; the status of the item reports it.
             _ => None,
         };
-        told.extend(name.map(|name| (name, EMPTY_BODY)));
-        (status, told)
+        events.extend(name.map(|name| (name, EMPTY_BODY)));
+        (status, events)
     }
 
     /// Builds the output item with the id `id`.

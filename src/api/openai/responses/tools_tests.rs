@@ -200,7 +200,7 @@ fn colliding_tool_names_are_made_distinct() {
         .into_iter()
         .map(|tool| tool.name)
         .collect();
-    let told: Vec<_> = known
+    let original_names: Vec<_> = known
         .iter()
         .map(|name| names.find(name))
         .map(|tool| (tool.namespace, tool.name))
@@ -208,7 +208,7 @@ fn colliding_tool_names_are_made_distinct() {
     let tool =
         |namespace: Option<&str>, name: &str| (namespace.map(str::to_owned), name.to_owned());
     assert_eq!(
-        told,
+        original_names,
         [
             tool(Some("a"), "b__c"),
             tool(Some("a__b"), "c"),
@@ -292,13 +292,13 @@ fn input_items_add_tools() {
         .0
         .tools;
     assert!(tools.web_search.is_some() && tools.runs_code);
-    let told: Vec<_> = tools
+    let notices: Vec<_> = tools
         .optional
         .iter()
         .map(|tool| tool.notice.as_str())
         .collect();
     assert_eq!(
-        told,
+        notices,
         [
             "input[0].tools[0] (web_search)",
             "input[0].tools[1] (code_interpreter)"

@@ -53,7 +53,7 @@ fn finish(reason: FinishReason) -> Finish {
 }
 
 /// Returns the events sent at each step, as text, and at the end.
-fn told(
+fn filter_answer(
     form: &mut JsonAnswerCheck,
     events: &[TurnEvent],
     reason: FinishReason,
@@ -87,7 +87,7 @@ fn supported_schema_is_enforced_and_streams() {
         };
         assert_eq!((bound.json.as_str(), turn.system.len()), (PLAIN, 1));
         assert!(!form.may_repeat());
-        let (steps, end) = told(
+        let (steps, end) = filter_answer(
             &mut form,
             &[thinking(), text(r#"{"n":"x"}"#)],
             FinishReason::Stop,
@@ -105,23 +105,23 @@ fn supported_schema_is_enforced_and_streams() {
 fn answer_for_strict_schema_with_limits_is_buffered() {
     let events = [thinking(), text(r#"{"n""#), text(":1}")];
     let mut strict = form(schema(LIMITED, true));
-    let (steps, end) = told(&mut strict, &events, FinishReason::Stop);
+    let (steps, end) = filter_answer(&mut strict, &events, FinishReason::Stop);
     assert_eq!(
         (steps.concat().as_str(), end.as_str()),
         ("", r#"(t){"n":1}"#)
     );
     let mut bad = form(schema(LIMITED, true));
-    let (_, end) = told(&mut bad, &[text(r#"{"n":0}"#)], FinishReason::Stop);
+    let (_, end) = filter_answer(&mut bad, &[text(r#"{"n":0}"#)], FinishReason::Stop);
     assert!(
         end.contains("`/properties/n/minimum` is not met") && bad.may_repeat(),
         "{end}"
     );
     bad.reset();
     assert_eq!(
-        told(&mut bad, &events, FinishReason::Stop).1,
+        filter_answer(&mut bad, &events, FinishReason::Stop).1,
         r#"(t){"n":1}"#
     );
-    let (steps, _) = told(
+    let (steps, _) = filter_answer(
         &mut form(schema(LIMITED, false)),
         &events,
         FinishReason::Stop,
@@ -132,23 +132,23 @@ fn answer_for_strict_schema_with_limits_is_buffered() {
 #[test]
 fn unenforceable_schema_becomes_an_instruction() {
     let mut turn = turn(schema(OPEN, true));
-    let mut told_form = JsonAnswerCheck::apply(&mut turn);
+    let mut instructed = JsonAnswerCheck::apply(&mut turn);
     assert_eq!(turn.sampling.format, Format::Text);
     assert!(
         turn.system[1].starts_with("Answer with one JSON object") && turn.system[1].ends_with(OPEN)
     );
-    let (steps, end) = told(
-        &mut told_form,
+    let (steps, end) = filter_answer(
+        &mut instructed,
         &[text("So: {\"a\":"), text("1} ok?")],
         FinishReason::Stop,
     );
     assert_eq!((steps.concat().as_str(), end.as_str()), ("", r#"{"a":1}"#));
     let mut bad = JsonAnswerCheck::apply(&mut self::turn(schema(OPEN, true)));
-    let (_, end) = told(&mut bad, &[text(r#"{"a":"x"}"#)], FinishReason::Stop);
+    let (_, end) = filter_answer(&mut bad, &[text(r#"{"a":"x"}"#)], FinishReason::Stop);
     assert!(end.contains("does not keep to the schema"), "{end}");
     let mut list = form(schema(r##"{"type":"array","items":{"$ref":"#"}}"##, false));
     assert_eq!(
-        told(&mut list, &[text("[[]]\n")], FinishReason::Stop).1,
+        filter_answer(&mut list, &[text("[[]]\n")], FinishReason::Stop).1,
         "[[]]\n"
     );
 }
@@ -163,7 +163,7 @@ fn object_is_streamed_without_the_surrounding_text() {
         text("1}\n```"),
         text("Bye."),
     ];
-    let (steps, end) = told(&mut object, &events, FinishReason::Stop);
+    let (steps, end) = filter_answer(&mut object, &events, FinishReason::Stop);
     assert_eq!(
         (steps, end.as_str()),
         (
@@ -179,14 +179,14 @@ fn object_is_streamed_without_the_surrounding_text() {
     );
     for words in ["I cannot.", "", "[{}]"] {
         let mut none = form(Format::JsonObject);
-        let (steps, end) = told(&mut none, &[thinking(), text(words)], FinishReason::Stop);
+        let (steps, end) = filter_answer(&mut none, &[thinking(), text(words)], FinishReason::Stop);
         assert!(
             steps.concat().is_empty() && end.contains("not the JSON") && none.may_repeat(),
             "{words}"
         );
     }
     let mut broken = form(Format::JsonObject);
-    let (_, end) = told(&mut broken, &[text(r#"{"a": so}"#)], FinishReason::Stop);
+    let (_, end) = filter_answer(&mut broken, &[text(r#"{"a": so}"#)], FinishReason::Stop);
     assert!(
         end.contains("not the JSON") && !broken.may_repeat(),
         "{end}"
@@ -206,7 +206,7 @@ fn tool_call_releases_the_held_text() {
             TurnEvent::tool_call("1", "look"),
             text("x"),
         ];
-        let (steps, end) = told(&mut form(format.clone()), &events, FinishReason::ToolCalls);
+        let (steps, end) = filter_answer(&mut form(format.clone()), &events, FinishReason::ToolCalls);
         assert_eq!(steps, ["", "", "Let me look.(call)", "x"], "{format:?}");
         assert_eq!(end, "");
     }
@@ -228,7 +228,7 @@ fn incomplete_answer_is_sent_unchecked() {
             schema(LIMITED, true),
             schema(OPEN, false),
         ] {
-            let (_, end) = told(&mut form(format), &[thinking(), text("Sorry")], reason);
+            let (_, end) = filter_answer(&mut form(format), &[thinking(), text("Sorry")], reason);
             assert_eq!(end, "(t)Sorry");
         }
     }

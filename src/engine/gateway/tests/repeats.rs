@@ -52,7 +52,7 @@ fn answer(words: &[&str], output_tokens: u64) -> Vec<Result<TurnEvent, Failure>>
 }
 
 /// Runs a turn for `format`, and returns the text and the tokens of the answer, or the failure.
-async fn told(fixture: &GatewayFixture, format: Format) -> Result<(String, u64), Error> {
+async fn run_turn(fixture: &GatewayFixture, format: Format) -> Result<(String, u64), Error> {
     let mut running = fixture.gateway.run(caller(), with(format)).await?;
     let (mut words, mut starts) = (String::new(), 0);
     while let Some(event) = running.events.next().await {
@@ -81,7 +81,7 @@ async fn answer_in_a_wrong_format_is_repeated_once() {
         fixture.script(answer(&[r#"{"n""#, ":1}"], 4));
         let good = (r#"{"n":1}"#.to_owned(), 7);
         assert_eq!(
-            told(&fixture, format.clone()).await,
+            run_turn(&fixture, format.clone()).await,
             Ok(good),
             "the tokens of both are counted"
         );
@@ -89,7 +89,7 @@ async fn answer_in_a_wrong_format_is_repeated_once() {
 
         fixture.script(answer(&[bad], 3));
         fixture.script(answer(&[bad], 3));
-        let Err(Error::Failed(failure)) = told(&fixture, format).await else {
+        let Err(Error::Failed(failure)) = run_turn(&fixture, format).await else {
             panic!("not failed")
         };
         assert!(failure.message.contains("asked for"), "{failure}");
@@ -103,7 +103,7 @@ async fn partly_sent_answer_is_not_repeated() {
     let fixture = GatewayFixture::new();
     fixture.script(answer(&[r#"So: {"a": nonsense"#], 3));
     assert!(matches!(
-        told(&fixture, Format::JsonObject).await,
+        run_turn(&fixture, Format::JsonObject).await,
         Err(Error::Failed(_))
     ));
     assert_eq!(runs(&fixture), 1);
@@ -137,7 +137,7 @@ async fn turn_on_a_closed_pool_fails() {
     let fixture = GatewayFixture::new();
     fixture.script(answer(&["no"], 3));
     fixture.pool.close();
-    let failed = told(&fixture, Format::JsonObject).await;
+    let failed = run_turn(&fixture, Format::JsonObject).await;
     assert!(
         matches!(failed, Err(Error::ShuttingDown | Error::Failed(_))),
         "{failed:?}"

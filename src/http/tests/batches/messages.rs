@@ -190,10 +190,10 @@ async fn cancelled_message_batch_reports_requests_not_run() {
         .unwrap()
         .unwrap();
     for (method, path) in [("DELETE", path.clone()), ("GET", format!("{path}/results"))] {
-        let told = refused(&bench, method, &path, &Value::Null).await;
+        let refusal = refused(&bench, method, &path, &Value::Null).await;
         assert!(
-            told.starts_with("400 invalid_request_error") && told.contains("still being"),
-            "{told}"
+            refusal.starts_with("400 invalid_request_error") && refusal.contains("still being"),
+            "{refusal}"
         );
     }
     let batch = bench
@@ -253,7 +253,7 @@ async fn invalid_message_batch_is_refused() {
             "413 request_too_large",
         ),
     ] {
-        let told = refused(&bench, "POST", PATH, &fields).await;
-        assert!(told.starts_with(expected), "{told}");
+        let refusal = refused(&bench, "POST", PATH, &fields).await;
+        assert!(refusal.starts_with(expected), "{refusal}");
     }
 }

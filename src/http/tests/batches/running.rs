@@ -137,12 +137,12 @@ async fn batch_line_is_retried_by_kind_of_error() {
         json!({"total": 6, "completed": 4, "failed": 2})
     );
     let errors = bench.lines(&batch["error_file_id"]).await;
-    let told: Vec<_> = errors
+    let messages: Vec<_> = errors
         .iter()
         .map(|line| line["response"]["status_code"].as_u64().unwrap())
         .collect();
     assert_eq!(
-        (ids(&errors), told),
+        (ids(&errors), messages),
         (vec!["line 2", "line 3"], vec![401, 502])
     );
     let log = log.lock().unwrap();

@@ -40,14 +40,14 @@ async fn task_is_found_by_its_chosen_id() {
         .await;
     assert_eq!(status, 200);
     puppet.end(AgentStop::Completed, "0.25");
-    let told = body(fixture.events("/api/v1/tasks/test-123/events", &[]).await).await;
-    let events: Vec<Value> = told
+    let stream_text = body(fixture.events("/api/v1/tasks/test-123/events", &[]).await).await;
+    let events: Vec<Value> = stream_text
         .lines()
         .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
         .collect();
     assert!(
         events.len() > 1 && events.iter().all(|event| event["task_id"] == "test-123"),
-        "{told}"
+        "{stream_text}"
     );
     let (status, gone) = fixture
         .ask("DELETE", "/api/v1/tasks/test-123", Value::Null)

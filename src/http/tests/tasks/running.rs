@@ -57,15 +57,15 @@ async fn task_is_interrupted_once() {
     assert_eq!((status, &task["status"]), (200, &json!("running")));
     assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
     puppet.end(AgentStop::Interrupted, "0.25");
-    let told = body(
+    let stream_text = body(
         fixture
             .events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[])
             .await,
     )
     .await;
     assert!(
-        told.contains(r#""status":"interrupted""#) && told.contains("event: complete"),
-        "{told}"
+        stream_text.contains(r#""status":"interrupted""#) && stream_text.contains("event: complete"),
+        "{stream_text}"
     );
     let (status, error) = fixture.ask("POST", &path, json!(null)).await;
     assert_eq!(

@@ -70,11 +70,11 @@ pub(in crate::http) async fn stream_events(
 /// Returns the events up to the first that cannot be read; a client that reconnects retries it.
 pub(super) fn readable_events(follower: TaskFollower) -> impl Stream<Item = TaskEvent> + Send {
     follower.into_events().filter_map(|event| {
-        let told = event.inspect_err(|error| {
+        let readable = event.inspect_err(|error| {
             let error: &dyn std::error::Error = error;
             tracing::error!(error, "task event not readable");
         });
-        futures::future::ready(told.ok())
+        futures::future::ready(readable.ok())
     })
 }
 

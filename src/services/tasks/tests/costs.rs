@@ -399,7 +399,7 @@ async fn task_stops_before_a_call_that_exceeds_the_budget() {
     let task = office.tasks.create(&caller, spec).await.unwrap();
     let mut puppet = office.puppets.recv().await.unwrap();
     assert_eq!(puppet.job.max_output_tokens, 32_000);
-    let told = async |events| {
+    let wait_for_events = async |events| {
         while office.tasks.get(&caller, &task.id).await.unwrap().events < events {
             tokio::task::yield_now().await;
         }
@@ -553,11 +553,11 @@ async fn unanswered_later_call_is_charged_on_top_of_the_session_cost() {
         }
         finish(&puppet, AgentStop::Interrupted, "0.5");
         let cost = office.ended(&task.id).await.cost().unwrap();
-        let told = dollars("0.5").unwrap();
+        let reported = dollars("0.5").unwrap();
         if is_made {
-            assert_is_prompt(Some(cost - told), "the second call");
+            assert_is_prompt(Some(cost - reported), "the second call");
         } else {
-            assert_eq!(cost, told);
+            assert_eq!(cost, reported);
         }
     }
 }

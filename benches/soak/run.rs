@@ -249,7 +249,7 @@ impl SoakRun {
             Err(error) => remains.push(format!("shutdown: {error:#}")),
         }
         match server.verify_offline().await {
-            Ok(said) => journal.print(&said),
+            Ok(text) => journal.print(&text),
             Err(error) => ledger.push(format!("{error:#}")),
         }
         let log = server.log();

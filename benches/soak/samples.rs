@@ -91,11 +91,11 @@ impl SnapshotSeries {
             disk,
         ];
         self.0.push(Snapshot { at, figures });
-        let said = figures
+        let parts = figures
             .iter()
             .zip(&FIGURES)
             .map(|(value, figure)| format!("{} {value:.0}", figure.name));
-        Ok(said.collect::<Vec<_>>().join(", "))
+        Ok(parts.collect::<Vec<_>>().join(", "))
     }
 
     /// Returns the courses of all figures between these seconds.

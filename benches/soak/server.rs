@@ -88,9 +88,9 @@ impl Server {
         let begun = Instant::now();
         let mut has_address = false;
         loop {
-            let said = self.log();
-            let said = said.get(before..).unwrap_or_default();
-            if let Some(address) = processes::address_in(said) {
+            let output = self.log();
+            let output = output.get(before..).unwrap_or_default();
+            if let Some(address) = processes::address_in(output) {
                 (self.address, has_address) = (address, true);
             }
             if has_address && self.is_ready().await {
@@ -102,7 +102,7 @@ impl Server {
                 .is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
             if is_gone || begun.elapsed() > DEADLINE {
                 // Access log lines of the readiness polls do not explain the failure.
-                let reasons = said
+                let reasons = output
                     .lines()
                     .rev()
                     .filter(|line| !line.contains("access:"))
@@ -211,13 +211,13 @@ impl Server {
             .arg(&self.data_dir)
             .env("HOME", &self.folder);
         let run = command.output().await?;
-        let said = String::from_utf8_lossy(&run.stdout).trim().to_owned();
+        let output = String::from_utf8_lossy(&run.stdout).trim().to_owned();
         ensure!(
             run.status.success(),
-            "{said} {}",
+            "{output} {}",
             String::from_utf8_lossy(&run.stderr).trim()
         );
-        Ok(said)
+        Ok(output)
     }
 
     pub(crate) fn log_path(&self) -> PathBuf {

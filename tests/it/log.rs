@@ -109,8 +109,8 @@ async fn no_level_logs_a_key_or_a_prompt() {
         assert_eq!(status, 200, "{made}");
         let (_, session) = post("/v1/sessions", KEY, json!({"model": "haiku"})).await;
         let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
-        let (status, said) = post(&path, KEY, json!({"content": PROMPT})).await;
-        assert_eq!(status, 200, "{said}");
+        let (status, answer) = post(&path, KEY, json!({"content": PROMPT})).await;
+        assert_eq!(status, 200, "{answer}");
         let chat = json!({"type": "chat", "id": "1", "model": "haiku", "messages": messages});
         send_on_socket(&server, "/v1/stream", &chat, "done").await;
         let create = json!({"type": "response.create", "model": "haiku", "input": PROMPT});

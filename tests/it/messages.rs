@@ -75,11 +75,11 @@ async fn message_is_returned_whole_or_streamed() {
     let data = events
         .iter()
         .map(|event| serde_json::from_str::<Value>(&event.data).unwrap());
-    let (mut names, mut said, mut counted) = (Vec::new(), String::new(), Value::Null);
+    let (mut names, mut text, mut counted) = (Vec::new(), String::new(), Value::Null);
     for (event, data) in events.iter().zip(data) {
         assert_eq!(data["type"], event.event);
         match event.event.as_str() {
-            "content_block_delta" => said += data["delta"]["text"].as_str().unwrap(),
+            "content_block_delta" => text += data["delta"]["text"].as_str().unwrap(),
             "message_delta" => counted = data["usage"].clone(),
             _ => {}
         }
@@ -90,7 +90,7 @@ async fn message_is_returned_whole_or_streamed() {
         names.join(" "),
         "message_start ping content_block_start content_block_delta content_block_stop message_delta message_stop"
     );
-    assert_eq!((said.as_str(), counted), ("w1 w2 w3", usage));
+    assert_eq!((text.as_str(), counted), ("w1 w2 w3", usage));
     server.end().await;
 }
 

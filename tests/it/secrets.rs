@@ -140,16 +140,16 @@ async fn agent_of_the_servers_user_finds_no_key_and_no_admin_socket() {
     let work = folder.path().canonicalize().unwrap();
     let server = server(&work).await.spawn().await;
     let client = TaskClient::new(&server, &work).await;
-    let said = client.run(&key_search_commands(&server)).await;
-    assert!(said.contains("the end"), "{said}");
+    let output = client.run(&key_search_commands(&server)).await;
+    assert!(output.contains("the end"), "{output}");
     assert!(
-        !said.contains("made-up") && !said.contains("task-client"),
-        "{said}"
+        !output.contains("made-up") && !output.contains("task-client"),
+        "{output}"
     );
     assert_eq!(
-        said.matches("does not answer at").count(),
+        output.matches("does not answer at").count(),
         2,
-        "neither the agent nor its orphan: {said}"
+        "neither the agent nor its orphan: {output}"
     );
     assert!(
         server
@@ -180,21 +180,21 @@ async fn agent_of_another_user_cannot_access_the_server() {
         data.display()
     );
     let memory = format!("head -c 1 /proc/{}/mem", server.id());
-    let said = client
+    let output = client
         .run(&format!(
             "{files}; {memory}; {}",
             key_search_commands(&server)
         ))
         .await;
     assert!(
-        said.contains(UNPRIVILEGED_USER) && said.contains("the end"),
-        "{said}"
+        output.contains(UNPRIVILEGED_USER) && output.contains("the end"),
+        "{output}"
     );
     assert!(
-        !said.contains("made-up") && !said.contains("task-client"),
-        "{said}"
+        !output.contains("made-up") && !output.contains("task-client"),
+        "{output}"
     );
-    assert!(said.matches("Permission denied").count() >= 7, "{said}");
+    assert!(output.matches("Permission denied").count() >= 7, "{output}");
     let owner = std::os::unix::fs::MetadataExt::uid(&work.join("made").metadata().unwrap());
     assert_eq!(owner, UNPRIVILEGED_UID);
     // A workspace of another user is rejected; the log tells the operator how to fix it.

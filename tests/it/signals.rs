@@ -46,7 +46,7 @@ async fn sighup_reloads_keys_and_log_levels() {
         server.log()
     );
 
-    for (keys, filter, said) in [
+    for (keys, filter, expected) in [
         (r#"["fourth", ""]"#, "info", "key 2 is empty"),
         ("not toml", "info", "nothing is changed"),
         (r#"["fourth"]"#, "pool=loud", "pool=loud"),
@@ -54,10 +54,10 @@ async fn sighup_reloads_keys_and_log_levels() {
     ] {
         write(&file, keys, filter);
         signal_and_wait_for_log(&server, Signal::HUP, "nothing is changed").await;
-        assert!(server.log().contains(said), "{said}: {}", server.log());
+        assert!(server.log().contains(expected), "{expected}: {}", server.log());
         assert!(
             is_accepted(&server, "third").await && !is_accepted(&server, "fourth").await,
-            "{said}"
+            "{expected}"
         );
     }
     std::fs::remove_file(&file).unwrap();

@@ -107,13 +107,13 @@ pub(super) async fn stream(
 }
 
 pub(super) fn cut(error: &reqwest::Error) -> RequestFailure {
-    let mut said = error.to_string();
+    let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
-        said = format!("{said}: {error}");
+        text = format!("{text}: {error}");
         source = error.source();
     }
-    RequestFailure::Cut(said)
+    RequestFailure::Cut(text)
 }
 
 /// Returns the first characters of a body.

@@ -26,7 +26,7 @@ impl Client {
                 &messages,
                 &json!({"content": question.prompt, "stream": is_streamed}),
             );
-            let said = async {
+            let reply = async {
                 if !is_streamed {
                     return chat::check(&reading::json(request).await?, &question);
                 }
@@ -34,7 +34,7 @@ impl Client {
                 reading::stream(request, |chunk| Ok(chat::append_text(chunk, &mut text))).await?;
                 question.check(&text)
             };
-            answered += usize::from(self.run_request(Endpoint::Session, said).await.is_some());
+            answered += usize::from(self.run_request(Endpoint::Session, reply).await.is_some());
         }
         // After a failed message, the number of stored messages is unknown.
         if answered == 2 {

@@ -86,10 +86,10 @@ async fn unreachable_receiver_error_names_the_cause() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let (.., answer) = send(&format!("http://{address}/secret-path")).await;
-    let said = answer.unwrap_err().to_string();
+    let error_text = answer.unwrap_err().to_string();
     assert!(
-        said.contains("Connection refused") && !said.contains("secret"),
-        "{said}"
+        error_text.contains("Connection refused") && !error_text.contains("secret"),
+        "{error_text}"
     );
 }
 

@@ -21,7 +21,7 @@ pub trait WebhookSender: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// Fails when no response arrives.
-    fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>>;
+    fn send(&self, request: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>>;
 }
 
 /// Signed request that carries one event.
@@ -60,14 +60,14 @@ pub async fn send_once(
     event: &WebhookEvent,
 ) -> Result<u16, SendError> {
     let timestamp = unix_now();
-    let letter = SignedRequest {
+    let request = SignedRequest {
         url: endpoint.url.clone(),
         id: event.id.clone(),
         timestamp,
         signature: endpoint.secret.sign(&event.id, timestamp, &event.body),
         body: event.body.clone(),
     };
-    timeout(ATTEMPT_TIMEOUT, sender.send(letter))
+    timeout(ATTEMPT_TIMEOUT, sender.send(request))
         .await
         .unwrap_or(Err(SendError::Timeout))
 }

@@ -28,11 +28,11 @@ pub(super) fn limit_breakpoints(
     ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
     let all = usize::from(native.has_field(CACHE_CONTROL));
-    let said = history
+    let all_parts = history
         .iter()
         .flat_map(|message| &message.parts)
         .chain(&*prompt);
-    let count_of_instructions = said
+    let count_of_instructions = all_parts
         .filter(|part| matches!(part, Part::CacheBreakpoint(_)))
         .count();
     let parts = history

@@ -71,7 +71,7 @@ impl BlockContext {
 pub(super) fn decode_parts(
     content: Value,
     written: RawJson<'_>,
-    home: BlockContext,
+    context: BlockContext,
     place: &ObjectPath,
     ignored: &mut RemarkCollector,
 ) -> Result<Vec<Part>, InvalidRequest> {
@@ -84,12 +84,12 @@ pub(super) fn decode_parts(
     let written = written.items();
     let read = |(index, block): (usize, Value)| {
         let written = written.get(index).copied().unwrap_or_default();
-        if let Some(native) = native::native_part(&block, written, home, ignored.is_strict()) {
+        if let Some(native) = native::native_part(&block, written, context, ignored.is_strict()) {
             return Ok(native);
         }
         let block = ObjectReader::new(block, place.item("content", index, &fields::TEXT))?;
         let place = |table| place.item("content", index, table);
-        self::block(block, place, written, home, ignored)
+        self::block(block, place, written, context, ignored)
     };
     blocks.into_iter().enumerate().map(read).collect()
 }
@@ -98,12 +98,12 @@ fn block(
     mut block: ObjectReader,
     place: impl Fn(&'static ObjectSchema) -> ObjectPath,
     written: RawJson<'_>,
-    home: BlockContext,
+    context: BlockContext,
     ignored: &mut RemarkCollector,
 ) -> Result<Part, InvalidRequest> {
     let kind = block.require_text("type")?;
-    let Some((table, read)) = home.decoder(&kind) else {
-        let words = format!("expected {}, got `{}`.", home.expected(), printable(&kind));
+    let Some((table, read)) = context.decoder(&kind) else {
+        let words = format!("expected {}, got `{}`.", context.expected(), printable(&kind));
         return Err(block.invalid_field("type", code::VALUE, &words));
     };
     block.place = place(table);

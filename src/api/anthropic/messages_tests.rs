@@ -194,12 +194,12 @@ fn anthropic_results_in_reverse_order_are_matched() {
     let ids = || (0..CALLS).map(|number| format!("c{number}"));
     let calls: Vec<_> = ids().map(|id| call(&id)).collect();
     let results: Vec<_> = ids().rev().map(|id| result(&id)).collect();
-    let said = turn(json!([
+    let turn = turn(json!([
         user(&json!("hi")),
         assistant(&json!(calls)),
         user(&json!(results))
     ]));
-    assert_eq!(said.prompt.len(), CALLS);
+    assert_eq!(turn.prompt.len(), CALLS);
 }
 
 #[test]

@@ -41,7 +41,7 @@ const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 pub(super) fn native_part(
     value: &Value,
     written: RawJson<'_>,
-    home: BlockContext,
+    context: BlockContext,
     is_strict: bool,
 ) -> Option<Part> {
     let kind = value["type"].as_str()?;
@@ -51,7 +51,7 @@ pub(super) fn native_part(
         && value["text"]
             .as_str()
             .is_some_and(|text| text.trim().is_empty());
-    if is_blank || is_plain(value, kind) || (is_strict && !home.allows(kind)) {
+    if is_blank || is_plain(value, kind) || (is_strict && !context.allows(kind)) {
         return None;
     }
     let text = |name: &str| value[name].as_str().map(str::to_owned);

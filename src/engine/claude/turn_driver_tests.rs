@@ -38,18 +38,18 @@ impl Cli {
     }
 }
 
-fn talk() -> (TurnDriver<Read, Write>, Cli) {
+fn start_driver() -> (TurnDriver<Read, Write>, Cli) {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let (reader, writer) = tokio::io::split(ours);
     let setup = setup();
-    let talk = TurnDriver::new(
+    let driver = TurnDriver::new(
         CliSession::new(reader, writer, &setup.config),
         Vec::new(),
         &setup,
     );
     let (reader, writer) = tokio::io::split(theirs);
     (
-        talk,
+        driver,
         Cli {
             reader: BufReader::new(reader),
             writer,
@@ -60,12 +60,12 @@ fn talk() -> (TurnDriver<Read, Write>, Cli) {
 /// Begins a turn with a prompt of `bytes`, and cancels it when the CLI has received its settings
 /// but not answered. Returns the settings.
 async fn leave_while_configuring(
-    talk: &mut TurnDriver<Read, Write>,
+    driver: &mut TurnDriver<Read, Write>,
     cli: &mut Cli,
     bytes: usize,
 ) -> serde_json::Value {
     let turn = WorkerTurn::new(turn(&"x".repeat(bytes)));
-    let mut start = pin!(talk.start(&turn));
+    let mut start = pin!(driver.start(&turn));
     let mut read = pin!(cli.read());
     poll_fn(|context| {
         assert!(
@@ -79,8 +79,8 @@ async fn leave_while_configuring(
 
 #[tokio::test(start_paused = true)]
 async fn reset_removes_large_body_after_cancelled_configuration() {
-    let (mut talk, mut cli) = talk();
-    let settings = leave_while_configuring(&mut talk, &mut cli, LARGE_BODY_BYTES).await;
+    let (mut driver, mut cli) = start_driver();
+    let settings = leave_while_configuring(&mut driver, &mut cli, LARGE_BODY_BYTES).await;
     assert!(settings["request"]["settings"]["env"]["CLAUDE_CODE_EXTRA_BODY"].is_string());
     let cleaning = async {
         cli.accept(&settings).await;
@@ -89,13 +89,13 @@ async fn reset_removes_large_body_after_cancelled_configuration() {
         assert_eq!(env, r#"{"CLAUDE_CODE_EXTRA_BODY":null}"#);
         cli.accept(&line).await;
     };
-    let both = async { tokio::join!(talk.reset(), cleaning) };
+    let both = async { tokio::join!(driver.reset(), cleaning) };
     let (reset, ()) = tokio::time::timeout(Duration::from_secs(1), both)
         .await
         .unwrap();
     assert_eq!(reset, Ok(()));
     assert_eq!(
-        talk.reset().await,
+        driver.reset().await,
         Ok(()),
         "once is enough, and nothing is waited for"
     );
@@ -103,7 +103,7 @@ async fn reset_removes_large_body_after_cancelled_configuration() {
 
 #[tokio::test]
 async fn reset_keeps_small_body_until_the_next_turn() {
-    let (mut talk, mut cli) = talk();
-    leave_while_configuring(&mut talk, &mut cli, 10).await;
-    assert_eq!(talk.reset().await, Ok(()), "nothing is waited for");
+    let (mut driver, mut cli) = start_driver();
+    leave_while_configuring(&mut driver, &mut cli, 10).await;
+    assert_eq!(driver.reset().await, Ok(()), "nothing is waited for");
 }

@@ -162,12 +162,12 @@ mod tests {
 
     #[test]
     fn callback_receives_each_refusal() {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let ears = Arc::clone(&heard);
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&reported);
         let learnt = LearnedRefusals::with_listener(move |model, parameter| {
-            ears.lock().unwrap().push(format!("{model} {parameter}"));
+            sink.lock().unwrap().push(format!("{model} {parameter}"));
         });
         learnt.remember("m-1", UpstreamRefusal::Parameter(Restriction::ForcedTools));
-        assert_eq!(*heard.lock().unwrap(), ["m-1 forced_tools"]);
+        assert_eq!(*reported.lock().unwrap(), ["m-1 forced_tools"]);
     }
 }

@@ -195,15 +195,15 @@ fn unknown_field_is_left_out_once_remembered() {
 
 /// Returns a turn with an instruction behind its first message and a prefilled answer.
 fn in_the_middle(model: &str) -> Turn {
-    let said = |role, part| Message {
+    let message = |role, part| Message {
         role,
         parts: vec![part],
     };
     let mut turn = turn(model);
     turn.history = vec![
-        said(Role::User, Part::text("a")),
-        said(Role::User, Part::Instruction("b".to_owned())),
-        said(Role::Assistant, Part::text("c ")),
+        message(Role::User, Part::text("a")),
+        message(Role::User, Part::Instruction("b".to_owned())),
+        message(Role::Assistant, Part::text("c ")),
     ];
     turn.prompt = vec![Part::Continue];
     turn

@@ -41,8 +41,8 @@ impl ApiFlavor {
 
 impl ApiError {
     /// Renders the error as a body, or as the last event of a stream, in the format of `door`.
-    pub(in crate::http) fn render_for(&self, door: ApiFlavor, request_id: &str) -> String {
-        match door {
+    pub(in crate::http) fn render_for(&self, flavor: ApiFlavor, request_id: &str) -> String {
+        match flavor {
             ApiFlavor::OpenAi => self.envelope().to_json(),
             ApiFlavor::Anthropic => self.anthropic_envelope(request_id).to_json(),
         }

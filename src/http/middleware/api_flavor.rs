@@ -21,16 +21,16 @@ pub(in crate::http) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let door = ApiFlavor::detect(&request);
-    request.extensions_mut().insert(door);
+    let flavor = ApiFlavor::detect(&request);
+    request.extensions_mut().insert(flavor);
     let mut response = next.run(request).await;
-    if door == ApiFlavor::Anthropic {
+    if flavor == ApiFlavor::Anthropic {
         response.headers_mut().insert(REQUEST_ID, id.header());
     }
     match response
         .extensions()
         .get::<ApiError>()
-        .map(|error| error.render_for(door, id.as_str()))
+        .map(|error| error.render_for(flavor, id.as_str()))
     {
         Some(body) => response.map(|_| Body::from(body)),
         None => response,

@@ -129,15 +129,15 @@ async fn conversation_is_created_changed_and_deleted() {
 #[tokio::test]
 async fn conversation_items_are_listed_read_and_deleted() {
     let router = with_keys(repeating());
-    let said = |text: &str| json!({"role": "user", "content": text});
-    let (_, conversation) = ask(&router, "POST", PATH, json!({"items": [said("a")]})).await;
+    let message = |text: &str| json!({"role": "user", "content": text});
+    let (_, conversation) = ask(&router, "POST", PATH, json!({"items": [message("a")]})).await;
     let path = format!("{PATH}/{}", conversation["id"].as_str().unwrap());
     let items = format!("{path}/items");
     let (_, added) = ask(
         &router,
         "POST",
         &items,
-        json!({"items": [said("b"), said("c")]}),
+        json!({"items": [message("b"), message("c")]}),
     )
     .await;
     assert_eq!(

@@ -90,13 +90,13 @@ fn recording() -> (Router, Arc<Mutex<Vec<String>>>) {
         parts.iter().map(text).collect::<Vec<_>>().join("+")
     };
     let script = move |_: &Caller, turn: &Turn| {
-        let mut said: Vec<_> = turn
+        let mut lines: Vec<_> = turn
             .history
             .iter()
             .map(|message| texts(&message.parts))
             .collect();
-        said.push(texts(&turn.prompt));
-        seen.lock().unwrap().push(said.join(" | "));
+        lines.push(texts(&turn.prompt));
+        seen.lock().unwrap().push(lines.join(" | "));
         Ok(play(greeting()))
     };
     (router(state(ScriptedTurns::new(script))), turns)
@@ -207,10 +207,10 @@ async fn previous_response_id_continues_the_conversation() {
 #[tokio::test]
 async fn input_items_are_listed_in_pages() {
     let router = playing(greeting());
-    let said = |text: &str| json!({"role": "user", "content": text});
+    let message = |text: &str| json!({"role": "user", "content": text});
     let made = found(
         &router,
-        ask(json!({"input": [said("a"), said("b"), said("c")]})),
+        ask(json!({"input": [message("a"), message("b"), message("c")]})),
     )
     .await;
     let id = id(&made);

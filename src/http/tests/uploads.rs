@@ -22,7 +22,7 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(7);
 struct Server {
     router: Router,
     /// Key of another project than that of `secret-1`.
-    stranger: String,
+    other_caller: String,
     _folder: tempfile::TempDir,
 }
 
@@ -81,7 +81,7 @@ impl Server {
             name: named("stranger"),
             ..KeyChange::default()
         };
-        let stranger = registry
+        let other_caller = registry
             .create_key(project, key)
             .await
             .unwrap()
@@ -103,7 +103,7 @@ impl Server {
                 },
                 ..state
             }),
-            stranger,
+            other_caller,
             _folder: folder,
         }
     }
@@ -236,7 +236,7 @@ async fn file_of_another_project_is_not_found() {
     let id = server.upload("user_data", "a.txt", "Secret words").await;
     let body =
         json!({"model": "m", "messages": [{"role": "user", "content": [file(&id)]}]}).to_string();
-    let bearer = format!("Bearer {}", server.stranger);
+    let bearer = format!("Bearer {}", server.other_caller);
     let of_stranger = request(
         "POST",
         "/v1/chat/completions",
@@ -317,8 +317,8 @@ async fn stored_conversation_reads_its_files_again() {
         .await;
     let first: Value = serde_json::from_str(&body(first).await).unwrap();
     let next = json!({"model": "m", "previous_response_id": first["id"], "input": "And?"});
-    let said = answer(server.ask("/v1/responses", &next).await).await;
-    assert_eq!(said, "a.txt\n\nWords | a.txt\n\nWords | And?");
+    let text = answer(server.ask("/v1/responses", &next).await).await;
+    assert_eq!(text, "a.txt\n\nWords | a.txt\n\nWords | And?");
     let session = server.ask("/v1/sessions", &json!({"model": "m"})).await;
     let session: Value = serde_json::from_str(&body(session).await).unwrap();
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
@@ -357,8 +357,8 @@ async fn tool_results_can_be_files_and_count_as_tokens() {
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_file", "file_id": id}]},
     ]);
-    let said = answer(server.respond(input).await).await;
-    assert!(said.ends_with("| a.txt\n\nWords"), "{said}");
+    let text = answer(server.respond(input).await).await;
+    assert!(text.ends_with("| a.txt\n\nWords"), "{text}");
     let count = json!({"model": "m", "input": from_user(&json!({"type": "input_file", "file_id": "file-0"}))});
     let refused = refusal(server.ask("/v1/responses/input_tokens", &count).await).await;
     assert!(refused.starts_with("404 \"file_not_found\" "), "{refused}");

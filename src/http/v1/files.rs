@@ -47,7 +47,7 @@ pub(in crate::http) async fn create_file(
     State(ApiServices { files, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
     Extension(caller): Extension<Caller>,
-    Extension(door): Extension<ApiFlavor>,
+    Extension(flavor): Extension<ApiFlavor>,
     mut form: MultipartForm,
 ) -> Result<Response, ApiError> {
     let (mut texts, mut draft, mut filename, mut mime_type) = (Vec::new(), None, None, None);
@@ -66,23 +66,23 @@ pub(in crate::http) async fn create_file(
             }
         }
     }
-    let (purpose, expires_after, remarks) = read_text_fields(door, texts, config.policy)?;
+    let (purpose, expires_after, remarks) = read_text_fields(flavor, texts, config.policy)?;
     let draft = draft.ok_or_else(MultipartForm::no_file)?;
     let filename = filename.unwrap_or_else(|| DEFAULT_FILENAME.to_owned());
     let finished = draft.finish(filename, purpose, expires_after).await?;
-    let finished = finished.with_mime_type(mime_type.filter(|_| door == ApiFlavor::Anthropic));
-    let mut response = render_file(door, &files.record(finished).await?);
+    let finished = finished.with_mime_type(mime_type.filter(|_| flavor == ApiFlavor::Anthropic));
+    let mut response = render_file(flavor, &files.record(finished).await?);
     describe(&mut response, &TurnInfo::default(), &remarks);
     Ok(response)
 }
 
 /// Reads the purpose, the time to live in seconds and the remarks from the text fields of the form.
 fn read_text_fields(
-    door: ApiFlavor,
+    flavor: ApiFlavor,
     texts: Vec<(String, String)>,
     policy: Policy,
 ) -> Result<(Purpose, Option<u64>, Remarks), InvalidRequest> {
-    match door {
+    match flavor {
         ApiFlavor::OpenAi => {
             let request = files::decode(texts, policy)?;
             Ok((request.purpose, request.expires_after, request.remarks))
@@ -94,8 +94,8 @@ fn read_text_fields(
     }
 }
 
-fn render_file(door: ApiFlavor, file: &File) -> Response {
-    json(match door {
+fn render_file(flavor: ApiFlavor, file: &File) -> Response {
+    json(match flavor {
         ApiFlavor::OpenAi => file.to_json(),
         ApiFlavor::Anthropic => to_anthropic(file).to_json(),
     })
@@ -117,10 +117,10 @@ fn to_anthropic(file: &File) -> FileMetadata {
 pub(in crate::http) async fn list_files(
     State(ApiServices { files, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
-    Extension(door): Extension<ApiFlavor>,
+    Extension(flavor): Extension<ApiFlavor>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
-    if door == ApiFlavor::Anthropic {
+    if flavor == ApiFlavor::Anthropic {
         return list_metadata(&files, &caller, &pairs).await;
     }
     let query: HashMap<String, String> = pairs.into_iter().collect();
@@ -166,10 +166,10 @@ async fn list_metadata(
 pub(in crate::http) async fn retrieve_file(
     State(ApiServices { files, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
-    Extension(door): Extension<ApiFlavor>,
+    Extension(flavor): Extension<ApiFlavor>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(render_file(door, &files.get(&caller.project, &id).await?))
+    Ok(render_file(flavor, &files.get(&caller.project, &id).await?))
 }
 
 /// Streams the content of a file.
@@ -196,11 +196,11 @@ pub(in crate::http) async fn download_file(
 pub(in crate::http) async fn delete_file(
     State(ApiServices { files, .. }): State<ApiServices>,
     Extension(caller): Extension<Caller>,
-    Extension(door): Extension<ApiFlavor>,
+    Extension(flavor): Extension<ApiFlavor>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     files.delete(&caller.project, &id).await?;
-    Ok(json(match door {
+    Ok(json(match flavor {
         ApiFlavor::OpenAi => files::deleted_body(&id),
         ApiFlavor::Anthropic => anthropic::files::deleted(&id),
     }))

@@ -27,7 +27,7 @@ const CODEX: &str = "client_version";
 /// Lists the model names that the caller may use.
 pub(in crate::http) async fn list_models(
     State(turns): State<TurnPipeline>,
-    Extension(door): Extension<ApiFlavor>,
+    Extension(flavor): Extension<ApiFlavor>,
     Extension(caller): Extension<Caller>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, ApiError> {
@@ -35,7 +35,7 @@ pub(in crate::http) async fn list_models(
     let cards = cards
         .iter()
         .filter(|card| caller.grant.allows_model(card.name.as_str()));
-    Ok(json(match door {
+    Ok(json(match flavor {
         ApiFlavor::OpenAi => openai::models::list_body(
             &cards.map(listed).collect::<Vec<_>>(),
             query.contains_key(CODEX),
@@ -49,7 +49,7 @@ pub(in crate::http) async fn list_models(
 /// Returns one model.
 pub(in crate::http) async fn retrieve_model(
     State(turns): State<TurnPipeline>,
-    Extension(door): Extension<ApiFlavor>,
+    Extension(flavor): Extension<ApiFlavor>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -57,7 +57,7 @@ pub(in crate::http) async fn retrieve_model(
         return Err(ApiError::unknown_model(&name));
     }
     let card = turns.model(ModelName::new(&name)).await?;
-    Ok(json(match door {
+    Ok(json(match flavor {
         ApiFlavor::OpenAi => openai::models::model_body(&listed(&card)),
         ApiFlavor::Anthropic => anthropic::models::single(&name),
     }))

@@ -16,7 +16,7 @@ use crate::http::tests::keyed::keyed;
 async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
     let (mut sink, mut stream) = Socket::open_at(server, path).await.0.split();
     let message = Message::text("x".repeat(size));
-    let heard = async {
+    let close_frame = async {
         loop {
             match stream.next().await.unwrap().unwrap() {
                 Message::Close(frame) => return frame,
@@ -25,7 +25,7 @@ async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
             }
         }
     };
-    within(DEADLINE, async { tokio::join!(sink.send(message), heard) })
+    within(DEADLINE, async { tokio::join!(sink.send(message), close_frame) })
         .await
         .1
 }

@@ -86,12 +86,12 @@ async fn pings_do_not_extend_the_authentication_timeout() {
 }
 
 async fn expect_farewell(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
-    let mut said = socket.filter(|message| ready(!matches!(message, Ok(Message::Pong(_)))));
-    let Some(Ok(Message::Text(text))) = said.next().await else {
+    let mut messages = socket.filter(|message| ready(!matches!(message, Ok(Message::Pong(_)))));
+    let Some(Ok(Message::Text(text))) = messages.next().await else {
         panic!("no error")
     };
     assert!(text.contains("invalid_api_key"), "{text}");
-    let Some(Ok(Message::Close(Some(frame)))) = said.next().await else {
+    let Some(Ok(Message::Close(Some(frame)))) = messages.next().await else {
         panic!("not closed")
     };
     assert_eq!(u16::from(frame.code), 4401);

@@ -117,10 +117,10 @@ async fn stalled_socket_that_floods_messages_is_not_read_without_bound() {
     stalled.say(chat("a", "much")).await;
     until_stalled(&mut progress).await;
     let ping = Message::text(format!("{{\"type\":\"ping\"{}}}", " ".repeat(900)));
-    let mut said = 0;
+    let mut received = 0;
     while let Ok(sent) = timeout(PAUSE, stalled.0.send(ping.clone())).await {
         sent.unwrap();
-        said += 1;
-        assert!(said < 50_000, "more than lies on the way");
+        received += 1;
+        assert!(received < 50_000, "more than lies on the way");
     }
 }

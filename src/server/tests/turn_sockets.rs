@@ -79,16 +79,16 @@ async fn chat_without_id_gets_tokens_and_done_with_usage() {
     socket
         .say(json!({"type": "chat", "model": "sonnet", "messages": messages}))
         .await;
-    let mut said = Vec::new();
+    let mut tokens = Vec::new();
     let done = loop {
         let message = socket.next().await.unwrap();
         match message["type"].as_str().unwrap() {
-            "token" => said.push(message["content"].clone()),
+            "token" => tokens.push(message["content"].clone()),
             "done" => break message,
             _ => {}
         }
     };
-    assert_eq!(said, [json!("hi"), json!("!")]);
+    assert_eq!(tokens, [json!("hi"), json!("!")]);
     assert_eq!(done["usage"]["total_tokens"], 5, "{done}");
 }
 

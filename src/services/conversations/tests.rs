@@ -14,7 +14,7 @@ use crate::storage::store::StoreTable;
 use crate::storage::store::TtlLimits;
 use crate::storage::store::TtlTable;
 
-fn said(id: &str) -> Value {
+fn message(id: &str) -> Value {
     json!({"type": "message", "id": id, "role": "user", "content": [{"type": "input_text", "text": "a\nb"}]})
 }
 
@@ -46,11 +46,11 @@ async fn added_items_with_duplicate_ids_get_new_ids() {
     let (_, conversations) = some();
     let id = made(&conversations).await;
     conversations
-        .add_items(&caller(), &id, vec![said("msg_1"), said("msg_2")])
+        .add_items(&caller(), &id, vec![message("msg_1"), message("msg_2")])
         .await
         .unwrap();
     let added = conversations
-        .add_items(&caller(), &id, vec![said("msg_2"), said("msg_3")])
+        .add_items(&caller(), &id, vec![message("msg_2"), message("msg_3")])
         .await
         .unwrap();
     assert_ne!(added[0]["id"], "msg_2");
@@ -62,7 +62,7 @@ async fn added_items_with_duplicate_ids_get_new_ids() {
     );
     assert_eq!(
         conversations.item(&caller(), &id, "msg_1").await.unwrap(),
-        said("msg_1")
+        message("msg_1")
     );
     conversations
         .delete_item(&caller(), &id, "msg_2")
@@ -79,19 +79,19 @@ async fn locked_conversation_rejects_item_changes() {
     let id = made(&conversations).await;
     let taken = conversations.lock(&caller(), &id).await.unwrap();
     let refused = conversations
-        .add_items(&caller(), &id, vec![said("msg_1")])
+        .add_items(&caller(), &id, vec![message("msg_1")])
         .await;
     assert!(matches!(refused, Err(Error::Locked(_))));
     let labels = json!({"c": "d"}).as_object().unwrap().clone();
     conversations.update(&caller(), &id, labels).await.unwrap();
-    taken.append(vec![said("msg_2")], None).await.unwrap();
+    taken.append(vec![message("msg_2")], None).await.unwrap();
     assert_eq!(ids(&conversations, &id).await, ["msg_2"]);
     assert_eq!(
         conversations.get(&caller(), &id).await.unwrap().metadata["c"],
         "d"
     );
     conversations
-        .add_items(&caller(), &id, vec![said("msg_1")])
+        .add_items(&caller(), &id, vec![message("msg_1")])
         .await
         .unwrap();
 }
@@ -117,7 +117,7 @@ async fn append_writes_items_and_the_record_beside_atomically() {
 
     let taken = conversations.lock(&caller(), &id).await.unwrap();
     conversations.delete(&caller(), &id).await.unwrap();
-    let gone = taken.append(vec![said("msg_1")], beside()).await;
+    let gone = taken.append(vec![message("msg_1")], beside()).await;
     assert!(matches!(gone, Err(Error::Gone(_))));
     assert_eq!(table.get(&owner, "x").await.unwrap(), None);
     assert!(matches!(
@@ -127,7 +127,7 @@ async fn append_writes_items_and_the_record_beside_atomically() {
 
     let id = made(&conversations).await;
     let taken = conversations.lock(&caller(), &id).await.unwrap();
-    taken.append(vec![said("msg_1")], beside()).await.unwrap();
+    taken.append(vec![message("msg_1")], beside()).await.unwrap();
     assert_eq!(table.get(&owner, "x").await.unwrap(), Some(b"y".to_vec()));
 }
 
@@ -158,11 +158,11 @@ async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
         "as an earlier version writes it"
     );
     conversations
-        .add_items(&caller(), &id, vec![said("msg_2")])
+        .add_items(&caller(), &id, vec![message("msg_2")])
         .await
         .unwrap();
     conversations
-        .add_items(&caller(), &id, vec![said("msg_3"), said("msg_4")])
+        .add_items(&caller(), &id, vec![message("msg_3"), message("msg_4")])
         .await
         .unwrap();
     assert_eq!(lines_and_parts().await, (1, vec![2, 2]));
@@ -172,7 +172,7 @@ async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
         .unwrap();
     assert_eq!(ids(&conversations, &id).await[1..], ["msg_2", "msg_4"]);
     conversations
-        .add_items(&caller(), &id, vec![said("msg_5")])
+        .add_items(&caller(), &id, vec![message("msg_5")])
         .await
         .unwrap();
     assert_eq!(

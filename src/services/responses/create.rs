@@ -88,7 +88,7 @@ impl Responses {
         let (shows_thinking, stream) = (request.shows_thinking, request.stream);
         let (running, remarks) = self.start_turn(caller, request, &earlier).await?;
         let has_memory = memory.is_some();
-        let keeper = ResponseRecorder {
+        let recorder = ResponseRecorder {
             records: response.store.then(|| self.0.tables.records.clone()),
             input: stored_items::from_input(&response.id, input),
             owner,
@@ -101,7 +101,7 @@ impl Responses {
         let run = ResponseRun {
             writer: ResponseWriter::new(response, names, shows_thinking),
             events: running.events,
-            recorder: keeper,
+            recorder,
             stop: self.0.stop.clone(),
             cancel: CancellationToken::new(),
             explain: self.0.explain,

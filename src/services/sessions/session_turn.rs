@@ -87,17 +87,17 @@ impl SessionTurn {
     /// If storing fails, the stream ends with an error: a client that saw a regular end would
     /// continue from messages that the session lacks.
     pub fn store_answer(self, new: Vec<Value>, events: TurnStream) -> StoredAnswerStream {
-        let begun = Some((self, new, ChatAnswer::default(), events));
-        Box::pin(futures::stream::unfold(begun, async |state| {
-            let (talk, new, mut answer, mut events) = state?;
+        let initial = Some((self, new, ChatAnswer::default(), events));
+        Box::pin(futures::stream::unfold(initial, async |state| {
+            let (turn, new, mut answer, mut events) = state?;
             match events.next().await? {
                 Ok(TurnEvent::Finished(finish)) => {
-                    let kept = talk.append(new, &answer, &finish).await;
-                    Some((kept.map(|()| TurnEvent::Finished(finish)), None))
+                    let stored = turn.append(new, &answer, &finish).await;
+                    Some((stored.map(|()| TurnEvent::Finished(finish)), None))
                 }
                 Ok(event) => {
                     answer.apply_event(event.clone());
-                    Some((Ok(event), Some((talk, new, answer, events))))
+                    Some((Ok(event), Some((turn, new, answer, events))))
                 }
                 Err(error) => Some((Err(error.into()), None)),
             }
@@ -119,14 +119,14 @@ impl SessionTurn {
             lock: taken,
         } = self;
         let now = unix_now();
-        let said = (finish.reason != FinishReason::ContentFilter)
+        let turn_messages = (finish.reason != FinishReason::ContentFilter)
             .then(|| new.into_iter().chain([assistant_message(answer)]));
         let entry = |message| SessionEntry {
             id: new_message_id(),
             created_at: now,
             message,
         };
-        let messages = record.add_entries(said.into_iter().flatten().map(entry))?;
+        let messages = record.add_entries(turn_messages.into_iter().flatten().map(entry))?;
         let session = &mut record.session;
         session.message_count = record.entries.len();
         session.usage.add(&finish.usage);

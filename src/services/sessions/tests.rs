@@ -59,8 +59,8 @@ async fn say(
     words: &str,
     reason: Option<FinishReason>,
 ) {
-    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
-    let request = talk
+    let turn = sessions.begin_turn(&caller(), &session.id).await.unwrap();
+    let request = turn
         .decode_message(
             json!({"content": words}).to_string().as_bytes(),
             Policy::Strict,
@@ -76,7 +76,7 @@ async fn say(
         .into_iter()
         .chain(end)
         .map(Ok);
-    let mut answer = talk.store_answer(request.new_messages, stream::iter(events).boxed());
+    let mut answer = turn.store_answer(request.new_messages, stream::iter(events).boxed());
     while answer.next().await.is_some() {}
 }
 
@@ -112,31 +112,31 @@ async fn only_complete_answers_are_stored() {
         is_ascending: true,
     };
     let (entries, _) = next.messages(&caller(), &session.id, &page).await.unwrap();
-    let said: Vec<_> = entries
+    let contents: Vec<_> = entries
         .iter()
         .map(|entry| entry.message["content"].as_str().unwrap())
         .collect();
-    assert_eq!(said, ["hi", "Hello"]);
+    assert_eq!(contents, ["hi", "Hello"]);
 }
 
 #[tokio::test]
 async fn session_is_private_to_its_key_and_answers_one_message_at_a_time() {
     let sessions = sessions(&Store::in_memory(TaskTracker::new()));
     let session = sessions.create(&caller(), new()).await.unwrap();
-    let stranger = Caller::named("key_b");
-    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
+    let other_caller = Caller::named("key_b");
+    let turn = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     assert!(matches!(
         sessions.begin_turn(&caller(), &session.id).await,
         Err(Error::Busy(_))
     ));
     assert!(matches!(
-        sessions.begin_turn(&stranger, &session.id).await,
+        sessions.begin_turn(&other_caller, &session.id).await,
         Err(Error::NotFound(_))
     ));
-    drop(talk);
+    drop(turn);
     sessions.begin_turn(&caller(), &session.id).await.unwrap();
     assert!(matches!(
-        sessions.delete(&stranger, &session.id).await,
+        sessions.delete(&other_caller, &session.id).await,
         Err(Error::NotFound(_))
     ));
     sessions.create(&caller(), new()).await.unwrap();
@@ -144,17 +144,17 @@ async fn session_is_private_to_its_key_and_answers_one_message_at_a_time() {
         sessions.create(&caller(), new()).await,
         Err(Error::TooMany(2))
     ));
-    sessions.create(&stranger, new()).await.unwrap();
+    sessions.create(&other_caller, new()).await.unwrap();
 }
 
 #[tokio::test]
 async fn session_deleted_while_answering_stays_deleted() {
     let sessions = sessions(&Store::in_memory(TaskTracker::new()));
     let session = sessions.create(&caller(), new()).await.unwrap();
-    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
+    let turn = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     sessions.delete(&caller(), &session.id).await.unwrap();
     let finish = Finish::new(FinishReason::Stop, Usage::default());
-    let mut answer = talk.store_answer(
+    let mut answer = turn.store_answer(
         Vec::new(),
         stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
     );
@@ -188,9 +188,9 @@ async fn answer_that_cannot_be_stored_fails_and_changes_nothing() {
     say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
     let before = sessions.get(&caller(), &session.id).await.unwrap();
     disk.fill(true);
-    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
+    let turn = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     let finish = Finish::new(FinishReason::Stop, Usage::default());
-    let mut answer = talk.store_answer(
+    let mut answer = turn.store_answer(
         Vec::new(),
         stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
     );
@@ -282,11 +282,11 @@ async fn turn_appends_new_messages_only_and_reads_earlier_record_version() {
         .messages(&caller(), &session.id, &page)
         .await
         .unwrap();
-    let said: Vec<_> = entries
+    let lengths: Vec<_> = entries
         .iter()
         .map(|entry| entry.message["content"].as_str().unwrap().len())
         .collect();
-    assert_eq!(said, [5000, 6, 5, 5, 5]);
+    assert_eq!(lengths, [5000, 6, 5, 5, 5]);
     assert_eq!(
         sessions
             .get(&caller(), &session.id)
@@ -302,11 +302,11 @@ async fn session_stays_locked_until_the_answer_of_a_cancelled_client_is_stored()
     let disk = Arc::new(Gated::default());
     let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
     let session = sessions.create(&caller(), new()).await.unwrap();
-    let talk = sessions.begin_turn(&caller(), &session.id).await.unwrap();
+    let turn = sessions.begin_turn(&caller(), &session.id).await.unwrap();
     disk.close();
     let finish = Finish::new(FinishReason::Stop, Usage::default());
     let message = json!({"role": "user", "content": "hi"});
-    let mut answer = talk.store_answer(
+    let mut answer = turn.store_answer(
         vec![message],
         stream::iter([Ok(TurnEvent::Finished(finish))]).boxed(),
     );
@@ -323,7 +323,7 @@ async fn session_stays_locked_until_the_answer_of_a_cancelled_client_is_stored()
     let next = loop {
         match sessions.begin_turn(&caller(), &session.id).await {
             Err(Error::Busy(_)) => tokio::task::yield_now().await,
-            talk => break talk.unwrap(),
+            turn => break turn.unwrap(),
         }
     };
     assert_eq!(

@@ -59,12 +59,12 @@ impl TaskRun {
     }
 
     /// Raises the hold to cover one more model call, within the budgets as they are now.
-    pub(super) async fn cover_next_call(&self, funds: &mut TaskHold) -> Result<(), TaskStopReason> {
+    pub(super) async fn cover_next_call(&self, hold: &mut TaskHold) -> Result<(), TaskStopReason> {
         let grant = self.caller().map_err(|_| TaskStopReason::KeyRevoked)?.grant;
         let (model, most) = self
             .recorder
             .read(|task| (task.model.clone(), task.max_budget()));
-        match funds.cover_next_call(&model, most, grant).await {
+        match hold.cover_next_call(&model, most, grant).await {
             Ok(()) => Ok(()),
             Err(ledger::Error::BudgetExceeded(over)) => {
                 tracing::info!(error = %over, "task stopped: no budget for another call");

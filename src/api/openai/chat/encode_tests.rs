@@ -31,7 +31,7 @@ fn reply() -> ChatReply {
     }
 }
 
-fn said(text: &str, reason: FinishReason) -> ChatAnswer {
+fn answer(text: &str, reason: FinishReason) -> ChatAnswer {
     ChatAnswer {
         text: text.into(),
         finish: Some(finish(reason)),
@@ -47,7 +47,7 @@ fn called() -> ChatAnswer {
     };
     ChatAnswer {
         calls: vec![call("1", "{\"a\":1}"), call("2", "")],
-        ..said("", FinishReason::ToolCalls)
+        ..answer("", FinishReason::ToolCalls)
     }
 }
 
@@ -88,18 +88,18 @@ fn legacy_format_has_one_function_call() {
 
 #[test]
 fn refusal_sets_refusal_and_finish_reason() {
-    let refused = choice(&reply(), said("", FinishReason::ContentFilter));
+    let refused = choice(&reply(), answer("", FinishReason::ContentFilter));
     assert_eq!(refused["message"]["refusal"], REFUSAL);
     assert!(refused["message"]["content"].is_null());
-    let begun = choice(&reply(), said("I", FinishReason::ContentFilter));
+    let begun = choice(&reply(), answer("I", FinishReason::ContentFilter));
     assert_eq!(begun["message"]["content"], "I");
 }
 
 #[test]
 fn choices_are_numbered_and_usage_is_summed() {
     let read = read(&reply().response(&[
-        said("a", FinishReason::Stop),
-        said("b", FinishReason::Length),
+        answer("a", FinishReason::Stop),
+        answer("b", FinishReason::Length),
     ]));
     let choices: Vec<_> = read
         .choices
@@ -113,7 +113,7 @@ fn choices_are_numbered_and_usage_is_summed() {
 #[test]
 fn completion_body_is_stable() {
     let body =
-        String::from_utf8(reply().response(&[said("Hi \"you\"\n", FinishReason::Stop)])).unwrap();
+        String::from_utf8(reply().response(&[answer("Hi \"you\"\n", FinishReason::Stop)])).unwrap();
     assert_eq!(
         body,
         concat!(
@@ -136,7 +136,7 @@ fn completion_body_matches_openai_schema() {
         (FinishReason::ContentFilter, Reason::ContentFilter),
     ];
     for (reason, expected) in rows {
-        let read = read(&ChatReply::new("sonnet").response(&[said("text", reason)]));
+        let read = read(&ChatReply::new("sonnet").response(&[answer("text", reason)]));
         assert_eq!(read.choices[0].finish_reason, Some(expected));
         assert_eq!(read.choices[0].message.content.as_deref(), Some("text"));
         assert_eq!(read.usage.unwrap().total_tokens, 4321);

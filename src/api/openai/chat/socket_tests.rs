@@ -22,10 +22,10 @@ fn chat(fields: &Value) -> Result<ChatClientMessage, InvalidRequest> {
 
 #[test]
 fn chat_message_carries_id_and_request() {
-    let said = chat(
+    let message = chat(
         &json!({"id": "a.1", "stream": false, "stream_options": {"x": 1}, "temperature": 0.5}),
     );
-    let ChatClientMessage::Chat { id, request } = said.unwrap() else {
+    let ChatClientMessage::Chat { id, request } = message.unwrap() else {
         panic!("no chat")
     };
     assert_eq!((id.as_deref(), request.n), (Some("a.1"), 1));

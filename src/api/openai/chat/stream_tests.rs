@@ -270,12 +270,12 @@ proptest! {
         prop_assert_eq!(roles.iter().filter(|&&role| role).count(), usize::from(!events.is_empty()));
         prop_assert!(roles.first().is_none_or(|&first| first));
 
-        let said: String = chunks.iter().flat_map(|c| &c.choices).filter_map(|c| c.delta.content.as_deref()).collect();
+        let content: String = chunks.iter().flat_map(|c| &c.choices).filter_map(|c| c.delta.content.as_deref()).collect();
         let meant: String = events[..end.unwrap_or(events.len())]
             .iter()
             .filter_map(|event| if let TurnEvent::Text(text) = event { Some(text.as_str()) } else { None })
             .collect();
-        prop_assert_eq!(said, meant);
+        prop_assert_eq!(content, meant);
 
         let finishes = chunks.iter().flat_map(|c| &c.choices).filter(|c| c.finish_reason.is_some()).count();
         prop_assert_eq!(finishes, usize::from(end.is_some()));

@@ -131,11 +131,11 @@ fn custom_tools_are_decoded() {
             .ends_with("\na+")
     );
     let call = json!({"id": "1", "type": "custom", "custom": {"name": "c", "input": "a\nb"}});
-    let talk = json!({"model": "m", "messages": [
+    let request = json!({"model": "m", "messages": [
         {"role": "user", "content": "x"}, {"role": "assistant", "content": null, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "1", "content": "y"},
     ]});
-    let history = decoded(&talk.to_string()).turn.history;
+    let history = decoded(&request.to_string()).turn.history;
     let Part::ToolUse(call) = &history[1].parts[0] else {
         panic!("{history:?}")
     };

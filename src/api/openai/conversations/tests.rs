@@ -44,11 +44,11 @@ fn items_get_type_id_and_content_parts() {
 
 #[test]
 fn errors_and_remarks_use_items_path() {
-    let said = json!({"role": "user", "content": "x"});
+    let message = json!({"role": "user", "content": "x"});
     for (items, param) in [
         (json!([{"role": "user"}]), "items[0].content"),
         (
-            json!([said, {"role": "judge", "content": "x"}]),
+            json!([message, {"role": "judge", "content": "x"}]),
             "items[1].role",
         ),
         (
@@ -60,7 +60,7 @@ fn errors_and_remarks_use_items_path() {
             "items[0]",
         ),
         (json!([1]), "items[0]"),
-        (json!(vec![said.clone(); 21]), "items"),
+        (json!(vec![message.clone(); 21]), "items"),
         (json!("x"), "items"),
     ] {
         let error = add(&items).unwrap_err();

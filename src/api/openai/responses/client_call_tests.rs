@@ -121,16 +121,16 @@ fn strict_policy_accepts_own_calls_sent_back() {
         } else {
             kind
         };
-        let mut said =
+        let mut output =
             json!({"type": format!("{kind}_output"), "call_id": call["call_id"], "output": "x"});
         match kind {
-            "shell_call" => said["output"] = json!([]),
+            "shell_call" => output["output"] = json!([]),
             "tool_search" => {
-                said = json!({"type": "tool_search_output", "call_id": "c5", "execution": "client", "tools": []});
+                output = json!({"type": "tool_search_output", "call_id": "c5", "execution": "client", "tools": []});
             }
             _ => {}
         }
-        input.extend([call.clone(), said]);
+        input.extend([call.clone(), output]);
     }
     let next = json!({"model": "m", "input": input, "tools": tools()}).to_string();
     let (turn, ignored) = decode(next.as_bytes(), Policy::Strict)

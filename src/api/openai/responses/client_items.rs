@@ -239,13 +239,13 @@ fn claude_names(tool: &Value) -> Vec<String> {
 
 /// Formats one entry of a shell output and its exit status as text.
 fn format_shell_chunk(chunk: &Value) -> String {
-    let said = ["stdout", "stderr"].map(|name| chunk[name].as_str().unwrap_or_default());
+    let outputs = ["stdout", "stderr"].map(|name| chunk[name].as_str().unwrap_or_default());
     let end = match (&chunk["outcome"]["type"], &chunk["outcome"]["exit_code"]) {
         (kind, _) if kind == "timeout" => "[timed out]".to_owned(),
         (_, Value::Number(code)) => format!("[exit code {code}]"),
         _ => String::new(),
     };
-    let parts = said
+    let parts = outputs
         .into_iter()
         .chain([end.as_str()])
         .filter(|part| !part.is_empty());

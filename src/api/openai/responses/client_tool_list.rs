@@ -59,10 +59,10 @@ impl ResponseToolOffer {
                 self.add_function(value, &path, Some(&name), written, ignored)?;
             }
         }
-        let said = description.filter(|description| !description.trim().is_empty());
-        if let (Some(tool), Some(said)) = (self.tools.list.get_mut(first), said) {
+        let description = description.filter(|description| !description.trim().is_empty());
+        if let (Some(tool), Some(description)) = (self.tools.list.get_mut(first), description) {
             let about = format!(
-                "Of all tools that begin with `{}`: {said}",
+                "Of all tools that begin with `{}`: {description}",
                 claude_name(Some(&name), "")
             );
             let own = tool.description.take();

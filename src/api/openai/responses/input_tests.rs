@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::domain::Thinking;
 
-fn talk(earlier: &Value, input: &Value) -> Result<ResponseConversation, InvalidRequest> {
+fn decode_input(earlier: &Value, input: &Value) -> Result<ResponseConversation, InvalidRequest> {
     let mut ignored = RemarkCollector::new(Policy::Strict);
     decode_conversation(
         None,
@@ -60,20 +60,20 @@ fn conversation_continues_with_call_outputs() {
             "content": [{"type": "output_text", "text": "let me see", "annotations": [], "logprobs": []}]},
         call("c1"), call("c2"),
     ]);
-    let conversation = talk(&earlier, &json!([output("c2"), output("c1")])).unwrap();
+    let conversation = decode_input(&earlier, &json!([output("c2"), output("c1")])).unwrap();
     let expected =
         "User: hi; Assistant: thinking, let me see, call c1, call c2; prompt: result c2, result c1";
     assert_eq!(outline(&conversation), expected);
     let mut sent = earlier.as_array().unwrap().clone();
     sent.extend([output("c2"), output("c1")]);
     // The strict policy accepts own answers sent back.
-    assert_eq!(talk(&json!([]), &json!(sent)).as_ref(), Ok(&conversation));
+    assert_eq!(decode_input(&json!([]), &json!(sent)).as_ref(), Ok(&conversation));
     let thinking = Thinking::Open {
         text: "hm".into(),
         signature: "s".into(),
     };
     assert_eq!(conversation.history[1].parts[0], Part::Thinking(thinking));
-    let more = talk(&earlier, &json!([output("c1"), output("c2"), user("and?")])).unwrap();
+    let more = decode_input(&earlier, &json!([output("c1"), output("c2"), user("and?")])).unwrap();
     assert!(outline(&more).ends_with("; User: result c1, result c2; prompt: and?"));
 }
 
@@ -83,7 +83,7 @@ fn instructions_come_first_or_stay_in_place() {
         {"role": "developer", "content": "a"}, user("hi"),
         {"role": "system", "content": [{"type": "input_text", "text": "b"}]},
     ]);
-    let conversation = talk(&json!([]), &items).unwrap();
+    let conversation = decode_input(&json!([]), &items).unwrap();
     assert_eq!(
         (conversation.system, conversation.prompt),
         (vec!["a".into()], vec![Part::Instruction("b".into())])
@@ -93,7 +93,7 @@ fn instructions_come_first_or_stay_in_place() {
 #[test]
 fn incomplete_call_is_dropped_with_its_output() {
     let cut = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{\"a", "status": "incomplete"});
-    let conversation = talk(
+    let conversation = decode_input(
         &json!([user("hi"), cut]),
         &json!([output("c"), user("again")]),
     )
@@ -109,7 +109,7 @@ fn compaction_expands_to_its_items() {
         call("c"),
     ]);
     let compaction = json!({"type": "compaction", "encrypted_content": sealed.to_text()});
-    let conversation = talk(&json!([]), &json!([compaction, output("c")])).unwrap();
+    let conversation = decode_input(&json!([]), &json!([compaction, output("c")])).unwrap();
     assert_eq!(
         outline(&conversation),
         "User: one; Assistant: two, call c; prompt: result c"
@@ -131,7 +131,7 @@ fn server_tool_items_are_dropped() {
         .chain([user("and?")])
         .collect();
     assert_eq!(
-        outline(&talk(&json!([]), &json!(items)).unwrap()),
+        outline(&decode_input(&json!([]), &json!(items)).unwrap()),
         "User: hi; prompt: and?"
     );
 }
@@ -253,7 +253,7 @@ fn invalid_conversations_are_refused_with_a_reason() {
             "expected `user`",
         ),
     ] {
-        let error = talk(&json!([]), &items).unwrap_err();
+        let error = decode_input(&json!([]), &items).unwrap_err();
         assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
         assert!(error.message.contains(expected), "{}", error.message);
     }
@@ -321,5 +321,5 @@ fn outputs_match_calls_in_any_order() {
         .chain(calls)
         .chain(outputs)
         .collect();
-    assert_eq!(talk(&json!([]), &json!(items)).unwrap().prompt.len(), CALLS);
+    assert_eq!(decode_input(&json!([]), &json!(items)).unwrap().prompt.len(), CALLS);
 }

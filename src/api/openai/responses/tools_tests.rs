@@ -226,10 +226,10 @@ fn custom_tool_grammar_is_in_the_description() {
     )
     .unwrap();
     assert_eq!(with.choice, ToolChoice::Named("c".to_owned()));
-    let said = with.list[0].description.as_deref().unwrap();
+    let description = with.list[0].description.as_deref().unwrap();
     assert!(
-        said.starts_with("C\n\n") && said.ends_with("start: /x/"),
-        "{said}"
+        description.starts_with("C\n\n") && description.ends_with("start: /x/"),
+        "{description}"
     );
     let odd = json!([{"type": "custom", "name": "c", "format": {"type": "bnf"}}]);
     assert_eq!(

@@ -292,8 +292,8 @@ fn messages(turn: &Turn) -> Vec<MessageBody<'_>> {
         .chain([(Role::User, turn.prompt.as_slice())])
         .flat_map(|(role, parts)| match role {
             Role::User => {
-                let (said, instructions) = parts.split_at(instructions_at(parts));
-                vec![body("user", said), body("system", instructions)]
+                let (content, instructions) = parts.split_at(instructions_at(parts));
+                vec![body("user", content), body("system", instructions)]
             }
             Role::Assistant => vec![body("assistant", parts)],
         });

@@ -67,10 +67,10 @@ fn body_without_prompt_ends_with_the_paused_answer() {
 fn trailing_instructions_become_a_system_message() {
     let mut turn = turn("hi");
     let instruction = || Part::Instruction("be brief".to_owned());
-    let said = |role, parts| Message { role, parts };
+    let message = |role, parts| Message { role, parts };
     turn.history = vec![
-        said(Role::User, vec![Part::text("a"), instruction()]),
-        said(Role::Assistant, vec![Part::text("b")]),
+        message(Role::User, vec![Part::text("a"), instruction()]),
+        message(Role::Assistant, vec![Part::text("b")]),
     ];
     turn.prompt = vec![Part::text("c"), instruction()];
     let mark = json!({"type": "ephemeral"});
@@ -85,8 +85,8 @@ fn trailing_instructions_become_a_system_message() {
         ])
     );
     turn.history = vec![
-        said(Role::User, vec![Part::text("a")]),
-        said(Role::Assistant, vec![Part::text("b")]),
+        message(Role::User, vec![Part::text("a")]),
+        message(Role::Assistant, vec![Part::text("b")]),
     ];
     turn.prompt = vec![Part::Continue];
     turn.sampling.thinking_budget = Some(2000);
@@ -218,16 +218,16 @@ fn marks(turn: &Turn) -> Vec<String> {
 #[test]
 fn breakpoints_end_tools_instructions_and_last_two_user_messages() {
     let mut turn = with_tool();
-    let said = |role, text: &str| Message {
+    let message = |role, text: &str| Message {
         role,
         parts: vec![Part::text(text)],
     };
     turn.history = vec![
-        said(Role::User, "a"),
-        said(Role::Assistant, "b"),
-        said(Role::User, "c"),
+        message(Role::User, "a"),
+        message(Role::Assistant, "b"),
+        message(Role::User, "c"),
     ];
-    turn.history.push(said(Role::Assistant, "d"));
+    turn.history.push(message(Role::Assistant, "d"));
     assert_eq!(marks(&turn), ["tool0 5m", "system0 5m", "2/0 5m", "4/0 5m"]);
     turn.native.has_long_cache_ttl = true;
     assert_eq!(marks(&turn), ["tool0 1h", "system0 1h", "2/0 1h", "4/0 1h"]);

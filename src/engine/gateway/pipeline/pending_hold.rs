@@ -31,9 +31,9 @@ pub(super) enum WaitingHold {
 impl PendingHold {
     /// Takes the hold for a turn that still waits for a worker.
     pub(super) async fn take_while_waiting(self) -> Result<WaitingHold, Error> {
-        let (id, begun) = match self.resumable_id() {
+        let (id, started_name) = match self.resumable_id() {
             // Idempotent: after a crash the work is run again under the same id, and charged once.
-            Some(errand) => (errand, None),
+            Some(id) => (id, None),
             None => {
                 // Ordered by time: random ids touch, and so keep in memory, every page of the store.
                 let name = Uuid::now_v7().to_string();
@@ -41,7 +41,7 @@ impl PendingHold {
             }
         };
         let hold = self.ledger.hold(&self.caller, self.estimate, &id).await?;
-        Ok(WaitingHold::Held(hold, begun))
+        Ok(WaitingHold::Held(hold, started_name))
     }
 
     /// Takes the hold for a turn whose run begins now.
@@ -57,7 +57,7 @@ impl PendingHold {
         self.caller
             .idempotency_key
             .as_ref()
-            .map(|errand| ledger::resumable_id(&format!("{errand}/{choice}")))
+            .map(|key| ledger::resumable_id(&format!("{key}/{choice}")))
     }
 }
 

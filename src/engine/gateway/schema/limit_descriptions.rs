@@ -62,14 +62,14 @@ pub(super) fn move_limits_to_description(node: &mut Node) -> bool {
     for (name, _) in &refused {
         node.remove(name);
     }
-    let said: Vec<String> = refused
+    let limits: Vec<String> = refused
         .iter()
         .filter_map(|(name, value)| describe_limit(name, value))
         .collect();
-    if !said.is_empty() {
-        append_description(node, &format!("Limits: {}.", said.join("; ")));
+    if !limits.is_empty() {
+        append_description(node, &format!("Limits: {}.", limits.join("; ")));
     }
-    !said.is_empty()
+    !limits.is_empty()
 }
 
 /// Appends a sentence to the description of `node`.
@@ -98,7 +98,7 @@ fn is_refused(name: &str, value: &Node) -> bool {
 
 /// Describes a limit in words; `None` if it limits nothing.
 fn describe_limit(name: &str, value: &Node) -> Option<String> {
-    let said = match name {
+    let description = match name {
         "minimum" => format!("at least {value}"),
         "maximum" => format!("at most {value}"),
         "exclusiveMinimum" => format!("more than {value}"),
@@ -117,7 +117,7 @@ fn describe_limit(name: &str, value: &Node) -> Option<String> {
         "maxProperties" => format!("at most {value} fields"),
         name => format!("{name}: {value}"),
     };
-    Some(said)
+    Some(description)
 }
 
 /// True if Anthropic takes the pattern: no look-around, back-reference, word boundary or large

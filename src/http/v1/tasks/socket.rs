@@ -140,7 +140,7 @@ impl TaskSocketSession {
     /// Handles the message `text` and returns the immediate answer, if any.
     async fn answer(&self, text: &str) -> Option<String> {
         let done = match request::parse_message(text) {
-            Ok(said) => self.apply(said).await,
+            Ok(message) => self.apply(message).await,
             Err(error) => Err(error.into()),
         };
         done.unwrap_or_else(|error| {
@@ -150,12 +150,12 @@ impl TaskSocketSession {
     }
 
     /// Applies a message; its effect is reported by an event.
-    async fn apply(&self, said: TaskSocketMessage) -> Result<Option<String>, ApiError> {
+    async fn apply(&self, message: TaskSocketMessage) -> Result<Option<String>, ApiError> {
         // The key may have been changed or revoked since the connection was opened.
         let caller = self
             .keys
             .authenticate_again(&self.caller, Some(Permission::Tasks))?;
-        match said {
+        match message {
             TaskSocketMessage::Ping => return Ok(Some(PONG.to_owned())),
             TaskSocketMessage::Interrupt => {
                 self.tasks.interrupt(&caller, &self.id).await?;

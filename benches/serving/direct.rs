@@ -106,7 +106,7 @@ impl Cli {
 
     /// Runs one process for one prompt, without the stream protocol.
     pub(crate) async fn ask(&self, prompt: &str, system: &str) -> anyhow::Result<Timing> {
-        let asked = async {
+        let request = async {
             let mut clock = TextClock::start();
             let arguments = [prompt, "--model", "haiku", "--system-prompt", system];
             let mut child = self.command(&arguments).spawn()?;
@@ -126,7 +126,7 @@ impl Cli {
             );
             Ok(timing)
         };
-        tokio::time::timeout(DEADLINE, asked)
+        tokio::time::timeout(DEADLINE, request)
             .await
             .context("the CLI did not answer in time")?
     }

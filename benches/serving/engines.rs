@@ -57,15 +57,15 @@ async fn measure_cache(
     report: &mut Report,
     rows: &mut Vec<Vec<String>>,
 ) -> anyhow::Result<()> {
-    progress(&format!("cache: {} answers", plan.kept));
+    progress(&format!("cache: {} answers", plan.stored));
     let config = cache::Config {
         mode: cache::CachingMode::All,
         max_bytes: 1 << 30,
         time_to_live: Duration::from_secs(3600),
     };
     let cache = Cache::<()>::new(config);
-    let (mut kept, mut hit) = (Sample::default(), Sample::default());
-    for number in 0..plan.kept {
+    let (mut stored, mut hit) = (Sample::default(), Sample::default());
+    for number in 0..plan.stored {
         let turn = turn(number);
         let begin = Instant::now();
         let Lookup::Miss(filler) = cache.lookup("project", &turn, CacheControl::default(), false)
@@ -74,11 +74,11 @@ async fn measure_cache(
         };
         let answer = filler.fill(async { Ok(futures::stream::iter(answer())) });
         let events = answer.count().await;
-        push(&mut kept, begin);
+        push(&mut stored, begin);
         ensure!(events == EVENTS, "{events} events");
     }
     for number in 0..plan.hits {
-        let turn = turn(number * 7919 % plan.kept);
+        let turn = turn(number * 7919 % plan.stored);
         let begin = Instant::now();
         let Lookup::Hit(answer) = cache.lookup("project", &turn, CacheControl::default(), false)
         else {
@@ -90,11 +90,11 @@ async fn measure_cache(
     }
     let stats = cache.stats();
     ensure!(
-        stats.entries == plan.kept as u64,
+        stats.entries == plan.stored as u64,
         "{} entries",
         stats.entries
     );
-    let what = format!("a hit in the cache, {} answers kept, p99", plan.kept);
+    let what = format!("a hit in the cache, {} answers kept, p99", plan.stored);
     report.add_target(
         &what,
         "≤ 150 µs",
@@ -102,7 +102,7 @@ async fn measure_cache(
         hit.percentile(99.0) <= 150.0,
     );
     rows.push(row("a hit in the cache", &hit));
-    rows.push(row("an answer that is made at once, read and kept", &kept));
+    rows.push(row("an answer that is made at once, read and kept", &stored));
     Ok(())
 }
 

@@ -82,17 +82,17 @@ async fn create_keys(count: usize, folder: &std::path::Path) -> anyhow::Result<V
     )?)
     .await?;
     let mut texts = Vec::new();
-    for made in (0..count).step_by(CONCURRENT) {
+    for created in (0..count).step_by(CONCURRENT) {
         let change = || KeyChange {
             name: Some("bench".to_owned()),
             ..KeyChange::default()
         };
         let making = (0..CONCURRENT).map(|_| registry.create_key("default".to_owned(), change()));
-        for made in futures::future::try_join_all(making).await? {
-            texts.push(made.1.reveal().to_owned());
+        for created in futures::future::try_join_all(making).await? {
+            texts.push(created.1.reveal().to_owned());
         }
-        if made.is_multiple_of(20_000) {
-            progress(&format!("keys: {made} of {count}"));
+        if created.is_multiple_of(20_000) {
+            progress(&format!("keys: {created} of {count}"));
         }
     }
     drop(registry);

@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     /// Number of idle streams with a worker each.
     pub(crate) stalled: usize,
     /// Number of answers in the cache.
-    pub(crate) kept: usize,
+    pub(crate) stored: usize,
     pub(crate) hits: usize,
     /// Number of stored keys.
     pub(crate) keys: usize,
@@ -59,7 +59,7 @@ pub(crate) const FULL: Plan = Plan {
     starts: 20,
     idle: &[1_000, 5_000, 10_000],
     stalled: 1_000,
-    kept: 10_000,
+    stored: 10_000,
     hits: 100_000,
     keys: 100_000,
 };
@@ -83,7 +83,7 @@ pub(crate) const QUICK: Plan = Plan {
     starts: 3,
     idle: &[500],
     stalled: 50,
-    kept: 1_000,
+    stored: 1_000,
     hits: 5_000,
     keys: 5_000,
 };

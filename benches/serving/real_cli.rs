@@ -67,7 +67,7 @@ pub(crate) struct RealCliBench {
     /// Server with one worker, which is as old as the process it is compared with.
     pub(crate) single: Server,
     upstream: StandIn,
-    asked: usize,
+    prompts: usize,
 }
 
 /// Runs this part with the CLI at `cli`.
@@ -127,7 +127,7 @@ impl RealCliBench {
             concurrent,
             single,
             upstream,
-            asked: 0,
+            prompts: 0,
         };
         // Warm-up: the first turns of a process are slower, which belongs to (b) only.
         bench.raw.ask(PROMPT, "warm up").await?;
@@ -142,8 +142,8 @@ impl RealCliBench {
 
     /// Returns an unused system prompt, so that the conversation is new.
     pub(crate) fn new_system(&mut self) -> String {
-        self.asked += 1;
-        format!("You are number {}. Be brief.", self.asked)
+        self.prompts += 1;
+        format!("You are number {}. Be brief.", self.prompts)
     }
 
     async fn measure_spawned(

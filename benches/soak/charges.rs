@@ -87,7 +87,7 @@ pub(crate) async fn collect_charges(
     let answered = answered
         .filter(|event| matches!(event.outcome, Outcome::Answered))
         .count();
-    let made = calls.count_for(client.name);
+    let calls_made = calls.count_for(client.name);
     for _ in 0..FAULT_FREE_REQUESTS {
         // A failed request is in the journal, and its charge is missing below.
         client.chat(Endpoint::Chat).await;
@@ -98,7 +98,7 @@ pub(crate) async fn collect_charges(
         answered: u64::try_from(answered)? * TOKENS_PER_CALL,
         charged: before.0,
         estimated: before.1,
-        upstream: made * TOKENS_PER_CALL,
+        upstream: calls_made * TOKENS_PER_CALL,
         fault_free: after.0.saturating_sub(before.0),
     })
 }

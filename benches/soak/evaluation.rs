@@ -164,19 +164,19 @@ impl Findings {
             let (all, refused) = (touched.clone().count(), touched.filter(bad).count());
             // Failures during the next fault are not attributed to this one.
             let is_late = |event: &&Event| {
-                let is_next = |other: &Window| other.begun > window.begun && other.overlaps(event);
-                event.begun > window.ended
+                let is_next = |other: &Window| other.started > window.started && other.overlaps(event);
+                event.started > window.ended
                     && window.overlaps_with_recovery(event)
                     && !self.windows.iter().any(is_next)
             };
             let after = self.events.iter().filter(is_late).filter(bad);
             let back = after
-                .map(|event| event.begun - window.ended)
+                .map(|event| event.started - window.ended)
                 .fold(0.0, f64::max);
             vec![
                 window.fault.to_owned(),
-                format!("{:.0}", window.begun),
-                format!("{:.1}", window.ended - window.begun),
+                format!("{:.0}", window.started),
+                format!("{:.1}", window.ended - window.started),
                 all.to_string(),
                 refused.to_string(),
                 format!("{back:.1}"),
@@ -276,7 +276,7 @@ fn endpoint_table(judged: &[JudgedRequest<'_>]) -> Table {
             )
         });
         let took: Sample = answered
-            .map(|request| (request.event.ended - request.event.begun) * 1e3)
+            .map(|request| (request.event.ended - request.event.started) * 1e3)
             .collect();
         vec![
             endpoint.name().to_owned(),
@@ -350,7 +350,7 @@ fn failure_table(failures: &[&JudgedRequest<'_>]) -> Table {
         };
         let what = one_line(&what);
         vec![
-            format!("{:.1}", event.begun),
+            format!("{:.1}", event.started),
             format!("{:.1}", event.ended),
             event.endpoint.name().to_owned(),
             event.key.to_owned(),

@@ -36,7 +36,7 @@ pub(crate) struct Event {
     pub(crate) endpoint: Endpoint,
     pub(crate) key: &'static str,
     /// Start, in seconds since the start of the run.
-    pub(crate) begun: f64,
+    pub(crate) started: f64,
     pub(crate) ended: f64,
     pub(crate) outcome: Outcome,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Window {
     pub(crate) fault: &'static str,
     /// Set if the server itself is killed, so that connections end without a response.
     pub(crate) is_server_gone: bool,
-    pub(crate) begun: f64,
+    pub(crate) started: f64,
     /// End of the fault; infinite while it lasts.
     pub(crate) ended: f64,
     /// Seconds after the end within which the server must have recovered.
@@ -59,12 +59,12 @@ pub(crate) struct Window {
 impl Window {
     /// True if the request overlaps the fault or the recovery time after it.
     pub(crate) fn overlaps_with_recovery(&self, event: &Event) -> bool {
-        event.begun <= self.ended + self.allowance && event.ended >= self.begun
+        event.started <= self.ended + self.allowance && event.ended >= self.started
     }
 
     /// True if the request overlaps the fault itself.
     pub(crate) fn overlaps(&self, event: &Event) -> bool {
-        event.begun <= self.ended && event.ended >= self.begun
+        event.started <= self.ended && event.ended >= self.started
     }
 }
 
@@ -105,11 +105,11 @@ impl Journal {
         deadline: Duration,
         request: impl Future<Output = Result<T, RequestFailure>>,
     ) -> Option<T> {
-        let begun = self.now();
+        let started = self.now();
         let result = with_deadline(deadline, request).await;
         self.record_outcome(
             (endpoint, key),
-            begun,
+            started,
             result.as_ref().map(drop).map_err(RequestFailure::clone),
         );
         result.ok()
@@ -119,7 +119,7 @@ impl Journal {
     pub(crate) fn record_outcome(
         &self,
         (endpoint, key): (Endpoint, &'static str),
-        begun: f64,
+        started: f64,
         result: Result<(), RequestFailure>,
     ) {
         let outcome = match result {
@@ -133,7 +133,7 @@ impl Journal {
         self.lock().events.push(Event {
             endpoint,
             key,
-            begun,
+            started,
             ended: self.now(),
             outcome,
         });
@@ -147,13 +147,13 @@ impl Journal {
         allowance: f64,
     ) -> usize {
         self.print(&format!("fault begins: {fault}"));
-        let begun = self.now();
+        let started = self.now();
         let mut inner = self.lock();
         let ended = f64::INFINITY;
         inner.windows.push(Window {
             fault,
             is_server_gone,
-            begun,
+            started,
             ended,
             allowance,
             note: String::new(),
@@ -167,11 +167,11 @@ impl Journal {
         let mut inner = self.lock();
         if let Some(window) = inner.windows.get_mut(window) {
             (window.ended, window.note) = (now, note);
-            let (fault, note, begun) = (window.fault, window.note.clone(), window.begun);
+            let (fault, note, started) = (window.fault, window.note.clone(), window.started);
             drop(inner);
             self.print(&format!(
                 "fault over after {:.1} s: {fault} ({note})",
-                now - begun
+                now - started
             ));
         }
     }

@@ -140,8 +140,8 @@ pub(crate) struct LoadGenerator {
 impl LoadGenerator {
     /// Measures the answered calls per second under full load.
     pub(crate) async fn capacity(&self, seconds: f64) -> f64 {
-        let begun = Instant::now();
-        let end = begun + Duration::from_secs_f64(seconds);
+        let started = Instant::now();
+        let end = started + Duration::from_secs_f64(seconds);
         let mut tasks = JoinSet::new();
         for place in 0..2 * WORKERS {
             let client = self.callers[place % self.callers.len()].clone();
@@ -155,7 +155,7 @@ impl LoadGenerator {
             });
         }
         let answered: u32 = tasks.join_all().await.into_iter().sum();
-        f64::from(answered) / begun.elapsed().as_secs_f64()
+        f64::from(answered) / started.elapsed().as_secs_f64()
     }
 
     /// Makes `rate` calls per second until `stop` is set, then waits for the running ones.

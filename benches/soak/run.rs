@@ -60,7 +60,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<(Findings, String)>
     );
     let seconds = options.minutes * 60.0;
     let schedule = Schedule::for_duration(seconds);
-    let (begun, disk) = (
+    let (started, disk) = (
         journal.now(),
         if soak.target.disk.is_own() {
             "separate tmpfs"
@@ -82,9 +82,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<(Findings, String)>
     );
     journal.print(about.trim());
     let failed = soak
-        .run_load_and_faults(rate, begun + seconds, schedule)
+        .run_load_and_faults(rate, started + seconds, schedule)
         .await?;
-    let findings = soak.evaluate(begun, failed).await;
+    let findings = soak.evaluate(started, failed).await;
     Ok((findings, about))
 }
 
@@ -123,10 +123,10 @@ impl SoakRun {
             body.as_object_mut()
                 .context("an object")?
                 .extend(limits.as_object().cloned().unwrap_or_default());
-            let made = server.admin("/admin/keys", Some(&body)).await?;
+            let created = server.admin("/admin/keys", Some(&body)).await?;
             let (key, id) = (
-                made["key"].as_str().context("no key")?,
-                made["id"].as_str().context("no id")?,
+                created["key"].as_str().context("no key")?,
+                created["id"].as_str().context("no id")?,
             );
             anyhow::Ok((
                 Client::new(name, key, &base, http.clone(), Arc::clone(&journal)),
@@ -228,7 +228,7 @@ impl SoakRun {
     }
 
     /// Checks the charges, stops the server and looks for leftovers; every error becomes a finding.
-    async fn evaluate(mut self, begun: f64, mut remains: Vec<String>) -> Findings {
+    async fn evaluate(mut self, started: f64, mut remains: Vec<String>) -> Findings {
         let ended = self.target.journal.now();
         let (server, journal) = (
             Arc::clone(&self.target.server),
@@ -259,7 +259,7 @@ impl SoakRun {
                 .take(5)
                 .map(str::to_owned),
         );
-        let courses = self.series.courses(begun, ended);
+        let courses = self.series.courses(started, ended);
         keep_log(self.folder, &server.log_path(), &journal);
         Findings {
             events: journal.events(),
@@ -313,7 +313,7 @@ fn program(options: &Options) -> std::io::Result<PathBuf> {
 
 /// Waits until no worker is busy and no request is queued.
 async fn until_quiet(server: &Server) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let ready = server.ready().await?;
         let is_zero = |pointer: &str| ready.pointer(pointer).and_then(Value::as_u64) == Some(0);
@@ -329,7 +329,7 @@ async fn until_quiet(server: &Server) -> anyhow::Result<()> {
             return Ok(());
         }
         anyhow::ensure!(
-            begun.elapsed() < DEADLINE,
+            started.elapsed() < DEADLINE,
             "the server does not become idle: {ready}"
         );
         sleep(Duration::from_millis(50)).await;
@@ -338,9 +338,9 @@ async fn until_quiet(server: &Server) -> anyhow::Result<()> {
 
 /// Copies the server's log out of the temporary folder, for later analysis.
 fn keep_log(folder: TempDir, log: &Path, journal: &Journal) {
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.log");
-    if std::fs::copy(log, &kept).is_ok() {
-        journal.print(&format!("the log of the server is {}", kept.display()));
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.log");
+    if std::fs::copy(log, &copy).is_ok() {
+        journal.print(&format!("the log of the server is {}", copy.display()));
     }
     drop(folder);
 }
@@ -355,8 +355,8 @@ async fn fill(client: &Client) -> anyhow::Result<()> {
     let body = json!({"items": [item]});
     stream::iter(0..CONVERSATIONS)
         .map(|_| async {
-            let made = client.post("/v1/conversations", &body).send().await?;
-            made.error_for_status()?;
+            let created = client.post("/v1/conversations", &body).send().await?;
+            created.error_for_status()?;
             anyhow::Ok(())
         })
         .buffer_unordered(64)

@@ -99,11 +99,11 @@ impl SnapshotSeries {
     }
 
     /// Returns the courses of all figures between these seconds.
-    pub(crate) fn courses(&self, begun: f64, ended: f64) -> Vec<FigureCourse> {
+    pub(crate) fn courses(&self, started: f64, ended: f64) -> Vec<FigureCourse> {
         let course = |(index, figure): (usize, &Figure)| {
             let of = |from: f64, to: f64| -> statistics::Sample {
                 let snapshots = self.0.iter().filter(|snapshot| {
-                    (from..=to).contains(&((snapshot.at - begun) / (ended - begun)))
+                    (from..=to).contains(&((snapshot.at - started) / (ended - started)))
                 });
                 snapshots.map(|snapshot| snapshot.figures[index]).collect()
             };

@@ -85,7 +85,7 @@ impl Server {
             .current_dir(&self.folder)
             .stdout(std::process::Stdio::null());
         self.child = Some(command.stderr(self.open_log()?).spawn()?);
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut has_address = false;
         loop {
             let output = self.log();
@@ -100,7 +100,7 @@ impl Server {
                 .child
                 .as_mut()
                 .is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
-            if is_gone || begun.elapsed() > DEADLINE {
+            if is_gone || started.elapsed() > DEADLINE {
                 // Access log lines of the readiness polls do not explain the failure.
                 let reasons = output
                     .lines()
@@ -117,8 +117,8 @@ impl Server {
     }
 
     async fn is_ready(&self) -> bool {
-        let asked = self.http.get(self.url("/ready")).send().await;
-        asked.is_ok_and(|response| response.status().is_success())
+        let response = self.http.get(self.url("/ready")).send().await;
+        response.is_ok_and(|response| response.status().is_success())
     }
 
     /// Returns the body of `/ready`, whether ready or not.

@@ -52,7 +52,7 @@ pub struct RestoredStore {
     /// Contents of the restored store.
     pub contents: BackupContents,
     /// Folder that holds the previous store; `None` if there was none.
-    pub kept: Option<PathBuf>,
+    pub previous: Option<PathBuf>,
 }
 
 /// Restores the store and uploaded files of `backup` into the data directory of `settings`. The
@@ -87,7 +87,7 @@ pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<Resto
     let is_empty = fs::remove_dir(&aside).is_ok();
     Ok(RestoredStore {
         contents,
-        kept: (!is_empty).then_some(aside),
+        previous: (!is_empty).then_some(aside),
     })
 }
 
@@ -99,7 +99,7 @@ pub struct RepairedStore {
     /// Ledger figures that disagree, which means that records are missing.
     pub problems: Vec<String>,
     /// Folder that holds a copy of the store from before the repair.
-    pub kept: PathBuf,
+    pub previous: PathBuf,
 }
 
 /// Opens the store of `settings` without its snapshots, for a store whose snapshot is damaged. A
@@ -117,9 +117,9 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
         .into());
     }
     let _held = lock_data_dir(settings)?;
-    let kept = create_replaced_folder(data_dir)?;
-    copy_store(&folder, &kept.join(records::STORE_FOLDER))
-        .with_context(|| format!("cannot copy the store to {}", kept.display()))?;
+    let previous = create_replaced_folder(data_dir)?;
+    copy_store(&folder, &previous.join(records::STORE_FOLDER))
+        .with_context(|| format!("cannot copy the store to {}", previous.display()))?;
     store::remove_snapshots(&folder)?;
     let tracker = TaskTracker::new();
     let store = records::open_store(settings, &tracker)?;
@@ -133,7 +133,7 @@ pub async fn repair_store(settings: &Settings) -> anyhow::Result<RepairedStore> 
     Ok(RepairedStore {
         contents,
         problems,
-        kept,
+        previous,
     })
 }
 
@@ -170,7 +170,7 @@ fn build_store(
     data_dir: &Path,
 ) -> Result<BackupContents, store::Error> {
     let contents = store::restore_backup(backup, &aside.join(records::STORE_FOLDER))?;
-    let (present, kept) = (
+    let (present, previous) = (
         data_dir.join(records::FILES_FOLDER),
         backup.join(records::FILES_FOLDER),
     );
@@ -178,8 +178,8 @@ fn build_store(
         // The restored store has no record of some of these files; the next start removes them.
         store::copy_files(&present, &aside.join(records::FILES_FOLDER))?;
     }
-    if kept.is_dir() {
-        store::copy_files(&kept, &present)?;
+    if previous.is_dir() {
+        store::copy_files(&previous, &present)?;
     }
     Ok(contents)
 }

@@ -148,14 +148,14 @@ impl CreateKeyArguments {
                 body[field] = value;
             }
         }
-        let made = request_json(
+        let created = request_json(
             &self.target,
             environment,
             "POST",
             "/admin/keys",
             Some(&body),
         )?;
-        self.output.show(&made, || with_secret("was made", &made))
+        self.output.show(&created, || with_secret("was made", &created))
     }
 }
 

@@ -100,10 +100,10 @@ impl ProjectsCommand {
                     body["id"] = id.into();
                 }
                 body["name"] = name.into();
-                let made =
+                let created =
                     request_json(&target, environment, "POST", "/admin/projects", Some(&body))?;
-                output.show(&made, || {
-                    format!("The project {} was made.\n", name_and_id(&made))
+                output.show(&created, || {
+                    format!("The project {} was made.\n", name_and_id(&created))
                 })
             }
             Self::List { output, target } => {

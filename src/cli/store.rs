@@ -93,8 +93,8 @@ fn backup(
             CommandError::new(format!("{} is there already", folder.display()), hint).into(),
         );
     }
-    let made = request_json(target, environment, "POST", "/admin/store/backup", None)?;
-    let path = PathBuf::from(made["path"].as_str().unwrap_or_default());
+    let backup = request_json(target, environment, "POST", "/admin/store/backup", None)?;
+    let path = PathBuf::from(backup["path"].as_str().unwrap_or_default());
     let place = match folder {
         None => path,
         Some(folder) => {
@@ -113,7 +113,7 @@ fn backup(
     };
     Ok(format!(
         "{} in {}\n",
-        describe_contents(&contents(&made)),
+        describe_contents(&contents(&backup)),
         place.display()
     ))
 }
@@ -160,13 +160,13 @@ fn restore(
 ) -> anyhow::Result<String> {
     verify_backup(folder)?;
     let restored = app::restore_store(&target.settings(environment)?, folder)?;
-    let kept = restored
-        .kept
-        .map(|kept| format!("; what was there before is in {}", kept.display()));
+    let previous = restored
+        .previous
+        .map(|previous| format!("; what was there before is in {}", previous.display()));
     Ok(format!(
         "{} restored{}\n",
         describe_contents(&restored.contents),
-        kept.unwrap_or_default()
+        previous.unwrap_or_default()
     ))
 }
 
@@ -174,17 +174,17 @@ fn repair(target: &ServerArguments, environment: &Environment) -> anyhow::Result
     let app::RepairedStore {
         contents,
         problems,
-        kept,
+        previous,
     } = block_on(app::repair_store(&target.settings(environment)?))?;
-    let (words, kept) = (describe_contents(&contents), kept.display());
+    let (words, previous) = (describe_contents(&contents), previous.display());
     if problems.is_empty() {
         return Ok(format!(
-            "the store can be opened: {words}, and all figures of the ledger agree; a copy of it as it was is in {kept}\n"
+            "the store can be opened: {words}, and all figures of the ledger agree; a copy of it as it was is in {previous}\n"
         ));
     }
     let message = format!(
         "the store can be opened: {words}, but records are missing, since figures of the ledger do not agree:\n{}\na copy of \
-         it as it was is in {kept}",
+         it as it was is in {previous}",
         problems.join("\n")
     );
     let hint =

@@ -70,15 +70,15 @@ impl Tools {
     /// Removes the optional tools of `kinds`, and returns their notices.
     pub fn remove_optional(&mut self, kinds: &[ServerToolKind]) -> Vec<String> {
         let is_meant = |tool: &mut OptionalTool| kinds.contains(&tool.kind);
-        let gone: Vec<_> = self.optional.extract_if(.., is_meant).collect();
-        for tool in &gone {
+        let removed: Vec<_> = self.optional.extract_if(.., is_meant).collect();
+        for tool in &removed {
             match tool.kind {
                 ServerToolKind::Search => self.web_search = None,
                 ServerToolKind::Code => self.runs_code = false,
                 ServerToolKind::Mcp => self.mcp_servers.clear(),
             }
         }
-        gone.into_iter().map(|tool| tool.notice).collect()
+        removed.into_iter().map(|tool| tool.notice).collect()
     }
 
     /// True if `name` is the name of an enabled server tool.

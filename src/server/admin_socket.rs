@@ -61,8 +61,8 @@ impl LocalSocket {
         shutdown: Shutdown,
         tracker: TaskTracker,
     ) {
-        let begun = shutdown.started();
-        while let Some(accepted) = begun.run_until_cancelled(self.listener.accept()).await {
+        let stop = shutdown.started();
+        while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
                 Ok((stream, _)) if is_peer_allowed(&stream) => {
                     let (router, shutdown, count) =

@@ -84,7 +84,7 @@ pub(super) async fn run<A: HttpService>(
         .serve_connection(io, TowerToHyperService::new(router))
         .with_upgrades();
     let mut connection = pin!(connection);
-    let (begun, ended) = (shutdown.started(), shutdown.aborted());
+    let (stop, ended) = (shutdown.started(), shutdown.aborted());
     let ended = async {
         tokio::select! {
             () = ended.cancelled() => {}
@@ -96,7 +96,7 @@ pub(super) async fn run<A: HttpService>(
         result = connection.as_mut() => result,
         // Dropping the connection cancels the request futures, which release their workers.
         () = ended.as_mut() => return,
-        () = begun.cancelled() => {
+        () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 result = connection.as_mut() => result,

@@ -116,12 +116,12 @@ async fn accept_until_stopped(
     shutdown: &Shutdown,
     mut take: impl FnMut(TcpStream, IpAddr),
 ) {
-    let begun = shutdown.started();
+    let stop = shutdown.started();
     let mut in_trouble = false;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = begun.cancelled() => return,
+            () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {

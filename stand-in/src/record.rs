@@ -244,10 +244,10 @@ impl Drop for RunningAnswer {
 }
 
 fn recorded_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let kept = RECORDED_HEADERS
+    let recorded = RECORDED_HEADERS
         .split(' ')
         .filter_map(|name| Some((name, headers.get(name)?)));
-    kept.map(|(name, value)| {
+    recorded.map(|(name, value)| {
         (
             name.to_owned(),
             String::from_utf8_lossy(value.as_bytes()).into_owned(),
@@ -279,15 +279,15 @@ mod tests {
         }));
         let mut running: Vec<_> = (0..3).map(|_| open(&log, 0)).collect();
         running.iter_mut().for_each(RunningAnswer::finish);
-        let kept = log.requests();
+        let recorded = log.requests();
         assert_eq!(
-            kept.iter()
+            recorded.iter()
                 .map(|recorded| recorded.sequence)
                 .collect::<Vec<_>>(),
             [2, 3]
         );
         assert!(
-            kept.iter().all(
+            recorded.iter().all(
                 |recorded| recorded.outcome == Outcome::Finished && recorded.headers.is_empty()
             )
         );
@@ -312,9 +312,9 @@ mod tests {
         assert_eq!(log.requests().len(), 1);
         log.clear();
         drop(open(&log, 0));
-        let kept = log.requests();
+        let recorded = log.requests();
         assert_eq!(
-            (kept[0].sequence, kept[0].outcome),
+            (recorded[0].sequence, recorded[0].outcome),
             (3, Outcome::ClientGone)
         );
     }

@@ -246,9 +246,9 @@ fn answer_text(
     }
 }
 
-fn demo_text(asked: &str) -> String {
-    let quoted: String = asked.chars().take(MAX_QUOTED_CHARS).collect();
-    let ellipsis = if quoted.len() < asked.len() {
+fn demo_text(prompt: &str) -> String {
+    let quoted: String = prompt.chars().take(MAX_QUOTED_CHARS).collect();
+    let ellipsis = if quoted.len() < prompt.len() {
         "..."
     } else {
         ""

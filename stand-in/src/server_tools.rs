@@ -174,10 +174,10 @@ fn search_queries(conversation: &Conversation<'_>, directives: &Directives) -> V
         .forced_tool()
         .and_then(|name| conversation.offered_tool(name));
     let text = conversation.last_text();
-    let asked = text
+    let requested = text
         .strip_prefix(SEARCH_PROMPT)
         .filter(|_| search_tool(conversation).is_some());
-    let query = asked.or_else(|| forced.filter(|tool| is_search(tool)).map(|_| text));
+    let query = requested.or_else(|| forced.filter(|tool| is_search(tool)).map(|_| text));
     query
         .into_iter()
         .map(|query| query.chars().take(MAX_QUERY_CHARS).collect())

@@ -145,8 +145,8 @@ async fn accepted_thinking_types_differ_by_model() {
 async fn prefill_is_rejected_but_not_a_paused_turn() {
     let api = Api::start().await;
     let ending = |content: Value| {
-        let asked = json!({"role": "user", "content": "[[tokens=1]]"});
-        json!({"messages": [asked, {"role": "assistant", "content": content}]})
+        let question = json!({"role": "user", "content": "[[tokens=1]]"});
+        json!({"messages": [question, {"role": "assistant", "content": content}]})
     };
     let refusal = "This model does not support assistant message prefill. The conversation must end with a user message.";
     expect_refusal(&api, "claude-sonnet-5-5", ending(json!("{")), refusal).await;

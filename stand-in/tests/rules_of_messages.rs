@@ -89,7 +89,7 @@ async fn tool_calls_and_results_must_be_paired() {
     let api = Api::start().await;
     let missing =
         "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: ";
-    let (asked, called) = (user(json!("a")), assistant(json!([call("t1"), call("t2")])));
+    let (question, called) = (user(json!("a")), assistant(json!([call("t1"), call("t2")])));
     for (after, refusal) in [
         (json!([result("t1"), result("t2"), text("and")]), ""),
         (
@@ -110,13 +110,13 @@ async fn tool_calls_and_results_must_be_paired() {
             "messages.2.content.2: each tool_use must have a single result. Found multiple `tool_result` blocks with id: t2",
         ),
     ] {
-        expect_refusal(&api, json!([asked, called, user(after)]), refusal).await;
+        expect_refusal(&api, json!([question, called, user(after)]), refusal).await;
     }
-    expect_refusal(&api, json!([asked, called]), &format!("{missing}t1, t2. ")).await;
+    expect_refusal(&api, json!([question, called]), &format!("{missing}t1, t2. ")).await;
     expect_refusal(
         &api,
         json!([
-            asked,
+            question,
             called,
             user(json!([result("t1")])),
             user(json!([result("t2")]))
@@ -128,7 +128,7 @@ async fn tool_calls_and_results_must_be_paired() {
         "messages.0.content.0: unexpected `tool_use_id` found in `tool_result` blocks: t1. ";
     expect_refusal(&api, json!([user(json!([result("t1")]))]), orphan).await;
     let answered = user(json!([result("t1"), result("t2")]));
-    let again = json!([asked, called, answered, called, answered]);
+    let again = json!([question, called, answered, called, answered]);
     expect_refusal(
         &api,
         again,
@@ -136,7 +136,7 @@ async fn tool_calls_and_results_must_be_paired() {
     )
     .await;
     let dotted = json!([
-        asked,
+        question,
         assistant(json!([call("a.b")])),
         user(json!([result("a.b")]))
     ]);

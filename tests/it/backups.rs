@@ -47,11 +47,11 @@ async fn backup_of_a_running_server_restores_a_damaged_store() {
         ask(&server, &messages, json!({"content": long})).await.0,
         200
     );
-    let made = run_in(data.path(), &["store", "backup", backup]);
+    let created = run_in(data.path(), &["store", "backup", backup]);
     assert!(
-        stdout_of(&made).contains("1 of them large values"),
+        stdout_of(&created).contains("1 of them large values"),
         "{}",
-        made.stdout
+        created.stdout
     );
     assert!(
         stdout_of(&run_in(data.path(), &["store", "verify"]))
@@ -87,11 +87,11 @@ async fn backup_of_a_running_server_restores_a_damaged_store() {
     bytes.iter_mut().step_by(512).for_each(|byte| *byte ^= 1);
     fs::write(&database, &bytes).unwrap();
     let restored = run_in(data.path(), &["store", "restore", backup]);
-    let (_, kept) = stdout_of(&restored)
+    let (_, previous) = stdout_of(&restored)
         .trim_end()
         .split_once("; what was there before is in ")
         .unwrap();
-    assert_eq!(fs::read(Path::new(kept).join("store/db")).unwrap(), bytes);
+    assert_eq!(fs::read(Path::new(previous).join("store/db")).unwrap(), bytes);
     let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
     assert_eq!(
         ask(&next, &session, Value::Null).await.1["message_count"],
@@ -139,8 +139,8 @@ async fn repair_opens_a_store_with_a_damaged_snapshot_without_loss() {
     let mut session = String::new();
     for _ in 0..2 {
         let server = TestServer::fake().workers(1).spawn_in(data.path()).await;
-        let (_, made) = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
-        session = format!("/v1/sessions/{}", made["id"].as_str().unwrap());
+        let (_, created) = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
+        session = format!("/v1/sessions/{}", created["id"].as_str().unwrap());
         server.end().await;
     }
     let entries = fs::read_dir(data.path().join("store"))
@@ -164,7 +164,7 @@ async fn repair_opens_a_store_with_a_damaged_snapshot_without_loss() {
         refused.stderr
     );
     let repaired = run_in(data.path(), &["store", "repair"]);
-    let (report, kept) = stdout_of(&repaired)
+    let (report, previous) = stdout_of(&repaired)
         .trim_end()
         .split_once("; a copy of it as it was is in ")
         .unwrap();
@@ -173,7 +173,7 @@ async fn repair_opens_a_store_with_a_damaged_snapshot_without_loss() {
         "{report}"
     );
     assert!(
-        Path::new(kept)
+        Path::new(previous)
             .join("store")
             .join(snapshots[0].file_name().unwrap())
             .exists()

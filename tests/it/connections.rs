@@ -64,23 +64,23 @@ async fn health_is_answered_when_authenticated_clients_hold_all_connections() {
         .find(|line| line.starts_with("Max open files"));
     let fields: Vec<_> = line.unwrap().split_whitespace().collect();
     assert_eq!(fields[3], fields[4], "the soft limit is raised");
-    let mut kept = Vec::new();
+    let mut clients = Vec::new();
     let refused = loop {
         let (client, response) = ask(&server, "/v1/models", KEY).await;
         if !is_served(&response) {
             break response;
         }
-        kept.push(client);
+        clients.push(client);
     };
     assert!(
         refused.starts_with("HTTP/1.1 503 ") && refused.contains("too_many_connections"),
         "{refused}"
     );
-    assert!(kept.len() > OPEN_FILES / 8, "{}", kept.len());
+    assert!(clients.len() > OPEN_FILES / 8, "{}", clients.len());
     let spare = open_silent(&server, 64).await;
     assert!(is_served(&ask(&server, "/health", "").await.1));
     assert!(!is_served(&ask(&server, "/v1/models", KEY).await.1));
-    drop((kept, spare));
+    drop((clients, spare));
     eventually("connections are accepted again", || async {
         is_served(&ask(&server, "/v1/models", KEY).await.1).then_some(())
     })

@@ -86,10 +86,10 @@ fn anchors(text: &str) -> Vec<String> {
 
 /// Returns the anchor that GitHub gives to the heading `title`.
 fn slug(title: &str) -> String {
-    let kept = title
+    let letters = title
         .chars()
         .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
-    kept.collect::<String>().to_lowercase().replace(' ', "-")
+    letters.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
 /// Returns the lines outside of code blocks.

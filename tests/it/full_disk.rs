@@ -43,15 +43,15 @@ fn requests() -> [(&'static str, Value); 6] {
 
 async fn expect_refusals(server: &ServerProcess) {
     for (path, body) in requests() {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let request = server.http.post(server.url(path)).json(&body);
         let response = request.send().await.unwrap();
         let (status, text) = (response.status(), response.text().await.unwrap());
         assert_eq!(status, 503, "{path}: {text}");
         assert!(
-            begun.elapsed() < AT_ONCE,
+            started_at.elapsed() < AT_ONCE,
             "{path} after {:?}",
-            begun.elapsed()
+            started_at.elapsed()
         );
     }
 }

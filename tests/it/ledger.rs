@@ -373,14 +373,14 @@ fn assert_names_unusable_store(folder: &Path, log: &str, hint: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_store_is_reported_with_hints_to_repair_and_restore_it() {
-    let (folder, kept) = (data_dir_with_charges().await, tempfile::tempdir().unwrap());
+    let (folder, aside) = (data_dir_with_charges().await, tempfile::tempdir().unwrap());
     let usage = || {
         run_in(
             folder.path(),
             &["usage", "--period", "all", "--format", "csv"],
         )
     };
-    let (before, file) = (usage().stdout, kept.path().join("ledger.backup"));
+    let (before, file) = (usage().stdout, aside.path().join("ledger.backup"));
     let file = file.to_str().unwrap();
     stdout_of(&run_in(folder.path(), &["ledger", "backup", file]));
     let store = folder.path().join("store");
@@ -405,7 +405,7 @@ async fn damaged_store_is_reported_with_hints_to_repair_and_restore_it() {
     }
 
     // The store is restored as the hint suggests.
-    std::fs::rename(&store, kept.path().join("store")).unwrap();
+    std::fs::rename(&store, aside.path().join("store")).unwrap();
     stdout_of(&run_in(folder.path(), &["ledger", "restore", file]));
     assert_eq!(stdout_of(&usage()), before);
     server().spawn_in(folder.path()).await.end().await;

@@ -105,8 +105,8 @@ async fn no_level_logs_a_key_or_a_prompt() {
         let message = json!({"model": "haiku", "max_tokens": 9, "messages": messages});
         assert_eq!(post("/v1/messages", KEY, message.clone()).await.0, 200);
         let requests = json!([{"custom_id": "a", "params": message}]);
-        let (status, made) = post("/v1/messages/batches", KEY, json!({"requests": requests})).await;
-        assert_eq!(status, 200, "{made}");
+        let (status, created) = post("/v1/messages/batches", KEY, json!({"requests": requests})).await;
+        assert_eq!(status, 200, "{created}");
         let (_, session) = post("/v1/sessions", KEY, json!({"model": "haiku"})).await;
         let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
         let (status, answer) = post(&path, KEY, json!({"content": PROMPT})).await;
@@ -118,11 +118,11 @@ async fn no_level_logs_a_key_or_a_prompt() {
         let file = upload(&server).await;
         let batch = json!({"input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"});
         assert_eq!(post("/v1/batches", KEY, batch).await.0, 200, "{file}");
-        let (status, made) = post("/admin/keys", ADMIN, json!({"name": "ci"})).await;
-        assert_eq!(status, 201, "{made}");
-        let made = made["key"].as_str().unwrap().to_owned();
+        let (status, created) = post("/admin/keys", ADMIN, json!({"name": "ci"})).await;
+        assert_eq!(status, 201, "{created}");
+        let created = created["key"].as_str().unwrap().to_owned();
         assert_eq!(
-            send(&server, Method::GET, "/v1/models", &made, &Value::Null)
+            send(&server, Method::GET, "/v1/models", &created, &Value::Null)
                 .await
                 .0,
             200
@@ -161,7 +161,7 @@ async fn no_level_logs_a_key_or_a_prompt() {
             level != "info",
             "the debug lines of the server: {log}"
         );
-        for secret in [ADMIN, KEY, SIGN_IN, PROMPT, "secret-guess", &made] {
+        for secret in [ADMIN, KEY, SIGN_IN, PROMPT, "secret-guess", &created] {
             let line = log.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "{secret} at {level}");
         }

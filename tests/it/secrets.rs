@@ -41,16 +41,16 @@ impl<'a> TaskClient<'a> {
             key: ADMIN_KEY.to_owned(),
             work,
         };
-        let made = client
+        let created = client
             .ask(
                 "POST",
                 "/admin/keys",
                 json!({"name": "task-client", "permissions": ["tasks"]}),
             )
             .await;
-        client.key = made["key"]
+        client.key = created["key"]
             .as_str()
-            .unwrap_or_else(|| panic!("{made}"))
+            .unwrap_or_else(|| panic!("{created}"))
             .to_owned();
         client
     }

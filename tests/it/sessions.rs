@@ -83,7 +83,7 @@ async fn session_survives_a_restart() {
         answer_text(&ask(&next, &path, json!({"content": "[[tokens=2]]"})).await),
         "w0 w1 "
     );
-    let kept = next
+    let items = next
         .http
         .get(next.url(path.as_str()))
         .send()
@@ -92,6 +92,6 @@ async fn session_survives_a_restart() {
         .json::<Value>()
         .await
         .unwrap();
-    assert_eq!(kept["data"].as_array().unwrap().len(), 4);
+    assert_eq!(items["data"].as_array().unwrap().len(), 4);
     next.end().await;
 }

@@ -16,7 +16,7 @@ const QUEUED: usize = 3 * PER_KIND;
 #[derive(Default)]
 struct Progress {
     /// Number of streams with a first token.
-    begun: AtomicUsize,
+    started: AtomicUsize,
     /// Number of complete answers.
     complete: AtomicUsize,
 }
@@ -24,7 +24,7 @@ struct Progress {
 /// Reads a stream to its end and returns its text and its last event.
 async fn read_stream(mut events: Events, progress: &Progress) -> (String, String) {
     let mut text = events.next_text().await;
-    progress.begun.fetch_add(1, Ordering::Relaxed);
+    progress.started.fetch_add(1, Ordering::Relaxed);
     let events = events.rest().await;
     progress.complete.fetch_add(1, Ordering::Relaxed);
     for event in events
@@ -63,7 +63,7 @@ async fn stop_under_load() {
     };
     let queued = async || {
         eventually("streams run", || async {
-            (progress.begun.load(Ordering::Relaxed) == 2 * PER_KIND).then_some(())
+            (progress.started.load(Ordering::Relaxed) == 2 * PER_KIND).then_some(())
         })
         .await;
         in_flight(3 * PER_KIND).await;
@@ -146,10 +146,10 @@ async fn idle_server_stops_despite_open_keep_alive_connections() {
         .set("SWITCHBOARD_SERVER__DRAIN_TIMEOUT_SECONDS", 3600)
         .spawn()
         .await;
-    let mut kept = server.connect().await;
-    kept.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    let mut idle = server.connect().await;
+    idle.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .await;
-    kept.read_until("ok").await;
+    idle.read_until("ok").await;
     let _silent = server.connect().await;
     server.end().await;
 }

@@ -141,11 +141,11 @@ async fn server() -> TestServer {
 async fn request_after_a_malformed_one_is_not_answered() {
     let server = server().await;
     let requests = malformed();
-    let asked = requests
+    let exchanges = requests
         .iter()
         .map(async |(what, request)| (what, exchange(&server, request).await));
     let mut smuggled = Vec::new();
-    for (what, received) in futures::future::join_all(asked).await {
+    for (what, received) in futures::future::join_all(exchanges).await {
         assert!(received.starts_with("HTTP/1.1 400 "), "{what}: {received}");
         if what.contains("CL") && what.contains("TE") {
             assert!(
@@ -191,10 +191,10 @@ async fn unsupported_transfer_coding_is_rejected_before_the_body() {
 async fn request_after_an_unusual_one_is_answered_once() {
     let server = server().await;
     let requests = unusual();
-    let asked = requests
+    let exchanges = requests
         .iter()
         .map(async |(what, request)| (what, exchange(&server, request).await));
-    for (what, received) in futures::future::join_all(asked).await {
+    for (what, received) in futures::future::join_all(exchanges).await {
         assert_eq!(
             received.matches(MARKER_ECHO).count(),
             1,

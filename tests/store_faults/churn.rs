@@ -53,7 +53,7 @@ async fn churn(folder: &Path, count: u64) -> u64 {
             (first..first + CONCURRENCY).map(|number| create_and_remove(&records, number));
         futures::future::join_all(changes).await;
     }
-    let mut kept = 0;
+    let mut bytes = 0;
     for number in count.saturating_sub(LIVE_RECORDS)..count {
         let whole = records
             .get_with_parts("owner", &number.to_string())
@@ -65,12 +65,12 @@ async fn churn(folder: &Path, count: u64) -> u64 {
             size_of(number),
             "record {number}"
         );
-        kept += whole.record.len() + whole.parts[0].len();
+        bytes += whole.record.len() + whole.parts[0].len();
     }
     drop(records);
     tracker.close();
     tracker.wait().await;
-    kept as u64
+    bytes as u64
 }
 
 async fn create_and_remove(records: &TtlTable, number: u64) {

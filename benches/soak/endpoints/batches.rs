@@ -56,8 +56,8 @@ impl Client {
             let order = json!({
                 "input_file_id": file["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h",
             });
-            let made = reading::json(self.post("/v1/batches", &order)).await?;
-            let batch = self.wait_for_end(&made).await?;
+            let created = reading::json(self.post("/v1/batches", &order)).await?;
+            let batch = self.wait_for_end(&created).await?;
             self.check_lines(&batch, &questions).await?;
             for file in ["input_file_id", "output_file_id"]
                 .map(|name| batch[name].as_str().unwrap_or_default())
@@ -70,8 +70,8 @@ impl Client {
     }
 
     /// Polls a batch until it ends; failed polls do not affect the batch.
-    async fn wait_for_end(&self, made: &Value) -> Result<Value, RequestFailure> {
-        let path = format!("/v1/batches/{}", made["id"].as_str().unwrap_or_default());
+    async fn wait_for_end(&self, created: &Value) -> Result<Value, RequestFailure> {
+        let path = format!("/v1/batches/{}", created["id"].as_str().unwrap_or_default());
         loop {
             sleep(Duration::from_millis(500)).await;
             let batch = match reading::json(self.get(&path)).await {

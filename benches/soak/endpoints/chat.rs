@@ -27,22 +27,22 @@ pub(super) fn append_text(chunk: &Value, text: &mut String) -> bool {
 impl Client {
     pub(crate) async fn chat(&self, endpoint: Endpoint) -> bool {
         let question = self.question();
-        let asked = async {
+        let request = async {
             let answer = reading::json(self.post(PATH, &body(&question.prompt, false))).await?;
             check(&answer, &question)
         };
-        self.run_request(endpoint, asked).await.is_some()
+        self.run_request(endpoint, request).await.is_some()
     }
 
     pub(crate) async fn chat_streamed(&self) -> bool {
         let question = self.question();
-        let asked = async {
+        let request = async {
             let mut text = String::new();
             let request = self.post(PATH, &body(&question.prompt, true));
             reading::stream(request, |chunk| Ok(append_text(chunk, &mut text))).await?;
             question.check(&text)
         };
-        self.run_request(Endpoint::ChatStreamed, asked)
+        self.run_request(Endpoint::ChatStreamed, request)
             .await
             .is_some()
     }
@@ -50,7 +50,7 @@ impl Client {
     /// Reads the start of an answer and disconnects.
     pub(crate) async fn disconnect_early(&self) {
         let question = self.question_with(40, "ttft_ms=50 gap_ms=50");
-        let asked = async {
+        let request = async {
             let response = reading::send(self.post(PATH, &body(&question.prompt, true))).await?;
             let first = response.bytes_stream().next().await;
             first.map_or_else(
@@ -58,6 +58,6 @@ impl Client {
                 |first| first.map(drop).map_err(|error| reading::cut(&error)),
             )
         };
-        self.run_request(Endpoint::EarlyDisconnect, asked).await;
+        self.run_request(Endpoint::EarlyDisconnect, request).await;
     }
 }

@@ -25,7 +25,7 @@ impl Client {
 
     pub(crate) async fn files(&self) {
         let content = self.marker().repeat(500);
-        let gone = async {
+        let request = async {
             let file = reading::json(self.upload("user_data", &content)).await?;
             let found = self.content(&file["id"]).await?;
             if found != content {
@@ -38,6 +38,6 @@ impl Client {
             let path = format!("/v1/files/{}", file["id"].as_str().unwrap_or_default());
             reading::json(self.delete(&path)).await
         };
-        self.run_request(Endpoint::Files, gone).await;
+        self.run_request(Endpoint::Files, request).await;
     }
 }

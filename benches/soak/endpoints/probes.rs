@@ -8,19 +8,19 @@ use crate::journal::RequestFailure;
 
 impl Client {
     pub(crate) async fn usage(&self) {
-        let asked = async {
+        let request = async {
             let answer = reading::json(self.get("/v1/usage?period=day&group_by=key")).await?;
             expect(answer["totals"]["total_tokens"].is_u64(), &answer)
         };
-        self.run_request(Endpoint::Usage, asked).await;
+        self.run_request(Endpoint::Usage, request).await;
     }
 
     pub(crate) async fn health(&self) {
-        let asked = async {
+        let request = async {
             let answer = reading::json(self.get("/health")).await?;
             expect(answer["status"] == "ok", &answer)
         };
-        self.run_request(Endpoint::Health, asked).await;
+        self.run_request(Endpoint::Health, request).await;
     }
 
     /// Requests `/ready`; not ready is valid if the response has a reason.

@@ -81,7 +81,7 @@ impl Client {
     pub(crate) async fn background(&self) {
         let question = self.question();
         let body = json!({"model": "haiku", "input": question.prompt, "background": true});
-        let made = self.run_request(Endpoint::Background, async {
+        let response = self.run_request(Endpoint::Background, async {
             let mut response = reading::json(self.post(PATH, &body)).await?;
             let path = format!("{PATH}/{}", response["id"].as_str().unwrap_or_default());
             while matches!(response["status"].as_str(), Some("queued" | "in_progress")) {
@@ -94,6 +94,6 @@ impl Client {
             }
             check(&response, &question)
         });
-        made.await;
+        response.await;
     }
 }

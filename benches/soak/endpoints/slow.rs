@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 impl Client {
     pub(crate) async fn read_slowly(&self, server: SocketAddr) {
         let question = self.question_with(WORDS, "");
-        let asked = async {
+        let request = async {
             let body = chat::body(&question.prompt, true).to_string();
             let request = format!(
                 "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: \
@@ -33,7 +33,7 @@ impl Client {
                 .map_err(|error| RequestFailure::Cut(error.to_string()))?;
             question.check(&text_in(&received)?)
         };
-        self.run_request(Endpoint::SlowReader, asked).await;
+        self.run_request(Endpoint::SlowReader, request).await;
     }
 }
 

@@ -16,7 +16,7 @@ impl Client {
     pub(crate) async fn socket(&self) {
         let questions = [self.question(), self.question()];
         let mut answers: BTreeMap<&str, Result<(), RequestFailure>> = BTreeMap::new();
-        let begun = self.journal.now();
+        let started = self.journal.now();
         let socket_end = with_deadline(DEADLINE, self.run_turns(&questions, &mut answers)).await;
         // Each turn is recorded as a request; an unfinished one gets the outcome of the socket.
         for question in &questions {
@@ -24,7 +24,7 @@ impl Client {
                 .remove(question.marker.as_str())
                 .unwrap_or_else(|| socket_end.clone());
             self.journal
-                .record_outcome((Endpoint::Socket, self.name), begun, end);
+                .record_outcome((Endpoint::Socket, self.name), started, end);
         }
     }
 

@@ -45,15 +45,15 @@ impl Client {
 
     pub(crate) async fn conversation(&self) {
         let body = json!({"items": [{"type": "message", "role": "user", "content": "Hello."}]});
-        let Some(made) = self
+        let Some(created) = self
             .fetch_record(self.post("/v1/conversations", &body))
             .await
         else {
             return;
         };
-        let path = path_of("/v1/conversations", &made);
+        let path = path_of("/v1/conversations", &created);
         let question = self.question();
-        let body = json!({"model": "haiku", "input": question.prompt, "conversation": made["id"]});
+        let body = json!({"model": "haiku", "input": question.prompt, "conversation": created["id"]});
         let answered = self.run_request(Endpoint::Conversation, async {
             responses::check(
                 &reading::json(self.post("/v1/responses", &body)).await?,

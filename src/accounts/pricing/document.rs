@@ -297,14 +297,14 @@ mod tests {
             rest: pdf,
             room: &mut room,
         };
-        let mut begun = 0;
+        let mut started_streams = 0;
         while streams.has_next() {
-            begun += 1;
+            started_streams += 1;
             if streams.unpack().is_none() {
                 break;
             }
         }
-        (begun, streams.rest.len())
+        (started_streams, streams.rest.len())
     }
 
     #[test]
@@ -319,8 +319,8 @@ mod tests {
 
     #[test]
     fn empty_streams_use_up_the_unpack_limit() {
-        let (begun, left) = work(&packed(b"").repeat(50_000));
-        assert!(begun <= 8192 && left > 0, "{begun} {left}");
+        let (started_streams, left) = work(&packed(b"").repeat(50_000));
+        assert!(started_streams <= 8192 && left > 0, "{started_streams} {left}");
         let data = BASE64.encode(packed(b"").repeat(50_000));
         assert_eq!(count_pages(&data, &mut UnpackQuota::default()), (0, false));
     }

@@ -82,10 +82,10 @@ impl Bucket {
         if self.limit == limit {
             return;
         }
-        let taken = self.backlog(now).div_ceil(self.weight(1));
+        let used = self.backlog(now).div_ceil(self.weight(1));
         self.limit = limit;
         // The debt is kept in units, not in time: one unit has another weight under the new limit.
-        self.full_at = now.saturating_add(self.weight(taken));
+        self.full_at = now.saturating_add(self.weight(used));
         self.settled_full_at = self.full_at;
         self.debits.clear();
     }
@@ -153,11 +153,11 @@ impl Bucket {
     }
 
     pub(super) fn level(&self, now: u64) -> LimitLevel {
-        let taken = self.backlog(now).div_ceil(self.weight(1));
+        let used = self.backlog(now).div_ceil(self.weight(1));
         LimitLevel {
             limit: self.limit.get(),
-            remaining: u32::try_from(taken)
-                .map_or(0, |taken| self.limit.get().saturating_sub(taken)),
+            remaining: u32::try_from(used)
+                .map_or(0, |used| self.limit.get().saturating_sub(used)),
             reset: Duration::from_nanos(self.backlog(now)),
         }
     }

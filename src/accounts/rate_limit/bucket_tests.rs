@@ -92,15 +92,15 @@ proptest! {
 
     /// A request passes after the reported wait, and not one nanosecond earlier.
     #[test]
-    fn bucket_reports_exact_wait(taken in 0_u64..200, amount in 1_u64..=60) {
+    fn bucket_reports_exact_wait(used in 0_u64..200, amount in 1_u64..=60) {
         let mut bucket = bucket(60);
-        bucket.take(FIRST, taken, 0, true);
+        bucket.take(FIRST, used, 0, true);
         match bucket.shortage(amount, 0) {
-            None => prop_assert!(taken + amount <= 60),
+            None => prop_assert!(used + amount <= 60),
             Some(Shortage::Permanent) => prop_assert!(false, "it fits into a full bucket"),
             Some(Shortage::Temporary(wait)) => {
                 let wait = u64::try_from(wait.as_nanos()).unwrap();
-                prop_assert_eq!(wait, (taken + amount - 60) * SECOND);
+                prop_assert_eq!(wait, (used + amount - 60) * SECOND);
                 prop_assert!(bucket.shortage(amount, wait - 1).is_some());
                 prop_assert_eq!(bucket.shortage(amount, wait), None);
             }

@@ -61,17 +61,17 @@ impl fmt::Display for RateLimited {
                     RetrySeconds(wait)
                 )
             }
-            (LimitKind::Tokens(asked), None) => write!(
+            (LimitKind::Tokens(requested), None) => write!(
                 formatter,
-                ", and this request alone may take {asked}: it can never pass. \
+                ", and this request alone may take {requested}: it can never pass. \
                  Shorten it, ask for fewer tokens in the answer, or have the limit raised."
             ),
             (LimitKind::Requests | LimitKind::ConcurrentRequests, Some(wait)) => {
                 write!(formatter, ". Try again in {}.", RetrySeconds(wait))
             }
-            (LimitKind::Tokens(asked), Some(wait)) => write!(
+            (LimitKind::Tokens(requested), Some(wait)) => write!(
                 formatter,
-                ", and this request may take {asked} of them. Try again in {}.",
+                ", and this request may take {requested} of them. Try again in {}.",
                 RetrySeconds(wait)
             ),
         }

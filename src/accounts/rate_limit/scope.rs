@@ -118,7 +118,7 @@ impl ScopeLimiter {
     fn concurrency_shortage(&self) -> Option<Shortage> {
         match self.rates.concurrent_requests? {
             0 => Some(Shortage::Permanent),
-            most => (self.running >= most).then_some(Shortage::Temporary(CONCURRENCY_RETRY_AFTER)),
+            max => (self.running >= max).then_some(Shortage::Temporary(CONCURRENCY_RETRY_AFTER)),
         }
     }
 

@@ -305,7 +305,7 @@ async fn eviction_frees_memory_of_a_million_keys() {
         }
         resident_pages()
     };
-    let most = fill(0..1_000_000);
+    let full_pages = fill(0..1_000_000);
     let capacity = limits.0.scopes.capacity();
     advance(Duration::from_secs(61)).await;
     limits.sweep();
@@ -316,7 +316,7 @@ async fn eviction_frees_memory_of_a_million_keys() {
         limits.0.scopes.capacity()
     );
     let again = fill(1_000_000..1_500_000);
-    assert!(again * 10 < most * 11, "{again} pages after {most}");
+    assert!(again * 10 < full_pages * 11, "{again} pages after {full_pages}");
 }
 
 fn resident_pages() -> usize {

@@ -57,11 +57,11 @@ fn message_body_has_the_format_of_the_messages_api() {
 
 #[test]
 fn message_body_includes_native_fields() {
-    let (begun, ended) = native();
+    let (start, ended) = native();
     let started = TurnEvent::Started {
         model: "m".to_owned(),
         usage: Usage::default(),
-        native: begun,
+        native: start,
     };
     let call = TurnEvent::ToolCall {
         id: "a".to_owned(),
@@ -82,12 +82,12 @@ fn other_deltas_are_merged_into_their_server_block() {
         let json = format!(r#"{{"type":"compaction_delta","content":"{piece}"}}"#);
         TurnEvent::BlockDelta(BlockDelta { json, input: None })
     };
-    let begun = TurnEvent::ServerBlock(ServerBlock {
+    let start = TurnEvent::ServerBlock(ServerBlock {
         json: block,
         tool: ServerTool::Other,
     });
     assert_eq!(
-        content(true, vec![begun, delta("so "), delta("far")]),
+        content(true, vec![start, delta("so "), delta("far")]),
         r#"[{"content":"so far","type":"compaction"}]"#
     );
 }

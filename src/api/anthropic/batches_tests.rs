@@ -9,7 +9,7 @@ fn documentation_shows_batch_fields() {
     document::check("message batch fields", &[&CREATE, &REQUEST]);
 }
 
-fn made(requests: &Value) -> Result<(Vec<NewRequest>, Remarks), InvalidRequest> {
+fn decode(requests: &Value) -> Result<(Vec<NewRequest>, Remarks), InvalidRequest> {
     create(
         json!({"requests": requests}).to_string().as_bytes(),
         Policy::Lenient,
@@ -54,7 +54,7 @@ fn batch_errors_name_the_request() {
             "requests[0].params",
         ),
     ] {
-        assert_eq!(made(&requests).unwrap_err().param.as_deref(), Some(param));
+        assert_eq!(decode(&requests).unwrap_err().param.as_deref(), Some(param));
     }
     assert_eq!(
         create(b"{}", Policy::Lenient).unwrap_err().param.as_deref(),

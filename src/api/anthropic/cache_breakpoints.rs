@@ -93,9 +93,9 @@ fn count_breakpoints(json: &str) -> usize {
 }
 
 /// Removes up to `most` breakpoints from a block, those inside it first.
-fn remove_breakpoints(json: &mut String, most: usize) {
+fn remove_breakpoints(json: &mut String, count: usize) {
     let mut block: Value = serde_json::from_str(json).unwrap_or_default();
-    let mut left = most;
+    let mut left = count;
     let mut take = |block: &mut Value| {
         let fields = block
             .as_object_mut()

@@ -149,8 +149,8 @@ fn native_system(system: &[Instruction]) -> Option<Vec<String>> {
         return None;
     }
     let json = |instruction: &Instruction| {
-        let made = || serde_json::json!({"type": "text", "text": instruction.text}).to_string();
-        instruction.json.clone().unwrap_or_else(made)
+        let built = || serde_json::json!({"type": "text", "text": instruction.text}).to_string();
+        instruction.json.clone().unwrap_or_else(built)
     };
     Some(system.iter().map(json).collect())
 }

@@ -35,11 +35,11 @@ fn finished() -> TurnEvent {
 
 #[test]
 fn stream_sends_native_fields_where_upstream_did() {
-    let (begun, ended) = native();
+    let (start, ended) = native();
     let started = TurnEvent::Started {
         model: "m".to_owned(),
         usage: Usage::default(),
-        native: begun,
+        native: start,
     };
     let finish = Finish {
         native: ended,

@@ -94,7 +94,7 @@ pub(super) fn finish(reason: FinishReason, stop_text: Option<&str>) -> Finish {
 /// start.
 pub(super) fn native() -> (NativeFields, NativeFields) {
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let begun = NativeFields {
+    let start = NativeFields {
         message: vec![field("container", "null")],
         usage: vec![field("service_tier", "\"standard\"")],
         ..NativeFields::default()
@@ -105,5 +105,5 @@ pub(super) fn native() -> (NativeFields, NativeFields) {
         beside: vec![field("context_management", "{}")],
         usage: vec![field("cache_creation", r#"{"a":1}"#)],
     };
-    (begun, ended)
+    (start, ended)
 }

@@ -185,9 +185,9 @@ impl Pairing {
         }
         loop {
             self.generated_ids += 1;
-            let made = format!("call-{}", self.generated_ids);
-            if self.used_ids.insert(made.clone()) {
-                return made;
+            let generated = format!("call-{}", self.generated_ids);
+            if self.used_ids.insert(generated.clone()) {
+                return generated;
             }
         }
     }

@@ -64,16 +64,16 @@ fn finish(
         );
     }
     let mut ignored = RemarkCollector::new(policy);
-    let made = draft.finish(|| Some("Sing.".to_owned()), &mut ignored)?;
-    Ok((made, ignored.into_remarks().repaired))
+    let conversation = draft.finish(|| Some("Sing.".to_owned()), &mut ignored)?;
+    Ok((conversation, ignored.into_remarks().repaired))
 }
 
-fn whole(made: &RepairedConversation) -> Vec<Message> {
+fn whole(conversation: &RepairedConversation) -> Vec<Message> {
     let prompt = Message {
         role: Role::User,
-        parts: made.prompt.clone(),
+        parts: conversation.prompt.clone(),
     };
-    made.history.iter().cloned().chain([prompt]).collect()
+    conversation.history.iter().cloned().chain([prompt]).collect()
 }
 
 /// Returns the ids of the calls of a message, or of its results.
@@ -93,9 +93,9 @@ fn ids(parts: &[Part], are_calls: bool) -> Vec<&str> {
 proptest! {
     #[test]
     fn repaired_conversation_satisfies_upstream_rules(messages in messages(), merges in any::<bool>()) {
-        let (made, repaired) = finish(&messages, merges, Policy::Lenient).unwrap();
+        let (conversation, repaired) = finish(&messages, merges, Policy::Lenient).unwrap();
         prop_assert_eq!(finish(&messages, merges, Policy::Strict).is_ok(), repaired.is_empty());
-        let whole = whole(&made);
+        let whole = whole(&conversation);
         prop_assert!(whole.iter().all(|message| !message.parts.is_empty()));
         let mut open = Vec::new();
         let mut all = Vec::new();
@@ -115,7 +115,7 @@ proptest! {
 
     #[test]
     fn repair_is_idempotent(messages in messages(), merges in any::<bool>()) {
-        let (made, _) = finish(&messages, merges, Policy::Lenient).unwrap();
-        prop_assert_eq!(finish(&whole(&made), merges, Policy::Strict), Ok((made, Vec::new())));
+        let (conversation, _) = finish(&messages, merges, Policy::Lenient).unwrap();
+        prop_assert_eq!(finish(&whole(&conversation), merges, Policy::Strict), Ok((conversation, Vec::new())));
     }
 }

@@ -79,15 +79,15 @@ fn words(part: &Part) -> String {
 fn repaired(messages: &[(char, &[Part])]) -> (String, Vec<&'static str>) {
     let finish = |policy| {
         let mut ignored = RemarkCollector::new(policy);
-        let made = draft(messages, RULES).finish(|| None, &mut ignored);
-        (made, ignored.into_remarks().repaired)
+        let conversation = draft(messages, RULES).finish(|| None, &mut ignored);
+        (conversation, ignored.into_remarks().repaired)
     };
-    let (made, names) = finish(Policy::Lenient);
+    let (conversation, names) = finish(Policy::Lenient);
     assert_eq!(finish(Policy::Strict).0.is_ok(), names.is_empty());
-    (render(&made.unwrap()), names)
+    (render(&conversation.unwrap()), names)
 }
 
-fn render(made: &RepairedConversation) -> String {
+fn render(conversation: &RepairedConversation) -> String {
     let line = |role: char, parts: &[Part]| {
         format!(
             "{role}: {}",
@@ -95,12 +95,12 @@ fn render(made: &RepairedConversation) -> String {
         )
     };
     let role = |role| if role == Role::User { 'u' } else { 'a' };
-    let history = made
+    let history = conversation
         .history
         .iter()
         .map(|message| line(role(message.role), &message.parts));
     history
-        .chain([line('u', &made.prompt)])
+        .chain([line('u', &conversation.prompt)])
         .collect::<Vec<_>>()
         .join(" | ")
 }
@@ -112,47 +112,47 @@ fn text(text: &str) -> Part {
 #[test]
 fn valid_conversation_is_not_changed() {
     let results = [result("b", "2"), result("a", "1"), text("well?")];
-    let (made, names) = repaired(&[
+    let (conversation, names) = repaired(&[
         ('u', &[text("hi")]),
         ('a', &[call("a"), call("b")]),
         ('u', &results),
     ]);
-    assert_eq!(made, "u: hi | a: a?, b? | u: b!2, a!1 | u: well?");
+    assert_eq!(conversation, "u: hi | a: a?, b? | u: b!2, a!1 | u: well?");
     assert!(names.is_empty());
 }
 
 #[test]
 fn calls_without_results_get_an_error_result() {
-    let (made, names) = repaired(&[
+    let (conversation, names) = repaired(&[
         ('u', &[text("hi")]),
         ('a', &[call("a"), call("b")]),
         ('u', &[result("a", "1"), text("x")]),
     ]);
     assert_eq!(
-        (made.as_str(), &*names),
+        (conversation.as_str(), &*names),
         (
             "u: hi | a: a?, b? | u: a!1, b!error | u: x",
             &["calls_without_results"][..]
         )
     );
-    let (made, _) = repaired(&[('u', &[text("hi")]), ('a', &[call("a")])]);
-    assert_eq!(made, "u: hi | a: a? | u: a!error");
+    let (conversation, _) = repaired(&[('u', &[text("hi")]), ('a', &[call("a")])]);
+    assert_eq!(conversation, "u: hi | a: a? | u: a!error");
 }
 
 #[test]
 fn results_without_calls_become_user_text() {
-    let (made, names) = repaired(&[('u', &[result("a", "1"), text("x")])]);
+    let (conversation, names) = repaired(&[('u', &[result("a", "1"), text("x")])]);
     assert_eq!(
-        (made.as_str(), &*names),
+        (conversation.as_str(), &*names),
         (
             "u: Result of the tool call `a`:, 1, x",
             &["results_without_calls"][..]
         )
     );
     let twice = [result("a", "1"), result("a", "2")];
-    let (made, names) = repaired(&[('u', &[text("hi")]), ('a', &[call("a")]), ('u', &twice)]);
+    let (conversation, names) = repaired(&[('u', &[text("hi")]), ('a', &[call("a")]), ('u', &twice)]);
     assert_eq!(
-        made,
+        conversation,
         "u: hi | a: a? | u: a!1 | u: Result of the tool call `a`:, 2"
     );
     assert_eq!(names, ["results_without_calls"]);
@@ -166,20 +166,20 @@ fn results_are_moved_behind_their_calls() {
         &[ask, ('u', &[text("x")]), ('u', &[result("a", "1")])],
         &[('u', &[result("a", "1")]), ask, ('u', &[text("x")])],
     ] {
-        let (made, names) = repaired(&[&[hi], rest].concat());
+        let (conversation, names) = repaired(&[&[hi], rest].concat());
         assert_eq!(
-            (made.as_str(), &*names),
+            (conversation.as_str(), &*names),
             ("u: hi | a: a? | u: a!1 | u: x", &["results_moved"][..])
         );
     }
-    let (made, names) = repaired(&[
+    let (conversation, names) = repaired(&[
         hi,
         ask,
         ('a', &[call("b")]),
         ('u', &[result("a", "1"), result("b", "2")]),
     ]);
     assert_eq!(
-        (made.as_str(), &*names),
+        (conversation.as_str(), &*names),
         (
             "u: hi | a: a? | u: a!1 | a: b? | u: b!2",
             &["results_moved"][..]
@@ -190,21 +190,21 @@ fn results_are_moved_behind_their_calls() {
 #[test]
 fn calls_with_the_same_id_get_unique_ids() {
     let results = [result("a", "1"), result("a", "2")];
-    let (made, names) = repaired(&[
+    let (conversation, names) = repaired(&[
         ('u', &[text("hi")]),
         ('a', &[call("a"), call("a")]),
         ('u', &results),
     ]);
     assert_eq!(
-        (made.as_str(), &*names),
+        (conversation.as_str(), &*names),
         (
             "u: hi | a: a?, call-1? | u: a!1, call-1!2",
             &["call_ids"][..]
         )
     );
     let round = [('a', &[call("a")][..]), ('u', &[result("a", "1")])];
-    let (made, names) = repaired(&[&[('u', &[text("hi")][..])][..], &round, &round].concat());
-    assert_eq!(made, "u: hi | a: a? | u: a!1 | a: call-1? | u: call-1!1");
+    let (conversation, names) = repaired(&[&[('u', &[text("hi")][..])][..], &round, &round].concat());
+    assert_eq!(conversation, "u: hi | a: a? | u: a!1 | a: call-1? | u: call-1!1");
     assert!(names.is_empty(), "clients count anew");
 }
 
@@ -222,13 +222,13 @@ fn arguments_that_are_not_an_object_are_wrapped() {
         ("{\"x", r#"{"arguments":"{\"x"}"#),
         ("null", r#"{"arguments":"null"}"#),
     ] {
-        let (made, names) = repaired(&[
+        let (conversation, names) = repaired(&[
             ('u', &[text("hi")]),
             ('a', &[broken(input)]),
             ('u', &[result("a", "1")]),
         ]);
         assert_eq!(
-            (made, &*names),
+            (conversation, &*names),
             (
                 format!("u: hi | a: a?{expected} | u: a!1"),
                 &["arguments"][..]
@@ -239,13 +239,13 @@ fn arguments_that_are_not_an_object_are_wrapped() {
 
 #[test]
 fn empty_messages_are_removed() {
-    let (made, names) = repaired(&[
+    let (conversation, names) = repaired(&[
         ('u', &[]),
         ('a', &[]),
         ('u', &[text(" ")]),
         ('u', &[text("x")]),
     ]);
-    assert_eq!((made.as_str(), &*names), ("u: x", &["empty_messages"][..]));
+    assert_eq!((conversation.as_str(), &*names), ("u: x", &["empty_messages"][..]));
     let (_, names) = repaired(&[('u', &[text("hi")]), ('a', &[]), ('u', &[text("x")])]);
     assert!(
         names.is_empty(),
@@ -255,9 +255,9 @@ fn empty_messages_are_removed() {
 
 #[test]
 fn assistant_message_at_the_end_is_continued() {
-    let (made, names) = repaired(&[('u', &[text("hi")]), ('a', &[text("The")])]);
+    let (conversation, names) = repaired(&[('u', &[text("hi")]), ('a', &[text("The")])]);
     assert_eq!(
-        (made.as_str(), &*names),
+        (conversation.as_str(), &*names),
         ("u: hi | a: The | u: GO ON", &[][..])
     );
     let rules = DraftRules {
@@ -265,23 +265,23 @@ fn assistant_message_at_the_end_is_continued() {
         ..RULES
     };
     let paused = draft(&[('u', &[text("hi")]), ('a', &[text("The")])], rules);
-    let made = paused
+    let conversation = paused
         .finish(|| None, &mut RemarkCollector::new(Policy::Strict))
         .unwrap();
-    assert_eq!(render(&made), "u: hi | a: The | u: ");
+    assert_eq!(render(&conversation), "u: hi | a: The | u: ");
 }
 
 #[test]
 fn instructions_between_call_and_result_move_behind_the_result() {
     let instruction = Part::Instruction("Be brief.".to_owned());
-    let (made, names) = repaired(&[
+    let (conversation, names) = repaired(&[
         ('u', &[text("hi")]),
         ('a', &[call("a")]),
         ('u', &[instruction]),
         ('u', &[result("a", "1")]),
     ]);
     assert_eq!(
-        (made.as_str(), &*names),
+        (conversation.as_str(), &*names),
         ("u: hi | a: a? | u: a!1 | u: [Be brief.]", &[][..])
     );
 }
@@ -290,10 +290,10 @@ fn instructions_between_call_and_result_move_behind_the_result() {
 fn instructions_without_messages_become_the_user_message() {
     let nothing = || draft(&[('u', &[])], RULES);
     let mut ignored = RemarkCollector::new(Policy::Lenient);
-    let made = nothing()
+    let conversation = nothing()
         .finish(|| Some("Sing.".into()), &mut ignored)
         .unwrap();
-    assert_eq!(render(&made), "u: Sing.");
+    assert_eq!(render(&conversation), "u: Sing.");
     assert_eq!(
         ignored.into_remarks().repaired,
         ["empty_messages", "no_user_message"]
@@ -329,13 +329,13 @@ fn native_blocks_are_repaired_too() {
         result("\"2\""),
         result(r#"[{"z":1,"a":2}],"is_error":true"#),
     ];
-    let (made, names) = repaired(&[
+    let (conversation, names) = repaired(&[
         ('u', &[text("hi")]),
         ('a', &[call(), call()]),
         ('u', &results),
     ]);
     let expected = r#"u: hi | a: {"id":"a","input":{"z":1.0,"b":2}}, {"id":"call-1","input":{"z":1.0,"b":2}} | u: {"tool_use_id":"a","content":"1"}, {"content":"2","tool_use_id":"call-1"} | u: Error of the tool call `a`:, {"z":1,"a":2}"#;
-    assert_eq!(made, expected);
+    assert_eq!(conversation, expected);
     assert_eq!(names, ["call_ids", "results_without_calls"]);
 }
 
@@ -348,13 +348,13 @@ fn invalid_characters_in_arguments_are_replaced() {
             input: input.into(),
         })
     };
-    let (made, names) = repaired(&[
+    let (conversation, names) = repaired(&[
         ('u', &[text("hi")]),
         ('a', &[call(r#"{"b":"x\ud83d\u0000"}"#)]),
         ('u', &[result("a", "1")]),
     ]);
     assert_eq!(
-        (made.as_str(), &*names),
+        (conversation.as_str(), &*names),
         (
             r#"u: hi | a: a?{"b":"x\ufffd"} | u: a!1"#,
             &["characters"][..]
@@ -376,8 +376,8 @@ fn history_results_in_reverse_order_are_matched() {
         &[('u', &[text("hi")]), ('a', &calls), ('u', &results)],
         RULES,
     );
-    let made = draft
+    let conversation = draft
         .finish(|| None, &mut RemarkCollector::new(Policy::Lenient))
         .unwrap();
-    assert_eq!(made.prompt.len(), CALLS);
+    assert_eq!(conversation.prompt.len(), CALLS);
 }

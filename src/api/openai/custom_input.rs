@@ -211,11 +211,11 @@ mod tests {
                 if character.is_ascii() { character.to_string() } else { character.encode_utf16(&mut units).iter().map(unit).collect() }
             };
             let json: String = if is_ascii { json.chars().map(escaped).collect() } else { json };
-            let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(json.len() + 1)).filter(|place| json.is_char_boundary(*place)).collect();
-            places.extend([0, json.len()]);
-            places.sort_unstable();
+            let mut offsets: Vec<usize> = cuts.iter().map(|cut| cut.index(json.len() + 1)).filter(|offset| json.is_char_boundary(*offset)).collect();
+            offsets.extend([0, json.len()]);
+            offsets.sort_unstable();
             let mut input = CustomInputParser::default();
-            let mut read: String = places.windows(2).map(|pair| input.push(&json[pair[0]..pair[1]])).collect();
+            let mut read: String = offsets.windows(2).map(|pair| input.push(&json[pair[0]..pair[1]])).collect();
             read.push_str(&input.finish());
             prop_assert_eq!(&read, &text);
             prop_assert_eq!(input.text(), text);

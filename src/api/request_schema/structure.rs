@@ -57,9 +57,9 @@ fn end_of_string(body: &[u8], mut at: usize) -> usize {
     body.len()
 }
 
-fn too_many(what: &str, most: usize) -> InvalidRequest {
+fn too_many(what: &str, max: usize) -> InvalidRequest {
     InvalidRequest::body(format!(
-        "The body has more than {most} {what}, and no request may have more. Send a shorter conversation, or join its small parts."
+        "The body has more than {max} {what}, and no request may have more. Send a shorter conversation, or join its small parts."
     ))
 }
 

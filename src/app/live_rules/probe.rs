@@ -196,7 +196,7 @@ fn probe_restriction(model: &str, restriction: Restriction, refused: &[Restricti
         }
         Restriction::Prefill => {
             let prompt = std::mem::replace(&mut turn.prompt, vec![Part::Continue]);
-            let begun = Message {
+            let partial = Message {
                 role: Role::Assistant,
                 parts: vec![Part::text("O")],
             };
@@ -205,7 +205,7 @@ fn probe_restriction(model: &str, restriction: Restriction, refused: &[Restricti
                     role: Role::User,
                     parts: prompt,
                 },
-                begun,
+                partial,
             ];
         }
         Restriction::NoThinking | Restriction::ThinkingDisabled => {

@@ -40,9 +40,9 @@ impl<E> std::fmt::Debug for CachedStream<E> {
 }
 
 impl<E> CachedStream<E> {
-    pub(super) fn from_stored(kept: Arc<CachedAnswer>) -> Self {
+    pub(super) fn from_stored(cached: Arc<CachedAnswer>) -> Self {
         Self {
-            source: CachedStreamSource::Stored(kept),
+            source: CachedStreamSource::Stored(cached),
             is_hit: true,
             position: 0,
             is_over: false,
@@ -68,7 +68,7 @@ impl<E> CachedStream<E> {
     /// Returns the resolved id of the model that made the answer; empty before the first event.
     pub fn model(&self) -> String {
         let first = match &self.source {
-            CachedStreamSource::Stored(kept) => kept.events.first().cloned(),
+            CachedStreamSource::Stored(cached) => cached.events.first().cloned(),
             CachedStreamSource::Shared(reader) => reader.first(),
         };
         match first {
@@ -99,8 +99,8 @@ impl<E: Clone + Send + 'static> CachedStream<E> {
 
     fn poll_event(&self, context: &mut Context<'_>) -> Poll<Option<Result<TurnEvent, E>>> {
         match &self.source {
-            CachedStreamSource::Stored(kept) => {
-                Poll::Ready(kept.events.get(self.position).cloned().map(Ok))
+            CachedStreamSource::Stored(cached) => {
+                Poll::Ready(cached.events.get(self.position).cloned().map(Ok))
             }
             CachedStreamSource::Shared(reader) => reader.poll_event(self.position, context),
         }

@@ -98,8 +98,8 @@ fn too_long(text: &str) -> String {
     let digits = text.split(|character: char| !character.is_ascii_digit());
     let mut numbers = digits.filter_map(|digits| digits.parse::<u64>().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(tokens), Some(most)) => {
-            format!("{PROMPT_TOO_LONG}: {tokens} tokens > {most} maximum")
+        (Some(tokens), Some(max)) => {
+            format!("{PROMPT_TOO_LONG}: {tokens} tokens > {max} maximum")
         }
         _ => PROMPT_TOO_LONG.to_owned(),
     }

@@ -296,12 +296,12 @@ impl Drop for Process {
 
 /// Reads a standard error to its end, so that the process never blocks on a full pipe, and keeps
 /// the last bytes.
-async fn drain_stderr(mut pipe: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
+async fn drain_stderr(mut pipe: ChildStderr, tail: Arc<Mutex<Vec<u8>>>) {
     let mut buffer = [0; 1024];
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(&buffer[..count]);
-        let surplus = kept.len().saturating_sub(MAX_STDERR_BYTES);
-        kept.drain(..surplus);
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(&buffer[..count]);
+        let surplus = tail.len().saturating_sub(MAX_STDERR_BYTES);
+        tail.drain(..surplus);
     }
 }

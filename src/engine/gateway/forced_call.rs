@@ -110,27 +110,27 @@ pub(super) fn ask_for_call(turn: &mut Turn) -> Option<ToolChoice> {
 
 /// Rewrites the text in `events` into the arguments of a call of the tool `name`.
 pub(super) fn text_as_tool_call(events: TurnStream, name: String) -> TurnStream {
-    let mut begun = false;
-    let events = events.flat_map(move |event| stream::iter(call_events(event, &name, &mut begun)));
+    let mut has_begun = false;
+    let events = events.flat_map(move |event| stream::iter(call_events(event, &name, &mut has_begun)));
     Box::pin(events)
 }
 
 fn call_events(
     event: Result<TurnEvent, Error>,
     name: &str,
-    begun: &mut bool,
+    has_begun: &mut bool,
 ) -> Vec<Result<TurnEvent, Error>> {
     match event {
         Ok(TurnEvent::Text(piece)) => {
             let input = Ok(TurnEvent::ToolInput(piece));
-            if std::mem::replace(begun, true) {
+            if std::mem::replace(has_begun, true) {
                 return vec![input];
             }
             let id = format!("toolu_{}", Uuid::new_v4().simple());
             vec![Ok(TurnEvent::tool_call(id, name)), input]
         }
         Ok(TurnEvent::Finished(mut finish)) => {
-            if *begun && finish.reason == FinishReason::Stop {
+            if *has_begun && finish.reason == FinishReason::Stop {
                 finish.reason = FinishReason::ToolCalls;
             }
             vec![Ok(TurnEvent::Finished(finish))]

@@ -61,7 +61,7 @@ fn move_in_messages(messages: &mut [Message]) {
     let mut instructions = Vec::new();
     for message in messages.iter_mut() {
         let mut is_instruction = false;
-        let taken = message.parts.extract_if(.., |part| {
+        let moved = message.parts.extract_if(.., |part| {
             // A cache mark belongs to the part before it.
             is_instruction = match part {
                 Part::Instruction(_) => true,
@@ -70,7 +70,7 @@ fn move_in_messages(messages: &mut [Message]) {
             };
             is_instruction
         });
-        instructions.extend(taken);
+        instructions.extend(moved);
     }
     if messages.iter().all(|message| message.parts.is_empty()) {
         make_text(&mut instructions);

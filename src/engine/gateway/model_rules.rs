@@ -91,10 +91,10 @@ impl ModelRules {
             .into_iter()
             .flat_map(|restriction| refused_parameters(turn, restriction))
             .collect();
-        let asked = self
+        let requested = self
             .needs_continue_instruction(turn, model)
             .then_some(&"messages");
-        match left_out.first().or(asked) {
+        match left_out.first().or(requested) {
             Some(parameter) if self.is_strict => Err(Error::Restricted {
                 parameter,
                 model: model.to_owned(),

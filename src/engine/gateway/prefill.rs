@@ -71,7 +71,7 @@ mod tests {
 
     fn prefilled() -> Turn {
         let mut turn = turn("m");
-        let begun = Message {
+        let partial = Message {
             role: Role::Assistant,
             parts: vec![Part::text("Once \n")],
         };
@@ -80,7 +80,7 @@ mod tests {
                 role: Role::User,
                 parts: std::mem::take(&mut turn.prompt),
             },
-            begun,
+            partial,
         ];
         turn.prompt = vec![Part::Continue];
         turn

@@ -89,12 +89,12 @@ pub enum BusyReason {
 struct WaitTimer<'a> {
     metrics: &'a PoolMetrics,
     class: Class,
-    begun: Instant,
+    started_at: Instant,
 }
 
 impl Drop for WaitTimer<'_> {
     fn drop(&mut self) {
-        let wait = self.begun.elapsed();
+        let wait = self.started_at.elapsed();
         self.metrics.record_wait(self.class.name(), wait);
     }
 }
@@ -157,7 +157,7 @@ impl<L: Launcher> Pool<L> {
         let _timer = WaitTimer {
             metrics: &self.0.metrics,
             class: claim.class,
-            begun: Instant::now(),
+            started_at: Instant::now(),
         };
         loop {
             let (sender, receiver) = oneshot::channel();
@@ -190,10 +190,10 @@ impl<L: Launcher> Pool<L> {
         if !state.idle.is_empty() {
             return Ok(());
         }
-        let places = self.queue_places(&mut state)?;
+        let capacity = self.queue_capacity(&mut state)?;
         state
             .waiting
-            .check_place(claim, places)
+            .check_place(claim, capacity)
             .map_err(|reason| self.busy_error(reason))
     }
 
@@ -293,10 +293,10 @@ impl<L: Launcher> Pool<L> {
         claim: &Claim,
         sender: Waiter<L>,
     ) -> Result<Option<(Waiter<L>, BusyReason)>, Error> {
-        let places = self.queue_places(state)?;
+        let capacity = self.queue_capacity(state)?;
         state
             .waiting
-            .push(claim, places, sender)
+            .push(claim, capacity, sender)
             .map_err(|reason| self.busy_error(reason))
     }
 
@@ -304,7 +304,7 @@ impl<L: Launcher> Pool<L> {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if no worker can be started, so that waiting would be in vain.
-    fn queue_places(&self, state: &mut PoolState<L>) -> Result<usize, Error> {
+    fn queue_capacity(&self, state: &mut PoolState<L>) -> Result<usize, Error> {
         if let Some(outage) = state.current_outage() {
             return Err(outage);
         }
@@ -371,9 +371,9 @@ impl<L: Launcher> Pool<L> {
     }
 
     async fn reset(&self, mut slot: Slot<L::Worker>) {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let result = slot.worker.reset().await;
-        self.0.metrics.record_reset(begun.elapsed());
+        self.0.metrics.record_reset(started_at.elapsed());
         if let Err(error) = &result {
             tracing::info!(error = %ErrorChain(error), "worker reset failed");
         }

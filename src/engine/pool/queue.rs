@@ -35,14 +35,14 @@ impl<T> Queue<T> {
     pub(super) fn push(
         &mut self,
         claim: &Claim,
-        places: usize,
+        capacity: usize,
         item: T,
     ) -> Result<Option<(T, BusyReason)>, BusyReason> {
-        self.check_place(claim, places)?;
+        self.check_place(claim, capacity)?;
         let rounds = self.rounds_of(claim.class);
         let taken = rounds.len();
         let mut sent_away = None;
-        if taken >= places {
+        if taken >= capacity {
             let own = rounds.longest();
             let reason = BusyReason::OwnShare { own, taken };
             sent_away = rounds
@@ -57,7 +57,7 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     /// The reason why there is no place.
-    pub(super) fn check_place(&self, claim: &Claim, places: usize) -> Result<(), BusyReason> {
+    pub(super) fn check_place(&self, claim: &Claim, capacity: usize) -> Result<(), BusyReason> {
         let rounds = match claim.class {
             Class::Live => &self.live,
             Class::Background => &self.background,
@@ -65,7 +65,7 @@ impl<T> Queue<T> {
         let (own, taken) = (rounds.len_of(&claim.tenant), rounds.len());
         // With a smaller lead, evicting would only swap items of one tenant, or take the single
         // place of another.
-        if taken < places || rounds.longest() >= own + 2 {
+        if taken < capacity || rounds.longest() >= own + 2 {
             return Ok(());
         }
         Err(match own {

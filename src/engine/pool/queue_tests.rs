@@ -73,15 +73,15 @@ proptest! {
                 }
                 continue;
             };
-            let most = held.iter().copied().max().unwrap_or_default();
+            let longest = held.iter().copied().max().unwrap_or_default();
             match queue.push(&claim(tenant), PLACES, tenant) {
                 Ok(None) => held[tenant] += 1,
                 Ok(Some((other, _))) => {
-                    prop_assert_eq!(held[other], most);
+                    prop_assert_eq!(held[other], longest);
                     held[other] -= 1;
                     held[tenant] += 1;
                 }
-                Err(_) => prop_assert!(most <= held[tenant] + 1),
+                Err(_) => prop_assert!(longest <= held[tenant] + 1),
             }
             prop_assert!(queue.len() <= PLACES);
             prop_assert_eq!(queue.len(), held.iter().sum::<usize>());

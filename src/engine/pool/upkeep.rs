@@ -51,10 +51,10 @@ impl<L: Launcher> Pool<L> {
     }
 
     async fn launch_one(&self) {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         match self.0.launcher.launch().await {
             Ok(worker) => {
-                self.0.metrics.record_start(begun.elapsed());
+                self.0.metrics.record_start(started_at.elapsed());
                 self.hand_over(Slot::new(worker), PoolPhase::Starting);
                 // Starts the next one that had to wait for a free start.
                 self.refill();

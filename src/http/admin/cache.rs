@@ -17,11 +17,11 @@ use crate::http::report::QueryParameters;
 /// Returns hits, misses and size of the response cache since the start of the server.
 pub(super) async fn stats(State(cache): State<AnswerCache>) -> Response {
     let stats = cache.stats();
-    let asked = stats.hits + stats.misses;
-    let ratio = if asked == 0 {
+    let lookups = stats.hits + stats.misses;
+    let ratio = if lookups == 0 {
         0.0
     } else {
-        stats.hits as f64 / asked as f64
+        stats.hits as f64 / lookups as f64
     };
     let body = object!({
         "object": "cache",

@@ -63,9 +63,9 @@ pub(in crate::http) async fn layer(
         return Err(too_large(limit));
     }
     request.extensions_mut().insert(bodies);
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let request = request.map(|body| Body::new(Limited::new(body, most)));
-    Ok(next.run(content_encoding::unpack(request, most)?).await)
+    let max_bytes = usize::try_from(limit).unwrap_or(usize::MAX);
+    let request = request.map(|body| Body::new(Limited::new(body, max_bytes)));
+    Ok(next.run(content_encoding::unpack(request, max_bytes)?).await)
 }
 
 /// Maximum size of a form with a file, in bytes.

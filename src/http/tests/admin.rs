@@ -46,21 +46,21 @@ async fn key_is_created_changed_rotated_and_revoked() {
         "name": "ci", "models": ["haiku"], "requests_per_minute": 60, "permissions": ["usage", "inference", "usage"],
         "expires_at": 4_000_000_000u64, "budget": {"monthly": {"money": "12.50"}, "daily": {"tokens": 1000, "money": 0.1}},
     });
-    let (status, made) = ask(&router, "POST", "/admin/keys", wanted).await;
+    let (status, created) = ask(&router, "POST", "/admin/keys", wanted).await;
     assert_eq!(status, 201);
     let (key, path) = (
-        made["key"].clone(),
-        format!("/admin/keys/{}", made["id"].as_str().unwrap()),
+        created["key"].clone(),
+        format!("/admin/keys/{}", created["id"].as_str().unwrap()),
     );
     assert!(
         key.as_str()
             .unwrap()
-            .starts_with(&format!("{}-", made["prefix"].as_str().unwrap()))
+            .starts_with(&format!("{}-", created["prefix"].as_str().unwrap()))
     );
     assert_eq!(models(&router, &key).await, 200);
 
     let (status, mut found) = ask(&router, "GET", &path, Value::Null).await;
-    assert_eq!((status, found["id"].clone()), (200, made["id"].clone()));
+    assert_eq!((status, found["id"].clone()), (200, created["id"].clone()));
     assert!(found["last_used_at"].is_u64() && found["created_at"].is_u64());
     for field in ["id", "prefix", "created_at", "last_used_at"] {
         found[field] = Value::Null;
@@ -109,7 +109,7 @@ async fn key_is_created_changed_rotated_and_revoked() {
     .await;
     assert_eq!(
         (status, &rotated["id"], &rotated["prefix"]),
-        (200, &made["id"], &made["prefix"])
+        (200, &created["id"], &created["prefix"])
     );
     assert_ne!(rotated["key"], key);
     assert!(rotated["previous_secret_until"].is_u64());
@@ -162,7 +162,7 @@ async fn weight_of_a_key_is_set_within_its_bounds() {
 #[tokio::test]
 async fn project_is_deleted_only_after_its_keys_are_revoked() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
-    let (status, made) = ask(
+    let (status, created) = ask(
         &router,
         "POST",
         "/admin/projects",
@@ -170,10 +170,10 @@ async fn project_is_deleted_only_after_its_keys_are_revoked() {
     )
     .await;
     assert_eq!(
-        (status, &made["object"], &made["concurrent_requests"]),
+        (status, &created["object"], &created["concurrent_requests"]),
         (201, &json!("project"), &json!(2))
     );
-    let id = made["id"].as_str().unwrap().to_owned();
+    let id = created["id"].as_str().unwrap().to_owned();
     let path = format!("/admin/projects/{id}");
     let budget = json!({"monthly": {"money": "100", "tokens": 5}});
     let (status, held) = ask(&router, "PUT", &format!("{path}/budget"), budget).await;
@@ -450,12 +450,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
 #[tokio::test]
 async fn invalid_admin_request_is_refused_by_field() {
     let (router, registry) = with_admin(ScriptedTurns::playing([])).await;
-    let (_, made) = ask(&router, "POST", "/admin/keys", json!({"name": "key"})).await;
-    let key = format!("/admin/keys/{}", made["id"].as_str().unwrap());
+    let (_, created) = ask(&router, "POST", "/admin/keys", json!({"name": "key"})).await;
+    let key = format!("/admin/keys/{}", created["id"].as_str().unwrap());
     let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(101));
     let long = ("POST /admin/keys", long.as_str(), "400 invalid_value name");
-    for (asked, body, expected) in REFUSED.iter().copied().chain([long]) {
-        let (method, path) = asked.split_once(' ').unwrap();
+    for (target, body, expected) in REFUSED.iter().copied().chain([long]) {
+        let (method, path) = target.split_once(' ').unwrap();
         let headers = [("authorization", "Bearer secret-admin")];
         let request = request(
             method,
@@ -466,7 +466,7 @@ async fn invalid_admin_request_is_refused_by_field() {
         let response = send(router.clone(), request).await;
         let status = response.status().as_u16();
         let answer = serde_json::from_str(&super::body(response).await).unwrap();
-        assert_eq!(refusal((status, answer)), expected, "{asked} {body}");
+        assert_eq!(refusal((status, answer)), expected, "{target} {body}");
     }
     let all = crate::accounts::auth::RegistryPage {
         limit: 100,

@@ -49,8 +49,8 @@ async fn inline_batch_answers_in_order_and_isolates_failures() {
 
 #[tokio::test]
 async fn inline_batch_for_another_project_is_refused() {
-    let asked = json!({"requests": [{"model": "sonnet", "prompt": "Hi"}], "project_id": "proj_1"});
-    let (status, error) = error(ask(ScriptedTurns::playing(greeting()), &asked).await).await;
+    let fields = json!({"requests": [{"model": "sonnet", "prompt": "Hi"}], "project_id": "proj_1"});
+    let (status, error) = error(ask(ScriptedTurns::playing(greeting()), &fields).await).await;
     assert_eq!(
         (status.as_u16(), &error["code"]),
         (403, &json!("mismatched_project"))
@@ -81,14 +81,14 @@ async fn inline_batch_concurrency_is_limited_by_request_and_workers() {
             ..WorkerCounts::default()
         };
         let mut held = turns.held();
-        let asked = json!({"requests": vec![request.clone(); 6], "parallel": parallel});
-        let mut most = 0;
+        let fields = json!({"requests": vec![request.clone(); 6], "parallel": parallel});
+        let mut peak = 0;
         let watching = async {
             while held.changed().await.is_ok() {
-                most = most.max(*held.borrow_and_update());
+                peak = peak.max(*held.borrow_and_update());
             }
         };
-        tokio::select! { response = ask(turns, &asked) => assert_eq!(response.status(), StatusCode::OK), () = watching => {} }
-        assert_eq!(most, expected, "{parallel} of {workers}");
+        tokio::select! { response = ask(turns, &fields) => assert_eq!(response.status(), StatusCode::OK), () = watching => {} }
+        assert_eq!(peak, expected, "{parallel} of {workers}");
     }
 }

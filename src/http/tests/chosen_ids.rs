@@ -7,9 +7,9 @@ use super::*;
 /// Server with the project `my-app`, and the text of a key of it.
 async fn with_project() -> (Router, String) {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
-    let (status, made) = ask(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
+    let (status, created) = ask(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
     assert_eq!(
-        (status, &made["id"], &made["name"]),
+        (status, &created["id"], &created["name"]),
         (201, &json!("my-app"), &json!("my-app"))
     );
     let key = key_of(&router, "my-app").await;
@@ -17,10 +17,10 @@ async fn with_project() -> (Router, String) {
 }
 
 async fn key_of(router: &Router, project: &str) -> String {
-    let asked = json!({"name": "key", "project_id": project});
-    let (status, made) = ask(router, "POST", "/admin/keys", asked).await;
-    assert_eq!(status, 201, "{made}");
-    made["key"].as_str().unwrap().to_owned()
+    let fields = json!({"name": "key", "project_id": project});
+    let (status, created) = ask(router, "POST", "/admin/keys", fields).await;
+    assert_eq!(status, 201, "{created}");
+    created["key"].as_str().unwrap().to_owned()
 }
 
 async fn call(router: &Router, key: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
@@ -45,7 +45,7 @@ async fn call(router: &Router, key: &str, method: &str, path: &str, body: Value)
 #[tokio::test]
 async fn project_keeps_its_chosen_id() {
     let (router, _) = with_project().await;
-    for (asked, expected) in [
+    for (fields, expected) in [
         (
             json!({"id": "my-app", "name": "other"}),
             "409 project_exists id",
@@ -58,7 +58,7 @@ async fn project_keeps_its_chosen_id() {
         (json!({"id": null}), "400 missing_required_parameter name"),
     ] {
         assert_eq!(
-            refusal(ask(&router, "POST", "/admin/projects", asked).await),
+            refusal(ask(&router, "POST", "/admin/projects", fields).await),
             expected
         );
     }
@@ -210,7 +210,7 @@ async fn project_name_means_own_project_unless_it_is_another_id() {
 #[tokio::test]
 async fn sessions_are_served_below_api_prefix() {
     let (router, key) = with_project().await;
-    let (status, made) = call(
+    let (status, created) = call(
         &router,
         &key,
         "POST",
@@ -218,8 +218,8 @@ async fn sessions_are_served_below_api_prefix() {
         json!({"model": "sonnet"}),
     )
     .await;
-    let path = format!("/api/v1/sessions/{}", made["id"].as_str().unwrap());
-    assert_eq!(status, 201, "{made}");
+    let path = format!("/api/v1/sessions/{}", created["id"].as_str().unwrap());
+    assert_eq!(status, 201, "{created}");
     let (status, answer) = call(
         &router,
         &key,
@@ -233,7 +233,7 @@ async fn sessions_are_served_below_api_prefix() {
         (200, &json!("Hello"))
     );
     let (status, list) = call(&router, &key, "GET", "/api/v1/sessions", Value::Null).await;
-    assert_eq!((status, &list["data"][0]["id"]), (200, &made["id"]));
+    assert_eq!((status, &list["data"][0]["id"]), (200, &created["id"]));
     let (status, found) = call(&router, &key, "GET", &path, Value::Null).await;
     assert_eq!((status, &found["message_count"]), (200, &json!(2)));
     assert_eq!(
@@ -246,8 +246,8 @@ async fn sessions_are_served_below_api_prefix() {
 #[tokio::test]
 async fn route_recommendation_has_model_and_reason() {
     let (router, key) = with_project().await;
-    let asked = json!({"task_description": "Say hello.", "context_size": 500});
-    let (status, route) = call(&router, &key, "POST", "/v1/route", asked).await;
+    let fields = json!({"task_description": "Say hello.", "context_size": 500});
+    let (status, route) = call(&router, &key, "POST", "/v1/route", fields).await;
     assert_eq!((status, &route["recommended_model"]), (200, &json!("light")));
     assert!(
         route["reasoning"]

@@ -61,7 +61,7 @@ async fn ask(router: &Router, method: &str, path: &str, fields: Value) -> (u16, 
 }
 
 /// Creates a conversation and returns its path and id.
-async fn made(router: &Router) -> (String, String) {
+async fn create_conversation(router: &Router) -> (String, String) {
     let (status, conversation) = ask(router, "POST", PATH, json!({"metadata": {"a": "b"}})).await;
     assert_eq!(status, 200);
     let id = conversation["id"].as_str().unwrap().to_owned();
@@ -103,7 +103,7 @@ async fn streamed(router: &Router, mut fields: Value) -> String {
 #[tokio::test]
 async fn conversation_is_created_changed_and_deleted() {
     let router = with_keys(repeating());
-    let (path, id) = made(&router).await;
+    let (path, id) = create_conversation(&router).await;
     let (_, shown) = ask(&router, "GET", &path, json!(null)).await;
     assert_eq!(
         (&shown["object"], &shown["metadata"]),
@@ -187,7 +187,7 @@ async fn conversation_items_are_listed_read_and_deleted() {
 #[tokio::test]
 async fn conversation_is_hidden_from_other_keys() {
     let router = with_keys(repeating());
-    let (path, id) = made(&router).await;
+    let (path, id) = create_conversation(&router).await;
     let items = format!("{path}/items");
     let new = json!({"items": [], "metadata": {}});
     for (method, path) in [
@@ -226,7 +226,7 @@ async fn conversation_is_hidden_from_other_keys() {
 #[tokio::test]
 async fn responses_continue_a_conversation_and_are_added_to_it() {
     let router = with_keys(repeating());
-    let (path, id) = made(&router).await;
+    let (path, id) = create_conversation(&router).await;
     let (status, first) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
     assert_eq!((status, &first["conversation"]), (200, &json!({"id": id})));
     let body = streamed(
@@ -252,14 +252,14 @@ async fn responses_continue_a_conversation_and_are_added_to_it() {
     )
     .await;
     assert_eq!(items["data"][1], first["output"][0]);
-    let (_, kept) = ask(
+    let (_, unchanged) = ask(
         &router,
         "GET",
         &format!("/v1/responses/{}", first["id"].as_str().unwrap()),
         json!(null),
     )
     .await;
-    assert_eq!(kept, first);
+    assert_eq!(unchanged, first);
     let count = ask(
         &router,
         "POST",
@@ -279,7 +279,7 @@ async fn responses_continue_a_conversation_and_are_added_to_it() {
 #[tokio::test]
 async fn incomplete_response_is_added_and_failed_one_is_not() {
     let router = with_keys(repeating());
-    let (path, id) = made(&router).await;
+    let (path, id) = create_conversation(&router).await;
     let (_, short) = ask(&router, "POST", "/v1/responses", respond(&id, "long")).await;
     assert_eq!(short["status"], "incomplete");
     assert_eq!(
@@ -299,7 +299,7 @@ async fn incomplete_response_is_added_and_failed_one_is_not() {
 #[tokio::test]
 async fn conversation_is_locked_while_a_response_is_made() {
     let router = with_keys(repeating());
-    let (path, id) = made(&router).await;
+    let (path, id) = create_conversation(&router).await;
     let background =
         json!({"model": "sonnet", "input": "hang", "conversation": id, "background": true});
     let (_, queued) = ask(&router, "POST", "/v1/responses", background).await;
@@ -332,7 +332,7 @@ async fn conversation_is_locked_while_a_response_is_made() {
 #[tokio::test]
 async fn invalid_continuation_is_refused_by_field() {
     let router = with_keys(repeating());
-    let (_, id) = made(&router).await;
+    let (_, id) = create_conversation(&router).await;
     let (_, first) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
     let both = json!({"model": "sonnet", "input": "b", "conversation": id, "previous_response_id": first["id"]});
     let (status, error) = ask(&router, "POST", "/v1/responses", both).await;
@@ -366,7 +366,7 @@ async fn response_fails_when_its_conversation_is_deleted() {
     ];
     let router = with_keys(ScriptedTurns::playing(slow));
     for stream in [false, true] {
-        let (path, id) = made(&router).await;
+        let (path, id) = create_conversation(&router).await;
         let mut fields = respond(&id, "a");
         fields["stream"] = json!(stream);
         let key = [("authorization", "Bearer secret-1")];
@@ -399,7 +399,7 @@ async fn response_that_cannot_be_stored_fails() {
         keys,
         DrainExpired::default(),
     ));
-    let (path, id) = made(&router).await;
+    let (path, id) = create_conversation(&router).await;
     disk.fill(true);
     let (status, error) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
     assert_eq!(

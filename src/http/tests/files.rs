@@ -85,7 +85,7 @@ async fn file_is_uploaded_listed_read_and_deleted() {
     );
     assert_eq!(
         file["expires_at"].as_u64(),
-        file["created_at"].as_u64().map(|made| made + 2_592_000)
+        file["created_at"].as_u64().map(|created| created + 2_592_000)
     );
     let path = format!("/v1/files/{}", file["id"].as_str().unwrap());
     assert_eq!(found(&router, at("GET", &path)).await, file);
@@ -209,8 +209,8 @@ async fn invalid_file_paths_and_queries_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn paused_upload_times_out() {
     let (router, folder) = with_files(ScriptedTurns::playing([])).await;
-    let begun = part("name=\"file\"; filename=\"a\"", "x");
-    let body = stream::iter([Ok::<_, std::io::Error>(begun)]).chain(stream::pending());
+    let head = part("name=\"file\"; filename=\"a\"", "x");
+    let body = stream::iter([Ok::<_, std::io::Error>(head)]).chain(stream::pending());
     let upload = request(
         "POST",
         "/v1/files",
@@ -242,11 +242,11 @@ fn theirs(method: &str, path: &str) -> Request<Body> {
 #[tokio::test]
 async fn files_have_anthropics_format_for_its_clients() {
     let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for name in ["a.pdf", "b", "c.txt"] {
-        made.push(found(&router, upload_of_theirs(name, "text/x-test", "words", &[])).await);
+        created.push(found(&router, upload_of_theirs(name, "text/x-test", "words", &[])).await);
     }
-    let file = &made[0];
+    let file = &created[0];
     assert_eq!(
         (&file["type"], &file["filename"], &file["mime_type"]),
         (&json!("file"), &json!("a.pdf"), &json!("text/x-test"))
@@ -273,7 +273,7 @@ async fn files_have_anthropics_format_for_its_clients() {
     let page = found(&router, theirs("GET", "/v1/files?limit=2")).await;
     assert_eq!(
         (&page["data"], &page["has_more"]),
-        (&json!([made[2], made[1]]), &json!(true))
+        (&json!([created[2], created[1]]), &json!(true))
     );
     let next = format!("/v1/files?page={}", page["next_page"].as_str().unwrap());
     assert_eq!(
@@ -291,11 +291,11 @@ async fn files_have_anthropics_format_for_its_clients() {
 
     let deleted = found(&router, theirs("DELETE", &path)).await;
     assert_eq!(deleted, json!({"id": file["id"], "type": "file_deleted"}));
-    let gone = send(router.clone(), theirs("GET", &path)).await;
-    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
-    let gone: Value = serde_json::from_str(&body(gone).await).unwrap();
+    let missing = send(router.clone(), theirs("GET", &path)).await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    let missing: Value = serde_json::from_str(&body(missing).await).unwrap();
     assert_eq!(
-        (&gone["type"], &gone["error"]["type"]),
+        (&missing["type"], &missing["error"]["type"]),
         (&json!("error"), &json!("not_found_error"))
     );
     let bad = send(router.clone(), theirs("GET", "/v1/files?limit=x")).await;

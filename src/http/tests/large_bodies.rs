@@ -37,14 +37,14 @@ async fn health_is_answered_while_a_large_body_is_decoded() {
     let pieces = stream::iter((0..SIZE / 1000).map(|_| Ok::<_, std::io::Error>("x".repeat(1000))));
     for body in [Body::from("x".repeat(SIZE)), Body::from_stream(pieces)] {
         let body = read(&state, body).await;
-        let (begin, begun) = oneshot::channel();
+        let (start, started) = oneshot::channel();
         let (release, released) = mpsc::channel();
         let decoding = TaskTracker::new().spawn(body.decode(move |body| {
-            begin.send(()).unwrap();
+            start.send(()).unwrap();
             released.recv().unwrap();
             Ok::<_, ApiError>(body.len())
         }));
-        begun.await.unwrap();
+        started.await.unwrap();
         let health = request("GET", "/health", &[], Body::empty());
         assert_eq!(
             send(router(state.clone()), health).await.status(),

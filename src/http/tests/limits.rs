@@ -34,14 +34,14 @@ async fn requests_over_the_rate_limit_get_429_until_retry_after() {
         );
     }
     for path in ["/v1/chat/completions", "/v1/messages", "/v1/responses"] {
-        let mut asked =
+        let mut fields =
             json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
         if path == "/v1/responses" {
-            asked = json!({"model": "m", "input": "Hi"});
+            fields = json!({"model": "m", "input": "Hi"});
         }
         let response = send(
             router.clone(),
-            request("POST", path, &[], asked.to_string()),
+            request("POST", path, &[], fields.to_string()),
         )
         .await;
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
@@ -71,9 +71,9 @@ async fn unused_tokens_are_credited_back() {
         ..Rates::default()
     };
     let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
-    let mut asked = chat(false);
-    asked["max_tokens"] = json!(900);
-    let first = send(router.clone(), post(&asked)).await;
+    let mut fields = chat(false);
+    fields["max_tokens"] = json!(900);
+    let first = send(router.clone(), post(&fields)).await;
     let remaining = |response: &Response| {
         let value = response.headers()["x-ratelimit-remaining-tokens"]
             .to_str()
@@ -82,16 +82,16 @@ async fn unused_tokens_are_credited_back() {
         value.parse::<u32>().unwrap()
     };
     assert!(remaining(&first) < 100, "{}", rate_limit_headers(&first));
-    asked["max_tokens"] = json!(1);
-    let second = send(router.clone(), post(&asked)).await;
+    fields["max_tokens"] = json!(1);
+    let second = send(router.clone(), post(&fields)).await;
     assert!(
         remaining(&second) > 900,
         "the greeting had 5 tokens: {}",
         rate_limit_headers(&second)
     );
 
-    asked["max_tokens"] = json!(2000);
-    let response = send(router, post(&asked)).await;
+    fields["max_tokens"] = json!(2000);
+    let response = send(router, post(&fields)).await;
     assert_eq!(response.headers()["x-should-retry"], "false");
     let (status, error) = error(response).await;
     assert_eq!(
@@ -214,13 +214,13 @@ async fn request_counts_once_per_turn() {
         StatusCode::OK
     );
     let background = json!({"model": "sonnet", "input": "Hi", "background": true});
-    let made = send(
+    let created = send(
         router.clone(),
         request("POST", "/v1/responses", &[], background.to_string()),
     )
     .await;
-    let made: Value = serde_json::from_str(&body(made).await).unwrap();
-    let path = format!("/v1/responses/{}", made["id"].as_str().unwrap());
+    let created: Value = serde_json::from_str(&body(created).await).unwrap();
+    let path = format!("/v1/responses/{}", created["id"].as_str().unwrap());
     loop {
         let now = send(router.clone(), request("GET", &path, &[], Body::empty())).await;
         let now: Value = serde_json::from_str(&body(now).await).unwrap();
@@ -247,17 +247,17 @@ async fn token_count_counts_as_a_request() {
             ..Rates::default()
         };
         let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
-        let asked = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]});
+        let fields = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]});
         let input = json!({"model": "sonnet", "input": "Hi"});
-        let asked = if path.contains("messages") {
-            asked
+        let fields = if path.contains("messages") {
+            fields
         } else {
             input
         };
         for expected in [200, 429] {
             let response = send(
                 router.clone(),
-                request("POST", path, &[], asked.to_string()),
+                request("POST", path, &[], fields.to_string()),
             )
             .await;
             assert_eq!(response.status().as_u16(), expected, "{path}");

@@ -95,13 +95,13 @@ async fn cache_status_header_and_cache_control_are_honoured() {
             ("no-store", "hit"),
             ("no-cache, no-store", "bypass"),
         ] {
-            let asked = request(
+            let sent = request(
                 "POST",
                 path,
                 &[("cache-control", control)],
                 body.to_string(),
             );
-            let response = send(router.clone(), asked).await;
+            let response = send(router.clone(), sent).await;
             assert_eq!(response.headers()["x-cache"], expected, "{path} {control}");
             assert_eq!(
                 response.headers()["x-switchboard-model"],
@@ -119,17 +119,17 @@ async fn cache_status_header_and_cache_control_are_honoured() {
 #[tokio::test]
 async fn cached_answer_is_served_as_stream_or_body() {
     let router = paying().await;
-    let mut asked = chat(true);
-    asked["seed"] = json!(7);
-    let made = body(send(router.clone(), post(&asked)).await).await;
-    let again = send(router.clone(), post(&asked)).await;
+    let mut fields = chat(true);
+    fields["seed"] = json!(7);
+    let first = body(send(router.clone(), post(&fields)).await).await;
+    let again = send(router.clone(), post(&fields)).await;
     assert_eq!(again.headers()["x-cache"], "hit");
     let pieces = |text: &str| {
         text.matches(r#""content":"Hel""#).count() + text.matches(r#""content":"lo""#).count()
     };
-    assert_eq!((pieces(&made), pieces(&body(again).await)), (2, 2));
-    asked["stream"] = json!(false);
-    let whole = send(router, post(&asked)).await;
+    assert_eq!((pieces(&first), pieces(&body(again).await)), (2, 2));
+    fields["stream"] = json!(false);
+    let whole = send(router, post(&fields)).await;
     assert_eq!(whole.headers()["x-cache"], "hit");
     assert!(body(whole).await.contains(r#""content":"Hello""#));
 }
@@ -182,14 +182,14 @@ async fn admin_can_clear_the_cache() {
 async fn metrics_need_the_admin_key() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
     let open_metrics = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
-    let asked = |key| {
+    let metrics_request = |key| {
         let headers = [("authorization", key), ("accept", open_metrics)];
         request("GET", "/metrics", &headers, "")
     };
     for (key, status) in [("Bearer secret-1", 403), ("Bearer wrong", 401)] {
-        assert_eq!(send(router.clone(), asked(key)).await.status(), status);
+        assert_eq!(send(router.clone(), metrics_request(key)).await.status(), status);
     }
-    let response = send(router, asked("Bearer secret-admin")).await;
+    let response = send(router, metrics_request("Bearer secret-admin")).await;
     assert!(
         response.headers()["content-type"]
             .to_str()

@@ -111,14 +111,14 @@ async fn response_is_stored_until_deleted() {
         "claude-sonnet-5-5"
     );
     assert_eq!(response.headers()["x-switchboard-ignored"], "seed");
-    let made: Value = serde_json::from_str(&body(response).await).unwrap();
+    let created: Value = serde_json::from_str(&body(response).await).unwrap();
     assert_eq!(
-        (&made["status"], &made["model"]),
+        (&created["status"], &created["model"]),
         (&json!("completed"), &json!("sonnet"))
     );
-    assert_eq!(made["output"][0]["content"][0]["text"], "Hello");
-    let id = id(&made);
-    assert_eq!(found(&router, at("GET", &id, "")).await, made);
+    assert_eq!(created["output"][0]["content"][0]["text"], "Hello");
+    let id = id(&created);
+    assert_eq!(found(&router, at("GET", &id, "")).await, created);
     let deleted = found(&router, at("DELETE", &id, "")).await;
     assert_eq!(
         deleted,
@@ -149,11 +149,11 @@ async fn response_is_hidden_from_other_keys() {
             .insert("authorization", format!("Bearer {key}").parse().unwrap());
         request
     };
-    let made = found(&router, with("secret-1", ask(json!({})))).await;
-    let id = id(&made);
+    let created = found(&router, with("secret-1", ask(json!({})))).await;
+    let id = id(&created);
     assert_eq!(
         found(&router, with("secret-1", at("GET", &id, ""))).await,
-        made
+        created
     );
     for request in [
         at("GET", &id, ""),
@@ -208,12 +208,12 @@ async fn previous_response_id_continues_the_conversation() {
 async fn input_items_are_listed_in_pages() {
     let router = playing(greeting());
     let message = |text: &str| json!({"role": "user", "content": text});
-    let made = found(
+    let created = found(
         &router,
         ask(json!({"input": [message("a"), message("b"), message("c")]})),
     )
     .await;
-    let id = id(&made);
+    let id = id(&created);
     let page = async |query: &str| {
         let list = found(&router, at("GET", &id, &format!("/input_items{query}"))).await;
         let text = |item: &Value| item["content"][0]["text"].as_str().unwrap().to_owned();
@@ -269,8 +269,8 @@ async fn response_stream_has_named_events_and_heartbeats() {
             .enumerate()
             .all(|(number, event)| event["sequence_number"] == number)
     );
-    let made = &events.last().unwrap()["response"];
-    assert_eq!(found(&router, at("GET", &id(made), "")).await, *made);
+    let created = &events.last().unwrap()["response"];
+    assert_eq!(found(&router, at("GET", &id(created), "")).await, *created);
 }
 
 #[tokio::test]
@@ -312,9 +312,9 @@ async fn early_failure_is_an_error_and_late_failure_an_event() {
 #[tokio::test]
 async fn background_response_can_be_followed_and_cancelled() {
     let router = playing(vec![started(), text("a"), Step::Hang]);
-    let made = found(&router, ask(json!({"background": true}))).await;
+    let created = found(&router, ask(json!({"background": true}))).await;
     assert_eq!(
-        (&made["status"], &made["background"]),
+        (&created["status"], &created["background"]),
         (&json!("queued"), &json!(true))
     );
     let unknown = refused(
@@ -323,7 +323,7 @@ async fn background_response_can_be_followed_and_cancelled() {
     )
     .await;
     assert_eq!(unknown, r#"404 "model_not_found" "model""#, "at once");
-    let id = id(&made);
+    let id = id(&created);
     let next = refused(&router, ask(json!({"previous_response_id": id}))).await;
     assert_eq!(
         next,
@@ -424,15 +424,15 @@ async fn background_stream_can_be_read_again() {
         "{}",
         names(&first)
     );
-    let made = &first.last().unwrap()["response"];
-    assert_eq!(made["status"], "completed");
+    let created = &first.last().unwrap()["response"];
+    assert_eq!(created["status"], "completed");
     let path = format!("?stream=true&starting_after={}", 3);
-    let again = events(&body(send(router.clone(), at("GET", &id(made), &path)).await).await);
+    let again = events(&body(send(router.clone(), at("GET", &id(created), &path)).await).await);
     assert_eq!(again, first[4..]);
     assert_eq!(
         refused(
             &router,
-            at("GET", &id(made), "?stream=true&starting_after=x")
+            at("GET", &id(created), "?stream=true&starting_after=x")
         )
         .await,
         r#"400 "invalid_value" "starting_after""#
@@ -442,9 +442,9 @@ async fn background_stream_can_be_read_again() {
 #[tokio::test]
 async fn only_background_responses_can_be_cancelled() {
     let router = playing(greeting());
-    let made = found(&router, ask(json!({}))).await;
+    let created = found(&router, ask(json!({}))).await;
     assert_eq!(
-        refused(&router, at("POST", &id(&made), "/cancel")).await,
+        refused(&router, at("POST", &id(&created), "/cancel")).await,
         "400 null null"
     );
 }
@@ -454,12 +454,12 @@ async fn delete_cancels_a_running_response() {
     let turns = ScriptedTurns::playing([started(), Step::Hang]);
     let mut held = turns.held();
     let router = router(state(turns));
-    let made = found(&router, ask(json!({"background": true}))).await;
+    let created = found(&router, ask(json!({"background": true}))).await;
     held.wait_for(|held| *held == 1).await.unwrap();
-    found(&router, at("DELETE", &id(&made), "")).await;
+    found(&router, at("DELETE", &id(&created), "")).await;
     held.wait_for(|held| *held == 0).await.unwrap();
     assert!(
-        refused(&router, at("GET", &id(&made), ""))
+        refused(&router, at("GET", &id(&created), ""))
             .await
             .starts_with("404")
     );
@@ -469,11 +469,11 @@ async fn delete_cancels_a_running_response() {
 async fn shutdown_fails_running_responses() {
     let state = state(ScriptedTurns::playing([started(), text("a"), Step::Hang]));
     let (router, stop) = (router(state.clone()), state.drain_expired.0.clone());
-    let made = found(&router, ask(json!({"background": true, "stream": false}))).await;
-    let events = send(router.clone(), at("GET", &id(&made), "?stream=true")).await;
+    let created = found(&router, ask(json!({"background": true, "stream": false}))).await;
+    let events = send(router.clone(), at("GET", &id(&created), "?stream=true")).await;
     stop.cancel();
     body(events).await;
-    let failed = found(&router, at("GET", &id(&made), "")).await;
+    let failed = found(&router, at("GET", &id(&created), "")).await;
     assert_eq!(
         (&failed["status"], &failed["error"]["code"]),
         (&json!("failed"), &json!("server_error"))
@@ -491,11 +491,11 @@ async fn responses_running_at_a_crash_are_failed_at_restart() {
             DrainExpired::default(),
         )
     };
-    let made = found(&router(state()), ask(json!({"background": true}))).await;
+    let created = found(&router(state()), ask(json!({"background": true}))).await;
     let next = state();
     assert_eq!(next.services.responses.recover().await.unwrap(), 1);
     assert_eq!(next.services.responses.recover().await.unwrap(), 0);
-    let failed = found(&router(next), at("GET", &id(&made), "")).await;
+    let failed = found(&router(next), at("GET", &id(&created), "")).await;
     assert_eq!(failed["status"], "failed");
 }
 
@@ -525,8 +525,8 @@ async fn input_tokens_are_counted_and_conversations_compacted() {
         (&json!("response.compaction"), &json!("compaction"))
     );
     for path in ["input_tokens", "compact"] {
-        let asked = ask(path, json!({"model": "m", "input": "Hi", "x_unknown": 1}));
-        let response = super::send(router.clone(), asked).await;
+        let sent = ask(path, json!({"model": "m", "input": "Hi", "x_unknown": 1}));
+        let response = super::send(router.clone(), sent).await;
         assert_eq!(
             response.headers()["x-switchboard-ignored"],
             "x_unknown",
@@ -569,8 +569,8 @@ async fn item_references_are_limited_in_size() {
         ..state(ScriptedTurns::playing(greeting()))
     };
     let router = router(state);
-    let made = found(&router, ask(json!({"input": "a".repeat(800_000)}))).await;
-    let item = found(&router, at("GET", &id(&made), "/input_items")).await["data"][0]["id"].clone();
+    let created = found(&router, ask(json!({"input": "a".repeat(800_000)}))).await;
+    let item = found(&router, at("GET", &id(&created), "/input_items")).await["data"][0]["id"].clone();
     let naming = |times| json!({"input": vec![json!({"type": "item_reference", "id": item}); times], "store": false});
     found(&router, ask(naming(2))).await;
     assert_eq!(

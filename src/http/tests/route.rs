@@ -14,8 +14,8 @@ async fn route_returns_model_rule_and_reason() {
         ("Debug this.", 10, json!("default"), "usual", "hard_words"),
         ("Say hello.", 10_001, json!(null), "heavy", "long_context"),
     ] {
-        let asked = json!({"task_description": task, "context_size": size, "project_id": project});
-        let response = recommend(&asked).await;
+        let fields = json!({"task_description": task, "context_size": size, "project_id": project});
+        let response = recommend(&fields).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "application/json");
         let answer: Value = serde_json::from_str(&body(response).await).unwrap();
@@ -35,7 +35,7 @@ async fn route_returns_model_rule_and_reason() {
 
 #[tokio::test]
 async fn invalid_route_request_names_the_field() {
-    for (asked, param, code) in [
+    for (fields, param, code) in [
         (
             json!({"context_size": 1}),
             "task_description",
@@ -67,12 +67,12 @@ async fn invalid_route_request_names_the_field() {
             "unknown_parameter",
         ),
     ] {
-        let (status, error) = error(recommend(&asked).await).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{asked}");
+        let (status, error) = error(recommend(&fields).await).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{fields}");
         assert_eq!(
             (&error["param"], &error["code"]),
             (&json!(param), &json!(code)),
-            "{asked}"
+            "{fields}"
         );
     }
 }
@@ -104,13 +104,13 @@ async fn auto_model_is_chosen_and_reported() {
     ] {
         for path in ["/v1/chat/completions", "/v1/responses", "/v1/messages"] {
             let messages = json!([{"role": "user", "content": prompt}]);
-            let mut asked = json!({"model": model, "max_tokens": 9, "messages": messages});
+            let mut fields = json!({"model": model, "max_tokens": 9, "messages": messages});
             if path == "/v1/responses" {
-                asked = json!({"model": model, "input": messages});
+                fields = json!({"model": model, "input": messages});
             }
             let response = send(
                 repeating().await,
-                request("POST", path, &[], asked.to_string()),
+                request("POST", path, &[], fields.to_string()),
             )
             .await;
             let header = response

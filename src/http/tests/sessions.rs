@@ -33,7 +33,7 @@ async fn ask(router: &Router, method: &str, path: &str, key: &str, fields: Value
     (status, serde_json::from_str(&body(response).await).unwrap())
 }
 
-async fn made(router: &Router) -> String {
+async fn create_session(router: &Router) -> String {
     let (status, session) = ask(
         router,
         "POST",
@@ -52,7 +52,7 @@ async fn made(router: &Router) -> String {
 #[tokio::test]
 async fn session_continues_with_only_the_new_message() {
     let router = with_keys(repeating());
-    let path = made(&router).await;
+    let path = create_session(&router).await;
     let messages = format!("{path}/messages");
     for (words, answer) in [("a", "0 a"), ("b", "2 b"), ("c", "4 c")] {
         let (status, body) = ask(
@@ -90,7 +90,7 @@ async fn session_continues_with_only_the_new_message() {
 #[tokio::test]
 async fn session_stream_is_stored_at_its_end() {
     let router = with_keys(repeating());
-    let path = made(&router).await;
+    let path = create_session(&router).await;
     let key = [("authorization", "Bearer secret-1")];
     let message = json!({"content": "a", "stream": true}).to_string();
     let streamed = send(
@@ -106,7 +106,7 @@ async fn session_stream_is_stored_at_its_end() {
 #[tokio::test]
 async fn abandoned_answer_is_not_stored_and_unlocks_the_session() {
     let router = with_keys(repeating());
-    let path = made(&router).await;
+    let path = create_session(&router).await;
     let messages = format!("{path}/messages");
     let key = [("authorization", "Bearer secret-1")];
     let hanging = json!({"content": "hang", "stream": true}).to_string();
@@ -138,7 +138,7 @@ async fn abandoned_answer_is_not_stored_and_unlocks_the_session() {
 #[tokio::test]
 async fn session_is_hidden_from_other_keys() {
     let router = with_keys(repeating());
-    let path = made(&router).await;
+    let path = create_session(&router).await;
     for (method, path) in [
         ("GET", path.clone()),
         ("DELETE", path.clone()),
@@ -169,7 +169,7 @@ async fn session_is_hidden_from_other_keys() {
 async fn number_of_sessions_per_key_is_limited() {
     let router = with_keys(repeating());
     for _ in 0..3 {
-        made(&router).await;
+        create_session(&router).await;
     }
     let (status, error) = ask(&router, "POST", "/v1/sessions", "secret-1", json!({})).await;
     assert_eq!(
@@ -203,7 +203,7 @@ async fn session_answer_that_cannot_be_stored_fails() {
         },
         ..state
     });
-    let path = made(&router).await;
+    let path = create_session(&router).await;
     let messages = format!("{path}/messages");
     disk.fill(true);
     let key = [("authorization", "Bearer secret-1")];

@@ -417,7 +417,7 @@ async fn turn_waits_for_file_memory_with_a_timeout() {
     let waiting: Vec<_> = (0..8).map(|_| ask()).collect();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(*held.borrow_and_update(), 10);
-    let begun = tokio::time::Instant::now();
+    let started_at = tokio::time::Instant::now();
     let refused = refusal(ask().await.unwrap()).await;
     assert!(
         refused.starts_with(
@@ -425,7 +425,7 @@ async fn turn_waits_for_file_memory_with_a_timeout() {
         ),
         "{refused}"
     );
-    assert_eq!(begun.elapsed().as_secs(), QUEUE_TIMEOUT.as_secs());
+    assert_eq!(started_at.elapsed().as_secs(), QUEUE_TIMEOUT.as_secs());
     waiting.iter().for_each(|turn| turn.abort());
 }
 

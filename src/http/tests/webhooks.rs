@@ -20,18 +20,18 @@ async fn receiver(status: u16) -> String {
 async fn webhook_secret_is_shown_only_when_set() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     let webhook = json!({"url": "https://example.com/hook"});
-    let (status, made) = ask(
+    let (status, created) = ask(
         &router,
         "POST",
         "/admin/projects",
         json!({"name": "a", "webhook": webhook}),
     )
     .await;
-    let secret = made["webhook"]["secret"].as_str().unwrap();
-    assert_eq!((status, &made["webhook"]["url"]), (201, &webhook["url"]));
+    let secret = created["webhook"]["secret"].as_str().unwrap();
+    assert_eq!((status, &created["webhook"]["url"]), (201, &webhook["url"]));
     assert!(secret.starts_with("whsec_"), "{secret}");
 
-    let path = format!("/admin/projects/{}", made["id"].as_str().unwrap());
+    let path = format!("/admin/projects/{}", created["id"].as_str().unwrap());
     let (_, renamed) = ask(&router, "PATCH", &path, json!({"name": "b"})).await;
     let (_, shown) = ask(&router, "GET", &path, Value::Null).await;
     let (_, list) = ask(&router, "GET", "/admin/projects", Value::Null).await;

@@ -27,7 +27,7 @@ pub(super) fn missing_betas(headers: &HeaderMap, configured: &[String]) -> Vec<S
         .get_all(HEADER)
         .iter()
         .filter_map(|list| list.to_str().ok());
-    let asked = lists
+    let requested = lists
         .flat_map(|list| list.split(','))
         .map(str::trim)
         .filter(|beta| !beta.is_empty());
@@ -37,7 +37,7 @@ pub(super) fn missing_betas(headers: &HeaderMap, configured: &[String]) -> Vec<S
                 .iter()
                 .any(|prefix| beta.starts_with(prefix))
     };
-    asked
+    requested
         .filter(is_missing)
         .take(MAX_REPORTED_BETAS)
         .map(|beta| format!("{HEADER}: {}", printable(beta)))

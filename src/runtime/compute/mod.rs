@@ -51,13 +51,13 @@ mod tests {
     #[tokio::test]
     async fn run_blocking_does_not_block_the_runtime() {
         let (release, released) = std::sync::mpsc::channel();
-        let (begin, begun) = tokio::sync::oneshot::channel();
+        let (start, started) = tokio::sync::oneshot::channel();
         let work = TaskTracker::new().spawn(run_blocking(move || {
-            begin.send(()).unwrap();
+            start.send(()).unwrap();
             released.recv().unwrap()
         }));
         // Reached on the only thread of the runtime while the work still blocks.
-        begun.await.unwrap();
+        started.await.unwrap();
         release.send(7).unwrap();
         assert_eq!(work.await.unwrap(), 7);
     }

@@ -149,8 +149,8 @@ proptest! {
                     since[id] = [0; 6];
                     for other in (0..6).filter(|other| *other != id && !lines[*other].is_empty()) {
                         since[other][id] += 1;
-                        let most = since[other][id];
-                        prop_assert!(most <= weight(id), "{other} waits for {most} turns of {id}");
+                        let max = since[other][id];
+                        prop_assert!(max <= weight(id), "{other} waits for {max} turns of {id}");
                     }
                 }
             }

@@ -67,7 +67,7 @@ impl Socket {
     }
 
     /// Returns the next completed response.
-    async fn made(&mut self) -> Value {
+    async fn completed_response(&mut self) -> Value {
         self.until("response.completed").await["response"].clone()
     }
 }
@@ -121,10 +121,10 @@ async fn last_unstored_response_can_be_continued_on_its_socket() {
     let server = Server::start(repeating()).await;
     let mut socket = Socket::open(&server).await;
     socket.ask(json!({"store": false})).await;
-    let first = socket.made().await;
+    let first = socket.completed_response().await;
     let next = json!({"store": false, "previous_response_id": first["id"], "input": "2"});
     socket.ask(next.clone()).await;
-    assert_eq!(answer_text(&socket.made().await), "2 2");
+    assert_eq!(answer_text(&socket.completed_response().await), "2 2");
     socket.ask(next).await;
     let error = socket.next().await.unwrap();
     assert_eq!(
@@ -139,10 +139,10 @@ async fn last_unstored_response_can_be_continued_on_its_socket() {
     socket
         .ask(json!({"generate": false, "input": "kept"}))
         .await;
-    let kept = socket.made().await;
-    assert_eq!(kept["output"], json!([]));
-    socket.ask(json!({"previous_response_id": kept["id"], "input": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]})).await;
-    assert_eq!(answer_text(&socket.made().await), "2 c");
+    let response = socket.completed_response().await;
+    assert_eq!(response["output"], json!([]));
+    socket.ask(json!({"previous_response_id": response["id"], "input": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]})).await;
+    assert_eq!(answer_text(&socket.completed_response().await), "2 c");
 }
 
 #[tokio::test]
@@ -171,15 +171,15 @@ async fn empty_input_is_accepted_without_generation() {
     socket
         .ask(json!({"generate": false, "store": false, "input": []}))
         .await;
-    let kept = socket.made().await;
+    let response = socket.completed_response().await;
     assert_eq!(
-        (&kept["status"], &kept["output"]),
+        (&response["status"], &response["output"]),
         (&json!("completed"), &json!([]))
     );
     socket
-        .ask(json!({"store": false, "previous_response_id": kept["id"], "input": "a"}))
+        .ask(json!({"store": false, "previous_response_id": response["id"], "input": "a"}))
         .await;
-    assert_eq!(answer_text(&socket.made().await), "0 a");
+    assert_eq!(answer_text(&socket.completed_response().await), "0 a");
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn bad_request_gets_an_error_and_keeps_the_socket_open() {
         assert_eq!(error["error"]["param"], param, "{error}");
     }
     socket.ask(json!({})).await;
-    assert_eq!(answer_text(&socket.made().await), "0 Hi");
+    assert_eq!(answer_text(&socket.completed_response().await), "0 Hi");
 }
 
 #[tokio::test]

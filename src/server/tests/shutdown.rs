@@ -129,7 +129,7 @@ async fn second_signal_aborts_without_waiting() {
 
     server.shutdown.begin();
     server.shutdown.abort();
-    let asked = Instant::now();
+    let started = Instant::now();
     assert_eq!(
         server.summary().await,
         DrainSummary {
@@ -137,6 +137,6 @@ async fn second_signal_aborts_without_waiting() {
             aborted: 1
         }
     );
-    assert!(asked.elapsed() < Duration::from_millis(200));
+    assert!(started.elapsed() < Duration::from_millis(200));
     assert_eq!(*held.borrow(), 0);
 }

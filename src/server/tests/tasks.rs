@@ -30,7 +30,7 @@ impl RunningTask {
         let mut fixture = TaskFixture::open().await;
         let turns = ScriptedTurns::playing([]);
         let server = Server::start_as(turns, config(), |_| {}, |state| fixture.state(state)).await;
-        let (task, puppet) = fixture.begun(json!({})).await;
+        let (task, puppet) = fixture.start_task(json!({})).await;
         Self {
             fixture,
             server,

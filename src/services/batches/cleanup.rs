@@ -38,13 +38,13 @@ impl Batches {
     /// # Errors
     /// Fails when the store fails.
     pub(crate) async fn sweep(&self, now: u64) -> Result<(), Error> {
-        let kept = self.0.config.time_to_live.as_secs();
+        let time_to_live = self.0.config.time_to_live.as_secs();
         let is_over = |record: &BatchRecord| {
             record.is_tidy
                 && record
                     .batch
                     .ended_at()
-                    .is_some_and(|end| end.saturating_add(kept) <= now)
+                    .is_some_and(|end| end.saturating_add(time_to_live) <= now)
         };
         for record in self
             .0

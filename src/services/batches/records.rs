@@ -173,11 +173,11 @@ impl BatchRecords {
     /// Removes the outcomes of the lines up to `last`, after the output files are made.
     pub(super) async fn remove_outcomes(&self, id: &str, last: u64) -> Result<(), Error> {
         for first in (1..=last).step_by(MAX_REMOVAL_GROUP as usize) {
-            let places: Vec<_> = (first..first + MAX_REMOVAL_GROUP)
+            let keys: Vec<_> = (first..first + MAX_REMOVAL_GROUP)
                 .map(|number| outcome_key(id, number))
                 .collect();
             let work = move |transaction: &mut Transaction<'_>| {
-                places
+                keys
                     .iter()
                     .for_each(|place| transaction.remove(place.clone()));
                 Ok::<_, Error>(())

@@ -62,7 +62,7 @@ impl LockedConversation {
             owner,
             id,
             items: known,
-            lock: taken,
+            lock: guard,
         } = self;
         let known = known
             .iter()
@@ -73,7 +73,7 @@ impl LockedConversation {
         let work = move |transaction: &mut Transaction<'_>| {
             // The closure lives until the write is done, also if the caller is cancelled, and holds
             // the lock.
-            let _ = &taken;
+            let _ = &guard;
             let Some(bytes) = within.get_in(transaction, &owner, &id)? else {
                 return Err(AppendError::Gone(id.clone()));
             };

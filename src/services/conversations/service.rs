@@ -212,7 +212,7 @@ impl Conversations {
             owner,
             id,
             mut items,
-            lock: taken,
+            lock: locked,
         } = conversation;
         let all = items.len();
         items.retain(|one| one["id"] != item);
@@ -224,7 +224,7 @@ impl Conversations {
         let work = move |transaction: &mut Transaction<'_>| {
             // The closure lives until the write is done and holds the lock, so that no one continues
             // from the deleted item.
-            let _ = &taken;
+            let _ = &locked;
             let Some(bytes) = table.get_in(transaction, &owner, &id)? else {
                 return Err(Error::Gone(id.clone()));
             };
@@ -247,11 +247,11 @@ impl Conversations {
     /// # Errors
     /// Fails when the caller has no conversation with this id, or it is locked or full.
     pub async fn lock(&self, caller: &Caller, id: &str) -> Result<LockedConversation, Error> {
-        let (taken, size) = self.lock_any_size(caller, id).await?;
+        let (locked, size) = self.lock_any_size(caller, id).await?;
         if size > MAX_CONVERSATION_BYTES {
             return Err(Error::Full(id.to_owned()));
         }
-        Ok(taken)
+        Ok(locked)
     }
 
     /// Locks a conversation, full or not, and returns it with the size of its items in bytes.
@@ -298,8 +298,8 @@ impl Conversations {
         if age <= self.0.time_to_live.as_secs() / 2 {
             return Ok(());
         }
-        let kept = self.update_head(owner, id, |_| {}).await?;
-        kept.map(drop).ok_or_else(|| Error::NotFound(id.to_owned()))
+        let updated = self.update_head(owner, id, |_| {}).await?;
+        updated.map(drop).ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// Applies `change` to a conversation and restarts its time to live. Returns `None` if there is

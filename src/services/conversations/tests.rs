@@ -24,7 +24,7 @@ fn some() -> (Store, Conversations) {
     (store, conversations)
 }
 
-async fn made(conversations: &Conversations) -> String {
+async fn create_conversation(conversations: &Conversations) -> String {
     let request = decode_create_conversation(br#"{"metadata":{"a":"b"}}"#, Policy::Strict).unwrap();
     conversations.create(&caller(), request).await.unwrap().id
 }
@@ -44,7 +44,7 @@ async fn ids(conversations: &Conversations, id: &str) -> Vec<String> {
 #[tokio::test]
 async fn added_items_with_duplicate_ids_get_new_ids() {
     let (_, conversations) = some();
-    let id = made(&conversations).await;
+    let id = create_conversation(&conversations).await;
     conversations
         .add_items(&caller(), &id, vec![message("msg_1"), message("msg_2")])
         .await
@@ -76,15 +76,15 @@ async fn added_items_with_duplicate_ids_get_new_ids() {
 #[tokio::test]
 async fn locked_conversation_rejects_item_changes() {
     let (_, conversations) = some();
-    let id = made(&conversations).await;
-    let taken = conversations.lock(&caller(), &id).await.unwrap();
+    let id = create_conversation(&conversations).await;
+    let locked = conversations.lock(&caller(), &id).await.unwrap();
     let refused = conversations
         .add_items(&caller(), &id, vec![message("msg_1")])
         .await;
     assert!(matches!(refused, Err(Error::Locked(_))));
     let labels = json!({"c": "d"}).as_object().unwrap().clone();
     conversations.update(&caller(), &id, labels).await.unwrap();
-    taken.append(vec![message("msg_2")], None).await.unwrap();
+    locked.append(vec![message("msg_2")], None).await.unwrap();
     assert_eq!(ids(&conversations, &id).await, ["msg_2"]);
     assert_eq!(
         conversations.get(&caller(), &id).await.unwrap().metadata["c"],
@@ -105,7 +105,7 @@ async fn append_writes_items_and_the_record_beside_atomically() {
         max_bytes: 1 << 20,
     };
     let table = TtlTable::new(store, StoreTable::new("beside"), limits);
-    let id = made(&conversations).await;
+    let id = create_conversation(&conversations).await;
     let beside = || {
         Some(CompanionRecord {
             table: table.clone(),
@@ -115,19 +115,19 @@ async fn append_writes_items_and_the_record_beside_atomically() {
     };
     let owner = Keys::none().owner_id(&caller());
 
-    let taken = conversations.lock(&caller(), &id).await.unwrap();
+    let locked = conversations.lock(&caller(), &id).await.unwrap();
     conversations.delete(&caller(), &id).await.unwrap();
-    let gone = taken.append(vec![message("msg_1")], beside()).await;
-    assert!(matches!(gone, Err(Error::Gone(_))));
+    let result = locked.append(vec![message("msg_1")], beside()).await;
+    assert!(matches!(result, Err(Error::Gone(_))));
     assert_eq!(table.get(&owner, "x").await.unwrap(), None);
     assert!(matches!(
         conversations.get(&caller(), &id).await,
         Err(Error::NotFound(_))
     ));
 
-    let id = made(&conversations).await;
-    let taken = conversations.lock(&caller(), &id).await.unwrap();
-    taken.append(vec![message("msg_1")], beside()).await.unwrap();
+    let id = create_conversation(&conversations).await;
+    let locked = conversations.lock(&caller(), &id).await.unwrap();
+    locked.append(vec![message("msg_1")], beside()).await.unwrap();
     assert_eq!(table.get(&owner, "x").await.unwrap(), Some(b"y".to_vec()));
 }
 

@@ -198,21 +198,21 @@ impl ResponseRecorder {
     /// # Errors
     /// Fails when it cannot be appended to its conversation. Nothing is stored then.
     async fn store(&mut self, response: &Response) -> Result<bool, Error> {
-        let taken = self.conversation.take();
-        let is_stored = match taken.filter(|_| {
+        let conversation = self.conversation.take();
+        let is_stored = match conversation.filter(|_| {
             matches!(
                 response.status,
                 ResponseStatus::Completed | ResponseStatus::Incomplete
             )
         }) {
-            Some(taken) => {
+            Some(conversation) => {
                 let bytes = self.record(response)?.to_bytes()?;
                 let beside = self.records.clone().map(|table| CompanionRecord {
                     table,
                     id: response.id.clone(),
                     record: bytes,
                 });
-                taken.append(self.items(response), beside).await?;
+                conversation.append(self.items(response), beside).await?;
                 true
             }
             None => self.store_alone(response).await,

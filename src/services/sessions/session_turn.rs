@@ -116,7 +116,7 @@ impl SessionTurn {
             inner,
             owner,
             mut record,
-            lock: taken,
+            lock: guard,
         } = self;
         let now = unix_now();
         let turn_messages = (finish.reason != FinishReason::ContentFilter)
@@ -138,7 +138,7 @@ impl SessionTurn {
         let work = move |transaction: &mut Transaction<'_>| {
             // The closure lives until the write is done, also if the caller is cancelled, and holds
             // the lock: the next message must see it.
-            let _ = &taken;
+            let _ = &guard;
             table.append_in(transaction, &owner, &name, &bytes, &messages)
         };
         let appended: Result<bool, store::Error> = inner.table.transaction(work).await;

@@ -170,8 +170,8 @@ async fn concurrent_creates_do_not_exceed_the_session_limit() {
     let store = Store::new(Arc::new(MemoryBackend::default()), TaskTracker::new()).unwrap();
     let sessions = sessions(&store);
     let caller = caller();
-    let made = join_all((0..20).map(|_| sessions.create(&caller, new()))).await;
-    assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 2);
+    let created = join_all((0..20).map(|_| sessions.create(&caller, new()))).await;
+    assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 2);
     let page = PageRequest {
         limit: 9,
         after: None,

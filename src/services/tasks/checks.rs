@@ -17,13 +17,13 @@ impl TaskRun {
     /// Creates the budget hold of the task from its ledger hold.
     pub(super) fn task_hold(&self, hold: BudgetHold) -> TaskHold {
         let TaskDeps { prices, config, .. } = &self.inner.deps;
-        let (prices, most) = (Arc::clone(prices), config.max_output_tokens.into());
+        let (prices, max_output_tokens) = (Arc::clone(prices), config.max_output_tokens.into());
         TaskHold::new(
             hold,
             prices,
             &self.recorder.task(),
             self.conversation_tokens,
-            most,
+            max_output_tokens,
         )
     }
 
@@ -61,10 +61,10 @@ impl TaskRun {
     /// Raises the hold to cover one more model call, within the budgets as they are now.
     pub(super) async fn cover_next_call(&self, hold: &mut TaskHold) -> Result<(), TaskStopReason> {
         let grant = self.caller().map_err(|_| TaskStopReason::KeyRevoked)?.grant;
-        let (model, most) = self
+        let (model, max_output_tokens) = self
             .recorder
             .read(|task| (task.model.clone(), task.max_budget()));
-        match hold.cover_next_call(&model, most, grant).await {
+        match hold.cover_next_call(&model, max_output_tokens, grant).await {
             Ok(()) => Ok(()),
             Err(ledger::Error::BudgetExceeded(over)) => {
                 tracing::info!(error = %over, "task stopped: no budget for another call");

@@ -197,7 +197,7 @@ impl TaskStore {
             && self
                 .id_of_chosen(owner, &chosen.id)
                 .await?
-                .is_some_and(|made| made == task.id)
+                .is_some_and(|id| id == task.id)
         {
             self.chosen_ids.remove(owner, &chosen.id).await?;
         }

@@ -69,11 +69,11 @@ impl WorkspaceRoots {
     ///
     /// # Errors
     /// Fails when the folder does not exist or is not allowed.
-    pub fn resolve(&self, asked: &Path) -> Result<PathBuf, WorkspaceError> {
-        if !asked.is_absolute() {
+    pub fn resolve(&self, requested: &Path) -> Result<PathBuf, WorkspaceError> {
+        if !requested.is_absolute() {
             return Err(WorkspaceError::Relative);
         }
-        if asked
+        if requested
             .components()
             .any(|component| component == Component::ParentDir)
         {
@@ -87,18 +87,18 @@ impl WorkspaceRoots {
         // The unresolved path is checked first: existence may be revealed only below a root.
         if !roots
             .iter()
-            .any(|(root, real)| asked.starts_with(root) || asked.starts_with(real))
+            .any(|(root, real)| requested.starts_with(root) || requested.starts_with(real))
         {
             return Err(WorkspaceError::Outside);
         }
         let is_within = |path: &Path| roots.iter().any(|(_, real)| path.starts_with(real));
-        let found = match asked.canonicalize() {
+        let found = match requested.canonicalize() {
             Ok(found) if !is_within(&found) => return Err(WorkspaceError::Outside),
             Ok(found) if found.is_dir() => found,
             Err(error) if !is_missing(&error) => return Err(WorkspaceError::Outside),
             // Missing folders are reported only below a root, and never through a dangling symlink,
             // which would reveal its target.
-            _ if nearest_existing(asked).is_some_and(|folder| is_within(&folder)) => {
+            _ if nearest_existing(requested).is_some_and(|folder| is_within(&folder)) => {
                 return Err(WorkspaceError::Missing);
             }
             _ => return Err(WorkspaceError::Outside),

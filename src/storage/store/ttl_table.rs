@@ -100,11 +100,11 @@ impl TtlTable {
         owner: &str,
         id: &str,
         record: Vec<u8>,
-        most: usize,
+        max_records: usize,
     ) -> Result<bool, Error> {
-        let (shape, key, most) = (self.layout, record_key(owner, id), most as u64);
+        let (shape, key, max_records) = (self.layout, record_key(owner, id), max_records as u64);
         let add = move |transaction: &mut Transaction<'_>| {
-            shape.insert_within_quota(transaction, &key, &record, unix_now(), most)
+            shape.insert_within_quota(transaction, &key, &record, unix_now(), max_records)
         };
         self.store.transaction(add).await
     }
@@ -402,11 +402,11 @@ impl TtlTable {
         now: u64,
         owner: &str,
         id: &str,
-        most: u64,
+        max_records: u64,
     ) -> bool {
         let (shape, key) = (self.layout, record_key(owner, id));
         let add = self.store.transaction(move |transaction| {
-            shape.insert_within_quota(transaction, &key, b"x", now, most)
+            shape.insert_within_quota(transaction, &key, b"x", now, max_records)
         });
         add.await.unwrap()
     }

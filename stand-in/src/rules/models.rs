@@ -83,11 +83,11 @@ fn longest_prefix_length(prefixes: &[String], model: &str) -> usize {
 
 impl ModelTokenLimits {
     fn check(&self, conversation: &Conversation<'_>) -> Result<(), String> {
-        let asked = conversation.body()["max_tokens"].as_u64().unwrap_or(0);
-        if asked > self.output_tokens {
+        let requested = conversation.body()["max_tokens"].as_u64().unwrap_or(0);
+        if requested > self.output_tokens {
             let (max, model) = (self.output_tokens, conversation.model());
             return Err(format!(
-                "max_tokens: {asked} > {max}, which is the maximum allowed number of output tokens for {model}"
+                "max_tokens: {requested} > {max}, which is the maximum allowed number of output tokens for {model}"
             ));
         }
         let (tokens, max) = (conversation.estimated_tokens(), self.context_tokens);

@@ -68,9 +68,9 @@ fn cut_at_first<'s>(
         .min_by_key(|(at, _)| *at)?;
     let mut left = at;
     for word in words.iter_mut() {
-        let kept = left.min(word.len());
-        word.truncate(kept);
-        left -= kept;
+        let length = left.min(word.len());
+        word.truncate(length);
+        left -= length;
     }
     words.retain(|word| !word.is_empty());
     Some(stop.to_owned())

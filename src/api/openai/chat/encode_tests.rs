@@ -91,8 +91,8 @@ fn refusal_sets_refusal_and_finish_reason() {
     let refused = choice(&reply(), answer("", FinishReason::ContentFilter));
     assert_eq!(refused["message"]["refusal"], REFUSAL);
     assert!(refused["message"]["content"].is_null());
-    let begun = choice(&reply(), answer("I", FinishReason::ContentFilter));
-    assert_eq!(begun["message"]["content"], "I");
+    let partial = choice(&reply(), answer("I", FinishReason::ContentFilter));
+    assert_eq!(partial["message"]["content"], "I");
 }
 
 #[test]

@@ -130,11 +130,11 @@ impl ChatStreamEncoder {
     /// Returns the payload `[DONE]` if every choice has finished. Its absence tells the client that
     /// the stream broke off.
     pub fn done(&self) -> Option<&'static str> {
-        let is_whole = self
+        let is_complete = self
             .choices
             .iter()
             .all(|choice| choice.state == ChatChoiceState::Finished);
-        (is_whole && !self.has_failed).then_some("[DONE]")
+        (is_complete && !self.has_failed).then_some("[DONE]")
     }
 
     /// Returns the chunk for a citation; none unless its source is on the web.

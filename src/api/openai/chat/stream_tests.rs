@@ -280,14 +280,14 @@ proptest! {
         let finishes = chunks.iter().flat_map(|c| &c.choices).filter(|c| c.finish_reason.is_some()).count();
         prop_assert_eq!(finishes, usize::from(end.is_some()));
         let calls: Vec<_> = chunks.iter().flat_map(|c| &c.choices).flat_map(|c| c.delta.tool_calls.iter().flatten()).collect();
-        let mut begun = 0;
+        let mut calls_begun = 0;
         for call in calls {
             if call.id.is_some() {
-                prop_assert_eq!(call.index, begun);
+                prop_assert_eq!(call.index, calls_begun);
                 prop_assert!(call.function.as_ref().unwrap().name.is_some());
-                begun += 1;
+                calls_begun += 1;
             } else {
-                prop_assert_eq!(call.index + 1, begun, "input of the call begun last");
+                prop_assert_eq!(call.index + 1, calls_begun, "input of the call begun last");
             }
         }
 

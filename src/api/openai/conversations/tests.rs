@@ -94,10 +94,10 @@ fn create_and_update_bodies_are_decoded() {
             .items
             .is_empty()
     );
-    let made =
+    let created =
         decode_create_conversation(br#"{"items":null,"metadata":{"a":"b"}}"#, Policy::Strict)
             .unwrap();
-    assert_eq!(made.metadata["a"], "b");
+    assert_eq!(created.metadata["a"], "b");
     assert_eq!(
         decode_create_conversation(br#"{"metadata":{"a":1}}"#, Policy::Strict)
             .unwrap_err()

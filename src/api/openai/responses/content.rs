@@ -98,13 +98,13 @@ fn read_part(
             return Err(unexpected_value(&part, "type", expected, other));
         }
     };
-    let made: Option<Part> = read(&mut part)?;
+    let built: Option<Part> = read(&mut part)?;
     refuse_other_fields(&mut part, &PART_TYPE_FIELDS, &kind)?;
     let missing = part.missing_field(field);
     part.finish(ignored)?;
-    let made = made.ok_or(missing)?;
-    let is_blank = matches!(&made, Part::Text(text) if text.trim().is_empty());
-    Ok((made, mark.filter(|_| !is_blank)))
+    let built = built.ok_or(missing)?;
+    let is_blank = matches!(&built, Part::Text(text) if text.trim().is_empty());
+    Ok((built, mark.filter(|_| !is_blank)))
 }
 
 /// Refuses the remaining fields of `matter`, which do not belong to objects of type `kind`.

@@ -263,7 +263,7 @@ fn invalid_conversations_are_refused_with_a_reason() {
 fn broken_conversations_are_repaired_and_reported() {
     let repaired = |items: Value| {
         let mut ignored = RemarkCollector::new(Policy::Lenient);
-        let made = decode_conversation(
+        let conversation = decode_conversation(
             Some("Sing.".into()),
             ("previous_response_id", &[]),
             items.as_array().unwrap(),
@@ -271,8 +271,8 @@ fn broken_conversations_are_repaired_and_reported() {
         )
         .unwrap();
         (
-            made.system.join(" "),
-            outline(&made),
+            conversation.system.join(" "),
+            outline(&conversation),
             ignored.into_remarks().repaired,
         )
     };

@@ -157,8 +157,8 @@ mod tests {
             json!({"type": null, "role": "user", "content": "b"}),
             json!({"type": "message", "role": "user", "content": "c"}),
         ];
-        let kept = from_input("resp_1", items);
-        let types: Vec<_> = kept.iter().map(|item| &item["type"]).collect();
+        let stored = from_input("resp_1", items);
+        let types: Vec<_> = stored.iter().map(|item| &item["type"]).collect();
         assert_eq!(types, ["message", "message", "message"]);
     }
 }

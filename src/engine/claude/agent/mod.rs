@@ -196,8 +196,8 @@ impl ClaudeRunner {
             match self.user.clone() {
                 None => tokio::fs::create_dir_all(home.join("tmp")).await,
                 Some(user) => {
-                    let made = spawn_blocking(move || user.make_home(&home)).await;
-                    made.map_err(std::io::Error::other).flatten()
+                    let result = spawn_blocking(move || user.make_home(&home)).await;
+                    result.map_err(std::io::Error::other).flatten()
                 }
             }
             .map_err(not_started)?;

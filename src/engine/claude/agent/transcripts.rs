@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn forget_deletes_only_files_of_unwanted_idle_sessions() {
         let folder = tempfile::tempdir().unwrap();
-        let [gone, kept] = [Uuid::new_v4(), Uuid::new_v4()];
+        let [deleted, retained] = [Uuid::new_v4(), Uuid::new_v4()];
         let at = |path: &str| folder.path().join(path);
         for path in ["projects/-work", "todos", "plugins/store"] {
             fs::create_dir_all(at(path)).unwrap();
@@ -74,23 +74,23 @@ mod tests {
                 format!("todos/{id}-agent.json"),
             ]
         };
-        for file in of(gone)
+        for file in of(deleted)
             .into_iter()
-            .chain(of(kept))
+            .chain(of(retained))
             .chain([".claude.json".into(), "plugins/store/a.json".into()])
         {
             fs::write(at(&file), "").unwrap();
         }
-        fs::create_dir(at(&format!("projects/-work/{gone}"))).unwrap();
+        fs::create_dir(at(&format!("projects/-work/{deleted}"))).unwrap();
         delete_sessions(folder.path(), Duration::from_secs(3600), &|_| true);
-        assert!(at(&of(gone)[0]).exists(), "it was touched just now");
-        delete_sessions(folder.path(), Duration::ZERO, &|session| *session == gone);
+        assert!(at(&of(deleted)[0]).exists(), "it was touched just now");
+        delete_sessions(folder.path(), Duration::ZERO, &|session| *session == deleted);
         assert!(
-            of(gone).iter().all(|file| !at(file).exists())
-                && !at(&format!("projects/-work/{gone}")).exists()
+            of(deleted).iter().all(|file| !at(file).exists())
+                && !at(&format!("projects/-work/{deleted}")).exists()
         );
         assert!(
-            of(kept)
+            of(retained)
                 .iter()
                 .chain([
                     &".claude.json".to_owned(),

@@ -260,8 +260,8 @@ fn tools(
     if let Some(written) = &turn.native.tools {
         return written_items(written).collect();
     }
-    let made = tools::tools(&turn.tools, mark)?;
-    Some(made.into_iter().map(BodyItem::Made).collect())
+    let built = tools::tools(&turn.tools, mark)?;
+    Some(built.into_iter().map(BodyItem::Made).collect())
 }
 
 fn written_items<T>(items: &[String]) -> impl Iterator<Item = Option<BodyItem<'_, T>>> {

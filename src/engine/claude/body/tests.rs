@@ -43,11 +43,11 @@ fn body_preserves_tools_as_given() {
 #[test]
 fn body_without_prompt_ends_with_the_paused_answer() {
     let mut turn = turn("hi");
-    let asked = std::mem::take(&mut turn.prompt);
+    let prompt = std::mem::take(&mut turn.prompt);
     turn.history = vec![
         Message {
             role: Role::User,
-            parts: asked,
+            parts: prompt,
         },
         Message {
             role: Role::Assistant,

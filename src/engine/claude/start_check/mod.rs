@@ -144,19 +144,19 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let asked = models
+    let requested = models
         .first()
         .and_then(|model| body::request_body(&sample::turn(model), setup.sign_in));
-    let asked = asked.ok_or(StartCheckError::NoModels)?;
+    let requested = requested.ok_or(StartCheckError::NoModels)?;
     session
-        .configure(cli_settings::start_check_settings(address, &asked))
+        .configure(cli_settings::start_check_settings(address, &requested))
         .await?;
     calls.answer_with(CheckReply::Whole);
     let uuid = send_prompt(session);
     let report = wait_and_rewind(session, &uuid).await?;
     let bodies = calls.take_bodies();
     let sent = bodies.first().ok_or_else(|| not_reached(report))?;
-    compare_fields(&asked, sent).map_err(StartCheckError::OtherBody)?;
+    compare_fields(&requested, sent).map_err(StartCheckError::OtherBody)?;
     for (reply, ending) in ENDINGS {
         let count = count_calls(session, setup.sign_in, &calls, reply).await?;
         if count != 1 {
@@ -248,15 +248,15 @@ where
 ///
 /// # Errors
 /// Fails if one of the former is missing or differs.
-fn compare_fields(asked: &str, sent: &Bytes) -> Result<(), BodyMismatch> {
+fn compare_fields(requested: &str, sent: &Bytes) -> Result<(), BodyMismatch> {
     type Fields<'a> = BTreeMap<String, &'a RawValue>;
     let unreadable = |_| BodyMismatch::NoObject;
-    let asked: Fields<'_> = serde_json::from_str(asked).map_err(unreadable)?;
+    let requested: Fields<'_> = serde_json::from_str(requested).map_err(unreadable)?;
     let sent: Fields<'_> = serde_json::from_slice(sent).map_err(unreadable)?;
     let differs = |(name, value): &(&String, &&RawValue)| {
         sent.get(*name).is_none_or(|sent| sent.get() != value.get())
     };
-    let names: Vec<String> = asked
+    let names: Vec<String> = requested
         .iter()
         .filter(differs)
         .map(|(name, _)| format!("`{name}`"))
@@ -274,13 +274,13 @@ mod tests {
 
     #[test]
     fn start_check_compares_requested_fields_byte_for_byte() {
-        let compare = |asked: &str, sent: &'static str| {
-            compare_fields(asked, &Bytes::from_static(sent.as_bytes()))
+        let compare = |requested: &str, sent: &'static str| {
+            compare_fields(requested, &Bytes::from_static(sent.as_bytes()))
         };
-        let asked = r#"{"messages":[{"a":1,"b":"ü"}],"tools":[]}"#;
+        let requested = r#"{"messages":[{"a":1,"b":"ü"}],"tools":[]}"#;
         assert_eq!(
             compare(
-                asked,
+                requested,
                 r#"{"stream":true,"tools":[], "messages":[{"a":1,"b":"ü"}]}"#
             ),
             Ok(()),
@@ -288,9 +288,9 @@ mod tests {
         );
         let changed = r#"{"messages":[{"b":"ü","a":1}]}"#;
         assert_eq!(
-            compare(asked, changed).unwrap_err().to_string(),
+            compare(requested, changed).unwrap_err().to_string(),
             "`messages`, `tools` came changed or not at all"
         );
-        assert_eq!(compare(asked, "no"), Err(BodyMismatch::NoObject));
+        assert_eq!(compare(requested, "no"), Err(BodyMismatch::NoObject));
     }
 }

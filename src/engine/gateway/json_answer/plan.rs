@@ -46,9 +46,9 @@ impl FormatPlan {
             Format::Schema(schema) => &schema.json,
         };
         match schema::to_enforceable(schema) {
-            Some(taken) => Self::Bound {
-                other: Some(taken.json),
-                is_weaker: taken.is_weaker,
+            Some(enforceable) => Self::Bound {
+                other: Some(enforceable.json),
+                is_weaker: enforceable.is_weaker,
             },
             None => Self::Instructed {
                 schema: Some(schema.clone()),
@@ -101,7 +101,7 @@ pub(super) fn bind_tools(turn: &mut Turn) {
     }
     for tool in turn.tools.list.iter_mut().filter(|tool| tool.strict) {
         match schema::to_enforceable(&tool.schema) {
-            Some(taken) => tool.schema = taken.json,
+            Some(enforceable) => tool.schema = enforceable.json,
             None => tool.strict = false,
         }
     }

@@ -33,10 +33,10 @@ pub(super) fn enforce_permissions(
         return Ok(left_out);
     }
     let by_key = caller.grant.no_web_search;
-    let Some(most) = rules.web_searches.filter(|_| !by_key) else {
-        let gone = turn.tools.remove_optional(&[ServerToolKind::Search]);
-        left_out.extend(gone.iter().cloned());
-        return if gone.is_empty() {
+    let Some(max_searches) = rules.web_searches.filter(|_| !by_key) else {
+        let removed = turn.tools.remove_optional(&[ServerToolKind::Search]);
+        left_out.extend(removed.iter().cloned());
+        return if removed.is_empty() {
             Err(Error::WebSearchOff { by_key })
         } else {
             Ok(left_out)
@@ -45,9 +45,9 @@ pub(super) fn enforce_permissions(
     let Some(search) = &mut turn.tools.web_search else {
         return Ok(left_out);
     };
-    let most = *search.max_uses.get_or_insert(most);
+    let max_searches = *search.max_uses.get_or_insert(max_searches);
     for tool in turn.native.tools.iter_mut().flatten() {
-        bound_search(tool, most);
+        bound_search(tool, max_searches);
     }
     Ok(left_out)
 }
@@ -67,11 +67,11 @@ fn enforce_code_and_mcp(
             ServerToolsOff::WithoutBeta(CODE_EXECUTION_BETA) => &[ServerToolKind::Code],
             ServerToolsOff::WithoutBeta(_) | ServerToolsOff::Unreadable => &[ServerToolKind::Mcp],
         };
-        let gone = turn.tools.remove_optional(kinds);
-        if gone.is_empty() {
+        let removed = turn.tools.remove_optional(kinds);
+        if removed.is_empty() {
             return Err(Error::ServerToolsOff(off));
         }
-        left_out.extend(gone);
+        left_out.extend(removed);
     }
     Ok(left_out)
 }
@@ -118,7 +118,7 @@ fn has_native_tool(turn: &Turn, is_such: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Sets the limit of a natively written web search that has none.
-fn bound_search(tool: &mut String, most: u32) {
+fn bound_search(tool: &mut String, max_searches: u32) {
     let Ok(Value::Object(mut fields)) = serde_json::from_str(tool) else {
         return;
     };
@@ -127,7 +127,7 @@ fn bound_search(tool: &mut String, most: u32) {
         .and_then(Value::as_str)
         .is_some_and(WebSearch::is_web_search_type);
     if is_search && fields.get("max_uses").is_none_or(Value::is_null) {
-        fields.insert("max_uses".to_owned(), most.into());
+        fields.insert("max_uses".to_owned(), max_searches.into());
         *tool = Value::Object(fields).to_string();
     }
 }

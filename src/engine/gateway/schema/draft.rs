@@ -149,13 +149,13 @@ mod tests {
 
     fn of(property: &Value) -> Option<Value> {
         let schema = json!({"type": "object", "properties": {"a": property}}).to_string();
-        let made: Value = serde_json::from_str(&repaired(&schema)?).unwrap();
-        Some(made["properties"]["a"].clone())
+        let result: Value = serde_json::from_str(&repaired(&schema)?).unwrap();
+        Some(result["properties"]["a"].clone())
     }
 
     #[test]
     fn earlier_keywords_are_translated_and_faults_removed() {
-        for (sent, made) in [
+        for (sent, result) in [
             (
                 json!({"type": "array", "items": [{"type": "string"}], "additionalItems": {"type": "null"}}),
                 json!({"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "null"}}),
@@ -190,7 +190,7 @@ mod tests {
                 json!({"properties": {"x/y": {}}}),
             ),
         ] {
-            assert_eq!(of(&sent), Some(made), "{sent}");
+            assert_eq!(of(&sent), Some(result), "{sent}");
         }
     }
 

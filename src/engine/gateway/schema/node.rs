@@ -22,7 +22,7 @@ pub(super) enum Node {
 
 impl Node {
     /// Returns the number of values in this one, itself included, counted up to `most`.
-    pub(super) fn size(&self, most: usize) -> usize {
+    pub(super) fn size(&self, max: usize) -> usize {
         let inner: Box<dyn Iterator<Item = &Self>> = match self {
             Self::Object(fields) => Box::new(fields.iter().map(|(_, value)| value)),
             Self::List(items) => Box::new(items.iter()),
@@ -30,10 +30,10 @@ impl Node {
         };
         let mut size = 1;
         for value in inner {
-            if size >= most {
+            if size >= max {
                 break;
             }
-            size += value.size(most - size);
+            size += value.size(max - size);
         }
         size
     }

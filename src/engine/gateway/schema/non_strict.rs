@@ -155,14 +155,14 @@ fn rename(root: &mut Node) -> RenamedProperties {
         .get("properties")
         .map(|known| known.fields().to_vec())
         .unwrap_or_default();
-    let mut taken: HashSet<String> = properties.iter().map(|(name, _)| name.clone()).collect();
+    let mut used_names: HashSet<String> = properties.iter().map(|(name, _)| name.clone()).collect();
     let mut renamed = Vec::new();
     for (name, schema) in properties
         .iter_mut()
         .filter(|(name, _)| !is_property_name(name))
     {
-        let new = free_name(name, &taken);
-        taken.insert(new.clone());
+        let new = free_name(name, &used_names);
+        used_names.insert(new.clone());
         limit_descriptions::append_description(schema, &format!("Its name is {}.", Node::from_text(name)));
         renamed.push((std::mem::replace(name, new.clone()), new));
     }
@@ -190,7 +190,7 @@ fn rename(root: &mut Node) -> RenamedProperties {
 }
 
 /// Returns a name similar to `name`, of the accepted characters and not in `taken`.
-fn free_name(name: &str, taken: &HashSet<String>) -> String {
+fn free_name(name: &str, used_names: &HashSet<String>) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
     let clean: String = name
         .chars()
@@ -205,7 +205,7 @@ fn free_name(name: &str, taken: &HashSet<String>) -> String {
     let numbered = (2..).map(|number: u32| format!("{clean}_{number}"));
     std::iter::once(clean.clone())
         .chain(numbered)
-        .find(|name| !taken.contains(name))
+        .find(|name| !used_names.contains(name))
         .unwrap_or(clean)
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-const TAKEN: &str = r##"{"z": 1.0, "type": "object", "properties": {"b": {"type": ["string", "null"], "default": "x"},
+const SUPPORTED_SCHEMA: &str = r##"{"z": 1.0, "type": "object", "properties": {"b": {"type": ["string", "null"], "default": "x"},
     "a": {"$ref": "#/$defs/pet", "description": "d"}, "l": {"type":"array","items":{"enum":["x",1e2]},"minItems":1},
     "p": {"type":"string","pattern":"^[a-z]{2,5}(?:x|\\d+)$"}, "d": {"type":"string","format":"date"}, "any": {"type":"array"},
     "n": {"anyOf":[{"const":1},{"type":"null"}]}, "e": {"type":"object","additionalProperties":false}},
@@ -20,17 +20,17 @@ fn object(property: &Value) -> Value {
 /// Converts a schema with one property. Returns the property, and whether it allows more than
 /// before.
 fn property(property: &Value) -> Option<(String, bool)> {
-    let taken = to_enforceable(&object(property).to_string())?;
-    let schema: Value = serde_json::from_str(&taken.json).unwrap();
-    Some((schema["properties"]["p"].to_string(), taken.is_weaker))
+    let enforceable = to_enforceable(&object(property).to_string())?;
+    let schema: Value = serde_json::from_str(&enforceable.json).unwrap();
+    Some((schema["properties"]["p"].to_string(), enforceable.is_weaker))
 }
 
 #[test]
 fn supported_schema_is_unchanged() {
     assert_eq!(
-        to_enforceable(TAKEN),
+        to_enforceable(SUPPORTED_SCHEMA),
         Some(EnforceableSchema {
-            json: TAKEN.to_owned(),
+            json: SUPPORTED_SCHEMA.to_owned(),
             is_weaker: false
         })
     );
@@ -48,10 +48,10 @@ fn objects_are_closed_and_keys_keep_their_order() {
         })
     );
     let open = json!({"additionalProperties": true, "type": "object", "properties": {"a": {"type": "null"}}});
-    let taken = to_enforceable(&open.to_string()).unwrap();
+    let enforceable = to_enforceable(&open.to_string()).unwrap();
     assert!(
-        taken.json.contains(r#""additionalProperties":false"#) && !taken.is_weaker,
-        "{taken:?}"
+        enforceable.json.contains(r#""additionalProperties":false"#) && !enforceable.is_weaker,
+        "{enforceable:?}"
     );
 }
 
@@ -126,12 +126,12 @@ fn internal_references_are_kept_or_replaced() {
             "c": {"allOf": [{"$ref": "#/definitions/x"}], "title": "T"}, "d": {"$ref": "#/definitions/x"}},
         "definitions": {"x": {"properties": {"y": {"type": "null"}}}},
     });
-    let taken: Value =
+    let enforceable: Value =
         serde_json::from_str(&to_enforceable(&schema.to_string()).unwrap().json).unwrap();
-    assert_eq!(taken["properties"]["b"], taken["properties"]["a"]);
-    assert_eq!(taken["properties"]["c"]["additionalProperties"], false);
-    assert_eq!(taken["properties"]["d"], json!({"$ref": "#/definitions/x"}));
-    assert_eq!(taken["definitions"]["x"]["additionalProperties"], false);
+    assert_eq!(enforceable["properties"]["b"], enforceable["properties"]["a"]);
+    assert_eq!(enforceable["properties"]["c"]["additionalProperties"], false);
+    assert_eq!(enforceable["properties"]["d"], json!({"$ref": "#/definitions/x"}));
+    assert_eq!(enforceable["definitions"]["x"]["additionalProperties"], false);
 }
 
 #[test]
@@ -278,10 +278,10 @@ proptest! {
         let definition = json!({"type": "object", "properties": {"n": {"type": "number", "minimum": 1}}});
         let mut root = object(&schema);
         root["$defs"] = json!({"d": definition});
-        if let Some(taken) = to_enforceable(&root.to_string()) {
-            let schema: Value = serde_json::from_str(&taken.json).unwrap();
+        if let Some(enforceable) = to_enforceable(&root.to_string()) {
+            let schema: Value = serde_json::from_str(&enforceable.json).unwrap();
             prop_assert_eq!(refused(&schema), Vec::<String>::new());
-            prop_assert_eq!(super::to_enforceable(&taken.json).unwrap().json, taken.json, "once is enough");
+            prop_assert_eq!(super::to_enforceable(&enforceable.json).unwrap().json, enforceable.json, "once is enough");
         }
     }
 }

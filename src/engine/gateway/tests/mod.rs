@@ -357,7 +357,7 @@ async fn crashed_worker_is_replaced_once_before_the_answer_but_not_a_silent_one(
 async fn worker_that_times_out_on_start_is_replaced_once() {
     let fixture = GatewayFixture::new();
     fixture.script.0.lock().unwrap().hanging = 2;
-    let begun = tokio::time::Instant::now();
+    let started = tokio::time::Instant::now();
     let failed = fixture.run("haiku").await.unwrap_err();
     assert!(
         matches!(&failed, Error::Failed(failure) if failure.kind == FailureKind::TimedOut),
@@ -365,9 +365,9 @@ async fn worker_that_times_out_on_start_is_replaced_once() {
     );
     // Twice the timeout, and the pause between.
     assert!(
-        (60..62).contains(&begun.elapsed().as_secs()),
+        (60..62).contains(&started.elapsed().as_secs()),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
     fixture.script.0.lock().unwrap().hanging = 1;
     fixture.run("haiku").await.unwrap();
@@ -440,9 +440,9 @@ async fn retry_on_another_worker_waits_for_a_pause() {
         Ok(finished()),
     ]);
     let running = fixture.run("haiku").await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     assert_eq!(running.events.count().await, 1);
-    let paused = begun.elapsed();
+    let paused = started.elapsed();
     assert!(
         Duration::from_millis(50) <= paused && paused <= Duration::from_millis(205),
         "{paused:?}"

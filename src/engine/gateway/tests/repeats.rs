@@ -283,10 +283,10 @@ async fn white_space_stop_sequence_ends_the_run() {
     let running = fixture.gateway.run(caller(), turn).await.unwrap();
     let bill = running.bill.clone();
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
-    let [begun, words, TurnEvent::Finished(finish)] = &*events else {
+    let [start, words, TurnEvent::Finished(finish)] = &*events else {
         panic!("{events:?}")
     };
-    assert_eq!((begun, words), (&started(), &text("one")));
+    assert_eq!((start, words), (&started(), &text("one")));
     assert_eq!(
         (finish.reason, finish.stop_text.as_deref()),
         (FinishReason::Stop, Some("\n\n"))
@@ -382,13 +382,13 @@ async fn run_lost_with_its_worker_has_its_own_cost_entry() {
         ]);
         let running = fixture.run("haiku").await.unwrap();
         assert_eq!(running.events.count().await, 2);
-        let noted: Vec<_> = running
+        let recorded: Vec<_> = running
             .bill
             .runs()
             .iter()
             .map(|run| run.is_under_way)
             .collect();
-        assert_eq!(noted, lines);
+        assert_eq!(recorded, lines);
         fixture.end().await;
     }
 }

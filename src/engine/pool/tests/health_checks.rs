@@ -61,9 +61,9 @@ async fn cancelled_health_check_leaves_worker_to_be_reset() {
     fixture.settle().await;
     tokio::time::sleep(Duration::from_secs(31)).await;
     fixture.script.silent_before.store(1, Ordering::Relaxed);
-    let gone =
+    let ended =
         tokio::time::timeout(Duration::from_millis(10), fixture.pool.lease(&Claim::own())).await;
-    assert!(gone.is_err());
+    assert!(ended.is_err());
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(fixture.script.resets.load(Ordering::Relaxed), 1);
     fixture.end().await;

@@ -279,9 +279,9 @@ async fn queue_wait_times_out() {
 async fn cancelled_waiter_gets_no_worker() {
     let fixture = PoolFixture::new(config());
     let leases = (fixture.lease().await, fixture.lease().await);
-    let gone =
+    let ended =
         tokio::time::timeout(Duration::from_millis(10), fixture.pool.lease(&Claim::own())).await;
-    assert!(gone.is_err());
+    assert!(ended.is_err());
     drop(leases);
     fixture.settle().await;
     assert_eq!(fixture.pool.stats().busy, 0);

@@ -10,18 +10,18 @@ fn request_called(custom_id: &str) -> Value {
 }
 
 async fn begin(bench: &Bench, requests: &[Value]) -> String {
-    let made = bench
+    let created = bench
         .ask("POST", PATH, &json!({"requests": requests}))
         .await;
     assert_eq!(
-        (&made["type"], &made["processing_status"]),
+        (&created["type"], &created["processing_status"]),
         (&json!("message_batch"), &json!("in_progress"))
     );
     assert_eq!(
-        (&made["request_counts"]["processing"], &made["results_url"]),
+        (&created["request_counts"]["processing"], &created["results_url"]),
         (&json!(requests.len()), &Value::Null)
     );
-    made["id"].as_str().unwrap().to_owned()
+    created["id"].as_str().unwrap().to_owned()
 }
 
 /// Waits until the batch has ended.
@@ -118,9 +118,9 @@ async fn every_message_batch_request_has_a_result() {
 #[tokio::test]
 async fn message_batches_are_listed_and_deleted_by_their_api_only() {
     let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for _ in 0..3 {
-        made.push(begin(&bench, &[request_called("a")]).await);
+        created.push(begin(&bench, &[request_called("a")]).await);
     }
     let other = bench.begin(&lines(1)).await;
     let page = bench
@@ -128,15 +128,15 @@ async fn message_batches_are_listed_and_deleted_by_their_api_only() {
         .await;
     assert_eq!(
         (&page["first_id"], &page["last_id"]),
-        (&json!(made[2]), &json!(made[1]))
+        (&json!(created[2]), &json!(created[1]))
     );
     assert_eq!(page["has_more"], true);
     let next = bench
-        .ask("GET", &format!("{PATH}?after_id={}", made[1]), &Value::Null)
+        .ask("GET", &format!("{PATH}?after_id={}", created[1]), &Value::Null)
         .await;
     assert_eq!(
         (&next["data"][0]["id"], &next["has_more"]),
-        (&json!(made[0]), &json!(false))
+        (&json!(created[0]), &json!(false))
     );
     let list = bench.ask("GET", "/v1/batches", &Value::Null).await;
     assert_eq!(
@@ -153,12 +153,12 @@ async fn message_batches_are_listed_and_deleted_by_their_api_only() {
                 .starts_with("404 not_found_error")
         );
     }
-    let batch = ended(&bench, &made[0]).await;
-    let path = format!("{PATH}/{}", made[0]);
+    let batch = ended(&bench, &created[0]).await;
+    let path = format!("{PATH}/{}", created[0]);
     let deleted = bench.ask("DELETE", &path, &Value::Null).await;
     assert_eq!(
         deleted,
-        json!({"id": made[0], "type": "message_batch_deleted"})
+        json!({"id": created[0], "type": "message_batch_deleted"})
     );
     let results = batch["results_url"].as_str().unwrap();
     for (method, path) in [("GET", &*path), ("DELETE", &*path), ("GET", results)] {

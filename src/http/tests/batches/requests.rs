@@ -123,8 +123,8 @@ async fn batch_with_an_invalid_line_fails_as_a_whole() {
     assert_eq!(log.lock().unwrap().len(), 0, "nothing was run");
 
     let empty = found(&bench.router, upload("\n \n")).await["id"].clone();
-    let made = bench.ask("POST", "/v1/batches", &order(&empty)).await;
-    let batch = bench.until_is(made["id"].as_str().unwrap(), "failed").await;
+    let created = bench.ask("POST", "/v1/batches", &order(&empty)).await;
+    let batch = bench.until_is(created["id"].as_str().unwrap(), "failed").await;
     assert_eq!(batch["errors"]["data"][0]["code"], "empty_file");
 }
 

@@ -16,9 +16,9 @@ async fn batch_output_is_in_the_order_of_the_file() {
     file[3]["body"]["stream"] = json!(true);
     let mut order = order(&bench.file(&file).await);
     order["metadata"] = json!({"job": "nightly"});
-    let made = bench.ask("POST", "/v1/batches", &order).await;
+    let created = bench.ask("POST", "/v1/batches", &order).await;
     let batch = bench
-        .until_is(made["id"].as_str().unwrap(), "completed")
+        .until_is(created["id"].as_str().unwrap(), "completed")
         .await;
     assert_eq!(
         batch["request_counts"],
@@ -87,9 +87,9 @@ async fn batch_lines_work_for_every_endpoint() {
         let line = json!({"custom_id": "a", "method": "POST", "url": endpoint, "body": body});
         let mut order = order(&bench.file(&[line]).await);
         order["endpoint"] = json!(endpoint);
-        let made = bench.ask("POST", "/v1/batches", &order).await;
+        let created = bench.ask("POST", "/v1/batches", &order).await;
         let batch = bench
-            .until_is(made["id"].as_str().unwrap(), "completed")
+            .until_is(created["id"].as_str().unwrap(), "completed")
             .await;
         let output = bench.lines(&batch["output_file_id"]).await;
         assert_eq!(
@@ -146,7 +146,7 @@ async fn batch_line_is_retried_by_kind_of_error() {
         (vec!["line 2", "line 3"], vec![401, 502])
     );
     let log = log.lock().unwrap();
-    let times = |prompt: &str| log.iter().filter(|asked| *asked == prompt).count();
+    let times = |prompt: &str| log.iter().filter(|text| *text == prompt).count();
     assert_eq!(
         [
             times("line 1"),
@@ -242,7 +242,7 @@ async fn batch_lines_in_parallel_are_limited() {
     );
     let mut held = turns.held();
     let bench = Ground::new(Keys::none()).await.bench(turns, 2);
-    let mut most = 0;
+    let mut peak = 0;
     let running = async {
         let ids = [bench.begin(&lines(4)).await, bench.begin(&lines(4)).await];
         for id in &ids {
@@ -251,9 +251,9 @@ async fn batch_lines_in_parallel_are_limited() {
     };
     let watching = async {
         while held.changed().await.is_ok() {
-            most = most.max(*held.borrow_and_update());
+            peak = peak.max(*held.borrow_and_update());
         }
     };
     tokio::select! { () = running => {}, () = watching => {} }
-    assert_eq!(most, 2);
+    assert_eq!(peak, 2);
 }

@@ -7,22 +7,22 @@ use super::*;
 async fn task_is_found_by_its_chosen_id() {
     let mut fixture = TaskFixture::open().await;
     let order = fixture.order(json!({"task_id": "test-123"}));
-    let (status, made) = fixture.ask("POST", "/api/v1/tasks", order.clone()).await;
-    assert_eq!((status, &made["task_id"]), (201, &json!("test-123")));
-    assert!(made["id"].as_str().unwrap().starts_with("task_"));
+    let (status, created) = fixture.ask("POST", "/api/v1/tasks", order.clone()).await;
+    assert_eq!((status, &created["task_id"]), (201, &json!("test-123")));
+    assert!(created["id"].as_str().unwrap().starts_with("task_"));
     let puppet = fixture.server.puppets.recv().await.unwrap();
     let (status, task) = fixture
         .ask("GET", "/api/v1/tasks/test-123", Value::Null)
         .await;
     assert_eq!(
         (status, &task["id"], &task["status"]),
-        (200, &made["id"], &json!("running"))
+        (200, &created["id"], &json!("running"))
     );
 
     let (status, again) = fixture.ask("POST", "/api/v1/tasks", order).await;
     assert_eq!(
         (status, &again["id"]),
-        (200, &made["id"]),
+        (200, &created["id"]),
         "the same request is the same task"
     );
     let other = fixture.order(json!({"task_id": "test-123", "max_turns": 3}));
@@ -49,12 +49,12 @@ async fn task_is_found_by_its_chosen_id() {
         events.len() > 1 && events.iter().all(|event| event["task_id"] == "test-123"),
         "{stream_text}"
     );
-    let (status, gone) = fixture
+    let (status, deleted) = fixture
         .ask("DELETE", "/api/v1/tasks/test-123", Value::Null)
         .await;
     assert_eq!(
-        (status, &gone["id"], &gone["task_id"]),
-        (200, &made["id"], &json!("test-123"))
+        (status, &deleted["id"], &deleted["task_id"]),
+        (200, &created["id"], &json!("test-123"))
     );
     for path in ["/v1/tasks/test-123", "/v1/tasks/test-123/events"] {
         assert_eq!(
@@ -70,16 +70,16 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
     let mut fixture = TaskFixture::open().await;
     let order = fixture.order(json!({"task_id": "nightly"}));
     let [first, second] = fixture.keys.clone();
-    let mut made = Vec::new();
+    let mut created = Vec::new();
     for key in [&first, &second] {
         let (status, task) = fixture
             .ask_as(key, "POST", "/v1/tasks", order.clone())
             .await;
         assert_eq!(status, 201, "{task}");
-        made.push(task["id"].clone());
+        created.push(task["id"].clone());
     }
-    assert_ne!(made[0], made[1]);
-    for (key, id) in [(&first, &made[0]), (&second, &made[1])] {
+    assert_ne!(created[0], created[1]);
+    for (key, id) in [(&first, &created[0]), (&second, &created[1])] {
         assert_eq!(
             &fixture
                 .ask_as(key, "GET", "/v1/tasks/nightly", Value::Null)
@@ -109,7 +109,7 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
         .await;
     assert_eq!(status, 201);
     assert!(
-        !made.contains(&next["id"]),
+        !created.contains(&next["id"]),
         "nothing of the task that is gone is left"
     );
     assert_eq!(
@@ -117,7 +117,7 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
             .ask_as(&second, "GET", "/v1/tasks/nightly", Value::Null)
             .await
             .1["id"],
-        made[1]
+        created[1]
     );
 }
 
@@ -125,13 +125,13 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
 async fn concurrent_requests_with_one_id_create_one_task() {
     let fixture = TaskFixture::open().await;
     let order = fixture.order(json!({"task_id": "once"}));
-    let asked =
+    let answers =
         futures::future::join_all((0..5).map(|_| fixture.ask("POST", "/v1/tasks", order.clone())))
             .await;
-    let mut statuses: Vec<u16> = asked.iter().map(|(status, _)| *status).collect();
+    let mut statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 201]);
-    assert!(asked.iter().all(|(_, task)| task["id"] == asked[0].1["id"]));
+    assert!(answers.iter().all(|(_, task)| task["id"] == answers[0].1["id"]));
 }
 
 #[tokio::test(start_paused = true)]

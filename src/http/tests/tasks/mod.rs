@@ -119,7 +119,7 @@ impl TaskFixture {
     }
 
     /// Creates a task, and returns it with the handle that drives its agent.
-    pub(crate) async fn begun(&mut self, fields: Value) -> (String, AgentScript) {
+    pub(crate) async fn start_task(&mut self, fields: Value) -> (String, AgentScript) {
         let (status, task) = self.ask("POST", "/v1/tasks", self.order(fields)).await;
         assert_eq!(status, 201, "{task}");
         (
@@ -179,7 +179,7 @@ fn steady(text: &str) -> String {
 async fn task_is_created_followed_and_deleted() {
     let mut fixture = TaskFixture::open().await;
     let (id, puppet) = fixture
-        .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."}))
+        .start_task(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."}))
         .await;
     assert_eq!(
         (puppet.job.model.as_str(), puppet.job.max_turns),
@@ -226,11 +226,11 @@ async fn task_is_created_followed_and_deleted() {
         (&list["data"][0]["id"], &list["has_more"]),
         (&json!(id), &json!(false))
     );
-    let (status, gone) = fixture
+    let (status, deleted) = fixture
         .ask("DELETE", &format!("/v1/tasks/{id}"), json!(null))
         .await;
     assert_eq!(
-        (status, gone),
+        (status, deleted),
         (
             200,
             json!({"id": id, "task_id": id, "object": "task.deleted", "deleted": true})
@@ -249,7 +249,7 @@ async fn task_is_created_followed_and_deleted() {
 async fn task_shows_its_outcome() {
     let mut fixture = TaskFixture::open().await;
     let (id, puppet) = fixture
-        .begun(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"}))
+        .start_task(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"}))
         .await;
     puppet.end(AgentStop::Completed, "0.25");
     let mut task = fixture
@@ -330,7 +330,7 @@ async fn task_shows_its_outcome() {
 #[tokio::test(start_paused = true)]
 async fn tasks_are_per_key_and_need_the_permission() {
     let mut fixture = TaskFixture::open().await;
-    let (id, _puppet) = fixture.begun(json!({})).await;
+    let (id, _puppet) = fixture.start_task(json!({})).await;
     let paths = [
         ("GET", format!("/v1/tasks/{id}")),
         ("DELETE", format!("/v1/tasks/{id}")),
@@ -492,7 +492,7 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
             "default",
         ),
     ] {
-        let (id, puppet) = fixture.begun(fields).await;
+        let (id, puppet) = fixture.start_task(fields).await;
         puppet.end(AgentStop::Completed, "0.01");
         let task = fixture
             .until(&id, |task| task["status"] == "completed")

@@ -6,13 +6,13 @@ use crate::accounts::auth::Credentials;
 #[tokio::test(start_paused = true)]
 async fn permission_request_is_answered_once() {
     let mut fixture = TaskFixture::open().await;
-    let (id, mut puppet) = fixture.begun(json!({})).await;
+    let (id, mut puppet) = fixture.start_task(json!({})).await;
     puppet.ask("q1");
     let task = fixture
         .until(&id, |task| task["permission_requests"] != json!([]))
         .await;
-    let asked = json!({"request_id": "q1", "tool": "Bash", "tool_use_id": "toolu_1", "input": {"command": "ls"}, "reason": null});
-    assert_eq!(task["permission_requests"], json!([asked]));
+    let pending = json!({"request_id": "q1", "tool": "Bash", "tool_use_id": "toolu_1", "input": {"command": "ls"}, "reason": null});
+    assert_eq!(task["permission_requests"], json!([pending]));
     let path = format!("/v1/tasks/{id}/permissions/q1");
     for (body, param) in [
         (json!({}), "decision"),
@@ -51,7 +51,7 @@ async fn permission_request_is_answered_once() {
 #[tokio::test(start_paused = true)]
 async fn task_is_interrupted_once() {
     let mut fixture = TaskFixture::open().await;
-    let (id, mut puppet) = fixture.begun(json!({})).await;
+    let (id, mut puppet) = fixture.start_task(json!({})).await;
     let path = format!("/v1/tasks/{id}/interrupt");
     let (status, task) = fixture.ask("POST", &path, json!(null)).await;
     assert_eq!((status, &task["status"]), (200, &json!("running")));
@@ -84,7 +84,7 @@ async fn task_is_interrupted_once() {
 #[tokio::test(start_paused = true)]
 async fn reconnecting_reader_misses_no_event() {
     let mut fixture = TaskFixture::open().await;
-    let (id, puppet) = fixture.begun(json!({})).await;
+    let (id, puppet) = fixture.start_task(json!({})).await;
     let path = format!("/v1/tasks/{id}/events");
     for number in 1..=998 {
         puppet.say(AgentEvent::Message(number.to_string()));
@@ -127,7 +127,7 @@ async fn reconnecting_reader_misses_no_event() {
 #[tokio::test(start_paused = true)]
 async fn task_is_stopped_when_its_key_is_revoked() {
     let mut fixture = TaskFixture::open().await;
-    let (id, mut puppet) = fixture.begun(json!({})).await;
+    let (id, mut puppet) = fixture.start_task(json!({})).await;
     puppet.say(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });

@@ -52,17 +52,17 @@ pub(super) fn task(task: &Task) -> Value {
 }
 
 /// Renders a new task with the secret of its webhook, which is shown this once.
-pub(super) fn created(made: &Task) -> Value {
-    let mut value = task(made);
-    if let Some(webhook) = &made.webhook {
+pub(super) fn created(new: &Task) -> Value {
+    let mut value = task(new);
+    if let Some(webhook) = &new.webhook {
         value["webhook"]["secret"] = webhook.secret.reveal().into();
     }
     value
 }
 
 /// Renders the confirmation of a deletion.
-pub(super) fn deleted(gone: &Task) -> Value {
-    json!({"id": gone.id, "task_id": gone.task_id(), "object": "task.deleted", "deleted": true})
+pub(super) fn deleted(removed: &Task) -> Value {
+    json!({"id": removed.id, "task_id": removed.task_id(), "object": "task.deleted", "deleted": true})
 }
 
 /// Renders the confirmation of an answer to a permission request.

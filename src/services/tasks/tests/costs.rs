@@ -376,13 +376,13 @@ async fn hold_covers_one_call_even_if_max_budget_is_lower() {
     };
     for (budget, has_room) in [("0.33", false), ("0.40", true)] {
         let (office, _registry, caller) = with_key(monthly(budget)).await;
-        let made = office.tasks.create(&caller, tiny(&office)).await;
-        assert_eq!(made.is_ok(), has_room, "{budget}: {made:?}");
+        let created = office.tasks.create(&caller, tiny(&office)).await;
+        assert_eq!(created.is_ok(), has_room, "{budget}: {created:?}");
         if has_room {
             assert!(held(&office, &caller).await >= dollars(CALL).unwrap());
         } else {
             assert!(matches!(
-                made,
+                created,
                 Err(Error::Ledger(ledger::Error::BudgetExceeded(_)))
             ));
         }

@@ -155,11 +155,11 @@ impl BackupFolder {
         let path = self.folder.join(format!("{prefix}{}", time_name()));
         let partial = path.with_extension(UNFINISHED_EXTENSION);
         // Write to a temporary name, then rename: an unfinished backup never has a final name.
-        let made = self.write_to(&partial);
-        if made.is_err() {
+        let written = self.write_to(&partial);
+        if written.is_err() {
             let _ = fs::remove_dir_all(&partial);
         }
-        let contents = made?;
+        let contents = written?;
         fs::rename(&partial, &path)?;
         File::open(&self.folder)?.sync_all()?;
         Ok(Backup { path, contents })

@@ -37,12 +37,12 @@ impl SnapshotRecords {
         live: Option<StoreRecord>,
     ) -> NextRecord {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let noted = self
+        let recorded = self
             .old_values
             .range::<[u8], _>((after, Bound::Unbounded))
             .next();
-        match (noted, live) {
-            (Some((noted, _)), Some(live)) if live.0 < *noted => NextRecord::Found(live),
+        match (recorded, live) {
+            (Some((recorded, _)), Some(live)) if live.0 < *recorded => NextRecord::Found(live),
             (Some((key, Some(value))), _) => NextRecord::Found((key.clone(), value.clone())),
             (Some((key, None)), _) => NextRecord::CreatedLater(key.clone()),
             (None, Some(live)) => NextRecord::Found(live),

@@ -239,17 +239,17 @@ async fn daily_backups_beyond_the_retention_are_removed() {
     for _ in 0..2 {
         backups.blocking(|inner| inner.make_daily()).await.unwrap();
     }
-    let kept = names(&folder);
-    let made: Vec<_> = kept
+    let names_left = names(&folder);
+    let backups: Vec<_> = names_left
         .iter()
         .filter(|name| !others.contains(&name.as_str()) && *name != daily[1])
         .collect();
     assert_eq!(
-        (kept.len(), made.len()),
+        (names_left.len(), backups.len()),
         (6, 1),
-        "one was made, once: {kept:?}"
+        "one was made, once: {names_left:?}"
     );
-    assert_eq!(verify_backup(&folder.join(made[0])).unwrap().records, 1);
+    assert_eq!(verify_backup(&folder.join(backups[0])).unwrap().records, 1);
 }
 
 #[derive(Debug, Clone)]

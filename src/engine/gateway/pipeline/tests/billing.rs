@@ -75,8 +75,8 @@ async fn turn_does_not_run_before_its_hold_is_taken() {
     });
     let (capped, uncapped) = (capped("a", 10_000), Caller::named("b"));
     gate.close();
-    let mut asked = Box::pin(setting.ask(&capped, turn("m", None)));
-    assert!(futures::poll!(&mut asked).is_pending());
+    let mut waiting = Box::pin(setting.ask(&capped, turn("m", None)));
+    assert!(futures::poll!(&mut waiting).is_pending());
     assert_eq!(setting.runs.count(), 0);
     let mut free = Box::pin(setting.ask(&uncapped, turn("m", None)));
     assert!(futures::poll!(&mut free).is_pending());
@@ -86,7 +86,7 @@ async fn turn_does_not_run_before_its_hold_is_taken() {
         "no budget can be in the way of this one, but it could not be charged"
     );
     gate.open();
-    assert!(asked.await.is_ok() && free.await.is_ok());
+    assert!(waiting.await.is_ok() && free.await.is_ok());
     assert_eq!(setting.runs.count(), 2);
 }
 
@@ -176,8 +176,8 @@ async fn concurrent_turns_run_only_within_the_budget() {
         .estimate("m", &turn("m", None))
         .tokens;
     let caller = capped("a", estimate * 7 + estimate - 1);
-    let asked = (0..200).map(|_| setting.ask(&caller, turn("m", None)));
-    let answered = futures::future::join_all(asked).await;
+    let turns = (0..200).map(|_| setting.ask(&caller, turn("m", None)));
+    let answered = futures::future::join_all(turns).await;
     let (running, refused): (Vec<_>, Vec<_>) = answered.into_iter().partition(Result::is_ok);
     assert_eq!((running.len(), setting.runs.count()), (7, 7));
     for refused in refused {
@@ -221,10 +221,10 @@ async fn run_without_reported_cost_is_charged_by_its_events() {
         running.events.next().await;
         drop(running);
         // The worker dies, or the wait for its report times out.
-        let kept = is_known.then_some(run);
+        let held_run = is_known.then_some(run);
         setting.rest().await;
         setting.tracker.reopen();
-        drop(kept);
+        drop(held_run);
     }
     // Twice 100 tokens at 3 nano-dollars and 11 at 15.
     assert_eq!(setting.charged().await, (2, 222, 930));
@@ -312,9 +312,9 @@ async fn key_is_limited_to_its_models() {
         ..Caller::named("a")
     };
     for (model, is_allowed) in [("haiku", true), ("opus", false), ("auto", false)] {
-        let asked = setting.ask(&caller, turn(model, None)).await;
+        let result = setting.ask(&caller, turn(model, None)).await;
         assert_eq!(
-            !matches!(&asked, Err(Error::ForbiddenModel(name)) if name == model),
+            !matches!(&result, Err(Error::ForbiddenModel(name)) if name == model),
             is_allowed
         );
         let counted = setting

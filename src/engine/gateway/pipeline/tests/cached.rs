@@ -7,24 +7,24 @@ fn same() -> Turn {
     turn("m", Some(0.0))
 }
 
-fn status(asked: &Result<RunningTurn, Error>) -> Option<CacheStatus> {
-    asked.as_ref().unwrap().info.cache
+fn status(answered: &Result<RunningTurn, Error>) -> Option<CacheStatus> {
+    answered.as_ref().unwrap().info.cache
 }
 
 #[tokio::test]
 async fn cached_answer_costs_nothing() {
     let setting = Setting::new().await;
     let caller = capped("a", 10_000);
-    let made = setting.ask(&caller, same()).await;
-    assert_eq!(status(&made), Some(CacheStatus::Miss));
+    let answered = setting.ask(&caller, same()).await;
+    assert_eq!(status(&answered), Some(CacheStatus::Miss));
     setting.runs.take().answer(777);
-    let made = read(made.unwrap()).await;
+    let answered = read(answered.unwrap()).await;
     let again = setting.ask(&caller, same()).await;
     assert_eq!(status(&again), Some(CacheStatus::Hit));
     assert_eq!(again.as_ref().unwrap().info.model, "m-1");
     let again = read(again.unwrap()).await;
     assert_eq!((setting.runs.count(), cost(&again)), (0, Some(0)));
-    assert_eq!(again[..2], made[..2]);
+    assert_eq!(again[..2], answered[..2]);
     assert_eq!(
         (setting.charged().await, setting.used(&caller).await),
         ((1, 120, 777), 120)
@@ -36,9 +36,9 @@ async fn cached_answer_costs_nothing() {
 #[tokio::test]
 async fn cached_answer_needs_no_room_in_a_budget() {
     let setting = Setting::new().await;
-    let made = setting.ask(&Caller::named("a"), same()).await.unwrap();
+    let answered = setting.ask(&Caller::named("a"), same()).await.unwrap();
     setting.runs.take().answer(1);
-    read(made).await;
+    read(answered).await;
     let again = setting.ask(&capped("poor", 1), same()).await;
     assert_eq!(status(&again), Some(CacheStatus::Hit));
     let fresh = Caller {

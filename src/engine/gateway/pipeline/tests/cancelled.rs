@@ -195,31 +195,31 @@ async fn turn_goes_upstream_only_after_its_start_is_on_disk() {
         workers: tokio::sync::Semaphore::new(0),
     });
     let pipeline = testing::pipeline(Arc::clone(&queue), rules);
-    let begun = async || ledger::testing::begun_holds(&ledger).await;
-    let mut asked = pipeline.run(capped("a", 10_000), turn("m", None));
+    let count_started_holds = async || ledger::testing::begun_holds(&ledger).await;
+    let mut turn_run = pipeline.run(capped("a", 10_000), turn("m", None));
     while ledger::testing::budgets(&ledger, &capped("a", 1)).await[0]
         .0
         .tokens
         == 0
     {
-        assert!(futures::poll!(&mut asked).is_pending());
+        assert!(futures::poll!(&mut turn_run).is_pending());
         tokio::task::yield_now().await;
     }
     // The turn waits for a worker, with its hold on disk.
-    assert!(futures::poll!(&mut asked).is_pending());
-    assert_eq!(begun().await, 0);
+    assert!(futures::poll!(&mut turn_run).is_pending());
+    assert_eq!(count_started_holds().await, 0);
     gate.close();
     queue.workers.add_permits(1);
-    assert!(futures::poll!(&mut asked).is_pending());
+    assert!(futures::poll!(&mut turn_run).is_pending());
     assert_eq!(queue.runs.count(), 0, "its beginning is not on disk");
     gate.open();
-    let running = asked.await.unwrap();
-    assert_eq!((queue.runs.count(), begun().await), (1, 1));
+    let running = turn_run.await.unwrap();
+    assert_eq!((queue.runs.count(), count_started_holds().await), (1, 1));
     let mut free = pipeline.run(Caller::named("b"), turn("m", None));
     assert!(futures::poll!(&mut free).is_pending());
-    assert_eq!(begun().await, 1);
+    assert_eq!(count_started_holds().await, 1);
     queue.workers.add_permits(1);
     let free = free.await.unwrap();
-    assert_eq!((queue.runs.count(), begun().await), (2, 2));
+    assert_eq!((queue.runs.count(), count_started_holds().await), (2, 2));
     drop((running, free));
 }

@@ -155,10 +155,10 @@ impl Candidate {
             }
             let key = self.next_key();
             let mut connection = self.single.connect_as(&key).await?;
-            self.single.until_clean().await?;
+            self.single.wait_until_clean().await?;
             let cpu = tree_cpu(self.single.id)?;
             self.first_ms[index].push_ms(connection.stream(&body(round, turns)).await?.first);
-            self.single.until_clean().await?;
+            self.single.wait_until_clean().await?;
             self.cpu_ms[index].push((tree_cpu(self.single.id)? - cpu) * 1e3);
         }
         Ok(())

@@ -105,7 +105,7 @@ impl Cli {
     }
 
     /// Runs one process for one prompt, without the stream protocol.
-    pub(crate) async fn ask(&self, prompt: &str, system: &str) -> anyhow::Result<Timing> {
+    pub(crate) async fn run_prompt(&self, prompt: &str, system: &str) -> anyhow::Result<Timing> {
         let request = async {
             let mut clock = TextClock::start();
             let arguments = [prompt, "--model", "haiku", "--system-prompt", system];

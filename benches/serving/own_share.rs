@@ -105,7 +105,7 @@ impl RealCliBench {
         body: &str,
     ) -> anyhow::Result<Duration> {
         let first = connection.stream(body).await?.first;
-        self.single.until_quiet().await?;
+        self.single.wait_until_quiet().await?;
         Ok(first)
     }
 }

@@ -130,7 +130,7 @@ impl RealCliBench {
             prompts: 0,
         };
         // Warm-up: the first turns of a process are slower, which belongs to (b) only.
-        bench.raw.ask(PROMPT, "warm up").await?;
+        bench.raw.run_prompt(PROMPT, "warm up").await?;
         bench
             .measure_reused(6, true, &mut ServingFigures::default())
             .await?;
@@ -155,7 +155,7 @@ impl RealCliBench {
         let mut first_ms = Sample::default();
         for _ in 0..count {
             let system = self.new_system();
-            first_ms.push_ms(self.raw.ask(PROMPT, &system).await?.first);
+            first_ms.push_ms(self.raw.run_prompt(PROMPT, &system).await?.first);
         }
         figures.add(&first_ms, begun.elapsed(), ended_children_cpu()? - cpu);
         Ok(())
@@ -175,13 +175,13 @@ impl RealCliBench {
         } else {
             &self.fresh
         };
-        server.until_quiet().await?;
+        server.wait_until_quiet().await?;
         let (begun, cpu) = (Instant::now(), tree_cpu(server.id)?);
         let mut first_ms = Sample::default();
         let mut connection = server.connect().await?;
         for body in &bodies {
             first_ms.push_ms(connection.stream(body).await?.first);
-            server.until_quiet().await?;
+            server.wait_until_quiet().await?;
         }
         figures.add(&first_ms, begun.elapsed(), tree_cpu(server.id)? - cpu);
         Ok(())
@@ -193,7 +193,7 @@ impl RealCliBench {
         is_new: bool,
         figures: &mut ServingFigures,
     ) -> anyhow::Result<()> {
-        self.reused.until_quiet().await?;
+        self.reused.wait_until_quiet().await?;
         let (begun, cpu) = (Instant::now(), tree_cpu(self.reused.id)?);
         let mut first_ms = Sample::default();
         let mut connection = self.reused.connect().await?;
@@ -206,7 +206,7 @@ impl RealCliBench {
             first_ms.push_ms(connection.stream(&chat(PROMPT, &system, true)).await?.first);
         }
         let elapsed = begun.elapsed();
-        self.reused.until_quiet().await?;
+        self.reused.wait_until_quiet().await?;
         figures.add(&first_ms, elapsed, tree_cpu(self.reused.id)? - cpu);
         Ok(())
     }
@@ -216,7 +216,7 @@ impl RealCliBench {
         count: usize,
         figures: &mut ServingFigures,
     ) -> anyhow::Result<()> {
-        self.concurrent.until_quiet().await?;
+        self.concurrent.wait_until_quiet().await?;
         let bodies: Vec<Vec<String>> = (0..CLIENTS)
             .map(|_| {
                 (0..count)
@@ -238,7 +238,7 @@ impl RealCliBench {
             first_ms.extend(&client);
         }
         let elapsed = begun.elapsed();
-        self.concurrent.until_quiet().await?;
+        self.concurrent.wait_until_quiet().await?;
         figures.add(&first_ms, elapsed, tree_cpu(self.concurrent.id)? - cpu);
         Ok(())
     }

@@ -191,7 +191,7 @@ impl Server {
     }
 
     /// Waits until a worker is idle and none is busy, resetting or starting.
-    pub(crate) async fn until_quiet(&self) -> anyhow::Result<()> {
+    pub(crate) async fn wait_until_quiet(&self) -> anyhow::Result<()> {
         self.until("a worker is idle and none is busy", |workers| {
             workers.idle > 0 && workers.is_quiet()
         })
@@ -199,7 +199,7 @@ impl Server {
     }
 
     /// Waits until no worker is busy, resetting or starting.
-    pub(crate) async fn until_clean(&self) -> anyhow::Result<()> {
+    pub(crate) async fn wait_until_clean(&self) -> anyhow::Result<()> {
         self.until("no worker is busy", WorkerCounts::is_quiet)
             .await
     }

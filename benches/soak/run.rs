@@ -277,13 +277,13 @@ impl SoakRun {
         accounts: &mut Vec<KeyCharges>,
         ledger: &mut Vec<String>,
     ) -> anyhow::Result<()> {
-        until_quiet(server).await?;
+        wait_until_quiet(server).await?;
         let events = self.target.journal.events();
         for (client, id) in &self.accounts {
             let upstream = (&mut self.calls, &*self.target.upstream);
             accounts.push(charges::collect_charges(client, id, server, &events, upstream).await?);
         }
-        until_quiet(server).await?;
+        wait_until_quiet(server).await?;
         if !accounts.iter().all(KeyCharges::is_right) {
             // Its charges tell which of them is wrong.
             server
@@ -312,7 +312,7 @@ fn program(options: &Options) -> std::io::Result<PathBuf> {
 }
 
 /// Waits until no worker is busy and no request is queued.
-async fn until_quiet(server: &Server) -> anyhow::Result<()> {
+async fn wait_until_quiet(server: &Server) -> anyhow::Result<()> {
     let started = Instant::now();
     loop {
         let ready = server.ready().await?;

@@ -109,7 +109,7 @@ async fn thinking_text_and_parallel_tools_are_equal_whole_and_streamed() {
 #[tokio::test]
 async fn prompt_without_directives_gets_demo_text_or_tool_results() {
     let api = Api::start().await;
-    let text = api.ask(&"é".repeat(300)).await["content"][0]["text"]
+    let text = api.answer_to(&"é".repeat(300)).await["content"][0]["text"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -144,7 +144,7 @@ async fn prompt_without_directives_gets_demo_text_or_tool_results() {
 async fn echo_directives_return_the_text_or_the_request() {
     let api = Api::start().await;
     assert_eq!(
-        api.ask("a  b\n[[echo]]").await["content"][0]["text"],
+        api.answer_to("a  b\n[[echo]]").await["content"][0]["text"],
         "a  b\n[[echo]]"
     );
     let body = request("[[echo_request]]", json!({"temperature": 0.5}));
@@ -180,7 +180,7 @@ async fn max_tokens_and_stop_sequences_are_respected() {
         assert_eq!(answer["usage"]["output_tokens"], 2);
     }
     assert_eq!(
-        api.ask("[[say=\"\" stop_reason=refusal]]").await["stop_reason"],
+        api.answer_to("[[say=\"\" stop_reason=refusal]]").await["stop_reason"],
         "refusal"
     );
 }

@@ -56,14 +56,14 @@ async fn injected_fault_applies_to_every_message_until_it_is_removed() {
         .await;
     assert!(cut.text().await.is_err());
     assert_eq!(
-        api.ask("[[say=two]]").await["content"][0]["text"],
+        api.answer_to("[[say=two]]").await["content"][0]["text"],
         "two",
         "all prompts share the count of an injected fault"
     );
     assert!(api.stand_in.inject("[[status=200]]").is_err());
     api.stand_in.inject("").unwrap();
     assert_eq!(
-        api.ask("[[say=three]]").await["content"][0]["text"],
+        api.answer_to("[[say=three]]").await["content"][0]["text"],
         "three"
     );
 }

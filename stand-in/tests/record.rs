@@ -48,8 +48,8 @@ async fn requests_are_recorded_in_order_without_credentials() {
 #[tokio::test]
 async fn record_is_read_and_cleared_over_http() {
     let api = Api::start().await;
-    api.ask("[[status=500]]").await;
-    api.ask("[[tokens=1]]").await;
+    api.answer_to("[[status=500]]").await;
+    api.answer_to("[[tokens=1]]").await;
     let url = format!("{}/_stand_in/requests", api.stand_in.base_url());
     let read: Vec<RecordedRequest> = api
         .client

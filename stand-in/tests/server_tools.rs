@@ -13,7 +13,7 @@ fn search_tool(max_uses: u64) -> Value {
     json!({"type": "web_search_20250305", "name": "web_search", "max_uses": max_uses})
 }
 
-async fn ask(api: &Api, prompt: &str, more: Value) -> Value {
+async fn send_prompt(api: &Api, prompt: &str, more: Value) -> Value {
     api.send(&request(prompt, more)).await.json().await.unwrap()
 }
 
@@ -133,7 +133,7 @@ async fn streamed_and_whole_answers_have_the_same_content() {
     let prompt = r#"[[search=a search=b say="Both." block={"type":"container_upload","file_id":"f"} tool=t]]"#;
     let more =
         json!({"tools": [search_tool(5), {"name": "t", "input_schema": {"type": "object"}}]});
-    let whole = ask(&api, prompt, more.clone()).await;
+    let whole = send_prompt(&api, prompt, more.clone()).await;
     let mut streamed = assemble_blocks(&stream(&api, prompt, more).await);
     // Ids differ between the two answers.
     let mut content = whole["content"].as_array().unwrap().clone();
@@ -171,7 +171,7 @@ async fn searches_beyond_max_uses_are_refused_and_not_charged() {
     let refused =
         json!({"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"});
     for (max_uses, citations) in [(1, 1), (0, 0)] {
-        let answer = ask(
+        let answer = send_prompt(
             &api,
             "[[search=a search=b say=Done]]",
             json!({"tools": [search_tool(max_uses)]}),
@@ -213,7 +213,7 @@ async fn search_requires_an_offered_tool() {
 async fn truncation_drops_the_following_blocks() {
     let api = Api::start().await;
     let more = |max_tokens: u64| json!({"tools": [search_tool(1)], "max_tokens": max_tokens});
-    let answer = ask(&api, SEARCH, more(2)).await;
+    let answer = send_prompt(&api, SEARCH, more(2)).await;
     assert_eq!(
         (
             answer["content"].as_array().unwrap().len(),
@@ -222,12 +222,12 @@ async fn truncation_drops_the_following_blocks() {
         (2, &json!("max_tokens"))
     );
     assert_eq!(answer["usage"].get("server_tool_use"), None);
-    let answer = ask(&api, SEARCH, more(6)).await;
+    let answer = send_prompt(&api, SEARCH, more(6)).await;
     assert_eq!(
         answer["content"][3],
         json!({"type": "text", "text": "Rust is"})
     );
-    let answer = ask(&api, r#"[[search=a say=""]]"#, more(9)).await;
+    let answer = send_prompt(&api, r#"[[search=a say=""]]"#, more(9)).await;
     assert_eq!(
         answer["content"].as_array().unwrap().len(),
         2,
@@ -267,7 +267,7 @@ async fn scripted_blocks_and_deltas_are_sent_unchanged() {
     }
     let text = json!({"type": "text", "text": "Hi you", "citations": [citation]});
     assert_eq!(
-        api.ask(&prompt).await["content"],
+        api.answer_to(&prompt).await["content"],
         json!([text, block, upload])
     );
 }
@@ -291,7 +291,7 @@ async fn forced_typed_tools_run_on_the_server_or_the_client() {
         (&tools, json!({"type": "any"}), vec!["tool_use"]),
         (&json!([toolset]), json!({"type": "any"}), vec!["text"]),
     ] {
-        let answer = ask(&api, "news", json!({"tools": tools, "tool_choice": choice})).await;
+        let answer = send_prompt(&api, "news", json!({"tools": tools, "tool_choice": choice})).await;
         let blocks = answer["content"].as_array().unwrap();
         let kinds: Vec<_> = blocks
             .iter()
@@ -313,7 +313,7 @@ async fn code_execution_and_mcp_calls_precede_the_text() {
     ]);
     let servers = json!([{"type": "url", "url": "https://m.example", "name": "docs"}]);
     let more = json!({"tools": tools, "mcp_servers": servers});
-    let whole = ask(&api, prompt, more.clone()).await;
+    let whole = send_prompt(&api, prompt, more.clone()).await;
     let blocks = whole["content"].as_array().unwrap();
     let expected = [
         "server_tool_use",

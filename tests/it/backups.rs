@@ -22,7 +22,7 @@ fn stdout_of(output: &CommandOutput) -> &str {
 }
 
 /// Posts `body`, or gets `path` if it is null. Returns the status and the JSON answer.
-async fn ask(server: &ServerProcess, path: &str, body: Value) -> (u16, Value) {
+async fn send_json(server: &ServerProcess, path: &str, body: Value) -> (u16, Value) {
     let url = server.url(path);
     let request = if body.is_null() {
         server.http.get(url)
@@ -39,12 +39,12 @@ async fn backup_of_a_running_server_restores_a_damaged_store() {
     let backup = elsewhere.path().join("backup");
     let backup = backup.to_str().unwrap();
     let server = TestServer::fake().workers(1).spawn_in(data.path()).await;
-    let (_, session) = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
+    let (_, session) = send_json(&server, "/v1/sessions", json!({"model": "haiku"})).await;
     let session = format!("/v1/sessions/{}", session["id"].as_str().unwrap());
     let messages = format!("{session}/messages");
     let long = format!("[[tokens=2]] {}", "x".repeat(20_000));
     assert_eq!(
-        ask(&server, &messages, json!({"content": long})).await.0,
+        send_json(&server, &messages, json!({"content": long})).await.0,
         200
     );
     let created = run_in(data.path(), &["store", "backup", backup]);
@@ -74,7 +74,7 @@ async fn backup_of_a_running_server_restores_a_damaged_store() {
         refused.stderr
     );
     assert_eq!(
-        ask(&server, &messages, json!({"content": "[[tokens=1]] later"}))
+        send_json(&server, &messages, json!({"content": "[[tokens=1]] later"}))
             .await
             .0,
         200
@@ -94,10 +94,10 @@ async fn backup_of_a_running_server_restores_a_damaged_store() {
     assert_eq!(fs::read(Path::new(previous).join("store/db")).unwrap(), bytes);
     let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
     assert_eq!(
-        ask(&next, &session, Value::Null).await.1["message_count"],
+        send_json(&next, &session, Value::Null).await.1["message_count"],
         2
     );
-    let (_, list) = ask(&next, &format!("{messages}?order=asc"), Value::Null).await;
+    let (_, list) = send_json(&next, &format!("{messages}?order=asc"), Value::Null).await;
     assert_eq!(list["data"][0]["content"], long);
     next.end().await;
 }
@@ -139,7 +139,7 @@ async fn repair_opens_a_store_with_a_damaged_snapshot_without_loss() {
     let mut session = String::new();
     for _ in 0..2 {
         let server = TestServer::fake().workers(1).spawn_in(data.path()).await;
-        let (_, created) = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
+        let (_, created) = send_json(&server, "/v1/sessions", json!({"model": "haiku"})).await;
         session = format!("/v1/sessions/{}", created["id"].as_str().unwrap());
         server.end().await;
     }
@@ -179,6 +179,6 @@ async fn repair_opens_a_store_with_a_damaged_snapshot_without_loss() {
             .exists()
     );
     let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
-    assert_eq!(ask(&next, &session, Value::Null).await.0, 200);
+    assert_eq!(send_json(&next, &session, Value::Null).await.0, 200);
     next.end().await;
 }

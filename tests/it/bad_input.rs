@@ -117,7 +117,7 @@ impl Table {
     }
 }
 
-async fn ask(server: &TestServer, method: Method, path: &str, body: String) -> Answer {
+async fn send_body(server: &TestServer, method: Method, path: &str, body: String) -> Answer {
     let request = server.http.request(method, server.url(path)).body(body);
     Answer::read(
         request
@@ -137,7 +137,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         .await;
     let mut table = Table::default();
     for (what, body) in bodies() {
-        table.add(what, &ask(&server, Method::POST, CHAT, body).await);
+        table.add(what, &send_body(&server, Method::POST, CHAT, body).await);
     }
     for path in [
         "/",
@@ -146,7 +146,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         "/v2/chat/completions",
         "/v1/embeddings",
     ] {
-        let answer = ask(&server, Method::POST, path, chat_with("n", 1)).await;
+        let answer = send_body(&server, Method::POST, path, chat_with("n", 1)).await;
         table.add(&format!("POST {path}"), &answer);
     }
     for (method, path) in [
@@ -154,13 +154,13 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         (Method::DELETE, "/v1/models"),
         (Method::POST, "/health"),
     ] {
-        let answer = ask(&server, method.clone(), path, String::new()).await;
+        let answer = send_body(&server, method.clone(), path, String::new()).await;
         assert!(answer.headers.contains_key("allow"), "{method} {path}");
         table.add(&format!("{method} {path}"), &answer);
     }
     table.add(
         "GET /v1/models/gemini-9",
-        &ask(&server, Method::GET, "/v1/models/gemini-9", String::new()).await,
+        &send_body(&server, Method::GET, "/v1/models/gemini-9", String::new()).await,
     );
     assert_eq!(
         server.chat("[[tokens=1]]").send().await.text(),
@@ -175,7 +175,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         .await;
     table.add(
         "no key",
-        &ask(&server, Method::POST, CHAT, chat_with("n", 1)).await,
+        &send_body(&server, Method::POST, CHAT, chat_with("n", 1)).await,
     );
     let request = server
         .http
@@ -197,7 +197,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         ("logit_bias", json!({"1": 1})),
         ("x_unknown", json!(1)),
     ] {
-        let answer = ask(&server, Method::POST, CHAT, chat_with(field, value)).await;
+        let answer = send_body(&server, Method::POST, CHAT, chat_with(field, value)).await;
         table.add(&format!("strict: {field}"), &answer);
     }
     for (what, role) in [
@@ -207,7 +207,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
         let body = messages(json!([{"role": role, "content": "hi"}]));
         table.add(
             &format!("strict: {what}"),
-            &ask(&server, Method::POST, CHAT, body).await,
+            &send_body(&server, Method::POST, CHAT, body).await,
         );
     }
     server.end().await;
@@ -217,7 +217,7 @@ async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lenient_server_lists_ignored_fields_in_a_header() {
     let server = TestServer::fake().start().await;
-    let answer = ask(
+    let answer = send_body(
         &server,
         Method::POST,
         CHAT,
@@ -269,7 +269,7 @@ async fn lenient_server_repairs_conversations_and_lists_the_repairs() {
     ];
     let server = TestServer::fake().start().await;
     for (path, body, repaired) in &bodies {
-        let answer = ask(&server, Method::POST, path, body.clone()).await;
+        let answer = send_body(&server, Method::POST, path, body.clone()).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         assert_eq!(answer.headers["x-switchboard-repaired"], repaired, "{path}");
     }
@@ -280,7 +280,7 @@ async fn lenient_server_repairs_conversations_and_lists_the_repairs() {
         .await;
     for (path, body, _) in bodies {
         assert_eq!(
-            ask(&server, Method::POST, path, body).await.status,
+            send_body(&server, Method::POST, path, body).await.status,
             400,
             "{path}"
         );

@@ -14,7 +14,7 @@ async fn open_silent(server: &ServerProcess, count: usize) -> Vec<RawClient> {
 
 /// Gets `path` with the header line `key`. Returns the connection, which stays open, and the
 /// response.
-async fn ask(server: &ServerProcess, path: &str, key: &str) -> (RawClient, String) {
+async fn get_with_new_client(server: &ServerProcess, path: &str, key: &str) -> (RawClient, String) {
     let mut client = server.connect().await;
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{key}\r\n");
     client.write(request.as_bytes()).await;
@@ -35,10 +35,10 @@ async fn silent_connections_do_not_block_requests() {
         .await;
     let mut all = open_silent(&server, 64).await;
     for _ in 0..4 {
-        assert!(is_served(&ask(&server, "/health", "").await.1));
+        assert!(is_served(&get_with_new_client(&server, "/health", "").await.1));
         all.extend(open_silent(&server, 100).await);
     }
-    assert!(is_served(&ask(&server, "/health", "").await.1));
+    assert!(is_served(&get_with_new_client(&server, "/health", "").await.1));
     assert_eq!(
         server.chat("[[tokens=2]]").send().await.text(),
         "w0 w1 ",
@@ -66,7 +66,7 @@ async fn health_is_answered_when_authenticated_clients_hold_all_connections() {
     assert_eq!(fields[3], fields[4], "the soft limit is raised");
     let mut clients = Vec::new();
     let refused = loop {
-        let (client, response) = ask(&server, "/v1/models", KEY).await;
+        let (client, response) = get_with_new_client(&server, "/v1/models", KEY).await;
         if !is_served(&response) {
             break response;
         }
@@ -78,11 +78,11 @@ async fn health_is_answered_when_authenticated_clients_hold_all_connections() {
     );
     assert!(clients.len() > OPEN_FILES / 8, "{}", clients.len());
     let spare = open_silent(&server, 64).await;
-    assert!(is_served(&ask(&server, "/health", "").await.1));
-    assert!(!is_served(&ask(&server, "/v1/models", KEY).await.1));
+    assert!(is_served(&get_with_new_client(&server, "/health", "").await.1));
+    assert!(!is_served(&get_with_new_client(&server, "/v1/models", KEY).await.1));
     drop((clients, spare));
     eventually("connections are accepted again", || async {
-        is_served(&ask(&server, "/v1/models", KEY).await.1).then_some(())
+        is_served(&get_with_new_client(&server, "/v1/models", KEY).await.1).then_some(())
     })
     .await;
     server.end().await;

@@ -10,7 +10,7 @@ const FLOOD: usize = 150;
 const QUEUE_LENGTH: usize = 100;
 
 /// Sends a request with `key`. The model identifies its turn in the journal.
-async fn ask(server: &TestServer, key: &str, model: &str) -> Answer {
+async fn post_chat(server: &TestServer, key: &str, model: &str) -> Answer {
     let body = json!({"model": model, "messages": [{"role": "user", "content": "[[tokens=1]]"}]});
     let request = server
         .http
@@ -61,7 +61,7 @@ async fn fair_queue_serves_another_key_before_the_rest_of_a_flood() {
         .await;
 
     let mut flood: FuturesUnordered<_> = (0..FLOOD)
-        .map(|_| ask(&server, "flood", "sonnet"))
+        .map(|_| post_chat(&server, "flood", "sonnet"))
         .collect();
     let mut answers = Vec::new();
     while answers.len() < FLOOD - QUEUE_LENGTH {
@@ -73,7 +73,7 @@ async fn fair_queue_serves_another_key_before_the_rest_of_a_flood() {
     let singles = async {
         for round in 1..=12 {
             assert_eq!(
-                ask(&server, "single", "haiku").await.text(),
+                post_chat(&server, "single", "haiku").await.text(),
                 "w0 ",
                 "request {round}"
             );

@@ -57,7 +57,7 @@ impl Cli {
             .unwrap();
     }
 
-    fn ask(&mut self, request: &Value) -> Value {
+    fn send_control_request(&mut self, request: &Value) -> Value {
         self.write(&json!({"type": "control_request", "request_id": "r", "request": request}));
         self.until(|line| line["type"] == "control_response")["response"].take()
     }
@@ -156,13 +156,13 @@ fn unknown_mode_is_refused() {
 #[test]
 fn turn_has_the_lines_of_the_real_cli_in_order() {
     let mut cli = Cli::start(&[]);
-    let models = cli.ask(&json!({"subtype": "initialize"}))["response"]["models"].take();
+    let models = cli.send_control_request(&json!({"subtype": "initialize"}))["response"]["models"].take();
     assert_eq!(models.as_array().unwrap().len(), 5);
     assert_eq!(
-        cli.ask(&json!({"subtype": "set_model", "model": "haiku"}))["response"]["model"],
+        cli.send_control_request(&json!({"subtype": "set_model", "model": "haiku"}))["response"]["model"],
         "claude-haiku-5-5"
     );
-    assert_eq!(cli.ask(&json!({"subtype": "zork"}))["subtype"], "error");
+    assert_eq!(cli.send_control_request(&json!({"subtype": "zork"}))["subtype"], "error");
     let from = cli.received.len();
     let (text, result) = cli.turn("u1", "hello [[tokens=2]]");
     assert_eq!(text, "w0 w1 ");
@@ -197,7 +197,7 @@ fn turn_has_the_lines_of_the_real_cli_in_order() {
 #[test]
 fn replayed_conversation_is_kept_until_the_rewind() {
     let mut cli = Cli::start(&[]);
-    cli.ask(&json!({"subtype": "initialize", "systemPrompt": ["S"]}));
+    cli.send_control_request(&json!({"subtype": "initialize", "systemPrompt": ["S"]}));
     let from = cli.received.len();
     let user = |text: &str| json!({"role": "user", "content": text});
     cli.write(&json!({"type": "user", "uuid": "u1", "shouldQuery": false, "message": user("[[no_result]]")}));
@@ -218,7 +218,7 @@ fn replayed_conversation_is_kept_until_the_rewind() {
     let mut rewind = |target: &str, last: &str| {
         let request = json!({"subtype": "rewind_conversation", "target_message_uuid": target,
             "last_seen_user_message_uuid": last});
-        cli.ask(&request)["response"].take()
+        cli.send_control_request(&request)["response"].take()
     };
     assert_eq!(rewind("u2", "u2")["reason"], "target_not_first");
     assert_eq!(rewind("u1", "u1")["reason"], "unseen_later_turn");
@@ -234,7 +234,7 @@ fn interrupt_ends_a_stalled_turn_and_the_next_turn_works() {
     cli.prompt("u1", "[[stall_at=2 tokens=9]]");
     cli.until(|line| line.pointer("/event/delta/text") == Some(&json!("w1 ")));
     let from = cli.received.len();
-    cli.ask(&json!({"subtype": "interrupt"}));
+    cli.send_control_request(&json!({"subtype": "interrupt"}));
     cli.until(|line| is_end(&line["state"]));
     let words = [
         "control_response",
@@ -254,7 +254,7 @@ fn interrupt_ends_a_stalled_turn_and_the_next_turn_works() {
 fn settings_set_stop_sequences_and_max_tokens() {
     let mut cli = Cli::start(&[]);
     let set = |env: Value| json!({"subtype": "apply_flag_settings", "settings": {"env": env}});
-    cli.ask(&set(
+    cli.send_control_request(&set(
         json!({"CLAUDE_CODE_EXTRA_BODY": r#"{"stop_sequences":["w9","2 w"]}"#}),
     ));
     assert_eq!(cli.turn("u1", "hi").0, "w0 w1 w");
@@ -263,7 +263,7 @@ fn settings_set_stop_sequences_and_max_tokens() {
             .iter()
             .any(|line| line.pointer("/event/delta/stop_sequence") == Some(&json!("2 w")))
     );
-    cli.ask(&set(
+    cli.send_control_request(&set(
         json!({"CLAUDE_CODE_EXTRA_BODY": null, "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "2"}),
     ));
     let (text, result) = cli.turn("u2", "hi");
@@ -278,7 +278,7 @@ fn settings_set_stop_sequences_and_max_tokens() {
     );
     cli.prompt("u4", "[[tokens=50]]");
     cli.until(|line| line.pointer("/event/delta/stop_reason") == Some(&json!("max_tokens")));
-    cli.ask(&json!({"subtype": "interrupt"}));
+    cli.send_control_request(&json!({"subtype": "interrupt"}));
     let result = cli.until(|line| line["type"] == "result");
     assert_eq!(
         (&result["stop_reason"], &result["usage"]["output_tokens"]),
@@ -384,7 +384,7 @@ fn journal_holds_events_and_names_of_variables_without_values() {
     ];
     let mut cli = Cli::start(&env);
     let pid = cli.child.id();
-    cli.ask(&json!({"subtype": "initialize"}));
+    cli.send_control_request(&json!({"subtype": "initialize"}));
     cli.turn("u1", "hi [[unheard_of]]");
     cli.end();
     let journal = std::fs::read_to_string(&path).unwrap();
@@ -412,7 +412,7 @@ fn ignore_modes_survive_sigterm_and_the_end_of_stdin() {
         ("FAKE_CLAUDE_IGNORE_STDIN_EOF", "1"),
         ("FAKE_CLAUDE_JOURNAL", path.to_str().unwrap()),
     ]);
-    cli.ask(&json!({"subtype": "initialize"}));
+    cli.send_control_request(&json!({"subtype": "initialize"}));
     let pid = rustix::process::Pid::from_child(&cli.child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(cli.turn("u1", "hi").0, "w0 w1 w2 w3 w4 ");
@@ -450,7 +450,7 @@ fn hung_process_answers_nothing_and_ends_with_stdin() {
 fn interrupt_before_the_start_does_not_stop_the_turn() {
     let mut cli = Cli::start(&[]);
     cli.prompt("u1", "[[queue_ms=50 finish_on_eof]]");
-    let response = cli.ask(&json!({"subtype": "interrupt"}));
+    let response = cli.send_control_request(&json!({"subtype": "interrupt"}));
     assert_eq!(response["response"]["still_queued"], json!(["u1"]));
     assert_eq!(
         cli.until(|line| line["type"] == "result")["result"],
@@ -477,7 +477,7 @@ fn grandchild_keeps_stdout_open() {
         ("FAKE_CLAUDE_SPAWN_GRANDCHILD", "1"),
     ];
     let mut cli = Cli::start(&env);
-    cli.ask(&json!({"subtype": "initialize"}));
+    cli.send_control_request(&json!({"subtype": "initialize"}));
     let journal = std::fs::read_to_string(&path).unwrap();
     let events = journal
         .lines()

@@ -8,7 +8,7 @@ use crate::support::TestServer;
 const SCHEMA: &str =
     r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"integer"}}}"#;
 
-fn ask(prompt: &str) -> Value {
+fn message_body(prompt: &str) -> Value {
     json!({"model": "haiku", "max_tokens": 4096, "messages": [{"role": "user", "content": prompt}]})
 }
 
@@ -37,7 +37,7 @@ fn upstream_body(server: &TestServer) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn message_is_returned_whole_or_streamed() {
     let server = TestServer::real().await.start().await;
-    let mut request = ask("[[tokens=3 usage_in=10 usage_cache_read=4 usage_cache_write=3]]");
+    let mut request = message_body("[[tokens=3 usage_in=10 usage_cache_read=4 usage_cache_write=3]]");
     let answer = post_message(&server, &request).await;
     assert_eq!(
         answer["content"],
@@ -97,7 +97,7 @@ async fn message_is_returned_whole_or_streamed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn thinking_and_sampling_parameters_reach_upstream_unchanged() {
     let server = TestServer::real().await.workers(1).start().await;
-    let mut request = ask(r#"[[thinking="let me see" say="42"]]"#);
+    let mut request = message_body(r#"[[thinking="let me see" say="42"]]"#);
     request["system"] = json!([{"type": "text", "text": "be brief"}]);
     request["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
     request["model"] = json!("claude-haiku-4-5");
@@ -191,7 +191,7 @@ async fn tool_calls_reach_the_client_and_results_the_model() {
 async fn count_tokens_uses_the_upstream_count() {
     let server = TestServer::real().await.workers(1).start().await;
     let count = async |prompt: &str| {
-        let mut request = ask(prompt);
+        let mut request = message_body(prompt);
         request.as_object_mut().unwrap().remove("max_tokens");
         let (status, text) = post(&server, "/v1/messages/count_tokens", request.to_string()).await;
         assert_eq!(status, 200, "{text}");
@@ -208,9 +208,9 @@ async fn count_tokens_uses_the_upstream_count() {
 async fn errors_have_anthropics_shape_and_types() {
     let server = TestServer::real().await.workers(1).start().await;
     let mut table = Vec::new();
-    let mut unknown = ask("hi");
+    let mut unknown = message_body("hi");
     unknown["model"] = json!("gemini-9");
-    let failing = |status: u16| ask(&format!("[[status={status}]]")).to_string();
+    let failing = |status: u16| message_body(&format!("[[status={status}]]")).to_string();
     for body in [
         "nonsense".to_owned(),
         json!({"model": "haiku", "messages": []}).to_string(),

@@ -26,14 +26,14 @@ async fn post_message(server: &TestServer, body: &Value) -> (u16, String, Value)
     )
 }
 
-fn ask(content: impl Into<Value>) -> Value {
+fn message_body(content: impl Into<Value>) -> Value {
     json!({"model": "haiku", "max_tokens": 64, "messages": [{"role": "user", "content": content.into()}]})
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn field_unknown_upstream_is_dropped_and_reported() {
     let server = TestServer::real().await.workers(1).start().await;
-    let mut request = ask("[[tokens=1]]");
+    let mut request = message_body("[[tokens=1]]");
     request["brand_new"] = json!({"a": 1});
     let mut calls = Vec::new();
     for stream in [false, true, false] {
@@ -65,7 +65,7 @@ async fn cache_control_is_removed_from_thinking_blocks() {
     let cache_control = json!({"type": "ephemeral"});
     let thought =
         json!({"type": "redacted_thinking", "data": "AAAA", "cache_control": cache_control});
-    let mut request = ask("[[tokens=1]]");
+    let mut request = message_body("[[tokens=1]]");
     let answer =
         json!([thought, {"type": "text", "text": "Hello.", "cache_control": cache_control}]);
     let earlier = [
@@ -101,7 +101,7 @@ async fn prompt_too_long_is_reported_in_the_wording_of_each_api() {
         "input length and `max_tokens` exceed context limit: 3 + 2 > 4, decrease input length or `max_tokens` and try again",
     ] {
         let refusal = format!("[[status=400 message=\"{upstream}\"]]");
-        let (status, _, answer) = post_message(&server, &ask(refusal.as_str())).await;
+        let (status, _, answer) = post_message(&server, &message_body(refusal.as_str())).await;
         let error = &answer["error"];
         assert_eq!(
             (status, &error["type"]),
@@ -121,7 +121,7 @@ async fn prompt_too_long_is_reported_in_the_wording_of_each_api() {
         );
     }
     let (status, _, answer) =
-        post_message(&server, &ask(r#"[[status=400 message="odd: is odd"]]"#)).await;
+        post_message(&server, &message_body(r#"[[status=400 message="odd: is odd"]]"#)).await;
     assert_eq!(
         (status, &answer["error"]["message"]),
         (400, &json!("odd: is odd")),
@@ -171,7 +171,7 @@ async fn rejected_tool_schema_is_converted_and_restored_in_its_calls() {
         "{sent}"
     );
 
-    let mut request = ask(r#"[[tool=query input={"user_name":"a"}]]"#);
+    let mut request = message_body(r#"[[tool=query input={"user_name":"a"}]]"#);
     request["tools"] =
         json!([{"name": "query", "input_schema": schema, "cache_control": {"type": "ephemeral"}}]);
     let (status, _, answer) = post_message(&server, &request).await;

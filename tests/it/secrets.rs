@@ -42,7 +42,7 @@ impl<'a> TaskClient<'a> {
             work,
         };
         let created = client
-            .ask(
+            .send_json(
                 "POST",
                 "/admin/keys",
                 json!({"name": "task-client", "permissions": ["tasks"]}),
@@ -55,7 +55,7 @@ impl<'a> TaskClient<'a> {
         client
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+    async fn send_json(&self, method: &str, path: &str, body: Value) -> Value {
         let request = self
             .server
             .http
@@ -75,7 +75,7 @@ impl<'a> TaskClient<'a> {
     async fn create_task(&self, command: &str) -> String {
         let prompt = format!("[[tool=Bash input={}]]", json!({"command": command}));
         let task = json!({"prompt": prompt, "workspace": self.work, "preset": "full"});
-        let task = self.ask("POST", "/v1/tasks", task).await;
+        let task = self.send_json("POST", "/v1/tasks", task).await;
         task["id"]
             .as_str()
             .unwrap_or_else(|| panic!("{task}"))
@@ -86,7 +86,7 @@ impl<'a> TaskClient<'a> {
     async fn wait_for_end(&self, id: &str) -> Value {
         eventually("the task ends", || async {
             let task = self
-                .ask("GET", &format!("/v1/tasks/{id}"), Value::Null)
+                .send_json("GET", &format!("/v1/tasks/{id}"), Value::Null)
                 .await;
             (task["status"] != "queued" && task["status"] != "running").then_some(task)
         })

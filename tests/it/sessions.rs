@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::TestServer;
 
-async fn ask(server: &TestServer, path: &str, body: Value) -> Value {
+async fn post_json(server: &TestServer, path: &str, body: Value) -> Value {
     let response = server
         .http
         .post(server.url(path))
@@ -25,7 +25,7 @@ fn answer_text(body: &Value) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn second_message_sends_the_whole_conversation_upstream() {
     let server = TestServer::real().await.workers(1).start().await;
-    let session = ask(
+    let session = post_json(
         &server,
         "/v1/sessions",
         json!({"model": "haiku", "instructions": "be brief"}),
@@ -33,12 +33,12 @@ async fn second_message_sends_the_whole_conversation_upstream() {
     .await;
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
     assert_eq!(
-        answer_text(&ask(&server, &path, json!({"content": "[[say=\"one\"]]"})).await),
+        answer_text(&post_json(&server, &path, json!({"content": "[[say=\"one\"]]"})).await),
         "one"
     );
     server.until_quiet().await;
     assert_eq!(
-        answer_text(&ask(&server, &path, json!({"content": "[[say=\"two\"]]"})).await),
+        answer_text(&post_json(&server, &path, json!({"content": "[[say=\"two\"]]"})).await),
         "two"
     );
     let requests = server.upstream().requests();
@@ -53,10 +53,10 @@ async fn second_message_sends_the_whole_conversation_upstream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tool_results_continue_the_session_that_called() {
     let server = TestServer::real().await.workers(1).start().await;
-    let session = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
+    let session = post_json(&server, "/v1/sessions", json!({"model": "haiku"})).await;
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
     let tools = json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]);
-    let called = ask(
+    let called = post_json(
         &server,
         &path,
         json!({"content": "[[tool=look input={}]]", "tools": tools}),
@@ -65,7 +65,7 @@ async fn tool_results_continue_the_session_that_called() {
     assert_eq!(called["choices"][0]["finish_reason"], "tool_calls");
     let id = &called["choices"][0]["message"]["tool_calls"][0]["id"];
     let result = json!([{"role": "tool", "tool_call_id": id, "content": "seen"}]);
-    let answer = ask(&server, &path, json!({"messages": result, "tools": tools})).await;
+    let answer = post_json(&server, &path, json!({"messages": result, "tools": tools})).await;
     assert_eq!(answer_text(&answer), "Tool results: seen");
     server.end().await;
 }
@@ -74,13 +74,13 @@ async fn tool_results_continue_the_session_that_called() {
 async fn session_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::fake().workers(1).start_in(folder.path()).await;
-    let session = ask(&server, "/v1/sessions", json!({"model": "haiku"})).await;
+    let session = post_json(&server, "/v1/sessions", json!({"model": "haiku"})).await;
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
-    ask(&server, &path, json!({"content": "[[tokens=1]]"})).await;
+    post_json(&server, &path, json!({"content": "[[tokens=1]]"})).await;
     server.end().await;
     let next = TestServer::fake().workers(1).start_in(folder.path()).await;
     assert_eq!(
-        answer_text(&ask(&next, &path, json!({"content": "[[tokens=2]]"})).await),
+        answer_text(&post_json(&next, &path, json!({"content": "[[tokens=2]]"})).await),
         "w0 w1 "
     );
     let items = next

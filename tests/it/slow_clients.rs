@@ -170,7 +170,7 @@ fn written(server: &ServerProcess) -> Vec<u64> {
 }
 
 /// Waits until backpressure keeps every worker from writing.
-async fn until_all_are_blocked(server: &ServerProcess) {
+async fn wait_until_all_are_blocked(server: &ServerProcess) {
     let (mut last, mut unchanged) = (0, 0);
     eventually("the workers are blocked", || {
         let now = written(server).iter().sum();
@@ -201,7 +201,7 @@ async fn stalled_readers_block_their_workers_and_use_little_memory() {
     // Some 12 MB each.
     let readers = join_all((0..READERS).map(|_| unread_stream(&server, "[[tokens=40000]]")));
     let mut readers = readers.await;
-    until_all_are_blocked(&server).await;
+    wait_until_all_are_blocked(&server).await;
 
     for written in written(&server) {
         assert!(

@@ -132,7 +132,7 @@ impl Disk {
         for _ in 0..count {
             self.next += 1;
             let size = numbers.below(9_000);
-            assert_eq!(child.ask(&format!("put {} {size}", self.next)), "done");
+            assert_eq!(child.request(&format!("put {} {size}", self.next)), "done");
             self.expected.confirm(self.next, size as i64);
         }
     }
@@ -143,13 +143,13 @@ impl Disk {
             self.next += 1;
             self.expected.mark_pending(self.next);
             let size = numbers.below(9_000);
-            match child.ask(&format!("put {} {size}", self.next)).as_str() {
+            match child.request(&format!("put {} {size}", self.next)).as_str() {
                 "done" => self.expected.confirm(self.next, size as i64),
                 refused => break assert!(refused.starts_with("error "), "{refused}"),
             }
         }
         for _ in 0..5 {
-            let refused = child.ask("put 0 9000");
+            let refused = child.request("put 0 9000");
             assert!(refused.starts_with("error "), "{refused}");
             self.expected.mark_pending(0);
         }
@@ -157,7 +157,7 @@ impl Disk {
 
     fn wait_for_recovery(&mut self, child: &mut StoreChild) {
         let started = Instant::now();
-        while child.ask("put 0 10") != "done" {
+        while child.request("put 0 10") != "done" {
             assert!(
                 started.elapsed() < MAX_RECOVERY,
                 "the store accepts writes again"
@@ -169,7 +169,7 @@ impl Disk {
     /// Removes the newest records, so that the next round has space.
     fn remove_records(&mut self, child: &mut StoreChild) {
         for number in self.next.saturating_sub(2_000)..self.next {
-            assert_eq!(child.ask(&format!("remove {number}")), "done");
+            assert_eq!(child.request(&format!("remove {number}")), "done");
             self.expected.confirm(number, -1);
         }
     }

@@ -66,7 +66,7 @@ impl StoreChild {
             .expect("the child answers in time")
     }
 
-    pub(crate) fn ask(&mut self, line: &str) -> String {
+    pub(crate) fn request(&mut self, line: &str) -> String {
         self.send(line);
         self.answer()
     }
@@ -113,7 +113,7 @@ impl ExpectedRecords {
         for (number, size) in self.confirmed.iter().rev().take(count) {
             if !self.pending.contains(number) {
                 assert_eq!(
-                    child.ask(&format!("get {number}")),
+                    child.request(&format!("get {number}")),
                     format!("value {size}"),
                     "record {number}"
                 );

@@ -44,7 +44,7 @@ fn with(text: &str) -> Credentials<'_> {
     }
 }
 
-fn ask(keys: &Keys, text: &str) -> Result<Caller, AuthError> {
+fn authenticate_text(keys: &Keys, text: &str) -> Result<Caller, AuthError> {
     keys.authenticate(&with(text), None)
 }
 
@@ -78,13 +78,13 @@ fn configured_key_gives_caller_its_name() {
 #[test]
 fn server_without_keys_admits_callers_only_if_no_key_is_required() {
     assert_eq!(
-        ask(&Keys::none(), "anything").unwrap(),
+        authenticate_text(&Keys::none(), "anything").unwrap(),
         Caller::named("local")
     );
     assert!(Keys::none().is_open());
     let reachable = Keys::none().requiring_key();
     assert!(!reachable.is_open());
-    assert_eq!(ask(&reachable, "anything"), Err(AuthError::Wrong));
+    assert_eq!(authenticate_text(&reachable, "anything"), Err(AuthError::Wrong));
     assert_eq!(
         reachable.authenticate(&Credentials::default(), None),
         Err(AuthError::Missing)
@@ -136,7 +136,7 @@ async fn stored_key_authenticates_with_its_grant() {
     };
     let (key, text) = registry.create_key(project.clone(), change).await.unwrap();
 
-    let caller = ask(&keys, text.reveal()).unwrap();
+    let caller = authenticate_text(&keys, text.reveal()).unwrap();
     assert_eq!((&caller.name, &caller.project), (&key.id(), &project));
     assert_eq!(
         caller.grant.rates,
@@ -168,7 +168,7 @@ async fn stored_key_authenticates_with_its_grant() {
         )
         .await
         .unwrap();
-    let caller = ask(&keys, text.reveal()).unwrap();
+    let caller = authenticate_text(&keys, text.reveal()).unwrap();
     assert_eq!(
         (caller.grant.project_budget, caller.grant.models.clone()),
         (budget, None)
@@ -225,7 +225,7 @@ async fn invalid_key_error_names_the_reason() {
     }
     registry.revoke_key(&rotated.id()).await.unwrap();
     for text in [&new_text, &old_text] {
-        assert_eq!(ask(&keys, text.reveal()), Err(AuthError::Revoked));
+        assert_eq!(authenticate_text(&keys, text.reveal()), Err(AuthError::Revoked));
     }
 }
 
@@ -237,7 +237,7 @@ async fn wrong_secret_does_not_reveal_key_state() {
     registry.revoke_key(&key.id()).await.unwrap();
     let (rest, last) = text.reveal().split_at(text.reveal().len() - 1);
     let guess = format!("{rest}{}", if last == "x" { "y" } else { "x" });
-    assert_eq!(ask(&keys, &guess), Err(AuthError::Wrong));
+    assert_eq!(authenticate_text(&keys, &guess), Err(AuthError::Wrong));
     // One valid key of two suffices; of two invalid ones the greater error counts.
     let two = |authorization, api_key| {
         let credentials = Credentials {
@@ -287,7 +287,7 @@ async fn key_is_limited_to_its_permissions() {
         };
         assert_eq!(authenticate(usage.reveal()), expected);
     }
-    let caller = ask(&keys, usage.reveal()).unwrap();
+    let caller = authenticate_text(&keys, usage.reveal()).unwrap();
     let needed = Some(Permission::Inference);
     assert_eq!(
         keys.authenticate_again(&caller, needed),
@@ -361,7 +361,7 @@ async fn server_is_open_only_without_valid_keys() {
     assert!(keys.is_open());
     assert_eq!(keys.authenticate(&Credentials::default(), None), Ok(local));
     assert_eq!(
-        ask(&keys, text.reveal()),
+        authenticate_text(&keys, text.reveal()),
         Err(AuthError::Revoked),
         "who brings a revoked key is not let in by it"
     );
@@ -373,7 +373,7 @@ async fn owner_id_survives_reordering_and_rotation() {
     let registry = registry().await;
     let keys = configured().with_stored(&registry);
     let moved = Keys::new(["new", "second", "first"]).unwrap();
-    let owner = |keys: &Keys, key: &str| keys.owner_id(&ask(keys, key).unwrap());
+    let owner = |keys: &Keys, key: &str| keys.owner_id(&authenticate_text(keys, key).unwrap());
     assert_eq!(owner(&keys, "first"), owner(&moved, "first"));
     assert_ne!(owner(&moved, "first"), owner(&moved, "new"));
     assert_eq!(owner(&Keys::none(), "any"), "local");
@@ -400,7 +400,7 @@ async fn admin_key_and_ordinary_keys_are_separate() {
     assert_eq!(admitted("configured"), Err(AdminError::Ordinary));
     assert_eq!(admitted("guess"), Err(AdminError::Wrong));
     assert_eq!(admitted(""), Err(AdminError::Missing));
-    assert_eq!(ask(&keys, admin.reveal()), Err(AuthError::Wrong));
+    assert_eq!(authenticate_text(&keys, admin.reveal()), Err(AuthError::Wrong));
     let without = Keys::none().with_stored(&registry);
     assert_eq!(
         without.authenticate_admin(&with(admin.reveal())),
@@ -420,13 +420,13 @@ proptest! {
             let keys = Keys::none().with_stored(&registry);
             let (_, text) = create_key(&registry, named("only")).await;
             let text = text.reveal();
-            assert!(ask(&keys, text).is_ok());
+            assert!(authenticate_text(&keys, text).is_ok());
             let replaced: String =
                 text.chars().enumerate().map(|(at, old)| if at == place { character } else { old }).collect();
             let inserted = format!("{}{character}{}", &text[..place], &text[place..]);
             let near = [replaced, inserted, text[..cut].to_owned(), text.to_uppercase(), any_text];
             for other in near.iter().filter(|other| other.trim() != text) {
-                assert!(ask(&keys, other).is_err(), "{other} was let in");
+                assert!(authenticate_text(&keys, other).is_err(), "{other} was let in");
             }
         });
     }

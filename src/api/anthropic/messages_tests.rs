@@ -41,7 +41,7 @@ fn words(text: &str) -> Value {
     json!({"type": "text", "text": text})
 }
 
-fn given(id: &str) -> Part {
+fn tool_result(id: &str) -> Part {
     Part::ToolResult(ToolResult {
         id: id.into(),
         parts: vec![],
@@ -185,7 +185,7 @@ fn results_of_several_calls_become_one_prompt() {
         user(&json!([result("b")])),
         user(&json!([result("a"), words("y")]))
     ]));
-    assert_eq!(turn.prompt, [given("b"), given("a"), Part::text("y")]);
+    assert_eq!(turn.prompt, [tool_result("b"), tool_result("a"), Part::text("y")]);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn mismatched_calls_and_results_are_repaired() {
         ),
     ]);
     let moved = turn(json!([hi, ask, user(&json!([words("y"), result("a")]))]));
-    assert_eq!(moved.prompt, [given("a"), Part::text("y")]);
+    assert_eq!(moved.prompt, [tool_result("a"), Part::text("y")]);
 }
 
 #[test]

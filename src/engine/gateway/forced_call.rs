@@ -157,7 +157,7 @@ mod tests {
 
     const SCHEMA: &str = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
 
-    fn demanding(choice: ToolChoice, tools: &[(&str, &str)]) -> Turn {
+    fn turn_with_tool_choice(choice: ToolChoice, tools: &[(&str, &str)]) -> Turn {
         let mut turn = turn("m");
         turn.tools.list = tools
             .iter()
@@ -175,7 +175,7 @@ mod tests {
             (ToolChoice::Required, &[("b", SCHEMA)][..]),
             (named, &[("a", SCHEMA), ("b", SCHEMA)]),
         ] {
-            let mut turn = demanding(choice, tools);
+            let mut turn = turn_with_tool_choice(choice, tools);
             assert_eq!(
                 replace_forced_choice(&mut turn),
                 ForcedCall {
@@ -200,7 +200,7 @@ mod tests {
             (ToolChoice::Required, &[("a", SCHEMA), ("b", SCHEMA)][..]),
             (named, &[("a", r#"{"type":"object"}"#)]),
         ] {
-            let mut turn = demanding(choice.clone(), tools);
+            let mut turn = turn_with_tool_choice(choice.clone(), tools);
             assert_eq!(
                 replace_forced_choice(&mut turn),
                 ForcedCall {
@@ -214,7 +214,7 @@ mod tests {
             );
             assert!(turn.system.last().unwrap().contains("now"));
         }
-        let mut turn = demanding(ToolChoice::Auto, &[("a", SCHEMA)]);
+        let mut turn = turn_with_tool_choice(ToolChoice::Auto, &[("a", SCHEMA)]);
         assert_eq!(ask_for_call(&mut turn), None);
         assert!(turn.system.is_empty());
     }

@@ -194,7 +194,7 @@ fn unknown_field_is_left_out_once_remembered() {
 }
 
 /// Returns a turn with an instruction behind its first message and a prefilled answer.
-fn in_the_middle(model: &str) -> Turn {
+fn turn_with_instruction_and_prefill(model: &str) -> Turn {
     let message = |role, part| Message {
         role,
         parts: vec![part],
@@ -209,7 +209,7 @@ fn in_the_middle(model: &str) -> Turn {
     turn
 }
 
-fn older() -> ModelRules {
+fn rules_of_older_model() -> ModelRules {
     let refused = vec![
         Restriction::SystemMessages,
         Restriction::Prefill,
@@ -220,15 +220,15 @@ fn older() -> ModelRules {
 
 #[test]
 fn instructions_and_prefill_stay_if_the_model_takes_them() {
-    let (mut supported, mut repaired) = (in_the_middle("new"), in_the_middle("old"));
-    assert_eq!(older().repaired(&supported, "new"), Vec::<&str>::new());
-    older().adapt(&mut supported);
+    let (mut supported, mut repaired) = (turn_with_instruction_and_prefill("new"), turn_with_instruction_and_prefill("old"));
+    assert_eq!(rules_of_older_model().repaired(&supported, "new"), Vec::<&str>::new());
+    rules_of_older_model().adapt(&mut supported);
     assert!(supported.is_continuation());
     assert_eq!(supported.history[1].parts, [Part::Instruction("b".to_owned())]);
     assert_eq!(supported.history[2].parts, [Part::text("c")]);
 
-    assert_eq!(older().repaired(&repaired, "old"), ["assistant_last"]);
-    older().adapt(&mut repaired);
+    assert_eq!(rules_of_older_model().repaired(&repaired, "old"), ["assistant_last"]);
+    rules_of_older_model().adapt(&mut repaired);
     assert!(matches!(&*repaired.prompt, [Part::Text(words)] if words.contains("Go on")));
     assert_eq!(repaired.history[1].parts, [Part::instruction_as_text("b")]);
 
@@ -236,7 +236,7 @@ fn instructions_and_prefill_stay_if_the_model_takes_them() {
         [("old".to_owned(), vec![Restriction::Prefill])].into(),
         true,
     );
-    let error = strict.left_out(&in_the_middle("old"), "old").unwrap_err();
+    let error = strict.left_out(&turn_with_instruction_and_prefill("old"), "old").unwrap_err();
     assert_eq!(
         error,
         Error::Restricted {
@@ -244,7 +244,7 @@ fn instructions_and_prefill_stay_if_the_model_takes_them() {
             model: "old".to_owned()
         }
     );
-    assert!(strict.left_out(&in_the_middle("new"), "new").is_ok());
+    assert!(strict.left_out(&turn_with_instruction_and_prefill("new"), "new").is_ok());
 }
 
 #[test]
@@ -252,19 +252,19 @@ fn always_thinking_model_reports_ignored_effort() {
     let mut turn = turn("old");
     turn.sampling.effort = Some(Effort::None);
     assert_eq!(
-        older().left_out(&turn, "old").unwrap(),
+        rules_of_older_model().left_out(&turn, "old").unwrap(),
         ["reasoning_effort"]
     );
-    older().adapt(&mut turn);
+    rules_of_older_model().adapt(&mut turn);
     assert_eq!(turn.sampling.effort, Some(Effort::Low));
     turn.sampling.effort = Some(Effort::NotRequested);
-    assert!(older().left_out(&turn, "old").unwrap().is_empty());
+    assert!(rules_of_older_model().left_out(&turn, "old").unwrap().is_empty());
 }
 
 #[test]
 fn refused_messages_and_thinking_are_remembered() {
     let refused = |message: &str| Failure::new(FailureKind::InvalidRequest, message);
-    let mut turn = in_the_middle("new");
+    let mut turn = turn_with_instruction_and_prefill("new");
     turn.sampling.effort = Some(Effort::None);
     let between = "\"thinking.type.disabled\" is not supported for this model. Use \"thinking.type.between_tools\" for the lowest thinking setting, or \"thinking.type.adaptive\".";
     for (message, restriction) in [
@@ -284,12 +284,12 @@ fn refused_messages_and_thinking_are_remembered() {
     ] {
         let mut turn = turn.clone();
         assert_eq!(
-            older().parse_refusal(&refused(message), &turn),
+            rules_of_older_model().parse_refusal(&refused(message), &turn),
             Some(UpstreamRefusal::Parameter(restriction)),
             "{message}"
         );
         adapt(&mut turn, restriction);
-        let again = older().parse_refusal(&refused(message), &turn);
+        let again = rules_of_older_model().parse_refusal(&refused(message), &turn);
         // The replacement of `disabled` may be refused as well.
         assert_eq!(
             again.is_some(),

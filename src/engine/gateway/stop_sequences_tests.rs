@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::Usage;
 use crate::engine::gateway::testing::turn;
 
-fn watching(stops: &[String]) -> StopSequenceFilter {
+fn filter_for(stops: &[String]) -> StopSequenceFilter {
     StopSequenceFilter {
         texts: stops.to_vec(),
         ..StopSequenceFilter::default()
@@ -67,17 +67,17 @@ proptest! {
         let mut rest = text.chars();
         let pieces = sizes.iter().cycle().map(|size| rest.by_ref().take(*size).collect::<String>());
         let pieces: Vec<_> = pieces.take_while(|piece| !piece.is_empty()).collect();
-        prop_assert_eq!(filtered_text(&mut watching(&stops), pieces), split(&text, &stops));
+        prop_assert_eq!(filtered_text(&mut filter_for(&stops), pieces), split(&text, &stops));
     }
 
     #[test]
     fn held_text_is_a_prefix_of_a_stop_sequence(
         stops in proptest::collection::vec("[ \n]{1,4}", 1..4), text in "[a \n]{0,20}",
     ) {
-        let mut watching = watching(&stops);
+        let mut filter = filter_for(&stops);
         if split(&text, &stops).1.is_none() {
-            watching.filter(TurnEvent::Text(text.clone()), &UsageCounter::default());
-            let held = watching.held;
+            filter.filter(TurnEvent::Text(text.clone()), &UsageCounter::default());
+            let held = filter.held;
             prop_assert!(text.ends_with(&held));
             prop_assert!(held.is_empty() || stops.iter().any(|stop| stop.starts_with(&held)));
         }
@@ -101,7 +101,7 @@ fn answer_ends_before_the_stop_sequence() {
     ] {
         let pieces = pieces.iter().map(|piece| (*piece).to_owned());
         let expected = (words.to_owned(), stop.map(str::to_owned));
-        assert_eq!(filtered_text(&mut watching(&texts(stops)), pieces), expected);
+        assert_eq!(filtered_text(&mut filter_for(&texts(stops)), pieces), expected);
     }
 }
 
@@ -116,7 +116,7 @@ fn only_refused_stop_sequences_are_taken_from_the_turn() {
 
 #[test]
 fn other_events_pass_and_release_held_text() {
-    let mut stops = watching(&texts(&["\n\n"]));
+    let mut stops = filter_for(&texts(&["\n\n"]));
     let mut take = |event| stops.filter(event, &UsageCounter::default());
     let thought = TurnEvent::Thinking("a\n\nb".to_owned());
     let input = TurnEvent::ToolInput("{\n\n}".to_owned());
@@ -139,7 +139,7 @@ fn enforced_end_carries_the_usage_so_far() {
     };
     tally.record(&TurnEvent::started("m", usage));
     tally.record(&text("12345678\n"));
-    let given = watching(&texts(&["\n"])).filter(text("12345678\n"), &tally);
+    let given = filter_for(&texts(&["\n"])).filter(text("12345678\n"), &tally);
     let [TurnEvent::Text(words), TurnEvent::Finished(finish)] = &*given else {
         panic!("{given:?}")
     };

@@ -7,7 +7,7 @@ use super::super::claim::{Claim, Class};
 use super::Queue;
 use crate::runtime::fair_queue::Tenant;
 
-const PLACES: usize = 8;
+const CAPACITY: usize = 8;
 
 fn claim(tenant: usize) -> Claim {
     Claim {
@@ -20,18 +20,18 @@ fn claim(tenant: usize) -> Claim {
 fn newest_item_of_the_largest_tenant_is_evicted() {
     let mut queue = Queue::new();
     for number in 0..8 {
-        assert_eq!(queue.push(&claim(0), PLACES, number), Ok(None));
+        assert_eq!(queue.push(&claim(0), CAPACITY, number), Ok(None));
     }
     let share = |own| BusyReason::OwnShare { own, taken: 8 };
-    assert_eq!(queue.push(&claim(0), PLACES, 8), Err(share(8)));
+    assert_eq!(queue.push(&claim(0), CAPACITY, 8), Err(share(8)));
     for (number, left) in [(9, 7), (10, 6), (11, 5), (12, 4)] {
         assert_eq!(
-            queue.push(&claim(1), PLACES, number),
+            queue.push(&claim(1), CAPACITY, number),
             Ok(Some((left, share(left + 1))))
         );
     }
     assert_eq!(
-        queue.push(&claim(1), PLACES, 13),
+        queue.push(&claim(1), CAPACITY, 13),
         Err(share(4)),
         "they have as many"
     );
@@ -42,15 +42,15 @@ fn newest_item_of_the_largest_tenant_is_evicted() {
 fn queue_is_full_when_each_slot_has_another_tenant() {
     let mut queue = Queue::new();
     for tenant in 0..8 {
-        assert_eq!(queue.push(&claim(tenant), PLACES, tenant), Ok(None));
+        assert_eq!(queue.push(&claim(tenant), CAPACITY, tenant), Ok(None));
     }
-    assert_eq!(queue.push(&claim(8), PLACES, 8), Err(BusyReason::QueueFull));
+    assert_eq!(queue.push(&claim(8), CAPACITY, 8), Err(BusyReason::QueueFull));
     let background = Claim {
         class: Class::Background,
         ..claim(8)
     };
     assert_eq!(
-        queue.push(&background, PLACES, 8),
+        queue.push(&background, CAPACITY, 8),
         Ok(None),
         "which has places of its own"
     );
@@ -74,7 +74,7 @@ proptest! {
                 continue;
             };
             let longest = held.iter().copied().max().unwrap_or_default();
-            match queue.push(&claim(tenant), PLACES, tenant) {
+            match queue.push(&claim(tenant), CAPACITY, tenant) {
                 Ok(None) => held[tenant] += 1,
                 Ok(Some((other, _))) => {
                     prop_assert_eq!(held[other], longest);
@@ -83,7 +83,7 @@ proptest! {
                 }
                 Err(_) => prop_assert!(longest <= held[tenant] + 1),
             }
-            prop_assert!(queue.len() <= PLACES);
+            prop_assert!(queue.len() <= CAPACITY);
             prop_assert_eq!(queue.len(), held.iter().sum::<usize>());
         }
     }

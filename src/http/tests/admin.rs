@@ -3,7 +3,7 @@
 use super::*;
 
 /// Sends a request with the admin key, and returns the status and body of its answer.
-pub(super) async fn ask(router: &Router, method: &str, path: &str, body: Value) -> (u16, Value) {
+pub(super) async fn send_json(router: &Router, method: &str, path: &str, body: Value) -> (u16, Value) {
     let body_text = if body.is_null() {
         String::new()
     } else {
@@ -46,7 +46,7 @@ async fn key_is_created_changed_rotated_and_revoked() {
         "name": "ci", "models": ["haiku"], "requests_per_minute": 60, "permissions": ["usage", "inference", "usage"],
         "expires_at": 4_000_000_000u64, "budget": {"monthly": {"money": "12.50"}, "daily": {"tokens": 1000, "money": 0.1}},
     });
-    let (status, created) = ask(&router, "POST", "/admin/keys", wanted).await;
+    let (status, created) = send_json(&router, "POST", "/admin/keys", wanted).await;
     assert_eq!(status, 201);
     let (key, path) = (
         created["key"].clone(),
@@ -59,7 +59,7 @@ async fn key_is_created_changed_rotated_and_revoked() {
     );
     assert_eq!(models(&router, &key).await, 200);
 
-    let (status, mut found) = ask(&router, "GET", &path, Value::Null).await;
+    let (status, mut found) = send_json(&router, "GET", &path, Value::Null).await;
     assert_eq!((status, found["id"].clone()), (200, created["id"].clone()));
     assert!(found["last_used_at"].is_u64() && found["created_at"].is_u64());
     for field in ["id", "prefix", "created_at", "last_used_at"] {
@@ -78,7 +78,7 @@ async fn key_is_created_changed_rotated_and_revoked() {
     assert_eq!(found, expected);
 
     let change = json!({"name": "ci 2", "models": null, "requests_per_minute": null, "tokens_per_minute": 5, "budget": null});
-    let (status, changed) = ask(&router, "PATCH", &path, change).await;
+    let (status, changed) = send_json(&router, "PATCH", &path, change).await;
     assert_eq!(
         (status, &changed["name"], &changed["models"]),
         (200, &json!("ci 2"), &Value::Null)
@@ -100,7 +100,7 @@ async fn key_is_created_changed_rotated_and_revoked() {
         "what is not named stays"
     );
 
-    let (status, rotated) = ask(
+    let (status, rotated) = send_json(
         &router,
         "POST",
         &format!("{path}/rotate"),
@@ -120,7 +120,7 @@ async fn key_is_created_changed_rotated_and_revoked() {
         ),
         (200, 200)
     );
-    let (_, again) = ask(&router, "POST", &format!("{path}/rotate"), Value::Null).await;
+    let (_, again) = send_json(&router, "POST", &format!("{path}/rotate"), Value::Null).await;
     assert_eq!(
         (
             models(&router, &rotated["key"]).await,
@@ -129,19 +129,19 @@ async fn key_is_created_changed_rotated_and_revoked() {
         (401, 200)
     );
 
-    let (status, revoked) = ask(&router, "DELETE", &path, Value::Null).await;
+    let (status, revoked) = send_json(&router, "DELETE", &path, Value::Null).await;
     assert!(status == 200 && revoked["revoked_at"].is_u64() && revoked.get("key").is_none());
     assert_eq!(models(&router, &again["key"]).await, 401);
     assert_eq!(
-        ask(&router, "DELETE", &path, Value::Null).await,
+        send_json(&router, "DELETE", &path, Value::Null).await,
         (200, revoked)
     );
     assert_eq!(
-        refusal(ask(&router, "PATCH", &path, json!({"name": "x"})).await),
+        refusal(send_json(&router, "PATCH", &path, json!({"name": "x"})).await),
         "400 invalid_value id"
     );
     assert_eq!(
-        refusal(ask(&router, "POST", &format!("{path}/rotate"), Value::Null).await),
+        refusal(send_json(&router, "POST", &format!("{path}/rotate"), Value::Null).await),
         "400 invalid_value id"
     );
 }
@@ -162,7 +162,7 @@ async fn weight_of_a_key_is_set_within_its_bounds() {
 #[tokio::test]
 async fn project_is_deleted_only_after_its_keys_are_revoked() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
-    let (status, created) = ask(
+    let (status, created) = send_json(
         &router,
         "POST",
         "/admin/projects",
@@ -176,23 +176,23 @@ async fn project_is_deleted_only_after_its_keys_are_revoked() {
     let id = created["id"].as_str().unwrap().to_owned();
     let path = format!("/admin/projects/{id}");
     let budget = json!({"monthly": {"money": "100", "tokens": 5}});
-    let (status, held) = ask(&router, "PUT", &format!("{path}/budget"), budget).await;
+    let (status, held) = send_json(&router, "PUT", &format!("{path}/budget"), budget).await;
     assert_eq!(
         (status, &held["budget"]["monthly"]),
         (200, &json!({"money": "100.00", "tokens": 5}))
     );
-    let (_, renamed) = ask(&router, "PATCH", &path, json!({"name": "crew"})).await;
+    let (_, renamed) = send_json(&router, "PATCH", &path, json!({"name": "crew"})).await;
     assert_eq!(
         (&renamed["name"], &renamed["budget"]),
         (&json!("crew"), &held["budget"])
     );
-    let (_, open) = ask(&router, "PUT", &format!("{path}/budget"), json!({})).await;
+    let (_, open) = send_json(&router, "PUT", &format!("{path}/budget"), json!({})).await;
     assert_eq!(
         open["budget"]["monthly"],
         json!({"money": null, "tokens": null})
     );
 
-    let (_, key) = ask(
+    let (_, key) = send_json(
         &router,
         "POST",
         "/admin/keys",
@@ -200,7 +200,7 @@ async fn project_is_deleted_only_after_its_keys_are_revoked() {
     )
     .await;
     assert_eq!(key["project_id"], json!(id));
-    let (_, list) = ask(&router, "GET", "/admin/projects", Value::Null).await;
+    let (_, list) = send_json(&router, "GET", "/admin/projects", Value::Null).await;
     let ids: Vec<_> = list["data"]
         .as_array()
         .unwrap()
@@ -213,21 +213,21 @@ async fn project_is_deleted_only_after_its_keys_are_revoked() {
     );
 
     assert_eq!(
-        refusal(ask(&router, "DELETE", &path, Value::Null).await),
+        refusal(send_json(&router, "DELETE", &path, Value::Null).await),
         "400 invalid_value id"
     );
     assert_eq!(
-        refusal(ask(&router, "DELETE", "/admin/projects/default", Value::Null).await),
+        refusal(send_json(&router, "DELETE", "/admin/projects/default", Value::Null).await),
         "400 invalid_value id"
     );
-    ask(
+    send_json(
         &router,
         "DELETE",
         &format!("/admin/keys/{}", key["id"].as_str().unwrap()),
         Value::Null,
     )
     .await;
-    let (status, deleted) = ask(&router, "DELETE", &path, Value::Null).await;
+    let (status, deleted) = send_json(&router, "DELETE", &path, Value::Null).await;
     assert_eq!(
         (status, deleted),
         (
@@ -236,7 +236,7 @@ async fn project_is_deleted_only_after_its_keys_are_revoked() {
         )
     );
     assert_eq!(
-        refusal(ask(&router, "GET", &path, Value::Null).await),
+        refusal(send_json(&router, "GET", &path, Value::Null).await),
         "404 project_not_found -"
     );
 }
@@ -245,11 +245,11 @@ async fn project_is_deleted_only_after_its_keys_are_revoked() {
 async fn keys_and_projects_are_listed_in_pages() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     for name in ["a", "b", "c"] {
-        ask(&router, "POST", "/admin/keys", json!({"name": name})).await;
+        send_json(&router, "POST", "/admin/keys", json!({"name": name})).await;
     }
     let (mut seen, mut path) = (Vec::new(), "/admin/keys?limit=2".to_owned());
     loop {
-        let (status, page) = ask(&router, "GET", &path, Value::Null).await;
+        let (status, page) = send_json(&router, "GET", &path, Value::Null).await;
         assert_eq!((status, &page["object"]), (200, &json!("list")));
         for key in page["data"].as_array().unwrap() {
             assert!(key.get("key").is_none(), "the secret is shown once");
@@ -272,11 +272,11 @@ async fn keys_and_projects_are_listed_in_pages() {
         ("after=x", "404 key_not_found -"),
     ] {
         assert_eq!(
-            refusal(ask(&router, "GET", &format!("/admin/keys?{query}"), Value::Null).await),
+            refusal(send_json(&router, "GET", &format!("/admin/keys?{query}"), Value::Null).await),
             expected
         );
     }
-    let (_, projects) = ask(&router, "GET", "/admin/projects?after=default", Value::Null).await;
+    let (_, projects) = send_json(&router, "GET", "/admin/projects?after=default", Value::Null).await;
     assert_eq!(
         (&projects["data"], &projects["last_id"]),
         (&json!([]), &Value::Null)
@@ -450,7 +450,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 #[tokio::test]
 async fn invalid_admin_request_is_refused_by_field() {
     let (router, registry) = with_admin(ScriptedTurns::playing([])).await;
-    let (_, created) = ask(&router, "POST", "/admin/keys", json!({"name": "key"})).await;
+    let (_, created) = send_json(&router, "POST", "/admin/keys", json!({"name": "key"})).await;
     let key = format!("/admin/keys/{}", created["id"].as_str().unwrap());
     let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(101));
     let long = ("POST /admin/keys", long.as_str(), "400 invalid_value name");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::gateway::WorkerCounts;
 
-async fn ask(turns: ScriptedTurns, body: &Value) -> Response {
+async fn send_batch(turns: ScriptedTurns, body: &Value) -> Response {
     send(
         router(state(turns)),
         request("POST", "/v1/batch", &[], body.to_string()),
@@ -19,7 +19,7 @@ async fn inline_batch_answers_in_order_and_isolates_failures() {
         {"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}], "color": 1},
         {"model": "sonnet", "prompt": "Hi", "stream": true},
     ]);
-    let response = ask(
+    let response = send_batch(
         ScriptedTurns::playing(greeting()),
         &json!({"requests": requests, "project_id": "default"}),
     )
@@ -50,7 +50,7 @@ async fn inline_batch_answers_in_order_and_isolates_failures() {
 #[tokio::test]
 async fn inline_batch_for_another_project_is_refused() {
     let fields = json!({"requests": [{"model": "sonnet", "prompt": "Hi"}], "project_id": "proj_1"});
-    let (status, error) = error(ask(ScriptedTurns::playing(greeting()), &fields).await).await;
+    let (status, error) = error(send_batch(ScriptedTurns::playing(greeting()), &fields).await).await;
     assert_eq!(
         (status.as_u16(), &error["code"]),
         (403, &json!("mismatched_project"))
@@ -88,7 +88,7 @@ async fn inline_batch_concurrency_is_limited_by_request_and_workers() {
                 peak = peak.max(*held.borrow_and_update());
             }
         };
-        tokio::select! { response = ask(turns, &fields) => assert_eq!(response.status(), StatusCode::OK), () = watching => {} }
+        tokio::select! { response = send_batch(turns, &fields) => assert_eq!(response.status(), StatusCode::OK), () = watching => {} }
         assert_eq!(peak, expected, "{parallel} of {workers}");
     }
 }

@@ -1,13 +1,13 @@
 //! Tests of projects with chosen ids and names, from creation to use by clients.
 
-use super::admin::ask;
+use super::admin::send_json;
 use super::admin::refusal;
 use super::*;
 
 /// Server with the project `my-app`, and the text of a key of it.
 async fn with_project() -> (Router, String) {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
-    let (status, created) = ask(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
+    let (status, created) = send_json(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
     assert_eq!(
         (status, &created["id"], &created["name"]),
         (201, &json!("my-app"), &json!("my-app"))
@@ -18,7 +18,7 @@ async fn with_project() -> (Router, String) {
 
 async fn key_of(router: &Router, project: &str) -> String {
     let fields = json!({"name": "key", "project_id": project});
-    let (status, created) = ask(router, "POST", "/admin/keys", fields).await;
+    let (status, created) = send_json(router, "POST", "/admin/keys", fields).await;
     assert_eq!(status, 201, "{created}");
     created["key"].as_str().unwrap().to_owned()
 }
@@ -58,11 +58,11 @@ async fn project_keeps_its_chosen_id() {
         (json!({"id": null}), "400 missing_required_parameter name"),
     ] {
         assert_eq!(
-            refusal(ask(&router, "POST", "/admin/projects", fields).await),
+            refusal(send_json(&router, "POST", "/admin/projects", fields).await),
             expected
         );
     }
-    let rename = ask(
+    let rename = send_json(
         &router,
         "PATCH",
         "/admin/projects/my-app",
@@ -70,7 +70,7 @@ async fn project_keeps_its_chosen_id() {
     )
     .await;
     assert_eq!(refusal(rename), "400 unsupported_parameter id");
-    let (_, found) = ask(&router, "GET", "/admin/projects/my-app", Value::Null).await;
+    let (_, found) = send_json(&router, "GET", "/admin/projects/my-app", Value::Null).await;
     assert_eq!(found["name"], "my-app");
 }
 
@@ -78,18 +78,18 @@ async fn project_keeps_its_chosen_id() {
 async fn id_of_a_deleted_project_is_not_reused() {
     let (router, _) = with_project().await;
     assert_eq!(
-        ask(&router, "POST", "/admin/projects", json!({"id": "old"}))
+        send_json(&router, "POST", "/admin/projects", json!({"id": "old"}))
             .await
             .0,
         201
     );
     assert_eq!(
-        ask(&router, "DELETE", "/admin/projects/old", Value::Null)
+        send_json(&router, "DELETE", "/admin/projects/old", Value::Null)
             .await
             .0,
         200
     );
-    let again = ask(&router, "POST", "/admin/projects", json!({"id": "old"})).await;
+    let again = send_json(&router, "POST", "/admin/projects", json!({"id": "old"})).await;
     assert_eq!(refusal(again), "409 project_exists id");
 }
 
@@ -164,7 +164,7 @@ async fn project_name_means_own_project_unless_it_is_another_id() {
     let rename = async |id: &str, name: &str| {
         let path = format!("/admin/projects/{id}");
         assert_eq!(
-            ask(&router, "PATCH", &path, json!({"name": name})).await.0,
+            send_json(&router, "PATCH", &path, json!({"name": name})).await.0,
             200
         );
     };

@@ -10,7 +10,7 @@ fn post(body: &Value) -> Request<Body> {
 }
 
 /// Turns that echo their prompt; the prompt `a` is answered last.
-fn echoing() -> ScriptedTurns {
+fn echoing_turns() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let Part::Text(prompt) = &turn.prompt[0] else {
             panic!("no text")
@@ -23,7 +23,7 @@ fn echoing() -> ScriptedTurns {
 #[tokio::test(start_paused = true)]
 async fn completion_prompts_run_concurrently() {
     let prompts = json!({"model": "m", "prompt": ["a", "b"], "echo": true});
-    let response = send(router(state(echoing())), post(&prompts)).await;
+    let response = send(router(state(echoing_turns())), post(&prompts)).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(
         response.headers()["x-switchboard-model"],
@@ -42,12 +42,12 @@ async fn completion_with_max_tokens_0_returns_only_the_echo() {
     for (echo, expected) in [(true, "a"), (false, "")] {
         let mut request =
             json!({"model": "m", "prompt": "a", "max_tokens": 0, "echo": echo, "stream": false});
-        let whole = send(router(state(echoing())), post(&request)).await;
+        let whole = send(router(state(echoing_turns())), post(&request)).await;
         assert_eq!(whole.status(), StatusCode::OK);
         let whole: Value = serde_json::from_str(&body(whole).await).unwrap();
         assert_eq!(whole["choices"][0]["text"], expected);
         request["stream"] = json!(true);
-        let streamed = body(send(router(state(echoing())), post(&request)).await).await;
+        let streamed = body(send(router(state(echoing_turns())), post(&request)).await).await;
         let texts = streamed
             .split("\n\n")
             .filter_map(|event| serde_json::from_str(event.strip_prefix("data: ")?).ok());
@@ -60,7 +60,7 @@ async fn completion_with_max_tokens_0_returns_only_the_echo() {
 #[tokio::test(start_paused = true)]
 async fn completion_stream_interleaves_in_order_of_arrival() {
     let prompts = json!({"model": "m", "prompt": ["a", "b"], "stream": true});
-    let response = send(router(state(echoing())), post(&prompts)).await;
+    let response = send(router(state(echoing_turns())), post(&prompts)).await;
     let body = body(response).await;
     let texts: Vec<Value> = body
         .split("\n\n")
@@ -97,7 +97,7 @@ async fn one_failed_prompt_fails_the_completion_and_cancels_the_others() {
 #[tokio::test]
 async fn invalid_completion_request_names_its_field() {
     let response = send(
-        router(state(echoing())),
+        router(state(echoing_turns())),
         post(&json!({"model": "m", "prompt": [1, 2]})),
     )
     .await;

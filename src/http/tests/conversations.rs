@@ -34,7 +34,7 @@ fn repeating() -> ScriptedTurns {
     })
 }
 
-async fn ask_as(
+async fn send_json_as(
     key: &str,
     router: &Router,
     method: &str,
@@ -56,13 +56,13 @@ async fn ask_as(
     (status, serde_json::from_str(&body(response).await).unwrap())
 }
 
-async fn ask(router: &Router, method: &str, path: &str, fields: Value) -> (u16, Value) {
-    ask_as("secret-1", router, method, path, fields).await
+async fn send_json(router: &Router, method: &str, path: &str, fields: Value) -> (u16, Value) {
+    send_json_as("secret-1", router, method, path, fields).await
 }
 
 /// Creates a conversation and returns its path and id.
 async fn create_conversation(router: &Router) -> (String, String) {
-    let (status, conversation) = ask(router, "POST", PATH, json!({"metadata": {"a": "b"}})).await;
+    let (status, conversation) = send_json(router, "POST", PATH, json!({"metadata": {"a": "b"}})).await;
     assert_eq!(status, 200);
     let id = conversation["id"].as_str().unwrap().to_owned();
     (format!("{PATH}/{id}"), id)
@@ -74,7 +74,7 @@ fn respond(conversation: &str, input: &str) -> Value {
 
 /// Returns the texts of the items, oldest first.
 async fn texts(router: &Router, path: &str) -> Vec<String> {
-    let (status, list) = ask(
+    let (status, list) = send_json(
         router,
         "GET",
         &format!("{path}/items?order=asc&limit=100"),
@@ -104,22 +104,22 @@ async fn streamed(router: &Router, mut fields: Value) -> String {
 async fn conversation_is_created_changed_and_deleted() {
     let router = with_keys(repeating());
     let (path, id) = create_conversation(&router).await;
-    let (_, shown) = ask(&router, "GET", &path, json!(null)).await;
+    let (_, shown) = send_json(&router, "GET", &path, json!(null)).await;
     assert_eq!(
         (&shown["object"], &shown["metadata"]),
         (&json!("conversation"), &json!({"a": "b"}))
     );
-    let (_, changed) = ask(&router, "POST", &path, json!({"metadata": {"c": "d"}})).await;
+    let (_, changed) = send_json(&router, "POST", &path, json!({"metadata": {"c": "d"}})).await;
     assert_eq!(
         (&changed["created_at"], &changed["metadata"]),
         (&shown["created_at"], &json!({"c": "d"}))
     );
-    let (_, deleted) = ask(&router, "DELETE", &path, json!(null)).await;
+    let (_, deleted) = send_json(&router, "DELETE", &path, json!(null)).await;
     assert_eq!(
         deleted,
         json!({"id": id, "object": "conversation.deleted", "deleted": true})
     );
-    let (status, error) = ask(&router, "GET", &path, json!(null)).await;
+    let (status, error) = send_json(&router, "GET", &path, json!(null)).await;
     assert_eq!(
         (status, &error["error"]["code"]),
         (404, &json!("conversation_not_found"))
@@ -130,10 +130,10 @@ async fn conversation_is_created_changed_and_deleted() {
 async fn conversation_items_are_listed_read_and_deleted() {
     let router = with_keys(repeating());
     let message = |text: &str| json!({"role": "user", "content": text});
-    let (_, conversation) = ask(&router, "POST", PATH, json!({"items": [message("a")]})).await;
+    let (_, conversation) = send_json(&router, "POST", PATH, json!({"items": [message("a")]})).await;
     let path = format!("{PATH}/{}", conversation["id"].as_str().unwrap());
     let items = format!("{path}/items");
-    let (_, added) = ask(
+    let (_, added) = send_json(
         &router,
         "POST",
         &items,
@@ -149,29 +149,29 @@ async fn conversation_items_are_listed_read_and_deleted() {
         (&added["data"][1]["id"], &json!(false))
     );
     assert_eq!(texts(&router, &path).await, ["a", "b", "c"]);
-    let (_, page) = ask(&router, "GET", &format!("{items}?limit=2"), json!(null)).await;
+    let (_, page) = send_json(&router, "GET", &format!("{items}?limit=2"), json!(null)).await;
     assert_eq!(
         (&page["data"][0], &page["has_more"]),
         (&added["data"][1], &json!(true))
     );
     let one = format!("{items}/{}", added["data"][0]["id"].as_str().unwrap());
     assert_eq!(
-        ask(&router, "GET", &one, json!(null)).await.1,
+        send_json(&router, "GET", &one, json!(null)).await.1,
         added["data"][0]
     );
     assert_eq!(
-        ask(&router, "DELETE", &one, json!(null)).await.1,
+        send_json(&router, "DELETE", &one, json!(null)).await.1,
         conversation
     );
     assert_eq!(texts(&router, &path).await, ["a", "c"]);
     for method in ["GET", "DELETE"] {
-        let (status, error) = ask(&router, method, &one, json!(null)).await;
+        let (status, error) = send_json(&router, method, &one, json!(null)).await;
         assert_eq!(
             (status, &error["error"]["code"]),
             (404, &json!("item_not_found"))
         );
     }
-    let (status, error) = ask(
+    let (status, error) = send_json(
         &router,
         "POST",
         &items,
@@ -202,14 +202,14 @@ async fn conversation_is_hidden_from_other_keys() {
         } else {
             json!(null)
         };
-        let (status, error) = ask_as("secret-2", &router, method, path, fields).await;
+        let (status, error) = send_json_as("secret-2", &router, method, path, fields).await;
         assert_eq!(
             (status, &error["error"]["code"]),
             (404, &json!("conversation_not_found")),
             "{method} {path}"
         );
     }
-    let (status, error) = ask_as(
+    let (status, error) = send_json_as(
         "secret-2",
         &router,
         "POST",
@@ -227,7 +227,7 @@ async fn conversation_is_hidden_from_other_keys() {
 async fn responses_continue_a_conversation_and_are_added_to_it() {
     let router = with_keys(repeating());
     let (path, id) = create_conversation(&router).await;
-    let (status, first) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
+    let (status, first) = send_json(&router, "POST", "/v1/responses", respond(&id, "a")).await;
     assert_eq!((status, &first["conversation"]), (200, &json!({"id": id})));
     let body = streamed(
         &router,
@@ -237,14 +237,14 @@ async fn responses_continue_a_conversation_and_are_added_to_it() {
     assert!(body.contains("event: response.completed"), "{body}");
     let by_itself = json!({"model": "sonnet", "input": "c", "conversation": id, "store": false});
     assert_eq!(
-        ask(&router, "POST", "/v1/responses", by_itself).await.0,
+        send_json(&router, "POST", "/v1/responses", by_itself).await.0,
         200
     );
     assert_eq!(
         texts(&router, &path).await,
         ["a", "0 a", "b", "2 b", "c", "4 c"]
     );
-    let (_, items) = ask(
+    let (_, items) = send_json(
         &router,
         "GET",
         &format!("{path}/items?order=asc&limit=2"),
@@ -252,7 +252,7 @@ async fn responses_continue_a_conversation_and_are_added_to_it() {
     )
     .await;
     assert_eq!(items["data"][1], first["output"][0]);
-    let (_, unchanged) = ask(
+    let (_, unchanged) = send_json(
         &router,
         "GET",
         &format!("/v1/responses/{}", first["id"].as_str().unwrap()),
@@ -260,7 +260,7 @@ async fn responses_continue_a_conversation_and_are_added_to_it() {
     )
     .await;
     assert_eq!(unchanged, first);
-    let count = ask(
+    let count = send_json(
         &router,
         "POST",
         "/v1/responses/input_tokens",
@@ -280,10 +280,10 @@ async fn responses_continue_a_conversation_and_are_added_to_it() {
 async fn incomplete_response_is_added_and_failed_one_is_not() {
     let router = with_keys(repeating());
     let (path, id) = create_conversation(&router).await;
-    let (_, short) = ask(&router, "POST", "/v1/responses", respond(&id, "long")).await;
+    let (_, short) = send_json(&router, "POST", "/v1/responses", respond(&id, "long")).await;
     assert_eq!(short["status"], "incomplete");
     assert_eq!(
-        ask(&router, "POST", "/v1/responses", respond(&id, "fail"))
+        send_json(&router, "POST", "/v1/responses", respond(&id, "fail"))
             .await
             .0,
         503
@@ -302,13 +302,13 @@ async fn conversation_is_locked_while_a_response_is_made() {
     let (path, id) = create_conversation(&router).await;
     let background =
         json!({"model": "sonnet", "input": "hang", "conversation": id, "background": true});
-    let (_, queued) = ask(&router, "POST", "/v1/responses", background).await;
+    let (_, queued) = send_json(&router, "POST", "/v1/responses", background).await;
     let new = json!({"items": [{"role": "user", "content": "x"}]});
     for (path, fields) in [
         ("/v1/responses".to_owned(), respond(&id, "a")),
         (format!("{path}/items"), new),
     ] {
-        let (status, error) = ask(&router, "POST", &path, fields).await;
+        let (status, error) = send_json(&router, "POST", &path, fields).await;
         assert_eq!(
             (status, &error["error"]["code"]),
             (409, &json!("conversation_locked")),
@@ -317,11 +317,11 @@ async fn conversation_is_locked_while_a_response_is_made() {
     }
     let cancel = format!("/v1/responses/{}/cancel", queued["id"].as_str().unwrap());
     assert_eq!(
-        ask(&router, "POST", &cancel, json!(null)).await.1["status"],
+        send_json(&router, "POST", &cancel, json!(null)).await.1["status"],
         "cancelled"
     );
     assert_eq!(
-        ask(&router, "POST", "/v1/responses", respond(&id, "a"))
+        send_json(&router, "POST", "/v1/responses", respond(&id, "a"))
             .await
             .0,
         200
@@ -333,15 +333,15 @@ async fn conversation_is_locked_while_a_response_is_made() {
 async fn invalid_continuation_is_refused_by_field() {
     let router = with_keys(repeating());
     let (_, id) = create_conversation(&router).await;
-    let (_, first) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
+    let (_, first) = send_json(&router, "POST", "/v1/responses", respond(&id, "a")).await;
     let both = json!({"model": "sonnet", "input": "b", "conversation": id, "previous_response_id": first["id"]});
-    let (status, error) = ask(&router, "POST", "/v1/responses", both).await;
+    let (status, error) = send_json(&router, "POST", "/v1/responses", both).await;
     assert_eq!(
         (status, &error["error"]["code"]),
         (400, &json!("mutually_exclusive_parameters"))
     );
     let other = json!({"model": "sonnet", "input": "b", "previous_response_id": first["id"]});
-    let (status, error) = ask(&router, "POST", "/v1/responses", other).await;
+    let (status, error) = send_json(&router, "POST", "/v1/responses", other).await;
     assert_eq!(
         (status, &error["error"]["param"]),
         (400, &json!("previous_response_id"))
@@ -350,7 +350,7 @@ async fn invalid_continuation_is_refused_by_field() {
     for (name, param) in [(json!(1), "conversation"), (json!({}), "conversation.id")] {
         let odd = json!({"model": "sonnet", "input": "b", "conversation": name});
         assert_eq!(
-            ask(&router, "POST", "/v1/responses", odd).await.1["error"]["param"],
+            send_json(&router, "POST", "/v1/responses", odd).await.1["error"]["param"],
             param
         );
     }
@@ -376,7 +376,7 @@ async fn response_fails_when_its_conversation_is_deleted() {
         );
         let deleting = async {
             sleep(Duration::from_millis(500)).await;
-            ask(&router, "DELETE", &path, json!(null)).await.0
+            send_json(&router, "DELETE", &path, json!(null)).await.0
         };
         let read = async { body(making.await).await };
         let (stream_text, deleted) = tokio::join!(read, deleting);
@@ -401,7 +401,7 @@ async fn response_that_cannot_be_stored_fails() {
     ));
     let (path, id) = create_conversation(&router).await;
     disk.fill(true);
-    let (status, error) = ask(&router, "POST", "/v1/responses", respond(&id, "a")).await;
+    let (status, error) = send_json(&router, "POST", "/v1/responses", respond(&id, "a")).await;
     assert_eq!(
         (status, &error["error"]["code"]),
         (500, &json!("answer_not_kept"))
@@ -442,7 +442,7 @@ async fn unstored_response_outside_a_conversation_has_store_false() {
     let request = json!({"model": "haiku", "input": "a"});
     for (is_full, is_stored) in [(false, true), (true, false)] {
         disk.fill(is_full);
-        let (status, answer) = ask(&router, "POST", "/v1/responses", request.clone()).await;
+        let (status, answer) = send_json(&router, "POST", "/v1/responses", request.clone()).await;
         assert_eq!(
             (status, &answer["status"], &answer["store"]),
             (200, &json!("completed"), &json!(is_stored))
@@ -453,7 +453,7 @@ async fn unstored_response_outside_a_conversation_has_store_false() {
         let (_, last) = stream_text.split_once("event: response.completed").unwrap();
         assert!(last.contains(&format!("\"store\":{is_stored}")), "{last}");
         let path = format!("/v1/responses/{}", answer["id"].as_str().unwrap());
-        let found = ask(&router, "GET", &path, json!(null)).await.0;
+        let found = send_json(&router, "GET", &path, json!(null)).await.0;
         assert_eq!(found == 200, is_stored);
     }
 }

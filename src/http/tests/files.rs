@@ -221,22 +221,22 @@ async fn paused_upload_times_out() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-const THEIRS: (&str, &str) = ("anthropic-version", "2023-06-01");
+const ANTHROPIC_VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 
 /// Returns the upload of a file in Anthropic's format.
-pub(super) fn upload_of_theirs(
+pub(super) fn anthropic_upload(
     name: &str,
     kind: &str,
     content: &str,
     headers: &[(&str, &str)],
 ) -> Request<Body> {
     let head = format!("name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}");
-    let headers = [&[("content-type", BOUNDARY), THEIRS], headers].concat();
+    let headers = [&[("content-type", BOUNDARY), ANTHROPIC_VERSION], headers].concat();
     request("POST", "/v1/files", &headers, form(&[part(&head, content)]))
 }
 
-fn theirs(method: &str, path: &str) -> Request<Body> {
-    request(method, path, &[THEIRS], "")
+fn anthropic_request(method: &str, path: &str) -> Request<Body> {
+    request(method, path, &[ANTHROPIC_VERSION], "")
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn files_have_anthropics_format_for_its_clients() {
     let (router, _folder) = with_files(ScriptedTurns::playing([])).await;
     let mut created = Vec::new();
     for name in ["a.pdf", "b", "c.txt"] {
-        created.push(found(&router, upload_of_theirs(name, "text/x-test", "words", &[])).await);
+        created.push(found(&router, anthropic_upload(name, "text/x-test", "words", &[])).await);
     }
     let file = &created[0];
     assert_eq!(
@@ -260,24 +260,24 @@ async fn files_have_anthropics_format_for_its_clients() {
         "{file}"
     );
     let path = format!("/v1/files/{}", file["id"].as_str().unwrap());
-    assert_eq!(found(&router, theirs("GET", &path)).await, *file);
+    assert_eq!(found(&router, anthropic_request("GET", &path)).await, *file);
     assert_eq!(
         found(&router, at("GET", &path)).await["purpose"],
         "user_data"
     );
     assert_eq!(
-        body(send(router.clone(), theirs("GET", &format!("{path}/content"))).await).await,
+        body(send(router.clone(), anthropic_request("GET", &format!("{path}/content"))).await).await,
         "words"
     );
 
-    let page = found(&router, theirs("GET", "/v1/files?limit=2")).await;
+    let page = found(&router, anthropic_request("GET", "/v1/files?limit=2")).await;
     assert_eq!(
         (&page["data"], &page["has_more"]),
         (&json!([created[2], created[1]]), &json!(true))
     );
     let next = format!("/v1/files?page={}", page["next_page"].as_str().unwrap());
     assert_eq!(
-        found(&router, theirs("GET", &next)).await["data"],
+        found(&router, anthropic_request("GET", &next)).await["data"],
         json!([file])
     );
     let some = format!(
@@ -285,19 +285,19 @@ async fn files_have_anthropics_format_for_its_clients() {
         file["id"].as_str().unwrap()
     );
     assert_eq!(
-        found(&router, theirs("GET", &some)).await["data"],
+        found(&router, anthropic_request("GET", &some)).await["data"],
         json!([file])
     );
 
-    let deleted = found(&router, theirs("DELETE", &path)).await;
+    let deleted = found(&router, anthropic_request("DELETE", &path)).await;
     assert_eq!(deleted, json!({"id": file["id"], "type": "file_deleted"}));
-    let missing = send(router.clone(), theirs("GET", &path)).await;
+    let missing = send(router.clone(), anthropic_request("GET", &path)).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     let missing: Value = serde_json::from_str(&body(missing).await).unwrap();
     assert_eq!(
         (&missing["type"], &missing["error"]["type"]),
         (&json!("error"), &json!("not_found_error"))
     );
-    let bad = send(router.clone(), theirs("GET", "/v1/files?limit=x")).await;
+    let bad = send(router.clone(), anthropic_request("GET", "/v1/files?limit=x")).await;
     assert!(body(bad).await.contains("invalid_request_error"));
 }

@@ -6,14 +6,14 @@ use crate::domain::FailureKind;
 
 const PATH: &str = "/v1/messages";
 
-fn ask(stream: bool) -> Request<Body> {
+fn message_request(stream: bool) -> Request<Body> {
     let body = json!({
         "model": "sonnet", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "stream": stream,
     });
     request("POST", PATH, &[], body.to_string())
 }
 
-fn playing(steps: Vec<Step>) -> Router {
+fn scripted_router(steps: Vec<Step>) -> Router {
     router(state(ScriptedTurns::playing(steps)))
 }
 
@@ -44,7 +44,7 @@ fn failure(kind: FailureKind) -> Step {
 
 #[tokio::test]
 async fn message_has_anthropics_format() {
-    let response = send(playing(greeting()), ask(false)).await;
+    let response = send(scripted_router(greeting()), message_request(false)).await;
     assert_eq!(response.status(), StatusCode::OK);
     let headers = response.headers();
     assert_eq!(headers["content-type"], "application/json");
@@ -64,7 +64,7 @@ async fn ignored_message_fields_are_listed() {
         json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
     body["system"] = json!([{"type": "text", "text": "x-anthropic-billing-header: cch=1"}]);
     let response = send(
-        playing(greeting()),
+        scripted_router(greeting()),
         request("POST", PATH, &[], body.to_string()),
     )
     .await;
@@ -78,14 +78,14 @@ async fn ignored_message_fields_are_listed() {
 async fn message_stream_has_named_events() {
     let silence = Step::Wait(Duration::from_secs(20));
     let response = send(
-        playing(vec![
+        scripted_router(vec![
             started(),
             silence,
             text("Hel"),
             text("lo"),
             finished(),
         ]),
-        ask(true),
+        message_request(true),
     )
     .await;
     assert_eq!(
@@ -116,7 +116,7 @@ async fn message_stream_has_named_events() {
 #[tokio::test]
 async fn late_failure_ends_message_stream_with_error_event() {
     let steps = vec![started(), text("Hel"), failure(FailureKind::Overloaded)];
-    let response = send(playing(steps), ask(true)).await;
+    let response = send(scripted_router(steps), message_request(true)).await;
     let id = response.headers()["request-id"]
         .to_str()
         .unwrap()
@@ -137,12 +137,12 @@ async fn message_tokens_are_counted() {
     let body =
         json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]}).to_string();
     let response = send(
-        playing(vec![]),
+        scripted_router(vec![]),
         request("POST", "/v1/messages/count_tokens", &[], body.clone()),
     )
     .await;
     assert_eq!(super::body(response).await, r#"{"input_tokens":7}"#);
-    let (status, kind, message) = refused(playing(vec![]), request("POST", PATH, &[], body)).await;
+    let (status, kind, message) = refused(scripted_router(vec![]), request("POST", PATH, &[], body)).await;
     assert_eq!(
         (status, kind.as_str(), message.as_str()),
         (400, "invalid_request_error", "`max_tokens` is missing.")
@@ -161,7 +161,7 @@ async fn message_failures_have_type_by_status() {
         (FailureKind::TimedOut, (504, "timeout_error")),
     ] {
         for stream in [false, true] {
-            let (status, name, message) = refused(playing(vec![failure(kind)]), ask(stream)).await;
+            let (status, name, message) = refused(scripted_router(vec![failure(kind)]), message_request(stream)).await;
             assert_eq!((status, name.as_str()), expected);
             assert_eq!(message, "It failed.");
         }
@@ -171,13 +171,13 @@ async fn message_failures_have_type_by_status() {
 /// Errors of layers have the same format as errors of handlers.
 #[tokio::test]
 async fn errors_of_layers_have_anthropics_format() {
-    let answering = || playing(greeting());
+    let answering = || scripted_router(greeting());
     let outcome = async |router: Router, request: Request<Body>| {
         let (status, kind, _) = refused(router, request).await;
         format!("{status} {kind}")
     };
     let keyless = with_keys(ScriptedTurns::playing([]));
-    assert_eq!(outcome(keyless, ask(false)).await, "401 authentication_error");
+    assert_eq!(outcome(keyless, message_request(false)).await, "401 authentication_error");
     let get = request("GET", PATH, &[], Body::empty());
     assert_eq!(outcome(answering(), get).await, "405 invalid_request_error");
     let large = request("POST", PATH, &[], "x".repeat(1001));
@@ -185,7 +185,7 @@ async fn errors_of_layers_have_anthropics_format() {
     let foreign = request("POST", PATH, &[("origin", "https://evil.example")], "{}");
     assert_eq!(outcome(answering(), foreign).await, "403 permission_error");
     assert_eq!(
-        outcome(playing(vec![Step::Panic]), ask(false)).await,
+        outcome(scripted_router(vec![Step::Panic]), message_request(false)).await,
         "500 api_error"
     );
     let unknown = request("POST", "/v1/messages/others", &[], "{}");
@@ -220,7 +220,7 @@ async fn models_have_anthropics_format_for_its_clients() {
     let version = [("anthropic-version", "2023-06-01")];
     let get = async |path: &str| {
         let response = send(
-            playing(vec![]),
+            scripted_router(vec![]),
             request("GET", path, &version, Body::empty()),
         )
         .await;
@@ -243,7 +243,7 @@ async fn models_have_anthropics_format_for_its_clients() {
 #[tokio::test]
 async fn shutdown_ends_message_answers_with_an_error() {
     let state = state(ScriptedTurns::playing([started(), Step::Hang]));
-    let whole = refused(router(state.clone()), ask(false));
+    let whole = refused(router(state.clone()), message_request(false));
     let stop = async {
         tokio::task::yield_now().await;
         state.drain_expired.0.cancel();

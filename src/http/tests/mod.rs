@@ -14,7 +14,7 @@ mod docs_page;
 mod encodings;
 mod files;
 mod guard;
-pub(crate) mod keyed;
+pub(crate) mod key_fixtures;
 mod large_bodies;
 mod limits;
 mod messages;

@@ -8,7 +8,7 @@ use crate::domain::Grant;
 use crate::domain::Money;
 
 /// Router with admission and billing, and its rules.
-async fn paying() -> Router {
+async fn billing_router() -> Router {
     let rules = gateway::testing::admission_deps().await;
     admitting_by(ScriptedTurns::playing(greeting()), rules)
 }
@@ -87,7 +87,7 @@ async fn request_over_budget_is_refused_without_retry() {
 #[tokio::test]
 async fn cache_status_header_and_cache_control_are_honoured() {
     for (path, body) in bodies(&json!({"temperature": 0})) {
-        let router = paying().await;
+        let router = billing_router().await;
         for (control, expected) in [
             ("", "miss"),
             ("", "hit"),
@@ -118,7 +118,7 @@ async fn cache_status_header_and_cache_control_are_honoured() {
 
 #[tokio::test]
 async fn cached_answer_is_served_as_stream_or_body() {
-    let router = paying().await;
+    let router = billing_router().await;
     let mut fields = chat(true);
     fields["seed"] = json!(7);
     let first = body(send(router.clone(), post(&fields)).await).await;
@@ -137,11 +137,11 @@ async fn cached_answer_is_served_as_stream_or_body() {
 #[tokio::test]
 async fn request_naming_another_project_is_forbidden() {
     for (path, body) in bodies(&json!({"project_id": "default"})) {
-        let response = send(paying().await, request("POST", path, &[], body.to_string())).await;
+        let response = send(billing_router().await, request("POST", path, &[], body.to_string())).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
     }
     for (path, body) in bodies(&json!({"project_id": "other"})) {
-        let response = send(paying().await, request("POST", path, &[], body.to_string())).await;
+        let response = send(billing_router().await, request("POST", path, &[], body.to_string())).await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
         if path != "/v1/messages" {
             assert!(

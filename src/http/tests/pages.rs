@@ -3,7 +3,7 @@
 use super::*;
 use axum::http::HeaderMap;
 
-const ASKED: [(&str, &str); 2] = [
+const PREFLIGHT_HEADERS: [(&str, &str); 2] = [
     ("access-control-request-method", "POST"),
     (
         "access-control-request-headers",
@@ -87,11 +87,11 @@ async fn preflight_needs_no_key() {
         open_to(&[], keys()),
         "http://127.0.0.1:5173",
         "OPTIONS",
-        &ASKED,
+        &PREFLIGHT_HEADERS,
     )
     .await;
     assert_eq!((status, allowed(&headers)), (204, "http://127.0.0.1:5173"));
-    assert_eq!(headers["access-control-allow-headers"], ASKED[1].1);
+    assert_eq!(headers["access-control-allow-headers"], PREFLIGHT_HEADERS[1].1);
     assert_eq!(
         headers["access-control-allow-methods"],
         "GET, POST, PUT, PATCH, DELETE"
@@ -102,7 +102,7 @@ async fn preflight_needs_no_key() {
         open_to(&[], keys()),
         "https://evil.example",
         "OPTIONS",
-        &ASKED,
+        &PREFLIGHT_HEADERS,
     )
     .await;
     assert_eq!((status, allowed(&headers)), (403, ""));
@@ -141,7 +141,7 @@ async fn allowed_origins_setting_is_applied() {
                 if may { page } else { "" },
                 "{setting:?} {page} {may}"
             );
-            let (status, _) = to(open_to(setting, keys), page, "OPTIONS", &ASKED).await;
+            let (status, _) = to(open_to(setting, keys), page, "OPTIONS", &PREFLIGHT_HEADERS).await;
             assert_eq!(
                 status,
                 if may { 204 } else { 403 },

@@ -15,7 +15,7 @@ const PATH: &str = "/v1/responses";
 /// Longest wait for something that happens at once.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-fn ask(fields: Value) -> Request<Body> {
+fn response_request(fields: Value) -> Request<Body> {
     let mut body = json!({"model": "sonnet", "input": "Hi"});
     let Value::Object(fields) = fields else {
         panic!("no fields")
@@ -74,12 +74,12 @@ fn names(events: &[Value]) -> String {
     events.iter().map(name).collect::<Vec<_>>().join(" ")
 }
 
-fn playing(steps: Vec<Step>) -> Router {
+fn scripted_router(steps: Vec<Step>) -> Router {
     router(state(ScriptedTurns::playing(steps)))
 }
 
 /// Router that answers with a greeting, and the texts of each turn.
-fn recording() -> (Router, Arc<Mutex<Vec<String>>>) {
+fn recording_router() -> (Router, Arc<Mutex<Vec<String>>>) {
     let turns = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&turns);
     let texts = |parts: &[Part]| {
@@ -104,8 +104,8 @@ fn recording() -> (Router, Arc<Mutex<Vec<String>>>) {
 
 #[tokio::test]
 async fn response_is_stored_until_deleted() {
-    let router = playing(greeting());
-    let response = send(router.clone(), ask(json!({"seed": 1}))).await;
+    let router = scripted_router(greeting());
+    let response = send(router.clone(), response_request(json!({"seed": 1}))).await;
     assert_eq!(
         response.headers()["x-switchboard-model"],
         "claude-sonnet-5-5"
@@ -135,7 +135,7 @@ async fn response_is_stored_until_deleted() {
         );
     }
     assert_eq!(
-        refused(&router, ask(json!({"previous_response_id": id}))).await,
+        refused(&router, response_request(json!({"previous_response_id": id}))).await,
         r#"400 "previous_response_not_found" "previous_response_id""#
     );
 }
@@ -149,7 +149,7 @@ async fn response_is_hidden_from_other_keys() {
             .insert("authorization", format!("Bearer {key}").parse().unwrap());
         request
     };
-    let created = found(&router, with("secret-1", ask(json!({})))).await;
+    let created = found(&router, with("secret-1", response_request(json!({})))).await;
     let id = id(&created);
     assert_eq!(
         found(&router, with("secret-1", at("GET", &id, ""))).await,
@@ -165,7 +165,7 @@ async fn response_is_hidden_from_other_keys() {
             r#"404 "response_not_found" null"#
         );
     }
-    let next = with("secret-2", ask(json!({"previous_response_id": id})));
+    let next = with("secret-2", response_request(json!({"previous_response_id": id})));
     assert!(
         refused(&router, next)
             .await
@@ -175,15 +175,15 @@ async fn response_is_hidden_from_other_keys() {
 
 #[tokio::test]
 async fn previous_response_id_continues_the_conversation() {
-    let (router, turns) = recording();
-    let first = found(&router, ask(json!({"input": "one"}))).await;
+    let (router, turns) = recording_router();
+    let first = found(&router, response_request(json!({"input": "one"}))).await;
     let second = found(
         &router,
-        ask(json!({"input": "two", "previous_response_id": first["id"], "store": false})),
+        response_request(json!({"input": "two", "previous_response_id": first["id"], "store": false})),
     )
     .await;
     let reference = json!([{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]);
-    found(&router, ask(json!({"input": reference}))).await;
+    found(&router, response_request(json!({"input": reference}))).await;
     assert_eq!(
         *turns.lock().unwrap(),
         ["one", "one | Hello | two", "Hello | x"]
@@ -195,22 +195,22 @@ async fn previous_response_id_continues_the_conversation() {
     let item = found(&router, at("GET", &id(&first), "/input_items")).await["data"][0].clone();
     let both =
         json!([{"id": first["output"][0]["id"]}, {"type": "item_reference", "id": item["id"]}]);
-    found(&router, ask(json!({"input": both}))).await;
+    found(&router, response_request(json!({"input": both}))).await;
     assert_eq!(turns.lock().unwrap().last().unwrap(), "Hello | one");
     let nowhere = json!({"input": [{"type": "item_reference", "id": "msg_1"}]});
     assert_eq!(
-        refused(&router, ask(nowhere)).await,
+        refused(&router, response_request(nowhere)).await,
         r#"400 "item_not_found" "input[0].id""#
     );
 }
 
 #[tokio::test]
 async fn input_items_are_listed_in_pages() {
-    let router = playing(greeting());
+    let router = scripted_router(greeting());
     let message = |text: &str| json!({"role": "user", "content": text});
     let created = found(
         &router,
-        ask(json!({"input": [message("a"), message("b"), message("c")]})),
+        response_request(json!({"input": [message("a"), message("b"), message("c")]})),
     )
     .await;
     let id = id(&created);
@@ -245,8 +245,8 @@ async fn response_stream_has_named_events_and_heartbeats() {
         text("lo"),
         finished(),
     ];
-    let router = playing(steps);
-    let response = send(router.clone(), ask(json!({"stream": true}))).await;
+    let router = scripted_router(steps);
+    let response = send(router.clone(), response_request(json!({"stream": true}))).await;
     assert_eq!(
         response.headers()["content-type"],
         "text/event-stream; charset=utf-8"
@@ -281,17 +281,17 @@ async fn early_failure_is_an_error_and_late_failure_an_event() {
             "It failed.",
         )))
     };
-    let before = playing(vec![failure()]);
+    let before = scripted_router(vec![failure()]);
     for stream in [false, true] {
-        let refusal = refused(&before, ask(json!({"stream": stream}))).await;
+        let refusal = refused(&before, response_request(json!({"stream": stream}))).await;
         assert_eq!(refusal, r#"503 "overloaded" null"#);
     }
-    let after = playing(vec![started(), text("a"), failure()]);
+    let after = scripted_router(vec![started(), text("a"), failure()]);
     assert_eq!(
-        refused(&after, ask(json!({}))).await,
+        refused(&after, response_request(json!({}))).await,
         r#"503 "overloaded" null"#
     );
-    let events = events(&body(send(after.clone(), ask(json!({"stream": true}))).await).await);
+    let events = events(&body(send(after.clone(), response_request(json!({"stream": true}))).await).await);
     assert!(
         names(&events).ends_with("output_item.done error failed"),
         "{}",
@@ -311,20 +311,20 @@ async fn early_failure_is_an_error_and_late_failure_an_event() {
 
 #[tokio::test]
 async fn background_response_can_be_followed_and_cancelled() {
-    let router = playing(vec![started(), text("a"), Step::Hang]);
-    let created = found(&router, ask(json!({"background": true}))).await;
+    let router = scripted_router(vec![started(), text("a"), Step::Hang]);
+    let created = found(&router, response_request(json!({"background": true}))).await;
     assert_eq!(
         (&created["status"], &created["background"]),
         (&json!("queued"), &json!(true))
     );
     let unknown = refused(
         &router,
-        ask(json!({"background": true, "model": "gemini-9"})),
+        response_request(json!({"background": true, "model": "gemini-9"})),
     )
     .await;
     assert_eq!(unknown, r#"404 "model_not_found" "model""#, "at once");
     let id = id(&created);
-    let next = refused(&router, ask(json!({"previous_response_id": id}))).await;
+    let next = refused(&router, response_request(json!({"previous_response_id": id}))).await;
     assert_eq!(
         next,
         r#"400 "previous_response_not_finished" "previous_response_id""#
@@ -366,7 +366,7 @@ async fn background_response_runs_even_if_its_client_leaves_while_it_is_stored()
         DrainExpired::default(),
     );
     disk.close();
-    let mut creating = Box::pin(send(router(state), ask(json!({"background": true}))));
+    let mut creating = Box::pin(send(router(state), response_request(json!({"background": true}))));
     while !disk.is_blocking() {
         assert!((&mut creating).now_or_never().is_none());
         tokio::task::yield_now().await;
@@ -412,10 +412,10 @@ async fn background_response_ends_once_its_full_disk_has_space() {
 
 #[tokio::test]
 async fn background_stream_can_be_read_again() {
-    let router = playing(greeting());
+    let router = scripted_router(greeting());
     let response = send(
         router.clone(),
-        ask(json!({"background": true, "stream": true})),
+        response_request(json!({"background": true, "stream": true})),
     )
     .await;
     let first = events(&body(response).await);
@@ -441,8 +441,8 @@ async fn background_stream_can_be_read_again() {
 
 #[tokio::test]
 async fn only_background_responses_can_be_cancelled() {
-    let router = playing(greeting());
-    let created = found(&router, ask(json!({}))).await;
+    let router = scripted_router(greeting());
+    let created = found(&router, response_request(json!({}))).await;
     assert_eq!(
         refused(&router, at("POST", &id(&created), "/cancel")).await,
         "400 null null"
@@ -454,7 +454,7 @@ async fn delete_cancels_a_running_response() {
     let turns = ScriptedTurns::playing([started(), Step::Hang]);
     let mut held = turns.held();
     let router = router(state(turns));
-    let created = found(&router, ask(json!({"background": true}))).await;
+    let created = found(&router, response_request(json!({"background": true}))).await;
     held.wait_for(|held| *held == 1).await.unwrap();
     found(&router, at("DELETE", &id(&created), "")).await;
     held.wait_for(|held| *held == 0).await.unwrap();
@@ -469,7 +469,7 @@ async fn delete_cancels_a_running_response() {
 async fn shutdown_fails_running_responses() {
     let state = state(ScriptedTurns::playing([started(), text("a"), Step::Hang]));
     let (router, stop) = (router(state.clone()), state.drain_expired.0.clone());
-    let created = found(&router, ask(json!({"background": true, "stream": false}))).await;
+    let created = found(&router, response_request(json!({"background": true, "stream": false}))).await;
     let events = send(router.clone(), at("GET", &id(&created), "?stream=true")).await;
     stop.cancel();
     body(events).await;
@@ -491,7 +491,7 @@ async fn responses_running_at_a_crash_are_failed_at_restart() {
             DrainExpired::default(),
         )
     };
-    let created = found(&router(state()), ask(json!({"background": true}))).await;
+    let created = found(&router(state()), response_request(json!({"background": true}))).await;
     let next = state();
     assert_eq!(next.services.responses.recover().await.unwrap(), 1);
     assert_eq!(next.services.responses.recover().await.unwrap(), 0);
@@ -501,13 +501,13 @@ async fn responses_running_at_a_crash_are_failed_at_restart() {
 
 #[tokio::test]
 async fn input_tokens_are_counted_and_conversations_compacted() {
-    let (router, turns) = recording();
-    let ask = |path: &str, fields: Value| {
+    let (router, turns) = recording_router();
+    let request_at = |path: &str, fields: Value| {
         request("POST", &format!("{PATH}/{path}"), &[], fields.to_string())
     };
     let count = found(
         &router,
-        ask("input_tokens", json!({"model": "m", "input": "Hi"})),
+        request_at("input_tokens", json!({"model": "m", "input": "Hi"})),
     )
     .await;
     assert_eq!(
@@ -517,7 +517,7 @@ async fn input_tokens_are_counted_and_conversations_compacted() {
     let input = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]);
     let packed = found(
         &router,
-        ask("compact", json!({"model": "m", "input": input})),
+        request_at("compact", json!({"model": "m", "input": input})),
     )
     .await;
     assert_eq!(
@@ -525,7 +525,7 @@ async fn input_tokens_are_counted_and_conversations_compacted() {
         (&json!("response.compaction"), &json!("compaction"))
     );
     for path in ["input_tokens", "compact"] {
-        let sent = ask(path, json!({"model": "m", "input": "Hi", "x_unknown": 1}));
+        let sent = request_at(path, json!({"model": "m", "input": "Hi", "x_unknown": 1}));
         let response = super::send(router.clone(), sent).await;
         assert_eq!(
             response.headers()["x-switchboard-ignored"],
@@ -549,7 +549,7 @@ async fn input_tokens_are_counted_and_conversations_compacted() {
 
 #[tokio::test]
 async fn get_responses_without_upgrade_is_refused() {
-    let response = send(playing(greeting()), request("GET", PATH, &[], "")).await;
+    let response = send(scripted_router(greeting()), request("GET", PATH, &[], "")).await;
     assert_eq!(response.headers()["allow"], "POST");
     let (status, error) = error(response).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
@@ -569,12 +569,12 @@ async fn item_references_are_limited_in_size() {
         ..state(ScriptedTurns::playing(greeting()))
     };
     let router = router(state);
-    let created = found(&router, ask(json!({"input": "a".repeat(800_000)}))).await;
+    let created = found(&router, response_request(json!({"input": "a".repeat(800_000)}))).await;
     let item = found(&router, at("GET", &id(&created), "/input_items")).await["data"][0]["id"].clone();
     let naming = |times| json!({"input": vec![json!({"type": "item_reference", "id": item}); times], "store": false});
-    found(&router, ask(naming(2))).await;
+    found(&router, response_request(naming(2))).await;
     assert_eq!(
-        refused(&router, ask(naming(100))).await,
+        refused(&router, response_request(naming(100))).await,
         r#"400 "invalid_value" "input""#
     );
 }

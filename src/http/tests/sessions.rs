@@ -20,7 +20,7 @@ fn repeating() -> ScriptedTurns {
     })
 }
 
-async fn ask(router: &Router, method: &str, path: &str, key: &str, fields: Value) -> (u16, Value) {
+async fn send_json(router: &Router, method: &str, path: &str, key: &str, fields: Value) -> (u16, Value) {
     let bearer = format!("Bearer {key}");
     let request = request(
         method,
@@ -34,7 +34,7 @@ async fn ask(router: &Router, method: &str, path: &str, key: &str, fields: Value
 }
 
 async fn create_session(router: &Router) -> String {
-    let (status, session) = ask(
+    let (status, session) = send_json(
         router,
         "POST",
         "/v1/sessions",
@@ -55,7 +55,7 @@ async fn session_continues_with_only_the_new_message() {
     let path = create_session(&router).await;
     let messages = format!("{path}/messages");
     for (words, answer) in [("a", "0 a"), ("b", "2 b"), ("c", "4 c")] {
-        let (status, body) = ask(
+        let (status, body) = send_json(
             &router,
             "POST",
             &messages,
@@ -66,12 +66,12 @@ async fn session_continues_with_only_the_new_message() {
         assert_eq!((status, &body["object"]), (200, &json!("chat.completion")));
         assert_eq!(body["choices"][0]["message"]["content"], answer);
     }
-    let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
+    let (_, session) = send_json(&router, "GET", &path, "secret-1", json!(null)).await;
     assert_eq!(
         (&session["message_count"], &session["usage"]["total_tokens"]),
         (&json!(6), &json!(15))
     );
-    let (_, page) = ask(
+    let (_, page) = send_json(
         &router,
         "GET",
         &format!("{messages}?order=asc&limit=2"),
@@ -83,7 +83,7 @@ async fn session_continues_with_only_the_new_message() {
         (&page["data"][1]["content"], &page["has_more"]),
         (&json!("0 a"), &json!(true))
     );
-    let (_, list) = ask(&router, "GET", "/v1/sessions", "secret-1", json!(null)).await;
+    let (_, list) = send_json(&router, "GET", "/v1/sessions", "secret-1", json!(null)).await;
     assert_eq!(list["data"][0], session);
 }
 
@@ -99,7 +99,7 @@ async fn session_stream_is_stored_at_its_end() {
     )
     .await;
     assert!(body(streamed).await.ends_with("data: [DONE]\n\n"));
-    let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
+    let (_, session) = send_json(&router, "GET", &path, "secret-1", json!(null)).await;
     assert_eq!(session["message_count"], 2);
 }
 
@@ -111,7 +111,7 @@ async fn abandoned_answer_is_not_stored_and_unlocks_the_session() {
     let key = [("authorization", "Bearer secret-1")];
     let hanging = json!({"content": "hang", "stream": true}).to_string();
     let hanging = send(router.clone(), request("POST", &messages, &key, hanging)).await;
-    let (status, error) = ask(
+    let (status, error) = send_json(
         &router,
         "POST",
         &messages,
@@ -124,7 +124,7 @@ async fn abandoned_answer_is_not_stored_and_unlocks_the_session() {
         (409, &json!("session_busy"))
     );
     drop(hanging);
-    let (_, body) = ask(
+    let (_, body) = send_json(
         &router,
         "POST",
         &messages,
@@ -146,7 +146,7 @@ async fn session_is_hidden_from_other_keys() {
         ("POST", format!("{path}/messages")),
     ] {
         let (status, error) =
-            ask(&router, method, &path, "secret-2", json!({"content": "a"})).await;
+            send_json(&router, method, &path, "secret-2", json!({"content": "a"})).await;
         assert_eq!(
             (status, &error["error"]["code"]),
             (404, &json!("session_not_found")),
@@ -154,13 +154,13 @@ async fn session_is_hidden_from_other_keys() {
         );
     }
     assert_eq!(
-        ask(&router, "DELETE", &path, "secret-1", json!(null))
+        send_json(&router, "DELETE", &path, "secret-1", json!(null))
             .await
             .1["deleted"],
         true
     );
     assert_eq!(
-        ask(&router, "GET", &path, "secret-1", json!(null)).await.0,
+        send_json(&router, "GET", &path, "secret-1", json!(null)).await.0,
         404
     );
 }
@@ -171,12 +171,12 @@ async fn number_of_sessions_per_key_is_limited() {
     for _ in 0..3 {
         create_session(&router).await;
     }
-    let (status, error) = ask(&router, "POST", "/v1/sessions", "secret-1", json!({})).await;
+    let (status, error) = send_json(&router, "POST", "/v1/sessions", "secret-1", json!({})).await;
     assert_eq!(
         (status, &error["error"]["code"]),
         (400, &json!("too_many_sessions"))
     );
-    let (status, error) = ask(
+    let (status, error) = send_json(
         &router,
         "POST",
         "/v1/sessions",
@@ -194,7 +194,7 @@ async fn number_of_sessions_per_key_is_limited() {
 /// complete.
 #[tokio::test]
 async fn session_answer_that_cannot_be_stored_fails() {
-    let state = keyed::keyed(state(repeating()));
+    let state = key_fixtures::with_configured_key(state(repeating()));
     let (sessions, disk) = faulty(&state.keys);
     let router = router(AppState {
         services: ApiServices {
@@ -232,6 +232,6 @@ async fn session_answer_that_cannot_be_stored_fails() {
         "{streamed}"
     );
     disk.fill(false);
-    let (_, session) = ask(&router, "GET", &path, "secret-1", json!(null)).await;
+    let (_, session) = send_json(&router, "GET", &path, "secret-1", json!(null)).await;
     assert_eq!(session["message_count"], 0);
 }

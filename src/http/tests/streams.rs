@@ -21,25 +21,25 @@ async fn next(response: &mut Response) -> Option<String> {
 }
 
 /// Summarizes a frame: the contents of its deltas, the finish reason, and all else it holds.
-fn gist(frame: &str) -> String {
-    let mut gist = Vec::new();
+fn summarize_frame(frame: &str) -> String {
+    let mut parts = Vec::new();
     for event in frame.split_terminator("\n\n") {
         let Some(payload) = event.strip_prefix("data: ") else {
-            gist.push(event.to_owned());
+            parts.push(event.to_owned());
             continue;
         };
         match serde_json::from_str::<Value>(payload) {
             Ok(chunk) if chunk["error"].is_object() => {
-                gist.push(format!("error {}", chunk["error"]["code"]));
+                parts.push(format!("error {}", chunk["error"]["code"]));
             }
-            Ok(chunk) => gist.push(format!(
+            Ok(chunk) => parts.push(format!(
                 "{} {}",
                 chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]
             )),
-            Err(_) => gist.push(payload.to_owned()),
+            Err(_) => parts.push(payload.to_owned()),
         }
     }
-    gist.join("\n")
+    parts.join("\n")
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn each_text_event_is_one_frame() {
     let mut frames = Vec::new();
     while let Some(frame) = next(&mut response).await {
         assert!(frame.ends_with("\n\n"));
-        frames.push(gist(&frame));
+        frames.push(summarize_frame(&frame));
     }
     insta::assert_snapshot!(frames.join("\n---\n"), @r#"
 {"content":"","refusal":null,"role":"assistant"} null
@@ -90,7 +90,7 @@ async fn silent_stream_gets_heartbeats() {
     let start = Instant::now();
     let mut log = Vec::new();
     while let Some(frame) = next(&mut response).await {
-        log.push(format!("{:>2} {}", start.elapsed().as_secs(), gist(&frame)));
+        log.push(format!("{:>2} {}", start.elapsed().as_secs(), summarize_frame(&frame)));
     }
     insta::assert_snapshot!(log.join("\n"), @r#"
  0 {"content":"","refusal":null,"role":"assistant"} null
@@ -116,7 +116,7 @@ async fn stream_status_waits_for_first_event_up_to_a_limit() {
     let mut response = send(router(state(late)), post(&chat(true))).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(
-        gist(&next(&mut response).await.unwrap()),
+        summarize_frame(&next(&mut response).await.unwrap()),
         r#"error "overloaded""#
     );
     assert_eq!(next(&mut response).await, None);
@@ -136,7 +136,7 @@ async fn late_failure_ends_stream_without_done() {
         .await;
         let body = body(response).await;
         let last = body.split_terminator("\n\n").last().unwrap();
-        assert_eq!(gist(last), format!("error \"{code}\""));
+        assert_eq!(summarize_frame(last), format!("error \"{code}\""));
         assert!(!body.contains("[DONE]"));
     }
 }
@@ -175,7 +175,7 @@ async fn shutdown_ends_chat_answers_with_an_error() {
     let (whole, ()) = tokio::join!(whole, stop);
     assert_eq!(error(whole).await.1["code"], "shutting_down");
     assert_eq!(
-        gist(&next(&mut stream).await.unwrap()),
+        summarize_frame(&next(&mut stream).await.unwrap()),
         r#"error "shutting_down""#
     );
     assert_eq!(next(&mut stream).await, None);

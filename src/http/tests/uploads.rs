@@ -2,7 +2,7 @@
 
 use super::files::found;
 use super::files::upload_for;
-use super::files::upload_of_theirs;
+use super::files::anthropic_upload;
 use super::*;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::ProjectChange;
@@ -113,7 +113,7 @@ impl Server {
         file["id"].as_str().unwrap().to_owned()
     }
 
-    async fn ask(&self, path: &str, body: &Value) -> Response {
+    async fn request(&self, path: &str, body: &Value) -> Response {
         send(
             self.router.clone(),
             request("POST", path, &KEY, body.to_string()),
@@ -123,7 +123,7 @@ impl Server {
 
     async fn chat(&self, part: Value) -> Response {
         let content = json!([{"type": "text", "text": "Read"}, part]);
-        self.ask(
+        self.request(
             "/v1/chat/completions",
             &json!({"model": "m", "messages": [{"role": "user", "content": content}]}),
         )
@@ -131,7 +131,7 @@ impl Server {
     }
 
     async fn respond(&self, input: Value) -> Response {
-        self.ask("/v1/responses", &json!({"model": "m", "input": input}))
+        self.request("/v1/responses", &json!({"model": "m", "input": input}))
             .await
     }
 }
@@ -257,7 +257,7 @@ async fn batch_requests_can_name_files() {
     let ask =
         |id: &str| json!({"model": "m", "messages": [{"role": "user", "content": [file(id)]}]});
     let answers = server
-        .ask("/v1/batch", &json!({"requests": [ask(&id), ask("file-0")]}))
+        .request("/v1/batch", &json!({"requests": [ask(&id), ask("file-0")]}))
         .await;
     let answers = body(answers).await;
     assert!(
@@ -273,12 +273,12 @@ async fn total_file_size_per_turn_is_limited() {
     let messages = |count: usize| json!({"model": "m", "messages": [{"role": "user", "content": vec![file(&id); count]}]});
     assert_eq!(
         server
-            .ask("/v1/chat/completions", &messages(2))
+            .request("/v1/chat/completions", &messages(2))
             .await
             .status(),
         StatusCode::OK
     );
-    let refused = refusal(server.ask("/v1/chat/completions", &messages(3)).await).await;
+    let refused = refusal(server.request("/v1/chat/completions", &messages(3)).await).await;
     assert!(
         refused.starts_with("413 \"request_too_large\" \"messages[0].content[2].file.file_id\" "),
         "{refused}"
@@ -317,17 +317,17 @@ async fn stored_conversation_reads_its_files_again() {
         .await;
     let first: Value = serde_json::from_str(&body(first).await).unwrap();
     let next = json!({"model": "m", "previous_response_id": first["id"], "input": "And?"});
-    let text = answer(server.ask("/v1/responses", &next).await).await;
+    let text = answer(server.request("/v1/responses", &next).await).await;
     assert_eq!(text, "a.txt\n\nWords | a.txt\n\nWords | And?");
-    let session = server.ask("/v1/sessions", &json!({"model": "m"})).await;
+    let session = server.request("/v1/sessions", &json!({"model": "m"})).await;
     let session: Value = serde_json::from_str(&body(session).await).unwrap();
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
     assert_eq!(
-        answer(server.ask(&path, &json!({"content": [file(&id)]})).await).await,
+        answer(server.request(&path, &json!({"content": [file(&id)]})).await).await,
         "a.txt\n\nWords"
     );
     assert!(
-        answer(server.ask(&path, &json!({"content": "And?"})).await)
+        answer(server.request(&path, &json!({"content": "And?"})).await)
             .await
             .ends_with("| And?")
     );
@@ -336,12 +336,12 @@ async fn stored_conversation_reads_its_files_again() {
         request("DELETE", &format!("/v1/files/{id}"), &KEY, ""),
     )
     .await;
-    let refused = refusal(server.ask("/v1/responses", &next).await).await;
+    let refused = refusal(server.request("/v1/responses", &next).await).await;
     assert!(
         refused.starts_with("404 \"file_not_found\" \"previous_response_id.content[0].file_id\" "),
         "{refused}"
     );
-    let refused = refusal(server.ask(&path, &json!({"content": "And?"})).await).await;
+    let refused = refusal(server.request(&path, &json!({"content": "And?"})).await).await;
     assert!(
         refused.starts_with("404 \"file_not_found\" \"messages[0].content[0].file.file_id\" "),
         "{refused}"
@@ -360,7 +360,7 @@ async fn tool_results_can_be_files_and_count_as_tokens() {
     let text = answer(server.respond(input).await).await;
     assert!(text.ends_with("| a.txt\n\nWords"), "{text}");
     let count = json!({"model": "m", "input": from_user(&json!({"type": "input_file", "file_id": "file-0"}))});
-    let refused = refusal(server.ask("/v1/responses/input_tokens", &count).await).await;
+    let refused = refusal(server.request("/v1/responses/input_tokens", &count).await).await;
     assert!(refused.starts_with("404 \"file_not_found\" "), "{refused}");
 }
 
@@ -399,7 +399,7 @@ async fn turn_waits_for_file_memory_with_a_timeout() {
     for _ in 0..9 {
         let behind = json!({"model": "sonnet", "input": input, "background": true});
         assert_eq!(
-            server.ask("/v1/responses", &behind).await.status(),
+            server.request("/v1/responses", &behind).await.status(),
             StatusCode::OK
         );
     }
@@ -433,14 +433,14 @@ async fn turn_waits_for_file_memory_with_a_timeout() {
 async fn messages_api_names_files_as_sources() {
     let server = Server::new().await;
     let upload = async |name: &str, content: &str| {
-        let file = found(&server.router, upload_of_theirs(name, "x/y", content, &KEY)).await;
+        let file = found(&server.router, anthropic_upload(name, "x/y", content, &KEY)).await;
         file["id"].as_str().unwrap().to_owned()
     };
     let ask = async |block: Value| {
         let messages = json!([{"role": "user", "content": [block]}]);
         let fields = json!({"model": "m", "max_tokens": 9, "messages": messages});
         let body: Value =
-            serde_json::from_str(&body(server.ask("/v1/messages", &fields).await).await).unwrap();
+            serde_json::from_str(&body(server.request("/v1/messages", &fields).await).await).unwrap();
         let text = body["content"][0]["text"]
             .as_str()
             .or_else(|| body["error"]["message"].as_str());

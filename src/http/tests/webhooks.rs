@@ -2,7 +2,7 @@
 
 use tokio::net::TcpListener;
 
-use super::admin::ask;
+use super::admin::send_json;
 use super::admin::refusal;
 use super::*;
 
@@ -20,7 +20,7 @@ async fn receiver(status: u16) -> String {
 async fn webhook_secret_is_shown_only_when_set() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     let webhook = json!({"url": "https://example.com/hook"});
-    let (status, created) = ask(
+    let (status, created) = send_json(
         &router,
         "POST",
         "/admin/projects",
@@ -32,9 +32,9 @@ async fn webhook_secret_is_shown_only_when_set() {
     assert!(secret.starts_with("whsec_"), "{secret}");
 
     let path = format!("/admin/projects/{}", created["id"].as_str().unwrap());
-    let (_, renamed) = ask(&router, "PATCH", &path, json!({"name": "b"})).await;
-    let (_, shown) = ask(&router, "GET", &path, Value::Null).await;
-    let (_, list) = ask(&router, "GET", "/admin/projects", Value::Null).await;
+    let (_, renamed) = send_json(&router, "PATCH", &path, json!({"name": "b"})).await;
+    let (_, shown) = send_json(&router, "GET", &path, Value::Null).await;
+    let (_, list) = send_json(&router, "GET", "/admin/projects", Value::Null).await;
     assert_eq!(
         (&renamed["webhook"], &shown["webhook"]),
         (&webhook, &webhook)
@@ -46,13 +46,13 @@ async fn webhook_secret_is_shown_only_when_set() {
 
     let own =
         json!({"url": "http://10.0.0.1:9000/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"});
-    let (_, changed) = ask(&router, "PATCH", &path, json!({"webhook": own})).await;
+    let (_, changed) = send_json(&router, "PATCH", &path, json!({"webhook": own})).await;
     assert_eq!(changed["webhook"], own);
-    let (_, again) = ask(&router, "PATCH", &path, json!({"webhook": webhook})).await;
+    let (_, again) = send_json(&router, "PATCH", &path, json!({"webhook": webhook})).await;
     assert!(again["webhook"]["secret"].is_string() && again["webhook"]["secret"] != secret);
-    let (_, cleared) = ask(&router, "PATCH", &path, json!({"webhook": null})).await;
+    let (_, cleared) = send_json(&router, "PATCH", &path, json!({"webhook": null})).await;
     assert_eq!(cleared["webhook"], Value::Null);
-    let tried = ask(
+    let tried = send_json(
         &router,
         "POST",
         &format!("{path}/webhook/test"),
@@ -90,7 +90,7 @@ async fn invalid_webhook_is_refused() {
             "400 unknown_parameter webhook.events",
         ),
     ] {
-        let answer = ask(
+        let answer = send_json(
             &router,
             "PATCH",
             "/admin/projects/default",
@@ -108,8 +108,8 @@ async fn webhook_test_reports_the_result() {
     let path = "/admin/projects/default";
     for (status, is_delivered) in [(204, true), (302, false), (500, false)] {
         let webhook = json!({"webhook": {"url": receiver(status).await}});
-        ask(&router, "PATCH", path, webhook).await;
-        let (answered, mut tried) = ask(
+        send_json(&router, "PATCH", path, webhook).await;
+        let (answered, mut tried) = send_json(
             &router,
             "POST",
             &format!("{path}/webhook/test"),
@@ -132,8 +132,8 @@ async fn webhook_test_reports_the_result() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    ask(&router, "PATCH", path, json!({"webhook": {"url": url}})).await;
-    let (_, tried) = ask(
+    send_json(&router, "PATCH", path, json!({"webhook": {"url": url}})).await;
+    let (_, tried) = send_json(
         &router,
         "POST",
         &format!("{path}/webhook/test"),
@@ -145,7 +145,7 @@ async fn webhook_test_reports_the_result() {
         error.contains("Connection refused") && tried["status"].is_null(),
         "{tried}"
     );
-    let unknown = ask(
+    let unknown = send_json(
         &router,
         "POST",
         "/admin/projects/proj_x/webhook/test",

@@ -10,7 +10,7 @@ use super::response_sockets::Socket;
 use super::turn_sockets::chat;
 use super::turn_sockets::events_until_end;
 use super::*;
-use crate::http::tests::keyed::keyed;
+use crate::http::tests::key_fixtures::with_configured_key;
 
 /// Returns the close frame of the socket at `path` after a message of `size` bytes.
 async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
@@ -91,14 +91,14 @@ async fn large_message_within_the_limit_is_read() {
         Server::start_with(ScriptedTurns::playing(http::greeting()), config(), large).await;
     let text = "x".repeat(100_000);
     let mut socket = Socket::open_at(&server, "/v1/stream").await;
-    socket.say(chat("a", &text)).await;
+    socket.send(chat("a", &text)).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await.last().unwrap(),
         "a done stop"
     );
     let mut socket = Socket::open_at(&server, "/v1/responses").await;
     socket
-        .say(json!({"type": "response.create", "model": "sonnet", "input": text}))
+        .send(json!({"type": "response.create", "model": "sonnet", "input": text}))
         .await;
     socket.until("response.completed").await;
 }
@@ -106,7 +106,7 @@ async fn large_message_within_the_limit_is_read() {
 #[tokio::test]
 async fn unauthenticated_socket_has_a_smaller_message_limit() {
     let large = |config: &mut crate::http::Config| config.body_limit = 32 << 20;
-    let server = Server::start_as(ScriptedTurns::playing([]), config(), large, keyed).await;
+    let server = Server::start_as(ScriptedTurns::playing([]), config(), large, with_configured_key).await;
     let frame = end(&server, "/v1/stream", (4 << 20) + 1).await.unwrap();
     assert_eq!(
         frame.reason.as_str(),

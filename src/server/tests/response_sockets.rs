@@ -29,20 +29,20 @@ impl Socket {
         Self(client_async(url, server.connect().await).await.unwrap().0)
     }
 
-    pub(super) async fn say(&mut self, message: Value) {
+    pub(super) async fn send(&mut self, message: Value) {
         self.0
             .send(Message::text(message.to_string()))
             .await
             .unwrap();
     }
 
-    async fn ask(&mut self, fields: Value) {
+    async fn request(&mut self, fields: Value) {
         let mut message = json!({"type": "response.create", "model": "sonnet", "input": "Hi"});
         let Value::Object(fields) = fields else {
             panic!("no fields")
         };
         message.as_object_mut().unwrap().extend(fields);
-        self.say(message).await;
+        self.send(message).await;
     }
 
     /// Returns the next event, or the close code; `None` when the connection is gone.
@@ -73,7 +73,7 @@ impl Socket {
 }
 
 /// Answers with the number of earlier messages and the prompt.
-fn repeating() -> ScriptedTurns {
+fn repeating_turns() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let Some(Part::Text(prompt)) = turn.prompt.first() else {
             panic!("no text")
@@ -87,7 +87,7 @@ fn repeating() -> ScriptedTurns {
     })
 }
 
-pub(super) fn hanging() -> ScriptedTurns {
+pub(super) fn hanging_turns() -> ScriptedTurns {
     ScriptedTurns::playing([http::started(), http::text("a"), Step::Hang])
 }
 
@@ -99,10 +99,10 @@ fn answer_text(response: &Value) -> &str {
 
 #[tokio::test]
 async fn requests_are_answered_in_order_with_their_stream_ids() {
-    let server = Server::start(repeating()).await;
+    let server = Server::start(repeating_turns()).await;
     let mut socket = Socket::open(&server).await;
     for (stream_id, input) in [("a", "1"), ("b", "2"), ("a", "3")] {
-        socket.ask(json!({"stream_id": stream_id, "input": input})).await;
+        socket.request(json!({"stream_id": stream_id, "input": input})).await;
     }
     for (stream_id, answer) in [("a", "0 1"), ("b", "0 2"), ("a", "0 3")] {
         loop {
@@ -118,14 +118,14 @@ async fn requests_are_answered_in_order_with_their_stream_ids() {
 
 #[tokio::test]
 async fn last_unstored_response_can_be_continued_on_its_socket() {
-    let server = Server::start(repeating()).await;
+    let server = Server::start(repeating_turns()).await;
     let mut socket = Socket::open(&server).await;
-    socket.ask(json!({"store": false})).await;
+    socket.request(json!({"store": false})).await;
     let first = socket.completed_response().await;
     let next = json!({"store": false, "previous_response_id": first["id"], "input": "2"});
-    socket.ask(next.clone()).await;
+    socket.request(next.clone()).await;
     assert_eq!(answer_text(&socket.completed_response().await), "2 2");
-    socket.ask(next).await;
+    socket.request(next).await;
     let error = socket.next().await.unwrap();
     assert_eq!(
         (&error["type"], &error["status"]),
@@ -137,20 +137,20 @@ async fn last_unstored_response_can_be_continued_on_its_socket() {
     );
 
     socket
-        .ask(json!({"generate": false, "input": "kept"}))
+        .request(json!({"generate": false, "input": "kept"}))
         .await;
     let response = socket.completed_response().await;
     assert_eq!(response["output"], json!([]));
-    socket.ask(json!({"previous_response_id": response["id"], "input": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]})).await;
+    socket.request(json!({"previous_response_id": response["id"], "input": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]})).await;
     assert_eq!(answer_text(&socket.completed_response().await), "2 c");
 }
 
 #[tokio::test]
 async fn first_event_lists_ignored_fields_and_repairs() {
-    let server = Server::start(repeating()).await;
+    let server = Server::start(repeating_turns()).await;
     let mut socket = Socket::open(&server).await;
     let input = json!([{"role": "user", "content": " "}, {"role": "user", "content": "hi"}]);
-    socket.ask(json!({"input": input, "x_unknown": 1})).await;
+    socket.request(json!({"input": input, "x_unknown": 1})).await;
     let first = socket.next().await.unwrap();
     assert_eq!(
         (&first["type"], &first["ignored"]),
@@ -166,10 +166,10 @@ async fn first_event_lists_ignored_fields_and_repairs() {
 
 #[tokio::test]
 async fn empty_input_is_accepted_without_generation() {
-    let server = Server::start(repeating()).await;
+    let server = Server::start(repeating_turns()).await;
     let mut socket = Socket::open(&server).await;
     socket
-        .ask(json!({"generate": false, "store": false, "input": []}))
+        .request(json!({"generate": false, "store": false, "input": []}))
         .await;
     let response = socket.completed_response().await;
     assert_eq!(
@@ -177,14 +177,14 @@ async fn empty_input_is_accepted_without_generation() {
         (&json!("completed"), &json!([]))
     );
     socket
-        .ask(json!({"store": false, "previous_response_id": response["id"], "input": "a"}))
+        .request(json!({"store": false, "previous_response_id": response["id"], "input": "a"}))
         .await;
     assert_eq!(answer_text(&socket.completed_response().await), "0 a");
 }
 
 #[tokio::test]
 async fn bad_request_gets_an_error_and_keeps_the_socket_open() {
-    let server = Server::start(repeating()).await;
+    let server = Server::start(repeating_turns()).await;
     let mut socket = Socket::open(&server).await;
     for (message, param) in [
         ("{", Value::Null),
@@ -206,7 +206,7 @@ async fn bad_request_gets_an_error_and_keeps_the_socket_open() {
         );
         assert_eq!(error["error"]["param"], param, "{error}");
     }
-    socket.ask(json!({})).await;
+    socket.request(json!({})).await;
     assert_eq!(answer_text(&socket.completed_response().await), "0 Hi");
 }
 
@@ -217,14 +217,14 @@ async fn each_response_has_an_access_log_line() {
     let steps = vec![http::started(), http::text("a"), Step::Fail(failure.into())];
     let server = Server::start(ScriptedTurns::playing(steps)).await;
     let mut socket = Socket::open(&server).await;
-    socket.ask(json!({})).await;
+    socket.request(json!({})).await;
     socket.until("response.failed").await;
     socket
-        .ask(json!({"n": 1, "temperature": 9, "input": "secret"}))
+        .request(json!({"n": 1, "temperature": 9, "input": "secret"}))
         .await;
     socket.until("error").await;
     // The next answer begins after the previous log line is written.
-    socket.ask(json!({})).await;
+    socket.request(json!({})).await;
     socket.until("response.created").await;
     let text = log.text();
     let summarize = |line: &str| {
@@ -250,9 +250,9 @@ async fn each_response_has_an_access_log_line() {
 
 #[tokio::test]
 async fn turn_is_cancelled_when_socket_closes() {
-    let mut server = Server::start(hanging()).await;
+    let mut server = Server::start(hanging_turns()).await;
     let mut socket = Socket::open(&server).await;
-    socket.ask(json!({})).await;
+    socket.request(json!({})).await;
     socket.until("response.output_text.delta").await;
     server.until_held(1).await;
     drop(socket);
@@ -261,10 +261,10 @@ async fn turn_is_cancelled_when_socket_closes() {
 
 #[tokio::test]
 async fn socket_with_too_many_queued_requests_is_closed() {
-    let mut server = Server::start(hanging()).await;
+    let mut server = Server::start(hanging_turns()).await;
     let mut socket = Socket::open(&server).await;
     for _ in 0..10 {
-        socket.ask(json!({})).await;
+        socket.request(json!({})).await;
     }
     while let Some(event) = socket.next().await {
         if event.is_number() {
@@ -281,9 +281,9 @@ async fn shutdown_closes_idle_sockets_and_fails_running_responses() {
         drain_timeout: Duration::from_millis(100),
         ..config()
     };
-    let server = Server::start_with(hanging(), config, |_| {}).await;
+    let server = Server::start_with(hanging_turns(), config, |_| {}).await;
     let (mut idle, mut busy) = (Socket::open(&server).await, Socket::open(&server).await);
-    busy.ask(json!({})).await;
+    busy.request(json!({})).await;
     busy.until("response.output_text.delta").await;
     server.shutdown.begin();
     assert_eq!(idle.next().await, Some(json!(1012)));
@@ -296,12 +296,12 @@ async fn shutdown_closes_idle_sockets_and_fails_running_responses() {
 
 #[tokio::test]
 async fn queued_requests_of_a_socket_are_bounded_in_bytes() {
-    let server = Server::start_with(hanging(), config(), |config| config.body_limit = 1000).await;
+    let server = Server::start_with(hanging_turns(), config(), |config| config.body_limit = 1000).await;
     let mut socket = Socket::open(&server).await;
-    socket.ask(json!({})).await;
+    socket.request(json!({})).await;
     socket.until("response.created").await;
     for _ in 0..2 {
-        socket.ask(json!({"input": "x".repeat(600)})).await;
+        socket.request(json!({"input": "x".repeat(600)})).await;
     }
     let closed = loop {
         let next = socket.next().await.unwrap();
@@ -314,7 +314,7 @@ async fn queued_requests_of_a_socket_are_bounded_in_bytes() {
 
 #[tokio::test]
 async fn number_of_sockets_per_key_is_limited() {
-    let server = Server::start(hanging()).await;
+    let server = Server::start(hanging_turns()).await;
     let mut sockets = Vec::new();
     for _ in 0..32 {
         sockets.push(Socket::open(&server).await);

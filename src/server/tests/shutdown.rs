@@ -3,7 +3,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::http::tests::Step;
 
-fn hanging() -> ScriptedTurns {
+fn hanging_turns() -> ScriptedTurns {
     ScriptedTurns::playing([http::started(), http::text("a"), Step::Hang])
 }
 
@@ -57,7 +57,7 @@ async fn shutdown_closes_idle_connections_and_lets_answers_finish() {
 
 #[tokio::test]
 async fn answers_running_after_drain_timeout_end_with_an_error() {
-    let server = Server::start_with(hanging(), draining_for(100), |_| {}).await;
+    let server = Server::start_with(hanging_turns(), draining_for(100), |_| {}).await;
     let mut stream = server.connect().await;
     stream.write_all(&chat(true)).await.unwrap();
     read_until(&mut stream, "\"a\"").await;
@@ -93,7 +93,7 @@ async fn answers_running_after_drain_timeout_end_with_an_error() {
 
 #[tokio::test]
 async fn connection_that_outlasts_the_last_error_is_dropped() {
-    let server = Server::start_with(hanging(), draining_for(100), |_| {}).await;
+    let server = Server::start_with(hanging_turns(), draining_for(100), |_| {}).await;
     let mut client = server.connect().await;
     client
         .write_all(
@@ -121,7 +121,7 @@ async fn connection_that_outlasts_the_last_error_is_dropped() {
 
 #[tokio::test]
 async fn second_signal_aborts_without_waiting() {
-    let server = Server::start(hanging()).await;
+    let server = Server::start(hanging_turns()).await;
     let mut client = server.connect().await;
     client.write_all(&chat(true)).await.unwrap();
     read_until(&mut client, "\"a\"").await;

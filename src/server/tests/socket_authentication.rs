@@ -16,33 +16,33 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::turn_sockets::chat;
 use super::turn_sockets::events_until_end;
-use super::turn_sockets::obeying;
+use super::turn_sockets::prompted_turns;
 use super::turn_sockets::open;
 use super::*;
-use crate::http::tests::keyed::RevocableKey;
-use crate::http::tests::keyed::keyed;
+use crate::http::tests::key_fixtures::RevocableKey;
+use crate::http::tests::key_fixtures::with_configured_key;
 
 #[tokio::test]
 async fn socket_authenticates_with_its_first_message() {
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, with_configured_key).await;
     let mut socket = open(&server).await;
     socket
-        .say(json!({"type": "auth", "api_key": "secret-1"}))
+        .send(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
     assert_eq!(socket.next().await, Some(json!({"type": "authenticated"})));
-    socket.say(chat("a", "hi")).await;
+    socket.send(chat("a", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await.last().unwrap(),
         "a done stop"
     );
     socket
-        .say(json!({"type": "auth", "api_key": "guess"}))
+        .send(json!({"type": "auth", "api_key": "guess"}))
         .await;
     assert_eq!(
         events_until_end(&mut socket, 1).await,
         ["- error invalid_api_key"]
     );
-    socket.say(chat("a", "hi")).await;
+    socket.send(chat("a", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await.last().unwrap(),
         "a done stop",
@@ -55,7 +55,7 @@ async fn socket_authenticates_with_its_first_message() {
         json!({"type": "ping"}),
     ] {
         let mut socket = open(&server).await;
-        socket.say(first).await;
+        socket.send(first).await;
         assert_eq!(
             events_until_end(&mut socket, 1).await,
             ["- error invalid_api_key"]
@@ -68,24 +68,24 @@ async fn socket_authenticates_with_its_first_message() {
 /// timeout.
 #[tokio::test(start_paused = true)]
 async fn socket_without_authentication_is_closed_after_timeout() {
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, with_configured_key).await;
     let (_, mut socket) = open(&server).await.0.split();
-    expect_farewell(&mut socket).await;
+    expect_close_frame(&mut socket).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn pings_do_not_extend_the_authentication_timeout() {
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, with_configured_key).await;
     let (mut sink, mut socket) = open(&server).await.0.split();
     let alive = async {
         while sink.send(Message::Ping(Bytes::new())).await.is_ok() {
             sleep(Duration::from_secs(1)).await;
         }
     };
-    tokio::join!(expect_farewell(&mut socket), alive);
+    tokio::join!(expect_close_frame(&mut socket), alive);
 }
 
-async fn expect_farewell(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
+async fn expect_close_frame(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
     let mut messages = socket.filter(|message| ready(!matches!(message, Ok(Message::Pong(_)))));
     let Some(Ok(Message::Text(text))) = messages.next().await else {
         panic!("no error")
@@ -99,7 +99,7 @@ async fn expect_farewell(socket: &mut SplitStream<WebSocketStream<TcpStream>>) {
 
 #[tokio::test]
 async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, with_configured_key).await;
     let mut clients = Vec::new();
     for _ in 0..32 {
         clients.push(open(&server).await);
@@ -114,12 +114,12 @@ async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
     // An authenticated socket no longer counts as unauthenticated.
     let mut known = clients.remove(0);
     known
-        .say(json!({"type": "auth", "api_key": "secret-1"}))
+        .send(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
     known.until("authenticated").await;
     clients.push(open(&server).await);
     let mut page = open(&server).await;
-    page.say(json!({"type": "auth", "api_key": "secret-1"}))
+    page.send(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
     page.until("authenticated").await;
     assert_eq!(
@@ -128,14 +128,14 @@ async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
     );
     assert_eq!(clients[0].next().await, Some(json!(1013)));
     clients[1]
-        .say(json!({"type": "auth", "api_key": "secret-1"}))
+        .send(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
     assert_eq!(
         clients[1].next().await,
         Some(json!({"type": "authenticated"})),
         "nobody else had to go"
     );
-    known.say(chat("a", "hi")).await;
+    known.send(chat("a", "hi")).await;
     assert_eq!(
         events_until_end(&mut known, 1).await.last().unwrap(),
         "a done stop"
@@ -169,7 +169,7 @@ async fn handshake(server: &Server, headers: &[(&'static str, &str)]) -> (u16, O
 
 #[tokio::test]
 async fn socket_accepts_a_key_in_header_or_subprotocol() {
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, with_configured_key).await;
     let protocols =
         |key: &str| format!("realtime, openai-insecure-api-key.{key}, openai-beta.realtime-v1");
     assert_eq!(
@@ -195,7 +195,7 @@ async fn socket_accepts_a_key_in_header_or_subprotocol() {
 
 #[tokio::test]
 async fn socket_is_refused_to_pages_of_other_origins() {
-    let server = Server::start(obeying()).await;
+    let server = Server::start(prompted_turns()).await;
     for (origin, status) in [
         ("http://localhost:3000", 101),
         ("https://evil.example", 403),
@@ -207,7 +207,7 @@ async fn socket_is_refused_to_pages_of_other_origins() {
             "{origin}"
         );
     }
-    let keyed = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let with_key = Server::start_as(prompted_turns(), config(), |_| {}, with_configured_key).await;
     for (origin, status) in [
         ("http://localhost:3000", 101),
         ("https://evil.example", 403),
@@ -215,13 +215,13 @@ async fn socket_is_refused_to_pages_of_other_origins() {
     ] {
         let headers = [("origin", origin), ("authorization", "Bearer secret-1")];
         assert_eq!(
-            handshake(&keyed, &headers).await.0,
+            handshake(&with_key, &headers).await.0,
             status,
             "with a key: {origin}"
         );
     }
     let mut socket = open(&server).await;
-    socket.say(json!({"type": "auth", "api_key": "any"})).await;
+    socket.send(json!({"type": "auth", "api_key": "any"})).await;
     assert_eq!(
         socket.next().await,
         Some(json!({"type": "authenticated"})),
@@ -232,19 +232,19 @@ async fn socket_is_refused_to_pages_of_other_origins() {
 #[tokio::test]
 async fn revoked_key_is_refused_for_the_next_turn() {
     let key = RevocableKey::new().await;
-    let server = Server::start_as(obeying(), config(), |_| {}, |state| key.state(state)).await;
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, |state| key.state(state)).await;
     let mut socket = open(&server).await;
     socket
-        .say(json!({"type": "auth", "api_key": key.text}))
+        .send(json!({"type": "auth", "api_key": key.text}))
         .await;
     socket.until("authenticated").await;
-    socket.say(chat("a", "hi")).await;
+    socket.send(chat("a", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await.last().unwrap(),
         "a done stop"
     );
     key.revoke().await;
-    socket.say(chat("b", "hi")).await;
+    socket.send(chat("b", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await,
         ["b error revoked_api_key"]

@@ -39,7 +39,7 @@ fn endless_turns() -> (ScriptedTurns, watch::Receiver<usize>) {
 }
 
 /// Waits until the server can write no more.
-async fn until_stalled(progress: &mut watch::Receiver<usize>) {
+async fn wait_until_stalled(progress: &mut watch::Receiver<usize>) {
     within(DEADLINE, progress.wait_for(|progress| *progress > 0))
         .await
         .unwrap();
@@ -61,10 +61,10 @@ async fn stalled_socket_delays_only_its_own_turns_and_is_closed() {
     };
     let mut server = Server::start_with(endless_turns().0, config, |_| {}).await;
     let mut stalled = open(&server).await;
-    stalled.say(chat("a", "much")).await;
+    stalled.send(chat("a", "much")).await;
     server.until_held(1).await;
     let mut socket = open(&server).await;
-    socket.say(chat("b", "hi")).await;
+    socket.send(chat("b", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await.last().unwrap(),
         "b done stop"
@@ -78,11 +78,11 @@ async fn stalled_socket_can_still_cancel_and_start_turns() {
     let (turns, mut progress) = endless_turns();
     let mut server = Server::start_with(turns, small_send_buffer(), |_| {}).await;
     let mut stalled = open(&server).await;
-    stalled.say(chat("a", "much")).await;
-    until_stalled(&mut progress).await;
-    stalled.say(json!({"type": "cancel", "id": "a"})).await;
+    stalled.send(chat("a", "much")).await;
+    wait_until_stalled(&mut progress).await;
+    stalled.send(json!({"type": "cancel", "id": "a"})).await;
     server.until_held(0).await;
-    stalled.say(chat("b", "hi")).await;
+    stalled.send(chat("b", "hi")).await;
     stalled.until("done").await;
     assert_eq!(
         events_until_end(&mut stalled, 1).await,
@@ -100,8 +100,8 @@ async fn stalled_socket_can_close() {
         if path == "/v1/responses" {
             message = json!({"type": "response.create", "model": "sonnet", "input": "much"});
         }
-        stalled.say(message).await;
-        until_stalled(&mut progress).await;
+        stalled.send(message).await;
+        wait_until_stalled(&mut progress).await;
         server.until_held(1).await;
         stalled.0.send(Message::Close(None)).await.unwrap();
         server.until_held(0).await;
@@ -114,8 +114,8 @@ async fn stalled_socket_that_floods_messages_is_not_read_without_bound() {
     let (turns, mut progress) = endless_turns();
     let server = Server::start_with(turns, small_send_buffer(), |_| {}).await;
     let mut stalled = open(&server).await;
-    stalled.say(chat("a", "much")).await;
-    until_stalled(&mut progress).await;
+    stalled.send(chat("a", "much")).await;
+    wait_until_stalled(&mut progress).await;
     let ping = Message::text(format!("{{\"type\":\"ping\"{}}}", " ".repeat(900)));
     let mut received = 0;
     while let Ok(sent) = timeout(PAUSE, stalled.0.send(ping.clone())).await {

@@ -73,7 +73,7 @@ async fn task_is_watched_and_controlled_over_one_socket() {
     running.puppet.ask("q1");
     assert_eq!(socket.until("permission_request").await["request_id"], "q1");
     socket
-        .say(json!({"type": "permission", "request_id": "q1", "decision": "allow"}))
+        .send(json!({"type": "permission", "request_id": "q1", "decision": "allow"}))
         .await;
     assert_eq!(
         running.puppet.heard.recv().await.unwrap(),
@@ -83,7 +83,7 @@ async fn task_is_watched_and_controlled_over_one_socket() {
         socket.until("permission_resolved").await["decision"],
         "allow"
     );
-    socket.say(json!({"type": "ping"})).await;
+    socket.send(json!({"type": "ping"})).await;
     socket.until("pong").await;
     for (wrong, status, what) in [
         (
@@ -98,7 +98,7 @@ async fn task_is_watched_and_controlled_over_one_socket() {
         ),
         (json!({"type": "stop"}), 400, "invalid_value"),
     ] {
-        socket.say(wrong).await;
+        socket.send(wrong).await;
         let refused = socket.until("request_error").await;
         assert_eq!(
             (&refused["status"], &refused["error"]["code"]),
@@ -107,7 +107,7 @@ async fn task_is_watched_and_controlled_over_one_socket() {
     }
     socket.0.send(Message::text("not JSON")).await.unwrap();
     socket.until("request_error").await;
-    socket.say(json!({"type": "interrupt"})).await;
+    socket.send(json!({"type": "interrupt"})).await;
     assert_eq!(
         running.puppet.heard.recv().await.unwrap(),
         AgentCall::Interrupt

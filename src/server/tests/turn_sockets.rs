@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::response_sockets::Socket;
-use super::response_sockets::hanging;
+use super::response_sockets::hanging_turns;
 use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
@@ -15,7 +15,7 @@ use crate::domain::Part;
 use crate::domain::Turn;
 use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
-use crate::http::tests::keyed::keyed;
+use crate::http::tests::key_fixtures::with_configured_key;
 use crate::http::tests::play;
 
 pub(super) async fn open(server: &Server) -> Socket {
@@ -34,7 +34,7 @@ pub(super) fn prompt(turn: &Turn) -> &str {
 }
 
 /// Answers with the prompt; `hang` and `fail` do what they say.
-pub(super) fn obeying() -> ScriptedTurns {
+pub(super) fn prompted_turns() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let mut steps = vec![http::started(), http::text(prompt(turn))];
         steps.extend(match prompt(turn) {
@@ -73,11 +73,11 @@ pub(super) async fn events_until_end(socket: &mut Socket, count: usize) -> Vec<S
 
 #[tokio::test]
 async fn chat_without_id_gets_tokens_and_done_with_usage() {
-    let server = Server::start(obeying()).await;
+    let server = Server::start(prompted_turns()).await;
     let mut socket = open(&server).await;
     let messages = json!([{"role": "user", "content": "hi"}]);
     socket
-        .say(json!({"type": "chat", "model": "sonnet", "messages": messages}))
+        .send(json!({"type": "chat", "model": "sonnet", "messages": messages}))
         .await;
     let mut tokens = Vec::new();
     let done = loop {
@@ -94,19 +94,19 @@ async fn chat_without_id_gets_tokens_and_done_with_usage() {
 
 #[tokio::test]
 async fn turns_run_concurrently_and_ids_can_be_reused() {
-    let server = Server::start(obeying()).await;
+    let server = Server::start(prompted_turns()).await;
     let mut socket = open(&server).await;
-    socket.say(chat("slow", "hang")).await;
+    socket.send(chat("slow", "hang")).await;
     socket.until("token").await;
     for id in ["b", "a", "b"] {
-        socket.say(chat(id, "hi")).await;
+        socket.send(chat(id, "hi")).await;
         let expected =
             ["started", "token hi", "token !", "done stop"].map(|words| format!("{id} {words}"));
         assert_eq!(events_until_end(&mut socket, 1).await, expected);
     }
     let mut both = Vec::new();
     for id in ["c", "d"] {
-        socket.say(chat(id, "ho")).await;
+        socket.send(chat(id, "ho")).await;
     }
     both.extend(events_until_end(&mut socket, 2).await);
     for id in ["c", "d"] {
@@ -124,12 +124,12 @@ async fn turns_run_concurrently_and_ids_can_be_reused() {
 
 #[tokio::test]
 async fn done_event_has_model_and_usage() {
-    let server = Server::start(obeying()).await;
+    let server = Server::start(prompted_turns()).await;
     let mut socket = open(&server).await;
     let mut message = chat("a", "hi");
     message.as_object_mut().unwrap().remove("id");
     message["verbosity"] = json!("low");
-    socket.say(message).await;
+    socket.send(message).await;
     let started = socket.next().await.unwrap();
     assert!(
         started["id"].as_str().unwrap().starts_with("turn_"),
@@ -149,22 +149,22 @@ async fn done_event_has_model_and_usage() {
 
 #[tokio::test]
 async fn cancel_ends_one_turn_and_keeps_the_others() {
-    let mut server = Server::start(obeying()).await;
+    let mut server = Server::start(prompted_turns()).await;
     let mut socket = open(&server).await;
     for id in ["a", "b"] {
-        socket.say(chat(id, "hang")).await;
+        socket.send(chat(id, "hang")).await;
         socket.until("token").await;
     }
     server.until_held(2).await;
-    socket.say(json!({"type": "cancel", "id": "a"})).await;
+    socket.send(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(events_until_end(&mut socket, 1).await, ["a done cancelled"]);
     server.until_held(1).await;
-    socket.say(json!({"type": "cancel", "id": "a"})).await;
+    socket.send(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await,
         ["a error turn_not_found"]
     );
-    socket.say(chat("b", "hi")).await;
+    socket.send(chat("b", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await,
         ["b error invalid_value"],
@@ -179,17 +179,17 @@ async fn cancel_ends_one_turn_and_keeps_the_others() {
 async fn queued_turn_can_be_cancelled() {
     let mut server = Server::start(ScriptedTurns::queueing()).await;
     let mut socket = open(&server).await;
-    socket.say(chat("a", "hi")).await;
+    socket.send(chat("a", "hi")).await;
     socket.until("started").await;
     server.until_held(1).await;
-    socket.say(json!({"type": "cancel", "id": "a"})).await;
+    socket.send(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(events_until_end(&mut socket, 1).await, ["a done cancelled"]);
     server.until_held(0).await;
 }
 
 #[tokio::test]
 async fn errors_are_sent_and_keep_the_socket_open() {
-    let server = Server::start(obeying()).await;
+    let server = Server::start(prompted_turns()).await;
     let mut socket = open(&server).await;
     for (message, param) in [
         ("{", Value::Null),
@@ -212,12 +212,12 @@ async fn errors_are_sent_and_keep_the_socket_open() {
         );
         assert_eq!(error["error"]["param"], param, "{error}");
     }
-    socket.say(chat("a", "fail")).await;
+    socket.send(chat("a", "fail")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await,
         ["a started", "a token fail", "a error overloaded"]
     );
-    socket.say(json!({"type": "ping"})).await;
+    socket.send(json!({"type": "ping"})).await;
     assert_eq!(socket.next().await, Some(json!({"type": "pong"})));
     socket
         .0
@@ -232,10 +232,10 @@ async fn errors_are_sent_and_keep_the_socket_open() {
 
 #[tokio::test]
 async fn number_of_turns_per_socket_is_limited() {
-    let mut server = Server::start(obeying()).await;
+    let mut server = Server::start(prompted_turns()).await;
     let mut socket = open(&server).await;
     for index in 0..17 {
-        socket.say(chat(&format!("t{index}"), "hang")).await;
+        socket.send(chat(&format!("t{index}"), "hang")).await;
     }
     let error = socket.until("error").await;
     assert_eq!(
@@ -251,12 +251,12 @@ async fn number_of_turns_per_socket_is_limited() {
 #[tokio::test]
 async fn dead_socket_is_closed_and_silent_live_one_is_kept() {
     let heartbeat = |config: &mut crate::http::Config| config.heartbeat = Duration::from_millis(50);
-    let mut server = Server::start_with(hanging(), config(), heartbeat).await;
+    let mut server = Server::start_with(hanging_turns(), config(), heartbeat).await;
     let mut alive = open(&server).await;
-    alive.say(chat("a", "hi")).await;
+    alive.send(chat("a", "hi")).await;
     alive.until("token").await;
     let mut dead = open(&server).await;
-    dead.say(chat("a", "hi")).await;
+    dead.send(chat("a", "hi")).await;
     dead.until("token").await;
     server.until_held(2).await;
     let mut pings = 0;
@@ -264,30 +264,30 @@ async fn dead_socket_is_closed_and_silent_live_one_is_kept() {
         pings += usize::from(matches!(alive.0.next().await, Some(Ok(Message::Ping(_)))));
     }
     server.until_held(1).await;
-    alive.say(json!({"type": "cancel", "id": "a"})).await;
+    alive.send(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(alive.next().await.unwrap()["finish_reason"], "cancelled");
 }
 
 #[tokio::test]
 async fn each_turn_has_an_access_log_line() {
     let (log, _guard) = Log::collect();
-    let server = Server::start_as(obeying(), config(), |_| {}, keyed).await;
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, with_configured_key).await;
     let mut socket = open(&server).await;
     socket
-        .say(json!({"type": "auth", "api_key": "secret-1"}))
+        .send(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
     socket.until("authenticated").await;
     for (prompt, end) in [("hi", "done"), ("fail", "error")] {
-        socket.say(chat("a", prompt)).await;
+        socket.send(chat("a", prompt)).await;
         socket.until(end).await;
     }
     socket
-        .say(json!({"type": "chat", "n": 9, "messages": "secret-prompt"}))
+        .send(json!({"type": "chat", "n": 9, "messages": "secret-prompt"}))
         .await;
     socket.until("error").await;
-    socket.say(chat("a", "hang")).await;
+    socket.send(chat("a", "hang")).await;
     socket.until("token").await;
-    socket.say(json!({"type": "cancel", "id": "a"})).await;
+    socket.send(json!({"type": "cancel", "id": "a"})).await;
     socket.until("done").await;
     let text = log.text();
     let events_until_end = |line: &str| {
@@ -320,13 +320,13 @@ async fn shutdown_ends_turns_with_an_error_and_closes_sockets() {
         drain_timeout: Duration::from_millis(100),
         ..config()
     };
-    let server = Server::start_with(obeying(), config, |_| {}).await;
+    let server = Server::start_with(prompted_turns(), config, |_| {}).await;
     let (mut idle, mut busy) = (open(&server).await, open(&server).await);
-    busy.say(chat("a", "hang")).await;
+    busy.send(chat("a", "hang")).await;
     busy.until("token").await;
     server.shutdown.begin();
     assert_eq!(idle.next().await, Some(json!(1012)));
-    busy.say(chat("b", "hi")).await;
+    busy.send(chat("b", "hi")).await;
     assert_eq!(
         events_until_end(&mut busy, 2).await,
         ["b error shutting_down", "a error shutting_down"]
@@ -350,7 +350,7 @@ async fn large_message_waiting_for_memory_blocks_no_running_turn() {
     })
     .await;
     let mut socket = open(&server).await;
-    socket.say(chat("a", "hi")).await;
+    socket.send(chat("a", "hi")).await;
     socket.until("started").await;
     server.until_held(1).await;
     // A body that reserves all memory of the key and never arrives; `100 Continue` shows that it
@@ -361,7 +361,7 @@ async fn large_message_waiting_for_memory_blocks_no_running_turn() {
     );
     slow.write_all(head.as_bytes()).await.unwrap();
     read_until(&mut slow, "100 Continue").await;
-    socket.say(chat("b", &"x".repeat(LARGE))).await;
+    socket.send(chat("b", &"x".repeat(LARGE))).await;
     for number in 0..20 {
         events
             .unbounded_send(Ok(crate::domain::TurnEvent::Text(number.to_string())))

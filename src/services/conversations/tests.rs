@@ -18,7 +18,7 @@ fn message(id: &str) -> Value {
     json!({"type": "message", "id": id, "role": "user", "content": [{"type": "input_text", "text": "a\nb"}]})
 }
 
-fn some() -> (Store, Conversations) {
+fn conversations_with_store() -> (Store, Conversations) {
     let store = Store::in_memory(TaskTracker::new());
     let conversations = Conversations::temporary(&store, &Arc::new(Keys::none()));
     (store, conversations)
@@ -43,7 +43,7 @@ async fn ids(conversations: &Conversations, id: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn added_items_with_duplicate_ids_get_new_ids() {
-    let (_, conversations) = some();
+    let (_, conversations) = conversations_with_store();
     let id = create_conversation(&conversations).await;
     conversations
         .add_items(&caller(), &id, vec![message("msg_1"), message("msg_2")])
@@ -75,7 +75,7 @@ async fn added_items_with_duplicate_ids_get_new_ids() {
 
 #[tokio::test]
 async fn locked_conversation_rejects_item_changes() {
-    let (_, conversations) = some();
+    let (_, conversations) = conversations_with_store();
     let id = create_conversation(&conversations).await;
     let locked = conversations.lock(&caller(), &id).await.unwrap();
     let refused = conversations
@@ -98,7 +98,7 @@ async fn locked_conversation_rejects_item_changes() {
 
 #[tokio::test]
 async fn append_writes_items_and_the_record_beside_atomically() {
-    let (store, conversations) = some();
+    let (store, conversations) = conversations_with_store();
     let limits = TtlLimits {
         time_to_live: std::time::Duration::from_secs(60),
         max_records: 9,
@@ -133,7 +133,7 @@ async fn append_writes_items_and_the_record_beside_atomically() {
 
 #[tokio::test]
 async fn items_are_appended_as_parts_and_inline_items_move_to_a_part() {
-    let (store, conversations) = some();
+    let (store, conversations) = conversations_with_store();
     let items = json!({"items": [{"role": "user", "content": "first"}]}).to_string();
     let request = decode_create_conversation(items.as_bytes(), Policy::Strict).unwrap();
     let id = conversations.create(&caller(), request).await.unwrap().id;

@@ -53,7 +53,7 @@ fn caller() -> Caller {
 }
 
 /// Sends `words` and reads the answer, which breaks off before its end if there is no `reason`.
-async fn say(
+async fn run_turn(
     sessions: &Sessions,
     session: &ChatSession,
     words: &str,
@@ -85,8 +85,8 @@ async fn only_complete_answers_are_stored() {
     let store = Store::in_memory(TaskTracker::new());
     let sessions = sessions(&store);
     let session = sessions.create(&caller(), new()).await.unwrap();
-    say(&sessions, &session, "lost", None).await;
-    say(
+    run_turn(&sessions, &session, "lost", None).await;
+    run_turn(
         &sessions,
         &session,
         "refused",
@@ -101,7 +101,7 @@ async fn only_complete_answers_are_stored() {
             .message_count,
         0
     );
-    say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
+    run_turn(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
     // The same records, as read by a restarted server.
     let next = self::sessions(&store);
     let now = next.get(&caller(), &session.id).await.unwrap();
@@ -185,7 +185,7 @@ async fn answer_that_cannot_be_stored_fails_and_changes_nothing() {
     let disk = Arc::new(Faulty::default());
     let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
     let session = sessions.create(&caller(), new()).await.unwrap();
-    say(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
+    run_turn(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
     let before = sessions.get(&caller(), &session.id).await.unwrap();
     disk.fill(true);
     let turn = sessions.begin_turn(&caller(), &session.id).await.unwrap();
@@ -200,7 +200,7 @@ async fn answer_that_cannot_be_stored_fails_and_changes_nothing() {
     ));
     disk.fill(false);
     assert_eq!(sessions.get(&caller(), &session.id).await.unwrap(), before);
-    say(&sessions, &session, "again", Some(FinishReason::Stop)).await;
+    run_turn(&sessions, &session, "again", Some(FinishReason::Stop)).await;
     assert_eq!(
         sessions
             .get(&caller(), &session.id)
@@ -252,8 +252,8 @@ async fn turn_appends_new_messages_only_and_reads_earlier_record_version() {
             .await
             .unwrap()
     );
-    say(&sessions, &session, "second", Some(FinishReason::Stop)).await;
-    say(&sessions, &session, "third", Some(FinishReason::Stop)).await;
+    run_turn(&sessions, &session, "second", Some(FinishReason::Stop)).await;
+    run_turn(&sessions, &session, "third", Some(FinishReason::Stop)).await;
     let whole = sessions
         .0
         .table

@@ -66,7 +66,7 @@ impl Api {
     }
 
     /// Returns the whole message that answers `prompt`.
-    pub async fn ask(&self, prompt: &str) -> Value {
+    pub async fn answer_to(&self, prompt: &str) -> Value {
         self.send(&request(prompt, json!({})))
             .await
             .json()

@@ -56,7 +56,7 @@ async fn open(folder: &Path) -> (OpenedLedger, Store, TaskTracker) {
 }
 
 /// Prints one line and flushes it.
-fn say(what: &str) {
+fn print_line(what: &str) {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{what}")
         .and_then(|()| stdout.flush())
@@ -67,13 +67,13 @@ async fn write(ledger: Ledger, round: u64, writer: u64) {
     for number in 0.. {
         let id = format!("{round}-{writer}-{number}");
         let Ok(hold) = ledger.hold(&key(round), amount(ESTIMATE, 3), &id).await else {
-            say(&format!("over {id}"));
+            print_line(&format!("over {id}"));
             continue;
         };
-        say(&format!("held {id}"));
+        print_line(&format!("held {id}"));
         let tokens = 1 + (writer + number) % ESTIMATE;
         let debit = hold.settle(charge(tokens, 2)).await.unwrap();
-        say(&format!("done {id} {}", debit.tokens));
+        print_line(&format!("done {id} {}", debit.tokens));
     }
 }
 
@@ -96,7 +96,7 @@ fn write_until_killed(round: u64, folder: &str) {
     runtime.block_on(async {
         let (OpenedLedger { ledger, .. }, ..) = open(Path::new(folder)).await;
         // The test harness has started a line of its own.
-        say("");
+        print_line("");
         let mut tasks = tokio::task::JoinSet::new();
         (0..WRITERS).for_each(|writer| drop(tasks.spawn(write(ledger.clone(), round, writer))));
         tasks.join_all().await;

@@ -397,7 +397,7 @@ fn result(id: &str, content: impl Into<Value>) -> Value {
     json!({"role": "tool", "tool_call_id": id, "content": content.into()})
 }
 
-fn brought(id: &str, texts: &[&str]) -> Part {
+fn tool_result(id: &str, texts: &[&str]) -> Part {
     let parts = texts.iter().map(|&text| Part::text(text)).collect();
     Part::ToolResult(ToolResult {
         id: id.to_owned(),
@@ -419,7 +419,7 @@ fn tool_results_of_one_answer_merge_into_one_message() {
     let turn = decoded(&called(&results).to_string()).turn;
     assert_eq!(
         turn.history[2].parts,
-        [brought("c2", &["two"]), brought("c1", &["a", "b"])]
+        [tool_result("c2", &["two"]), tool_result("c1", &["a", "b"])]
     );
     assert_eq!(turn.prompt, [Part::Instruction("in between".to_owned())]);
     let use_of = |id: &str, name: &str, input: &str| {
@@ -449,7 +449,7 @@ fn tool_results_of_one_answer_merge_into_one_message() {
     let turn = decoded(&called(&results).to_string()).turn;
     assert_eq!(
         turn.history[2].parts,
-        [brought("c1", &[]), brought("c2", &[])]
+        [tool_result("c1", &[]), tool_result("c2", &[])]
     );
     assert_eq!(turn.prompt, [Part::text("well?")]);
 }
@@ -463,7 +463,7 @@ fn legacy_function_result_matches_call_by_name() {
     ]});
     assert_eq!(
         decoded(&request.to_string()).turn.prompt,
-        [brought("call-1", &["seen"])]
+        [tool_result("call-1", &["seen"])]
     );
 }
 

@@ -17,13 +17,13 @@ fn tools(tools: &Value, choice: &Value) -> Result<(Tools, Value), InvalidRequest
     Ok((request.into_turn(&[])?.0.tools, as_sent))
 }
 
-fn two() -> Value {
+fn two_functions() -> Value {
     json!([{"type": "function", "name": "a"}, {"type": "function", "name": "b", "description": "B"}])
 }
 
 #[test]
 fn response_tool_choice_forms_are_decoded() {
-    let choice = |choice: Value| tools(&two(), &choice).unwrap().0;
+    let choice = |choice: Value| tools(&two_functions(), &choice).unwrap().0;
     assert_eq!(choice(Value::Null).choice, ToolChoice::Auto);
     assert_eq!(choice(json!("none")).choice, ToolChoice::None);
     assert_eq!(choice(json!("required")).choice, ToolChoice::Required);
@@ -317,7 +317,7 @@ fn tool_choice_sees_tools_of_earlier_items() {
     let chosen =
         |choice: Value, continues: bool, input: Value, earlier: &[Value], referenced: &[usize]| {
             let mut body =
-                json!({"model": "m", "input": input, "tool_choice": choice, "tools": two()});
+                json!({"model": "m", "input": input, "tool_choice": choice, "tools": two_functions()});
             if continues {
                 body["previous_response_id"] = json!("resp_1");
             }
@@ -391,19 +391,19 @@ fn uncallable_tools_are_refused() {
             "tools[1].name",
         ),
         (json!([]), json!("required"), "tool_choice"),
-        (two(), json!("any"), "tool_choice"),
+        (two_functions(), json!("any"), "tool_choice"),
         (
-            two(),
+            two_functions(),
             json!({"type": "function", "name": "c"}),
             "tool_choice.name",
         ),
         (
-            two(),
+            two_functions(),
             json!({"type": "web_search_preview"}),
             "tool_choice.type",
         ),
         (
-            two(),
+            two_functions(),
             json!({"type": "allowed_tools", "tools": [{"name": "c"}]}),
             "tool_choice.tools[0].name",
         ),

@@ -7,19 +7,19 @@ use super::*;
 async fn task_is_found_by_its_chosen_id() {
     let mut fixture = TaskFixture::open().await;
     let order = fixture.order(json!({"task_id": "test-123"}));
-    let (status, created) = fixture.ask("POST", "/api/v1/tasks", order.clone()).await;
+    let (status, created) = fixture.request("POST", "/api/v1/tasks", order.clone()).await;
     assert_eq!((status, &created["task_id"]), (201, &json!("test-123")));
     assert!(created["id"].as_str().unwrap().starts_with("task_"));
     let puppet = fixture.server.puppets.recv().await.unwrap();
     let (status, task) = fixture
-        .ask("GET", "/api/v1/tasks/test-123", Value::Null)
+        .request("GET", "/api/v1/tasks/test-123", Value::Null)
         .await;
     assert_eq!(
         (status, &task["id"], &task["status"]),
         (200, &created["id"], &json!("running"))
     );
 
-    let (status, again) = fixture.ask("POST", "/api/v1/tasks", order).await;
+    let (status, again) = fixture.request("POST", "/api/v1/tasks", order).await;
     assert_eq!(
         (status, &again["id"]),
         (200, &created["id"]),
@@ -27,16 +27,16 @@ async fn task_is_found_by_its_chosen_id() {
     );
     let other = fixture.order(json!({"task_id": "test-123", "max_turns": 3}));
     assert_eq!(
-        refusal(fixture.ask("POST", "/v1/tasks", other).await),
+        refusal(fixture.request("POST", "/v1/tasks", other).await),
         "409 task_exists task_id"
     );
     let (_, list) = fixture
-        .ask("GET", "/v1/tasks?after=test-123", Value::Null)
+        .request("GET", "/v1/tasks?after=test-123", Value::Null)
         .await;
     assert_eq!(list["data"], json!([]));
 
     let (status, _) = fixture
-        .ask("POST", "/api/v1/tasks/test-123/interrupt", Value::Null)
+        .request("POST", "/api/v1/tasks/test-123/interrupt", Value::Null)
         .await;
     assert_eq!(status, 200);
     puppet.end(AgentStop::Completed, "0.25");
@@ -50,7 +50,7 @@ async fn task_is_found_by_its_chosen_id() {
         "{stream_text}"
     );
     let (status, deleted) = fixture
-        .ask("DELETE", "/api/v1/tasks/test-123", Value::Null)
+        .request("DELETE", "/api/v1/tasks/test-123", Value::Null)
         .await;
     assert_eq!(
         (status, &deleted["id"], &deleted["task_id"]),
@@ -58,7 +58,7 @@ async fn task_is_found_by_its_chosen_id() {
     );
     for path in ["/v1/tasks/test-123", "/v1/tasks/test-123/events"] {
         assert_eq!(
-            refusal(fixture.ask("GET", path, Value::Null).await),
+            refusal(fixture.request("GET", path, Value::Null).await),
             "404 task_not_found -",
             "{path}"
         );
@@ -73,7 +73,7 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
     let mut created = Vec::new();
     for key in [&first, &second] {
         let (status, task) = fixture
-            .ask_as(key, "POST", "/v1/tasks", order.clone())
+            .request_as(key, "POST", "/v1/tasks", order.clone())
             .await;
         assert_eq!(status, 201, "{task}");
         created.push(task["id"].clone());
@@ -82,7 +82,7 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
     for (key, id) in [(&first, &created[0]), (&second, &created[1])] {
         assert_eq!(
             &fixture
-                .ask_as(key, "GET", "/v1/tasks/nightly", Value::Null)
+                .request_as(key, "GET", "/v1/tasks/nightly", Value::Null)
                 .await
                 .1["id"],
             id
@@ -95,13 +95,13 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
         .await;
     assert_eq!(
         fixture
-            .ask("DELETE", "/v1/tasks/nightly", Value::Null)
+            .request("DELETE", "/v1/tasks/nightly", Value::Null)
             .await
             .0,
         200
     );
     let (status, next) = fixture
-        .ask(
+        .request(
             "POST",
             "/v1/tasks",
             fixture.order(json!({"task_id": "nightly"})),
@@ -114,7 +114,7 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
     );
     assert_eq!(
         fixture
-            .ask_as(&second, "GET", "/v1/tasks/nightly", Value::Null)
+            .request_as(&second, "GET", "/v1/tasks/nightly", Value::Null)
             .await
             .1["id"],
         created[1]
@@ -126,7 +126,7 @@ async fn concurrent_requests_with_one_id_create_one_task() {
     let fixture = TaskFixture::open().await;
     let order = fixture.order(json!({"task_id": "once"}));
     let answers =
-        futures::future::join_all((0..5).map(|_| fixture.ask("POST", "/v1/tasks", order.clone())))
+        futures::future::join_all((0..5).map(|_| fixture.request("POST", "/v1/tasks", order.clone())))
             .await;
     let mut statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
     statuses.sort_unstable();
@@ -148,7 +148,7 @@ async fn invalid_task_id_is_refused() {
     ] {
         let order = fixture.order(json!({"task_id": id}));
         assert_eq!(
-            refusal(fixture.ask("POST", "/v1/tasks", order).await),
+            refusal(fixture.request("POST", "/v1/tasks", order).await),
             expected,
             "{id}"
         );

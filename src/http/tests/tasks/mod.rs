@@ -88,7 +88,7 @@ impl TaskFixture {
         }
     }
 
-    async fn ask_as(&self, key: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
+    async fn request_as(&self, key: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
         let bearer = format!("Bearer {key}");
         let body_text = if body.is_null() {
             String::new()
@@ -103,8 +103,8 @@ impl TaskFixture {
         )
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        self.ask_as(&self.keys[0], method, path, body).await
+    async fn request(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.request_as(&self.keys[0], method, path, body).await
     }
 
     /// Returns a request for a task with these fields beside the required ones.
@@ -120,7 +120,7 @@ impl TaskFixture {
 
     /// Creates a task, and returns it with the handle that drives its agent.
     pub(crate) async fn start_task(&mut self, fields: Value) -> (String, AgentScript) {
-        let (status, task) = self.ask("POST", "/v1/tasks", self.order(fields)).await;
+        let (status, task) = self.request("POST", "/v1/tasks", self.order(fields)).await;
         assert_eq!(status, 201, "{task}");
         (
             task["id"].as_str().unwrap().to_owned(),
@@ -146,7 +146,7 @@ impl TaskFixture {
     async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         loop {
             let (_, task) = self
-                .ask("GET", &format!("/v1/tasks/{id}"), json!(null))
+                .request("GET", &format!("/v1/tasks/{id}"), json!(null))
                 .await;
             if condition(&task) {
                 return task;
@@ -221,13 +221,13 @@ async fn task_is_created_followed_and_deleted() {
     event: complete
     data: {"result":"words","sequence_number":3,"status":"completed","type":"complete"}
     "#);
-    let (_, list) = fixture.ask("GET", "/v1/tasks?limit=1", json!(null)).await;
+    let (_, list) = fixture.request("GET", "/v1/tasks?limit=1", json!(null)).await;
     assert_eq!(
         (&list["data"][0]["id"], &list["has_more"]),
         (&json!(id), &json!(false))
     );
     let (status, deleted) = fixture
-        .ask("DELETE", &format!("/v1/tasks/{id}"), json!(null))
+        .request("DELETE", &format!("/v1/tasks/{id}"), json!(null))
         .await;
     assert_eq!(
         (status, deleted),
@@ -238,7 +238,7 @@ async fn task_is_created_followed_and_deleted() {
     );
     assert_eq!(
         fixture
-            .ask("GET", &format!("/v1/tasks/{id}"), json!(null))
+            .request("GET", &format!("/v1/tasks/{id}"), json!(null))
             .await
             .0,
         404
@@ -257,7 +257,7 @@ async fn task_shows_its_outcome() {
         .await;
     assert_eq!(
         fixture
-            .ask("GET", &format!("/api/v1/tasks/{id}"), json!(null))
+            .request("GET", &format!("/api/v1/tasks/{id}"), json!(null))
             .await
             .1,
         task
@@ -340,7 +340,7 @@ async fn tasks_are_per_key_and_need_the_permission() {
     ];
     for (method, path) in &paths {
         let (status, error) = fixture
-            .ask_as(&fixture.keys[1], method, path, json!({"decision": "allow"}))
+            .request_as(&fixture.keys[1], method, path, json!({"decision": "allow"}))
             .await;
         assert_eq!(
             (status, &error["error"]["code"]),
@@ -348,7 +348,7 @@ async fn tasks_are_per_key_and_need_the_permission() {
             "{method} {path}"
         );
         let (status, error) = fixture
-            .ask_as(&fixture.other, method, path, json!({"decision": "allow"}))
+            .request_as(&fixture.other, method, path, json!({"decision": "allow"}))
             .await;
         assert_eq!(
             (status, &error["error"]["code"]),
@@ -357,14 +357,14 @@ async fn tasks_are_per_key_and_need_the_permission() {
     }
     assert_eq!(
         fixture
-            .ask_as(&fixture.keys[1], "GET", "/v1/tasks", json!(null))
+            .request_as(&fixture.keys[1], "GET", "/v1/tasks", json!(null))
             .await
             .1["data"],
         json!([])
     );
     assert_eq!(
         fixture
-            .ask_as(
+            .request_as(
                 &fixture.other,
                 "POST",
                 "/v1/tasks",
@@ -451,7 +451,7 @@ async fn invalid_task_request_names_the_field() {
         (json!({"max_turn": 1}), 400, "max_turn"),
     ] {
         let (found, error) = fixture
-            .ask("POST", "/v1/tasks", fixture.order(fields.clone()))
+            .request("POST", "/v1/tasks", fixture.order(fields.clone()))
             .await;
         assert_eq!(
             (found, &error["error"]["param"]),
@@ -460,7 +460,7 @@ async fn invalid_task_request_names_the_field() {
         );
     }
     let (status, error) = fixture
-        .ask(
+        .request(
             "POST",
             "/v1/tasks",
             fixture.order(json!({"project_id": "other"})),
@@ -503,7 +503,7 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
         );
     }
     let (_, task) = fixture
-        .ask(
+        .request(
             "POST",
             "/v1/tasks",
             fixture.order(json!({"webhook": {"url": "https://hooks.example.com/a"}})),
@@ -517,7 +517,7 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
         "{task}"
     );
     let (_, again) = fixture
-        .ask(
+        .request(
             "GET",
             &format!("/v1/tasks/{}", task["id"].as_str().unwrap()),
             json!(null),

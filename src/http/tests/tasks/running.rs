@@ -20,11 +20,11 @@ async fn permission_request_is_answered_once() {
         (json!({"decision": "allow", "message": "x"}), "message"),
         (json!({"decision": "allow", "for": "ever"}), "for"),
     ] {
-        let (status, error) = fixture.ask("POST", &path, body).await;
+        let (status, error) = fixture.request("POST", &path, body).await;
         assert_eq!((status, &error["error"]["param"]), (400, &json!(param)));
     }
     let (status, answered) = fixture
-        .ask(
+        .request(
             "POST",
             &path,
             json!({"decision": "deny", "message": "Not that."}),
@@ -40,7 +40,7 @@ async fn permission_request_is_answered_once() {
         )
     );
     let (status, error) = fixture
-        .ask("POST", &path, json!({"decision": "allow"}))
+        .request("POST", &path, json!({"decision": "allow"}))
         .await;
     assert_eq!(
         (status, &error["error"]["code"]),
@@ -53,7 +53,7 @@ async fn task_is_interrupted_once() {
     let mut fixture = TaskFixture::open().await;
     let (id, mut puppet) = fixture.start_task(json!({})).await;
     let path = format!("/v1/tasks/{id}/interrupt");
-    let (status, task) = fixture.ask("POST", &path, json!(null)).await;
+    let (status, task) = fixture.request("POST", &path, json!(null)).await;
     assert_eq!((status, &task["status"]), (200, &json!("running")));
     assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
     puppet.end(AgentStop::Interrupted, "0.25");
@@ -67,13 +67,13 @@ async fn task_is_interrupted_once() {
         stream_text.contains(r#""status":"interrupted""#) && stream_text.contains("event: complete"),
         "{stream_text}"
     );
-    let (status, error) = fixture.ask("POST", &path, json!(null)).await;
+    let (status, error) = fixture.request("POST", &path, json!(null)).await;
     assert_eq!(
         (status, &error["error"]["code"]),
         (400, &json!("task_over"))
     );
     let (status, error) = fixture
-        .ask("GET", &format!("/v1/tasks/{id}/ws"), json!(null))
+        .request("GET", &format!("/v1/tasks/{id}/ws"), json!(null))
         .await;
     assert_eq!(
         (status, &error["error"]["code"]),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Returns a turn that may be cached.
-fn same() -> Turn {
+fn cacheable_turn() -> Turn {
     turn("m", Some(0.0))
 }
 
@@ -15,11 +15,11 @@ fn status(answered: &Result<RunningTurn, Error>) -> Option<CacheStatus> {
 async fn cached_answer_costs_nothing() {
     let setting = Setting::new().await;
     let caller = capped("a", 10_000);
-    let answered = setting.ask(&caller, same()).await;
+    let answered = setting.ask(&caller, cacheable_turn()).await;
     assert_eq!(status(&answered), Some(CacheStatus::Miss));
     setting.runs.take().answer(777);
     let answered = read(answered.unwrap()).await;
-    let again = setting.ask(&caller, same()).await;
+    let again = setting.ask(&caller, cacheable_turn()).await;
     assert_eq!(status(&again), Some(CacheStatus::Hit));
     assert_eq!(again.as_ref().unwrap().info.model, "m-1");
     let again = read(again.unwrap()).await;
@@ -36,10 +36,10 @@ async fn cached_answer_costs_nothing() {
 #[tokio::test]
 async fn cached_answer_needs_no_room_in_a_budget() {
     let setting = Setting::new().await;
-    let answered = setting.ask(&Caller::named("a"), same()).await.unwrap();
+    let answered = setting.ask(&Caller::named("a"), cacheable_turn()).await.unwrap();
     setting.runs.take().answer(1);
     read(answered).await;
-    let again = setting.ask(&capped("poor", 1), same()).await;
+    let again = setting.ask(&capped("poor", 1), cacheable_turn()).await;
     assert_eq!(status(&again), Some(CacheStatus::Hit));
     let fresh = Caller {
         cache_control: CacheControl {
@@ -49,7 +49,7 @@ async fn cached_answer_needs_no_room_in_a_budget() {
         ..capped("poor", 1)
     };
     assert!(matches!(
-        setting.ask(&fresh, same()).await,
+        setting.ask(&fresh, cacheable_turn()).await,
         Err(Error::OverBudget(_))
     ));
 }
@@ -59,7 +59,7 @@ async fn concurrent_equal_turns_are_charged_once() {
     let setting = Setting::new().await;
     let mut running = Vec::new();
     for _ in 0..20 {
-        running.push(setting.ask(&Caller::named("a"), same()).await.unwrap());
+        running.push(setting.ask(&Caller::named("a"), cacheable_turn()).await.unwrap());
     }
     assert_eq!(setting.runs.count(), 1);
     setting.runs.take().answer(777);
@@ -76,8 +76,8 @@ async fn concurrent_equal_turns_are_charged_once() {
 #[tokio::test]
 async fn shared_run_is_charged_to_its_leader_after_the_leader_left() {
     let setting = Setting::new().await;
-    let first = setting.ask(&capped("a", 10_000), same()).await.unwrap();
-    let second = setting.ask(&capped("b", 10_000), same()).await.unwrap();
+    let first = setting.ask(&capped("a", 10_000), cacheable_turn()).await.unwrap();
+    let second = setting.ask(&capped("b", 10_000), cacheable_turn()).await.unwrap();
     let run = setting.runs.take();
     run.begin();
     drop(first);
@@ -94,7 +94,7 @@ async fn shared_run_is_charged_to_its_leader_after_the_leader_left() {
 async fn exhausted_budget_of_the_leader_does_not_fail_followers() {
     let setting = Setting::new().await;
     let (poor, rich) = (capped("poor", 1), Caller::named("rich"));
-    let (refused, running) = tokio::join!(setting.ask(&poor, same()), setting.ask(&rich, same()));
+    let (refused, running) = tokio::join!(setting.ask(&poor, cacheable_turn()), setting.ask(&rich, cacheable_turn()));
     assert!(matches!(refused, Err(Error::OverBudget(_))));
     setting.runs.take().answer(3);
     assert_eq!(cost(&read(running.unwrap()).await), Some(3));
@@ -104,9 +104,9 @@ async fn exhausted_budget_of_the_leader_does_not_fail_followers() {
 async fn full_queue_share_of_the_leader_does_not_fail_followers() {
     let setting = Setting::new().await;
     let (greedy, other) = (capped("greedy", 10_000), Caller::named("other"));
-    let same = || turn("share", Some(0.0));
+    let shared_turn = || turn("share", Some(0.0));
     let (refused, running) =
-        tokio::join!(setting.ask(&greedy, same()), setting.ask(&other, same()));
+        tokio::join!(setting.ask(&greedy, shared_turn()), setting.ask(&other, shared_turn()));
     assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
     setting.runs.take().answer(3);
     assert_eq!(cost(&read(running.unwrap()).await), Some(3));
@@ -119,8 +119,8 @@ async fn live_turn_does_not_join_a_background_run() {
         in_background: true,
         ..Caller::named("a")
     };
-    let first = setting.ask(&behind, same()).await.unwrap();
-    let live = setting.ask(&Caller::named("a"), same()).await;
+    let first = setting.ask(&behind, cacheable_turn()).await.unwrap();
+    let live = setting.ask(&Caller::named("a"), cacheable_turn()).await;
     assert_eq!(
         (status(&live), setting.runs.count()),
         (Some(CacheStatus::Miss), 2)
@@ -129,7 +129,7 @@ async fn live_turn_does_not_join_a_background_run() {
     read(live.unwrap()).await;
     drop(first);
     assert_eq!(
-        status(&setting.ask(&behind, same()).await),
+        status(&setting.ask(&behind, cacheable_turn()).await),
         Some(CacheStatus::Hit),
         "what is kept is for all"
     );

@@ -8,7 +8,7 @@ use crate::domain::OptionalTool;
 use crate::domain::ServerToolKind;
 use crate::engine::gateway::ServerToolsOff;
 
-fn keyed(grant: Grant) -> Caller {
+fn caller_with_grant(grant: Grant) -> Caller {
     Caller {
         grant: Arc::new(grant),
         ..Caller::named("a")
@@ -29,7 +29,7 @@ async fn refusal(setting: &Setting, caller: &Caller, turn: Turn) -> Option<Error
 #[tokio::test]
 async fn key_without_web_search_is_refused_search_and_fetch() {
     let setting = Setting::new().await;
-    let caller = keyed(Grant {
+    let caller = caller_with_grant(Grant {
         no_web_search: true,
         ..Grant::default()
     });
@@ -101,7 +101,7 @@ async fn code_and_mcp_servers_need_permission_and_setting() {
         server_tools: false,
         ..testing::admission_deps().await
     });
-    let caller = keyed(Grant {
+    let caller = caller_with_grant(Grant {
         no_server_tools: true,
         ..Grant::default()
     });
@@ -199,7 +199,7 @@ async fn optional_tools_are_removed_and_reported() {
         reads_mcp: false,
         ..testing::admission_deps().await
     });
-    let caller = keyed(Grant {
+    let caller = caller_with_grant(Grant {
         no_web_search: true,
         no_server_tools: true,
         ..Grant::default()

@@ -7,7 +7,7 @@ use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::Permission;
 
 /// Adds the configured key `secret-1` to `state`.
-pub(crate) fn keyed(state: AppState) -> AppState {
+pub(crate) fn with_configured_key(state: AppState) -> AppState {
     AppState {
         keys: Keys::new(["secret-1"]).unwrap().into(),
         ..state

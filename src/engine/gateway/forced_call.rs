@@ -21,7 +21,7 @@ use super::Error;
 use super::TurnStream;
 
 /// True if `turn` demands a tool call.
-pub(super) fn is_demanded(turn: &Turn) -> bool {
+pub(super) fn is_call_required(turn: &Turn) -> bool {
     matches!(
         turn.tools.choice,
         ToolChoice::Required | ToolChoice::Named(_)

@@ -138,7 +138,7 @@ impl ModelRules {
         let tool = forced_call::only_tool(turn).filter(|_| is_restricted);
         match tool.map(forced_call::arguments_format) {
             Some(form) => json_answer::max_runs(&form),
-            None if is_restricted && forced_call::is_demanded(turn) => 2,
+            None if is_restricted && forced_call::is_call_required(turn) => 2,
             None => json_answer::max_runs(&turn.sampling.format),
         }
     }
@@ -161,7 +161,7 @@ impl ModelRules {
             field.remove_from(turn);
         }
         for restriction in restrictions {
-            if restriction == Restriction::ForcedTools && forced_call::is_demanded(turn) {
+            if restriction == Restriction::ForcedTools && forced_call::is_call_required(turn) {
                 forced = forced_call::replace_forced_choice(turn);
             } else {
                 adapt(turn, restriction);
@@ -258,7 +258,7 @@ fn refused_parameters(turn: &Turn, restriction: Restriction) -> Vec<&'static str
             let is_promised = forced_call::only_tool(turn).is_some();
             &[(
                 "tool_choice",
-                forced_call::is_demanded(turn) && !is_promised,
+                forced_call::is_call_required(turn) && !is_promised,
             )]
         }
     };
@@ -279,7 +279,7 @@ fn has_restricted(turn: &Turn, restriction: Restriction) -> bool {
         }
         Restriction::TemperatureWithTopP => sampling.top_p.is_some(),
         Restriction::ThinkingBudget => sampling.thinking_budget.is_some(),
-        Restriction::ForcedTools => forced_call::is_demanded(turn),
+        Restriction::ForcedTools => forced_call::is_call_required(turn),
         Restriction::SystemMessages => instructions::has_any(turn),
         Restriction::Prefill => turn.is_continuation(),
         Restriction::NoThinking | Restriction::ThinkingDisabled => thinking::is_off(turn),

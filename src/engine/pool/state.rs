@@ -72,7 +72,7 @@ pub struct PoolStats {
     /// Requests that wait for a worker.
     pub waiting: usize,
     /// Message of the last failed start; cleared when a start succeeds or, without prewarming, when
-    /// the back-off is over.
+    /// the backoff is over.
     pub last_failure: Option<String>,
     /// Set when workers are started before a request needs them (prewarming).
     pub starts_ahead: bool,

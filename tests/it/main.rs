@@ -33,7 +33,7 @@ mod fake_claude;
 mod faults;
 mod files;
 mod full_disk;
-mod invalid_cli_output;
+mod garbage;
 mod import_circles;
 mod isolation;
 mod keys;

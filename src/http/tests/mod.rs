@@ -14,7 +14,7 @@ mod docs_page;
 mod encodings;
 mod files;
 mod guard;
-pub(crate) mod key_fixtures;
+pub(crate) mod keyed;
 mod large_bodies;
 mod limits;
 mod messages;

@@ -10,7 +10,7 @@ use super::response_sockets::Socket;
 use super::turn_sockets::chat;
 use super::turn_sockets::events_until_end;
 use super::*;
-use crate::http::tests::key_fixtures::with_configured_key;
+use crate::http::tests::keyed::with_configured_key;
 
 /// Returns the close frame of the socket at `path` after a message of `size` bytes.
 async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {

@@ -15,7 +15,7 @@ use crate::domain::Part;
 use crate::domain::Turn;
 use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
-use crate::http::tests::key_fixtures::with_configured_key;
+use crate::http::tests::keyed::with_configured_key;
 use crate::http::tests::play;
 
 pub(super) async fn open(server: &Server) -> Socket {

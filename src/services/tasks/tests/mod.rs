@@ -1,6 +1,6 @@
 //! Tests of tasks with scripted agents, on paused time.
 
-mod costs;
+mod money;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -44,7 +44,7 @@ use super::usage_counter::UsageCounter;
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Maximum wait, at the end of an answer that a stop sequence has ended, for the cost of its run.
-const BILL_TIMEOUT: Duration = Duration::from_millis(250);
+const COST_TIMEOUT: Duration = Duration::from_millis(250);
 /// Timeout for a worker to accept a turn, until its call is under way. Each step has a shorter
 /// timeout of its own; this one bounds them together.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,8 +82,8 @@ pub(super) struct TurnRun<L: Launcher> {
     /// Tokens of the first run, if this is the second.
     first_usage: Option<Usage>,
     tally: UsageCounter,
-    /// Entry of this run in the bill of the turn; its tokens and cost are recorded there.
-    bill: CostMeter,
+    /// Entry of this run in the costs of the turn; its tokens and cost are recorded there.
+    cost_meter: CostMeter,
     /// Events that may be sent to the client.
     outgoing: VecDeque<TurnEvent>,
 }
@@ -136,7 +136,7 @@ where
             repeat_turn: repeat,
             first_usage: None,
             tally: UsageCounter::default(),
-            bill: turn.bill.clone(),
+            cost_meter: turn.bill.clone(),
             outgoing: VecDeque::new(),
         };
         let given = run.send_turn(&turn).await;
@@ -176,7 +176,7 @@ where
                 return Ok(None);
             };
             self.tally.record(&event);
-            self.bill.record_usage(self.tally.usage());
+            self.cost_meter.record_usage(self.tally.usage());
             for event in self.stops.filter(event, &self.tally) {
                 for event in self.names.restore(event) {
                     self.filter_event(event).await?;
@@ -206,7 +206,7 @@ where
         if self.stops.has_ended() {
             // The interrupted run reports its cost within milliseconds; if it does not, the price
             // table is used.
-            let _ = tokio::time::timeout(BILL_TIMEOUT, self.bill.reader().wait_for_costs()).await;
+            let _ = tokio::time::timeout(COST_TIMEOUT, self.cost_meter.reader().wait_for_costs()).await;
         }
         let events = match self.form.finish(&finish) {
             Ok(events) => events,
@@ -250,8 +250,8 @@ where
         self.stops.reset();
         self.form.reset();
         self.demand.reset();
-        turn.bill = self.bill.add_run();
-        self.bill = turn.bill.clone();
+        turn.bill = self.cost_meter.add_run();
+        self.cost_meter = turn.bill.clone();
         let given = self.send_turn(&turn).await;
         self.retry_turn = Some(turn);
         self.retry_if_worker_failed(given).await?;
@@ -314,9 +314,9 @@ where
         };
         self.late_names.add(refusal.names(&turn.turn));
         let demanded = refusal.remove_from(&mut turn.turn);
-        // The refused call already has an entry in the bill.
+        // The refused call already has an entry in the costs.
         turn.bill = turn.bill.add_run();
-        self.bill = turn.bill.clone();
+        self.cost_meter = turn.bill.clone();
         if let Some(repeat) = &mut self.repeat_turn {
             refusal.remove_from(&mut repeat.turn);
         }
@@ -335,8 +335,8 @@ where
             .map(|turn| schema::draft::repair_all(&mut turn.turn))
             .fold(false, |any, one| any | one);
         if let Some(turn) = self.retry_turn.as_mut().filter(|_| changed) {
-            turn.bill = self.bill.add_run();
-            self.bill = turn.bill.clone();
+            turn.bill = self.cost_meter.add_run();
+            self.cost_meter = turn.bill.clone();
         }
         changed
     }
@@ -383,10 +383,10 @@ where
         let Some(mut turn) = self.retry_turn.take() else {
             return Err(failure.into());
         };
-        if self.bill.is_under_way() {
+        if self.cost_meter.is_under_way() {
             // The prompt went upstream with the lost worker; its cost will never be reported.
-            turn.bill = self.bill.add_run();
-            self.bill = turn.bill.clone();
+            turn.bill = self.cost_meter.add_run();
+            self.cost_meter = turn.bill.clone();
         }
         tracing::info!(error = %failure, "turn retried on another worker");
         // Deadlock hazard: the lease is returned before another is taken, since the pool may have

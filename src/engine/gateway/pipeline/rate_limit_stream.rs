@@ -35,9 +35,9 @@ pub(super) struct RateLimitStream {
 pub(super) struct TurnUsageMeter(Arc<OnceLock<CostWatch>>);
 
 impl TurnUsageMeter {
-    /// Attaches `bill`; only the first one counts.
-    pub(super) fn attach(&self, bill: CostWatch) {
-        self.0.get_or_init(|| bill);
+    /// Attaches `costs`; only the first one counts.
+    pub(super) fn attach(&self, costs: CostWatch) {
+        self.0.get_or_init(|| costs);
     }
 
     fn usage(&self) -> Usage {

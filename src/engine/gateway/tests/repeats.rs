@@ -221,10 +221,10 @@ async fn cost_of_both_runs_is_reported() {
 /// Returns the output tokens and the cost of each run of a turn.
 async fn runs_of(fixture: &GatewayFixture, format: Format) -> Vec<(u64, Option<i64>)> {
     let running = fixture.gateway.run(caller(), with(format)).await.unwrap();
-    let bill = running.bill.clone();
+    let costs = running.bill.clone();
     let events: Vec<_> = running.events.collect().await;
     assert!(events.last().unwrap().is_err(), "{events:?}");
-    bill.runs()
+    costs.runs()
         .iter()
         .map(|run| (run.usage.output_tokens, run.cost.map(Money::nanos)))
         .collect()
@@ -281,7 +281,7 @@ async fn white_space_stop_sequence_ends_the_run() {
     turn.sampling.stop = vec!["\n\n".to_owned()];
     fixture.script([Ok(started()), Ok(text("one\n")), Ok(text("\ntwo"))]);
     let running = fixture.gateway.run(caller(), turn).await.unwrap();
-    let bill = running.bill.clone();
+    let costs = running.bill.clone();
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     let [start, words, TurnEvent::Finished(finish)] = &*events else {
         panic!("{events:?}")
@@ -295,7 +295,7 @@ async fn white_space_stop_sequence_ends_the_run() {
         (finish.usage.input_tokens, finish.usage.output_tokens),
         (5, 2)
     );
-    assert_eq!(bill.usage(), finish.usage);
+    assert_eq!(costs.usage(), finish.usage);
     assert_eq!(fixture.end().await, 1);
 }
 

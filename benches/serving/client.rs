@@ -29,7 +29,7 @@ pub(crate) struct Timing {
 
 /// `TextClock` that records the arrival of texts.
 pub(crate) struct TextClock {
-    begun: Instant,
+    started: Instant,
     latest: Instant,
     timing: Timing,
 }
@@ -38,7 +38,7 @@ impl TextClock {
     pub(crate) fn start() -> Self {
         let now = Instant::now();
         Self {
-            begun: now,
+            started: now,
             latest: now,
             timing: Timing::default(),
         }
@@ -47,7 +47,7 @@ impl TextClock {
     pub(crate) fn text(&mut self) {
         let now = Instant::now();
         match self.timing.texts {
-            0 => self.timing.first = now - self.begun,
+            0 => self.timing.first = now - self.started,
             _ => self.timing.gaps.push(now - self.latest),
         }
         self.timing.texts += 1;
@@ -55,7 +55,7 @@ impl TextClock {
     }
 
     pub(crate) fn stop(mut self) -> Timing {
-        self.timing.total = self.begun.elapsed();
+        self.timing.total = self.started.elapsed();
         self.timing
     }
 }
@@ -97,10 +97,10 @@ impl Connection {
     /// Requests a whole answer and returns the time it took.
     pub(crate) async fn chat(&mut self, body: &str) -> anyhow::Result<Duration> {
         let answered = async {
-            let begun = Instant::now();
+            let started = Instant::now();
             self.send(body).await?;
             let answer = self.whole().await?;
-            let took = begun.elapsed();
+            let took = started.elapsed();
             ensure!(
                 memmem::find(&answer, b"\"finish_reason\":\"stop\"").is_some(),
                 "{}",
@@ -155,7 +155,7 @@ impl Connection {
 
     /// Requests a streamed answer and reads only its head and its first frame.
     pub(crate) async fn begin_stream(&mut self, body: &str) -> anyhow::Result<()> {
-        let begun = async {
+        let opening = async {
             self.send(body).await?;
             self.head().await?;
             self.piece()
@@ -163,7 +163,7 @@ impl Connection {
                 .context("the stream ended at once")
                 .map(drop)
         };
-        tokio::time::timeout(DEADLINE, begun)
+        tokio::time::timeout(DEADLINE, opening)
             .await
             .context("no answer in time")?
     }

@@ -9,7 +9,7 @@ use crate::processes::output;
 /// Conditions recorded at the start of a run.
 pub(crate) struct Conditions {
     bench: &'static str,
-    begun: Instant,
+    started: Instant,
     load: String,
     /// Set if the servers had a core of their own; `None` if that was not wanted.
     pub(crate) pinned: Option<bool>,
@@ -19,7 +19,7 @@ impl Conditions {
     pub(crate) fn begin(bench: &'static str) -> Self {
         Self {
             bench,
-            begun: Instant::now(),
+            started: Instant::now(),
             load: load(),
             pinned: None,
         }
@@ -61,7 +61,7 @@ impl Conditions {
                 "load average",
                 format!("{} at the begin, {} at the end", self.load, load()),
             ),
-            ("duration", format!("{} s", self.begun.elapsed().as_secs())),
+            ("duration", format!("{} s", self.started.elapsed().as_secs())),
         ];
         if let Some(is_pinned) = self.pinned {
             let cores = if is_pinned {

@@ -165,9 +165,9 @@ impl Candidate {
     }
 
     async fn measure_concurrent(&mut self, requests: usize, round: usize) -> anyhow::Result<()> {
-        let (begun, cpu) = (Instant::now(), tree_cpu(self.concurrent.id)?);
+        let (started, cpu) = (Instant::now(), tree_cpu(self.concurrent.id)?);
         self.ask_all(requests, round).await?;
-        self.elapsed += begun.elapsed();
+        self.elapsed += started.elapsed();
         self.concurrent_cpu += tree_cpu(self.concurrent.id)? - cpu;
         self.served += requests * CLIENTS;
         Ok(())

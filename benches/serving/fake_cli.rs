@@ -90,7 +90,7 @@ struct Round {
 
 #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
 async fn run_clients(server: &Server, body: &str, requests: usize) -> anyhow::Result<Round> {
-    let (begun, cpu) = (Instant::now(), own_cpu(server.id)?);
+    let (started, cpu) = (Instant::now(), own_cpu(server.id)?);
     let clients = (0..CLIENTS).map(async |_| {
         let mut connection = server.connect().await?;
         for _ in 0..requests / CLIENTS {
@@ -99,7 +99,7 @@ async fn run_clients(server: &Server, body: &str, requests: usize) -> anyhow::Re
         anyhow::Ok(())
     });
     try_join_all(clients).await?;
-    let rate = requests as f64 / begun.elapsed().as_secs_f64();
+    let rate = requests as f64 / started.elapsed().as_secs_f64();
     Ok(Round {
         cpu_us: (own_cpu(server.id)? - cpu) * 1e6 / requests as f64,
         rate,

@@ -163,14 +163,14 @@ async fn starts(fake: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result
     progress("footprint: starts");
     let (mut healthy_ms, mut answered_ms) = (Sample::default(), Sample::default());
     for _ in 0..plan.starts {
-        let begun = Instant::now();
+        let started = Instant::now();
         let server = ServerSettings::over(fake).start().await?;
         let mut connection = server.connect().await?;
         let health = connection.get("/health").await?;
-        healthy_ms.push_ms(begun.elapsed());
+        healthy_ms.push_ms(started.elapsed());
         ensure!(!health.is_empty(), "an empty /health");
         connection.chat(&chat("Go on.", "", false)).await?;
-        answered_ms.push_ms(begun.elapsed());
+        answered_ms.push_ms(started.elapsed());
         server.end().await?;
         sleep(Duration::from_millis(20)).await;
     }

@@ -92,7 +92,7 @@ async fn run_callers(
     round: usize,
     measured: &mut LedgerTimes,
 ) -> anyhow::Result<()> {
-    let (begun, mut tasks) = (Instant::now(), JoinSet::new());
+    let (started, mut tasks) = (Instant::now(), JoinSet::new());
     for index in 0..callers {
         let ledger = ledger.clone();
         tasks.spawn(async move { spend(&ledger, index, charges / callers, round, callers).await });
@@ -105,7 +105,7 @@ async fn run_callers(
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
     measured
         .rate
-        .push((charges / callers * callers) as f64 / begun.elapsed().as_secs_f64());
+        .push((charges / callers * callers) as f64 / started.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -140,7 +140,7 @@ async fn spend(
     };
     let (mut hold_ms, mut settle_ms) = (Sample::default(), Sample::default());
     for number in 0..charges {
-        let begun = Instant::now();
+        let started = Instant::now();
         let hold = ledger
             .hold(
                 &caller,
@@ -148,7 +148,7 @@ async fn spend(
                 &format!("{round}-{callers}-{index}-{number}"),
             )
             .await?;
-        hold_ms.push_ms(begun.elapsed());
+        hold_ms.push_ms(started.elapsed());
         let usage = Usage {
             input_tokens: 900,
             output_tokens: 300,
@@ -162,9 +162,9 @@ async fn spend(
             estimated_tokens: 0,
             outcome: ChargeOutcome::Answered,
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         hold.settle(charge).await?;
-        settle_ms.push_ms(begun.elapsed());
+        settle_ms.push_ms(started.elapsed());
     }
     Ok((hold_ms, settle_ms))
 }

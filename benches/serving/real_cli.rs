@@ -151,13 +151,13 @@ impl RealCliBench {
         count: usize,
         figures: &mut ServingFigures,
     ) -> anyhow::Result<()> {
-        let (begun, cpu) = (Instant::now(), ended_children_cpu()?);
+        let (started, cpu) = (Instant::now(), ended_children_cpu()?);
         let mut first_ms = Sample::default();
         for _ in 0..count {
             let system = self.new_system();
             first_ms.push_ms(self.raw.run_prompt(PROMPT, &system).await?.first);
         }
-        figures.add(&first_ms, begun.elapsed(), ended_children_cpu()? - cpu);
+        figures.add(&first_ms, started.elapsed(), ended_children_cpu()? - cpu);
         Ok(())
     }
 
@@ -176,14 +176,14 @@ impl RealCliBench {
             &self.fresh
         };
         server.wait_until_quiet().await?;
-        let (begun, cpu) = (Instant::now(), tree_cpu(server.id)?);
+        let (started, cpu) = (Instant::now(), tree_cpu(server.id)?);
         let mut first_ms = Sample::default();
         let mut connection = server.connect().await?;
         for body in &bodies {
             first_ms.push_ms(connection.stream(body).await?.first);
             server.wait_until_quiet().await?;
         }
-        figures.add(&first_ms, begun.elapsed(), tree_cpu(server.id)? - cpu);
+        figures.add(&first_ms, started.elapsed(), tree_cpu(server.id)? - cpu);
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl RealCliBench {
         figures: &mut ServingFigures,
     ) -> anyhow::Result<()> {
         self.reused.wait_until_quiet().await?;
-        let (begun, cpu) = (Instant::now(), tree_cpu(self.reused.id)?);
+        let (started, cpu) = (Instant::now(), tree_cpu(self.reused.id)?);
         let mut first_ms = Sample::default();
         let mut connection = self.reused.connect().await?;
         for _ in 0..count {
@@ -205,7 +205,7 @@ impl RealCliBench {
             };
             first_ms.push_ms(connection.stream(&chat(PROMPT, &system, true)).await?.first);
         }
-        let elapsed = begun.elapsed();
+        let elapsed = started.elapsed();
         self.reused.wait_until_quiet().await?;
         figures.add(&first_ms, elapsed, tree_cpu(self.reused.id)? - cpu);
         Ok(())
@@ -224,7 +224,7 @@ impl RealCliBench {
                     .collect()
             })
             .collect();
-        let (begun, cpu) = (Instant::now(), tree_cpu(self.concurrent.id)?);
+        let (started, cpu) = (Instant::now(), tree_cpu(self.concurrent.id)?);
         let clients = bodies.iter().map(async |bodies| {
             let mut connection = self.concurrent.connect().await?;
             let mut first_ms = Sample::default();
@@ -237,7 +237,7 @@ impl RealCliBench {
         for client in try_join_all(clients).await? {
             first_ms.extend(&client);
         }
-        let elapsed = begun.elapsed();
+        let elapsed = started.elapsed();
         self.concurrent.wait_until_quiet().await?;
         figures.add(&first_ms, elapsed, tree_cpu(self.concurrent.id)? - cpu);
         Ok(())

@@ -121,7 +121,7 @@ impl Server {
             command.arg("--data-dir").arg(folder.path().join("data"));
         }
         let log = folder.path().join("log");
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut child = command
             .env("HOME", folder.path())
             .current_dir(folder.path())
@@ -135,7 +135,7 @@ impl Server {
             if let Some(address) = processes::address_in(&log_text) {
                 break address;
             }
-            if child.try_wait()?.is_some() || begun.elapsed() > DEADLINE {
+            if child.try_wait()?.is_some() || started.elapsed() > DEADLINE {
                 bail!("a server did not start: {log_text}");
             }
             sleep(Duration::from_micros(200)).await;
@@ -176,14 +176,14 @@ impl Server {
         what: &str,
         condition: impl Fn(WorkerCounts) -> bool,
     ) -> anyhow::Result<()> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             // While not ready, the status is not 200; keep polling.
             let workers = self.workers().await;
             if workers.as_ref().is_ok_and(|workers| condition(*workers)) {
                 return Ok(());
             }
-            if begun.elapsed() > DEADLINE {
+            if started.elapsed() > DEADLINE {
                 bail!("not in time: {what}; {workers:?}; {}", self.log_tail());
             }
             sleep(Duration::from_millis(1)).await;

@@ -16,7 +16,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Transport of signed webhook requests. Retries are the business of the caller.
 pub trait WebhookSender: fmt::Debug + Send + Sync + 'static {
-    /// Sends `letter` and returns the status of the response; redirects are not followed. Dropping
+    /// Sends `request` and returns the status of the response; redirects are not followed. Dropping
     /// the future cancels the request.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ fn count_breakpoints(json: &str) -> usize {
         .count()
 }
 
-/// Removes up to `most` breakpoints from a block, those inside it first.
+/// Removes up to `count` breakpoints from a block, those inside it first.
 fn remove_breakpoints(json: &mut String, count: usize) {
     let mut block: Value = serde_json::from_str(json).unwrap_or_default();
     let mut left = count;

@@ -26,7 +26,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Queues `item` in its class, each of which has `places` places. When all are taken, the
+    /// Queues `item` in its class; each class has room for `capacity` items. When it is full, the
     /// newest item of the tenant that holds the most is evicted, and returned with the reason. So a
     /// tenant is never refused while another one holds at least two places more.
     ///

@@ -40,7 +40,7 @@ impl ApiFlavor {
 }
 
 impl ApiError {
-    /// Renders the error as a body, or as the last event of a stream, in the format of `door`.
+    /// Renders the error as a body, or as the last event of a stream, in the format of `flavor`.
     pub(in crate::http) fn render_for(&self, flavor: ApiFlavor, request_id: &str) -> String {
         match flavor {
             ApiFlavor::OpenAi => self.envelope().to_json(),

@@ -51,7 +51,7 @@ impl fmt::Debug for Responses {
 }
 
 impl Responses {
-    /// Creates the service. `turns` runs the turns; responses are stored in `shelves`, and in
+    /// Creates the service. `turns` runs the turns; responses are stored in `tables`, and in
     /// `conversations` where a request names one. Background responses are tasks of `tracker`. All
     /// responses in progress fail once `stop` is cancelled. `explain` maps errors to envelopes for
     /// the client.

@@ -65,7 +65,7 @@ impl WorkspaceRoots {
         self.roots.is_empty()
     }
 
-    /// Returns the canonical path of `asked`, if it is a folder under a root.
+    /// Returns the canonical path of `requested`, if it is a folder under a root.
     ///
     /// # Errors
     /// Fails when the folder does not exist or is not allowed.

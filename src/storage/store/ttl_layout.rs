@@ -125,21 +125,21 @@ impl TtlLayout {
         now.saturating_add(self.limits.time_to_live.as_secs())
     }
 
-    /// Stores a record if its owner has fewer than `most`. Returns false otherwise.
+    /// Stores a record if its owner has fewer than `max_records`. Returns false otherwise.
     pub(super) fn insert_within_quota(
         &self,
         transaction: &mut Transaction<'_>,
         key: &[u8],
         record: &[u8],
         now: u64,
-        most: u64,
+        max_records: u64,
     ) -> Result<bool, Error> {
         self.migrate_owner_indexes(transaction)?;
-        if self.totals(transaction, Some(owner_prefix(key)))?.records >= most {
+        if self.totals(transaction, Some(owner_prefix(key)))?.records >= max_records {
             // Expired records may be waiting for the next sweep.
             while self.sweep(transaction, now)? {}
         }
-        let has_room = self.totals(transaction, Some(owner_prefix(key)))?.records < most;
+        let has_room = self.totals(transaction, Some(owner_prefix(key)))?.records < max_records;
         if has_room {
             self.put(transaction, key, record, now)?;
         }

@@ -90,7 +90,7 @@ impl TtlTable {
             .await
     }
 
-    /// Stores `record` as new record `id` if `owner` has fewer than `most`; returns false
+    /// Stores `record` as new record `id` if `owner` has fewer than `max_records`; returns false
     /// otherwise. Check and write are atomic. On disk when this returns.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// Returns the number of values in this one, itself included, counted up to `most`.
+    /// Returns the number of values in this one, itself included, counted up to `max`.
     pub(super) fn size(&self, max: usize) -> usize {
         let inner: Box<dyn Iterator<Item = &Self>> = match self {
             Self::Object(fields) => Box::new(fields.iter().map(|(_, value)| value)),

@@ -189,7 +189,7 @@ fn rename(root: &mut Node) -> RenamedProperties {
     renamed
 }
 
-/// Returns a name similar to `name`, of the accepted characters and not in `taken`.
+/// Returns a name similar to `name`, of the accepted characters and not in `used_names`.
 fn free_name(name: &str, used_names: &HashSet<String>) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
     let clean: String = name

@@ -27,11 +27,11 @@ fn with_short_timeouts() -> crate::support::Builder {
     server.set("SWITCHBOARD_CLAUDE__CONTROL_TIMEOUT_SECONDS", 1)
 }
 
-/// Sends each prompt to a used worker, and an ordinary prompt after it. Asserts the outcome and the
-/// fate of the worker.
+/// Sends each prompt to a used worker, and an ordinary prompt after it. Asserts the outcomes of the
+/// turn and of the worker.
 async fn assert_outcomes(cases: &[(&str, &str, WorkerOutcome)]) {
     let server = with_short_timeouts().start().await;
-    for (prompt, expected, outcome) in cases {
+    for (prompt, expected, worker_outcome) in cases {
         let worker = server.only_worker().await;
         let outcome = tokio::time::timeout(MAX_TIME, server.chat(prompt).streamed_outcome()).await;
         assert_eq!(outcome.expect(prompt), *expected, "{prompt}");
@@ -42,7 +42,7 @@ async fn assert_outcomes(cases: &[(&str, &str, WorkerOutcome)]) {
         } else {
             Replaced
         };
-        assert_eq!(actual, *outcome, "the worker of {prompt}");
+        assert_eq!(actual, *worker_outcome, "the worker of {prompt}");
     }
     server.end().await;
 }

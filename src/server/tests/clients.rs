@@ -59,7 +59,7 @@ async fn turn_is_cancelled_when_client_disconnects_at_any_stage() {
             if index == 4 {
                 read_until(&mut client, "\"a\"").await;
             }
-            let _kept = kind.disconnect(client).await;
+            let _half_open = kind.disconnect(client).await;
             let left = timeout(SOON, server.held.wait_for(|held| *held == 0)).await;
             assert!(left.is_ok(), "{kind:?} at stage {index}");
         }

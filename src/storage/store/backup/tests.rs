@@ -240,16 +240,16 @@ async fn daily_backups_beyond_the_retention_are_removed() {
         backups.blocking(|inner| inner.make_daily()).await.unwrap();
     }
     let names_left = names(&folder);
-    let backups: Vec<_> = names_left
+    let new_backups: Vec<_> = names_left
         .iter()
         .filter(|name| !others.contains(&name.as_str()) && *name != daily[1])
         .collect();
     assert_eq!(
-        (names_left.len(), backups.len()),
+        (names_left.len(), new_backups.len()),
         (6, 1),
         "one was made, once: {names_left:?}"
     );
-    assert_eq!(verify_backup(&folder.join(backups[0])).unwrap().records, 1);
+    assert_eq!(verify_backup(&folder.join(new_backups[0])).unwrap().records, 1);
 }
 
 #[derive(Debug, Clone)]

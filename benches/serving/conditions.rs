@@ -61,7 +61,10 @@ impl Conditions {
                 "load average",
                 format!("{} at the begin, {} at the end", self.load, load()),
             ),
-            ("duration", format!("{} s", self.started.elapsed().as_secs())),
+            (
+                "duration",
+                format!("{} s", self.started.elapsed().as_secs()),
+            ),
         ];
         if let Some(is_pinned) = self.pinned {
             let cores = if is_pinned {

@@ -102,7 +102,10 @@ async fn measure_cache(
         hit.percentile(99.0) <= 150.0,
     );
     rows.push(row("a hit in the cache", &hit));
-    rows.push(row("an answer that is made at once, read and kept", &stored));
+    rows.push(row(
+        "an answer that is made at once, read and kept",
+        &stored,
+    ));
     Ok(())
 }
 

@@ -164,7 +164,8 @@ impl Findings {
             let (all, refused) = (touched.clone().count(), touched.filter(bad).count());
             // Failures during the next fault are not attributed to this one.
             let is_late = |event: &&Event| {
-                let is_next = |other: &Window| other.started > window.started && other.overlaps(event);
+                let is_next =
+                    |other: &Window| other.started > window.started && other.overlaps(event);
                 event.started > window.ended
                     && window.overlaps_with_recovery(event)
                     && !self.windows.iter().any(is_next)

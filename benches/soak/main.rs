@@ -11,23 +11,23 @@
 mod charges;
 #[path = "../serving/conditions.rs"]
 mod conditions;
-mod load_generator;
 mod disk;
 mod endpoints;
+mod evaluation;
 mod faults;
 mod journal;
+mod load_generator;
 #[expect(dead_code, reason = "the other bench uses the rest")]
 #[path = "../serving/processes.rs"]
 mod processes;
 #[path = "../serving/report.rs"]
 mod report;
+mod run;
 mod samples;
 mod server;
-mod run;
 #[expect(dead_code, reason = "the other bench uses the rest")]
 #[path = "../serving/statistics.rs"]
 mod statistics;
-mod evaluation;
 
 use std::io::Write as _;
 use std::path::PathBuf;

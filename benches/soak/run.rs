@@ -16,15 +16,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::Options;
 use crate::charges::{self, KeyCharges, UpstreamCalls};
-use crate::load_generator::LoadGenerator;
 use crate::disk::Disk;
 use crate::endpoints::Client;
+use crate::evaluation::Findings;
 use crate::faults::{Schedule, Target};
 use crate::journal::Journal;
+use crate::load_generator::LoadGenerator;
 use crate::processes;
 use crate::samples::SnapshotSeries;
 use crate::server::Server;
-use crate::evaluation::Findings;
 
 /// Duration of the capacity measurement, in seconds.
 const MEASURED_SECONDS: f64 = 15.0;

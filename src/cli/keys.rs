@@ -155,7 +155,8 @@ impl CreateKeyArguments {
             "/admin/keys",
             Some(&body),
         )?;
-        self.output.show(&created, || with_secret("was made", &created))
+        self.output
+            .show(&created, || with_secret("was made", &created))
     }
 }
 

@@ -113,7 +113,8 @@ impl Bodies {
         bytes: usize,
     ) -> Result<BodyReservation, ApiError> {
         let key_bodies = self.bodies_of(name);
-        let permits = acquire_both(&key_bodies.room, &self.0.all, blocks(bytes), MEMORY_TIMEOUT).await;
+        let permits =
+            acquire_both(&key_bodies.room, &self.0.all, blocks(bytes), MEMORY_TIMEOUT).await;
         let (own, all) = permits.map_err(|missing| match missing {
             MissingPermits::Own => self.too_many(),
             MissingPermits::All => self.full(),
@@ -234,7 +235,13 @@ impl BodyReservation {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = acquire_both(&self.key_bodies.turn, &self.bodies.0.decoders, 1, DECODE_TIMEOUT).await;
+        let turn = acquire_both(
+            &self.key_bodies.turn,
+            &self.bodies.0.decoders,
+            1,
+            DECODE_TIMEOUT,
+        )
+        .await;
         let turn = turn.map_err(|missing| match missing {
             MissingPermits::Own => too_many_before(),
             MissingPermits::All => self.bodies.full(),

@@ -13,7 +13,10 @@ async fn key_gets_half_of_the_memory_and_others_the_rest() {
     let first = bodies.reserve("greedy", 4 * MIB).await.unwrap();
     let started_at = Instant::now();
     let refused = bodies.reserve("greedy", MIB).await.unwrap_err();
-    assert_eq!((refused.status(), started_at.elapsed()), (429, MEMORY_TIMEOUT));
+    assert_eq!(
+        (refused.status(), started_at.elapsed()),
+        (429, MEMORY_TIMEOUT)
+    );
     let other = bodies.reserve("other", 4 * MIB).await.unwrap();
     assert_eq!(
         bodies.reserve("third", MIB).await.unwrap_err().status(),
@@ -56,7 +59,10 @@ async fn body_without_a_free_decoder_is_refused_with_503() {
         .decode(|| ())
         .await
         .unwrap_err();
-    assert_eq!((refused.status(), started_at.elapsed()), (503, DECODE_TIMEOUT));
+    assert_eq!(
+        (refused.status(), started_at.elapsed()),
+        (503, DECODE_TIMEOUT)
+    );
     assert_eq!(bodies.0.all.available_permits(), 8 * MIB / BLOCK_BYTES);
 }
 
@@ -67,7 +73,10 @@ async fn body_behind_others_of_its_key_is_refused_with_429() {
     let _turn = Arc::clone(&room.key_bodies.turn).acquire_owned().await;
     let started_at = Instant::now();
     let refused = room.decode(|| ()).await.unwrap_err();
-    assert_eq!((refused.status(), started_at.elapsed()), (429, DECODE_TIMEOUT));
+    assert_eq!(
+        (refused.status(), started_at.elapsed()),
+        (429, DECODE_TIMEOUT)
+    );
 }
 
 #[tokio::test]

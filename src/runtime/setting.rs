@@ -52,9 +52,7 @@ where
 ///
 /// # Errors
 /// Fails when the value is out of bounds.
-pub fn mebibytes<'de, const MIN: u64, const MAX: u64, N, D>(
-    deserializer: D,
-) -> Result<N, D::Error>
+pub fn mebibytes<'de, const MIN: u64, const MAX: u64, N, D>(deserializer: D) -> Result<N, D::Error>
 where
     N: TryFrom<u64>,
     D: Deserializer<'de>,

@@ -3,12 +3,12 @@
 //! The accept loop replaces axum's, which delays streams by Nagle's algorithm, leaves half-sent
 //! heads open for ever and takes twice the memory per idle stream.
 
+mod admin_socket;
 mod config;
 mod connection;
 mod connection_limiter;
 mod deadline_io;
 mod head_watch;
-mod admin_socket;
 mod shutdown;
 
 #[cfg(test)]
@@ -28,10 +28,10 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-pub use config::Config;
-pub use connection_limiter::SPARE_CONNECTIONS;
 pub use admin_socket::LocalSocket;
 pub use admin_socket::send_local_request;
+pub use config::Config;
+pub use connection_limiter::SPARE_CONNECTIONS;
 pub use shutdown::Shutdown;
 
 use connection_limiter::ConnectionLimiter;

@@ -247,13 +247,14 @@ fn recorded_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let recorded = RECORDED_HEADERS
         .split(' ')
         .filter_map(|name| Some((name, headers.get(name)?)));
-    recorded.map(|(name, value)| {
-        (
-            name.to_owned(),
-            String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        )
-    })
-    .collect()
+    recorded
+        .map(|(name, value)| {
+            (
+                name.to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -281,7 +282,8 @@ mod tests {
         running.iter_mut().for_each(RunningAnswer::finish);
         let recorded = log.requests();
         assert_eq!(
-            recorded.iter()
+            recorded
+                .iter()
                 .map(|recorded| recorded.sequence)
                 .collect::<Vec<_>>(),
             [2, 3]

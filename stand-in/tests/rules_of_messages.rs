@@ -112,7 +112,12 @@ async fn tool_calls_and_results_must_be_paired() {
     ] {
         expect_refusal(&api, json!([question, called, user(after)]), refusal).await;
     }
-    expect_refusal(&api, json!([question, called]), &format!("{missing}t1, t2. ")).await;
+    expect_refusal(
+        &api,
+        json!([question, called]),
+        &format!("{missing}t1, t2. "),
+    )
+    .await;
     expect_refusal(
         &api,
         json!([

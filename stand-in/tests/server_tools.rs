@@ -291,7 +291,8 @@ async fn forced_typed_tools_run_on_the_server_or_the_client() {
         (&tools, json!({"type": "any"}), vec!["tool_use"]),
         (&json!([toolset]), json!({"type": "any"}), vec!["text"]),
     ] {
-        let answer = send_prompt(&api, "news", json!({"tools": tools, "tool_choice": choice})).await;
+        let answer =
+            send_prompt(&api, "news", json!({"tools": tools, "tool_choice": choice})).await;
         let blocks = answer["content"].as_array().unwrap();
         let kinds: Vec<_> = blocks
             .iter()

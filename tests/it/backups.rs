@@ -44,7 +44,9 @@ async fn backup_of_a_running_server_restores_a_damaged_store() {
     let messages = format!("{session}/messages");
     let long = format!("[[tokens=2]] {}", "x".repeat(20_000));
     assert_eq!(
-        send_json(&server, &messages, json!({"content": long})).await.0,
+        send_json(&server, &messages, json!({"content": long}))
+            .await
+            .0,
         200
     );
     let created = run_in(data.path(), &["store", "backup", backup]);
@@ -91,7 +93,10 @@ async fn backup_of_a_running_server_restores_a_damaged_store() {
         .trim_end()
         .split_once("; what was there before is in ")
         .unwrap();
-    assert_eq!(fs::read(Path::new(previous).join("store/db")).unwrap(), bytes);
+    assert_eq!(
+        fs::read(Path::new(previous).join("store/db")).unwrap(),
+        bytes
+    );
     let next = TestServer::fake().workers(1).spawn_in(data.path()).await;
     assert_eq!(
         send_json(&next, &session, Value::Null).await.1["message_count"],

@@ -35,10 +35,14 @@ async fn silent_connections_do_not_block_requests() {
         .await;
     let mut all = open_silent(&server, 64).await;
     for _ in 0..4 {
-        assert!(is_served(&get_with_new_client(&server, "/health", "").await.1));
+        assert!(is_served(
+            &get_with_new_client(&server, "/health", "").await.1
+        ));
         all.extend(open_silent(&server, 100).await);
     }
-    assert!(is_served(&get_with_new_client(&server, "/health", "").await.1));
+    assert!(is_served(
+        &get_with_new_client(&server, "/health", "").await.1
+    ));
     assert_eq!(
         server.chat("[[tokens=2]]").send().await.text(),
         "w0 w1 ",
@@ -78,8 +82,12 @@ async fn health_is_answered_when_authenticated_clients_hold_all_connections() {
     );
     assert!(clients.len() > OPEN_FILES / 8, "{}", clients.len());
     let spare = open_silent(&server, 64).await;
-    assert!(is_served(&get_with_new_client(&server, "/health", "").await.1));
-    assert!(!is_served(&get_with_new_client(&server, "/v1/models", KEY).await.1));
+    assert!(is_served(
+        &get_with_new_client(&server, "/health", "").await.1
+    ));
+    assert!(!is_served(
+        &get_with_new_client(&server, "/v1/models", KEY).await.1
+    ));
     drop((clients, spare));
     eventually("connections are accepted again", || async {
         is_served(&get_with_new_client(&server, "/v1/models", KEY).await.1).then_some(())

@@ -156,13 +156,17 @@ fn unknown_mode_is_refused() {
 #[test]
 fn turn_has_the_lines_of_the_real_cli_in_order() {
     let mut cli = Cli::start(&[]);
-    let models = cli.send_control_request(&json!({"subtype": "initialize"}))["response"]["models"].take();
+    let models =
+        cli.send_control_request(&json!({"subtype": "initialize"}))["response"]["models"].take();
     assert_eq!(models.as_array().unwrap().len(), 5);
     assert_eq!(
         cli.send_control_request(&json!({"subtype": "set_model", "model": "haiku"}))["response"]["model"],
         "claude-haiku-5-5"
     );
-    assert_eq!(cli.send_control_request(&json!({"subtype": "zork"}))["subtype"], "error");
+    assert_eq!(
+        cli.send_control_request(&json!({"subtype": "zork"}))["subtype"],
+        "error"
+    );
     let from = cli.received.len();
     let (text, result) = cli.turn("u1", "hello [[tokens=2]]");
     assert_eq!(text, "w0 w1 ");

@@ -105,7 +105,8 @@ async fn no_level_logs_a_key_or_a_prompt() {
         let message = json!({"model": "haiku", "max_tokens": 9, "messages": messages});
         assert_eq!(post("/v1/messages", KEY, message.clone()).await.0, 200);
         let requests = json!([{"custom_id": "a", "params": message}]);
-        let (status, created) = post("/v1/messages/batches", KEY, json!({"requests": requests})).await;
+        let (status, created) =
+            post("/v1/messages/batches", KEY, json!({"requests": requests})).await;
         assert_eq!(status, 200, "{created}");
         let (_, session) = post("/v1/sessions", KEY, json!({"model": "haiku"})).await;
         let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());

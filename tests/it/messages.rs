@@ -37,7 +37,8 @@ fn upstream_body(server: &TestServer) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn message_is_returned_whole_or_streamed() {
     let server = TestServer::real().await.start().await;
-    let mut request = message_body("[[tokens=3 usage_in=10 usage_cache_read=4 usage_cache_write=3]]");
+    let mut request =
+        message_body("[[tokens=3 usage_in=10 usage_cache_read=4 usage_cache_write=3]]");
     let answer = post_message(&server, &request).await;
     assert_eq!(
         answer["content"],

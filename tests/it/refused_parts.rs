@@ -120,8 +120,11 @@ async fn prompt_too_long_is_reported_in_the_wording_of_each_api() {
             "{words}"
         );
     }
-    let (status, _, answer) =
-        post_message(&server, &message_body(r#"[[status=400 message="odd: is odd"]]"#)).await;
+    let (status, _, answer) = post_message(
+        &server,
+        &message_body(r#"[[status=400 message="odd: is odd"]]"#),
+    )
+    .await;
     assert_eq!(
         (status, &answer["error"]["message"]),
         (400, &json!("odd: is odd")),

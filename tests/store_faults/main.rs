@@ -16,8 +16,8 @@
 mod child;
 mod churn;
 mod full_disk;
-mod store_child;
 mod kills;
+mod store_child;
 
 use std::env;
 use std::path::Path;

@@ -3,13 +3,13 @@
 mod batches;
 mod chat;
 mod files;
-mod stored_records;
 mod messages;
 mod probes;
 mod reading;
 mod responses;
 mod slow;
 mod socket;
+mod stored_records;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -53,7 +53,8 @@ impl Client {
         };
         let path = path_of("/v1/conversations", &created);
         let question = self.question();
-        let body = json!({"model": "haiku", "input": question.prompt, "conversation": created["id"]});
+        let body =
+            json!({"model": "haiku", "input": question.prompt, "conversation": created["id"]});
         let answered = self.run_request(Endpoint::Conversation, async {
             responses::check(
                 &reading::json(self.post("/v1/responses", &body)).await?,

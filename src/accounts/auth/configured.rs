@@ -62,21 +62,14 @@ impl ConfiguredKeys {
     ) -> Result<Self, InvalidKey> {
         let wanted = Self::new(keys)?.0;
         let is_in = |keys: &[ConfiguredKey], key: &ConfiguredKey| {
-            keys
-                .iter()
-                .any(|other| other.digest.matches(&key.digest))
+            keys.iter().any(|other| other.digest.matches(&key.digest))
         };
         let stay = |key: &ConfiguredKey| ConfiguredKey {
             is_present: is_in(&wanted, key),
             ..key.clone()
         };
         let mut keys: Vec<ConfiguredKey> = self.0.iter().map(stay).collect();
-        keys.extend(
-            wanted
-                .iter()
-                .filter(|key| !is_in(&self.0, key))
-                .cloned(),
-        );
+        keys.extend(wanted.iter().filter(|key| !is_in(&self.0, key)).cloned());
         Ok(Self(keys))
     }
 
@@ -136,7 +129,11 @@ mod tests {
         );
         let removed = Caller::named("key-1");
         assert!(
-            !second.is_present(&removed) && second.digest(&removed).unwrap().matches(&KeyDigest::of("a"))
+            !second.is_present(&removed)
+                && second
+                    .digest(&removed)
+                    .unwrap()
+                    .matches(&KeyDigest::of("a"))
         );
         let third = second.with_keys(["d", "a"]).unwrap();
         assert_eq!((names(&third).as_str(), third.len()), ("key-1   key-4", 2));

@@ -84,7 +84,10 @@ fn server_without_keys_admits_callers_only_if_no_key_is_required() {
     assert!(Keys::none().is_open());
     let reachable = Keys::none().requiring_key();
     assert!(!reachable.is_open());
-    assert_eq!(authenticate_text(&reachable, "anything"), Err(AuthError::Wrong));
+    assert_eq!(
+        authenticate_text(&reachable, "anything"),
+        Err(AuthError::Wrong)
+    );
     assert_eq!(
         reachable.authenticate(&Credentials::default(), None),
         Err(AuthError::Missing)
@@ -225,7 +228,10 @@ async fn invalid_key_error_names_the_reason() {
     }
     registry.revoke_key(&rotated.id()).await.unwrap();
     for text in [&new_text, &old_text] {
-        assert_eq!(authenticate_text(&keys, text.reveal()), Err(AuthError::Revoked));
+        assert_eq!(
+            authenticate_text(&keys, text.reveal()),
+            Err(AuthError::Revoked)
+        );
     }
 }
 
@@ -400,7 +406,10 @@ async fn admin_key_and_ordinary_keys_are_separate() {
     assert_eq!(admitted("configured"), Err(AdminError::Ordinary));
     assert_eq!(admitted("guess"), Err(AdminError::Wrong));
     assert_eq!(admitted(""), Err(AdminError::Missing));
-    assert_eq!(authenticate_text(&keys, admin.reveal()), Err(AuthError::Wrong));
+    assert_eq!(
+        authenticate_text(&keys, admin.reveal()),
+        Err(AuthError::Wrong)
+    );
     let without = Keys::none().with_stored(&registry);
     assert_eq!(
         without.authenticate_admin(&with(admin.reveal())),

@@ -320,7 +320,10 @@ mod tests {
     #[test]
     fn empty_streams_use_up_the_unpack_limit() {
         let (started_streams, left) = work(&packed(b"").repeat(50_000));
-        assert!(started_streams <= 8192 && left > 0, "{started_streams} {left}");
+        assert!(
+            started_streams <= 8192 && left > 0,
+            "{started_streams} {left}"
+        );
         let data = BASE64.encode(packed(b"").repeat(50_000));
         assert_eq!(count_pages(&data, &mut UnpackQuota::default()), (0, false));
     }

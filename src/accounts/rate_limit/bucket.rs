@@ -156,8 +156,7 @@ impl Bucket {
         let used = self.backlog(now).div_ceil(self.weight(1));
         LimitLevel {
             limit: self.limit.get(),
-            remaining: u32::try_from(used)
-                .map_or(0, |used| self.limit.get().saturating_sub(used)),
+            remaining: u32::try_from(used).map_or(0, |used| self.limit.get().saturating_sub(used)),
             reset: Duration::from_nanos(self.backlog(now)),
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::Bucket;
-use super::Shortage;
 use super::DebitId;
+use super::Shortage;
 
 const SECOND: u64 = 1_000_000_000;
 const FIRST: DebitId = DebitId::FIRST;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::domain::Rates;
 
 use super::bucket::Bucket;
-use super::bucket::Shortage;
 use super::bucket::DebitId;
+use super::bucket::Shortage;
 use super::rate_limited::LimitKind;
 use super::rate_limited::RateLimited;
 use super::state::RateLimitState;

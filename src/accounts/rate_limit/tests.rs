@@ -316,7 +316,10 @@ async fn eviction_frees_memory_of_a_million_keys() {
         limits.0.scopes.capacity()
     );
     let again = fill(1_000_000..1_500_000);
-    assert!(again * 10 < full_pages * 11, "{again} pages after {full_pages}");
+    assert!(
+        again * 10 < full_pages * 11,
+        "{again} pages after {full_pages}"
+    );
 }
 
 fn resident_pages() -> usize {

@@ -103,7 +103,11 @@ fn block(
 ) -> Result<Part, InvalidRequest> {
     let kind = block.require_text("type")?;
     let Some((table, read)) = context.decoder(&kind) else {
-        let words = format!("expected {}, got `{}`.", context.expected(), printable(&kind));
+        let words = format!(
+            "expected {}, got `{}`.",
+            context.expected(),
+            printable(&kind)
+        );
         return Err(block.invalid_field("type", code::VALUE, &words));
     };
     block.place = place(table);

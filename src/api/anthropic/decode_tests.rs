@@ -99,8 +99,14 @@ fn thinking_and_effort_are_decoded() {
     let budget = json!({"type": "enabled", "budget_tokens": 2048});
     let (adaptive, disabled) = (json!({"type": "adaptive"}), json!({"type": "disabled"}));
     let effort = |effort: &str| json!({"effort": effort});
-    assert_eq!(effort_and_thinking(json!({"thinking": budget})), (None, Some(2048)));
-    assert_eq!(effort_and_thinking(json!({"thinking": adaptive})), (None, None));
+    assert_eq!(
+        effort_and_thinking(json!({"thinking": budget})),
+        (None, Some(2048))
+    );
+    assert_eq!(
+        effort_and_thinking(json!({"thinking": adaptive})),
+        (None, None)
+    );
     assert_eq!(
         effort_and_thinking(json!({"thinking": disabled})),
         (Some(Effort::None), None)

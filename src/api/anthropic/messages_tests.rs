@@ -185,7 +185,10 @@ fn results_of_several_calls_become_one_prompt() {
         user(&json!([result("b")])),
         user(&json!([result("a"), words("y")]))
     ]));
-    assert_eq!(turn.prompt, [tool_result("b"), tool_result("a"), Part::text("y")]);
+    assert_eq!(
+        turn.prompt,
+        [tool_result("b"), tool_result("a"), Part::text("y")]
+    );
 }
 
 #[test]

@@ -73,7 +73,12 @@ fn whole(conversation: &RepairedConversation) -> Vec<Message> {
         role: Role::User,
         parts: conversation.prompt.clone(),
     };
-    conversation.history.iter().cloned().chain([prompt]).collect()
+    conversation
+        .history
+        .iter()
+        .cloned()
+        .chain([prompt])
+        .collect()
 }
 
 /// Returns the ids of the calls of a message, or of its results.

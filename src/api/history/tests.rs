@@ -150,7 +150,8 @@ fn results_without_calls_become_user_text() {
         )
     );
     let twice = [result("a", "1"), result("a", "2")];
-    let (conversation, names) = repaired(&[('u', &[text("hi")]), ('a', &[call("a")]), ('u', &twice)]);
+    let (conversation, names) =
+        repaired(&[('u', &[text("hi")]), ('a', &[call("a")]), ('u', &twice)]);
     assert_eq!(
         conversation,
         "u: hi | a: a? | u: a!1 | u: Result of the tool call `a`:, 2"
@@ -203,8 +204,12 @@ fn calls_with_the_same_id_get_unique_ids() {
         )
     );
     let round = [('a', &[call("a")][..]), ('u', &[result("a", "1")])];
-    let (conversation, names) = repaired(&[&[('u', &[text("hi")][..])][..], &round, &round].concat());
-    assert_eq!(conversation, "u: hi | a: a? | u: a!1 | a: call-1? | u: call-1!1");
+    let (conversation, names) =
+        repaired(&[&[('u', &[text("hi")][..])][..], &round, &round].concat());
+    assert_eq!(
+        conversation,
+        "u: hi | a: a? | u: a!1 | a: call-1? | u: call-1!1"
+    );
     assert!(names.is_empty(), "clients count anew");
 }
 
@@ -245,7 +250,10 @@ fn empty_messages_are_removed() {
         ('u', &[text(" ")]),
         ('u', &[text("x")]),
     ]);
-    assert_eq!((conversation.as_str(), &*names), ("u: x", &["empty_messages"][..]));
+    assert_eq!(
+        (conversation.as_str(), &*names),
+        ("u: x", &["empty_messages"][..])
+    );
     let (_, names) = repaired(&[('u', &[text("hi")]), ('a', &[]), ('u', &[text("x")])]);
     assert!(
         names.is_empty(),

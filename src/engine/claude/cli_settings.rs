@@ -187,7 +187,8 @@ mod tests {
     fn further_call_is_forbidden_until_the_next_turn() {
         let plain = ProcessSettings::for_turn(&turn("hi"), SignIn::OauthToken);
         let mut running = plain.clone();
-        let settings_json = serde_json::to_string(&running.forbid_further_calls().unwrap()).unwrap();
+        let settings_json =
+            serde_json::to_string(&running.forbid_further_calls().unwrap()).unwrap();
         insta::assert_snapshot!(settings_json, @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1"}}"#);
         assert_eq!(running.forbid_further_calls(), None, "once is enough");
         insta::assert_snapshot!(changes(Some(&running), &plain), @r#"{"env":{"CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE":"1024","CLAUDE_CODE_EXTRA_BODY":"{}"}}"#);

@@ -125,7 +125,8 @@ async fn request_of_many_turns_passes_after_retries() {
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_of_upstream_lengthens_the_wait_within_bounds() {
-    for (requested, reported, waited) in [(0, 1, 1), (7, 7, 7), (200, 200, 200), (3600, 3600, 300)] {
+    for (requested, reported, waited) in [(0, 1, 1), (7, 7, 7), (200, 200, 200), (3600, 3600, 300)]
+    {
         let circuit = Circuit::new(1);
         let limited = Failure {
             retry_after: Some(SECOND * requested),

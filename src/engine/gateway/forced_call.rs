@@ -111,7 +111,8 @@ pub(super) fn ask_for_call(turn: &mut Turn) -> Option<ToolChoice> {
 /// Rewrites the text in `events` into the arguments of a call of the tool `name`.
 pub(super) fn text_as_tool_call(events: TurnStream, name: String) -> TurnStream {
     let mut has_begun = false;
-    let events = events.flat_map(move |event| stream::iter(call_events(event, &name, &mut has_begun)));
+    let events =
+        events.flat_map(move |event| stream::iter(call_events(event, &name, &mut has_begun)));
     Box::pin(events)
 }
 
@@ -242,7 +243,10 @@ mod tests {
             text("1}"),
             end(FinishReason::Stop),
         ];
-        assert_eq!(events_text(events).await, r#"Thinking("hm") b {"a": 1} ToolCalls"#);
+        assert_eq!(
+            events_text(events).await,
+            r#"Thinking("hm") b {"a": 1} ToolCalls"#
+        );
         assert_eq!(
             events_text(vec![text("{"), end(FinishReason::Length)]).await,
             "b { Length"

@@ -143,7 +143,10 @@ mod tests {
         let mark = Part::CacheBreakpoint("{}".to_owned());
         for (messages, arranged) in [
             (
-                vec![message(user, &[text("a")]), message(user, &[instruction("x")])],
+                vec![
+                    message(user, &[text("a")]),
+                    message(user, &[instruction("x")]),
+                ],
                 "u a, u [x]",
             ),
             (
@@ -178,7 +181,10 @@ mod tests {
 
     #[test]
     fn instruction_becomes_text_at_its_position() {
-        let mut turn = conversation(vec![message(Role::User, &[instruction("x"), Part::text("a")])]);
+        let mut turn = conversation(vec![message(
+            Role::User,
+            &[instruction("x"), Part::text("a")],
+        )]);
         convert_to_text(&mut turn);
         assert_eq!(render(&turn), "u <words> a");
         assert!(!has_any(&turn));

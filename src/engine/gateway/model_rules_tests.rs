@@ -220,14 +220,26 @@ fn rules_of_older_model() -> ModelRules {
 
 #[test]
 fn instructions_and_prefill_stay_if_the_model_takes_them() {
-    let (mut supported, mut repaired) = (turn_with_instruction_and_prefill("new"), turn_with_instruction_and_prefill("old"));
-    assert_eq!(rules_of_older_model().repaired(&supported, "new"), Vec::<&str>::new());
+    let (mut supported, mut repaired) = (
+        turn_with_instruction_and_prefill("new"),
+        turn_with_instruction_and_prefill("old"),
+    );
+    assert_eq!(
+        rules_of_older_model().repaired(&supported, "new"),
+        Vec::<&str>::new()
+    );
     rules_of_older_model().adapt(&mut supported);
     assert!(supported.is_continuation());
-    assert_eq!(supported.history[1].parts, [Part::Instruction("b".to_owned())]);
+    assert_eq!(
+        supported.history[1].parts,
+        [Part::Instruction("b".to_owned())]
+    );
     assert_eq!(supported.history[2].parts, [Part::text("c")]);
 
-    assert_eq!(rules_of_older_model().repaired(&repaired, "old"), ["assistant_last"]);
+    assert_eq!(
+        rules_of_older_model().repaired(&repaired, "old"),
+        ["assistant_last"]
+    );
     rules_of_older_model().adapt(&mut repaired);
     assert!(matches!(&*repaired.prompt, [Part::Text(words)] if words.contains("Go on")));
     assert_eq!(repaired.history[1].parts, [Part::instruction_as_text("b")]);
@@ -236,7 +248,9 @@ fn instructions_and_prefill_stay_if_the_model_takes_them() {
         [("old".to_owned(), vec![Restriction::Prefill])].into(),
         true,
     );
-    let error = strict.left_out(&turn_with_instruction_and_prefill("old"), "old").unwrap_err();
+    let error = strict
+        .left_out(&turn_with_instruction_and_prefill("old"), "old")
+        .unwrap_err();
     assert_eq!(
         error,
         Error::Restricted {
@@ -244,7 +258,11 @@ fn instructions_and_prefill_stay_if_the_model_takes_them() {
             model: "old".to_owned()
         }
     );
-    assert!(strict.left_out(&turn_with_instruction_and_prefill("new"), "new").is_ok());
+    assert!(
+        strict
+            .left_out(&turn_with_instruction_and_prefill("new"), "new")
+            .is_ok()
+    );
 }
 
 #[test]
@@ -258,7 +276,12 @@ fn always_thinking_model_reports_ignored_effort() {
     rules_of_older_model().adapt(&mut turn);
     assert_eq!(turn.sampling.effort, Some(Effort::Low));
     turn.sampling.effort = Some(Effort::NotRequested);
-    assert!(rules_of_older_model().left_out(&turn, "old").unwrap().is_empty());
+    assert!(
+        rules_of_older_model()
+            .left_out(&turn, "old")
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]

@@ -55,7 +55,10 @@ fn tool_properties_are_renamed_also_in_earlier_calls() {
         written.contains(r#""_filter":{"#) && written.ends_with(r#""cache_control":{}}"#),
         "{written}"
     );
-    assert_eq!(call_input(&mut names, &[r#"{"_filter":1}"#]), r#"{"$filter":1}"#);
+    assert_eq!(
+        call_input(&mut names, &[r#"{"_filter":1}"#]),
+        r#"{"$filter":1}"#
+    );
 
     let mut turn = with_tool(tool(true));
     let before = turn.clone();

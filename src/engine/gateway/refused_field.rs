@@ -48,9 +48,7 @@ impl RefusedField {
             {
                 (PathRoot::Block, path)
             }
-            ["system", block, path @ ..] if is_number(block) => {
-                (PathRoot::Instruction, path)
-            }
+            ["system", block, path @ ..] if is_number(block) => (PathRoot::Instruction, path),
             ["tools", tool, path @ ..] if is_number(tool) => (PathRoot::Tool, path),
             path => (PathRoot::Request, path),
         };
@@ -99,9 +97,7 @@ impl RefusedField {
             PathRoot::Instruction => {
                 self.remove_from_items(turn.native.system.iter_mut().flatten())
             }
-            PathRoot::Tool => {
-                self.remove_from_items(turn.native.tools.iter_mut().flatten())
-            }
+            PathRoot::Tool => self.remove_from_items(turn.native.tools.iter_mut().flatten()),
             PathRoot::Block => {
                 let parts = turn
                     .history

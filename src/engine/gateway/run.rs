@@ -206,7 +206,8 @@ where
         if self.stops.has_ended() {
             // The interrupted run reports its cost within milliseconds; if it does not, the price
             // table is used.
-            let _ = tokio::time::timeout(COST_TIMEOUT, self.cost_meter.reader().wait_for_costs()).await;
+            let _ =
+                tokio::time::timeout(COST_TIMEOUT, self.cost_meter.reader().wait_for_costs()).await;
         }
         let events = match self.form.finish(&finish) {
             Ok(events) => events,

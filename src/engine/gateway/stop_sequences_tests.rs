@@ -101,7 +101,10 @@ fn answer_ends_before_the_stop_sequence() {
     ] {
         let pieces = pieces.iter().map(|piece| (*piece).to_owned());
         let expected = (words.to_owned(), stop.map(str::to_owned));
-        assert_eq!(filtered_text(&mut filter_for(&texts(stops)), pieces), expected);
+        assert_eq!(
+            filtered_text(&mut filter_for(&texts(stops)), pieces),
+            expected
+        );
     }
 }
 

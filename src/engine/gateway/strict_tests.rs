@@ -23,7 +23,11 @@ fn tool(name: &str, schema: &str, strict: bool) -> Tool {
 }
 
 /// Checks an answer that ended for `reason` after these calls, as (tool, arguments).
-fn check_calls_at(reason: FinishReason, tools: &[Tool], calls: &[(&str, &str)]) -> Result<(), String> {
+fn check_calls_at(
+    reason: FinishReason,
+    tools: &[Tool],
+    calls: &[(&str, &str)],
+) -> Result<(), String> {
     let mut strict = ToolArgumentCheck::new(&Tools {
         list: tools.to_vec(),
         choice: ToolChoice::Auto,
@@ -74,7 +78,10 @@ fn invalid_arguments_fail_without_being_quoted() {
             "{message}"
         );
     }
-    assert_eq!(check_calls(&tools, &[("count", r#"{"n":1,"to":"b"}"#)]), Ok(()));
+    assert_eq!(
+        check_calls(&tools, &[("count", r#"{"n":1,"to":"b"}"#)]),
+        Ok(())
+    );
 }
 
 #[test]

@@ -44,7 +44,10 @@ fn queue_is_full_when_each_slot_has_another_tenant() {
     for tenant in 0..8 {
         assert_eq!(queue.push(&claim(tenant), CAPACITY, tenant), Ok(None));
     }
-    assert_eq!(queue.push(&claim(8), CAPACITY, 8), Err(BusyReason::QueueFull));
+    assert_eq!(
+        queue.push(&claim(8), CAPACITY, 8),
+        Err(BusyReason::QueueFull)
+    );
     let background = Claim {
         class: Class::Background,
         ..claim(8)

@@ -65,7 +65,9 @@ pub(in crate::http) async fn layer(
     request.extensions_mut().insert(bodies);
     let max_bytes = usize::try_from(limit).unwrap_or(usize::MAX);
     let request = request.map(|body| Body::new(Limited::new(body, max_bytes)));
-    Ok(next.run(content_encoding::unpack(request, max_bytes)?).await)
+    Ok(next
+        .run(content_encoding::unpack(request, max_bytes)?)
+        .await)
 }
 
 /// Maximum size of a form with a file, in bytes.

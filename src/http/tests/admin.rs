@@ -3,7 +3,12 @@
 use super::*;
 
 /// Sends a request with the admin key, and returns the status and body of its answer.
-pub(super) async fn send_json(router: &Router, method: &str, path: &str, body: Value) -> (u16, Value) {
+pub(super) async fn send_json(
+    router: &Router,
+    method: &str,
+    path: &str,
+    body: Value,
+) -> (u16, Value) {
     let body_text = if body.is_null() {
         String::new()
     } else {
@@ -276,7 +281,8 @@ async fn keys_and_projects_are_listed_in_pages() {
             expected
         );
     }
-    let (_, projects) = send_json(&router, "GET", "/admin/projects?after=default", Value::Null).await;
+    let (_, projects) =
+        send_json(&router, "GET", "/admin/projects?after=default", Value::Null).await;
     assert_eq!(
         (&projects["data"], &projects["last_id"]),
         (&json!([]), &Value::Null)

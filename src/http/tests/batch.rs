@@ -50,7 +50,8 @@ async fn inline_batch_answers_in_order_and_isolates_failures() {
 #[tokio::test]
 async fn inline_batch_for_another_project_is_refused() {
     let fields = json!({"requests": [{"model": "sonnet", "prompt": "Hi"}], "project_id": "proj_1"});
-    let (status, error) = error(send_batch(ScriptedTurns::playing(greeting()), &fields).await).await;
+    let (status, error) =
+        error(send_batch(ScriptedTurns::playing(greeting()), &fields).await).await;
     assert_eq!(
         (status.as_u16(), &error["code"]),
         (403, &json!("mismatched_project"))

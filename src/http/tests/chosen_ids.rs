@@ -1,13 +1,14 @@
 //! Tests of projects with chosen ids and names, from creation to use by clients.
 
-use super::admin::send_json;
 use super::admin::refusal;
+use super::admin::send_json;
 use super::*;
 
 /// Server with the project `my-app`, and the text of a key of it.
 async fn with_project() -> (Router, String) {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
-    let (status, created) = send_json(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
+    let (status, created) =
+        send_json(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
     assert_eq!(
         (status, &created["id"], &created["name"]),
         (201, &json!("my-app"), &json!("my-app"))
@@ -164,7 +165,9 @@ async fn project_name_means_own_project_unless_it_is_another_id() {
     let rename = async |id: &str, name: &str| {
         let path = format!("/admin/projects/{id}");
         assert_eq!(
-            send_json(&router, "PATCH", &path, json!({"name": name})).await.0,
+            send_json(&router, "PATCH", &path, json!({"name": name}))
+                .await
+                .0,
             200
         );
     };
@@ -248,7 +251,10 @@ async fn route_recommendation_has_model_and_reason() {
     let (router, key) = with_project().await;
     let fields = json!({"task_description": "Say hello.", "context_size": 500});
     let (status, route) = call(&router, &key, "POST", "/v1/route", fields).await;
-    assert_eq!((status, &route["recommended_model"]), (200, &json!("light")));
+    assert_eq!(
+        (status, &route["recommended_model"]),
+        (200, &json!("light"))
+    );
     assert!(
         route["reasoning"]
             .as_str()

@@ -62,7 +62,8 @@ async fn send_json(router: &Router, method: &str, path: &str, fields: Value) -> 
 
 /// Creates a conversation and returns its path and id.
 async fn create_conversation(router: &Router) -> (String, String) {
-    let (status, conversation) = send_json(router, "POST", PATH, json!({"metadata": {"a": "b"}})).await;
+    let (status, conversation) =
+        send_json(router, "POST", PATH, json!({"metadata": {"a": "b"}})).await;
     assert_eq!(status, 200);
     let id = conversation["id"].as_str().unwrap().to_owned();
     (format!("{PATH}/{id}"), id)
@@ -130,7 +131,8 @@ async fn conversation_is_created_changed_and_deleted() {
 async fn conversation_items_are_listed_read_and_deleted() {
     let router = with_keys(repeating());
     let message = |text: &str| json!({"role": "user", "content": text});
-    let (_, conversation) = send_json(&router, "POST", PATH, json!({"items": [message("a")]})).await;
+    let (_, conversation) =
+        send_json(&router, "POST", PATH, json!({"items": [message("a")]})).await;
     let path = format!("{PATH}/{}", conversation["id"].as_str().unwrap());
     let items = format!("{path}/items");
     let (_, added) = send_json(
@@ -237,7 +239,9 @@ async fn responses_continue_a_conversation_and_are_added_to_it() {
     assert!(body.contains("event: response.completed"), "{body}");
     let by_itself = json!({"model": "sonnet", "input": "c", "conversation": id, "store": false});
     assert_eq!(
-        send_json(&router, "POST", "/v1/responses", by_itself).await.0,
+        send_json(&router, "POST", "/v1/responses", by_itself)
+            .await
+            .0,
         200
     );
     assert_eq!(
@@ -381,8 +385,15 @@ async fn response_fails_when_its_conversation_is_deleted() {
         let read = async { body(making.await).await };
         let (stream_text, deleted) = tokio::join!(read, deleting);
         assert_eq!(deleted, 200);
-        assert!(stream_text.contains("conversation_not_found"), "{stream_text}");
-        assert_eq!(stream_text.contains("event: response.failed"), stream, "{stream_text}");
+        assert!(
+            stream_text.contains("conversation_not_found"),
+            "{stream_text}"
+        );
+        assert_eq!(
+            stream_text.contains("event: response.failed"),
+            stream,
+            "{stream_text}"
+        );
         assert!(!stream_text.contains("response.completed"), "{stream_text}");
     }
 }

@@ -85,7 +85,9 @@ async fn file_is_uploaded_listed_read_and_deleted() {
     );
     assert_eq!(
         file["expires_at"].as_u64(),
-        file["created_at"].as_u64().map(|created| created + 2_592_000)
+        file["created_at"]
+            .as_u64()
+            .map(|created| created + 2_592_000)
     );
     let path = format!("/v1/files/{}", file["id"].as_str().unwrap());
     assert_eq!(found(&router, at("GET", &path)).await, file);
@@ -266,7 +268,14 @@ async fn files_have_anthropics_format_for_its_clients() {
         "user_data"
     );
     assert_eq!(
-        body(send(router.clone(), anthropic_request("GET", &format!("{path}/content"))).await).await,
+        body(
+            send(
+                router.clone(),
+                anthropic_request("GET", &format!("{path}/content"))
+            )
+            .await
+        )
+        .await,
         "words"
     );
 
@@ -298,6 +307,10 @@ async fn files_have_anthropics_format_for_its_clients() {
         (&missing["type"], &missing["error"]["type"]),
         (&json!("error"), &json!("not_found_error"))
     );
-    let bad = send(router.clone(), anthropic_request("GET", "/v1/files?limit=x")).await;
+    let bad = send(
+        router.clone(),
+        anthropic_request("GET", "/v1/files?limit=x"),
+    )
+    .await;
     assert!(body(bad).await.contains("invalid_request_error"));
 }

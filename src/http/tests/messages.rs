@@ -142,7 +142,8 @@ async fn message_tokens_are_counted() {
     )
     .await;
     assert_eq!(super::body(response).await, r#"{"input_tokens":7}"#);
-    let (status, kind, message) = refused(scripted_router(vec![]), request("POST", PATH, &[], body)).await;
+    let (status, kind, message) =
+        refused(scripted_router(vec![]), request("POST", PATH, &[], body)).await;
     assert_eq!(
         (status, kind.as_str(), message.as_str()),
         (400, "invalid_request_error", "`max_tokens` is missing.")
@@ -161,7 +162,11 @@ async fn message_failures_have_type_by_status() {
         (FailureKind::TimedOut, (504, "timeout_error")),
     ] {
         for stream in [false, true] {
-            let (status, name, message) = refused(scripted_router(vec![failure(kind)]), message_request(stream)).await;
+            let (status, name, message) = refused(
+                scripted_router(vec![failure(kind)]),
+                message_request(stream),
+            )
+            .await;
             assert_eq!((status, name.as_str()), expected);
             assert_eq!(message, "It failed.");
         }
@@ -177,7 +182,10 @@ async fn errors_of_layers_have_anthropics_format() {
         format!("{status} {kind}")
     };
     let keyless = with_keys(ScriptedTurns::playing([]));
-    assert_eq!(outcome(keyless, message_request(false)).await, "401 authentication_error");
+    assert_eq!(
+        outcome(keyless, message_request(false)).await,
+        "401 authentication_error"
+    );
     let get = request("GET", PATH, &[], Body::empty());
     assert_eq!(outcome(answering(), get).await, "405 invalid_request_error");
     let large = request("POST", PATH, &[], "x".repeat(1001));

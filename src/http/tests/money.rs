@@ -137,11 +137,19 @@ async fn cached_answer_is_served_as_stream_or_body() {
 #[tokio::test]
 async fn request_naming_another_project_is_forbidden() {
     for (path, body) in bodies(&json!({"project_id": "default"})) {
-        let response = send(billing_router().await, request("POST", path, &[], body.to_string())).await;
+        let response = send(
+            billing_router().await,
+            request("POST", path, &[], body.to_string()),
+        )
+        .await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
     }
     for (path, body) in bodies(&json!({"project_id": "other"})) {
-        let response = send(billing_router().await, request("POST", path, &[], body.to_string())).await;
+        let response = send(
+            billing_router().await,
+            request("POST", path, &[], body.to_string()),
+        )
+        .await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
         if path != "/v1/messages" {
             assert!(
@@ -187,7 +195,10 @@ async fn metrics_need_the_admin_key() {
         request("GET", "/metrics", &headers, "")
     };
     for (key, status) in [("Bearer secret-1", 403), ("Bearer wrong", 401)] {
-        assert_eq!(send(router.clone(), metrics_request(key)).await.status(), status);
+        assert_eq!(
+            send(router.clone(), metrics_request(key)).await.status(),
+            status
+        );
     }
     let response = send(router, metrics_request("Bearer secret-admin")).await;
     assert!(

@@ -91,7 +91,10 @@ async fn preflight_needs_no_key() {
     )
     .await;
     assert_eq!((status, allowed(&headers)), (204, "http://127.0.0.1:5173"));
-    assert_eq!(headers["access-control-allow-headers"], PREFLIGHT_HEADERS[1].1);
+    assert_eq!(
+        headers["access-control-allow-headers"],
+        PREFLIGHT_HEADERS[1].1
+    );
     assert_eq!(
         headers["access-control-allow-methods"],
         "GET, POST, PUT, PATCH, DELETE"

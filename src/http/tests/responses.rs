@@ -135,7 +135,11 @@ async fn response_is_stored_until_deleted() {
         );
     }
     assert_eq!(
-        refused(&router, response_request(json!({"previous_response_id": id}))).await,
+        refused(
+            &router,
+            response_request(json!({"previous_response_id": id}))
+        )
+        .await,
         r#"400 "previous_response_not_found" "previous_response_id""#
     );
 }
@@ -165,7 +169,10 @@ async fn response_is_hidden_from_other_keys() {
             r#"404 "response_not_found" null"#
         );
     }
-    let next = with("secret-2", response_request(json!({"previous_response_id": id})));
+    let next = with(
+        "secret-2",
+        response_request(json!({"previous_response_id": id})),
+    );
     assert!(
         refused(&router, next)
             .await
@@ -179,7 +186,9 @@ async fn previous_response_id_continues_the_conversation() {
     let first = found(&router, response_request(json!({"input": "one"}))).await;
     let second = found(
         &router,
-        response_request(json!({"input": "two", "previous_response_id": first["id"], "store": false})),
+        response_request(
+            json!({"input": "two", "previous_response_id": first["id"], "store": false}),
+        ),
     )
     .await;
     let reference = json!([{"type": "item_reference", "id": first["output"][0]["id"]}, {"role": "user", "content": "x"}]);
@@ -291,7 +300,8 @@ async fn early_failure_is_an_error_and_late_failure_an_event() {
         refused(&after, response_request(json!({}))).await,
         r#"503 "overloaded" null"#
     );
-    let events = events(&body(send(after.clone(), response_request(json!({"stream": true}))).await).await);
+    let events =
+        events(&body(send(after.clone(), response_request(json!({"stream": true}))).await).await);
     assert!(
         names(&events).ends_with("output_item.done error failed"),
         "{}",
@@ -324,7 +334,11 @@ async fn background_response_can_be_followed_and_cancelled() {
     .await;
     assert_eq!(unknown, r#"404 "model_not_found" "model""#, "at once");
     let id = id(&created);
-    let next = refused(&router, response_request(json!({"previous_response_id": id}))).await;
+    let next = refused(
+        &router,
+        response_request(json!({"previous_response_id": id})),
+    )
+    .await;
     assert_eq!(
         next,
         r#"400 "previous_response_not_finished" "previous_response_id""#
@@ -366,7 +380,10 @@ async fn background_response_runs_even_if_its_client_leaves_while_it_is_stored()
         DrainExpired::default(),
     );
     disk.close();
-    let mut creating = Box::pin(send(router(state), response_request(json!({"background": true}))));
+    let mut creating = Box::pin(send(
+        router(state),
+        response_request(json!({"background": true})),
+    ));
     while !disk.is_blocking() {
         assert!((&mut creating).now_or_never().is_none());
         tokio::task::yield_now().await;
@@ -469,7 +486,11 @@ async fn delete_cancels_a_running_response() {
 async fn shutdown_fails_running_responses() {
     let state = state(ScriptedTurns::playing([started(), text("a"), Step::Hang]));
     let (router, stop) = (router(state.clone()), state.drain_expired.0.clone());
-    let created = found(&router, response_request(json!({"background": true, "stream": false}))).await;
+    let created = found(
+        &router,
+        response_request(json!({"background": true, "stream": false})),
+    )
+    .await;
     let events = send(router.clone(), at("GET", &id(&created), "?stream=true")).await;
     stop.cancel();
     body(events).await;
@@ -491,7 +512,11 @@ async fn responses_running_at_a_crash_are_failed_at_restart() {
             DrainExpired::default(),
         )
     };
-    let created = found(&router(state()), response_request(json!({"background": true}))).await;
+    let created = found(
+        &router(state()),
+        response_request(json!({"background": true})),
+    )
+    .await;
     let next = state();
     assert_eq!(next.services.responses.recover().await.unwrap(), 1);
     assert_eq!(next.services.responses.recover().await.unwrap(), 0);
@@ -569,8 +594,13 @@ async fn item_references_are_limited_in_size() {
         ..state(ScriptedTurns::playing(greeting()))
     };
     let router = router(state);
-    let created = found(&router, response_request(json!({"input": "a".repeat(800_000)}))).await;
-    let item = found(&router, at("GET", &id(&created), "/input_items")).await["data"][0]["id"].clone();
+    let created = found(
+        &router,
+        response_request(json!({"input": "a".repeat(800_000)})),
+    )
+    .await;
+    let item =
+        found(&router, at("GET", &id(&created), "/input_items")).await["data"][0]["id"].clone();
     let naming = |times| json!({"input": vec![json!({"type": "item_reference", "id": item}); times], "store": false});
     found(&router, response_request(naming(2))).await;
     assert_eq!(

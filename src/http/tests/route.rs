@@ -119,7 +119,8 @@ async fn auto_model_is_chosen_and_reported() {
                 .map(|value| value.to_str().unwrap().to_owned());
             assert_eq!(header.is_some(), route.is_some(), "{path}");
             assert!(
-                header.unwrap_or_default()
+                header
+                    .unwrap_or_default()
                     .starts_with(route.unwrap_or_default()),
                 "{path}"
             );

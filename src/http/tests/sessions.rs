@@ -20,7 +20,13 @@ fn repeating() -> ScriptedTurns {
     })
 }
 
-async fn send_json(router: &Router, method: &str, path: &str, key: &str, fields: Value) -> (u16, Value) {
+async fn send_json(
+    router: &Router,
+    method: &str,
+    path: &str,
+    key: &str,
+    fields: Value,
+) -> (u16, Value) {
     let bearer = format!("Bearer {key}");
     let request = request(
         method,
@@ -160,7 +166,9 @@ async fn session_is_hidden_from_other_keys() {
         true
     );
     assert_eq!(
-        send_json(&router, "GET", &path, "secret-1", json!(null)).await.0,
+        send_json(&router, "GET", &path, "secret-1", json!(null))
+            .await
+            .0,
         404
     );
 }

@@ -90,7 +90,11 @@ async fn silent_stream_gets_heartbeats() {
     let start = Instant::now();
     let mut log = Vec::new();
     while let Some(frame) = next(&mut response).await {
-        log.push(format!("{:>2} {}", start.elapsed().as_secs(), summarize_frame(&frame)));
+        log.push(format!(
+            "{:>2} {}",
+            start.elapsed().as_secs(),
+            summarize_frame(&frame)
+        ));
     }
     insta::assert_snapshot!(log.join("\n"), @r#"
  0 {"content":"","refusal":null,"role":"assistant"} null

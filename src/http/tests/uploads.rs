@@ -1,8 +1,8 @@
 //! Tests of files that messages name by id.
 
+use super::files::anthropic_upload;
 use super::files::found;
 use super::files::upload_for;
-use super::files::anthropic_upload;
 use super::*;
 use crate::accounts::auth::KeyChange;
 use crate::accounts::auth::ProjectChange;
@@ -323,7 +323,12 @@ async fn stored_conversation_reads_its_files_again() {
     let session: Value = serde_json::from_str(&body(session).await).unwrap();
     let path = format!("/v1/sessions/{}/messages", session["id"].as_str().unwrap());
     assert_eq!(
-        answer(server.request(&path, &json!({"content": [file(&id)]})).await).await,
+        answer(
+            server
+                .request(&path, &json!({"content": [file(&id)]}))
+                .await
+        )
+        .await,
         "a.txt\n\nWords"
     );
     assert!(
@@ -440,7 +445,8 @@ async fn messages_api_names_files_as_sources() {
         let messages = json!([{"role": "user", "content": [block]}]);
         let fields = json!({"model": "m", "max_tokens": 9, "messages": messages});
         let body: Value =
-            serde_json::from_str(&body(server.request("/v1/messages", &fields).await).await).unwrap();
+            serde_json::from_str(&body(server.request("/v1/messages", &fields).await).await)
+                .unwrap();
         let text = body["content"][0]["text"]
             .as_str()
             .or_else(|| body["error"]["message"].as_str());
@@ -476,7 +482,10 @@ async fn messages_api_names_files_as_sources() {
     let mut cited = block("document", &words);
     cited["citations"] = json!({"enabled": true});
     let answer = ask(json!({"type": "tool_result", "tool_use_id": "t", "content": [cited]})).await;
-    assert!(answer.contains("# Words") && !answer.contains(&words), "{answer}");
+    assert!(
+        answer.contains("# Words") && !answer.contains(&words),
+        "{answer}"
+    );
     let mut odd = block("document", &gif);
     odd["title"] = json!("x");
     odd["context"] = json!("y");

@@ -2,8 +2,8 @@
 
 use tokio::net::TcpListener;
 
-use super::admin::send_json;
 use super::admin::refusal;
+use super::admin::send_json;
 use super::*;
 
 /// Starts a receiver that answers with `status`, and returns its URL.

@@ -25,9 +25,11 @@ async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
             }
         }
     };
-    within(DEADLINE, async { tokio::join!(sink.send(message), close_frame) })
-        .await
-        .1
+    within(DEADLINE, async {
+        tokio::join!(sink.send(message), close_frame)
+    })
+    .await
+    .1
 }
 
 /// The larger message is still being sent when the server closes.
@@ -106,7 +108,13 @@ async fn large_message_within_the_limit_is_read() {
 #[tokio::test]
 async fn unauthenticated_socket_has_a_smaller_message_limit() {
     let large = |config: &mut crate::http::Config| config.body_limit = 32 << 20;
-    let server = Server::start_as(ScriptedTurns::playing([]), config(), large, with_configured_key).await;
+    let server = Server::start_as(
+        ScriptedTurns::playing([]),
+        config(),
+        large,
+        with_configured_key,
+    )
+    .await;
     let frame = end(&server, "/v1/stream", (4 << 20) + 1).await.unwrap();
     assert_eq!(
         frame.reason.as_str(),

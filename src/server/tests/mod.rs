@@ -1,14 +1,14 @@
 //! Tests with real sockets in front of a scripted gateway.
 
-mod clients;
-mod socket_authentication;
 mod admin_socket;
-mod response_sockets;
-mod stalled_sockets;
-mod shutdown;
-mod turn_sockets;
-mod tasks;
+mod clients;
 mod message_limits;
+mod response_sockets;
+mod shutdown;
+mod socket_authentication;
+mod stalled_sockets;
+mod tasks;
+mod turn_sockets;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -102,7 +102,9 @@ async fn requests_are_answered_in_order_with_their_stream_ids() {
     let server = Server::start(repeating_turns()).await;
     let mut socket = Socket::open(&server).await;
     for (stream_id, input) in [("a", "1"), ("b", "2"), ("a", "3")] {
-        socket.request(json!({"stream_id": stream_id, "input": input})).await;
+        socket
+            .request(json!({"stream_id": stream_id, "input": input}))
+            .await;
     }
     for (stream_id, answer) in [("a", "0 1"), ("b", "0 2"), ("a", "0 3")] {
         loop {
@@ -150,7 +152,9 @@ async fn first_event_lists_ignored_fields_and_repairs() {
     let server = Server::start(repeating_turns()).await;
     let mut socket = Socket::open(&server).await;
     let input = json!([{"role": "user", "content": " "}, {"role": "user", "content": "hi"}]);
-    socket.request(json!({"input": input, "x_unknown": 1})).await;
+    socket
+        .request(json!({"input": input, "x_unknown": 1}))
+        .await;
     let first = socket.next().await.unwrap();
     assert_eq!(
         (&first["type"], &first["ignored"]),
@@ -296,7 +300,8 @@ async fn shutdown_closes_idle_sockets_and_fails_running_responses() {
 
 #[tokio::test]
 async fn queued_requests_of_a_socket_are_bounded_in_bytes() {
-    let server = Server::start_with(hanging_turns(), config(), |config| config.body_limit = 1000).await;
+    let server =
+        Server::start_with(hanging_turns(), config(), |config| config.body_limit = 1000).await;
     let mut socket = Socket::open(&server).await;
     socket.request(json!({})).await;
     socket.until("response.created").await;

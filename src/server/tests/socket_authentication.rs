@@ -16,8 +16,8 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::turn_sockets::chat;
 use super::turn_sockets::events_until_end;
-use super::turn_sockets::prompted_turns;
 use super::turn_sockets::open;
+use super::turn_sockets::prompted_turns;
 use super::*;
 use crate::http::tests::keyed::RevocableKey;
 use crate::http::tests::keyed::with_configured_key;
@@ -232,7 +232,8 @@ async fn socket_is_refused_to_pages_of_other_origins() {
 #[tokio::test]
 async fn revoked_key_is_refused_for_the_next_turn() {
     let key = RevocableKey::new().await;
-    let server = Server::start_as(prompted_turns(), config(), |_| {}, |state| key.state(state)).await;
+    let server =
+        Server::start_as(prompted_turns(), config(), |_| {}, |state| key.state(state)).await;
     let mut socket = open(&server).await;
     socket
         .send(json!({"type": "auth", "api_key": key.text}))

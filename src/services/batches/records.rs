@@ -177,8 +177,7 @@ impl BatchRecords {
                 .map(|number| outcome_key(id, number))
                 .collect();
             let work = move |transaction: &mut Transaction<'_>| {
-                keys
-                    .iter()
+                keys.iter()
                     .for_each(|place| transaction.remove(place.clone()));
                 Ok::<_, Error>(())
             };

@@ -82,12 +82,7 @@ impl LockedConversation {
             let earlier = std::mem::take(&mut record.lines);
             let addition = [earlier.as_slice(), &new].concat();
             within.append_in(transaction, &owner, &id, &record.to_bytes()?, &addition)?;
-            if let Some(CompanionRecord {
-                table,
-                id,
-                record,
-            }) = &beside
-            {
+            if let Some(CompanionRecord { table, id, record }) = &beside {
                 table.put_in(transaction, &owner, id, record)?;
             }
             Ok(())

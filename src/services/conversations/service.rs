@@ -299,7 +299,9 @@ impl Conversations {
             return Ok(());
         }
         let updated = self.update_head(owner, id, |_| {}).await?;
-        updated.map(drop).ok_or_else(|| Error::NotFound(id.to_owned()))
+        updated
+            .map(drop)
+            .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
 
     /// Applies `change` to a conversation and restarts its time to live. Returns `None` if there is

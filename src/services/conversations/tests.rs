@@ -127,7 +127,10 @@ async fn append_writes_items_and_the_record_beside_atomically() {
 
     let id = create_conversation(&conversations).await;
     let locked = conversations.lock(&caller(), &id).await.unwrap();
-    locked.append(vec![message("msg_1")], beside()).await.unwrap();
+    locked
+        .append(vec![message("msg_1")], beside())
+        .await
+        .unwrap();
     assert_eq!(table.get(&owner, "x").await.unwrap(), Some(b"y".to_vec()));
 }
 

@@ -79,7 +79,9 @@ impl Responses {
     ) -> Result<CreatedResponse, Error> {
         let owner = self.0.keys.owner_id(&caller);
         let conversation = self.lock_conversation(&caller, &request).await?;
-        let items = conversation.as_ref().map(|conversation| conversation.items.clone());
+        let items = conversation
+            .as_ref()
+            .map(|conversation| conversation.items.clone());
         let (request, earlier) = self
             .resolve_request(&owner, request, items, memory.as_ref())
             .await?;

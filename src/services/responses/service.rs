@@ -83,9 +83,7 @@ impl Responses {
     /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
         let ResponsesInner {
-            tables,
-            explain,
-            ..
+            tables, explain, ..
         } = &*self.0;
         let interrupted = explain(&crate::engine::gateway::Error::ShuttingDown.into());
         let interrupted = ResponseError::from(&interrupted);

@@ -98,11 +98,7 @@ impl Sessions {
         caller: &Caller,
         request: CreateSessionRequest,
     ) -> Result<ChatSession, Error> {
-        let SessionsInner {
-            table,
-            config,
-            ..
-        } = &*self.0;
+        let SessionsInner { table, config, .. } = &*self.0;
         let now = unix_now();
         let session = ChatSession {
             id: format!("sess_{}", Uuid::new_v4().simple()),

@@ -305,7 +305,10 @@ async fn transaction_runs_again_after_a_conflict() {
     );
     assert_eq!(runs.load(Ordering::Relaxed), 2);
     assert_eq!(made.load(Ordering::Relaxed), 1, "only the last run counts");
-    assert_eq!((outcomes.recv().await, outcomes.recv().await), (Some(true), None));
+    assert_eq!(
+        (outcomes.recv().await, outcomes.recv().await),
+        (Some(true), None)
+    );
     assert_eq!(Arc::strong_count(&lock), 1, "released before the caller");
 }
 

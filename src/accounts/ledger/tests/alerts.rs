@@ -2,7 +2,9 @@
 
 use super::*;
 
-fn drain_alerts(test_ledger: &mut TestLedger) -> Vec<(BudgetScope, BudgetWindow, BudgetUnit, u8, u64)> {
+fn drain_alerts(
+    test_ledger: &mut TestLedger,
+) -> Vec<(BudgetScope, BudgetWindow, BudgetUnit, u8, u64)> {
     let alerts = std::iter::from_fn(|| test_ledger.alerts.try_recv().ok());
     alerts
         .map(|alert| {

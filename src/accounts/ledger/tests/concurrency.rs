@@ -24,8 +24,11 @@ async fn round(test_ledger: &TestLedger, number: usize, room: u64) -> u64 {
     let barrier = Arc::new(Barrier::new(CALLERS));
     let mut tasks = JoinSet::new();
     for index in 0..CALLERS {
-        let (barrier, ledger, caller) =
-            (Arc::clone(&barrier), test_ledger.ledger.clone(), caller.clone());
+        let (barrier, ledger, caller) = (
+            Arc::clone(&barrier),
+            test_ledger.ledger.clone(),
+            caller.clone(),
+        );
         tasks.spawn(async move {
             barrier.wait().await;
             ledger

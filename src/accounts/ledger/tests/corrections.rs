@@ -8,7 +8,10 @@ async fn corrected_charge_has_its_new_cost_in_all_sums() {
     for test_ledger in TestLedger::all().await {
         let mut corrections = Vec::new();
         for (id, money) in [("1", Some(7)), ("2", None)] {
-            let hold = test_ledger.ledger.hold(&daily(100), amount(50, 30), id).await;
+            let hold = test_ledger
+                .ledger
+                .hold(&daily(100), amount(50, 30), id)
+                .await;
             let hold = hold.unwrap().start();
             corrections.push(hold.correction());
             let money = money.map(Money::from_nanos);
@@ -18,7 +21,10 @@ async fn corrected_charge_has_its_new_cost_in_all_sums() {
             };
             hold.settle(charge).await.unwrap();
         }
-        let released = test_ledger.ledger.hold(&daily(100), amount(50, 30), "3").await;
+        let released = test_ledger
+            .ledger
+            .hold(&daily(100), amount(50, 30), "3")
+            .await;
         let released = released.unwrap();
         corrections.push(released.correction());
         released.release().await.unwrap();

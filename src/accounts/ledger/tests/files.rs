@@ -218,9 +218,10 @@ async fn damaged_backup_is_refused_and_changes_nothing() {
 async fn sweep_deletes_old_charges_and_keeps_sums() {
     for test_ledger in TestLedger::all().await {
         for number in 0..300 {
-            let hold = test_ledger
-                .ledger
-                .hold(&daily(u64::MAX), amount(1, 1), &format!("old-{number}"));
+            let hold =
+                test_ledger
+                    .ledger
+                    .hold(&daily(u64::MAX), amount(1, 1), &format!("old-{number}"));
             hold.await.unwrap().settle(charge(2, 1)).await.unwrap();
         }
         test_ledger.pass(DAY);
@@ -250,7 +251,13 @@ async fn sweep_deletes_old_charges_and_keeps_sums() {
             period: UsagePeriod::All,
             group_by: None,
         };
-        let totals = test_ledger.ledger.reader().usage(&query).await.unwrap().totals;
+        let totals = test_ledger
+            .ledger
+            .reader()
+            .usage(&query)
+            .await
+            .unwrap()
+            .totals;
         assert_eq!((totals.requests, totals.output_tokens), (301, 603));
         test_ledger.pass(365 * DAY);
         test_ledger.ledger.sweep().await.unwrap();
@@ -312,7 +319,11 @@ async fn verify_reports_inconsistent_sums() {
     for (work, expected) in changes {
         let test_ledger = used().await;
         change(&test_ledger.store, work).await;
-        let problems = verify(&test_ledger.store).await.unwrap().problems.join("\n");
+        let problems = verify(&test_ledger.store)
+            .await
+            .unwrap()
+            .problems
+            .join("\n");
         assert!(problems.contains(expected), "{expected}: {problems}");
     }
 }
@@ -320,7 +331,10 @@ async fn verify_reports_inconsistent_sums() {
 #[tokio::test]
 async fn close_of_an_unreadable_hold_is_not_retried() {
     let test_ledger = used().await;
-    let hold = test_ledger.ledger.hold(&daily(100), amount(5, 5), "3").await;
+    let hold = test_ledger
+        .ledger
+        .hold(&daily(100), amount(5, 5), "3")
+        .await;
     change(&test_ledger.store, |transaction| {
         transaction.put(storage_keys::hold("3"), vec![9]);
     })
@@ -331,6 +345,14 @@ async fn close_of_an_unreadable_hold_is_not_retried() {
         error.to_string(),
         "the stored hold 3 cannot be read: its version is 9, and this program can read versions up to 1"
     );
-    assert!(test_ledger.ledger.0.pending_closes.lock().unwrap().is_empty());
+    assert!(
+        test_ledger
+            .ledger
+            .0
+            .pending_closes
+            .lock()
+            .unwrap()
+            .is_empty()
+    );
     assert!(!test_ledger.ledger.is_failing());
 }

@@ -128,7 +128,9 @@ fn kill_after(folder: &Path, round: u64, lines: u64) -> PrintedLines {
         match words[..] {
             ["held", id] => printed.held.push(id.to_owned()),
             ["done", id, tokens] => {
-                printed.settled.insert(id.to_owned(), tokens.parse().unwrap());
+                printed
+                    .settled
+                    .insert(id.to_owned(), tokens.parse().unwrap());
             }
             ["over", _] => printed.refused += 1,
             // Output of the test harness.

@@ -262,7 +262,13 @@ impl LedgerAndModel {
     async fn assert_equal(&self) {
         self.test_ledger.assert_sound().await;
         let mut found = Meters::new();
-        for (key, value) in self.test_ledger.store.scan(storage_keys::meters()).await.unwrap() {
+        for (key, value) in self
+            .test_ledger
+            .store
+            .scan(storage_keys::meters())
+            .await
+            .unwrap()
+        {
             let BudgetMeter { spent, held, .. } = BudgetMeter::decode(&key, &value).unwrap();
             let figures = [spent.tokens, held.tokens, spent.money, held.money];
             found.insert(

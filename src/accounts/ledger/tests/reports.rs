@@ -4,7 +4,13 @@ use insta::assert_snapshot;
 
 use super::*;
 
-async fn use_model(test_ledger: &TestLedger, caller: &Caller, model: &str, usage: Usage, nanos: i64) {
+async fn use_model(
+    test_ledger: &TestLedger,
+    caller: &Caller,
+    model: &str,
+    usage: Usage,
+    nanos: i64,
+) {
     let id = uuid::Uuid::new_v4().to_string();
     let hold = test_ledger
         .ledger
@@ -159,7 +165,13 @@ async fn report_renders_as_table_and_csv() {
 #[tokio::test]
 async fn report_renders_as_json() {
     let test_ledger = test_ledger().await;
-    let by_day = report(&test_ledger, Some("p"), UsagePeriod::Month, Some(GroupBy::Day)).await;
+    let by_day = report(
+        &test_ledger,
+        Some("p"),
+        UsagePeriod::Month,
+        Some(GroupBy::Day),
+    )
+    .await;
     let mut json: serde_json::Value = serde_json::from_str(&to_json(&by_day, None)).unwrap();
     let by_model = json.as_object_mut().unwrap().remove("by_model").unwrap();
     assert_snapshot!(by_model, @r#"{"haiku":{"cost":1.1e-8,"tokens":3314},"opus":{"cost":1.25,"tokens":37},"unknown":{"cost":6e-7,"tokens":50}}"#);
@@ -221,7 +233,14 @@ async fn report_renders_as_json() {
 #[tokio::test]
 async fn table_replaces_control_characters_in_names() {
     let test_ledger = TestLedger::in_memory().await;
-    use_model(&test_ledger, &daily(9), "\u{1b}[2Jopus", Usage::default(), 0).await;
+    use_model(
+        &test_ledger,
+        &daily(9),
+        "\u{1b}[2Jopus",
+        Usage::default(),
+        0,
+    )
+    .await;
     let report = report(&test_ledger, None, UsagePeriod::All, Some(GroupBy::Model)).await;
     assert!(
         to_table(&report).contains("\n?[2Jopus "),

@@ -113,8 +113,8 @@ fn image(
 ) -> Result<Part, InvalidRequest> {
     let mut image = ObjectReader::new(value, place.inner("image_url", &fields::IMAGE))?;
     let url = image.require_text("url")?;
-    let part =
-        inline_media::image_part(&url).map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
+    let part = inline_media::image_part(&url)
+        .map_err(|fault| refuse(&image, "url", code::VALUE, &fault))?;
     image.finish(ignored)?;
     Ok(part)
 }

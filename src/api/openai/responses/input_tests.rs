@@ -67,7 +67,10 @@ fn conversation_continues_with_call_outputs() {
     let mut sent = earlier.as_array().unwrap().clone();
     sent.extend([output("c2"), output("c1")]);
     // The strict policy accepts own answers sent back.
-    assert_eq!(decode_input(&json!([]), &json!(sent)).as_ref(), Ok(&conversation));
+    assert_eq!(
+        decode_input(&json!([]), &json!(sent)).as_ref(),
+        Ok(&conversation)
+    );
     let thinking = Thinking::Open {
         text: "hm".into(),
         signature: "s".into(),
@@ -321,5 +324,11 @@ fn outputs_match_calls_in_any_order() {
         .chain(calls)
         .chain(outputs)
         .collect();
-    assert_eq!(decode_input(&json!([]), &json!(items)).unwrap().prompt.len(), CALLS);
+    assert_eq!(
+        decode_input(&json!([]), &json!(items))
+            .unwrap()
+            .prompt
+            .len(),
+        CALLS
+    );
 }

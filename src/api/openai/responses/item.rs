@@ -175,7 +175,8 @@ impl OpenOutputItem {
         events: &mut Vec<ResponseEvent>,
     ) {
         events.extend(
-            item_events.iter()
+            item_events
+                .iter()
                 .map(|(name, body)| sequence.event(*name, &self.within(body))),
         );
     }

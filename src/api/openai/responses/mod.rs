@@ -7,8 +7,8 @@
 
 mod client_call;
 mod client_items;
-mod client_tool_list;
 mod client_tool;
+mod client_tool_list;
 mod content;
 mod decode;
 mod encrypted_content;

@@ -277,8 +277,16 @@ fn parallel_searches_keep_their_sources() {
     .flat_map(|event| writer.event(event))
     .collect();
     let events_outline = outline(&events);
-    assert_eq!(events_outline.matches("web_search_call.in_progress").count(), 4);
-    assert_eq!(events_outline.matches("web_search_call.completed").count(), 2);
+    assert_eq!(
+        events_outline
+            .matches("web_search_call.in_progress")
+            .count(),
+        4
+    );
+    assert_eq!(
+        events_outline.matches("web_search_call.completed").count(),
+        2
+    );
     let output = serde_json::to_value(&writer.response().output).unwrap();
     let of = |index: usize| {
         let item = &output[index];

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use serde_json::Value;
 use serde_json::json;
 
-use super::client_tool_list;
 use super::client_tool::ClientTool;
 use super::client_tool::ClientToolKind;
 use super::client_tool::MAX_NAME_LENGTH;
@@ -13,6 +12,7 @@ use super::client_tool::ToolNames;
 use super::client_tool::claude_name;
 use super::client_tool::distinct_claude_name;
 use super::client_tool::is_name_character;
+use super::client_tool_list;
 use super::encrypted_content::EncryptedContent;
 use super::server_tools;
 use super::tool_choice;

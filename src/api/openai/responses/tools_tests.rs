@@ -314,28 +314,31 @@ fn tool_choice_sees_tools_of_earlier_items() {
     ]});
     let sealed = EncryptedContent::Conversation(vec![item.clone()]).to_text();
     let compaction = json!({"type": "compaction", "encrypted_content": sealed});
-    let chosen =
-        |choice: Value, continues: bool, input: Value, earlier: &[Value], referenced: &[usize]| {
-            let mut body =
-                json!({"model": "m", "input": input, "tool_choice": choice, "tools": two_functions()});
-            if continues {
-                body["previous_response_id"] = json!("resp_1");
-            }
-            let mut request = decode(body.to_string().as_bytes(), Policy::Strict)?;
-            if let Some(index) = referenced.first() {
-                request.input[*index] = item.clone();
-            }
-            request.add_tools(earlier, referenced)?;
-            let tools = request.into_turn(&[])?.0.tools;
-            Ok::<_, InvalidRequest>((
-                tools
-                    .list
-                    .into_iter()
-                    .map(|tool| tool.name)
-                    .collect::<Vec<_>>(),
-                tools.choice,
-            ))
-        };
+    let chosen = |choice: Value,
+                  continues: bool,
+                  input: Value,
+                  earlier: &[Value],
+                  referenced: &[usize]| {
+        let mut body =
+            json!({"model": "m", "input": input, "tool_choice": choice, "tools": two_functions()});
+        if continues {
+            body["previous_response_id"] = json!("resp_1");
+        }
+        let mut request = decode(body.to_string().as_bytes(), Policy::Strict)?;
+        if let Some(index) = referenced.first() {
+            request.input[*index] = item.clone();
+        }
+        request.add_tools(earlier, referenced)?;
+        let tools = request.into_turn(&[])?.0.tools;
+        Ok::<_, InvalidRequest>((
+            tools
+                .list
+                .into_iter()
+                .map(|tool| tool.name)
+                .collect::<Vec<_>>(),
+            tools.choice,
+        ))
+    };
     let user = json!({"role": "user", "content": "x"});
     let found = || json!({"type": "function", "name": "found"});
     let allowed = || json!({"type": "allowed_tools", "mode": "required", "tools": [found()]});

@@ -84,7 +84,9 @@ mod tests {
         fs::create_dir(at(&format!("projects/-work/{deleted}"))).unwrap();
         delete_sessions(folder.path(), Duration::from_secs(3600), &|_| true);
         assert!(at(&of(deleted)[0]).exists(), "it was touched just now");
-        delete_sessions(folder.path(), Duration::ZERO, &|session| *session == deleted);
+        delete_sessions(folder.path(), Duration::ZERO, &|session| {
+            *session == deleted
+        });
         assert!(
             of(deleted).iter().all(|file| !at(file).exists())
                 && !at(&format!("projects/-work/{deleted}")).exists()

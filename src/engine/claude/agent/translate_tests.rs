@@ -41,7 +41,9 @@ fn tool_calls_and_results_become_events() {
     let note =
         r#"{"type":"user","message":{"role":"user","content":"[Request interrupted by user]"}}"#;
     let within = r#"{"type":"assistant","message":{"content":[{"text":"of a tool","type":"text"}]},"parent_tool_use_id":"toolu_9"}"#;
-    insta::assert_snapshot!(events_text(&[use_, created, edited, refused, read, note, within]));
+    insta::assert_snapshot!(events_text(&[
+        use_, created, edited, refused, read, note, within
+    ]));
 }
 
 #[test]

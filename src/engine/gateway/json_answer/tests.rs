@@ -206,7 +206,8 @@ fn tool_call_releases_the_held_text() {
             TurnEvent::tool_call("1", "look"),
             text("x"),
         ];
-        let (steps, end) = filter_answer(&mut form(format.clone()), &events, FinishReason::ToolCalls);
+        let (steps, end) =
+            filter_answer(&mut form(format.clone()), &events, FinishReason::ToolCalls);
         assert_eq!(steps, ["", "", "Let me look.(call)", "x"], "{format:?}");
         assert_eq!(end, "");
     }

@@ -6,9 +6,9 @@
 //! one that allows any value, has no such form.
 
 pub(super) mod draft;
+mod limit_descriptions;
 mod node;
 mod non_strict;
-mod limit_descriptions;
 
 #[cfg(test)]
 mod tests;
@@ -17,8 +17,8 @@ use std::collections::HashSet;
 
 use node::Node;
 
-pub(super) use non_strict::to_non_strict_native_tool;
 pub(super) use non_strict::to_non_strict;
+pub(super) use non_strict::to_non_strict_native_tool;
 
 /// Maximum number of subschemas, those repeated by references included.
 const MAX_SUBSCHEMAS: usize = 5000;

@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 
 use super::Node;
 use super::is_property_name;
-use super::parse;
 use super::limit_descriptions;
+use super::parse;
 
 /// Keywords that Anthropic refuses at the top level, and their description in words.
 const COMBINATIONS: [(&str, &str); 3] = [
@@ -163,7 +163,10 @@ fn rename(root: &mut Node) -> RenamedProperties {
     {
         let new = free_name(name, &used_names);
         used_names.insert(new.clone());
-        limit_descriptions::append_description(schema, &format!("Its name is {}.", Node::from_text(name)));
+        limit_descriptions::append_description(
+            schema,
+            &format!("Its name is {}.", Node::from_text(name)),
+        );
         renamed.push((std::mem::replace(name, new.clone()), new));
     }
     if renamed.is_empty() {

@@ -128,10 +128,22 @@ fn internal_references_are_kept_or_replaced() {
     });
     let enforceable: Value =
         serde_json::from_str(&to_enforceable(&schema.to_string()).unwrap().json).unwrap();
-    assert_eq!(enforceable["properties"]["b"], enforceable["properties"]["a"]);
-    assert_eq!(enforceable["properties"]["c"]["additionalProperties"], false);
-    assert_eq!(enforceable["properties"]["d"], json!({"$ref": "#/definitions/x"}));
-    assert_eq!(enforceable["definitions"]["x"]["additionalProperties"], false);
+    assert_eq!(
+        enforceable["properties"]["b"],
+        enforceable["properties"]["a"]
+    );
+    assert_eq!(
+        enforceable["properties"]["c"]["additionalProperties"],
+        false
+    );
+    assert_eq!(
+        enforceable["properties"]["d"],
+        json!({"$ref": "#/definitions/x"})
+    );
+    assert_eq!(
+        enforceable["definitions"]["x"]["additionalProperties"],
+        false
+    );
 }
 
 #[test]

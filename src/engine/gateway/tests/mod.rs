@@ -203,7 +203,10 @@ async fn turn_streams_and_its_worker_is_reset() {
     assert_eq!(running.info.model, "claude-haiku-5-5");
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     assert_eq!(events, [text("a"), text("b"), finished()]);
-    assert_eq!(fixture.script.0.lock().unwrap().served, ["claude-haiku-5-5"]);
+    assert_eq!(
+        fixture.script.0.lock().unwrap().served,
+        ["claude-haiku-5-5"]
+    );
     assert_eq!(fixture.end().await, 1);
 }
 
@@ -270,7 +273,10 @@ async fn token_count_uses_a_worker_that_is_reset_afterwards() {
         fixture.gateway.count_tokens(caller(), turn("haiku")).await,
         Ok(7)
     );
-    let unknown = fixture.gateway.count_tokens(caller(), turn("gemini-9")).await;
+    let unknown = fixture
+        .gateway
+        .count_tokens(caller(), turn("gemini-9"))
+        .await;
     assert_eq!(unknown, Err(Error::UnknownModel("gemini-9".to_owned())));
     assert_eq!(fixture.end().await, 1);
 }

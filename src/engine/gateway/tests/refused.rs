@@ -57,7 +57,12 @@ async fn refused_field_is_left_out_reported_and_remembered() {
     drop(running);
 
     assert_eq!(
-        fixture.gateway.fit(&caller(), &turn).await.unwrap().left_out,
+        fixture
+            .gateway
+            .fit(&caller(), &turn)
+            .await
+            .unwrap()
+            .left_out,
         ["odd"]
     );
     fixture.script(answer());

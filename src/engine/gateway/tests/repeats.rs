@@ -224,7 +224,8 @@ async fn runs_of(fixture: &GatewayFixture, format: Format) -> Vec<(u64, Option<i
     let costs = running.bill.clone();
     let events: Vec<_> = running.events.collect().await;
     assert!(events.last().unwrap().is_err(), "{events:?}");
-    costs.runs()
+    costs
+        .runs()
         .iter()
         .map(|run| (run.usage.output_tokens, run.cost.map(Money::nanos)))
         .collect()

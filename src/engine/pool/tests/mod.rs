@@ -350,7 +350,10 @@ async fn surplus_idle_workers_are_retired_after_idle_timeout() {
 async fn dead_idle_worker_is_not_lent() {
     let fixture = PoolFixture::new(config());
     fixture.settle().await;
-    fixture.script.workers_are_dead.store(true, Ordering::Relaxed);
+    fixture
+        .script
+        .workers_are_dead
+        .store(true, Ordering::Relaxed);
     let waiting = {
         let pool = fixture.pool.clone();
         fixture.tracker.spawn(async move {

@@ -18,7 +18,10 @@ async fn begin(bench: &Bench, requests: &[Value]) -> String {
         (&json!("message_batch"), &json!("in_progress"))
     );
     assert_eq!(
-        (&created["request_counts"]["processing"], &created["results_url"]),
+        (
+            &created["request_counts"]["processing"],
+            &created["results_url"]
+        ),
         (&json!(requests.len()), &Value::Null)
     );
     created["id"].as_str().unwrap().to_owned()
@@ -132,7 +135,11 @@ async fn message_batches_are_listed_and_deleted_by_their_api_only() {
     );
     assert_eq!(page["has_more"], true);
     let next = bench
-        .ask("GET", &format!("{PATH}?after_id={}", created[1]), &Value::Null)
+        .ask(
+            "GET",
+            &format!("{PATH}?after_id={}", created[1]),
+            &Value::Null,
+        )
         .await;
     assert_eq!(
         (&next["data"][0]["id"], &next["has_more"]),

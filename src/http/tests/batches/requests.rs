@@ -124,7 +124,9 @@ async fn batch_with_an_invalid_line_fails_as_a_whole() {
 
     let empty = found(&bench.router, upload("\n \n")).await["id"].clone();
     let created = bench.ask("POST", "/v1/batches", &order(&empty)).await;
-    let batch = bench.until_is(created["id"].as_str().unwrap(), "failed").await;
+    let batch = bench
+        .until_is(created["id"].as_str().unwrap(), "failed")
+        .await;
     assert_eq!(batch["errors"]["data"][0]["code"], "empty_file");
 }
 

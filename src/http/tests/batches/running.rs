@@ -218,9 +218,10 @@ async fn batch_lines_yield_to_clients_and_batches_share_fairly() {
 #[tokio::test(start_paused = true)]
 async fn batch_lines_are_not_starved_by_clients() {
     let (turns, log) = logging(|_| Ok(greeting()));
-    let bench = Ground::new(Keys::none())
-        .await
-        .bench(TurnsWithQueuedClients(turns, Arc::new(AtomicUsize::new(1))), 1);
+    let bench = Ground::new(Keys::none()).await.bench(
+        TurnsWithQueuedClients(turns, Arc::new(AtomicUsize::new(1))),
+        1,
+    );
     bench.begin(&lines(2)).await;
     for _ in 0..1000 {
         if log.lock().unwrap().len() == 2 {

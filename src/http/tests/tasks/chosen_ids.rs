@@ -7,7 +7,9 @@ use super::*;
 async fn task_is_found_by_its_chosen_id() {
     let mut fixture = TaskFixture::open().await;
     let order = fixture.order(json!({"task_id": "test-123"}));
-    let (status, created) = fixture.request("POST", "/api/v1/tasks", order.clone()).await;
+    let (status, created) = fixture
+        .request("POST", "/api/v1/tasks", order.clone())
+        .await;
     assert_eq!((status, &created["task_id"]), (201, &json!("test-123")));
     assert!(created["id"].as_str().unwrap().starts_with("task_"));
     let puppet = fixture.server.puppets.recv().await.unwrap();
@@ -125,13 +127,18 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
 async fn concurrent_requests_with_one_id_create_one_task() {
     let fixture = TaskFixture::open().await;
     let order = fixture.order(json!({"task_id": "once"}));
-    let answers =
-        futures::future::join_all((0..5).map(|_| fixture.request("POST", "/v1/tasks", order.clone())))
-            .await;
+    let answers = futures::future::join_all(
+        (0..5).map(|_| fixture.request("POST", "/v1/tasks", order.clone())),
+    )
+    .await;
     let mut statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 201]);
-    assert!(answers.iter().all(|(_, task)| task["id"] == answers[0].1["id"]));
+    assert!(
+        answers
+            .iter()
+            .all(|(_, task)| task["id"] == answers[0].1["id"])
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -221,7 +221,9 @@ async fn task_is_created_followed_and_deleted() {
     event: complete
     data: {"result":"words","sequence_number":3,"status":"completed","type":"complete"}
     "#);
-    let (_, list) = fixture.request("GET", "/v1/tasks?limit=1", json!(null)).await;
+    let (_, list) = fixture
+        .request("GET", "/v1/tasks?limit=1", json!(null))
+        .await;
     assert_eq!(
         (&list["data"][0]["id"], &list["has_more"]),
         (&json!(id), &json!(false))

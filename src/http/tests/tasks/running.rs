@@ -64,7 +64,8 @@ async fn task_is_interrupted_once() {
     )
     .await;
     assert!(
-        stream_text.contains(r#""status":"interrupted""#) && stream_text.contains("event: complete"),
+        stream_text.contains(r#""status":"interrupted""#)
+            && stream_text.contains("event: complete"),
         "{stream_text}"
     );
     let (status, error) = fixture.request("POST", &path, json!(null)).await;

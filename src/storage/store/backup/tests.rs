@@ -249,7 +249,10 @@ async fn daily_backups_beyond_the_retention_are_removed() {
         (6, 1),
         "one was made, once: {names_left:?}"
     );
-    assert_eq!(verify_backup(&folder.join(new_backups[0])).unwrap().records, 1);
+    assert_eq!(
+        verify_backup(&folder.join(new_backups[0])).unwrap().records,
+        1
+    );
 }
 
 #[derive(Debug, Clone)]

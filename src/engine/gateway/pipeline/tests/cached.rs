@@ -36,7 +36,10 @@ async fn cached_answer_costs_nothing() {
 #[tokio::test]
 async fn cached_answer_needs_no_room_in_a_budget() {
     let setting = Setting::new().await;
-    let answered = setting.ask(&Caller::named("a"), cacheable_turn()).await.unwrap();
+    let answered = setting
+        .ask(&Caller::named("a"), cacheable_turn())
+        .await
+        .unwrap();
     setting.runs.take().answer(1);
     read(answered).await;
     let again = setting.ask(&capped("poor", 1), cacheable_turn()).await;
@@ -59,7 +62,12 @@ async fn concurrent_equal_turns_are_charged_once() {
     let setting = Setting::new().await;
     let mut running = Vec::new();
     for _ in 0..20 {
-        running.push(setting.ask(&Caller::named("a"), cacheable_turn()).await.unwrap());
+        running.push(
+            setting
+                .ask(&Caller::named("a"), cacheable_turn())
+                .await
+                .unwrap(),
+        );
     }
     assert_eq!(setting.runs.count(), 1);
     setting.runs.take().answer(777);
@@ -76,8 +84,14 @@ async fn concurrent_equal_turns_are_charged_once() {
 #[tokio::test]
 async fn shared_run_is_charged_to_its_leader_after_the_leader_left() {
     let setting = Setting::new().await;
-    let first = setting.ask(&capped("a", 10_000), cacheable_turn()).await.unwrap();
-    let second = setting.ask(&capped("b", 10_000), cacheable_turn()).await.unwrap();
+    let first = setting
+        .ask(&capped("a", 10_000), cacheable_turn())
+        .await
+        .unwrap();
+    let second = setting
+        .ask(&capped("b", 10_000), cacheable_turn())
+        .await
+        .unwrap();
     let run = setting.runs.take();
     run.begin();
     drop(first);
@@ -94,7 +108,10 @@ async fn shared_run_is_charged_to_its_leader_after_the_leader_left() {
 async fn exhausted_budget_of_the_leader_does_not_fail_followers() {
     let setting = Setting::new().await;
     let (poor, rich) = (capped("poor", 1), Caller::named("rich"));
-    let (refused, running) = tokio::join!(setting.ask(&poor, cacheable_turn()), setting.ask(&rich, cacheable_turn()));
+    let (refused, running) = tokio::join!(
+        setting.ask(&poor, cacheable_turn()),
+        setting.ask(&rich, cacheable_turn())
+    );
     assert!(matches!(refused, Err(Error::OverBudget(_))));
     setting.runs.take().answer(3);
     assert_eq!(cost(&read(running.unwrap()).await), Some(3));
@@ -105,8 +122,10 @@ async fn full_queue_share_of_the_leader_does_not_fail_followers() {
     let setting = Setting::new().await;
     let (greedy, other) = (capped("greedy", 10_000), Caller::named("other"));
     let shared_turn = || turn("share", Some(0.0));
-    let (refused, running) =
-        tokio::join!(setting.ask(&greedy, shared_turn()), setting.ask(&other, shared_turn()));
+    let (refused, running) = tokio::join!(
+        setting.ask(&greedy, shared_turn()),
+        setting.ask(&other, shared_turn())
+    );
     assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
     setting.runs.take().answer(3);
     assert_eq!(cost(&read(running.unwrap()).await), Some(3));

@@ -405,14 +405,14 @@ async fn task_stops_before_a_call_that_exceeds_the_budget() {
         }
     };
     call(&puppet, 1, 10_000);
-    told(4).await;
+    wait_for_events(4).await;
     assert_eq!(
         held(&office, &caller).await,
         dollars("0.50").unwrap(),
         "there is room for a call within it"
     );
     call(&puppet, 2, 30_000);
-    told(7).await;
+    wait_for_events(7).await;
     let more = held(&office, &caller).await;
     assert!(
         more >= dollars("0.632").unwrap(),

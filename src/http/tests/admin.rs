@@ -105,13 +105,9 @@ async fn key_is_created_changed_rotated_and_revoked() {
         "what is not named stays"
     );
 
-    let (status, rotated) = send_json(
-        &router,
-        "POST",
-        &format!("{path}/rotate"),
-        json!({"grace_seconds": 60}),
-    )
-    .await;
+    let rotate = format!("{path}/rotate");
+    let grace = json!({"grace_seconds": 60});
+    let (status, rotated) = send_json(&router, "POST", &rotate, grace).await;
     assert_eq!(
         (status, &rotated["id"], &rotated["prefix"]),
         (200, &created["id"], &created["prefix"])
@@ -125,7 +121,7 @@ async fn key_is_created_changed_rotated_and_revoked() {
         ),
         (200, 200)
     );
-    let (_, again) = send_json(&router, "POST", &format!("{path}/rotate"), Value::Null).await;
+    let (_, again) = send_json(&router, "POST", &rotate, Value::Null).await;
     assert_eq!(
         (
             models(&router, &rotated["key"]).await,

@@ -151,11 +151,11 @@ async fn key_is_created_changed_rotated_and_revoked() {
 async fn weight_of_a_key_is_set_within_its_bounds() {
     let (router, _) = with_admin(ScriptedTurns::playing([])).await;
     let key = json!({"name": "ci", "weight": 7});
-    let (status, made) = ask(&router, "POST", "/admin/keys", key).await;
-    assert_eq!((status, &made["weight"]), (201, &json!(7)));
-    let path = format!("/admin/keys/{}", made["id"].as_str().unwrap());
+    let (status, created) = send_json(&router, "POST", "/admin/keys", key).await;
+    assert_eq!((status, &created["weight"]), (201, &json!(7)));
+    let path = format!("/admin/keys/{}", created["id"].as_str().unwrap());
     for (weight, expected) in [(1, 200), (100, 200), (0, 400), (101, 400)] {
-        let (status, _) = ask(&router, "PATCH", &path, json!({"weight": weight})).await;
+        let (status, _) = send_json(&router, "PATCH", &path, json!({"weight": weight})).await;
         assert_eq!(status, expected, "{weight}");
     }
 }

@@ -410,11 +410,11 @@ async fn background_response_ends_once_its_full_disk_has_space() {
     });
     let state = whole_state(&tables, turns, Keys::none(), DrainExpired::default());
     let router = router(state);
-    let made = found(&router, ask(json!({"background": true}))).await;
+    let created = found(&router, response_request(json!({"background": true}))).await;
     disk.fill(true);
     finish.notify_one();
     sleep(Duration::from_secs(60)).await;
-    let status = async || found(&router, at("GET", &id(&made), "")).await["status"].clone();
+    let status = async || found(&router, at("GET", &id(&created), "")).await["status"].clone();
     assert_eq!(status().await, "in_progress");
     disk.fill(false);
     let completed = async {

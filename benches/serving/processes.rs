@@ -218,7 +218,7 @@ pub(crate) fn memory(id: u32) -> anyhow::Result<Memory> {
 
 /// Finds the listen address in a server's log; `None` until that line is complete.
 pub(crate) fn address_in(log: &str) -> Option<SocketAddr> {
-    let (_, rest) = log.split_once("listening on http://")?;
+    let (_, rest) = log.split_once("server listening address=")?;
     // An incomplete line may end within the port number.
     let (line, _) = rest.split_once('\n')?;
     line.chars()

@@ -55,7 +55,7 @@ pub(crate) fn serve(role: &str) -> anyhow::Result<()> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         writeln!(
             std::io::stderr(),
-            "listening on http://{}",
+            "server listening address={}",
             listener.local_addr()?
         )?;
         let served = match role {

@@ -58,8 +58,8 @@ pub(super) async fn admin_key(
     }
     if !std::io::stdout().is_terminal() {
         tracing::info!(
-            "admin key missing; only the CLI can use the admin API; set \
-             SWITCHBOARD_ADMIN_KEY, or start once on a terminal, to use it over HTTP"
+            hint = "only the CLI can use the admin API; set SWITCHBOARD_ADMIN_KEY, or start once on a terminal, to use it over HTTP",
+            "admin key missing"
         );
         return Ok(None);
     }
@@ -94,7 +94,7 @@ pub(super) async fn serve(
     } = ground;
     let path = settings.server.data_dir.join(ADMIN_SOCKET);
     if let Err(error) = serve_locally(&path, settings, admin, shutdown, tracker) {
-        tracing::warn!(%error, path = %path.display(), "admin socket unavailable; `keys`, `projects`, `usage` and `ledger` cannot reach this server");
+        tracing::warn!(%error, path = %path.display(), hint = "the commands `keys`, `projects`, `usage` and `ledger` cannot reach this server", "admin socket not available");
     }
     let Some(address) = settings.admin.listen else {
         return Ok(None);

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::ledger::Alert;
 use crate::accounts::webhooks::WebhookEvent;
 use crate::accounts::webhooks::Webhooks;
+use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::Metrics;
 
 /// Grace period after the drain timeout, in which requests that are cut off are charged and their
@@ -38,10 +39,9 @@ pub(super) async fn forward_alerts(
         metrics.count_budget_alert(alert.scope, alert.window, alert.percent);
         let event = WebhookEvent::new("budget.threshold_reached", &alert.to_json());
         if let Err(error) = webhooks.send(&alert.project, event).await {
-            let error: &dyn std::error::Error = &error;
             tracing::warn!(
                 project.id = alert.project,
-                error,
+                error = %ErrorChain(&error),
                 "budget alert not queued for webhook"
             );
         }

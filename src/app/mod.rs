@@ -117,7 +117,7 @@ pub async fn run(
         .context("cannot listen for signals")?;
     // Logged after the signal handlers are installed: supervisors wait for this line and may then
     // stop the server.
-    tracing::info!("listening on http://{}", app.address);
+    tracing::info!(address = %app.address, "server listening");
     app.wait().await;
     Ok(())
 }
@@ -137,7 +137,7 @@ impl App {
         let data_dir = claude::lock_data_dir(&settings.server.data_dir)?;
         match claude::kill_orphans(&data_dir.instance) {
             0 => {}
-            killed => tracing::warn!(killed, "orphan processes of an earlier server killed"),
+            killed => tracing::warn!(killed, "orphan processes of earlier server killed"),
         }
         let ground = StartupContext::open(settings, &tracker).await?;
         let keys = admin::caller_keys(settings, &ground.registry)?;
@@ -231,7 +231,7 @@ impl App {
         drop(self.keys);
         match self.serving.await {
             Ok(summary) => {
-                tracing::info!(summary.drained, summary.aborted, "connections closed");
+                tracing::info!(drained = summary.drained, aborted = summary.aborted, "connections closed");
             }
             Err(error) => tracing::error!(%error, "accept loop failed"),
         }
@@ -258,7 +258,7 @@ impl App {
         if timeout(REAP_TIMEOUT, gone).await.is_err() {
             tracing::error!(
                 tasks = self.tracker.len(),
-                "stopped without waiting for the last workers"
+                "stopped with unfinished tasks"
             );
         }
         drop(self.data_dir);

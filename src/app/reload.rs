@@ -12,6 +12,7 @@ use crate::accounts::auth::Keys;
 use crate::accounts::auth::SettingsKey;
 use crate::config::Error;
 use crate::config::Settings;
+use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::logs::LogLevels;
 
 /// Reads the settings again from the sources they came from at start-up.
@@ -77,7 +78,7 @@ impl Reload {
             Ok(read) => self.apply(&read, in_force, keys),
             Err(error) => {
                 let hint = error.hint();
-                tracing::error!(signal = "SIGHUP", %error, hint, "settings not reloaded; nothing is changed");
+                tracing::error!(signal = "SIGHUP", error = %ErrorChain(&error), hint, "settings not reloaded");
             }
         }
     }
@@ -89,12 +90,12 @@ impl Reload {
         let count = match changed {
             Ok(count) => count,
             Err(error) => {
-                tracing::error!(signal = "SIGHUP", key = "auth.keys", %error, "settings not reloaded; nothing is changed");
+                tracing::error!(signal = "SIGHUP", key = "auth.keys", error = %ErrorChain(&error), "settings not reloaded");
                 return;
             }
         };
         if let Err(error) = self.levels.set(&read.log.filter) {
-            tracing::error!(signal = "SIGHUP", key = "log.filter", %error, "log filter not changed");
+            tracing::error!(signal = "SIGHUP", key = "log.filter", error = %ErrorChain(&error), "log filter not changed");
         }
         in_force.auth = read.auth.clone();
         in_force.log.filter.clone_from(&read.log.filter);
@@ -110,7 +111,7 @@ impl Reload {
             "configured keys and log filter reloaded"
         );
         if has_more {
-            tracing::warn!(signal = "SIGHUP", "changed settings need a restart");
+            tracing::warn!(signal = "SIGHUP", "changed settings need restart");
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn start(
     let sign_in = match SignIn::choose(settings.claude.sign_in, &variables) {
         Ok(sign_in) => sign_in,
         Err(missing) => {
-            tracing::warn!(hint = %missing, "sign-in missing; requests get 401");
+            tracing::warn!(error = %missing, "sign-in missing");
             return Ok(Workers {
                 turns: SignInState::Missing(missing.0),
                 agents: None,
@@ -88,7 +88,7 @@ async fn runner(
     let runner = runner.run_as(user).await?;
     for root in roots.iter().filter(|root| root.is_dir()) {
         if let Err(error) = runner.check_workspace(root) {
-            tracing::warn!(error = %ErrorChain(&error), path = %root.display(), "folder may be open to the user of agents");
+            tracing::warn!(error = %ErrorChain(&error), path = %root.display(), "folder not safe for agents");
         }
     }
     tracing::info!(user, "agents run as separate user");

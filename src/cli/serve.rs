@@ -50,10 +50,10 @@ pub(super) fn serve(arguments: ServeArguments, environment: Environment) -> anyh
     let settings = load()?;
     let levels = logs::init(&settings.log)?;
     if let Some(error) = in_sight {
-        tracing::warn!(%error, "environment variables still readable in /proc by processes of this user");
+        tracing::warn!(%error, hint = "processes of this user can read the environment in /proc", "environment variables not hidden");
     }
     if let Err(error) = claude::become_subreaper() {
-        tracing::warn!(%error, "subreaper not available; orphan processes of agents are found by their environment only");
+        tracing::warn!(%error, hint = "orphan processes of agents are found by their environment only", "subreaper not available");
     }
     for notice in &settings.notices {
         tracing::info!(notice, "configuration notice");

@@ -76,7 +76,7 @@ impl LocalSocket {
                     ));
                 }
                 Ok(_) => {
-                    tracing::warn!("admin socket refused a foreign process");
+                    tracing::warn!("foreign process refused on admin socket");
                 }
                 Err(error) => {
                     tracing::debug!(%error, "admin socket accept failed");

@@ -127,10 +127,10 @@ async fn accept_until_stopped(
         match accepted {
             Ok((stream, address)) => {
                 if std::mem::take(&mut in_trouble) {
-                    tracing::info!("accepting connections again");
+                    tracing::info!("connection accept recovered");
                 }
                 if let Err(error) = prepare(&stream, config) {
-                    tracing::debug!(%error, "connection closed before it was served");
+                    tracing::debug!(%error, "connection not served");
                     continue;
                 }
                 take(stream, address.ip());
@@ -138,7 +138,7 @@ async fn accept_until_stopped(
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut in_trouble, true) {
-                    tracing::error!(%error, "accepting connections failed; retrying");
+                    tracing::error!(%error, "connection accept failed");
                 }
                 sleep(ACCEPT_RETRY_DELAY).await;
             }

@@ -82,7 +82,7 @@ impl Shutdown {
             let ended = shutdown.drain_expired();
             for stage in [Self::begin, Self::abort] {
                 tokio::select! {
-                    name = next() => tracing::info!(signal = name, "shutdown requested; a second signal stops at once"),
+                    name = next() => tracing::info!(signal = name, "shutdown requested"),
                     () = ended.cancelled() => return,
                 }
                 stage(&shutdown);

@@ -75,7 +75,7 @@ impl StandIn {
                     accepted = listener.accept() => match accepted {
                         Ok((stream, _)) => drop(connections.spawn(serve_connection(stream, service.clone()))),
                         Err(error) => {
-                            tracing::warn!(%error, "could not accept a connection");
+                            tracing::warn!(%error, "connection not accepted");
                             time::sleep(ACCEPT_PAUSE).await;
                         }
                     },
@@ -179,7 +179,7 @@ impl Drop for StandIn {
 async fn serve_connection(stream: TcpStream, service: TowerToHyperService<axum::Router>) {
     // Nagle's algorithm would delay a token until the next one.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "could not set TCP_NODELAY");
+        tracing::debug!(%error, "TCP_NODELAY not set");
     }
     if let Err(error) = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)

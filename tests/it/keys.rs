@@ -412,8 +412,8 @@ async fn first_start_on_a_terminal_shows_an_admin_key_once() {
         let read_log = || std::fs::read_to_string(log.path()).unwrap();
         let url = eventually("the server listens", || async {
             let log = read_log();
-            let (_, rest) = log.split_once("listening on ")?;
-            Some(rest.lines().next()?.to_owned()).filter(|_| rest.contains('\n'))
+            let (_, rest) = log.split_once("server listening address=")?;
+            Some(format!("http://{}", rest.split_once('\n')?.0))
         });
         let url = url.await;
         let process = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();

@@ -154,7 +154,7 @@ async fn agent_of_the_servers_user_finds_no_key_and_no_admin_socket() {
     assert!(
         server
             .log()
-            .contains("admin socket refused a foreign process"),
+            .contains("foreign process refused on admin socket"),
         "{}",
         server.log()
     );

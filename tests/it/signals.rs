@@ -77,7 +77,7 @@ async fn sighup_reloads_keys_and_log_levels() {
     eventually("the log names settings that were not reloaded", || async {
         server
             .log()
-            .contains("changed settings need a restart")
+            .contains("changed settings need restart")
             .then_some(())
     })
     .await;

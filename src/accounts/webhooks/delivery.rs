@@ -21,6 +21,7 @@ use super::sender::WebhookSender;
 use super::sender::send_once;
 use crate::storage::store;
 use crate::storage::store::Store;
+use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::DeliveryEnd;
 use crate::telemetry::metrics::WebhookMetrics;
 
@@ -252,7 +253,7 @@ impl Webhooks {
                     owner,
                     host,
                     attempt = tries,
-                    reason,
+                    error = reason,
                     delay_ms = pause.as_millis(),
                     "webhook event retry scheduled"
                 );
@@ -263,7 +264,7 @@ impl Webhooks {
                 owner,
                 host,
                 attempt = tries,
-                reason,
+                error = reason,
                 "webhook event given up"
             ),
         }
@@ -274,10 +275,9 @@ impl Webhooks {
 /// whole event.
 fn log_store_failure(pending: &PendingEvent, result: Result<(), store::Error>) {
     if let Err(error) = result {
-        let error: &dyn std::error::Error = &error;
         tracing::warn!(
             event.id = pending.event.id,
-            error,
+            error = %ErrorChain(&error),
             "webhook event state not stored"
         );
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -90,7 +91,7 @@ impl ClaudeLauncher {
         };
         let version = launcher.read_version().await?;
         let path = launcher.program.path.display();
-        tracing::info!(%version, tested = %TESTED, program = %path, "claude CLI found");
+        tracing::info!(%version, tested = %TESTED, program = %path, "Claude CLI found");
         Ok(Self {
             version: Some(version),
             ..launcher
@@ -142,7 +143,8 @@ impl ClaudeLauncher {
             .spawn(self.program.clone())
             .await
             .map_err(|error| LaunchError {
-                message: format!("the Claude CLI could not be started: {error}"),
+                message: "the Claude CLI could not be started".to_owned(),
+                source: Some(Arc::new(error)),
                 is_permanent: false,
             })?;
         ClaudeWorker::open(process, &self.setup).await
@@ -154,6 +156,7 @@ impl ClaudeLauncher {
         let message = program_missing(&self.program.path)?.to_owned();
         Some(LaunchError {
             message,
+            source: None,
             is_permanent: false,
         })
     }

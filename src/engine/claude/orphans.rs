@@ -120,7 +120,7 @@ fn kill_marked_once(variable: &str, value: &str, killed: &mut HashSet<i32>) {
                 killed.insert(id);
             }
             Err(error) => {
-                tracing::warn!(worker.pid = id, %error, "orphan process could not be killed");
+                tracing::warn!(worker.pid = id, %error, "orphan process not killed");
             }
         }
     }

@@ -72,8 +72,8 @@ impl Spawner {
         let setpriv = find_setpriv();
         if setpriv.is_none() {
             tracing::warn!(
-                "`setpriv` (util-linux) is not installed: workers that are busy when the server is killed are only \
-                 ended at its next start"
+                hint = "install util-linux; without it, workers that are busy when the server is killed end only at its next start",
+                "`setpriv` not installed"
             );
         }
         std::thread::Builder::new()
@@ -287,7 +287,7 @@ impl Drop for Process {
         // for.
         self.spawner.tracker.spawn(async move {
             if let Err(error) = child.wait().await {
-                tracing::warn!(%error, "worker process could not be reaped");
+                tracing::warn!(%error, "worker process not reaped");
             }
             spawner.report_reaped(serial).await;
         });

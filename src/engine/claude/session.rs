@@ -277,10 +277,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> CliSession<R, W> {
         if self.unreadable_lines == 1 {
             // Neither the line nor the parser's message is logged: both may quote a prompt.
             let category = error.classify();
-            tracing::warn!(
-                ?category,
-                "CLI line cannot be parsed and is skipped; further ones are only counted"
-            );
+            // Logged once: further lines are only counted.
+            tracing::warn!(?category, "CLI line not parsed");
         }
     }
 
@@ -321,7 +319,7 @@ fn is_done(event: &CliEvent<'_>, uuid: &str) -> bool {
 fn response_payload(answer: ControlResponse<'_>) -> Result<Vec<u8>, Failure> {
     match answer.error {
         Some(error) => {
-            tracing::warn!(%error, "CLI refused a control request");
+            tracing::warn!(%error, "control request refused by CLI");
             Err(Failure::new(
                 FailureKind::Crashed,
                 "The worker refused a control request.",
@@ -345,7 +343,7 @@ fn crashed(error: &io::Error) -> Failure {
 
 fn parse_response<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure> {
     serde_json::from_slice(answer).map_err(|error| {
-        tracing::warn!(%error, "CLI response is malformed");
+        tracing::warn!(%error, "CLI response not parsed");
         Failure::new(
             FailureKind::Crashed,
             "The worker gave an answer that cannot be read.",

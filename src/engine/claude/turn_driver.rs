@@ -236,7 +236,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
         match tokio::time::timeout(COSTS_TIMEOUT, costs).await {
             Ok(Ok(())) => {}
             // The following reset notices that the process has ended.
-            Ok(Err(failure)) => tracing::debug!(error = %failure, "process ended with its answer"),
+            Ok(Err(failure)) => tracing::debug!(error = %failure, "process ended after answer"),
             Err(_) => tracing::debug!("turn cost not reported in time"),
         }
     }

@@ -1,6 +1,7 @@
 //! CLI process as a worker that answers turns.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::process::{ChildStdin, ChildStdout};
 
@@ -35,7 +36,8 @@ impl ClaudeWorker {
     /// ended and its standard error are logged.
     pub(super) async fn open(mut process: Process, setup: &CliSetup) -> Result<Self, LaunchError> {
         let failed = |error: io::Error| LaunchError {
-            message: error.to_string(),
+            message: "the Claude CLI could not be reached".to_owned(),
+            source: Some(Arc::new(error)),
             is_permanent: false,
         };
         let (stdout, stdin) = process.take_pipes().map_err(failed)?;
@@ -49,9 +51,11 @@ impl ClaudeWorker {
                 // Logged only: both may name paths of this machine, which are not for clients.
                 let (id, words) = (process.id(), process.describe_exit().await);
                 let message = ErrorChain(&error).to_string();
-                tracing::warn!(worker.pid = id, exit = %words, error = message, "worker process cannot be used");
+                tracing::warn!(worker.pid = id, exit = %words, error = message, "worker process not usable");
                 Err(LaunchError {
                     message,
+                    // The message has all causes: clients may see them.
+                    source: None,
                     is_permanent: error.is_permanent(),
                 })
             }

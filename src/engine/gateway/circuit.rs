@@ -171,8 +171,8 @@ impl CircuitPass {
             }
             CircuitState::Closed(_) => {
                 let outage = Outage::new(failure, most_failures, MIN_WAIT);
-                let seconds = outage.wait.as_secs();
-                tracing::warn!(error = %failure, failures = most_failures, seconds, "circuit breaker opened");
+                let wait_ms = outage.wait.as_millis();
+                tracing::warn!(error = %failure, failures = most_failures, wait_ms, "circuit breaker opened");
                 *state = CircuitState::Open(outage);
             }
             CircuitState::Probing(outage, _) if is_probe => {

@@ -75,7 +75,7 @@ impl LearnedRefusals {
     pub(super) fn remember(&self, model: &str, refusal: UpstreamRefusal) {
         // An unknown field was named by the client.
         let refused = refusal.to_string();
-        tracing::warn!(model = %LogText(model), refusal = %LogText(&refused), "parameter refused upstream, left out from now on");
+        tracing::warn!(model = %LogText(model), refusal = %LogText(&refused), "parameter refused upstream");
         if let Some(hear) = &self.listener {
             hear(model, &refused);
         }

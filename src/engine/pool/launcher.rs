@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
 
 /// Starts workers for the pool.
 pub trait Launcher: Send + Sync + 'static {
@@ -34,12 +35,14 @@ pub trait Worker: Send + 'static {
 }
 
 /// Error of a worker start.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct LaunchError {
-    /// Cause, and what an operator can do about it. Shown to clients, so it must not name anything
+    /// Reason, and what an operator can do about it. Shown to clients, so it must not name anything
     /// of the machine.
     pub message: String,
+    /// Cause, for the log alone.
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
     /// Set when a retry cannot help, so that waiting requests fail at once.
     pub is_permanent: bool,
 }

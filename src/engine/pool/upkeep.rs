@@ -9,6 +9,7 @@ use super::launcher::{LaunchError, Launcher};
 use super::lease::health_check;
 use super::state::{PoolPhase, Slot};
 use crate::runtime::backoff::Backoff;
+use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::RetireReason;
 
 /// Delays between starts while they fail.
@@ -64,7 +65,7 @@ impl<L: Launcher> Pool<L> {
     }
 
     fn launch_failed(&self, error: LaunchError) {
-        tracing::warn!(%error, "worker start failed");
+        tracing::warn!(error = %ErrorChain(&error), "worker start failed");
         self.0.metrics.count_failed_start();
         let waiters = {
             let mut state = self.state();

@@ -236,9 +236,7 @@ impl Drop for AccessLogLine {
                         error.code = error.map(ApiError::code),
                         error = story,
                     },
-                    "{} {}",
-                    method,
-                    self.path
+                    "request completed"
                 )
             };
         }

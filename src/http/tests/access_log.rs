@@ -83,7 +83,7 @@ async fn complete_answer_is_logged_without_content() {
     );
     body(send(with_keys(ScriptedTurns::playing(greeting())), request).await).await;
     insta::assert_snapshot!(log.line(), @r#"
-{"caller":"key-2","end":"complete","level":"INFO","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":200}
+{"caller":"key-2","end":"complete","level":"INFO","message":"request completed","path":"/v1/chat/completions","status":200}
 "#);
     for secret in ["secret", "Hi", "Hello"] {
         assert!(!log.text().contains(secret), "{secret}");
@@ -97,7 +97,7 @@ async fn refusal_is_logged_with_its_cause() {
     let turns = ScriptedTurns::refusing(Error::Failed(failure));
     body(send(router(state(turns)), post(&chat(false))).await).await;
     insta::assert_snapshot!(log.line(), @r#"
-{"caller":"local","end":"complete","error":"The worker ended with signal 9.","error.code":"worker_failed","level":"WARN","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":502}
+{"caller":"local","end":"complete","error":"The worker ended with signal 9.","error.code":"worker_failed","level":"WARN","message":"request completed","path":"/v1/chat/completions","status":502}
 "#);
 }
 
@@ -112,7 +112,7 @@ async fn wrong_key_is_logged_without_its_text() {
     );
     body(send(with_keys(ScriptedTurns::playing([])), request).await).await;
     insta::assert_snapshot!(log.line(), @r#"
-{"end":"complete","error":"Incorrect API key provided. Ask the operator of this server for one of its keys; keys of OpenAI or Anthropic do not work here.","error.code":"invalid_api_key","level":"INFO","message":"GET /nothing","path":"/nothing","status":401}
+{"end":"complete","error":"Incorrect API key provided. Ask the operator of this server for one of its keys; keys of OpenAI or Anthropic do not work here.","error.code":"invalid_api_key","level":"INFO","message":"request completed","path":"/nothing","status":401}
 "#);
     assert!(!log.text().contains("a-wrong-one"));
 }
@@ -157,7 +157,7 @@ async fn failed_stream_is_logged_at_its_end() {
     assert_eq!(log.text(), "", "the line waits for the end of the body");
     body(response).await;
     insta::assert_snapshot!(log.line(), @r#"
-{"caller":"local","end":"failed","error":"Nothing came.","error.code":"timeout","level":"WARN","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":200}
+{"caller":"local","end":"failed","error":"Nothing came.","error.code":"timeout","level":"WARN","message":"request completed","path":"/v1/chat/completions","status":200}
 "#);
 }
 
@@ -172,10 +172,10 @@ async fn disconnected_client_is_logged_as_client_gone() {
         log.line()
     };
     insta::assert_snapshot!(leave(false).await, @r#"
-{"caller":"local","end":"client_gone","level":"INFO","message":"POST /v1/chat/completions","path":"/v1/chat/completions"}
+{"caller":"local","end":"client_gone","level":"INFO","message":"request completed","path":"/v1/chat/completions"}
 "#);
     insta::assert_snapshot!(leave(true).await, @r#"
-{"caller":"local","end":"client_gone","level":"INFO","message":"POST /v1/chat/completions","path":"/v1/chat/completions","status":200}
+{"caller":"local","end":"client_gone","level":"INFO","message":"request completed","path":"/v1/chat/completions","status":200}
 "#);
 }
 

@@ -116,8 +116,8 @@ impl BatchJob {
             tracing::info!(
                 batch.id = self.id,
                 status,
-                counts.completed,
-                counts.failed,
+                completed = counts.completed,
+                failed = counts.failed,
                 "batch finished"
             );
         }

@@ -22,6 +22,7 @@ use crate::runtime::run_registry::RunIdInUse;
 use crate::runtime::run_registry::RunMap;
 use crate::runtime::run_registry::RunRegistry;
 use crate::storage::store::Error;
+use crate::telemetry::logs::ErrorChain;
 
 use super::config::Config;
 use super::task_store::TaskStore;
@@ -272,6 +273,5 @@ impl TaskRecorder {
 }
 
 fn log_store_failure(id: &str, error: &Error) {
-    let error: &dyn std::error::Error = error;
-    tracing::error!(task.id = id, error, "task end not stored yet");
+    tracing::error!(task.id = id, error = %ErrorChain(error), "task end not stored");
 }

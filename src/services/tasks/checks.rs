@@ -12,6 +12,7 @@ use crate::accounts::auth::Permission;
 use crate::accounts::ledger;
 use crate::accounts::ledger::BudgetHold;
 use crate::domain::Caller;
+use crate::telemetry::logs::ErrorChain;
 
 impl TaskRun {
     /// Creates the budget hold of the task from its ledger hold.
@@ -67,12 +68,11 @@ impl TaskRun {
         match hold.cover_next_call(&model, max_output_tokens, grant).await {
             Ok(()) => Ok(()),
             Err(ledger::Error::BudgetExceeded(over)) => {
-                tracing::info!(error = %over, "task stopped: no budget for another call");
+                tracing::info!(error = %over, "task stopped, budget exceeded");
                 Err(TaskStopReason::OverBudget)
             }
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "task stopped: hold cannot be stored");
+                tracing::error!(error = %ErrorChain(&error), "task stopped, hold not stored");
                 Err(TaskStopReason::LedgerFailed)
             }
         }

@@ -22,6 +22,7 @@ use crate::domain::Usage;
 use crate::engine::agent::AgentReport;
 use crate::engine::agent::AgentStop;
 use crate::storage::store;
+use crate::telemetry::logs::ErrorChain;
 
 const LEDGER_FAILED: &str = "What the task costs cannot be written down.";
 
@@ -71,9 +72,8 @@ impl TaskOutcome {
     /// Outcome of a task whose events cannot be stored. `usage` is what it had used, if that is
     /// known.
     pub(super) fn event_not_stored(error: &store::Error, usage: Option<Usage>) -> Self {
-        let error: &dyn std::error::Error = error;
-        tracing::error!(error, "task ended: event cannot be stored");
-        let failure = Failure::new(FailureKind::Crashed, "What the task tells cannot be kept.");
+        tracing::error!(error = %ErrorChain(error), "task ended, event not stored");
+        let failure = Failure::new(FailureKind::Crashed, "The events of the task cannot be stored.");
         Self::AgentFailed {
             failure,
             why: None,
@@ -83,8 +83,7 @@ impl TaskOutcome {
 
     /// Outcome of a task that did not start, because the ledger cannot be written.
     pub(super) fn hold_not_stored(error: &ledger::Error) -> Self {
-        let error: &dyn std::error::Error = error;
-        tracing::error!(error, "task not started: hold cannot be stored");
+        tracing::error!(error = %ErrorChain(error), "task not started, hold not stored");
         let failure = Failure::new(FailureKind::Crashed, LEDGER_FAILED);
         Self::AgentFailed {
             failure,

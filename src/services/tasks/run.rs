@@ -38,6 +38,7 @@ use crate::engine::agent::PermissionRequest;
 use crate::runtime::fair_queue::FairPermit;
 use crate::runtime::fair_queue::Tenant;
 use crate::storage::store;
+use crate::telemetry::logs::ErrorChain;
 
 /// Interval between checks that the key of a running task is still valid.
 const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -129,8 +130,7 @@ impl TaskRun {
         let cost = match settled {
             Ok(charged) => Some(charged.map_or(Money::ZERO, |charged| charged.money)),
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "task cost not stored yet");
+                tracing::error!(error = %ErrorChain(&error), "task cost not stored");
                 None
             }
         };

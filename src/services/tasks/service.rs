@@ -37,6 +37,7 @@ use crate::engine::agent::AgentSession;
 use crate::engine::agent::PermissionDecision;
 use crate::runtime::fair_queue::FairSemaphore;
 use crate::runtime::run_registry::RunRegistry;
+use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::TaskMetrics;
 
 /// Dependencies of the task service.
@@ -114,8 +115,7 @@ impl TasksInner {
             None => Ok(()),
         };
         if let Err(error) = of_project.and(of_task) {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(task.id = task.id, error, "task webhook not sent");
+            tracing::warn!(task.id = task.id, error = %ErrorChain(&error), "task webhook not sent");
         }
     }
 }

@@ -257,6 +257,6 @@ impl ServerProcess {
 }
 
 fn address_in(log: &str) -> Option<SocketAddr> {
-    let (_, rest) = log.split_once("listening on http://")?;
+    let (_, rest) = log.split_once("server listening address=")?;
     rest.split_once('\n')?.0.trim().parse().ok()
 }

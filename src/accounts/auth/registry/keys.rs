@@ -48,7 +48,7 @@ impl Registry {
             Ok::<_, Error>((stored.key, text))
         };
         let (key, text) = self.store.transaction(work).await?;
-        tracing::info!(key.id = key.id(), project = key.project, "key created");
+        tracing::info!(key.id = key.id(), project.id = key.project, "key created");
         Ok((key, text))
     }
 

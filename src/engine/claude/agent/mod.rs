@@ -189,7 +189,7 @@ impl ClaudeRunner {
             is_agent: true,
         };
         let not_started = |error: std::io::Error| {
-            tracing::warn!(%error, "agent could not be started");
+            tracing::warn!(%error, "agent not started");
             Failure::new(FailureKind::Crashed, "The agent could not be started.")
         };
         if let Some(home) = command::home_dir(&self.setup, &job) {
@@ -203,7 +203,7 @@ impl ClaudeRunner {
             .map_err(not_started)?;
         }
         if let Err(error) = self.check_workspace(&job.workspace) {
-            tracing::warn!(task.id = job.task, error = %ErrorChain(&error), "agent cannot work in its workspace");
+            tracing::warn!(task.id = job.task, error = %ErrorChain(&error), "agent workspace not usable");
             return Err(Failure::new(
                 FailureKind::Crashed,
                 "Agents run as a user who cannot work in this workspace. The operator of the server can give the folder to it.",
@@ -297,7 +297,7 @@ impl ClaudeAgent {
             match self.next_reaction().await? {
                 Reaction::Answered(answered, None) if answered == id => return Ok(()),
                 Reaction::Answered(answered, Some(error)) if answered == id => {
-                    tracing::warn!(%error, "agent refused a control request");
+                    tracing::warn!(%error, "control request refused by agent");
                     return Err(Failure::new(
                         FailureKind::Crashed,
                         "The agent refused a control request.",
@@ -351,7 +351,7 @@ impl ClaudeAgent {
     /// Skips a line that cannot be parsed. Fails if the run depends on the line.
     fn skip_line(&self, line: &[u8], error: &serde_json::Error) -> Result<Reaction, Failure> {
         // Neither the line nor the parser's message is logged: both may quote the conversation.
-        tracing::warn!(worker.pid = self.process.id(), category = ?error.classify(), "agent line cannot be parsed");
+        tracing::warn!(worker.pid = self.process.id(), category = ?error.classify(), "agent line not parsed");
         if is_required_line(line) {
             return Err(Failure::new(
                 FailureKind::Crashed,

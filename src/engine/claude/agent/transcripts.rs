@@ -47,7 +47,7 @@ fn delete_sessions_below(
                     fs::remove_file(&path)
                 };
                 if let Err(error) = removed {
-                    tracing::warn!(%error, "stored session could not be removed");
+                    tracing::warn!(%error, "stored session not removed");
                 }
             }
         } else if data.is_dir() && depth > 1 {

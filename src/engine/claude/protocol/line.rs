@@ -61,7 +61,7 @@ pub(super) fn to_line(value: &impl Serialize) -> Vec<u8> {
     let mut line = Vec::with_capacity(256);
     if let Err(error) = serde_json::to_writer(&mut line, value) {
         // Only a map key that is not a string can fail, and the types above have none.
-        tracing::error!(%error, "protocol line could not be serialized");
+        tracing::error!(%error, "protocol line not serialized");
         line.clear();
     }
     line.push(b'\n');

@@ -62,7 +62,7 @@ impl TurnBilling {
             if let Err(error) = settled {
                 // The answer is made and paid for, so it is delivered all the same. The ledger
                 // retries the write.
-                tracing::error!(error = %ErrorChain(&error), "answer sent before its charge was on disk");
+                tracing::error!(error = %ErrorChain(&error), "charge not stored before end of answer");
             }
         });
         if !is_whole && costs.is_awaited() {
@@ -96,7 +96,7 @@ impl TurnBilling {
                 hold.settle(charge).await
             };
             if let Err(error) = settled {
-                tracing::error!(error = %ErrorChain(&error), "charge of run not on disk yet");
+                tracing::error!(error = %ErrorChain(&error), "charge of run not stored");
             }
         };
         tracker.spawn_on(settling, &runtime);

@@ -46,6 +46,7 @@ impl Launcher for ScriptedLauncher {
         if self.0.launch_fails.load(Ordering::Relaxed) {
             return Err(LaunchError {
                 message: "no such program".to_owned(),
+                source: None,
                 is_permanent: false,
             });
         }

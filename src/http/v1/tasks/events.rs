@@ -30,6 +30,7 @@ use crate::http::sse::EventStream;
 use crate::http::sse::SseEncoder;
 use crate::services::tasks::TaskEvent;
 use crate::services::tasks::TaskFollower;
+use crate::telemetry::logs::ErrorChain;
 
 /// Header with the last event that a reconnecting client has received; browsers send it by
 /// themselves.
@@ -71,8 +72,7 @@ pub(in crate::http) async fn stream_events(
 pub(super) fn readable_events(follower: TaskFollower) -> impl Stream<Item = TaskEvent> + Send {
     follower.into_events().filter_map(|event| {
         let readable = event.inspect_err(|error| {
-            let error: &dyn std::error::Error = error;
-            tracing::error!(error, "task event not readable");
+            tracing::error!(error = %ErrorChain(error), "task event not readable");
         });
         futures::future::ready(readable.ok())
     })
@@ -124,8 +124,8 @@ impl SseEncoder for TaskEncoder {
         event.told.is_last()
     }
 
-    /// A comment line: an `error` event would mean that the task has failed. Clients of the stream
-    /// reconnect by themselves.
+    /// Ends the stream with a comment line, because an `error` event would mean that the task
+    /// failed. Clients of the stream reconnect by themselves.
     fn failed(&mut self, error: &ApiError, frames: &mut String) {
         let _ = write!(
             frames,

@@ -50,7 +50,7 @@ async fn sighup_reloads_keys_and_log_levels() {
         (r#"["fourth", ""]"#, "info", "key 2 is empty"),
         ("not toml", "info", "nothing is changed"),
         (r#"["fourth"]"#, "pool=loud", "pool=loud"),
-        ("[]", "info", "everybody would be let in"),
+        ("[]", "info", "the server would be open to every client"),
     ] {
         write(&file, keys, filter);
         signal_and_wait_for_log(&server, Signal::HUP, "nothing is changed").await;

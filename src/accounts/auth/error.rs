@@ -86,7 +86,7 @@ pub enum ReconfigureError {
     Invalid(#[from] InvalidKey),
     /// The change would leave no key and open the server to every client.
     #[error(
-        "no key would be left, and everybody would be let in; a restart does so, if that is meant"
+        "no key would be left, and the server would be open to every client; restart it if that is intended"
     )]
     WouldOpen,
 }

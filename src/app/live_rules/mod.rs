@@ -209,7 +209,7 @@ impl LiveRules {
                 };
                 Err(Failure::new(
                     FailureKind::Crashed,
-                    format!("The CLI told {what}."),
+                    format!("The CLI sent {what}."),
                 ))
             }
         }

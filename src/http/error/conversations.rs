@@ -40,7 +40,7 @@ impl From<Error> for ApiError {
             }
             Error::NotStored(error) => Self::new(
                 ErrorKind::NotKept,
-                "This server could not add to the conversation, which is as it was before; its log tells more.",
+                "This server could not add to the conversation, which is as it was before; see its log.",
             )
             .caused_by(error),
             Error::Store(error) => Self::of_store(error),

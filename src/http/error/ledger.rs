@@ -9,7 +9,7 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         Self::new(
             ErrorKind::Internal,
-            "This server cannot read its ledger; its log tells more.",
+            "This server cannot read its ledger; see its log.",
         )
         .caused_by(error)
     }

@@ -86,8 +86,8 @@ impl ApiError {
     /// log only.
     fn unreachable(part: &str, cause: impl Error + Send + Sync + 'static) -> Self {
         let message = format!(
-            "This server cannot use its {part} now: its disk is full or fails. Try again later; its log tells the \
-             operator more."
+            "This server cannot use its {part} now: its disk is full or fails. Try again later. \
+             Operator: see its log."
         );
         Self::new(ErrorKind::StorageUnavailable, message)
             .retry_after(RETRY_AFTER_RESTART)

@@ -38,7 +38,7 @@ impl From<Error> for ApiError {
             }
             Error::NotStored(error) => Self::new(
                 ErrorKind::NotKept,
-                "This server could not keep the answer; its log tells more. The session is as it was before the message.",
+                "This server could not keep the answer; see its log. The session is as it was before the message.",
             )
             .caused_by(error),
             Error::Turn(error) => error.into(),

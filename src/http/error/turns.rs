@@ -155,7 +155,7 @@ impl From<Error> for ApiError {
             Error::File { place, fault } => no_file(place, fault),
             Error::Ledger(_) => Self::new(
                 ErrorKind::Unwritable,
-                "This server cannot write down what runs cost, so it runs nothing; its log tells more.",
+                "This server cannot write down what runs cost, so it runs nothing; see its log.",
             )
             .retry_after(RETRY_AFTER_RESTART),
             Error::Failed(failure) => failed(failure),
@@ -191,7 +191,7 @@ fn no_file(place: &str, fault: &FileFault) -> ApiError {
         }
         FileFault::Unreadable(_) => ApiError::new(
             ErrorKind::Internal,
-            "This server cannot reach its files; its log tells more.",
+            "This server cannot reach its files; see its log.",
         ),
     };
     error.at(place)

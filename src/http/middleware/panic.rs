@@ -13,7 +13,7 @@ use crate::http::error::ErrorKind;
 pub(in crate::http) fn response(_panic: Box<dyn Any + Send>) -> Response {
     ApiError::new(
         ErrorKind::Internal,
-        "This server failed on the request. That is a bug; its log tells more.",
+        "This server failed on the request. That is a bug; see its log.",
     )
     .into_response()
 }

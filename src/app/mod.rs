@@ -231,7 +231,11 @@ impl App {
         drop(self.keys);
         match self.serving.await {
             Ok(summary) => {
-                tracing::info!(drained = summary.drained, aborted = summary.aborted, "connections closed");
+                tracing::info!(
+                    drained = summary.drained,
+                    aborted = summary.aborted,
+                    "connections closed"
+                );
             }
             Err(error) => tracing::error!(%error, "accept loop failed"),
         }
@@ -256,10 +260,7 @@ impl App {
             self.tracker.wait().await;
         };
         if timeout(REAP_TIMEOUT, gone).await.is_err() {
-            tracing::error!(
-                tasks = self.tracker.len(),
-                "stopped with unfinished tasks"
-            );
+            tracing::error!(tasks = self.tracker.len(), "stopped with unfinished tasks");
         }
         drop(self.data_dir);
         tracing::info!("stopped");

@@ -156,7 +156,10 @@ async fn no_level_logs_a_key_or_a_prompt() {
         assert!(broken.send().await.unwrap().status().is_client_error());
         server.signal(rustix::process::Signal::TERM);
         let log = server.ended().await.log;
-        assert!(log.contains(r#"method="POST" path="/v1/chat/completions""#), "{log}");
+        assert!(
+            log.contains(r#"method="POST" path="/v1/chat/completions""#),
+            "{log}"
+        );
         assert_eq!(
             log.contains("DEBUG"),
             level != "info",

@@ -15,29 +15,29 @@ const HEAD: &str = "<!-- Made from src/config/default.toml: edit that file, then
 
 # Configuration
 
-Everything has a default: a server without any configuration runs. What is set goes over it in this order, the later
-before the earlier:
+Everything has a default: a server without any configuration runs. Settings override it in this order, later
+ones the earlier ones:
 
 1. the file given with `--config FILE`, in TOML; it needs only the keys that it changes;
 2. variables of the environment, `SWITCHBOARD_SECTION__KEY`: numbers, `true` and `false` and texts as they are,
    lists as `a,b` or `[\"a\", \"b\"]`, tables as `{ \"a\" = \"b\" }`;
 3. the flags `--listen`, `--data-dir`, `--claude-bin` and `--max-workers`.
 
-An unknown key or variable, a value of another type and one that makes no sense are refused: the server does not start,
-says which it was, and exits with 64. `claude-switchboard check-config` says the same without starting, and prints the
-settings in force, with `***` for secrets; before them, as comments, which of several counts where a key was set more than
+An unknown key or variable, a value of another type and an invalid value are refused: the server does not start,
+names it, and exits with 64. `claude-switchboard check-config` checks the same without starting, and prints the
+settings in force, with `***` for secrets; comments before them name the source of each key that was set more than
 once. A relative path starts in the directory in which the server was started.
 
-The sign-in is not part of the configuration. It comes from the environment, as the CLI has it: `ANTHROPIC_API_KEY`,
+The sign-in is not part of the configuration. It comes from the environment, as for the CLI itself: `ANTHROPIC_API_KEY`,
 `CLAUDE_CODE_OAUTH_TOKEN`, or the variables of Amazon Bedrock or Google Vertex AI; see `claude.sign_in`.
-`ANTHROPIC_BASE_URL` is handed to the workers as well.
+`ANTHROPIC_BASE_URL` is passed to the workers as well.
 ";
 
 const OTHER_NAMES: &str = "
 ## Variables of other names
 
-Variables by which other servers of this kind are set up are understood as well. What our own names set, in the file, in the
-environment or by a flag, goes before all of them; `check-config` and the log of the start say which one counts.
+Variables of similar servers are supported as well. Our own names, in the file, in the
+environment or by a flag, override all of them; `check-config` and the log at the start name the source.
 
 | variable | means | |
 |---|---|---|
@@ -92,9 +92,9 @@ fn render(defaults: &str) -> String {
     let embedded = EMBEDDED.join("` or `");
     let _ = writeln!(
         text,
-        "| `{STORAGE_TYPE}` | | `{embedded}`, which is what there is. `redis` is refused: the records are kept in an embedded store, in `server.data_dir`. |"
+        "| `{STORAGE_TYPE}` | | `{embedded}`, the only store. `redis` is refused: the records are kept in an embedded store, in `server.data_dir`. |"
     );
-    let _ = writeln!(text, "| `{REDIS_HOST}` | | Has no effect, and is told. |");
+    let _ = writeln!(text, "| `{REDIS_HOST}` | | Has no effect, and is reported. |");
     let mut section = String::new();
     let mut comment: Vec<&str> = Vec::new();
     // The first paragraph describes the file itself.

@@ -134,10 +134,20 @@ impl ApiError {
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let this = match &error {
-            Error::Busy { workers, reason, retry_after } => Self::busy(*workers, *reason, *retry_after),
-            Error::Unavailable { reason, retry_after } => Self::new(
+            Error::Busy {
+                workers,
+                reason,
+                retry_after,
+            } => Self::busy(*workers, *reason, *retry_after),
+            Error::Unavailable {
+                reason,
+                retry_after,
+            } => Self::new(
                 ErrorKind::NoWorker,
-                format!("No worker of this server can be started: {}.", reason.trim_end_matches('.')),
+                format!(
+                    "No worker of this server can be started: {}.",
+                    reason.trim_end_matches('.')
+                ),
             )
             .retry_after(*retry_after),
             Error::NotSignedIn(message) => Self::new(ErrorKind::NotSignedIn, message),

@@ -73,7 +73,10 @@ impl TaskOutcome {
     /// known.
     pub(super) fn event_not_stored(error: &store::Error, usage: Option<Usage>) -> Self {
         tracing::error!(error = %ErrorChain(error), "task ended, event not stored");
-        let failure = Failure::new(FailureKind::Crashed, "The events of the task cannot be stored.");
+        let failure = Failure::new(
+            FailureKind::Crashed,
+            "The events of the task cannot be stored.",
+        );
         Self::AgentFailed {
             failure,
             why: None,

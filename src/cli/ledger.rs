@@ -122,7 +122,7 @@ fn verify(target: &ServerArguments, environment: &Environment) -> anyhow::Result
 }
 
 /// Writes `text` atomically: all of it, or the file stays unchanged. Readable by this user only,
-/// since it tells who used how much.
+/// since it shows the usage of each caller.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
     let mut partial = file.as_os_str().to_owned();
     partial.push(".partial");

@@ -74,7 +74,7 @@ const SIGN_INS: &[&str] = &[
 /// Alias variable of a key or variable.
 pub(super) struct VariableAlias {
     pub(super) variable: &'static str,
-    /// Key or variable that the alias stands for.
+    /// Key or variable that the alias sets.
     pub(super) target: &'static str,
     /// Remark for the table in docs/CONFIGURATION.md.
     #[cfg_attr(

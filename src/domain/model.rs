@@ -30,7 +30,7 @@ impl fmt::Display for ModelName {
 pub struct Model {
     /// Alias in the CLI: `sonnet`.
     pub alias: String,
-    /// Id that the alias stands for: `claude-sonnet-5-5`.
+    /// Id of the alias: `claude-sonnet-5-5`.
     pub id: String,
     /// Name for display, such as `Sonnet`.
     pub display_name: String,

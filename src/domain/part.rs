@@ -59,7 +59,7 @@ pub struct ToolUse {
 }
 
 impl ToolUse {
-    /// True if the input is a JSON object, or empty, which stands for an empty object.
+    /// True if the input is a JSON object, or empty, which means an empty object.
     pub fn has_valid_input(&self) -> bool {
         self.input.is_empty() || serde_json::from_str::<serde_json::Map<_, _>>(&self.input).is_ok()
     }

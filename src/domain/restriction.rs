@@ -15,7 +15,7 @@ pub enum Restriction {
     ThinkingBudget,
     /// Messages with the role `system` among the others.
     SystemMessages,
-    /// Prefill: an answer whose beginning the caller has written.
+    /// Prefill: the caller supplies the beginning of the answer.
     Prefill,
     /// Thinking turned off: the model always thinks.
     NoThinking,

@@ -49,7 +49,7 @@ pub struct Config {
     #[serde(deserialize_with = "origins")]
     pub allowed_origins: Vec<String>,
     /// Policy for request fields without effect: refused, or listed in `x-switchboard-ignored`.
-    /// Default listed: clients send such fields by default and cannot be told not to.
+    /// Default listed: clients send such fields by default and many cannot be configured.
     #[serde(rename = "strict")]
     pub policy: Policy,
     /// True if the description of the API is served: `/openapi.json`, and pages made from it.

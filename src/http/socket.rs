@@ -98,7 +98,7 @@ impl ClientSocket {
         self.unsent.push_back(Message::text(text));
     }
 
-    /// Waits for the next event. Pings a silent client, and gives up on one that does not answer; a
+    /// Waits for the next event. Pings a silent client, and disconnects one that does not answer; a
     /// client that does not read is bounded by the send timeout. Cancellation-safe.
     pub(super) async fn next(&mut self) -> Result<SocketEvent, SocketClosed> {
         loop {
@@ -170,7 +170,7 @@ impl ClientSocket {
                 Ok(SocketEvent::Flushed)
             });
         }
-        // Backpressure: a client that does not read is not listened to beyond this bound.
+        // Backpressure: messages of a client that does not read are not read beyond this bound.
         while self.unsent.len() < MAX_UNSENT_MESSAGES && !self.is_refused {
             let message = ready!(self.inner.poll_next_unpin(context)).ok_or(SocketClosed)?;
             self.unanswered = 0;

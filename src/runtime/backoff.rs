@@ -1,6 +1,6 @@
 //! Delays between attempts.
 //!
-//! Each has jitter, so that what failed together is not tried again together.
+//! Jitter spreads retries of simultaneous failures.
 
 use std::time::Duration;
 

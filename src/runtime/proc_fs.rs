@@ -15,7 +15,7 @@ pub struct ProcessStat {
     pub parent: i32,
     /// True if the process has ended and waits to be reaped.
     pub is_zombie: bool,
-    /// Start time, in clock ticks since boot. Unchanged by `exec`, so it tells apart processes with
+    /// Start time, in clock ticks since boot. Unchanged by `exec`, so it distinguishes processes with
     /// a reused id.
     pub started: u64,
 }

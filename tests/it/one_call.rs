@@ -29,7 +29,7 @@ const SILENT: [Ending; 2] = [
     ("[[thinking=\"a b\" say=\"\"]]", None, "| stop"),
 ];
 
-/// Chat request for an ending, with further directives added to its prompt.
+/// Chat request that ends with the given stop reason, with further directives in its prompt.
 fn chat<'a>(server: &'a TestServer, (prompt, limit, _): Ending, directives: &str) -> Chat<'a> {
     let tool =
         json!({"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}});

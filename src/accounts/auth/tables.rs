@@ -134,7 +134,7 @@ pub(super) fn read_page<T: Stored>(
 ) -> Result<(Vec<T>, bool), Error> {
     let prefix = table.key("");
     let after = after.map(|after| table.key(after));
-    // One more than wanted tells whether there are more.
+    // One more than requested shows whether there are more.
     let mut found = transaction.range(&prefix, after.as_deref(), limit.saturating_add(1))?;
     let has_more = found.len() > limit;
     found.truncate(limit);

@@ -34,7 +34,7 @@ enum HoldState {
     Closed,
 }
 
-/// Means to correct the charge of a settled hold, whose real cost becomes known late.
+/// Corrects the charge of a settled hold once its real cost is known.
 #[derive(Debug, Clone)]
 pub struct ChargeCorrection {
     ledger: Ledger,

@@ -2,7 +2,7 @@
 //!
 //! Each start of a node takes an epoch, which its holds carry. In a store that is shared, the node
 //! also has a lease on its epoch, and renews it while it runs. A hold whose epoch has no lease is one
-//! that nobody will close any more: the next node that looks closes it. A store that is not shared is
+//! that no node will close: the next sweep of any node closes it. A store that is not shared is
 //! locked by its one server, so there are no leases, and only the present epoch is live.
 
 use std::collections::HashSet;
@@ -60,8 +60,8 @@ impl NodeLease {
         Ok((lease, charged))
     }
 
-    /// Returns the epoch for a new hold. A node that slept past the end of its lease takes it anew:
-    /// its earlier holds may be closed, and without a lease the new one would be, too.
+    /// Returns the epoch for a new hold. Takes a new lease first if it has expired, since holds
+    /// without a lease are closed.
     pub(super) fn epoch_of_hold(
         &self,
         transaction: &mut Transaction<'_>,

@@ -38,7 +38,7 @@ pub enum UsagePeriod {
     Week,
     /// The current month, from its first day on.
     Month,
-    /// The whole time since the ledger exists.
+    /// Time since the ledger exists.
     All,
 }
 

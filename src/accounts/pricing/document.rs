@@ -119,7 +119,7 @@ impl Default for UnpackQuota {
     }
 }
 
-/// Counts the pages of a PDF in base64, and tells if the whole document could be read.
+/// Counts the pages of a PDF in base64, and returns whether the whole document could be read.
 fn count_pages(data: &str, room: &mut UnpackQuota) -> (u64, bool) {
     let Ok(pdf) = BASE64.decode(data) else {
         return (0, false);

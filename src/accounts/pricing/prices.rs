@@ -46,7 +46,7 @@ impl Prices {
 
     /// Upper estimate of the tokens and cost of `turn` on `model`, for a budget hold. Assumes the
     /// longest allowed answer (or the configured length without a limit) and a prompt that is all
-    /// written to the prompt cache; an unknown model costs as much as the dearest one.
+    /// written to the prompt cache; an unknown model costs as much as the most expensive one.
     pub fn estimate(&self, model: &str, turn: &Turn) -> Amount {
         self.estimate_with_prompt_tokens(model, turn, self.prompt_tokens(turn))
     }
@@ -75,7 +75,8 @@ impl Prices {
         self.amount(model, &usage)
     }
 
-    /// Tokens and cost of `usage` on `model`; an unknown model costs as much as the dearest one.
+    /// Tokens and cost of `usage` on `model`; an unknown model costs as much as the most expensive
+    /// one.
     pub fn amount(&self, model: &str, usage: &Usage) -> Amount {
         let dearest = || {
             let prices = self.models.iter().map(|(_, price)| price.cost(usage));

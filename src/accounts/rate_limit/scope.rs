@@ -77,7 +77,7 @@ impl SharedScopeLimiter {
 }
 
 impl ScopeLimiter {
-    /// Applies `rates`; amounts taken so far stay taken.
+    /// Applies `rates`; earlier debits are kept.
     pub(super) fn set_rates(&mut self, rates: Rates, now: u64) {
         self.rates = rates;
         set_bucket_limit(&mut self.requests, rates.requests_per_minute, now);

@@ -61,7 +61,7 @@ fn binary<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Erro
     Ok(binary)
 }
 
-/// Reads a list of variables, none of which stands for all.
+/// Reads a list of variables, none of which matches all.
 fn variables<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     if names

@@ -46,7 +46,7 @@ enum SpawnerRequest {
     Reaped(ChildId, oneshot::Sender<()>),
 }
 
-/// True if `file` can be executed. Checked separately because a spawn error does not tell:
+/// True if `file` can be executed. Checked separately because a spawn error does not distinguish:
 /// `setpriv` starts, and then finds no program.
 pub(super) fn is_program(file: &Path) -> bool {
     std::fs::metadata(file)

@@ -1,8 +1,8 @@
 //! One circuit of the breaker: while all its calls fail, turns are refused at once.
 //!
-//! Closed, it admits all turns. A row of failures opens it, and turns are refused with the failure
+//! Closed, it admits all turns. Consecutive failures open it, and turns are refused with the failure
 //! that opened it. When the wait is over it is half open: one turn passes as the probe. If the
-//! probe fails, the circuit opens again for twice as long (exponential back-off); if the model
+//! probe fails, the circuit opens again for twice as long (exponential backoff); if the model
 //! begins to answer it, or any earlier turn, the circuit closes.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const MIN_WAIT: Duration = Duration::from_secs(1);
 /// Maximum wait by doubling.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Maximum wait at upstream's request. A limit may be announced for days, but also be lifted
-/// earlier. Callers are told the whole time.
+/// earlier. `Retry-After` carries the full time.
 const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(300);
 
 /// Maximum number of turns that probe together: at least as many as the largest request has.
@@ -33,14 +33,14 @@ pub(super) struct Circuit(Arc<CircuitInner>);
 
 #[derive(Debug)]
 struct CircuitInner {
-    /// Number of failures in a row that opens the circuit; 0 for never.
+    /// Number of consecutive failures that opens the circuit; 0 for never.
     max_failures: u32,
     state: Mutex<CircuitState>,
 }
 
 #[derive(Debug)]
 enum CircuitState {
-    /// Admits all turns; holds the number of failures in a row.
+    /// Admits all turns; holds the number of consecutive failures.
     Closed(u32),
     Open(Outage),
     /// Half open: probes are under way, and this many more turns may join them.
@@ -53,7 +53,7 @@ struct Outage {
     failures: u32,
     wait: Duration,
     next_try: Instant,
-    /// Time that upstream has named for a retry, however far ahead.
+    /// Time that upstream has named for a retry, without a maximum.
     requested_until: Instant,
     /// Number of turns that may probe together: one, doubled each time that the probes ended
     /// without an outcome. A request of several turns fails when one of them is refused, which

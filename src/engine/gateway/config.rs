@@ -24,7 +24,7 @@ pub struct ModelConfig {
     /// for.
     #[serde(deserialize_with = "aliases")]
     pub aliases: BTreeMap<String, String>,
-    /// Model that every other name stands for; `None` to refuse unknown names.
+    /// Model for unknown names; `None` to refuse unknown names.
     #[serde(deserialize_with = "fallback")]
     pub fallback: Option<String>,
     /// Restrictions of models, by patterns of their ids.
@@ -52,7 +52,7 @@ pub struct ServerToolConfig {
     pub enabled: bool,
 }
 
-/// Reads a table of names and the models that they stand for.
+/// Reads a table of aliases and their models.
 fn aliases<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {

@@ -1,6 +1,6 @@
-//! Demanded tool calls, for models that are only instructed to make them.
+//! Checks that a required tool call was made, for models that are only instructed to make it.
 //!
-//! The answer is held back until the call begins. An answer that ends without the call is run once
+//! The answer is buffered until the call begins. An answer that ends without the call is run once
 //! more; the second one is delivered as it is.
 
 use crate::domain::Finish;

@@ -1,8 +1,8 @@
-//! Demanded tool calls, for models that do not take a forced tool choice.
+//! Emulates a forced tool choice for models that reject it.
 //!
 //! With one tool, the model answers with the arguments of the call, bound to their schema, and the
 //! answer is delivered as the call. With several tools, or arguments of any form, the model is
-//! instructed to call, and the answer is held back by [`Demand`](super::demanded_call).
+//! instructed to call, and [`demanded_call`](super::demanded_call) buffers the answer.
 
 use futures::StreamExt as _;
 use futures::stream;

@@ -1,4 +1,4 @@
-//! Refusals found out after a turn has started.
+//! Names of request parts that upstream refused during the run.
 
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! Parameters that upstream was seen to refuse.
+//! Parameters that upstream has rejected, by model.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -63,11 +63,11 @@ impl fmt::Debug for LearnedRefusals {
 }
 
 impl LearnedRefusals {
-    /// Creates an empty record that calls `hear` for each new refusal.
-    pub(super) fn with_listener(hear: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+    /// Creates an empty record that calls `listener` for each new refusal.
+    pub(super) fn with_listener(listener: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
         Self {
             state: Mutex::default(),
-            listener: Some(Arc::new(hear)),
+            listener: Some(Arc::new(listener)),
         }
     }
 
@@ -76,8 +76,8 @@ impl LearnedRefusals {
         // An unknown field was named by the client.
         let refused = refusal.to_string();
         tracing::warn!(model = %LogText(model), refusal = %LogText(&refused), "parameter refused upstream");
-        if let Some(hear) = &self.listener {
-            hear(model, &refused);
+        if let Some(listener) = &self.listener {
+            listener(model, &refused);
         }
         let mut memory = self.lock_state();
         match refusal {

@@ -1,4 +1,4 @@
-//! Gateway: what a turn passes until it is answered.
+//! Gateway: runs a turn on a worker and checks its answer.
 //!
 //! [`pipeline`] shows the steps in their order, from the permissions of the caller to the pool. At
 //! its end, [`Gateway`] runs the turn:
@@ -7,7 +7,7 @@
 //! 2. The model's name is resolved once the catalogue is known; an unknown one is refused before it
 //!    waits.
 //! 3. While calls upstream keep failing, or the model is rate limited, the circuit breaker refuses
-//!    the turn at once, apart from a probe now and then.
+//!    the turn at once, except probes.
 //! 4. The pool lends a clean worker, fairly among keys, within the bounds of its queue.
 //! 5. The worker takes the turn with its whole conversation, its tools in a form that upstream
 //!    accepts. Parameters that upstream refuses by name are removed, and the turn is sent again. A
@@ -16,7 +16,7 @@
 //!    does not accept are enforced here.
 //! 7. The answer fails at its end if the arguments of a strict tool, or the answer itself, do not
 //!    have the form that was asked for. An answer in a wrong format that was not sent to the client
-//!    yet is run once more first; likewise if a demanded tool call is missing.
+//!    yet is run once more first; likewise if a required tool call is missing.
 //! 8. At the end of the answer, or when the stream is dropped, the worker returns to the pool and
 //!    is reset. A worker that failed is ended.
 
@@ -203,7 +203,7 @@ pub struct ModelCard {
 /// Readiness of the server to serve turns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// Problems, each a sentence that tells an operator what to do; empty when ready.
+    /// Problems, each a sentence with advice for an operator; empty when ready.
     pub problems: Vec<String>,
     /// Numbers of workers by state.
     pub workers: WorkerCounts,

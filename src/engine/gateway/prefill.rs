@@ -1,4 +1,4 @@
-//! Prefill: answers whose beginning the caller has written, for Claude to continue.
+//! Prefill: the caller supplies the beginning of the answer, which Claude continues.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::domain::Part;
 use crate::domain::ToolChoice;
 use crate::domain::Turn;
 
-/// Name under which callers are told that [`replace_by_instruction`] replaced the prefill.
+/// Name of this repair in `x-switchboard-repaired`.
 pub(super) const REPAIR_NAME: &str = "assistant_last";
 
 /// Text of the user that asks the model to continue a cut-off answer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::ToolChoice;
 
-/// Far above what a check takes on a loaded machine.
+/// Time limit of one check, far above its duration on a loaded machine.
 const MAX_CHECK_TIME: Duration = Duration::from_secs(20);
 
 const COUNT: &str = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":1},"to":{"enum":["a","b"]}},

@@ -6,7 +6,8 @@
 //!
 //! The queue is fair among tenants, of which the pool knows an id and a weight: they get workers by
 //! weighted round robin, and none of them can fill the queue for the others. Starts and resets run
-//! on tasks of their own, never on a request's path.
+//! on tasks of their own, never on a request's path. No worker affinity (sticky sessions): any clean
+//! worker serves any turn.
 
 mod claim;
 mod config;
@@ -69,15 +70,15 @@ pub enum Error {
 /// Reason why a request cannot wait, or not any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BusyReason {
-    /// Queue full, and no other tenant holds at least two places more than this one.
+    /// Queue full, and no other tenant holds at least two slots more than this one.
     #[error("{own} of the {taken} requests that wait are of the same tenant")]
     OwnShare {
-        /// Places that the tenant holds.
+        /// Slots that the tenant holds.
         own: usize,
-        /// Places that are taken in all.
+        /// Slots that are used in all.
         taken: usize,
     },
-    /// Every place is held by another tenant, or the queue has none.
+    /// Each slot belongs to another tenant, or the queue has no slots.
     #[error("the queue is full")]
     QueueFull,
     /// The queue timeout, which has passed.

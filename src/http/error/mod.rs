@@ -68,7 +68,7 @@ struct ApiErrorParts {
 }
 
 impl ApiError {
-    /// Creates an error of `kind`; `message` tells the client what to do.
+    /// Creates an error of `kind`; `message` says what the client can do.
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Arc::new(ApiErrorParts {
             kind,

@@ -148,7 +148,7 @@ impl ScriptedTurns {
         }
     }
 
-    /// Turns that all take `steps`.
+    /// Creates turns that all follow `steps`.
     pub(crate) fn playing(steps: impl IntoIterator<Item = Step>) -> Self {
         let steps: Vec<_> = steps.into_iter().collect();
         Self::new(move |_, _| Ok(play(steps.clone())))

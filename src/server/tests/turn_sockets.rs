@@ -33,7 +33,7 @@ pub(super) fn prompt(turn: &Turn) -> &str {
     prompt
 }
 
-/// Answers with the prompt; `hang` and `fail` do what they say.
+/// Answers with the prompt; `hang` never ends, `fail` fails.
 pub(super) fn prompted_turns() -> ScriptedTurns {
     ScriptedTurns::new(|_, turn| {
         let mut steps = vec![http::started(), http::text(prompt(turn))];

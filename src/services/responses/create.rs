@@ -264,7 +264,7 @@ impl Responses {
         let response = Box::new(run.response().clone());
         let this = self.clone();
         let (created, is_created) = oneshot::channel();
-        // Spawned, so that no client can leave a marked or stored response that nobody runs.
+        // Spawned, so that a disconnect cannot leave a marked or stored response that is never run.
         self.0.tracker.spawn(async move {
             match this.0.register(run, keeps_events).await {
                 Ok(background) => {

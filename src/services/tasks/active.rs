@@ -36,7 +36,7 @@ pub(super) struct PermissionAnswer {
     /// Id of the permission request.
     pub(super) question: String,
     pub(super) decision: PermissionDecision,
-    /// Told whether the request was still open.
+    /// Receives whether the request was still open.
     pub(super) heard: oneshot::Sender<bool>,
 }
 

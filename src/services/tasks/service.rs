@@ -54,7 +54,7 @@ pub struct TaskDeps {
     pub prices: Arc<Prices>,
     /// Rate limits of callers.
     pub rate_limits: RateLimits,
-    /// Webhooks of projects, told when a task ends.
+    /// Webhooks of projects, notified when a task ends.
     pub webhooks: Option<Webhooks>,
     /// Metrics that tasks are counted in.
     pub metrics: TaskMetrics,

@@ -37,7 +37,7 @@ pub struct TaskSpec {
     pub timeout: Option<Duration>,
     /// Session of an earlier task of the same caller, to be resumed.
     pub session: Option<Uuid>,
-    /// Webhook told when the task ends, in addition to that of the project.
+    /// Webhook that is notified when the task ends, in addition to that of the project.
     pub webhook: Option<WebhookEndpoint>,
 }
 

@@ -54,7 +54,7 @@ pub struct Task {
     pub(super) max_budget_nanos: i64,
     /// Timeout of the task, in seconds.
     pub timeout_seconds: u64,
-    /// Webhook told when the task ends, in addition to that of the project.
+    /// Webhook that is notified when the task ends, in addition to that of the project.
     pub webhook: Option<WebhookEndpoint>,
     /// Creation time, in Unix seconds.
     pub created_at: u64,

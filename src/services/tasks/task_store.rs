@@ -218,7 +218,7 @@ impl Stored for TaskEvent {
     const KIND: &'static str = "event of task";
 }
 
-/// The cost of a session in nano-dollars, where the CLI has told one.
+/// Cost of a session in nano-dollars; `None` if the CLI reported none.
 #[derive(Serialize, Deserialize)]
 struct SessionCost(Option<i64>);
 

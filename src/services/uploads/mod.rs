@@ -126,7 +126,7 @@ impl Uploads {
             max_workers,
             ..
         } = self.config;
-        // Backpressure: a foreground client is told to retry instead of waiting without bound.
+        // Backpressure: a foreground client is asked to retry instead of waiting without bound.
         let reserving = Arc::clone(&self.memory).acquire_many_owned(blocks);
         let reserved = timeout(queue_timeout, reserving).await;
         let waited = BusyReason::WaitedTooLong(queue_timeout);

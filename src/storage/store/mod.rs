@@ -339,7 +339,7 @@ impl Store {
     /// `work` may run several times, of which the last counts: it changes nothing but the
     /// transaction, and what else it does is registered by
     /// [`after_write`](Transaction::after_write). It is dropped once its changes are on disk, before
-    /// the caller is told, so a lock that it holds covers the write.
+    /// the caller gets the result, so a lock that it holds covers the write.
     ///
     /// # Errors
     /// `work`'s own, or the store's.

@@ -100,7 +100,7 @@ impl<'a> StoredRecord<'a> {
     pub(super) fn read(key: &[u8], bytes: &'a [u8]) -> Result<Self, Error> {
         Self::parse(bytes).ok_or_else(|| Error::Unreadable {
             kind: "record",
-            // The owner may be the digest of a key, so only the id is told.
+            // The owner may be the digest of a key, so only the id is shown.
             name: owner_and_id(key).map(|(_, id)| id).unwrap_or_default(),
             reason: "its format is unknown".to_owned(),
         })

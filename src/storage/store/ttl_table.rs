@@ -113,7 +113,7 @@ impl TtlTable {
     /// write.
     ///
     /// # Errors
-    /// `work`'s own, or the store's.
+    /// Fails with the error of `work`, or when the store fails.
     pub fn transaction<T, E, W>(
         &self,
         work: W,

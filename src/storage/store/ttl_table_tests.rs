@@ -49,7 +49,7 @@ async fn record_expires_and_put_does_not_extend_it() {
     }
 }
 
-/// A later version may have written it.
+/// A later server version may have written such a record.
 #[tokio::test]
 async fn record_in_an_unknown_format_is_an_error_and_stays() {
     let table = table();

@@ -49,7 +49,7 @@ impl ProcessGauges {
         gauges
     }
 
-    /// Reads the figures; those that the system does not tell keep their last value.
+    /// Reads the figures; those that the system does not report keep their last value.
     pub(super) fn refresh(&self) {
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
             self.descriptors

@@ -1,4 +1,4 @@
-//! Metrics of turns: what they took, cost and saved.
+//! Metrics of turns: duration, tokens, cost and savings.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;

@@ -80,7 +80,7 @@ impl CheckCalls {
 }
 
 /// Listener on a free port of the loopback interface. It answers calls under a secret path that
-/// only the process is told, so that other programs of the machine cannot interfere.
+/// only the process knows, so that other programs of the machine cannot interfere.
 #[derive(Debug)]
 pub(super) struct CheckEndpoint {
     listener: TcpListener,

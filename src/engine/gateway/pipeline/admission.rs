@@ -1,4 +1,4 @@
-//! Admission: what is decided about a turn by its caller's permissions, budgets and rate limits.
+//! Admission: checks a turn against its caller's permissions, budgets and rate limits.
 
 use std::sync::Arc;
 

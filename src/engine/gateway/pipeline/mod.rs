@@ -1,8 +1,8 @@
 //! Pipeline of a turn: its steps, in the order in which a turn passes them.
 //!
-//! `PipelineSteps::pass` has those before an answer can come from the cache, `PendingTurn` those of
-//! a turn that is run. A new step is a call in one of the two, and what it keeps until the end of
-//! the answer wraps the events there.
+//! `PipelineSteps::pass` runs the steps up to the cache lookup, `PendingTurn::run` those after a
+//! cache miss. A new step is a call in one of the two. State that lives to the last event goes into
+//! a stream wrapper.
 
 mod admission;
 mod billing_stream;

@@ -1,4 +1,4 @@
-//! Conversion of a JSON Schema into the subset that Anthropic can bind an answer to.
+//! Conversion of a JSON Schema into the subset that Anthropic can enforce.
 //!
 //! Anthropic supports a part of JSON Schema and refuses the rest. A schema within it stays as it
 //! is, byte for byte. In others, all objects are closed, `oneOf` becomes `anyOf`, `allOf` is

@@ -1,4 +1,4 @@
-//! Schemas of tools whose input is not bound to them.
+//! Schemas of tools without strict mode.
 //!
 //! Anthropic takes any such schema, with restrictions at the top level: no combination of schemas,
 //! and property names of a limited character set. The properties of combined schemas are merged,

@@ -39,7 +39,7 @@ fn flood(fixture: &PoolFixture, claim: &Claim, count: usize, log: &Arc<Mutex<Vec
     }
 }
 
-/// Lets all spawned requests ask: paused time advances only when nothing else can run.
+/// Runs spawned requests until they wait: paused time advances only when nothing else can run.
 async fn asked() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }

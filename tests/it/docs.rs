@@ -1,4 +1,4 @@
-//! Links between the pages of the documentation.
+//! Links between the pages of the documentation, and the source files that they name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,19 @@ fn links_between_pages_resolve() {
         .flat_map(|folder| pages(&root().join(folder)));
     let broken: Vec<String> = pages.flat_map(|page| broken_links(&page)).collect();
     assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn source_files_named_by_pages_exist() {
+    assert_eq!(
+        alternatives("{a,b}/{c,d}.rs"),
+        ["a/c.rs", "a/d.rs", "b/c.rs", "b/d.rs"]
+    );
+    let pages = FOLDERS
+        .iter()
+        .flat_map(|folder| pages(&root().join(folder)));
+    let missing: Vec<String> = pages.flat_map(|page| missing_files(&page)).collect();
+    assert!(missing.is_empty(), "missing files:\n{}", missing.join("\n"));
 }
 
 #[test]
@@ -48,6 +61,41 @@ fn broken_links(page: &Path) -> Vec<String> {
         }
     }
     broken
+}
+
+/// Returns the source files that a page names in backticks, with their folder in the crate or in
+/// `src`, and that do not exist. Names without a folder and patterns are not checked.
+fn missing_files(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut missing = Vec::new();
+    for line in text_lines(&text) {
+        // Code is every second part of a line that is split at its backticks.
+        for code in line.split('`').skip(1).step_by(2) {
+            let is_path = code.ends_with(".rs") && code.contains('/') && !code.contains([' ', '*']);
+            for file in alternatives(code).iter().filter(|_| is_path) {
+                let exists = [root().join(file), root().join("src").join(file)];
+                if !exists.iter().any(|path| path.is_file()) {
+                    missing.push(format!("{}: {file}", page.display()));
+                }
+            }
+        }
+    }
+    missing
+}
+
+/// Returns the paths of `path` with its groups, such as `{a,b}`, expanded.
+fn alternatives(path: &str) -> Vec<String> {
+    let group = path.split_once('{').and_then(|(before, rest)| {
+        let (names, after) = rest.split_once('}')?;
+        Some((before, names, after))
+    });
+    let Some((before, names, after)) = group else {
+        return vec![path.to_owned()];
+    };
+    names
+        .split(',')
+        .flat_map(|name| alternatives(&format!("{before}{name}{after}")))
+        .collect()
 }
 
 fn resolves(page: &Path, target: &str) -> bool {

@@ -117,4 +117,17 @@ mod tests {
         assert_eq!(record.digest.hex_prefix(2), "abab");
         let _: AdminKey = read_earlier_record(include_bytes!("fixtures/admin-key-v1.json"));
     }
+
+    #[test]
+    fn project_of_version_1_is_read() {
+        let project: Project = read_earlier_record(include_bytes!("fixtures/project-v1.json"));
+        assert_eq!(
+            (project.id.as_str(), project.name.as_str()),
+            ("proj_1", "team")
+        );
+        assert_eq!(project.rates.weight, Some(2));
+        assert_eq!(project.budget.daily.tokens, Some(1000));
+        let webhook = project.webhook.unwrap();
+        assert_eq!(webhook.url.reveal(), "https://ci.example.com/hook");
+    }
 }

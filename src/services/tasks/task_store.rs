@@ -232,6 +232,10 @@ fn event_key(id: &str, number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio_util::task::TaskTracker;
+
     use super::*;
     use crate::storage::store::testing::read_earlier_record;
 
@@ -253,5 +257,23 @@ mod tests {
         }
         let SessionCost(nanos) = decode_record("s", b"\x01250000").unwrap();
         assert_eq!(nanos, Some(250_000));
+    }
+
+    /// Without a codec: the value is the generated id.
+    #[tokio::test]
+    async fn chosen_id_of_version_1_is_read() {
+        let limits = TtlLimits {
+            time_to_live: Duration::from_secs(60),
+            max_records: 10,
+            max_bytes: 1 << 20,
+        };
+        let backing = Store::in_memory(TaskTracker::new());
+        let table = TtlTable::new(backing.clone(), StoreTable::new("task-chosen-ids"), limits);
+        table.put("o", "mine", b"task_2c6f".to_vec()).await.unwrap();
+        table.put("o", "damaged", b"\xff".to_vec()).await.unwrap();
+        let store = TaskStore::new(&backing, limits);
+        let generated = store.id_of_chosen("o", "mine").await.unwrap();
+        assert_eq!(generated.as_deref(), Some("task_2c6f"));
+        store.id_of_chosen("o", "damaged").await.unwrap_err();
     }
 }

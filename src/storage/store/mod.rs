@@ -342,7 +342,7 @@ impl Store {
     /// the caller gets the result, so a lock that it holds covers the write.
     ///
     /// # Errors
-    /// `work`'s own, or the store's.
+    /// Fails with the error of `work`, or when the store fails.
     pub fn transaction<T, E, W>(
         &self,
         work: W,
@@ -362,7 +362,7 @@ impl Store {
     /// failed write the guard is dropped, because its changes may be on disk nevertheless.
     ///
     /// # Errors
-    /// `work`'s own, or the store's.
+    /// Fails with the error of `work`, or when the store fails.
     pub fn transaction_then<T, U, E, W, C>(
         &self,
         work: W,

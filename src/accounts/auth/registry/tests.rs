@@ -15,6 +15,7 @@ use crate::domain::unix_now;
 use crate::domain::unix_now_ms;
 use crate::storage::store::MemoryBackend;
 use crate::storage::store::Store;
+use crate::storage::store::StoreTable;
 use crate::storage::store::encode_record;
 use crate::storage::store::testing::Faulty;
 
@@ -506,4 +507,41 @@ async fn project_deletion_is_logged_once_it_is_on_disk() {
     disk.fill(false);
     registry.delete_project(&project).await.unwrap();
     assert!(is_logged());
+}
+
+/// Table names and values as the first version wrote them; three of the tables have no codec.
+#[tokio::test]
+async fn registry_of_version_1_is_read() {
+    let record = |table, key: &str, value: &[u8]| (StoreTable::new(table).key(key), value.to_vec());
+    let records = [
+        record(
+            "keys",
+            "0123456789ab",
+            include_bytes!("../fixtures/key-v1.json"),
+        ),
+        record("key-uses", "0123456789ab", b"\0\0\0\0\x6b\x0c\x80\x40"),
+        record(
+            "projects",
+            "proj_1",
+            include_bytes!("../fixtures/project-v1.json"),
+        ),
+        record("project-keys", "proj_1\00123456789ab", b""),
+        record("projects-gone", "proj_0", b""),
+    ];
+    let store = store();
+    let write = store.transaction::<_, Error, _>(move |transaction| {
+        for (key, value) in &records {
+            transaction.put(key.clone(), value.clone());
+        }
+        Ok(())
+    });
+    write.await.unwrap();
+    let registry = Registry::open(store).await.unwrap();
+    let key = registry.key("key_0123456789ab").await.unwrap();
+    assert_eq!(key.last_used_at, Some(0x6b0c_8040));
+    let in_use = registry.delete_project("proj_1").await.unwrap_err();
+    assert!(matches!(in_use, Error::InUse { .. }), "{in_use}");
+    let deleted = registry.create_project(Some("proj_0".to_owned()), ProjectChange::default());
+    let exists = deleted.await.unwrap_err();
+    assert!(matches!(exists, Error::ProjectExists(_)), "{exists}");
 }

@@ -13,7 +13,9 @@ run: ## Serve on 127.0.0.1:8080: Claude when signed in, else an offline demo (AR
 
 test: ## Run all tests, with the real CLI and other people's clients
 	@tools/install-cli
-	timeout --verbose --kill-after=30 1h cargo test --workspace
+	timeout --verbose --kill-after=30 15m cargo test --workspace --lib
+	timeout --verbose --kill-after=30 1h cargo test --workspace --bins --examples --test '*'
+	timeout --verbose --kill-after=30 15m cargo test --workspace --doc
 	@if [ -x compat-tests/run ]; then compat-tests/run; fi
 
 # The table is of pinned versions, so the newest ones write nothing.

@@ -12,7 +12,7 @@ use super::lease::Lease;
 use super::queue::Queue;
 use crate::telemetry::metrics::RetireReason;
 
-/// Failed starts in a row after which waiting requests fail, if no other worker is left for them.
+/// Consecutive failed starts after which waiting requests fail, if no other worker is left for them.
 const FAILURES_BEFORE_OUTAGE: u32 = 3;
 
 /// Counter that a worker which is not idle belongs to.
@@ -118,6 +118,7 @@ impl<L: Launcher> PoolState<L> {
                 self.busy += 1;
                 return Some(slot);
             }
+            // Runs under the pool's lock: the drop of a worker must not use the pool (deadlock).
             self.dead += 1;
         }
         None
@@ -133,11 +134,13 @@ impl<L: Launcher> PoolState<L> {
     }
 
     pub(super) fn drop_cancelled_waiters(&mut self) {
+        // Cancellation: a request that left or timed out has dropped its receiver.
         self.waiting.retain(|waiter| !waiter.is_closed());
     }
 
     /// Decrements the counter of `phase`.
     pub(super) fn decrement(&mut self, phase: PoolPhase) {
+        // Invariant: a worker that is not idle is counted in exactly one phase.
         match phase {
             PoolPhase::Starting => self.starting -= 1,
             PoolPhase::Busy => self.busy -= 1,
@@ -146,6 +149,7 @@ impl<L: Launcher> PoolState<L> {
     }
 
     pub(super) fn move_busy_to_resetting(&mut self) {
+        // Both under one lock: between them, the worker would be missing and another one started.
         self.busy -= 1;
         self.resetting += 1;
     }
@@ -156,9 +160,10 @@ impl<L: Launcher> PoolState<L> {
         self.retry_at = None;
     }
 
-    /// Records a failed start, and returns the number of failures in a row.
+    /// Records a failed start, and returns the number of consecutive failures.
     pub(super) fn launch_failed(&mut self, error: LaunchError) -> u32 {
         self.starting -= 1;
+        // Backoff: the caller sets `retry_at` under the same lock.
         self.failures += 1;
         self.last_failure = Some(error);
         self.failures
@@ -174,6 +179,7 @@ impl<L: Launcher> PoolState<L> {
         let failure = self.last_failure.as_ref()?;
         let has_workers = self.idle.len() + self.busy + self.resetting + self.starting > 0;
         let is_lasting = failure.is_permanent || self.failures >= FAILURES_BEFORE_OUTAGE;
+        // Load shedding: only while no worker is left and the next start is not due.
         if has_workers || !is_lasting || !self.is_backing_off() {
             return None;
         }
@@ -191,7 +197,9 @@ impl<L: Launcher> PoolState<L> {
         // Workers that start or are being reset will be free without a further start.
         self.drop_cancelled_waiters();
         let coming = self.idle.len() + self.starting + self.resetting;
+        // Invariant: idle, starting, resetting and busy workers are at most `max_workers` together.
         let room = config.max_workers.saturating_sub(coming + self.busy);
+        // Thundering herd: starts compete for the cores, so few run at a time.
         let may_start = config.max_starting.saturating_sub(self.starting);
         (self.waiting.len() + config.prewarm)
             .saturating_sub(coming)

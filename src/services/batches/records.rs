@@ -83,6 +83,7 @@ impl BatchRecords {
         W: Fn(&mut Transaction<'_>) + Send + 'static,
     {
         let work = move |transaction: &mut Transaction<'_>| {
+            // May run again after a conflict (optimistic concurrency): changes only the transaction.
             work(transaction);
             put(transaction, &record)
         };
@@ -110,6 +111,7 @@ impl BatchRecords {
         W: Fn(&mut BatchRecord, &mut Transaction<'_>) -> Result<(), Error> + Send + 'static,
     {
         let (key, id) = (BATCHES.owned_key(project, id), id.to_owned());
+        // Read-modify-write in one transaction, so that no concurrent change is lost.
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(bytes) = transaction.get(&key)? else {
                 return Ok(None);
@@ -161,6 +163,7 @@ impl BatchRecords {
     ) -> Result<Option<LineOutcome>, Error> {
         let bytes = self.0.get(outcome_key(id, number)).await?;
         let read = |bytes: Vec<u8>| {
+            // Never absent: the line would run, and be charged, a second time.
             LineOutcome::decode(&bytes).ok_or_else(|| store::Error::Unreadable {
                 kind: "result of batch",
                 name: format!("{id}, line {number}"),
@@ -172,6 +175,7 @@ impl BatchRecords {
 
     /// Removes the outcomes of the lines up to `last`, after the output files are made.
     pub(super) async fn remove_outcomes(&self, id: &str, last: u64) -> Result<(), Error> {
+        // Idempotent: after a crash in between, the next start removes the whole range again.
         for first in (1..=last).step_by(MAX_REMOVAL_GROUP as usize) {
             let keys: Vec<_> = (first..first + MAX_REMOVAL_GROUP)
                 .map(|number| outcome_key(id, number))
@@ -221,6 +225,7 @@ fn read((key, record): &(Vec<u8>, Vec<u8>)) -> Result<BatchRecord, store::Error>
 }
 
 fn outcome_key(id: &str, number: u64) -> Vec<u8> {
+    // Big-endian, so that the order of keys is that of lines.
     RESULTS.key([id.as_bytes(), b"\0", &number.to_be_bytes()].concat())
 }
 

@@ -175,7 +175,7 @@ fn verdict(checked: &[CheckedRule]) -> anyhow::Result<()> {
     };
     let open = checked.iter().filter(is_open).count();
     if open > 0 {
-        let hint = "the table says why; try again when that is over";
+        let hint = "the table has the reason; try again later";
         return Err(CommandError::new(
             format!("{open} of {} rules could not be checked", checked.len()),
             hint,

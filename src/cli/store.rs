@@ -88,7 +88,7 @@ fn backup(
     folder: Option<&Path>,
 ) -> anyhow::Result<String> {
     if let Some(folder) = folder.filter(|folder| folder.exists()) {
-        let hint = "name a folder that is not there yet, or remove this one";
+        let hint = "name a folder that does not exist, or remove this one";
         return Err(
             CommandError::new(format!("{} is there already", folder.display()), hint).into(),
         );
@@ -179,7 +179,7 @@ fn repair(target: &ServerArguments, environment: &Environment) -> anyhow::Result
     let (words, previous) = (describe_contents(&contents), previous.display());
     if problems.is_empty() {
         return Ok(format!(
-            "the store can be opened: {words}, and all figures of the ledger agree; a copy of it as it was is in {previous}\n"
+            "the store can be opened: {words}, and all figures of the ledger agree; a copy of its former state is in {previous}\n"
         ));
     }
     let message = format!(
@@ -204,7 +204,7 @@ fn verify(target: &ServerArguments, environment: &Environment) -> anyhow::Result
 /// Verifies that a backup can be read completely.
 fn verify_backup(folder: &Path) -> anyhow::Result<BackupContents> {
     store::verify_backup(folder).map_err(|error| {
-        let hint = "`claude-switchboard store backups` lists the backups in the data directory and says which are whole";
+        let hint = "`claude-switchboard store backups` lists the backups in the data directory and which of them are complete";
         CommandError::new(format!("{}: {error}", folder.display()), hint).into()
     })
 }

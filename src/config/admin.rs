@@ -35,7 +35,7 @@ impl AdminSettings {
         };
         let key = self.key.reveal();
         let hint =
-            "make a key with `openssl rand -hex 24`, or leave it out: then the server makes one";
+            "make a key with `openssl rand -hex 24`, or leave it out: then the server creates one";
         if !key.is_empty() && (key.len() < MIN_KEY_LENGTH || !self.key.is_sendable()) {
             let what =
                 format!("it is no text of {MIN_KEY_LENGTH} or more visible ASCII characters");

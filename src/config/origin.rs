@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::environment::PREFIX;
 
 /// Advice for a value out of its range.
-pub(super) const SEE_DOCUMENT: &str = "docs/CONFIGURATION.md says what the key means";
+pub(super) const SEE_DOCUMENT: &str = "docs/CONFIGURATION.md describes the key";
 
 /// Settings given on the command line, which override all others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

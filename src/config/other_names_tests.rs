@@ -121,7 +121,7 @@ fn invalid_alias_values_are_refused_by_variable_name() {
     ");
     assert_snapshot!(refusal(&[("SESSION_MAX_CONCURRENT", "0")]), @r"
     SESSION_MAX_CONCURRENT: 0 is not between 1 and 1024
-    docs/CONFIGURATION.md says what the key means
+    docs/CONFIGURATION.md describes the key
     ");
     // Kubernetes sets such variables for a service of that name.
     let settings = load(&[("SERVER_PORT", "tcp://10.0.0.1:80"), ("PORT", "9000")]);

@@ -171,7 +171,7 @@ async fn repair_opens_a_store_with_a_damaged_snapshot_without_loss() {
     let repaired = run_in(data.path(), &["store", "repair"]);
     let (report, previous) = stdout_of(&repaired)
         .trim_end()
-        .split_once("; a copy of it as it was is in ")
+        .split_once("; a copy of its former state is in ")
         .unwrap();
     assert!(
         report.contains("all figures of the ledger agree"),

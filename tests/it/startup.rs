@@ -61,7 +61,7 @@ async fn start_fails_and_names_a_missing_or_invalid_cli() {
     assert_eq!(ended.code, Some(1));
     let error = last_error(&ended.log);
     assert!(
-        error.contains("no version of the Claude CLI") && error.contains("--claude-bin"),
+        error.contains("not a version of the Claude CLI") && error.contains("--claude-bin"),
         "{error}"
     );
 }

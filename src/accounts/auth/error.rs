@@ -57,7 +57,7 @@ pub enum Error {
     #[error("the key `{0}` is revoked")]
     Revoked(String),
     /// The default project cannot be deleted: configured keys belong to it.
-    #[error("the project `default` cannot be taken away")]
+    #[error("the project `default` cannot be deleted")]
     DefaultProject,
     /// The project cannot be deleted: it has keys that are not revoked.
     #[error("the project `{project}` has keys that are not revoked, such as `{key}`")]

@@ -206,7 +206,7 @@ impl Webhooks {
     async fn attempt(&self, pending: &PendingEvent, lane: &ReceiverQueue) -> AttemptOutcome {
         let _turn = lane.wait_for_attempt().await;
         let Some(endpoint) = self.endpoint(pending) else {
-            return AttemptOutcome::Unwanted("the webhook was taken away");
+            return AttemptOutcome::Unwanted("the webhook was removed");
         };
         match send_once(&*self.deps.sender, &endpoint, &pending.event).await {
             Ok(200..=299) => AttemptOutcome::Arrived,

@@ -34,10 +34,10 @@ pub enum InvalidWebhookUrl {
     #[error("expected a URL of up to 2000 characters that begins with https:// or http://")]
     Url,
     /// The URL contains a user name or a password.
-    #[error("leave out the user and the password: a receiver knows events by their signatures")]
+    #[error("leave out the user and the password: a receiver verifies events by their signatures")]
     User,
     /// The URL contains a fragment.
-    #[error("leave out what follows the #: it is never sent")]
+    #[error("leave out the fragment after the #: it is never sent")]
     Fragment,
 }
 

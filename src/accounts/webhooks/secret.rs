@@ -26,7 +26,7 @@ pub struct SigningSecret(Vec<u8>);
 
 /// Error: a text is no valid secret. `Display` says what to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected `whsec_` and the base64 of 24 to 64 bytes; left out, one is made")]
+#[error("expected `whsec_` and the base64 of 24 to 64 bytes; by default one is generated")]
 pub struct InvalidSecret;
 
 impl SigningSecret {

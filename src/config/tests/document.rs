@@ -94,7 +94,10 @@ fn render(defaults: &str) -> String {
         text,
         "| `{STORAGE_TYPE}` | | `{embedded}`, the only store. `redis` is refused: the records are kept in an embedded store, in `server.data_dir`. |"
     );
-    let _ = writeln!(text, "| `{REDIS_HOST}` | | Has no effect, and is reported. |");
+    let _ = writeln!(
+        text,
+        "| `{REDIS_HOST}` | | Has no effect, and is reported. |"
+    );
     let mut section = String::new();
     let mut comment: Vec<&str> = Vec::new();
     // The first paragraph describes the file itself.

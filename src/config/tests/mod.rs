@@ -187,7 +187,7 @@ fn invalid_values_are_refused() {
     let one = |name: &str, value: &str| refusal("", &[(name, value)]);
     assert_snapshot!(one("SWITCHBOARD_POOL__MAX_WORKERS", "0"), @r"
     SWITCHBOARD_POOL__MAX_WORKERS: 0 is not between 1 and 1024
-    docs/CONFIGURATION.md says what the key means
+    docs/CONFIGURATION.md describes the key
     ");
     assert_snapshot!(one("SWITCHBOARD_POOL__PREWARM", "6"), @r"
     SWITCHBOARD_POOL__PREWARM: 6 is above pool.max_workers, which is 5
@@ -199,11 +199,11 @@ fn invalid_values_are_refused() {
     ");
     assert_snapshot!(one("SWITCHBOARD_SERVER__LISTEN", "localhost:8080"), @r"
     SWITCHBOARD_SERVER__LISTEN: `localhost:8080` is not ADDRESS:PORT with an IP address, such as 127.0.0.1:8080 or [::1]:8080
-    docs/CONFIGURATION.md says what the key means
+    docs/CONFIGURATION.md describes the key
     ");
     assert_snapshot!(one("SWITCHBOARD_SERVER__SEND_TIMEOUT_SECONDS", "0"), @r"
     SWITCHBOARD_SERVER__SEND_TIMEOUT_SECONDS: 0 is not between 1 and 31536000 seconds
-    docs/CONFIGURATION.md says what the key means
+    docs/CONFIGURATION.md describes the key
     ");
     for page in [
         "chat.example",
@@ -235,19 +235,19 @@ fn invalid_values_are_refused() {
     );
     assert_snapshot!(one("SWITCHBOARD_CLAUDE__SIGN_IN", "apikey"), @r"
     SWITCHBOARD_CLAUDE__SIGN_IN: unknown value `apikey`, expected one of `auto`, `api_key`, `oauth_token`, `stored`, `bedrock`, `vertex`
-    docs/CONFIGURATION.md says what the key means
+    docs/CONFIGURATION.md describes the key
     ");
     assert_snapshot!(one("SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT", "*"), @r"
     SWITCHBOARD_CLAUDE__PASS_ENVIRONMENT: an entry is empty or would pass everything
     name the variables; nothing else of the server's environment may reach the workers
     ");
     assert_snapshot!(one("SWITCHBOARD_MODELS__ALIASES", r#"{ "gpt-4o" = "" }"#), @r#"
-    SWITCHBOARD_MODELS__ALIASES: `gpt-4o` stands for nothing
+    SWITCHBOARD_MODELS__ALIASES: `gpt-4o` has no model
     write "alias" = "sonnet", or another name or id of the CLI's catalogue
     "#);
     assert_snapshot!(one("SWITCHBOARD_LOG__FORMAT", "xml"), @r"
     SWITCHBOARD_LOG__FORMAT: unknown value `xml`, expected `text` or `json`
-    docs/CONFIGURATION.md says what the key means
+    docs/CONFIGURATION.md describes the key
     ");
     assert_snapshot!(one("SWITCHBOARD_LOG__FILTER", "pool=loud"), @r#"
     SWITCHBOARD_LOG__FILTER: `pool=loud`: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
@@ -277,7 +277,7 @@ fn invalid_prices_and_routing_rules_are_refused() {
     let one = |name: &str, value: &str| refusal("", &[(name, value)]);
     assert_snapshot!(one("SWITCHBOARD_PRICING__MODELS", r#"{ "haiku" = "input 1, output 5" }"#), @r"
     SWITCHBOARD_PRICING__MODELS: in `input 1, output 5` the price of `cache write` is missing
-    docs/CONFIGURATION.md says what the key means
+    docs/CONFIGURATION.md describes the key
     ");
     let nameless = r#"{ "" = "input 1, output 5, cache write 1, cache read 1" }"#;
     assert_snapshot!(one("SWITCHBOARD_PRICING__MODELS", nameless), @r#"
@@ -385,15 +385,15 @@ fn admin_key_has_an_alias_variable_and_must_differ_from_caller_keys() {
     assert_eq!(listen.unwrap().to_string(), "127.0.0.1:9");
     assert_snapshot!(refusal("", &[("SWITCHBOARD_ADMIN_KEY", "short")]), @r"
     SWITCHBOARD_ADMIN_KEY: it is no text of 16 or more visible ASCII characters
-    make a key with `openssl rand -hex 24`, or leave it out: then the server makes one
+    make a key with `openssl rand -hex 24`, or leave it out: then the server creates one
     ");
     assert_snapshot!(refusal("", &[("SWITCHBOARD_ADMIN_KEY", key), ("SWITCHBOARD_AUTH__KEYS", key)]), @r"
     SWITCHBOARD_ADMIN_KEY: it is one of auth.keys, so every caller would have it
-    make a key with `openssl rand -hex 24`, or leave it out: then the server makes one
+    make a key with `openssl rand -hex 24`, or leave it out: then the server creates one
     ");
     assert_snapshot!(refusal("[admin]\nlisten = \"localhost\"", &[]), @r"
     switchboard.toml: admin.listen: `localhost` is not ADDRESS:PORT with an IP address, such as 127.0.0.1:8080 or [::1]:8080
-    docs/CONFIGURATION.md says what the key means
+    docs/CONFIGURATION.md describes the key
     ");
     assert_snapshot!(refusal("[admin]\nlisten = \"127.0.0.1:8080\"", &[]), @r"
     switchboard.toml: admin.listen: it is the address of server.listen

@@ -48,7 +48,7 @@ pub enum SetupError {
     Run(#[source] io::Error),
     /// The output of `--version` is not a version.
     #[error(
-        "`{program} --version` said {output:?}, which is no version of the Claude CLI; name the CLI with --claude-bin"
+        "`{program} --version` printed {output:?}, which is not a version of the Claude CLI; name the CLI with --claude-bin"
     )]
     NoVersion {
         /// Path of the program.

@@ -233,7 +233,7 @@ impl Process {
     pub(super) fn take_pipes(&mut self) -> io::Result<(ChildStdout, ChildStdin)> {
         let child = self.child.as_mut();
         let pipes = child.and_then(|child| Some((child.stdout.take()?, child.stdin.take()?)));
-        pipes.ok_or_else(|| io::Error::other("the pipes of the process are taken"))
+        pipes.ok_or_else(|| io::Error::other("the pipes of the process are already in use"))
     }
 
     /// Returns the process id, unless the process was reaped.

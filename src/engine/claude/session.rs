@@ -346,7 +346,7 @@ fn parse_response<'a, T: Deserialize<'a>>(answer: &'a [u8]) -> Result<T, Failure
         tracing::warn!(%error, "CLI response not parsed");
         Failure::new(
             FailureKind::Crashed,
-            "The worker gave an answer that cannot be read.",
+            "The worker sent a response that cannot be parsed.",
         )
     })
 }

@@ -155,7 +155,7 @@ impl TurnTranslator {
                 if self.is_over {
                     TurnStep::Fail(Failure::new(
                         FailureKind::Upstream,
-                        "The CLI gave the turn up.",
+                        "The CLI aborted the turn.",
                     ))
                 } else {
                     TurnStep::Nothing

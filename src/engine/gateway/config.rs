@@ -63,10 +63,7 @@ fn aliases<'de, D: Deserializer<'de>>(
             return Err(setting::refuse("an alias has no name", hint));
         }
         if target.trim().is_empty() {
-            return Err(setting::refuse(
-                format!("`{alias}` stands for nothing"),
-                hint,
-            ));
+            return Err(setting::refuse(format!("`{alias}` has no model"), hint));
         }
     }
     Ok(aliases)

@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Models {
         let is_good = (1..=MAX_MODELS).contains(&names.len())
             && names.iter().all(|name| !name.trim().is_empty());
         is_good.then_some(Self(names)).ok_or_else(|| {
-            D::Error::custom("expected 1 to 100 names. `null` or nothing stands for all models.")
+            D::Error::custom("expected 1 to 100 names. `null` or no value means all models.")
         })
     }
 }
@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Permissions {
                 Ok(Self(permissions))
             }
             _ => Err(D::Error::custom(
-                "expected one or more of `inference`, `responses`, `usage`, `tasks`, `web_search` and `server_tools`. `null` or nothing stands for all but `tasks`.",
+                "expected one or more of `inference`, `responses`, `usage`, `tasks`, `web_search` and `server_tools`. `null` or no value means all but `tasks`.",
             )),
         }
     }

@@ -46,6 +46,6 @@ fn failed(error: Error) -> ApiError {
         Error::DiskFull { .. } | Error::Recovering => ErrorKind::StorageUnavailable,
         _ => ErrorKind::Internal,
     };
-    let message = format!("{error}; the log of the server says more");
+    let message = format!("{error}; see the log of the server");
     ApiError::new(kind, message).caused_by(error)
 }

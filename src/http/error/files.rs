@@ -11,20 +11,20 @@ impl From<Error> for ApiError {
             Error::Invalid(invalid) => invalid.into(),
             Error::NotFound(id) => {
                 let message = format!(
-                    "No such file: '{}'. It was never uploaded to this key's project, or deleted, or its time is over.",
+                    "No such file: '{}'. It was never uploaded to this key's project, or deleted, or has expired.",
                     printable(&id)
                 );
                 Self::new(ErrorKind::UnknownFile, message).at("id")
             }
             Error::TooLarge { limit } => Self::new(
                 ErrorKind::TooLarge,
-                format!("The file is larger than the {limit} bytes that this server takes. Split it."),
+                format!("The file is larger than the {limit} bytes that this server accepts. Split it."),
             )
             .at("file"),
             Error::Full { limit } => Self::new(
                 ErrorKind::FilesFull,
                 format!(
-                    "The files of this project may have {limit} bytes together, and with this one they would have more. \
+                    "The files of this project would exceed their limit of {limit} bytes with this one. \
                      Delete some: GET /v1/files lists them."
                 ),
             )

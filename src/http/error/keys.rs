@@ -87,7 +87,7 @@ impl From<Error> for ApiError {
             )
             .at("id"),
             Error::Revoked(id) => {
-                refused(format!("The key '{id}' is revoked, which is for good. Make another one."))
+                refused(format!("The key '{id}' is revoked, which is permanent. Create another one."))
             }
             Error::DefaultProject => {
                 refused("The project 'default' cannot be deleted: configured keys belong to it.".to_owned())

@@ -11,7 +11,7 @@ impl From<Error> for ApiError {
             Error::Invalid(invalid) => invalid.into(),
             Error::NotFound(id) => {
                 let message = format!(
-                    "No such session: '{}'. It was never made by this key, or deleted, or nothing was said in it for too \
+                    "No such session: '{}'. It was never created by this key, or deleted, or had no new message for too \
                      long.",
                     printable(&id)
                 );
@@ -19,26 +19,28 @@ impl From<Error> for ApiError {
             }
             Error::Busy(_) => Self::new(
                 ErrorKind::SessionBusy,
-                "Another message to this session is being answered. Send the next when that is over.",
+                "Another message to this session is being answered. Send the next one after its answer.",
             ),
             Error::TooMany(most) => Self::new(
                 ErrorKind::TooManySessions,
                 format!(
-                    "This key has {most} sessions, and no more may be. Delete some: GET /v1/sessions lists them."
+                    "This key has {most} sessions, which is the maximum. Delete some: GET /v1/sessions lists them."
                 ),
             ),
             Error::Full(_) => Self::new(
                 ErrorKind::SessionFull,
-                "The conversation of this session is as long as may be. Go on in a new one.",
+                "The conversation of this session has its maximum length. Continue in a new one.",
             ),
             Error::Gone(id) => {
                 let id = printable(&id);
-                let message = format!("The session '{id}' was deleted while this was answered, so the answer is not kept.");
+                let message = format!(
+                    "The session '{id}' was deleted while the message was answered, so the answer is not stored."
+                );
                 Self::new(ErrorKind::UnknownSession, message)
             }
             Error::NotStored(error) => Self::new(
                 ErrorKind::NotKept,
-                "This server could not keep the answer; see its log. The session is as it was before the message.",
+                "This server could not store the answer; see its log. The session is unchanged.",
             )
             .caused_by(error),
             Error::Turn(error) => error.into(),

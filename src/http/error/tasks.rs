@@ -38,18 +38,18 @@ impl From<Error> for ApiError {
             ),
             Error::UnknownSession(_) => Self::new(
                 ErrorKind::UnknownSession,
-                "No task of this key has worked in this workspace with that `session_id`. Take the one of an earlier task \
+                "No task of this key has worked in this workspace with that `session_id`. Use the one of an earlier task \
                  and its workspace, or leave it out.",
             )
             .at("session_id"),
             Error::SessionBusy(task) => Self::new(
                 ErrorKind::SessionBusy,
-                format!("The task {task} works in this session. Begin the next when it has ended."),
+                format!("The task {task} works in this session. Create the next one when it has ended."),
             )
             .at("session_id"),
             Error::QueueFull => Self::new(
                 ErrorKind::TooManyTasks,
-                "As many tasks run and wait as this server takes. Try again when one of them has ended.",
+                "The queue of tasks is full. Try again when one of them has ended.",
             )
             .retry_after(RETRY_AFTER_TASKS),
             Error::TooManyForKey(most) => Self::new(
@@ -60,7 +60,7 @@ impl From<Error> for ApiError {
             Error::ShuttingDown => Self::shutting_down(),
             Error::NotFound(id) => {
                 let message = format!(
-                    "No such task: '{}'. It was never made by this key, or deleted, or its time is over.",
+                    "No such task: '{}'. It was never created by this key, or deleted, or has expired.",
                     printable(&id)
                 );
                 Self::new(ErrorKind::UnknownTask, message)
@@ -68,7 +68,7 @@ impl From<Error> for ApiError {
             Error::TaskExists(task) => Self::new(
                 ErrorKind::TaskExists,
                 format!(
-                    "The task {} of this key has this `task_id`, and another request has asked for it. Choose another one, \
+                    "The task {} of this key has this `task_id`, and was created by another request. Choose another one, \
                      or delete that task first; the same request again is answered with the task.",
                     task.id
                 ),
@@ -81,7 +81,7 @@ impl From<Error> for ApiError {
             .at("task_id"),
             Error::UnknownPermissionRequest(id) => {
                 let message = format!(
-                    "The task asks nothing called '{}', or no longer: a question is answered once, and denied after a while.",
+                    "The task has no open permission request '{}': each is answered once, and denied after a timeout.",
                     printable(&id)
                 );
                 Self::new(ErrorKind::UnknownPermissionRequest, message)

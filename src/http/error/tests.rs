@@ -236,7 +236,7 @@ fn key_and_project_errors_map_to_status_and_code() {
 409 invalid_request_error project_exists id | - - | false
     There is a project 'my-app' already, or there was one, whose files and usage are kept by that id. Choose another `id`, or change that one: PATCH /admin/projects/my-app.
 400 invalid_request_error invalid_value id | - - | -
-    The key 'key_1' is revoked, which is for good. Make another one.
+    The key 'key_1' is revoked, which is permanent. Create another one.
 400 invalid_request_error invalid_value id | - - | -
     The project 'default' cannot be deleted: configured keys belong to it.
 400 invalid_request_error invalid_value id | - - | -

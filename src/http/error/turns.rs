@@ -34,7 +34,7 @@ impl ApiError {
             )
         } else {
             format!(
-                "`{parameter}`: the model `{model}` does not take it. Leave it out, or name another model."
+                "`{parameter}`: the model `{model}` does not support it. Leave it out, or name another model."
             )
         };
         InvalidRequest::at(parameter, code::UNSUPPORTED, words).into()
@@ -165,7 +165,7 @@ impl From<Error> for ApiError {
             Error::File { place, fault } => no_file(place, fault),
             Error::Ledger(_) => Self::new(
                 ErrorKind::Unwritable,
-                "This server cannot write down what runs cost, so it runs nothing; see its log.",
+                "This server cannot write its ledger, so it runs nothing; see its log.",
             )
             .retry_after(RETRY_AFTER_RESTART),
             Error::Failed(failure) => failed(failure),

@@ -158,8 +158,7 @@ impl Answers {
         let request = responses::decode(body, self.policy)?;
         reject_stream(request.stream)?;
         if request.response.background {
-            let message =
-                "`background`: somebody waits for this answer. Remove it, or send `false`.";
+            let message = "`background`: not supported here. Remove it, or send `false`.";
             return Err(InvalidRequest::at("background", code::UNSUPPORTED, message).into());
         }
         let created = self.responses.create(caller.clone(), request, None).await?;

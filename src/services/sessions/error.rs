@@ -29,7 +29,7 @@ pub enum Error {
     #[error("the session {0} was deleted while it was answered")]
     Gone(String),
     /// The answer could not be stored, so the session is unchanged.
-    #[error("the answer could not be kept")]
+    #[error("the answer could not be stored")]
     NotStored(#[source] store::Error),
     /// The store failed.
     #[error(transparent)]

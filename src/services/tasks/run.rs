@@ -42,7 +42,7 @@ use crate::telemetry::logs::ErrorChain;
 
 /// Interval between checks that the key of a running task is still valid.
 const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-const PERMISSION_TIMED_OUT: &str = "Nobody answered in time whether this may be done.";
+const PERMISSION_TIMED_OUT: &str = "The permission request was not answered in time.";
 const PERMISSION_DENIED: &str = "The permissions of this task do not allow it.";
 
 /// Run of one task, with all that it owns.

@@ -355,7 +355,7 @@ impl ClaudeAgent {
         if is_required_line(line) {
             return Err(Failure::new(
                 FailureKind::Crashed,
-                "The agent said something that cannot be read.",
+                "The agent sent a message that cannot be parsed.",
             ));
         }
         Ok(Reaction::None)
@@ -365,7 +365,8 @@ impl ClaudeAgent {
     fn check_line_length(&self) -> Result<(), Failure> {
         match &self.link {
             AgentLink::Open(pipe) if pipe.overlong_lines() > 0 => {
-                let message = "The agent said more at once than may be (`claude.max_line_bytes`).";
+                let message =
+                    "The agent sent a message that is too long (`claude.max_line_bytes`).";
                 Err(Failure::new(FailureKind::Crashed, message))
             }
             _ => Ok(()),

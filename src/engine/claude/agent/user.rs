@@ -35,7 +35,7 @@ pub enum AgentUserError {
     Unknown(String),
     /// The user is root.
     #[error(
-        "tasks.user: `{0}` may do everything; make a user for agents alone, or leave the setting empty"
+        "tasks.user: `{0}` has all privileges; create a user for agents alone, or leave the setting empty"
     )]
     IsRoot(String),
     /// The server lacks the privilege to start processes as another user.

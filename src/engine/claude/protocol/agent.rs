@@ -187,7 +187,7 @@ pub fn permission_line(request_id: &str, decision: &PermissionResponse<'_>) -> V
 
 /// Returns the line that rejects the unsupported control request `request_id`.
 pub fn refusal_line(request_id: &str) -> Vec<u8> {
-    let error = "the server does not know this request";
+    let error = "the server does not support this request";
     to_line(&json!({
         "type": "control_response",
         "response": {"subtype": "error", "request_id": request_id, "error": error},

@@ -168,12 +168,12 @@ impl JsonAnswerCheck {
             return Ok(self.release(true));
         }
         if serde_json::from_str::<IgnoredAny>(&self.json).is_err() {
-            return Err(failure("is not the JSON that was asked for"));
+            return Err(failure("is not the requested JSON"));
         }
         let schema = self.schema.as_deref().map(SchemaCheck::new);
         if let Some(what) = schema.and_then(|schema| schema.violation(&self.json)) {
             return Err(failure(&format!(
-                "does not keep to the schema that was asked for: {what}"
+                "does not match the requested schema: {what}"
             )));
         }
         if self.buffered.is_empty() {

@@ -145,7 +145,7 @@ fn unenforceable_schema_becomes_an_instruction() {
     assert_eq!((steps.concat().as_str(), end.as_str()), ("", r#"{"a":1}"#));
     let mut bad = JsonAnswerCheck::apply(&mut self::turn(schema(OPEN, true)));
     let (_, end) = filter_answer(&mut bad, &[text(r#"{"a":"x"}"#)], FinishReason::Stop);
-    assert!(end.contains("does not keep to the schema"), "{end}");
+    assert!(end.contains("does not match the requested schema"), "{end}");
     let mut list = form(schema(r##"{"type":"array","items":{"$ref":"#"}}"##, false));
     assert_eq!(
         filter_answer(&mut list, &[text("[[]]\n")], FinishReason::Stop).1,
@@ -181,14 +181,16 @@ fn object_is_streamed_without_the_surrounding_text() {
         let mut none = form(Format::JsonObject);
         let (steps, end) = filter_answer(&mut none, &[thinking(), text(words)], FinishReason::Stop);
         assert!(
-            steps.concat().is_empty() && end.contains("not the JSON") && none.may_repeat(),
+            steps.concat().is_empty()
+                && end.contains("not the requested JSON")
+                && none.may_repeat(),
             "{words}"
         );
     }
     let mut broken = form(Format::JsonObject);
     let (_, end) = filter_answer(&mut broken, &[text(r#"{"a": so}"#)], FinishReason::Stop);
     assert!(
-        end.contains("not the JSON") && !broken.may_repeat(),
+        end.contains("not the requested JSON") && !broken.may_repeat(),
         "{end}"
     );
 }

@@ -52,7 +52,7 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         target: ServerArguments,
     },
-    /// Revoke a key for good; the next request with it is refused.
+    /// Revoke a key permanently; the next request with it is refused.
     Revoke {
         /// The key's id or prefix.
         key: String,

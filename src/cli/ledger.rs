@@ -23,7 +23,7 @@ use crate::config::Environment;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
-    /// Write everything the ledger knows to a file, in the place of an older one.
+    /// Write everything the ledger knows to a file, instead of an older one.
     Backup {
         /// The file.
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]

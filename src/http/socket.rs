@@ -35,7 +35,7 @@ use super::shutdown::DrainExpired;
 
 /// Time limit for sending the last messages.
 const CLOSE_GRACE: Duration = Duration::from_millis(400);
-/// Maximum number of unanswered pings in a row: a client may be busy for a while.
+/// Maximum number of consecutive unanswered pings: a client may be busy for a while.
 const MAX_UNANSWERED_PINGS: usize = 2;
 /// Maximum number of unsent messages while input is still read. Beyond it, input waits.
 const MAX_UNSENT_MESSAGES: usize = 64;

@@ -18,7 +18,7 @@ impl Backoff {
         Self { first, max }
     }
 
-    /// Returns the delay after `failures` failures in a row, with jitter.
+    /// Returns the delay after `failures` consecutive failures, with jitter.
     pub fn delay(self, failures: u32) -> Duration {
         // Bounded, since a shift by 32 or more overflows; the maximum is reached before.
         let doublings = failures.saturating_sub(1).min(31);

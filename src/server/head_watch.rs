@@ -28,7 +28,7 @@ enum WatchedHead {
     Complete {
         has_two_lengths: bool,
     },
-    /// Off for good: the connection was upgraded to another protocol.
+    /// Off permanently: the connection was upgraded to another protocol.
     Off,
 }
 
@@ -81,7 +81,7 @@ impl HeadWatch {
         }
     }
 
-    /// Stops the inspection for good.
+    /// Stops the inspection permanently.
     pub(super) fn stop(&self) {
         *self.head() = WatchedHead::Off;
     }

@@ -124,7 +124,7 @@ impl Bucket {
     }
 
     /// Changes the amount of the debit `id`, which stays unsettled. If a change of the limit has
-    /// dropped the debit, takes the amount anew.
+    /// dropped the debit, takes the amount again.
     pub(super) fn amend(&mut self, id: DebitId, amount: u64, now: u64) {
         if self.debits.iter().any(|debit| debit.id == id) {
             self.change(id, Some(amount), false);
@@ -134,7 +134,7 @@ impl Bucket {
     }
 
     fn change(&mut self, id: DebitId, amount: Option<u64>, is_settled: bool) {
-        // Not a binary search: a debit that was taken anew is out of id order.
+        // Not a binary search: a debit that was taken again is out of id order.
         let Some(position) = self.debits.iter().position(|debit| debit.id == id) else {
             return;
         };

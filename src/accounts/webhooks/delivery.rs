@@ -25,7 +25,7 @@ use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::DeliveryEnd;
 use crate::telemetry::metrics::WebhookMetrics;
 
-/// Status by which a receiver refuses an event for good (410 Gone).
+/// Status by which a receiver refuses an event permanently (410 Gone).
 const STATUS_GONE: u16 = 410;
 
 /// Delivers webhook events with retries. Clones share the queues.
@@ -68,7 +68,7 @@ pub enum Error {
 /// Result of one attempt.
 enum AttemptOutcome {
     Arrived,
-    /// Refused for good; no retry.
+    /// Refused permanently; no retry.
     Unwanted(&'static str),
     Failed(String),
 }

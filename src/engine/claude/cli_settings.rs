@@ -29,7 +29,7 @@ const FIRST_CALL_LIMIT: &str = "1024";
 /// Limit with which the CLI makes no call at all.
 const NO_CALL_LIMIT: &str = "1";
 
-/// Environment variables that the CLI reads anew in each turn; `None` unsets one.
+/// Environment variables that the CLI reads again in each turn; `None` unsets one.
 type ProcessVariables = BTreeMap<&'static str, Option<String>>;
 
 /// Settings in force, or to be put in force, in a process. The body of the call is not among them,

@@ -43,7 +43,7 @@ pub(super) struct BreakerPass {
 }
 
 impl Breaker {
-    /// Creates a breaker that opens after `most_failures` failures in a row; 0 turns it off.
+    /// Creates a breaker that opens after `most_failures` consecutive failures; 0 turns it off.
     pub fn new(most_failures: u32) -> Self {
         let sign_in = Circuit::new(most_failures);
         Self(Arc::new(BreakerInner {

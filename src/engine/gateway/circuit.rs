@@ -70,7 +70,7 @@ pub(super) struct CircuitPass {
 }
 
 impl Circuit {
-    /// Creates a closed circuit that opens after `most_failures` failures in a row; with 0 it never
+    /// Creates a closed circuit that opens after `most_failures` consecutive failures; with 0 it never
     /// opens.
     pub(super) fn new(most_failures: u32) -> Self {
         Self(Arc::new(CircuitInner {

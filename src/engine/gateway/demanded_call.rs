@@ -63,7 +63,7 @@ impl DemandedCall {
         given
     }
 
-    /// Releases the events held back, for an answer that is delivered without the call.
+    /// Releases the buffered events, for an answer that is delivered without the call.
     pub(super) fn release(&mut self) -> Vec<TurnEvent> {
         std::mem::take(&mut self.held)
     }

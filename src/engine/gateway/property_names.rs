@@ -155,7 +155,7 @@ impl KeyRewriter {
         output
     }
 
-    /// Returns the text held back, for an input that ends inside a name.
+    /// Returns the buffered text, for an input that ends inside a name.
     fn finish(self) -> String {
         self.text.and_then(|text| text.key).unwrap_or_default()
     }

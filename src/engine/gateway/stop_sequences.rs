@@ -1,6 +1,6 @@
 //! Enforcement of stop sequences that Anthropic refuses: those without a visible character.
 //!
-//! The answer is searched for them instead. Text is held back only while it may be the beginning of
+//! The answer is searched for them instead. Text is buffered only while it may be the beginning of
 //! a stop sequence; the first complete one ends the answer before it. Thinking and the arguments of
 //! tool calls are not searched.
 

@@ -18,7 +18,7 @@ pub enum Class {
     /// longer than the queue timeout.
     Live,
     /// Background request, for which no client waits: queued without a time limit behind live
-    /// requests, but served after at most 15 of them in a row.
+    /// requests, but served after at most 15 consecutive ones.
     Background,
 }
 

@@ -86,7 +86,7 @@ pub enum BusyReason {
     WaitedTooLong(Duration),
 }
 
-/// Records the wait for a worker when it ends: with one, in vain, or because the client has left.
+/// Records the wait for a worker when it ends: with one, without one, or because the client has left.
 struct WaitTimer<'a> {
     metrics: &'a PoolMetrics,
     class: Class,
@@ -304,7 +304,7 @@ impl<L: Launcher> Pool<L> {
     /// Returns the number of places in the queue, which requests that have given up no longer take.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if no worker can be started, so that waiting would be in vain.
+    /// [`Error::Unavailable`] if no worker can be started, so that waiting would be useless.
     fn queue_capacity(&self, state: &mut PoolState<L>) -> Result<usize, Error> {
         if let Some(outage) = state.current_outage() {
             return Err(outage);

@@ -5,7 +5,7 @@ use super::claim::Claim;
 use super::claim::Class;
 use crate::runtime::fair_queue::FairQueue;
 
-/// Number of live requests in a row after which a waiting background request is served.
+/// Number of consecutive live requests after which a waiting background request is served.
 const MAX_LIVE_IN_A_ROW: u32 = 15;
 
 /// Fair queue of requests: live ones first, and in each class the tenants by round robin.
@@ -13,7 +13,7 @@ const MAX_LIVE_IN_A_ROW: u32 = 15;
 pub(super) struct Queue<T> {
     live: FairQueue<T>,
     background: FairQueue<T>,
-    /// Live requests served in a row while background ones wait.
+    /// Consecutive live requests served while background ones wait.
     passed: u32,
 }
 

@@ -157,7 +157,7 @@ impl Registry {
         let work = move |transaction: &mut Transaction<'_>| {
             let mut stored = tables::get_key(transaction, prefix)?;
             if stored.key.revoked_at.is_some() {
-                // A revocation that was reported as failed may be on disk all the same, and one of
+                // A revocation that was reported as failed may be on disk nevertheless, and one of
                 // this group is not on disk yet: the index follows once it is.
                 let ring = Arc::clone(&ring);
                 transaction.after_write(move |is_made| {

@@ -63,7 +63,7 @@ pub struct FlagSettings<'a> {
     /// Thinking effort; `Some(None)` restores the model's default.
     #[serde(rename = "effortLevel", skip_serializing_if = "Option::is_none")]
     pub effort: Option<Option<&'static str>>,
-    /// Environment variables that the CLI reads anew in each turn; `None` unsets one.
+    /// Environment variables that the CLI reads again in each turn; `None` unsets one.
     pub env: BTreeMap<&'a str, Option<String>>,
 }
 

@@ -1,7 +1,7 @@
 //! Checks that an answer has the requested format.
 //!
 //! Claude is bound to a schema as far as its API takes it; the rest is given as instructions. An
-//! answer that may come out otherwise is held back until it is known to be good: to its end if it
+//! answer that may come out otherwise is buffered until it is known to be good: to its end if it
 //! is checked against a schema that binds only in part, else until its object begins. While nothing
 //! of it was sent to the client, one more run may do better.
 
@@ -25,7 +25,7 @@ use super::schema_check::SchemaCheck;
 use object::JsonObjectExtractor;
 use plan::FormatPlan;
 
-/// Extent to which events are held back.
+/// Extent to which events are buffered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Buffering {
     /// Holds nothing back.
@@ -140,7 +140,7 @@ impl JsonAnswerCheck {
         (!cut.is_empty()).then_some(TurnEvent::Text(cut))
     }
 
-    /// Releases the events held back: all of them, or with the extracted object in place of the
+    /// Releases the buffered events: all of them, or with the extracted object in place of the
     /// text.
     fn release(&mut self, is_whole: bool) -> Vec<TurnEvent> {
         let mut buffered = std::mem::take(&mut self.buffered);

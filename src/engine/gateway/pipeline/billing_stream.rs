@@ -80,7 +80,7 @@ impl Stream for BillingStream {
                     }
                 }
                 BillingStage::Settling { finish, settled } => {
-                    // The end of the answer is held back until the charge is on disk.
+                    // The end of the answer is buffered until the charge is on disk.
                     ready!(settled.as_mut().poll(context));
                     let finish = finish.clone();
                     self.0 = BillingStage::Over;

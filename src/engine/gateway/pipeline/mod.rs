@@ -59,7 +59,7 @@ pub use admission::AdmissionDeps;
 pub struct TurnPipeline(Arc<dyn Turns>);
 
 impl TurnPipeline {
-    /// Creates a pipeline of `turns`: [`PipelineSteps`], or what stands in for them in a test.
+    /// Creates a pipeline of `turns`: [`PipelineSteps`], or their replacement in a test.
     pub fn new(turns: impl Turns + 'static) -> Self {
         Self(Arc::new(turns))
     }

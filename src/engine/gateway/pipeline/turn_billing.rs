@@ -60,7 +60,7 @@ impl TurnBilling {
         let correction = hold.correction();
         let settled = hold.settle(charge).map(|settled| {
             if let Err(error) = settled {
-                // The answer is made and paid for, so it is delivered all the same. The ledger
+                // The answer is made and paid for, so it is delivered nevertheless. The ledger
                 // retries the write.
                 tracing::error!(error = %ErrorChain(&error), "charge not stored before end of answer");
             }

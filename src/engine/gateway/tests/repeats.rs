@@ -274,7 +274,7 @@ async fn both_runs_are_recorded_when_the_second_fails() {
     fixture.end().await;
 }
 
-/// Text that was held back is not searched again, and the worker serves the next turn.
+/// Text that was buffered is not searched again, and the worker serves the next turn.
 #[tokio::test(start_paused = true)]
 async fn white_space_stop_sequence_ends_the_run() {
     let fixture = GatewayFixture::new();

@@ -464,7 +464,7 @@ async fn cost_of_the_first_run_is_charged_when_the_second_dies() {
     assert_eq!(setting.charged().await, (1, 230, 5450));
 }
 
-/// An answer that is held back sends nothing before it breaks off.
+/// An answer that is buffered sends nothing before it breaks off.
 #[tokio::test(start_paused = true)]
 async fn buffered_answer_that_breaks_off_is_charged_for_its_text() {
     let setting = Setting::new().await;

@@ -35,13 +35,13 @@ pub(super) struct OutputArguments {
 /// Limits of a key or of a project.
 #[derive(Debug, Args)]
 pub(super) struct LimitArguments {
-    /// Requests a minute [default: any].
+    /// Requests per minute [default: unlimited].
     #[arg(long, value_name = "N")]
     requests_per_minute: Option<u32>,
-    /// Tokens a minute, of prompts and answers [default: any].
+    /// Tokens per minute, of prompts and answers [default: unlimited].
     #[arg(long, value_name = "N")]
     tokens_per_minute: Option<u32>,
-    /// Requests at the same time [default: any].
+    /// Concurrent requests [default: unlimited].
     #[arg(long, value_name = "N")]
     concurrent_requests: Option<u32>,
     /// Turns in each round when requests wait for a worker, 1 to 100 [default: for a key that of
@@ -52,19 +52,19 @@ pub(super) struct LimitArguments {
     budget: BudgetArguments,
 }
 
-/// Caps on what is spent.
+/// Caps of a budget.
 #[derive(Debug, Args)]
 pub(super) struct BudgetArguments {
-    /// Tokens within a day [default: any].
+    /// Tokens per day [default: unlimited].
     #[arg(long, value_name = "N")]
     daily_tokens: Option<u64>,
-    /// Dollars within a day, such as 2.50 [default: any].
+    /// Dollars per day, such as 2.50 [default: unlimited].
     #[arg(long, value_name = "DOLLARS")]
     daily_money: Option<String>,
-    /// Tokens within a month [default: any].
+    /// Tokens per month [default: unlimited].
     #[arg(long, value_name = "N")]
     monthly_tokens: Option<u64>,
-    /// Dollars within a month, such as 2.50 [default: any].
+    /// Dollars per month, such as 2.50 [default: unlimited].
     #[arg(long, value_name = "DOLLARS")]
     monthly_money: Option<String>,
 }

@@ -28,10 +28,10 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArguments {
-    /// Ask Anthropic, by small calls that cost money, what its models take, and compare it with the rules.
+    /// Check which parameters the models accept by small calls to Anthropic, which cost money, and compare it with the rules.
     #[arg(long, required = true)]
     live_rules: bool,
-    /// Make the calls without asking first.
+    /// Make the calls without confirmation.
     #[arg(long)]
     yes: bool,
     /// Only this model, by its id; may be given several times [default: the models that the CLI lists].

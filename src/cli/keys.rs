@@ -31,7 +31,7 @@ They work while the server runs and while it does not, on its machine and as its
 #[derive(Debug, Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum KeysCommand {
-    /// Make a key and show it, this once.
+    /// Create a key and show it, this once.
     Create(CreateKeyArguments),
     /// List the keys, revoked ones too.
     List {
@@ -40,7 +40,7 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         target: ServerArguments,
     },
-    /// Give a key another secret and show it, this once.
+    /// Rotate the secret of a key and show it, this once.
     Rotate {
         /// The key's id or prefix.
         key: String,
@@ -70,7 +70,7 @@ pub(super) struct CreateKeyArguments {
     /// The id of its project [default: default].
     #[arg(long, value_name = "ID")]
     project: Option<String>,
-    /// The models it may name, separated by commas [default: all].
+    /// Models that requests with it may name, separated by commas [default: all].
     #[arg(long, value_name = "MODELS", value_delimiter = ',')]
     models: Option<Vec<String>>,
     /// Permissions, of inference, responses and usage, separated by commas [default: all].

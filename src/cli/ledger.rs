@@ -23,7 +23,7 @@ use crate::config::Environment;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerCommand {
-    /// Write everything the ledger knows to a file, instead of an older one.
+    /// Export the whole ledger to a file, and replace an existing one.
     Backup {
         /// The file.
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -31,18 +31,18 @@ pub(super) enum LedgerCommand {
         #[command(flatten)]
         target: ServerArguments,
     },
-    /// Put the ledger of a file in place, all of it or nothing, while no server runs.
+    /// Restore the ledger from an export, all of it or nothing, while no server runs.
     Restore {
-        /// A file that `ledger backup` has made.
+        /// A file that `ledger backup` has written.
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Replace the ledger that is there.
+        /// Replace an existing ledger.
         #[arg(long)]
         replace: bool,
         #[command(flatten)]
         target: ServerArguments,
     },
-    /// Add up all charges and holds again and compare; exit with 1 if a figure differs.
+    /// Recompute the sums of all charges and holds; exit with 1 if a figure differs.
     Verify {
         #[command(flatten)]
         target: ServerArguments,

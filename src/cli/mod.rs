@@ -72,7 +72,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
-    /// Serve until a signal to stop, then finish what runs.
+    /// Serve until a signal to stop, then let running requests finish.
     Serve(ServeArguments),
     /// Print the settings in force, secrets redacted; exit with 64 if they are refused.
     CheckConfig {
@@ -80,19 +80,19 @@ enum CliCommand {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
     },
-    /// Ask Anthropic whether its models refuse what the rules say, and print the configuration that would mend them.
+    /// Check the rules by model against Anthropic, and print the configuration that corrects them.
     Doctor(DoctorArguments),
-    /// Show which models the rules of routing choose for requests, and what that saves.
+    /// Show which models the routing rules choose for requests, and the savings.
     Route(RouteArguments),
-    /// Make, list, rotate and revoke keys, whether or not the server runs.
+    /// Create, list, rotate and revoke keys, whether or not the server runs.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Make and list projects and set their budgets, whether or not the server runs.
+    /// Create and list projects and set their budgets, whether or not the server runs.
     #[command(subcommand)]
     Projects(ProjectsCommand),
-    /// Print what was used, whether or not the server runs.
+    /// Print the usage, whether or not the server runs.
     Usage(UsageArguments),
-    /// Back up or verify what was spent, whether or not the server runs, or restore it.
+    /// Back up or verify the ledger, whether or not the server runs, or restore it.
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Back up or verify all records, whether or not the server runs, or restore them.

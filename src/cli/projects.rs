@@ -20,7 +20,7 @@ use crate::runtime::text_table::TextTable;
 /// Operations on projects.
 #[derive(Debug, Subcommand)]
 pub(super) enum ProjectsCommand {
-    /// Make a project. Requests name it by its id, or by its name, as `project_id`.
+    /// Create a project. Requests name it by its id, or by its name, as `project_id`.
     Create {
         /// Display name of the project.
         name: String,
@@ -73,7 +73,7 @@ pub(super) struct WebhookArguments {
     /// URL for events from now on; the secret that signs them is generated, and shown this once.
     #[arg(value_hint = ValueHint::Url)]
     url: Option<String>,
-    /// Take the webhook away.
+    /// Remove the webhook.
     #[arg(long)]
     remove: bool,
     /// Send one test event, and show the result.

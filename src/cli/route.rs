@@ -34,7 +34,7 @@ pub(super) struct RouteArguments {
     /// A file of requests, each a line of JSON as for POST /v1/chat/completions.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     explain: PathBuf,
-    /// Print JSON in place of a table.
+    /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
     /// A configuration file in TOML, for the rules and the prices.

@@ -20,7 +20,7 @@ pub(super) struct ServeArguments {
     /// A configuration file in TOML; it needs only the keys that it changes.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Address to listen on [default: 127.0.0.1:8080]; beyond loopback only with keys (see
+    /// Address to listen on [default: 127.0.0.1:8080]; other than loopback only with keys (see
     /// auth.keys).
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,

@@ -22,20 +22,20 @@ use crate::storage::store::BackupContents;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
-    /// Make a backup of all keys, projects, charges, sessions, responses, batches, tasks and files, also while the server runs.
+    /// Create a backup of all keys, projects, charges, sessions, responses, batches, tasks and files, also while the server runs.
     Backup {
-        /// A folder to copy it to, which must not be there yet [default: in `backups` of the data directory].
+        /// A folder to copy it to, which must not exist [default: in `backups` of the data directory].
         #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         folder: Option<PathBuf>,
         #[command(flatten)]
         target: ServerArguments,
     },
-    /// List the backups in the data directory, and say of each whether it is whole.
+    /// List the backups in the data directory, and whether each is complete.
     Backups {
         #[command(flatten)]
         target: ServerArguments,
     },
-    /// Put a backup in place while no server runs; what is there before is kept.
+    /// Restore a backup while no server runs; the former state is kept.
     Restore {
         /// The folder of a backup.
         #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
@@ -43,7 +43,7 @@ pub(super) enum StoreCommand {
         #[command(flatten)]
         target: ServerArguments,
     },
-    /// Open a store whose snapshot is damaged without it, keep a copy, and say whether records are missing.
+    /// Open a store without its damaged snapshot, keep a copy, and report whether records are missing.
     Repair {
         #[command(flatten)]
         target: ServerArguments,

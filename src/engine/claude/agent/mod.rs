@@ -189,7 +189,7 @@ impl ClaudeRunner {
             is_agent: true,
         };
         let not_started = |error: std::io::Error| {
-            tracing::warn!(%error, "agent not started");
+            tracing::warn!(error = %ErrorChain(&error), "agent not started");
             Failure::new(FailureKind::Crashed, "The agent could not be started.")
         };
         if let Some(home) = command::home_dir(&self.setup, &job) {

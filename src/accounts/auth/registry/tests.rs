@@ -525,7 +525,7 @@ async fn registry_of_version_1_is_read() {
             "proj_1",
             include_bytes!("../fixtures/project-v1.json"),
         ),
-        record("project-keys", "proj_1\00123456789ab", b""),
+        record("project-keys", "proj_1\x000123456789ab", b""),
         record("projects-gone", "proj_0", b""),
     ];
     let store = store();

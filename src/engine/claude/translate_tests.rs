@@ -88,7 +88,7 @@ fn long_retry_delay_fails_the_turn() {
 fn turn_that_ends_without_an_answer_fails() {
     assert!(steps(&[RESULT]).1[0].contains("without an answer"));
     let (translator, steps) = steps(&[OVER]);
-    assert!(steps[0].contains("gave the turn up") && translator.is_over());
+    assert!(steps[0].contains("aborted the turn") && translator.is_over());
 }
 
 const SEAL: &str = r#"{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"s"}}}"#;

@@ -289,7 +289,7 @@ mod tests {
             "{error}"
         );
         let error = AgentUser::find("root").unwrap_err();
-        assert!(error.to_string().contains("may do everything"), "{error}");
+        assert!(error.to_string().contains("has all privileges"), "{error}");
     }
 
     #[test]

@@ -92,7 +92,7 @@ async fn answer_in_a_wrong_format_is_repeated_once() {
         let Err(Error::Failed(failure)) = run_turn(&fixture, format).await else {
             panic!("not failed")
         };
-        assert!(failure.message.contains("asked for"), "{failure}");
+        assert!(failure.message.contains("requested"), "{failure}");
         assert_eq!((failure.kind, runs(&fixture)), (FailureKind::Upstream, 4));
         assert_eq!(fixture.end().await, 4);
     }
@@ -181,7 +181,7 @@ async fn answer_fails_when_no_worker_is_left_to_repeat_it() {
     let Err(Error::Failed(failure)) = read(running).await else {
         panic!("not failed")
     };
-    assert!(failure.message.contains("asked for"), "{failure}");
+    assert!(failure.message.contains("requested"), "{failure}");
     assert_eq!(runs(&fixture), 1);
     fixture.end().await;
 }

@@ -106,8 +106,7 @@ async fn key_is_created_changed_rotated_and_revoked() {
     );
 
     let rotate = format!("{path}/rotate");
-    let grace = json!({"grace_seconds": 60});
-    let (status, rotated) = send_json(&router, "POST", &rotate, grace).await;
+    let (status, rotated) = send_json(&router, "POST", &rotate, json!({"grace_seconds": 60})).await;
     assert_eq!(
         (status, &rotated["id"], &rotated["prefix"]),
         (200, &created["id"], &created["prefix"])

@@ -238,7 +238,7 @@ async fn unusable_agent_user_fails_startup() {
     assert!(
         refused("root")
             .await
-            .contains("tasks.user: `root` may do everything")
+            .contains("tasks.user: `root` has all privileges")
     );
     if !is_root() {
         assert!(

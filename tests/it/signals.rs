@@ -54,7 +54,11 @@ async fn sighup_reloads_keys_and_log_levels() {
     ] {
         write(&file, keys, filter);
         signal_and_wait_for_log(&server, Signal::HUP, "settings not reloaded").await;
-        assert!(server.log().contains(expected), "{expected}: {}", server.log());
+        assert!(
+            server.log().contains(expected),
+            "{expected}: {}",
+            server.log()
+        );
         assert!(
             is_accepted(&server, "third").await && !is_accepted(&server, "fourth").await,
             "{expected}"

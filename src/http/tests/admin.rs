@@ -106,7 +106,8 @@ async fn key_is_created_changed_rotated_and_revoked() {
     );
 
     let rotate = format!("{path}/rotate");
-    let (status, rotated) = send_json(&router, "POST", &rotate, json!({"grace_seconds": 60})).await;
+    let grace = json!({"grace_seconds": 60});
+    let (status, rotated) = send_json(&router, "POST", &rotate, grace).await;
     assert_eq!(
         (status, &rotated["id"], &rotated["prefix"]),
         (200, &created["id"], &created["prefix"])

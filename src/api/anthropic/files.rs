@@ -42,7 +42,7 @@ pub static UPLOAD: ObjectSchema = ObjectSchema {
     fields: &[honoured(
         "expires_in_seconds",
         FieldType::Text,
-        "When the file goes by itself: from 3600 to 7776000 seconds after its upload. Without it the file stays.",
+        "When the file is deleted automatically: from 3600 to 7776000 seconds after its upload. Without it the file is kept.",
     )],
 };
 

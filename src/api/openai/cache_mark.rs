@@ -26,7 +26,7 @@ pub(in crate::api::openai) const CACHE_CONTROL: Field = honoured(
 pub(in crate::api::openai) const RETENTION: Field = emulated(
     "prompt_cache_retention",
     FieldType::Text,
-    "`24h` has the prompt kept for an hour, which is Anthropic's longest; other values for its five minutes.",
+    "`24h` caches the prompt for an hour, Anthropic's maximum; other values for five minutes.",
 );
 
 /// Takes the cache marker of a content part: Anthropic's `cache_control`, which some clients send

@@ -38,13 +38,13 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "requests",
             FieldType::Array,
-            "1 to 100 bodies of `/v1/chat/completions`, which may have `prompt`, a string, in the place of `messages`.",
+            "1 to 100 bodies of `/v1/chat/completions`, which may have `prompt`, a string, instead of `messages`.",
         )
         .required(),
         honoured(
             "parallel",
             FieldType::BoolOrInteger(1, MAX_PARALLEL),
-            "How many are made at a time, and never more than there are workers: 3 unless it is sent; `true` for as many as there are workers, `false` for one after the other.",
+            "Number of requests that run at a time, at most the number of workers: 3 by default; `true` for the number of workers, `false` for one after the other.",
         ),
         honoured(
             "project_id",

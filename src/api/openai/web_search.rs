@@ -14,10 +14,10 @@ use crate::api::request_schema::honoured;
 use crate::api::request_schema::ignored;
 use crate::domain::WebSearch;
 
-const CITY: Field = honoured("city", Text, "Told to the search.");
-const REGION: Field = honoured("region", Text, "Told to the search.");
-const COUNTRY: Field = honoured("country", Text, "Told to the search.");
-const TIMEZONE: Field = honoured("timezone", Text, "Told to the search.");
+const CITY: Field = honoured("city", Text, "Sent to the search.");
+const REGION: Field = honoured("region", Text, "Sent to the search.");
+const COUNTRY: Field = honoured("country", Text, "Sent to the search.");
+const TIMEZONE: Field = honoured("timezone", Text, "Sent to the search.");
 const LOCATION_TYPE: Field = honoured("type", Text, "`approximate`.").one_of(&["approximate"]);
 
 /// Field for the amount of search results that the model reads.

@@ -16,19 +16,19 @@ impl Repair {
     pub const CALLS_WITHOUT_RESULTS: Self = Self {
         name: "calls_without_results",
         broken: "A call of a tool has no result.",
-        repaired: "A result stands behind it that says the call was interrupted, with `is_error`.",
+        repaired: "A result is added that says that the call was interrupted, with `is_error`.",
     };
     /// Tool result without a matching call.
     pub const RESULTS_WITHOUT_CALLS: Self = Self {
         name: "results_without_calls",
         broken: "A result names no call of the conversation, or one that has its result already.",
-        repaired: "Words of the user at its place, which name the call and repeat the result.",
+        repaired: "The result is replaced by a user text that names the call and repeats the result.",
     };
     /// Tool result that does not directly follow its call.
     pub const RESULTS_MOVED: Self = Self {
         name: "results_moved",
-        broken: "Another message, or other content of the user, stands between a call and its result; or the result stands first.",
-        repaired: "The result is put behind its call.",
+        broken: "Another message, or other content of the user, is between a call and its result; or the result comes first.",
+        repaired: "The result is moved behind its call.",
     };
     /// Tool calls of one answer with the same id.
     pub const CALL_IDS: Self = Self {
@@ -46,25 +46,25 @@ impl Repair {
     pub const EMPTY_MESSAGES: Self = Self {
         name: "empty_messages",
         broken: "A message of the user, or one with instructions, has no content or only white space.",
-        repaired: "It is left out.",
+        repaired: "The message is left out.",
     };
     /// Instructions without any message.
     pub const NO_USER_MESSAGE: Self = Self {
         name: "no_user_message",
         broken: "There are instructions and no message.",
-        repaired: "The last text of the instructions becomes the message of the user: it is what Claude is to do.",
+        repaired: "The last text of the instructions becomes the user message.",
     };
     /// Assistant message at the end, for a model without prefill.
     pub const ASSISTANT_LAST: Self = Self {
         name: "assistant_last",
-        broken: "The conversation ends with a message of the assistant, to be continued, and the model takes none.",
-        repaired: "A message of the user follows it that asks Claude to go on exactly where it stopped. See [prefill](#prefill).",
+        broken: "The conversation ends with a message of the assistant, to be continued, and the model does not support that.",
+        repaired: "A user message is added that asks Claude to continue exactly where it stopped. See [prefill](#prefill).",
     };
     /// Lone surrogates and NUL characters.
     pub const CHARACTERS: Self = Self {
         name: "characters",
         broken: "A text holds half of a surrogate pair, such as `\\ud83d` alone, or a NUL.",
-        repaired: "U+FFFD stands in the place of the half; the NUL is removed.",
+        repaired: "The half is replaced by U+FFFD; the NUL is removed.",
     };
 
     /// Every repair, in the order of the documentation.
@@ -97,7 +97,7 @@ mod tests {
         let rows: String = Repair::ALL.iter().map(row).collect();
         document::check_text(
             "repairs",
-            &format!("| Name | What is broken | What is made of it |\n| --- | --- | --- |\n{rows}"),
+            &format!("| Name | Fault | Repair |\n| --- | --- | --- |\n{rows}"),
         );
     }
 

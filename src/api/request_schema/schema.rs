@@ -208,7 +208,7 @@ pub fn list_words(texts: &[&str]) -> String {
 pub const PROJECT: Field = honoured(
     "project_id",
     FieldType::Text,
-    "This server's own. The project that is charged, by its id or its name, which must be the key's; it is meant as well when this is left out.",
+    "This server's own. The charged project, by id or name. It must be the key's project, which is also the default.",
 );
 
 /// Creates a field that works as documented.

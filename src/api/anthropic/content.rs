@@ -257,7 +257,7 @@ fn thought(
     let text = required(&mut block, "thinking")?;
     let signature = required(&mut block, "signature")?;
     if signature.is_empty() {
-        let words = "is empty, and Claude takes no thoughts back without it. Remove the block.";
+        let words = "is empty, and Claude does not accept thoughts without it. Remove the block.";
         return Err(block.invalid_field("signature", code::VALUE, words));
     }
     block.finish(ignored)?;

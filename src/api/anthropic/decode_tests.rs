@@ -414,7 +414,7 @@ fn errors_name_the_invalid_field() {
         (
             with(json!({"fallbacks": ["opus"]})),
             "fallbacks",
-            "kept to some models",
+            "restricted to some models",
         ),
     ]);
 }

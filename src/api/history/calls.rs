@@ -64,7 +64,7 @@ pub(super) fn match_results(
         };
         match pairing.open.take_first(&id) {
             Some(call) => {
-                // The result stands before its call.
+                // The result comes before its call.
                 pairing.current_message = None;
                 pairing.attach_result(call, piece, ignored)?;
             }
@@ -153,7 +153,7 @@ impl Pairing {
         };
         if self.current_message != Some(call.message) {
             let words = format!(
-                "the result of the call at `{}` must follow its message at once, before anything else is said. Move it there.",
+                "the result of the call at `{}` must directly follow its message. Move it there.",
                 call.path
             );
             ignored.repair(Repair::RESULTS_MOVED, piece.path.as_str(), &words)?;
@@ -168,7 +168,7 @@ impl Pairing {
     /// Adds an error result to each call that has none.
     fn add_missing_results(&mut self, ignored: &mut RemarkCollector) -> Result<(), InvalidRequest> {
         for call in self.calls.iter().filter(|call| !call.is_answered) {
-            let words = "the call has no result. Each call needs one behind it, before anything else is said.";
+            let words = "the call has no result. Each call needs one that directly follows it.";
             ignored.repair(Repair::CALLS_WITHOUT_RESULTS, call.path.as_str(), words)?;
             let result = results::missing_result(&call.upstream_id);
             self.answers.0.entry(call.message).or_default().push(result);
@@ -177,7 +177,7 @@ impl Pairing {
     }
 
     /// Returns the id sent upstream for a call: the client's own, unless upstream rejects its
-    /// characters or an earlier call has it. Some clients number their calls anew in every answer.
+    /// characters or an earlier call has it. Some clients restart the numbers of calls in every answer.
     fn upstream_id(&mut self, id: &str) -> String {
         let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if !id.is_empty() && id.chars().all(is_fit) && self.used_ids.insert(id.to_owned()) {

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use serde_json::json;
 
-/// Schema of the function that stands for a custom tool.
+/// Schema of the function that replaces a custom tool.
 pub(super) const SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as plain text."}},"required":["input"],"additionalProperties":false}"#;
 
 /// Grammar that the input of a custom tool must match.
@@ -26,7 +26,7 @@ pub(super) fn description(description: Option<String>, grammar: Option<Grammar>)
     Some(description.map_or_else(|| rule.clone(), |words| format!("{words}\n\n{rule}")))
 }
 
-/// Wraps the text `input` as the JSON arguments of the function that stands for a custom tool.
+/// Wraps the text `input` as the JSON arguments of the function that replaces a custom tool.
 pub(super) fn wrap_text(input: &str) -> String {
     json!({"input": input}).to_string()
 }

@@ -43,7 +43,7 @@ pub(super) fn file_part(data: &str, title: Option<String>) -> Result<Part, Strin
         }),
         Some(Media::Text(words)) => Ok(Part::text_file(title.as_deref(), words)),
         None => Err(
-            "the data is nothing that Claude can read: no PDF, no image and no text in UTF-8."
+            "the data has a format that Claude cannot read: it is not a PDF, an image or text in UTF-8."
                 .to_owned(),
         ),
     }

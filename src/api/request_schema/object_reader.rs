@@ -294,7 +294,7 @@ impl ObjectReader {
         InvalidRequest::at(path, code, message)
     }
 
-    /// Finishes an object that is sent to Claude as it was written, like [`finish`](Self::finish),
+    /// Finishes an object that is sent to Claude unchanged, like [`finish`](Self::finish),
     /// except that unknown fields are passed on. The strict policy rejects them.
     ///
     /// # Errors

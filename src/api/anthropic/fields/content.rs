@@ -18,13 +18,13 @@ const BLOCK: &str = "messages[].content[].";
 const TYPE: Field = honoured(
     "type",
     Text,
-    "Any that Anthropic's API knows. A block that this server does not know goes to Claude as it is; strict mode refuses it.",
+    "Any that Anthropic's API knows. A block that this server does not know is sent to Claude unchanged; strict mode refuses it.",
 );
 
 const TEXT_FIELD: Field = honoured(
     "text",
     Text,
-    "Every text stays one of its own. Blank ones are skipped.",
+    "Each text stays a separate block. Blank ones are skipped.",
 );
 
 const CITATIONS: Field = passed(
@@ -37,12 +37,12 @@ const SOURCE_FIELD: Field = honoured("source", Object, "Of an image or a documen
     .required()
     .with_inner(&SOURCE);
 
-const TOOLSET: Field = passed("toolset_name", Text, "Goes to Claude as it is.");
+const TOOLSET: Field = passed("toolset_name", Text, "Sent to Claude unchanged.");
 
 const IGNORED_CACHE_CONTROL: Field = ignored(
     "cache_control",
     Any,
-    "Of thoughts: Anthropic takes no mark on them.",
+    "Of thoughts: Anthropic accepts no mark on them.",
 );
 
 /// Fields of a block of `system`.
@@ -103,7 +103,7 @@ pub(in crate::api::anthropic) static IMAGE: ObjectSchema = ObjectSchema {
     fields: &[
         TYPE,
         SOURCE_FIELD,
-        passed("transformations", Object, "Goes to Claude as it is."),
+        passed("transformations", Object, "Sent to Claude unchanged."),
         CACHE_CONTROL,
     ],
 };
@@ -114,8 +114,8 @@ pub(in crate::api::anthropic) static DOCUMENT: ObjectSchema = ObjectSchema {
     fields: &[
         TYPE,
         SOURCE_FIELD,
-        honoured("title", Text, "Of a document. Told to Claude."),
-        passed("context", Text, "Goes to Claude as it is."),
+        honoured("title", Text, "Of a document. Sent to Claude."),
+        passed("context", Text, "Sent to Claude unchanged."),
         passed(
             "citations",
             Any,
@@ -157,7 +157,7 @@ pub(in crate::api::anthropic) static THINKING_BLOCK: ObjectSchema = ObjectSchema
         honoured(
             "signature",
             Text,
-            "As Claude gave it: without it Claude takes no thoughts back.",
+            "As Claude returned it: Claude does not accept the thoughts without it.",
         )
         .required(),
         IGNORED_CACHE_CONTROL,
@@ -169,7 +169,7 @@ pub(in crate::api::anthropic) static REDACTED_THINKING: ObjectSchema = ObjectSch
     prefix: BLOCK,
     fields: &[
         TYPE,
-        honoured("data", Text, "As Claude gave it.").required(),
+        honoured("data", Text, "As Claude returned it.").required(),
         IGNORED_CACHE_CONTROL,
     ],
 };
@@ -181,8 +181,8 @@ pub(in crate::api::anthropic) static TOOL_USE: ObjectSchema = ObjectSchema {
         TYPE,
         honoured("id", Text, "Letters, digits, `_` and `-`.").required(),
         honoured("name", Text, "1 to 128 letters, digits, `_` and `-`.").required(),
-        honoured("input", Any, "An object; it reaches Claude as it was sent.").required(),
-        passed("caller", Any, "Goes to Claude as it is."),
+        honoured("input", Any, "An object; sent to Claude unchanged.").required(),
+        passed("caller", Any, "Sent to Claude unchanged."),
         CACHE_CONTROL,
         TOOLSET,
     ],
@@ -195,7 +195,7 @@ pub(in crate::api::anthropic) static SOURCE: ObjectSchema = ObjectSchema {
         emulated(
             "type",
             Text,
-            "`base64`, `url`, or `file` for what was uploaded here. Others, such as `text` and `content`, go to Claude as they are.",
+            "`base64`, `url`, or `file` for what was uploaded here. Others, such as `text` and `content`, are sent to Claude unchanged.",
         )
         .required(),
         honoured(
@@ -203,13 +203,13 @@ pub(in crate::api::anthropic) static SOURCE: ObjectSchema = ObjectSchema {
             Text,
             "In base64 a PNG, JPEG, GIF or WebP, or a PDF; of a `text` the words.",
         ),
-        emulated("media_type", Text, "What the bytes say counts."),
+        emulated("media_type", Text, "The bytes decide."),
         honoured("url", Text, "`https://...`, which Anthropic fetches."),
-        passed("content", TextOrArray, "Goes to Claude as it is."),
+        passed("content", TextOrArray, "Sent to Claude unchanged."),
         emulated(
             "file_id",
             Text,
-            "A [file](#files-of-anthropics-api) that was uploaded here: a PDF, a picture or text in UTF-8, which is read anew for each request. An id of Anthropic's own (`file_...`) goes to Claude as it is.",
+            "A [file](#files-of-anthropics-api) that was uploaded here: a PDF, a picture or text in UTF-8, which is read again for each request. An id of Anthropic's own (`file_...`) is sent to Claude unchanged.",
         ),
     ],
 };

@@ -59,7 +59,7 @@ fn read_part(
         ("image_url", ChatRole::User | ChatRole::Tool | ChatRole::Function) => ("image_url", image),
         ("file", ChatRole::User | ChatRole::Tool | ChatRole::Function) => ("file", file),
         ("input_audio", _) => {
-            let message = "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
+            let message = "parts of type `input_audio` are not supported: Claude does not accept audio. Remove the part.";
             return Err(refuse(&part, "type", code::UNSUPPORTED, message));
         }
         (other, _) => return Err(unexpected_type(&part, other, speaker)),

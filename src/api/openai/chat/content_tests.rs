@@ -101,7 +101,7 @@ fn file_type_is_detected_from_bytes() {
         prompt(&json!({"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}})).unwrap();
     assert!(matches!(&parts[0], Part::Document { title: Some(title), .. } if title == "a.pdf"));
     let refused = |file: Value| prompt(&json!({"type": "file", "file": file})).unwrap_err();
-    assert!(refused(json!({"file_data": "AAEC"})).contains("nothing that Claude can read"));
+    assert!(refused(json!({"file_data": "AAEC"})).contains("a format that Claude cannot read"));
     let words = |file: Value| {
         prompt(&json!({"type": "file", "file": file}))
             .unwrap()

@@ -127,7 +127,7 @@ impl ChatStreamEncoder {
         envelope.to_json()
     }
 
-    /// Returns the payload `[DONE]` if every choice has finished. Its absence tells the client that
+    /// Returns the payload `[DONE]` if every choice has finished. Its absence shows the client that
     /// the stream broke off.
     pub fn done(&self) -> Option<&'static str> {
         let is_complete = self

@@ -138,7 +138,7 @@ impl From<&Usage> for CompletionUsage {
 pub(in crate::api::openai) fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
-        // OpenAI has no value for an answer that Anthropic paused; `length` tells clients that it
+        // OpenAI has no value for an answer that Anthropic paused; `length` shows clients that it
         // is incomplete.
         FinishReason::Length | FinishReason::Paused => "length",
         FinishReason::ToolCalls => "tool_calls",

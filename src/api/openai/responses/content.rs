@@ -86,7 +86,7 @@ fn read_part(
         ("input_image", ItemRole::User | ItemRole::Tool) => ("image_url", image),
         ("input_file", ItemRole::User | ItemRole::Tool) => ("file_data", file),
         ("input_audio", _) => {
-            let words = "parts of type `input_audio` are not supported: Claude does not hear. Remove the part.";
+            let words = "parts of type `input_audio` are not supported: Claude does not accept audio. Remove the part.";
             return Err(part.invalid_field("type", code::UNSUPPORTED, words));
         }
         (other, _) => {

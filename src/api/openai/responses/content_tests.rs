@@ -73,7 +73,7 @@ fn invalid_parts_are_refused_with_their_field() {
         ),
         (
             json!({"type": "input_file", "file_data": "AAEC"}),
-            "nothing that Claude can read",
+            "a format that Claude cannot read",
         ),
         (
             json!({"type": "input_file", "file_url": "ftp://a"}),
@@ -85,7 +85,7 @@ fn invalid_parts_are_refused_with_their_field() {
         ),
         (
             json!({"type": "input_audio", "input_audio": {}}),
-            "Claude does not hear",
+            "Claude does not accept audio",
         ),
         (
             json!({"type": "text", "text": "x"}),

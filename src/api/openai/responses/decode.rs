@@ -209,8 +209,7 @@ fn take_background(
         return Err(request.invalid_field("background", code::UNSUPPORTED, words));
     }
     if background && !store {
-        let words =
-            "a response that nobody waits for must be stored. Remove `store`, or send `true`.";
+        let words = "a background response must be stored. Remove `store`, or send `true`.";
         return Err(request.invalid_field("background", code::VALUE, words));
     }
     Ok(background)

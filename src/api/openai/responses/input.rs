@@ -395,14 +395,14 @@ fn take_call_id(item: &mut ObjectReader) -> Result<String, InvalidRequest> {
 }
 
 fn invalid_encrypted_content(item: &ObjectReader) -> InvalidRequest {
-    let words = "this is nothing that this server gave. Send it as it came, or remove the item.";
+    let words =
+        "expected a value that this server returned. Send it unchanged, or remove the item.";
     item.invalid_field("encrypted_content", code::VALUE, words)
 }
 
 fn unsupported_item(item: &ObjectReader, kind: &str) -> InvalidRequest {
     let kind = printable(kind);
-    let words =
-        format!("nobody here knows what to do with items of type `{kind}`. Remove the item.");
+    let words = format!("items of type `{kind}` are not supported. Remove the item.");
     item.invalid_field("type", code::UNSUPPORTED, &words)
 }
 

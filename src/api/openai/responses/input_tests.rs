@@ -218,12 +218,12 @@ fn invalid_conversations_are_refused_with_a_reason() {
         (
             json!([{"type": "reasoning", "encrypted_content": "x"}]),
             "input[0].encrypted_content",
-            "nothing that this",
+            "value that this server returned",
         ),
         (
             json!([{"type": "compaction", "encrypted_content": "x"}]),
             "input[0].encrypted_content",
-            "nothing that this",
+            "value that this server returned",
         ),
         (
             json!([{"type": "item_reference"}]),

@@ -168,11 +168,11 @@ fn check_include(request: &mut ObjectReader) -> Result<(), InvalidRequest> {
         let (code, why) = match name {
             "message.output_text.logprobs" => (
                 code::UNSUPPORTED,
-                "Claude does not tell the probabilities of tokens. Remove it.".to_owned(),
+                "Claude does not return token probabilities. Remove it.".to_owned(),
             ),
             other => (
                 code::VALUE,
-                format!("there is nothing called `{}` to include.", printable(other)),
+                format!("`{}` is not a value of `include`.", printable(other)),
             ),
         };
         return Err(InvalidRequest::at(&path, code, format!("`{path}`: {why}")));

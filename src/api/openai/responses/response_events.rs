@@ -309,7 +309,7 @@ impl ResponseWriter {
     fn finish(&mut self, finish: &Finish, events: &mut Vec<ResponseEvent>) {
         let missing = match finish.reason {
             FinishReason::Stop | FinishReason::ToolCalls => None,
-            // OpenAI has no value for an answer that Anthropic paused; this one tells clients that
+            // OpenAI has no value for an answer that Anthropic paused; this one shows clients that
             // it is incomplete.
             FinishReason::Length | FinishReason::Paused => Some("max_output_tokens"),
             FinishReason::ContentFilter => Some("content_filter"),

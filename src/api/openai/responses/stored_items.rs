@@ -121,7 +121,7 @@ pub fn input_tokens_body(count: u64) -> String {
     writing::to_string(&json!({"object": "response.input_tokens", "input_tokens": count}))
 }
 
-/// Returns a compaction: one item that stands for the conversation. It holds all items unchanged,
+/// Returns a compaction: one item that replaces the conversation. It holds all items unchanged,
 /// and no model is involved.
 pub fn compaction_body(items: Vec<Value>) -> String {
     let response = id::new_response_id();

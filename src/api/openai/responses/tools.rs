@@ -30,7 +30,7 @@ use crate::domain::Tool;
 use crate::domain::Tools;
 
 const NO_ARGUMENTS: &str = r#"{"type":"object","properties":{}}"#;
-/// Type of an item that stands for a whole conversation.
+/// Type of an item that replaces a whole conversation.
 const COMPACTION: &str = "compaction";
 /// Types of input items that add tools.
 const ITEM_TYPES_WITH_TOOLS: [&str; 2] = ["additional_tools", "tool_search_output"];
@@ -374,7 +374,7 @@ fn left_out_label(path: &str, kind: &str) -> String {
 fn unsupported_tool(path: &str, kind: &str) -> InvalidRequest {
     let path = format!("{path}.type");
     let message = format!(
-        "`{path}`: nobody here runs tools of the type `{}`. Offer a function and run it yourself, or remove it.",
+        "`{path}`: tools of the type `{}` are not supported. Offer a function and run it yourself, or remove it.",
         printable(kind)
     );
     InvalidRequest::at(path, code::UNSUPPORTED, message)

@@ -37,7 +37,7 @@ pub static UPLOAD: ObjectSchema = ObjectSchema {
         honoured(
             "expires_after",
             FieldType::Object,
-            "When the file goes by itself. Without it a file of the purpose `batch` goes after 30 days, others stay.",
+            "When the file is deleted automatically. Without it a file of the purpose `batch` is deleted after 30 days, and others are kept.",
         )
         .with_inner(&EXPIRES_AFTER),
     ],
@@ -48,7 +48,7 @@ const EXPIRES_AFTER_FIELDS: [Field; 2] = [
     honoured(
         "seconds",
         FieldType::Integer(MIN_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS),
-        "From then on the file is gone.",
+        "Then the file is deleted.",
     )
     .required(),
 ];

@@ -14,38 +14,38 @@ use crate::api::request_schema::FieldType::TextOrNumber;
 use crate::api::request_schema::ObjectSchema;
 use crate::api::request_schema::honoured;
 
-const NO_LIMIT: &str = "Left out, there is no limit.";
+const NO_LIMIT: &str = "Default: unlimited.";
 const MAX_RATE: i64 = u32::MAX as i64;
 
 const REQUESTS: Field = honoured("requests_per_minute", Integer(1, MAX_RATE), NO_LIMIT);
 const TOKENS: Field = honoured(
     "tokens_per_minute",
     Integer(1, MAX_RATE),
-    "Of prompts and answers. Left out, there is no limit.",
+    "Of prompts and answers. Default: unlimited.",
 );
 const CONCURRENT: Field = honoured("concurrent_requests", Integer(1, MAX_RATE), NO_LIMIT);
 const WEIGHT: Field = honoured(
     "weight",
     Integer(1, 100),
-    "Turns in each round when requests wait for a worker. Left out, a key has that of its project, and a project 1.",
+    "Turns in each round when requests wait for a worker. Default: for a key that of its project, for a project 1.",
 );
 const SPENDING: Field =
-    honoured("budget", Object, "What may be spent. Left out, anything.").with_inner(&BUDGET);
+    honoured("budget", Object, "Budget. Default: unlimited.").with_inner(&BUDGET);
 
 /// Fields of `POST /admin/keys` and `PATCH /admin/keys/{id}`.
 pub(in crate::http) static KEY: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
-        honoured("name", Text, "What people call it, up to 100 characters.").required(),
+        honoured("name", Text, "Display name, up to 100 characters.").required(),
         honoured(
             "project_id",
             Text,
-            "The project it belongs to for good. Left out, `default`.",
+            "The project of the key, which cannot be changed. Default: `default`.",
         ),
         honoured(
             "models",
             Array,
-            "The names it may send as `model`. Left out, all.",
+            "The names that requests may send as `model`. Default: all.",
         )
         .of_texts(),
         REQUESTS,
@@ -56,13 +56,13 @@ pub(in crate::http) static KEY: ObjectSchema = ObjectSchema {
         honoured(
             "permissions",
             Array,
-            "What it is good for: `inference` (having models answer), `responses` (stored ones), `usage`, `tasks` (agents on this machine), `web_search` (searches of the web), `server_tools` (code that Anthropic runs, MCP servers that it calls). Left out, all but `tasks`.",
+            "Permissions: `inference` (answers of models), `responses` (stored ones), `usage`, `tasks` (agents on this machine), `web_search` (searches of the web), `server_tools` (code that Anthropic runs, MCP servers that it calls). Left out, all but `tasks`.",
         )
         .of_texts(),
         honoured(
             "expires_at",
             Integer(0, MAX_TIMESTAMP),
-            "Seconds of Unix time. Left out, it lasts.",
+            "Unix time in seconds. Default: it does not expire.",
         ),
     ],
 };
@@ -83,12 +83,12 @@ pub(super) static CAP: ObjectSchema = ObjectSchema {
         honoured(
             "tokens",
             Integer(0, i64::MAX),
-            "Of prompts and answers. Left out, there is no limit.",
+            "Of prompts and answers. Default: unlimited.",
         ),
         honoured(
             "money",
             TextOrNumber,
-            "US dollars, as `\"12.50\"` or `12.5`. Left out, there is no limit.",
+            "US dollars, as `\"12.50\"` or `12.5`. Default: unlimited.",
         ),
     ],
 };
@@ -99,7 +99,7 @@ pub(in crate::http) static ROTATION: ObjectSchema = ObjectSchema {
     fields: &[honoured(
         "grace_seconds",
         Integer(0, MAX_GRACE_SECONDS),
-        "How long the secret it had stays good. Left out, not at all.",
+        "Time for which the previous secret stays valid. Default: not at all.",
     )],
 };
 
@@ -110,12 +110,12 @@ pub(in crate::http) static PROJECT: ObjectSchema = ObjectSchema {
         honoured(
             "id",
             Text,
-            "Its id, by which requests name it as `project_id`: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit, and no other project's. Left out, one is made.",
+            "The id, which requests send as `project_id`: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit, and no other project's. Default: a generated one.",
         ),
         honoured(
             "name",
             Text,
-            "What people call it, up to 100 characters. Left out, its `id`; one of the two has to be there.",
+            "Display name, up to 100 characters. Default: the `id`; one of the two is required.",
         ),
         REQUESTS,
         TOKENS,
@@ -125,7 +125,7 @@ pub(in crate::http) static PROJECT: ObjectSchema = ObjectSchema {
         honoured(
             "webhook",
             Object,
-            "Who hears of what happens in it. `null` takes it away.",
+            "Webhook for events of the project. `null` removes it.",
         )
         .with_inner(&WEBHOOK),
     ],
@@ -138,13 +138,13 @@ pub(super) static WEBHOOK: ObjectSchema = ObjectSchema {
         honoured(
             "url",
             Text,
-            "Where events go: `https` or `http`, without user and password.",
+            "URL of the receiver: `https` or `http`, without user and password.",
         )
         .required(),
         honoured(
             "secret",
             Text,
-            "`whsec_` and the base64 of 24 to 64 bytes. Left out, one is made.",
+            "`whsec_` and the base64 of 24 to 64 bytes. Default: a generated one.",
         ),
     ],
 };

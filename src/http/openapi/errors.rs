@@ -142,12 +142,12 @@ fn response(status: u16, format: ErrorFormat) -> Value {
 /// Returns what an error of this status means to a client.
 const fn meaning(status: u16) -> &'static str {
     match status {
-        400 => "The request cannot be served as it stands.",
+        400 => "The request is invalid.",
         401 => "The key is missing or wrong, or the server is not signed in.",
         403 => "The key may not do this.",
         404 => "There is no such thing.",
         408 => "The body did not come in time.",
-        409 => "Something else is in the way.",
+        409 => "The request conflicts with another one or with the current state.",
         413 => "The body is too large.",
         415 => "The encoding of the body is not supported.",
         426 => "The path opens a WebSocket.",

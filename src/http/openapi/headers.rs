@@ -24,7 +24,7 @@ static HEADERS: [(&str, &str, &str); 17] = [
     (
         "x-should-retry",
         "string",
-        "`false` where a retry changes nothing.",
+        "`false` if a retry cannot succeed.",
     ),
     (
         "accept-encoding",
@@ -34,12 +34,12 @@ static HEADERS: [(&str, &str, &str); 17] = [
     (
         "x-ratelimit-limit-requests",
         "integer",
-        "Requests a minute of the key.",
+        "Requests per minute of the key.",
     ),
     (
         "x-ratelimit-limit-tokens",
         "integer",
-        "Tokens a minute of the key.",
+        "Tokens per minute of the key.",
     ),
     (
         "x-ratelimit-remaining-requests",
@@ -54,12 +54,12 @@ static HEADERS: [(&str, &str, &str); 17] = [
     (
         "x-ratelimit-reset-requests",
         "string",
-        "Time until the limit of requests is whole again, such as `1m2s`.",
+        "Time until the limit of requests is fully refilled, such as `1m2s`.",
     ),
     (
         "x-ratelimit-reset-tokens",
         "string",
-        "Time until the limit of tokens is whole again, such as `1m2s`.",
+        "Time until the limit of tokens is fully refilled, such as `1m2s`.",
     ),
     (
         "x-switchboard-ignored",

@@ -53,9 +53,9 @@ fn empty_response(status: u16, operation: &Operation) -> Value {
     let description = match status {
         101 => "The connection is a WebSocket now.",
         201 => "It was created.",
-        204 => "There is nothing more to send.",
+        204 => "There are no further events.",
         304 => "The client has this version already.",
-        503 => "Not now; the body says why.",
+        503 => "Not available now; the body has the reason.",
         _ => "Success.",
     };
     json!({"description": description, "headers": headers})

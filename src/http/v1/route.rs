@@ -28,11 +28,11 @@ use crate::http::extract::RequestBody;
 pub(in crate::http) static ROUTE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
-        honoured("task_description", Text, "What the prompt would be.").required(),
+        honoured("task_description", Text, "The prompt.").required(),
         honoured(
             "context_size",
             Integer(0, u32::MAX as i64),
-            "Tokens of all that would go with it: messages, instructions and tools.",
+            "Tokens of the whole context: messages, instructions and tools.",
         )
         .required(),
         PROJECT,

@@ -26,7 +26,7 @@ const MAX_TOKENS: i64 = u32::MAX as i64;
 pub(super) const CACHE_CONTROL: Field = passed(
     "cache_control",
     Object,
-    "Goes to Claude as it is. Without any, the server marks the ends of the tools, of the instructions and of the last two user messages.",
+    "Sent to Claude unchanged. Without any, the server marks the ends of the tools, of the instructions and of the last two user messages.",
 );
 
 /// Fields of the request object.
@@ -45,10 +45,10 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "system",
             TextOrArray,
-            "A string or an array of texts, which stay texts of their own.",
+            "A string or an array of texts, which stay separate blocks.",
         )
         .with_inner(&SYSTEM),
-        honoured("stream", Bool, "The answer comes in pieces as it is made."),
+        honoured("stream", Bool, "The answer is streamed."),
         honoured(
             "temperature",
             Number(0.0, 1.0),
@@ -63,13 +63,13 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         emulated(
             "stop_sequences",
             Array,
-            "Strings. Anthropic stops at none of white space alone: those [end the answer](../API.md#stop-texts) here.",
+            "Strings. Anthropic does not accept those of white space alone: they [end the answer](../API.md#stop-texts) here.",
         )
         .of_texts(),
         honoured(
             "tools",
             Array,
-            "Names and schemas reach Claude as they were sent.",
+            "Names and schemas are sent to Claude unchanged.",
         )
         .with_inner(&TOOL),
         honoured(
@@ -81,7 +81,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "thinking",
             Object,
-            "Without it Claude is not asked to think, unless there is an `output_config.effort`.",
+            "Without it thinking is off, unless there is an `output_config.effort`.",
         )
         .with_inner(&THINKING),
         honoured(
@@ -99,33 +99,33 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         checked("metadata", Object, "Not sent to Claude.").with_inner(&METADATA),
         PROJECT,
         CACHE_CONTROL,
-        passed("service_tier", Text, "Goes to Claude as it is."),
-        passed("speed", Text, "Goes to Claude as it is."),
-        passed("diagnostics", Object, "Goes to Claude as it is."),
+        passed("service_tier", Text, "Sent to Claude unchanged."),
+        passed("speed", Text, "Sent to Claude unchanged."),
+        passed("diagnostics", Object, "Sent to Claude unchanged."),
         passed(
             "context_management",
             Object,
-            "Goes to Claude as it is, in the place of what the CLI would send.",
+            "Sent to Claude unchanged, instead of the CLI's own value.",
         ),
-        passed("inference_geo", Text, "Goes to Claude as it is."),
-        passed("container", TextOrObject, "Goes to Claude as it is."),
-        passed("mcp_servers", Array, "Goes to Claude as it is."),
-        passed("compaction", Object, "Goes to Claude as it is."),
+        passed("inference_geo", Text, "Sent to Claude unchanged."),
+        passed("container", TextOrObject, "Sent to Claude unchanged."),
+        passed("mcp_servers", Array, "Sent to Claude unchanged."),
+        passed("compaction", Object, "Sent to Claude unchanged."),
         refused(
             "thread",
             Object,
-            "Conversations that Anthropic stores are the sign-in's, and would be every caller's. Send all messages.",
+            "Conversations stored by Anthropic belong to the sign-in, so every caller could read them. Send all messages.",
         ),
         refused(
             "fallbacks",
             TextOrArray,
-            "The model that is named answers, or none: a key may be kept to some models.",
+            "Only the named model answers, since a key may be restricted to some models.",
         )
         .with_no_op(&["[]", "\"default\""]),
         refused(
             "fallback_credit_token",
             TextOrObject,
-            "No such tokens are given out.",
+            "This server issues no such tokens.",
         ),
         refused(
             "billing_policy",
@@ -148,7 +148,7 @@ pub(in crate::api::anthropic) static THINKING: ObjectSchema = ObjectSchema {
         emulated(
             "type",
             Text,
-            "`enabled`, `adaptive`, `disabled` or `between_tools`. The last two are one: Claude gets the word that its model takes. Others go to Claude as they are.",
+            "`enabled`, `adaptive`, `disabled` or `between_tools`. The last two are equivalent: Claude gets the one that its model accepts. Others are sent to Claude unchanged.",
         )
         .required(),
         honoured(
@@ -159,9 +159,9 @@ pub(in crate::api::anthropic) static THINKING: ObjectSchema = ObjectSchema {
         emulated(
             "display",
             Text,
-            "`summarized`, or `omitted`: only the seals of thoughts are sent. `updates` acts as `summarized`. Others go to Claude as they are.",
+            "`summarized`, or `omitted`: only the seals of thoughts are sent. `updates` acts as `summarized`. Others are sent to Claude unchanged.",
         ),
-        passed("block_binding", Object, "Goes to Claude as it is."),
+        passed("block_binding", Object, "Sent to Claude unchanged."),
     ],
 };
 
@@ -178,10 +178,10 @@ pub(in crate::api::anthropic) static OUTPUT_CONFIG: ObjectSchema = ObjectSchema 
         honoured(
             "format",
             Object,
-            "The answer is JSON that keeps to a schema.",
+            "The answer is JSON that matches a schema.",
         )
         .with_inner(&OUTPUT_FORMAT),
-        passed("task_budget", Object, "Goes to Claude as it is."),
+        passed("task_budget", Object, "Sent to Claude unchanged."),
     ],
 };
 
@@ -192,7 +192,7 @@ pub(in crate::api::anthropic) static OUTPUT_FORMAT: ObjectSchema = ObjectSchema 
         honoured("type", Text, "`json_schema`.")
             .required()
             .one_of(&["json_schema"]),
-        honoured("schema", Object, "It reaches Claude as it was sent.").required(),
+        honoured("schema", Object, "Sent to Claude unchanged.").required(),
     ],
 };
 
@@ -203,14 +203,14 @@ pub(in crate::api::anthropic) static TOOL: ObjectSchema = ObjectSchema {
         honoured(
             "type",
             Text,
-            "`custom`, or left out. Tools that Anthropic defines or runs (`web_search_...`, `code_execution_...`, `bash_...`, `mcp_toolset` and others) go to Claude as they are.",
+            "`custom`, or left out. Tools that Anthropic defines or runs (`web_search_...`, `code_execution_...`, `bash_...`, `mcp_toolset` and others) are sent to Claude unchanged.",
         ),
         honoured(
             "name",
             Text,
             "1 to 128 letters, digits, `_` and `-`; each name once. Only some tools of Anthropic have none.",
         ),
-        honoured("description", Text, "Told to Claude."),
+        honoured("description", Text, "Sent to Claude."),
         honoured(
             "input_schema",
             Object,
@@ -220,18 +220,18 @@ pub(in crate::api::anthropic) static TOOL: ObjectSchema = ObjectSchema {
         honoured(
             "max_uses",
             Integer(1, MAX_TOKENS),
-            "Of `web_search_...`: most searches in one answer. What they may cost is held before.",
+            "Of `web_search_...`: maximum number of searches in one answer. Their maximum cost is held in advance.",
         ),
         refused(
             "model",
             Text,
-            "A tool cannot bring a model of its own, which the key may not use.",
+            "A tool cannot name a model, which the key may not be permitted to use.",
         ),
         CACHE_CONTROL,
-        passed("eager_input_streaming", Bool, "Goes to Claude as it is."),
-        passed("defer_loading", Bool, "Goes to Claude as it is."),
-        passed("input_examples", Array, "Goes to Claude as it is."),
-        passed("allowed_callers", Array, "Goes to Claude as it is."),
+        passed("eager_input_streaming", Bool, "Sent to Claude unchanged."),
+        passed("defer_loading", Bool, "Sent to Claude unchanged."),
+        passed("input_examples", Array, "Sent to Claude unchanged."),
+        passed("allowed_callers", Array, "Sent to Claude unchanged."),
     ],
 };
 

@@ -37,7 +37,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "completion_window",
             FieldType::Text,
-            "`24h`; OpenAI has no other either.",
+            "`24h`; OpenAI supports no other.",
         )
         .required()
         .one_of(&[COMPLETION_WINDOW]),
@@ -50,7 +50,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "output_expires_after",
             FieldType::Object,
-            "When the files of answers and errors go. 30 days after they are made, unless it says otherwise.",
+            "When the files of answers and errors are deleted: 30 days after they are created by default.",
         )
         .with_inner(&files::OUTPUT_EXPIRES_AFTER),
     ],

@@ -48,7 +48,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         )
         .required()
         .with_inner(&MESSAGE),
-        honoured("stream", Bool, "The answer comes in pieces as it is made."),
+        honoured("stream", Bool, "The answer is streamed."),
         honoured(
             "stream_options",
             Object,
@@ -68,13 +68,13 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         emulated(
             "temperature",
             Number(0.0, 2.0),
-            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+            "Claude's range ends at 1: higher values act as 1. The newest models accept none: see [models](#what-models-do-not-take).",
         ),
-        honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
+        honoured("top_p", Number(0.0, 1.0), "Sent to Claude unchanged."),
         emulated(
             "stop",
             TextOrArray,
-            "Strings of any number; strict mode takes 4, as OpenAI does. Anthropic stops at none of white space alone: those [end the answer](#stop-texts) here.",
+            "Strings of any number; strict mode takes 4, as OpenAI does. Anthropic does not accept those of white space alone: they [end the answer](#stop-texts) here.",
         )
         .of_texts(),
         checked("user", Text, "Not sent to Claude."),
@@ -88,12 +88,12 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "n",
             Integer(1, 8),
-            "So many answers, each a run of its own; `usage` is their sum, that of the prompts too.",
+            "Number of answers, each from a run of its own; `usage` is their sum, that of the prompts too.",
         ),
         honoured(
             "tools",
             Array,
-            "Up to 128 functions. They reach Claude as they were written.",
+            "Up to 128 functions. Sent to Claude unchanged.",
         )
         .with_kinds(&[("nested", &TOOL), ("flat", &FLAT_TOOL)]),
         honoured(
@@ -117,28 +117,28 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "parallel_tool_calls",
             Bool,
-            "`false` holds Claude to one call in an answer.",
+            "`false` allows at most one call in an answer.",
         ),
         honoured(
             "response_format",
             Object,
-            "The answer is JSON: any object, or one that keeps to a schema.",
+            "The answer is JSON: any object, or one that matches a schema.",
         )
         .with_inner(&RESPONSE_FORMAT),
         refused(
             "logprobs",
             Bool,
-            "Claude does not tell the probabilities of tokens.",
+            "Claude does not return token probabilities.",
         )
         .with_no_op(&["false"]),
         refused(
             "top_logprobs",
             Integer(0, 20),
-            "Claude does not tell the probabilities of tokens.",
+            "Claude does not return token probabilities.",
         )
         .with_no_op(&["0"]),
         refused("modalities", Array, "Only text can be answered.").with_no_op(&["[\"text\"]"]),
-        refused("audio", Object, "Claude does not speak."),
+        refused("audio", Object, "Claude does not return audio."),
         refused("prediction", Object, "Predicted output is not supported."),
         emulated(
             "web_search_options",
@@ -168,7 +168,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "reasoning_effort",
             Text,
-            "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
+            "`none`, `minimal` and `low` (which are equivalent), `medium`, `high`, `xhigh` and `max` (which are equivalent too). Not beside `temperature` or `top_p`: with them Claude does not think.",
         )
         .one_of(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
         ignored(
@@ -183,12 +183,12 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         ignored(
             "prompt_cache_key",
             Text,
-            "Anthropic finds a prompt by its beginning.",
+            "Anthropic finds a cached prompt by its prefix.",
         ),
         ignored(
             "prompt_cache_options",
             Object,
-            "Anthropic finds a prompt by its beginning.",
+            "Anthropic finds a cached prompt by its prefix.",
         )
         .with_no_op(&["{}"]),
         cache_mark::RETENTION,
@@ -223,31 +223,31 @@ pub(in crate::api::openai) static MESSAGE: ObjectSchema = ObjectSchema {
         honoured(
             "content",
             TextOrArray,
-            "A string or an array of parts. Blank texts are skipped. A message with nothing else is left out; a result may be empty.",
+            "A string or an array of parts. Blank texts are skipped. A message without other parts is left out; a result may be empty.",
         )
         .with_inner(&PART),
         honoured(
             "refusal",
             Text,
-            "Of an assistant message: taken as text after its content.",
+            "Of an assistant message: appended to its content as text.",
         ),
         ignored(
             "name",
             Text,
-            "Claude knows no names of speakers. Where messages of the user have more than one name, each has its name in front of its text, as in `Ann: Hi`. In a message of the role `function` it says whose result it is.",
+            "Claude has no names of speakers. Where user messages have more than one name, each text is prefixed with its name, as in `Ann: Hi`. In a message of the role `function` it names the function.",
         ),
         ignored(
             "annotations",
             Array,
-            "Part of an answer that is sent back; not told to Claude again.",
+            "Part of an answer that is sent back; not sent to Claude again.",
         )
         .with_no_op(&["[]"]),
         checked(
             "reasoning_content",
             Text,
-            "Part of an answer that is sent back: taken as it came, and not sent to Claude.",
+            "Part of an answer that is sent back: accepted, and not sent to Claude.",
         ),
-        refused("audio", Object, "Claude does not hear."),
+        refused("audio", Object, "Claude does not accept audio."),
         honoured(
             "tool_calls",
             Array,
@@ -375,7 +375,7 @@ pub(super) static RESPONSE_FORMAT: ObjectSchema = ObjectSchema {
         emulated(
             "type",
             Text,
-            "`text`, `json_schema` or `json_object`. For the last Claude is told to answer with an object; words around it are cut away.",
+            "`text`, `json_schema` or `json_object`. With `json_object` Claude is instructed to answer with an object; text around it is removed.",
         )
         .required()
         .one_of(&["text", "json_object", "json_schema"]),

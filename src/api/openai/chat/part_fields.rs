@@ -15,13 +15,13 @@ pub(in crate::api::openai) static PART: ObjectSchema = ObjectSchema {
         honoured(
             "type",
             Text,
-            "`text`; in messages of the user and of tools also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not hear.",
+            "`text`; in messages of the user and of tools also `image_url` and `file`, in assistant messages `refusal`. `input_audio` is refused: Claude does not accept audio.",
         )
         .required(),
-        honoured("text", Text, "Every part stays a text of its own."),
+        honoured("text", Text, "Each part stays a separate text."),
         honoured("refusal", Text, "Taken as text."),
         honoured("image_url", Object, "A picture for Claude to see.").with_inner(&IMAGE),
-        refused("input_audio", Object, "Claude does not hear."),
+        refused("input_audio", Object, "Claude does not accept audio."),
         honoured("file", Object, "A file for Claude to read.").with_inner(&FILE),
         cache_mark::BREAKPOINT,
         cache_mark::CACHE_CONTROL,
@@ -35,7 +35,7 @@ pub(super) static IMAGE: ObjectSchema = ObjectSchema {
         honoured(
             "url",
             Text,
-            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. It reaches Claude as it was sent.",
+            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. Sent to Claude unchanged.",
         )
         .required(),
         ignored("detail", Text, "Claude sees an image in one way.").with_no_op(&["\"auto\""]),
@@ -49,13 +49,13 @@ pub(super) static FILE: ObjectSchema = ObjectSchema {
         honoured(
             "file_data",
             Text,
-            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. Its bytes say what it is.",
+            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. The format is detected from its bytes.",
         ),
-        honoured("filename", Text, "Told to Claude as the title."),
+        honoured("filename", Text, "Sent to Claude as the title."),
         honoured(
             "file_id",
             Text,
-            "In the place of `file_data`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read anew for each request.",
+            "Instead of `file_data`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read again for each request.",
         ),
     ],
 };

@@ -50,8 +50,8 @@ pub(super) static CUSTOM: ObjectSchema = ObjectSchema {
     prefix: "tools[].custom.",
     fields: &[
         honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
-        honoured("description", Text, "Told to Claude."),
-        honoured("format", Object, "What its input must keep to.").with_inner(&CUSTOM_FORMAT),
+        honoured("description", Text, "Sent to Claude."),
+        honoured("format", Object, "Format of its input.").with_inner(&CUSTOM_FORMAT),
     ],
 };
 
@@ -81,8 +81,8 @@ pub(super) static CUSTOM_FORMAT: ObjectSchema = ObjectSchema {
 pub(super) static GRAMMAR: ObjectSchema = ObjectSchema {
     prefix: "tools[].custom.format.grammar.",
     fields: &[
-        honoured("syntax", Text, "`lark` or `regex`. Told to Claude."),
-        honoured("definition", Text, "Told to Claude."),
+        honoured("syntax", Text, "`lark` or `regex`. Sent to Claude."),
+        honoured("definition", Text, "Sent to Claude."),
     ],
 };
 
@@ -91,11 +91,11 @@ pub(super) static FUNCTION: ObjectSchema = ObjectSchema {
     prefix: "tools[].function.",
     fields: &[
         honoured("name", Text, "1 to 64 letters, digits, `_` and `-`."),
-        honoured("description", Text, "Told to Claude."),
+        honoured("description", Text, "Sent to Claude."),
         honoured(
             "parameters",
             Object,
-            "A JSON Schema of the type `object`, told to Claude as it was written. Without it there are no parameters.",
+            "A JSON Schema of the type `object`, sent to Claude unchanged. Without it there are no parameters.",
         ),
         honoured(
             "strict",

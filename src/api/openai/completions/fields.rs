@@ -31,11 +31,11 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "prompt",
             TextOrArray,
-            "A string, or up to 16 strings, each of which is answered for itself. Tokens are refused.",
+            "A string, or up to 16 strings, each of which is answered separately. Tokens are refused.",
         )
         .required()
         .of_texts(),
-        honoured("stream", Bool, "The answer comes in pieces as it is made."),
+        honoured("stream", Bool, "The answer is streamed."),
         honoured(
             "stream_options",
             Object,
@@ -45,14 +45,14 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         emulated(
             "max_tokens",
             Integer(0, MAX_TOKENS),
-            "16 unless it is given, as in OpenAI's API. With 0 the answer has no text but the prompt's `echo`; Claude makes one token, which `usage` counts.",
+            "16 by default, as in OpenAI's API. With 0 the answer has no text but the prompt's `echo`; Claude generates one token, which `usage` counts.",
         ),
         emulated(
             "temperature",
             Number(0.0, 2.0),
-            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+            "Claude's range ends at 1: higher values act as 1. The newest models accept none: see [models](#what-models-do-not-take).",
         ),
-        honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
+        honoured("top_p", Number(0.0, 1.0), "Sent to Claude unchanged."),
         emulated(
             "stop",
             TextOrArray,
@@ -62,7 +62,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "n",
             Integer(1, 8),
-            "So many answers to each prompt; at most 16 in all. Each is a run of its own, and `usage` is their sum.",
+            "Number of answers to each prompt; at most 16 in all. Each comes from a run of its own, and `usage` is their sum.",
         ),
         honoured("echo", Bool, "The prompt stands before its answer."),
         checked("user", Text, "Not sent to Claude."),
@@ -77,7 +77,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         refused(
             "logprobs",
             Integer(0, 5),
-            "Claude does not tell the probabilities of tokens.",
+            "Claude does not return token probabilities.",
         ),
         ignored(
             "frequency_penalty",

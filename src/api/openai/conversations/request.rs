@@ -30,7 +30,7 @@ pub static CREATE: ObjectSchema = ObjectSchema {
         honoured(
             "items",
             FieldType::Array,
-            "Up to 20 items, as in the `input` of a [response](#post-v1responses), by which the conversation begins.",
+            "Up to 20 items, as in the `input` of a [response](#post-v1responses), as the first items of the conversation.",
         )
         .with_inner(&responses::ITEM),
         honoured(
@@ -48,7 +48,7 @@ pub static UPDATE: ObjectSchema = ObjectSchema {
     fields: &[honoured(
         "metadata",
         FieldType::Object,
-        "Takes the place of what was there.",
+        "Replaces the stored metadata.",
     )
     .required()
     .of_texts()],

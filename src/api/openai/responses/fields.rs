@@ -26,7 +26,7 @@ use crate::api::request_schema::refused;
 
 /// Upper bound of a token limit.
 const MAX_TOKENS: i64 = u32::MAX as i64;
-const CACHE: &str = "Anthropic finds a prompt by its beginning.";
+const CACHE: &str = "Anthropic finds a cached prompt by its prefix.";
 
 /// Fields of the request body.
 pub static REQUEST: ObjectSchema = ObjectSchema {
@@ -49,7 +49,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
             Text,
             "Read before all else. Not carried over by `previous_response_id`.",
         ),
-        honoured("stream", Bool, "The answer comes in events as it is made."),
+        honoured("stream", Bool, "The answer is streamed as events."),
         honoured(
             "stream_options",
             Object,
@@ -59,12 +59,12 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "store",
             Bool,
-            "`true` unless sent otherwise. Stored for `responses.ttl_seconds`.",
+            "`true` by default. Stored for `responses.ttl_seconds`.",
         ),
         honoured(
             "previous_response_id",
             Text,
-            "A stored response that this one goes on from: its input, its output, and all before them.",
+            "A stored response that this one continues: its input, its output, and all before them.",
         ),
         honoured(
             "conversation",
@@ -75,12 +75,12 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "background",
             Bool,
-            "The answer is made whether or not anybody waits. Needs `store`. It ends as `failed` when the server stops.",
+            "The answer is generated whether or not a client waits. Needs `store`. It ends as `failed` when the server stops.",
         ),
         honoured(
             "tools",
             Array,
-            "Functions, and searches of the web, code and MCP servers, which are Anthropic's matter. OpenAI's other tools are refused by name.",
+            "Functions, and searches of the web, code and MCP servers, which are run by Anthropic. OpenAI's other tools are refused by name.",
         )
         .with_kinds(TOOL_KINDS),
         honoured(
@@ -89,7 +89,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
             "`none`, `auto`, `required`, a function, `web_search`, `code_interpreter`, or `allowed_tools`, with which Claude is shown only those. Made to call, Claude does not think.",
         )
         .with_inner(&TOOL_CHOICE),
-        honoured("parallel_tool_calls", Bool, "`true` unless sent otherwise."),
+        honoured("parallel_tool_calls", Bool, "`true` by default."),
         honoured(
             "max_output_tokens",
             Integer(1, MAX_TOKENS),
@@ -98,9 +98,9 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         emulated(
             "temperature",
             Number(0.0, 2.0),
-            "Claude's range ends at 1: higher values act as 1. The newest models take none: see [models](#what-models-do-not-take).",
+            "Claude's range ends at 1: higher values act as 1. The newest models accept none: see [models](#what-models-do-not-take).",
         ),
-        honoured("top_p", Number(0.0, 1.0), "Sent to Claude as it is."),
+        honoured("top_p", Number(0.0, 1.0), "Sent to Claude unchanged."),
         honoured("text", Object, "The form of the answer.").with_inner(&TEXT),
         honoured(
             "reasoning",
@@ -111,7 +111,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "include",
             Array,
-            "`reasoning.encrypted_content`, `web_search_call.action.sources` and `code_interpreter_call.outputs` are always there, what belongs to OpenAI's own tools never. `message.output_text.logprobs` is refused.",
+            "`reasoning.encrypted_content`, `web_search_call.action.sources` and `code_interpreter_call.outputs` are always returned, those of OpenAI's own tools never. `message.output_text.logprobs` is refused.",
         )
         .of_texts(),
         honoured(
@@ -135,7 +135,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         honoured(
             "generate",
             Bool,
-            "Of a message of a WebSocket alone: with `false` no answer is made, and the input is only kept to go on from.",
+            "Of a message of a WebSocket alone: with `false` no answer is generated, and the input is only stored for the next response.",
         ),
         ignored(
             "max_tool_calls",
@@ -155,7 +155,7 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         ignored(
             "prompt_cache_key",
             Text,
-            "Given back. Anthropic finds a prompt by its beginning.",
+            "Given back. Anthropic finds a cached prompt by its prefix.",
         ),
         ignored("prompt_cache_options", Object, CACHE).with_no_op(&["{}"]),
         cache_mark::RETENTION,
@@ -168,12 +168,12 @@ pub static REQUEST: ObjectSchema = ObjectSchema {
         ignored(
             "personality",
             Text,
-            "Ask for a manner of speaking in `instructions`.",
+            "Ask for a tone in `instructions`.",
         ),
         refused(
             "top_logprobs",
             Integer(0, 20),
-            "Claude does not tell the probabilities of tokens.",
+            "Claude does not return token probabilities.",
         )
         .with_no_op(&["0"]),
         refused(
@@ -206,7 +206,7 @@ pub(super) static TEXT: ObjectSchema = ObjectSchema {
         honoured(
             "format",
             Object,
-            "Any text, a JSON object, or JSON that keeps to a schema.",
+            "Any text, a JSON object, or JSON that matches a schema.",
         )
         .with_inner(&FORMAT),
         ignored(
@@ -225,7 +225,7 @@ pub(super) static FORMAT: ObjectSchema = ObjectSchema {
         emulated(
             "type",
             Text,
-            "`text`, `json_schema` or `json_object`. For the last Claude is told to answer with an object; words around it are cut away.",
+            "`text`, `json_schema` or `json_object`. With `json_object` Claude is instructed to answer with an object; text around it is removed.",
         )
         .required()
         .one_of(&["text", "json_object", "json_schema"]),
@@ -259,13 +259,13 @@ pub(super) static REASONING: ObjectSchema = ObjectSchema {
         emulated(
             "effort",
             Text,
-            "`none`, `minimal` and `low` (which are one to Claude), `medium`, `high`, `xhigh` and `max` (which are one too). Not beside `temperature` or `top_p`: with them Claude does not think.",
+            "`none`, `minimal` and `low` (which are equivalent), `medium`, `high`, `xhigh` and `max` (which are equivalent too). Not beside `temperature` or `top_p`: with them Claude does not think.",
         )
         .one_of(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
         emulated(
             "summary",
             Text,
-            "`auto`, `concise` and `detailed` are one: the thoughts are shown as Claude tells them. Without it they are not shown.",
+            "`auto`, `concise` and `detailed` are equivalent: the thoughts are returned as Claude returns them. Without it they are not returned.",
         )
         .one_of(&["auto", "concise", "detailed"]),
         emulated("generate_summary", Text, "The old name of `summary`.").one_of(&["auto", "concise", "detailed"]),
@@ -273,7 +273,7 @@ pub(super) static REASONING: ObjectSchema = ObjectSchema {
         ignored(
             "context",
             Text,
-            "Which thoughts Claude reads again is Anthropic's matter.",
+            "Anthropic decides which thoughts Claude reads again.",
         )
         .with_no_op(&["\"auto\""]),
     ],

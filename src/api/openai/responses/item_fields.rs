@@ -63,7 +63,7 @@ pub(in crate::api::openai) static ITEM: ObjectSchema = ObjectSchema {
         honoured(
             "output",
             TextOrArray,
-            "Of an output: a string, or an array of `input_text`, `input_image` and `input_file`; of a `shell_call_output` an array of what the commands put out.",
+            "Of an output: a string, or an array of `input_text`, `input_image` and `input_file`; of a `shell_call_output` an array of the output of the commands.",
         )
         .with_inner(&PART),
         honoured("input", Text, "Of a custom tool call."),
@@ -71,23 +71,23 @@ pub(in crate::api::openai) static ITEM: ObjectSchema = ObjectSchema {
         honoured(
             "execution",
             Text,
-            "Of a `tool_search_call` and its output: with `client` they are told to Claude, and the tools that were found are offered; otherwise they are left out.",
+            "Of a `tool_search_call` and its output: with `client` they are sent to Claude, and the tools that were found are offered; otherwise they are left out.",
         ),
-        checked("environment", Object, "Of a `shell_call`: taken as it is."),
+        checked("environment", Object, "Of a `shell_call`: accepted."),
         checked(
             "max_output_length",
             Any,
-            "Of a `shell_call_output`: taken as it is.",
+            "Of a `shell_call_output`: accepted.",
         ),
         honoured(
             "encrypted_content",
             Text,
-            "Of reasoning: thoughts as this server gave them, which Claude reads again; without it, or with thoughts of another maker, the item is skipped. Of a compaction: the conversation it stands for.",
+            "Of reasoning: thoughts as this server returned them, which Claude reads again; without it, or with thoughts of another provider, the item is skipped. Of a compaction: the conversation that it replaces.",
         ),
         honoured(
             "summary",
             Array,
-            "Of reasoning: taken as this server gave it. Claude reads thoughts again only as `encrypted_content`.",
+            "Of reasoning: accepted as this server returned it. Claude reads thoughts again only as `encrypted_content`.",
         ),
         honoured(
             "action",
@@ -134,7 +134,7 @@ pub(in crate::api::openai) static ITEM: ObjectSchema = ObjectSchema {
         ignored("caller", Object, "Claude calls tools directly.")
             .with_no_op(&["{\"type\":\"direct\"}"]),
         ignored("async", Bool, "Claude waits for the outputs of its calls.").with_no_op(&["false"]),
-        ignored("created_by", Text, "Claude is not told of it."),
+        ignored("created_by", Text, "Not sent to Claude."),
     ],
 };
 
@@ -145,38 +145,38 @@ pub(super) static PART: ObjectSchema = ObjectSchema {
         honoured(
             "type",
             Text,
-            "`input_text`, of the user and in outputs of calls also `input_image` and `input_file`; in assistant messages `output_text` and `refusal`. `input_audio` is refused: Claude does not hear.",
+            "`input_text`, of the user and in outputs of calls also `input_image` and `input_file`; in assistant messages `output_text` and `refusal`. `input_audio` is refused: Claude does not accept audio.",
         )
         .required(),
-        honoured("text", Text, "Every part stays a text of its own."),
+        honoured("text", Text, "Each part stays a separate text."),
         honoured("refusal", Text, "Taken as text."),
         honoured(
             "image_url",
             Text,
-            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. It reaches Claude as it was sent.",
+            "`data:image/png;base64,...` with a PNG, JPEG, GIF or WebP, or `https://...`, which Anthropic fetches. Sent to Claude unchanged.",
         ),
         honoured(
             "file_data",
             Text,
-            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. Its bytes say what it is.",
+            "A PDF, an image or text in UTF-8 (CSV, JSON, Markdown and the like), in base64, with or without `data:TYPE;base64,` before it. The format is detected from its bytes.",
         ),
         honoured(
             "file_url",
             Text,
             "`https://...` of a PDF, which Anthropic fetches.",
         ),
-        honoured("filename", Text, "Told to Claude as the title."),
+        honoured("filename", Text, "Sent to Claude as the title."),
         honoured(
             "file_id",
             Text,
-            "In the place of `file_data` or `image_url`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read anew for each request.",
+            "Instead of `file_data` or `image_url`: a [file](#v1files) of the key's project with the purpose `user_data` or `vision`, which is a PDF, an image (PNG, JPEG, GIF or WebP) or text in UTF-8. It is read again for each request.",
         ),
         ignored("detail", Text, "Claude sees an image or a file in one way.")
             .with_no_op(&["\"auto\""]),
         ignored(
             "annotations",
             Array,
-            "Part of an answer that is sent back; not told to Claude again.",
+            "Part of an answer that is sent back; not sent to Claude again.",
         )
         .with_no_op(&["[]"]),
         ignored("logprobs", Array, "Part of an answer that is sent back.").with_no_op(&["[]"]),

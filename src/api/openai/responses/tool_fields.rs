@@ -19,7 +19,7 @@ use crate::api::request_schema::refused;
 const TYPE: Field = honoured(
     "type",
     Text,
-    "Run by the client: `function`, `namespace`, `custom`, `local_shell`, `shell`, `apply_patch`, and `tool_search` where the client searches. Run by Anthropic: `web_search` (also as `web_search_preview` and with a date) and `code_interpreter`; `mcp` is [off for now](#code-and-mcp-servers). What nobody here runs, or the key may not have, is left out and named in `x-switchboard-ignored`; it is refused where `tool_choice` asks for it.",
+    "Run by the client: `function`, `namespace`, `custom`, `local_shell`, `shell`, `apply_patch`, and `tool_search` where the client searches. Run by Anthropic: `web_search` (also as `web_search_preview` and with a date) and `code_interpreter`; `mcp` is [off for now](#code-and-mcp-servers). A tool that is not supported, or not permitted for the key, is left out and named in `x-switchboard-ignored`; it is refused where `tool_choice` asks for it.",
 );
 
 const NAME: Field = honoured(
@@ -31,17 +31,13 @@ const NAME: Field = honoured(
 const PARAMETERS: Field = honoured(
     "parameters",
     Object,
-    "The schema of the arguments, sent to Claude as it was written. None means no arguments.",
+    "The schema of the arguments, sent to Claude unchanged. None means no arguments.",
 );
 
-const DESCRIPTION: Field = honoured("description", Text, "Told to Claude.");
+const DESCRIPTION: Field = honoured("description", Text, "Sent to Claude.");
 
-const DEFER_LOADING: Field = ignored(
-    "defer_loading",
-    Bool,
-    "Claude is told of every tool at once.",
-)
-.with_no_op(&["false"]);
+const DEFER_LOADING: Field =
+    ignored("defer_loading", Bool, "Claude receives all tools at once.").with_no_op(&["false"]);
 
 const ALLOWED_CALLERS: Field =
     ignored("allowed_callers", Array, "Claude calls tools directly.").with_no_op(&["[\"direct\"]"]);
@@ -73,7 +69,7 @@ pub(super) static FUNCTION: ObjectSchema = ObjectSchema {
             Bool,
             "Binds the arguments to the schema. Where it is left out, a schema binds whose objects all name every property as required and allow no others.",
         ),
-        ignored("output_schema", Object, "Claude is not told of it."),
+        ignored("output_schema", Object, "Not sent to Claude."),
         DEFER_LOADING,
         ALLOWED_CALLERS,
         ASYNC,
@@ -106,12 +102,8 @@ pub(super) static CUSTOM: ObjectSchema = ObjectSchema {
         TYPE,
         NAME,
         DESCRIPTION,
-        emulated(
-            "format",
-            Object,
-            "Of `custom`: what its input must keep to.",
-        )
-        .with_inner(&CUSTOM_FORMAT),
+        emulated("format", Object, "Of `custom`: the format of its input.")
+            .with_inner(&CUSTOM_FORMAT),
         DEFER_LOADING,
         ALLOWED_CALLERS,
         ASYNC,
@@ -132,12 +124,12 @@ pub(super) static CUSTOM_FORMAT: ObjectSchema = ObjectSchema {
         honoured(
             "syntax",
             Text,
-            "Of `grammar`: `lark` or `regex`. Told to Claude.",
+            "Of `grammar`: `lark` or `regex`. Sent to Claude.",
         ),
         honoured(
             "definition",
             Text,
-            "Of `grammar`: the grammar. Told to Claude.",
+            "Of `grammar`: the grammar. Sent to Claude.",
         ),
     ],
 };
@@ -173,7 +165,7 @@ pub(super) static ENVIRONMENT: ObjectSchema = ObjectSchema {
         ignored(
             "skills",
             Array,
-            "Claude is not told of skills. Describe them in `instructions`.",
+            "Skills are not sent to Claude. Describe them in `instructions`.",
         )
         .with_no_op(&["[]"]),
     ],
@@ -234,7 +226,7 @@ pub(super) static CODE: ObjectSchema = ObjectSchema {
         honoured(
             "container",
             TextOrObject,
-            "Of `code_interpreter`: one that Anthropic makes for the answer.",
+            "Of `code_interpreter`: one that Anthropic creates for the answer.",
         )
         .with_inner(&CONTAINER),
         ALLOWED_CALLERS,
@@ -279,7 +271,7 @@ pub(super) static MCP: ObjectSchema = ObjectSchema {
         honoured(
             "server_url",
             Text,
-            "Of `mcp`: `https://...`, where Anthropic calls it.",
+            "Of `mcp`: `https://...`, the address that Anthropic calls.",
         ),
         honoured(
             "authorization",
@@ -289,7 +281,7 @@ pub(super) static MCP: ObjectSchema = ObjectSchema {
         honoured(
             "headers",
             Object,
-            "Of `mcp`: `Authorization: Bearer ...` in the place of `authorization`. Anthropic sends no others, so they are refused. Not given back.",
+            "Of `mcp`: `Authorization: Bearer ...` instead of `authorization`. Anthropic sends no others, so they are refused. Not given back.",
         ),
         honoured(
             "allowed_tools",
@@ -301,12 +293,12 @@ pub(super) static MCP: ObjectSchema = ObjectSchema {
         honoured(
             "require_approval",
             TextOrObject,
-            "Of `mcp`: required, and `never`. OpenAI's default is `always`; Anthropic asks nobody.",
+            "Of `mcp`: required, and `never`. OpenAI's default is `always`; Anthropic asks for no approval.",
         ),
         ignored(
             "server_description",
             Text,
-            "Of `mcp`: Claude is not told of it. Describe the server in `instructions`.",
+            "Of `mcp`: Not sent to Claude. Describe the server in `instructions`.",
         ),
         refused(
             "connector_id",
@@ -331,7 +323,7 @@ pub(super) static MCP_FILTER: ObjectSchema = ObjectSchema {
         refused(
             "read_only",
             Bool,
-            "Anthropic does not tell tools apart by what they change. Name them.",
+            "Anthropic does not distinguish tools by what they change. Name them.",
         ),
     ],
 };
@@ -368,7 +360,7 @@ pub(super) static ALLOWED_TOOL: ObjectSchema = ObjectSchema {
         honoured(
             "type",
             Text,
-            "`function`, or the type of another of `tools`. One that is left out is passed over.",
+            "`function`, or the type of another of `tools`. A tool that is left out is skipped.",
         ),
         honoured("name", Text, "Of a function, custom tool or namespace."),
         honoured(

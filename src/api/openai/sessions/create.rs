@@ -20,11 +20,11 @@ use crate::api::request_schema::typed;
 pub static CREATE: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
-        honoured("model", Text, "Answers the messages that name no other."),
+        honoured("model", Text, "Model of messages that name no other."),
         honoured(
             "instructions",
             Text,
-            "What Claude is told before the conversation.",
+            "Instructions to Claude before the conversation.",
         ),
         honoured(
             "system_prompt",

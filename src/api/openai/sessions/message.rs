@@ -29,13 +29,13 @@ pub static NEW: ObjectSchema = ObjectSchema {
         honoured(
             "content",
             FieldType::TextOrArray,
-            "Required. What the user says: a string, or an array of parts.",
+            "Required. The user's message: a string, or an array of parts.",
         )
         .with_inner(&chat::PART),
         honoured(
             "messages",
             FieldType::Array,
-            "In the place of `content`: messages of the roles `user` and `tool`, for the results of calls.",
+            "Instead of `content`: messages of the roles `user` and `tool`, for the results of calls.",
         )
         .with_inner(&chat::MESSAGE),
     ],

@@ -89,7 +89,7 @@ pub(in crate::http) static SET_BUDGET: Operation =
 
 pub(in crate::http) static TEST_WEBHOOK: Operation = operation(
     "testWebhook",
-    "Sends one event to the webhook of a project and returns what came of it.",
+    "Sends one event to the webhook of a project and returns the result.",
 );
 
 pub(in crate::http) static GET_ALL_USAGE: Operation =

@@ -65,7 +65,7 @@ pub(in crate::http) static LIST_MESSAGE_BATCHES: Operation = Operation::new(
     "Lists the batches of the project.",
 )
 .query(&[
-    limit(1000, "Entries of a page; 20 unless it is sent."),
+    limit(1000, "Entries of a page; 20 by default."),
     BEFORE_ID,
     AFTER_ID,
     PAGE,

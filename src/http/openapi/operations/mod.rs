@@ -22,7 +22,7 @@ const fn limit(most: i64, note: &'static str) -> Field {
     honoured("limit", Integer(1, most), note)
 }
 
-const LIMIT_100: Field = limit(100, "Entries of a page; 20 unless it is sent.");
+const LIMIT_100: Field = limit(100, "Entries of a page; 20 by default.");
 const AFTER: Field = honoured("after", Text, "The `last_id` of the page before.");
 const ORDER: Field = honoured(
     "order",
@@ -32,11 +32,11 @@ const ORDER: Field = honoured(
 .one_of(&["asc", "desc"]);
 const PROJECT_ID: Field = honoured("project_id", Text, "The project, by its id.");
 const PERIOD: Field =
-    honoured("period", Text, "`month` unless it is sent.").one_of(&["day", "week", "month", "all"]);
+    honoured("period", Text, "`month` by default.").one_of(&["day", "week", "month", "all"]);
 const GROUP_BY: Field =
     honoured("group_by", Text, "Groups of the report.").one_of(&["model", "key", "day"]);
-const FORMAT: Field = honoured("format", Text, "In the place of the header `Accept`.")
-    .one_of(&["json", "csv", "table"]);
+const FORMAT: Field =
+    honoured("format", Text, "Instead of the header `Accept`.").one_of(&["json", "csv", "table"]);
 const BEFORE_ID: Field = honoured("before_id", Text, "The page before this entry.");
 const AFTER_ID: Field = honoured("after_id", Text, "The page after this entry.");
 const PAGE: Field = honoured("page", Text, "The `next_page` of the page before.");

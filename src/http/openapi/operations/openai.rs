@@ -219,7 +219,7 @@ pub(in crate::http) static LIST_FILES: Operation = Operation::new(
 .query(&[
     limit(
         10_000,
-        "Entries of a page; 10000 unless it is sent. In Anthropic's API 20, and 1000 at most.",
+        "Entries of a page; 10000 by default. In Anthropic's API 20, and 1000 at most.",
     ),
     AFTER,
     ORDER,
@@ -237,7 +237,7 @@ pub(in crate::http) static LIST_FILES: Operation = Operation::new(
 pub(in crate::http) static RETRIEVE_FILE: Operation = Operation::new(
     "retrieveFile",
     OperationTag::Files,
-    "Returns what is known of a file.",
+    "Returns the metadata of a file.",
 )
 .headers(&[ANTHROPIC_VERSION]);
 
@@ -261,7 +261,7 @@ pub(in crate::http) static LIST_MODELS: Operation = Operation::new(
 .query(&[honoured(
     "client_version",
     Text,
-    "Sent by Codex, which gets what it needs to know of each model.",
+    "Sent by Codex, which gets the properties of each model.",
 )]);
 
 pub(in crate::http) static RETRIEVE_MODEL: Operation = Operation::new(

@@ -17,23 +17,23 @@ use crate::api::request_schema::honoured;
 const DECIDES: Field = honoured("decision", Text, "`allow` or `deny`.")
     .required()
     .one_of(&["allow", "deny"]);
-const MESSAGE: Field = honoured("message", Text, "What the agent is told beside a `deny`.");
+const MESSAGE: Field = honoured("message", Text, "Message to the agent with a `deny`.");
 
 /// Fields of `POST /v1/tasks`.
 pub(in crate::http) static TASK: ObjectSchema = ObjectSchema {
     prefix: "",
     fields: &[
-        honoured("prompt", Text, "What the agent is to do, in up to 1 MiB.").required(),
+        honoured("prompt", Text, "The instructions for the agent, up to 1 MiB.").required(),
         honoured(
             "workspace",
             Text,
-            "The folder of the server in which it is to do it: an absolute path, one of `tasks.roots` or under one.",
+            "The working folder on the server: an absolute path, one of `tasks.roots` or under one.",
         )
         .required(),
         honoured(
             "model",
             Text,
-            "As in a chat, `auto` included. Left out, `tasks.model` of the configuration.",
+            "As in a chat, `auto` included. Default: `tasks.model` of the configuration.",
         ),
         honoured(
             "system_prompt",
@@ -43,51 +43,51 @@ pub(in crate::http) static TASK: ObjectSchema = ObjectSchema {
         honoured(
             "preset",
             Text,
-            "`read_only` (unless it says otherwise), `edit` or `full`: tools and permissions that go together.",
+            "`read_only` (the default), `edit` or `full`: a set of tools and permissions.",
         )
         .one_of(&["read_only", "edit", "full"]),
         honoured(
             "tools",
             Object,
-            "Which tools it has, in the place of the preset's.",
+            "Tools of the agent, instead of the preset's.",
         )
         .with_inner(&TOOLS),
         honoured(
             "permission_mode",
             Text,
-            "What becomes of what it may not do unasked, in the place of the preset's way: `default` and `acceptEdits` ask you, `dontAsk` and `plan` deny, `bypassPermissions` allows.",
+            "How actions that need approval are decided, instead of the preset's way: `default` and `acceptEdits` ask the client, `dontAsk` and `plan` deny, `bypassPermissions` allows.",
         )
         .one_of(&["default", "acceptEdits", "plan", "dontAsk", "bypassPermissions"]),
         honoured(
             "max_turns",
             Integer(1, 10_000),
-            "The most calls of the model.",
+            "Maximum number of calls of the model.",
         ),
         honoured(
             "max_budget_usd",
             TextOrNumber,
-            "The most it may cost, in US dollars; held in the key's budgets until it ends. Left out, `tasks.max_budget_usd`.",
+            "Maximum cost in US dollars; held in the key's budgets until the task ends. Default: `tasks.max_budget_usd`.",
         ),
         honoured(
             "timeout_seconds",
             Integer(1, MAX_TIMEOUT_SECONDS),
-            "How long it may run; then it is stopped. Not above `tasks.timeout_seconds`, which counts when it is left out.",
+            "Time limit of the run; then the task is stopped. Maximum and default: `tasks.timeout_seconds`.",
         ),
         honoured(
             "session_id",
             Text,
-            "The session of an earlier task of this key in the same workspace. The agent goes on in it and knows all of it.",
+            "The session of an earlier task of this key in the same workspace, which the agent continues.",
         ),
         honoured(
             "webhook",
             Object,
-            "Who is told that it has ended, beside the webhook of the project.",
+            "Webhook that is notified when the task ends, beside the webhook of the project.",
         )
         .with_inner(&WEBHOOK),
         honoured(
             "task_id",
             Text,
-            "An id of your choice, by which all paths of the task know it as well: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit, unique among the tasks of the key. The same request again is answered with the task as it is now (200), another one of the same id with a 409. Left out, the task is known by its `id` alone.",
+            "An id chosen by the client, which is valid in all paths of the task as well: up to 64 letters, digits, `-`, `_` and `.`, the first a letter or a digit, unique among the tasks of the key. The same request again is answered with the current task (200), another request with the same id with a 409. Default: the task has only its `id`.",
         ),
         PROJECT,
     ],
@@ -100,13 +100,13 @@ pub(super) static TOOLS: ObjectSchema = ObjectSchema {
         honoured(
             "allow",
             Array,
-            "Names of tools: it has these and no others.",
+            "Names of tools: the agent has these and no others.",
         )
         .of_texts(),
         honoured(
             "deny",
             Array,
-            "Names of tools that it has not, whatever the preset or `allow` says.",
+            "Names of tools that the agent does not have, which overrides the preset and `allow`.",
         )
         .of_texts(),
     ],
@@ -120,7 +120,7 @@ pub(super) static WEBHOOK: ObjectSchema = ObjectSchema {
         honoured(
             "secret",
             Text,
-            "`whsec_` and 24 to 64 bytes in base64, for the signature. Left out, one is made and shown once, in the answer.",
+            "`whsec_` and 24 to 64 bytes in base64, for the signature. Default: a new one, shown once, in the answer.",
         ),
     ],
 };
@@ -138,7 +138,7 @@ pub(in crate::http) static SOCKET: ObjectSchema = ObjectSchema {
         honoured("type", Text, "`permission`, `interrupt` or `ping`.")
             .required()
             .one_of(&["permission", "interrupt", "ping"]),
-        honoured("request_id", Text, "Which question is answered.").required(),
+        honoured("request_id", Text, "The id of the permission request.").required(),
         DECIDES,
         MESSAGE,
     ],

@@ -61,6 +61,13 @@ impl UsageCounter {
         !self.model.is_empty()
     }
 
+    /// Returns the output tokens in [`usage`](Self::usage) that upstream has not counted.
+    pub(super) fn estimated_output_tokens(&self) -> u64 {
+        self.uncounted_bytes
+            .div_ceil(BYTES_PER_TOKEN)
+            .saturating_sub(self.reported.output_tokens)
+    }
+
     /// Returns the usage so far, in part estimated.
     pub(super) fn usage(&self) -> Usage {
         let output_tokens = self

@@ -1,6 +1,6 @@
 //! Description of the API by the OpenAPI Specification.
 //!
-//! [`document()`] makes it from what the server runs by: the routes, the tables of the decoders, the
+//! The module [`document`] makes it from what the server runs by: the routes, the tables of the decoders, the
 //! table of errors, and the schemas by which the tests check responses. `docs/openapi.json` is the
 //! same document; a test compares the two.
 

@@ -126,8 +126,19 @@ impl TurnCosts {
     }
 
     /// Returns the usage of all runs, without the prompts that are only estimated.
-    fn counted_usage(&self) -> Usage {
+    fn usage(&self) -> Usage {
         self.tally.usage().merge_max(self.bill.usage())
+    }
+
+    /// Returns the output tokens of an answer that was cut off before upstream counted them.
+    fn estimated_output_tokens(&self) -> u64 {
+        // A higher number of the run is upstream's own.
+        let is_counted = self.bill.usage().output_tokens > self.tally.usage().output_tokens;
+        if is_counted {
+            0
+        } else {
+            self.tally.estimated_output_tokens()
+        }
     }
 
     /// Returns the estimated tokens of all prompts about which upstream reported nothing.
@@ -167,12 +178,18 @@ impl TurnCosts {
         held: Money,
         outcome: ChargeOutcome,
     ) -> Charge {
-        let usage = self.counted_usage();
+        let usage = self.usage();
         self.count(&usage, money.unwrap_or(held));
+        let estimated_output = self.estimated_output_tokens();
         Charge {
             model: self.model().to_owned(),
-            usage,
-            estimated_tokens: self.estimated_prompt_tokens(),
+            usage: Usage {
+                output_tokens: usage.output_tokens.saturating_sub(estimated_output),
+                ..usage
+            },
+            estimated_tokens: self
+                .estimated_prompt_tokens()
+                .saturating_add(estimated_output),
             money,
             outcome,
         }

@@ -82,6 +82,31 @@ async fn turn_failed_by_its_worker_upstream_is_charged_its_prompt() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn output_of_a_cut_off_answer_is_charged_as_estimated() {
+    let setting = Setting::new().await;
+    let caller = capped("a", 10_000);
+    let running = setting.ask(&caller, turn("m", None)).await.unwrap();
+    let run = setting.runs.take();
+    let usage = Usage {
+        input_tokens: 100,
+        ..Usage::default()
+    };
+    for event in [
+        Ok(TurnEvent::started("m", usage)),
+        Ok(TurnEvent::Text("x".repeat(40))),
+        Err(Failure::new(FailureKind::Crashed, "no").into()),
+    ] {
+        run.events.unbounded_send(event).unwrap();
+    }
+    drop(run);
+    read(running).await;
+    setting.rest().await;
+    let (requests, tokens, _) = setting.charged().await;
+    assert_eq!((requests, tokens), (1, 110));
+    assert_eq!(setting.estimated_tokens().await, 10);
+}
+
 /// The turn is then retried on another worker.
 #[tokio::test(start_paused = true)]
 async fn prompt_lost_with_a_worker_is_charged_besides_the_retry() {

@@ -60,8 +60,14 @@ pub(super) async fn metrics(
     State(services): State<ApiServices>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
+    let budgets = read_budgets(&sources, &keys, &ledger).await;
+    let budgets = budgets.unwrap_or_else(|error| {
+        // The other metrics say what is wrong with the store.
+        tracing::warn!(error = error.log_text(), "budgets not read for the metrics");
+        Vec::new()
+    });
     let levels = MetricsSnapshot {
-        budgets: read_budgets(&sources, &keys, &ledger).await?,
+        budgets,
         ..snapshot(&turns, &sources.cache, &services)
     };
     let accept = headers.get(header::ACCEPT);

@@ -166,8 +166,10 @@ fn scraper_error(error: AdminError) -> ApiError {
             "This API key does not open the metrics.",
         ),
     };
-    let message =
-        format!("{what} Send the setting `metrics.token` as `Authorization: Bearer TOKEN`.");
+    let message = format!(
+        "{what} Set `metrics.token` in the configuration of the server and send it as `Authorization: Bearer TOKEN`, or \
+         scrape the listener of `metrics.listen`."
+    );
     ApiError::new(kind, message)
 }
 

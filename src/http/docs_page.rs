@@ -9,8 +9,9 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use sha2::Digest as _;
-use sha2::Sha256;
+
+use super::entity_tag::entity_tag;
+use super::entity_tag::is_known;
 
 /// Policy by which a browser loads files of this server alone and sends nothing elsewhere.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -55,31 +56,27 @@ pub(super) async fn script(headers: HeaderMap) -> Response {
 struct PageFile {
     media_type: &'static str,
     content: &'static str,
-    /// Hash of the content in quotes.
-    tag: String,
+    tag: HeaderValue,
 }
 
 impl PageFile {
     fn new(media_type: &'static str, content: &'static str) -> Self {
-        let hash = Sha256::digest(content);
-        let tag = hash.iter().take(16).map(|byte| format!("{byte:02x}"));
         Self {
             media_type,
             content,
-            tag: format!("\"{}\"", tag.collect::<String>()),
+            tag: entity_tag(content.as_bytes()),
         }
     }
 
     /// Answers a request with `headers`: without the content if the client has it.
     fn answer(&self, headers: &HeaderMap) -> Response {
-        let mut response = if self.is_known_to(headers) {
+        let mut response = if is_known(headers, &self.tag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             ([(header::CONTENT_TYPE, self.media_type)], self.content).into_response()
         };
         let answers = response.headers_mut();
-        let tag = HeaderValue::from_str(&self.tag);
-        answers.extend(tag.ok().map(|tag| (header::ETAG, tag)));
+        answers.insert(header::ETAG, self.tag.clone());
         let fixed: [(HeaderName, &'static str); 4] = [
             (header::CACHE_CONTROL, "no-cache"),
             (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
@@ -88,15 +85,5 @@ impl PageFile {
         ];
         answers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response
-    }
-
-    /// True if `If-None-Match` names this content.
-    fn is_known_to(&self, headers: &HeaderMap) -> bool {
-        let lists = headers.get_all(header::IF_NONE_MATCH).iter();
-        lists
-            .filter_map(|list| list.to_str().ok())
-            .flat_map(|list| list.split(','))
-            .map(|tag| tag.trim().trim_start_matches("W/"))
-            .any(|tag| tag == "*" || tag == self.tag)
     }
 }

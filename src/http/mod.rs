@@ -11,6 +11,7 @@ mod canonical_path;
 mod config;
 mod connection;
 mod docs_page;
+mod entity_tag;
 mod error;
 mod extract;
 mod form;

@@ -1,7 +1,6 @@
 //! The document as the server sends it.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -12,14 +11,14 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::response::Response;
 use bytes::Bytes;
-use sha2::Digest as _;
-use sha2::Sha256;
 
 use super::described::DescribedRoute;
 use super::document::document;
 use super::version::SpecificationVersion;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
+use crate::http::entity_tag::entity_tag;
+use crate::http::entity_tag::is_known;
 use crate::http::error::ApiError;
 
 /// Document of the routes of a listener, made when it is first asked for.
@@ -87,28 +86,9 @@ impl ServedDocument {
 
 impl RenderedDocument {
     fn new(text: String) -> Self {
-        let mut etag = String::from("\"");
-        for byte in &Sha256::digest(&text)[..16] {
-            let _ = write!(etag, "{byte:02x}");
-        }
-        etag.push('"');
-        // Hexadecimal digits in quotes are a valid value.
-        let etag = HeaderValue::from_str(&etag).unwrap_or(HeaderValue::from_static("\"\""));
         Self {
+            etag: entity_tag(text.as_bytes()),
             body: text.into(),
-            etag,
         }
     }
-}
-
-/// True if the client has the version `etag` already.
-fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let known = headers
-        .get_all(header::IF_NONE_MATCH)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok());
-    known.flat_map(|value| value.split(',')).any(|value| {
-        let value = value.trim();
-        value == "*" || value.strip_prefix("W/").unwrap_or(value) == *etag
-    })
 }

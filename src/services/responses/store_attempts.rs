@@ -1,7 +1,7 @@
 //! Repeated attempts to store the end of a background response.
 //!
-//! Its client has been told that it runs, and polls for its end, so a disk that is full for a while
-//! must not leave it in progress.
+//! Clients poll a background response until it ends. Without a further attempt, a disk that is full
+//! at its end would leave it in progress for ever.
 
 use std::time::Duration;
 

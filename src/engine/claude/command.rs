@@ -75,6 +75,11 @@ pub(super) const PROTOCOL: &[&str] = &[
     "",
 ];
 
+/// Makes the CLI report the delay that upstream asks for however long it is; without it, the CLI
+/// keeps a delay of more than a minute to itself. It then retries rate limits and overloads without
+/// end, so the server counts the retries. Not for agents, whose retries nobody counts.
+const REPORT_RETRY_DELAYS: (&str, &str) = ("CLAUDE_CODE_RETRY_WATCHDOG", "1");
+
 const ARGUMENTS: &[&str] = &[
     "--tools",
     "",
@@ -96,7 +101,15 @@ pub(super) fn arguments(setup: &CliSetup) -> Vec<&'static str> {
         .collect()
 }
 
-/// Returns the complete environment of a process of the server with the id `instance`.
+/// Returns the complete environment of a chat worker of the server with the id `instance`.
+pub(super) fn worker_environment(setup: &CliSetup, instance: &str) -> BTreeMap<String, String> {
+    let (name, value) = REPORT_RETRY_DELAYS;
+    let mut environment = environment(setup, instance);
+    environment.insert(name.to_owned(), value.to_owned());
+    environment
+}
+
+/// Returns the environment that chat workers and agents share.
 pub(super) fn environment(setup: &CliSetup, instance: &str) -> BTreeMap<String, String> {
     let home = home(setup).display().to_string();
     let mut environment: BTreeMap<String, String> = [

@@ -136,6 +136,7 @@ mod tests {
             call: failed(),
             status: Some(529),
             delay: None,
+            exceeds_limit: false,
         }));
         assert!(is_under_way());
         costs.observe(&CliEvent::CallFailed(failed()));

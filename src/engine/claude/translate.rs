@@ -167,11 +167,12 @@ impl TurnTranslator {
         }
     }
 
-    /// Lets the CLI retry after a short delay. If upstream asks for a longer one, the turn fails,
-    /// so that the caller waits without holding a worker.
+    /// Lets the CLI retry after a short delay. If upstream asks for a longer one, or the retries
+    /// are used up, the turn fails, so that the caller waits without holding a worker.
     fn retry(&mut self, retry: &ApiRetry) -> TurnStep {
         self.retry_delay = retry.delay.or(self.retry_delay);
-        if retry.delay.is_some_and(|delay| delay > MAX_RETRY_DELAY) {
+        let is_long = retry.delay.is_some_and(|delay| delay > MAX_RETRY_DELAY);
+        if is_long || retry.exceeds_limit {
             return TurnStep::Fail(classify(Some(&retry.call), retry.status, "", retry.delay));
         }
         TurnStep::Nothing

@@ -80,8 +80,20 @@ fn long_retry_delay_fails_the_turn() {
     let limited = r#""error_status":429,"error":"rate_limit""#;
     assert!(steps(&[&retry(5000, limited)]).1.is_empty());
     insta::assert_snapshot!(steps(&[&retry(60_412, limited)]).1.join("\n"), @r#"Fail(Failure { kind: RateLimited, message: "Anthropic's limit for the sign-in of this server is reached. Try again later.", retry_after: Some(60.412s) })"#);
+    assert!(steps(&[&retry(3_600_000, limited)]).1[0].contains("Some(3600s)"));
     assert!(steps(&[&retry(9000, r#""error_status":529,"error":7"#)]).1[0].contains("Overloaded"));
     assert!(steps(&[&retry(9000, r#""error_status":null"#)]).1[0].contains("Upstream"));
+}
+
+#[test]
+fn retry_beyond_the_limit_fails_the_turn() {
+    let retry = |attempt: u32| {
+        let line = r#"{"type":"system","subtype":"api_retry","max_retries":2,"retry_delay_ms":500,"error_status":529"#;
+        format!(r#"{line},"error":"overloaded","attempt":{attempt}}}"#)
+    };
+    assert!(steps(&[&retry(1), &retry(2)]).1.is_empty());
+    let (_, steps) = steps(&[&retry(1), &retry(2), &retry(3)]);
+    assert!(steps[0].contains("Overloaded") && steps[0].contains("Some(2s)"));
 }
 
 #[test]

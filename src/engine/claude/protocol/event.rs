@@ -53,6 +53,8 @@ pub struct ApiRetry {
     pub status: Option<u16>,
     /// Delay before the retry, which upstream may have asked for.
     pub delay: Option<Duration>,
+    /// Set if the retries allowed to the process are used up.
+    pub exceeds_limit: bool,
 }
 
 /// Line of the type `result`, which ends a run.
@@ -136,6 +138,10 @@ struct CliLine<'line> {
     api_error_status: Option<u16>,
     #[serde(default)]
     total_cost_usd: Option<f64>,
+    #[serde(default)]
+    attempt: Option<u32>,
+    #[serde(default)]
+    max_retries: Option<u32>,
     #[serde(default, borrow)]
     retry_delay_ms: Option<&'line RawValue>,
     #[serde(default, borrow)]
@@ -239,6 +245,12 @@ fn event(line: CliLine<'_>) -> Result<CliEvent<'_>, serde_json::Error> {
                 .error_status
                 .and_then(|status| serde_json::from_str(status.get()).ok()),
             delay: milliseconds(line.retry_delay_ms),
+            // The CLI retries a rate limit or an overload without end, see
+            // `CLAUDE_CODE_RETRY_WATCHDOG`.
+            exceeds_limit: line
+                .attempt
+                .zip(line.max_retries)
+                .is_some_and(|(attempt, max_retries)| attempt > max_retries),
         }),
         "rate_limit_event" => CliEvent::Limit(limit_report(line.rate_limit_info)),
         _ => CliEvent::Other,

@@ -43,35 +43,35 @@ use crate::telemetry::metrics::Metrics;
 
 /// Transport that accepts every delivery.
 #[derive(Debug)]
-struct Mailbox(UnboundedSender<SignedRequest>);
+struct AcceptingSender(UnboundedSender<SignedRequest>);
 
-impl WebhookSender for Mailbox {
-    fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
-        self.0.send(letter).unwrap();
+impl WebhookSender for AcceptingSender {
+    fn send(&self, request: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
+        self.0.send(request).unwrap();
         async { Ok(204) }.boxed()
     }
 }
 
 /// Accounting of a server, with the webhook requests it sends.
-struct Office {
+struct AccountingFixture {
     registry: Registry,
     ledger: Ledger,
-    letters: UnboundedReceiver<SignedRequest>,
+    requests: UnboundedReceiver<SignedRequest>,
     shutdown: Shutdown,
     tracker: TaskTracker,
 }
 
-impl Office {
-    async fn on(store: &Store) -> Self {
+impl AccountingFixture {
+    async fn open(store: &Store) -> Self {
         let (tracker, shutdown) = (TaskTracker::new(), Shutdown::new());
         let registry = Registry::open(store.clone()).await.unwrap();
-        let (sender, letters) = mpsc::unbounded_channel();
-        let sender: Arc<dyn WebhookSender> = Arc::new(Mailbox(sender));
+        let (sender, requests) = mpsc::unbounded_channel();
+        let sender: Arc<dyn WebhookSender> = Arc::new(AcceptingSender(sender));
         let environment = Environment::from_iter([("HOME", "/")]);
         let settings = Settings::load(None, &environment, &CommandLineFlags::default()).unwrap();
         let backups = records::backups(&settings, store);
         let records = store.clone();
-        let ground = StartupContext {
+        let context = StartupContext {
             settings: &settings,
             store: records,
             backups,
@@ -80,13 +80,13 @@ impl Office {
             tracker,
             metrics: Metrics::new(),
         };
-        let webhooks = start_webhooks(&ground, &sender).await.unwrap();
+        let webhooks = start_webhooks(&context, &sender).await.unwrap();
         let StartupContext {
             registry,
             shutdown,
             tracker,
             ..
-        } = ground;
+        } = context;
         // 2026-11-21 in UTC.
         let clock = Clock::new(|| 1_795_219_200);
         let opened = Ledger::open(
@@ -108,13 +108,13 @@ impl Office {
         Self {
             registry,
             ledger: opened.ledger,
-            letters,
+            requests,
             shutdown,
             tracker,
         }
     }
 
-    async fn project(&self, url: Option<&str>) -> String {
+    async fn create_project(&self, url: Option<&str>) -> String {
         let webhook = url.map(|url| NewWebhook {
             url: url.parse().unwrap(),
             secret: None,
@@ -128,7 +128,7 @@ impl Office {
     }
 
     /// Charges a request of the key `key-1`, which may spend 100 tokens a day, in a project that may spend 2 dollars a month.
-    async fn spend(&self, project: &str, id: &str, tokens: u64, nanos: i64) {
+    async fn charge_request(&self, project: &str, id: &str, tokens: u64, nanos: i64) {
         let daily = Cap {
             tokens: Some(100),
             money: None,
@@ -174,53 +174,59 @@ impl Office {
         .unwrap();
     }
 
-    async fn told(&mut self) -> Value {
-        let letter = self.letters.recv().await.unwrap();
-        let mut body: Value = serde_json::from_str(&letter.body).unwrap();
+    async fn next_event(&mut self) -> Value {
+        let request = self.requests.recv().await.unwrap();
+        let mut body: Value = serde_json::from_str(&request.body).unwrap();
         assert_eq!(
             (&body["id"], &body["type"]),
-            (&json!(letter.id), &json!("budget.threshold_reached"))
+            (&json!(request.id), &json!("budget.threshold_reached"))
         );
         body["data"].take()
     }
 
-    async fn end(self) -> UnboundedReceiver<SignedRequest> {
+    async fn shut_down(self) -> UnboundedReceiver<SignedRequest> {
         drop(self.ledger);
         self.tracker.close();
         self.tracker.wait().await;
-        self.letters
+        self.requests
     }
 }
 
 #[tokio::test]
 async fn budget_alerts_of_project_and_its_keys_reach_the_project_webhook() {
     let store = Store::in_memory(TaskTracker::new());
-    let mut office = Office::on(&store).await;
-    let (told, silent) = (
-        office.project(Some("https://example.com/hook")).await,
-        office.project(None).await,
+    let mut fixture = AccountingFixture::open(&store).await;
+    let (with_webhook, without_webhook) = (
+        fixture
+            .create_project(Some("https://example.com/hook"))
+            .await,
+        fixture.create_project(None).await,
     );
-    office.spend(&told, "1", 81, 1_000_000_000).await;
+    fixture
+        .charge_request(&with_webhook, "1", 81, 1_000_000_000)
+        .await;
     let mut events = [
-        office.told().await,
-        office.told().await,
-        office.told().await,
+        fixture.next_event().await,
+        fixture.next_event().await,
+        fixture.next_event().await,
     ];
     events.sort_by_key(|event| (event["scope"].to_string(), event["percent"].as_u64()));
     let of_key = |percent: u8| {
         json!({
-            "scope": "key", "key_id": "key-1", "project_id": told, "window": "daily", "since": "2026-11-21",
+            "scope": "key", "key_id": "key-1", "project_id": with_webhook, "window": "daily", "since": "2026-11-21",
             "what": "tokens", "percent": percent, "cap": 100, "spent": 81,
         })
     };
     let of_project = json!({
-        "scope": "project", "key_id": null, "project_id": told, "window": "monthly", "since": "2026-11-01",
+        "scope": "project", "key_id": null, "project_id": with_webhook, "window": "monthly", "since": "2026-11-01",
         "what": "money", "percent": 50, "cap": "2.00", "spent": "1.00",
     });
     assert_eq!(events, [of_key(50), of_key(80), of_project]);
-    office.spend(&silent, "2", 1, 2_000_000_000).await;
+    fixture
+        .charge_request(&without_webhook, "2", 1, 2_000_000_000)
+        .await;
     assert!(
-        office.end().await.recv().await.is_none(),
+        fixture.shut_down().await.recv().await.is_none(),
         "a project without a webhook gets no events"
     );
 }
@@ -228,11 +234,13 @@ async fn budget_alerts_of_project_and_its_keys_reach_the_project_webhook() {
 #[tokio::test]
 async fn alert_raised_during_shutdown_is_sent_after_restart() {
     let store = Store::in_memory(TaskTracker::new());
-    let office = Office::on(&store).await;
-    let project = office.project(Some("https://example.com/hook")).await;
-    office.shutdown.abort();
-    office.spend(&project, "1", 50, 0).await;
-    assert!(office.end().await.recv().await.is_none());
-    let mut again = Office::on(&store).await;
-    assert_eq!(again.told().await["percent"], 50);
+    let fixture = AccountingFixture::open(&store).await;
+    let project = fixture
+        .create_project(Some("https://example.com/hook"))
+        .await;
+    fixture.shutdown.abort();
+    fixture.charge_request(&project, "1", 50, 0).await;
+    assert!(fixture.shut_down().await.recv().await.is_none());
+    let mut again = AccountingFixture::open(&store).await;
+    assert_eq!(again.next_event().await["percent"], 50);
 }

@@ -27,7 +27,7 @@ pub(super) fn model_rules(settings: &Settings) -> ModelRules {
     ModelRules::new(settings.models.restrictions.clone(), is_strict)
 }
 
-/// Builds [`model_rules`] that count each newly learnt refusal in `metrics`.
+/// Builds [`model_rules`] that count each newly learned refusal in `metrics`.
 pub(super) fn counted_rules(settings: &Settings, metrics: Metrics) -> ModelRules {
     model_rules(settings).with_refusal_listener(move |model, parameter| {
         metrics.count_learnt_refusal(model, parameter);

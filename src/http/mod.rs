@@ -37,7 +37,7 @@ pub use config::Config;
 pub use connection::Connection;
 pub use error::client_error;
 pub use error::response_error;
-pub use middleware::framing::TwoLengths;
+pub use middleware::framing::AmbiguousLength;
 pub use routes::admin_router;
 pub use routes::metrics_router;
 pub use routes::router;

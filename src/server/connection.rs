@@ -20,8 +20,8 @@ use super::HttpService;
 use super::Shutdown;
 use super::deadline_io::DeadlineIo;
 use super::head_watch::HeadWatch;
+use crate::http::AmbiguousLength;
 use crate::http::Connection;
-use crate::http::TwoLengths;
 use crate::telemetry::logs::ErrorChain;
 
 /// Maximum buffered size of a request head, and of a response that the client is slow to read, in
@@ -71,7 +71,7 @@ pub(super) async fn run<A: HttpService>(
             request.extensions_mut().insert(visit.clone());
         }
         if watch.has_two_lengths() {
-            request.extensions_mut().insert(TwoLengths);
+            request.extensions_mut().insert(AmbiguousLength);
         }
         request
     });

@@ -70,7 +70,7 @@ async fn parameter_refused_upstream_is_dropped_from_later_requests() {
     assert_eq!(first.text(), "ok");
     assert_eq!(
         first.headers["x-switchboard-ignored"], "temperature",
-        "reported although learnt during the request"
+        "reported although learned during the request"
     );
     // The CLI retries once with the same body before the gateway retries without the parameter.
     assert_eq!(server.upstream().requests().len(), 3);

@@ -18,8 +18,8 @@ use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store::Store;
 
-pub(crate) use crate::storage::store::testing::Faulty;
-pub(crate) use crate::storage::store::testing::Gated;
+pub(crate) use crate::storage::store::testing::BlockingBackend;
+pub(crate) use crate::storage::store::testing::FaultyBackend;
 
 /// Opens a ledger in memory at the fixed time `now`.
 pub(crate) async fn temporary(now: u64) -> Ledger {
@@ -27,15 +27,15 @@ pub(crate) async fn temporary(now: u64) -> Ledger {
 }
 
 /// Opens a ledger that writes nothing while the returned gate is closed.
-pub(crate) async fn gated(now: u64) -> (Ledger, Arc<Gated>) {
-    let gate = Arc::new(Gated::default());
+pub(crate) async fn gated(now: u64) -> (Ledger, Arc<BlockingBackend>) {
+    let gate = Arc::new(BlockingBackend::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
     (over(store, now).await, gate)
 }
 
 /// Opens a ledger on a disk that can be made to fail.
-pub(crate) async fn faulty(now: u64) -> (Ledger, Arc<Faulty>) {
-    let disk = Arc::new(Faulty::default());
+pub(crate) async fn faulty(now: u64) -> (Ledger, Arc<FaultyBackend>) {
+    let disk = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     (over(store, now).await, disk)
 }

@@ -148,17 +148,17 @@ fn handling(field: &Field) -> String {
 /// Returns the names of the fields of `T`, which its `Deserialize` passes to the deserializer.
 pub(crate) fn fields_of<T: Deserialize<'static>>() -> &'static [&'static str] {
     let mut fields = None;
-    let _ = T::deserialize(Asking {
+    let _ = T::deserialize(FieldNameCollector {
         fields: &mut fields,
     });
     fields.expect("the type is a plain struct")
 }
 
-struct Asking<'a> {
+struct FieldNameCollector<'a> {
     fields: &'a mut Option<&'static [&'static str]>,
 }
 
-impl<'de> serde::Deserializer<'de> for Asking<'_> {
+impl<'de> serde::Deserializer<'de> for FieldNameCollector<'_> {
     type Error = serde::de::value::Error;
 
     fn deserialize_struct<V: Visitor<'de>>(

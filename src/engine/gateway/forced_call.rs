@@ -2,7 +2,7 @@
 //!
 //! With one tool, the model answers with the arguments of the call, bound to their schema, and the
 //! answer is delivered as the call. With several tools, or arguments of any form, the model is
-//! instructed to call, and [`demanded_call`](super::demanded_call) buffers the answer.
+//! instructed to call, and [`required_call_filter`](super::required_call_filter) buffers the answer.
 
 use futures::StreamExt as _;
 use futures::stream;

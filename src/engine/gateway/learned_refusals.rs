@@ -139,21 +139,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn fields_expire_after_their_ttl_and_are_bounded() {
-        let learnt = LearnedRefusals::default();
-        learnt.remember("m-1", field("first"));
-        learnt.remember("m-1", UpstreamRefusal::Parameter(Restriction::Sampling));
+        let learned = LearnedRefusals::default();
+        learned.remember("m-1", field("first"));
+        learned.remember("m-1", UpstreamRefusal::Parameter(Restriction::Sampling));
         assert_eq!(
-            (learnt.fields("m-1").len(), learnt.fields("m-2").len()),
+            (learned.fields("m-1").len(), learned.fields("m-2").len()),
             (1, 0)
         );
         tokio::time::advance(FIELD_TTL).await;
-        assert!(learnt.fields("m-1").is_empty());
-        assert_eq!(learnt.restrictions("m-1"), [Restriction::Sampling]);
+        assert!(learned.fields("m-1").is_empty());
+        assert_eq!(learned.restrictions("m-1"), [Restriction::Sampling]);
         for name in 0..=MAX_FIELDS {
-            learnt.remember("m-1", field(&format!("f{name}")));
-            learnt.remember("m-1", field(&format!("f{name}")));
+            learned.remember("m-1", field(&format!("f{name}")));
+            learned.remember("m-1", field(&format!("f{name}")));
         }
-        let fields = learnt.fields("m-1");
+        let fields = learned.fields("m-1");
         assert_eq!(
             (fields.len(), fields[0].to_string().as_str()),
             (MAX_FIELDS, "f1")
@@ -164,10 +164,10 @@ mod tests {
     fn callback_receives_each_refusal() {
         let reported = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&reported);
-        let learnt = LearnedRefusals::with_listener(move |model, parameter| {
+        let learned = LearnedRefusals::with_listener(move |model, parameter| {
             sink.lock().unwrap().push(format!("{model} {parameter}"));
         });
-        learnt.remember("m-1", UpstreamRefusal::Parameter(Restriction::ForcedTools));
+        learned.remember("m-1", UpstreamRefusal::Parameter(Restriction::ForcedTools));
         assert_eq!(*reported.lock().unwrap(), ["m-1 forced_tools"]);
     }
 }

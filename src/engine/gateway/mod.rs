@@ -24,12 +24,10 @@ mod breaker;
 mod catalogue;
 mod circuit;
 mod config;
-mod demanded_call;
 mod error;
 mod forced_call;
 mod instructions;
 mod json_answer;
-mod late_names;
 mod learned_refusals;
 mod model_rules;
 mod patterns;
@@ -37,6 +35,8 @@ mod pipeline;
 mod prefill;
 mod property_names;
 mod refused_field;
+mod refused_part_names;
+mod required_call_filter;
 mod run;
 mod schema;
 mod schema_check;
@@ -79,11 +79,11 @@ pub use error::Error;
 pub use error::FileFault;
 pub use error::ServerToolsOff;
 pub use error::SharedCause;
-pub use late_names::LateNames;
 pub use model_rules::ModelRules;
 pub use pipeline::AdmissionDeps;
 pub use pipeline::PipelineSteps;
 pub use pipeline::TurnPipeline;
+pub use refused_part_names::RefusedPartNames;
 pub use service::{Gateway, SignInState};
 pub use turn_files::FileMemory;
 pub use turn_files::TurnFiles;
@@ -133,7 +133,7 @@ pub struct TurnInfo {
     /// may not use them.
     pub left_out: Vec<String>,
     /// Further names of this kind, which upstream refuses while the turn runs.
-    pub refused: LateNames,
+    pub refused: RefusedPartNames,
     /// Names of parts that were expressed in another way, because the model does not take them as
     /// they are.
     pub repaired: Vec<&'static str>,
@@ -177,7 +177,7 @@ impl TurnInfo {
         self.left_out
             .iter()
             .cloned()
-            .chain(self.refused.so_far())
+            .chain(self.refused.names())
             .collect()
     }
 }

@@ -1,7 +1,7 @@
 //! Parameters that each model takes, and the adaptation of turns to models that take fewer.
 //!
 //! The configuration lists known restrictions. Further refusals of upstream are
-//! [learnt](super::learned_refusals): when upstream answers 400 and blames the model, or a field it does not
+//! [learned](super::learned_refusals): when upstream answers 400 and blames the model, or a field it does not
 //! know, before the answer has begun, the turn is retried without the parameter; if that succeeds,
 //! the refusal is remembered for the model.
 

@@ -28,12 +28,12 @@ use crate::runtime::compute::in_place;
 use super::Error;
 use super::TurnStream;
 use super::breaker::BreakerPass;
-use super::demanded_call::DemandedCall;
 use super::json_answer::JsonAnswerCheck;
-use super::late_names::LateNames;
 use super::learned_refusals::UpstreamRefusal;
 use super::model_rules::ModelRules;
 use super::property_names::PropertyNames;
+use super::refused_part_names::RefusedPartNames;
+use super::required_call_filter::RequiredCallFilter;
 use super::schema;
 use super::stop_sequences::StopSequenceFilter;
 use super::strict::ToolArgumentCheck;
@@ -69,12 +69,12 @@ pub(super) struct TurnRun<L: Launcher> {
     strict: ToolArgumentCheck,
     stops: StopSequenceFilter,
     form: JsonAnswerCheck,
-    demand: DemandedCall,
+    demand: RequiredCallFilter,
     rules: Arc<ModelRules>,
     /// Parts of the turn that upstream has refused so far.
     refused: Vec<UpstreamRefusal>,
     /// Channel to the caller for these refusals.
-    late_names: LateNames,
+    refused_part_names: RefusedPartNames,
     /// Properties of tools that go upstream under other names.
     names: PropertyNames,
     /// The turn, while it may be repeated for an answer in the requested form.
@@ -109,8 +109,8 @@ where
         mut turn: WorkerTurn,
         pass: BreakerPass,
         rules: Arc<ModelRules>,
-        late: LateNames,
-        demand: DemandedCall,
+        refused_part_names: RefusedPartNames,
+        demand: RequiredCallFilter,
     ) -> Result<Self, Error> {
         let (strict, stops, form, names, repeat) = in_place(turn.turn.bytes(), || {
             let strict = ToolArgumentCheck::new(&turn.turn.tools);
@@ -131,7 +131,7 @@ where
             demand,
             rules,
             refused: Vec::new(),
-            late_names: late,
+            refused_part_names,
             names,
             repeat_turn: repeat,
             first_usage: None,
@@ -313,7 +313,7 @@ where
         let Some(refusal) = self.rules.parse_refusal(failure, &turn.turn) else {
             return false;
         };
-        self.late_names.add(refusal.names(&turn.turn));
+        self.refused_part_names.add(refusal.names(&turn.turn));
         let demanded = refusal.remove_from(&mut turn.turn);
         // The refused call already has an entry in the costs.
         turn.bill = turn.bill.add_run();
@@ -322,7 +322,7 @@ where
             refusal.remove_from(&mut repeat.turn);
         }
         if let Some(choice) = demanded {
-            self.demand = DemandedCall::for_choice(choice);
+            self.demand = RequiredCallFilter::for_choice(choice);
             self.repeat_turn.get_or_insert_with(|| turn.clone());
         }
         self.refused.push(refusal);

@@ -24,10 +24,10 @@ use crate::runtime::fair_queue::Tenant;
 
 use super::breaker::Breaker;
 use super::catalogue::ModelNames;
-use super::demanded_call::DemandedCall;
 use super::forced_call;
 use super::json_answer::JsonAnswerCheck;
 use super::model_rules::ModelRules;
+use super::required_call_filter::RequiredCallFilter;
 use super::run::TurnRun;
 use super::run::WorkerSource;
 use super::{Error, ModelCard, ModelFit, Readiness, RunningTurn, TurnInfo, Turns, WorkerCounts};
@@ -137,9 +137,9 @@ where
         };
         let demand = forced
             .demanded
-            .map(DemandedCall::for_choice)
+            .map(RequiredCallFilter::for_choice)
             .unwrap_or_default();
-        let late = told.refused.clone();
+        let refused_part_names = told.refused.clone();
         let source = WorkerSource { pool, claim };
         let run = TurnRun::start(
             source,
@@ -147,7 +147,7 @@ where
             turn,
             pass,
             Arc::clone(&self.rules),
-            late,
+            refused_part_names,
             demand,
         )
         .await?;

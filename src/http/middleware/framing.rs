@@ -19,7 +19,7 @@ const CHUNKED: &str = "chunked";
 
 /// Marks a request that came with both `Content-Length` and `Transfer-Encoding`.
 #[derive(Debug, Clone, Copy)]
-pub struct TwoLengths;
+pub struct AmbiguousLength;
 
 /// Refuses ambiguous requests and closes their connections.
 pub(in crate::http) async fn layer(request: Request, next: Next) -> Response {
@@ -35,7 +35,7 @@ pub(in crate::http) async fn layer(request: Request, next: Next) -> Response {
 }
 
 fn check(request: &Request) -> Result<(), ApiError> {
-    if request.extensions().get::<TwoLengths>().is_some() {
+    if request.extensions().get::<AmbiguousLength>().is_some() {
         let message = "`Content-Length` and `Transfer-Encoding` cannot stand together: it is not certain where such a body ends. \
                        Send one of them.";
         return Err(ApiError::new(ErrorKind::InvalidRequest, message));

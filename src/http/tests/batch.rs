@@ -81,12 +81,12 @@ async fn inline_batch_concurrency_is_limited_by_request_and_workers() {
             max: workers,
             ..WorkerCounts::default()
         };
-        let mut held = turns.held();
+        let mut running_turns = turns.watch_running();
         let fields = json!({"requests": vec![request.clone(); 6], "parallel": parallel});
         let mut peak = 0;
         let watching = async {
-            while held.changed().await.is_ok() {
-                peak = peak.max(*held.borrow_and_update());
+            while running_turns.changed().await.is_ok() {
+                peak = peak.max(*running_turns.borrow_and_update());
             }
         };
         tokio::select! { response = send_batch(turns, &fields) => assert_eq!(response.status(), StatusCode::OK), () = watching => {} }

@@ -80,7 +80,7 @@ async fn one_failed_prompt_fails_the_completion_and_cancels_the_others() {
         ))),
         _ => Ok(play(vec![started(), Step::Hang])),
     });
-    let mut held = turns.held();
+    let mut running_turns = turns.watch_running();
     let response = send(
         router(state(turns)),
         post(&json!({"model": "m", "prompt": ["a", "b"]})),
@@ -91,7 +91,10 @@ async fn one_failed_prompt_fails_the_completion_and_cancels_the_others() {
         (status, &error["code"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("overloaded"))
     );
-    held.wait_for(|held| *held == 0).await.unwrap();
+    running_turns
+        .wait_for(|running_turns| *running_turns == 0)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

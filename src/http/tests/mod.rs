@@ -117,19 +117,19 @@ pub(crate) struct ScriptedTurns {
     script: Box<Script>,
     has_queue: bool,
     pub(crate) readiness: Readiness,
-    held: watch::Sender<usize>,
+    running_turns: watch::Sender<usize>,
 }
 
-struct Held(watch::Sender<usize>);
+struct RunningTurnGuard(watch::Sender<usize>);
 
-impl Held {
+impl RunningTurnGuard {
     fn new(count: &watch::Sender<usize>) -> Self {
         count.send_modify(|count| *count += 1);
         Self(count.clone())
     }
 }
 
-impl Drop for Held {
+impl Drop for RunningTurnGuard {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
     }
@@ -139,12 +139,12 @@ impl ScriptedTurns {
     pub(crate) fn new(
         script: impl Fn(&Caller, &Turn) -> Result<TurnStream, Error> + Send + Sync + 'static,
     ) -> Self {
-        let held = watch::Sender::new(0);
+        let running_turns = watch::Sender::new(0);
         Self {
             script: Box::new(script),
             has_queue: false,
             readiness: Readiness::default(),
-            held,
+            running_turns,
         }
     }
 
@@ -168,8 +168,8 @@ impl ScriptedTurns {
     }
 
     /// Returns the number of running turns, to watch.
-    pub(crate) fn held(&self) -> watch::Receiver<usize> {
-        self.held.subscribe()
+    pub(crate) fn watch_running(&self) -> watch::Receiver<usize> {
+        self.running_turns.subscribe()
     }
 }
 
@@ -192,13 +192,13 @@ pub(crate) fn play(steps: Vec<Step>) -> TurnStream {
 impl Turns for ScriptedTurns {
     fn run(&self, caller: Caller, turn: Turn) -> BoxFuture<'_, Result<RunningTurn, Error>> {
         let run = async move {
-            let held = Held::new(&self.held);
+            let running_turns = RunningTurnGuard::new(&self.running_turns);
             if self.has_queue {
                 std::future::pending::<()>().await;
             }
             let events = (self.script)(&caller, &turn)?;
             let events = events.inspect(move |_| {
-                let _ = &held;
+                let _ = &running_turns;
             });
             Ok(RunningTurn::new(
                 TurnInfo::for_model("claude-sonnet-5-5"),

@@ -9,7 +9,7 @@ use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Part;
 use crate::storage::store::Store;
-use crate::storage::store::testing::Gated;
+use crate::storage::store::testing::BlockingBackend;
 
 const PATH: &str = "/v1/responses";
 /// Longest wait for something that happens at once.
@@ -369,10 +369,10 @@ async fn background_response_can_be_followed_and_cancelled() {
 
 #[tokio::test]
 async fn background_response_runs_even_if_its_client_leaves_while_it_is_stored() {
-    let disk = Arc::new(Gated::default());
+    let disk = Arc::new(BlockingBackend::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     let turns = ScriptedTurns::playing([started(), Step::Hang]);
-    let mut held = turns.held();
+    let mut running_turns = turns.watch_running();
     let state = whole_state(
         &ResponseTables::over(&store),
         turns,
@@ -390,7 +390,7 @@ async fn background_response_runs_even_if_its_client_leaves_while_it_is_stored()
     }
     drop(creating);
     disk.open();
-    let is_run = held.wait_for(|held| *held == 1);
+    let is_run = running_turns.wait_for(|running_turns| *running_turns == 1);
     tokio::time::timeout(DEADLINE, is_run)
         .await
         .expect("the response runs")
@@ -469,12 +469,18 @@ async fn only_background_responses_can_be_cancelled() {
 #[tokio::test]
 async fn delete_cancels_a_running_response() {
     let turns = ScriptedTurns::playing([started(), Step::Hang]);
-    let mut held = turns.held();
+    let mut running_turns = turns.watch_running();
     let router = router(state(turns));
     let created = found(&router, response_request(json!({"background": true}))).await;
-    held.wait_for(|held| *held == 1).await.unwrap();
+    running_turns
+        .wait_for(|running_turns| *running_turns == 1)
+        .await
+        .unwrap();
     found(&router, at("DELETE", &id(&created), "")).await;
-    held.wait_for(|held| *held == 0).await.unwrap();
+    running_turns
+        .wait_for(|running_turns| *running_turns == 0)
+        .await
+        .unwrap();
     assert!(
         refused(&router, at("GET", &id(&created), ""))
             .await

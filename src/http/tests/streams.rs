@@ -148,9 +148,9 @@ async fn late_failure_ends_stream_without_done() {
 #[tokio::test]
 async fn last_event_releases_the_turn() {
     let turns = ScriptedTurns::playing(greeting());
-    let held = turns.held();
+    let running_turns = turns.watch_running();
     let mut response = send(router(state(turns)), post(&chat(true))).await;
-    while *held.borrow() > 0 {
+    while *running_turns.borrow() > 0 {
         next(&mut response).await.unwrap();
     }
     assert!(http_body::Body::is_end_stream(response.body()));
@@ -159,11 +159,11 @@ async fn last_event_releases_the_turn() {
 #[tokio::test]
 async fn dropped_response_cancels_the_turn() {
     let turns = ScriptedTurns::playing([started(), Step::Hang]);
-    let held = turns.held();
+    let running_turns = turns.watch_running();
     let response = send(router(state(turns)), post(&chat(true))).await;
-    assert_eq!(*held.borrow(), 1);
+    assert_eq!(*running_turns.borrow(), 1);
     drop(response);
-    assert_eq!(*held.borrow(), 0);
+    assert_eq!(*running_turns.borrow(), 0);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn each_choice_is_a_turn_of_its_own() {
         choices.send(turn.sampling.choice_index).unwrap();
         Ok(play(greeting()))
     });
-    let mut held = turns.held();
+    let mut running_turns = turns.watch_running();
     let response = send(router(state(turns)), post(&request)).await;
     let stream = body(response).await;
     for index in 0..3 {
@@ -61,5 +61,8 @@ async fn each_choice_is_a_turn_of_its_own() {
     }
     assert_eq!(stream.matches("[DONE]").count(), 1);
     assert_eq!(seen.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
-    held.wait_for(|held| *held == 0).await.unwrap();
+    running_turns
+        .wait_for(|running_turns| *running_turns == 0)
+        .await
+        .unwrap();
 }

@@ -372,7 +372,7 @@ async fn tool_results_can_be_files_and_count_as_tokens() {
 #[tokio::test(start_paused = true)]
 async fn files_of_queued_turns_are_limited_in_memory() {
     let turns = ScriptedTurns::queueing();
-    let mut held = turns.held();
+    let mut running_turns = turns.watch_running();
     // Eight turns of a KiB each.
     let server = Arc::new(Server::of(turns, 1024).await);
     let id = server.upload("user_data", "a.md", "words").await;
@@ -384,11 +384,11 @@ async fn files_of_queued_turns_are_limited_in_memory() {
         })
         .collect();
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(*held.borrow_and_update(), 8);
+    assert_eq!(*running_turns.borrow_and_update(), 8);
     waiting.drain(..8).for_each(|turn| turn.abort());
     sleep(Duration::from_secs(60)).await;
     assert!(
-        *held.borrow_and_update() >= 1,
+        *running_turns.borrow_and_update() >= 1,
         "those that waited for memory go on"
     );
     waiting.drain(..).for_each(|turn| turn.abort());
@@ -397,7 +397,7 @@ async fn files_of_queued_turns_are_limited_in_memory() {
 #[tokio::test(start_paused = true)]
 async fn turn_waits_for_file_memory_with_a_timeout() {
     let turns = ScriptedTurns::queueing();
-    let mut held = turns.held();
+    let mut running_turns = turns.watch_running();
     let server = Arc::new(Server::of(turns, 1024).await);
     let id = server.upload("user_data", "a.md", "words").await;
     let input = from_user(&json!({"type": "input_file", "file_id": id}));
@@ -410,7 +410,7 @@ async fn turn_waits_for_file_memory_with_a_timeout() {
     }
     sleep(Duration::from_secs(60)).await;
     assert_eq!(
-        *held.borrow_and_update(),
+        *running_turns.borrow_and_update(),
         2,
         "the files of two in the background are in memory"
     );
@@ -421,7 +421,7 @@ async fn turn_waits_for_file_memory_with_a_timeout() {
     };
     let waiting: Vec<_> = (0..8).map(|_| ask()).collect();
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(*held.borrow_and_update(), 10);
+    assert_eq!(*running_turns.borrow_and_update(), 10);
     let started_at = tokio::time::Instant::now();
     let refused = refusal(ask().await.unwrap()).await;
     assert!(

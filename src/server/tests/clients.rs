@@ -60,7 +60,13 @@ async fn turn_is_cancelled_when_client_disconnects_at_any_stage() {
                 read_until(&mut client, "\"a\"").await;
             }
             let _half_open = kind.disconnect(client).await;
-            let left = timeout(SOON, server.held.wait_for(|held| *held == 0)).await;
+            let left = timeout(
+                SOON,
+                server
+                    .running_turns
+                    .wait_for(|running_turns| *running_turns == 0),
+            )
+            .await;
             assert!(left.is_ok(), "{kind:?} at stage {index}");
         }
     }
@@ -82,7 +88,9 @@ async fn heartbeat_detects_disconnect_behind_unread_bytes() {
     drop(client);
     within(
         Duration::from_secs(1),
-        server.held.wait_for(|held| *held == 0),
+        server
+            .running_turns
+            .wait_for(|running_turns| *running_turns == 0),
     )
     .await
     .unwrap();

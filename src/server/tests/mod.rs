@@ -51,7 +51,7 @@ fn config() -> Config {
 struct Server {
     address: SocketAddr,
     shutdown: Shutdown,
-    held: watch::Receiver<usize>,
+    running_turns: watch::Receiver<usize>,
     done: JoinHandle<DrainSummary>,
 }
 
@@ -75,7 +75,7 @@ impl Server {
         change: impl FnOnce(AppState) -> AppState,
     ) -> Self {
         let shutdown = Shutdown::new();
-        let held = turns.held();
+        let running_turns = turns.watch_running();
         let mut http_config = http::config();
         set(&mut http_config);
         let (stopping, last_words) = (
@@ -100,7 +100,7 @@ impl Server {
         Self {
             address,
             shutdown,
-            held,
+            running_turns,
             done: tracker.spawn(serving),
         }
     }
@@ -111,9 +111,13 @@ impl Server {
 
     /// Waits until `count` turns are running.
     async fn until_held(&mut self, count: usize) {
-        within(DEADLINE, self.held.wait_for(|held| *held == count))
-            .await
-            .unwrap();
+        within(
+            DEADLINE,
+            self.running_turns
+                .wait_for(|running_turns| *running_turns == count),
+        )
+        .await
+        .unwrap();
     }
 
     async fn summary(self) -> DrainSummary {

@@ -61,12 +61,15 @@ async fn answers_running_after_drain_timeout_end_with_an_error() {
     let mut stream = server.connect().await;
     stream.write_all(&chat(true)).await.unwrap();
     read_until(&mut stream, "\"a\"").await;
-    let mut held = server.held.clone();
+    let mut running_turns = server.running_turns.clone();
     let mut whole = server.connect().await;
     whole.write_all(&chat(false)).await.unwrap();
-    within(DEADLINE, held.wait_for(|held| *held == 2))
-        .await
-        .unwrap();
+    within(
+        DEADLINE,
+        running_turns.wait_for(|running_turns| *running_turns == 2),
+    )
+    .await
+    .unwrap();
 
     server.shutdown.begin();
     let end = read_to_end(&mut stream).await;
@@ -88,7 +91,7 @@ async fn answers_running_after_drain_timeout_end_with_an_error() {
             aborted: 0
         }
     );
-    assert_eq!(*held.borrow(), 0);
+    assert_eq!(*running_turns.borrow(), 0);
 }
 
 #[tokio::test]
@@ -125,7 +128,7 @@ async fn second_signal_aborts_without_waiting() {
     let mut client = server.connect().await;
     client.write_all(&chat(true)).await.unwrap();
     read_until(&mut client, "\"a\"").await;
-    let held = server.held.clone();
+    let running_turns = server.running_turns.clone();
 
     server.shutdown.begin();
     server.shutdown.abort();
@@ -138,5 +141,5 @@ async fn second_signal_aborts_without_waiting() {
         }
     );
     assert!(started.elapsed() < Duration::from_millis(200));
-    assert_eq!(*held.borrow(), 0);
+    assert_eq!(*running_turns.borrow(), 0);
 }

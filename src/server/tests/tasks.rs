@@ -22,7 +22,7 @@ struct RunningTask {
     fixture: TaskFixture,
     server: Server,
     task: String,
-    puppet: AgentScript,
+    agent: AgentScript,
 }
 
 impl RunningTask {
@@ -30,12 +30,12 @@ impl RunningTask {
         let mut fixture = TaskFixture::open().await;
         let turns = ScriptedTurns::playing([]);
         let server = Server::start_as(turns, config(), |_| {}, |state| fixture.state(state)).await;
-        let (task, puppet) = fixture.start_task(json!({})).await;
+        let (task, agent) = fixture.start_task(json!({})).await;
         Self {
             fixture,
             server,
             task,
-            puppet,
+            agent,
         }
     }
 
@@ -68,15 +68,15 @@ fn numbers(events: &[Value]) -> Vec<u64> {
 async fn task_is_watched_and_controlled_over_one_socket() {
     let mut running = RunningTask::open().await;
     let mut socket = running.open_socket("", 0).await.unwrap();
-    running.puppet.say(AgentEvent::Message("hm".to_owned()));
+    running.agent.emit(AgentEvent::Message("hm".to_owned()));
     assert_eq!(socket.until("message").await["text"], "hm");
-    running.puppet.ask("q1");
+    running.agent.request_permission("q1");
     assert_eq!(socket.until("permission_request").await["request_id"], "q1");
     socket
         .send(json!({"type": "permission", "request_id": "q1", "decision": "allow"}))
         .await;
     assert_eq!(
-        running.puppet.heard.recv().await.unwrap(),
+        running.agent.calls.recv().await.unwrap(),
         AgentCall::Answer("q1".to_owned(), PermissionDecision::Allow)
     );
     assert_eq!(
@@ -109,10 +109,10 @@ async fn task_is_watched_and_controlled_over_one_socket() {
     socket.until("request_error").await;
     socket.send(json!({"type": "interrupt"})).await;
     assert_eq!(
-        running.puppet.heard.recv().await.unwrap(),
+        running.agent.calls.recv().await.unwrap(),
         AgentCall::Interrupt
     );
-    running.puppet.end(AgentStop::Interrupted, "0.25");
+    running.agent.end(AgentStop::Interrupted, "0.25");
     assert_eq!(socket.until("complete").await["status"], "interrupted");
     assert_eq!(socket.next().await, Some(json!(1000)));
 }
@@ -121,14 +121,14 @@ async fn task_is_watched_and_controlled_over_one_socket() {
 async fn socket_opened_later_starts_after_the_requested_event() {
     let running = RunningTask::open().await;
     for number in 1..=5 {
-        running.puppet.say(AgentEvent::Message(number.to_string()));
+        running.agent.emit(AgentEvent::Message(number.to_string()));
     }
     let mut socket = running.open_socket("?starting_after=2", 0).await.unwrap();
     let mut events = Vec::new();
     while events.len() < 3 {
         events.push(socket.next().await.unwrap());
     }
-    running.puppet.end(AgentStop::Completed, "0.25");
+    running.agent.end(AgentStop::Completed, "0.25");
     events.push(socket.until("complete").await);
     assert_eq!(numbers(&events), [3, 4, 5, 6]);
     assert_eq!(

@@ -38,8 +38,11 @@ impl ResponseTables {
 
     /// Opens the tables on a disk that can be made full.
     #[cfg(test)]
-    pub(crate) fn faulty() -> (Self, std::sync::Arc<crate::storage::store::testing::Faulty>) {
-        let disk = std::sync::Arc::new(crate::storage::store::testing::Faulty::default());
+    pub(crate) fn faulty() -> (
+        Self,
+        std::sync::Arc<crate::storage::store::testing::FaultyBackend>,
+    ) {
+        let disk = std::sync::Arc::new(crate::storage::store::testing::FaultyBackend::default());
         let store = Store::new(std::sync::Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
         (Self::over(&store), disk)
     }

@@ -9,7 +9,7 @@ use super::Config;
 use super::Sessions;
 use crate::accounts::auth::Keys;
 use crate::storage::store::Store;
-use crate::storage::store::testing::Faulty;
+use crate::storage::store::testing::FaultyBackend;
 
 /// Creates sessions in memory.
 pub(crate) fn temporary(keys: &Arc<Keys>) -> Sessions {
@@ -17,8 +17,8 @@ pub(crate) fn temporary(keys: &Arc<Keys>) -> Sessions {
 }
 
 /// Creates sessions on a disk that can be made full.
-pub(crate) fn faulty(keys: &Arc<Keys>) -> (Sessions, Arc<Faulty>) {
-    let disk = Arc::new(Faulty::default());
+pub(crate) fn faulty(keys: &Arc<Keys>) -> (Sessions, Arc<FaultyBackend>) {
+    let disk = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     (over(&store, keys), disk)
 }

@@ -22,8 +22,8 @@ use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::storage::store::MemoryBackend;
 use crate::storage::store::Store;
-use crate::storage::store::testing::Faulty;
-use crate::storage::store::testing::Gated;
+use crate::storage::store::testing::BlockingBackend;
+use crate::storage::store::testing::FaultyBackend;
 
 fn sessions(store: &Store) -> Sessions {
     sessions_for(store, 60)
@@ -182,7 +182,7 @@ async fn concurrent_creates_do_not_exceed_the_session_limit() {
 
 #[tokio::test]
 async fn answer_that_cannot_be_stored_fails_and_changes_nothing() {
-    let disk = Arc::new(Faulty::default());
+    let disk = Arc::new(FaultyBackend::default());
     let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
     let session = sessions.create(&caller(), new()).await.unwrap();
     run_turn(&sessions, &session, "hi", Some(FinishReason::Stop)).await;
@@ -299,7 +299,7 @@ async fn turn_appends_new_messages_only_and_reads_earlier_record_version() {
 
 #[tokio::test]
 async fn session_stays_locked_until_the_answer_of_a_cancelled_client_is_stored() {
-    let disk = Arc::new(Gated::default());
+    let disk = Arc::new(BlockingBackend::default());
     let sessions = sessions(&Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap());
     let session = sessions.create(&caller(), new()).await.unwrap();
     let turn = sessions.begin_turn(&caller(), &session.id).await.unwrap();

@@ -56,37 +56,37 @@ pub(crate) enum AgentCall {
 /// Controls one scripted agent.
 pub(crate) struct AgentScript {
     pub(crate) job: AgentJob,
-    pub(crate) says: UnboundedSender<Result<AgentEvent, Failure>>,
-    pub(crate) heard: UnboundedReceiver<AgentCall>,
+    pub(crate) events: UnboundedSender<Result<AgentEvent, Failure>>,
+    pub(crate) calls: UnboundedReceiver<AgentCall>,
 }
 
 #[derive(Debug)]
 struct ScriptedRunner {
-    puppets: UnboundedSender<AgentScript>,
+    agents: UnboundedSender<AgentScript>,
     forgotten: UnboundedSender<Uuid>,
 }
 
 struct ScriptedAgent {
-    lines: UnboundedReceiver<Result<AgentEvent, Failure>>,
-    heard: UnboundedSender<AgentCall>,
+    events: UnboundedReceiver<Result<AgentEvent, Failure>>,
+    calls: UnboundedSender<AgentCall>,
 }
 
 impl AgentRunner for ScriptedRunner {
     fn start(&self, job: AgentJob) -> BoxFuture<'_, Result<Box<dyn Agent>, Failure>> {
-        let (says, lines) = mpsc::unbounded_channel();
-        let (heard, hears) = mpsc::unbounded_channel();
+        let (event_sender, events) = mpsc::unbounded_channel();
+        let (calls, call_receiver) = mpsc::unbounded_channel();
         let is_ready = job.prompt != NEVER_READY;
-        self.puppets
+        self.agents
             .send(AgentScript {
                 job,
-                says,
-                heard: hears,
+                events: event_sender,
+                calls: call_receiver,
             })
             .unwrap();
         if !is_ready {
             return std::future::pending().boxed();
         }
-        async { Ok(Box::new(ScriptedAgent { lines, heard }) as Box<dyn Agent>) }.boxed()
+        async { Ok(Box::new(ScriptedAgent { events, calls }) as Box<dyn Agent>) }.boxed()
     }
 
     fn forget_session(&self, session: Uuid) {
@@ -101,7 +101,7 @@ impl Agent for ScriptedAgent {
 
     fn next_event(&mut self) -> BoxFuture<'_, Result<AgentEvent, Failure>> {
         async {
-            match self.lines.recv().await {
+            match self.events.recv().await {
                 Some(line) => line,
                 None => std::future::pending().await,
             }
@@ -111,28 +111,28 @@ impl Agent for ScriptedAgent {
 
     fn answer_permission(&mut self, question: &str, answer: PermissionDecision) {
         let _ = self
-            .heard
+            .calls
             .send(AgentCall::Answer(question.to_owned(), answer));
     }
 
     fn interrupt(&mut self) {
-        let _ = self.heard.send(AgentCall::Interrupt);
+        let _ = self.calls.send(AgentCall::Interrupt);
     }
 }
 
 impl Drop for ScriptedAgent {
     fn drop(&mut self) {
-        let _ = self.heard.send(AgentCall::Dropped);
+        let _ = self.calls.send(AgentCall::Dropped);
     }
 }
 
 impl AgentScript {
-    pub(crate) fn say(&self, event: AgentEvent) {
-        self.says.send(Ok(event)).unwrap();
+    pub(crate) fn emit(&self, event: AgentEvent) {
+        self.events.send(Ok(event)).unwrap();
     }
 
-    pub(crate) fn ask(&self, id: &str) {
-        self.say(AgentEvent::PermissionRequested(PermissionRequest {
+    pub(crate) fn request_permission(&self, id: &str) {
+        self.emit(AgentEvent::PermissionRequested(PermissionRequest {
             id: id.to_owned(),
             tool: "Bash".to_owned(),
             tool_use_id: "toolu_1".to_owned(),
@@ -143,10 +143,10 @@ impl AgentScript {
 
     /// Reports one model call, and then the end.
     pub(crate) fn end(&self, reason: AgentStop, dollars: &str) {
-        self.say(AgentEvent::AnswerStarted {
+        self.emit(AgentEvent::AnswerStarted {
             model: "haiku".to_owned(),
         });
-        self.say(AgentEvent::Finished(AgentReport {
+        self.emit(AgentEvent::Finished(AgentReport {
             reason,
             result: "words".to_owned(),
             usage: Usage {
@@ -162,7 +162,7 @@ impl AgentScript {
 /// Task service with scripted agents.
 pub(crate) struct TaskTestServer {
     pub(crate) tasks: Tasks,
-    pub(crate) puppets: UnboundedReceiver<AgentScript>,
+    pub(crate) agents: UnboundedReceiver<AgentScript>,
     /// Sessions that the runner was asked to delete.
     pub(crate) forgotten: UnboundedReceiver<Uuid>,
     pub(crate) ledger: Ledger,
@@ -196,7 +196,7 @@ impl TaskTestServer {
     }
 
     async fn with_keys_and_store(keys: Keys, store: &Store, folder: TempDir) -> Self {
-        let (sender, puppets) = mpsc::unbounded_channel();
+        let (sender, agents) = mpsc::unbounded_channel();
         let (forgets, forgotten) = mpsc::unbounded_channel();
         // 2026-11-21 in UTC.
         let config = ledger::Config {
@@ -215,7 +215,7 @@ impl TaskTestServer {
         let metrics = Metrics::new();
         let tasks = Tasks::new(TaskDeps {
             runner: Some(Arc::new(ScriptedRunner {
-                puppets: sender,
+                agents: sender,
                 forgotten: forgets,
             })),
             keys: Arc::new(keys),
@@ -244,7 +244,7 @@ impl TaskTestServer {
         });
         Self {
             tasks,
-            puppets,
+            agents,
             forgotten,
             ledger: opened.ledger,
             metrics,
@@ -276,7 +276,7 @@ impl TaskTestServer {
     }
 
     /// Returns the events of a task from number `first` on, one JSON line each.
-    pub(crate) async fn told(&self, id: &str, first: u64) -> String {
+    pub(crate) async fn read_events(&self, id: &str, first: u64) -> String {
         let follower = self.tasks.follow(&me(), id, first).await.unwrap();
         let mut events = std::pin::pin!(follower.into_events());
         let mut text = String::new();
@@ -289,8 +289,8 @@ impl TaskTestServer {
     }
 
     /// Waits until a task has ended.
-    pub(crate) async fn ended(&self, id: &str) -> Task {
-        self.told(id, 0).await;
+    pub(crate) async fn wait_until_ended(&self, id: &str) -> Task {
+        self.read_events(id, 0).await;
         self.tasks.get(&me(), id).await.unwrap()
     }
 }

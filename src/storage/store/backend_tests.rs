@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use futures::future::join_all;
 use proptest::prelude::*;
 
-use super::super::testing::Faulty;
-use super::super::testing::Gated;
-use super::super::testing::SPACE;
+use super::super::testing::BlockingBackend;
+use super::super::testing::FREE_SPACE_BYTES;
+use super::super::testing::FaultyBackend;
 use super::super::testing::SharedBackend;
 use super::super::*;
 
@@ -166,7 +166,7 @@ async fn transaction_runs_after_its_future_is_dropped() {
 
 #[tokio::test]
 async fn afterwards_callback_runs_after_the_future_is_dropped() {
-    let backend = Arc::new(Faulty::default());
+    let backend = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let (sender, mut outcomes) = tokio::sync::mpsc::unbounded_channel();
     let work = |result: Result<(), Error>| {
@@ -189,7 +189,7 @@ async fn afterwards_callback_runs_after_the_future_is_dropped() {
 
 #[tokio::test]
 async fn store_accepts_writes_again_after_failures() {
-    let backend = Arc::new(Faulty::default());
+    let backend = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let add = || {
         store.transaction(|transaction| {
@@ -210,7 +210,7 @@ async fn store_accepts_writes_again_after_failures() {
 /// Space is checked per transaction: one that does not fit fails without the others of its group.
 #[tokio::test]
 async fn transaction_without_disk_space_fails_alone_in_its_group() {
-    let backend = Arc::new(Gated::default());
+    let backend = Arc::new(BlockingBackend::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let add = |rest: &'static str, size: u64| {
         store.transaction(move |transaction| {
@@ -222,9 +222,9 @@ async fn transaction_without_disk_space_fails_alone_in_its_group() {
     let first = add("first", 1);
     let group = join_all([
         add("a", 10),
-        add("b", SPACE),
+        add("b", FREE_SPACE_BYTES),
         add("c", 10),
-        add("d", SPACE / 2),
+        add("d", FREE_SPACE_BYTES / 2),
     ]);
     backend.open();
     first.await.unwrap();
@@ -315,7 +315,7 @@ async fn transaction_runs_again_after_a_conflict() {
 /// Changes of a failed write may be on disk nevertheless, and the drop of the guard undoes them.
 #[tokio::test]
 async fn guard_is_made_and_dropped_when_the_write_fails() {
-    let backend = Arc::new(Faulty::default());
+    let backend = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&backend) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let (guard, dropped) = tokio::sync::oneshot::channel::<()>();
     backend.fill(true);

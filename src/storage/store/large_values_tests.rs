@@ -10,7 +10,7 @@ use super::super::Error;
 use super::super::backend::Backend;
 use super::super::disk_space::FreeSpaceFloor;
 use super::super::memory::MemoryBackend;
-use super::super::testing::Faulty;
+use super::super::testing::FaultyBackend;
 use super::LargeValues;
 use super::MAX_INLINE;
 
@@ -91,7 +91,7 @@ fn only_unreferenced_files_are_removed() {
 #[test]
 fn failed_write_changes_nothing_and_its_files_are_removed_later() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Faulty::default();
+    let database = FaultyBackend::default();
     put(&database, "a", &[1; 20]).unwrap();
     database.fill(true);
     let values = open(database, folder.path());

@@ -18,18 +18,18 @@ use super::encode_record;
 use super::writer::WriteSet;
 use super::writer::bytes_of;
 
-/// Maximum size of a group that [`Faulty`] accepts, in bytes.
-pub(crate) const SPACE: u64 = 1 << 20;
+/// Maximum size of a group that [`FaultyBackend`] accepts, in bytes.
+pub(crate) const FREE_SPACE_BYTES: u64 = 1 << 20;
 
 /// Backend in memory that can reject writes.
 #[derive(Debug, Default)]
-pub(crate) struct Faulty {
+pub(crate) struct FaultyBackend {
     memory: MemoryBackend,
     is_full: AtomicBool,
     writes: AtomicUsize,
 }
 
-impl Faulty {
+impl FaultyBackend {
     /// Makes writes fail with a full disk, or succeed again.
     pub(crate) fn fill(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::Relaxed);
@@ -41,7 +41,7 @@ impl Faulty {
     }
 }
 
-impl Backend for Faulty {
+impl Backend for FaultyBackend {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.memory.get(key)
     }
@@ -74,7 +74,7 @@ impl Backend for Faulty {
     }
 
     fn check_space(&self, changes: &WriteSet, pending: u64) -> Result<(), Error> {
-        if pending + bytes_of(changes) > SPACE {
+        if pending + bytes_of(changes) > FREE_SPACE_BYTES {
             Err(Error::DiskFull {
                 free_mib: 1,
                 needed_mib: 2,
@@ -133,14 +133,14 @@ impl Backend for SharedBackend {
 
 /// Backend in memory that can block writes.
 #[derive(Debug, Default)]
-pub(crate) struct Gated {
-    inner: Faulty,
+pub(crate) struct BlockingBackend {
+    inner: FaultyBackend,
     is_closed: Mutex<bool>,
     opened: Condvar,
     is_blocking: AtomicBool,
 }
 
-impl Gated {
+impl BlockingBackend {
     /// Blocks writes from now on.
     pub(crate) fn close(&self) {
         *self.is_closed.lock().unwrap() = true;
@@ -158,7 +158,7 @@ impl Gated {
     }
 }
 
-impl Backend for Gated {
+impl Backend for BlockingBackend {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.inner.get(key)
     }

@@ -71,7 +71,7 @@ pub use turns::TurnMetrics;
 
 /// Prefix of the names of the server's own metrics.
 const PREFIX: &str = "switchboard";
-/// Maximum number of label sets of the counter of learnt refusals.
+/// Maximum number of label sets of the counter of learned refusals.
 const MAX_LEARNT_REFUSALS: usize = 100;
 
 /// Metrics of the process. Clones share them.
@@ -86,8 +86,8 @@ struct MetricsInner {
     process: ProcessGauges,
     build: BuildInfo,
     alerts: CounterFamily<AlertLabels>,
-    learnt_refusals: CounterFamily<LearntRefusalLabels>,
-    /// Number of label sets requested for `learnt_refusals`, which bounds their cardinality.
+    learned_refusals: CounterFamily<LearnedRefusalLabels>,
+    /// Number of label sets requested for `learned_refusals`, which bounds their cardinality.
     learnt_refusal_sets: AtomicUsize,
     families: MetricFamilies,
 }
@@ -121,7 +121,7 @@ struct AlertLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LearntRefusalLabels {
+struct LearnedRefusalLabels {
     model: String,
     parameter: String,
 }
@@ -160,7 +160,7 @@ impl Metrics {
         let process = ProcessGauges::register(&mut registry);
         let own = registry.sub_registry_with_prefix(PREFIX);
         let build = BuildInfo::register(own);
-        let (alerts, learnt_refusals) = (CounterFamily::default(), CounterFamily::default());
+        let (alerts, learned_refusals) = (CounterFamily::default(), CounterFamily::default());
         own.register(
             "budget_alerts",
             "Budgets of which a part was spent, in percent",
@@ -169,7 +169,7 @@ impl Metrics {
         own.register(
             "refusals_learnt",
             "Parameters that upstream was found to refuse, which are left out from then on",
-            learnt_refusals.clone(),
+            learned_refusals.clone(),
         );
         let families = MetricFamilies {
             http: HttpMetrics::register(own),
@@ -189,7 +189,7 @@ impl Metrics {
             process,
             build,
             alerts,
-            learnt_refusals,
+            learned_refusals,
             learnt_refusal_sets: AtomicUsize::new(0),
             families,
         }))
@@ -220,12 +220,12 @@ impl Metrics {
     /// values, so label sets beyond [`MAX_LEARNT_REFUSALS`] are counted together to bound the
     /// cardinality.
     pub fn count_learnt_refusal(&self, model: &str, parameter: &str) {
-        let labels = |model: &str, parameter: &str| LearntRefusalLabels {
+        let labels = |model: &str, parameter: &str| LearnedRefusalLabels {
             model: model.to_owned(),
             parameter: parameter.to_owned(),
         };
         let mine = labels(model, parameter);
-        let is_known = self.0.learnt_refusals.get(&mine).is_some();
+        let is_known = self.0.learned_refusals.get(&mine).is_some();
         let sets = &self.0.learnt_refusal_sets;
         let is_beyond = !is_known && sets.fetch_add(1, Ordering::Relaxed) >= MAX_LEARNT_REFUSALS;
         let labels = if is_beyond {
@@ -233,7 +233,7 @@ impl Metrics {
         } else {
             mine
         };
-        self.0.learnt_refusals.get_or_create(&labels).inc();
+        self.0.learned_refusals.get_or_create(&labels).inc();
     }
 
     /// Renders all metrics as text in `format`.

@@ -17,7 +17,7 @@ use crate::storage::store::MemoryBackend;
 use crate::storage::store::Store;
 use crate::storage::store::StoreTable;
 use crate::storage::store::encode_record;
-use crate::storage::store::testing::Faulty;
+use crate::storage::store::testing::FaultyBackend;
 
 fn store() -> Store {
     Store::in_memory(TaskTracker::new())
@@ -487,7 +487,7 @@ fn project_record_without_webhook_field_is_read() {
 
 #[tokio::test]
 async fn project_deletion_is_logged_once_it_is_on_disk() {
-    let disk = Arc::new(Faulty::default());
+    let disk = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     let registry = Registry::open(store).await.unwrap();
     let change = ProjectChange::default();

@@ -141,7 +141,7 @@ async fn each_budget_raises_its_own_alerts() {
 
 #[tokio::test]
 async fn alert_is_sent_only_after_the_charge_is_on_disk() {
-    let backend = Arc::new(crate::storage::store::testing::Faulty::default());
+    let backend = Arc::new(crate::storage::store::testing::FaultyBackend::default());
     let mut test_ledger = TestLedger::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
     let hold = test_ledger
         .ledger

@@ -592,7 +592,7 @@ async fn charge_counts_in_the_day_and_month_of_its_hold() {
 
 #[tokio::test]
 async fn failed_closes_are_retried_until_the_store_works() {
-    let backend = Arc::new(crate::storage::store::testing::Faulty::default());
+    let backend = Arc::new(crate::storage::store::testing::FaultyBackend::default());
     let books = TestLedger::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
     let settled = books
         .ledger

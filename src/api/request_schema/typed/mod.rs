@@ -70,11 +70,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Word of a fixed set. An enum alone would also be read from an object with the word as its key.
+/// String of a fixed set. An enum alone would also be read from an object with the word as its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Word<T>(pub T);
+pub struct StringEnum<T>(pub T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for StringEnum<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
         T::deserialize(IntoDeserializer::<D::Error>::into_deserializer(word)).map(Self)

@@ -8,7 +8,7 @@ struct Order {
     count: Option<BoundedInteger<1, 9>>,
     #[serde(default, deserialize_with = "texts")]
     tags: Option<Vec<String>>,
-    size: Option<Word<Size>>,
+    size: Option<StringEnum<Size>>,
     address: Option<Object<Address>>,
     parts: Option<Vec<Object<Address>>>,
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::accounts::ledger;
-use crate::accounts::ledger::testing::Faulty;
+use crate::accounts::ledger::testing::FaultyBackend;
 use crate::domain::Budget;
 use crate::domain::Cap;
 use crate::domain::Grant;
@@ -32,7 +32,7 @@ fn capped() -> Caller {
 /// thread, which moves the paused time on.
 struct CountedAdmission {
     admission: AdmissionDeps,
-    disk: Arc<Faulty>,
+    disk: Arc<FaultyBackend>,
 }
 
 impl CountedAdmission {

@@ -6,9 +6,9 @@ use crate::accounts::auth::KeyChange;
 use crate::telemetry::metrics::testing::assert_series;
 
 /// Turns that answer `count` prompts and hang on all others.
-fn answering(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
+fn answer_then_hang(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
     let left = Mutex::new(count);
-    logging(move |_| {
+    logged_turns(move |_| {
         let mut left = left.lock().unwrap();
         let is_answered = *left > 0;
         *left = left.saturating_sub(1);
@@ -20,12 +20,12 @@ fn answering(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
     })
 }
 
-fn completed(count: u64) -> impl Fn(&Value) -> bool {
+fn has_completed(count: u64) -> impl Fn(&Value) -> bool {
     move |batch| batch["request_counts"]["completed"] == count
 }
 
-async fn reasons(bench: &Bench, batch: &Value) -> Vec<String> {
-    let errors = bench.lines(&batch["error_file_id"]).await;
+async fn error_codes(server: &BatchServer, batch: &Value) -> Vec<String> {
+    let errors = server.read_lines(&batch["error_file_id"]).await;
     let reason = |line: &Value| {
         format!(
             "{} {}",
@@ -38,36 +38,36 @@ async fn reasons(bench: &Bench, batch: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn cancelled_batch_keeps_finished_lines() {
-    let (turns, _) = answering(3);
-    let bench = Bench::of(turns).await;
-    let id = bench.begin(&lines(5)).await;
-    bench.until(&id, completed(3)).await;
-    let running = bench.batches.counts().map(|(_, count)| count);
+    let (turns, _) = answer_then_hang(3);
+    let server = BatchServer::start(turns).await;
+    let id = server.create_batch(&lines(5)).await;
+    server.wait_until(&id, has_completed(3)).await;
+    let running = server.batches.counts().map(|(_, count)| count);
     assert_eq!(running, [0, 1, 0, 0], "it is in progress");
-    let batch = bench
-        .ask("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null)
+    let batch = server
+        .call("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null)
         .await;
     assert_eq!(batch["status"], "cancelling");
-    let batch = bench.until_is(&id, "cancelled").await;
+    let batch = server.wait_for_status(&id, "cancelled").await;
     assert!(
         batch["cancelling_at"].is_u64() && batch["cancelled_at"].is_u64(),
         "{batch}"
     );
     assert_eq!(
-        ids(&bench.lines(&batch["output_file_id"]).await),
+        ids(&server.read_lines(&batch["output_file_id"]).await),
         ["line 1", "line 2", "line 3"]
     );
     assert_eq!(
-        reasons(&bench, &batch).await,
+        error_codes(&server, &batch).await,
         ["line 4 batch_cancelled", "line 5 batch_cancelled"]
     );
-    let again = bench
-        .ask("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null)
+    let again = server
+        .call("POST", &format!("/v1/batches/{id}/cancel"), &Value::Null)
         .await;
     assert_eq!(again["status"], "cancelled");
-    bench.until_idle().await;
+    server.wait_until_idle().await;
     assert_series(
-        &bench.metrics,
+        &server.metrics,
         &[
             r#"switchboard_batch_lines_total{end="answered"} 3"#,
             r#"switchboard_batch_lines_total{end="failed"} 0"#,
@@ -78,11 +78,11 @@ async fn cancelled_batch_keeps_finished_lines() {
 
 #[tokio::test]
 async fn completed_batch_cannot_be_cancelled() {
-    let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
-    let id = bench.begin(&lines(1)).await;
-    bench.until_is(&id, "completed").await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let id = server.create_batch(&lines(1)).await;
+    server.wait_for_status(&id, "completed").await;
     let request = request("POST", &format!("/v1/batches/{id}/cancel"), &[], "");
-    let (status, error) = error(send(bench.router.clone(), request).await).await;
+    let (status, error) = error(send(server.router.clone(), request).await).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(
         error["message"].as_str().unwrap().contains("`completed`"),
@@ -92,20 +92,20 @@ async fn completed_batch_cannot_be_cancelled() {
 
 #[tokio::test]
 async fn finished_batch_is_deleted_after_its_ttl() {
-    let (turns, _) = answering(1);
-    let bench = Bench::of(turns).await;
-    let over = bench.begin(&lines(1)).await;
-    let ended = bench.until_is(&over, "completed").await["completed_at"]
+    let (turns, _) = answer_then_hang(1);
+    let server = BatchServer::start(turns).await;
+    let over = server.create_batch(&lines(1)).await;
+    let ended = server.wait_for_status(&over, "completed").await["completed_at"]
         .as_u64()
         .unwrap();
-    let running = bench.begin(&lines(1)).await;
+    let running = server.create_batch(&lines(1)).await;
     for (later, left) in [
         (59, vec![&running, &over]),
         (60, vec![&running]),
         (1_000_000, vec![&running]),
     ] {
-        bench.batches.sweep(ended + later).await.unwrap();
-        let list = bench.ask("GET", "/v1/batches", &Value::Null).await;
+        server.batches.sweep(ended + later).await.unwrap();
+        let list = server.call("GET", "/v1/batches", &Value::Null).await;
         let ids: Vec<_> = list["data"]
             .as_array()
             .unwrap()
@@ -118,18 +118,18 @@ async fn finished_batch_is_deleted_after_its_ttl() {
 
 #[tokio::test(start_paused = true)]
 async fn batch_expires_after_its_completion_window() {
-    let (turns, _) = answering(1);
-    let bench = Ground::new(Keys::none()).await.bench(turns, 1);
-    let id = bench.begin(&lines(2)).await;
-    bench.until(&id, completed(1)).await;
+    let (turns, _) = answer_then_hang(1);
+    let server = BatchStorage::new(Keys::none()).await.start_server(turns, 1);
+    let id = server.create_batch(&lines(2)).await;
+    server.wait_until(&id, has_completed(1)).await;
     sleep(Duration::from_secs(24 * 3600 + 1)).await;
-    let batch = bench.until_is(&id, "expired").await;
+    let batch = server.wait_for_status(&id, "expired").await;
     assert!(batch["expired_at"].is_u64(), "{batch}");
     assert_eq!(
-        ids(&bench.lines(&batch["output_file_id"]).await),
+        ids(&server.read_lines(&batch["output_file_id"]).await),
         ["line 1"]
     );
-    assert_eq!(reasons(&bench, &batch).await, ["line 2 batch_expired"]);
+    assert_eq!(error_codes(&server, &batch).await, ["line 2 batch_expired"]);
 }
 
 #[tokio::test]
@@ -150,9 +150,9 @@ async fn batch_fails_when_its_key_is_revoked() {
         let wait = async move { drop(opened.wait_for(|opened| *opened).await) };
         Ok(Box::pin(stream::once(wait).flat_map(|()| play(greeting()))))
     });
-    let bench = Ground::new(Keys::none().with_stored(&registry))
+    let server = BatchStorage::new(Keys::none().with_stored(&registry))
         .await
-        .bench(turns, 1);
+        .start_server(turns, 1);
     let bearer = format!("Bearer {}", text.reveal());
     let with = |mut request: Request<Body>| {
         request
@@ -161,14 +161,14 @@ async fn batch_fails_when_its_key_is_revoked() {
         request
     };
     let lines: String = lines(3).iter().map(|line| format!("{line}\n")).collect();
-    let file = found(&bench.router, with(upload(&lines))).await["id"].clone();
+    let file = found(&server.router, with(upload(&lines))).await["id"].clone();
     let begin = with(request(
         "POST",
         "/v1/batches",
         &[],
-        order(&file).to_string(),
+        batch_request(&file).to_string(),
     ));
-    let made = found(&bench.router, begin).await;
+    let made = found(&server.router, begin).await;
     let id = made["id"].as_str().unwrap();
     // A second key of the project, which owns the batch as well.
     let other = KeyChange {
@@ -187,13 +187,13 @@ async fn batch_fails_when_its_key_is_revoked() {
         );
         get
     };
-    while found(&bench.router, get()).await["status"] != "in_progress" {
+    while found(&server.router, get()).await["status"] != "in_progress" {
         tokio::task::yield_now().await;
     }
     registry.revoke_key(&key.id()).await.unwrap();
     gate.send(true).unwrap();
     let batch = loop {
-        let batch = found(&bench.router, get()).await;
+        let batch = found(&server.router, get()).await;
         if batch["failed_at"].is_u64() {
             break batch;
         }
@@ -209,26 +209,26 @@ async fn batch_fails_when_its_key_is_revoked() {
 /// are not.
 #[tokio::test]
 async fn batch_resumes_after_the_server_is_killed() {
-    let ground = Ground::new(Keys::none()).await;
-    let (turns, first) = answering(7);
-    let bench = ground.bench(turns, 2);
-    let id = bench.begin(&lines(20)).await;
-    bench.until(&id, completed(7)).await;
-    bench.stop.cancel();
-    let (turns, second) = answering(6);
-    let next = ground.bench(turns, 2);
+    let storage = BatchStorage::new(Keys::none()).await;
+    let (turns, first) = answer_then_hang(7);
+    let server = storage.start_server(turns, 2);
+    let id = server.create_batch(&lines(20)).await;
+    server.wait_until(&id, has_completed(7)).await;
+    server.stop.cancel();
+    let (turns, second) = answer_then_hang(6);
+    let next = storage.start_server(turns, 2);
     assert_eq!(next.batches.recover().await.unwrap(), 1);
-    next.until(&id, completed(13)).await;
+    next.wait_until(&id, has_completed(13)).await;
     next.stop.cancel();
-    let (turns, third) = answering(100);
-    let last = ground.bench(turns, 2);
+    let (turns, third) = answer_then_hang(100);
+    let last = storage.start_server(turns, 2);
     assert_eq!(last.batches.recover().await.unwrap(), 1);
-    let batch = last.until_is(&id, "completed").await;
+    let batch = last.wait_for_status(&id, "completed").await;
     assert_eq!(
         batch["request_counts"],
         json!({"total": 20, "completed": 20, "failed": 0})
     );
-    let output = last.lines(&batch["output_file_id"]).await;
+    let output = last.read_lines(&batch["output_file_id"]).await;
     assert_eq!(ids(&output), ids(&lines(20)));
     let runs = [first, second, third].map(|log| log.lock().unwrap().len());
     assert_eq!(
@@ -239,7 +239,7 @@ async fn batch_resumes_after_the_server_is_killed() {
         runs.iter().sum::<usize>() <= 20 + 2 * 2,
         "at most those under way are run again: {runs:?}"
     );
-    let tidy = ground.bench(ScriptedTurns::playing([]), 2);
+    let tidy = storage.start_server(ScriptedTurns::playing([]), 2);
     let waiting = async {
         while tidy.batches.recover().await.unwrap() > 0 {
             sleep(Duration::from_millis(5)).await;
@@ -252,19 +252,22 @@ async fn batch_resumes_after_the_server_is_killed() {
 
 #[tokio::test]
 async fn resumed_batch_without_input_file_fails_and_keeps_finished_lines() {
-    let ground = Ground::new(Keys::none()).await;
-    let (turns, _) = answering(1);
-    let bench = ground.bench(turns, 1);
-    let id = bench.begin(&lines(2)).await;
-    let batch = bench.until(&id, completed(1)).await;
-    bench.stop.cancel();
+    let storage = BatchStorage::new(Keys::none()).await;
+    let (turns, _) = answer_then_hang(1);
+    let server = storage.start_server(turns, 1);
+    let id = server.create_batch(&lines(2)).await;
+    let batch = server.wait_until(&id, has_completed(1)).await;
+    server.stop.cancel();
     let file = batch["input_file_id"].as_str().unwrap();
-    bench
-        .ask("DELETE", &format!("/v1/files/{file}"), &Value::Null)
+    server
+        .call("DELETE", &format!("/v1/files/{file}"), &Value::Null)
         .await;
-    let next = ground.bench(ScriptedTurns::playing(greeting()), 1);
+    let next = storage.start_server(ScriptedTurns::playing(greeting()), 1);
     next.batches.recover().await.unwrap();
-    let batch = next.until_is(&id, "failed").await;
+    let batch = next.wait_for_status(&id, "failed").await;
     assert_eq!(batch["errors"]["data"][0]["code"], "input_file_not_found");
-    assert_eq!(ids(&next.lines(&batch["output_file_id"]).await), ["line 1"]);
+    assert_eq!(
+        ids(&next.read_lines(&batch["output_file_id"]).await),
+        ["line 1"]
+    );
 }

@@ -4,14 +4,14 @@ use super::*;
 
 const PATH: &str = "/v1/messages/batches";
 
-fn request_called(custom_id: &str) -> Value {
+fn message_request(custom_id: &str) -> Value {
     let messages = json!([{"role": "user", "content": custom_id}]);
     json!({"custom_id": custom_id, "params": {"model": "sonnet", "max_tokens": 9, "messages": messages}})
 }
 
-async fn begin(bench: &Bench, requests: &[Value]) -> String {
-    let created = bench
-        .ask("POST", PATH, &json!({"requests": requests}))
+async fn create_message_batch(server: &BatchServer, requests: &[Value]) -> String {
+    let created = server
+        .call("POST", PATH, &json!({"requests": requests}))
         .await;
     assert_eq!(
         (&created["type"], &created["processing_status"]),
@@ -28,11 +28,11 @@ async fn begin(bench: &Bench, requests: &[Value]) -> String {
 }
 
 /// Waits until the batch has ended.
-async fn ended(bench: &Bench, id: &str) -> Value {
+async fn wait_until_ended(server: &BatchServer, id: &str) -> Value {
     let waiting = async {
         loop {
-            let batch = bench
-                .ask("GET", &format!("{PATH}/{id}"), &Value::Null)
+            let batch = server
+                .call("GET", &format!("{PATH}/{id}"), &Value::Null)
                 .await;
             if batch["processing_status"] == "ended" {
                 return batch;
@@ -46,9 +46,9 @@ async fn ended(bench: &Bench, id: &str) -> Value {
 }
 
 /// Returns the results in the order of their ids.
-async fn results(bench: &Bench, batch: &Value) -> Vec<Value> {
+async fn results(server: &BatchServer, batch: &Value) -> Vec<Value> {
     let request = request("GET", batch["results_url"].as_str().unwrap(), &[], "");
-    let response = send(bench.router.clone(), request).await;
+    let response = send(server.router.clone(), request).await;
     assert_eq!(response.headers()["content-type"], "application/x-jsonl");
     let mut lines: Vec<Value> = body(response)
         .await
@@ -59,7 +59,7 @@ async fn results(bench: &Bench, batch: &Value) -> Vec<Value> {
     lines
 }
 
-fn kinds(results: &[Value]) -> Vec<&str> {
+fn result_types(results: &[Value]) -> Vec<&str> {
     results
         .iter()
         .map(|line| line["result"]["type"].as_str().unwrap())
@@ -67,9 +67,9 @@ fn kinds(results: &[Value]) -> Vec<&str> {
 }
 
 /// Returns the status and error of a refused request, in Anthropic's envelope.
-async fn refused(bench: &Bench, method: &str, path: &str, fields: &Value) -> String {
+async fn send_refused(server: &BatchServer, method: &str, path: &str, fields: &Value) -> String {
     let response = send(
-        bench.router.clone(),
+        server.router.clone(),
         request(method, path, &[], fields.to_string()),
     )
     .await;
@@ -85,13 +85,13 @@ async fn refused(bench: &Bench, method: &str, path: &str, fields: &Value) -> Str
 
 #[tokio::test]
 async fn every_message_batch_request_has_a_result() {
-    let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
-    let mut requests = ["a", "b", "c", "d"].map(request_called);
+    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let mut requests = ["a", "b", "c", "d"].map(message_request);
     requests[1]["params"]["temperature"] = json!("hot");
     requests[2]["params"]["service_tier"] = json!("auto");
     requests[3]["params"]["stream"] = json!(true);
-    let id = begin(&bench, &requests).await;
-    let batch = ended(&bench, &id).await;
+    let id = create_message_batch(&server, &requests).await;
+    let batch = wait_until_ended(&server, &id).await;
     let counts =
         json!({"processing": 0, "succeeded": 2, "errored": 2, "canceled": 0, "expired": 0});
     assert_eq!(batch["request_counts"], counts);
@@ -99,9 +99,9 @@ async fn every_message_batch_request_has_a_result() {
         batch["ended_at"].as_str().unwrap().ends_with('Z'),
         "{batch}"
     );
-    let results = results(&bench, &batch).await;
+    let results = results(&server, &batch).await;
     assert_eq!(
-        kinds(&results),
+        result_types(&results),
         ["succeeded", "errored", "succeeded", "errored"]
     );
     let message = &results[0]["result"]["message"];
@@ -114,28 +114,28 @@ async fn every_message_batch_request_has_a_result() {
         (&error["type"], &error["error"]["type"]),
         (&json!("error"), &json!("invalid_request_error"))
     );
-    let files = bench.ask("GET", "/v1/files", &Value::Null).await;
+    let files = server.call("GET", "/v1/files", &Value::Null).await;
     assert_eq!(files["data"], json!([]), "its files are nobody's");
 }
 
 #[tokio::test]
 async fn message_batches_are_listed_and_deleted_by_their_api_only() {
-    let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
     let mut created = Vec::new();
     for _ in 0..3 {
-        created.push(begin(&bench, &[request_called("a")]).await);
+        created.push(create_message_batch(&server, &[message_request("a")]).await);
     }
-    let other = bench.begin(&lines(1)).await;
-    let page = bench
-        .ask("GET", &format!("{PATH}?limit=2"), &Value::Null)
+    let other = server.create_batch(&lines(1)).await;
+    let page = server
+        .call("GET", &format!("{PATH}?limit=2"), &Value::Null)
         .await;
     assert_eq!(
         (&page["first_id"], &page["last_id"]),
         (&json!(created[2]), &json!(created[1]))
     );
     assert_eq!(page["has_more"], true);
-    let next = bench
-        .ask(
+    let next = server
+        .call(
             "GET",
             &format!("{PATH}?after_id={}", created[1]),
             &Value::Null,
@@ -145,7 +145,7 @@ async fn message_batches_are_listed_and_deleted_by_their_api_only() {
         (&next["data"][0]["id"], &next["has_more"]),
         (&json!(created[0]), &json!(false))
     );
-    let list = bench.ask("GET", "/v1/batches", &Value::Null).await;
+    let list = server.call("GET", "/v1/batches", &Value::Null).await;
     assert_eq!(
         (
             &list["data"][0]["id"],
@@ -155,14 +155,14 @@ async fn message_batches_are_listed_and_deleted_by_their_api_only() {
     );
     for path in [format!("{PATH}/{other}"), format!("{PATH}/{other}/results")] {
         assert!(
-            refused(&bench, "GET", &path, &Value::Null)
+            send_refused(&server, "GET", &path, &Value::Null)
                 .await
                 .starts_with("404 not_found_error")
         );
     }
-    let batch = ended(&bench, &created[0]).await;
+    let batch = wait_until_ended(&server, &created[0]).await;
     let path = format!("{PATH}/{}", created[0]);
-    let deleted = bench.ask("DELETE", &path, &Value::Null).await;
+    let deleted = server.call("DELETE", &path, &Value::Null).await;
     assert_eq!(
         deleted,
         json!({"id": created[0], "type": "message_batch_deleted"})
@@ -170,7 +170,7 @@ async fn message_batches_are_listed_and_deleted_by_their_api_only() {
     let results = batch["results_url"].as_str().unwrap();
     for (method, path) in [("GET", &*path), ("DELETE", &*path), ("GET", results)] {
         assert!(
-            refused(&bench, method, path, &Value::Null)
+            send_refused(&server, method, path, &Value::Null)
                 .await
                 .starts_with("404 not_found_error")
         );
@@ -179,38 +179,40 @@ async fn message_batches_are_listed_and_deleted_by_their_api_only() {
 
 #[tokio::test]
 async fn cancelled_message_batch_reports_requests_not_run() {
-    let (turns, _) = logging(|prompt| {
+    let (turns, _) = logged_turns(|prompt| {
         Ok(if prompt == "a" {
             greeting()
         } else {
             vec![started(), Step::Hang]
         })
     });
-    let turns_held = turns.held();
-    let bench = Bench::of(turns).await;
-    let id = begin(&bench, &["a", "b", "c"].map(request_called)).await;
+    let mut running_turns = turns.watch_running();
+    let server = BatchServer::start(turns).await;
+    let id = create_message_batch(&server, &["a", "b", "c"].map(message_request)).await;
     let path = format!("{PATH}/{id}");
     // Two requests run at a time, so both hang when the first is answered.
-    let mut held = turns_held;
-    tokio::time::timeout(DEADLINE, held.wait_for(|held| *held == 2))
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(
+        DEADLINE,
+        running_turns.wait_for(|running_turns| *running_turns == 2),
+    )
+    .await
+    .unwrap()
+    .unwrap();
     for (method, path) in [("DELETE", path.clone()), ("GET", format!("{path}/results"))] {
-        let refusal = refused(&bench, method, &path, &Value::Null).await;
+        let refusal = send_refused(&server, method, &path, &Value::Null).await;
         assert!(
             refusal.starts_with("400 invalid_request_error") && refusal.contains("still being"),
             "{refusal}"
         );
     }
-    let batch = bench
-        .ask("POST", &format!("{path}/cancel"), &Value::Null)
+    let batch = server
+        .call("POST", &format!("{path}/cancel"), &Value::Null)
         .await;
     assert!(batch["cancel_initiated_at"].is_string(), "{batch}");
-    let batch = ended(&bench, &id).await;
-    let results = results(&bench, &batch).await;
+    let batch = wait_until_ended(&server, &id).await;
+    let results = results(&server, &batch).await;
     assert_eq!(results.len(), 3);
-    assert_eq!(&kinds(&results)[1..], ["canceled", "canceled"]);
+    assert_eq!(&result_types(&results)[1..], ["canceled", "canceled"]);
     let counts = &batch["request_counts"];
     assert_eq!(
         counts["succeeded"].as_u64().unwrap() + counts["canceled"].as_u64().unwrap(),
@@ -220,35 +222,38 @@ async fn cancelled_message_batch_reports_requests_not_run() {
 
 #[tokio::test]
 async fn message_batch_resumes_after_the_server_is_killed() {
-    let ground = Ground::new(Keys::none()).await;
-    let (turns, first) = logging(|prompt| {
+    let storage = BatchStorage::new(Keys::none()).await;
+    let (turns, first) = logged_turns(|prompt| {
         Ok(if prompt == "a" {
             greeting()
         } else {
             vec![started(), Step::Hang]
         })
     });
-    let mut held = turns.held();
-    let bench = ground.bench(turns, 2);
-    let id = begin(&bench, &["a", "b", "c"].map(request_called)).await;
+    let mut running_turns = turns.watch_running();
+    let server = storage.start_server(turns, 2);
+    let id = create_message_batch(&server, &["a", "b", "c"].map(message_request)).await;
     let both_hang = async {
         while first.lock().unwrap().len() < 3 {
-            held.changed().await.unwrap();
+            running_turns.changed().await.unwrap();
         }
     };
     tokio::time::timeout(DEADLINE, both_hang).await.unwrap();
-    bench.stop.cancel();
-    let next = ground.bench(ScriptedTurns::playing(greeting()), 2);
+    server.stop.cancel();
+    let next = storage.start_server(ScriptedTurns::playing(greeting()), 2);
     assert_eq!(next.batches.recover().await.unwrap(), 1);
-    let batch = ended(&next, &id).await;
+    let batch = wait_until_ended(&next, &id).await;
     assert_eq!(batch["request_counts"]["succeeded"], 3);
-    assert_eq!(kinds(&results(&next, &batch).await), ["succeeded"; 3]);
+    assert_eq!(
+        result_types(&results(&next, &batch).await),
+        ["succeeded"; 3]
+    );
 }
 
 #[tokio::test]
 async fn invalid_message_batch_is_refused() {
-    let bench = Bench::of(ScriptedTurns::playing([])).await;
-    let twice = json!({"requests": [request_called("a"), request_called("a")]});
+    let server = BatchServer::start(ScriptedTurns::playing([])).await;
+    let twice = json!({"requests": [message_request("a"), message_request("a")]});
     for (fields, expected) in [
         (
             json!({}),
@@ -260,7 +265,7 @@ async fn invalid_message_batch_is_refused() {
             "413 request_too_large",
         ),
     ] {
-        let refusal = refused(&bench, "POST", PATH, &fields).await;
+        let refusal = send_refused(&server, "POST", PATH, &fields).await;
         assert!(refusal.starts_with(expected), "{refusal}");
     }
 }

@@ -18,22 +18,22 @@ use crate::domain::Part;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Server with batches.
-struct Bench {
+struct BatchServer {
     router: Router,
     batches: Batches,
     metrics: Metrics,
     stop: CancellationToken,
-    _ground: Ground,
+    _storage: BatchStorage,
 }
 
 /// State that a killed server leaves: its files and the stored records of its batches.
 #[derive(Clone)]
-struct Ground {
+struct BatchStorage {
     _folder: Arc<tempfile::TempDir>,
     tools: BatchDeps,
 }
 
-impl Ground {
+impl BatchStorage {
     async fn new(keys: Keys) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::temporary(folder.path()).await.unwrap();
@@ -51,7 +51,7 @@ impl Ground {
     }
 
     /// Starts a server on this state whose batches run `parallel` lines at a time.
-    fn bench(&self, turns: impl Turns + 'static, parallel: usize) -> Bench {
+    fn start_server(&self, turns: impl Turns + 'static, parallel: usize) -> BatchServer {
         let BatchDeps { files, keys, .. } = self.tools.clone();
         let state = whole_state(
             &ResponseTables::temporary(),
@@ -80,31 +80,35 @@ impl Ground {
             keys,
             ..state
         };
-        Bench {
+        BatchServer {
             router: router(state),
             batches,
             metrics,
             stop,
-            _ground: self.clone(),
+            _storage: self.clone(),
         }
     }
 }
 
-impl Bench {
-    async fn of(turns: impl Turns + 'static) -> Self {
-        Ground::new(Keys::none()).await.bench(turns, 2)
+impl BatchServer {
+    async fn start(turns: impl Turns + 'static) -> Self {
+        BatchStorage::new(Keys::none()).await.start_server(turns, 2)
     }
 
     /// Uploads a file with these lines and returns its id.
-    async fn file(&self, lines: &[Value]) -> Value {
+    async fn upload_lines(&self, lines: &[Value]) -> Value {
         let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
         found(&self.router, upload(&lines)).await["id"].clone()
     }
 
     /// Creates a batch of these lines and returns its id.
-    async fn begin(&self, lines: &[Value]) -> String {
+    async fn create_batch(&self, lines: &[Value]) -> String {
         let made = self
-            .ask("POST", "/v1/batches", &order(&self.file(lines).await))
+            .call(
+                "POST",
+                "/v1/batches",
+                &batch_request(&self.upload_lines(lines).await),
+            )
             .await;
         assert_eq!(
             (&made["object"], &made["status"]),
@@ -113,17 +117,17 @@ impl Bench {
         made["id"].as_str().unwrap().to_owned()
     }
 
-    async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+    async fn call(&self, method: &str, path: &str, body: &Value) -> Value {
         found(&self.router, request(method, path, &[], body.to_string())).await
     }
 
     async fn get(&self, id: &str) -> Value {
-        self.ask("GET", &format!("/v1/batches/{id}"), &Value::Null)
+        self.call("GET", &format!("/v1/batches/{id}"), &Value::Null)
             .await
     }
 
     /// Waits until the batch fulfills `condition`.
-    async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    async fn wait_until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let waiting = async {
             loop {
                 let batch = self.get(id).await;
@@ -140,7 +144,7 @@ impl Bench {
     }
 
     /// Waits until no batch is running.
-    async fn until_idle(&self) {
+    async fn wait_until_idle(&self) {
         let waiting = async {
             while self.batches.counts().iter().any(|(_, count)| *count > 0) {
                 sleep(Duration::from_millis(1)).await;
@@ -150,12 +154,12 @@ impl Bench {
     }
 
     /// Waits until the batch has this status.
-    async fn until_is(&self, id: &str, status: &str) -> Value {
-        self.until(id, |batch| batch["status"] == status).await
+    async fn wait_for_status(&self, id: &str, status: &str) -> Value {
+        self.wait_until(id, |batch| batch["status"] == status).await
     }
 
     /// Returns the lines of a file that a batch names; empty if it names none.
-    async fn lines(&self, id: &Value) -> Vec<Value> {
+    async fn read_lines(&self, id: &Value) -> Vec<Value> {
         let Some(id) = id.as_str() else {
             return Vec::new();
         };
@@ -169,7 +173,7 @@ impl Bench {
 }
 
 /// Returns the request body that creates a batch of chat requests.
-fn order(file: &Value) -> Value {
+fn batch_request(file: &Value) -> Value {
     json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"})
 }
 
@@ -201,7 +205,7 @@ fn prompt(turn: &Turn) -> String {
 }
 
 /// Returns turns that log their prompts and then follow `script`, with the log.
-fn logging(
+fn logged_turns(
     script: impl Fn(&str) -> Result<Vec<Step>, Error> + Send + Sync + 'static,
 ) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
     let log = Arc::new(Mutex::new(Vec::new()));

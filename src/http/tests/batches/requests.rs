@@ -2,15 +2,15 @@
 
 use super::*;
 
-async fn refused(bench: &Bench, request: Request<Body>) -> String {
-    let (status, error) = error(send(bench.router.clone(), request).await).await;
+async fn send_refused(server: &BatchServer, request: Request<Body>) -> String {
+    let (status, error) = error(send(server.router.clone(), request).await).await;
     format!("{} {} {}", status.as_u16(), error["code"], error["param"])
 }
 
 #[tokio::test]
 async fn invalid_batch_request_names_the_field() {
-    let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
-    let file = bench.file(&lines(1)).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let file = server.upload_lines(&lines(1)).await;
     for (field, value, expected) in [
         (
             "input_file_id",
@@ -53,10 +53,10 @@ async fn invalid_batch_request_names_the_field() {
             r#"400 "invalid_value" "output_expires_after.seconds""#,
         ),
     ] {
-        let mut order = order(&file);
+        let mut order = batch_request(&file);
         order[field] = value;
         let request = request("POST", "/v1/batches", &[], order.to_string());
-        assert_eq!(refused(&bench, request).await, expected, "{field}");
+        assert_eq!(send_refused(&server, request).await, expected, "{field}");
     }
     for (method, path) in [
         ("GET", "/v1/batches/batch_1"),
@@ -64,7 +64,7 @@ async fn invalid_batch_request_names_the_field() {
     ] {
         let request = request(method, path, &[], "");
         assert_eq!(
-            refused(&bench, request).await,
+            send_refused(&server, request).await,
             r#"404 "batch_not_found" "id""#
         );
     }
@@ -72,8 +72,8 @@ async fn invalid_batch_request_names_the_field() {
 
 #[tokio::test]
 async fn batch_with_an_invalid_line_fails_as_a_whole() {
-    let (turns, log) = logging(|_| Ok(greeting()));
-    let bench = Bench::of(turns).await;
+    let (turns, log) = logged_turns(|_| Ok(greeting()));
+    let server = BatchServer::start(turns).await;
     let with = |name: &str, value: Value| {
         let mut line = line("x");
         line[name] = value;
@@ -90,8 +90,8 @@ async fn batch_with_an_invalid_line_fails_as_a_whole() {
         line("good"),
         line(&"x".repeat(1000)),
     ];
-    let id = bench.begin(&file).await;
-    let batch = bench.until_is(&id, "failed").await;
+    let id = server.create_batch(&file).await;
+    let batch = server.wait_for_status(&id, "failed").await;
     let data = batch["errors"]["data"].as_array().unwrap();
     let faults: Vec<_> = data
         .iter()
@@ -122,24 +122,26 @@ async fn batch_with_an_invalid_line_fails_as_a_whole() {
     );
     assert_eq!(log.lock().unwrap().len(), 0, "nothing was run");
 
-    let empty = found(&bench.router, upload("\n \n")).await["id"].clone();
-    let created = bench.ask("POST", "/v1/batches", &order(&empty)).await;
-    let batch = bench
-        .until_is(created["id"].as_str().unwrap(), "failed")
+    let empty = found(&server.router, upload("\n \n")).await["id"].clone();
+    let created = server
+        .call("POST", "/v1/batches", &batch_request(&empty))
+        .await;
+    let batch = server
+        .wait_for_status(created["id"].as_str().unwrap(), "failed")
         .await;
     assert_eq!(batch["errors"]["data"][0]["code"], "empty_file");
 }
 
 #[tokio::test]
 async fn batches_are_listed_newest_first() {
-    let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(bench.begin(&lines(1)).await);
+        ids.push(server.create_batch(&lines(1)).await);
     }
     let list = async |query: &str| {
-        let list = bench
-            .ask("GET", &format!("/v1/batches?{query}"), &Value::Null)
+        let list = server
+            .call("GET", &format!("/v1/batches?{query}"), &Value::Null)
             .await;
         let ids = list["data"]
             .as_array()

@@ -9,16 +9,16 @@ use crate::domain::FailureKind;
 
 #[tokio::test]
 async fn batch_output_is_in_the_order_of_the_file() {
-    let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
     let mut file = lines(5);
     file[1]["body"]["temperature"] = json!("hot");
     file[2]["body"]["color"] = json!("red");
     file[3]["body"]["stream"] = json!(true);
-    let mut order = order(&bench.file(&file).await);
+    let mut order = batch_request(&server.upload_lines(&file).await);
     order["metadata"] = json!({"job": "nightly"});
-    let created = bench.ask("POST", "/v1/batches", &order).await;
-    let batch = bench
-        .until_is(created["id"].as_str().unwrap(), "completed")
+    let created = server.call("POST", "/v1/batches", &order).await;
+    let batch = server
+        .wait_for_status(created["id"].as_str().unwrap(), "completed")
         .await;
     assert_eq!(
         batch["request_counts"],
@@ -38,7 +38,7 @@ async fn batch_output_is_in_the_order_of_the_file() {
     ] {
         assert!(batch[time].is_u64(), "{time}: {batch}");
     }
-    let output = bench.lines(&batch["output_file_id"]).await;
+    let output = server.read_lines(&batch["output_file_id"]).await;
     assert_eq!(ids(&output), ["line 1", "line 3", "line 5"]);
     let response = &output[0]["response"];
     assert_eq!(
@@ -51,7 +51,7 @@ async fn batch_output_is_in_the_order_of_the_file() {
     );
     assert!(response["request_id"].as_str().unwrap().starts_with("req_"));
     assert_eq!(output[1]["response"]["ignored"], json!(["color"]));
-    let errors = bench.lines(&batch["error_file_id"]).await;
+    let errors = server.read_lines(&batch["error_file_id"]).await;
     assert_eq!(ids(&errors), ["line 2", "line 4"]);
     assert_eq!(errors[0]["response"]["status_code"], 400);
     assert_eq!(
@@ -59,8 +59,8 @@ async fn batch_output_is_in_the_order_of_the_file() {
         "temperature"
     );
     assert_eq!(errors[1]["response"]["body"]["error"]["param"], "stream");
-    let file = bench
-        .ask(
+    let file = server
+        .call(
             "GET",
             &format!("/v1/files/{}", batch["error_file_id"].as_str().unwrap()),
             &Value::Null,
@@ -71,7 +71,7 @@ async fn batch_output_is_in_the_order_of_the_file() {
 
 #[tokio::test]
 async fn batch_lines_work_for_every_endpoint() {
-    let bench = Bench::of(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
     for (endpoint, body, text) in [
         (
             "/v1/completions",
@@ -85,13 +85,13 @@ async fn batch_lines_work_for_every_endpoint() {
         ),
     ] {
         let line = json!({"custom_id": "a", "method": "POST", "url": endpoint, "body": body});
-        let mut order = order(&bench.file(&[line]).await);
+        let mut order = batch_request(&server.upload_lines(&[line]).await);
         order["endpoint"] = json!(endpoint);
-        let created = bench.ask("POST", "/v1/batches", &order).await;
-        let batch = bench
-            .until_is(created["id"].as_str().unwrap(), "completed")
+        let created = server.call("POST", "/v1/batches", &order).await;
+        let batch = server
+            .wait_for_status(created["id"].as_str().unwrap(), "completed")
             .await;
-        let output = bench.lines(&batch["output_file_id"]).await;
+        let output = server.read_lines(&batch["output_file_id"]).await;
         assert_eq!(
             output[0]["response"]["body"].pointer(text),
             Some(&json!("Hello")),
@@ -113,7 +113,7 @@ async fn batch_line_is_retried_by_kind_of_error() {
         },
         Error::Failed(Failure::new(FailureKind::Crashed, "It died.")),
     ]);
-    let (turns, log) = logging(move |prompt| match prompt {
+    let (turns, log) = logged_turns(move |prompt| match prompt {
         "line 1" => refusals.lock().unwrap().pop().map_or(Ok(greeting()), Err),
         "line 2" => Err(Error::NotSignedIn("Sign in.".into())),
         "line 3" => Err(Error::Failed(Failure::new(
@@ -122,11 +122,11 @@ async fn batch_line_is_retried_by_kind_of_error() {
         ))),
         _ => Ok(greeting()),
     });
-    let bench = Bench::of(turns).await;
-    let id = bench.begin(&lines(6)).await;
+    let server = BatchServer::start(turns).await;
+    let id = server.create_batch(&lines(6)).await;
     let over = |batch: &Value| batch["status"] == "completed";
     let batch = loop {
-        let batch = bench.get(&id).await;
+        let batch = server.get(&id).await;
         if over(&batch) {
             break batch;
         }
@@ -136,7 +136,7 @@ async fn batch_line_is_retried_by_kind_of_error() {
         batch["request_counts"],
         json!({"total": 6, "completed": 4, "failed": 2})
     );
-    let errors = bench.lines(&batch["error_file_id"]).await;
+    let errors = server.read_lines(&batch["error_file_id"]).await;
     let messages: Vec<_> = errors
         .iter()
         .map(|line| line["response"]["status_code"].as_u64().unwrap())
@@ -193,36 +193,36 @@ impl Turns for TurnsWithQueuedClients {
 
 #[tokio::test(start_paused = true)]
 async fn batch_lines_yield_to_clients_and_batches_share_fairly() {
-    let (turns, log) = logging(|_| Ok(greeting()));
+    let (turns, log) = logged_turns(|_| Ok(greeting()));
     let waiting = Arc::new(AtomicUsize::new(1));
-    let bench = Ground::new(Keys::none())
+    let server = BatchStorage::new(Keys::none())
         .await
-        .bench(TurnsWithQueuedClients(turns, Arc::clone(&waiting)), 1);
+        .start_server(TurnsWithQueuedClients(turns, Arc::clone(&waiting)), 1);
     let named = |name: &str| {
         (1..=3)
             .map(|number| line(&format!("{name}{number}")))
             .collect::<Vec<_>>()
     };
-    let first = bench.begin(&named("a")).await;
-    bench.until_is(&first, "in_progress").await;
-    let second = bench.begin(&named("b")).await;
-    bench.until_is(&second, "in_progress").await;
+    let first = server.create_batch(&named("a")).await;
+    server.wait_for_status(&first, "in_progress").await;
+    let second = server.create_batch(&named("b")).await;
+    server.wait_for_status(&second, "in_progress").await;
     sleep(Duration::from_secs(30)).await;
     assert_eq!(log.lock().unwrap().len(), 0, "a client waits");
     waiting.store(0, Ordering::SeqCst);
-    bench.until_is(&first, "completed").await;
-    bench.until_is(&second, "completed").await;
+    server.wait_for_status(&first, "completed").await;
+    server.wait_for_status(&second, "completed").await;
     assert_eq!(*log.lock().unwrap(), ["a1", "b1", "a2", "b2", "a3", "b3"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn batch_lines_are_not_starved_by_clients() {
-    let (turns, log) = logging(|_| Ok(greeting()));
-    let bench = Ground::new(Keys::none()).await.bench(
+    let (turns, log) = logged_turns(|_| Ok(greeting()));
+    let server = BatchStorage::new(Keys::none()).await.start_server(
         TurnsWithQueuedClients(turns, Arc::new(AtomicUsize::new(1))),
         1,
     );
-    bench.begin(&lines(2)).await;
+    server.create_batch(&lines(2)).await;
     for _ in 0..1000 {
         if log.lock().unwrap().len() == 2 {
             return;
@@ -241,18 +241,21 @@ async fn batch_lines_in_parallel_are_limited() {
         ]
         .concat(),
     );
-    let mut held = turns.held();
-    let bench = Ground::new(Keys::none()).await.bench(turns, 2);
+    let mut running_turns = turns.watch_running();
+    let server = BatchStorage::new(Keys::none()).await.start_server(turns, 2);
     let mut peak = 0;
     let running = async {
-        let ids = [bench.begin(&lines(4)).await, bench.begin(&lines(4)).await];
+        let ids = [
+            server.create_batch(&lines(4)).await,
+            server.create_batch(&lines(4)).await,
+        ];
         for id in &ids {
-            bench.until_is(id, "completed").await;
+            server.wait_for_status(id, "completed").await;
         }
     };
     let watching = async {
-        while held.changed().await.is_ok() {
-            peak = peak.max(*held.borrow_and_update());
+        while running_turns.changed().await.is_ok() {
+            peak = peak.max(*running_turns.borrow_and_update());
         }
     };
     tokio::select! { () = running => {}, () = watching => {} }

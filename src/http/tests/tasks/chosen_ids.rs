@@ -12,7 +12,7 @@ async fn task_is_found_by_its_chosen_id() {
         .await;
     assert_eq!((status, &created["task_id"]), (201, &json!("test-123")));
     assert!(created["id"].as_str().unwrap().starts_with("task_"));
-    let puppet = fixture.server.puppets.recv().await.unwrap();
+    let agent = fixture.server.agents.recv().await.unwrap();
     let (status, task) = fixture
         .request("GET", "/api/v1/tasks/test-123", Value::Null)
         .await;
@@ -41,7 +41,7 @@ async fn task_is_found_by_its_chosen_id() {
         .request("POST", "/api/v1/tasks/test-123/interrupt", Value::Null)
         .await;
     assert_eq!(status, 200);
-    puppet.end(AgentStop::Completed, "0.25");
+    agent.end(AgentStop::Completed, "0.25");
     let stream_text = body(fixture.events("/api/v1/tasks/test-123/events", &[]).await).await;
     let events: Vec<Value> = stream_text
         .lines()
@@ -90,8 +90,8 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
             id
         );
     }
-    let puppet = fixture.server.puppets.recv().await.unwrap();
-    puppet.end(AgentStop::Completed, "0.25");
+    let agent = fixture.server.agents.recv().await.unwrap();
+    agent.end(AgentStop::Completed, "0.25");
     fixture
         .until("nightly", |task| task["status"] == "completed")
         .await;

@@ -124,7 +124,7 @@ impl TaskFixture {
         assert_eq!(status, 201, "{task}");
         (
             task["id"].as_str().unwrap().to_owned(),
-            self.server.puppets.recv().await.unwrap(),
+            self.server.agents.recv().await.unwrap(),
         )
     }
 
@@ -178,15 +178,15 @@ fn steady(text: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn task_is_created_followed_and_deleted() {
     let mut fixture = TaskFixture::open().await;
-    let (id, puppet) = fixture
+    let (id, agent) = fixture
         .start_task(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "Brief."}))
         .await;
     assert_eq!(
-        (puppet.job.model.as_str(), puppet.job.max_turns),
+        (agent.job.model.as_str(), agent.job.max_turns),
         ("claude-sonnet-5-5", Some(9))
     );
-    puppet.say(AgentEvent::Message("hm".to_owned()));
-    puppet.say(AgentEvent::ToolUse {
+    agent.emit(AgentEvent::Message("hm".to_owned()));
+    agent.emit(AgentEvent::ToolUse {
         id: "toolu_1".to_owned(),
         name: "Bash".to_owned(),
         input: "{}".to_owned(),
@@ -198,7 +198,7 @@ async fn task_is_created_followed_and_deleted() {
         (&task["status"], &task["result"]),
         (&json!("running"), &Value::Null)
     );
-    puppet.end(AgentStop::Completed, "0.25");
+    agent.end(AgentStop::Completed, "0.25");
     let events = fixture.events(&format!("/v1/tasks/{id}/events"), &[]).await;
     assert_eq!(
         events.headers()["content-type"],
@@ -250,10 +250,10 @@ async fn task_is_created_followed_and_deleted() {
 #[tokio::test(start_paused = true)]
 async fn task_shows_its_outcome() {
     let mut fixture = TaskFixture::open().await;
-    let (id, puppet) = fixture
+    let (id, agent) = fixture
         .start_task(json!({"max_turns": 9, "max_budget_usd": 0.5, "system_prompt": "B"}))
         .await;
-    puppet.end(AgentStop::Completed, "0.25");
+    agent.end(AgentStop::Completed, "0.25");
     let mut task = fixture
         .until(&id, |task| task["status"] == "completed")
         .await;
@@ -494,8 +494,8 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
             "default",
         ),
     ] {
-        let (id, puppet) = fixture.start_task(fields).await;
-        puppet.end(AgentStop::Completed, "0.01");
+        let (id, agent) = fixture.start_task(fields).await;
+        agent.end(AgentStop::Completed, "0.01");
         let task = fixture
             .until(&id, |task| task["status"] == "completed")
             .await;

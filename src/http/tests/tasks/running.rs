@@ -6,8 +6,8 @@ use crate::accounts::auth::Credentials;
 #[tokio::test(start_paused = true)]
 async fn permission_request_is_answered_once() {
     let mut fixture = TaskFixture::open().await;
-    let (id, mut puppet) = fixture.start_task(json!({})).await;
-    puppet.ask("q1");
+    let (id, mut agent) = fixture.start_task(json!({})).await;
+    agent.request_permission("q1");
     let task = fixture
         .until(&id, |task| task["permission_requests"] != json!([]))
         .await;
@@ -31,9 +31,9 @@ async fn permission_request_is_answered_once() {
         )
         .await;
     assert_eq!((status, &answered["decision"]), (200, &json!("deny")));
-    let heard = puppet.heard.recv().await.unwrap();
+    let call = agent.calls.recv().await.unwrap();
     assert_eq!(
-        heard,
+        call,
         AgentCall::Answer(
             "q1".to_owned(),
             PermissionDecision::Deny("Not that.".to_owned())
@@ -51,12 +51,12 @@ async fn permission_request_is_answered_once() {
 #[tokio::test(start_paused = true)]
 async fn task_is_interrupted_once() {
     let mut fixture = TaskFixture::open().await;
-    let (id, mut puppet) = fixture.start_task(json!({})).await;
+    let (id, mut agent) = fixture.start_task(json!({})).await;
     let path = format!("/v1/tasks/{id}/interrupt");
     let (status, task) = fixture.request("POST", &path, json!(null)).await;
     assert_eq!((status, &task["status"]), (200, &json!("running")));
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
-    puppet.end(AgentStop::Interrupted, "0.25");
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
+    agent.end(AgentStop::Interrupted, "0.25");
     let stream_text = body(
         fixture
             .events(&format!("/v1/tasks/{id}/events?starting_after=0"), &[])
@@ -85,10 +85,10 @@ async fn task_is_interrupted_once() {
 #[tokio::test(start_paused = true)]
 async fn reconnecting_reader_misses_no_event() {
     let mut fixture = TaskFixture::open().await;
-    let (id, puppet) = fixture.start_task(json!({})).await;
+    let (id, agent) = fixture.start_task(json!({})).await;
     let path = format!("/v1/tasks/{id}/events");
     for number in 1..=998 {
-        puppet.say(AgentEvent::Message(number.to_string()));
+        agent.emit(AgentEvent::Message(number.to_string()));
     }
     // The reader from the beginning disconnects in the middle.
     let mut stream = fixture
@@ -103,7 +103,7 @@ async fn reconnecting_reader_misses_no_event() {
     drop(stream);
     let last =
         read.lines().rfind(|line| line.starts_with("id: ")).unwrap()["id: ".len()..].to_owned();
-    puppet.end(AgentStop::Completed, "0.25");
+    agent.end(AgentStop::Completed, "0.25");
     read.push_str(&body(fixture.events(&path, &[("last-event-id", &last)]).await).await);
     let ids: Vec<usize> = read
         .lines()
@@ -128,8 +128,8 @@ async fn reconnecting_reader_misses_no_event() {
 #[tokio::test(start_paused = true)]
 async fn task_is_stopped_when_its_key_is_revoked() {
     let mut fixture = TaskFixture::open().await;
-    let (id, mut puppet) = fixture.start_task(json!({})).await;
-    puppet.say(AgentEvent::AnswerStarted {
+    let (id, mut agent) = fixture.start_task(json!({})).await;
+    agent.emit(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     fixture
@@ -141,11 +141,11 @@ async fn task_is_stopped_when_its_key_is_revoked() {
     };
     let caller = fixture.known.authenticate(&credentials, None).unwrap();
     fixture.registry.revoke_key(&caller.name).await.unwrap();
-    puppet.say(AgentEvent::AnswerStarted {
+    agent.emit(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
-    puppet.end(AgentStop::Interrupted, "0.25");
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
+    agent.end(AgentStop::Interrupted, "0.25");
     fixture.server.stop.cancel();
     fixture.server.tasks.wait_until_ended().await;
     let task = fixture.server.tasks.get(&caller, &id).await.unwrap();

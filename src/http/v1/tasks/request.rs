@@ -15,7 +15,7 @@ use crate::api::request_schema::printable;
 use crate::api::request_schema::typed;
 use crate::api::request_schema::typed::BoundedInteger;
 use crate::api::request_schema::typed::Object;
-use crate::api::request_schema::typed::Word;
+use crate::api::request_schema::typed::StringEnum;
 use crate::domain::ModelName;
 use crate::domain::Money;
 use crate::engine::agent::PermissionDecision;
@@ -45,9 +45,9 @@ struct TaskFields {
     #[serde(default, deserialize_with = "model_name")]
     model: Option<ModelName>,
     system_prompt: Option<String>,
-    preset: Option<Word<ToolPreset>>,
+    preset: Option<StringEnum<ToolPreset>>,
     tools: Option<Object<ToolFields>>,
-    permission_mode: Option<Word<PermissionMode>>,
+    permission_mode: Option<StringEnum<PermissionMode>>,
     max_turns: Option<BoundedInteger<1, 10_000>>,
     #[serde(default, deserialize_with = "budget")]
     max_budget_usd: Option<Money>,
@@ -74,7 +74,7 @@ struct ToolFields {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DecisionFields {
-    decision: Word<Decision>,
+    decision: StringEnum<Decision>,
     message: Option<String>,
 }
 
@@ -88,7 +88,7 @@ enum Decision {
 /// Field that all messages on the WebSocket of a task share; the others depend on it.
 #[derive(Deserialize)]
 struct SocketMessageType {
-    r#type: Word<SocketMessageKind>,
+    r#type: StringEnum<SocketMessageKind>,
 }
 
 #[derive(Deserialize)]
@@ -104,9 +104,9 @@ enum SocketMessageKind {
 #[serde(deny_unknown_fields)]
 struct PermissionFields {
     #[serde(rename = "type")]
-    _type: Word<SocketMessageKind>,
+    _type: StringEnum<SocketMessageKind>,
     request_id: String,
-    decision: Word<Decision>,
+    decision: StringEnum<Decision>,
     message: Option<String>,
 }
 

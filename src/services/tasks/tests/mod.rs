@@ -31,37 +31,37 @@ use crate::engine::agent::AgentStop;
 use crate::engine::agent::FileChange;
 use crate::engine::agent::PermissionDecision;
 use crate::storage::store::Store;
-use crate::storage::store::testing::Faulty;
-use crate::storage::store::testing::Gated;
+use crate::storage::store::testing::BlockingBackend;
+use crate::storage::store::testing::FaultyBackend;
 use crate::telemetry::metrics::testing::assert_series;
 
 /// Longest wait for something that happens at once.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Numbers of tasks that are queued, that run, and that wait for permission.
-fn counts_of(office: &TaskTestServer) -> [usize; 3] {
-    office.tasks.counts().map(|(_, count)| count)
+fn counts_of(server: &TaskTestServer) -> [usize; 3] {
+    server.tasks.counts().map(|(_, count)| count)
 }
 
 #[tokio::test(start_paused = true)]
 async fn task_events_are_replayed_to_a_late_reader() {
-    let mut office = TaskTestServer::open().await;
-    let task = office.create().await;
+    let mut server = TaskTestServer::open().await;
+    let task = server.create().await;
     assert_eq!(task.status, TaskStatus::Queued);
-    let puppet = office.puppets.recv().await.unwrap();
+    let agent = server.agents.recv().await.unwrap();
     assert_eq!(
-        puppet.job.workspace,
-        office.folder.path().canonicalize().unwrap()
+        agent.job.workspace,
+        server.folder.path().canonicalize().unwrap()
     );
-    puppet.say(AgentEvent::Message("hm".to_owned()));
+    agent.emit(AgentEvent::Message("hm".to_owned()));
     let input = r#"{"file_path":"a"}"#.to_owned();
-    puppet.say(AgentEvent::ToolUse {
+    agent.emit(AgentEvent::ToolUse {
         id: "toolu_1".to_owned(),
         name: "Write".to_owned(),
         input,
     });
     for (path, is_new) in [("a", true), ("a", false), ("b", false)] {
-        puppet.say(AgentEvent::ToolResult {
+        agent.emit(AgentEvent::ToolResult {
             id: "toolu_1".to_owned(),
             content: "ok".to_owned(),
             is_error: false,
@@ -71,8 +71,8 @@ async fn task_events_are_replayed_to_a_late_reader() {
             }),
         });
     }
-    puppet.end(AgentStop::Completed, "0.25");
-    let early = office.told(&task.id, 0).await;
+    agent.end(AgentStop::Completed, "0.25");
+    let early = server.read_events(&task.id, 0).await;
     insta::assert_snapshot!(early, @r#"
     0 {"status":"running","tokens":{"cache_read":0,"cache_write":0,"input":0,"output":0},"turns":0,"type":"progress"}
     1 {"text":"hm","type":"message"}
@@ -83,7 +83,7 @@ async fn task_events_are_replayed_to_a_late_reader() {
     6 {"result":"words","status":"completed","type":"complete"}
     "#);
     assert_eq!(
-        office.told(&task.id, 0).await,
+        server.read_events(&task.id, 0).await,
         early,
         "a later reader gets the same"
     );
@@ -92,8 +92,8 @@ async fn task_events_are_replayed_to_a_late_reader() {
         .skip(3)
         .map(|line| format!("{line}\n"))
         .collect();
-    assert_eq!(office.told(&task.id, 3).await, rest);
-    let task = office.tasks.get(&me(), &task.id).await.unwrap();
+    assert_eq!(server.read_events(&task.id, 3).await, rest);
+    let task = server.tasks.get(&me(), &task.id).await.unwrap();
     assert_eq!(
         (task.status, task.turns, task.tokens.input),
         (TaskStatus::Completed, 1, 7)
@@ -102,41 +102,41 @@ async fn task_events_are_replayed_to_a_late_reader() {
         (task.cost(), task.result.as_deref()),
         (Money::from_decimal("0.25"), Some("words"))
     );
-    let at = |path: &str| puppet.job.workspace.join(path);
+    let at = |path: &str| agent.job.workspace.join(path);
     assert!(task.files_created.iter().eq([&at("a")]) && task.files_modified.iter().eq([&at("b")]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() {
-    let mut office = TaskTestServer::open().await;
-    let task = office.create().await;
-    let mut puppet = office.puppets.recv().await.unwrap();
-    let asked = async |office: &TaskTestServer, id: &str| loop {
-        let task = office.tasks.get(&me(), &task.id).await.unwrap();
+    let mut server = TaskTestServer::open().await;
+    let task = server.create().await;
+    let mut agent = server.agents.recv().await.unwrap();
+    let asked = async |server: &TaskTestServer, id: &str| loop {
+        let task = server.tasks.get(&me(), &task.id).await.unwrap();
         if task.questions.iter().any(|question| question.id == id) {
             break;
         }
         tokio::task::yield_now().await;
     };
-    puppet.ask("q1");
-    asked(&office, "q1").await;
-    assert_eq!(counts_of(&office), [0, 0, 1]);
-    let nobody = office
+    agent.request_permission("q1");
+    asked(&server, "q1").await;
+    assert_eq!(counts_of(&server), [0, 0, 1]);
+    let nobody = server
         .tasks
         .answer_permission(&me(), &task.id, "q9", PermissionDecision::Allow)
         .await
         .unwrap_err();
     assert!(matches!(nobody, Error::UnknownPermissionRequest(_)));
-    office
+    server
         .tasks
         .answer_permission(&me(), &task.id, "q1", PermissionDecision::Allow)
         .await
         .unwrap();
     assert_eq!(
-        puppet.heard.recv().await.unwrap(),
+        agent.calls.recv().await.unwrap(),
         AgentCall::Answer("q1".to_owned(), PermissionDecision::Allow)
     );
-    let again = office
+    let again = server
         .tasks
         .answer_permission(&me(), &task.id, "q1", PermissionDecision::Allow)
         .await;
@@ -144,16 +144,16 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
         matches!(again, Err(Error::UnknownPermissionRequest(_))),
         "a question is answered once"
     );
-    puppet.ask("q2");
+    agent.request_permission("q2");
     let begun = Instant::now();
-    let denied = puppet.heard.recv().await.unwrap();
+    let denied = agent.calls.recv().await.unwrap();
     assert!(matches!(denied, AgentCall::Answer(id, PermissionDecision::Deny(_)) if id == "q2"));
     assert_eq!(begun.elapsed().as_secs(), 20);
-    puppet.ask("q3");
-    asked(&office, "q3").await;
-    puppet.say(AgentEvent::PermissionWithdrawn("q3".to_owned()));
-    puppet.end(AgentStop::Completed, "0.25");
-    let told = office.told(&task.id, 0).await;
+    agent.request_permission("q3");
+    asked(&server, "q3").await;
+    agent.emit(AgentEvent::PermissionWithdrawn("q3".to_owned()));
+    agent.end(AgentStop::Completed, "0.25");
+    let told = server.read_events(&task.id, 0).await;
     let decisions: Vec<&str> = told
         .lines()
         .filter(|line| line.contains("resolved"))
@@ -165,7 +165,7 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
     "#);
     let waits = "switchboard_permission_wait_seconds";
     assert_series(
-        &office.metrics,
+        &server.metrics,
         &[
             &format!(r#"{waits}_count{{decision="allow"}} 1"#),
             &format!(r#"{waits}_sum{{decision="timeout"}} 20.0"#),
@@ -177,7 +177,7 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
 
 #[tokio::test(start_paused = true)]
 async fn permission_request_is_answered_by_the_policy_of_the_task() {
-    let mut office = TaskTestServer::open().await;
+    let mut server = TaskTestServer::open().await;
     for (permission_mode, is_allowed) in [
         (PermissionMode::BypassPermissions, true),
         (PermissionMode::DontAsk, false),
@@ -185,12 +185,12 @@ async fn permission_request_is_answered_by_the_policy_of_the_task() {
     ] {
         let spec = TaskSpec {
             permission_mode,
-            ..office.spec()
+            ..server.spec()
         };
-        let task = office.tasks.create(&me(), spec).await.unwrap();
-        let mut puppet = office.puppets.recv().await.unwrap();
-        puppet.ask("q1");
-        let AgentCall::Answer(_, answer) = puppet.heard.recv().await.unwrap() else {
+        let task = server.tasks.create(&me(), spec).await.unwrap();
+        let mut agent = server.agents.recv().await.unwrap();
+        agent.request_permission("q1");
+        let AgentCall::Answer(_, answer) = agent.calls.recv().await.unwrap() else {
             panic!("no answer")
         };
         assert_eq!(
@@ -198,44 +198,47 @@ async fn permission_request_is_answered_by_the_policy_of_the_task() {
             is_allowed,
             "{permission_mode:?}"
         );
-        puppet.end(AgentStop::Completed, "0.25");
-        assert_eq!(office.ended(&task.id).await.status, TaskStatus::Completed);
+        agent.end(AgentStop::Completed, "0.25");
+        assert_eq!(
+            server.wait_until_ended(&task.id).await.status,
+            TaskStatus::Completed
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn agent_is_interrupted_and_killed_after_the_grace_period() {
-    let mut office = TaskTestServer::open().await;
-    let task = office.create().await;
-    let mut puppet = office.puppets.recv().await.unwrap();
-    office.tasks.interrupt(&me(), &task.id).await.unwrap();
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
-    puppet.end(AgentStop::Interrupted, "0.25");
-    let task = office.ended(&task.id).await;
+    let mut server = TaskTestServer::open().await;
+    let task = server.create().await;
+    let mut agent = server.agents.recv().await.unwrap();
+    server.tasks.interrupt(&me(), &task.id).await.unwrap();
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
+    agent.end(AgentStop::Interrupted, "0.25");
+    let task = server.wait_until_ended(&task.id).await;
     assert_eq!(
         (task.status, task.cost()),
         (TaskStatus::Interrupted, Money::from_decimal("0.25"))
     );
     assert!(matches!(
-        office.tasks.interrupt(&me(), &task.id).await,
+        server.tasks.interrupt(&me(), &task.id).await,
         Err(Error::TaskEnded)
     ));
 
-    let task = office.create().await;
-    let mut puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::AnswerStarted {
+    let task = server.create().await;
+    let mut agent = server.agents.recv().await.unwrap();
+    agent.emit(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     let begun = Instant::now();
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
     assert_eq!(begun.elapsed().as_secs(), 60, "the time of a task ends");
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Dropped);
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Dropped);
     assert_eq!(
         begun.elapsed().as_secs(),
         65,
         "and it is killed a while later"
     );
-    let task = office.ended(&task.id).await;
+    let task = server.wait_until_ended(&task.id).await;
     assert_eq!(
         (task.status, &*task.error.unwrap().code),
         (TaskStatus::Failed, "timeout")
@@ -244,49 +247,49 @@ async fn agent_is_interrupted_and_killed_after_the_grace_period() {
 
 #[tokio::test(start_paused = true)]
 async fn queue_limits_apply_and_queued_tasks_can_be_cancelled() {
-    let mut office = TaskTestServer::open().await;
-    let first = office.create().await;
-    let puppet = office.puppets.recv().await.unwrap();
-    let second = office.create().await;
+    let mut server = TaskTestServer::open().await;
+    let first = server.create().await;
+    let agent = server.agents.recv().await.unwrap();
+    let second = server.create().await;
     assert!(matches!(
-        office.tasks.create(&me(), office.spec()).await,
+        server.tasks.create(&me(), server.spec()).await,
         Err(Error::TooManyForKey(2))
     ));
-    let others = office
+    let others = server
         .tasks
-        .create(&Caller::named("other"), office.spec())
+        .create(&Caller::named("other"), server.spec())
         .await
         .unwrap();
     assert!(matches!(
-        office
+        server
             .tasks
-            .create(&Caller::named("third"), office.spec())
+            .create(&Caller::named("third"), server.spec())
             .await,
         Err(Error::QueueFull)
     ));
-    office
+    server
         .tasks
         .interrupt(&Caller::named("other"), &others.id)
         .await
         .unwrap();
-    office
+    server
         .tasks
         .delete(&Caller::named("other"), &others.id)
         .await
         .unwrap();
-    assert_eq!(counts_of(&office), [1, 1, 0]);
-    office.tasks.interrupt(&me(), &second.id).await.unwrap();
-    let second = office.ended(&second.id).await;
+    assert_eq!(counts_of(&server), [1, 1, 0]);
+    server.tasks.interrupt(&me(), &second.id).await.unwrap();
+    let second = server.wait_until_ended(&second.id).await;
     assert_eq!(
         (second.status, second.cost()),
         (TaskStatus::Cancelled, Some(Money::ZERO))
     );
-    let third = office.create().await;
-    puppet.end(AgentStop::Completed, "0.25");
-    office.ended(&first.id).await;
-    let mut puppet = office.puppets.recv().await.unwrap();
-    assert_eq!(puppet.job.task, third.id);
-    let listed: Vec<String> = office
+    let third = server.create().await;
+    agent.end(AgentStop::Completed, "0.25");
+    server.wait_until_ended(&first.id).await;
+    let mut agent = server.agents.recv().await.unwrap();
+    assert_eq!(agent.job.task, third.id);
+    let listed: Vec<String> = server
         .tasks
         .list(&me())
         .await
@@ -296,96 +299,96 @@ async fn queue_limits_apply_and_queued_tasks_can_be_cancelled() {
         .collect();
     assert!(listed.len() == 3 && listed.contains(&third.id));
     assert!(
-        office
+        server
             .tasks
             .list(&Caller::named("other"))
             .await
             .unwrap()
             .is_empty()
     );
-    let foreign = office.tasks.get(&Caller::named("other"), &third.id).await;
+    let foreign = server.tasks.get(&Caller::named("other"), &third.id).await;
     assert!(matches!(foreign, Err(Error::NotFound(_))));
-    office.stop.cancel();
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
-    puppet.end(AgentStop::Interrupted, "0.25");
+    server.stop.cancel();
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
+    agent.end(AgentStop::Interrupted, "0.25");
     assert_eq!(
-        office.ended(&third.id).await.status,
+        server.wait_until_ended(&third.id).await.status,
         TaskStatus::Interrupted
     );
 }
 
 #[tokio::test]
 async fn task_queue_is_fair_between_keys() {
-    let mut office = TaskTestServer::for_keys(Keys::new(["many", "few"]).unwrap()).await;
+    let mut server = TaskTestServer::for_keys(Keys::new(["many", "few"]).unwrap()).await;
     let [many, few] = ["key-1", "key-2"].map(Caller::named);
-    let first = office.tasks.create(&many, office.spec()).await.unwrap();
-    let second = office.tasks.create(&many, office.spec()).await.unwrap();
-    let others = office.tasks.create(&few, office.spec()).await.unwrap();
+    let first = server.tasks.create(&many, server.spec()).await.unwrap();
+    let second = server.tasks.create(&many, server.spec()).await.unwrap();
+    let others = server.tasks.create(&few, server.spec()).await.unwrap();
     for task in [first, others, second] {
-        let puppet = office.puppets.recv().await.unwrap();
-        assert_eq!(puppet.job.task, task.id);
-        puppet.end(AgentStop::Completed, "0.25");
+        let agent = server.agents.recv().await.unwrap();
+        assert_eq!(agent.job.task, task.id);
+        agent.end(AgentStop::Completed, "0.25");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn deleted_task_is_interrupted_and_its_session_forgotten() {
-    let mut office = TaskTestServer::open().await;
-    let task = office.create().await;
-    let mut puppet = office.puppets.recv().await.unwrap();
+    let mut server = TaskTestServer::open().await;
+    let task = server.create().await;
+    let mut agent = server.agents.recv().await.unwrap();
     let me = me();
-    let (deleted, ()) = tokio::join!(office.tasks.delete(&me, &task.id), async {
-        assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
-        puppet.end(AgentStop::Interrupted, "0.25");
+    let (deleted, ()) = tokio::join!(server.tasks.delete(&me, &task.id), async {
+        assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
+        agent.end(AgentStop::Interrupted, "0.25");
     });
     deleted.unwrap();
-    assert_eq!(office.forgotten.recv().await, task.session_id.parse().ok());
+    assert_eq!(server.forgotten.recv().await, task.session_id.parse().ok());
     assert!(matches!(
-        office.tasks.get(&me, &task.id).await,
+        server.tasks.get(&me, &task.id).await,
         Err(Error::NotFound(_))
     ));
     assert!(matches!(
-        office.tasks.follow(&me, &task.id, 0).await,
+        server.tasks.follow(&me, &task.id, 0).await,
         Err(Error::NotFound(_))
     ));
     assert!(matches!(
-        office.tasks.delete(&me, &task.id).await,
+        server.tasks.delete(&me, &task.id).await,
         Err(Error::NotFound(_))
     ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn kill_at_shutdown_drops_agents_without_waiting() {
-    let mut office = TaskTestServer::open().await;
-    let task = office.create().await;
-    let mut puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Message("hm".to_owned()));
+    let mut server = TaskTestServer::open().await;
+    let task = server.create().await;
+    let mut agent = server.agents.recv().await.unwrap();
+    agent.emit(AgentEvent::Message("hm".to_owned()));
     let begun = Instant::now();
-    office.stop.cancel();
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
-    let late = office.tasks.create(&me(), office.spec()).await;
+    server.stop.cancel();
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
+    let late = server.tasks.create(&me(), server.spec()).await;
     assert!(matches!(late, Err(Error::ShuttingDown)));
-    office.kill.cancel();
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Dropped);
-    office.tasks.wait_until_ended().await;
+    server.kill.cancel();
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Dropped);
+    server.tasks.wait_until_ended().await;
     assert_eq!(begun.elapsed().as_secs(), 0);
     assert_eq!(
-        office.tasks.get(&me(), &task.id).await.unwrap().status,
+        server.tasks.get(&me(), &task.id).await.unwrap().status,
         TaskStatus::Interrupted
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn timeout_and_webhook_host_outside_the_limits_are_rejected() {
-    let office = TaskTestServer::open().await;
+    let server = TaskTestServer::open().await;
     let timeout = Some(std::time::Duration::from_secs(61));
-    let long = office
+    let long = server
         .tasks
         .create(
             &me(),
             TaskSpec {
                 timeout,
-                ..office.spec()
+                ..server.spec()
             },
         )
         .await;
@@ -398,13 +401,13 @@ async fn timeout_and_webhook_host_outside_the_limits_are_rejected() {
             url: url.parse().unwrap(),
             secret: SigningSecret::new().unwrap(),
         });
-        let asked = office
+        let asked = server
             .tasks
             .create(
                 &me(),
                 TaskSpec {
                     webhook,
-                    ..office.spec()
+                    ..server.spec()
                 },
             )
             .await;
@@ -418,23 +421,23 @@ async fn timeout_and_webhook_host_outside_the_limits_are_rejected() {
 
 #[tokio::test(start_paused = true)]
 async fn second_task_in_a_busy_session_is_rejected() {
-    let mut office = TaskTestServer::open().await;
-    let first = office.create().await;
-    office
-        .puppets
+    let mut server = TaskTestServer::open().await;
+    let first = server.create().await;
+    server
+        .agents
         .recv()
         .await
         .unwrap()
         .end(AgentStop::Completed, "0.25");
-    office.ended(&first.id).await;
+    server.wait_until_ended(&first.id).await;
     let session = first.session_id.parse().ok();
     let me = me();
     let ask = || {
-        office.tasks.create(
+        server.tasks.create(
             &me,
             TaskSpec {
                 session,
-                ..office.spec()
+                ..server.spec()
             },
         )
     };
@@ -445,41 +448,41 @@ async fn second_task_in_a_busy_session_is_rejected() {
 
 #[tokio::test]
 async fn task_creation_completes_when_the_client_disconnects() {
-    let gate = Arc::new(Gated::default());
+    let gate = Arc::new(BlockingBackend::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
-    let mut office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
+    let mut server = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
     gate.close();
     assert!(
-        office
+        server
             .tasks
-            .create(&me(), office.spec())
+            .create(&me(), server.spec())
             .now_or_never()
             .is_none(),
         "the disk is waited for"
     );
     gate.open();
-    let puppet = office.puppets.recv().await.unwrap();
-    puppet.end(AgentStop::Completed, "0.25");
+    let agent = server.agents.recv().await.unwrap();
+    agent.end(AgentStop::Completed, "0.25");
     assert_eq!(
-        office.ended(&puppet.job.task).await.status,
+        server.wait_until_ended(&agent.job.task).await.status,
         TaskStatus::Completed
     );
-    assert_eq!(counts_of(&office), [0, 0, 0]);
+    assert_eq!(counts_of(&server), [0, 0, 0]);
 }
 
 #[tokio::test]
 async fn chosen_id_does_not_wait_for_the_creation_of_another() {
-    let gate = Arc::new(Gated::default());
+    let gate = Arc::new(BlockingBackend::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
-    let office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
+    let server = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
     let me = me();
     let create = |id: &str| {
         let chosen = ChosenId::new(id.to_owned(), &serde_json::json!({}));
         let spec = TaskSpec {
             chosen: Some(chosen),
-            ..office.spec()
+            ..server.spec()
         };
-        office.tasks.create_once(&me, spec)
+        server.tasks.create_once(&me, spec)
     };
     let (first, is_new) = create("first").await.unwrap();
     assert!(is_new);
@@ -501,15 +504,15 @@ async fn chosen_id_does_not_wait_for_the_creation_of_another() {
 
 #[tokio::test(start_paused = true)]
 async fn missing_workspace_is_rejected() {
-    let office = TaskTestServer::open().await;
-    let workspace = office.folder.path().join("missing");
-    let refused = office
+    let server = TaskTestServer::open().await;
+    let workspace = server.folder.path().join("missing");
+    let refused = server
         .tasks
         .create(
             &me(),
             TaskSpec {
                 workspace,
-                ..office.spec()
+                ..server.spec()
             },
         )
         .await;
@@ -521,11 +524,11 @@ async fn missing_workspace_is_rejected() {
 
 #[tokio::test(start_paused = true)]
 async fn second_of_two_concurrent_permission_answers_is_rejected() {
-    let mut office = TaskTestServer::open().await;
-    let task = office.create().await;
-    let mut puppet = office.puppets.recv().await.unwrap();
-    puppet.ask("q1");
-    while office
+    let mut server = TaskTestServer::open().await;
+    let task = server.create().await;
+    let mut agent = server.agents.recv().await.unwrap();
+    agent.request_permission("q1");
+    while server
         .tasks
         .get(&me(), &task.id)
         .await
@@ -536,7 +539,7 @@ async fn second_of_two_concurrent_permission_answers_is_rejected() {
         tokio::task::yield_now().await;
     }
     let me = me();
-    let answer = |answer| office.tasks.answer_permission(&me, &task.id, "q1", answer);
+    let answer = |answer| server.tasks.answer_permission(&me, &task.id, "q1", answer);
     let (one, other) = tokio::join!(
         answer(PermissionDecision::Allow),
         answer(PermissionDecision::Deny("no".to_owned()))
@@ -546,37 +549,37 @@ async fn second_of_two_concurrent_permission_answers_is_rejected() {
         "{one:?} {other:?}"
     );
     assert_eq!(
-        puppet.heard.recv().await.unwrap(),
+        agent.calls.recv().await.unwrap(),
         AgentCall::Answer("q1".to_owned(), PermissionDecision::Allow)
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn queued_task_fails_if_its_workspace_was_replaced() {
-    let mut office = TaskTestServer::open().await;
-    let first = office.create().await;
-    let puppet = office.puppets.recv().await.unwrap();
-    let workspace = office.folder.path().join("a");
+    let mut server = TaskTestServer::open().await;
+    let first = server.create().await;
+    let agent = server.agents.recv().await.unwrap();
+    let workspace = server.folder.path().join("a");
     std::fs::create_dir(&workspace).unwrap();
-    let waiting = office
+    let waiting = server
         .tasks
         .create(
             &me(),
             TaskSpec {
                 workspace: workspace.clone(),
-                ..office.spec()
+                ..server.spec()
             },
         )
         .await
         .unwrap();
     std::fs::remove_dir(&workspace).unwrap();
     std::os::unix::fs::symlink("/", &workspace).unwrap();
-    puppet.end(AgentStop::Completed, "0.25");
-    office.ended(&first.id).await;
-    let waiting = office.ended(&waiting.id).await;
+    agent.end(AgentStop::Completed, "0.25");
+    server.wait_until_ended(&first.id).await;
+    let waiting = server.wait_until_ended(&waiting.id).await;
     assert_eq!(
         (waiting.status, waiting.cost()),
         (TaskStatus::Failed, Some(Money::ZERO))
     );
-    assert!(office.puppets.try_recv().is_err());
+    assert!(server.agents.try_recv().is_err());
 }

@@ -22,39 +22,39 @@ use crate::engine::agent::AgentStop;
 )]
 async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
     let store = Store::in_memory(TaskTracker::new());
-    let mut office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
-    let (running, waiting) = (office.create().await, office.create().await);
-    let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::Message("hm".to_owned()));
-    while office.tasks.get(&me(), &running.id).await.unwrap().events < 2 {
+    let mut server = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
+    let (running, waiting) = (server.create().await, server.create().await);
+    let agent = server.agents.recv().await.unwrap();
+    agent.emit(AgentEvent::Message("hm".to_owned()));
+    while server.tasks.get(&me(), &running.id).await.unwrap().events < 2 {
         tokio::task::yield_now().await;
     }
     // The first server is dead from here on.
     let TaskTestServer {
         folder,
         tasks: _dead,
-        puppets: _silent,
+        agents: _silent,
         ..
-    } = office;
-    let mut office = TaskTestServer::with_store(&store, folder).await;
-    assert_eq!(office.tasks.recover().await.unwrap(), 2);
-    let running = office.tasks.get(&me(), &running.id).await.unwrap();
+    } = server;
+    let mut server = TaskTestServer::with_store(&store, folder).await;
+    assert_eq!(server.tasks.recover().await.unwrap(), 2);
+    let running = server.tasks.get(&me(), &running.id).await.unwrap();
     assert_eq!(
         (running.status, running.events),
         (TaskStatus::Interrupted, 3)
     );
     assert_eq!(
-        office.ended(&waiting.id).await.status,
+        server.wait_until_ended(&waiting.id).await.status,
         TaskStatus::Cancelled
     );
-    assert_eq!(office.told(&running.id, 1).await.lines().count(), 2);
+    assert_eq!(server.read_events(&running.id, 1).await.lines().count(), 2);
     let query = UsageQuery {
         project: None,
         key: None,
         period: UsagePeriod::All,
         group_by: None,
     };
-    let usage = office.ledger.reader().usage(&query).await.unwrap();
+    let usage = server.ledger.reader().usage(&query).await.unwrap();
     assert_eq!(
         (usage.totals.requests, usage.totals.unknown),
         (1, 1),
@@ -63,52 +63,52 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
 
     let of_it = running.session_id.parse().unwrap();
     let session = Some(of_it);
-    let next = office
+    let next = server
         .tasks
         .create(
             &me(),
             TaskSpec {
                 session,
-                ..office.spec()
+                ..server.spec()
             },
         )
         .await
         .unwrap();
-    let puppet = office.puppets.recv().await.unwrap();
-    assert_eq!(puppet.job.session, AgentSession::Stored(of_it));
-    let busy = office
+    let agent = server.agents.recv().await.unwrap();
+    assert_eq!(agent.job.session, AgentSession::Stored(of_it));
+    let busy = server
         .tasks
         .create(
             &me(),
             TaskSpec {
                 session,
-                ..office.spec()
+                ..server.spec()
             },
         )
         .await;
     assert!(matches!(busy, Err(Error::SessionBusy(task)) if task == next.id));
-    puppet.end(AgentStop::Completed, "0.25");
-    office.ended(&next.id).await;
+    agent.end(AgentStop::Completed, "0.25");
+    server.wait_until_ended(&next.id).await;
     // The earlier cost of the session was charged to the earlier task.
-    let last = office
+    let last = server
         .tasks
         .create(
             &me(),
             TaskSpec {
                 session,
-                ..office.spec()
+                ..server.spec()
             },
         )
         .await
         .unwrap();
-    office
-        .puppets
+    server
+        .agents
         .recv()
         .await
         .unwrap()
         .end(AgentStop::Completed, "0.40");
     assert_eq!(
-        office.ended(&last.id).await.cost(),
+        server.wait_until_ended(&last.id).await.cost(),
         Money::from_decimal("0.15")
     );
     for caller in [Caller::named("other"), me()] {
@@ -117,13 +117,13 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
         } else {
             session
         };
-        let unknown = office
+        let unknown = server
             .tasks
             .create(
                 &caller,
                 TaskSpec {
                     session,
-                    ..office.spec()
+                    ..server.spec()
                 },
             )
             .await;
@@ -133,7 +133,7 @@ async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
 
 #[tokio::test(start_paused = true)]
 async fn task_cost_is_charged_from_its_hold() {
-    let mut office = TaskTestServer::open().await;
+    let mut server = TaskTestServer::open().await;
     let monthly = Cap {
         tokens: None,
         money: Money::from_decimal("1.5"),
@@ -149,55 +149,55 @@ async fn task_cost_is_charged_from_its_hold() {
         grant: Arc::new(grant),
         ..me()
     };
-    let used = async |office: &TaskTestServer| {
-        let budgets = office.ledger.reader().budgets(&caller).await.unwrap();
+    let used = async |server: &TaskTestServer| {
+        let budgets = server.ledger.reader().budgets(&caller).await.unwrap();
         budgets[0].used.money.to_decimal()
     };
-    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
-    assert_eq!(used(&office).await, "1.00");
-    let over = office.tasks.create(&caller, office.spec()).await;
+    let task = server.tasks.create(&caller, server.spec()).await.unwrap();
+    assert_eq!(used(&server).await, "1.00");
+    let over = server.tasks.create(&caller, server.spec()).await;
     assert!(matches!(over, Err(Error::Ledger(_))), "{over:?}");
-    let puppet = office.puppets.recv().await.unwrap();
-    assert_eq!(Some(puppet.job.max_budget), Money::from_decimal("1"));
-    puppet.end(AgentStop::MaxTurns, "0.25");
-    let task = office.ended(&task.id).await;
+    let agent = server.agents.recv().await.unwrap();
+    assert_eq!(Some(agent.job.max_budget), Money::from_decimal("1"));
+    agent.end(AgentStop::MaxTurns, "0.25");
+    let task = server.wait_until_ended(&task.id).await;
     assert_eq!(
         (task.status, &*task.error.unwrap().code),
         (TaskStatus::Failed, "max_turns")
     );
-    assert_eq!(used(&office).await, "0.25");
+    assert_eq!(used(&server).await, "0.25");
     // The usage of an agent that crashes during an answer is unknown.
     let tokens = async || {
-        let budgets = office.ledger.reader().budgets(&caller).await.unwrap();
+        let budgets = server.ledger.reader().budgets(&caller).await.unwrap();
         budgets[0].used.tokens
     };
     let before = tokens().await;
-    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
+    let task = server.tasks.create(&caller, server.spec()).await.unwrap();
     let held = tokens().await - before;
     assert!(held > 0);
-    let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::AnswerStarted {
+    let agent = server.agents.recv().await.unwrap();
+    agent.emit(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
-    puppet
-        .says
+    agent
+        .events
         .send(Err(Failure::new(FailureKind::Crashed, "gone")))
         .unwrap();
-    let task = office.ended(&task.id).await;
+    let task = server.wait_until_ended(&task.id).await;
     assert_eq!(
         (task.cost(), &*task.error.unwrap().code),
         (Money::from_decimal("1"), "agent_failed")
     );
-    assert_eq!(used(&office).await, "1.25");
+    assert_eq!(used(&server).await, "1.25");
     assert_eq!(tokens().await - before, held);
     // All calls of this agent were finished.
-    let task = office
+    let task = server
         .tasks
-        .create(&with_room(&caller), office.spec())
+        .create(&with_room(&caller), server.spec())
         .await
         .unwrap();
-    let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::AnswerStarted {
+    let agent = server.agents.recv().await.unwrap();
+    agent.emit(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
     let usage = Usage {
@@ -205,28 +205,28 @@ async fn task_cost_is_charged_from_its_hold() {
         output_tokens: 1000,
         ..Usage::default()
     };
-    puppet.say(AgentEvent::UsageUpdated(usage));
-    puppet
-        .says
+    agent.emit(AgentEvent::UsageUpdated(usage));
+    agent
+        .events
         .send(Err(Failure::new(FailureKind::Crashed, "gone")))
         .unwrap();
     assert_eq!(
-        office.ended(&task.id).await.cost(),
+        server.wait_until_ended(&task.id).await.cost(),
         Money::from_decimal("0.02")
     );
     // The CLI leaves out the tokens of an interrupted call.
-    let task = office
+    let task = server
         .tasks
-        .create(&with_room(&caller), office.spec())
+        .create(&with_room(&caller), server.spec())
         .await
         .unwrap();
-    let puppet = office.puppets.recv().await.unwrap();
-    puppet.say(AgentEvent::AnswerStarted {
+    let agent = server.agents.recv().await.unwrap();
+    agent.emit(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
-    puppet.say(AgentEvent::UsageUpdated(usage));
-    puppet.end(AgentStop::Interrupted, "0.02");
-    let tokens = office.ended(&task.id).await.tokens;
+    agent.emit(AgentEvent::UsageUpdated(usage));
+    agent.end(AgentStop::Interrupted, "0.02");
+    let tokens = server.wait_until_ended(&task.id).await.tokens;
     assert_eq!((tokens.input, tokens.output), (10_000, 1000));
 }
 
@@ -240,68 +240,76 @@ fn with_room(caller: &Caller) -> Caller {
 
 #[tokio::test(start_paused = true)]
 async fn session_cost_is_kept_after_a_task_is_deleted() {
-    let mut office = TaskTestServer::open().await;
-    let first = office.create().await;
+    let mut server = TaskTestServer::open().await;
+    let first = server.create().await;
     let session = first.session_id.parse().ok();
-    office
-        .puppets
+    server
+        .agents
         .recv()
         .await
         .unwrap()
         .end(AgentStop::Completed, "0.25");
-    office.ended(&first.id).await;
+    server.wait_until_ended(&first.id).await;
     for (total, cost) in [("0.40", "0.15"), ("0.45", "0.05")] {
-        let next = office
+        let next = server
             .tasks
             .create(
                 &me(),
                 TaskSpec {
                     session,
-                    ..office.spec()
+                    ..server.spec()
                 },
             )
             .await
             .unwrap();
-        office
-            .puppets
+        server
+            .agents
             .recv()
             .await
             .unwrap()
             .end(AgentStop::Completed, total);
         assert_eq!(
-            office.ended(&next.id).await.cost(),
+            server.wait_until_ended(&next.id).await.cost(),
             Money::from_decimal(cost)
         );
-        office.tasks.delete(&me(), &next.id).await.unwrap();
+        server.tasks.delete(&me(), &next.id).await.unwrap();
     }
     assert!(
-        office.forgotten.try_recv().is_err(),
+        server.forgotten.try_recv().is_err(),
         "the first task is still there"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn task_end_is_stored_once_the_disk_is_writable_again() {
-    let disk = Arc::new(Faulty::default());
+    let disk = Arc::new(FaultyBackend::default());
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
-    let mut office = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
-    let task = office.create().await;
-    let mut puppet = office.puppets.recv().await.unwrap();
+    let mut server = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
+    let task = server.create().await;
+    let mut agent = server.agents.recv().await.unwrap();
     disk.fill(true);
-    puppet.say(AgentEvent::Message("hm".to_owned()));
+    agent.emit(AgentEvent::Message("hm".to_owned()));
     assert_eq!(
-        puppet.heard.recv().await.unwrap(),
+        agent.calls.recv().await.unwrap(),
         AgentCall::Dropped,
         "what cannot be told is not done"
     );
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
     assert_eq!(
-        office.tasks.get(&me(), &task.id).await.unwrap().status,
+        server.tasks.get(&me(), &task.id).await.unwrap().status,
         TaskStatus::Running
     );
     disk.fill(false);
-    assert_eq!(office.ended(&task.id).await.status, TaskStatus::Failed);
-    assert!(office.told(&task.id, 0).await.contains(r#""type":"error""#));
+    assert_eq!(
+        server.wait_until_ended(&task.id).await.status,
+        TaskStatus::Failed
+    );
+    assert!(
+        server
+            .read_events(&task.id, 0)
+            .await
+            .contains(r#""type":"error""#)
+    );
 }
 
 /// Maximum cost of one call of haiku: 12,000 prompt tokens and 32,000 output tokens.
@@ -339,28 +347,28 @@ async fn with_key(budget: Budget) -> (TaskTestServer, Registry, Caller) {
     (TaskTestServer::for_keys(keys).await, registry, caller)
 }
 
-async fn held(office: &TaskTestServer, caller: &Caller) -> Money {
-    ledger::testing::budgets(&office.ledger, caller).await[0]
+async fn held(server: &TaskTestServer, caller: &Caller) -> Money {
+    ledger::testing::budgets(&server.ledger, caller).await[0]
         .0
         .money
 }
 
 /// Reports a finished call, after which all calls used `output_tokens`, and the result of a tool.
-fn call(puppet: &AgentScript, number: u32, output_tokens: u64) {
+fn call(agent: &AgentScript, number: u32, output_tokens: u64) {
     let id = format!("toolu_{number}");
-    puppet.say(AgentEvent::AnswerStarted {
+    agent.emit(AgentEvent::AnswerStarted {
         model: "haiku".to_owned(),
     });
-    puppet.say(AgentEvent::ToolUse {
+    agent.emit(AgentEvent::ToolUse {
         id: id.clone(),
         name: "Read".to_owned(),
         input: "{}".to_owned(),
     });
-    puppet.say(AgentEvent::UsageUpdated(Usage {
+    agent.emit(AgentEvent::UsageUpdated(Usage {
         output_tokens,
         ..Usage::default()
     }));
-    puppet.say(AgentEvent::ToolResult {
+    agent.emit(AgentEvent::ToolResult {
         id,
         content: "ok".to_owned(),
         is_error: false,
@@ -370,16 +378,16 @@ fn call(puppet: &AgentScript, number: u32, output_tokens: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn hold_covers_one_call_even_if_max_budget_is_lower() {
-    let tiny = |office: &TaskTestServer| TaskSpec {
+    let tiny = |server: &TaskTestServer| TaskSpec {
         max_budget: Some(Money::from_nanos(1000)),
-        ..office.spec()
+        ..server.spec()
     };
     for (budget, has_room) in [("0.33", false), ("0.40", true)] {
-        let (office, _registry, caller) = with_key(monthly(budget)).await;
-        let created = office.tasks.create(&caller, tiny(&office)).await;
+        let (server, _registry, caller) = with_key(monthly(budget)).await;
+        let created = server.tasks.create(&caller, tiny(&server)).await;
         assert_eq!(created.is_ok(), has_room, "{budget}: {created:?}");
         if has_room {
-            assert!(held(&office, &caller).await >= dollars(CALL).unwrap());
+            assert!(held(&server, &caller).await >= dollars(CALL).unwrap());
         } else {
             assert!(matches!(
                 created,
@@ -391,67 +399,67 @@ async fn hold_covers_one_call_even_if_max_budget_is_lower() {
 
 #[tokio::test(start_paused = true)]
 async fn task_stops_before_a_call_that_exceeds_the_budget() {
-    let (mut office, _registry, caller) = with_key(monthly("1")).await;
+    let (mut server, _registry, caller) = with_key(monthly("1")).await;
     let spec = TaskSpec {
         max_budget: dollars("0.50"),
-        ..office.spec()
+        ..server.spec()
     };
-    let task = office.tasks.create(&caller, spec).await.unwrap();
-    let mut puppet = office.puppets.recv().await.unwrap();
-    assert_eq!(puppet.job.max_output_tokens, 32_000);
+    let task = server.tasks.create(&caller, spec).await.unwrap();
+    let mut agent = server.agents.recv().await.unwrap();
+    assert_eq!(agent.job.max_output_tokens, 32_000);
     let wait_for_events = async |events| {
-        while office.tasks.get(&caller, &task.id).await.unwrap().events < events {
+        while server.tasks.get(&caller, &task.id).await.unwrap().events < events {
             tokio::task::yield_now().await;
         }
     };
-    call(&puppet, 1, 10_000);
+    call(&agent, 1, 10_000);
     wait_for_events(4).await;
     assert_eq!(
-        held(&office, &caller).await,
+        held(&server, &caller).await,
         dollars("0.50").unwrap(),
         "there is room for a call within it"
     );
-    call(&puppet, 2, 30_000);
+    call(&agent, 2, 30_000);
     wait_for_events(7).await;
-    let more = held(&office, &caller).await;
+    let more = held(&server, &caller).await;
     assert!(
         more >= dollars("0.632").unwrap(),
         "0.30 are spent, and a call is held beside: {more}"
     );
-    assert!(puppet.heard.try_recv().is_err());
+    assert!(agent.calls.try_recv().is_err());
     // Another request spends the rest of the budget.
-    ledger::testing::spend(&office.ledger, &caller, dollars("0.30").unwrap()).await;
-    call(&puppet, 3, 40_000);
-    assert_eq!(puppet.heard.recv().await.unwrap(), AgentCall::Interrupt);
-    puppet.end(AgentStop::Interrupted, "0.40");
-    let mut task = office.tasks.get(&caller, &task.id).await.unwrap();
+    ledger::testing::spend(&server.ledger, &caller, dollars("0.30").unwrap()).await;
+    call(&agent, 3, 40_000);
+    assert_eq!(agent.calls.recv().await.unwrap(), AgentCall::Interrupt);
+    agent.end(AgentStop::Interrupted, "0.40");
+    let mut task = server.tasks.get(&caller, &task.id).await.unwrap();
     while !task.status.is_over() {
         tokio::task::yield_now().await;
-        task = office.tasks.get(&caller, &task.id).await.unwrap();
+        task = server.tasks.get(&caller, &task.id).await.unwrap();
     }
     assert_eq!(
         (task.status, &*task.error.clone().unwrap().code),
         (TaskStatus::Failed, "insufficient_quota")
     );
     assert_eq!(task.cost(), dollars("0.40"));
-    assert!(held(&office, &caller).await <= dollars("1").unwrap());
+    assert!(held(&server, &caller).await <= dollars("1").unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn queued_task_fails_at_start_if_the_budget_was_lowered() {
-    let (mut office, registry, caller) = with_key(monthly("3")).await;
-    let first = office.tasks.create(&caller, office.spec()).await.unwrap();
-    let waiting = office.tasks.create(&caller, office.spec()).await.unwrap();
-    let puppet = office.puppets.recv().await.unwrap();
+    let (mut server, registry, caller) = with_key(monthly("3")).await;
+    let first = server.tasks.create(&caller, server.spec()).await.unwrap();
+    let waiting = server.tasks.create(&caller, server.spec()).await.unwrap();
+    let agent = server.agents.recv().await.unwrap();
     let change = KeyChange {
         budget: auth::FieldChange::Set(monthly("0.5")),
         ..KeyChange::default()
     };
     registry.change_key(&caller.name, change).await.unwrap();
-    puppet.end(AgentStop::Completed, "0.25");
+    agent.end(AgentStop::Completed, "0.25");
     let ended = async |id: &str| {
         loop {
-            let task = office.tasks.get(&caller, id).await.unwrap();
+            let task = server.tasks.get(&caller, id).await.unwrap();
             if task.status.is_over() {
                 return task;
             }
@@ -465,12 +473,12 @@ async fn queued_task_fails_at_start_if_the_budget_was_lowered() {
         (TaskStatus::Failed, "insufficient_quota")
     );
     assert_eq!(waiting.cost(), Some(Money::ZERO));
-    assert!(office.puppets.try_recv().is_err(), "no agent was started");
-    assert_eq!(held(&office, &caller).await, dollars("0.25").unwrap());
+    assert!(server.agents.try_recv().is_err(), "no agent was started");
+    assert_eq!(held(&server, &caller).await, dollars("0.25").unwrap());
 }
 
-fn finish(puppet: &AgentScript, reason: AgentStop, dollars: &str) {
-    puppet.say(AgentEvent::Finished(AgentReport {
+fn finish(agent: &AgentScript, reason: AgentStop, dollars: &str) {
+    agent.emit(AgentEvent::Finished(AgentReport {
         reason,
         result: "words".to_owned(),
         usage: Usage::default(),
@@ -489,10 +497,10 @@ fn assert_is_prompt(cost: Option<Money>, what: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn unanswered_call_is_charged_for_its_prompt() {
-    let mut office = TaskTestServer::open().await;
-    let spec = |office: &TaskTestServer| TaskSpec {
+    let mut server = TaskTestServer::open().await;
+    let spec = |server: &TaskTestServer| TaskSpec {
         model: ModelName::new("haiku"),
-        ..office.spec()
+        ..server.spec()
     };
     let gone = || Err(Failure::new(FailureKind::Crashed, "gone"));
     for (what, is_made, reason, is_charged) in [
@@ -518,16 +526,16 @@ async fn unanswered_call_is_charged_for_its_prompt() {
         ("no session", false, Some(AgentStop::NoSession), false),
         ("crashed", true, None, true),
     ] {
-        let task = office.tasks.create(&me(), spec(&office)).await.unwrap();
-        let puppet = office.puppets.recv().await.unwrap();
+        let task = server.tasks.create(&me(), spec(&server)).await.unwrap();
+        let agent = server.agents.recv().await.unwrap();
         if is_made {
-            puppet.say(AgentEvent::CallSent);
+            agent.emit(AgentEvent::CallSent);
         }
         match reason {
-            Some(reason) => finish(&puppet, reason, "0"),
-            None => puppet.says.send(gone()).unwrap(),
+            Some(reason) => finish(&agent, reason, "0"),
+            None => agent.events.send(gone()).unwrap(),
         }
-        let cost = office.ended(&task.id).await.cost();
+        let cost = server.wait_until_ended(&task.id).await.cost();
         if is_charged {
             assert_is_prompt(cost, what);
         } else {
@@ -538,21 +546,21 @@ async fn unanswered_call_is_charged_for_its_prompt() {
 
 #[tokio::test(start_paused = true)]
 async fn unanswered_later_call_is_charged_on_top_of_the_session_cost() {
-    let mut office = TaskTestServer::open().await;
+    let mut server = TaskTestServer::open().await;
     for is_made in [true, false] {
         let spec = TaskSpec {
             model: ModelName::new("haiku"),
-            ..office.spec()
+            ..server.spec()
         };
-        let task = office.tasks.create(&me(), spec).await.unwrap();
-        let puppet = office.puppets.recv().await.unwrap();
-        puppet.say(AgentEvent::CallSent);
-        call(&puppet, 1, 1000);
+        let task = server.tasks.create(&me(), spec).await.unwrap();
+        let agent = server.agents.recv().await.unwrap();
+        agent.emit(AgentEvent::CallSent);
+        call(&agent, 1, 1000);
         if is_made {
-            puppet.say(AgentEvent::CallSent);
+            agent.emit(AgentEvent::CallSent);
         }
-        finish(&puppet, AgentStop::Interrupted, "0.5");
-        let cost = office.ended(&task.id).await.cost().unwrap();
+        finish(&agent, AgentStop::Interrupted, "0.5");
+        let cost = server.wait_until_ended(&task.id).await.cost().unwrap();
         let reported = dollars("0.5").unwrap();
         if is_made {
             assert_is_prompt(Some(cost - reported), "the second call");
@@ -564,22 +572,22 @@ async fn unanswered_later_call_is_charged_on_top_of_the_session_cost() {
 
 #[tokio::test(start_paused = true)]
 async fn hold_is_not_begun_before_the_agent_gets_its_prompt() {
-    let mut office = TaskTestServer::open().await;
+    let mut server = TaskTestServer::open().await;
     let spec = TaskSpec {
         prompt: NEVER_READY.to_owned(),
-        ..office.spec()
+        ..server.spec()
     };
-    let task = office.tasks.create(&me(), spec).await.unwrap();
-    let _starting = office.puppets.recv().await.unwrap();
+    let task = server.tasks.create(&me(), spec).await.unwrap();
+    let _starting = server.agents.recv().await.unwrap();
     assert_eq!(
-        office.tasks.get(&me(), &task.id).await.unwrap().status,
+        server.tasks.get(&me(), &task.id).await.unwrap().status,
         TaskStatus::Running
     );
-    assert_eq!(ledger::testing::begun_holds(&office.ledger).await, 0);
-    let mut office = TaskTestServer::open().await;
-    office.create().await;
-    let _at_work = office.puppets.recv().await.unwrap();
-    while ledger::testing::begun_holds(&office.ledger).await == 0 {
+    assert_eq!(ledger::testing::begun_holds(&server.ledger).await, 0);
+    let mut server = TaskTestServer::open().await;
+    server.create().await;
+    let _at_work = server.agents.recv().await.unwrap();
+    while ledger::testing::begun_holds(&server.ledger).await == 0 {
         tokio::task::yield_now().await;
     }
 }

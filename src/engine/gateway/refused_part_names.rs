@@ -6,9 +6,9 @@ use std::sync::PoisonError;
 
 /// Names of parts that upstream refused, so that the turn runs without them. Clones share the list.
 #[derive(Debug, Clone, Default)]
-pub struct LateNames(Arc<Mutex<Vec<String>>>);
+pub struct RefusedPartNames(Arc<Mutex<Vec<String>>>);
 
-impl LateNames {
+impl RefusedPartNames {
     pub(super) fn add(&self, names: Vec<String>) {
         self.0
             .lock()
@@ -17,7 +17,7 @@ impl LateNames {
     }
 
     /// Returns the names so far. All are known with the first event of the answer.
-    pub fn so_far(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -25,10 +25,10 @@ impl LateNames {
     }
 }
 
-impl PartialEq for LateNames {
+impl PartialEq for RefusedPartNames {
     fn eq(&self, other: &Self) -> bool {
-        self.so_far() == other.so_far()
+        self.names() == other.names()
     }
 }
 
-impl Eq for LateNames {}
+impl Eq for RefusedPartNames {}

@@ -12,13 +12,13 @@ use crate::domain::TurnEvent;
 
 /// Holds an answer back until its demanded tool call begins.
 #[derive(Debug, Default)]
-pub(super) struct DemandedCall {
+pub(super) struct RequiredCallFilter {
     /// Tool choice still to be met; `None` if nothing is demanded, or once it was called.
     open: Option<ToolChoice>,
     held: Vec<TurnEvent>,
 }
 
-impl DemandedCall {
+impl RequiredCallFilter {
     /// Creates a filter for `choice`; it holds nothing back unless the choice demands a call.
     pub(super) fn for_choice(choice: ToolChoice) -> Self {
         let is_open = matches!(choice, ToolChoice::Required | ToolChoice::Named(_));
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn answer_is_buffered_until_the_required_call_begins() {
-        let mut demand = DemandedCall::for_choice(ToolChoice::Required);
+        let mut demand = RequiredCallFilter::for_choice(ToolChoice::Required);
         assert_eq!(demand.filter(text()), []);
         assert_eq!(demand.filter(call("a")), [text(), call("a")]);
         assert_eq!(demand.filter(text()), [text()]);
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn call_of_another_tool_does_not_meet_a_named_choice() {
-        let mut demand = DemandedCall::for_choice(ToolChoice::Named("b".to_owned()));
+        let mut demand = RequiredCallFilter::for_choice(ToolChoice::Named("b".to_owned()));
         assert_eq!(demand.filter(call("a")), []);
         assert!(demand.is_missed(&end(FinishReason::ToolCalls)));
         assert!(
@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn nothing_is_held_without_a_demand() {
         for choice in [ToolChoice::Auto, ToolChoice::None] {
-            assert_eq!(DemandedCall::for_choice(choice).filter(text()), [text()]);
+            assert_eq!(
+                RequiredCallFilter::for_choice(choice).filter(text()),
+                [text()]
+            );
         }
     }
 }

@@ -246,12 +246,12 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let records = folder.path().join("records");
     let store = Store::open(&records, store::Config::default(), tracker.clone())?;
-    let shelves = ResponseTables::new(&store, store_limits());
+    let tables = ResponseTables::new(&store, store_limits());
     let conversations = Conversations::new(&store, Arc::clone(&keys), store_limits());
     let responses = Responses::new(
         turns.clone(),
         Arc::clone(&keys),
-        shelves,
+        tables,
         conversations.clone(),
         tracker.clone(),
         shutdown.drain_expired(),

@@ -43,24 +43,24 @@ impl Accounting {
     ///
     /// # Errors
     /// Fails when the records cannot be read; the error has a hint for the operator.
-    pub(super) async fn open(ground: &StartupContext<'_>) -> Result<Self, RecordsError> {
+    pub(super) async fn open(context: &StartupContext<'_>) -> Result<Self, RecordsError> {
         let StartupContext {
             settings,
             store,
             shutdown,
             tracker,
             ..
-        } = ground;
+        } = context;
         let bad = |error: anyhow::Error| RecordsError::new(settings, error);
         let sender: Arc<dyn WebhookSender> = Arc::new(webhooks::HttpSender::new(tracker.clone()));
-        let webhooks = start_webhooks(ground, &sender)
+        let webhooks = start_webhooks(context, &sender)
             .await
             .map_err(|error| bad(error.into()))?;
         let config = ledger::Config {
             node: SINGLE_NODE.to_owned(),
             ..settings.ledger.clone()
         };
-        let measured = ground.metrics.ledger.clone();
+        let measured = context.metrics.ledger.clone();
         let opened = Ledger::open_measured(store.clone(), Clock::system(), config, measured).await;
         let OpenedLedger {
             ledger,
@@ -79,7 +79,7 @@ impl Accounting {
         tracker.spawn(alerts::forward_alerts(
             alerts,
             webhooks.clone(),
-            ground.metrics.clone(),
+            context.metrics.clone(),
             shutdown.drain_expired(),
         ));
         let limits = RateLimits::new(settings.limits);
@@ -98,12 +98,12 @@ impl Accounting {
     /// Collects what the steps of the pipeline depend on, with `router` as the model router.
     pub(super) fn admission(
         &self,
-        ground: &StartupContext<'_>,
+        context: &StartupContext<'_>,
         router: &Arc<Router>,
     ) -> AdmissionDeps {
         let StartupContext {
             settings, tracker, ..
-        } = ground;
+        } = context;
         AdmissionDeps {
             router: Arc::clone(router),
             prices: Arc::clone(&self.prices),
@@ -118,20 +118,20 @@ impl Accounting {
             betas: settings.claude.betas.clone(),
             cache: self.cache.clone(),
             tracker: tracker.clone(),
-            metrics: ground.metrics.turns.clone(),
+            metrics: context.metrics.turns.clone(),
             runtime: Handle::current(),
         }
     }
 
     /// Collects what the admin API reads and changes.
-    pub(super) fn admin(&self, ground: &StartupContext<'_>) -> AdminServices {
+    pub(super) fn admin(&self, context: &StartupContext<'_>) -> AdminServices {
         AdminServices {
-            registry: ground.registry.clone(),
+            registry: context.registry.clone(),
             ledger: self.ledger.reader(),
             cache: self.cache.clone(),
-            backups: ground.backups.clone(),
+            backups: context.backups.clone(),
             webhooks: Arc::clone(&self.sender),
-            metrics: ground.metrics.http.clone(),
+            metrics: context.metrics.http.clone(),
         }
     }
 }
@@ -141,17 +141,17 @@ impl Accounting {
 /// # Errors
 /// Fails when undelivered events of an earlier start cannot be read.
 pub(super) async fn start_webhooks(
-    ground: &StartupContext<'_>,
+    context: &StartupContext<'_>,
     sender: &Arc<dyn WebhookSender>,
 ) -> Result<Webhooks, store::Error> {
-    let registry = ground.registry.clone();
+    let registry = context.registry.clone();
     let parts = webhooks::WebhookDeps {
-        store: ground.store.clone(),
+        store: context.store.clone(),
         endpoint_of: Box::new(move |project| registry.webhook(project)),
         sender: Arc::clone(sender),
-        tracker: ground.tracker.clone(),
-        stop: ground.shutdown.drain_expired(),
-        metrics: ground.metrics.webhooks.clone(),
+        tracker: context.tracker.clone(),
+        stop: context.shutdown.drain_expired(),
+        metrics: context.metrics.webhooks.clone(),
     };
     Webhooks::open(parts).await
 }

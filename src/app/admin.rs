@@ -82,7 +82,7 @@ fn print_admin_key(text: &KeyText) -> std::io::Result<()> {
 /// # Errors
 /// Fails when the TCP address cannot be bound. A failure of the local socket is only logged.
 pub(super) async fn serve(
-    ground: &StartupContext<'_>,
+    context: &StartupContext<'_>,
     admin: &AdminServices,
     keys: &Arc<Keys>,
 ) -> anyhow::Result<Option<SocketAddr>> {
@@ -91,7 +91,7 @@ pub(super) async fn serve(
         shutdown,
         tracker,
         ..
-    } = ground;
+    } = context;
     let path = settings.server.data_dir.join(ADMIN_SOCKET);
     if let Err(error) = serve_locally(&path, settings, admin, shutdown, tracker) {
         tracing::warn!(%error, path = %path.display(), hint = "the commands `keys`, `projects`, `usage` and `ledger` cannot reach this server", "admin socket not available");
@@ -101,7 +101,7 @@ pub(super) async fn serve(
     };
     let config = Arc::new(config_map::http_config(settings));
     let router = http::admin_router(admin, &config, Some(Arc::clone(keys)));
-    let address = serve_apart(ground, address, router).await?;
+    let address = serve_apart(context, address, router).await?;
     tracing::info!(%address, "admin API listening");
     Ok(Some(address))
 }
@@ -111,21 +111,21 @@ pub(super) async fn serve(
 /// # Errors
 /// Fails when the address cannot be bound.
 pub(super) async fn serve_metrics(
-    ground: &StartupContext<'_>,
+    context: &StartupContext<'_>,
     state: &AppState,
 ) -> anyhow::Result<Option<SocketAddr>> {
-    let Some(address) = ground.settings.metrics.listen else {
+    let Some(address) = context.settings.metrics.listen else {
         return Ok(None);
     };
     let router = http::metrics_router(state.clone());
-    let address = serve_apart(ground, address, router).await?;
+    let address = serve_apart(context, address, router).await?;
     tracing::info!(%address, "metrics listening");
     Ok(Some(address))
 }
 
 /// Serves `router` on a TCP address of its own, which is returned.
 async fn serve_apart(
-    ground: &StartupContext<'_>,
+    context: &StartupContext<'_>,
     address: SocketAddr,
     router: impl HttpService + Sync,
 ) -> anyhow::Result<SocketAddr> {
@@ -134,7 +134,7 @@ async fn serve_apart(
         shutdown,
         tracker,
         ..
-    } = ground;
+    } = context;
     let listener = super::bind(address).await?;
     let address = listener.local_addr()?;
     let config = config_map::server_config(settings, file_descriptors::MAX_ADMIN_CONNECTIONS);

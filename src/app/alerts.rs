@@ -18,15 +18,15 @@ use crate::telemetry::metrics::Metrics;
 const ALERT_GRACE: Duration = Duration::from_secs(1);
 
 /// Logs, counts and sends each alert, until the ledger is closed or [`ALERT_GRACE`] after
-/// `last_words` is cancelled.
+/// `drain_expired` is cancelled.
 pub(super) async fn forward_alerts(
     mut alerts: UnboundedReceiver<Alert>,
     webhooks: Webhooks,
     metrics: Metrics,
-    last_words: CancellationToken,
+    drain_expired: CancellationToken,
 ) {
     let mut over = pin!(async {
-        last_words.cancelled().await;
+        drain_expired.cancelled().await;
         sleep(ALERT_GRACE).await;
     });
     loop {

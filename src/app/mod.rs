@@ -139,68 +139,68 @@ impl App {
             0 => {}
             killed => tracing::warn!(killed, "orphan processes of earlier server killed"),
         }
-        let ground = StartupContext::open(settings, &tracker).await?;
-        let keys = admin::caller_keys(settings, &ground.registry)?;
+        let context = StartupContext::open(settings, &tracker).await?;
+        let keys = admin::caller_keys(settings, &context.registry)?;
         let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
-        let keys = Arc::new(keys.with_admin(admin::admin_key(settings, &ground.registry).await?));
-        let books = Accounting::open(&ground).await?;
+        let keys = Arc::new(keys.with_admin(admin::admin_key(settings, &context.registry).await?));
+        let accounting = Accounting::open(&context).await?;
         let Workers {
             turns: workers,
             agents,
-        } = workers::start(&ground, environment, &data_dir).await?;
+        } = workers::start(&context, environment, &data_dir).await?;
         let pool = pool_of(&workers);
         let breaker = Breaker::new(settings.breaker.breaker_failures);
-        let rules = config_map::counted_rules(settings, ground.metrics.clone());
+        let rules = config_map::counted_rules(settings, context.metrics.clone());
         let models = settings.models.clone();
         let names = ModelNames::new(models.aliases, models.fallback);
         let gateway = Gateway::new(workers, names, rules, breaker);
         let (files, router) = (
-            ground.open_files().await?,
-            Arc::new(config_map::router(settings, &books.prices)),
+            context.open_files().await?,
+            Arc::new(config_map::router(settings, &accounting.prices)),
         );
         let turns = TurnPipeline::new(PipelineSteps {
-            admission: Arc::new(books.admission(&ground, &router)),
+            admission: Arc::new(accounting.admission(&context, &router)),
             files: Arc::new(Uploads::new(
                 files.clone(),
                 config_map::uploads_config(settings),
             )),
             gateway: Arc::new(gateway),
         });
-        let shelves = ground.start_client_services(&turns, &files, &keys).await?;
-        let tasks = ground.start_tasks(&books, &keys, agents).await?;
-        let (ledger, admin) = (books.ledger.reader(), books.admin(&ground));
-        let admin_address = admin::serve(&ground, &admin, &keys).await?;
+        let services = context.start_client_services(&turns, &files, &keys).await?;
+        let tasks = context.start_tasks(&accounting, &keys, agents).await?;
+        let (ledger, admin) = (accounting.ledger.reader(), accounting.admin(&context));
+        let admin_address = admin::serve(&context, &admin, &keys).await?;
         let state = AppState {
             turns,
             keys: Arc::clone(&keys),
             config: Arc::new(config_map::http_config(settings)),
-            drain_expired: DrainExpired(ground.shutdown.drain_expired()),
-            shutdown_started: ShutdownStarted(ground.shutdown.started()),
+            drain_expired: DrainExpired(context.shutdown.drain_expired()),
+            shutdown_started: ShutdownStarted(context.shutdown.started()),
             admin: admin_address.is_none().then_some(admin),
             ledger,
             metrics: MetricsSources {
-                process: ground.metrics.clone(),
-                cache: books.cache.clone(),
-                registry: Some(ground.registry.clone())
+                process: context.metrics.clone(),
+                cache: accounting.cache.clone(),
+                registry: Some(context.registry.clone())
                     .filter(|_| !settings.metrics.labels.is_empty()),
             },
             services: ApiServices {
-                conversations: shelves.conversations,
-                responses: shelves.responses,
-                answers: shelves.answers,
-                batches: shelves.batches,
+                conversations: services.conversations,
+                responses: services.responses,
+                answers: services.answers,
+                batches: services.batches,
                 files,
-                sessions: shelves.sessions,
+                sessions: services.sessions,
                 tasks: tasks.clone(),
             },
             router,
         };
-        let metrics_address = admin::serve_metrics(&ground, &state).await?;
+        let metrics_address = admin::serve_metrics(&context, &state).await?;
         let routes = http::router(state);
         let (config, shutdown) = (
             config_map::server_config(settings, connections),
-            ground.shutdown,
+            context.shutdown,
         );
         let serving = tracker.spawn(server::serve(
             listener,

@@ -71,8 +71,8 @@ impl<'a> StartupContext<'a> {
         keys: &Arc<Keys>,
         conversations: &Conversations,
     ) -> anyhow::Result<Responses> {
-        let shelves = ResponseTables::new(&self.store, self.settings.responses);
-        shelves.spawn_cleanup(&self.shutdown.started());
+        let tables = ResponseTables::new(&self.store, self.settings.responses);
+        tables.spawn_cleanup(&self.shutdown.started());
         let (turns, keys, stop) = (
             turns.clone(),
             Arc::clone(keys),
@@ -82,7 +82,7 @@ impl<'a> StartupContext<'a> {
         let responses = Responses::new(
             turns,
             keys,
-            shelves,
+            tables,
             conversations,
             tracker,
             stop,

@@ -21,7 +21,7 @@ impl StartupContext<'_> {
     /// Fails when the store cannot be used.
     pub(super) async fn start_tasks(
         &self,
-        books: &Accounting,
+        accounting: &Accounting,
         keys: &Arc<Keys>,
         agents: Option<Arc<dyn AgentRunner>>,
     ) -> anyhow::Result<Option<Tasks>> {
@@ -32,16 +32,16 @@ impl StartupContext<'_> {
         for root in settings.roots.iter().filter(|root| !root.is_dir()) {
             tracing::warn!(path = %root.display(), "folder of `tasks.roots` missing");
         }
-        let shelves = TaskStore::new(&self.store, self.settings.stored_tasks);
-        shelves.spawn_cleanup(&self.shutdown.started());
+        let store = TaskStore::new(&self.store, self.settings.stored_tasks);
+        store.spawn_cleanup(&self.shutdown.started());
         let tasks = Tasks::new(TaskDeps {
             runner: agents,
             keys: Arc::clone(keys),
-            store: shelves,
-            ledger: books.ledger.clone(),
-            prices: Arc::clone(&books.prices),
-            rate_limits: books.limits.clone(),
-            webhooks: Some(books.webhooks.clone()),
+            store,
+            ledger: accounting.ledger.clone(),
+            prices: Arc::clone(&accounting.prices),
+            rate_limits: accounting.limits.clone(),
+            webhooks: Some(accounting.webhooks.clone()),
             metrics: self.metrics.tasks.clone(),
             tracker: TaskTracker::new(),
             stop: self.shutdown.started(),

@@ -27,7 +27,7 @@ pub(super) struct Workers {
 /// # Errors
 /// Fails when the CLI cannot be used.
 pub(super) async fn start(
-    ground: &StartupContext<'_>,
+    context: &StartupContext<'_>,
     environment: &Environment,
     data_dir: &DataDir,
 ) -> anyhow::Result<Workers> {
@@ -36,7 +36,7 @@ pub(super) async fn start(
         tracker,
         metrics,
         ..
-    } = ground;
+    } = context;
     let variables = environment.for_workers(settings.claude.sign_in);
     let sign_in = match SignIn::choose(settings.claude.sign_in, &variables) {
         Ok(sign_in) => sign_in,

@@ -163,7 +163,7 @@ impl SettingLayers {
 
     /// Returns a notice for each key that was set more than once or by an alias variable.
     pub(super) fn notices(&self) -> Vec<String> {
-        let told = self
+        let known_origins = self
             .origins
             .iter()
             .filter(|(key, _)| !FREE_TABLES.contains(&key.as_str()));
@@ -176,7 +176,7 @@ impl SettingLayers {
             }
             (winner.is_alias() || !others.is_empty()).then_some(text)
         };
-        told.filter_map(notice).collect()
+        known_origins.filter_map(notice).collect()
     }
 
     /// Returns the text at `key`; empty if there is none.
@@ -276,7 +276,7 @@ fn merge_value(table: &mut Table, key: &str, value: Value, adds: bool) {
         return;
     }
     match (table.get_mut(key), value) {
-        (Some(Value::Table(kept)), Value::Table(added)) if adds => kept.extend(added),
+        (Some(Value::Table(existing)), Value::Table(added)) if adds => existing.extend(added),
         (_, value) => {
             table.insert(key.to_owned(), value);
         }

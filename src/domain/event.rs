@@ -105,7 +105,7 @@ pub struct Finish {
     /// Reason why the answer ended.
     pub reason: FinishReason,
     /// Stop sequence that ended the answer.
-    pub stop_text: Option<String>,
+    pub stop_sequence: Option<String>,
     /// Tokens used, from the CLI's own counters.
     pub usage: Usage,
     /// Fields of the answer that only Anthropic's API has.
@@ -117,7 +117,7 @@ impl Finish {
     pub fn new(reason: FinishReason, usage: Usage) -> Self {
         Self {
             reason,
-            stop_text: None,
+            stop_sequence: None,
             usage,
             native: NativeFields::default(),
         }

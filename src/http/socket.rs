@@ -219,7 +219,7 @@ pub(super) fn open<F, C>(
     upgrade: WebSocketUpgrade,
     limit: usize,
     heartbeat: Duration,
-    last_words: DrainExpired,
+    drain_expired: DrainExpired,
     converse: F,
 ) -> Response
 where
@@ -233,7 +233,7 @@ where
     upgrade.on_upgrade(async move |inner| {
         let conversation = converse(ClientSocket::new(inner, limit, heartbeat));
         let too_late = async {
-            last_words.0.cancelled().await;
+            drain_expired.0.cancelled().await;
             sleep(CLOSE_GRACE).await;
         };
         // The result is ignored: the connection is over either way.

@@ -55,7 +55,7 @@ pub(super) struct EventStream<E: SseEncoder, F> {
     /// Timer of the next possible heartbeat. Only reset when it fires, so that events need no timer
     /// operation.
     heartbeat_timer: Pin<Box<Sleep>>,
-    last_words: Pin<Box<WaitForCancellationFutureOwned>>,
+    drain_expired: Pin<Box<WaitForCancellationFutureOwned>>,
     notes: RequestNotes,
 }
 
@@ -64,7 +64,7 @@ impl<E: SseEncoder, F: Into<ApiError> + 'static> EventStream<E, F> {
         events: AnswerEvents<E::Event, F>,
         encoder: E,
         heartbeat: Duration,
-        last_words: DrainExpired,
+        drain_expired: DrainExpired,
         notes: RequestNotes,
     ) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl<E: SseEncoder, F: Into<ApiError> + 'static> EventStream<E, F> {
             heartbeat,
             last_sent: Instant::now(),
             heartbeat_timer: Box::pin(sleep(heartbeat)),
-            last_words: Box::pin(last_words.0.cancelled_owned()),
+            drain_expired: Box::pin(drain_expired.0.cancelled_owned()),
             notes,
         }
     }
@@ -134,7 +134,7 @@ impl<E: SseEncoder, F: Into<ApiError> + 'static> EventStream<E, F> {
 
     /// Returns what is sent while no event comes: an error at shutdown, or a heartbeat.
     fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
-        if self.last_words.as_mut().poll(context).is_ready() {
+        if self.drain_expired.as_mut().poll(context).is_ready() {
             return Poll::Ready(self.fail(&ApiError::shutting_down()));
         }
         loop {

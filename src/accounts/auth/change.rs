@@ -97,10 +97,10 @@ impl KeyChange {
         if let Some(name) = self.name {
             key.name = name;
         }
-        self.models.apply(&mut key.terms.models);
-        self.rates.apply(&mut key.terms.rates);
-        apply_budget(self.budget, &mut key.terms.budget);
-        self.permissions.apply(&mut key.terms.permissions);
+        self.models.apply(&mut key.policy.models);
+        self.rates.apply(&mut key.policy.rates);
+        apply_budget(self.budget, &mut key.policy.budget);
+        self.permissions.apply(&mut key.policy.permissions);
         self.expires_at.apply(&mut key.expires_at);
     }
 }

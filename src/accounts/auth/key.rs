@@ -24,7 +24,8 @@ pub struct ApiKey {
     /// Id of the project that the key belongs to.
     pub project: String,
     /// Permissions, rate limits and budget of the key.
-    pub terms: KeyPolicy,
+    #[serde(rename = "terms")]
+    pub policy: KeyPolicy,
     /// Time of creation. Times here are in seconds of Unix time.
     pub created_at: u64,
     /// Time of expiry; `None` for never.

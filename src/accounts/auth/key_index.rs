@@ -39,7 +39,7 @@ struct KeyIndexInner {
     webhooks: HashMap<String, WebhookEndpoint>,
     /// Number of keys that are not revoked.
     unrevoked: usize,
-    /// Shared default terms: most keys have no limits of their own, which saves memory.
+    /// Shared default policy: most keys have no limits of their own, which saves memory.
     default_policy: Arc<KeyPolicy>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct IndexedKey {
     digest: KeyDigest,
     previous: Option<Box<PreviousSecret>>,
     pub(super) project: Arc<str>,
-    pub(super) terms: Arc<KeyPolicy>,
+    pub(super) policy: Arc<KeyPolicy>,
     /// Expiry time in seconds of Unix time; `u64::MAX` for never.
     expires_at: u64,
     is_revoked: bool,
@@ -83,12 +83,12 @@ impl KeyIndex {
             Some((id, _)) => Arc::clone(id),
             None => stored.key.project.as_str().into(),
         };
-        let terms = if stored.key.terms == *inner.default_policy {
+        let policy = if stored.key.policy == *inner.default_policy {
             Arc::clone(&inner.default_policy)
         } else {
-            Arc::new(stored.key.terms.clone())
+            Arc::new(stored.key.policy.clone())
         };
-        let entry = IndexedKey::new(stored, project, terms, used_at);
+        let entry = IndexedKey::new(stored, project, policy, used_at);
         inner.unrevoked -= usize::from(old.is_some_and(|old| !old.is_revoked));
         inner.unrevoked += usize::from(!entry.is_revoked);
         inner.keys.insert(prefix, Arc::new(entry));
@@ -139,16 +139,16 @@ impl KeyIndex {
         self.read().webhooks.get(project).cloned()
     }
 
-    /// Current grant of a key with these terms in `project`.
-    pub(super) fn grant(&self, terms: &KeyPolicy, project: &str) -> Grant {
+    /// Current grant of a key with this policy in `project`.
+    pub(super) fn grant(&self, policy: &KeyPolicy, project: &str) -> Grant {
         let inner = self.read();
         let known = inner.projects.get(project);
         Grant {
-            models: terms.models.clone(),
-            no_web_search: !terms.permits(Permission::WebSearch),
-            no_server_tools: !terms.permits(Permission::ServerTools),
-            rates: terms.rates,
-            budget: terms.budget,
+            models: policy.models.clone(),
+            no_web_search: !policy.permits(Permission::WebSearch),
+            no_server_tools: !policy.permits(Permission::ServerTools),
+            rates: policy.rates,
+            budget: policy.budget,
             project_rates: known.map(|known| known.rates).unwrap_or_default(),
             project_budget: known.map(|known| known.budget).unwrap_or_default(),
         }
@@ -182,13 +182,13 @@ impl fmt::Debug for KeyIndex {
 }
 
 impl IndexedKey {
-    fn new(stored: &KeyRecord, project: Arc<str>, terms: Arc<KeyPolicy>, used_at: u64) -> Self {
+    fn new(stored: &KeyRecord, project: Arc<str>, policy: Arc<KeyPolicy>, used_at: u64) -> Self {
         let previous = stored.previous.clone().zip(stored.key.previous_until);
         Self {
             digest: stored.digest.clone(),
             previous: previous.map(|(digest, until)| Box::new(PreviousSecret { digest, until })),
             project,
-            terms,
+            policy,
             expires_at: stored.key.expires_at.unwrap_or(u64::MAX),
             is_revoked: stored.key.revoked_at.is_some(),
             used_at: AtomicU64::new(used_at),

@@ -24,20 +24,20 @@ fn text(number: usize) -> String {
 
 /// Key record with or without limits of its own.
 fn stored(number: usize, has_limits: bool) -> (KeyPrefix, KeyRecord) {
-    let mut terms = KeyPolicy::default();
+    let mut policy = KeyPolicy::default();
     if has_limits {
-        terms.rates = Rates {
+        policy.rates = Rates {
             requests_per_minute: Some(60),
             ..Rates::default()
         };
-        terms.models = Some(vec!["haiku".to_owned(), "sonnet".to_owned()]);
+        policy.models = Some(vec!["haiku".to_owned(), "sonnet".to_owned()]);
     }
     let prefix = format!("{number:012}");
     let key = ApiKey {
         prefix: prefix.clone(),
         name: "somebody".to_owned(),
         project: "default".to_owned(),
-        terms,
+        policy,
         created_at: 0,
         expires_at: None,
         revoked_at: None,

@@ -61,7 +61,7 @@ pub struct Credentials<'a> {
 struct IdentifiedKey {
     name: String,
     project: Arc<str>,
-    terms: Arc<KeyPolicy>,
+    policy: Arc<KeyPolicy>,
 }
 
 impl Keys {
@@ -182,7 +182,7 @@ impl Keys {
             }
             found => found?,
         };
-        if let Some(permission) = needed.filter(|permission| !found.terms.permits(*permission)) {
+        if let Some(permission) = needed.filter(|permission| !found.policy.permits(*permission)) {
             return Err(AuthError::NotPermitted(permission));
         }
         let caller = self.caller(found);
@@ -224,14 +224,14 @@ impl Keys {
         };
         let entry = self.index.find(prefix).ok_or(AuthError::Wrong)?;
         entry.check_validity(unix_now())?;
-        if let Some(permission) = needed.filter(|permission| !entry.terms.permits(*permission)) {
+        if let Some(permission) = needed.filter(|permission| !entry.policy.permits(*permission)) {
             return Err(AuthError::NotPermitted(permission));
         }
-        let (project, terms) = (Arc::clone(&entry.project), Arc::clone(&entry.terms));
+        let (project, policy) = (Arc::clone(&entry.project), Arc::clone(&entry.policy));
         Ok(self.caller(IdentifiedKey {
             name: caller.name.clone(),
             project,
-            terms,
+            policy,
         }))
     }
 
@@ -322,11 +322,11 @@ impl Keys {
         if entry.record_use(now) {
             self.write_last_use(prefix, now);
         }
-        let (project, terms) = (Arc::clone(&entry.project), Arc::clone(&entry.terms));
+        let (project, policy) = (Arc::clone(&entry.project), Arc::clone(&entry.policy));
         Ok(IdentifiedKey {
             name: id_of(prefix),
             project,
-            terms,
+            policy,
         })
     }
 
@@ -342,7 +342,7 @@ impl Keys {
     }
 
     fn caller(&self, found: IdentifiedKey) -> Caller {
-        let grant = Arc::new(self.index.grant(&found.terms, &found.project));
+        let grant = Arc::new(self.index.grant(&found.policy, &found.project));
         let project_name = self.index.project_name(&found.project);
         let project = found.project.as_ref().to_owned();
         Caller {
@@ -360,7 +360,7 @@ impl IdentifiedKey {
         Self {
             name: name.to_owned(),
             project: DEFAULT_PROJECT.into(),
-            terms: Arc::default(),
+            policy: Arc::default(),
         }
     }
 }

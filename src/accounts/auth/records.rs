@@ -104,14 +104,14 @@ mod tests {
     #[test]
     fn key_of_version_1_is_read() {
         let record: KeyRecord = read_earlier_record(include_bytes!("fixtures/key-v1.json"));
-        let terms = &record.key.terms;
+        let policy = &record.key.policy;
         assert_eq!(
-            terms.permissions.as_deref(),
+            policy.permissions.as_deref(),
             Some(&[Permission::Inference, Permission::WebSearch][..])
         );
-        assert_eq!(terms.rates.requests_per_minute, Some(60));
+        assert_eq!(policy.rates.requests_per_minute, Some(60));
         assert_eq!(
-            (terms.budget.daily.tokens, terms.budget.monthly.money),
+            (policy.budget.daily.tokens, policy.budget.monthly.money),
             (Some(1000), Some(Money::from_nanos(5_000_000_000)))
         );
         assert_eq!(record.digest.hex_prefix(2), "abab");

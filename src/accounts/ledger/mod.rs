@@ -263,7 +263,7 @@ impl Ledger {
             (self.clone(), self.clone(), id.to_owned(), begun.to_owned());
         let renamed = self.0.store.transaction(move |transaction| {
             let ledger = ledger.clone();
-            let owed = PendingClose {
+            let pending_close = PendingClose {
                 id: id.clone(),
                 closing: HoldClosing::Released,
                 grant: Arc::default(),
@@ -272,7 +272,7 @@ impl Ledger {
             // one.
             transaction.after_write(move |is_made| {
                 if !is_made {
-                    ledger.retry_later(owed);
+                    ledger.retry_later(pending_close);
                 }
             });
             transactions::rename_hold(transaction, &id, &begun)
@@ -310,19 +310,19 @@ impl Ledger {
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
         let (this, ledger) = (self.clone(), self.clone());
         let (begun, is_charge) = (Instant::now(), closing.charge().is_some());
-        let owed = PendingClose {
+        let pending_close = PendingClose {
             id: id.to_owned(),
             closing,
             grant,
         };
         let closed = self.0.store.transaction(move |transaction| {
             let (now, alerts) = (ledger.0.clock.now(), ledger.0.alerts.clone());
-            let PendingClose { id, closing, grant } = owed.clone();
+            let PendingClose { id, closing, grant } = pending_close.clone();
             let closed = transactions::close_hold(transaction, now, &id, closing, &grant);
             if let Err(error @ Error::Unreadable(_)) = &closed {
                 // A record does not become readable by itself. The hold stays for an operator, who
                 // finds here what was to be charged.
-                let charge = owed.closing.charge();
+                let charge = pending_close.closing.charge();
                 tracing::error!(
                     hold.id = id,
                     charge.tokens = charge.map(Charge::tokens),
@@ -331,11 +331,11 @@ impl Ledger {
                     "hold not closed"
                 );
             } else {
-                let (ledger, owed) = (ledger.clone(), owed.clone());
+                let (ledger, pending_close) = (ledger.clone(), pending_close.clone());
                 // Registered before an error returns: no charge is lost while the server runs.
                 transaction.after_write(move |is_made| {
                     if !is_made {
-                        ledger.retry_later(owed);
+                        ledger.retry_later(pending_close);
                     }
                 });
             }

@@ -97,10 +97,10 @@ impl Webhooks {
             queues: Arc::default(),
         };
         for pending in pending {
-            let lane = webhooks.queues.queue_for(&pending.queue_key());
+            let queue = webhooks.queues.queue_for(&pending.queue_key());
             // An event beyond the limit of its queue stays in the store for the next start.
-            if let Some(place) = lane.reserve_slot() {
-                webhooks.start(pending, lane, place);
+            if let Some(slot) = queue.reserve_slot() {
+                webhooks.start(pending, queue, slot);
             }
         }
         Ok(webhooks)
@@ -146,31 +146,31 @@ impl Webhooks {
     }
 
     async fn enqueue(&self, pending: PendingEvent) -> Result<(), Error> {
-        let lane = self.queues.queue_for(&pending.queue_key());
+        let queue = self.queues.queue_for(&pending.queue_key());
         // Backpressure: the slot is held until the event is delivered or given up.
-        let Some(place) = lane.reserve_slot() else {
+        let Some(slot) = queue.reserve_slot() else {
             self.deps.metrics.count_delivery(DeliveryEnd::QueueFull);
             return Err(Error::Full);
         };
         pending.save(&self.deps.store).await?;
-        self.start(pending, lane, place);
+        self.start(pending, queue, slot);
         Ok(())
     }
 
-    fn start(&self, pending: PendingEvent, lane: ReceiverQueue, place: OwnedSemaphorePermit) {
+    fn start(&self, pending: PendingEvent, queue: ReceiverQueue, slot: OwnedSemaphorePermit) {
         let (webhooks, stop) = (self.clone(), self.deps.stop.clone());
         self.deps
             .tracker
             // Cancelled on shutdown at any await: the event stays in the store until it is removed.
             .spawn(stop.run_until_cancelled_owned(async move {
-                webhooks.deliver(pending, &lane).await;
-                drop(place);
+                webhooks.deliver(pending, &queue).await;
+                drop(slot);
             }));
     }
 
-    async fn deliver(&self, mut pending: PendingEvent, lane: &ReceiverQueue) {
+    async fn deliver(&self, mut pending: PendingEvent, queue: &ReceiverQueue) {
         loop {
-            let verdict = self.attempt(&pending, lane).await;
+            let verdict = self.attempt(&pending, queue).await;
             pending.tries += 1;
             let pause = match verdict {
                 AttemptOutcome::Failed(_) => retry_delay::delay_after(pending.tries),
@@ -203,8 +203,8 @@ impl Webhooks {
     }
 
     /// Makes one attempt, as soon as the queue has a free slot.
-    async fn attempt(&self, pending: &PendingEvent, lane: &ReceiverQueue) -> AttemptOutcome {
-        let _turn = lane.wait_for_attempt().await;
+    async fn attempt(&self, pending: &PendingEvent, queue: &ReceiverQueue) -> AttemptOutcome {
+        let _turn = queue.wait_for_attempt().await;
         let Some(endpoint) = self.endpoint(pending) else {
             return AttemptOutcome::Unwanted("the webhook was removed");
         };

@@ -57,14 +57,14 @@ impl fmt::Debug for HttpSender {
 }
 
 impl WebhookSender for HttpSender {
-    fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
-        let request = Request::post(letter.url.uri())
+    fn send(&self, signed: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
+        let request = Request::post(signed.url.uri())
             .header("content-type", "application/json")
             .header("user-agent", USER_AGENT)
-            .header("webhook-id", letter.id)
-            .header("webhook-timestamp", letter.timestamp)
-            .header("webhook-signature", letter.signature)
-            .body(Full::from(letter.body));
+            .header("webhook-id", signed.id)
+            .header("webhook-timestamp", signed.timestamp)
+            .header("webhook-signature", signed.signature)
+            .body(Full::from(signed.body));
         async move {
             let request = request.map_err(|error| SendError::Unreachable(error.to_string()))?;
             let answer = self.0.request(request).await;

@@ -1,4 +1,4 @@
-//! Back-off between delivery attempts.
+//! Backoff between delivery attempts.
 
 use std::time::Duration;
 

@@ -39,18 +39,18 @@ struct Receivers {
 }
 
 impl WebhookSender for Receivers {
-    fn send(&self, letter: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
+    fn send(&self, request: SignedRequest) -> BoxFuture<'_, Result<u16, SendError>> {
         let mut scripts = self.scripts.lock().unwrap();
         let (_, script) = scripts
             .iter_mut()
-            .find(|(host, _)| *host == letter.url.host())
+            .find(|(host, _)| *host == request.url.host())
             .unwrap();
         let answer = if script.len() > 1 {
             script.remove(0)
         } else {
             script[0].clone()
         };
-        self.arrivals.send((Instant::now(), letter)).unwrap();
+        self.arrivals.send((Instant::now(), request)).unwrap();
         async move {
             match answer {
                 Status(status) => Ok(status),
@@ -164,7 +164,7 @@ async fn failed_delivery_is_retried_until_it_succeeds() {
     let mut last = begun;
     // The hanging receiver adds the ten seconds of the timeout.
     for pause in [0, 5, 30, 120, 10 + 600, 3600] {
-        let (at, letter) = start.arrival().await;
+        let (at, request) = start.arrival().await;
         let passed = (at - last).as_secs_f64();
         let range = f64::from(pause)..=f64::from(pause) * 1.2 + 0.01;
         assert!(range.contains(&passed), "{passed} s, not {range:?}");
@@ -175,7 +175,7 @@ async fn failed_delivery_is_retried_until_it_succeeds() {
             timestamp,
             signature,
             body,
-        } = letter;
+        } = request;
         assert_eq!((url.host(), &id, &body), ("a", &event.id, &event.body));
         assert_eq!(signature, endpoint("a").secret.sign(&id, timestamp, &body));
     }
@@ -247,8 +247,8 @@ async fn pending_event_survives_restart() {
     .await;
     let mut last = Instant::now();
     for pause in [0, 600, 3600] {
-        let (at, letter) = again.arrival().await;
-        assert_eq!((&letter.id, &letter.body), (&event.id, &event.body));
+        let (at, request) = again.arrival().await;
+        assert_eq!((&request.id, &request.body), (&event.id, &event.body));
         assert!(
             (at - last).as_secs() >= pause,
             "a try that failed before counts"
@@ -274,8 +274,8 @@ async fn event_with_own_receiver_is_sent_there() {
     start.settle().await;
     let mut again = Start::on(start.store.clone(), &[("own", &[Status(200)])]).await;
     again.closed.lock().unwrap().push("a".to_owned());
-    let (_, letter) = again.arrival().await;
-    assert_eq!((letter.url.host(), &letter.id), ("own", &event.id));
+    let (_, request) = again.arrival().await;
+    assert_eq!((request.url.host(), &request.id), ("own", &event.id));
     again.settle().await;
     assert!(again.pending().await.is_empty());
 }
@@ -289,9 +289,9 @@ async fn dead_receiver_does_not_block_others() {
     let event = start.send("alive").await;
     let mut hosts = Vec::new();
     loop {
-        let (_, letter) = start.arrival().await;
-        hosts.push(letter.url.host().to_owned());
-        if letter.id == event.id {
+        let (_, request) = start.arrival().await;
+        hosts.push(request.url.host().to_owned());
+        if request.id == event.id {
             break;
         }
     }

@@ -94,7 +94,7 @@ fn other_deltas_are_merged_into_their_server_block() {
 
 #[test]
 fn finish_reasons_become_stop_reasons() {
-    for (reason, stop_text, expected) in [
+    for (reason, stop_sequence, expected) in [
         (
             FinishReason::Stop,
             None,
@@ -122,7 +122,7 @@ fn finish_reasons_become_stop_reasons() {
         ),
     ] {
         assert!(
-            body(true, vec![], &finish(reason, stop_text)).contains(expected),
+            body(true, vec![], &finish(reason, stop_sequence)).contains(expected),
             "{expected}"
         );
     }

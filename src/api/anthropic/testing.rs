@@ -75,7 +75,7 @@ pub(super) fn input(piece: &str) -> TurnEvent {
     TurnEvent::ToolInput(piece.into())
 }
 
-pub(super) fn finish(reason: FinishReason, stop_text: Option<&str>) -> Finish {
+pub(super) fn finish(reason: FinishReason, stop_sequence: Option<&str>) -> Finish {
     let usage = Usage {
         input_tokens: 2,
         cache_write_tokens: 3,
@@ -85,7 +85,7 @@ pub(super) fn finish(reason: FinishReason, stop_text: Option<&str>) -> Finish {
         ..Usage::default()
     };
     Finish {
-        stop_text: stop_text.map(str::to_owned),
+        stop_sequence: stop_sequence.map(str::to_owned),
         ..Finish::new(reason, usage)
     }
 }

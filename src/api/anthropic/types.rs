@@ -160,7 +160,7 @@ impl<'a> MessageStop<'a> {
     pub(super) fn from_finish(finish: Option<&'a Finish>) -> Self {
         Self {
             stop_reason: finish.map(stop_reason),
-            stop_sequence: finish.and_then(|finish| finish.stop_text.as_deref()),
+            stop_sequence: finish.and_then(|finish| finish.stop_sequence.as_deref()),
         }
     }
 }
@@ -170,7 +170,7 @@ fn stop_reason(finish: &Finish) -> &str {
         return reason;
     }
     match finish.reason {
-        FinishReason::Stop if finish.stop_text.is_some() => "stop_sequence",
+        FinishReason::Stop if finish.stop_sequence.is_some() => "stop_sequence",
         FinishReason::Stop => "end_turn",
         FinishReason::Length => "max_tokens",
         FinishReason::ToolCalls => "tool_use",

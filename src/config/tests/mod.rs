@@ -348,15 +348,15 @@ fn metrics_token_and_listener_are_checked() {
         ("labels = [\"user\"]", "metrics.labels"),
         ("max_series = 0", "metrics.max_series"),
     ] {
-        let told = refusal(&format!("[metrics]\n{file}"), &[]);
-        assert!(told.contains(reason), "{file}: {told}");
+        let message = refusal(&format!("[metrics]\n{file}"), &[]);
+        assert!(message.contains(reason), "{file}: {message}");
     }
     let one_key = [
         ("SWITCHBOARD_METRICS__TOKEN", "0123456789abcdef"),
         ("SWITCHBOARD_ADMIN_KEY", "0123456789abcdef"),
     ];
-    let told = refusal("", &one_key);
-    assert!(told.contains("it is admin.key"), "{told}");
+    let message = refusal("", &one_key);
+    assert!(message.contains("it is admin.key"), "{message}");
 }
 
 #[test]

@@ -182,10 +182,12 @@ impl<E: Clone + Send + 'static> Cache<E> {
     pub fn new(config: Config) -> Self {
         let evicted = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&evicted);
-        let kept = moka::sync::Cache::builder()
+        let stored = moka::sync::Cache::builder()
             .max_capacity(config.max_bytes)
             .time_to_live(config.time_to_live)
-            .weigher(|_, kept: &Arc<CachedAnswer>| u32::try_from(kept.bytes()).unwrap_or(u32::MAX))
+            .weigher(|_, answer: &Arc<CachedAnswer>| {
+                u32::try_from(answer.bytes()).unwrap_or(u32::MAX)
+            })
             .support_invalidation_closures()
             .eviction_listener(move |_, _, cause| {
                 if cause.was_evicted() {
@@ -195,7 +197,7 @@ impl<E: Clone + Send + 'static> Cache<E> {
             .build();
         Self(Arc::new(CacheInner {
             mode: config.mode,
-            stored: kept,
+            stored,
             shared_runs: Mutex::default(),
             hits: AtomicU64::new(0),
             joined: AtomicU64::new(0),
@@ -273,7 +275,8 @@ impl<E: Clone + Send + 'static> Cache<E> {
             None => self.0.stored.invalidate_all(),
             Some(project) => {
                 let project: Box<str> = project.into();
-                let is_of = move |_: &CacheKey, kept: &Arc<CachedAnswer>| kept.project == project;
+                let is_of =
+                    move |_: &CacheKey, answer: &Arc<CachedAnswer>| answer.project == project;
                 // Fails only without `support_invalidation_closures`, which is set.
                 let _ = self.0.stored.invalidate_entries_if(is_of);
             }
@@ -322,8 +325,8 @@ impl<E> Cache<E> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn store(&self, key: CacheKey, kept: CachedAnswer) {
-        self.0.stored.insert(key, Arc::new(kept));
+    fn store(&self, key: CacheKey, answer: CachedAnswer) {
+        self.0.stored.insert(key, Arc::new(answer));
     }
 }
 
@@ -386,7 +389,7 @@ fn text_bytes(event: &TurnEvent) -> usize {
             id.capacity() + name.capacity() + caller.as_ref().map_or(0, String::capacity)
         }
         TurnEvent::Finished(finish) => {
-            finish.stop_text.as_ref().map_or(0, String::capacity) + finish.native.bytes()
+            finish.stop_sequence.as_ref().map_or(0, String::capacity) + finish.native.bytes()
         }
     }
 }

@@ -81,7 +81,7 @@ fn lock_with_retries(lock: &fs::File) -> Result<(), Errno> {
     for _ in 0..MAX_LOCK_ATTEMPTS {
         match flock(lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_RETRY_DELAY),
-            taken => return taken,
+            result => return result,
         }
     }
     flock(lock, FlockOperation::NonBlockingLockExclusive)

@@ -317,13 +317,13 @@ impl TurnTranslator {
         }
     }
 
-    fn finish(&mut self, stop_reason: &str, stop_text: Option<String>) -> Finish {
+    fn finish(&mut self, stop_reason: &str, stop_sequence: Option<String>) -> Finish {
         let (reason, is_whole) = decide_finish_reason(stop_reason, self.has_called);
         let mut native = std::mem::take(&mut self.native);
         native.stop_reason = (!is_whole).then(|| stop_reason.to_owned());
         Finish {
             reason,
-            stop_text,
+            stop_sequence,
             usage: self.usage,
             native,
         }

@@ -31,7 +31,7 @@ fn answer_starts_streams_and_finishes() {
     insta::assert_snapshot!(steps.join("\n"), @r#"
     Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 1, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [], beside: [], usage: [] } })
     Emit(Text("w"))
-    Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [], beside: [], usage: [] } })
+    Finish(Finish { reason: Stop, stop_sequence: None, usage: Usage { input_tokens: 10, cache_write_tokens: 3, cache_read_tokens: 4, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [], beside: [], usage: [] } })
     "#);
     assert!(!translator.is_silent());
 }
@@ -45,7 +45,7 @@ fn native_fields_of_the_answer_are_passed_on() {
     insta::assert_snapshot!(events.join("\n"), @r#"
     Emit(Started { model: "m", usage: Usage { input_tokens: 10, cache_write_tokens: 0, cache_read_tokens: 0, output_tokens: 0, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: None, message: [("container", "null")], beside: [], usage: [("service_tier", "\"standard\"")] } })
     Emit(ToolCall { id: "t", name: "look", caller: Some("{\"type\":\"direct\"}") })
-    Finish(Finish { reason: Stop, stop_text: None, usage: Usage { input_tokens: 10, cache_write_tokens: 0, cache_read_tokens: 0, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: Some("new"), message: [("container", "{\"id\":\"c\"}")], beside: [("context_management", "{}")], usage: [("cache_creation", "{\"a\":1}")] } })
+    Finish(Finish { reason: Stop, stop_sequence: None, usage: Usage { input_tokens: 10, cache_write_tokens: 0, cache_read_tokens: 0, output_tokens: 5, thinking_tokens: 0, web_searches: 0, cost: None }, native: NativeFields { stop_reason: Some("new"), message: [("container", "{\"id\":\"c\"}")], beside: [("context_management", "{}")], usage: [("cache_creation", "{\"a\":1}")] } })
     "#);
 }
 
@@ -125,7 +125,7 @@ fn tool_call_is_streamed_and_ends_the_answer() {
 
 #[test]
 fn stop_sequence_is_reported() {
-    assert!(steps(&[START, TEXT, STOPPED]).1[2].contains(r#"stop_text: Some("END")"#));
+    assert!(steps(&[START, TEXT, STOPPED]).1[2].contains(r#"stop_sequence: Some("END")"#));
 }
 
 /// Upstream sends the citations of a text before the text.

@@ -89,7 +89,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> TurnDriver<R, W> {
         // `Running`.
         let uuid = Uuid::new_v4().to_string();
         self.session.queue_prompt(&uuid);
-        self.session.costs.start_turn(worker_turn.bill.clone());
+        self.session
+            .costs
+            .start_turn(worker_turn.cost_meter.clone());
         self.phase = TurnPhase::Running(TurnTranslator::new(uuid));
         Ok(())
     }

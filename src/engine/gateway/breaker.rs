@@ -141,7 +141,7 @@ impl BreakerPass {
             // A timeout is as likely caused by the worker or by long thinking: a few slow turns
             // must not stop the fast ones.
             FailureKind::TimedOut
-            // The pool has its own back-off for crashes.
+            // The pool has its own backoff for crashes.
             | FailureKind::Crashed
             | FailureKind::ContextTooLong
             | FailureKind::UnknownModel

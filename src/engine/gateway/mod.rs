@@ -102,16 +102,16 @@ pub struct RunningTurn {
     /// Events of the answer. Ends after `TurnEvent::Finished` or after the first error.
     pub events: TurnStream,
     /// Usage and cost of the runs, as soon as they are known.
-    pub bill: CostWatch,
+    pub costs: CostWatch,
 }
 
 impl RunningTurn {
     /// Creates a running turn whose runs report no cost.
-    pub fn new(told: TurnInfo, events: TurnStream) -> Self {
+    pub fn new(info: TurnInfo, events: TurnStream) -> Self {
         Self {
-            info: told,
+            info,
             events,
-            bill: CostMeter::default().reader(),
+            costs: CostMeter::default().reader(),
         }
     }
 }
@@ -186,7 +186,7 @@ impl std::fmt::Debug for RunningTurn {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("RunningTurn")
-            .field("told", &self.info)
+            .field("info", &self.info)
             .finish_non_exhaustive()
     }
 }

@@ -37,7 +37,7 @@ impl RequiredCallFilter {
     /// repeated.
     pub(super) fn is_missed(&self, finish: &Finish) -> bool {
         let is_whole = matches!(finish.reason, FinishReason::Stop | FinishReason::ToolCalls);
-        self.is_open() && is_whole && finish.stop_text.is_none()
+        self.is_open() && is_whole && finish.stop_sequence.is_none()
     }
 
     /// Resets the filter for a repeated answer.

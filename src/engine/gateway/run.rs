@@ -136,7 +136,7 @@ where
             repeat_turn: repeat,
             first_usage: None,
             tally: UsageCounter::default(),
-            cost_meter: turn.bill.clone(),
+            cost_meter: turn.cost_meter.clone(),
             outgoing: VecDeque::new(),
         };
         let given = run.send_turn(&turn).await;
@@ -251,8 +251,8 @@ where
         self.stops.reset();
         self.form.reset();
         self.demand.reset();
-        turn.bill = self.cost_meter.add_run();
-        self.cost_meter = turn.bill.clone();
+        turn.cost_meter = self.cost_meter.add_run();
+        self.cost_meter = turn.cost_meter.clone();
         let given = self.send_turn(&turn).await;
         self.retry_turn = Some(turn);
         self.retry_if_worker_failed(given).await?;
@@ -316,8 +316,8 @@ where
         self.refused_part_names.add(refusal.names(&turn.turn));
         let demanded = refusal.remove_from(&mut turn.turn);
         // The refused call already has an entry in the costs.
-        turn.bill = turn.bill.add_run();
-        self.cost_meter = turn.bill.clone();
+        turn.cost_meter = turn.cost_meter.add_run();
+        self.cost_meter = turn.cost_meter.clone();
         if let Some(repeat) = &mut self.repeat_turn {
             refusal.remove_from(&mut repeat.turn);
         }
@@ -336,8 +336,8 @@ where
             .map(|turn| schema::draft::repair_all(&mut turn.turn))
             .fold(false, |any, one| any | one);
         if let Some(turn) = self.retry_turn.as_mut().filter(|_| changed) {
-            turn.bill = self.cost_meter.add_run();
-            self.cost_meter = turn.bill.clone();
+            turn.cost_meter = self.cost_meter.add_run();
+            self.cost_meter = turn.cost_meter.clone();
         }
         changed
     }
@@ -386,8 +386,8 @@ where
         };
         if self.cost_meter.is_under_way() {
             // The prompt went upstream with the lost worker; its cost will never be reported.
-            turn.bill = self.cost_meter.add_run();
-            self.cost_meter = turn.bill.clone();
+            turn.cost_meter = self.cost_meter.add_run();
+            self.cost_meter = turn.cost_meter.clone();
         }
         tracing::info!(error = %failure, "turn retried on another worker");
         // Deadlock hazard: the lease is returned before another is taken, since the pool may have

@@ -130,8 +130,8 @@ where
         let pass = self.breaker.admit(&model)?;
         // The hold is recorded on disk while the worker prepares the turn.
         turn.gate.mark_arrived();
-        let bill = turn.bill.reader();
-        let told = TurnInfo {
+        let costs = turn.cost_meter.reader();
+        let info = TurnInfo {
             has_queued: lease.has_queued(),
             ..TurnInfo::for_model(model)
         };
@@ -139,7 +139,7 @@ where
             .demanded
             .map(RequiredCallFilter::for_choice)
             .unwrap_or_default();
-        let refused_part_names = told.refused.clone();
+        let refused_part_names = info.refused.clone();
         let source = WorkerSource { pool, claim };
         let run = TurnRun::start(
             source,
@@ -157,9 +157,9 @@ where
             None => events,
         };
         Ok(RunningTurn {
-            info: told,
+            info,
             events,
-            bill,
+            costs,
         })
     }
 

@@ -61,10 +61,10 @@ impl StopSequenceFilter {
         text.push_str(&piece);
         if let Some((start, stop)) = first_match(&text, &self.texts) {
             self.has_ended = true;
-            let stop_text = Some(stop.to_owned());
+            let stop_sequence = Some(stop.to_owned());
             text.truncate(start);
             let finish = Finish {
-                stop_text,
+                stop_sequence,
                 ..Finish::new(FinishReason::Stop, tally.usage())
             };
             return as_text(text)

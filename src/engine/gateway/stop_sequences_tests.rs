@@ -33,7 +33,7 @@ fn filtered_text(
         for event in stops.filter(event, &UsageCounter::default()) {
             match event {
                 TurnEvent::Text(piece) => words += &piece,
-                TurnEvent::Finished(finish) => return (words, finish.stop_text),
+                TurnEvent::Finished(finish) => return (words, finish.stop_sequence),
                 event => panic!("{event:?}"),
             }
         }

@@ -71,12 +71,12 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BusyReason {
     /// Queue full, and no other tenant holds at least two slots more than this one.
-    #[error("{own} of the {taken} requests that wait are of the same tenant")]
+    #[error("{own} of the {waiting} requests that wait are of the same tenant")]
     OwnShare {
         /// Slots that the tenant holds.
         own: usize,
         /// Slots that are used in all.
-        taken: usize,
+        waiting: usize,
     },
     /// Each slot belongs to another tenant, or the queue has no slots.
     #[error("the queue is full")]

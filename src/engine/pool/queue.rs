@@ -40,11 +40,11 @@ impl<T> Queue<T> {
     ) -> Result<Option<(T, BusyReason)>, BusyReason> {
         self.check_place(claim, capacity)?;
         let rounds = self.rounds_of(claim.class);
-        let taken = rounds.len();
+        let waiting = rounds.len();
         let mut sent_away = None;
-        if taken >= capacity {
+        if waiting >= capacity {
             let own = rounds.longest();
-            let reason = BusyReason::OwnShare { own, taken };
+            let reason = BusyReason::OwnShare { own, waiting };
             sent_away = rounds
                 .pop_newest_of_longest()
                 .map(|newest| (newest, reason));
@@ -62,15 +62,15 @@ impl<T> Queue<T> {
             Class::Live => &self.live,
             Class::Background => &self.background,
         };
-        let (own, taken) = (rounds.len_of(&claim.tenant), rounds.len());
+        let (own, waiting) = (rounds.len_of(&claim.tenant), rounds.len());
         // With a smaller lead, evicting would only swap items of one tenant, or take the single
         // place of another.
-        if taken < capacity || rounds.longest() >= own + 2 {
+        if waiting < capacity || rounds.longest() >= own + 2 {
             return Ok(());
         }
         Err(match own {
             0 => BusyReason::QueueFull,
-            own => BusyReason::OwnShare { own, taken },
+            own => BusyReason::OwnShare { own, waiting },
         })
     }
 

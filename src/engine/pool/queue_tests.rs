@@ -22,7 +22,7 @@ fn newest_item_of_the_largest_tenant_is_evicted() {
     for number in 0..8 {
         assert_eq!(queue.push(&claim(0), CAPACITY, number), Ok(None));
     }
-    let share = |own| BusyReason::OwnShare { own, taken: 8 };
+    let share = |own| BusyReason::OwnShare { own, waiting: 8 };
     assert_eq!(queue.push(&claim(0), CAPACITY, 8), Err(share(8)));
     for (number, left) in [(9, 7), (10, 6), (11, 5), (12, 4)] {
         assert_eq!(
@@ -59,7 +59,7 @@ fn queue_is_full_when_each_slot_has_another_tenant() {
     );
     assert_eq!(
         queue.push(&claim(0), 0, 9),
-        Err(BusyReason::OwnShare { own: 1, taken: 8 })
+        Err(BusyReason::OwnShare { own: 1, waiting: 8 })
     );
 }
 

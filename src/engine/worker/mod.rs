@@ -19,7 +19,7 @@ pub struct WorkerTurn {
     /// The turn, with its model resolved.
     pub turn: Turn,
     /// Recorder of the usage and cost of the run.
-    pub bill: CostMeter,
+    pub cost_meter: CostMeter,
     /// Gate that must open before anything of the turn goes upstream.
     pub gate: Gate,
 }
@@ -33,7 +33,7 @@ impl WorkerTurn {
         sort_tool_results(&mut turn);
         Self {
             turn,
-            bill: CostMeter::default(),
+            cost_meter: CostMeter::default(),
             gate: Gate::default(),
         }
     }

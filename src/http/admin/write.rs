@@ -14,20 +14,20 @@ use crate::domain::Money;
 
 /// Renders a key without its secret.
 pub(super) fn key(key: &ApiKey) -> Value {
-    let rates = key.terms.rates;
-    let permissions = key.terms.permissions.as_ref();
+    let rates = key.policy.rates;
+    let permissions = key.policy.permissions.as_ref();
     json!({
         "id": key.id(),
         "object": "key",
         "name": key.name,
         "prefix": key.shown_prefix(),
         "project_id": key.project,
-        "models": key.terms.models,
+        "models": key.policy.models,
         "requests_per_minute": rates.requests_per_minute,
         "tokens_per_minute": rates.tokens_per_minute,
         "concurrent_requests": rates.concurrent_requests,
         "weight": rates.weight,
-        "budget": budget(&key.terms.budget),
+        "budget": budget(&key.policy.budget),
         "permissions": permissions.map(|list| list.iter().map(|permission| permission.as_str()).collect::<Vec<_>>()),
         "created_at": key.created_at,
         "expires_at": key.expires_at,

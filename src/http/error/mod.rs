@@ -175,12 +175,12 @@ impl ApiError {
     /// message may quote its content.
     pub(super) fn log_text(&self) -> String {
         let Some(source) = &self.0.source else {
-            let told = match self.0.kind {
+            let text = match self.0.kind {
                 ErrorKind::InvalidRequest => self.0.param.as_deref().unwrap_or("the body"),
                 _ => &self.0.message,
             };
             // Both may contain names chosen by the client, so they are escaped.
-            return LogText(told).to_string();
+            return LogText(text).to_string();
         };
         ErrorChain(source.as_ref()).to_string()
     }

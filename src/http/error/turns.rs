@@ -95,8 +95,8 @@ impl ApiError {
     /// Error: all workers are busy, and the request cannot wait.
     fn busy(workers: usize, reason: BusyReason, retry_after: Duration) -> Self {
         let why = match reason {
-            BusyReason::OwnShare { own, taken } => format!(
-                "are busy and its queue is full: {own} of the {taken} requests that wait are your own, and no key has more. \
+            BusyReason::OwnShare { own, waiting } => format!(
+                "are busy and its queue is full: {own} of the {waiting} requests that wait are your own, and no key has more. \
                  Send fewer at a time, or try again"
             ),
             BusyReason::QueueFull => {

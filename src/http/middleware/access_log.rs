@@ -212,7 +212,7 @@ impl Drop for AccessLogLine {
     fn drop(&mut self) {
         let noted = &self.notes.0;
         let error = noted.error.get();
-        let story = error.map(ApiError::log_text);
+        let error_text = error.map(ApiError::log_text);
         let (method, duration) = (
             LogText(self.method.as_str()).to_string(),
             self.start.elapsed(),
@@ -234,7 +234,7 @@ impl Drop for AccessLogLine {
                         duration_ms = duration.as_micros() as f64 / 1000.0,
                         end = self.end(),
                         error.code = error.map(ApiError::code),
-                        error = story,
+                        error = error_text,
                     },
                     "request completed"
                 )

@@ -257,7 +257,7 @@ pub(crate) fn state(turns: ScriptedTurns) -> AppState {
 pub(crate) fn state_until(
     turns: ScriptedTurns,
     stopping: ShutdownStarted,
-    last_words: DrainExpired,
+    drain_expired: DrainExpired,
 ) -> AppState {
     AppState {
         shutdown_started: stopping,
@@ -265,36 +265,36 @@ pub(crate) fn state_until(
             &ResponseTables::temporary(),
             turns,
             Keys::none(),
-            last_words,
+            drain_expired,
         )
     }
 }
 
 fn whole_state(
-    shelves: &ResponseTables,
+    tables: &ResponseTables,
     turns: impl Turns + 'static,
     keys: Keys,
-    last_words: DrainExpired,
+    drain_expired: DrainExpired,
 ) -> AppState {
     let (turns, keys) = (TurnPipeline::new(turns), Arc::new(keys));
-    let (shelves, tracker, stop) = (shelves.clone(), TaskTracker::new(), last_words.0.clone());
-    let conversations = Conversations::temporary(shelves.store(), &keys);
+    let (tables, tracker, stop) = (tables.clone(), TaskTracker::new(), drain_expired.0.clone());
+    let conversations = Conversations::temporary(tables.store(), &keys);
     let (own, all) = (turns.clone(), conversations.clone());
     let responses = Responses::new(
         own,
         Arc::clone(&keys),
-        shelves,
+        tables,
         all,
         tracker,
         stop,
         super::response_error,
     );
     let answers = Answers::new(turns.clone(), responses.clone(), Policy::Lenient);
-    let (config, files) = (Arc::new(config()), Files::nowhere());
+    let (config, files) = (Arc::new(config()), Files::unwritable());
     let router = Arc::new(routing::testing::router());
     AppState {
         config,
-        drain_expired: last_words,
+        drain_expired,
         shutdown_started: ShutdownStarted::default(),
         admin: None,
         ledger: LedgerReader::temporary(),

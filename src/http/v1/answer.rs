@@ -17,13 +17,13 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
 }
 
 /// Adds the headers about the chosen model, rate limits, the cache, ignored fields and repairs.
-pub(super) fn describe(response: &mut Response, told: &TurnInfo, remarks: &Remarks) {
+pub(super) fn describe(response: &mut Response, info: &TurnInfo, remarks: &Remarks) {
     let headers = response.headers_mut();
-    if let (false, Ok(model)) = (told.model.is_empty(), HeaderValue::from_str(&told.model)) {
+    if let (false, Ok(model)) = (info.model.is_empty(), HeaderValue::from_str(&info.model)) {
         headers.insert("x-switchboard-model", model);
     }
     headers.extend(
-        told.limits
+        info.limits
             .headers()
             .into_iter()
             .filter_map(|(name, value)| {
@@ -33,18 +33,18 @@ pub(super) fn describe(response: &mut Response, told: &TurnInfo, remarks: &Remar
                 ))
             }),
     );
-    let cache = told
+    let cache = info
         .cache
         .map(|status| HeaderValue::from_static(cache_word(status)));
     headers.extend(cache.map(|status| (HeaderName::from_static("x-cache"), status)));
-    let route = told
+    let route = info
         .route
         .as_ref()
         .map(|choice| HeaderValue::from_str(&choice.header_value()));
     if let Some(Ok(route)) = route {
         headers.insert("x-switchboard-route", route);
     }
-    let left_out = told.all_left_out();
+    let left_out = info.all_left_out();
     let mut ignored: Vec<&str> = remarks
         .ignored
         .iter()
@@ -54,7 +54,7 @@ pub(super) fn describe(response: &mut Response, told: &TurnInfo, remarks: &Remar
     ignored.sort_unstable();
     ignored.dedup();
     let ignored = ("x-switchboard-ignored", ignored.join(", "));
-    let mut repaired = [&*remarks.repaired, &told.repaired].concat();
+    let mut repaired = [&*remarks.repaired, &info.repaired].concat();
     repaired.sort_unstable();
     let repaired = ("x-switchboard-repaired", repaired.join(", "));
     for (name, list) in [ignored, repaired] {

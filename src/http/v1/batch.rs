@@ -31,7 +31,7 @@ pub(in crate::http) async fn answer_requests(
     State(turns): State<TurnPipeline>,
     State(ApiServices { answers, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<DrainExpired>,
+    State(drain_expired): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
@@ -48,7 +48,7 @@ pub(in crate::http) async fn answer_requests(
         .map(|body| outcome(&answers, &caller, body))
         .buffered(request.parallel.min(workers))
         .collect::<Vec<_>>();
-    let outcomes = last_words
+    let outcomes = drain_expired
         .0
         .run_until_cancelled(outcomes)
         .await

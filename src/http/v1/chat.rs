@@ -35,14 +35,21 @@ use crate::services::answers::fan_out;
 pub(in crate::http) async fn create_chat_completion(
     State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<DrainExpired>,
+    State(drain_expired): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
     Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, chat::decode).await?;
-    let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
-    last_words
+    let answer = answer(
+        &turns,
+        &config,
+        &caller,
+        notes,
+        request,
+        drain_expired.clone(),
+    );
+    drain_expired
         .0
         .run_until_cancelled(answer)
         .await
@@ -55,11 +62,11 @@ async fn answer(
     caller: &Caller,
     notes: RequestNotes,
     request: ChatRequest,
-    last_words: DrainExpired,
+    drain_expired: DrainExpired,
 ) -> Result<Response, ApiError> {
-    let (turn, wish) = ResponseOptions::split_request(request);
-    let running = fan_out(turns, caller, turn.repeat(wish.n)).await?;
-    render_chat(running, wish, config, notes, last_words).await
+    let (turn, options) = ResponseOptions::split_request(request);
+    let running = fan_out(turns, caller, turn.repeat(options.n)).await?;
+    render_chat(running, options, config, notes, drain_expired).await
 }
 
 /// Options of a chat response: format, number of choices, streaming.
@@ -105,10 +112,10 @@ impl ResponseOptions {
 /// Fails when the turn fails before anything was sent.
 pub(super) async fn render_chat<E>(
     running: FanOut<E>,
-    wish: ResponseOptions,
+    options: ResponseOptions,
     config: &Config,
     notes: RequestNotes,
-    last_words: DrainExpired,
+    drain_expired: DrainExpired,
 ) -> Result<Response, ApiError>
 where
     E: From<gateway::Error> + Into<ApiError> + 'static,
@@ -119,11 +126,16 @@ where
         stream,
         include_usage,
         remarks,
-    } = wish;
+    } = options;
     let mut response = if stream {
         let encoder = ChatStreamEncoder::new(&reply, n, include_usage);
-        let mut stream =
-            EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+        let mut stream = EventStream::new(
+            running.events,
+            encoder,
+            config.heartbeat,
+            drain_expired,
+            notes,
+        );
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {

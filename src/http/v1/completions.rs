@@ -31,14 +31,21 @@ use crate::services::answers::fan_out;
 pub(in crate::http) async fn create_completion(
     State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<DrainExpired>,
+    State(drain_expired): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
     Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, completions::decode).await?;
-    let answer = answer(&turns, &config, &caller, notes, request, last_words.clone());
-    last_words
+    let answer = answer(
+        &turns,
+        &config,
+        &caller,
+        notes,
+        request,
+        drain_expired.clone(),
+    );
+    drain_expired
         .0
         .run_until_cancelled(answer)
         .await
@@ -51,15 +58,20 @@ async fn answer(
     caller: &Caller,
     notes: RequestNotes,
     request: CompletionRequest,
-    last_words: DrainExpired,
+    drain_expired: DrainExpired,
 ) -> Result<Response, ApiError> {
     let reply = CompletionReply::new(request.model);
     let running = fan_out(turns, caller, request.turns).await?;
     let running = running.with_text_if(request.shows_text);
     let mut response = if request.stream {
         let encoder = CompletionEncoder::new(reply, request.echoes, request.include_usage);
-        let mut stream =
-            EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+        let mut stream = EventStream::new(
+            running.events,
+            encoder,
+            config.heartbeat,
+            drain_expired,
+            notes,
+        );
         stream.wait_for_first(config.first_event_wait).await?;
         stream.into_response()
     } else {

@@ -34,7 +34,7 @@ use crate::services::answers::collect_message;
 pub(in crate::http) async fn create_message(
     State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<DrainExpired>,
+    State(drain_expired): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
     (Extension(notes), Extension(id)): (Extension<RequestNotes>, Extension<RequestId>),
     headers: HeaderMap,
@@ -59,9 +59,14 @@ pub(in crate::http) async fn create_message(
                 encoder: MessageStreamEncoder::new(reply, shows_thinking),
                 id,
             };
-            let last_words = last_words.clone();
-            let mut stream =
-                EventStream::new(running.events, encoder, config.heartbeat, last_words, notes);
+            let drain_expired = drain_expired.clone();
+            let mut stream = EventStream::new(
+                running.events,
+                encoder,
+                config.heartbeat,
+                drain_expired,
+                notes,
+            );
             stream.wait_for_first(config.first_event_wait).await?;
             stream.into_response()
         } else {
@@ -74,7 +79,7 @@ pub(in crate::http) async fn create_message(
         describe(&mut response, &running.info, &remarks);
         Ok(response)
     };
-    last_words
+    drain_expired
         .0
         .run_until_cancelled(answer)
         .await
@@ -85,7 +90,7 @@ pub(in crate::http) async fn create_message(
 pub(in crate::http) async fn count_tokens(
     State(turns): State<TurnPipeline>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<DrainExpired>,
+    State(drain_expired): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
@@ -93,7 +98,7 @@ pub(in crate::http) async fn count_tokens(
         .decode_by(config.policy, anthropic::decode_count)
         .await?;
     let count = turns.count_tokens(caller, request.turn);
-    let count = last_words.0.run_until_cancelled(count).await;
+    let count = drain_expired.0.run_until_cancelled(count).await;
     let mut response = json(anthropic::count_tokens_body(
         count.unwrap_or(Err(Error::ShuttingDown))?,
     ));

@@ -78,11 +78,11 @@ impl Server {
         let running_turns = turns.watch_running();
         let mut http_config = http::config();
         set(&mut http_config);
-        let (stopping, last_words) = (
+        let (stopping, drain_expired) = (
             ShutdownStarted(shutdown.started()),
             DrainExpired(shutdown.drain_expired()),
         );
-        let state = http::state_until(turns, stopping, last_words);
+        let state = http::state_until(turns, stopping, drain_expired);
         let state = change(AppState {
             config: http_config.into(),
             ..state

@@ -40,7 +40,7 @@ impl Batches {
     pub(crate) async fn sweep(&self, now: u64) -> Result<(), Error> {
         let time_to_live = self.0.config.time_to_live.as_secs();
         let is_over = |record: &BatchRecord| {
-            record.is_tidy
+            record.is_cleaned_up
                 && record
                     .batch
                     .ended_at()

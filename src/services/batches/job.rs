@@ -124,7 +124,7 @@ impl BatchJob {
         records.remove_outcomes(&self.id, record.lines).await?;
         records
             .update(&self.project, &self.id, |record, _| {
-                record.is_tidy = true;
+                record.is_cleaned_up = true;
                 Ok(())
             })
             .await?;
@@ -308,9 +308,9 @@ impl BatchJob {
             let caller = caller()?;
             // Idempotency key: the charge and the outcome are not written in one transaction, so a
             // line may run again after a crash, but is charged only once.
-            let errand = Some(format!("{}/{number}/{tries}", self.id).into());
+            let idempotency_key = Some(format!("{}/{number}/{tries}", self.id).into());
             let caller = Caller {
-                idempotency_key: errand,
+                idempotency_key,
                 in_background: true,
                 ..caller
             };

@@ -39,7 +39,8 @@ pub(super) struct BatchRecord {
     /// Time to live of the output files, in seconds.
     pub(super) output_expires_after: Option<u64>,
     /// True once nothing is left to do for the batch.
-    pub(super) is_tidy: bool,
+    #[serde(rename = "is_tidy")]
+    pub(super) is_cleaned_up: bool,
 }
 
 /// Outcome of a line. Stored as a tag and the line itself, which is a line of the output file already.

@@ -160,7 +160,7 @@ impl Batches {
     /// Fails when the store fails.
     pub async fn recover(&self) -> Result<usize, Error> {
         let mut unfinished = self.0.records.readable().await?;
-        unfinished.retain(|record| !record.is_tidy);
+        unfinished.retain(|record| !record.is_cleaned_up);
         unfinished.iter().for_each(|record| self.start(record));
         Ok(unfinished.len())
     }
@@ -245,7 +245,7 @@ impl Batches {
             owner,
             lines: 0,
             output_expires_after,
-            is_tidy: false,
+            is_cleaned_up: false,
         }
     }
 

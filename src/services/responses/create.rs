@@ -238,7 +238,7 @@ impl Responses {
             ..caller
         };
         // An unspecified model is not chosen yet.
-        let told = match self.0.turns.fit(&caller, &turn).await {
+        let info = match self.0.turns.fit(&caller, &turn).await {
             Ok(ModelFit {
                 left_out, repaired, ..
             }) => TurnInfo {
@@ -250,7 +250,7 @@ impl Responses {
         };
         let turns = self.0.turns.clone();
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
-        RunningTurn::new(told, Box::pin(running.into_stream().try_flatten()))
+        RunningTurn::new(info, Box::pin(running.into_stream().try_flatten()))
     }
 
     /// Stores the response of `run` and runs it in the background, even if the client disconnects

@@ -45,7 +45,7 @@ impl fmt::Debug for Responses {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Responses")
-            .field("shelves", &self.0.tables)
+            .field("tables", &self.0.tables)
             .finish_non_exhaustive()
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct PermissionAnswer {
     pub(super) question: String,
     pub(super) decision: PermissionDecision,
     /// Receives whether the request was still open.
-    pub(super) heard: oneshot::Sender<bool>,
+    pub(super) accepted: oneshot::Sender<bool>,
 }
 
 /// Registry of queued and running tasks.
@@ -211,12 +211,12 @@ impl TaskRecorder {
     }
 
     /// Stores an event, then wakes the readers.
-    pub(super) async fn record_event(&self, told: TaskEventKind) -> Result<(), Error> {
+    pub(super) async fn record_event(&self, kind: TaskEventKind) -> Result<(), Error> {
         let (id, sequence_number) = self.read(|task| (task.id.clone(), task.events));
         let event = TaskEvent {
             sequence_number,
             created_at: unix_now(),
-            told,
+            kind,
         };
         // Write-ahead: readers learn of an event from the counter, which changes after the event is
         // on disk.

@@ -73,12 +73,12 @@ struct TaskRunState<'a> {
 }
 
 impl TaskRun {
-    /// Holds the maximum cost of the task and stores the task, reports the result through `made`,
+    /// Holds the maximum cost of the task and stores the task, reports the result through `hold_sender`,
     /// then runs the task.
     pub(super) async fn hold_and_run(
         self,
         caller: Caller,
-        made: oneshot::Sender<Result<(), Error>>,
+        hold_sender: oneshot::Sender<Result<(), Error>>,
     ) {
         let task = self.recorder.task();
         let TaskDeps { prices, config, .. } = &self.inner.deps;
@@ -102,13 +102,13 @@ impl TaskRun {
         // The client may have disconnected, so a failed send is ignored.
         match hold.await {
             Ok(hold) => {
-                let _ = made.send(Ok(()));
+                let _ = hold_sender.send(Ok(()));
                 let tenant = Tenant::new(self.recorder.owner(), caller.weight());
                 self.run_to_end(hold, &tenant).await;
             }
             Err(error) => {
                 drop(self.recorder);
-                let _ = made.send(Err(error));
+                let _ = hold_sender.send(Err(error));
             }
         }
     }
@@ -167,23 +167,23 @@ impl TaskRun {
 
     /// Runs the agent. Returns the outcome and the hold, unless the hold was lost to a failure of
     /// the ledger.
-    async fn run_agent(&mut self, mut funds: TaskHold) -> (TaskOutcome, Option<BudgetHold>) {
-        let agent = match self.start_agent(&mut funds).await {
+    async fn run_agent(&mut self, mut hold: TaskHold) -> (TaskOutcome, Option<BudgetHold>) {
+        let agent = match self.start_agent(&mut hold).await {
             Ok(agent) => agent,
-            Err(end) => return (end, Some(funds.into_hold())),
+            Err(end) => return (end, Some(hold.into_hold())),
         };
         // Nothing was sent upstream before this point; from here on a crash charges the hold.
-        match funds.start_as(&self.recorder.task().id).await {
-            Ok(mut funds) => (
-                self.follow_agent(agent, &mut funds).await,
-                Some(funds.into_hold()),
+        match hold.start_as(&self.recorder.task().id).await {
+            Ok(mut hold) => (
+                self.follow_agent(agent, &mut hold).await,
+                Some(hold.into_hold()),
             ),
             Err(error) => (TaskOutcome::hold_not_stored(&error), None),
         }
     }
 
     /// Starts the agent, if key, workspace and budget still allow it.
-    async fn start_agent(&mut self, funds: &mut TaskHold) -> Result<Box<dyn Agent>, TaskOutcome> {
+    async fn start_agent(&mut self, hold: &mut TaskHold) -> Result<Box<dyn Agent>, TaskOutcome> {
         self.recorder.change(|task| {
             task.status = TaskStatus::Running;
             task.started_at = Some(unix_now());
@@ -196,7 +196,7 @@ impl TaskRun {
             .await
             .map_err(|error| TaskOutcome::event_not_stored(&error, None))?;
         self.check_may_start()?;
-        self.cover_next_call(funds)
+        self.cover_next_call(hold)
             .await
             .map_err(|why| TaskOutcome::Killed { why, usage: None })?;
         let TaskDeps { stop, config, .. } = &self.inner.deps;
@@ -223,17 +223,17 @@ impl TaskRun {
     async fn follow_agent(
         &mut self,
         mut agent: Box<dyn Agent>,
-        funds: &mut TaskHold,
+        hold: &mut TaskHold,
     ) -> TaskOutcome {
         agent.send_prompt();
-        funds.record_prompt_sent();
+        hold.record_prompt_sent();
         let mut course = TaskRunState {
             agent,
             deadline: Instant::now() + self.timeout,
             next_key_check: Instant::now() + KEY_CHECK_INTERVAL,
             stop_reason: None,
             permission_deadlines: HashMap::new(),
-            hold: funds,
+            hold,
         };
         loop {
             match self.step(&mut course).await {
@@ -284,12 +284,12 @@ impl TaskRun {
                     return Ok(Some(TaskOutcome::AgentFailed { failure, why: course.stop_reason, usage: course.hold.known_usage() }));
                 }
             },
-            Some(PermissionAnswer { question, decision, heard }) = self.answers.recv() => {
+            Some(PermissionAnswer { question, decision, accepted }) = self.answers.recv() => {
                 let name = if decision == PermissionDecision::Allow { "allow" } else { "deny" };
                 let is_open = course.permission_deadlines.contains_key(&question);
                 self.close_permission(course, &question, Some(decision), name).await?;
                 // The client may have disconnected.
-                let _ = heard.send(is_open);
+                let _ = accepted.send(is_open);
             }
             () = self.recorder.cancelled(), if course.stop_reason.is_none() => self.request_stop(course, TaskStopReason::Requested),
             () = stop.cancelled(), if course.stop_reason.is_none() => self.request_stop(course, TaskStopReason::Requested),
@@ -379,7 +379,7 @@ impl TaskRun {
         course: &mut TaskRunState<'_>,
         event: AgentEvent,
     ) -> Result<(), store::Error> {
-        let told = match event {
+        let kind = match event {
             AgentEvent::CallSent => {
                 course.hold.record_call_sent();
                 return Ok(());
@@ -444,7 +444,7 @@ impl TaskRun {
             }
             AgentEvent::Finished(_) => return Ok(()),
         };
-        self.recorder.record_event(told).await
+        self.recorder.record_event(kind).await
     }
 
     /// Answers a permission request by policy, or leaves it open for the caller to answer.
@@ -470,7 +470,7 @@ impl TaskRun {
                 course
                     .permission_deadlines
                     .insert(question.id.clone(), until);
-                let told = TaskEventKind::PermissionRequest {
+                let kind = TaskEventKind::PermissionRequest {
                     request_id: question.id.clone(),
                     tool: question.tool.clone(),
                     tool_use_id: question.tool_use_id.clone(),
@@ -478,7 +478,7 @@ impl TaskRun {
                     reason: question.reason.clone(),
                 };
                 self.recorder.change(|task| task.questions.push(question));
-                self.recorder.record_event(told).await?;
+                self.recorder.record_event(kind).await?;
             }
         }
         Ok(())

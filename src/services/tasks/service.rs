@@ -198,7 +198,7 @@ impl Tasks {
         let TaskDeps {
             runner,
             keys,
-            store: shelves,
+            store,
             config,
             tracker,
             ..
@@ -214,8 +214,7 @@ impl Tasks {
         } = bounds;
         let task = Task::queued(generate_id(), &caller.project, spec, bounds);
         let active = &self.0.active;
-        let (recorder, answers) =
-            TaskRecorder::admit(active, &owner, task.clone(), shelves, config)?;
+        let (recorder, answers) = TaskRecorder::admit(active, &owner, task.clone(), store, config)?;
         let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
         let run = TaskRun {
             inner,
@@ -227,10 +226,10 @@ impl Tasks {
             prior_cost: spent,
             conversation_tokens: conversation,
         };
-        let (made, hears) = oneshot::channel();
+        let (hold_sender, hold_result) = oneshot::channel();
         // Spawned, so that a client that disconnects meanwhile leaves a complete task.
-        tracker.spawn(run.hold_and_run(caller, made));
-        hears
+        tracker.spawn(run.hold_and_run(caller, hold_sender));
+        hold_result
             .await
             .unwrap_or(Err(Error::ShuttingDown))
             .map(|()| task)
@@ -286,12 +285,12 @@ impl Tasks {
         let Some(asked) = asked else {
             return Ok((AgentSession::New(Uuid::new_v4()), PriorSessionCost::ZERO, 0));
         };
-        let (name, shelves) = (asked.to_string(), &self.0.deps.store);
+        let (name, store) = (asked.to_string(), &self.0.deps.store);
         // The CLI stores sessions by folder.
         let is_of_it = |task: &Task| {
             task.session_id == name && task.started_at.is_some() && task.workspace == workspace
         };
-        let earlier: Vec<Task> = shelves
+        let earlier: Vec<Task> = store
             .load_all_of(owner)
             .await?
             .into_iter()
@@ -302,7 +301,7 @@ impl Tasks {
         }
         let was_called = earlier.iter().any(|task| task.turns > 0);
         let spent = if was_called {
-            PriorSessionCost(shelves.session_cost(owner, &name).await?)
+            PriorSessionCost(store.session_cost(owner, &name).await?)
         } else {
             PriorSessionCost::ZERO
         };
@@ -322,14 +321,14 @@ impl Tasks {
     /// Fails when the caller has no task with this id, or the store fails.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Task, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
-        let made = self.generated_id(&owner, id).await?;
-        if let Some(live) = self.0.active.get(&owner, &made) {
+        let generated_id = self.generated_id(&owner, id).await?;
+        if let Some(live) = self.0.active.get(&owner, &generated_id) {
             return Ok(live.state().clone());
         }
         self.0
             .deps
             .store
-            .load_task(&owner, &made)
+            .load_task(&owner, &generated_id)
             .await?
             .ok_or_else(|| Error::NotFound(id.to_owned()))
     }
@@ -376,19 +375,15 @@ impl Tasks {
         let id = &*self.generated_id(&owner, id).await?;
         self.0.active.cancel_and_wait(&owner, id).await;
         let task = self.get(caller, id).await?;
-        let TaskDeps {
-            store: shelves,
-            runner,
-            ..
-        } = &self.0.deps;
+        let TaskDeps { store, runner, .. } = &self.0.deps;
         // A task that is being created with the same chosen id keeps that id.
         let lock = match &task.chosen {
             Some(chosen) => Some(self.0.chosen_ids.register(&owner, &chosen.id, ()).await),
             None => None,
         };
-        shelves.remove(&owner, &task).await?;
+        store.remove(&owner, &task).await?;
         drop(lock);
-        let is_left = shelves
+        let is_left = store
             .load_all_of(&owner)
             .await?
             .iter()
@@ -417,15 +412,15 @@ impl Tasks {
             .active
             .get(&self.0.deps.keys.owner_id(caller), &task.id)
             .ok_or_else(unknown)?;
-        let (heard, is_heard) = oneshot::channel();
+        let (accepted, is_accepted) = oneshot::channel();
         // Fails only for a task that has just ended.
         let _ = live.inbox().send(PermissionAnswer {
             question: question.to_owned(),
             decision: answer,
-            heard,
+            accepted,
         });
         // A task that has ended meanwhile has no open request.
-        if is_heard.await.unwrap_or(false) {
+        if is_accepted.await.unwrap_or(false) {
             Ok(())
         } else {
             Err(unknown())
@@ -443,8 +438,8 @@ impl Tasks {
         first: u64,
     ) -> Result<TaskFollower, Error> {
         let owner = self.0.deps.keys.owner_id(caller);
-        let made = self.generated_id(&owner, id).await?;
-        let task = match self.0.active.get(&owner, &made) {
+        let generated_id = self.generated_id(&owner, id).await?;
+        let task = match self.0.active.get(&owner, &generated_id) {
             Some(live) => live.follow(),
             None => watch::channel(self.get(caller, id).await?).1,
         };

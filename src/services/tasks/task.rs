@@ -134,7 +134,8 @@ pub struct TaskEvent {
     /// Time of the event, in Unix seconds.
     pub created_at: u64,
     /// Kind and content of the event.
-    pub told: TaskEventKind,
+    #[serde(rename = "told")]
+    pub kind: TaskEventKind,
 }
 
 /// Kind and content of a task event.
@@ -361,7 +362,7 @@ impl Task {
         TaskEvent {
             sequence_number: self.events.saturating_sub(1),
             created_at,
-            told: self.final_event_kind(),
+            kind: self.final_event_kind(),
         }
     }
 

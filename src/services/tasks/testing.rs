@@ -282,8 +282,8 @@ impl TaskTestServer {
         let mut text = String::new();
         while let Some(event) = events.next().await {
             let event = event.unwrap();
-            let told = serde_json::to_value(&event.told).unwrap();
-            writeln!(text, "{} {told}", event.sequence_number).unwrap();
+            let kind = serde_json::to_value(&event.kind).unwrap();
+            writeln!(text, "{} {kind}", event.sequence_number).unwrap();
         }
         text
     }

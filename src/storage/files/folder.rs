@@ -38,7 +38,7 @@ impl ContentFolder {
 
     /// Returns a folder that does not exist.
     #[cfg(test)]
-    pub(super) fn nowhere() -> Self {
+    pub(super) fn missing() -> Self {
         Self(PathBuf::from("/nonexistent"))
     }
 

@@ -127,10 +127,10 @@ impl Files {
 
     /// Returns files that cannot be written, for tests that need none.
     #[cfg(test)]
-    pub(crate) fn nowhere() -> Self {
+    pub(crate) fn unwritable() -> Self {
         let store = Store::in_memory(TaskTracker::new());
         let (folder, floor) = (
-            ContentFolder::nowhere(),
+            ContentFolder::missing(),
             FreeSpaceFloor::new(Path::new("/nonexistent"), 0),
         );
         let (config, floor_of_ours) = (Config::default(), floor.clone());

@@ -225,10 +225,10 @@ where
         let result = result.unwrap_or_else(|| Err(Error::Closed.into()));
         // Converted after a failed write, too: such changes may be on disk nevertheless, and the drop
         // of a guard undoes them.
-        let told = result.map(convert);
-        let told = told.and_then(|value| written.map(|()| value).map_err(E::from));
+        let outcome = result.map(convert);
+        let outcome = outcome.and_then(|value| written.map(|()| value).map_err(E::from));
         // The receiver is gone if the caller was cancelled.
-        drop(caller.send(told));
+        drop(caller.send(outcome));
     }
 }
 

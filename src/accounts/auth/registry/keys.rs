@@ -193,7 +193,7 @@ fn new_key(prefix: KeyPrefix, project: String) -> ApiKey {
         prefix: prefix.to_string(),
         name: String::new(),
         project,
-        terms: KeyPolicy::default(),
+        policy: KeyPolicy::default(),
         created_at: unix_now(),
         expires_at: None,
         revoked_at: None,

@@ -360,7 +360,7 @@ async fn concurrent_changes_are_both_applied() {
     );
     let (one, other) = futures::join!(one, other);
     drop((one.unwrap(), other.unwrap()));
-    let rates = registry.key(&id).await.unwrap().terms.rates;
+    let rates = registry.key(&id).await.unwrap().policy.rates;
     assert_eq!(
         (rates.requests_per_minute, rates.tokens_per_minute),
         (Some(1), Some(2))

@@ -11,39 +11,39 @@ fn over(error: &Error) -> BudgetExceeded {
 
 #[tokio::test]
 async fn settled_hold_becomes_charge() {
-    for books in TestLedger::all().await {
-        let hold = books
+    for fixture in TestLedger::all().await {
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(60, 600), "1")
             .await
             .unwrap();
         assert_eq!((hold.id(), hold.amount()), ("1", amount(60, 600)));
-        assert_eq!(books.tokens().await, (0, 60));
+        assert_eq!(fixture.tokens().await, (0, 60));
         assert_eq!(hold.settle(charge(25, 250)).await.unwrap(), amount(25, 250));
-        assert_eq!(books.tokens().await, (25, 0));
-        let kept = books.charge("1").await.unwrap();
+        assert_eq!(fixture.tokens().await, (25, 0));
+        let kept = fixture.charge("1").await.unwrap();
         assert_eq!(
             (kept.amount(), kept.is_unknown, kept.model.as_str()),
             (amount(25, 250), false, "m")
         );
-        books.assert_sound().await;
+        fixture.assert_sound().await;
     }
 }
 
 #[tokio::test]
 async fn released_hold_costs_nothing_and_frees_its_id() {
-    for books in TestLedger::all().await {
-        let hold = books
+    for fixture in TestLedger::all().await {
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(60, 0), "1")
             .await
             .unwrap();
         assert_eq!(hold.release().await.unwrap(), Amount::default());
         assert_eq!(
-            (books.tokens().await, books.charge("1").await),
+            (fixture.tokens().await, fixture.charge("1").await),
             ((0, 0), None)
         );
-        books
+        fixture
             .ledger
             .hold(&daily(100), amount(60, 0), "1")
             .await
@@ -51,52 +51,52 @@ async fn released_hold_costs_nothing_and_frees_its_id() {
             .release()
             .await
             .unwrap();
-        books.assert_sound().await;
+        fixture.assert_sound().await;
     }
 }
 
 #[tokio::test]
 async fn dropped_started_hold_is_charged_in_full() {
-    for books in TestLedger::all().await {
-        let hold = books
+    for fixture in TestLedger::all().await {
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(60, 7), "1")
             .await
             .unwrap();
         drop(hold.start());
-        books.assert_sound().await;
-        let kept = books.charge("1").await.unwrap();
+        fixture.assert_sound().await;
+        let kept = fixture.charge("1").await.unwrap();
         assert_eq!(
             (kept.amount(), kept.outcome, kept.is_unknown),
             (amount(60, 7), ChargeOutcome::Unknown, true)
         );
-        assert_eq!(books.tokens().await, (60, 0));
+        assert_eq!(fixture.tokens().await, (60, 0));
     }
 }
 
 #[tokio::test]
 async fn settlement_is_made_although_its_future_is_dropped() {
-    for books in TestLedger::all().await {
-        let hold = books
+    for fixture in TestLedger::all().await {
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(60, 0), "1")
             .await
             .unwrap();
         drop(hold.settle(charge(10, 0)));
-        books.assert_sound().await;
-        assert_eq!(books.tokens().await, (10, 0));
+        fixture.assert_sound().await;
+        assert_eq!(fixture.tokens().await, (10, 0));
     }
 }
 
 #[tokio::test]
 async fn hold_is_released_when_its_future_is_dropped() {
-    for books in TestLedger::all().await {
-        drop(books.ledger.hold(&daily(100), amount(60, 0), "1"));
+    for fixture in TestLedger::all().await {
+        drop(fixture.ledger.hold(&daily(100), amount(60, 0), "1"));
         // The writer thread queues the release after this transaction, so it takes two to be sure.
-        books.settle_down().await;
-        books.assert_sound().await;
+        fixture.settle_down().await;
+        fixture.assert_sound().await;
         assert_eq!(
-            (books.tokens().await, books.charge("1").await),
+            (fixture.tokens().await, fixture.charge("1").await),
             ((0, 0), None)
         );
     }
@@ -166,10 +166,10 @@ async fn every_cap_is_checked_and_latest_reset_is_reported() {
             month_ends,
         ),
     ];
-    let books = TestLedger::in_memory().await;
+    let fixture = TestLedger::in_memory().await;
     for (budget, project_budget, scope, window, what, cap, resets_at) in cases {
         let caller = caller("a", budget, project_budget);
-        let error = books
+        let error = fixture
             .ledger
             .hold(&caller, amount(100, 5), "1")
             .await
@@ -186,9 +186,9 @@ async fn every_cap_is_checked_and_latest_reset_is_reported() {
             resets_at,
         };
         assert_eq!(over(&error), expected);
-        assert_eq!(books.tokens().await, (0, 0), "all or nothing");
+        assert_eq!(fixture.tokens().await, (0, 0), "all or nothing");
     }
-    let error = books
+    let error = fixture
         .ledger
         .hold(&daily(99), amount(100, 5), "1")
         .await
@@ -203,15 +203,19 @@ async fn project_budget_counts_all_its_keys() {
         ..Budget::default()
     };
     let [a, b] = ["a", "b"].map(|name| caller(name, Budget::default(), project));
-    for books in TestLedger::all().await {
-        let hold = books.ledger.hold(&a, amount(60, 0), "1").await.unwrap();
-        let error = books.ledger.hold(&b, amount(41, 0), "2").await.unwrap_err();
+    for fixture in TestLedger::all().await {
+        let hold = fixture.ledger.hold(&a, amount(60, 0), "1").await.unwrap();
+        let error = fixture
+            .ledger
+            .hold(&b, amount(41, 0), "2")
+            .await
+            .unwrap_err();
         assert_eq!(
             (over(&error).scope, over(&error).held),
             (BudgetScope::Project, 60)
         );
         hold.settle(charge(59, 0)).await.unwrap();
-        books
+        fixture
             .ledger
             .hold(&b, amount(41, 0), "2")
             .await
@@ -223,7 +227,7 @@ async fn project_budget_counts_all_its_keys() {
             project: "q".to_owned(),
             ..b.clone()
         };
-        books
+        fixture
             .ledger
             .hold(&other, amount(100, 0), "3")
             .await
@@ -231,23 +235,23 @@ async fn project_budget_counts_all_its_keys() {
             .release()
             .await
             .unwrap();
-        books.assert_sound().await;
+        fixture.assert_sound().await;
     }
 }
 
 /// The whole usage is debited, and the next request finds the budget used up.
 #[tokio::test]
 async fn usage_above_hold_is_charged_in_full() {
-    for books in TestLedger::all().await {
-        let hold = books
+    for fixture in TestLedger::all().await {
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(10, 10), "1")
             .await
             .unwrap();
         hold.settle(charge(250, 9)).await.unwrap();
-        assert_eq!(books.tokens().await, (250, 0));
+        assert_eq!(fixture.tokens().await, (250, 0));
         for estimate in [1, 0] {
-            let error = books
+            let error = fixture
                 .ledger
                 .hold(&daily(100), amount(estimate, 0), "2")
                 .await
@@ -259,23 +263,23 @@ async fn usage_above_hold_is_charged_in_full() {
             );
         }
         assert_eq!(
-            budgets(&books.ledger, &daily(100)).await,
+            budgets(&fixture.ledger, &daily(100)).await,
             [(amount(250, 9), cap(100))]
         );
-        books.assert_sound().await;
+        fixture.assert_sound().await;
     }
 }
 
 /// An id is debited once, however often it is settled.
 #[tokio::test]
 async fn settling_an_id_twice_debits_once() {
-    for books in TestLedger::all().await {
-        let hold = books
+    for fixture in TestLedger::all().await {
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(50, 0), "1")
             .await
             .unwrap();
-        let error = books
+        let error = fixture
             .ledger
             .hold(&daily(100), amount(1, 0), "1")
             .await
@@ -284,55 +288,55 @@ async fn settling_an_id_twice_debits_once() {
             matches!(error, Error::Duplicate { ref id } if id == "1"),
             "{error}"
         );
-        assert_eq!(books.tokens().await, (0, 50));
+        assert_eq!(fixture.tokens().await, (0, 50));
         hold.settle(charge(30, 0)).await.unwrap();
         let grant = Arc::<Grant>::default;
-        let again = books
+        let again = fixture
             .ledger
             .close("1", HoldClosing::Settled(charge(20, 0)), grant());
         assert_eq!(again.await.unwrap(), amount(30, 0), "what was debited then");
-        let books = books.restart().await;
-        let again = books
+        let fixture = fixture.restart().await;
+        let again = fixture
             .ledger
             .close("1", HoldClosing::Settled(charge(20, 0)), grant());
         assert_eq!(again.await.unwrap(), amount(30, 0));
-        let error = books
+        let error = fixture
             .ledger
             .hold(&daily(100), amount(1, 0), "1")
             .await
             .unwrap_err();
         assert!(matches!(error, Error::Duplicate { .. }), "{error}");
-        assert_eq!((books.tokens().await, books.unknown), ((30, 0), 0));
-        books.assert_sound().await;
+        assert_eq!((fixture.tokens().await, fixture.unknown), ((30, 0), 0));
+        fixture.assert_sound().await;
     }
 }
 
 #[tokio::test]
 async fn hold_left_by_a_crash_is_charged_in_full_once() {
-    for books in TestLedger::all().await {
+    for fixture in TestLedger::all().await {
         for (id, tokens) in [("1", 10), ("2", 20), ("", 5)] {
-            books
+            fixture
                 .ledger
                 .hold(&daily(100), amount(tokens, 3), id)
                 .await
                 .unwrap()
                 .forget();
         }
-        let kept = books
+        let kept = fixture
             .ledger
             .hold(&daily(100), amount(40, 3), "3")
             .await
             .unwrap();
         kept.settle(charge(1, 1)).await.unwrap();
-        let books = books.restart().await;
-        assert_eq!((books.unknown, books.tokens().await), (3, (36, 0)));
+        let fixture = fixture.restart().await;
+        assert_eq!((fixture.unknown, fixture.tokens().await), (3, (36, 0)));
         assert_eq!(
-            books.charge("2").await.unwrap().outcome,
+            fixture.charge("2").await.unwrap().outcome,
             ChargeOutcome::Unknown
         );
-        books.assert_sound().await;
-        let books = books.restart().await;
-        assert_eq!((books.unknown, books.tokens().await), (0, (36, 0)));
+        fixture.assert_sound().await;
+        let fixture = fixture.restart().await;
+        assert_eq!((fixture.unknown, fixture.tokens().await), (0, (36, 0)));
     }
 }
 
@@ -340,55 +344,59 @@ async fn hold_left_by_a_crash_is_charged_in_full_once() {
 /// again.
 #[tokio::test]
 async fn resumable_run_is_charged_once_across_restarts() {
-    for books in TestLedger::all().await {
+    for fixture in TestLedger::all().await {
         let (lost, kept) = (resumable_id("batch/1"), resumable_id("batch/2"));
-        books
+        fixture
             .ledger
             .hold(&daily(100), amount(50, 3), &lost)
             .await
             .unwrap()
             .forget();
-        let hold = books
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(50, 3), &kept)
             .await
             .unwrap();
-        let twice = books.ledger.hold(&daily(100), amount(0, 0), &kept).await;
+        let twice = fixture.ledger.hold(&daily(100), amount(0, 0), &kept).await;
         assert!(matches!(twice, Err(Error::Duplicate { .. })), "it runs");
         hold.settle(charge(30, 2)).await.unwrap();
-        let books = books.restart().await;
-        assert_eq!((books.unknown, books.tokens().await), (0, (30, 0)));
+        let fixture = fixture.restart().await;
+        assert_eq!((fixture.unknown, fixture.tokens().await), (0, (30, 0)));
         for id in [&lost, &kept] {
-            let hold = books
+            let hold = fixture
                 .ledger
                 .hold(&daily(100), amount(60, 3), id)
                 .await
                 .unwrap();
             hold.start().settle(charge(20, 1)).await.unwrap();
         }
-        assert_eq!(books.tokens().await, (50, 0));
-        let repeated = books.ledger.hold(&daily(100), amount(60, 3), &lost).await;
+        assert_eq!(fixture.tokens().await, (50, 0));
+        let repeated = fixture.ledger.hold(&daily(100), amount(60, 3), &lost).await;
         let mut again = repeated.unwrap();
         again.raise(amount(90, 9), Arc::default()).await.unwrap();
         assert_eq!(again.amount(), amount(0, 0), "it is free");
         drop(again.start());
-        let books = books.restart().await;
-        assert_eq!(books.tokens().await, (50, 0), "nor is one that nobody ends");
-        books.assert_sound().await;
+        let fixture = fixture.restart().await;
+        assert_eq!(
+            fixture.tokens().await,
+            (50, 0),
+            "nor is one that nobody ends"
+        );
+        fixture.assert_sound().await;
     }
 }
 
 /// Each attempt without an answer is charged, and so is the first one that answers.
 #[tokio::test]
 async fn resumable_attempts_without_answer_are_charged_too() {
-    for books in TestLedger::all().await {
+    for fixture in TestLedger::all().await {
         let id = resumable_id("batch/1");
         for (tokens, outcome) in [
             (10, ChargeOutcome::Cancelled),
             (20, ChargeOutcome::Failed),
             (40, ChargeOutcome::Answered),
         ] {
-            let hold = books
+            let hold = fixture
                 .ledger
                 .hold(&daily(100), amount(50, 3), &id)
                 .await
@@ -401,28 +409,28 @@ async fn resumable_attempts_without_answer_are_charged_too() {
                 .await
                 .unwrap();
         }
-        let free = books
+        let free = fixture
             .ledger
             .hold(&daily(100), amount(50, 3), &id)
             .await
             .unwrap();
         free.start().settle(charge(90, 1)).await.unwrap();
-        assert_eq!(books.tokens().await, (70, 0));
-        books.assert_sound().await;
+        assert_eq!(fixture.tokens().await, (70, 0));
+        fixture.assert_sound().await;
     }
 }
 
 /// A crash charges a waiting run only once it has started.
 #[tokio::test]
 async fn crash_charges_waiting_run_only_after_it_has_started() {
-    for books in TestLedger::all().await {
+    for fixture in TestLedger::all().await {
         for id in ["1", "2", "3", "4"] {
             let waiting = if id < "3" {
                 resumable_id(id)
             } else {
                 waiting_id(id)
             };
-            let hold = books
+            let hold = fixture
                 .ledger
                 .hold(&daily(100), amount(10, 3), &waiting)
                 .await
@@ -433,21 +441,21 @@ async fn crash_charges_waiting_run_only_after_it_has_started() {
             }
         }
         // A hold that is dropped while it is renamed is released.
-        let left = books
+        let left = fixture
             .ledger
             .hold(&daily(100), amount(10, 3), &waiting_id("5"))
             .await
             .unwrap();
         drop(left.rename("5"));
-        let books = books.restart().await;
-        assert_eq!((books.unknown, books.tokens().await), (2, (20, 0)));
+        let fixture = fixture.restart().await;
+        assert_eq!((fixture.unknown, fixture.tokens().await), (2, (20, 0)));
         for id in ["2", "4"] {
             assert_eq!(
-                books.charge(id).await.unwrap().outcome,
+                fixture.charge(id).await.unwrap().outcome,
                 ChargeOutcome::Unknown
             );
         }
-        books.assert_sound().await;
+        fixture.assert_sound().await;
     }
 }
 
@@ -468,8 +476,8 @@ async fn invalid_cost_is_charged_as_held() {
         Some(Money::from_nanos(i64::MIN)),
     ];
     for money in none.into_iter().chain(negative) {
-        let books = TestLedger::in_memory().await;
-        let hold = books
+        let fixture = TestLedger::in_memory().await;
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(10, 700), "1")
             .await
@@ -482,12 +490,12 @@ async fn invalid_cost_is_charged_as_held() {
             .await
             .unwrap();
         assert_eq!(debit, amount(3, 700), "{money:?}");
-        assert!(books.charge("1").await.unwrap().is_unknown);
-        books.assert_sound().await;
+        assert!(fixture.charge("1").await.unwrap().is_unknown);
+        fixture.assert_sound().await;
     }
     for (dollars, nanos) in [(0.0, 0), (1e-12, 1), (1e9, 1_000_000_000_000_000_000)] {
-        let books = TestLedger::in_memory().await;
-        let hold = books
+        let fixture = TestLedger::in_memory().await;
+        let hold = fixture
             .ledger
             .hold(&daily(100), amount(10, 700), "1")
             .await
@@ -500,7 +508,7 @@ async fn invalid_cost_is_charged_as_held() {
             .await
             .unwrap();
         assert_eq!(
-            (debit, books.charge("1").await.unwrap().is_unknown),
+            (debit, fixture.charge("1").await.unwrap().is_unknown),
             (amount(3, nanos), false)
         );
     }
@@ -508,15 +516,15 @@ async fn invalid_cost_is_charged_as_held() {
 
 #[tokio::test]
 async fn sums_above_u64_stay_exact() {
-    let books = TestLedger::in_memory().await;
+    let fixture = TestLedger::in_memory().await;
     let uncapped = caller("a", Budget::default(), Budget::default());
     let most = amount(u64::MAX, i64::MAX);
     let mut holds = Vec::new();
     for id in ["1", "2", "3"] {
-        holds.push(books.ledger.hold(&uncapped, most, id).await.unwrap());
+        holds.push(fixture.ledger.hold(&uncapped, most, id).await.unwrap());
     }
     assert!(
-        books
+        fixture
             .ledger
             .hold(&daily(u64::MAX), amount(1, 0), "4")
             .await
@@ -535,8 +543,8 @@ async fn sums_above_u64_stay_exact() {
         .await
         .unwrap();
     }
-    assert_eq!(books.tokens().await, (3 * u128::from(u64::MAX), 0));
-    let negative = books
+    assert_eq!(fixture.tokens().await, (3 * u128::from(u64::MAX), 0));
+    let negative = fixture
         .ledger
         .hold(&uncapped, amount(5, -5), "5")
         .await
@@ -554,103 +562,103 @@ async fn charge_counts_in_the_day_and_month_of_its_hold() {
         },
         Budget::default(),
     );
-    for books in TestLedger::all().await {
-        let hold = books
+    for fixture in TestLedger::all().await {
+        let hold = fixture
             .ledger
             .hold(&monthly, amount(90, 0), "1")
             .await
             .unwrap();
-        books.pass(DAY);
-        assert_eq!(books.tokens().await, (0, 0), "a new day");
-        let next = books
+        fixture.pass(DAY);
+        assert_eq!(fixture.tokens().await, (0, 0), "a new day");
+        let next = fixture
             .ledger
             .hold(&monthly, amount(100, 0), "2")
             .await
             .unwrap();
         hold.settle(charge(95, 0)).await.unwrap();
-        assert_eq!(books.tokens().await, (0, 100), "the day before has it");
-        let used = budgets(&books.ledger, &monthly).await;
+        assert_eq!(fixture.tokens().await, (0, 100), "the day before has it");
+        let used = budgets(&fixture.ledger, &monthly).await;
         assert_eq!(
             used,
             [(amount(100, 0), cap(100)), (amount(195, 0), cap(300))]
         );
-        let month = books
+        let month = fixture
             .meter(BudgetScope::Key, "a", BudgetWindow::Month)
             .await;
         assert_eq!((month.spent.tokens, month.held.tokens), (95, 100));
         next.settle(charge(100, 0)).await.unwrap();
-        books.pass(9 * DAY);
-        let used = budgets(&books.ledger, &monthly).await;
+        fixture.pass(9 * DAY);
+        let used = budgets(&fixture.ledger, &monthly).await;
         assert_eq!(
             used,
             [(amount(0, 0), cap(100)), (amount(0, 0), cap(300))],
             "it is December"
         );
-        books.assert_sound().await;
+        fixture.assert_sound().await;
     }
 }
 
 #[tokio::test]
 async fn failed_closes_are_retried_until_the_store_works() {
     let backend = Arc::new(crate::storage::store::testing::FaultyBackend::default());
-    let books = TestLedger::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
-    let settled = books
+    let fixture = TestLedger::over(Arc::clone(&backend) as Arc<dyn Backend>).await;
+    let settled = fixture
         .ledger
         .hold(&daily(100), amount(40, 0), "1")
         .await
         .unwrap();
-    let dropped = books
+    let dropped = fixture
         .ledger
         .hold(&daily(100), amount(5, 0), "2")
         .await
         .unwrap();
     backend.fill(true);
-    let error = books
+    let error = fixture
         .ledger
         .hold(&daily(100), amount(1, 0), "3")
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Store(_)), "never free: {error}");
-    assert!(books.ledger.is_failing());
+    assert!(fixture.ledger.is_failing());
     assert!(settled.settle(charge(30, 0)).await.is_err());
     drop(dropped.start());
-    books.settle_down().await;
-    books.ledger.retry_pending_closes().await;
-    books.ledger.probe_store().await;
-    assert!(books.ledger.is_failing());
+    fixture.settle_down().await;
+    fixture.ledger.retry_pending_closes().await;
+    fixture.ledger.probe_store().await;
+    assert!(fixture.ledger.is_failing());
     backend.fill(false);
-    books.ledger.probe_store().await;
-    assert!(!books.ledger.is_failing());
-    books.ledger.retry_pending_closes().await;
-    assert_eq!(books.tokens().await, (35, 0));
-    assert!(books.ledger.0.pending_closes.lock().unwrap().is_empty());
-    books.assert_sound().await;
+    fixture.ledger.probe_store().await;
+    assert!(!fixture.ledger.is_failing());
+    fixture.ledger.retry_pending_closes().await;
+    assert_eq!(fixture.tokens().await, (35, 0));
+    assert!(fixture.ledger.0.pending_closes.lock().unwrap().is_empty());
+    fixture.assert_sound().await;
 }
 
 #[tokio::test]
 async fn hold_is_raised_only_if_all_budgets_have_room() {
-    for books in TestLedger::all().await {
+    for fixture in TestLedger::all().await {
         let caller = daily(100);
         let grant = || Arc::clone(&caller.grant);
-        let mut hold = books
+        let mut hold = fixture
             .ledger
             .hold(&caller, amount(40, 5), "1")
             .await
             .unwrap();
-        let other = books
+        let other = fixture
             .ledger
             .hold(&caller, amount(30, 5), "2")
             .await
             .unwrap();
         hold.raise(amount(70, 3), grant()).await.unwrap();
         assert_eq!(
-            (hold.amount(), books.tokens().await),
+            (hold.amount(), fixture.tokens().await),
             (amount(70, 5), (0, 100))
         );
         let error = hold.raise(amount(71, 0), grant()).await.unwrap_err();
         assert_eq!((over(&error).wanted, over(&error).held), (71, 30));
         assert_eq!(
-            (hold.amount(), books.tokens().await),
+            (hold.amount(), fixture.tokens().await),
             (amount(70, 5), (0, 100)),
             "as before"
         );
@@ -660,7 +668,7 @@ async fn hold_is_raised_only_if_all_budgets_have_room() {
         other.release().await.unwrap();
         hold.raise(amount(0, 0), daily(99).grant).await.unwrap();
         hold.settle(charge(90, 1)).await.unwrap();
-        assert_eq!(books.tokens().await, (90, 0));
-        books.assert_sound().await;
+        assert_eq!(fixture.tokens().await, (90, 0));
+        fixture.assert_sound().await;
     }
 }

@@ -91,7 +91,7 @@ pub fn decode_session_message(
     let instructions = earlier
         .instructions
         .map(|text| json!({"role": "system", "content": text}));
-    let kept = earlier.messages.len() + instructions.iter().len();
+    let prepended = earlier.messages.len() + instructions.iter().len();
     let messages: Vec<&Value> = instructions
         .iter()
         .chain(earlier.messages.iter().copied())
@@ -99,7 +99,7 @@ pub fn decode_session_message(
         .collect();
     let whole = full_request_body(body, earlier.model, &messages);
     let mut chat = chat::decode(whole.as_bytes(), policy)
-        .map_err(|error| with_client_path(error, kept, is_content))?;
+        .map_err(|error| with_client_path(error, prepended, is_content))?;
     if chat.n > 1 {
         let message = "`n`: a message to a session has one answer. Remove it, or send 1.";
         return Err(InvalidRequest::at("n", code::UNSUPPORTED, message));
@@ -167,9 +167,9 @@ fn full_request_body(body: &[u8], model: Option<&str>, messages: &[&Value]) -> S
     format!("{{{}}}", parts.join(","))
 }
 
-/// Rewrites the path in the error to the client's request, which lacks the `kept` messages in
+/// Rewrites the path in the error to the client's request, which lacks the `prepended` messages in
 /// front.
-fn with_client_path(error: InvalidRequest, kept: usize, is_content: bool) -> InvalidRequest {
+fn with_client_path(error: InvalidRequest, prepended: usize, is_content: bool) -> InvalidRequest {
     let Some((number, rest)) = error
         .param
         .as_deref()
@@ -179,7 +179,7 @@ fn with_client_path(error: InvalidRequest, kept: usize, is_content: bool) -> Inv
         return error;
     };
     let number = number.parse().unwrap_or(0_usize);
-    let path = match number.checked_sub(kept) {
+    let path = match number.checked_sub(prepended) {
         Some(_) if is_content => rest.trim_start_matches('.').to_owned(),
         Some(index) => format!("messages[{index}]{rest}"),
         // The fault depends on an earlier message.

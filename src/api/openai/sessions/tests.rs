@@ -18,15 +18,15 @@ fn field_tables_match_document() {
     document::check("session message fields", &[&NEW]);
 }
 
-fn kept() -> Vec<Value> {
+fn stored_messages() -> Vec<Value> {
     vec![
         json!({"role": "user", "content": "hi"}),
         json!({"role": "assistant", "content": "ho"}),
     ]
 }
 
-fn after(kept: &[Value], body: &Value) -> Result<MessageRequest, InvalidRequest> {
-    let messages: Vec<_> = kept.iter().collect();
+fn decode_after(stored_messages: &[Value], body: &Value) -> Result<MessageRequest, InvalidRequest> {
+    let messages: Vec<_> = stored_messages.iter().collect();
     let earlier = SessionContext {
         model: Some("sonnet"),
         instructions: Some("brief"),
@@ -37,8 +37,8 @@ fn after(kept: &[Value], body: &Value) -> Result<MessageRequest, InvalidRequest>
 
 #[test]
 fn message_continues_the_stored_conversation() {
-    let request = after(
-        &kept(),
+    let request = decode_after(
+        &stored_messages(),
         &json!({"content": "and?", "temperature": 0.5, "stream": true}),
     )
     .unwrap();
@@ -57,7 +57,11 @@ fn message_continues_the_stored_conversation() {
         request.new_messages,
         [json!({"role": "user", "content": "and?"})]
     );
-    let other = after(&kept(), &json!({"content": "and?", "model": "haiku"})).unwrap();
+    let other = decode_after(
+        &stored_messages(),
+        &json!({"content": "and?", "model": "haiku"}),
+    )
+    .unwrap();
     assert_eq!(other.chat.turn.model.as_str(), "haiku");
 }
 
@@ -72,13 +76,13 @@ fn tool_results_are_accepted_as_messages() {
         calls: vec![call],
         ..ChatAnswer::default()
     };
-    let kept = [
+    let stored_messages = [
         json!({"role": "user", "content": "hi"}),
         assistant_message(&answer),
     ];
     let result = json!({"role": "tool", "tool_call_id": "c", "content": "seen"});
-    assert!(after(&kept, &json!({"messages": [result]})).is_ok());
-    let other = after(&kept, &json!({"content": "never mind"})).unwrap_err();
+    assert!(decode_after(&stored_messages, &json!({"messages": [result]})).is_ok());
+    let other = decode_after(&stored_messages, &json!({"content": "never mind"})).unwrap_err();
     assert_eq!(other.param.as_deref(), Some("content"), "{}", other.message);
 }
 
@@ -105,7 +109,7 @@ fn errors_use_the_paths_of_the_client() {
         (json!({"content": "x", "temperature": 9}), "temperature"),
         (json!({"content": "x", "new": 9}), "new"),
     ] {
-        let error = after(&kept(), &body).unwrap_err();
+        let error = decode_after(&stored_messages(), &body).unwrap_err();
         assert_eq!(error.param.as_deref(), Some(param), "{body}");
         assert!(!error.message.contains("messages[3]"), "{}", error.message);
     }

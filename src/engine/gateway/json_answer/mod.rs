@@ -163,7 +163,7 @@ impl JsonAnswerCheck {
     /// # Errors
     /// Fails if it is not JSON, or violates its schema.
     pub(super) fn finish(&mut self, finish: &Finish) -> Result<Vec<TurnEvent>, Failure> {
-        let is_whole = finish.reason == FinishReason::Stop && finish.stop_text.is_none();
+        let is_whole = finish.reason == FinishReason::Stop && finish.stop_sequence.is_none();
         if !self.is_json || !is_whole || self.has_called {
             return Ok(self.release(true));
         }

@@ -236,7 +236,7 @@ fn incomplete_answer_is_sent_unchecked() {
         }
     }
     let stopped = Finish {
-        stop_text: Some("]".to_owned()),
+        stop_sequence: Some("]".to_owned()),
         ..finish(FinishReason::Stop)
     };
     assert!(form(schema(PLAIN, true)).finish(&stopped).is_ok());

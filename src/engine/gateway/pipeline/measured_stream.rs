@@ -129,14 +129,18 @@ impl Drop for TurnMeasure {
 impl MeasuredStream {
     /// Measures the events of `running` by `measure`.
     pub(super) fn wrap(running: RunningTurn, mut measure: TurnMeasure) -> RunningTurn {
-        let RunningTurn { info, events, bill } = running;
+        let RunningTurn {
+            info,
+            events,
+            costs,
+        } = running;
         info.model.clone_into(&mut measure.model);
         measure.start = answer_start(&info);
         measure.is_routed = info.route.is_some() && info.cache != Some(CacheStatus::Hit);
         RunningTurn {
             info,
             events: Box::pin(Self { events, measure }),
-            bill,
+            costs,
         }
     }
 }

@@ -197,7 +197,7 @@ impl PendingTurn {
             ..info
         };
         loop {
-            let made = Arc::new(OnceLock::new());
+            let shared_info = Arc::new(OnceLock::new());
             let mut answer = match in_place(self.turn.bytes(), || self.look_up()) {
                 Lookup::Bypass => {
                     let (info, events) = self.run().await?;
@@ -205,7 +205,7 @@ impl PendingTurn {
                 }
                 Lookup::Hit(answer) => answer,
                 Lookup::Miss(filler) => {
-                    filler.fill(self.clone().run_and_publish(Arc::clone(&made)))
+                    filler.fill(self.clone().run_and_publish(Arc::clone(&shared_info)))
                 }
             };
             match answer.started().await {
@@ -217,7 +217,7 @@ impl PendingTurn {
                     return Ok((with(CacheStatus::Hit, info), Box::pin(events)));
                 }
                 Ok(()) => {
-                    let info = made.get().cloned().unwrap_or_default();
+                    let info = shared_info.get().cloned().unwrap_or_default();
                     return Ok((with(CacheStatus::Miss, info), Box::pin(answer)));
                 }
                 // Retry: the single-flight leader failed for its own reasons (budget, share of the
@@ -240,11 +240,14 @@ impl PendingTurn {
             .lookup(project, &self.turn, *cache_control, *in_background)
     }
 
-    /// Runs the turn as [`run`](Self::run) does, and stores its metadata in `made` for the caller
+    /// Runs the turn as [`run`](Self::run) does, and stores its metadata in `shared_info` for the caller
     /// that awaits the shared answer.
-    async fn run_and_publish(self, made: Arc<OnceLock<TurnInfo>>) -> Result<TurnStream, Error> {
+    async fn run_and_publish(
+        self,
+        shared_info: Arc<OnceLock<TurnInfo>>,
+    ) -> Result<TurnStream, Error> {
         let (info, events) = self.run().await?;
-        made.get_or_init(|| info);
+        shared_info.get_or_init(|| info);
         Ok(events)
     }
 
@@ -275,22 +278,26 @@ impl PendingTurn {
             WaitingHold::Deferred(holding)
         };
         let owner = admission.metrics.owner(&caller.project, &caller.name);
-        let (gate, keeper) = Gate::closed();
+        let (gate, gate_control) = Gate::closed();
         let hold = async move {
-            keeper.wait_for_arrival().await;
+            gate_control.wait_for_arrival().await;
             // Write-ahead: nothing goes upstream before its hold is on disk. A client that leaves
             // earlier pays nothing, one that leaves later pays by the hold.
             let hold = waiting.begin().await?;
-            keeper.open();
+            gate_control.open();
             Ok::<_, Error>(hold)
         };
         // 8. Circuit breaker, pool and worker. If either side fails, the other is dropped: the turn
         // before its gate, or the hold, which then releases itself.
         let (hold, running) = futures::try_join!(hold, gateway.run_gated(gate, caller, turn))?;
-        let RunningTurn { info, events, bill } = running;
-        meter.attach(bill.clone());
+        let RunningTurn {
+            info,
+            events,
+            costs,
+        } = running;
+        meter.attach(costs.clone());
         let tokens = estimate.prompt_tokens;
-        let billing = TurnBilling::new(admission, hold, bill, &info.model, owner, tokens);
+        let billing = TurnBilling::new(admission, hold, costs, &info.model, owner, tokens);
         Ok((info, Box::pin(BillingStream::new(events, billing))))
     }
 }

@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Owner;
 
 /// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
 /// milliseconds; a process that does not obey it is ended within this time.
-const BILL_TIMEOUT: Duration = Duration::from_secs(60);
+const COST_REPORT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Turn with a hold that must be settled.
 pub(super) struct TurnBilling {
@@ -32,13 +32,13 @@ impl TurnBilling {
     pub(super) fn new(
         rules: Arc<AdmissionDeps>,
         hold: BudgetHold,
-        bill: CostWatch,
+        reported_costs: CostWatch,
         model: &str,
         owner: Owner,
         prompt_tokens: u64,
     ) -> Self {
         Self {
-            costs: TurnCosts::new(rules, bill, model, owner, prompt_tokens),
+            costs: TurnCosts::new(rules, reported_costs, model, owner, prompt_tokens),
             hold: hold.start(),
         }
     }
@@ -53,7 +53,7 @@ impl TurnBilling {
     pub(super) fn charge_answer(self, mut finish: Finish) -> (Finish, BoxFuture<'static, ()>) {
         let Self { costs, hold } = self;
         // A stop text enforced by the server may have ended the answer in the middle of the run.
-        let is_whole = finish.stop_text.is_none();
+        let is_whole = finish.stop_sequence.is_none();
         let cost = costs.total_cost(is_whole);
         finish.usage.cost = cost;
         let charge = costs.charge(cost, hold.amount().money, ChargeOutcome::Answered);
@@ -128,6 +128,6 @@ fn correct_when_reported(
 
 /// Waits for the costs of all runs. Returns false if they are not reported in time.
 async fn wait_for_report(costs: &mut TurnCosts) -> bool {
-    let reported = tokio::time::timeout(BILL_TIMEOUT, costs.bill.wait_for_costs());
+    let reported = tokio::time::timeout(COST_REPORT_TIMEOUT, costs.reported_costs.wait_for_costs());
     reported.await.is_ok()
 }

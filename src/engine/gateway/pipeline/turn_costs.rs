@@ -17,7 +17,7 @@ use crate::telemetry::metrics::TokenKind;
 /// Usage and costs of a turn so far.
 pub(super) struct TurnCosts {
     pub(super) rules: Arc<AdmissionDeps>,
-    pub(super) bill: CostWatch,
+    pub(super) reported_costs: CostWatch,
     pub(super) tally: UsageCounter,
     /// Id of the model that is to answer.
     model: String,
@@ -31,14 +31,14 @@ pub(super) struct TurnCosts {
 impl TurnCosts {
     pub(super) fn new(
         rules: Arc<AdmissionDeps>,
-        bill: CostWatch,
+        reported_costs: CostWatch,
         model: &str,
         owner: Owner,
         prompt_tokens: u64,
     ) -> Self {
         Self {
             rules,
-            bill,
+            reported_costs,
             tally: UsageCounter::default(),
             model: model.to_owned(),
             owner,
@@ -49,7 +49,7 @@ impl TurnCosts {
 
     /// True if the cost of the last run may still be reported.
     pub(super) fn is_awaited(&self) -> bool {
-        self.bill
+        self.reported_costs
             .runs()
             .last()
             .is_some_and(|run| run.cost.is_none())
@@ -59,8 +59,8 @@ impl TurnCosts {
     /// is unknown. `is_whole` is set if the last run came to its end: the CLI reports a cost of
     /// zero for an answer that was broken off.
     pub(super) fn total_cost(&self, is_whole: bool) -> Option<Money> {
-        let mut runs = self.bill.runs();
-        if self.bill.usage().total_tokens() == 0 {
+        let mut runs = self.reported_costs.runs();
+        if self.reported_costs.usage().total_tokens() == 0 {
             // No usage was recorded for each run.
             runs.last_mut()?.usage = self.tally.usage();
         }
@@ -83,7 +83,11 @@ impl TurnCosts {
     /// Returns the usage of the last prompt, if its call is upstream and nothing of the answer was
     /// read.
     pub(super) fn upstream_prompt_usage(&self) -> Option<Usage> {
-        let last = self.bill.runs().pop().filter(|last| last.is_under_way)?;
+        let last = self
+            .reported_costs
+            .runs()
+            .pop()
+            .filter(|last| last.is_under_way)?;
         match last.usage.total_tokens() {
             0 => Some(self.prompt_usage()),
             // Counted upstream although the client had gone.
@@ -103,7 +107,7 @@ impl TurnCosts {
     /// Returns the usage of the prompts that were upstream with workers that died, before the last
     /// run.
     pub(super) fn lost_prompts_usage(&self) -> Usage {
-        let mut earlier = self.bill.runs();
+        let mut earlier = self.reported_costs.runs();
         earlier.pop();
         earlier
             .iter()
@@ -127,13 +131,14 @@ impl TurnCosts {
 
     /// Returns the usage of all runs, without the prompts that are only estimated.
     fn usage(&self) -> Usage {
-        self.tally.usage().merge_max(self.bill.usage())
+        self.tally.usage().merge_max(self.reported_costs.usage())
     }
 
     /// Returns the output tokens of an answer that was cut off before upstream counted them.
     fn estimated_output_tokens(&self) -> u64 {
         // A higher number of the run is upstream's own.
-        let is_counted = self.bill.usage().output_tokens > self.tally.usage().output_tokens;
+        let is_counted =
+            self.reported_costs.usage().output_tokens > self.tally.usage().output_tokens;
         if is_counted {
             0
         } else {
@@ -143,9 +148,9 @@ impl TurnCosts {
 
     /// Returns the estimated tokens of all prompts about which upstream reported nothing.
     fn estimated_prompt_tokens(&self) -> u64 {
-        // A prompt counted upstream is part of the bill already.
+        // A prompt counted upstream is part of the reported cost already.
         let last = self.charged_prompt.filter(|_| {
-            let runs = self.bill.runs();
+            let runs = self.reported_costs.runs();
             runs.last()
                 .is_some_and(|last| last.usage.total_tokens() == 0)
         });

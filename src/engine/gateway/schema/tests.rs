@@ -89,8 +89,8 @@ fn limits_are_described_in_words() {
             r#"a multiple of 5.","type":"number"}"#,
         ),
     ] {
-        let (told, is_weaker) = property(&schema).unwrap();
-        assert!(told.contains(expected) && is_weaker, "{told}");
+        let (description, is_weaker) = property(&schema).unwrap();
+        assert!(description.contains(expected) && is_weaker, "{description}");
     }
     let plain = json!({"type": "array", "uniqueItems": false});
     assert_eq!(

@@ -78,9 +78,9 @@ impl TurnWorker for Scripted {
         let mut script = self.0.lock().unwrap();
         script.served.push(turn.turn.model.to_string());
         script.turns.push(turn.turn.clone());
-        turn.bill.set_under_way(script.says_calls);
+        turn.cost_meter.set_under_way(script.says_calls);
         if let Some(cost) = script.costs.pop_front() {
-            turn.bill.record_cost(cost);
+            turn.cost_meter.record_cost(cost);
         }
         script.starts.pop_front().map_or(Ok(()), Err)
     }

@@ -209,7 +209,7 @@ async fn cost_of_both_runs_is_reported() {
         "{events:?}"
     );
     let costs: Vec<_> = running
-        .bill
+        .costs
         .runs()
         .iter()
         .map(|run| run.cost.map(Money::nanos))
@@ -221,7 +221,7 @@ async fn cost_of_both_runs_is_reported() {
 /// Returns the output tokens and the cost of each run of a turn.
 async fn runs_of(fixture: &GatewayFixture, format: Format) -> Vec<(u64, Option<i64>)> {
     let running = fixture.gateway.run(caller(), with(format)).await.unwrap();
-    let costs = running.bill.clone();
+    let costs = running.costs.clone();
     let events: Vec<_> = running.events.collect().await;
     assert!(events.last().unwrap().is_err(), "{events:?}");
     costs
@@ -282,14 +282,14 @@ async fn white_space_stop_sequence_ends_the_run() {
     turn.sampling.stop = vec!["\n\n".to_owned()];
     fixture.script([Ok(started()), Ok(text("one\n")), Ok(text("\ntwo"))]);
     let running = fixture.gateway.run(caller(), turn).await.unwrap();
-    let costs = running.bill.clone();
+    let costs = running.costs.clone();
     let events: Vec<_> = running.events.map(Result::unwrap).collect().await;
     let [start, words, TurnEvent::Finished(finish)] = &*events else {
         panic!("{events:?}")
     };
     assert_eq!((start, words), (&started(), &text("one")));
     assert_eq!(
-        (finish.reason, finish.stop_text.as_deref()),
+        (finish.reason, finish.stop_sequence.as_deref()),
         (FinishReason::Stop, Some("\n\n"))
     );
     assert_eq!(
@@ -384,7 +384,7 @@ async fn run_lost_with_its_worker_has_its_own_cost_entry() {
         let running = fixture.run("haiku").await.unwrap();
         assert_eq!(running.events.count().await, 2);
         let recorded: Vec<_> = running
-            .bill
+            .costs
             .runs()
             .iter()
             .map(|run| run.is_under_way)

@@ -248,7 +248,7 @@ async fn queue_length_is_bounded() {
     tokio::task::yield_now().await;
     let busy = Error::Busy {
         workers: 2,
-        reason: BusyReason::OwnShare { own: 2, taken: 2 },
+        reason: BusyReason::OwnShare { own: 2, waiting: 2 },
     };
     assert_eq!(check_room(), Err(busy.clone()));
     assert_eq!(fixture.pool.lease(&Claim::own()).await.unwrap_err(), busy);

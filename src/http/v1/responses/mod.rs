@@ -38,14 +38,14 @@ const DEFAULT_PAGE_SIZE: usize = 20;
 pub(in crate::http) async fn create_response(
     State(ApiServices { responses, .. }): State<ApiServices>,
     State(config): State<Arc<Config>>,
-    State(last_words): State<DrainExpired>,
+    State(drain_expired): State<DrainExpired>,
     AdmittedCaller(caller): AdmittedCaller,
     Extension(notes): Extension<RequestNotes>,
     body: RequestBody,
 ) -> Result<Response, ApiError> {
     let request = body.decode_by(config.policy, responses::decode).await?;
     let answer = Box::pin(answer(&responses, &config, caller, notes, request));
-    last_words
+    drain_expired
         .0
         .run_until_cancelled(answer)
         .await
@@ -61,36 +61,30 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let stream = request.stream;
     let created = responses.create(caller, request, None).await?;
-    let (mut response, told) = match created.execution {
-        ResponseExecution::Foreground {
-            mut run,
-            turn_info: told,
-        } if stream => {
+    let (mut response, turn_info) = match created.execution {
+        ResponseExecution::Foreground { mut run, turn_info } if stream => {
             let first = run.first_step(config.first_event_wait).await?;
             (
                 stream::response(run.into_steps(first), config.heartbeat, notes),
-                told,
+                turn_info,
             )
         }
-        ResponseExecution::Foreground {
-            run,
-            turn_info: told,
-        } => (json(run.finish().await?.to_json()), told),
+        ResponseExecution::Foreground { run, turn_info } => {
+            (json(run.finish().await?.to_json()), turn_info)
+        }
         ResponseExecution::Background {
-            events,
-            turn_info: told,
-            ..
+            events, turn_info, ..
         } if stream => (
             stream::response(events.into_steps(), config.heartbeat, notes),
-            told,
+            turn_info,
         ),
         ResponseExecution::Background {
             response,
-            turn_info: told,
+            turn_info,
             ..
-        } => (json(response.to_json()), told),
+        } => (json(response.to_json()), turn_info),
     };
-    describe(&mut response, &told, &created.remarks);
+    describe(&mut response, &turn_info, &created.remarks);
     Ok(response)
 }
 

@@ -68,7 +68,7 @@ pub(in crate::http) async fn open(
         services: ApiServices { responses, .. },
         keys,
         config,
-        drain_expired: last_words,
+        drain_expired,
         shutdown_started: stopping,
         ..
     } = state;
@@ -88,10 +88,10 @@ pub(in crate::http) async fn open(
         upgrade,
         limit,
         heartbeat,
-        last_words.clone(),
+        drain_expired.clone(),
         async move |socket| {
             let _place = place;
-            session.converse(socket, &last_words, &stopping).await
+            session.converse(socket, &drain_expired, &stopping).await
         },
     )
 }
@@ -125,14 +125,14 @@ impl ResponsesSocketSession {
     async fn converse(
         &mut self,
         mut socket: ClientSocket,
-        last_words: &DrainExpired,
+        drain_expired: &DrainExpired,
         stopping: &ShutdownStarted,
     ) -> Result<(), SocketClosed> {
         loop {
             let text = match self.waiting.pop_front() {
                 Some(text) => text,
                 None => match stopping.0.run_until_cancelled(socket.next_message()).await {
-                    Some(heard) => heard?,
+                    Some(message) => message?,
                     None => return socket.close(socket::shutdown_close_frame()).await,
                 },
             };
@@ -142,7 +142,7 @@ impl ResponsesSocketSession {
                     SocketStreamId::parse(&text).error_message(&error.envelope(), error.status());
                 socket.send_text(error).await?;
             } else {
-                self.answer(&mut socket, text, last_words).await?;
+                self.answer(&mut socket, text, drain_expired).await?;
             }
         }
     }
@@ -152,25 +152,25 @@ impl ResponsesSocketSession {
         &mut self,
         socket: &mut ClientSocket,
         text: String,
-        last_words: &DrainExpired,
+        drain_expired: &DrainExpired,
     ) -> Result<(), SocketClosed> {
         let policy = self.config.policy;
         let read = move |text: &str| (SocketStreamId::parse(text), decode_message(text, policy));
         let text = Arc::new(text);
         let unread = Arc::clone(&text);
-        let (lane, request) = match self
+        let (stream_id, request) = match self
             .bodies
             .decode_message(&self.caller.name, text, read)
             .await
         {
-            Ok((lane, request)) => (lane, request.map_err(ApiError::from)),
+            Ok((stream_id, request)) => (stream_id, request.map_err(ApiError::from)),
             Err(error) => (
                 run_blocking(move || SocketStreamId::scan(&unread)).await,
                 Err(error),
             ),
         };
         let line = AccessLogLine::for_message(&self.id, Some(&self.caller), PATH);
-        let mut steps = self.steps(request, last_words);
+        let mut steps = self.steps(request, drain_expired);
         let mut is_over = false;
         while !is_over || !socket.is_clear() {
             let is_clear = socket.is_clear();
@@ -178,7 +178,7 @@ impl ResponsesSocketSession {
                 // Backpressure: no further step is polled until the last one is sent.
                 step = steps.next(), if is_clear => {
                     let Some(step) = step else { return Ok(()) };
-                    is_over = queue_step(socket, &lane, &line, step);
+                    is_over = queue_step(socket, &stream_id, &line, step);
                 }
                 happened = socket.next() => if let SocketEvent::Message(text) = happened? {
                     self.waiting.push_back(text);
@@ -201,7 +201,7 @@ impl ResponsesSocketSession {
     fn steps(
         &self,
         request: Result<CreateResponseRequest, ApiError>,
-        last_words: &DrainExpired,
+        drain_expired: &DrainExpired,
     ) -> BoxStream<'static, Result<(Option<Remarks>, ResponseStep), ApiError>> {
         // The key may have been changed or revoked since the connection was opened.
         let caller = self
@@ -214,29 +214,24 @@ impl ResponsesSocketSession {
                 execution: making,
                 mut remarks,
             } = responses.create(caller?, request?, Some(memory)).await?;
-            let (steps, told) = match making {
-                ResponseExecution::Foreground {
-                    mut run,
-                    turn_info: told,
-                } => {
+            let (steps, turn_info) = match making {
+                ResponseExecution::Foreground { mut run, turn_info } => {
                     let first = run.first_step(limit).await?;
-                    (run.into_steps(first).left_stream(), told)
+                    (run.into_steps(first).left_stream(), turn_info)
                 }
                 ResponseExecution::Background {
-                    events,
-                    turn_info: told,
-                    ..
-                } => (events.into_steps().right_stream(), told),
+                    events, turn_info, ..
+                } => (events.into_steps().right_stream(), turn_info),
             };
-            remarks.ignored.extend(told.all_left_out());
-            remarks.repaired.extend(told.repaired);
+            remarks.ignored.extend(turn_info.all_left_out());
+            remarks.repaired.extend(turn_info.repaired);
             let mut remarks = Some(remarks);
             Ok::<_, ApiError>(steps.map(move |step| Ok((remarks.take(), step))))
         }
         .boxed();
-        let last_words = last_words.0.clone();
+        let drain_expired = drain_expired.0.clone();
         let begun = async move {
-            last_words
+            drain_expired
                 .run_until_cancelled(begun)
                 .await
                 .unwrap_or_else(|| Err(ApiError::shutting_down()))
@@ -248,7 +243,7 @@ impl ResponsesSocketSession {
 /// Queues the events of `step` for sending, and returns true if it is the last step.
 fn queue_step(
     socket: &mut ClientSocket,
-    lane: &SocketStreamId,
+    stream_id: &SocketStreamId,
     line: &AccessLogLine,
     step: Result<(Option<Remarks>, ResponseStep), ApiError>,
 ) -> bool {
@@ -267,15 +262,15 @@ fn queue_step(
             let mut remarks = remarks;
             for event in &events {
                 socket.queue_text(match remarks.take() {
-                    Some(remarks) => lane.first_event_message(event, &remarks),
-                    None => lane.event_message(event),
+                    Some(remarks) => stream_id.first_event_message(event, &remarks),
+                    None => stream_id.event_message(event),
                 });
             }
             is_last
         }
         Err(error) => {
             line.record_failure(&error);
-            socket.queue_text(lane.error_message(&error.envelope(), error.status()));
+            socket.queue_text(stream_id.error_message(&error.envelope(), error.status()));
             true
         }
     }

@@ -85,7 +85,7 @@ pub(in crate::http) async fn open(
         turns,
         keys,
         config,
-        drain_expired: last_words,
+        drain_expired,
         shutdown_started: stopping,
         ..
     } = state;
@@ -105,7 +105,7 @@ pub(in crate::http) async fn open(
         keys,
         config,
         stopping,
-        last_words: last_words.clone(),
+        drain_expired: drain_expired.clone(),
         bodies,
         id,
     };
@@ -113,7 +113,7 @@ pub(in crate::http) async fn open(
         upgrade,
         limit,
         heartbeat,
-        last_words,
+        drain_expired,
         async move |socket| session.converse(socket, client).await,
     ))
 }
@@ -140,7 +140,7 @@ struct StreamSocketSession {
     keys: Arc<Keys>,
     config: Arc<Config>,
     stopping: ShutdownStarted,
-    last_words: DrainExpired,
+    drain_expired: DrainExpired,
     bodies: Bodies,
     /// Id of the request that opened the WebSocket.
     id: RequestId,
@@ -156,9 +156,7 @@ impl StreamSocketSession {
     ) -> Result<(), SocketClosed> {
         let (mut caller, _place) = match client {
             StreamClient::Known(caller, place) => (caller, place),
-            StreamClient::Unknown(stranger) => {
-                self.authenticate_client(&mut socket, stranger).await?
-            }
+            StreamClient::Unknown(client) => self.authenticate_client(&mut socket, client).await?,
         };
         let mut running = ActiveTurns::default();
         // Messages are decoded one at a time, beside the running turns. No further one is read
@@ -174,7 +172,7 @@ impl StreamSocketSession {
                 }
             };
             tokio::select! {
-                () = self.last_words.0.cancelled() => {
+                () = self.drain_expired.0.cancelled() => {
                     for message in running.fail(&ApiError::shutting_down()) {
                         socket.send_text(message).await?;
                     }
@@ -202,15 +200,15 @@ impl StreamSocketSession {
     async fn authenticate_client(
         &self,
         socket: &mut ClientSocket,
-        stranger: UnauthenticatedClient,
+        client: UnauthenticatedClient,
     ) -> Result<(Caller, SocketSlot), SocketClosed> {
-        let heard = self
+        let first_message = self
             .stopping
             .0
             .run_until_cancelled(timeout(AUTH_TIMEOUT, socket.next_message()));
-        let heard = tokio::select! {
-            heard = heard => heard,
-            () = stranger.evicted().cancelled() => {
+        let first_message = tokio::select! {
+            first_message = first_message => first_message,
+            () = client.evicted().cancelled() => {
                 let error = too_many_strangers();
                 AccessLogLine::for_message(&self.id, None, PATH).fail(&error);
                 socket.send_text(encode_error(None, &error)).await?;
@@ -218,7 +216,7 @@ impl StreamSocketSession {
                 return Err(SocketClosed);
             }
         };
-        let caller = match heard {
+        let caller = match first_message {
             Some(Ok(text)) => self.read_auth_message(&text?).and_then(|caller| {
                 let place = self.bodies.acquire_socket(&caller.name)?;
                 Ok((caller, place))
@@ -232,7 +230,7 @@ impl StreamSocketSession {
         match caller {
             Ok(known) => {
                 // Frees the slot before the client may send, so that it cannot be evicted any more.
-                drop(stranger);
+                drop(client);
                 socket
                     .send_text(AUTHENTICATED.to_owned())
                     .await

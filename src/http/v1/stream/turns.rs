@@ -126,8 +126,8 @@ impl ActiveTurn {
         step: Option<Result<ActiveTurnStep, ApiError>>,
     ) -> (Vec<String>, Option<Self>) {
         match step {
-            Some(Ok(ActiveTurnStep::Admitted(told))) => {
-                self.encoder.set_metadata(about(&told));
+            Some(Ok(ActiveTurnStep::Admitted(info))) => {
+                self.encoder.set_metadata(turn_metadata(&info));
                 (Vec::new(), Some(self))
             }
             Some(Ok(ActiveTurnStep::Event(event))) => {
@@ -155,15 +155,15 @@ pub(super) fn encode_error(id: Option<&str>, error: &ApiError) -> String {
     error_message(id, &error.envelope(), error.status(), error.wait())
 }
 
-fn about(told: &TurnInfo) -> ChatTurnMetadata {
+fn turn_metadata(info: &TurnInfo) -> ChatTurnMetadata {
     ChatTurnMetadata {
-        model: told.model.clone(),
-        route: told
+        model: info.model.clone(),
+        route: info
             .route
             .as_ref()
             .map(crate::engine::routing::RoutingChoice::header_value),
-        cache: told.cache.map(cache_word),
-        ignored: told.left_out.clone(),
-        repaired: told.repaired.clone(),
+        cache: info.cache.map(cache_word),
+        ignored: info.left_out.clone(),
+        repaired: info.repaired.clone(),
     }
 }

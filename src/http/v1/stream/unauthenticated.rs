@@ -38,9 +38,9 @@ impl Default for UnauthenticatedSockets {
 impl UnauthenticatedSockets {
     /// Admits the socket of `connection`. At the limit, the oldest socket is evicted.
     pub(super) fn admit(&self, connection: Option<&Connection>) -> UnauthenticatedClient {
-        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let unspecified = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         self.0
-            .register(connection.map_or(nowhere, |connection| connection.address))
+            .register(connection.map_or(unspecified, |connection| connection.address))
     }
 }
 

@@ -42,7 +42,7 @@ const STARTING_AFTER: &str = "starting_after";
 pub(in crate::http) async fn stream_events(
     EnabledTasks(tasks): EnabledTasks,
     State(config): State<Arc<Config>>,
-    State(last_words): State<DrainExpired>,
+    State(drain_expired): State<DrainExpired>,
     Extension(caller): Extension<Caller>,
     Extension(notes): Extension<RequestNotes>,
     Path(id): Path<String>,
@@ -62,7 +62,7 @@ pub(in crate::http) async fn stream_events(
         Box::pin(events.map(Ok::<_, ApiError>)),
         encoder,
         config.heartbeat,
-        last_words,
+        drain_expired,
         notes,
     );
     Ok(stream.into_response())
@@ -117,11 +117,11 @@ impl SseEncoder for TaskEncoder {
     fn event(&mut self, event: TaskEvent, frames: &mut String) -> bool {
         let (number, name, data) = (
             event.sequence_number,
-            event.told.name(),
+            event.kind.name(),
             view::event(&self.id, &event),
         );
         let _ = write!(frames, "id: {number}\nevent: {name}\ndata: {data}\n\n");
-        event.told.is_last()
+        event.kind.is_last()
     }
 
     /// Ends the stream with a comment line, because an `error` event would mean that the task

@@ -61,7 +61,7 @@ pub(in crate::http) async fn open(
     let AppState {
         keys,
         config,
-        drain_expired: last_words,
+        drain_expired,
         ..
     } = state;
     let heartbeat = config.heartbeat;
@@ -73,13 +73,13 @@ pub(in crate::http) async fn open(
         task_id,
         is_whole,
         request,
-        last_words: last_words.clone(),
+        drain_expired: drain_expired.clone(),
     };
     Ok(socket::open(
         upgrade,
         MAX_MESSAGE_BYTES,
         heartbeat,
-        last_words,
+        drain_expired,
         async move |socket| view.converse(socket, events).await,
     ))
 }
@@ -104,7 +104,7 @@ struct TaskSocketSession {
     is_whole: bool,
     /// Id of the request that opened the WebSocket.
     request: RequestId,
-    last_words: DrainExpired,
+    drain_expired: DrainExpired,
 }
 
 impl TaskSocketSession {
@@ -118,7 +118,7 @@ impl TaskSocketSession {
         let mut is_whole = self.is_whole;
         loop {
             tokio::select! {
-                () = self.last_words.0.cancelled() => return socket.close(socket::shutdown_close_frame()).await,
+                () = self.drain_expired.0.cancelled() => return socket.close(socket::shutdown_close_frame()).await,
                 happened = socket.next() => {
                     if let SocketEvent::Message(text) = happened? {
                         let answer = self.answer(&text).await;
@@ -128,7 +128,7 @@ impl TaskSocketSession {
                 // Backpressure: no event is read while an earlier one is unsent.
                 event = events.next(), if socket.is_clear() => match event {
                     Some(event) => {
-                        is_whole = event.told.is_last();
+                        is_whole = event.kind.is_last();
                         socket.queue_text(view::event(&self.task_id, &event));
                     }
                     None => return socket.close(close_frame(is_whole)).await,

@@ -77,8 +77,8 @@ pub(super) fn answered(question: &str, answer: &PermissionDecision) -> Value {
 
 /// Renders an event, in the same way for server-sent events and for the WebSocket.
 pub(super) fn event(id: &str, event: &TaskEvent) -> String {
-    let mut value = event_content(&event.told);
-    value["type"] = event.told.name().into();
+    let mut value = event_content(&event.kind);
+    value["type"] = event.kind.name().into();
     value["task_id"] = id.into();
     value["sequence_number"] = event.sequence_number.into();
     value["created_at"] = event.created_at.into();

@@ -153,8 +153,8 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
     asked(&server, "q3").await;
     agent.emit(AgentEvent::PermissionWithdrawn("q3".to_owned()));
     agent.end(AgentStop::Completed, "0.25");
-    let told = server.read_events(&task.id, 0).await;
-    let decisions: Vec<&str> = told
+    let events = server.read_events(&task.id, 0).await;
+    let decisions: Vec<&str> = events
         .lines()
         .filter(|line| line.contains("resolved"))
         .collect();

@@ -63,8 +63,8 @@ fn names_in(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn document_lists_every_metric_with_its_labels() {
-    let told = "a family without a series is not rendered: `filled` has to record one for each";
-    assert_eq!(documented(), registered(), "{told}");
+    let message = "a family without a series is not rendered: `filled` has to record one for each";
+    assert_eq!(documented(), registered(), "{message}");
 }
 
 #[test]

@@ -200,7 +200,7 @@ async fn cancelled_run_is_charged_at_its_final_cost() {
         setting.used(&caller).await >= ESTIMATE,
         "the hold lasts until it is known"
     );
-    run.bill.record_cost(Money::from_nanos(42));
+    run.cost_meter.record_cost(Money::from_nanos(42));
     setting.rest().await;
     assert_eq!(setting.charged().await, (1, 100, 42));
     assert_eq!(setting.used(&caller).await, 100);
@@ -242,7 +242,7 @@ async fn charge_by_the_price_table_is_corrected_by_a_late_report() {
         let run = setting.runs.take();
         run.begin();
         run.say(TurnEvent::Finished(Finish {
-            stop_text: Some("END".to_owned()),
+            stop_sequence: Some("END".to_owned()),
             ..match finished() {
                 TurnEvent::Finished(finish) => finish,
                 other => panic!("{other:?}"),
@@ -252,7 +252,7 @@ async fn charge_by_the_price_table_is_corrected_by_a_late_report() {
         assert_eq!(cost(&read(running).await), Some(600));
         assert_eq!(setting.charged().await, (1, 120, 600));
         if is_reported {
-            run.bill.record_cost(Money::from_nanos(42));
+            run.cost_meter.record_cost(Money::from_nanos(42));
         }
         setting.rest().await;
         let cost = if is_reported { 42 } else { 600 };
@@ -271,7 +271,7 @@ async fn run_that_has_not_begun_is_free() {
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Overloaded, "busy").into()))
         .unwrap();
-    run.bill.record_cost(Money::ZERO);
+    run.cost_meter.record_cost(Money::ZERO);
     assert!(read(failed).await[0].is_err());
     drop(setting.ask(&caller, turn("m", None)).await.unwrap());
     drop(setting.runs.take());
@@ -294,7 +294,7 @@ async fn run_that_fails_halfway_is_charged() {
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Upstream, "broken").into()))
         .unwrap();
-    run.bill.record_cost(Money::from_nanos(5));
+    run.cost_meter.record_cost(Money::from_nanos(5));
     assert!(read(running).await[1].is_err());
     setting.rest().await;
     assert_eq!(setting.charged().await, (1, 100, 5));
@@ -450,9 +450,9 @@ async fn cost_of_the_first_run_is_charged_when_the_second_dies() {
         .unwrap();
     let run = setting.runs.take();
     run.begin();
-    run.bill.record_usage(tokens(20));
-    run.bill.record_cost(Money::from_nanos(5000));
-    let second = run.bill.add_run();
+    run.cost_meter.record_usage(tokens(20));
+    run.cost_meter.record_cost(Money::from_nanos(5000));
+    let second = run.cost_meter.add_run();
     second.record_usage(tokens(10));
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Crashed, "dead").into()))
@@ -474,8 +474,8 @@ async fn buffered_answer_that_breaks_off_is_charged_for_its_text() {
         .unwrap();
     let run = setting.runs.take();
     run.begin();
-    run.bill.record_usage(tokens(40));
-    run.bill.record_cost(Money::ZERO);
+    run.cost_meter.record_usage(tokens(40));
+    run.cost_meter.record_cost(Money::ZERO);
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Upstream, "cut off").into()))
         .unwrap();
@@ -494,8 +494,8 @@ async fn tokens_of_failed_runs_count_against_the_rate_limit() {
     let before = running.info.limits.tokens.unwrap().remaining;
     let run = setting.runs.take();
     run.begin();
-    run.bill.record_usage(tokens(20));
-    run.bill.add_run().record_usage(tokens(30));
+    run.cost_meter.record_usage(tokens(20));
+    run.cost_meter.add_run().record_usage(tokens(30));
     run.events
         .unbounded_send(Err(Failure::new(FailureKind::Upstream, "no JSON").into()))
         .unwrap();

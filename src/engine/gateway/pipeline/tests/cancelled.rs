@@ -21,15 +21,15 @@ async fn turn_cancelled_before_the_answer_is_charged_its_prompt() {
         let caller = capped("a", 10_000);
         let running = setting.ask(&caller, turn("m", None)).await.unwrap();
         let run = setting.runs.take();
-        run.bill.set_under_way(true);
-        run.bill.set_under_way(is_under_way);
+        run.cost_meter.set_under_way(true);
+        run.cost_meter.set_under_way(is_under_way);
         drop(running);
-        run.bill.record_prompt_usage(Usage {
+        run.cost_meter.record_prompt_usage(Usage {
             input_tokens: counted,
             ..Usage::default()
         });
         // The CLI reports a cost of zero for a call that it interrupted.
-        run.bill.record_cost(Money::ZERO);
+        run.cost_meter.record_cost(Money::ZERO);
         setting.rest().await;
         let (requests, tokens, nanos) = setting.charged().await;
         assert_eq!(
@@ -63,7 +63,7 @@ async fn turn_failed_by_its_worker_upstream_is_charged_its_prompt() {
             .await
             .unwrap();
         let run = setting.runs.take();
-        run.bill.set_under_way(is_under_way);
+        run.cost_meter.set_under_way(is_under_way);
         run.events
             .unbounded_send(Err(Failure::new(kind, "no").into()))
             .unwrap();
@@ -122,12 +122,12 @@ async fn prompt_lost_with_a_worker_is_charged_besides_the_retry() {
             .await
             .unwrap();
         let mut run = setting.runs.take();
-        run.bill.set_under_way(true);
-        run.bill = run.bill.add_run();
+        run.cost_meter.set_under_way(true);
+        run.cost_meter = run.cost_meter.add_run();
         match is_refused {
             false => run.answer(9),
             true => {
-                run.bill.record_cost(Money::ZERO);
+                run.cost_meter.record_cost(Money::ZERO);
                 run.events
                     .unbounded_send(Err(Failure::new(FailureKind::Overloaded, "no").into()))
                     .unwrap();

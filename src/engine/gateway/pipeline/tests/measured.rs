@@ -27,7 +27,7 @@ async fn answered_turn_is_measured_and_its_cached_answer_counts_as_saved() {
     events.next().await.unwrap().unwrap();
     tokio::time::advance(Duration::from_millis(200)).await;
     run.say(TurnEvent::Text("lo".to_owned()));
-    run.bill.record_cost(Money::from_nanos(500_000_000));
+    run.cost_meter.record_cost(Money::from_nanos(500_000_000));
     run.say(finished());
     drop(run);
     while events.next().await.is_some() {}

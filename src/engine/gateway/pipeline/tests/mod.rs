@@ -55,7 +55,7 @@ struct Run {
     turn: Turn,
     events: UnboundedSender<Result<TurnEvent, Error>>,
     /// Written by the worker; dropped when no further writes can come.
-    bill: CostMeter,
+    cost_meter: CostMeter,
 }
 
 /// Gateway whose runs the test scripts.
@@ -79,7 +79,7 @@ impl Turns for Runs {
             return std::future::ready(Err(failure.into())).boxed();
         }
         if turn.model.as_str() == "share" && caller.name == "greedy" {
-            let reason = BusyReason::OwnShare { own: 2, taken: 2 };
+            let reason = BusyReason::OwnShare { own: 2, waiting: 2 };
             let busy = Error::Busy {
                 workers: 1,
                 reason,
@@ -91,12 +91,16 @@ impl Turns for Runs {
             return std::future::pending().boxed();
         }
         let (events, received) = mpsc::unbounded();
-        let bill = CostMeter::default();
+        let cost_meter = CostMeter::default();
         let running = RunningTurn {
-            bill: bill.reader(),
+            cost_meter: cost_meter.reader(),
             ..RunningTurn::new(TurnInfo::for_model("m-1"), Box::pin(received))
         };
-        self.0.lock().unwrap().push(Run { turn, events, bill });
+        self.0.lock().unwrap().push(Run {
+            turn,
+            events,
+            cost_meter,
+        });
         std::future::ready(Ok(running)).boxed()
     }
 
@@ -149,7 +153,7 @@ impl Run {
     fn answer(&self, nanos: i64) {
         self.begin();
         self.say(TurnEvent::Text("Hello".to_owned()));
-        self.bill.record_cost(Money::from_nanos(nanos));
+        self.cost_meter.record_cost(Money::from_nanos(nanos));
         self.say(finished());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::other_names::API_KEY;
+use super::variable_aliases::API_KEY;
 use crate::engine::claude::SignInMethod;
 
 /// Prefix of the server's own variables.

@@ -6,24 +6,24 @@
 mod admin;
 mod environment;
 mod error;
-mod handover;
 mod layers;
 mod metrics;
 mod origin;
-mod other_names;
 mod paths;
+mod secret_handover;
 mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod value;
+mod variable_aliases;
 
 pub use admin::AdminSettings;
 pub use environment::{Environment, environment};
 pub use error::Error;
-pub use handover::hide_secrets;
 pub use metrics::MetricsSettings;
 pub use origin::CommandLineFlags;
+pub use secret_handover::hide_secrets;
 pub use server::ServerSettings;
 pub use settings::Settings;
 

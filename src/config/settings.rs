@@ -8,9 +8,9 @@ use super::error::Error;
 use super::layers::SettingLayers;
 use super::metrics::MetricsSettings;
 use super::origin::CommandLineFlags;
-use super::other_names;
 use super::paths;
 use super::server::ServerSettings;
+use super::variable_aliases;
 use crate::accounts::auth;
 use crate::accounts::ledger;
 use crate::accounts::pricing;
@@ -116,7 +116,7 @@ impl Settings {
         }
         layers.add_variables(environment)?;
         layers.add_flags(flags);
-        let mut notices = other_names::add_aliases(&mut layers, environment)?;
+        let mut notices = variable_aliases::add_aliases(&mut layers, environment)?;
         paths::resolve(&mut layers, environment)?;
         let mut settings = Self::read(&layers)?;
         settings.check(&layers)?;

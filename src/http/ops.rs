@@ -66,14 +66,14 @@ pub(super) async fn metrics(
         tracing::warn!(error = error.log_text(), "budgets not read for the metrics");
         Vec::new()
     });
-    let levels = MetricsSnapshot {
+    let snapshot = MetricsSnapshot {
         budgets,
         ..snapshot(&turns, &sources.cache, &services)
     };
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|value| value.to_str().ok());
     let format = MetricsFormat::from_accept(accept.unwrap_or_default());
-    let text = sources.process.render(&levels, format);
+    let text = sources.process.render(&snapshot, format);
     let text = text.map_err(|error| {
         ApiError::new(ErrorKind::Internal, "The figures cannot be written.").caused_by(error)
     })?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::DEFAULTS;
 use crate::config::origin::variable_of;
-use crate::config::other_names::{
+use crate::config::variable_aliases::{
     API_KEY, EMBEDDED, KEY_ALIASES, REDIS_HOST, STORAGE_TYPE, VariableAlias,
 };
 

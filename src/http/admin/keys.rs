@@ -11,7 +11,7 @@ use axum::response::Response;
 use super::fields;
 use super::json;
 use super::page;
-use super::write;
+use super::response_bodies;
 use crate::accounts::auth::Error;
 use crate::accounts::auth::Registry;
 use crate::http::error::ApiError;
@@ -30,7 +30,10 @@ pub(super) async fn create_key(
             Error::UnknownProject(_) => ApiError::from(fields::unknown_project()),
             error => error.into(),
         })?;
-    Ok(json(StatusCode::CREATED, &write::new_key(&key, &text)))
+    Ok(json(
+        StatusCode::CREATED,
+        &response_bodies::new_key(&key, &text),
+    ))
 }
 
 /// Lists keys in the order of their creation, including revoked ones.
@@ -41,7 +44,10 @@ pub(super) async fn list_keys(
     let (keys, has_more) = registry.keys(page(&query)?).await?;
     Ok(json(
         StatusCode::OK,
-        &write::list(&keys.iter().map(write::key).collect::<Vec<_>>(), has_more),
+        &response_bodies::list(
+            &keys.iter().map(response_bodies::key).collect::<Vec<_>>(),
+            has_more,
+        ),
     ))
 }
 
@@ -50,7 +56,10 @@ pub(super) async fn retrieve_key(
     State(registry): State<Registry>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(StatusCode::OK, &write::key(&registry.key(&id).await?)))
+    Ok(json(
+        StatusCode::OK,
+        &response_bodies::key(&registry.key(&id).await?),
+    ))
 }
 
 /// Changes the properties of a key.
@@ -62,7 +71,7 @@ pub(super) async fn change_key(
     let change = body.decode(fields::key_change).await?;
     Ok(json(
         StatusCode::OK,
-        &write::key(&registry.change_key(&id, change).await?),
+        &response_bodies::key(&registry.change_key(&id, change).await?),
     ))
 }
 
@@ -73,7 +82,7 @@ pub(super) async fn revoke_key(
 ) -> Result<Response, ApiError> {
     Ok(json(
         StatusCode::OK,
-        &write::key(&registry.revoke_key(&id).await?),
+        &response_bodies::key(&registry.revoke_key(&id).await?),
     ))
 }
 
@@ -85,5 +94,5 @@ pub(super) async fn rotate_key(
 ) -> Result<Response, ApiError> {
     let grace_seconds = body.decode(fields::grace).await?;
     let (key, text) = registry.rotate_key(&id, grace_seconds).await?;
-    Ok(json(StatusCode::OK, &write::new_key(&key, &text)))
+    Ok(json(StatusCode::OK, &response_bodies::new_key(&key, &text)))
 }

@@ -9,9 +9,9 @@ mod fields;
 mod keys;
 mod ledger;
 mod projects;
+mod response_bodies;
 mod store;
 pub(super) mod tables;
-mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;

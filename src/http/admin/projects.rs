@@ -14,7 +14,7 @@ use serde_json::json as object;
 use super::fields;
 use super::json;
 use super::page;
-use super::write;
+use super::response_bodies;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::Project;
 use crate::accounts::auth::ProjectChange;
@@ -46,8 +46,11 @@ pub(super) async fn list_projects(
     let (projects, has_more) = registry.projects(page(&query)?).await?;
     Ok(json(
         StatusCode::OK,
-        &write::list(
-            &projects.iter().map(write::project).collect::<Vec<_>>(),
+        &response_bodies::list(
+            &projects
+                .iter()
+                .map(response_bodies::project)
+                .collect::<Vec<_>>(),
             has_more,
         ),
     ))
@@ -60,7 +63,7 @@ pub(super) async fn retrieve_project(
 ) -> Result<Response, ApiError> {
     Ok(json(
         StatusCode::OK,
-        &write::project(&registry.project(&id).await?),
+        &response_bodies::project(&registry.project(&id).await?),
     ))
 }
 
@@ -87,7 +90,7 @@ pub(super) async fn set_budget(
     let budget = body.decode(fields::whole_budget).await?;
     Ok(json(
         StatusCode::OK,
-        &write::project(&registry.set_budget(&id, budget).await?),
+        &response_bodies::project(&registry.set_budget(&id, budget).await?),
     ))
 }
 
@@ -104,15 +107,18 @@ pub(super) async fn test_webhook(
         .ok_or_else(fields::no_webhook)?;
     let event = WebhookEvent::new("webhook.test", &object!({"project_id": id}));
     let answer = webhooks::send_once(&*sender, &endpoint, &event).await;
-    Ok(json(StatusCode::OK, &write::webhook_test(&event, &answer)))
+    Ok(json(
+        StatusCode::OK,
+        &response_bodies::webhook_test(&event, &answer),
+    ))
 }
 
 /// Returns the renderer of the response: the secret of a webhook is shown only when it is set.
 fn shown_after(change: &ProjectChange) -> fn(&Project) -> Value {
     if matches!(change.webhook, FieldChange::Set(_)) {
-        write::with_secret
+        response_bodies::with_secret
     } else {
-        write::project
+        response_bodies::project
     }
 }
 

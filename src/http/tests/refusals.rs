@@ -112,7 +112,7 @@ async fn root_describes_the_server() {
     let ask = async |accept: &str| {
         let request = request("GET", "/", &[("accept", accept)], "");
         let response = send(
-            router(keyed::with_configured_key(state(
+            router(with_keys::with_configured_key(state(
                 ScriptedTurns::playing([]),
             ))),
             request,

@@ -202,7 +202,7 @@ async fn number_of_sessions_per_key_is_limited() {
 /// complete.
 #[tokio::test]
 async fn session_answer_that_cannot_be_stored_fails() {
-    let state = keyed::with_configured_key(state(repeating()));
+    let state = with_keys::with_configured_key(state(repeating()));
     let (sessions, disk) = faulty(&state.keys);
     let router = router(AppState {
         services: ApiServices {

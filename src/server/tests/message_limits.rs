@@ -10,7 +10,7 @@ use super::response_sockets::Socket;
 use super::turn_sockets::chat;
 use super::turn_sockets::events_until_end;
 use super::*;
-use crate::http::tests::keyed::with_configured_key;
+use crate::http::tests::with_keys::with_configured_key;
 
 /// Returns the close frame of the socket at `path` after a message of `size` bytes.
 async fn end(server: &Server, path: &str, size: usize) -> Option<CloseFrame> {
@@ -53,7 +53,7 @@ async fn oversized_message_closes_the_socket_with_a_reason() {
 }
 
 /// Returns the close frame of the socket at `path` after `bytes` that are no valid frame.
-async fn end_of_garbage(server: &Server, path: &str, bytes: &[u8]) -> Option<CloseFrame> {
+async fn close_frame_after(server: &Server, path: &str, bytes: &[u8]) -> Option<CloseFrame> {
     let mut socket = Socket::open_at(server, path).await.0;
     socket.get_mut().write_all(bytes).await.unwrap();
     loop {
@@ -76,7 +76,7 @@ async fn protocol_violation_closes_the_socket_with_a_reason() {
     ];
     for path in ["/v1/stream", "/v1/responses"] {
         for (bytes, code) in frames {
-            let frame = end_of_garbage(&server, path, bytes).await.unwrap();
+            let frame = close_frame_after(&server, path, bytes).await.unwrap();
             assert_eq!(
                 (u16::from(frame.code), frame.reason.is_empty()),
                 (code, false),

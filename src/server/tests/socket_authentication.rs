@@ -19,8 +19,8 @@ use super::turn_sockets::events_until_end;
 use super::turn_sockets::open;
 use super::turn_sockets::prompted_turns;
 use super::*;
-use crate::http::tests::keyed::RevocableKey;
-use crate::http::tests::keyed::with_configured_key;
+use crate::http::tests::with_keys::RevocableKey;
+use crate::http::tests::with_keys::with_configured_key;
 
 #[tokio::test]
 async fn socket_authenticates_with_its_first_message() {

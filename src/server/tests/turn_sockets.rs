@@ -15,8 +15,8 @@ use crate::domain::Part;
 use crate::domain::Turn;
 use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
-use crate::http::tests::keyed::with_configured_key;
 use crate::http::tests::play;
+use crate::http::tests::with_keys::with_configured_key;
 
 pub(super) async fn open(server: &Server) -> Socket {
     Socket::open_at(server, "/v1/stream").await

@@ -8,9 +8,9 @@ mod background;
 mod build;
 mod exemplar;
 mod format;
+mod gauges;
 mod http;
 mod labels;
-mod levels;
 mod owners;
 mod pool;
 mod process;
@@ -36,9 +36,9 @@ use prometheus_client::encoding::text as open_metrics;
 use prometheus_client::registry::Registry;
 
 use build::BuildInfo;
+use gauges::ScrapeGauges;
 use labels::CounterFamily;
 use labels::OTHER;
-use levels::LevelGauges;
 use owners::KnownOwners;
 use process::ProcessGauges;
 
@@ -82,7 +82,7 @@ struct MetricsInner {
     registry: Registry,
     /// Serialises scrapes, which set the gauges before they are written.
     scrape: Mutex<()>,
-    levels: LevelGauges,
+    gauges: ScrapeGauges,
     process: ProcessGauges,
     build: BuildInfo,
     alerts: CounterFamily<AlertLabels>,
@@ -181,11 +181,11 @@ impl Metrics {
             tasks: TaskMetrics::register(own),
             webhooks: WebhookMetrics::register(own),
         };
-        let levels = LevelGauges::register(own, families.turns.known_models());
+        let gauges = ScrapeGauges::register(own, families.turns.known_models());
         Self(Arc::new(MetricsInner {
             registry,
             scrape: Mutex::new(()),
-            levels,
+            gauges,
             process,
             build,
             alerts,
@@ -242,12 +242,12 @@ impl Metrics {
     /// Fails when formatting fails, which does not happen for a string.
     pub fn render(
         &self,
-        levels: &MetricsSnapshot,
+        snapshot: &MetricsSnapshot,
         format: MetricsFormat,
     ) -> Result<String, fmt::Error> {
         let inner = &*self.0;
         let _scrape = inner.scrape.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.levels.set(levels);
+        inner.gauges.set(snapshot);
         inner.process.refresh();
         inner.build.refresh();
         let mut text = String::new();

@@ -6,8 +6,10 @@ use super::MetricsSnapshot;
 
 /// Asserts that each of `series`, with its value, is a line of the format 0.0.4.
 pub(crate) fn assert_series(metrics: &Metrics, series: &[&str]) {
-    let levels = MetricsSnapshot::default();
-    let text = metrics.render(&levels, MetricsFormat::Prometheus).unwrap();
+    let snapshot = MetricsSnapshot::default();
+    let text = metrics
+        .render(&snapshot, MetricsFormat::Prometheus)
+        .unwrap();
     for line in series {
         assert!(text.lines().any(|found| found == *line), "{line}\n{text}");
     }

@@ -1,6 +1,6 @@
 //! Tests of batches: files of requests that are answered in the background.
 
-mod endings;
+mod end_and_resume;
 mod messages;
 mod requests;
 mod running;

@@ -1,6 +1,6 @@
 //! Tests of tasks with scripted agents, on paused time.
 
-mod money;
+mod costs;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -204,5 +204,5 @@ impl Environment {
 }
 
 #[cfg(test)]
-#[path = "other_names_tests.rs"]
+#[path = "variable_aliases_tests.rs"]
 mod tests;

@@ -19,7 +19,7 @@ const ALL_MODELS: &str = "all";
 
 /// Registered gauges of a snapshot.
 #[derive(Debug, Clone)]
-pub(super) struct LevelGauges {
+pub(super) struct ScrapeGauges {
     models: KnownModels,
     breaker: Family<ModelLabel, Gauge>,
     cache_hits: Counter,
@@ -53,7 +53,7 @@ struct StateLabel {
     state: &'static str,
 }
 
-impl LevelGauges {
+impl ScrapeGauges {
     /// Registers the gauges. Circuits of other models than `models` share a label.
     pub(super) fn register(registry: &mut Registry, models: KnownModels) -> Self {
         let gauges = Self {

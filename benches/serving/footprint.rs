@@ -150,7 +150,7 @@ async fn queued(fake: &Path, count: usize) -> anyhow::Result<f64> {
         held.push(connection);
     }
     server
-        .until("all wait", |workers| workers.waiting == count as u64)
+        .wait_until("all wait", |workers| workers.waiting == count as u64)
         .await?;
     let bytes = growth(&server, before, count)?;
     drop((first, held));

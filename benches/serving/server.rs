@@ -83,7 +83,7 @@ impl ServerSettings {
     pub(crate) async fn start_warm(self, ready: u64) -> anyhow::Result<Server> {
         let server = self.start().await?;
         server
-            .until("the workers are ready", |workers| {
+            .wait_until("the workers are ready", |workers| {
                 workers.idle >= ready && workers.starting == 0
             })
             .await?;
@@ -171,7 +171,7 @@ impl Server {
     }
 
     /// Waits until the worker counts satisfy `condition`.
-    pub(crate) async fn until(
+    pub(crate) async fn wait_until(
         &self,
         what: &str,
         condition: impl Fn(WorkerCounts) -> bool,
@@ -192,7 +192,7 @@ impl Server {
 
     /// Waits until a worker is idle and none is busy, resetting or starting.
     pub(crate) async fn wait_until_quiet(&self) -> anyhow::Result<()> {
-        self.until("a worker is idle and none is busy", |workers| {
+        self.wait_until("a worker is idle and none is busy", |workers| {
             workers.idle > 0 && workers.is_quiet()
         })
         .await
@@ -200,7 +200,7 @@ impl Server {
 
     /// Waits until no worker is busy, resetting or starting.
     pub(crate) async fn wait_until_clean(&self) -> anyhow::Result<()> {
-        self.until("no worker is busy", WorkerCounts::is_quiet)
+        self.wait_until("no worker is busy", WorkerCounts::is_quiet)
             .await
     }
 

@@ -19,7 +19,7 @@ pub(super) fn ago(time: &Value) -> String {
 }
 
 /// Returns how long it is until a Unix time, in words.
-pub(super) fn until(time: &Value) -> String {
+pub(super) fn time_left(time: &Value) -> String {
     length(time.as_u64().unwrap_or(0).saturating_sub(unix_now()))
 }
 

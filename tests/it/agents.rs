@@ -105,7 +105,7 @@ impl AgentHarness {
         let prompt = tool_directive("Bash", &serde_json::json!({"command": command}));
         let mut run = self.start(self.job(&prompt)).await;
         let event = run
-            .until(|event| matches!(event, AgentEvent::PermissionRequested(_)))
+            .read_until(|event| matches!(event, AgentEvent::PermissionRequested(_)))
             .await;
         let AgentEvent::PermissionRequested(question) = event else {
             unreachable!()
@@ -122,7 +122,7 @@ impl AgentHarness {
     }
 
     /// Waits until no process and no background task is left.
-    async fn until_quiet(&self) {
+    async fn wait_until_idle(&self) {
         let data_dir = self.folder.path().join("data");
         eventually("no process is left", || async {
             workers_of(&data_dir).is_empty().then_some(())
@@ -146,7 +146,7 @@ impl AgentRun {
     }
 
     /// Reads events until `condition` holds for one, and returns that.
-    async fn until(&mut self, condition: impl Fn(&AgentEvent) -> bool) -> AgentEvent {
+    async fn read_until(&mut self, condition: impl Fn(&AgentEvent) -> bool) -> AgentEvent {
         loop {
             let event = self.next().await;
             if condition(&event) {
@@ -247,7 +247,7 @@ async fn agent_writes_edits_and_runs_allowed_tools() {
         "{ending:?}"
     );
     assert!(work.join("ran").exists());
-    harness.until_quiet().await;
+    harness.wait_until_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,7 +273,7 @@ async fn denied_tool_call_is_not_run() {
         (AgentStop::Completed, "Tool results: not today")
     );
     assert!(!harness.workspace().join("made").exists());
-    harness.until_quiet().await;
+    harness.wait_until_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,14 +290,14 @@ async fn interrupt_ends_a_tool_call_and_an_answer() {
     let mut run = harness
         .start(harness.job("[[tokens=100000 gap_ms=50]]"))
         .await;
-    run.until(|event| matches!(event, AgentEvent::AnswerStarted { .. }))
+    run.read_until(|event| matches!(event, AgentEvent::AnswerStarted { .. }))
         .await;
     run.agent.interrupt();
     let (_, ending) = run
         .finish(PermissionDecision::Allow, &harness.workspace())
         .await;
     assert_eq!(ending.reason, AgentStop::Interrupted);
-    harness.until_quiet().await;
+    harness.wait_until_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,7 +308,7 @@ async fn dropping_an_agent_ends_its_processes() {
             .run_command("setsid tail -f /dev/null & touch begun; tail -f /dev/null")
             .await,
     );
-    harness.until_quiet().await;
+    harness.wait_until_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -353,7 +353,7 @@ async fn agent_ends_at_turn_limit_budget_failure_or_unknown_session() {
             .await;
         assert_eq!(ending.reason, reason, "{ending:?}");
     }
-    harness.until_quiet().await;
+    harness.wait_until_idle().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -399,5 +399,5 @@ async fn resumed_session_keeps_its_history_and_adds_up_its_cost() {
         .finish(PermissionDecision::Allow, &harness.workspace())
         .await;
     assert_eq!(third.reason, AgentStop::Completed, "{third:?}");
-    harness.until_quiet().await;
+    harness.wait_until_idle().await;
 }

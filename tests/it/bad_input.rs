@@ -130,7 +130,7 @@ async fn send_body(server: &TestServer, method: Method, path: &str, body: String
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_refusal_has_its_place_in_the_envelope_of_openai() {
+async fn bad_requests_are_refused_in_the_openai_error_envelope() {
     let server = TestServer::fake()
         .set("SWITCHBOARD_SERVER__BODY_LIMIT_BYTES", 4096)
         .start()

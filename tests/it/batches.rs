@@ -48,7 +48,7 @@ impl BatchClient {
     }
 
     /// Waits until `condition` holds for the batch, and returns it.
-    async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    async fn wait_until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/v1/batches/{id}");
         let reached = || async {
             let batch = self.get(&path).await;
@@ -113,7 +113,7 @@ async fn batch_runs_alongside_an_interactive_request() {
     lines[4]["body"]["model"] = json!("gemini-9");
     let id = client.create_batch(&lines).await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w1");
-    let batch = client.until(&id, is_completed).await;
+    let batch = client.wait_until(&id, is_completed).await;
     assert_eq!(
         batch["request_counts"],
         json!({"total": 6, "completed": 5, "failed": 1}),
@@ -170,7 +170,7 @@ async fn killed_batch_is_resumed_and_answers_every_line_once() {
         let has_progressed =
             |batch: &Value| batch["request_counts"]["completed"].as_u64() >= Some(killed_at);
         assert_eq!(
-            client.until(&id, has_progressed).await["status"],
+            client.wait_until(&id, has_progressed).await["status"],
             "in_progress",
             "the batch is still running"
         );
@@ -178,7 +178,7 @@ async fn killed_batch_is_resumed_and_answers_every_line_once() {
     }
     let last = server().start_in(folder.path()).await;
     let client = BatchClient::new(last.url(""));
-    let batch = client.until(&id, is_completed).await;
+    let batch = client.wait_until(&id, is_completed).await;
     assert_eq!(
         batch["request_counts"],
         json!({"total": LINES, "completed": LINES, "failed": 0})

@@ -42,7 +42,7 @@ async fn breaker_opens_after_failures_and_closes_after_a_success() {
     );
 
     server
-        .until("the next probe call is due", |ready| {
+        .wait_until("the next probe call is due", |ready| {
             ready["status"] == "ready"
         })
         .await;

@@ -149,7 +149,7 @@ async fn cancelled_stream_is_charged() {
         .await;
     events.next_text().await;
     drop(events);
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     let charges = stop_and_list_charges(server).await;
     assert_eq!(charges.len(), 1);
     assert_eq!(charges[0].outcome, ChargeOutcome::Cancelled);
@@ -170,7 +170,7 @@ async fn request_cancelled_before_its_response_is_charged_for_its_prompt() {
         answer = server.chat(&prompt).with("model", "opus").send() => panic!("{}", answer.body),
         () = eventually("the call is upstream", is_upstream) => {}
     }
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     let charges = stop_and_list_charges(server).await;
     assert_eq!(charges.len(), 1);
     assert_eq!(charges[0].outcome, ChargeOutcome::Cancelled);
@@ -197,7 +197,7 @@ async fn answer_interrupted_upstream_is_charged() {
             .rest()
             .await;
         assert!(events.last().unwrap().contains("error"), "{events:?}");
-        server.until_quiet().await;
+        server.wait_until_idle().await;
         let charges = stop_and_list_charges(server).await;
         assert_eq!(charges.len(), 1, "{fault}");
         let prompt = 1000 * 100 + 200 * 125 + 300 * 10;
@@ -277,7 +277,7 @@ async fn each_upstream_call_is_charged() {
             .await;
         assert_eq!(answer.text(), "w1 w2");
     }
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     let calls = i64::try_from(server.upstream().requests().len()).unwrap();
     assert_eq!(
         nanos(&stop_and_list_charges(server).await)

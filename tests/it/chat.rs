@@ -64,7 +64,7 @@ async fn streamed_tokens_are_sent_without_delay() {
         "a token is sent before the next one arrives"
     );
     drop(events);
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     server.end().await;
 }
 
@@ -188,7 +188,7 @@ async fn max_tokens_ends_the_answer_without_a_further_call() {
         assert_eq!(answer.text(), "w1 w2 w3 w4 w5 w6 w7 w8");
         assert_eq!(answer.body["choices"][0]["finish_reason"], "length");
         assert_eq!(answer.body["usage"]["completion_tokens"], 8);
-        server.until_quiet().await;
+        server.wait_until_idle().await;
         assert_eq!(server.upstream().requests().len(), round);
     }
     let answer = server.chat("[[tokens=5]]").send().await;

@@ -129,7 +129,7 @@ async fn worker_that_ignores_sigterm_is_killed_with_its_children() {
         .await;
     stream.next_text().await;
     server
-        .until("the spare worker is ready", |stats| stats.idle == 1)
+        .wait_until("the spare worker is ready", |stats| stats.idle == 1)
         .await;
     journal.nth("grandchild", 2).await;
     assert_eq!(server.workers().len(), 4, "two workers and a child of each");
@@ -178,7 +178,7 @@ async fn ended_processes_are_reaped() {
     for round in prompts.chunks(8) {
         futures::future::join_all(round.iter().map(|prompt| server.chat(prompt).send())).await;
     }
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     let started = journal.started();
     assert!(started.len() > 50, "{} processes have ended", started.len());
     let none = || async { (!started.iter().any(|id| is_zombie(*id))).then_some(()) };

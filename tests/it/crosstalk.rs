@@ -95,7 +95,7 @@ async fn thousand_concurrent_requests_get_their_own_answers() {
         .await;
     let answered = answered.into_iter().filter(|answered| *answered).count();
     assert!(answered > 500, "only {answered} were answered");
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     assert!(server.workers().len() <= 4);
     server.end().await;
 }
@@ -156,7 +156,7 @@ async fn upstream_bodies_contain_data_of_a_single_caller() {
         .buffer_unordered(8)
         .for_each(|()| async {})
         .await;
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     let requests = server.upstream().requests();
     assert!(
         requests.len() as u64 >= REQUESTS * 9 / 10,

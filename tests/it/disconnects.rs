@@ -83,7 +83,7 @@ async fn disconnect_interrupts_the_turn_at_once() {
                         client.read_until("w1 ").await;
                     } else {
                         server
-                            .until("the prompt arrives", |_| journal.prompts() == round)
+                            .wait_until("the prompt arrives", |_| journal.prompts() == round)
                             .await;
                     }
                     let left_at = now();
@@ -123,16 +123,16 @@ async fn disconnect_removes_a_queued_request() {
         for is_stream in [true, false] {
             let client = send(&server, "[[tokens=1]]", is_stream).await;
             server
-                .until("the request waits", |stats| stats.waiting == 1)
+                .wait_until("the request waits", |stats| stats.waiting == 1)
                 .await;
             disconnect.perform(client).await;
             server
-                .until("the request leaves the queue", |stats| stats.waiting == 0)
+                .wait_until("the request leaves the queue", |stats| stats.waiting == 0)
                 .await;
         }
     }
     drop(holder);
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     assert_eq!(
         journal.prompts(),
         1,
@@ -183,7 +183,7 @@ async fn hidden_disconnect_without_a_stream_lets_the_turn_finish() {
     let holder = server.chat("[[stall_at=1]]").stream().await;
     let running = send(&server, "[[tokens=3 ttft_ms=50]]", false).await;
     server
-        .until("the request waits", |stats| stats.waiting == 1)
+        .wait_until("the request waits", |stats| stats.waiting == 1)
         .await;
     PipelinedFin.perform(running).await;
     drop(holder);
@@ -203,7 +203,7 @@ async fn disconnect_many(server: &TestServer, count: usize, prompt: &str, first:
             client.read_until(first).await;
         } else if number % 8 == 3 {
             server
-                .until("a worker is busy", |stats| stats.busy > 0)
+                .wait_until("a worker is busy", |stats| stats.busy > 0)
                 .await;
         }
         disconnects[number % disconnects.len()]
@@ -214,7 +214,7 @@ async fn disconnect_many(server: &TestServer, count: usize, prompt: &str, first:
         .buffer_unordered(4)
         .count()
         .await;
-    server.until_quiet().await;
+    server.wait_until_idle().await;
 }
 
 /// Starts both workers and returns their process ids.
@@ -225,7 +225,7 @@ async fn both_workers(server: &TestServer) -> Vec<i32> {
     );
     assert_eq!((one.status, two.status), (200, 200));
     server
-        .until("both workers are ready", |stats| stats.idle == 2)
+        .wait_until("both workers are ready", |stats| stats.idle == 2)
         .await;
     server.workers()
 }

@@ -206,7 +206,7 @@ async fn strict_tool_arguments_that_break_the_schema_are_an_error() {
         ask(r#"{"n":"one"}"#, false).streamed_outcome().await,
         "| tool_calls"
     );
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     assert_eq!(server.only_worker().await, worker);
     server.end().await;
 }

@@ -47,7 +47,7 @@ async fn fair_queue_serves_another_key_before_the_rest_of_a_flood() {
         .set("SWITCHBOARD_POOL__QUEUE_LENGTH", QUEUE_LENGTH)
         .start()
         .await;
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     // Keeps the only worker busy until the queue is full.
     let body = json!({"model": "sonnet", "stream": true, "messages": [{"role": "user", "content": "[[tokens=9 stall_at=1]]"}]});
     let held = server
@@ -57,7 +57,7 @@ async fn fair_queue_serves_another_key_before_the_rest_of_a_flood() {
         .json(&body);
     let held = held.send().await.unwrap();
     server
-        .until("the worker is busy", |stats| stats.busy == 1)
+        .wait_until("the worker is busy", |stats| stats.busy == 1)
         .await;
 
     let mut flood: FuturesUnordered<_> = (0..FLOOD)

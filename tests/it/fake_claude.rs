@@ -59,7 +59,7 @@ impl Cli {
 
     fn send_control_request(&mut self, request: &Value) -> Value {
         self.write(&json!({"type": "control_request", "request_id": "r", "request": request}));
-        self.until(|line| line["type"] == "control_response")["response"].take()
+        self.read_until(|line| line["type"] == "control_response")["response"].take()
     }
 
     fn prompt(&mut self, uuid: &str, text: &str) {
@@ -72,7 +72,7 @@ impl Cli {
     fn turn(&mut self, uuid: &str, text: &str) -> (String, Value) {
         let from = self.received.len();
         self.prompt(uuid, text);
-        self.until(|line| line["command_uuid"] == uuid && is_end(&line["state"]));
+        self.read_until(|line| line["command_uuid"] == uuid && is_end(&line["state"]));
         let lines = &self.received[from..];
         let deltas = lines
             .iter()
@@ -87,7 +87,7 @@ impl Cli {
         )
     }
 
-    fn until(&mut self, found: impl Fn(&Value) -> bool) -> Value {
+    fn read_until(&mut self, found: impl Fn(&Value) -> bool) -> Value {
         loop {
             let mut line = String::new();
             assert!(
@@ -205,7 +205,7 @@ fn replayed_conversation_is_kept_until_the_rewind() {
     let from = cli.received.len();
     let user = |text: &str| json!({"role": "user", "content": text});
     cli.write(&json!({"type": "user", "uuid": "u1", "shouldQuery": false, "message": user("[[no_result]]")}));
-    cli.until(|line| line["state"] == "completed");
+    cli.read_until(|line| line["state"] == "completed");
     assert_eq!(
         cli.line_types(from),
         ["queued", "started", "init", "success", "completed"]
@@ -213,7 +213,7 @@ fn replayed_conversation_is_kept_until_the_rewind() {
     cli.write(
         &json!({"type": "assistant", "uuid": "a1", "message": {"role": "assistant", "content": "yes"}}),
     );
-    cli.until(|line| line["command_uuid"] == "a1");
+    cli.read_until(|line| line["command_uuid"] == "a1");
     let context = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     let held = context(&cli.turn("u2", "[[echo_context]]").0);
     assert_eq!(held["system"], json!(["S"]));
@@ -236,10 +236,10 @@ fn replayed_conversation_is_kept_until_the_rewind() {
 fn interrupt_ends_a_stalled_turn_and_the_next_turn_works() {
     let mut cli = Cli::start(&[("FAKE_CLAUDE_GAP_MS", "1")]);
     cli.prompt("u1", "[[stall_at=2 tokens=9]]");
-    cli.until(|line| line.pointer("/event/delta/text") == Some(&json!("w1 ")));
+    cli.read_until(|line| line.pointer("/event/delta/text") == Some(&json!("w1 ")));
     let from = cli.received.len();
     cli.send_control_request(&json!({"subtype": "interrupt"}));
-    cli.until(|line| is_end(&line["state"]));
+    cli.read_until(|line| is_end(&line["state"]));
     let words = [
         "control_response",
         "assistant",
@@ -281,9 +281,9 @@ fn settings_set_stop_sequences_and_max_tokens() {
         (8, &json!(true))
     );
     cli.prompt("u4", "[[tokens=50]]");
-    cli.until(|line| line.pointer("/event/delta/stop_reason") == Some(&json!("max_tokens")));
+    cli.read_until(|line| line.pointer("/event/delta/stop_reason") == Some(&json!("max_tokens")));
     cli.send_control_request(&json!({"subtype": "interrupt"}));
-    let result = cli.until(|line| line["type"] == "result");
+    let result = cli.read_until(|line| line["type"] == "result");
     assert_eq!(
         (&result["stop_reason"], &result["usage"]["output_tokens"]),
         (&json!("max_tokens"), &json!(2))
@@ -436,8 +436,8 @@ fn hung_process_answers_nothing_and_ends_with_stdin() {
     let mut cli = Cli::start(&[]);
     cli.prompt("u1", "[[hang_after_result dup_result]]");
     // Both results are awaited, because the end of stdin may end the process between two lines.
-    cli.until(|line| line["type"] == "result");
-    cli.until(|line| line["type"] == "result");
+    cli.read_until(|line| line["type"] == "result");
+    cli.read_until(|line| line["type"] == "result");
     let rewind = json!({"subtype": "rewind_conversation", "target_message_uuid": "u1"});
     cli.write(&json!({"type": "control_request", "request_id": "r", "request": rewind}));
     drop(cli.stdin.take());
@@ -457,7 +457,7 @@ fn interrupt_before_the_start_does_not_stop_the_turn() {
     let response = cli.send_control_request(&json!({"subtype": "interrupt"}));
     assert_eq!(response["response"]["still_queued"], json!(["u1"]));
     assert_eq!(
-        cli.until(|line| line["type"] == "result")["result"],
+        cli.read_until(|line| line["type"] == "result")["result"],
         "w0 w1 w2 w3 w4 "
     );
 }
@@ -466,7 +466,7 @@ fn interrupt_before_the_start_does_not_stop_the_turn() {
 fn finish_on_eof_finishes_the_turn_when_stdin_ends() {
     let mut cli = Cli::start(&[]);
     cli.prompt("u1", "[[gap_ms=10 finish_on_eof]]");
-    cli.until(|line| line["event"]["type"] == "content_block_start");
+    cli.read_until(|line| line["event"]["type"] == "content_block_start");
     drop(cli.stdin.take());
     let rest = String::from_utf8(cli.rest().0).unwrap();
     assert!(rest.contains(r#""state":"completed""#), "{rest}");

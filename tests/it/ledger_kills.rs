@@ -189,7 +189,7 @@ async fn killed_server_charges_running_requests_and_no_queued_ones() {
         asking.spawn(async move { http.post(url).json(&body).send().await.is_ok() });
     }
     let all_wait = |stats: &Value| stats["waiting"] == WAITING && stats["workers"]["busy"] == 2;
-    killed.until("the others wait", all_wait).await;
+    killed.wait_until("the others wait", all_wait).await;
     let are_upstream = || async { (upstream_numbers(&upstream).len() == 2).then_some(()) };
     eventually("two calls are upstream", are_upstream).await;
     killed.kill().await;

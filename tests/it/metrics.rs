@@ -38,7 +38,7 @@ fn value(text: &str, start: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invented_paths_models_and_keys_make_no_more_series() {
+async fn unknown_paths_models_and_keys_create_no_series() {
     let server = TestServer::real()
         .await
         .workers(1)

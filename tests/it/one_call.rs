@@ -59,7 +59,7 @@ async fn assert_one_call_each(
             );
         }
     }
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     assert_eq!(
         server.upstream().requests().len(),
         2 * rounds * endings.len()
@@ -121,7 +121,7 @@ async fn interrupted_answer_is_not_retried_after_its_first_token() {
         events.next_text().await;
         let rest = events.rest().await;
         assert!(rest.last().unwrap().contains("upstream_error"), "{rest:?}");
-        server.until_quiet().await;
+        server.wait_until_idle().await;
         assert_eq!(server.upstream().requests().len(), 1);
         assert_eq!(
             server

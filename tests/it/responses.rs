@@ -201,7 +201,9 @@ async fn graceful_shutdown_marks_background_response_failed() {
     )
     .await;
     let is_busy = |ready: &Value| ready["workers"]["busy"] == 1;
-    server.until("the response is in progress", is_busy).await;
+    server
+        .wait_until("the response is in progress", is_busy)
+        .await;
     server.end().await;
 
     let next = TestServer::fake().workers(1).start_in(folder.path()).await;

@@ -41,7 +41,7 @@ async fn full_queue_rejects_requests_at_once() {
     }
     assert_eq!(server.stats().waiting, 0);
     drop(running);
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
     server.end().await;
 }
@@ -59,7 +59,7 @@ async fn queue_timeout_rejects_waiting_requests() {
     running.next_text().await;
     let overflow = async {
         server
-            .until("two requests wait", |stats| stats.waiting == 2)
+            .wait_until("two requests wait", |stats| stats.waiting == 2)
             .await;
         server.chat("one too many").send().await
     };
@@ -134,7 +134,7 @@ async fn server_recovers_when_cli_starts_again() {
     assert_eq!(server.get("/ready").await.0, 503);
     std::fs::remove_file(&broken).unwrap();
     server
-        .until("it is ready again", |ready| ready["status"] == "ready")
+        .wait_until("it is ready again", |ready| ready["status"] == "ready")
         .await;
     assert_eq!(server.chat("[[tokens=1]]").send().await.text(), "w0 ");
     server.end().await;

@@ -36,7 +36,7 @@ async fn second_message_sends_the_whole_conversation_upstream() {
         answer_text(&post_json(&server, &path, json!({"content": "[[say=\"one\"]]"})).await),
         "one"
     );
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     assert_eq!(
         answer_text(&post_json(&server, &path, json!({"content": "[[say=\"two\"]]"})).await),
         "two"

@@ -47,7 +47,7 @@ async fn stop_under_load() {
     let progress = &Progress::default();
     let in_flight = async |count: usize| {
         server
-            .until("all requests are in flight", |ready| {
+            .wait_until("all requests are in flight", |ready| {
                 let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
                 let held = number(&ready["workers"]["busy"]) + number(&ready["waiting"]);
                 held + progress.complete.load(Ordering::Relaxed) == count
@@ -72,7 +72,7 @@ async fn stop_under_load() {
     let stop = async {
         in_flight(3 * PER_KIND + QUEUED).await;
         server.signal(Signal::TERM);
-        server.until_refused().await;
+        server.wait_until_refused().await;
     };
     let (endless, ending, short, queued, ()) = tokio::join!(
         join_all((0..PER_KIND).map(|_| stream("[[tokens=9 stall_at=2]]"))),
@@ -133,7 +133,7 @@ async fn second_signal_ends_the_drain_at_once() {
         client.read_until("w1").await;
         assert!(!server.workers().is_empty());
         server.signal(Signal::TERM);
-        server.until_refused().await;
+        server.wait_until_refused().await;
         server.signal(second);
         let ended = server.ended().await;
         assert_eq!(ended.code, Some(0), "{}", ended.log);

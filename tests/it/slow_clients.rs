@@ -113,7 +113,7 @@ async fn slow_clients_time_out_while_a_good_one_is_served() {
                 join_all((0..20).map(|_| unread_stream(server, "[[tokens=20000]]"))).await;
             // The good client may hold one worker.
             server
-                .until("the readers have lost their workers", |ready| {
+                .wait_until("the readers have lost their workers", |ready| {
                     busy(ready) <= 1
                 })
                 .await;
@@ -132,7 +132,7 @@ async fn slow_clients_time_out_while_a_good_one_is_served() {
     let (served, (stalled_heads, slow_heads, stalled_bodies, slow_bodies, readers)) =
         tokio::join!(good_client(server, &is_over), attack);
     server
-        .until("every worker is back", |ready| busy(ready) == 0)
+        .wait_until("every worker is back", |ready| busy(ready) == 0)
         .await;
     assert!(served > 1, "{served}");
     for response in stalled_heads.into_iter().chain(slow_heads) {
@@ -193,7 +193,7 @@ async fn stalled_readers_block_their_workers_and_use_little_memory() {
         .spawn()
         .await;
     server
-        .until("every worker is ready", |ready| {
+        .wait_until("every worker is ready", |ready| {
             ready["workers"]["idle"] == READERS
         })
         .await;
@@ -228,7 +228,7 @@ async fn stalled_readers_block_their_workers_and_use_little_memory() {
     assert!(whole.contains("data: [DONE]"));
     drop(readers);
     server
-        .until("every worker is back", |ready| busy(ready) == 0)
+        .wait_until("every worker is back", |ready| busy(ready) == 0)
         .await;
     server.end().await;
 }

@@ -86,7 +86,7 @@ async fn start_fails_and_names_a_port_in_use() {
 async fn start_fails_if_another_server_uses_the_data_directory() {
     let server = TestServer::fake().spawn().await;
     server
-        .until("a worker is ready", |ready| ready["workers"]["idle"] == 1)
+        .wait_until("a worker is ready", |ready| ready["workers"]["idle"] == 1)
         .await;
     let workers = server.workers();
     let data_dir = server.data_dir();

@@ -102,7 +102,7 @@ async fn cancelling_one_turn_leaves_another_running() {
     assert_eq!(socket.answer("short").await.0, "done");
     socket.send(json!({"type": "cancel", "id": "long"})).await;
     assert_eq!(socket.answer("long").await.1["finish_reason"], "cancelled");
-    server.until_quiet().await;
+    server.wait_until_idle().await;
     socket.chat("next", json!([user("[[say=\"here\"]]")])).await;
     assert_eq!(socket.answer("next").await.0, "here");
     server.end().await;

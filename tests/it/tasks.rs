@@ -101,7 +101,7 @@ impl TaskClient {
             .1
     }
 
-    async fn until(&self, id: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    async fn wait_until(&self, id: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         eventually(what, || async {
             Some(self.get(id).await).filter(|task| condition(task))
         })
@@ -109,7 +109,7 @@ impl TaskClient {
     }
 
     async fn wait_for_end(&self, id: &str) -> Value {
-        self.until(id, "the task ends", |task| {
+        self.wait_until(id, "the task ends", |task| {
             !["queued", "running"]
                 .iter()
                 .any(|word| task["status"] == *word)
@@ -304,7 +304,7 @@ async fn task_can_be_interrupted_in_each_phase() {
         .create_task("[[tokens=100000 gap_ms=50]]", json!({}))
         .await;
     client
-        .until(&answering, "the model is called", |task| {
+        .wait_until(&answering, "the model is called", |task| {
             task["progress"]["turns"] == 1
         })
         .await;
@@ -322,7 +322,7 @@ async fn task_can_be_interrupted_in_each_phase() {
         )
         .await;
     client
-        .until(&asking, "a permission request is pending", |task| {
+        .wait_until(&asking, "a permission request is pending", |task| {
             task["permission_requests"] != json!([])
         })
         .await;
@@ -376,7 +376,7 @@ async fn permission_request_is_decided_over_http() {
             .create_task(&prompt, json!({"permission_mode": "default"}))
             .await;
         let task = client
-            .until(&id, "a permission request is pending", |task| {
+            .wait_until(&id, "a permission request is pending", |task| {
                 task["permission_requests"] != json!([])
             })
             .await;
@@ -481,7 +481,7 @@ async fn task_of_killed_server_is_interrupted_and_its_session_continues() {
         .await;
     wait_for_file(&Path::new(&client.work).join("begun")).await;
     let before_kill = client
-        .until(&id, "the created file is reported", |task| {
+        .wait_until(&id, "the created file is reported", |task| {
             task["files"]["created"] != json!([])
         })
         .await;

@@ -69,7 +69,7 @@ async fn fifty_workers_start_concurrently() {
         .start()
         .await;
     server
-        .until("fifty workers are ready", |stats| stats.idle == 50)
+        .wait_until("fifty workers are ready", |stats| stats.idle == 50)
         .await;
     assert_eq!(server.stats().last_failure, None);
     assert_eq!(server.workers().len(), 50);

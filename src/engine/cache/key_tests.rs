@@ -36,7 +36,7 @@ fn list<T: std::fmt::Debug>(item: impl Strategy<Value = T>) -> impl Strategy<Val
     prop::collection::vec(item, 0..3)
 }
 
-fn few<T: std::fmt::Debug + Clone + 'static>(
+fn one_of<T: std::fmt::Debug + Clone + 'static>(
     values: impl IntoIterator<Item = T>,
 ) -> Union<Just<T>> {
     Union::new(values.into_iter().map(Just))
@@ -76,7 +76,7 @@ fn part() -> impl Strategy<Value = Part> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    (few([Role::User, Role::Assistant]), list(part()))
+    (one_of([Role::User, Role::Assistant]), list(part()))
         .prop_map(|(role, parts)| Message { role, parts })
 }
 
@@ -99,7 +99,7 @@ fn tools() -> impl Strategy<Value = Tools> {
 
 fn choice() -> impl Strategy<Value = ToolChoice> {
     prop_oneof![
-        few([ToolChoice::Auto, ToolChoice::None, ToolChoice::Required]),
+        one_of([ToolChoice::Auto, ToolChoice::None, ToolChoice::Required]),
         text().prop_map(ToolChoice::Named),
     ]
 }
@@ -112,13 +112,13 @@ fn format() -> impl Strategy<Value = Format> {
         is_native,
     });
     prop_oneof![
-        few([Format::Text, Format::JsonObject]),
+        one_of([Format::Text, Format::JsonObject]),
         schema.prop_map(Format::Schema)
     ]
 }
 
 fn effort() -> impl Strategy<Value = Effort> {
-    few([
+    one_of([
         Effort::None,
         Effort::Low,
         Effort::Medium,
@@ -128,11 +128,11 @@ fn effort() -> impl Strategy<Value = Effort> {
 }
 
 fn count() -> impl Strategy<Value = Option<u32>> {
-    few([None, Some(0), Some(1)])
+    one_of([None, Some(0), Some(1)])
 }
 
 fn fraction() -> impl Strategy<Value = Option<f64>> {
-    few([None, Some(0.0), Some(-0.0), Some(1.0)])
+    one_of([None, Some(0.0), Some(-0.0), Some(1.0)])
 }
 
 fn sampling() -> impl Strategy<Value = Sampling> {
@@ -141,7 +141,7 @@ fn sampling() -> impl Strategy<Value = Sampling> {
         list(text()),
         prop::option::of(effort()),
         format(),
-        few([None, Some(0), Some(-1)]),
+        one_of([None, Some(0), Some(-1)]),
         0_usize..3,
     );
     (numbers, rest).prop_map(|(numbers, rest)| {

@@ -121,7 +121,7 @@ impl Spawner {
 fn run_spawner(requests: &mpsc::Receiver<SpawnerRequest>, setpriv: Option<&PathBuf>) {
     let mut children = ChildTable::new();
     loop {
-        let request = match children.until_next_scan() {
+        let request = match children.next_scan_delay() {
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(pause) => requests.recv_timeout(pause),
         };

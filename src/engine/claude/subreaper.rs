@@ -123,7 +123,7 @@ impl ChildTable {
     }
 
     /// Returns the time until the next scan for orphans; `None` while there can be none.
-    pub(super) fn until_next_scan(&self) -> Option<Duration> {
+    pub(super) fn next_scan_delay(&self) -> Option<Duration> {
         self.next_scan
             .map(|next| next.saturating_duration_since(Instant::now()))
     }
@@ -322,6 +322,6 @@ mod tests {
         assert_eq!(children.reaper, None, "tests are no subreaper");
         children.add(Some(7), true);
         children.kill_orphans();
-        assert_eq!(children.until_next_scan(), None);
+        assert_eq!(children.next_scan_delay(), None);
     }
 }

@@ -81,7 +81,7 @@ async fn complete_answer_is_logged_without_content() {
         &headers,
         chat(false).to_string(),
     );
-    body(send(with_keys(ScriptedTurns::playing(greeting())), request).await).await;
+    body(send(with_keys(ScriptedTurns::playing(greeting_steps())), request).await).await;
     insta::assert_snapshot!(log.line(), @r#"
 {"caller":"key-2","end":"complete","level":"INFO","message":"request completed","path":"/v1/chat/completions","status":200}
 "#);
@@ -125,7 +125,14 @@ async fn long_names_are_cut_in_the_log() {
     let strange = request(&"M".repeat(5000), &format!("/{name}"), &[], Body::empty());
     for (request, is_field) in [(post(&unknown), true), (strange, false)] {
         let (log, _guard) = Log::collect();
-        body(send(router(state(ScriptedTurns::playing(greeting()))), request).await).await;
+        body(
+            send(
+                router(state(ScriptedTurns::playing(greeting_steps()))),
+                request,
+            )
+            .await,
+        )
+        .await;
         assert!(
             !log.text().contains(&name[..201]) && log.text().len() < 2000,
             "{}",

@@ -3,7 +3,7 @@ use super::*;
 #[tokio::test]
 async fn chat_answer_has_headers_and_body() {
     let response = send(
-        router(state(ScriptedTurns::playing(greeting()))),
+        router(state(ScriptedTurns::playing(greeting_steps()))),
         post(&chat(false)),
     )
     .await;
@@ -40,7 +40,7 @@ async fn ignored_fields_are_listed_in_a_header() {
     let mut body = chat(false);
     body["presence_penalty"] = json!(1);
     let response = send(
-        router(state(ScriptedTurns::playing(greeting()))),
+        router(state(ScriptedTurns::playing(greeting_steps()))),
         post(&body),
     )
     .await;
@@ -59,7 +59,11 @@ async fn content_type_of_request_is_ignored() {
         &[("content-type", "text/plain")],
         body,
     );
-    let response = send(router(state(ScriptedTurns::playing(greeting()))), request).await;
+    let response = send(
+        router(state(ScriptedTurns::playing(greeting_steps()))),
+        request,
+    )
+    .await;
     assert_eq!(response.status(), StatusCode::OK);
 }
 

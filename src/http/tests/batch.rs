@@ -20,7 +20,7 @@ async fn inline_batch_answers_in_order_and_isolates_failures() {
         {"model": "sonnet", "prompt": "Hi", "stream": true},
     ]);
     let response = send_batch(
-        ScriptedTurns::playing(greeting()),
+        ScriptedTurns::playing(greeting_steps()),
         &json!({"requests": requests, "project_id": "default"}),
     )
     .await;
@@ -51,7 +51,7 @@ async fn inline_batch_answers_in_order_and_isolates_failures() {
 async fn inline_batch_for_another_project_is_refused() {
     let fields = json!({"requests": [{"model": "sonnet", "prompt": "Hi"}], "project_id": "proj_1"});
     let (status, error) =
-        error(send_batch(ScriptedTurns::playing(greeting()), &fields).await).await;
+        error(send_batch(ScriptedTurns::playing(greeting_steps()), &fields).await).await;
     assert_eq!(
         (status.as_u16(), &error["code"]),
         (403, &json!("mismatched_project"))
@@ -73,7 +73,7 @@ async fn inline_batch_concurrency_is_limited_by_request_and_workers() {
         let mut turns = ScriptedTurns::playing(
             [
                 vec![started(), Step::Wait(Duration::from_secs(1))],
-                greeting(),
+                greeting_steps(),
             ]
             .concat(),
         );

@@ -10,7 +10,7 @@ use crate::domain::Money;
 /// Router with admission and billing, and its rules.
 async fn billing_router() -> Router {
     let rules = gateway::testing::admission_deps().await;
-    admitting_by(ScriptedTurns::playing(greeting()), rules)
+    router_with_admission(ScriptedTurns::playing(greeting_steps()), rules)
 }
 
 /// Request bodies for each path that runs a model.
@@ -162,7 +162,7 @@ async fn request_naming_another_project_is_forbidden() {
 
 #[tokio::test]
 async fn admin_can_clear_the_cache() {
-    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let admin = |method, path| {
         request(
             method,
@@ -188,7 +188,7 @@ async fn admin_can_clear_the_cache() {
 
 #[tokio::test]
 async fn metrics_need_the_admin_key() {
-    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let open_metrics = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
     let metrics_request = |key| {
         let headers = [("authorization", key), ("accept", open_metrics)];

@@ -39,7 +39,7 @@ fn allowed(headers: &HeaderMap) -> &str {
 }
 
 fn open_to(origins: &[&str], keys: Keys) -> Router {
-    let state = state(ScriptedTurns::playing(greeting()));
+    let state = state(ScriptedTurns::playing(greeting_steps()));
     let config = Config {
         allowed_origins: origins.iter().map(ToString::to_string).collect(),
         ..config()

@@ -43,7 +43,11 @@ fn zeros(bytes: usize) -> Vec<u8> {
 async fn answer(encodings: &str, body: impl Into<Body>) -> Response {
     let headers = [("content-encoding", encodings)];
     let request = request("POST", "/v1/chat/completions", &headers, body);
-    send(router(state(ScriptedTurns::playing(greeting()))), request).await
+    send(
+        router(state(ScriptedTurns::playing(greeting_steps()))),
+        request,
+    )
+    .await
 }
 
 async fn refused(encodings: &str, body: impl Into<Body>) -> (u16, String, String) {

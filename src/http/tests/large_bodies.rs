@@ -19,7 +19,7 @@ fn large_state() -> AppState {
     };
     AppState {
         config: config.into(),
-        ..state(ScriptedTurns::playing(greeting()))
+        ..state(ScriptedTurns::playing(greeting_steps()))
     }
 }
 
@@ -86,7 +86,7 @@ async fn body_of_unknown_length_reserves_memory_as_needed() {
     };
     let state = AppState {
         config: config.into(),
-        ..state(ScriptedTurns::playing(greeting()))
+        ..state(ScriptedTurns::playing(greeting_steps()))
     };
     // A key may use half of this.
     let bodies = Bodies::new(16 << 20);
@@ -118,7 +118,7 @@ async fn reading_an_available_body_yields_to_other_tasks() {
     };
     let state = AppState {
         config: config.into(),
-        ..state(ScriptedTurns::playing(greeting()))
+        ..state(ScriptedTurns::playing(greeting_steps()))
     };
     let mut request = request("POST", "/v1/chat/completions", &[], pieces(100));
     request.extensions_mut().insert(Bodies::new(64 << 20));

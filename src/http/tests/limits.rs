@@ -22,7 +22,7 @@ async fn requests_over_the_rate_limit_get_429_until_retry_after() {
         requests_per_minute: Some(2),
         ..Rates::default()
     };
-    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    let router = router_with_rates(ScriptedTurns::playing(greeting_steps()), rates).await;
     for expected in [
         "limit-requests 2, remaining-requests 1, reset-requests 30s",
         "limit-requests 2, remaining-requests 0, reset-requests 1m0s",
@@ -70,7 +70,7 @@ async fn unused_tokens_are_credited_back() {
         tokens_per_minute: Some(1000),
         ..Rates::default()
     };
-    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    let router = router_with_rates(ScriptedTurns::playing(greeting_steps()), rates).await;
     let mut fields = chat(false);
     fields["max_tokens"] = json!(900);
     let first = send(router.clone(), post(&fields)).await;
@@ -113,7 +113,7 @@ async fn concurrent_request_counts_until_response_ends_or_client_leaves() {
         concurrent_requests: Some(1),
         ..Rates::default()
     };
-    let router = admitting(
+    let router = router_with_rates(
         ScriptedTurns::playing(vec![started(), text("a"), Step::Hang]),
         rates,
     )
@@ -143,7 +143,7 @@ async fn rate_limit_is_checked_before_the_body_is_read() {
         requests_per_minute: Some(1),
         ..Rates::default()
     };
-    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    let router = router_with_rates(ScriptedTurns::playing(greeting_steps()), rates).await;
     assert_eq!(
         send(router.clone(), post(&chat(false))).await.status(),
         StatusCode::OK
@@ -171,7 +171,7 @@ async fn concurrency_limit_is_checked_before_the_body_is_read() {
         concurrent_requests: Some(1),
         ..Rates::default()
     };
-    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    let router = router_with_rates(ScriptedTurns::playing(greeting_steps()), rates).await;
     let unfinished = || request("POST", "/v1/chat/completions", &[], silent());
     let mut first = Box::pin(send(router.clone(), unfinished()));
     assert!(futures::poll!(&mut first).is_pending());
@@ -189,7 +189,7 @@ async fn invalid_request_counts_and_releases_its_slot() {
         concurrent_requests: Some(1),
         ..Rates::default()
     };
-    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    let router = router_with_rates(ScriptedTurns::playing(greeting_steps()), rates).await;
     for expected in [400, 400, 429] {
         let response = send(
             router.clone(),
@@ -206,7 +206,7 @@ async fn request_counts_once_per_turn() {
         requests_per_minute: Some(5),
         ..Rates::default()
     };
-    let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+    let router = router_with_rates(ScriptedTurns::playing(greeting_steps()), rates).await;
     let mut three = chat(false);
     three["n"] = json!(3);
     assert_eq!(
@@ -246,7 +246,7 @@ async fn token_count_counts_as_a_request() {
             concurrent_requests: Some(1),
             ..Rates::default()
         };
-        let router = admitting(ScriptedTurns::playing(greeting()), rates).await;
+        let router = router_with_rates(ScriptedTurns::playing(greeting_steps()), rates).await;
         let fields = json!({"model": "sonnet", "messages": [{"role": "user", "content": "Hi"}]});
         let input = json!({"model": "sonnet", "input": "Hi"});
         let fields = if path.contains("messages") {

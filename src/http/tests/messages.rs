@@ -44,7 +44,7 @@ fn failure(kind: FailureKind) -> Step {
 
 #[tokio::test]
 async fn message_has_anthropics_format() {
-    let response = send(scripted_router(greeting()), message_request(false)).await;
+    let response = send(scripted_router(greeting_steps()), message_request(false)).await;
     assert_eq!(response.status(), StatusCode::OK);
     let headers = response.headers();
     assert_eq!(headers["content-type"], "application/json");
@@ -64,7 +64,7 @@ async fn ignored_message_fields_are_listed() {
         json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
     body["system"] = json!([{"type": "text", "text": "x-anthropic-billing-header: cch=1"}]);
     let response = send(
-        scripted_router(greeting()),
+        scripted_router(greeting_steps()),
         request("POST", PATH, &[], body.to_string()),
     )
     .await;
@@ -176,7 +176,7 @@ async fn message_failures_have_type_by_status() {
 /// Errors of layers have the same format as errors of handlers.
 #[tokio::test]
 async fn errors_of_layers_have_anthropics_format() {
-    let answering = || scripted_router(greeting());
+    let answering = || scripted_router(greeting_steps());
     let outcome = async |router: Router, request: Request<Body>| {
         let (status, kind, _) = refused(router, request).await;
         format!("{status} {kind}")
@@ -219,7 +219,7 @@ async fn key_is_accepted_in_x_api_key() {
     let body =
         json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
     let request = request("POST", PATH, &[("x-api-key", "secret-1")], body.to_string());
-    let response = send(with_keys(ScriptedTurns::playing(greeting())), request).await;
+    let response = send(with_keys(ScriptedTurns::playing(greeting_steps())), request).await;
     assert_eq!(response.status(), StatusCode::OK);
 }
 

@@ -397,13 +397,13 @@ fn with_keys(turns: ScriptedTurns) -> Router {
 }
 
 /// Router whose only key has the limits `rates`.
-async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
+async fn router_with_rates(turns: ScriptedTurns, rates: Rates) -> Router {
     let limits = RateLimits::new(rate_limit::Config {
         requests_per_minute: rates.requests_per_minute,
         tokens_per_minute: rates.tokens_per_minute,
         concurrent_requests: rates.concurrent_requests,
     });
-    admitting_by(
+    router_with_admission(
         turns,
         AdmissionDeps {
             limits,
@@ -413,7 +413,7 @@ async fn admitting(turns: ScriptedTurns, rates: Rates) -> Router {
 }
 
 /// Router with admission by `rules`.
-fn admitting_by(turns: ScriptedTurns, rules: AdmissionDeps) -> Router {
+fn router_with_admission(turns: ScriptedTurns, rules: AdmissionDeps) -> Router {
     let turns = gateway::testing::pipeline(turns, rules);
     router(whole_state(
         &ResponseTables::temporary(),
@@ -424,7 +424,7 @@ fn admitting_by(turns: ScriptedTurns, rules: AdmissionDeps) -> Router {
 }
 
 /// Steps of a greeting in two pieces.
-pub(crate) fn greeting() -> Vec<Step> {
+pub(crate) fn greeting_steps() -> Vec<Step> {
     vec![started(), text("Hel"), text("lo"), finished()]
 }
 

@@ -11,7 +11,7 @@ async fn served(router: Router, path: &str) -> (StatusCode, Value) {
 }
 
 fn open() -> Router {
-    router(state(ScriptedTurns::playing(greeting())))
+    router(state(ScriptedTurns::playing(greeting_steps())))
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn bounds_of_numbers_in_queries_are_those_of_the_handlers() {
 
 #[tokio::test]
 async fn bodies_that_the_document_has_are_read_and_no_others() {
-    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     for (method, path, operation) in operations(&router).await {
         let tag = operation["tags"][0].as_str().unwrap();
         if ["GET", "DELETE"].contains(&method.as_str()) || tag == "Tasks" || path == "/v1/files" {
@@ -177,7 +177,7 @@ fn wrong_value(schema: &Value, components: &Value) -> Option<Value> {
 
 #[tokio::test]
 async fn wrong_type_of_each_field_is_refused_by_its_name() {
-    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let (_, document) = served(router.clone(), "/openapi.json").await;
     let components = &document["components"];
     let mut count = 0;

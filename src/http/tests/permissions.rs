@@ -54,7 +54,7 @@ async fn made(registry: &Registry, permissions: &[Permission]) -> KeyText {
 
 #[tokio::test]
 async fn only_public_paths_are_served_without_a_key() {
-    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let paths = routes::needs()
         .into_iter()
         .chain(admin::PATHS.map(|(path, _)| (path, RequiredAuth::Admin)));
@@ -93,7 +93,7 @@ async fn only_public_paths_are_served_without_a_key() {
 
 #[tokio::test]
 async fn admin_key_opens_the_admin_api_and_nothing_else() {
-    let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, registry) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let stored = made(&registry, &Permission::ALL).await;
     for (route, methods) in admin::PATHS {
         for method in METHODS {
@@ -134,7 +134,7 @@ async fn admin_key_opens_the_admin_api_and_nothing_else() {
 
 #[tokio::test]
 async fn key_without_the_needed_permission_gets_403() {
-    let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, registry) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     for permission in Permission::ALL {
         let key = made(&registry, &[permission]).await;
         for (route, need) in routes::needs() {
@@ -192,7 +192,7 @@ async fn admin_paths_are_unknown_when_served_on_another_listener() {
 
 #[tokio::test]
 async fn project_header_must_name_the_project_of_the_key() {
-    let (router, registry) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, registry) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let stored = made(&registry, &Permission::ALL).await;
     let ask = async |project: &[u8]| for_project(&router, stored.reveal(), project).await;
     assert_eq!(ask(b"default").await.status(), StatusCode::OK);
@@ -207,8 +207,8 @@ async fn project_header_must_name_the_project_of_the_key() {
 
 #[tokio::test]
 async fn project_header_is_ignored_for_keys_that_belong_to_no_project() {
-    let (configured, _) = with_admin(ScriptedTurns::playing(greeting())).await;
-    let open = router(state(ScriptedTurns::playing(greeting())));
+    let (configured, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
+    let open = router(state(ScriptedTurns::playing(greeting_steps())));
     for project in [&b"default"[..], b"proj_other", b"", b"\xff"] {
         for (router, key) in [(&configured, "secret-1"), (&open, "anything"), (&open, "")] {
             let response = for_project(router, key, project).await;

@@ -6,7 +6,7 @@ use super::*;
 
 /// Server with the project `my-app`, and the text of a key of it.
 async fn with_project() -> (Router, String) {
-    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let (status, created) =
         send_json(&router, "POST", "/admin/projects", json!({"id": "my-app"})).await;
     assert_eq!(

@@ -1,8 +1,14 @@
 use super::*;
 
 async fn refused(request: Request<Body>) -> (u16, String, String) {
-    let (status, error) =
-        error(send(router(state(ScriptedTurns::playing(greeting()))), request).await).await;
+    let (status, error) = error(
+        send(
+            router(state(ScriptedTurns::playing(greeting_steps()))),
+            request,
+        )
+        .await,
+    )
+    .await;
     let text = |field: &str| error[field].as_str().unwrap_or("null").to_owned();
     (status.as_u16(), text("code"), text("message"))
 }
@@ -96,7 +102,11 @@ async fn path_is_served_in_each_of_its_forms() {
             &[("content-type", "application/json")],
             chat(false).to_string(),
         );
-        let response = send(router(state(ScriptedTurns::playing(greeting()))), post).await;
+        let response = send(
+            router(state(ScriptedTurns::playing(greeting_steps()))),
+            post,
+        )
+        .await;
         assert_eq!(response.status(), 200, "{path}");
     }
     let messages = request("POST", "/messages/", &[], "{}");
@@ -343,7 +353,7 @@ async fn panic_fails_only_its_request() {
 
 #[tokio::test]
 async fn invalid_host_header_is_refused() {
-    let router = with_keys(ScriptedTurns::playing(greeting()));
+    let router = with_keys(ScriptedTurns::playing(greeting_steps()));
     for (hosts, words) in [
         (&[][..], "is missing"),
         (&[""], "is empty"),

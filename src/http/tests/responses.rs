@@ -97,14 +97,14 @@ fn recording_router() -> (Router, Arc<Mutex<Vec<String>>>) {
             .collect();
         lines.push(texts(&turn.prompt));
         seen.lock().unwrap().push(lines.join(" | "));
-        Ok(play(greeting()))
+        Ok(play(greeting_steps()))
     };
     (router(state(ScriptedTurns::new(script))), turns)
 }
 
 #[tokio::test]
 async fn response_is_stored_until_deleted() {
-    let router = scripted_router(greeting());
+    let router = scripted_router(greeting_steps());
     let response = send(router.clone(), response_request(json!({"seed": 1}))).await;
     assert_eq!(
         response.headers()["x-switchboard-model"],
@@ -146,7 +146,7 @@ async fn response_is_stored_until_deleted() {
 
 #[tokio::test]
 async fn response_is_hidden_from_other_keys() {
-    let router = with_keys(ScriptedTurns::playing(greeting()));
+    let router = with_keys(ScriptedTurns::playing(greeting_steps()));
     let with = |key: &str, mut request: Request<Body>| {
         request
             .headers_mut()
@@ -215,7 +215,7 @@ async fn previous_response_id_continues_the_conversation() {
 
 #[tokio::test]
 async fn input_items_are_listed_in_pages() {
-    let router = scripted_router(greeting());
+    let router = scripted_router(greeting_steps());
     let message = |text: &str| json!({"role": "user", "content": text});
     let created = found(
         &router,
@@ -429,7 +429,7 @@ async fn background_response_ends_once_its_full_disk_has_space() {
 
 #[tokio::test]
 async fn background_stream_can_be_read_again() {
-    let router = scripted_router(greeting());
+    let router = scripted_router(greeting_steps());
     let response = send(
         router.clone(),
         response_request(json!({"background": true, "stream": true})),
@@ -458,7 +458,7 @@ async fn background_stream_can_be_read_again() {
 
 #[tokio::test]
 async fn only_background_responses_can_be_cancelled() {
-    let router = scripted_router(greeting());
+    let router = scripted_router(greeting_steps());
     let created = found(&router, response_request(json!({}))).await;
     assert_eq!(
         refused(&router, at("POST", &id(&created), "/cancel")).await,
@@ -580,7 +580,11 @@ async fn input_tokens_are_counted_and_conversations_compacted() {
 
 #[tokio::test]
 async fn get_responses_without_upgrade_is_refused() {
-    let response = send(scripted_router(greeting()), request("GET", PATH, &[], "")).await;
+    let response = send(
+        scripted_router(greeting_steps()),
+        request("GET", PATH, &[], ""),
+    )
+    .await;
     assert_eq!(response.headers()["allow"], "POST");
     let (status, error) = error(response).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
@@ -597,7 +601,7 @@ async fn item_references_are_limited_in_size() {
             body_limit: 2 << 20,
             ..config()
         }),
-        ..state(ScriptedTurns::playing(greeting()))
+        ..state(ScriptedTurns::playing(greeting_steps()))
     };
     let router = router(state);
     let created = found(

@@ -82,7 +82,7 @@ async fn repeating() -> Router {
     let turns = ScriptedTurns::new(|_, turn| {
         Ok(play(vec![started(), text(turn.model.as_str()), finished()]))
     });
-    admitting(turns, Rates::default()).await
+    router_with_rates(turns, Rates::default()).await
 }
 
 #[tokio::test]

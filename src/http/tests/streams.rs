@@ -45,7 +45,7 @@ fn summarize_frame(frame: &str) -> String {
 #[tokio::test]
 async fn each_text_event_is_one_frame() {
     let mut response = send(
-        router(state(ScriptedTurns::playing(greeting()))),
+        router(state(ScriptedTurns::playing(greeting_steps()))),
         post(&chat(true)),
     )
     .await;
@@ -147,7 +147,7 @@ async fn late_failure_ends_stream_without_done() {
 
 #[tokio::test]
 async fn last_event_releases_the_turn() {
-    let turns = ScriptedTurns::playing(greeting());
+    let turns = ScriptedTurns::playing(greeting_steps());
     let running_turns = turns.watch_running();
     let mut response = send(router(state(turns)), post(&chat(true))).await;
     while *running_turns.borrow() > 0 {

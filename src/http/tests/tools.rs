@@ -49,7 +49,7 @@ async fn each_choice_is_a_turn_of_its_own() {
     let (choices, seen) = std::sync::mpsc::channel();
     let turns = ScriptedTurns::new(move |_, turn| {
         choices.send(turn.sampling.choice_index).unwrap();
-        Ok(play(greeting()))
+        Ok(play(greeting_steps()))
     });
     let mut running_turns = turns.watch_running();
     let response = send(router(state(turns)), post(&request)).await;

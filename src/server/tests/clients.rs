@@ -55,7 +55,7 @@ async fn turn_is_cancelled_when_client_disconnects_at_any_stage() {
         for kind in DisconnectKind::ALL {
             let mut client = server.connect().await;
             client.write_all(&chat(stream)).await.unwrap();
-            server.until_held(1).await;
+            server.wait_for_turns(1).await;
             if index == 4 {
                 read_until(&mut client, "\"a\"").await;
             }
@@ -133,8 +133,8 @@ async fn stopped_reader_is_disconnected_and_holds_little_memory() {
     socket.set_recv_buffer_size(4096).unwrap();
     let mut client = socket.connect(server.address).await.unwrap();
     client.write_all(&chat(true)).await.unwrap();
-    server.until_held(1).await;
-    server.until_held(0).await;
+    server.wait_for_turns(1).await;
+    server.wait_for_turns(0).await;
     let produced = produced.load(Ordering::Relaxed);
     assert!(
         produced <= 512 * 1024,
@@ -173,7 +173,7 @@ async fn oversized_body_gets_413_while_it_is_still_sent() {
 
 #[tokio::test]
 async fn connection_serves_requests_one_after_another() {
-    let server = Server::start(ScriptedTurns::playing(http::greeting())).await;
+    let server = Server::start(ScriptedTurns::playing(http::greeting_steps())).await;
     let mut client = server.connect().await;
     for stream in [true, false, true] {
         client.write_all(&chat(stream)).await.unwrap();

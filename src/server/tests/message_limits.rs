@@ -89,8 +89,12 @@ async fn protocol_violation_closes_the_socket_with_a_reason() {
 #[tokio::test]
 async fn large_message_within_the_limit_is_read() {
     let large = |config: &mut crate::http::Config| config.body_limit = 1 << 20;
-    let server =
-        Server::start_with(ScriptedTurns::playing(http::greeting()), config(), large).await;
+    let server = Server::start_with(
+        ScriptedTurns::playing(http::greeting_steps()),
+        config(),
+        large,
+    )
+    .await;
     let text = "x".repeat(100_000);
     let mut socket = Socket::open_at(&server, "/v1/stream").await;
     socket.send(chat("a", &text)).await;
@@ -102,7 +106,7 @@ async fn large_message_within_the_limit_is_read() {
     socket
         .send(json!({"type": "response.create", "model": "sonnet", "input": text}))
         .await;
-    socket.until("response.completed").await;
+    socket.read_until("response.completed").await;
 }
 
 #[tokio::test]

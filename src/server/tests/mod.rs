@@ -110,7 +110,7 @@ impl Server {
     }
 
     /// Waits until `count` turns are running.
-    async fn until_held(&mut self, count: usize) {
+    async fn wait_for_turns(&mut self, count: usize) {
         within(
             DEADLINE,
             self.running_turns

@@ -57,7 +57,7 @@ impl Socket {
     }
 
     /// Returns the event `name`, skipping those before it.
-    pub(super) async fn until(&mut self, name: &str) -> Value {
+    pub(super) async fn read_until(&mut self, name: &str) -> Value {
         loop {
             let event = self.next().await.unwrap();
             if event["type"] == name {
@@ -68,7 +68,7 @@ impl Socket {
 
     /// Returns the next completed response.
     async fn completed_response(&mut self) -> Value {
-        self.until("response.completed").await["response"].clone()
+        self.read_until("response.completed").await["response"].clone()
     }
 }
 
@@ -222,14 +222,14 @@ async fn each_response_has_an_access_log_line() {
     let server = Server::start(ScriptedTurns::playing(steps)).await;
     let mut socket = Socket::open(&server).await;
     socket.request(json!({})).await;
-    socket.until("response.failed").await;
+    socket.read_until("response.failed").await;
     socket
         .request(json!({"n": 1, "temperature": 9, "input": "secret"}))
         .await;
-    socket.until("error").await;
+    socket.read_until("error").await;
     // The next answer begins after the previous log line is written.
     socket.request(json!({})).await;
-    socket.until("response.created").await;
+    socket.read_until("response.created").await;
     let text = log.text();
     let summarize = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -257,10 +257,10 @@ async fn turn_is_cancelled_when_socket_closes() {
     let mut server = Server::start(hanging_turns()).await;
     let mut socket = Socket::open(&server).await;
     socket.request(json!({})).await;
-    socket.until("response.output_text.delta").await;
-    server.until_held(1).await;
+    socket.read_until("response.output_text.delta").await;
+    server.wait_for_turns(1).await;
     drop(socket);
-    server.until_held(0).await;
+    server.wait_for_turns(0).await;
 }
 
 #[tokio::test]
@@ -276,7 +276,7 @@ async fn socket_with_too_many_queued_requests_is_closed() {
             break;
         }
     }
-    server.until_held(0).await;
+    server.wait_for_turns(0).await;
 }
 
 #[tokio::test]
@@ -288,10 +288,10 @@ async fn shutdown_closes_idle_sockets_and_fails_running_responses() {
     let server = Server::start_with(hanging_turns(), config, |_| {}).await;
     let (mut idle, mut busy) = (Socket::open(&server).await, Socket::open(&server).await);
     busy.request(json!({})).await;
-    busy.until("response.output_text.delta").await;
+    busy.read_until("response.output_text.delta").await;
     server.shutdown.begin();
     assert_eq!(idle.next().await, Some(json!(1012)));
-    let failed = busy.until("response.failed").await;
+    let failed = busy.read_until("response.failed").await;
     assert_eq!(failed["response"]["status"], "failed");
     assert_eq!(busy.next().await, Some(json!(1012)));
     drop((idle, busy));
@@ -304,7 +304,7 @@ async fn queued_requests_of_a_socket_are_bounded_in_bytes() {
         Server::start_with(hanging_turns(), config(), |config| config.body_limit = 1000).await;
     let mut socket = Socket::open(&server).await;
     socket.request(json!({})).await;
-    socket.until("response.created").await;
+    socket.read_until("response.created").await;
     for _ in 0..2 {
         socket.request(json!({"input": "x".repeat(600)})).await;
     }

@@ -116,12 +116,12 @@ async fn oldest_unauthenticated_socket_of_an_address_is_evicted() {
     known
         .send(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
-    known.until("authenticated").await;
+    known.read_until("authenticated").await;
     clients.push(open(&server).await);
     let mut page = open(&server).await;
     page.send(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
-    page.until("authenticated").await;
+    page.read_until("authenticated").await;
     assert_eq!(
         events_until_end(&mut clients[0], 1).await,
         ["- error too_many_sockets"]
@@ -238,7 +238,7 @@ async fn revoked_key_is_refused_for_the_next_turn() {
     socket
         .send(json!({"type": "auth", "api_key": key.text}))
         .await;
-    socket.until("authenticated").await;
+    socket.read_until("authenticated").await;
     socket.send(chat("a", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await.last().unwrap(),

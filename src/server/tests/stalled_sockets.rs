@@ -25,7 +25,7 @@ fn endless_turns() -> (ScriptedTurns, watch::Receiver<usize>) {
     let (count, progress) = watch::channel(0);
     let turns = ScriptedTurns::new(move |_, turn| {
         if prompt(turn) == "hi" {
-            return Ok(play(http::greeting()));
+            return Ok(play(http::greeting_steps()));
         }
         let count = count.clone();
         let texts = stream::repeat_with(move || {
@@ -62,14 +62,14 @@ async fn stalled_socket_delays_only_its_own_turns_and_is_closed() {
     let mut server = Server::start_with(endless_turns().0, config, |_| {}).await;
     let mut stalled = open(&server).await;
     stalled.send(chat("a", "much")).await;
-    server.until_held(1).await;
+    server.wait_for_turns(1).await;
     let mut socket = open(&server).await;
     socket.send(chat("b", "hi")).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await.last().unwrap(),
         "b done stop"
     );
-    server.until_held(0).await;
+    server.wait_for_turns(0).await;
     drop(stalled);
 }
 
@@ -81,9 +81,9 @@ async fn stalled_socket_can_still_cancel_and_start_turns() {
     stalled.send(chat("a", "much")).await;
     wait_until_stalled(&mut progress).await;
     stalled.send(json!({"type": "cancel", "id": "a"})).await;
-    server.until_held(0).await;
+    server.wait_for_turns(0).await;
     stalled.send(chat("b", "hi")).await;
-    stalled.until("done").await;
+    stalled.read_until("done").await;
     assert_eq!(
         events_until_end(&mut stalled, 1).await,
         ["b started", "b token Hel", "b token lo", "b done stop"]
@@ -102,9 +102,9 @@ async fn stalled_socket_can_close() {
         }
         stalled.send(message).await;
         wait_until_stalled(&mut progress).await;
-        server.until_held(1).await;
+        server.wait_for_turns(1).await;
         stalled.0.send(Message::Close(None)).await.unwrap();
-        server.until_held(0).await;
+        server.wait_for_turns(0).await;
     }
 }
 

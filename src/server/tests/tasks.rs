@@ -69,9 +69,12 @@ async fn task_is_watched_and_controlled_over_one_socket() {
     let mut running = RunningTask::open().await;
     let mut socket = running.open_socket("", 0).await.unwrap();
     running.agent.emit(AgentEvent::Message("hm".to_owned()));
-    assert_eq!(socket.until("message").await["text"], "hm");
+    assert_eq!(socket.read_until("message").await["text"], "hm");
     running.agent.request_permission("q1");
-    assert_eq!(socket.until("permission_request").await["request_id"], "q1");
+    assert_eq!(
+        socket.read_until("permission_request").await["request_id"],
+        "q1"
+    );
     socket
         .send(json!({"type": "permission", "request_id": "q1", "decision": "allow"}))
         .await;
@@ -80,11 +83,11 @@ async fn task_is_watched_and_controlled_over_one_socket() {
         AgentCall::Answer("q1".to_owned(), PermissionDecision::Allow)
     );
     assert_eq!(
-        socket.until("permission_resolved").await["decision"],
+        socket.read_until("permission_resolved").await["decision"],
         "allow"
     );
     socket.send(json!({"type": "ping"})).await;
-    socket.until("pong").await;
+    socket.read_until("pong").await;
     for (wrong, status, what) in [
         (
             json!({"type": "permission", "request_id": "q1", "decision": "allow"}),
@@ -99,21 +102,21 @@ async fn task_is_watched_and_controlled_over_one_socket() {
         (json!({"type": "stop"}), 400, "invalid_value"),
     ] {
         socket.send(wrong).await;
-        let refused = socket.until("request_error").await;
+        let refused = socket.read_until("request_error").await;
         assert_eq!(
             (&refused["status"], &refused["error"]["code"]),
             (&json!(status), &json!(what))
         );
     }
     socket.0.send(Message::text("not JSON")).await.unwrap();
-    socket.until("request_error").await;
+    socket.read_until("request_error").await;
     socket.send(json!({"type": "interrupt"})).await;
     assert_eq!(
         running.agent.calls.recv().await.unwrap(),
         AgentCall::Interrupt
     );
     running.agent.end(AgentStop::Interrupted, "0.25");
-    assert_eq!(socket.until("complete").await["status"], "interrupted");
+    assert_eq!(socket.read_until("complete").await["status"], "interrupted");
     assert_eq!(socket.next().await, Some(json!(1000)));
 }
 
@@ -129,7 +132,7 @@ async fn socket_opened_later_starts_after_the_requested_event() {
         events.push(socket.next().await.unwrap());
     }
     running.agent.end(AgentStop::Completed, "0.25");
-    events.push(socket.until("complete").await);
+    events.push(socket.read_until("complete").await);
     assert_eq!(numbers(&events), [3, 4, 5, 6]);
     assert_eq!(
         running.open_socket("", 1).await.err(),

@@ -97,7 +97,7 @@ async fn turns_run_concurrently_and_ids_can_be_reused() {
     let server = Server::start(prompted_turns()).await;
     let mut socket = open(&server).await;
     socket.send(chat("slow", "hang")).await;
-    socket.until("token").await;
+    socket.read_until("token").await;
     for id in ["b", "a", "b"] {
         socket.send(chat(id, "hi")).await;
         let expected =
@@ -139,7 +139,7 @@ async fn done_event_has_model_and_usage() {
         (&started["model"], &started["ignored"]),
         (&json!("sonnet"), &json!(["verbosity"]))
     );
-    let done = socket.until("done").await;
+    let done = socket.read_until("done").await;
     assert_eq!(
         (&done["id"], &done["model"]),
         (&started["id"], &json!("claude-sonnet-5-5"))
@@ -153,12 +153,12 @@ async fn cancel_ends_one_turn_and_keeps_the_others() {
     let mut socket = open(&server).await;
     for id in ["a", "b"] {
         socket.send(chat(id, "hang")).await;
-        socket.until("token").await;
+        socket.read_until("token").await;
     }
-    server.until_held(2).await;
+    server.wait_for_turns(2).await;
     socket.send(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(events_until_end(&mut socket, 1).await, ["a done cancelled"]);
-    server.until_held(1).await;
+    server.wait_for_turns(1).await;
     socket.send(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(
         events_until_end(&mut socket, 1).await,
@@ -170,9 +170,9 @@ async fn cancel_ends_one_turn_and_keeps_the_others() {
         ["b error invalid_value"],
         "it is still running"
     );
-    server.until_held(1).await;
+    server.wait_for_turns(1).await;
     drop(socket);
-    server.until_held(0).await;
+    server.wait_for_turns(0).await;
 }
 
 #[tokio::test]
@@ -180,11 +180,11 @@ async fn queued_turn_can_be_cancelled() {
     let mut server = Server::start(ScriptedTurns::queueing()).await;
     let mut socket = open(&server).await;
     socket.send(chat("a", "hi")).await;
-    socket.until("started").await;
-    server.until_held(1).await;
+    socket.read_until("started").await;
+    server.wait_for_turns(1).await;
     socket.send(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(events_until_end(&mut socket, 1).await, ["a done cancelled"]);
-    server.until_held(0).await;
+    server.wait_for_turns(0).await;
 }
 
 #[tokio::test]
@@ -237,15 +237,15 @@ async fn number_of_turns_per_socket_is_limited() {
     for index in 0..17 {
         socket.send(chat(&format!("t{index}"), "hang")).await;
     }
-    let error = socket.until("error").await;
+    let error = socket.read_until("error").await;
     assert_eq!(
         (&error["id"], &error["status"]),
         (&json!("t16"), &json!(429))
     );
     assert_eq!(error["error"]["code"], "too_many_turns");
-    server.until_held(16).await;
+    server.wait_for_turns(16).await;
     socket.0.close(None).await.unwrap();
-    server.until_held(0).await;
+    server.wait_for_turns(0).await;
 }
 
 #[tokio::test]
@@ -254,16 +254,16 @@ async fn dead_socket_is_closed_and_silent_live_one_is_kept() {
     let mut server = Server::start_with(hanging_turns(), config(), heartbeat).await;
     let mut alive = open(&server).await;
     alive.send(chat("a", "hi")).await;
-    alive.until("token").await;
+    alive.read_until("token").await;
     let mut dead = open(&server).await;
     dead.send(chat("a", "hi")).await;
-    dead.until("token").await;
-    server.until_held(2).await;
+    dead.read_until("token").await;
+    server.wait_for_turns(2).await;
     let mut pings = 0;
     while pings < 6 {
         pings += usize::from(matches!(alive.0.next().await, Some(Ok(Message::Ping(_)))));
     }
-    server.until_held(1).await;
+    server.wait_for_turns(1).await;
     alive.send(json!({"type": "cancel", "id": "a"})).await;
     assert_eq!(alive.next().await.unwrap()["finish_reason"], "cancelled");
 }
@@ -276,19 +276,19 @@ async fn each_turn_has_an_access_log_line() {
     socket
         .send(json!({"type": "auth", "api_key": "secret-1"}))
         .await;
-    socket.until("authenticated").await;
+    socket.read_until("authenticated").await;
     for (prompt, end) in [("hi", "done"), ("fail", "error")] {
         socket.send(chat("a", prompt)).await;
-        socket.until(end).await;
+        socket.read_until(end).await;
     }
     socket
         .send(json!({"type": "chat", "n": 9, "messages": "secret-prompt"}))
         .await;
-    socket.until("error").await;
+    socket.read_until("error").await;
     socket.send(chat("a", "hang")).await;
-    socket.until("token").await;
+    socket.read_until("token").await;
     socket.send(json!({"type": "cancel", "id": "a"})).await;
-    socket.until("done").await;
+    socket.read_until("done").await;
     let text = log.text();
     let events_until_end = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -323,7 +323,7 @@ async fn shutdown_ends_turns_with_an_error_and_closes_sockets() {
     let server = Server::start_with(prompted_turns(), config, |_| {}).await;
     let (mut idle, mut busy) = (open(&server).await, open(&server).await);
     busy.send(chat("a", "hang")).await;
-    busy.until("token").await;
+    busy.read_until("token").await;
     server.shutdown.begin();
     assert_eq!(idle.next().await, Some(json!(1012)));
     busy.send(chat("b", "hi")).await;
@@ -351,8 +351,8 @@ async fn large_message_waiting_for_memory_blocks_no_running_turn() {
     .await;
     let mut socket = open(&server).await;
     socket.send(chat("a", "hi")).await;
-    socket.until("started").await;
-    server.until_held(1).await;
+    socket.read_until("started").await;
+    server.wait_for_turns(1).await;
     // A body that reserves all memory of the key and never arrives; `100 Continue` shows that it
     // has its permit.
     let mut slow = server.connect().await;
@@ -373,5 +373,5 @@ async fn large_message_waiting_for_memory_blocks_no_running_turn() {
         );
     }
     drop(slow);
-    assert_eq!(socket.until("started").await["id"], "b");
+    assert_eq!(socket.read_until("started").await["id"], "b");
 }

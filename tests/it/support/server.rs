@@ -242,13 +242,13 @@ impl TestServer {
     }
 
     /// Waits until the counters of the worker pool satisfy `condition`.
-    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&PoolStats) -> bool) {
+    pub(crate) async fn wait_until(&self, what: &str, condition: impl Fn(&PoolStats) -> bool) {
         eventually(what, || async { condition(&self.stats()).then_some(()) }).await;
     }
 
     /// Waits until every worker is idle and reset.
-    pub(crate) async fn until_quiet(&self) {
-        self.until("every worker is idle", |stats| {
+    pub(crate) async fn wait_until_idle(&self) {
+        self.wait_until("every worker is idle", |stats| {
             stats.busy + stats.resetting + stats.starting + stats.waiting == 0
         })
         .await;
@@ -284,7 +284,7 @@ impl TestServer {
     /// Stops the server and asserts that no lease, waiting request or process is left.
     pub(crate) async fn end(self) {
         if self.app.workers.is_some() {
-            self.until("no lease is left", |stats| {
+            self.wait_until("no lease is left", |stats| {
                 stats.busy + stats.resetting + stats.waiting == 0
             })
             .await;

@@ -173,7 +173,7 @@ impl ServerProcess {
     }
 
     /// Waits until the body of `/ready` satisfies `condition`.
-    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) {
+    pub(crate) async fn wait_until(&self, what: &str, condition: impl Fn(&Value) -> bool) {
         eventually(what, || async {
             condition(&self.get("/ready").await.1).then_some(())
         })
@@ -224,7 +224,7 @@ impl ServerProcess {
     }
 
     /// Waits until new connections are refused.
-    pub(crate) async fn until_refused(&self) {
+    pub(crate) async fn wait_until_refused(&self) {
         let is_refused = || async {
             TcpStream::connect(self.address)
                 .await

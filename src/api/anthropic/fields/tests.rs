@@ -33,7 +33,7 @@ fn documentation_shows_message_fields() {
 }
 
 #[test]
-fn every_table_is_linked_from_the_request() {
+fn message_field_tables_are_linked_from_the_request() {
     document::check_links(&REQUEST, &tables());
 }
 

@@ -46,17 +46,17 @@ fn tables() -> Vec<&'static ObjectSchema> {
 }
 
 #[test]
-fn field_tables_match_document() {
+fn chat_fields_match_the_document() {
     document::check("fields", &tables());
 }
 
 #[test]
-fn every_table_is_linked_from_the_request() {
+fn chat_field_tables_are_linked_from_the_request() {
     document::check_links(&REQUEST, &tables());
 }
 
 #[test]
-fn table_rows_are_unique_and_defaults_parse() {
+fn chat_fields_are_unique_and_their_defaults_parse() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {
             let name = field.name;
@@ -81,7 +81,7 @@ fn table_rows_are_unique_and_defaults_parse() {
 }
 
 #[test]
-fn every_honoured_field_is_read_by_the_decoder() {
+fn honoured_chat_fields_are_read_by_the_decoder() {
     let rows = [
         ("stream", "true"),
         ("stream_options", "{}"),
@@ -136,7 +136,7 @@ fn every_honoured_field_is_read_by_the_decoder() {
 }
 
 #[test]
-fn every_openai_schema_field_has_a_row() {
+fn chat_fields_of_the_openai_schema_have_rows() {
     let schema = [
         (
             &REQUEST,

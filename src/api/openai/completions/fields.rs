@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn every_openai_schema_field_has_a_row() {
+    fn completion_fields_of_the_openai_schema_have_rows() {
         for name in document::fields_of::<CreateCompletionRequest>() {
             assert!(REQUEST.find(name).is_some(), "no row for {name}");
         }

@@ -43,17 +43,17 @@ fn tables() -> Vec<&'static ObjectSchema> {
 }
 
 #[test]
-fn field_tables_match_document() {
+fn response_fields_match_the_document() {
     document::check("responses fields", &tables());
 }
 
 #[test]
-fn every_table_is_linked_from_the_request() {
+fn response_field_tables_are_linked_from_the_request() {
     document::check_links(&REQUEST, &tables());
 }
 
 #[test]
-fn table_rows_are_unique_and_defaults_parse() {
+fn response_fields_are_unique_and_their_defaults_parse() {
     for table in tables() {
         for (index, field) in table.fields.iter().enumerate() {
             let name = field.name;
@@ -77,7 +77,7 @@ fn table_rows_are_unique_and_defaults_parse() {
 }
 
 #[test]
-fn every_honoured_field_is_read_by_the_decoder() {
+fn honoured_response_fields_are_read_by_the_decoder() {
     let mut whole = json!({
         "model": "m", "input": "hi", "instructions": "i", "conversation": {"id": "conv_1"}, "stream": true, "stream_options": {}, "store": true,
         "previous_response_id": "resp_1", "background": true,
@@ -112,7 +112,7 @@ fn every_honoured_field_is_read_by_the_decoder() {
 }
 
 #[test]
-fn every_openai_schema_field_has_a_row() {
+fn response_fields_of_the_openai_schema_have_rows() {
     let schema = [
         (
             &REQUEST,

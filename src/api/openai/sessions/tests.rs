@@ -12,7 +12,7 @@ use crate::domain::Role;
 use crate::domain::ToolUse;
 
 #[test]
-fn field_tables_match_document() {
+fn session_fields_match_the_document() {
     document::check_struct::<SessionFields>(&CREATE);
     document::check_own("session fields", &[&CREATE]);
     document::check("session message fields", &[&NEW]);

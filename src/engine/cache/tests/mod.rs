@@ -82,7 +82,7 @@ fn finished(reason: FinishReason) -> TurnEvent {
     TurnEvent::Finished(Finish::new(reason, Usage::default()))
 }
 
-fn greeting() -> Vec<TurnEvent> {
+fn greeting_events() -> Vec<TurnEvent> {
     let started = TurnEvent::started("claude-sonnet-5-5", Usage::default());
     vec![
         started,
@@ -125,7 +125,7 @@ async fn play(filler: MissGuard<Error>, events: Vec<TurnEvent>) -> Vec<Item> {
 }
 
 async fn keep(cache: &Cache<Error>, prompt: &str) {
-    play(miss(ask(cache, prompt)), greeting()).await;
+    play(miss(ask(cache, prompt)), greeting_events()).await;
 }
 
 fn items(events: Vec<TurnEvent>) -> Vec<Item> {

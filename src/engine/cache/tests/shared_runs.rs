@@ -48,12 +48,12 @@ async fn hundred_concurrent_callers_share_one_run() {
         .into_iter()
         .map(|answer| tasks.spawn(answer.collect::<Vec<_>>()))
         .collect();
-    for event in greeting() {
+    for event in greeting_events() {
         tokio::task::yield_now().await;
         sender.unbounded_send(Ok(event)).unwrap();
     }
     for read in join_all(readers).await {
-        assert_eq!(read.unwrap(), items(greeting()));
+        assert_eq!(read.unwrap(), items(greeting_events()));
     }
     assert_eq!(runs.load(Relaxed), 1);
     let stats = cache.stats();
@@ -74,7 +74,7 @@ fn readers_on_many_threads_all_see_the_whole_answer() {
         // Kept alive, so that the run goes on after all the other readers have left.
         let first = miss(ask(&cache, "Hi")).fill(async {
             tokio::task::yield_now().await;
-            Ok(slowly(greeting()))
+            Ok(slow_stream(greeting_events()))
         });
         let read = |reader: usize| {
             let cache = cache.clone();
@@ -87,7 +87,7 @@ fn readers_on_many_threads_all_see_the_whole_answer() {
                 }
                 assert_eq!(
                     answer.collect::<Vec<_>>().await,
-                    items(greeting()),
+                    items(greeting_events()),
                     "round {round}"
                 );
             }
@@ -101,7 +101,7 @@ fn readers_on_many_threads_all_see_the_whole_answer() {
             }
             assert_eq!(
                 first.collect::<Vec<_>>().await,
-                items(greeting()),
+                items(greeting_events()),
                 "round {round}"
             );
         });
@@ -110,7 +110,7 @@ fn readers_on_many_threads_all_see_the_whole_answer() {
 }
 
 /// Yields before each event, so that other readers run in between.
-fn slowly(events: Vec<TurnEvent>) -> impl Stream<Item = Item> + Send + 'static {
+fn slow_stream(events: Vec<TurnEvent>) -> impl Stream<Item = Item> + Send + 'static {
     futures::stream::iter(events).then(async |event| {
         tokio::task::yield_now().await;
         Ok(event)
@@ -149,12 +149,12 @@ async fn stalled_reader_does_not_stall_others() {
     let second = hit(ask(&cache, "Hi"));
     let tasks = tokio_util::task::TaskTracker::new();
     let reading = tasks.spawn(second.collect::<Vec<_>>());
-    for event in greeting() {
+    for event in greeting_events() {
         tokio::task::yield_now().await;
         sender.unbounded_send(Ok(event)).unwrap();
     }
-    assert_eq!(reading.await.unwrap(), items(greeting()));
-    assert_eq!(first.collect::<Vec<_>>().await, items(greeting()));
+    assert_eq!(reading.await.unwrap(), items(greeting_events()));
+    assert_eq!(first.collect::<Vec<_>>().await, items(greeting_events()));
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn starting_run_survives_its_leader_for_joined_readers() {
     let (begin, begun) = futures::channel::oneshot::channel::<()>();
     let mut first = miss(ask(&cache, "Hi")).fill(async {
         let _ = begun.await;
-        Ok(futures::stream::iter(items(greeting())))
+        Ok(futures::stream::iter(items(greeting_events())))
     });
     assert!(first.started().now_or_never().is_none());
     let mut second = hit(ask(&cache, "Hi"));
@@ -234,7 +234,7 @@ async fn starting_run_survives_its_leader_for_joined_readers() {
     assert!(second.started().now_or_never().is_none());
     begin.send(()).unwrap();
     second.started().await.unwrap();
-    assert_eq!(second.collect::<Vec<_>>().await, items(greeting()));
+    assert_eq!(second.collect::<Vec<_>>().await, items(greeting_events()));
 }
 
 #[tokio::test]
@@ -248,10 +248,10 @@ async fn only_one_of_two_missed_lookups_runs() {
     assert!(unused.is_closed());
     assert_eq!((first.is_hit(), second.is_hit()), (false, true));
     let third = miss(ask(&cache, "Hello"));
-    items(greeting())
+    items(greeting_events())
         .into_iter()
         .for_each(|item| sender.unbounded_send(item).unwrap());
-    assert_eq!(second.collect::<Vec<_>>().await, items(greeting()));
+    assert_eq!(second.collect::<Vec<_>>().await, items(greeting_events()));
     keep(&cache, "Hello").await;
     assert!(fill(third, futures::stream::pending()).is_hit());
 }

@@ -6,14 +6,14 @@ use super::*;
 async fn stored_answer_is_replayed_event_by_event() {
     let cache = cache();
     assert_eq!(
-        play(miss(ask(&cache, "Hi")), greeting()).await,
-        items(greeting())
+        play(miss(ask(&cache, "Hi")), greeting_events()).await,
+        items(greeting_events())
     );
     for _ in 0..2 {
         let mut answer = hit(ask(&cache, "Hi"));
         assert!(answer.is_hit());
         answer.started().await.unwrap();
-        assert_eq!(answer.collect::<Vec<_>>().await, items(greeting()));
+        assert_eq!(answer.collect::<Vec<_>>().await, items(greeting_events()));
     }
     assert!(matches!(
         cache.lookup("other", &turn("Hi"), ANY, false),
@@ -115,10 +115,14 @@ async fn cache_control_skips_lookup_or_storing() {
 }
 
 #[tokio::test]
-async fn clear_evicts_a_project_and_keeps_running_answers_out() {
+async fn cleared_project_is_evicted_and_its_running_answers_are_not_stored() {
     let cache = cache();
     keep(&cache, "Hi").await;
-    play(miss(cache.lookup("q", &turn("Hi"), ANY, false)), greeting()).await;
+    play(
+        miss(cache.lookup("q", &turn("Hi"), ANY, false)),
+        greeting_events(),
+    )
+    .await;
     let (sender, events) = scripted();
     let mut running = fill(miss(ask(&cache, "Hello")), events);
     cache.clear(Some("p"));

@@ -13,7 +13,7 @@ fn answer_then_hang(count: usize) -> (ScriptedTurns, Arc<Mutex<Vec<String>>>) {
         let is_answered = *left > 0;
         *left = left.saturating_sub(1);
         Ok(if is_answered {
-            greeting()
+            greeting_steps()
         } else {
             vec![started(), Step::Hang]
         })
@@ -78,7 +78,7 @@ async fn cancelled_batch_keeps_finished_lines() {
 
 #[tokio::test]
 async fn completed_batch_cannot_be_cancelled() {
-    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting_steps())).await;
     let id = server.create_batch(&lines(1)).await;
     server.wait_for_status(&id, "completed").await;
     let request = request("POST", &format!("/v1/batches/{id}/cancel"), &[], "");
@@ -148,7 +148,9 @@ async fn batch_fails_when_its_key_is_revoked() {
     let turns = ScriptedTurns::new(move |_, _| {
         let mut opened = opened.clone();
         let wait = async move { drop(opened.wait_for(|opened| *opened).await) };
-        Ok(Box::pin(stream::once(wait).flat_map(|()| play(greeting()))))
+        Ok(Box::pin(
+            stream::once(wait).flat_map(|()| play(greeting_steps())),
+        ))
     });
     let server = BatchStorage::new(Keys::none().with_stored(&registry))
         .await
@@ -262,7 +264,7 @@ async fn resumed_batch_without_input_file_fails_and_keeps_finished_lines() {
     server
         .call("DELETE", &format!("/v1/files/{file}"), &Value::Null)
         .await;
-    let next = storage.start_server(ScriptedTurns::playing(greeting()), 1);
+    let next = storage.start_server(ScriptedTurns::playing(greeting_steps()), 1);
     next.batches.recover().await.unwrap();
     let batch = next.wait_for_status(&id, "failed").await;
     assert_eq!(batch["errors"]["data"][0]["code"], "input_file_not_found");

@@ -85,7 +85,7 @@ async fn send_refused(server: &BatchServer, method: &str, path: &str, fields: &V
 
 #[tokio::test]
 async fn every_message_batch_request_has_a_result() {
-    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting_steps())).await;
     let mut requests = ["a", "b", "c", "d"].map(message_request);
     requests[1]["params"]["temperature"] = json!("hot");
     requests[2]["params"]["service_tier"] = json!("auto");
@@ -120,7 +120,7 @@ async fn every_message_batch_request_has_a_result() {
 
 #[tokio::test]
 async fn message_batches_are_listed_and_deleted_by_their_api_only() {
-    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting_steps())).await;
     let mut created = Vec::new();
     for _ in 0..3 {
         created.push(create_message_batch(&server, &[message_request("a")]).await);
@@ -181,7 +181,7 @@ async fn message_batches_are_listed_and_deleted_by_their_api_only() {
 async fn cancelled_message_batch_reports_requests_not_run() {
     let (turns, _) = logged_turns(|prompt| {
         Ok(if prompt == "a" {
-            greeting()
+            greeting_steps()
         } else {
             vec![started(), Step::Hang]
         })
@@ -225,7 +225,7 @@ async fn message_batch_resumes_after_the_server_is_killed() {
     let storage = BatchStorage::new(Keys::none()).await;
     let (turns, first) = logged_turns(|prompt| {
         Ok(if prompt == "a" {
-            greeting()
+            greeting_steps()
         } else {
             vec![started(), Step::Hang]
         })
@@ -240,7 +240,7 @@ async fn message_batch_resumes_after_the_server_is_killed() {
     };
     tokio::time::timeout(DEADLINE, both_hang).await.unwrap();
     server.stop.cancel();
-    let next = storage.start_server(ScriptedTurns::playing(greeting()), 2);
+    let next = storage.start_server(ScriptedTurns::playing(greeting_steps()), 2);
     assert_eq!(next.batches.recover().await.unwrap(), 1);
     let batch = wait_until_ended(&next, &id).await;
     assert_eq!(batch["request_counts"]["succeeded"], 3);

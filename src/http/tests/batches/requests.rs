@@ -9,7 +9,7 @@ async fn send_refused(server: &BatchServer, request: Request<Body>) -> String {
 
 #[tokio::test]
 async fn invalid_batch_request_names_the_field() {
-    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting_steps())).await;
     let file = server.upload_lines(&lines(1)).await;
     for (field, value, expected) in [
         (
@@ -72,7 +72,7 @@ async fn invalid_batch_request_names_the_field() {
 
 #[tokio::test]
 async fn batch_with_an_invalid_line_fails_as_a_whole() {
-    let (turns, log) = logged_turns(|_| Ok(greeting()));
+    let (turns, log) = logged_turns(|_| Ok(greeting_steps()));
     let server = BatchServer::start(turns).await;
     let with = |name: &str, value: Value| {
         let mut line = line("x");
@@ -134,7 +134,7 @@ async fn batch_with_an_invalid_line_fails_as_a_whole() {
 
 #[tokio::test]
 async fn batches_are_listed_newest_first() {
-    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting_steps())).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.push(server.create_batch(&lines(1)).await);

@@ -9,7 +9,7 @@ use crate::domain::FailureKind;
 
 #[tokio::test]
 async fn batch_output_is_in_the_order_of_the_file() {
-    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting_steps())).await;
     let mut file = lines(5);
     file[1]["body"]["temperature"] = json!("hot");
     file[2]["body"]["color"] = json!("red");
@@ -71,7 +71,7 @@ async fn batch_output_is_in_the_order_of_the_file() {
 
 #[tokio::test]
 async fn batch_lines_work_for_every_endpoint() {
-    let server = BatchServer::start(ScriptedTurns::playing(greeting())).await;
+    let server = BatchServer::start(ScriptedTurns::playing(greeting_steps())).await;
     for (endpoint, body, text) in [
         (
             "/v1/completions",
@@ -114,13 +114,17 @@ async fn batch_line_is_retried_by_kind_of_error() {
         Error::Failed(Failure::new(FailureKind::Crashed, "It died.")),
     ]);
     let (turns, log) = logged_turns(move |prompt| match prompt {
-        "line 1" => refusals.lock().unwrap().pop().map_or(Ok(greeting()), Err),
+        "line 1" => refusals
+            .lock()
+            .unwrap()
+            .pop()
+            .map_or(Ok(greeting_steps()), Err),
         "line 2" => Err(Error::NotSignedIn("Sign in.".into())),
         "line 3" => Err(Error::Failed(Failure::new(
             FailureKind::Upstream,
             "It failed.",
         ))),
-        _ => Ok(greeting()),
+        _ => Ok(greeting_steps()),
     });
     let server = BatchServer::start(turns).await;
     let id = server.create_batch(&lines(6)).await;
@@ -193,7 +197,7 @@ impl Turns for TurnsWithQueuedClients {
 
 #[tokio::test(start_paused = true)]
 async fn batch_lines_yield_to_clients_and_batches_share_fairly() {
-    let (turns, log) = logged_turns(|_| Ok(greeting()));
+    let (turns, log) = logged_turns(|_| Ok(greeting_steps()));
     let waiting = Arc::new(AtomicUsize::new(1));
     let server = BatchStorage::new(Keys::none())
         .await
@@ -217,7 +221,7 @@ async fn batch_lines_yield_to_clients_and_batches_share_fairly() {
 
 #[tokio::test(start_paused = true)]
 async fn batch_lines_are_not_starved_by_clients() {
-    let (turns, log) = logged_turns(|_| Ok(greeting()));
+    let (turns, log) = logged_turns(|_| Ok(greeting_steps()));
     let server = BatchStorage::new(Keys::none()).await.start_server(
         TurnsWithQueuedClients(turns, Arc::new(AtomicUsize::new(1))),
         1,
@@ -237,7 +241,7 @@ async fn batch_lines_in_parallel_are_limited() {
     let turns = ScriptedTurns::playing(
         [
             vec![started(), Step::Wait(Duration::from_millis(5))],
-            greeting(),
+            greeting_steps(),
         ]
         .concat(),
     );

@@ -93,7 +93,7 @@ async fn chosen_task_id_is_per_key_and_reusable_after_deletion() {
     let agent = fixture.server.agents.recv().await.unwrap();
     agent.end(AgentStop::Completed, "0.25");
     fixture
-        .until("nightly", |task| task["status"] == "completed")
+        .wait_until("nightly", |task| task["status"] == "completed")
         .await;
     assert_eq!(
         fixture

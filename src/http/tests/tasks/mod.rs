@@ -51,7 +51,7 @@ impl TaskFixture {
         );
         let known = Keys::none().with_stored(&registry);
         let server = TaskTestServer::for_keys(known.clone()).await;
-        let turns = ScriptedTurns::playing(greeting());
+        let turns = ScriptedTurns::playing(greeting_steps());
         let turns = gateway::testing::pipeline(turns, gateway::testing::admission_deps().await);
         let state = whole_state(
             &ResponseTables::temporary(),
@@ -143,7 +143,7 @@ impl TaskFixture {
     }
 
     /// Waits until a task fulfills the condition.
-    async fn until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    async fn wait_until(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         loop {
             let (_, task) = self
                 .request("GET", &format!("/v1/tasks/{id}"), json!(null))
@@ -192,7 +192,7 @@ async fn task_is_created_followed_and_deleted() {
         input: "{}".to_owned(),
     });
     let task = fixture
-        .until(&id, |task| task["progress"]["tools"] == json!(["Bash"]))
+        .wait_until(&id, |task| task["progress"]["tools"] == json!(["Bash"]))
         .await;
     assert_eq!(
         (&task["status"], &task["result"]),
@@ -255,7 +255,7 @@ async fn task_shows_its_outcome() {
         .await;
     agent.end(AgentStop::Completed, "0.25");
     let mut task = fixture
-        .until(&id, |task| task["status"] == "completed")
+        .wait_until(&id, |task| task["status"] == "completed")
         .await;
     assert_eq!(
         fixture
@@ -497,7 +497,7 @@ async fn presets_and_lists_select_the_tools_of_an_agent() {
         let (id, agent) = fixture.start_task(fields).await;
         agent.end(AgentStop::Completed, "0.01");
         let task = fixture
-            .until(&id, |task| task["status"] == "completed")
+            .wait_until(&id, |task| task["status"] == "completed")
             .await;
         assert_eq!(
             (&task["tools"], &task["permission_mode"]),

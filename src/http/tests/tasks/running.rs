@@ -9,7 +9,7 @@ async fn permission_request_is_answered_once() {
     let (id, mut agent) = fixture.start_task(json!({})).await;
     agent.request_permission("q1");
     let task = fixture
-        .until(&id, |task| task["permission_requests"] != json!([]))
+        .wait_until(&id, |task| task["permission_requests"] != json!([]))
         .await;
     let pending = json!({"request_id": "q1", "tool": "Bash", "tool_use_id": "toolu_1", "input": {"command": "ls"}, "reason": null});
     assert_eq!(task["permission_requests"], json!([pending]));
@@ -133,7 +133,7 @@ async fn task_is_stopped_when_its_key_is_revoked() {
         model: "haiku".to_owned(),
     });
     fixture
-        .until(&id, |task| task["progress"]["turns"] == 1)
+        .wait_until(&id, |task| task["progress"]["turns"] == 1)
         .await;
     let credentials = Credentials {
         api_key: Some(&fixture.keys[0]),

@@ -202,7 +202,7 @@ fn format_follows_the_accept_header() {
 
 /// Label values that clients choose create no series, which would stay in memory for ever.
 #[test]
-fn invented_paths_methods_and_models_make_no_series() {
+fn unknown_paths_methods_and_models_create_no_series() {
     let metrics = Metrics::new();
     metrics.turns.know_model("claude-m");
     let record = |number: usize| {

@@ -342,7 +342,7 @@ async fn web_searches_of_a_cancelled_answer_are_charged() {
     for searches in [0, 3] {
         let setting = Setting::new().await;
         let running = setting
-            .ask(&Caller::named("a"), searching(None))
+            .ask(&Caller::named("a"), turn_with_web_search(None))
             .await
             .unwrap();
         let run = setting.runs.take();
@@ -406,10 +406,18 @@ async fn hold_includes_the_price_of_possible_web_searches() {
     let setting = Setting::new().await;
     let caller = capped_in_money("a", 45_000_000);
     for max_uses in [None, Some(5)] {
-        let refused = setting.ask(&caller, searching(max_uses)).await.map(drop);
+        let refused = setting
+            .ask(&caller, turn_with_web_search(max_uses))
+            .await
+            .map(drop);
         assert!(matches!(refused, Err(Error::OverBudget(_))), "{max_uses:?}");
     }
-    assert!(setting.ask(&caller, searching(Some(4))).await.is_ok());
+    assert!(
+        setting
+            .ask(&caller, turn_with_web_search(Some(4)))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]

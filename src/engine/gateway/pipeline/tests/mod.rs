@@ -320,7 +320,7 @@ fn cost(events: &[Result<TurnEvent, Error>]) -> Option<i64> {
     }
 }
 
-fn searching(max_uses: Option<u32>) -> Turn {
+fn turn_with_web_search(max_uses: Option<u32>) -> Turn {
     let web_search = Some(WebSearch {
         max_uses,
         ..WebSearch::default()

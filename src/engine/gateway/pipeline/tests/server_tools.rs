@@ -38,7 +38,7 @@ async fn key_without_web_search_is_refused_search_and_fetch() {
         ..testing::admission_deps().await
     });
     let fetch = || written(&[r#"{"type":"web_fetch_20250910","name":"web_fetch"}"#]);
-    for turn in [searching(Some(1)), fetch()] {
+    for turn in [turn_with_web_search(Some(1)), fetch()] {
         let refused = refusal(&setting, &caller, turn.clone()).await;
         assert_eq!(refused, Some(Error::WebSearchOff { by_key: true }));
         assert_eq!(
@@ -62,7 +62,7 @@ async fn natively_written_search_is_bounded() {
         (tool(r#","max_uses":2"#), 2),
         (tool(r#","max_uses":null"#), 5),
     ] {
-        let mut turn = searching((bound == 2).then_some(2));
+        let mut turn = turn_with_web_search((bound == 2).then_some(2));
         turn.native.tools = Some(vec![written, other.clone()]);
         let _running = setting.ask(&Caller::named("a"), turn).await.unwrap();
         let sent = setting.runs.take().turn.native.tools.unwrap();
@@ -177,7 +177,7 @@ async fn optional_tools_are_removed_and_reported() {
         kind,
         notice: told_as.to_owned(),
     };
-    let mut turn = searching(None);
+    let mut turn = turn_with_web_search(None);
     turn.tools.runs_code = true;
     turn.tools.mcp_servers = with_server().tools.mcp_servers;
     turn.tools.optional = vec![

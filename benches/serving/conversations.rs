@@ -165,7 +165,8 @@ impl Candidate {
     }
 
     async fn measure_concurrent(&mut self, requests: usize, round: usize) -> anyhow::Result<()> {
-        let (started, cpu) = (Instant::now(), tree_cpu(self.concurrent.id)?);
+        let started = Instant::now();
+        let cpu = tree_cpu(self.concurrent.id)?;
         self.ask_all(requests, round).await?;
         self.elapsed += started.elapsed();
         self.concurrent_cpu += tree_cpu(self.concurrent.id)? - cpu;
@@ -251,7 +252,8 @@ fn add_tables(candidates: &[Candidate], report: &mut Report) -> anyhow::Result<(
             .enumerate()
             .filter(|(_, turns)| **turns <= candidate.max_turns)
         {
-            let (first, cpu) = (&candidate.first_ms[index], &candidate.cpu_ms[index]);
+            let first = &candidate.first_ms[index];
+            let cpu = &candidate.cpu_ms[index];
             rows.push(vec![
                 candidate.name.to_owned(),
                 turns.to_string(),

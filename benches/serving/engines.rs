@@ -64,7 +64,8 @@ async fn measure_cache(
         time_to_live: Duration::from_secs(3600),
     };
     let cache = Cache::<()>::new(config);
-    let (mut stored, mut hit) = (Sample::default(), Sample::default());
+    let mut stored = Sample::default();
+    let mut hit = Sample::default();
     for number in 0..plan.stored {
         let turn = turn(number);
         let begin = Instant::now();

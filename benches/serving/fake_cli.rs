@@ -90,7 +90,8 @@ struct Round {
 
 #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
 async fn run_clients(server: &Server, body: &str, requests: usize) -> anyhow::Result<Round> {
-    let (started, cpu) = (Instant::now(), own_cpu(server.id)?);
+    let started = Instant::now();
+    let cpu = own_cpu(server.id)?;
     let clients = (0..CLIENTS).map(async |_| {
         let mut connection = server.connect().await?;
         for _ in 0..requests / CLIENTS {
@@ -127,10 +128,12 @@ impl FakeCliBench {
         let body = chat(SHORT, "", false);
         run_clients(&self.echo, &body, plan.echoes / 10).await?;
         run_clients(&self.ours, &body, plan.chats / 10).await?;
-        let (mut echoes, mut chats, mut streams) =
-            (Sample::default(), Sample::default(), Sample::default());
-        let (mut echo_rates, mut rates, mut ratios) =
-            (Sample::default(), Sample::default(), Sample::default());
+        let mut echoes = Sample::default();
+        let mut chats = Sample::default();
+        let mut streams = Sample::default();
+        let mut echo_rates = Sample::default();
+        let mut rates = Sample::default();
+        let mut ratios = Sample::default();
         for round in 1..=plan.rounds {
             progress(&format!(
                 "fake CLI: CPU per request, round {round} of {}",

@@ -161,7 +161,8 @@ async fn queued(fake: &Path, count: usize) -> anyhow::Result<f64> {
 /// P9: measures the time from process start to the first answers.
 async fn starts(fake: &Path, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     progress("footprint: starts");
-    let (mut healthy_ms, mut answered_ms) = (Sample::default(), Sample::default());
+    let mut healthy_ms = Sample::default();
+    let mut answered_ms = Sample::default();
     for _ in 0..plan.starts {
         let started = Instant::now();
         let server = ServerSettings::over(fake).start().await?;

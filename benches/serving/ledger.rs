@@ -92,7 +92,8 @@ async fn run_callers(
     round: usize,
     measured: &mut LedgerTimes,
 ) -> anyhow::Result<()> {
-    let (started, mut tasks) = (Instant::now(), JoinSet::new());
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
     for index in 0..callers {
         let ledger = ledger.clone();
         tasks.spawn(async move { spend(&ledger, index, charges / callers, round, callers).await });
@@ -138,7 +139,8 @@ async fn spend(
         tokens: 2_000,
         money: Money::from_nanos(9_000_000),
     };
-    let (mut hold_ms, mut settle_ms) = (Sample::default(), Sample::default());
+    let mut hold_ms = Sample::default();
+    let mut settle_ms = Sample::default();
     for number in 0..charges {
         let started = Instant::now();
         let hold = ledger

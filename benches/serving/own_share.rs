@@ -26,7 +26,8 @@ impl RealCliBench {
             let [direct_ms, served_ms, added_ms] = self
                 .measure_pairs(pairs, is_new, &mut direct, &mut connection)
                 .await?;
-            let (difference, paired) = (served_ms.p50() - direct_ms.p50(), added_ms.p50());
+            let difference = served_ms.p50() - direct_ms.p50();
+            let paired = added_ms.p50();
             if is_new {
                 let measured = format!("{difference:.2} ms (median of pairs {paired:.2} ms)");
                 report.add_target(

@@ -28,7 +28,8 @@ impl FakeCliBench {
         for _ in 0..CLIENTS {
             directs.push(self.cli.open().await?);
         }
-        let (mut direct, mut served) = (StreamTimes::default(), StreamTimes::default());
+        let mut direct = StreamTimes::default();
+        let mut served = StreamTimes::default();
         for round in 0..=plan.paced {
             progress(&format!(
                 "fake CLI: paced streams, round {round} of {}",
@@ -47,10 +48,8 @@ impl FakeCliBench {
         let added = |pick: fn(&StreamTimes) -> &Sample, percent: f64| {
             (pick(&served).percentile(percent) - pick(&direct).percentile(percent)) * 1e3
         };
-        let (first, gap) = (
-            added(|streams| &streams.first_ms, 99.0),
-            added(|streams| &streams.gaps_ms, 99.0),
-        );
+        let first = added(|streams| &streams.first_ms, 99.0);
+        let gap = added(|streams| &streams.gaps_ms, 99.0);
         report.add_target(
             "P4: added time to first frame, p99",
             "≤ 300 µs",

@@ -151,7 +151,8 @@ impl RealCliBench {
         count: usize,
         figures: &mut ServingFigures,
     ) -> anyhow::Result<()> {
-        let (started, cpu) = (Instant::now(), ended_children_cpu()?);
+        let started = Instant::now();
+        let cpu = ended_children_cpu()?;
         let mut first_ms = Sample::default();
         for _ in 0..count {
             let system = self.new_system();
@@ -176,7 +177,8 @@ impl RealCliBench {
             &self.fresh
         };
         server.wait_until_quiet().await?;
-        let (started, cpu) = (Instant::now(), tree_cpu(server.id)?);
+        let started = Instant::now();
+        let cpu = tree_cpu(server.id)?;
         let mut first_ms = Sample::default();
         let mut connection = server.connect().await?;
         for body in &bodies {
@@ -194,7 +196,8 @@ impl RealCliBench {
         figures: &mut ServingFigures,
     ) -> anyhow::Result<()> {
         self.reused.wait_until_quiet().await?;
-        let (started, cpu) = (Instant::now(), tree_cpu(self.reused.id)?);
+        let started = Instant::now();
+        let cpu = tree_cpu(self.reused.id)?;
         let mut first_ms = Sample::default();
         let mut connection = self.reused.connect().await?;
         for _ in 0..count {
@@ -224,7 +227,8 @@ impl RealCliBench {
                     .collect()
             })
             .collect();
-        let (started, cpu) = (Instant::now(), tree_cpu(self.concurrent.id)?);
+        let started = Instant::now();
+        let cpu = tree_cpu(self.concurrent.id)?;
         let clients = bodies.iter().map(async |bodies| {
             let mut connection = self.concurrent.connect().await?;
             let mut first_ms = Sample::default();

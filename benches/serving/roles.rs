@@ -241,7 +241,8 @@ fn server_config() -> server::Config {
 
 async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
-    let (turns, keys) = (TurnPipeline::new(SilentTurns), Arc::new(Keys::none()));
+    let turns = TurnPipeline::new(SilentTurns);
+    let keys = Arc::new(Keys::none());
     let tracker = TaskTracker::new();
     let folder = tempfile::tempdir()?;
     let records = folder.path().join("records");

@@ -61,7 +61,9 @@ impl Sample {
 
     /// Formats the median with minimum and maximum.
     pub(crate) fn spread(&self, digits: usize) -> String {
-        let (median, min, max) = (self.p50(), self.min(), self.max());
+        let median = self.p50();
+        let min = self.min();
+        let max = self.max();
         format!("{median:.digits$} ({min:.digits$} to {max:.digits$})")
     }
 }

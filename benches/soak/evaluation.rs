@@ -161,7 +161,8 @@ impl Findings {
         let row = |window: &Window| {
             let touched = self.events.iter().filter(|event| window.overlaps(event));
             let bad = |event: &&Event| !self.judge_event(event).is_good;
-            let (all, refused) = (touched.clone().count(), touched.filter(bad).count());
+            let all = touched.clone().count();
+            let refused = touched.filter(bad).count();
             // Failures during the next fault are not attributed to this one.
             let is_late = |event: &&Event| {
                 let is_next =

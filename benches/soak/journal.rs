@@ -167,7 +167,9 @@ impl Journal {
         let mut inner = self.lock();
         if let Some(window) = inner.windows.get_mut(window) {
             (window.ended, window.note) = (now, note);
-            let (fault, note, started) = (window.fault, window.note.clone(), window.started);
+            let fault = window.fault;
+            let note = window.note.clone();
+            let started = window.started;
             drop(inner);
             self.print(&format!(
                 "fault over after {:.1} s: {fault} ({note})",

@@ -174,11 +174,9 @@ impl LoadGenerator {
                 tasks.join_next().await;
             }
             let client = self.callers[number % self.callers.len()].clone();
-            let (low_budget, rate_limited, server) = (
-                self.low_budget.clone(),
-                self.rate_limited.clone(),
-                self.server,
-            );
+            let low_budget = self.low_budget.clone();
+            let rate_limited = self.rate_limited.clone();
+            let server = self.server;
             tasks.spawn(async move {
                 match action {
                     Overspend => drop(low_budget.chat(Endpoint::OverBudget).await),

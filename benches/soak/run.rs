@@ -60,14 +60,12 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<(Findings, String)>
     );
     let seconds = options.minutes * 60.0;
     let schedule = Schedule::for_duration(seconds);
-    let (started, disk) = (
-        journal.now(),
-        if soak.target.disk.is_own() {
-            "separate tmpfs"
-        } else {
-            "shared: no fault of a full disk"
-        },
-    );
+    let started = journal.now();
+    let disk = if soak.target.disk.is_own() {
+        "separate tmpfs"
+    } else {
+        "shared: no fault of a full disk"
+    };
     let program = program(options)?;
     let shown = program
         .strip_prefix(env!("CARGO_MANIFEST_DIR"))
@@ -124,10 +122,8 @@ impl SoakRun {
                 .context("an object")?
                 .extend(limits.as_object().cloned().unwrap_or_default());
             let created = server.admin("/admin/keys", Some(&body)).await?;
-            let (key, id) = (
-                created["key"].as_str().context("no key")?,
-                created["id"].as_str().context("no id")?,
-            );
+            let key = created["key"].as_str().context("no key")?;
+            let id = created["id"].as_str().context("no id")?;
             anyhow::Ok((
                 Client::new(name, key, &base, http.clone(), Arc::clone(&journal)),
                 id.to_owned(),
@@ -196,7 +192,8 @@ impl SoakRun {
         };
         let load = &self.load;
         let work = async { tokio::join!(faults, load.drive(rate, &stopped)).0 };
-        let (calls, series) = (&mut self.calls, &mut self.series);
+        let calls = &mut self.calls;
+        let series = &mut self.series;
         let snapshots = async {
             let mut since = target.journal.now();
             loop {
@@ -230,12 +227,11 @@ impl SoakRun {
     /// Checks the charges, stops the server and looks for leftovers; every error becomes a finding.
     async fn evaluate(mut self, started: f64, mut remains: Vec<String>) -> Findings {
         let ended = self.target.journal.now();
-        let (server, journal) = (
-            Arc::clone(&self.target.server),
-            Arc::clone(&self.target.journal),
-        );
+        let server = Arc::clone(&self.target.server);
+        let journal = Arc::clone(&self.target.journal);
         let mut server = server.lock().await;
-        let (mut accounts, mut ledger) = (Vec::new(), Vec::new());
+        let mut accounts = Vec::new();
+        let mut ledger = Vec::new();
         if let Err(error) = self
             .check_charges(&server, &mut accounts, &mut ledger)
             .await

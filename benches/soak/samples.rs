@@ -107,11 +107,9 @@ impl SnapshotSeries {
                 });
                 snapshots.map(|snapshot| snapshot.figures[index]).collect()
             };
-            let (second_quarter, last_quarter, whole) = (
-                of(0.25, 0.5).p50(),
-                of(0.75, 1.0).p50(),
-                of(0.0, f64::INFINITY),
-            );
+            let second_quarter = of(0.25, 0.5).p50();
+            let last_quarter = of(0.75, 1.0).p50();
+            let whole = of(0.0, f64::INFINITY);
             let bound = second_quarter * (1.0 + figure.share) + figure.constant;
             let bound = (!figure.share.is_infinite()).then_some(bound);
             let chart = self.chart(index);

@@ -148,7 +148,8 @@ impl Server {
             |body| self.http.post(&url).json(body),
         );
         let response = request.bearer_auth(ADMIN_KEY).send().await?;
-        let (status, body) = (response.status(), response.json::<Value>().await?);
+        let status = response.status();
+        let body = response.json::<Value>().await?;
         ensure!(status.is_success(), "{path}: {status} {body}");
         Ok(body)
     }

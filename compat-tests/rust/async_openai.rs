@@ -133,7 +133,9 @@ async fn a_stream_of_calls() {
         .create_stream(with_weather(user(PARIS)))
         .await
         .unwrap();
-    let (mut names, mut arguments, mut finish) = (Vec::new(), String::new(), None);
+    let mut names = Vec::new();
+    let mut arguments = String::new();
+    let mut finish = None;
     while let Some(chunk) = stream.next().await {
         let choice = chunk.unwrap().choices.remove(0);
         finish = choice.finish_reason.or(finish);

@@ -123,7 +123,8 @@ impl AdminClient {
             }
             Err(source) => return Err(AdminClientError::Folder { path, source }.into()),
         };
-        let (tracker, shutdown) = (TaskTracker::new(), Shutdown::new());
+        let tracker = TaskTracker::new();
+        let shutdown = Shutdown::new();
         let store = records::open_store(settings, &tracker)?;
         let registry = records::open_registry(settings, &store).await?;
         let admin = AdminServices {

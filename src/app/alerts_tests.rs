@@ -63,7 +63,8 @@ struct AccountingFixture {
 
 impl AccountingFixture {
     async fn open(store: &Store) -> Self {
-        let (tracker, shutdown) = (TaskTracker::new(), Shutdown::new());
+        let tracker = TaskTracker::new();
+        let shutdown = Shutdown::new();
         let registry = Registry::open(store.clone()).await.unwrap();
         let (sender, requests) = mpsc::unbounded_channel();
         let sender: Arc<dyn WebhookSender> = Arc::new(AcceptingSender(sender));
@@ -196,12 +197,10 @@ impl AccountingFixture {
 async fn budget_alerts_of_project_and_its_keys_reach_the_project_webhook() {
     let store = Store::in_memory(TaskTracker::new());
     let mut fixture = AccountingFixture::open(&store).await;
-    let (with_webhook, without_webhook) = (
-        fixture
-            .create_project(Some("https://example.com/hook"))
-            .await,
-        fixture.create_project(None).await,
-    );
+    let with_webhook = fixture
+        .create_project(Some("https://example.com/hook"))
+        .await;
+    let without_webhook = fixture.create_project(None).await;
     fixture
         .charge_request(&with_webhook, "1", 81, 1_000_000_000)
         .await;

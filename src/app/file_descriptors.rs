@@ -62,7 +62,9 @@ mod tests {
 
     #[test]
     fn connections_workers_and_tasks_fit_the_descriptor_limit() {
-        let (limit, workers, tasks) = (4096, 8, 100);
+        let limit = 4096;
+        let workers = 8;
+        let tasks = 100;
         let connections = connections_within(limit, workers, tasks) + SPARE_CONNECTIONS;
         let open = SERVER_DESCRIPTORS
             + DESCRIPTORS_PER_WORKER * (workers + tasks)

@@ -155,10 +155,8 @@ impl App {
         let models = settings.models.clone();
         let names = ModelNames::new(models.aliases, models.fallback);
         let gateway = Gateway::new(workers, names, rules, breaker);
-        let (files, router) = (
-            context.open_files().await?,
-            Arc::new(config_map::router(settings, &accounting.prices)),
-        );
+        let files = context.open_files().await?;
+        let router = Arc::new(config_map::router(settings, &accounting.prices));
         let turns = TurnPipeline::new(PipelineSteps {
             admission: Arc::new(accounting.admission(&context, &router)),
             files: Arc::new(Uploads::new(
@@ -169,7 +167,8 @@ impl App {
         });
         let services = context.start_client_services(&turns, &files, &keys).await?;
         let tasks = context.start_tasks(&accounting, &keys, agents).await?;
-        let (ledger, admin) = (accounting.ledger.reader(), accounting.admin(&context));
+        let ledger = accounting.ledger.reader();
+        let admin = accounting.admin(&context);
         let admin_address = admin::serve(&context, &admin, &keys).await?;
         let state = AppState {
             turns,
@@ -198,10 +197,8 @@ impl App {
         };
         let metrics_address = admin::serve_metrics(&context, &state).await?;
         let routes = http::router(state);
-        let (config, shutdown) = (
-            config_map::server_config(settings, connections),
-            context.shutdown,
-        );
+        let config = config_map::server_config(settings, connections);
+        let shutdown = context.shutdown;
         let serving = tracker.spawn(server::serve(
             listener,
             routes,

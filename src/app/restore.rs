@@ -73,10 +73,8 @@ pub fn restore_store(settings: &Settings, backup: &Path) -> anyhow::Result<Resto
     let contents = built?;
     // Commit point: until here only files without a record were added, which the next start
     // removes.
-    let (new, old) = (
-        aside.join(records::STORE_FOLDER),
-        records::store_folder(data_dir),
-    );
+    let new = aside.join(records::STORE_FOLDER);
+    let old = records::store_folder(data_dir);
     swap_folders(&new, &old).with_context(|| {
         format!(
             "the restored store in {} cannot be put in place",
@@ -170,10 +168,8 @@ fn build_store(
     data_dir: &Path,
 ) -> Result<BackupContents, store::Error> {
     let contents = store::restore_backup(backup, &aside.join(records::STORE_FOLDER))?;
-    let (present, previous) = (
-        data_dir.join(records::FILES_FOLDER),
-        backup.join(records::FILES_FOLDER),
-    );
+    let present = data_dir.join(records::FILES_FOLDER);
+    let previous = backup.join(records::FILES_FOLDER);
     if present.is_dir() {
         // The restored store has no record of some of these files; the next start removes them.
         store::copy_files(&present, &aside.join(records::FILES_FOLDER))?;

@@ -73,12 +73,11 @@ impl<'a> StartupContext<'a> {
     ) -> anyhow::Result<Responses> {
         let tables = ResponseTables::new(&self.store, self.settings.responses);
         tables.spawn_cleanup(&self.shutdown.started());
-        let (turns, keys, stop) = (
-            turns.clone(),
-            Arc::clone(keys),
-            self.shutdown.drain_expired(),
-        );
-        let (conversations, tracker) = (conversations.clone(), self.tracker.clone());
+        let turns = turns.clone();
+        let keys = Arc::clone(keys);
+        let stop = self.shutdown.drain_expired();
+        let conversations = conversations.clone();
+        let tracker = self.tracker.clone();
         let responses = Responses::new(
             turns,
             keys,

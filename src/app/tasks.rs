@@ -58,7 +58,8 @@ impl StartupContext<'_> {
 
     /// Returns the configuration of tasks, none of which may work in the data directory.
     fn task_config(&self) -> tasks::Config {
-        let (tasks, data_dir) = (self.settings.tasks.clone(), &self.settings.server.data_dir);
+        let tasks = self.settings.tasks.clone();
+        let data_dir = &self.settings.server.data_dir;
         tasks::Config {
             roots: tasks.roots.excluding(data_dir.clone()),
             ..tasks

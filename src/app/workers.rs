@@ -76,7 +76,8 @@ async fn runner(
     launcher: &ClaudeLauncher,
     settings: &Settings,
 ) -> anyhow::Result<Arc<dyn AgentRunner>> {
-    let (runner, roots) = (launcher.runner(), &settings.tasks.roots);
+    let runner = launcher.runner();
+    let roots = &settings.tasks.roots;
     let Some(user) = settings
         .agents
         .user

@@ -150,7 +150,8 @@ pub(super) fn read_all_pages(
     path: &str,
 ) -> anyhow::Result<Value> {
     with_admin_client(target, environment, async |client| {
-        let (mut items, mut next) = (Vec::new(), format!("{path}?limit=100"));
+        let mut items = Vec::new();
+        let mut next = format!("{path}?limit=100");
         loop {
             let mut page = client.request_json("GET", &next, None).await?;
             let last = page["last_id"].as_str().unwrap_or_default().to_owned();

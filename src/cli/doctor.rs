@@ -74,7 +74,8 @@ fn confirm(
     rules: &LiveRules,
     settings: &Settings,
 ) -> anyhow::Result<()> {
-    let (calls, dollars) = (rules.call_count(), rules.max_cost(settings).dollars());
+    let calls = rules.call_count();
+    let dollars = rules.max_cost(settings).dollars();
     print(format!("{calls} calls to Anthropic, which cost at most ${dollars:.4}.\n").as_bytes())?;
     if arguments.yes {
         return Ok(());

@@ -105,7 +105,9 @@ fn verify(target: &ServerArguments, environment: &Environment) -> anyhow::Result
         .map(Vec::as_slice)
         .unwrap_or_default();
     if problems.is_empty() {
-        let (charges, holds, counters) = (&found["charges"], &found["holds"], &found["counters"]);
+        let charges = &found["charges"];
+        let holds = &found["holds"];
+        let counters = &found["counters"];
         return Ok(format!(
             "all figures agree: {charges} charges, {counters} counters, {holds} open holds\n"
         ));

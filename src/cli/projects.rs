@@ -156,7 +156,8 @@ fn name_and_id(project: &Value) -> String {
 }
 
 fn webhook(project: &Value) -> String {
-    let (words, webhook) = (name_and_id(project), &project["webhook"]);
+    let words = name_and_id(project);
+    let webhook = &project["webhook"];
     if webhook.is_null() {
         return format!("The project {words} has no webhook.\n");
     }

@@ -157,7 +157,8 @@ fn sum_up(requests: Vec<RouteRow>, always: &str) -> RouteExplanation {
             .map(of)
             .fold(Money::ZERO, |sum, one| sum + one)
     };
-    let (cost, always_cost) = (sum(|row| row.cost), sum(|row| row.always_cost));
+    let cost = sum(|row| row.cost);
+    let always_cost = sum(|row| row.always_cost);
     let saved =
         i128::from((always_cost - cost).nanos()) * 100 / i128::from(always_cost.nanos().max(1));
     RouteExplanation {
@@ -223,7 +224,8 @@ fn table(explanation: &RouteExplanation) -> String {
         ..
     } in requests
     {
-        let (cost, always_cost) = (short(cost), short(always_cost));
+        let cost = short(cost);
+        let always_cost = short(always_cost);
         let _ = writeln!(
             text,
             "{line:>4}  {preview:<MAX_PREVIEW_CHARACTERS$}  {tokens:>7}  {model:<longest$}  {cost:>8}  {always_cost:>width$}  {reason}"

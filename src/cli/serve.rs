@@ -45,7 +45,8 @@ pub(super) fn serve(arguments: ServeArguments, environment: Environment) -> anyh
         claude_binary: arguments.claude_bin,
         max_workers: arguments.max_workers,
     };
-    let (file, variables) = (arguments.config, environment.clone());
+    let file = arguments.config;
+    let variables = environment.clone();
     let load = move || Settings::load(file.as_deref(), &variables, &flags);
     let settings = load()?;
     let levels = logs::init(&settings.log)?;

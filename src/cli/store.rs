@@ -176,7 +176,8 @@ fn repair(target: &ServerArguments, environment: &Environment) -> anyhow::Result
         problems,
         previous,
     } = block_on(app::repair_store(&target.settings(environment)?))?;
-    let (words, previous) = (describe_contents(&contents), previous.display());
+    let words = describe_contents(&contents);
+    let previous = previous.display();
     if problems.is_empty() {
         return Ok(format!(
             "the store can be opened: {words}, and all figures of the ledger agree; a copy of its former state is in {previous}\n"

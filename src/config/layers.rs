@@ -78,7 +78,8 @@ impl SettingLayers {
             } else if let Value::Table(found) = found {
                 self.add_table(found, &inside, origin)?;
             } else {
-                let (name, expected) = (origin.name(&key), format!("a section, [{key}]"));
+                let name = origin.name(&key);
+                let expected = format!("a section, [{key}]");
                 return Err(Error::WrongType {
                     name,
                     expected,

@@ -118,7 +118,8 @@ pub(super) fn add_aliases(
 /// Converts `text` to a value for the key `of`, whose present value is `value`.
 fn convert(variable: &str, of: &str, value: &Value, text: &str) -> Result<Value, Error> {
     let wrong = |expected: String, found: &str| {
-        let (name, found) = (variable.to_owned(), found.to_owned());
+        let name = variable.to_owned();
+        let found = found.to_owned();
         Error::WrongType {
             name,
             expected,

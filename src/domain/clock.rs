@@ -38,7 +38,8 @@ pub fn day_from_unix(seconds: u64) -> u32 {
 pub const fn date_from_day(day: u32) -> (u32, u32, u32) {
     // Years begin in March, so that the leap day is the last.
     let days = day + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);

@@ -146,7 +146,8 @@ mod tests {
 
     #[tokio::test]
     async fn cost_meter_keeps_first_cost_and_wait_ends_when_writers_are_dropped() {
-        let (meter, mut reader) = (CostMeter::default(), CostMeter::default().reader());
+        let meter = CostMeter::default();
+        let mut reader = CostMeter::default().reader();
         reader.wait_for_costs().await;
         assert_eq!(costs(&reader), [None], "nobody can note anything");
         reader = meter.reader();

@@ -57,10 +57,8 @@ impl Money {
     /// Formats the amount in dollars, as [`from_decimal`](Self::from_decimal) reads it: exact, with
     /// at least two digits behind the point.
     pub fn to_decimal(self) -> String {
-        let (whole, rest) = (
-            self.0.unsigned_abs() / NANOS as u64,
-            self.0.unsigned_abs() % NANOS as u64,
-        );
+        let whole = self.0.unsigned_abs() / NANOS as u64;
+        let rest = self.0.unsigned_abs() % NANOS as u64;
         let digits = format!("{rest:0DIGITS$}");
         let sign = if self.0 < 0 { "-" } else { "" };
         format!("{sign}{whole}.{:0<2}", digits.trim_end_matches('0'))

@@ -75,10 +75,8 @@ where
             .and_then(|kind| kind.to_str().ok());
         let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|_| no_form())?;
         let parts = Multipart::new(request.into_body().into_data_stream(), boundary);
-        let (pause_limit, limit) = (
-            config.body_pause_timeout,
-            body_limit::upload_form_limit(&config),
-        );
+        let pause_limit = config.body_pause_timeout;
+        let limit = body_limit::upload_form_limit(&config);
         Ok(Self {
             parts,
             file: None,
@@ -95,7 +93,8 @@ impl MultipartForm {
     /// # Errors
     /// Fails when the next piece does not arrive in time, or the form is not valid.
     pub(super) async fn next(&mut self) -> Result<Option<FormPiece>, ApiError> {
-        let (pause_limit, limit) = (self.pause_limit, self.limit);
+        let pause_limit = self.pause_limit;
+        let limit = self.limit;
         let next = async { self.read().await.map_err(|error| broken(error, limit))? };
         timeout(pause_limit, next)
             .await

@@ -82,7 +82,8 @@ pub(super) async fn metrics(
 
 /// Reads the levels and totals that other parts keep.
 fn snapshot(turns: &TurnPipeline, cache: &AnswerCache, services: &ApiServices) -> MetricsSnapshot {
-    let (readiness, cache) = (turns.readiness(), cache.stats());
+    let readiness = turns.readiness();
+    let cache = cache.stats();
     let workers = readiness.workers;
     let tasks = services.tasks.as_ref();
     MetricsSnapshot {

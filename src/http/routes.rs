@@ -67,7 +67,8 @@ pub fn router(state: AppState) -> Router {
         all.extend(docs_routes(described_routes(state.admin.is_some())));
     }
     all.extend(unsupported_routes());
-    let (mut router, mut needs) = (Router::new(), Vec::new());
+    let mut router = Router::new();
+    let mut needs = Vec::new();
     for RouteEntry {
         path,
         need,

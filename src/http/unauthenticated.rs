@@ -81,7 +81,8 @@ impl UnauthenticatedClients {
         }
         registry.last += 1;
         registry.count += 1;
-        let (number, left) = (registry.last, CancellationToken::new());
+        let number = registry.last;
+        let left = CancellationToken::new();
         registry
             .by_address
             .entry(address)

@@ -42,7 +42,8 @@ impl<const COLUMNS: usize> fmt::Display for TextTable<COLUMNS> {
         let widths: [usize; COLUMNS] = std::array::from_fn(width);
         for row in &self.rows {
             let cells: [String; COLUMNS] = std::array::from_fn(|column| {
-                let (cell, width) = (printable(&row[column]), widths[column]);
+                let cell = printable(&row[column]);
+                let width = widths[column];
                 if column < self.first_number {
                     format!("{cell:<width$}")
                 } else {

@@ -65,8 +65,9 @@ impl LocalSocket {
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
                 Ok((stream, _)) if is_peer_allowed(&stream) => {
-                    let (router, shutdown, count) =
-                        (router.clone(), shutdown.clone(), tracker.token());
+                    let router = router.clone();
+                    let shutdown = shutdown.clone();
+                    let count = tracker.token();
                     tracker.spawn(connection::run(
                         stream,
                         router,

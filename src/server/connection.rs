@@ -84,7 +84,8 @@ pub(super) async fn run<A: HttpService>(
         .serve_connection(io, TowerToHyperService::new(router))
         .with_upgrades();
     let mut connection = pin!(connection);
-    let (stop, ended) = (shutdown.started(), shutdown.aborted());
+    let stop = shutdown.started();
+    let ended = shutdown.aborted();
     let ended = async {
         tokio::select! {
             () = ended.cancelled() => {}

@@ -310,7 +310,8 @@ mod tests {
             requests: 9,
             bytes: 3 * ENTRY_BYTES,
         }));
-        let (_first, _second) = (open(&log, ENTRY_BYTES), open(&log, ENTRY_BYTES));
+        let _first = open(&log, ENTRY_BYTES);
+        let _second = open(&log, ENTRY_BYTES);
         assert_eq!(log.requests().len(), 1);
         log.clear();
         drop(open(&log, 0));

@@ -22,10 +22,8 @@ async fn stream_has_the_events_of_the_real_api_in_order() {
     );
     let events = events(&response.text().await.unwrap());
     let delta = "content_block_delta";
-    let (open, close) = (
-        ["message_start", "content_block_start", "ping"],
-        ["message_delta", "message_stop"],
-    );
+    let open = ["message_start", "content_block_start", "ping"];
+    let close = ["message_delta", "message_stop"];
     assert_eq!(
         kinds(&events),
         [

@@ -194,7 +194,8 @@ async fn lenient_request_or_stand_in_skips_the_rules() {
             json!({"model": "claude-sonnet-5-5", "temperature": 0}),
         )
     };
-    let (api, lenient) = (Api::start().await, Api::lenient().await);
+    let api = Api::start().await;
+    let lenient = Api::lenient().await;
     assert!(api.refusal(&body("Hi")).await.is_some());
     assert_eq!(api.refusal(&body("[[lenient]] Hi")).await, None);
     assert_eq!(api.refusal(&body("[[tokens=1 lenient]]")).await, None);

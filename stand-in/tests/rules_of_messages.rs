@@ -89,7 +89,8 @@ async fn tool_calls_and_results_must_be_paired() {
     let api = Api::start().await;
     let missing =
         "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: ";
-    let (question, called) = (user(json!("a")), assistant(json!([call("t1"), call("t2")])));
+    let question = user(json!("a"));
+    let called = assistant(json!([call("t1"), call("t2")]));
     for (after, refusal) in [
         (json!([result("t1"), result("t2"), text("and")]), ""),
         (
@@ -223,10 +224,8 @@ async fn images_are_limited_in_type_and_size() {
         json!({"type": "image", "source": source})
     };
     // First 24 bytes of PNGs with 8001 by 1 and 1 by 1 pixels.
-    let (wide, small) = (
-        "iVBORw0KGgoAAAANSUhEUgAAH0EAAAAB",
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB",
-    );
+    let wide = "iVBORw0KGgoAAAANSUhEUgAAH0EAAAAB";
+    let small = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB";
     let pixels = ".source.base64.data: At least one of the image dimensions exceed max allowed size: 8000 pixels";
     expect_refusal(
         &api,

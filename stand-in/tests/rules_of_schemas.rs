@@ -152,10 +152,8 @@ async fn recursive_and_too_large_schemas_are_rejected() {
         let required = if is_required { json!(names) } else { json!([]) };
         json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
     };
-    let (plain, union) = (
-        json!({"type": "string"}),
-        json!({"type": ["string", "null"]}),
-    );
+    let plain = json!({"type": "string"});
+    let union = json!({"type": ["string", "null"]});
     assert_eq!(
         api.refusal(&with_format(&many(24, &plain, false))).await,
         None

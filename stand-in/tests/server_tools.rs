@@ -27,7 +27,8 @@ fn assemble_blocks(events: &[Value]) -> Vec<Value> {
     let mut blocks: Vec<Value> = Vec::new();
     let mut input = String::new();
     for event in events {
-        let (delta, block) = (&event["delta"], blocks.last_mut());
+        let delta = &event["delta"];
+        let block = blocks.last_mut();
         match (
             event["type"].as_str().unwrap(),
             delta["type"].as_str(),

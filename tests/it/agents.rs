@@ -30,11 +30,9 @@ struct AgentHarness {
 
 impl AgentHarness {
     async fn open() -> Self {
-        let (upstream, folder, tracker) = (
-            StandIn::start().await.unwrap(),
-            tempfile::tempdir().unwrap(),
-            TaskTracker::new(),
-        );
+        let upstream = StandIn::start().await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let tracker = TaskTracker::new();
         let data_dir = claude::lock_data_dir(&folder.path().join("data")).unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
         let environment = [
@@ -199,7 +197,8 @@ fn tool_directive(tool: &str, input: &serde_json::Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn agent_writes_edits_and_runs_allowed_tools() {
     let harness = AgentHarness::open().await;
-    let (work, script) = (harness.workspace(), harness.workspace().join("a.sh"));
+    let work = harness.workspace();
+    let script = harness.workspace().join("a.sh");
     let run = tool_directive("Bash", &serde_json::json!({"command": "sh ./a.sh"}));
     std::fs::write(work.join("next"), format!("{run}\n")).unwrap();
     let first = tool_directive(

@@ -35,7 +35,8 @@ async fn send_json(server: &ServerProcess, path: &str, body: Value) -> (u16, Val
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_of_a_running_server_restores_a_damaged_store() {
-    let (data, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
     let backup = elsewhere.path().join("backup");
     let backup = backup.to_str().unwrap();
     let server = TestServer::fake().workers(1).spawn_in(data.path()).await;

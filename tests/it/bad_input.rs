@@ -104,10 +104,8 @@ impl Table {
         let mut fields: Vec<_> = error.keys().map(String::as_str).collect();
         fields.sort_unstable();
         assert_eq!(fields, ["code", "message", "param", "type"], "{what}");
-        let (kind, message) = (
-            error["type"].as_str().unwrap(),
-            error["message"].as_str().unwrap(),
-        );
+        let kind = error["type"].as_str().unwrap();
+        let message = error["message"].as_str().unwrap();
         writeln!(
             self.0,
             "{what}\n    {} {kind}, code {}, param {}\n    {message}",

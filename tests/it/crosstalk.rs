@@ -21,10 +21,8 @@ fn nonce(number: u64) -> String {
 
 /// Asserts that every nonce in `text` is that of this request.
 fn assert_own(text: &str, number: u64) {
-    let (all, own) = (
-        text.matches("nonce-").count(),
-        text.matches(&nonce(number)).count(),
-    );
+    let all = text.matches("nonce-").count();
+    let own = text.matches(&nonce(number)).count();
     assert_eq!(
         all,
         own,

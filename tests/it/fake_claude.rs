@@ -190,7 +190,8 @@ fn turn_has_the_lines_of_the_real_cli_in_order() {
     assert_eq!(result["result"], "w0 w1 ");
     assert_eq!(result["usage"]["output_tokens"], 2);
     let (_, second) = cli.turn("u2", "hello [[tokens=2]]");
-    let (first, second) = (&result["total_cost_usd"], &second["total_cost_usd"]);
+    let first = &result["total_cost_usd"];
+    let second = &second["total_cost_usd"];
     assert!(
         second.as_f64().unwrap() > 1.9 * first.as_f64().unwrap(),
         "{first} {second}"

@@ -46,7 +46,8 @@ async fn expect_refusals(server: &ServerProcess) {
         let started_at = Instant::now();
         let request = server.http.post(server.url(path)).json(&body);
         let response = request.send().await.unwrap();
-        let (status, text) = (response.status(), response.text().await.unwrap());
+        let status = response.status();
+        let text = response.text().await.unwrap();
         assert_eq!(status, 503, "{path}: {text}");
         assert!(
             started_at.elapsed() < AT_ONCE,
@@ -61,7 +62,8 @@ async fn full_disk_is_refused_at_once_on_each_endpoint_and_left_when_there_is_sp
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let space = statvfs(folder.path()).unwrap();
     let floor = space.f_bavail * space.f_frsize / MIB - MARGIN_MIB;
-    let (data, filler) = (folder.path().join("data"), folder.path().join("filler"));
+    let data = folder.path().join("data");
+    let filler = folder.path().join("filler");
     // The second server opens what the first one has written.
     for _ in 0..2 {
         let server = TestServer::fake().workers(1);

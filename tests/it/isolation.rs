@@ -198,7 +198,8 @@ async fn files_and_variables_of_the_host_do_not_reach_a_prompt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn turn_starts_no_other_program() {
     let programs = tempfile::tempdir().unwrap();
-    let (git, started) = (programs.path().join("git"), programs.path().join("started"));
+    let git = programs.path().join("git");
+    let started = programs.path().join("started");
     std::fs::write(
         &git,
         format!("#!/bin/sh\necho \"$@\" >>{}\nexit 1\n", started.display()),

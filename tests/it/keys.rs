@@ -316,10 +316,8 @@ async fn keys_are_managed_over_http_with_the_admin_key() {
     )
     .await;
     assert_eq!(status, 201);
-    let (key, path) = (
-        text(&made["key"]),
-        format!("/admin/keys/{}", text(&made["id"])),
-    );
+    let key = text(&made["key"]);
+    let path = format!("/admin/keys/{}", text(&made["id"]));
     assert_eq!(error_code_for(&server, key).await, AUTHENTICATED);
     assert_eq!(error_code_for(&server, ADMIN).await, "invalid_api_key");
     let (status, refused) = send("GET", "/admin/keys", key, Value::Null).await;

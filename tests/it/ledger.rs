@@ -163,7 +163,8 @@ async fn usage_is_printed_as_a_table_json_and_csv() {
 
 #[tokio::test]
 async fn ledger_is_verified_backed_up_and_restored() {
-    let (folder, other) = (data_dir_with_charges().await, tempfile::tempdir().unwrap());
+    let folder = data_dir_with_charges().await;
+    let other = tempfile::tempdir().unwrap();
     let output = run_in(folder.path(), &["ledger", "verify"]);
     assert_eq!(
         stdout_of(&output),
@@ -373,14 +374,16 @@ fn assert_names_unusable_store(folder: &Path, log: &str, hint: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_store_is_reported_with_hints_to_repair_and_restore_it() {
-    let (folder, aside) = (data_dir_with_charges().await, tempfile::tempdir().unwrap());
+    let folder = data_dir_with_charges().await;
+    let aside = tempfile::tempdir().unwrap();
     let usage = || {
         run_in(
             folder.path(),
             &["usage", "--period", "all", "--format", "csv"],
         )
     };
-    let (before, file) = (usage().stdout, aside.path().join("ledger.backup"));
+    let before = usage().stdout;
+    let file = aside.path().join("ledger.backup");
     let file = file.to_str().unwrap();
     stdout_of(&run_in(folder.path(), &["ledger", "backup", file]));
     let store = folder.path().join("store");

@@ -100,7 +100,8 @@ async fn fifty_kills_under_load_lose_no_charge_and_charge_nothing_twice() {
         if kill == 0 {
             set_budget(&server).await;
         }
-        let (http, url) = (server.http.clone(), server.url("/v1/chat/completions"));
+        let http = server.http.clone();
+        let url = server.url("/v1/chat/completions");
         let mut asking = JoinSet::new();
         for _ in 0..CLIENTS {
             asking.spawn(ask_until_gone(http.clone(), url.clone(), Arc::clone(&next)));
@@ -180,7 +181,8 @@ async fn killed_server_charges_running_requests_and_no_queued_ones() {
     set_budget(&killed).await;
     let mut asking = JoinSet::new();
     for number in 0..2 + WAITING {
-        let (http, url) = (killed.http.clone(), killed.url("/v1/chat/completions"));
+        let http = killed.http.clone();
+        let url = killed.url("/v1/chat/completions");
         let prompt = format!(
             "[[tokens=9 stall_after=1 usage_out={}]]",
             FIRST_NUMBER + number

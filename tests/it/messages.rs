@@ -76,7 +76,9 @@ async fn message_is_returned_whole_or_streamed() {
     let data = events
         .iter()
         .map(|event| serde_json::from_str::<Value>(&event.data).unwrap());
-    let (mut names, mut text, mut counted) = (Vec::new(), String::new(), Value::Null);
+    let mut names = Vec::new();
+    let mut text = String::new();
+    let mut counted = Value::Null;
     for (event, data) in events.iter().zip(data) {
         assert_eq!(data["type"], event.event);
         match event.event.as_str() {

@@ -48,7 +48,8 @@ async fn unknown_paths_models_and_keys_create_no_series() {
         .set("SWITCHBOARD_AUTH__KEYS", KEY)
         .spawn()
         .await;
-    let (http, url) = (reqwest::Client::new(), |path: &str| server.url(path));
+    let http = reqwest::Client::new();
+    let url = |path: &str| server.url(path);
     let ask = |body: &Value| {
         let request = http.post(url("/v1/chat/completions"));
         request.bearer_auth(KEY).json(body)
@@ -90,7 +91,8 @@ async fn unknown_paths_models_and_keys_create_no_series() {
         invent(number).await;
     }
     let (_, after) = scrape(&http, url("/metrics"), TOKEN).await;
-    let (before, after) = (series(&before), series(&after));
+    let before = series(&before);
+    let after = series(&after);
     let new: Vec<_> = after.difference(&before).collect();
     assert_eq!(new, Vec::<&String>::new());
     assert!(before.len() > 300, "{}", before.len());
@@ -169,7 +171,8 @@ async fn tokens_costs_and_budgets_are_told_apart_by_key() {
             &json!({"name": "one", "project_id": "default", "budget": {"daily": {"money": "2"}}}),
         );
     let made: Value = made.send().await.unwrap().json().await.unwrap();
-    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let id = made["id"].as_str().unwrap();
+    let key = made["key"].as_str().unwrap();
     let prompt = chat("haiku", "[[say=Hello usage_in=1000 usage_out=100]]");
     let asked = server.http.post(server.url("/v1/chat/completions"));
     let asked = asked.bearer_auth(key).json(&prompt).send().await.unwrap();

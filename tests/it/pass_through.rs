@@ -38,7 +38,8 @@ async fn events(server: &TestServer, body: &Value) -> Vec<Value> {
 
 /// Content blocks that an SDK assembles from the events of a stream.
 fn assemble_blocks(events: &[Value]) -> Vec<Value> {
-    let (mut blocks, mut inputs) = (Vec::new(), Vec::new());
+    let mut blocks = Vec::new();
+    let mut inputs = Vec::new();
     for event in events {
         let delta = &event["delta"];
         match (

@@ -113,7 +113,8 @@ async fn failing_worker_starts_are_reported_and_retried_with_backoff() {
 #[tokio::test(flavor = "multi_thread")]
 async fn server_recovers_when_cli_starts_again() {
     let folder = tempfile::tempdir().unwrap();
-    let (cli, broken) = (folder.path().join("claude"), folder.path().join("broken"));
+    let cli = folder.path().join("claude");
+    let broken = folder.path().join("broken");
     let script = format!(
         "#!/bin/sh\n[ \"$1\" != --version ] && [ -e '{}' ] && exit 3\nexec '{}' \"$@\"\n",
         broken.display(),

@@ -104,7 +104,8 @@ impl<'a> TaskClient<'a> {
 /// Shell commands that look for keys in the server's environment, standard input and command line,
 /// and over its admin socket.
 fn key_search_commands(server: &ServerProcess) -> String {
-    let (id, data) = (server.id(), server.data_dir().display());
+    let id = server.id();
+    let data = server.data_dir().display();
     let program = env!("CARGO_BIN_EXE_claude-switchboard");
     let orphan = format!(
         "(env -i setsid sh -c 'sleep 0.2; {program} keys list --data-dir {data} > ./orphan 2>&1; echo over >> ./orphan' &)"

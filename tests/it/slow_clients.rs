@@ -171,7 +171,8 @@ fn written(server: &ServerProcess) -> Vec<u64> {
 
 /// Waits until backpressure keeps every worker from writing.
 async fn wait_until_all_are_blocked(server: &ServerProcess) {
-    let (mut last, mut unchanged) = (0, 0);
+    let mut last = 0;
+    let mut unchanged = 0;
     eventually("the workers are blocked", || {
         let now = written(server).iter().sum();
         unchanged = if now == last { unchanged + 1 } else { 0 };

@@ -118,7 +118,9 @@ async fn reasoning_and_tool_calls_have_their_own_message_types() {
     socket
         .send(json!({"type": "chat", "id": "a", "model": "haiku", "messages": [user(prompt)], "tools": tools, "reasoning_effort": "low"}))
         .await;
-    let (mut thoughts, mut arguments, mut call) = (String::new(), String::new(), Value::Null);
+    let mut thoughts = String::new();
+    let mut arguments = String::new();
+    let mut call = Value::Null;
     let done = loop {
         let message = socket.next().await;
         match message["type"].as_str().unwrap() {

@@ -108,7 +108,8 @@ async fn webhook_commands_set_test_and_remove() {
 async fn undelivered_event_is_delivered_after_a_restart() {
     let (address, mut requests) = receiver().await;
     let folder = tempfile::tempdir().unwrap();
-    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let tracker = TaskTracker::new();
+    let stop = CancellationToken::new();
     let store = Store::open(
         &folder.path().join("store"),
         store::Config::default(),

@@ -14,8 +14,9 @@ const LIFETIME: u64 = 200;
 /// Kills a child `kills` times, and checks the records.
 pub(crate) fn run(kills: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let (mut numbers, mut expected, mut next) =
-        (PseudoRandom(0x5eed), ExpectedRecords::default(), 0);
+    let mut numbers = PseudoRandom(0x5eed);
+    let mut expected = ExpectedRecords::default();
+    let mut next = 0;
     let mut start_time = Duration::ZERO;
     for kill in 0..kills {
         let started = Instant::now();

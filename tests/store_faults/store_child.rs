@@ -32,10 +32,8 @@ impl StoreChild {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (stdin, stdout) = (
-            process.stdin.take().unwrap(),
-            process.stdout.take().unwrap(),
-        );
+        let stdin = process.stdin.take().unwrap();
+        let stdout = process.stdout.take().unwrap();
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {

@@ -247,10 +247,8 @@ impl Question {
         if text == self.answer {
             return Ok(());
         }
-        let (wanted, got): (String, String) = (
-            self.answer.chars().take(60).collect(),
-            text.chars().take(200).collect(),
-        );
+        let wanted: String = self.answer.chars().take(60).collect();
+        let got: String = text.chars().take(200).collect();
         Err(RequestFailure::Wrong(format!(
             "expected {} characters, {wanted:?}; answered {}, {got:?}",
             self.answer.len(),

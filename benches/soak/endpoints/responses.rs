@@ -24,10 +24,8 @@ pub(super) fn check(response: &Value, question: &Question) -> Result<(), Request
 
 /// Classifies the error of a failed response, which has no envelope.
 fn failure(response: &Value) -> RequestFailure {
-    let (code, message) = (
-        response["error"]["code"].as_str(),
-        response["error"]["message"].as_str(),
-    );
+    let code = response["error"]["code"].as_str();
+    let message = response["error"]["message"].as_str();
     match (code, message) {
         (Some(code), Some(message)) if !message.is_empty() => {
             RequestFailure::Refused(code.to_owned())

@@ -42,7 +42,8 @@ async fn exchange(server: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     let mut stream: TcpStream = socket.connect(server).await?;
     stream.write_all(request).await?;
-    let (mut received, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    let mut received = Vec::new();
+    let mut piece = vec![0; PIECE_BYTES];
     loop {
         match stream.read(&mut piece).await? {
             0 => return Ok(received),
@@ -70,7 +71,8 @@ fn text_in(received: &[u8]) -> Result<String, RequestFailure> {
             &serde_json::from_str(&body).unwrap_or(Value::String(body)),
         ));
     }
-    let (mut text, mut is_whole) = (String::new(), false);
+    let mut text = String::new();
+    let mut is_whole = false;
     for data in body
         .lines()
         .filter_map(|line| line.strip_prefix("data: "))

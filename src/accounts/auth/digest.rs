@@ -84,10 +84,8 @@ mod tests {
         );
         assert!(!digest.matches(&KeyDigest::of("Key")));
         assert_eq!(format!("{digest:?}"), "***");
-        let (short, other) = (
-            format!("\"{}\"", digest.hex_prefix(31)),
-            written.replace(['a', 'b', 'c', 'd'], "g"),
-        );
+        let short = format!("\"{}\"", digest.hex_prefix(31));
+        let other = written.replace(['a', 'b', 'c', 'd'], "g");
         for nonsense in [r#""""#, &short, &other, r#""ä""#] {
             assert!(
                 serde_json::from_str::<KeyDigest>(nonsense).is_err(),

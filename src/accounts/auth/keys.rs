@@ -227,7 +227,8 @@ impl Keys {
         if let Some(permission) = needed.filter(|permission| !entry.policy.permits(*permission)) {
             return Err(AuthError::NotPermitted(permission));
         }
-        let (project, policy) = (Arc::clone(&entry.project), Arc::clone(&entry.policy));
+        let project = Arc::clone(&entry.project);
+        let policy = Arc::clone(&entry.policy);
         Ok(self.caller(IdentifiedKey {
             name: caller.name.clone(),
             project,
@@ -322,7 +323,8 @@ impl Keys {
         if entry.record_use(now) {
             self.write_last_use(prefix, now);
         }
-        let (project, policy) = (Arc::clone(&entry.project), Arc::clone(&entry.policy));
+        let project = Arc::clone(&entry.project);
+        let policy = Arc::clone(&entry.policy);
         Ok(IdentifiedKey {
             name: id_of(prefix),
             project,

@@ -484,7 +484,8 @@ async fn configured_keys_are_replaced_at_run_time() {
     let keys = Keys::new(["first", "second"]).unwrap();
     let clone = keys.clone();
     let caller = |key: &str| clone.authenticate(&with(key), None);
-    let (first, second) = (caller("first").unwrap(), caller("second").unwrap());
+    let first = caller("first").unwrap();
+    let second = caller("second").unwrap();
     let owner = clone.owner_id(&first);
     assert_eq!(keys.reconfigure(["third", "second"]), Ok(2));
     assert_eq!(

@@ -34,7 +34,8 @@ pub struct Project {
 impl Project {
     /// Creates a project without limits.
     pub(super) fn named(id: String, name: impl Into<String>) -> Self {
-        let (rates, budget) = (Rates::default(), Budget::default());
+        let rates = Rates::default();
+        let budget = Budget::default();
         Self {
             id,
             name: name.into(),

@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn prefixes_and_their_texts_sort_by_time() {
-        let (early, late) = (KeyPrefix(1 << RANDOM_BITS), KeyPrefix(2 << RANDOM_BITS));
+        let early = KeyPrefix(1 << RANDOM_BITS);
+        let late = KeyPrefix(2 << RANDOM_BITS);
         assert!(early < late && early.to_string() < late.to_string());
     }
 

@@ -120,7 +120,8 @@ impl<'a> BudgetAccount<'a> {
     /// An estimate of zero counts as one unit, so a used-up budget refuses it as well.
     pub(super) fn check(&self, meter: &BudgetMeter, estimate: AmountSum) -> Option<BudgetExceeded> {
         let over = |what: BudgetUnit, cap: u64| {
-            let (spent, held) = (what.of(meter.spent), what.of(meter.held));
+            let spent = what.of(meter.spent);
+            let held = what.of(meter.held);
             let wanted = spent
                 .saturating_add(held)
                 // Zero counts as one: nothing fits into a used-up budget.
@@ -161,7 +162,8 @@ impl<'a> BudgetAccount<'a> {
     ///
     /// A threshold that is no longer reached, because the cap was raised, can be alerted again.
     pub(super) fn reached_thresholds(&self, meter: &BudgetMeter) -> (u8, Vec<ReachedThreshold>) {
-        let (mut bits, mut new) = (0, Vec::new());
+        let mut bits = 0;
+        let mut new = Vec::new();
         for (what, cap) in self.caps() {
             let spent = what.of(meter.spent);
             for (index, percent) in THRESHOLDS.into_iter().enumerate() {
@@ -277,7 +279,9 @@ impl fmt::Display for BudgetExceeded {
             .saturating_sub(self.held);
         let figures = [self.wanted, left, self.cap, self.spent, self.held];
         let [wanted, left, cap, spent, held] = figures.map(|figure| self.unit.show(figure));
-        let (scope, window, resets) = (self.scope, self.window, Day::of(self.resets_at));
+        let scope = self.scope;
+        let window = self.window;
+        let resets = Day::of(self.resets_at);
         write!(
             formatter,
             "The {window} budget of this {scope} has no room for this request, which may take {wanted}. Of {cap} {left} \

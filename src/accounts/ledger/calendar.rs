@@ -76,9 +76,11 @@ impl fmt::Display for Day {
 impl Month {
     pub(super) fn first_day(self) -> Day {
         // Inverse of `date_of`: the algorithm `days_from_civil`.
-        let (year, month) = (1970 + self.0 / 12, self.0 % 12 + 1);
+        let year = 1970 + self.0 / 12;
+        let month = self.0 % 12 + 1;
         let year = year - u32::from(month <= 2);
-        let (era, year_of_era) = (year / 400, year % 400);
+        let era = year / 400;
+        let year_of_era = year % 400;
         let shifted = if month > 2 { month - 3 } else { month + 9 };
         let day_of_year = (153 * shifted + 2) / 5;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
@@ -154,7 +156,8 @@ mod tests {
         let mut before = Day::MIN;
         for number in 1..=60_000 {
             let day = Day(number);
-            let (first, begins) = (day.month().first_day(), day.to_string().ends_with("-01"));
+            let first = day.month().first_day();
+            let begins = day.to_string().ends_with("-01");
             assert_eq!((first == day, first <= day), (begins, true), "{day}");
             assert_eq!(day.month() == before.month(), !begins, "{day}");
             let month = Span::around(BudgetWindow::Month, before);

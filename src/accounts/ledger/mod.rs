@@ -182,7 +182,9 @@ impl Ledger {
         config: Config,
         metrics: LedgerMetrics,
     ) -> Result<OpenedLedger, Error> {
-        let (now, node, is_shared) = (clock.clone(), config.node.clone(), store.is_shared());
+        let now = clock.clone();
+        let node = config.node.clone();
+        let is_shared = store.is_shared();
         let (lease, unknown) = store
             .transaction(move |transaction| {
                 NodeLease::open(transaction, &node, is_shared, now.now())
@@ -221,8 +223,10 @@ impl Ledger {
         estimate: Amount,
         id: &str,
     ) -> impl Future<Output = Result<BudgetHold, Error>> + Send + use<> {
-        let (this, ledger, caller, id) =
-            (self.clone(), self.clone(), caller.clone(), id.to_owned());
+        let this = self.clone();
+        let ledger = self.clone();
+        let caller = caller.clone();
+        let id = id.to_owned();
         let grant = Arc::clone(&caller.grant);
         let place = move |transaction: &mut Transaction<'_>| {
             let LedgerInner { clock, lease, .. } = &*ledger.0;
@@ -247,7 +251,8 @@ impl Ledger {
         amount: Amount,
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        let (this, id) = (self.clone(), id.to_owned());
+        let this = self.clone();
+        let id = id.to_owned();
         let raised = self.0.store.transaction(move |transaction| {
             transactions::raise_hold(transaction, &id, amount, &grant)
         });
@@ -259,8 +264,10 @@ impl Ledger {
         id: &str,
         begun: &str,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let (this, ledger, id, begun) =
-            (self.clone(), self.clone(), id.to_owned(), begun.to_owned());
+        let this = self.clone();
+        let ledger = self.clone();
+        let id = id.to_owned();
+        let begun = begun.to_owned();
         let renamed = self.0.store.transaction(move |transaction| {
             let ledger = ledger.clone();
             let pending_close = PendingClose {
@@ -308,15 +315,18 @@ impl Ledger {
         closing: HoldClosing,
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<Amount, Error>> + Send + use<> {
-        let (this, ledger) = (self.clone(), self.clone());
-        let (begun, is_charge) = (Instant::now(), closing.charge().is_some());
+        let this = self.clone();
+        let ledger = self.clone();
+        let begun = Instant::now();
+        let is_charge = closing.charge().is_some();
         let pending_close = PendingClose {
             id: id.to_owned(),
             closing,
             grant,
         };
         let closed = self.0.store.transaction(move |transaction| {
-            let (now, alerts) = (ledger.0.clock.now(), ledger.0.alerts.clone());
+            let now = ledger.0.clock.now();
+            let alerts = ledger.0.alerts.clone();
             let PendingClose { id, closing, grant } = pending_close.clone();
             let closed = transactions::close_hold(transaction, now, &id, closing, &grant);
             if let Err(error @ Error::Unreadable(_)) = &closed {
@@ -331,7 +341,8 @@ impl Ledger {
                     "hold not closed"
                 );
             } else {
-                let (ledger, pending_close) = (ledger.clone(), pending_close.clone());
+                let ledger = ledger.clone();
+                let pending_close = pending_close.clone();
                 // Registered before an error returns: no charge is lost while the server runs.
                 transaction.after_write(move |is_made| {
                     if !is_made {
@@ -364,7 +375,8 @@ impl Ledger {
         money: Money,
         grant: Arc<Grant>,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let (this, id) = (self.clone(), id.to_owned());
+        let this = self.clone();
+        let id = id.to_owned();
         let corrected = self.0.store.transaction(move |transaction| {
             transactions::correct_charge(transaction, &id, money, &grant)
         });

@@ -322,8 +322,11 @@ impl LedgerRecord for ChargeRecord {
     }
 
     fn read(reader: &mut RecordReader<'_>) -> Option<Self> {
-        let (taken_at, settled_at) = (reader.number()?, reader.number()?);
-        let (project, key, model) = (reader.text()?, reader.text()?, reader.text()?);
+        let taken_at = reader.number()?;
+        let settled_at = reader.number()?;
+        let project = reader.text()?;
+        let key = reader.text()?;
+        let model = reader.text()?;
         let outcome = ChargeOutcome::from_code(reader.number()?)?;
         let usage = Usage {
             input_tokens: reader.number()?,
@@ -377,7 +380,8 @@ impl LedgerRecord for BudgetMeter {
                 money: reader.number()?,
             })
         };
-        let (spent, held) = (sum()?, sum()?);
+        let spent = sum()?;
+        let held = sum()?;
         Some(Self {
             spent,
             held,

@@ -128,7 +128,8 @@ impl BudgetRow {
                 cap: cap.to_decimal(),
             }
         });
-        let (scope, window) = (scope.to_string(), window.to_string());
+        let scope = scope.to_string();
+        let window = window.to_string();
         Self {
             scope,
             window,

@@ -88,7 +88,8 @@ pub(super) fn place_hold(
     let accounts = BudgetAccount::all(&caller.name, &caller.project, &caller.grant, Day::of(now));
     reserve_in_accounts(transaction, accounts, AmountSum::default(), wanted)?;
     let epoch = lease.epoch_of_hold(transaction, now)?;
-    let (project, key) = (caller.project.clone(), caller.name.clone());
+    let project = caller.project.clone();
+    let key = caller.name.clone();
     let held = HoldRecord {
         epoch,
         taken_at: now,
@@ -118,10 +119,8 @@ pub(super) fn raise_hold(
             _ => Err(Error::unreadable(HoldRecord::KIND, &place, "it is gone")),
         };
     };
-    let (tokens, money) = (
-        held.amount.tokens.max(wanted.tokens),
-        held.amount.money.max(wanted.money),
-    );
+    let tokens = held.amount.tokens.max(wanted.tokens);
+    let money = held.amount.money.max(wanted.money);
     let raised = Amount { tokens, money };
     let accounts = BudgetAccount::all(&held.key, &held.project, grant, Day::of(held.taken_at));
     reserve_in_accounts(

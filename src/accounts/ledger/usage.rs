@@ -107,7 +107,8 @@ pub(super) async fn usage_report(
         UsagePeriod::All => None,
     };
     let mut totals = UsageCounters::default();
-    let (mut groups, mut families) = (BTreeMap::new(), BTreeMap::new());
+    let mut groups = BTreeMap::new();
+    let mut families = BTreeMap::new();
     for (key, value) in usage_records(store, query.project.as_deref(), from, today).await? {
         let (_, day, name, model) = storage_keys::parse_usage(&key)?;
         let is_meant = query.key.as_ref().is_none_or(|wanted| *wanted == name);
@@ -135,7 +136,8 @@ pub(super) async fn usage_report(
             .map(|(name, counters)| (name, UsageTotals::of(counters)))
             .collect()
     };
-    let (groups, families) = (figures(groups), figures(families));
+    let groups = figures(groups);
+    let families = figures(families);
     Ok(UsageReport {
         query: query.clone(),
         from,
@@ -164,7 +166,8 @@ async fn usage_records(
         (Some(project), None) => return Ok(store.scan(storage_keys::usage_of(project)).await?),
         (Some(project), Some(from)) => (project, from),
     };
-    let (mut records, mut day) = (Vec::new(), from);
+    let mut records = Vec::new();
+    let mut day = from;
     while day <= today {
         records.extend(store.scan(storage_keys::usage_on(project, day)).await?);
         day = day.next();

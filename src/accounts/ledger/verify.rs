@@ -147,7 +147,8 @@ fn compare_holds(
 ) {
     for (id, held) in holds {
         if held.epoch > head.epoch {
-            let (hold, now) = (held.epoch, head.epoch);
+            let hold = held.epoch;
+            let now = head.epoch;
             problems.push(format!(
                 "hold {id:?}: taken in start {hold}, and there were {now}"
             ));
@@ -164,11 +165,9 @@ fn compare_holds(
 fn add_up(charges: &[(String, ChargeRecord)]) -> UsageTable {
     let mut sums = UsageTable::new();
     for (_, charged) in charges {
-        let (project, key, model) = (
-            charged.project.clone(),
-            charged.key.clone(),
-            charged.model.clone(),
-        );
+        let project = charged.project.clone();
+        let key = charged.key.clone();
+        let model = charged.model.clone();
         let sum = sums
             .entry((project, charged.day(), key, model))
             .or_default();

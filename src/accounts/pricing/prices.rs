@@ -123,10 +123,8 @@ impl Prices {
 fn contains_name(name: &str, model: &str) -> bool {
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     model.match_indices(name).any(|(start, _)| {
-        let (before, after) = (
-            &model.as_bytes()[..start],
-            &model.as_bytes()[start + name.len()..],
-        );
+        let before = &model.as_bytes()[..start];
+        let after = &model.as_bytes()[start + name.len()..];
         !is_word(before.last()) && !is_word(after.first())
     })
 }

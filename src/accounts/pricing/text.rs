@@ -20,7 +20,8 @@ pub(super) struct TextSize {
 impl TextSize {
     pub(super) fn add(&mut self, text: &str) {
         for window in text.as_bytes().chunks(WINDOW) {
-            let (mut dense, mut gaps) = (0_u8, 0_u8);
+            let mut dense = 0_u8;
+            let mut gaps = 0_u8;
             // Branch-free, so that the compiler vectorises the loop.
             for byte in window {
                 dense += u8::from(is_dense(*byte));

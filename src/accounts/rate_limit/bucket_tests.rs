@@ -46,8 +46,11 @@ proptest! {
     /// A late correction leaves the bucket as if the amount had been known at once.
     #[test]
     fn settled_bucket_equals_bucket_with_final_amounts(steps in prop::collection::vec(step(), 0..60)) {
-        let (mut now, mut bucket) = (0, bucket(60));
-        let (mut debits, mut open, mut id) = (Vec::new(), Vec::new(), FIRST);
+        let mut now = 0;
+        let mut bucket = bucket(60);
+        let mut debits = Vec::new();
+        let mut open = Vec::new();
+        let mut id = FIRST;
         for step in steps {
             match step {
                 Step::Wait(time) => now += time,
@@ -73,7 +76,9 @@ proptest! {
     /// Within any interval, no more passes than a full bucket and what refills meanwhile.
     #[test]
     fn bucket_never_admits_more_than_capacity_plus_refill(asks in prop::collection::vec((0..20 * SECOND, 1_u64..70), 1..80)) {
-        let (mut now, mut bucket, mut passed) = (0, bucket(60), Vec::new());
+        let mut now = 0;
+        let mut bucket = bucket(60);
+        let mut passed = Vec::new();
         for (wait, amount) in asks {
             now += wait;
             if bucket.shortage(amount, now).is_none() {

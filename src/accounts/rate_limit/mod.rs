@@ -184,7 +184,8 @@ impl RateLimits {
     }
 
     fn key_rates(&self, caller: &Caller) -> Rates {
-        let (own, general) = (caller.grant.rates, self.0.config);
+        let own = caller.grant.rates;
+        let general = self.0.config;
         Rates {
             requests_per_minute: own.requests_per_minute.or(general.requests_per_minute),
             tokens_per_minute: own.tokens_per_minute.or(general.tokens_per_minute),

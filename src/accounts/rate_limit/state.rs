@@ -68,13 +68,16 @@ impl LimitLevel {
 /// long enough.
 fn duration(length: Duration) -> String {
     let milliseconds = length.as_nanos().div_ceil(1_000_000);
-    let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+    let seconds = milliseconds / 1000;
+    let rest = milliseconds % 1000;
     if seconds == 0 && rest > 0 {
         return format!("{rest}ms");
     }
     let fraction = format!(".{rest:03}");
     let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let hours = seconds / 3600;
+    let minutes = seconds / 60 % 60;
+    let seconds = seconds % 60;
     match (hours, minutes) {
         (0, 0) => format!("{seconds}{fraction}s"),
         (0, _) => format!("{minutes}m{seconds}{fraction}s"),

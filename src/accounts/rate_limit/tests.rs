@@ -71,7 +71,8 @@ fn passing(limits: &RateLimits, caller: &Caller, tokens: u64) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn request_limit_refuses_when_exhausted_and_refills() {
-    let (limits, caller) = (limits(), caller("k", requests(6), NONE));
+    let limits = limits();
+    let caller = caller("k", requests(6), NONE);
     assert_eq!(passing(&limits, &caller, 0), 6);
     let refused = limits.admit(&caller, 0).unwrap_err();
     assert_eq!(
@@ -133,7 +134,8 @@ async fn refused_request_takes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn settle_refunds_or_debits_difference_to_estimate() {
-    let (limits, caller) = (limits(), caller("k", tokens(1000), tokens(5000)));
+    let limits = limits();
+    let caller = caller("k", tokens(1000), tokens(5000));
     let remaining = |permit: &super::Permit| permit.state().tokens.unwrap().remaining;
     let mut permit = limits.admit(&caller, 900).unwrap();
     assert_eq!(remaining(&permit), 100);
@@ -155,7 +157,8 @@ async fn settle_refunds_or_debits_difference_to_estimate() {
 
 #[tokio::test(start_paused = true)]
 async fn permit_counts_as_concurrent_until_dropped() {
-    let (limits, caller) = (limits(), caller("k", concurrent(2), NONE));
+    let limits = limits();
+    let caller = caller("k", concurrent(2), NONE);
     let mut first = limits.admit(&caller, 0).unwrap();
     let second = limits.admit(&caller, 0).unwrap();
     first.settle(0);
@@ -224,7 +227,8 @@ async fn changed_limit_applies_at_once_and_keeps_usage() {
 
 #[tokio::test(start_paused = true)]
 async fn permit_of_removed_limit_settles_no_other_debit() {
-    let (limits, limited) = (limits(), caller("k", tokens(100), NONE));
+    let limits = limits();
+    let limited = caller("k", tokens(100), NONE);
     let mut old = limits.admit(&limited, 10).unwrap();
     drop(limits.admit(&caller("k", requests(10), NONE), 0).unwrap());
     let new = limits.admit(&limited, 70).unwrap();
@@ -236,7 +240,8 @@ async fn permit_of_removed_limit_settles_no_other_debit() {
 #[tokio::test(start_paused = true)]
 async fn concurrent_admission_never_exceeds_limits() {
     let limits = limits();
-    let (barrier, runtime) = (Barrier::new(8), tokio::runtime::Handle::current());
+    let barrier = Barrier::new(8);
+    let runtime = tokio::runtime::Handle::current();
     let ask = &|thread: usize| {
         // Makes the paused clock of the runtime available to this thread.
         let _runtime = runtime.enter();
@@ -265,10 +270,8 @@ async fn concurrent_admission_never_exceeds_limits() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_scopes_are_evicted() {
-    let (tracker, stop) = (
-        tokio_util::task::TaskTracker::new(),
-        tokio_util::sync::CancellationToken::new(),
-    );
+    let tracker = tokio_util::task::TaskTracker::new();
+    let stop = tokio_util::sync::CancellationToken::new();
     let limits = limits();
     limits.spawn_cleanup(&tracker, stop.clone());
     let running = limits
@@ -373,7 +376,8 @@ async fn late_token_debit_is_refunded_when_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn tokens_taken_after_settling_are_settled_too() {
-    let (limits, caller) = (limits(), caller("k", tokens(1000), tokens(5000)));
+    let limits = limits();
+    let caller = caller("k", tokens(1000), tokens(5000));
     let remaining = |permit: &super::Permit| permit.state().tokens.unwrap().remaining;
     let mut permit = limits.admit(&caller, 100).unwrap();
     permit.settle(10);

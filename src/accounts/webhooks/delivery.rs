@@ -158,7 +158,8 @@ impl Webhooks {
     }
 
     fn start(&self, pending: PendingEvent, queue: ReceiverQueue, slot: OwnedSemaphorePermit) {
-        let (webhooks, stop) = (self.clone(), self.deps.stop.clone());
+        let webhooks = self.clone();
+        let stop = self.deps.stop.clone();
         self.deps
             .tracker
             // Cancelled on shutdown at any await: the event stays in the store until it is removed.

@@ -93,8 +93,9 @@ impl Start {
             .map(|(host, script)| (*host, script.to_vec()))
             .collect();
         let (sender, arrivals) = mpsc::unbounded_channel();
-        let (tracker, stop, closed) =
-            (TaskTracker::new(), CancellationToken::new(), Arc::default());
+        let tracker = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let closed = Arc::default();
         let gone: Arc<Mutex<Vec<String>>> = Arc::clone(&closed);
         let metrics = Metrics::new();
         let parts = WebhookDeps {

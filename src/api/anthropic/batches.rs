@@ -171,7 +171,8 @@ pub fn create(body: &[u8], policy: Policy) -> Result<(Vec<NewRequest>, Remarks),
         return Err(whole.invalid_field("requests", code::VALUE, &words));
     }
     let written = RawJson::new(body).field("requests").items();
-    let (mut known, mut requests) = (HashSet::new(), Vec::with_capacity(items.len()));
+    let mut known = HashSet::new();
+    let mut requests = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let item = ObjectReader::new(item, whole.place.item("requests", index, &REQUEST))?;
         let written = written.get(index).copied().unwrap_or_default();

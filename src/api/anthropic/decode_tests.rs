@@ -97,7 +97,8 @@ fn thinking_and_effort_are_decoded() {
         (sampling.effort, sampling.thinking_budget)
     };
     let budget = json!({"type": "enabled", "budget_tokens": 2048});
-    let (adaptive, disabled) = (json!({"type": "adaptive"}), json!({"type": "disabled"}));
+    let adaptive = json!({"type": "adaptive"});
+    let disabled = json!({"type": "disabled"});
     let effort = |effort: &str| json!({"effort": effort});
     assert_eq!(
         effort_and_thinking(json!({"thinking": budget})),

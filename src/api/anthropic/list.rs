@@ -118,7 +118,8 @@ fn no_item(name: &str, field: &str) -> InvalidRequest {
 
 /// Returns the body of a page of `items`; `id` returns the id of an item.
 pub(super) fn body<T: Serialize>(items: &[T], id: impl Fn(&T) -> &str, has_more: bool) -> String {
-    let (first_id, last_id) = (items.first().map(&id), items.last().map(&id));
+    let first_id = items.first().map(&id);
+    let last_id = items.last().map(&id);
     let next_page = last_id
         .filter(|_| has_more)
         .map(|id| format!("{PAGE_PREFIX}{id}"));

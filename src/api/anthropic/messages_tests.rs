@@ -207,8 +207,10 @@ fn anthropic_results_in_reverse_order_are_matched() {
 
 #[test]
 fn mismatched_calls_and_results_are_repaired() {
-    let (hi, ask) = (user(&json!("x")), assistant(&json!([call("a")])));
-    let (none, stray) = ("calls_without_results", "results_without_calls");
+    let hi = user(&json!("x"));
+    let ask = assistant(&json!([call("a")]));
+    let none = "calls_without_results";
+    let stray = "results_without_calls";
     assert_repaired([
         (
             messages(json!([hi, ask, user(&json!([words("y"), result("a")]))])),

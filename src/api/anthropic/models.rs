@@ -26,7 +26,8 @@ struct AnthropicModelList<'a> {
 /// Returns the body of `GET /v1/models`: all models on one page.
 pub fn list(names: &[&str]) -> String {
     let data = names.iter().map(|name| model(name)).collect();
-    let (first_id, last_id) = (names.first().copied(), names.last().copied());
+    let first_id = names.first().copied();
+    let last_id = names.last().copied();
     json::to_string(&AnthropicModelList {
         data,
         has_more: false,

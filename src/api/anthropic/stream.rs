@@ -269,7 +269,8 @@ impl MessageStreamEncoder {
 
     /// Hot path: only the piece is escaped, the rest is copied.
     fn delta(&self, kind: &str, field: &str, piece: &str) -> MessageStreamEvent {
-        let (index, piece) = (self.index, json::to_string(piece));
+        let index = self.index;
+        let piece = json::to_string(piece);
         let data = format!(
             r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{kind}","{field}":{piece}}}}}"#
         );

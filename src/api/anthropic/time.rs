@@ -10,7 +10,9 @@ pub(super) fn format_time(seconds: u64) -> String {
         date_from_day(day_from_unix(seconds)),
         seconds % SECONDS_A_DAY,
     );
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let hour = rest / 3600;
+    let minute = rest / 60 % 60;
+    let second = rest % 60;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 

@@ -161,7 +161,8 @@ fn results_without_calls_become_user_text() {
 
 #[test]
 fn results_are_moved_behind_their_calls() {
-    let (hi, ask) = (('u', &[text("hi")][..]), ('a', &[call("a")][..]));
+    let hi = ('u', &[text("hi")][..]);
+    let ask = ('a', &[call("a")][..]);
     for rest in [
         &[ask, ('u', &[text("x"), result("a", "1")][..])][..],
         &[ask, ('u', &[text("x")]), ('u', &[result("a", "1")])],

@@ -200,7 +200,8 @@ fn chat_body(index: usize, request: &RawValue) -> Result<Vec<u8>, InvalidRequest
 
 /// Serializes the response body with the results of all requests, in order.
 pub fn response_body(outcomes: &[InlineBatchOutcome]) -> String {
-    let (mut total_tokens, mut cost): (u64, Option<Money>) = (0, None);
+    let mut total_tokens: u64 = 0;
+    let mut cost: Option<Money> = None;
     let mut results = Vec::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         results.push(match outcome {

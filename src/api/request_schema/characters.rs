@@ -32,7 +32,8 @@ pub fn repair_characters<'a>(
 fn repaired(body: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::new();
     // `copied`: end of what is copied to `mended`; `read`: end of what is scanned.
-    let (mut copied, mut read) = (0, 0);
+    let mut copied = 0;
+    let mut read = 0;
     while let Some(distance) = memchr(b'\\', body.get(read..)?) {
         let start = read + distance;
         let (length, instead): (_, Option<&[u8]>) = match escaped_code_unit(body, start) {

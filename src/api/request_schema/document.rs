@@ -26,10 +26,8 @@ pub(crate) fn check(name: &str, tables: &[&ObjectSchema]) {
     reason = "a test's switch, no setting of the server"
 )]
 pub(crate) fn check_text(name: &str, expected: &str) {
-    let (begin, end) = (
-        format!("<!-- {name}: begin -->\n"),
-        format!("<!-- {name}: end -->"),
-    );
+    let begin = format!("<!-- {name}: begin -->\n");
+    let end = format!("<!-- {name}: end -->");
     let shown = pages().find_map(|(path, text)| {
         let (before, rest) = text.split_once(&begin)?;
         let (shown, after) = rest.split_once(&end)?;
@@ -53,8 +51,11 @@ pub(crate) fn check_text(name: &str, expected: &str) {
 pub(crate) fn check_own(name: &str, tables: &[&ObjectSchema]) {
     let rows = tables.iter().flat_map(|table| {
         table.fields.iter().map(move |field| {
-            let (prefix, name, note) = (table.prefix, field.name, field.note);
-            let (words, required) = (field.field_type.description(), required(field));
+            let prefix = table.prefix;
+            let name = field.name;
+            let note = field.note;
+            let words = field.field_type.description();
+            let required = required(field);
             format!("| `{prefix}{name}` | {words} | {required}{note} |\n")
         })
     });
@@ -108,8 +109,10 @@ fn markdown(tables: &[&ObjectSchema]) -> String {
     let mut rows = Vec::new();
     for table in tables {
         for field in table.fields {
-            let (prefix, name) = (table.prefix, field.name);
-            let (words, handling) = (field.field_type.description(), handling(field));
+            let prefix = table.prefix;
+            let name = field.name;
+            let words = field.field_type.description();
+            let handling = handling(field);
             let row = format!(
                 "| `{prefix}{name}` | {words} | {handling} | {}{} |\n",
                 required(field),

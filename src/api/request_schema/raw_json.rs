@@ -47,7 +47,8 @@ impl<'a> RawJson<'a> {
 
 /// Removes the whitespace between the tokens of `json`.
 fn compact(json: &str) -> String {
-    let (mut is_text, mut is_escaped) = (false, false);
+    let mut is_text = false;
+    let mut is_escaped = false;
     let keep = |character: &char| {
         let is_quote = *character == '"' && !is_escaped;
         is_escaped = is_text && *character == '\\' && !is_escaped;

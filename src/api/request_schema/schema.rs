@@ -111,7 +111,8 @@ impl Field {
         self.field_type.check(value, &path)?;
         match value.as_str() {
             Some(text) if !self.one_of.is_empty() && !self.one_of.contains(&text) => {
-                let (path, expected) = (path(), list_words(self.one_of));
+                let path = path();
+                let expected = list_words(self.one_of);
                 let message = format!("`{path}`: expected {expected}, got `{}`.", printable(text));
                 Err(InvalidRequest::at(path, code::VALUE, message))
             }

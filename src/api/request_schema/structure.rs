@@ -25,7 +25,9 @@ pub(super) fn check(body: &[u8]) -> Result<(), InvalidRequest> {
     if body.len() < 2 * MAX_CONTAINERS {
         return Ok(());
     }
-    let (mut containers, mut values, mut at) = (0, 0, 0);
+    let mut containers = 0;
+    let mut values = 0;
+    let mut at = 0;
     while let Some(byte) = body.get(at) {
         at += 1;
         match byte {

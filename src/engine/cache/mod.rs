@@ -244,7 +244,8 @@ impl<E: Clone + Send + 'static> Cache<E> {
             Some(answer) => Lookup::Hit(answer),
             None if control.no_store => self.bypass(),
             None => {
-                let (cache, is_fresh) = (self.clone(), control.no_cache);
+                let cache = self.clone();
+                let is_fresh = control.no_cache;
                 Lookup::Miss(MissGuard {
                     cache,
                     key,

@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn cost_of_two_turns_in_one_result_is_assigned_to_neither() {
         let mut costs = CostTracker::default();
-        let (first, second) = (begin(&mut costs), begin(&mut costs));
+        let first = begin(&mut costs);
+        let second = begin(&mut costs);
         report(&mut costs, 30);
         let next = begin(&mut costs);
         report(&mut costs, 31);

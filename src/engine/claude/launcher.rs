@@ -105,7 +105,8 @@ impl ClaudeLauncher {
 
     /// Creates a runner of agents with the same CLI.
     pub fn runner(&self) -> ClaudeRunner {
-        let (setup, path) = (self.setup.clone(), self.program.path.clone());
+        let setup = self.setup.clone();
+        let path = self.program.path.clone();
         ClaudeRunner::new(setup, path, self.instance.clone(), self.spawner.clone())
     }
 

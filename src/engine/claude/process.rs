@@ -282,7 +282,8 @@ impl Drop for Process {
             // Fails if the whole group has gone already, which is the desired state.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
-        let (spawner, serial) = (self.spawner.clone(), self.serial);
+        let spawner = self.spawner.clone();
+        let serial = self.serial;
         // Drop cannot wait: the child is reaped by a tracked task, before its orphans are looked
         // for.
         self.spawner.tracker.spawn(async move {

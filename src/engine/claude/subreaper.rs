@@ -132,7 +132,8 @@ impl ChildTable {
     /// those that have ended.
     pub(super) fn kill_orphans(&mut self) {
         let Some(reaper) = self.reaper else { return };
-        let (mut killed, mut reaped) = (HashSet::new(), 0);
+        let mut killed = HashSet::new();
+        let mut reaped = 0;
         for _ in 0..MAX_PASSES {
             let all = proc_fs::all_processes();
             let strays = all

@@ -178,7 +178,8 @@ proptest! {
             START, TEXT, SEAL, CALL, INPUT, CALLED, END, LIMIT, STOPPED, RETRY, STARTED, NOISE, FAILED, RESULT,
         ];
         let mut translator = TurnTranslator::new("u".to_owned());
-        let (mut begins, mut calls) = (0, 0);
+        let mut begins = 0;
+        let mut calls = 0;
         for pick in picks {
             match translator.translate(parse(lines[pick].as_bytes()).unwrap()) {
                 TurnStep::Nothing | TurnStep::Call => {}

@@ -49,7 +49,8 @@ impl ClaudeWorker {
             }),
             Err(error) => {
                 // Logged only: both may name paths of this machine, which are not for clients.
-                let (id, words) = (process.id(), process.describe_exit().await);
+                let id = process.id();
+                let words = process.describe_exit().await;
                 let message = ErrorChain(&error).to_string();
                 tracing::warn!(worker.pid = id, exit = %words, error = message, "worker process not usable");
                 Err(LaunchError {
@@ -73,7 +74,8 @@ impl TurnWorker for ClaudeWorker {
         if let Err(failure) = &event
             && failure.is_workers_fault()
         {
-            let (id, words) = (self.process.id(), self.process.describe_exit().await);
+            let id = self.process.id();
+            let words = self.process.describe_exit().await;
             tracing::warn!(worker.pid = id, exit = %words, error = %failure, "worker failed");
         }
         event

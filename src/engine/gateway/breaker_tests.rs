@@ -67,10 +67,8 @@ async fn rate_limited_probe_ends_an_outage() {
     // One more failure would be an outage, had the last one not ended.
     fail(&breaker, "haiku", &[FailureKind::Overloaded]);
     assert_eq!(breaker.outage(), None);
-    let (one, other) = (
-        breaker.admit("haiku").unwrap(),
-        breaker.admit("haiku").unwrap(),
-    );
+    let one = breaker.admit("haiku").unwrap();
+    let other = breaker.admit("haiku").unwrap();
     drop((one, other));
 }
 

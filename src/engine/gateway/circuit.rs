@@ -209,7 +209,8 @@ impl Drop for CircuitPass {
 
 impl Outage {
     fn new(failure: &Failure, failures: u32, wait: Duration) -> Self {
-        let (now, asked) = (Instant::now(), failure.retry_after.unwrap_or_default());
+        let now = Instant::now();
+        let asked = failure.retry_after.unwrap_or_default();
         let next_try = now + wait.max(asked.min(MAX_REQUESTED_WAIT));
         let named = now.checked_add(asked).unwrap_or(next_try);
         Self {

@@ -91,7 +91,8 @@ async fn dropped_probe_is_followed_by_another() {
     let circuit = opened();
     advance(SECOND).await;
     drop(circuit.admit().unwrap());
-    let (probe, other) = (circuit.admit().unwrap(), circuit.admit().unwrap());
+    let probe = circuit.admit().unwrap();
+    let other = circuit.admit().unwrap();
     assert!(circuit.admit().is_err(), "two of them now");
     drop(other);
     circuit
@@ -149,7 +150,8 @@ async fn retry_after_of_upstream_lengthens_the_wait_within_bounds() {
 #[tokio::test(start_paused = true)]
 async fn earlier_turns_can_close_but_not_reopen_the_circuit() {
     let circuit = Circuit::new(1);
-    let (early, late) = (circuit.admit().unwrap(), circuit.admit().unwrap());
+    let early = circuit.admit().unwrap();
+    let late = circuit.admit().unwrap();
     fail(&circuit, &[FailureKind::Overloaded]);
     early.failed(&failure(FailureKind::Overloaded));
     assert_eq!(wait(&circuit), Some(1));

@@ -195,7 +195,9 @@ impl Error {
     }
 
     fn refusal_scope(&self) -> &'static str {
-        let (key, project, server) = ("key", "project", "server");
+        let key = "key";
+        let project = "project";
+        let server = "server";
         match self {
             Self::Limited(limited) => match limited.scope {
                 LimitScope::Key => key,

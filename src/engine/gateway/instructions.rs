@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn instructions_are_moved_to_the_end_of_the_user_turn() {
-        let (user, answer) = (Role::User, Role::Assistant);
+        let user = Role::User;
+        let answer = Role::Assistant;
         let text = Part::text;
         let mark = Part::CacheBreakpoint("{}".to_owned());
         for (messages, arranged) in [

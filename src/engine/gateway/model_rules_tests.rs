@@ -220,10 +220,8 @@ fn rules_of_older_model() -> ModelRules {
 
 #[test]
 fn instructions_and_prefill_stay_if_the_model_takes_them() {
-    let (mut supported, mut repaired) = (
-        turn_with_instruction_and_prefill("new"),
-        turn_with_instruction_and_prefill("old"),
-    );
+    let mut supported = turn_with_instruction_and_prefill("new");
+    let mut repaired = turn_with_instruction_and_prefill("old");
     assert_eq!(
         rules_of_older_model().repaired(&supported, "new"),
         Vec::<&str>::new()

@@ -87,7 +87,8 @@ fn invalid_arguments_fail_without_being_quoted() {
 #[test]
 fn every_call_of_a_strict_tool_is_checked() {
     let tools = [tool("count", COUNT, true), tool("loose", COUNT, false)];
-    let (good, bad) = (("count", r#"{"n":1}"#), ("count", "{}"));
+    let good = ("count", r#"{"n":1}"#);
+    let bad = ("count", "{}");
     assert_eq!(
         check_calls(&tools, &[good, ("loose", "{}"), ("unknown", "x"), good]),
         Ok(())

@@ -62,7 +62,8 @@ impl<T> Queue<T> {
             Class::Live => &self.live,
             Class::Background => &self.background,
         };
-        let (own, waiting) = (rounds.len_of(&claim.tenant), rounds.len());
+        let own = rounds.len_of(&claim.tenant);
+        let waiting = rounds.len();
         // With a smaller lead, evicting would only swap items of one tenant, or take the single
         // place of another.
         if waiting < capacity || rounds.longest() >= own + 2 {

@@ -52,7 +52,8 @@ impl RoutingChoice {
     /// Returns the value of `x-switchboard-route`: `haiku; rule=simple_prompt; reason="..."`. At
     /// most 200 bytes of printable ASCII, whatever the models are called.
     pub fn header_value(&self) -> String {
-        let (model, rule) = (printable(self.model.as_str()), self.rule.name());
+        let model = printable(self.model.as_str());
+        let rule = self.rule.name();
         let mut value = format!(
             "{model:.64}; rule={rule}; reason=\"{}",
             printable(&self.reason)

@@ -59,7 +59,8 @@ impl Router {
         features: &RoutingFeatures<'_>,
     ) -> (&ModelName, RoutingRule, String) {
         let config = &self.config;
-        let (prompt, context) = (&features.prompt, features.context_tokens);
+        let prompt = &features.prompt;
+        let context = features.context_tokens;
         if let Some(left) = features
             .budget
             .tokens_left

@@ -83,7 +83,8 @@ pub(super) fn webhook_test(event: &WebhookEvent, answer: &Result<u16, SendError>
 /// Renders one page of a list.
 pub(super) fn list(items: &[Value], has_more: bool) -> Value {
     let id = |item: Option<&Value>| item.map(|item| item["id"].clone());
-    let (first, last) = (id(items.first()), id(items.last()));
+    let first = id(items.first());
+    let last = id(items.last());
     json!({"object": "list", "data": items, "first_id": first, "last_id": last, "has_more": has_more})
 }
 

@@ -15,11 +15,9 @@ use crate::services::responses;
 const SOON: Duration = Duration::from_secs(3);
 
 fn limited(retry_after: Option<Duration>) -> gateway::Error {
-    let (what, whose, state) = (
-        LimitKind::Requests,
-        LimitScope::Key,
-        RateLimitState::default(),
-    );
+    let what = LimitKind::Requests;
+    let whose = LimitScope::Key;
+    let state = RateLimitState::default();
     RateLimited {
         kind: what,
         scope: whose,

@@ -53,7 +53,8 @@ impl ApiError {
         &'a self,
         request_id: &'a str,
     ) -> anthropic::AnthropicError<'a> {
-        let (message, param) = (&self.0.message, self.0.param.as_deref());
+        let message = &self.0.message;
+        let param = self.0.param.as_deref();
         anthropic::AnthropicError {
             kind: kind_of_status(self.status()),
             message,

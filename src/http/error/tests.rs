@@ -180,7 +180,8 @@ fn request_errors_map_to_status_and_code() {
 #[test]
 fn key_and_project_errors_map_to_status_and_code() {
     let mut table = String::new();
-    let (id, project) = ("key_1\n".to_owned(), "proj_1".to_owned());
+    let id = "key_1\n".to_owned();
+    let project = "proj_1".to_owned();
     row(&mut table, AuthError::Expired.into());
     row(&mut table, AuthError::Revoked.into());
     row(

@@ -213,10 +213,8 @@ impl Drop for AccessLogLine {
         let noted = &self.notes.0;
         let error = noted.error.get();
         let error_text = error.map(ApiError::log_text);
-        let (method, duration) = (
-            LogText(self.method.as_str()).to_string(),
-            self.start.elapsed(),
-        );
+        let method = LogText(self.method.as_str()).to_string();
+        let duration = self.start.elapsed();
         self.count(duration);
         let is_fault =
             error.is_some_and(|error| error.kind().is_fault()) || std::thread::panicking();

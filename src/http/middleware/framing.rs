@@ -95,7 +95,8 @@ fn is_host(host: &HeaderValue) -> bool {
     else {
         return false;
     };
-    let (host, text) = (authority.host(), authority.as_str());
+    let host = authority.host();
+    let text = authority.as_str();
     // An empty port is allowed, a non-numeric one is not.
     let port = text
         .strip_prefix(host)

@@ -172,10 +172,8 @@ const fn format(tag: OperationTag) -> ErrorFormat {
 fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -> bool {
     use OperationTag as Tag;
     let is_one_of = |tags: &[Tag]| tags.contains(&operation.tag);
-    let (is_public, is_admin) = (
-        route.need == RequiredAuth::Public,
-        matches!(route.need, RequiredAuth::Admin | RequiredAuth::Scraper),
-    );
+    let is_public = route.need == RequiredAuth::Public;
+    let is_admin = matches!(route.need, RequiredAuth::Admin | RequiredAuth::Scraper);
     let has_body = matches!(
         operation.body,
         OperationBody::Object(_) | OperationBody::Form(_)

@@ -111,7 +111,8 @@ impl RequestSchemas {
         rows: impl Iterator<Item = &'static Field>,
         has_required: bool,
     ) -> Value {
-        let (mut properties, mut required) = (Map::new(), Vec::new());
+        let mut properties = Map::new();
+        let mut required = Vec::new();
         for field in rows {
             let is_required = has_required && field.is_required;
             let schema = fields::schema(field, name, !is_required, self);

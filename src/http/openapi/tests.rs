@@ -46,7 +46,8 @@ fn described(document: &Value) -> Vec<(String, &Value)> {
 
 /// Returns the first lines that differ, with their number.
 fn difference(shown: &str, expected: &str) -> Option<String> {
-    let (shown, expected): (Vec<_>, Vec<_>) = (shown.lines().collect(), expected.lines().collect());
+    let shown: Vec<_> = shown.lines().collect();
+    let expected: Vec<_> = expected.lines().collect();
     let longest = shown.len().max(expected.len());
     let first = (0..longest).find(|index| shown.get(*index) != expected.get(*index))?;
     let excerpt = |lines: &[&str], sign: &str| -> String {
@@ -305,10 +306,8 @@ fn newer_version_describes_the_events_of_every_stream() {
             })
             .collect()
     };
-    let (old, new) = (
-        streams(SpecificationVersion::V3_1),
-        streams(SpecificationVersion::V3_2),
-    );
+    let old = streams(SpecificationVersion::V3_1);
+    let new = streams(SpecificationVersion::V3_2);
     assert!(old.len() > 5, "{old:?}");
     assert!(old.keys().eq(new.keys()));
     for (name, stream) in new {

@@ -53,10 +53,8 @@ async fn key_is_created_changed_rotated_and_revoked() {
     });
     let (status, created) = send_json(&router, "POST", "/admin/keys", wanted).await;
     assert_eq!(status, 201);
-    let (key, path) = (
-        created["key"].clone(),
-        format!("/admin/keys/{}", created["id"].as_str().unwrap()),
-    );
+    let key = created["key"].clone();
+    let path = format!("/admin/keys/{}", created["id"].as_str().unwrap());
     assert!(
         key.as_str()
             .unwrap()
@@ -248,7 +246,8 @@ async fn keys_and_projects_are_listed_in_pages() {
     for name in ["a", "b", "c"] {
         send_json(&router, "POST", "/admin/keys", json!({"name": name})).await;
     }
-    let (mut seen, mut path) = (Vec::new(), "/admin/keys?limit=2".to_owned());
+    let mut seen = Vec::new();
+    let mut path = "/admin/keys?limit=2".to_owned();
     loop {
         let (status, page) = send_json(&router, "GET", &path, Value::Null).await;
         assert_eq!((status, &page["object"]), (200, &json!("list")));

@@ -223,8 +223,10 @@ mod tests {
     use super::*;
 
     fn check(method: &str, path: &str, status: u16, media_type: &str, body: &str) -> bool {
-        let (method, path) = (method.to_owned(), path.to_owned());
-        let (media_type, body) = (media_type.to_owned(), body.to_owned());
+        let method = method.to_owned();
+        let path = path.to_owned();
+        let media_type = media_type.to_owned();
+        let body = body.to_owned();
         let whole = move || {
             let mut check = AnswerCheck::begin(&method, &path, status, Some(&media_type));
             check.add(body.as_bytes());

@@ -34,7 +34,8 @@ pub(super) fn checked(router: Router) -> Router {
 }
 
 async fn check(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
     let response = next.run(request).await;
     let media_type = response.headers().get(header::CONTENT_TYPE);
     let media_type = media_type.map(|value| value.to_str().unwrap());

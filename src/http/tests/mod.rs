@@ -276,10 +276,14 @@ fn whole_state(
     keys: Keys,
     drain_expired: DrainExpired,
 ) -> AppState {
-    let (turns, keys) = (TurnPipeline::new(turns), Arc::new(keys));
-    let (tables, tracker, stop) = (tables.clone(), TaskTracker::new(), drain_expired.0.clone());
+    let turns = TurnPipeline::new(turns);
+    let keys = Arc::new(keys);
+    let tables = tables.clone();
+    let tracker = TaskTracker::new();
+    let stop = drain_expired.0.clone();
     let conversations = Conversations::temporary(tables.store(), &keys);
-    let (own, all) = (turns.clone(), conversations.clone());
+    let own = turns.clone();
+    let all = conversations.clone();
     let responses = Responses::new(
         own,
         Arc::clone(&keys),
@@ -290,7 +294,8 @@ fn whole_state(
         super::response_error,
     );
     let answers = Answers::new(turns.clone(), responses.clone(), Policy::Lenient);
-    let (config, files) = (Arc::new(config()), Files::unwritable());
+    let config = Arc::new(config());
+    let files = Files::unwritable();
     let router = Arc::new(routing::testing::router());
     AppState {
         config,
@@ -373,7 +378,8 @@ fn admin_of(registry: &Registry) -> AdminServices {
     let webhooks = Arc::new(crate::accounts::webhooks::HttpSender::new(
         TaskTracker::new(),
     ));
-    let (ledger, cache) = (LedgerReader::temporary(), gateway::testing::cache());
+    let ledger = LedgerReader::temporary();
+    let cache = gateway::testing::cache();
     let store = Store::in_memory(TaskTracker::new());
     let backups = Backups::new(store, PathBuf::from("/nonexistent"), Vec::new(), 0);
     AdminServices {

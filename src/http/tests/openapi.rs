@@ -119,7 +119,8 @@ async fn bounds_of_numbers_in_queries_are_those_of_the_handlers() {
     for (method, path, operation) in operations(&router).await {
         let parameters = operation["parameters"].as_array().cloned();
         for parameter in parameters.unwrap_or_default() {
-            let (name, most) = (&parameter["name"], parameter["schema"]["maximum"].as_i64());
+            let name = &parameter["name"];
+            let most = parameter["schema"]["maximum"].as_i64();
             let is_served = !path.contains('{') && path != "/v1/tasks";
             let (Some(most), true) = (most, is_served) else {
                 continue;

@@ -491,7 +491,8 @@ async fn delete_cancels_a_running_response() {
 #[tokio::test]
 async fn shutdown_fails_running_responses() {
     let state = state(ScriptedTurns::playing([started(), text("a"), Step::Hang]));
-    let (router, stop) = (router(state.clone()), state.drain_expired.0.clone());
+    let router = router(state.clone());
+    let stop = state.drain_expired.0.clone();
     let created = found(
         &router,
         response_request(json!({"background": true, "stream": false})),

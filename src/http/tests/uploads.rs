@@ -379,7 +379,8 @@ async fn files_of_queued_turns_are_limited_in_memory() {
     let tracker = TaskTracker::new();
     let mut waiting: Vec<_> = (0..9)
         .map(|_| {
-            let (server, part) = (Arc::clone(&server), file(&id));
+            let server = Arc::clone(&server);
+            let part = file(&id);
             tracker.spawn(async move { server.chat(part).await })
         })
         .collect();
@@ -416,7 +417,8 @@ async fn turn_waits_for_file_memory_with_a_timeout() {
     );
     let tracker = TaskTracker::new();
     let ask = || {
-        let (server, part) = (Arc::clone(&server), file(&id));
+        let server = Arc::clone(&server);
+        let part = file(&id);
         tracker.spawn(async move { server.chat(part).await })
     };
     let waiting: Vec<_> = (0..8).map(|_| ask()).collect();
@@ -452,11 +454,9 @@ async fn messages_api_names_files_as_sources() {
             .or_else(|| body["error"]["message"].as_str());
         text.unwrap_or_else(|| panic!("{body}")).to_owned()
     };
-    let (pdf, words, gif) = (
-        upload("a.pdf", "%PDF-1").await,
-        upload("a.md", "# Words").await,
-        upload("a.gif", "GIF89a").await,
-    );
+    let pdf = upload("a.pdf", "%PDF-1").await;
+    let words = upload("a.md", "# Words").await;
+    let gif = upload("a.gif", "GIF89a").await;
     let block =
         |kind: &str, id: &str| json!({"type": kind, "source": {"type": "file", "file_id": id}});
     assert_eq!(

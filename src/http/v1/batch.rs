@@ -69,7 +69,9 @@ async fn outcome(
     };
     match answered {
         Ok(answered) => {
-            let (body, usage, remarks) = (answered.body, answered.usage, answered.remarks);
+            let body = answered.body;
+            let usage = answered.usage;
+            let remarks = answered.remarks;
             InlineBatchOutcome::Answered {
                 body,
                 usage,

@@ -50,7 +50,10 @@ pub(in crate::http) async fn create_file(
     Extension(flavor): Extension<ApiFlavor>,
     mut form: MultipartForm,
 ) -> Result<Response, ApiError> {
-    let (mut texts, mut draft, mut filename, mut mime_type) = (Vec::new(), None, None, None);
+    let mut texts = Vec::new();
+    let mut draft = None;
+    let mut filename = None;
+    let mut mime_type = None;
     while let Some(piece) = form.next().await? {
         match piece {
             FormPiece::Text { name, text } => texts.push((name, text)),

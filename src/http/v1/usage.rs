@@ -32,6 +32,7 @@ pub(in crate::http) async fn usage(
         return Err(ApiError::from(AuthError::ForeignProject).at("project_id"));
     }
     query.project = Some(caller.project.clone());
-    let (report, budgets) = (ledger.usage(&query).await?, ledger.budgets(&caller).await?);
+    let report = ledger.usage(&query).await?;
+    let budgets = ledger.budgets(&caller).await?;
     Ok(report::response(format, &report, Some(&budgets)))
 }

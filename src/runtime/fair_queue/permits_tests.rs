@@ -9,7 +9,8 @@ use super::super::*;
 
 #[tokio::test]
 async fn tenants_get_permits_in_turn() {
-    let (permits, log) = (FairSemaphore::new(1), Mutex::new(Vec::new()));
+    let permits = FairSemaphore::new(1);
+    let log = Mutex::new(Vec::new());
     let held = permits.acquire(&Tenant::new("a", 1)).await;
     let ask = async |tenant: &'static str| {
         let _permit = permits.acquire(&Tenant::new(tenant, 1)).await;

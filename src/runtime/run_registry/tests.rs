@@ -60,7 +60,8 @@ fn concurrent_registrations_do_not_exceed_a_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_that_sees_the_end_finds_no_entry_and_the_last_state() {
-    let (runs, tracker) = (RunRegistry::default(), TaskTracker::new());
+    let runs = RunRegistry::default();
+    let tracker = TaskTracker::new();
     for round in 0..ROUNDS {
         let guard = runs.try_register("me", "1", 0).unwrap();
         let mut followed = runs.get("me", "1").unwrap().follow();
@@ -78,10 +79,12 @@ async fn request_that_sees_the_end_finds_no_entry_and_the_last_state() {
 
 #[tokio::test(start_paused = true)]
 async fn registration_waits_for_the_end_of_an_earlier_run() {
-    let (runs, tracker) = (RunRegistry::<()>::default(), TaskTracker::new());
+    let runs = RunRegistry::<()>::default();
+    let tracker = TaskTracker::new();
     let running = Arc::new(AtomicUsize::new(0));
     for _ in 0..10 {
-        let (runs, running) = (runs.clone(), Arc::clone(&running));
+        let runs = runs.clone();
+        let running = Arc::clone(&running);
         tracker.spawn(async move {
             let _guard = runs.register("me", "1", ()).await;
             assert_eq!(running.fetch_add(1, Ordering::Relaxed), 0);
@@ -109,7 +112,8 @@ async fn registration_given_up_while_it_waits_leaves_no_entry() {
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_run_is_waited_for_until_it_has_ended() {
-    let (runs, tracker) = (RunRegistry::<()>::default(), TaskTracker::new());
+    let runs = RunRegistry::<()>::default();
+    let tracker = TaskTracker::new();
     let guard = runs.try_register("me", "1", ()).unwrap();
     let stored = Arc::new(AtomicUsize::new(0));
     let is_stored = Arc::clone(&stored);
@@ -126,7 +130,8 @@ async fn cancelled_run_is_waited_for_until_it_has_ended() {
 
 #[tokio::test]
 async fn run_that_panics_or_is_dropped_leaves_no_entry() {
-    let (runs, tracker) = (RunRegistry::<()>::default(), TaskTracker::new());
+    let runs = RunRegistry::<()>::default();
+    let tracker = TaskTracker::new();
     let guard = runs.try_register("me", "1", ()).unwrap();
     let other = runs.try_register("me", "2", ()).unwrap();
     let waiting = runs.get("me", "1").unwrap();

@@ -13,7 +13,8 @@ async fn local_socket_is_private_and_accepts_long_paths() {
     let deep = folder.path().join("x".repeat(120));
     std::fs::create_dir(&deep).unwrap();
     let path = deep.join("socket");
-    let (shutdown, tracker) = (Shutdown::new(), TaskTracker::new());
+    let shutdown = Shutdown::new();
+    let tracker = TaskTracker::new();
     // Stale file of a killed server.
     std::fs::write(&path, "").unwrap();
     let socket = LocalSocket::bind(&path).unwrap();

@@ -78,10 +78,8 @@ impl Server {
         let running_turns = turns.watch_running();
         let mut http_config = http::config();
         set(&mut http_config);
-        let (stopping, drain_expired) = (
-            ShutdownStarted(shutdown.started()),
-            DrainExpired(shutdown.drain_expired()),
-        );
+        let stopping = ShutdownStarted(shutdown.started());
+        let drain_expired = DrainExpired(shutdown.drain_expired());
         let state = http::state_until(turns, stopping, drain_expired);
         let state = change(AppState {
             config: http_config.into(),

@@ -286,7 +286,8 @@ async fn shutdown_closes_idle_sockets_and_fails_running_responses() {
         ..config()
     };
     let server = Server::start_with(hanging_turns(), config, |_| {}).await;
-    let (mut idle, mut busy) = (Socket::open(&server).await, Socket::open(&server).await);
+    let mut idle = Socket::open(&server).await;
+    let mut busy = Socket::open(&server).await;
     busy.request(json!({})).await;
     busy.read_until("response.output_text.delta").await;
     server.shutdown.begin();

@@ -50,7 +50,8 @@ pub(super) fn prompted_turns() -> ScriptedTurns {
 
 /// Returns a short text for each event until `count` turns have ended.
 pub(super) async fn events_until_end(socket: &mut Socket, count: usize) -> Vec<String> {
-    let (mut events, mut ended) = (Vec::new(), 0);
+    let mut events = Vec::new();
+    let mut ended = 0;
     while ended < count {
         let event = socket.next().await.unwrap();
         let kind = event["type"].as_str().unwrap();
@@ -321,7 +322,8 @@ async fn shutdown_ends_turns_with_an_error_and_closes_sockets() {
         ..config()
     };
     let server = Server::start_with(prompted_turns(), config, |_| {}).await;
-    let (mut idle, mut busy) = (open(&server).await, open(&server).await);
+    let mut idle = open(&server).await;
+    let mut busy = open(&server).await;
     busy.send(chat("a", "hang")).await;
     busy.read_until("token").await;
     server.shutdown.begin();

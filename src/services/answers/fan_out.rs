@@ -75,7 +75,8 @@ pub async fn fan_out(
     let rest = list.map(|turn| {
         // Lazy: each of the other turns starts when the merged stream first polls it, and all are
         // polled side by side.
-        let (turns, caller) = (turns.clone(), caller.clone());
+        let turns = turns.clone();
+        let caller = caller.clone();
         let running = async move { turns.run(caller, turn).await.map(|running| running.events) };
         running.into_stream().try_flatten().boxed()
     });

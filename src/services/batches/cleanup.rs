@@ -15,7 +15,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 impl Batches {
     /// Starts a task that removes old batches periodically, until the server stops.
     pub fn spawn_cleanup(&self) {
-        let (batches, stop) = (self.clone(), self.0.stop.clone());
+        let batches = self.clone();
+        let stop = self.0.stop.clone();
         self.0.tracker.spawn(async move {
             while stop
                 .run_until_cancelled(sleep(SWEEP_INTERVAL))

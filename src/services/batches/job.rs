@@ -291,11 +291,9 @@ impl BatchJob {
             explain,
             ..
         } = &*self.inner;
-        let (endpoint, id, body) = (
-            BatchesInner::endpoint(&record.batch),
-            &request.custom_id,
-            request.body.get(),
-        );
+        let endpoint = BatchesInner::endpoint(&record.batch);
+        let id = &request.custom_id;
+        let body = request.body.get();
         let mut tries = 0;
         loop {
             let caller = || {

@@ -57,7 +57,9 @@ impl InputLines {
     /// Reads a line. Returns `None` at the end of the file, and `Some(None)` for a line that is too
     /// long.
     async fn read(&mut self) -> io::Result<Option<Option<Vec<u8>>>> {
-        let (mut line, mut is_too_long, mut is_begun) = (Vec::new(), false, false);
+        let mut line = Vec::new();
+        let mut is_too_long = false;
+        let mut is_begun = false;
         loop {
             let read = self.reader.fill_buf().await?;
             if read.is_empty() {

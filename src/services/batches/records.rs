@@ -111,7 +111,8 @@ impl BatchRecords {
     where
         W: Fn(&mut BatchRecord, &mut Transaction<'_>) -> Result<(), Error> + Send + 'static,
     {
-        let (key, id) = (BATCHES.owned_key(project, id), id.to_owned());
+        let key = BATCHES.owned_key(project, id);
+        let id = id.to_owned();
         // Read-modify-write in one transaction, so that no concurrent change is lost.
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(bytes) = transaction.get(&key)? else {

@@ -117,11 +117,9 @@ impl BatchDeps {
         answers: Answers,
         explain: ClientErrorMapper,
     ) -> Self {
-        let (tracker, stopping, stop) = (
-            TaskTracker::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
+        let tracker = TaskTracker::new();
+        let stopping = CancellationToken::new();
+        let stop = CancellationToken::new();
         Self {
             files,
             keys,
@@ -238,7 +236,8 @@ impl Batches {
         batch: Batch,
         output_expires_after: Option<u64>,
     ) -> BatchRecord {
-        let (project, owner) = (caller.project.clone(), self.0.keys.owner_id(caller));
+        let project = caller.project.clone();
+        let owner = self.0.keys.owner_id(caller);
         BatchRecord {
             batch,
             project,
@@ -350,7 +349,8 @@ impl Batches {
     }
 
     pub(super) fn start(&self, record: &BatchRecord) {
-        let (project, id) = (record.project.clone(), record.batch.id.clone());
+        let project = record.project.clone();
+        let id = record.batch.id.clone();
         // A batch that runs already is not started again: its lines would be answered twice.
         let status = record.batch.status;
         let Some(registration) = self.0.running.try_register(&project, &id, status) else {

@@ -273,7 +273,8 @@ impl Conversations {
         // Read under the lock: items may have been added in between.
         let whole = self.load(&owner, id).await?;
         self.extend_for_change(&owner, id, &whole.head).await?;
-        let (items, table) = (whole.items()?, self.0.table.clone());
+        let items = whole.items()?;
+        let table = self.0.table.clone();
         Ok((
             LockedConversation {
                 table,
@@ -312,7 +313,9 @@ impl Conversations {
         id: &str,
         change: impl Fn(&mut ConversationHead) + Send + 'static,
     ) -> Result<Option<Conversation>, Error> {
-        let (table, owner, id) = (self.0.table.clone(), owner.to_owned(), id.to_owned());
+        let table = self.0.table.clone();
+        let owner = owner.to_owned();
+        let id = id.to_owned();
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(bytes) = table.get_in(transaction, &owner, &id)? else {
                 return Ok(None);

@@ -57,7 +57,8 @@ impl BackgroundResponse {
         }
         let id = self.run.response().id.clone();
         let events = self.keeps_events.then(|| self.events());
-        let (owner, mut attempts) = (self.registration.owner(), StoreAttempts::default());
+        let owner = self.registration.owner();
+        let mut attempts = StoreAttempts::default();
         // A marker that is left makes the next start call the response failed, or complete if its
         // record says so.
         while let Err(error) = store_end(tables, owner, &id, events.as_deref()).await {

@@ -85,9 +85,11 @@ impl Responses {
         let (request, earlier) = self
             .resolve_request(&owner, request, items, memory.as_ref())
             .await?;
-        let (response, input) = (request.response.clone(), request.input.clone());
+        let response = request.response.clone();
+        let input = request.input.clone();
         let names = request.tool_names().clone();
-        let (shows_thinking, stream) = (request.shows_thinking, request.stream);
+        let shows_thinking = request.shows_thinking;
+        let stream = request.stream;
         let (running, remarks) = self.start_turn(caller, request, &earlier).await?;
         let has_memory = memory.is_some();
         let recorder = ResponseRecorder {
@@ -216,7 +218,8 @@ impl Responses {
         request: CreateResponseRequest,
         earlier: &[Value],
     ) -> Result<(RunningTurn, Remarks), Error> {
-        let (generates, is_background) = (request.generates, request.response.background);
+        let generates = request.generates;
+        let is_background = request.response.background;
         if !generates {
             let running = empty_turn(&request.response.model);
             return Ok((running, request.check_input(earlier)?));
@@ -295,7 +298,8 @@ impl ResponsesInner {
         mut run: ResponseRun,
         keeps_events: bool,
     ) -> Result<BackgroundResponse, Error> {
-        let (owner, response) = (run.recorder.owner.clone(), run.response().clone());
+        let owner = run.recorder.owner.clone();
+        let response = run.response().clone();
         let log = BackgroundLog::new(response.clone());
         let registration = self.running.register(&owner, &response.id, log).await;
         run.cancel = registration.cancel_token().clone();

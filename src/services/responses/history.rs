@@ -215,7 +215,8 @@ fn unfinished(id: &str) -> InvalidRequest {
 
 /// The earlier items of such a response are in the conversation, and may have changed since.
 fn is_in_conversation(id: &str, conversation: &str) -> InvalidRequest {
-    let (id, conversation) = (printable(id), printable(conversation));
+    let id = printable(id);
+    let conversation = printable(conversation);
     let message = format!(
         "The previous response '{id}' belongs to a conversation. Go on in that: remove `previous_response_id`, and send \
          \"conversation\": \"{conversation}\"."

@@ -232,7 +232,8 @@ impl ResponseRecorder {
             return true;
         };
         let mut attempts = StoreAttempts::default();
-        let (id, stop) = (response.id.as_str(), self.retry_until.as_ref());
+        let id = response.id.as_str();
+        let stop = self.retry_until.as_ref();
         let record = match self.record(response) {
             Ok(record) => record,
             Err(error) => return attempts.wait_after(&error.into(), id, None).await,

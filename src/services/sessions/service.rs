@@ -114,7 +114,9 @@ impl Sessions {
             usage: SessionUsage::default(),
         };
         let record = SessionRecord::new(session);
-        let (owner, id, bytes) = (self.owner(caller), &record.session.id, record.to_bytes()?);
+        let owner = self.owner(caller);
+        let id = &record.session.id;
+        let bytes = record.to_bytes()?;
         if table
             .insert_within_quota(&owner, id, bytes, config.max_sessions)
             .await?
@@ -202,7 +204,8 @@ impl Sessions {
 
     /// Extends a session whose idle time is half over, so that it does not expire during the turn.
     async fn extend_for_turn(&self, owner: &str, record: &mut SessionRecord) -> Result<(), Error> {
-        let (now, idle) = (unix_now(), self.0.config.idle.as_secs());
+        let now = unix_now();
+        let idle = self.0.config.idle.as_secs();
         if record.session.expires_at.saturating_sub(now) > idle / 2 {
             return Ok(());
         }

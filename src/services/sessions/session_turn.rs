@@ -68,7 +68,8 @@ impl SessionTurn {
             return Err(Error::Full(session.id.clone()));
         }
         let messages: Vec<&Value> = entries.iter().map(|entry| &entry.message).collect();
-        let (model, instructions) = (session.model.as_deref(), session.instructions.as_deref());
+        let model = session.model.as_deref();
+        let instructions = session.instructions.as_deref();
         let read: Result<_, InvalidRequest> = decode_session_message(
             body,
             &SessionContext {
@@ -133,7 +134,8 @@ impl SessionTurn {
         session.last_active_at = now;
         session.expires_at = now + inner.config.idle.as_secs();
         let id = record.session.id.clone();
-        let (table, name) = (inner.table.clone(), id.clone());
+        let table = inner.table.clone();
+        let name = id.clone();
         let bytes = record.to_bytes()?;
         let work = move |transaction: &mut Transaction<'_>| {
             // The closure lives until the write is done, also if the caller is cancelled, and holds

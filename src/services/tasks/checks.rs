@@ -18,7 +18,8 @@ impl TaskRun {
     /// Creates the budget hold of the task from its ledger hold.
     pub(super) fn task_hold(&self, hold: BudgetHold) -> TaskHold {
         let TaskDeps { prices, config, .. } = &self.inner.deps;
-        let (prices, max_output_tokens) = (Arc::clone(prices), config.max_output_tokens.into());
+        let prices = Arc::clone(prices);
+        let max_output_tokens = config.max_output_tokens.into();
         TaskHold::new(
             hold,
             prices,

@@ -77,7 +77,8 @@ impl Tasks {
         // Owned by the spawned task until the new task is on disk, even if the client disconnects:
         // two concurrent requests never create a task with the same id.
         let lock = self.0.chosen_ids.register(&owner, &chosen.id, ()).await;
-        let (this, caller) = (self.clone(), caller.clone());
+        let this = self.clone();
+        let caller = caller.clone();
         let made = self.0.deps.tracker.spawn(async move {
             let made = this.find_or_start(&caller, spec, &chosen).await;
             drop(lock);

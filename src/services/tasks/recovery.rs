@@ -54,7 +54,8 @@ impl Tasks {
 
     /// Starts the periodic cleanup of CLI sessions that no stored task uses. Ends at shutdown.
     pub fn spawn_cleanup(&self) {
-        let (this, stop) = (self.clone(), self.0.deps.stop.clone());
+        let this = self.clone();
+        let stop = self.0.deps.stop.clone();
         self.0.deps.tracker.spawn(async move {
             while stop
                 .run_until_cancelled(sleep(CLEANUP_INTERVAL))

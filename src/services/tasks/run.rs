@@ -364,7 +364,8 @@ impl TaskRun {
         }
         self.recorder
             .change(|task| task.questions.retain(|asked| asked.id != question));
-        let (request_id, decision) = (question.to_owned(), decision.to_owned());
+        let request_id = question.to_owned();
+        let decision = decision.to_owned();
         self.recorder
             .record_event(TaskEventKind::PermissionResolved {
                 request_id,

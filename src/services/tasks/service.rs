@@ -215,7 +215,9 @@ impl Tasks {
         let task = Task::queued(generate_id(), &caller.project, spec, bounds);
         let active = &self.0.active;
         let (recorder, answers) = TaskRecorder::admit(active, &owner, task.clone(), store, config)?;
-        let (inner, runner, caller) = (Arc::clone(&self.0), Arc::clone(runner), caller.clone());
+        let inner = Arc::clone(&self.0);
+        let runner = Arc::clone(runner);
+        let caller = caller.clone();
         let run = TaskRun {
             inner,
             runner,
@@ -258,10 +260,8 @@ impl Tasks {
         let (session, spent, conversation) = self
             .resolve_session(owner, spec.session, &workspace)
             .await?;
-        let (budget, timeout) = (
-            spec.max_budget.unwrap_or(config.budget),
-            spec.timeout.unwrap_or(config.timeout),
-        );
+        let budget = spec.max_budget.unwrap_or(config.budget);
+        let timeout = spec.timeout.unwrap_or(config.timeout);
         Ok((
             TaskBounds {
                 workspace,
@@ -285,7 +285,8 @@ impl Tasks {
         let Some(asked) = asked else {
             return Ok((AgentSession::New(Uuid::new_v4()), PriorSessionCost::ZERO, 0));
         };
-        let (name, store) = (asked.to_string(), &self.0.deps.store);
+        let name = asked.to_string();
+        let store = &self.0.deps.store;
         // The CLI stores sessions by folder.
         let is_of_it = |task: &Task| {
             task.session_id == name && task.started_at.is_some() && task.workspace == workspace

@@ -206,7 +206,8 @@ impl TaskTestServer {
         let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config)
             .await
             .unwrap();
-        let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
+        let stop = CancellationToken::new();
+        let kill = CancellationToken::new();
         let limits = TtlLimits {
             time_to_live: Duration::from_secs(600),
             max_records: 100,

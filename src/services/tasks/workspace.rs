@@ -128,7 +128,8 @@ fn is_missing(error: &io::Error) -> bool {
 /// Returns the canonical path of the nearest existing ancestor; `None` at a dangling symlink.
 fn nearest_existing(missing: &Path) -> Option<PathBuf> {
     let is_link = |path: &Path| path.symlink_metadata().is_ok_and(|data| data.is_symlink());
-    let (mut above, mut path) = (missing.ancestors().skip(1), missing);
+    let mut above = missing.ancestors().skip(1);
+    let mut path = missing;
     loop {
         match path.canonicalize() {
             Ok(real) => return Some(real),

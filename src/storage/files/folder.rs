@@ -90,7 +90,8 @@ impl ContentFolder {
 
     /// Deletes every file that is not in `ids`, and returns the number of deleted files.
     pub(super) async fn remove_unknown(&self, ids: &HashSet<String>) -> io::Result<usize> {
-        let (mut entries, mut removed) = (fs::read_dir(&self.0).await?, 0);
+        let mut entries = fs::read_dir(&self.0).await?;
+        let mut removed = 0;
         while let Some(entry) = entries.next_entry().await? {
             let is_known = entry
                 .file_name()

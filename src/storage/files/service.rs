@@ -129,11 +129,10 @@ impl Files {
     #[cfg(test)]
     pub(crate) fn unwritable() -> Self {
         let store = Store::in_memory(TaskTracker::new());
-        let (folder, floor) = (
-            ContentFolder::missing(),
-            FreeSpaceFloor::new(Path::new("/nonexistent"), 0),
-        );
-        let (config, floor_of_ours) = (Config::default(), floor.clone());
+        let folder = ContentFolder::missing();
+        let floor = FreeSpaceFloor::new(Path::new("/nonexistent"), 0);
+        let config = Config::default();
+        let floor_of_ours = floor.clone();
         Self(Arc::new(FilesInner {
             store,
             folder,
@@ -222,7 +221,8 @@ impl Files {
         let FilesInner { folder, space, .. } = &*self.0;
         let id = FileDraft::new_id();
         let (file, bytes) = folder.create(&id).await?;
-        let (room, folder) = (space.begin_reservation(project), folder.clone());
+        let room = space.begin_reservation(project);
+        let folder = folder.clone();
         Ok(FileDraft {
             id,
             file,
@@ -313,11 +313,9 @@ impl Files {
 
     /// Removes the record before the content, so that no record is left without content.
     async fn remove(&self, project: &str, id: &str) -> Result<(), Error> {
-        let (key, space, owner) = (
-            TABLE.owned_key(project, id),
-            self.0.space.clone(),
-            project.to_owned(),
-        );
+        let key = TABLE.owned_key(project, id);
+        let space = self.0.space.clone();
+        let owner = project.to_owned();
         let name = id.to_owned();
         let work = move |transaction: &mut Transaction<'_>| {
             let Some(record) = transaction.get(&key)? else {
@@ -325,7 +323,9 @@ impl Files {
             };
             let file = decode_file(&name, &record)?;
             transaction.remove(key.clone());
-            let (space, owner, bytes) = (space.clone(), owner.clone(), file.bytes);
+            let space = space.clone();
+            let owner = owner.clone();
+            let bytes = file.bytes;
             transaction.after_write(move |is_made| {
                 if is_made {
                     space.release(&owner, bytes);

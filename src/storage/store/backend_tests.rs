@@ -38,7 +38,8 @@ async fn text(store: &Store, rest: &str) -> Option<String> {
 /// Returns a store on each backend, the in-memory one also without a writer thread, and a folder
 /// that must outlive them.
 fn stores() -> (Vec<Store>, tempfile::TempDir) {
-    let (folder, tracker) = (tempfile::tempdir().unwrap(), TaskTracker::new());
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = TaskTracker::new();
     let sled = Store::open(folder.path(), Config::default(), tracker.clone()).unwrap();
     let threaded = Store::new(Arc::new(MemoryBackend::default()), tracker.clone()).unwrap();
     (vec![Store::in_memory(tracker), threaded, sled], folder)
@@ -259,7 +260,8 @@ async fn range_is_read_page_by_page() {
         let scanned = store.scan(key("")).await.unwrap();
         assert!(scanned.iter().map(|(key, _)| key).eq(&names));
         let pages = |transaction: &mut Transaction<'_>| {
-            let (mut found, mut after) = (Vec::new(), None::<Vec<u8>>);
+            let mut found = Vec::new();
+            let mut after = None::<Vec<u8>>;
             loop {
                 let page = transaction.range(&key(""), after.as_deref(), 7)?;
                 assert!(page.len() <= 7);
@@ -282,12 +284,12 @@ async fn transaction_runs_again_after_a_conflict() {
     put(&store, "a", "mine").await;
     backend.add_conflict((key("a"), Some(b"theirs".to_vec())));
     let (sender, mut outcomes) = tokio::sync::mpsc::unbounded_channel();
-    let (runs, lock, made) = (
-        Arc::new(AtomicUsize::new(0)),
-        Arc::new(()),
-        Arc::new(AtomicUsize::new(0)),
-    );
-    let (counted, held, guards) = (Arc::clone(&runs), Arc::clone(&lock), Arc::clone(&made));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let lock = Arc::new(());
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let held = Arc::clone(&lock);
+    let guards = Arc::clone(&made);
     let copy = move |transaction: &mut Transaction<'_>| {
         let _ = &held;
         counted.fetch_add(1, Ordering::Relaxed);
@@ -361,7 +363,8 @@ async fn lease_is_held_by_one_of_two_servers() {
             Ok::<_, Error>(is_free)
         })
     };
-    let (first, second) = (open(), open());
+    let first = open();
+    let second = open();
     assert!(first.is_shared());
     assert!(claim(&first, "first").await.unwrap());
     assert!(!claim(&second, "second").await.unwrap());

@@ -291,7 +291,8 @@ impl<B: Backend> Backend for LargeValues<B> {
         let mut after = after.map(<[u8]>::to_vec);
         loop {
             let mut page = self.inner.range(prefix, after.as_deref(), limit)?;
-            let (mut records, mut bytes) = (Vec::new(), 0);
+            let mut records = Vec::new();
+            let mut bytes = 0;
             for (key, value) in page.records {
                 if bytes > MAX_PAGE_BYTES {
                     page.is_last = false;

@@ -30,7 +30,8 @@ fn put(values: &impl Backend, key: &str, value: &[u8]) -> Result<(), Error> {
 fn large_value_has_a_file_until_it_is_replaced_or_removed() {
     let folder = tempfile::tempdir().unwrap();
     let values = open(MemoryBackend::default(), folder.path());
-    let (small, large) = (vec![1; MAX_INLINE], vec![2; MAX_INLINE + 1]);
+    let small = vec![1; MAX_INLINE];
+    let large = vec![2; MAX_INLINE + 1];
     put(&values, "a", &small).unwrap();
     assert_eq!(files(folder.path()), 0);
     put(&values, "b", &large).unwrap();

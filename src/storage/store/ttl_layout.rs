@@ -328,7 +328,8 @@ impl TtlLayout {
         change: impl Fn(TtlTotals) -> TtlTotals,
     ) -> Result<(), Error> {
         for of in [None, Some(owner_prefix(&entry.key))] {
-            let (place, totals) = (self.totals_key(of), change(self.totals(transaction, of)?));
+            let place = self.totals_key(of);
+            let totals = change(self.totals(transaction, of)?);
             if totals.records == 0 {
                 transaction.remove(place);
             } else {

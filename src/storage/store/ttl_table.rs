@@ -65,7 +65,8 @@ impl TtlTable {
     /// # Errors
     /// Fails when it cannot be written.
     pub async fn put(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<(), Error> {
-        let (shape, key) = (self.layout, record_key(owner, id));
+        let shape = self.layout;
+        let key = record_key(owner, id);
         self.store
             .transaction(move |transaction| shape.put(transaction, &key, &record, unix_now()))
             .await
@@ -82,7 +83,8 @@ impl TtlTable {
         id: &str,
         record: Vec<u8>,
     ) -> Result<bool, Error> {
-        let (shape, key) = (self.layout, record_key(owner, id));
+        let shape = self.layout;
+        let key = record_key(owner, id);
         self.store
             .transaction(move |transaction| {
                 shape.replace_and_extend(transaction, &key, &record, unix_now())
@@ -102,7 +104,9 @@ impl TtlTable {
         record: Vec<u8>,
         max_records: usize,
     ) -> Result<bool, Error> {
-        let (shape, key, max_records) = (self.layout, record_key(owner, id), max_records as u64);
+        let shape = self.layout;
+        let key = record_key(owner, id);
+        let max_records = max_records as u64;
         let add = move |transaction: &mut Transaction<'_>| {
             shape.insert_within_quota(transaction, &key, &record, unix_now(), max_records)
         };
@@ -208,7 +212,8 @@ impl TtlTable {
         record: Vec<u8>,
         addition: Vec<u8>,
     ) -> Result<bool, Error> {
-        let (shape, key) = (self.layout, record_key(owner, id));
+        let shape = self.layout;
+        let key = record_key(owner, id);
         let append = move |transaction: &mut Transaction<'_>| {
             shape.append(transaction, &key, &record, &addition, unix_now())
         };
@@ -241,7 +246,8 @@ impl TtlTable {
         owner: &str,
         id: &str,
     ) -> Result<Option<RecordWithParts>, Error> {
-        let (shape, key) = (self.layout, record_key(owner, id));
+        let shape = self.layout;
+        let key = record_key(owner, id);
         let read = move |backend: &dyn Backend| {
             let record = || backend.get(&shape.storage_key(RECORD, &key));
             read_with_parts(&key, unix_now(), record, |part| {
@@ -290,7 +296,8 @@ impl TtlTable {
     /// # Errors
     /// Fails when it cannot be written.
     pub async fn remove(&self, owner: &str, id: &str) -> Result<bool, Error> {
-        let (shape, key) = (self.layout, record_key(owner, id));
+        let shape = self.layout;
+        let key = record_key(owner, id);
         self.store
             .transaction(move |transaction| shape.remove_unexpired(transaction, &key, unix_now()))
             .await
@@ -345,7 +352,9 @@ impl TtlTable {
 
     #[cfg(test)]
     pub(super) async fn put_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) {
-        let (shape, key, record) = (self.layout, record_key(owner, id), record.to_vec());
+        let shape = self.layout;
+        let key = record_key(owner, id);
+        let record = record.to_vec();
         self.store
             .transaction(move |transaction| shape.put(transaction, &key, &record, now))
             .await
@@ -360,7 +369,9 @@ impl TtlTable {
         id: &str,
         record: &[u8],
     ) -> bool {
-        let (shape, key, record) = (self.layout, record_key(owner, id), record.to_vec());
+        let shape = self.layout;
+        let key = record_key(owner, id);
+        let record = record.to_vec();
         let renewed = self.store.transaction(move |transaction| {
             shape.replace_and_extend(transaction, &key, &record, now)
         });
@@ -375,11 +386,9 @@ impl TtlTable {
         id: &str,
         texts: [&[u8]; 2],
     ) -> bool {
-        let (shape, key, [record, addition]) = (
-            self.layout,
-            record_key(owner, id),
-            texts.map(<[u8]>::to_vec),
-        );
+        let shape = self.layout;
+        let key = record_key(owner, id);
+        let [record, addition] = texts.map(<[u8]>::to_vec);
         let append = move |transaction: &mut Transaction<'_>| {
             shape.append(transaction, &key, &record, &addition, now)
         };
@@ -404,7 +413,8 @@ impl TtlTable {
         id: &str,
         max_records: u64,
     ) -> bool {
-        let (shape, key) = (self.layout, record_key(owner, id));
+        let shape = self.layout;
+        let key = record_key(owner, id);
         let add = self.store.transaction(move |transaction| {
             shape.insert_within_quota(transaction, &key, b"x", now, max_records)
         });
@@ -425,7 +435,8 @@ impl TtlTable {
                 .await
                 .unwrap()
         };
-        let (records, parts) = (part(RECORD).await, part(PART).await);
+        let records = part(RECORD).await;
+        let parts = part(PART).await;
         let mut sums = std::collections::BTreeMap::<Vec<u8>, TtlTotals>::new();
         for (place, value) in &records {
             let end = place.iter().rposition(|byte| *byte == 0).unwrap();
@@ -447,7 +458,8 @@ impl TtlTable {
         let of_owners = part(OWNER_TOTALS).await.len();
         assert_eq!(of_owners, sums.len().saturating_sub(1));
         for (owner, sum) in sums {
-            let (shape, of) = (self.layout, (!owner.is_empty()).then_some(owner));
+            let shape = self.layout;
+            let of = (!owner.is_empty()).then_some(owner);
             let totals = self
                 .store
                 .transaction(move |transaction| shape.totals(transaction, of.as_deref()));

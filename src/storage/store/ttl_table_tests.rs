@@ -54,9 +54,11 @@ async fn record_expires_and_put_does_not_extend_it() {
 async fn record_in_an_unknown_format_is_an_error_and_stays() {
     let table = table();
     table.put("a", "1", b"one".to_vec()).await.unwrap();
-    let (key, later) = (THINGS.key(b"ra\x001"), b"\x09something".to_vec());
+    let key = THINGS.key(b"ra\x001");
+    let later = b"\x09something".to_vec();
     assert!(table.store().get(key.clone()).await.unwrap().is_some());
-    let (place, value) = (key.clone(), later.clone());
+    let place = key.clone();
+    let value = later.clone();
     let write = move |transaction: &mut Transaction<'_>| {
         transaction.put(place.clone(), value.clone());
         Ok::<_, Error>(())
@@ -114,7 +116,8 @@ async fn appended_parts_are_read_and_removed_with_their_record() {
         table.get_with_parts("a", "1").await.unwrap(),
         Some(whole.clone())
     );
-    let (reader, within) = (table.clone(), table.clone());
+    let reader = table.clone();
+    let within = table.clone();
     let read =
         reader.transaction(move |transaction| within.get_with_parts_in(transaction, "a", "1"));
     assert_eq!(read.await.unwrap(), Some(whole));

@@ -160,7 +160,8 @@ impl Metrics {
         let process = ProcessGauges::register(&mut registry);
         let own = registry.sub_registry_with_prefix(PREFIX);
         let build = BuildInfo::register(own);
-        let (alerts, learned_refusals) = (CounterFamily::default(), CounterFamily::default());
+        let alerts = CounterFamily::default();
+        let learned_refusals = CounterFamily::default();
         own.register(
             "budget_alerts",
             "Budgets of which a part was spent, in percent",

@@ -53,7 +53,8 @@ enum RestrictedFeature {
 
 /// Checks the restrictions and token limits of the request's model.
 pub(crate) fn check(conversation: &Conversation<'_>) -> Result<(), String> {
-    let (model, body) = (conversation.model(), conversation.body());
+    let model = conversation.model();
+    let body = conversation.body();
     for refusal in TABLE
         .refusals
         .iter()
@@ -85,12 +86,14 @@ impl ModelTokenLimits {
     fn check(&self, conversation: &Conversation<'_>) -> Result<(), String> {
         let requested = conversation.body()["max_tokens"].as_u64().unwrap_or(0);
         if requested > self.output_tokens {
-            let (max, model) = (self.output_tokens, conversation.model());
+            let max = self.output_tokens;
+            let model = conversation.model();
             return Err(format!(
                 "max_tokens: {requested} > {max}, which is the maximum allowed number of output tokens for {model}"
             ));
         }
-        let (tokens, max) = (conversation.estimated_tokens(), self.context_tokens);
+        let tokens = conversation.estimated_tokens();
+        let max = self.context_tokens;
         if tokens > max {
             return Err(format!(
                 "prompt is too long: {tokens} tokens > {max} maximum"

@@ -64,7 +64,8 @@ impl<'a> Schemas<'a> {
 
     /// Checks the totals of all schemas.
     pub fn finish(&self) -> Result<(), String> {
-        let (optional, unions) = (self.optional, self.unions);
+        let optional = self.optional;
+        let unions = self.unions;
         if unions > MAX_UNIONS {
             return Err(format!(
                 "Schemas contains too many parameters with union types ({unions} parameters with type arrays or anyOf). \

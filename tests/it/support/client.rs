@@ -93,7 +93,8 @@ impl<'a> Chat<'a> {
         if response.status() != 200 {
             return Answer::read(response).await.error();
         }
-        let (mut text, mut end) = (String::new(), "nothing".to_owned());
+        let mut text = String::new();
+        let mut end = "nothing".to_owned();
         for event in Events::from_response(response).rest().await {
             let Ok(event) = serde_json::from_str::<Value>(&event) else {
                 continue;
@@ -124,7 +125,8 @@ impl<'a> Chat<'a> {
 impl Answer {
     /// Reads a whole response; the body must be JSON.
     pub(crate) async fn read(response: HttpResponse) -> Self {
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
         Self {
             status,
             headers,

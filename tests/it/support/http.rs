@@ -72,7 +72,8 @@ impl HttpRequest {
     pub(crate) async fn send(self) -> Result<HttpResponse, reqwest::Error> {
         let (client, request) = self.0.build_split();
         let request = request?;
-        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let method = request.method().clone();
+        let path = request.url().path().to_owned();
         let response = client.execute(request).await?;
         let media_type = response.headers().get(CONTENT_TYPE);
         let media_type = media_type.map(|value| value.to_str().unwrap());

@@ -133,7 +133,8 @@ impl Builder {
     /// Starts the server as a separate process with the caller's data directory.
     pub(crate) async fn spawn_in(mut self, data_dir: &Path) -> ServerProcess {
         self = self.set("SWITCHBOARD_SERVER__DATA_DIR", data_dir.display());
-        let (config, open_files) = (self.config.as_deref(), self.open_files);
+        let config = self.config.as_deref();
+        let open_files = self.open_files;
         ServerProcess::start(&self.variables, config, open_files, self.upstream, data_dir).await
     }
 

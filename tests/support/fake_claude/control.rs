@@ -184,7 +184,8 @@ fn rewind(session: &Session, id: &str, request: &Value) -> io::Result<()> {
             name("last_seen_user_message_uuid"),
         ),
     };
-    let (rewound, reason) = (outcome.is_ok(), outcome.as_ref().err().copied());
+    let rewound = outcome.is_ok();
+    let reason = outcome.as_ref().err().copied();
     if !is_checked {
         session
             .journal

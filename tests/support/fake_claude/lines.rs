@@ -91,8 +91,11 @@ impl Lines {
     }
 
     pub(crate) fn init(&self, uuid: &str, model: &str) -> String {
-        let (model, uuid) = (Value::from(model), Value::from(uuid));
-        let (cwd, session, id) = (&self.cwd, &self.session, self.uuid());
+        let model = Value::from(model);
+        let uuid = Value::from(uuid);
+        let cwd = &self.cwd;
+        let session = &self.session;
+        let id = self.uuid();
         let middle = INIT_MIDDLE.replace("VERSION", &self.version);
         format!(
             "{{\"type\":\"system\",\"subtype\":\"init\",\"cwd\":{cwd},\"session_id\":\"{session}\",\"tools\":[],\
@@ -103,7 +106,8 @@ impl Lines {
 
     pub(crate) fn requesting(&self, uuid: &str) -> String {
         let uuid = Value::from(uuid);
-        let (session, id) = (&self.session, self.uuid());
+        let session = &self.session;
+        let id = self.uuid();
         format!(
             "{{\"type\":\"system\",\"subtype\":\"status\",\"status\":\"requesting\",\"session_id\":\"{session}\",\
              \"uuid\":\"{id}\",\"user_message_uuids\":[{uuid}]}}\n"
@@ -111,7 +115,8 @@ impl Lines {
     }
 
     pub(crate) fn api_retry(&self, attempt: u64, max: u64, status: u64, error: &str) -> String {
-        let (error, ids) = (Value::from(error), self.ids());
+        let error = Value::from(error);
+        let ids = self.ids();
         format!(
             "{{\"type\":\"system\",\"subtype\":\"api_retry\",\"attempt\":{attempt},\"max_retries\":{max},\
              \"retry_delay_ms\":1,\"error_status\":{status},\"error\":{error},{ids}}}\n"
@@ -120,7 +125,8 @@ impl Lines {
 
     /// Returns the line of a stream event; `event` is JSON, and `more` holds JSON fields.
     pub(crate) fn event(&self, event: &str, more: &str) -> String {
-        let (session, id) = (&self.session, self.uuid());
+        let session = &self.session;
+        let id = self.uuid();
         format!(
             "{{\"type\":\"stream_event\",\"event\":{event},\"session_id\":\"{session}\",\
              \"parent_tool_use_id\":null,\"uuid\":\"{id}\"{more},\"api_message_id\":\"msg_1\"}}\n"
@@ -128,7 +134,8 @@ impl Lines {
     }
 
     pub(crate) fn message_start(&self, uuid: &str, model: &str, tokens: Tokens) -> String {
-        let (model, uuid) = (Value::from(model), Value::from(uuid));
+        let model = Value::from(model);
+        let uuid = Value::from(uuid);
         let usage = usage(Tokens {
             output: 1,
             ..tokens
@@ -161,12 +168,14 @@ impl Lines {
         tokens: Tokens,
         aborted: bool,
     ) -> String {
-        let (model, text) = (Value::from(model), Value::from(text));
+        let model = Value::from(model);
+        let text = Value::from(text);
         let usage = usage(Tokens {
             output: 1,
             ..tokens
         });
-        let (session, id) = (&self.session, self.uuid());
+        let session = &self.session;
+        let id = self.uuid();
         let aborted = if aborted { r#","aborted":true"# } else { "" };
         format!(
             "{{\"type\":\"assistant\",\"message\":{{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\
@@ -180,8 +189,11 @@ impl Lines {
     /// Returns the message that the CLI writes in place of the model after a failed call; `more`
     /// holds JSON fields.
     pub(crate) fn failed_assistant(&self, text: &str, kind: &str, more: &str) -> String {
-        let (text, kind) = (Value::from(text), Value::from(kind));
-        let (session, id, message) = (&self.session, self.uuid(), self.uuid());
+        let text = Value::from(text);
+        let kind = Value::from(kind);
+        let session = &self.session;
+        let id = self.uuid();
+        let message = self.uuid();
         let usage = usage(Tokens::default());
         format!(
             "{{\"type\":\"assistant\",\"message\":{{\"diagnostics\":null,\"id\":\"{message}\",\"container\":null,\
@@ -196,7 +208,8 @@ impl Lines {
 
     /// Returns the uuid and the line of a user message that the CLI itself inserts.
     pub(crate) fn inserted_message(&self, text: &str, more: &str) -> (String, String) {
-        let (session, id) = (&self.session, self.uuid());
+        let session = &self.session;
+        let id = self.uuid();
         let content = if more.contains("isReplay") {
             Value::from(text)
         } else {
@@ -228,7 +241,9 @@ impl Lines {
             tokens,
             ..
         } = fields;
-        let (session, id, uuid) = (&self.session, self.uuid(), Value::from(fields.uuid));
+        let session = &self.session;
+        let id = self.uuid();
+        let uuid = Value::from(fields.uuid);
         let usage = usage(*tokens);
         let terminal = match *terminal_reason {
             "" => String::new(),

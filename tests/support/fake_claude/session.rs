@@ -166,7 +166,8 @@ impl Session {
             last_failed: false,
         };
         let noise = AtomicU8::new(noise_level(&modes));
-        let (state, changed) = (Mutex::new(state), Condvar::new());
+        let state = Mutex::new(state);
+        let changed = Condvar::new();
         Self {
             lines,
             variables,

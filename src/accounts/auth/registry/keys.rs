@@ -153,7 +153,8 @@ impl Registry {
         id: &str,
         work: impl Fn(&mut KeyRecord) -> Result<T, Error> + Send + 'static,
     ) -> Result<(ApiKey, T), Error> {
-        let (prefix, ring) = (parse_key_id(id)?, Arc::clone(&self.index));
+        let prefix = parse_key_id(id)?;
+        let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             let mut stored = tables::get_key(transaction, prefix)?;
             if stored.key.revoked_at.is_some() {
@@ -214,7 +215,8 @@ fn save_key(
     stored: &KeyRecord,
 ) -> Result<(), Error> {
     tables::put_key(transaction, prefix, stored)?;
-    let (ring, stored) = (Arc::clone(ring), stored.clone());
+    let ring = Arc::clone(ring);
+    let stored = stored.clone();
     transaction.after_write(move |is_made| {
         if is_made {
             ring.put(prefix, &stored, 0);

@@ -77,7 +77,8 @@ impl Registry {
     /// # Errors
     /// Fails when no project has this id, or the store fails.
     pub async fn change_project(&self, id: &str, change: ProjectChange) -> Result<Project, Error> {
-        let (id, ring) = (id.to_owned(), Arc::clone(&self.index));
+        let id = id.to_owned();
+        let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             let mut project = tables::get_project(transaction, &id)?;
             change.clone().apply(&mut project)?;
@@ -113,7 +114,8 @@ impl Registry {
         if id == DEFAULT_PROJECT {
             return Err(Error::DefaultProject);
         }
-        let (named, ring) = (id.to_owned(), Arc::clone(&self.index));
+        let named = id.to_owned();
+        let ring = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             let project = tables::get_project(transaction, &named)?.id;
             if let Some(key) = tables::find_active_key(transaction, &project)? {
@@ -170,7 +172,8 @@ pub(super) fn save_project(
     project: &Project,
 ) -> Result<(), Error> {
     transaction.put(tables::project(&project.id), encode_record(project)?);
-    let (ring, project) = (Arc::clone(ring), project.clone());
+    let ring = Arc::clone(ring);
+    let project = project.clone();
     transaction.after_write(move |is_made| {
         if is_made {
             ring.put_project(&project);

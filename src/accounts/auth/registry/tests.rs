@@ -140,7 +140,8 @@ async fn keys_and_projects_survive_restart() {
 async fn unreadable_record_fails_the_start() {
     for record in [&b"\x02{}"[..], b"\x01{", b""] {
         let store = store();
-        let (key, record) = (tables::KEYS.key("0123456789ab"), record.to_vec());
+        let key = tables::KEYS.key("0123456789ab");
+        let record = record.to_vec();
         let work = move |transaction: &mut crate::storage::store::Transaction<'_>| {
             transaction.put(key.clone(), record.clone());
             Ok::<_, Error>(())
@@ -166,7 +167,8 @@ async fn keys_are_listed_by_creation_in_pages() {
             tokio::task::yield_now().await;
         }
     }
-    let (mut listed, mut after) = (Vec::new(), None);
+    let mut listed = Vec::new();
+    let mut after = None;
     loop {
         let (keys, has_more) = registry.keys(page(2, after)).await.unwrap();
         listed.extend(keys.iter().map(ApiKey::id));
@@ -247,7 +249,8 @@ async fn invalid_operations_are_refused() {
 #[tokio::test]
 async fn project_is_deletable_once_its_keys_are_revoked() {
     let registry = Registry::open(store()).await.unwrap();
-    let (one, other) = (ProjectChange::default(), ProjectChange::default());
+    let one = ProjectChange::default();
+    let other = ProjectChange::default();
     let project = registry.create_project(None, one).await.unwrap().id;
     let neighbour = registry.create_project(None, other).await.unwrap().id;
     registry
@@ -278,14 +281,13 @@ async fn confirmed_revocation_takes_effect_at_once() {
     let keys = Arc::new(Keys::new(["other"]).unwrap().with_stored(&registry));
     for _ in 0..20 {
         let (key, text) = create_key(&registry, "busy").await;
-        let (text, is_revoked) = (Arc::new(text), Arc::new(AtomicBool::new(false)));
+        let text = Arc::new(text);
+        let is_revoked = Arc::new(AtomicBool::new(false));
         let users: Vec<_> = (0..4)
             .map(|_| {
-                let (keys, text, is_revoked) = (
-                    Arc::clone(&keys),
-                    Arc::clone(&text),
-                    Arc::clone(&is_revoked),
-                );
+                let keys = Arc::clone(&keys);
+                let text = Arc::clone(&text);
+                let is_revoked = Arc::clone(&is_revoked);
                 std::thread::spawn(move || {
                     let mut let_in = 0;
                     loop {

@@ -24,11 +24,9 @@ async fn round(test_ledger: &TestLedger, number: usize, room: u64) -> u64 {
     let barrier = Arc::new(Barrier::new(CALLERS));
     let mut tasks = JoinSet::new();
     for index in 0..CALLERS {
-        let (barrier, ledger, caller) = (
-            Arc::clone(&barrier),
-            test_ledger.ledger.clone(),
-            caller.clone(),
-        );
+        let barrier = Arc::clone(&barrier);
+        let ledger = test_ledger.ledger.clone();
+        let caller = caller.clone();
         tasks.spawn(async move {
             barrier.wait().await;
             ledger
@@ -120,7 +118,8 @@ fn concurrent_settlements_of_one_id_debit_once() {
                     .forget();
                 let mut tasks = JoinSet::new();
                 for tokens in 1..=32 {
-                    let (ledger, id) = (test_ledger.ledger.clone(), id.clone());
+                    let ledger = test_ledger.ledger.clone();
+                    let id = id.clone();
                     let closing = HoldClosing::Settled(charge(tokens, 0));
                     tasks.spawn(async move {
                         ledger.close(&id, closing, Arc::default()).await.unwrap()

@@ -345,7 +345,8 @@ async fn hold_left_by_a_crash_is_charged_in_full_once() {
 #[tokio::test]
 async fn resumable_run_is_charged_once_across_restarts() {
     for fixture in TestLedger::all().await {
-        let (lost, kept) = (resumable_id("batch/1"), resumable_id("batch/2"));
+        let lost = resumable_id("batch/1");
+        let kept = resumable_id("batch/2");
         fixture
             .ledger
             .hold(&daily(100), amount(50, 3), &lost)

@@ -83,7 +83,8 @@ async fn write(ledger: Ledger, round: u64, writer: u64) {
     reason = "how the one process tells the other what to do"
 )]
 fn role_of_this_process() -> Option<(u64, String)> {
-    let (round, folder) = (std::env::var(ROUND).ok()?, std::env::var(FOLDER).ok()?);
+    let round = std::env::var(ROUND).ok()?;
+    let folder = std::env::var(FOLDER).ok()?;
     Some((round.parse().unwrap(), folder))
 }
 
@@ -121,7 +122,8 @@ fn start(folder: &Path, round: u64) -> Child {
 /// Starts a process, kills it after `lines` lines, and reads its remaining output.
 fn kill_after(folder: &Path, round: u64, lines: u64) -> PrintedLines {
     let mut child = start(folder, round);
-    let (mut printed, mut count) = (PrintedLines::default(), 0);
+    let mut printed = PrintedLines::default();
+    let mut count = 0;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
@@ -232,7 +234,9 @@ fn confirmed_charges_survive_kills_and_are_made_once() {
         .enable_all()
         .build()
         .unwrap();
-    let (mut settled, mut refused, mut lost) = (0, 0, 0);
+    let mut settled = 0;
+    let mut refused = 0;
+    let mut lost = 0;
     for round in 0..KILLS {
         // One ledger is killed ten times over; all of it is read each time.
         if round % 10 == 0 {

@@ -108,7 +108,8 @@ async fn holds_of_a_lost_server_are_charged_when_its_lease_is_over() {
 #[tokio::test(start_paused = true)]
 async fn restarted_server_charges_its_own_holds_at_once() {
     let shared = SharedStore::new();
-    let (first, second) = (shared.server("a").await, shared.server("b").await);
+    let first = shared.server("a").await;
+    let second = shared.server("b").await;
     begin(&first, "1").await.forget();
     let running = begin(&second, "2").await;
     assert_eq!(shared.server("a").await.charged_holds, 1);
@@ -141,7 +142,8 @@ async fn suspended_server_acquires_its_lease_again() {
 #[tokio::test(start_paused = true)]
 async fn server_of_the_same_name_supersedes_the_earlier_one() {
     let shared = SharedStore::new();
-    let (earlier, later) = (shared.server("a").await, shared.server("a").await);
+    let earlier = shared.server("a").await;
+    let later = shared.server("a").await;
     let refused = earlier.ledger.hold(&daily(100), amount(1, 1), "1").await;
     assert!(matches!(refused, Err(Error::Superseded { node }) if node == "a"));
     begin(&later, "1").await.release().await.unwrap();

@@ -6,7 +6,8 @@ use crate::telemetry::metrics::testing::assert_series;
 
 #[tokio::test]
 async fn holds_charges_and_their_commits_are_measured() {
-    let (folder, metrics) = (tempfile::tempdir().unwrap(), Metrics::new());
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = Metrics::new();
     let config = crate::storage::store::Config::default();
     let commits = metrics.store.clone();
     let store = Store::open_measured(folder.path(), config, TaskTracker::new(), commits).unwrap();

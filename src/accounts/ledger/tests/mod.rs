@@ -108,7 +108,8 @@ impl TestLedger {
 
     async fn open(under: TestStorage, now: Arc<AtomicU64>) -> Self {
         let tracker = TaskTracker::new();
-        let (store, shared_now) = (under.store(tracker.clone()), Arc::clone(&now));
+        let store = under.store(tracker.clone());
+        let shared_now = Arc::clone(&now);
         let clock = Clock::new(move || shared_now.load(Ordering::SeqCst));
         let config = Config {
             keep_charges_days: 92,

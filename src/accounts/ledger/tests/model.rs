@@ -88,11 +88,10 @@ struct Model {
 
 impl Model {
     fn spans(caller: &Caller, now: u64) -> Vec<((Span, BudgetScope, String), Cap)> {
-        let (own, shared) = (&caller.grant.budget, &caller.grant.project_budget);
-        let (day, month) = (
-            Span::around(BudgetWindow::Day, Day::of(now)),
-            Span::around(BudgetWindow::Month, Day::of(now)),
-        );
+        let own = &caller.grant.budget;
+        let shared = &caller.grant.project_budget;
+        let day = Span::around(BudgetWindow::Day, Day::of(now));
+        let month = Span::around(BudgetWindow::Month, Day::of(now));
         vec![
             ((day, BudgetScope::Key, caller.name.clone()), own.daily),
             ((month, BudgetScope::Key, caller.name.clone()), own.monthly),

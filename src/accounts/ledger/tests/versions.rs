@@ -15,7 +15,8 @@ fn assert_reads<R: LedgerRecord + PartialEq + std::fmt::Debug>(bytes: &[u8], exp
 
 #[test]
 fn records_of_version_1_are_read() {
-    let (project, key) = ("p".to_owned(), "a".to_owned());
+    let project = "p".to_owned();
+    let key = "a".to_owned();
     let head = LedgerHead {
         epoch: 7,
         first_kept_day: Day::from_number(20_413),

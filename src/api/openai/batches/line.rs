@@ -90,7 +90,9 @@ impl BatchRequestLine {
                 }
             }
         };
-        let (custom_id, method, url) = (text("custom_id")?, text("method")?, text("url")?);
+        let custom_id = text("custom_id")?;
+        let method = text("method")?;
+        let url = text("url")?;
         if custom_id.is_empty() {
             let message = "`custom_id` is empty. By it you find the answer.";
             return Err(fault("invalid_value", Some("custom_id"), message));
@@ -123,7 +125,8 @@ impl BatchRequestLine {
 
 /// Returns the input line of a request to `endpoint`; `body` must be JSON without line breaks.
 pub fn request_line(custom_id: &str, endpoint: &str, body: &str) -> String {
-    let (custom_id, endpoint) = (json::to_string(custom_id), json::to_string(endpoint));
+    let custom_id = json::to_string(custom_id);
+    let endpoint = json::to_string(endpoint);
     format!(
         "{{\"custom_id\":{custom_id},\"method\":\"POST\",\"url\":{endpoint},\"body\":{body}}}\n"
     )

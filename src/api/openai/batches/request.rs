@@ -96,7 +96,8 @@ pub fn decode(
     }
     let completion_window = request.require_text("completion_window")?;
     let metadata = labels::take_metadata(&mut request)?;
-    let (name, table) = ("output_expires_after", &files::OUTPUT_EXPIRES_AFTER);
+    let name = "output_expires_after";
+    let table = &files::OUTPUT_EXPIRES_AFTER;
     let output_expires_after = files::take_expires_after(&mut request, name, table, &mut ignored)?;
     request.finish(&mut ignored)?;
     let remarks = ignored.into_remarks();

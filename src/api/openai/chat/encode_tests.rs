@@ -145,7 +145,8 @@ fn completion_body_matches_openai_schema() {
 
 #[test]
 fn reply_ids_are_unique() {
-    let (one, other) = (ChatReply::new("m"), ChatReply::new("m"));
+    let one = ChatReply::new("m");
+    let other = ChatReply::new("m");
     assert_ne!(one.id, other.id);
     assert!(
         one.id.starts_with("chatcmpl-") && one.id.len() == 41,

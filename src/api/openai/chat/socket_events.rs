@@ -179,7 +179,8 @@ impl SocketEncoder {
         let index = self.call_count;
         self.call_count += 1;
         self.has_input = false;
-        let (call_id, name) = (Some(call_id), Some(name));
+        let call_id = Some(call_id);
+        let name = Some(name);
         json::to_string(&ChatServerMessage::ToolCall {
             id: &self.id,
             index,

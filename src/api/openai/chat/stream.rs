@@ -219,7 +219,8 @@ impl ChatStreamEncoder {
         let choice = self.choices.get_mut(index)?;
         if let Some(mut text) = choice.text.take() {
             choice.has_input = true;
-            let (number, rest) = (choice.call_count.checked_sub(1)?, text.finish());
+            let number = choice.call_count.checked_sub(1)?;
+            let rest = text.finish();
             return self.text_piece(index, number, &rest);
         }
         let has_input = self.choices.get(index)?.has_input;

@@ -124,7 +124,8 @@ fn read_tools(
     ignored: &mut RemarkCollector,
 ) -> Result<(Vec<Tool>, Vec<String>), InvalidRequest> {
     let written = written.items();
-    let (mut list, mut custom) = (Vec::new(), Vec::new());
+    let mut list = Vec::new();
+    let mut custom = Vec::new();
     for (index, tool) in tools.into_iter().enumerate() {
         let is_flat = tool.get("function").is_none() && tool.get("name").is_some();
         let table = if is_flat {

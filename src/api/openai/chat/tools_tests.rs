@@ -538,9 +538,11 @@ fn repaired(request: &Value) -> (String, String, String) {
 #[test]
 fn unmatched_calls_and_results_are_repaired() {
     let user = || json!({"role": "user", "content": "next"});
-    let (none, stray) = ("calls_without_results", "results_without_calls");
+    let none = "calls_without_results";
+    let stray = "results_without_calls";
     let both = [none, stray].join(", ");
-    let (one, two) = (result("c1", json!("x")), result("c2", json!("y")));
+    let one = result("c1", json!("x"));
+    let two = result("c2", json!("y"));
     let rows = [
         (
             called(std::slice::from_ref(&one)),

@@ -77,7 +77,8 @@ impl ClientCall {
             .collect();
         match self.tool.kind {
             ClientToolKind::Function => {
-                let (name, arguments) = (self.tool.name.clone(), self.arguments.clone());
+                let name = self.tool.name.clone();
+                let arguments = self.arguments.clone();
                 events.push((
                     "response.function_call_arguments.done",
                     ItemEventBody::Call { name, arguments },
@@ -145,8 +146,8 @@ impl ClientCall {
                 action: shell_action(self.fields()),
             },
             ClientToolKind::ToolSearch => {
-                let (execution, arguments) =
-                    (EXECUTED_BY_CLIENT.to_owned(), Value::Object(self.fields()));
+                let execution = EXECUTED_BY_CLIENT.to_owned();
+                let arguments = Value::Object(self.fields());
                 ResponseItem::ToolSearchCall {
                     id,
                     status,

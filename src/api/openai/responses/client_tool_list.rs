@@ -105,7 +105,8 @@ fn read_grammar(
     ignored: &mut RemarkCollector,
 ) -> Result<Option<Grammar>, InvalidRequest> {
     let kind = format.require_text("type")?;
-    let (syntax, definition) = (format.take_text("syntax")?, format.take_text("definition")?);
+    let syntax = format.take_text("syntax")?;
+    let definition = format.take_text("definition")?;
     let grammar = match kind.as_str() {
         "text" => None,
         // The table allows only `grammar` beside it.
@@ -154,7 +155,8 @@ pub(super) fn read_built_in(
             }
         }
     }
-    let (description, schema) = (Some(description.to_owned()), schema.to_owned());
+    let description = Some(description.to_owned());
+    let schema = schema.to_owned();
     Ok(Some((
         form,
         Tool {

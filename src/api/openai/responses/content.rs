@@ -131,7 +131,8 @@ fn refusal(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
 }
 
 fn image(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
-    let (url, id) = (part.take_text("image_url")?, part.take_text("file_id")?);
+    let url = part.take_text("image_url")?;
+    let id = part.take_text("file_id")?;
     let url = match (url, id) {
         (Some(_), Some(_)) => return Err(two_sources(part, "image_url")),
         (Some(url), None) => url,
@@ -144,11 +145,9 @@ fn image(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
 
 fn file(part: &mut ObjectReader) -> Result<Option<Part>, InvalidRequest> {
     let title = part.take_text("filename")?;
-    let (data, url, id) = (
-        part.take_text("file_data")?,
-        part.take_text("file_url")?,
-        part.take_text("file_id")?,
-    );
+    let data = part.take_text("file_data")?;
+    let url = part.take_text("file_url")?;
+    let id = part.take_text("file_id")?;
     let source = match (data, url, id) {
         (None, None, None) => return Ok(None),
         (Some(data), None, None) => {

@@ -105,8 +105,8 @@ pub(super) fn read_request(
     let instructions = request.take_text("instructions")?;
     // Reported as ignored, but echoed in the response.
     let echo = |name: &str| request.peek_text(name).map(ToOwned::to_owned);
-    let (safety_identifier, prompt_cache_key) =
-        (echo("safety_identifier"), echo("prompt_cache_key"));
+    let safety_identifier = echo("safety_identifier");
+    let prompt_cache_key = echo("prompt_cache_key");
     request.finish(&mut ignored)?;
     let response = Response {
         status: if background {

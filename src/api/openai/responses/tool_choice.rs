@@ -142,7 +142,9 @@ fn retain_allowed(
     offer: &mut ResponseToolOffer,
     ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    let (mut names, mut kinds, mut labels) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let mut names = HashSet::new();
+    let mut kinds = HashSet::new();
+    let mut labels = HashSet::new();
     let Value::Array(list) = allowed else {
         return Ok(());
     };

@@ -73,7 +73,8 @@ pub fn decode_session_message(
     let mut ignored = RemarkCollector::new(policy);
     let body = &*repair_characters(body, &mut ignored)?;
     let mut request = parse_request(body, &NEW, "`content`")?;
-    let (content, messages) = (request.take("content")?, request.take("messages")?);
+    let content = request.take("content")?;
+    let messages = request.take("messages")?;
     let is_content = content.is_some();
     let new = match (content, messages) {
         (Some(_), Some(_)) => {

@@ -30,7 +30,8 @@ enum Size {
 
 fn refusal(body: &str) -> String {
     let error = parse_typed::<Order>(body.as_bytes(), "`name`").unwrap_err();
-    let (code, param) = (error.code.unwrap_or("-"), error.param.unwrap_or_default());
+    let code = error.code.unwrap_or("-");
+    let param = error.param.unwrap_or_default();
     format!("{code} {param} {}", error.message)
 }
 

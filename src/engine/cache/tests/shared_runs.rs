@@ -34,7 +34,8 @@ async fn hundred_concurrent_callers_share_one_run() {
         .map(|_| match ask(&cache, "Hi") {
             Lookup::Hit(answer) => answer,
             Lookup::Miss(filler) => {
-                let (runs, events) = (Arc::clone(&runs), events.take().unwrap());
+                let runs = Arc::clone(&runs);
+                let events = events.take().unwrap();
                 filler.fill(async move {
                     runs.fetch_add(1, Relaxed);
                     Ok(events)
@@ -240,7 +241,8 @@ async fn starting_run_survives_its_leader_for_joined_readers() {
 #[tokio::test]
 async fn only_one_of_two_missed_lookups_runs() {
     let cache = cache();
-    let (one, other) = (miss(ask(&cache, "Hi")), miss(ask(&cache, "Hi")));
+    let one = miss(ask(&cache, "Hi"));
+    let other = miss(ask(&cache, "Hi"));
     let (sender, events) = scripted();
     let first = fill(one, events);
     let (unused, events) = scripted();

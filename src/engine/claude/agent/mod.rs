@@ -387,7 +387,8 @@ impl ClaudeAgent {
                 return Ok(AgentEvent::Finished(ending));
             }
             if let Err(failure) = self.next_reaction().await {
-                let (id, words) = (self.process.id(), self.process.describe_exit().await);
+                let id = self.process.id();
+                let words = self.process.describe_exit().await;
                 tracing::warn!(worker.pid = id, exit = %words, "agent failed");
                 return Err(failure);
             }

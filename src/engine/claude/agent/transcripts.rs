@@ -29,7 +29,8 @@ fn delete_sessions_below(
     };
     for entry in entries.flatten() {
         let Ok(data) = entry.metadata() else { continue };
-        let (name, path) = (entry.file_name(), entry.path());
+        let name = entry.file_name();
+        let path = entry.path();
         let session = name
             .to_str()
             .and_then(|name| name.get(..UUID_LENGTH))

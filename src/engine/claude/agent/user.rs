@@ -162,7 +162,8 @@ impl AgentUser {
             move |source| AgentUserError::Prepare { path, source }
         };
         for entry in fs::read_dir(data_dir).map_err(at(data_dir))?.flatten() {
-            let (path, kind) = (entry.path(), entry.file_type().map_err(at(&entry.path()))?);
+            let path = entry.path();
+            let kind = entry.file_type().map_err(at(&entry.path()))?;
             let mode = match kind {
                 kind if kind.is_dir() && entry.file_name() == HOMES => 0o711,
                 kind if kind.is_dir() => 0o700,
@@ -222,8 +223,9 @@ impl AgentUser {
         for folder in above {
             let is_open = fs::metadata(folder).is_ok_and(|data| self.has_permission(&data, 0o1));
             if !is_open {
-                let (user, needed, closed) =
-                    (self.name.clone(), needed.to_owned(), folder.to_owned());
+                let user = self.name.clone();
+                let needed = needed.to_owned();
+                let closed = folder.to_owned();
                 return Err(AgentUserError::Closed {
                     user,
                     needed,

@@ -83,7 +83,8 @@ fn reason_unavailable(
     caller: &Caller,
     turn: &Turn,
 ) -> Option<ServerToolsOff> {
-    let (runs_code, calls_servers) = (turn.tools.runs_code, !turn.tools.mcp_servers.is_empty());
+    let runs_code = turn.tools.runs_code;
+    let calls_servers = !turn.tools.mcp_servers.is_empty();
     let is_written = turn.native.has_field("mcp_servers")
         || has_native_tool(turn, |kind| {
             kind.starts_with(CODE_EXECUTION) || kind.starts_with(MCP_TOOLSET_PREFIX)

@@ -78,7 +78,8 @@ impl TurnBilling {
     /// upstream refused, or that failed there before the model began to answer, is free.
     pub(super) fn charge_cut_short(self, outcome: ChargeOutcome, is_lost: bool) {
         let Self { mut costs, hold } = self;
-        let (tracker, runtime) = (costs.rules.tracker.clone(), costs.rules.runtime.clone());
+        let tracker = costs.rules.tracker.clone();
+        let runtime = costs.rules.runtime.clone();
         let settling = async move {
             if !wait_for_report(&mut costs).await {
                 tracing::warn!("run cost not reported, charged by price table");
@@ -110,7 +111,8 @@ fn correct_when_reported(
     charged: Option<Money>,
     correction: ChargeCorrection,
 ) {
-    let (tracker, runtime) = (costs.rules.tracker.clone(), costs.rules.runtime.clone());
+    let tracker = costs.rules.tracker.clone();
+    let runtime = costs.rules.runtime.clone();
     let correcting = async move {
         wait_for_report(&mut costs).await;
         let Some(cost) = costs

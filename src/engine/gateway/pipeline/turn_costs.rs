@@ -201,7 +201,8 @@ impl TurnCosts {
     }
 
     fn count(&self, usage: &Usage, charged: Money) {
-        let (metrics, model) = (&self.rules.metrics, self.model());
+        let metrics = &self.rules.metrics;
+        let model = self.model();
         for (kind, tokens) in [
             (TokenKind::Input, usage.input_tokens),
             (TokenKind::CacheWrite, usage.cache_write_tokens),

@@ -50,7 +50,8 @@ fn repair(turn: &mut Turn, is_suspicious: impl Fn(&str) -> bool) -> bool {
     if turn.native.tools.is_some() {
         return false;
     }
-    let (mut has_changed, mut left) = (false, MAX_BYTES);
+    let mut has_changed = false;
+    let mut left = MAX_BYTES;
     for tool in turn
         .tools
         .list

@@ -54,7 +54,8 @@ fn answer(words: &[&str], output_tokens: u64) -> Vec<Result<TurnEvent, Failure>>
 /// Runs a turn for `format`, and returns the text and the tokens of the answer, or the failure.
 async fn run_turn(fixture: &GatewayFixture, format: Format) -> Result<(String, u64), Error> {
     let mut running = fixture.gateway.run(caller(), with(format)).await?;
-    let (mut words, mut starts) = (String::new(), 0);
+    let mut words = String::new();
+    let mut starts = 0;
     while let Some(event) = running.events.next().await {
         match event? {
             TurnEvent::Started { .. } => starts += 1,

@@ -19,7 +19,9 @@ fn live(tenant: &str) -> Claim {
 /// served or refused.
 fn flood(fixture: &PoolFixture, claim: &Claim, count: usize, log: &Arc<Mutex<Vec<String>>>) {
     for _ in 0..count {
-        let (pool, claim, log) = (fixture.pool.clone(), claim.clone(), Arc::clone(log));
+        let pool = fixture.pool.clone();
+        let claim = claim.clone();
+        let log = Arc::clone(log);
         fixture.tracker.spawn(async move {
             let lent = pool.lease(&claim).await;
             let note = |what: String| log.lock().unwrap().push(what);
@@ -101,7 +103,8 @@ async fn background_requests_are_served_last_but_not_starved() {
         ..config()
     });
     fixture.settle().await;
-    let (log, held) = (Arc::default(), fixture.lease().await);
+    let log = Arc::default();
+    let held = fixture.lease().await;
     let background = Claim {
         class: Class::Background,
         ..live("other")

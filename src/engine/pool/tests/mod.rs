@@ -234,7 +234,8 @@ async fn number_of_workers_never_exceeds_the_maximum() {
 #[tokio::test(start_paused = true)]
 async fn queue_length_is_bounded() {
     let fixture = PoolFixture::new(config());
-    let (first, second) = (fixture.lease().await, fixture.lease().await);
+    let first = fixture.lease().await;
+    let second = fixture.lease().await;
     let check_room = || fixture.pool.check_room(&Claim::own());
     assert_eq!(check_room(), Ok(()));
     let waiting: Vec<_> = (0..2)

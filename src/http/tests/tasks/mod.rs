@@ -45,10 +45,8 @@ impl TaskFixture {
                 .to_owned()
         };
         let may = || FieldChange::Set(vec![Permission::Tasks]);
-        let (keys, other) = (
-            [key(may()).await, key(may()).await],
-            key(FieldChange::Keep).await,
-        );
+        let keys = [key(may()).await, key(may()).await];
+        let other = key(FieldChange::Keep).await;
         let known = Keys::none().with_stored(&registry);
         let server = TaskTestServer::for_keys(known.clone()).await;
         let turns = ScriptedTurns::playing(greeting_steps());

@@ -72,8 +72,10 @@ pub(in crate::http) async fn open(
         shutdown_started: stopping,
         ..
     } = state;
-    let (limit, heartbeat) = (config.body_limit, config.heartbeat);
-    let (memory, waiting) = (SocketHistory::default(), VecDeque::new());
+    let limit = config.body_limit;
+    let heartbeat = config.heartbeat;
+    let memory = SocketHistory::default();
+    let waiting = VecDeque::new();
     let mut session = ResponsesSocketSession {
         responses,
         keys,
@@ -207,7 +209,8 @@ impl ResponsesSocketSession {
         let caller = self
             .keys
             .authenticate_again(&self.caller, Some(Permission::Inference));
-        let (responses, memory) = (self.responses.clone(), self.memory.clone());
+        let responses = self.responses.clone();
+        let memory = self.memory.clone();
         let limit = self.config.first_event_wait;
         let begun = async move {
             let CreatedResponse {

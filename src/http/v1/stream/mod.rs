@@ -164,7 +164,8 @@ impl StreamSocketSession {
         // buffers.
         let mut reading: Option<BoxFuture<'static, DecodedMessage>> = None;
         loop {
-            let (is_clear, is_reading) = (socket.is_clear(), reading.is_some());
+            let is_clear = socket.is_clear();
+            let is_reading = reading.is_some();
             let read = async {
                 match &mut reading {
                     Some(reading) => reading.await,
@@ -267,7 +268,9 @@ impl StreamSocketSession {
     /// Decodes the message `text` once memory is granted. An error has the id of the turn that the
     /// message names.
     fn read(&self, text: String, caller: &Caller) -> BoxFuture<'static, DecodedMessage> {
-        let (bodies, name, policy) = (self.bodies.clone(), caller.name.clone(), self.config.policy);
+        let bodies = self.bodies.clone();
+        let name = caller.name.clone();
+        let policy = self.config.policy;
         let text = Arc::new(text);
         let unread = Arc::clone(&text);
         let hear = move |text: &str| {

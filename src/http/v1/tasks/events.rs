@@ -115,11 +115,9 @@ impl SseEncoder for TaskEncoder {
     type Event = TaskEvent;
 
     fn event(&mut self, event: TaskEvent, frames: &mut String) -> bool {
-        let (number, name, data) = (
-            event.sequence_number,
-            event.kind.name(),
-            view::event(&self.id, &event),
-        );
+        let number = event.sequence_number;
+        let name = event.kind.name();
+        let data = view::event(&self.id, &event);
         let _ = write!(frames, "id: {number}\nevent: {name}\ndata: {data}\n\n");
         event.kind.is_last()
     }

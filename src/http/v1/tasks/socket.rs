@@ -56,7 +56,9 @@ pub(in crate::http) async fn open(
     let follower = tasks.follow(&caller, &id, first).await?;
     // The generated id is used from here on: a chosen id may name another task before the socket
     // closes.
-    let (id, task_id, is_whole) = (follower.id(), follower.task_id(), follower.is_done());
+    let id = follower.id();
+    let task_id = follower.task_id();
+    let is_whole = follower.is_done();
     let events = readable_events(follower);
     let AppState {
         keys,

@@ -23,7 +23,8 @@ use crate::engine::agent::AgentStop;
 async fn recovery_interrupts_running_tasks_and_their_sessions_can_be_resumed() {
     let store = Store::in_memory(TaskTracker::new());
     let mut server = TaskTestServer::with_store(&store, tempfile::tempdir().unwrap()).await;
-    let (running, waiting) = (server.create().await, server.create().await);
+    let running = server.create().await;
+    let waiting = server.create().await;
     let agent = server.agents.recv().await.unwrap();
     agent.emit(AgentEvent::Message("hm".to_owned()));
     while server.tasks.get(&me(), &running.id).await.unwrap().events < 2 {
@@ -488,7 +489,8 @@ fn finish(agent: &AgentScript, reason: AgentStop, dollars: &str) {
 
 /// Asserts that `cost` is the prompt of one call of haiku: 12,000 tokens and a few words.
 fn assert_is_prompt(cost: Option<Money>, what: &str) {
-    let (least, most) = (dollars("0.012").unwrap(), dollars("0.0121").unwrap());
+    let least = dollars("0.012").unwrap();
+    let most = dollars("0.0121").unwrap();
     assert!(
         cost.is_some_and(|cost| (least..most).contains(&cost)),
         "{what}: {cost:?}"

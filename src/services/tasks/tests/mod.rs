@@ -495,7 +495,8 @@ async fn chosen_id_does_not_wait_for_the_creation_of_another() {
     let (known, is_new) = known.expect("waits for no other id").unwrap();
     assert_eq!((known.id, is_new), (first.id, false));
     gate.open();
-    let (second, again) = (second.await.unwrap(), again.await.unwrap());
+    let second = second.await.unwrap();
+    let again = again.await.unwrap();
     assert_eq!(
         (second.1, again.1, &again.0.id),
         (true, false, &second.0.id)

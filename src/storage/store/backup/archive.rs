@@ -116,7 +116,8 @@ pub(super) struct ArchiveReader {
 impl ArchiveReader {
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
         let input = BufReader::new(File::open(folder.join(RECORDS))?);
-        let (folder, contents) = (folder.to_owned(), BackupContents::default());
+        let folder = folder.to_owned();
+        let contents = BackupContents::default();
         let mut reader = Self {
             input,
             checksum: Sha256::new(),

@@ -252,8 +252,11 @@ pub fn time_name() -> String {
 
 /// Returns the name of a backup made at `now` (Unix milliseconds). Names sort chronologically.
 fn name_at(now: u64) -> String {
-    let (seconds, milliseconds) = (now / 1000, now % 1000);
+    let seconds = now / 1000;
+    let milliseconds = now % 1000;
     let (year, month, day) = date_from_day(day_from_unix(seconds));
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let hour = seconds / 3600 % 24;
+    let minute = seconds / 60 % 60;
+    let second = seconds % 60;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}-{milliseconds:03}Z")
 }

@@ -56,7 +56,8 @@ fn names(folder: &Path) -> Vec<String> {
 #[tokio::test]
 async fn restored_backup_equals_the_store_at_backup_time() {
     let data = tempfile::tempdir().unwrap();
-    let (folder, files) = (data.path().join("backups"), data.path().join("files"));
+    let folder = data.path().join("backups");
+    let files = data.path().join("files");
     std::fs::create_dir(&files).unwrap();
     std::fs::write(files.join("file_1"), b"of a client").unwrap();
     let store = open(&data.path().join("store"));
@@ -194,10 +195,8 @@ async fn changed_or_missing_bytes_fail_verification() {
         "nothing is made of a damaged backup"
     );
     std::fs::write(&records, &good).unwrap();
-    let (large, list) = (
-        path.join("large").join(&names(&path.join("large"))[0]),
-        path.join("files.list"),
-    );
+    let large = path.join("large").join(&names(&path.join("large"))[0]);
+    let list = path.join("files.list");
     for file in [large, list] {
         let whole = std::fs::read(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
@@ -274,7 +273,9 @@ proptest! {
         steps in steps(),
     ) {
         let expected: Vec<_> = live.iter().map(|(key, value)| (vec![*key], vec![*value])).collect();
-        let (mut frozen, mut found, mut last) = (SnapshotRecords::default(), Vec::new(), None::<Vec<u8>>);
+        let mut frozen = SnapshotRecords::default();
+        let mut found = Vec::new();
+        let mut last = None::<Vec<u8>>;
         let mut is_over = false;
         // The rest is read without further changes.
         for step in steps.into_iter().chain(std::iter::repeat_n(Step::Read, 20)) {

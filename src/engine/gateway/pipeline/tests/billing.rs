@@ -73,7 +73,8 @@ async fn turn_does_not_run_before_its_hold_is_taken() {
         ledger,
         ..testing::admission_deps().await
     });
-    let (capped, uncapped) = (capped("a", 10_000), Caller::named("b"));
+    let capped = capped("a", 10_000);
+    let uncapped = Caller::named("b");
     gate.close();
     let mut waiting = Box::pin(setting.ask(&capped, turn("m", None)));
     assert!(futures::poll!(&mut waiting).is_pending());

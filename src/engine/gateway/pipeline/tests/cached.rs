@@ -107,7 +107,8 @@ async fn shared_run_is_charged_to_its_leader_after_the_leader_left() {
 #[tokio::test]
 async fn exhausted_budget_of_the_leader_does_not_fail_followers() {
     let setting = Setting::new().await;
-    let (poor, rich) = (capped("poor", 1), Caller::named("rich"));
+    let poor = capped("poor", 1);
+    let rich = Caller::named("rich");
     let (refused, running) = tokio::join!(
         setting.ask(&poor, cacheable_turn()),
         setting.ask(&rich, cacheable_turn())
@@ -120,7 +121,8 @@ async fn exhausted_budget_of_the_leader_does_not_fail_followers() {
 #[tokio::test]
 async fn full_queue_share_of_the_leader_does_not_fail_followers() {
     let setting = Setting::new().await;
-    let (greedy, other) = (capped("greedy", 10_000), Caller::named("other"));
+    let greedy = capped("greedy", 10_000);
+    let other = Caller::named("other");
     let shared_turn = || turn("share", Some(0.0));
     let (refused, running) = tokio::join!(
         setting.ask(&greedy, shared_turn()),

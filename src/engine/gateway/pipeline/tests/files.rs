@@ -36,7 +36,8 @@ fn caller_with(grant: Grant) -> Caller {
 
 #[tokio::test(start_paused = true)]
 async fn caller_over_its_limits_does_not_wait_for_file_memory() {
-    let (runs, files) = (Runs::default(), Arc::new(CountedFiles::default()));
+    let runs = Runs::default();
+    let files = Arc::new(CountedFiles::default());
     let pipeline = PipelineSteps {
         files: Arc::clone(&files) as _,
         ..testing::pipeline(runs.clone(), testing::admission_deps().await)

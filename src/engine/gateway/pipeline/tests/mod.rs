@@ -256,7 +256,8 @@ impl Setting {
 
     fn with(rules: AdmissionDeps) -> Self {
         let runs = Runs::default();
-        let (ledger, tracker) = (rules.ledger.clone(), rules.tracker.clone());
+        let ledger = rules.ledger.clone();
+        let tracker = rules.tracker.clone();
         Self {
             pipeline: testing::pipeline(runs.clone(), rules),
             runs,

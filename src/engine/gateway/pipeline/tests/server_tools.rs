@@ -79,7 +79,8 @@ fn with_code() -> Turn {
 
 fn with_server() -> Turn {
     let mut turn = turn("m-1", None);
-    let (name, url) = ("a".to_owned(), "https://a.example".to_owned());
+    let name = "a".to_owned();
+    let url = "https://a.example".to_owned();
     turn.tools.mcp_servers = vec![McpServer {
         name,
         url,

@@ -27,12 +27,12 @@ pub(super) fn max_connections(workers: usize, tasks: usize) -> usize {
 }
 
 fn connections_within(limit: usize, workers: usize, tasks: usize) -> usize {
-    let kept_back = SERVER_DESCRIPTORS
+    let reserved = SERVER_DESCRIPTORS
         + DESCRIPTORS_PER_WORKER * (workers + tasks)
         + DESCRIPTORS_PER_CONNECTION * SPARE_CONNECTIONS;
     // With a low limit, half of the descriptors are for connections.
     let left = limit
-        .saturating_sub(kept_back)
+        .saturating_sub(reserved)
         .max((limit / 2).saturating_sub(SPARE_CONNECTIONS));
     (left / DESCRIPTORS_PER_CONNECTION).max(1)
 }

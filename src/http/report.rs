@@ -61,7 +61,7 @@ impl ReportFormat {
             .into_iter()
             .filter_map(|value| value.to_str().ok());
         let ranges = accept.flat_map(|value| value.split(','));
-        let essence = |range: &str| {
+        let without_parameters = |range: &str| {
             range
                 .split(';')
                 .next()
@@ -69,7 +69,7 @@ impl ReportFormat {
                 .trim()
                 .to_ascii_lowercase()
         };
-        let mut known = ranges.filter_map(|range| match essence(range).as_str() {
+        let mut known = ranges.filter_map(|range| match without_parameters(range).as_str() {
             "application/json" => Some(Self::Json),
             "text/csv" => Some(Self::Csv),
             _ => None,

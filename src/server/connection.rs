@@ -70,7 +70,7 @@ pub(super) async fn run<A: HttpService>(
         if let Some(visit) = &visit {
             request.extensions_mut().insert(visit.clone());
         }
-        if watch.has_two_lengths() {
+        if watch.has_ambiguous_length() {
             request.extensions_mut().insert(AmbiguousLength);
         }
         request

@@ -26,7 +26,7 @@ pub(super) struct HeadWatch(Arc<Mutex<WatchedHead>>);
 enum WatchedHead {
     Incomplete(Vec<u8>),
     Complete {
-        has_two_lengths: bool,
+        has_ambiguous_length: bool,
     },
     /// Off permanently: the connection was upgraded to another protocol.
     Off,
@@ -63,11 +63,14 @@ impl HeadWatch {
             .filter_map(|end| find(rest, end))
             .min();
         if let Some(end) = end {
-            let has_two_lengths = has_two_lengths(come.get(..seen + end).unwrap_or_default());
-            *head = WatchedHead::Complete { has_two_lengths };
+            let has_ambiguous_length =
+                has_ambiguous_length(come.get(..seen + end).unwrap_or_default());
+            *head = WatchedHead::Complete {
+                has_ambiguous_length,
+            };
         } else if !is_text || come.len() > MAX_HEAD_BYTES {
             *head = WatchedHead::Complete {
-                has_two_lengths: false,
+                has_ambiguous_length: false,
             };
         }
     }
@@ -87,11 +90,11 @@ impl HeadWatch {
     }
 
     /// Returns true if the last head has both headers.
-    pub(super) fn has_two_lengths(&self) -> bool {
+    pub(super) fn has_ambiguous_length(&self) -> bool {
         matches!(
             *self.head(),
             WatchedHead::Complete {
-                has_two_lengths: true
+                has_ambiguous_length: true
             }
         )
     }
@@ -101,7 +104,7 @@ impl HeadWatch {
     }
 }
 
-fn has_two_lengths(head: &[u8]) -> bool {
+fn has_ambiguous_length(head: &[u8]) -> bool {
     let has = |name: &str| {
         let mut lines = head.split(|byte| *byte == b'\n');
         lines.any(|line| {
@@ -129,7 +132,7 @@ mod tests {
                 text.as_bytes()
                     .chunks(pieces)
                     .for_each(|piece| watch.observe(piece));
-                assert_eq!(watch.has_two_lengths(), expected, "{pieces}: {text}");
+                assert_eq!(watch.has_ambiguous_length(), expected, "{pieces}: {text}");
                 watch.reset();
             }
         }
@@ -142,7 +145,7 @@ mod tests {
         watch.stop();
         watch.reset();
         watch.observe(BOTH.as_bytes());
-        assert!(matches!(*watch.head(), WatchedHead::Off) && !watch.has_two_lengths());
+        assert!(matches!(*watch.head(), WatchedHead::Off) && !watch.has_ambiguous_length());
     }
 
     #[test]
@@ -151,7 +154,7 @@ mod tests {
         watch.observe(b"content-length: 3\r\ntransfer-encoding: chunked\r\n");
         watch.reset();
         watch.observe(ONE.as_bytes());
-        assert!(!watch.has_two_lengths());
+        assert!(!watch.has_ambiguous_length());
     }
 
     #[test]
@@ -162,7 +165,7 @@ mod tests {
             assert!(matches!(
                 *watch.head(),
                 WatchedHead::Complete {
-                    has_two_lengths: false
+                    has_ambiguous_length: false
                 }
             ));
         }

@@ -117,7 +117,7 @@ async fn accept_until_stopped(
     mut take: impl FnMut(TcpStream, IpAddr),
 ) {
     let stop = shutdown.started();
-    let mut in_trouble = false;
+    let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -126,7 +126,7 @@ async fn accept_until_stopped(
         };
         match accepted {
             Ok((stream, address)) => {
-                if std::mem::take(&mut in_trouble) {
+                if std::mem::take(&mut is_failing) {
                     tracing::info!("connection accept recovered");
                 }
                 if let Err(error) = prepare(&stream, config) {
@@ -137,7 +137,7 @@ async fn accept_until_stopped(
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                if !std::mem::replace(&mut in_trouble, true) {
+                if !std::mem::replace(&mut is_failing, true) {
                     tracing::error!(%error, "connection accept failed");
                 }
                 sleep(ACCEPT_RETRY_DELAY).await;

@@ -208,12 +208,12 @@ impl Keys {
     ) -> Result<Caller, AuthError> {
         let Some(prefix) = prefix_of(&caller.name) else {
             let is_local = caller.name == LOCAL_CALLER;
-            let is_welcome = if is_local {
+            let is_allowed = if is_local {
                 self.is_open()
             } else {
                 self.configured().is_present(caller)
             };
-            if is_welcome {
+            if is_allowed {
                 return Ok(self.caller(IdentifiedKey::unrestricted(&caller.name)));
             }
             return Err(if is_local {

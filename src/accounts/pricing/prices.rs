@@ -78,13 +78,13 @@ impl Prices {
     /// Tokens and cost of `usage` on `model`; an unknown model costs as much as the most expensive
     /// one.
     pub fn amount(&self, model: &str, usage: &Usage) -> Amount {
-        let dearest = || {
+        let highest_price = || {
             let prices = self.models.iter().map(|(_, price)| price.cost(usage));
             prices.max().unwrap_or_default() + self.search_cost(usage)
         };
         Amount {
             tokens: usage.total_tokens(),
-            money: self.cost(model, usage).unwrap_or_else(dearest),
+            money: self.cost(model, usage).unwrap_or_else(highest_price),
         }
     }
 

@@ -63,13 +63,13 @@ impl MessageBuilder {
                     }),
                 }
             }
-            TurnEvent::ThinkingSignature(seal) => match self.blocks.last_mut() {
+            TurnEvent::ThinkingSignature(received) => match self.blocks.last_mut() {
                 Some(AnthropicBlock::Thinking { signature, .. }) if signature.is_empty() => {
-                    *signature = seal;
+                    *signature = received;
                 }
                 _ => self.blocks.push(AnthropicBlock::Thinking {
                     thinking: String::new(),
-                    signature: seal,
+                    signature: received,
                 }),
             },
             TurnEvent::ThinkingRedacted(data) => {

@@ -107,9 +107,9 @@ impl MessageStreamEncoder {
                     events.push(self.delta("thinking_delta", "thinking", &piece));
                 }
             }
-            TurnEvent::ThinkingSignature(seal) => {
+            TurnEvent::ThinkingSignature(signature) => {
                 self.open_block(OpenBlockKind::Thinking, &mut events);
-                events.push(self.delta("signature_delta", "signature", &seal));
+                events.push(self.delta("signature_delta", "signature", &signature));
                 self.close_block(&mut events);
             }
             TurnEvent::ThinkingRedacted(data) => {

@@ -6,10 +6,8 @@ use crate::domain::day_from_unix;
 
 /// Formats a Unix time in seconds as `2026-11-29T08:00:00Z`.
 pub(super) fn format_time(seconds: u64) -> String {
-    let ((year, month, day), rest) = (
-        date_from_day(day_from_unix(seconds)),
-        seconds % SECONDS_A_DAY,
-    );
+    let (year, month, day) = date_from_day(day_from_unix(seconds));
+    let rest = seconds % SECONDS_A_DAY;
     let hour = rest / 3600;
     let minute = rest / 60 % 60;
     let second = rest % 60;

@@ -204,7 +204,7 @@ struct AnthropicOutputDetails {
 
 impl<'a> MessageUsage<'a> {
     pub(super) fn new(usage: &Usage, native: &'a NativeFields) -> Self {
-        let is_told = native
+        let has_native_count = native
             .usage
             .iter()
             .any(|(name, _)| name == "server_tool_use");
@@ -216,7 +216,7 @@ impl<'a> MessageUsage<'a> {
             output_tokens_details: AnthropicOutputDetails {
                 thinking_tokens: usage.thinking_tokens,
             },
-            server_tool_use: (usage.web_searches > 0 && !is_told).then_some(
+            server_tool_use: (usage.web_searches > 0 && !has_native_count).then_some(
                 AnthropicServerToolUse {
                     web_search_requests: usage.web_searches,
                 },

@@ -39,13 +39,13 @@ pub(super) fn match_results(
     ignored: &mut RemarkCollector,
 ) -> Result<HistoryResults, InvalidRequest> {
     let mut pairing = Pairing::default();
-    let mut strays = Vec::new();
+    let mut unmatched_results = Vec::new();
     for (number, message) in messages.iter_mut().enumerate() {
         for (index, piece) in message.parts.iter_mut().enumerate() {
             if let Some(id) = results::call_id(&piece.part).map(str::to_owned) {
                 match pairing.open.take_latest(&id) {
                     Some(call) => pairing.attach_result(call, piece, ignored)?,
-                    None => strays.push((id, number, index)),
+                    None => unmatched_results.push((id, number, index)),
                 }
             } else if message.role == Role::Assistant {
                 pairing.current_message = Some(number);
@@ -55,7 +55,7 @@ pub(super) fn match_results(
             }
         }
     }
-    for (id, number, index) in strays {
+    for (id, number, index) in unmatched_results {
         let Some(piece) = messages
             .get_mut(number)
             .and_then(|message| message.parts.get_mut(index))
@@ -242,10 +242,10 @@ fn repair_arguments(
     ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
     // The arguments are JSON inside a string, which the repair of the body does not reach.
-    if let Cow::Owned(mended) = repair_characters(call.input.as_bytes(), ignored)?
-        && let Ok(mended) = String::from_utf8(mended)
+    if let Cow::Owned(repaired) = repair_characters(call.input.as_bytes(), ignored)?
+        && let Ok(repaired) = String::from_utf8(repaired)
     {
-        call.input = mended;
+        call.input = repaired;
     }
     if call.has_valid_input() {
         return Ok(());

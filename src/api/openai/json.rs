@@ -37,7 +37,7 @@ impl SocketMessageIds {
 
 /// Parses `text` as JSON, replacing lone surrogates; none if it is still invalid.
 pub(super) fn parse_leniently(text: &str) -> Option<Value> {
-    let mended =
+    let repaired_body =
         repair_characters(text.as_bytes(), &mut RemarkCollector::new(Policy::Lenient)).ok()?;
-    serde_json::from_slice(&mended).ok()
+    serde_json::from_slice(&repaired_body).ok()
 }

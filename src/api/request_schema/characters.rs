@@ -21,17 +21,17 @@ pub fn repair_characters<'a>(
     body: &'a [u8],
     ignored: &mut RemarkCollector,
 ) -> Result<Cow<'a, [u8]>, InvalidRequest> {
-    let Some(mended) = repaired(body) else {
+    let Some(repaired_body) = repaired(body) else {
         return Ok(Cow::Borrowed(body));
     };
     ignored.repair_body(Repair::CHARACTERS)?;
-    Ok(Cow::Owned(mended))
+    Ok(Cow::Owned(repaired_body))
 }
 
 /// Returns the repaired `body`, if anything had to be repaired.
 fn repaired(body: &[u8]) -> Option<Vec<u8>> {
-    let mut mended = Vec::new();
-    // `copied`: end of what is copied to `mended`; `read`: end of what is scanned.
+    let mut repaired_body = Vec::new();
+    // `copied`: end of what is copied to `repaired_body`; `read`: end of what is scanned.
     let mut copied = 0;
     let mut read = 0;
     while let Some(distance) = memchr(b'\\', body.get(read..)?) {
@@ -52,16 +52,16 @@ fn repaired(body: &[u8]) -> Option<Vec<u8>> {
         };
         read = (start + length).min(body.len());
         if let Some(instead) = instead {
-            mended.extend_from_slice(body.get(copied..start)?);
-            mended.extend_from_slice(instead);
+            repaired_body.extend_from_slice(body.get(copied..start)?);
+            repaired_body.extend_from_slice(instead);
             copied = read;
         }
     }
     if copied == 0 {
         return None;
     }
-    mended.extend_from_slice(body.get(copied..)?);
-    Some(mended)
+    repaired_body.extend_from_slice(body.get(copied..)?);
+    Some(repaired_body)
 }
 
 /// Returns the UTF-16 code unit escaped as `\uXXXX` at `start`.
@@ -82,10 +82,11 @@ mod tests {
     use crate::api::request_schema::Policy;
 
     fn read(body: &str) -> Value {
-        let mended = repair_characters(body.as_bytes(), &mut RemarkCollector::new(Policy::Lenient))
-            .unwrap()
-            .into_owned();
-        serde_json::from_slice(&mended).unwrap()
+        let repaired_body =
+            repair_characters(body.as_bytes(), &mut RemarkCollector::new(Policy::Lenient))
+                .unwrap()
+                .into_owned();
+        serde_json::from_slice(&repaired_body).unwrap()
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) struct SharedRun<E> {
     /// Wakers of readers that have consumed all buffered events.
     waiting: Arc<WakerSet>,
     /// Wakers of readers that found the lock taken.
-    locked_out: WakerSet,
+    lock_waiters: WakerSet,
     readers: AtomicU64,
 }
 
@@ -110,7 +110,7 @@ impl<E> SharedRun<E> {
             first: OnceLock::new(),
             is_invalidated: AtomicBool::new(false),
             waiting: Arc::default(),
-            locked_out: WakerSet::default(),
+            lock_waiters: WakerSet::default(),
             readers: AtomicU64::new(0),
         }
     }
@@ -252,11 +252,11 @@ impl<E: Clone> SharedRunReader<E> {
     }
 
     fn poll_lock(&self, context: &Context<'_>) -> Poll<SharedRunGuard<'_, E>> {
-        let locked_out = &self.flight.locked_out;
+        let lock_waiters = &self.flight.lock_waiters;
         let held = |state| {
             Poll::Ready(SharedRunGuard {
                 state,
-                _wake: WakeOnDrop(locked_out),
+                _wake: WakeOnDrop(lock_waiters),
             })
         };
         if let Some(state) = self.flight.try_state() {
@@ -264,13 +264,13 @@ impl<E: Clone> SharedRunReader<E> {
         }
         // Registered before the second try, to lose no wake-up: a holder that still has the lock by
         // then wakes this reader after releasing it.
-        locked_out
+        lock_waiters
             .wakers()
             .insert(self.number, context.waker().clone());
         let Some(state) = self.flight.try_state() else {
             return Poll::Pending;
         };
-        locked_out.wakers().remove(&self.number);
+        lock_waiters.wakers().remove(&self.number);
         held(state)
     }
 
@@ -291,7 +291,7 @@ impl<E: Clone> SharedRunReader<E> {
 impl<E> Drop for SharedRunReader<E> {
     fn drop(&mut self) {
         self.flight.waiting.wakers().remove(&self.number);
-        self.flight.locked_out.wakers().remove(&self.number);
+        self.flight.lock_waiters.wakers().remove(&self.number);
         // If this reader panicked inside the run, nothing else would wake the others.
         self.flight.waiting.wake_all();
     }

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn cost_is_unknown_without_total_or_if_the_total_decreases() {
         let mut costs = CostTracker::default();
-        let untold = begin(&mut costs);
+        let unreported = begin(&mut costs);
         costs.record_total(None);
         let shared = begin(&mut costs);
         report(&mut costs, 30);
@@ -114,7 +114,7 @@ mod tests {
         let next = begin(&mut costs);
         report(&mut costs, 22);
         assert_eq!(
-            (untold(), shared(), less(), next()),
+            (unreported(), shared(), less(), next()),
             (None, None, None, Some(2))
         );
     }

@@ -46,9 +46,11 @@ where
     W: AsyncWrite + Unpin,
 {
     let deadline = Instant::now() + setup.config.start_timeout;
-    let shaken = tokio::time::timeout_at(deadline, session.handshake()).await;
-    let late = |_| StartError::HandshakeTimedOut(setup.config.start_timeout.as_secs());
-    let models = shaken.map_err(late)?.map_err(StartError::Handshake)?;
+    let handshake = tokio::time::timeout_at(deadline, session.handshake()).await;
+    let timed_out = |_| StartError::HandshakeTimedOut(setup.config.start_timeout.as_secs());
+    let models = handshake
+        .map_err(timed_out)?
+        .map_err(StartError::Handshake)?;
     if setup.sign_in.uses_base_url() {
         start_check::check(session, &models, setup, deadline).await?;
     }

@@ -136,26 +136,26 @@ impl ChildTable {
         let mut reaped = 0;
         for _ in 0..MAX_PASSES {
             let all = proc_fs::all_processes();
-            let strays = all
+            let unknown_children = all
                 .iter()
                 .filter(|stat| stat.parent == reaper && !self.known.contains_key(&stat.id));
             let (ended, alive): (Vec<&ProcessStat>, Vec<&ProcessStat>) =
-                strays.partition(|stat| stat.is_zombie);
+                unknown_children.partition(|stat| stat.is_zombie);
             // Never a known child: tokio reaps those itself.
             reaped += ended.iter().filter(|stat| reap(stat.id)).count();
-            let ownerless: Vec<i32> = alive
+            let orphans: Vec<i32> = alive
                 .into_iter()
-                .filter(|stray| self.is_orphan(stray))
-                .map(|stray| stray.id)
+                .filter(|child| self.is_orphan(child))
+                .map(|child| child.id)
                 .collect();
-            if ownerless.is_empty() {
+            if orphans.is_empty() {
                 break;
             }
-            let doomed = kill_trees(&all, ownerless);
-            if doomed.is_empty() {
+            let killed_trees = kill_trees(&all, orphans);
+            if killed_trees.is_empty() {
                 break;
             }
-            killed.extend(doomed);
+            killed.extend(killed_trees);
             // Killed descendants become children of this process, and are reaped, once their
             // parents are gone.
             std::thread::sleep(PASS_DELAY);
@@ -171,13 +171,13 @@ impl ChildTable {
         let has_agent = self.first_agent.is_some_and(|first| first <= child.started);
         has_agent
             && !self.inherited.contains(&(child.id, child.started))
-            && self.is_ownerless(child)
+            && self.is_without_agent(child)
     }
 
     /// True if no running agent can have started the orphan: each was itself started later.
-    fn is_ownerless(&self, stray: &ProcessStat) -> bool {
+    fn is_without_agent(&self, orphan: &ProcessStat) -> bool {
         let mut agents = self.known.values().filter_map(|known| known.agent_since);
-        !agents.any(|since| since <= stray.started)
+        !agents.any(|since| since <= orphan.started)
     }
 
     fn schedule_scan(&mut self, has_found: bool) {
@@ -205,21 +205,21 @@ fn children_of(id: i32) -> HashSet<(i32, u64)> {
 
 /// Kills processes and their descendants, and returns those that were killed.
 fn kill_trees(all: &[ProcessStat], roots: Vec<i32>) -> Vec<i32> {
-    let mut doomed = roots;
+    let mut targets = roots;
     let mut next = 0;
-    while let Some(parent) = doomed.get(next).copied() {
+    while let Some(parent) = targets.get(next).copied() {
         let started = all
             .iter()
             .filter(|stat| stat.parent == parent)
             .map(|stat| stat.id);
-        let started: Vec<i32> = started.filter(|id| !doomed.contains(id)).collect();
-        doomed.extend(started);
+        let started: Vec<i32> = started.filter(|id| !targets.contains(id)).collect();
+        targets.extend(started);
         next += 1;
     }
     let kill = |id: &i32| {
         Pid::from_raw(*id).is_some_and(|id| rustix::process::kill_process(id, Signal::KILL).is_ok())
     };
-    doomed.into_iter().filter(kill).collect()
+    targets.into_iter().filter(kill).collect()
 }
 
 /// Reaps a child that has ended. Must not be called for a child that tokio waits for.
@@ -245,9 +245,9 @@ mod tests {
     #[test]
     fn orphan_is_spared_while_an_older_agent_runs() {
         let mut children = ChildTable::new();
-        let stray = stat(9, 1, 50);
-        assert!(children.is_ownerless(&stray));
-        for (id, agent_since, is_ownerless) in [
+        let orphan = stat(9, 1, 50);
+        assert!(children.is_without_agent(&orphan));
+        for (id, agent_since, is_without_agent) in [
             (1, None, true),
             (2, Some(51), true),
             (3, Some(50), false),
@@ -262,8 +262,8 @@ mod tests {
             )]
             .into();
             assert_eq!(
-                children.is_ownerless(&stray),
-                is_ownerless,
+                children.is_without_agent(&orphan),
+                is_without_agent,
                 "{agent_since:?}"
             );
         }
@@ -303,7 +303,7 @@ mod tests {
             id: own.cast_signed(),
             number: 1,
         });
-        assert_eq!(children.first_agent, Some(first), "its strays outlive it");
+        assert_eq!(children.first_agent, Some(first), "its orphans outlive it");
     }
 
     #[test]

@@ -202,8 +202,8 @@ impl TurnTranslator {
                 TurnStep::Nothing
             }
             StreamEvent::Thinking(text) => self.thought(TurnEvent::Thinking(text.into_owned())),
-            StreamEvent::Signature(seal) => {
-                self.thought(TurnEvent::ThinkingSignature(seal.into_owned()))
+            StreamEvent::Signature(signature) => {
+                self.thought(TurnEvent::ThinkingSignature(signature.into_owned()))
             }
             StreamEvent::Redacted(data) => {
                 self.thought(TurnEvent::ThinkingRedacted(data.into_owned()))

@@ -45,8 +45,8 @@ impl UsageCounter {
                 (self.reported, self.uncounted_bytes, self.searches) = (finish.usage, 0, 0);
             }
             // The signature in base64, which may be all that is visible of the thoughts.
-            TurnEvent::ThinkingSignature(seal) | TurnEvent::ThinkingRedacted(seal) => {
-                self.uncounted_bytes = self.uncounted_bytes.max(seal.len() as u64 / 4 * 3);
+            TurnEvent::ThinkingSignature(signature) | TurnEvent::ThinkingRedacted(signature) => {
+                self.uncounted_bytes = self.uncounted_bytes.max(signature.len() as u64 / 4 * 3);
             }
             TurnEvent::ToolCall { .. }
             | TurnEvent::ServerBlock(_)

@@ -27,7 +27,7 @@ pub(super) enum PoolPhase {
 pub(super) struct Slot<W> {
     pub(super) worker: W,
     pub(super) turns: u32,
-    born: Instant,
+    started_at: Instant,
     idle_since: Instant,
 }
 
@@ -37,7 +37,7 @@ impl<W: Worker> Slot<W> {
         Self {
             worker,
             turns: 0,
-            born: now,
+            started_at: now,
             idle_since: now,
         }
     }
@@ -52,7 +52,7 @@ impl<W: Worker> Slot<W> {
     }
 
     pub(super) fn is_worn_out(&self, config: &Config) -> bool {
-        self.turns >= config.max_turns || self.born.elapsed() >= config.max_age
+        self.turns >= config.max_turns || self.started_at.elapsed() >= config.max_age
     }
 }
 

@@ -234,7 +234,7 @@ impl IntoResponse for ApiError {
         );
         // A retry is pointless: the limit can never admit the request, or the budget does not reset
         // before tomorrow.
-        let is_hopeless = match self.0.kind {
+        let is_permanent = match self.0.kind {
             ErrorKind::OverBudget | ErrorKind::TaskExists | ErrorKind::ProjectExists => true,
             ErrorKind::Limited => self.0.retry_after.is_none(),
             _ => row.is_persistent,
@@ -245,7 +245,7 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static(SUPPORTED_ENCODINGS),
             );
         }
-        if is_hopeless {
+        if is_permanent {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(self);

@@ -41,12 +41,12 @@ pub(in crate::http) async fn local_layer(
 }
 
 fn check_host(request: &Request) -> Result<(), ApiError> {
-    let names_us = is_single(request.headers(), &header::HOST, |host| {
+    let has_own_host = is_single(request.headers(), &header::HOST, |host| {
         host.parse::<Authority>()
             .is_ok_and(|authority| is_this_host(authority.host()))
     });
-    let is_asked_of_us = request.uri().host().is_none_or(is_this_host);
-    if names_us && is_asked_of_us {
+    let has_own_target = request.uri().host().is_none_or(is_this_host);
+    if has_own_host && has_own_target {
         return Ok(());
     }
     Err(ApiError::new(

@@ -26,12 +26,12 @@ impl RequestId {
     /// Returns the client's own id if it is safe in a log and a header.
     fn from_header(request: &Request) -> Option<Self> {
         let id = request.headers().get(HEADER)?;
-        let is_sane = (1..=MAX_ID_LENGTH).contains(&id.len())
+        let is_valid = (1..=MAX_ID_LENGTH).contains(&id.len())
             && id
                 .as_bytes()
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
-        is_sane.then(|| Self(id.clone()))
+        is_valid.then(|| Self(id.clone()))
     }
 }
 

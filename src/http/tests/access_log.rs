@@ -122,8 +122,8 @@ async fn long_names_are_cut_in_the_log() {
     let name = "n".repeat(5000);
     let mut unknown = chat(false);
     unknown[&name] = json!(1);
-    let strange = request(&"M".repeat(5000), &format!("/{name}"), &[], Body::empty());
-    for (request, is_field) in [(post(&unknown), true), (strange, false)] {
+    let unknown_route = request(&"M".repeat(5000), &format!("/{name}"), &[], Body::empty());
+    for (request, is_field) in [(post(&unknown), true), (unknown_route, false)] {
         let (log, _guard) = Log::collect();
         body(
             send(

@@ -122,7 +122,7 @@ fn expected_body(
     if matches!(method, "HEAD" | "OPTIONS") {
         return Some(ExpectedBody::Unchecked);
     }
-    let media_type = media_type.map(essence);
+    let media_type = media_type.map(without_parameters);
     let template = template(path);
     let is_such = |row: &&ResponseSchema| {
         row.method == method && row.status == status && Some(row.path) == template
@@ -138,7 +138,7 @@ fn expected_body(
                 (media_type == Some(EVENT_STREAM)).then_some(ExpectedBody::Events(name))
             }
             ResponseBody::Binary(kind) => {
-                (media_type == Some(essence(kind))).then_some(ExpectedBody::Unchecked)
+                (media_type == Some(without_parameters(kind))).then_some(ExpectedBody::Unchecked)
             }
             ResponseBody::Empty => media_type.is_none().then_some(ExpectedBody::Unchecked),
         });
@@ -146,7 +146,7 @@ fn expected_body(
 }
 
 /// Returns a media type without its parameters.
-fn essence(media_type: &str) -> &str {
+fn without_parameters(media_type: &str) -> &str {
     media_type.split(';').next().unwrap_or_default().trim()
 }
 

@@ -404,7 +404,7 @@ async fn response_fails_when_its_conversation_is_deleted() {
 async fn response_that_cannot_be_stored_fails() {
     let (tables, disk) = ResponseTables::faulty();
     let keys = Keys::new(["secret-1"]).unwrap();
-    let router = router(whole_state(
+    let router = router(app_state(
         &tables,
         repeating(),
         keys,
@@ -444,7 +444,7 @@ async fn response_that_cannot_be_stored_fails() {
 async fn unstored_response_outside_a_conversation_has_store_false() {
     let (tables, disk) = ResponseTables::faulty();
     let keys = Keys::new(["secret-1"]).unwrap();
-    let router = router(whole_state(
+    let router = router(app_state(
         &tables,
         repeating(),
         keys,

@@ -261,7 +261,7 @@ pub(crate) fn state_until(
 ) -> AppState {
     AppState {
         shutdown_started: stopping,
-        ..whole_state(
+        ..app_state(
             &ResponseTables::temporary(),
             turns,
             Keys::none(),
@@ -270,7 +270,7 @@ pub(crate) fn state_until(
     }
 }
 
-fn whole_state(
+fn app_state(
     tables: &ResponseTables,
     turns: impl Turns + 'static,
     keys: Keys,
@@ -359,7 +359,7 @@ async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
-    let state = whole_state(
+    let state = app_state(
         &ResponseTables::temporary(),
         turns,
         keys,
@@ -394,7 +394,7 @@ fn admin_of(registry: &Registry) -> AdminServices {
 
 fn with_keys(turns: ScriptedTurns) -> Router {
     let keys = Keys::new(["secret-1", "secret-2"]).unwrap();
-    router(whole_state(
+    router(app_state(
         &ResponseTables::temporary(),
         turns,
         keys,
@@ -421,7 +421,7 @@ async fn router_with_rates(turns: ScriptedTurns, rates: Rates) -> Router {
 /// Router with admission by `rules`.
 fn router_with_admission(turns: ScriptedTurns, rules: AdmissionDeps) -> Router {
     let turns = gateway::testing::pipeline(turns, rules);
-    router(whole_state(
+    router(app_state(
         &ResponseTables::temporary(),
         turns,
         Keys::none(),

@@ -228,7 +228,7 @@ async fn for_project(router: &Router, key: &str, project: &[u8]) -> Response {
 async fn first_key_closes_an_open_server_and_revocation_is_immediate() {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::none().with_stored(&registry);
-    let state = whole_state(
+    let state = app_state(
         &ResponseTables::temporary(),
         ScriptedTurns::playing([]),
         keys.clone(),

@@ -373,7 +373,7 @@ async fn background_response_runs_even_if_its_client_leaves_while_it_is_stored()
     let store = Store::new(Arc::clone(&disk) as _, TaskTracker::new()).unwrap();
     let turns = ScriptedTurns::playing([started(), Step::Hang]);
     let mut running_turns = turns.watch_running();
-    let state = whole_state(
+    let state = app_state(
         &ResponseTables::over(&store),
         turns,
         Keys::none(),
@@ -408,7 +408,7 @@ async fn background_response_ends_once_its_full_disk_has_space() {
         let end = end.flat_map(|()| play(vec![finished()]));
         Ok(play(vec![started(), text("a")]).chain(end).boxed())
     });
-    let state = whole_state(&tables, turns, Keys::none(), DrainExpired::default());
+    let state = app_state(&tables, turns, Keys::none(), DrainExpired::default());
     let router = router(state);
     let created = found(&router, response_request(json!({"background": true}))).await;
     disk.fill(true);
@@ -512,7 +512,7 @@ async fn shutdown_fails_running_responses() {
 async fn responses_running_at_a_crash_are_failed_at_restart() {
     let tables = ResponseTables::temporary();
     let state = || {
-        whole_state(
+        app_state(
             &tables,
             ScriptedTurns::playing([Step::Hang]),
             Keys::none(),

@@ -89,7 +89,7 @@ impl Server {
             .reveal()
             .to_owned();
         let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
-        let state = whole_state(
+        let state = app_state(
             &ResponseTables::temporary(),
             turns,
             keys,
@@ -237,13 +237,13 @@ async fn file_of_another_project_is_not_found() {
     let body =
         json!({"model": "m", "messages": [{"role": "user", "content": [file(&id)]}]}).to_string();
     let bearer = format!("Bearer {}", server.other_caller);
-    let of_stranger = request(
+    let foreign_request = request(
         "POST",
         "/v1/chat/completions",
         &[("authorization", &bearer)],
         body,
     );
-    let refused = refusal(send(server.router.clone(), of_stranger).await).await;
+    let refused = refusal(send(server.router.clone(), foreign_request).await).await;
     assert!(
         refused.starts_with("404 \"file_not_found\" \"messages[0].content[0].file.file_id\" "),
         "{refused}"

@@ -36,7 +36,7 @@ async fn used() -> (Router, Registry, Ledger) {
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
     let tables = ResponseTables::temporary();
-    let state = whole_state(
+    let state = app_state(
         &tables,
         ScriptedTurns::playing([]),
         keys,

@@ -43,13 +43,13 @@ impl BatchThrottle {
     /// Never returns once the server stops.
     pub(super) async fn acquire(&self, tenant: &Tenant) -> FairPermit {
         let permit = self.permits.acquire(tenant).await;
-        let standing_back = async {
+        let yielding = async {
             while !is_quiet(&self.turns.readiness()) {
                 sleep(POLL_INTERVAL).await;
             }
         };
         // A timeout counts as permission to start.
-        let _ = timeout(MAX_YIELD, standing_back).await;
+        let _ = timeout(MAX_YIELD, yielding).await;
         // A permit in hand is not enough: nothing starts during shutdown.
         if self.stopping.is_cancelled() {
             pending().await

@@ -227,7 +227,7 @@ impl TaskRun {
     ) -> TaskOutcome {
         agent.send_prompt();
         hold.record_prompt_sent();
-        let mut course = TaskRunState {
+        let mut state = TaskRunState {
             agent,
             deadline: Instant::now() + self.timeout,
             next_key_check: Instant::now() + KEY_CHECK_INTERVAL,
@@ -236,22 +236,22 @@ impl TaskRun {
             hold,
         };
         loop {
-            match self.step(&mut course).await {
+            match self.step(&mut state).await {
                 Ok(None) => {}
                 Ok(Some(end)) => return end,
                 Err(error) => {
-                    return TaskOutcome::event_not_stored(&error, course.hold.known_usage());
+                    return TaskOutcome::event_not_stored(&error, state.hold.known_usage());
                 }
             }
         }
     }
 
     /// Stops the agent before its next call if no budget has room for that call.
-    async fn cover_next_call_or_stop(&self, course: &mut TaskRunState<'_>) {
-        if course.stop_reason.is_none()
-            && let Err(why) = self.cover_next_call(course.hold).await
+    async fn cover_next_call_or_stop(&self, state: &mut TaskRunState<'_>) {
+        if state.stop_reason.is_none()
+            && let Err(why) = self.cover_next_call(state.hold).await
         {
-            self.request_stop(course, why);
+            self.request_stop(state, why);
         }
     }
 
@@ -259,85 +259,85 @@ impl TaskRun {
     /// task has ended.
     async fn step(
         &mut self,
-        course: &mut TaskRunState<'_>,
+        state: &mut TaskRunState<'_>,
     ) -> Result<Option<TaskOutcome>, store::Error> {
-        let next_question = course.permission_deadlines.values().min().copied();
+        let next_question = state.permission_deadlines.values().min().copied();
         let wake = next_question
             .into_iter()
-            .chain([course.deadline, course.next_key_check])
+            .chain([state.deadline, state.next_key_check])
             .min();
-        let wake = wake.unwrap_or(course.deadline);
+        let wake = wake.unwrap_or(state.deadline);
         let TaskDeps { stop, kill, .. } = &self.inner.deps;
         // Cancellation-safe: neither `next_event` nor `recv` loses anything when another branch
         // wins.
         tokio::select! {
-            event = course.agent.next_event() => match event {
+            event = state.agent.next_event() => match event {
                 Ok(AgentEvent::Finished(ending)) => {
                     // The agent's total leaves out an interrupted call, but may include calls
                     // without an event of their own.
-                    let usage = ending.usage.merge_max(course.hold.usage());
-                    let left = course.hold.unreported_tokens(ending.reason);
-                    return Ok(Some(TaskOutcome::Reported { report: AgentReport { usage, ..ending }, why: course.stop_reason, unreported_tokens: left }));
+                    let usage = ending.usage.merge_max(state.hold.usage());
+                    let left = state.hold.unreported_tokens(ending.reason);
+                    return Ok(Some(TaskOutcome::Reported { report: AgentReport { usage, ..ending }, why: state.stop_reason, unreported_tokens: left }));
                 }
-                Ok(event) => self.handle_event(course, event).await?,
+                Ok(event) => self.handle_event(state, event).await?,
                 Err(failure) => {
-                    return Ok(Some(TaskOutcome::AgentFailed { failure, why: course.stop_reason, usage: course.hold.known_usage() }));
+                    return Ok(Some(TaskOutcome::AgentFailed { failure, why: state.stop_reason, usage: state.hold.known_usage() }));
                 }
             },
             Some(PermissionAnswer { question, decision, accepted }) = self.answers.recv() => {
                 let name = if decision == PermissionDecision::Allow { "allow" } else { "deny" };
-                let is_open = course.permission_deadlines.contains_key(&question);
-                self.close_permission(course, &question, Some(decision), name).await?;
+                let is_open = state.permission_deadlines.contains_key(&question);
+                self.close_permission(state, &question, Some(decision), name).await?;
                 // The client may have disconnected.
                 let _ = accepted.send(is_open);
             }
-            () = self.recorder.cancelled(), if course.stop_reason.is_none() => self.request_stop(course, TaskStopReason::Requested),
-            () = stop.cancelled(), if course.stop_reason.is_none() => self.request_stop(course, TaskStopReason::Requested),
+            () = self.recorder.cancelled(), if state.stop_reason.is_none() => self.request_stop(state, TaskStopReason::Requested),
+            () = stop.cancelled(), if state.stop_reason.is_none() => self.request_stop(state, TaskStopReason::Requested),
             () = kill.cancelled() => {
-                return Ok(Some(TaskOutcome::Killed { why: TaskStopReason::Requested, usage: course.hold.known_usage() }));
+                return Ok(Some(TaskOutcome::Killed { why: TaskStopReason::Requested, usage: state.hold.known_usage() }));
             }
             () = sleep_until(wake) => {
-                if course.deadline <= Instant::now() {
-                    if let Some(why) = course.stop_reason {
-                        return Ok(Some(TaskOutcome::Killed { why, usage: course.hold.known_usage() }));
+                if state.deadline <= Instant::now() {
+                    if let Some(why) = state.stop_reason {
+                        return Ok(Some(TaskOutcome::Killed { why, usage: state.hold.known_usage() }));
                     }
-                    self.request_stop(course, TaskStopReason::TimedOut);
+                    self.request_stop(state, TaskStopReason::TimedOut);
                 }
-                if course.next_key_check <= Instant::now() {
-                    course.next_key_check = Instant::now() + KEY_CHECK_INTERVAL;
+                if state.next_key_check <= Instant::now() {
+                    state.next_key_check = Instant::now() + KEY_CHECK_INTERVAL;
                     if !self.is_key_valid() {
-                        self.request_stop(course, TaskStopReason::KeyRevoked);
+                        self.request_stop(state, TaskStopReason::KeyRevoked);
                     }
                 }
-                self.deny_expired_permissions(course).await?;
+                self.deny_expired_permissions(state).await?;
             }
         }
         Ok(None)
     }
 
     /// Interrupts the agent and starts the grace period. Later requests to stop change nothing.
-    fn request_stop(&self, course: &mut TaskRunState<'_>, why: TaskStopReason) {
-        if course.stop_reason.is_none() {
-            course.stop_reason = Some(why);
-            course.agent.interrupt();
-            course.deadline = Instant::now() + self.inner.deps.config.grace;
+    fn request_stop(&self, state: &mut TaskRunState<'_>, why: TaskStopReason) {
+        if state.stop_reason.is_none() {
+            state.stop_reason = Some(why);
+            state.agent.interrupt();
+            state.deadline = Instant::now() + self.inner.deps.config.grace;
         }
     }
 
     async fn deny_expired_permissions(
         &self,
-        course: &mut TaskRunState<'_>,
+        state: &mut TaskRunState<'_>,
     ) -> Result<(), store::Error> {
         let now = Instant::now();
         let is_late = |(id, until): (&String, &Instant)| (*until <= now).then(|| id.clone());
-        let late: Vec<String> = course
+        let late: Vec<String> = state
             .permission_deadlines
             .iter()
             .filter_map(is_late)
             .collect();
         for question in late {
             let answer = PermissionDecision::Deny(PERMISSION_TIMED_OUT.to_owned());
-            self.close_permission(course, &question, Some(answer), "timeout")
+            self.close_permission(state, &question, Some(answer), "timeout")
                 .await?;
         }
         Ok(())
@@ -347,12 +347,12 @@ impl TaskRun {
     /// decision.
     async fn close_permission(
         &self,
-        course: &mut TaskRunState<'_>,
+        state: &mut TaskRunState<'_>,
         question: &str,
         answer: Option<PermissionDecision>,
         decision: &'static str,
     ) -> Result<(), store::Error> {
-        let Some(deadline) = course.permission_deadlines.remove(question) else {
+        let Some(deadline) = state.permission_deadlines.remove(question) else {
             return Ok(());
         };
         let deps = &self.inner.deps;
@@ -360,7 +360,7 @@ impl TaskRun {
         let wait = deps.config.permission_timeout.saturating_sub(left);
         deps.metrics.record_permission_wait(decision, wait);
         if let Some(answer) = answer {
-            course.agent.answer_permission(question, answer);
+            state.agent.answer_permission(question, answer);
         }
         self.recorder
             .change(|task| task.questions.retain(|asked| asked.id != question));
@@ -377,16 +377,16 @@ impl TaskRun {
     /// Handles an event of the agent: updates task and hold, and records the event.
     async fn handle_event(
         &self,
-        course: &mut TaskRunState<'_>,
+        state: &mut TaskRunState<'_>,
         event: AgentEvent,
     ) -> Result<(), store::Error> {
         let kind = match event {
             AgentEvent::CallSent => {
-                course.hold.record_call_sent();
+                state.hold.record_call_sent();
                 return Ok(());
             }
             AgentEvent::AnswerStarted { model } => {
-                course.hold.record_answer_started();
+                state.hold.record_answer_started();
                 self.recorder.change(|task| {
                     task.turns += 1;
                     task.model = model;
@@ -396,14 +396,14 @@ impl TaskRun {
             AgentEvent::UsageUpdated(usage) => {
                 self.recorder
                     .change(|task| task.tokens = TaskTokens::from(usage));
-                if course.hold.record_call_finished(usage) {
-                    self.cover_next_call_or_stop(course).await;
+                if state.hold.record_call_finished(usage) {
+                    self.cover_next_call_or_stop(state).await;
                 }
                 self.progress_event()
             }
             AgentEvent::Message(text) => TaskEventKind::Message { text },
             AgentEvent::ToolUse { id, name, input } => {
-                course.hold.record_tool_call();
+                state.hold.record_tool_call();
                 self.recorder
                     .change(|task| task.running_tools.push((id.clone(), name.clone())));
                 TaskEventKind::ToolUse {
@@ -422,9 +422,9 @@ impl TaskRun {
                 self.recorder
                     .change(|task| task.record_tool_end(&id, change));
                 let is_last = self.recorder.read(|task| task.running_tools.is_empty());
-                course.hold.record_tool_result(&content, is_last);
+                state.hold.record_tool_result(&content, is_last);
                 if is_last {
-                    self.cover_next_call_or_stop(course).await;
+                    self.cover_next_call_or_stop(state).await;
                 }
                 if has_changed {
                     self.recorder.save().await?;
@@ -436,11 +436,11 @@ impl TaskRun {
                 }
             }
             AgentEvent::PermissionRequested(question) => {
-                return self.handle_permission_request(course, question).await;
+                return self.handle_permission_request(state, question).await;
             }
             AgentEvent::PermissionWithdrawn(question) => {
                 return self
-                    .close_permission(course, &question, None, "withdrawn")
+                    .close_permission(state, &question, None, "withdrawn")
                     .await;
             }
             AgentEvent::Finished(_) => return Ok(()),
@@ -451,7 +451,7 @@ impl TaskRun {
     /// Answers a permission request by policy, or leaves it open for the caller to answer.
     async fn handle_permission_request(
         &self,
-        course: &mut TaskRunState<'_>,
+        state: &mut TaskRunState<'_>,
         question: PermissionRequest,
     ) -> Result<(), store::Error> {
         match self
@@ -459,16 +459,16 @@ impl TaskRun {
             .read(|task| task.permission_mode)
             .approval_policy()
         {
-            ApprovalPolicy::Allow => course
+            ApprovalPolicy::Allow => state
                 .agent
                 .answer_permission(&question.id, PermissionDecision::Allow),
-            ApprovalPolicy::Deny => course.agent.answer_permission(
+            ApprovalPolicy::Deny => state.agent.answer_permission(
                 &question.id,
                 PermissionDecision::Deny(PERMISSION_DENIED.to_owned()),
             ),
             ApprovalPolicy::AskCaller => {
                 let until = Instant::now() + self.inner.deps.config.permission_timeout;
-                course
+                state
                     .permission_deadlines
                     .insert(question.id.clone(), until);
                 let kind = TaskEventKind::PermissionRequest {

@@ -85,7 +85,7 @@ impl Files {
             space: ProjectUsage::default(),
             config,
             floor,
-            server_floor: floor_of_ours,
+            server_floor,
         };
         let files = Self(Arc::new(inner));
         let records = files.0.store.scan(TABLE.key("")).await?;
@@ -132,14 +132,14 @@ impl Files {
         let folder = ContentFolder::missing();
         let floor = FreeSpaceFloor::new(Path::new("/nonexistent"), 0);
         let config = Config::default();
-        let floor_of_ours = floor.clone();
+        let server_floor = floor.clone();
         Self(Arc::new(FilesInner {
             store,
             folder,
             space: ProjectUsage::default(),
             config,
             floor,
-            server_floor: floor_of_ours,
+            server_floor,
         }))
     }
 

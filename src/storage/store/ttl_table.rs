@@ -65,10 +65,10 @@ impl TtlTable {
     /// # Errors
     /// Fails when it cannot be written.
     pub async fn put(&self, owner: &str, id: &str, record: Vec<u8>) -> Result<(), Error> {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         self.store
-            .transaction(move |transaction| shape.put(transaction, &key, &record, unix_now()))
+            .transaction(move |transaction| layout.put(transaction, &key, &record, unix_now()))
             .await
     }
 
@@ -83,11 +83,11 @@ impl TtlTable {
         id: &str,
         record: Vec<u8>,
     ) -> Result<bool, Error> {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         self.store
             .transaction(move |transaction| {
-                shape.replace_and_extend(transaction, &key, &record, unix_now())
+                layout.replace_and_extend(transaction, &key, &record, unix_now())
             })
             .await
     }
@@ -104,11 +104,11 @@ impl TtlTable {
         record: Vec<u8>,
         max_records: usize,
     ) -> Result<bool, Error> {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         let max_records = max_records as u64;
         let add = move |transaction: &mut Transaction<'_>| {
-            shape.insert_within_quota(transaction, &key, &record, unix_now(), max_records)
+            layout.insert_within_quota(transaction, &key, &record, unix_now(), max_records)
         };
         self.store.transaction(add).await
     }
@@ -212,10 +212,10 @@ impl TtlTable {
         record: Vec<u8>,
         addition: Vec<u8>,
     ) -> Result<bool, Error> {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         let append = move |transaction: &mut Transaction<'_>| {
-            shape.append(transaction, &key, &record, &addition, unix_now())
+            layout.append(transaction, &key, &record, &addition, unix_now())
         };
         self.store.transaction(append).await
     }
@@ -246,12 +246,12 @@ impl TtlTable {
         owner: &str,
         id: &str,
     ) -> Result<Option<RecordWithParts>, Error> {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         let read = move |backend: &dyn Backend| {
-            let record = || backend.get(&shape.storage_key(RECORD, &key));
+            let record = || backend.get(&layout.storage_key(RECORD, &key));
             read_with_parts(&key, unix_now(), record, |part| {
-                backend.get(&shape.storage_key(PART, part))
+                backend.get(&layout.storage_key(PART, part))
             })
         };
         self.store.read(read).await
@@ -296,10 +296,10 @@ impl TtlTable {
     /// # Errors
     /// Fails when it cannot be written.
     pub async fn remove(&self, owner: &str, id: &str) -> Result<bool, Error> {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         self.store
-            .transaction(move |transaction| shape.remove_unexpired(transaction, &key, unix_now()))
+            .transaction(move |transaction| layout.remove_unexpired(transaction, &key, unix_now()))
             .await
     }
 
@@ -336,10 +336,10 @@ impl TtlTable {
     }
 
     pub(super) async fn sweep(&self, now: u64) -> Result<(), Error> {
-        let shape = self.layout;
+        let layout = self.layout;
         while self
             .store
-            .transaction(move |transaction| shape.sweep(transaction, now))
+            .transaction(move |transaction| layout.sweep(transaction, now))
             .await?
         {}
         Ok(())
@@ -352,11 +352,11 @@ impl TtlTable {
 
     #[cfg(test)]
     pub(super) async fn put_at(&self, now: u64, owner: &str, id: &str, record: &[u8]) {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         let record = record.to_vec();
         self.store
-            .transaction(move |transaction| shape.put(transaction, &key, &record, now))
+            .transaction(move |transaction| layout.put(transaction, &key, &record, now))
             .await
             .unwrap();
     }
@@ -369,11 +369,11 @@ impl TtlTable {
         id: &str,
         record: &[u8],
     ) -> bool {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         let record = record.to_vec();
         let renewed = self.store.transaction(move |transaction| {
-            shape.replace_and_extend(transaction, &key, &record, now)
+            layout.replace_and_extend(transaction, &key, &record, now)
         });
         renewed.await.unwrap()
     }
@@ -386,11 +386,11 @@ impl TtlTable {
         id: &str,
         texts: [&[u8]; 2],
     ) -> bool {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         let [record, addition] = texts.map(<[u8]>::to_vec);
         let append = move |transaction: &mut Transaction<'_>| {
-            shape.append(transaction, &key, &record, &addition, now)
+            layout.append(transaction, &key, &record, &addition, now)
         };
         self.store.transaction(append).await.unwrap()
     }
@@ -413,10 +413,10 @@ impl TtlTable {
         id: &str,
         max_records: u64,
     ) -> bool {
-        let shape = self.layout;
+        let layout = self.layout;
         let key = record_key(owner, id);
         let add = self.store.transaction(move |transaction| {
-            shape.insert_within_quota(transaction, &key, b"x", now, max_records)
+            layout.insert_within_quota(transaction, &key, b"x", now, max_records)
         });
         add.await.unwrap()
     }
@@ -458,11 +458,11 @@ impl TtlTable {
         let of_owners = part(OWNER_TOTALS).await.len();
         assert_eq!(of_owners, sums.len().saturating_sub(1));
         for (owner, sum) in sums {
-            let shape = self.layout;
+            let layout = self.layout;
             let of = (!owner.is_empty()).then_some(owner);
             let totals = self
                 .store
-                .transaction(move |transaction| shape.totals(transaction, of.as_deref()));
+                .transaction(move |transaction| layout.totals(transaction, of.as_deref()));
             assert_eq!(totals.await.unwrap(), sum);
         }
         assert_eq!(

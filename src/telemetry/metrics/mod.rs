@@ -88,7 +88,7 @@ struct MetricsInner {
     alerts: CounterFamily<AlertLabels>,
     learned_refusals: CounterFamily<LearnedRefusalLabels>,
     /// Number of label sets requested for `learned_refusals`, which bounds their cardinality.
-    learnt_refusal_sets: AtomicUsize,
+    learned_refusal_sets: AtomicUsize,
     families: MetricFamilies,
 }
 
@@ -191,7 +191,7 @@ impl Metrics {
             build,
             alerts,
             learned_refusals,
-            learnt_refusal_sets: AtomicUsize::new(0),
+            learned_refusal_sets: AtomicUsize::new(0),
             families,
         }))
     }
@@ -227,7 +227,7 @@ impl Metrics {
         };
         let mine = labels(model, parameter);
         let is_known = self.0.learned_refusals.get(&mine).is_some();
-        let sets = &self.0.learnt_refusal_sets;
+        let sets = &self.0.learned_refusal_sets;
         let is_beyond = !is_known && sets.fetch_add(1, Ordering::Relaxed) >= MAX_LEARNT_REFUSALS;
         let labels = if is_beyond {
             labels(OTHER, OTHER)

@@ -29,7 +29,7 @@ impl Registry {
         project: String,
         change: KeyChange,
     ) -> Result<(ApiKey, KeyText), Error> {
-        let ring = Arc::clone(&self.index);
+        let index = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             tables::get_project(transaction, &project)?;
             let mut prefix = KeyPrefix::new()?;
@@ -44,7 +44,7 @@ impl Registry {
                 digest: KeyDigest::of(text.reveal()),
                 previous: None,
             };
-            save_key(transaction, &ring, prefix, &stored)?;
+            save_key(transaction, &index, prefix, &stored)?;
             Ok::<_, Error>((stored.key, text))
         };
         let (key, text) = self.store.transaction(work).await?;
@@ -154,22 +154,22 @@ impl Registry {
         work: impl Fn(&mut KeyRecord) -> Result<T, Error> + Send + 'static,
     ) -> Result<(ApiKey, T), Error> {
         let prefix = parse_key_id(id)?;
-        let ring = Arc::clone(&self.index);
+        let index = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             let mut stored = tables::get_key(transaction, prefix)?;
             if stored.key.revoked_at.is_some() {
                 // A revocation that was reported as failed may be on disk nevertheless, and one of
                 // this group is not on disk yet: the index follows once it is.
-                let ring = Arc::clone(&ring);
+                let index = Arc::clone(&index);
                 transaction.after_write(move |is_made| {
                     if is_made {
-                        ring.put(prefix, &stored, 0);
+                        index.put(prefix, &stored, 0);
                     }
                 });
                 return Ok::<_, Error>(None);
             }
             let result = work(&mut stored)?;
-            save_key(transaction, &ring, prefix, &stored)?;
+            save_key(transaction, &index, prefix, &stored)?;
             Ok(Some((stored.key, result)))
         };
         let edited: Option<(ApiKey, T)> = self.store.transaction(work).await?;
@@ -210,16 +210,16 @@ fn new_key(prefix: KeyPrefix, project: String) -> ApiKey {
 /// Fails when the record cannot be encoded.
 fn save_key(
     transaction: &mut Transaction<'_>,
-    ring: &Arc<KeyIndex>,
+    index: &Arc<KeyIndex>,
     prefix: KeyPrefix,
     stored: &KeyRecord,
 ) -> Result<(), Error> {
     tables::put_key(transaction, prefix, stored)?;
-    let ring = Arc::clone(ring);
+    let index = Arc::clone(index);
     let stored = stored.clone();
     transaction.after_write(move |is_made| {
         if is_made {
-            ring.put(prefix, &stored, 0);
+            index.put(prefix, &stored, 0);
         }
     });
     Ok(())

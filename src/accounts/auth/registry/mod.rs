@@ -84,13 +84,13 @@ impl Registry {
     }
 
     async fn load_projects(&self) -> Result<(), Error> {
-        let ring = Arc::clone(&self.index);
+        let index = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             if transaction
                 .get(&tables::project(DEFAULT_PROJECT))?
                 .is_none()
             {
-                projects::save_project(transaction, &ring, &Project::default_project())?;
+                projects::save_project(transaction, &index, &Project::default_project())?;
             }
             Ok::<_, Error>(())
         };

@@ -27,12 +27,12 @@ impl Registry {
         chosen: Option<String>,
         change: ProjectChange,
     ) -> Result<Project, Error> {
-        let ring = Arc::clone(&self.index);
+        let index = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             let id = free_id(transaction, chosen.as_deref())?;
             let mut project = Project::named(id, "");
             change.clone().apply(&mut project)?;
-            save_project(transaction, &ring, &project)?;
+            save_project(transaction, &index, &project)?;
             Ok::<_, Error>(project)
         };
         let project = self.store.transaction(work).await?;
@@ -78,11 +78,11 @@ impl Registry {
     /// Fails when no project has this id, or the store fails.
     pub async fn change_project(&self, id: &str, change: ProjectChange) -> Result<Project, Error> {
         let id = id.to_owned();
-        let ring = Arc::clone(&self.index);
+        let index = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             let mut project = tables::get_project(transaction, &id)?;
             change.clone().apply(&mut project)?;
-            save_project(transaction, &ring, &project)?;
+            save_project(transaction, &index, &project)?;
             Ok::<_, Error>(project)
         };
         let project = self.store.transaction(work).await?;
@@ -115,7 +115,7 @@ impl Registry {
             return Err(Error::DefaultProject);
         }
         let named = id.to_owned();
-        let ring = Arc::clone(&self.index);
+        let index = Arc::clone(&self.index);
         let work = move |transaction: &mut Transaction<'_>| {
             let project = tables::get_project(transaction, &named)?.id;
             if let Some(key) = tables::find_active_key(transaction, &project)? {
@@ -123,10 +123,10 @@ impl Registry {
             }
             transaction.remove(tables::project(&project));
             transaction.put(tables::deleted_project(&project), Vec::new());
-            let ring = Arc::clone(&ring);
+            let index = Arc::clone(&index);
             transaction.after_write(move |is_made| {
                 if is_made {
-                    ring.remove_project(&project);
+                    index.remove_project(&project);
                 }
             });
             Ok(())
@@ -168,15 +168,15 @@ fn free_id(transaction: &Transaction<'_>, chosen: Option<&str>) -> Result<String
 /// Fails when the record cannot be encoded.
 pub(super) fn save_project(
     transaction: &mut Transaction<'_>,
-    ring: &Arc<KeyIndex>,
+    index: &Arc<KeyIndex>,
     project: &Project,
 ) -> Result<(), Error> {
     transaction.put(tables::project(&project.id), encode_record(project)?);
-    let ring = Arc::clone(ring);
+    let index = Arc::clone(index);
     let project = project.clone();
     transaction.after_write(move |is_made| {
         if is_made {
-            ring.put_project(&project);
+            index.put_project(&project);
         }
     });
     Ok(())

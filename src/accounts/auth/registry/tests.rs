@@ -289,17 +289,17 @@ async fn confirmed_revocation_takes_effect_at_once() {
                 let text = Arc::clone(&text);
                 let is_revoked = Arc::clone(&is_revoked);
                 std::thread::spawn(move || {
-                    let mut let_in = 0;
+                    let mut admitted = 0;
                     loop {
                         let was_revoked = is_revoked.load(Ordering::SeqCst);
                         match keys.authenticate(&with(&text), None) {
                             Ok(_) => assert!(!was_revoked, "let in after the revocation was told"),
                             Err(error) => {
                                 assert_eq!(error, AuthError::Revoked);
-                                return let_in;
+                                return admitted;
                             }
                         }
-                        let_in += 1;
+                        admitted += 1;
                     }
                 })
             })

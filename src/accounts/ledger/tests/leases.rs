@@ -124,8 +124,8 @@ async fn restarted_server_charges_its_own_holds_at_once() {
 #[tokio::test(start_paused = true)]
 async fn suspended_server_acquires_its_lease_again() {
     let shared = SharedStore::new();
-    let slept = shared.server("a").await;
-    let early = begin(&slept, "1").await;
+    let suspended = shared.server("a").await;
+    let early = begin(&suspended, "1").await;
     sleep_seconds(2 * LEASE_SECONDS).await;
     assert_eq!(shared.server("b").await.charged_holds, 1);
     assert_eq!(
@@ -133,7 +133,7 @@ async fn suspended_server_acquires_its_lease_again() {
         amount(20, 5),
         "charged in full, once"
     );
-    let late = begin(&slept, "2").await;
+    let late = begin(&suspended, "2").await;
     assert_eq!(shared.server("c").await.charged_holds, 0);
     late.settle(charge(7, 4)).await.unwrap();
     shared.assert_sound().await;

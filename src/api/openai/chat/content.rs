@@ -18,14 +18,14 @@ use crate::domain::Part;
 /// Reads the content parts of a message.
 pub(super) fn read_parts(
     parts: Vec<Value>,
-    speaker: ChatRole,
+    chat_role: ChatRole,
     message: &ObjectPath,
     ignored: &mut RemarkCollector,
 ) -> Result<Vec<Part>, InvalidRequest> {
     let read = |(index, part)| {
         self::read_part(
             ObjectReader::new(part, message.item("content", index, &fields::PART))?,
-            speaker,
+            chat_role,
             ignored,
         )
     };
@@ -44,15 +44,15 @@ pub(super) fn read_parts(
 /// sets its own at their end.
 fn read_part(
     mut part: ObjectReader,
-    speaker: ChatRole,
+    chat_role: ChatRole,
     ignored: &mut RemarkCollector,
 ) -> Result<(Part, Option<Part>), InvalidRequest> {
     let mark =
-        cache_mark::take_cache_mark(&mut part)?.filter(|_| speaker != ChatRole::Instructions);
+        cache_mark::take_cache_mark(&mut part)?.filter(|_| chat_role != ChatRole::Instructions);
     let kind = part.require_text("type")?;
     let (field, read): (_, fn(Value, &ObjectPath, &mut RemarkCollector) -> _) = match (
         kind.as_str(),
-        speaker,
+        chat_role,
     ) {
         ("text", _) => ("text", text),
         ("refusal", ChatRole::Assistant) => ("refusal", text),
@@ -62,7 +62,7 @@ fn read_part(
             let message = "parts of type `input_audio` are not supported: Claude does not accept audio. Remove the part.";
             return Err(refuse(&part, "type", code::UNSUPPORTED, message));
         }
-        (other, _) => return Err(unexpected_type(&part, other, speaker)),
+        (other, _) => return Err(unexpected_type(&part, other, chat_role)),
     };
     let value = part.require(field)?;
     for other in ["text", "refusal", "image_url", "file"] {
@@ -78,8 +78,8 @@ fn read_part(
     Ok((read, mark.filter(|_| !is_blank)))
 }
 
-fn unexpected_type(part: &ObjectReader, kind: &str, speaker: ChatRole) -> InvalidRequest {
-    let expected = match speaker {
+fn unexpected_type(part: &ObjectReader, kind: &str, chat_role: ChatRole) -> InvalidRequest {
+    let expected = match chat_role {
         ChatRole::Assistant => "`text` or `refusal`",
         ChatRole::Instructions => "`text`",
         ChatRole::User | ChatRole::Tool | ChatRole::Function => "`text`, `image_url` or `file`",

@@ -48,9 +48,9 @@ pub struct ChatRequest {
 /// Fails if the body is malformed or asks for something unsupported.
 pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest> {
     let mut ignored = RemarkCollector::new(policy);
-    let mended = &*repair_characters(body, &mut ignored)?;
+    let repaired_body = &*repair_characters(body, &mut ignored)?;
     let (request, messages) = parse_request_with_items(
-        mended,
+        repaired_body,
         &fields::REQUEST,
         "`model` and `messages`",
         "messages",
@@ -58,7 +58,7 @@ pub fn decode(body: &[u8], policy: Policy) -> Result<ChatRequest, InvalidRequest
     if request.has("input") && messages.is_none() && !request.has("messages") {
         return read_responses(body, policy);
     }
-    read_request(request, messages, mended, ignored)
+    read_request(request, messages, repaired_body, ignored)
 }
 
 /// Decodes `body`, which is written for `/v1/responses`.

@@ -70,10 +70,10 @@ impl ChatReply {
             .as_ref()
             .map_or(FinishReason::Stop, |finish| finish.reason);
         let is_refused = reason == FinishReason::ContentFilter;
-        let is_wordless = answer.text.is_empty() && (is_refused || !answer.calls.is_empty());
+        let is_without_text = answer.text.is_empty() && (is_refused || !answer.calls.is_empty());
         let mut message = AssistantMessage {
             role: "assistant",
-            content: (!is_wordless).then_some(&answer.text),
+            content: (!is_without_text).then_some(&answer.text),
             reasoning_content: &answer.thinking,
             refusal: is_refused.then_some(REFUSAL),
             annotations: answer.annotations.iter().map(Into::into).collect(),

@@ -58,13 +58,13 @@ pub(super) fn decode(
     check_length("messages", messages.count())?;
     let mut system = Vec::new();
     let mut draft = HistoryDraft::new(RULES);
-    let has_speakers = participants::has_several_names(&messages);
+    let has_several_names = participants::has_several_names(&messages);
     for (index, message) in messages.parse_each().enumerate() {
         let message = ObjectReader::new(
             message?,
             ObjectPath::at(format!("messages[{index}]"), &fields::MESSAGE),
         )?;
-        add_message(&mut system, &mut draft, message, has_speakers, ignored)?;
+        add_message(&mut system, &mut draft, message, has_several_names, ignored)?;
     }
     let history::RepairedConversation { history, prompt } =
         draft.finish(|| system.pop(), ignored)?;
@@ -79,14 +79,14 @@ fn add_message(
     system: &mut Vec<String>,
     draft: &mut HistoryDraft,
     mut message: ObjectReader,
-    has_speakers: bool,
+    has_several_names: bool,
     ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    let speaker = take_role(&mut message)?;
-    refuse_misplaced(&mut message, speaker)?;
+    let chat_role = take_role(&mut message)?;
+    refuse_misplaced(&mut message, chat_role)?;
     let path = message.place.field("content");
-    let mut parts = take_content(&mut message, speaker, ignored)?;
-    if has_speakers && speaker == ChatRole::User {
+    let mut parts = take_content(&mut message, chat_role, ignored)?;
+    if has_several_names && chat_role == ChatRole::User {
         participants::prefix_name(&message.take_text("name")?.unwrap_or_default(), &mut parts);
     }
     let pieces = |parts: Vec<Part>| {
@@ -98,7 +98,7 @@ fn add_message(
             })
             .collect()
     };
-    let (role, pieces): (_, Vec<DraftPart>) = match speaker {
+    let (role, pieces): (_, Vec<DraftPart>) = match chat_role {
         ChatRole::Instructions => {
             message.finish(ignored)?;
             if parts.is_empty() {
@@ -132,7 +132,7 @@ fn add_message(
 /// Takes the content of a message as parts, without blank texts.
 fn take_content(
     message: &mut ObjectReader,
-    speaker: ChatRole,
+    chat_role: ChatRole,
     ignored: &mut RemarkCollector,
 ) -> Result<Vec<Part>, InvalidRequest> {
     // Part of an answer that the client sends back.
@@ -141,7 +141,9 @@ fn take_content(
     let refusal = message.take_text("refusal")?;
     let mut parts = match content {
         Some(Value::String(text)) => vec![Part::Text(text)],
-        Some(Value::Array(parts)) => content::read_parts(parts, speaker, &message.place, ignored)?,
+        Some(Value::Array(parts)) => {
+            content::read_parts(parts, chat_role, &message.place, ignored)?
+        }
         // The field table admits strings and arrays only.
         _ => Vec::new(),
     };
@@ -187,7 +189,7 @@ fn as_instruction(part: Part) -> Part {
 }
 
 /// Refuses fields that belong to messages of another role.
-fn refuse_misplaced(message: &mut ObjectReader, speaker: ChatRole) -> Result<(), InvalidRequest> {
+fn refuse_misplaced(message: &mut ObjectReader, chat_role: ChatRole) -> Result<(), InvalidRequest> {
     const ASSISTANT: &str = "assistant messages";
     let homes = [
         ("refusal", ChatRole::Assistant, ASSISTANT),
@@ -200,7 +202,7 @@ fn refuse_misplaced(message: &mut ObjectReader, speaker: ChatRole) -> Result<(),
         ),
     ];
     for (field, home, words) in homes {
-        if speaker != home
+        if chat_role != home
             && message
                 .take(field)?
                 .is_some_and(|value| value != Value::Array(Vec::new()))

@@ -18,8 +18,8 @@ struct Speaker {
 pub(super) fn has_several_names(messages: &ItemList<'_>) -> bool {
     let speakers = messages.peek_all::<Speaker>().flatten();
     let names: HashSet<String> = speakers
-        .filter(|speaker| speaker.role == "user")
-        .filter_map(|speaker| Some(speaker.name?.trim().to_owned()))
+        .filter(|participant| participant.role == "user")
+        .filter_map(|participant| Some(participant.name?.trim().to_owned()))
         .collect();
     names.len() > 1
 }

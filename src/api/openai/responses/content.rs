@@ -40,7 +40,7 @@ const PART_TYPE_FIELDS: [&str; 7] = [
 /// texts are dropped.
 pub(super) fn read_parts(
     content: Value,
-    speaker: ItemRole,
+    item_role: ItemRole,
     place: &ObjectPath,
     field: &str,
     ignored: &mut RemarkCollector,
@@ -50,7 +50,7 @@ pub(super) fn read_parts(
         Value::Array(parts) => {
             let read = |(index, value)| {
                 let place = place.item(field, index, &item_fields::PART);
-                read_part(ObjectReader::new(value, place)?, speaker, ignored)
+                read_part(ObjectReader::new(value, place)?, item_role, ignored)
             };
             let parts: Vec<_> = parts
                 .into_iter()
@@ -73,13 +73,13 @@ pub(super) fn read_parts(
 /// sets its own at their end.
 fn read_part(
     mut part: ObjectReader,
-    speaker: ItemRole,
+    item_role: ItemRole,
     ignored: &mut RemarkCollector,
 ) -> Result<(Part, Option<Part>), InvalidRequest> {
     let mark =
-        cache_mark::take_cache_mark(&mut part)?.filter(|_| speaker != ItemRole::Instructions);
+        cache_mark::take_cache_mark(&mut part)?.filter(|_| item_role != ItemRole::Instructions);
     let kind = part.require_text("type")?;
-    let (field, read): (_, fn(&mut ObjectReader) -> _) = match (kind.as_str(), speaker) {
+    let (field, read): (_, fn(&mut ObjectReader) -> _) = match (kind.as_str(), item_role) {
         ("input_text", ItemRole::Instructions | ItemRole::User | ItemRole::Tool)
         | ("output_text", ItemRole::Assistant) => ("text", text),
         ("refusal", ItemRole::Assistant) => ("refusal", refusal),
@@ -90,7 +90,7 @@ fn read_part(
             return Err(part.invalid_field("type", code::UNSUPPORTED, words));
         }
         (other, _) => {
-            let expected = match speaker {
+            let expected = match item_role {
                 ItemRole::Assistant => "`output_text` or `refusal`",
                 ItemRole::Instructions => "`input_text`",
                 ItemRole::User | ItemRole::Tool => "`input_text`, `input_image` or `input_file`",

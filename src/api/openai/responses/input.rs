@@ -237,15 +237,15 @@ impl InputReader {
         ignored: &mut RemarkCollector,
     ) -> Result<(), InvalidRequest> {
         let role = item.require_text("role")?;
-        let speaker = match role.as_str() {
+        let item_role = match role.as_str() {
             "system" | "developer" => ItemRole::Instructions,
             "user" => ItemRole::User,
             // The field table admits no other word than `assistant`.
             _ => ItemRole::Assistant,
         };
         let content = item.require("content")?;
-        let parts = content::read_parts(content, speaker, &item.place, "content", ignored)?;
-        match speaker {
+        let parts = content::read_parts(content, item_role, &item.place, "content", ignored)?;
+        match item_role {
             ItemRole::Instructions if self.draft.is_empty() => {
                 self.system.extend(parts.into_iter().filter_map(into_text));
             }

@@ -36,7 +36,7 @@ pub(super) enum OutputItemKind {
     /// Thinking; clients can only send it back with its encrypted content.
     Thinking {
         is_shown: bool,
-        seal: Option<EncryptedContent>,
+        encrypted_content: Option<EncryptedContent>,
     },
     /// Call of a client tool.
     Call(ClientCall),
@@ -124,9 +124,13 @@ impl OpenOutputItem {
     pub(super) fn accepts(&self, kind: &OutputItemKind) -> bool {
         match (&self.kind, kind) {
             (OutputItemKind::Message, OutputItemKind::Message)
-            | (OutputItemKind::Thinking { seal: None, .. }, OutputItemKind::Thinking { .. }) => {
-                true
-            }
+            | (
+                OutputItemKind::Thinking {
+                    encrypted_content: None,
+                    ..
+                },
+                OutputItemKind::Thinking { .. },
+            ) => true,
             (
                 OutputItemKind::Message
                 | OutputItemKind::Refusal
@@ -207,10 +211,13 @@ impl OpenOutputItem {
 
     /// Attaches the signature to open thinking; returns false for any other item.
     pub(super) fn attach_signature(&mut self, signature: &str) -> bool {
-        let OutputItemKind::Thinking { seal, .. } = &mut self.kind else {
+        let OutputItemKind::Thinking {
+            encrypted_content, ..
+        } = &mut self.kind
+        else {
             return false;
         };
-        *seal = Some(EncryptedContent::Thinking {
+        *encrypted_content = Some(EncryptedContent::Thinking {
             text: self.text.clone(),
             signature: signature.to_owned(),
         });
@@ -346,7 +353,10 @@ impl OpenOutputItem {
                     content,
                 }
             }
-            OutputItemKind::Thinking { is_shown, seal } => {
+            OutputItemKind::Thinking {
+                is_shown,
+                encrypted_content,
+            } => {
                 let text = ReasoningSummary::Text {
                     text: self.text.clone(),
                 };
@@ -355,7 +365,7 @@ impl OpenOutputItem {
                 } else {
                     Vec::new()
                 };
-                let encrypted_content = seal.as_ref().map(EncryptedContent::to_text);
+                let encrypted_content = encrypted_content.as_ref().map(EncryptedContent::to_text);
                 ResponseItem::Reasoning {
                     id,
                     summary,

@@ -256,11 +256,11 @@ impl ResponseWriter {
         events
     }
 
-    fn thinking_kind(&self, seal: Option<EncryptedContent>) -> OutputItemKind {
+    fn thinking_kind(&self, encrypted_content: Option<EncryptedContent>) -> OutputItemKind {
         // Thinking that only Anthropic can read is not shown.
         OutputItemKind::Thinking {
-            is_shown: self.shows_thinking && seal.is_none(),
-            seal,
+            is_shown: self.shows_thinking && encrypted_content.is_none(),
+            encrypted_content,
         }
     }
 

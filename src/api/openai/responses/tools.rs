@@ -266,10 +266,10 @@ impl ResponseToolOffer {
         ) {
             Ok(as_sent) => {
                 if !ignored.is_strict() {
-                    let told_as = left_out_label(path, &word);
+                    let notice = left_out_label(path, &word);
                     self.tools.optional.push(OptionalTool {
                         kind: kind.into(),
-                        notice: told_as,
+                        notice,
                     });
                 }
                 self.list_as_sent.push(as_sent);

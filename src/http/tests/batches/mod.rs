@@ -53,7 +53,7 @@ impl BatchStorage {
     /// Starts a server on this state whose batches run `parallel` lines at a time.
     fn start_server(&self, turns: impl Turns + 'static, parallel: usize) -> BatchServer {
         let BatchDeps { files, keys, .. } = self.tools.clone();
-        let state = whole_state(
+        let state = app_state(
             &ResponseTables::temporary(),
             turns,
             Keys::none(),

@@ -144,13 +144,13 @@ async fn concurrent_requests_with_one_id_create_one_task() {
 #[tokio::test(start_paused = true)]
 async fn invalid_task_id_is_refused() {
     let fixture = TaskFixture::open().await;
-    let made_here = format!("task_{}", "0".repeat(32));
+    let generated_id = format!("task_{}", "0".repeat(32));
     for (id, expected) in [
         (json!(""), "400 invalid_value task_id"),
         (json!("a/b"), "400 invalid_value task_id"),
         (json!(".."), "400 invalid_value task_id"),
         (json!("x".repeat(65)), "400 invalid_value task_id"),
-        (json!(made_here), "400 invalid_value task_id"),
+        (json!(generated_id), "400 invalid_value task_id"),
         (json!(5), "400 invalid_type task_id"),
     ] {
         let order = fixture.order(json!({"task_id": id}));

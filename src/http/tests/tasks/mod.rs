@@ -51,7 +51,7 @@ impl TaskFixture {
         let server = TaskTestServer::for_keys(known.clone()).await;
         let turns = ScriptedTurns::playing(greeting_steps());
         let turns = gateway::testing::pipeline(turns, gateway::testing::admission_deps().await);
-        let state = whole_state(
+        let state = app_state(
             &ResponseTables::temporary(),
             turns,
             known.clone(),
@@ -392,7 +392,7 @@ async fn tasks_are_off_without_configured_folders() {
         .1;
     let keys = Keys::none().with_stored(&registry);
     let turns = ScriptedTurns::playing([]);
-    let router = router(whole_state(
+    let router = router(app_state(
         &ResponseTables::temporary(),
         turns,
         keys,

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use self::turns::ActiveTurns;
 use self::turns::encode_error;
 use self::unauthenticated::AUTH_TIMEOUT;
-use self::unauthenticated::too_many as too_many_strangers;
+use self::unauthenticated::too_many as too_many_unauthenticated;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
@@ -210,7 +210,7 @@ impl StreamSocketSession {
         let first_message = tokio::select! {
             first_message = first_message => first_message,
             () = client.evicted().cancelled() => {
-                let error = too_many_strangers();
+                let error = too_many_unauthenticated();
                 AccessLogLine::for_message(&self.id, None, PATH).fail(&error);
                 socket.send_text(encode_error(None, &error)).await?;
                 socket.close(unauthenticated::evicted_close_frame()).await?;

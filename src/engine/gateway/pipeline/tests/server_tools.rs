@@ -174,9 +174,9 @@ async fn mcp_servers_need_a_cli_that_reads_their_calls() {
 
 #[tokio::test]
 async fn optional_tools_are_removed_and_reported() {
-    let optional = |kind, told_as: &str| OptionalTool {
+    let optional = |kind, notice: &str| OptionalTool {
         kind,
-        notice: told_as.to_owned(),
+        notice: notice.to_owned(),
     };
     let mut turn = turn_with_web_search(None);
     turn.tools.runs_code = true;

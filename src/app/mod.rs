@@ -135,10 +135,7 @@ impl App {
             settings.tasks.max_running,
         );
         let data_dir = claude::lock_data_dir(&settings.server.data_dir)?;
-        match claude::kill_orphans(&data_dir.instance) {
-            0 => {}
-            killed => tracing::warn!(killed, "orphan processes of earlier server killed"),
-        }
+        kill_orphans(&data_dir);
         let context = StartupContext::open(settings, &tracker).await?;
         let keys = admin::caller_keys(settings, &context.registry)?;
         let listener = bind(settings.server.listen).await?;
@@ -150,11 +147,7 @@ impl App {
             agents,
         } = workers::start(&context, environment, &data_dir).await?;
         let pool = pool_of(&workers);
-        let breaker = Breaker::new(settings.breaker.breaker_failures);
-        let rules = config_map::counted_rules(settings, context.metrics.clone());
-        let models = settings.models.clone();
-        let names = ModelNames::new(models.aliases, models.fallback);
-        let gateway = Gateway::new(workers, names, rules, breaker);
+        let gateway = new_gateway(&context, workers);
         let files = context.open_files().await?;
         let router = Arc::new(config_map::router(settings, &accounting.prices));
         let turns = TurnPipeline::new(PipelineSteps {
@@ -262,6 +255,26 @@ impl App {
         drop(self.data_dir);
         tracing::info!("stopped");
     }
+}
+
+/// Kills what an earlier server on the same data directory left running.
+fn kill_orphans(data_dir: &DataDir) {
+    match claude::kill_orphans(&data_dir.instance) {
+        0 => {}
+        killed => tracing::warn!(killed, "orphan processes of earlier server killed"),
+    }
+}
+
+fn new_gateway(
+    context: &StartupContext<'_>,
+    workers: SignInState<ClaudeLauncher>,
+) -> Gateway<ClaudeLauncher> {
+    let settings = context.settings;
+    let breaker = Breaker::new(settings.breaker.breaker_failures);
+    let rules = config_map::counted_rules(settings, context.metrics.clone());
+    let models = settings.models.clone();
+    let names = ModelNames::new(models.aliases, models.fallback);
+    Gateway::new(workers, names, rules, breaker)
 }
 
 /// Returns the worker pool, if there is a sign-in.

@@ -95,11 +95,7 @@ impl ProjectsCommand {
                 output,
                 target,
             } => {
-                let mut body = limits.body();
-                if let Some(id) = id.or_else(|| is_chosen_id(&name).then(|| name.clone())) {
-                    body["id"] = id.into();
-                }
-                body["name"] = name.into();
+                let body = creation_body(name, id, &limits);
                 let created =
                     request_json(&target, environment, "POST", "/admin/projects", Some(&body))?;
                 output.show(&created, || {
@@ -118,14 +114,7 @@ impl ProjectsCommand {
             } => {
                 let path = format!("/admin/projects/{}/budget", table::segment(&project));
                 let held = request_json(&target, environment, "PUT", &path, Some(&budget.body()))?;
-                let limits = || {
-                    format!(
-                        "The project {} has the limits: {}.\n",
-                        name_and_id(&held),
-                        table::describe_limits(&held)
-                    )
-                };
-                output.show(&held, limits)
+                output.show(&held, || limits(&held))
             }
             Self::Webhook {
                 project,
@@ -145,6 +134,24 @@ impl ProjectsCommand {
             }
         }
     }
+}
+
+/// Returns the request body that creates the project `name`.
+fn creation_body(name: String, id: Option<String>, limits: &LimitArguments) -> Value {
+    let mut body = limits.body();
+    if let Some(id) = id.or_else(|| is_chosen_id(&name).then(|| name.clone())) {
+        body["id"] = id.into();
+    }
+    body["name"] = name.into();
+    body
+}
+
+fn limits(project: &Value) -> String {
+    format!(
+        "The project {} has the limits: {}.\n",
+        name_and_id(project),
+        table::describe_limits(project)
+    )
 }
 
 fn name_and_id(project: &Value) -> String {

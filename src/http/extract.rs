@@ -150,12 +150,7 @@ async fn read(
     loop {
         let pause = Instant::now() + config.body_pause_timeout;
         let Ok(frame) = timeout_at(pause.min(deadline), body.frame()).await else {
-            let limit = config.body_read_timeout;
-            return Err(if pause < deadline {
-                paused_body(config.body_pause_timeout)
-            } else {
-                body_timeout(&format!("was not complete after {limit:?}"))
-            });
+            return Err(late_body(config, pause < deadline));
         };
         match frame {
             Some(Ok(frame)) => {
@@ -203,6 +198,15 @@ async fn read(
 /// Error: the handler runs without the layers of [`routes`](super::routes).
 fn missing_layers() -> ApiError {
     ApiError::new(ErrorKind::Internal, "This server is put together wrongly.")
+}
+
+/// Error: the body paused for too long, or was not complete in time.
+fn late_body(config: &Config, has_paused: bool) -> ApiError {
+    if has_paused {
+        return paused_body(config.body_pause_timeout);
+    }
+    let limit = config.body_read_timeout;
+    body_timeout(&format!("was not complete after {limit:?}"))
 }
 
 fn body_timeout(what: &str) -> ApiError {

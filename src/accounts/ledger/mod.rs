@@ -151,6 +151,20 @@ struct PendingClose {
     grant: Arc<Grant>,
 }
 
+impl PendingClose {
+    /// Logs that the hold is not closed, and what was to be charged.
+    fn log_failure(&self, error: &Error) {
+        let charge = self.closing.charge();
+        tracing::error!(
+            hold.id = self.id.as_str(),
+            charge.tokens = charge.map(Charge::tokens),
+            charge.nano_usd = charge.and_then(|charge| charge.money).map(Money::nanos),
+            error = %ErrorChain(error),
+            "hold not closed"
+        );
+    }
+}
+
 impl fmt::Debug for Ledger {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -332,14 +346,7 @@ impl Ledger {
             if let Err(error @ Error::Unreadable(_)) = &closed {
                 // A record does not become readable by itself. The hold stays for an operator, who
                 // finds here what was to be charged.
-                let charge = pending_close.closing.charge();
-                tracing::error!(
-                    hold.id = id,
-                    charge.tokens = charge.map(Charge::tokens),
-                    charge.nano_usd = charge.and_then(|charge| charge.money).map(Money::nanos),
-                    error = %ErrorChain(error),
-                    "hold not closed"
-                );
+                pending_close.log_failure(error);
             } else {
                 let ledger = ledger.clone();
                 let pending_close = pending_close.clone();

@@ -44,49 +44,12 @@ impl MessageBuilder {
     pub fn add_event(&mut self, event: TurnEvent) -> Option<Finish> {
         match event {
             TurnEvent::Started { native, .. } => self.native = native,
-            TurnEvent::Thinking(piece) => {
-                let shown = if self.shows_thinking {
-                    piece.as_str()
-                } else {
-                    ""
-                };
-                match self.blocks.last_mut() {
-                    Some(AnthropicBlock::Thinking {
-                        thinking,
-                        signature,
-                    }) if signature.is_empty() => {
-                        thinking.push_str(shown);
-                    }
-                    _ => self.blocks.push(AnthropicBlock::Thinking {
-                        thinking: shown.to_owned(),
-                        signature: String::new(),
-                    }),
-                }
-            }
-            TurnEvent::ThinkingSignature(received) => match self.blocks.last_mut() {
-                Some(AnthropicBlock::Thinking { signature, .. }) if signature.is_empty() => {
-                    *signature = received;
-                }
-                _ => self.blocks.push(AnthropicBlock::Thinking {
-                    thinking: String::new(),
-                    signature: received,
-                }),
-            },
+            TurnEvent::Thinking(piece) => self.add_thinking(&piece),
+            TurnEvent::ThinkingSignature(signature) => self.add_signature(signature),
             TurnEvent::ThinkingRedacted(data) => {
                 self.blocks.push(AnthropicBlock::RedactedThinking { data });
             }
-            TurnEvent::Text(piece) => match self.blocks.last_mut() {
-                Some(AnthropicBlock::Text { text, .. }) if !self.begins_text => {
-                    text.push_str(&piece);
-                }
-                _ => {
-                    self.begins_text = false;
-                    self.blocks.push(AnthropicBlock::Text {
-                        text: piece,
-                        citations: Vec::new(),
-                    });
-                }
-            },
+            TurnEvent::Text(piece) => self.add_text(piece),
             TurnEvent::ToolCall { id, name, caller } => {
                 self.blocks.push(AnthropicBlock::call(id, name, caller));
             }
@@ -118,6 +81,49 @@ impl MessageBuilder {
             }
         }
         None
+    }
+
+    fn add_thinking(&mut self, piece: &str) {
+        let shown = if self.shows_thinking { piece } else { "" };
+        match self.blocks.last_mut() {
+            Some(AnthropicBlock::Thinking {
+                thinking,
+                signature,
+            }) if signature.is_empty() => {
+                thinking.push_str(shown);
+            }
+            _ => self.blocks.push(AnthropicBlock::Thinking {
+                thinking: shown.to_owned(),
+                signature: String::new(),
+            }),
+        }
+    }
+
+    fn add_signature(&mut self, received: String) {
+        match self.blocks.last_mut() {
+            Some(AnthropicBlock::Thinking { signature, .. }) if signature.is_empty() => {
+                *signature = received;
+            }
+            _ => self.blocks.push(AnthropicBlock::Thinking {
+                thinking: String::new(),
+                signature: received,
+            }),
+        }
+    }
+
+    fn add_text(&mut self, piece: String) {
+        match self.blocks.last_mut() {
+            Some(AnthropicBlock::Text { text, .. }) if !self.begins_text => {
+                text.push_str(&piece);
+            }
+            _ => {
+                self.begins_text = false;
+                self.blocks.push(AnthropicBlock::Text {
+                    text: piece,
+                    citations: Vec::new(),
+                });
+            }
+        }
     }
 
     fn add_citation(&mut self, citation: &Citation) {

@@ -91,38 +91,46 @@ impl MessageStreamEncoder {
         let mut events = Vec::new();
         match self.state {
             MessageStreamState::Over => return events,
-            MessageStreamState::Fresh => match &event {
-                TurnEvent::Started { usage, native, .. } => {
-                    self.start_message(usage, native, &mut events);
-                }
-                _ => self.start_message(&Usage::default(), &NativeFields::default(), &mut events),
-            },
+            MessageStreamState::Fresh => self.begin(&event, &mut events),
             MessageStreamState::Open => {}
         }
+        self.push_events(event, &mut events);
+        events
+    }
+
+    /// Starts the message with what `event`, the first one, says about it.
+    fn begin(&mut self, event: &TurnEvent, events: &mut Vec<MessageStreamEvent>) {
+        match event {
+            TurnEvent::Started { usage, native, .. } => self.start_message(usage, native, events),
+            _ => self.start_message(&Usage::default(), &NativeFields::default(), events),
+        }
+    }
+
+    fn push_events(&mut self, event: TurnEvent, events: &mut Vec<MessageStreamEvent>) {
         match event {
             TurnEvent::Started { .. } => {}
             TurnEvent::Thinking(piece) => {
-                self.open_block(OpenBlockKind::Thinking, &mut events);
+                self.open_block(OpenBlockKind::Thinking, events);
                 if self.shows_thinking {
                     events.push(self.delta("thinking_delta", "thinking", &piece));
                 }
             }
             TurnEvent::ThinkingSignature(signature) => {
-                self.open_block(OpenBlockKind::Thinking, &mut events);
+                self.open_block(OpenBlockKind::Thinking, events);
                 events.push(self.delta("signature_delta", "signature", &signature));
-                self.close_block(&mut events);
+                self.close_block(events);
             }
             TurnEvent::ThinkingRedacted(data) => {
-                self.close_block(&mut events);
+                self.close_block(events);
                 events.push(self.start_block(&AnthropicBlock::RedactedThinking { data }));
                 events.push(self.stop_block());
             }
             TurnEvent::Text(piece) => {
-                self.open_block(OpenBlockKind::Text, &mut events);
+                self.open_block(OpenBlockKind::Text, events);
                 events.push(self.delta("text_delta", "text", &piece));
             }
             TurnEvent::ToolCall { id, name, caller } => {
-                self.close_block(&mut events);
+                self.close_block(events);
                 events.push(self.start_block(&AnthropicBlock::call(id, name, caller)));
                 self.open = Some(OpenBlockKind::ToolUse);
             }
@@ -132,7 +140,7 @@ impl MessageStreamEncoder {
             // There is no call that the input belongs to.
             TurnEvent::ToolInput(_) => {}
             TurnEvent::ServerBlock(block) => {
-                self.close_block(&mut events);
+                self.close_block(events);
                 events.push(self.start_native_block(&block.json));
                 self.open = Some(OpenBlockKind::Server);
             }
@@ -142,13 +150,12 @@ impl MessageStreamEncoder {
             // There is no block that the delta belongs to.
             TurnEvent::BlockDelta(_) => {}
             TurnEvent::Citation(citation) => {
-                self.open_block(OpenBlockKind::Text, &mut events);
+                self.open_block(OpenBlockKind::Text, events);
                 events.push(self.native_delta(&citation.json));
             }
-            TurnEvent::NextText => self.close_block(&mut events),
-            TurnEvent::Finished(finish) => self.finish(&finish, &mut events),
+            TurnEvent::NextText => self.close_block(events),
+            TurnEvent::Finished(finish) => self.finish(&finish, events),
         }
-        events
     }
 
     /// Returns the event that reports a failure after the stream has begun, and ends the stream.

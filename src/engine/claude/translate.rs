@@ -213,19 +213,9 @@ impl TurnTranslator {
                 let caller = caller.map(|caller| caller.get().to_owned());
                 self.call(id.into_owned(), name.into_owned(), caller)
             }
-            StreamEvent::TextStart => {
-                self.open = OpenBlock::Text;
-                let is_next = std::mem::replace(&mut self.is_after_text, true) && self.has_text;
-                if is_next {
-                    TurnStep::Emit(TurnEvent::NextText)
-                } else {
-                    TurnStep::Nothing
-                }
-            }
+            StreamEvent::TextStart => self.start_text(),
             StreamEvent::ServerBlock(block) => {
-                self.open = OpenBlock::Server;
-                self.is_after_text = false;
-                self.has_server_block = true;
+                self.start_server_block();
                 TurnStep::Emit(TurnEvent::ServerBlock(server_blocks::parse_block(block)))
             }
             StreamEvent::Input(piece) if self.open == OpenBlock::Server => {
@@ -249,6 +239,22 @@ impl TurnTranslator {
             }
             StreamEvent::Other => TurnStep::Nothing,
         }
+    }
+
+    fn start_text(&mut self) -> TurnStep {
+        self.open = OpenBlock::Text;
+        let is_next = std::mem::replace(&mut self.is_after_text, true) && self.has_text;
+        if is_next {
+            TurnStep::Emit(TurnEvent::NextText)
+        } else {
+            TurnStep::Nothing
+        }
+    }
+
+    fn start_server_block(&mut self) {
+        self.open = OpenBlock::Server;
+        self.is_after_text = false;
+        self.has_server_block = true;
     }
 
     fn start_answer(&mut self, model: String, native: NativeFields) -> TurnStep {

@@ -46,25 +46,16 @@ pub(super) async fn check_input(
         }
         let read = match &line.bytes {
             Some(bytes) => BatchRequestLine::decode(bytes, number, endpoint),
-            None => Err(fault(
-                "line_too_long",
-                None,
-                number,
-                format!("A line may have {longest} bytes."),
-            )),
+            None => {
+                let message = format!("A line may have {longest} bytes.");
+                Err(fault("line_too_long", None, number, message))
+            }
         };
         match read {
             Ok(line) => {
                 models.insert(line.model());
                 if !known.insert(line.custom_id) {
-                    let message = "Another line before has the same `custom_id`. Each must have one of its own.";
-                    let fault = fault(
-                        "duplicate_custom_id",
-                        Some("custom_id"),
-                        number,
-                        message.to_owned(),
-                    );
-                    checked.faults.push(fault);
+                    checked.faults.push(duplicate_id(number));
                 }
             }
             Err(fault) => checked.faults.push(fault),
@@ -74,16 +65,27 @@ pub(super) async fn check_input(
         }
     }
     if checked.total == 0 {
-        let message = "The file has no requests. Write one on each line.";
-        let fault = BatchError {
-            line: None,
-            ..fault("empty_file", None, 0, message.to_owned())
-        };
-        checked.faults.push(fault);
+        checked.faults.push(empty_file());
     }
     let mut models = models.into_iter();
     checked.model = models.next().flatten().filter(|_| models.next().is_none());
     Ok(checked)
+}
+
+/// Error of the line `number`, whose id an earlier line has.
+fn duplicate_id(number: u64) -> BatchError {
+    let message =
+        "Another line before has the same `custom_id`. Each must have one of its own.".to_owned();
+    fault("duplicate_custom_id", Some("custom_id"), number, message)
+}
+
+/// Error of a file without requests.
+fn empty_file() -> BatchError {
+    let message = "The file has no requests. Write one on each line.".to_owned();
+    BatchError {
+        line: None,
+        ..fault("empty_file", None, 0, message)
+    }
 }
 
 fn fault(code: &str, param: Option<&str>, line: u64, message: String) -> BatchError {

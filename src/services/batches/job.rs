@@ -28,6 +28,8 @@ use crate::domain::unix_now;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::fair_queue::Tenant;
 use crate::runtime::run_registry::RunGuard;
+use crate::services::answers::ClientError;
+use crate::services::answers::EndpointResponse;
 use crate::services::answers::RetryAdvice;
 use crate::storage::files;
 use crate::storage::store::Transaction;
@@ -313,16 +315,7 @@ impl BatchJob {
                 ..caller
             };
             let error = match answers.answer(&caller, endpoint, body.as_bytes()).await {
-                Ok(answered) => {
-                    let line = batches::response_line(id, 200, &answered.body, &answered.remarks);
-                    return Ok((
-                        LineOutcome {
-                            is_answer: true,
-                            line,
-                        },
-                        answered.usage,
-                    ));
-                }
+                Ok(answered) => return Ok(answered_line(id, &answered)),
                 Err(error) => error,
             };
             // Release the permit, so that other lines may run during the delay.
@@ -332,26 +325,30 @@ impl BatchJob {
             let pause = match refusal.retry {
                 RetryAdvice::After(wait) => wait,
                 RetryAdvice::Unknown if tries < MAX_TRIES => LINE_BACKOFF.delay(tries),
-                RetryAdvice::Unknown | RetryAdvice::Never => {
-                    let body = refusal.envelope.to_json();
-                    let line = batches::response_line(
-                        id,
-                        refusal.status,
-                        body.as_bytes(),
-                        &Remarks::default(),
-                    );
-                    return Ok((
-                        LineOutcome {
-                            is_answer: false,
-                            line,
-                        },
-                        Usage::default(),
-                    ));
-                }
+                RetryAdvice::Unknown | RetryAdvice::Never => return Ok(refused_line(id, &refusal)),
             };
             sleep(pause).await;
         }
     }
+}
+
+/// Returns the outcome of the line `id` that was answered, and its usage.
+fn answered_line(id: &str, answered: &EndpointResponse) -> (LineOutcome, Usage) {
+    let outcome = LineOutcome {
+        is_answer: true,
+        line: batches::response_line(id, 200, &answered.body, &answered.remarks),
+    };
+    (outcome, answered.usage)
+}
+
+/// Returns the outcome of the line `id` that failed for good, and its usage.
+fn refused_line(id: &str, refusal: &ClientError) -> (LineOutcome, Usage) {
+    let body = refusal.envelope.to_json();
+    let outcome = LineOutcome {
+        is_answer: false,
+        line: batches::response_line(id, refusal.status, body.as_bytes(), &Remarks::default()),
+    };
+    (outcome, Usage::default())
 }
 
 /// Fails a batch whose key may no longer run it.

@@ -20,6 +20,7 @@ use super::types::ResponseStatus;
 use super::types::ResponseUsage;
 use crate::api::openai::OpenAiErrorEnvelope;
 use crate::api::openai::REFUSAL;
+use crate::domain::Citation;
 use crate::domain::Finish;
 use crate::domain::FinishReason;
 use crate::domain::ServerTool;
@@ -98,27 +99,11 @@ impl ResponseWriter {
                     self.server_input(piece, &mut events);
                 }
             }
-            TurnEvent::Citation(citation) => {
-                if let Some(open) = self
-                    .open
-                    .as_mut()
-                    .filter(|open| open.accepts(&OutputItemKind::Message))
-                {
-                    open.add_citation(citation, &mut self.sequence, &mut events);
-                }
-            }
+            TurnEvent::Citation(citation) => self.citation(citation, &mut events),
             TurnEvent::Thinking(piece) => {
                 self.add_piece(self.thinking_kind(None), piece, &mut events);
             }
-            TurnEvent::ThinkingSignature(signature) => {
-                if self
-                    .open
-                    .as_mut()
-                    .is_some_and(|open| open.attach_signature(signature))
-                {
-                    self.close_all(ResponseStatus::Completed, &mut events);
-                }
-            }
+            TurnEvent::ThinkingSignature(signature) => self.signature(signature, &mut events),
             TurnEvent::ThinkingRedacted(data) => {
                 self.open_item(
                     self.thinking_kind(Some(EncryptedContent::Redacted(data.clone()))),
@@ -145,6 +130,28 @@ impl ResponseWriter {
             open.track_event(event);
         }
         events
+    }
+
+    /// Adds a citation to the open message; dropped if none is open.
+    fn citation(&mut self, citation: &Citation, events: &mut Vec<ResponseEvent>) {
+        if let Some(open) = self
+            .open
+            .as_mut()
+            .filter(|open| open.accepts(&OutputItemKind::Message))
+        {
+            open.add_citation(citation, &mut self.sequence, events);
+        }
+    }
+
+    /// Attaches a signature to the open thinking, and closes it.
+    fn signature(&mut self, signature: &str, events: &mut Vec<ResponseEvent>) {
+        if self
+            .open
+            .as_mut()
+            .is_some_and(|open| open.attach_signature(signature))
+        {
+            self.close_all(ResponseStatus::Completed, events);
+        }
     }
 
     fn server_block(&mut self, tool: &ServerTool, events: &mut Vec<ResponseEvent>) {

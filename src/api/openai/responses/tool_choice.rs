@@ -142,16 +142,39 @@ fn retain_allowed(
     offer: &mut ResponseToolOffer,
     ignored: &mut RemarkCollector,
 ) -> Result<(), InvalidRequest> {
-    let mut names = HashSet::new();
-    let mut kinds = HashSet::new();
-    let mut labels = HashSet::new();
     let Value::Array(list) = allowed else {
         return Ok(());
     };
+    let mut allowed_tools = AllowedTools::default();
     for (index, tool) in list.into_iter().enumerate() {
+        let place = place.item("tools", index, &tool_fields::ALLOWED_TOOL);
+        allowed_tools.add(tool, place, offer, ignored)?;
+    }
+    allowed_tools.retain_in(&mut offer.tools);
+    Ok(())
+}
+
+/// Tools that a tool choice allows.
+#[derive(Default)]
+struct AllowedTools {
+    /// Names of client tools, as Claude knows them.
+    names: HashSet<String>,
+    kinds: HashSet<ServerToolType>,
+    /// Names of MCP servers.
+    labels: HashSet<String>,
+}
+
+impl AllowedTools {
+    /// Adds the tools that `tool`, one entry of the choice, names; `offer` must contain them.
+    fn add(
+        &mut self,
+        tool: Value,
+        place: ObjectPath,
+        offer: &ResponseToolOffer,
+        ignored: &mut RemarkCollector,
+    ) -> Result<(), InvalidRequest> {
         let kind = ServerToolType::from_type(&tool);
-        let mut tool =
-            ObjectReader::new(tool, place.item("tools", index, &tool_fields::ALLOWED_TOOL))?;
+        let mut tool = ObjectReader::new(tool, place)?;
         let named = tool
             .take_text("type")?
             .unwrap_or_else(|| "function".to_owned());
@@ -171,14 +194,14 @@ fn retain_allowed(
                     let words = "`tools` offers no MCP server of this name. Offer one there.";
                     return Err(tool.invalid_field("server_label", code::VALUE, words));
                 }
-                labels.insert(label);
+                self.labels.insert(label);
             }
             Some(kind) if kind.is_offered(&offer.tools) => {
-                kinds.insert(kind);
+                self.kinds.insert(kind);
             }
             None if named == "function" || named == "custom" => {
                 let name = name.ok_or_else(|| tool.missing_field("name"))?;
-                names.insert(offered_claude_name(
+                self.names.insert(offered_claude_name(
                     &tool.place,
                     namespace.as_deref(),
                     &name,
@@ -187,26 +210,29 @@ fn retain_allowed(
             }
             None if named == "namespace" => {
                 let name = name.ok_or_else(|| tool.missing_field("name"))?;
-                names.extend(offer.names.claude_names_in(&name).map(str::to_owned));
+                let offered = offer.names.claude_names_in(&name);
+                self.names.extend(offered.map(str::to_owned));
             }
             None if is_built_in(offer, &named) => {
-                names.insert(named);
+                self.names.insert(named);
             }
             Some(_) | None if is_left_out => {}
             Some(_) | None => return Err(not_offered(&tool)),
         }
-        tool.finish(ignored)?;
+        tool.finish(ignored)
     }
-    let tools = &mut offer.tools;
-    tools.list.retain(|tool| names.contains(&tool.name));
-    tools
-        .mcp_servers
-        .retain(|server| labels.contains(&server.name));
-    tools.runs_code &= kinds.contains(&ServerToolType::Code);
-    tools
-        .web_search
-        .take_if(|_| !kinds.contains(&ServerToolType::Search));
-    Ok(())
+
+    /// Drops the other tools of `tools`.
+    fn retain_in(&self, tools: &mut Tools) {
+        tools.list.retain(|tool| self.names.contains(&tool.name));
+        tools
+            .mcp_servers
+            .retain(|server| self.labels.contains(&server.name));
+        tools.runs_code &= self.kinds.contains(&ServerToolType::Code);
+        tools
+            .web_search
+            .take_if(|_| !self.kinds.contains(&ServerToolType::Search));
+    }
 }
 
 /// Returns the name for Claude of the tool `name` in `namespace`; the `offer` must contain it.

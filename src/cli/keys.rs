@@ -218,7 +218,9 @@ fn state(key: &Value) -> String {
     match () {
         () if key["revoked_at"].is_u64() => "revoked".to_owned(),
         () if is_over => "expired".to_owned(),
-        () if key["expires_at"].is_u64() => format!("ends in {}", table::time_left(&key["expires_at"])),
+        () if key["expires_at"].is_u64() => {
+            format!("ends in {}", table::time_left(&key["expires_at"]))
+        }
         () => "good".to_owned(),
     }
 }

@@ -330,7 +330,7 @@ async fn task_shows_its_outcome() {
 #[tokio::test(start_paused = true)]
 async fn tasks_are_per_key_and_need_the_permission() {
     let mut fixture = TaskFixture::open().await;
-    let (id, _puppet) = fixture.start_task(json!({})).await;
+    let (id, _agent) = fixture.start_task(json!({})).await;
     let paths = [
         ("GET", format!("/v1/tasks/{id}")),
         ("DELETE", format!("/v1/tasks/{id}")),

@@ -30,7 +30,7 @@ pub(super) fn model_rules(settings: &Settings) -> ModelRules {
 /// Builds [`model_rules`] that count each newly learned refusal in `metrics`.
 pub(super) fn counted_rules(settings: &Settings, metrics: Metrics) -> ModelRules {
     model_rules(settings).with_refusal_listener(move |model, parameter| {
-        metrics.count_learnt_refusal(model, parameter);
+        metrics.count_learned_refusal(model, parameter);
     })
 }
 

@@ -220,7 +220,7 @@ impl Metrics {
     /// Counts that upstream was found to refuse `parameter` for `model`. Clients choose both
     /// values, so label sets beyond [`MAX_LEARNT_REFUSALS`] are counted together to bound the
     /// cardinality.
-    pub fn count_learnt_refusal(&self, model: &str, parameter: &str) {
+    pub fn count_learned_refusal(&self, model: &str, parameter: &str) {
         let labels = |model: &str, parameter: &str| LearnedRefusalLabels {
             model: model.to_owned(),
             parameter: parameter.to_owned(),

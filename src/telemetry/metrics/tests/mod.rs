@@ -45,7 +45,7 @@ fn filled() -> (Metrics, MetricsSnapshot) {
     let metrics = Metrics::new();
     metrics.turns.know_model("claude-m");
     metrics.count_budget_alert("key", "daily", 80);
-    metrics.count_learnt_refusal("claude-m", "temperature");
+    metrics.count_learned_refusal("claude-m", "temperature");
     record_turn(&metrics, "claude-m");
     metrics.turns.add_saving(Saving::ResponseCache, 0.5);
     metrics.turns.count_refusal("requests", "key");
@@ -94,7 +94,7 @@ fn every_metric_is_rendered() {
     let (metrics, levels) = filled();
     metrics.clone().count_budget_alert("key", "daily", 80);
     for number in 0..200 {
-        metrics.count_learnt_refusal("claude-m", &format!("odd{number}"));
+        metrics.count_learned_refusal("claude-m", &format!("odd{number}"));
     }
     let text = rendered(&metrics, &levels);
     assert_lines(

@@ -78,7 +78,7 @@ impl Files {
     pub async fn open(store: Store, path: &Path, config: Config) -> Result<Self, Error> {
         let folder = ContentFolder::open(path).await?;
         let floor = FreeSpaceFloor::new(path, config.min_free_bytes);
-        let floor_of_ours = FreeSpaceFloor::new(path, config.min_free_bytes_for_server);
+        let server_floor = FreeSpaceFloor::new(path, config.min_free_bytes_for_server);
         let inner = FilesInner {
             store,
             folder,

@@ -93,7 +93,7 @@ impl Turns for Runs {
         let (events, received) = mpsc::unbounded();
         let cost_meter = CostMeter::default();
         let running = RunningTurn {
-            cost_meter: cost_meter.reader(),
+            costs: cost_meter.reader(),
             ..RunningTurn::new(TurnInfo::for_model("m-1"), Box::pin(received))
         };
         self.0.lock().unwrap().push(Run {

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::metrics::CommitFailure;
 use crate::telemetry::metrics::StoreMetrics;
 
 use super::Error;
@@ -250,6 +251,8 @@ struct FinishedRun {
     job: Box<dyn WriteJob>,
     afterwards: Vec<WriteCallback>,
     is_good: bool,
+    /// True if it has changes to be written.
+    is_writing: bool,
     /// Reason why its changes are not in the group.
     refused: Option<Error>,
 }
@@ -278,13 +281,12 @@ pub(super) fn write_group(
             continue;
         }
         if let Err(error) = &written {
-            metrics.count_failed_commit();
             tracing::error!(
                 error = %ErrorChain(error),
                 "store write failed"
             );
         }
-        return notify_callers(finished, &written);
+        return notify_callers(finished, &written, metrics);
     }
 }
 
@@ -307,7 +309,8 @@ fn run_group(
             own, afterwards, ..
         } = transaction;
         // Space is checked per transaction, so that one that does not fit fails alone.
-        let refused = if is_good && !own.is_empty() {
+        let is_writing = is_good && !own.is_empty();
+        let refused = if is_writing {
             backend.check_space(&own, bytes).err()
         } else {
             None
@@ -320,18 +323,32 @@ fn run_group(
             job,
             afterwards,
             is_good,
+            is_writing,
             refused,
         });
     }
     (finished, group.into_iter().collect())
 }
 
-fn notify_callers(finished: Vec<FinishedRun>, group: &Result<(), Error>) {
+fn notify_callers(finished: Vec<FinishedRun>, group: &Result<(), Error>, metrics: &StoreMetrics) {
     for run in finished {
         let written = run.refused.map_or_else(|| group.clone(), Err);
+        if let (true, Err(error)) = (run.is_writing, &written) {
+            metrics.count_failed_commit(commit_failure(error));
+        }
         let is_made = run.is_good && written.is_ok();
         run.afterwards.into_iter().for_each(|work| work(is_made));
         run.job.finish(written);
+    }
+}
+
+/// Returns the reason by which metrics count a transaction that fails with `error`.
+fn commit_failure(error: &Error) -> CommitFailure {
+    match error {
+        Error::DiskFull { .. } => CommitFailure::DiskFull,
+        Error::Recovering => CommitFailure::Recovering,
+        Error::Conflict => CommitFailure::Conflict,
+        _ => CommitFailure::Engine,
     }
 }
 
@@ -343,3 +360,7 @@ pub(super) fn bytes_of(changes: &WriteSet) -> u64 {
         .map(|value| value.len() as u64)
         .sum()
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -56,6 +56,7 @@ pub use owners::OwnerConfig;
 pub use owners::OwnerLabel;
 pub use pool::PoolMetrics;
 pub use pool::RetireReason;
+pub use records::CommitFailure;
 pub use records::LedgerMetrics;
 pub use records::StoreMetrics;
 pub use snapshot::BreakerState;

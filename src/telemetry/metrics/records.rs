@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::labels::CounterFamily;
 use super::labels::disk_histogram;
 
 /// Bounds of the number of transactions that one disk sync is for.
@@ -16,7 +17,25 @@ const GROUP_SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256
 pub struct StoreMetrics {
     commit: Histogram,
     transactions: Histogram,
-    failed: Counter,
+    failed: CounterFamily<FailureLabel>,
+}
+
+/// Reason why a transaction of the store is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFailure {
+    /// Disk without the space that the transaction needs.
+    DiskFull,
+    /// Store that is being opened again after a failed write.
+    Recovering,
+    /// Records that other servers change at each attempt.
+    Conflict,
+    /// Engine or disk that fails otherwise.
+    Engine,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabel {
+    reason: &'static str,
 }
 
 /// Durations of the ledger's writes. Clones share them.
@@ -24,6 +43,25 @@ pub struct StoreMetrics {
 pub struct LedgerMetrics {
     hold: Histogram,
     charge: Histogram,
+}
+
+impl CommitFailure {
+    const ALL: [Self; 4] = [
+        Self::DiskFull,
+        Self::Recovering,
+        Self::Conflict,
+        Self::Engine,
+    ];
+
+    fn label(self) -> FailureLabel {
+        let reason = match self {
+            Self::DiskFull => "disk_full",
+            Self::Recovering => "recovering",
+            Self::Conflict => "conflict",
+            Self::Engine => "engine",
+        };
+        FailureLabel { reason }
+    }
 }
 
 impl Default for StoreMetrics {
@@ -45,8 +83,12 @@ impl StoreMetrics {
         let metrics = Self {
             commit: disk_histogram(),
             transactions: Histogram::new(GROUP_SIZES),
-            failed: Counter::default(),
+            failed: CounterFamily::default(),
         };
+        // The first failure of each kind is an increase, too.
+        for failure in CommitFailure::ALL {
+            drop(metrics.failed.get_or_create(&failure.label()));
+        }
         registry.register(
             "store_commit_seconds",
             "Time that the store takes to write a group of transactions and to sync it to the disk",
@@ -59,7 +101,7 @@ impl StoreMetrics {
         );
         registry.register(
             "store_failed_commits",
-            "Groups of transactions that could not be written",
+            "Transactions that could not be written, by reason",
             metrics.failed.clone(),
         );
         metrics
@@ -71,9 +113,9 @@ impl StoreMetrics {
         self.transactions.observe(transactions as f64);
     }
 
-    /// Counts a group that could not be written.
-    pub fn count_failed_commit(&self) {
-        self.failed.inc();
+    /// Counts a transaction that could not be written.
+    pub fn count_failed_commit(&self, failure: CommitFailure) {
+        self.failed.get_or_create(&failure.label()).inc();
     }
 }
 

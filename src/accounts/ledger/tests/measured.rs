@@ -34,7 +34,7 @@ async fn holds_charges_and_their_commits_are_measured() {
             // Opening the ledger, three holds, a charge and a release. The refused hold wrote nothing.
             "switchboard_store_commit_seconds_count 6",
             "switchboard_store_commit_transactions_sum 6.0",
-            "switchboard_store_failed_commits_total 0",
+            r#"switchboard_store_failed_commits_total{reason="engine"} 0"#,
         ],
     );
     drop(open);

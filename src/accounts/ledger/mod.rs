@@ -242,21 +242,28 @@ impl Ledger {
         let caller = caller.clone();
         let id = id.to_owned();
         let grant = Arc::clone(&caller.grant);
+        let begun = Instant::now();
         let place = move |transaction: &mut Transaction<'_>| {
             let LedgerInner { clock, lease, .. } = &*ledger.0;
-            transactions::place_hold(transaction, clock.now(), lease, &caller, estimate, &id)
+            let now = clock.now();
+            let placed = transactions::place_hold(transaction, now, lease, &caller, estimate, &id)?;
+            if placed.is_written {
+                let metrics = ledger.0.metrics.clone();
+                // Counted by the write, because the future may be dropped before its end.
+                transaction.after_write(move |is_made| {
+                    if is_made {
+                        metrics.record_hold(begun.elapsed());
+                    }
+                });
+            }
+            Ok::<_, Error>((placed.id, placed.amount))
         };
         let holder = self.clone();
         // The guard is made even if the future is dropped or the write fails, and then dropped too,
         // which releases the hold.
         let guard = move |(id, amount)| BudgetHold::new(holder, id, amount, grant);
-        let begun = Instant::now();
         let held = self.0.store.transaction_then(place, guard);
-        async move {
-            let held = this.record_store_health(held.await)?;
-            this.0.metrics.record_hold(begun.elapsed());
-            Ok(held)
-        }
+        async move { this.record_store_health(held.await) }
     }
 
     fn raise(
@@ -332,7 +339,6 @@ impl Ledger {
         let this = self.clone();
         let ledger = self.clone();
         let begun = Instant::now();
-        let is_charge = closing.charge().is_some();
         let pending_close = PendingClose {
             id: id.to_owned(),
             closing,
@@ -357,22 +363,19 @@ impl Ledger {
                     }
                 });
             }
-            let (debit, new) = closed?;
+            let closed = closed?;
+            let metrics = ledger.0.metrics.clone();
             transaction.after_write(move |is_made| {
+                if is_made && closed.is_charged {
+                    metrics.record_charge(begun.elapsed());
+                }
                 // A closed channel is fine: alerts are optional for the opener.
-                new.into_iter()
-                    .filter(|_| is_made)
-                    .for_each(|alert| drop(alerts.send(alert)));
+                let made = closed.alerts.into_iter().filter(|_| is_made);
+                made.for_each(|alert| drop(alerts.send(alert)));
             });
-            Ok(debit)
+            Ok(closed.debit)
         });
-        async move {
-            let debit = this.record_store_health(closed.await)?;
-            if is_charge {
-                this.0.metrics.record_charge(begun.elapsed());
-            }
-            Ok(debit)
-        }
+        async move { this.record_store_health(closed.await) }
     }
 
     /// Replaces the cost of the charge `id`.

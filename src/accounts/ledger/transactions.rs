@@ -24,6 +24,26 @@ use super::records::UsageCounters;
 use super::records::load_record;
 use super::storage_keys;
 
+/// Hold that was placed, or that needs no place because its answer was charged before.
+pub(super) struct PlacedHold {
+    /// Id of the hold; resumable runs may have got a suffix.
+    pub(super) id: String,
+    /// Amount held.
+    pub(super) amount: Amount,
+    /// False if nothing is written for it.
+    pub(super) is_written: bool,
+}
+
+/// Result of closing a hold.
+pub(super) struct ClosedHold {
+    /// Debited amount, of now or earlier.
+    pub(super) debit: Amount,
+    /// True if the hold is charged now, false if it is released or was closed before.
+    pub(super) is_charged: bool,
+    /// Alerts of the budgets that the charge has used.
+    pub(super) alerts: Vec<Alert>,
+}
+
 /// Prefix of the hold ids of resumable runs, which run again after a restart until their result is
 /// known.
 const RESUMABLE_PREFIX: &str = "again/";
@@ -56,7 +76,7 @@ fn is_resumable(id: &str) -> bool {
     id.starts_with(RESUMABLE_PREFIX)
 }
 
-/// Holds `estimate` if all budgets have room. Returns the id of the hold and the amount held.
+/// Holds `estimate` if all budgets have room.
 pub(super) fn place_hold(
     transaction: &mut Transaction<'_>,
     now: u64,
@@ -64,7 +84,7 @@ pub(super) fn place_hold(
     caller: &Caller,
     estimate: Amount,
     id: &str,
-) -> Result<(String, Amount), Error> {
+) -> Result<PlacedHold, Error> {
     let mut id = id.to_owned();
     while let Some(charged) = load_record::<ChargeRecord>(transaction, &storage_keys::charge(&id))?
     {
@@ -72,7 +92,13 @@ pub(super) fn place_hold(
             _ if !is_resumable(&id) => return Err(Error::Duplicate { id }),
             // The answer was charged but lost. A hold of zero: closing it finds the charge and
             // keeps it.
-            ChargeOutcome::Answered => return Ok((id, Amount::default())),
+            ChargeOutcome::Answered => {
+                return Ok(PlacedHold {
+                    id,
+                    amount: Amount::default(),
+                    is_written: false,
+                });
+            }
             // Charged without an answer: this attempt is charged under an id of its own.
             _ => id.push(ATTEMPT_SUFFIX),
         }
@@ -98,7 +124,11 @@ pub(super) fn place_hold(
         amount,
     };
     transaction.put(storage_keys::hold(&id), held.encode());
-    Ok((id, amount))
+    Ok(PlacedHold {
+        id,
+        amount,
+        is_written: true,
+    })
 }
 
 /// Raises the hold `id` to at least `wanted` if all budgets have room. Returns the amount now held.
@@ -179,22 +209,22 @@ pub(super) fn rename_hold(
 }
 
 /// Closes the hold `id` if it is open. Idempotent: a hold that was charged before stays as it is.
-/// Returns the debited amount, of now or earlier, and the new alerts.
 pub(super) fn close_hold(
     transaction: &mut Transaction<'_>,
     now: u64,
     id: &str,
     closing: HoldClosing,
     grant: &Grant,
-) -> Result<(Amount, Vec<Alert>), Error> {
+) -> Result<ClosedHold, Error> {
     let place = storage_keys::hold(id);
     let Some(held) = load_record::<HoldRecord>(transaction, &place)? else {
         // Idempotent: the hold was released, or charged earlier.
         let earlier: Option<ChargeRecord> = load_record(transaction, &storage_keys::charge(id))?;
-        return Ok((
-            earlier.map(|charged| charged.amount()).unwrap_or_default(),
-            Vec::new(),
-        ));
+        return Ok(ClosedHold {
+            debit: earlier.map(|charged| charged.amount()).unwrap_or_default(),
+            is_charged: false,
+            alerts: Vec::new(),
+        });
     };
     transaction.remove(place);
     let charged = match closing {
@@ -207,10 +237,14 @@ pub(super) fn close_hold(
         .map(ChargeRecord::amount)
         .unwrap_or_default();
     let alerts = debit_meters(transaction, &held, debit, grant)?;
-    if let Some(charged) = charged {
-        write_charge(transaction, id, &charged)?;
+    if let Some(charged) = &charged {
+        write_charge(transaction, id, charged)?;
     }
-    Ok((debit, alerts))
+    Ok(ClosedHold {
+        debit,
+        is_charged: charged.is_some(),
+        alerts,
+    })
 }
 
 /// Replaces the cost of the charge `id` by `money`, in its record, the meters and the usage. Does

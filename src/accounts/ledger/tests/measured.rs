@@ -1,8 +1,86 @@
-//! Metrics of holds, charges and their commits.
+//! Metrics of holds, charges and their commits: each one that is on disk counts once.
 
 use super::*;
+use crate::storage::store::testing::Faulty;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::testing::assert_series;
+
+/// Ledger whose holds and charges count in the returned metrics, and its disk.
+async fn measured() -> (Ledger, Metrics, Arc<Faulty>) {
+    let (disk, metrics) = (Arc::new(Faulty::default()), Metrics::new());
+    let store = Store::new(Arc::clone(&disk) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
+    let config = Config {
+        keep_charges_days: 92,
+        node: "server".to_owned(),
+    };
+    let durations = metrics.ledger.clone();
+    let opened = Ledger::open_measured(store, Clock::new(|| NOW), config, durations).await;
+    (opened.unwrap().ledger, metrics, disk)
+}
+
+/// Waits until what was queued before has run. A guard that is dropped by a transaction queues
+/// another one, so that it takes two.
+async fn settle_down(ledger: &Ledger) {
+    for _ in 0..2 {
+        // Fails with the group that it is written in.
+        let _ = ledger.0.store.transaction(|_| Ok::<_, Error>(())).await;
+    }
+}
+
+#[tokio::test]
+async fn hold_and_charge_count_although_their_futures_are_dropped() {
+    let (ledger, metrics, _disk) = measured().await;
+    drop(ledger.hold(&daily(100), amount(10, 0), "1"));
+    let hold = async |id| ledger.hold(&daily(100), amount(10, 0), id).await.unwrap();
+    drop(hold("2").await.settle(charge(5, 0)));
+    // Charged in full, because its run has begun.
+    drop(hold("3").await.start());
+    settle_down(&ledger).await;
+    assert_series(
+        &metrics,
+        &[
+            "switchboard_hold_seconds_count 3",
+            "switchboard_charge_seconds_count 2",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn hold_and_charge_that_are_not_written_count_once_they_are() {
+    let (ledger, metrics, disk) = measured().await;
+    let hold = async |id| ledger.hold(&daily(100), amount(10, 0), id).await;
+    let held = hold("1").await.unwrap();
+    disk.fill(true);
+    assert!(hold("2").await.is_err());
+    assert!(held.settle(charge(5, 0)).await.is_err());
+    let counts = |charges: u32| {
+        let charges = format!("switchboard_charge_seconds_count {charges}");
+        assert_series(&metrics, &["switchboard_hold_seconds_count 1", &charges]);
+    };
+    counts(0);
+    disk.fill(false);
+    for _ in 0..2 {
+        ledger.retry_pending_closes().await;
+        counts(1);
+    }
+}
+
+#[tokio::test]
+async fn repeated_run_of_an_answer_that_is_charged_counts_no_further_hold() {
+    let (ledger, metrics, _disk) = measured().await;
+    let id = resumable_id("batch/1");
+    for _ in 0..2 {
+        let held = ledger.hold(&daily(100), amount(10, 0), &id).await.unwrap();
+        held.settle(charge(5, 0)).await.unwrap();
+    }
+    assert_series(
+        &metrics,
+        &[
+            "switchboard_hold_seconds_count 1",
+            "switchboard_charge_seconds_count 1",
+        ],
+    );
+}
 
 #[tokio::test]
 async fn holds_charges_and_their_commits_are_measured() {

@@ -42,7 +42,7 @@ impl<'a> StartupContext<'a> {
     ) -> Result<Self, RecordsError> {
         let metrics = Metrics::by_owner(OwnerConfig {
             labels: settings.metrics.labels.clone(),
-            max_owners: settings.metrics.max_series,
+            max_owners: settings.metrics.max_owners,
         });
         let store = records::open_measured_store(settings, tracker, metrics.store.clone())?;
         let registry = records::open_registry(settings, &store).await?;

@@ -28,7 +28,7 @@ pub struct MetricsSettings {
     pub labels: Vec<OwnerLabel>,
     /// Maximum number of owners with series of their own.
     #[serde(deserialize_with = "setting::number::<1, 10_000, _, _>")]
-    pub max_series: usize,
+    pub max_owners: usize,
 }
 
 impl MetricsSettings {

@@ -111,6 +111,15 @@ impl Amount {
     }
 }
 
+impl Budget {
+    /// True if a day or a month has a cap in dollars.
+    pub fn caps_money(&self) -> bool {
+        [self.daily, self.monthly]
+            .iter()
+            .any(|cap| cap.money.is_some())
+    }
+}
+
 impl Grant {
     /// True if any daily or monthly budget of the key or its project has a cap.
     pub fn is_capped(&self) -> bool {

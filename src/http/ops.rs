@@ -1,7 +1,5 @@
 //! Endpoints of operations: `/health` and `/ready`, which are public, and `/metrics`.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -15,7 +13,6 @@ use super::error::ApiError;
 use super::error::ErrorKind;
 use super::state::ApiServices;
 use super::state::MetricsSources;
-use crate::accounts::auth::Keys;
 use crate::accounts::ledger::LedgerReader;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::TurnPipeline;
@@ -55,12 +52,11 @@ pub(super) async fn ready(State(turns): State<TurnPipeline>) -> impl IntoRespons
 pub(super) async fn metrics(
     State(turns): State<TurnPipeline>,
     State(sources): State<MetricsSources>,
-    State(keys): State<Arc<Keys>>,
     State(ledger): State<LedgerReader>,
     State(services): State<ApiServices>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
-    let budgets = read_budgets(&sources, &keys, &ledger).await;
+    let budgets = read_budgets(&sources, &ledger).await;
     let budgets = budgets.unwrap_or_else(|error| {
         // The other metrics say what is wrong with the store.
         tracing::warn!(error = error.log_text(), "budgets not read for the metrics");

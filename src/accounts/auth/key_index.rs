@@ -134,6 +134,39 @@ impl KeyIndex {
         inner.webhooks.remove(id);
     }
 
+    /// Returns the oldest keys that are valid at `now` and whose dollars are capped, at most `max`, with
+    /// their budgets.
+    pub(super) fn capped_keys(&self, now: u64, max: usize) -> Vec<(KeyPrefix, Budget)> {
+        let inner = self.read();
+        let is_shown =
+            |key: &IndexedKey| key.terms.budget.caps_money() && key.check_validity(now).is_ok();
+        let mut capped: Vec<_> = inner
+            .keys
+            .iter()
+            .filter(|(_, key)| is_shown(key))
+            .map(|(prefix, key)| (*prefix, key.terms.budget))
+            .collect();
+        drop(inner);
+        capped.sort_unstable_by_key(|(prefix, _)| *prefix);
+        capped.truncate(max);
+        capped
+    }
+
+    /// Returns the first projects by id whose dollars are capped, at most `max`, with their budgets.
+    pub(super) fn capped_projects(&self, max: usize) -> Vec<(String, Budget)> {
+        let inner = self.read();
+        let mut capped: Vec<_> = inner
+            .projects
+            .iter()
+            .filter(|(_, project)| project.budget.caps_money())
+            .map(|(id, project)| (id.as_ref().to_owned(), project.budget))
+            .collect();
+        drop(inner);
+        capped.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        capped.truncate(max);
+        capped
+    }
+
     /// Webhook of a project.
     pub(super) fn webhook(&self, project: &str) -> Option<WebhookEndpoint> {
         self.read().webhooks.get(project).cloned()

@@ -63,6 +63,17 @@ pub struct BudgetExceeded {
     pub resets_at: u64,
 }
 
+/// Key or project whose budget is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetOwner {
+    /// Kind of the owner.
+    pub scope: BudgetScope,
+    /// Id of the key or the project.
+    pub id: String,
+    /// Budget of the owner, with its caps.
+    pub budget: Budget,
+}
+
 /// Meter that counts a request, with its cap: day or month, of key or project.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BudgetAccount<'a> {
@@ -88,29 +99,30 @@ pub(super) struct ReachedThreshold {
 impl<'a> BudgetAccount<'a> {
     /// The four meters of a request of `day`, always in the same order.
     pub(super) fn all(key: &'a str, project: &'a str, grant: &Grant, day: Day) -> [Self; 4] {
-        let account = |scope, window| {
-            let (name, budget) = match scope {
-                BudgetScope::Key => (key, &grant.budget),
-                BudgetScope::Project => (project, &grant.project_budget),
-            };
-            let Budget { daily, monthly } = *budget;
-            let cap = match window {
-                BudgetWindow::Day => daily,
-                BudgetWindow::Month => monthly,
-            };
-            BudgetAccount {
-                scope,
-                window,
-                name,
-                span: Span::around(window, day),
-                cap,
-            }
+        let of_key = Self::of_owner(BudgetScope::Key, key, grant.budget, day);
+        let of_project = Self::of_owner(BudgetScope::Project, project, grant.project_budget, day);
+        let [key_day, key_month] = of_key;
+        let [project_day, project_month] = of_project;
+        [key_day, key_month, project_day, project_month]
+    }
+
+    /// Meters of the key or project `name` around `day`: that of the day, and that of the month.
+    pub(super) fn of_owner(
+        scope: BudgetScope,
+        name: &'a str,
+        budget: Budget,
+        day: Day,
+    ) -> [Self; 2] {
+        let account = |window, cap| BudgetAccount {
+            scope,
+            window,
+            name,
+            span: Span::around(window, day),
+            cap,
         };
         [
-            account(BudgetScope::Key, BudgetWindow::Day),
-            account(BudgetScope::Key, BudgetWindow::Month),
-            account(BudgetScope::Project, BudgetWindow::Day),
-            account(BudgetScope::Project, BudgetWindow::Month),
+            account(BudgetWindow::Day, budget.daily),
+            account(BudgetWindow::Month, budget.monthly),
         ]
     }
 

@@ -77,6 +77,7 @@ pub use archive::Restored;
 pub use archive::count_records;
 pub use archive::restore;
 pub use budget::BudgetExceeded;
+pub use budget::BudgetOwner;
 pub use budget::BudgetScope;
 pub use budget::BudgetUnit;
 pub use budget::BudgetWindow;

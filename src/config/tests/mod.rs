@@ -325,7 +325,7 @@ fn metrics_token_and_listener_are_checked() {
     let metrics = metrics_of(file, &[]);
     assert_eq!(metrics.token(), Some("0123456789abcdef"));
     assert_eq!(
-        (metrics.labels.as_slice(), metrics.max_series),
+        (metrics.labels.as_slice(), metrics.max_owners),
         (&[OwnerLabel::Project][..], 200)
     );
     assert_eq!(metrics_of("", &[]).token(), None);
@@ -346,7 +346,7 @@ fn metrics_token_and_listener_are_checked() {
             "can be reached from other machines, and asks for no token",
         ),
         ("labels = [\"user\"]", "metrics.labels"),
-        ("max_series = 0", "metrics.max_series"),
+        ("max_owners = 0", "metrics.max_owners"),
     ] {
         let message = refusal(&format!("[metrics]\n{file}"), &[]);
         assert!(message.contains(reason), "{file}: {message}");

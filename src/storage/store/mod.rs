@@ -395,6 +395,16 @@ impl Store {
         self.read(move |backend| backend.get(&key)).await
     }
 
+    /// Returns the values of `keys`, in their order, with one hop to the threads that read. Sees only
+    /// what is on disk; concurrent writes may or may not be included.
+    ///
+    /// # Errors
+    /// Fails when one cannot be read.
+    pub async fn get_all(&self, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        self.read(move |backend| keys.iter().map(|key| backend.get(key)).collect())
+            .await
+    }
+
     /// Returns the records whose keys start with `prefix`, in key order. Sees only what is on disk;
     /// concurrent writes may or may not be included.
     ///

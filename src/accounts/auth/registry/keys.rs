@@ -16,6 +16,7 @@ use crate::accounts::auth::tables;
 use crate::accounts::auth::tables::RegistryPage;
 use crate::accounts::auth::text::KeyPrefix;
 use crate::accounts::auth::text::KeyText;
+use crate::domain::Budget;
 use crate::domain::unix_now;
 use crate::storage::store::Transaction;
 
@@ -86,6 +87,15 @@ impl Registry {
                 .collect(),
             has_more,
         ))
+    }
+
+    /// Returns the ids and budgets of the oldest valid keys whose dollars are capped, at most `max`.
+    /// Read from memory.
+    pub fn capped_keys(&self, max: usize) -> Vec<(String, Budget)> {
+        let capped = self.index.capped_keys(unix_now(), max).into_iter();
+        capped
+            .map(|(prefix, budget)| (id_of(prefix), budget))
+            .collect()
     }
 
     /// Changes a key that is not revoked.

@@ -51,6 +51,12 @@ impl Registry {
             .await
     }
 
+    /// Returns the ids and budgets of the first projects by id whose dollars are capped, at most `max`.
+    /// Read from memory.
+    pub fn capped_projects(&self, max: usize) -> Vec<(String, Budget)> {
+        self.index.capped_projects(max)
+    }
+
     /// Lists projects in the order of their ids, and whether there are more.
     ///
     /// # Errors

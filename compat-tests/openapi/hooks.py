@@ -17,6 +17,7 @@ import schemathesis
 SERVER = os.environ["BASE_URL"].removesuffix("/v1")
 KEY = {"Authorization": f"Bearer {os.environ['API_KEY']}"}
 ADMIN_KEY = {"Authorization": f"Bearer {os.environ['ADMIN_KEY']}"}
+METRICS_TOKEN = {"Authorization": f"Bearer {os.environ['METRICS_TOKEN']}"}
 # A webhook that answers: the stand-in, with 404.
 WEBHOOK = f"{os.environ['STAND_IN_URL']}/webhook"
 PATHS = requests.get(f"{SERVER}/openapi.json", timeout=30).json()["paths"]
@@ -129,9 +130,11 @@ def plausible(operation, drawn, number):
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
     operation = case.operation
-    is_admin = operation.path.startswith("/admin/") or operation.path == "/metrics"
+    key = ADMIN_KEY if operation.path.startswith("/admin/") else KEY
+    if operation.path == "/metrics":
+        key = METRICS_TOKEN
     headers = {name: value for name, value in (case.headers or {}).items() if name.lower() != "x-api-key"}
-    case.headers = {**headers, **(ADMIN_KEY if is_admin else KEY)}
+    case.headers = {**headers, **key}
     with lock:
         number = next(numbers)
     if number % 5 == 0:

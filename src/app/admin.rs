@@ -137,7 +137,7 @@ async fn serve_apart(
     } = context;
     let listener = super::bind(address).await?;
     let address = listener.local_addr()?;
-    let config = config_map::server_config(settings, file_descriptors::MAX_ADMIN_CONNECTIONS);
+    let config = config_map::server_config(settings, file_descriptors::MAX_FURTHER_CONNECTIONS);
     tracker.spawn(server::serve(
         listener,
         router,
@@ -161,7 +161,7 @@ pub(super) fn serve_locally(
 ) -> std::io::Result<()> {
     let socket = LocalSocket::bind(path)?;
     let router = http::admin_router(admin, &Arc::new(config_map::http_config(settings)), None);
-    let config = config_map::server_config(settings, file_descriptors::MAX_ADMIN_CONNECTIONS);
+    let config = config_map::server_config(settings, file_descriptors::MAX_FURTHER_CONNECTIONS);
     tracker.spawn(socket.serve(router, config, shutdown.clone(), tracker.clone()));
     Ok(())
 }

@@ -7,28 +7,43 @@ use rustix::process::setrlimit;
 
 use crate::server::SPARE_CONNECTIONS;
 
-/// Maximum number of connections to the admin API when it has its own address.
-pub(super) const MAX_ADMIN_CONNECTIONS: usize = 32;
-/// Descriptors reserved for the server itself: store, files, listeners, webhook calls, admin API.
+/// Maximum number of connections to a further listener: that of the admin API or of the metrics.
+pub(super) const MAX_FURTHER_CONNECTIONS: usize = 32;
+/// Descriptors reserved for the server itself: store, files, listeners, webhook calls, admin socket.
 const SERVER_DESCRIPTORS: usize = 128;
 /// Descriptors for a worker or a task: its pipes, and as many again while it starts.
 const DESCRIPTORS_PER_WORKER: usize = 8;
 
+/// Descriptors for a further listener: its connections, and the spare ones beyond their maximum.
+const DESCRIPTORS_PER_LISTENER: usize = MAX_FURTHER_CONNECTIONS + SPARE_CONNECTIONS;
+
 /// Descriptors for a connection: its socket, and the file that is uploaded or downloaded over it.
 const DESCRIPTORS_PER_CONNECTION: usize = 2;
 
+/// Processes and listeners that need descriptors beside those of the connections.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DescriptorNeeds {
+    /// Maximum number of workers.
+    pub(super) workers: usize,
+    /// Maximum number of running tasks.
+    pub(super) tasks: usize,
+    /// Listeners beside the main one.
+    pub(super) listeners: usize,
+}
+
 /// Raises the limit of open files and returns the maximum number of connections that it leaves
-/// beside `workers` and `tasks`.
-pub(super) fn max_connections(workers: usize, tasks: usize) -> usize {
+/// beside `needs`.
+pub(super) fn max_connections(needs: DescriptorNeeds) -> usize {
     let limit = raise_file_limit();
-    let connections = connections_within(limit, workers, tasks);
+    let connections = connections_within(limit, needs);
     tracing::info!(limit, connections, "open file limit applied");
     connections
 }
 
-fn connections_within(limit: usize, workers: usize, tasks: usize) -> usize {
+fn connections_within(limit: usize, needs: DescriptorNeeds) -> usize {
     let reserved = SERVER_DESCRIPTORS
-        + DESCRIPTORS_PER_WORKER * (workers + tasks)
+        + DESCRIPTORS_PER_WORKER * (needs.workers + needs.tasks)
+        + DESCRIPTORS_PER_LISTENER * needs.listeners
         + DESCRIPTORS_PER_CONNECTION * SPARE_CONNECTIONS;
     // With a low limit, half of the descriptors are for connections.
     let left = limit
@@ -61,18 +76,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_workers_and_tasks_fit_the_descriptor_limit() {
+    fn connections_workers_tasks_and_listeners_fit_the_descriptor_limit() {
         let limit = 4096;
-        let workers = 8;
-        let tasks = 100;
-        let connections = connections_within(limit, workers, tasks) + SPARE_CONNECTIONS;
-        let open = SERVER_DESCRIPTORS
-            + DESCRIPTORS_PER_WORKER * (workers + tasks)
-            + DESCRIPTORS_PER_CONNECTION * connections;
-        assert!(
-            (limit - DESCRIPTORS_PER_CONNECTION..=limit).contains(&open),
-            "{open}"
-        );
-        assert!(connections_within(64, workers, tasks) >= 1 && connections_within(0, 0, 0) == 1);
+        for listeners in 0..=2 {
+            let needs = DescriptorNeeds {
+                workers: 8,
+                tasks: 100,
+                listeners,
+            };
+            let connections = connections_within(limit, needs) + SPARE_CONNECTIONS;
+            let open = SERVER_DESCRIPTORS
+                + DESCRIPTORS_PER_WORKER * (needs.workers + needs.tasks)
+                + (MAX_FURTHER_CONNECTIONS + SPARE_CONNECTIONS) * listeners
+                + DESCRIPTORS_PER_CONNECTION * connections;
+            assert!(
+                (limit - DESCRIPTORS_PER_CONNECTION..=limit).contains(&open),
+                "{listeners}: {open}"
+            );
+            assert!(connections_within(64, needs) >= 1 && connections_within(0, needs) == 1);
+        }
     }
 }

@@ -51,6 +51,7 @@ use crate::services::tasks::Tasks;
 use crate::services::uploads::Uploads;
 
 use accounting::Accounting;
+use file_descriptors::DescriptorNeeds;
 use startup_context::StartupContext;
 use workers::Workers;
 
@@ -130,10 +131,12 @@ impl App {
     /// records cannot be used, or the CLI cannot be used.
     pub async fn start(settings: &Settings, environment: &Environment) -> anyhow::Result<Self> {
         let tracker = TaskTracker::new();
-        let connections = file_descriptors::max_connections(
-            settings.pool.max_workers,
-            settings.tasks.max_running,
-        );
+        let further = [settings.admin.listen, settings.metrics.listen];
+        let connections = file_descriptors::max_connections(DescriptorNeeds {
+            workers: settings.pool.max_workers,
+            tasks: settings.tasks.max_running,
+            listeners: further.iter().flatten().count(),
+        });
         let data_dir = claude::lock_data_dir(&settings.server.data_dir)?;
         kill_orphans(&data_dir);
         let context = StartupContext::open(settings, &tracker).await?;

@@ -19,7 +19,7 @@ const MIN_TOKEN_LENGTH: usize = 16;
 /// Settings of the metrics. `default.toml` explains each key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct MetricsSettings {
-    /// Key of a scraper; empty if the admin key alone opens the metrics.
+    /// Key of a scraper; empty if no key opens the metrics.
     pub token: SettingsKey,
     /// Address of a listener for the metrics alone.
     #[serde(deserialize_with = "read_address")]

@@ -203,21 +203,22 @@ pub fn admin_router(
 }
 
 /// Builds the router of the metrics alone. A server whose metrics have no key of their own serves
-/// them to everybody who reaches the listener and names this machine, so it must be on loopback.
+/// them to everybody who reaches the listener and names this machine, so it must be on loopback. Other
+/// paths are unknown to everybody, with or without a key.
 pub fn metrics_router(state: AppState) -> Router {
     let keys = Arc::clone(&state.keys);
     let unknown =
         async |request: Request| unknown_url(&request, "Here are the metrics alone: /metrics.");
-    let router = Router::new()
-        .route(METRICS, axum::routing::get(ops::metrics))
-        .fallback(unknown)
-        .method_not_allowed_fallback(method_not_allowed);
+    let router = Router::new().route(METRICS, axum::routing::get(ops::metrics));
+    let router = router.method_not_allowed_fallback(method_not_allowed);
+    // A layer of the route, so that no key of a caller is looked up for another path.
     let router = if keys.has_scraper() {
         let guard = AuthGuard::new(keys, [(METRICS, RequiredAuth::Scraper)], false);
-        router.layer(from_fn_with_state(guard, authenticate::layer))
+        router.route_layer(from_fn_with_state(guard, authenticate::layer))
     } else {
-        router.layer(from_fn(host_check::local_layer))
+        router.route_layer(from_fn(host_check::metrics_layer))
     };
+    let router = router.fallback(unknown);
     with_outer_layers(router, state.metrics.process.http.clone()).with_state(state)
 }
 

@@ -116,13 +116,14 @@ async fn metrics_token_opens_the_metrics_and_nothing_else() {
     let apart = server.app.metrics_address.unwrap();
     for address in [server.address, apart] {
         assert_eq!(status(address, "/metrics", TOKEN).await, 200);
-        assert_eq!(status(address, "/metrics", ADMIN).await, 200);
+        assert_eq!(status(address, "/metrics", ADMIN).await, 403);
         assert_eq!(status(address, "/metrics", KEY).await, 403);
         assert_eq!(status(address, "/metrics", "guess").await, 401);
     }
     assert_eq!(status(server.address, "/v1/models", TOKEN).await, 401);
     assert_eq!(status(server.address, "/admin/keys", TOKEN).await, 401);
     assert_eq!(status(apart, "/v1/models", KEY).await, 404);
+    assert_eq!(status(apart, "/v1/models", "guess").await, 404);
     server.end().await;
 }
 

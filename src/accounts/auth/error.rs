@@ -41,6 +41,23 @@ pub enum AdminError {
     Ordinary,
 }
 
+/// Reason why a request for the metrics is not authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ScraperError {
+    /// The server has no key of the metrics, so no key opens them.
+    #[error("there is no key of the metrics")]
+    NoneSet,
+    /// The request has no key.
+    #[error("no key of the metrics was given")]
+    Missing,
+    /// The request has keys, but none that is known.
+    #[error("the key is not that of the metrics")]
+    Wrong,
+    /// The request has a valid key for something else: that of a caller, or the admin key.
+    #[error("the key is for something else")]
+    Other,
+}
+
 /// Error of reading or changing keys and projects.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

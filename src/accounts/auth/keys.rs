@@ -10,6 +10,7 @@ use super::AdminError;
 use super::AuthError;
 use super::InvalidKey;
 use super::ReconfigureError;
+use super::ScraperError;
 use super::admin::AdminKey;
 use super::configured::ConfiguredKeys;
 use super::digest::KeyDigest;
@@ -41,7 +42,7 @@ pub struct Keys {
     /// Store for the last use of stored keys.
     store: Option<Store>,
     admin: Option<AdminKey>,
-    /// Key of the metrics, which is none of the admin API.
+    /// Key of the metrics, which opens nothing else.
     scraper: Option<AdminKey>,
     requires_key: bool,
 }
@@ -127,7 +128,7 @@ impl Keys {
         Self { admin, ..self }
     }
 
-    /// Sets the key by which the metrics are read. The admin key opens them as well.
+    /// Sets the key of the metrics; without one no request with a key is admitted there.
     #[must_use]
     pub fn with_scraper(self, scraper: Option<AdminKey>) -> Self {
         Self { scraper, ..self }
@@ -236,16 +237,21 @@ impl Keys {
         }))
     }
 
-    /// Authenticates a request for the metrics.
+    /// Authenticates a request for the metrics. The admin key does not open them: it has no place in
+    /// the configuration of a scraper.
     ///
     /// # Errors
-    /// Fails when the request has neither the key of the metrics nor the admin key.
-    pub fn authenticate_scraper(&self, credentials: &Credentials<'_>) -> Result<(), AdminError> {
-        let is_scraper = |text| self.scraper.as_ref().is_some_and(|key| key.matches(text));
-        if credentials.key_texts().any(is_scraper) {
+    /// Fails when the request does not have the key of the metrics, or there is none.
+    pub fn authenticate_scraper(&self, credentials: &Credentials<'_>) -> Result<(), ScraperError> {
+        let scraper = self.scraper.as_ref().ok_or(ScraperError::NoneSet)?;
+        if credentials.key_texts().any(|text| scraper.matches(text)) {
             return Ok(());
         }
-        self.authenticate_admin(credentials)
+        Err(match self.authenticate_admin(credentials) {
+            Ok(()) | Err(AdminError::Ordinary) => ScraperError::Other,
+            Err(AdminError::Missing) => ScraperError::Missing,
+            Err(AdminError::Wrong) => ScraperError::Wrong,
+        })
     }
 
     /// Authenticates a request to the admin API.

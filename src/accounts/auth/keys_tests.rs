@@ -417,6 +417,33 @@ async fn admin_key_and_ordinary_keys_are_separate() {
     );
 }
 
+#[tokio::test]
+async fn only_the_key_of_the_metrics_opens_them() {
+    let registry = registry().await;
+    let keys = Keys::new(["configured"])
+        .unwrap()
+        .with_stored(&registry)
+        .with_admin(Some(AdminKey::of("admin")));
+    for text in ["admin", "configured", "guess", ""] {
+        let refused = keys.authenticate_scraper(&with(text));
+        assert_eq!(refused, Err(ScraperError::NoneSet), "{text}");
+    }
+    let keys = keys.with_scraper(Some(AdminKey::of("scraper")));
+    for (text, expected) in [
+        ("scraper", Ok(())),
+        ("admin", Err(ScraperError::Other)),
+        ("configured", Err(ScraperError::Other)),
+        ("guess", Err(ScraperError::Wrong)),
+        ("", Err(ScraperError::Missing)),
+    ] {
+        assert_eq!(keys.authenticate_scraper(&with(text)), expected, "{text}");
+    }
+    assert_eq!(
+        keys.authenticate_admin(&with("scraper")),
+        Err(AdminError::Wrong)
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]

@@ -34,6 +34,7 @@ pub use error::AdminError;
 pub use error::AuthError;
 pub use error::Error;
 pub use error::ReconfigureError;
+pub use error::ScraperError;
 pub use key::ApiKey;
 pub use key::KeyPolicy;
 pub use key::Permission;

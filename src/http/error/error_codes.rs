@@ -32,6 +32,8 @@ pub(in crate::http) enum ErrorKind {
     ForeignProject,
     /// Key other than the admin key.
     NotAdmin,
+    /// Request for the metrics without their own key.
+    NotScraper,
     UnknownUrl,
     /// Path of the `OpenAI` API without a counterpart in Claude.
     UnsupportedEndpoint,
@@ -137,7 +139,7 @@ pub(in crate::http) struct ErrorRow {
 
 impl ErrorKind {
     /// All kinds, in the order of the enum.
-    pub(in crate::http) const ALL: [Self; 68] = [
+    pub(in crate::http) const ALL: [Self; 69] = [
         Self::InvalidRequest,
         Self::BodyUnreadable,
         Self::MissingKey,
@@ -154,6 +156,7 @@ impl ErrorKind {
         Self::ServerToolsOff,
         Self::ForeignProject,
         Self::NotAdmin,
+        Self::NotScraper,
         Self::UnknownUrl,
         Self::UnsupportedEndpoint,
         Self::UnknownModel,
@@ -255,6 +258,7 @@ impl ErrorKind {
             Self::ServerToolsOff => (403, Some("server_tools_not_allowed")),
             Self::ForeignProject => (403, Some("mismatched_project")),
             Self::NotAdmin => (403, Some("admin_key_required")),
+            Self::NotScraper => (403, Some("metrics_token_required")),
             Self::UnknownUrl => (404, Some("unknown_url")),
             Self::UnsupportedEndpoint => (404, Some("unsupported_endpoint")),
             Self::UnknownModel => (404, Some("model_not_found")),

@@ -5,6 +5,7 @@ use super::ErrorKind;
 use crate::accounts::auth::AdminError;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Error;
+use crate::accounts::auth::ScraperError;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::api::request_schema::printable;
@@ -62,6 +63,32 @@ impl From<AdminError> for ApiError {
                 ErrorKind::NotAdmin,
                 "This API key is not the admin key, which the admin API needs. It is SWITCHBOARD_ADMIN_KEY, or else what the \
                  server's first start printed on the terminal.",
+            ),
+        }
+    }
+}
+
+impl From<ScraperError> for ApiError {
+    fn from(error: ScraperError) -> Self {
+        match error {
+            ScraperError::NoneSet => Self::new(
+                ErrorKind::NotScraper,
+                "No key opens the metrics here, because this server has none for them. Set `metrics.token` in its \
+                 configuration and send it as `Authorization: Bearer TOKEN`, or set `metrics.listen` and scrape that listener.",
+            ),
+            ScraperError::Missing => Self::new(
+                ErrorKind::MissingKey,
+                "The metrics need the token that the setting `metrics.token` of this server is. Send it as \
+                 `Authorization: Bearer TOKEN`.",
+            ),
+            ScraperError::Wrong => Self::new(
+                ErrorKind::WrongKey,
+                "Incorrect token of the metrics provided. It is the setting `metrics.token` of this server.",
+            ),
+            ScraperError::Other => Self::new(
+                ErrorKind::NotScraper,
+                "This key does not open the metrics; only the setting `metrics.token` of this server does. Send it as \
+                 `Authorization: Bearer TOKEN`.",
             ),
         }
     }

@@ -5,6 +5,7 @@ use crate::accounts::auth;
 use crate::accounts::auth::AdminError;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Permission;
+use crate::accounts::auth::ScraperError;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::engine::gateway;
@@ -192,6 +193,10 @@ fn key_and_project_errors_map_to_status_and_code() {
     row(&mut table, AdminError::Missing.into());
     row(&mut table, AdminError::Wrong.into());
     row(&mut table, AdminError::Ordinary.into());
+    row(&mut table, ScraperError::NoneSet.into());
+    row(&mut table, ScraperError::Missing.into());
+    row(&mut table, ScraperError::Wrong.into());
+    row(&mut table, ScraperError::Other.into());
     row(&mut table, auth::Error::UnknownKey(id).into());
     row(
         &mut table,
@@ -230,6 +235,14 @@ fn key_and_project_errors_map_to_status_and_code() {
     Incorrect admin key provided. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on the terminal; on the server's machine `claude-switchboard keys` works without it.
 403 invalid_request_error admin_key_required - | - - | -
     This API key is not the admin key, which the admin API needs. It is SWITCHBOARD_ADMIN_KEY, or else what the server's first start printed on the terminal.
+403 invalid_request_error metrics_token_required - | - - | -
+    No key opens the metrics here, because this server has none for them. Set `metrics.token` in its configuration and send it as `Authorization: Bearer TOKEN`, or set `metrics.listen` and scrape that listener.
+401 invalid_request_error invalid_api_key - | - - | -
+    The metrics need the token that the setting `metrics.token` of this server is. Send it as `Authorization: Bearer TOKEN`.
+401 invalid_request_error invalid_api_key - | - - | -
+    Incorrect token of the metrics provided. It is the setting `metrics.token` of this server.
+403 invalid_request_error metrics_token_required - | - - | -
+    This key does not open the metrics; only the setting `metrics.token` of this server does. Send it as `Authorization: Bearer TOKEN`.
 404 invalid_request_error key_not_found - | - - | -
     There is no key 'key_1?'. GET /admin/keys lists the ids.
 404 invalid_request_error project_not_found - | - - | -

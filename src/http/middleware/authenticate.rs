@@ -13,7 +13,6 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::access_log::RequestNotes;
-use crate::accounts::auth::AdminError;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
@@ -22,7 +21,6 @@ use crate::domain::CacheControl;
 use crate::domain::Caller;
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
-use crate::http::error::ErrorKind;
 
 /// Path prefix of the admin API.
 const ADMIN: &str = "/admin";
@@ -48,7 +46,7 @@ pub(in crate::http) enum RequiredAuth {
     FirstMessage(Permission),
     /// Admin key.
     Admin,
-    /// Key of the metrics, or the admin key.
+    /// Key of the metrics.
     Scraper,
 }
 
@@ -112,8 +110,7 @@ impl AuthGuard {
                 return Ok(Some(Caller::named(ADMIN_CALLER)));
             }
             RequiredAuth::Scraper => {
-                let scraper = self.keys.authenticate_scraper(&credentials);
-                scraper.map_err(scraper_error)?;
+                self.keys.authenticate_scraper(&credentials)?;
                 return Ok(Some(Caller::named(SCRAPER_CALLER)));
             }
             RequiredAuth::Key => None,
@@ -151,26 +148,6 @@ pub(in crate::http) async fn layer(
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
-}
-
-/// Returns the client error of a scraper without a valid key.
-fn scraper_error(error: AdminError) -> ApiError {
-    let (kind, what) = match error {
-        AdminError::Missing => (ErrorKind::MissingKey, "The metrics need a key."),
-        AdminError::Wrong => (
-            ErrorKind::WrongKey,
-            "Incorrect key of the metrics provided.",
-        ),
-        AdminError::Ordinary => (
-            ErrorKind::NotAdmin,
-            "This API key does not open the metrics.",
-        ),
-    };
-    let message = format!(
-        "{what} Set `metrics.token` in the configuration of the server and send it as `Authorization: Bearer TOKEN`, or \
-         scrape the listener of `metrics.listen`."
-    );
-    ApiError::new(kind, message)
 }
 
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {

@@ -25,35 +25,38 @@ pub(in crate::http) async fn layer(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if keys.is_open() {
-        check_host(&request)?;
+    if keys.is_open() && !is_asked_by_own_name(&request) {
+        return Err(ApiError::new(
+            ErrorKind::ForbiddenHost,
+            "This server runs without keys and therefore serves only its own machine, as localhost or 127.0.0.1. \
+             To reach it by another name, configure a key.",
+        ));
     }
     Ok(next.run(request).await)
 }
 
-/// Refuses requests for other hosts, whether there are keys or not.
-pub(in crate::http) async fn local_layer(
+/// Refuses requests for the metrics of other hosts, on a listener that asks for no token.
+pub(in crate::http) async fn metrics_layer(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    check_host(&request)?;
+    if !is_asked_by_own_name(&request) {
+        return Err(ApiError::new(
+            ErrorKind::ForbiddenHost,
+            "These metrics need no token and are therefore served only to this machine, as localhost or 127.0.0.1. \
+             To scrape them by another name, set `metrics.token` in the configuration of the server.",
+        ));
+    }
     Ok(next.run(request).await)
 }
 
-fn check_host(request: &Request) -> Result<(), ApiError> {
+/// Returns true if the request names this machine as its host.
+fn is_asked_by_own_name(request: &Request) -> bool {
     let has_own_host = is_single(request.headers(), &header::HOST, |host| {
         host.parse::<Authority>()
             .is_ok_and(|authority| is_this_host(authority.host()))
     });
-    let has_own_target = request.uri().host().is_none_or(is_this_host);
-    if has_own_host && has_own_target {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        ErrorKind::ForbiddenHost,
-        "This server runs without keys and therefore serves only its own machine, as localhost or 127.0.0.1. \
-         To reach it by another name, configure a key.",
-    ))
+    has_own_host && request.uri().host().is_none_or(is_this_host)
 }
 
 /// Returns true if the header occurs once and `accepts` its value. A second one could bypass the

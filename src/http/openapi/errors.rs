@@ -205,6 +205,7 @@ fn is_possible(kind: ErrorKind, route: &DescribedRoute, operation: &Operation) -
         | ErrorKind::ShuttingDown
         | ErrorKind::StorageUnavailable => !is_public,
         ErrorKind::NotPermitted | ErrorKind::ForeignProject => !is_public && !is_admin,
+        ErrorKind::NotScraper => route.need == RequiredAuth::Scraper,
         ErrorKind::NotAdmin
         | ErrorKind::UnknownKey
         | ErrorKind::UnknownProject

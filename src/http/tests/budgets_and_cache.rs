@@ -187,20 +187,24 @@ async fn admin_can_clear_the_cache() {
 }
 
 #[tokio::test]
-async fn metrics_need_the_admin_key() {
+async fn metrics_need_their_own_key() {
     let (router, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let open_metrics = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
     let metrics_request = |key| {
         let headers = [("authorization", key), ("accept", open_metrics)];
         request("GET", "/metrics", &headers, "")
     };
-    for (key, status) in [("Bearer secret-1", 403), ("Bearer wrong", 401)] {
+    for (key, status) in [
+        ("Bearer secret-1", 403),
+        ("Bearer secret-admin", 403),
+        ("Bearer wrong", 401),
+    ] {
         assert_eq!(
             send(router.clone(), metrics_request(key)).await.status(),
             status
         );
     }
-    let response = send(router, metrics_request("Bearer secret-admin")).await;
+    let response = send(router, metrics_request("Bearer secret-scraper")).await;
     assert!(
         response.headers()["content-type"]
             .to_str()

@@ -354,11 +354,13 @@ fn batches_with(tools: BatchDeps, parallel: usize) -> Batches {
     )
 }
 
-/// Server with the admin API, the configured key `secret-1` and the admin key `secret-admin`.
+/// Server with the admin API, the configured key `secret-1`, the admin key `secret-admin` and the key of
+/// the metrics, `secret-scraper`.
 async fn with_admin(turns: ScriptedTurns) -> (Router, Registry) {
     let registry = Registry::temporary().await.unwrap();
     let keys = Keys::new(["secret-1"]).unwrap().with_stored(&registry);
     let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
+    let keys = keys.with_scraper(Some(AdminKey::of("secret-scraper")));
     let state = app_state(
         &ResponseTables::temporary(),
         turns,

@@ -126,10 +126,85 @@ async fn admin_key_opens_the_admin_api_and_nothing_else() {
         .filter(|(_, need)| *need != RequiredAuth::Public)
     {
         let path = filled(route);
-        let is_refused = status(&router, "GET", &path, Some("secret-admin")).await == 401;
-        let is_operators = matches!(need, RequiredAuth::Admin | RequiredAuth::Scraper);
-        assert_eq!(is_refused, !is_operators, "{path} {need:?}");
+        let refused = if need == RequiredAuth::Scraper {
+            403
+        } else {
+            401
+        };
+        let answered = status(&router, "GET", &path, Some("secret-admin")).await;
+        assert_eq!(answered, refused, "{path} {need:?}");
     }
+}
+
+#[tokio::test]
+async fn key_of_the_metrics_opens_them_and_nothing_else() {
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let paths = routes::needs().into_iter();
+    let paths = paths.chain(admin::PATHS.map(|(path, _)| (path, RequiredAuth::Admin)));
+    for (route, need) in paths.filter(|(_, need)| *need != RequiredAuth::Public) {
+        let expected = if need == RequiredAuth::Scraper {
+            200
+        } else {
+            401
+        };
+        let answered = status(&router, "GET", &filled(route), Some("secret-scraper")).await;
+        assert_eq!(answered, expected, "{route} {need:?}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_without_a_token_are_closed_on_the_main_listener_and_say_what_opens_them() {
+    let keys = Keys::new(["secret-1"]).unwrap();
+    let keys = keys.with_admin(Some(AdminKey::of("secret-admin")));
+    for keys in [keys, Keys::none()] {
+        let turns = ScriptedTurns::playing([]);
+        let tables = ResponseTables::temporary();
+        let state = whole_state(&tables, turns, keys, DrainExpired::default());
+        let router = router(state);
+        for key in [None, Some("secret-1"), Some("secret-admin")] {
+            assert_eq!(
+                status(&router, "GET", "/metrics", key).await,
+                403,
+                "{key:?}"
+            );
+        }
+        let (_, error) = error(send(router, request("GET", "/metrics", &[], "")).await).await;
+        assert_eq!(error["code"], "metrics_token_required");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("`metrics.token`"), "{message}");
+        assert!(message.contains("`metrics.listen`"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_are_unknown_on_the_listener_of_the_metrics() {
+    let token = Some(AdminKey::of("secret-scraper"));
+    for (token, open) in [(None, 200), (token, 401)] {
+        let keys = Keys::new(["secret-1"]).unwrap().with_scraper(token);
+        let turns = ScriptedTurns::playing([]);
+        let tables = ResponseTables::temporary();
+        let state = whole_state(&tables, turns, keys, DrainExpired::default());
+        let router = routes::metrics_router(state);
+        assert_eq!(status(&router, "GET", "/metrics", None).await, open);
+        for key in [None, Some("guess"), Some("secret-1")] {
+            let answered = status(&router, "GET", "/v1/models", key).await;
+            assert_eq!(answered, 404, "{key:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_that_need_no_token_say_how_to_scrape_them_by_another_name() {
+    let router = routes::metrics_router(state(ScriptedTurns::playing([])));
+    let headers = [("host", "metrics.example")];
+    let response = send(router, request("GET", "/metrics", &headers, "")).await;
+    let (status, error) = error(response).await;
+    assert_eq!(
+        (status, &error["code"]),
+        (StatusCode::FORBIDDEN, &json!("forbidden_host"))
+    );
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("`metrics.token`"), "{message}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use super::state::MetricsSources;
 use crate::accounts::ledger::LedgerReader;
 use crate::engine::gateway::AnswerCache;
 use crate::engine::gateway::TurnPipeline;
+use crate::services::tasks::Tasks;
 use crate::telemetry::metrics::MetricsFormat;
 use crate::telemetry::metrics::MetricsSnapshot;
 
@@ -98,7 +99,9 @@ fn snapshot(turns: &TurnPipeline, cache: &AnswerCache, services: &ApiServices) -
         ],
         max_workers: workers.max,
         waiting: readiness.waiting,
-        tasks: tasks.map_or_else(Vec::new, |tasks| tasks.counts().into()),
+        tasks: tasks
+            .map_or_else(|| Tasks::STATES.map(|state| (state, 0)), Tasks::counts)
+            .into(),
         batches: services.batches.counts().into(),
         circuits: readiness.circuits,
         budgets: Vec::new(),

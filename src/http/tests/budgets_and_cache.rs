@@ -216,4 +216,9 @@ async fn metrics_need_their_own_key() {
         text.contains("switchboard_cache_hits_total 0\n") && text.ends_with("# EOF\n"),
         "{text}"
     );
+    // This server has no tasks.
+    for state in ["queued", "running", "awaiting_permission"] {
+        let line = format!("switchboard_tasks{{state=\"{state}\"}} 0\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
 }

@@ -138,18 +138,17 @@ impl Tasks {
         self.0.deps.tracker.wait().await;
     }
 
-    /// Returns the number of unfinished tasks by state: queued, running, and waiting for the answer
-    /// to a permission request.
+    /// States of unfinished tasks: queued, running, and waiting for the answer to a permission request.
+    pub const STATES: [&'static str; 3] = ["queued", "running", "awaiting_permission"];
+
+    /// Returns the number of unfinished tasks by state, in the order of [`STATES`](Self::STATES).
     pub fn counts(&self) -> [(&'static str, usize); 3] {
-        let TaskCounts {
-            queued,
-            running,
-            asking,
-        } = TaskCounts::of(&self.0.active);
+        let [queued, running, asking] = Self::STATES;
+        let counts = TaskCounts::of(&self.0.active);
         [
-            ("queued", queued),
-            ("running", running),
-            ("awaiting_permission", asking),
+            (queued, counts.queued),
+            (running, counts.running),
+            (asking, counts.asking),
         ]
     }
 

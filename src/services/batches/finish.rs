@@ -18,6 +18,7 @@ use crate::storage::files::FileDraft;
 use crate::storage::files::Files;
 use crate::storage::files::FinishedFile;
 use crate::storage::store::Transaction;
+use crate::telemetry::metrics::BatchLineEnd;
 
 /// Writer of the output and error files. A file without content is not created.
 struct OutputFiles<'a> {
@@ -65,7 +66,18 @@ impl BatchJob {
             answers.map(FinishedFile::into_record).transpose()?,
             errors.map(FinishedFile::into_record).transpose()?,
         ];
+        let metrics = self.inner.metrics.clone();
         let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
+            let counts = record.batch.request_counts;
+            let ended = counts.completed + counts.failed;
+            let not_run = counts.total.saturating_sub(ended);
+            let metrics = metrics.clone();
+            // Counted by the write, because a shutdown drops the future that waits for it.
+            transaction.after_write(move |is_made| {
+                if is_made {
+                    metrics.count_lines(BatchLineEnd::NotRun, not_run);
+                }
+            });
             let ids = entries.each_ref().map(|made| {
                 let (file, enter) = made.as_ref()?;
                 enter(transaction);

@@ -34,7 +34,6 @@ use crate::services::answers::RetryAdvice;
 use crate::storage::files;
 use crate::storage::store::Transaction;
 use crate::telemetry::logs::ErrorChain;
-use crate::telemetry::metrics::BatchLineEnd;
 
 /// Delay before a retry after a store or file error.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -110,10 +109,6 @@ impl BatchJob {
             };
             record = self.finish(end).await?.unwrap_or(record);
             let counts = record.batch.request_counts;
-            let ended = counts.completed + counts.failed;
-            let not_run = counts.total.saturating_sub(ended);
-            let metrics = &self.inner.metrics;
-            metrics.count_lines(BatchLineEnd::NotRun, not_run);
             let status = record.batch.status.as_str();
             tracing::info!(
                 batch.id = self.id,
@@ -267,15 +262,10 @@ impl BatchJob {
                 )
             }
         };
-        let end = if outcome.is_answer {
-            BatchLineEnd::Answered
-        } else {
-            BatchLineEnd::Failed
-        };
+        let metrics = &self.inner.metrics;
         records
-            .record_outcome(record, line.number, outcome, usage)
+            .record_outcome(record, line.number, outcome, usage, metrics)
             .await?;
-        self.inner.metrics.count_lines(end, 1);
         Ok(())
     }
 

@@ -16,6 +16,8 @@ use crate::storage::store::Transaction;
 use crate::storage::store::decode_record;
 use crate::storage::store::encode_record;
 use crate::storage::store::skip_unreadable;
+use crate::telemetry::metrics::BatchLineEnd;
+use crate::telemetry::metrics::BatchMetrics;
 
 /// Table of batches: project and id -> [`BatchRecord`].
 const BATCHES: StoreTable = StoreTable::new("batches");
@@ -126,15 +128,17 @@ impl BatchRecords {
         self.0.transaction(work).await
     }
 
-    /// Records the outcome of a line and counts it. Idempotent: a second outcome of the same line
-    /// is ignored.
+    /// Records the outcome of a line, and counts it in the batch and in `metrics`. Idempotent: a second
+    /// outcome of the same line is ignored, and so is one of a batch that is gone.
     pub(super) async fn record_outcome(
         &self,
         record: &BatchRecord,
         number: u64,
         outcome: LineOutcome,
         usage: Usage,
+        metrics: &BatchMetrics,
     ) -> Result<(), Error> {
+        let metrics = metrics.clone();
         let place = outcome_key(&record.batch.id, number);
         let work = move |record: &mut BatchRecord, transaction: &mut Transaction<'_>| {
             // Idempotency check, in the same transaction as the counts.
@@ -150,6 +154,14 @@ impl BatchRecords {
             let before = record.batch.usage.map(Usage::from).unwrap_or_default();
             record.batch.usage = Some(responses::ResponseUsage::from(&(before + usage)));
             transaction.put(place.clone(), outcome.encode());
+            let metrics = metrics.clone();
+            let end = outcome.end();
+            // Counted by the write, because a cancellation drops the future that waits for it.
+            transaction.after_write(move |is_made| {
+                if is_made {
+                    metrics.count_lines(end, 1);
+                }
+            });
             Ok(())
         };
         self.update(&record.project, &record.batch.id, work)
@@ -194,6 +206,14 @@ impl BatchRecords {
 }
 
 impl LineOutcome {
+    fn end(&self) -> BatchLineEnd {
+        if self.is_answer {
+            BatchLineEnd::Answered
+        } else {
+            BatchLineEnd::Failed
+        }
+    }
+
     fn encode(&self) -> Vec<u8> {
         [&[u8::from(self.is_answer)], self.line.as_bytes()].concat()
     }
@@ -233,11 +253,58 @@ fn outcome_key(id: &str, number: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt as _;
     use serde_json::json;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::api::openai::batches::BatchStatus;
+    use crate::storage::store::testing::Gated;
     use crate::storage::store::testing::read_earlier_record;
+    use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::metrics::testing::assert_series;
+
+    /// Each line counts once: if the wait for its write is dropped, and if it gets a second outcome.
+    /// A line of a batch that is gone does not count.
+    #[tokio::test]
+    async fn line_counts_when_its_outcome_is_written() {
+        let gate = Arc::new(Gated::default());
+        let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
+        let (records, metrics) = (BatchRecords(store), Metrics::new());
+        let bytes = include_bytes!("fixtures/batch-v1.json");
+        let batch: BatchRecord = decode_record("batch_1", bytes).unwrap();
+        records.save_with(batch.clone(), |_| {}).await.unwrap();
+        let settle = async |number: u64, is_answer: bool| {
+            let line = "{}\n".to_owned();
+            let outcome = LineOutcome { is_answer, line };
+            let usage = Usage::default();
+            records
+                .record_outcome(&batch, number, outcome, usage, &metrics.batches)
+                .await
+                .unwrap();
+        };
+        gate.close();
+        let dropped = settle(1, true).now_or_never();
+        assert!(dropped.is_none(), "the gate is closed");
+        gate.open();
+        settle(1, false).await;
+        settle(2, false).await;
+        records
+            .remove(&batch.project, &batch.batch.id)
+            .await
+            .unwrap();
+        settle(3, true).await;
+        assert_series(
+            &metrics,
+            &[
+                r#"switchboard_batch_lines_total{end="answered"} 1"#,
+                r#"switchboard_batch_lines_total{end="failed"} 1"#,
+                r#"switchboard_batch_lines_total{end="not_run"} 0"#,
+            ],
+        );
+    }
 
     #[test]
     fn batch_of_each_version_is_read() {

@@ -24,7 +24,7 @@ pub(super) async fn read_budgets(
     let Some(registry) = &sources.registry else {
         return Ok(Vec::new());
     };
-    let owners = shown_owners(sources.process.turns.owner_config(), registry);
+    let owners = shown_owners(sources.process.spending.owner_config(), registry);
     let budgets = ledger.budgets_of(&owners).await?;
     let levels = budgets
         .into_iter()

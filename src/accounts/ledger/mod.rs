@@ -26,6 +26,7 @@ mod alerts;
 mod archive;
 mod budget;
 mod calendar;
+mod charge_metrics;
 mod charges;
 mod clock;
 mod codec;
@@ -71,6 +72,7 @@ use crate::telemetry::metrics::LedgerMetrics;
 
 use hold::HoldClosing;
 use node_lease::NodeLease;
+use transactions::ClosedHold;
 
 pub use alerts::Alert;
 pub use archive::Restored;
@@ -364,17 +366,21 @@ impl Ledger {
                     }
                 });
             }
-            let closed = closed?;
+            let ClosedHold {
+                debit,
+                charged,
+                alerts: new,
+            } = closed?;
             let metrics = ledger.0.metrics.clone();
             transaction.after_write(move |is_made| {
-                if is_made && closed.is_charged {
-                    metrics.record_charge(begun.elapsed());
+                if let (true, Some(charged)) = (is_made, charged) {
+                    charge_metrics::count_charge(&metrics, &charged, begun.elapsed());
                 }
                 // A closed channel is fine: alerts are optional for the opener.
-                let made = closed.alerts.into_iter().filter(|_| is_made);
+                let made = new.into_iter().filter(|_| is_made);
                 made.for_each(|alert| drop(alerts.send(alert)));
             });
-            Ok(closed.debit)
+            Ok(debit)
         });
         async move { this.record_store_health(closed.await) }
     }

@@ -17,6 +17,7 @@ use crate::domain::Cap;
 use crate::domain::Money;
 use crate::domain::Usage;
 use crate::storage::store::Store;
+use crate::telemetry::metrics::LedgerMetrics;
 
 pub(crate) use crate::storage::store::testing::BlockingBackend;
 pub(crate) use crate::storage::store::testing::FaultyBackend;
@@ -24,6 +25,13 @@ pub(crate) use crate::storage::store::testing::FaultyBackend;
 /// Opens a ledger in memory at the fixed time `now`.
 pub(crate) async fn temporary(now: u64) -> Ledger {
     over(Store::in_memory(TaskTracker::new()), now).await
+}
+
+/// Opens a ledger in memory at the fixed time `now`, which counts in `metrics`.
+pub(crate) async fn measured(now: u64, metrics: LedgerMetrics) -> Ledger {
+    let store = Store::in_memory(TaskTracker::new());
+    let opened = Ledger::open_measured(store, Clock::new(move || now), config(), metrics);
+    opened.await.unwrap().ledger
 }
 
 /// Opens a ledger that writes nothing while the returned gate is closed.
@@ -50,14 +58,15 @@ pub(crate) async fn budgets(ledger: &Ledger, caller: &Caller) -> Vec<(Amount, Ca
 }
 
 async fn over(store: Store, now: u64) -> Ledger {
-    let config = Config {
+    let opened = Ledger::open(store, Clock::new(move || now), config());
+    opened.await.unwrap().ledger
+}
+
+fn config() -> Config {
+    Config {
         keep_charges_days: 92,
         node: "server".to_owned(),
-    };
-    Ledger::open(store, Clock::new(move || now), config)
-        .await
-        .unwrap()
-        .ledger
+    }
 }
 
 /// Number of open holds that a crash would charge now.

@@ -38,8 +38,8 @@ pub(super) struct PlacedHold {
 pub(super) struct ClosedHold {
     /// Debited amount, of now or earlier.
     pub(super) debit: Amount,
-    /// True if the hold is charged now, false if it is released or was closed before.
-    pub(super) is_charged: bool,
+    /// Charge that is written now; `None` if the hold is released or was closed before.
+    pub(super) charged: Option<ChargeRecord>,
     /// Alerts of the budgets that the charge has used.
     pub(super) alerts: Vec<Alert>,
 }
@@ -222,7 +222,7 @@ pub(super) fn close_hold(
         let earlier: Option<ChargeRecord> = load_record(transaction, &storage_keys::charge(id))?;
         return Ok(ClosedHold {
             debit: earlier.map(|charged| charged.amount()).unwrap_or_default(),
-            is_charged: false,
+            charged: None,
             alerts: Vec::new(),
         });
     };
@@ -242,7 +242,7 @@ pub(super) fn close_hold(
     }
     Ok(ClosedHold {
         debit,
-        is_charged: charged.is_some(),
+        charged,
         alerts,
     })
 }

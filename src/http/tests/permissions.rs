@@ -138,7 +138,7 @@ async fn admin_key_opens_the_admin_api_and_nothing_else() {
 
 #[tokio::test]
 async fn key_of_the_metrics_opens_them_and_nothing_else() {
-    let (router, _) = with_admin(ScriptedTurns::playing(greeting())).await;
+    let (router, _) = with_admin(ScriptedTurns::playing(greeting_steps())).await;
     let paths = routes::needs().into_iter();
     let paths = paths.chain(admin::PATHS.map(|(path, _)| (path, RequiredAuth::Admin)));
     for (route, need) in paths.filter(|(_, need)| *need != RequiredAuth::Public) {
@@ -159,7 +159,7 @@ async fn metrics_without_a_token_are_closed_on_the_main_listener_and_say_what_op
     for keys in [keys, Keys::none()] {
         let turns = ScriptedTurns::playing([]);
         let tables = ResponseTables::temporary();
-        let state = whole_state(&tables, turns, keys, DrainExpired::default());
+        let state = app_state(&tables, turns, keys, DrainExpired::default());
         let router = router(state);
         for key in [None, Some("secret-1"), Some("secret-admin")] {
             assert_eq!(
@@ -183,7 +183,7 @@ async fn other_paths_are_unknown_on_the_listener_of_the_metrics() {
         let keys = Keys::new(["secret-1"]).unwrap().with_scraper(token);
         let turns = ScriptedTurns::playing([]);
         let tables = ResponseTables::temporary();
-        let state = whole_state(&tables, turns, keys, DrainExpired::default());
+        let state = app_state(&tables, turns, keys, DrainExpired::default());
         let router = routes::metrics_router(state);
         assert_eq!(status(&router, "GET", "/metrics", None).await, open);
         for key in [None, Some("guess"), Some("secret-1")] {

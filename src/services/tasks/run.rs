@@ -387,6 +387,7 @@ impl TaskRun {
             }
             AgentEvent::AnswerStarted { model } => {
                 state.hold.record_answer_started();
+                self.inner.deps.metrics.know_model(&model);
                 self.recorder.change(|task| {
                     task.turns += 1;
                     task.model = model;

@@ -203,9 +203,11 @@ impl TaskTestServer {
             keep_charges_days: 1,
             node: "server".to_owned(),
         };
-        let opened = Ledger::open(store.clone(), Clock::new(|| 1_795_219_200), config)
-            .await
-            .unwrap();
+        let clock = Clock::new(|| 1_795_219_200);
+        let metrics = Metrics::new();
+        let opened =
+            Ledger::open_measured(store.clone(), clock, config, metrics.ledger.clone()).await;
+        let opened = opened.unwrap();
         let stop = CancellationToken::new();
         let kill = CancellationToken::new();
         let limits = TtlLimits {
@@ -213,7 +215,6 @@ impl TaskTestServer {
             max_records: 100,
             max_bytes: 1 << 20,
         };
-        let metrics = Metrics::new();
         let tasks = Tasks::new(TaskDeps {
             runner: Some(Arc::new(ScriptedRunner {
                 agents: sender,

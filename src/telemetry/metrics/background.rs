@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 use super::labels::CounterFamily;
+use super::labels::KnownModels;
 use super::labels::SecondsFamily;
 use super::labels::seconds_family;
 
@@ -19,6 +20,7 @@ pub struct BatchMetrics {
 /// Numbers of ended tasks, and waits for permission. Clones share them.
 #[derive(Debug, Clone)]
 pub struct TaskMetrics {
+    models: KnownModels,
     ended: CounterFamily<StatusLabel>,
     permission_wait: SecondsFamily<DecisionLabel>,
 }
@@ -109,7 +111,7 @@ impl Default for BatchMetrics {
 impl Default for TaskMetrics {
     /// Creates metrics that nothing reads.
     fn default() -> Self {
-        Self::register(&mut Registry::default())
+        Self::register(&mut Registry::default(), KnownModels::default())
     }
 }
 
@@ -142,8 +144,9 @@ impl BatchMetrics {
 }
 
 impl TaskMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, models: KnownModels) -> Self {
         let metrics = Self {
+            models,
             ended: CounterFamily::default(),
             permission_wait: seconds_family(),
         };
@@ -158,6 +161,12 @@ impl TaskMetrics {
             metrics.permission_wait.clone(),
         );
         metrics
+    }
+
+    /// Gives `model` a label of its own, by which charges of tasks are counted. Only for ids that
+    /// upstream has answered by.
+    pub fn know_model(&self, model: &str) {
+        self.models.add(model);
     }
 
     /// Counts a task that ended with `status`, a word of a fixed set.

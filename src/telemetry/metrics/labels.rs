@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -30,6 +31,9 @@ pub(super) type SecondsFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// Counters, one for each label set.
 pub(super) type CounterFamily<L> = Family<L, Counter>;
+
+/// Counter of dollars.
+pub(super) type DollarCounter = Counter<f64, AtomicU64>;
 
 /// Creates a histogram of durations in seconds.
 pub(super) fn seconds_histogram() -> Histogram {

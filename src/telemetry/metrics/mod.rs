@@ -16,6 +16,7 @@ mod pool;
 mod process;
 mod records;
 mod snapshot;
+mod spending;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use prometheus_client::registry::Registry;
 use build::BuildInfo;
 use gauges::ScrapeGauges;
 use labels::CounterFamily;
+use labels::KnownModels;
 use labels::OTHER;
 use owners::KnownOwners;
 use process::ProcessGauges;
@@ -51,7 +53,6 @@ pub use exemplar::RequestExemplar;
 pub use format::MetricsFormat;
 pub use http::HttpMetrics;
 pub use http::RequestEnd;
-pub use owners::Owner;
 pub use owners::OwnerConfig;
 pub use owners::OwnerLabel;
 pub use pool::PoolMetrics;
@@ -63,6 +64,8 @@ pub use snapshot::BreakerState;
 pub use snapshot::BudgetLevel;
 pub use snapshot::CircuitLevel;
 pub use snapshot::MetricsSnapshot;
+pub use spending::ChargedUsage;
+pub use spending::SpendingMetrics;
 pub use turn_kinds::AnswerStart;
 pub use turn_kinds::Saving;
 pub use turn_kinds::TokenKind;
@@ -100,6 +103,8 @@ pub struct MetricFamilies {
     pub http: HttpMetrics,
     /// Families of turns, by model.
     pub turns: TurnMetrics,
+    /// Families of charged tokens and dollars, by model and owner.
+    pub spending: SpendingMetrics,
     /// Families of the worker pool.
     pub pool: PoolMetrics,
     /// Families of the store.
@@ -173,17 +178,20 @@ impl Metrics {
             "Parameters that upstream was found to refuse, which are left out from then on",
             learned_refusals.clone(),
         );
+        let models = KnownModels::default();
+        let spending = SpendingMetrics::register(own, models.clone(), KnownOwners::new(owners));
         let families = MetricFamilies {
             http: HttpMetrics::register(own),
-            turns: TurnMetrics::register(own, KnownOwners::new(owners)),
+            turns: TurnMetrics::register(own, models.clone()),
+            spending: spending.clone(),
             pool: PoolMetrics::register(own),
             store: StoreMetrics::register(own),
-            ledger: LedgerMetrics::register(own),
+            ledger: LedgerMetrics::register(own, spending),
             batches: BatchMetrics::register(own),
-            tasks: TaskMetrics::register(own),
+            tasks: TaskMetrics::register(own, models.clone()),
             webhooks: WebhookMetrics::register(own),
         };
-        let gauges = ScrapeGauges::register(own, families.turns.known_models());
+        let gauges = ScrapeGauges::register(own, models);
         Self(Arc::new(MetricsInner {
             registry,
             scrape: Mutex::new(()),

@@ -31,9 +31,9 @@ pub struct OwnerConfig {
     pub max_owners: usize,
 }
 
-/// Owner of a turn, as its series name it; without labels if owners are not asked for.
+/// Owner of a charge, as its series name it; without labels if owners are not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Owner {
+pub(super) struct Owner {
     project: Option<Arc<str>>,
     key: Option<Arc<str>>,
 }

@@ -8,6 +8,8 @@ use prometheus_client::registry::Registry;
 
 use super::labels::CounterFamily;
 use super::labels::disk_histogram;
+use super::spending::ChargedUsage;
+use super::spending::SpendingMetrics;
 
 /// Bounds of the number of transactions that one disk sync is for.
 const GROUP_SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -43,6 +45,7 @@ struct FailureLabel {
 pub struct LedgerMetrics {
     hold: Histogram,
     charge: Histogram,
+    spending: SpendingMetrics,
 }
 
 impl CommitFailure {
@@ -74,7 +77,7 @@ impl Default for StoreMetrics {
 impl Default for LedgerMetrics {
     /// Creates metrics that nothing reads.
     fn default() -> Self {
-        Self::register(&mut Registry::default())
+        Self::register(&mut Registry::default(), SpendingMetrics::default())
     }
 }
 
@@ -120,10 +123,11 @@ impl StoreMetrics {
 }
 
 impl LedgerMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, spending: SpendingMetrics) -> Self {
         let metrics = Self {
             hold: disk_histogram(),
             charge: disk_histogram(),
+            spending,
         };
         registry.register(
             "hold_seconds",
@@ -143,8 +147,9 @@ impl LedgerMetrics {
         self.hold.observe(time.as_secs_f64());
     }
 
-    /// Records the time until a charge is on disk.
-    pub fn record_charge(&self, time: Duration) {
+    /// Records the time until a charge is on disk, and counts its tokens and dollars.
+    pub fn record_charge(&self, time: Duration, charge: &ChargedUsage<'_>) {
         self.charge.observe(time.as_secs_f64());
+        self.spending.count_charge(charge);
     }
 }

@@ -33,6 +33,8 @@ pub enum TokenKind {
     CacheRead,
     /// Prompt tokens written to the prompt cache.
     CacheWrite,
+    /// Tokens about which upstream reported nothing, as they were estimated.
+    Estimated,
 }
 
 /// Reason why an answer cost less.
@@ -73,6 +75,7 @@ impl TokenKind {
             Self::Output => "output",
             Self::CacheRead => "cache_read",
             Self::CacheWrite => "cache_write",
+            Self::Estimated => "estimated",
         }
     }
 }

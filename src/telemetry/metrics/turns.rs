@@ -1,10 +1,8 @@
-//! Metrics of turns: duration, tokens, cost and savings.
+//! Metrics of turns: durations, ends, savings and refusals.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -14,31 +12,22 @@ use super::exemplar;
 use super::exemplar::ExemplarFamily;
 use super::exemplar::RequestExemplar;
 use super::labels::CounterFamily;
+use super::labels::DollarCounter;
 use super::labels::KnownModels;
 use super::labels::ModelLabel;
 use super::labels::SecondsFamily;
 use super::labels::seconds_family;
-use super::owners::KnownOwners;
-use super::owners::Owner;
-use super::owners::OwnerConfig;
 use super::turn_kinds::AnswerStart;
 use super::turn_kinds::Saving;
-use super::turn_kinds::TokenKind;
 use super::turn_kinds::TurnEnd;
-
-/// Counter of dollars.
-type DollarCounter = Counter<f64, AtomicU64>;
 
 /// Counters and durations of turns, by model.
 #[derive(Debug, Clone)]
 pub struct TurnMetrics {
     models: KnownModels,
-    owners: KnownOwners,
     turns: CounterFamily<TurnLabels>,
     first_token: ExemplarFamily<StartLabels>,
     token_gap: SecondsFamily<ModelLabel>,
-    tokens: CounterFamily<TokenLabels>,
-    cost: Family<CostLabels, DollarCounter>,
     saved: Family<SavingLabel, DollarCounter>,
     refusals: CounterFamily<RefusalLabels>,
 }
@@ -63,21 +52,6 @@ struct StartLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokenLabels {
-    model: String,
-    r#type: &'static str,
-    #[prometheus(flatten)]
-    owner: Owner,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CostLabels {
-    model: String,
-    #[prometheus(flatten)]
-    owner: Owner,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SavingLabel {
     by: &'static str,
 }
@@ -91,7 +65,7 @@ struct RefusalLabels {
 impl Default for TurnMetrics {
     /// Creates metrics that nothing reads.
     fn default() -> Self {
-        Self::register(&mut Registry::default(), KnownOwners::default())
+        Self::register(&mut Registry::default(), KnownModels::default())
     }
 }
 
@@ -105,15 +79,12 @@ impl TokenPace {
 }
 
 impl TurnMetrics {
-    pub(super) fn register(registry: &mut Registry, owners: KnownOwners) -> Self {
+    pub(super) fn register(registry: &mut Registry, models: KnownModels) -> Self {
         let metrics = Self {
-            models: KnownModels::default(),
-            owners,
+            models,
             turns: CounterFamily::default(),
             first_token: exemplar::exemplar_family(),
             token_gap: seconds_family(),
-            tokens: CounterFamily::default(),
-            cost: Family::default(),
             saved: Family::default(),
             refusals: CounterFamily::default(),
         };
@@ -131,12 +102,6 @@ impl TurnMetrics {
             "token_gap_seconds",
             "Time between two pieces of an answer",
             metrics.token_gap.clone(),
-        );
-        registry.register("tokens", "Tokens by model and type", metrics.tokens.clone());
-        registry.register(
-            "cost_usd",
-            "Dollars charged, by model",
-            metrics.cost.clone(),
         );
         registry.register(
             "saved_usd",
@@ -191,39 +156,6 @@ impl TurnMetrics {
         }
     }
 
-    /// Returns the owner by which the tokens and costs of a turn are counted.
-    pub fn owner(&self, project: &str, key: &str) -> Owner {
-        self.owners.owner(project, key)
-    }
-
-    /// Returns the owners that tokens and costs are counted by.
-    pub fn owner_config(&self) -> &OwnerConfig {
-        self.owners.config()
-    }
-
-    /// Counts tokens of one kind.
-    pub fn count_tokens(&self, model: &str, owner: &Owner, kind: TokenKind, tokens: u64) {
-        // A label set is made only once there is something to count.
-        if tokens == 0 {
-            return;
-        }
-        let labels = TokenLabels {
-            model: self.models.label(model),
-            r#type: kind.label(),
-            owner: owner.clone(),
-        };
-        self.tokens.get_or_create(&labels).inc_by(tokens);
-    }
-
-    /// Adds a charge, in dollars.
-    pub fn add_cost(&self, model: &str, owner: &Owner, dollars: f64) {
-        let labels = CostLabels {
-            model: self.models.label(model),
-            owner: owner.clone(),
-        };
-        self.cost.get_or_create(&labels).inc_by(dollars.max(0.0));
-    }
-
     /// Adds dollars that were saved.
     pub fn add_saving(&self, saving: Saving, dollars: f64) {
         let label = SavingLabel { by: saving.label() };
@@ -235,11 +167,6 @@ impl TurnMetrics {
     pub fn count_refusal(&self, by: &'static str, scope: &'static str) {
         let labels = RefusalLabels { by, scope };
         self.refusals.get_or_create(&labels).inc();
-    }
-
-    /// Returns the models that have a label of their own.
-    pub(super) fn known_models(&self) -> KnownModels {
-        self.models.clone()
     }
 
     fn model_label(&self, model: &str) -> ModelLabel {

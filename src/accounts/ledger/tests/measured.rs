@@ -32,7 +32,7 @@ async fn hold_and_charge_count_although_their_futures_are_dropped() {
     let (ledger, metrics, _disk) = measured().await;
     drop(ledger.hold(&daily(100), amount(10, 0), "1"));
     let hold = async |id| ledger.hold(&daily(100), amount(10, 0), id).await.unwrap();
-    drop(hold("2").await.settle(charge(5, 0)));
+    drop(hold("2").await.settle(charge(5, 1_500_000_000)));
     // Charged in full, because its run has begun.
     drop(hold("3").await.start());
     settle_down(&ledger).await;
@@ -41,6 +41,9 @@ async fn hold_and_charge_count_although_their_futures_are_dropped() {
         &[
             "switchboard_hold_seconds_count 3",
             "switchboard_charge_seconds_count 2",
+            r#"switchboard_tokens_total{model="other",type="output"} 5"#,
+            r#"switchboard_tokens_total{model="other",type="estimated"} 10"#,
+            r#"switchboard_cost_usd_total{model="other"} 1.5"#,
         ],
     );
 }
@@ -62,6 +65,8 @@ async fn hold_and_charge_that_are_not_written_count_once_they_are() {
     for _ in 0..2 {
         ledger.retry_pending_closes().await;
         counts(1);
+        let tokens = r#"switchboard_tokens_total{model="other",type="output"} 5"#;
+        assert_series(&metrics, &[tokens]);
     }
 }
 
@@ -78,6 +83,7 @@ async fn repeated_run_of_an_answer_that_is_charged_counts_no_further_hold() {
         &[
             "switchboard_hold_seconds_count 1",
             "switchboard_charge_seconds_count 1",
+            r#"switchboard_tokens_total{model="other",type="output"} 5"#,
         ],
     );
 }

@@ -277,7 +277,6 @@ impl PendingTurn {
         } else {
             WaitingHold::Deferred(holding)
         };
-        let owner = admission.metrics.owner(&caller.project, &caller.name);
         let (gate, gate_control) = Gate::closed();
         let hold = async move {
             gate_control.wait_for_arrival().await;
@@ -297,7 +296,7 @@ impl PendingTurn {
         } = running;
         meter.attach(costs.clone());
         let tokens = estimate.prompt_tokens;
-        let billing = TurnBilling::new(admission, hold, costs, &info.model, owner, tokens);
+        let billing = TurnBilling::new(admission, hold, costs, &info.model, tokens);
         Ok((info, Box::pin(BillingStream::new(events, billing))))
     }
 }

@@ -16,7 +16,6 @@ use crate::domain::Finish;
 use crate::domain::Money;
 use crate::domain::TurnEvent;
 use crate::telemetry::logs::ErrorChain;
-use crate::telemetry::metrics::Owner;
 
 /// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
 /// milliseconds; a process that does not obey it is ended within this time.
@@ -34,11 +33,10 @@ impl TurnBilling {
         hold: BudgetHold,
         reported_costs: CostWatch,
         model: &str,
-        owner: Owner,
         prompt_tokens: u64,
     ) -> Self {
         Self {
-            costs: TurnCosts::new(rules, reported_costs, model, owner, prompt_tokens),
+            costs: TurnCosts::new(rules, reported_costs, model, prompt_tokens),
             hold: hold.start(),
         }
     }
@@ -56,7 +54,7 @@ impl TurnBilling {
         let is_whole = finish.stop_sequence.is_none();
         let cost = costs.total_cost(is_whole);
         finish.usage.cost = cost;
-        let charge = costs.charge(cost, hold.amount().money, ChargeOutcome::Answered);
+        let charge = costs.charge(cost, ChargeOutcome::Answered);
         let correction = hold.correction();
         let settled = hold.settle(charge).map(|settled| {
             if let Err(error) = settled {
@@ -93,7 +91,7 @@ impl TurnBilling {
             let settled = if is_free {
                 hold.release().await
             } else {
-                let charge = costs.charge(cost, hold.amount().money, outcome);
+                let charge = costs.charge(cost, outcome);
                 hold.settle(charge).await
             };
             if let Err(error) = settled {

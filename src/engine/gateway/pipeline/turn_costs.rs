@@ -10,9 +10,7 @@ use crate::domain::Money;
 use crate::domain::RunCost;
 use crate::domain::Usage;
 use crate::engine::gateway::usage_counter::UsageCounter;
-use crate::telemetry::metrics::Owner;
 use crate::telemetry::metrics::Saving;
-use crate::telemetry::metrics::TokenKind;
 
 /// Usage and costs of a turn so far.
 pub(super) struct TurnCosts {
@@ -21,8 +19,6 @@ pub(super) struct TurnCosts {
     pub(super) tally: UsageCounter,
     /// Id of the model that is to answer.
     model: String,
-    /// Owner by which metrics count the turn.
-    owner: Owner,
     prompt_tokens: u64,
     /// Tokens charged for a prompt that was upstream when the run was cut short, before any answer.
     pub(super) charged_prompt: Option<Usage>,
@@ -33,7 +29,6 @@ impl TurnCosts {
         rules: Arc<AdmissionDeps>,
         reported_costs: CostWatch,
         model: &str,
-        owner: Owner,
         prompt_tokens: u64,
     ) -> Self {
         Self {
@@ -41,7 +36,6 @@ impl TurnCosts {
             reported_costs,
             tally: UsageCounter::default(),
             model: model.to_owned(),
-            owner,
             prompt_tokens,
             charged_prompt: None,
         }
@@ -175,16 +169,12 @@ impl TurnCosts {
         price(unread) - price(read)
     }
 
-    /// Creates the charge of `money` for the turn, and counts it in the metrics. `held` is what a
-    /// charge without money debits.
-    pub(super) fn charge(
-        &self,
-        money: Option<Money>,
-        held: Money,
-        outcome: ChargeOutcome,
-    ) -> Charge {
+    /// Creates the charge of `money` for the turn, and counts what the prompt cache has saved. The
+    /// ledger counts the charge itself.
+    pub(super) fn charge(&self, money: Option<Money>, outcome: ChargeOutcome) -> Charge {
         let usage = self.usage();
-        self.count(&usage, money.unwrap_or(held));
+        let saved = self.prompt_cache_saving(&usage);
+        self.rules.metrics.add_saving(Saving::PromptCache, saved);
         let estimated_output = self.estimated_output_tokens();
         Charge {
             model: self.model().to_owned(),
@@ -198,21 +188,6 @@ impl TurnCosts {
             money,
             outcome,
         }
-    }
-
-    fn count(&self, usage: &Usage, charged: Money) {
-        let metrics = &self.rules.metrics;
-        let model = self.model();
-        for (kind, tokens) in [
-            (TokenKind::Input, usage.input_tokens),
-            (TokenKind::CacheWrite, usage.cache_write_tokens),
-            (TokenKind::CacheRead, usage.cache_read_tokens),
-            (TokenKind::Output, usage.output_tokens),
-        ] {
-            metrics.count_tokens(model, &self.owner, kind, tokens);
-        }
-        metrics.add_cost(model, &self.owner, charged.dollars());
-        metrics.add_saving(Saving::PromptCache, self.prompt_cache_saving(usage));
     }
 }
 

@@ -171,6 +171,10 @@ async fn permission_request_is_answered_by_the_caller_or_denied_after_timeout() 
             &format!(r#"{waits}_sum{{decision="timeout"}} 20.0"#),
             &format!(r#"{waits}_count{{decision="withdrawn"}} 1"#),
             r#"switchboard_tasks_ended_total{status="completed"} 1"#,
+            "switchboard_charge_seconds_count 1",
+            r#"switchboard_tokens_total{model="haiku",type="input"} 7"#,
+            r#"switchboard_tokens_total{model="haiku",type="output"} 3"#,
+            r#"switchboard_cost_usd_total{model="haiku"} 0.25"#,
         ],
     );
 }

@@ -35,9 +35,13 @@ fn record_turn(metrics: &Metrics, model: &str) {
     turns.count_turn(model, TurnEnd::Answered);
     turns.record_first_token(model, AnswerStart::Warm, Duration::from_millis(20), None);
     turns.token_pace(model).record_piece();
-    let owner = turns.owner("p", "k");
-    turns.count_tokens(model, &owner, TokenKind::CacheRead, 12);
-    turns.add_cost(model, &owner, 0.25);
+    metrics.spending.count_charge(&ChargedUsage {
+        project: "p",
+        key: "k",
+        model,
+        tokens: &[(TokenKind::CacheRead, 12), (TokenKind::Output, 0)],
+        dollars: 0.25,
+    });
 }
 
 /// Metrics with a series in each family, and the levels that go with them.
@@ -231,9 +235,13 @@ fn owners_beyond_the_maximum_are_counted_as_other() {
     });
     metrics.turns.know_model("m");
     let count = |project: &str| {
-        let owner = metrics.turns.owner(project, "key-1");
-        metrics.turns.count_tokens("m", &owner, TokenKind::Input, 1);
-        metrics.turns.add_cost("m", &owner, 0.5);
+        metrics.spending.count_charge(&ChargedUsage {
+            project,
+            key: "key-1",
+            model: "m",
+            tokens: &[(TokenKind::Input, 1)],
+            dollars: 0.5,
+        });
     };
     ["a", "b", "c", "d", "a"].iter().copied().for_each(count);
     let text = rendered(&metrics, &MetricsSnapshot::default());

@@ -8,6 +8,7 @@ async fn measured() -> (Setting, Metrics) {
     let metrics = Metrics::new();
     let rules = AdmissionDeps {
         metrics: metrics.turns.clone(),
+        ledger: ledger::testing::measured(testing::NOW, metrics.ledger.clone()).await,
         ..testing::admission_deps().await
     };
     (Setting::with(rules), metrics)

@@ -1,0 +1,109 @@
+//! Metrics of what is charged: tokens and dollars, by model and owner.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use super::labels::CounterFamily;
+use super::labels::DollarCounter;
+use super::labels::KnownModels;
+use super::owners::KnownOwners;
+use super::owners::Owner;
+use super::owners::OwnerConfig;
+use super::turn_kinds::TokenKind;
+
+/// Counters of charged tokens and dollars. Clones share them.
+#[derive(Debug, Clone)]
+pub struct SpendingMetrics {
+    models: KnownModels,
+    owners: KnownOwners,
+    tokens: CounterFamily<TokenLabels>,
+    cost: Family<CostLabels, DollarCounter>,
+}
+
+/// Charge of a turn or a task, as its metrics see it.
+#[derive(Debug, Clone, Copy)]
+pub struct ChargedUsage<'a> {
+    /// Id of the project that is charged.
+    pub project: &'a str,
+    /// Id of the key that is charged.
+    pub key: &'a str,
+    /// Id of the model that answered; empty if none did.
+    pub model: &'a str,
+    /// Charged tokens by their kind.
+    pub tokens: &'a [(TokenKind, u64)],
+    /// Charged dollars.
+    pub dollars: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    model: String,
+    r#type: &'static str,
+    #[prometheus(flatten)]
+    owner: Owner,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CostLabels {
+    model: String,
+    #[prometheus(flatten)]
+    owner: Owner,
+}
+
+impl Default for SpendingMetrics {
+    /// Creates metrics that nothing reads.
+    fn default() -> Self {
+        let models = KnownModels::default();
+        Self::register(&mut Registry::default(), models, KnownOwners::default())
+    }
+}
+
+impl SpendingMetrics {
+    pub(super) fn register(
+        registry: &mut Registry,
+        models: KnownModels,
+        owners: KnownOwners,
+    ) -> Self {
+        let metrics = Self {
+            models,
+            owners,
+            tokens: CounterFamily::default(),
+            cost: Family::default(),
+        };
+        registry.register(
+            "tokens",
+            "Tokens charged to turns and tasks, by model and type",
+            metrics.tokens.clone(),
+        );
+        registry.register(
+            "cost_usd",
+            "Dollars charged to turns and tasks, by model",
+            metrics.cost.clone(),
+        );
+        metrics
+    }
+
+    /// Returns the owners that tokens and dollars are counted by.
+    pub fn owner_config(&self) -> &OwnerConfig {
+        self.owners.config()
+    }
+
+    /// Counts the tokens and dollars of a charge.
+    pub fn count_charge(&self, charge: &ChargedUsage<'_>) {
+        let model = self.models.label(charge.model);
+        let owner = self.owners.owner(charge.project, charge.key);
+        // A label set is made only once there is something to count.
+        for (kind, tokens) in charge.tokens.iter().filter(|(_, tokens)| *tokens > 0) {
+            let labels = TokenLabels {
+                model: model.clone(),
+                r#type: kind.label(),
+                owner: owner.clone(),
+            };
+            self.tokens.get_or_create(&labels).inc_by(*tokens);
+        }
+        let labels = CostLabels { model, owner };
+        let dollars = charge.dollars.max(0.0);
+        self.cost.get_or_create(&labels).inc_by(dollars);
+    }
+}

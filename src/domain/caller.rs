@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Money;
+use super::RequestOrigin;
 use super::RequestPermit;
 
 /// Project of keys that belong to no other project.
@@ -29,6 +30,8 @@ pub struct Caller {
     pub in_background: bool,
     /// Rate limit permit that this request has already taken.
     pub permit: RequestPermit,
+    /// How the request came, and how it is answered.
+    pub origin: RequestOrigin,
 }
 
 /// Directives of a request's `Cache-Control` header (RFC 9111).
@@ -150,6 +153,16 @@ impl Caller {
             idempotency_key: None,
             in_background: false,
             permit: RequestPermit::default(),
+            origin: RequestOrigin::default(),
+        }
+    }
+
+    /// Returns the caller with an answer that is sent piece by piece, or as a whole.
+    #[must_use]
+    pub fn streaming(self, is_streamed: bool) -> Self {
+        Self {
+            origin: self.origin.streamed(is_streamed),
+            ..self
         }
     }
 

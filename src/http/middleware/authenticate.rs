@@ -19,6 +19,8 @@ use crate::accounts::auth::Keys;
 use crate::accounts::auth::Permission;
 use crate::domain::CacheControl;
 use crate::domain::Caller;
+use crate::domain::RequestOrigin;
+use crate::domain::Surface;
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
 
@@ -126,6 +128,7 @@ impl AuthGuard {
             }
             caller => Ok(Some(Caller {
                 cache_control: cache_control(request.headers()),
+                origin: origin(request),
                 ..caller?
             })),
         }
@@ -148,6 +151,16 @@ pub(in crate::http) async fn layer(
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
+}
+
+/// Returns the origin of a request, by the route that it matches.
+fn origin(request: &Request) -> RequestOrigin {
+    let route = request.extensions().get::<MatchedPath>();
+    let surface = route.map(|route| Surface::of_path(route.as_str()));
+    RequestOrigin {
+        surface: surface.unwrap_or_default(),
+        ..RequestOrigin::default()
+    }
 }
 
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {

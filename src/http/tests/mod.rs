@@ -25,6 +25,7 @@ mod responses;
 mod route;
 mod sessions;
 mod streams;
+pub(crate) mod surfaces;
 pub(crate) mod tasks;
 mod tools;
 mod uploads;

@@ -12,10 +12,12 @@ use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 use crate::domain::Part;
+use crate::domain::Surface;
 use crate::domain::Turn;
 use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
 use crate::http::tests::play;
+use crate::http::tests::surfaces::SeenSurfaces;
 use crate::http::tests::with_keys::with_configured_key;
 
 pub(super) async fn open(server: &Server) -> Socket {
@@ -91,6 +93,21 @@ async fn chat_without_id_gets_tokens_and_done_with_usage() {
     };
     assert_eq!(tokens, [json!("hi"), json!("!")]);
     assert_eq!(done["usage"]["total_tokens"], 5, "{done}");
+}
+
+#[tokio::test]
+async fn turns_of_sockets_name_the_api_that_they_came_by() {
+    let seen = SeenSurfaces::default();
+    let server = Server::start(seen.turns()).await;
+    let mut socket = open(&server).await;
+    socket.send(chat("a", "hi")).await;
+    socket.until("done").await;
+    assert_eq!(seen.take(), [Surface::Stream]);
+    let mut socket = Socket::open_at(&server, "/v1/responses").await;
+    let asked = json!({"type": "response.create", "model": "sonnet", "input": "Hi"});
+    socket.send(asked).await;
+    socket.until("response.completed").await;
+    assert_eq!(seen.take(), [Surface::Responses]);
 }
 
 #[tokio::test]

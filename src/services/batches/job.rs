@@ -23,6 +23,8 @@ use crate::api::openai::batches::BatchRequestLine;
 use crate::api::openai::batches::BatchStatus;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
+use crate::domain::RequestOrigin;
+use crate::domain::Surface;
 use crate::domain::Usage;
 use crate::domain::unix_now;
 use crate::runtime::backoff::Backoff;
@@ -302,6 +304,10 @@ impl BatchJob {
             let caller = Caller {
                 idempotency_key,
                 in_background: true,
+                origin: RequestOrigin {
+                    surface: Surface::Batches,
+                    ..RequestOrigin::default()
+                },
                 ..caller
             };
             let error = match answers.answer(&caller, endpoint, body.as_bytes()).await {

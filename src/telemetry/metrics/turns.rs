@@ -43,6 +43,7 @@ pub struct TokenPace {
 struct TurnLabels {
     model: String,
     end: &'static str,
+    surface: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,7 +91,7 @@ impl TurnMetrics {
         };
         registry.register(
             "turns",
-            "Turns that were answered, failed or cancelled, by model",
+            "Turns that were answered, failed or cancelled, by model and by the API they came by",
             metrics.turns.clone(),
         );
         registry.register(
@@ -122,11 +123,12 @@ impl TurnMetrics {
         self.models.add(model);
     }
 
-    /// Counts a turn that has ended.
-    pub fn count_turn(&self, model: &str, end: TurnEnd) {
+    /// Counts a turn that has ended. `surface` is the API that it came by, a word of a fixed set.
+    pub fn count_turn(&self, model: &str, end: TurnEnd, surface: &'static str) {
         let labels = TurnLabels {
             model: self.models.label(model),
             end: end.label(),
+            surface,
         };
         self.turns.get_or_create(&labels).inc();
     }

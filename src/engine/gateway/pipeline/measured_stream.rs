@@ -10,6 +10,7 @@ use futures::Stream;
 use tokio::time::Instant;
 
 use super::AdmissionDeps;
+use crate::domain::Surface;
 use crate::domain::TurnEvent;
 use crate::domain::Usage;
 use crate::engine::gateway::CacheStatus;
@@ -30,6 +31,8 @@ pub(super) struct TurnMeasure {
     admission: Arc<AdmissionDeps>,
     /// Id of the model that is to answer, and then that by which upstream answers.
     model: String,
+    /// API that the turn came by.
+    surface: Surface,
     start: AnswerStart,
     is_routed: bool,
     asked_at: Instant,
@@ -46,11 +49,12 @@ pub(super) struct MeasuredStream {
 }
 
 impl TurnMeasure {
-    /// Begins to measure a turn that is asked for now.
-    pub(super) fn begin(admission: Arc<AdmissionDeps>) -> Self {
+    /// Begins to measure a turn that is asked for now by `surface`.
+    pub(super) fn begin(admission: Arc<AdmissionDeps>, surface: Surface) -> Self {
         Self {
             admission,
             model: String::new(),
+            surface,
             start: AnswerStart::Warm,
             is_routed: false,
             asked_at: Instant::now(),
@@ -114,7 +118,8 @@ impl TurnMeasure {
 
     fn count_end(&mut self, end: TurnEnd) {
         if !std::mem::replace(&mut self.is_counted, true) {
-            self.admission.metrics.count_turn(&self.model, end);
+            let surface = self.surface.name();
+            self.metrics().count_turn(&self.model, end, surface);
         }
     }
 }

@@ -116,7 +116,7 @@ impl PipelineSteps {
     /// Answers a turn, and measures it from here to its last event.
     async fn measure(&self, caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
         let admission = &self.admission;
-        let measure = TurnMeasure::begin(Arc::clone(admission));
+        let measure = TurnMeasure::begin(Arc::clone(admission), caller.origin.surface);
         match self.pass(caller, turn).await {
             Ok(running) => Ok(MeasuredStream::wrap(running, measure)),
             Err(error) => {

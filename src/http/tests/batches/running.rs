@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
+use crate::domain::Surface;
+use crate::http::tests::surfaces::SeenSurfaces;
 
 #[tokio::test]
 async fn batch_output_is_in_the_order_of_the_file() {
@@ -264,4 +266,13 @@ async fn batch_lines_in_parallel_are_limited() {
     };
     tokio::select! { () = running => {}, () = watching => {} }
     assert_eq!(peak, 2);
+}
+
+#[tokio::test]
+async fn turns_of_lines_name_the_api_of_batches() {
+    let seen = SeenSurfaces::default();
+    let bench = Bench::of(seen.turns()).await;
+    let id = bench.begin(&lines(2)).await;
+    bench.until_is(&id, "completed").await;
+    assert_eq!(seen.take(), [Surface::Batches; 2]);
 }

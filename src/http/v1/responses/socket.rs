@@ -206,9 +206,11 @@ impl ResponsesSocketSession {
         drain_expired: &DrainExpired,
     ) -> BoxStream<'static, Result<(Option<Remarks>, ResponseStep), ApiError>> {
         // The key may have been changed or revoked since the connection was opened.
+        let origin = self.caller.origin;
         let caller = self
             .keys
-            .authenticate_again(&self.caller, Some(Permission::Inference));
+            .authenticate_again(&self.caller, Some(Permission::Inference))
+            .map(|caller| Caller { origin, ..caller });
         let responses = self.responses.clone();
         let memory = self.memory.clone();
         let limit = self.config.first_event_wait;

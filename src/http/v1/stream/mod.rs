@@ -34,6 +34,7 @@ use crate::api::openai::chat::turn_id;
 use crate::api::request_schema::InvalidRequest;
 use crate::api::request_schema::code;
 use crate::domain::Caller;
+use crate::domain::Surface;
 use crate::engine::gateway::TurnPipeline;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
@@ -260,9 +261,10 @@ impl StreamSocketSession {
             api_key: Some(api_key),
             ..Credentials::default()
         };
-        Ok(self
-            .keys
-            .authenticate(&credentials, Some(Permission::Inference))?)
+        let needed = Some(Permission::Inference);
+        let mut caller = self.keys.authenticate(&credentials, needed)?;
+        caller.origin.surface = Surface::Stream;
+        Ok(caller)
     }
 
     /// Decodes the message `text` once memory is granted. An error has the id of the turn that the
@@ -338,6 +340,7 @@ impl StreamSocketSession {
             .authenticate_again(caller, Some(Permission::Inference))?;
         let again = Caller {
             cache_control: caller.cache_control,
+            origin: caller.origin,
             ..again
         };
         let encoder = SocketEncoder::new(id);

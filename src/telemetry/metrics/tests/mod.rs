@@ -32,7 +32,7 @@ fn request<'a>(route: Option<&'a str>, method: &'a str) -> RequestEnd<'a> {
 /// Records an event of each kind for `model`.
 fn record_turn(metrics: &Metrics, model: &str) {
     let turns = &metrics.turns;
-    turns.count_turn(model, TurnEnd::Answered);
+    turns.count_turn(model, TurnEnd::Answered, "chat");
     turns.record_first_token(model, AnswerStart::Warm, Duration::from_millis(20), None);
     turns.token_pace(model).record_piece();
     metrics.spending.count_charge(&ChargedUsage {
@@ -115,7 +115,7 @@ fn every_metric_is_rendered() {
             r#"switchboard_http_requests_total{route="/v1/models",method="GET",status="404"} 1"#,
             r#"switchboard_http_request_seconds_bucket{le="0.005",route="/v1/models"} 1"#,
             r#"switchboard_http_errors_total{code="not_found"} 1"#,
-            r#"switchboard_turns_total{model="claude-m",end="answered"} 1"#,
+            r#"switchboard_turns_total{model="claude-m",end="answered",surface="chat"} 1"#,
             r#"switchboard_first_token_seconds_count{model="claude-m",start="warm"} 1"#,
             r#"switchboard_token_gap_seconds_count{model="claude-m"} 1"#,
             r#"switchboard_tokens_total{model="claude-m",type="cache_read"} 12"#,

@@ -1,6 +1,7 @@
 //! Metrics of turns.
 
 use super::*;
+use crate::domain::Surface;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::testing::assert_series;
 
@@ -17,7 +18,7 @@ async fn measured() -> (Setting, Metrics) {
 #[tokio::test(start_paused = true)]
 async fn answered_turn_is_measured_and_its_cached_answer_counts_as_saved() {
     let (setting, metrics) = measured().await;
-    let caller = capped("a", 10_000);
+    let mut caller = capped("a", 10_000);
     let running = setting.ask(&caller, turn("m-1", Some(0.0))).await.unwrap();
     let run = setting.runs.take();
     tokio::time::advance(Duration::from_millis(40)).await;
@@ -32,11 +33,14 @@ async fn answered_turn_is_measured_and_its_cached_answer_counts_as_saved() {
     run.say(finished());
     drop(run);
     while events.next().await.is_some() {}
+    // An equal turn of another API, answered from the cache.
+    caller.origin.surface = Surface::Responses;
     read(setting.ask(&caller, turn("m-1", Some(0.0))).await.unwrap()).await;
     assert_series(
         &metrics,
         &[
-            r#"switchboard_turns_total{model="m-1",end="answered"} 2"#,
+            r#"switchboard_turns_total{model="m-1",end="answered",surface="chat"} 1"#,
+            r#"switchboard_turns_total{model="m-1",end="answered",surface="responses"} 1"#,
             r#"switchboard_first_token_seconds_bucket{model="m-1",start="warm",le="0.025"} 0"#,
             r#"switchboard_first_token_seconds_bucket{model="m-1",start="warm",le="0.05"} 1"#,
             r#"switchboard_first_token_seconds_count{model="m-1",start="cached"} 1"#,
@@ -70,8 +74,8 @@ async fn failed_cancelled_and_refused_turns_are_counted_apart() {
     assert_series(
         &metrics,
         &[
-            r#"switchboard_turns_total{model="m-1",end="failed"} 1"#,
-            r#"switchboard_turns_total{model="m-1",end="cancelled"} 1"#,
+            r#"switchboard_turns_total{model="m-1",end="failed",surface="chat"} 1"#,
+            r#"switchboard_turns_total{model="m-1",end="cancelled",surface="chat"} 1"#,
             r#"switchboard_refusals_total{by="budget",scope="key"} 1"#,
         ],
     );

@@ -12,18 +12,19 @@ use prometheus_client::metrics::family::Family;
 
 use super::labels::SECONDS;
 
-/// Maximum length of an id. `OpenMetrics` allows 128 characters for all labels of an exemplar.
-const MAX_ID_LENGTH: usize = 100;
+/// Maximum number of characters of all labels of an exemplar, names and values together, that
+/// `OpenMetrics` allows.
+const MAX_LABEL_LENGTH: usize = 128;
 
 tokio::task_local! {
     static REQUEST: RequestExemplar;
 }
 
-/// Request that an observation belongs to, named by one label. Clones share its id.
+/// Request that an observation belongs to, and its trace if it has one. Clones share the ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestExemplar {
-    label: &'static str,
-    id: Arc<str>,
+    request: Arc<str>,
+    trace: Option<Arc<str>>,
 }
 
 /// Histogram of durations whose buckets name a request.
@@ -36,8 +37,17 @@ impl RequestExemplar {
     /// Names a request by its request id.
     pub fn of_request(id: &str) -> Self {
         Self {
-            label: "request_id",
-            id: id.into(),
+            request: id.into(),
+            trace: None,
+        }
+    }
+
+    /// Names the trace of the request as well, by its id.
+    #[must_use]
+    pub fn with_trace(self, id: &str) -> Self {
+        Self {
+            trace: Some(id.into()),
+            ..self
         }
     }
 
@@ -46,17 +56,32 @@ impl RequestExemplar {
         REQUEST.scope(self, future)
     }
 
-    /// Returns the request that runs now; `None` for background work, and for an id that is too long
+    /// Returns the request that runs now; `None` for background work, and for ids that are too long
     /// for an exemplar.
     pub fn current() -> Option<Self> {
         let current = REQUEST.try_with(Self::clone).ok();
-        current.filter(|exemplar| exemplar.id.len() <= MAX_ID_LENGTH)
+        current.filter(|exemplar| !exemplar.labels().is_empty())
+    }
+
+    /// Returns the labels that fit into an exemplar. The trace goes first: it leads to the request.
+    fn labels(&self) -> Vec<(&'static str, &str)> {
+        let trace = self.trace.as_deref().map(|id| ("trace_id", id));
+        let mut left = MAX_LABEL_LENGTH;
+        let mut labels = Vec::new();
+        for (name, id) in trace.into_iter().chain([("request_id", &*self.request)]) {
+            let length = name.len() + id.chars().count();
+            if length <= left {
+                left -= length;
+                labels.push((name, id));
+            }
+        }
+        labels
     }
 }
 
 impl EncodeLabelSet for RequestExemplar {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
-        [(self.label, &*self.id)].encode(encoder)
+        self.labels().encode(encoder)
     }
 }
 

@@ -300,9 +300,33 @@ async fn exemplars_name_the_request_in_open_metrics_alone() {
 #[tokio::test]
 async fn exemplar_with_a_long_id_is_left_out() {
     let current = async || RequestExemplar::current();
-    let long = "x".repeat(101);
+    let long = "x".repeat(128 - "request_id".len() + 1);
     let of_request = RequestExemplar::of_request;
     assert_eq!(of_request(&long).scope(current()).await, None);
     assert!(of_request(&long[1..]).scope(current()).await.is_some());
     assert_eq!(current().await, None);
+}
+
+/// A trace is named beside its request, and alone where there is no room for both.
+#[tokio::test]
+async fn exemplar_of_a_traced_request_names_its_trace() {
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let long = "x".repeat(100);
+    for (request, labels) in [
+        (
+            "req_1",
+            format!(r#"{{trace_id="{trace}",request_id="req_1"}}"#),
+        ),
+        (&long, format!(r#"{{trace_id="{trace}"}}"#)),
+    ] {
+        let metrics = Metrics::new();
+        let waited = async { metrics.pool.record_wait("live", Duration::ZERO) };
+        let request = RequestExemplar::of_request(request).with_trace(trace);
+        request.scope(waited).await;
+        let text = rendered(&metrics, &MetricsSnapshot::default());
+        assert!(
+            text.contains(&format!(" # {labels} 0.0 ")),
+            "{labels}\n{text}"
+        );
+    }
 }

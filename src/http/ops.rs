@@ -70,11 +70,11 @@ pub(super) async fn metrics(
     let accept = headers.get(header::ACCEPT);
     let accept = accept.and_then(|value| value.to_str().ok());
     let format = MetricsFormat::from_accept(accept.unwrap_or_default());
-    let text = sources.process.render(&snapshot, format);
-    let text = text.map_err(|error| {
+    let rendered = sources.process.render(&snapshot, format);
+    let rendered = rendered.map_err(|error| {
         ApiError::new(ErrorKind::Internal, "The figures cannot be written.").caused_by(error)
     })?;
-    Ok(([(header::CONTENT_TYPE, format.content_type())], text))
+    Ok(([(header::CONTENT_TYPE, format.content_type())], rendered))
 }
 
 /// Reads the levels and totals that other parts keep.

@@ -44,6 +44,7 @@ pub(crate) const RESPONSES: &[ResponseSchema] = &[
     json("GET", "/ready", 503, "Readiness"),
     binary("GET", "/metrics", "text/plain"),
     binary("GET", "/metrics", "application/openmetrics-text"),
+    binary("GET", "/metrics", "application/vnd.google.protobuf"),
     json("GET", "/openapi.json", 200, "OpenApiDocument"),
     empty("GET", "/openapi.json", 304),
     binary("GET", "/docs", "text/html"),

@@ -2,6 +2,7 @@
 //! bucket.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,6 +12,8 @@ use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 
 use super::labels::SECONDS;
+use super::labels::SecondsFamily;
+use super::labels::native_histogram;
 
 /// Maximum number of characters of all labels of an exemplar, names and values together, that
 /// `OpenMetrics` allows.
@@ -27,11 +30,21 @@ pub struct RequestExemplar {
     trace: Option<Arc<str>>,
 }
 
-/// Histogram of durations whose buckets name a request.
-pub(super) type ExemplarHistogram = HistogramWithExemplars<RequestExemplar>;
+/// Histogram of durations whose classic buckets name a request.
+type ExemplarHistogram = HistogramWithExemplars<RequestExemplar>;
 
-/// Histograms of durations whose buckets name a request, one for each label set.
-pub(super) type ExemplarFamily<L> = Family<L, ExemplarHistogram, fn() -> ExemplarHistogram>;
+/// Histograms of durations whose classic buckets name a request.
+type ClassicFamily<L> = Family<L, ExemplarHistogram, fn() -> ExemplarHistogram>;
+
+/// Histograms of durations whose buckets name a request, one for each label set. Clones share them.
+///
+/// A histogram of the library has either exemplars or native buckets, so there are two for each label
+/// set, of which the protobuf format makes one.
+#[derive(Debug, Clone)]
+pub(super) struct ExemplarFamily<L> {
+    classic: ClassicFamily<L>,
+    native: SecondsFamily<L>,
+}
 
 impl RequestExemplar {
     /// Names a request by its request id.
@@ -85,16 +98,31 @@ impl EncodeLabelSet for RequestExemplar {
     }
 }
 
-/// Creates histograms of durations in seconds whose buckets name a request.
-pub(super) fn exemplar_family<L: Clone + std::hash::Hash + Eq>() -> ExemplarFamily<L> {
-    ExemplarFamily::new_with_constructor(|| HistogramWithExemplars::new(SECONDS.into_iter()))
-}
+impl<L: Clone + Hash + Eq> ExemplarFamily<L> {
+    /// Creates an empty family.
+    pub(super) fn new() -> Self {
+        Self {
+            classic: ClassicFamily::new_with_constructor(|| {
+                HistogramWithExemplars::new(SECONDS.into_iter())
+            }),
+            native: SecondsFamily::new_with_constructor(native_histogram),
+        }
+    }
 
-/// Adds `seconds` to `histogram`, with `exemplar` as the example of its bucket.
-pub(super) fn observe(
-    histogram: &ExemplarHistogram,
-    seconds: f64,
-    exemplar: Option<RequestExemplar>,
-) {
-    histogram.observe(seconds, exemplar, Some(SystemTime::now()));
+    /// Returns the histograms with exemplars and classic buckets, to be registered.
+    pub(super) fn classic(&self) -> ClassicFamily<L> {
+        self.classic.clone()
+    }
+
+    /// Returns the histograms with native buckets, to be registered apart from the others.
+    pub(super) fn native(&self) -> SecondsFamily<L> {
+        self.native.clone()
+    }
+
+    /// Adds `seconds` to the histogram of `labels`, with `exemplar` as the example of its bucket.
+    pub(super) fn observe(&self, labels: &L, seconds: f64, exemplar: Option<RequestExemplar>) {
+        let classic = self.classic.get_or_create(labels);
+        classic.observe(seconds, exemplar, Some(SystemTime::now()));
+        self.native.get_or_create(labels).observe(seconds);
+    }
 }

@@ -10,6 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::NativeHistogramConfig;
 
 /// Label value of what is outside of a finite set.
 pub(super) const OTHER: &str = "other";
@@ -26,6 +27,12 @@ const DISK_SECONDS: [f64; 14] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
 ];
 
+/// Schema of native histograms: eight buckets for each power of two, so that bounds are 9 % apart.
+pub(super) const NATIVE_SCHEMA: i8 = 3;
+/// Maximum number of buckets of a native histogram; beyond it there are half as many for each power of
+/// two. 160: enough for values from 1 to a million.
+const MAX_NATIVE_BUCKETS: usize = 160;
+
 /// Histograms of durations in seconds, one for each label set.
 pub(super) type SecondsFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -37,12 +44,26 @@ pub(super) type DollarCounter = Counter<f64, AtomicU64>;
 
 /// Creates a histogram of durations in seconds.
 pub(super) fn seconds_histogram() -> Histogram {
-    Histogram::new(SECONDS)
+    histogram(SECONDS)
 }
 
 /// Creates a histogram of the durations of disk writes, in seconds.
 pub(super) fn disk_histogram() -> Histogram {
-    Histogram::new(DISK_SECONDS)
+    histogram(DISK_SECONDS)
+}
+
+/// Creates a histogram with these bounds of classic buckets, and with native buckets.
+pub(super) fn histogram(bounds: impl IntoIterator<Item = f64>) -> Histogram {
+    Histogram::new_classic_and_native(bounds, native_config())
+}
+
+/// Creates a histogram with native buckets alone.
+pub(super) fn native_histogram() -> Histogram {
+    Histogram::new_native(native_config())
+}
+
+fn native_config() -> NativeHistogramConfig {
+    NativeHistogramConfig::with_schema(NATIVE_SCHEMA).max_buckets(MAX_NATIVE_BUCKETS)
 }
 
 /// Creates the histograms of durations in seconds.

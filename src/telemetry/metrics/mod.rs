@@ -1,4 +1,4 @@
-//! Metrics for Prometheus, in its text format or that of `OpenMetrics`.
+//! Metrics for Prometheus, in its formats, text and protobuf, or in the text of `OpenMetrics`.
 //!
 //! All families are registered once, when the server starts. Counters and histograms are updated
 //! where events happen; gauges are read at each scrape. Labels have values from finite sets only:
@@ -14,6 +14,7 @@ mod labels;
 mod owners;
 mod pool;
 mod process;
+mod protobuf;
 mod records;
 mod snapshot;
 mod spending;
@@ -32,6 +33,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::prometheus_protobuf::EncodeError;
 use prometheus_client::encoding::prometheus_text;
 use prometheus_client::encoding::text as open_metrics;
 use prometheus_client::registry::Registry;
@@ -84,6 +86,8 @@ pub struct Metrics(Arc<MetricsInner>);
 
 struct MetricsInner {
     registry: Registry,
+    /// Native buckets of histograms that have exemplars.
+    natives: Registry,
     /// Serialises scrapes, which set the gauges before they are written.
     scrape: Mutex<()>,
     gauges: ScrapeGauges,
@@ -192,8 +196,12 @@ impl Metrics {
             webhooks: WebhookMetrics::register(own),
         };
         let gauges = ScrapeGauges::register(own, models);
+        let mut natives = Registry::with_prefix(PREFIX);
+        families.turns.register_natives(&mut natives);
+        families.pool.register_natives(&mut natives);
         Self(Arc::new(MetricsInner {
             registry,
+            natives,
             scrape: Mutex::new(()),
             gauges,
             process,
@@ -246,15 +254,15 @@ impl Metrics {
         self.0.learned_refusals.get_or_create(&labels).inc();
     }
 
-    /// Renders all metrics as text in `format`.
+    /// Renders all metrics in `format`.
     ///
     /// # Errors
-    /// Fails when formatting fails, which does not happen for a string.
+    /// Fails when a metric cannot be encoded, which does not happen for those of this server.
     pub fn render(
         &self,
         snapshot: &MetricsSnapshot,
         format: MetricsFormat,
-    ) -> Result<String, fmt::Error> {
+    ) -> Result<Vec<u8>, EncodeError> {
         let inner = &*self.0;
         let _scrape = inner.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         inner.gauges.set(snapshot);
@@ -262,9 +270,10 @@ impl Metrics {
         inner.build.refresh();
         let mut text = String::new();
         match format {
+            MetricsFormat::Protobuf => return protobuf::encode(&inner.registry, &inner.natives),
             MetricsFormat::Prometheus => prometheus_text::encode(&mut text, &inner.registry)?,
             MetricsFormat::OpenMetrics => open_metrics::encode(&mut text, &inner.registry)?,
         }
-        Ok(text)
+        Ok(text.into_bytes())
     }
 }

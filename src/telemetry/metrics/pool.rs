@@ -7,11 +7,13 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::exemplar;
 use super::exemplar::ExemplarFamily;
 use super::exemplar::RequestExemplar;
 use super::labels::CounterFamily;
 use super::labels::seconds_histogram;
+
+/// Name of the family of waits for a worker.
+const QUEUE_WAIT: &str = "queue_wait_seconds";
 
 /// Durations of waits, starts and resets, and the numbers of retired workers.
 #[derive(Debug, Clone)]
@@ -87,7 +89,7 @@ impl Default for PoolMetrics {
 impl PoolMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
-            queue_wait: exemplar::exemplar_family(),
+            queue_wait: ExemplarFamily::new(),
             lease: seconds_histogram(),
             start: seconds_histogram(),
             reset: seconds_histogram(),
@@ -99,9 +101,9 @@ impl PoolMetrics {
             drop(metrics.retired.get_or_create(&ReasonLabel { reason }));
         }
         registry.register(
-            "queue_wait_seconds",
+            QUEUE_WAIT,
             "Time that a request waits for a worker, in vain or not, by class; 0 when one is idle",
-            metrics.queue_wait.clone(),
+            metrics.queue_wait.classic(),
         );
         registry.register(
             "worker_lease_seconds",
@@ -131,11 +133,17 @@ impl PoolMetrics {
         metrics
     }
 
+    /// Registers the native buckets of histograms with exemplars.
+    pub(super) fn register_natives(&self, natives: &mut Registry) {
+        natives.register(QUEUE_WAIT, "", self.queue_wait.native());
+    }
+
     /// Records the wait of a run of this class for a worker.
     pub fn record_wait(&self, class: &'static str, wait: Duration) {
-        let histogram = self.queue_wait.get_or_create(&ClassLabel { class });
         let request = RequestExemplar::current();
-        exemplar::observe(&histogram, wait.as_secs_f64(), request);
+        let seconds = wait.as_secs_f64();
+        self.queue_wait
+            .observe(&ClassLabel { class }, seconds, request);
     }
 
     /// Records the time that a worker was lent.

@@ -6,6 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::labels;
 use super::labels::CounterFamily;
 use super::labels::disk_histogram;
 use super::spending::ChargedUsage;
@@ -85,7 +86,7 @@ impl StoreMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             commit: disk_histogram(),
-            transactions: Histogram::new(GROUP_SIZES),
+            transactions: labels::histogram(GROUP_SIZES),
             failed: CounterFamily::default(),
         };
         // The first failure of each kind is an increase, too.

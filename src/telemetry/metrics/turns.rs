@@ -8,7 +8,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use super::exemplar;
 use super::exemplar::ExemplarFamily;
 use super::exemplar::RequestExemplar;
 use super::labels::CounterFamily;
@@ -20,6 +19,9 @@ use super::labels::seconds_family;
 use super::turn_kinds::AnswerStart;
 use super::turn_kinds::Saving;
 use super::turn_kinds::TurnEnd;
+
+/// Name of the family of times to the first token.
+const FIRST_TOKEN: &str = "first_token_seconds";
 
 /// Counters and durations of turns, by model.
 #[derive(Debug, Clone)]
@@ -84,7 +86,7 @@ impl TurnMetrics {
         let metrics = Self {
             models,
             turns: CounterFamily::default(),
-            first_token: exemplar::exemplar_family(),
+            first_token: ExemplarFamily::new(),
             token_gap: seconds_family(),
             saved: Family::default(),
             refusals: CounterFamily::default(),
@@ -95,9 +97,9 @@ impl TurnMetrics {
             metrics.turns.clone(),
         );
         registry.register(
-            "first_token_seconds",
+            FIRST_TOKEN,
             "Time from the admission of a turn to the first token of its answer",
-            metrics.first_token.clone(),
+            metrics.first_token.classic(),
         );
         registry.register(
             "token_gap_seconds",
@@ -115,6 +117,11 @@ impl TurnMetrics {
             metrics.refusals.clone(),
         );
         metrics
+    }
+
+    /// Registers the native buckets of histograms with exemplars.
+    pub(super) fn register_natives(&self, natives: &mut Registry) {
+        natives.register(FIRST_TOKEN, "", self.first_token.native());
     }
 
     /// Gives `model` a label of its own; unknown models share one. Only for ids that upstream has
@@ -145,8 +152,8 @@ impl TurnMetrics {
             model: self.models.label(model),
             start: start.label(),
         };
-        let histogram = self.first_token.get_or_create(&labels);
-        exemplar::observe(&histogram, time.as_secs_f64(), request);
+        self.first_token
+            .observe(&labels, time.as_secs_f64(), request);
     }
 
     /// Begins to measure the pace of an answer, whose first piece has come now.

@@ -1,13 +1,14 @@
 //! Rendering of all metrics, and bounds on the number of series.
 
 mod documents;
+mod natives;
 
 use std::time::Duration;
 
 use super::*;
 
 fn rendered(metrics: &Metrics, levels: &MetricsSnapshot) -> String {
-    metrics.render(levels, MetricsFormat::OpenMetrics).unwrap()
+    testing::text(metrics, levels, MetricsFormat::OpenMetrics)
 }
 
 fn assert_lines(text: &str, lines: &[&str]) {
@@ -173,7 +174,7 @@ fn counters_read_at_a_scrape_are_not_added_up() {
 fn prometheus_text_names_counters_with_their_suffix_and_has_no_end() {
     let metrics = Metrics::default();
     let levels = MetricsSnapshot::default();
-    let text = metrics.render(&levels, MetricsFormat::Prometheus).unwrap();
+    let text = testing::text(&metrics, &levels, MetricsFormat::Prometheus);
     assert_lines(&text, &["# TYPE switchboard_cache_hits_total counter"]);
     assert!(!text.contains("# EOF"));
 }
@@ -194,6 +195,15 @@ fn format_follows_the_accept_header() {
         ),
         (
             "application/openmetrics-text; q=0",
+            MetricsFormat::Prometheus,
+        ),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3",
+            MetricsFormat::Protobuf,
+        ),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text,text/plain;q=0.3",
             MetricsFormat::Prometheus,
         ),
         ("text/plain", MetricsFormat::Prometheus),
@@ -293,7 +303,7 @@ async fn exemplars_name_the_request_in_open_metrics_alone() {
     }
     let background = r#"switchboard_queue_wait_seconds_bucket{le="2.5","#;
     assert_eq!(exemplar(background), None, "{text}");
-    let plain = metrics.render(&levels, MetricsFormat::Prometheus).unwrap();
+    let plain = testing::text(&metrics, &levels, MetricsFormat::Prometheus);
     assert!(!plain.contains("req_1"));
 }
 

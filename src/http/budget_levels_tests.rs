@@ -16,12 +16,12 @@ use crate::domain::DEFAULT_PROJECT;
 use crate::domain::Money;
 use crate::engine::gateway::testing::cache;
 use crate::storage::store::Store;
-use crate::storage::store::testing::Gated;
+use crate::storage::store::testing::BlockingBackend;
 use crate::telemetry::metrics::Metrics;
 
 /// Registry on a store whose writes can be blocked, and a reader of its ledger.
-async fn open() -> (Registry, LedgerReader, Arc<Gated>) {
-    let gate = Arc::new(Gated::default());
+async fn open() -> (Registry, LedgerReader, Arc<BlockingBackend>) {
+    let gate = Arc::new(BlockingBackend::default());
     let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
     let registry = Registry::open(store.clone()).await.unwrap();
     (registry, LedgerReader::new(store, Clock::system()), gate)

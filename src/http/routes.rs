@@ -202,9 +202,11 @@ pub fn admin_router(
     with_outer_layers(router, admin.metrics.clone())
 }
 
-/// Builds the router of the metrics alone. A server whose metrics have no key of their own serves
-/// them to everybody who reaches the listener and names this machine, so it must be on loopback. Other
-/// paths are unknown to everybody, with or without a key.
+/// Builds the router of the metrics alone.
+///
+/// A server whose metrics have no key of their own serves them to everybody who reaches the
+/// listener and names this machine, so it must be on loopback. Other paths are unknown to everybody,
+/// with or without a key.
 pub fn metrics_router(state: AppState) -> Router {
     let keys = Arc::clone(&state.keys);
     let unknown =

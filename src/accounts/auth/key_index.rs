@@ -139,12 +139,12 @@ impl KeyIndex {
     pub(super) fn capped_keys(&self, now: u64, max: usize) -> Vec<(KeyPrefix, Budget)> {
         let inner = self.read();
         let is_shown =
-            |key: &IndexedKey| key.terms.budget.caps_money() && key.check_validity(now).is_ok();
+            |key: &IndexedKey| key.policy.budget.caps_money() && key.check_validity(now).is_ok();
         let mut capped: Vec<_> = inner
             .keys
             .iter()
             .filter(|(_, key)| is_shown(key))
-            .map(|(prefix, key)| (*prefix, key.terms.budget))
+            .map(|(prefix, key)| (*prefix, key.policy.budget))
             .collect();
         drop(inner);
         capped.sort_unstable_by_key(|(prefix, _)| *prefix);

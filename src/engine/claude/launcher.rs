@@ -76,7 +76,9 @@ impl ClaudeLauncher {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
-            environment: command::worker_environment(&setup, instance).into_iter().collect(),
+            environment: command::worker_environment(&setup, instance)
+                .into_iter()
+                .collect(),
             directory: command::home(&setup),
             user: None,
             is_agent: false,

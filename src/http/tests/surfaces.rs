@@ -15,7 +15,7 @@ impl SeenSurfaces {
         let seen = self.clone();
         ScriptedTurns::new(move |caller, _| {
             seen.0.lock().unwrap().push(caller.origin.surface);
-            Ok(play(greeting()))
+            Ok(play(greeting_steps()))
         })
     }
 

@@ -101,12 +101,12 @@ async fn turns_of_sockets_name_the_api_that_they_came_by() {
     let server = Server::start(seen.turns()).await;
     let mut socket = open(&server).await;
     socket.send(chat("a", "hi")).await;
-    socket.until("done").await;
+    socket.read_until("done").await;
     assert_eq!(seen.take(), [Surface::Stream]);
     let mut socket = Socket::open_at(&server, "/v1/responses").await;
     let asked = json!({"type": "response.create", "model": "sonnet", "input": "Hi"});
     socket.send(asked).await;
-    socket.until("response.completed").await;
+    socket.read_until("response.completed").await;
     assert_eq!(seen.take(), [Surface::Responses]);
 }
 

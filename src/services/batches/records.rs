@@ -261,7 +261,7 @@ mod tests {
 
     use super::*;
     use crate::api::openai::batches::BatchStatus;
-    use crate::storage::store::testing::Gated;
+    use crate::storage::store::testing::BlockingBackend;
     use crate::storage::store::testing::read_earlier_record;
     use crate::telemetry::metrics::Metrics;
     use crate::telemetry::metrics::testing::assert_series;
@@ -270,9 +270,10 @@ mod tests {
     /// A line of a batch that is gone does not count.
     #[tokio::test]
     async fn line_counts_when_its_outcome_is_written() {
-        let gate = Arc::new(Gated::default());
+        let gate = Arc::new(BlockingBackend::default());
         let store = Store::new(Arc::clone(&gate) as _, TaskTracker::new()).unwrap();
-        let (records, metrics) = (BatchRecords(store), Metrics::new());
+        let records = BatchRecords(store);
+        let metrics = Metrics::new();
         let bytes = include_bytes!("fixtures/batch-v1.json");
         let batch: BatchRecord = decode_record("batch_1", bytes).unwrap();
         records.save_with(batch.clone(), |_| {}).await.unwrap();

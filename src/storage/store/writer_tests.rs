@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::super::Store;
-use super::super::testing::Faulty;
-use super::super::testing::SPACE;
+use super::super::testing::FREE_SPACE_BYTES;
+use super::super::testing::FaultyBackend;
 use super::super::testing::SharedBackend;
 use super::*;
 use crate::telemetry::metrics::Metrics;
@@ -29,9 +29,10 @@ async fn put(store: &Store, size: u64) -> Result<(), Error> {
 
 #[tokio::test]
 async fn transaction_refused_before_the_write_counts_as_failed_by_a_full_disk() {
-    let (backend, metrics) = (Arc::new(Faulty::default()), Metrics::new());
+    let backend = Arc::new(FaultyBackend::default());
+    let metrics = Metrics::new();
     let store = store(&backend, &metrics);
-    put(&store, SPACE + 1).await.unwrap_err();
+    put(&store, FREE_SPACE_BYTES + 1).await.unwrap_err();
     assert_eq!(backend.writes(), 0, "it never reached the engine");
     backend.fill(true);
     put(&store, 1).await.unwrap_err();
@@ -57,7 +58,8 @@ async fn transaction_refused_before_the_write_counts_as_failed_by_a_full_disk() 
 
 #[tokio::test]
 async fn transaction_counts_as_conflicting_only_after_its_last_run() {
-    let (backend, metrics) = (Arc::new(SharedBackend::default()), Metrics::new());
+    let backend = Arc::new(SharedBackend::default());
+    let metrics = Metrics::new();
     let store = store(&backend, &metrics);
     let change = || (b"other".to_vec(), Some(Vec::new()));
     backend.add_conflict(change());

@@ -1,13 +1,14 @@
 //! Metrics of holds, charges and their commits: each one that is on disk counts once.
 
 use super::*;
-use crate::storage::store::testing::Faulty;
+use crate::storage::store::testing::FaultyBackend;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::testing::assert_series;
 
 /// Ledger whose holds and charges count in the returned metrics, and its disk.
-async fn measured() -> (Ledger, Metrics, Arc<Faulty>) {
-    let (disk, metrics) = (Arc::new(Faulty::default()), Metrics::new());
+async fn measured() -> (Ledger, Metrics, Arc<FaultyBackend>) {
+    let disk = Arc::new(FaultyBackend::default());
+    let metrics = Metrics::new();
     let store = Store::new(Arc::clone(&disk) as Arc<dyn Backend>, TaskTracker::new()).unwrap();
     let config = Config {
         keep_charges_days: 92,

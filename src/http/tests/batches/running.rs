@@ -271,8 +271,10 @@ async fn batch_lines_in_parallel_are_limited() {
 #[tokio::test]
 async fn turns_of_lines_name_the_api_of_batches() {
     let seen = SeenSurfaces::default();
-    let bench = Bench::of(seen.turns()).await;
-    let id = bench.begin(&lines(2)).await;
-    bench.until_is(&id, "completed").await;
+    let server = BatchServer::start(seen.turns()).await;
+    let id = server.create_batch(&lines(2)).await;
+    server
+        .wait_until(&id, |batch| batch["status"] == "completed")
+        .await;
     assert_eq!(seen.take(), [Surface::Batches; 2]);
 }

@@ -117,7 +117,8 @@ proptest! {
         let (upper, count) = native[0];
         prop_assert_eq!(count, 1);
         // Bounds are powers of a factor that is not exact.
-        let (seconds, slack) = (time.as_secs_f64(), 1e-9);
+        let seconds = time.as_secs_f64();
+        let slack = 1e-9;
         prop_assert!(seconds <= upper * (1.0 + slack), "{seconds} > {upper}");
         prop_assert!(seconds > upper / growth() * (1.0 - slack), "{seconds} < {upper}");
     }

@@ -1,5 +1,8 @@
 //! Tests of the credentials that each path requires.
 
+use axum::http::HeaderValue;
+use axum::http::header;
+
 use super::checked_answers::checked;
 use super::*;
 use crate::accounts::auth::Credentials;
@@ -196,8 +199,10 @@ async fn other_paths_are_unknown_on_the_listener_of_the_metrics() {
 #[tokio::test]
 async fn metrics_that_need_no_token_say_how_to_scrape_them_by_another_name() {
     let router = routes::metrics_router(state(ScriptedTurns::playing([])));
-    let headers = [("host", "metrics.example")];
-    let response = send(router, request("GET", "/metrics", &headers, "")).await;
+    let mut request = request("GET", "/metrics", &[], "");
+    let host = HeaderValue::from_static("metrics.example");
+    request.headers_mut().insert(header::HOST, host);
+    let response = send(router, request).await;
     let (status, error) = error(response).await;
     assert_eq!(
         (status, &error["code"]),

@@ -8,7 +8,7 @@ use crate::domain::FailureKind;
 use super::protocol::CallFailed;
 
 /// Minimum retry delay after a rate limit.
-const RATE_LIMIT_RETRY_DELAY: Duration = Duration::from_secs(5);
+pub(super) const RATE_LIMIT_RETRY_DELAY: Duration = Duration::from_secs(5);
 const OVERLOAD_RETRY_DELAY: Duration = Duration::from_secs(2);
 /// Anthropic's message for a prompt that exceeds the context window.
 const PROMPT_TOO_LONG: &str = "prompt is too long";

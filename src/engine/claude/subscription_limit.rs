@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::domain::Failure;
 use crate::domain::FailureKind;
 
+use super::failure::RATE_LIMIT_RETRY_DELAY;
 use super::protocol::LimitReport;
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -33,7 +34,7 @@ impl SubscriptionLimit {
     fn add_reset_time_at(&self, failure: Failure, now: SystemTime) -> Failure {
         let resets_at = self.reached.and_then(|report| report.resets_at);
         match resets_at.and_then(|seconds| Some((seconds, time_until(seconds, now)?))) {
-            Some((seconds, wait)) if failure.kind == FailureKind::RateLimited => Failure {
+            Some((seconds, wait)) if is_by_limit(&failure) => Failure {
                 message: format!(
                     "Anthropic's limit for the sign-in of this server is reached until {}. Try again then.",
                     time_of_day(seconds, wait)
@@ -44,6 +45,15 @@ impl SubscriptionLimit {
             _ => failure,
         }
     }
+}
+
+/// Returns true if the limit of a subscription can be the cause of `failure`. The CLI then asks to
+/// wait until the reset; a short wait is that of a limit by the minute.
+fn is_by_limit(failure: &Failure) -> bool {
+    failure.kind == FailureKind::RateLimited
+        && failure
+            .retry_after
+            .is_none_or(|wait| wait > RATE_LIMIT_RETRY_DELAY)
 }
 
 /// Returns the time from `now` until the Unix time `seconds`. `None` for a time that is past or too

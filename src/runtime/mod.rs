@@ -3,6 +3,7 @@
 //! - [`backoff`]: delays between attempts, with jitter.
 //! - [`compute`]: CPU-heavy work, off the threads that serve connections.
 //! - [`fair_queue`]: fair queueing among tenants with weights (deficit round robin).
+//! - [`http_client`]: HTTP calls that the server makes itself.
 //! - [`proc_fs`]: process information from `/proc`.
 //! - [`run_registry`]: what runs in the background, by owner and id.
 //! - [`setting`]: readers of settings, for the `Config` of each part.
@@ -11,6 +12,7 @@
 pub mod backoff;
 pub mod compute;
 pub mod fair_queue;
+pub mod http_client;
 pub mod proc_fs;
 pub mod run_registry;
 pub mod setting;

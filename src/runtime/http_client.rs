@@ -1,0 +1,114 @@
+//! HTTP/1.1 client for the calls that the server makes itself: webhooks, hooks, trace exports.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use http_body_util::Full;
+use http_body_util::Limited;
+use hyper::Request;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::header::USER_AGENT;
+use hyper::rt::Executor;
+use hyper_rustls::HttpsConnector;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio_util::task::TaskTracker;
+
+const PRODUCT: &str = concat!("claude-switchboard/", env!("CARGO_PKG_VERSION"));
+
+type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type LazyClient = LazyLock<HttpsClient, Box<dyn FnOnce() -> HttpsClient + Send>>;
+
+/// Client over TCP and TLS. Connects directly: private addresses are allowed; proxies and redirects
+/// are not used, and there is no time-out. Clones share its connections.
+#[derive(Clone)]
+pub struct HttpClient(Arc<LazyClient>);
+
+/// Call without an answer. Its text is the innermost cause, without the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpClientError(String);
+
+/// Executor that spawns connection tasks on the task tracker of the server.
+#[derive(Clone)]
+struct TrackerExecutor(TaskTracker);
+
+impl HttpClient {
+    /// Creates a client whose connection tasks run on `tracker`, and which keeps at most
+    /// `max_idle_connections` for each host. The root certificates are loaded with the first
+    /// request: those of the system, or Mozilla's if it has none.
+    pub fn new(tracker: TaskTracker, max_idle_connections: usize) -> Self {
+        let build = move || {
+            let builder = HttpsConnectorBuilder::new();
+            let builder = match builder.with_native_roots() {
+                Ok(builder) => builder,
+                Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
+            };
+            let connector = builder.https_or_http().enable_http1().build();
+            Client::builder(TrackerExecutor(tracker))
+                .pool_max_idle_per_host(max_idle_connections)
+                .build(connector)
+        };
+        Self(Arc::new(LazyLock::new(Box::new(build))))
+    }
+
+    /// Sends `request` with the product as its user agent, and returns the answer once its head
+    /// is here. Cancellation closes the connection.
+    pub async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, HttpClientError> {
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+        let answer = self.0.request(request).await;
+        answer.map_err(|error| HttpClientError::of(&error))
+    }
+}
+
+impl HttpClientError {
+    /// Describes `error` by its innermost cause: the outer ones only say `client error`.
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut cause = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        Self(cause.to_string())
+    }
+}
+
+/// Reads a body of at most `max_bytes` bytes to its end.
+pub async fn read_body(body: Incoming, max_bytes: usize) -> Result<Bytes, HttpClientError> {
+    match Limited::new(body, max_bytes).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) => Err(HttpClientError::of(&*error)),
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("HttpClient")
+    }
+}
+
+impl fmt::Display for HttpClientError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Error for HttpClientError {}
+
+impl<F> Executor<F> for TrackerExecutor
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}

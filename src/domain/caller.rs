@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Money;
 use super::RequestOrigin;
 use super::RequestPermit;
+use super::RequestTrace;
 
 /// Project of keys that belong to no other project.
 pub const DEFAULT_PROJECT: &str = "default";
@@ -32,6 +33,8 @@ pub struct Caller {
     pub permit: RequestPermit,
     /// How the request came, and how it is answered.
     pub origin: RequestOrigin,
+    /// Place in a trace below which the work for the request is recorded.
+    pub trace: RequestTrace,
 }
 
 /// Directives of a request's `Cache-Control` header (RFC 9111).
@@ -154,6 +157,7 @@ impl Caller {
             in_background: false,
             permit: RequestPermit::default(),
             origin: RequestOrigin::default(),
+            trace: RequestTrace::default(),
         }
     }
 

@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("telemetry::logs", &[]),
     ("telemetry::metrics", &[]),
+    ("telemetry::traces", &["domain", "telemetry::metrics"]),
     ("runtime::backoff", &[]),
     ("runtime::compute", &[]),
     ("runtime::fair_queue", &[]),

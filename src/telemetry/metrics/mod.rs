@@ -17,6 +17,7 @@ mod process;
 mod protobuf;
 mod records;
 mod snapshot;
+mod spans;
 mod spending;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -66,6 +67,8 @@ pub use snapshot::BreakerState;
 pub use snapshot::BudgetLevel;
 pub use snapshot::CircuitLevel;
 pub use snapshot::MetricsSnapshot;
+pub use spans::SpanEnd;
+pub use spans::SpanMetrics;
 pub use spending::ChargedUsage;
 pub use spending::SpendingMetrics;
 pub use turn_kinds::AnswerStart;
@@ -121,6 +124,8 @@ pub struct MetricFamilies {
     pub tasks: TaskMetrics,
     /// Families of webhook deliveries.
     pub webhooks: WebhookMetrics,
+    /// Families of the spans of traces.
+    pub spans: SpanMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -194,6 +199,7 @@ impl Metrics {
             batches: BatchMetrics::register(own),
             tasks: TaskMetrics::register(own, models.clone()),
             webhooks: WebhookMetrics::register(own),
+            spans: SpanMetrics::register(own),
         };
         let gauges = ScrapeGauges::register(own, models);
         let mut natives = Registry::with_prefix(PREFIX);

@@ -1,0 +1,129 @@
+//! Tracer: the handle through which parts of the server begin spans.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc;
+
+use super::context::TraceContext;
+use super::options::TraceOptions;
+use super::segment::OpenSpan;
+use super::segment::SpanScope;
+use super::span::SpanKind;
+use super::span::SpanRecord;
+use crate::domain::RequestTrace;
+use crate::telemetry::metrics::SpanEnd;
+use crate::telemetry::metrics::SpanMetrics;
+
+/// Maximum number of ended spans that wait for the exporter.
+pub(super) const MAX_QUEUED_SPANS: usize = 2048;
+
+/// Handle that begins spans. Clones share the queue; the default one records nothing.
+#[derive(Clone, Default)]
+pub struct Tracer(pub(super) Option<Arc<TracerInner>>);
+
+pub(super) struct TracerInner {
+    pub(super) options: TraceOptions,
+    pub(super) queue: SpanQueue,
+}
+
+/// Queue of ended spans, which never waits.
+pub(super) struct SpanQueue {
+    sender: mpsc::Sender<SpanRecord>,
+    metrics: SpanMetrics,
+    /// Spans dropped since the exporter last looked.
+    dropped: Arc<AtomicU64>,
+}
+
+/// Receiving end of the queue, for the exporter.
+pub(super) struct QueuedSpans {
+    pub(super) receiver: mpsc::Receiver<SpanRecord>,
+    pub(super) dropped: Arc<AtomicU64>,
+}
+
+/// Request that has created a batch, which the spans of the batch's lines are linked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchTraceLink(TraceContext);
+
+impl Tracer {
+    /// Creates a tracer whose spans end in the returned queue.
+    pub(super) fn new(options: TraceOptions, metrics: SpanMetrics) -> (Self, QueuedSpans) {
+        let (sender, receiver) = mpsc::channel(MAX_QUEUED_SPANS);
+        let dropped = Arc::<AtomicU64>::default();
+        let queue = SpanQueue {
+            sender,
+            metrics,
+            dropped: Arc::clone(&dropped),
+        };
+        let inner = Arc::new(TracerInner { options, queue });
+        (Self(Some(inner)), QueuedSpans { receiver, dropped })
+    }
+
+    /// True if spans are recorded.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Begins the span of a request, in the trace that its client has given, if it has. `None` while
+    /// traces are off.
+    pub fn request(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        parent: Option<&TraceContext>,
+    ) -> Option<OpenSpan> {
+        let tracer = self.0.as_ref()?;
+        let is_sampled = parent.map(|parent| parent.is_sampled);
+        let kind = SpanKind::Server;
+        Some(OpenSpan::first(tracer, parent, is_sampled, name, kind))
+    }
+}
+
+impl SpanQueue {
+    /// Queues the spans of a request as a whole, or drops them if there is no room for all.
+    /// `left_out` more were dropped before.
+    pub(super) fn offer(&self, spans: Vec<SpanRecord>, left_out: u64) {
+        let mut lost = left_out;
+        match self.sender.try_reserve_many(spans.len()) {
+            Ok(places) => {
+                for (place, span) in places.zip(spans) {
+                    place.send(span);
+                }
+            }
+            Err(_) => lost += spans.len() as u64,
+        }
+        if lost > 0 {
+            self.metrics.count_spans(SpanEnd::Dropped, lost);
+            self.dropped.fetch_add(lost, Ordering::Relaxed);
+        }
+    }
+}
+
+impl BatchTraceLink {
+    /// Returns the `traceparent` of the request that `trace` belongs to, to be stored with its batch.
+    pub fn to_stored(trace: &RequestTrace) -> Option<String> {
+        SpanScope::of(trace).map(|scope| scope.context().traceparent())
+    }
+
+    /// Returns the trace of the lines of a batch that was stored with `traceparent`.
+    pub fn from_stored(traceparent: Option<&str>) -> RequestTrace {
+        let cause = traceparent.and_then(|text| TraceContext::parse(text, None));
+        let trace = cause.map(|cause| RequestTrace::new(Self(cause)));
+        trace.unwrap_or_default()
+    }
+
+    pub(super) fn cause(&self) -> &TraceContext {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Tracer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Tracer")
+            .field(&self.is_on())
+            .finish()
+    }
+}

@@ -4,7 +4,7 @@
 //! the table:
 //!
 //! - [`domain`]: turns, events, usage and money; no wire format.
-//! - [`telemetry`]: logs and metrics. [`runtime`]: CPU-heavy work, fair queues, `/proc`.
+//! - [`telemetry`]: logs, metrics and traces. [`runtime`]: CPU-heavy work, fair queues, `/proc`.
 //! - [`api`]: the JSON formats of `OpenAI` and Anthropic.
 //! - [`storage`]: the embedded store and uploaded files.
 //! - [`accounts`]: keys, rate limits, prices, the budget ledger and webhooks.

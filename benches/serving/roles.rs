@@ -33,6 +33,7 @@ use claude_switchboard::services::sessions::{self, Sessions};
 use claude_switchboard::storage::files::{self, Files};
 use claude_switchboard::storage::store::{self, Store, TtlLimits};
 use claude_switchboard::telemetry::metrics::{BatchMetrics, Metrics};
+use claude_switchboard::telemetry::traces::Tracer;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
@@ -292,6 +293,7 @@ async fn serve_silent(listener: TcpListener) -> anyhow::Result<()> {
             cache: AnswerCache::new(cache_config()),
             registry: None,
         },
+        tracer: Tracer::default(),
         services: ApiServices {
             responses,
             conversations,

@@ -119,6 +119,7 @@ impl Accounting {
             cache: self.cache.clone(),
             tracker: tracker.clone(),
             metrics: context.metrics.turns.clone(),
+            tracer: context.traces.tracer(),
             runtime: Handle::current(),
         }
     }

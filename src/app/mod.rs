@@ -13,6 +13,7 @@ mod reload;
 mod restore;
 mod startup_context;
 mod tasks;
+mod traces;
 mod workers;
 
 use std::net::SocketAddr;
@@ -53,6 +54,7 @@ use crate::services::uploads::Uploads;
 use accounting::Accounting;
 use file_descriptors::DescriptorNeeds;
 use startup_context::StartupContext;
+use traces::TraceExport;
 use workers::Workers;
 
 pub use admin_client::AdminClient;
@@ -95,6 +97,7 @@ pub struct App {
     drain_timeout: Duration,
     tracker: TaskTracker,
     serving: JoinHandle<DrainSummary>,
+    traces: TraceExport,
     /// Lock of the data directory, held until the last worker is gone.
     data_dir: DataDir,
 }
@@ -139,7 +142,7 @@ impl App {
         });
         let data_dir = claude::lock_data_dir(&settings.server.data_dir)?;
         kill_orphans(&data_dir);
-        let context = StartupContext::open(settings, &tracker).await?;
+        let context = StartupContext::open(settings, environment, &tracker).await?;
         let keys = admin::caller_keys(settings, &context.registry)?;
         let listener = bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
@@ -180,6 +183,7 @@ impl App {
                 registry: Some(context.registry.clone())
                     .filter(|_| !settings.metrics.labels.is_empty()),
             },
+            tracer: ground.traces.tracer(),
             services: ApiServices {
                 conversations: services.conversations,
                 responses: services.responses,
@@ -213,6 +217,7 @@ impl App {
             drain_timeout: settings.connections.drain_timeout,
             tracker,
             serving,
+            traces: ground.traces,
             data_dir,
         })
     }
@@ -255,6 +260,8 @@ impl App {
         if timeout(REAP_TIMEOUT, gone).await.is_err() {
             tracing::error!(tasks = self.tracker.len(), "stopped with unfinished tasks");
         }
+        // Last: what ended until now has recorded its spans.
+        self.traces.stop().await;
         drop(self.data_dir);
         tracing::info!("stopped");
     }

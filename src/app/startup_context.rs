@@ -6,8 +6,10 @@ use tokio_util::task::TaskTracker;
 
 use super::RecordsError;
 use super::records;
+use super::traces::TraceExport;
 use crate::accounts::auth::Keys;
 use crate::accounts::auth::Registry;
+use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::gateway::TurnPipeline;
 use crate::http;
@@ -29,15 +31,17 @@ pub(super) struct StartupContext<'a> {
     pub(super) shutdown: Shutdown,
     pub(super) tracker: TaskTracker,
     pub(super) metrics: Metrics,
+    pub(super) traces: TraceExport,
 }
 
 impl<'a> StartupContext<'a> {
-    /// Opens the store and the key registry. The caller must hold the data directory.
+    /// Opens the store and the key registry, and starts the export of traces. The caller must hold the data directory.
     ///
     /// # Errors
     /// Fails when the records cannot be used.
     pub(super) async fn open(
         settings: &'a Settings,
+        environment: &Environment,
         tracker: &TaskTracker,
     ) -> Result<Self, RecordsError> {
         let metrics = Metrics::by_owner(OwnerConfig {
@@ -56,6 +60,7 @@ impl<'a> StartupContext<'a> {
             registry,
             shutdown,
             tracker: tracker.clone(),
+            traces: TraceExport::start(settings, environment, &metrics),
             metrics,
         })
     }

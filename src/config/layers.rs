@@ -17,7 +17,9 @@ const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing
 /// Short aliases of the variables that their keys imply.
 const VARIABLE_ALIASES: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 /// Names of keys, in any section, whose values are never printed.
-const SECRET_NAMES: &[&str] = &["key", "keys", "password", "secret", "token"];
+const SECRET_NAMES: &[&str] = &["headers", "key", "keys", "password", "secret", "token"];
+/// Name of keys, in any section, whose URLs may have credentials.
+const URL_NAME: &str = "endpoint";
 const MASK: &str = "***";
 
 /// Layers merged so far.
@@ -229,6 +231,9 @@ impl SettingLayers {
             {
                 mask(value);
             }
+            if let Some(Value::String(url)) = section.get_mut(URL_NAME) {
+                *url = without_credentials(url);
+            }
         }
         printed.to_string()
     }
@@ -290,6 +295,15 @@ fn mask(value: &mut Value) {
         Value::String(text) if text.is_empty() => {}
         Value::Array(items) => items.iter_mut().for_each(mask),
         _ => *value = Value::String(MASK.to_owned()),
+    }
+}
+
+/// Returns `url` with asterisks in place of its credentials.
+fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}://{MASK}@{rest}"),
+        None => url.to_owned(),
     }
 }
 

@@ -9,12 +9,14 @@ mod error;
 mod layers;
 mod metrics;
 mod origin;
+mod otel_names;
 mod paths;
 mod secret_handover;
 mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod value;
 mod variable_aliases;
 
@@ -26,6 +28,8 @@ pub use origin::CommandLineFlags;
 pub use secret_handover::hide_secrets;
 pub use server::ServerSettings;
 pub use settings::Settings;
+pub use traces::TraceEndpoint;
+pub use traces::TraceSettings;
 
 /// Embedded `default.toml`: all defaults, with an explanation of each key.
 pub const DEFAULTS: &str = include_str!("default.toml");

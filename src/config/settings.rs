@@ -8,8 +8,10 @@ use super::error::Error;
 use super::layers::SettingLayers;
 use super::metrics::MetricsSettings;
 use super::origin::CommandLineFlags;
+use super::otel_names;
 use super::paths;
 use super::server::ServerSettings;
+use super::traces::TraceSettings;
 use super::variable_aliases;
 use crate::accounts::auth;
 use crate::accounts::ledger;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Metrics: credential, address and labels.
     pub metrics: MetricsSettings,
+    /// Traces: receiver, sampler and names.
+    pub traces: TraceSettings,
     /// Claude CLI and how it is run.
     pub claude: claude::Config,
     /// Circuit breaker, in `[claude]`.
@@ -117,6 +121,7 @@ impl Settings {
         layers.add_variables(environment)?;
         layers.add_flags(flags);
         let mut notices = variable_aliases::add_aliases(&mut layers, environment)?;
+        otel_names::add_aliases(&mut layers, environment)?;
         paths::resolve(&mut layers, environment)?;
         let mut settings = Self::read(&layers)?;
         settings.check(&layers)?;
@@ -138,6 +143,7 @@ impl Settings {
             limits: layers.section("limits")?,
             admin: layers.section("admin")?,
             metrics: layers.section("metrics")?,
+            traces: layers.section("traces")?,
             claude: layers.section("claude")?,
             breaker: layers.section("claude")?,
             pool: layers.section("pool")?,

@@ -76,6 +76,17 @@ pub struct AgentJob {
     pub max_output_tokens: u32,
     /// Session of the CLI in which the agent works.
     pub session: AgentSession,
+    /// Position in a trace that the agent and its tools continue; `None` while traces are off.
+    pub trace: Option<AgentTraceContext>,
+}
+
+/// Position in a trace, as the W3C recommendation writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentTraceContext {
+    /// Ids of the trace and of the task's span.
+    pub traceparent: String,
+    /// State of the trace, which is passed on as the client has sent it.
+    pub tracestate: Option<String>,
 }
 
 /// Session of the CLI: one stored conversation.

@@ -13,7 +13,18 @@ use axum::http::uri::PathAndQuery;
 /// Version prefix of the API's paths.
 const VERSION: &str = "v1";
 
-/// Rewrites the path of `request` to its canonical form.
+/// Path of a request as the client has sent it, where it was rewritten.
+#[derive(Debug, Clone)]
+pub(super) struct RequestedPath(String);
+
+impl RequestedPath {
+    /// Returns the path, without the query.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Rewrites the path of `request` to its canonical form, and keeps the former one as an extension.
 pub(super) fn canonicalize<B>(mut request: Request<B>, resources: &[&'static str]) -> Request<B> {
     let uri = request.uri();
     let Cow::Owned(mut path) = canonical(uri.path(), resources) else {
@@ -23,10 +34,12 @@ pub(super) fn canonicalize<B>(mut request: Request<B>, resources: &[&'static str
         path.push('?');
         path.push_str(query);
     }
+    let sent = RequestedPath(uri.path().to_owned());
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = PathAndQuery::try_from(path).ok();
     if let Ok(uri) = Uri::from_parts(parts) {
         *request.uri_mut() = uri;
+        request.extensions_mut().insert(sent);
     }
     request
 }
@@ -108,9 +121,9 @@ mod tests {
             .uri("http://a:1/models/?limit=2&b=//")
             .body(())
             .unwrap();
-        assert_eq!(
-            canonicalize(request, &["models"]).uri(),
-            "http://a:1/v1/models?limit=2&b=//"
-        );
+        let request = canonicalize(request, &["models"]);
+        assert_eq!(request.uri(), "http://a:1/v1/models?limit=2&b=//");
+        let sent = request.extensions().get::<RequestedPath>().unwrap();
+        assert_eq!(sent.as_str(), "/models/");
     }
 }

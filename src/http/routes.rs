@@ -26,6 +26,7 @@ use super::docs_page;
 use super::error::ApiError;
 use super::error::ErrorKind;
 use super::middleware::access_log;
+use super::middleware::access_log::RequestTelemetry;
 use super::middleware::api_flavor;
 use super::middleware::authenticate;
 use super::middleware::authenticate::AuthGuard;
@@ -50,6 +51,7 @@ use super::route_table::routes;
 use super::route_table::unsupported_routes;
 use crate::accounts::auth::Keys;
 use crate::telemetry::metrics::HttpMetrics;
+use crate::telemetry::traces::Tracer;
 
 /// Path of the document that describes the API.
 const DOCUMENT: &str = "/openapi.json";
@@ -105,7 +107,11 @@ pub fn router(state: AppState) -> Router {
             Cors::new(&state.keys, &state.config),
             cors::layer,
         ));
-    let router = with_outer_layers(router, state.metrics.process.http.clone()).with_state(state);
+    let telemetry = RequestTelemetry {
+        metrics: state.metrics.process.http.clone(),
+        tracer: state.tracer.clone(),
+    };
+    let router = with_outer_layers(router, telemetry).with_state(state);
     // Outside of the router, because it changes the path that is routed by.
     let canonical =
         MapRequestLayer::new(move |request| canonical_path::canonicalize(request, &resources));
@@ -199,7 +205,7 @@ pub fn admin_router(
         )),
         None => router,
     };
-    with_outer_layers(router, admin.metrics.clone())
+    with_outer_layers(router, untraced(admin.metrics.clone()))
 }
 
 /// Builds the router of the metrics alone.
@@ -221,20 +227,29 @@ pub fn metrics_router(state: AppState) -> Router {
         router.route_layer(from_fn(host_check::metrics_layer))
     };
     let router = router.fallback(unknown);
-    with_outer_layers(router, state.metrics.process.http.clone()).with_state(state)
+    let telemetry = untraced(state.metrics.process.http.clone());
+    with_outer_layers(router, telemetry).with_state(state)
+}
+
+/// Returns the telemetry of a listener whose requests are in no trace.
+fn untraced(metrics: HttpMetrics) -> RequestTelemetry {
+    RequestTelemetry {
+        metrics,
+        tracer: Tracer::default(),
+    }
 }
 
 /// Adds the outermost layers, which all requests pass.
 fn with_outer_layers<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
-    metrics: HttpMetrics,
+    telemetry: RequestTelemetry,
 ) -> Router<S> {
     router
         .layer(CatchPanicLayer::custom(panic::response))
         .layer(from_fn(reserved_connections::layer))
         .layer(from_fn(framing::layer))
         .layer(from_fn(api_flavor::layer))
-        .layer(from_fn_with_state(metrics, access_log::layer))
+        .layer(from_fn_with_state(telemetry, access_log::layer))
         .layer(from_fn(request_id::layer))
 }
 

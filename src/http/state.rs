@@ -25,6 +25,7 @@ use crate::storage::files::Files;
 use crate::storage::store::Backups;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Tracer;
 
 /// State of all handlers; each handler extracts the fields that it needs.
 #[derive(Clone, FromRef)]
@@ -47,6 +48,8 @@ pub struct AppState {
     pub ledger: LedgerReader,
     /// Sources of the metrics endpoint.
     pub metrics: MetricsSources,
+    /// Tracer of the requests.
+    pub tracer: Tracer,
     /// Services behind the endpoints that keep something for clients.
     pub services: ApiServices,
 }

@@ -88,6 +88,7 @@ impl AgentHarness {
             max_budget: Money::from_nanos(1_000_000_000),
             max_output_tokens: 32_000,
             session: AgentSession::New(Uuid::new_v4()),
+            trace: None,
         }
     }
 

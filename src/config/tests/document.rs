@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::DEFAULTS;
 use crate::config::origin::variable_of;
+use crate::config::otel_names::OTEL_ALIASES;
 use crate::config::variable_aliases::{
     API_KEY, EMBEDDED, KEY_ALIASES, REDIS_HOST, STORAGE_TYPE, VariableAlias,
 };
@@ -37,7 +38,8 @@ const OTHER_NAMES: &str = "
 ## Variables of other names
 
 Variables of similar servers are supported as well. Our own names, in the file, in the
-environment or by a flag, override all of them; `check-config` and the log at the start name the source.
+environment or by a flag, override all of them; `check-config` and the log at the start name the source. The `OTEL_`
+variables count only if one of them, or `traces.endpoint`, names a receiver; else they are not even checked.
 
 | variable | means | |
 |---|---|---|
@@ -85,7 +87,10 @@ fn render(defaults: &str) -> String {
         variable,
         target: of,
         note,
-    } in [&API_KEY].into_iter().chain(KEY_ALIASES)
+    } in [&API_KEY]
+        .into_iter()
+        .chain(KEY_ALIASES)
+        .chain(OTEL_ALIASES)
     {
         let _ = writeln!(text, "| `{variable}` | `{of}` | {note} |");
     }

@@ -21,6 +21,7 @@ use crate::engine::worker::TurnWorker;
 use crate::engine::worker::WorkerTurn;
 use crate::runtime::compute::in_place;
 use crate::runtime::fair_queue::Tenant;
+use crate::telemetry::traces::SpanScope;
 
 use super::breaker::Breaker;
 use super::catalogue::ModelNames;
@@ -313,6 +314,7 @@ fn claim_of(caller: &Caller) -> Claim {
     Claim {
         tenant: Tenant::new(&caller.name, caller.weight()),
         class,
+        span: SpanScope::of(&caller.trace).cloned(),
     }
 }
 

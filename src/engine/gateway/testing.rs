@@ -32,6 +32,7 @@ use crate::engine::cache;
 use crate::engine::cache::Cache;
 use crate::engine::routing;
 use crate::telemetry::metrics::TurnMetrics;
+use crate::telemetry::traces::Tracer;
 
 /// 21 November 2026, 10:00 UTC.
 pub(crate) const NOW: u64 = 1_795_255_200;
@@ -91,6 +92,7 @@ pub(crate) async fn admission_deps() -> AdmissionDeps {
         betas: Vec::new(),
         tracker,
         metrics: TurnMetrics::default(),
+        tracer: Tracer::default(),
         runtime: Handle::current(),
     }
 }

@@ -1,6 +1,7 @@
 //! Claims: the data about a request that the pool schedules by.
 
 use crate::runtime::fair_queue::Tenant;
+use crate::telemetry::traces::SpanScope;
 
 /// Request for a worker, as the scheduler sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub struct Claim {
     pub tenant: Tenant,
     /// Scheduling class of the request.
     pub class: Class,
+    /// Span below which the wait and the lease are recorded.
+    pub span: Option<SpanScope>,
 }
 
 /// Scheduling class: live or background.
@@ -39,6 +42,7 @@ impl Claim {
         Self {
             tenant: Tenant::new("", 1),
             class: Class::Live,
+            span: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::Pool;
 use super::launcher::{Launcher, Worker};
 use super::state::Slot;
 use crate::telemetry::metrics::RetireReason;
+use crate::telemetry::traces::OpenSpan;
 
 /// Timeout of a health check, about a hundred times its usual duration.
 const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,6 +27,8 @@ pub struct Lease<L: Launcher> {
     has_queued: bool,
     /// Time of the first use.
     used_since: Option<Instant>,
+    /// Span of the lease, which ends with it.
+    span: Option<OpenSpan>,
 }
 
 /// State in which a worker is returned.
@@ -57,6 +60,7 @@ impl<L: Launcher> Lease<L> {
             broken: None,
             has_queued: false,
             used_since: None,
+            span: None,
         }
     }
 
@@ -75,6 +79,11 @@ impl<L: Launcher> Lease<L> {
     /// True if the request had to wait for the worker.
     pub fn has_queued(&self) -> bool {
         self.has_queued
+    }
+
+    /// Records the lease by `span`, to its end.
+    pub(super) fn record_by(&mut self, span: Option<OpenSpan>) {
+        self.span = span;
     }
 
     pub(super) fn mark_queued(&mut self) {

@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::telemetry::logs::ErrorChain;
 use crate::telemetry::metrics::PoolMetrics;
 use crate::telemetry::metrics::RetireReason;
+use crate::telemetry::traces::SpanScope;
 
 pub use claim::{Claim, Class};
 pub use config::Config;
@@ -155,6 +156,20 @@ impl<L: Launcher> Pool<L> {
     /// [`Error::Busy`] if the queue is full or the wait too long, [`Error::Unavailable`] if no
     /// worker can be started, [`Error::Closed`] after [`close`](Self::close).
     pub async fn lease(&self, claim: &Claim) -> Result<Lease<L>, Error> {
+        let begin = |name| {
+            claim
+                .span
+                .as_ref()
+                .and_then(|span: &SpanScope| span.child(name))
+        };
+        let queue = begin("queue");
+        let mut lease = self.wait_for_lease(claim).await?;
+        drop(queue);
+        lease.record_by(begin("lease"));
+        Ok(lease)
+    }
+
+    async fn wait_for_lease(&self, claim: &Claim) -> Result<Lease<L>, Error> {
         let _timer = WaitTimer {
             metrics: &self.0.metrics,
             class: claim.class,

@@ -13,6 +13,7 @@ fn claim(tenant: usize) -> Claim {
     Claim {
         tenant: Tenant::new(&tenant.to_string(), 1),
         class: Class::Live,
+        span: None,
     }
 }
 

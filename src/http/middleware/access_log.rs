@@ -26,12 +26,20 @@ use tracing::Instrument as _;
 use tracing::Span;
 
 use super::request_id::RequestId;
+use super::request_trace::CLIENT_GONE;
+use super::request_trace::COMPLETE;
+use super::request_trace::FAILED;
+use super::request_trace::PANICKED;
+use super::request_trace::ServerSpan;
 use crate::domain::Caller;
 use crate::domain::LogText;
+use crate::domain::RequestTrace;
 use crate::http::error::ApiError;
 use crate::telemetry::metrics::HttpMetrics;
 use crate::telemetry::metrics::RequestEnd;
 use crate::telemetry::metrics::RequestExemplar;
+use crate::telemetry::traces::TraceContext;
+use crate::telemetry::traces::Tracer;
 
 /// Facts about a request that are collected for its line. Clones share their content.
 #[derive(Debug, Clone, Default)]
@@ -55,14 +63,22 @@ impl RequestNotes {
     }
 }
 
+/// Metrics and traces that requests are recorded in.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct RequestTelemetry {
+    pub(in crate::http) metrics: HttpMetrics,
+    pub(in crate::http) tracer: Tracer,
+}
+
 /// Runs the request in its span; writes its line and counts it at the end.
 pub(in crate::http) async fn layer(
-    State(metrics): State<HttpMetrics>,
+    State(telemetry): State<RequestTelemetry>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut line = AccessLogLine::new(&request, metrics);
+    let mut line = AccessLogLine::new(&request, telemetry);
     request.extensions_mut().insert(line.notes.clone());
+    request.extensions_mut().insert(line.id.clone());
     let span = line.span.clone();
     let answering = next.run(request).instrument(span);
     let mut response = line.exemplar().scope(answering).await;
@@ -71,6 +87,8 @@ pub(in crate::http) async fn layer(
     response
         .headers_mut()
         .insert("openai-processing-ms", HeaderValue::from(milliseconds));
+    let trace = line.trace.as_ref().and_then(ServerSpan::header);
+    response.headers_mut().extend(trace);
     response.map(|body| Body::new(LoggedBody::new(body, line)))
 }
 
@@ -83,6 +101,8 @@ pub(in crate::http) struct AccessLogLine {
     path: String,
     /// True if `path` is that of a route, and not of the client's choice.
     is_routed: bool,
+    /// Server span of the request; `None` while traces are off.
+    trace: Option<ServerSpan>,
     /// Metrics that count the request; `None` for messages of a socket, which is one request.
     metrics: Option<HttpMetrics>,
     start: Instant,
@@ -92,12 +112,17 @@ pub(in crate::http) struct AccessLogLine {
 }
 
 impl AccessLogLine {
-    fn new(request: &Request, metrics: HttpMetrics) -> Self {
-        let id = request
+    fn new(request: &Request, telemetry: RequestTelemetry) -> Self {
+        let RequestTelemetry { metrics, tracer } = telemetry;
+        let mut id = request
             .extensions()
             .get::<RequestId>()
             .cloned()
             .unwrap_or_default();
+        let trace = ServerSpan::begin(&tracer, request, &id);
+        if let Some(trace) = &trace {
+            id.set_trace(trace.span().request_trace());
+        }
         let route = request.extensions().get::<MatchedPath>();
         let path = match route {
             Some(route) => route.as_str().to_owned(),
@@ -109,6 +134,7 @@ impl AccessLogLine {
             method: request.method().clone(),
             path,
             is_routed: route.is_some(),
+            trace,
             metrics: Some(metrics),
             start: Instant::now(),
             status: None,
@@ -122,7 +148,7 @@ impl AccessLogLine {
     pub(in crate::http) fn for_message(
         id: &RequestId,
         caller: Option<&Caller>,
-        path: &str,
+        path: &'static str,
     ) -> Self {
         let notes = RequestNotes::default();
         if let Some(caller) = caller {
@@ -134,6 +160,7 @@ impl AccessLogLine {
             method: Method::GET,
             path: path.to_owned(),
             is_routed: true,
+            trace: ServerSpan::begin_message(id, path),
             metrics: None,
             start: Instant::now(),
             status: Some(StatusCode::OK),
@@ -143,9 +170,21 @@ impl AccessLogLine {
         }
     }
 
-    /// Returns the id by which metrics name the request.
+    /// Returns the place in a trace below which the answer is recorded.
+    pub(in crate::http) fn request_trace(&self) -> RequestTrace {
+        let trace = self.trace.as_ref();
+        let trace = trace.map(|trace| trace.span().request_trace());
+        trace.unwrap_or_default()
+    }
+
+    /// Returns the id by which metrics name the request: that of its trace, if the trace is sure to be
+    /// exported.
     fn exemplar(&self) -> RequestExemplar {
-        RequestExemplar::of_request(self.id.as_str())
+        let context = self.trace.as_ref().map(|trace| trace.span().context());
+        match context.filter(TraceContext::is_sampled) {
+            Some(context) => RequestExemplar::of_trace(&context.trace_id()),
+            None => RequestExemplar::of_request(self.id.as_str()),
+        }
     }
 
     /// Records that the answer ends with `error`.
@@ -171,6 +210,9 @@ impl AccessLogLine {
 
     fn record_response(&mut self, response: &Response) {
         self.status = Some(response.status());
+        if let Some(trace) = &mut self.trace {
+            trace.set_status(response.status());
+        }
         // hyper drops the body of a HEAD response without polling it.
         self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
         if let Some(error) = response.extensions().get::<ApiError>() {
@@ -195,21 +237,25 @@ impl AccessLogLine {
     /// client, or cut off.
     fn end(&self) -> &'static str {
         if std::thread::panicking() {
-            "panicked"
+            PANICKED
         } else if self.is_cancelled {
             "cancelled"
         } else if !self.is_complete {
-            "client_gone"
+            CLIENT_GONE
         } else if self.status == Some(StatusCode::OK) && self.notes.0.error.get().is_some() {
-            "failed"
+            FAILED
         } else {
-            "complete"
+            COMPLETE
         }
     }
 }
 
 impl Drop for AccessLogLine {
     fn drop(&mut self) {
+        let trace = self.trace.take();
+        let trace_id = trace
+            .as_ref()
+            .map(|trace| trace.span().context().trace_id());
         let noted = &self.notes.0;
         let error = noted.error.get();
         let error_text = error.map(ApiError::log_text);
@@ -225,6 +271,7 @@ impl Drop for AccessLogLine {
                     target: "access",
                     {
                         request.id = self.id.as_str(),
+                        trace.id = trace_id.as_deref(),
                         caller = noted.caller.get().map(|caller| caller.name.as_str()),
                         method,
                         path = self.path,
@@ -238,7 +285,14 @@ impl Drop for AccessLogLine {
                 )
             };
         }
-        if is_fault { line!(warn) } else { line!(info) }
+        if is_fault {
+            line!(warn)
+        } else {
+            line!(info)
+        }
+        if let Some(trace) = trace {
+            trace.end(self.end(), noted.caller.get(), error);
+        }
     }
 }
 

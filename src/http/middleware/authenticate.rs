@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::access_log::RequestNotes;
+use super::request_id::RequestId;
 use crate::accounts::auth::AuthError;
 use crate::accounts::auth::Credentials;
 use crate::accounts::auth::Keys;
@@ -142,7 +143,9 @@ pub(in crate::http) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Some(caller) = guard.check(&request)? {
+    if let Some(mut caller) = guard.check(&request)? {
+        let id = request.extensions().get::<RequestId>();
+        caller.trace = id.map(|id| id.trace().clone()).unwrap_or_default();
         notes.record_caller(&caller);
         if let Some(connection) = request.extensions().get::<Connection>() {
             // From here on the connection cannot be evicted as unauthenticated.

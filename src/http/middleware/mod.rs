@@ -10,4 +10,5 @@ pub(super) mod framing;
 pub(super) mod host_check;
 pub(super) mod panic;
 pub(super) mod request_id;
+mod request_trace;
 pub(super) mod reserved_connections;

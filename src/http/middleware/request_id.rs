@@ -7,20 +7,42 @@ use axum::middleware::Next;
 use axum::response::Response;
 use uuid::Uuid;
 
+use crate::domain::RequestTrace;
+
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_ID_LENGTH: usize = 128;
 
-/// Id of a request.
+/// Id of a request, with the place in a trace at which the request is recorded.
 #[derive(Debug, Clone)]
-pub(in crate::http) struct RequestId(HeaderValue);
+pub(in crate::http) struct RequestId {
+    id: HeaderValue,
+    trace: RequestTrace,
+}
 
 impl RequestId {
     pub(in crate::http) fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        self.id.to_str().unwrap_or_default()
     }
 
     pub(in crate::http) fn header(&self) -> HeaderValue {
-        self.0.clone()
+        self.id.clone()
+    }
+
+    /// Returns the place in a trace.
+    pub(in crate::http) fn trace(&self) -> &RequestTrace {
+        &self.trace
+    }
+
+    /// Sets the place in a trace.
+    pub(super) fn set_trace(&mut self, trace: RequestTrace) {
+        self.trace = trace;
+    }
+
+    fn new(id: HeaderValue) -> Self {
+        Self {
+            id,
+            trace: RequestTrace::default(),
+        }
     }
 
     /// Returns the client's own id if it is safe in a log and a header.
@@ -31,7 +53,7 @@ impl RequestId {
                 .as_bytes()
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
-        is_valid.then(|| Self(id.clone()))
+        is_valid.then(|| Self::new(id.clone()))
     }
 }
 
@@ -39,7 +61,7 @@ impl Default for RequestId {
     /// Generates a new id.
     fn default() -> Self {
         let id = format!("req_{}", Uuid::new_v4().simple());
-        Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_0")))
+        Self::new(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_0")))
     }
 }
 
@@ -48,6 +70,6 @@ pub(in crate::http) async fn layer(mut request: Request, next: Next) -> Response
     let id = RequestId::from_header(&request).unwrap_or_default();
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).await;
-    response.headers_mut().insert(HEADER, id.0);
+    response.headers_mut().insert(HEADER, id.id);
     response
 }

@@ -98,6 +98,7 @@ use crate::storage::files::Files;
 use crate::storage::store::Backups;
 use crate::storage::store::Store;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Tracer;
 
 pub(crate) use self::checked_answers::router;
 
@@ -309,6 +310,7 @@ fn app_state(
             cache: gateway::testing::cache(),
             registry: None,
         },
+        tracer: Tracer::default(),
         services: ApiServices {
             batches: batches_with(
                 batch_tools(&turns, &keys, answers.clone(), files.clone()),

@@ -36,6 +36,7 @@ use crate::services::answers::RetryAdvice;
 use crate::storage::files;
 use crate::storage::store::Transaction;
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::traces::BatchTraceLink;
 
 /// Delay before a retry after a store or file error.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -308,6 +309,7 @@ impl BatchJob {
                     surface: Surface::Batches,
                     ..RequestOrigin::default()
                 },
+                trace: BatchTraceLink::from_stored(record.traceparent.as_deref()),
                 ..caller
             };
             let error = match answers.answer(&caller, endpoint, body.as_bytes()).await {

@@ -43,6 +43,9 @@ pub(super) struct BatchRecord {
     /// True once nothing is left to do for the batch.
     #[serde(rename = "is_tidy")]
     pub(super) is_cleaned_up: bool,
+    /// `traceparent` of the request that has created the batch, if it was traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) traceparent: Option<String>,
 }
 
 /// Outcome of a line. Stored as a tag and the line itself, which is a line of the output file already.

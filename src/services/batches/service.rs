@@ -33,6 +33,7 @@ use crate::storage::files;
 use crate::storage::files::Files;
 use crate::storage::store::Transaction;
 use crate::telemetry::metrics::BatchMetrics;
+use crate::telemetry::traces::BatchTraceLink;
 
 /// Completion window of a batch, in seconds.
 const COMPLETION_WINDOW: u64 = 24 * 3600;
@@ -245,6 +246,7 @@ impl Batches {
             lines: 0,
             output_expires_after,
             is_cleaned_up: false,
+            traceparent: BatchTraceLink::to_stored(&caller.trace),
         }
     }
 

@@ -15,6 +15,8 @@ use super::task::TaskEventKind;
 use super::task::TaskStatus;
 use crate::domain::Money;
 use crate::domain::unix_now;
+use crate::engine::agent::AgentJob;
+use crate::engine::agent::AgentSession;
 use crate::engine::agent::PermissionDecision;
 use crate::runtime::run_registry::RunGuard;
 use crate::runtime::run_registry::RunHandle;
@@ -26,6 +28,7 @@ use crate::telemetry::logs::ErrorChain;
 
 use super::config::Config;
 use super::task_store::TaskStore;
+use super::task_trace::TaskTrace;
 
 /// Delay between attempts to store the end of a task.
 const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -50,6 +53,7 @@ type PermissionInbox = UnboundedSender<PermissionAnswer>;
 pub(super) struct TaskRecorder {
     registration: RunGuard<Task, PermissionInbox>,
     store: TaskStore,
+    trace: TaskTrace,
 }
 
 /// Reason why a task was not admitted.
@@ -168,8 +172,23 @@ impl TaskRecorder {
         let recorder = Self {
             registration: active.register_if(owner, &id, task, inbox, admit)?,
             store: store.clone(),
+            trace: TaskTrace::default(),
         };
         Ok((recorder, answers))
+    }
+
+    /// Records the task in `trace` from now on.
+    pub(super) fn record_by(&mut self, trace: TaskTrace) {
+        self.trace = trace;
+    }
+
+    /// Returns the agent job of the task, with the trace that the agent continues.
+    pub(super) fn agent_job(&self, session: AgentSession, max_output_tokens: u32) -> AgentJob {
+        let job = self.read(|task| task.agent_job(session, max_output_tokens));
+        AgentJob {
+            trace: self.trace.context(),
+            ..job
+        }
     }
 
     pub(super) fn owner(&self) -> &str {
@@ -212,6 +231,7 @@ impl TaskRecorder {
 
     /// Stores an event, then wakes the readers.
     pub(super) async fn record_event(&self, kind: TaskEventKind) -> Result<(), Error> {
+        self.trace.record_event(&kind);
         let (id, sequence_number) = self.read(|task| (task.id.clone(), task.events));
         let event = TaskEvent {
             sequence_number,
@@ -252,6 +272,7 @@ impl TaskRecorder {
                 break;
             }
         }
+        self.trace.end(&task);
         // Readers see the end only now, when it is on disk or the server is being killed.
         self.registration.state().send_replace(task);
     }

@@ -19,6 +19,7 @@ mod spec;
 mod task;
 mod task_hold;
 mod task_store;
+mod task_trace;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -200,11 +200,10 @@ impl TaskRun {
             .await
             .map_err(|why| TaskOutcome::Killed { why, usage: None })?;
         let TaskDeps { stop, config, .. } = &self.inner.deps;
-        let starting = self.runner.start(
-            self.recorder
-                .task()
-                .agent_job(self.session, config.max_output_tokens),
-        );
+        let job = self
+            .recorder
+            .agent_job(self.session, config.max_output_tokens);
+        let starting = self.runner.start(job);
         match stop.run_until_cancelled(starting).await {
             Some(Ok(agent)) => Ok(agent),
             Some(Err(failure)) => Err(TaskOutcome::AgentFailed {

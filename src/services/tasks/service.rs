@@ -24,6 +24,7 @@ use super::spec::TaskBounds;
 use super::spec::TaskSpec;
 use super::task::Task;
 use super::task_store::TaskStore;
+use super::task_trace::TaskTrace;
 use crate::accounts::auth::Keys;
 use crate::accounts::ledger::Ledger;
 use crate::accounts::pricing::Prices;
@@ -213,7 +214,9 @@ impl Tasks {
         } = bounds;
         let task = Task::queued(generate_id(), &caller.project, spec, bounds);
         let active = &self.0.active;
-        let (recorder, answers) = TaskRecorder::admit(active, &owner, task.clone(), store, config)?;
+        let (mut recorder, answers) =
+            TaskRecorder::admit(active, &owner, task.clone(), store, config)?;
+        recorder.record_by(TaskTrace::begin(caller, &task));
         let inner = Arc::clone(&self.0);
         let runner = Arc::clone(runner);
         let caller = caller.clone();

@@ -309,6 +309,7 @@ impl Task {
             max_budget: self.max_budget(),
             max_output_tokens,
             session,
+            trace: None,
         }
     }
 

@@ -103,6 +103,9 @@ mod tests {
             panic!("texts");
         };
         assert_eq!(texts.len(), 16);
-        assert_eq!(AttributeValue::from(u64::MAX), AttributeValue::Integer(i64::MAX));
+        assert_eq!(
+            AttributeValue::from(u64::MAX),
+            AttributeValue::Integer(i64::MAX)
+        );
     }
 }

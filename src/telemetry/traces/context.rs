@@ -53,7 +53,9 @@ impl TraceContext {
             trace_id,
             span_id,
             is_sampled: flags & SAMPLED != 0,
-            state: tracestate.filter(|state| is_valid_state(state)).map(Arc::from),
+            state: tracestate
+                .filter(|state| is_valid_state(state))
+                .map(Arc::from),
         })
     }
 
@@ -131,9 +133,8 @@ fn is_valid_member(member: &str) -> bool {
     let Some((key, value)) = member.split_once('=') else {
         return member.is_empty();
     };
-    let is_key_byte = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte)
-    };
+    let is_key_byte =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte);
     let is_value_byte = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'=';
     let lengths = 1..=MAX_MEMBER_PART_LENGTH;
     lengths.contains(&key.len())

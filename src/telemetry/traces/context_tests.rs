@@ -21,7 +21,10 @@ fn traceparent_is_parsed_and_written_back() {
 fn traceparent_of_a_later_version_is_read_as_far_as_it_is_known() {
     for (text, is_sampled) in [
         (format!("01-{TRACE}-{SPAN}-09"), true),
-        (format!("cc-{TRACE}-{SPAN}-02-what-the-future-brings"), false),
+        (
+            format!("cc-{TRACE}-{SPAN}-02-what-the-future-brings"),
+            false,
+        ),
     ] {
         let context = TraceContext::parse(&text, None).unwrap();
         assert_eq!(context.is_sampled(), is_sampled, "{text}");
@@ -72,7 +75,18 @@ fn valid_tracestate_is_kept_and_another_one_is_left_out() {
         assert_eq!(kept(state).as_deref(), Some(state));
     }
     for state in [
-        "", ",", "a", "a=", "=1", "A=1", "a=1,b", "a=\u{7f}", "a=ä", "a=b=c", "a=\n", &many(33),
+        "",
+        ",",
+        "a",
+        "a=",
+        "=1",
+        "A=1",
+        "a=1,b",
+        "a=\u{7f}",
+        "a=ä",
+        "a=b=c",
+        "a=\n",
+        &many(33),
     ] {
         assert_eq!(kept(state), None, "{state:?}");
     }

@@ -1,8 +1,8 @@
 //! Traces in the form of OpenTelemetry: spans that tell where the time of a request went.
 //!
 //! A span is kept in memory while its work runs. The spans of a request are decided on together when
-//! the last of them has ended ([`sampler`]), so that errors, refusals and slow requests are never
-//! sampled away. What is kept goes through a bounded queue to one exporter task ([`exporter`]), which
+//! the last of them has ended (`sampler`), so that errors, refusals and slow requests are never
+//! sampled away. What is kept goes through a bounded queue to one exporter task (`exporter`), which
 //! no request waits for. Messages, prompts and inputs of tools are in no span.
 //!
 //! Without a receiver there is no [`Tracer`] behind the handle, and nothing is recorded or allocated.
@@ -11,10 +11,10 @@ mod agent;
 mod attribute;
 mod chat;
 mod context;
-pub mod exporter;
+mod exporter;
 mod options;
 mod otlp;
-pub mod sampler;
+mod sampler;
 mod segment;
 mod semconv;
 mod span;

@@ -289,18 +289,12 @@ mod tests {
             panic!("one resource");
         };
         let resource = spans.resource.clone().unwrap();
-        assert_eq!(
-            resource.attributes,
-            [key_value("service.name", text("s"))]
-        );
+        assert_eq!(resource.attributes, [key_value("service.name", text("s"))]);
         let span = &spans.scope_spans[0].spans[0];
         assert_eq!(span.parent_span_id, [3; 8]);
         assert_eq!((span.kind, span.flags), (2, 0x301));
         assert_eq!(span.status.clone().unwrap().code, 2);
-        assert_eq!(
-            span.attributes,
-            [key_value("a", AnyValueKind::Integer(-1))]
-        );
+        assert_eq!(span.attributes, [key_value("a", AnyValueKind::Integer(-1))]);
     }
 
     #[test]

@@ -16,6 +16,11 @@ use crate::engine::claude::setup::CliSetup;
 /// Environment variable with the task's id, by which orphan processes of the task are found.
 pub(super) const TASK_VARIABLE: &str = "SWITCHBOARD_TASK";
 
+/// Environment variables with the position in a trace, which the CLI and the tools' own programs
+/// continue.
+const TRACEPARENT: &str = "TRACEPARENT";
+const TRACESTATE: &str = "TRACESTATE";
+
 /// Arguments that route the CLI's permission requests to the server.
 const ARGUMENTS: &[&str] = &["--permission-prompt-tool", "stdio"];
 
@@ -79,6 +84,11 @@ pub(super) fn environment(
         job.max_output_tokens.to_string(),
     );
     environment.insert(TASK_VARIABLE.to_owned(), job.task.clone());
+    if let Some(trace) = &job.trace {
+        environment.insert(TRACEPARENT.to_owned(), trace.traceparent.clone());
+        let state = trace.tracestate.clone();
+        environment.extend(state.map(|state| (TRACESTATE.to_owned(), state)));
+    }
     environment
 }
 
@@ -113,7 +123,7 @@ mod tests {
     use super::{arguments, environment};
     use crate::domain::ModelName;
     use crate::domain::Money;
-    use crate::engine::agent::{AgentJob, AgentMode, AgentSession};
+    use crate::engine::agent::{AgentJob, AgentMode, AgentSession, AgentTraceContext};
     use crate::engine::claude::testing::setup;
 
     fn job() -> AgentJob {
@@ -129,6 +139,7 @@ mod tests {
             max_budget: Money::from_nanos(1_500_000_000),
             max_output_tokens: 32_000,
             session: AgentSession::New(uuid::Uuid::nil()),
+            trace: None,
         }
     }
 
@@ -157,5 +168,22 @@ mod tests {
         assert_eq!(environment["SWITCHBOARD_TASK"], "task_1");
         assert_eq!(environment["CLAUDE_CODE_MAX_OUTPUT_TOKENS"], "32000");
         assert!(!environment.contains_key("DISABLE_COMPACT"));
+        assert!(!environment.contains_key("TRACEPARENT"));
+    }
+
+    #[test]
+    fn traced_agent_continues_the_trace_of_its_task() {
+        let trace = |state: Option<&str>| AgentJob {
+            trace: Some(AgentTraceContext {
+                traceparent: "00-1-2-01".to_owned(),
+                tracestate: state.map(str::to_owned),
+            }),
+            ..job()
+        };
+        let with_state = environment(&setup(), "i", &trace(Some("a=1")));
+        assert_eq!(with_state["TRACEPARENT"], "00-1-2-01");
+        assert_eq!(with_state["TRACESTATE"], "a=1");
+        let without_state = environment(&setup(), "i", &trace(None));
+        assert!(!without_state.contains_key("TRACESTATE"));
     }
 }

@@ -22,6 +22,7 @@ use crate::engine::routing::Router;
 use crate::engine::routing::RoutingChoice;
 use crate::runtime::compute::in_place;
 use crate::telemetry::metrics::TurnMetrics;
+use crate::telemetry::traces::Tracer;
 
 /// Model name that leaves the choice to the server.
 pub(super) const AUTO_MODEL: &str = "auto";
@@ -51,6 +52,8 @@ pub struct AdmissionDeps {
     pub tracker: TaskTracker,
     /// Metrics that turns are counted in.
     pub metrics: TurnMetrics,
+    /// Tracer of the turns.
+    pub tracer: Tracer,
     /// Runtime of these charges.
     pub runtime: Handle,
 }

@@ -24,6 +24,10 @@ use crate::telemetry::metrics::Saving;
 use crate::telemetry::metrics::TokenPace;
 use crate::telemetry::metrics::TurnEnd;
 use crate::telemetry::metrics::TurnMetrics;
+use crate::telemetry::traces::ChatSpan;
+
+/// Error code of a turn whose events ended without an end of the answer.
+const ENDED_EARLY: &str = "ended_early";
 
 /// Measurement of one turn. Counts the end of the turn once: a measurement that is dropped before is
 /// that of a cancelled turn.
@@ -39,6 +43,9 @@ pub(super) struct TurnMeasure {
     request: Option<RequestExemplar>,
     /// Set by the first piece of the answer.
     pace: Option<TokenPace>,
+    /// Span of the turn, until its end; `None` while traces are off. Ends as that of an abandoned
+    /// turn if it is dropped.
+    span: Option<ChatSpan>,
     is_counted: bool,
 }
 
@@ -49,8 +56,12 @@ pub(super) struct MeasuredStream {
 }
 
 impl TurnMeasure {
-    /// Begins to measure a turn that is asked for now by `surface`.
-    pub(super) fn begin(admission: Arc<AdmissionDeps>, surface: Surface) -> Self {
+    /// Begins to measure a turn that is asked for now by `surface`, and recorded by `span`.
+    pub(super) fn begin(
+        admission: Arc<AdmissionDeps>,
+        surface: Surface,
+        span: Option<ChatSpan>,
+    ) -> Self {
         Self {
             admission,
             model: String::new(),
@@ -60,13 +71,32 @@ impl TurnMeasure {
             asked_at: Instant::now(),
             request: RequestExemplar::current(),
             pace: None,
+            span,
             is_counted: false,
         }
     }
 
-    /// Ends the measurement of a turn that is refused.
-    pub(super) fn discard(mut self) {
+    /// Ends the measurement of a turn that is refused with `error`.
+    pub(super) fn discard(mut self, error: &Error) {
         self.is_counted = true;
+        let Some(span) = self.span.take() else {
+            return;
+        };
+        let (refused_by, _) = error.refusal_labels();
+        match error {
+            Error::Failed(_) | Error::Ledger(_) | Error::Unavailable { .. } => {
+                span.fail(refused_by);
+            }
+            _ => span.refuse(refused_by),
+        }
+    }
+
+    /// Counts the failure of a turn that was accepted.
+    fn fail(&mut self, error_code: &'static str) {
+        self.count_end(TurnEnd::Failed);
+        if let Some(span) = self.span.take() {
+            span.fail(error_code);
+        }
     }
 
     fn record(&mut self, event: &TurnEvent) {
@@ -75,6 +105,9 @@ impl TurnMeasure {
                 // Only what answers gets a label of its own: clients may ask for any name.
                 self.metrics().know_model(model);
                 model.clone_into(&mut self.model);
+                if let Some(span) = &mut self.span {
+                    span.set_model(model);
+                }
             }
             TurnEvent::Text(_) | TurnEvent::Thinking(_) | TurnEvent::ToolInput(_) => {
                 self.record_piece();
@@ -82,6 +115,9 @@ impl TurnMeasure {
             TurnEvent::Finished(finish) => {
                 self.count_routing_saving(&finish.usage);
                 self.count_end(TurnEnd::Answered);
+                if let Some(span) = self.span.take() {
+                    span.finish(finish);
+                }
             }
             _ => {}
         }
@@ -112,6 +148,9 @@ impl TurnMeasure {
                 let request = self.request.take();
                 metrics.record_first_token(&self.model, self.start, time, request);
                 self.pace = Some(metrics.token_pace(&self.model));
+                if let Some(span) = &mut self.span {
+                    span.end_first_token();
+                }
             }
         }
     }
@@ -141,6 +180,9 @@ impl MeasuredStream {
         } = running;
         info.model.clone_into(&mut measure.model);
         measure.start = answer_start(&info);
+        if let Some(span) = &mut measure.span {
+            span.accept(&info.model, info.cache.map(cache_word));
+        }
         measure.is_routed = info.route.is_some() && info.cache != Some(CacheStatus::Hit);
         RunningTurn {
             info,
@@ -157,9 +199,18 @@ impl Stream for MeasuredStream {
         let next = ready!(self.events.as_mut().poll_next(context));
         match &next {
             Some(Ok(event)) => self.measure.record(event),
-            Some(Err(_)) | None => self.measure.count_end(TurnEnd::Failed),
+            Some(Err(error)) => self.measure.fail(error.refusal_labels().0),
+            None => self.measure.fail(ENDED_EARLY),
         }
         Poll::Ready(next)
+    }
+}
+
+fn cache_word(status: CacheStatus) -> &'static str {
+    match status {
+        CacheStatus::Hit => "hit",
+        CacheStatus::Miss => "miss",
+        CacheStatus::Bypass => "bypass",
     }
 }
 

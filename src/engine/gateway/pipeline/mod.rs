@@ -41,6 +41,7 @@ use crate::engine::cache::Lookup;
 use crate::runtime::compute::in_place;
 use crate::telemetry::metrics::Saving;
 use crate::telemetry::metrics::TurnMetrics;
+use crate::telemetry::traces;
 
 use admission::TurnEstimate;
 use billing_stream::BillingStream;
@@ -81,6 +82,9 @@ impl fmt::Debug for TurnPipeline {
     }
 }
 
+/// Name of the span in which a hold is taken or recorded.
+const HOLD_SPAN: &str = "hold";
+
 /// Steps of the pipeline, with what each of them depends on.
 pub struct PipelineSteps {
     /// Limits, prices, ledger and cache.
@@ -114,14 +118,18 @@ struct PendingTurn {
 
 impl PipelineSteps {
     /// Answers a turn, and measures it from here to its last event.
-    async fn measure(&self, caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
+    async fn measure(&self, mut caller: Caller, turn: Turn) -> Result<RunningTurn, Error> {
         let admission = &self.admission;
-        let measure = TurnMeasure::begin(Arc::clone(admission), caller.origin.surface);
+        let span = admission.tracer.chat(&caller, &turn);
+        if let Some(span) = &span {
+            caller.trace = span.request_trace();
+        }
+        let measure = TurnMeasure::begin(Arc::clone(admission), caller.origin.surface, span);
         match self.pass(caller, turn).await {
             Ok(running) => Ok(MeasuredStream::wrap(running, measure)),
             Err(error) => {
-                measure.discard();
                 let (by, scope) = error.refusal_labels();
+                measure.discard(&error);
                 admission.metrics.count_refusal(by, scope);
                 Err(error)
             }
@@ -272,17 +280,22 @@ impl PendingTurn {
             choice: turn.sampling.choice_index,
         };
         let may_be_over = caller.grant.is_capped() || admission.ledger.is_failing();
+        let trace = caller.trace.clone();
         let waiting = if may_be_over {
+            let _span = traces::child_span(&trace, HOLD_SPAN);
             holding.take_while_waiting().await?
         } else {
             WaitingHold::Deferred(holding)
         };
         let (gate, gate_control) = Gate::closed();
+        let hold_trace = trace.clone();
         let hold = async move {
             gate_control.wait_for_arrival().await;
             // Write-ahead: nothing goes upstream before its hold is on disk. A client that leaves
             // earlier pays nothing, one that leaves later pays by the hold.
+            let span = traces::child_span(&hold_trace, HOLD_SPAN);
             let hold = waiting.begin().await?;
+            drop(span);
             gate_control.open();
             Ok::<_, Error>(hold)
         };
@@ -296,7 +309,7 @@ impl PendingTurn {
         } = running;
         meter.attach(costs.clone());
         let tokens = estimate.prompt_tokens;
-        let billing = TurnBilling::new(admission, hold, costs, &info.model, tokens);
+        let billing = TurnBilling::new(admission, hold, costs, &info.model, tokens, trace);
         Ok((info, Box::pin(BillingStream::new(events, billing))))
     }
 }

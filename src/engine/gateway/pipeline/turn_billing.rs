@@ -14,17 +14,22 @@ use crate::accounts::ledger::ChargeOutcome;
 use crate::domain::CostWatch;
 use crate::domain::Finish;
 use crate::domain::Money;
+use crate::domain::RequestTrace;
 use crate::domain::TurnEvent;
 use crate::telemetry::logs::ErrorChain;
+use crate::telemetry::traces::child_span;
 
 /// Maximum wait for the reported cost of a run that was cut short. The interrupt takes
 /// milliseconds; a process that does not obey it is ended within this time.
 const COST_REPORT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Name of the span in which a run is charged.
+const CHARGE_SPAN: &str = "charge";
 
 /// Turn with a hold that must be settled.
 pub(super) struct TurnBilling {
     costs: TurnCosts,
     hold: BudgetHold,
+    trace: RequestTrace,
 }
 
 impl TurnBilling {
@@ -34,10 +39,12 @@ impl TurnBilling {
         reported_costs: CostWatch,
         model: &str,
         prompt_tokens: u64,
+        trace: RequestTrace,
     ) -> Self {
         Self {
             costs: TurnCosts::new(rules, reported_costs, model, prompt_tokens),
             hold: hold.start(),
+            trace,
         }
     }
 
@@ -49,14 +56,16 @@ impl TurnBilling {
     /// Charges a complete answer. Returns its end with the cost, and a future that completes when
     /// the charge is on disk.
     pub(super) fn charge_answer(self, mut finish: Finish) -> (Finish, BoxFuture<'static, ()>) {
-        let Self { costs, hold } = self;
+        let Self { costs, hold, trace } = self;
         // A stop text enforced by the server may have ended the answer in the middle of the run.
         let is_whole = finish.stop_sequence.is_none();
         let cost = costs.total_cost(is_whole);
         finish.usage.cost = cost;
         let charge = costs.charge(cost, ChargeOutcome::Answered);
         let correction = hold.correction();
-        let settled = hold.settle(charge).map(|settled| {
+        let span = child_span(&trace, CHARGE_SPAN);
+        let settled = hold.settle(charge).map(move |settled| {
+            drop(span);
             if let Err(error) = settled {
                 // The answer is made and paid for, so it is delivered nevertheless. The ledger
                 // retries the write.
@@ -75,7 +84,13 @@ impl TurnBilling {
     /// likewise if the worker falls silent or dies during the call (`is_lost`). A call that
     /// upstream refused, or that failed there before the model began to answer, is free.
     pub(super) fn charge_cut_short(self, outcome: ChargeOutcome, is_lost: bool) {
-        let Self { mut costs, hold } = self;
+        let Self {
+            mut costs,
+            hold,
+            trace,
+        } = self;
+        // Begun here: until the task runs, the other spans of the turn may have ended.
+        let span = child_span(&trace, CHARGE_SPAN);
         let tracker = costs.rules.tracker.clone();
         let runtime = costs.rules.runtime.clone();
         let settling = async move {
@@ -97,6 +112,7 @@ impl TurnBilling {
             if let Err(error) = settled {
                 tracing::error!(error = %ErrorChain(&error), "charge of run not stored");
             }
+            drop(span);
         };
         tracker.spawn_on(settling, &runtime);
     }

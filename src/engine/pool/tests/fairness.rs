@@ -12,6 +12,7 @@ fn live(tenant: &str) -> Claim {
     Claim {
         tenant: Tenant::new(tenant, 1),
         class: Class::Live,
+        span: None,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::api::openai::responses::SocketStreamId;
 use crate::api::openai::responses::decode_message;
 use crate::api::request_schema::Remarks;
 use crate::domain::Caller;
+use crate::domain::RequestTrace;
 use crate::http::Config;
 use crate::http::bodies::Bodies;
 use crate::http::error::ApiError;
@@ -172,7 +173,7 @@ impl ResponsesSocketSession {
             ),
         };
         let line = AccessLogLine::for_message(&self.id, Some(&self.caller), PATH);
-        let mut steps = self.steps(request, drain_expired);
+        let mut steps = self.steps(request, line.request_trace(), drain_expired);
         let mut is_over = false;
         while !is_over || !socket.is_clear() {
             let is_clear = socket.is_clear();
@@ -197,12 +198,14 @@ impl ResponsesSocketSession {
         Ok(())
     }
 
-    /// Runs `request` and returns its steps, the first one with the remarks on the request.
+    /// Runs `request` and returns its steps, the first one with the remarks on the request. The work
+    /// is recorded at `trace`.
     ///
     /// A response that has begun reacts to the shutdown by itself.
     fn steps(
         &self,
         request: Result<CreateResponseRequest, ApiError>,
+        trace: RequestTrace,
         drain_expired: &DrainExpired,
     ) -> BoxStream<'static, Result<(Option<Remarks>, ResponseStep), ApiError>> {
         // The key may have been changed or revoked since the connection was opened.
@@ -210,7 +213,11 @@ impl ResponsesSocketSession {
         let caller = self
             .keys
             .authenticate_again(&self.caller, Some(Permission::Inference))
-            .map(|caller| Caller { origin, ..caller });
+            .map(|caller| Caller {
+                origin,
+                trace,
+                ..caller
+            });
         let responses = self.responses.clone();
         let memory = self.memory.clone();
         let limit = self.config.first_event_wait;

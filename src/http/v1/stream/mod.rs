@@ -338,14 +338,15 @@ impl StreamSocketSession {
         let again = self
             .keys
             .authenticate_again(caller, Some(Permission::Inference))?;
+        let line = AccessLogLine::for_message(&self.id, Some(&again), PATH);
         let again = Caller {
             cache_control: caller.cache_control,
             origin: caller.origin,
+            trace: line.request_trace(),
             ..again
         };
         let encoder = SocketEncoder::new(id);
         let started = encoder.started(request.turn.model.as_str(), &request.remarks);
-        let line = AccessLogLine::for_message(&self.id, Some(&again), PATH);
         running.begin(&self.turns, again, request.turn, encoder, line);
         Ok(started)
     }

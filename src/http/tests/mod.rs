@@ -28,6 +28,7 @@ mod streams;
 pub(crate) mod surfaces;
 pub(crate) mod tasks;
 mod tools;
+mod traced;
 mod uploads;
 mod usage;
 mod webhooks;

@@ -2,6 +2,7 @@
 
 mod fairness;
 mod health_checks;
+mod traced;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

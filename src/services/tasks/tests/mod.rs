@@ -1,6 +1,8 @@
 //! Tests of tasks with scripted agents, on paused time.
 
 mod costs;
+mod money;
+mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;

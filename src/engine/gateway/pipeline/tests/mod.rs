@@ -6,6 +6,7 @@ mod cancelled;
 mod files;
 mod measured;
 mod server_tools;
+mod traced;
 
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -106,19 +106,17 @@ pub(super) fn add_aliases(
     layers: &mut SettingLayers,
     environment: &Environment,
 ) -> Result<(), Error> {
-    let given = || {
-        OTEL_ALIASES
-            .iter()
-            .filter(|alias| environment.get(alias.variable).is_some())
-    };
-    let has_receiver =
-        !layers.text(ENDPOINT).is_empty() || given().any(|alias| alias.target == ENDPOINT);
-    if !has_receiver {
+    let given = OTEL_ALIASES.iter();
+    let given = given.filter(|alias| environment.get(alias.variable).is_some());
+    let given: Vec<&VariableAlias> = given.collect();
+    let names_receiver = given.iter().any(|alias| alias.target == ENDPOINT);
+    let has_receiver = !layers.text(ENDPOINT).is_empty() || names_receiver;
+    if !has_receiver || layers.text(EXPORTER) == OFF {
         return Ok(());
     }
     for VariableAlias {
         variable, target, ..
-    } in given()
+    } in given
     {
         let text = environment.get(variable).unwrap_or_default();
         let is_enabled = *variable == DISABLED && !text.eq_ignore_ascii_case("true");

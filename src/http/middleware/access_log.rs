@@ -78,7 +78,9 @@ pub(in crate::http) async fn layer(
 ) -> Response {
     let mut line = AccessLogLine::new(&request, telemetry);
     request.extensions_mut().insert(line.notes.clone());
-    request.extensions_mut().insert(line.id.clone());
+    if line.trace.is_some() {
+        request.extensions_mut().insert(line.id.clone());
+    }
     let span = line.span.clone();
     let answering = next.run(request).instrument(span);
     let mut response = line.exemplar().scope(answering).await;

@@ -15,6 +15,7 @@ use super::super::StartupContext;
 use super::super::accounting::start_webhooks;
 use super::super::alerts;
 use super::super::records;
+use super::super::traces::TraceExport;
 use crate::accounts::auth::FieldChange;
 use crate::accounts::auth::NewWebhook;
 use crate::accounts::auth::ProjectChange;
@@ -80,6 +81,7 @@ impl AccountingFixture {
             shutdown,
             tracker,
             metrics: Metrics::new(),
+            traces: TraceExport::default(),
         };
         let webhooks = start_webhooks(&context, &sender).await.unwrap();
         let StartupContext {

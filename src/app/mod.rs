@@ -183,7 +183,7 @@ impl App {
                 registry: Some(context.registry.clone())
                     .filter(|_| !settings.metrics.labels.is_empty()),
             },
-            tracer: ground.traces.tracer(),
+            tracer: context.traces.tracer(),
             services: ApiServices {
                 conversations: services.conversations,
                 responses: services.responses,
@@ -217,7 +217,7 @@ impl App {
             drain_timeout: settings.connections.drain_timeout,
             tracker,
             serving,
-            traces: ground.traces,
+            traces: context.traces,
             data_dir,
         })
     }

@@ -35,7 +35,8 @@ pub(super) struct StartupContext<'a> {
 }
 
 impl<'a> StartupContext<'a> {
-    /// Opens the store and the key registry, and starts the export of traces. The caller must hold the data directory.
+    /// Opens the store and the key registry, and starts the export of traces. The caller must hold
+    /// the data directory.
     ///
     /// # Errors
     /// Fails when the records cannot be used.

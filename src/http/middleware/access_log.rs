@@ -179,13 +179,14 @@ impl AccessLogLine {
         trace.unwrap_or_default()
     }
 
-    /// Returns the id by which metrics name the request: that of its trace, if the trace is sure to be
-    /// exported.
+    /// Returns the ids by which metrics name the request: its own, and that of its trace if the
+    /// sampler keeps the trace whatever its end is.
     fn exemplar(&self) -> RequestExemplar {
+        let exemplar = RequestExemplar::of_request(self.id.as_str());
         let context = self.trace.as_ref().map(|trace| trace.span().context());
         match context.filter(TraceContext::is_sampled) {
-            Some(context) => RequestExemplar::of_trace(&context.trace_id()),
-            None => RequestExemplar::of_request(self.id.as_str()),
+            Some(context) => exemplar.with_trace(&context.trace_id()),
+            None => exemplar,
         }
     }
 

@@ -64,14 +64,6 @@ impl RequestExemplar {
         }
     }
 
-    /// Names a request by the id of its trace.
-    pub fn of_trace(id: &str) -> Self {
-        Self {
-            label: "trace_id",
-            id: id.into(),
-        }
-    }
-
     /// Runs `future` for the request: observations made meanwhile name it.
     pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         REQUEST.scope(self, future)

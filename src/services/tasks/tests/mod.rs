@@ -1,7 +1,6 @@
 //! Tests of tasks with scripted agents, on paused time.
 
 mod costs;
-mod money;
 mod traced;
 
 use std::sync::Arc;

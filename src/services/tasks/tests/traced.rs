@@ -36,43 +36,45 @@ fn tool_result(id: &str, is_error: bool) -> AgentEvent {
     }
 }
 
+/// Waits until the permission request `question` is open.
+async fn wait_for_question(server: &TaskTestServer, task: &str, question: &str) {
+    loop {
+        let questions = server.tasks.get(&me(), task).await.unwrap().questions;
+        if questions.iter().any(|open| open.id == question) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn task_is_a_span_in_the_trace_of_its_request_with_its_tools_and_permissions() {
     let mut traces = TestTraces::new();
-    let mut office = TaskTestServer::open().await;
+    let mut server = TaskTestServer::open().await;
     let caller = Caller {
         trace: request_trace(&traces),
         ..me()
     };
     drop(traces.take());
-    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
-    let mut agent = office.puppets.recv().await.unwrap();
-    agent.say(tool_use("toolu_1"));
+    let task = server.tasks.create(&caller, server.spec()).await.unwrap();
+    let mut agent = server.agents.recv().await.unwrap();
+    agent.emit(tool_use("toolu_1"));
     for (question, decision) in [
         ("q1", PermissionDecision::Allow),
         ("q2", PermissionDecision::Deny("no".to_owned())),
     ] {
-        agent.ask(question);
-        while office
-            .tasks
-            .get(&me(), &task.id)
-            .await
-            .unwrap()
-            .questions
-            .is_empty()
-        {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let answered = office
+        agent.request_permission(question);
+        wait_for_question(&server, &task.id, question).await;
+        let answered = server
             .tasks
             .answer_permission(&me(), &task.id, question, decision)
             .await;
         answered.unwrap();
-        drop(agent.heard.recv().await);
+        drop(agent.calls.recv().await);
     }
-    agent.say(tool_result("toolu_1", true));
+    agent.emit(tool_result("toolu_1", true));
     agent.end(AgentStop::Completed, "0.25");
-    office.ended(&task.id).await;
+    server.wait_until_ended(&task.id).await;
     let spans = traces.take();
     assert_eq!(
         spans.names(),
@@ -107,26 +109,26 @@ async fn task_is_a_span_in_the_trace_of_its_request_with_its_tools_and_permissio
 #[tokio::test(start_paused = true)]
 async fn failed_task_is_kept_and_an_agent_without_traces_has_no_context() {
     let mut traces = TestTraces::of_troubles();
-    let mut office = TaskTestServer::open().await;
+    let mut server = TaskTestServer::open().await;
     let parent = traces.tracer.request("POST /v1/tasks", None).unwrap();
     let caller = Caller {
         trace: parent.request_trace(),
         ..me()
     };
     drop(parent);
-    let task = office.tasks.create(&caller, office.spec()).await.unwrap();
-    let agent = office.puppets.recv().await.unwrap();
+    let task = server.tasks.create(&caller, server.spec()).await.unwrap();
+    let agent = server.agents.recv().await.unwrap();
     agent.end(AgentStop::MaxTurns, "0.25");
-    office.ended(&task.id).await;
+    server.wait_until_ended(&task.id).await;
     let spans = traces.take();
     let run = spans.only("invoke_agent claude-code");
     assert!(run.is_failed());
     assert_eq!(run.text("error.type"), "max_turns");
 
-    let task = office.create().await;
-    let agent = office.puppets.recv().await.unwrap();
+    let task = server.create().await;
+    let agent = server.agents.recv().await.unwrap();
     assert_eq!(agent.job.trace, None);
     agent.end(AgentStop::Completed, "0.25");
-    office.ended(&task.id).await;
+    server.wait_until_ended(&task.id).await;
     assert_eq!(traces.take().names(), [""; 0]);
 }

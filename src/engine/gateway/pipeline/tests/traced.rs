@@ -79,7 +79,7 @@ async fn refused_failed_and_abandoned_turns_are_kept_whatever_the_ratio_is() {
     run.begin();
     running.events.next().await.unwrap().unwrap();
     drop(running);
-    run.bill.record_cost(Money::from_nanos(5));
+    run.cost_meter.record_cost(Money::from_nanos(5));
     drop(run);
     setting.rest().await;
     let spans = traces.take();

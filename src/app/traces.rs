@@ -69,7 +69,8 @@ impl TraceExport {
         let Some(endpoint) = settings.traces.receiver() else {
             return Self::default();
         };
-        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let stop = CancellationToken::new();
+        let tracker = TaskTracker::new();
         let transport = HttpTransport {
             // Connections end with the client, and so with the exporter that owns it.
             client: HttpClient::new(TaskTracker::new(), 1),
@@ -124,7 +125,8 @@ impl HttpTransport {
         }
         headers.insert(CONTENT_TYPE, PROTOBUF);
         let answer = self.client.send(request).await?;
-        let (status, retry_after) = (answer.status().as_u16(), retry_after(answer.headers()));
+        let status = answer.status().as_u16();
+        let retry_after = retry_after(answer.headers());
         let body = read_body(answer.into_body(), MAX_ANSWER_BYTES).await?;
         Ok(ReceiverAnswer {
             status,

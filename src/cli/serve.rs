@@ -1,6 +1,7 @@
 //! `serve`: runs the server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueHint;
@@ -13,6 +14,10 @@ use crate::config::Environment;
 use crate::config::Settings;
 use crate::engine::claude;
 use crate::telemetry::logs;
+
+/// Maximum wait at the end for threads that cannot be cancelled: host lookups of calls that were given
+/// up. A name server that is gone would hold the process for longer.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Each flag overrides its variable and its key in the file.
 #[derive(Debug, clap::Args)]
@@ -59,8 +64,10 @@ pub(super) fn serve(arguments: ServeArguments, environment: Environment) -> anyh
     for notice in &settings.notices {
         tracing::info!(notice, "configuration notice");
     }
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?
-        .block_on(app::run(settings, environment, Reload::new(load, levels)))
+        .build()?;
+    let served = runtime.block_on(app::run(settings, environment, Reload::new(load, levels)));
+    runtime.shutdown_timeout(LOOKUP_TIMEOUT);
+    served
 }

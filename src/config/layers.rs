@@ -18,7 +18,7 @@ const FREE_TABLES: &[&str] = &["models.aliases", "models.restrictions", "pricing
 const VARIABLE_ALIASES: &[(&str, &str)] = &[("SWITCHBOARD_ADMIN_KEY", "admin.key")];
 /// Names of keys, in any section, whose values are never printed.
 const SECRET_NAMES: &[&str] = &["headers", "key", "keys", "password", "secret", "token"];
-/// Name of keys, in any section, whose URLs may have credentials.
+/// Name of keys, in any section, whose URLs may have credentials or a key in the query.
 const URL_NAME: &str = "endpoint";
 const MASK: &str = "***";
 
@@ -298,12 +298,16 @@ fn mask(value: &mut Value) {
     }
 }
 
-/// Returns `url` with asterisks in place of its credentials.
+/// Returns `url` with asterisks in place of its credentials and of its query, which may be a key.
 fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (base, query) = match url.split_once('?') {
+        Some((base, _)) => (base, format!("?{MASK}")),
+        None => (url, String::new()),
+    };
+    let (scheme, rest) = base.split_once("://").unwrap_or(("", base));
     match rest.rsplit_once('@') {
-        Some((_, rest)) => format!("{scheme}://{MASK}@{rest}"),
-        None => url.to_owned(),
+        Some((_, rest)) => format!("{scheme}://{MASK}@{rest}{query}"),
+        None => format!("{base}{query}"),
     }
 }
 

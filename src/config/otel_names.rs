@@ -8,8 +8,8 @@ use toml::Value;
 use super::environment::Environment;
 use super::error::Error;
 use super::layers::SettingLayers;
-use super::other_names::VariableAlias;
 use super::value;
+use super::variable_aliases::VariableAlias;
 
 const ENDPOINT: &str = "traces.endpoint";
 const EXPORTER: &str = "traces.exporter";
@@ -138,7 +138,8 @@ fn convert(variable: &str, target: &str, default: &Value, text: &str) -> Result<
     let value = match target {
         _ if variable == DISABLED => Value::String(OFF.to_owned()),
         _ if variable == BASE_URL => {
-            Value::String(format!("{}/{TRACES_PATH}", text.trim_end_matches('/')))
+            let base = text.trim().trim_end_matches('/');
+            Value::String(format!("{base}/{TRACES_PATH}"))
         }
         HEADERS | ATTRIBUTES => pairs(text),
         _ => value::parse(default, text).map_err(|found| Error::WrongType {

@@ -118,7 +118,7 @@ fn with_a_receiver_odd_values_are_refused_with_a_hint() {
     let refusal = |variable, value| load(&[RECEIVER, (variable, value)]).unwrap_err();
     assert_snapshot!(refusal("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), @r"
     OTEL_EXPORTER_OTLP_PROTOCOL: spans are exported by http/protobuf only
-    write http/protobuf, and name the receiver's port for HTTP, which is 4318 as a rule
+    write http/protobuf, and name the receiver's port for HTTP, which is 4318 as a rule; or set traces.exporter to none
     ");
     assert_snapshot!(refusal("OTEL_TRACES_EXPORTER", "console"), @r"
     OTEL_TRACES_EXPORTER: traces are exported by OTLP only
@@ -166,6 +166,16 @@ fn credentials_of_the_url_become_a_header_and_are_never_shown() {
         "http://me:hush@/",
     ] {
         let text = load(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url)]).unwrap_err();
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
+fn query_of_the_url_is_sent_and_never_shown() {
+    let url = "https://collector.example/v1/traces?key=hush";
+    let settings = load(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url)]).unwrap();
+    assert_eq!(receiver(&settings).as_deref(), Some(url));
+    for text in [format!("{settings:?}"), settings.printed.clone()] {
         assert!(!text.contains("hush"), "{text}");
     }
 }

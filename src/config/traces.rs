@@ -214,7 +214,8 @@ fn read_protocol<'de, D: Deserializer<'de>>(from: D) -> Result<TraceProtocol, D:
         "http/protobuf" => Ok(TraceProtocol::HttpProtobuf),
         _ => Err(refuse(
             "spans are exported by http/protobuf only",
-            "write http/protobuf, and name the receiver's port for HTTP, which is 4318 as a rule",
+            "write http/protobuf, and name the receiver's port for HTTP, which is 4318 as a rule; or set \
+             traces.exporter to none",
         )),
     }
 }
@@ -299,10 +300,11 @@ impl fmt::Debug for TraceSettings {
 }
 
 impl fmt::Debug for TraceEndpoint {
+    /// Shows the host: path and query may have a key.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_tuple("TraceEndpoint")
-            .field(&self.url)
+            .field(&self.url.authority())
             .finish()
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 client for the calls that the server makes itself: webhooks, hooks, trace exports.
+//! HTTP/1.1 client for the calls that the server makes itself: webhooks, exports of traces.
 
 use std::error::Error;
 use std::fmt;

@@ -104,16 +104,20 @@ impl ServerSpan {
     ) {
         let span = &mut self.0;
         span.set(keys::END, end);
-        if let Some(caller) = caller {
-            span.set(keys::KEY, caller.name.as_str());
-            span.set(keys::PROJECT, caller.project.as_str());
+        let is_fault = end == PANICKED || error.is_some_and(|error| error.kind().is_fault());
+        match caller {
+            Some(caller) => {
+                span.set(keys::KEY, caller.name.as_str());
+                span.set(keys::PROJECT, caller.project.as_str());
+            }
+            // Anyone can send these, in any number, and say that their trace is sampled.
+            None if !is_fault => span.mark_anonymous(),
+            None => {}
         }
         match (end, error) {
             (PANICKED, _) => span.fail(PANICKED),
             (CLIENT_GONE, _) => span.refuse(CLIENT_GONE),
-            (COMPLETE | FAILED, Some(error)) if error.kind().is_fault() => {
-                span.fail(error.code());
-            }
+            (COMPLETE | FAILED, Some(error)) if is_fault => span.fail(error.code()),
             (COMPLETE | FAILED, Some(error)) => span.refuse(error.code()),
             _ => {}
         }

@@ -28,7 +28,7 @@ mod streams;
 pub(crate) mod surfaces;
 pub(crate) mod tasks;
 mod tools;
-mod traced;
+pub(crate) mod traced;
 mod uploads;
 mod usage;
 mod webhooks;

@@ -1,10 +1,12 @@
 //! Spans of requests.
 
 use super::access_log::Log;
+use super::with_keys::with_configured_key;
 use super::*;
 use crate::domain::Failure;
 use crate::domain::FailureKind;
-use crate::telemetry::traces::testing::TestTraces;
+
+pub(crate) use crate::telemetry::traces::testing::TestTraces;
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const SPAN: &str = "POST /v1/chat/completions";
@@ -27,7 +29,8 @@ async fn request_is_a_span_in_the_trace_of_its_client_and_answer_and_log_name_it
     ];
     let path = "/chat/completions/?key=secret-1";
     let request = request("POST", path, &headers, chat(false).to_string());
-    let response = send(traced(&traces, ScriptedTurns::playing(greeting())), request).await;
+    let turns = ScriptedTurns::playing(greeting_steps());
+    let response = send(traced(&traces, turns), request).await;
     let named = response.headers()["traceparent"].clone();
     body(response).await;
     let spans = traces.take();
@@ -66,7 +69,7 @@ async fn invalid_traceparent_begins_a_new_trace() {
         &headers,
         chat(false).to_string(),
     );
-    let turns = ScriptedTurns::playing(greeting());
+    let turns = ScriptedTurns::playing(greeting_steps());
     let response = send(traced(&traces, turns), request).await;
     assert_eq!(response.status(), StatusCode::OK);
     body(response).await;
@@ -77,7 +80,7 @@ async fn invalid_traceparent_begins_a_new_trace() {
 #[tokio::test]
 async fn refused_failed_and_abandoned_requests_are_kept_whatever_the_ratio_is() {
     let mut traces = TestTraces::of_troubles();
-    let turns = ScriptedTurns::playing(greeting());
+    let turns = ScriptedTurns::playing(greeting_steps());
     body(send(traced(&traces, turns), post(&chat(false))).await).await;
     assert_eq!(traces.take().names(), [""; 0]);
 
@@ -94,7 +97,7 @@ async fn refused_failed_and_abandoned_requests_are_kept_whatever_the_ratio_is() 
     assert_eq!(spans.only(SPAN).text("error.type"), "worker_failed");
     assert!(spans.only(SPAN).is_failed());
 
-    let turns = ScriptedTurns::playing(greeting());
+    let turns = ScriptedTurns::playing(greeting_steps());
     let response = send(traced(&traces, turns), post(&chat(true))).await;
     drop(response);
     let spans = traces.take();
@@ -102,8 +105,31 @@ async fn refused_failed_and_abandoned_requests_are_kept_whatever_the_ratio_is() 
 }
 
 #[tokio::test]
+async fn flood_of_requests_with_a_wrong_key_is_kept_in_part_and_those_of_callers_whole() {
+    let mut traces = TestTraces::of_troubles();
+    let app = router(with_configured_key(AppState {
+        tracer: traces.tracer.clone(),
+        ..state(ScriptedTurns::playing([]))
+    }));
+    for _ in 0..40 {
+        let headers = [("authorization", "Bearer guess"), ("traceparent", PARENT)];
+        let request = request("GET", "/v1/models", &headers, Body::empty());
+        body(send(app.clone(), request).await).await;
+    }
+    let kept = traces.take().names().len();
+    // Ten a second; the loop may cross the end of one.
+    assert!((10..40).contains(&kept), "{kept}");
+    for _ in 0..40 {
+        let headers = [("authorization", "Bearer secret-1")];
+        let request = request("GET", "/nothing", &headers, Body::empty());
+        body(send(app.clone(), request).await).await;
+    }
+    assert_eq!(traces.take().names().len(), 40);
+}
+
+#[tokio::test]
 async fn without_traces_an_answer_names_no_span() {
-    let turns = ScriptedTurns::playing(greeting());
+    let turns = ScriptedTurns::playing(greeting_steps());
     let response = send(router(state(turns)), post(&chat(false))).await;
     assert!(!response.headers().contains_key("traceparent"));
 }

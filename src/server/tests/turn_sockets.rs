@@ -18,6 +18,7 @@ use crate::http::tests::Step;
 use crate::http::tests::access_log::Log;
 use crate::http::tests::play;
 use crate::http::tests::surfaces::SeenSurfaces;
+use crate::http::tests::traced::TestTraces;
 use crate::http::tests::with_keys::with_configured_key;
 
 pub(super) async fn open(server: &Server) -> Socket {
@@ -393,4 +394,25 @@ async fn large_message_waiting_for_memory_blocks_no_running_turn() {
     }
     drop(slow);
     assert_eq!(socket.read_until("started").await["id"], "b");
+}
+
+#[tokio::test]
+async fn each_turn_on_a_socket_has_a_span_with_a_link_to_the_request_that_opened_it() {
+    let mut traces = TestTraces::new();
+    let tracer = traces.tracer.clone();
+    let change = |state: AppState| AppState { tracer, ..state };
+    let server = Server::start_as(prompted_turns(), config(), |_| {}, change).await;
+    let mut socket = open(&server).await;
+    let spans = within(DEADLINE, traces.wait_for(1)).await;
+    let opened = spans.only("GET /v1/stream").context();
+    for (prompt, is_failed) in [("hi", false), ("fail", true)] {
+        socket.send(chat("a", prompt)).await;
+        events_until_end(&mut socket, 1).await;
+        let spans = within(DEADLINE, traces.wait_for(1)).await;
+        let message = spans.only("message /v1/stream");
+        assert_eq!(message.text("error.type").is_empty(), !is_failed);
+        assert_eq!(message.text("switchboard.key"), "local");
+        assert_eq!(message.cause(), Some(opened.traceparent()));
+        assert_ne!(message.context().trace_id(), opened.trace_id());
+    }
 }

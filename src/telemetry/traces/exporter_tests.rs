@@ -78,7 +78,8 @@ impl SpanTransport for Receiver {
 
 impl Setting {
     fn new(answers: Vec<Option<Result<ReceiverAnswer, String>>>) -> Self {
-        let (receiver, metrics) = (Receiver::with(answers), Metrics::new());
+        let receiver = Receiver::with(answers);
+        let metrics = Metrics::new();
         let stop = CancellationToken::new();
         let resource = ResourceAttributes(Vec::new());
         let (tracer, exporter) = SpanExporter::new(
@@ -103,10 +104,6 @@ impl Setting {
         }
     }
 
-    async fn pass(&self, seconds: u64) {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-    }
-
     /// Stops the exporter, and returns the time that it took.
     async fn stop(self) -> (Metrics, Duration) {
         let began_at = Instant::now();
@@ -114,6 +111,11 @@ impl Setting {
         self.running.await.unwrap();
         (self.metrics, began_at.elapsed())
     }
+}
+
+/// Lets `seconds` of the paused time pass.
+async fn pass(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
 }
 
 fn assert_outcomes(metrics: &Metrics, [exported, dropped, failed]: [usize; 3]) {
@@ -132,10 +134,10 @@ fn assert_outcomes(metrics: &Metrics, [exported, dropped, failed]: [usize; 3]) {
 async fn spans_are_exported_in_batches_after_a_second_or_when_a_batch_is_full() {
     let setting = Setting::new(Vec::new());
     setting.record(3);
-    setting.pass(2).await;
+    pass(2).await;
     assert_eq!(setting.receiver.attempts(), [(3, 1)]);
     setting.record(MAX_BATCH + 1);
-    setting.pass(2).await;
+    pass(2).await;
     assert_eq!(setting.receiver.attempts(), [(3, 1), (512, 2), (1, 3)]);
     assert_outcomes(&setting.metrics, [516, 0, 0]);
 }
@@ -159,7 +161,7 @@ async fn retryable_answers_are_retried_after_the_time_that_the_receiver_asks_for
     };
     let setting = Setting::new(vec![Some(Ok(later)), Some(answer(503))]);
     setting.record(2);
-    setting.pass(40).await;
+    pass(40).await;
     let attempts = setting.receiver.attempts();
     // The third comes after the delay of a second attempt, with its jitter.
     assert_eq!(attempts[..2], [(2, 1), (2, 31)]);
@@ -173,11 +175,11 @@ async fn receiver_that_is_gone_is_asked_five_times_for_a_batch() {
     let gone = || Some(Err("connection refused".to_owned()));
     let setting = Setting::new(vec![gone(), gone(), gone(), gone(), gone()]);
     setting.record(2);
-    setting.pass(60).await;
+    pass(60).await;
     assert_eq!(setting.receiver.attempts().len(), 5);
     assert_outcomes(&setting.metrics, [0, 0, 2]);
     setting.record(1);
-    setting.pass(2).await;
+    pass(2).await;
     assert_outcomes(&setting.metrics, [1, 0, 2]);
 }
 
@@ -190,9 +192,9 @@ async fn refused_batch_and_rejected_spans_are_not_sent_again() {
     };
     let setting = Setting::new(vec![Some(answer(400)), Some(Ok(partial))]);
     setting.record(2);
-    setting.pass(10).await;
+    pass(10).await;
     setting.record(3);
-    setting.pass(10).await;
+    pass(10).await;
     assert_eq!(setting.receiver.attempts().len(), 2);
     assert_outcomes(&setting.metrics, [2, 0, 3]);
 }
@@ -201,7 +203,7 @@ async fn refused_batch_and_rejected_spans_are_not_sent_again() {
 async fn stalled_receiver_fills_the_queue_and_cannot_hold_the_shutdown() {
     let setting = Setting::new(vec![None]);
     setting.record(1);
-    setting.pass(2).await;
+    pass(2).await;
     setting.record(MAX_QUEUED_SPANS + 5);
     let (metrics, took) = setting.stop().await;
     assert!(

@@ -1,13 +1,14 @@
 //! Traces in the form of OpenTelemetry: spans that tell where the time of a request went.
 //!
 //! A span is kept in memory while its work runs. The spans of a request are decided on together when
-//! the last of them has ended (`sampler`), so that errors, refusals and slow requests are never
-//! sampled away. What is kept goes through a bounded queue to one exporter task (`exporter`), which
+//! the last of them has ended (`sampler`), so that errors, refusals and slow requests of callers are
+//! never sampled away; of requests without a caller a bounded number is kept (`anonymous_limit`). What is kept goes through a bounded queue to one exporter task (`exporter`), which
 //! no request waits for. Messages, prompts and inputs of tools are in no span.
 //!
 //! Without a receiver there is no [`Tracer`] behind the handle, and nothing is recorded or allocated.
 
 mod agent;
+mod anonymous_limit;
 mod attribute;
 mod chat;
 mod context;

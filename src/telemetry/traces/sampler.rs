@@ -10,7 +10,8 @@ const RANDOM_VALUES: u64 = 1 << 56;
 /// Share of traces that are kept without a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleRatio {
-    /// Traces whose random part is below this are kept.
+    /// Traces whose random part is below this are rejected, as the specification of OpenTelemetry
+    /// defines it.
     threshold: u64,
 }
 
@@ -36,17 +37,17 @@ pub(super) struct SegmentEnd {
 
 impl SampleRatio {
     /// All traces.
-    pub const ALL: Self = Self {
+    pub const ALL: Self = Self { threshold: 0 };
+    /// No traces but those with a reason.
+    pub const NONE: Self = Self {
         threshold: RANDOM_VALUES,
     };
-    /// No traces but those with a reason.
-    pub const NONE: Self = Self { threshold: 0 };
 
     /// Creates the share `ratio`; `None` if it is not between 0.0 and 1.0.
     pub fn new(ratio: f64) -> Option<Self> {
         let is_share = (0.0..=1.0).contains(&ratio);
         is_share.then(|| Self {
-            threshold: (ratio * RANDOM_VALUES as f64) as u64,
+            threshold: RANDOM_VALUES - (ratio * RANDOM_VALUES as f64) as u64,
         })
     }
 
@@ -54,7 +55,7 @@ impl SampleRatio {
     fn includes(self, trace_id: TraceId) -> bool {
         let random = trace_id[9..].iter();
         let random = random.fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
-        random < self.threshold
+        random >= self.threshold
     }
 }
 
@@ -112,9 +113,9 @@ mod tests {
     #[test]
     fn ratio_decides_by_the_last_seven_bytes() {
         let mut id = [0xff; 16];
-        id[9] = 0x7f;
-        assert!(sampler(0.5).decide_at_start(id, None));
         id[9] = 0x80;
+        assert!(sampler(0.5).decide_at_start(id, None));
+        id[9] = 0x7f;
         assert!(!sampler(0.5).decide_at_start(id, None));
     }
 

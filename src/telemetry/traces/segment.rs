@@ -45,9 +45,10 @@ struct Segment {
 #[derive(Default)]
 struct EndedSpans {
     spans: Vec<SpanRecord>,
-    /// Spans beyond [`MAX_SPANS`].
-    left_out: u64,
+    /// Number of spans beyond [`MAX_SPANS`], each of which has replaced an earlier one.
+    left_out: usize,
     is_troubled: bool,
+    is_anonymous: bool,
 }
 
 /// Clock whose times never run backwards, and follow the paused time of tests.
@@ -121,9 +122,14 @@ impl Segment {
     fn collect(&self, record: SpanRecord) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.is_troubled |= record.is_troubled;
+        ended.is_anonymous |= record.is_anonymous;
         if ended.spans.len() < MAX_SPANS {
             ended.spans.push(record);
         } else {
+            // The span that ended first gives way: those above others end last, so that what is left
+            // is a tree.
+            let place = ended.left_out % MAX_SPANS;
+            ended.spans[place] = record;
             ended.left_out += 1;
         }
     }
@@ -140,9 +146,14 @@ impl Drop for Segment {
             is_troubled: ended.is_troubled,
             duration: Duration::from_nanos(last.saturating_sub(first)),
         };
-        let sampler = &self.tracer.options.sampler;
-        if sampler.decide_at_end(self.is_sampled, end) {
-            self.tracer.queue.offer(spans, ended.left_out);
+        let TracerInner {
+            options,
+            queue,
+            anonymous,
+        } = &*self.tracer;
+        let is_kept = options.sampler.decide_at_end(self.is_sampled, end);
+        if is_kept && (!ended.is_anonymous || anonymous.admit()) {
+            queue.offer(spans, ended.left_out as u64);
         }
     }
 }
@@ -226,6 +237,12 @@ impl OpenSpan {
     pub fn refuse(&mut self, error_code: &str) {
         self.record.is_troubled = true;
         self.set(keys::ERROR_TYPE, error_code);
+    }
+
+    /// Marks a request that has no caller: no key, or none that is valid. Whatever its end is, only a
+    /// bounded number of these is kept.
+    pub fn mark_anonymous(&mut self) {
+        self.record.is_anonymous = true;
     }
 
     /// Returns the time since the span began.

@@ -2,6 +2,7 @@
 
 use super::super::SampleRatio;
 use super::super::Tracer;
+use super::super::anonymous_limit::MAX_ANONYMOUS;
 use super::super::testing::TestTraces;
 use super::super::testing::options;
 use super::*;
@@ -288,7 +289,25 @@ async fn request_with_too_many_spans_keeps_a_bounded_number() {
         drop(request.child("step", SpanKind::Internal));
     }
     drop(request);
-    assert_eq!(traces.take().names().len(), MAX_SPANS);
+    let spans = traces.take();
+    assert_eq!(spans.names().len(), MAX_SPANS);
+    // The request ends last, and is not what is left out.
+    assert_eq!(spans.parent_of("POST /x"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flood_of_requests_without_a_caller_is_bounded_and_leaves_room_for_callers() {
+    let mut traces = TestTraces::new();
+    let parent = TraceContext::parse(PARENT, None).unwrap();
+    for _ in 0..2 * MAX_SPANS {
+        let mut span = traces.tracer.request("GET /x", Some(&parent)).unwrap();
+        span.refuse("invalid_api_key");
+        span.mark_anonymous();
+    }
+    drop(traces.tracer.request("GET /known", None));
+    let spans = traces.take();
+    assert_eq!(spans.names().len(), MAX_ANONYMOUS as usize + 1);
+    assert_eq!(spans.parent_of("GET /known"), None);
 }
 
 #[test]

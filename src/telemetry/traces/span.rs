@@ -48,6 +48,8 @@ pub(super) struct SpanRecord {
     pub(super) is_failed: bool,
     /// Set for a failure and for a refusal, which are never sampled away.
     pub(super) is_troubled: bool,
+    /// Set for a request without a caller, of which a bounded number is kept.
+    pub(super) is_anonymous: bool,
 }
 
 impl SpanRecord {

@@ -52,6 +52,16 @@ impl TestTraces {
         }
         KeptSpans(spans)
     }
+
+    /// Waits for the next `count` spans that are kept.
+    pub(crate) async fn wait_for(&mut self, count: usize) -> KeptSpans {
+        let mut spans = Vec::new();
+        while spans.len() < count {
+            let span = self.queued.receiver.recv().await;
+            spans.push(KeptSpan(span.expect("a tracer is left")));
+        }
+        KeptSpans(spans)
+    }
 }
 
 impl KeptSpans {

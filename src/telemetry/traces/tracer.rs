@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
+use super::anonymous_limit::AnonymousLimit;
 use super::context::TraceContext;
 use super::options::TraceOptions;
 use super::segment::OpenSpan;
@@ -28,6 +29,7 @@ pub struct Tracer(pub(super) Option<Arc<TracerInner>>);
 pub(super) struct TracerInner {
     pub(super) options: TraceOptions,
     pub(super) queue: SpanQueue,
+    pub(super) anonymous: AnonymousLimit,
 }
 
 /// Queue of ended spans, which never waits.
@@ -58,7 +60,11 @@ impl Tracer {
             metrics,
             dropped: Arc::clone(&dropped),
         };
-        let inner = Arc::new(TracerInner { options, queue });
+        let inner = Arc::new(TracerInner {
+            options,
+            queue,
+            anonymous: AnonymousLimit::default(),
+        });
         (Self(Some(inner)), QueuedSpans { receiver, dropped })
     }
 

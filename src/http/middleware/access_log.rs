@@ -289,9 +289,9 @@ impl Drop for AccessLogLine {
             };
         }
         if is_fault {
-            line!(warn)
+            line!(warn);
         } else {
-            line!(info)
+            line!(info);
         }
         if let Some(trace) = trace {
             trace.end(self.end(), noted.caller.get(), error);

@@ -55,10 +55,11 @@ pub(super) struct SpanRecord {
 impl SpanRecord {
     /// Sets an attribute, replacing an earlier value.
     pub(super) fn set(&mut self, key: &'static str, value: AttributeValue) {
-        match self.attributes.iter_mut().find(|(name, _)| *name == key) {
-            Some((_, kept)) => *kept = value,
-            None if self.attributes.len() < MAX_ATTRIBUTES => self.attributes.push((key, value)),
-            None => {}
+        let index = self.attributes.iter().position(|(name, _)| *name == key);
+        if let Some(index) = index {
+            self.attributes[index].1 = value;
+        } else if self.attributes.len() < MAX_ATTRIBUTES {
+            self.attributes.push((key, value));
         }
     }
 }
